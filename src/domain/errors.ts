@@ -1,0 +1,199 @@
+/**
+ * The one table of everything that can go wrong towards a caller, and the one error class that carries it.
+ * HTTP problems, their pages and their statuses all come from here.
+ */
+
+interface Problem {
+  readonly status: number
+  readonly title: string
+  /** Whether the same request can succeed later without a change. */
+  readonly isRetryable: boolean
+  readonly meaning: string
+  readonly remedy: string
+}
+
+export const problems = {
+  'malformed-json': {
+    status: 400,
+    title: 'Malformed JSON',
+    isRetryable: false,
+    meaning: 'The request body is not valid JSON text.',
+    remedy: 'Send one JSON object, encoded as UTF-8.',
+  },
+  'invalid-filter': {
+    status: 400,
+    title: 'Invalid filter',
+    isRetryable: false,
+    meaning: 'A query parameter is unknown or has a value that it cannot take.',
+    remedy: 'Use state, task, tag, createdAfter, createdBefore, pageSize and pageToken as documented.',
+  },
+  'invalid-page-token': {
+    status: 400,
+    title: 'Invalid page token',
+    isRetryable: false,
+    meaning: 'The pageToken was not made by this service.',
+    remedy: 'Take nextPageToken from the previous page as it is, or leave it out to begin again.',
+  },
+  'not-found': {
+    status: 404,
+    title: 'Not found',
+    isRetryable: false,
+    meaning: 'No route has this path.',
+    remedy: 'See the list of routes at the root path.',
+  },
+  'run-not-found': {
+    status: 404,
+    title: 'Run not found',
+    isRetryable: false,
+    meaning: 'No run has this id: it never existed, or it was forgotten after its retention time.',
+    remedy: 'Check the id.',
+  },
+  'job-not-found': {
+    status: 404,
+    title: 'Job not found',
+    isRetryable: false,
+    meaning: 'The run exists and has no job with this index.',
+    remedy: 'Jobs are numbered from 0 in the order of the request.',
+  },
+  'method-not-allowed': {
+    status: 405,
+    title: 'Method not allowed',
+    isRetryable: false,
+    meaning: 'The path exists and does not support this method.',
+    remedy: 'Use one of the methods in the Allow header.',
+  },
+  'content-too-large': {
+    status: 413,
+    title: 'Content too large',
+    isRetryable: false,
+    meaning: 'The request body is larger than this service accepts.',
+    remedy: 'Send less, or have the operator raise MAX_BODY_BYTES.',
+  },
+  'unsupported-media-type': {
+    status: 415,
+    title: 'Unsupported media type',
+    isRetryable: false,
+    meaning: 'The request has a body that is not declared as application/json, or is encoded in an unknown way.',
+    remedy: 'Send Content-Type: application/json.',
+  },
+  'validation-error': {
+    status: 422,
+    title: 'Validation error',
+    isRetryable: false,
+    meaning: 'The body is JSON and does not have the form that this route takes.',
+    remedy: 'Mend the places that errors[].pointer names (RFC 6901).',
+  },
+  'unknown-task': {
+    status: 422,
+    title: 'Unknown task',
+    isRetryable: false,
+    meaning: 'A task of this name is not registered here.',
+    remedy: 'GET /tasks lists the names.',
+  },
+  'too-many-tasks': {
+    status: 422,
+    title: 'Too many tasks',
+    isRetryable: false,
+    meaning: 'One run has more tasks than this service accepts.',
+    remedy: 'Split the run, or have the operator raise MAX_TASKS_PER_RUN.',
+  },
+  'first-task-failed': {
+    status: 500,
+    title: 'First task failed',
+    isRetryable: false,
+    meaning: 'The task whose result was to be the answer failed for good.',
+    remedy: 'See the error member; the other tasks of the run go on.',
+  },
+  'all-tasks-failed': {
+    status: 500,
+    title: 'All tasks failed',
+    isRetryable: false,
+    meaning: 'None of the tasks succeeded.',
+    remedy: 'See the error of each job.',
+  },
+  'tasks-failed': {
+    status: 500,
+    title: 'Tasks failed',
+    isRetryable: false,
+    meaning: 'At least one of the tasks failed for good.',
+    remedy: 'See the outcome of each job.',
+  },
+  internal: {
+    status: 500,
+    title: 'Internal error',
+    isRetryable: false,
+    meaning: 'Something went wrong inside the service; its log says what.',
+    remedy: 'Report it with the time of the request.',
+  },
+  overloaded: {
+    status: 503,
+    title: 'Overloaded',
+    isRetryable: true,
+    meaning: 'Too many jobs are waiting; nothing of this request was stored or run.',
+    remedy: 'Try again after the time in Retry-After.',
+  },
+  'shutting-down': {
+    status: 503,
+    title: 'Not serving',
+    isRetryable: true,
+    meaning: 'The service is starting or leaving; nothing of this request was stored or run.',
+    remedy: 'Try again after the time in Retry-After.',
+  },
+  'store-unavailable': {
+    status: 503,
+    title: 'Store unavailable',
+    isRetryable: true,
+    meaning: 'The store could not commit. Where a runId is given, that run was accepted and goes on.',
+    remedy: 'Try again after the time in Retry-After; with a runId, read that run instead.',
+  },
+} as const satisfies Record<string, Problem>
+
+export type ProblemCode = keyof typeof problems
+
+export const problemCodes = Object.keys(problems) as readonly ProblemCode[]
+
+/** One place in a request that is wrong. */
+export interface RequestIssue {
+  /** RFC 6901 JSON Pointer into the request body; empty for the body itself. */
+  readonly pointer: string
+  readonly detail: string
+}
+
+/** Members that a problem can carry beside its standard ones. */
+export interface ProblemMembers {
+  readonly runId?: string
+  readonly jobIndex?: number | null
+  readonly errors?: readonly RequestIssue[]
+  readonly error?: unknown
+  readonly jobs?: unknown
+}
+
+export interface AppErrorOptions {
+  readonly cause?: unknown
+  readonly members?: ProblemMembers
+  /** Overrides the status of the table: a failed first task may carry its own 4xx. */
+  readonly status?: number
+}
+
+/** The one error that is meant for callers; `code` is stable, `message` is for humans. */
+export class AppError extends Error {
+  readonly code: ProblemCode
+  readonly status: number
+  readonly members: ProblemMembers
+
+  constructor(code: ProblemCode, message: string, options: AppErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'AppError'
+    this.code = code
+    this.status = options.status ?? problems[code].status
+    this.members = options.members ?? {}
+  }
+}
+
+/** A wrong setting or a bad task module: the process cannot start, and `message` says what to mend. */
+export class BootError extends Error {
+  constructor(message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.name = 'BootError'
+  }
+}

@@ -1,0 +1,77 @@
+/** A job's states, the one table of what may follow what, and the one function that moves it. */
+
+export const jobStates = ['queued', 'running', 'retrying', 'completed', 'failed', 'cancelled'] as const
+export type JobState = (typeof jobStates)[number]
+
+const transitions: Record<JobState, readonly JobState[]> = {
+  queued: ['running', 'cancelled'],
+  // Back to queued: released by its owner, or rescued from a process that died.
+  running: ['completed', 'failed', 'cancelled', 'retrying', 'queued'],
+  retrying: ['running', 'cancelled'],
+  completed: [],
+  // Only when a retry is requested.
+  failed: ['queued'],
+  cancelled: ['queued'],
+}
+
+/** The state after a move; throws on one that the table does not have, which is always a defect of ours. */
+export function moveJob(from: JobState, to: JobState): JobState {
+  if (!transitions[from].includes(to)) throw new Error(`a job cannot go from ${from} to ${to}`)
+  return to
+}
+
+/** Whether nothing more will happen to the job unless a retry is requested. */
+export function isFinalJob(state: JobState): boolean {
+  return state === 'completed' || state === 'failed' || state === 'cancelled'
+}
+
+export type JobErrorCode = 'task_error' | 'timeout' | 'out_of_memory' | 'crashed' | 'cancelled' | 'invalid_result'
+
+/** Why an attempt did not succeed, as it is stored and shown. */
+export interface JobError {
+  readonly code: JobErrorCode
+  readonly message: string
+  /** The thrown error's own `name`, `code` and `status`. */
+  readonly name?: string
+  readonly taskCode?: string | number
+  readonly status?: number
+  /** The thrown error's `cause`, in the same form. */
+  readonly cause?: Omit<JobError, 'code'>
+  /** Exit code of the thread, where it ended by one. */
+  readonly exitCode?: number
+  readonly stack?: string
+}
+
+/** One unsuccessful attempt. Instants are epoch milliseconds. */
+export interface JobFailure {
+  readonly attempt: number
+  readonly startedAt: number
+  readonly finishedAt: number
+  readonly error: JobError
+}
+
+/** A job as the store knows it. Instants are epoch milliseconds; null where the thing has not happened. */
+export interface JobRecord {
+  readonly index: number
+  readonly task: string
+  readonly state: JobState
+  /** `main`, `worker-N`, or null before the first start. */
+  readonly thread: string | null
+  /** Spent attempts and the one under way; 0 before the first. */
+  readonly attempt: number
+  readonly maxAttempts: number
+  readonly queuedAt: number
+  readonly startedAt: number | null
+  readonly finishedAt: number | null
+  /** When a waiting job is due; null in every other state. */
+  readonly runAt: number | null
+  /** JSON text; null until completed, and in lists. */
+  readonly result: string | null
+  readonly error: JobError | null
+  readonly failures: readonly JobFailure[]
+}
+
+/** How an attempt ended, as it crosses threads: plain data, never a thrown error. */
+export type Outcome =
+  | { readonly ok: true; readonly result: string }
+  | { readonly ok: false; readonly error: JobError; readonly isRetryable: boolean }

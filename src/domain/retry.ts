@@ -1,0 +1,19 @@
+/** When an unsuccessful attempt is tried again, and how many starts a job may lose to dying processes. */
+
+const maxDelayMs = 60_000
+const firstDelayMs = 1_000
+
+/**
+ * Wait after attempt `attempt` (1 is the first): exponential backoff with full jitter, uniform in
+ * 0 … min(60 s, 1 s · 2^(attempt − 1)), in whole milliseconds.
+ * @param random uniform in [0, 1)
+ */
+export function retryDelayMs(attempt: number, random: () => number = Math.random): number {
+  const ceilingMs = Math.min(maxDelayMs, firstDelayMs * 2 ** (attempt - 1))
+  return Math.floor(random() * (ceilingMs + 1))
+}
+
+/** How many starts of a job may be lost to the death of the whole process before it fails as `crashed`. */
+export function maxLostStarts(maxAttempts: number): number {
+  return Math.max(maxAttempts, 3)
+}

@@ -1,0 +1,58 @@
+/** A run's states, the one table of what may follow what, and the function that derives a run's state. */
+import type { Answer, RespondMode } from './answer.ts'
+import type { JobRecord } from './job.ts'
+
+export const runStates = ['running', 'completed', 'failed', 'cancelled'] as const
+export type RunState = (typeof runStates)[number]
+
+const transitions: Record<RunState, readonly RunState[]> = {
+  running: ['running', 'completed', 'failed', 'cancelled'],
+  // A requested retry of one of its jobs makes a run live again.
+  failed: ['running'],
+  cancelled: ['running'],
+  completed: [],
+}
+
+/** How many of a run's jobs are in which kind of state. */
+export interface JobCounts {
+  readonly open: number
+  readonly failed: number
+  readonly cancelled: number
+}
+
+/** The state after one of the run's jobs moved; throws on a move that the table does not have. */
+export function moveRun(from: RunState, counts: JobCounts): RunState {
+  const to = stateOf(counts)
+  if (!transitions[from].includes(to)) throw new Error(`a run cannot go from ${from} to ${to}`)
+  return to
+}
+
+function stateOf(counts: JobCounts): RunState {
+  if (counts.open > 0) return 'running'
+  if (counts.failed > 0) return 'failed'
+  return counts.cancelled > 0 ? 'cancelled' : 'completed'
+}
+
+/** A run as the store knows it. Instants are epoch milliseconds; null where the thing has not happened. */
+export interface RunRecord {
+  readonly id: string
+  readonly state: RunState
+  /** Grows with every committed change of state. */
+  readonly version: number
+  readonly respond: RespondMode
+  readonly tags: readonly string[]
+  readonly answer: Answer | null
+  readonly createdAt: number
+  readonly respondedAt: number | null
+  readonly finishedAt: number | null
+  /** In order of their index. */
+  readonly jobs: readonly JobRecord[]
+}
+
+/** Says that a run's committed state changed. */
+export interface RunChange {
+  readonly runId: string
+  readonly version: number
+  readonly state: RunState
+  readonly isAnswered: boolean
+}

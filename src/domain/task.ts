@@ -1,0 +1,69 @@
+/** What a task is: a named definition with an input schema, a policy and a function to run. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+
+/** `cpu`: one job per thread, which can be killed. `io`: many jobs share a thread and are asked to stop. */
+export const taskKinds = ['cpu', 'io'] as const
+export type TaskKind = (typeof taskKinds)[number]
+
+/** Writes a line to the service's log, marked with the run, the job and the attempt. */
+export interface TaskLog {
+  debug(message: string, fields?: Readonly<Record<string, unknown>>): void
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void
+}
+
+/** What a task is given beside its input. */
+export interface TaskContext {
+  /** Aborted when the attempt is out of time or the job is to stop. */
+  readonly signal: AbortSignal
+  /** Tells how far the task is, from 0 to 1. */
+  readonly progress: (fraction: number) => void
+  readonly log: TaskLog
+  /** 1 for the first attempt. */
+  readonly attempt: number
+  readonly runId: string
+  readonly jobIndex: number
+}
+
+/** A task module's default export. */
+export interface TaskDefinition<Schema extends StandardSchemaV1 | undefined = StandardSchemaV1 | undefined> {
+  /** Any Standard Schema (https://standardschema.dev); without it every JSON value is accepted. */
+  readonly input?: Schema
+  /** Default `cpu`. */
+  readonly kind?: TaskKind
+  /** Per attempt, from its start on the thread, in milliseconds: 1 … 86 400 000; default 60 000. */
+  readonly timeoutMs?: number
+  /** 1 … 100; default 3. */
+  readonly maxAttempts?: number
+  /** How many jobs of this task may run at once; default no limit. */
+  readonly concurrency?: number
+  /** Returns (or resolves to) a JSON value of at most 1 MiB; `undefined` becomes null. */
+  run(input: TaskInput<Schema>, context: TaskContext): unknown
+}
+
+type TaskInput<Schema> = Schema extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<Schema> : unknown
+
+/** Types a task definition; at run time it is the identity, so a plain object of the same shape is a task too. */
+export function defineTask<const Schema extends StandardSchemaV1 | undefined = undefined>(
+  definition: TaskDefinition<Schema>,
+): TaskDefinition<Schema> {
+  return definition
+}
+
+/** A task's policy with every default filled in. Durations in milliseconds. */
+export interface TaskPolicy {
+  readonly kind: TaskKind
+  readonly timeoutMs: number
+  readonly maxAttempts: number
+  /** null: no limit. */
+  readonly concurrency: number | null
+}
+
+export const policyBounds = {
+  timeoutMs: { min: 1, max: 86_400_000 },
+  maxAttempts: { min: 1, max: 100 },
+} as const
+
+/** The largest result of a task, in bytes of UTF-8 JSON text. */
+export const maxResultBytes = 1_048_576

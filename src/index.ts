@@ -1,0 +1,1 @@
+export { defineTask } from './domain/task.ts'

@@ -1,0 +1,135 @@
+/** Takes due jobs for free slots: by priority, then by due time, within each task's limit. */
+import type { SQLInputValue, StatementSync } from 'node:sqlite'
+import { moveJob } from '../../domain/job.ts'
+import { taskKinds, type TaskKind } from '../../domain/task.ts'
+import type { ClaimedJob, ClaimRequest, ClaimResult, FreeSlots } from '../store.ts'
+import { asJobRow, asRunRow, claimColumns, type JobRow } from './rows.ts'
+import { isSuspect } from './rescue.ts'
+import type { Session } from './session.ts'
+
+const highestPriority = 9
+
+export function createClaim({ database, tally, changes, owner }: Session) {
+  // One range per priority: a single ordering over all of them would wade through jobs that are not due yet.
+  const selectDue = database.prepare(`
+    SELECT rowid, ${claimColumns} FROM job
+    WHERE kind = ? AND priority = ? AND run_at <= ? AND task NOT IN (SELECT value FROM json_each(?))
+    ORDER BY run_at LIMIT ?`)
+  const selectLost = database.prepare(`
+    SELECT rowid, ${claimColumns} FROM job
+    WHERE lost_starts > 0 AND run_at IS NOT NULL AND run_at <= ? ORDER BY run_at`)
+  const selectNextDue = database.prepare(
+    'SELECT min(run_at) AS at FROM job WHERE kind = ? AND priority = ? AND run_at > ?',
+  )
+  const updateJob = database.prepare(`
+    UPDATE job SET state = 'running', claim = ?, attempt = ?, owner = ?, thread = ?, started_at = ?, run_at = NULL
+    WHERE run_id = ? AND job_index = ?`)
+  const updateRun = database.prepare(
+    'UPDATE run SET version = version + 1 WHERE id = ? RETURNING id, version, state, answer_status',
+  )
+
+  function take(row: JobRow, thread: string, at: number): ClaimedJob {
+    tally.countJob(row.state, moveJob(row.state, 'running'))
+    const claim = row.claim + 1
+    const attempt = row.attempt + 1
+    updateJob.run(claim, attempt, owner, thread, at, row.run_id, row.job_index)
+    return {
+      runId: row.run_id,
+      jobIndex: row.job_index,
+      claim,
+      task: row.task,
+      kind: row.kind,
+      input: row.input,
+      thread,
+      timeoutMs: row.timeout_ms,
+      attempt,
+      maxAttempts: row.max_attempts,
+      lostStarts: row.lost_starts,
+      claimedAt: at,
+    }
+  }
+
+  /** Takes due jobs of one kind, one per thread named, and what it takes off `limits`. */
+  function takeDue(kind: TaskKind, threads: readonly string[], at: number, limits: Map<string, number>): ClaimedJob[] {
+    const taken: ClaimedJob[] = []
+    for (let priority = highestPriority; priority >= 0; priority -= 1) {
+      let isExhausted = taken.length === threads.length
+      while (!isExhausted) {
+        const full = JSON.stringify([...limits].filter(([, left]) => left <= 0).map(([task]) => task))
+        const rows = selectRows(selectDue, kind, priority, at, full, threads.length - taken.length)
+        const fitting = rows.filter((row) => takeFromLimit(limits, row.task))
+        for (const row of fitting) taken.push(take(row, threads[taken.length] ?? '', at))
+        // Another page is worth asking for only when rows of this one were beyond a limit that it reached.
+        isExhausted = fitting.length === rows.length
+      }
+    }
+    return taken
+  }
+
+  function nextDueAt(kind: TaskKind, at: number): number {
+    let next = Infinity
+    for (let priority = highestPriority; priority >= 0; priority -= 1) {
+      const dueAt = selectNextDue.get(kind, priority, at)?.['at']
+      if (typeof dueAt === 'number') next = Math.min(next, dueAt)
+    }
+    return next
+  }
+
+  function bumpRuns(jobs: readonly ClaimedJob[]): void {
+    for (const runId of new Set(jobs.map((job) => job.runId))) {
+      const { id, version, state, answer_status: status } = asRunRow(updateRun.get(runId) ?? {})
+      changes.set(id, { runId: id, version, state, isAnswered: status !== null })
+    }
+  }
+
+  function takeSuspect({ slots, at }: ClaimRequest): ClaimedJob[] {
+    const row = selectRows(selectLost, at).find(isSuspect)
+    const slot = slots.find(({ kind }) => kind === row?.kind)
+    return row === undefined || slot === undefined ? [] : [take(row, slot.thread, at)]
+  }
+
+  return (request: ClaimRequest): ClaimResult => {
+    const { slots, at } = request
+    const jobs: ClaimedJob[] = []
+    let next = Infinity
+    if (request.only === 'suspects') {
+      jobs.push(...takeSuspect(request))
+    } else {
+      const limits = new Map(Object.entries(request.taskLimits))
+      for (const kind of taskKinds) {
+        const threads = threadsOf(slots, kind)
+        const taken = takeDue(kind, threads, at, limits)
+        jobs.push(...taken)
+        // Where every slot was filled, the next claim comes when one is free, whatever is due by then.
+        if (taken.length < threads.length) next = Math.min(next, nextDueAt(kind, at))
+      }
+    }
+    bumpRuns(jobs)
+    return { jobs, nextDueAt: Number.isFinite(next) ? next : null }
+  }
+}
+
+function selectRows(statement: StatementSync, ...values: SQLInputValue[]): JobRow[] {
+  return statement.all(...values).map(asJobRow)
+}
+
+function takeFromLimit(limits: Map<string, number>, task: string): boolean {
+  const left = limits.get(task)
+  if (left === undefined) return true
+  if (left <= 0) return false
+  limits.set(task, left - 1)
+  return true
+}
+
+/** One entry per free slot of the kind, in turn over the threads, so that the load spreads. */
+function threadsOf(slots: readonly FreeSlots[], kind: TaskKind): string[] {
+  const left = slots.filter((slot) => slot.kind === kind).map(({ thread, count }) => ({ thread, count }))
+  const threads: string[] = []
+  while (left.some(({ count }) => count > 0)) {
+    for (const slot of left) {
+      if (slot.count > 0) threads.push(slot.thread)
+      slot.count -= 1
+    }
+  }
+  return threads
+}

@@ -1,0 +1,149 @@
+/**
+ * The embedded engine as the rest of the service sees it. Everything asked for while a group is being committed
+ * travels together as the next one (group commit).
+ */
+import { randomUUID } from 'node:crypto'
+import { Worker } from 'node:worker_threads'
+import { AppError, BootError } from '../../domain/errors.ts'
+import type { RunChange } from '../../domain/run.ts'
+import type { Store } from '../store.ts'
+import type { FromThread, Operation, Reply, ThreadOptions, ToThread, Verb } from './messages.ts'
+
+export interface SqliteOptions {
+  /** `:memory:` or a file's path. */
+  readonly path: string
+  /** How long to wait for another process to let go of the file, in milliseconds. */
+  readonly lockWaitMs: number
+  /** Called when the store's thread is gone for good: nothing can be accepted or settled any more. */
+  readonly onLost: (error: Error) => void
+}
+
+interface Pending extends Operation {
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: Error) => void
+}
+
+type State = 'new' | 'opening' | 'open' | 'closing' | 'closed'
+
+export function createSqliteStore(options: SqliteOptions): Store {
+  const listeners: ((change: RunChange) => void)[] = []
+  let state: State = 'new'
+  let worker: Worker | null = null
+  let waiting: Pending[] = []
+  let inFlight: Pending[] = []
+  let backlog = 0
+  let opened = Promise.withResolvers<void>()
+  const closed = Promise.withResolvers<void>()
+
+  function send(message: ToThread): void {
+    worker?.postMessage(message)
+  }
+
+  function flush(): void {
+    if (inFlight.length > 0 || state === 'opening') return
+    if (waiting.length > 0) {
+      inFlight = waiting
+      waiting = []
+      send(inFlight.map(({ verb, args }) => ({ verb, args })))
+    } else if (state === 'closing') {
+      send('close')
+    }
+  }
+
+  function call<Name extends Verb>(verb: Name) {
+    return (...args: Parameters<Store[Name]>): ReturnType<Store[Name]> => {
+      const asked = Promise.withResolvers<unknown>()
+      if (state !== 'open') {
+        asked.reject(new AppError('store-unavailable', 'the store is not open'))
+      } else {
+        waiting.push({ verb, args, resolve: asked.resolve, reject: asked.reject })
+        // A caller may ask for several things at once: they are to go together.
+        if (waiting.length === 1 && inFlight.length === 0) queueMicrotask(flush)
+      }
+      // What the thread replies to a verb is what the verb returns; the message has lost the pairing.
+      return asked.promise as ReturnType<Store[Name]>
+    }
+  }
+
+  function settle(replies: readonly Reply[], changes: readonly RunChange[]): void {
+    const settled = inFlight
+    inFlight = []
+    flush()
+    for (const [index, pending] of settled.entries()) {
+      const reply = replies[index]
+      if (reply?.ok === true) pending.resolve(reply.value)
+      else pending.reject(new AppError(reply?.code ?? 'internal', `${pending.verb}: ${reply?.message ?? 'no reply'}`))
+    }
+    for (const change of changes) for (const listener of listeners) listener(change)
+  }
+
+  function onMessage(message: FromThread): void {
+    switch (message.type) {
+      case 'open':
+        state = 'open'
+        backlog = message.backlog
+        opened.resolve()
+        break
+      case 'refused':
+        state = 'closed'
+        opened.reject(new BootError(message.message))
+        break
+      case 'done':
+        backlog = message.backlog
+        settle(message.replies, message.changes)
+        break
+      case 'closed':
+        state = 'closed'
+        break
+    }
+  }
+
+  function onGone(error: Error): void {
+    const wasLost = state !== 'closed'
+    state = 'closed'
+    opened.reject(error)
+    for (const pending of [...inFlight, ...waiting]) {
+      pending.reject(new AppError('store-unavailable', 'the store has stopped', { cause: error }))
+    }
+    inFlight = []
+    waiting = []
+    closed.resolve()
+    if (wasLost) options.onLost(error)
+  }
+
+  return {
+    open() {
+      if (state !== 'new') throw new Error('the store was opened before')
+      state = 'opening'
+      const workerData: ThreadOptions = { path: options.path, lockWaitMs: options.lockWaitMs, owner: randomUUID() }
+      const entry = import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js'
+      // Node strips types by itself: a loader inherited from the main thread would only make the start slower.
+      worker = new Worker(new URL(entry, import.meta.url), { workerData, execArgv: [], name: 'store' })
+      worker.on('message', onMessage)
+      worker.on('error', onGone)
+      worker.on('exit', (code) => onGone(new Error(`the store's thread ended with code ${code}`)))
+      return opened.promise
+    },
+    async close() {
+      if (state === 'opening') await opened.promise.catch(() => {})
+      if (state === 'new') state = 'closed'
+      if (state === 'closed') return
+      state = 'closing'
+      flush()
+      await closed.promise
+    },
+    onChange: (listener) => void listeners.push(listener),
+    backlog: () => backlog,
+
+    accept: call('accept'),
+    claim: call('claim'),
+    complete: call('complete'),
+    fail: call('fail'),
+    release: call('release'),
+    rescue: call('rescue'),
+    prune: call('prune'),
+    getRun: call('getRun'),
+    listRuns: call('listRuns'),
+    stats: call('stats'),
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Runs a group of operations: its writes in one transaction, then its reads. A failing disk rejects the writes of
+ * the group; a failing operation rejects only itself.
+ */
+import { createAccept } from './accept.ts'
+import { createClaim } from './claim.ts'
+import type { Operation, ReadVerb, Reply, Verb, Verbs, WriteVerb } from './messages.ts'
+import { createPrune } from './prune.ts'
+import { createRead } from './read.ts'
+import { createRescue } from './rescue.ts'
+import type { Session } from './session.ts'
+import { createSettle } from './settle.ts'
+import { isUnavailable } from './sqlite-errors.ts'
+
+const readVerbs: ReadonlySet<Verb> = new Set<ReadVerb>(['getRun', 'listRuns', 'stats'])
+
+export function createGroupCommit(session: Session): (operations: readonly Operation[]) => Reply[] {
+  const { database, tally, changes } = session
+  const writes: Verbs<WriteVerb> = {
+    accept: createAccept(session),
+    claim: createClaim(session),
+    ...createSettle(session),
+    rescue: createRescue(session),
+    prune: createPrune(session),
+  }
+  const verbs: Verbs = { ...writes, ...createRead(session) }
+
+  function run({ verb, args }: Operation): unknown {
+    // The engine's typed methods made the operation; the message between the threads has lost the pairing.
+    const call = verbs[verb] as (...args: readonly unknown[]) => unknown
+    return call(...args)
+  }
+
+  function commit(operations: readonly Operation[]): Reply[] {
+    try {
+      database.exec('BEGIN IMMEDIATE')
+      const replies = operations.map((operation): Reply => ({ ok: true, value: run(operation) }))
+      tally.save()
+      database.exec('COMMIT')
+      tally.keep()
+      return replies
+    } catch (error) {
+      takeBack()
+      if (isUnavailable(error) || operations.length === 1) return operations.map(() => failure(error))
+      return operations.flatMap((operation) => commit([operation]))
+    }
+  }
+
+  function takeBack(): void {
+    // After some failures SQLite has rolled back by itself.
+    if (database.isTransaction) database.exec('ROLLBACK')
+    tally.revert()
+    changes.clear()
+  }
+
+  function read(operation: Operation): Reply {
+    try {
+      return { ok: true, value: run(operation) }
+    } catch (error) {
+      return failure(error)
+    }
+  }
+
+  return (operations) => {
+    const writing = operations.filter(({ verb }) => !readVerbs.has(verb))
+    const committed = writing.length === 0 ? [] : commit(writing)
+    let next = 0
+    return operations.map((operation) => {
+      if (readVerbs.has(operation.verb)) return read(operation)
+      const reply = committed[next]
+      next += 1
+      if (reply === undefined) throw new Error('a write has no reply')
+      return reply
+    })
+  }
+}
+
+function failure(error: unknown): Reply {
+  const message = error instanceof Error ? error.message : String(error)
+  return { ok: false, code: isUnavailable(error) ? 'store-unavailable' : 'internal', message }
+}

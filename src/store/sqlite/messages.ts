@@ -1,0 +1,44 @@
+/** What the engine and its thread say to each other. Both ends are ours and of one version. */
+import type { ProblemCode } from '../../domain/errors.ts'
+import type { RunChange } from '../../domain/run.ts'
+import type { Store } from '../store.ts'
+
+export type WriteVerb = 'accept' | 'claim' | 'complete' | 'fail' | 'release' | 'rescue' | 'prune'
+export type ReadVerb = 'getRun' | 'listRuns' | 'stats'
+export type Verb = WriteVerb | ReadVerb
+
+/** The verbs as the thread runs them: the contract's, without the promise. */
+export type Verbs<Names extends Verb = Verb> = {
+  readonly [Name in Names]: (...args: Parameters<Store[Name]>) => Awaited<ReturnType<Store[Name]>>
+}
+
+export interface Operation {
+  readonly verb: Verb
+  readonly args: readonly unknown[]
+}
+
+export type Reply =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly code: ProblemCode; readonly message: string }
+
+export interface ThreadOptions {
+  /** `:memory:` or a file's path. */
+  readonly path: string
+  readonly lockWaitMs: number
+  readonly owner: string
+}
+
+/** To the thread: a group of operations, or the wish to close. */
+export type ToThread = readonly Operation[] | 'close'
+
+/** From the thread: how opening went, then one reply per group, in order; `closed` is the last. */
+export type FromThread =
+  | { readonly type: 'open'; readonly backlog: number }
+  | { readonly type: 'refused'; readonly message: string }
+  | {
+      readonly type: 'done'
+      readonly replies: readonly Reply[]
+      readonly changes: readonly RunChange[]
+      readonly backlog: number
+    }
+  | { readonly type: 'closed' }

@@ -1,0 +1,58 @@
+/** The reading verbs: one run, a page of runs, the totals. */
+import type { SQLInputValue } from 'node:sqlite'
+import type { RunRecord } from '../../domain/run.ts'
+import { taskKinds } from '../../domain/task.ts'
+import type { RunFilter, RunPage, StoreStats } from '../store.ts'
+import { asJobRow, asRunRow, jobColumns, jobRecord, runColumns, runRecord, type RunRow } from './rows.ts'
+import type { Session } from './session.ts'
+
+const priorities = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+export function createRead({ database, tally }: Session) {
+  const selectRun = database.prepare(`SELECT ${runColumns} FROM run WHERE id = ?`)
+  const selectJobs = database.prepare(`SELECT ${jobColumns}, result FROM job WHERE run_id = ? ORDER BY job_index`)
+  const selectJobsBare = database.prepare(`SELECT ${jobColumns} FROM job WHERE run_id = ? ORDER BY job_index`)
+  const selectOldestDue = database.prepare('SELECT min(run_at) AS at FROM job WHERE kind = ? AND priority = ? AND run_at <= ?')
+
+  function listed(run: RunRow): RunRecord {
+    const jobs = selectJobsBare.all(run.id).map((row) => jobRecord(asJobRow(row)))
+    return runRecord(run, jobs)
+  }
+
+  return {
+    getRun(id: string): RunRecord | null {
+      const row = selectRun.get(id)
+      if (row === undefined) return null
+      const jobs = selectJobs.all(id).map((job) => jobRecord(asJobRow(job)))
+      return runRecord(asRunRow(row), jobs)
+    },
+
+    listRuns(filter: RunFilter): RunPage {
+      const conditions: [string, SQLInputValue | undefined][] = [
+        ['id < ?', filter.beforeId],
+        ['state = ?', filter.state],
+        ['created_at > ?', filter.createdAfter],
+        ['created_at < ?', filter.createdBefore],
+        ['EXISTS (SELECT 1 FROM job WHERE run_id = run.id AND task = ?)', filter.task],
+        ['EXISTS (SELECT 1 FROM json_each(run.tags) WHERE value = ?)', filter.tag],
+      ]
+      const used = conditions.filter((entry): entry is [string, SQLInputValue] => entry[1] !== undefined)
+      const where = used.length === 0 ? '' : `WHERE ${used.map(([sql]) => sql).join(' AND ')}`
+      const rows = database
+        .prepare(`SELECT ${runColumns} FROM run ${where} ORDER BY id DESC LIMIT ?`)
+        .all(...used.map(([, value]) => value), filter.pageSize + 1)
+        .map(asRunRow)
+      return { runs: rows.slice(0, filter.pageSize).map(listed), hasMore: rows.length > filter.pageSize }
+    },
+
+    stats(at: number): StoreStats {
+      const { accepted, final, runs, jobs } = tally.totals()
+      const live = tally.live()
+      const dueAt = taskKinds
+        .flatMap((kind) => priorities.map((priority) => selectOldestDue.get(kind, priority, at)?.['at']))
+        .filter((value) => typeof value === 'number')
+      const oldestQueuedMs = dueAt.length === 0 ? null : at - Math.min(...dueAt)
+      return { runs, jobs, oldestQueuedMs, conservation: { accepted, final, live, lost: accepted - final - live } }
+    },
+  }
+}

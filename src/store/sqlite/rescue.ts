@@ -1,0 +1,45 @@
+/** Takes back what a dead process held. Only one process owns the file, so every other owner in it is dead. */
+import type { JobError } from '../../domain/job.ts'
+import { maxLostStarts } from '../../domain/retry.ts'
+import type { RescueReport } from '../store.ts'
+import { asJobRow, type JobRow } from './rows.ts'
+import type { Session } from './session.ts'
+import { createMoveRunning } from './settle.ts'
+
+export function createRescue(session: Session) {
+  const moveRunning = createMoveRunning(session)
+  const selectHeld = session.database.prepare(`
+    SELECT run_id, job_index, state, attempt, max_attempts, lost_starts, started_at, thread, failures
+    FROM job WHERE owner IS NOT NULL AND owner <> ?`)
+  const selectLost = session.database.prepare(
+    'SELECT lost_starts, max_attempts FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL',
+  )
+
+  return (at: number): RescueReport => {
+    let requeued = 0
+    let crashed = 0
+    for (const job of selectHeld.all(session.owner).map(asJobRow)) {
+      const lostStarts = job.lost_starts + 1
+      const unspent = { attempt: job.attempt - 1, lostStarts }
+      if (lostStarts >= maxLostStarts(job.max_attempts)) {
+        moveRunning(job, { to: 'failed', ...unspent, error: crash(lostStarts) }, at)
+        crashed += 1
+      } else {
+        // Due since it was started: it goes before everything that was queued behind it.
+        moveRunning(job, { to: 'queued', ...unspent, runAt: job.started_at ?? at }, at)
+        requeued += 1
+      }
+    }
+    const suspects = selectLost.all().map(asJobRow).filter(isSuspect).length
+    return { requeued, crashed, suspects }
+  }
+}
+
+/** Whether one more lost start is the last: such a job runs alone, so that no innocent one is blamed with it. */
+export function isSuspect(job: Pick<JobRow, 'lost_starts' | 'max_attempts'>): boolean {
+  return job.lost_starts >= maxLostStarts(job.max_attempts) - 1
+}
+
+function crash(lostStarts: number): JobError {
+  return { code: 'crashed', message: `the whole process died during ${lostStarts} starts of this job` }
+}

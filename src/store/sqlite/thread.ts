@@ -1,0 +1,36 @@
+/** The store's thread: owns the connection, so that an fsync never stops the event loop that serves requests. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { openDatabase } from './database.ts'
+import { createGroupCommit } from './group-commit.ts'
+import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
+import type { Session } from './session.ts'
+import { createTally } from './tally.ts'
+
+const port = parentPort
+if (port === null) throw new Error('the store runs in a thread of its own')
+
+const say = (message: FromThread): void => port.postMessage(message)
+// Set by the engine, which is of the same version.
+const { path, lockWaitMs, owner } = workerData as ThreadOptions
+
+try {
+  const database = openDatabase(path, lockWaitMs)
+  const session: Session = { database, tally: createTally(database), changes: new Map(), owner }
+  const runGroup = createGroupCommit(session)
+
+  port.on('message', (message: ToThread) => {
+    if (message === 'close') {
+      database.close()
+      say({ type: 'closed' })
+      port.close()
+      return
+    }
+    const replies = runGroup(message)
+    say({ type: 'done', replies, changes: [...session.changes.values()], backlog: session.tally.live() })
+    session.changes.clear()
+  })
+  say({ type: 'open', backlog: session.tally.live() })
+} catch (error) {
+  say({ type: 'refused', message: error instanceof Error ? error.message : String(error) })
+  port.close()
+}
