@@ -17,7 +17,13 @@ const filesUnder = (directory) =>
     .toSorted()
 
 const sources = ['src', 'workers'].flatMap((directory) => filesUnder(join(root, directory)))
-const settings = ['package.json', 'package-lock.json', 'tsconfig.json', '.scripts/tsconfig.build.json', '.scripts/build.mjs']
+const settings = [
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  '.scripts/tsconfig.build.json',
+  '.scripts/build.mjs',
+]
 
 const hash = createHash('sha256')
 for (const file of [...settings.map((name) => join(root, name)), ...sources]) {
@@ -31,7 +37,13 @@ if (!isCurrent) {
   try {
     const tsc = spawnSync(
       process.execPath,
-      [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, '.scripts/tsconfig.build.json'), '--outDir', fresh],
+      [
+        join(root, 'node_modules/typescript/bin/tsc'),
+        '-p',
+        join(root, '.scripts/tsconfig.build.json'),
+        '--outDir',
+        fresh,
+      ],
       { stdio: 'inherit' },
     )
     if (tsc.status !== 0) process.exitCode = tsc.status ?? 1

@@ -1,1 +1,70 @@
-export { defineTask } from './domain/task.ts'
+/** The library's face. Importing it loads neither the server nor the store: threads import it for `defineTask`. */
+import type { Middleware } from 'koa'
+import type { App } from './app.ts'
+import type { Config } from './config.ts'
+import type { RunInput } from './http/run-schema.ts'
+import type { RunView } from './http/run-view.ts'
+
+export { AppError, BootError } from './domain/errors.ts'
+export { defineTask, type TaskContext, type TaskDefinition, type TaskLog } from './domain/task.ts'
+export type { RunInput, RunView }
+
+/** The settings of the configuration table in camel case; an address is not among them, for the server is yours. */
+export type ForerunnerOptions = Partial<Omit<Config, 'host' | 'port'>> & {
+  /** Called when the store is gone for good; default: throws, so that the process ends and a restart recovers. */
+  readonly onLost?: (error: Error) => void
+}
+
+export interface Forerunner {
+  /** All routes, for a Koa app of yours; paths that are not its own go to the next middleware. */
+  middleware(): Middleware
+  /**
+   * What `POST /run-tasks` does, without HTTP: resolves to the run as it is when its answer is decided.
+   * @throws AppError where HTTP would answer with a problem
+   */
+  run(input?: RunInput): Promise<RunView>
+  /** Resolves when runs are taken. @throws BootError for wrong options, a bad task module or an unusable database */
+  start(): Promise<void>
+  /** Refuses new runs, lets running jobs end within the grace, hands back the rest, and closes everything. */
+  stop(): Promise<void>
+}
+
+/** A service inside your own process. Several can live side by side, each with its own database. */
+export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
+  let starting: Promise<App> | undefined
+
+  function started(): Promise<App> {
+    if (starting === undefined) return Promise.reject(new Error('call start() before using Forerunner'))
+    return starting
+  }
+
+  async function start(): Promise<App> {
+    const { onLost = rethrow, ...settings } = options
+    const [{ startApp }, { configOf }, { createLog }] = await Promise.all([
+      import('./app.ts'),
+      import('./config.ts'),
+      import('./log.ts'),
+    ])
+    const config = configOf(settings)
+    return startApp(config, createLog(config.logLevel), onLost)
+  }
+
+  return {
+    middleware: () => async (ctx, next) => {
+      const { middleware } = await started()
+      return middleware(ctx, next)
+    },
+    run: async (input) => (await started()).run(input),
+    async start() {
+      starting ??= start()
+      await starting
+    },
+    async stop() {
+      await (await starting)?.stop()
+    },
+  }
+}
+
+function rethrow(error: Error): never {
+  throw error
+}

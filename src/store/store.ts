@@ -4,6 +4,7 @@
  * Every instant is in epoch milliseconds and comes from the caller; every payload is JSON text.
  */
 import type { RespondMode } from '../domain/answer.ts'
+import type { Claim, ClaimedJob, FreeSlots } from '../domain/claim.ts'
 import type { JobError, JobState } from '../domain/job.ts'
 import type { RunChange, RunRecord, RunState } from '../domain/run.ts'
 import type { TaskKind } from '../domain/task.ts'
@@ -29,35 +30,6 @@ export interface NewRun {
   readonly jobs: readonly NewJob[]
   /** Whether job 0 is claimed for the main thread in the same commit. */
   readonly claimsFirst: boolean
-}
-
-/** The right to settle a job: void as soon as the job was claimed again or became final. */
-export interface Claim {
-  readonly runId: string
-  readonly jobIndex: number
-  /** Only grows. */
-  readonly claim: number
-}
-
-export interface ClaimedJob extends Claim {
-  readonly task: string
-  readonly kind: TaskKind
-  readonly input: string | null
-  readonly thread: string
-  readonly timeoutMs: number
-  /** This attempt's number, 1 for the first. */
-  readonly attempt: number
-  readonly maxAttempts: number
-  /** How many of its starts were lost to the death of a process. */
-  readonly lostStarts: number
-  readonly claimedAt: number
-}
-
-/** Room for jobs of one kind on one thread. */
-export interface FreeSlots {
-  readonly thread: string
-  readonly kind: TaskKind
-  readonly count: number
 }
 
 export interface ClaimRequest {

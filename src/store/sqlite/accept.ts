@@ -1,5 +1,6 @@
 /** Writes a run with all its jobs; job 0 is born claimed when the main thread is to run it. */
-import type { ClaimedJob, NewRun } from '../store.ts'
+import type { ClaimedJob } from '../../domain/claim.ts'
+import type { NewRun } from '../store.ts'
 import type { Session } from './session.ts'
 
 const firstClaim = 1

@@ -1,8 +1,9 @@
 /** Takes due jobs for free slots: by priority, then by due time, within each task's limit. */
 import type { SQLInputValue, StatementSync } from 'node:sqlite'
+import type { ClaimedJob, FreeSlots } from '../../domain/claim.ts'
 import { moveJob } from '../../domain/job.ts'
 import { taskKinds, type TaskKind } from '../../domain/task.ts'
-import type { ClaimedJob, ClaimRequest, ClaimResult, FreeSlots } from '../store.ts'
+import type { ClaimRequest, ClaimResult } from '../store.ts'
 import { asJobRow, asRunRow, claimColumns, type JobRow } from './rows.ts'
 import { isSuspect } from './rescue.ts'
 import type { Session } from './session.ts'

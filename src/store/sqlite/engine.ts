@@ -57,8 +57,8 @@ export function createSqliteStore(options: SqliteOptions): Store {
         asked.reject(new AppError('store-unavailable', 'the store is not open'))
       } else {
         waiting.push({ verb, args, resolve: asked.resolve, reject: asked.reject })
-        // A caller may ask for several things at once: they are to go together.
-        if (waiting.length === 1 && inFlight.length === 0) queueMicrotask(flush)
+        // What this turn of the event loop asks for goes together.
+        if (waiting.length === 1 && inFlight.length === 0) setImmediate(flush)
       }
       // What the thread replies to a verb is what the verb returns; the message has lost the pairing.
       return asked.promise as ReturnType<Store[Name]>

@@ -4,9 +4,7 @@ import type { JobState } from '../../domain/job.ts'
 import type { Session } from './session.ts'
 
 export function createPrune({ database, tally }: Session) {
-  const selectOld = database.prepare(
-    `SELECT ${runColumns} FROM run WHERE finished_at < ? ORDER BY finished_at LIMIT ?`,
-  )
+  const selectOld = database.prepare(`SELECT ${runColumns} FROM run WHERE finished_at < ? ORDER BY finished_at LIMIT ?`)
   const deleteJobs = database.prepare('DELETE FROM job WHERE run_id = ? RETURNING state')
   const deleteRun = database.prepare('DELETE FROM run WHERE id = ?')
 

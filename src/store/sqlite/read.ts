@@ -12,7 +12,9 @@ export function createRead({ database, tally }: Session) {
   const selectRun = database.prepare(`SELECT ${runColumns} FROM run WHERE id = ?`)
   const selectJobs = database.prepare(`SELECT ${jobColumns}, result FROM job WHERE run_id = ? ORDER BY job_index`)
   const selectJobsBare = database.prepare(`SELECT ${jobColumns} FROM job WHERE run_id = ? ORDER BY job_index`)
-  const selectOldestDue = database.prepare('SELECT min(run_at) AS at FROM job WHERE kind = ? AND priority = ? AND run_at <= ?')
+  const selectOldestDue = database.prepare(
+    'SELECT min(run_at) AS at FROM job WHERE kind = ? AND priority = ? AND run_at <= ?',
+  )
 
   function listed(run: RunRow): RunRecord {
     const jobs = selectJobsBare.all(run.id).map((row) => jobRecord(asJobRow(row)))

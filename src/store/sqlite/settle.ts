@@ -1,8 +1,9 @@
 /** Every way in which a claimed job leaves `running`, fenced by its claim, and what follows for its run. */
 import { decideAnswer } from '../../domain/answer.ts'
+import type { Claim } from '../../domain/claim.ts'
 import { isFinalJob, moveJob, type JobError, type JobFailure, type JobState } from '../../domain/job.ts'
 import { moveRun } from '../../domain/run.ts'
-import type { Claim, Settled } from '../store.ts'
+import type { Settled } from '../store.ts'
 import { asJobRow, asRunRow, parseFailures, runColumns, type JobRow } from './rows.ts'
 import type { Session } from './session.ts'
 

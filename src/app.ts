@@ -1,0 +1,80 @@
+/** The composition root: wires the parts, starts them in order and stops them in reverse. It decides nothing. */
+import type { Middleware } from 'koa'
+import type { Config } from './config.ts'
+import { createDispatcher } from './dispatch/dispatcher.ts'
+import { createExecute } from './dispatch/execute.ts'
+import { createPruner } from './dispatch/pruner.ts'
+import { recover } from './dispatch/recovery.ts'
+import { systemClock } from './domain/clock.ts'
+import { createFeed } from './feed/feed.ts'
+import { createHttpFace } from './http/middleware.ts'
+import { createRunDirectly } from './http/run-directly.ts'
+import type { RunView } from './http/run-view.ts'
+import { createFirstJobs } from './intake/first-job.ts'
+import { createIntake } from './intake/intake.ts'
+import type { Log } from './log.ts'
+import { createPool } from './pool/pool.ts'
+import { createSqliteStore } from './store/sqlite/engine.ts'
+import { loadRegistry } from './tasks/registry.ts'
+
+export interface App {
+  readonly middleware: Middleware
+  /** What POST /run-tasks does, without HTTP. @throws AppError */
+  run(input: unknown): Promise<RunView>
+  /** Refuses new runs, lets running jobs end within the grace, hands back the rest, and closes everything. */
+  stop(): Promise<void>
+}
+
+const sqlitePrefix = 'sqlite:'
+/** How long a second process waits for the first to leave the database. */
+const lockWaitMs = 15_000
+
+/**
+ * Starts the service without an HTTP server; when it resolves, runs are taken.
+ * @param onLost called when the store is gone for good: the process should end, and the next start recovers
+ * @throws BootError when a task module, the database or the directory of tasks is not as it must be
+ */
+export async function startApp(config: Config, log: Log, onLost: (error: Error) => void): Promise<App> {
+  const clock = systemClock
+  const stopping = new AbortController()
+  const path = config.databaseUrl.slice(sqlitePrefix.length)
+  const registry = await loadRegistry(config.tasksDir)
+  const store = createSqliteStore({ path, lockWaitMs, onLost })
+  const feed = createFeed()
+  store.onChange(feed.publish)
+  const pool = createPool({ ...config, log })
+  const execute = createExecute({ store, clock, log, signal: stopping.signal, onWaiting: () => dispatcher.wake() })
+  const dispatcher = createDispatcher({ store, pool, registry, execute, clock, log })
+  const firstJobs = createFirstJobs({ ...config, registry, log })
+  const { wake } = dispatcher
+  const { subscribe } = feed
+  const intake = createIntake({ ...config, store, registry, clock, firstJobs, wake, execute, subscribe })
+  const pruner = createPruner({ ...config, store, clock, log })
+  const face = createHttpFace({ config, store, registry, intake, pool, clock, log })
+
+  try {
+    await Promise.all([store.open(), pool.start()])
+    await recover(store, dispatcher, clock, log)
+  } catch (error) {
+    face.stop()
+    await Promise.allSettled([pool.stop(), store.close()])
+    throw error
+  }
+  pruner.start()
+  intake.open()
+
+  return {
+    middleware: face.middleware,
+    run: createRunDirectly({ intake, config }),
+    async stop() {
+      intake.close()
+      const grace = config.shutdownGraceMs
+      await Promise.all([pruner.stop(), firstJobs.stop(grace), dispatcher.stop(grace)])
+      await intake.dismiss()
+      stopping.abort()
+      face.stop()
+      await pool.stop()
+      await store.close()
+    },
+  }
+}

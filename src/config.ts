@@ -1,0 +1,94 @@
+/** Reads the environment once and turns it into one frozen Config; nothing else in the program reads it. */
+import { availableParallelism } from 'node:os'
+import { z } from 'zod'
+import { BootError } from './domain/errors.ts'
+
+const dayMs = 86_400_000
+const maxTimerMs = 2_147_483_647
+
+const wholeNumber = (min: number, max: number, fallback: number) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.int().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`))
+    .default(fallback)
+
+/** Durations in milliseconds, sizes in bytes. */
+const schema = z.object({
+  HOST: z.string().default('127.0.0.1'),
+  PORT: wholeNumber(0, 65_535, 3000),
+  DATABASE_URL: z
+    .string()
+    .regex(/^sqlite:.+$/, 'must be sqlite:PATH or sqlite::memory:')
+    .default('sqlite:data/forerunner.db'),
+  TASKS_DIR: z.string().default('workers'),
+  THREADS: wholeNumber(1, 1024, Math.max(1, availableParallelism() - 1)),
+  IO_THREADS: wholeNumber(1, 64, 1),
+  IO_CONCURRENCY: wholeNumber(1, 10_000, 100),
+  MAX_BODY_BYTES: wholeNumber(1, 512 * 1024 * 1024, 1_048_576),
+  MAX_TASKS_PER_RUN: wholeNumber(1, 10_000, 100),
+  MAX_BACKLOG: wholeNumber(1, 100_000_000, 100_000),
+  RETENTION_MS: wholeNumber(0, 3650 * dayMs, 7 * dayMs),
+  CANCEL_GRACE_MS: wholeNumber(0, maxTimerMs, 500),
+  SHUTDOWN_GRACE_MS: wholeNumber(0, maxTimerMs, 10_000),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+})
+
+export interface Config {
+  readonly host: string
+  /** 0: any free port. */
+  readonly port: number
+  readonly databaseUrl: string
+  readonly tasksDir: string
+  readonly threads: number
+  readonly ioThreads: number
+  readonly ioConcurrency: number
+  readonly maxBodyBytes: number
+  readonly maxTasksPerRun: number
+  readonly maxBacklog: number
+  readonly retentionMs: number
+  readonly cancelGraceMs: number
+  readonly shutdownGraceMs: number
+  readonly logLevel: z.infer<typeof schema>['LOG_LEVEL']
+}
+
+/**
+ * @param environment names to values; an empty value counts as unset
+ * @throws BootError that names each variable that is wrong
+ */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
+  const parsed = schema.safeParse(given)
+  if (!parsed.success) {
+    const wrong = parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`)
+    throw new BootError(`invalid configuration: ${wrong.join('; ')}`)
+  }
+  const { data } = parsed
+  return Object.freeze({
+    host: data.HOST,
+    port: data.PORT,
+    databaseUrl: data.DATABASE_URL,
+    tasksDir: data.TASKS_DIR,
+    threads: data.THREADS,
+    ioThreads: data.IO_THREADS,
+    ioConcurrency: data.IO_CONCURRENCY,
+    maxBodyBytes: data.MAX_BODY_BYTES,
+    maxTasksPerRun: data.MAX_TASKS_PER_RUN,
+    maxBacklog: data.MAX_BACKLOG,
+    retentionMs: data.RETENTION_MS,
+    cancelGraceMs: data.CANCEL_GRACE_MS,
+    shutdownGraceMs: data.SHUTDOWN_GRACE_MS,
+    logLevel: data.LOG_LEVEL,
+  })
+}
+
+/** The same settings as members of an object, as the library takes them: `maxBacklog` for `MAX_BACKLOG`. */
+export function configOf(options: Partial<Config>): Config {
+  const named = Object.entries(options).filter(([, value]) => value !== undefined)
+  return readConfig(Object.fromEntries(named.map(([name, value]) => [variableOf(name), String(value)])))
+}
+
+function variableOf(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()
+}

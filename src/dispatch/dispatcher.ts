@@ -1,0 +1,149 @@
+/**
+ * Claims jobs when there are free slots and gives them to the pool. It owns the slots: nothing is claimed that could
+ * not start at once, and one claim is under way at a time.
+ */
+import type { ClaimedJob } from '../domain/claim.ts'
+import type { Clock } from '../domain/clock.ts'
+import type { Log } from '../log.ts'
+import type { Execution, Pool } from '../pool/pool.ts'
+import type { ClaimRequest, ClaimResult, Store } from '../store/store.ts'
+import type { Registry } from '../tasks/registry.ts'
+import type { Execute, Place } from './execute.ts'
+
+export interface Dispatcher {
+  /** Jobs may have become claimable: claims in the same commit as whatever was just asked of the store. */
+  wake(): void
+  /** Begins to claim; until then `wake` does nothing. */
+  start(): void
+  /** Runs the jobs that may have killed the process before, one at a time and nothing beside them. */
+  runSuspects(): Promise<void>
+  /** Claims no more. Resolves when every running job has ended and is settled; after `graceMs` they are handed back. */
+  stop(graceMs: number): Promise<void>
+  /** Jobs in the pool. */
+  running(): number
+}
+
+export interface DispatcherOptions {
+  readonly store: Store
+  readonly pool: Pool
+  readonly registry: Registry
+  readonly execute: Execute
+  readonly clock: Clock
+  readonly log: Log
+}
+
+const claimRetryMs = 500
+const maxTimerMs = 2_147_483_647
+
+export function createDispatcher(options: DispatcherOptions): Dispatcher {
+  const { store, pool, registry, execute, clock, log } = options
+  const executions = new Set<Execution>()
+  const inFlight = new Set<Promise<void>>()
+  const runningByTask = new Map<string, number>()
+  let isOpen = false
+  let isStopped = false
+  let claiming: Promise<void> | null = null
+  let wantsMore = false
+  let dueTimer: NodeJS.Timeout | undefined
+
+  const place: Place = async (job) => {
+    const task = registry.get(job.task)
+    if (task === undefined) return { ok: false, error: unknownTask(job.task), isRetryable: false }
+    if (isStopped) return 'released'
+    const execution = pool.run(job, task.url)
+    executions.add(execution)
+    count(job.task, 1)
+    const outcome = await execution.outcome
+    executions.delete(execution)
+    count(job.task, -1)
+    // The claim of the next job goes into the commit that settles this one.
+    wake()
+    return outcome
+  }
+
+  function run(job: ClaimedJob): Promise<void> {
+    const done = execute(job, place).finally(() => inFlight.delete(done))
+    inFlight.add(done)
+    return done
+  }
+
+  function count(task: string, change: number): void {
+    runningByTask.set(task, (runningByTask.get(task) ?? 0) + change)
+  }
+
+  function claimRequest(only: ClaimRequest['only']): ClaimRequest {
+    const limited = registry.all().filter(({ policy }) => policy.concurrency !== null)
+    const taskLimits = Object.fromEntries(
+      limited.map(({ name, policy }) => [name, (policy.concurrency ?? 0) - (runningByTask.get(name) ?? 0)]),
+    )
+    return { slots: pool.freeSlots(), taskLimits, only, at: clock.now() }
+  }
+
+  function wake(): void {
+    wantsMore = true
+    if (!isOpen || claiming !== null) return
+    const request = claimRequest('all')
+    if (request.slots.length === 0) return
+    wantsMore = false
+    claiming = store.claim(request).then(onClaimed, onClaimFailed)
+  }
+
+  function onClaimed({ jobs, nextDueAt }: ClaimResult): void {
+    claiming = null
+    for (const job of jobs) void run(job)
+    if (!isOpen) return
+    if (nextDueAt !== null) wakeAt(nextDueAt)
+    if (wantsMore) wake()
+  }
+
+  function onClaimFailed(error: unknown): void {
+    claiming = null
+    log.error({ err: error }, 'jobs could not be claimed; trying again')
+    if (isOpen) wakeAt(clock.now() + claimRetryMs)
+  }
+
+  function wakeAt(at: number): void {
+    clearTimeout(dueTimer)
+    // One timer suffices: every claim says anew what is due next.
+    dueTimer = setTimeout(wake, Math.min(Math.max(0, at - clock.now()), maxTimerMs))
+  }
+
+  pool.onCapacity(wake)
+
+  return {
+    wake,
+    start() {
+      if (isStopped) return
+      isOpen = true
+      wake()
+    },
+    async runSuspects() {
+      while (!isStopped) {
+        // oxlint-disable-next-line no-await-in-loop
+        const { jobs } = await store.claim(claimRequest('suspects'))
+        const [job] = jobs
+        if (job === undefined) return
+        const { runId, jobIndex, task, lostStarts } = job
+        log.warn({ runId, jobIndex, task, lostStarts }, 'a job that ran while the process died is tried again, alone')
+        // oxlint-disable-next-line no-await-in-loop
+        await run(job)
+      }
+    },
+    async stop(graceMs) {
+      isStopped = true
+      isOpen = false
+      clearTimeout(dueTimer)
+      const timer = setTimeout(() => {
+        for (const execution of executions) execution.release()
+      }, graceMs)
+      await claiming
+      await Promise.all(inFlight)
+      clearTimeout(timer)
+    },
+    running: () => executions.size,
+  }
+}
+
+function unknownTask(name: string) {
+  return { code: 'task_error', message: `the task "${name}" is not registered here any more` } as const
+}

@@ -1,0 +1,93 @@
+/** One attempt as a pipeline: run it at its place, decide what follows, and settle it, again and again until it is on disk. */
+import type { ClaimedJob } from '../domain/claim.ts'
+import type { Clock } from '../domain/clock.ts'
+import type { Outcome } from '../domain/job.ts'
+import { retryDelayMs } from '../domain/retry.ts'
+import type { Log } from '../log.ts'
+import type { Settled, Store } from '../store/store.ts'
+
+/** Where an attempt runs. Never rejects. `released`: it did not come to an outcome of its own. */
+export type Place = (job: ClaimedJob) => Promise<Outcome | 'released'>
+
+export interface ExecuteHooks {
+  /** The outcome is on its way into a commit: what is read now is read after that commit. */
+  readonly onSettling?: () => void
+  /** The first try to commit the outcome failed; more follow. */
+  readonly onUncommitted?: (error: unknown) => void
+}
+
+/** Resolves when the job is settled; rejects never. */
+export type Execute = (job: ClaimedJob, place: Place, hooks?: ExecuteHooks) => Promise<void>
+
+export interface ExecuteOptions {
+  readonly store: Store
+  readonly clock: Clock
+  readonly log: Log
+  /** Aborted when the service stops: what is not on disk by then is left to the next start. */
+  readonly signal: AbortSignal
+  /** A job that was run waits again: it was handed back, or is to be retried. */
+  readonly onWaiting: () => void
+}
+
+const firstRetryMs = 50
+const maxRetryMs = 2_000
+
+export function createExecute({ store, clock, log, signal, onWaiting }: ExecuteOptions): Execute {
+  function settle(job: ClaimedJob, outcome: Outcome | 'released', retryAt: number | null): Promise<Settled> {
+    if (outcome === 'released') return store.release(job, clock.now())
+    if (outcome.ok) return store.complete(job, outcome.result, clock.now())
+    return store.fail(job, outcome.error, retryAt, clock.now())
+  }
+
+  async function settleOnDisk(job: ClaimedJob, outcome: Outcome | 'released', hooks: ExecuteHooks): Promise<void> {
+    const ids = { runId: job.runId, jobIndex: job.jobIndex, task: job.task, attempt: job.attempt }
+    const retryAt = retryAtOf(job, outcome, clock)
+    for (let delayMs = firstRetryMs; !signal.aborted; delayMs = Math.min(maxRetryMs, delayMs * 2)) {
+      try {
+        const settling = settle(job, outcome, retryAt)
+        hooks.onSettling?.()
+        // oxlint-disable-next-line no-await-in-loop
+        const settled = await settling
+        tell(log, ids, outcome, retryAt, settled)
+        if (outcome === 'released' || retryAt !== null) onWaiting()
+        return
+      } catch (error) {
+        log.error({ ...ids, err: error }, 'an outcome could not be committed; trying again')
+        hooks.onUncommitted?.(error)
+        // oxlint-disable-next-line no-await-in-loop
+        await sleep(delayMs, signal)
+      }
+    }
+    log.warn(ids, 'an outcome was not committed before the service stopped: the job will run again')
+  }
+
+  return async (job, place, hooks = {}) => {
+    const outcome = await place(job)
+    await settleOnDisk(job, outcome, hooks)
+  }
+}
+
+function retryAtOf(job: ClaimedJob, outcome: Outcome | 'released', clock: Clock): number | null {
+  if (outcome === 'released' || outcome.ok || !outcome.isRetryable || job.attempt >= job.maxAttempts) return null
+  return clock.now() + retryDelayMs(job.attempt)
+}
+
+function tell(log: Log, ids: object, outcome: Outcome | 'released', retryAt: number | null, settled: Settled): void {
+  if (settled === 'stale') log.info(ids, 'an outcome came too late: the job was settled or claimed again before')
+  else if (outcome === 'released') log.info(ids, 'job released')
+  else if (outcome.ok) log.debug(ids, 'job completed')
+  else if (retryAt === null) log.warn({ ...ids, error: outcome.error }, 'job failed')
+  else log.warn({ ...ids, error: outcome.error, retryAt: new Date(retryAt).toISOString() }, 'attempt failed')
+}
+
+/** Resolves after the delay, or at once when the signal is aborted. */
+function sleep(delayMs: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, delayMs)
+  const onAbort = (): void => resolve()
+  signal.addEventListener('abort', onAbort, { once: true })
+  return promise.finally(() => {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', onAbort)
+  })
+}

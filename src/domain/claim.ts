@@ -1,0 +1,31 @@
+/** The right to run a job, and what goes with it to the thread. */
+import type { TaskKind } from './task.ts'
+
+/** The right to settle a job: void as soon as the job was claimed again or became final. */
+export interface Claim {
+  readonly runId: string
+  readonly jobIndex: number
+  /** Only grows. */
+  readonly claim: number
+}
+
+export interface ClaimedJob extends Claim {
+  readonly task: string
+  readonly kind: TaskKind
+  readonly input: string | null
+  readonly thread: string
+  readonly timeoutMs: number
+  /** This attempt's number, 1 for the first. */
+  readonly attempt: number
+  readonly maxAttempts: number
+  /** How many of its starts were lost to the death of a process. */
+  readonly lostStarts: number
+  readonly claimedAt: number
+}
+
+/** Room for jobs of one kind on one thread. */
+export interface FreeSlots {
+  readonly thread: string
+  readonly kind: TaskKind
+  readonly count: number
+}

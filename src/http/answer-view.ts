@@ -1,0 +1,22 @@
+/** The failure that a run's answer is, as a problem; one table of respond modes. */
+import type { Answer } from '../domain/answer.ts'
+import { AppError, type ProblemMembers } from '../domain/errors.ts'
+import type { RunRecord } from '../domain/run.ts'
+import { viewError, viewJob, type ViewOptions } from './run-view.ts'
+
+/** @param answer of the run, with a status other than 200 */
+export function answerProblemOf(run: RunRecord, answer: Answer, options: ViewOptions): AppError {
+  const members: ProblemMembers = { runId: run.id, jobIndex: answer.jobIndex }
+  const decider = answer.jobIndex === null ? undefined : run.jobs[answer.jobIndex]
+  if (decider !== undefined) {
+    const error = decider.error === null ? null : viewError(decider.error, options.showsStacks)
+    const detail = `${decider.task}: ${decider.error?.message ?? decider.state}`
+    return new AppError('first-task-failed', detail, { status: answer.status, members: { ...members, error } })
+  }
+  const jobs = run.jobs.map((job) => viewJob(job, options))
+  const failed = run.jobs.filter(({ state }) => state !== 'completed')
+  const code = answer.mode === 'any' ? 'all-tasks-failed' : 'tasks-failed'
+  return new AppError(code, `${failed.length} of ${run.jobs.length} tasks did not succeed`, {
+    members: { ...members, jobs },
+  })
+}

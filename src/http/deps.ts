@@ -1,0 +1,18 @@
+/** What the routes need of the rest of the service. */
+import type { Config } from '../config.ts'
+import type { Clock } from '../domain/clock.ts'
+import type { Intake } from '../intake/intake.ts'
+import type { Log } from '../log.ts'
+import type { Pool } from '../pool/pool.ts'
+import type { Store } from '../store/store.ts'
+import type { Registry } from '../tasks/registry.ts'
+
+export interface HttpDeps {
+  readonly config: Config
+  readonly store: Store
+  readonly registry: Registry
+  readonly intake: Intake
+  readonly pool: Pool
+  readonly clock: Clock
+  readonly log: Log
+}

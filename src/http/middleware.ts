@@ -1,0 +1,58 @@
+/** All routes as one Koa middleware, which leaves paths that are not its own to whatever comes after it. */
+import { Router } from '@koa/router'
+import type { Context, Middleware } from 'koa'
+import { AppError } from '../domain/errors.ts'
+import { createBodyReader } from './body.ts'
+import type { HttpDeps } from './deps.ts'
+import { answerProblem } from './problem.ts'
+import { root } from './routes/root.ts'
+import { createRunTasks } from './routes/run-tasks.ts'
+import { createRunRoutes } from './routes/runs.ts'
+import { createServiceRoutes } from './routes/service.ts'
+
+export interface HttpFace {
+  readonly middleware: Middleware
+  stop(): void
+}
+
+export function createHttpFace(deps: HttpDeps): HttpFace {
+  const runs = createRunRoutes(deps)
+  const service = createServiceRoutes(deps)
+  const router = new Router()
+    .post('/run-tasks', createBodyReader(deps.config.maxBodyBytes), createRunTasks(deps))
+    .get('/runs', runs.listRuns)
+    .get('/runs/:id', runs.getRun)
+    .get('/runs/:id/jobs/:index', runs.getJob)
+    .get('/tasks', service.tasks)
+    .get('/stats', service.stats)
+    .get('/livez', service.livez)
+    .get('/readyz', service.readyz)
+    .get('/problems/:slug', service.problem)
+    .get('/', root)
+  const routes = router.routes()
+
+  const middleware: Middleware = async (ctx, next) => {
+    const { path, route } = router.match(ctx.path, ctx.method)
+    if (path.length === 0) return next()
+    try {
+      const methods = new Set(path.flatMap((layer) => layer.methods))
+      if (ctx.method === 'OPTIONS') answerOptions(ctx, methods)
+      else if (!route) throw notAllowed(ctx, methods)
+      else await Reflect.apply(routes, undefined, [ctx, async () => {}])
+    } catch (error) {
+      answerProblem(ctx, error, deps.log)
+    }
+  }
+  return { middleware, stop: service.stop }
+}
+
+function answerOptions(ctx: Context, methods: ReadonlySet<string>): void {
+  ctx.status = 204
+  ctx.set('Allow', [...methods, 'OPTIONS'].join(', '))
+}
+
+function notAllowed(ctx: Context, methods: ReadonlySet<string>): AppError {
+  const allowed = [...methods, 'OPTIONS'].join(', ')
+  ctx.set('Allow', allowed)
+  return new AppError('method-not-allowed', `${ctx.path} does not support ${ctx.method}; it supports ${allowed}`)
+}

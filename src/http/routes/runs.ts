@@ -1,0 +1,78 @@
+/** Reading: a run, one of its jobs, and the list of runs. */
+import type { RouterMiddleware } from '@koa/router'
+import { AppError } from '../../domain/errors.ts'
+import { isRunId } from '../../domain/ids.ts'
+import type { RunRecord } from '../../domain/run.ts'
+import type { RunFilter } from '../../store/store.ts'
+import type { HttpDeps } from '../deps.ts'
+import { parseListQuery, type ListQuery } from '../run-schema.ts'
+import { viewJob, viewRun } from '../run-view.ts'
+
+const retryAfterS = '1'
+
+export function createRunRoutes({ store, config }: HttpDeps) {
+  const options = { showsStacks: config.logLevel === 'debug' }
+
+  async function find(id: string): Promise<RunRecord> {
+    const run = isRunId(id) ? await store.getRun(id) : null
+    if (run === null) throw new AppError('run-not-found', `there is no run ${id}`)
+    return run
+  }
+
+  const getRun: RouterMiddleware = async (ctx) => {
+    const run = await find(String(ctx.params['id']))
+    ctx.status = 200
+    ctx.set({ ETag: `W/"${run.version}"`, 'Cache-Control': 'no-cache' })
+    if (run.state === 'running') ctx.set('Retry-After', retryAfterS)
+    if (ctx.fresh) ctx.status = 304
+    else ctx.body = viewRun(run, options)
+  }
+
+  const getJob: RouterMiddleware = async (ctx) => {
+    const run = await find(String(ctx.params['id']))
+    const index = String(ctx.params['index'])
+    const job = /^(?:0|[1-9]\d{0,8})$/.test(index) ? run.jobs[Number(index)] : undefined
+    if (job === undefined)
+      throw new AppError('job-not-found', `the run has ${run.jobs.length} jobs and no job ${index}`)
+    ctx.set('Cache-Control', 'no-cache')
+    ctx.body = viewJob(job, options)
+  }
+
+  const listRuns: RouterMiddleware = async (ctx) => {
+    const { runs, hasMore } = await store.listRuns(filterOf(parseListQuery(ctx.query)))
+    const last = runs.at(-1)
+    const nextPageToken = hasMore && last !== undefined ? tokenOf(last.id) : null
+    if (nextPageToken !== null) {
+      const query = new URLSearchParams({ ...singles(ctx.query), pageToken: nextPageToken })
+      ctx.set('Link', `</runs?${query.toString()}>; rel="next"`)
+    }
+    ctx.set('Cache-Control', 'no-cache')
+    ctx.body = { runs: runs.map((run) => viewRun(run, { ...options, showsResults: false })), nextPageToken }
+  }
+
+  return { getRun, getJob, listRuns }
+}
+
+function filterOf({ pageToken, ...query }: ListQuery): RunFilter {
+  const given = Object.entries({ ...query, beforeId: idOf(pageToken) }).filter(([, value]) => value !== undefined)
+  // Members that were left out are absent, as the contract of the store wants them.
+  return { pageSize: query.pageSize, ...Object.fromEntries(given) }
+}
+
+/** A page token is the last id of the page before, opaque to callers. */
+function tokenOf(id: string): string {
+  return Buffer.from(id).toString('base64url')
+}
+
+function idOf(token: string | undefined): string | undefined {
+  if (token === undefined) return undefined
+  const id = Buffer.from(token, 'base64url').toString()
+  if (!isRunId(id)) throw new AppError('invalid-page-token', 'the pageToken is none that this service has made')
+  return id
+}
+
+function singles(query: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(query).flatMap(([key, value]) => (typeof value === 'string' ? [[key, value]] : [])),
+  )
+}

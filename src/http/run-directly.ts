@@ -1,0 +1,16 @@
+/** What POST /run-tasks does, for callers inside the process. */
+import { answerProblemOf } from './answer-view.ts'
+import type { HttpDeps } from './deps.ts'
+import { parseRunRequest } from './run-schema.ts'
+import { viewRun, type RunView } from './run-view.ts'
+
+export function createRunDirectly({ intake, config }: Pick<HttpDeps, 'intake' | 'config'>) {
+  const options = { showsStacks: config.logLevel === 'debug' }
+
+  /** @throws AppError where the route would answer with a problem */
+  return async (input: unknown): Promise<RunView> => {
+    const { run } = await intake.submit(parseRunRequest(input))
+    if (run.answer !== null && run.answer.status !== 200) throw answerProblemOf(run, run.answer, options)
+    return viewRun(run, options)
+  }
+}

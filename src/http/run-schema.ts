@@ -1,0 +1,81 @@
+/** The form of what callers send, and the issues of what has not got it. */
+import { z } from 'zod'
+import { respondModes } from '../domain/answer.ts'
+import { AppError, type RequestIssue } from '../domain/errors.ts'
+import type { RunRequest } from '../domain/run-request.ts'
+import { runStates } from '../domain/run.ts'
+import { policyBounds } from '../domain/task.ts'
+import { pointerOf } from '../tasks/input.ts'
+
+const maxDelayMs = 31_536_000_000
+const { timeoutMs, maxAttempts } = policyBounds
+
+const taskSchema = z.strictObject({
+  name: z.string().min(1).max(64),
+  input: z.unknown().optional(),
+  timeoutMs: z.int().min(timeoutMs.min).max(timeoutMs.max).optional(),
+  maxAttempts: z.int().min(maxAttempts.min).max(maxAttempts.max).optional(),
+  priority: z.int().min(0).max(9).optional(),
+  delayMs: z.int().min(0).max(maxDelayMs).optional(),
+})
+
+/** Durations in milliseconds. Without tasks it is the run of the original recipe. */
+export const runSchema = z.strictObject({
+  tasks: z
+    .array(taskSchema)
+    .min(1)
+    .default(() => ['first', 'second', 'third'].map((name) => ({ name }))),
+  respond: z.enum(respondModes).default('first'),
+  tags: z.array(z.string().min(1).max(64)).max(16).default([]),
+})
+
+/** What a caller may write; everything can be left out. */
+export type RunInput = z.input<typeof runSchema>
+
+/** @throws AppError `validation-error` with a pointer for each wrong place */
+export function parseRunRequest(body: unknown): RunRequest {
+  const parsed = runSchema.safeParse(body ?? {})
+  if (parsed.success) return parsed.data
+  const errors = parsed.error.issues.flatMap(issuesOf)
+  const [first] = errors
+  const where = first === undefined || first.pointer === '' ? 'the body' : first.pointer
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
+  throw new AppError('validation-error', `${where}: ${first?.detail}${more}`, { members: { errors } })
+}
+
+function issuesOf(issue: z.core.$ZodIssue): RequestIssue[] {
+  const pointer = pointerOf(issue.path)
+  if (issue.code !== 'unrecognized_keys') return [{ pointer, detail: issue.message }]
+  return issue.keys.map((key) => ({ pointer: `${pointer}${pointerOf([key])}`, detail: 'unknown member' }))
+}
+
+const maxPageSize = 500
+const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
+
+const filterSchema = z.strictObject({
+  state: z.enum(runStates).optional(),
+  task: z.string().min(1).max(64).optional(),
+  tag: z.string().min(1).max(64).optional(),
+  createdAfter: instant.optional(),
+  createdBefore: instant.optional(),
+  pageSize: z
+    .string()
+    .regex(/^[1-9]\d{0,8}$/, 'must be a whole number from 1')
+    .transform((text) => Math.min(Number(text), maxPageSize))
+    .default(50),
+  pageToken: z.string().optional(),
+})
+
+export type ListQuery = z.output<typeof filterSchema>
+
+/** @throws AppError `invalid-filter` that names each wrong parameter */
+export function parseListQuery(query: Readonly<Record<string, unknown>>): ListQuery {
+  const parsed = filterSchema.safeParse(query)
+  if (parsed.success) return parsed.data
+  const wrong = parsed.error.issues.map((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? `unknown parameter ${issue.keys.join(', ')}`
+      : `${issue.path.join('.')}: ${issue.message}`,
+  )
+  throw new AppError('invalid-filter', wrong.join('; '))
+}

@@ -1,0 +1,50 @@
+/** The service as an HTTP server of its own: the middleware, and a problem for every other path. */
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import Koa, { type Middleware } from 'koa'
+import { AppError, BootError } from '../domain/errors.ts'
+import type { Log } from '../log.ts'
+import { answerProblem } from './problem.ts'
+
+export interface HttpServer {
+  /** @returns the base URL it can be reached at; rejects with BootError when the address cannot be had */
+  listen(host: string, port: number): Promise<string>
+  /** Takes no more connections; resolves when the answers under way are out, and cuts them off after a second. */
+  close(): Promise<void>
+}
+
+const closeLimitMs = 1_000
+
+export function createHttpServer(middleware: Middleware, log: Log): HttpServer {
+  const app = new Koa()
+  // A client that goes away while it is answered is its own affair.
+  app.on('error', (error: unknown) => log.debug({ err: error }, 'a connection failed'))
+  app.use(middleware)
+  app.use((ctx) => answerProblem(ctx, new AppError('not-found', `there is nothing at ${ctx.path}`), log))
+  const handle = app.callback()
+  const server: Server = createServer((request, response) => void handle(request, response))
+
+  return {
+    listen(host, port) {
+      const { promise, resolve, reject } = Promise.withResolvers<string>()
+      server.once('error', (error) =>
+        reject(new BootError(`cannot listen on ${host}:${port}: ${error.message}`, error)),
+      )
+      server.listen(port, host, () => resolve(urlOf(server.address())))
+      return promise
+    },
+    close() {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      server.close(() => resolve())
+      server.closeIdleConnections()
+      const timer = setTimeout(() => server.closeAllConnections(), closeLimitMs)
+      return promise.finally(() => clearTimeout(timer))
+    },
+  }
+}
+
+function urlOf(address: AddressInfo | string | null): string {
+  if (typeof address !== 'object' || address === null) return String(address)
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return `http://${host}:${address.port}`
+}

@@ -1,0 +1,143 @@
+/**
+ * From a checked request to its answer: admitted, committed, its first job run while the others already do, and the
+ * answer read from what the store decided.
+ */
+import type { ClaimedJob } from '../domain/claim.ts'
+import type { Clock } from '../domain/clock.ts'
+import { AppError } from '../domain/errors.ts'
+import type { Outcome } from '../domain/job.ts'
+import type { RunRequest } from '../domain/run-request.ts'
+import type { RunChange, RunRecord } from '../domain/run.ts'
+import type { NewRun, Store } from '../store/store.ts'
+import type { Registry } from '../tasks/registry.ts'
+import { createAdmission } from './admission.ts'
+import type { FirstJobs } from './first-job.ts'
+import { prepareRun } from './prepare.ts'
+
+export interface Accepted {
+  /** As of the commit that decided the answer, or as it is when there is no answer to wait for. */
+  readonly run: RunRecord
+  /** How long the commit of the run took, and the answer after it; null where none was waited for. Milliseconds. */
+  readonly commitMs: number
+  readonly answerMs: number | null
+}
+
+export interface Intake {
+  /**
+   * Accepts a run and waits for its answer. With `respond: none`, or when the service leaves meanwhile, it resolves
+   * without one. Failures of the deciding task are an answer too and do not reject.
+   * @throws AppError for a request that is refused, or `store-unavailable` (with `runId` once it is accepted)
+   */
+  submit(request: RunRequest): Promise<Accepted>
+  open(): void
+  /** Refuses new runs from now on. */
+  close(): void
+  isOpen(): boolean
+  /** Sends those who still wait for an answer away without one; resolves when nobody is left. */
+  dismiss(): Promise<void>
+}
+
+export interface IntakeOptions {
+  readonly store: Store
+  readonly registry: Registry
+  readonly clock: Clock
+  readonly firstJobs: FirstJobs
+  readonly maxBacklog: number
+  readonly maxTasksPerRun: number
+  /** Jobs may have become claimable. */
+  readonly wake: () => void
+  /** Runs an attempt at its place and settles it; `onSettling` is called with the outcome on its way to the commit. */
+  readonly execute: (
+    job: ClaimedJob,
+    place: (job: ClaimedJob) => Promise<Outcome | 'released'>,
+    hooks: { onSettling: () => void; onUncommitted: (error: unknown) => void },
+  ) => Promise<void>
+  readonly subscribe: (runId: string, listener: (change: RunChange) => void) => () => void
+}
+
+export function createIntake(options: IntakeOptions): Intake {
+  const { store, registry, clock, firstJobs, wake, execute, subscribe, maxTasksPerRun } = options
+  const admission = createAdmission({ maxBacklog: options.maxBacklog, backlog: store.backlog })
+  const waiting = new Set<() => void>()
+  const submitting = new Set<Promise<Accepted>>()
+
+  /** Commits the run, and in the same commit claims its jobs as far as there are free slots. */
+  async function accept(run: NewRun): Promise<ClaimedJob | null> {
+    const leave = admission.admit(run.jobs.length)
+    try {
+      const accepting = store.accept(run, clock.now())
+      wake()
+      return await accepting
+    } finally {
+      leave()
+    }
+  }
+
+  /** Runs the first job. Resolves when the answer is decided, or when nobody is to wait for it any longer. */
+  async function answer(first: ClaimedJob, decided: Promise<void>): Promise<RunRecord> {
+    const { runId } = first
+    const { promise: dismissed, resolve: dismiss, reject } = Promise.withResolvers<void>()
+    let reading: Promise<RunRecord | null> | undefined
+    void execute(first, firstJobs.run, {
+      onSettling() {
+        // Read in the group that commits the outcome: it saves a second way to the store.
+        reading = store.getRun(runId)
+        // Whoever waits hears of a failing store by the commit.
+        reading.catch(() => {})
+      },
+      onUncommitted(cause) {
+        const problem = { cause, members: { runId } }
+        reject(new AppError('store-unavailable', 'the run is accepted; its answer could not be committed yet', problem))
+      },
+    })
+    waiting.add(dismiss)
+    try {
+      await Promise.race([decided, dismissed])
+    } finally {
+      waiting.delete(dismiss)
+    }
+    const early = await reading
+    return early?.answer ? early : readRun(runId)
+  }
+
+  async function readRun(runId: string): Promise<RunRecord> {
+    const run = await store.getRun(runId)
+    if (run === null) throw new Error(`run ${runId} is gone while its caller waits`)
+    return run
+  }
+
+  async function submit(request: RunRequest): Promise<Accepted> {
+    const run = await prepareRun(request, registry, maxTasksPerRun)
+    const { promise: decided, resolve } = Promise.withResolvers<void>()
+    // Before the commit, so that no change can be missed.
+    const unsubscribe = subscribe(run.id, ({ isAnswered }) => {
+      if (isAnswered) resolve()
+    })
+    try {
+      const startedAt = performance.now()
+      const first = await accept(run)
+      const commitMs = performance.now() - startedAt
+      if (first === null) return { run: await readRun(run.id), commitMs, answerMs: null }
+      const answeredRun = await answer(first, decided)
+      const answerMs = answeredRun.answer === null ? null : performance.now() - startedAt - commitMs
+      return { run: answeredRun, commitMs, answerMs }
+    } finally {
+      unsubscribe()
+    }
+  }
+
+  return {
+    submit(request) {
+      const submitted = submit(request).finally(() => submitting.delete(submitted))
+      submitting.add(submitted)
+      return submitted
+    },
+    open: admission.open,
+    close: admission.close,
+    isOpen: admission.isOpen,
+    async dismiss() {
+      for (const dismiss of waiting) dismiss()
+      await Promise.allSettled(submitting)
+    },
+  }
+}

@@ -1,0 +1,70 @@
+/** Turns a request into a run that can be accepted, or says everything that is wrong with it. */
+import { AppError, type RequestIssue } from '../domain/errors.ts'
+import { newRunId } from '../domain/ids.ts'
+import type { RunRequest, TaskRequest } from '../domain/run-request.ts'
+import type { NewJob, NewRun } from '../store/store.ts'
+import { checkInput } from '../tasks/input.ts'
+import type { Registry } from '../tasks/registry.ts'
+import type { Task } from '../tasks/task.ts'
+
+/** @throws AppError `too-many-tasks`, `unknown-task` or `validation-error` with a pointer for each wrong place */
+export async function prepareRun(request: RunRequest, registry: Registry, maxTasksPerRun: number): Promise<NewRun> {
+  const { tasks: entries, respond, tags } = request
+  if (entries.length > maxTasksPerRun) {
+    throw new AppError('too-many-tasks', `${entries.length} tasks are more than the ${maxTasksPerRun} of one run`)
+  }
+  const tasks = findTasks(entries, registry)
+  const issues = [...(await inputIssues(entries, tasks)), ...delayIssues(request)]
+  if (issues.length > 0) throw invalid('validation-error', issues)
+  const jobs = entries.map((entry, index) => newJob(entry, tasks[index], index))
+  return { id: newRunId(), respond, tags, jobs, claimsFirst: respond !== 'none' }
+}
+
+function findTasks(entries: readonly TaskRequest[], registry: Registry): Task[] {
+  const tasks = entries.map(({ name }) => registry.get(name))
+  const unknown = entries.flatMap(({ name }, index) =>
+    tasks[index] === undefined ? [{ pointer: `/tasks/${index}/name`, detail: `no task is named "${name}"` }] : [],
+  )
+  if (unknown.length > 0) throw invalid('unknown-task', unknown)
+  return tasks.filter((task) => task !== undefined)
+}
+
+async function inputIssues(entries: readonly TaskRequest[], tasks: readonly Task[]): Promise<RequestIssue[]> {
+  const issues: RequestIssue[] = []
+  for (const [index, task] of tasks.entries()) {
+    // In order, so that the issues come in the order of the request; most schemas answer at once.
+    // oxlint-disable-next-line no-await-in-loop
+    const checked = await checkInput(task, entries[index]?.input)
+    if (checked.ok) continue
+    issues.push(
+      ...checked.issues.map(({ pointer, detail }) => ({ pointer: `/tasks/${index}/input${pointer}`, detail })),
+    )
+  }
+  return issues
+}
+
+function delayIssues({ tasks, respond }: RunRequest): RequestIssue[] {
+  if (respond === 'none' || (tasks[0]?.delayMs ?? 0) === 0) return []
+  return [{ pointer: '/tasks/0/delayMs', detail: 'the first task cannot be delayed while its caller waits for it' }]
+}
+
+function newJob(entry: TaskRequest, task: Task | undefined, index: number): NewJob {
+  if (task === undefined) throw new Error(`task ${index} was not resolved`)
+  const { name, policy } = task
+  return {
+    task: name,
+    kind: policy.kind,
+    input: entry.input === undefined ? null : JSON.stringify(entry.input),
+    priority: entry.priority ?? 0,
+    timeoutMs: entry.timeoutMs ?? policy.timeoutMs,
+    // The caller of the first job is waiting and can decide by itself whether to try again.
+    maxAttempts: entry.maxAttempts ?? (index === 0 ? 1 : policy.maxAttempts),
+    delayMs: entry.delayMs ?? 0,
+  }
+}
+
+function invalid(code: 'unknown-task' | 'validation-error', errors: readonly RequestIssue[]): AppError {
+  const [first] = errors
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
+  return new AppError(code, `${first?.pointer}: ${first?.detail}${more}`, { members: { errors } })
+}

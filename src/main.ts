@@ -1,0 +1,53 @@
+#!/usr/bin/env node
+/** The process: reads its settings, starts, listens, and leaves on a signal. Exit code 0 after a clean stop, else 1. */
+import { startApp } from './app.ts'
+import { readConfig } from './config.ts'
+import { BootError } from './domain/errors.ts'
+import { createHttpServer } from './http/server.ts'
+import { createLog } from './log.ts'
+
+/** Beyond both graces, for what is left to close. */
+const closeAllowanceMs = 5_000
+
+async function main(): Promise<void> {
+  const config = readConfig(process.env)
+  const log = createLog(config.logLevel)
+  const die = (error: unknown): never => {
+    log.fatal({ err: error }, 'the process cannot go on; the next start recovers its jobs')
+    process.exit(1)
+  }
+  process.on('uncaughtException', die)
+
+  const app = await startApp(config, log, die)
+  const server = createHttpServer(app.middleware, log)
+  const url = await server.listen(config.host, config.port)
+  log.info(
+    { url, database: config.databaseUrl, threads: config.threads, ioThreads: config.ioThreads },
+    `ready at ${url}`,
+  )
+
+  let isStopping = false
+  async function stop(signal: string): Promise<void> {
+    // npm and the terminal can both pass the same signal on.
+    if (isStopping) return
+    isStopping = true
+    log.info({ signal }, 'stopping')
+    const limitMs = config.shutdownGraceMs + config.cancelGraceMs + closeAllowanceMs
+    // A thread in native code can hold up even process.exit().
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), limitMs).unref()
+    await app.stop()
+    await server.close()
+    log.info('stopped')
+    process.exit(0)
+  }
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => void stop(signal).catch(die))
+}
+
+try {
+  await main()
+} catch (error) {
+  const log = createLog('info')
+  if (error instanceof BootError) log.fatal(error.message)
+  else log.fatal({ err: error }, 'the service could not start')
+  process.exit(1)
+}

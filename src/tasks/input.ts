@@ -1,0 +1,39 @@
+/** Checks a task's input against its schema, and says where it is wrong. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { RequestIssue } from '../domain/errors.ts'
+import type { Task } from './task.ts'
+
+export type CheckedInput =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly issues: readonly RequestIssue[] }
+
+/** @returns the value as the schema parsed it, or its issues with JSON Pointers relative to the input */
+export async function checkInput(task: Task, input: unknown): Promise<CheckedInput> {
+  if (task.input === undefined) return { ok: true, value: input }
+  const result = await task.input['~standard'].validate(input)
+  if (result.issues === undefined) return { ok: true, value: result.value }
+  return {
+    ok: false,
+    issues: result.issues.map(({ path, message }) => ({ pointer: pointerOf(path), detail: message })),
+  }
+}
+
+/** RFC 6901. */
+export function pointerOf(path: StandardSchemaV1.Issue['path']): string {
+  const keys = (path ?? []).map((segment) => (typeof segment === 'object' ? segment.key : segment))
+  return keys.map((key) => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+}
+
+/** The input as JSON Schema (draft 2020-12); null where the task takes anything or its schema cannot say. */
+export function inputJsonSchema(task: Task): unknown {
+  const standard: object = task.input?.['~standard'] ?? {}
+  const converter: unknown = Reflect.get(standard, 'jsonSchema')
+  const convert: unknown = Reflect.get(Object(converter), 'input')
+  if (typeof convert !== 'function') return null
+  try {
+    // https://standardschema.dev/json-schema: optional, so its absence is no defect of the schema.
+    return Reflect.apply(convert, converter, [{ target: 'draft-2020-12' }]) ?? null
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,75 @@
+/** A loaded task module, and the check that turns a module's default export into one. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { BootError } from '../domain/errors.ts'
+import { policyBounds, taskKinds, type TaskContext, type TaskPolicy } from '../domain/task.ts'
+
+export interface Task {
+  readonly name: string
+  /** The module's URL: threads load it by themselves. */
+  readonly url: string
+  readonly policy: TaskPolicy
+  readonly input: StandardSchemaV1 | undefined
+  readonly run: (input: unknown, context: TaskContext) => unknown
+}
+
+const knownMembers = new Set(['input', 'kind', 'timeoutMs', 'maxAttempts', 'concurrency', 'run'])
+const defaults = { kind: 'cpu', timeoutMs: 60_000, maxAttempts: 3 } as const
+
+/**
+ * Imports a task module and checks its default export.
+ * @throws BootError that names the file and what is wrong with it
+ */
+export async function loadTask(name: string, url: string): Promise<Task> {
+  let definition: unknown
+  try {
+    const module: unknown = await import(url)
+    definition = Reflect.get(Object(module), 'default')
+  } catch (error) {
+    throw new BootError(`${url}: cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, error)
+  }
+  return checkTask(name, url, definition)
+}
+
+function checkTask(name: string, url: string, definition: unknown): Task {
+  if (typeof definition !== 'object' || definition === null) {
+    throw new BootError(`${url}: a task module exports by default what defineTask({ … }) returns`)
+  }
+  // The threads and the main one load the same file: what is wrong with it is to be told once, at boot.
+  const given: Record<string, unknown> = { ...definition }
+  const wrong = (what: string): BootError => new BootError(`${url}: ${what}`)
+  const unknownMember = Object.keys(given).find((member) => !knownMembers.has(member))
+  if (unknownMember !== undefined) throw wrong(`a task has no member "${unknownMember}"`)
+
+  const { run, input, kind = defaults.kind } = given
+  if (typeof run !== 'function') throw wrong('run must be a function')
+  if (input !== undefined && !isStandardSchema(input)) throw wrong('input must be a Standard Schema')
+  const knownKind = taskKinds.find((candidate) => candidate === kind)
+  if (knownKind === undefined) throw wrong(`kind must be one of ${taskKinds.join(', ')}`)
+
+  const whole = (member: string, min: number, max: number): number | undefined => {
+    const value = given[member]
+    if (value === undefined) return undefined
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
+      throw wrong(`${member} must be a whole number from ${min} to ${max}`)
+    }
+    return value
+  }
+  const { timeoutMs, maxAttempts } = policyBounds
+  return {
+    name,
+    url,
+    policy: {
+      kind: knownKind,
+      timeoutMs: whole('timeoutMs', timeoutMs.min, timeoutMs.max) ?? defaults.timeoutMs,
+      maxAttempts: whole('maxAttempts', maxAttempts.min, maxAttempts.max) ?? defaults.maxAttempts,
+      concurrency: whole('concurrency', 1, 1_000_000) ?? null,
+    },
+    input,
+    run: (value, context) => Reflect.apply(run, definition, [value, context]) as unknown,
+  }
+}
+
+function isStandardSchema(value: unknown): value is StandardSchemaV1 {
+  const standard: unknown = Reflect.get(Object(value), '~standard')
+  return typeof Reflect.get(Object(standard), 'validate') === 'function'
+}

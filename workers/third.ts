@@ -1,0 +1,13 @@
+/** The original recipe's third task: waits 3 s without using a core, and stops waiting when it is told to. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { defineTask } from 'forerunner'
+
+const durationMs = 3_000
+
+export default defineTask({
+  kind: 'io',
+  async run(_input, { signal }) {
+    await sleep(durationMs, undefined, { signal })
+    return 'Third result'
+  },
+})

@@ -1,0 +1,73 @@
+/**
+ * Makes a smaller copy of a PNG or JPEG image that fits inside a box. Only these two decoders ever see the bytes, and
+ * the number of pixels is bounded, so a small file cannot unfold into a large amount of memory.
+ */
+import { defineTask } from 'forerunner'
+import sharp from 'sharp'
+import { z } from 'zod'
+
+const maxImageBytes = 1_048_576
+const maxPixels = 50_000_000
+/** A task's result may have 1 MiB; the rest is room for the other members. */
+const maxResultCharacters = 1_048_000
+
+const refusal = (code: string, message: string, cause?: unknown) =>
+  Object.assign(new Error(message, { cause }), { code, status: 422 })
+
+/** The format by its signature, not by trying decoders: unwanted ones (SVG, TIFF, …) must not run at all. */
+function formatOf(image: Buffer): 'png' | 'jpeg' {
+  const signature = image.subarray(0, 8).toString('hex')
+  if (signature === '89504e470d0a1a0a') return 'png'
+  if (signature.startsWith('ffd8ff')) return 'jpeg'
+  throw refusal('unsupported-image', 'The image is neither PNG nor JPEG.')
+}
+
+async function decode(image: Buffer) {
+  try {
+    // Its pixels are counted here, to tell a large image from a broken one.
+    return await sharp(image, { limitInputPixels: false }).metadata()
+  } catch (error) {
+    throw refusal('invalid-image', 'The image cannot be decoded.', error)
+  }
+}
+
+/**
+ * Returns `{ image, format, widthPx, heightPx }`: the copy in base64, in the format that came in, and its size. It
+ * keeps the proportions, is never larger than the original, is turned upright as its EXIF orientation says, and
+ * carries no metadata.
+ *
+ * Throws, each with status 422: `unsupported-image` (neither PNG nor JPEG), `image-too-large` (above 50 megapixels),
+ * `invalid-image` (broken), `thumbnail-too-large` (the copy does not fit into a result of 1 MiB).
+ */
+export default defineTask({
+  input: z.strictObject({
+    image: z
+      .base64()
+      .max(Math.ceil(maxImageBytes / 3) * 4)
+      .describe('PNG or JPEG file in base64, at most 1 MiB before encoding'),
+    widthPx: z.int().min(1).max(4096).describe('Largest width, in pixels'),
+    heightPx: z.int().min(1).max(4096).optional().describe('Largest height, in pixels; no limit when absent'),
+  }),
+  timeoutMs: 30_000,
+  async run(input) {
+    const original = Buffer.from(input.image, 'base64')
+    const format = formatOf(original)
+    const { width, height, isPalette } = await decode(original)
+    if (width * height > maxPixels) {
+      throw refusal('image-too-large', `The image has ${width} × ${height} pixels; at most ${maxPixels} are decoded.`)
+    }
+    // What a camera writes is often slightly off the standard: only errors stop, warnings do not.
+    const copy = sharp(original, { autoOrient: true, limitInputPixels: maxPixels, failOn: 'error' })
+      .resize({ width: input.widthPx, height: input.heightPx, fit: 'inside', withoutEnlargement: true })
+      // In full colour the copy of a palette image can be many times larger than the original.
+      .toFormat(format, format === 'png' ? { palette: isPalette } : {})
+    const { data, info } = await copy.toBuffer({ resolveWithObject: true }).catch((error: unknown) => {
+      throw refusal('invalid-image', 'The image cannot be decoded.', error)
+    })
+    const image = data.toString('base64')
+    if (image.length > maxResultCharacters) {
+      throw refusal('thumbnail-too-large', `The thumbnail takes ${data.length} bytes: ask for a smaller one.`)
+    }
+    return { image, format, widthPx: info.width, heightPx: info.height }
+  },
+})
