@@ -18,7 +18,8 @@ const lengthOf = (row: readonly string[], delimiter: string) => row.join(delimit
  * Returns `{ delimiter, header, rowEstimate, rows }`. `header` holds the trimmed names of the first line, `rows` the
  * first rows as they stand; blank lines do not count. `rowEstimate` leaves the header out; it is exact for a text of
  * at most 249 rows and 32,768 characters, and beyond that the text's length over the mean length of the sampled rows.
- * Throws `invalid-csv` (422) for a text that has no header line.
+ * Throws `invalid-csv` (422) for a text that has no header line, one above 32,768 characters, or (in a text no longer
+ * than that) an unclosed quote.
  */
 export default defineTask({
   input: z.strictObject({

@@ -119,13 +119,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     },
     async runSuspects() {
       while (!isStopped) {
-        // oxlint-disable-next-line no-await-in-loop
         const { jobs } = await store.claim(claimRequest('suspects'))
         const [job] = jobs
         if (job === undefined) return
         const { runId, jobIndex, task, lostStarts } = job
         log.warn({ runId, jobIndex, task, lostStarts }, 'a job that ran while the process died is tried again, alone')
-        // oxlint-disable-next-line no-await-in-loop
         await run(job)
       }
     },

@@ -46,7 +46,6 @@ export function createExecute({ store, clock, log, signal, onWaiting }: ExecuteO
       try {
         const settling = settle(job, outcome, retryAt)
         hooks.onSettling?.()
-        // oxlint-disable-next-line no-await-in-loop
         const settled = await settling
         tell(log, ids, outcome, retryAt, settled)
         if (outcome === 'released' || retryAt !== null) onWaiting()
@@ -54,7 +53,6 @@ export function createExecute({ store, clock, log, signal, onWaiting }: ExecuteO
       } catch (error) {
         log.error({ ...ids, err: error }, 'an outcome could not be committed; trying again')
         hooks.onUncommitted?.(error)
-        // oxlint-disable-next-line no-await-in-loop
         await sleep(delayMs, signal)
       }
     }

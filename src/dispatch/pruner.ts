@@ -32,7 +32,6 @@ export function createPruner({ store, clock, log, retentionMs }: PrunerOptions):
     let pruned = batchSize
     while (pruned === batchSize && !isStopped) {
       // Between two batches, whatever waits for a commit gets its turn.
-      // oxlint-disable-next-line no-await-in-loop
       pruned = await store.prune(clock.now() - retentionMs, batchSize)
       total += pruned
     }

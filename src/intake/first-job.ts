@@ -61,7 +61,7 @@ export function createFirstJobs({ registry, log, cancelGraceMs }: FirstJobsOptio
 
   function createContext(job: ClaimedJob, signal: AbortSignal): TaskContext {
     const { runId, jobIndex, attempt } = job
-    const line = (level: 'debug' | 'info' | 'warn' | 'error') => (text: string, fields?: object) =>
+    const line = (level: 'debug' | 'info' | 'warn' | 'error') => (text: unknown, fields?: object) =>
       log[level]({ ...fields, runId, jobIndex, attempt }, String(text))
     return {
       signal,

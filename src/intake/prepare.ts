@@ -33,7 +33,6 @@ async function inputIssues(entries: readonly TaskRequest[], tasks: readonly Task
   const issues: RequestIssue[] = []
   for (const [index, task] of tasks.entries()) {
     // In order, so that the issues come in the order of the request; most schemas answer at once.
-    // oxlint-disable-next-line no-await-in-loop
     const checked = await checkInput(task, entries[index]?.input)
     if (checked.ok) continue
     issues.push(

@@ -82,6 +82,12 @@ export function createPool(options: PoolOptions): Pool {
   const listeners: (() => void)[] = []
   let isStopped = false
 
+  function groupOf(kind: TaskKind): ThreadGroup {
+    const group = groups.get(kind)
+    if (group === undefined) throw new Error('the pool was not started')
+    return group
+  }
+
   function announceCapacity(): void {
     for (const listener of listeners) listener()
   }
@@ -127,7 +133,7 @@ export function createPool(options: PoolOptions): Pool {
     if (thread.state === 'dying' || thread.state === 'starting') return
     thread.state = 'dying'
     for (const attempt of thread.attempts) attempt.evict()
-    groups.get(thread.kind)?.terminate(thread.place)
+    groupOf(thread.kind).terminate(thread.place)
   }
 
   function abandon(thread: Thread, attempt: Attempt): void {
@@ -148,7 +154,7 @@ export function createPool(options: PoolOptions): Pool {
       for (const { kind, lanes } of sizes) groups.set(kind, makeGroup(kind, lanes))
       // Piscina tells of its first threads in a microtask.
       await Promise.resolve()
-      await Promise.all(threads.map(({ kind, place }) => groups.get(kind)?.send(place, { type: 'warm' })))
+      await Promise.all(threads.map(({ kind, place }) => groupOf(kind).send(place, { type: 'warm' })))
       announceCapacity()
     },
     onCapacity: (listener) => void listeners.push(listener),
@@ -161,9 +167,8 @@ export function createPool(options: PoolOptions): Pool {
 
     run(job, url) {
       const thread = byName.get(job.thread)
-      const group = groups.get(job.kind)
       const lane = thread?.state === 'ready' ? thread.freeLanes.pop() : undefined
-      if (thread === undefined || group === undefined || lane === undefined) {
+      if (thread === undefined || lane === undefined) {
         return { outcome: Promise.resolve('released'), release: () => {} }
       }
       const attempt: Attempt = startAttempt({
@@ -175,17 +180,19 @@ export function createPool(options: PoolOptions): Pool {
       })
       thread.attempts.add(attempt)
       const { runId, jobIndex, task, input } = job
-      group.send(thread.place, { type: 'job', lane, task, url, input, runId, jobIndex, attempt: job.attempt }).then(
-        (outcome) => {
-          // The thread's entry answers a job with an outcome and never throws.
-          attempt.answer(outcome as Outcome)
-          leave(thread, attempt)
-        },
-        (error: unknown) => {
-          thread.attempts.delete(attempt)
-          attempt.die(describeDeath(error))
-        },
-      )
+      groupOf(thread.kind)
+        .send(thread.place, { type: 'job', lane, task, url, input, runId, jobIndex, attempt: job.attempt })
+        .then(
+          (outcome) => {
+            // The thread's entry answers a job with an outcome and never throws.
+            attempt.answer(outcome as Outcome)
+            leave(thread, attempt)
+          },
+          (error: unknown) => {
+            thread.attempts.delete(attempt)
+            attempt.die(describeDeath(error))
+          },
+        )
       return { outcome: attempt.outcome, release: attempt.release }
     },
 

@@ -44,7 +44,7 @@ async function taskOf({ task: name, url }: JobMessage): Promise<Task> {
 function createContext(message: JobMessage): TaskContext & { end(): void } {
   const { lane, runId, jobIndex, attempt } = message
   let stop: StopSignal | undefined
-  const log = (level: LogLevel) => (text: string, fields?: Readonly<Record<string, unknown>>) => {
+  const log = (level: LogLevel) => (text: unknown, fields?: Readonly<Record<string, unknown>>) => {
     post({ type: 'log', level, message: String(text), fields: { ...plain(fields), runId, jobIndex, attempt } })
   }
   return {
@@ -53,7 +53,7 @@ function createContext(message: JobMessage): TaskContext & { end(): void } {
       stop ??= createStopSignal(control, lane)
       return stop.signal
     },
-    progress: (fraction) => control.setProgress(lane, Number(fraction)),
+    progress: (fraction: unknown) => control.setProgress(lane, Number(fraction)),
     log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
     attempt,
     runId,

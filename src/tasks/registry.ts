@@ -38,7 +38,6 @@ export async function loadRegistry(directory: string): Promise<Registry> {
   for (const [name, file] of byName) {
     const path = resolve(directory, file)
     // One after the other: modules that share a dependency would otherwise race to report its failure.
-    // oxlint-disable-next-line no-await-in-loop
     tasks.set(name, await withinLimit(loadTask(name, pathToFileURL(path).href), path))
   }
   return { get: (name) => tasks.get(name), all: () => [...tasks.values()] }

@@ -48,6 +48,13 @@ for (const bins of [2, 10, 100]) {
   })
 }
 
+test('puts a decimal on an edge into the bin above, as its decimal digits say', async () => {
+  const csv = 'x\n0\n0.1\n0.2\n0.3\n0.4\n0.5\n0.6\n0.7\n0.8\n0.9\n1'
+  const bars = barsOf(await chart({ csv, column: 'x', bins: 10 }))
+  const counts = bars.map(({ count }) => count)
+  assert.equal(counts, [1, 1, 1, 1, 1, 1, 1, 1, 1, 2])
+})
+
 for (const column of ['precipitation', 'temp_max', 'temp_min', 'wind']) {
   test(`chooses bins for ${column} that hold every value, with bars as high as their counts`, async () => {
     const bars = barsOf(await chart({ csv: weather, column }))

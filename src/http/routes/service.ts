@@ -8,9 +8,10 @@ import type { HttpDeps } from '../deps.ts'
 const nsPerMs = 1_000_000
 /** The event loop's delay is told of the minute under way. */
 const delayWindowMs = 60_000
+const samplePeriodMs = 10
 
 export function createServiceRoutes({ registry, store, intake, pool, clock }: HttpDeps) {
-  const delay = monitorEventLoopDelay({ resolution: 10 })
+  const delay = monitorEventLoopDelay({ resolution: samplePeriodMs })
   delay.enable()
   const window = setInterval(() => delay.reset(), delayWindowMs).unref()
 
@@ -22,8 +23,8 @@ export function createServiceRoutes({ registry, store, intake, pool, clock }: Ht
 
   const stats: RouterMiddleware = async (ctx) => {
     const { runs, jobs, oldestQueuedMs, conservation } = await store.stats(clock.now())
-    // With two decimals.
-    const ms = (ns: number): number => Math.round((ns / nsPerMs) * 100) / 100
+    // The histogram holds the time between two samples. With two decimals.
+    const ms = (ns: number): number => Math.max(0, Math.round((ns / nsPerMs - samplePeriodMs) * 100) / 100)
     const eventLoopDelayMs = { p50: ms(delay.percentile(50)), p99: ms(delay.percentile(99)), max: ms(delay.max) }
     ctx.set('Cache-Control', 'no-store')
     ctx.body = {

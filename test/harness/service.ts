@@ -1,0 +1,58 @@
+/** A whole service in this process, on a port of its own: `await using service = await startService()`. */
+import { fileURLToPath } from 'node:url'
+import { startApp, type App } from '../../src/app.ts'
+import { configOf, type Config } from '../../src/config.ts'
+import { createHttpServer } from '../../src/http/server.ts'
+import { createLog } from '../../src/log.ts'
+
+export const fixtureTasks = fileURLToPath(new URL('../fixtures/tasks/', import.meta.url))
+
+export interface Service extends AsyncDisposable {
+  readonly url: string
+  readonly app: App
+  readonly config: Config
+  /** POSTs JSON; a string is sent as it is. */
+  post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>
+  get(path: string, headers?: Record<string, string>): Promise<Response>
+  stop(): Promise<void>
+}
+
+/** In memory and with the fixture tasks, unless told otherwise. */
+export async function startService(options: Partial<Config> = {}): Promise<Service> {
+  const config = configOf({
+    databaseUrl: 'sqlite::memory:',
+    tasksDir: fixtureTasks,
+    port: 0,
+    logLevel: 'silent',
+    cancelGraceMs: 100,
+    shutdownGraceMs: 0,
+    ...options,
+  })
+  const log = createLog(config.logLevel)
+  const app = await startApp(config, log, (error) => {
+    throw error
+  })
+  const server = createHttpServer(app.middleware, log)
+  const url = await server.listen(config.host, config.port)
+  let stopping: Promise<void> | undefined
+
+  async function stop(): Promise<void> {
+    await app.stop()
+    await server.close()
+  }
+
+  return {
+    url,
+    app,
+    config,
+    post: (path, body, headers) =>
+      fetch(`${url}${path}`, {
+        method: 'POST',
+        headers: { ...(body !== undefined && { 'Content-Type': 'application/json' }), ...headers },
+        ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      }),
+    get: (path, headers) => fetch(`${url}${path}`, headers === undefined ? {} : { headers }),
+    stop: () => (stopping ??= stop()),
+    [Symbol.asyncDispose]: () => (stopping ??= stop()),
+  }
+}

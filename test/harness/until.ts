@@ -1,0 +1,17 @@
+import { setImmediate as turn } from 'node:timers/promises'
+
+const limitMs = 20_000
+
+/** Asks again until the answer is neither undefined nor false; a condition that never comes true fails the test. */
+export async function until<Value>(
+  what: string,
+  ask: () => Promise<Value | undefined | false> | Value | undefined | false,
+): Promise<Value> {
+  const deadline = performance.now() + limitMs
+  for (;;) {
+    const answer = await ask()
+    if (answer !== undefined && answer !== false) return answer
+    if (performance.now() > deadline) throw new Error(`waited ${limitMs} ms in vain until ${what}`)
+    await turn()
+  }
+}
