@@ -36,7 +36,8 @@ interface Plot {
   readonly marks: (toX: (value: number) => number, toY: (value: number) => number, plotWidthPx: number) => string
 }
 
-const refusal = (code: string, message: string) => Object.assign(new Error(message), { code, status: 422 })
+const refusal = (code: string, message: string) =>
+  Object.assign(new Error(message), { code, status: 422, retryable: false })
 
 /** The column's cells in row order; null for a cell that is no number. */
 function readColumn(csv: string, column: string): (number | null)[] {

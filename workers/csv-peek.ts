@@ -9,7 +9,8 @@ import { z } from 'zod'
 const sampleLength = 32_768
 const sampleRows = 250
 
-const refusal = (message: string) => Object.assign(new Error(message), { code: 'invalid-csv', status: 422 })
+const refusal = (message: string) =>
+  Object.assign(new Error(message), { code: 'invalid-csv', status: 422, retryable: false })
 
 /** Characters that a row without quotes takes, its line end left out. */
 const lengthOf = (row: readonly string[], delimiter: string) => row.join(delimiter).length

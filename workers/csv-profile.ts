@@ -17,7 +17,8 @@ const numberPattern = /^[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i
 const datePattern =
   /^(\d{4})-(\d{2})-(\d{2})(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$/
 
-const refusal = (code: string, message: string) => Object.assign(new Error(message), { code, status: 422 })
+const refusal = (code: string, message: string) =>
+  Object.assign(new Error(message), { code, status: 422, retryable: false })
 
 function parse(csv: string) {
   // One kind of line end: a text of mixed ones would otherwise be read as one endless row.

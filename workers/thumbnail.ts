@@ -12,7 +12,7 @@ const maxPixels = 50_000_000
 const maxResultCharacters = 1_048_000
 
 const refusal = (code: string, message: string, cause?: unknown) =>
-  Object.assign(new Error(message, { cause }), { code, status: 422 })
+  Object.assign(new Error(message, { cause }), { code, status: 422, retryable: false })
 
 /** The format by its signature, not by trying decoders: unwanted ones (SVG, TIFF, …) must not run at all. */
 function formatOf(image: Buffer): 'png' | 'jpeg' {
