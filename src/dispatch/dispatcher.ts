@@ -50,7 +50,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const task = registry.get(job.task)
     if (task === undefined) return { ok: false, error: unknownTask(job.task), isRetryable: false }
     if (isStopped) return 'released'
-    const execution = pool.run(job, task.url)
+    const execution = pool.run(job, task)
     executions.add(execution)
     count(job.task, 1)
     const outcome = await execution.outcome

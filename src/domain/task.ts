@@ -36,6 +36,8 @@ export interface TaskDefinition<Schema extends StandardSchemaV1 | undefined = St
   readonly timeoutMs?: number
   /** 1 … 100; default 3. */
   readonly maxAttempts?: number
+  /** Soft cap per attempt of kind `cpu`, heap and external memory, in MiB: 16 … 65 536; default 512. */
+  readonly memoryMb?: number
   /** How many jobs of this task may run at once; default no limit. */
   readonly concurrency?: number
   /** Returns (or resolves to) a JSON value of at most 1 MiB; `undefined` becomes null. */
@@ -56,6 +58,7 @@ export interface TaskPolicy {
   readonly kind: TaskKind
   readonly timeoutMs: number
   readonly maxAttempts: number
+  readonly memoryMb: number
   /** null: no limit. */
   readonly concurrency: number | null
 }
@@ -63,6 +66,7 @@ export interface TaskPolicy {
 export const policyBounds = {
   timeoutMs: { min: 1, max: 86_400_000 },
   maxAttempts: { min: 1, max: 100 },
+  memoryMb: { min: 16, max: 65_536 },
 } as const
 
 /** The largest result of a task, in bytes of UTF-8 JSON text. */

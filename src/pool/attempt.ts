@@ -12,6 +12,8 @@ export interface Attempt {
   isFinished(): boolean
   /** Asks the task to stop; when it has not ended after the grace, the attempt ends all the same. */
   release(): void
+  /** Ends the attempt at once, and its thread with it. */
+  kill(error: JobError): void
   /** The thread answered. */
   answer(outcome: Outcome): void
   /** The thread died of something that this attempt may have done. */
@@ -26,7 +28,7 @@ export interface AttemptOptions {
   readonly timeoutMs: number
   readonly cancelGraceMs: number
   /** The attempt has ended and its task has not: the lane stays taken until the thread is gone. */
-  readonly onAbandoned: () => void
+  readonly onAbandoned: (reason: string) => void
 }
 
 export function startAttempt(options: AttemptOptions): Attempt {
@@ -48,7 +50,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
     control.stop(lane)
     graceTimer = setTimeout(() => {
       finish(outcome)
-      options.onAbandoned()
+      options.onAbandoned('a job did not stop when it was asked to')
     }, cancelGraceMs)
   }
 
@@ -65,6 +67,11 @@ export function startAttempt(options: AttemptOptions): Attempt {
     outcome: promise,
     isFinished: () => isFinished,
     release: () => stop('released'),
+    kill(error) {
+      if (isFinished) return
+      finish(stoppedAs ?? { ok: false, error, isRetryable: true })
+      options.onAbandoned(error.message)
+    },
     answer(outcome) {
       // Who was only asked to hand the job back may still complete it; who is out of time may not.
       const isInTime = stoppedAs === null || (stoppedAs === 'released' && outcome.ok)

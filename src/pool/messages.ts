@@ -1,6 +1,7 @@
 /** What the pool and its threads say to each other. Both ends are ours and of one version. */
+import type { Outcome } from '../domain/job.ts'
 
-/** One attempt, sent to the thread that is to run it. The answer is an `Outcome`. */
+/** One attempt, sent to the thread that is to run it; answered by a ThreadAnswer. */
 export interface JobMessage {
   readonly type: 'job'
   /** Where in the control block the two sides meet. */
@@ -13,16 +14,22 @@ export interface JobMessage {
   readonly attempt: number
 }
 
-/** Asks a new thread to show that it runs; the answer is null. */
-export interface WarmMessage {
-  readonly type: 'warm'
+/** Asks whether the thread's loop turns; the answer is null. */
+export interface PingMessage {
+  readonly type: 'ping'
 }
 
-export type ToThread = JobMessage | WarmMessage
+export type ToThread = JobMessage | PingMessage
+
+export interface ThreadAnswer {
+  readonly outcome: Outcome
+  /** Why the thread should take no more jobs; null when it is as good as before. */
+  readonly taint: string | null
+}
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
-/** From the thread, at any time: a line that a task logged. */
+/** From the thread, at any time: a line for the log. */
 export interface LogMessage {
   readonly type: 'log'
   readonly level: LogLevel

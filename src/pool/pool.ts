@@ -2,18 +2,27 @@
  * The worker threads and who runs where. A thread of kind `cpu` has one lane, one of kind `io` many; a lane holds one
  * attempt. Every attempt ends once: with its task's outcome, or with what became of its thread.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClaimedJob, FreeSlots } from '../domain/claim.ts'
-import type { Outcome } from '../domain/job.ts'
 import type { TaskKind } from '../domain/task.ts'
 import type { Log } from '../log.ts'
+import type { Task } from '../tasks/task.ts'
 import { startAttempt, type Attempt, type PoolOutcome } from './attempt.ts'
 import { allocateControlBlock, createControlBlock } from './control-block.ts'
 import { describeDeath } from './death.ts'
-import type { LogMessage } from './messages.ts'
+import { createMemoryWatch } from './memory-watch.ts'
+import type { JobMessage, LogMessage, ThreadAnswer } from './messages.ts'
+import { createPoolThreads, type PoolThread, type ThreadState } from './pool-thread.ts'
 import { createThreadGroup, type ThreadGroup } from './thread-group.ts'
 
-/** V8's own limit, far above what any one task is meant to use. */
+/** V8's own limit, far above what a task may use: it is no safe boundary, for many ways to reach it end the process. */
 const maxHeapMb = 4096
+const bytesPerMb = 1_048_576
+/** How long `stop` waits for threads in native code. */
+const stopLimitMs = 2_000
+/** A thread is replaced after so many jobs, or when it holds so much before one: what leaks is given back. */
+const maxJobsPerThread = 100_000
+const maxIdleBytes = 512 * bytesPerMb
 
 export interface PoolOptions {
   /** Threads of kind `cpu`. */
@@ -32,6 +41,14 @@ export interface Execution {
   release(): void
 }
 
+export interface ThreadView {
+  readonly name: string
+  readonly kind: TaskKind
+  readonly state: ThreadState
+  /** Jobs on it. */
+  readonly running: number
+}
+
 export interface Pool {
   /** Resolves when every thread has loaded its entry and answered. */
   start(): Promise<void>
@@ -42,47 +59,27 @@ export interface Pool {
   /** What each thread is doing. */
   threads(): ThreadView[]
   /** Runs the job on the thread that it was claimed for; `released` at once when that thread has no room. */
-  run(job: ClaimedJob, url: string): Execution
-  /** Ends every thread. */
+  run(job: ClaimedJob, task: Task): Execution
+  /** Ends every thread, and every attempt as `released`. */
   stop(): Promise<void>
-}
-
-/** `draining`: an abandoned task runs on it, so it takes no more jobs; `dying`: killed, and not yet gone. */
-type ThreadState = 'starting' | 'ready' | 'draining' | 'dying'
-
-export interface ThreadView {
-  readonly name: string
-  readonly kind: TaskKind
-  readonly state: ThreadState
-  /** Jobs on it. */
-  readonly running: number
-}
-
-interface Thread {
-  readonly name: string
-  readonly kind: TaskKind
-  readonly place: number
-  readonly freeLanes: number[]
-  readonly lanes: readonly number[]
-  readonly attempts: Set<Attempt>
-  state: ThreadState
 }
 
 export function createPool(options: PoolOptions): Pool {
   const { log } = options
-  const sizes = [
+  const counts = [
     { kind: 'cpu', threads: options.threads, lanes: 1 },
     { kind: 'io', threads: options.ioThreads, lanes: options.ioConcurrency },
   ] as const
-  const data = { control: allocateControlBlock(sizes.reduce((sum, size) => sum + size.threads * size.lanes, 0)) }
-  const control = createControlBlock(data.control)
-  const threads = createThreads(sizes)
+  const threads = createPoolThreads(counts)
   const byName = new Map(threads.map((thread) => [thread.name, thread]))
+  const data = { control: allocateControlBlock(threads.reduce((sum, { lanes }) => sum + lanes.length, 0)) }
+  const control = createControlBlock(data.control)
+  const memory = createMemoryWatch()
   const groups = new Map<TaskKind, ThreadGroup>()
   const listeners: (() => void)[] = []
   let isStopped = false
 
-  function groupOf(kind: TaskKind): ThreadGroup {
+  function groupOf({ kind }: { readonly kind: TaskKind }): ThreadGroup {
     const group = groups.get(kind)
     if (group === undefined) throw new Error('the pool was not started')
     return group
@@ -94,7 +91,7 @@ export function createPool(options: PoolOptions): Pool {
 
   function makeGroup(kind: TaskKind, jobsPerThread: number): ThreadGroup {
     const ofKind = threads.filter((thread) => thread.kind === kind)
-    const at = (place: number): Thread => {
+    const at = (place: number): PoolThread => {
       const thread = ofKind[place]
       if (thread === undefined) throw new Error(`no ${kind} thread has place ${place}`)
       return thread
@@ -104,22 +101,28 @@ export function createPool(options: PoolOptions): Pool {
       jobsPerThread,
       data,
       maxHeapMb,
-      onReady(place) {
-        at(place).state = 'ready'
-        announceCapacity()
-      },
+      onReady: (place) => enter(at(place)),
       onFailing(place) {
         at(place).state = 'dying'
       },
-      onGone(place) {
-        const thread = at(place)
-        if (!isStopped) log.info({ thread: thread.name }, 'thread gone, a new one is starting')
-        thread.state = 'starting'
-        thread.freeLanes.splice(0, Number.POSITIVE_INFINITY, ...thread.lanes)
-      },
+      onGone: (place) => leave(at(place)),
       onError: (error) => log.warn({ err: error, kind }, 'an error on a thread that belongs to no running job'),
-      onMessage: (message) => writeLog(message),
+      onMessage: writeLog,
     })
+  }
+
+  function enter(thread: PoolThread): void {
+    thread.state = 'ready'
+    thread.answered = 0
+    announceCapacity()
+  }
+
+  function leave(thread: PoolThread): void {
+    if (!isStopped) log.info({ thread: thread.name }, 'a thread is gone, a new one is starting')
+    thread.state = 'starting'
+    // Read before the lanes are used again: the attempts are told right after this.
+    thread.wasEndedByJob = thread.lanes.some((lane) => control.exitCode(lane) !== null)
+    thread.freeLanes.splice(0, Number.POSITIVE_INFINITY, ...thread.lanes)
   }
 
   function writeLog(message: unknown): void {
@@ -129,32 +132,90 @@ export function createPool(options: PoolOptions): Pool {
     if (['debug', 'info', 'warn', 'error'].includes(level)) log[level](fields, text)
   }
 
-  function kill(thread: Thread): void {
-    if (thread.state === 'dying' || thread.state === 'starting') return
-    thread.state = 'dying'
-    for (const attempt of thread.attempts) attempt.evict()
-    groupOf(thread.kind).terminate(thread.place)
-  }
-
-  function abandon(thread: Thread, attempt: Attempt): void {
-    log.warn({ thread: thread.name, kind: thread.kind }, 'a job did not heed its signal: its thread is to be replaced')
-    thread.attempts.delete(attempt)
-    if (thread.state === 'ready') thread.state = 'draining'
+  /** Takes no more jobs on it, and replaces it as soon as nobody is on it. */
+  function retire(thread: PoolThread, reason: string): void {
+    if (thread.state !== 'ready') return
+    thread.state = 'retiring'
+    log.warn({ thread: thread.name, reason }, 'a thread is to be replaced')
     if (thread.attempts.size === 0) kill(thread)
   }
 
-  function leave(thread: Thread, attempt: Attempt): void {
+  function kill(thread: PoolThread): void {
+    if (thread.state !== 'ready' && thread.state !== 'retiring') return
+    thread.state = 'dying'
+    for (const attempt of thread.attempts) attempt.evict()
+    groupOf(thread).terminate(thread.place)
+  }
+
+  /** The attempt has ended and its task has not. */
+  function abandon(thread: PoolThread, attempt: Attempt, reason: string): void {
+    thread.attempts.delete(attempt)
+    retire(thread, reason)
+    if (thread.state !== 'retiring') return
+    if (thread.attempts.size === 0) kill(thread)
+    else void killIfBlocked(thread)
+  }
+
+  /** A loop that does not turn stops the neighbours too: they are better off elsewhere. */
+  async function killIfBlocked(thread: PoolThread): Promise<void> {
+    const timer = setTimeout(() => kill(thread), options.cancelGraceMs)
+    try {
+      await groupOf(thread).send(thread.place, { type: 'ping' })
+    } catch {
+      // It is gone already.
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  function answer(thread: PoolThread, attempt: Attempt, { outcome, taint }: ThreadAnswer): void {
+    attempt.answer(outcome)
     thread.attempts.delete(attempt)
     thread.freeLanes.push(attempt.lane)
-    if (thread.state === 'draining' && thread.attempts.size === 0) kill(thread)
+    thread.answered += 1
+    if (taint !== null) retire(thread, taint)
+    else if (thread.answered >= maxJobsPerThread) retire(thread, `it has run ${thread.answered} jobs`)
+    else if (control.startBytes(attempt.lane) > maxIdleBytes) retire(thread, 'it holds much memory between jobs')
+    else if (thread.state === 'retiring' && thread.attempts.size === 0) kill(thread)
+  }
+
+  function die(thread: PoolThread, attempt: Attempt, error: unknown): void {
+    thread.attempts.delete(attempt)
+    if (thread.wasEndedByJob && control.exitCode(attempt.lane) === null) attempt.evict()
+    else attempt.die(describeDeath(error))
+  }
+
+  function begin(thread: PoolThread, lane: number, job: ClaimedJob, task: Task): Attempt {
+    let unwatch = (): void => {}
+    const attempt = startAttempt({
+      control,
+      lane,
+      timeoutMs: job.timeoutMs,
+      cancelGraceMs: options.cancelGraceMs,
+      onAbandoned: (reason) => abandon(thread, attempt, reason),
+    })
+    thread.attempts.add(attempt)
+    if (thread.kind === 'cpu') {
+      unwatch = memory.watch({
+        measure: () => groupOf(thread).memory(thread.place),
+        startBytes: () => control.startBytes(lane),
+        limitBytes: task.policy.memoryMb * bytesPerMb,
+        onExceeded(usedBytes) {
+          const message = `took ${Math.ceil(usedBytes / bytesPerMb)} MiB; ${task.policy.memoryMb} MiB are allowed`
+          attempt.kill({ code: 'out_of_memory', message })
+        },
+      })
+    }
+    void attempt.outcome.then(unwatch)
+    return attempt
   }
 
   return {
     async start() {
-      for (const { kind, lanes } of sizes) groups.set(kind, makeGroup(kind, lanes))
+      for (const { kind, lanes } of counts) groups.set(kind, makeGroup(kind, lanes))
       // Piscina tells of its first threads in a microtask.
       await Promise.resolve()
-      await Promise.all(threads.map(({ kind, place }) => groupOf(kind).send(place, { type: 'warm' })))
+      await Promise.all(threads.map((thread) => groupOf(thread).send(thread.place, { type: 'ping' })))
       announceCapacity()
     },
     onCapacity: (listener) => void listeners.push(listener),
@@ -162,59 +223,39 @@ export function createPool(options: PoolOptions): Pool {
       threads
         .filter(({ state, freeLanes }) => state === 'ready' && freeLanes.length > 0)
         .map(({ name, kind, freeLanes }) => ({ thread: name, kind, count: freeLanes.length })),
-
     threads: () => threads.map(({ name, kind, state, attempts }) => ({ name, kind, state, running: attempts.size })),
 
-    run(job, url) {
+    run(job, task) {
       const thread = byName.get(job.thread)
       const lane = thread?.state === 'ready' ? thread.freeLanes.pop() : undefined
       if (thread === undefined || lane === undefined) {
         return { outcome: Promise.resolve('released'), release: () => {} }
       }
-      const attempt: Attempt = startAttempt({
-        control,
-        lane,
-        timeoutMs: job.timeoutMs,
-        cancelGraceMs: options.cancelGraceMs,
-        onAbandoned: () => abandon(thread, attempt),
-      })
-      thread.attempts.add(attempt)
-      const { runId, jobIndex, task, input } = job
-      groupOf(thread.kind)
-        .send(thread.place, { type: 'job', lane, task, url, input, runId, jobIndex, attempt: job.attempt })
+      const attempt = begin(thread, lane, job, task)
+      groupOf(thread)
+        .send(thread.place, messageOf(job, task, lane))
         .then(
-          (outcome) => {
-            // The thread's entry answers a job with an outcome and never throws.
-            attempt.answer(outcome as Outcome)
-            leave(thread, attempt)
-          },
-          (error: unknown) => {
-            thread.attempts.delete(attempt)
-            attempt.die(describeDeath(error))
-          },
+          // A job is answered so by the thread's entry, which is of the same version.
+          (answered) => answer(thread, attempt, answered as ThreadAnswer),
+          (error: unknown) => die(thread, attempt, error),
         )
       return { outcome: attempt.outcome, release: attempt.release }
     },
 
     async stop() {
       isStopped = true
-      for (const thread of threads) thread.state = 'dying'
-      await Promise.all([...groups.values()].map((group) => group.destroy()))
+      for (const thread of threads) {
+        thread.state = 'dying'
+        for (const attempt of thread.attempts) attempt.evict()
+      }
+      const destroyed = Promise.all([...groups.values()].map((group) => group.destroy()))
+      // Native code keeps its thread alive for as long as it likes; the process need not wait for it.
+      await Promise.race([destroyed, sleep(stopLimitMs, undefined, { ref: false })])
     },
   }
 }
 
-function createThreads(sizes: readonly { kind: TaskKind; threads: number; lanes: number }[]): Thread[] {
-  const threads: Thread[] = []
-  let nextLane = 0
-  for (const { kind, threads: count, lanes: width } of sizes) {
-    for (let place = 0; place < count; place += 1) {
-      const first = nextLane
-      const lanes = Array.from({ length: width }, (_, index) => first + index)
-      nextLane += width
-      const name = `worker-${threads.length + 1}`
-      threads.push({ name, kind, place, lanes, freeLanes: [...lanes], attempts: new Set(), state: 'starting' })
-    }
-  }
-  return threads
+function messageOf(job: ClaimedJob, { name, url }: Task, lane: number): JobMessage {
+  const { input, runId, jobIndex, attempt } = job
+  return { type: 'job', lane, task: name, url, input, runId, jobIndex, attempt }
 }

@@ -28,6 +28,8 @@ export interface ThreadGroupOptions {
 export interface ThreadGroup {
   /** Sends to the thread at `place`, which must be ready; rejects when that thread dies. */
   send(place: number, message: ToThread): Promise<unknown>
+  /** Bytes of heap and external memory that the thread at `place` holds; rejects when it dies. */
+  memory(place: number): Promise<number>
   /** Ends the thread at `place`; `onGone` says when it is really gone, which native code can delay. */
   terminate(place: number): void
   /** Ends every thread; later sends are refused. */
@@ -95,6 +97,12 @@ export function createThreadGroup(options: ThreadGroupOptions): ThreadGroup {
       target = worker.threadId
       const outcome: unknown = await piscina.run(message)
       return outcome
+    },
+    async memory(place) {
+      const worker = places[place]
+      if (worker === null || worker === undefined) throw new Error('no thread')
+      const { used_heap_size: heapBytes, external_memory: externalBytes } = await worker.getHeapStatistics()
+      return heapBytes + externalBytes
     },
     terminate: (place) => void places[place]?.terminate(),
     async destroy() {

@@ -1,36 +1,52 @@
 /** The entry of every pool thread: runs the jobs it is sent, and answers each with its outcome. Never throws. */
 import { parentPort, workerData } from 'node:worker_threads'
-import type { Outcome } from '../domain/job.ts'
-import type { TaskContext } from '../domain/task.ts'
 import { describeThrown } from '../domain/thrown.ts'
 import { runAttempt } from '../tasks/attempt.ts'
 import { loadTask, type Task } from '../tasks/task.ts'
 import { createControlBlock, phases } from './control-block.ts'
-import type { JobMessage, LogLevel, LogMessage, ThreadData, ToThread } from './messages.ts'
-import { createStopSignal, type StopSignal } from './stop-signal.ts'
+import { watchIntrinsics } from './intrinsics.ts'
+import type { JobMessage, LogMessage, ThreadAnswer, ThreadData, ToThread } from './messages.ts'
+import { currentJob, startJob } from './running-job.ts'
 
 // Set by the pool, which is of the same version.
 const control = createControlBlock((workerData as ThreadData).control)
 const tasks = new Map<string, Task>()
+const findChanged = watchIntrinsics()
 
-export default async function onMessage(message: ToThread): Promise<Outcome | null> {
+process.on('uncaughtException', onStray)
+process.on('unhandledRejection', onStray)
+
+const exit = process.exit.bind(process)
+process.exit = (code) => {
+  const job = currentJob.getStore()
+  // Told before the thread ends, so that the right one of its jobs is blamed.
+  if (job?.isOver() === false) job.exitWith(Number(code ?? process.exitCode ?? 0))
+  return exit(code)
+}
+
+export default async function onMessage(message: ToThread): Promise<ThreadAnswer | null> {
   return message.type === 'job' ? runJob(message) : null
 }
 
-async function runJob(message: JobMessage): Promise<Outcome> {
-  const { lane, input } = message
-  control.enter(lane, phases.loading)
+async function runJob(message: JobMessage): Promise<ThreadAnswer> {
+  control.enter(message.lane, phases.loading)
   let task: Task
   try {
     task = await taskOf(message)
   } catch (error) {
-    return { ok: false, error: { code: 'task_error', ...describeThrown(error) }, isRetryable: true }
+    return {
+      outcome: { ok: false, error: { code: 'task_error', ...describeThrown(error) }, isRetryable: true },
+      taint: null,
+    }
   }
-  control.enter(lane, phases.running)
-  const context = createContext(message)
-  const outcome = await runAttempt(task, input, context)
-  context.end()
-  return outcome
+  const job = startJob(message, control, post)
+  const running = currentJob.run(job, runAttempt, task, message.input, job.context)
+  const outcome = await Promise.race([running, job.broken])
+  job.end()
+  const isBroken = !outcome.ok && outcome.error.code === 'crashed'
+  const changed = findChanged()
+  if (isBroken) return { outcome, taint: 'an error that nobody caught' }
+  return { outcome, taint: changed === null ? null : `${message.task} has changed ${changed}` }
 }
 
 async function taskOf({ task: name, url }: JobMessage): Promise<Task> {
@@ -41,34 +57,16 @@ async function taskOf({ task: name, url }: JobMessage): Promise<Task> {
   return task
 }
 
-function createContext(message: JobMessage): TaskContext & { end(): void } {
-  const { lane, runId, jobIndex, attempt } = message
-  let stop: StopSignal | undefined
-  const log = (level: LogLevel) => (text: unknown, fields?: Readonly<Record<string, unknown>>) => {
-    post({ type: 'log', level, message: String(text), fields: { ...plain(fields), runId, jobIndex, attempt } })
+/** What nobody caught belongs to the job whose code threw it; after that job's end, only to the log. */
+function onStray(thrown: unknown): void {
+  const job = currentJob.getStore()
+  if (job?.isOver() === false) {
+    job.breakWith(thrown)
+    return
   }
-  return {
-    // Made when it is asked for: most jobs never do, and listening costs more than a quick job.
-    get signal() {
-      stop ??= createStopSignal(control, lane)
-      return stop.signal
-    },
-    progress: (fraction: unknown) => control.setProgress(lane, Number(fraction)),
-    log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
-    attempt,
-    runId,
-    jobIndex,
-    end: () => stop?.end(),
-  }
-}
-
-/** Fields as JSON has them: what cannot be cloned must not fail the job that logs it. */
-function plain(fields: unknown): object {
-  try {
-    return Object(JSON.parse(JSON.stringify(fields ?? {})))
-  } catch {
-    return { fields: 'not JSON' }
-  }
+  const error = describeThrown(thrown)
+  const message = job === undefined ? 'an error on a thread, of no known job' : 'an error of a job that had ended'
+  post({ type: 'log', level: 'warn', message, fields: { ...job?.ids, error } })
 }
 
 function post(message: LogMessage): void {

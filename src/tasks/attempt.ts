@@ -5,10 +5,13 @@ import { describeThrown, isRetryableThrown } from '../domain/thrown.ts'
 import { checkInput } from './input.ts'
 import type { Task } from './task.ts'
 
+// Taken before any task runs: one that changes the global object must not change how its result is told.
+const { parse, stringify } = JSON
+
 /** @param input JSON text; null where there is none, which the task sees as `undefined` */
 export async function runAttempt(task: Task, input: string | null, context: TaskContext): Promise<Outcome> {
   try {
-    const checked = await checkInput(task, input === null ? undefined : JSON.parse(input))
+    const checked = await checkInput(task, input === null ? undefined : parse(input))
     if (!checked.ok) {
       const issues = checked.issues.map(({ pointer, detail }) => `${pointer || '/'}: ${detail}`)
       return failed('task_error', `the stored input no longer fits the task's schema: ${issues.join('; ')}`)
@@ -22,7 +25,7 @@ export async function runAttempt(task: Task, input: string | null, context: Task
 function encode(value: unknown): Outcome {
   let result: string | undefined
   try {
-    result = value === undefined ? 'null' : JSON.stringify(value)
+    result = value === undefined ? 'null' : stringify(value)
   } catch (error) {
     return failed('invalid_result', `the result is not a JSON value: ${describeThrown(error).message}`)
   }

@@ -12,8 +12,8 @@ export interface Task {
   readonly run: (input: unknown, context: TaskContext) => unknown
 }
 
-const knownMembers = new Set(['input', 'kind', 'timeoutMs', 'maxAttempts', 'concurrency', 'run'])
-const defaults = { kind: 'cpu', timeoutMs: 60_000, maxAttempts: 3 } as const
+const knownMembers = new Set(['input', 'kind', 'timeoutMs', 'maxAttempts', 'memoryMb', 'concurrency', 'run'])
+const defaults = { kind: 'cpu', timeoutMs: 60_000, maxAttempts: 3, memoryMb: 512 } as const
 
 /**
  * Imports a task module and checks its default export.
@@ -54,7 +54,7 @@ function checkTask(name: string, url: string, definition: unknown): Task {
     }
     return value
   }
-  const { timeoutMs, maxAttempts } = policyBounds
+  const { timeoutMs, maxAttempts, memoryMb } = policyBounds
   return {
     name,
     url,
@@ -62,6 +62,7 @@ function checkTask(name: string, url: string, definition: unknown): Task {
       kind: knownKind,
       timeoutMs: whole('timeoutMs', timeoutMs.min, timeoutMs.max) ?? defaults.timeoutMs,
       maxAttempts: whole('maxAttempts', maxAttempts.min, maxAttempts.max) ?? defaults.maxAttempts,
+      memoryMb: whole('memoryMb', memoryMb.min, memoryMb.max) ?? defaults.memoryMb,
       concurrency: whole('concurrency', 1, 1_000_000) ?? null,
     },
     input,

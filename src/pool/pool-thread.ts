@@ -1,0 +1,56 @@
+/** One place for a thread in the pool: its lanes, the attempts on it, and what state it is in. */
+import type { TaskKind } from '../domain/task.ts'
+import type { Attempt } from './attempt.ts'
+
+/**
+ * `retiring`: takes no more jobs and is replaced when its attempts have ended; `dying`: killed, and not yet gone,
+ * which native code can delay.
+ */
+export type ThreadState = 'starting' | 'ready' | 'retiring' | 'dying'
+
+export interface PoolThread {
+  readonly name: string
+  readonly kind: TaskKind
+  /** Its place among the threads of its kind. */
+  readonly place: number
+  readonly lanes: readonly number[]
+  readonly freeLanes: number[]
+  readonly attempts: Set<Attempt>
+  state: ThreadState
+  /** Jobs answered by the thread that is there now. */
+  answered: number
+  /** Whether the last thread here was ended by one of its jobs, which then is the only one to blame. */
+  wasEndedByJob: boolean
+}
+
+export interface ThreadCounts {
+  readonly kind: TaskKind
+  readonly threads: number
+  /** Jobs at once on each. */
+  readonly lanes: number
+}
+
+/** Named `worker-1` and on, in the order of the kinds; their lanes are numbered through. */
+export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[] {
+  const threads: PoolThread[] = []
+  let nextLane = 0
+  for (const { kind, threads: count, lanes: width } of counts) {
+    for (let place = 0; place < count; place += 1) {
+      const first = nextLane
+      const lanes = Array.from({ length: width }, (_, index) => first + index)
+      nextLane += width
+      threads.push({
+        name: `worker-${threads.length + 1}`,
+        kind,
+        place,
+        lanes,
+        freeLanes: [...lanes],
+        attempts: new Set(),
+        state: 'starting',
+        answered: 0,
+        wasEndedByJob: false,
+      })
+    }
+  }
+  return threads
+}
