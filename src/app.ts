@@ -6,12 +6,14 @@ import { createExecute } from './dispatch/execute.ts'
 import { createPruner } from './dispatch/pruner.ts'
 import { recover } from './dispatch/recovery.ts'
 import { systemClock } from './domain/clock.ts'
+import { allocateHeartbeat, createHeartbeat } from './domain/heartbeat.ts'
 import { createFeed } from './feed/feed.ts'
 import { createHttpFace } from './http/middleware.ts'
 import { createRunDirectly } from './http/run-directly.ts'
 import type { RunView } from './http/run-view.ts'
 import { createFirstJobs } from './intake/first-job.ts'
 import { createIntake } from './intake/intake.ts'
+import { createMainGuard } from './intake/main-guard.ts'
 import type { Log } from './log.ts'
 import { createPool } from './pool/pool.ts'
 import { createSqliteStore } from './store/sqlite/engine.ts'
@@ -39,16 +41,20 @@ export async function startApp(config: Config, log: Log, onLost: (error: Error) 
   const stopping = new AbortController()
   const path = config.databaseUrl.slice(sqlitePrefix.length)
   const registry = await loadRegistry(config.tasksDir)
-  const store = createSqliteStore({ path, lockWaitMs, onLost })
+  const heartbeatBuffer = allocateHeartbeat()
+  const stall = { heartbeat: heartbeatBuffer, stallMs: config.mainStallMs, logLevel: config.logLevel }
+  const store = createSqliteStore({ path, lockWaitMs, stall, onLost })
   const feed = createFeed()
   store.onChange(feed.publish)
   const pool = createPool({ ...config, log })
   const execute = createExecute({ store, clock, log, signal: stopping.signal, onWaiting: () => dispatcher.wake() })
   const dispatcher = createDispatcher({ store, pool, registry, execute, clock, log })
-  const firstJobs = createFirstJobs({ ...config, registry, log })
+  const guard = createMainGuard({ budgetMs: config.mainBudgetMs, clock, log })
+  const heartbeat = createHeartbeat(heartbeatBuffer)
+  const firstJobs = createFirstJobs({ ...config, registry, guard, heartbeat, log })
   const { wake } = dispatcher
   const { subscribe } = feed
-  const intake = createIntake({ ...config, store, registry, clock, firstJobs, wake, execute, subscribe })
+  const intake = createIntake({ ...config, store, registry, guard, clock, firstJobs, wake, execute, subscribe })
   const pruner = createPruner({ ...config, store, clock, log })
   const face = createHttpFace({ config, store, registry, intake, pool, clock, log })
 
@@ -60,6 +66,7 @@ export async function startApp(config: Config, log: Log, onLost: (error: Error) 
     await Promise.allSettled([pool.stop(), store.close()])
     throw error
   }
+  firstJobs.start()
   pruner.start()
   intake.open()
 

@@ -4,6 +4,7 @@ import { startApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { BootError } from './domain/errors.ts'
 import { createHttpServer } from './http/server.ts'
+import { guardProcess } from './intake/process-guard.ts'
 import { createLog } from './log.ts'
 
 /** Beyond both graces, for what is left to close. */
@@ -16,7 +17,7 @@ async function main(): Promise<void> {
     log.fatal({ err: error }, 'the process cannot go on; the next start recovers its jobs')
     process.exit(1)
   }
-  process.on('uncaughtException', die)
+  guardProcess(log, die)
 
   const app = await startApp(config, log, die)
   const server = createHttpServer(app.middleware, log)

@@ -5,6 +5,9 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 export const taskKinds = ['cpu', 'io'] as const
 export type TaskKind = (typeof taskKinds)[number]
 
+export const mainPlacements = ['auto', 'never', 'always'] as const
+export type MainPlacement = (typeof mainPlacements)[number]
+
 /** Writes a line to the service's log, marked with the run, the job and the attempt. */
 export interface TaskLog {
   debug(message: string, fields?: Readonly<Record<string, unknown>>): void
@@ -38,6 +41,11 @@ export interface TaskDefinition<Schema extends StandardSchemaV1 | undefined = St
   readonly maxAttempts?: number
   /** Soft cap per attempt of kind `cpu`, heap and external memory, in MiB: 16 … 65 536; default 512. */
   readonly memoryMb?: number
+  /**
+   * Where a first job of this task is placed. `auto` (default): on the main thread, and in the pool for a while after
+   * it held the main thread up. `never`: always in the pool. `always`: on the main thread, without a limit.
+   */
+  readonly main?: MainPlacement
   /** How many jobs of this task may run at once; default no limit. */
   readonly concurrency?: number
   /** Returns (or resolves to) a JSON value of at most 1 MiB; `undefined` becomes null. */
@@ -59,6 +67,7 @@ export interface TaskPolicy {
   readonly timeoutMs: number
   readonly maxAttempts: number
   readonly memoryMb: number
+  readonly main: MainPlacement
   /** null: no limit. */
   readonly concurrency: number | null
 }

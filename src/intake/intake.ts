@@ -9,10 +9,9 @@ import type { Outcome } from '../domain/job.ts'
 import type { RunRequest } from '../domain/run-request.ts'
 import type { RunChange, RunRecord } from '../domain/run.ts'
 import type { NewRun, Store } from '../store/store.ts'
-import type { Registry } from '../tasks/registry.ts'
 import { createAdmission } from './admission.ts'
 import type { FirstJobs } from './first-job.ts'
-import { prepareRun } from './prepare.ts'
+import { prepareRun, type PrepareOptions } from './prepare.ts'
 
 export interface Accepted {
   /** As of the commit that decided the answer, or as it is when there is no answer to wait for. */
@@ -37,26 +36,29 @@ export interface Intake {
   dismiss(): Promise<void>
 }
 
-export interface IntakeOptions {
+interface ExecuteHooks {
+  onSettling(): void
+  onUncommitted(error: unknown): void
+}
+
+export interface IntakeOptions extends PrepareOptions {
   readonly store: Store
-  readonly registry: Registry
   readonly clock: Clock
   readonly firstJobs: FirstJobs
   readonly maxBacklog: number
-  readonly maxTasksPerRun: number
   /** Jobs may have become claimable. */
   readonly wake: () => void
   /** Runs an attempt at its place and settles it; `onSettling` is called with the outcome on its way to the commit. */
   readonly execute: (
     job: ClaimedJob,
     place: (job: ClaimedJob) => Promise<Outcome | 'released'>,
-    hooks: { onSettling: () => void; onUncommitted: (error: unknown) => void },
+    hooks: ExecuteHooks,
   ) => Promise<void>
   readonly subscribe: (runId: string, listener: (change: RunChange) => void) => () => void
 }
 
 export function createIntake(options: IntakeOptions): Intake {
-  const { store, registry, clock, firstJobs, wake, execute, subscribe, maxTasksPerRun } = options
+  const { store, clock, firstJobs, wake, execute, subscribe } = options
   const admission = createAdmission({ maxBacklog: options.maxBacklog, backlog: store.backlog })
   const waiting = new Set<() => void>()
   const submitting = new Set<Promise<Accepted>>()
@@ -73,12 +75,14 @@ export function createIntake(options: IntakeOptions): Intake {
     }
   }
 
-  /** Runs the first job. Resolves when the answer is decided, or when nobody is to wait for it any longer. */
-  async function answer(first: ClaimedJob, decided: Promise<void>): Promise<RunRecord> {
-    const { runId } = first
+  /**
+   * Runs the first job, unless it is null because the pool does. Resolves when the answer is decided, or when nobody
+   * is to wait for it any longer.
+   */
+  async function answer(runId: string, first: ClaimedJob | null, decided: Promise<void>): Promise<RunRecord> {
     const { promise: dismissed, resolve: dismiss, reject } = Promise.withResolvers<void>()
     let reading: Promise<RunRecord | null> | undefined
-    void execute(first, firstJobs.run, {
+    const hooks: ExecuteHooks = {
       onSettling() {
         // Read in the group that commits the outcome: it saves a second way to the store.
         reading = store.getRun(runId)
@@ -89,7 +93,8 @@ export function createIntake(options: IntakeOptions): Intake {
         const problem = { cause, members: { runId } }
         reject(new AppError('store-unavailable', 'the run is accepted; its answer could not be committed yet', problem))
       },
-    })
+    }
+    if (first !== null) void execute(first, firstJobs.run, hooks)
     waiting.add(dismiss)
     try {
       await Promise.race([decided, dismissed])
@@ -107,7 +112,7 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 
   async function submit(request: RunRequest): Promise<Accepted> {
-    const run = await prepareRun(request, registry, maxTasksPerRun)
+    const run = await prepareRun(request, options)
     const { promise: decided, resolve } = Promise.withResolvers<void>()
     // Before the commit, so that no change can be missed.
     const unsubscribe = subscribe(run.id, ({ isAnswered }) => {
@@ -117,8 +122,8 @@ export function createIntake(options: IntakeOptions): Intake {
       const startedAt = performance.now()
       const first = await accept(run)
       const commitMs = performance.now() - startedAt
-      if (first === null) return { run: await readRun(run.id), commitMs, answerMs: null }
-      const answeredRun = await answer(first, decided)
+      if (run.respond === 'none') return { run: await readRun(run.id), commitMs, answerMs: null }
+      const answeredRun = await answer(run.id, first, decided)
       const answerMs = answeredRun.answer === null ? null : performance.now() - startedAt - commitMs
       return { run: answeredRun, commitMs, answerMs }
     } finally {

@@ -6,10 +6,18 @@ import type { NewJob, NewRun } from '../store/store.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Registry } from '../tasks/registry.ts'
 import type { Task } from '../tasks/task.ts'
+import type { MainGuard } from './main-guard.ts'
+
+export interface PrepareOptions {
+  readonly registry: Registry
+  readonly guard: MainGuard
+  readonly maxTasksPerRun: number
+}
 
 /** @throws AppError `too-many-tasks`, `unknown-task` or `validation-error` with a pointer for each wrong place */
-export async function prepareRun(request: RunRequest, registry: Registry, maxTasksPerRun: number): Promise<NewRun> {
+export async function prepareRun(request: RunRequest, options: PrepareOptions): Promise<NewRun> {
   const { tasks: entries, respond, tags } = request
+  const { registry, guard, maxTasksPerRun } = options
   if (entries.length > maxTasksPerRun) {
     throw new AppError('too-many-tasks', `${entries.length} tasks are more than the ${maxTasksPerRun} of one run`)
   }
@@ -17,7 +25,10 @@ export async function prepareRun(request: RunRequest, registry: Registry, maxTas
   const issues = [...(await inputIssues(entries, tasks)), ...delayIssues(request)]
   if (issues.length > 0) throw invalid('validation-error', issues)
   const jobs = entries.map((entry, index) => newJob(entry, tasks[index], index))
-  return { id: newRunId(), respond, tags, jobs, claimsFirst: respond !== 'none' }
+  const [first] = tasks
+  // Where nobody waits for it, the first job has no business on the main thread.
+  const claimsFirst = respond !== 'none' && first !== undefined && guard.allows(first)
+  return { id: newRunId(), respond, tags, jobs, claimsFirst }
 }
 
 function findTasks(entries: readonly TaskRequest[], registry: Registry): Task[] {

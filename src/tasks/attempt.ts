@@ -8,15 +8,23 @@ import type { Task } from './task.ts'
 // Taken before any task runs: one that changes the global object must not change how its result is told.
 const { parse, stringify } = JSON
 
-/** @param input JSON text; null where there is none, which the task sees as `undefined` */
-export async function runAttempt(task: Task, input: string | null, context: TaskContext): Promise<Outcome> {
+/**
+ * @param input JSON text; null where there is none, which the task sees as `undefined`
+ * @param call calls the synchronous part of the task
+ */
+export async function runAttempt(
+  task: Task,
+  input: string | null,
+  context: TaskContext,
+  call: (run: () => unknown) => unknown = (run) => run(),
+): Promise<Outcome> {
   try {
     const checked = await checkInput(task, input === null ? undefined : parse(input))
     if (!checked.ok) {
       const issues = checked.issues.map(({ pointer, detail }) => `${pointer || '/'}: ${detail}`)
       return failed('task_error', `the stored input no longer fits the task's schema: ${issues.join('; ')}`)
     }
-    return encode(await task.run(checked.value, context))
+    return encode(await call(() => task.run(checked.value, context)))
   } catch (error) {
     return { ok: false, error: { code: 'task_error', ...describeThrown(error) }, isRetryable: isRetryableThrown(error) }
   }

@@ -1,7 +1,7 @@
 /** A loaded task module, and the check that turns a module's default export into one. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { BootError } from '../domain/errors.ts'
-import { policyBounds, taskKinds, type TaskContext, type TaskPolicy } from '../domain/task.ts'
+import { mainPlacements, policyBounds, taskKinds, type TaskContext, type TaskPolicy } from '../domain/task.ts'
 
 export interface Task {
   readonly name: string
@@ -12,8 +12,8 @@ export interface Task {
   readonly run: (input: unknown, context: TaskContext) => unknown
 }
 
-const knownMembers = new Set(['input', 'kind', 'timeoutMs', 'maxAttempts', 'memoryMb', 'concurrency', 'run'])
-const defaults = { kind: 'cpu', timeoutMs: 60_000, maxAttempts: 3, memoryMb: 512 } as const
+const knownMembers = new Set(['input', 'kind', 'timeoutMs', 'maxAttempts', 'memoryMb', 'main', 'concurrency', 'run'])
+const defaults = { kind: 'cpu', timeoutMs: 60_000, maxAttempts: 3, memoryMb: 512, main: 'auto' } as const
 
 /**
  * Imports a task module and checks its default export.
@@ -40,11 +40,13 @@ function checkTask(name: string, url: string, definition: unknown): Task {
   const unknownMember = Object.keys(given).find((member) => !knownMembers.has(member))
   if (unknownMember !== undefined) throw wrong(`a task has no member "${unknownMember}"`)
 
-  const { run, input, kind = defaults.kind } = given
+  const { run, input, kind = defaults.kind, main = defaults.main } = given
   if (typeof run !== 'function') throw wrong('run must be a function')
   if (input !== undefined && !isStandardSchema(input)) throw wrong('input must be a Standard Schema')
   const knownKind = taskKinds.find((candidate) => candidate === kind)
   if (knownKind === undefined) throw wrong(`kind must be one of ${taskKinds.join(', ')}`)
+  const knownMain = mainPlacements.find((candidate) => candidate === main)
+  if (knownMain === undefined) throw wrong(`main must be one of ${mainPlacements.join(', ')}`)
 
   const whole = (member: string, min: number, max: number): number | undefined => {
     const value = given[member]
@@ -63,6 +65,7 @@ function checkTask(name: string, url: string, definition: unknown): Task {
       timeoutMs: whole('timeoutMs', timeoutMs.min, timeoutMs.max) ?? defaults.timeoutMs,
       maxAttempts: whole('maxAttempts', maxAttempts.min, maxAttempts.max) ?? defaults.maxAttempts,
       memoryMb: whole('memoryMb', memoryMb.min, memoryMb.max) ?? defaults.memoryMb,
+      main: knownMain,
       concurrency: whole('concurrency', 1, 1_000_000) ?? null,
     },
     input,

@@ -7,13 +7,15 @@ import { Worker } from 'node:worker_threads'
 import { AppError, BootError } from '../../domain/errors.ts'
 import type { RunChange } from '../../domain/run.ts'
 import type { Store } from '../store.ts'
-import type { FromThread, Operation, Reply, ThreadOptions, ToThread, Verb } from './messages.ts'
+import type { FromThread, Operation, Reply, StallOptions, ThreadOptions, ToThread, Verb } from './messages.ts'
 
 export interface SqliteOptions {
   /** `:memory:` or a file's path. */
   readonly path: string
   /** How long to wait for another process to let go of the file, in milliseconds. */
   readonly lockWaitMs: number
+  /** Ends the process when the main thread stands still; default: nobody watches. */
+  readonly stall?: StallOptions
   /** Called when the store's thread is gone for good: nothing can be accepted or settled any more. */
   readonly onLost: (error: Error) => void
 }
@@ -115,7 +117,8 @@ export function createSqliteStore(options: SqliteOptions): Store {
     open() {
       if (state !== 'new') throw new Error('the store was opened before')
       state = 'opening'
-      const workerData: ThreadOptions = { path: options.path, lockWaitMs: options.lockWaitMs, owner: randomUUID() }
+      const { path, lockWaitMs, stall = null } = options
+      const workerData: ThreadOptions = { path, lockWaitMs, stall, owner: randomUUID() }
       const entry = import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js'
       // Node strips types by itself: a loader inherited from the main thread would only make the start slower.
       worker = new Worker(new URL(entry, import.meta.url), { workerData, execArgv: [], name: 'store' })

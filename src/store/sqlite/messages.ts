@@ -26,6 +26,15 @@ export interface ThreadOptions {
   readonly path: string
   readonly lockWaitMs: number
   readonly owner: string
+  /** null: nobody watches the main thread. */
+  readonly stall: StallOptions | null
+}
+
+/** What the store's thread needs to watch over the main one. */
+export interface StallOptions {
+  readonly heartbeat: SharedArrayBuffer
+  readonly stallMs: number
+  readonly logLevel: string
 }
 
 /** To the thread: a group of operations, or the wish to close. */

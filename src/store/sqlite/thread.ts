@@ -1,9 +1,11 @@
 /** The store's thread: owns the connection, so that an fsync never stops the event loop that serves requests. */
 import { parentPort, workerData } from 'node:worker_threads'
+import { createLog } from '../../log.ts'
 import { openDatabase } from './database.ts'
 import { createGroupCommit } from './group-commit.ts'
 import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
 import type { Session } from './session.ts'
+import { watchForStall } from './stall-watch.ts'
 import { createTally } from './tally.ts'
 
 const port = parentPort
@@ -11,15 +13,18 @@ if (port === null) throw new Error('the store runs in a thread of its own')
 
 const say = (message: FromThread): void => port.postMessage(message)
 // Set by the engine, which is of the same version.
-const { path, lockWaitMs, owner } = workerData as ThreadOptions
+const { path, lockWaitMs, owner, stall } = workerData as ThreadOptions
 
 try {
   const database = openDatabase(path, lockWaitMs)
   const session: Session = { database, tally: createTally(database), changes: new Map(), owner }
   const runGroup = createGroupCommit(session)
 
+  const watch = stall && watchForStall(stall.heartbeat, stall.stallMs, createLog(stall.logLevel))
+
   port.on('message', (message: ToThread) => {
     if (message === 'close') {
+      watch?.stop()
       database.close()
       say({ type: 'closed' })
       port.close()

@@ -1,0 +1,117 @@
+/** One attempt on the main thread: its signal, its time, and what becomes of it when something of it throws elsewhere. */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { ClaimedJob } from '../domain/claim.ts'
+import type { JobError, Outcome } from '../domain/job.ts'
+import type { TaskContext } from '../domain/task.ts'
+import { describeThrown } from '../domain/thrown.ts'
+import type { Log } from '../log.ts'
+import { runAttempt } from '../tasks/attempt.ts'
+import type { Task } from '../tasks/task.ts'
+import { Interrupted, type MainGuard } from './main-guard.ts'
+
+/** `released`: it did not come to an outcome of its own, and no attempt is spent. */
+export type FirstOutcome = Outcome | 'released'
+
+export interface FirstAttempt {
+  readonly job: ClaimedJob
+  readonly ended: Promise<FirstOutcome>
+  isOver(): boolean
+  /** Asks the task to stop, and hands the job back after the grace unless it completes before. */
+  release(): void
+  /** Something of the job's threw where nobody could catch it, or wanted to end the process. */
+  breakWith(error: Omit<JobError, 'code'>): void
+}
+
+export interface FirstAttemptOptions {
+  readonly job: ClaimedJob
+  readonly task: Task
+  readonly guard: MainGuard
+  readonly log: Log
+  readonly cancelGraceMs: number
+}
+
+/** Whose code is running on the main thread: follows callbacks, timers and promises. */
+export const currentFirstAttempt = new AsyncLocalStorage<FirstAttempt>()
+
+export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: FirstAttemptOptions): FirstAttempt {
+  const controller = new AbortController()
+  const { promise: ended, resolve } = Promise.withResolvers<FirstOutcome>()
+  let isOver = false
+  let wasInterrupted = false
+  // What the attempt ends as once it was asked to stop; null before.
+  let stoppedAs: FirstOutcome | null = null
+  let graceTimer: NodeJS.Timeout | undefined
+  const timeoutTimer = setTimeout(() => {
+    stop(failure({ code: 'timeout', message: `did not end within ${job.timeoutMs} ms` }))
+  }, job.timeoutMs)
+
+  function stop(outcome: FirstOutcome): void {
+    if (isOver || stoppedAs !== null) return
+    stoppedAs = outcome
+    controller.abort(new DOMException('the job was asked to stop', 'AbortError'))
+    // The main thread cannot be killed: a job that does not heed its signal is left to itself.
+    graceTimer = setTimeout(finish, cancelGraceMs, outcome)
+  }
+
+  function finish(outcome: FirstOutcome): void {
+    if (isOver) return
+    isOver = true
+    clearTimeout(timeoutTimer)
+    clearTimeout(graceTimer)
+    resolve(outcome)
+  }
+
+  function call(run: () => unknown): unknown {
+    try {
+      return guard.call(task, run)
+    } catch (error) {
+      wasInterrupted = error instanceof Interrupted
+      throw error
+    }
+  }
+
+  const attempt: FirstAttempt = {
+    job,
+    ended,
+    isOver: () => isOver,
+    release: () => stop('released'),
+    breakWith: (error) => finish(stoppedAs ?? failure({ ...error, code: 'crashed' })),
+  }
+  const context = createContext(job, controller.signal, log)
+  void currentFirstAttempt.run(attempt, runAttempt, task, job.input, context, call).then((outcome) => {
+    if (wasInterrupted) finish('released')
+    // As on a thread: who was only asked to hand the job back may still complete it.
+    else if (stoppedAs === null || (stoppedAs === 'released' && outcome.ok)) finish(outcome)
+    else finish(stoppedAs)
+  })
+  return attempt
+}
+
+/** What nobody caught, told of the attempt whose code threw it; false when it is nobody's. */
+export function blameFirstAttempt(thrown: unknown, log: Log): boolean {
+  const attempt = currentFirstAttempt.getStore()
+  if (attempt === undefined) return false
+  const { message, ...rest } = describeThrown(thrown)
+  const { runId, jobIndex, task } = attempt.job
+  if (attempt.isOver()) log.warn({ runId, jobIndex, task, err: thrown }, 'an error of a first job that had ended')
+  else attempt.breakWith({ ...rest, message: `an error that nobody caught: ${message}` })
+  return true
+}
+
+function failure(error: JobError): Outcome {
+  return { ok: false, error, isRetryable: true }
+}
+
+function createContext({ runId, jobIndex, attempt }: ClaimedJob, signal: AbortSignal, log: Log): TaskContext {
+  const line = (level: 'debug' | 'info' | 'warn' | 'error') => (text: unknown, fields?: object) =>
+    log[level]({ ...fields, runId, jobIndex, attempt }, String(text))
+  return {
+    signal,
+    // Nobody can see it: the job's caller is waiting for the result itself.
+    progress: () => {},
+    log: { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') },
+    attempt,
+    runId,
+    jobIndex,
+  }
+}

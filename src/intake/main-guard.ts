@@ -1,0 +1,103 @@
+/**
+ * Keeps first jobs from holding up the main thread: the synchronous part of a task that is not known to be quick runs
+ * under a time limit that interrupts any loop, and a task that overruns its budget is placed in the pool for a while.
+ */
+import { createContext, Script } from 'node:vm'
+import type { Clock } from '../domain/clock.ts'
+import type { Log } from '../log.ts'
+import type { Task } from '../tasks/task.ts'
+
+export interface MainGuard {
+  /** Whether a first job of this task may run on the main thread now. */
+  allows(task: Task): boolean
+  /**
+   * Calls the synchronous part of a task and returns what it returns.
+   * @throws Interrupted when it was cut off; else whatever the task throws
+   */
+  call(task: Task, run: () => unknown): unknown
+}
+
+/** The synchronous part was cut off: the job is to be run elsewhere. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted'
+}
+
+export interface MainGuardOptions {
+  /** Milliseconds that the synchronous part of a first job may take. */
+  readonly budgetMs: number
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** After so many quick calls in a row a task is called without the limit, which costs about 0.1 ms a call. */
+const provenAfter = 20
+/** Quick is below this part of the budget. */
+const quickPart = 0.2
+/** How long a task stays in the pool after an overrun; doubled with each further one. */
+const firstCoolDownMs = 60_000
+const maxCoolDownMs = 960_000
+
+interface Conduct {
+  quickCalls: number
+  coolDownMs: number
+  coolUntil: number
+}
+
+export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): MainGuard {
+  const conducts = new Map<string, Conduct>()
+  const callWithin = createLimitedCall(budgetMs)
+
+  function conductOf({ name }: Task): Conduct {
+    const known = conducts.get(name)
+    if (known !== undefined) return known
+    const fresh = { quickCalls: 0, coolDownMs: firstCoolDownMs, coolUntil: 0 }
+    conducts.set(name, fresh)
+    return fresh
+  }
+
+  function judge(task: Task, conduct: Conduct, tookMs: number): void {
+    conduct.quickCalls = tookMs < budgetMs * quickPart ? conduct.quickCalls + 1 : 0
+    if (tookMs < budgetMs) return
+    const { coolDownMs } = conduct
+    conduct.coolUntil = clock.now() + coolDownMs
+    conduct.coolDownMs = Math.min(maxCoolDownMs, coolDownMs * 2)
+    const fields = { task: task.name, tookMs: Math.round(tookMs), budgetMs, coolDownMs }
+    log.warn(fields, `the task ${task.name} held up the main thread: its first jobs run in the pool for a while`)
+  }
+
+  return {
+    allows(task) {
+      if (task.policy.main !== 'auto') return task.policy.main === 'always'
+      return conductOf(task).coolUntil <= clock.now()
+    },
+    call(task, run) {
+      if (task.policy.main === 'always') return run()
+      const conduct = conductOf(task)
+      const startedAt = performance.now()
+      try {
+        return conduct.quickCalls >= provenAfter ? run() : callWithin(run)
+      } finally {
+        judge(task, conduct, performance.now() - startedAt)
+      }
+    },
+  }
+}
+
+/** `vm` limits the time of a script and not of a function, so the script calls the function that its context holds. */
+function createLimitedCall(timeoutMs: number): (run: () => unknown) => unknown {
+  const holder: { run: () => unknown } = { run: () => {} }
+  const context = createContext(holder)
+  const script = new Script('run()')
+  return (run) => {
+    holder.run = run
+    try {
+      return script.runInContext(context, { timeout: timeoutMs })
+    } catch (error) {
+      if (Reflect.get(Object(error), 'code') !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error
+      throw new Interrupted(`interrupted after ${timeoutMs} ms`)
+    } finally {
+      // What it closes over is the job's, and is not to be kept.
+      holder.run = () => {}
+    }
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * Ends the process when the main thread's loop has stopped turning while it runs first jobs: nothing on the main
+ * thread itself can do it then, and the next start runs the job in the pool.
+ */
+import { createHeartbeat } from '../../domain/heartbeat.ts'
+import type { Log } from '../../log.ts'
+
+/** Looks in one stall. Counted and not timed, so that a suspended machine is no stall. */
+const looks = 5
+
+export function watchForStall(buffer: SharedArrayBuffer, stallMs: number, log: Log): { stop(): void } {
+  const heartbeat = createHeartbeat(buffer)
+  let seen = heartbeat.beats()
+  let misses = 0
+
+  const timer = setInterval(() => {
+    const beats = heartbeat.beats()
+    misses = beats === seen ? misses + 1 : 0
+    seen = beats
+    if (misses < looks) return
+    const running = heartbeat.running()
+    if (running === '') return
+    log.fatal({ stallMs, running }, `the main thread has not turned for ${stallMs} ms while it ran ${running}`)
+    process.kill(process.pid, 'SIGKILL')
+  }, stallMs / looks)
+  return { stop: () => clearInterval(timer) }
+}
