@@ -5,10 +5,8 @@ export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal' | '
 
 /** @param level `silent` writes nothing */
 export function createLog(level: string): Log {
-  return pino({
-    level,
-    base: null,
-    timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
-  })
+  const formatters = { level: (label: string) => ({ level: label }) }
+  // The descriptor itself: in a thread, process.stdout would go by way of the main one, which may stand still.
+  const destination = pino.destination({ fd: 1, sync: true })
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters }, destination)
 }
