@@ -5,6 +5,7 @@
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { Log } from '../log.ts'
+import type { Progress } from '../pool/control-block.ts'
 import type { Execution, Pool } from '../pool/pool.ts'
 import type { ClaimRequest, ClaimResult, Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
@@ -19,8 +20,10 @@ export interface Dispatcher {
   runSuspects(): Promise<void>
   /** Claims no more. Resolves when every running job has ended and is settled; after `graceMs` they are handed back. */
   stop(graceMs: number): Promise<void>
-  /** Jobs in the pool. */
-  running(): number
+  /** Asks a job, if it runs here, to stop because it was cancelled. */
+  cancel(runId: string, jobIndex: number): void
+  /** What a running job has told of itself; null while it has told nothing or does not run here. */
+  progress(runId: string, jobIndex: number): Progress | null
 }
 
 export interface DispatcherOptions {
@@ -37,7 +40,7 @@ const maxTimerMs = 2_147_483_647
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const { store, pool, registry, execute, clock, log } = options
-  const executions = new Set<Execution>()
+  const executions = new Map<string, Execution>()
   const inFlight = new Set<Promise<void>>()
   const runningByTask = new Map<string, number>()
   let isOpen = false
@@ -51,10 +54,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (task === undefined) return { ok: false, error: unknownTask(job.task), isRetryable: false }
     if (isStopped) return 'released'
     const execution = pool.run(job, task)
-    executions.add(execution)
+    executions.set(keyOf(job), execution)
     count(job.task, 1)
     const outcome = await execution.outcome
-    executions.delete(execution)
+    if (executions.get(keyOf(job)) === execution) executions.delete(keyOf(job))
     count(job.task, -1)
     // The claim of the next job goes into the commit that settles this one.
     wake()
@@ -132,14 +135,19 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       isOpen = false
       clearTimeout(dueTimer)
       const timer = setTimeout(() => {
-        for (const execution of executions) execution.release()
+        for (const execution of executions.values()) execution.release()
       }, graceMs)
       await claiming
       await Promise.all(inFlight)
       clearTimeout(timer)
     },
-    running: () => executions.size,
+    cancel: (runId, jobIndex) => executions.get(keyOf({ runId, jobIndex }))?.cancel(),
+    progress: (runId, jobIndex) => executions.get(keyOf({ runId, jobIndex }))?.progress() ?? null,
   }
+}
+
+function keyOf({ runId, jobIndex }: Pick<ClaimedJob, 'runId' | 'jobIndex'>): string {
+  return `${runId}/${jobIndex}`
 }
 
 function unknownTask(name: string) {

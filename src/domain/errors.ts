@@ -62,6 +62,13 @@ export const problems = {
     meaning: 'The path exists and does not support this method.',
     remedy: 'Use one of the methods in the Allow header.',
   },
+  'not-cancellable': {
+    status: 409,
+    title: 'Not cancellable',
+    isRetryable: false,
+    meaning: 'The run or job has ended, and not by a cancel.',
+    remedy: 'Nothing is left to do; read the run to see how it ended.',
+  },
   'content-too-large': {
     status: 413,
     title: 'Content too large',

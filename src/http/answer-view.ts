@@ -13,7 +13,7 @@ export function answerProblemOf(run: RunRecord, answer: Answer, options: ViewOpt
     const detail = `${decider.task}: ${decider.error?.message ?? decider.state}`
     return new AppError('first-task-failed', detail, { status: answer.status, members: { ...members, error } })
   }
-  const jobs = run.jobs.map((job) => viewJob(job, options))
+  const jobs = run.jobs.map((job) => viewJob(run.id, job, options))
   const failed = run.jobs.filter(({ state }) => state !== 'completed')
   const code = answer.mode === 'any' ? 'all-tasks-failed' : 'tasks-failed'
   return new AppError(code, `${failed.length} of ${run.jobs.length} tasks did not succeed`, {

@@ -5,6 +5,7 @@ import { AppError } from '../domain/errors.ts'
 import { createBodyReader } from './body.ts'
 import type { HttpDeps } from './deps.ts'
 import { answerProblem } from './problem.ts'
+import { createCancelRoute } from './routes/cancel.ts'
 import { root } from './routes/root.ts'
 import { createRunTasks } from './routes/run-tasks.ts'
 import { createRunRoutes } from './routes/runs.ts'
@@ -18,11 +19,14 @@ export interface HttpFace {
 export function createHttpFace(deps: HttpDeps): HttpFace {
   const runs = createRunRoutes(deps)
   const service = createServiceRoutes(deps)
+  const cancel = createCancelRoute(deps)
   const router = new Router()
     .post('/run-tasks', createBodyReader(deps.config.maxBodyBytes), createRunTasks(deps))
     .get('/runs', runs.listRuns)
     .get('/runs/:id', runs.getRun)
     .get('/runs/:id/jobs/:index', runs.getJob)
+    .post('/runs/:id/cancel', cancel)
+    .post('/runs/:id/jobs/:index/cancel', cancel)
     .get('/tasks', service.tasks)
     .get('/stats', service.stats)
     .get('/livez', service.livez)

@@ -49,6 +49,11 @@ function issuesOf(issue: z.core.$ZodIssue): RequestIssue[] {
   return issue.keys.map((key) => ({ pointer: `${pointer}${pointerOf([key])}`, detail: 'unknown member' }))
 }
 
+/** A job's index as a path has it; undefined for what can be none. */
+export function parseJobIndex(text: string): number | undefined {
+  return /^(?:0|[1-9]\d{0,8})$/.test(text) ? Number(text) : undefined
+}
+
 const maxPageSize = 500
 const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
 

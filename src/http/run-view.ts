@@ -7,6 +7,8 @@ export interface ViewOptions {
   readonly showsStacks: boolean
   /** In lists results are left out. */
   readonly showsResults?: boolean
+  /** How far a running job is, from 0 to 1; default: nobody knows. */
+  readonly progressOf?: (runId: string, jobIndex: number) => number | null
 }
 
 export interface JobView {
@@ -44,7 +46,7 @@ export interface RunView {
 }
 
 export function viewRun(run: RunRecord, options: ViewOptions): RunView {
-  const jobs = run.jobs.map((job) => viewJob(job, options))
+  const jobs = run.jobs.map((job) => viewJob(run.id, job, options))
   return {
     id: run.id,
     state: run.state,
@@ -66,7 +68,8 @@ function answerMembers({ answer }: RunRecord, jobs: readonly JobView[]): Pick<Ru
   return { result: jobs[answer.jobIndex]?.result }
 }
 
-export function viewJob(job: JobRecord, { showsStacks, showsResults = true }: ViewOptions): JobView {
+export function viewJob(runId: string, job: JobRecord, options: ViewOptions): JobView {
+  const { showsStacks, showsResults = true, progressOf = () => null } = options
   return {
     index: job.index,
     task: job.task,
@@ -78,7 +81,7 @@ export function viewJob(job: JobRecord, { showsStacks, showsResults = true }: Vi
     startedAt: nullableInstant(job.startedAt),
     finishedAt: nullableInstant(job.finishedAt),
     runAt: nullableInstant(job.runAt),
-    progress: null,
+    progress: job.state === 'running' ? progressOf(runId, job.index) : null,
     ...(showsResults && { result: job.result === null ? null : (JSON.parse(job.result) as unknown) }),
     error: job.error === null ? null : viewError(job.error, showsStacks),
     failures: job.failures.map(({ attempt, startedAt, finishedAt, error }) => ({

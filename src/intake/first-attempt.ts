@@ -18,6 +18,8 @@ export interface FirstAttempt {
   isOver(): boolean
   /** Asks the task to stop, and hands the job back after the grace unless it completes before. */
   release(): void
+  /** Asks the task to stop, whose job was cancelled. */
+  cancel(): void
   /** Something of the job's threw where nobody could catch it, or wanted to end the process. */
   breakWith(error: Omit<JobError, 'code'>): void
 }
@@ -75,6 +77,8 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
     ended,
     isOver: () => isOver,
     release: () => stop('released'),
+    cancel: () =>
+      stop({ ok: false, error: { code: 'cancelled', message: 'cancelled on request' }, isRetryable: false }),
     breakWith: (error) => finish(stoppedAs ?? failure({ ...error, code: 'crashed' })),
   }
   const context = createContext(job, controller.signal, log)

@@ -9,6 +9,8 @@ import type { MainGuard } from './main-guard.ts'
 export interface FirstJobs {
   /** Runs one attempt; resolves to its outcome and never rejects. */
   run(job: ClaimedJob): Promise<FirstOutcome>
+  /** Asks a job, if it runs here, to stop because it was cancelled. */
+  cancel(runId: string, jobIndex: number): void
   /** Begins to show that the main thread's loop turns. */
   start(): void
   /** Resolves when none runs; after `graceMs` those that do are asked to stop, and handed back. */
@@ -50,6 +52,9 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
       running.delete(attempt)
       showRunning()
       return outcome
+    },
+    cancel(runId, jobIndex) {
+      for (const { job, cancel } of running) if (job.runId === runId && job.jobIndex === jobIndex) cancel()
     },
     start() {
       beating = setInterval(heartbeat.beat, Math.min(maxBeatMs, mainStallMs / beatsPerStall))

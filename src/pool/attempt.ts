@@ -9,9 +9,10 @@ export type PoolOutcome = Outcome | 'released'
 export interface Attempt {
   readonly lane: number
   readonly outcome: Promise<PoolOutcome>
-  isFinished(): boolean
   /** Asks the task to stop; when it has not ended after the grace, the attempt ends all the same. */
   release(): void
+  /** Asks the task to stop, whose job was cancelled. */
+  cancel(): void
   /** Ends the attempt at once, and its thread with it. */
   kill(error: JobError): void
   /** The thread answered. */
@@ -65,8 +66,9 @@ export function startAttempt(options: AttemptOptions): Attempt {
   return {
     lane,
     outcome: promise,
-    isFinished: () => isFinished,
     release: () => stop('released'),
+    cancel: () =>
+      stop({ ok: false, error: { code: 'cancelled', message: 'cancelled on request' }, isRetryable: false }),
     kill(error) {
       if (isFinished) return
       finish(stoppedAs ?? { ok: false, error, isRetryable: true })

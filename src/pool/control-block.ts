@@ -10,7 +10,7 @@ const commands = { none: 0, stop: 1, done: 2 } as const
 export const phases = { sent: 0, loading: 1, running: 2 } as const
 type Phase = (typeof phases)[keyof typeof phases]
 
-const bytesPerLane = 40
+const bytesPerLane = 168
 const intsPerLane = bytesPerLane / Int32Array.BYTES_PER_ELEMENT
 const floatsPerLane = bytesPerLane / Float64Array.BYTES_PER_ELEMENT
 // Places within a lane: the first 16 bytes as integers, the rest as floats.
@@ -21,9 +21,21 @@ const exitCode = 3
 const since = 2
 const progress = 3
 const startBytes = 4
+// Then the length of the progress message as an integer, a counter that is odd while it is written, and its text.
+const messageLength = 10
+const messageWrites = 11
+const messageByte = 48
+const maxMessageBytes = 120
 
 export function allocateControlBlock(lanes: number): SharedArrayBuffer {
   return new SharedArrayBuffer(lanes * bytesPerLane)
+}
+
+export interface Progress {
+  /** From 0 to 1. */
+  readonly fraction: number
+  /** Empty when the task gave none. */
+  readonly message: string
 }
 
 export interface ControlBlock {
@@ -33,8 +45,8 @@ export interface ControlBlock {
   stop(lane: number): void
   /** Main: where the job is, and since when (epoch milliseconds). */
   phase(lane: number): { readonly phase: number; readonly sinceMs: number }
-  /** Main: from 0 to 1, or null while the task has told nothing. */
-  progress(lane: number): number | null
+  /** Main: what the task has told of itself, or null while it has told nothing. */
+  progress(lane: number): Progress | null
   /** Main: the code with which the job ended its thread, or null when it did not. */
   exitCode(lane: number): number | null
   /** Main: bytes that the thread held when the job began. */
@@ -47,8 +59,8 @@ export interface ControlBlock {
   isStopped(lane: number): boolean
   /** Thread: resolves when the job was asked to stop, or when it has finished. */
   stopped(lane: number): Promise<void>
-  /** Thread: tells how far the job is. */
-  setProgress(lane: number, fraction: number): void
+  /** Thread: tells how far the job is; a message above 120 bytes of UTF-8 is cut. */
+  setProgress(lane: number, fraction: number, message: string): void
   /** Thread: the job is about to end the thread. */
   setExitCode(lane: number, code: number): void
   setStartBytes(lane: number, bytes: number): void
@@ -57,9 +69,32 @@ export interface ControlBlock {
 export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
   const ints = new Int32Array(buffer)
   const floats = new Float64Array(buffer)
+  const text = new Uint8Array(buffer)
+  const encoder = new TextEncoder()
+  const decoder = new TextDecoder()
+  // Per lane, so that a message that is told again and again is written once.
+  const lastMessage: string[] = []
   const int = (lane: number, place: number) => lane * intsPerLane + place
   const float = (lane: number, place: number) => lane * floatsPerLane + place
   const readFloat = (lane: number, place: number): number => floats[float(lane, place)] ?? Number.NaN
+
+  function writeMessage(lane: number, message: string): void {
+    lastMessage[lane] = message
+    const start = lane * bytesPerLane + messageByte
+    Atomics.add(ints, int(lane, messageWrites), 1)
+    const { written } = encoder.encodeInto(message, text.subarray(start, start + maxMessageBytes))
+    Atomics.store(ints, int(lane, messageLength), written)
+    Atomics.add(ints, int(lane, messageWrites), 1)
+  }
+
+  /** Empty in the rare case that the thread writes another one at this moment. */
+  function readMessage(lane: number): string {
+    const writes = Atomics.load(ints, int(lane, messageWrites))
+    const start = lane * bytesPerLane + messageByte
+    // Copied, because a decoder takes no shared memory.
+    const message = decoder.decode(text.slice(start, start + Atomics.load(ints, int(lane, messageLength))))
+    return writes % 2 === 0 && writes === Atomics.load(ints, int(lane, messageWrites)) ? message : ''
+  }
 
   function tell(lane: number, value: number): void {
     Atomics.store(ints, int(lane, command), value)
@@ -69,6 +104,7 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
   return {
     reset(lane) {
       floats[float(lane, progress)] = Number.NaN
+      Atomics.store(ints, int(lane, messageLength), 0)
       Atomics.store(ints, int(lane, hasExited), 0)
       Atomics.store(ints, int(lane, phase), phases.sent)
       Atomics.store(ints, int(lane, command), commands.none)
@@ -78,12 +114,13 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
     phase: (lane) => ({ phase: Atomics.load(ints, int(lane, phase)), sinceMs: readFloat(lane, since) }),
     progress(lane) {
       const fraction = readFloat(lane, progress)
-      return Number.isNaN(fraction) ? null : fraction
+      return Number.isNaN(fraction) ? null : { fraction, message: readMessage(lane) }
     },
     exitCode: (lane) =>
       Atomics.load(ints, int(lane, hasExited)) === 0 ? null : Atomics.load(ints, int(lane, exitCode)),
     startBytes: (lane) => readFloat(lane, startBytes),
     enter(lane, next) {
+      lastMessage[lane] = ''
       floats[float(lane, since)] = Date.now()
       Atomics.store(ints, int(lane, phase), next)
     },
@@ -93,7 +130,8 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
       const waited = Atomics.waitAsync(ints, int(lane, command), commands.none)
       if (waited.async) await waited.value
     },
-    setProgress(lane, fraction) {
+    setProgress(lane, fraction, message) {
+      if (message !== lastMessage[lane]) writeMessage(lane, message)
       floats[float(lane, progress)] = Math.min(1, Math.max(0, fraction))
     },
     setExitCode(lane, code) {

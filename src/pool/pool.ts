@@ -8,7 +8,7 @@ import type { TaskKind } from '../domain/task.ts'
 import type { Log } from '../log.ts'
 import type { Task } from '../tasks/task.ts'
 import { startAttempt, type Attempt, type PoolOutcome } from './attempt.ts'
-import { allocateControlBlock, createControlBlock } from './control-block.ts'
+import { allocateControlBlock, createControlBlock, type Progress } from './control-block.ts'
 import { describeDeath } from './death.ts'
 import { createMemoryWatch } from './memory-watch.ts'
 import type { JobMessage, LogMessage, ThreadAnswer } from './messages.ts'
@@ -39,6 +39,10 @@ export interface Execution {
   readonly outcome: Promise<PoolOutcome>
   /** Asks the job to stop, and ends it as `released` after the cancel grace unless it completes before. */
   release(): void
+  /** Asks the job to stop because it was cancelled; its thread is killed after the grace. */
+  cancel(): void
+  /** What the task has told of itself; null while it has told nothing. */
+  progress(): Progress | null
 }
 
 export interface ThreadView {
@@ -229,7 +233,7 @@ export function createPool(options: PoolOptions): Pool {
       const thread = byName.get(job.thread)
       const lane = thread?.state === 'ready' ? thread.freeLanes.pop() : undefined
       if (thread === undefined || lane === undefined) {
-        return { outcome: Promise.resolve('released'), release: () => {} }
+        return { outcome: Promise.resolve('released'), release() {}, cancel() {}, progress: () => null }
       }
       const attempt = begin(thread, lane, job, task)
       groupOf(thread)
@@ -239,7 +243,8 @@ export function createPool(options: PoolOptions): Pool {
           (answered) => answer(thread, attempt, answered as ThreadAnswer),
           (error: unknown) => die(thread, attempt, error),
         )
-      return { outcome: attempt.outcome, release: attempt.release }
+      const { outcome, release, cancel } = attempt
+      return { outcome, release, cancel, progress: () => control.progress(lane) }
     },
 
     async stop() {

@@ -46,7 +46,7 @@ export function startJob(message: JobMessage, control: ControlBlock, post: (mess
         stop ??= createStopSignal(control, lane)
         return stop.signal
       },
-      progress: (fraction: unknown) => control.setProgress(lane, Number(fraction)),
+      progress: (fraction: unknown, text: unknown = '') => control.setProgress(lane, Number(fraction), String(text)),
       log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
       ...ids,
     },

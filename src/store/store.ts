@@ -51,6 +51,13 @@ export interface ClaimResult {
 /** `stale`: the claim is void (settled, cancelled or claimed again), and nothing was written. */
 export type Settled = 'settled' | 'stale'
 
+export interface CancelReport {
+  /** `cancelled`: takes effect now; `was-…`: there was nothing left to cancel. */
+  readonly result: 'cancelled' | 'was-cancelled' | 'was-final' | 'not-found'
+  /** Indexes of the jobs that were running; their claims are void. */
+  readonly wereRunning: readonly number[]
+}
+
 export interface RescueReport {
   /** Jobs queued again. */
   readonly requeued: number
@@ -112,6 +119,8 @@ export interface Store {
   fail(claim: Claim, error: JobError, retryAt: number | null, at: number): Promise<Settled>
   /** Hands a job back unspent: it is due again at once. */
   release(claim: Claim, at: number): Promise<Settled>
+  /** Cancels one job, or with `jobIndex` null all of the run's that are not final. */
+  cancel(runId: string, jobIndex: number | null, at: number): Promise<CancelReport>
   /** Takes back every job that a dead process held; no attempt is spent, a lost start is counted. */
   rescue(at: number): Promise<RescueReport>
   /** Forgets finished runs that ended before `finishedBefore`, oldest first, `limit` at the most; how many. */

@@ -6,6 +6,8 @@ const routes = [
   ['GET /runs', 'lists the runs, newest first'],
   ['GET /runs/{id}', 'shows a run and its jobs'],
   ['GET /runs/{id}/jobs/{index}', 'shows one job'],
+  ['POST /runs/{id}/cancel', 'cancels a run'],
+  ['POST /runs/{id}/jobs/{index}/cancel', 'cancels one job'],
   ['GET /tasks', 'lists the tasks and what they take'],
   ['GET /stats', 'counts runs, jobs and threads'],
   ['GET /livez', 'says whether the process lives'],

@@ -5,13 +5,13 @@ import { isRunId } from '../../domain/ids.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import type { RunFilter } from '../../store/store.ts'
 import type { HttpDeps } from '../deps.ts'
-import { parseListQuery, type ListQuery } from '../run-schema.ts'
+import { parseJobIndex, parseListQuery, type ListQuery } from '../run-schema.ts'
 import { viewJob, viewRun } from '../run-view.ts'
 
 const retryAfterS = '1'
 
-export function createRunRoutes({ store, config }: HttpDeps) {
-  const options = { showsStacks: config.logLevel === 'debug' }
+export function createRunRoutes({ store, config, progressOf }: HttpDeps) {
+  const options = { showsStacks: config.logLevel === 'debug', progressOf }
 
   async function find(id: string): Promise<RunRecord> {
     const run = isRunId(id) ? await store.getRun(id) : null
@@ -30,12 +30,13 @@ export function createRunRoutes({ store, config }: HttpDeps) {
 
   const getJob: RouterMiddleware = async (ctx) => {
     const run = await find(String(ctx.params['id']))
-    const index = String(ctx.params['index'])
-    const job = /^(?:0|[1-9]\d{0,8})$/.test(index) ? run.jobs[Number(index)] : undefined
+    const named = String(ctx.params['index'])
+    const index = parseJobIndex(named)
+    const job = index === undefined ? undefined : run.jobs[index]
     if (job === undefined)
-      throw new AppError('job-not-found', `the run has ${run.jobs.length} jobs and no job ${index}`)
+      throw new AppError('job-not-found', `the run has ${run.jobs.length} jobs and no job ${named}`)
     ctx.set('Cache-Control', 'no-cache')
-    ctx.body = viewJob(job, options)
+    ctx.body = viewJob(run.id, job, options)
   }
 
   const listRuns: RouterMiddleware = async (ctx) => {

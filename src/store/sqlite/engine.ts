@@ -143,6 +143,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     complete: call('complete'),
     fail: call('fail'),
     release: call('release'),
+    cancel: call('cancel'),
     rescue: call('rescue'),
     prune: call('prune'),
     getRun: call('getRun'),

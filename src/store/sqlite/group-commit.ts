@@ -3,6 +3,7 @@
  * the group; a failing operation rejects only itself.
  */
 import { createAccept } from './accept.ts'
+import { createCancel } from './cancel.ts'
 import { createClaim } from './claim.ts'
 import type { Operation, ReadVerb, Reply, Verb, Verbs, WriteVerb } from './messages.ts'
 import { createPrune } from './prune.ts'
@@ -20,6 +21,7 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
     accept: createAccept(session),
     claim: createClaim(session),
     ...createSettle(session),
+    cancel: createCancel(session),
     rescue: createRescue(session),
     prune: createPrune(session),
   }

@@ -3,7 +3,7 @@ import type { ProblemCode } from '../../domain/errors.ts'
 import type { RunChange } from '../../domain/run.ts'
 import type { Store } from '../store.ts'
 
-export type WriteVerb = 'accept' | 'claim' | 'complete' | 'fail' | 'release' | 'rescue' | 'prune'
+export type WriteVerb = 'accept' | 'claim' | 'complete' | 'fail' | 'release' | 'cancel' | 'rescue' | 'prune'
 export type ReadVerb = 'getRun' | 'listRuns' | 'stats'
 export type Verb = WriteVerb | ReadVerb
 

@@ -4,10 +4,10 @@ import { maxLostStarts } from '../../domain/retry.ts'
 import type { RescueReport } from '../store.ts'
 import { asJobRow, type JobRow } from './rows.ts'
 import type { Session } from './session.ts'
-import { createMoveRunning } from './settle.ts'
+import { createMoveJob } from './settle.ts'
 
 export function createRescue(session: Session) {
-  const moveRunning = createMoveRunning(session)
+  const moveJob = createMoveJob(session)
   const selectHeld = session.database.prepare(`
     SELECT run_id, job_index, state, attempt, max_attempts, lost_starts, started_at, thread, failures
     FROM job WHERE owner IS NOT NULL AND owner <> ?`)
@@ -22,11 +22,11 @@ export function createRescue(session: Session) {
       const lostStarts = job.lost_starts + 1
       const unspent = { attempt: job.attempt - 1, lostStarts }
       if (lostStarts >= maxLostStarts(job.max_attempts)) {
-        moveRunning(job, { to: 'failed', ...unspent, error: crash(lostStarts) }, at)
+        moveJob(job, { to: 'failed', ...unspent, error: crash(lostStarts) }, at)
         crashed += 1
       } else {
         // Due since it was started: it goes before everything that was queued behind it.
-        moveRunning(job, { to: 'queued', ...unspent, runAt: job.started_at ?? at }, at)
+        moveJob(job, { to: 'queued', ...unspent, runAt: job.started_at ?? at }, at)
         requeued += 1
       }
     }

@@ -1,4 +1,4 @@
-/** Every way in which a claimed job leaves `running`, fenced by its claim, and what follows for its run. */
+/** The one way in which a job changes its state after the claim, what follows for its run, and the settling verbs. */
 import { decideAnswer } from '../../domain/answer.ts'
 import type { Claim } from '../../domain/claim.ts'
 import { isFinalJob, moveJob, type JobError, type JobFailure, type JobState } from '../../domain/job.ts'
@@ -7,7 +7,7 @@ import type { Settled } from '../store.ts'
 import { asJobRow, asRunRow, parseFailures, runColumns, type JobRow } from './rows.ts'
 import type { Session } from './session.ts'
 
-/** What a job becomes. A member that is left out keeps its value; `runAt` and the owner end with `running`. */
+/** What a job becomes. A member that is left out keeps its value, but for `runAt`, which ends. */
 export interface Move {
   readonly to: JobState
   readonly attempt?: number
@@ -18,8 +18,8 @@ export interface Move {
   readonly failures?: readonly JobFailure[]
 }
 
-/** Applies a move to a running job and to its run, in the transaction under way. */
-export function createMoveRunning({ database, tally, changes }: Session) {
+/** Applies a move to a job and to its run, in the transaction under way. It ends whoever owned the job. */
+export function createMoveJob({ database, tally, changes }: Session) {
   const updateJob = database.prepare(`
     UPDATE job SET state = ?, attempt = ?, lost_starts = ?, owner = NULL, run_at = ?, started_at = ?, finished_at = ?,
       thread = ?, error = ?, failures = ?, result = ?
@@ -78,7 +78,7 @@ export function createMoveRunning({ database, tally, changes }: Session) {
 }
 
 export function createSettle(session: Session) {
-  const moveRunning = createMoveRunning(session)
+  const applyMove = createMoveJob(session)
   const selectJob = session.database.prepare(`
     SELECT run_id, job_index, state, attempt, lost_starts, claim, started_at, thread, failures
     FROM job WHERE run_id = ? AND job_index = ?`)
@@ -88,7 +88,7 @@ export function createSettle(session: Session) {
     if (row === undefined) return 'stale'
     const job = asJobRow(row)
     if (job.claim !== claim.claim || job.state !== 'running') return 'stale'
-    moveRunning(job, moveOf(job), at)
+    applyMove(job, moveOf(job), at)
     return 'settled'
   }
 
