@@ -1,10 +1,13 @@
 /** One attempt on a thread, from its send to its one outcome, whatever comes first. */
-import type { JobError, Outcome } from '../domain/job.ts'
+import type { JobError, JobErrorCode, Outcome } from '../domain/job.ts'
 import { startAttemptTimer } from './attempt-timer.ts'
 import type { ControlBlock } from './control-block.ts'
 
 /** `released`: the attempt did not come to an outcome of its own, and none is spent. */
 export type PoolOutcome = Outcome | 'released'
+
+/** Why a job was to stop that did not. */
+export type AbandonCause = JobErrorCode | 'released'
 
 export interface Attempt {
   readonly lane: number
@@ -29,7 +32,7 @@ export interface AttemptOptions {
   readonly timeoutMs: number
   readonly cancelGraceMs: number
   /** The attempt has ended and its task has not: the lane stays taken until the thread is gone. */
-  readonly onAbandoned: (reason: string) => void
+  readonly onAbandoned: (cause: AbandonCause) => void
 }
 
 export function startAttempt(options: AttemptOptions): Attempt {
@@ -51,7 +54,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
     control.stop(lane)
     graceTimer = setTimeout(() => {
       finish(outcome)
-      options.onAbandoned('a job did not stop when it was asked to')
+      options.onAbandoned(outcome === 'released' || outcome.ok ? 'released' : outcome.error.code)
     }, cancelGraceMs)
   }
 
@@ -72,7 +75,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
     kill(error) {
       if (isFinished) return
       finish(stoppedAs ?? { ok: false, error, isRetryable: true })
-      options.onAbandoned(error.message)
+      options.onAbandoned(error.code)
     },
     answer(outcome) {
       // Who was only asked to hand the job back may still complete it; who is out of time may not.

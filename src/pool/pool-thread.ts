@@ -3,10 +3,10 @@ import type { TaskKind } from '../domain/task.ts'
 import type { Attempt } from './attempt.ts'
 
 /**
- * `retiring`: takes no more jobs and is replaced when its attempts have ended; `dying`: killed, and not yet gone,
- * which native code can delay.
+ * `retiring`: takes no more jobs and is replaced when its attempts have ended; `failing`: ends by itself; `dying`:
+ * killed, and not yet gone, which native code can delay.
  */
-export type ThreadState = 'starting' | 'ready' | 'retiring' | 'dying'
+export type ThreadState = 'starting' | 'ready' | 'retiring' | 'failing' | 'dying'
 
 export interface PoolThread {
   readonly name: string
@@ -17,10 +17,19 @@ export interface PoolThread {
   readonly freeLanes: number[]
   readonly attempts: Set<Attempt>
   state: ThreadState
+  /** Since when it takes no jobs, in milliseconds of `performance.now()`; null while it does. */
+  unreadySince: number | null
+  /** Milliseconds that its lanes were taken, since the pool was made. */
+  busyMs: number
   /** Jobs answered by the thread that is there now. */
   answered: number
   /** Whether the last thread here was ended by one of its jobs, which then is the only one to blame. */
   wasEndedByJob: boolean
+}
+
+export function setState(thread: PoolThread, state: ThreadState): void {
+  thread.state = state
+  thread.unreadySince = state === 'ready' ? null : (thread.unreadySince ?? performance.now())
 }
 
 export interface ThreadCounts {
@@ -47,6 +56,8 @@ export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[]
         freeLanes: [...lanes],
         attempts: new Set(),
         state: 'starting',
+        unreadySince: performance.now(),
+        busyMs: 0,
         answered: 0,
         wasEndedByJob: false,
       })

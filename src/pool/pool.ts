@@ -7,12 +7,13 @@ import type { ClaimedJob, FreeSlots } from '../domain/claim.ts'
 import type { TaskKind } from '../domain/task.ts'
 import type { Log } from '../log.ts'
 import type { Task } from '../tasks/task.ts'
-import { startAttempt, type Attempt, type PoolOutcome } from './attempt.ts'
+import { startAttempt, type AbandonCause, type Attempt, type PoolOutcome } from './attempt.ts'
 import { allocateControlBlock, createControlBlock, type Progress } from './control-block.ts'
 import { describeDeath } from './death.ts'
 import { createMemoryWatch } from './memory-watch.ts'
 import type { JobMessage, LogMessage, ThreadAnswer } from './messages.ts'
-import { createPoolThreads, type PoolThread, type ThreadState } from './pool-thread.ts'
+import { countZombies, findIllness } from './health.ts'
+import { createPoolThreads, setState, type PoolThread, type ThreadState } from './pool-thread.ts'
 import { createThreadGroup, type ThreadGroup } from './thread-group.ts'
 
 /** V8's own limit, far above what a task may use: it is no safe boundary, for many ways to reach it end the process. */
@@ -51,6 +52,21 @@ export interface ThreadView {
   readonly state: ThreadState
   /** Jobs on it. */
   readonly running: number
+  /** Which part of its time since the start jobs that have ended took, from 0 to 1. */
+  readonly busyShare: number
+}
+
+/**
+ * `tainted`: a job left the thread in doubt; `recycled`: it was used long enough; `died`: it ended by itself; the
+ * others: a job was to stop for that reason and did not.
+ */
+export type ReplaceCause = AbandonCause | 'tainted' | 'recycled' | 'died'
+
+export interface PoolCounts {
+  /** Threads that were replaced since the start, by cause. */
+  readonly replaced: Readonly<Partial<Record<ReplaceCause, number>>>
+  /** Threads that were killed and are still there, stuck in native code. */
+  readonly zombies: number
 }
 
 export interface Pool {
@@ -62,6 +78,9 @@ export interface Pool {
   freeSlots(): FreeSlots[]
   /** What each thread is doing. */
   threads(): ThreadView[]
+  counts(): PoolCounts
+  /** What is so wrong with the threads that the process should be started anew; null when nothing is. */
+  illness(): string | null
   /** Runs the job on the thread that it was claimed for; `released` at once when that thread has no room. */
   run(job: ClaimedJob, task: Task): Execution
   /** Ends every thread, and every attempt as `released`. */
@@ -81,6 +100,8 @@ export function createPool(options: PoolOptions): Pool {
   const memory = createMemoryWatch()
   const groups = new Map<TaskKind, ThreadGroup>()
   const listeners: (() => void)[] = []
+  const replaced = new Map<ReplaceCause, number>()
+  const madeAt = performance.now()
   let isStopped = false
 
   function groupOf({ kind }: { readonly kind: TaskKind }): ThreadGroup {
@@ -106,24 +127,28 @@ export function createPool(options: PoolOptions): Pool {
       data,
       maxHeapMb,
       onReady: (place) => enter(at(place)),
-      onFailing(place) {
-        at(place).state = 'dying'
-      },
+      onFailing: (place) => setState(at(place), 'failing'),
       onGone: (place) => leave(at(place)),
       onError: (error) => log.warn({ err: error, kind }, 'an error on a thread that belongs to no running job'),
       onMessage: writeLog,
     })
   }
 
+  function countReplaced(cause: ReplaceCause): void {
+    replaced.set(cause, (replaced.get(cause) ?? 0) + 1)
+  }
+
   function enter(thread: PoolThread): void {
-    thread.state = 'ready'
+    setState(thread, 'ready')
     thread.answered = 0
     announceCapacity()
   }
 
   function leave(thread: PoolThread): void {
     if (!isStopped) log.info({ thread: thread.name }, 'a thread is gone, a new one is starting')
-    thread.state = 'starting'
+    // A failing one was never asked to go either.
+    if (thread.state === 'ready' || thread.state === 'failing') countReplaced('died')
+    setState(thread, 'starting')
     // Read before the lanes are used again: the attempts are told right after this.
     thread.wasEndedByJob = thread.lanes.some((lane) => control.exitCode(lane) !== null)
     thread.freeLanes.splice(0, Number.POSITIVE_INFINITY, ...thread.lanes)
@@ -137,24 +162,25 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   /** Takes no more jobs on it, and replaces it as soon as nobody is on it. */
-  function retire(thread: PoolThread, reason: string): void {
+  function retire(thread: PoolThread, cause: ReplaceCause, detail?: string): void {
     if (thread.state !== 'ready') return
-    thread.state = 'retiring'
-    log.warn({ thread: thread.name, reason }, 'a thread is to be replaced')
+    setState(thread, 'retiring')
+    countReplaced(cause)
+    log.warn({ thread: thread.name, cause, detail }, 'a thread is to be replaced')
     if (thread.attempts.size === 0) kill(thread)
   }
 
   function kill(thread: PoolThread): void {
     if (thread.state !== 'ready' && thread.state !== 'retiring') return
-    thread.state = 'dying'
+    setState(thread, 'dying')
     for (const attempt of thread.attempts) attempt.evict()
     groupOf(thread).terminate(thread.place)
   }
 
   /** The attempt has ended and its task has not. */
-  function abandon(thread: PoolThread, attempt: Attempt, reason: string): void {
+  function abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void {
     thread.attempts.delete(attempt)
-    retire(thread, reason)
+    retire(thread, cause)
     if (thread.state !== 'retiring') return
     if (thread.attempts.size === 0) kill(thread)
     else void killIfBlocked(thread)
@@ -177,9 +203,9 @@ export function createPool(options: PoolOptions): Pool {
     thread.attempts.delete(attempt)
     thread.freeLanes.push(attempt.lane)
     thread.answered += 1
-    if (taint !== null) retire(thread, taint)
-    else if (thread.answered >= maxJobsPerThread) retire(thread, `it has run ${thread.answered} jobs`)
-    else if (control.startBytes(attempt.lane) > maxIdleBytes) retire(thread, 'it holds much memory between jobs')
+    if (taint !== null) retire(thread, 'tainted', taint)
+    else if (thread.answered >= maxJobsPerThread) retire(thread, 'recycled', `${thread.answered} jobs`)
+    else if (control.startBytes(attempt.lane) > maxIdleBytes) retire(thread, 'recycled', 'memory held between jobs')
     else if (thread.state === 'retiring' && thread.attempts.size === 0) kill(thread)
   }
 
@@ -190,13 +216,14 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   function begin(thread: PoolThread, lane: number, job: ClaimedJob, task: Task): Attempt {
+    const startedAt = performance.now()
     let unwatch = (): void => {}
     const attempt = startAttempt({
       control,
       lane,
       timeoutMs: job.timeoutMs,
       cancelGraceMs: options.cancelGraceMs,
-      onAbandoned: (reason) => abandon(thread, attempt, reason),
+      onAbandoned: (cause) => abandon(thread, attempt, cause),
     })
     thread.attempts.add(attempt)
     if (thread.kind === 'cpu') {
@@ -210,7 +237,10 @@ export function createPool(options: PoolOptions): Pool {
         },
       })
     }
-    void attempt.outcome.then(unwatch)
+    void attempt.outcome.then(() => {
+      unwatch()
+      thread.busyMs += performance.now() - startedAt
+    })
     return attempt
   }
 
@@ -227,7 +257,9 @@ export function createPool(options: PoolOptions): Pool {
       threads
         .filter(({ state, freeLanes }) => state === 'ready' && freeLanes.length > 0)
         .map(({ name, kind, freeLanes }) => ({ thread: name, kind, count: freeLanes.length })),
-    threads: () => threads.map(({ name, kind, state, attempts }) => ({ name, kind, state, running: attempts.size })),
+    threads: () => threads.map((thread) => viewThread(thread, performance.now() - madeAt)),
+    counts: () => ({ replaced: Object.fromEntries(replaced), zombies: countZombies(threads, performance.now()) }),
+    illness: () => findIllness(threads, performance.now()),
 
     run(job, task) {
       const thread = byName.get(job.thread)
@@ -250,7 +282,7 @@ export function createPool(options: PoolOptions): Pool {
     async stop() {
       isStopped = true
       for (const thread of threads) {
-        thread.state = 'dying'
+        setState(thread, 'dying')
         for (const attempt of thread.attempts) attempt.evict()
       }
       const destroyed = Promise.all([...groups.values()].map((group) => group.destroy()))
@@ -258,6 +290,11 @@ export function createPool(options: PoolOptions): Pool {
       await Promise.race([destroyed, sleep(stopLimitMs, undefined, { ref: false })])
     },
   }
+}
+
+function viewThread({ name, kind, state, attempts, busyMs, lanes }: PoolThread, ageMs: number): ThreadView {
+  const busyShare = Math.round((busyMs / (ageMs * lanes.length)) * 1_000) / 1_000
+  return { name, kind, state, running: attempts.size, busyShare }
 }
 
 function messageOf(job: ClaimedJob, { name, url }: Task, lane: number): JobMessage {

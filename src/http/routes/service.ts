@@ -44,6 +44,8 @@ export function createServiceRoutes({ registry, store, intake, pool, clock }: Ht
 
   const readyz: RouterMiddleware = async (ctx) => {
     if (!intake.isOpen()) throw new AppError('shutting-down', 'the service is not taking new runs')
+    const illness = pool.illness()
+    if (illness !== null) throw new AppError('overloaded', illness)
     await store.stats(clock.now())
     ctx.body = { status: 'ok' }
   }

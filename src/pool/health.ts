@@ -1,0 +1,26 @@
+/** When the pool is no longer worth sending work to: a supervisor should then start the process anew. */
+import type { PoolThread } from './pool-thread.ts'
+
+/** A thread that was killed so long ago and is still there is stuck in native code: a zombie, whose slot is held back. */
+const zombieAfterMs = 2_000
+const unusableLimitMs = 30_000
+
+type Seen = Pick<PoolThread, 'kind' | 'state' | 'unreadySince'>
+
+export function countZombies(threads: readonly Seen[], nowMs: number): number {
+  return threads.filter(({ state, unreadySince }) => state === 'dying' && isOlder(unreadySince, nowMs - zombieAfterMs))
+    .length
+}
+
+/** @returns what is wrong: most threads are zombies, or no `cpu` thread took jobs for 30 s; null when nothing is */
+export function findIllness(threads: readonly Seen[], nowMs: number): string | null {
+  const zombies = countZombies(threads, nowMs)
+  if (zombies * 2 > threads.length) return `${zombies} of ${threads.length} threads are stuck in native code`
+  const ofCpu = threads.filter(({ kind }) => kind === 'cpu')
+  const isUseless = ofCpu.every(({ unreadySince }) => isOlder(unreadySince, nowMs - unusableLimitMs))
+  return isUseless ? `no cpu thread has taken jobs for ${unusableLimitMs / 1000} s` : null
+}
+
+function isOlder(since: number | null, limit: number): boolean {
+  return since !== null && since <= limit
+}

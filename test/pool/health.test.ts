@@ -1,0 +1,26 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { countZombies, findIllness } from '../../src/pool/health.ts'
+import type { ThreadState } from '../../src/pool/pool-thread.ts'
+
+const at = (kind: 'cpu' | 'io', state: ThreadState, unreadySince: number | null) => ({ kind, state, unreadySince })
+const ready = (kind: 'cpu' | 'io') => at(kind, 'ready', null)
+
+test('a pool is well while its threads take jobs, or are replaced in time', () => {
+  assert.is(findIllness([ready('cpu'), ready('io')], 1_000_000), null)
+  assert.is(findIllness([at('cpu', 'starting', 970_001), ready('io')], 1_000_000), null)
+  assert.is(findIllness([at('cpu', 'dying', 900_000), ready('cpu'), ready('io')], 1_000_000), null)
+})
+
+test('it is ill when no cpu thread has taken jobs for 30 s', () => {
+  const threads = [at('cpu', 'starting', 970_000), ready('io'), ready('io')]
+  assert.is(findIllness(threads, 1_000_000), 'no cpu thread has taken jobs for 30 s')
+})
+
+test('it is ill when most threads are stuck in native code after their kill', () => {
+  const stuck = at('cpu', 'dying', 998_000)
+  assert.is(countZombies([stuck, at('cpu', 'dying', 998_001), ready('io')], 1_000_000), 1)
+  assert.is(findIllness([stuck, stuck, ready('io')], 1_000_000), '2 of 3 threads are stuck in native code')
+})
+
+test.run()
