@@ -7,7 +7,7 @@ import type { ClaimedJob, FreeSlots } from '../domain/claim.ts'
 import type { TaskKind } from '../domain/task.ts'
 import type { Log } from '../log.ts'
 import type { Task } from '../tasks/task.ts'
-import { startAttempt, type AbandonCause, type Attempt, type PoolOutcome } from './attempt.ts'
+import { startAttempt, type Attempt, type PoolOutcome } from './attempt.ts'
 import { allocateControlBlock, createControlBlock, type Progress } from './control-block.ts'
 import { describeDeath } from './death.ts'
 import { createMemoryWatch } from './memory-watch.ts'
@@ -15,6 +15,7 @@ import type { JobMessage, LogMessage, ThreadAnswer } from './messages.ts'
 import { countZombies, findIllness } from './health.ts'
 import { createPoolThreads, setState, type PoolThread, type ThreadState } from './pool-thread.ts'
 import { createThreadGroup, type ThreadGroup } from './thread-group.ts'
+import { createThreadKeeper, type ReplaceCause } from './thread-keeper.ts'
 
 /** V8's own limit, far above what a task may use: it is no safe boundary, for many ways to reach it end the process. */
 const maxHeapMb = 4096
@@ -56,12 +57,6 @@ export interface ThreadView {
   readonly busyShare: number
 }
 
-/**
- * `tainted`: a job left the thread in doubt; `recycled`: it was used long enough; `died`: it ended by itself; the
- * others: a job was to stop for that reason and did not.
- */
-export type ReplaceCause = AbandonCause | 'tainted' | 'recycled' | 'died'
-
 export interface PoolCounts {
   /** Threads that were replaced since the start, by cause. */
   readonly replaced: Readonly<Partial<Record<ReplaceCause, number>>>
@@ -100,9 +95,9 @@ export function createPool(options: PoolOptions): Pool {
   const memory = createMemoryWatch()
   const groups = new Map<TaskKind, ThreadGroup>()
   const listeners: (() => void)[] = []
-  const replaced = new Map<ReplaceCause, number>()
   const madeAt = performance.now()
-  let isStopped = false
+  const pingLimitMs = options.cancelGraceMs
+  const keeper = createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady: announceCapacity })
 
   function groupOf({ kind }: { readonly kind: TaskKind }): ThreadGroup {
     const group = groups.get(kind)
@@ -126,32 +121,12 @@ export function createPool(options: PoolOptions): Pool {
       jobsPerThread,
       data,
       maxHeapMb,
-      onReady: (place) => enter(at(place)),
+      onReady: (place) => keeper.enter(at(place)),
       onFailing: (place) => setState(at(place), 'failing'),
-      onGone: (place) => leave(at(place)),
+      onGone: (place) => keeper.leave(at(place)),
       onError: (error) => log.warn({ err: error, kind }, 'an error on a thread that belongs to no running job'),
       onMessage: writeLog,
     })
-  }
-
-  function countReplaced(cause: ReplaceCause): void {
-    replaced.set(cause, (replaced.get(cause) ?? 0) + 1)
-  }
-
-  function enter(thread: PoolThread): void {
-    setState(thread, 'ready')
-    thread.answered = 0
-    announceCapacity()
-  }
-
-  function leave(thread: PoolThread): void {
-    if (!isStopped) log.info({ thread: thread.name }, 'a thread is gone, a new one is starting')
-    // A failing one was never asked to go either.
-    if (thread.state === 'ready' || thread.state === 'failing') countReplaced('died')
-    setState(thread, 'starting')
-    // Read before the lanes are used again: the attempts are told right after this.
-    thread.wasEndedByJob = thread.lanes.some((lane) => control.exitCode(lane) !== null)
-    thread.freeLanes.splice(0, Number.POSITIVE_INFINITY, ...thread.lanes)
   }
 
   function writeLog(message: unknown): void {
@@ -161,52 +136,16 @@ export function createPool(options: PoolOptions): Pool {
     if (['debug', 'info', 'warn', 'error'].includes(level)) log[level](fields, text)
   }
 
-  /** Takes no more jobs on it, and replaces it as soon as nobody is on it. */
-  function retire(thread: PoolThread, cause: ReplaceCause, detail?: string): void {
-    if (thread.state !== 'ready') return
-    setState(thread, 'retiring')
-    countReplaced(cause)
-    log.warn({ thread: thread.name, cause, detail }, 'a thread is to be replaced')
-    if (thread.attempts.size === 0) kill(thread)
-  }
-
-  function kill(thread: PoolThread): void {
-    if (thread.state !== 'ready' && thread.state !== 'retiring') return
-    setState(thread, 'dying')
-    for (const attempt of thread.attempts) attempt.evict()
-    groupOf(thread).terminate(thread.place)
-  }
-
-  /** The attempt has ended and its task has not. */
-  function abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void {
-    thread.attempts.delete(attempt)
-    retire(thread, cause)
-    if (thread.state !== 'retiring') return
-    if (thread.attempts.size === 0) kill(thread)
-    else void killIfBlocked(thread)
-  }
-
-  /** A loop that does not turn stops the neighbours too: they are better off elsewhere. */
-  async function killIfBlocked(thread: PoolThread): Promise<void> {
-    const timer = setTimeout(() => kill(thread), options.cancelGraceMs)
-    try {
-      await groupOf(thread).send(thread.place, { type: 'ping' })
-    } catch {
-      // It is gone already.
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-
   function answer(thread: PoolThread, attempt: Attempt, { outcome, taint }: ThreadAnswer): void {
     attempt.answer(outcome)
     thread.attempts.delete(attempt)
     thread.freeLanes.push(attempt.lane)
     thread.answered += 1
-    if (taint !== null) retire(thread, 'tainted', taint)
-    else if (thread.answered >= maxJobsPerThread) retire(thread, 'recycled', `${thread.answered} jobs`)
-    else if (control.startBytes(attempt.lane) > maxIdleBytes) retire(thread, 'recycled', 'memory held between jobs')
-    else if (thread.state === 'retiring' && thread.attempts.size === 0) kill(thread)
+    if (taint !== null) keeper.retire(thread, 'tainted', taint)
+    else if (thread.answered >= maxJobsPerThread) keeper.retire(thread, 'recycled', `${thread.answered} jobs`)
+    else if (control.startBytes(attempt.lane) > maxIdleBytes)
+      keeper.retire(thread, 'recycled', 'memory held between jobs')
+    else keeper.endRetired(thread)
   }
 
   function die(thread: PoolThread, attempt: Attempt, error: unknown): void {
@@ -223,7 +162,7 @@ export function createPool(options: PoolOptions): Pool {
       lane,
       timeoutMs: job.timeoutMs,
       cancelGraceMs: options.cancelGraceMs,
-      onAbandoned: (cause) => abandon(thread, attempt, cause),
+      onAbandoned: (cause) => keeper.abandon(thread, attempt, cause),
     })
     thread.attempts.add(attempt)
     if (thread.kind === 'cpu') {
@@ -258,7 +197,7 @@ export function createPool(options: PoolOptions): Pool {
         .filter(({ state, freeLanes }) => state === 'ready' && freeLanes.length > 0)
         .map(({ name, kind, freeLanes }) => ({ thread: name, kind, count: freeLanes.length })),
     threads: () => threads.map((thread) => viewThread(thread, performance.now() - madeAt)),
-    counts: () => ({ replaced: Object.fromEntries(replaced), zombies: countZombies(threads, performance.now()) }),
+    counts: () => ({ replaced: keeper.replaced(), zombies: countZombies(threads, performance.now()) }),
     illness: () => findIllness(threads, performance.now()),
 
     run(job, task) {
@@ -280,7 +219,6 @@ export function createPool(options: PoolOptions): Pool {
     },
 
     async stop() {
-      isStopped = true
       for (const thread of threads) {
         setState(thread, 'dying')
         for (const attempt of thread.attempts) attempt.evict()

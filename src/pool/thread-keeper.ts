@@ -1,0 +1,110 @@
+/** Keeps the threads of the pool: who takes jobs, who is to be replaced and why, and who is really gone. */
+import type { Log } from '../log.ts'
+import type { AbandonCause, Attempt } from './attempt.ts'
+import type { ControlBlock } from './control-block.ts'
+import { setState, type PoolThread } from './pool-thread.ts'
+import type { ThreadGroup } from './thread-group.ts'
+
+/**
+ * `tainted`: a job left the thread in doubt; `recycled`: it was used long enough; `died`: it ended by itself; the
+ * others: a job was to stop for that reason and did not.
+ */
+export type ReplaceCause = AbandonCause | 'tainted' | 'recycled' | 'died'
+
+export interface ThreadKeeper {
+  /** A thread has loaded its entry and takes jobs. */
+  enter(thread: PoolThread): void
+  /** A thread is gone; a new one follows. */
+  leave(thread: PoolThread): void
+  /** Gives it no more jobs, and replaces it as soon as nobody is on it. */
+  retire(thread: PoolThread, cause: ReplaceCause, detail?: string): void
+  /** The attempt has ended and its task has not. */
+  abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void
+  /** Nobody is on a retiring thread any more. */
+  endRetired(thread: PoolThread): void
+  /** Threads that were replaced since the start, by cause. */
+  replaced(): Readonly<Partial<Record<ReplaceCause, number>>>
+}
+
+export interface ThreadKeeperOptions {
+  readonly control: ControlBlock
+  readonly groupOf: (thread: PoolThread) => ThreadGroup
+  /** How long a thread's loop may need to show that it turns, in milliseconds. */
+  readonly pingLimitMs: number
+  readonly log: Log
+  readonly onReady: () => void
+}
+
+export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady }: ThreadKeeperOptions): ThreadKeeper {
+  const replaced = new Map<ReplaceCause, number>()
+
+  function countReplaced(cause: ReplaceCause): void {
+    replaced.set(cause, (replaced.get(cause) ?? 0) + 1)
+  }
+
+  function enter(thread: PoolThread): void {
+    thread.answered = 0
+    // What the last thread here died of is told by now.
+    for (const lane of thread.lanes) control.reset(lane)
+    setState(thread, 'ready')
+    onReady()
+  }
+
+  function leave(thread: PoolThread): void {
+    log.info({ thread: thread.name }, 'a thread is gone, a new one is starting')
+    // A failing one was never asked to go either.
+    if (thread.state === 'ready' || thread.state === 'failing') countReplaced('died')
+    setState(thread, 'starting')
+    // Read before the lanes are used again: the attempts are told right after this.
+    thread.wasEndedByJob = thread.lanes.some((lane) => control.exitCode(lane) !== null)
+    thread.freeLanes.splice(0, Number.POSITIVE_INFINITY, ...thread.lanes)
+  }
+
+  /** Takes no more jobs on it, and replaces it as soon as nobody is on it. */
+  function retire(thread: PoolThread, cause: ReplaceCause, detail?: string): void {
+    if (thread.state !== 'ready') return
+    setState(thread, 'retiring')
+    countReplaced(cause)
+    log.warn({ thread: thread.name, cause, detail }, 'a thread is to be replaced')
+    if (thread.attempts.size === 0) kill(thread)
+  }
+
+  function kill(thread: PoolThread): void {
+    if (thread.state !== 'ready' && thread.state !== 'retiring') return
+    setState(thread, 'dying')
+    for (const attempt of thread.attempts) attempt.evict()
+    groupOf(thread).terminate(thread.place)
+  }
+
+  /** The attempt has ended and its task has not. */
+  function abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void {
+    thread.attempts.delete(attempt)
+    retire(thread, cause)
+    if (thread.state !== 'retiring') return
+    if (thread.attempts.size === 0) kill(thread)
+    else void killIfBlocked(thread)
+  }
+
+  /** A loop that does not turn stops the neighbours too: they are better off elsewhere. */
+  async function killIfBlocked(thread: PoolThread): Promise<void> {
+    const timer = setTimeout(() => kill(thread), pingLimitMs)
+    try {
+      await groupOf(thread).send(thread.place, { type: 'ping' })
+    } catch {
+      // It is gone already.
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  return {
+    enter,
+    leave,
+    retire,
+    abandon,
+    endRetired(thread) {
+      if (thread.state === 'retiring' && thread.attempts.size === 0) kill(thread)
+    },
+    replaced: () => Object.fromEntries(replaced),
+  }
+}
