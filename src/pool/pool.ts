@@ -145,7 +145,8 @@ export function createPool(options: PoolOptions): Pool {
     else if (thread.answered >= maxJobsPerThread) keeper.retire(thread, 'recycled', `${thread.answered} jobs`)
     else if (control.startBytes(attempt.lane) > maxIdleBytes)
       keeper.retire(thread, 'recycled', 'memory held between jobs')
-    else keeper.endRetired(thread)
+    // Whoever retired it, this may have been the last one on it.
+    keeper.endRetired(thread)
   }
 
   function die(thread: PoolThread, attempt: Attempt, error: unknown): void {

@@ -20,7 +20,7 @@ export interface ThreadKeeper {
   retire(thread: PoolThread, cause: ReplaceCause, detail?: string): void
   /** The attempt has ended and its task has not. */
   abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void
-  /** Nobody is on a retiring thread any more. */
+  /** Replaces a retiring thread when nobody is on it any more. */
   endRetired(thread: PoolThread): void
   /** Threads that were replaced since the start, by cause. */
   replaced(): Readonly<Partial<Record<ReplaceCause, number>>>

@@ -80,6 +80,14 @@ test('a job that ignores its signal is abandoned; its neighbour ends, and then t
   await opened.whole()
 })
 
+test('a shared thread is replaced however many of its jobs have left it in doubt', async () => {
+  await using opened = await openPool()
+  using place = openMeetingPlace(opened)
+  const culprits = [await place.begin('throw'), await place.begin('throw'), await place.begin('throw')]
+  for (const { outcome } of culprits) assert.is(codeOf(await outcome), 'crashed')
+  await opened.whole()
+})
+
 test('a released job that heeds its signal is handed back, and one that still completes is completed', async () => {
   await using opened = await openPool()
   using place = openMeetingPlace(opened)
