@@ -5,26 +5,34 @@ import { phases, type ControlBlock } from './control-block.ts'
 const loadLimitMs = 30_000
 /** How soon to look again at a job that its thread has not begun. */
 const lookAgainMs = 100
+const unbegunAfterMs = 2_000
 
 export interface AttemptTimer {
   cancel(): void
 }
 
-/**
- * Calls `onTimeout` once when the task has run for `timeoutMs`, or its module was not loaded within 30 s.
- * Time on the way to the thread does not count.
- */
-export function startAttemptTimer(
-  control: ControlBlock,
-  lane: number,
-  timeoutMs: number,
-  onTimeout: (message: string) => void,
-): AttemptTimer {
-  let timer = setTimeout(look, timeoutMs)
+export interface AttemptTimerOptions {
+  readonly control: ControlBlock
+  readonly lane: number
+  readonly timeoutMs: number
+  /** Called once when the task has run for `timeoutMs`, or its module was not loaded within 30 s. */
+  readonly onTimeout: (message: string) => void
+  /** Called again and again while the thread has not begun the job for longer than seems right. */
+  readonly onUnbegun: () => void
+}
+
+/** Time on the way to the thread does not count. */
+export function startAttemptTimer(options: AttemptTimerOptions): AttemptTimer {
+  const { control, lane, timeoutMs, onTimeout, onUnbegun } = options
+  const sentAt = performance.now()
+  let timer = setTimeout(look, Math.min(timeoutMs, unbegunAfterMs))
 
   function look(): void {
     const { phase, sinceMs } = control.phase(lane)
-    if (phase === phases.sent) return lookIn(Math.min(timeoutMs, lookAgainMs))
+    if (phase === phases.sent) {
+      if (performance.now() - sentAt >= unbegunAfterMs) onUnbegun()
+      return lookIn(Math.min(timeoutMs, lookAgainMs))
+    }
     const isLoading = phase === phases.loading
     const leftMs = sinceMs + (isLoading ? loadLimitMs : timeoutMs) - Date.now()
     if (leftMs > 0) return lookIn(isLoading ? Math.min(leftMs, lookAgainMs) : leftMs)

@@ -33,6 +33,8 @@ export interface AttemptOptions {
   readonly cancelGraceMs: number
   /** The attempt has ended and its task has not: the lane stays taken until the thread is gone. */
   readonly onAbandoned: (cause: AbandonCause) => void
+  /** The thread has not begun the job for longer than seems right; called again while it has not. */
+  readonly onUnbegun: () => void
 }
 
 export function startAttempt(options: AttemptOptions): Attempt {
@@ -44,8 +46,12 @@ export function startAttempt(options: AttemptOptions): Attempt {
   let graceTimer: NodeJS.Timeout | undefined
 
   control.reset(lane)
-  const timer = startAttemptTimer(control, lane, timeoutMs, (message) => {
-    stop({ ok: false, error: { code: 'timeout', message }, isRetryable: true })
+  const timer = startAttemptTimer({
+    control,
+    lane,
+    timeoutMs,
+    onTimeout: (message) => stop({ ok: false, error: { code: 'timeout', message }, isRetryable: true }),
+    onUnbegun: options.onUnbegun,
   })
 
   function stop(outcome: PoolOutcome): void {

@@ -23,6 +23,8 @@ export interface PoolThread {
   busyMs: number
   /** Jobs answered by the thread that is there now. */
   answered: number
+  /** Whether it is being asked if its loop turns. */
+  isPinged: boolean
   /** Whether the last thread here was ended by one of its jobs, which then is the only one to blame. */
   wasEndedByJob: boolean
 }
@@ -59,6 +61,7 @@ export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[]
         unreadySince: performance.now(),
         busyMs: 0,
         answered: 0,
+        isPinged: false,
         wasEndedByJob: false,
       })
     }

@@ -164,6 +164,7 @@ export function createPool(options: PoolOptions): Pool {
       timeoutMs: job.timeoutMs,
       cancelGraceMs: options.cancelGraceMs,
       onAbandoned: (cause) => keeper.abandon(thread, attempt, cause),
+      onUnbegun: () => keeper.doubt(thread),
     })
     thread.attempts.add(attempt)
     if (thread.kind === 'cpu') {

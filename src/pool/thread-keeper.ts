@@ -1,7 +1,7 @@
 /** Keeps the threads of the pool: who takes jobs, who is to be replaced and why, and who is really gone. */
 import type { Log } from '../log.ts'
 import type { AbandonCause, Attempt } from './attempt.ts'
-import type { ControlBlock } from './control-block.ts'
+import { phases, type ControlBlock } from './control-block.ts'
 import { setState, type PoolThread } from './pool-thread.ts'
 import type { ThreadGroup } from './thread-group.ts'
 
@@ -20,6 +20,8 @@ export interface ThreadKeeper {
   retire(thread: PoolThread, cause: ReplaceCause, detail?: string): void
   /** The attempt has ended and its task has not. */
   abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void
+  /** A thread does not begin what it was sent: it is replaced unless one of its jobs keeps it busy, or it answers. */
+  doubt(thread: PoolThread): void
   /** Replaces a retiring thread when nobody is on it any more. */
   endRetired(thread: PoolThread): void
   /** Threads that were replaced since the start, by cause. */
@@ -87,12 +89,15 @@ export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady
 
   /** A loop that does not turn stops the neighbours too: they are better off elsewhere. */
   async function killIfBlocked(thread: PoolThread): Promise<void> {
+    if (thread.isPinged) return
+    thread.isPinged = true
     const timer = setTimeout(() => kill(thread), pingLimitMs)
     try {
       await groupOf(thread).send(thread.place, { type: 'ping' })
     } catch {
       // It is gone already.
     } finally {
+      thread.isPinged = false
       clearTimeout(timer)
     }
   }
@@ -102,6 +107,10 @@ export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady
     leave,
     retire,
     abandon,
+    doubt(thread) {
+      const isBusy = [...thread.attempts].some(({ lane }) => control.phase(lane).phase !== phases.sent)
+      if (!isBusy) void killIfBlocked(thread)
+    },
     endRetired(thread) {
       if (thread.state === 'retiring' && thread.attempts.size === 0) kill(thread)
     },
