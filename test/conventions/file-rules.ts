@@ -1,0 +1,47 @@
+/** What every file has to keep to: its size, its name, and what it leaves to others. */
+import { isCode, within, withoutText, type Rule } from './sources.ts'
+
+const maxLines = 300
+
+export const filesAreShort: Rule = (sources) =>
+  Object.entries(sources).flatMap(([path, source]) => {
+    const lines = source.trimEnd().split('\n').length
+    return lines > maxLines ? [`${path} has ${lines} lines`] : []
+  })
+
+export const namesAreTelling: Rule = (sources) =>
+  Object.keys(sources)
+    .filter(isCode)
+    .flatMap((path) => {
+      const folders = path.split('/').slice(0, -1)
+      const name = path.slice(path.lastIndexOf('/') + 1)
+      const vague = folders.filter((folder) => ['utils', 'common', 'helpers', 'types'].includes(folder))
+      const barrel = name.startsWith('index.') && path !== 'src/index.ts' ? [name] : []
+      const words = [...folders, name.replace(/(?:\.test)?\.[a-z]+$/, '')]
+      const odd = words.filter((word) => !/^[a-z0-9]+(?:-[a-z0-9]+)*$/.test(word))
+      return [...vague, ...barrel, ...odd].map((bad) => `${path} must not be named "${bad}"`)
+    })
+
+const readsEnvironment = /\bprocess\s*\.\s*env\b|\{[^{}]*\benv\b[^{}]*\}\s*(?:=\s*process\b|from '')/
+
+export const environmentIsReadOnce: Rule = (sources) =>
+  [...within('src', sources), ...within('workers', sources)]
+    .filter(([path, source]) => path !== 'src/main.ts' && readsEnvironment.test(withoutText(source)))
+    .map(([path]) => `${path} reads the environment`)
+
+export const consoleHasOneWriter: Rule = (sources) =>
+  [...within('src', sources), ...within('workers', sources)]
+    .filter(([path, source]) => path !== 'src/log.ts' && /\bconsole\b|\.std(?:out|err)\b/.test(withoutText(source)))
+    .map(([path]) => `${path} writes to the console`)
+
+export const workersAreTasks: Rule = (sources) =>
+  within('workers', sources)
+    .filter(([path, source]) => !/^workers\/[^/]+\.ts$/.test(path) || !/^export default defineTask\(/m.test(source))
+    .map(([path]) => `${path} is no task module`)
+
+const anyType = /(?:[:<|&]|\bas|=>)\s*any\b(?!\s*[(:.])|\bany\[\]|,\s*any\s*>/
+
+export const nothingIsAny: Rule = (sources) =>
+  Object.entries(sources)
+    .filter(([, source]) => anyType.test(withoutText(source)))
+    .map(([path]) => `${path} has an any`)

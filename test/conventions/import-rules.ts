@@ -1,0 +1,70 @@
+/** Who may import whom: the layers that the architecture draws, and no cycles. */
+import { importsOf, targetsOf, within, type Rule } from './sources.ts'
+
+/** From the top to the bottom; what stands on one line never imports its neighbours. */
+const layers = [
+  ['main.ts', 'index.ts'],
+  ['app.ts'],
+  ['http'],
+  ['intake', 'dispatch', 'feed'],
+  ['config.ts', 'store', 'pool'],
+  ['tasks'],
+  ['domain', 'log.ts'],
+]
+/** A storage engine stands beside all that: `app.ts` alone names it, and this is what it may know. */
+const knownToEngines = new Set(['store', 'domain', 'log.ts'])
+
+export const importsPointDownward: Rule = (sources) =>
+  within('src', sources).flatMap(([path, source]) =>
+    targetsOf(path, source)
+      .filter((target) => !isAllowed(path, target))
+      .map((target) => `${path} must not import ${target}`),
+  )
+
+function isAllowed(path: string, target: string): boolean {
+  if (!target.startsWith('src/')) return false
+  const [from, to] = [unitOf(path), unitOf(target)]
+  if (from === to) return depthOf(from) !== -1 || isEngine(from)
+  if (isEngine(to)) return from === 'app.ts'
+  if (isEngine(from)) return knownToEngines.has(to)
+  return depthOf(from) !== -1 && depthOf(from) < depthOf(to)
+}
+
+/** What a file counts as: itself at the top of `src`, `store/NAME` for an engine, else its folder. */
+function unitOf(path: string): string {
+  const [, first = '', second = '', third] = path.split('/')
+  return first === 'store' && third !== undefined ? `${first}/${second}` : first
+}
+
+function depthOf(unit: string): number {
+  return layers.findIndex((line) => line.includes(unit))
+}
+
+function isEngine(unit: string): boolean {
+  return unit.startsWith('store/')
+}
+
+export const importsHaveNoCycles: Rule = (sources) => {
+  const graph = new Map(within('src', sources).map(([path, source]) => [path, targetsOf(path, source)]))
+  const finished = new Set<string>()
+  function visit(path: string, way: readonly string[]): string[] {
+    if (way.includes(path)) return [[...way.slice(way.indexOf(path)), path].join(' → ')]
+    if (finished.has(path)) return []
+    const cycles = (graph.get(path) ?? []).flatMap((target) => visit(target, [...way, path]))
+    finished.add(path)
+    return cycles
+  }
+  return [...graph.keys()].flatMap((path) => visit(path, []))
+}
+
+/** A relative import names its file whole, and nothing in `src` goes the way round by the package's own name. */
+export const importsNameTheirFile: Rule = (sources) =>
+  Object.entries(sources).flatMap(([path, source]) =>
+    importsOf(source)
+      .filter((name) => (name.startsWith('.') && !/\.[jt]s$/.test(name)) || (name === 'forerunner' && isInSrc(path)))
+      .map((name) => `${path} must not import '${name}'`),
+  )
+
+function isInSrc(path: string): boolean {
+  return path.startsWith('src/')
+}

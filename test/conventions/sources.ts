@@ -1,0 +1,50 @@
+/** The project's own code as text, and the little that the rules need to understand of it. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join, posix, relative, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** Text by path, relative to the project and with slashes. */
+export type Sources = Readonly<Record<string, string>>
+/** @returns what is wrong, one line each, beginning with the path */
+export type Rule = (sources: Sources) => string[]
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+export function readSources(): Sources {
+  const directories = ['src', 'workers', 'test', 'bench'].filter((name) => existsSync(join(root, name)))
+  const files = directories.flatMap((directory) =>
+    readdirSync(join(root, directory), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join('/')),
+  )
+  return Object.fromEntries(files.map((path) => [path, isCode(path) ? readFileSync(join(root, path), 'utf8') : '']))
+}
+
+export function isCode(path: string): boolean {
+  return /\.(?:ts|js|mjs|sql)$/.test(path)
+}
+
+export function within(directory: string, sources: Sources): [path: string, source: string][] {
+  return Object.entries(sources).filter(([path]) => path.startsWith(`${directory}/`))
+}
+
+const textOrComment = /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|\/\/[^\n]*|\/\*[\s\S]*?\*\//g
+
+/** Without comments, and with every string emptied. */
+export function withoutText(source: string): string {
+  return source.replaceAll(textOrComment, (part) => (part.startsWith('/') ? '' : "''"))
+}
+
+/** What a file imports, as it names it: statically, dynamically, and types alone. Module names are in single quotes. */
+export function importsOf(source: string): string[] {
+  const code = source.replaceAll(textOrComment, (part) => (part.startsWith("'") ? part : ''))
+  const pattern = /\b(?:from|import)\s*\(?\s*'(?<name>[^'\n]+)'/g
+  return [...code.matchAll(pattern)].map((match) => match.groups?.['name'] ?? '')
+}
+
+/** The files that a file imports, by path. */
+export function targetsOf(path: string, source: string): string[] {
+  return importsOf(source)
+    .filter((name) => name.startsWith('.'))
+    .map((name) => posix.join(posix.dirname(path), name))
+}

@@ -1,0 +1,198 @@
+/**
+ * The real service as a process of its own, compiled and without tsx, to be killed, signalled and started again. A home
+ * holds what outlives a process: the database and the files of its tasks. Disposing it kills what is left.
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+
+export const root = fileURLToPath(new URL('../../', import.meta.url))
+export const processTasks = fileURLToPath(new URL('../fixtures/process-tasks/', import.meta.url))
+
+const limitMs = 40_000
+
+export type Environment = Readonly<Record<string, string>>
+
+export interface LogLine {
+  readonly level: string
+  readonly msg: string
+  readonly [member: string]: unknown
+}
+
+export interface Exit {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+export interface Process {
+  /** What it has logged so far; lines that are not JSON are not among them. */
+  readonly lines: readonly LogLine[]
+  /** Resolves when it is gone and all its lines are in. */
+  ended(): Promise<Exit>
+  /** All of its standard error output. */
+  errors(): string
+  /** Resolves to the first line whose message begins so, past or future; rejects when it ends without one. */
+  logged(message: string): Promise<LogLine>
+  /** Sends the signal (to its whole group, if it has one of its own) and resolves when it is gone. */
+  kill(signal: NodeJS.Signals): Promise<Exit>
+  /** Sends the signal and waits for nothing. */
+  signal(signal: NodeJS.Signals): void
+}
+
+export interface Child extends Process {
+  readonly url: string
+  post(path: string, body?: unknown): Promise<Response>
+  get(path: string): Promise<Response>
+}
+
+export interface Home extends AsyncDisposable {
+  readonly directory: string
+  readonly databasePath: string
+  /** Starts a process and waits for nothing; `npm` starts it in a process group of its own. */
+  spawn(environment?: Environment, command?: 'node' | 'npm'): Process
+  /** Starts the service and resolves when it takes runs. */
+  start(environment?: Environment, command?: 'node' | 'npm'): Promise<Child>
+}
+
+/** @param environment of every process started here, beside a database in the home, a free port and the fixture tasks */
+export async function makeHome(environment: Environment = {}): Promise<Home> {
+  const directory = await mkdtemp(join(tmpdir(), 'forerunner-'))
+  const databasePath = join(directory, 'data', 'test.db')
+  const processes: Process[] = []
+  const common: Environment = {
+    // Nothing else of the tester's environment: a PORT or LOG_LEVEL in it is not meant for this process.
+    ...pick(['PATH', 'HOME']),
+    PORT: '0',
+    DATABASE_URL: `sqlite:${databasePath}`,
+    TASKS_DIR: processTasks,
+    ...environment,
+  }
+
+  function spawnProcess(own: Environment = {}, command: 'node' | 'npm' = 'node'): Process {
+    const isGroup = command === 'npm'
+    const [file, ...args] = isGroup ? ['npm', 'start'] : [process.execPath, join(root, 'dist/src/main.js')]
+    const child = spawn(file ?? '', args, {
+      cwd: isGroup ? root : directory,
+      env: { ...common, ...own },
+      detached: isGroup,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const started = watch(child, child.stdout, child.stderr, isGroup)
+    processes.push(started)
+    return started
+  }
+
+  return {
+    directory,
+    databasePath,
+    spawn: spawnProcess,
+    async start(own, command) {
+      const started = spawnProcess(own, command)
+      const { url } = await started.logged('ready at ')
+      return reach(started, String(url))
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(processes.map((started) => started.kill('SIGKILL')))
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+function watch(child: ChildProcess, stdout: Readable, stderr: Readable, isGroup: boolean): Process {
+  const lines: LogLine[] = []
+  const listeners = new Set<(line: LogLine) => void>()
+  let errors = ''
+  createInterface({ input: stdout }).on('line', (text) => {
+    if (!text.startsWith('{')) return
+    const line = JSON.parse(text) as LogLine
+    lines.push(line)
+    for (const listener of listeners) listener(line)
+  })
+  stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
+
+  const { promise: exit, resolve } = Promise.withResolvers<Exit>()
+  let isGone = false
+  // A tester that is ended in the middle leaves nothing behind.
+  const onTesterExit = (): void => send('SIGKILL')
+  process.once('exit', onTesterExit)
+  child.once('close', (code, signal) => {
+    isGone = true
+    process.off('exit', onTesterExit)
+    resolve({ code, signal })
+  })
+
+  function send(signal: NodeJS.Signals): void {
+    if (isGone || child.pid === undefined) return
+    try {
+      process.kill(isGroup ? -child.pid : child.pid, signal)
+    } catch (error) {
+      // Gone a moment ago, and its streams not yet at their end.
+      if (Reflect.get(Object(error), 'code') !== 'ESRCH') throw error
+    }
+  }
+
+  async function logged(message: string): Promise<LogLine> {
+    const known = lines.find(({ msg }) => msg.startsWith(message))
+    if (known !== undefined) return known
+    const { promise: found, resolve: find } = Promise.withResolvers<LogLine>()
+    const listener = (line: LogLine): void => {
+      if (line.msg.startsWith(message)) find(line)
+    }
+    listeners.add(listener)
+    const ended = exit.then(({ code, signal }) => {
+      const told = lines.map(({ level, msg }) => `${level}: ${msg}`).join('\n')
+      throw new Error(`ended with ${code ?? signal} and did not log "${message}":\n${told}\n${errors}`)
+    })
+    try {
+      return await within(`it logs "${message}"`, Promise.race([found, ended]))
+    } finally {
+      listeners.delete(listener)
+    }
+  }
+
+  const ended = (): Promise<Exit> => within('it ends', exit)
+
+  return {
+    lines,
+    ended,
+    errors: () => errors,
+    logged,
+    signal: send,
+    kill(signal) {
+      send(signal)
+      return ended()
+    },
+  }
+}
+
+function reach(started: Process, url: string): Child {
+  return {
+    ...started,
+    url,
+    post: (path, body) =>
+      fetch(`${url}${path}`, {
+        method: 'POST',
+        ...(body !== undefined && { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }),
+      }),
+    get: (path) => fetch(`${url}${path}`),
+  }
+}
+
+/** Fails when the promise is not settled within the limit, so that a hanging process cannot hang the tests. */
+export async function within<Value>(what: string, promise: Promise<Value>): Promise<Value> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Error(`waited ${limitMs} ms in vain until ${what}`)), limitMs)
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function pick(names: readonly string[]): Environment {
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])))
+}

@@ -1,0 +1,35 @@
+/** SQLite stores for tests: opened, and closed at the end of the test's scope; and directories for their files. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createSqliteStore } from '../../src/store/sqlite/engine.ts'
+import type { Store } from '../../src/store/store.ts'
+
+export interface TemporaryDirectory extends Disposable {
+  readonly path: string
+}
+
+export function temporaryDirectory(): TemporaryDirectory {
+  const path = mkdtempSync(join(tmpdir(), 'forerunner-store-'))
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
+}
+
+/** Is closed at the end of the scope, whether it was opened, refused or is still being opened. */
+export interface ScopedStore extends AsyncDisposable {
+  readonly store: Store
+}
+
+/** A store that is not open yet. */
+export function sqliteStore(path: string, lockWaitMs = 0): ScopedStore {
+  const onLost = (error: Error): void => {
+    throw error
+  }
+  const store = createSqliteStore({ path, lockWaitMs, onLost })
+  return { store, [Symbol.asyncDispose]: () => store.close() }
+}
+
+export async function openSqlite(path: string, lockWaitMs = 0): Promise<ScopedStore> {
+  const scoped = sqliteStore(path, lockWaitMs)
+  await scoped.store.open()
+  return scoped
+}

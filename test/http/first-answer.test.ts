@@ -1,0 +1,122 @@
+/** `respond: first`: what the caller is told when the first job fails, is tried again, or runs out of time. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { jobAt, readRun } from '../harness/run.ts'
+import { startService } from '../harness/service.ts'
+import { until } from '../harness/until.ts'
+import { expectProblem } from './expect-problem.ts'
+
+const waiting = { name: 'wait', input: { ms: 60_000 } }
+
+test('answers a failed first job with its error and its run, and lets the others go on', async () => {
+  await using service = await startService()
+  const input = { message: 'no such order', code: 'ORDER_MISSING', cause: { message: 'row 7', code: 1 } }
+  const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', input }, waiting] })
+  const problem = await expectProblem(response, 'first-task-failed')
+  const { runId } = problem
+  assert.equal(problem.error, {
+    code: 'task_error',
+    message: 'no such order',
+    name: 'Error',
+    taskCode: 'ORDER_MISSING',
+    cause: { message: 'row 7', taskCode: 1 },
+  })
+  assert.is(problem.jobIndex, 0)
+  assert.is(problem.instance, `/runs/${runId}`)
+  assert.ok(problem.detail.includes('no such order'))
+  assert.is(response.headers.get('Content-Location'), `/runs/${runId}`)
+  assert.is(response.headers.get('Link'), `</runs/${runId}>; rel="monitor"`)
+
+  const run = await readRun(await service.get(`/runs/${runId}`))
+  assert.is(run.state, 'running')
+  assert.equal(run.answer, { mode: 'first', jobIndex: 0 })
+  assert.not('result' in run)
+  const { state, result, error, failures, finishedAt } = jobAt(run, 0)
+  assert.is(state, 'failed')
+  assert.is(result, null)
+  assert.equal(error, problem.error)
+  assert.is(finishedAt, run.respondedAt)
+  assert.equal(
+    failures.map((failure) => Reflect.get(failure, 'error') as unknown),
+    [problem.error],
+  )
+})
+
+test("answers with the error's own status where it is a 4xx, and with 500 where it is not", async () => {
+  await using service = await startService()
+  for (const status of [400, 404, 418, 499]) {
+    const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', input: { status } }] })
+    const { error } = await expectProblem(response, 'first-task-failed', status)
+    assert.is(Reflect.get(Object(error), 'status'), status)
+  }
+  for (const status of [200, 302, 399, 404.5, 500, 503, '404', null]) {
+    const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', input: { status } }] })
+    await expectProblem(response, 'first-task-failed', 500)
+  }
+})
+
+test('tries the first job again in the pool when its request allows it, and answers with what comes of it', async () => {
+  await using service = await startService()
+  const response = await service.post('/run-tasks', { tasks: [{ name: 'flaky', maxAttempts: 2 }] })
+  assert.is(response.status, 200)
+  const run = await readRun(response)
+  assert.equal(run.result, { attempt: 2, isMainThread: false })
+  const { state, thread, attempt, maxAttempts, failures, error } = jobAt(run, 0)
+  assert.equal({ state, attempt, maxAttempts, error }, { state: 'completed', attempt: 2, maxAttempts: 2, error: null })
+  assert.match(thread ?? '', /^worker-\d+$/)
+  assert.is(failures.length, 1)
+  assert.is(Reflect.get(failures[0] ?? {}, 'attempt'), 1)
+})
+
+test('does not try the first job again unless its request says so', async () => {
+  await using service = await startService()
+  const response = await service.post('/run-tasks', { tasks: [{ name: 'flaky' }] })
+  const { runId } = await expectProblem(response, 'first-task-failed')
+  const run = await readRun(await service.get(`/runs/${runId}`))
+  assert.is(run.state, 'failed')
+  assert.is(jobAt(run, 0).attempt, 1)
+})
+
+test('answers when the last attempt of the first job has failed, and keeps each failure', async () => {
+  await using service = await startService()
+  const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', maxAttempts: 2 }] })
+  const { runId } = await expectProblem(response, 'first-task-failed')
+  const { attempt, failures } = jobAt(await readRun(await service.get(`/runs/${runId}`)), 0)
+  assert.is(attempt, 2)
+  assert.equal(
+    failures.map((failure) => Reflect.get(failure, 'attempt') as unknown),
+    [1, 2],
+  )
+})
+
+test('does not try again what says that it is useless', async () => {
+  await using service = await startService()
+  const useless = { name: 'fail', maxAttempts: 5, input: { retryable: false } }
+  const response = await service.post('/run-tasks', { tasks: [useless, useless] })
+  const { runId } = await expectProblem(response, 'first-task-failed')
+  const run = await until('the run has ended', async () => {
+    const now = await readRun(await service.get(`/runs/${runId}`))
+    return now.state !== 'running' && now
+  })
+  assert.equal(
+    run.jobs.map(({ attempt, maxAttempts, state }) => ({ attempt, maxAttempts, state })),
+    [0, 1].map(() => ({ attempt: 1, maxAttempts: 5, state: 'failed' })),
+  )
+})
+
+test('answers a first job that is out of time', async () => {
+  await using service = await startService()
+  const response = await service.post('/run-tasks', { tasks: [{ ...waiting, timeoutMs: 1 }] })
+  const { error } = await expectProblem(response, 'first-task-failed')
+  assert.is(Reflect.get(Object(error), 'code'), 'timeout')
+})
+
+test('shows no stack to callers', async () => {
+  await using service = await startService()
+  const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', input: { cause: { message: 'x' } } }] })
+  const { runId } = await expectProblem(response, 'first-task-failed')
+  const text = await (await service.get(`/runs/${runId}`)).text()
+  assert.not(text.includes('stack'))
+})
+
+test.run()

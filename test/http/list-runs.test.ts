@@ -1,0 +1,179 @@
+/** GET /runs: newest first, filtered, and page by page without gaps or repetitions. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { RunView } from '../../src/http/run-view.ts'
+import { readRun } from '../harness/run.ts'
+import { startService, type Service } from '../harness/service.ts'
+import { until } from '../harness/until.ts'
+import { expectProblem } from './expect-problem.ts'
+
+interface Page {
+  readonly runs: readonly RunView[]
+  readonly nextPageToken: string | null
+}
+
+const waiting = { name: 'wait', input: { ms: 60_000 } }
+
+async function submit(service: Service, task: object, tags: string[] = []): Promise<RunView> {
+  return readRun(await service.post('/run-tasks', { respond: 'none', tasks: [task], tags }))
+}
+
+async function submitMany(service: Service, count: number): Promise<string[]> {
+  const ids: string[] = []
+  for (let index = 0; index < count; index += 1) ids.push((await submit(service, { ...waiting, delayMs: 60_000 })).id)
+  return ids
+}
+
+async function list(service: Service, query: Record<string, string> = {}): Promise<Page> {
+  const response = await service.get(`/runs?${new URLSearchParams(query).toString()}`)
+  assert.is(response.status, 200)
+  return (await response.json()) as Page
+}
+
+const idsOf = ({ runs }: Page) => runs.map(({ id }) => id)
+
+async function ended(service: Service, id: string): Promise<RunView> {
+  return until('the run has ended', async () => {
+    const run = await readRun(await service.get(`/runs/${id}`))
+    return run.state !== 'running' && run
+  })
+}
+
+test('is empty in the beginning', async () => {
+  await using service = await startService()
+  assert.equal(await list(service), { runs: [], nextPageToken: null })
+})
+
+test('lists runs newest first, without results', async () => {
+  await using service = await startService()
+  const first = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo', input: 'secret' }] }))
+  const second = await readRun(await service.post('/run-tasks', { respond: 'all', tasks: [{ name: 'echo' }] }))
+  const page = await list(service)
+  assert.equal(idsOf(page), [second.id, first.id])
+  const { result: _result, jobs, ...members } = first
+  const bare = jobs.map(({ result: _left, ...job }) => job)
+  assert.equal(page.runs[1], { ...members, jobs: bare })
+  assert.not('results' in (page.runs[0] ?? {}))
+  assert.not(JSON.stringify(page).includes('secret'))
+})
+
+test('goes through all runs page by page', async () => {
+  await using service = await startService()
+  const ids = (await submitMany(service, 5)).toReversed()
+  const seen: string[][] = []
+  let token: string | null = null
+  do {
+    const page = await list(service, { pageSize: '2', ...(token !== null && { pageToken: token }) })
+    seen.push(idsOf(page))
+    token = page.nextPageToken
+  } while (token !== null)
+  assert.equal(seen, [ids.slice(0, 2), ids.slice(2, 4), ids.slice(4)])
+})
+
+test('has no next page when the last one is full', async () => {
+  await using service = await startService()
+  await submitMany(service, 2)
+  const response = await service.get('/runs?pageSize=2')
+  assert.not(response.headers.has('Link'))
+  assert.is(((await response.json()) as Page).nextPageToken, null)
+})
+
+test('links to the next page with the filter of this one', async () => {
+  await using service = await startService()
+  const ids: string[] = []
+  for (const tag of ['ü&=', 'other', 'ü&=', 'ü&=']) ids.push((await submit(service, waiting, [tag])).id)
+  const response = await service.get(`/runs?pageSize=1&tag=${encodeURIComponent('ü&=')}`)
+  const link = /^<(?<target>\/runs\?[^>]+)>; rel="next"$/.exec(response.headers.get('Link') ?? '')
+  const next = (await (await service.get(link?.groups?.['target'] ?? '')).json()) as Page
+  assert.equal(idsOf((await response.json()) as Page), [ids[3]])
+  assert.equal(idsOf(next), [ids[2]])
+})
+
+test('does not repeat a run when new ones come in between two pages', async () => {
+  await using service = await startService()
+  const ids = (await submitMany(service, 4)).toReversed()
+  const { nextPageToken } = await list(service, { pageSize: '2' })
+  await submitMany(service, 3)
+  assert.equal(idsOf(await list(service, { pageSize: '2', pageToken: nextPageToken ?? '' })), ids.slice(2))
+})
+
+test('shows 50 runs where nothing is said, and 500 at the most', async () => {
+  await using service = await startService()
+  const posts = Array.from({ length: 505 }, () => submit(service, { ...waiting, delayMs: 60_000 }))
+  await Promise.all(posts)
+  assert.is((await list(service)).runs.length, 50)
+  assert.is((await list(service, { pageSize: '500' })).runs.length, 500)
+  const capped = await list(service, { pageSize: '100000' })
+  assert.is(capped.runs.length, 500)
+  assert.is((await list(service, { pageSize: '100000', pageToken: capped.nextPageToken ?? '' })).runs.length, 5)
+})
+
+test('filters by state, task and tag, and by all of them at once', async () => {
+  await using service = await startService()
+  const done = await submit(service, { name: 'echo' }, ['a', 'b'])
+  const failed = await submit(service, { name: 'fail' }, ['a'])
+  const running = await submit(service, waiting, ['b'])
+  await ended(service, done.id)
+  await ended(service, failed.id)
+  const cases: [Record<string, string>, RunView[]][] = [
+    [{ state: 'running' }, [running]],
+    [{ state: 'completed' }, [done]],
+    [{ state: 'failed' }, [failed]],
+    [{ state: 'cancelled' }, []],
+    [{ task: 'fail' }, [failed]],
+    [{ task: 'nope' }, []],
+    [{ tag: 'a' }, [failed, done]],
+    [{ tag: 'b' }, [running, done]],
+    [{ tag: 'A' }, []],
+    [{ tag: 'a', state: 'completed', task: 'echo' }, [done]],
+    [{ tag: 'a', state: 'completed', task: 'fail' }, []],
+    [{ tag: "a' OR 1=1 --" }, []],
+  ]
+  for (const [query, expected] of cases) {
+    assert.equal(
+      idsOf(await list(service, query)),
+      expected.map(({ id }) => id),
+      JSON.stringify(query),
+    )
+  }
+})
+
+test('filters by the time of creation, bounds excluded', async () => {
+  await using service = await startService()
+  const runs: RunView[] = []
+  for (let index = 0; index < 3; index += 1) {
+    const run = await submit(service, waiting)
+    runs.push(run)
+    await until('a millisecond has passed', () => Date.now() > Date.parse(run.createdAt))
+  }
+  const [a, b, c] = runs.map(({ createdAt }) => createdAt)
+  const [idA, idB, idC] = runs.map(({ id }) => id)
+  assert.equal(idsOf(await list(service, { createdAfter: a ?? '' })), [idC, idB])
+  assert.equal(idsOf(await list(service, { createdBefore: c ?? '' })), [idB, idA])
+  assert.equal(idsOf(await list(service, { createdAfter: a ?? '', createdBefore: c ?? '' })), [idB])
+  assert.equal(idsOf(await list(service, { createdAfter: b ?? '', createdBefore: b ?? '' })), [])
+  const inParis = `${new Date(Date.parse(b ?? '') + 3_600_000).toISOString().slice(0, -1)}+01:00`
+  assert.equal(idsOf(await list(service, { createdAfter: inParis })), [idC])
+})
+
+test('refuses a filter that it does not know or that has no such value', async () => {
+  await using service = await startService()
+  const bad = ['state=done', 'state=', 'state=running&state=failed', 'status=running', 'task=', 'tag=', 'PageSize=1']
+  const sizes = ['0', '-1', '1.5', 'x', '', '1e3', ' 1'].map((size) => `pageSize=${encodeURIComponent(size)}`)
+  const instants = ['yesterday', '2026-11-23', '1700000000000', '2026-13-01T00:00:00Z', '2026-11-23T00:00:00', '']
+  const bounds = instants.flatMap((at) => [`createdAfter=${at}`, `createdBefore=${at}`])
+  for (const query of [...bad, ...sizes, ...bounds, '__proto__=1', `tag=${'x'.repeat(65)}`]) {
+    const { detail } = await expectProblem(await service.get(`/runs?${query}`), 'invalid-filter')
+    assert.ok(detail.includes(query.split('=')[0] ?? '?'), `${query}: ${detail}`)
+  }
+})
+
+test('refuses a page token that it has not made', async () => {
+  await using service = await startService()
+  const tokens = ['', 'x', 'null', Buffer.from('0').toString('base64url'), Buffer.from("' OR 1").toString('base64url')]
+  for (const token of tokens) {
+    await expectProblem(await service.get(`/runs?pageToken=${token}`), 'invalid-page-token')
+  }
+})
+
+test.run()

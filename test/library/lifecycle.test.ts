@@ -1,0 +1,88 @@
+/** Starting and stopping inside a process of somebody else's. */
+import { mkdtempDisposable } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Middleware } from 'koa'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { ForerunnerOptions } from '../../src/index.ts'
+import { attend } from '../fixtures/tasks/meet.ts'
+import { rejects } from '../harness/rejects.ts'
+import { create, recipe, serve } from './instance.ts'
+
+test('two instances live side by side, each with its own runs', async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
+  const databaseUrl = (name: string) => `sqlite:${join(directory.path, `${name}.db`)}`
+  await using one = create({ databaseUrl: databaseUrl('one') })
+  await using two = create({ databaseUrl: databaseUrl('two'), tasksDir: recipe })
+  await Promise.all([one.forerunner.start(), two.forerunner.start()])
+  await using apps = await serve(one.forerunner.middleware())
+  await using other = await serve(two.forerunner.middleware())
+  const run = await one.forerunner.run({ tasks: [{ name: 'echo', input: 1 }] })
+  assert.is((await two.forerunner.run()).result, 'First result')
+  await rejects(two.forerunner.run({ tasks: [{ name: 'echo' }] }), 'unknown-task')
+  assert.is((await fetch(`${apps.url}/runs/${run.id}`)).status, 200)
+  assert.is((await fetch(`${other.url}/runs/${run.id}`)).status, 404)
+  await one.forerunner.stop()
+  await rejects(one.forerunner.run({ tasks: [{ name: 'echo' }] }), 'shutting-down')
+  assert.is((await two.forerunner.run()).result, 'First result')
+})
+
+test('start() rejects when an option is wrong, and names its setting', async () => {
+  const wrong: [ForerunnerOptions, string][] = [
+    [{ threads: 0 }, 'THREADS'],
+    [{ ioConcurrency: 1.5 }, 'IO_CONCURRENCY'],
+    [{ maxBacklog: -1 }, 'MAX_BACKLOG'],
+    [{ maxBodyBytes: Number.NaN }, 'MAX_BODY_BYTES'],
+    [{ databaseUrl: 'mysql://localhost' }, 'DATABASE_URL'],
+    [{ tasksDir: '/nowhere/at/all' }, '/nowhere/at/all'],
+    [{ databaseUrl: 'sqlite:/dev/null/forerunner.db' }, '/dev/null/forerunner.db'],
+  ]
+  for (const [options, name] of wrong) {
+    const { forerunner } = create(options)
+    const { message } = await rejects(forerunner.start(), 'BootError')
+    assert.ok(message.includes(name), message)
+    await rejects(forerunner.run(), 'BootError')
+  }
+})
+
+test('says what to do when it is used before it is started', async () => {
+  const { forerunner } = create()
+  const { message } = await rejects(forerunner.run(), 'Error')
+  assert.ok(message.includes('start()'), message)
+  const errors: unknown[] = []
+  const catching: Middleware = (_ctx, next) => next().catch((error: unknown) => void errors.push(error))
+  await using app = await serve(catching, forerunner.middleware())
+  await fetch(`${app.url}/livez`)
+  assert.ok(String(errors[0]).includes('start()'), String(errors[0]))
+  await forerunner.stop()
+})
+
+test('can be asked to start and to stop more than once', async () => {
+  const lost: Error[] = []
+  await using instance = create({ onLost: (error) => lost.push(error) })
+  const { forerunner } = instance
+  await Promise.all([forerunner.start(), forerunner.start()])
+  await forerunner.start()
+  assert.is((await forerunner.run({ tasks: [{ name: 'echo', input: 1 }] })).result, 1)
+  await Promise.all([forerunner.stop(), forerunner.stop(), forerunner.stop()])
+  await forerunner.stop()
+  assert.equal(lost, [])
+  await rejects(forerunner.run({ tasks: [{ name: 'echo' }] }), 'shutting-down')
+})
+
+test('stop() lets who waits for an answer go, with the run as it is', async () => {
+  await using instance = create()
+  const { forerunner } = instance
+  await forerunner.start()
+  const meeting = 'library/stop'
+  const running = forerunner.run({ tasks: [{ name: 'meet', input: { meeting, count: 3 } }] })
+  // Whom the test has heard is running, and waits for a third who never comes.
+  await attend({ meeting, count: 2 }, 'the test')
+  await forerunner.stop()
+  const run = await running
+  assert.is(run.answer, null)
+  assert.is(run.state, 'running')
+})
+
+test.run()

@@ -1,0 +1,101 @@
+/** Input is checked by any Standard Schema, sync or async, and reaches the task as that schema parsed it. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { z } from 'zod'
+import type { TaskContext } from '../../src/domain/task.ts'
+import { runAttempt } from '../../src/tasks/attempt.ts'
+import { checkInput, inputJsonSchema } from '../../src/tasks/input.ts'
+import { loadTask, type Task } from '../../src/tasks/task.ts'
+
+const { policy } = await loadTask('bare', 'data:text/javascript,export default { run() {} }')
+
+function taskWith(input: StandardSchemaV1 | undefined): Task {
+  return { name: 'task', url: 'file:///task.ts', policy, input, run: (value) => value }
+}
+
+/** A schema of no library. */
+function schema(validate: StandardSchemaV1.Props['validate']): StandardSchemaV1 {
+  return { '~standard': { version: 1, vendor: 'test', validate } }
+}
+
+const context: TaskContext = {
+  signal: new AbortController().signal,
+  progress() {},
+  log: { debug() {}, info() {}, warn() {}, error() {} },
+  attempt: 1,
+  runId: '01a20726-511c-723c-9ce9-a7c9e9b12f72',
+  jobIndex: 0,
+}
+
+test('without a schema every value is accepted as it is', async () => {
+  for (const value of [undefined, null, 0, { a: [] }]) {
+    assert.equal(await checkInput(taskWith(undefined), value), { ok: true, value })
+  }
+})
+
+test('gives the value that the schema made of it', async () => {
+  const trimmed = z.object({ name: z.string().trim(), size: z.int().default(3) })
+  assert.equal(await checkInput(taskWith(trimmed), { name: ' a ' }), { ok: true, value: { name: 'a', size: 3 } })
+  const dated = z.iso.datetime().transform((text) => new Date(text))
+  const checked = await checkInput(taskWith(dated), '2026-01-02T03:04:05Z')
+  assert.instance(checked.ok && checked.value, Date)
+})
+
+test('waits for a schema that takes its time', async () => {
+  const slow = schema(async (value) => (value === 1 ? { value: 'one' } : { issues: [{ message: 'not 1' }] }))
+  assert.equal(await checkInput(taskWith(slow), 1), { ok: true, value: 'one' })
+  assert.equal(await checkInput(taskWith(slow), 2), { ok: false, issues: [{ pointer: '', detail: 'not 1' }] })
+  const refined = z.string().refine(async (text) => text === 'good', 'not good')
+  assert.equal(await checkInput(taskWith(refined), 'good'), { ok: true, value: 'good' })
+  assert.equal(await checkInput(taskWith(refined), 'bad'), { ok: false, issues: [{ pointer: '', detail: 'not good' }] })
+})
+
+test('points to where the input is wrong, in the forms of path that the standard knows', async () => {
+  const path = ['a/b', { key: '~' }, 0, { key: Symbol.for('s') }]
+  const checked = await checkInput(taskWith(schema(() => ({ issues: [{ message: 'wrong', path }] }))), {})
+  assert.equal(checked, { ok: false, issues: [{ pointer: '/a~1b/~0/0/Symbol(s)', detail: 'wrong' }] })
+})
+
+test('an attempt runs with what the schema makes of the stored input', async () => {
+  const schemas = [
+    z.object({ n: z.number() }).transform(({ n }) => n * 2),
+    schema(async (value) => ({ value: Number(Reflect.get(Object(value), 'n')) * 2 })),
+  ]
+  for (const input of schemas) {
+    assert.equal(await runAttempt(taskWith(input), '{"n":21}', context), { ok: true, result: '42' })
+  }
+  const optional = z.string().default('absent')
+  assert.equal(await runAttempt(taskWith(optional), null, context), { ok: true, result: '"absent"' })
+})
+
+test('an attempt fails for good when the stored input does not fit any more', async () => {
+  const outcome = await runAttempt(taskWith(z.object({ a: z.string() })), '{"a":1}', context)
+  assert.is(outcome.ok, false)
+  if (outcome.ok) return
+  assert.is(outcome.error.code, 'task_error')
+  assert.is(outcome.isRetryable, false)
+  assert.ok(outcome.error.message.includes('/a'))
+})
+
+test('an attempt fails when the schema itself does, and may be tried again', async () => {
+  const broken = [schema(() => Promise.reject(new Error('schema'))), schema(() => JSON.parse('{'))]
+  for (const input of broken) {
+    const outcome = await runAttempt(taskWith(input), '1', context)
+    assert.is(!outcome.ok && outcome.error.code, 'task_error')
+    assert.is(!outcome.ok && outcome.isRetryable, true)
+  }
+})
+
+test('tells the input as JSON Schema where the schema can say', () => {
+  const told = inputJsonSchema(taskWith(z.strictObject({ a: z.int().min(1) })))
+  assert.is(Reflect.get(Object(told), 'type'), 'object')
+  assert.equal(Reflect.get(Object(told), 'required'), ['a'])
+  const unable = [undefined, schema((value) => ({ value })), z.date(), z.string().transform(() => new Date())]
+  const answers = unable.map((input) => inputJsonSchema(taskWith(input)))
+  assert.equal(answers.slice(0, 3), [null, null, null])
+  // What a schema takes can be told even where what it makes of it cannot.
+  assert.is(Reflect.get(Object(answers[3]), 'type'), 'string')
+})
+
+test.run()
