@@ -92,6 +92,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
 /** The same settings as members of an object, as the library takes them: `maxBacklog` for `MAX_BACKLOG`. */
 export function configOf(options: Partial<Config>): Config {
   const named = Object.entries(options).filter(([, value]) => value !== undefined)
+  const unknown = named.map(([name]) => name).filter((name) => !Object.hasOwn(schema.shape, variableOf(name)))
+  if (unknown.length > 0) throw new BootError(`invalid configuration: there is no option ${unknown.join(', ')}`)
   return readConfig(Object.fromEntries(named.map(([name, value]) => [variableOf(name), String(value)])))
 }
 

@@ -16,7 +16,7 @@ export type ForerunnerOptions = Partial<Omit<Config, 'host' | 'port'>> & {
 }
 
 export interface Forerunner {
-  /** All routes, for a Koa app of yours; paths that are not its own go to the next middleware. */
+  /** All routes, for a Koa app of yours; paths that are not its own go to the next middleware. Start it first. */
   middleware(): Middleware
   /**
    * What `POST /run-tasks` does, without HTTP: resolves to the run as it is when its answer is decided.
@@ -32,10 +32,10 @@ export interface Forerunner {
 /** A service inside your own process. Several can live side by side, each with its own database. */
 export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
   let starting: Promise<App> | undefined
+  let isStopped = false
 
   function started(): Promise<App> {
-    if (starting === undefined) return Promise.reject(new Error('call start() before using Forerunner'))
-    return starting
+    return starting ?? Promise.reject(new Error('call start() before using Forerunner'))
   }
 
   async function start(): Promise<App> {
@@ -56,11 +56,15 @@ export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
     },
     run: async (input) => (await started()).run(input),
     async start() {
+      if (isStopped) throw new Error('it was stopped: make a new one')
       starting ??= start()
       await starting
     },
     async stop() {
-      await (await starting)?.stop()
+      isStopped = true
+      // A start that failed has left nothing to stop, and its caller knows of it.
+      const app = await starting?.catch(() => null)
+      await app?.stop()
     },
   }
 }

@@ -1,6 +1,5 @@
 /** When a run's answer is decided and by which job. The store applies this within the commit that settles a job. */
-import { isFinalJob, type JobError, type JobState } from './job.ts'
-import type { JobCounts } from './run.ts'
+import { isFinalJob, type JobCounts, type JobError, type JobState } from './job.ts'
 
 export const respondModes = ['first', 'race', 'any', 'all', 'none'] as const
 export type RespondMode = (typeof respondModes)[number]

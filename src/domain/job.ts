@@ -25,6 +25,13 @@ export function isFinalJob(state: JobState): boolean {
   return state === 'completed' || state === 'failed' || state === 'cancelled'
 }
 
+/** How many of a run's jobs are in which kind of state. */
+export interface JobCounts {
+  readonly open: number
+  readonly failed: number
+  readonly cancelled: number
+}
+
 export type JobErrorCode = 'task_error' | 'timeout' | 'out_of_memory' | 'crashed' | 'cancelled' | 'invalid_result'
 
 /** Why an attempt did not succeed, as it is stored and shown. */

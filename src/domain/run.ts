@@ -1,6 +1,6 @@
 /** A run's states, the one table of what may follow what, and the function that derives a run's state. */
 import type { Answer, RespondMode } from './answer.ts'
-import type { JobRecord } from './job.ts'
+import type { JobCounts, JobRecord } from './job.ts'
 
 export const runStates = ['running', 'completed', 'failed', 'cancelled'] as const
 export type RunState = (typeof runStates)[number]
@@ -11,13 +11,6 @@ const transitions: Record<RunState, readonly RunState[]> = {
   failed: ['running'],
   cancelled: ['running'],
   completed: [],
-}
-
-/** How many of a run's jobs are in which kind of state. */
-export interface JobCounts {
-  readonly open: number
-  readonly failed: number
-  readonly cancelled: number
 }
 
 /** The state after one of the run's jobs moved; throws on a move that the table does not have. */

@@ -30,10 +30,14 @@ export function createBodyReader(maxBytes: number): Middleware {
 
   return async (ctx, next) => {
     const isJson = isDeclaredJson(ctx)
-    if (!isJson && Number(ctx.get('Content-Length')) > 0) throw notJson(ctx)
+    const announced = Number(ctx.get('Content-Length'))
+    if (!isJson && announced > 0) throw notJson(ctx)
+    if (announced > maxBytes) throw tooLarge(maxBytes)
+    // A parser of the app around this one leaves {} where it has read nothing.
+    if (ctx.request.rawBody === undefined && !ctx.req.readableEnded) ctx.request.body = undefined
     await parse(ctx, async () => {
       const { body, rawBody } = ctx.request
-      const isEmpty = body === '' || rawBody === ''
+      const isEmpty = rawBody === ''
       if (!isEmpty && !isJson) throw notJson(ctx)
       if (isEmpty) ctx.request.body = undefined
       else if (isTooDeep(body)) {
@@ -58,11 +62,14 @@ function notJson(ctx: Context): AppError {
   return new AppError('unsupported-media-type', `${detail}; it must be application/json in UTF-8`)
 }
 
+function tooLarge(maxBytes: number, cause?: unknown): AppError {
+  return new AppError('content-too-large', `the body is larger than ${maxBytes} bytes`, { cause })
+}
+
 function problemOf(error: unknown, ctx: Context, maxBytes: number): AppError {
   if (!isDeclaredJson(ctx)) return notJson(ctx)
   const status: unknown = Reflect.get(Object(error), 'status')
-  if (status === 413)
-    return new AppError('content-too-large', `the body is larger than ${maxBytes} bytes`, { cause: error })
+  if (status === 413) return tooLarge(maxBytes, error)
   if (status === 415) {
     const encoding = ctx.get('Content-Encoding')
     return new AppError('unsupported-media-type', `the Content-Encoding ${encoding} is not known`, { cause: error })
@@ -75,7 +82,7 @@ function problemOf(error: unknown, ctx: Context, maxBytes: number): AppError {
 function isTooDeep(body: unknown): boolean {
   let level = [body]
   for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > maxDepth) return true
+    if (depth >= maxDepth) return true
     level = level.flatMap((value) => (isContainer(value) ? Object.values(value).filter(isContainer) : []))
   }
   return false

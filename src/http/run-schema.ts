@@ -34,7 +34,7 @@ export type RunInput = z.input<typeof runSchema>
 
 /** @throws AppError `validation-error` with a pointer for each wrong place */
 export function parseRunRequest(body: unknown): RunRequest {
-  const parsed = runSchema.safeParse(body ?? {})
+  const parsed = runSchema.safeParse(body === undefined ? {} : body)
   if (parsed.success) return parsed.data
   const errors = parsed.error.issues.flatMap(issuesOf)
   const [first] = errors

@@ -106,7 +106,12 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 
   async function readRun(runId: string): Promise<RunRecord> {
-    const run = await store.getRun(runId)
+    const run = await store.getRun(runId).catch((cause: unknown) => {
+      throw new AppError('store-unavailable', 'the run is accepted and cannot be read now', {
+        cause,
+        members: { runId },
+      })
+    })
     if (run === null) throw new Error(`run ${runId} is gone while its caller waits`)
     return run
   }

@@ -20,7 +20,7 @@ test('an endless loop is interrupted, and the answer comes from the pool with no
 })
 
 test('after an overrun the first jobs of that task are placed in the pool; other tasks stay', async () => {
-  await using service = await startService({ tasksDir, mainBudgetMs: 20 })
+  await using service = await startService({ tasksDir, mainBudgetMs: 500 })
   const ask = async (name: string, input: unknown) => {
     const run = await readRun(await service.post('/run-tasks', { tasks: [{ name, input }] }))
     return jobAt(run, 0).thread
@@ -32,7 +32,7 @@ test('after an overrun the first jobs of that task are placed in the pool; other
 })
 
 test('a call that was proven quick and then takes long cools down in the pool', async () => {
-  await using service = await startService({ tasksDir, mainBudgetMs: 100 })
+  await using service = await startService({ tasksDir, mainBudgetMs: 1_000 })
   const ask = async (input: string) =>
     readRun(await service.post('/run-tasks', { tasks: [{ name: 'runaway', input }] }))
   for (let call = 0; call < 20; call += 1) assert.is((await ask('quick')).result, 'quick')

@@ -24,7 +24,7 @@ export function createRunRoutes({ store, config, progressOf }: HttpDeps) {
     ctx.status = 200
     ctx.set({ ETag: `W/"${run.version}"`, 'Cache-Control': 'no-cache' })
     if (run.state === 'running') ctx.set('Retry-After', retryAfterS)
-    if (ctx.fresh) ctx.status = 304
+    if (isKnown(ctx.get('If-None-Match'), run.version)) ctx.status = 304
     else ctx.body = viewRun(run, options)
   }
 
@@ -52,6 +52,12 @@ export function createRunRoutes({ store, config, progressOf }: HttpDeps) {
   }
 
   return { getRun, getJob, listRuns }
+}
+
+/** RFC 9110, 13.1.2: compared weakly, and whatever the client says of caches in between. */
+function isKnown(ifNoneMatch: string, version: number): boolean {
+  const tags = new Set(ifNoneMatch.split(',').map((tag) => tag.trim().replace(/^W\//, '')))
+  return tags.has('*') || tags.has(`"${version}"`)
 }
 
 function filterOf({ pageToken, ...query }: ListQuery): RunFilter {

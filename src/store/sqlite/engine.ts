@@ -131,6 +131,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
       if (state === 'opening') await opened.promise.catch(() => {})
       if (state === 'new') state = 'closed'
       if (state === 'closed') return
+      if (state === 'closing') return closed.promise
       state = 'closing'
       flush()
       await closed.promise

@@ -1,0 +1,41 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { AppError, BootError, problemCodes, problems } from '../../src/domain/errors.ts'
+
+test('each problem has a code for a path, a title of its own, and tells what to do', () => {
+  for (const code of problemCodes) {
+    const { status, title, meaning, remedy } = problems[code]
+    assert.match(code, /^[a-z]+(-[a-z]+)*$/)
+    assert.match(title, /^[A-Z].*[^.]$/)
+    for (const sentence of [meaning, remedy]) assert.match(sentence, /^[A-Z].*\.$/s, code)
+    assert.ok(Number.isInteger(status) && status >= 400 && status <= 599, code)
+  }
+  const titles = problemCodes.map((code) => problems[code].title)
+  assert.is(new Set(titles).size, titles.length)
+})
+
+test('what can be tried again unchanged is what is unavailable for a while', () => {
+  for (const code of problemCodes) {
+    const { status, isRetryable } = problems[code]
+    assert.is(isRetryable, status === 503, code)
+  }
+})
+
+test('an error for callers has the status of its code unless it is given one', () => {
+  for (const code of problemCodes) assert.is(new AppError(code, 'no').status, problems[code].status)
+  assert.is(new AppError('first-task-failed', 'no', { status: 404 }).status, 404)
+})
+
+test('an error for callers carries what it is given, and no cause where there is none', () => {
+  const cause = new Error('inner')
+  const error = new AppError('overloaded', 'no', { cause, members: { runId: 'r' } })
+  assert.instance(error, Error)
+  assert.equal([error.code, error.name, error.message], ['overloaded', 'AppError', 'no'])
+  assert.is(error.cause, cause)
+  assert.equal(error.members, { runId: 'r' })
+  assert.not.ok('cause' in new AppError('internal', 'no'))
+  assert.not.ok('cause' in new BootError('no'))
+  assert.is(new BootError('no', cause).cause, cause)
+})
+
+test.run()

@@ -1,0 +1,167 @@
+/** Whatever a task throws is told as plain data, and telling it never throws. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import vm from 'node:vm'
+import { describeThrown, isRetryableThrown } from '../../src/domain/thrown.ts'
+
+function throwing(): never {
+  throw new Error('hostile')
+}
+
+/** An object whose members all throw when they are looked at. */
+const trap = new Proxy({}, { get: throwing, has: throwing, ownKeys: throwing, getPrototypeOf: throwing })
+
+function revoked(target: object): object {
+  const { proxy, revoke } = Proxy.revocable(target, {})
+  revoke()
+  return proxy
+}
+
+function circular(): unknown {
+  const object: Record<string, unknown> = {}
+  object['self'] = object
+  return object
+}
+
+function getting(key: string): Error {
+  return Object.defineProperty(new Error('outer'), key, { get: throwing, enumerable: true })
+}
+
+const hostile: Record<string, unknown> = {
+  null: null,
+  undefined,
+  'empty string': '',
+  string: 'text',
+  number: 7,
+  NaN: Number.NaN,
+  boolean: false,
+  bigint: 10n,
+  symbol: Symbol('s'),
+  'symbol without a name': Symbol(),
+  function: throwing,
+  class: Map,
+  array: [1, [2]],
+  object: { a: 1 },
+  'object without a prototype': Object.create(null),
+  'circular object': circular(),
+  'object of bigints': { n: 1n },
+  'object that will not be text': { toJSON: throwing, toString: throwing },
+  'object whose text is nothing': { toJSON: () => undefined, toString: throwing },
+  'revoked proxy': revoked({}),
+  'revoked proxy of a function': revoked(throwing),
+  'proxy that throws': trap,
+  'error that is a proxy': new Proxy(new Error('inner'), {}),
+  'message is no text': Object.assign(new Error('x'), { message: 7 }),
+  ...Object.fromEntries(
+    ['message', 'name', 'code', 'status', 'cause', 'stack'].map((key) => [`getter of ${key} throws`, getting(key)]),
+  ),
+  'cause that is a trap': new Error('outer', { cause: trap }),
+  'status that is no number of JSON': Object.assign(new Error('x'), { status: Number.NaN }),
+  'code that is no number of JSON': Object.assign(new Error('x'), { code: Infinity }),
+}
+
+for (const [what, thrown] of Object.entries(hostile)) {
+  test(`thrown: ${what}`, () => {
+    const described = describeThrown(thrown)
+    assert.type(described.message, 'string')
+    assert.equal(JSON.parse(JSON.stringify(described)), described, 'it survives being stored')
+    assert.equal(structuredClone(described), described, 'it survives crossing threads')
+    assert.type(isRetryableThrown(thrown), 'boolean')
+  })
+}
+
+test('an error keeps its name, message, code, status, stack and cause', () => {
+  class QuotaError extends Error {
+    override name = 'QuotaError'
+    code = 'E_QUOTA'
+    status = 429
+  }
+  const thrown = new QuotaError('too much', { cause: Object.assign(new TypeError('inner'), { code: 42 }) })
+  const { cause, ...described } = describeThrown(thrown)
+  const { stack } = thrown
+  assert.equal(described, { message: 'too much', name: 'QuotaError', taskCode: 'E_QUOTA', status: 429, stack })
+  assert.equal([cause?.message, cause?.name, cause?.taskCode, cause?.status], ['inner', 'TypeError', 42, undefined])
+})
+
+test('an error has only the members that it was given', () => {
+  assert.equal(Object.keys(describeThrown(new Error('plain'))).toSorted(), ['message', 'name', 'stack'])
+})
+
+test('an error of another realm is an error', () => {
+  const thrown: unknown = vm.runInNewContext('Object.assign(new RangeError("far away"), { code: "E_FAR" })')
+  assert.not.instance(thrown, Error)
+  const { message, name, taskCode } = describeThrown(thrown)
+  assert.equal([message, name, taskCode], ['far away', 'RangeError', 'E_FAR'])
+})
+
+test('what looks like an error is told like one', () => {
+  assert.equal(describeThrown({ message: 'look', name: 'Alike', status: 400 }), {
+    message: 'look',
+    name: 'Alike',
+    status: 400,
+  })
+})
+
+test('a value that is no error is told as what it is', () => {
+  for (const [thrown, expected] of [
+    [null, 'null'],
+    [undefined, 'undefined'],
+    ['text', 'text'],
+    [7, '7'],
+    [Symbol('s'), 'Symbol(s)'],
+    [{ a: [1] }, '{"a":[1]}'],
+    [10n, 'bigint'],
+    [() => {}, 'function'],
+  ] as const) {
+    const { message } = describeThrown(thrown)
+    assert.ok(message.includes(expected), message)
+  }
+})
+
+test('causes are followed a little way, and no further', () => {
+  const thrown = new Error('0')
+  thrown.cause = thrown
+  assert.ok(depthOf(describeThrown(thrown)) <= 10)
+  let deep = new Error('innermost')
+  for (let depth = 0; depth < 10_000; depth += 1) deep = new Error(`at ${depth}`, { cause: deep })
+  const depth = depthOf(describeThrown(deep))
+  assert.ok(depth >= 3 && depth <= 10, `${depth} causes`)
+  const three = new Error('a', { cause: new Error('b', { cause: new Error('c', { cause: 'd' }) }) })
+  assert.ok(describeThrown(three).cause?.cause?.cause?.message.includes('d'))
+  assert.ok(describeThrown(new Error('a', { cause: null })).cause?.message.includes('null'))
+})
+
+test('whatever the size of what was thrown, what is told of it is bounded', () => {
+  const huge = 'x'.repeat(5_000_000)
+  const members = { name: huge, stack: huge }
+  const maxBytes = 300_000
+  for (const thrown of [
+    huge,
+    Symbol(huge),
+    { huge },
+    Object.assign(new Error(huge), members),
+    Object.assign(new Error('outer'), { cause: Object.assign(new Error(huge), members) }),
+    Object.assign(new Error('code'), { code: huge }),
+  ]) {
+    const { length } = JSON.stringify(describeThrown(thrown))
+    assert.ok(length <= maxBytes, `${length} characters`)
+  }
+  assert.ok(describeThrown(new Error(`begins ${huge}`)).message.startsWith('begins x'))
+})
+
+test('trying again is worth it unless what was thrown says that it is not', () => {
+  assert.is(isRetryableThrown(Object.assign(new Error('no'), { retryable: false })), false)
+  assert.is(isRetryableThrown({ retryable: false }), false)
+  for (const retryable of [true, undefined, null, 0, '']) {
+    assert.is(isRetryableThrown(Object.assign(new Error('no'), { retryable })), true)
+  }
+  assert.is(isRetryableThrown(getting('retryable')), true)
+})
+
+function depthOf(described: ReturnType<typeof describeThrown>): number {
+  let depth = 0
+  for (let { cause } = described; cause !== undefined; { cause } = cause) depth += 1
+  return depth
+}
+
+test.run()
