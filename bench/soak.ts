@@ -100,7 +100,12 @@ const env = {
   CANCEL_GRACE_MS: '100',
 }
 try {
-  await using server = await startServer({ name: 'forerunner', entry: join(root, 'dist/src/main.js'), env, jobsPerRun: 3 })
+  await using server = await startServer({
+    name: 'forerunner',
+    entry: join(root, 'dist/src/main.js'),
+    env,
+    jobsPerRun: 3,
+  })
   console.log(`seed ${seed}, ${seconds} s, ${ways.length} ways to misbehave on ${threads} cpu threads and 1 io thread`)
   await load(server, (posted) => posted >= warmUpRuns)
   const startMb = residentMb(server.pid)

@@ -1,0 +1,2 @@
+/** Does nothing, among many jobs that share a thread. */
+export default { kind: 'io', run: () => 'Third result' }
