@@ -5,7 +5,7 @@ import type { Session } from './session.ts'
 
 const firstClaim = 1
 
-export function createAccept({ database, tally, owner }: Session) {
+export function createAccept({ database, tally, priorities, owner }: Session) {
   const insertRun = database.prepare(`
     INSERT INTO run (id, state, version, respond, total_jobs, open_jobs, failed_jobs, cancelled_jobs, created_at, tags)
     VALUES (?, 'running', 1, ?, ?, ?, 0, 0, ?, ?)`)
@@ -41,6 +41,7 @@ export function createAccept({ database, tally, owner }: Session) {
         job.input,
       )
       tally.countJob(null, state)
+      priorities.add(job.kind, job.priority)
       if (isClaimed) {
         const { task, kind, input, timeoutMs, maxAttempts } = job
         const started = { claim: firstClaim, thread: 'main', attempt: 1, lostStarts: 0, claimedAt: at }

@@ -8,16 +8,16 @@ import { asJobRow, asRunRow, claimColumns, type JobRow } from './rows.ts'
 import { isSuspect } from './rescue.ts'
 import type { Session } from './session.ts'
 
-const highestPriority = 9
-
-export function createClaim({ database, tally, changes, owner }: Session) {
+export function createClaim({ database, tally, priorities, changes, owner }: Session) {
   // One range per priority: a single ordering over all of them would wade through jobs that are not due yet.
   const selectDue = database.prepare(`
-    SELECT rowid, ${claimColumns} FROM job
+    SELECT ${claimColumns} FROM job WHERE kind = ? AND priority = ? AND run_at <= ? ORDER BY run_at LIMIT ?`)
+  const selectDueExcept = database.prepare(`
+    SELECT ${claimColumns} FROM job
     WHERE kind = ? AND priority = ? AND run_at <= ? AND task NOT IN (SELECT value FROM json_each(?))
     ORDER BY run_at LIMIT ?`)
   const selectLost = database.prepare(`
-    SELECT rowid, ${claimColumns} FROM job
+    SELECT ${claimColumns} FROM job
     WHERE lost_starts > 0 AND run_at IS NOT NULL AND run_at <= ? ORDER BY run_at`)
   const selectNextDue = database.prepare(
     'SELECT min(run_at) AS at FROM job WHERE kind = ? AND priority = ? AND run_at > ?',
@@ -53,11 +53,15 @@ export function createClaim({ database, tally, changes, owner }: Session) {
   /** Takes due jobs of one kind, one per thread named, and what it takes off `limits`. */
   function takeDue(kind: TaskKind, threads: readonly string[], at: number, limits: Map<string, number>): ClaimedJob[] {
     const taken: ClaimedJob[] = []
-    for (let priority = highestPriority; priority >= 0; priority -= 1) {
+    for (const priority of priorities.of(kind)) {
       let isExhausted = taken.length === threads.length
       while (!isExhausted) {
-        const full = JSON.stringify([...limits].filter(([, left]) => left <= 0).map(([task]) => task))
-        const rows = selectRows(selectDue, kind, priority, at, full, threads.length - taken.length)
+        const full = [...limits].filter(([, left]) => left <= 0).map(([task]) => task)
+        const free = threads.length - taken.length
+        const rows =
+          full.length === 0
+            ? selectRows(selectDue, kind, priority, at, free)
+            : selectRows(selectDueExcept, kind, priority, at, JSON.stringify(full), free)
         const fitting = rows.filter((row) => takeFromLimit(limits, row.task))
         for (const row of fitting) taken.push(take(row, threads[taken.length] ?? '', at))
         // Another page is worth asking for only when rows of this one were beyond a limit that it reached.
@@ -69,7 +73,7 @@ export function createClaim({ database, tally, changes, owner }: Session) {
 
   function nextDueAt(kind: TaskKind, at: number): number {
     let next = Infinity
-    for (let priority = highestPriority; priority >= 0; priority -= 1) {
+    for (const priority of priorities.of(kind)) {
       const dueAt = selectNextDue.get(kind, priority, at)?.['at']
       if (typeof dueAt === 'number') next = Math.min(next, dueAt)
     }
@@ -84,8 +88,9 @@ export function createClaim({ database, tally, changes, owner }: Session) {
   }
 
   function takeSuspect({ slots, at }: ClaimRequest): ClaimedJob[] {
-    const row = selectRows(selectLost, at).find(isSuspect)
-    const slot = slots.find(({ kind }) => kind === row?.kind)
+    const slotFor = (row: JobRow) => slots.find(({ kind, count }) => kind === row.kind && count > 0)
+    const row = selectRows(selectLost, at).find((lost) => isSuspect(lost) && slotFor(lost) !== undefined)
+    const slot = row && slotFor(row)
     return row === undefined || slot === undefined ? [] : [take(row, slot.thread, at)]
   }
 

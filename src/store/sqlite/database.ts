@@ -7,6 +7,8 @@ import { isBusy } from './sqlite-errors.ts'
 
 const memory = ':memory:'
 const retryEveryMs = 50
+/** Marks a file as ours (https://sqlite.org/pragma.html#pragma_application_id): "Fore". */
+const applicationId = 0x466f7265
 
 /**
  * @param path of the file, made with its directory when missing; `:memory:` for a store that ends with the process
@@ -39,7 +41,7 @@ function tryOpen(path: string): DatabaseSync {
     // Without it macOS acknowledges an fsync before the data is on the disk; elsewhere it does nothing.
     database.exec('PRAGMA fullfsync = ON')
     database.exec('PRAGMA cache_size = -32768')
-    migrate(database)
+    migrate(database, path)
     return database
   } catch (error) {
     database.close()
@@ -47,17 +49,24 @@ function tryOpen(path: string): DatabaseSync {
   }
 }
 
-function migrate(database: DatabaseSync): void {
+function migrate(database: DatabaseSync, path: string): void {
   const directory = new URL('./migrations/', import.meta.url)
   const files = readdirSync(directory)
     .filter((name) => name.endsWith('.sql'))
     .toSorted()
+  const read = (sql: string): number => Number(Object.values(database.prepare(sql).get() ?? {})[0])
   database.exec('BEGIN EXCLUSIVE')
-  const applied = Number(database.prepare('PRAGMA user_version').get()?.['user_version'])
+  const isNew = read('SELECT count(*) FROM sqlite_schema') === 0
+  if (!isNew && read('PRAGMA application_id') !== applicationId) {
+    throw new BootError(`the database ${path} belongs to another program`)
+  }
+  const applied = read('PRAGMA user_version')
   if (applied > files.length) {
-    throw new BootError(`the database has schema version ${applied}; this program knows ${files.length} at the most`)
+    const known = `this program knows ${files.length} at the most`
+    throw new BootError(`the database ${path} has schema version ${applied}; ${known}`)
   }
   for (const file of files.slice(applied)) database.exec(readFileSync(new URL(file, directory), 'utf8'))
+  database.exec(`PRAGMA application_id = ${applicationId}`)
   database.exec(`PRAGMA user_version = ${files.length}`)
   database.exec('COMMIT')
 }

@@ -2,6 +2,7 @@
  * Runs a group of operations: its writes in one transaction, then its reads. A failing disk rejects the writes of
  * the group; a failing operation rejects only itself.
  */
+import type { RunChange } from '../../domain/run.ts'
 import { createAccept } from './accept.ts'
 import { createCancel } from './cancel.ts'
 import { createClaim } from './claim.ts'
@@ -15,7 +16,14 @@ import { isUnavailable } from './sqlite-errors.ts'
 
 const readVerbs: ReadonlySet<Verb> = new Set<ReadVerb>(['getRun', 'listRuns', 'stats'])
 
-export function createGroupCommit(session: Session): (operations: readonly Operation[]) => Reply[] {
+export interface Group {
+  /** One per operation, in order. */
+  readonly replies: readonly Reply[]
+  /** What was committed, in order of commit. */
+  readonly changes: readonly RunChange[]
+}
+
+export function createGroupCommit(session: Session): (operations: readonly Operation[]) => Group {
   const { database, tally, changes } = session
   const writes: Verbs<WriteVerb> = {
     accept: createAccept(session),
@@ -26,6 +34,8 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
     prune: createPrune(session),
   }
   const verbs: Verbs = { ...writes, ...createRead(session) }
+  // Changes of this group's commits: where an operation failed, each of the others is a commit of its own.
+  let told: RunChange[] = []
 
   function run({ verb, args }: Operation): unknown {
     // The engine's typed methods made the operation; the message between the threads has lost the pairing.
@@ -40,6 +50,8 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
       tally.save()
       database.exec('COMMIT')
       tally.keep()
+      told.push(...changes.values())
+      changes.clear()
       return replies
     } catch (error) {
       takeBack()
@@ -67,13 +79,16 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
     const writing = operations.filter(({ verb }) => !readVerbs.has(verb))
     const committed = writing.length === 0 ? [] : commit(writing)
     let next = 0
-    return operations.map((operation) => {
+    const replies = operations.map((operation) => {
       if (readVerbs.has(operation.verb)) return read(operation)
       const reply = committed[next]
       next += 1
       if (reply === undefined) throw new Error('a write has no reply')
       return reply
     })
+    const group = { replies, changes: told }
+    told = []
+    return group
   }
 }
 

@@ -6,9 +6,7 @@ import type { RunFilter, RunPage, StoreStats } from '../store.ts'
 import { asJobRow, asRunRow, jobColumns, jobRecord, runColumns, runRecord, type RunRow } from './rows.ts'
 import type { Session } from './session.ts'
 
-const priorities = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
-
-export function createRead({ database, tally }: Session) {
+export function createRead({ database, tally, priorities }: Session) {
   const selectRun = database.prepare(`SELECT ${runColumns} FROM run WHERE id = ?`)
   const selectJobs = database.prepare(`SELECT ${jobColumns}, result FROM job WHERE run_id = ? ORDER BY job_index`)
   const selectJobsBare = database.prepare(`SELECT ${jobColumns} FROM job WHERE run_id = ? ORDER BY job_index`)
@@ -51,7 +49,7 @@ export function createRead({ database, tally }: Session) {
       const { accepted, final, runs, jobs } = tally.totals()
       const live = tally.live()
       const dueAt = taskKinds
-        .flatMap((kind) => priorities.map((priority) => selectOldestDue.get(kind, priority, at)?.['at']))
+        .flatMap((kind) => priorities.of(kind).map((priority) => selectOldestDue.get(kind, priority, at)?.['at']))
         .filter((value) => typeof value === 'number')
       const oldestQueuedMs = dueAt.length === 0 ? null : at - Math.min(...dueAt)
       return { runs, jobs, oldestQueuedMs, conservation: { accepted, final, live, lost: accepted - final - live } }

@@ -4,6 +4,7 @@ import { createLog } from '../../log.ts'
 import { openDatabase } from './database.ts'
 import { createGroupCommit } from './group-commit.ts'
 import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
+import { createPriorities } from './priorities.ts'
 import type { Session } from './session.ts'
 import { watchForStall } from './stall-watch.ts'
 import { createTally } from './tally.ts'
@@ -17,7 +18,9 @@ const { path, lockWaitMs, owner, stall } = workerData as ThreadOptions
 
 try {
   const database = openDatabase(path, lockWaitMs)
-  const session: Session = { database, tally: createTally(database), changes: new Map(), owner }
+  const tally = createTally(database)
+  const priorities = createPriorities(database)
+  const session: Session = { database, tally, priorities, changes: new Map(), owner }
   const runGroup = createGroupCommit(session)
 
   const watch = stall && watchForStall(stall.heartbeat, stall.stallMs, createLog(stall.logLevel))
@@ -30,9 +33,7 @@ try {
       port.close()
       return
     }
-    const replies = runGroup(message)
-    say({ type: 'done', replies, changes: [...session.changes.values()], backlog: session.tally.live() })
-    session.changes.clear()
+    say({ type: 'done', ...runGroup(message), backlog: session.tally.live() })
   })
   say({ type: 'open', backlog: session.tally.live() })
 } catch (error) {

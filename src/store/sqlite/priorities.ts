@@ -1,0 +1,38 @@
+/**
+ * Which priorities the live jobs of each kind have, highest first, so that a claim asks for those and not for all ten.
+ * It only grows: one that nobody uses any more costs an empty look-up.
+ */
+import type { DatabaseSync } from 'node:sqlite'
+import { taskKinds, type TaskKind } from '../../domain/task.ts'
+
+export interface Priorities {
+  of(kind: TaskKind): readonly number[]
+  add(kind: TaskKind, priority: number): void
+}
+
+export function createPriorities(database: DatabaseSync): Priorities {
+  const used = new Map<TaskKind, number[]>()
+  const select = database.prepare(`
+    SELECT DISTINCT priority FROM job WHERE kind = ?1 AND run_at IS NOT NULL
+    UNION SELECT priority FROM job WHERE kind = ?1 AND owner IS NOT NULL
+    ORDER BY priority DESC`)
+  for (const kind of taskKinds) {
+    used.set(
+      kind,
+      select.all(kind).map(({ priority }) => Number(priority)),
+    )
+  }
+
+  const of = (kind: TaskKind): number[] => used.get(kind) ?? []
+  return {
+    of,
+    add(kind, priority) {
+      const known = of(kind)
+      if (known.includes(priority)) return
+      used.set(
+        kind,
+        [...known, priority].toSorted((one, other) => other - one),
+      )
+    },
+  }
+}
