@@ -170,15 +170,25 @@ function watch(child: ChildProcess, stdout: Readable, stderr: Readable, isGroup:
 }
 
 function reach(started: Process, url: string): Child {
+  async function ask(path: string, init: RequestInit): Promise<Response> {
+    try {
+      return await fetch(`${url}${path}`, init)
+    } catch (error) {
+      // fetch itself says no more than that it failed.
+      const cause: unknown = Reflect.get(Object(error), 'cause')
+      const told = started.lines.map(({ level, msg }) => `${level}: ${msg}`).join('\n')
+      throw new Error(`${init.method} ${url}${path}: ${String(cause)}; the process logged:\n${told}`, { cause: error })
+    }
+  }
+
   return {
     ...started,
     url,
-    post: (path, body) =>
-      fetch(`${url}${path}`, {
-        method: 'POST',
-        ...(body !== undefined && { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }),
-      }),
-    get: (path) => fetch(`${url}${path}`),
+    post(path, body) {
+      const headers = { 'Content-Type': 'application/json' }
+      return ask(path, { method: 'POST', ...(body !== undefined && { headers, body: JSON.stringify(body) }) })
+    },
+    get: (path) => ask(path, { method: 'GET' }),
   }
 }
 

@@ -3,7 +3,7 @@ import { AppError } from '../../src/domain/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import { sqliteStore } from './store-sqlite.ts'
 
-export type RemoteVerb = Exclude<keyof Store, 'open' | 'close' | 'onChange' | 'backlog'>
+export type RemoteVerb = Exclude<keyof Store, 'open' | 'onChange' | 'backlog'>
 
 export interface Asked {
   readonly id: number

@@ -1,0 +1,28 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { allocateHeartbeat, createHeartbeat } from '../../src/domain/heartbeat.ts'
+
+test('the other side of the memory sees the beats and what runs', () => {
+  const memory = allocateHeartbeat()
+  const [main, watcher] = [createHeartbeat(memory), createHeartbeat(memory)]
+  assert.equal([watcher.beats(), watcher.running()], [0, ''])
+  main.beat()
+  main.setRunning(['first', 'zweite Läufe', '\u{1f680}'])
+  assert.equal([watcher.beats(), watcher.running()], [1, 'first, zweite Läufe, \u{1f680}'])
+  main.setRunning(['last'])
+  main.beat()
+  assert.equal([watcher.beats(), watcher.running()], [2, 'last'])
+  main.setRunning([])
+  assert.is(watcher.running(), '')
+})
+
+test('of more names than there is room for, the first ones are told, each character whole', () => {
+  const memory = allocateHeartbeat()
+  const names = Array.from({ length: 1_000 }, (_, index) => `\u{1f680}${index}`)
+  createHeartbeat(memory).setRunning(names)
+  const told = createHeartbeat(memory).running()
+  assert.ok(told.length > 100)
+  assert.ok(names.join(', ').startsWith(told))
+})
+
+test.run()

@@ -1,0 +1,120 @@
+/** Reading: one run whole, and pages of runs. */
+import * as assert from 'uvu/assert'
+import { newRunId } from '../../../src/domain/ids.ts'
+import type { RunFilter, Store } from '../../../src/store/store.ts'
+import { acceptAndClaim, claimOne, entryAt, jobOf, runIn, runOf, start, taskError } from '../../harness/store-run.ts'
+import type { Register } from './subject.ts'
+
+export function readContract(register: Register): void {
+  register('a run that is not there is null', async ({ store }) => {
+    await store.accept(runOf(), start)
+    assert.is(await store.getRun(newRunId()), null)
+    assert.is(await store.getRun(''), null)
+  })
+
+  register('a read sees everything that was asked for before it', async ({ store }) => {
+    const run = runOf()
+    const accepting = store.accept(run, start)
+    const reading = store.getRun(run.id)
+    await accepting
+    assert.is((await reading)?.version, 1)
+    const claim = await claimOne(store, start)
+    const settling = store.complete(claim, '"now"', start)
+    const [read, listed, stats] = [store.getRun(run.id), store.listRuns({ pageSize: 1 }), store.stats(start)]
+    await settling
+    assert.is((await read)?.jobs[0]?.result, '"now"')
+    assert.is((await listed).runs[0]?.state, 'completed')
+    assert.is((await stats).conservation.final, 1)
+  })
+
+  register('a list shows the newest run first, with everything but results', async ({ store }) => {
+    const runs = [runOf({ tags: ['a'] }), runOf({ respond: 'all', jobs: [jobOf(), jobOf({ task: 'b' })] }), runOf()]
+    await store.complete(await acceptAndClaim(store, entryAt(runs, 0), start), '"result"', start + 1)
+    await store.fail(await acceptAndClaim(store, entryAt(runs, 2), start), taskError, null, start + 1)
+    await store.accept(entryAt(runs, 1), start)
+    const expected = await Promise.all(runs.toReversed().map(({ id }) => runIn(store, id)))
+    assert.is(entryAt(entryAt(expected, 2).jobs, 0).result, '"result"')
+    const bare = expected.map((run) => ({ ...run, jobs: run.jobs.map((job) => ({ ...job, result: null })) }))
+    assert.equal(await store.listRuns({ pageSize: 10 }), { runs: bare, hasMore: false })
+  })
+
+  register('pages follow each other without a gap or a repetition, though runs are added', async ({ store }) => {
+    assert.equal(await store.listRuns({ pageSize: 3 }), { runs: [], hasMore: false })
+    const ids: string[] = []
+    for (let index = 0; index < 9; index += 1) {
+      const run = runOf()
+      await store.accept(run, start)
+      ids.unshift(run.id)
+    }
+    const first = await store.listRuns({ pageSize: 3 })
+    await store.accept(runOf(), start)
+    const second = await store.listRuns({ pageSize: 3, beforeId: entryAt(first.runs, 2).id })
+    const third = await store.listRuns({ pageSize: 3, beforeId: entryAt(second.runs, 2).id })
+    const pages = [first, second, third]
+    assert.equal(
+      pages.map(({ runs }) => runs.length),
+      [3, 3, 3],
+    )
+    assert.equal(
+      pages.flatMap(({ runs }) => runs.map(({ id }) => id)),
+      ids,
+    )
+    assert.equal(
+      pages.map(({ hasMore }) => hasMore),
+      [true, true, false],
+    )
+    assert.equal(await store.listRuns({ pageSize: 3, beforeId: entryAt(third.runs, 2).id }), {
+      runs: [],
+      hasMore: false,
+    })
+  })
+
+  register('each filter keeps what it names, and several keep what all of them name', async ({ store }) => {
+    const old = runOf({ tags: ['red'], jobs: [jobOf({ task: 'a' })] })
+    const both = runOf({
+      tags: ['red', 'blue'],
+      jobs: [jobOf({ task: 'b' }), jobOf({ task: 'a' }), jobOf({ task: 'a' })],
+    })
+    const young = runOf({ tags: ['blue'], jobs: [jobOf({ task: 'b' })], claimsFirst: true })
+    await store.complete(await acceptAndClaim(store, old, start), 'null', start)
+    await store.accept(both, start + 10)
+    const claim = await store.accept(young, start + 20)
+    if (claim !== null) await store.fail(claim, taskError, null, start + 20)
+    const names = new Map([
+      [old.id, 'old'],
+      [both.id, 'both'],
+      [young.id, 'young'],
+    ])
+    const expected: [Omit<RunFilter, 'pageSize'>, string[]][] = [
+      [{}, ['young', 'both', 'old']],
+      [{ state: 'running' }, ['both']],
+      [{ state: 'completed' }, ['old']],
+      [{ state: 'failed' }, ['young']],
+      [{ state: 'cancelled' }, []],
+      [{ task: 'a' }, ['both', 'old']],
+      [{ task: 'b' }, ['young', 'both']],
+      [{ task: 'A' }, []],
+      [{ tag: 'red' }, ['both', 'old']],
+      [{ tag: 'blue' }, ['young', 'both']],
+      [{ tag: 're' }, []],
+      [{ createdAfter: start }, ['young', 'both']],
+      [{ createdAfter: start + 20 }, []],
+      [{ createdBefore: start + 20 }, ['both', 'old']],
+      [{ createdBefore: start }, []],
+      [{ createdAfter: start, createdBefore: start + 20 }, ['both']],
+      [{ tag: 'red', task: 'a', state: 'running' }, ['both']],
+      [{ tag: 'red', task: 'a', state: 'failed' }, []],
+      [{ tag: 'red', beforeId: both.id }, ['old']],
+    ]
+    for (const [filter, wanted] of expected) {
+      assert.equal(await namesIn(store, { ...filter, pageSize: 10 }, names), wanted, JSON.stringify(filter))
+    }
+    const page = await store.listRuns({ tag: 'red', pageSize: 1 })
+    assert.equal([page.runs.length, page.hasMore], [1, true])
+  })
+}
+
+async function namesIn(store: Store, filter: RunFilter, names: ReadonlyMap<string, string>) {
+  const { runs } = await store.listRuns(filter)
+  return runs.map(({ id }) => names.get(id))
+}

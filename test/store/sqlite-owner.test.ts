@@ -1,0 +1,89 @@
+/** One process owns a database file; another one gets in when the first is gone, however it went. */
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { rejects } from '../harness/rejects.ts'
+import { startStoreProcess } from '../harness/store-process.ts'
+import { entryAt, jobOf, requestAt, runIn, runOf, start } from '../harness/store-run.ts'
+import { openSqlite, sqliteStore, temporaryDirectory } from '../harness/store-sqlite.ts'
+
+const longWaitMs = 20_000
+
+async function isInUse(path: string): Promise<void> {
+  await using refused = sqliteStore(path)
+  await rejects(refused.store.open(), 'BootError')
+}
+
+test('a second store on the same file is refused, and the first goes on', async () => {
+  using directory = temporaryDirectory()
+  const path = join(directory.path, 'runs.db')
+  await using first = await openSqlite(path)
+  await using second = sqliteStore(path, 60)
+  const error = await rejects(second.store.open(), 'BootError')
+  assert.ok(error.message.includes(path), `names the path: ${error.message}`)
+  const run = runOf()
+  await first.store.accept(run, start)
+  assert.is((await runIn(first.store, run.id)).version, 1)
+})
+
+test('a second store gets in when the first closes within its wait', async () => {
+  using directory = temporaryDirectory()
+  const path = join(directory.path, 'runs.db')
+  const run = runOf()
+  await using first = await openSqlite(path)
+  await first.store.accept(run, start)
+  await using second = sqliteStore(path, longWaitMs)
+  const opening = second.store.open()
+  // It began later, so by then the second has found the file in use as well.
+  await isInUse(path)
+  await first.store.close()
+  await opening
+  assert.is((await runIn(second.store, run.id)).version, 1)
+})
+
+test('a store whose opening is under way can be closed', async () => {
+  using directory = temporaryDirectory()
+  const path = join(directory.path, 'runs.db')
+  await using early = sqliteStore(path)
+  const opening = early.store.open()
+  await early.store.close()
+  await opening
+  await rejects(early.store.stats(start), 'store-unavailable')
+  await using next = await openSqlite(path)
+  assert.is(next.store.backlog(), 0)
+})
+
+test('stores in memory are apart from each other', async () => {
+  await using one = await openSqlite(':memory:')
+  await using other = await openSqlite(':memory:')
+  const run = runOf()
+  await one.store.accept(run, start)
+  assert.is(await other.store.getRun(run.id), null)
+})
+
+test('the file of a living process is refused; once it is killed, all that it acknowledged is there', async () => {
+  using directory = temporaryDirectory()
+  const path = join(directory.path, 'runs.db')
+  await using other = await startStoreProcess(path)
+  const run = runOf({ jobs: [jobOf({ task: 'done' }), jobOf({ task: 'held' }), jobOf({ delayMs: 1_000 })] })
+  await other.call('accept', run, start)
+  const { jobs } = await other.call('claim', requestAt(start))
+  await other.call('complete', entryAt(jobs, 0), '"kept"', start + 1)
+  const before = await other.call('getRun', run.id)
+  await using successor = sqliteStore(path, longWaitMs)
+  const { store } = successor
+  const opening = store.open()
+  await isInUse(path)
+  await other.kill()
+  await opening
+  assert.equal(await store.getRun(run.id), before)
+  assert.equal(await store.rescue(start + 2), { requeued: 1, crashed: 0, suspects: 0 })
+  const rescued = await runIn(store, run.id)
+  assert.equal(
+    rescued.jobs.map(({ state }) => state),
+    ['completed', 'queued', 'queued'],
+  )
+  assert.equal((await store.stats(start)).conservation, { accepted: 3, final: 1, live: 2, lost: 0 })
+})
+
+test.run()

@@ -1,0 +1,49 @@
+/** The whole Store contract as tests, for any engine. Each test opens a store of its own. */
+import { test } from 'uvu'
+import { acceptContract } from './contract/accept.ts'
+import { answerContract } from './contract/answer.ts'
+import { cancelContract } from './contract/cancel.ts'
+import { changeContract } from './contract/change.ts'
+import { claimContract } from './contract/claim.ts'
+import { claimOrderContract } from './contract/claim-order.ts'
+import { closeContract } from './contract/close.ts'
+import { conservationContract } from './contract/conservation.ts'
+import { fenceContract } from './contract/fence.ts'
+import { payloadContract } from './contract/payload.ts'
+import { pruneContract } from './contract/prune.ts'
+import { readContract } from './contract/read.ts'
+import { rescueContract } from './contract/rescue.ts'
+import { settleContract } from './contract/settle.ts'
+import { suspectContract } from './contract/suspect.ts'
+import type { Register, StoreUnderTest } from './contract/subject.ts'
+
+export interface ContractOptions {
+  /** Whether what a store holds outlives its owner; without that, there is nothing to rescue. */
+  readonly isDurable: boolean
+}
+
+/** Registers the contract's tests; the test file that calls it ends with `test.run()`. */
+export function storeContract(name: string, open: () => Promise<StoreUnderTest>, options: ContractOptions): void {
+  const register: Register = (what, body) =>
+    test(`${name}: ${what}`, async () => {
+      await using subject = await open()
+      await body(subject)
+    })
+
+  acceptContract(register)
+  payloadContract(register)
+  answerContract(register)
+  claimContract(register)
+  claimOrderContract(register)
+  settleContract(register)
+  fenceContract(register)
+  cancelContract(register)
+  changeContract(register)
+  pruneContract(register)
+  conservationContract(register)
+  readContract(register)
+  closeContract(register)
+  if (!options.isDurable) return
+  rescueContract(register)
+  suspectContract(register)
+}
