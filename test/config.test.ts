@@ -1,0 +1,140 @@
+import { availableParallelism } from 'node:os'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { configOf, readConfig, type Config } from '../src/config.ts'
+import { BootError } from '../src/domain/errors.ts'
+
+const defaults: Config = {
+  host: '127.0.0.1',
+  port: 3000,
+  databaseUrl: 'sqlite:data/forerunner.db',
+  tasksDir: 'workers',
+  threads: Math.max(1, availableParallelism() - 1),
+  ioThreads: 1,
+  ioConcurrency: 100,
+  maxBodyBytes: 1_048_576,
+  maxTasksPerRun: 100,
+  maxBacklog: 100_000,
+  mainBudgetMs: 50,
+  mainStallMs: 30_000,
+  retentionMs: 604_800_000,
+  cancelGraceMs: 500,
+  shutdownGraceMs: 10_000,
+  logLevel: 'info',
+}
+const variables = Object.keys(defaults).map((name) => name.replaceAll(/[A-Z]/g, '_$&').toUpperCase())
+
+test('without any variable everything has its default, and nothing can be changed afterwards', () => {
+  const config = readConfig({})
+  assert.equal(config, defaults)
+  assert.ok(Object.isFrozen(config))
+})
+
+test('an empty value counts as unset', () => {
+  assert.equal(readConfig(Object.fromEntries(variables.map((name) => [name, '']))), defaults)
+})
+
+test('variables that are none of ours are left alone', () => {
+  assert.equal(readConfig({ PATH: '/bin', PORTS: 'x', HOME: undefined }), defaults)
+})
+
+test('every variable sets its member', () => {
+  const environment = {
+    HOST: '::1',
+    PORT: '0',
+    DATABASE_URL: 'sqlite::memory:',
+    TASKS_DIR: 'tasks',
+    THREADS: '3',
+    IO_THREADS: '2',
+    IO_CONCURRENCY: '7',
+    MAX_BODY_BYTES: '1000',
+    MAX_TASKS_PER_RUN: '5',
+    MAX_BACKLOG: '9',
+    MAIN_BUDGET_MS: '4',
+    MAIN_STALL_MS: '100',
+    RETENTION_MS: '0',
+    CANCEL_GRACE_MS: '1',
+    SHUTDOWN_GRACE_MS: '2',
+    LOG_LEVEL: 'silent',
+  }
+  const config = {
+    host: '::1',
+    port: 0,
+    databaseUrl: 'sqlite::memory:',
+    tasksDir: 'tasks',
+    threads: 3,
+    ioThreads: 2,
+    ioConcurrency: 7,
+    maxBodyBytes: 1000,
+    maxTasksPerRun: 5,
+    maxBacklog: 9,
+    mainBudgetMs: 4,
+    mainStallMs: 100,
+    retentionMs: 0,
+    cancelGraceMs: 1,
+    shutdownGraceMs: 2,
+    logLevel: 'silent',
+  } as const
+  assert.equal(Object.keys(environment), variables)
+  assert.equal(readConfig(environment), config)
+  assert.equal(configOf(config), config)
+})
+
+const wrong: Record<string, readonly string[]> = {
+  PORT: ['none', '-1', '65536', '1.5', '1e3', '0x10', ' 80', '80 ', '9'.repeat(30)],
+  DATABASE_URL: ['postgres', 'mysql://localhost/jobs', 'sqlite:', 'file:jobs.db', ' sqlite:jobs.db'],
+  THREADS: ['0', '1025', 'all'],
+  IO_THREADS: ['0', '65'],
+  IO_CONCURRENCY: ['0', '10001'],
+  MAX_BODY_BYTES: ['0', '1mb'],
+  MAX_TASKS_PER_RUN: ['0', '10001'],
+  MAX_BACKLOG: ['0', '-5'],
+  MAIN_BUDGET_MS: ['0', '2147483648'],
+  MAIN_STALL_MS: ['99', '2147483648'],
+  RETENTION_MS: ['7d', '-1'],
+  // Above 2^31 − 1 a timer fires at once.
+  CANCEL_GRACE_MS: ['2147483648'],
+  SHUTDOWN_GRACE_MS: ['2147483648', 'Infinity'],
+  LOG_LEVEL: ['loud', 'INFO'],
+}
+
+for (const [name, values] of Object.entries(wrong)) {
+  test(`a wrong ${name} is refused by its name`, () => {
+    for (const value of values) {
+      const { message } = refusal(() => readConfig({ [name]: value }))
+      assert.ok(message.includes(name), message)
+      const others = variables.filter((other) => other !== name && !name.includes(other))
+      assert.equal(
+        others.filter((other) => message.includes(other)),
+        [],
+        message,
+      )
+    }
+  })
+}
+
+test('all wrong variables are named at once', () => {
+  const { message } = refusal(() => readConfig({ PORT: 'x', LOG_LEVEL: 'x', THREADS: '2' }))
+  assert.ok(message.includes('PORT') && message.includes('LOG_LEVEL'), message)
+  assert.not.ok(message.includes('THREADS'), message)
+})
+
+test('options take the names of the variables in camel case, and what is undefined its default', () => {
+  assert.equal(configOf({}), defaults)
+  const { maxTasksPerRun, ...rest } = configOf({ maxTasksPerRun: 1 })
+  assert.is(maxTasksPerRun, 1)
+  assert.equal({ ...rest, maxTasksPerRun: 100 }, defaults)
+  assert.ok(refusal(() => configOf({ ioThreads: 0.5 })).message.includes('IO_THREADS'))
+})
+
+function refusal(act: () => unknown): BootError {
+  try {
+    act()
+  } catch (error) {
+    if (error instanceof BootError) return error
+    throw error
+  }
+  throw new Error('nothing was refused')
+}
+
+test.run()

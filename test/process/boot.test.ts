@@ -1,0 +1,122 @@
+/** What keeps the service from starting is said in one line, with exit code 1 and without harm to what is stored. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { makeHome, type Environment, type Home, type Process } from '../harness/child.ts'
+import { readRun } from '../harness/run.ts'
+import { until } from '../harness/until.ts'
+import { readDatabase } from './database-file.ts'
+import { gateJob, openGate } from './gate.ts'
+
+const clean = { code: 0, signal: null }
+const good = 'export default { run: () => null }\n'
+
+test('a wrong setting is refused by its name', async () => {
+  await using home = await makeHome()
+  await checkRefused(home, { PORT: 'none' }, ['PORT'])
+  await checkRefused(home, { DATABASE_URL: 'mysql://localhost/jobs' }, ['DATABASE_URL'])
+  await checkRefused(home, { THREADS: '0', LOG_LEVEL: 'loud' }, ['THREADS', 'LOG_LEVEL'])
+})
+
+test('a directory of tasks that cannot be used is refused by its path', async () => {
+  await using home = await makeHome()
+  const missing = join(home.directory, 'missing')
+  await checkRefused(home, { TASKS_DIR: missing }, [missing])
+  const tasks = (name: string, files: Record<string, string>): string => {
+    const directory = join(home.directory, name)
+    mkdirSync(directory)
+    for (const [file, text] of Object.entries(files)) writeFileSync(join(directory, file), text)
+    return directory
+  }
+  await checkRefused(home, { TASKS_DIR: tasks('syntax', { 'good.js': good, 'broken.js': 'export default {' }) }, [
+    'syntax/broken.js',
+  ])
+  await checkRefused(home, { TASKS_DIR: tasks('throws', { 'thrower.js': 'throw new Error("no licence")' }) }, [
+    'throws/thrower.js',
+    'no licence',
+  ])
+  await checkRefused(home, { TASKS_DIR: tasks('kind', { 'odd.js': 'export default { kind: "gpu", run() {} }' }) }, [
+    'kind/odd.js',
+    'kind',
+  ])
+  await checkRefused(home, { TASKS_DIR: tasks('twice', { 'a.ts': good, 'a.js': good }) }, ['twice/a.js', 'twice/a.ts'])
+})
+
+test('a database that cannot be used is refused by its path', async () => {
+  await using home = await makeHome()
+  const file = join(home.directory, 'text')
+  writeFileSync(file, 'this is not a database, and long enough that SQLite looks at it twice '.repeat(20))
+  await checkRefused(home, { DATABASE_URL: `sqlite:${file}` }, [file])
+  await checkRefused(home, { DATABASE_URL: `sqlite:${file}/below.db` }, [`${file}/below.db`])
+  const newer = join(home.directory, 'newer.db')
+  new DatabaseSync(newer).exec('PRAGMA user_version = 99')
+  await checkRefused(home, { DATABASE_URL: `sqlite:${newer}` }, [newer, '99'])
+})
+
+test('an address in use is refused, and the stored jobs do not suffer from it', async () => {
+  await using home = await makeHome({ SHUTDOWN_GRACE_MS: '0', CANCEL_GRACE_MS: '100' })
+  const first = await home.start()
+  await first.post('/run-tasks', { tasks: [gateJob, gateJob], respond: 'none' })
+  assert.equal(await first.kill('SIGTERM'), clean)
+
+  await using occupant = await occupyPort()
+  for (let boot = 0; boot < 3; boot += 1) {
+    await checkRefused(home, { HOST: 'localhost', PORT: String(occupant.port) }, [`localhost:${occupant.port}`])
+  }
+  openGate(home)
+  const last = await home.start()
+  await until('every job is final', () => isIdle(last.url))
+  assert.equal(await last.kill('SIGTERM'), clean)
+  const states = readDatabase(home.databasePath).jobs.map(({ state, lostStarts }) => ({ state, lostStarts }))
+  assert.equal(states, [
+    { state: 'completed', lostStarts: 0 },
+    { state: 'completed', lostStarts: 0 },
+  ])
+})
+
+test('a second process on the same database waits for the first to leave, and in vain for 15 s', async () => {
+  await using home = await makeHome()
+  const first = await home.start()
+  const inVain = home.spawn()
+  await checkOutcome(inVain, [home.databasePath])
+  assert.is((await first.post('/run-tasks', { tasks: [{ name: 'mark-io', input: mark }] })).status, 200)
+
+  const successor = home.start()
+  assert.equal(await first.kill('SIGTERM'), clean)
+  const second = await successor
+  const response = await second.post('/run-tasks', { tasks: [{ name: 'mark-io', input: mark }] })
+  assert.equal((await readRun(response)).result, { value: 1 })
+})
+
+const mark = { ms: 0, failures: 0, value: 1 }
+
+async function checkRefused(home: Home, environment: Environment, names: readonly string[]): Promise<void> {
+  await checkOutcome(home.spawn(environment), names)
+}
+
+async function checkOutcome(started: Process, names: readonly string[]): Promise<void> {
+  assert.equal(await started.ended(), { code: 1, signal: null })
+  const fatal = started.lines.filter(({ level }) => level === 'fatal')
+  assert.is(fatal.length, 1)
+  const told = fatal[0]?.msg ?? ''
+  for (const name of names) assert.ok(told.includes(name), `"${told}" does not name ${name}`)
+  assert.is(started.errors(), '')
+}
+
+async function occupyPort(): Promise<{ readonly port: number } & AsyncDisposable> {
+  const server = createServer().listen(0, 'localhost')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const { port } = server.address() as AddressInfo
+  return { port, [Symbol.asyncDispose]: async () => void server.close() }
+}
+
+async function isIdle(url: string): Promise<boolean> {
+  const stats: unknown = await (await fetch(`${url}/stats`)).json()
+  return Reflect.get(Object(stats), 'backlog') === 0
+}
+
+test.run()

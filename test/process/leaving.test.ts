@@ -1,0 +1,87 @@
+/** What is on its way into a commit when the service begins to leave is no exception: nothing is abandoned. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { setImmediate as turn } from 'node:timers/promises'
+import { pino } from 'pino'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { startApp } from '../../src/app.ts'
+import { configOf } from '../../src/config.ts'
+import { createLog } from '../../src/log.ts'
+import { fixtureTasks, startService } from '../harness/service.ts'
+import { readDatabase } from './database-file.ts'
+
+const long = { name: 'wait', input: { ms: 60_000 } }
+const short = { name: 'wait', input: { ms: 1 } }
+const unspent = { state: 'queued', attempt: 0, lostStarts: 0, owner: null }
+
+test('a run whose commit is under way when the service stops is handed back after the grace', async () => {
+  using directory = makeDirectory()
+  await using service = await startService({ databaseUrl: directory.databaseUrl, shutdownGraceMs: 50 })
+  const answering = service.app.run({ tasks: [long] })
+  // The run is admitted within this turn, and its commit takes longer than that.
+  await turn()
+  await service.stop()
+  const run = await answering
+  assert.is(run.answer, null)
+  assert.equal(directory.jobs(), [unspent])
+})
+
+test('a run whose commit is under way when the service stops has the grace to end', async () => {
+  using directory = makeDirectory()
+  await using service = await startService({ databaseUrl: directory.databaseUrl, shutdownGraceMs: 30_000 })
+  const answering = service.app.run({ tasks: [short] })
+  await turn()
+  await service.stop()
+  const run = await answering
+  assert.is(run.result, 1)
+  assert.equal(directory.jobs(), [{ state: 'completed', attempt: 1, lostStarts: 0, owner: null }])
+})
+
+test('a suspect whose claim is under way when the service stops is handed back', async () => {
+  using directory = makeDirectory()
+  const config = configOf({ databaseUrl: directory.databaseUrl, tasksDir: fixtureTasks, threads: 1 })
+  const first = await startApp(config, createLog('silent'), rethrow)
+  const later = { delayMs: 60_000 }
+  await first.run({ tasks: [short, long].map((task) => ({ ...task, ...later })), respond: 'none' })
+  await first.stop()
+  directory.makeSuspects()
+
+  const { promise: completed, resolve } = Promise.withResolvers<void>()
+  const log = pino({ level: 'debug' }, { write: (line) => line.includes('job completed') && resolve() })
+  const second = await startApp(config, log, rethrow)
+  await completed
+  // The claim of the next suspect is asked for within this turn, and answered after it.
+  await turn()
+  await second.stop()
+  assert.equal(directory.jobs(), [
+    { state: 'completed', attempt: 1, lostStarts: 2, owner: null },
+    { ...unspent, lostStarts: 2 },
+  ])
+})
+
+function rethrow(error: Error): never {
+  throw error
+}
+
+function makeDirectory() {
+  const path = mkdtempSync(join(tmpdir(), 'forerunner-'))
+  const databasePath = join(path, 'test.db')
+  return {
+    databaseUrl: `sqlite:${databasePath}`,
+    jobs: () =>
+      readDatabase(databasePath).jobs.map(({ state, attempt, lostStarts, owner }) => {
+        return { state, attempt, lostStarts, owner }
+      }),
+    /** As if the waiting jobs had run twice while the process died. */
+    makeSuspects() {
+      using database = new DatabaseSync(databasePath)
+      database.exec('UPDATE job SET lost_starts = 2, run_at = 0')
+    },
+    [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
+  }
+}
+
+test.run()

@@ -1,0 +1,109 @@
+/** A job that kills the whole process is found out after a few starts; those that ran beside it are not blamed. */
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { makeHome, type Child, type Home } from '../harness/child.ts'
+import { jobAt, readRun } from '../harness/run.ts'
+import { until } from '../harness/until.ts'
+import type { RunView } from '../../src/http/run-view.ts'
+import { readDatabase } from './database-file.ts'
+import { countExecutions, readExecutions } from './executions.ts'
+import { gateJob, openGate } from './gate.ts'
+
+const killed = { code: null, signal: 'SIGKILL' }
+
+test('a job that kills the process fails as crashed after three starts, and innocent ones complete', async () => {
+  await using home = await makeHome({ THREADS: '2' })
+  const first = await home.start()
+  const id = await post(first, [gateJob, { name: 'poison', input: { companions: 2 }, maxAttempts: 1 }, gateJob])
+  assert.equal(await first.ended(), killed)
+  assert.equal(await home.spawn().ended(), killed)
+  // Both innocent jobs ran beside the poison twice; from now on they can end.
+  openGate(home)
+  const third = home.spawn()
+  assert.equal(await third.ended(), killed)
+
+  const last = await home.start()
+  const run = await final(last, id)
+  assert.is(run.state, 'failed')
+  assert.equal(statesOf(run), ['completed', 'failed', 'completed'])
+  assert.is(codeOf(run, 1), 'crashed')
+  assert.equal([jobAt(run, 0).attempt, jobAt(run, 2).attempt], [1, 1])
+  assert.is(countExecutions(executionsOf(home)).get(`${id}/1`), 3)
+
+  // It runs on, and the poison is left alone by this start and the next.
+  const next = await last.post('/run-tasks', { tasks: [gateJob] })
+  assert.is(next.status, 200)
+  assert.equal(await last.kill('SIGTERM'), { code: 0, signal: null })
+  const again = await home.start()
+  assert.equal(await final(again, id), run)
+  assert.is(countExecutions(executionsOf(home)).get(`${id}/1`), 3)
+})
+
+test('a first job that kills the process on the main thread is recovered in the pool and fails as crashed', async () => {
+  await using home = await makeHome({ THREADS: '2' })
+  openGate(home)
+  const first = await home.start()
+  const reply = first.post('/run-tasks', { tasks: [{ name: 'poison' }, gateJob] }).then(
+    ({ status }) => status,
+    () => 'none',
+  )
+  assert.equal(await first.ended(), killed)
+  assert.is(await reply, 'none')
+  assert.equal(await home.spawn().ended(), killed)
+  assert.equal(await home.spawn().ended(), killed)
+
+  const last = await home.start()
+  const [stored] = readDatabase(home.databasePath).runs
+  const run = await final(last, stored?.id ?? '')
+  assert.equal(statesOf(run), ['failed', 'completed'])
+  assert.is(codeOf(run, 0), 'crashed')
+  assert.equal(run.answer, { mode: 'first', jobIndex: 0 })
+  const threads = readExecutions(executionsOf(home)).filter(({ jobIndex }) => jobIndex === 0)
+  assert.equal(
+    threads.map(({ thread }) => thread),
+    ['main', 'worker', 'worker'],
+  )
+})
+
+test('a suspect runs alone also when the one before it has taken the only thread along', async () => {
+  await using home = await makeHome({ THREADS: '2' })
+  const first = await home.start()
+  const id = await post(first, [{ name: 'leave' }, { name: 'poison', input: { companions: 2 } }, gateJob])
+  assert.equal(await first.ended(), killed)
+  assert.equal(await home.spawn().ended(), killed)
+  assert.equal(await home.spawn({ THREADS: '1' }).ended(), killed)
+  openGate(home)
+
+  const last = await home.start({ THREADS: '1' })
+  const run = await final(last, id)
+  assert.equal(statesOf(run), ['failed', 'failed', 'completed'])
+  assert.is(codeOf(run, 1), 'crashed')
+})
+
+async function post(child: Child, tasks: readonly object[]): Promise<string> {
+  const response = await child.post('/run-tasks', { tasks, respond: 'none' })
+  assert.is(response.status, 202)
+  return (await readRun(response)).id
+}
+
+function final(child: Child, id: string): Promise<RunView> {
+  return until(`the run ${id} is final`, async () => {
+    const run = await readRun(await child.get(`/runs/${id}`))
+    return run.state !== 'running' && run
+  })
+}
+
+function statesOf(run: RunView): string[] {
+  return run.jobs.map(({ state }) => state)
+}
+
+function codeOf(run: RunView, index: number): unknown {
+  return Reflect.get(jobAt(run, index).error ?? {}, 'code')
+}
+
+function executionsOf(home: Home): string {
+  return join(home.directory, 'executions')
+}
+
+test.run()
