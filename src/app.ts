@@ -24,8 +24,19 @@ export interface App {
   readonly middleware: Middleware
   /** What POST /run-tasks does, without HTTP. @throws AppError */
   run(input: unknown): Promise<RunView>
-  /** Refuses new runs, lets running jobs end within the grace, hands back the rest, and closes everything. */
-  stop(): Promise<void>
+  /** Refuses new runs, lets running jobs end within the grace, hands back the rest, and sends off who still waits. */
+  drain(): Promise<void>
+  /** Closes everything; after `drain`. */
+  close(): Promise<void>
+}
+
+export interface AppOptions {
+  readonly config: Config
+  readonly log: Log
+  /** Called when the store is gone for good: the process should end, and the next start recovers. */
+  readonly onLost: (error: Error) => void
+  /** Called when the store is ours and no job has been started: what fails here costs no job anything. */
+  readonly beforeJobs?: (middleware: Middleware) => Promise<void>
 }
 
 const sqlitePrefix = 'sqlite:'
@@ -33,11 +44,10 @@ const sqlitePrefix = 'sqlite:'
 const lockWaitMs = 15_000
 
 /**
- * Starts the service without an HTTP server; when it resolves, runs are taken.
- * @param onLost called when the store is gone for good: the process should end, and the next start recovers
+ * Starts the service; when it resolves, runs are taken.
  * @throws BootError when a task module, the database or the directory of tasks is not as it must be
  */
-export async function startApp(config: Config, log: Log, onLost: (error: Error) => void): Promise<App> {
+export async function startApp({ config, log, onLost, beforeJobs }: AppOptions): Promise<App> {
   const clock = systemClock
   const stopping = new AbortController()
   const path = config.databaseUrl.slice(sqlitePrefix.length)
@@ -70,6 +80,7 @@ export async function startApp(config: Config, log: Log, onLost: (error: Error) 
 
   try {
     await Promise.all([store.open(), pool.start()])
+    await beforeJobs?.(face.middleware)
     await recover(store, dispatcher, clock, log)
   } catch (error) {
     face.stop()
@@ -83,11 +94,13 @@ export async function startApp(config: Config, log: Log, onLost: (error: Error) 
   return {
     middleware: face.middleware,
     run: createRunDirectly({ intake, config }),
-    async stop() {
-      intake.close()
+    async drain() {
+      await intake.close()
       const grace = config.shutdownGraceMs
       await Promise.all([pruner.stop(), firstJobs.stop(grace), dispatcher.stop(grace)])
       await intake.dismiss()
+    },
+    async close() {
       stopping.abort()
       face.stop()
       await pool.stop()

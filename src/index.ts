@@ -33,6 +33,7 @@ export interface Forerunner {
 export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
   let starting: Promise<App> | undefined
   let isStopped = false
+  let stopping: Promise<void> | undefined
 
   function started(): Promise<App> {
     return starting ?? Promise.reject(new Error('call start() before using Forerunner'))
@@ -46,7 +47,7 @@ export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
       import('./log.ts'),
     ])
     const config = configOf(settings)
-    return startApp(config, createLog(config.logLevel), onLost)
+    return startApp({ config, log: createLog(config.logLevel), onLost })
   }
 
   return {
@@ -64,7 +65,8 @@ export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
       isStopped = true
       // A start that failed has left nothing to stop, and its caller knows of it.
       const app = await starting?.catch(() => null)
-      await app?.stop()
+      stopping ??= app?.drain().then(app.close)
+      await stopping
     },
   }
 }

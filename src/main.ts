@@ -19,9 +19,17 @@ async function main(): Promise<void> {
   }
   guardProcess(log, die)
 
-  const app = await startApp(config, log, die)
-  const server = createHttpServer(app.middleware, log)
-  const url = await server.listen(config.host, config.port)
+  const server = createHttpServer(log)
+  let url = ''
+  const app = await startApp({
+    config,
+    log,
+    onLost: die,
+    async beforeJobs(middleware) {
+      // An address that cannot be had ends the start before it costs any job a start.
+      url = await server.listen(middleware, config.host, config.port)
+    },
+  })
   log.info(
     { url, database: config.databaseUrl, threads: config.threads, ioThreads: config.ioThreads },
     `ready at ${url}`,
@@ -36,8 +44,10 @@ async function main(): Promise<void> {
     const limitMs = config.shutdownGraceMs + config.cancelGraceMs + closeAllowanceMs
     // A thread in native code can hold up even process.exit().
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), limitMs).unref()
-    await app.stop()
+    await app.drain()
+    // Before the database is let go: who waits for that finds the address free.
     await server.close()
+    await app.close()
     log.info('stopped')
     process.exit(0)
   }

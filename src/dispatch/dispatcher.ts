@@ -4,6 +4,7 @@
  */
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
+import { taskKinds } from '../domain/task.ts'
 import type { Log } from '../log.ts'
 import type { Progress } from '../pool/control-block.ts'
 import type { Execution, Pool } from '../pool/pool.ts'
@@ -48,6 +49,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   let claiming: Promise<void> | null = null
   let wantsMore = false
   let dueTimer: NodeJS.Timeout | undefined
+  let suspectsDone = Promise.resolve()
+  let capacity = Promise.withResolvers<void>()
 
   const place: Place = async (job) => {
     const task = registry.get(job.task)
@@ -111,7 +114,32 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     dueTimer = setTimeout(wake, Math.min(Math.max(0, at - clock.now()), maxTimerMs))
   }
 
-  pool.onCapacity(wake)
+  function onCapacity(): void {
+    capacity.resolve()
+    capacity = Promise.withResolvers()
+    wake()
+  }
+
+  async function runSuspects(): Promise<void> {
+    while (!isStopped) {
+      const request = claimRequest('suspects')
+      const changed = capacity.promise
+      const { jobs } = await store.claim(request)
+      const [job] = jobs
+      if (job !== undefined) {
+        const { runId, jobIndex, task, lostStarts } = job
+        log.warn({ runId, jobIndex, task, lostStarts }, 'a job that ran while the process died is tried again, alone')
+        await run(job)
+      } else if (taskKinds.every((kind) => request.slots.some((slot) => slot.kind === kind))) {
+        return
+      } else {
+        // The last one may have cost its thread: others of its kind wait for a new one.
+        await changed
+      }
+    }
+  }
+
+  pool.onCapacity(onCapacity)
 
   return {
     wake,
@@ -120,15 +148,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       isOpen = true
       wake()
     },
-    async runSuspects() {
-      while (!isStopped) {
-        const { jobs } = await store.claim(claimRequest('suspects'))
-        const [job] = jobs
-        if (job === undefined) return
-        const { runId, jobIndex, task, lostStarts } = job
-        log.warn({ runId, jobIndex, task, lostStarts }, 'a job that ran while the process died is tried again, alone')
-        await run(job)
-      }
+    runSuspects() {
+      suspectsDone = runSuspects()
+      return suspectsDone
     },
     async stop(graceMs) {
       isStopped = true
@@ -137,7 +159,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       const timer = setTimeout(() => {
         for (const execution of executions.values()) execution.release()
       }, graceMs)
-      await claiming
+      capacity.resolve()
+      await Promise.allSettled([claiming, suspectsDone])
       await Promise.all(inFlight)
       clearTimeout(timer)
     },

@@ -27,8 +27,10 @@ function describe(thrown: unknown, causesLeft: number): Description {
   return {
     message: cut(show(read(thrown, 'message')), maxMessageLength),
     ...(typeof name === 'string' && { name: cut(name, maxMessageLength) }),
-    ...((typeof code === 'string' || typeof code === 'number') && { taskCode: code }),
-    ...(typeof status === 'number' && { status }),
+    ...(typeof code === 'string' && { taskCode: cut(code, maxMessageLength) }),
+    // Others are no numbers of JSON.
+    ...(Number.isFinite(code) && { taskCode: Number(code) }),
+    ...(Number.isFinite(status) && { status: Number(status) }),
     ...(cause !== undefined && causesLeft > 0 && { cause: describe(cause, causesLeft - 1) }),
     ...(typeof stack === 'string' && { stack: cut(stack, maxStackLength) }),
   }

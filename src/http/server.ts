@@ -8,24 +8,25 @@ import { answerProblem } from './problem.ts'
 
 export interface HttpServer {
   /** @returns the base URL it can be reached at; rejects with BootError when the address cannot be had */
-  listen(host: string, port: number): Promise<string>
+  listen(middleware: Middleware, host: string, port: number): Promise<string>
   /** Takes no more connections; resolves when the answers under way are out, and cuts them off after a second. */
   close(): Promise<void>
 }
 
 const closeLimitMs = 1_000
 
-export function createHttpServer(middleware: Middleware, log: Log): HttpServer {
+export function createHttpServer(log: Log): HttpServer {
   const app = new Koa()
   // A client that goes away while it is answered is its own affair.
   app.on('error', (error: unknown) => log.debug({ err: error }, 'a connection failed'))
-  app.use(middleware)
-  app.use((ctx) => answerProblem(ctx, new AppError('not-found', `there is nothing at ${ctx.path}`), log))
-  const handle = app.callback()
-  const server: Server = createServer((request, response) => void handle(request, response))
+  const server: Server = createServer()
 
   return {
-    listen(host, port) {
+    listen(middleware, host, port) {
+      app.use(middleware)
+      app.use((ctx) => answerProblem(ctx, new AppError('not-found', `there is nothing at ${ctx.path}`), log))
+      const handle = app.callback()
+      server.on('request', (request, response) => void handle(request, response))
       const { promise, resolve, reject } = Promise.withResolvers<string>()
       server.once('error', (error) =>
         reject(new BootError(`cannot listen on ${host}:${port}: ${error.message}`, error)),

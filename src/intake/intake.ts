@@ -29,8 +29,8 @@ export interface Intake {
    */
   submit(request: RunRequest): Promise<Accepted>
   open(): void
-  /** Refuses new runs from now on. */
-  close(): void
+  /** Refuses new runs from now on; resolves when those on their way into a commit are in it, and begun. */
+  close(): Promise<void>
   isOpen(): boolean
   /** Sends those who still wait for an answer away without one; resolves when nobody is left. */
   dismiss(): Promise<void>
@@ -62,6 +62,7 @@ export function createIntake(options: IntakeOptions): Intake {
   const admission = createAdmission({ maxBacklog: options.maxBacklog, backlog: store.backlog })
   const waiting = new Set<() => void>()
   const submitting = new Set<Promise<Accepted>>()
+  const beginning = new Set<Promise<void>>()
 
   /** Commits the run, and in the same commit claims its jobs as far as there are free slots. */
   async function accept(run: NewRun): Promise<ClaimedJob | null> {
@@ -125,7 +126,15 @@ export function createIntake(options: IntakeOptions): Intake {
     })
     try {
       const startedAt = performance.now()
-      const first = await accept(run)
+      const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+      beginning.add(begun)
+      const first = await accept(run).finally(() => {
+        // After this turn, in which the first job begins.
+        setImmediate(() => {
+          beginning.delete(begun)
+          begin()
+        })
+      })
       const commitMs = performance.now() - startedAt
       if (run.respond === 'none') return { run: await readRun(run.id), commitMs, answerMs: null }
       const answeredRun = await answer(run.id, first, decided)
@@ -143,7 +152,10 @@ export function createIntake(options: IntakeOptions): Intake {
       return submitted
     },
     open: admission.open,
-    close: admission.close,
+    async close() {
+      admission.close()
+      await Promise.all(beginning)
+    },
     isOpen: admission.isOpen,
     async dismiss() {
       for (const dismiss of waiting) dismiss()

@@ -1,7 +1,7 @@
 /**
  * The contract every engine fulfils. Each verb is atomic: its promise resolves only after what it did is durable,
  * and rejects with `AppError('store-unavailable')` when the commit failed, in which case nothing of it happened.
- * Every instant is in epoch milliseconds and comes from the caller; every payload is JSON text.
+ * A read sees everything that was asked for before it. Every instant is in epoch milliseconds and comes from the caller; every payload is JSON text.
  */
 import type { RespondMode } from '../domain/answer.ts'
 import type { Claim, ClaimedJob, FreeSlots } from '../domain/claim.ts'
@@ -42,9 +42,9 @@ export interface ClaimRequest {
 }
 
 export interface ClaimResult {
-  /** By priority, then by due time. */
+  /** Within a kind by priority, then by due time, then in order of acceptance. */
   readonly jobs: readonly ClaimedJob[]
-  /** When the next waiting job that is not yet due will be; null when there is none. */
+  /** When the next waiting job that is not yet due will be, of the kinds that have a slot left; null without one. */
   readonly nextDueAt: number | null
 }
 
@@ -104,7 +104,7 @@ export interface Store {
   open(): Promise<void>
   /** Waits for what was asked before, then closes. Later calls reject. */
   close(): Promise<void>
-  /** Calls back after each commit, once per changed run, in order of commit. */
+  /** Calls back after each commit, once per changed run, in order of commit. Accepting a run is no change. */
   onChange(listener: (change: RunChange) => void): void
   /** Jobs not yet final, as of the last commit that this process saw. */
   backlog(): number

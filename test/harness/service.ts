@@ -29,16 +29,25 @@ export async function startService(options: Partial<Config> = {}): Promise<Servi
     ...options,
   })
   const log = createLog(config.logLevel)
-  const app = await startApp(config, log, (error) => {
-    throw error
+  const server = createHttpServer(log)
+  let url = ''
+  const app = await startApp({
+    config,
+    log,
+    onLost(error) {
+      throw error
+    },
+    async beforeJobs(middleware) {
+      url = await server.listen(middleware, config.host, config.port)
+    },
   })
-  const server = createHttpServer(app.middleware, log)
-  const url = await server.listen(config.host, config.port)
   let stopping: Promise<void> | undefined
 
+  // A test may have drained or closed the app before: both can be asked for again.
   async function stop(): Promise<void> {
-    await app.stop()
+    await app.drain()
     await server.close()
+    await app.close()
   }
 
   return {

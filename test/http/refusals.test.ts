@@ -62,7 +62,7 @@ test('sends who waits away with where the run is when it stops', async () => {
   await using service = await startService()
   const posted = service.post('/run-tasks', { tasks: [waiting] })
   const { id } = await until('the run is there', async () => (await runsOf(service))[0])
-  await service.app.stop()
+  await service.app.drain()
   const response = await posted
   assert.is(response.status, 202)
   assert.is(response.headers.get('Location'), `/runs/${id}`)

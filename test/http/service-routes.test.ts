@@ -110,7 +110,8 @@ test('is alive and ready', async () => {
 test('lives but takes nothing when it has stopped', async () => {
   await using service = await startService()
   const { id } = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo' }] }))
-  await service.app.stop()
+  await service.app.drain()
+  await service.app.close()
   assert.is((await service.get('/livez')).status, 200)
   await expectProblem(await service.get('/readyz'), 'shutting-down')
   await expectProblem(await service.post('/run-tasks', { tasks: [{ name: 'echo' }] }), 'shutting-down')

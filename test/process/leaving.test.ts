@@ -43,19 +43,21 @@ test('a run whose commit is under way when the service stops has the grace to en
 test('a suspect whose claim is under way when the service stops is handed back', async () => {
   using directory = makeDirectory()
   const config = configOf({ databaseUrl: directory.databaseUrl, tasksDir: fixtureTasks, threads: 1 })
-  const first = await startApp(config, createLog('silent'), rethrow)
+  const first = await startApp({ config, log: createLog('silent'), onLost: rethrow })
   const later = { delayMs: 60_000 }
   await first.run({ tasks: [short, long].map((task) => ({ ...task, ...later })), respond: 'none' })
-  await first.stop()
+  await first.drain()
+  await first.close()
   directory.makeSuspects()
 
   const { promise: completed, resolve } = Promise.withResolvers<void>()
   const log = pino({ level: 'debug' }, { write: (line) => line.includes('job completed') && resolve() })
-  const second = await startApp(config, log, rethrow)
+  const second = await startApp({ config, log, onLost: rethrow })
   await completed
   // The claim of the next suspect is asked for within this turn, and answered after it.
   await turn()
-  await second.stop()
+  await second.drain()
+  await second.close()
   assert.equal(directory.jobs(), [
     { state: 'completed', attempt: 1, lostStarts: 2, owner: null },
     { ...unspent, lostStarts: 2 },

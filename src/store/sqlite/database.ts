@@ -36,6 +36,7 @@ function tryOpen(path: string): DatabaseSync {
   try {
     // Exclusive before the first read: the WAL index then lives in this process's memory, and no second one gets in.
     database.exec('PRAGMA locking_mode = EXCLUSIVE')
+    checkOwnership(database, path)
     database.exec('PRAGMA journal_mode = WAL')
     database.exec('PRAGMA synchronous = FULL')
     // Without it macOS acknowledges an fsync before the data is on the disk; elsewhere it does nothing.
@@ -49,18 +50,25 @@ function tryOpen(path: string): DatabaseSync {
   }
 }
 
+/** Before anything is changed in it. */
+function checkOwnership(database: DatabaseSync, path: string): void {
+  const isNew = readNumber(database, 'SELECT count(*) FROM sqlite_schema') === 0
+  if (!isNew && readNumber(database, 'PRAGMA application_id') !== applicationId) {
+    throw new BootError(`the database ${path} belongs to another program`)
+  }
+}
+
+function readNumber(database: DatabaseSync, sql: string): number {
+  return Number(Object.values(database.prepare(sql).get() ?? {})[0])
+}
+
 function migrate(database: DatabaseSync, path: string): void {
   const directory = new URL('./migrations/', import.meta.url)
   const files = readdirSync(directory)
     .filter((name) => name.endsWith('.sql'))
     .toSorted()
-  const read = (sql: string): number => Number(Object.values(database.prepare(sql).get() ?? {})[0])
   database.exec('BEGIN EXCLUSIVE')
-  const isNew = read('SELECT count(*) FROM sqlite_schema') === 0
-  if (!isNew && read('PRAGMA application_id') !== applicationId) {
-    throw new BootError(`the database ${path} belongs to another program`)
-  }
-  const applied = read('PRAGMA user_version')
+  const applied = readNumber(database, 'PRAGMA user_version')
   if (applied > files.length) {
     const known = `this program knows ${files.length} at the most`
     throw new BootError(`the database ${path} has schema version ${applied}; ${known}`)

@@ -115,7 +115,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
 
   return {
     open() {
-      if (state !== 'new') throw new Error('the store was opened before')
+      if (state !== 'new') return Promise.reject(new Error('the store was opened before'))
       state = 'opening'
       const { path, lockWaitMs, stall = null } = options
       const workerData: ThreadOptions = { path, lockWaitMs, stall, owner: randomUUID() }
