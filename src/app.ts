@@ -42,6 +42,8 @@ export interface AppOptions {
 const sqlitePrefix = 'sqlite:'
 /** How long a second process waits for the first to leave the database. */
 const lockWaitMs = 15_000
+/** How long, beyond the graces, outcomes are tried to be committed on leaving. */
+const commitAllowanceMs = 2_000
 
 /**
  * Starts the service; when it resolves, runs are taken.
@@ -58,7 +60,14 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
   const feed = createFeed()
   store.onChange(feed.publish)
   const pool = createPool({ ...config, log })
-  const execute = createExecute({ store, clock, log, signal: stopping.signal, onWaiting: () => dispatcher.wake() })
+  const execute = createExecute({
+    store,
+    clock,
+    log,
+    signal: stopping.signal,
+    onUncommitted: (runId, error) => intake.tellUncommitted(runId, error),
+    onWaiting: () => dispatcher.wake(),
+  })
   const dispatcher = createDispatcher({ store, pool, registry, execute, clock, log })
   const guard = createMainGuard({ budgetMs: config.mainBudgetMs, clock, log })
   const heartbeat = createHeartbeat(heartbeatBuffer)
@@ -97,7 +106,10 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
     async drain() {
       await intake.close()
       const grace = config.shutdownGraceMs
+      // A store that cannot commit must not hold up the leaving: what is not on disk then runs again.
+      const giveUp = setTimeout(() => stopping.abort(), grace + config.cancelGraceMs + commitAllowanceMs)
       await Promise.all([pruner.stop(), firstJobs.stop(grace), dispatcher.stop(grace)])
+      clearTimeout(giveUp)
       await intake.dismiss()
     },
     async close() {

@@ -42,7 +42,7 @@ async function main(): Promise<void> {
     isStopping = true
     log.info({ signal }, 'stopping')
     const limitMs = config.shutdownGraceMs + config.cancelGraceMs + closeAllowanceMs
-    // A thread in native code can hold up even process.exit().
+    // For a leaving that hangs. What process.exit() waits for, a thread in native code, it cannot end.
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), limitMs).unref()
     await app.drain()
     // Before the database is let go: who waits for that finds the address free.

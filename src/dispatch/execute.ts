@@ -12,8 +12,6 @@ export type Place = (job: ClaimedJob) => Promise<Outcome | 'released'>
 export interface ExecuteHooks {
   /** The outcome is on its way into a commit: what is read now is read after that commit. */
   readonly onSettling?: () => void
-  /** The first try to commit the outcome failed; more follow. */
-  readonly onUncommitted?: (error: unknown) => void
 }
 
 /** Resolves when the job is settled; rejects never. */
@@ -25,6 +23,8 @@ export interface ExecuteOptions {
   readonly log: Log
   /** Aborted when the service stops: what is not on disk by then is left to the next start. */
   readonly signal: AbortSignal
+  /** An outcome of this run could not be committed; it is tried again until it is. */
+  readonly onUncommitted: (runId: string, error: unknown) => void
   /** A job that was run waits again: it was handed back, or is to be retried. */
   readonly onWaiting: () => void
 }
@@ -32,7 +32,7 @@ export interface ExecuteOptions {
 const firstRetryMs = 50
 const maxRetryMs = 2_000
 
-export function createExecute({ store, clock, log, signal, onWaiting }: ExecuteOptions): Execute {
+export function createExecute({ store, clock, log, signal, onUncommitted, onWaiting }: ExecuteOptions): Execute {
   function settle(job: ClaimedJob, outcome: Outcome | 'released', retryAt: number | null): Promise<Settled> {
     if (outcome === 'released') return store.release(job, clock.now())
     if (outcome.ok) return store.complete(job, outcome.result, clock.now())
@@ -52,7 +52,7 @@ export function createExecute({ store, clock, log, signal, onWaiting }: ExecuteO
         return
       } catch (error) {
         log.error({ ...ids, err: error }, 'an outcome could not be committed; trying again')
-        hooks.onUncommitted?.(error)
+        onUncommitted(job.runId, error)
         await sleep(delayMs, signal)
       }
     }

@@ -29,8 +29,8 @@ export function createPruner({ store, clock, log, retentionMs }: PrunerOptions):
 
   async function prune(): Promise<void> {
     let total = 0
-    let pruned = batchSize
-    while (pruned === batchSize && !isStopped) {
+    let pruned = 1
+    while (pruned > 0 && !isStopped) {
       // Between two batches, whatever waits for a commit gets its turn.
       pruned = await store.prune(clock.now() - retentionMs, batchSize)
       total += pruned

@@ -1,8 +1,11 @@
 /** What happens between opening the store and the first claim: jobs of a dead process are taken back. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../domain/clock.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import type { Dispatcher } from './dispatcher.ts'
+
+const maxAloneMs = 30_000
 
 /**
  * Rescues, and starts the dispatcher: at once where nothing is suspect, else after the suspects have run alone, so
@@ -15,8 +18,9 @@ export async function recover(store: Store, dispatcher: Dispatcher, clock: Clock
     dispatcher.start()
     return
   }
-  void dispatcher
+  const alone = dispatcher
     .runSuspects()
     .catch((error: unknown) => log.error({ err: error }, 'the suspect jobs could not be claimed'))
-    .then(() => dispatcher.start())
+  // A process that dies of its job mostly does so soon; the others are not to wait for a long one.
+  void Promise.race([alone, sleep(maxAloneMs, undefined, { ref: false })]).then(() => dispatcher.start())
 }

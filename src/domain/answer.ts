@@ -22,7 +22,7 @@ interface Settled {
  * The answer that a job's new state decides, or null while it is open.
  * @param counts of the run, with this job's new state counted in
  */
-export function decideAnswer(mode: RespondMode, counts: JobCounts & { total: number }, job: Settled): Answer | null {
+export function decideAnswer(mode: RespondMode, counts: JobCounts, job: Settled): Answer | null {
   if (!isFinalJob(job.state)) return null
   const byJob = (status: number): Answer => ({ mode, jobIndex: job.index, status })
   switch (mode) {

@@ -34,6 +34,13 @@ export const problems = {
     meaning: 'The pageToken was not made by this service.',
     remedy: 'Take nextPageToken from the previous page as it is, or leave it out to begin again.',
   },
+  'cross-site': {
+    status: 403,
+    title: 'Cross-site request',
+    isRetryable: false,
+    meaning: 'A web page of another site has sent the request; it must not start work on somebody’s own machine.',
+    remedy: 'Send it from a program, or from a page of the same site.',
+  },
   'not-found': {
     status: 404,
     title: 'Not found',

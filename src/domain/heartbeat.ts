@@ -15,7 +15,7 @@ export function allocateHeartbeat(): SharedArrayBuffer {
 export interface Heartbeat {
   /** Main: the loop has turned. */
   beat(): void
-  /** Main: what runs now, most recent last; what does not fit is left out. */
+  /** Main: what runs now; what does not fit into 1 KiB is left out. */
   setRunning(names: Iterable<string>): void
   /** Other thread: grows with each beat. */
   beats(): number

@@ -46,7 +46,7 @@ export interface TaskDefinition<Schema extends StandardSchemaV1 | undefined = St
    * it held the main thread up. `never`: always in the pool. `always`: on the main thread, without a limit.
    */
   readonly main?: MainPlacement
-  /** How many jobs of this task may run at once; default no limit. */
+  /** How many jobs of this task may run in the pool at once; default no limit. */
   readonly concurrency?: number
   /** Returns (or resolves to) a JSON value of at most 1 MiB; `undefined` becomes null. */
   run(input: TaskInput<Schema>, context: TaskContext): unknown

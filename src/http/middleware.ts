@@ -42,6 +42,7 @@ export function createHttpFace(deps: HttpDeps): HttpFace {
       const methods = new Set(path.flatMap((layer) => layer.methods))
       if (ctx.method === 'OPTIONS') answerOptions(ctx, methods)
       else if (!route) throw notAllowed(ctx, methods)
+      else if (ctx.method === 'POST' && ctx.get('Sec-Fetch-Site') === 'cross-site') throw crossSite()
       else await Reflect.apply(routes, undefined, [ctx, async () => {}])
     } catch (error) {
       answerProblem(ctx, error, deps.log)
@@ -53,6 +54,10 @@ export function createHttpFace(deps: HttpDeps): HttpFace {
 function answerOptions(ctx: Context, methods: ReadonlySet<string>): void {
   ctx.status = 204
   ctx.set('Allow', [...methods, 'OPTIONS'].join(', '))
+}
+
+function crossSite(): AppError {
+  return new AppError('cross-site', 'a web page of another site must not start or end work here')
 }
 
 function notAllowed(ctx: Context, methods: ReadonlySet<string>): AppError {

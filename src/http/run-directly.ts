@@ -9,7 +9,7 @@ export function createRunDirectly({ intake, config }: Pick<HttpDeps, 'intake' | 
 
   /** @throws AppError where the route would answer with a problem */
   return async (input: unknown): Promise<RunView> => {
-    const { run } = await intake.submit(parseRunRequest(input))
+    const { run } = await intake.submit(parseRunRequest(input, config.maxTasksPerRun))
     if (run.answer !== null && run.answer.status !== 200) throw answerProblemOf(run, run.answer, options)
     return viewRun(run, options)
   }

@@ -32,11 +32,19 @@ export const runSchema = z.strictObject({
 /** What a caller may write; everything can be left out. */
 export type RunInput = z.input<typeof runSchema>
 
-/** @throws AppError `validation-error` with a pointer for each wrong place */
-export function parseRunRequest(body: unknown): RunRequest {
+/** Wrong places that are named, of however many. */
+const maxIssues = 100
+
+/** @throws AppError `too-many-tasks`, or `validation-error` with a pointer for each wrong place */
+export function parseRunRequest(body: unknown, maxTasksPerRun: number): RunRequest {
+  // Before each of them is looked at.
+  const tasks: unknown = Reflect.get(Object(body), 'tasks')
+  if (Array.isArray(tasks) && tasks.length > maxTasksPerRun) {
+    throw new AppError('too-many-tasks', `${tasks.length} tasks are more than the ${maxTasksPerRun} of one run`)
+  }
   const parsed = runSchema.safeParse(body === undefined ? {} : body)
   if (parsed.success) return parsed.data
-  const errors = parsed.error.issues.flatMap(issuesOf)
+  const errors = parsed.error.issues.slice(0, maxIssues).flatMap(issuesOf).slice(0, maxIssues)
   const [first] = errors
   const where = first === undefined || first.pointer === '' ? 'the body' : first.pointer
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''

@@ -28,9 +28,7 @@ export function createHttpServer(log: Log): HttpServer {
       const handle = app.callback()
       server.on('request', (request, response) => void handle(request, response))
       const { promise, resolve, reject } = Promise.withResolvers<string>()
-      server.once('error', (error) =>
-        reject(new BootError(`cannot listen on ${host}:${port}: ${error.message}`, error)),
-      )
+      server.on('error', (error) => reject(new BootError(`cannot listen on ${host}:${port}: ${error.message}`, error)))
       server.listen(port, host, () => resolve(urlOf(server.address())))
       return promise
     },

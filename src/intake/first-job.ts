@@ -31,14 +31,19 @@ export interface FirstJobsOptions {
 /** The watch looks about five times in one stall. */
 const beatsPerStall = 10
 const maxBeatMs = 1_000
+const maxShown = 8
 
 export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
   const { registry, guard, heartbeat, log, cancelGraceMs, mainStallMs } = options
   const running = new Set<FirstAttempt>()
+  let recent: FirstAttempt[] = []
   let beating: NodeJS.Timeout | undefined
 
   function showRunning(): void {
-    heartbeat.setRunning([...running].map(({ job }) => `${job.task} (run ${job.runId})`))
+    // The latest are the likeliest to stand in the way.
+    const latest = recent.map(({ job }) => `${job.task} (run ${job.runId})`)
+    const more = running.size - latest.length
+    heartbeat.setRunning(more > 0 ? [...latest, `and ${more} more`] : latest)
   }
 
   return {
@@ -47,9 +52,11 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
       if (task === undefined) throw new Error(`the task ${job.task} was accepted and is not registered`)
       const attempt = startFirstAttempt({ job, task, guard, log, cancelGraceMs })
       running.add(attempt)
+      recent = [...recent, attempt].slice(-maxShown)
       showRunning()
       const outcome = await attempt.ended
       running.delete(attempt)
+      recent = recent.filter((other) => other !== attempt)
       showRunning()
       return outcome
     },

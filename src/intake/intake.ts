@@ -32,13 +32,14 @@ export interface Intake {
   /** Refuses new runs from now on; resolves when those on their way into a commit are in it, and begun. */
   close(): Promise<void>
   isOpen(): boolean
+  /** The store could not commit an outcome of this run: whoever waits for its answer hears of that. */
+  tellUncommitted(runId: string, cause: unknown): void
   /** Sends those who still wait for an answer away without one; resolves when nobody is left. */
   dismiss(): Promise<void>
 }
 
 interface ExecuteHooks {
   onSettling(): void
-  onUncommitted(error: unknown): void
 }
 
 export interface IntakeOptions extends PrepareOptions {
@@ -60,7 +61,7 @@ export interface IntakeOptions extends PrepareOptions {
 export function createIntake(options: IntakeOptions): Intake {
   const { store, clock, firstJobs, wake, execute, subscribe } = options
   const admission = createAdmission({ maxBacklog: options.maxBacklog, backlog: store.backlog })
-  const waiting = new Set<() => void>()
+  const waiting = new Map<string, PromiseWithResolvers<void>>()
   const submitting = new Set<Promise<Accepted>>()
   const beginning = new Set<Promise<void>>()
 
@@ -81,7 +82,7 @@ export function createIntake(options: IntakeOptions): Intake {
    * is to wait for it any longer.
    */
   async function answer(runId: string, first: ClaimedJob | null, decided: Promise<void>): Promise<RunRecord> {
-    const { promise: dismissed, resolve: dismiss, reject } = Promise.withResolvers<void>()
+    const dismissed = Promise.withResolvers<void>()
     let reading: Promise<RunRecord | null> | undefined
     const hooks: ExecuteHooks = {
       onSettling() {
@@ -90,17 +91,13 @@ export function createIntake(options: IntakeOptions): Intake {
         // Whoever waits hears of a failing store by the commit.
         reading.catch(() => {})
       },
-      onUncommitted(cause) {
-        const problem = { cause, members: { runId } }
-        reject(new AppError('store-unavailable', 'the run is accepted; its answer could not be committed yet', problem))
-      },
     }
     if (first !== null) void execute(first, firstJobs.run, hooks)
-    waiting.add(dismiss)
+    waiting.set(runId, dismissed)
     try {
-      await Promise.race([decided, dismissed])
+      await Promise.race([decided, dismissed.promise])
     } finally {
-      waiting.delete(dismiss)
+      waiting.delete(runId)
     }
     const early = await reading
     return early?.answer ? early : readRun(runId)
@@ -117,8 +114,7 @@ export function createIntake(options: IntakeOptions): Intake {
     return run
   }
 
-  async function submit(request: RunRequest): Promise<Accepted> {
-    const run = await prepareRun(request, options)
+  async function submit(run: NewRun): Promise<Accepted> {
     const { promise: decided, resolve } = Promise.withResolvers<void>()
     // Before the commit, so that no change can be missed.
     const unsubscribe = subscribe(run.id, ({ isAnswered }) => {
@@ -146,8 +142,9 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 
   return {
-    submit(request) {
-      const submitted = submit(request).finally(() => submitting.delete(submitted))
+    async submit(request) {
+      const run = await prepareRun(request, options)
+      const submitted = submit(run).finally(() => submitting.delete(submitted))
       submitting.add(submitted)
       return submitted
     },
@@ -157,8 +154,17 @@ export function createIntake(options: IntakeOptions): Intake {
       await Promise.all(beginning)
     },
     isOpen: admission.isOpen,
+    tellUncommitted(runId, cause) {
+      const problem = { cause, members: { runId } }
+      const error = new AppError(
+        'store-unavailable',
+        'the run is accepted; its answer could not be committed yet',
+        problem,
+      )
+      waiting.get(runId)?.reject(error)
+    },
     async dismiss() {
-      for (const dismiss of waiting) dismiss()
+      for (const { resolve } of waiting.values()) resolve()
       await Promise.allSettled(submitting)
     },
   }

@@ -91,7 +91,7 @@ function createLimitedCall(timeoutMs: number): (run: () => unknown) => unknown {
   return (run) => {
     holder.run = run
     try {
-      return script.runInContext(context, { timeout: timeoutMs })
+      return script.runInContext(context, { timeout: timeoutMs, displayErrors: false })
     } catch (error) {
       if (Reflect.get(Object(error), 'code') !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error
       throw new Interrupted(`interrupted after ${timeoutMs} ms`)

@@ -11,16 +11,12 @@ import type { MainGuard } from './main-guard.ts'
 export interface PrepareOptions {
   readonly registry: Registry
   readonly guard: MainGuard
-  readonly maxTasksPerRun: number
 }
 
-/** @throws AppError `too-many-tasks`, `unknown-task` or `validation-error` with a pointer for each wrong place */
+/** @throws AppError `unknown-task` or `validation-error` with a pointer for each wrong place */
 export async function prepareRun(request: RunRequest, options: PrepareOptions): Promise<NewRun> {
   const { tasks: entries, respond, tags } = request
-  const { registry, guard, maxTasksPerRun } = options
-  if (entries.length > maxTasksPerRun) {
-    throw new AppError('too-many-tasks', `${entries.length} tasks are more than the ${maxTasksPerRun} of one run`)
-  }
+  const { registry, guard } = options
   const tasks = findTasks(entries, registry)
   const issues = [...(await inputIssues(entries, tasks)), ...delayIssues(request)]
   if (issues.length > 0) throw invalid('validation-error', issues)

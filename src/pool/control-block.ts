@@ -104,6 +104,8 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
   return {
     reset(lane) {
       floats[float(lane, progress)] = Number.NaN
+      // Not known before the job begins: until then nothing it is held against can be exceeded.
+      floats[float(lane, startBytes)] = Number.NaN
       Atomics.store(ints, int(lane, messageLength), 0)
       Atomics.store(ints, int(lane, hasExited), 0)
       Atomics.store(ints, int(lane, phase), phases.sent)

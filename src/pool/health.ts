@@ -12,10 +12,16 @@ export function countZombies(threads: readonly Seen[], nowMs: number): number {
     .length
 }
 
-/** @returns what is wrong: most threads are zombies, or no `cpu` thread took jobs for 30 s; null when nothing is */
+/**
+ * @returns what is wrong: most threads are zombies, one does not come back (Piscina gives up on threads once one has
+ * failed to load), or no `cpu` thread took jobs for 30 s; null when nothing is
+ */
 export function findIllness(threads: readonly Seen[], nowMs: number): string | null {
   const zombies = countZombies(threads, nowMs)
   if (zombies * 2 > threads.length) return `${zombies} of ${threads.length} threads are stuck in native code`
+  const isMissing = ({ state, unreadySince }: Seen): boolean =>
+    state === 'starting' && isOlder(unreadySince, nowMs - unusableLimitMs)
+  if (threads.some(isMissing)) return `a thread has not started for ${unusableLimitMs / 1000} s`
   const ofCpu = threads.filter(({ kind }) => kind === 'cpu')
   const isUseless = ofCpu.every(({ unreadySince }) => isOlder(unreadySince, nowMs - unusableLimitMs))
   return isUseless ? `no cpu thread has taken jobs for ${unusableLimitMs / 1000} s` : null

@@ -20,6 +20,7 @@ import { createThreadKeeper, type ReplaceCause } from './thread-keeper.ts'
 /** V8's own limit, far above what a task may use: it is no safe boundary, for many ways to reach it end the process. */
 const maxHeapMb = 4096
 const bytesPerMb = 1_048_576
+const minPingLimitMs = 200
 /** How long `stop` waits for threads in native code. */
 const stopLimitMs = 2_000
 /** A thread is replaced after so many jobs, or when it holds so much before one: what leaks is given back. */
@@ -96,7 +97,7 @@ export function createPool(options: PoolOptions): Pool {
   const groups = new Map<TaskKind, ThreadGroup>()
   const listeners: (() => void)[] = []
   const madeAt = performance.now()
-  const pingLimitMs = options.cancelGraceMs
+  const pingLimitMs = Math.max(minPingLimitMs, options.cancelGraceMs)
   const keeper = createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady: announceCapacity })
 
   function groupOf({ kind }: { readonly kind: TaskKind }): ThreadGroup {
@@ -153,6 +154,9 @@ export function createPool(options: PoolOptions): Pool {
     thread.attempts.delete(attempt)
     if (thread.wasEndedByJob && control.exitCode(attempt.lane) === null) attempt.evict()
     else attempt.die(describeDeath(error))
+    // A thread that lives and could not answer is in doubt; the lane is given back with it.
+    keeper.retire(thread, 'tainted', 'it could not answer')
+    keeper.endRetired(thread)
   }
 
   function begin(thread: PoolThread, lane: number, job: ClaimedJob, task: Task): Attempt {

@@ -21,6 +21,10 @@ export interface RunningJob {
   end(): void
 }
 
+/** Lines per second and job, and characters per line, that go on to the log. */
+const maxLinesPerSecond = 1_000
+const maxLineLength = 4_096
+
 /** Whose code is running: follows callbacks, timers and promises. */
 export const currentJob = new AsyncLocalStorage<RunningJob>()
 
@@ -35,18 +39,31 @@ export function startJob(message: JobMessage, control: ControlBlock, post: (mess
   control.setStartBytes(lane, heapBytes + externalBytes)
   control.enter(lane, phases.running)
 
+  const mayLog = createLogLimit((dropped) => {
+    post({
+      type: 'log',
+      level: 'warn',
+      message: `${dropped} lines of a job were dropped: it logs too fast`,
+      fields: ids,
+    })
+  })
   const log = (level: LogLevel) => (text: unknown, fields?: Readonly<Record<string, unknown>>) => {
-    post({ type: 'log', level, message: String(text), fields: { ...plain(fields), ...ids } })
+    if (!mayLog()) return
+    post({ type: 'log', level, message: cut(String(text)), fields: { ...plain(fields), ...ids } })
   }
   return {
     ids,
     context: {
       // Made when it is asked for: most jobs never do, and listening costs more than a quick job.
       get signal() {
+        // After the end the lane is the next job's.
+        if (stop === undefined && isOver) return new AbortController().signal
         stop ??= createStopSignal(control, lane)
         return stop.signal
       },
-      progress: (fraction: unknown, text: unknown = '') => control.setProgress(lane, Number(fraction), String(text)),
+      progress(fraction: unknown, text: unknown = '') {
+        if (!isOver) control.setProgress(lane, Number(fraction), String(text))
+      },
       log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
       ...ids,
     },
@@ -65,10 +82,31 @@ export function startJob(message: JobMessage, control: ControlBlock, post: (mess
   }
 }
 
+/** A job that logs without end must not keep the main thread busy with it. */
+function createLogLimit(onDropped: (lines: number) => void): () => boolean {
+  let second = 0
+  let lines = 0
+  return () => {
+    const now = Math.floor(Date.now() / 1_000)
+    if (now !== second) {
+      if (lines > maxLinesPerSecond) onDropped(lines - maxLinesPerSecond)
+      second = now
+      lines = 0
+    }
+    lines += 1
+    return lines <= maxLinesPerSecond
+  }
+}
+
+function cut(text: string): string {
+  return text.length <= maxLineLength ? text : `${text.slice(0, maxLineLength)}…`
+}
+
 /** Fields as JSON has them: what cannot be cloned must not fail the job that logs it. */
 function plain(fields: unknown): object {
   try {
-    return Object(JSON.parse(JSON.stringify(fields ?? {})))
+    const text = JSON.stringify(fields ?? {})
+    return text.length <= maxLineLength ? Object(JSON.parse(text)) : { fields: cut(text) }
   } catch {
     return { fields: 'not JSON' }
   }

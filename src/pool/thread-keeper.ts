@@ -46,6 +46,7 @@ export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady
 
   function enter(thread: PoolThread): void {
     thread.answered = 0
+    thread.wasEndedByJob = false
     // What the last thread here died of is told by now.
     for (const lane of thread.lanes) control.reset(lane)
     setState(thread, 'ready')

@@ -12,6 +12,8 @@ import { currentJob, startJob } from './running-job.ts'
 const control = createControlBlock((workerData as ThreadData).control)
 const tasks = new Map<string, Task>()
 const findChanged = watchIntrinsics()
+// Taken before any task runs, for a job that has ended can still change what the next one's answer depends on.
+const race = Promise.race.bind(Promise)
 
 process.on('uncaughtException', onStray)
 process.on('unhandledRejection', onStray)
@@ -41,7 +43,7 @@ async function runJob(message: JobMessage): Promise<ThreadAnswer> {
   }
   const job = startJob(message, control, post)
   const running = currentJob.run(job, runAttempt, task, message.input, job.context)
-  const outcome = await Promise.race([running, job.broken])
+  const outcome = await race([running, job.broken])
   job.end()
   const isBroken = !outcome.ok && outcome.error.code === 'crashed'
   const changed = findChanged()

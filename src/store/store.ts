@@ -123,7 +123,7 @@ export interface Store {
   cancel(runId: string, jobIndex: number | null, at: number): Promise<CancelReport>
   /** Takes back every job that a dead process held; no attempt is spent, a lost start is counted. */
   rescue(at: number): Promise<RescueReport>
-  /** Forgets finished runs that ended before `finishedBefore`, oldest first, `limit` at the most; how many. */
+  /** Forgets finished runs that ended before `finishedBefore`, oldest first, `limit` at the most and at least one where there is one; how many. */
   prune(finishedBefore: number, limit: number): Promise<number>
 
   getRun(id: string): Promise<RunRecord | null>

@@ -18,7 +18,7 @@ function decide(mode: RespondMode, situation: Situation): [number | null, number
   const { index, state, open, failed = 0, cancelled = 0, status } = situation
   const plain: JobError = { code: 'task_error', message: 'no' }
   const error = state === 'failed' ? { ...plain, ...(status !== undefined && { status }) } : null
-  const answer = decideAnswer(mode, { total: 3, open, failed, cancelled }, { index, state, error })
+  const answer = decideAnswer(mode, { open, failed, cancelled }, { index, state, error })
   if (answer === null) return null
   assert.is(answer.mode, mode)
   return [answer.jobIndex, answer.status]

@@ -8,12 +8,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 export const processTasks = fileURLToPath(new URL('../fixtures/process-tasks/', import.meta.url))
 
 const limitMs = 40_000
+/** A process that has died is known to be dead sooner than this. */
+const aliveAfterMs = 1_000
 
 export type Environment = Readonly<Record<string, string>>
 
@@ -174,11 +177,20 @@ function reach(started: Process, url: string): Child {
     try {
       return await fetch(`${url}${path}`, init)
     } catch (error) {
-      // fetch itself says no more than that it failed.
-      const cause: unknown = Reflect.get(Object(error), 'cause')
-      const told = started.lines.map(({ level, msg }) => `${level}: ${msg}`).join('\n')
-      throw new Error(`${init.method} ${url}${path}: ${String(cause)}; the process logged:\n${told}`, { cause: error })
+      throw new Error(`${init.method} ${url}${path} failed: ${await explain(error)}`, { cause: error })
     }
+  }
+
+  /** fetch itself says no more than that it failed. */
+  async function explain(reason: unknown): Promise<string> {
+    const running = pause(aliveAfterMs, 'it still runs', { ref: false })
+    const state = await Promise.race([
+      started.ended().then(({ code, signal }) => `it ended with ${code ?? signal}`),
+      running,
+    ])
+    // After the wait: what a dying process says last is what matters.
+    const told = started.lines.map(({ level, msg }) => `${level}: ${msg}`).join('\n')
+    return `${String(Reflect.get(Object(reason), 'cause'))}; ${state} and has logged:\n${told}`
   }
 
   return {

@@ -13,8 +13,13 @@ test('a pool is well while its threads take jobs, or are replaced in time', () =
 })
 
 test('it is ill when no cpu thread has taken jobs for 30 s', () => {
-  const threads = [at('cpu', 'starting', 970_000), ready('io'), ready('io')]
+  const threads = [at('cpu', 'failing', 970_000), ready('io'), ready('io')]
   assert.is(findIllness(threads, 1_000_000), 'no cpu thread has taken jobs for 30 s')
+})
+
+test('it is ill when one of its threads has not come back for 30 s', () => {
+  const threads = [ready('cpu'), ready('cpu'), at('io', 'starting', 970_000)]
+  assert.is(findIllness(threads, 1_000_000), 'a thread has not started for 30 s')
 })
 
 test('it is ill when most threads are stuck in native code after their kill', () => {

@@ -13,7 +13,7 @@ export function createRunTasks({ intake, config }: HttpDeps): RouterMiddleware {
   const options = { showsStacks: config.logLevel === 'debug' }
 
   return async (ctx) => {
-    const accepted = await intake.submit(parseRunRequest(ctx.request.body))
+    const accepted = await intake.submit(parseRunRequest(ctx.request.body, config.maxTasksPerRun))
     const { run } = accepted
     const self = `/runs/${run.id}`
     ctx.set({

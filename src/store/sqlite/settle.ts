@@ -59,7 +59,7 @@ export function createMoveJob({ database, tally, changes }: Session) {
     if (runState !== run.state) tally.countRun(run.state, runState)
     const wasAnswered = run.answer_status !== null
     const settled = { index: job.job_index, state, error: move.error ?? null }
-    const answer = wasAnswered ? null : decideAnswer(run.respond, { ...counts, total: run.total_jobs }, settled)
+    const answer = wasAnswered ? null : decideAnswer(run.respond, counts, settled)
     updateRun.run(
       runState,
       run.version + 1,

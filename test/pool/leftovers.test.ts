@@ -1,0 +1,55 @@
+/** What a job or its module leaves on a thread does not hurt or confuse the next job there. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createLog, type Log } from '../../src/log.ts'
+import { openPool } from '../harness/pool.ts'
+
+const done = { ok: true, result: '"done"' }
+
+test('what an ended job goes on to tell is not shown as the progress of the next', async () => {
+  await using opened = await openPool()
+  assert.equal(await opened.outcomeOf({ task: 'leaves-behind', input: 'progress' }), done)
+  const next = await opened.start({ task: 'misbehave-cpu', input: 'waits a little' })
+  const seen: unknown[] = []
+  const looking = setInterval(() => seen.push(next.progress()), 1)
+  await next.outcome
+  clearInterval(looking)
+  assert.ok(seen.length > 0)
+  assert.equal(new Set(seen), new Set([null]))
+})
+
+test('a thread whose language was changed between two jobs costs no lane', async () => {
+  await using opened = await openPool()
+  assert.equal(await opened.outcomeOf({ task: 'leaves-behind', input: 'no race' }), done)
+  // Each of these runs, or fails, or is handed back; what counts is that there is always a thread for the next.
+  for (let job = 0; job < 5; job += 1) {
+    const { outcome } = await opened.start({ task: 'misbehave-cpu', input: 'waits a little' })
+    await outcome
+  }
+  await opened.whole()
+  assert.equal(await opened.outcomeOf({ task: 'good-cpu' }), { ok: true, result: '"good"' })
+})
+
+test('what a module holds from its loading is not held against the job that loads it', async () => {
+  await using opened = await openPool()
+  assert.equal(await opened.outcomeOf({ task: 'heavy-module' }), { ok: true, result: 'true' })
+})
+
+test('a job that logs without end is cut short and told of, and its thread is replaced in time', async () => {
+  let lines = 0
+  let longest = 0
+  const note = (_fields: unknown, text: unknown): void => {
+    lines += 1
+    longest = Math.max(longest, String(text).length)
+  }
+  const log: Log = Object.assign(createLog('silent'), { info: note })
+  await using opened = await openPool({}, log)
+  const outcome = await opened.outcomeOf({ task: 'logs-forever', timeoutMs: 300 })
+  assert.is(!outcome.ok && outcome.error.code, 'timeout')
+  await opened.whole()
+  assert.ok(lines > 0 && longest <= 4_097)
+  // A thousand in each second that its life touched, and no more.
+  assert.ok(lines % 1_000 <= 2, `${lines} lines`)
+})
+
+test.run()
