@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa, { type Middleware } from 'koa'
 import { AppError, BootError } from '../domain/errors.ts'
+import { createTurns } from '../domain/turns.ts'
 import type { Log } from '../log.ts'
 import { answerProblem } from './problem.ts'
 
@@ -14,19 +15,22 @@ export interface HttpServer {
 }
 
 const closeLimitMs = 1_000
+/** A burst of requests is begun a few at a time. */
+const requestsPerTurn = 16
 
 export function createHttpServer(log: Log): HttpServer {
   const app = new Koa()
   // A client that goes away while it is answered is its own affair.
   app.on('error', (error: unknown) => log.debug({ err: error }, 'a connection failed'))
   const server: Server = createServer()
+  const turns = createTurns(requestsPerTurn)
 
   return {
     listen(middleware, host, port) {
       app.use(middleware)
       app.use((ctx) => answerProblem(ctx, new AppError('not-found', `there is nothing at ${ctx.path}`), log))
       const handle = app.callback()
-      server.on('request', (request, response) => void handle(request, response))
+      server.on('request', (request, response) => turns.run(() => void handle(request, response)))
       const { promise, resolve, reject } = Promise.withResolvers<string>()
       server.on('error', (error) => reject(new BootError(`cannot listen on ${host}:${port}: ${error.message}`, error)))
       server.listen(port, host, () => resolve(urlOf(server.address())))

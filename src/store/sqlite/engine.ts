@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import { AppError, BootError } from '../../domain/errors.ts'
 import type { RunChange } from '../../domain/run.ts'
+import { createTurns } from '../../domain/turns.ts'
 import type { Store } from '../store.ts'
 import type { FromThread, Operation, Reply, StallOptions, ThreadOptions, ToThread, Verb } from './messages.ts'
 
@@ -25,6 +26,9 @@ interface Pending extends Operation {
   readonly reject: (error: Error) => void
 }
 
+/** What follows a reply is up to a tenth of a millisecond of work each. */
+const answersPerTurn = 32
+
 type State = 'new' | 'opening' | 'open' | 'closing' | 'closed'
 
 export function createSqliteStore(options: SqliteOptions): Store {
@@ -36,6 +40,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
   let backlog = 0
   let opened = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<void>()
+  const turns = createTurns(answersPerTurn)
 
   function send(message: ToThread): void {
     worker?.postMessage(message)
@@ -67,16 +72,21 @@ export function createSqliteStore(options: SqliteOptions): Store {
     }
   }
 
+  function answer(pending: Pending, reply: Reply | undefined): void {
+    if (reply?.ok === true) pending.resolve(reply.value)
+    else pending.reject(new AppError(reply?.code ?? 'internal', `${pending.verb}: ${reply?.message ?? 'no reply'}`))
+  }
+
+  function tell(change: RunChange): void {
+    for (const listener of listeners) listener(change)
+  }
+
   function settle(replies: readonly Reply[], changes: readonly RunChange[]): void {
     const settled = inFlight
     inFlight = []
     flush()
-    for (const [index, pending] of settled.entries()) {
-      const reply = replies[index]
-      if (reply?.ok === true) pending.resolve(reply.value)
-      else pending.reject(new AppError(reply?.code ?? 'internal', `${pending.verb}: ${reply?.message ?? 'no reply'}`))
-    }
-    for (const change of changes) for (const listener of listeners) listener(change)
+    for (const [index, pending] of settled.entries()) turns.run(() => answer(pending, replies[index]))
+    for (const change of changes) turns.run(() => tell(change))
   }
 
   function onMessage(message: FromThread): void {
