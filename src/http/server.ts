@@ -1,5 +1,5 @@
 /** The service as an HTTP server of its own: the middleware, and a problem for every other path. */
-import { createServer, type Server } from 'node:http'
+import { createServer, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa, { type Middleware } from 'koa'
 import { AppError, BootError } from '../domain/errors.ts'
@@ -15,6 +15,7 @@ export interface HttpServer {
 }
 
 const closeLimitMs = 1_000
+const warmUpLimitMs = 1_000
 /** A burst of requests is begun a few at a time. */
 const requestsPerTurn = 16
 
@@ -26,15 +27,17 @@ export function createHttpServer(log: Log): HttpServer {
   const turns = createTurns(requestsPerTurn)
 
   return {
-    listen(middleware, host, port) {
+    async listen(middleware, host, port) {
       app.use(middleware)
       app.use((ctx) => answerProblem(ctx, new AppError('not-found', `there is nothing at ${ctx.path}`), log))
       const handle = app.callback()
-      server.on('request', (request, response) => turns.run(() => void handle(request, response)))
+      server.on('request', (incoming, response) => turns.run(() => void handle(incoming, response)))
       const { promise, resolve, reject } = Promise.withResolvers<string>()
       server.on('error', (error) => reject(new BootError(`cannot listen on ${host}:${port}: ${error.message}`, error)))
       server.listen(port, host, () => resolve(urlOf(server.address())))
-      return promise
+      const url = await promise
+      await warmUp(url)
+      return url
     },
     close() {
       const { promise, resolve } = Promise.withResolvers<void>()
@@ -44,6 +47,21 @@ export function createHttpServer(log: Log): HttpServer {
       return promise.finally(() => clearTimeout(timer))
     },
   }
+}
+
+/**
+ * Sends the server one request that it refuses: what is compiled at the first use is compiled then, and not while the
+ * first caller waits (measured: tens of milliseconds). Whether it is answered does not matter.
+ */
+function warmUp(url: string): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const headers = { 'Content-Type': 'application/json' }
+  const asking = request(`${url}/run-tasks`, { method: 'POST', headers, timeout: warmUpLimitMs, agent: false })
+  asking.once('response', (response) => response.resume().once('close', resolve))
+  asking.once('timeout', () => asking.destroy())
+  asking.once('error', () => resolve())
+  asking.end('{"tasks":[{"name":""}]}')
+  return promise
 }
 
 function urlOf(address: AddressInfo | string | null): string {

@@ -67,19 +67,22 @@ test('a first job that kills the process on the main thread is recovered in the 
 })
 
 test('a suspect runs alone also when the one before it has taken the only thread along', async () => {
-  await using home = await makeHome({ THREADS: '2' })
+  await using home = await makeHome({ THREADS: '2', IO_CONCURRENCY: '1' })
   const first = await home.start()
-  // Long enough to run beside the poison in the first two starts, and in the third if nothing kept them apart.
-  const innocent = { name: 'mark-io', input: { ms: 2_000, failures: 0, value: 1 } }
-  const id = await post(first, [{ name: 'leave' }, { name: 'poison', input: { companions: 2 } }, innocent])
+  // Waits behind the job at the gate, and would be found beside the poison in the third start.
+  const waiting = { name: 'mark-io', input: { ms: 2_000, failures: 0, value: 1 } }
+  const poison = { name: 'poison', input: { companions: 2 } }
+  const id = await post(first, [{ name: 'leave' }, poison, gateJob, waiting])
   assert.equal(await first.ended(), killed)
   assert.equal(await home.spawn().ended(), killed)
+  openGate(home)
   assert.equal(await home.spawn({ THREADS: '1' }).ended(), killed)
 
   const last = await home.start({ THREADS: '1' })
   const run = await final(last, id)
-  assert.equal(statesOf(run), ['failed', 'failed', 'completed'])
+  assert.equal(statesOf(run), ['failed', 'failed', 'completed', 'completed'])
   assert.is(codeOf(run, 1), 'crashed')
+  assert.is(countExecutions(executionsOf(home)).get(`${id}/3`), 1)
 })
 
 async function post(child: Child, tasks: readonly object[]): Promise<string> {
