@@ -44,12 +44,14 @@ test('a job that logs without end is cut short and told of, and its thread is re
   }
   const log: Log = Object.assign(createLog('silent'), { info: note })
   await using opened = await openPool({}, log)
+  const startedAt = performance.now()
   const outcome = await opened.outcomeOf({ task: 'logs-forever', timeoutMs: 300 })
   assert.is(!outcome.ok && outcome.error.code, 'timeout')
   await opened.whole()
   assert.ok(lines > 0 && longest <= 4_097)
-  // A thousand in each second that its life touched, and no more.
-  assert.ok(lines % 1_000 <= 2, `${lines} lines`)
+  // A thousand in each second that its life touched, and no more; without the limit it is many times that.
+  const seconds = Math.ceil((performance.now() - startedAt) / 1_000) + 1
+  assert.ok(lines <= seconds * 1_000 + 1, `${lines} lines in ${seconds} s`)
 })
 
 test.run()
