@@ -31,7 +31,7 @@ test('the first job runs while the others do', async () => {
 test('the first job need not end before the others begin, and is answered while they still run', async () => {
   await using service = await startService(twoCores)
   const [early] = meeting(service, 'early', 1, 1)
-  const [late] = meeting(service, 'late', 1, 1)
+  const [late] = meeting(service, 'late', 2, 1)
   const posted = service.post('/run-tasks', { tasks: [early, late, late] })
   assert.is(await attend({ meeting: `${service.url}/early`, count: 2 }, 'the test'), 2)
   const run = await readRun(await posted)
