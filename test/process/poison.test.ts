@@ -72,7 +72,7 @@ test('a suspect runs alone also when the one before it has taken the only thread
   // Waits behind the job at the gate, and would be found beside the poison in the third start.
   const waiting = { name: 'mark-io', input: { ms: 2_000, failures: 0, value: 1 } }
   const poison = { name: 'poison', input: { companions: 2 } }
-  const id = await post(first, [{ name: 'leave' }, poison, gateJob, waiting])
+  const id = await post(first, [{ name: 'leave' }, poison, { ...gateJob, priority: 9 }, waiting])
   assert.equal(await first.ended(), killed)
   assert.equal(await home.spawn().ended(), killed)
   openGate(home)

@@ -9,7 +9,7 @@ import { createMoveJob } from './settle.ts'
 export function createRescue(session: Session) {
   const moveJob = createMoveJob(session)
   const selectHeld = session.database.prepare(`
-    SELECT run_id, job_index, state, attempt, max_attempts, lost_starts, started_at, thread, failures
+    SELECT run_id, job_index, state, attempt, max_attempts, lost_starts, queued_at, started_at, thread, failures
     FROM job WHERE owner IS NOT NULL AND owner <> ?`)
   const selectLost = session.database.prepare(
     'SELECT lost_starts, max_attempts FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL',
@@ -25,8 +25,8 @@ export function createRescue(session: Session) {
         moveJob(job, { to: 'failed', ...unspent, error: crash(lostStarts) }, at)
         crashed += 1
       } else {
-        // Due since it was started: it goes before everything that was queued behind it.
-        moveJob(job, { to: 'queued', ...unspent, runAt: job.started_at ?? at }, at)
+        // Due since it was accepted: it goes before everything that was queued behind it.
+        moveJob(job, { to: 'queued', ...unspent, runAt: job.queued_at }, at)
         requeued += 1
       }
     }
