@@ -21,21 +21,9 @@ async function main(): Promise<void> {
 
   const server = createHttpServer(log)
   let url = ''
-  const app = await startApp({
-    config,
-    log,
-    onLost: die,
-    async beforeJobs(middleware) {
-      // An address that cannot be had ends the start before it costs any job a start.
-      url = await server.listen(middleware, config.host, config.port)
-    },
-  })
-  log.info(
-    { url, database: config.databaseUrl, threads: config.threads, ioThreads: config.ioThreads },
-    `ready at ${url}`,
-  )
-
+  let mayHaveJobs = false
   let isStopping = false
+
   async function stop(signal: string): Promise<void> {
     // npm and the terminal can both pass the same signal on.
     if (isStopping) return
@@ -44,14 +32,33 @@ async function main(): Promise<void> {
     const limitMs = config.shutdownGraceMs + config.cancelGraceMs + closeAllowanceMs
     // For a leaving that hangs. What process.exit() waits for, a thread in native code, it cannot end.
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), limitMs).unref()
-    await app.drain()
-    // Before the database is let go: who waits for that finds the address free.
-    await server.close()
-    await app.close()
+    // Before the first job there is nothing to hand back, and the start may be waiting for the database.
+    if (mayHaveJobs) {
+      const app = await starting
+      await app.drain()
+      // Before the database is let go: who waits for that finds the address free.
+      await server.close()
+      await app.close()
+    }
     log.info('stopped')
     process.exit(0)
   }
+  // From the beginning: a signal during the recovery must not cost the jobs that it starts.
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => void stop(signal).catch(die))
+
+  const starting = startApp({
+    config,
+    log,
+    onLost: die,
+    async beforeJobs(middleware) {
+      // An address that cannot be had ends the start before it costs any job a start.
+      url = await server.listen(middleware, config.host, config.port)
+      mayHaveJobs = true
+    },
+  })
+  await starting
+  const { databaseUrl: database, threads, ioThreads } = config
+  if (!isStopping) log.info({ url, database, threads, ioThreads }, `ready at ${url}`)
 }
 
 try {

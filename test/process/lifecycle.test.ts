@@ -47,6 +47,22 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   })
 }
 
+test('a signal during the recovery costs the jobs that it has just started nothing', async () => {
+  await using home = await makeHome({ SHUTDOWN_GRACE_MS: '100', CANCEL_GRACE_MS: '100' })
+  const first = await home.start()
+  const asked = first.post('/run-tasks', { tasks: [gateJob, gateJob], respond: 'none' })
+  assert.is((await asked).status, 202)
+  await untilRunning(home, 2)
+  await first.kill('SIGKILL')
+
+  const second = home.spawn()
+  // The last line before the one that says it is ready.
+  await second.logged('took back the jobs')
+  assert.equal(await second.kill('SIGTERM'), clean)
+  const unspent = { state: 'queued', attempt: 0, lostStarts: 1, owner: null }
+  assert.equal(jobsOf(home), [unspent, unspent])
+})
+
 test('jobs that do not end within the grace are handed back unspent, and their caller gets a 202', async () => {
   await using home = await makeHome({ SHUTDOWN_GRACE_MS: '200', CANCEL_GRACE_MS: '100' })
   const child = await home.start()
