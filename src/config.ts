@@ -29,6 +29,7 @@ const schema = z.object({
   MAX_BODY_BYTES: wholeNumber(1, 512 * 1024 * 1024, 1_048_576),
   MAX_TASKS_PER_RUN: wholeNumber(1, 10_000, 100),
   MAX_BACKLOG: wholeNumber(1, 100_000_000, 100_000),
+  MAX_STREAMS: wholeNumber(0, 1_000_000, 1000),
   MAIN_BUDGET_MS: wholeNumber(1, maxTimerMs, 50),
   MAIN_STALL_MS: wholeNumber(100, maxTimerMs, 30_000),
   RETENTION_MS: wholeNumber(0, 3650 * dayMs, 7 * dayMs),
@@ -49,6 +50,7 @@ export interface Config {
   readonly maxBodyBytes: number
   readonly maxTasksPerRun: number
   readonly maxBacklog: number
+  readonly maxStreams: number
   readonly mainBudgetMs: number
   readonly mainStallMs: number
   readonly retentionMs: number
@@ -80,6 +82,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     maxBodyBytes: data.MAX_BODY_BYTES,
     maxTasksPerRun: data.MAX_TASKS_PER_RUN,
     maxBacklog: data.MAX_BACKLOG,
+    maxStreams: data.MAX_STREAMS,
     mainBudgetMs: data.MAIN_BUDGET_MS,
     mainStallMs: data.MAIN_STALL_MS,
     retentionMs: data.RETENTION_MS,

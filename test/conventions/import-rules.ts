@@ -4,9 +4,9 @@ import { importsOf, targetsOf, within, type Rule } from './sources.ts'
 /** From the top to the bottom; what stands on one line never imports its neighbours. */
 const layers = [
   ['main.ts', 'index.ts'],
-  ['app.ts'],
+  ['app.ts', 'client'],
   ['http'],
-  ['intake', 'dispatch', 'feed'],
+  ['metrics', 'intake', 'dispatch', 'feed'],
   ['config.ts', 'store', 'pool'],
   ['tasks'],
   ['domain', 'log.ts'],
