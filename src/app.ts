@@ -1,7 +1,6 @@
 /** The composition root: wires the parts, starts them in order and stops them in reverse. It decides nothing. */
 import type { Middleware } from 'koa'
 import type { Config } from './config.ts'
-import { createCancel } from './dispatch/cancel.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
 import { createExecute } from './dispatch/execute.ts'
 import { createPruner } from './dispatch/pruner.ts'
@@ -76,16 +75,14 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
   const { subscribe } = feed
   const intake = createIntake({ ...config, store, registry, guard, clock, firstJobs, wake, execute, subscribe })
   const pruner = createPruner({ ...config, store, clock, log })
-  const cancel = createCancel({
-    store,
-    clock,
-    stopRunning(runId, jobIndex) {
+  store.onChange(({ runId, voided }) => {
+    for (const jobIndex of voided) {
       dispatcher.cancel(runId, jobIndex)
       firstJobs.cancel(runId, jobIndex)
-    },
+    }
   })
   const progressOf = (runId: string, jobIndex: number) => dispatcher.progress(runId, jobIndex)?.fraction ?? null
-  const face = createHttpFace({ config, store, registry, intake, pool, cancel, progressOf, clock, log })
+  const face = createHttpFace({ config, store, registry, intake, pool, progressOf, clock, log })
 
   try {
     await Promise.all([store.open(), pool.start()])

@@ -32,10 +32,10 @@ export function createPruner({ store, clock, log, retentionMs }: PrunerOptions):
     let pruned = 1
     while (pruned > 0 && !isStopped) {
       // Between two batches, whatever waits for a commit gets its turn.
-      pruned = await store.prune(clock.now() - retentionMs, batchSize)
+      pruned = await store.prune(clock.now() - retentionMs, batchSize, clock.now())
       total += pruned
     }
-    if (total > 0) log.debug({ runs: total }, 'forgot runs whose retention is over')
+    if (total > 0) log.debug({ total }, 'forgot runs and idempotency keys whose time is over')
   }
 
   function round(): void {

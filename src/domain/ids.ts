@@ -7,6 +7,19 @@ export function newRunId(): string {
   return v7()
 }
 
+const maxInstant = 2 ** 48 - 1
+
+/** The instant that an id of `newRunId` holds (RFC 9562, 5.7), in epoch milliseconds. */
+export function instantOf(runId: string): number {
+  return Number.parseInt(runId.slice(0, 8) + runId.slice(9, 13), 16)
+}
+
+/** What sorts before every run id made at or after the instant, and after every one made before it. */
+export function lowestRunId(at: number): string {
+  const hex = Math.min(maxInstant, Math.max(0, at)).toString(16).padStart(12, '0')
+  return `${hex.slice(0, 8)}-${hex.slice(8)}`
+}
+
 /** Whether `text` has the form of a run id; one that has not can name no run. */
 export function isRunId(text: string): boolean {
   return uuidPattern.test(text)

@@ -1,5 +1,6 @@
 /** What a caller asks for, after its form was checked. */
 import type { RespondMode } from './answer.ts'
+import type { FirstFailurePolicy } from './run.ts'
 
 export interface TaskRequest {
   readonly name: string
@@ -16,5 +17,6 @@ export interface RunRequest {
   /** At least one. */
   readonly tasks: readonly TaskRequest[]
   readonly respond: RespondMode
+  readonly onFirstFailure: FirstFailurePolicy
   readonly tags: readonly string[]
 }

@@ -26,6 +26,10 @@ function stateOf(counts: JobCounts): RunState {
   return counts.cancelled > 0 ? 'cancelled' : 'completed'
 }
 
+/** What becomes of the other jobs when the first fails for good. */
+export const firstFailurePolicies = ['continue', 'cancel'] as const
+export type FirstFailurePolicy = (typeof firstFailurePolicies)[number]
+
 /** A run as the store knows it. Instants are epoch milliseconds; null where the thing has not happened. */
 export interface RunRecord {
   readonly id: string
@@ -35,6 +39,7 @@ export interface RunRecord {
   readonly respond: RespondMode
   readonly tags: readonly string[]
   readonly answer: Answer | null
+  /** The instant in its id. */
   readonly createdAt: number
   readonly respondedAt: number | null
   readonly finishedAt: number | null
@@ -48,4 +53,6 @@ export interface RunChange {
   readonly version: number
   readonly state: RunState
   readonly isAnswered: boolean
+  /** Indexes of jobs that were running and are cancelled by this: whoever runs them is to stop. */
+  readonly voided: readonly number[]
 }

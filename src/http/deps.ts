@@ -1,7 +1,6 @@
 /** What the routes need of the rest of the service. */
 import type { Config } from '../config.ts'
 import type { Clock } from '../domain/clock.ts'
-import type { Cancel } from '../dispatch/cancel.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Log } from '../log.ts'
 import type { Pool } from '../pool/pool.ts'
@@ -14,7 +13,6 @@ export interface HttpDeps {
   readonly registry: Registry
   readonly intake: Intake
   readonly pool: Pool
-  readonly cancel: Cancel
   /** How far a running job is, from 0 to 1; null when it has not told or does not run here. */
   readonly progressOf: (runId: string, jobIndex: number) => number | null
   readonly clock: Clock

@@ -5,11 +5,12 @@ import { parseRunRequest } from './run-schema.ts'
 import { viewRun, type RunView } from './run-view.ts'
 
 export function createRunDirectly({ intake, config }: Pick<HttpDeps, 'intake' | 'config'>) {
+  const terms = { waitMs: null, idempotency: null }
   const options = { showsStacks: config.logLevel === 'debug' }
 
   /** @throws AppError where the route would answer with a problem */
   return async (input: unknown): Promise<RunView> => {
-    const { run } = await intake.submit(parseRunRequest(input, config.maxTasksPerRun))
+    const { run } = await intake.submit(parseRunRequest(input, config.maxTasksPerRun), terms)
     if (run.answer !== null && run.answer.status !== 200) throw answerProblemOf(run, run.answer, options)
     return viewRun(run, options)
   }

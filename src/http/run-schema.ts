@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { respondModes } from '../domain/answer.ts'
 import { AppError, type RequestIssue } from '../domain/errors.ts'
 import type { RunRequest } from '../domain/run-request.ts'
-import { runStates } from '../domain/run.ts'
+import { firstFailurePolicies, runStates } from '../domain/run.ts'
 import { policyBounds } from '../domain/task.ts'
 import { pointerOf } from '../tasks/input.ts'
 
@@ -26,6 +26,7 @@ export const runSchema = z.strictObject({
     .min(1)
     .default(() => ['first', 'second', 'third'].map((name) => ({ name }))),
   respond: z.enum(respondModes).default('first'),
+  onFirstFailure: z.enum(firstFailurePolicies).default('continue'),
   tags: z.array(z.string().min(1).max(64)).max(16).default([]),
 })
 

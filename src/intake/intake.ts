@@ -8,10 +8,12 @@ import { AppError } from '../domain/errors.ts'
 import type { Outcome } from '../domain/job.ts'
 import type { RunRequest } from '../domain/run-request.ts'
 import type { RunChange, RunRecord } from '../domain/run.ts'
-import type { NewRun, Store } from '../store/store.ts'
+import type { AcceptReport, NewRun, RetryResult, Store } from '../store/store.ts'
 import { createAdmission } from './admission.ts'
 import type { FirstJobs } from './first-job.ts'
-import { prepareRun, type PrepareOptions } from './prepare.ts'
+import { prepareRun, type PrepareOptions, type Terms } from './prepare.ts'
+import { createReplay, readAccepted } from './replay.ts'
+import { createWaitingRoom } from './waiting-room.ts'
 
 export interface Accepted {
   /** As of the commit that decided the answer, or as it is when there is no answer to wait for. */
@@ -19,15 +21,19 @@ export interface Accepted {
   /** How long the commit of the run took, and the answer after it; null where none was waited for. Milliseconds. */
   readonly commitMs: number
   readonly answerMs: number | null
+  /** Whether this run was made by an earlier request with the same idempotency key. */
+  readonly isReplayed: boolean
 }
 
 export interface Intake {
   /**
-   * Accepts a run and waits for its answer. With `respond: none`, or when the service leaves meanwhile, it resolves
-   * without one. Failures of the deciding task are an answer too and do not reject.
+   * Accepts a run and waits for its answer. With `respond: none`, when the caller's time is up, or when the service
+   * leaves meanwhile, it resolves without one. Failures of the deciding task are an answer too and do not reject.
    * @throws AppError for a request that is refused, or `store-unavailable` (with `runId` once it is accepted)
    */
-  submit(request: RunRequest): Promise<Accepted>
+  submit(request: RunRequest, terms: Terms): Promise<Accepted>
+  /** Queues a failed or cancelled job again. @throws AppError when there is no room for it */
+  retry(runId: string, jobIndex: number): Promise<RetryResult>
   open(): void
   /** Refuses new runs from now on; resolves when those on their way into a commit are in it, and begun. */
   close(): Promise<void>
@@ -61,28 +67,39 @@ export interface IntakeOptions extends PrepareOptions {
 export function createIntake(options: IntakeOptions): Intake {
   const { store, clock, firstJobs, wake, execute, subscribe } = options
   const admission = createAdmission({ maxBacklog: options.maxBacklog, backlog: store.backlog })
-  const waiting = new Map<string, PromiseWithResolvers<void>>()
+  const room = createWaitingRoom({ subscribe })
+  const replay = createReplay({ store, room })
   const submitting = new Set<Promise<Accepted>>()
   const beginning = new Set<Promise<void>>()
 
-  /** Commits the run, and in the same commit claims its jobs as far as there are free slots. */
-  async function accept(run: NewRun): Promise<ClaimedJob | null> {
-    const leave = admission.admit(run.jobs.length)
+  /** Asks the store for something that adds so many jobs, and in the same commit for claims of free slots. */
+  async function admit<Value>(jobs: number, ask: () => Promise<Value>): Promise<Value> {
+    const leave = admission.admit(jobs)
     try {
-      const accepting = store.accept(run, clock.now())
+      const asking = ask()
       wake()
-      return await accepting
+      return await asking
     } finally {
       leave()
     }
   }
 
-  /**
-   * Runs the first job, unless it is null because the pool does. Resolves when the answer is decided, or when nobody
-   * is to wait for it any longer.
-   */
-  async function answer(runId: string, first: ClaimedJob | null, decided: Promise<void>): Promise<RunRecord> {
-    const dismissed = Promise.withResolvers<void>()
+  async function accept(run: NewRun): Promise<AcceptReport> {
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+    beginning.add(begun)
+    try {
+      return await admit(run.jobs.length, () => store.accept(run, clock.now()))
+    } finally {
+      // After this turn, in which the first job begins.
+      setImmediate(() => {
+        beginning.delete(begun)
+        begin()
+      })
+    }
+  }
+
+  /** Runs the first job, unless it is null because the pool does; resolves when the wait has ended. */
+  async function answer(runId: string, first: ClaimedJob | null, ended: Promise<void>): Promise<RunRecord> {
     let reading: Promise<RunRecord | null> | undefined
     const hooks: ExecuteHooks = {
       onSettling() {
@@ -93,79 +110,66 @@ export function createIntake(options: IntakeOptions): Intake {
       },
     }
     if (first !== null) void execute(first, firstJobs.run, hooks)
-    waiting.set(runId, dismissed)
-    try {
-      await Promise.race([decided, dismissed.promise])
-    } finally {
-      waiting.delete(runId)
-    }
+    await ended
     const early = await reading
     return early?.answer ? early : readRun(runId)
   }
 
   async function readRun(runId: string): Promise<RunRecord> {
-    const run = await store.getRun(runId).catch((cause: unknown) => {
-      throw new AppError('store-unavailable', 'the run is accepted and cannot be read now', {
-        cause,
-        members: { runId },
-      })
-    })
+    const run = await readAccepted(store, runId)
     if (run === null) throw new Error(`run ${runId} is gone while its caller waits`)
     return run
   }
 
-  async function submit(run: NewRun): Promise<Accepted> {
-    const { promise: decided, resolve } = Promise.withResolvers<void>()
-    // Before the commit, so that no change can be missed.
-    const unsubscribe = subscribe(run.id, ({ isAnswered }) => {
-      if (isAnswered) resolve()
-    })
+  async function submit(run: NewRun, terms: Terms): Promise<Accepted> {
+    const startedAt = performance.now()
+    const isDeferred = run.respond === 'none' || terms.waitMs === 0
+    const wait = room.enter(run.id, terms.waitMs)
     try {
-      const startedAt = performance.now()
-      const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
-      beginning.add(begun)
-      const first = await accept(run).finally(() => {
-        // After this turn, in which the first job begins.
-        setImmediate(() => {
-          beginning.delete(begun)
-          begin()
-        })
-      })
+      const report = await accept(run)
       const commitMs = performance.now() - startedAt
-      if (run.respond === 'none') return { run: await readRun(run.id), commitMs, answerMs: null }
-      const answeredRun = await answer(run.id, first, decided)
-      const answerMs = answeredRun.answer === null ? null : performance.now() - startedAt - commitMs
-      return { run: answeredRun, commitMs, answerMs }
+      if (report.result === 'reused') throw reused()
+      if (report.result === 'replayed') {
+        const known = await replay(report, terms.waitMs)
+        // Forgotten in between, and its key with it: this is a first request again.
+        if (known === null) return await submit(run, terms)
+        return { run: known, commitMs, answerMs: null, isReplayed: true }
+      }
+      const noAnswer = { commitMs, answerMs: null, isReplayed: false }
+      if (isDeferred) return { run: await readRun(run.id), ...noAnswer }
+      const answered = await answer(run.id, report.first, wait.ended)
+      if (answered.answer !== null) {
+        return { run: answered, commitMs, answerMs: performance.now() - startedAt - commitMs, isReplayed: false }
+      }
+      if (run.idempotency !== null) await store.defer(run.id)
+      return { run: answered, ...noAnswer }
     } finally {
-      unsubscribe()
+      wait.leave()
     }
   }
 
   return {
-    async submit(request) {
-      const run = await prepareRun(request, options)
-      const submitted = submit(run).finally(() => submitting.delete(submitted))
+    async submit(request, terms) {
+      const run = await prepareRun(request, terms, options)
+      const submitted = submit(run, terms).finally(() => submitting.delete(submitted))
       submitting.add(submitted)
       return submitted
     },
+    retry: (runId, jobIndex) => admit(1, () => store.retry(runId, jobIndex, clock.now())),
     open: admission.open,
     async close() {
       admission.close()
       await Promise.all(beginning)
     },
     isOpen: admission.isOpen,
-    tellUncommitted(runId, cause) {
-      const problem = { cause, members: { runId } }
-      const error = new AppError(
-        'store-unavailable',
-        'the run is accepted; its answer could not be committed yet',
-        problem,
-      )
-      waiting.get(runId)?.reject(error)
-    },
+    tellUncommitted: room.tellUncommitted,
     async dismiss() {
-      for (const { resolve } of waiting.values()) resolve()
+      room.dismiss()
       await Promise.allSettled(submitting)
     },
   }
+}
+
+function reused(): AppError {
+  return new AppError('idempotency-key-reused', 'another request, with another body, has used this Idempotency-Key')
 }

@@ -2,7 +2,7 @@
 import { AppError, type RequestIssue } from '../domain/errors.ts'
 import { newRunId } from '../domain/ids.ts'
 import type { RunRequest, TaskRequest } from '../domain/run-request.ts'
-import type { NewJob, NewRun } from '../store/store.ts'
+import type { IdempotencyClaim, NewJob, NewRun } from '../store/store.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Registry } from '../tasks/registry.ts'
 import type { Task } from '../tasks/task.ts'
@@ -13,18 +13,28 @@ export interface PrepareOptions {
   readonly guard: MainGuard
 }
 
+/** How the request is to be treated, beside what it asks for. */
+export interface Terms {
+  /** How long the caller waits for the answer, in milliseconds; null: as long as it takes; 0: not at all. */
+  readonly waitMs: number | null
+  /** null where the request has no Idempotency-Key. */
+  readonly idempotency: Omit<IdempotencyClaim, 'isDeferred'> | null
+}
+
 /** @throws AppError `unknown-task` or `validation-error` with a pointer for each wrong place */
-export async function prepareRun(request: RunRequest, options: PrepareOptions): Promise<NewRun> {
-  const { tasks: entries, respond, tags } = request
+export async function prepareRun(request: RunRequest, terms: Terms, options: PrepareOptions): Promise<NewRun> {
+  const { tasks: entries, respond, onFirstFailure, tags } = request
   const { registry, guard } = options
   const tasks = findTasks(entries, registry)
   const issues = [...(await inputIssues(entries, tasks)), ...delayIssues(request)]
   if (issues.length > 0) throw invalid('validation-error', issues)
   const jobs = entries.map((entry, index) => newJob(entry, tasks[index], index))
   const [first] = tasks
+  const isDeferred = respond === 'none' || terms.waitMs === 0
   // Where nobody waits for it, the first job has no business on the main thread.
-  const claimsFirst = respond !== 'none' && first !== undefined && guard.allows(first)
-  return { id: newRunId(), respond, tags, jobs, claimsFirst }
+  const claimsFirst = !isDeferred && first !== undefined && guard.allows(first)
+  const idempotency = terms.idempotency && { ...terms.idempotency, isDeferred }
+  return { id: newRunId(), respond, onFirstFailure, tags, jobs, claimsFirst, idempotency }
 }
 
 function findTasks(entries: readonly TaskRequest[], registry: Registry): Task[] {

@@ -5,8 +5,8 @@
  */
 import type { RespondMode } from '../domain/answer.ts'
 import type { Claim, ClaimedJob, FreeSlots } from '../domain/claim.ts'
-import type { JobError, JobState } from '../domain/job.ts'
-import type { RunChange, RunRecord, RunState } from '../domain/run.ts'
+import type { JobError, JobRecord, JobState } from '../domain/job.ts'
+import type { FirstFailurePolicy, RunChange, RunRecord, RunState } from '../domain/run.ts'
 import type { TaskKind } from '../domain/task.ts'
 
 export interface NewJob {
@@ -25,12 +25,35 @@ export interface NewRun {
   /** From `newRunId()`; accepting the same id twice is a defect and rejects. */
   readonly id: string
   readonly respond: RespondMode
+  readonly onFirstFailure: FirstFailurePolicy
   readonly tags: readonly string[]
   /** At least one. */
   readonly jobs: readonly NewJob[]
   /** Whether job 0 is claimed for the main thread in the same commit. */
   readonly claimsFirst: boolean
+  /** null where the request had no Idempotency-Key. */
+  readonly idempotency: IdempotencyClaim | null
 }
+
+/** A key of a caller's, which names one run for 24 hours, or until that run is forgotten. */
+export interface IdempotencyClaim {
+  /** Who the caller is: the same key of another one is another key. */
+  readonly scope: string
+  readonly key: string
+  /** Of the request's body, byte for byte. */
+  readonly bodyDigest: string
+  /** Whether the first reply goes out before there is an answer. */
+  readonly isDeferred: boolean
+}
+
+/**
+ * `accepted`, with job 0's claim (null unless `claimsFirst`). With an idempotency key that is known already nothing is
+ * written: `replayed` names the run that the same request has made before, `reused` the run of another request.
+ */
+export type AcceptReport =
+  | { readonly result: 'accepted'; readonly first: ClaimedJob | null }
+  | { readonly result: 'replayed'; readonly runId: string; readonly isDeferred: boolean }
+  | { readonly result: 'reused'; readonly runId: string }
 
 export interface ClaimRequest {
   readonly slots: readonly FreeSlots[]
@@ -51,12 +74,14 @@ export interface ClaimResult {
 /** `stale`: the claim is void (settled, cancelled or claimed again), and nothing was written. */
 export type Settled = 'settled' | 'stale'
 
-export interface CancelReport {
-  /** `cancelled`: takes effect now; `was-…`: there was nothing left to cancel. */
-  readonly result: 'cancelled' | 'was-cancelled' | 'was-final' | 'not-found'
-  /** Indexes of the jobs that were running; their claims are void. */
-  readonly wereRunning: readonly number[]
-}
+/** `cancelled`: takes effect now; `was-…`: there was nothing left to cancel. */
+export type CancelResult = 'cancelled' | 'was-cancelled' | 'was-final' | 'not-found'
+
+/** `queued`: it waits again with fresh attempts; `not-final`, `was-completed`: there is nothing to retry. */
+export type RetryResult = 'queued' | 'not-final' | 'was-completed' | 'not-found'
+
+/** `active`: the run has jobs that are not final. */
+export type RemoveResult = 'removed' | 'active' | 'not-found'
 
 export interface RescueReport {
   /** Jobs queued again. */
@@ -71,7 +96,7 @@ export interface RunFilter {
   readonly state?: RunState
   readonly task?: string
   readonly tag?: string
-  /** Exclusive bounds. */
+  /** Exclusive bounds of the run's creation. */
   readonly createdAfter?: number
   readonly createdBefore?: number
   /** Only runs whose id sorts before this one: the last id of the previous page. */
@@ -109,8 +134,8 @@ export interface Store {
   /** Jobs not yet final, as of the last commit that this process saw. */
   backlog(): number
 
-  /** Commits the run and all its jobs. Resolves to job 0's claim, or null unless `claimsFirst`. */
-  accept(run: NewRun, at: number): Promise<ClaimedJob | null>
+  /** Commits the run, all its jobs and its idempotency key, of which the first claim wins. */
+  accept(run: NewRun, at: number): Promise<AcceptReport>
   /** Takes due jobs, each durably claimed before it is returned. */
   claim(request: ClaimRequest): Promise<ClaimResult>
   /** Settles a job with its result, and with it the run's answer where this job decides it. */
@@ -119,14 +144,27 @@ export interface Store {
   fail(claim: Claim, error: JobError, retryAt: number | null, at: number): Promise<Settled>
   /** Hands a job back unspent: it is due again at once. */
   release(claim: Claim, at: number): Promise<Settled>
-  /** Cancels one job, or with `jobIndex` null all of the run's that are not final. */
-  cancel(runId: string, jobIndex: number | null, at: number): Promise<CancelReport>
+  /** Notes that the run's caller is replied to before there is an answer; so are those who repeat its request. */
+  defer(runId: string): Promise<void>
+  /**
+   * Cancels one job, or with `jobIndex` null all of the run's that are not final. The claims of those that were running
+   * are void, and the change that is told names them.
+   */
+  cancel(runId: string, jobIndex: number | null, at: number): Promise<CancelResult>
+  /** Queues a failed or cancelled job again; its run goes on, and keeps an answer that it has. */
+  retry(runId: string, jobIndex: number, at: number): Promise<RetryResult>
+  /** Forgets a finished run and its idempotency key. */
+  remove(runId: string): Promise<RemoveResult>
   /** Takes back every job that a dead process held; no attempt is spent, a lost start is counted. */
   rescue(at: number): Promise<RescueReport>
-  /** Forgets finished runs that ended before `finishedBefore`, oldest first, `limit` at the most and at least one where there is one; how many. */
-  prune(finishedBefore: number, limit: number): Promise<number>
+  /**
+   * Forgets finished runs that ended before `finishedBefore`, oldest first, `limit` at the most and at least one where
+   * there is one, and as many idempotency keys that are over at `at`; how many of both.
+   */
+  prune(finishedBefore: number, limit: number, at: number): Promise<number>
 
   getRun(id: string): Promise<RunRecord | null>
+  getJob(runId: string, jobIndex: number): Promise<JobRecord | null>
   listRuns(filter: RunFilter): Promise<RunPage>
   stats(at: number): Promise<StoreStats>
 }

@@ -4,7 +4,13 @@ import * as assert from 'uvu/assert'
 import type { RunChange } from '../../src/domain/run.ts'
 import { createFeed } from '../../src/feed/feed.ts'
 
-const change = (runId: string, version: number): RunChange => ({ runId, version, state: 'running', isAnswered: false })
+const change = (runId: string, version: number): RunChange => ({
+  runId,
+  version,
+  state: 'running',
+  isAnswered: false,
+  voided: [],
+})
 
 test('tells every listener of a run of each of its changes, in order', () => {
   const feed = createFeed()
@@ -19,7 +25,7 @@ test('hands on the change as it is', () => {
   const feed = createFeed()
   const heard: RunChange[] = []
   feed.subscribe('run', (told) => heard.push(told))
-  const last: RunChange = { runId: 'run', version: 9, state: 'failed', isAnswered: true }
+  const last: RunChange = { runId: 'run', version: 9, state: 'failed', isAnswered: true, voided: [] }
   feed.publish(last)
   assert.equal(heard, [last])
 })

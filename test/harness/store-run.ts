@@ -2,6 +2,7 @@
 import * as assert from 'uvu/assert'
 import type { ClaimedJob } from '../../src/domain/claim.ts'
 import { newRunId } from '../../src/domain/ids.ts'
+import { v7 } from 'uuid'
 import type { JobError, JobRecord } from '../../src/domain/job.ts'
 import type { RunRecord } from '../../src/domain/run.ts'
 import type { ClaimRequest, NewJob, NewRun, Store } from '../../src/store/store.ts'
@@ -11,13 +12,19 @@ export const start = 1_790_000_000_000
 
 export const taskError: JobError = { code: 'task_error', message: 'it did not work' }
 
+/** A run id that was made at the instant. */
+export function runIdAt(at: number): string {
+  return v7({ msecs: at })
+}
+
 export function jobOf(members: Partial<NewJob> = {}): NewJob {
   const policy = { priority: 0, timeoutMs: 60_000, maxAttempts: 3, delayMs: 0 }
   return { task: 'echo', kind: 'io', input: null, ...policy, ...members }
 }
 
 export function runOf(members: Partial<NewRun> = {}): NewRun {
-  return { id: newRunId(), respond: 'first', tags: [], jobs: [jobOf()], claimsFirst: false, ...members }
+  const choices = { respond: 'first', onFirstFailure: 'continue', claimsFirst: false, idempotency: null } as const
+  return { id: newRunId(), tags: [], jobs: [jobOf()], ...choices, ...members }
 }
 
 /** Room for many jobs of both kinds, unless told otherwise. */
@@ -34,6 +41,13 @@ export async function claimOne(store: Store, at: number, members: Partial<ClaimR
   const { jobs } = await store.claim(requestAt(at, members))
   assert.is(jobs.length, 1, 'one job is due')
   return entryAt(jobs, 0)
+}
+
+/** Accepts a run whose first job is claimed with it. */
+export async function acceptFirst(store: Store, run: NewRun, at: number): Promise<ClaimedJob> {
+  const report = await store.accept(run, at)
+  if (report.result !== 'accepted' || report.first === null) throw new Error('the first job was not claimed')
+  return report.first
 }
 
 export async function acceptAndClaim(store: Store, run: NewRun, at: number): Promise<ClaimedJob> {

@@ -43,10 +43,10 @@ test('a process that is killed amid its writes has kept all that it acknowledged
   async function work(): Promise<void> {
     for (;;) {
       const run = runOf({ claimsFirst: true, jobs: [jobOf(), jobOf(), jobOf()] })
-      const first = await other.call('accept', run, start)
+      const report = await other.call('accept', run, start)
       acknowledged.add(run.id)
-      if (first === null) throw new Error('job 0 is not claimed')
-      await other.call('complete', first, '"done"', start)
+      if (report.result !== 'accepted' || report.first === null) throw new Error('job 0 is not claimed')
+      await other.call('complete', report.first, '"done"', start)
       completed.add(run.id)
       if (completed.size === 60) enough.resolve()
     }

@@ -17,7 +17,7 @@ test('what one turn settles is one commit: a run that it changes 100 times is to
   store.onChange((change) => void changes.push(change))
   await Promise.all(jobs.map((job) => store.complete(job, 'null', start)))
   const { version } = await runIn(store, run.id)
-  assert.equal(changes, [{ runId: run.id, version, state: 'completed', isAnswered: true }])
+  assert.equal(changes, [{ runId: run.id, version, state: 'completed', isAnswered: true, voided: [] }])
 })
 
 test('a run and the claim of its jobs can be one commit', async () => {

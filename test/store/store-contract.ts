@@ -9,9 +9,13 @@ import { claimOrderContract } from './contract/claim-order.ts'
 import { closeContract } from './contract/close.ts'
 import { conservationContract } from './contract/conservation.ts'
 import { fenceContract } from './contract/fence.ts'
+import { firstFailureContract } from './contract/first-failure.ts'
+import { idempotencyContract } from './contract/idempotency.ts'
 import { payloadContract } from './contract/payload.ts'
 import { pruneContract } from './contract/prune.ts'
 import { readContract } from './contract/read.ts'
+import { removeContract } from './contract/remove.ts'
+import { retryContract } from './contract/retry.ts'
 import { rescueContract } from './contract/rescue.ts'
 import { settleContract } from './contract/settle.ts'
 import { suspectContract } from './contract/suspect.ts'
@@ -38,6 +42,10 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>,
   settleContract(register)
   fenceContract(register)
   cancelContract(register)
+  retryContract(register)
+  firstFailureContract(register)
+  idempotencyContract(register)
+  removeContract(register)
   changeContract(register)
   pruneContract(register)
   conservationContract(register)

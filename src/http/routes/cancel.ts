@@ -7,12 +7,12 @@ import { viewRun } from '../run-view.ts'
 import { parseJobIndex } from '../run-schema.ts'
 
 /** Answers with the run as it is then: 202 where the cancel takes effect, 200 where it had before. */
-export function createCancelRoute({ cancel, store, config }: HttpDeps): RouterMiddleware {
+export function createCancelRoute({ store, clock, config }: HttpDeps): RouterMiddleware {
   return async (ctx) => {
     const id = String(ctx.params['id'])
     const named = ctx.params['index'] ?? null
     const index = named === null ? null : parseJobIndex(named)
-    const result = isRunId(id) && index !== undefined ? await cancel(id, index) : 'not-found'
+    const result = isRunId(id) && index !== undefined ? await store.cancel(id, index, clock.now()) : 'not-found'
     const run = isRunId(id) ? await store.getRun(id) : null
     if (run === null) throw new AppError('run-not-found', `there is no run ${id}`)
     if (result === 'not-found') throw new AppError('job-not-found', `the run has no job ${named}`)

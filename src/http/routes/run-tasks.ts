@@ -13,7 +13,10 @@ export function createRunTasks({ intake, config }: HttpDeps): RouterMiddleware {
   const options = { showsStacks: config.logLevel === 'debug' }
 
   return async (ctx) => {
-    const accepted = await intake.submit(parseRunRequest(ctx.request.body, config.maxTasksPerRun))
+    const accepted = await intake.submit(parseRunRequest(ctx.request.body, config.maxTasksPerRun), {
+      waitMs: null,
+      idempotency: null,
+    })
     const { run } = accepted
     const self = `/runs/${run.id}`
     ctx.set({

@@ -83,7 +83,7 @@ export function createClaim({ database, tally, priorities, changes, owner }: Ses
   function bumpRuns(jobs: readonly ClaimedJob[]): void {
     for (const runId of new Set(jobs.map((job) => job.runId))) {
       const { id, version, state, answer_status: status } = asRunRow(updateRun.get(runId) ?? {})
-      changes.set(id, { runId: id, version, state, isAnswered: status !== null })
+      changes.note({ runId: id, version, state, isAnswered: status !== null })
     }
   }
 

@@ -9,12 +9,14 @@ import { createClaim } from './claim.ts'
 import type { Operation, ReadVerb, Reply, Verb, Verbs, WriteVerb } from './messages.ts'
 import { createPrune } from './prune.ts'
 import { createRead } from './read.ts'
+import { createRemove } from './remove.ts'
 import { createRescue } from './rescue.ts'
+import { createRetry } from './retry.ts'
 import type { Session } from './session.ts'
 import { createSettle } from './settle.ts'
 import { isUnavailable } from './sqlite-errors.ts'
 
-const readVerbs: ReadonlySet<Verb> = new Set<ReadVerb>(['getRun', 'listRuns', 'stats'])
+const readVerbs: ReadonlySet<Verb> = new Set<ReadVerb>(['getRun', 'getJob', 'listRuns', 'stats'])
 
 export interface Group {
   /** One per operation, in order. */
@@ -29,7 +31,10 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
     accept: createAccept(session),
     claim: createClaim(session),
     ...createSettle(session),
+    defer: (runId) => session.keys.defer(runId),
     cancel: createCancel(session),
+    retry: createRetry(session),
+    remove: createRemove(session),
     rescue: createRescue(session),
     prune: createPrune(session),
   }
@@ -50,8 +55,7 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
       tally.save()
       database.exec('COMMIT')
       tally.keep()
-      told.push(...changes.values())
-      changes.clear()
+      told.push(...changes.take())
       return replies
     } catch (error) {
       takeBack()
@@ -64,7 +68,7 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
     // After some failures SQLite has rolled back by itself.
     if (database.isTransaction) database.exec('ROLLBACK')
     tally.revert()
-    changes.clear()
+    changes.take()
   }
 
   function read(operation: Operation): Reply {

@@ -3,8 +3,19 @@ import type { ProblemCode } from '../../domain/errors.ts'
 import type { RunChange } from '../../domain/run.ts'
 import type { Store } from '../store.ts'
 
-export type WriteVerb = 'accept' | 'claim' | 'complete' | 'fail' | 'release' | 'cancel' | 'rescue' | 'prune'
-export type ReadVerb = 'getRun' | 'listRuns' | 'stats'
+export type WriteVerb =
+  | 'accept'
+  | 'claim'
+  | 'complete'
+  | 'fail'
+  | 'release'
+  | 'defer'
+  | 'cancel'
+  | 'retry'
+  | 'remove'
+  | 'rescue'
+  | 'prune'
+export type ReadVerb = 'getRun' | 'getJob' | 'listRuns' | 'stats'
 export type Verb = WriteVerb | ReadVerb
 
 /** The verbs as the thread runs them: the contract's, without the promise. */

@@ -1,14 +1,16 @@
 /** The reading verbs: one run, a page of runs, the totals. */
-import type { SQLInputValue } from 'node:sqlite'
+import type { JobRecord } from '../../domain/job.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import { taskKinds } from '../../domain/task.ts'
 import type { RunFilter, RunPage, StoreStats } from '../store.ts'
+import { listQuery } from './list-query.ts'
 import { asJobRow, asRunRow, jobColumns, jobRecord, runColumns, runRecord, type RunRow } from './rows.ts'
 import type { Session } from './session.ts'
 
 export function createRead({ database, tally, priorities }: Session) {
   const selectRun = database.prepare(`SELECT ${runColumns} FROM run WHERE id = ?`)
   const selectJobs = database.prepare(`SELECT ${jobColumns}, result FROM job WHERE run_id = ? ORDER BY job_index`)
+  const selectJob = database.prepare(`SELECT ${jobColumns}, result FROM job WHERE run_id = ? AND job_index = ?`)
   const selectJobsBare = database.prepare(`SELECT ${jobColumns} FROM job WHERE run_id = ? ORDER BY job_index`)
   const selectOldestDue = database.prepare(
     'SELECT min(run_at) AS at FROM job WHERE kind = ? AND priority = ? AND run_at <= ?',
@@ -27,20 +29,16 @@ export function createRead({ database, tally, priorities }: Session) {
       return runRecord(asRunRow(row), jobs)
     },
 
+    getJob(runId: string, jobIndex: number): JobRecord | null {
+      const row = selectJob.get(runId, jobIndex)
+      return row === undefined ? null : jobRecord(asJobRow(row))
+    },
+
     listRuns(filter: RunFilter): RunPage {
-      const conditions: [string, SQLInputValue | undefined][] = [
-        ['id < ?', filter.beforeId],
-        ['state = ?', filter.state],
-        ['created_at > ?', filter.createdAfter],
-        ['created_at < ?', filter.createdBefore],
-        ['EXISTS (SELECT 1 FROM job WHERE run_id = run.id AND task = ?)', filter.task],
-        ['EXISTS (SELECT 1 FROM json_each(run.tags) WHERE value = ?)', filter.tag],
-      ]
-      const used = conditions.filter((entry): entry is [string, SQLInputValue] => entry[1] !== undefined)
-      const where = used.length === 0 ? '' : `WHERE ${used.map(([sql]) => sql).join(' AND ')}`
+      const { sql, values } = listQuery(filter)
       const rows = database
-        .prepare(`SELECT ${runColumns} FROM run ${where} ORDER BY id DESC LIMIT ?`)
-        .all(...used.map(([, value]) => value), filter.pageSize + 1)
+        .prepare(sql)
+        .all(...values)
         .map(asRunRow)
       return { runs: rows.slice(0, filter.pageSize).map(listed), hasMore: rows.length > filter.pageSize }
     },

@@ -2,15 +2,14 @@
 import type { JobError } from '../../domain/job.ts'
 import { maxLostStarts } from '../../domain/retry.ts'
 import type { RescueReport } from '../store.ts'
+import { createMoveJob, moveColumns } from './move-job.ts'
 import { asJobRow, type JobRow } from './rows.ts'
 import type { Session } from './session.ts'
-import { createMoveJob } from './settle.ts'
 
 export function createRescue(session: Session) {
   const moveJob = createMoveJob(session)
   const selectHeld = session.database.prepare(`
-    SELECT run_id, job_index, state, attempt, max_attempts, lost_starts, queued_at, started_at, thread, failures
-    FROM job WHERE owner IS NOT NULL AND owner <> ?`)
+    SELECT ${moveColumns}, max_attempts, queued_at FROM job WHERE owner IS NOT NULL AND owner <> ?`)
   const selectLost = session.database.prepare(
     'SELECT lost_starts, max_attempts FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL',
   )

@@ -1,7 +1,8 @@
 /** Turns rows into records. The tables are STRICT and only this engine writes them, so a row's form is known. */
 import type { Answer, RespondMode } from '../../domain/answer.ts'
+import { instantOf } from '../../domain/ids.ts'
 import type { JobError, JobFailure, JobRecord, JobState } from '../../domain/job.ts'
-import type { RunRecord, RunState } from '../../domain/run.ts'
+import type { FirstFailurePolicy, RunRecord, RunState } from '../../domain/run.ts'
 import type { TaskKind } from '../../domain/task.ts'
 
 export type Row = Record<string, unknown>
@@ -17,7 +18,7 @@ export interface RunRow {
   readonly cancelled_jobs: number
   readonly answer_job: number | null
   readonly answer_status: number | null
-  readonly created_at: number
+  readonly on_first_failure: FirstFailurePolicy
   readonly responded_at: number | null
   readonly finished_at: number | null
   readonly tags: string
@@ -29,6 +30,7 @@ export interface JobRow {
   readonly task: string
   readonly kind: TaskKind
   readonly state: JobState
+  readonly priority: number
   readonly timeout_ms: number
   readonly attempt: number
   readonly max_attempts: number
@@ -46,7 +48,7 @@ export interface JobRow {
 }
 
 export const runColumns = `id, state, version, respond, total_jobs, open_jobs, failed_jobs, cancelled_jobs,
-  answer_job, answer_status, created_at, responded_at, finished_at, tags`
+  answer_job, answer_status, on_first_failure, responded_at, finished_at, tags`
 
 /** All that a job record shows, but for its result. */
 export const jobColumns = `run_id, job_index, task, state, thread, attempt, max_attempts, queued_at, run_at,
@@ -73,7 +75,7 @@ export function runRecord(row: RunRow, jobs: readonly JobRecord[]): RunRecord {
     respond: row.respond,
     tags: JSON.parse(row.tags) as string[],
     answer: answerOf(row),
-    createdAt: row.created_at,
+    createdAt: instantOf(row.id),
     respondedAt: row.responded_at,
     finishedAt: row.finished_at,
     jobs,

@@ -1,6 +1,7 @@
 /** What the verbs of this engine share: the connection, the totals, and the changes of the transaction under way. */
 import type { DatabaseSync } from 'node:sqlite'
-import type { RunChange } from '../../domain/run.ts'
+import type { Changes } from './changes.ts'
+import type { IdempotencyKeys } from './idempotency.ts'
 import type { Priorities } from './priorities.ts'
 import type { Tally } from './tally.ts'
 
@@ -8,8 +9,8 @@ export interface Session {
   readonly database: DatabaseSync
   readonly tally: Tally
   readonly priorities: Priorities
-  /** The latest change of each run that this transaction touched, by run id. */
-  readonly changes: Map<string, RunChange>
+  readonly keys: IdempotencyKeys
+  readonly changes: Changes
   /** Names this process in the rows of the jobs that it runs. */
   readonly owner: string
 }

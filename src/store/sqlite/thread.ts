@@ -2,7 +2,9 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { createLog } from '../../log.ts'
 import { openDatabase } from './database.ts'
+import { createChanges } from './changes.ts'
 import { createGroupCommit } from './group-commit.ts'
+import { createIdempotencyKeys } from './idempotency.ts'
 import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
 import { createPriorities } from './priorities.ts'
 import type { Session } from './session.ts'
@@ -20,7 +22,8 @@ try {
   const database = openDatabase(path, lockWaitMs)
   const tally = createTally(database)
   const priorities = createPriorities(database)
-  const session: Session = { database, tally, priorities, changes: new Map(), owner }
+  const keys = createIdempotencyKeys(database)
+  const session: Session = { database, tally, priorities, keys, changes: createChanges(), owner }
   const runGroup = createGroupCommit(session)
 
   const watch = stall && watchForStall(stall.heartbeat, stall.stallMs, createLog(stall.logLevel))

@@ -1,14 +1,15 @@
 import * as assert from 'uvu/assert'
+import { instantOf } from '../../../src/domain/ids.ts'
 import type { JobRecord } from '../../../src/domain/job.ts'
 import { rejects } from '../../harness/rejects.ts'
-import { acceptAndClaim, jobOf, requestAt, runIn, runOf, start } from '../../harness/store-run.ts'
+import { acceptAndClaim, acceptFirst, jobOf, requestAt, runIn, runOf, start } from '../../harness/store-run.ts'
 import type { Register } from './subject.ts'
 
 export function acceptContract(register: Register): void {
   register('an accepted run is there with all its jobs, and they wait', async ({ store }) => {
     const jobs = [jobOf({ task: 'a', maxAttempts: 1 }), jobOf({ task: 'b', kind: 'cpu', delayMs: 500 })]
     const run = runOf({ respond: 'all', tags: ['x', 'y'], jobs })
-    assert.is(await store.accept(run, start), null)
+    assert.equal(await store.accept(run, start), { result: 'accepted', first: null })
     assert.equal(await store.getRun(run.id), {
       id: run.id,
       state: 'running',
@@ -16,7 +17,7 @@ export function acceptContract(register: Register): void {
       respond: 'all',
       tags: ['x', 'y'],
       answer: null,
-      createdAt: start,
+      createdAt: instantOf(run.id),
       respondedAt: null,
       finishedAt: null,
       jobs: [
@@ -29,8 +30,7 @@ export function acceptContract(register: Register): void {
   register('claimsFirst: job 0 is born claimed for the main thread, and only job 0', async ({ store }) => {
     const jobs = [jobOf({ task: 'a', input: '{"n":1}', timeoutMs: 5, maxAttempts: 2 }), jobOf({ task: 'b' })]
     const run = runOf({ jobs, claimsFirst: true })
-    const first = await store.accept(run, start)
-    if (first === null) throw new Error('job 0 is not claimed')
+    const first = await acceptFirst(store, run, start)
     assert.ok(Number.isInteger(first.claim))
     assert.equal(first, {
       runId: run.id,
@@ -92,7 +92,8 @@ export function acceptContract(register: Register): void {
       rejects(store.accept({ ...twice, tags: ['refused'] }, start), 'internal'),
       store.accept(mate, start),
     ])
-    assert.equal([settled, accepted, matched], ['settled', null, null])
+    const plain = { result: 'accepted', first: null }
+    assert.equal([settled, accepted, matched], ['settled', plain, plain])
     assert.equal((await runIn(store, twice.id)).tags, ['kept'])
     assert.is((await runIn(store, mate.id)).version, 1)
     assert.is((await runIn(store, held.runId)).state, 'completed')

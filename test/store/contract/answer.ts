@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { respondModes, type Answer, type RespondMode } from '../../../src/domain/answer.ts'
 import type { ClaimedJob } from '../../../src/domain/claim.ts'
 import type { RunState } from '../../../src/domain/run.ts'
-import type { CancelReport, Settled, Store } from '../../../src/store/store.ts'
+import type { CancelResult, Settled, Store } from '../../../src/store/store.ts'
 import { entryAt, jobOf, requestAt, runIn, runOf, start, taskError } from '../../harness/store-run.ts'
 import type { Register } from './subject.ts'
 
@@ -91,7 +91,7 @@ async function play(store: Store, respond: RespondMode, [ends, decision, state]:
   assert.is((await runIn(store, run.id)).state, state, ends)
 }
 
-function settle(store: Store, claim: ClaimedJob, end: string, at: number): Promise<Settled | CancelReport> {
+function settle(store: Store, claim: ClaimedJob, end: string, at: number): Promise<Settled | CancelResult> {
   switch (end) {
     case 'ok':
       return store.complete(claim, '"fine"', at)

@@ -1,5 +1,6 @@
 /** A cancel takes effect with its commit, and wins over every outcome that comes later. */
 import * as assert from 'uvu/assert'
+import type { RunChange } from '../../../src/domain/run.ts'
 import { newRunId } from '../../../src/domain/ids.ts'
 import {
   acceptAndClaim,
@@ -13,11 +14,12 @@ import {
   start,
   taskError,
 } from '../../harness/store-run.ts'
+import { until } from '../../harness/until.ts'
 import type { Register } from './subject.ts'
 
 export function cancelContract(register: Register): void {
   register(
-    'cancelling a run ends every job that is not final, and names those that were running',
+    'cancelling a run ends every job that is not final, and tells of those that were running',
     async ({ store }) => {
       const tasks = ['done', 'running', 'retrying', 'running', 'waiting']
       const run = runOf({ jobs: tasks.map((task) => jobOf({ task, delayMs: task === 'waiting' ? 9_000 : 0 })) })
@@ -25,7 +27,14 @@ export function cancelContract(register: Register): void {
       const { jobs } = await store.claim(requestAt(start))
       await store.complete(entryAt(jobs, 0), '"kept"', start)
       await store.fail(entryAt(jobs, 2), taskError, start + 500, start)
-      assert.equal(await store.cancel(run.id, null, start + 7), { result: 'cancelled', wereRunning: [1, 3] })
+      const changes: RunChange[] = []
+      store.onChange((change) => void changes.push(change))
+      assert.equal(await store.cancel(run.id, null, start + 7), 'cancelled')
+      await until('it is told', () => changes.length > 0)
+      assert.equal(
+        changes.map(({ voided }) => voided),
+        [[1, 3]],
+      )
 
       const cancelled = await runIn(store, run.id)
       assert.equal([cancelled.state, cancelled.finishedAt], ['cancelled', start + 7])
@@ -56,10 +65,10 @@ export function cancelContract(register: Register): void {
   register('of a cancel and an outcome at once, the one asked for first wins', async ({ store }) => {
     const early = await acceptAndClaim(store, runOf(), start)
     const cancelled = await Promise.all([store.cancel(early.runId, 0, start), store.complete(early, '1', start)])
-    assert.equal(cancelled, [{ result: 'cancelled', wereRunning: [0] }, 'stale'])
+    assert.equal(cancelled, ['cancelled', 'stale'])
     const late = await acceptAndClaim(store, runOf(), start)
     const completed = await Promise.all([store.complete(late, '1', start), store.cancel(late.runId, 0, start)])
-    assert.equal(completed, ['settled', { result: 'was-final', wereRunning: [] }])
+    assert.equal(completed, ['settled', 'was-final'])
     const states = [(await runIn(store, early.runId)).state, (await runIn(store, late.runId)).state]
     assert.equal(states, ['cancelled', 'completed'])
   })
@@ -67,7 +76,7 @@ export function cancelContract(register: Register): void {
   register('one job can be cancelled, and the others go on', async ({ store }) => {
     const run = runOf({ jobs: [jobOf(), jobOf(), jobOf()] })
     await store.accept(run, start)
-    assert.equal(await store.cancel(run.id, 1, start), { result: 'cancelled', wereRunning: [] })
+    assert.equal(await store.cancel(run.id, 1, start), 'cancelled')
     assert.is((await jobIn(store, run.id, 1)).thread, null)
     const open = await runIn(store, run.id)
     assert.equal([open.state, open.finishedAt], ['running', null])
@@ -84,9 +93,9 @@ export function cancelContract(register: Register): void {
     const run = runOf({ jobs: [jobOf(), jobOf({ delayMs: 9_000 })] })
     await store.accept(run, start)
     await store.fail(await claimOne(store, start), taskError, null, start)
-    assert.is((await store.cancel(run.id, null, start)).result, 'cancelled')
+    assert.is(await store.cancel(run.id, null, start), 'cancelled')
     assert.is((await runIn(store, run.id)).state, 'failed')
-    assert.equal(await store.cancel(run.id, null, start), { result: 'was-final', wereRunning: [] })
+    assert.equal(await store.cancel(run.id, null, start), 'was-final')
   })
 
   register('what is over or is not there is told apart, and nothing changes', async ({ store }) => {
@@ -103,9 +112,9 @@ export function cancelContract(register: Register): void {
       [-1, 'not-found'],
     ]
     for (const [jobIndex, result] of results) {
-      assert.equal(await store.cancel(run.id, jobIndex, start + 1), { result, wereRunning: [] }, `job ${jobIndex}`)
+      assert.equal(await store.cancel(run.id, jobIndex, start + 1), result, `job ${jobIndex}`)
     }
-    assert.equal(await store.cancel(newRunId(), null, start), { result: 'not-found', wereRunning: [] })
+    assert.equal(await store.cancel(newRunId(), null, start), 'not-found')
     assert.equal(await runIn(store, run.id), before)
   })
 
@@ -118,7 +127,7 @@ export function cancelContract(register: Register): void {
     assert.equal([jobs.queued, jobs.running, jobs.cancelled, oldestQueuedMs], [0, 0, 3, null])
     assert.equal(conservation, { accepted: 3, final: 3, live: 0, lost: 0 })
     assert.is(store.backlog(), 0)
-    assert.is(await store.prune(start + 2, 10), 1)
+    assert.is(await store.prune(start + 2, 10, start), 1)
     assert.is((await store.stats(start + 9)).conservation.lost, 0)
   })
 }

@@ -49,7 +49,7 @@ export function changeContract(register: Register): void {
     const told = new Map(changes.map((change) => [change.version, change]))
     assert.is(told.size, changes.length, 'a version is told once')
     for (const { id, version, state, answer } of seen) {
-      assert.equal(told.get(version), { runId: id, version, state, isAnswered: answer !== null })
+      assert.equal(told.get(version), { runId: id, version, state, isAnswered: answer !== null, voided: [] })
     }
     assert.equal(
       changes.map(({ version }) => version),
@@ -68,7 +68,7 @@ export function changeContract(register: Register): void {
     await store.claim(requestAt(start))
     await store.claim(requestAt(start, { only: 'suspects' }))
     await store.rescue(start)
-    await store.prune(start + 1e9, 100)
+    await store.prune(start + 1e9, 100, start)
     await store.getRun(waiting.id)
     await store.listRuns({ pageSize: 10 })
     await store.stats(start)
@@ -77,7 +77,7 @@ export function changeContract(register: Register): void {
     assert.is((await runIn(store, claim.runId)).version, 2)
     await store.complete(claim, '1', start)
     await until('the end is told', () => changes.length > 0)
-    assert.equal(changes, [{ runId: claim.runId, version: 3, state: 'completed', isAnswered: true }])
+    assert.equal(changes, [{ runId: claim.runId, version: 3, state: 'completed', isAnswered: true, voided: [] }])
   })
 
   register('every listener hears of every run that one moment changes', async ({ store }) => {
@@ -126,7 +126,7 @@ export function changeContract(register: Register): void {
     await store.complete(await claimOne(store, start + 1_000), '2', start + 1_000)
     await until('the end is told', () => changes.some(({ state }) => state === 'completed'))
     const { version } = answered
-    assert.equal(entryAt(changes, 0), { runId: run.id, version, state: 'running', isAnswered: true })
+    assert.equal(entryAt(changes, 0), { runId: run.id, version, state: 'running', isAnswered: true, voided: [] })
   })
 }
 

@@ -16,9 +16,13 @@ export function closeContract(register: Register): void {
       fail: (closed) => closed.fail(claim, taskError, null, start),
       release: (closed) => closed.release(claim, start),
       cancel: (closed) => closed.cancel(claim.runId, null, start),
+      defer: (closed) => closed.defer(claim.runId),
+      retry: (closed) => closed.retry(claim.runId, 0, start),
+      remove: (closed) => closed.remove(claim.runId),
       rescue: (closed) => closed.rescue(start),
-      prune: (closed) => closed.prune(start, 1),
+      prune: (closed) => closed.prune(start, 1, start),
       getRun: (closed) => closed.getRun(claim.runId),
+      getJob: (closed) => closed.getJob(claim.runId, 0),
       listRuns: (closed) => closed.listRuns({ pageSize: 1 }),
       stats: (closed) => closed.stats(start),
     }
@@ -35,7 +39,7 @@ export function closeContract(register: Register): void {
     const closing = store.close()
     await rejects(store.accept(runOf(), start), 'store-unavailable')
     const [settled, accepted, read] = await Promise.all(asked)
-    assert.equal([settled, accepted, read?.state], ['settled', null, 'completed'])
+    assert.equal([settled, accepted, read?.state], ['settled', { result: 'accepted', first: null }, 'completed'])
     await closing
   })
 

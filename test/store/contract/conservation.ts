@@ -42,7 +42,7 @@ export function conservationContract(register: Register): void {
       conservation: { accepted: 7, final: 3, live: 4, lost: 0 },
     })
     assert.is(store.backlog(), 4)
-    assert.is(await store.prune(start + 1, 10), 1)
+    assert.is(await store.prune(start + 1, 10, start), 1)
     const { runs, jobs: left, conservation } = await store.stats(start + 40)
     assert.equal(runs, { ...noRuns, running: 3 })
     assert.equal(left, { ...noJobs, queued: 1, running: 2, retrying: 1, completed: 1, failed: 1 })
@@ -82,13 +82,13 @@ export function conservationContract(register: Register): void {
         const jobs = Array.from({ length: 1 + Math.floor(random() * 4) }, () =>
           jobOf({ delayMs: Math.floor(random() * 40) }),
         )
-        const first = await store.accept(runOf({ jobs, claimsFirst: random() < 0.5 }), at)
-        if (first !== null) held.push(first)
+        const report = await store.accept(runOf({ jobs, claimsFirst: random() < 0.5 }), at)
+        if (report.result === 'accepted' && report.first !== null) held.push(report.first)
         accepted += jobs.length
       } else if (dice < 0.5) {
         held.push(...(await store.claim(requestAt(at))).jobs)
       } else if (dice < 0.55) {
-        await store.prune(at, 3)
+        await store.prune(at, 3, start)
       } else {
         // Claims stay in `held`, so that later steps use them when they are void.
         if (dice < 0.65) await store.release(claim, at)

@@ -13,20 +13,20 @@ export function pruneContract(register: Register): void {
     for (const [index, job] of jobs.toReversed().entries()) await store.complete(job, 'null', start + 10 * index)
     const left = runs.map(({ id }) => id)
     for (const limit of [1, 3, 2]) {
-      assert.is(await store.prune(start + 1_000, limit), limit)
+      assert.is(await store.prune(start + 1_000, limit, start), limit)
       left.splice(-limit)
       assert.equal((await idsIn(store)).toSorted(), left)
     }
-    assert.is(await store.prune(start + 1_000, 5), 1)
-    assert.is(await store.prune(start + 1_000, 5), 0)
+    assert.is(await store.prune(start + 1_000, 5, start), 1)
+    assert.is(await store.prune(start + 1_000, 5, start), 0)
     assert.equal(await idsIn(store), [])
   })
 
   register('prune takes only what ended before the bound', async ({ store }) => {
     const ended = [0, 1, 2].map((index) => ({ run: runOf(), at: start + index }))
     for (const { run, at } of ended) await store.complete(await acceptAndClaim(store, run, start), 'null', at)
-    assert.is(await store.prune(start, 10), 0)
-    assert.is(await store.prune(start + 2, 10), 2)
+    assert.is(await store.prune(start, 10, start), 0)
+    assert.is(await store.prune(start + 2, 10, start), 2)
     assert.equal(await idsIn(store), [entryAt(ended, 2).run.id])
   })
 
@@ -44,7 +44,7 @@ export function pruneContract(register: Register): void {
       if (job.task === 'done') await store.complete(job, 'null', start)
       if (job.task === 'retrying') await store.fail(job, taskError, start + 5, start)
     }
-    assert.is(await store.prune(start + 1e12, 100), 1)
+    assert.is(await store.prune(start + 1e12, 100, start), 1)
     assert.equal(
       (await idsIn(store)).toSorted(),
       runs.slice(1).map(({ id }) => id),
@@ -55,7 +55,7 @@ export function pruneContract(register: Register): void {
     const run = runOf({ tags: ['t'] })
     const claim = await acceptAndClaim(store, run, start)
     await store.fail(claim, taskError, null, start)
-    await store.prune(start + 1, 10)
+    await store.prune(start + 1, 10, start)
     assert.is(await store.getRun(run.id), null)
     assert.equal(await store.listRuns({ tag: 't', pageSize: 10 }), { runs: [], hasMore: false })
     assert.equal((await store.claim(requestAt(start + 1))).jobs, [])

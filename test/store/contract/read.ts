@@ -2,7 +2,18 @@
 import * as assert from 'uvu/assert'
 import { newRunId } from '../../../src/domain/ids.ts'
 import type { RunFilter, Store } from '../../../src/store/store.ts'
-import { acceptAndClaim, claimOne, entryAt, jobOf, runIn, runOf, start, taskError } from '../../harness/store-run.ts'
+import {
+  acceptAndClaim,
+  acceptFirst,
+  runIdAt,
+  claimOne,
+  entryAt,
+  jobOf,
+  runIn,
+  runOf,
+  start,
+  taskError,
+} from '../../harness/store-run.ts'
 import type { Register } from './subject.ts'
 
 export function readContract(register: Register): void {
@@ -70,16 +81,17 @@ export function readContract(register: Register): void {
   })
 
   register('each filter keeps what it names, and several keep what all of them name', async ({ store }) => {
-    const old = runOf({ tags: ['red'], jobs: [jobOf({ task: 'a' })] })
+    const old = runOf({ id: runIdAt(start), tags: ['red'], jobs: [jobOf({ task: 'a' })] })
     const both = runOf({
+      id: runIdAt(start + 10),
       tags: ['red', 'blue'],
       jobs: [jobOf({ task: 'b' }), jobOf({ task: 'a' }), jobOf({ task: 'a' })],
     })
-    const young = runOf({ tags: ['blue'], jobs: [jobOf({ task: 'b' })], claimsFirst: true })
+    const young = runOf({ id: runIdAt(start + 20), tags: ['blue'], jobs: [jobOf({ task: 'b' })], claimsFirst: true })
     await store.complete(await acceptAndClaim(store, old, start), 'null', start)
     await store.accept(both, start + 10)
-    const claim = await store.accept(young, start + 20)
-    if (claim !== null) await store.fail(claim, taskError, null, start + 20)
+    const claim = await acceptFirst(store, young, start + 20)
+    await store.fail(claim, taskError, null, start + 20)
     const names = new Map([
       [old.id, 'old'],
       [both.id, 'both'],

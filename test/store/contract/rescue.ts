@@ -103,7 +103,9 @@ export function rescueContract(register: Register): void {
       assert.equal(crashed.answer, { mode: 'first', jobIndex: 0, status: 500 })
       assert.equal([crashed.state, crashed.respondedAt], ['running', start + 9])
       await until('the crash is told', () => changes.length > 0)
-      assert.equal(changes, [{ runId: run.id, version: crashed.version, state: 'running', isAnswered: true }])
+      assert.equal(changes, [
+        { runId: run.id, version: crashed.version, state: 'running', isAnswered: true, voided: [] },
+      ])
       assert.equal((await store.claim(requestAt(start + 10))).jobs, [])
       assert.equal((await store.stats(start)).conservation, { accepted: 2, final: 1, live: 1, lost: 0 })
     })

@@ -1,0 +1,52 @@
+/** What a request is answered with that an earlier one has made already: the same run, as it is by now. */
+import { AppError } from '../domain/errors.ts'
+import type { RunRecord } from '../domain/run.ts'
+import type { Store } from '../store/store.ts'
+import type { WaitingRoom } from './waiting-room.ts'
+
+export interface ReplayOptions {
+  readonly store: Store
+  readonly room: WaitingRoom
+}
+
+export interface Known {
+  readonly runId: string
+  /** Whether the first request was replied to before there was an answer. */
+  readonly isDeferred: boolean
+}
+
+/**
+ * @returns the run, with its answer where there is one or the caller waits for it; null when it is gone
+ * @throws AppError `idempotency-in-progress` while the first request is being answered and this one would not wait
+ */
+export type Replay = (known: Known, waitMs: number | null) => Promise<RunRecord | null>
+
+export function createReplay({ store, room }: ReplayOptions): Replay {
+  return async ({ runId, isDeferred }, waitMs) => {
+    const isBeingAnswered = room.isWaitedFor(runId)
+    const wait = room.enter(runId, waitMs)
+    try {
+      const run = await readAccepted(store, runId)
+      if (run === null || run.answer !== null) return run
+      const joins = waitMs !== null && waitMs > 0
+      if (isBeingAnswered && !joins) {
+        const detail = 'the first request with this Idempotency-Key is still being answered'
+        throw new AppError('idempotency-in-progress', detail, { members: { runId } })
+      }
+      if ((isDeferred && !joins) || waitMs === 0) return run
+      // Where the first request ended with its process, this one takes its place.
+      await wait.ended
+      return await readAccepted(store, runId)
+    } finally {
+      wait.leave()
+    }
+  }
+}
+
+/** @throws AppError `store-unavailable` with the run's id */
+export function readAccepted(store: Store, runId: string): Promise<RunRecord | null> {
+  return store.getRun(runId).catch((cause: unknown) => {
+    const detail = 'the run is accepted and cannot be read now'
+    throw new AppError('store-unavailable', detail, { cause, members: { runId } })
+  })
+}

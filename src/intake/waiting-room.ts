@@ -1,0 +1,75 @@
+/** Who waits for the answer of which run, and what ends the wait: the answer, time, or the service leaving. */
+import { AppError } from '../domain/errors.ts'
+import type { RunChange } from '../domain/run.ts'
+
+export interface Wait {
+  /** Resolves when the answer is decided or nobody is to wait any longer. @throws AppError `store-unavailable` */
+  readonly ended: Promise<void>
+  leave(): void
+}
+
+export interface WaitingRoom {
+  /**
+   * Enters before the run is accepted, or before it is read, so that no change can be missed.
+   * @param limitMs null: as long as it takes
+   */
+  enter(runId: string, limitMs: number | null): Wait
+  /** Whether somebody waits for this run's answer. */
+  isWaitedFor(runId: string): boolean
+  /** The store could not commit an outcome of this run: whoever waits for its answer hears of that. */
+  tellUncommitted(runId: string, cause: unknown): void
+  /** Ends every wait; those that come later end at once. */
+  dismiss(): void
+}
+
+export interface WaitingRoomOptions {
+  readonly subscribe: (runId: string, listener: (change: RunChange) => void) => () => void
+}
+
+type Waiter = PromiseWithResolvers<void>
+
+export function createWaitingRoom({ subscribe }: WaitingRoomOptions): WaitingRoom {
+  const waiting = new Map<string, Set<Waiter>>()
+  let isDismissed = false
+
+  function seat(runId: string, waiter: Waiter): () => void {
+    const ofRun = waiting.get(runId) ?? new Set()
+    waiting.set(runId, ofRun.add(waiter))
+    return () => {
+      ofRun.delete(waiter)
+      if (ofRun.size === 0) waiting.delete(runId)
+    }
+  }
+
+  return {
+    enter(runId, limitMs) {
+      const waiter = Promise.withResolvers<void>()
+      // Who has left by then does not hear of it.
+      waiter.promise.catch(() => {})
+      const unseat = seat(runId, waiter)
+      const unsubscribe = subscribe(runId, ({ isAnswered }) => {
+        if (isAnswered) waiter.resolve()
+      })
+      const timer = limitMs === null ? undefined : setTimeout(waiter.resolve, limitMs)
+      if (isDismissed) waiter.resolve()
+      return {
+        ended: waiter.promise,
+        leave() {
+          clearTimeout(timer)
+          unsubscribe()
+          unseat()
+        },
+      }
+    },
+    isWaitedFor: (runId) => waiting.has(runId),
+    tellUncommitted(runId, cause) {
+      const detail = 'the run is accepted; its answer could not be committed yet'
+      const error = new AppError('store-unavailable', detail, { cause, members: { runId } })
+      for (const { reject } of waiting.get(runId) ?? []) reject(error)
+    },
+    dismiss() {
+      isDismissed = true
+      for (const ofRun of waiting.values()) for (const { resolve } of ofRun) resolve()
+    },
+  }
+}

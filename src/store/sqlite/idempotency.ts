@@ -1,0 +1,46 @@
+/** Which run a caller's idempotency key names: claimed in the transaction that accepts the run, of which one wins. */
+import type { DatabaseSync } from 'node:sqlite'
+import type { AcceptReport, NewRun } from '../store.ts'
+
+/** How long a key is kept, unless its run is forgotten before. */
+const keptMs = 86_400_000
+
+export interface IdempotencyKeys {
+  /** Claims the run's key; where another run has it, what is to be said of that one. */
+  claim(run: NewRun, at: number): Exclude<AcceptReport, { readonly result: 'accepted' }> | null
+  defer(runId: string): void
+  forget(runId: string): void
+  /** Forgets so many keys whose time is over; how many it were. */
+  prune(limit: number, at: number): number
+}
+
+export function createIdempotencyKeys(database: DatabaseSync): IdempotencyKeys {
+  const select = database.prepare(`
+    SELECT body_digest, run_id, is_deferred FROM idempotency_key WHERE scope = ? AND key = ? AND claimed_at > ?`)
+  const insert = database.prepare(`
+    INSERT OR REPLACE INTO idempotency_key (scope, key, body_digest, run_id, is_deferred, claimed_at)
+    VALUES (?, ?, ?, ?, ?, ?)`)
+  const update = database.prepare('UPDATE idempotency_key SET is_deferred = 1 WHERE run_id = ?')
+  const remove = database.prepare('DELETE FROM idempotency_key WHERE run_id = ?')
+  const removeOld = database.prepare(`
+    DELETE FROM idempotency_key WHERE (scope, key) IN
+      (SELECT scope, key FROM idempotency_key WHERE claimed_at <= ? ORDER BY claimed_at LIMIT ?)`)
+
+  return {
+    claim({ id, idempotency }, at) {
+      if (idempotency === null) return null
+      const { scope, key, bodyDigest, isDeferred } = idempotency
+      const known = select.get(scope, key, at - keptMs)
+      if (known === undefined) {
+        insert.run(scope, key, bodyDigest, id, Number(isDeferred), at)
+        return null
+      }
+      const runId = String(known['run_id'])
+      if (known['body_digest'] !== bodyDigest) return { result: 'reused', runId }
+      return { result: 'replayed', runId, isDeferred: known['is_deferred'] === 1 }
+    },
+    defer: (runId) => void update.run(runId),
+    forget: (runId) => void remove.run(runId),
+    prune: (limit, at) => Number(removeOld.run(at - keptMs, limit).changes),
+  }
+}

@@ -1,0 +1,37 @@
+/** A finished run can be removed, and nothing of it is left. */
+import * as assert from 'uvu/assert'
+import { newRunId } from '../../../src/domain/ids.ts'
+import { acceptAndClaim, jobOf, runOf, start, taskError } from '../../harness/store-run.ts'
+import type { Register } from './subject.ts'
+
+export function removeContract(register: Register): void {
+  register('a removed run cannot be read, listed or settled, and no total knows it', async ({ store }) => {
+    const claim = await acceptAndClaim(store, runOf({ tags: ['t', 'u'] }), start)
+    await store.fail(claim, taskError, null, start)
+    assert.is(await store.remove(claim.runId), 'removed')
+    assert.is(await store.getRun(claim.runId), null)
+    assert.is(await store.getJob(claim.runId, 0), null)
+    for (const filter of [{}, { tag: 't' }, { task: claim.task }, { state: 'failed' }] as const) {
+      assert.equal((await store.listRuns({ ...filter, pageSize: 10 })).runs, [])
+    }
+    assert.is(await store.complete(claim, 'null', start), 'stale')
+    const { runs, jobs, conservation } = await store.stats(start)
+    assert.equal([runs.failed, jobs.failed], [0, 0])
+    assert.equal(conservation, { accepted: 1, final: 1, live: 0, lost: 0 })
+    assert.is(await store.remove(claim.runId), 'not-found')
+  })
+
+  register('a run that has a job to do is kept', async ({ store }) => {
+    const run = runOf({ jobs: [jobOf(), jobOf({ delayMs: 9_000 })] })
+    const claim = await acceptAndClaim(store, run, start)
+    assert.is(await store.remove(run.id), 'active')
+    await store.complete(claim, 'null', start)
+    assert.is(await store.remove(run.id), 'active')
+    await store.cancel(run.id, 1, start)
+    assert.is(await store.remove(run.id), 'removed')
+  })
+
+  register('a run that is not there is told so', async ({ store }) => {
+    assert.is(await store.remove(newRunId()), 'not-found')
+  })
+}
