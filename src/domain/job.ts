@@ -32,7 +32,15 @@ export interface JobCounts {
   readonly cancelled: number
 }
 
-export type JobErrorCode = 'task_error' | 'timeout' | 'out_of_memory' | 'crashed' | 'cancelled' | 'invalid_result'
+export const jobErrorCodes = [
+  'task_error',
+  'timeout',
+  'out_of_memory',
+  'crashed',
+  'cancelled',
+  'invalid_result',
+] as const
+export type JobErrorCode = (typeof jobErrorCodes)[number]
 
 /** Why an attempt did not succeed, as it is stored and shown. */
 export interface JobError {

@@ -1,21 +1,14 @@
 /** Turns whatever a route throws into an answer of type application/problem+json (RFC 9457), at one place. */
 import type { Context } from 'koa'
-import { AppError, problems, type ProblemCode, type ProblemMembers } from '../domain/errors.ts'
+import { AppError, problems, type ProblemCode } from '../domain/errors.ts'
 import type { Log } from '../log.ts'
+import type { StandardMembers } from './schemas/problem.ts'
 
 /** Seconds after which a request that was refused for now can be tried again. */
 const retryAfterS: Partial<Record<ProblemCode, number>> = {
   overloaded: 1,
   'shutting-down': 5,
   'store-unavailable': 5,
-}
-
-export interface ProblemDocument extends ProblemMembers {
-  readonly type: string
-  readonly title: string
-  readonly status: number
-  readonly detail: string
-  readonly instance: string
 }
 
 /** Answers with the problem that `thrown` is; what is not an AppError is logged whole and tells nothing. */
@@ -26,13 +19,12 @@ export function answerProblem(ctx: Context, thrown: unknown, log: Log): void {
   if (error.code === 'store-unavailable') log.warn({ err: thrown, path: ctx.path }, 'the store is unavailable')
 
   const { runId } = error.members
-  const document: ProblemDocument = {
+  const standard: StandardMembers = {
     type: `/problems/${error.code}`,
     title: problems[error.code].title,
     status: error.status,
     detail: error.message,
     instance: runId === undefined ? ctx.path : `/runs/${runId}`,
-    ...error.members,
   }
   const after = retryAfterS[error.code]
   if (after !== undefined) ctx.set('Retry-After', String(after))
@@ -40,6 +32,6 @@ export function answerProblem(ctx: Context, thrown: unknown, log: Log): void {
   if (error.code === 'content-too-large') ctx.set('Connection', 'close')
   ctx.set('Cache-Control', 'no-store')
   ctx.status = error.status
-  ctx.body = JSON.stringify(document)
+  ctx.body = JSON.stringify({ ...standard, ...error.members })
   ctx.type = 'application/problem+json'
 }

@@ -1,6 +1,9 @@
 /** How runs and jobs are shown. Instants become ISO 8601 in UTC with milliseconds. */
+import type { z } from 'zod'
 import type { JobError, JobRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
+import type { CauseView, jobErrorSchema, jobViewSchema } from './schemas/job.ts'
+import type { runViewSchema } from './schemas/run.ts'
 
 export interface ViewOptions {
   /** Stacks tell about the service's inside: only for those who debug it. */
@@ -11,41 +14,12 @@ export interface ViewOptions {
   readonly progressOf?: (runId: string, jobIndex: number) => number | null
 }
 
-export interface JobView {
-  readonly index: number
-  readonly task: string
-  readonly state: string
-  readonly thread: string | null
-  readonly attempt: number
-  readonly maxAttempts: number
-  readonly queuedAt: string
-  readonly startedAt: string | null
-  readonly finishedAt: string | null
-  readonly runAt: string | null
-  readonly progress: number | null
-  readonly result?: unknown
-  readonly error: object | null
-  readonly failures: readonly object[]
-}
-
-export interface RunView {
-  readonly id: string
-  readonly state: string
-  readonly version: number
-  /** Absent until the answer is decided, and where the deciding job failed. */
-  readonly result?: unknown
-  /** With `respond: all`, one per job in their order. */
-  readonly results?: readonly unknown[]
-  readonly answer: { readonly mode: string; readonly jobIndex: number | null } | null
-  readonly createdAt: string
-  readonly respondedAt: string | null
-  readonly finishedAt: string | null
-  readonly tags: readonly string[]
-  readonly jobs: readonly JobView[]
-  readonly links: { readonly self: string }
-}
+export type RunView = z.output<typeof runViewSchema>
+export type JobView = z.output<typeof jobViewSchema>
+type ErrorView = z.output<typeof jobErrorSchema>
 
 export function viewRun(run: RunRecord, options: ViewOptions): RunView {
+  const self = `/runs/${run.id}`
   const jobs = run.jobs.map((job) => viewJob(run.id, job, options))
   return {
     id: run.id,
@@ -58,7 +32,7 @@ export function viewRun(run: RunRecord, options: ViewOptions): RunView {
     finishedAt: nullableInstant(run.finishedAt),
     tags: run.tags,
     jobs,
-    links: { self: `/runs/${run.id}` },
+    links: { self, events: `${self}/events`, cancel: `${self}/cancel` },
   }
 }
 
@@ -93,11 +67,15 @@ export function viewJob(runId: string, job: JobRecord, options: ViewOptions): Jo
   }
 }
 
-export function viewError(error: JobError | NonNullable<JobError['cause']>, showsStacks: boolean): object {
+export function viewError(error: JobError, showsStacks: boolean): ErrorView {
+  return { code: error.code, ...viewThrown(error, showsStacks) }
+}
+
+function viewThrown(error: NonNullable<JobError['cause']>, showsStacks: boolean): CauseView {
   const { stack, cause, ...shown } = error
   return {
     ...shown,
-    ...(cause !== undefined && { cause: viewError(cause, showsStacks) }),
+    ...(cause !== undefined && { cause: viewThrown(cause, showsStacks) }),
     ...(showsStacks && stack !== undefined && { stack }),
   }
 }

@@ -25,14 +25,15 @@ export function pointerOf(path: StandardSchemaV1.Issue['path']): string {
 }
 
 /** The input as JSON Schema (draft 2020-12); null where the task takes anything or its schema cannot say. */
-export function inputJsonSchema(task: Task): unknown {
+export function inputJsonSchema(task: Task): Readonly<Record<string, unknown>> | null {
   const standard: object = task.input?.['~standard'] ?? {}
   const converter: unknown = Reflect.get(standard, 'jsonSchema')
   const convert: unknown = Reflect.get(Object(converter), 'input')
   if (typeof convert !== 'function') return null
   try {
     // https://standardschema.dev/json-schema: optional, so its absence is no defect of the schema.
-    return Reflect.apply(convert, converter, [{ target: 'draft-2020-12' }]) ?? null
+    const converted: unknown = Reflect.apply(convert, converter, [{ target: 'draft-2020-12' }])
+    return typeof converted === 'object' && converted !== null ? { ...converted } : null
   } catch {
     return null
   }

@@ -1,5 +1,5 @@
 /** Reads the JSON that the service answers, in the form that the contract gives it. */
-import type { ProblemDocument } from '../../src/http/problem.ts'
+import type { ProblemDocument } from '../../src/http/schemas/problem.ts'
 import type { JobView, RunView } from '../../src/http/run-view.ts'
 
 export async function readRun(response: Response): Promise<RunView> {

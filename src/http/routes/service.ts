@@ -4,8 +4,10 @@ import type { RouterMiddleware } from '@koa/router'
 import { AppError, problemCodes, problems, type ProblemCode } from '../../domain/errors.ts'
 import { inputJsonSchema } from '../../tasks/input.ts'
 import type { HttpDeps } from '../deps.ts'
+import type { HealthView, ProblemPageView, StatsView, TaskListView } from '../schemas/service.ts'
 
 const nsPerMs = 1_000_000
+const healthy: HealthView = { status: 'ok' }
 /** The event loop's delay is told of the minute under way. */
 const delayWindowMs = 60_000
 const samplePeriodMs = 10
@@ -16,9 +18,10 @@ export function createServiceRoutes({ registry, store, intake, pool, clock }: Ht
   const window = setInterval(() => delay.reset(), delayWindowMs).unref()
 
   const tasks: RouterMiddleware = (ctx) => {
-    ctx.body = {
+    const view: TaskListView = {
       tasks: registry.all().map((task) => ({ name: task.name, ...task.policy, input: inputJsonSchema(task) })),
     }
+    ctx.body = view
   }
 
   const stats: RouterMiddleware = async (ctx) => {
@@ -27,7 +30,7 @@ export function createServiceRoutes({ registry, store, intake, pool, clock }: Ht
     const ms = (ns: number): number => Math.max(0, Math.round((ns / nsPerMs - samplePeriodMs) * 100) / 100)
     const eventLoopDelayMs = { p50: ms(delay.percentile(50)), p99: ms(delay.percentile(99)), max: ms(delay.max) }
     ctx.set('Cache-Control', 'no-store')
-    ctx.body = {
+    const view: StatsView = {
       runs,
       jobs,
       backlog: store.backlog(),
@@ -36,10 +39,11 @@ export function createServiceRoutes({ registry, store, intake, pool, clock }: Ht
       eventLoopDelayMs,
       conservation,
     }
+    ctx.body = view
   }
 
   const livez: RouterMiddleware = (ctx) => {
-    ctx.body = { status: 'ok' }
+    ctx.body = healthy
   }
 
   const readyz: RouterMiddleware = async (ctx) => {
@@ -47,7 +51,7 @@ export function createServiceRoutes({ registry, store, intake, pool, clock }: Ht
     const illness = pool.illness()
     if (illness !== null) throw new AppError('overloaded', illness)
     await store.stats(clock.now())
-    ctx.body = { status: 'ok' }
+    ctx.body = healthy
   }
 
   const problem: RouterMiddleware = (ctx) => {
@@ -64,7 +68,7 @@ export function createServiceRoutes({ registry, store, intake, pool, clock }: Ht
   return { tasks, stats, livez, readyz, problem, stop }
 }
 
-function describeProblem(code: ProblemCode): object {
+function describeProblem(code: ProblemCode): ProblemPageView {
   const { status, title, isRetryable, meaning, remedy } = problems[code]
   return { type: `/problems/${code}`, title, status, isRetryable, meaning, remedy }
 }

@@ -1,0 +1,81 @@
+/** The JSON form of what the service tells about itself. */
+import { z } from 'zod'
+import { problemCodes } from '../../domain/errors.ts'
+import { jobStates } from '../../domain/job.ts'
+import { runStates } from '../../domain/run.ts'
+import { mainPlacements, policyBounds, taskKinds } from '../../domain/task.ts'
+
+const { timeoutMs, maxAttempts, memoryMb } = policyBounds
+const count = z.int().min(0)
+const ms = z.number().min(0)
+
+const countByRunState = z.record(z.enum(runStates), count).readonly()
+const countByJobState = z.record(z.enum(jobStates), count).readonly()
+
+export const taskSchema = z
+  .object({
+    name: z.string(),
+    kind: z.enum(taskKinds),
+    timeoutMs: z.int().min(timeoutMs.min).max(timeoutMs.max),
+    maxAttempts: z.int().min(maxAttempts.min).max(maxAttempts.max),
+    memoryMb: z.int().min(memoryMb.min).max(memoryMb.max),
+    main: z.enum(mainPlacements),
+    concurrency: z.int().min(1).nullable().describe('null: no limit'),
+    input: z
+      .record(z.string(), z.unknown())
+      .readonly()
+      .nullable()
+      .describe('JSON Schema; null where the task takes anything or its schema cannot say'),
+  })
+  .readonly()
+  .describe('A task that can be run, with its policy')
+
+export const taskListSchema = z.object({ tasks: z.array(taskSchema).readonly() }).readonly()
+
+export const threadSchema = z
+  .object({
+    name: z.string(),
+    kind: z.enum(taskKinds),
+    state: z.enum(['starting', 'ready', 'retiring', 'failing', 'dying']),
+    running: count.describe('jobs on it'),
+    busyShare: z.number().min(0).describe('which part of its time jobs took, from 0 to 1'),
+  })
+  .readonly()
+
+export const statsSchema = z
+  .object({
+    runs: countByRunState,
+    jobs: countByJobState,
+    backlog: count.describe('jobs not yet final'),
+    oldestQueuedMs: ms.nullable().describe('how long the longest-waiting due job has been due; null when none waits'),
+    threads: z.array(threadSchema).readonly(),
+    eventLoopDelayMs: z.object({ p50: ms, p99: ms, max: ms }).readonly(),
+    conservation: z
+      .object({ accepted: count, final: count, live: count, lost: z.int() })
+      .readonly()
+      .describe('jobs ever accepted, settled, still to settle, and what is missing in between: always 0'),
+  })
+  .readonly()
+  .describe('Counts of runs, jobs and threads')
+
+export const healthSchema = z.object({ status: z.literal('ok') }).readonly()
+
+export const problemPageSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int().min(400).max(599),
+    isRetryable: z.boolean().describe('whether the same request can succeed later without a change'),
+    meaning: z.string(),
+    remedy: z.string(),
+  })
+  .readonly()
+  .describe('What a problem means and what to do')
+
+export const problemCodeSchema = z.enum(problemCodes)
+
+export type TaskView = z.output<typeof taskSchema>
+export type TaskListView = z.output<typeof taskListSchema>
+export type StatsView = z.output<typeof statsSchema>
+export type HealthView = z.output<typeof healthSchema>
+export type ProblemPageView = z.output<typeof problemPageSchema>
