@@ -36,7 +36,7 @@ async function signalMs(pool: Pool, registry: Registry, name: string): Promise<n
   for (let round = 0; round < rounds; round += 1) {
     const slot = pool.freeSlots().find(({ kind }) => kind === task.policy.kind)
     if (slot === undefined) throw new Error('no thread is free')
-    const ids = { runId: `${round}`, jobIndex: 0, claim: 1, attempt: 1, maxAttempts: 1, lostStarts: 0, claimedAt: 0 }
+    const ids = { runId: `${round}`, jobIndex: 0, claim: 1, attempt: 1, maxAttempts: 1, lostStarts: 0, waitedMs: 0 }
     const job = { ...ids, task: name, kind: task.policy.kind, input: null, thread: slot.thread, timeoutMs: 60_000 }
     const running = pool.run(job, task)
     await new Promise((resolve) => setTimeout(resolve, 5))

@@ -8,13 +8,15 @@ import { recover } from './dispatch/recovery.ts'
 import { systemClock } from './domain/clock.ts'
 import { allocateHeartbeat, createHeartbeat } from './domain/heartbeat.ts'
 import { createFeed } from './feed/feed.ts'
-import { createHttpFace } from './http/middleware.ts'
+import { createMiddleware } from './http/middleware.ts'
 import { createRunDirectly } from './http/run-directly.ts'
 import type { RunView } from './http/run-view.ts'
 import { createFirstJobs } from './intake/first-job.ts'
 import { createIntake } from './intake/intake.ts'
 import { createMainGuard } from './intake/main-guard.ts'
 import type { Log } from './log.ts'
+import { createLoopDelay } from './metrics/loop-delay.ts'
+import { createMetrics } from './metrics/metrics.ts'
 import { createPool } from './pool/pool.ts'
 import { createSqliteStore } from './store/sqlite/engine.ts'
 import { loadRegistry } from './tasks/registry.ts'
@@ -55,10 +57,18 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
   const registry = await loadRegistry(config.tasksDir)
   const heartbeatBuffer = allocateHeartbeat()
   const stall = { heartbeat: heartbeatBuffer, stallMs: config.mainStallMs, logLevel: config.logLevel }
-  const store = createSqliteStore({ path, lockWaitMs, stall, onLost })
+  const store = createSqliteStore({
+    path,
+    lockWaitMs,
+    stall,
+    onCommit: (...group) => metrics.committed(...group),
+    onLost,
+  })
   const feed = createFeed()
   store.onChange(feed.publish)
   const pool = createPool({ ...config, log })
+  const loopDelay = createLoopDelay()
+  const metrics = createMetrics({ store, pool, loopDelay, clock })
   const execute = createExecute({
     store,
     clock,
@@ -66,6 +76,7 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
     signal: stopping.signal,
     onUncommitted: (runId, error) => intake.tellUncommitted(runId, error),
     onWaiting: () => dispatcher.wake(),
+    onEnded: metrics.attemptEnded,
   })
   const dispatcher = createDispatcher({ store, pool, registry, execute, clock, log })
   const guard = createMainGuard({ budgetMs: config.mainBudgetMs, clock, log })
@@ -82,14 +93,15 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
     }
   })
   const progressOf = (runId: string, jobIndex: number) => dispatcher.progress(runId, jobIndex)?.fraction ?? null
-  const face = createHttpFace({ config, store, registry, intake, pool, progressOf, clock, log })
+  const deps = { config, store, registry, intake, pool, progressOf, loopDelay, metrics, clock, log }
+  const middleware = createMiddleware(deps)
 
   try {
     await Promise.all([store.open(), pool.start()])
-    await beforeJobs?.(face.middleware)
+    await beforeJobs?.(middleware)
     await recover(store, dispatcher, clock, log)
   } catch (error) {
-    face.stop()
+    loopDelay.stop()
     await Promise.allSettled([pool.stop(), store.close()])
     throw error
   }
@@ -98,7 +110,7 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
   intake.open()
 
   return {
-    middleware: face.middleware,
+    middleware,
     run: createRunDirectly({ intake, config }),
     async drain() {
       await intake.close()
@@ -111,7 +123,7 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
     },
     async close() {
       stopping.abort()
-      face.stop()
+      loopDelay.stop()
       await pool.stop()
       await store.close()
     },

@@ -27,19 +27,32 @@ export interface ExecuteOptions {
   readonly onUncommitted: (runId: string, error: unknown) => void
   /** A job that was run waits again: it was handed back, or is to be retried. */
   readonly onWaiting: () => void
+  readonly onEnded: (attempt: EndedAttempt) => void
+}
+
+/** An attempt that has ended and is on disk. */
+export interface EndedAttempt {
+  readonly job: ClaimedJob
+  readonly outcome: Outcome | 'released'
+  /** From its way to the thread to its outcome, in milliseconds. */
+  readonly tookMs: number
+  /** Whether the job is settled with it for good. */
+  readonly isFinal: boolean
 }
 
 const firstRetryMs = 50
 const maxRetryMs = 2_000
 
-export function createExecute({ store, clock, log, signal, onUncommitted, onWaiting }: ExecuteOptions): Execute {
+export function createExecute(options: ExecuteOptions): Execute {
+  const { store, clock, log, signal, onUncommitted, onWaiting, onEnded } = options
+
   function settle(job: ClaimedJob, outcome: Outcome | 'released', retryAt: number | null): Promise<Settled> {
     if (outcome === 'released') return store.release(job, clock.now())
     if (outcome.ok) return store.complete(job, outcome.result, clock.now())
     return store.fail(job, outcome.error, retryAt, clock.now())
   }
 
-  async function settleOnDisk(job: ClaimedJob, outcome: Outcome | 'released', hooks: ExecuteHooks): Promise<void> {
+  async function settleOnDisk(job: ClaimedJob, outcome: Outcome | 'released', tookMs: number, hooks: ExecuteHooks) {
     const ids = { runId: job.runId, jobIndex: job.jobIndex, task: job.task, attempt: job.attempt }
     const retryAt = retryAtOf(job, outcome, clock)
     for (let delayMs = firstRetryMs; !signal.aborted; delayMs = Math.min(maxRetryMs, delayMs * 2)) {
@@ -48,6 +61,8 @@ export function createExecute({ store, clock, log, signal, onUncommitted, onWait
         hooks.onSettling?.()
         const settled = await settling
         tell(log, ids, outcome, retryAt, settled)
+        const isFinal = settled === 'settled' && outcome !== 'released' && retryAt === null
+        onEnded({ job, outcome, tookMs, isFinal })
         if (outcome === 'released' || retryAt !== null) onWaiting()
         return
       } catch (error) {
@@ -60,8 +75,9 @@ export function createExecute({ store, clock, log, signal, onUncommitted, onWait
   }
 
   return async (job, place, hooks = {}) => {
+    const startedAt = performance.now()
     const outcome = await place(job)
-    await settleOnDisk(job, outcome, hooks)
+    await settleOnDisk(job, outcome, performance.now() - startedAt, hooks)
   }
 }
 

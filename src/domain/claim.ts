@@ -20,7 +20,8 @@ export interface ClaimedJob extends Claim {
   readonly maxAttempts: number
   /** How many of its starts were lost to the death of a process. */
   readonly lostStarts: number
-  readonly claimedAt: number
+  /** How long it had been due when it was claimed, in milliseconds. */
+  readonly waitedMs: number
 }
 
 /** Room for jobs of one kind on one thread. */

@@ -7,16 +7,13 @@ import type { HttpDeps } from './deps.ts'
 import { answerProblem } from './problem.ts'
 import { createCancelRoute } from './routes/cancel.ts'
 import { root } from './routes/root.ts'
+import { createRemoveRoute } from './routes/remove.ts'
+import { createRetryRoute } from './routes/retry.ts'
 import { createRunTasks } from './routes/run-tasks.ts'
 import { createRunRoutes } from './routes/runs.ts'
 import { createServiceRoutes } from './routes/service.ts'
 
-export interface HttpFace {
-  readonly middleware: Middleware
-  stop(): void
-}
-
-export function createHttpFace(deps: HttpDeps): HttpFace {
+export function createMiddleware(deps: HttpDeps): Middleware {
   const runs = createRunRoutes(deps)
   const service = createServiceRoutes(deps)
   const cancel = createCancelRoute(deps)
@@ -27,15 +24,18 @@ export function createHttpFace(deps: HttpDeps): HttpFace {
     .get('/runs/:id/jobs/:index', runs.getJob)
     .post('/runs/:id/cancel', cancel)
     .post('/runs/:id/jobs/:index/cancel', cancel)
+    .post('/runs/:id/jobs/:index/retry', createRetryRoute(deps))
+    .delete('/runs/:id', createRemoveRoute(deps))
     .get('/tasks', service.tasks)
     .get('/stats', service.stats)
+    .get('/metrics', service.prometheus)
     .get('/livez', service.livez)
     .get('/readyz', service.readyz)
     .get('/problems/:slug', service.problem)
     .get('/', root)
   const routes = router.routes()
 
-  const middleware: Middleware = async (ctx, next) => {
+  return async (ctx, next) => {
     const { path, route } = router.match(ctx.path, ctx.method)
     if (path.length === 0) return next()
     try {
@@ -48,7 +48,6 @@ export function createHttpFace(deps: HttpDeps): HttpFace {
       answerProblem(ctx, error, deps.log)
     }
   }
-  return { middleware, stop: service.stop }
 }
 
 function answerOptions(ctx: Context, methods: ReadonlySet<string>): void {

@@ -7,6 +7,8 @@ import type { StandardMembers } from './schemas/problem.ts'
 /** Seconds after which a request that was refused for now can be tried again. */
 const retryAfterS: Partial<Record<ProblemCode, number>> = {
   overloaded: 1,
+  'idempotency-in-progress': 1,
+  'too-many-streams': 5,
   'shutting-down': 5,
   'store-unavailable': 5,
 }
@@ -26,6 +28,7 @@ export function answerProblem(ctx: Context, thrown: unknown, log: Log): void {
     detail: error.message,
     instance: runId === undefined ? ctx.path : `/runs/${runId}`,
   }
+  if (runId !== undefined) ctx.set('Link', `</runs/${runId}>; rel="monitor"`)
   const after = retryAfterS[error.code]
   if (after !== undefined) ctx.set('Retry-After', String(after))
   // What is left of the body is not read: the connection cannot be used again.

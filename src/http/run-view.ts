@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import type { JobError, JobRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { CauseView, jobErrorSchema, jobViewSchema } from './schemas/job.ts'
-import type { runViewSchema } from './schemas/run.ts'
+import type { MinimalRunView, runViewSchema } from './schemas/run.ts'
 
 export interface ViewOptions {
   /** Stacks tell about the service's inside: only for those who debug it. */
@@ -25,7 +25,11 @@ export function viewRun(run: RunRecord, options: ViewOptions): RunView {
     id: run.id,
     state: run.state,
     version: run.version,
-    ...((options.showsResults ?? true) && answerMembers(run, jobs)),
+    ...((options.showsResults ?? true) &&
+      answerMembers(
+        run,
+        jobs.map(({ result }) => result),
+      )),
     answer: run.answer === null ? null : { mode: run.answer.mode, jobIndex: run.answer.jobIndex },
     createdAt: instant(run.createdAt),
     respondedAt: nullableInstant(run.respondedAt),
@@ -36,10 +40,19 @@ export function viewRun(run: RunRecord, options: ViewOptions): RunView {
   }
 }
 
-function answerMembers({ answer }: RunRecord, jobs: readonly JobView[]): Pick<RunView, 'result' | 'results'> {
+/** A run as a caller wants it that prefers `return=minimal`. */
+export function viewMinimalRun(run: RunRecord): MinimalRunView {
+  return { id: run.id, state: run.state, ...answerMembers(run, run.jobs.map(resultOf)) }
+}
+
+/** @param results of the jobs, in their order */
+function answerMembers({ answer }: RunRecord, results: readonly unknown[]): Pick<RunView, 'result' | 'results'> {
   if (answer === null || answer.status !== 200) return {}
-  if (answer.jobIndex === null) return { results: jobs.map(({ result }) => result) }
-  return { result: jobs[answer.jobIndex]?.result }
+  return answer.jobIndex === null ? { results } : { result: results[answer.jobIndex] }
+}
+
+function resultOf({ result }: JobRecord): unknown {
+  return result === null ? null : (JSON.parse(result) as unknown)
 }
 
 export function viewJob(runId: string, job: JobRecord, options: ViewOptions): JobView {
@@ -56,7 +69,7 @@ export function viewJob(runId: string, job: JobRecord, options: ViewOptions): Jo
     finishedAt: nullableInstant(job.finishedAt),
     runAt: nullableInstant(job.runAt),
     progress: job.state === 'running' ? progressOf(runId, job.index) : null,
-    ...(showsResults && { result: job.result === null ? null : (JSON.parse(job.result) as unknown) }),
+    ...(showsResults && { result: resultOf(job) }),
     error: job.error === null ? null : viewError(job.error, showsStacks),
     failures: job.failures.map(({ attempt, startedAt, finishedAt, error }) => ({
       attempt,

@@ -48,7 +48,7 @@ export interface Process {
 
 export interface Child extends Process {
   readonly url: string
-  post(path: string, body?: unknown): Promise<Response>
+  post(path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<Response>
   get(path: string): Promise<Response>
 }
 
@@ -196,9 +196,9 @@ function reach(started: Process, url: string): Child {
   return {
     ...started,
     url,
-    post(path, body) {
-      const headers = { 'Content-Type': 'application/json' }
-      return ask(path, { method: 'POST', ...(body !== undefined && { headers, body: JSON.stringify(body) }) })
+    post(path, body, more = {}) {
+      const headers = { ...more, ...(body !== undefined && { 'Content-Type': 'application/json' }) }
+      return ask(path, { method: 'POST', headers, ...(body !== undefined && { body: JSON.stringify(body) }) })
     },
     get: (path) => ask(path, { method: 'GET' }),
   }

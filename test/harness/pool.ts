@@ -48,7 +48,7 @@ export async function openPool(options: Partial<PoolOptions> = {}, log: Log = cr
       attempt: 1,
       maxAttempts: 1,
       lostStarts: 0,
-      claimedAt: 0,
+      waitedMs: 0,
     }
     return until(`a ${kind} thread has room`, () => {
       const slot = pool

@@ -1,23 +1,31 @@
 /** POST /run-tasks: accepts a run and answers with its first result, or with where to find it. */
+import { createHash } from 'node:crypto'
 import type { RouterMiddleware } from '@koa/router'
+import type { Context } from 'koa'
+import type { RunRequest } from '../../domain/run-request.ts'
 import type { Accepted } from '../../intake/intake.ts'
+import type { Terms } from '../../intake/prepare.ts'
 import { answerProblemOf } from '../answer-view.ts'
 import type { HttpDeps } from '../deps.ts'
+import { parseIdempotencyKey } from '../idempotency-key.ts'
+import { appliedPrefer, parsePrefer, type Preferences } from '../prefer.ts'
 import { parseRunRequest } from '../run-schema.ts'
-import { viewRun } from '../run-view.ts'
+import { viewMinimalRun, viewRun } from '../run-view.ts'
 
 /** When a run that is not answered yet is worth asking for. */
 const retryAfterS = '1'
+const msPerS = 1_000
 
-export function createRunTasks({ intake, config }: HttpDeps): RouterMiddleware {
+export function createRunTasks({ intake, config, metrics }: HttpDeps): RouterMiddleware {
   const options = { showsStacks: config.logLevel === 'debug' }
 
   return async (ctx) => {
-    const accepted = await intake.submit(parseRunRequest(ctx.request.body, config.maxTasksPerRun), {
-      waitMs: null,
-      idempotency: null,
-    })
-    const { run } = accepted
+    const prefer = parsePrefer(ctx.req.headersDistinct['prefer'])
+    const idempotency = idempotencyOf(ctx)
+    const request = parseRunRequest(ctx.request.body, config.maxTasksPerRun)
+    const accepted = await intake.submit(request, { waitMs: waitMsOf(prefer), idempotency })
+    const { run, commitMs, answerMs } = accepted
+    if (answerMs !== null) metrics.answered(commitMs + answerMs)
     const self = `/runs/${run.id}`
     ctx.set({
       'Content-Location': self,
@@ -25,16 +33,38 @@ export function createRunTasks({ intake, config }: HttpDeps): RouterMiddleware {
       'Server-Timing': serverTiming(accepted),
       'Cache-Control': 'no-store',
     })
-    if (run.answer === null) {
-      ctx.set({ Location: self, 'Retry-After': retryAfterS })
-      ctx.status = 202
-    } else if (run.answer.status === 200) {
-      ctx.status = 200
-    } else {
-      throw answerProblemOf(run, run.answer, options)
-    }
-    ctx.body = viewRun(run, options)
+    if (accepted.isReplayed) ctx.set('Idempotency-Replayed', 'true')
+    ctx.status = run.answer?.status ?? 202
+    const applied = appliedPrefer(honoured(prefer, request, ctx.status))
+    if (applied !== null) ctx.set('Preference-Applied', applied)
+    if (run.answer !== null && run.answer.status !== 200) throw answerProblemOf(run, run.answer, options)
+    if (run.answer === null) ctx.set({ Location: self, 'Retry-After': retryAfterS })
+    ctx.body = prefer.isMinimal ? viewMinimalRun(run) : viewRun(run, options)
   }
+}
+
+/** The longest wait that the caller wants; without one of its own, `respond-async` wants none. */
+function waitMsOf({ waitS, respondAsync }: Preferences): number | null {
+  if (waitS !== null) return waitS * msPerS
+  return respondAsync ? 0 : null
+}
+
+/** The preferences that the reply with this status follows. */
+function honoured(prefer: Preferences, { respond }: RunRequest, status: number): Preferences {
+  return {
+    respondAsync: prefer.respondAsync && status === 202,
+    waitS: respond === 'none' ? null : prefer.waitS,
+    isMinimal: prefer.isMinimal && status < 300,
+  }
+}
+
+function idempotencyOf(ctx: Context): Terms['idempotency'] {
+  const key = parseIdempotencyKey(ctx.req.headersDistinct['idempotency-key'])
+  if (key === null) return null
+  const { rawBody } = ctx.request
+  const text = typeof rawBody === 'string' ? rawBody : ''
+  const bodyDigest = createHash('sha256').update(text).digest('hex')
+  return { scope: '', key, bodyDigest }
 }
 
 /** https://www.w3.org/TR/server-timing/, durations in milliseconds. */

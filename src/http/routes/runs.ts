@@ -29,14 +29,16 @@ export function createRunRoutes({ store, config, progressOf }: HttpDeps) {
   }
 
   const getJob: RouterMiddleware = async (ctx) => {
-    const run = await find(String(ctx.params['id']))
+    const id = String(ctx.params['id'])
     const named = String(ctx.params['index'])
     const index = parseJobIndex(named)
-    const job = index === undefined ? undefined : run.jobs[index]
-    if (job === undefined)
-      throw new AppError('job-not-found', `the run has ${run.jobs.length} jobs and no job ${named}`)
+    const job = isRunId(id) && index !== undefined ? await store.getJob(id, index) : null
+    if (job === null) {
+      const { jobs } = await find(id)
+      throw new AppError('job-not-found', `the run has ${jobs.length} jobs and no job ${named}`)
+    }
     ctx.set('Cache-Control', 'no-cache')
-    ctx.body = viewJob(run.id, job, options)
+    ctx.body = viewJob(id, job, options)
   }
 
   const listRuns: RouterMiddleware = async (ctx) => {

@@ -1,22 +1,12 @@
-/** What the service tells about itself: its tasks, its state, its problems, its routes. */
-import { monitorEventLoopDelay } from 'node:perf_hooks'
+/** What the service tells about itself: its tasks, its numbers, its health, its problems. */
 import type { RouterMiddleware } from '@koa/router'
 import { AppError, problemCodes, problems, type ProblemCode } from '../../domain/errors.ts'
 import { inputJsonSchema } from '../../tasks/input.ts'
 import type { HttpDeps } from '../deps.ts'
 import type { HealthView, ProblemPageView, StatsView, TaskListView } from '../schemas/service.ts'
 
-const nsPerMs = 1_000_000
 const healthy: HealthView = { status: 'ok' }
-/** The event loop's delay is told of the minute under way. */
-const delayWindowMs = 60_000
-const samplePeriodMs = 10
-
-export function createServiceRoutes({ registry, store, intake, pool, clock }: HttpDeps) {
-  const delay = monitorEventLoopDelay({ resolution: samplePeriodMs })
-  delay.enable()
-  const window = setInterval(() => delay.reset(), delayWindowMs).unref()
-
+export function createServiceRoutes({ registry, store, intake, pool, loopDelay, metrics, clock }: HttpDeps) {
   const tasks: RouterMiddleware = (ctx) => {
     const view: TaskListView = {
       tasks: registry.all().map((task) => ({ name: task.name, ...task.policy, input: inputJsonSchema(task) })),
@@ -26,9 +16,6 @@ export function createServiceRoutes({ registry, store, intake, pool, clock }: Ht
 
   const stats: RouterMiddleware = async (ctx) => {
     const { runs, jobs, oldestQueuedMs, conservation } = await store.stats(clock.now())
-    // The histogram holds the time between two samples. With two decimals.
-    const ms = (ns: number): number => Math.max(0, Math.round((ns / nsPerMs - samplePeriodMs) * 100) / 100)
-    const eventLoopDelayMs = { p50: ms(delay.percentile(50)), p99: ms(delay.percentile(99)), max: ms(delay.max) }
     ctx.set('Cache-Control', 'no-store')
     const view: StatsView = {
       runs,
@@ -36,10 +23,15 @@ export function createServiceRoutes({ registry, store, intake, pool, clock }: Ht
       backlog: store.backlog(),
       oldestQueuedMs,
       threads: pool.threads(),
-      eventLoopDelayMs,
+      eventLoopDelayMs: loopDelay.read(),
       conservation,
     }
     ctx.body = view
+  }
+
+  const prometheus: RouterMiddleware = async (ctx) => {
+    ctx.body = await metrics.text()
+    ctx.set({ 'Content-Type': metrics.contentType, 'Cache-Control': 'no-store' })
   }
 
   const livez: RouterMiddleware = (ctx) => {
@@ -60,12 +52,7 @@ export function createServiceRoutes({ registry, store, intake, pool, clock }: Ht
     ctx.body = describeProblem(code)
   }
 
-  function stop(): void {
-    clearInterval(window)
-    delay.disable()
-  }
-
-  return { tasks, stats, livez, readyz, problem, stop }
+  return { tasks, stats, prometheus, livez, readyz, problem }
 }
 
 function describeProblem(code: ProblemCode): ProblemPageView {

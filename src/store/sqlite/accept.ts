@@ -49,7 +49,7 @@ export function createAccept({ database, tally, priorities, keys, owner }: Sessi
       priorities.add(job.kind, job.priority)
       if (isClaimed) {
         const { task, kind, input, timeoutMs, maxAttempts } = job
-        const started = { claim: firstClaim, thread: 'main', attempt: 1, lostStarts: 0, claimedAt: at }
+        const started = { claim: firstClaim, thread: 'main', attempt: 1, lostStarts: 0, waitedMs: 0 }
         first = { runId: run.id, jobIndex: index, task, kind, input, timeoutMs, maxAttempts, ...started }
       }
     }

@@ -46,7 +46,7 @@ export function createClaim({ database, tally, priorities, changes, owner }: Ses
       attempt,
       maxAttempts: row.max_attempts,
       lostStarts: row.lost_starts,
-      claimedAt: at,
+      waitedMs: at - (row.run_at ?? at),
     }
   }
 

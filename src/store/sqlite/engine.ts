@@ -17,6 +17,8 @@ export interface SqliteOptions {
   readonly lockWaitMs: number
   /** Ends the process when the main thread stands still; default: nobody watches. */
   readonly stall?: StallOptions
+  /** Called with each group that was committed: how many verbs it held, and how long it took, in milliseconds. */
+  readonly onCommit?: (verbs: number, tookMs: number) => void
   /** Called when the store's thread is gone for good: nothing can be accepted or settled any more. */
   readonly onLost: (error: Error) => void
 }
@@ -37,6 +39,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
   let worker: Worker | null = null
   let waiting: Pending[] = []
   let inFlight: Pending[] = []
+  let sentAt = 0
   let backlog = 0
   let opened = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<void>()
@@ -51,6 +54,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     if (waiting.length > 0) {
       inFlight = waiting
       waiting = []
+      sentAt = performance.now()
       send(inFlight.map(({ verb, args }) => ({ verb, args })))
     } else if (state === 'closing') {
       send('close')
@@ -83,6 +87,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
 
   function settle(replies: readonly Reply[], changes: readonly RunChange[]): void {
     const settled = inFlight
+    options.onCommit?.(settled.length, performance.now() - sentAt)
     inFlight = []
     flush()
     for (const [index, pending] of settled.entries()) turns.run(() => answer(pending, replies[index]))

@@ -56,7 +56,7 @@ export const jobColumns = `run_id, job_index, task, state, thread, attempt, max_
 
 /** All that a claimed job carries to its thread. */
 export const claimColumns = `run_id, job_index, task, kind, state, timeout_ms, attempt, max_attempts, claim,
-  lost_starts, input`
+  lost_starts, run_at, input`
 
 export function asRunRow(row: Row): RunRow {
   return row as unknown as RunRow

@@ -44,7 +44,7 @@ export function acceptContract(register: Register): void {
       attempt: 1,
       maxAttempts: 2,
       lostStarts: 0,
-      claimedAt: start,
+      waitedMs: 0,
     })
     const accepted = await runIn(store, run.id)
     const started = { state: 'running', thread: 'main', attempt: 1, startedAt: start, runAt: null } as const

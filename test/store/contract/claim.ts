@@ -24,7 +24,7 @@ export function claimContract(register: Register): void {
       attempt: 1,
       maxAttempts: 4,
       lostStarts: 0,
-      claimedAt: start + 5,
+      waitedMs: 5,
     })
     assert.is(nextDueAt, null)
     const { state, thread, attempt, startedAt, runAt, finishedAt } = await jobIn(store, run.id)

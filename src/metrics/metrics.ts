@@ -1,0 +1,106 @@
+/** The service's own numbers for Prometheus: what is counted as it happens, and what is looked up when somebody asks. */
+import { Counter, Histogram, Registry } from 'prom-client'
+import type { ClaimedJob } from '../domain/claim.ts'
+import type { Outcome } from '../domain/job.ts'
+import { createObserved, type Sources } from './observed.ts'
+
+export interface Metrics {
+  /** The answer of a run was decided, so long after its request came. */
+  answered(tookMs: number): void
+  /** A group of so many verbs was committed. */
+  committed(verbs: number, tookMs: number): void
+  attemptEnded(attempt: EndedAttempt): void
+  /** All of them in Prometheus' text format. @throws AppError `store-unavailable` */
+  text(): Promise<string>
+  readonly contentType: string
+}
+
+export interface EndedAttempt {
+  readonly job: Pick<ClaimedJob, 'task' | 'kind' | 'thread' | 'waitedMs'>
+  readonly outcome: Outcome | 'released'
+  readonly tookMs: number
+  /** Whether the job is settled with it for good. */
+  readonly isFinal: boolean
+}
+
+const sPerMs = 0.001
+/** From a commit on a good disk to a job of several minutes, in seconds. */
+const quick = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
+const slow = [0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800]
+const groupSizes = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000]
+
+export function createMetrics(sources: Sources): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  const firstResponse = new Histogram({
+    name: 'forerunner_first_response_seconds',
+    help: 'From the request to the decided answer of its run',
+    buckets: quick,
+    registers,
+  })
+  const commit = new Histogram({
+    name: 'forerunner_commit_seconds',
+    help: 'How long one group of the store took, on its way and on disk',
+    buckets: quick,
+    registers,
+  })
+  const groupSize = new Histogram({
+    name: 'forerunner_commit_verbs',
+    help: 'How many verbs one group of the store held',
+    buckets: groupSizes,
+    registers,
+  })
+  const queueWait = new Histogram({
+    name: 'forerunner_queue_wait_seconds',
+    help: 'How long jobs of the pool were due before they were claimed',
+    labelNames: ['kind'],
+    buckets: slow,
+    registers,
+  })
+  const duration = new Histogram({
+    name: 'forerunner_job_duration_seconds',
+    help: 'How long one attempt took, by its outcome',
+    labelNames: ['task', 'outcome'],
+    buckets: slow,
+    registers,
+  })
+  const jobs = new Counter({
+    name: 'forerunner_jobs_total',
+    help: 'Jobs that ended for good after an attempt here, by its outcome',
+    labelNames: ['task', 'outcome'],
+    registers,
+  })
+  const retries = new Counter({
+    name: 'forerunner_retries_total',
+    help: 'Attempts that did not succeed and are followed by another',
+    labelNames: ['task'],
+    registers,
+  })
+  const observe = createObserved(sources, registry)
+
+  return {
+    answered: (tookMs) => firstResponse.observe(tookMs * sPerMs),
+    committed(verbs, tookMs) {
+      commit.observe(tookMs * sPerMs)
+      groupSize.observe(verbs)
+    },
+    attemptEnded({ job, outcome, tookMs, isFinal }) {
+      const labels = { task: job.task, outcome: nameOf(outcome) }
+      if (job.thread !== 'main') queueWait.observe({ kind: job.kind }, job.waitedMs * sPerMs)
+      duration.observe(labels, tookMs * sPerMs)
+      if (isFinal) jobs.inc(labels)
+      else if (outcome !== 'released' && !outcome.ok && outcome.error.code !== 'cancelled')
+        retries.inc({ task: job.task })
+    },
+    async text() {
+      await observe()
+      return registry.metrics()
+    },
+    contentType: registry.contentType,
+  }
+}
+
+function nameOf(outcome: Outcome | 'released'): string {
+  if (outcome === 'released') return outcome
+  return outcome.ok ? 'completed' : outcome.error.code
+}

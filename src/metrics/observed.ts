@@ -1,0 +1,68 @@
+/** What is looked up when somebody asks: the state of the store, of the pool and of the event loop. */
+import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Pool } from '../pool/pool.ts'
+import type { Store } from '../store/store.ts'
+import type { Clock } from '../domain/clock.ts'
+import type { LoopDelay } from './loop-delay.ts'
+
+export interface Sources {
+  readonly store: Store
+  readonly pool: Pool
+  readonly loopDelay: LoopDelay
+  readonly clock: Clock
+}
+
+const sPerMs = 0.001
+
+/** @returns a function that takes all readings anew; it rejects when the store does not answer */
+export function createObserved({ store, pool, loopDelay, clock }: Sources, registry: Registry): () => Promise<void> {
+  const registers = [registry]
+  const gauge = (name: string, help: string, labelNames: string[]) => new Gauge({ name, help, labelNames, registers })
+  const backlog = gauge('forerunner_backlog', 'Jobs that are not final', [])
+  const oldest = gauge('forerunner_oldest_queued_seconds', 'How long the longest-waiting due job has been due', [])
+  const runs = gauge('forerunner_runs', 'Runs that are kept, by state', ['state'])
+  const jobs = gauge('forerunner_jobs', 'Jobs that are kept, by state', ['state'])
+  const lost = gauge('forerunner_jobs_lost', 'Jobs that were accepted and are neither live nor final: always 0', [])
+  const delay = gauge('forerunner_event_loop_delay_seconds', 'Delay of the event loop, in the minute under way', [
+    'quantile',
+  ])
+  const threads = gauge('forerunner_pool_threads', 'Threads of the pool', ['kind', 'state'])
+  const running = gauge('forerunner_pool_running_jobs', 'Jobs on threads of the pool', ['kind'])
+  const busy = gauge('forerunner_pool_thread_busy_ratio', 'Which part of its time since the start a thread was busy', [
+    'thread',
+  ])
+  const replaced = new Counter({
+    name: 'forerunner_pool_replaced_threads_total',
+    help: 'Threads that were replaced, by cause',
+    labelNames: ['cause'],
+    registers,
+  })
+  const zombies = gauge('forerunner_pool_zombie_threads', 'Killed threads that are stuck in native code', [])
+
+  return async () => {
+    const stats = await store.stats(clock.now())
+    backlog.set(store.backlog())
+    oldest.set((stats.oldestQueuedMs ?? 0) * sPerMs)
+    for (const [state, count] of Object.entries(stats.runs)) runs.set({ state }, count)
+    for (const [state, count] of Object.entries(stats.jobs)) jobs.set({ state }, count)
+    lost.set(stats.conservation.lost)
+    const { p50, p99, max } = loopDelay.read()
+    for (const [quantile, ms] of [
+      ['0.5', p50],
+      ['0.99', p99],
+      ['1', max],
+    ] as const)
+      delay.set({ quantile }, ms * sPerMs)
+    threads.reset()
+    running.reset()
+    for (const { name, kind, state, running: count, busyShare } of pool.threads()) {
+      threads.inc({ kind, state })
+      running.inc({ kind }, count)
+      busy.set({ thread: name }, busyShare)
+    }
+    const counts = pool.counts()
+    replaced.reset()
+    for (const [cause, count] of Object.entries(counts.replaced)) replaced.inc({ cause }, count)
+    zombies.set(counts.zombies)
+  }
+}

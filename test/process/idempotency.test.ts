@@ -1,0 +1,66 @@
+/** An idempotency key outlives the process that has claimed it. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { makeHome, type Child } from '../harness/child.ts'
+import { jobAt, readProblem, readRun } from '../harness/run.ts'
+import { until } from '../harness/until.ts'
+import { gateJob, openGate } from './gate.ts'
+
+const key = { 'Idempotency-Key': 'order-42' }
+const body = { tasks: [gateJob] }
+
+async function onlyRun(child: Child): Promise<string> {
+  const { id } = await until('the run is accepted', async () => {
+    const { runs } = (await (await child.get('/runs')).json()) as { runs: { id: string }[] }
+    return runs[0]
+  })
+  return id
+}
+
+test('after a crash between the commit and the answer, the same request gets the answer of its run', async () => {
+  await using home = await makeHome()
+  const first = await home.start()
+  const lost = first.post('/run-tasks', body, key).catch(() => 'no reply')
+  const id = await onlyRun(first)
+  await first.kill('SIGKILL')
+  assert.is(await lost, 'no reply')
+
+  const second = await home.start()
+  // Nobody is answering the first request any more: the next one takes its place, and those after it do not.
+  const again = second.post('/run-tasks', body, key)
+  const busy = await until('the second is waiting', async () => {
+    const response = await second.post('/run-tasks', body, { ...key, Prefer: 'wait=1' })
+    return response.status === 202 && second.post('/run-tasks', body, key)
+  })
+  assert.is(busy.status, 409)
+  assert.is((await readProblem(busy)).runId, id)
+  openGate(home)
+  const response = await again
+  assert.equal([response.status, response.headers.get('Idempotency-Replayed')], [200, 'true'])
+  const run = await readRun(response)
+  assert.equal([run.id, run.result, jobAt(run, 0).attempt], [id, 'gate is open', 1])
+  const other = await second.post('/run-tasks', { tasks: [gateJob, gateJob] }, key)
+  assert.is(other.status, 422)
+})
+
+test('after a crash behind an early 202, the same request is a 202 too until there is an answer', async () => {
+  await using home = await makeHome()
+  const first = await home.start()
+  const early = await first.post('/run-tasks', body, { ...key, Prefer: 'wait=1' })
+  assert.is(early.status, 202)
+  const { id } = await readRun(early)
+  await first.kill('SIGKILL')
+
+  const second = await home.start()
+  const again = await second.post('/run-tasks', body, key)
+  assert.is(again.status, 202)
+  assert.is((await readRun(again)).id, id)
+  openGate(home)
+  const response = await until('there is an answer', async () => {
+    const reply = await second.post('/run-tasks', body, key)
+    return reply.status === 200 && reply
+  })
+  assert.is((await readRun(response)).result, 'gate is open')
+})
+
+test.run()
