@@ -10,9 +10,16 @@ export interface Query {
 
 type Condition = readonly [sql: string, value: SQLInputValue | undefined]
 
-/** Selects one row more than a page holds, so that it is known whether there are more. */
-export function listQuery({ tag, task, state, ...bounds }: RunFilter): Query {
-  const { source, id, found, group = '' } = sourceOf(tag, task)
+/** A state of no more runs than this is walked itself, and its runs are asked for the tag and the task. */
+const fewRuns = 10_000
+
+/**
+ * Selects one row more than a page holds, so that it is known whether there are more.
+ * @param inState how many runs are in the filter's state; any number where it names none
+ */
+export function listQuery({ tag, task, state, ...bounds }: RunFilter, inState: number): Query {
+  const isStateTelling = state !== undefined && inState <= fewRuns
+  const { source, id, found, group = '' } = isStateTelling ? ofRuns(tag, task) : sourceOf(tag, task)
   const conditions: Condition[] = [
     ...found,
     ['run.state = ?', state],
@@ -40,14 +47,22 @@ interface Source {
 
 function sourceOf(tag: string | undefined, task: string | undefined): Source {
   // CROSS JOIN keeps the order of the tables (https://sqlite.org/lang_select.html).
-  const hasTask: Condition = ['EXISTS (SELECT 1 FROM job WHERE run_id = run.id AND task = ?)', task]
   if (tag !== undefined) {
     const source = 'run_tag CROSS JOIN run ON run.id = run_tag.run_id'
-    return { source, id: 'run_tag.run_id', found: [['run_tag.tag = ?', tag], hasTask] }
+    return { source, id: 'run_tag.run_id', found: [['run_tag.tag = ?', tag], hasTask(task)] }
   }
   if (task !== undefined) {
     const source = 'job CROSS JOIN run ON run.id = job.run_id'
     return { source, id: 'job.run_id', found: [['job.task = ?', task]], group: 'GROUP BY job.run_id' }
   }
-  return { source: 'run', id: 'run.id', found: [] }
+  return ofRuns(tag, task)
+}
+
+function ofRuns(tag: string | undefined, task: string | undefined): Source {
+  const hasTag: Condition = ['EXISTS (SELECT 1 FROM run_tag WHERE tag = ? AND run_id = run.id)', tag]
+  return { source: 'run', id: 'run.id', found: [hasTag, hasTask(task)] }
+}
+
+function hasTask(task: string | undefined): Condition {
+  return ['EXISTS (SELECT 1 FROM job WHERE run_id = run.id AND task = ?)', task]
 }

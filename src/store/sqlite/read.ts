@@ -35,7 +35,7 @@ export function createRead({ database, tally, priorities }: Session) {
     },
 
     listRuns(filter: RunFilter): RunPage {
-      const { sql, values } = listQuery(filter)
+      const { sql, values } = listQuery(filter, filter.state === undefined ? 0 : tally.totals().runs[filter.state])
       const rows = database
         .prepare(sql)
         .all(...values)
