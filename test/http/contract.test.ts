@@ -31,7 +31,9 @@ test('lets answers pass that are as documented, and leaves their bodies to be re
   await check('GET', runPath, answer(null, 304, { ETag: 'W/"3"', 'Cache-Control': 'no-cache' }))
   await check('GET', runPath, answer(problemExample('run-not-found'), 404, ofProblem))
   await check('GET', '/runs', answer(runPageExample, 200, { ...json, 'Cache-Control': 'no-cache' }))
-  await check('POST', '/run-tasks', answer({ ...problemExample('first-task-failed'), status: 418 }, 418, ofProblem))
+  const failure = { ...problemExample('first-task-failed'), status: 418 }
+  const ofFailure = { ...ofProblem, 'Content-Location': runPath, Link: `<${runPath}>; rel="monitor"` }
+  await check('POST', '/run-tasks', answer(failure, 418, ofFailure))
 })
 
 test('passes over what is no route of the document', async () => {

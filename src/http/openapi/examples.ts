@@ -125,7 +125,10 @@ const failedJob = {
 const ownMembers: Partial<Record<ProblemCode, ProblemMembers>> = {
   'validation-error': { errors: [{ pointer: '/tasks/0/priority', detail: 'Too big: expected number to be <=9' }] },
   'unknown-task': { errors: [{ pointer: '/tasks/0/name', detail: 'no task is named "frist"' }] },
+  'idempotency-in-progress': { runId: id },
   'not-cancellable': { runId: id },
+  'not-retryable': { runId: id },
+  'run-active': { runId: id },
   'first-task-failed': { runId: id, jobIndex: 0, error: failedJob.error },
   'all-tasks-failed': { runId: id, jobIndex: null, jobs: [failedJob] },
   'tasks-failed': { runId: id, jobIndex: null, jobs: [completedJob, { ...failedJob, index: 1 }] },

@@ -1,5 +1,6 @@
 /** The responses of an operation: its successes, and its problems by status. */
 import { problems, type ProblemCode } from '../../domain/errors.ts'
+import { retryAfterS } from '../problem.ts'
 import { jsonSchema, problemSchemaName, refTo, type JsonObject } from './components.ts'
 import { responseHeaders, type ResponseHeaderName } from './headers.ts'
 import type { Answer } from './route.ts'
@@ -34,8 +35,8 @@ export function problemResponses(codes: readonly ProblemCode[]): JsonObject {
 function problemResponse(codes: readonly ProblemCode[]): JsonObject {
   const schemas = codes.map((code) => refTo('schemas', problemSchemaName(code)))
   const all = codes.map(problemHeaders)
-  const names = new Set(all.flat())
-  const required = [...names].filter((name) => all.every((own) => own.includes(name)))
+  const names = new Set(all.flatMap(({ always, perhaps }) => [...always, ...perhaps]))
+  const required = [...names].filter((name) => all.every(({ always }) => always.includes(name)))
   const schema = schemas.length > 1 ? { oneOf: schemas } : schemas[0]
   const examples = Object.fromEntries(codes.map((code) => [code, refTo('examples', code)]))
   return {
@@ -48,11 +49,24 @@ function problemResponse(codes: readonly ProblemCode[]): JsonObject {
   }
 }
 
-function problemHeaders(code: ProblemCode): ResponseHeaderName[] {
-  const { status } = problems[code]
-  if (status === 401) return ['Cache-Control', 'WWW-Authenticate']
-  if (status === 503) return ['Cache-Control', 'Retry-After']
-  return code === 'idempotency-in-progress' ? ['Cache-Control', 'Link'] : ['Cache-Control']
+/** Those that it always has, and those that it has where they apply. */
+function problemHeaders(code: ProblemCode): Record<'always' | 'perhaps', ResponseHeaderName[]> {
+  const isAnswer = code.endsWith('-failed')
+  const hasRun =
+    isAnswer || ['idempotency-in-progress', 'not-cancellable', 'not-retryable', 'run-active'].includes(code)
+  return {
+    always: [
+      'Cache-Control',
+      ...(code === 'unauthorized' ? (['WWW-Authenticate'] as const) : []),
+      ...(retryAfterS[code] === undefined ? [] : (['Retry-After'] as const)),
+      ...(hasRun ? (['Link'] as const) : []),
+      ...(isAnswer ? (['Content-Location'] as const) : []),
+    ],
+    perhaps: [
+      ...(isAnswer ? (['Server-Timing', 'Preference-Applied', 'Idempotency-Replayed'] as const) : []),
+      ...(code === 'store-unavailable' ? (['Link'] as const) : []),
+    ],
+  }
 }
 
 function headerObjects(required: readonly ResponseHeaderName[], possible: readonly ResponseHeaderName[]): JsonObject {

@@ -43,6 +43,7 @@ export const serviceRoutes: readonly Route[] = [
         description: 'Metrics in the text format of Prometheus.',
         mediaType: 'text/plain',
         example: metricsExample,
+        headers: ['Cache-Control'],
       },
     ],
     problems: ['store-unavailable'],
