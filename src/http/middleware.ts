@@ -6,6 +6,7 @@ import { createBodyReader } from './body.ts'
 import type { HttpDeps } from './deps.ts'
 import { answerProblem } from './problem.ts'
 import { createCancelRoute } from './routes/cancel.ts'
+import { createOpenapiRoute } from './routes/openapi.ts'
 import { root } from './routes/root.ts'
 import { createRemoveRoute } from './routes/remove.ts'
 import { createRetryRoute } from './routes/retry.ts'
@@ -31,6 +32,7 @@ export function createMiddleware(deps: HttpDeps): Middleware {
     .get('/metrics', service.prometheus)
     .get('/livez', service.livez)
     .get('/readyz', service.readyz)
+    .get('/openapi.json', createOpenapiRoute())
     .get('/problems/:slug', service.problem)
     .get('/', root)
   const routes = router.routes()

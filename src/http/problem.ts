@@ -5,7 +5,7 @@ import type { Log } from '../log.ts'
 import type { StandardMembers } from './schemas/problem.ts'
 
 /** Seconds after which a request that was refused for now can be tried again. */
-const retryAfterS: Partial<Record<ProblemCode, number>> = {
+export const retryAfterS: Partial<Record<ProblemCode, number>> = {
   overloaded: 1,
   'idempotency-in-progress': 1,
   'too-many-streams': 5,

@@ -66,7 +66,8 @@ export function parseJobIndex(text: string): number | undefined {
 const maxPageSize = 500
 const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
 
-const filterSchema = z.strictObject({
+/** Of the query of GET /runs; everything in it arrives as text. */
+export const filterSchema = z.strictObject({
   state: z.enum(runStates).optional(),
   task: z.string().min(1).max(64).optional(),
   tag: z.string().min(1).max(64).optional(),

@@ -4,6 +4,7 @@ import { startApp, type App } from '../../src/app.ts'
 import { configOf, type Config } from '../../src/config.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
+import { sharedContract } from '../http/contract.ts'
 
 export const fixtureTasks = fileURLToPath(new URL('../fixtures/tasks/', import.meta.url))
 
@@ -11,6 +12,8 @@ export interface Service extends AsyncDisposable {
   readonly url: string
   readonly app: App
   readonly config: Config
+  /** Like the global one, of a path; like `post` and `get` it rejects where the answer breaks the contract. */
+  fetch(path: string, init?: RequestInit): Promise<Response>
   /** POSTs JSON; a string is sent as it is. */
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>
   get(path: string, headers?: Record<string, string>): Promise<Response>
@@ -50,17 +53,24 @@ export async function startService(options: Partial<Config> = {}): Promise<Servi
     await app.close()
   }
 
+  async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+    const response = await fetch(`${url}${path}`, init)
+    await sharedContract().check(init.method ?? 'GET', response.url, response)
+    return response
+  }
+
   return {
     url,
     app,
     config,
+    fetch: ask,
     post: (path, body, headers) =>
-      fetch(`${url}${path}`, {
+      ask(path, {
         method: 'POST',
         headers: { ...(body !== undefined && { 'Content-Type': 'application/json' }), ...headers },
         ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       }),
-    get: (path, headers) => fetch(`${url}${path}`, headers === undefined ? {} : { headers }),
+    get: (path, headers) => ask(path, headers === undefined ? {} : { headers }),
     stop: () => (stopping ??= stop()),
     [Symbol.asyncDispose]: () => (stopping ??= stop()),
   }

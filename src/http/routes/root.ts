@@ -1,21 +1,10 @@
 /** GET /: a short page that names the routes. */
 import type { RouterMiddleware } from '@koa/router'
+import { routeTable } from '../openapi/route-table.ts'
 
-const routes = [
-  ['POST /run-tasks', 'runs tasks and answers with the first result'],
-  ['GET /runs', 'lists the runs, newest first'],
-  ['GET /runs/{id}', 'shows a run and its jobs'],
-  ['GET /runs/{id}/jobs/{index}', 'shows one job'],
-  ['POST /runs/{id}/cancel', 'cancels a run'],
-  ['POST /runs/{id}/jobs/{index}/cancel', 'cancels one job'],
-  ['GET /tasks', 'lists the tasks and what they take'],
-  ['GET /stats', 'counts runs, jobs and threads'],
-  ['GET /livez', 'says whether the process lives'],
-  ['GET /readyz', 'says whether it takes new runs'],
-  ['GET /problems/{slug}', 'explains a problem'],
-] as const
-
-const rows = routes.map(([route, meaning]) => `<dt><code>${route}</code></dt><dd>${meaning}</dd>`).join('')
+const rows = routeTable
+  .map(({ method, path, summary }) => `<dt><code>${method} ${path}</code></dt><dd>${summary}</dd>`)
+  .join('')
 
 const page = `<!doctype html>
 <html lang="en">

@@ -4,6 +4,8 @@ import { jobErrorCodes, jobStates } from '../../domain/job.ts'
 
 export const instantSchema = z.iso.datetime({ precision: 3 }).describe('UTC with milliseconds')
 
+export const jobIndexSchema = z.int().min(0)
+
 /** What was thrown tells of itself; the same for each of its causes. */
 const thrown = {
   message: z.string(),
@@ -46,7 +48,7 @@ export const jobFailureSchema = z
 
 export const jobViewSchema = z
   .object({
-    index: z.int().min(0),
+    index: jobIndexSchema,
     task: z.string(),
     state: z.enum(jobStates),
     thread: z.string().nullable().describe('`main`, `worker-N`, or null before the first start'),

@@ -1,0 +1,69 @@
+/** The OpenAPI document, made of the table of routes and of the schemas that answers are typed by. */
+import { jobIndexSchema } from '../schemas/job.ts'
+import { runIdSchema } from '../schemas/run.ts'
+import { problemCodeSchema } from '../schemas/service.ts'
+import { components, jsonSchema, parameterName, refTo, type JsonObject } from './components.ts'
+import { problemResponses, success } from './responses.ts'
+import { routeTable } from './route-table.ts'
+import { problemsOf, type Route } from './route.ts'
+
+/** Of the package, which a test compares. */
+const version = '0.1.0'
+
+const pathParameters = { id: runIdSchema, index: jobIndexSchema, slug: problemCodeSchema }
+
+/** https://spec.openapis.org/oas/v3.1.1.html */
+export function createDocument(): JsonObject {
+  const paths = Map.groupBy(routeTable, ({ path }) => path)
+  return {
+    openapi: '3.1.1',
+    jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
+    info: {
+      title: 'Forerunner',
+      version,
+      description:
+        'Answers a request with the result of its first task, and runs the rest in worker threads, durably. HEAD answers wherever GET does, OPTIONS everywhere; a method that a path has not is answered with the problem `method-not-allowed`.',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: '/' }],
+    security: [{ apiKey: [] }, {}],
+    tags: [{ name: 'runs' }, { name: 'service' }],
+    paths: Object.fromEntries([...paths].map(([path, routes]) => [path, pathItem(path, routes)])),
+    components: components(),
+  }
+}
+
+function pathItem(path: string, routes: readonly Route[]): JsonObject {
+  const parameters = Object.entries(pathParameters)
+    .filter(([name]) => path.includes(`{${name}}`))
+    .map(([name, schema]) => ({ name, in: 'path', required: true, schema: jsonSchema(schema, 'input') }))
+  return {
+    ...(parameters.length > 0 && { parameters }),
+    ...Object.fromEntries(routes.map((route) => [route.method.toLowerCase(), operation(route)])),
+  }
+}
+
+function operation(route: Route): JsonObject {
+  const { operationId, summary, description, area, isOpen, query = {}, headers = [], bodyExample, answers } = route
+  const inQuery = Object.entries(query).map(([name, { schema, ...rest }]) => ({
+    name,
+    in: 'query',
+    ...rest,
+    schema: jsonSchema(schema, 'input'),
+  }))
+  const parameters = [...inQuery, ...headers.map((name) => refTo('parameters', parameterName(name)))]
+  const body = { schema: refTo('schemas', 'RunRequest'), example: bodyExample }
+  return {
+    operationId,
+    summary: `${summary.charAt(0).toUpperCase()}${summary.slice(1)}`,
+    ...(description !== undefined && { description }),
+    tags: [area],
+    ...(isOpen === true && { security: [] }),
+    ...(parameters.length > 0 && { parameters }),
+    ...(bodyExample !== undefined && { requestBody: { required: false, content: { 'application/json': body } } }),
+    responses: {
+      ...Object.fromEntries(answers.map((answer) => [String(answer.status), success(answer)])),
+      ...problemResponses(problemsOf(route)),
+    },
+  }
+}

@@ -1,0 +1,81 @@
+/** The responses of an operation: its successes, and its problems by status. */
+import { problems, type ProblemCode } from '../../domain/errors.ts'
+import { retryAfterS } from '../problem.ts'
+import { jsonSchema, problemSchemaName, refTo, type JsonObject } from './components.ts'
+import { responseHeaders, type ResponseHeaderName } from './headers.ts'
+import type { Answer } from './route.ts'
+
+/** A failed first task may answer with a status of its own, from all of these. */
+const ownStatuses = '4XX'
+
+export function success({ description, json, mediaType, example, headers = [], mayHave = [] }: Answer): JsonObject {
+  const schemas = json?.map((name) => refTo('schemas', name)) ?? []
+  const type = json === undefined ? mediaType : 'application/json'
+  const other = { type: type === 'application/json' ? 'object' : 'string' }
+  const schema = schemas.length > 1 ? { anyOf: schemas } : (schemas[0] ?? other)
+  return {
+    description,
+    headers: headerObjects(headers, mayHave),
+    ...(type !== undefined && { content: { [type]: { schema, ...(example !== undefined && { example }) } } }),
+  }
+}
+
+/** By status. A status can stand for several problems. */
+export function problemResponses(codes: readonly ProblemCode[]): JsonObject {
+  const byStatus = Map.groupBy(codes, (code) => String(problems[code].status))
+  if (codes.includes('first-task-failed')) {
+    const mixed = [...byStatus].filter(([status]) => status.startsWith('4'))
+    for (const [status, own] of mixed) byStatus.set(status, [...own, 'first-task-failed'])
+    byStatus.set(ownStatuses, ['first-task-failed'])
+  }
+  return Object.fromEntries([...byStatus].map(([status, own]) => [status, problemResponse(own)]))
+}
+
+/** Several problems that share a status: a header that not all of them have is not required. */
+function problemResponse(codes: readonly ProblemCode[]): JsonObject {
+  const schemas = codes.map((code) => refTo('schemas', problemSchemaName(code)))
+  const all = codes.map(problemHeaders)
+  const names = new Set(all.flatMap(({ always, perhaps }) => [...always, ...perhaps]))
+  const required = [...names].filter((name) => all.every(({ always }) => always.includes(name)))
+  const schema = schemas.length > 1 ? { oneOf: schemas } : schemas[0]
+  const examples = Object.fromEntries(codes.map((code) => [code, refTo('examples', code)]))
+  return {
+    description: codes.map((code) => `\`${code}\`: ${problems[code].meaning}`).join('\n\n'),
+    headers: headerObjects(
+      required,
+      [...names].filter((name) => !required.includes(name)),
+    ),
+    content: { 'application/problem+json': { schema, examples } },
+  }
+}
+
+/** Those that it always has, and those that it has where they apply. */
+function problemHeaders(code: ProblemCode): Record<'always' | 'perhaps', ResponseHeaderName[]> {
+  const isAnswer = code.endsWith('-failed')
+  const hasRun =
+    isAnswer || ['idempotency-in-progress', 'not-cancellable', 'not-retryable', 'run-active'].includes(code)
+  return {
+    always: [
+      'Cache-Control',
+      ...(code === 'unauthorized' ? (['WWW-Authenticate'] as const) : []),
+      ...(retryAfterS[code] === undefined ? [] : (['Retry-After'] as const)),
+      ...(hasRun ? (['Link'] as const) : []),
+      ...(isAnswer ? (['Content-Location'] as const) : []),
+    ],
+    perhaps: [
+      ...(isAnswer ? (['Server-Timing', 'Preference-Applied', 'Idempotency-Replayed'] as const) : []),
+      ...(code === 'store-unavailable' ? (['Link'] as const) : []),
+    ],
+  }
+}
+
+function headerObjects(required: readonly ResponseHeaderName[], possible: readonly ResponseHeaderName[]): JsonObject {
+  const describe = (name: ResponseHeaderName, isRequired: boolean): [string, JsonObject] => {
+    const { description, schema, example } = responseHeaders[name]
+    return [name, { description, required: isRequired, schema: jsonSchema(schema, 'output'), example }]
+  }
+  return Object.fromEntries([
+    ...required.map((name) => describe(name, true)),
+    ...possible.map((name) => describe(name, false)),
+  ])
+}

@@ -1,0 +1,111 @@
+/** The routes by which the service tells about itself. */
+import { metricsExample, problemPageExample, statsExample, taskListExample } from './examples.ts'
+import type { Route } from './route.ts'
+
+const healthy = { json: ['Health'], example: { status: 'ok' } } as const
+
+export const serviceRoutes: readonly Route[] = [
+  {
+    method: 'GET',
+    path: '/tasks',
+    operationId: 'listTasks',
+    summary: 'lists the tasks and what they take',
+    area: 'service',
+    answers: [{ status: 200, description: 'Each task, by name.', json: ['TaskList'], example: taskListExample }],
+    problems: [],
+  },
+  {
+    method: 'GET',
+    path: '/stats',
+    operationId: 'stats',
+    summary: 'counts runs, jobs and threads',
+    area: 'service',
+    answers: [
+      {
+        status: 200,
+        description: 'The counts of this moment.',
+        json: ['Stats'],
+        example: statsExample,
+        headers: ['Cache-Control'],
+      },
+    ],
+    problems: ['store-unavailable'],
+  },
+  {
+    method: 'GET',
+    path: '/metrics',
+    operationId: 'metrics',
+    summary: 'tells the same and more to Prometheus',
+    area: 'service',
+    answers: [
+      {
+        status: 200,
+        description: 'Metrics in the text format of Prometheus.',
+        mediaType: 'text/plain',
+        example: metricsExample,
+        headers: ['Cache-Control'],
+      },
+    ],
+    problems: ['store-unavailable'],
+  },
+  {
+    method: 'GET',
+    path: '/livez',
+    operationId: 'livez',
+    summary: 'says whether the process lives',
+    area: 'service',
+    isOpen: true,
+    answers: [{ status: 200, description: 'It does.', ...healthy }],
+    problems: [],
+  },
+  {
+    method: 'GET',
+    path: '/readyz',
+    operationId: 'readyz',
+    summary: 'says whether it takes new runs',
+    area: 'service',
+    isOpen: true,
+    answers: [{ status: 200, description: 'It does.', ...healthy }],
+    problems: ['overloaded', 'shutting-down', 'store-unavailable'],
+  },
+  {
+    method: 'GET',
+    path: '/openapi.json',
+    operationId: 'openapi',
+    summary: 'describes all this to programs (OpenAPI 3.1)',
+    area: 'service',
+    headers: ['If-None-Match'],
+    answers: [
+      { status: 200, description: 'This document.', mediaType: 'application/json', headers: ['ETag', 'Cache-Control'] },
+      { status: 304, description: 'It has not changed.', headers: ['ETag', 'Cache-Control'] },
+    ],
+    problems: [],
+  },
+  {
+    method: 'GET',
+    path: '/problems/{slug}',
+    operationId: 'explainProblem',
+    summary: 'explains a problem',
+    area: 'service',
+    isOpen: true,
+    answers: [
+      {
+        status: 200,
+        description: 'What the problem means and what to do.',
+        json: ['ProblemPage'],
+        example: problemPageExample,
+      },
+    ],
+    problems: ['not-found'],
+  },
+  {
+    method: 'GET',
+    path: '/',
+    operationId: 'root',
+    summary: 'names the routes on a page for people',
+    area: 'service',
+    isOpen: true,
+    answers: [{ status: 200, description: 'The page.', mediaType: 'text/html' }],
+    problems: [],
+  },
+]

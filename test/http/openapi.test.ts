@@ -1,0 +1,118 @@
+/** The OpenAPI document: valid, complete, true to the routes that there are, and served as it is. */
+import { readFileSync } from 'node:fs'
+import { Validator } from '@seriousme/openapi-schema-validator'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { problemCodes } from '../../src/domain/errors.ts'
+import { createDocument } from '../../src/http/openapi/document.ts'
+import { eventsExample, runRequestExample } from '../../src/http/openapi/examples.ts'
+import { routeTable } from '../../src/http/openapi/route-table.ts'
+import { problemsOf } from '../../src/http/openapi/route.ts'
+import { startService } from '../harness/service.ts'
+import { sharedContract } from './contract.ts'
+
+/** Part of the contract, and to come. */
+const notYet = new Set(['GET /runs/{id}/events'])
+
+const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+const table = routeTable.map(({ method, path }) => `${method} ${path}`)
+const existing = table.filter((route) => !notYet.has(route))
+
+test('is a valid OpenAPI document of the version of the package', async () => {
+  const document = createDocument()
+  const validator = new Validator()
+  const { valid, errors } = await validator.validate({ ...structuredClone(document) })
+  assert.ok(valid, JSON.stringify(errors))
+  assert.is(validator.version, '3.1')
+  const { version } = JSON.parse(read('package.json')) as { version: string }
+  assert.is((document['info'] as { version: string }).version, version)
+})
+
+test('names every route of the router and no other', () => {
+  const wired = [...read('src/http/middleware.ts').matchAll(/\.(get|post|put|patch|delete)\('(\/[^']*)'/g)].map(
+    ([, method = '', path = '']) => `${method.toUpperCase()} ${path.replaceAll(/:(\w+)/g, '{$1}')}`,
+  )
+  assert.ok(wired.includes('POST /run-tasks'), 'the routes were not found')
+  assert.equal(wired.toSorted(), existing.toSorted())
+  assert.equal(
+    [...notYet].filter((route) => !table.includes(route)),
+    [],
+  )
+})
+
+test('gives each path exactly the methods that the service has there', async () => {
+  await using service = await startService()
+  for (const path of new Set(routeTable.map((route) => route.path))) {
+    const methods = existing.flatMap((route) => (route.endsWith(` ${path}`) ? [route.split(' ')[0] ?? ''] : []))
+    if (methods.length === 0) continue
+    const response = await service.fetch(path.replaceAll(/\{\w+\}/g, 'x'), { method: 'OPTIONS' })
+    const allowed = (response.headers.get('Allow') ?? '')
+      .split(', ')
+      .filter((name) => !['HEAD', 'OPTIONS'].includes(name))
+    assert.equal(allowed.toSorted(), methods.toSorted(), path)
+  }
+})
+
+test('has an example with each body, and each is true', () => {
+  const { issuesOf } = sharedContract()
+  assert.is(issuesOf(runRequestExample, ['components', 'schemas', 'RunRequest']), null)
+  for (const { method, path, answers } of routeTable) {
+    for (const { status, json, example } of answers) {
+      if (json === undefined) continue
+      const at = [
+        'paths',
+        path,
+        method.toLowerCase(),
+        'responses',
+        String(status),
+        'content',
+        'application/json',
+        'schema',
+      ]
+      assert.is(issuesOf(example, at), null, `${method} ${path} ${status}`)
+    }
+  }
+  const [first] = eventsExample.split('\n\n')
+  const data: unknown = JSON.parse(first?.replace(/^[\s\S]*^data: /m, '') ?? '')
+  assert.is(issuesOf(data, ['components', 'schemas', 'Run']), null)
+})
+
+test('has every problem, with the page that is its type and a true example', () => {
+  const { issuesOf } = sharedContract()
+  const { schemas, examples } = createDocument()['components'] as Record<
+    string,
+    Record<string, Record<string, unknown>>
+  >
+  for (const code of problemCodes) {
+    const { value } = examples?.[code] ?? {}
+    const names = Object.keys(schemas ?? {}).filter((name) =>
+      JSON.stringify(schemas?.[name]).includes(`"/problems/${code}"`),
+    )
+    const own = names.filter((name) => name.endsWith('Problem'))
+    assert.is(own.length, 1, code)
+    for (const name of [...own, 'Problem']) assert.is(issuesOf(value, ['components', 'schemas', name]), null, code)
+  }
+  const answered = new Set(routeTable.flatMap(problemsOf))
+  // That is what a path says for which no method is documented.
+  assert.equal(
+    problemCodes.filter((code) => !answered.has(code)),
+    ['method-not-allowed'],
+  )
+})
+
+test('is served with a tag that stays, and not again to who has it', async () => {
+  await using service = await startService()
+  const response = await service.get('/openapi.json')
+  assert.is(response.status, 200)
+  assert.is(response.headers.get('Content-Type'), 'application/json; charset=utf-8')
+  assert.equal(await response.json(), JSON.parse(JSON.stringify(createDocument())))
+  const etag = response.headers.get('ETag') ?? ''
+  assert.match(etag, /^"[\w-]{22}"$/)
+  const known = await service.get('/openapi.json', { 'If-None-Match': `"x", W/${etag}` })
+  assert.is(known.status, 304)
+  assert.is(known.headers.get('ETag'), etag)
+  assert.is(await known.text(), '')
+  assert.is((await service.get('/openapi.json', { 'If-None-Match': '"x"' })).status, 200)
+})
+
+test.run()
