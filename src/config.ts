@@ -1,4 +1,5 @@
 /** Reads the environment once and turns it into one frozen Config; nothing else in the program reads it. */
+import { BlockList, isIPv6 } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { BootError } from './domain/errors.ts'
@@ -14,6 +15,9 @@ const wholeNumber = (min: number, max: number, fallback: number) =>
     .pipe(z.int().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`))
     .default(fallback)
 
+/** What a Bearer token can hold (RFC 6750, 2.1) and more, but neither a space nor the comma between two keys. */
+const apiKey = z.string().regex(/^[!-+\--~]{1,255}$/, 'must be 1 to 255 visible ASCII characters without a comma')
+
 /** Durations in milliseconds, sizes in bytes. */
 const schema = z.object({
   HOST: z.string().default('127.0.0.1'),
@@ -26,6 +30,11 @@ const schema = z.object({
   THREADS: wholeNumber(1, 1024, Math.max(1, availableParallelism() - 1)),
   IO_THREADS: wholeNumber(1, 64, 1),
   IO_CONCURRENCY: wholeNumber(1, 10_000, 100),
+  // The library hands over a list: joined and split again, an empty key in it would be no key at all.
+  API_KEYS: z
+    .union([z.array(z.string()), z.string().transform((text) => text.split(',').map((key) => key.trim()))])
+    .pipe(z.array(apiKey))
+    .default([]),
   MAX_BODY_BYTES: wholeNumber(1, 512 * 1024 * 1024, 1_048_576),
   MAX_TASKS_PER_RUN: wholeNumber(1, 10_000, 100),
   MAX_BACKLOG: wholeNumber(1, 100_000_000, 100_000),
@@ -47,6 +56,8 @@ export interface Config {
   readonly threads: number
   readonly ioThreads: number
   readonly ioConcurrency: number
+  /** Empty: nobody needs one. */
+  readonly apiKeys: readonly string[]
   readonly maxBodyBytes: number
   readonly maxTasksPerRun: number
   readonly maxBacklog: number
@@ -64,13 +75,31 @@ export interface Config {
  * @throws BootError that names each variable that is wrong
  */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
+  return parse(environment)
+}
+
+/** The same settings as members of an object, as the library takes them: `maxBacklog` for `MAX_BACKLOG`. */
+export function configOf(options: Partial<Config>): Config {
+  const named = Object.entries(options).filter(([, value]) => value !== undefined)
+  const unknown = named.map(([name]) => name).filter((name) => !Object.hasOwn(schema.shape, variableOf(name)))
+  if (unknown.length > 0) throw new BootError(`invalid configuration: there is no option ${unknown.join(', ')}`)
+  return parse(
+    Object.fromEntries(named.map(([name, value]) => [variableOf(name), Array.isArray(value) ? value : String(value)])),
+  )
+}
+
+function parse(settings: Readonly<Record<string, unknown>>): Config {
+  const given = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== ''))
   const parsed = schema.safeParse(given)
   if (!parsed.success) {
     const wrong = parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`)
     throw new BootError(`invalid configuration: ${wrong.join('; ')}`)
   }
   const { data } = parsed
+  if (data.API_KEYS.length === 0 && !isLoopback(data.HOST)) {
+    const reason = 'others can reach it there, so it needs API_KEYS'
+    throw new BootError(`invalid configuration: HOST is ${data.HOST}, which is no loopback address; ${reason}`)
+  }
   return Object.freeze({
     host: data.HOST,
     port: data.PORT,
@@ -79,6 +108,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     threads: data.THREADS,
     ioThreads: data.IO_THREADS,
     ioConcurrency: data.IO_CONCURRENCY,
+    apiKeys: Object.freeze(data.API_KEYS),
     maxBodyBytes: data.MAX_BODY_BYTES,
     maxTasksPerRun: data.MAX_TASKS_PER_RUN,
     maxBacklog: data.MAX_BACKLOG,
@@ -92,14 +122,14 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   })
 }
 
-/** The same settings as members of an object, as the library takes them: `maxBacklog` for `MAX_BACKLOG`. */
-export function configOf(options: Partial<Config>): Config {
-  const named = Object.entries(options).filter(([, value]) => value !== undefined)
-  const unknown = named.map(([name]) => name).filter((name) => !Object.hasOwn(schema.shape, variableOf(name)))
-  if (unknown.length > 0) throw new BootError(`invalid configuration: there is no option ${unknown.join(', ')}`)
-  return readConfig(Object.fromEntries(named.map(([name, value]) => [variableOf(name), String(value)])))
-}
-
 function variableOf(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()
+}
+
+const loopback = new BlockList()
+loopback.addSubnet('127.0.0.0', 8)
+loopback.addAddress('::1', 'ipv6')
+
+function isLoopback(host: string): boolean {
+  return host.toLowerCase() === 'localhost' || loopback.check(host, isIPv6(host) ? 'ipv6' : 'ipv4')
 }

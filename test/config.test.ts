@@ -12,6 +12,7 @@ const defaults: Config = {
   threads: Math.max(1, availableParallelism() - 1),
   ioThreads: 1,
   ioConcurrency: 100,
+  apiKeys: [],
   maxBodyBytes: 1_048_576,
   maxTasksPerRun: 100,
   maxBacklog: 100_000,
@@ -48,6 +49,7 @@ test('every variable sets its member', () => {
     THREADS: '3',
     IO_THREADS: '2',
     IO_CONCURRENCY: '7',
+    API_KEYS: 'one, two ,~!"three+-/=',
     MAX_BODY_BYTES: '1000',
     MAX_TASKS_PER_RUN: '5',
     MAX_BACKLOG: '9',
@@ -67,6 +69,7 @@ test('every variable sets its member', () => {
     threads: 3,
     ioThreads: 2,
     ioConcurrency: 7,
+    apiKeys: ['one', 'two', '~!"three+-/='],
     maxBodyBytes: 1000,
     maxTasksPerRun: 5,
     maxBacklog: 9,
@@ -89,6 +92,7 @@ const wrong: Record<string, readonly string[]> = {
   THREADS: ['0', '1025', 'all'],
   IO_THREADS: ['0', '65'],
   IO_CONCURRENCY: ['0', '10001'],
+  API_KEYS: [',', ' ', 'a,', ',a', 'a,,b', 'a b', 'schlüssel', 'a\tb', 'x'.repeat(256)],
   MAX_BODY_BYTES: ['0', '1mb'],
   MAX_TASKS_PER_RUN: ['0', '10001'],
   MAX_BACKLOG: ['0', '-5'],
@@ -129,6 +133,40 @@ test('options take the names of the variables in camel case, and what is undefin
   assert.is(maxTasksPerRun, 1)
   assert.equal({ ...rest, maxTasksPerRun: 100 }, defaults)
   assert.ok(refusal(() => configOf({ ioThreads: 0.5 })).message.includes('IO_THREADS'))
+})
+
+test('the keys of the library are a list, in which nothing is split, joined or left out', () => {
+  assert.equal(configOf({ apiKeys: [] }), defaults)
+  assert.equal(configOf({ apiKeys: ['x'.repeat(255), 'b'] }).apiKeys, ['x'.repeat(255), 'b'])
+  for (const apiKeys of [[''], ['a', ''], ['a,b'], [' a'], [','], [undefined], [7]]) {
+    const options = { apiKeys } as unknown as Partial<Config>
+    assert.ok(refusal(() => configOf(options)).message.includes('API_KEYS'), JSON.stringify(apiKeys))
+  }
+})
+
+test('a wrong key is not told', () => {
+  assert.not.ok(refusal(() => readConfig({ API_KEYS: 'gehörtnichtinslog' })).message.includes('nichtinslog'))
+})
+
+test('an address that others can reach needs keys', () => {
+  const open = [
+    '0.0.0.0',
+    '::',
+    '192.168.0.1',
+    '128.0.0.1',
+    '::2',
+    'example.org',
+    'localhost.example.org',
+    '127.0.0.1x',
+  ]
+  for (const HOST of open) {
+    const { message } = refusal(() => readConfig({ HOST }))
+    assert.ok(message.includes('HOST') && message.includes('API_KEYS'), message)
+    assert.is(readConfig({ HOST, API_KEYS: 'key' }).host, HOST)
+  }
+  for (const HOST of ['localhost', 'LOCALHOST', '127.0.0.1', '127.255.0.9', '::1', '0:0:0:0:0:0:0:1']) {
+    assert.is(readConfig({ HOST }).host, HOST)
+  }
 })
 
 function refusal(act: () => unknown): BootError {

@@ -20,6 +20,7 @@ test('a wrong setting is refused by its name', async () => {
   await checkRefused(home, { PORT: 'none' }, ['PORT'])
   await checkRefused(home, { DATABASE_URL: 'mysql://localhost/jobs' }, ['DATABASE_URL'])
   await checkRefused(home, { THREADS: '0', LOG_LEVEL: 'loud' }, ['THREADS', 'LOG_LEVEL'])
+  await checkRefused(home, { HOST: '0.0.0.0' }, ['HOST', 'API_KEYS'])
 })
 
 test('a directory of tasks that cannot be used is refused by its path', async () => {
