@@ -57,6 +57,7 @@ async function main(): Promise<void> {
     },
   })
   await starting
+  await server.warmUp(config.apiKeys[0])
   const { databaseUrl: database, threads, ioThreads } = config
   if (!isStopping) log.info({ url, database, threads, ioThreads }, `ready at ${url}`)
 }

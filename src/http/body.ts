@@ -2,6 +2,8 @@
 import bodyParser from 'koa-bodyparser'
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../domain/errors.ts'
+import { sendContinue } from './expect-continue.ts'
+import { keepBody, wasUtf8 } from './received-body.ts'
 
 /** Nesting above this is refused before anything recursive sees the body. */
 const maxDepth = 200
@@ -10,6 +12,7 @@ const jsonType = /^application\/json\s*(?:;|$)/i
 const charset = /;\s*charset\s*=\s*"?(?<name>[^\s";]+)/i
 
 /**
+ * Takes JSON in UTF-8, and as RFC 8259 allows, passes over a byte order mark. Its bytes are then known to `bodyDigest`.
  * Puts the parsed body in `ctx.request.body`, `undefined` when it is empty.
  * @throws AppError `unsupported-media-type`, `content-too-large`, `malformed-json` or `validation-error`
  */
@@ -28,6 +31,18 @@ export function createBodyReader(maxBytes: number): Middleware {
   }
   const parse = bodyParser(options)
 
+  async function read(ctx: Context): Promise<void> {
+    const keeping = keepBody(ctx.req, maxBytes, () => (isDeclaredJson(ctx) ? tooLarge(maxBytes) : notJson(ctx)))
+    sendContinue(ctx.req, ctx.res)
+    try {
+      await Promise.race([parse(ctx, async () => {}), keeping.tooMuch])
+    } catch (error) {
+      keeping.stop()
+      throw error
+    }
+    if (!(await wasUtf8(ctx, maxBytes))) throw new AppError('malformed-json', 'the body is not valid UTF-8')
+  }
+
   return async (ctx, next) => {
     const isJson = isDeclaredJson(ctx)
     const announced = Number(ctx.get('Content-Length'))
@@ -35,18 +50,17 @@ export function createBodyReader(maxBytes: number): Middleware {
     if (announced > maxBytes) throw tooLarge(maxBytes)
     // A parser of the app around this one leaves {} where it has read nothing.
     if (ctx.request.rawBody === undefined && !ctx.req.readableEnded) ctx.request.body = undefined
-    await parse(ctx, async () => {
-      const { body, rawBody } = ctx.request
-      const isEmpty = rawBody === ''
-      if (!isEmpty && !isJson) throw notJson(ctx)
-      if (isEmpty) ctx.request.body = undefined
-      else if (isTooDeep(body)) {
-        throw new AppError('validation-error', `the body is nested more than ${maxDepth} levels deep`, {
-          members: { errors: [{ pointer: '', detail: `at most ${maxDepth} levels of nesting` }] },
-        })
-      }
-      await next()
-    })
+    if (ctx.request.body === undefined) await read(ctx)
+    const { body, rawBody } = ctx.request
+    const isEmpty = rawBody === ''
+    if (!isEmpty && !isJson) throw notJson(ctx)
+    if (isEmpty) ctx.request.body = undefined
+    else if (isTooDeep(body)) {
+      throw new AppError('validation-error', `the body is nested more than ${maxDepth} levels deep`, {
+        members: { errors: [{ pointer: '', detail: `at most ${maxDepth} levels of nesting` }] },
+      })
+    }
+    await next()
   }
 }
 

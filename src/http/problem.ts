@@ -3,6 +3,7 @@ import type { Context } from 'koa'
 import { AppError, problems, type ProblemCode } from '../domain/errors.ts'
 import type { Log } from '../log.ts'
 import type { StandardMembers } from './schemas/problem.ts'
+import { dropBody } from './unread-body.ts'
 
 /** Seconds after which a request that was refused for now can be tried again. */
 export const retryAfterS: Partial<Record<ProblemCode, number>> = {
@@ -31,9 +32,8 @@ export function answerProblem(ctx: Context, thrown: unknown, log: Log): void {
   if (runId !== undefined) ctx.set('Link', `</runs/${runId}>; rel="monitor"`)
   const after = retryAfterS[error.code]
   if (after !== undefined) ctx.set('Retry-After', String(after))
-  // What is left of the body is not read: the connection cannot be used again.
-  if (error.code === 'content-too-large') ctx.set('Connection', 'close')
-  ctx.set('Cache-Control', 'no-store')
+  dropBody(ctx)
+  ctx.set({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' })
   ctx.status = error.status
   ctx.body = JSON.stringify({ ...standard, ...error.members })
   ctx.type = 'application/problem+json'

@@ -1,17 +1,53 @@
 /** The service as an HTTP server of its own: the middleware, and a problem for every other path. */
-import { createServer, request, type Server } from 'node:http'
+import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa, { type Middleware } from 'koa'
 import { AppError, BootError } from '../domain/errors.ts'
 import { createTurns } from '../domain/turns.ts'
 import type { Log } from '../log.ts'
+import { tendConnections } from './connections.ts'
+import { noteExpectation } from './expect-continue.ts'
 import { answerProblem } from './problem.ts'
+import { refuse } from './refusal.ts'
+import { pathAndQueryOf } from './request-target.ts'
 
 export interface HttpServer {
   /** @returns the base URL it can be reached at; rejects with BootError when the address cannot be had */
   listen(middleware: Middleware, host: string, port: number): Promise<string>
+  /**
+   * Sends the server one request that it refuses: what is compiled at the first use is compiled then, and not while the
+   * first caller waits (measured: tens of milliseconds). Does nothing useful before runs are taken, and never rejects.
+   * @param apiKey one that is known, where one is needed
+   */
+  warmUp(apiKey: string | undefined): Promise<void>
   /** Takes no more connections; resolves when the answers under way are out, and cuts them off after a second. */
   close(): Promise<void>
+}
+
+/** How long clients may take, in milliseconds. */
+export interface ServerLimits {
+  /** From the beginning of a connection or request to the end of its header. */
+  readonly headersTimeoutMs: number
+  /** To the end of its body; at least the time for the header. */
+  readonly requestTimeoutMs: number
+  /** From an answer to the next request on the connection. */
+  readonly keepAliveTimeoutMs: number
+  /** Between two looks for those who are late. */
+  readonly checkIntervalMs: number
+  /** For reading an answer, without any progress; an answer that is still being written has no limit here. */
+  readonly sendTimeoutMs: number
+  /** For sending on after the last answer of a connection, unheard. */
+  readonly lingerMs: number
+}
+
+const defaultLimits: ServerLimits = {
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  // Longer than the 60 s of common proxies: who closes first must not be the one that is sent requests.
+  keepAliveTimeoutMs: 65_000,
+  checkIntervalMs: 1_000,
+  sendTimeoutMs: 60_000,
+  lingerMs: 2_000,
 }
 
 const closeLimitMs = 1_000
@@ -19,26 +55,50 @@ const warmUpLimitMs = 1_000
 /** A burst of requests is begun a few at a time. */
 const requestsPerTurn = 16
 
-export function createHttpServer(log: Log): HttpServer {
+export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): HttpServer {
+  const { sendTimeoutMs, lingerMs, ...timeouts } = { ...defaultLimits, ...limits }
   const app = new Koa()
   // A client that goes away while it is answered is its own affair.
   app.on('error', (error: unknown) => log.debug({ err: error }, 'a connection failed'))
-  const server: Server = createServer()
+  const server: Server = createServer({
+    headersTimeout: timeouts.headersTimeoutMs,
+    requestTimeout: timeouts.requestTimeoutMs,
+    keepAliveTimeout: timeouts.keepAliveTimeoutMs,
+    connectionsCheckingInterval: timeouts.checkIntervalMs,
+    // Checked here: Node's own answer has no body.
+    requireHostHeader: false,
+  })
+  const connections = tendConnections(server, { sendTimeoutMs, lingerMs, log })
   const turns = createTurns(requestsPerTurn)
+  let url = ''
 
   return {
     async listen(middleware, host, port) {
       app.use(middleware)
       app.use((ctx) => answerProblem(ctx, new AppError('not-found', `there is nothing at ${ctx.path}`), log))
       const handle = app.callback()
-      server.on('request', (incoming, response) => turns.run(() => void handle(incoming, response)))
+      const take = (incoming: IncomingMessage, response: ServerResponse): void => {
+        if (!connections.begin(response)) return
+        const flaw = flawOf(incoming)
+        if (flaw === undefined) turns.run(() => void handle(incoming, response))
+        else refuse(response, { status: 400, detail: flaw })
+      }
+      server.on('request', take)
+      server.on('checkContinue', (incoming, response) => {
+        noteExpectation(incoming)
+        take(incoming, response)
+      })
+      server.on('checkExpectation', (_incoming, response) => {
+        if (!connections.begin(response)) return
+        refuse(response, { status: 417, detail: 'only 100-continue can be expected' })
+      })
       const { promise, resolve, reject } = Promise.withResolvers<string>()
       server.on('error', (error) => reject(new BootError(`cannot listen on ${host}:${port}: ${error.message}`, error)))
       server.listen(port, host, () => resolve(urlOf(server.address())))
-      const url = await promise
-      await warmUp(url)
+      url = await promise
       return url
     },
+    warmUp: (apiKey) => warmUp(url, apiKey),
     close() {
       const { promise, resolve } = Promise.withResolvers<void>()
       server.close(() => resolve())
@@ -49,13 +109,20 @@ export function createHttpServer(log: Log): HttpServer {
   }
 }
 
-/**
- * Sends the server one request that it refuses: what is compiled at the first use is compiled then, and not while the
- * first caller waits (measured: tens of milliseconds). Whether it is answered does not matter.
- */
-function warmUp(url: string): Promise<void> {
+/** What is wrong with a request before anybody looks where it leads; with a path and query as its URL when nothing is. */
+function flawOf(incoming: IncomingMessage): string | undefined {
+  const target = pathAndQueryOf(incoming.url ?? '')
+  if (target === undefined) return 'the target of the request is no URL'
+  incoming.url = target
+  if (incoming.headers.host === undefined && incoming.httpVersion === '1.1') return 'the request has no Host'
+  return undefined
+}
+
+/** Whether it is answered does not matter. */
+function warmUp(url: string, apiKey: string | undefined): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
-  const headers = { 'Content-Type': 'application/json' }
+  const key = apiKey === undefined ? {} : { Authorization: `Bearer ${apiKey}` }
+  const headers = { 'Content-Type': 'application/json', ...key }
   const asking = request(`${url}/run-tasks`, { method: 'POST', headers, timeout: warmUpLimitMs, agent: false })
   asking.once('response', (response) => response.resume().once('close', resolve))
   asking.once('timeout', () => asking.destroy())

@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { startApp, type App } from '../../src/app.ts'
 import { configOf, type Config } from '../../src/config.ts'
-import { createHttpServer } from '../../src/http/server.ts'
+import { createHttpServer, type ServerLimits } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
 import { sharedContract } from '../http/contract.ts'
 
@@ -21,7 +21,10 @@ export interface Service extends AsyncDisposable {
 }
 
 /** In memory and with the fixture tasks, unless told otherwise. */
-export async function startService(options: Partial<Config> = {}): Promise<Service> {
+export async function startService(
+  options: Partial<Config> = {},
+  limits: Partial<ServerLimits> = {},
+): Promise<Service> {
   const config = configOf({
     databaseUrl: 'sqlite::memory:',
     tasksDir: fixtureTasks,
@@ -32,7 +35,7 @@ export async function startService(options: Partial<Config> = {}): Promise<Servi
     ...options,
   })
   const log = createLog(config.logLevel)
-  const server = createHttpServer(log)
+  const server = createHttpServer(log, limits)
   let url = ''
   const app = await startApp({
     config,

@@ -27,6 +27,34 @@ export async function exchange(
   return parse(answer)
 }
 
+/**
+ * Sends bytes as they are, one piece after the other, and reads until the server closes; so the last request has to ask
+ * for that, or be refused.
+ * @returns everything that was answered, as text
+ */
+export async function sendBytes(url: string, ...pieces: readonly (string | Uint8Array)[]): Promise<string> {
+  const socket = open(url)
+  socket.setNoDelay()
+  socket.setTimeout(limitMs, () => socket.destroy(new Error(`no answer in ${limitMs} ms`)))
+  const answer = text(socket)
+  for (const piece of pieces) await new Promise((resolve) => socket.write(piece, resolve))
+  return answer
+}
+
+/** The answers in a connection's text, in their order. Each body has a Content-Length. */
+export function answersOf(received: string): Response[] {
+  const answers: Response[] = []
+  let rest = Buffer.from(received)
+  while (rest.length > 0) {
+    const head = rest.subarray(0, rest.indexOf('\r\n\r\n') + 4)
+    const length = Number(/^content-length: (\d+)/im.exec(head.toString())?.[1] ?? 0)
+    const isInterim = head.toString().startsWith('HTTP/1.1 1')
+    if (!isInterim) answers.push(parse(rest.subarray(0, head.length + length).toString()))
+    rest = rest.subarray(head.length + (isInterim ? 0 : length))
+  }
+  return answers
+}
+
 /** A body in one chunk (RFC 9112, 7.1), to be sent with `Transfer-Encoding: chunked`. */
 export function chunked(body: string): string {
   const bytes = Buffer.byteLength(body)

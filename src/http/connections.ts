@@ -1,0 +1,93 @@
+/**
+ * What Node leaves to us of the connections beneath the requests: answering what its parser refuses, in turn with the
+ * answers under way, and closing so that the last answer arrives.
+ */
+import type { Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Log } from '../log.ts'
+import { refuse, refuseSocket, type Refusal } from './refusal.ts'
+
+export interface Connections {
+  /** Notes the newest request of a connection. @returns whether it can still be answered there */
+  begin(response: ServerResponse): boolean
+}
+
+export interface ConnectionsOptions {
+  /** How long a client may leave an answer unread, without any progress, when all of it is written. */
+  readonly sendTimeoutMs: number
+  /** How long a client that is told to close may go on sending. */
+  readonly lingerMs: number
+  readonly log: Log
+}
+
+export function tendConnections(server: Server, { sendTimeoutMs, lingerMs, log }: ConnectionsOptions): Connections {
+  const newest = new WeakMap<Duplex, ServerResponse>()
+  const refused = new WeakSet<Duplex>()
+
+  server.on('connection', (socket: Socket) => {
+    // Node destroys the socket after the last answer. With bytes unread, that resets the connection, and the client
+    // may never see the answer (RFC 9112, 9.6).
+    socket.destroySoon = () => closeGently(socket, lingerMs)
+  })
+
+  server.on('clientError', (error: Error, socket) => {
+    // Whatever comes after it is an error again.
+    if (refused.has(socket)) return
+    refused.add(socket)
+    const refusal = refusalOf(error)
+    log.debug({ err: error, status: refusal.status }, 'a connection was refused')
+    const response = newest.get(socket)
+    if (response === undefined || response.closed) answerSocket(socket, refusal)
+    else if (response.req.complete) response.once('close', () => answerSocket(socket, refusal))
+    else if (response.headersSent) response.once('close', () => closeGently(socket, lingerMs))
+    else refuse(response, refusal)
+  })
+
+  // Node would hang up without a word.
+  server.on('connect', (_request, socket) => {
+    socket.on('error', () => {})
+    socket.resume()
+    answerSocket(socket, { status: 501, detail: 'this is no proxy' })
+  })
+
+  function answerSocket(socket: Duplex, refusal: Refusal): void {
+    if (socket.writable) refuseSocket(socket, refusal)
+    closeGently(socket, lingerMs)
+  }
+
+  return {
+    begin(response) {
+      const { socket } = response.req
+      // The client has sent it behind one whose answer ends the connection: it must not be begun (RFC 9112, 9.6).
+      if (socket.writableEnded || refused.has(socket)) return false
+      newest.set(socket, response)
+      response.once('prefinish', () => socket.setTimeout(sendTimeoutMs))
+      // Behind the last answer Node sets its own limit; behind another one it would be left to the answer that follows.
+      response.once('finish', () => newest.get(socket) !== response && socket.setTimeout(0))
+      return true
+    },
+  }
+}
+
+/** Sends no more, and drops what comes in until the client closes too, or has had its time. */
+function closeGently(socket: Duplex, lingerMs: number): void {
+  if (socket.destroyed || socket.writableEnded) return
+  socket.end()
+  const timer = setTimeout(() => socket.destroy(), lingerMs)
+  socket.once('close', () => clearTimeout(timer))
+}
+
+/** The codes are those of Node's parser and server. */
+function refusalOf(error: Error): Refusal {
+  switch (Reflect.get(error, 'code')) {
+    case 'HPE_HEADER_OVERFLOW':
+      return { status: 431, detail: 'the header fields are too large' }
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return { status: 413, detail: 'the chunk extensions are too large' }
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return { status: 408, detail: 'the request did not arrive in time' }
+    default:
+      return { status: 400, detail: 'this is not a well-formed HTTP request' }
+  }
+}

@@ -1,0 +1,84 @@
+/** Requests in any pieces, behind each other, with lengths that lie, and from clients that leave in the middle. */
+import { once } from 'node:events'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { RunView } from '../../src/http/run-view.ts'
+import { readRun } from '../harness/run.ts'
+import { startService, type Service } from '../harness/service.ts'
+import { answersOf, open, sendBytes } from './raw.ts'
+
+const json = 'Content-Type: application/json'
+const last = 'GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+
+function request(input: unknown, name = 'echo', connection = 'keep-alive'): string {
+  const body = JSON.stringify({ tasks: [{ name, input }] })
+  const fields = [json, `Content-Length: ${Buffer.byteLength(body)}`, `Connection: ${connection}`]
+  return ['POST /run-tasks HTTP/1.1', 'Host: x', ...fields, '', body].join('\r\n')
+}
+
+async function runsOf(service: Service): Promise<readonly RunView[]> {
+  return ((await (await service.get('/runs')).json()) as { runs: RunView[] }).runs
+}
+
+test('takes a request that comes byte by byte', async () => {
+  await using service = await startService()
+  const bytes = [...Buffer.from(request('in pieces: ü€😀', 'echo', 'close'))].map((byte) => Buffer.of(byte))
+  const [answer] = answersOf(await sendBytes(service.url, ...bytes))
+  assert.is((await readRun(answer ?? new Response())).result, 'in pieces: ü€😀')
+})
+
+test('answers requests that come at once in their order', async () => {
+  await using service = await startService()
+  const inputs = Array.from({ length: 40 }, (_, index) => index)
+  // The first takes longest, so that its answer is the last to be known.
+  const all = [request({ ms: 200 }, 'wait'), ...inputs.map((input) => request(input)), last].join('')
+  const answers = answersOf(await sendBytes(service.url, all.slice(0, 1_000), all.slice(1_000)))
+  const bodies = await Promise.all(answers.slice(0, -1).map(readRun))
+  assert.equal(
+    bodies.map(({ result }) => result),
+    [200, ...inputs],
+  )
+})
+
+test('reads as much as is announced: what is longer is another request, and what is shorter is none', async () => {
+  await using service = await startService()
+  const body = '{"tasks":[{"name":"echo"}]}'
+  const post = (length: number) =>
+    `POST /run-tasks HTTP/1.1\r\nHost: x\r\n${json}\r\nContent-Length: ${length}\r\n\r\n${body}`
+  const longer = answersOf(await sendBytes(service.url, `${post(body.length)}garbage\r\n\r\n`))
+  assert.equal(
+    longer.map(({ status }) => status),
+    [200, 400],
+  )
+  assert.is((await runsOf(service)).length, 1)
+  // The next request is taken for the rest of the body.
+  const swallowing = answersOf(await sendBytes(service.url, post(body.length + last.length), last + last))
+  assert.equal(
+    swallowing.map(({ status }) => status),
+    [400, 200],
+  )
+  const socket = open(service.url)
+  socket.end(post(body.length + 1))
+  const [data] = (await once(socket, 'data')) as [Buffer]
+  assert.match(data.toString(), /^HTTP\/1\.1 400 /)
+  assert.is((await runsOf(service)).length, 1)
+})
+
+test('stores nothing of an upload that was broken off', async () => {
+  await using service = await startService()
+  const whole = Buffer.from(request('x'.repeat(200_000)))
+  const headEnd = whole.indexOf('\r\n\r\n') + 4
+  for (const length of [headEnd, headEnd + 1, 100_000, whole.length - 1]) {
+    for (const leave of ['end', 'destroy', 'resetAndDestroy'] as const) {
+      const socket = open(service.url)
+      await new Promise((sent) => socket.write(whole.subarray(0, length), sent))
+      socket.resume()[leave]()
+      await once(socket, 'close')
+    }
+  }
+  const response = await service.post('/run-tasks', { tasks: [{ name: 'echo', input: 'whole' }] })
+  assert.is((await readRun(response)).result, 'whole')
+  assert.is((await runsOf(service)).length, 1)
+})
+
+test.run()

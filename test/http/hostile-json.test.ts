@@ -1,0 +1,84 @@
+/** JSON that is made to confuse: names that objects have already, numbers that are none, depth, and length. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { readRun } from '../harness/run.ts'
+import { startService, type Service } from '../harness/service.ts'
+import { expectProblem, pointersOf } from './expect-problem.ts'
+
+const withInput = (input: string) => `{"tasks":[{"name":"echo","input":${input}}]}`
+
+async function resultOf(service: Service, input: string): Promise<string> {
+  const response = await service.post('/run-tasks', withInput(input))
+  assert.is(response.status, 200, input)
+  const { id } = await readRun(response)
+  const text = await (await service.get(`/runs/${id}`)).text()
+  return /"result":(?<result>.*?),"answer"/.exec(text)?.groups?.['result'] ?? ''
+}
+
+test('hands over members with the names of what every object has, as plain data', async () => {
+  await using service = await startService()
+  const inputs = [
+    '{"__proto__":{"isAdmin":true}}',
+    '{"constructor":{"prototype":{"isAdmin":true}}}',
+    '{"a":{"__proto__":1,"__proto__x":2},"toString":null,"hasOwnProperty":3,"then":4,"toJSON":5,"length":6}',
+    '[{"__proto__":[]}]',
+  ]
+  for (const input of inputs) assert.is(await resultOf(service, input), input)
+  assert.is(Reflect.get({}, 'isAdmin'), undefined)
+})
+
+test('takes the last of two members with one name, as JSON.parse does', async () => {
+  await using service = await startService()
+  assert.is(await resultOf(service, '{"a":1,"a":2}'), '{"a":2}')
+  const response = await service.post('/run-tasks', '{"tasks":[{"name":"nope"}],"tasks":[{"name":"echo","input":1}]}')
+  assert.is((await readRun(response)).result, 1)
+})
+
+test('keeps numbers as far as JSON does', async () => {
+  await using service = await startService()
+  const numbers = { '-0': '0', '1e2': '100', '0.1': '0.1', '9007199254740993': '9007199254740992', '1e-400': '0' }
+  for (const [sent, kept] of Object.entries(numbers)) assert.is(await resultOf(service, sent), kept, sent)
+  for (const none of ['NaN', 'Infinity', '-Infinity', '0x10', '1_000', '.5', '5.', '+1', '--1', '1e', '01', '1n']) {
+    await expectProblem(await service.post('/run-tasks', withInput(none)), 'malformed-json')
+  }
+})
+
+test('takes no number for a setting that is not a whole one within its bounds', async () => {
+  await using service = await startService()
+  for (const member of ['timeoutMs', 'maxAttempts', 'priority', 'delayMs']) {
+    for (const value of ['1e400', '-1e400', '9007199254740993', '1e300', '1.5', '1e-400x', '"1e3"', '"5"', '[]']) {
+      const body = `{"tasks":[{"name":"echo","${member}":${value}}]}`
+      const response = await service.post('/run-tasks', body)
+      if (value.endsWith('x')) await expectProblem(response, 'malformed-json')
+      else {
+        const pointers = pointersOf(await expectProblem(response, 'validation-error'))
+        assert.equal([...new Set(pointers)], [`/tasks/0/${member}`], value)
+      }
+    }
+  }
+  // Minus zero is a zero.
+  const zero = await service.post('/run-tasks', '{"tasks":[{"name":"echo","priority":-0,"delayMs":-0}]}')
+  assert.is(zero.status, 200)
+})
+
+test('refuses a million levels without taking harm', async () => {
+  await using service = await startService({ maxBodyBytes: 8_000_000 })
+  const depth = 1_000_000
+  await expectProblem(await service.post('/run-tasks', '['.repeat(depth)), 'malformed-json')
+  const arrays = withInput('['.repeat(depth) + ']'.repeat(depth))
+  await expectProblem(await service.post('/run-tasks', arrays), 'validation-error')
+  const objects = withInput('{"a":'.repeat(depth) + '1' + '}'.repeat(depth))
+  await expectProblem(await service.post('/run-tasks', objects), 'validation-error')
+  assert.is((await service.get('/livez')).status, 200)
+})
+
+test('counts ten thousand tasks before it looks at one', async () => {
+  await using service = await startService()
+  for (const task of ['{"name":"echo"}', '{}', '0', '{"name":"nope","x":1}']) {
+    const response = await service.post('/run-tasks', `{"tasks":[${`${task},`.repeat(9_999)}${task}]}`)
+    const { errors } = await expectProblem(response, 'too-many-tasks')
+    assert.is(errors, undefined)
+  }
+})
+
+test.run()
