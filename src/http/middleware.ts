@@ -1,7 +1,8 @@
 /** All routes as one Koa middleware, which leaves paths that are not its own to whatever comes after it. */
-import { Router } from '@koa/router'
+import { Router, type RouterMiddleware } from '@koa/router'
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../domain/errors.ts'
+import { createAuthenticate } from './authenticate.ts'
 import { createBodyReader } from './body.ts'
 import type { HttpDeps } from './deps.ts'
 import { answerProblem } from './problem.ts'
@@ -14,12 +15,21 @@ import { createRunTasks } from './routes/run-tasks.ts'
 import { createRunRoutes } from './routes/runs.ts'
 import { createServiceRoutes } from './routes/service.ts'
 
+/** What needs no API key, by the paths of the routes below. */
+const openPaths: ReadonlySet<string | RegExp> = new Set(['/', '/livez', '/readyz', '/problems/:slug'])
+
 export function createMiddleware(deps: HttpDeps): Middleware {
   const runs = createRunRoutes(deps)
   const service = createServiceRoutes(deps)
   const cancel = createCancelRoute(deps)
+  const authenticate = createAuthenticate(deps.config.apiKeys)
+  /** Before the body is read: what will be refused is not worth it. */
+  const checkRoom: RouterMiddleware = (_ctx, next) => {
+    deps.intake.checkRoom()
+    return next()
+  }
   const router = new Router()
-    .post('/run-tasks', createBodyReader(deps.config.maxBodyBytes), createRunTasks(deps))
+    .post('/run-tasks', checkRoom, createBodyReader(deps.config.maxBodyBytes), createRunTasks(deps))
     .get('/runs', runs.listRuns)
     .get('/runs/:id', runs.getRun)
     .get('/runs/:id/jobs/:index', runs.getJob)
@@ -38,18 +48,37 @@ export function createMiddleware(deps: HttpDeps): Middleware {
   const routes = router.routes()
 
   return async (ctx, next) => {
-    const { path, route } = router.match(ctx.path, ctx.method)
+    const target = pathOf(ctx)
+    if (target === undefined) return next()
+    const { path, route } = router.match(target, ctx.method)
     if (path.length === 0) return next()
     try {
+      ctx.set('X-Content-Type-Options', 'nosniff')
+      const isOpen = path.every((layer) => openPaths.has(layer.path))
+      const hasKey = !isOpen && authenticate(ctx)
       const methods = new Set(path.flatMap((layer) => layer.methods))
       if (ctx.method === 'OPTIONS') answerOptions(ctx, methods)
       else if (!route) throw notAllowed(ctx, methods)
-      else if (ctx.method === 'POST' && ctx.get('Sec-Fetch-Site') === 'cross-site') throw crossSite()
+      else if (!hasKey && isOfAnotherSite(ctx)) throw crossSite()
       else await Reflect.apply(routes, undefined, [ctx, async () => {}])
     } catch (error) {
       answerProblem(ctx, error, deps.log)
     }
   }
+}
+
+/** Undefined for a target that is no URL: in an app of somebody else's, it is that app's to answer. */
+function pathOf(ctx: Context): string | undefined {
+  try {
+    return ctx.path
+  } catch {
+    return undefined
+  }
+}
+
+/** Of what changes something; reading, the browser keeps the answer from the other site. */
+function isOfAnotherSite(ctx: Context): boolean {
+  return ctx.get('Sec-Fetch-Site') === 'cross-site' && ctx.method !== 'GET' && ctx.method !== 'HEAD'
 }
 
 function answerOptions(ctx: Context, methods: ReadonlySet<string>): void {

@@ -5,6 +5,8 @@ export interface Admission {
   open(): void
   close(): void
   isOpen(): boolean
+  /** Whether the smallest run could come in now. @throws AppError `shutting-down` or `overloaded` */
+  checkRoom(): void
   /**
    * Makes room for so many jobs; call the returned function when they are accepted or refused by the store.
    * @throws AppError `shutting-down` or `overloaded`
@@ -23,6 +25,13 @@ export function createAdmission({ maxBacklog, backlog }: AdmissionOptions): Admi
   // On their way into a commit, and so not yet in the backlog.
   let pending = 0
 
+  function check(jobs: number): void {
+    if (!isOpen) throw new AppError('shutting-down', 'the service is not taking new runs')
+    if (backlog() + pending + jobs > maxBacklog) {
+      throw new AppError('overloaded', `${backlog() + pending} jobs are waiting or running; ${maxBacklog} may be`)
+    }
+  }
+
   return {
     open() {
       isOpen = true
@@ -31,11 +40,9 @@ export function createAdmission({ maxBacklog, backlog }: AdmissionOptions): Admi
       isOpen = false
     },
     isOpen: () => isOpen,
+    checkRoom: () => check(1),
     admit(jobs) {
-      if (!isOpen) throw new AppError('shutting-down', 'the service is not taking new runs')
-      if (backlog() + pending + jobs > maxBacklog) {
-        throw new AppError('overloaded', `${backlog() + pending} jobs are waiting or running; ${maxBacklog} may be`)
-      }
+      check(jobs)
       pending += jobs
       return () => {
         pending -= jobs

@@ -38,6 +38,8 @@ export interface Intake {
   /** Refuses new runs from now on; resolves when those on their way into a commit are in it, and begun. */
   close(): Promise<void>
   isOpen(): boolean
+  /** For refusing a request before it is read; `submit` decides. @throws AppError `shutting-down` or `overloaded` */
+  checkRoom(): void
   /** The store could not commit an outcome of this run: whoever waits for its answer hears of that. */
   tellUncommitted(runId: string, cause: unknown): void
   /** Sends those who still wait for an answer away without one; resolves when nobody is left. */
@@ -162,6 +164,7 @@ export function createIntake(options: IntakeOptions): Intake {
       await Promise.all(beginning)
     },
     isOpen: admission.isOpen,
+    checkRoom: admission.checkRoom,
     tellUncommitted: room.tellUncommitted,
     async dismiss() {
       room.dismiss()

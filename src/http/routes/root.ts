@@ -24,8 +24,12 @@ const page = `<!doctype html>
 </html>
 `
 
+// The last three do not follow default-src.
+const contentPolicy =
+  "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
 export const root: RouterMiddleware = (ctx) => {
   ctx.type = 'html'
-  ctx.set('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'")
+  ctx.set('Content-Security-Policy', contentPolicy)
   ctx.body = page
 }

@@ -1,0 +1,70 @@
+/** Who asks: API keys as Bearer tokens (RFC 6750), compared in constant time. Without keys everybody may. */
+import { hash, timingSafeEqual } from 'node:crypto'
+import type { Context } from 'koa'
+import { AppError } from '../domain/errors.ts'
+
+const credentials = /^bearer(?: +(?<key>.*))?$/i
+const challenge = 'Bearer realm="forerunner"'
+/** Hexadecimal digits of a key's digest that tell its holder from the others. */
+const scopeDigits = 16
+const scopeMember = 'forerunnerCallerScope'
+
+interface KnownKey {
+  readonly digest: Buffer
+  readonly scope: string
+}
+
+/**
+ * Lets a request pass that carries one of the keys, and notes whose it is.
+ * @returns whether it carried a key that is known; false only where no keys are configured
+ * @throws AppError `unauthorized`, with `WWW-Authenticate` set on the response
+ */
+export type Authenticate = (ctx: Context) => boolean
+
+/** @param apiKeys empty: every request passes */
+export function createAuthenticate(apiKeys: readonly string[]): Authenticate {
+  const known = apiKeys.map((key): KnownKey => {
+    const digest = hash('sha256', key, 'buffer')
+    return { digest, scope: digest.toString('hex').slice(0, scopeDigits) }
+  })
+
+  return (ctx) => {
+    if (known.length === 0) return false
+    const given = keysOf(ctx)
+    // Two are ambiguous: whoever stands in between may have looked at the other one.
+    const [key] = given
+    const scope = key === undefined || given.length > 1 ? undefined : scopeOf(key, known)
+    if (scope !== undefined) {
+      ctx.state[scopeMember] = scope
+      return true
+    }
+    ctx.set('WWW-Authenticate', key === undefined ? challenge : `${challenge}, error="invalid_token"`)
+    throw new AppError(
+      'unauthorized',
+      key === undefined ? 'the request has no API key' : 'the API key is not one of this service',
+    )
+  }
+}
+
+/** Stable for each API key, and neither the key nor a way to it; empty where no keys are configured. */
+export function callerScope(ctx: Context): string {
+  const scope: unknown = ctx.state[scopeMember]
+  return typeof scope === 'string' ? scope : ''
+}
+
+/** What stands behind `Bearer` in each field; another scheme is no key at all. */
+function keysOf(ctx: Context): string[] {
+  const fields = ctx.req.headersDistinct['authorization'] ?? []
+  return fields.flatMap((field) => {
+    const match = credentials.exec(field)
+    return match === null ? [] : [match.groups?.['key'] ?? '']
+  })
+}
+
+/** Looks at every key, whichever it is: the time must not tell how near a guess has come. */
+function scopeOf(key: string, known: readonly KnownKey[]): string | undefined {
+  const digest = hash('sha256', key, 'buffer')
+  let scope: string | undefined
+  for (const one of known) if (timingSafeEqual(digest, one.digest)) scope = one.scope
+  return scope
+}

@@ -1,0 +1,138 @@
+/** With API keys set, everything but what has to be open needs one of them. */
+import Koa, { type Middleware } from 'koa'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { callerScope, createAuthenticate } from '../../src/http/authenticate.ts'
+import { readRun } from '../harness/run.ts'
+import { startService } from '../harness/service.ts'
+import { create, serve } from '../library/instance.ts'
+import { expectProblem } from './expect-problem.ts'
+import { answersOf, sendBytes } from './raw.ts'
+
+const apiKeys = ['first-key', 'second+key/=~!']
+const echo = { tasks: [{ name: 'echo', input: 1 }] }
+const id = '01a20726-511c-723c-9ce9-a7c9e9b12f72'
+const bearer = (key: string) => ({ Authorization: `Bearer ${key}` })
+
+test('needs a key for whatever tells of runs or starts them', async () => {
+  await using service = await startService({ apiKeys })
+  const paths = ['/runs', '/RUNS', '/runs/', `/runs/${id}`, `/runs/${id}/jobs/0`, '/tasks', '/stats', '/run-tasks']
+  for (const path of paths) {
+    for (const method of ['GET', 'POST', 'DELETE', 'OPTIONS', 'HEAD']) {
+      const response = await fetch(`${service.url}${path}`, { method })
+      assert.is(response.status, 401, `${method} ${path}`)
+      assert.is(response.headers.get('WWW-Authenticate'), 'Bearer realm="forerunner"')
+      if (method === 'GET') await expectProblem(response, 'unauthorized')
+    }
+  }
+  await expectProblem(await service.post('/run-tasks', echo), 'unauthorized')
+  const runs = (await (await service.get('/runs', bearer('first-key'))).json()) as { runs: unknown[] }
+  assert.equal(runs.runs, [])
+})
+
+test('leaves open what says how it is, and what a problem means', async () => {
+  await using service = await startService({ apiKeys })
+  for (const path of ['/', '/livez', '/LIVEZ', '/readyz', '/problems/unauthorized']) {
+    assert.is((await service.get(path)).status, 200, path)
+    assert.is((await service.get(path, bearer('wrong'))).status, 200, path)
+  }
+  await expectProblem(await service.get('/nope'), 'not-found')
+  await expectProblem(await service.post('/livez'), 'method-not-allowed')
+})
+
+test('takes each of its keys, however the scheme is spelt', async () => {
+  await using service = await startService({ apiKeys })
+  for (const key of apiKeys) {
+    for (const scheme of ['Bearer ', 'bearer ', 'BEARER   ']) {
+      const response = await service.post('/run-tasks', echo, { Authorization: `${scheme}${key}` })
+      assert.is(response.status, 200, `${scheme}${key}`)
+      assert.is((await readRun(response)).result, 1)
+    }
+  }
+})
+
+test('takes nothing that is not exactly a key', async () => {
+  await using service = await startService({ apiKeys })
+  const wrong = [
+    '',
+    'first-ke',
+    'first-key2',
+    'First-key',
+    'first-key,second+key/=~!',
+    'first-key first-key',
+    '"first-key"',
+  ]
+  for (const key of [...wrong, 'x'.repeat(5_000), 'first-k\u00e9y']) {
+    const response = await service.get('/runs', bearer(key))
+    assert.is(response.headers.get('WWW-Authenticate'), 'Bearer realm="forerunner", error="invalid_token"')
+    await expectProblem(response, 'unauthorized')
+  }
+  for (const value of [
+    'first-key',
+    'Basic first-key',
+    'Bearerfirst-key',
+    'Token first-key',
+    'Basic Bearer first-key',
+  ]) {
+    const response = await service.get('/runs', { Authorization: value })
+    assert.is(response.headers.get('WWW-Authenticate'), 'Bearer realm="forerunner"', value)
+    await expectProblem(response, 'unauthorized')
+  }
+  for (const path of ['/runs?access_token=first-key', '/runs?api_key=first-key']) {
+    await expectProblem(await service.get(path), 'unauthorized')
+  }
+})
+
+test('takes no request with two keys, for it cannot know which one is meant', async () => {
+  await using service = await startService({ apiKeys })
+  const head = 'GET /runs HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer first-key\r\n'
+  const [one] = answersOf(await sendBytes(service.url, `${head}\r\n`))
+  assert.is(one?.status, 200)
+  const [two] = answersOf(await sendBytes(service.url, `${head}Authorization: Bearer wrong\r\n\r\n`))
+  assert.is(two?.status, 401)
+})
+
+test('a page of another site needs a key where there are keys, and with one it may', async () => {
+  await using service = await startService({ apiKeys })
+  const from = { 'Sec-Fetch-Site': 'cross-site' }
+  assert.is((await service.post('/run-tasks', echo, { ...from, ...bearer('first-key') })).status, 200)
+  await expectProblem(await service.post('/run-tasks', echo, from), 'unauthorized')
+  await expectProblem(await service.post('/run-tasks', echo, { ...from, ...bearer('wrong') }), 'unauthorized')
+})
+
+test('a key does not help a page of another site where there are none', async () => {
+  await using service = await startService()
+  const headers = { 'Sec-Fetch-Site': 'cross-site', ...bearer('first-key') }
+  await expectProblem(await service.post('/run-tasks', echo, headers), 'cross-site')
+})
+
+test('tells callers apart without telling their keys', async () => {
+  const ask = async (keys: readonly string[], key: string) => {
+    const authenticate = createAuthenticate(keys)
+    const answer: Middleware = (ctx) => {
+      authenticate(ctx)
+      ctx.body = `scope:${callerScope(ctx)}`
+    }
+    await using app = await serve(answer)
+    return (await fetch(app.url, { headers: bearer(key) })).text()
+  }
+  const first = await ask(apiKeys, 'first-key')
+  assert.match(first, /^scope:[0-9a-f]{16}$/)
+  assert.is(await ask(['other', 'first-key'], 'first-key'), first)
+  assert.is.not(await ask(apiKeys, 'second+key/=~!'), first)
+  assert.is(await ask([], 'first-key'), 'scope:')
+})
+
+test('keys hold in an app of somebody else, for the routes alone', async () => {
+  await using instance = create({ apiKeys })
+  await instance.forerunner.start()
+  await using app = await serve(instance.forerunner.middleware(), (ctx: Koa.Context) => {
+    ctx.body = 'mine'
+  })
+  assert.is((await fetch(`${app.url}/runs`)).status, 401)
+  assert.is((await fetch(`${app.url}/runs`, { headers: bearer('first-key') })).status, 200)
+  assert.is(await (await fetch(`${app.url}/mine`)).text(), 'mine')
+  assert.is((await instance.forerunner.run(echo)).result, 1)
+})
+
+test.run()

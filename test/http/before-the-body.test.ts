@@ -1,0 +1,120 @@
+/** What can be refused without the body is refused before it is read, and nobody is asked to send it. */
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { ProblemCode } from '../../src/domain/errors.ts'
+import { readRun } from '../harness/run.ts'
+import { startService, type Service } from '../harness/service.ts'
+import { expectProblem } from './expect-problem.ts'
+import { answersOf, open, sendBytes } from './raw.ts'
+
+const body = JSON.stringify({ tasks: [{ name: 'echo', input: 'sent' }] })
+const json = 'Content-Type: application/json'
+const waiting = { name: 'wait', input: { ms: 60_000 } }
+
+const head = (line: string, ...fields: string[]) => [`${line} HTTP/1.1`, 'Host: x', ...fields, '', ''].join('\r\n')
+
+/** Announces a body that never comes: once as one who waits for the go-ahead, and once as one who is just slow. */
+async function expectRefused(service: Service, code: ProblemCode, line: string, ...fields: string[]): Promise<void> {
+  for (const length of [body.length, 1_000_000]) {
+    const announced = head(line, `Content-Length: ${length}`, 'Connection: close', ...fields)
+    const asking = announced.replace('Connection: close', 'Expect: 100-continue')
+    for (const request of [announced, asking]) {
+      const received = await sendBytes(service.url, request)
+      assert.not.match(received, /100 Continue/)
+      const [answer, ...more] = answersOf(received)
+      assert.ok(answer, 'there is an answer')
+      assert.is(answer.headers.get('Connection'), 'close')
+      assert.equal(more, [])
+      await expectProblem(answer, code)
+    }
+  }
+}
+
+test('who is not known, where he comes from, and what there is not', async () => {
+  await using service = await startService({ apiKeys: ['key'] })
+  await expectRefused(service, 'unauthorized', 'POST /run-tasks', json)
+  await expectRefused(service, 'unauthorized', 'POST /run-tasks', json, 'Authorization: Bearer wrong')
+  await expectRefused(service, 'not-found', 'POST /nope', json)
+  await expectRefused(service, 'method-not-allowed', 'PUT /run-tasks', json, 'Authorization: Bearer key')
+  await using keyless = await startService()
+  await expectRefused(keyless, 'cross-site', 'POST /run-tasks', json, 'Sec-Fetch-Site: cross-site')
+})
+
+test('what it does not read: another type, or too much', async () => {
+  await using service = await startService({ maxBodyBytes: 40 })
+  await expectRefused(service, 'unsupported-media-type', 'POST /run-tasks', 'Content-Type: text/plain')
+  await expectRefused(service, 'content-too-large', 'POST /run-tasks', json)
+})
+
+test('that there is no room, or no time', async () => {
+  await using service = await startService({ maxBacklog: 1 })
+  assert.is((await service.post('/run-tasks', { respond: 'none', tasks: [waiting] })).status, 202)
+  await expectRefused(service, 'overloaded', 'POST /run-tasks', json)
+  await service.app.drain()
+  await expectRefused(service, 'shutting-down', 'POST /run-tasks', json)
+})
+
+test('gives the go-ahead to who waits for it, and takes the body then', async () => {
+  await using service = await startService()
+  const socket = open(service.url)
+  const fields = [json, `Content-Length: ${body.length}`, 'Connection: close', 'Expect: 100-continue']
+  socket.write(head('POST /run-tasks', ...fields))
+  const [interim] = (await once(socket, 'data')) as [Buffer]
+  assert.is(interim.toString(), 'HTTP/1.1 100 Continue\r\n\r\n')
+  socket.write(body)
+  const [answer] = answersOf(await text(socket))
+  assert.ok(answer)
+  assert.is((await readRun(answer)).result, 'sent')
+})
+
+test('takes no part in any other expectation', async () => {
+  await using service = await startService()
+  const fields = ['Content-Length: 2', json, 'Expect: a-miracle']
+  const [answer] = answersOf(await sendBytes(service.url, head('POST /run-tasks', ...fields), '{}'))
+  assert.is(answer?.status, 417)
+  assert.is(answer?.headers.get('Content-Type'), 'application/problem+json')
+})
+
+test('goes on with the connection when a small body was not read', async () => {
+  await using service = await startService({ apiKeys: ['key'] })
+  const refused = head('POST /run-tasks', json, `Content-Length: ${body.length}`) + body
+  const last = head('GET /livez', 'Connection: close')
+  const answers = answersOf(await sendBytes(service.url, refused, refused, last))
+  assert.equal(
+    answers.map(({ status }) => status),
+    [401, 401, 200],
+  )
+})
+
+test('answers who sends ten megabytes without looking up, and ends the connection', async () => {
+  await using service = await startService()
+  const piece = Buffer.alloc(10_000_000, ' ')
+  const framings: [string, (string | Buffer)[]][] = [
+    ['Content-Length: 10000000', [piece]],
+    ['Transfer-Encoding: chunked', [`${piece.length.toString(16)}\r\n`, piece, '\r\n0\r\n\r\n']],
+  ]
+  const types: [string, ProblemCode][] = [
+    ['application/json', 'content-too-large'],
+    ['text/plain', 'unsupported-media-type'],
+  ]
+  for (const [framing, pieces] of framings) {
+    for (const [type, code] of types) {
+      const request = head('POST /run-tasks', `Content-Type: ${type}`, framing)
+      const [answer, ...more] = answersOf(await sendBytes(service.url, request, ...pieces, head('POST /run-tasks')))
+      assert.equal(more, [], 'what comes behind is not begun')
+      await expectProblem(answer ?? new Response(), code)
+    }
+  }
+  const asked = await fetch(`${service.url}/run-tasks`, {
+    method: 'POST',
+    body: piece,
+    headers: { 'Content-Type': 'application/json' },
+  })
+  await expectProblem(asked, 'content-too-large')
+  const { runs } = (await (await service.get('/runs')).json()) as { runs: unknown[] }
+  assert.equal(runs, [])
+})
+
+test.run()
