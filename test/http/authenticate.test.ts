@@ -16,7 +16,17 @@ const bearer = (key: string) => ({ Authorization: `Bearer ${key}` })
 
 test('needs a key for whatever tells of runs or starts them', async () => {
   await using service = await startService({ apiKeys })
-  const paths = ['/runs', '/RUNS', '/runs/', `/runs/${id}`, `/runs/${id}/jobs/0`, '/tasks', '/stats', '/run-tasks']
+  const paths = [
+    '/runs',
+    '/RUNS',
+    '/runs/',
+    `/runs/${id}`,
+    `/runs/${id}/jobs/0`,
+    '/tasks',
+    '/stats',
+    '/metrics',
+    '/run-tasks',
+  ]
   for (const path of paths) {
     for (const method of ['GET', 'POST', 'DELETE', 'OPTIONS', 'HEAD']) {
       const response = await fetch(`${service.url}${path}`, { method })
@@ -121,6 +131,19 @@ test('tells callers apart without telling their keys', async () => {
   assert.is(await ask(['other', 'first-key'], 'first-key'), first)
   assert.is.not(await ask(apiKeys, 'second+key/=~!'), first)
   assert.is(await ask([], 'first-key'), 'scope:')
+})
+
+test('an idempotency key belongs to the API key that it came with', async () => {
+  await using service = await startService({ apiKeys })
+  const ask = async (key: string, input: number) => {
+    const headers = { ...bearer(key), 'Idempotency-Key': 'one' }
+    return service.post('/run-tasks', { tasks: [{ name: 'echo', input }] }, headers)
+  }
+  const first = await readRun(await ask('first-key', 1))
+  const other = await ask('second+key/=~!', 2)
+  assert.is((await readRun(other)).result, 2)
+  assert.is((await readRun(await ask('first-key', 1))).id, first.id)
+  await expectProblem(await ask('first-key', 2), 'idempotency-key-reused')
 })
 
 test('keys hold in an app of somebody else, for the routes alone', async () => {

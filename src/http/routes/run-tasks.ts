@@ -1,14 +1,15 @@
 /** POST /run-tasks: accepts a run and answers with its first result, or with where to find it. */
-import { createHash } from 'node:crypto'
 import type { RouterMiddleware } from '@koa/router'
 import type { Context } from 'koa'
 import type { RunRequest } from '../../domain/run-request.ts'
 import type { Accepted } from '../../intake/intake.ts'
 import type { Terms } from '../../intake/prepare.ts'
 import { answerProblemOf } from '../answer-view.ts'
+import { callerScope } from '../authenticate.ts'
 import type { HttpDeps } from '../deps.ts'
 import { parseIdempotencyKey } from '../idempotency-key.ts'
 import { appliedPrefer, parsePrefer, type Preferences } from '../prefer.ts'
+import { bodyDigest } from '../received-body.ts'
 import { parseRunRequest } from '../run-schema.ts'
 import { viewMinimalRun, viewRun } from '../run-view.ts'
 
@@ -60,11 +61,7 @@ function honoured(prefer: Preferences, { respond }: RunRequest, status: number):
 
 function idempotencyOf(ctx: Context): Terms['idempotency'] {
   const key = parseIdempotencyKey(ctx.req.headersDistinct['idempotency-key'])
-  if (key === null) return null
-  const { rawBody } = ctx.request
-  const text = typeof rawBody === 'string' ? rawBody : ''
-  const bodyDigest = createHash('sha256').update(text).digest('hex')
-  return { scope: '', key, bodyDigest }
+  return key === null ? null : { scope: callerScope(ctx), key, bodyDigest: bodyDigest(ctx) }
 }
 
 /** https://www.w3.org/TR/server-timing/, durations in milliseconds. */
