@@ -1,5 +1,6 @@
 /** What can be refused without the body is refused before it is read, and nobody is asked to send it. */
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -91,7 +92,6 @@ test('goes on with the connection when a small body was not read', async () => {
 test('answers who sends ten megabytes without looking up, and ends the connection', async () => {
   await using service = await startService()
   const piece = Buffer.alloc(10_000_000, ' ')
-  const behind = head('POST /run-tasks', json, `Content-Length: ${body.length}`) + body
   const framings: [string, (string | Buffer)[]][] = [
     ['Content-Length: 10000000', [piece]],
     ['Transfer-Encoding: chunked', [`${piece.length.toString(16)}\r\n`, piece, '\r\n0\r\n\r\n']],
@@ -103,7 +103,7 @@ test('answers who sends ten megabytes without looking up, and ends the connectio
   for (const [framing, pieces] of framings) {
     for (const [type, code] of types) {
       const request = head('POST /run-tasks', `Content-Type: ${type}`, framing)
-      const [answer, ...more] = answersOf(await sendBytes(service.url, request, ...pieces, behind))
+      const [answer, ...more] = answersOf(await sendBytes(service.url, request, ...pieces))
       assert.equal(more, [])
       await expectProblem(answer ?? new Response(), code)
     }
@@ -115,7 +115,23 @@ test('answers who sends ten megabytes without looking up, and ends the connectio
   })
   await expectProblem(asked, 'content-too-large')
   const { runs } = (await (await service.get('/runs')).json()) as { runs: unknown[] }
-  assert.equal(runs, [], 'what comes behind is not begun')
+  assert.equal(runs, [])
+})
+
+test('begins nothing that was sent behind a request whose answer ends the connection', async () => {
+  await using service = await startService()
+  const { hostname, port } = new URL(service.url)
+  const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true })
+  const left = Buffer.alloc(100_000, ' ')
+  socket.write(head('POST /run-tasks', 'Content-Type: text/plain', `Content-Length: ${left.length}`))
+  const [answer] = answersOf(await text(socket))
+  assert.is(answer?.status, 415)
+  assert.is(answer?.headers.get('Connection'), 'close')
+  socket.write(left)
+  socket.end(head('POST /run-tasks', json, `Content-Length: ${body.length}`) + body)
+  await once(socket, 'close')
+  const { conservation } = (await (await service.get('/stats')).json()) as { conservation: { accepted: number } }
+  assert.is(conservation.accepted, 0)
 })
 
 test.run()
