@@ -5,6 +5,7 @@ import { AppError } from '../domain/errors.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { createBodyReader } from './body.ts'
 import type { HttpDeps } from './deps.ts'
+import { routeTable } from './openapi/route-table.ts'
 import { answerProblem } from './problem.ts'
 import { createCancelRoute } from './routes/cancel.ts'
 import { createOpenapiRoute } from './routes/openapi.ts'
@@ -15,8 +16,10 @@ import { createRunTasks } from './routes/run-tasks.ts'
 import { createRunRoutes } from './routes/runs.ts'
 import { createServiceRoutes } from './routes/service.ts'
 
-/** What needs no API key, by the paths of the routes below. */
-const openPaths: ReadonlySet<string | RegExp> = new Set(['/', '/livez', '/readyz', '/problems/:slug'])
+/** What needs no API key, as the routes below write their paths. */
+const openPaths: ReadonlySet<string | RegExp> = new Set(
+  routeTable.filter(({ isOpen }) => isOpen).map(({ path }) => path.replaceAll(/\{(\w+)\}/g, ':$1')),
+)
 
 export function createMiddleware(deps: HttpDeps): Middleware {
   const runs = createRunRoutes(deps)
