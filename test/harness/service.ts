@@ -1,10 +1,15 @@
 /** A whole service in this process, on a port of its own: `await using service = await startService()`. */
 import { fileURLToPath } from 'node:url'
-import { startApp, type App } from '../../src/app.ts'
+import type { App } from '../../src/app.ts'
 import { configOf, type Config } from '../../src/config.ts'
-import { createHttpServer, type ServerLimits } from '../../src/http/server.ts'
+import type { ServerLimits } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
 import { sharedContract } from '../http/contract.ts'
+
+// As it ships, compiled: its threads start several times faster than from sources with types.
+const built = (path: string): string => new URL(`../../dist/src/${path}`, import.meta.url).href
+const { startApp } = (await import(built('app.js'))) as typeof import('../../src/app.ts')
+const { createHttpServer } = (await import(built('http/server.js'))) as typeof import('../../src/http/server.ts')
 
 export const fixtureTasks = fileURLToPath(new URL('../fixtures/tasks/', import.meta.url))
 

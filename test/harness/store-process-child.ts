@@ -1,5 +1,4 @@
 /** The process of `startStoreProcess`: opens the store at the path given and does what its parent asks for. */
-import { AppError } from '../../src/domain/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import { sqliteStore } from './store-sqlite.ts'
 
@@ -23,7 +22,7 @@ async function answer({ id, verb, args }: Asked): Promise<Answered> {
   try {
     return { id, ok: true, value: await call(...args) }
   } catch (error) {
-    return { id, ok: false, code: error instanceof AppError ? error.code : 'other', message: String(error) }
+    return { id, ok: false, code: String(Reflect.get(Object(error), 'code') ?? 'other'), message: String(error) }
   }
 }
 

@@ -2,8 +2,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createSqliteStore } from '../../src/store/sqlite/engine.ts'
 import type { Store } from '../../src/store/store.ts'
+
+// As it ships, compiled: its thread starts several times faster than from sources with types.
+const built = new URL('../../dist/src/store/sqlite/engine.js', import.meta.url).href
+const { createSqliteStore } = (await import(built)) as typeof import('../../src/store/sqlite/engine.ts')
 
 export interface TemporaryDirectory extends Disposable {
   readonly path: string
