@@ -10,7 +10,7 @@ import { until } from '../harness/until.ts'
 import { readDatabase, type StoredJob, type StoredRows } from './database-file.ts'
 import { countExecutions, jobKey } from './executions.ts'
 import { loadUntilGone, type Reply } from './load.ts'
-import { createRandom } from './random.ts'
+import { createRandom } from '../harness/random.ts'
 
 const kills = 20
 

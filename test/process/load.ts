@@ -2,7 +2,7 @@
 import type { Child } from '../harness/child.ts'
 import type { ProblemDocument } from '../../src/http/schemas/problem.ts'
 import type { RunView } from '../../src/http/run-view.ts'
-import type { Random } from './random.ts'
+import type { Random } from '../harness/random.ts'
 
 export interface Reply {
   readonly runId: string

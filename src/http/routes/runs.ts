@@ -5,6 +5,7 @@ import { isRunId } from '../../domain/ids.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import type { RunFilter } from '../../store/store.ts'
 import type { HttpDeps } from '../deps.ts'
+import { pageTokenOf, parsePageToken } from '../page-token.ts'
 import { parseJobIndex, parseListQuery, type ListQuery } from '../run-schema.ts'
 import { viewJob, viewRun } from '../run-view.ts'
 
@@ -44,7 +45,7 @@ export function createRunRoutes({ store, config, progressOf }: HttpDeps) {
   const listRuns: RouterMiddleware = async (ctx) => {
     const { runs, hasMore } = await store.listRuns(filterOf(parseListQuery(ctx.query)))
     const last = runs.at(-1)
-    const nextPageToken = hasMore && last !== undefined ? tokenOf(last.id) : null
+    const nextPageToken = hasMore && last !== undefined ? pageTokenOf(last.id) : null
     if (nextPageToken !== null) {
       const query = new URLSearchParams({ ...singles(ctx.query), pageToken: nextPageToken })
       ctx.set('Link', `</runs?${query.toString()}>; rel="next"`)
@@ -63,21 +64,12 @@ function isKnown(ifNoneMatch: string, version: number): boolean {
 }
 
 function filterOf({ pageToken, ...query }: ListQuery): RunFilter {
-  const given = Object.entries({ ...query, beforeId: idOf(pageToken) }).filter(([, value]) => value !== undefined)
+  const given = Object.entries({
+    ...query,
+    beforeId: pageToken === undefined ? undefined : parsePageToken(pageToken),
+  }).filter(([, value]) => value !== undefined)
   // Members that were left out are absent, as the contract of the store wants them.
   return { pageSize: query.pageSize, ...Object.fromEntries(given) }
-}
-
-/** A page token is the last id of the page before, opaque to callers. */
-function tokenOf(id: string): string {
-  return Buffer.from(id).toString('base64url')
-}
-
-function idOf(token: string | undefined): string | undefined {
-  if (token === undefined) return undefined
-  const id = Buffer.from(token, 'base64url').toString()
-  if (!isRunId(id)) throw new AppError('invalid-page-token', 'the pageToken is none that this service has made')
-  return id
 }
 
 function singles(query: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
