@@ -1,0 +1,59 @@
+/** Sends requests to one service. What is no success is thrown: a ProblemError, or what `fetch` itself throws. */
+import { readProblem } from './problem-error.ts'
+
+export interface TransportOptions {
+  /** Where the service is, with the path that it is mounted at, if any. */
+  readonly baseUrl: string | URL
+  /** One of the service's API_KEYS, where it has some. */
+  readonly apiKey?: string
+  /** Default: the global one. */
+  readonly fetch?: (url: URL, init: RequestInit) => Promise<Response>
+}
+
+export interface Ask {
+  readonly method?: 'GET' | 'POST' | 'DELETE'
+  /** Begins with a slash, and goes on from the base. */
+  readonly path: string
+  readonly query?: Readonly<Record<string, string | number | Date | undefined>>
+  readonly headers?: Readonly<Record<string, string>>
+  /** JSON text. */
+  readonly body?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Resolves to a response of status 2xx or 304. */
+export type Send = (ask: Ask) => Promise<Response>
+
+export function createSend({ baseUrl, apiKey, fetch: given }: TransportOptions): Send {
+  const base = new URL(baseUrl)
+  if (!base.pathname.endsWith('/')) base.pathname += '/'
+  // Called as a method of something else, the global one throws in browsers.
+  const request: NonNullable<typeof given> = given ?? ((url, init) => fetch(url, init))
+
+  return async ({ method = 'GET', path, query = {}, headers, body, signal }) => {
+    const url = new URL(path.slice(1), base)
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined) url.searchParams.set(name, value instanceof Date ? value.toISOString() : String(value))
+    }
+    const response = await request(url, {
+      method,
+      headers: {
+        Accept: 'application/json, application/problem+json',
+        ...(apiKey !== undefined && { Authorization: `Bearer ${apiKey}` }),
+        ...(body !== undefined && { 'Content-Type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body }),
+      signal: signal ?? null,
+    })
+    if (response.ok || response.status === 304) return response
+    throw await readProblem(response)
+  }
+}
+
+/** Whether the same request may succeed in a while: nothing was answered, or what was is said to pass. */
+export function isPassing(error: unknown): boolean {
+  const status: unknown = Reflect.get(Object(error), 'status')
+  if (status === undefined) return error instanceof TypeError
+  return status === 429 || status === 502 || status === 503 || status === 504
+}
