@@ -101,7 +101,18 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
   const showsStacks = config.logLevel === 'debug'
   const streams = createEventStreams({ ...config, runWatch, showsStacks, progressOf })
   const live = { progressOf, polls, streams }
-  const middleware = createMiddleware({ config, store, registry, intake, pool, ...live, loopDelay, metrics, clock, log })
+  const middleware = createMiddleware({
+    config,
+    store,
+    registry,
+    intake,
+    pool,
+    ...live,
+    loopDelay,
+    metrics,
+    clock,
+    log,
+  })
 
   try {
     await Promise.all([store.open(), pool.start()])

@@ -89,7 +89,7 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   }
 
   function attend(place: Place, sample: SampleProgress): void {
-    // A response that waits for its turn on a connection never hears that the connection is closed.
+    // For a client that went away before it had a place: its response was closed before, and does not say so again.
     if (places.has(place) && !place.stream.attend(sample)) place.leave()
   }
 

@@ -1,6 +1,7 @@
 /** A client of an event stream: `await using events = await openEvents(url)`. */
 import type { RunView } from '../../src/http/run-view.ts'
 import type { ProgressView } from '../../src/http/schemas/run.ts'
+import { sharedContract } from '../http/contract.ts'
 import { createEventParser, type StreamPart } from './event-parser.ts'
 
 export type Told =
@@ -26,6 +27,7 @@ export async function openEvents(url: string, headers: Record<string, string> = 
   // A stream that tells nothing is to fail the test and not to hold it up.
   const signal = AbortSignal.any([leaving.signal, AbortSignal.timeout(limitMs)])
   const response = await fetch(url, { headers: { Accept: 'text/event-stream', ...headers }, signal })
+  await sharedContract().check('GET', url, response)
   if (response.status !== 200 || response.body === null) {
     throw new Error(`no stream but ${response.status}: ${await response.text()}`)
   }
@@ -70,7 +72,14 @@ async function* tellOf(body: ReadableStream<Uint8Array>, others: StreamPart[]): 
 }
 
 function toldBy({ type, id, data }: StreamPart & { kind: 'event' }): Told {
-  if (type === 'run' && id !== null) return { type, id, run: JSON.parse(data) as RunView }
-  if (type === 'progress' && id === null) return { type, progress: JSON.parse(data) as ProgressView }
+  if (type === 'run' && id !== null) return { type, id, run: parse(data, 'Run') as RunView }
+  if (type === 'progress' && id === null) return { type, progress: parse(data, 'Progress') as ProgressView }
   throw new Error(`an event that is not of the contract: ${type} ${id} ${data}`)
+}
+
+function parse(data: string, schema: string): unknown {
+  const value: unknown = JSON.parse(data)
+  const issue = sharedContract().issuesOf(value, ['components', 'schemas', schema])
+  if (issue !== null) throw new Error(`an event that is no ${schema}: ${issue}: ${data}`)
+  return value
 }

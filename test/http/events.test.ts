@@ -115,7 +115,7 @@ test('leaves out results above 16 KiB, and says how large they are', async () =>
 test('tells progress when it changes, without an id, and of each attempt anew', async () => {
   await using service = await startService()
   const meeting = `${service.url}/progress`
-  const input = { meeting, steps: [[0.25], [0.25, 'a "quarter"\n✓'], [1, '']], succeedsAt: 2 }
+  const input = { meeting, steps: [[0.25], [0.25, 'a "quarter"\n✓'], [0.25, '']], succeedsAt: 2 }
   const id = await submit(service, { tasks: [{ name: 'tells', input, maxAttempts: 2 }], respond: 'none' })
   await using events = await eventsOf(service, id)
   const told: unknown[] = []
@@ -130,7 +130,7 @@ test('tells progress when it changes, without an id, and of each attempt anew', 
   const once = [
     { jobIndex: 0, progress: 0.25 },
     { jobIndex: 0, progress: 0.25, message: 'a "quarter"\n✓' },
-    { jobIndex: 0, progress: 1 },
+    { jobIndex: 0, progress: 0.25 },
   ]
   assert.equal(told, [...once, ...once])
   assert.equal(
@@ -200,6 +200,16 @@ test('opens as many streams as are allowed, and a new one when one is closed', a
     await response.body?.cancel()
     return response.status === 200
   })
+})
+
+test('ends when the service leaves, and holds nothing up', async () => {
+  await using service = await startService()
+  const id = await submit(service, { tasks: [{ name: 'echo' }, waiting] })
+  await using events = await eventsOf(service, id)
+  await events.nextRun()
+  await service.stop()
+  const runs = runsOf(await events.rest())
+  assert.is(runs.at(-1)?.jobs[1]?.state, 'queued', 'that its job was handed back is told')
 })
 
 test.run()
