@@ -8,6 +8,9 @@ import { recover } from './dispatch/recovery.ts'
 import { systemClock } from './domain/clock.ts'
 import { allocateHeartbeat, createHeartbeat } from './domain/heartbeat.ts'
 import { createFeed } from './feed/feed.ts'
+import { createRunWatch } from './feed/run-watch.ts'
+import { createEventStreams } from './http/event-streams.ts'
+import { createLongPolls } from './http/long-poll.ts'
 import { createMiddleware } from './http/middleware.ts'
 import { createRunDirectly } from './http/run-directly.ts'
 import type { RunView } from './http/run-view.ts'
@@ -92,9 +95,24 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
       firstJobs.cancel(runId, jobIndex)
     }
   })
-  const progressOf = (runId: string, jobIndex: number) => dispatcher.progress(runId, jobIndex)?.fraction ?? null
-  const deps = { config, store, registry, intake, pool, progressOf, loopDelay, metrics, clock, log }
-  const middleware = createMiddleware(deps)
+  const progressOf = dispatcher.progress
+  const runWatch = createRunWatch(feed, store)
+  const polls = createLongPolls(runWatch)
+  const showsStacks = config.logLevel === 'debug'
+  const streams = createEventStreams({ ...config, runWatch, showsStacks, progressOf })
+  const live = { progressOf, polls, streams }
+  const middleware = createMiddleware({
+    config,
+    store,
+    registry,
+    intake,
+    pool,
+    ...live,
+    loopDelay,
+    metrics,
+    clock,
+    log,
+  })
 
   try {
     await Promise.all([store.open(), pool.start()])
@@ -113,6 +131,7 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
     middleware,
     run: createRunDirectly({ intake, config }),
     async drain() {
+      polls.dismiss()
       await intake.close()
       const grace = config.shutdownGraceMs
       // A store that cannot commit must not hold up the leaving: what is not on disk then runs again.
@@ -120,6 +139,8 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
       await Promise.all([pruner.stop(), firstJobs.stop(grace), dispatcher.stop(grace)])
       clearTimeout(giveUp)
       await intake.dismiss()
+      // Last: who watches sees how the jobs have ended.
+      await streams.close()
     },
     async close() {
       stopping.abort()

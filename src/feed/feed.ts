@@ -7,6 +7,8 @@ export interface Feed {
   publish(change: RunChange): void
   /** @returns a function that ends the subscription */
   subscribe(runId: string, listener: RunListener): () => void
+  /** How many subscriptions there are, of all runs. */
+  size(): number
 }
 
 export function createFeed(): Feed {
@@ -24,5 +26,6 @@ export function createFeed(): Feed {
         if (ofRun.size === 0 && listeners.get(runId) === ofRun) listeners.delete(runId)
       }
     },
+    size: () => [...listeners.values()].reduce((sum, ofRun) => sum + ofRun.size, 0),
   }
 }

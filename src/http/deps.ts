@@ -8,6 +8,9 @@ import type { Metrics } from '../metrics/metrics.ts'
 import type { Pool } from '../pool/pool.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
+import type { EventStreams } from './event-streams.ts'
+import type { LongPolls } from './long-poll.ts'
+import type { ProgressOf } from './run-view.ts'
 
 export interface HttpDeps {
   readonly config: Config
@@ -15,8 +18,9 @@ export interface HttpDeps {
   readonly registry: Registry
   readonly intake: Intake
   readonly pool: Pool
-  /** How far a running job is, from 0 to 1; null when it has not told or does not run here. */
-  readonly progressOf: (runId: string, jobIndex: number) => number | null
+  readonly progressOf: ProgressOf
+  readonly polls: LongPolls
+  readonly streams: EventStreams
   readonly loopDelay: LoopDelay
   readonly metrics: Metrics
   readonly clock: Clock

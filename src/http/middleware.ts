@@ -8,6 +8,7 @@ import type { HttpDeps } from './deps.ts'
 import { routeTable } from './openapi/route-table.ts'
 import { answerProblem } from './problem.ts'
 import { createCancelRoute } from './routes/cancel.ts'
+import { createEventsRoute } from './routes/events.ts'
 import { createOpenapiRoute } from './routes/openapi.ts'
 import { root } from './routes/root.ts'
 import { createRemoveRoute } from './routes/remove.ts'
@@ -36,6 +37,7 @@ export function createMiddleware(deps: HttpDeps): Middleware {
     .get('/runs', runs.listRuns)
     .get('/runs/:id', runs.getRun)
     .get('/runs/:id/jobs/:index', runs.getJob)
+    .get('/runs/:id/events', createEventsRoute(deps))
     .post('/runs/:id/cancel', cancel)
     .post('/runs/:id/jobs/:index/cancel', cancel)
     .post('/runs/:id/jobs/:index/retry', createRetryRoute(deps))

@@ -2,16 +2,20 @@
 import type { z } from 'zod'
 import type { JobError, JobRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
+import type { Progress } from '../pool/control-block.ts'
 import type { CauseView, jobErrorSchema, jobViewSchema } from './schemas/job.ts'
 import type { MinimalRunView, runViewSchema } from './schemas/run.ts'
+
+/** What a job that runs here has told of its progress; null while it has told nothing, or does not run here. */
+export type ProgressOf = (runId: string, jobIndex: number) => Progress | null
 
 export interface ViewOptions {
   /** Stacks tell about the service's inside: only for those who debug it. */
   readonly showsStacks: boolean
   /** In lists results are left out. */
   readonly showsResults?: boolean
-  /** How far a running job is, from 0 to 1; default: nobody knows. */
-  readonly progressOf?: (runId: string, jobIndex: number) => number | null
+  /** How far a running job is; default: nobody knows. */
+  readonly progressOf?: ProgressOf
 }
 
 export type RunView = z.output<typeof runViewSchema>
@@ -68,7 +72,7 @@ export function viewJob(runId: string, job: JobRecord, options: ViewOptions): Jo
     startedAt: nullableInstant(job.startedAt),
     finishedAt: nullableInstant(job.finishedAt),
     runAt: nullableInstant(job.runAt),
-    progress: job.state === 'running' ? progressOf(runId, job.index) : null,
+    progress: job.state === 'running' ? (progressOf(runId, job.index)?.fraction ?? null) : null,
     ...(showsResults && { result: resultOf(job) }),
     error: job.error === null ? null : viewError(job.error, showsStacks),
     failures: job.failures.map(({ attempt, startedAt, finishedAt, error }) => ({

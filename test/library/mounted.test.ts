@@ -4,6 +4,7 @@ import bodyParser from 'koa-bodyparser'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { AppError } from '../../src/index.ts'
+import { openEvents } from '../harness/event-client.ts'
 import { readProblem, readRun } from '../harness/run.ts'
 import { create, recipe, serve } from './instance.ts'
 
@@ -31,6 +32,29 @@ test('serves its routes in a Koa app beside others', async () => {
   assert.is(await (await ask(`${app.url}/mine`)).text(), 'mine: POST /mine')
   const refused = await fetch(`${app.url}/run-tasks`)
   assert.is((await readProblem(refused)).type, '/problems/method-not-allowed')
+})
+
+test('does not report a client that leaves its stream as an error of the app', async () => {
+  await using instance = create()
+  const { forerunner } = instance
+  await forerunner.start()
+  const reported: unknown[] = []
+  const listening: Middleware = async (ctx, next) => {
+    ctx.app.on('error', (error) => reported.push(error))
+    await next()
+  }
+  const over = Promise.withResolvers<void>()
+  const waitingForIt: Middleware = async (ctx, next) => {
+    ctx.res.once('close', () => setImmediate(over.resolve))
+    await next()
+  }
+  await using app = await serve(listening, waitingForIt, forerunner.middleware())
+  const { id } = await forerunner.run({ tasks: [waiting], respond: 'none' })
+  await using events = await openEvents(`${app.url}/runs/${id}/events`)
+  await events.nextRun()
+  await events[Symbol.asyncDispose]()
+  await over.promise
+  assert.equal(reported, [])
 })
 
 test('leaves the errors of other middlewares to who mounted it', async () => {

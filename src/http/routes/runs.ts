@@ -1,31 +1,50 @@
 /** Reading: a run, one of its jobs, and the list of runs. */
 import type { RouterMiddleware } from '@koa/router'
+import type { Context } from 'koa'
 import { AppError } from '../../domain/errors.ts'
 import { isRunId } from '../../domain/ids.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import type { RunFilter } from '../../store/store.ts'
 import type { HttpDeps } from '../deps.ts'
+import { entityTagOf, hasVersion, parseEntityTags, type EntityTags } from '../entity-tag.ts'
 import { pageTokenOf, parsePageToken } from '../page-token.ts'
+import { parsePrefer } from '../prefer.ts'
 import { parseJobIndex, parseListQuery, type ListQuery } from '../run-schema.ts'
 import { viewJob, viewRun } from '../run-view.ts'
 
 const retryAfterS = '1'
+const msPerS = 1_000
 
-export function createRunRoutes({ store, config, progressOf }: HttpDeps) {
+export function createRunRoutes({ store, config, progressOf, polls }: HttpDeps) {
   const options = { showsStacks: config.logLevel === 'debug', progressOf }
 
   async function find(id: string): Promise<RunRecord> {
     const run = isRunId(id) ? await store.getRun(id) : null
-    if (run === null) throw new AppError('run-not-found', `there is no run ${id}`)
+    if (run === null) throw notFound(id)
+    return run
+  }
+
+  /** The run as soon as it has a version that is not among these, or as it is after so many seconds. */
+  async function nextVersion(ctx: Context, id: string, known: EntityTags, waitS: number): Promise<RunRecord> {
+    if (!isRunId(id)) throw notFound(id)
+    const isKnown = ({ version }: RunRecord): boolean => hasVersion(known, version)
+    const { run, hasWaited } = await polls.wait(id, isKnown, waitS * msPerS, ctx.res)
+    if (run === null) throw notFound(id)
+    if (hasWaited) ctx.set('Preference-Applied', `wait=${waitS}`)
     return run
   }
 
   const getRun: RouterMiddleware = async (ctx) => {
-    const run = await find(String(ctx.params['id']))
+    const id = String(ctx.params['id'])
+    const known = parseEntityTags(ctx.get('If-None-Match'))
+    const { waitS } = parsePrefer(ctx.req.headersDistinct['prefer'])
+    // Without a version that the client knows there is none to wait for.
+    const waits = waitS !== null && known !== 'any' && known.size > 0
+    const run = waits ? await nextVersion(ctx, id, known, waitS) : await find(id)
     ctx.status = 200
-    ctx.set({ ETag: `W/"${run.version}"`, 'Cache-Control': 'no-cache' })
+    ctx.set({ ETag: entityTagOf(run.version), 'Cache-Control': 'no-cache' })
     if (run.state === 'running') ctx.set('Retry-After', retryAfterS)
-    if (isKnown(ctx.get('If-None-Match'), run.version)) ctx.status = 304
+    if (hasVersion(known, run.version)) ctx.status = 304
     else ctx.body = viewRun(run, options)
   }
 
@@ -57,10 +76,8 @@ export function createRunRoutes({ store, config, progressOf }: HttpDeps) {
   return { getRun, getJob, listRuns }
 }
 
-/** RFC 9110, 13.1.2: compared weakly, and whatever the client says of caches in between. */
-function isKnown(ifNoneMatch: string, version: number): boolean {
-  const tags = new Set(ifNoneMatch.split(',').map((tag) => tag.trim().replace(/^W\//, '')))
-  return tags.has('*') || tags.has(`"${version}"`)
+function notFound(id: string): AppError {
+  return new AppError('run-not-found', `there is no run ${id}`)
 }
 
 function filterOf({ pageToken, ...query }: ListQuery): RunFilter {

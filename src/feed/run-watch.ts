@@ -1,0 +1,115 @@
+/**
+ * Shows runs to whoever watches them. However many watch a run, it is read once for each change, and one read of it is
+ * under way at a time; what changes meanwhile is read next.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { RunRecord } from '../domain/run.ts'
+import type { Store } from '../store/store.ts'
+import type { Feed } from './feed.ts'
+
+/** `gone`: there is no such run, or no longer. `failed`: it could not be read; the next change is another chance. */
+export type Sight =
+  | { readonly kind: 'run'; readonly run: RunRecord }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'failed'; readonly error: unknown }
+
+/** Must not throw. */
+export type ShowRun = (sight: Sight) => void
+
+export interface RunWatch {
+  /**
+   * Shows the run as a read finds it that is begun after this call, and then each version that is read after a change,
+   * in growing order: the newest always, one that was passed meanwhile perhaps not. Everybody is shown the same object,
+   * in the order in which they came.
+   * @returns a function that ends it, at once
+   */
+  watch(runId: string, show: ShowRun): () => void
+}
+
+interface Viewer {
+  readonly show: ShowRun
+  lastVersion: number
+}
+
+interface Watched {
+  readonly viewers: Set<Viewer>
+  run: RunRecord | null
+  isOutdated: boolean
+  isReading: boolean
+}
+
+/** Who writes to a thousand sockets in one turn of the event loop holds up everybody else. */
+const viewersPerTurn = 32
+
+export function createRunWatch({ subscribe }: Pick<Feed, 'subscribe'>, { getRun }: Pick<Store, 'getRun'>): RunWatch {
+  const watchedRuns = new Map<string, { readonly watched: Watched; readonly unsubscribe: () => void }>()
+
+  function find(runId: string): Watched {
+    const known = watchedRuns.get(runId)
+    if (known !== undefined) return known.watched
+    const watched: Watched = { viewers: new Set(), run: null, isOutdated: false, isReading: false }
+    const unsubscribe = subscribe(runId, () => refresh(runId, watched))
+    watchedRuns.set(runId, { watched, unsubscribe })
+    return watched
+  }
+
+  function refresh(runId: string, watched: Watched): void {
+    watched.isOutdated = true
+    if (!watched.isReading) void readWhileOutdated(runId, watched)
+  }
+
+  async function readWhileOutdated(runId: string, watched: Watched): Promise<void> {
+    watched.isReading = true
+    while (watched.isOutdated && watched.viewers.size > 0) {
+      watched.isOutdated = false
+      // Who comes during the read may know of more than it finds.
+      const viewers = [...watched.viewers]
+      const sight = await read(runId, watched.run)
+      if (sight.kind === 'run') watched.run = sight.run
+      await showAll(viewers, watched, sight)
+    }
+    watched.isReading = false
+  }
+
+  async function read(runId: string, last: RunRecord | null): Promise<Sight> {
+    try {
+      const run = await getRun(runId)
+      if (run === null) return { kind: 'gone' }
+      return { kind: 'run', run: run.version === last?.version ? last : run }
+    } catch (error) {
+      return { kind: 'failed', error }
+    }
+  }
+
+  return {
+    watch(runId, show) {
+      const watched = find(runId)
+      const viewer: Viewer = { show, lastVersion: -1 }
+      watched.viewers.add(viewer)
+      refresh(runId, watched)
+      return () => {
+        watched.viewers.delete(viewer)
+        const known = watchedRuns.get(runId)
+        if (watched.viewers.size > 0 || known?.watched !== watched) return
+        known.unsubscribe()
+        watchedRuns.delete(runId)
+      }
+    },
+  }
+}
+
+async function showAll(viewers: readonly Viewer[], watched: Watched, sight: Sight): Promise<void> {
+  for (const [index, viewer] of viewers.entries()) {
+    if (index > 0 && index % viewersPerTurn === 0) await nextTurn()
+    // It may have ended meanwhile.
+    if (watched.viewers.has(viewer)) showOne(viewer, sight)
+  }
+}
+
+function showOne(viewer: Viewer, sight: Sight): void {
+  if (sight.kind === 'run') {
+    if (sight.run.version <= viewer.lastVersion) return
+    viewer.lastVersion = sight.run.version
+  }
+  viewer.show(sight)
+}

@@ -1,0 +1,66 @@
+/** Lets a client wait for a run's next version: while it is connected, for as long as it wants, and not beyond the service's leaving. */
+import type { ServerResponse } from 'node:http'
+import type { RunRecord } from '../domain/run.ts'
+import type { RunWatch } from '../feed/run-watch.ts'
+
+export interface Polled {
+  /** null: there is no such run, or no longer. */
+  readonly run: RunRecord | null
+  /** Whether there was anything to wait for. */
+  readonly hasWaited: boolean
+}
+
+export interface LongPolls {
+  /**
+   * Resolves as soon as the run is not one that the client knows, and after `waitMs` in any case.
+   * @throws AppError `store-unavailable`
+   */
+  wait(
+    runId: string,
+    isKnown: (run: RunRecord) => boolean,
+    waitMs: number,
+    response: Pick<ServerResponse, 'once' | 'off' | 'destroyed'>,
+  ): Promise<Polled>
+  /** Lets everybody go who waits; from now on nobody waits. */
+  dismiss(): void
+  /** How many wait. */
+  size(): number
+}
+
+export function createLongPolls({ watch }: RunWatch): LongPolls {
+  const waiting = new Set<() => void>()
+  let isLeaving = false
+
+  return {
+    wait(runId, isKnown, waitMs, response) {
+      const { promise, resolve, reject } = Promise.withResolvers<Polled>()
+      let latest: RunRecord | null = null
+      let timer: NodeJS.Timeout | undefined
+
+      // Before the first sight there is nothing to answer with, and it is near.
+      const giveUp = (): void => {
+        if (latest !== null) resolve({ run: latest, hasWaited: timer !== undefined })
+      }
+      const unwatch = watch(runId, (sight) => {
+        if (sight.kind === 'failed') return reject(sight.error)
+        if (sight.kind === 'gone') return resolve({ run: null, hasWaited: timer !== undefined })
+        latest = sight.run
+        if (!isKnown(latest) || isLeaving || response.destroyed) return giveUp()
+        timer ??= setTimeout(giveUp, waitMs)
+      })
+      waiting.add(giveUp)
+      response.once('close', giveUp)
+      return promise.finally(() => {
+        clearTimeout(timer)
+        unwatch()
+        waiting.delete(giveUp)
+        response.off('close', giveUp)
+      })
+    },
+    dismiss() {
+      isLeaving = true
+      for (const giveUp of waiting) giveUp()
+    },
+    size: () => waiting.size,
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * The live part of the service without its jobs: a store, which the test changes as it likes, and real streams and
+ * polls of its runs over HTTP, whose numbers can be seen: `await using live = await startLive()`.
+ */
+import { once } from 'node:events'
+import { Router } from '@koa/router'
+import { createFeed, type Feed } from '../../src/feed/feed.ts'
+import { createRunWatch } from '../../src/feed/run-watch.ts'
+import { createEventStreams, type EventStreams, type EventStreamsOptions } from '../../src/http/event-streams.ts'
+import { createLongPolls, type LongPolls } from '../../src/http/long-poll.ts'
+import { answerProblem } from '../../src/http/problem.ts'
+import { createEventsRoute } from '../../src/http/routes/events.ts'
+import { createHttpServer } from '../../src/http/server.ts'
+import { createLog } from '../../src/log.ts'
+import type { Store } from '../../src/store/store.ts'
+import { openSqlite } from './store-sqlite.ts'
+
+export interface Live extends AsyncDisposable {
+  readonly url: string
+  readonly store: Store
+  readonly feed: Feed
+  readonly streams: EventStreams
+  readonly polls: LongPolls
+  /** How often a run was read. */
+  reads(): number
+}
+
+export async function startLive(options: Partial<EventStreamsOptions> = {}): Promise<Live> {
+  const { store, ...scoped } = await openSqlite(':memory:')
+  const feed = createFeed()
+  store.onChange(feed.publish)
+  let reads = 0
+  const runWatch = createRunWatch(feed, {
+    getRun(id) {
+      reads += 1
+      return store.getRun(id)
+    },
+  })
+  const streams = createEventStreams({
+    runWatch,
+    maxStreams: 1_000,
+    showsStacks: false,
+    progressOf: () => null,
+    ...options,
+  })
+  const polls = createLongPolls(runWatch)
+  const log = createLog('silent')
+  const routes = new Router()
+    .get('/runs/:id/events', createEventsRoute({ store, streams }))
+    // Until the run has another version than the one in the path.
+    .get('/runs/:id/versions/:version', async (ctx) => {
+      const [id, version] = [String(ctx.params['id']), Number(ctx.params['version'])]
+      const { run } = await polls.wait(id, (latest) => latest.version === version, 60_000, ctx.res)
+      ctx.body = { version: run?.version ?? null }
+    })
+    .routes()
+  const server = createHttpServer(log)
+  const url = await server.listen(
+    async (ctx, next) => {
+      try {
+        // For what comes to a route when its client has gone.
+        if (ctx.get('X-Late') !== '') await once(ctx.res, 'close')
+        await Reflect.apply(routes, undefined, [ctx, next])
+      } catch (error) {
+        answerProblem(ctx, error, log)
+      }
+    },
+    '127.0.0.1',
+    0,
+  )
+
+  return {
+    url,
+    store,
+    feed,
+    streams,
+    polls,
+    reads: () => reads,
+    async [Symbol.asyncDispose]() {
+      polls.dismiss()
+      await streams.close()
+      await server.close()
+      await scoped[Symbol.asyncDispose]()
+    },
+  }
+}
