@@ -45,7 +45,7 @@ export async function runTasks(send: Send, request?: RunInput, options: RunTasks
     } catch (error) {
       const isInProgress = error instanceof ProblemError && error.code === 'idempotency-in-progress'
       joins ||= isInProgress
-      const isOver = tries === maxTries || signal?.aborted === true || !(isInProgress || isPassing(error))
+      const isOver = tries === maxTries || !(isInProgress || isPassing(error))
       const after = error instanceof ProblemError ? error.retryAfterS : null
       if (isOver || (after ?? 0) > maxRetryAfterS) throw error
       await pause(after === null ? backOffMs(tries, firstPauseMs) : after * 1_000, signal)

@@ -58,7 +58,7 @@ export async function* watch(
         if (news.type === 'run' && news.run.state !== 'running') return
       }
     } catch (error) {
-      if (signal?.aborted === true || !isPassing(error)) throw error
+      if (!isPassing(error)) throw error
       cut = error
     }
     failures += 1

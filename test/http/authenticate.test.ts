@@ -29,7 +29,7 @@ test('needs a key for whatever tells of runs or starts them', async () => {
   ]
   for (const path of paths) {
     for (const method of ['GET', 'POST', 'DELETE', 'OPTIONS', 'HEAD']) {
-      const response = await fetch(`${service.url}${path}`, { method })
+      const response = await service.fetch(path, { method })
       assert.is(response.status, 401, `${method} ${path}`)
       assert.is(response.headers.get('WWW-Authenticate'), 'Bearer realm="forerunner"')
       if (method === 'GET') await expectProblem(response, 'unauthorized')

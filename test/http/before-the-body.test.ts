@@ -108,7 +108,7 @@ test('answers who sends ten megabytes without looking up, and ends the connectio
       await expectProblem(answer ?? new Response(), code)
     }
   }
-  const asked = await fetch(`${service.url}/run-tasks`, {
+  const asked = await service.fetch('/run-tasks', {
     method: 'POST',
     body: piece,
     headers: { 'Content-Type': 'application/json' },

@@ -54,7 +54,7 @@ export function createContract(document: Readonly<Record<string, unknown>>): Con
   async function findIssue(method: string, path: string, response: Response): Promise<string | null> {
     const verb = method === 'HEAD' ? 'get' : method.toLowerCase()
     const operation = paths[path]?.[verb]
-    if (operation === undefined) return checkRefusal(response)
+    if (operation === undefined) return checkRefusal(method, response)
     const { status } = response
     const range = `${String(status).charAt(0)}XX`
     const key = operation.responses[status] === undefined ? range : String(status)
@@ -68,9 +68,9 @@ export function createContract(document: Readonly<Record<string, unknown>>): Con
   }
 
   /** A method that the path has not. */
-  async function checkRefusal(response: Response): Promise<string | null> {
+  async function checkRefusal(method: string, response: Response): Promise<string | null> {
     if (response.status === 405 && !response.headers.has('Allow')) return 'a 405 has no Allow'
-    return issuesOf(await bodyOf(response), ['components', 'schemas', 'Problem'])
+    return method === 'HEAD' ? null : issuesOf(await bodyOf(response), ['components', 'schemas', 'Problem'])
   }
 
   function checkHeaders(

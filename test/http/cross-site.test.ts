@@ -10,7 +10,7 @@ test('a web page of another site cannot start or end work; one of the same site 
   const body = { tasks: [{ name: 'echo' }] }
   await expectProblem(await service.post('/run-tasks', body, from('cross-site')), 'cross-site')
   await expectProblem(await service.post('/runs/x/cancel', undefined, from('cross-site')), 'cross-site')
-  const removed = await fetch(`${service.url}/runs/x`, { method: 'DELETE', headers: from('cross-site') })
+  const removed = await service.fetch('/runs/x', { method: 'DELETE', headers: from('cross-site') })
   await expectProblem(removed, 'cross-site')
   for (const site of ['same-origin', 'same-site', 'none']) {
     assert.is((await service.post('/run-tasks', body, from(site))).status, 200)

@@ -136,7 +136,7 @@ test('answers HEAD like GET without a body', async () => {
   await using service = await startService()
   const id = await submit(service, { tasks: [{ name: 'echo' }] })
   const got = await service.get(`/runs/${id}`)
-  const head = await fetch(`${service.url}/runs/${id}`, { method: 'HEAD' })
+  const head = await service.fetch(`/runs/${id}`, { method: 'HEAD' })
   assert.is(head.status, 200)
   for (const name of ['ETag', 'Content-Type', 'Content-Length'])
     assert.is(head.headers.get(name), got.headers.get(name))

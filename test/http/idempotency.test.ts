@@ -195,7 +195,7 @@ test('a request that is refused does not use the key up', async () => {
 test('a deleted run takes its key with it', async () => {
   await using service = await startService()
   const { id } = await readRun(await post(service, 'k', echo))
-  assert.is((await fetch(`${service.url}/runs/${id}`, { method: 'DELETE' })).status, 204)
+  assert.is((await service.fetch(`/runs/${id}`, { method: 'DELETE' })).status, 204)
   const again = await post(service, 'k', { tasks: [{ name: 'where' }] })
   assert.not.ok(again.headers.has('Idempotency-Replayed'))
   const run = await readRun(again)

@@ -24,7 +24,7 @@ async function failedRun(service: Service): Promise<string> {
 }
 
 function remove(service: Service, id: string): Promise<Response> {
-  return fetch(`${service.url}/runs/${id}`, { method: 'DELETE' })
+  return service.fetch(`/runs/${id}`, { method: 'DELETE' })
 }
 
 test('a failed job is queued again with fresh attempts; the answer of its run stays', async () => {

@@ -56,7 +56,7 @@ test('names the methods of a path when it is asked for another one', async () =>
   await using service = await startService()
   for (const path of readable) {
     for (const method of ['POST', 'PUT', 'PATCH', 'PROPFIND']) {
-      const response = await fetch(`${service.url}${path}`, { method })
+      const response = await service.fetch(path, { method })
       const allowed = allowOf(response)
       for (const other of ['GET', 'HEAD', 'OPTIONS']) assert.ok(allowed.includes(other), `${method} ${path}`)
       assert.not(allowed.includes(method), `${method} ${path}`)
@@ -64,11 +64,11 @@ test('names the methods of a path when it is asked for another one', async () =>
     }
   }
   for (const method of ['GET', 'PUT', 'DELETE']) {
-    const response = await fetch(`${service.url}/run-tasks`, { method })
+    const response = await service.fetch('/run-tasks', { method })
     assert.equal(allowOf(response), ['OPTIONS', 'POST'])
     await expectProblem(response, 'method-not-allowed')
   }
-  const head = await fetch(`${service.url}/run-tasks`, { method: 'HEAD' })
+  const head = await service.fetch('/run-tasks', { method: 'HEAD' })
   assert.is(head.status, 405)
   assert.equal(allowOf(head), ['OPTIONS', 'POST'])
 })
@@ -76,18 +76,18 @@ test('names the methods of a path when it is asked for another one', async () =>
 test('tells the methods of a path to OPTIONS', async () => {
   await using service = await startService()
   for (const path of [...readable, '/run-tasks']) {
-    const response = await fetch(`${service.url}${path}`, { method: 'OPTIONS' })
+    const response = await service.fetch(path, { method: 'OPTIONS' })
     assert.is(response.status, 204)
     const expected = path === '/run-tasks' ? ['POST', 'OPTIONS'] : ['GET', 'HEAD', 'OPTIONS']
     for (const method of expected) assert.ok(allowOf(response).includes(method), `${method} ${path}`)
   }
-  await expectProblem(await fetch(`${service.url}/nope`, { method: 'OPTIONS' }), 'not-found')
+  await expectProblem(await service.fetch('/nope', { method: 'OPTIONS' }), 'not-found')
 })
 
 test('answers HEAD where it answers GET', async () => {
   await using service = await startService()
   for (const path of ['/', '/runs', '/tasks', '/stats', '/livez', '/readyz', '/problems/internal']) {
-    const response = await fetch(`${service.url}${path}`, { method: 'HEAD' })
+    const response = await service.fetch(path, { method: 'HEAD' })
     assert.is(response.status, 200, path)
     assert.is(await response.text(), '')
   }
@@ -97,7 +97,7 @@ test('does not start a run by anything but POST', async () => {
   await using service = await startService()
   const body = JSON.stringify({ tasks: [{ name: 'echo' }] })
   for (const method of ['PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
-    await fetch(`${service.url}/run-tasks`, { method, body, headers: { 'Content-Type': 'application/json' } })
+    await service.fetch('/run-tasks', { method, body, headers: { 'Content-Type': 'application/json' } })
   }
   const { runs } = (await (await service.get('/runs')).json()) as { runs: unknown[] }
   assert.is(runs.length, 0)
