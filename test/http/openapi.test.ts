@@ -36,7 +36,6 @@ test('gives each path exactly the methods that the service has there', async () 
   await using service = await startService()
   for (const path of new Set(routeTable.map((route) => route.path))) {
     const methods = table.flatMap((route) => (route.endsWith(` ${path}`) ? [route.split(' ')[0] ?? ''] : []))
-    if (methods.length === 0) continue
     const response = await service.fetch(path.replaceAll(/\{\w+\}/g, 'x'), { method: 'OPTIONS' })
     const allowed = (response.headers.get('Allow') ?? '')
       .split(', ')
