@@ -2,7 +2,7 @@
  * Shows runs to whoever watches them. However many watch a run, it is read once for each change, and one read of it is
  * under way at a time; what changes meanwhile is read next.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import type { RunRecord } from '../domain/run.ts'
 import type { Store } from '../store/store.ts'
 import type { Feed } from './feed.ts'
@@ -38,6 +38,13 @@ interface Watched {
   isReading: boolean
 }
 
+/**
+ * A run of thousands of jobs that end one after the other must not be all that the store reads and this thread writes:
+ * reads that take longer than this are under way for a quarter of the time at the most.
+ */
+const quickMs = 5
+const pausePerRead = 3
+const maxPauseMs = 1_000
 /** Who writes to a thousand sockets in one turn of the event loop holds up everybody else. */
 const viewersPerTurn = 32
 
@@ -62,11 +69,14 @@ export function createRunWatch({ subscribe }: Pick<Feed, 'subscribe'>, { getRun 
     watched.isReading = true
     while (watched.isOutdated && watched.viewers.size > 0) {
       watched.isOutdated = false
+      const startedAt = performance.now()
       // Who comes during the read may know of more than it finds.
       const viewers = [...watched.viewers]
       const sight = await read(runId, watched.run)
       if (sight.kind === 'run') watched.run = sight.run
       await showAll(viewers, watched, sight)
+      const tookMs = performance.now() - startedAt
+      if (tookMs > quickMs) await pause(Math.min(tookMs * pausePerRead, maxPauseMs), undefined, { ref: false })
     }
     watched.isReading = false
   }

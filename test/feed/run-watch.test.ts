@@ -1,4 +1,5 @@
 /** Whoever watches a run is shown each newest state of it, and all of them together cost one read. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createFeed } from '../../src/feed/feed.ts'
@@ -121,6 +122,23 @@ test('shows nothing any more to who has ended it, even in the middle of a read',
   await until('the next one is shown it', () => seen.length > 2)
   assert.is(seen.at(-1), 'c2')
   assert.is(feed.size(), 1)
+})
+
+test('a run that is slow to read and changes without end is read for a quarter of the time', async () => {
+  const readMs = 10
+  await using subject = await watched(1, ({ getRun }) => async (id) => {
+    const [run] = await Promise.all([getRun(id), pause(readMs)])
+    return run
+  })
+  const { store, watch, id, reads } = subject
+  const seen: Sight[] = []
+  watch(id, (sight) => seen.push(sight))
+  const startedAt = performance.now()
+  while (performance.now() - startedAt < 400) await store.release(await claimOne(store, start), start)
+  const most = (performance.now() - startedAt) / (4 * (readMs - 1)) + 2
+  assert.ok(reads() <= most, `${reads()} reads, and ${most} at the most`)
+  const { version } = (await store.getRun(id)) ?? {}
+  await until('the newest state is shown', () => versionOf(seen.at(-1) ?? { kind: 'gone' }) === version)
 })
 
 test('says when there is no such run, or none any more', async () => {
