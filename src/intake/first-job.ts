@@ -1,14 +1,15 @@
 /** Runs first jobs on the main thread, where their callers wait for them, and shows the stall watch which ones. */
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Heartbeat } from '../domain/heartbeat.ts'
+import type { AttemptOutcome } from '../domain/job.ts'
 import type { Log } from '../log.ts'
 import type { Registry } from '../tasks/registry.ts'
-import { startFirstAttempt, type FirstAttempt, type FirstOutcome } from './first-attempt.ts'
+import { startFirstAttempt, type FirstAttempt } from './first-attempt.ts'
 import type { MainGuard } from './main-guard.ts'
 
 export interface FirstJobs {
   /** Runs one attempt; resolves to its outcome and never rejects. */
-  run(job: ClaimedJob): Promise<FirstOutcome>
+  run(job: ClaimedJob): Promise<AttemptOutcome>
   /** Asks a job, if it runs here, to stop because it was cancelled. */
   cancel(runId: string, jobIndex: number): void
   /** Begins to show that the main thread's loop turns. */

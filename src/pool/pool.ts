@@ -4,10 +4,11 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClaimedJob, FreeSlots } from '../domain/claim.ts'
+import type { AttemptOutcome } from '../domain/job.ts'
 import type { TaskKind } from '../domain/task.ts'
 import type { Log } from '../log.ts'
 import type { Task } from '../tasks/task.ts'
-import { startAttempt, type Attempt, type PoolOutcome } from './attempt.ts'
+import { startAttempt, type Attempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock, type Progress } from './control-block.ts'
 import { describeDeath } from './death.ts'
 import { createMemoryWatch } from './memory-watch.ts'
@@ -39,7 +40,7 @@ export interface PoolOptions {
 }
 
 export interface Execution {
-  readonly outcome: Promise<PoolOutcome>
+  readonly outcome: Promise<AttemptOutcome>
   /** Asks the job to stop, and ends it as `released` after the cancel grace unless it completes before. */
   release(): void
   /** Asks the job to stop because it was cancelled; its thread is killed after the grace. */

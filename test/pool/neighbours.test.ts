@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { PoolOutcome } from '../../src/pool/attempt.ts'
+import type { AttemptOutcome } from '../../src/domain/job.ts'
 import type { Execution } from '../../src/pool/pool.ts'
 import { openPool, type OpenPool } from '../harness/pool.ts'
 import { until } from '../harness/until.ts'
@@ -32,7 +32,7 @@ function openMeetingPlace(opened: OpenPool): Disposable & {
   }
 }
 
-function codeOf(outcome: PoolOutcome): string {
+function codeOf(outcome: AttemptOutcome): string {
   if (outcome === 'released') return outcome
   return outcome.ok ? outcome.result : outcome.error.code
 }
