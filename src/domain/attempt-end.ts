@@ -13,8 +13,8 @@ export interface AttemptEnd {
   cancel(): void
   /** Asks the task to stop, whose time is over; after the grace the attempt ends all the same. */
   timeOut(message: string): void
-  /** The task ended by itself. */
-  answer(outcome: Outcome): void
+  /** The task ended by itself, or its place did not begin it. */
+  answer(outcome: AttemptOutcome): void
   /** Something else ended it: that is the outcome unless it was asked to stop before. */
   breakOff(outcome: AttemptOutcome): void
 }
@@ -63,7 +63,7 @@ export function createAttemptEnd({ graceMs, onStop, onGraceOver, onEnd }: Attemp
     timeOut: (message) => stop(failedBy({ code: 'timeout', message })),
     answer(outcome) {
       // Who was only asked to hand the job back may still complete it; who is out of time may not.
-      const isInTime = stoppedAs === null || (stoppedAs === 'released' && outcome.ok)
+      const isInTime = stoppedAs === null || (stoppedAs === 'released' && outcome !== 'released' && outcome.ok)
       end(isInTime ? outcome : (stoppedAs ?? outcome))
     },
     breakOff: (outcome) => end(stoppedAs ?? outcome),

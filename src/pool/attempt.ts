@@ -1,6 +1,6 @@
 /** One attempt on a thread, from its send to its one outcome, whatever comes first. */
 import { createAttemptEnd, failedBy } from '../domain/attempt-end.ts'
-import type { AttemptOutcome, JobError, JobErrorCode, Outcome } from '../domain/job.ts'
+import type { AttemptOutcome, JobError, JobErrorCode } from '../domain/job.ts'
 import { startAttemptTimer } from './attempt-timer.ts'
 import type { ControlBlock } from './control-block.ts'
 
@@ -17,7 +17,7 @@ export interface Attempt {
   /** Ends the attempt at once, and its thread with it. */
   kill(error: JobError): void
   /** The thread answered. */
-  answer(outcome: Outcome): void
+  answer(outcome: AttemptOutcome): void
   /** The thread died of something that this attempt may have done. */
   die(error: JobError): void
   /** The thread is being killed for the sake of another attempt. */

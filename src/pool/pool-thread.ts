@@ -25,7 +25,7 @@ export interface PoolThread {
   answered: number
   /** Whether it is being asked if its loop turns. */
   isPinged: boolean
-  /** Whether the last thread here was ended by one of its jobs, which then is the only one to blame. */
+  /** Whether code of a job ended the last thread here: then no other job is to blame. */
   wasEndedByJob: boolean
 }
 

@@ -138,12 +138,12 @@ export function createPool(options: PoolOptions): Pool {
     if (['debug', 'info', 'warn', 'error'].includes(level)) log[level](fields, text)
   }
 
-  function answer(thread: PoolThread, attempt: Attempt, { outcome, taint }: ThreadAnswer): void {
+  function answer(thread: PoolThread, attempt: Attempt, { outcome, taint, isUnsafe }: ThreadAnswer): void {
     attempt.answer(outcome)
     thread.attempts.delete(attempt)
     thread.freeLanes.push(attempt.lane)
     thread.answered += 1
-    if (taint !== null) keeper.retire(thread, 'tainted', taint)
+    if (taint !== null) keeper.retire(thread, 'tainted', taint, isUnsafe)
     else if (thread.answered >= maxJobsPerThread) keeper.retire(thread, 'recycled', `${thread.answered} jobs`)
     else if (control.startBytes(attempt.lane) > maxIdleBytes)
       keeper.retire(thread, 'recycled', 'memory held between jobs')

@@ -16,8 +16,8 @@ export interface ThreadKeeper {
   enter(thread: PoolThread): void
   /** A thread is gone; a new one follows. */
   leave(thread: PoolThread): void
-  /** Gives it no more jobs, and replaces it as soon as nobody is on it. */
-  retire(thread: PoolThread, cause: ReplaceCause, detail?: string): void
+  /** Gives it no more jobs, and replaces it as soon as nobody is on it; `atOnce`, handing back whoever is. */
+  retire(thread: PoolThread, cause: ReplaceCause, detail?: string, atOnce?: boolean): void
   /** The attempt has ended and its task has not. */
   abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void
   /** A thread does not begin what it was sent: it is replaced unless one of its jobs keeps it busy, or it answers. */
@@ -47,8 +47,7 @@ export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady
   function enter(thread: PoolThread): void {
     thread.answered = 0
     thread.wasEndedByJob = false
-    // What the last thread here died of is told by now.
-    for (const lane of thread.lanes) control.reset(lane)
+    for (const lane of thread.lanes) control.renew(lane)
     setState(thread, 'ready')
     onReady()
   }
@@ -59,17 +58,17 @@ export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady
     if (thread.state === 'ready' || thread.state === 'failing') countReplaced('died')
     setState(thread, 'starting')
     // Read before the lanes are used again: the attempts are told right after this.
-    thread.wasEndedByJob = thread.lanes.some((lane) => control.exitCode(lane) !== null)
+    thread.wasEndedByJob = thread.lanes.some((lane) => control.hasExited(lane))
     thread.freeLanes.splice(0, Number.POSITIVE_INFINITY, ...thread.lanes)
   }
 
-  /** Takes no more jobs on it, and replaces it as soon as nobody is on it. */
-  function retire(thread: PoolThread, cause: ReplaceCause, detail?: string): void {
-    if (thread.state !== 'ready') return
-    setState(thread, 'retiring')
-    countReplaced(cause)
-    log.warn({ thread: thread.name, cause, detail }, 'a thread is to be replaced')
-    if (thread.attempts.size === 0) kill(thread)
+  function retire(thread: PoolThread, cause: ReplaceCause, detail?: string, atOnce = false): void {
+    if (thread.state === 'ready') {
+      setState(thread, 'retiring')
+      countReplaced(cause)
+      log.warn({ thread: thread.name, cause, detail }, 'a thread is to be replaced')
+    }
+    if (thread.state === 'retiring' && (atOnce || thread.attempts.size === 0)) kill(thread)
   }
 
   function kill(thread: PoolThread): void {
@@ -83,9 +82,7 @@ export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady
   function abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void {
     thread.attempts.delete(attempt)
     retire(thread, cause)
-    if (thread.state !== 'retiring') return
-    if (thread.attempts.size === 0) kill(thread)
-    else void killIfBlocked(thread)
+    if (thread.state === 'retiring') void killIfBlocked(thread)
   }
 
   /** A loop that does not turn stops the neighbours too: they are better off elsewhere. */

@@ -61,6 +61,28 @@ test('a job that ends a shared thread is the only one to blame', async () => {
   await opened.whole()
 })
 
+test('a shared thread that is ended by what an ended job left behind costs nobody an attempt', async () => {
+  await using opened = await openPool()
+  using place = openMeetingPlace(opened)
+  const neighbour = await place.begin('wait')
+  await place.begun(1)
+  const culprit = await place.begin('exit later')
+  assert.is(codeOf(await culprit.outcome), '"exit later"')
+  assert.is(await neighbour.outcome, 'released')
+  await opened.whole()
+})
+
+test('a job that comes to a thread whose language has been changed is handed back', async () => {
+  await using opened = await openPool()
+  using place = openMeetingPlace(opened)
+  // Sent together, so that the thread has both before it can tell that it is in doubt.
+  const culprit = await place.begin('patch')
+  const next = await opened.start({ task: 'good-io', input: 1 })
+  assert.is(codeOf(await culprit.outcome), '"patch"')
+  assert.is(await next.outcome, 'released')
+  await opened.whole()
+})
+
 test('an error that nobody caught fails its own job; the neighbour ends as it would have', async () => {
   await using opened = await openPool()
   using place = openMeetingPlace(opened)
