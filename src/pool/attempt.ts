@@ -28,6 +28,7 @@ export interface AttemptOptions {
   readonly control: ControlBlock
   readonly lane: number
   readonly timeoutMs: number
+  readonly loadLimitMs: number
   readonly cancelGraceMs: number
   /** The attempt has ended and its task has not: the lane stays taken until the thread is gone. */
   readonly onAbandoned: (cause: AbandonCause) => void
@@ -36,7 +37,7 @@ export interface AttemptOptions {
 }
 
 export function startAttempt(options: AttemptOptions): Attempt {
-  const { control, lane, timeoutMs, cancelGraceMs, onAbandoned, onUnbegun } = options
+  const { control, lane, timeoutMs, loadLimitMs, cancelGraceMs, onAbandoned, onUnbegun } = options
   const end = createAttemptEnd({
     graceMs: cancelGraceMs,
     onStop: () => control.stop(lane),
@@ -44,7 +45,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
     onEnd: () => timer.cancel(),
   })
   control.reset(lane)
-  const timer = startAttemptTimer({ control, lane, timeoutMs, onTimeout: end.timeOut, onUnbegun })
+  const timer = startAttemptTimer({ control, lane, timeoutMs, loadLimitMs, onTimeout: end.timeOut, onUnbegun })
 
   return {
     lane,

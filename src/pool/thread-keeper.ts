@@ -3,7 +3,7 @@ import type { Log } from '../log.ts'
 import type { AbandonCause, Attempt } from './attempt.ts'
 import { phases, type ControlBlock } from './control-block.ts'
 import { setState, type PoolThread } from './pool-thread.ts'
-import type { ThreadGroup } from './thread-group.ts'
+import type { Seat } from './seat.ts'
 
 /**
  * `tainted`: a job left the thread in doubt; `recycled`: it was used long enough; `died`: it ended by itself; the
@@ -30,14 +30,14 @@ export interface ThreadKeeper {
 
 export interface ThreadKeeperOptions {
   readonly control: ControlBlock
-  readonly groupOf: (thread: PoolThread) => ThreadGroup
+  readonly seatOf: (thread: PoolThread) => Seat
   /** How long a thread's loop may need to show that it turns, in milliseconds. */
   readonly pingLimitMs: number
   readonly log: Log
   readonly onReady: () => void
 }
 
-export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady }: ThreadKeeperOptions): ThreadKeeper {
+export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady }: ThreadKeeperOptions): ThreadKeeper {
   const replaced = new Map<ReplaceCause, number>()
 
   function countReplaced(cause: ReplaceCause): void {
@@ -75,7 +75,7 @@ export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady
     if (thread.state !== 'ready' && thread.state !== 'retiring') return
     setState(thread, 'dying')
     for (const attempt of thread.attempts) attempt.evict()
-    groupOf(thread).terminate(thread.place)
+    seatOf(thread).terminate()
   }
 
   /** The attempt has ended and its task has not. */
@@ -91,7 +91,7 @@ export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady
     thread.isPinged = true
     const timer = setTimeout(() => kill(thread), pingLimitMs)
     try {
-      await groupOf(thread).send(thread.place, { type: 'ping' })
+      await seatOf(thread).send({ type: 'ping' })
     } catch {
       // It is gone already.
     } finally {
