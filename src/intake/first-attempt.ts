@@ -14,6 +14,8 @@ export interface FirstAttempt {
   readonly job: ClaimedJob
   readonly ended: Promise<AttemptOutcome>
   isOver(): boolean
+  /** Whether its task has ended too, which it need not have when the attempt is over. */
+  hasReturned(): boolean
   /** Asks the task to stop, and hands the job back after the grace unless it completes before. */
   release(): void
   /** Asks the task to stop, whose job was cancelled. */
@@ -36,6 +38,7 @@ export const currentFirstAttempt = new AsyncLocalStorage<FirstAttempt>()
 export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: FirstAttemptOptions): FirstAttempt {
   const controller = new AbortController()
   let wasInterrupted = false
+  let hasReturned = false
   const end = createAttemptEnd({
     // The main thread cannot be killed: a job that does not heed its signal is left to itself.
     graceMs: cancelGraceMs,
@@ -57,12 +60,14 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
     job,
     ended: end.outcome,
     isOver: end.isOver,
+    hasReturned: () => hasReturned,
     release: end.release,
     cancel: end.cancel,
     breakWith: (error) => end.breakOff(failedBy({ ...error, code: 'crashed' })),
   }
   const context = createContext(job, controller.signal, log)
   void currentFirstAttempt.run(attempt, runAttempt, task, job.input, context, call).then((outcome) => {
+    hasReturned = true
     if (wasInterrupted) end.breakOff('released')
     else end.answer(outcome)
   })

@@ -47,6 +47,14 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
     heartbeat.setRunning(more > 0 ? [...latest, `and ${more} more`] : latest)
   }
 
+  function beat(): void {
+    heartbeat.beat()
+    if (recent.length === 0) return
+    // Not before: what one leaves behind at its end can stand in the way too, and one that was given up goes on.
+    recent = recent.filter((attempt) => !attempt.hasReturned())
+    showRunning()
+  }
+
   return {
     async run(job) {
       const task = registry.get(job.task)
@@ -57,15 +65,13 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
       showRunning()
       const outcome = await attempt.ended
       running.delete(attempt)
-      recent = recent.filter((other) => other !== attempt)
-      showRunning()
       return outcome
     },
     cancel(runId, jobIndex) {
       for (const { job, cancel } of running) if (job.runId === runId && job.jobIndex === jobIndex) cancel()
     },
     start() {
-      beating = setInterval(heartbeat.beat, Math.min(maxBeatMs, mainStallMs / beatsPerStall))
+      beating = setInterval(beat, Math.min(maxBeatMs, mainStallMs / beatsPerStall))
     },
     async stop(graceMs) {
       const timer = setTimeout(() => {
