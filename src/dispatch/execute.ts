@@ -1,13 +1,13 @@
 /** One attempt as a pipeline: run it at its place, decide what follows, and settle it, again and again until it is on disk. */
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
-import type { Outcome } from '../domain/job.ts'
+import type { AttemptOutcome } from '../domain/job.ts'
 import { retryDelayMs } from '../domain/retry.ts'
 import type { Log } from '../log.ts'
 import type { Settled, Store } from '../store/store.ts'
 
 /** Where an attempt runs. Never rejects. `released`: it did not come to an outcome of its own. */
-export type Place = (job: ClaimedJob) => Promise<Outcome | 'released'>
+export type Place = (job: ClaimedJob) => Promise<AttemptOutcome>
 
 export interface ExecuteHooks {
   /** The outcome is on its way into a commit: what is read now is read after that commit. */
@@ -33,7 +33,7 @@ export interface ExecuteOptions {
 /** An attempt that has ended and is on disk. */
 export interface EndedAttempt {
   readonly job: ClaimedJob
-  readonly outcome: Outcome | 'released'
+  readonly outcome: AttemptOutcome
   /** From its way to the thread to its outcome, in milliseconds. */
   readonly tookMs: number
   /** Whether the job is settled with it for good. */
@@ -46,13 +46,13 @@ const maxRetryMs = 2_000
 export function createExecute(options: ExecuteOptions): Execute {
   const { store, clock, log, signal, onUncommitted, onWaiting, onEnded } = options
 
-  function settle(job: ClaimedJob, outcome: Outcome | 'released', retryAt: number | null): Promise<Settled> {
+  function settle(job: ClaimedJob, outcome: AttemptOutcome, retryAt: number | null): Promise<Settled> {
     if (outcome === 'released') return store.release(job, clock.now())
     if (outcome.ok) return store.complete(job, outcome.result, clock.now())
     return store.fail(job, outcome.error, retryAt, clock.now())
   }
 
-  async function settleOnDisk(job: ClaimedJob, outcome: Outcome | 'released', tookMs: number, hooks: ExecuteHooks) {
+  async function settleOnDisk(job: ClaimedJob, outcome: AttemptOutcome, tookMs: number, hooks: ExecuteHooks) {
     const ids = { runId: job.runId, jobIndex: job.jobIndex, task: job.task, attempt: job.attempt }
     const retryAt = retryAtOf(job, outcome, clock)
     for (let delayMs = firstRetryMs; !signal.aborted; delayMs = Math.min(maxRetryMs, delayMs * 2)) {
@@ -81,12 +81,12 @@ export function createExecute(options: ExecuteOptions): Execute {
   }
 }
 
-function retryAtOf(job: ClaimedJob, outcome: Outcome | 'released', clock: Clock): number | null {
+function retryAtOf(job: ClaimedJob, outcome: AttemptOutcome, clock: Clock): number | null {
   if (outcome === 'released' || outcome.ok || !outcome.isRetryable || job.attempt >= job.maxAttempts) return null
   return clock.now() + retryDelayMs(job.attempt)
 }
 
-function tell(log: Log, ids: object, outcome: Outcome | 'released', retryAt: number | null, settled: Settled): void {
+function tell(log: Log, ids: object, outcome: AttemptOutcome, retryAt: number | null, settled: Settled): void {
   if (settled === 'stale') log.info(ids, 'an outcome came too late: the job was settled or claimed again before')
   else if (outcome === 'released') log.info(ids, 'job released')
   else if (outcome.ok) log.debug(ids, 'job completed')

@@ -90,3 +90,6 @@ export interface JobRecord {
 export type Outcome =
   | { readonly ok: true; readonly result: string }
   | { readonly ok: false; readonly error: JobError; readonly isRetryable: boolean }
+
+/** `released`: the attempt did not come to an outcome of its own, so it is not spent and the job is handed back. */
+export type AttemptOutcome = Outcome | 'released'

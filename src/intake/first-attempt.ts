@@ -1,7 +1,8 @@
 /** One attempt on the main thread: its signal, its time, and what becomes of it when something of it throws elsewhere. */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { createAttemptEnd, failedBy } from '../domain/attempt-end.ts'
 import type { ClaimedJob } from '../domain/claim.ts'
-import type { JobError, Outcome } from '../domain/job.ts'
+import type { AttemptOutcome, JobError } from '../domain/job.ts'
 import type { TaskContext } from '../domain/task.ts'
 import { describeThrown } from '../domain/thrown.ts'
 import type { Log } from '../log.ts'
@@ -9,13 +10,12 @@ import { runAttempt } from '../tasks/attempt.ts'
 import type { Task } from '../tasks/task.ts'
 import { Interrupted, type MainGuard } from './main-guard.ts'
 
-/** `released`: it did not come to an outcome of its own, and no attempt is spent. */
-export type FirstOutcome = Outcome | 'released'
-
 export interface FirstAttempt {
   readonly job: ClaimedJob
-  readonly ended: Promise<FirstOutcome>
+  readonly ended: Promise<AttemptOutcome>
   isOver(): boolean
+  /** Whether its task has ended too, which it need not have when the attempt is over. */
+  hasReturned(): boolean
   /** Asks the task to stop, and hands the job back after the grace unless it completes before. */
   release(): void
   /** Asks the task to stop, whose job was cancelled. */
@@ -37,31 +37,15 @@ export const currentFirstAttempt = new AsyncLocalStorage<FirstAttempt>()
 
 export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: FirstAttemptOptions): FirstAttempt {
   const controller = new AbortController()
-  const { promise: ended, resolve } = Promise.withResolvers<FirstOutcome>()
-  let isOver = false
   let wasInterrupted = false
-  // What the attempt ends as once it was asked to stop; null before.
-  let stoppedAs: FirstOutcome | null = null
-  let graceTimer: NodeJS.Timeout | undefined
-  const timeoutTimer = setTimeout(() => {
-    stop(failure({ code: 'timeout', message: `did not end within ${job.timeoutMs} ms` }))
-  }, job.timeoutMs)
-
-  function stop(outcome: FirstOutcome): void {
-    if (isOver || stoppedAs !== null) return
-    stoppedAs = outcome
-    controller.abort(new DOMException('the job was asked to stop', 'AbortError'))
+  let hasReturned = false
+  const end = createAttemptEnd({
     // The main thread cannot be killed: a job that does not heed its signal is left to itself.
-    graceTimer = setTimeout(finish, cancelGraceMs, outcome)
-  }
-
-  function finish(outcome: FirstOutcome): void {
-    if (isOver) return
-    isOver = true
-    clearTimeout(timeoutTimer)
-    clearTimeout(graceTimer)
-    resolve(outcome)
-  }
+    graceMs: cancelGraceMs,
+    onStop: () => controller.abort(new DOMException('the job was asked to stop', 'AbortError')),
+    onEnd: () => clearTimeout(timer),
+  })
+  const timer = setTimeout(end.timeOut, job.timeoutMs, `did not end within ${job.timeoutMs} ms`)
 
   function call(run: () => unknown): unknown {
     try {
@@ -74,19 +58,18 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
 
   const attempt: FirstAttempt = {
     job,
-    ended,
-    isOver: () => isOver,
-    release: () => stop('released'),
-    cancel: () =>
-      stop({ ok: false, error: { code: 'cancelled', message: 'cancelled on request' }, isRetryable: false }),
-    breakWith: (error) => finish(stoppedAs ?? failure({ ...error, code: 'crashed' })),
+    ended: end.outcome,
+    isOver: end.isOver,
+    hasReturned: () => hasReturned,
+    release: end.release,
+    cancel: end.cancel,
+    breakWith: (error) => end.breakOff(failedBy({ ...error, code: 'crashed' })),
   }
   const context = createContext(job, controller.signal, log)
   void currentFirstAttempt.run(attempt, runAttempt, task, job.input, context, call).then((outcome) => {
-    if (wasInterrupted) finish('released')
-    // As on a thread: who was only asked to hand the job back may still complete it.
-    else if (stoppedAs === null || (stoppedAs === 'released' && outcome.ok)) finish(outcome)
-    else finish(stoppedAs)
+    hasReturned = true
+    if (wasInterrupted) end.breakOff('released')
+    else end.answer(outcome)
   })
   return attempt
 }
@@ -100,10 +83,6 @@ export function blameFirstAttempt(thrown: unknown, log: Log): boolean {
   if (attempt.isOver()) log.warn({ runId, jobIndex, task, err: thrown }, 'an error of a first job that had ended')
   else attempt.breakWith({ ...rest, message: `an error that nobody caught: ${message}` })
   return true
-}
-
-function failure(error: JobError): Outcome {
-  return { ok: false, error, isRetryable: true }
 }
 
 function createContext({ runId, jobIndex, attempt }: ClaimedJob, signal: AbortSignal, log: Log): TaskContext {

@@ -1,14 +1,15 @@
 /** Runs first jobs on the main thread, where their callers wait for them, and shows the stall watch which ones. */
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Heartbeat } from '../domain/heartbeat.ts'
+import type { AttemptOutcome } from '../domain/job.ts'
 import type { Log } from '../log.ts'
 import type { Registry } from '../tasks/registry.ts'
-import { startFirstAttempt, type FirstAttempt, type FirstOutcome } from './first-attempt.ts'
+import { startFirstAttempt, type FirstAttempt } from './first-attempt.ts'
 import type { MainGuard } from './main-guard.ts'
 
 export interface FirstJobs {
   /** Runs one attempt; resolves to its outcome and never rejects. */
-  run(job: ClaimedJob): Promise<FirstOutcome>
+  run(job: ClaimedJob): Promise<AttemptOutcome>
   /** Asks a job, if it runs here, to stop because it was cancelled. */
   cancel(runId: string, jobIndex: number): void
   /** Begins to show that the main thread's loop turns. */
@@ -46,6 +47,14 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
     heartbeat.setRunning(more > 0 ? [...latest, `and ${more} more`] : latest)
   }
 
+  function beat(): void {
+    heartbeat.beat()
+    if (recent.length === 0) return
+    // Not before: what one leaves behind at its end can stand in the way too, and one that was given up goes on.
+    recent = recent.filter((attempt) => !attempt.hasReturned())
+    showRunning()
+  }
+
   return {
     async run(job) {
       const task = registry.get(job.task)
@@ -56,15 +65,13 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
       showRunning()
       const outcome = await attempt.ended
       running.delete(attempt)
-      recent = recent.filter((other) => other !== attempt)
-      showRunning()
       return outcome
     },
     cancel(runId, jobIndex) {
       for (const { job, cancel } of running) if (job.runId === runId && job.jobIndex === jobIndex) cancel()
     },
     start() {
-      beating = setInterval(heartbeat.beat, Math.min(maxBeatMs, mainStallMs / beatsPerStall))
+      beating = setInterval(beat, Math.min(maxBeatMs, mainStallMs / beatsPerStall))
     },
     async stop(graceMs) {
       const timer = setTimeout(() => {

@@ -5,7 +5,7 @@
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
 import { AppError } from '../domain/errors.ts'
-import type { Outcome } from '../domain/job.ts'
+import type { AttemptOutcome } from '../domain/job.ts'
 import type { RunRequest } from '../domain/run-request.ts'
 import type { RunChange, RunRecord } from '../domain/run.ts'
 import type { AcceptReport, NewRun, RetryResult, Store } from '../store/store.ts'
@@ -60,7 +60,7 @@ export interface IntakeOptions extends PrepareOptions {
   /** Runs an attempt at its place and settles it; `onSettling` is called with the outcome on its way to the commit. */
   readonly execute: (
     job: ClaimedJob,
-    place: (job: ClaimedJob) => Promise<Outcome | 'released'>,
+    place: (job: ClaimedJob) => Promise<AttemptOutcome>,
     hooks: ExecuteHooks,
   ) => Promise<void>
   readonly subscribe: (runId: string, listener: (change: RunChange) => void) => () => void

@@ -15,6 +15,14 @@ export interface MainGuard {
    * @throws Interrupted when it was cut off; else whatever the task throws
    */
   call(task: Task, run: () => unknown): unknown
+  counts(): GuardCounts
+}
+
+export interface GuardCounts {
+  /** By task, how often it held the main thread up since the start: cut off, or let end over its budget. */
+  readonly overruns: Readonly<Record<string, { readonly interrupted: number; readonly overBudget: number }>>
+  /** Tasks whose first jobs are placed in the pool for now. */
+  readonly coolingDown: readonly string[]
 }
 
 /** The synchronous part was cut off: the job is to be run elsewhere. */
@@ -41,6 +49,8 @@ interface Conduct {
   quickCalls: number
   coolDownMs: number
   coolUntil: number
+  interrupted: number
+  overBudget: number
 }
 
 export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): MainGuard {
@@ -50,14 +60,16 @@ export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): Mai
   function conductOf({ name }: Task): Conduct {
     const known = conducts.get(name)
     if (known !== undefined) return known
-    const fresh = { quickCalls: 0, coolDownMs: firstCoolDownMs, coolUntil: 0 }
+    const fresh = { quickCalls: 0, coolDownMs: firstCoolDownMs, coolUntil: 0, interrupted: 0, overBudget: 0 }
     conducts.set(name, fresh)
     return fresh
   }
 
-  function judge(task: Task, conduct: Conduct, tookMs: number): void {
+  function judge(task: Task, conduct: Conduct, tookMs: number, wasInterrupted: boolean): void {
     conduct.quickCalls = tookMs < budgetMs * quickPart ? conduct.quickCalls + 1 : 0
-    if (tookMs < budgetMs) return
+    if (tookMs < budgetMs && !wasInterrupted) return
+    if (wasInterrupted) conduct.interrupted += 1
+    else conduct.overBudget += 1
     const { coolDownMs } = conduct
     conduct.coolUntil = clock.now() + coolDownMs
     conduct.coolDownMs = Math.min(maxCoolDownMs, coolDownMs * 2)
@@ -74,10 +86,24 @@ export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): Mai
       if (task.policy.main === 'always') return run()
       const conduct = conductOf(task)
       const startedAt = performance.now()
+      let wasInterrupted = false
       try {
         return conduct.quickCalls >= provenAfter ? run() : callWithin(run)
+      } catch (error) {
+        wasInterrupted = error instanceof Interrupted
+        throw error
       } finally {
-        judge(task, conduct, performance.now() - startedAt)
+        judge(task, conduct, performance.now() - startedAt, wasInterrupted)
+      }
+    },
+    counts() {
+      const all = [...conducts]
+      const overran = all.filter(([, { interrupted, overBudget }]) => interrupted + overBudget > 0)
+      return {
+        overruns: Object.fromEntries(
+          overran.map(([name, { interrupted, overBudget }]) => [name, { interrupted, overBudget }]),
+        ),
+        coolingDown: all.filter(([, { coolUntil }]) => coolUntil > clock.now()).map(([name]) => name),
       }
     },
   }

@@ -1,7 +1,7 @@
 /** The service's own numbers for Prometheus: what is counted as it happens, and what is looked up when somebody asks. */
 import { Counter, Histogram, Registry } from 'prom-client'
 import type { ClaimedJob } from '../domain/claim.ts'
-import type { Outcome } from '../domain/job.ts'
+import type { AttemptOutcome } from '../domain/job.ts'
 import { createObserved, type Sources } from './observed.ts'
 
 export interface Metrics {
@@ -17,7 +17,7 @@ export interface Metrics {
 
 export interface EndedAttempt {
   readonly job: Pick<ClaimedJob, 'task' | 'kind' | 'thread' | 'waitedMs'>
-  readonly outcome: Outcome | 'released'
+  readonly outcome: AttemptOutcome
   readonly tookMs: number
   /** Whether the job is settled with it for good. */
   readonly isFinal: boolean
@@ -100,7 +100,7 @@ export function createMetrics(sources: Sources): Metrics {
   }
 }
 
-function nameOf(outcome: Outcome | 'released'): string {
+function nameOf(outcome: AttemptOutcome): string {
   if (outcome === 'released') return outcome
   return outcome.ok ? 'completed' : outcome.error.code
 }

@@ -1,8 +1,6 @@
 /** Counts an attempt's time from its start on the thread, which only the shared memory knows. */
 import { phases, type ControlBlock } from './control-block.ts'
 
-/** How long a thread may take to import a task's module. */
-const loadLimitMs = 30_000
 /** How soon to look again at a job that its thread has not begun. */
 const lookAgainMs = 100
 const unbegunAfterMs = 2_000
@@ -15,7 +13,9 @@ export interface AttemptTimerOptions {
   readonly control: ControlBlock
   readonly lane: number
   readonly timeoutMs: number
-  /** Called once when the task has run for `timeoutMs`, or its module was not loaded within 30 s. */
+  /** How long a thread may take to import the task's module. */
+  readonly loadLimitMs: number
+  /** Called once when the task has run for `timeoutMs`, or its module was not loaded in time. */
   readonly onTimeout: (message: string) => void
   /** Called again and again while the thread has not begun the job for longer than seems right. */
   readonly onUnbegun: () => void
@@ -23,7 +23,7 @@ export interface AttemptTimerOptions {
 
 /** Time on the way to the thread does not count. */
 export function startAttemptTimer(options: AttemptTimerOptions): AttemptTimer {
-  const { control, lane, timeoutMs, onTimeout, onUnbegun } = options
+  const { control, lane, timeoutMs, loadLimitMs, onTimeout, onUnbegun } = options
   const sentAt = performance.now()
   let timer = setTimeout(look, Math.min(timeoutMs, unbegunAfterMs))
 

@@ -16,7 +16,7 @@ const floatsPerLane = bytesPerLane / Float64Array.BYTES_PER_ELEMENT
 // Places within a lane: the first 16 bytes as integers, the rest as floats.
 const command = 0
 const phase = 1
-const hasExited = 2
+const exit = 2
 const exitCode = 3
 const since = 2
 const progress = 3
@@ -26,6 +26,9 @@ const messageLength = 10
 const messageWrites = 11
 const messageByte = 48
 const maxMessageBytes = 120
+
+/** Who ended the thread: nobody yet, the job on this lane, or something that an ended job of this lane left behind. */
+const exits = { none: 0, job: 1, leftover: 2 } as const
 
 export function allocateControlBlock(lanes: number): SharedArrayBuffer {
   return new SharedArrayBuffer(lanes * bytesPerLane)
@@ -41,13 +44,17 @@ export interface Progress {
 export interface ControlBlock {
   /** Main: makes a lane ready for its next job. */
   reset(lane: number): void
+  /** Main: a new thread has the lane; what its last one ended by is told by now. */
+  renew(lane: number): void
   /** Main: asks the job to stop. */
   stop(lane: number): void
   /** Main: where the job is, and since when (epoch milliseconds). */
   phase(lane: number): { readonly phase: number; readonly sinceMs: number }
   /** Main: what the task has told of itself, or null while it has told nothing. */
   progress(lane: number): Progress | null
-  /** Main: the code with which the job ended its thread, or null when it did not. */
+  /** Main: whether the thread was ended by code of this lane's job, or of an earlier one. */
+  hasExited(lane: number): boolean
+  /** Main: the code with which this lane's job ended its thread, or null when it did not. */
   exitCode(lane: number): number | null
   /** Main: bytes that the thread held when the job began. */
   startBytes(lane: number): number
@@ -61,8 +68,8 @@ export interface ControlBlock {
   stopped(lane: number): Promise<void>
   /** Thread: tells how far the job is; a message above 120 bytes of UTF-8 is cut. */
   setProgress(lane: number, fraction: number, message: string): void
-  /** Thread: the job is about to end the thread. */
-  setExitCode(lane: number, code: number): void
+  /** Thread: the job is about to end the thread; null: what is left of one that has ended is. */
+  setExit(lane: number, code: number | null): void
   setStartBytes(lane: number, bytes: number): void
 }
 
@@ -101,15 +108,21 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
     Atomics.notify(ints, int(lane, command))
   }
 
+  function reset(lane: number): void {
+    floats[float(lane, progress)] = Number.NaN
+    // Not known before the job begins: until then nothing it is held against can be exceeded.
+    floats[float(lane, startBytes)] = Number.NaN
+    Atomics.store(ints, int(lane, messageLength), 0)
+    Atomics.store(ints, int(lane, phase), phases.sent)
+    Atomics.store(ints, int(lane, command), commands.none)
+  }
+
   return {
-    reset(lane) {
-      floats[float(lane, progress)] = Number.NaN
-      // Not known before the job begins: until then nothing it is held against can be exceeded.
-      floats[float(lane, startBytes)] = Number.NaN
-      Atomics.store(ints, int(lane, messageLength), 0)
-      Atomics.store(ints, int(lane, hasExited), 0)
-      Atomics.store(ints, int(lane, phase), phases.sent)
-      Atomics.store(ints, int(lane, command), commands.none)
+    reset,
+    renew(lane) {
+      reset(lane)
+      // Not for each job: the thread may be ending while the next one is sent.
+      Atomics.store(ints, int(lane, exit), exits.none)
     },
     stop: (lane) => tell(lane, commands.stop),
     // The phase is written after its time, so whoever sees the phase sees the time.
@@ -118,8 +131,9 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
       const fraction = readFloat(lane, progress)
       return Number.isNaN(fraction) ? null : { fraction, message: readMessage(lane) }
     },
+    hasExited: (lane) => Atomics.load(ints, int(lane, exit)) !== exits.none,
     exitCode: (lane) =>
-      Atomics.load(ints, int(lane, hasExited)) === 0 ? null : Atomics.load(ints, int(lane, exitCode)),
+      Atomics.load(ints, int(lane, exit)) === exits.job ? Atomics.load(ints, int(lane, exitCode)) : null,
     startBytes: (lane) => readFloat(lane, startBytes),
     enter(lane, next) {
       lastMessage[lane] = ''
@@ -136,9 +150,9 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
       if (message !== lastMessage[lane]) writeMessage(lane, message)
       floats[float(lane, progress)] = Math.min(1, Math.max(0, fraction))
     },
-    setExitCode(lane, code) {
-      Atomics.store(ints, int(lane, exitCode), code)
-      Atomics.store(ints, int(lane, hasExited), 1)
+    setExit(lane, code) {
+      Atomics.store(ints, int(lane, exitCode), code ?? 0)
+      Atomics.store(ints, int(lane, exit), code === null ? exits.leftover : exits.job)
     },
     setStartBytes(lane, bytes) {
       floats[float(lane, startBytes)] = bytes

@@ -1,5 +1,5 @@
 /** What the pool and its threads say to each other. Both ends are ours and of one version. */
-import type { Outcome } from '../domain/job.ts'
+import type { AttemptOutcome } from '../domain/job.ts'
 
 /** One attempt, sent to the thread that is to run it; answered by a ThreadAnswer. */
 export interface JobMessage {
@@ -22,9 +22,12 @@ export interface PingMessage {
 export type ToThread = JobMessage | PingMessage
 
 export interface ThreadAnswer {
-  readonly outcome: Outcome
+  /** `released`: the thread is in doubt and did not begin the job. */
+  readonly outcome: AttemptOutcome
   /** Why the thread should take no more jobs; null when it is as good as before. */
   readonly taint: string | null
+  /** Whether the jobs that it still runs are in doubt too, because the language itself was changed. */
+  readonly isUnsafe: boolean
 }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'

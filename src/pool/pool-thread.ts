@@ -11,27 +11,37 @@ export type ThreadState = 'starting' | 'ready' | 'retiring' | 'failing' | 'dying
 export interface PoolThread {
   readonly name: string
   readonly kind: TaskKind
-  /** Its place among the threads of its kind. */
-  readonly place: number
   readonly lanes: readonly number[]
   readonly freeLanes: number[]
   readonly attempts: Set<Attempt>
   state: ThreadState
   /** Since when it takes no jobs, in milliseconds of `performance.now()`; null while it does. */
   unreadySince: number | null
-  /** Milliseconds that its lanes were taken, since the pool was made. */
-  busyMs: number
+  /** Attempts under way, and the sum of the times of all that have ended less the starts of those. */
+  busyLanes: number
+  busySumMs: number
   /** Jobs answered by the thread that is there now. */
   answered: number
   /** Whether it is being asked if its loop turns. */
   isPinged: boolean
-  /** Whether the last thread here was ended by one of its jobs, which then is the only one to blame. */
+  /** Whether code of a job ended the last thread here: then no other job is to blame. */
   wasEndedByJob: boolean
 }
 
 export function setState(thread: PoolThread, state: ThreadState): void {
   thread.state = state
   thread.unreadySince = state === 'ready' ? null : (thread.unreadySince ?? performance.now())
+}
+
+/** An attempt begins (1) or ends (-1). */
+export function countBusy(thread: PoolThread, change: 1 | -1): void {
+  thread.busyLanes += change
+  thread.busySumMs -= change * performance.now()
+}
+
+/** Milliseconds that attempts took on it, those under way included, since the pool was made. */
+export function busyMs({ busyLanes, busySumMs }: PoolThread): number {
+  return busySumMs + busyLanes * performance.now()
 }
 
 export interface ThreadCounts {
@@ -46,20 +56,20 @@ export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[]
   const threads: PoolThread[] = []
   let nextLane = 0
   for (const { kind, threads: count, lanes: width } of counts) {
-    for (let place = 0; place < count; place += 1) {
+    for (let made = 0; made < count; made += 1) {
       const first = nextLane
       const lanes = Array.from({ length: width }, (_, index) => first + index)
       nextLane += width
       threads.push({
         name: `worker-${threads.length + 1}`,
         kind,
-        place,
         lanes,
         freeLanes: [...lanes],
         attempts: new Set(),
         state: 'starting',
         unreadySince: performance.now(),
-        busyMs: 0,
+        busyLanes: 0,
+        busySumMs: 0,
         answered: 0,
         isPinged: false,
         wasEndedByJob: false,

@@ -4,17 +4,18 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClaimedJob, FreeSlots } from '../domain/claim.ts'
+import type { AttemptOutcome } from '../domain/job.ts'
 import type { TaskKind } from '../domain/task.ts'
 import type { Log } from '../log.ts'
 import type { Task } from '../tasks/task.ts'
-import { startAttempt, type Attempt, type PoolOutcome } from './attempt.ts'
+import { startAttempt, type Attempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock, type Progress } from './control-block.ts'
 import { describeDeath } from './death.ts'
 import { createMemoryWatch } from './memory-watch.ts'
 import type { JobMessage, LogMessage, ThreadAnswer } from './messages.ts'
 import { countZombies, findIllness } from './health.ts'
-import { createPoolThreads, setState, type PoolThread, type ThreadState } from './pool-thread.ts'
-import { createThreadGroup, type ThreadGroup } from './thread-group.ts'
+import { busyMs, countBusy, createPoolThreads, setState, type PoolThread, type ThreadState } from './pool-thread.ts'
+import { createSeat, type Seat } from './seat.ts'
 import { createThreadKeeper, type ReplaceCause } from './thread-keeper.ts'
 
 /** V8's own limit, far above what a task may use: it is no safe boundary, for many ways to reach it end the process. */
@@ -23,9 +24,7 @@ const bytesPerMb = 1_048_576
 const minPingLimitMs = 200
 /** How long `stop` waits for threads in native code. */
 const stopLimitMs = 2_000
-/** A thread is replaced after so many jobs, or when it holds so much before one: what leaks is given back. */
-const maxJobsPerThread = 100_000
-const maxIdleBytes = 512 * bytesPerMb
+const defaults = { maxJobsPerThread: 100_000, maxIdleMb: 512, loadLimitMs: 30_000 }
 
 export interface PoolOptions {
   /** Threads of kind `cpu`. */
@@ -35,11 +34,17 @@ export interface PoolOptions {
   readonly ioConcurrency: number
   /** From the cooperative signal to the hard kill, in milliseconds. */
   readonly cancelGraceMs: number
+  /** A thread is replaced after so many jobs, so that what leaks is given back; default 100 000. */
+  readonly maxJobsPerThread?: number
+  /** A thread is replaced that held more than this before a job, in MiB; default 512. */
+  readonly maxIdleMb?: number
+  /** How long a thread may take to import a task's module, in milliseconds; default 30 000. */
+  readonly loadLimitMs?: number
   readonly log: Log
 }
 
 export interface Execution {
-  readonly outcome: Promise<PoolOutcome>
+  readonly outcome: Promise<AttemptOutcome>
   /** Asks the job to stop, and ends it as `released` after the cancel grace unless it completes before. */
   release(): void
   /** Asks the job to stop because it was cancelled; its thread is killed after the grace. */
@@ -54,7 +59,7 @@ export interface ThreadView {
   readonly state: ThreadState
   /** Jobs on it. */
   readonly running: number
-  /** Which part of its time since the start jobs that have ended took, from 0 to 1. */
+  /** Which part of its lanes' time since the pool was made attempts took, from 0 to 1. */
   readonly busyShare: number
 }
 
@@ -84,7 +89,7 @@ export interface Pool {
 }
 
 export function createPool(options: PoolOptions): Pool {
-  const { log } = options
+  const { log, cancelGraceMs, maxJobsPerThread, maxIdleMb, loadLimitMs } = { ...defaults, ...options }
   const counts = [
     { kind: 'cpu', threads: options.threads, lanes: 1 },
     { kind: 'io', threads: options.ioThreads, lanes: options.ioConcurrency },
@@ -94,38 +99,32 @@ export function createPool(options: PoolOptions): Pool {
   const data = { control: allocateControlBlock(threads.reduce((sum, { lanes }) => sum + lanes.length, 0)) }
   const control = createControlBlock(data.control)
   const memory = createMemoryWatch()
-  const groups = new Map<TaskKind, ThreadGroup>()
   const listeners: (() => void)[] = []
   const madeAt = performance.now()
-  const pingLimitMs = Math.max(minPingLimitMs, options.cancelGraceMs)
-  const keeper = createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady: announceCapacity })
+  const pingLimitMs = Math.max(minPingLimitMs, cancelGraceMs)
+  const keeper = createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady: announceCapacity })
+  const seats = new Map(threads.map((thread) => [thread, makeSeat(thread)]))
 
-  function groupOf({ kind }: { readonly kind: TaskKind }): ThreadGroup {
-    const group = groups.get(kind)
-    if (group === undefined) throw new Error('the pool was not started')
-    return group
+  function seatOf(thread: PoolThread): Seat {
+    const seat = seats.get(thread)
+    if (seat === undefined) throw new Error(`${thread.name} has no seat`)
+    return seat
   }
 
   function announceCapacity(): void {
     for (const listener of listeners) listener()
   }
 
-  function makeGroup(kind: TaskKind, jobsPerThread: number): ThreadGroup {
-    const ofKind = threads.filter((thread) => thread.kind === kind)
-    const at = (place: number): PoolThread => {
-      const thread = ofKind[place]
-      if (thread === undefined) throw new Error(`no ${kind} thread has place ${place}`)
-      return thread
-    }
-    return createThreadGroup({
-      threads: ofKind.length,
-      jobsPerThread,
+  function makeSeat(thread: PoolThread): Seat {
+    const { name, lanes } = thread
+    return createSeat({
+      jobs: lanes.length,
       data,
       maxHeapMb,
-      onReady: (place) => keeper.enter(at(place)),
-      onFailing: (place) => setState(at(place), 'failing'),
-      onGone: (place) => keeper.leave(at(place)),
-      onError: (error) => log.warn({ err: error, kind }, 'an error on a thread that belongs to no running job'),
+      onReady: () => keeper.enter(thread),
+      onFailing: () => setState(thread, 'failing'),
+      onGone: () => keeper.leave(thread),
+      onError: (error) => log.warn({ err: error, thread: name }, 'an error on a thread that belongs to no running job'),
       onMessage: writeLog,
     })
   }
@@ -137,14 +136,14 @@ export function createPool(options: PoolOptions): Pool {
     if (['debug', 'info', 'warn', 'error'].includes(level)) log[level](fields, text)
   }
 
-  function answer(thread: PoolThread, attempt: Attempt, { outcome, taint }: ThreadAnswer): void {
+  function answer(thread: PoolThread, attempt: Attempt, { outcome, taint, isUnsafe }: ThreadAnswer): void {
     attempt.answer(outcome)
     thread.attempts.delete(attempt)
     thread.freeLanes.push(attempt.lane)
     thread.answered += 1
-    if (taint !== null) keeper.retire(thread, 'tainted', taint)
+    if (taint !== null) keeper.retire(thread, 'tainted', taint, isUnsafe)
     else if (thread.answered >= maxJobsPerThread) keeper.retire(thread, 'recycled', `${thread.answered} jobs`)
-    else if (control.startBytes(attempt.lane) > maxIdleBytes)
+    else if (control.startBytes(attempt.lane) > maxIdleMb * bytesPerMb)
       keeper.retire(thread, 'recycled', 'memory held between jobs')
     // Whoever retired it, this may have been the last one on it.
     keeper.endRetired(thread)
@@ -160,20 +159,21 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   function begin(thread: PoolThread, lane: number, job: ClaimedJob, task: Task): Attempt {
-    const startedAt = performance.now()
     let unwatch = (): void => {}
     const attempt = startAttempt({
       control,
       lane,
       timeoutMs: job.timeoutMs,
-      cancelGraceMs: options.cancelGraceMs,
+      loadLimitMs,
+      cancelGraceMs,
       onAbandoned: (cause) => keeper.abandon(thread, attempt, cause),
       onUnbegun: () => keeper.doubt(thread),
     })
     thread.attempts.add(attempt)
+    countBusy(thread, 1)
     if (thread.kind === 'cpu') {
       unwatch = memory.watch({
-        measure: () => groupOf(thread).memory(thread.place),
+        measure: () => seatOf(thread).memory(),
         startBytes: () => control.startBytes(lane),
         limitBytes: task.policy.memoryMb * bytesPerMb,
         onExceeded(usedBytes) {
@@ -184,25 +184,21 @@ export function createPool(options: PoolOptions): Pool {
     }
     void attempt.outcome.then(() => {
       unwatch()
-      thread.busyMs += performance.now() - startedAt
+      countBusy(thread, -1)
     })
     return attempt
   }
 
   return {
     async start() {
-      for (const { kind, lanes } of counts) groups.set(kind, makeGroup(kind, lanes))
-      // Piscina tells of its first threads in a microtask.
-      await Promise.resolve()
-      await Promise.all(threads.map((thread) => groupOf(thread).send(thread.place, { type: 'ping' })))
-      announceCapacity()
+      await Promise.all([...seats.values()].map((seat) => seat.start()))
     },
     onCapacity: (listener) => void listeners.push(listener),
     freeSlots: () =>
       threads
         .filter(({ state, freeLanes }) => state === 'ready' && freeLanes.length > 0)
         .map(({ name, kind, freeLanes }) => ({ thread: name, kind, count: freeLanes.length })),
-    threads: () => threads.map((thread) => viewThread(thread, performance.now() - madeAt)),
+    threads: () => threads.map((thread) => viewThread(thread, madeAt)),
     counts: () => ({ replaced: keeper.replaced(), zombies: countZombies(threads, performance.now()) }),
     illness: () => findIllness(threads, performance.now()),
 
@@ -213,8 +209,8 @@ export function createPool(options: PoolOptions): Pool {
         return { outcome: Promise.resolve('released'), release() {}, cancel() {}, progress: () => null }
       }
       const attempt = begin(thread, lane, job, task)
-      groupOf(thread)
-        .send(thread.place, messageOf(job, task, lane))
+      seatOf(thread)
+        .send(messageOf(job, task, lane))
         .then(
           // A job is answered so by the thread's entry, which is of the same version.
           (answered) => answer(thread, attempt, answered as ThreadAnswer),
@@ -229,16 +225,17 @@ export function createPool(options: PoolOptions): Pool {
         setState(thread, 'dying')
         for (const attempt of thread.attempts) attempt.evict()
       }
-      const destroyed = Promise.all([...groups.values()].map((group) => group.destroy()))
+      const destroyed = Promise.all([...seats.values()].map((seat) => seat.destroy()))
       // Native code keeps its thread alive for as long as it likes; the process need not wait for it.
       await Promise.race([destroyed, sleep(stopLimitMs, undefined, { ref: false })])
     },
   }
 }
 
-function viewThread({ name, kind, state, attempts, busyMs, lanes }: PoolThread, ageMs: number): ThreadView {
-  const busyShare = Math.round((busyMs / (ageMs * lanes.length)) * 1_000) / 1_000
-  return { name, kind, state, running: attempts.size, busyShare }
+function viewThread(thread: PoolThread, madeAt: number): ThreadView {
+  const { name, kind, state, attempts, lanes } = thread
+  const laneMs = (performance.now() - madeAt) * lanes.length
+  return { name, kind, state, running: attempts.size, busyShare: Math.round((busyMs(thread) / laneMs) * 1_000) / 1_000 }
 }
 
 function messageOf(job: ClaimedJob, { name, url }: Task, lane: number): JobMessage {

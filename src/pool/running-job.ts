@@ -11,12 +11,16 @@ import { createStopSignal, type StopSignal } from './stop-signal.ts'
 export interface RunningJob {
   readonly ids: { readonly runId: string; readonly jobIndex: number; readonly attempt: number }
   readonly context: TaskContext
-  /** Resolves when something of the job's threw outside of `run`; else never. */
-  readonly broken: Promise<Outcome>
+  /** The first outcome that it was given. */
+  readonly outcome: Promise<Outcome>
   isOver(): boolean
+  /** Its module is loaded: from now on its time and its memory count. False when it is over already. */
+  begin(): boolean
+  /** It has come to an outcome of its own. */
+  settle(outcome: Outcome): void
   /** Something of the job's threw where nobody could catch it. */
   breakWith(thrown: unknown): void
-  /** The job is about to end the thread. */
+  /** Code of the job's is about to end the thread. */
   exitWith(code: number): void
   end(): void
 }
@@ -28,16 +32,17 @@ const maxLineLength = 4_096
 /** Whose code is running: follows callbacks, timers and promises. */
 export const currentJob = new AsyncLocalStorage<RunningJob>()
 
-export function startJob(message: JobMessage, control: ControlBlock, post: (message: LogMessage) => void): RunningJob {
+// Taken before any task runs, for a job that has ended can still change what the next one depends on.
+const withResolvers = Promise.withResolvers.bind(Promise)
+
+export function takeJob(message: JobMessage, control: ControlBlock, post: (message: LogMessage) => void): RunningJob {
   const { lane, runId, jobIndex, attempt } = message
   const ids = { runId, jobIndex, attempt }
-  const { promise: broken, resolve } = Promise.withResolvers<Outcome>()
+  const { promise, resolve }: PromiseWithResolvers<Outcome> = withResolvers()
   let isOver = false
   let stop: StopSignal | undefined
 
-  const { used_heap_size: heapBytes, external_memory: externalBytes } = getHeapStatistics()
-  control.setStartBytes(lane, heapBytes + externalBytes)
-  control.enter(lane, phases.running)
+  control.enter(lane, phases.loading)
 
   const mayLog = createLogLimit((dropped) => {
     post({
@@ -67,14 +72,26 @@ export function startJob(message: JobMessage, control: ControlBlock, post: (mess
       log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
       ...ids,
     },
-    broken,
+    outcome: promise,
     isOver: () => isOver,
+    begin() {
+      // After the end the lane is the next job's.
+      if (isOver) return false
+      const { used_heap_size: heapBytes, external_memory: externalBytes } = getHeapStatistics()
+      control.setStartBytes(lane, heapBytes + externalBytes)
+      control.enter(lane, phases.running)
+      return true
+    },
+    settle: resolve,
     breakWith(thrown) {
       const { message: text, ...rest } = describeThrown(thrown)
       const error = { ...rest, code: 'crashed', message: `an error that nobody caught: ${text}` } as const
       resolve({ ok: false, error, isRetryable: true })
     },
-    exitWith: (code) => control.setExitCode(lane, code),
+    exitWith(code) {
+      control.setExit(lane, isOver ? null : code)
+      if (isOver) post({ type: 'log', level: 'warn', message: 'a job that had ended ends its thread', fields: ids })
+    },
     end() {
       isOver = true
       stop?.end()

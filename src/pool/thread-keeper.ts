@@ -3,7 +3,7 @@ import type { Log } from '../log.ts'
 import type { AbandonCause, Attempt } from './attempt.ts'
 import { phases, type ControlBlock } from './control-block.ts'
 import { setState, type PoolThread } from './pool-thread.ts'
-import type { ThreadGroup } from './thread-group.ts'
+import type { Seat } from './seat.ts'
 
 /**
  * `tainted`: a job left the thread in doubt; `recycled`: it was used long enough; `died`: it ended by itself; the
@@ -16,8 +16,8 @@ export interface ThreadKeeper {
   enter(thread: PoolThread): void
   /** A thread is gone; a new one follows. */
   leave(thread: PoolThread): void
-  /** Gives it no more jobs, and replaces it as soon as nobody is on it. */
-  retire(thread: PoolThread, cause: ReplaceCause, detail?: string): void
+  /** Gives it no more jobs, and replaces it as soon as nobody is on it; `atOnce`, handing back whoever is. */
+  retire(thread: PoolThread, cause: ReplaceCause, detail?: string, atOnce?: boolean): void
   /** The attempt has ended and its task has not. */
   abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void
   /** A thread does not begin what it was sent: it is replaced unless one of its jobs keeps it busy, or it answers. */
@@ -30,14 +30,14 @@ export interface ThreadKeeper {
 
 export interface ThreadKeeperOptions {
   readonly control: ControlBlock
-  readonly groupOf: (thread: PoolThread) => ThreadGroup
+  readonly seatOf: (thread: PoolThread) => Seat
   /** How long a thread's loop may need to show that it turns, in milliseconds. */
   readonly pingLimitMs: number
   readonly log: Log
   readonly onReady: () => void
 }
 
-export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady }: ThreadKeeperOptions): ThreadKeeper {
+export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady }: ThreadKeeperOptions): ThreadKeeper {
   const replaced = new Map<ReplaceCause, number>()
 
   function countReplaced(cause: ReplaceCause): void {
@@ -47,8 +47,7 @@ export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady
   function enter(thread: PoolThread): void {
     thread.answered = 0
     thread.wasEndedByJob = false
-    // What the last thread here died of is told by now.
-    for (const lane of thread.lanes) control.reset(lane)
+    for (const lane of thread.lanes) control.renew(lane)
     setState(thread, 'ready')
     onReady()
   }
@@ -59,33 +58,31 @@ export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady
     if (thread.state === 'ready' || thread.state === 'failing') countReplaced('died')
     setState(thread, 'starting')
     // Read before the lanes are used again: the attempts are told right after this.
-    thread.wasEndedByJob = thread.lanes.some((lane) => control.exitCode(lane) !== null)
+    thread.wasEndedByJob = thread.lanes.some((lane) => control.hasExited(lane))
     thread.freeLanes.splice(0, Number.POSITIVE_INFINITY, ...thread.lanes)
   }
 
-  /** Takes no more jobs on it, and replaces it as soon as nobody is on it. */
-  function retire(thread: PoolThread, cause: ReplaceCause, detail?: string): void {
-    if (thread.state !== 'ready') return
-    setState(thread, 'retiring')
-    countReplaced(cause)
-    log.warn({ thread: thread.name, cause, detail }, 'a thread is to be replaced')
-    if (thread.attempts.size === 0) kill(thread)
+  function retire(thread: PoolThread, cause: ReplaceCause, detail?: string, atOnce = false): void {
+    if (thread.state === 'ready') {
+      setState(thread, 'retiring')
+      countReplaced(cause)
+      log.warn({ thread: thread.name, cause, detail }, 'a thread is to be replaced')
+    }
+    if (thread.state === 'retiring' && (atOnce || thread.attempts.size === 0)) kill(thread)
   }
 
   function kill(thread: PoolThread): void {
     if (thread.state !== 'ready' && thread.state !== 'retiring') return
     setState(thread, 'dying')
     for (const attempt of thread.attempts) attempt.evict()
-    groupOf(thread).terminate(thread.place)
+    seatOf(thread).terminate()
   }
 
   /** The attempt has ended and its task has not. */
   function abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void {
     thread.attempts.delete(attempt)
     retire(thread, cause)
-    if (thread.state !== 'retiring') return
-    if (thread.attempts.size === 0) kill(thread)
-    else void killIfBlocked(thread)
+    if (thread.state === 'retiring') void killIfBlocked(thread)
   }
 
   /** A loop that does not turn stops the neighbours too: they are better off elsewhere. */
@@ -94,7 +91,7 @@ export function createThreadKeeper({ control, groupOf, pingLimitMs, log, onReady
     thread.isPinged = true
     const timer = setTimeout(() => kill(thread), pingLimitMs)
     try {
-      await groupOf(thread).send(thread.place, { type: 'ping' })
+      await seatOf(thread).send({ type: 'ping' })
     } catch {
       // It is gone already.
     } finally {

@@ -1,29 +1,36 @@
 /** The entry of every pool thread: runs the jobs it is sent, and answers each with its outcome. Never throws. */
 import { parentPort, workerData } from 'node:worker_threads'
+import type { AttemptOutcome } from '../domain/job.ts'
 import { describeThrown } from '../domain/thrown.ts'
 import { runAttempt } from '../tasks/attempt.ts'
 import { loadTask, type Task } from '../tasks/task.ts'
-import { createControlBlock, phases } from './control-block.ts'
+import { createControlBlock } from './control-block.ts'
 import { watchIntrinsics } from './intrinsics.ts'
 import type { JobMessage, LogMessage, ThreadAnswer, ThreadData, ToThread } from './messages.ts'
-import { currentJob, startJob } from './running-job.ts'
+import { currentJob, takeJob, type RunningJob } from './running-job.ts'
+
+declare global {
+  namespace NodeJS {
+    interface Process {
+      /** What process.exit() ends in, and what packages that go around it call. Left out of Node's own types. */
+      reallyExit(code?: number): never
+    }
+  }
+}
 
 // Set by the pool, which is of the same version.
 const control = createControlBlock((workerData as ThreadData).control)
 const tasks = new Map<string, Task>()
 const findChanged = watchIntrinsics()
-// Taken before any task runs, for a job that has ended can still change what the next one's answer depends on.
-const race = Promise.race.bind(Promise)
 
 process.on('uncaughtException', onStray)
 process.on('unhandledRejection', onStray)
 
-const exit = process.exit.bind(process)
-process.exit = (code) => {
-  const job = currentJob.getStore()
+const reallyExit = process.reallyExit.bind(process)
+process.reallyExit = (code) => {
   // Told before the thread ends, so that the right one of its jobs is blamed.
-  if (job?.isOver() === false) job.exitWith(Number(code ?? process.exitCode ?? 0))
-  return exit(code)
+  currentJob.getStore()?.exitWith(code ?? 0)
+  return reallyExit(code)
 }
 
 export default async function onMessage(message: ToThread): Promise<ThreadAnswer | null> {
@@ -31,24 +38,32 @@ export default async function onMessage(message: ToThread): Promise<ThreadAnswer
 }
 
 async function runJob(message: JobMessage): Promise<ThreadAnswer> {
-  control.enter(message.lane, phases.loading)
+  const changedBefore = findChanged()
+  // What another job did to the language is not to be paid for by this one.
+  if (changedBefore !== null) return unsafe('released', `a job has changed ${changedBefore}`)
+  const job = takeJob(message, control, post)
+  void currentJob.run(job, attempt, message, job)
+  const outcome = await job.outcome
+  job.end()
+  const changed = findChanged()
+  if (changed !== null) return unsafe(outcome, `${message.task} has changed ${changed}`)
+  const isBroken = !outcome.ok && outcome.error.code === 'crashed'
+  return { outcome, taint: isBroken ? 'an error that nobody caught' : null, isUnsafe: false }
+}
+
+function unsafe(outcome: AttemptOutcome, taint: string): ThreadAnswer {
+  return { outcome, taint, isUnsafe: true }
+}
+
+async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
   let task: Task
   try {
     task = await taskOf(message)
   } catch (error) {
-    return {
-      outcome: { ok: false, error: { code: 'task_error', ...describeThrown(error) }, isRetryable: true },
-      taint: null,
-    }
+    job.settle({ ok: false, error: { code: 'task_error', ...describeThrown(error) }, isRetryable: true })
+    return
   }
-  const job = startJob(message, control, post)
-  const running = currentJob.run(job, runAttempt, task, message.input, job.context)
-  const outcome = await race([running, job.broken])
-  job.end()
-  const isBroken = !outcome.ok && outcome.error.code === 'crashed'
-  const changed = findChanged()
-  if (isBroken) return { outcome, taint: 'an error that nobody caught' }
-  return { outcome, taint: changed === null ? null : `${message.task} has changed ${changed}` }
+  if (job.begin()) job.settle(await runAttempt(task, message.input, job.context))
 }
 
 async function taskOf({ task: name, url }: JobMessage): Promise<Task> {

@@ -1,5 +1,6 @@
 /** A real pool with the tasks of one directory: `await using pool = await openPool()`. */
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Outcome } from '../../src/domain/job.ts'
 import { createLog, type Log } from '../../src/log.ts'
 import type { Execution, Pool, PoolOptions } from '../../src/pool/pool.ts'
@@ -23,14 +24,21 @@ export interface OpenPool extends AsyncDisposable {
   whole(): Promise<void>
 }
 
-// As it ships, compiled: its threads start several times faster than from sources with types.
-const built = new URL('../../dist/src/pool/pool.js', import.meta.url).href
-const { createPool } = (await import(built)) as typeof import('../../src/pool/pool.ts')
+const dist = new URL('../../dist/', import.meta.url)
+const fixtureTasks = fileURLToPath(new URL('../fixtures/pool-tasks/', import.meta.url))
 
-const directory = fileURLToPath(new URL('../fixtures/pool-tasks/', import.meta.url))
+export interface OpenOptions extends Partial<PoolOptions> {
+  /** Where the tasks are. */
+  readonly tasksDir?: string
+  /** Where the compiled service is. */
+  readonly distDir?: string
+}
 
-export async function openPool(options: Partial<PoolOptions> = {}, log: Log = createLog('silent')): Promise<OpenPool> {
-  const registry = await loadRegistry(directory)
+export async function openPool(options: OpenOptions = {}, log: Log = createLog('silent')): Promise<OpenPool> {
+  const registry = await loadRegistry(options.tasksDir ?? fixtureTasks)
+  // As it ships, compiled: its threads start several times faster than from sources with types.
+  const built = pathToFileURL(join(options.distDir ?? fileURLToPath(dist), 'src/pool/pool.js')).href
+  const { createPool } = (await import(built)) as typeof import('../../src/pool/pool.ts')
   const pool = createPool({ threads: 1, ioThreads: 1, ioConcurrency: 10, cancelGraceMs: 100, log, ...options })
   await pool.start()
   let started = 0

@@ -68,4 +68,14 @@ test('a main thread that stands still is ended, the log names the task, and the 
   assert.is(jobAt(run, 0).attempt, 1)
 })
 
+test('a main thread that stands still because of what an ended first job left behind is ended too', async () => {
+  await using home = await makeHome({ TASKS_DIR: mainTasks, MAIN_STALL_MS: '500' })
+  const child = await home.start()
+  // Its answer may or may not get out before the thread stands still.
+  void child.post('/run-tasks', { tasks: [{ name: 'runaway', input: 'loop after the end' }] }).catch(() => {})
+  const line = await child.logged('the main thread has not turned')
+  assert.match(String(line['running']), /^runaway \(run /)
+  assert.is((await child.ended()).signal, 'SIGKILL')
+})
+
 test.run()

@@ -30,6 +30,17 @@ test('a thread whose language was changed between two jobs costs no lane', async
   assert.equal(await opened.outcomeOf({ task: 'good-cpu' }), { ok: true, result: '"good"' })
 })
 
+test('a thread that is ended by what an ended job left behind costs the next job no attempt, and is told of', async () => {
+  const lines: unknown[] = []
+  const log: Log = Object.assign(createLog('silent'), { warn: (...line: unknown[]) => void lines.push(line) })
+  await using opened = await openPool({}, log)
+  assert.equal(await opened.outcomeOf({ task: 'leaves-behind', input: 'exit' }), done)
+  const next = await opened.start({ task: 'misbehave-cpu', input: 'endless promise', timeoutMs: 60_000 })
+  assert.is(await next.outcome, 'released')
+  await opened.whole()
+  assert.equal(lines, [[{ runId: 'run-1', jobIndex: 0, attempt: 1 }, 'a job that had ended ends its thread']])
+})
+
 test('what a module holds from its loading is not held against the job that loads it', async () => {
   await using opened = await openPool()
   assert.equal(await opened.outcomeOf({ task: 'heavy-module' }), { ok: true, result: 'true' })

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { PoolOutcome } from '../../src/pool/attempt.ts'
+import type { AttemptOutcome } from '../../src/domain/job.ts'
 import type { Execution } from '../../src/pool/pool.ts'
 import { openPool, type OpenPool } from '../harness/pool.ts'
 import { until } from '../harness/until.ts'
@@ -32,7 +32,7 @@ function openMeetingPlace(opened: OpenPool): Disposable & {
   }
 }
 
-function codeOf(outcome: PoolOutcome): string {
+function codeOf(outcome: AttemptOutcome): string {
   if (outcome === 'released') return outcome
   return outcome.ok ? outcome.result : outcome.error.code
 }
@@ -58,6 +58,28 @@ test('a job that ends a shared thread is the only one to blame', async () => {
   assert.is(codeOf(outcome), 'crashed')
   assert.is(outcome !== 'released' && !outcome.ok && outcome.error.exitCode, 7)
   assert.is(await neighbour.outcome, 'released')
+  await opened.whole()
+})
+
+test('a shared thread that is ended by what an ended job left behind costs nobody an attempt', async () => {
+  await using opened = await openPool()
+  using place = openMeetingPlace(opened)
+  const neighbour = await place.begin('wait')
+  await place.begun(1)
+  const culprit = await place.begin('exit later')
+  assert.is(codeOf(await culprit.outcome), '"exit later"')
+  assert.is(await neighbour.outcome, 'released')
+  await opened.whole()
+})
+
+test('a job that comes to a thread whose language has been changed is handed back', async () => {
+  await using opened = await openPool()
+  using place = openMeetingPlace(opened)
+  // Sent together, so that the thread has both before it can tell that it is in doubt.
+  const culprit = await place.begin('patch')
+  const next = await opened.start({ task: 'good-io', input: 1 })
+  assert.is(codeOf(await culprit.outcome), '"patch"')
+  assert.is(await next.outcome, 'released')
   await opened.whole()
 })
 

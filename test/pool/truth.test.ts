@@ -32,7 +32,7 @@ test('a memory hog is told how much it took and how much it may', async () => {
 
 test('a module that cannot be loaded on a thread fails its job', async () => {
   await using opened = await openPool()
-  const outcome = await opened.outcomeOf({ task: 'loads-badly' })
+  const outcome = await opened.outcomeOf({ task: 'loads-badly-cpu' })
   assert.match((!outcome.ok && outcome.error.message) || '', 'cannot be loaded here')
   await opened.whole()
 })

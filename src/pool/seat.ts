@@ -1,0 +1,151 @@
+/**
+ * The adapter to Piscina: a seat for one thread, which is replaced whenever it is gone. Only here is it known how
+ * Piscina behaves. Each seat has a Piscina of its own, for one that has seen a thread fail to load starts no more of
+ * them and has to be made anew. Nothing ever waits in Piscina's own queue, because a job is sent only to a thread that
+ * is ready, and no job carries an AbortSignal, because those bypass its limits; a thread is killed by `terminate()`.
+ */
+import { Piscina } from 'piscina'
+import type { Worker } from 'node:worker_threads'
+import type { PingMessage, ThreadData, ToThread } from './messages.ts'
+
+export interface SeatOptions {
+  /** Jobs at once on the thread. */
+  readonly jobs: number
+  readonly data: ThreadData
+  /** V8's own limit, in MiB. */
+  readonly maxHeapMb: number
+  /** The seat has a thread that takes jobs. */
+  readonly onReady: () => void
+  /** The thread died of an uncaught error and is about to be gone. */
+  readonly onFailing: () => void
+  /** The thread is gone; a new one follows. All its jobs have been rejected or are about to be. */
+  readonly onGone: () => void
+  /** Something went wrong that belongs to no job. */
+  readonly onError: (error: unknown) => void
+  /** The thread said something on its own. */
+  readonly onMessage: (message: unknown) => void
+}
+
+export interface Seat {
+  /** Resolves when the first thread is ready; rejects when it cannot be loaded. */
+  start(): Promise<void>
+  /** Sends to the thread, which must be ready; rejects when it dies. */
+  send(message: ToThread): Promise<unknown>
+  /** Bytes of heap and external memory that the thread holds; rejects when it dies. */
+  memory(): Promise<number>
+  /** Ends the thread; `onGone` says when it is really gone, which native code can delay. */
+  terminate(): void
+  /** Ends the thread for good; later sends are refused. */
+  destroy(): Promise<void>
+}
+
+/** How long to wait before a thread that failed to load is tried again. */
+const reopenAfterMs = 1_000
+const ping: PingMessage = { type: 'ping' }
+const entry = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url).href
+
+export function createSeat(options: SeatOptions): Seat {
+  const { promise: started, resolve: onStarted, reject: onNotStarted } = Promise.withResolvers<void>()
+  let piscina: Piscina | null = null
+  let worker: Worker | null = null
+  let successor: Worker | null = null
+  let reopening: NodeJS.Timeout | undefined
+  let isDestroyed = false
+
+  function open(): void {
+    const made = new Piscina({
+      filename: entry,
+      minThreads: 1,
+      maxThreads: 1,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      concurrentTasksPerWorker: options.jobs,
+      atomics: 'disabled',
+      recordTiming: false,
+      workerData: options.data,
+      resourceLimits: { maxOldGenerationSizeMb: options.maxHeapMb },
+      // Node strips types by itself: a loader inherited from the main thread would only make the start slower.
+      execArgv: [],
+      loadBalancer(_message, [only]) {
+        // Null would queue it. The thread may have more on it than it has room for jobs: a ping.
+        if (only === undefined) throw new Error('no thread')
+        return only
+      },
+    })
+    // Without a listener an error that belongs to no job would end the process.
+    made.on('error', options.onError)
+    made.on('message', options.onMessage)
+    made.on('workerCreate', () => void welcome(made))
+    // After Piscina has started another one, unless it has given up.
+    made.on('workerDestroy', () => setImmediate(reopenIfGivenUp, made))
+    piscina = made
+  }
+
+  /** Of its first thread Piscina tells before it is loaded, so each one has to answer before it takes jobs. */
+  async function welcome(made: Piscina): Promise<void> {
+    const [loaded] = made.threads
+    if (loaded === undefined) return
+    try {
+      // Piscina tells of a thread just before it would send it something.
+      await Promise.resolve()
+      await made.run(ping)
+    } catch (error) {
+      onNotStarted(error)
+      return
+    }
+    if (isDestroyed) return
+    // A new thread can come before the old one is gone.
+    if (worker === null) take(loaded)
+    else successor = loaded
+  }
+
+  function take(loaded: Worker): void {
+    // It may be gone by now.
+    if (loaded.threadId === -1) return
+    worker = loaded
+    loaded.once('error', options.onFailing)
+    loaded.once('exit', () => {
+      worker = null
+      options.onGone()
+      const next = successor
+      successor = null
+      if (next !== null) take(next)
+    })
+    options.onReady()
+    onStarted()
+  }
+
+  function reopenIfGivenUp(made: Piscina): void {
+    if (isDestroyed || made.threads.length > 0) return
+    clearTimeout(reopening)
+    reopening = setTimeout(open, reopenAfterMs)
+  }
+
+  function threadNow(): Worker {
+    if (isDestroyed || worker === null) throw new Error('no thread')
+    return worker
+  }
+
+  return {
+    start() {
+      open()
+      return started
+    },
+    async send(message) {
+      const [current] = piscina?.threads ?? []
+      // One that is ending is no longer Piscina's.
+      if (current !== threadNow()) throw new Error('no thread')
+      const answer: unknown = await piscina?.run(message)
+      return answer
+    },
+    async memory() {
+      const { used_heap_size: heapBytes, external_memory: externalBytes } = await threadNow().getHeapStatistics()
+      return heapBytes + externalBytes
+    },
+    terminate: () => void worker?.terminate(),
+    async destroy() {
+      isDestroyed = true
+      clearTimeout(reopening)
+      await piscina?.destroy()
+    },
+  }
+}

@@ -1,0 +1,72 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createAttemptEnd, failedBy } from '../../src/domain/attempt-end.ts'
+import type { AttemptOutcome, Outcome } from '../../src/domain/job.ts'
+
+const done: Outcome = { ok: true, result: '1' }
+const thrown = failedBy({ code: 'task_error', message: 'thrown' })
+const crashed = failedBy({ code: 'crashed', message: 'gone' })
+
+function makeEnd(graceMs = 60_000) {
+  const told: string[] = []
+  const end = createAttemptEnd({
+    graceMs,
+    onStop: () => told.push('stop'),
+    onGraceOver: () => told.push('grace over'),
+    onEnd: () => told.push('end'),
+  })
+  return { end, told }
+}
+
+function codeOf(outcome: AttemptOutcome): string {
+  if (outcome === 'released') return outcome
+  return outcome.ok ? outcome.result : outcome.error.code
+}
+
+test('the first end counts, and is told once', async () => {
+  const { end, told } = makeEnd()
+  assert.not.ok(end.isOver())
+  end.answer(done)
+  end.breakOff(crashed)
+  end.cancel()
+  assert.ok(end.isOver())
+  assert.is(await end.outcome, done)
+  assert.equal(told, ['end'])
+})
+
+test('who was asked to stop ends as asked, whatever comes; who only hands back may complete, and not fail', async () => {
+  const ways = [
+    ['cancel', 'cancelled', 'cancelled', 'cancelled'],
+    ['timeOut', 'timeout', 'timeout', 'timeout'],
+    ['release', '1', 'released', 'released'],
+  ] as const
+  for (const [way, ...expected] of ways) {
+    const outcomes = [done, thrown, crashed].map((outcome) => {
+      const { end, told } = makeEnd()
+      end[way]('out of time')
+      assert.equal(told, ['stop'])
+      if (outcome === crashed) end.breakOff(outcome)
+      else end.answer(outcome)
+      return end.outcome
+    })
+    assert.equal((await Promise.all(outcomes)).map(codeOf), [...expected], way)
+  }
+})
+
+test('of two requests to stop the first counts', async () => {
+  const { end, told } = makeEnd()
+  end.cancel()
+  end.release()
+  end.answer(done)
+  assert.is(codeOf(await end.outcome), 'cancelled')
+  assert.equal(told, ['stop', 'end'])
+})
+
+test('who does not stop ends all the same after the grace, and that is told', async () => {
+  const { end, told } = makeEnd(1)
+  end.release()
+  assert.is(await end.outcome, 'released')
+  assert.equal(told, ['stop', 'end', 'grace over'])
+})
+
+test.run()

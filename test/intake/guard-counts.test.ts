@@ -1,0 +1,51 @@
+/** What the guard of the main thread tells of the tasks that held it up. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createMainGuard, Interrupted } from '../../src/intake/main-guard.ts'
+import { createLog } from '../../src/log.ts'
+import type { Task } from '../../src/tasks/task.ts'
+
+const policy = {
+  kind: 'cpu',
+  timeoutMs: 1_000,
+  maxAttempts: 1,
+  memoryMb: 64,
+  main: 'auto',
+  concurrency: null,
+} as const
+
+function taskNamed(name: string): Task {
+  return { name, url: '', policy, input: undefined, run: () => {} }
+}
+
+function spin(ms: number): void {
+  const until = performance.now() + ms
+  while (performance.now() < until);
+}
+
+test('overruns are counted by task, and the tasks told that cool down now', () => {
+  let now = 1_000
+  const guard = createMainGuard({ budgetMs: 300, clock: { now: () => now }, log: createLog('silent') })
+  assert.equal(guard.counts(), { overruns: {}, coolingDown: [] })
+
+  const endless = taskNamed('endless')
+  assert.throws(
+    () => guard.call(endless, () => spin(60_000)),
+    (error: unknown) => error instanceof Interrupted,
+  )
+  const proven = taskNamed('proven')
+  for (let call = 0; call < 20; call += 1) guard.call(proven, () => 1)
+  guard.call(proven, () => spin(310))
+  const overruns = {
+    endless: { interrupted: 1, overBudget: 0 },
+    proven: { interrupted: 0, overBudget: 1 },
+  }
+  assert.equal(guard.counts(), { overruns, coolingDown: ['endless', 'proven'] })
+  assert.not.ok(guard.allows(proven))
+
+  now += 60_000
+  assert.equal(guard.counts(), { overruns, coolingDown: [] })
+  assert.ok(guard.allows(proven))
+})
+
+test.run()

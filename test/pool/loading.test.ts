@@ -1,0 +1,84 @@
+/** Modules that misbehave while a thread loads them, and threads whose own code cannot be loaded. */
+import { cp, mkdtempDisposable, readFile, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createLog, type Log } from '../../src/log.ts'
+import { openPool } from '../harness/pool.ts'
+import { until } from '../harness/until.ts'
+import { taskDirectory } from '../tasks/task-directory.ts'
+
+/** What the module does on a worker thread; on the main one it loads, so that the service starts. */
+const ways = {
+  throws: "throw new Error('not here')",
+  never: 'await new Promise(() => {})',
+  loops: 'for (;;);',
+  exits: 'process.exit(3)',
+  rejects: "void Promise.reject(new Error('nobody listens')); await new Promise(() => {})",
+} as const
+
+const expected: Record<keyof typeof ways, { code: string; message: RegExp; exitCode?: number }> = {
+  throws: { code: 'task_error', message: /not here$/ },
+  never: { code: 'timeout', message: /^the module did not load within 500 ms$/ },
+  loops: { code: 'timeout', message: /^the module did not load within 500 ms$/ },
+  exits: { code: 'crashed', message: /exited with code 3$/, exitCode: 3 },
+  rejects: { code: 'crashed', message: /nobody listens$/ },
+}
+
+const good = (kind: string) => `
+  import { setTimeout as sleep } from 'node:timers/promises'
+  export default { kind: '${kind}', run: (ms) => sleep(ms, 'good') }`
+
+const bad = (kind: string, way: string) => `
+  import { isMainThread } from 'node:worker_threads'
+  if (!isMainThread) { ${way} }
+  export default { kind: '${kind}', run: () => 'never' }`
+
+for (const kind of ['cpu', 'io'] as const) {
+  test(`a module that misbehaves while it is loaded fails its job, and nobody else on ${kind} threads`, async () => {
+    const modules = Object.entries(ways).map(([name, way]) => [`${name}.mjs`, bad(kind, way)] as const)
+    await using directory = await taskDirectory({ 'good.mjs': good(kind), ...Object.fromEntries(modules) })
+    await using opened = await openPool({ loadLimitMs: 500, tasksDir: directory.path })
+    for (const [name, { code, message, exitCode }] of Object.entries(expected)) {
+      // On a shared thread it is there all the while.
+      const neighbour = kind === 'io' ? await opened.start({ task: 'good', input: 100 }) : null
+      const outcome = await opened.outcomeOf({ task: name, timeoutMs: 60_000 })
+      assert.not.ok(outcome.ok, name)
+      const error = outcome.ok ? undefined : outcome.error
+      assert.is(error?.code, code, name)
+      assert.match(error?.message ?? '', message)
+      assert.is(error?.exitCode, exitCode, name)
+      const ended = await neighbour?.outcome
+      assert.ok(ended === undefined || ended === 'released' || ended.ok, name)
+      await opened.whole()
+      assert.equal(await opened.outcomeOf({ task: 'good', input: 1 }), { ok: true, result: '"good"' })
+    }
+  })
+}
+
+test('a thread whose own code cannot be loaded comes back when it can be', async () => {
+  const dist = fileURLToPath(new URL('../../dist/', import.meta.url))
+  await using home = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
+  await cp(dist, join(home.path, 'dist'), { recursive: true })
+  await writeFile(join(home.path, 'package.json'), '{ "type": "module" }')
+  await symlink(fileURLToPath(new URL('../../node_modules', import.meta.url)), join(home.path, 'node_modules'))
+  const entry = join(home.path, 'dist/src/pool/thread.js')
+  const code = await readFile(entry, 'utf8')
+  let failures = 0
+  const note = (fields: unknown): void => {
+    if (String(Reflect.get(Object(fields), 'err')).includes('not this time')) failures += 1
+  }
+  const log: Log = Object.assign(createLog('silent'), { warn: note })
+  await using opened = await openPool({ distDir: join(home.path, 'dist') }, log)
+  await writeFile(entry, "throw new Error('not this time')")
+  const outcome = await opened.outcomeOf({ task: 'exits' })
+  assert.is(!outcome.ok && outcome.error.code, 'crashed')
+  await until('no new thread could be loaded', () => failures > 0)
+  await writeFile(entry, code)
+  await opened.whole()
+  assert.equal(await opened.outcomeOf({ task: 'good-cpu', input: 'back' }), { ok: true, result: '"back"' })
+})
+
+test.run()
