@@ -71,7 +71,9 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
   store.onChange(feed.publish)
   const pool = createPool({ ...config, log })
   const loopDelay = createLoopDelay()
-  const metrics = createMetrics({ store, pool, loopDelay, clock })
+  const guardCounts = () => guard.counts()
+  const openStreams = () => streams.size()
+  const metrics = createMetrics({ store, pool, loopDelay, guardCounts, openStreams, clock })
   const execute = createExecute({
     store,
     clock,

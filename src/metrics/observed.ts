@@ -9,13 +9,21 @@ export interface Sources {
   readonly store: Store
   readonly pool: Pool
   readonly loopDelay: LoopDelay
+  readonly guardCounts: () => {
+    /** By task, how often its first jobs held the main thread up. */
+    readonly overruns: Readonly<Record<string, { readonly interrupted: number; readonly overBudget: number }>>
+    /** Tasks whose first jobs are placed in the pool for now. */
+    readonly coolingDown: readonly string[]
+  }
+  readonly openStreams: () => number
   readonly clock: Clock
 }
 
 const sPerMs = 0.001
 
 /** @returns a function that takes all readings anew; it rejects when the store does not answer */
-export function createObserved({ store, pool, loopDelay, clock }: Sources, registry: Registry): () => Promise<void> {
+export function createObserved(sources: Sources, registry: Registry): () => Promise<void> {
+  const { store, pool, loopDelay, guardCounts, openStreams, clock } = sources
   const registers = [registry]
   const gauge = (name: string, help: string, labelNames: string[]) => new Gauge({ name, help, labelNames, registers })
   const backlog = gauge('forerunner_backlog', 'Jobs that are not final', [])
@@ -38,6 +46,15 @@ export function createObserved({ store, pool, loopDelay, clock }: Sources, regis
     registers,
   })
   const zombies = gauge('forerunner_pool_zombie_threads', 'Killed threads that are stuck in native code', [])
+
+  const overruns = new Counter({
+    name: 'forerunner_main_overruns_total',
+    help: 'First jobs that held up the main thread: cut off (interrupted), or let end over their budget (over_budget)',
+    labelNames: ['task', 'end'],
+    registers,
+  })
+  const cooling = gauge('forerunner_main_cooling_tasks', 'Tasks whose first jobs run in the pool for a while', [])
+  const streams = gauge('forerunner_event_streams', 'Open streams of events', [])
 
   return async () => {
     const stats = await store.stats(clock.now())
@@ -64,5 +81,13 @@ export function createObserved({ store, pool, loopDelay, clock }: Sources, regis
     replaced.reset()
     for (const [cause, count] of Object.entries(counts.replaced)) replaced.inc({ cause }, count)
     zombies.set(counts.zombies)
+    const guard = guardCounts()
+    overruns.reset()
+    for (const [task, { interrupted, overBudget }] of Object.entries(guard.overruns)) {
+      overruns.inc({ task, end: 'interrupted' }, interrupted)
+      overruns.inc({ task, end: 'over_budget' }, overBudget)
+    }
+    cooling.set(guard.coolingDown.length)
+    streams.set(openStreams())
   }
 }

@@ -45,6 +45,9 @@ test('every name of the contract is there, and each begins with forerunner_', as
     'pool_thread_busy_ratio',
     'pool_replaced_threads_total',
     'pool_zombie_threads',
+    'main_overruns_total',
+    'main_cooling_tasks',
+    'event_streams',
   ]) {
     assert.ok(names.includes(`forerunner_${name}`), name)
   }
@@ -98,6 +101,15 @@ test('threads that were replaced are counted by cause', async () => {
     (await scrape(service)).get('forerunner_pool_replaced_threads_total{cause="died"}'),
   )
   assert.is(count, 1)
+})
+
+test('a first job that holds up the main thread is counted by its task', async () => {
+  await using service = await startService({ mainBudgetMs: 10 })
+  await service.post('/run-tasks', { tasks: [{ name: 'spin', input: { ms: 200 } }] })
+  const samples = await scrape(service)
+  assert.is(samples.get('forerunner_main_overruns_total{task="spin",end="interrupted"}'), 1)
+  assert.is(samples.get('forerunner_main_cooling_tasks'), 1)
+  assert.is(samples.get('forerunner_event_streams'), 0)
 })
 
 test('without its store the service has no numbers to tell', async () => {
