@@ -29,7 +29,8 @@ export function createReplay({ store, room }: ReplayOptions): Replay {
       const run = await readAccepted(store, runId)
       if (run === null || run.answer !== null) return run
       const joins = waitMs !== null && waitMs > 0
-      if (isBeingAnswered && !joins) {
+      // Who joins it waits too, and does not take an early reply back.
+      if (isBeingAnswered && !isDeferred && !joins) {
         const detail = 'the first request with this Idempotency-Key is still being answered'
         throw new AppError('idempotency-in-progress', detail, { members: { runId } })
       }
