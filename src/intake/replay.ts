@@ -47,7 +47,17 @@ export function createReplay({ store, room }: ReplayOptions): Replay {
 /** @throws AppError `store-unavailable` with the run's id */
 export function readAccepted(store: Store, runId: string): Promise<RunRecord | null> {
   return store.getRun(runId).catch((cause: unknown) => {
-    const detail = 'the run is accepted and cannot be read now'
-    throw new AppError('store-unavailable', detail, { cause, members: { runId } })
+    throw unavailable(runId, 'cannot be read now', cause)
   })
+}
+
+/** @throws AppError `store-unavailable` with the run's id */
+export function deferAccepted(store: Store, runId: string): Promise<void> {
+  return store.defer(runId).catch((cause: unknown) => {
+    throw unavailable(runId, 'has no answer yet, which could not be noted', cause)
+  })
+}
+
+function unavailable(runId: string, what: string, cause: unknown): AppError {
+  return new AppError('store-unavailable', `the run is accepted and ${what}`, { cause, members: { runId } })
 }

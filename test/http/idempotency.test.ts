@@ -73,7 +73,9 @@ test('the same body means the same bytes; headers do not count', async () => {
   const { id } = await readRun(await post(service, 'k', '{"tasks":[{"name":"echo"}]}'))
   const same = await post(service, 'k', '{"tasks":[{"name":"echo"}]}', { 'X-Other': '1', Prefer: 'return=minimal' })
   assert.is((await readRun(same)).id, id)
-  await expectProblem(await post(service, 'k', '{"tasks":[{"name":"echo"}] }'), 'idempotency-key-reused')
+  const other = await post(service, 'k', '{"tasks":[{"name":"echo"}] }')
+  assert.is(other.headers.get('Link'), `</runs/${id}>; rel="monitor"`)
+  assert.is((await expectProblem(other, 'idempotency-key-reused')).runId, id)
   assert.is(await runsIn(service), 1)
 })
 
