@@ -13,7 +13,7 @@ import { createEventStreams } from './http/event-streams.ts'
 import { createLongPolls } from './http/long-poll.ts'
 import { createMiddleware } from './http/middleware.ts'
 import { createRunDirectly } from './http/run-directly.ts'
-import type { RunView } from './http/run-view.ts'
+import type { ProgressOf, RunView } from './http/run-view.ts'
 import { createFirstJobs } from './intake/first-job.ts'
 import { createIntake } from './intake/intake.ts'
 import { createMainGuard } from './intake/main-guard.ts'
@@ -97,7 +97,7 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
       firstJobs.cancel(runId, jobIndex)
     }
   })
-  const progressOf = dispatcher.progress
+  const progressOf: ProgressOf = (...job) => firstJobs.progress(...job) ?? dispatcher.progress(...job)
   const runWatch = createRunWatch(feed, store)
   const polls = createLongPolls(runWatch)
   const showsStacks = config.logLevel === 'debug'

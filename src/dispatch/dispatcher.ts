@@ -44,6 +44,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const executions = new Map<string, Execution>()
   const inFlight = new Set<Promise<void>>()
   const runningByTask = new Map<string, number>()
+  /** Jobs that were cancelled in the commit of a claim that has not been told yet. */
+  const cancelledEarly = new Set<string>()
   let isOpen = false
   let isStopped = false
   let claiming: Promise<void> | null = null
@@ -57,10 +59,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (task === undefined) return { ok: false, error: unknownTask(job.task), isRetryable: false }
     if (isStopped) return 'released'
     const execution = pool.run(job, task)
-    executions.set(keyOf(job), execution)
+    const key = keyOf(job)
+    // It was cancelled and is retried: the attempt before is void, and out of reach from now on.
+    executions.get(key)?.cancel()
+    executions.set(key, execution)
+    if (cancelledEarly.delete(key)) execution.cancel()
     count(job.task, 1)
     const outcome = await execution.outcome
-    if (executions.get(keyOf(job)) === execution) executions.delete(keyOf(job))
+    if (executions.get(key) === execution) executions.delete(key)
     count(job.task, -1)
     // The claim of the next job goes into the commit that settles this one.
     wake()
@@ -97,6 +103,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   function onClaimed({ jobs, nextDueAt }: ClaimResult): void {
     claiming = null
     for (const job of jobs) void run(job)
+    cancelledEarly.clear()
     if (!isOpen) return
     if (nextDueAt !== null) wakeAt(nextDueAt)
     if (wantsMore) wake()
@@ -164,7 +171,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       await Promise.all(inFlight)
       clearTimeout(timer)
     },
-    cancel: (runId, jobIndex) => executions.get(keyOf({ runId, jobIndex }))?.cancel(),
+    cancel(runId, jobIndex) {
+      const key = keyOf({ runId, jobIndex })
+      const execution = executions.get(key)
+      execution?.cancel()
+      // Its claim may be in the same commit, of which changes can be told before replies.
+      if (execution === undefined && (claiming !== null || !isOpen)) cancelledEarly.add(key)
+    },
     progress: (runId, jobIndex) => executions.get(keyOf({ runId, jobIndex }))?.progress() ?? null,
   }
 }

@@ -3,7 +3,7 @@ import bodyParser from 'koa-bodyparser'
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../domain/errors.ts'
 import { sendContinue } from './expect-continue.ts'
-import { keepBody, wasUtf8 } from './received-body.ts'
+import { hasBody, keepBody, wasUtf8 } from './received-body.ts'
 
 /** Nesting above this is refused before anything recursive sees the body. */
 const maxDepth = 200
@@ -52,9 +52,10 @@ export function createBodyReader(maxBytes: number): Middleware {
     if (ctx.request.rawBody === undefined && !ctx.req.readableEnded) ctx.request.body = undefined
     if (ctx.request.body === undefined) await read(ctx)
     const { body, rawBody } = ctx.request
-    const isEmpty = rawBody === ''
+    const isEmpty = !hasBody(ctx)
     if (!isEmpty && !isJson) throw notJson(ctx)
     if (isEmpty) ctx.request.body = undefined
+    else if (rawBody === '') throw new AppError('malformed-json', 'the body has no text')
     else if (isTooDeep(body)) {
       throw new AppError('validation-error', `the body is nested more than ${maxDepth} levels deep`, {
         members: { errors: [{ pointer: '', detail: `at most ${maxDepth} levels of nesting` }] },

@@ -55,6 +55,11 @@ export function bodyDigest(ctx: Context): string {
 
 const decompress = { gzip: promisify(unzip), deflate: promisify(unzip), br: promisify(brotliDecompress) }
 
+/** Whether there was a body at all: a byte order mark alone has no text, and still is one. */
+export function hasBody(ctx: Context): boolean {
+  return textOf(ctx) !== '' || (received.get(ctx.req) ?? []).some(({ length }) => length > 0)
+}
+
 /**
  * Whether the body was UTF-8. Decoding puts U+FFFD in the place of what is not, so most texts answer at once.
  * @param maxBytes of the text, which was read within that limit

@@ -41,7 +41,8 @@ export function parseRunRequest(body: unknown, maxTasksPerRun: number): RunReque
   // Before each of them is looked at.
   const tasks: unknown = Reflect.get(Object(body), 'tasks')
   if (Array.isArray(tasks) && tasks.length > maxTasksPerRun) {
-    throw new AppError('too-many-tasks', `${tasks.length} tasks are more than the ${maxTasksPerRun} of one run`)
+    const detail = `${tasks.length} tasks are more than the ${maxTasksPerRun} of one run`
+    throw new AppError('too-many-tasks', detail, { members: { errors: [{ pointer: '/tasks', detail }] } })
   }
   const parsed = runSchema.safeParse(body === undefined ? {} : body)
   if (parsed.success) return parsed.data

@@ -6,6 +6,7 @@ import type { AttemptOutcome, JobError } from '../domain/job.ts'
 import type { TaskContext } from '../domain/task.ts'
 import { describeThrown } from '../domain/thrown.ts'
 import type { Log } from '../log.ts'
+import { maxMessageBytes, type Progress } from '../pool/control-block.ts'
 import { runAttempt } from '../tasks/attempt.ts'
 import type { Task } from '../tasks/task.ts'
 import { Interrupted, type MainGuard } from './main-guard.ts'
@@ -16,6 +17,8 @@ export interface FirstAttempt {
   isOver(): boolean
   /** Whether its task has ended too, which it need not have when the attempt is over. */
   hasReturned(): boolean
+  /** What the task has told of itself; null while it has told nothing. */
+  progress(): Progress | null
   /** Asks the task to stop, and hands the job back after the grace unless it completes before. */
   release(): void
   /** Asks the task to stop, whose job was cancelled. */
@@ -39,6 +42,7 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
   const controller = new AbortController()
   let wasInterrupted = false
   let hasReturned = false
+  let told: Progress | null = null
   const end = createAttemptEnd({
     // The main thread cannot be killed: a job that does not heed its signal is left to itself.
     graceMs: cancelGraceMs,
@@ -61,11 +65,15 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
     ended: end.outcome,
     isOver: end.isOver,
     hasReturned: () => hasReturned,
+    progress: () => told && { ...told, message: cut(told.message) },
     release: end.release,
     cancel: end.cancel,
     breakWith: (error) => end.breakOff(failedBy({ ...error, code: 'crashed' })),
   }
-  const context = createContext(job, controller.signal, log)
+  const context = createContext(job, controller.signal, log, (fraction, message = '') => {
+    const part = Number(fraction)
+    told = Number.isNaN(part) ? null : { fraction: Math.min(1, Math.max(0, part)), message: String(message) }
+  })
   void currentFirstAttempt.run(attempt, runAttempt, task, job.input, context, call).then((outcome) => {
     hasReturned = true
     if (wasInterrupted) end.breakOff('released')
@@ -85,16 +93,26 @@ export function blameFirstAttempt(thrown: unknown, log: Log): boolean {
   return true
 }
 
-function createContext({ runId, jobIndex, attempt }: ClaimedJob, signal: AbortSignal, log: Log): TaskContext {
+function createContext(
+  { runId, jobIndex, attempt }: ClaimedJob,
+  signal: AbortSignal,
+  log: Log,
+  progress: TaskContext['progress'],
+): TaskContext {
   const line = (level: 'debug' | 'info' | 'warn' | 'error') => (text: unknown, fields?: object) =>
     log[level]({ ...fields, runId, jobIndex, attempt }, String(text))
   return {
     signal,
-    // Nobody can see it: the job's caller is waiting for the result itself.
-    progress: () => {},
+    progress,
     log: { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') },
     attempt,
     runId,
     jobIndex,
   }
+}
+
+/** As on a thread, where it has no more room; only when it is looked at. */
+function cut(message: string): string {
+  const room = new Uint8Array(maxMessageBytes)
+  return new TextDecoder().decode(room.subarray(0, new TextEncoder().encodeInto(message, room).written))
 }

@@ -3,6 +3,7 @@ import type { ClaimedJob } from '../domain/claim.ts'
 import type { Heartbeat } from '../domain/heartbeat.ts'
 import type { AttemptOutcome } from '../domain/job.ts'
 import type { Log } from '../log.ts'
+import type { Progress } from '../pool/control-block.ts'
 import type { Registry } from '../tasks/registry.ts'
 import { startFirstAttempt, type FirstAttempt } from './first-attempt.ts'
 import type { MainGuard } from './main-guard.ts'
@@ -12,6 +13,8 @@ export interface FirstJobs {
   run(job: ClaimedJob): Promise<AttemptOutcome>
   /** Asks a job, if it runs here, to stop because it was cancelled. */
   cancel(runId: string, jobIndex: number): void
+  /** What a job that runs here has told of itself; null while it has told nothing, or does not run here. */
+  progress(runId: string, jobIndex: number): Progress | null
   /** Begins to show that the main thread's loop turns. */
   start(): void
   /** Resolves when none runs; after `graceMs` those that do are asked to stop, and handed back. */
@@ -36,7 +39,8 @@ const maxShown = 8
 
 export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
   const { registry, guard, heartbeat, log, cancelGraceMs, mainStallMs } = options
-  const running = new Set<FirstAttempt>()
+  /** By run, of which one job at the most is here. */
+  const running = new Map<string, FirstAttempt>()
   let recent: FirstAttempt[] = []
   let beating: NodeJS.Timeout | undefined
 
@@ -45,6 +49,11 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
     const latest = recent.map(({ job }) => `${job.task} (run ${job.runId})`)
     const more = running.size - latest.length
     heartbeat.setRunning(more > 0 ? [...latest, `and ${more} more`] : latest)
+  }
+
+  function find(runId: string, jobIndex: number): FirstAttempt | undefined {
+    const attempt = running.get(runId)
+    return attempt?.job.jobIndex === jobIndex ? attempt : undefined
   }
 
   function beat(): void {
@@ -60,24 +69,25 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
       const task = registry.get(job.task)
       if (task === undefined) throw new Error(`the task ${job.task} was accepted and is not registered`)
       const attempt = startFirstAttempt({ job, task, guard, log, cancelGraceMs })
-      running.add(attempt)
+      running.set(job.runId, attempt)
       recent = [...recent, attempt].slice(-maxShown)
       showRunning()
       const outcome = await attempt.ended
-      running.delete(attempt)
+      running.delete(job.runId)
       return outcome
     },
     cancel(runId, jobIndex) {
-      for (const { job, cancel } of running) if (job.runId === runId && job.jobIndex === jobIndex) cancel()
+      find(runId, jobIndex)?.cancel()
     },
+    progress: (runId, jobIndex) => find(runId, jobIndex)?.progress() ?? null,
     start() {
       beating = setInterval(beat, Math.min(maxBeatMs, mainStallMs / beatsPerStall))
     },
     async stop(graceMs) {
       const timer = setTimeout(() => {
-        for (const attempt of running) attempt.release()
+        for (const attempt of running.values()) attempt.release()
       }, graceMs)
-      await Promise.all([...running].map(({ ended }) => ended))
+      await Promise.all([...running.values()].map(({ ended }) => ended))
       clearTimeout(timer)
       clearInterval(beating)
     },

@@ -12,7 +12,7 @@ import type { AcceptReport, NewRun, RetryResult, Store } from '../store/store.ts
 import { createAdmission } from './admission.ts'
 import type { FirstJobs } from './first-job.ts'
 import { prepareRun, type PrepareOptions, type Terms } from './prepare.ts'
-import { createReplay, readAccepted } from './replay.ts'
+import { createReplay, deferAccepted, readAccepted } from './replay.ts'
 import { createWaitingRoom } from './waiting-room.ts'
 
 export interface Accepted {
@@ -106,7 +106,7 @@ export function createIntake(options: IntakeOptions): Intake {
     const hooks: ExecuteHooks = {
       onSettling() {
         // Read in the group that commits the outcome: it saves a second way to the store.
-        reading = store.getRun(runId)
+        reading = readAccepted(store, runId)
         // Whoever waits hears of a failing store by the commit.
         reading.catch(() => {})
       },
@@ -130,7 +130,7 @@ export function createIntake(options: IntakeOptions): Intake {
     try {
       const report = await accept(run)
       const commitMs = performance.now() - startedAt
-      if (report.result === 'reused') throw reused()
+      if (report.result === 'reused') throw reused(report.runId)
       if (report.result === 'replayed') {
         const known = await replay(report, terms.waitMs)
         // Forgotten in between, and its key with it: this is a first request again.
@@ -143,7 +143,7 @@ export function createIntake(options: IntakeOptions): Intake {
       if (answered.answer !== null) {
         return { run: answered, commitMs, answerMs: performance.now() - startedAt - commitMs, isReplayed: false }
       }
-      if (run.idempotency !== null) await store.defer(run.id)
+      if (run.idempotency !== null) await deferAccepted(store, run.id)
       return { run: answered, ...noAnswer }
     } finally {
       wait.leave()
@@ -173,6 +173,7 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 }
 
-function reused(): AppError {
-  return new AppError('idempotency-key-reused', 'another request, with another body, has used this Idempotency-Key')
+function reused(runId: string): AppError {
+  const detail = 'another request, with another body, has used this Idempotency-Key'
+  return new AppError('idempotency-key-reused', detail, { members: { runId } })
 }

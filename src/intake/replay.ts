@@ -29,7 +29,8 @@ export function createReplay({ store, room }: ReplayOptions): Replay {
       const run = await readAccepted(store, runId)
       if (run === null || run.answer !== null) return run
       const joins = waitMs !== null && waitMs > 0
-      if (isBeingAnswered && !joins) {
+      // Who joins it waits too, and does not take an early reply back.
+      if (isBeingAnswered && !isDeferred && !joins) {
         const detail = 'the first request with this Idempotency-Key is still being answered'
         throw new AppError('idempotency-in-progress', detail, { members: { runId } })
       }
@@ -46,7 +47,17 @@ export function createReplay({ store, room }: ReplayOptions): Replay {
 /** @throws AppError `store-unavailable` with the run's id */
 export function readAccepted(store: Store, runId: string): Promise<RunRecord | null> {
   return store.getRun(runId).catch((cause: unknown) => {
-    const detail = 'the run is accepted and cannot be read now'
-    throw new AppError('store-unavailable', detail, { cause, members: { runId } })
+    throw unavailable(runId, 'cannot be read now', cause)
   })
+}
+
+/** @throws AppError `store-unavailable` with the run's id */
+export function deferAccepted(store: Store, runId: string): Promise<void> {
+  return store.defer(runId).catch((cause: unknown) => {
+    throw unavailable(runId, 'has no answer yet, which could not be noted', cause)
+  })
+}
+
+function unavailable(runId: string, what: string, cause: unknown): AppError {
+  return new AppError('store-unavailable', `the run is accepted and ${what}`, { cause, members: { runId } })
 }

@@ -25,7 +25,7 @@ const startBytes = 4
 const messageLength = 10
 const messageWrites = 11
 const messageByte = 48
-const maxMessageBytes = 120
+export const maxMessageBytes = 120
 
 /** Who ended the thread: nobody yet, the job on this lane, or something that an ended job of this lane left behind. */
 const exits = { none: 0, job: 1, leftover: 2 } as const

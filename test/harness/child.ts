@@ -32,6 +32,7 @@ export interface Exit {
 }
 
 export interface Process {
+  readonly pid: number | undefined
   /** What it has logged so far; lines that are not JSON are not among them. */
   readonly lines: readonly LogLine[]
   /** Resolves when it is gone and all its lines are in. */
@@ -160,6 +161,7 @@ function watch(child: ChildProcess, stdout: Readable, stderr: Readable, isGroup:
   const ended = (): Promise<Exit> => within('it ends', exit)
 
   return {
+    pid: child.pid,
     lines,
     ended,
     errors: () => errors,

@@ -39,7 +39,8 @@ export async function startService(
     shutdownGraceMs: 0,
     ...options,
   })
-  const log = createLog(config.logLevel)
+  // At any level: what matters here is what callers are told.
+  const log = createLog('silent')
   const server = createHttpServer(log, limits)
   let url = ''
   const app = await startApp({

@@ -54,6 +54,15 @@ test('refuses a body of another content type', async () => {
   assert.is(await acceptedJobs(service), 0)
 })
 
+test('does not take a byte order mark alone for no body', async () => {
+  await using service = await startService({ tasksDir: recipe })
+  for (const send of [post, postInChunks]) {
+    await expectProblem(await send(service, json, '\uFEFF'), 'malformed-json')
+    await expectProblem(await send(service, {}, '\uFEFF'), 'unsupported-media-type')
+  }
+  assert.is(await acceptedJobs(service), 0)
+})
+
 test('takes application/json however it is spelt', async () => {
   await using service = await startService({ tasksDir: recipe })
   const spellings = [

@@ -2,8 +2,11 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { jobAt, readProblem, readRun } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { attend } from '../fixtures/tasks/meet.ts'
+import { startService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
+import { expectProblem } from './expect-problem.ts'
+import { answersOf, sendBytes } from './raw.ts'
 
 const wait = { name: 'wait', input: { ms: 60_000 } }
 const spin = { name: 'spin', input: { ms: 60_000 } }
@@ -64,6 +67,74 @@ test('a first job that is cancelled is answered as failed, and hears its signal'
   assert.is(Reflect.get(Object(problem.error), 'code'), 'cancelled')
 })
 
+/** POSTs without a body that reach the service together. */
+async function postTogether(service: Service, ...paths: string[]): Promise<Response[]> {
+  const requests = paths.map((path, index) => {
+    const connection = index === paths.length - 1 ? 'close' : 'keep-alive'
+    return `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: ${connection}\r\n\r\n`
+  })
+  return answersOf(await sendBytes(service.url, requests.join('')))
+}
+
+async function jobsOnThreads(service: Service): Promise<number> {
+  const { threads } = (await (await service.get('/stats')).json()) as { threads: { running: number }[] }
+  return threads.reduce((sum, { running }) => sum + running, 0)
+}
+
+for (const job of [wait, spin]) {
+  test(`a job (${job.name}) that is cancelled in the commit of its claim does not keep its thread`, async () => {
+    await using service = await startService({ threads: 1 })
+    const body = { respond: 'none', tasks: [{ ...job, delayMs: 60_000 }] }
+    const { id } = await readRun(await service.post('/run-tasks', body))
+    await service.post(`/runs/${id}/cancel`)
+    // The retry asks for a claim at once, and the cancel comes before that is committed.
+    const answers = await postTogether(service, `/runs/${id}/jobs/0/retry`, `/runs/${id}/cancel`)
+    assert.equal(
+      answers.map(({ status }) => status),
+      [202, 202],
+    )
+    const run = await readRun(await service.get(`/runs/${id}`))
+    assert.equal([run.state, jobAt(run, 0).attempt], ['cancelled', 1], 'it was claimed')
+    await until('the thread is free', async () => (await jobsOnThreads(service)) === 0)
+  })
+}
+
+test('a job that is cancelled and retried in one commit is begun anew', async () => {
+  await using service = await startService()
+  const meeting = { meeting: `${service.url}/again`, count: 2 }
+  const body = { respond: 'none', tasks: [{ name: 'meet', input: meeting }] }
+  const { id } = await readRun(await service.post('/run-tasks', body))
+  await until('it runs', async () => (await jobsOnThreads(service)) === 1)
+  await postTogether(service, `/runs/${id}/cancel`, `/runs/${id}/jobs/0/retry`)
+  await until('the first attempt is gone', async () => (await jobsOnThreads(service)) === 1)
+  await attend(meeting, 'the test')
+  const run = await until('the run has ended', async () => {
+    const now = await readRun(await service.get(`/runs/${id}`))
+    return now.state !== 'running' && now
+  })
+  assert.equal([run.state, jobAt(run, 0).attempt], ['completed', 1])
+})
+
+test('what is cancelled, retried or asked for again is shown with the progress of the jobs that run', async () => {
+  await using service = await startService()
+  const input = { meeting: `${service.url}/progress`, steps: [[0.5]] }
+  const tasks = [{ name: 'echo' }, { name: 'tells', input }, { ...wait, delayMs: 60_000 }]
+  const key = { 'Idempotency-Key': 'k' }
+  const { id } = await readRun(await service.post('/run-tasks', { tasks }, key))
+  await until('there is progress', async () => {
+    return jobAt(await readRun(await service.get(`/runs/${id}`)), 1).progress === 0.5
+  })
+  const job = `/runs/${id}/jobs/2`
+  for (const response of [
+    await service.post(`${job}/cancel`),
+    await service.post(`${job}/cancel`),
+    await service.post(`${job}/retry`),
+    await service.post('/run-tasks', { tasks }, key),
+  ]) {
+    assert.is(jobAt(await readRun(response), 1).progress, 0.5)
+  }
+})
+
 test('what has ended cannot be cancelled, and what is not there is not found', async () => {
   await using service = await startService()
   const { id } = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo' }] }))
@@ -72,8 +143,10 @@ test('what has ended cannot be cancelled, and what is not there is not found', a
     assert.is(response.status, 409)
     assert.is((await readProblem(response)).type, '/problems/not-cancellable')
   }
-  assert.is((await service.post(`/runs/${id}/jobs/1/cancel`)).status, 404)
-  assert.is((await service.post(`/runs/${id}/jobs/x/cancel`)).status, 404)
+  for (const index of ['1', 'x']) {
+    const problem = await expectProblem(await service.post(`/runs/${id}/jobs/${index}/cancel`), 'job-not-found')
+    assert.is(problem.runId, id)
+  }
   assert.is((await service.post('/runs/nothing/cancel')).status, 404)
 })
 

@@ -139,6 +139,24 @@ test('tells progress when it changes, without an id, and of each attempt anew', 
   )
 })
 
+test('tells the progress of a first job too, whose caller may not wait any more', async () => {
+  await using service = await startService(patient)
+  const meeting = `${service.url}/first`
+  const input = { meeting, steps: [[2, 'é'.repeat(100)]] }
+  const early = await service.post('/run-tasks', { tasks: [{ name: 'tells', input }] }, { Prefer: 'wait=1' })
+  const { id } = await readRun(early)
+  await using events = await eventsOf(service, id)
+  let event = await events.next()
+  while (event?.type === 'run') event = await events.next()
+  // As on a thread: within its bounds, and a message of 120 bytes at the most.
+  assert.equal(event?.progress, { jobIndex: 0, progress: 1, message: 'é'.repeat(60) })
+  const job = jobAt(await readRun(await service.get(`/runs/${id}`)), 0)
+  assert.equal([job.thread, job.progress], ['main', 1])
+  await attend({ meeting: `${meeting}/1/0`, count: 2 }, 'the test')
+  await events.rest()
+  assert.is(jobAt(await readRun(await service.get(`/runs/${id}`)), 0).progress, null)
+})
+
 test('tells a client that connects again how the run is now, and one that has seen the end nothing', async () => {
   await using service = await startService()
   const running = await submit(service, { tasks: [{ name: 'echo' }, waiting] })

@@ -119,4 +119,46 @@ test('shows no stack to callers', async () => {
   assert.not(text.includes('stack'))
 })
 
+test('shows stacks wherever errors are shown to who debugs the service', async () => {
+  await using service = await startService({ logLevel: 'debug' })
+  const response = await service.post('/run-tasks', { tasks: [{ name: 'fail' }] })
+  const { runId, error } = await expectProblem(response, 'first-task-failed')
+  const stack = error?.stack ?? 'none'
+  assert.match(stack, /^Error: failed on purpose\n +at /)
+  const { jobs } = await readRun(await service.get(`/runs/${runId}`))
+  assert.equal([jobs[0]?.error?.stack, jobs[0]?.failures[0]?.error.stack], [stack, stack])
+  for (const path of ['/runs', `/runs/${runId}/jobs/0`, `/runs/${runId}/events`]) {
+    assert.ok((await (await service.get(path)).text()).includes(JSON.stringify(stack)), path)
+  }
+})
+
+test('onFirstFailure: cancel ends the other jobs with the first, and they are told as cancelled', async () => {
+  await using service = await startService()
+  const tasks = [{ name: 'fail' }, waiting, { ...waiting, delayMs: 60_000 }, { name: 'echo', delayMs: 60_000 }]
+  for (const [respond, code] of [
+    ['first', 'first-task-failed'],
+    ['any', 'all-tasks-failed'],
+    ['all', 'tasks-failed'],
+  ] as const) {
+    const body = { respond, onFirstFailure: 'cancel', tasks }
+    const { runId } = await expectProblem(await service.post('/run-tasks', body), code)
+    const run = await readRun(await service.get(`/runs/${runId}`))
+    assert.is(run.state, 'failed')
+    assert.equal(
+      run.jobs.map(({ state, error }) => [state, error?.code]),
+      [['failed', 'task_error'], ...[1, 2, 3].map(() => ['cancelled', 'cancelled'])],
+    )
+  }
+})
+
+test('onFirstFailure: cancel leaves the other jobs alone while the first is tried again', async () => {
+  await using service = await startService()
+  const tasks = [
+    { name: 'flaky', maxAttempts: 2 },
+    { ...waiting, delayMs: 60_000 },
+  ]
+  const run = await readRun(await service.post('/run-tasks', { onFirstFailure: 'cancel', tasks }))
+  assert.equal([run.state, jobAt(run, 1).state], ['running', 'queued'])
+})
+
 test.run()

@@ -167,7 +167,8 @@ test('knows no job of another index', async () => {
   await using service = await startService()
   const id = await submit(service, { tasks: [{ name: 'echo' }] })
   for (const index of ['1', '-1', '00', '0.0', '1e0', '0x0', '%30%30', 'x', 'length', '999999999999999999999']) {
-    await expectProblem(await service.get(`/runs/${id}/jobs/${index}`), 'job-not-found')
+    const problem = await expectProblem(await service.get(`/runs/${id}/jobs/${index}`), 'job-not-found')
+    assert.is(problem.runId, id)
   }
 })
 

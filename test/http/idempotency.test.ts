@@ -73,7 +73,9 @@ test('the same body means the same bytes; headers do not count', async () => {
   const { id } = await readRun(await post(service, 'k', '{"tasks":[{"name":"echo"}]}'))
   const same = await post(service, 'k', '{"tasks":[{"name":"echo"}]}', { 'X-Other': '1', Prefer: 'return=minimal' })
   assert.is((await readRun(same)).id, id)
-  await expectProblem(await post(service, 'k', '{"tasks":[{"name":"echo"}] }'), 'idempotency-key-reused')
+  const other = await post(service, 'k', '{"tasks":[{"name":"echo"}] }')
+  assert.is(other.headers.get('Link'), `</runs/${id}>; rel="monitor"`)
+  assert.is((await expectProblem(other, 'idempotency-key-reused')).runId, id)
   assert.is(await runsIn(service), 1)
 })
 
@@ -151,6 +153,18 @@ for (const [what, headers] of [
     assert.is((await readRun(answered)).id, id)
   })
 }
+
+test('who joins an answer after an early 202 does not keep others from theirs', async () => {
+  await using service = await startService()
+  const { body, end } = openMeeting()
+  const { id } = await readRun(await post(service, 'k', body, { Prefer: 'respond-async' }))
+  const joined = post(service, 'k', body, { Prefer: 'wait=60' })
+  // However soon the one that joins is seen: each of these is a 202 whether it comes before or after.
+  for (let round = 0; round < 20; round += 1) assert.is((await post(service, 'k', body)).status, 202)
+  await end()
+  const response = await joined
+  assert.equal([response.status, (await readRun(response)).id], [200, id])
+})
 
 test('with respond: none every reply is a 202', async () => {
   await using service = await startService()

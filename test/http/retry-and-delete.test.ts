@@ -63,7 +63,8 @@ test('what has not ended or has succeeded cannot be retried, and what is not the
     assert.is(problem.runId, id)
   }
   for (const index of ['2', '-1', '01', 'x', '1e1']) {
-    await expectProblem(await service.post(`/runs/${id}/jobs/${index}/retry`), 'job-not-found')
+    const problem = await expectProblem(await service.post(`/runs/${id}/jobs/${index}/retry`), 'job-not-found')
+    assert.is(problem.runId, id)
   }
   await expectProblem(await service.post(`/runs/${newRunId()}/jobs/0/retry`), 'run-not-found')
   await expectProblem(await service.post('/runs/nonsense/jobs/0/retry'), 'run-not-found')

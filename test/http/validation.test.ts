@@ -141,7 +141,8 @@ test('takes as many tasks as one run may have, and no more', async () => {
   await using service = await startService({ maxTasksPerRun: 3 })
   const tasks = (count: number) => ({ tasks: Array.from({ length: count }, () => echo) })
   assert.ok(await isTaken(service, tasks(3)))
-  await expectProblem(await service.post('/run-tasks', tasks(4)), 'too-many-tasks')
+  const problem = await expectProblem(await service.post('/run-tasks', tasks(4)), 'too-many-tasks')
+  assert.equal(pointersOf(problem), ['/tasks'])
   assert.is(await acceptedJobs(service), 3)
 })
 

@@ -125,7 +125,10 @@ const failedJob = {
 const ownMembers: Partial<Record<ProblemCode, ProblemMembers>> = {
   'validation-error': { errors: [{ pointer: '/tasks/0/priority', detail: 'Too big: expected number to be <=9' }] },
   'unknown-task': { errors: [{ pointer: '/tasks/0/name', detail: 'no task is named "frist"' }] },
+  'too-many-tasks': { errors: [{ pointer: '/tasks', detail: '101 tasks are more than the 100 of one run' }] },
+  'job-not-found': { runId: id },
   'idempotency-in-progress': { runId: id },
+  'idempotency-key-reused': { runId: id },
   'not-cancellable': { runId: id },
   'not-retryable': { runId: id },
   'run-active': { runId: id },

@@ -8,6 +8,16 @@ import type { Answer } from './route.ts'
 /** A failed first task may answer with a status of its own, from all of these. */
 const ownStatuses = '4XX'
 
+/** Problems with a run that is there, beside those that are its answer. */
+const ofRun: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
+  'job-not-found',
+  'idempotency-in-progress',
+  'idempotency-key-reused',
+  'not-cancellable',
+  'not-retryable',
+  'run-active',
+])
+
 export function success({ description, json, mediaType, example, headers = [], mayHave = [] }: Answer): JsonObject {
   const schemas = json?.map((name) => refTo('schemas', name)) ?? []
   const type = json === undefined ? mediaType : 'application/json'
@@ -52,8 +62,7 @@ function problemResponse(codes: readonly ProblemCode[]): JsonObject {
 /** Those that it always has, and those that it has where they apply. */
 function problemHeaders(code: ProblemCode): Record<'always' | 'perhaps', ResponseHeaderName[]> {
   const isAnswer = code.endsWith('-failed')
-  const hasRun =
-    isAnswer || ['idempotency-in-progress', 'not-cancellable', 'not-retryable', 'run-active'].includes(code)
+  const hasRun = isAnswer || ofRun.has(code)
   return {
     always: [
       'Cache-Control',

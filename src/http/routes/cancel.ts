@@ -7,7 +7,7 @@ import { viewRun } from '../run-view.ts'
 import { parseJobIndex } from '../run-schema.ts'
 
 /** Answers with the run as it is then: 202 where the cancel takes effect, 200 where it had before. */
-export function createCancelRoute({ store, clock, config }: HttpDeps): RouterMiddleware {
+export function createCancelRoute({ store, clock, config, progressOf }: HttpDeps): RouterMiddleware {
   return async (ctx) => {
     const id = String(ctx.params['id'])
     const named = ctx.params['index'] ?? null
@@ -15,13 +15,15 @@ export function createCancelRoute({ store, clock, config }: HttpDeps): RouterMid
     const result = isRunId(id) && index !== undefined ? await store.cancel(id, index, clock.now()) : 'not-found'
     const run = isRunId(id) ? await store.getRun(id) : null
     if (run === null) throw new AppError('run-not-found', `there is no run ${id}`)
-    if (result === 'not-found') throw new AppError('job-not-found', `the run has no job ${named}`)
+    if (result === 'not-found') {
+      throw new AppError('job-not-found', `the run has no job ${named}`, { members: { runId: id } })
+    }
     if (result === 'was-final') {
       const what = index === null ? 'run' : `job ${index}`
       throw new AppError('not-cancellable', `the ${what} has ended before`, { members: { runId: id } })
     }
     ctx.set('Cache-Control', 'no-store')
     ctx.status = result === 'cancelled' ? 202 : 200
-    ctx.body = viewRun(run, { showsStacks: config.logLevel === 'debug' })
+    ctx.body = viewRun(run, { showsStacks: config.logLevel === 'debug', progressOf })
   }
 }

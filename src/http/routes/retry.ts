@@ -7,7 +7,7 @@ import { parseJobIndex } from '../run-schema.ts'
 import { viewRun } from '../run-view.ts'
 
 /** Answers 202 with the run as it is then. */
-export function createRetryRoute({ intake, store, config }: HttpDeps): RouterMiddleware {
+export function createRetryRoute({ intake, store, config, progressOf }: HttpDeps): RouterMiddleware {
   return async (ctx) => {
     const id = String(ctx.params['id'])
     const named = String(ctx.params['index'])
@@ -15,13 +15,15 @@ export function createRetryRoute({ intake, store, config }: HttpDeps): RouterMid
     const result = isRunId(id) && index !== undefined ? await intake.retry(id, index) : 'not-found'
     const run = isRunId(id) ? await store.getRun(id) : null
     if (run === null) throw new AppError('run-not-found', `there is no run ${id}`)
-    if (result === 'not-found') throw new AppError('job-not-found', `the run has no job ${named}`)
+    if (result === 'not-found') {
+      throw new AppError('job-not-found', `the run has no job ${named}`, { members: { runId: id } })
+    }
     if (result !== 'queued') {
       const why = result === 'was-completed' ? 'has completed' : 'has not ended'
       throw new AppError('not-retryable', `job ${named} ${why}`, { members: { runId: id } })
     }
     ctx.set('Cache-Control', 'no-store')
     ctx.status = 202
-    ctx.body = viewRun(run, { showsStacks: config.logLevel === 'debug' })
+    ctx.body = viewRun(run, { showsStacks: config.logLevel === 'debug', progressOf })
   }
 }

@@ -17,8 +17,8 @@ import { viewMinimalRun, viewRun } from '../run-view.ts'
 const retryAfterS = '1'
 const msPerS = 1_000
 
-export function createRunTasks({ intake, config, metrics }: HttpDeps): RouterMiddleware {
-  const options = { showsStacks: config.logLevel === 'debug' }
+export function createRunTasks({ intake, config, metrics, progressOf }: HttpDeps): RouterMiddleware {
+  const options = { showsStacks: config.logLevel === 'debug', progressOf }
 
   return async (ctx) => {
     const prefer = parsePrefer(ctx.req.headersDistinct['prefer'])

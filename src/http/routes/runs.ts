@@ -55,7 +55,8 @@ export function createRunRoutes({ store, config, progressOf, polls }: HttpDeps) 
     const job = isRunId(id) && index !== undefined ? await store.getJob(id, index) : null
     if (job === null) {
       const { jobs } = await find(id)
-      throw new AppError('job-not-found', `the run has ${jobs.length} jobs and no job ${named}`)
+      const detail = `the run has ${jobs.length} jobs and no job ${named}`
+      throw new AppError('job-not-found', detail, { members: { runId: id } })
     }
     ctx.set('Cache-Control', 'no-cache')
     ctx.body = viewJob(id, job, options)

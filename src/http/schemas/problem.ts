@@ -45,6 +45,9 @@ const maybeRunId = runIdSchema.exactOptional().describe('of the run that was acc
 const ownMembers: Partial<Record<ProblemCode, z.ZodRawShape>> = {
   'validation-error': { errors: issues },
   'unknown-task': { errors: issues },
+  'too-many-tasks': { errors: issues },
+  'job-not-found': { runId },
+  'idempotency-key-reused': { runId },
   'idempotency-in-progress': { runId },
   'not-cancellable': { runId },
   'not-retryable': { runId },

@@ -1,0 +1,74 @@
+/**
+ * What callers are told while the disk is full: never an answer that is not on it, and always the run that is. A limit
+ * on the size of files stands for the full disk.
+ */
+import { spawnSync } from 'node:child_process'
+import { statSync } from 'node:fs'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { makeHome, type Child, type Home } from '../harness/child.ts'
+import { readProblem, readRun } from '../harness/run.ts'
+import { until } from '../harness/until.ts'
+import { gateJob, openGate } from './gate.ts'
+
+const canLimit = spawnSync('prlimit', ['--version']).status === 0
+if (!canLimit) console.log('skipped: there is no prlimit to limit the size of files with')
+const limitedTest = canLimit ? test : test.skip
+
+function limitFileSize({ pid }: Child, bytes: number | 'unlimited'): void {
+  // Only the soft limit, so that it can be lifted again.
+  const { status, stderr } = spawnSync('prlimit', ['--pid', String(pid), `--fsize=${bytes}:`])
+  assert.is(status, 0, String(stderr))
+}
+
+function fillDisk(child: Child, { databasePath }: Home): void {
+  limitFileSize(child, Math.max(statSync(databasePath).size, statSync(`${databasePath}-wal`).size))
+}
+
+async function running(child: Child): Promise<string> {
+  const { id } = await until('the run is accepted', async () => {
+    const { runs } = (await (await child.get('/runs')).json()) as { runs: { id: string }[] }
+    return runs[0]
+  })
+  return id
+}
+
+async function expectUnavailable(response: Response, runId?: string): Promise<void> {
+  const problem = await readProblem(response)
+  assert.equal([response.status, problem.type], [503, '/problems/store-unavailable'])
+  assert.is(problem.runId, runId)
+  assert.ok(response.headers.has('Retry-After'))
+  assert.is(response.headers.get('Link'), runId === undefined ? null : `</runs/${runId}>; rel="monitor"`)
+}
+
+limitedTest(
+  'an answer that cannot be committed is not given: the caller is told its run, which ends later',
+  async () => {
+    await using home = await makeHome()
+    const child = await home.start()
+    const asked = child.post('/run-tasks', { tasks: [gateJob] })
+    const id = await running(child)
+    fillDisk(child, home)
+    openGate(home)
+    await expectUnavailable(await asked, id)
+    assert.is((await readRun(await child.get(`/runs/${id}`))).answer, null)
+    await expectUnavailable(await child.post('/run-tasks', { tasks: [gateJob] }))
+    limitFileSize(child, 'unlimited')
+    const run = await until('the run has ended', async () => {
+      const now = await readRun(await child.get(`/runs/${id}`))
+      return now.state === 'completed' && now
+    })
+    assert.is(run.result, 'gate is open')
+  },
+)
+
+limitedTest('a wait that ends while its early reply cannot be noted names the run all the same', async () => {
+  await using home = await makeHome()
+  const child = await home.start()
+  const asked = child.post('/run-tasks', { tasks: [gateJob] }, { 'Idempotency-Key': 'k', Prefer: 'wait=2' })
+  const id = await running(child)
+  fillDisk(child, home)
+  await expectUnavailable(await asked, id)
+})
+
+test.run()
