@@ -17,8 +17,8 @@ export function createCancelRoute({ store, clock, config }: HttpDeps): RouterMid
     if (run === null) throw new AppError('run-not-found', `there is no run ${id}`)
     if (result === 'not-found') throw new AppError('job-not-found', `the run has no job ${named}`)
     if (result === 'was-final') {
-      const what = index === null ? 'run' : `job ${index}`
-      throw new AppError('not-cancellable', `the ${what} has ended before`, { members: { runId: id } })
+      const what = index === null ? 'the run' : `job ${index}`
+      throw new AppError('not-cancellable', `${what} has ended before`, { members: { runId: id } })
     }
     ctx.set('Cache-Control', 'no-store')
     ctx.status = result === 'cancelled' ? 202 : 200
