@@ -9,8 +9,10 @@ export function answerProblemOf(run: RunRecord, answer: Answer, options: ViewOpt
   const members: ProblemMembers = { runId: run.id, jobIndex: answer.jobIndex }
   const decider = answer.jobIndex === null ? undefined : run.jobs[answer.jobIndex]
   if (decider !== undefined) {
-    const error = decider.error === null ? null : viewError(decider.error, options.showsStacks)
-    const detail = `${decider.task}: ${decider.error?.message ?? decider.state}`
+    // A job that was queued again since has no error of its own until it fails anew; one that was cancelled left none.
+    const reason = decider.error ?? decider.failures.at(-1)?.error
+    const error = reason === undefined ? null : viewError(reason, options.showsStacks)
+    const detail = `${decider.task}: ${reason?.message ?? 'it was cancelled, and queued again since'}`
     return new AppError('first-task-failed', detail, { status: answer.status, members: { ...members, error } })
   }
   const jobs = run.jobs.map((job) => viewJob(run.id, job, options))

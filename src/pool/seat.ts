@@ -35,7 +35,7 @@ export interface Seat {
   memory(): Promise<number>
   /** Ends the thread; `onGone` says when it is really gone, which native code can delay. */
   terminate(): void
-  /** Ends the thread for good; later sends are refused. */
+  /** Ends the thread for good; later sends are refused, and `onGone` says nothing. */
   destroy(): Promise<void>
 }
 
@@ -105,6 +105,8 @@ export function createSeat(options: SeatOptions): Seat {
     loaded.once('error', options.onFailing)
     loaded.once('exit', () => {
       worker = null
+      // Nobody follows one that was ended for good.
+      if (isDestroyed) return
       options.onGone()
       const next = successor
       successor = null

@@ -54,6 +54,19 @@ test('a cancelled job runs when it is retried, and its run completes with it', a
   assert.equal([run.state, jobAt(run, 0).result, jobAt(run, 0).attempt], ['completed', 'later', 1])
 })
 
+test('what an answer failed of is told again by its key, also when its job was queued again since', async () => {
+  await using service = await startService({ threads: 1 })
+  const key = { 'Idempotency-Key': 'k' }
+  const body = { tasks: [{ name: 'fail' }, { name: 'spin', input: { ms: 60_000 } }] }
+  const first = await expectProblem(await service.post('/run-tasks', body, key), 'first-task-failed')
+  // Its thread is busy, so it only waits.
+  assert.is((await service.post(`/runs/${first.runId}/jobs/0/retry`)).status, 202)
+  assert.is(jobAt(await readRun(await service.get(`/runs/${first.runId}`)), 0).error, null)
+  const again = await expectProblem(await service.post('/run-tasks', body, key), 'first-task-failed')
+  assert.equal(again, first)
+  await service.post(`/runs/${first.runId}/cancel`)
+})
+
 test('what has not ended or has succeeded cannot be retried, and what is not there cannot be found', async () => {
   await using service = await startService()
   const tasks = [{ name: 'echo', input: 1 }, waiting]

@@ -1,6 +1,7 @@
 /** What the pool tells of itself. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { createLog, type Log } from '../../src/log.ts'
 import { openPool } from '../harness/pool.ts'
 
 test('replaced threads are counted by cause', async () => {
@@ -31,6 +32,18 @@ test('threads are named through, and tell their kind and what share of their tim
   const [first, second] = opened.pool.threads().map(({ busyShare }) => busyShare)
   assert.ok(first !== undefined && first > 0 && first <= 1)
   assert.is(second, 0)
+})
+
+test('threads that are ended with the pool are not told of as replaced', async () => {
+  const told: unknown[] = []
+  const log: Log = Object.assign(createLog('silent'), { info: (_fields: unknown, text: unknown) => told.push(text) })
+  const { pool } = await openPool({}, log)
+  await pool.stop()
+  assert.equal(told, [])
+  assert.equal(
+    pool.threads().map(({ state }) => state),
+    ['dying', 'dying'],
+  )
 })
 
 test.run()

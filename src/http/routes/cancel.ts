@@ -19,8 +19,8 @@ export function createCancelRoute({ store, clock, config, progressOf }: HttpDeps
       throw new AppError('job-not-found', `the run has no job ${named}`, { members: { runId: id } })
     }
     if (result === 'was-final') {
-      const what = index === null ? 'run' : `job ${index}`
-      throw new AppError('not-cancellable', `the ${what} has ended before`, { members: { runId: id } })
+      const what = index === null ? 'the run' : `job ${index}`
+      throw new AppError('not-cancellable', `${what} has ended before`, { members: { runId: id } })
     }
     ctx.set('Cache-Control', 'no-store')
     ctx.status = result === 'cancelled' ? 202 : 200
