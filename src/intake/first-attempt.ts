@@ -70,7 +70,7 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
     cancel: end.cancel,
     breakWith: (error) => end.breakOff(failedBy({ ...error, code: 'crashed' })),
   }
-  const context = createContext(job, controller.signal, log, (fraction, message = '') => {
+  const context = createContext(job, controller.signal, log, (fraction: unknown, message: unknown = '') => {
     const part = Number(fraction)
     told = Number.isNaN(part) ? null : { fraction: Math.min(1, Math.max(0, part)), message: String(message) }
   })
