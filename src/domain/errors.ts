@@ -115,7 +115,7 @@ export const problems = {
     status: 409,
     title: 'Run active',
     isRetryable: true,
-    meaning: 'The run has jobs that have not ended.',
+    meaning: 'The run has jobs that have not ended, or a caller who is still being answered.',
     remedy: 'Cancel the run, or wait until it has ended, and delete it then.',
   },
   'content-too-large': {

@@ -8,7 +8,7 @@ import { AppError } from '../domain/errors.ts'
 import type { AttemptOutcome } from '../domain/job.ts'
 import type { RunRequest } from '../domain/run-request.ts'
 import type { RunChange, RunRecord } from '../domain/run.ts'
-import type { AcceptReport, NewRun, RetryResult, Store } from '../store/store.ts'
+import type { AcceptReport, NewRun, RemoveResult, RetryResult, Store } from '../store/store.ts'
 import { createAdmission } from './admission.ts'
 import type { FirstJobs } from './first-job.ts'
 import { prepareRun, type PrepareOptions, type Terms } from './prepare.ts'
@@ -34,6 +34,8 @@ export interface Intake {
   submit(request: RunRequest, terms: Terms): Promise<Accepted>
   /** Queues a failed or cancelled job again. @throws AppError when there is no room for it */
   retry(runId: string, jobIndex: number): Promise<RetryResult>
+  /** Forgets a finished run, unless somebody still waits for its answer: they are to read it first. */
+  remove(runId: string): Promise<RemoveResult>
   open(): void
   /** Refuses new runs from now on; resolves when those on their way into a commit are in it, and begun. */
   close(): Promise<void>
@@ -158,6 +160,7 @@ export function createIntake(options: IntakeOptions): Intake {
       return submitted
     },
     retry: (runId, jobIndex) => admit(1, () => store.retry(runId, jobIndex, clock.now())),
+    remove: async (runId) => (room.isWaitedFor(runId) ? 'active' : store.remove(runId)),
     open: admission.open,
     async close() {
       admission.close()

@@ -16,7 +16,7 @@ export interface Known {
 }
 
 /**
- * @returns the run, with its answer where there is one or the caller waits for it; null when it is gone
+ * @returns the run, with its answer where there is one or the caller waits for it and it will have one; null when it is gone
  * @throws AppError `idempotency-in-progress` while the first request is being answered and this one would not wait
  */
 export type Replay = (known: Known, waitMs: number | null) => Promise<RunRecord | null>
@@ -27,7 +27,7 @@ export function createReplay({ store, room }: ReplayOptions): Replay {
     const wait = room.enter(runId, waitMs)
     try {
       const run = await readAccepted(store, runId)
-      if (run === null || run.answer !== null) return run
+      if (run === null || run.answer !== null || run.respond === 'none') return run
       const joins = waitMs !== null && waitMs > 0
       // Who joins it waits too, and does not take an early reply back.
       if (isBeingAnswered && !isDeferred && !joins) {

@@ -25,10 +25,14 @@ export interface Service extends AsyncDisposable {
   stop(): Promise<void>
 }
 
-/** In memory and with the fixture tasks, unless told otherwise. */
+/**
+ * In memory and with the fixture tasks, unless told otherwise.
+ * @param whileStarting called when the service can be reached and is not open yet
+ */
 export async function startService(
   options: Partial<Config> = {},
   limits: Partial<ServerLimits> = {},
+  whileStarting: (url: string) => Promise<void> = async () => {},
 ): Promise<Service> {
   const config = configOf({
     databaseUrl: 'sqlite::memory:',
@@ -51,6 +55,7 @@ export async function startService(
     },
     async beforeJobs(middleware) {
       url = await server.listen(middleware, config.host, config.port)
+      await whileStarting(url)
     },
   })
   let stopping: Promise<void> | undefined

@@ -171,9 +171,14 @@ test('with respond: none every reply is a 202', async () => {
   const body = { ...echo, respond: 'none' }
   const { id } = await readRun(await post(service, 'k', body))
   await until('the run has ended', async () => (await readRun(await service.get(`/runs/${id}`))).state === 'completed')
-  const again = await post(service, 'k', body)
-  assert.is(again.status, 202)
-  assert.is((await readRun(again)).state, 'completed')
+  for (const headers of [{}, { Prefer: 'wait=60' }]) {
+    const startedAt = performance.now()
+    const again = await post(service, 'k', body, headers)
+    assert.is(again.status, 202)
+    assert.not(again.headers.has('Preference-Applied'))
+    assert.is((await readRun(again)).state, 'completed')
+    assert.ok(performance.now() - startedAt < 30_000, 'there is nothing to wait for')
+  }
 })
 
 test('200 requests at once with one key make exactly one run', async () => {

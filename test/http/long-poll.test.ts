@@ -68,6 +68,14 @@ test('answers 304 when the time is over, and says how long it has waited', async
   }
 })
 
+test('does not find a run that was deleted while it waited', async () => {
+  await using service = await startService()
+  const { path, etag } = await begin(service, { tasks: [{ name: 'echo' }] })
+  const polling = poll(service, path, etag, 'wait=1')
+  assert.is((await service.fetch(path, { method: 'DELETE' })).status, 204)
+  await expectProblem(await polling, 'run-not-found')
+})
+
 test('does not wait where nothing is to be waited for', async () => {
   await using service = await startService()
   const { path, etag } = await begin(service, { tasks: [{ name: 'echo' }, waiting] })

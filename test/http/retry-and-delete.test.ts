@@ -3,6 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { newRunId } from '../../src/domain/ids.ts'
 import type { RunView } from '../../src/http/run-view.ts'
+import { attend } from '../fixtures/tasks/meet.ts'
 import { jobAt, readRun } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
@@ -104,6 +105,23 @@ test('a finished run is deleted, and nothing of it is left', async () => {
   assert.equal(await (await service.get('/runs?tag=t')).json(), { runs: [], nextPageToken: null })
   await expectProblem(await remove(service, id), 'run-not-found')
   await expectProblem(await remove(service, 'nonsense'), 'run-not-found')
+})
+
+test('a run is not deleted before its caller has the answer', async () => {
+  await using service = await startService()
+  for (let round = 0; round < 15; round += 1) {
+    const meeting = { meeting: `${service.url}/${round}`, count: 3 }
+    const meet = { name: 'meet', input: meeting }
+    const asked = service.post('/run-tasks', { respond: 'all', tasks: [meet, meet] })
+    const id = await until('the run is there', async () => {
+      const { runs } = (await (await service.get('/runs')).json()) as { runs: RunView[] }
+      return runs[0]?.id
+    })
+    const removing = until('the run is deleted', async () => (await remove(service, id)).status === 204)
+    await attend(meeting, 'the test')
+    assert.is((await asked).status, 200, `in round ${round}`)
+    await removing
+  }
 })
 
 test('a run that has a job to do is not deleted', async () => {

@@ -107,6 +107,34 @@ test('is alive and ready', async () => {
   }
 })
 
+test('lives but takes nothing while it starts', async () => {
+  const seen: [string, number, string | null][] = []
+  await using service = await startService({}, {}, async (url) => {
+    for (const [method, path] of [
+      ['GET', '/livez'],
+      ['GET', '/readyz'],
+      ['POST', '/run-tasks'],
+    ] as const) {
+      const response = await fetch(`${url}${path}`, { method })
+      seen.push([path, response.status, response.headers.get('Retry-After')])
+      await response.text()
+    }
+  })
+  assert.equal(seen, [
+    ['/livez', 200, null],
+    ['/readyz', 503, '5'],
+    ['/run-tasks', 503, '5'],
+  ])
+  assert.is((await service.get('/readyz')).status, 200)
+})
+
+test('lives and is not ready when its store is down', async () => {
+  await using service = await startService()
+  await service.app.close()
+  assert.is((await service.get('/livez')).status, 200)
+  await expectProblem(await service.get('/readyz'), 'store-unavailable')
+})
+
 test('lives but takes nothing when it has stopped', async () => {
   await using service = await startService()
   const { id } = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo' }] }))

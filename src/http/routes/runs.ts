@@ -31,7 +31,8 @@ export function createRunRoutes({ store, config, progressOf, polls }: HttpDeps) 
     const { run, hasWaited } = await polls.wait(id, isKnown, waitS * msPerS, ctx.res)
     if (run === null) throw notFound(id)
     if (hasWaited) ctx.set('Preference-Applied', `wait=${waitS}`)
-    return run
+    // A run that is deleted meanwhile does not change, and nobody is told.
+    return hasWaited && isKnown(run) ? find(id) : run
   }
 
   const getRun: RouterMiddleware = async (ctx) => {
