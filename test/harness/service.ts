@@ -41,6 +41,8 @@ export async function startService(
     logLevel: 'silent',
     cancelGraceMs: 100,
     shutdownGraceMs: 0,
+    // On a busy machine a first job that only waits can take longer than the default, and would be moved to the pool.
+    mainBudgetMs: 10_000,
     ...options,
   })
   // At any level: what matters here is what callers are told.

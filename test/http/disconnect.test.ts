@@ -42,7 +42,7 @@ async function runsIn(service: Service): Promise<RunView[]> {
 }
 
 test(`of ${clients} clients that go away, every run that was accepted is completed (DISCONNECT_SEED=${seed})`, async () => {
-  await using service = await startService({ mainBudgetMs: 10_000 })
+  await using service = await startService()
   const random = createRandom(seed)
   const whole = request(0).length
   let complete = 0
@@ -74,7 +74,7 @@ test(`of ${clients} clients that go away, every run that was accepted is complet
 })
 
 test('a run whose client has gone away is answered to the next one with its key', async () => {
-  await using service = await startService({ mainBudgetMs: 10_000 })
+  await using service = await startService()
   await leave(service, 1, request(1).length, maxTurns)
   const [run] = await until('it has ended', async () => {
     const runs = await runsIn(service)

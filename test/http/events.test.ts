@@ -10,8 +10,6 @@ import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 import { exchange } from './raw.ts'
 
-// However slow the machine: a first job that overruns its budget would be moved to the pool.
-const patient = { mainBudgetMs: 10_000 }
 const waiting = { name: 'wait', input: { ms: 60_000 } }
 
 async function submit(service: Service, body: unknown): Promise<string> {
@@ -24,7 +22,7 @@ const versionsOf = (runs: readonly RunView[]) => runs.map(({ version }) => versi
 const runsOf = (told: readonly Told[]) => told.flatMap((event) => (event.type === 'run' ? [event.run] : []))
 
 test('tells how the run is, each change of it, and ends with its final state', async () => {
-  await using service = await startService(patient)
+  await using service = await startService()
   const meeting = { meeting: `${service.url}/changes`, count: 2 }
   const id = await submit(service, {
     tasks: [
@@ -87,7 +85,7 @@ test('tells every change of many jobs, also to those who come later', async () =
 })
 
 test('leaves out results above 16 KiB, and says how large they are', async () => {
-  await using service = await startService(patient)
+  await using service = await startService()
   // Quotes belong to the text, and é has two bytes.
   const [most, more] = ['x'.repeat(16 * 1024 - 2), `é${'x'.repeat(16 * 1024 - 3)}`]
   const tasks = [more, most, { a: 1 }].map((input) => ({ name: 'echo', input }))
@@ -140,7 +138,7 @@ test('tells progress when it changes, without an id, and of each attempt anew', 
 })
 
 test('tells the progress of a first job too, whose caller may not wait any more', async () => {
-  await using service = await startService(patient)
+  await using service = await startService()
   const meeting = `${service.url}/first`
   const input = { meeting, steps: [[2, 'é'.repeat(100)]] }
   const early = await service.post('/run-tasks', { tasks: [{ name: 'tells', input }] }, { Prefer: 'wait=1' })

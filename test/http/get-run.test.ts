@@ -10,8 +10,6 @@ import { expectProblem } from './expect-problem.ts'
 import { exchange } from './raw.ts'
 
 const instant = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
-// However slow the machine: a first job that overruns its budget would be moved to the pool.
-const patient = { mainBudgetMs: 10_000 }
 const waiting = { name: 'wait', input: { ms: 60_000 } }
 
 async function submit(service: Service, body: unknown): Promise<string> {
@@ -41,7 +39,7 @@ test('shows a run with exactly the members of the contract', async () => {
 })
 
 test('shows a job with exactly the members of the contract', async () => {
-  await using service = await startService(patient)
+  await using service = await startService()
   const id = await submit(service, { tasks: [{ name: 'echo', input: [1] }, waiting] })
   const response = await service.get(`/runs/${id}/jobs/0`)
   assert.is(response.status, 200)

@@ -135,7 +135,7 @@ test('takes each half of a broken encoding as what it is', async () => {
 
 test('lets an answer that is under way out before it refuses what came behind the request', async () => {
   // However slow the machine: a first job that overruns its budget would begin again in the pool.
-  await using service = await startService({ mainBudgetMs: 10_000 })
+  await using service = await startService()
   const meeting = { meeting: `${service.url}/behind`, count: 2 }
   const request = JSON.stringify({ tasks: [{ name: 'meet', input: meeting }] })
   const sent = `${post}Content-Length: ${request.length}\r\n\r\n${request}`
