@@ -104,8 +104,14 @@ test('a job that is cancelled and retried in one commit is begun anew', async ()
   const meeting = { meeting: `${service.url}/again`, count: 2 }
   const body = { respond: 'none', tasks: [{ name: 'meet', input: meeting }] }
   const { id } = await readRun(await service.post('/run-tasks', body))
-  await until('it runs', async () => (await jobsOnThreads(service)) === 1)
+  const { version } = await until('it runs', async () => {
+    const now = await readRun(await service.get(`/runs/${id}`))
+    return jobAt(now, 0).state === 'running' && now
+  })
   await postTogether(service, `/runs/${id}/cancel`, `/runs/${id}/jobs/0/retry`)
+  await until('it is cancelled, queued and claimed', async () => {
+    return (await readRun(await service.get(`/runs/${id}`))).version === version + 3
+  })
   await until('the first attempt is gone', async () => (await jobsOnThreads(service)) === 1)
   await attend(meeting, 'the test')
   const run = await until('the run has ended', async () => {

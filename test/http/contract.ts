@@ -25,6 +25,19 @@ interface Document {
   readonly paths: ByName<ByName<{ readonly responses: ByName<ExpectedResponse> }>>
 }
 
+/** Of the connection, the body's form, and the browser's guards: every answer may have them. */
+const undocumented: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'content-security-policy',
+  'content-type',
+  'date',
+  'keep-alive',
+  'transfer-encoding',
+  'x-accel-buffering',
+  'x-content-type-options',
+])
+
 let shared: Contract | undefined
 
 /** Of the document as it is, compiled once in a process. */
@@ -84,7 +97,9 @@ export function createContract(document: Readonly<Record<string, unknown>>): Con
       const issue = issuesOf(value, [...at, 'headers', name, 'schema'])
       return issue === null ? [] : [`${name} is ${value}: ${issue}`]
     })
-    return issues[0] ?? null
+    const known = new Set(Object.keys(expected).map((name) => name.toLowerCase()))
+    const unknown = [...headers.keys()].filter((name) => !known.has(name) && !undocumented.has(name))
+    return issues[0] ?? (unknown.length === 0 ? null : `${unknown.join(', ')} is not documented`)
   }
 
   async function checkBody(

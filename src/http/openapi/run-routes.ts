@@ -157,7 +157,7 @@ export const runRoutes: readonly Route[] = [
         example: eventsExample,
         headers: ['Cache-Control'],
       },
-      { status: 204, description: 'The final state has been received before.' },
+      { status: 204, description: 'The final state has been received before.', headers: ['Cache-Control'] },
     ],
     problems: ['run-not-found', 'not-acceptable', 'too-many-streams', 'store-unavailable', 'shutting-down'],
   },

@@ -30,9 +30,10 @@ export function createRunRoutes({ store, config, progressOf, polls }: HttpDeps) 
     const isKnown = ({ version }: RunRecord): boolean => hasVersion(known, version)
     const { run, hasWaited } = await polls.wait(id, isKnown, waitS * msPerS, ctx.res)
     if (run === null) throw notFound(id)
-    if (hasWaited) ctx.set('Preference-Applied', `wait=${waitS}`)
     // A run that is deleted meanwhile does not change, and nobody is told.
-    return hasWaited && isKnown(run) ? find(id) : run
+    const newest = hasWaited && isKnown(run) ? await find(id) : run
+    if (hasWaited) ctx.set('Preference-Applied', `wait=${waitS}`)
+    return newest
   }
 
   const getRun: RouterMiddleware = async (ctx) => {
