@@ -7,8 +7,9 @@ import { Worker } from 'node:worker_threads'
 import { AppError, BootError } from '../../domain/errors.ts'
 import type { RunChange } from '../../domain/run.ts'
 import { createTurns } from '../../domain/turns.ts'
+import type { StallOptions } from '../stall-watch.ts'
 import type { Store } from '../store.ts'
-import type { FromThread, Operation, Reply, StallOptions, ThreadOptions, ToThread, Verb } from './messages.ts'
+import type { FromThread, Operation, Reply, ThreadOptions, ToThread, Verb } from './messages.ts'
 
 export interface SqliteOptions {
   /** `:memory:` or a file's path. */
