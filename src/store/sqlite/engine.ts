@@ -153,6 +153,9 @@ export function createSqliteStore(options: SqliteOptions): Store {
       await closed.promise
     },
     onChange: (listener) => void listeners.push(listener),
+    // Nobody else has the file open.
+    onWork: () => {},
+    onGap: () => {},
     backlog: () => backlog,
 
     accept: call('accept'),
