@@ -129,8 +129,21 @@ export interface Store {
   open(): Promise<void>
   /** Waits for what was asked before, then closes. Later calls reject. */
   close(): Promise<void>
-  /** Calls back after each commit, once per changed run, in order of commit. Accepting a run is no change. */
+  /**
+   * Calls back after each commit, once per changed run, in order of commit. Accepting a run is no change. What other
+   * processes commit is told too, and can come late: of two changes of a run, the one with the higher version counts.
+   */
   onChange(listener: (change: RunChange) => void): void
+  /**
+   * Calls back when there may be jobs to claim that no verb of this process has told it of: another process has left
+   * some, or time has passed. Never where no other process can have anything to do with the store.
+   */
+  onWork(listener: () => void): void
+  /**
+   * Calls back when changes that another process committed may have been missed: whoever waits for one is to read.
+   * Never where no other process can have anything to do with the store.
+   */
+  onGap(listener: () => void): void
   /** Jobs not yet final, as of the last commit that this process saw. */
   backlog(): number
 

@@ -4,8 +4,8 @@ import type { ClaimedJob, FreeSlots } from '../../domain/claim.ts'
 import { moveJob } from '../../domain/job.ts'
 import { taskKinds, type TaskKind } from '../../domain/task.ts'
 import type { ClaimRequest, ClaimResult } from '../store.ts'
-import { asJobRow, asRunRow, claimColumns, type JobRow } from './rows.ts'
-import { isSuspect } from './rescue.ts'
+import { asJobRow, asRunRow, claimColumns, type JobRow } from '../rows.ts'
+import { isSuspect } from '../moves.ts'
 import type { Session } from './session.ts'
 
 export function createClaim({ database, tally, priorities, changes, owner }: Session) {
@@ -82,8 +82,7 @@ export function createClaim({ database, tally, priorities, changes, owner }: Ses
 
   function bumpRuns(jobs: readonly ClaimedJob[]): void {
     for (const runId of new Set(jobs.map((job) => job.runId))) {
-      const { id, version, state, answer_status: status } = asRunRow(updateRun.get(runId) ?? {})
-      changes.note({ runId: id, version, state, isAnswered: status !== null })
+      changes.note(asRunRow(updateRun.get(runId) ?? {}))
     }
   }
 

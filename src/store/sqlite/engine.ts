@@ -7,8 +7,9 @@ import { Worker } from 'node:worker_threads'
 import { AppError, BootError } from '../../domain/errors.ts'
 import type { RunChange } from '../../domain/run.ts'
 import { createTurns } from '../../domain/turns.ts'
+import type { StallOptions } from '../stall-watch.ts'
 import type { Store } from '../store.ts'
-import type { FromThread, Operation, Reply, StallOptions, ThreadOptions, ToThread, Verb } from './messages.ts'
+import type { FromThread, Operation, Reply, ThreadOptions, ToThread, Verb } from './messages.ts'
 
 export interface SqliteOptions {
   /** `:memory:` or a file's path. */
@@ -152,6 +153,9 @@ export function createSqliteStore(options: SqliteOptions): Store {
       await closed.promise
     },
     onChange: (listener) => void listeners.push(listener),
+    // Nobody else has the file open.
+    onWork: () => {},
+    onGap: () => {},
     backlog: () => backlog,
 
     accept: call('accept'),

@@ -1,6 +1,7 @@
 /** What the engine and its thread say to each other. Both ends are ours and of one version. */
 import type { ProblemCode } from '../../domain/errors.ts'
 import type { RunChange } from '../../domain/run.ts'
+import type { StallOptions } from '../stall-watch.ts'
 import type { Store } from '../store.ts'
 
 export type WriteVerb =
@@ -39,13 +40,6 @@ export interface ThreadOptions {
   readonly owner: string
   /** null: nobody watches the main thread. */
   readonly stall: StallOptions | null
-}
-
-/** What the store's thread needs to watch over the main one. */
-export interface StallOptions {
-  readonly heartbeat: SharedArrayBuffer
-  readonly stallMs: number
-  readonly logLevel: string
 }
 
 /** To the thread: a group of operations, or the wish to close. */

@@ -1,6 +1,6 @@
 /** Forgets finished runs, oldest first, a bounded number at a time so that no commit waits long for it. */
 import { createForget } from './remove.ts'
-import { asRunRow, runColumns } from './rows.ts'
+import { asRunRow, runColumns } from '../rows.ts'
 import type { Session } from './session.ts'
 
 /** Runs can be large: one commit forgets so many jobs, or one run. */

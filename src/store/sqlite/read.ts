@@ -4,7 +4,7 @@ import type { RunRecord } from '../../domain/run.ts'
 import { taskKinds } from '../../domain/task.ts'
 import type { RunFilter, RunPage, StoreStats } from '../store.ts'
 import { listQuery } from './list-query.ts'
-import { asJobRow, asRunRow, jobColumns, jobRecord, runColumns, runRecord, type RunRow } from './rows.ts'
+import { asJobRow, asRunRow, jobColumns, jobRecord, runColumns, runRecord, type RunRow } from '../rows.ts'
 import type { Session } from './session.ts'
 
 export function createRead({ database, tally, priorities }: Session) {

@@ -1,7 +1,7 @@
 /** Forgets a run: its jobs, its tags and its key with it. */
 import type { JobState } from '../../domain/job.ts'
 import type { RemoveResult } from '../store.ts'
-import { asRunRow, runColumns, type RunRow } from './rows.ts'
+import { asRunRow, runColumns, type RunRow } from '../rows.ts'
 import type { Session } from './session.ts'
 
 /** Forgets a run in the transaction under way; it must be finished. */

@@ -1,6 +1,6 @@
 /** What the verbs of this engine share: the connection, the totals, and the changes of the transaction under way. */
 import type { DatabaseSync } from 'node:sqlite'
-import type { Changes } from './changes.ts'
+import type { Changes } from '../changes.ts'
 import type { IdempotencyKeys } from './idempotency.ts'
 import type { Priorities } from './priorities.ts'
 import type { Tally } from './tally.ts'

@@ -1,14 +1,13 @@
 /** The store's thread: owns the connection, so that an fsync never stops the event loop that serves requests. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { createLog } from '../../log.ts'
 import { openDatabase } from './database.ts'
-import { createChanges } from './changes.ts'
+import { createChanges } from '../changes.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { createIdempotencyKeys } from './idempotency.ts'
 import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
 import { createPriorities } from './priorities.ts'
 import type { Session } from './session.ts'
-import { watchForStall } from './stall-watch.ts'
+import { watchForStall } from '../stall-watch.ts'
 import { createTally } from './tally.ts'
 
 const port = parentPort
@@ -26,7 +25,7 @@ try {
   const session: Session = { database, tally, priorities, keys, changes: createChanges(), owner }
   const runGroup = createGroupCommit(session)
 
-  const watch = stall && watchForStall(stall.heartbeat, stall.stallMs, createLog(stall.logLevel))
+  const watch = stall && watchForStall(stall)
 
   port.on('message', (message: ToThread) => {
     if (message === 'close') {

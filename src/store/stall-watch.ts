@@ -2,14 +2,22 @@
  * Ends the process when the main thread's loop has stopped turning while it runs first jobs: nothing on the main
  * thread itself can do it then, and the next start runs the job in the pool.
  */
-import { createHeartbeat } from '../../domain/heartbeat.ts'
-import type { Log } from '../../log.ts'
+import { createHeartbeat } from '../domain/heartbeat.ts'
+import { createLog } from '../log.ts'
+
+/** What another thread needs to watch over the main one. */
+export interface StallOptions {
+  readonly heartbeat: SharedArrayBuffer
+  readonly stallMs: number
+  readonly logLevel: string
+}
 
 /** Looks in one stall. Counted and not timed, so that a suspended machine is no stall. */
 const looks = 5
 
-export function watchForStall(buffer: SharedArrayBuffer, stallMs: number, log: Log): { stop(): void } {
+export function watchForStall({ heartbeat: buffer, stallMs, logLevel }: StallOptions): { stop(): void } {
   const heartbeat = createHeartbeat(buffer)
+  const log = createLog(logLevel)
   let seen = heartbeat.beats()
   let misses = 0
 

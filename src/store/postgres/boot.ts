@@ -1,0 +1,52 @@
+/** From nothing to a database that is ours to use: waits for the server, brings the schema up, and takes the lease. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { BootError } from '../../domain/errors.ts'
+import type { Connect, Connection, Database } from './connection.ts'
+import { isFailure } from './failure.ts'
+import { migrate } from './migrate.ts'
+
+const pauseMs = 250
+
+const register = {
+  text: `
+    WITH own AS (INSERT INTO process (id, heartbeat_at) VALUES ($1, clock_timestamp()))
+    INSERT INTO tally (owner) VALUES ($1::uuid::text)`,
+}
+
+/**
+ * @param waitMs how long to wait for a server that does not answer, or is starting
+ * @throws BootError
+ */
+export async function prepareDatabase(connect: Connect, database: Database, owner: string, waitMs: number) {
+  try {
+    const connection = await connectWithin(connect, waitMs)
+    try {
+      await migrate(connection, database)
+      await connection.query(register, [owner])
+    } finally {
+      await connection.end()
+    }
+  } catch (error) {
+    if (error instanceof BootError) throw error
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new BootError(`the database ${nameOf(database.url)} cannot be used: ${reason}`, error)
+  }
+}
+
+async function connectWithin(connect: Connect, waitMs: number): Promise<Connection> {
+  const deadline = performance.now() + waitMs
+  for (;;) {
+    try {
+      return await connect('migrate')
+    } catch (error) {
+      if (!isFailure(error, 'lost') || performance.now() > deadline) throw error
+      await sleep(pauseMs)
+    }
+  }
+}
+
+/** Without what is nobody's business. */
+function nameOf(url: string): string {
+  const { host, pathname } = new URL(url)
+  return `${host}${pathname}`
+}

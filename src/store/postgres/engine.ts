@@ -1,0 +1,280 @@
+/**
+ * The engine that several processes share, as the rest of the service sees it: one lane that writes in groups, a few
+ * connections that read, one that hears of the others' commits, and a thread that keeps the right to the claimed jobs.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Claim } from '../../domain/claim.ts'
+import type { Clock } from '../../domain/clock.ts'
+import { AppError, BootError } from '../../domain/errors.ts'
+import type { RunChange } from '../../domain/run.ts'
+import { createTurns } from '../../domain/turns.ts'
+import type { Log } from '../../log.ts'
+import type { StallOptions } from '../stall-watch.ts'
+import type { AcceptReport, CancelResult, ClaimResult, RescueReport, RetryResult, Settled, Store } from '../store.ts'
+import { createBacklog } from './backlog.ts'
+import { prepareDatabase } from './boot.ts'
+import { createConnect, loadPg } from './connection.ts'
+import { isUnavailable } from './failure.ts'
+import { prune, remove } from './forget.ts'
+import { createHeld } from './held.ts'
+import { defer } from './keys.ts'
+import { createLane, type Lane } from './lane.ts'
+import { createLease, leaseMs, type Lease } from './lease.ts'
+import { createListener, type Listener } from './listener.ts'
+import { liveOf } from './counts.ts'
+import { decodeNotice } from './notices.ts'
+import type { Operation } from './operations.ts'
+import { listRuns, readJob, readStats } from './read.ts'
+import { createReader, type Reader } from './reader.ts'
+import { prepareReclaim, prepareRescue } from './rescue.ts'
+import { createRunReads, type RunReads } from './run-reads.ts'
+import { createSettlements } from './settlements.ts'
+import { createSweeper, type Sweeper } from './sweeper.ts'
+import type { Outcome } from './transaction.ts'
+
+export interface PostgresOptions {
+  /** `postgres://…` */
+  readonly url: string
+  /** Where its tables are: several services can share one database. */
+  readonly schema: string
+  /** How long to wait at the start for a server that does not answer, in milliseconds. */
+  readonly connectWaitMs: number
+  readonly clock: Clock
+  readonly log: Log
+  /** Ends the process when the main thread stands still; default: nobody watches. */
+  readonly stall?: StallOptions
+  /** Called with each group that has ended: how many verbs it held, and how long it took, in milliseconds. */
+  readonly onCommit?: (verbs: number, tookMs: number) => void
+  /** Called when the lease cannot be kept any more: jobs that run here are soon taken by others. */
+  readonly onLost: (error: Error) => void
+}
+
+/** What follows a reply is up to a tenth of a millisecond of work each. */
+const answersPerTurn = 32
+
+interface Parts {
+  readonly lane: Lane
+  readonly reader: Reader
+  readonly runReads: RunReads
+  /** Resolves when everything that was asked for before is done. */
+  readonly behind: () => Promise<unknown>
+  readonly listener: Listener
+  readonly lease: Lease
+  readonly sweeper: Sweeper
+}
+
+export function createPostgresStore(options: PostgresOptions): Store {
+  const { url, schema, clock, log, onLost } = options
+  const owner = randomUUID()
+  const channel = `forerunner ${schema}`
+  const changeListeners: ((change: RunChange) => void)[] = []
+  const workListeners: (() => void)[] = []
+  const gapListeners: (() => void)[] = []
+  const backlog = createBacklog(owner)
+  const held = createHeld()
+  const settlements = createSettlements(held)
+  const turns = createTurns(answersPerTurn)
+  /** Under way beside the lane: all of it, and of that what writes. */
+  const beside = new Set<Promise<unknown>>()
+  const writing = new Set<Promise<unknown>>()
+  let parts: Parts | null = null
+  let starting: Promise<Parts> | null = null
+  let closing: Promise<void> | null = null
+
+  const wake = (): void => workListeners.forEach((listener) => listener())
+
+  function tell(changes: readonly RunChange[]): void {
+    for (const change of changes) {
+      for (const jobIndex of change.voided) held.void({ runId: change.runId, jobIndex })
+      turns.run(() => changeListeners.forEach((listener) => listener(change)))
+    }
+  }
+
+  function onCommitted(outcome: Outcome, operations: readonly Operation[]): void {
+    backlog.add(liveOf(outcome.counts))
+    for (const claim of outcome.given) held.give(claim)
+    settlements.note(operations)
+  }
+
+  function onAnswered({ changes, hasQueued }: Outcome): void {
+    tell(changes)
+    if (hasQueued) turns.run(wake)
+  }
+
+  /** Nobody here knows of the claims that it gave: they are handed back. */
+  function onLateCommit(outcome: Outcome, operations: readonly Operation[]): void {
+    backlog.add(liveOf(outcome.counts))
+    settlements.noteLate(operations, outcome.values)
+    onAnswered(outcome)
+  }
+
+  async function onNotice(text: string): Promise<void> {
+    const notice = decodeNotice(text, owner)
+    if (notice === null) return
+    backlog.hear(notice.from, notice.live)
+    // What this process is just claiming must be known to whoever runs it before he can be told to stop.
+    if (notice.changes.length > 0) await parts?.lane.settled()
+    tell(notice.changes)
+    if (notice.hasWork) turns.run(wake)
+  }
+
+  async function rescue(silentMs: number | null, at: number): Promise<RescueReport> {
+    const report = await opened().lane.askAlone(prepareRescue(owner, silentMs, at))
+    return report as RescueReport
+  }
+
+  /** Hands back what nobody here runs, and ends what runs here and is not ours any more. */
+  async function reclaim(): Promise<void> {
+    const { lane, runReads } = opened()
+    const owned = (await lane.askAlone(prepareReclaim(owner, held, clock.now()))) as readonly Claim[]
+    const lost = held.voidAllBut(owned)
+    const runs = await Promise.all(lost.map(({ runId }) => runReads.read(runId)))
+    for (const [index, { jobIndex }] of lost.entries()) {
+      const run = runs[index]
+      if (!run) continue
+      const { id: runId, version, state, answer } = run
+      tell([{ runId, version, state, isAnswered: answer !== null, voided: [jobIndex] }])
+    }
+  }
+
+  function onGap(): void {
+    for (const listener of gapListeners) listener()
+    wake()
+    reclaim().catch((error: unknown) => log.debug({ err: error }, 'the own jobs could not be looked through'))
+  }
+
+  async function start(): Promise<Parts> {
+    const pg = await loadPg()
+    const database = { url, schema }
+    const connect = createConnect(pg, database)
+    await prepareDatabase(connect, database, owner, options.connectWaitMs)
+    const reader = createReader(pg, database)
+    const lane = createLane({
+      connect,
+      sender: () => ({ owner, channel, live: backlog.own() }),
+      onCommitted,
+      onAnswered,
+      onLateCommit,
+      onGroup: (...group) => options.onCommit?.(...group),
+      defer: turns.run,
+    })
+    const behind = (): Promise<unknown> => Promise.allSettled([lane.settled(), ...writing])
+    const runReads = createRunReads(reader.query, behind)
+    const listener = createListener({ connect, channel, onMessage: (text) => void onNotice(text), onGap })
+    const lease = createLease({ url, schema, owner, stall: options.stall ?? null, onLost })
+    const sweeper = createSweeper({
+      owner,
+      query: reader.query,
+      backlog,
+      lease,
+      log,
+      rescue: () => rescue(leaseMs, clock.now()),
+      reclaim,
+      isInDoubt: lane.isInDoubt,
+      onRound: wake,
+    })
+    const started = { lane, reader, runReads, behind, listener, lease, sweeper }
+    try {
+      await Promise.all([listener.start(), lease.start(), backlog.refresh(reader.query)])
+    } catch (error) {
+      await stop(started)
+      throw new BootError(`the database stopped answering: ${messageOf(error)}`, error)
+    }
+    sweeper.start()
+    return started
+  }
+
+  async function stop({ lane, reader, listener, lease, sweeper }: Parts): Promise<void> {
+    await sweeper.stop()
+    await lane.settled()
+    await Promise.allSettled(beside)
+    await Promise.all([lane.close(), listener.stop(), lease.stop()])
+    // Whatever it could not hand back is free at once.
+    await reader.query({ text: 'DELETE FROM process WHERE id = $1' }, [owner]).catch(() => {})
+    await reader.end()
+  }
+
+  function opened(): Parts {
+    if (parts === null || closing !== null) throw new AppError('store-unavailable', 'the store is not open')
+    return parts
+  }
+
+  /** What the lane answers is what the verb returns. */
+  async function ask(operation: Operation): Promise<unknown> {
+    return opened().lane.ask(operation)
+  }
+
+  async function settle(operation: Operation & { readonly args: readonly [Claim, ...unknown[]] }): Promise<Settled> {
+    const settled = (await ask(operation)) as Settled
+    return settled === 'stale' && settlements.wasLate(operation.args[0]) ? 'settled' : settled
+  }
+
+  /** Runs behind everything that was asked for before. */
+  async function read<Value>(work: (parts: Parts) => Promise<Value>): Promise<Value> {
+    const now = opened()
+    const working = now.behind().then(() => work(now))
+    return track(working, beside)
+  }
+
+  /** The same, and reads that are asked for later run behind it. */
+  async function write<Value>(work: (parts: Parts) => Promise<Value>): Promise<Value> {
+    const now = opened()
+    const working = now.behind().then(() => work(now))
+    return track(track(working, writing), beside)
+  }
+
+  async function track<Value>(working: Promise<Value>, among: Set<Promise<unknown>>): Promise<Value> {
+    among.add(working)
+    try {
+      return await working
+    } catch (error) {
+      throw refusalOf(error)
+    } finally {
+      among.delete(working)
+    }
+  }
+
+  return {
+    async open() {
+      if (starting !== null) throw new Error('the store was opened before')
+      starting = start()
+      parts = await starting
+    },
+    async close() {
+      starting ??= Promise.reject(new Error('the store was closed before it was opened'))
+      closing ??= starting.then(stop, () => {})
+      await closing
+    },
+    onChange: (listener) => void changeListeners.push(listener),
+    onWork: (listener) => void workListeners.push(listener),
+    onGap: (listener) => void gapListeners.push(listener),
+    backlog: backlog.jobs,
+
+    accept: async (...args) => (await ask({ verb: 'accept', args })) as AcceptReport,
+    claim: async (...args) => (await ask({ verb: 'claim', args })) as ClaimResult,
+    complete: (...args) => settle({ verb: 'complete', args }),
+    fail: (...args) => settle({ verb: 'fail', args }),
+    release: (...args) => settle({ verb: 'release', args }),
+    cancel: async (...args) => (await ask({ verb: 'cancel', args })) as CancelResult,
+    retry: async (...args) => (await ask({ verb: 'retry', args })) as RetryResult,
+    rescue: async (at) => rescue(opened().lease.keptForMs() >= leaseMs ? leaseMs : null, at),
+    defer: (runId) => write(({ reader }) => defer(reader.query, runId)),
+    remove: (runId) => write(({ reader }) => reader.transact((query) => remove(query, runId, owner))),
+    prune: (finishedBefore, limit, at) =>
+      write(({ reader }) => reader.transact((query) => prune(query, owner, { finishedBefore, limit, at }))),
+
+    getRun: (id) => read(({ runReads }) => runReads.read(id)),
+    getJob: (...args) => read(({ reader }) => readJob(reader.query, ...args)),
+    listRuns: (filter) => read(({ reader }) => listRuns(reader.query, filter)),
+    stats: (at) => read(({ reader }) => readStats(reader.query, at)),
+  }
+}
+
+function refusalOf(error: unknown): Error {
+  if (error instanceof AppError) return error
+  return new AppError(isUnavailable(error) ? 'store-unavailable' : 'internal', messageOf(error), { cause: error })
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

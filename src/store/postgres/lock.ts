@@ -1,0 +1,76 @@
+/**
+ * The rows that a transaction needs to itself. Every transaction takes its locks in one order, so that no two wait for
+ * each other: keys, then jobs, then runs, each by id; a claim skips what others have locked and so waits for nobody.
+ */
+import { isRunId } from '../../domain/ids.ts'
+import { asJobRow, asRunRow, runColumns, type JobRow, type RunRow } from '../rows.ts'
+import type { Query } from './connection.ts'
+import type { JobKey } from './unit.ts'
+
+export interface Targets {
+  readonly jobs?: readonly JobKey[]
+  /** All jobs of these runs. */
+  readonly runs?: readonly string[]
+  /** All jobs of these runs where a failure of the first one cancels the others. */
+  readonly firsts?: readonly string[]
+}
+
+const columns = `job.run_id, job.job_index, job.state, job.attempt, job.max_attempts, job.claim, job.lost_starts,
+  job.queued_at, job.started_at, job.thread, job.failures`
+
+const selectJobs = {
+  name: 'lock-jobs',
+  text: `
+    WITH named AS (
+      SELECT run_id, job_index FROM unnest($1::uuid[], $2::integer[]) AS asked (run_id, job_index)
+      UNION SELECT run_id, job_index FROM job WHERE run_id = ANY($3::uuid[])
+      UNION SELECT run_id, job_index FROM run JOIN job ON job.run_id = run.id
+        WHERE run.id = ANY($4::uuid[]) AND run.on_first_failure = 'cancel'
+    )
+    SELECT ${columns} FROM named JOIN job USING (run_id, job_index)
+    ORDER BY job.run_id, job.job_index FOR UPDATE OF job`,
+}
+const selectRuns = {
+  name: 'lock-runs',
+  text: `SELECT ${runColumns} FROM run WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE`,
+}
+/** Of processes that are gone: they have given up their lease, or, where that counts, are silent for too long. */
+const selectAbandoned = {
+  name: 'lock-abandoned-jobs',
+  text: `
+    SELECT ${columns} FROM job
+    WHERE owner IS NOT NULL AND owner <> $1 AND NOT EXISTS (
+      SELECT 1 FROM process
+      WHERE process.id = job.owner AND (NOT $2::boolean OR heartbeat_at > clock_timestamp() - $3 * interval '1 ms'))
+    ORDER BY run_id, job_index FOR UPDATE SKIP LOCKED`,
+}
+
+const maxInteger = 2_147_483_647
+
+export async function lockJobs(query: Query, targets: readonly Targets[]): Promise<JobRow[]> {
+  const jobs = targets.flatMap((target) => target.jobs ?? []).filter(isPossible)
+  const runs = targets.flatMap((target) => target.runs ?? []).filter(isRunId)
+  const firsts = targets.flatMap((target) => target.firsts ?? []).filter(isRunId)
+  if (jobs.length + runs.length + firsts.length === 0) return []
+  const rows = await query(selectJobs, [
+    jobs.map(({ runId }) => runId),
+    jobs.map(({ jobIndex }) => jobIndex),
+    runs,
+    firsts,
+  ])
+  return rows.map(asJobRow)
+}
+
+export async function lockRuns(query: Query, ids: readonly string[]): Promise<RunRow[]> {
+  return (await query(selectRuns, [ids])).map(asRunRow)
+}
+
+/** @param silentMs how long a process must have been silent to be given up; null: as long as it has a lease, it lives */
+export async function lockAbandonedJobs(query: Query, owner: string, silentMs: number | null): Promise<JobRow[]> {
+  return (await query(selectAbandoned, [owner, silentMs !== null, silentMs ?? 0])).map(asJobRow)
+}
+
+/** Whether a row can have this key at all: others the database would refuse to look for. */
+export function isPossible({ runId, jobIndex }: JobKey): boolean {
+  return isRunId(runId) && Number.isInteger(jobIndex) && Math.abs(jobIndex) <= maxInteger
+}

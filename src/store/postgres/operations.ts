@@ -1,0 +1,104 @@
+/** What a group of this engine is made of, and the verbs that move jobs: what each needs locked, and what it does then. */
+import { isFinalJob } from '../../domain/job.ts'
+import { cancelResultOf, failure, holds, isSuspect, loss, onRequest, release, retryOnRequest } from '../moves.ts'
+import type { Move } from '../moves.ts'
+import type { JobRow } from '../rows.ts'
+import type { RescueReport, RetryResult, Settled, Store } from '../store.ts'
+import type { Targets } from './lock.ts'
+import type { JobKey, Unit } from './unit.ts'
+
+export type GroupVerb = 'accept' | 'claim' | 'complete' | 'fail' | 'release' | 'cancel' | 'retry'
+
+export type Operation = {
+  readonly [Verb in GroupVerb]: { readonly verb: Verb; readonly args: Parameters<Store[Verb]> }
+}[GroupVerb]
+
+type Moving = Exclude<Operation, { readonly verb: 'accept' | 'claim' }>
+
+export function isMoving(operation: Operation): operation is Moving {
+  return operation.verb !== 'accept' && operation.verb !== 'claim'
+}
+
+export function targetsOf({ verb, args }: Moving): Targets {
+  switch (verb) {
+    case 'fail': {
+      const [claim, , retryAt] = args
+      return { jobs: [claim], ...(claim.jobIndex === 0 && retryAt === null && { firsts: [claim.runId] }) }
+    }
+    case 'complete':
+    case 'release':
+      return { jobs: [args[0]] }
+    case 'cancel': {
+      const [runId, jobIndex] = args
+      return jobIndex === null ? { runs: [runId] } : { jobs: [{ runId, jobIndex }] }
+    }
+    case 'retry':
+      return { jobs: [{ runId: args[0], jobIndex: args[1] }] }
+  }
+}
+
+/** Runs of which waiting jobs may be ended: a claim in the same transaction is to leave them alone. */
+export function endedBy({ verb, args }: Moving): string[] {
+  if (verb === 'cancel') return [args[0]]
+  if (verb === 'fail' && args[0].jobIndex === 0 && args[2] === null) return [args[0].runId]
+  return []
+}
+
+export function runMoving(unit: Unit, operation: Moving): unknown {
+  const { verb, args } = operation
+  switch (verb) {
+    case 'complete': {
+      const [claim, result, at] = args
+      return settle(unit, claim, at, () => ({ to: 'completed', result }))
+    }
+    case 'fail': {
+      const [claim, error, retryAt, at] = args
+      return settle(unit, claim, at, (job) => failure(job, error, retryAt, at))
+    }
+    case 'release': {
+      const [claim, at] = args
+      return settle(unit, claim, at, (job) => release(job, at))
+    }
+    case 'cancel':
+      return cancel(unit, ...args)
+    case 'retry':
+      return retry(unit, { runId: args[0], jobIndex: args[1] }, args[2])
+  }
+}
+
+type Claimed = JobKey & { readonly claim: number }
+
+function settle(unit: Unit, claim: Claimed, at: number, moveOf: (job: JobRow) => Move): Settled {
+  const job = unit.job(claim)
+  if (job === undefined || !holds(claim, job)) return 'stale'
+  unit.move(job, moveOf(job), at)
+  return 'settled'
+}
+
+function cancel(unit: Unit, runId: string, jobIndex: number | null, at: number) {
+  const all = unit.jobsOf(runId)
+  const named = jobIndex === null ? all : all.filter((job) => job.job_index === jobIndex)
+  for (const job of named) if (!isFinalJob(job.state)) unit.move(job, onRequest, at)
+  return cancelResultOf(named.map(({ state }) => state))
+}
+
+function retry(unit: Unit, key: JobKey, at: number): RetryResult {
+  const job = unit.job(key)
+  if (job === undefined) return 'not-found'
+  if (job.state === 'completed') return 'was-completed'
+  if (!isFinalJob(job.state)) return 'not-final'
+  unit.move(job, retryOnRequest(at), at)
+  return 'queued'
+}
+
+/** Takes back all jobs of the unit from processes that are gone. @param suspects that were waiting before */
+export function rescue(unit: Unit, suspects: number, at: number): RescueReport {
+  for (const job of unit.jobs()) unit.move(job, loss(job), at)
+  const jobs = unit.jobs()
+  const requeued = jobs.filter(({ state }) => state === 'queued')
+  return {
+    requeued: requeued.length,
+    crashed: jobs.length - requeued.length,
+    suspects: suspects + requeued.filter(isSuspect).length,
+  }
+}

@@ -1,0 +1,85 @@
+/** The reading verbs: runs, a page of runs, the totals. Each answers from one moment, which one statement has. */
+import { isRunId } from '../../domain/ids.ts'
+import type { JobRecord } from '../../domain/job.ts'
+import type { RunRecord } from '../../domain/run.ts'
+import { asJobRow, asRunRow, jobColumns, jobRecord, runColumns, runRecord, type Row } from '../rows.ts'
+import type { RunFilter, RunPage, StoreStats } from '../store.ts'
+import type { Query } from './connection.ts'
+import { countsOf, liveOf, sumColumns } from './counts.ts'
+import { listQuery } from './list-query.ts'
+import { isPossible } from './lock.ts'
+
+const namesIn = (list: string): string[] => list.split(',').map((name) => name.trim())
+/** A run and a job have columns of one name. */
+const runPart = namesIn(runColumns).map((name) => `run.${name} AS of_run_${name}`)
+const jobPart = namesIn(jobColumns).map((name) => `job.${name}`)
+const columns = [...runPart, ...jobPart].join(', ')
+
+const selectRuns = {
+  name: 'select-runs',
+  text: `
+    SELECT ${columns}, job.result FROM run JOIN job ON job.run_id = run.id
+    WHERE run.id = ANY($1::uuid[]) ORDER BY run.id, job.job_index`,
+}
+const selectJob = {
+  name: 'select-job',
+  text: `SELECT ${jobColumns}, result FROM job WHERE run_id = $1 AND job_index = $2`,
+}
+// The live jobs from the rows themselves and not from the totals, so that the two can be held against each other.
+const selectStats = {
+  name: 'select-stats',
+  text: `
+    SELECT ${sumColumns},
+      (SELECT count(*) FROM job WHERE run_at IS NOT NULL) + (SELECT count(*) FROM job WHERE owner IS NOT NULL) AS live,
+      (SELECT min(due.run_at) FROM unnest(ARRAY['cpu', 'io']) AS slot (kind)
+        CROSS JOIN generate_series(0, 9) AS level (priority) CROSS JOIN LATERAL (
+          SELECT run_at FROM job WHERE kind = slot.kind AND priority = level.priority AND run_at <= $1::bigint
+          ORDER BY run_at LIMIT 1) AS due) AS oldest
+    FROM tally`,
+}
+
+/** The runs of these that there are. */
+export async function readRuns(query: Query, ids: readonly string[]): Promise<RunRecord[]> {
+  const possible = ids.filter(isRunId)
+  return possible.length === 0 ? [] : runsIn(await query(selectRuns, [possible]))
+}
+
+export async function readJob(query: Query, runId: string, jobIndex: number): Promise<JobRecord | null> {
+  if (!isPossible({ runId, jobIndex })) return null
+  const [row] = await query(selectJob, [runId, jobIndex])
+  return row === undefined ? null : jobRecord(asJobRow(row))
+}
+
+export async function listRuns(query: Query, filter: RunFilter): Promise<RunPage> {
+  const { text, values } = listQuery(filter)
+  const whole = `WITH run AS (${text}) SELECT ${columns} FROM run JOIN job ON job.run_id = run.id
+    ORDER BY run.id DESC, job.job_index`
+  const runs = runsIn(await query({ text: whole }, values))
+  return { runs: runs.slice(0, filter.pageSize), hasMore: runs.length > filter.pageSize }
+}
+
+export async function readStats(query: Query, at: number): Promise<StoreStats> {
+  const [row = {}] = await query(selectStats, [at])
+  const counts = countsOf(row)
+  const { accepted, final, runs, jobs } = counts
+  const live = Number(row['live'])
+  const oldest = row['oldest']
+  return {
+    runs,
+    jobs,
+    oldestQueuedMs: typeof oldest === 'number' ? at - oldest : null,
+    conservation: { accepted, final, live, lost: liveOf(counts) - live },
+  }
+}
+
+/** Rows of runs with their jobs, those of a run one after the other. */
+function runsIn(rows: readonly Row[]): RunRecord[] {
+  return [...Map.groupBy(rows, (row) => row['run_id']).values()].map((ofRun) => {
+    const [first = {}] = ofRun
+    const run = Object.fromEntries(namesIn(runColumns).map((name) => [name, first[`of_run_${name}`]]))
+    return runRecord(
+      asRunRow(run),
+      ofRun.map((row) => jobRecord(asJobRow(row))),
+    )
+  })
+}

@@ -1,0 +1,56 @@
+/** Transactions of their own: jobs of processes that are gone are taken back, and jobs that nobody here runs. */
+import { holds, isSuspect, release } from '../moves.ts'
+import { asJobRow, type JobRow } from '../rows.ts'
+import type { Held } from './held.ts'
+import { lockAbandonedJobs, lockJobs, lockRuns } from './lock.ts'
+import { rescue } from './operations.ts'
+import type { Query } from './connection.ts'
+import type { Prepare, Prepared } from './transaction.ts'
+import { createUnit, type Unit } from './unit.ts'
+import { fence } from './write.ts'
+
+const selectLost = {
+  name: 'select-lost',
+  text: 'SELECT lost_starts, max_attempts FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL',
+}
+const selectOwned = { name: 'select-owned', text: 'SELECT run_id, job_index, claim FROM job WHERE owner = $1' }
+
+/** @param silentMs how long a process must have been silent to be given up; null: as long as it has a lease, it lives */
+export function prepareRescue(owner: string, silentMs: number | null, at: number): Prepare {
+  return async (query, beginning) => {
+    const [lost, jobs] = await Promise.all([query(selectLost), lockAbandonedJobs(query, owner, silentMs), beginning])
+    const suspects = lost.map(asJobRow).filter(isSuspect).length
+    return prepared(query, owner, jobs, (unit) => rescue(unit, suspects, at))
+  }
+}
+
+/** Hands back what this process owns without having it; its value is the list of all that it owned. */
+export function prepareReclaim(owner: string, held: Held, at: number): Prepare {
+  return async (query, beginning) => {
+    const [rows] = await Promise.all([query(selectOwned, [owner]), beginning])
+    const owned = rows.map(asJobRow).map((job) => ({ runId: job.run_id, jobIndex: job.job_index, claim: job.claim }))
+    const orphans = owned.filter((claim) => !held.has(claim))
+    const jobs = await lockJobs(query, [{ jobs: orphans }])
+    return prepared(query, owner, jobs, (unit) => {
+      for (const orphan of orphans) {
+        const job = unit.job(orphan)
+        if (job !== undefined && holds(orphan, job)) unit.move(job, release(job, at), at)
+      }
+      return owned
+    })
+  }
+}
+
+async function prepared(
+  query: Query,
+  owner: string,
+  jobs: readonly JobRow[],
+  run: (unit: Unit) => unknown,
+): Promise<Prepared> {
+  const writes = jobs.length > 0
+  const runIds = [...new Set(jobs.map((job) => job.run_id))]
+  const [runs] = await Promise.all([lockRuns(query, runIds), writes ? fence(query, owner) : null])
+  const unit = createUnit(jobs, runs)
+  const value = run(unit)
+  return { unit, values: [value], given: [], writes, leavesWork: unit.hasQueued() }
+}

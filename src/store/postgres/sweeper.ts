@@ -1,0 +1,97 @@
+/** What this process looks after once a second: the backlog, jobs of processes that died, and totals of those that left. */
+import type { Log } from '../../log.ts'
+import type { RescueReport } from '../store.ts'
+import type { Backlog } from './backlog.ts'
+import type { Query } from './connection.ts'
+import { additions, columnList, sumColumns } from './counts.ts'
+import { leaseMs, type Lease } from './lease.ts'
+
+export interface Sweeper {
+  start(): void
+  /** Resolves when no round is under way. */
+  stop(): Promise<void>
+}
+
+export interface SweeperOptions {
+  readonly owner: string
+  readonly query: Query
+  readonly backlog: Backlog
+  readonly lease: Lease
+  readonly log: Log
+  /** Takes back the jobs of processes that have been silent for too long. */
+  readonly rescue: () => Promise<RescueReport>
+  /** Holds what this process owns against what it runs. */
+  readonly reclaim: () => Promise<void>
+  readonly isInDoubt: () => boolean
+  /** There may be jobs to claim of which nobody has told. */
+  readonly onRound: () => void
+}
+
+const roundMs = 1_000
+const reclaimEvery = 10
+const foldEvery = 600
+
+const selectAbandoned = {
+  name: 'select-abandoned',
+  text: `
+    SELECT 1 FROM job WHERE owner IS NOT NULL AND owner <> $1 AND NOT EXISTS (
+      SELECT 1 FROM process
+      WHERE process.id = job.owner AND heartbeat_at > clock_timestamp() - $2 * interval '1 ms') LIMIT 1`,
+}
+// A process that was silent for so long is none that a network kept away for a while.
+const forgetProcesses = {
+  name: 'forget-processes',
+  text: "DELETE FROM process WHERE heartbeat_at < clock_timestamp() - interval '1 hour'",
+}
+const foldTallies = {
+  name: 'fold-tallies',
+  text: `
+    WITH gone AS (
+      DELETE FROM tally WHERE owner <> 'gone' AND split_part(owner, ' ', 1) NOT IN (SELECT id::text FROM process)
+      RETURNING *)
+    INSERT INTO tally AS t (owner, ${columnList}) SELECT 'gone', ${sumColumns} FROM gone
+    ON CONFLICT (owner) DO UPDATE SET ${additions}`,
+}
+
+export function createSweeper(options: SweeperOptions): Sweeper {
+  const { owner, query, backlog, lease, log, rescue, reclaim, isInDoubt, onRound } = options
+  let timer: NodeJS.Timeout | undefined
+  let isStopped = false
+  let sweeping = Promise.resolve()
+  let rounds = 0
+
+  async function sweep(): Promise<void> {
+    rounds += 1
+    await backlog.refresh(query)
+    if (isInDoubt() || rounds % reclaimEvery === 0) await reclaim()
+    // After an outage all leases look dead: everybody gets the time to renew them, as this process did.
+    if (lease.keptForMs() >= leaseMs && (await query(selectAbandoned, [owner, leaseMs])).length > 0) {
+      const { requeued, crashed, suspects } = await rescue()
+      if (requeued + crashed > 0) log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')
+    }
+    if (rounds % foldEvery === 1) {
+      await query(forgetProcesses)
+      await query(foldTallies)
+    }
+  }
+
+  function round(): void {
+    sweeping = sweep()
+      // The next round tries again, and who asks for something meanwhile hears of it.
+      .catch((error: unknown) => log.debug({ err: error }, 'the database could not be looked after'))
+      .then(() => {
+        if (isStopped) return
+        onRound()
+        timer = setTimeout(round, roundMs)
+      })
+  }
+
+  return {
+    start: () => void (timer = setTimeout(round, roundMs)),
+    async stop() {
+      isStopped = true
+      clearTimeout(timer)
+      await sweeping
+    },
+  }
+}

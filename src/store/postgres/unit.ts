@@ -1,0 +1,93 @@
+/**
+ * The rows that one transaction has locked, in memory: verbs move jobs here, one after the other, and what became of
+ * the rows is written at the end in one statement.
+ */
+import { isFinalJob } from '../../domain/job.ts'
+import { createChanges } from '../changes.ts'
+import { endsOthers, isVoiding, movedJob, movedRun, withFirst, type Move, type MovedJob } from '../moves.ts'
+import type { RunChange } from '../../domain/run.ts'
+import type { JobRow, RunRow } from '../rows.ts'
+import { countJob, countRun, createCounts, type Counts } from './counts.ts'
+
+export interface JobKey {
+  readonly runId: string
+  readonly jobIndex: number
+}
+
+export interface Unit {
+  readonly counts: Counts
+  /** In the state in which earlier moves left it; undefined where it was not locked. */
+  job(key: JobKey): JobRow | undefined
+  /** Those of the run that were locked, in order. */
+  jobsOf(runId: string): JobRow[]
+  jobs(): JobRow[]
+  /** Moves a job and its run. It ends whoever owned the job. */
+  move(job: JobRow, move: Move, at: number): void
+  /** One of the run's jobs was claimed. */
+  touch(runId: string): void
+  /** What is to be written. */
+  movedJobs(): MovedJob[]
+  changedRuns(): RunRow[]
+  takeChanges(): RunChange[]
+  /** Whether a job waits now that did not before, and is due. */
+  hasQueued(): boolean
+}
+
+export function createUnit(jobRows: readonly JobRow[], runRows: readonly RunRow[]): Unit {
+  const jobs = new Map(jobRows.map((job) => [nameOf(job.run_id, job.job_index), job]))
+  const runs = new Map(runRows.map((run) => [run.id, run]))
+  const moved = new Map<string, MovedJob>()
+  const changed = new Set<string>()
+  const changes = createChanges()
+  const counts = createCounts()
+  let hasQueued = false
+
+  function runOf(id: string): RunRow {
+    const run = runs.get(id)
+    if (run === undefined) throw new Error(`the run ${id} of a job is not there`)
+    return run
+  }
+
+  function change(run: RunRow, voided?: number): void {
+    runs.set(run.id, run)
+    changed.add(run.id)
+    changes.note(run, voided)
+  }
+
+  const jobsOf = (runId: string): JobRow[] => [...jobs.values()].filter((job) => job.run_id === runId)
+
+  function move(job: JobRow, step: Move, at: number): void {
+    const name = nameOf(job.run_id, job.job_index)
+    const after = movedJob(job, step, at)
+    const before = runOf(job.run_id)
+    const run = movedRun(before, job, step, at)
+    jobs.set(name, { ...job, ...after })
+    moved.set(name, after)
+    countJob(counts, job.state, after.state)
+    if (run.state !== before.state) countRun(counts, before.state, run.state)
+    if (after.run_at !== null && after.run_at <= at) hasQueued = true
+    change(run, isVoiding(job, step) ? job.job_index : undefined)
+    if (!endsOthers(run, job, step)) return
+    for (const other of jobsOf(run.id)) if (!isFinalJob(other.state)) move(other, withFirst, at)
+  }
+
+  return {
+    counts,
+    job: ({ runId, jobIndex }) => jobs.get(nameOf(runId, jobIndex)),
+    jobsOf,
+    jobs: () => [...jobs.values()],
+    move,
+    touch(runId) {
+      const run = runOf(runId)
+      change({ ...run, version: run.version + 1 })
+    },
+    movedJobs: () => [...moved.values()],
+    changedRuns: () => [...changed].map(runOf),
+    takeChanges: changes.take,
+    hasQueued: () => hasQueued,
+  }
+}
+
+export function nameOf(runId: string, jobIndex: number): string {
+  return `${runId}/${jobIndex}`
+}

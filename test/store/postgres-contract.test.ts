@@ -1,0 +1,26 @@
+import { test } from 'uvu'
+import { makeSchema } from '../harness/postgres.ts'
+import { openPostgres } from '../harness/store-postgres.ts'
+import type { StoreUnderTest } from './contract/subject.ts'
+import { storeContract } from './store-contract.ts'
+
+async function openSchema(): Promise<StoreUnderTest> {
+  const schema = await makeSchema()
+  let { store } = await openPostgres(schema)
+  return {
+    store,
+    async replace() {
+      await store.close()
+      ;({ store } = await openPostgres(schema))
+      return store
+    },
+    async [Symbol.asyncDispose]() {
+      await store.close()
+      await schema[Symbol.asyncDispose]()
+    },
+  }
+}
+
+storeContract('PostgreSQL', openSchema, { isDurable: true })
+
+test.run()
