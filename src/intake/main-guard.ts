@@ -37,16 +37,32 @@ export interface MainGuardOptions {
   readonly log: Log
 }
 
+const usPerMs = 1_000
 /** After so many quick calls in a row a task is called without the limit, which costs about 0.1 ms a call. */
 const provenAfter = 20
 /** Quick is below this part of the budget. */
 const quickPart = 0.2
+/**
+ * An overrun in which the thread worked for less than this part of the budget is a task that blocks, or a machine that
+ * is too busy to let it run: only so many in a row are held against the task.
+ */
+const idlePart = 0.1
+const idleOverruns = 3
 /** How long a task stays in the pool after an overrun; doubled with each further one. */
 const firstCoolDownMs = 60_000
 const maxCoolDownMs = 960_000
 
+interface Call {
+  readonly tookMs: number
+  /** What the thread worked of that; asked only after an overrun. */
+  readonly workedMs: () => number
+  readonly wasInterrupted: boolean
+}
+
 interface Conduct {
   quickCalls: number
+  /** Overruns in a row in which the thread hardly worked. */
+  idle: number
   coolDownMs: number
   coolUntil: number
   interrupted: number
@@ -60,16 +76,23 @@ export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): Mai
   function conductOf({ name }: Task): Conduct {
     const known = conducts.get(name)
     if (known !== undefined) return known
-    const fresh = { quickCalls: 0, coolDownMs: firstCoolDownMs, coolUntil: 0, interrupted: 0, overBudget: 0 }
+    const fresh = { quickCalls: 0, idle: 0, coolDownMs: firstCoolDownMs, coolUntil: 0, interrupted: 0, overBudget: 0 }
     conducts.set(name, fresh)
     return fresh
   }
 
-  function judge(task: Task, conduct: Conduct, tookMs: number, wasInterrupted: boolean): void {
+  function judge(task: Task, conduct: Conduct, call: Call): void {
+    const { tookMs, wasInterrupted } = call
     conduct.quickCalls = tookMs < budgetMs * quickPart ? conduct.quickCalls + 1 : 0
-    if (tookMs < budgetMs && !wasInterrupted) return
+    if (tookMs < budgetMs && !wasInterrupted) {
+      conduct.idle = 0
+      return
+    }
     if (wasInterrupted) conduct.interrupted += 1
     else conduct.overBudget += 1
+    conduct.idle = call.workedMs() < budgetMs * idlePart ? conduct.idle + 1 : 0
+    if (conduct.idle > 0 && conduct.idle < idleOverruns) return
+    conduct.idle = 0
     const { coolDownMs } = conduct
     conduct.coolUntil = clock.now() + coolDownMs
     conduct.coolDownMs = Math.min(maxCoolDownMs, coolDownMs * 2)
@@ -86,6 +109,7 @@ export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): Mai
       if (task.policy.main === 'always') return run()
       const conduct = conductOf(task)
       const startedAt = performance.now()
+      const workedBefore = process.threadCpuUsage()
       let wasInterrupted = false
       try {
         return conduct.quickCalls >= provenAfter ? run() : callWithin(run)
@@ -93,7 +117,11 @@ export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): Mai
         wasInterrupted = error instanceof Interrupted
         throw error
       } finally {
-        judge(task, conduct, performance.now() - startedAt, wasInterrupted)
+        const workedMs = (): number => {
+          const { user, system } = process.threadCpuUsage(workedBefore)
+          return (user + system) / usPerMs
+        }
+        judge(task, conduct, { tookMs: performance.now() - startedAt, workedMs, wasInterrupted })
       }
     },
     counts() {

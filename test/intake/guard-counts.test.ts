@@ -48,4 +48,28 @@ test('overruns are counted by task, and the tasks told that cool down now', () =
   assert.ok(guard.allows(proven))
 })
 
+test('a call that took long while the thread hardly worked is held against its task only when it comes again', () => {
+  const guard = createMainGuard({ budgetMs: 300, clock: { now: () => 1_000 }, log: createLog('silent') })
+  const task = taskNamed('waits')
+  const idle = new Int32Array(new SharedArrayBuffer(4))
+  const block = (): void => {
+    try {
+      guard.call(task, () => Atomics.wait(idle, 0, 0, 310))
+    } catch (error) {
+      assert.instance(error, Interrupted)
+    }
+  }
+  const allowed: boolean[] = []
+  for (let round = 0; round < 3; round += 1) {
+    for (let call = 0; call < 20; call += 1) guard.call(task, () => 1)
+    block()
+    allowed.push(guard.allows(task))
+  }
+  assert.equal(allowed, [true, true, true], 'quick calls in between speak for it')
+  block()
+  assert.ok(guard.allows(task))
+  block()
+  assert.not.ok(guard.allows(task))
+})
+
 test.run()

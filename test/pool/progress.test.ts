@@ -45,4 +45,17 @@ test('log lines keep their order and their ids, and the last ones survive a kill
   for (const [index, line] of told.entries()) assert.is(line, `line ${index} {"index":${index},${ids}}`)
 })
 
+test('what a task says on the port of its thread is not heard, and closing the port silences nobody', async () => {
+  const lines: string[] = []
+  const log: Log = Object.assign(createLog('silent'), { info: (_: unknown, text: unknown) => lines.push(String(text)) })
+  await using opened = await openPool({}, log)
+  for (const input of ['floods with messages', 'closes its port']) {
+    assert.equal(await opened.outcomeOf({ task: 'misbehave-cpu', input }), { ok: true, result: '"done"' })
+  }
+  await opened.outcomeOf({ task: 'logs-and-loops', timeoutMs: 200 })
+  await opened.whole()
+  assert.not.ok(lines.includes('forged'))
+  assert.is(lines.filter((line) => line.startsWith('line ')).length, 100)
+})
+
 test.run()
