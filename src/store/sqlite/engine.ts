@@ -91,8 +91,9 @@ export function createSqliteStore(options: SqliteOptions): Store {
     options.onCommit?.(settled.length, performance.now() - sentAt)
     inFlight = []
     flush()
-    for (const [index, pending] of settled.entries()) turns.run(() => answer(pending, replies[index]))
+    // First: who hears that a claim is void must not take a new one of the same commit for it.
     for (const change of changes) turns.run(() => tell(change))
+    for (const [index, pending] of settled.entries()) turns.run(() => answer(pending, replies[index]))
   }
 
   function onMessage(message: FromThread): void {
