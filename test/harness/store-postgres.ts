@@ -1,6 +1,7 @@
 /** PostgreSQL stores for tests: opened, and closed at the end of the test's scope; each schema is a database of its own. */
 import { systemClock } from '../../src/domain/clock.ts'
 import { createLog } from '../../src/log.ts'
+import type { Limits } from '../../src/store/postgres/limits.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Schema } from './postgres.ts'
 
@@ -12,18 +13,20 @@ export interface ScopedStore extends AsyncDisposable {
   readonly store: Store
 }
 
+type Place = Pick<Schema, 'url' | 'name'>
+
 /** A store that is not open yet. */
-export function postgresStore({ url, name }: Pick<Schema, 'url' | 'name'>): ScopedStore {
+export function postgresStore({ url, name }: Place, limits: Partial<Limits> = {}): ScopedStore {
   const onLost = (error: Error): void => {
     throw error
   }
   const log = createLog('silent')
-  const store = createPostgresStore({ url, schema: name, connectWaitMs: 0, clock: systemClock, log, onLost })
+  const store = createPostgresStore({ url, schema: name, connectWaitMs: 0, limits, clock: systemClock, log, onLost })
   return { store, [Symbol.asyncDispose]: () => store.close() }
 }
 
-export async function openPostgres(schema: Pick<Schema, 'url' | 'name'>): Promise<ScopedStore> {
-  const scoped = postgresStore(schema)
+export async function openPostgres(place: Place, limits: Partial<Limits> = {}): Promise<ScopedStore> {
+  const scoped = postgresStore(place, limits)
   await scoped.store.open()
   return scoped
 }

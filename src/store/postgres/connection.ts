@@ -3,6 +3,7 @@ import type { Client, ClientConfig } from 'pg'
 import { BootError } from '../../domain/errors.ts'
 import type { Row } from '../rows.ts'
 import { DatabaseFailure } from './failure.ts'
+import type { Limits } from './limits.ts'
 
 export type Pg = typeof import('pg')
 
@@ -36,6 +37,7 @@ export interface Database {
   /** `postgres://…`, as libpq takes it. */
   readonly url: string
   readonly schema: string
+  readonly limits: Limits
 }
 
 export type Purpose = 'write' | 'read' | 'listen' | 'lease' | 'migrate'
@@ -43,14 +45,8 @@ export type Purpose = 'write' | 'read' | 'listen' | 'lease' | 'migrate'
 /** @throws DatabaseFailure */
 export type Connect = (purpose: Purpose) => Promise<Connection>
 
-const connectLimitMs = 3_000
-/** The server gives up first, so that a connection survives a slow statement. */
-const statementLimitMs = 5_000
-const queryLimitMs = 6_000
-/** What a process that froze in the middle of a transaction holds locked is free again after this. */
 /** A large table takes its time, and so does another process that is at it. */
 const migrationLimitMs = 600_000
-const idleInTransactionLimitMs = 6_000
 const keepAliveMs = 10_000
 
 /** @throws BootError where the package is missing */
@@ -63,12 +59,12 @@ export async function loadPg(): Promise<Pg> {
   }
 }
 
-export function configFor(pg: Pg, { url }: Database): ClientConfig {
+export function configFor(pg: Pg, { url, limits }: Database): ClientConfig {
   return {
     connectionString: url,
     application_name: 'forerunner',
-    connectionTimeoutMillis: connectLimitMs,
-    query_timeout: queryLimitMs,
+    connectionTimeoutMillis: limits.connectMs,
+    query_timeout: limits.queryMs,
     keepAlive: true,
     keepAliveInitialDelayMillis: keepAliveMs,
     types: { getTypeParser: typeParserOf(pg) },
@@ -92,11 +88,12 @@ export function createConnect(pg: Pg, database: Database): Connect {
   }
 }
 
-export function settingsFor(purpose: Purpose, { schema }: Database): string {
+export function settingsFor(purpose: Purpose, { schema, limits }: Database): string {
   const settings = [
     `SET search_path = "${schema}"`,
-    `SET statement_timeout = ${purpose === 'migrate' ? migrationLimitMs : statementLimitMs}`,
-    `SET idle_in_transaction_session_timeout = ${idleInTransactionLimitMs}`,
+    `SET statement_timeout = ${purpose === 'migrate' ? migrationLimitMs : limits.statementMs}`,
+    // What a process that froze in the middle of a transaction holds locked is free again after this.
+    `SET idle_in_transaction_session_timeout = ${limits.queryMs}`,
     // What was replied to is on disk, whatever the role's default is.
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
   ]

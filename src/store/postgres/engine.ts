@@ -19,7 +19,8 @@ import { prune, remove } from './forget.ts'
 import { createHeld } from './held.ts'
 import { defer } from './keys.ts'
 import { createLane, type Lane } from './lane.ts'
-import { createLease, leaseMs, type Lease } from './lease.ts'
+import { createLease, type Lease } from './lease.ts'
+import { defaultLimits, type Limits } from './limits.ts'
 import { createListener, type Listener } from './listener.ts'
 import { liveOf } from './counts.ts'
 import { decodeNotice } from './notices.ts'
@@ -39,6 +40,7 @@ export interface PostgresOptions {
   readonly schema: string
   /** How long to wait at the start for a server that does not answer, in milliseconds. */
   readonly connectWaitMs: number
+  readonly limits?: Partial<Limits>
   readonly clock: Clock
   readonly log: Log
   /** Ends the process when the main thread stands still; default: nobody watches. */
@@ -65,6 +67,8 @@ interface Parts {
 
 export function createPostgresStore(options: PostgresOptions): Store {
   const { url, schema, clock, log, onLost } = options
+  const limits = { ...defaultLimits, ...options.limits }
+  const { leaseMs } = limits
   const owner = randomUUID()
   const channel = `forerunner ${schema}`
   const changeListeners: ((change: RunChange) => void)[] = []
@@ -145,11 +149,12 @@ export function createPostgresStore(options: PostgresOptions): Store {
 
   async function start(): Promise<Parts> {
     const pg = await loadPg()
-    const database = { url, schema }
+    const database = { url, schema, limits }
     const connect = createConnect(pg, database)
     await prepareDatabase(connect, database, owner, options.connectWaitMs)
     const reader = createReader(pg, database)
     const lane = createLane({
+      limits,
       connect,
       sender: () => ({ owner, channel, live: backlog.own() }),
       onCommitted,
@@ -161,8 +166,9 @@ export function createPostgresStore(options: PostgresOptions): Store {
     const behind = (): Promise<unknown> => Promise.allSettled([lane.settled(), ...writing])
     const runReads = createRunReads(reader.query, behind)
     const listener = createListener({ connect, channel, onMessage: (text) => void onNotice(text), onGap })
-    const lease = createLease({ url, schema, owner, stall: options.stall ?? null, onLost })
+    const lease = createLease({ ...database, owner, stall: options.stall ?? null, onLost })
     const sweeper = createSweeper({
+      limits,
       owner,
       query: reader.query,
       backlog,

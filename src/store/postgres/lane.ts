@@ -7,6 +7,7 @@ import type { Connect, Connection } from './connection.ts'
 import { tookPlace } from './doubt.ts'
 import { isFailure, isUnavailable } from './failure.ts'
 import { prepareGroup } from './group.ts'
+import type { Limits } from './limits.ts'
 import type { Operation } from './operations.ts'
 import { InDoubt, transact, type Outcome, type Prepare, type Sender } from './transaction.ts'
 
@@ -24,6 +25,7 @@ export interface Lane {
 }
 
 export interface LaneOptions {
+  readonly limits: Limits
   readonly connect: Connect
   /** As of now. */
   readonly sender: () => Sender
@@ -46,12 +48,10 @@ interface Asked extends PromiseWithResolvers<unknown> {
 
 const maxOperations = 200
 const maxConflicts = 5
-/** How long callers are kept waiting while it is not known whether their commit took place. */
-const doubtLimitMs = 3_000
 const doubtPauseMs = 100
 
 export function createLane(options: LaneOptions): Lane {
-  const { connect, sender, onCommitted, onAnswered, onLateCommit, onGroup, defer } = options
+  const { limits, connect, sender, onCommitted, onAnswered, onLateCommit, onGroup, defer } = options
   let queue: Asked[] = []
   let connection: Connection | null = null
   let doubt: { readonly error: InDoubt; readonly operations: readonly Operation[] } | null = null
@@ -87,7 +87,7 @@ export function createLane(options: LaneOptions): Lane {
 
   /** Asks for a while; what is not known then is asked again before anything else is written. */
   async function isCommittedAfterAll(error: InDoubt, operations: readonly Operation[]): Promise<boolean> {
-    const deadline = performance.now() + doubtLimitMs
+    const deadline = performance.now() + limits.doubtMs
     doubt = { error, operations }
     for (;;) {
       try {

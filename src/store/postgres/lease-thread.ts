@@ -11,15 +11,14 @@ import type { FromLeaseThread, LeaseThreadOptions } from './lease.ts'
 const port = parentPort
 if (port === null) throw new Error('the lease is kept in a thread of its own')
 
-const renewEveryMs = 2_000
 /** Looks without a beat of the main thread. Counted and not timed, so that a suspended machine is no stall. */
 const maxMisses = 30
 
 // Set by the lease, which is of the same version.
-const { url, schema, owner, heartbeat: buffer, stall } = workerData as LeaseThreadOptions
+const { owner, heartbeat: buffer, stall, ...database } = workerData as LeaseThreadOptions
 const say = (message: FromLeaseThread): void => port.postMessage(message)
 
-const connect = createConnect(await loadPg(), { url, schema })
+const connect = createConnect(await loadPg(), database)
 const heartbeat = createHeartbeat(buffer)
 const watch = stall && watchForStall(stall)
 const renew = {
@@ -51,7 +50,7 @@ async function look(): Promise<void> {
 
 function round(): void {
   renewing = look().then(() => {
-    if (!isStopped) timer = setTimeout(round, renewEveryMs)
+    if (!isStopped) timer = setTimeout(round, database.limits.renewMs)
   })
 }
 

@@ -26,14 +26,12 @@ export interface LeaseOptions extends Omit<LeaseThreadOptions, 'heartbeat'> {
   readonly onLost: (error: Error) => void
 }
 
-/** A process that has not renewed its lease for so long is given up. */
-export const leaseMs = 8_000
 const beatMs = 1_000
-/** A renewal is due every 2 s; one that is told later than this has not come. */
-const maxGapMs = 5_000
 
 export function createLease({ onLost, ...options }: LeaseOptions): Lease {
   const heartbeat = allocateHeartbeat()
+  // A renewal that is told later than this has not come.
+  const maxGapMs = options.limits.renewMs * 2.5
   const { beat } = createHeartbeat(heartbeat)
   const started = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<void>()

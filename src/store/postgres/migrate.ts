@@ -22,8 +22,8 @@ export async function migrate({ query }: Connection, { schema }: Database): Prom
     throw new BootError(`the schema ${schema} of the database has version ${applied}; ${known}`)
   }
   // Not where it exists: that would need the right to create others.
-  const [found] = await query({ text: 'SELECT to_regnamespace($1)::text AS name' }, [`"${schema}"`])
-  if (found?.['name'] === null) await query({ text: `CREATE SCHEMA "${schema}"` })
+  const [found] = await query({ text: 'SELECT 1 FROM pg_namespace WHERE nspname = $1' }, [schema])
+  if (found === undefined) await query({ text: `CREATE SCHEMA "${schema}"` })
   await query({ text: 'CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)' })
   for (const file of files.slice(applied)) await query({ text: readFileSync(new URL(file, directory), 'utf8') })
   await query({ text: 'DELETE FROM schema_version' })
@@ -32,8 +32,12 @@ export async function migrate({ query }: Connection, { schema }: Database): Prom
 }
 
 async function versionIn(query: Connection['query'], schema: string): Promise<number> {
-  const [found] = await query({ text: 'SELECT to_regclass($1)::text AS name' }, [`"${schema}".schema_version`])
-  if (found?.['name'] === null) return 0
+  // From the catalogue's rows: what to_regclass says can be older than the lock.
+  const [found] = await query(
+    { text: "SELECT 1 FROM pg_tables WHERE schemaname = $1 AND tablename = 'schema_version'" },
+    [schema],
+  )
+  if (found === undefined) return 0
   const [row] = await query({ text: `SELECT version FROM "${schema}".schema_version` })
   return Number(row?.['version'] ?? 0)
 }

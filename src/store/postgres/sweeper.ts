@@ -4,7 +4,8 @@ import type { RescueReport } from '../store.ts'
 import type { Backlog } from './backlog.ts'
 import type { Query } from './connection.ts'
 import { additions, columnList, sumColumns } from './counts.ts'
-import { leaseMs, type Lease } from './lease.ts'
+import type { Lease } from './lease.ts'
+import type { Limits } from './limits.ts'
 
 export interface Sweeper {
   start(): void
@@ -13,6 +14,7 @@ export interface Sweeper {
 }
 
 export interface SweeperOptions {
+  readonly limits: Limits
   readonly owner: string
   readonly query: Query
   readonly backlog: Backlog
@@ -27,7 +29,6 @@ export interface SweeperOptions {
   readonly onRound: () => void
 }
 
-const roundMs = 1_000
 const reclaimEvery = 10
 const foldEvery = 600
 
@@ -54,7 +55,8 @@ const foldTallies = {
 }
 
 export function createSweeper(options: SweeperOptions): Sweeper {
-  const { owner, query, backlog, lease, log, rescue, reclaim, isInDoubt, onRound } = options
+  const { limits, owner, query, backlog, lease, log, rescue, reclaim, isInDoubt, onRound } = options
+  const { leaseMs, roundMs } = limits
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
   let sweeping = Promise.resolve()

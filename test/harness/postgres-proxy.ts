@@ -1,0 +1,72 @@
+/** Stands between a store and its PostgreSQL, and cuts their connection at a chosen moment. */
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+
+/** What to do with bytes on their way to the server: pass them on, cut off before them, or behind them. */
+export type Verdict = 'pass' | 'cut-before' | 'cut-behind'
+
+export interface PostgresProxy extends AsyncDisposable {
+  readonly url: string
+  /** Judges everything that clients send from now on. */
+  judge(verdictOn: (bytes: Buffer) => Verdict): void
+  /** Lets nothing through any more, in either direction, and keeps the connections. */
+  freeze(): void
+  thaw(): void
+}
+
+export async function startPostgresProxy(url: string): Promise<PostgresProxy> {
+  const target = new URL(url)
+  const sockets = new Set<Socket>()
+  let verdictOn: (bytes: Buffer) => Verdict = () => 'pass'
+  let isFrozen = false
+
+  const server = createServer((client) => {
+    const upstream = connect(Number(target.port), target.hostname)
+    let isCut = false
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.setNoDelay(true)
+      socket.on('error', () => {})
+      socket.on('close', () => sockets.delete(socket))
+      if (isFrozen) socket.pause()
+    }
+    client.on('data', (bytes) => {
+      const verdict = verdictOn(bytes)
+      if (verdict !== 'cut-before') upstream.write(bytes)
+      if (verdict === 'pass') return
+      isCut = true
+      client.destroy()
+      // What was sent is still to be done over there.
+      if (verdict === 'cut-behind') upstream.end()
+      else upstream.destroy()
+    })
+    upstream.on('data', (bytes) => {
+      if (!isCut) client.write(bytes)
+    })
+    client.on('close', () => upstream.end())
+    upstream.on('close', () => client.end())
+  })
+  server.listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const { port } = server.address() as AddressInfo
+  const own = new URL(url)
+  own.port = String(port)
+
+  return {
+    url: own.href,
+    judge(judgement) {
+      verdictOn = judgement
+    },
+    freeze() {
+      isFrozen = true
+      for (const socket of sockets) socket.pause()
+    },
+    thaw() {
+      isFrozen = false
+      for (const socket of sockets) socket.resume()
+    },
+    async [Symbol.asyncDispose]() {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+    },
+  }
+}

@@ -1,0 +1,160 @@
+/** Several stores on one schema, as several processes have it: each hears of the others, and takes over from the dead. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { RunChange } from '../../src/domain/run.ts'
+import type { Store } from '../../src/store/store.ts'
+import { makeSchema, type Schema } from '../harness/postgres.ts'
+import { postgresStore } from '../harness/store-postgres.ts'
+import { acceptFirst, claimOne, entryAt, jobIn, jobOf, requestAt, runIn, runOf, start } from '../harness/store-run.ts'
+import { until } from '../harness/until.ts'
+
+/** Lives an order of magnitude faster, but for what a busy machine makes everybody wait. */
+const quick = { leaseMs: 2_000, renewMs: 200, roundMs: 100 }
+
+interface Pair extends AsyncDisposable {
+  readonly schema: Schema
+  readonly one: Store
+  readonly other: Store
+}
+
+async function openPair(): Promise<Pair> {
+  const stack = new AsyncDisposableStack()
+  const schema = stack.use(await makeSchema())
+  const { store: one } = stack.use(postgresStore(schema, quick))
+  const { store: other } = stack.use(postgresStore(schema, quick))
+  // Both at once, as a deployment starts them: one makes the tables.
+  await Promise.all([one.open(), other.open()])
+  return { schema, one, other, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+}
+
+function listen(store: Store): RunChange[] {
+  const changes: RunChange[] = []
+  store.onChange((change) => void changes.push(change))
+  return changes
+}
+
+test('what one accepts, the other one is woken for, runs and settles, and the first hears of that', async () => {
+  await using pair = await openPair()
+  const { one, other } = pair
+  const changes = listen(one)
+  const { promise: woken, resolve: wake } = Promise.withResolvers<void>()
+  const run = runOf({ jobs: [jobOf(), jobOf()], claimsFirst: true })
+  const first = await acceptFirst(one, run, start)
+  other.onWork(wake)
+  await woken
+  const second = await claimOne(other, start)
+  assert.equal([second.runId, second.jobIndex], [run.id, 1])
+  await one.complete(first, '"first"', start + 1)
+  await other.complete(second, '"second"', start + 2)
+  await until('the end is told', () => changes.some(({ state }) => state === 'completed'))
+  await until('every change is told', () => changes.length === 3)
+  assert.equal(
+    changes.map(({ version }) => version).toSorted((a, b) => a - b),
+    [2, 3, 4],
+  )
+  assert.equal(await runIn(one, run.id), await runIn(other, run.id))
+  assert.equal((await other.stats(start)).conservation, { accepted: 2, final: 2, live: 0, lost: 0 })
+})
+
+test('each job is taken once, though both claim at once', async () => {
+  await using pair = await openPair()
+  const { one, other } = pair
+  await one.accept(runOf({ jobs: Array.from({ length: 100 }, () => jobOf()) }), start)
+  const slots = [{ thread: 'worker-1', kind: 'io', count: 5 }] as const
+  const claims = await Promise.all(
+    Array.from({ length: 24 }, (_, index) => (index % 2 === 0 ? one : other).claim(requestAt(start, { slots }))),
+  )
+  const taken = claims.flatMap(({ jobs }) => jobs.map(({ jobIndex }) => jobIndex))
+  assert.is(taken.length, 100)
+  assert.is(new Set(taken).size, 100)
+})
+
+test('both settle, cancel, retry and accept the same runs at once, and nothing is lost or stuck', async () => {
+  await using pair = await openPair()
+  const { one, other } = pair
+  const runs = Array.from({ length: 30 }, () => runOf({ jobs: [jobOf(), jobOf(), jobOf()], onFirstFailure: 'cancel' }))
+  await Promise.all(runs.map((run) => one.accept(run, start)))
+  const { jobs } = await one.claim(requestAt(start))
+  const error = { code: 'task_error', message: 'no' } as const
+  await Promise.all(
+    jobs.flatMap((job, index) => [
+      index % 3 === 0 ? one.complete(job, '1', start) : one.fail(job, error, null, start),
+      other.cancel(job.runId, index % 2 === 0 ? null : job.jobIndex, start),
+      other.retry(job.runId, job.jobIndex, start + 1),
+      one.accept(runOf({ idempotency: { scope: '', key: `${index % 7}`, bodyDigest: '', isDeferred: false } }), start),
+      other.accept(
+        runOf({ idempotency: { scope: '', key: `${index % 7}`, bodyDigest: '', isDeferred: false } }),
+        start,
+      ),
+    ]),
+  )
+  const { conservation, runs: byState } = await other.stats(start)
+  assert.is(conservation.accepted, 90 + 7)
+  assert.is(conservation.lost, 0)
+  assert.is(
+    Object.values(byState).reduce((sum, count) => sum + count),
+    30 + 7,
+  )
+  for (const { jobs: rest } of [await other.claim(requestAt(start + 2)), await one.claim(requestAt(start + 2))]) {
+    for (const job of rest) assert.is(await one.complete(job, '1', start + 3), 'settled')
+  }
+  const { live } = (await one.stats(start + 3)).conservation
+  await until('both know that', () => one.backlog() === live && other.backlog() === live)
+  assert.is(live, 0)
+})
+
+test('a cancel here is told where the job runs', async () => {
+  await using pair = await openPair()
+  const { one, other } = pair
+  const run = runOf({ jobs: [jobOf(), jobOf()] })
+  await one.accept(run, start)
+  const { jobs } = await other.claim(requestAt(start))
+  const changes = listen(other)
+  await one.cancel(run.id, 1, start)
+  await until('the owner hears of it', () => changes.some(({ voided }) => voided.includes(1)))
+  assert.is(await other.complete(entryAt(jobs, 1), '1', start), 'stale')
+  assert.is(await other.complete(entryAt(jobs, 0), '1', start), 'settled')
+})
+
+test('of requests that race with one key through both, one makes a run', async () => {
+  await using pair = await openPair()
+  const { one, other } = pair
+  const idempotency = { scope: '', key: 'k', bodyDigest: 'd', isDeferred: false }
+  const reports = await Promise.all(
+    Array.from({ length: 40 }, (_, index) => (index % 2 === 0 ? one : other).accept(runOf({ idempotency }), start)),
+  )
+  const { runs } = await one.listRuns({ pageSize: 10 })
+  assert.is(runs.length, 1)
+  const kinds = reports.map((report) => (report.result === 'replayed' ? report.runId : report.result))
+  assert.is(kinds.filter((kind) => kind === 'accepted').length, 1)
+  assert.is(kinds.filter((kind) => kind === runs[0]?.id).length, 39)
+})
+
+test('each knows of the other how many jobs it has added, with its commits', async () => {
+  await using pair = await openPair()
+  const { one, other } = pair
+  await one.accept(runOf({ jobs: [jobOf(), jobOf(), jobOf()] }), start)
+  await other.accept(runOf(), start)
+  await until('both know all', () => one.backlog() === 4 && other.backlog() === 4)
+  for (const job of (await one.claim(requestAt(start))).jobs) await one.complete(job, '1', start)
+  await until('both know the end', () => one.backlog() === 0 && other.backlog() === 0)
+})
+
+test('what a silent process held is taken over, and what it says afterwards is not heard', async () => {
+  await using pair = await openPair()
+  const { schema, one, other } = pair
+  const run = runOf({ claimsFirst: true })
+  const kept = await acceptFirst(one, run, start)
+  const lost = await acceptFirst(other, runOf({ claimsFirst: true }), start)
+  const [owner] = await schema.query<{ owner: string }>('SELECT owner FROM job WHERE run_id = $1', [lost.runId])
+  // As a process whose thread is dead, or kept away.
+  await schema.query('UPDATE process SET id = gen_random_uuid() WHERE id <> $1', [owner?.owner])
+  await schema.query(`CREATE RULE silent AS ON INSERT TO process WHERE new.id = '${owner?.owner}' DO INSTEAD NOTHING`)
+  await until('it is taken over', async () => (await jobIn(one, lost.runId)).state === 'queued')
+  assert.is(await other.complete(lost, '1', start), 'stale')
+  const again = await claimOne(one, Date.now())
+  assert.equal([again.runId, again.attempt, again.lostStarts], [lost.runId, 1, 1])
+  assert.is(await one.complete(kept, '1', start), 'settled')
+})
+
+test.run()
