@@ -1,12 +1,13 @@
 /** The composition root: wires the parts, starts them in order and stops them in reverse. It decides nothing. */
 import type { Middleware } from 'koa'
-import type { Config } from './config.ts'
+import { isPostgres, type Config } from './config.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
 import { createExecute } from './dispatch/execute.ts'
 import { createPruner } from './dispatch/pruner.ts'
 import { recover } from './dispatch/recovery.ts'
 import { systemClock } from './domain/clock.ts'
 import { allocateHeartbeat, createHeartbeat } from './domain/heartbeat.ts'
+import { createCatchUp } from './feed/catch-up.ts'
 import { createFeed } from './feed/feed.ts'
 import { createRunWatch } from './feed/run-watch.ts'
 import { createEventStreams } from './http/event-streams.ts'
@@ -21,7 +22,9 @@ import type { Log } from './log.ts'
 import { createLoopDelay } from './metrics/loop-delay.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import { createPool } from './pool/pool.ts'
+import { createPostgresStore } from './store/postgres/engine.ts'
 import { createSqliteStore } from './store/sqlite/engine.ts'
+import type { Store } from './store/store.ts'
 import { loadRegistry } from './tasks/registry.ts'
 
 export interface App {
@@ -44,8 +47,10 @@ export interface AppOptions {
 }
 
 const sqlitePrefix = 'sqlite:'
-/** How long a second process waits for the first to leave the database. */
-const lockWaitMs = 15_000
+/** How long a second process waits for the first to leave the database, and any one for a server to answer. */
+const databaseWaitMs = 15_000
+/** Its first jobs run on the main thread, and all others in other processes. */
+const noThreads = { threads: 0, ioThreads: 0 }
 /** How long, beyond the graces, outcomes are tried to be committed on leaving. */
 const commitAllowanceMs = 2_000
 
@@ -56,20 +61,15 @@ const commitAllowanceMs = 2_000
 export async function startApp({ config, log, onLost, beforeJobs }: AppOptions): Promise<App> {
   const clock = systemClock
   const stopping = new AbortController()
-  const path = config.databaseUrl.slice(sqlitePrefix.length)
   const registry = await loadRegistry(config.tasksDir)
   const heartbeatBuffer = allocateHeartbeat()
   const stall = { heartbeat: heartbeatBuffer, stallMs: config.mainStallMs, logLevel: config.logLevel }
-  const store = createSqliteStore({
-    path,
-    lockWaitMs,
-    stall,
-    onCommit: (...group) => metrics.committed(...group),
-    onLost,
-  })
+  const onCommit = (verbs: number, tookMs: number) => metrics.committed(verbs, tookMs)
+  const store = createStore(config, { stall, onCommit, onLost, clock, log })
   const feed = createFeed()
   store.onChange(feed.publish)
-  const pool = createPool({ ...config, log })
+  store.onGap(createCatchUp({ feed, store, log }))
+  const pool = createPool({ ...config, ...(config.role === 'http' && noThreads), log })
   const loopDelay = createLoopDelay()
   const guardCounts = () => guard.counts()
   const openStreams = () => streams.size()
@@ -88,6 +88,7 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
   const heartbeat = createHeartbeat(heartbeatBuffer)
   const firstJobs = createFirstJobs({ ...config, registry, guard, heartbeat, log })
   const { wake } = dispatcher
+  store.onWork(wake)
   const { subscribe } = feed
   const intake = createIntake({ ...config, store, registry, guard, clock, firstJobs, wake, execute, subscribe })
   const pruner = createPruner({ ...config, store, clock, log })
@@ -151,4 +152,13 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
       await store.close()
     },
   }
+}
+
+type StoreOptions = Omit<Parameters<typeof createPostgresStore>[0], 'url' | 'schema' | 'connectWaitMs'>
+
+function createStore({ databaseUrl, databaseSchema }: Config, options: StoreOptions): Store {
+  if (!isPostgres(databaseUrl)) {
+    return createSqliteStore({ ...options, path: databaseUrl.slice(sqlitePrefix.length), lockWaitMs: databaseWaitMs })
+  }
+  return createPostgresStore({ ...options, url: databaseUrl, schema: databaseSchema, connectWaitMs: databaseWaitMs })
 }

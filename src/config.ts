@@ -24,8 +24,14 @@ const schema = z.object({
   PORT: wholeNumber(0, 65_535, 3000),
   DATABASE_URL: z
     .string()
-    .regex(/^sqlite:.+$/, 'must be sqlite:PATH or sqlite::memory:')
+    .refine(isDatabaseUrl, 'must be sqlite:PATH, sqlite::memory: or postgres://…')
     .default('sqlite:data/forerunner.db'),
+  // Short enough for a channel of that name, and never in need of quotes.
+  DATABASE_SCHEMA: z
+    .string()
+    .regex(/^[a-z_][a-z0-9_]{0,47}$/, 'must be 1 to 48 of a-z, 0-9 and _, and begin with no digit')
+    .default('forerunner'),
+  ROLE: z.enum(['all', 'http', 'worker']).default('all'),
   TASKS_DIR: z.string().default('workers'),
   THREADS: wholeNumber(1, 1024, Math.max(1, availableParallelism() - 1)),
   IO_THREADS: wholeNumber(1, 64, 1),
@@ -52,6 +58,10 @@ export interface Config {
   /** 0: any free port. */
   readonly port: number
   readonly databaseUrl: string
+  /** Of a PostgreSQL database: several services can share one. */
+  readonly databaseSchema: string
+  /** What this process does of what all processes of a service do: everything, answer requests, or run jobs. */
+  readonly role: 'all' | 'http' | 'worker'
   readonly tasksDir: string
   readonly threads: number
   readonly ioThreads: number
@@ -100,10 +110,16 @@ function parse(settings: Readonly<Record<string, unknown>>): Config {
     const reason = 'others can reach it there, so it needs API_KEYS'
     throw new BootError(`invalid configuration: HOST is ${data.HOST}, which is no loopback address; ${reason}`)
   }
+  if (data.ROLE !== 'all' && !isPostgres(data.DATABASE_URL)) {
+    const reason = 'a database that other processes cannot share needs one that does everything'
+    throw new BootError(`invalid configuration: ROLE is ${data.ROLE}; ${reason}`)
+  }
   return Object.freeze({
     host: data.HOST,
     port: data.PORT,
     databaseUrl: data.DATABASE_URL,
+    databaseSchema: data.DATABASE_SCHEMA,
+    role: data.ROLE,
     tasksDir: data.TASKS_DIR,
     threads: data.THREADS,
     ioThreads: data.IO_THREADS,
@@ -120,6 +136,21 @@ function parse(settings: Readonly<Record<string, unknown>>): Config {
     shutdownGraceMs: data.SHUTDOWN_GRACE_MS,
     logLevel: data.LOG_LEVEL,
   })
+}
+
+export function isPostgres(databaseUrl: string): boolean {
+  return /^postgres(?:ql)?:\/\//.test(databaseUrl)
+}
+
+/** The address of a database, without what is nobody's business. */
+export function shownDatabase(databaseUrl: string): string {
+  if (!isPostgres(databaseUrl)) return databaseUrl
+  const { protocol, host, pathname } = new URL(databaseUrl)
+  return `${protocol}//${host}${pathname}`
+}
+
+function isDatabaseUrl(text: string): boolean {
+  return isPostgres(text) ? URL.canParse(text) : /^sqlite:.+$/.test(text)
 }
 
 function variableOf(name: string): string {

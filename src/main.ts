@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The process: reads its settings, starts, listens, and leaves on a signal. Exit code 0 after a clean stop, else 1. */
 import { startApp } from './app.ts'
-import { readConfig } from './config.ts'
+import { readConfig, shownDatabase } from './config.ts'
 import { BootError } from './domain/errors.ts'
 import { createHttpServer } from './http/server.ts'
 import { guardProcess } from './intake/process-guard.ts'
@@ -58,8 +58,9 @@ async function main(): Promise<void> {
   })
   await starting
   await server.warmUp(config.apiKeys[0])
-  const { databaseUrl: database, threads, ioThreads } = config
-  if (!isStopping) log.info({ url, database, threads, ioThreads }, `ready at ${url}`)
+  const { role, threads, ioThreads } = config
+  const database = shownDatabase(config.databaseUrl)
+  if (!isStopping) log.info({ url, database, role, threads, ioThreads }, `ready at ${url}`)
 }
 
 try {

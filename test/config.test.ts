@@ -1,13 +1,15 @@
 import { availableParallelism } from 'node:os'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { configOf, readConfig, type Config } from '../src/config.ts'
+import { configOf, readConfig, shownDatabase, type Config } from '../src/config.ts'
 import { BootError } from '../src/domain/errors.ts'
 
 const defaults: Config = {
   host: '127.0.0.1',
   port: 3000,
   databaseUrl: 'sqlite:data/forerunner.db',
+  databaseSchema: 'forerunner',
+  role: 'all',
   tasksDir: 'workers',
   threads: Math.max(1, availableParallelism() - 1),
   ioThreads: 1,
@@ -44,7 +46,9 @@ test('every variable sets its member', () => {
   const environment = {
     HOST: '::1',
     PORT: '0',
-    DATABASE_URL: 'sqlite::memory:',
+    DATABASE_URL: 'postgres://me:secret@db.example:5433/jobs?sslmode=require',
+    DATABASE_SCHEMA: 'jobs_2',
+    ROLE: 'worker',
     TASKS_DIR: 'tasks',
     THREADS: '3',
     IO_THREADS: '2',
@@ -64,7 +68,9 @@ test('every variable sets its member', () => {
   const config = {
     host: '::1',
     port: 0,
-    databaseUrl: 'sqlite::memory:',
+    databaseUrl: 'postgres://me:secret@db.example:5433/jobs?sslmode=require',
+    databaseSchema: 'jobs_2',
+    role: 'worker',
     tasksDir: 'tasks',
     threads: 3,
     ioThreads: 2,
@@ -88,7 +94,9 @@ test('every variable sets its member', () => {
 
 const wrong: Record<string, readonly string[]> = {
   PORT: ['none', '-1', '65536', '1.5', '1e3', '0x10', ' 80', '80 ', '9'.repeat(30)],
-  DATABASE_URL: ['postgres', 'mysql://localhost/jobs', 'sqlite:', 'file:jobs.db', ' sqlite:jobs.db'],
+  DATABASE_URL: ['postgres', 'mysql://localhost/jobs', 'sqlite:', 'file:jobs.db', ' sqlite:jobs.db', 'postgres://a b'],
+  DATABASE_SCHEMA: ['1st', 'Jobs', 'my jobs', 'a"b', 'x'.repeat(49)],
+  ROLE: ['web', 'ALL'],
   THREADS: ['0', '1025', 'all'],
   IO_THREADS: ['0', '65'],
   IO_CONCURRENCY: ['0', '10001'],
@@ -146,6 +154,19 @@ test('the keys of the library are a list, in which nothing is split, joined or l
 
 test('a wrong key is not told', () => {
   assert.not.ok(refusal(() => readConfig({ API_KEYS: 'gehörtnichtinslog' })).message.includes('nichtinslog'))
+})
+
+test('a database that cannot be shared needs a process that does everything', () => {
+  for (const ROLE of ['http', 'worker'] as const) {
+    assert.ok(refusal(() => readConfig({ ROLE })).message.includes('ROLE'))
+    assert.is(readConfig({ ROLE, DATABASE_URL: 'postgresql:///jobs' }).role, ROLE)
+  }
+})
+
+test('of a database everything is shown but who uses it, and how', () => {
+  const shown = shownDatabase('postgres://me:secret@db.example:5433/jobs?password=secret')
+  assert.is(shown, 'postgres://db.example:5433/jobs')
+  assert.is(shownDatabase('sqlite:data/jobs.db'), 'sqlite:data/jobs.db')
 })
 
 test('an address that others can reach needs keys', () => {

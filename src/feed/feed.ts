@@ -7,6 +7,8 @@ export interface Feed {
   publish(change: RunChange): void
   /** @returns a function that ends the subscription */
   subscribe(runId: string, listener: RunListener): () => void
+  /** The runs that somebody has subscribed to. */
+  runIds(): string[]
   /** How many subscriptions there are, of all runs. */
   size(): number
 }
@@ -26,6 +28,7 @@ export function createFeed(): Feed {
         if (ofRun.size === 0 && listeners.get(runId) === ofRun) listeners.delete(runId)
       }
     },
+    runIds: () => [...listeners.keys()],
     size: () => [...listeners.values()].reduce((sum, ofRun) => sum + ofRun.size, 0),
   }
 }

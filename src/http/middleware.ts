@@ -6,6 +6,8 @@ import { createAuthenticate } from './authenticate.ts'
 import { createBodyReader } from './body.ts'
 import type { HttpDeps } from './deps.ts'
 import { routeTable } from './openapi/route-table.ts'
+import type { Route } from './openapi/route.ts'
+import { runRoutes } from './openapi/run-routes.ts'
 import { answerProblem } from './problem.ts'
 import { createCancelRoute } from './routes/cancel.ts'
 import { createEventsRoute } from './routes/events.ts'
@@ -17,10 +19,15 @@ import { createRunTasks } from './routes/run-tasks.ts'
 import { createRunRoutes } from './routes/runs.ts'
 import { createServiceRoutes } from './routes/service.ts'
 
-/** What needs no API key, as the routes below write their paths. */
-const openPaths: ReadonlySet<string | RegExp> = new Set(
-  routeTable.filter(({ isOpen }) => isOpen).map(({ path }) => path.replaceAll(/\{(\w+)\}/g, ':$1')),
-)
+/** The paths of these, as the routes below write them. */
+function pathsOf(routes: readonly Route[]): ReadonlySet<string | RegExp> {
+  return new Set(routes.map(({ path }) => path.replaceAll(/\{(\w+)\}/g, ':$1')))
+}
+
+/** What needs no API key. */
+const openPaths = pathsOf(routeTable.filter(({ isOpen }) => isOpen))
+/** What a process leaves to others that only runs jobs. */
+const runPaths = pathsOf(runRoutes)
 
 export function createMiddleware(deps: HttpDeps): Middleware {
   const runs = createRunRoutes(deps)
@@ -59,6 +66,7 @@ export function createMiddleware(deps: HttpDeps): Middleware {
     if (path.length === 0) return next()
     try {
       ctx.set('X-Content-Type-Options', 'nosniff')
+      if (deps.config.role === 'worker' && path.some((layer) => runPaths.has(layer.path))) throw notHere(ctx)
       const isOpen = path.every((layer) => openPaths.has(layer.path))
       const hasKey = !isOpen && authenticate(ctx)
       const methods = new Set(path.flatMap((layer) => layer.methods))
@@ -89,6 +97,10 @@ function isOfAnotherSite(ctx: Context): boolean {
 function answerOptions(ctx: Context, methods: ReadonlySet<string>): void {
   ctx.status = 204
   ctx.set('Allow', [...methods, 'OPTIONS'].join(', '))
+}
+
+function notHere({ path }: Context): AppError {
+  return new AppError('not-found', `there is nothing at ${path} in a process that only runs jobs (ROLE=worker)`)
 }
 
 function crossSite(): AppError {

@@ -23,7 +23,8 @@ export function findIllness(threads: readonly Seen[], nowMs: number): string | n
     state === 'starting' && isOlder(unreadySince, nowMs - unusableLimitMs)
   if (threads.some(isMissing)) return `a thread has not started for ${unusableLimitMs / 1000} s`
   const ofCpu = threads.filter(({ kind }) => kind === 'cpu')
-  const isUseless = ofCpu.every(({ unreadySince }) => isOlder(unreadySince, nowMs - unusableLimitMs))
+  const isUseless =
+    ofCpu.length > 0 && ofCpu.every(({ unreadySince }) => isOlder(unreadySince, nowMs - unusableLimitMs))
   return isUseless ? `no cpu thread has taken jobs for ${unusableLimitMs / 1000} s` : null
 }
 

@@ -25,6 +25,22 @@ export interface Service extends AsyncDisposable {
   stop(): Promise<void>
 }
 
+interface Database extends AsyncDisposable {
+  readonly config: Pick<Config, 'databaseUrl' | 'databaseSchema'>
+}
+
+/** What a service is started on: SQLite in memory or, with TEST_ENGINE=postgres, a PostgreSQL schema of its own. */
+async function makeDatabase(): Promise<Database> {
+  if (process.env['TEST_ENGINE'] !== 'postgres') {
+    const config = { databaseUrl: 'sqlite::memory:', databaseSchema: 'none' }
+    return { config, [Symbol.asyncDispose]: () => Promise.resolve() }
+  }
+  const { makeSchema } = await import('./postgres.ts')
+  const schema = await makeSchema()
+  const config = { databaseUrl: schema.url, databaseSchema: schema.name }
+  return { config, [Symbol.asyncDispose]: () => schema[Symbol.asyncDispose]() }
+}
+
 /**
  * In memory and with the fixture tasks, unless told otherwise.
  * @param whileStarting called when the service can be reached and is not open yet
@@ -34,8 +50,10 @@ export async function startService(
   limits: Partial<ServerLimits> = {},
   whileStarting: (url: string) => Promise<void> = async () => {},
 ): Promise<Service> {
+  await using stack = new AsyncDisposableStack()
+  const database = stack.use(await makeDatabase())
   const config = configOf({
-    databaseUrl: 'sqlite::memory:',
+    ...database.config,
     tasksDir: fixtureTasks,
     port: 0,
     logLevel: 'silent',
@@ -61,12 +79,14 @@ export async function startService(
     },
   })
   let stopping: Promise<void> | undefined
+  const owned = stack.move()
 
   // A test may have drained or closed the app before: both can be asked for again.
   async function stop(): Promise<void> {
     await app.drain()
     await server.close()
     await app.close()
+    await owned.disposeAsync()
   }
 
   async function ask(path: string, init: RequestInit = {}): Promise<Response> {

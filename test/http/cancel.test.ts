@@ -94,7 +94,10 @@ for (const job of [wait, spin]) {
       [202, 202],
     )
     const run = await readRun(await service.get(`/runs/${id}`))
-    assert.equal([run.state, jobAt(run, 0).attempt], ['cancelled', 1], 'it was claimed')
+    assert.is(run.state, 'cancelled')
+    // In PostgreSQL, what one commit queues the next one claims.
+    const isClaimed = service.config.databaseUrl.startsWith('sqlite:')
+    assert.is(jobAt(run, 0).attempt, isClaimed ? 1 : 0, 'it was claimed')
     await until('the thread is free', async () => (await jobsOnThreads(service)) === 0)
   })
 }

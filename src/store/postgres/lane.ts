@@ -52,7 +52,7 @@ const doubtPauseMs = 100
 
 export function createLane(options: LaneOptions): Lane {
   const { limits, connect, sender, onCommitted, onAnswered, onLateCommit, onGroup, defer } = options
-  let queue: Asked[] = []
+  const queue: Asked[] = []
   let connection: Connection | null = null
   let doubt: { readonly error: InDoubt; readonly operations: readonly Operation[] } | null = null
   let commits = 0
@@ -151,11 +151,9 @@ export function createLane(options: LaneOptions): Lane {
 
   /** The next ones that can go together; what only waits for its turn goes with them. */
   function takeNext(): Asked[] {
-    const aloneAt = queue.findIndex(({ prepare }) => prepare !== null)
-    const count = aloneAt === -1 ? maxOperations : Math.max(1, aloneAt)
-    const next = queue.slice(0, count)
-    queue = queue.slice(count)
-    return next
+    const end = queue.findIndex(({ prepare }, index) => index > 0 && (prepare !== null || index >= maxOperations))
+    const count = queue[0]?.prepare ? 1 : end
+    return count === -1 ? queue.splice(0) : queue.splice(0, count)
   }
 
   async function drain(): Promise<void> {
