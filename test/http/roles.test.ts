@@ -1,0 +1,119 @@
+/** One service as two processes that share a database: one answers, the other runs what is not a first job. */
+import { fileURLToPath } from 'node:url'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Config } from '../../src/config.ts'
+import { attend } from '../fixtures/tasks/meet.ts'
+import { openEvents } from '../harness/event-client.ts'
+import { makeSchema } from '../harness/postgres.ts'
+import { jobAt, readRun } from '../harness/run.ts'
+import { startService, type Service } from '../harness/service.ts'
+import { until } from '../harness/until.ts'
+
+const mainTasks = fileURLToPath(new URL('../fixtures/main-tasks/', import.meta.url))
+const waiting = { name: 'wait', input: { ms: 60_000 } }
+
+interface Pair extends AsyncDisposable {
+  readonly http: Service
+  readonly worker: Service
+}
+
+async function startPair(options: Partial<Config> = {}): Promise<Pair> {
+  const stack = new AsyncDisposableStack()
+  const { url: databaseUrl, name: databaseSchema } = stack.use(await makeSchema())
+  const shared = { databaseUrl, databaseSchema, threads: 1, ...options }
+  const http = stack.use(await startService({ ...shared, role: 'http' }))
+  const worker = stack.use(await startService({ ...shared, role: 'worker' }))
+  return { http, worker, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+}
+
+async function runningOn(service: Service): Promise<number> {
+  const { threads } = (await (await service.get('/stats')).json()) as { threads: { running: number }[] }
+  return threads.reduce((sum, { running }) => sum + running, 0)
+}
+
+test('first jobs run where they are answered, and all others in a process that runs jobs', async () => {
+  await using pair = await startPair()
+  const { http } = pair
+  const tasks = ['where', 'where', 'where'].map((name) => ({ name }))
+  const response = await http.post('/run-tasks', { respond: 'all', tasks })
+  assert.is(response.status, 200)
+  const run = await readRun(response)
+  assert.equal(
+    run.jobs.map(({ thread }) => thread === 'main'),
+    [true, false, false],
+  )
+  const { threads } = (await (await http.get('/stats')).json()) as { threads: unknown[] }
+  assert.equal(threads, [])
+})
+
+test('a first job that must not run on the main thread is run elsewhere and answered here', async () => {
+  await using pair = await startPair({ tasksDir: mainTasks })
+  const { http } = pair
+  const response = await http.post('/run-tasks', { tasks: [{ name: 'never-main', input: 'x' }] })
+  assert.is(response.status, 200)
+  assert.is.not(jobAt(await readRun(response), 0).thread, 'main')
+})
+
+test('a process that runs jobs answers for its health and figures, and for no run', async () => {
+  await using pair = await startPair()
+  const { worker } = pair
+  for (const path of ['/livez', '/readyz', '/stats', '/metrics', '/tasks', '/openapi.json', '/']) {
+    assert.is((await worker.get(path)).status, 200, path)
+  }
+  const asked: [method: string, path: string][] = [
+    ['POST', '/run-tasks'],
+    ['GET', '/runs'],
+    ['GET', `/runs/${crypto.randomUUID()}`],
+    ['POST', `/runs/${crypto.randomUUID()}/cancel`],
+  ]
+  for (const [method, path] of asked) {
+    const response = await fetch(`${worker.url}${path}`, { method })
+    assert.is(response.status, 404, path)
+    assert.ok((await response.text()).includes('ROLE=worker'), path)
+  }
+})
+
+test('whoever watches or waits hears of what happens in the other process', async () => {
+  await using pair = await startPair()
+  const { http } = pair
+  const meeting = { meeting: `${http.url}/other`, count: 2 }
+  const body = { tasks: [{ name: 'echo' }, { name: 'meet', input: meeting }] }
+  const { id } = await readRun(await http.post('/run-tasks', body))
+  await using events = await openEvents(`${http.url}/runs/${id}/events`)
+  const { version } = await until('it runs', async () => {
+    const run = await readRun(await http.get(`/runs/${id}`))
+    return jobAt(run, 1).state === 'running' && run
+  })
+  const polling = http.get(`/runs/${id}`, { 'If-None-Match': `W/"${version}"`, Prefer: 'wait=50' })
+  await attend(meeting, 'the test')
+  assert.is((await readRun(await polling)).state, 'completed')
+  const last = (await events.rest()).at(-1)
+  assert.is(last?.type === 'run' && last.run.state, 'completed')
+})
+
+test('a cancel ends a job in the other process within a second', async () => {
+  await using pair = await startPair()
+  const { http, worker } = pair
+  const spin = { name: 'spin', input: { ms: 60_000 } }
+  const { id } = await readRun(await http.post('/run-tasks', { respond: 'none', tasks: [waiting, spin] }))
+  await until('both run', async () => (await runningOn(worker)) === 2)
+  const startedAt = performance.now()
+  assert.is((await http.post(`/runs/${id}/cancel`)).status, 202)
+  await until('no thread is busy', async () => (await runningOn(worker)) === 0)
+  // Twice as long as it may take, for a busy machine.
+  assert.ok(performance.now() - startedAt < 2_000)
+})
+
+test('what is retried here is run there', async () => {
+  await using pair = await startPair()
+  const { http, worker } = pair
+  const { id } = await readRun(await http.post('/run-tasks', { respond: 'none', tasks: [waiting] }))
+  await until('it runs', async () => (await runningOn(worker)) === 1)
+  await http.post(`/runs/${id}/cancel`)
+  await until('it ends', async () => (await runningOn(worker)) === 0)
+  assert.is((await http.post(`/runs/${id}/jobs/0/retry`)).status, 202)
+  await until('it runs again', async () => (await runningOn(worker)) === 1)
+})
+
+test.run()
