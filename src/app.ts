@@ -3,6 +3,7 @@ import type { Middleware } from 'koa'
 import { isPostgres, type Config } from './config.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
 import { createExecute } from './dispatch/execute.ts'
+import { createProgressTeller } from './dispatch/progress-teller.ts'
 import { createPruner } from './dispatch/pruner.ts'
 import { recover } from './dispatch/recovery.ts'
 import { systemClock } from './domain/clock.ts'
@@ -98,7 +99,10 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
       firstJobs.cancel(runId, jobIndex)
     }
   })
-  const progressOf: ProgressOf = (...job) => firstJobs.progress(...job) ?? dispatcher.progress(...job)
+  const progressOf: ProgressOf = (...job) =>
+    firstJobs.progress(...job) ?? dispatcher.progress(...job) ?? store.heardProgress(...job)
+  const allProgress = () => [...firstJobs.allProgress(), ...dispatcher.allProgress()]
+  const progressTeller = createProgressTeller({ store, allProgress })
   const runWatch = createRunWatch(feed, store)
   const polls = createLongPolls(runWatch)
   const showsStacks = config.logLevel === 'debug'
@@ -128,6 +132,7 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
   }
   firstJobs.start()
   pruner.start()
+  if (isPostgres(config.databaseUrl)) progressTeller.start()
   intake.open()
 
   return {
@@ -147,6 +152,7 @@ export async function startApp({ config, log, onLost, beforeJobs }: AppOptions):
     },
     async close() {
       stopping.abort()
+      progressTeller.stop()
       loopDelay.stop()
       await pool.stop()
       await store.close()

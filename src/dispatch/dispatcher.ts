@@ -4,9 +4,9 @@
  */
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
+import type { JobProgress, Progress } from '../domain/job.ts'
 import { taskKinds } from '../domain/task.ts'
 import type { Log } from '../log.ts'
-import type { Progress } from '../pool/control-block.ts'
 import type { Execution, Pool } from '../pool/pool.ts'
 import type { ClaimRequest, ClaimResult, Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
@@ -25,6 +25,8 @@ export interface Dispatcher {
   cancel(runId: string, jobIndex: number): void
   /** What a running job has told of itself; null while it has told nothing or does not run here. */
   progress(runId: string, jobIndex: number): Progress | null
+  /** Of all jobs that run here and have told something. */
+  allProgress(): JobProgress[]
 }
 
 export interface DispatcherOptions {
@@ -179,6 +181,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (execution === undefined && (claiming !== null || !isOpen)) cancelledEarly.add(key)
     },
     progress: (runId, jobIndex) => executions.get(keyOf({ runId, jobIndex }))?.progress() ?? null,
+    allProgress: () =>
+      [...executions].flatMap(([key, execution]) => {
+        const told = execution.progress()
+        const [runId = '', jobIndex] = key.split('/')
+        return told === null ? [] : [{ runId, jobIndex: Number(jobIndex), ...told }]
+      }),
   }
 }
 

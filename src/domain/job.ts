@@ -86,6 +86,19 @@ export interface JobRecord {
   readonly failures: readonly JobFailure[]
 }
 
+/** What a running task has told of itself. */
+export interface Progress {
+  /** From 0 to 1. */
+  readonly fraction: number
+  /** Empty when the task gave none. */
+  readonly message: string
+}
+
+export interface JobProgress extends Progress {
+  readonly runId: string
+  readonly jobIndex: number
+}
+
 /** How an attempt ended, as it crosses threads: plain data, never a thrown error. */
 export type Outcome =
   | { readonly ok: true; readonly result: string }

@@ -1,8 +1,7 @@
 /** How runs and jobs are shown. Instants become ISO 8601 in UTC with milliseconds. */
 import type { z } from 'zod'
-import type { JobError, JobRecord } from '../domain/job.ts'
+import type { JobError, JobRecord, Progress } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
-import type { Progress } from '../pool/control-block.ts'
 import type { CauseView, jobErrorSchema, jobViewSchema } from './schemas/job.ts'
 import type { MinimalRunView, runViewSchema } from './schemas/run.ts'
 

@@ -1,9 +1,8 @@
 /** Runs first jobs on the main thread, where their callers wait for them, and shows the stall watch which ones. */
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Heartbeat } from '../domain/heartbeat.ts'
-import type { AttemptOutcome } from '../domain/job.ts'
+import type { AttemptOutcome, JobProgress, Progress } from '../domain/job.ts'
 import type { Log } from '../log.ts'
-import type { Progress } from '../pool/control-block.ts'
 import type { Registry } from '../tasks/registry.ts'
 import { startFirstAttempt, type FirstAttempt } from './first-attempt.ts'
 import type { MainGuard } from './main-guard.ts'
@@ -15,6 +14,8 @@ export interface FirstJobs {
   cancel(runId: string, jobIndex: number): void
   /** What a job that runs here has told of itself; null while it has told nothing, or does not run here. */
   progress(runId: string, jobIndex: number): Progress | null
+  /** Of all that run. */
+  allProgress(): JobProgress[]
   /** Begins to show that the main thread's loop turns. */
   start(): void
   /** Resolves when none runs; after `graceMs` those that do are asked to stop, and handed back. */
@@ -80,6 +81,11 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
       find(runId, jobIndex)?.cancel()
     },
     progress: (runId, jobIndex) => find(runId, jobIndex)?.progress() ?? null,
+    allProgress: () =>
+      [...running.values()].flatMap(({ job: { runId, jobIndex }, progress }) => {
+        const told = progress()
+        return told === null ? [] : [{ runId, jobIndex, ...told }]
+      }),
     start() {
       beating = setInterval(beat, Math.min(maxBeatMs, mainStallMs / beatsPerStall))
     },

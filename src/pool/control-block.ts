@@ -3,6 +3,7 @@
  * phase that the job is in and since when, its progress, and what is to be known when its thread dies. Reading or
  * writing it costs no message.
  */
+import type { Progress } from '../domain/job.ts'
 
 /** `stop` is the main thread's wish, `done` the thread's own word that nobody need listen any more. */
 const commands = { none: 0, stop: 1, done: 2 } as const
@@ -32,13 +33,6 @@ const exits = { none: 0, job: 1, leftover: 2 } as const
 
 export function allocateControlBlock(lanes: number): SharedArrayBuffer {
   return new SharedArrayBuffer(lanes * bytesPerLane)
-}
-
-export interface Progress {
-  /** From 0 to 1. */
-  readonly fraction: number
-  /** Empty when the task gave none. */
-  readonly message: string
 }
 
 export interface ControlBlock {

@@ -5,7 +5,7 @@
  */
 import type { RespondMode } from '../domain/answer.ts'
 import type { Claim, ClaimedJob, FreeSlots } from '../domain/claim.ts'
-import type { JobError, JobRecord, JobState } from '../domain/job.ts'
+import type { JobError, JobProgress, JobRecord, JobState, Progress } from '../domain/job.ts'
 import type { FirstFailurePolicy, RunChange, RunRecord, RunState } from '../domain/run.ts'
 import type { TaskKind } from '../domain/task.ts'
 
@@ -146,6 +146,13 @@ export interface Store {
   onGap(listener: () => void): void
   /** Jobs not yet final, as of the last commit that this process saw. */
   backlog(): number
+  /**
+   * Tells other processes what jobs that run here say of themselves; to be told again every few seconds, or they forget
+   * it. No change of a run, and not kept: it resolves, and never rejects, whether somebody has heard it or not.
+   */
+  tellProgress(progress: readonly JobProgress[]): Promise<void>
+  /** What another process has told of a job that runs there; null where nothing was heard lately. */
+  heardProgress(runId: string, jobIndex: number): Progress | null
 
   /** Commits the run, all its jobs and its idempotency key, of which the first claim wins. */
   accept(run: NewRun, at: number): Promise<AcceptReport>

@@ -105,6 +105,20 @@ test('a cancel ends a job in the other process within a second', async () => {
   assert.ok(performance.now() - startedAt < 2_000)
 })
 
+test('progress of a job in the other process is shown, and told to who watches', async () => {
+  await using pair = await startPair()
+  const { http } = pair
+  const input = { meeting: `${http.url}/steps`, steps: [[0.5, 'half way']] }
+  const { id } = await readRun(await http.post('/run-tasks', { respond: 'none', tasks: [{ name: 'tells', input }] }))
+  await using events = await openEvents(`${http.url}/runs/${id}/events`)
+  let told = await events.next()
+  while (told?.type !== 'progress') told = await events.next()
+  assert.equal(told.progress, { jobIndex: 0, progress: 0.5, message: 'half way' })
+  assert.is(jobAt(await readRun(await http.get(`/runs/${id}`)), 0).progress, 0.5)
+  await attend({ meeting: `${input.meeting}/1/0`, count: 2 }, 'the test')
+  await events.rest()
+})
+
 test('what is retried here is run there', async () => {
   await using pair = await startPair()
   const { http, worker } = pair

@@ -44,7 +44,7 @@ const claimDue = {
     ), claimed AS (
       UPDATE job SET state = 'running', claim = job.claim + 1, attempt = job.attempt + 1, owner = $8,
         thread = CASE placed.kind WHEN 'cpu' THEN ($9::text[])[place] ELSE ($10::text[])[place] END,
-        started_at = $1, run_at = NULL, progress = NULL
+        started_at = $1, run_at = NULL
       FROM placed WHERE job.run_id = placed.run_id AND job.job_index = placed.job_index
       RETURNING ${returned}, placed.state AS waited_as, placed.run_at AS due_at, placed.place
     )
@@ -65,7 +65,7 @@ const claimOne = {
       WHERE run_id = $1 AND job_index = $2 AND run_at IS NOT NULL FOR UPDATE SKIP LOCKED
     )
     UPDATE job SET state = 'running', claim = claim + 1, attempt = attempt + 1, owner = $3, thread = $4,
-      started_at = $5, run_at = NULL, progress = NULL
+      started_at = $5, run_at = NULL
     FROM free WHERE job.run_id = free.run_id AND job.job_index = free.job_index
     RETURNING ${returned}, free.state AS waited_as, free.run_at AS due_at`,
 }

@@ -12,9 +12,9 @@ import type { Log } from '../../log.ts'
 import type { StallOptions } from '../stall-watch.ts'
 import type { AcceptReport, CancelResult, ClaimResult, RescueReport, RetryResult, Settled, Store } from '../store.ts'
 import { createBacklog } from './backlog.ts'
+import { createBeside, type Beside } from './beside.ts'
 import { prepareDatabase } from './boot.ts'
 import { createConnect, loadPg } from './connection.ts'
-import { isUnavailable } from './failure.ts'
 import { prune, remove } from './forget.ts'
 import { createHeld } from './held.ts'
 import { defer } from './keys.ts'
@@ -23,12 +23,12 @@ import { createLease, type Lease } from './lease.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import { createListener, type Listener } from './listener.ts'
 import { liveOf } from './counts.ts'
-import { decodeNotice } from './notices.ts'
+import { decodeNotice, encodeNotice, notify } from './notices.ts'
 import type { Operation } from './operations.ts'
+import { createHeardProgress } from './heard-progress.ts'
 import { listRuns, readJob, readStats } from './read.ts'
 import { createReader, type Reader } from './reader.ts'
 import { prepareReclaim, prepareRescue } from './rescue.ts'
-import { createRunReads, type RunReads } from './run-reads.ts'
 import { createSettlements } from './settlements.ts'
 import { createSweeper, type Sweeper } from './sweeper.ts'
 import type { Outcome } from './transaction.ts'
@@ -57,9 +57,7 @@ const answersPerTurn = 32
 interface Parts {
   readonly lane: Lane
   readonly reader: Reader
-  readonly runReads: RunReads
-  /** Resolves when everything that was asked for before is done. */
-  readonly behind: () => Promise<unknown>
+  readonly beside: Beside
   readonly listener: Listener
   readonly lease: Lease
   readonly sweeper: Sweeper
@@ -77,26 +75,24 @@ export function createPostgresStore(options: PostgresOptions): Store {
   const backlog = createBacklog(owner)
   const held = createHeld()
   const settlements = createSettlements(held)
+  const heardProgress = createHeardProgress()
   const turns = createTurns(answersPerTurn)
-  /** Under way beside the lane: all of it, and of that what writes. */
-  const beside = new Set<Promise<unknown>>()
-  const writing = new Set<Promise<unknown>>()
   let parts: Parts | null = null
   let starting: Promise<Parts> | null = null
   let closing: Promise<void> | null = null
+  /** Whether jobs may be its own in the database that nobody here runs. */
+  let hasLate = false
 
   const wake = (): void => workListeners.forEach((listener) => listener())
 
   function tell(changes: readonly RunChange[]): void {
-    for (const change of changes) {
-      for (const jobIndex of change.voided) held.void({ runId: change.runId, jobIndex })
-      turns.run(() => changeListeners.forEach((listener) => listener(change)))
-    }
+    for (const change of changes) turns.run(() => changeListeners.forEach((listener) => listener(change)))
   }
 
   function onCommitted(outcome: Outcome, operations: readonly Operation[]): void {
     backlog.add(liveOf(outcome.counts))
     for (const claim of outcome.given) held.give(claim)
+    for (const claim of outcome.voided) held.void(claim)
     settlements.note(operations)
   }
 
@@ -108,18 +104,28 @@ export function createPostgresStore(options: PostgresOptions): Store {
   /** Nobody here knows of the claims that it gave: they are handed back. */
   function onLateCommit(outcome: Outcome, operations: readonly Operation[]): void {
     backlog.add(liveOf(outcome.counts))
+    for (const claim of outcome.voided) held.void(claim)
     settlements.noteLate(operations, outcome.values)
+    hasLate = true
     onAnswered(outcome)
   }
 
   async function onNotice(text: string): Promise<void> {
     const notice = decodeNotice(text, owner)
     if (notice === null) return
-    backlog.hear(notice.from, notice.live)
+    if (notice.type === 'progress') return heardProgress.hear(notice.progress)
+    const { from, live, changes, voided, hasWork } = notice
+    backlog.hear(from, live)
     // What this process is just claiming must be known to whoever runs it before he can be told to stop.
-    if (notice.changes.length > 0) await parts?.lane.settled()
-    tell(notice.changes)
-    if (notice.hasWork) turns.run(wake)
+    if (voided.length > 0) await parts?.lane.settled()
+    // Where the job runs under another claim by now, that one goes on.
+    const ended = Map.groupBy(voided.filter(held.void), ({ runId }) => runId)
+    tell(
+      changes.map((change) => {
+        return { ...change, voided: (ended.get(change.runId) ?? []).map(({ jobIndex }) => jobIndex) }
+      }),
+    )
+    if (hasWork) turns.run(wake)
   }
 
   async function rescue(silentMs: number | null, at: number): Promise<RescueReport> {
@@ -129,10 +135,11 @@ export function createPostgresStore(options: PostgresOptions): Store {
 
   /** Hands back what nobody here runs, and ends what runs here and is not ours any more. */
   async function reclaim(): Promise<void> {
-    const { lane, runReads } = opened()
+    const { lane, beside } = opened()
+    hasLate = false
     const owned = (await lane.askAlone(prepareReclaim(owner, held, clock.now()))) as readonly Claim[]
     const lost = held.voidAllBut(owned)
-    const runs = await Promise.all(lost.map(({ runId }) => runReads.read(runId)))
+    const runs = await Promise.all(lost.map(({ runId }) => beside.readRun(runId)))
     for (const [index, { jobIndex }] of lost.entries()) {
       const run = runs[index]
       if (!run) continue
@@ -163,8 +170,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
       onGroup: (...group) => options.onCommit?.(...group),
       defer: turns.run,
     })
-    const behind = (): Promise<unknown> => Promise.allSettled([lane.settled(), ...writing])
-    const runReads = createRunReads(reader.query, behind)
+    const beside = createBeside(lane, reader)
     const listener = createListener({ connect, channel, onMessage: (text) => void onNotice(text), onGap })
     const lease = createLease({ ...database, owner, stall: options.stall ?? null, onLost })
     const sweeper = createSweeper({
@@ -176,24 +182,24 @@ export function createPostgresStore(options: PostgresOptions): Store {
       log,
       rescue: () => rescue(leaseMs, clock.now()),
       reclaim,
-      isInDoubt: lane.isInDoubt,
+      isInDoubt: () => hasLate || lane.isInDoubt(),
       onRound: wake,
     })
-    const started = { lane, reader, runReads, behind, listener, lease, sweeper }
+    const started = { lane, reader, beside, listener, lease, sweeper }
     try {
       await Promise.all([listener.start(), lease.start(), backlog.refresh(reader.query)])
     } catch (error) {
       await stop(started)
-      throw new BootError(`the database stopped answering: ${messageOf(error)}`, error)
+      throw new BootError('the database stopped answering', error)
     }
     sweeper.start()
     return started
   }
 
-  async function stop({ lane, reader, listener, lease, sweeper }: Parts): Promise<void> {
+  async function stop({ lane, reader, beside, listener, lease, sweeper }: Parts): Promise<void> {
     await sweeper.stop()
     await lane.settled()
-    await Promise.allSettled(beside)
+    await beside.ended()
     await Promise.all([lane.close(), listener.stop(), lease.stop()])
     // Whatever it could not hand back is free at once.
     await reader.query({ text: 'DELETE FROM process WHERE id = $1' }, [owner]).catch(() => {})
@@ -215,31 +221,6 @@ export function createPostgresStore(options: PostgresOptions): Store {
     return settled === 'stale' && settlements.wasLate(operation.args[0]) ? 'settled' : settled
   }
 
-  /** Runs behind everything that was asked for before. */
-  async function read<Value>(work: (parts: Parts) => Promise<Value>): Promise<Value> {
-    const now = opened()
-    const working = now.behind().then(() => work(now))
-    return track(working, beside)
-  }
-
-  /** The same, and reads that are asked for later run behind it. */
-  async function write<Value>(work: (parts: Parts) => Promise<Value>): Promise<Value> {
-    const now = opened()
-    const working = now.behind().then(() => work(now))
-    return track(track(working, writing), beside)
-  }
-
-  async function track<Value>(working: Promise<Value>, among: Set<Promise<unknown>>): Promise<Value> {
-    among.add(working)
-    try {
-      return await working
-    } catch (error) {
-      throw refusalOf(error)
-    } finally {
-      among.delete(working)
-    }
-  }
-
   return {
     async open() {
       if (starting !== null) throw new Error('the store was opened before')
@@ -255,6 +236,12 @@ export function createPostgresStore(options: PostgresOptions): Store {
     onWork: (listener) => void workListeners.push(listener),
     onGap: (listener) => void gapListeners.push(listener),
     backlog: backlog.jobs,
+    async tellProgress(progress) {
+      const messages = encodeNotice({ type: 'progress', from: owner, progress })
+      // Who has missed it hears it again.
+      await parts?.reader.query(notify, [channel, messages]).catch(() => {})
+    },
+    heardProgress: heardProgress.of,
 
     accept: async (...args) => (await ask({ verb: 'accept', args })) as AcceptReport,
     claim: async (...args) => (await ask({ verb: 'claim', args })) as ClaimResult,
@@ -264,23 +251,16 @@ export function createPostgresStore(options: PostgresOptions): Store {
     cancel: async (...args) => (await ask({ verb: 'cancel', args })) as CancelResult,
     retry: async (...args) => (await ask({ verb: 'retry', args })) as RetryResult,
     rescue: async (at) => rescue(opened().lease.keptForMs() >= leaseMs ? leaseMs : null, at),
-    defer: (runId) => write(({ reader }) => defer(reader.query, runId)),
-    remove: (runId) => write(({ reader }) => reader.transact((query) => remove(query, runId, owner))),
-    prune: (finishedBefore, limit, at) =>
-      write(({ reader }) => reader.transact((query) => prune(query, owner, { finishedBefore, limit, at }))),
+    defer: async (runId) => opened().beside.write(({ query }) => defer(query, runId)),
+    remove: async (runId) => opened().beside.write(({ transact }) => transact((query) => remove(query, runId, owner))),
+    async prune(finishedBefore, limit, at) {
+      const what = { finishedBefore, limit, at }
+      return opened().beside.write(({ transact }) => transact((query) => prune(query, owner, what)))
+    },
 
-    getRun: (id) => read(({ runReads }) => runReads.read(id)),
-    getJob: (...args) => read(({ reader }) => readJob(reader.query, ...args)),
-    listRuns: (filter) => read(({ reader }) => listRuns(reader.query, filter)),
-    stats: (at) => read(({ reader }) => readStats(reader.query, at)),
+    getRun: async (id) => opened().beside.readRun(id),
+    getJob: async (...args) => opened().beside.read((query) => readJob(query, ...args)),
+    listRuns: async (filter) => opened().beside.read((query) => listRuns(query, filter)),
+    stats: async (at) => opened().beside.read((query) => readStats(query, at)),
   }
-}
-
-function refusalOf(error: unknown): Error {
-  if (error instanceof AppError) return error
-  return new AppError(isUnavailable(error) ? 'store-unavailable' : 'internal', messageOf(error), { cause: error })
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -9,8 +9,8 @@ export interface Held {
   has(claim: Claim): boolean
   /** Those that are not told to be void yet, of jobs that are not among these; from now on they are. */
   voidAllBut(owned: readonly JobKey[]): Claim[]
-  /** Whoever runs the job was told that it is to stop. */
-  void(job: JobKey): void
+  /** Whether it is held and not known to be void; from now on it is. */
+  void(claim: Claim): boolean
 }
 
 export function createHeld(): Held {
@@ -31,9 +31,11 @@ export function createHeld(): Held {
       for (const entry of lost) entry.isVoid = true
       return lost.map(({ claim }) => claim)
     },
-    void(job) {
-      const entry = claims.get(keyOf(job))
-      if (entry !== undefined) entry.isVoid = true
+    void(claim) {
+      const entry = claims.get(keyOf(claim))
+      if (entry?.claim.claim !== claim.claim || entry.isVoid) return false
+      entry.isVoid = true
+      return true
     },
   }
 }

@@ -1,64 +1,116 @@
-/** What processes tell each other with a commit: which runs have changed, and that there are jobs to claim. */
+/** What processes tell each other: with a commit, which runs have changed and what else it did; and progress of jobs. */
+import type { Claim } from '../../domain/claim.ts'
+import type { JobProgress } from '../../domain/job.ts'
 import { runStates, type RunChange } from '../../domain/run.ts'
 
-export interface Notice {
-  readonly from: string
-  /** How many jobs that are not final the sender has added to the whole so far; less than 0 when it ended others'. */
-  readonly live: number
-  readonly hasWork: boolean
-  readonly changes: readonly RunChange[]
-}
-
-/** PostgreSQL takes payloads below 8000 bytes (https://www.postgresql.org/docs/current/sql-notify.html). */
-const maxLength = 7_900
-
-/** Of one run in one entry; they take at most six characters each. */
-const maxVoided = 1_000
-
-type Entry = readonly [runId: string, version: number, state: number, isAnswered: 0 | 1, voided: readonly number[]]
-
-/** As many texts as it takes; all of them in ASCII, so that their length is their size. */
-export function encodeNotice({ from, live, hasWork, changes }: Notice): string[] {
-  const head = `${from} ${live} ${Number(hasWork)} `
-  const texts: string[] = []
-  let entries: string[] = []
-  let length = head.length + 2
-  for (const { runId, version, state, isAnswered, voided } of changes.flatMap(inParts)) {
-    const entry: Entry = [runId, version, runStates.indexOf(state), isAnswered ? 1 : 0, voided]
-    const text = JSON.stringify(entry)
-    if (length + text.length + 1 > maxLength && entries.length > 0) {
-      texts.push(`${head}[${entries.join(',')}]`)
-      entries = []
-      length = head.length + 2
+export type Notice =
+  | {
+      readonly type: 'commit'
+      readonly from: string
+      /** How many jobs that are not final the sender has added so far; less than 0 when it has ended others'. */
+      readonly live: number
+      /** Whether there are jobs to claim. */
+      readonly hasWork: boolean
+      /** Without the jobs that they void. */
+      readonly changes: readonly RunChange[]
+      /** Of jobs that were running and were cancelled. */
+      readonly voided: readonly Claim[]
     }
-    entries.push(text)
-    length += text.length + 1
-  }
-  return [...texts, `${head}[${entries.join(',')}]`]
+  | { readonly type: 'progress'; readonly from: string; readonly progress: readonly JobProgress[] }
+
+/** With the claims that it voids, each as the index of its job and its number. */
+type ChangeEntry = readonly [
+  runId: string,
+  version: number,
+  state: number,
+  isAnswered: 0 | 1,
+  voided: readonly number[],
+]
+type ProgressEntry = readonly [runId: string, jobIndex: number, fraction: number, message: string]
+
+/** PostgreSQL takes less than 8000 bytes (https://www.postgresql.org/docs/current/sql-notify.html). */
+const maxBytes = 7_900
+/** In one entry. */
+const maxClaims = 300
+
+export const notify = {
+  name: 'notify',
+  text: 'SELECT pg_notify($1, message) FROM unnest($2::text[]) AS message',
 }
 
-function inParts(change: RunChange): RunChange[] {
-  if (change.voided.length <= maxVoided) return [change]
-  const parts = Math.ceil(change.voided.length / maxVoided)
-  return Array.from({ length: parts }, (_, part) => {
-    return { ...change, voided: change.voided.slice(part * maxVoided, (part + 1) * maxVoided) }
+/** As many texts as it takes. */
+export function encodeNotice(notice: Notice): string[] {
+  if (notice.type === 'progress') {
+    const entries = notice.progress.map(({ runId, jobIndex, fraction, message }): ProgressEntry => {
+      return [runId, jobIndex, fraction, message]
+    })
+    return pack(`${notice.from} progress`, entries)
+  }
+  const { from, live, hasWork, changes, voided } = notice
+  const claims = Map.groupBy(voided, ({ runId }) => runId)
+  const entries = changes.flatMap((change) => entriesOf(change, claims.get(change.runId) ?? []))
+  return pack(`${from} commit ${live} ${Number(hasWork)}`, entries)
+}
+
+function entriesOf({ runId, version, state, isAnswered }: RunChange, claims: readonly Claim[]): ChangeEntry[] {
+  const count = Math.max(1, Math.ceil(claims.length / maxClaims))
+  return Array.from({ length: count }, (_, part): ChangeEntry => {
+    const some = claims.slice(part * maxClaims, (part + 1) * maxClaims)
+    const voided = some.flatMap(({ jobIndex, claim }) => [jobIndex, claim])
+    return [runId, version, runStates.indexOf(state), isAnswered ? 1 : 0, voided]
   })
 }
 
-/** @param own notices from there are passed over; null for them, and for what is none */
+function pack(head: string, entries: readonly (ChangeEntry | ProgressEntry)[]): string[] {
+  const texts: string[] = []
+  let packed: string[] = []
+  let bytes = head.length + 3
+  const seal = (): void => void texts.push(`${head} [${packed.join(',')}]`)
+  for (const entry of entries) {
+    const text = JSON.stringify(entry)
+    const more = Buffer.byteLength(text) + 1
+    if (bytes + more > maxBytes && packed.length > 0) {
+      seal()
+      packed = []
+      bytes = head.length + 3
+    }
+    packed.push(text)
+    bytes += more
+  }
+  seal()
+  return texts
+}
+
+/** @param own notices of its own are null, as is what is no notice */
 export function decodeNotice(text: string, own: string): Notice | null {
   if (text.startsWith(`${own} `)) return null
-  const match = /^(?<from>\S+) (?<live>-?\d+) (?<work>[01]) (?<changes>\[.*\])$/.exec(text)
-  const { from = '', live, work, changes = '' } = match?.groups ?? {}
-  if (match === null) return null
+  const match = /^(?<from>\S+) (?:progress|commit (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s.exec(text)
+  if (match?.groups === undefined) return null
+  const { from = '', live, work, entries = '' } = match.groups
   // Only this file writes them.
-  const entries = JSON.parse(changes) as readonly Entry[]
+  const all = JSON.parse(entries) as unknown
+  if (live === undefined) return { type: 'progress', from, progress: (all as ProgressEntry[]).map(progressOf) }
+  const changes = all as ChangeEntry[]
   return {
+    type: 'commit',
     from,
     live: Number(live),
     hasWork: work === '1',
-    changes: entries.map(([runId, version, state, isAnswered, voided]) => {
-      return { runId, version, state: runStates[state] ?? 'running', isAnswered: isAnswered === 1, voided }
-    }),
+    changes: changes.map(changeOf),
+    voided: changes.flatMap(claimsOf),
   }
+}
+
+function changeOf([runId, version, state, isAnswered]: ChangeEntry): RunChange {
+  return { runId, version, state: runStates[state] ?? 'running', isAnswered: isAnswered === 1, voided: [] }
+}
+
+function claimsOf([runId, , , , voided]: ChangeEntry): Claim[] {
+  return Array.from({ length: voided.length / 2 }, (_, index) => {
+    return { runId, jobIndex: voided[index * 2] ?? 0, claim: voided[index * 2 + 1] ?? 0 }
+  })
+}
+
+function progressOf([runId, jobIndex, fraction, message]: ProgressEntry): JobProgress {
+  return { runId, jobIndex, fraction, message }
 }

@@ -2,7 +2,7 @@
  * Runs one transaction from its beginning to its commit. Where the connection is lost while the commit is under way,
  * nobody knows whether it took place: that is told apart, with a number by which it can be found out.
  */
-import type { ClaimedJob } from '../../domain/claim.ts'
+import type { Claim, ClaimedJob } from '../../domain/claim.ts'
 import type { RunChange } from '../../domain/run.ts'
 import type { Connection, Query } from './connection.ts'
 import { liveOf, type Counts } from './counts.ts'
@@ -27,6 +27,8 @@ export interface Prepared {
 /** What a transaction does to the world when it is committed. */
 export interface Outcome extends Omit<Prepared, 'unit'> {
   readonly changes: readonly RunChange[]
+  /** The claims of jobs that were running and are cancelled. */
+  readonly voided: readonly Claim[]
   readonly counts: Counts
   /** Whether jobs wait now that did not before. */
   readonly hasQueued: boolean
@@ -75,6 +77,7 @@ export async function transact(
   const outcome: Outcome = {
     ...rest,
     changes: unit.takeChanges(),
+    voided: unit.voided(),
     counts: unit.counts,
     hasQueued: unit.hasQueued(),
   }
@@ -84,7 +87,8 @@ export async function transact(
   }
   const live = sender.live + liveOf(outcome.counts)
   const { owner, channel } = sender
-  const messages = encodeNotice({ from: owner, live, hasWork: outcome.leavesWork, changes: outcome.changes })
+  const { leavesWork: hasWork, changes, voided } = outcome
+  const messages = encodeNotice({ type: 'commit', from: owner, live, hasWork, changes, voided })
   const written = { jobs: unit.movedJobs(), runs: unit.changedRuns(), counts: unit.counts, owner, commit, channel }
   try {
     // Where the writing fails, the commit behind it takes everything back.

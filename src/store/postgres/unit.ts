@@ -2,6 +2,7 @@
  * The rows that one transaction has locked, in memory: verbs move jobs here, one after the other, and what became of
  * the rows is written at the end in one statement.
  */
+import type { Claim } from '../../domain/claim.ts'
 import { isFinalJob } from '../../domain/job.ts'
 import { createChanges } from '../changes.ts'
 import { endsOthers, isVoiding, movedJob, movedRun, withFirst, type Move, type MovedJob } from '../moves.ts'
@@ -29,6 +30,8 @@ export interface Unit {
   movedJobs(): MovedJob[]
   changedRuns(): RunRow[]
   takeChanges(): RunChange[]
+  /** The claims of jobs that were running and are cancelled. */
+  voided(): readonly Claim[]
   /** Whether a job waits now that did not before, and is due. */
   hasQueued(): boolean
 }
@@ -39,6 +42,7 @@ export function createUnit(jobRows: readonly JobRow[], runRows: readonly RunRow[
   const moved = new Map<string, MovedJob>()
   const changed = new Set<string>()
   const changes = createChanges()
+  const voided: Claim[] = []
   const counts = createCounts()
   let hasQueued = false
 
@@ -48,10 +52,11 @@ export function createUnit(jobRows: readonly JobRow[], runRows: readonly RunRow[
     return run
   }
 
-  function change(run: RunRow, voided?: number): void {
+  function change(run: RunRow, ended?: Claim): void {
     runs.set(run.id, run)
     changed.add(run.id)
-    changes.note(run, voided)
+    changes.note(run, ended?.jobIndex)
+    if (ended !== undefined) voided.push(ended)
   }
 
   const jobsOf = (runId: string): JobRow[] => [...jobs.values()].filter((job) => job.run_id === runId)
@@ -66,7 +71,8 @@ export function createUnit(jobRows: readonly JobRow[], runRows: readonly RunRow[
     countJob(counts, job.state, after.state)
     if (run.state !== before.state) countRun(counts, before.state, run.state)
     if (after.run_at !== null && after.run_at <= at) hasQueued = true
-    change(run, isVoiding(job, step) ? job.job_index : undefined)
+    const ended = { runId: job.run_id, jobIndex: job.job_index, claim: job.claim }
+    change(run, isVoiding(job, step) ? ended : undefined)
     if (!endsOthers(run, job, step)) return
     for (const other of jobsOf(run.id)) if (!isFinalJob(other.state)) move(other, withFirst, at)
   }
@@ -84,6 +90,7 @@ export function createUnit(jobRows: readonly JobRow[], runRows: readonly RunRow[
     movedJobs: () => [...moved.values()],
     changedRuns: () => [...changed].map(runOf),
     takeChanges: changes.take,
+    voided: () => voided,
     hasQueued: () => hasQueued,
   }
 }

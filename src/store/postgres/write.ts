@@ -34,7 +34,7 @@ const update = {
     WITH jobs AS (
       UPDATE job SET state = moved.state, attempt = moved.attempt, lost_starts = moved.lost_starts, owner = NULL,
         queued_at = moved.queued_at, run_at = moved.run_at, started_at = moved.started_at,
-        finished_at = moved.finished_at, progress = NULL, thread = moved.thread, error = moved.error,
+        finished_at = moved.finished_at, thread = moved.thread, error = moved.error,
         failures = moved.failures, result = moved.result
       FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::integer[], $5::integer[], $6::bigint[], $7::bigint[],
           $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[])

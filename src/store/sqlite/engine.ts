@@ -157,6 +157,8 @@ export function createSqliteStore(options: SqliteOptions): Store {
     // Nobody else has the file open.
     onWork: () => {},
     onGap: () => {},
+    tellProgress: () => Promise.resolve(),
+    heardProgress: () => null,
     backlog: () => backlog,
 
     accept: call('accept'),

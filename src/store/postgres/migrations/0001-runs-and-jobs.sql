@@ -45,7 +45,6 @@ CREATE TABLE job (
   run_at bigint,                            -- when it is due; null unless it waits
   started_at bigint,
   finished_at bigint,
-  progress real,
   error text,
   failures text NOT NULL,
   input text,

@@ -1,0 +1,65 @@
+/** What one process writes into a notification, another one reads out of it, however much it is. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { newRunId } from '../../src/domain/ids.ts'
+import { decodeNotice, encodeNotice, type Notice } from '../../src/store/postgres/notices.ts'
+
+function passOn(notice: Notice): Notice[] {
+  const texts = encodeNotice(notice)
+  for (const text of texts) assert.ok(Buffer.byteLength(text) < 8_000, 'PostgreSQL would refuse it')
+  return texts.flatMap((text) => decodeNotice(text, 'me') ?? [])
+}
+
+test('changes and voided claims come over whole, in as many texts as it takes', () => {
+  const changes = Array.from({ length: 500 }, (_, index) => {
+    const state = (['running', 'completed', 'failed', 'cancelled'] as const)[index % 4] ?? 'running'
+    return { runId: newRunId(), version: index, state, isAnswered: index % 2 === 0, voided: [] }
+  })
+  const [first, second] = changes
+  const voided = [
+    ...Array.from({ length: 5_000 }, (_, jobIndex) => ({ runId: first?.runId ?? '', jobIndex, claim: 2 ** 31 - 1 })),
+    { runId: second?.runId ?? '', jobIndex: 3, claim: 1 },
+  ]
+  const heard = passOn({ type: 'commit', from: 'you', live: -7, hasWork: true, changes, voided })
+  const commits = heard.filter((notice) => notice.type === 'commit')
+  assert.ok(commits.every(({ from, live, hasWork }) => from === 'you' && live === -7 && hasWork))
+  const once = new Map(commits.flatMap((notice) => notice.changes.map((change) => [change.runId, change])))
+  assert.equal([...once.values()], changes)
+  assert.equal(
+    commits.flatMap((notice) => notice.voided),
+    voided,
+  )
+  for (const notice of commits) {
+    const runs = new Set(notice.changes.map(({ runId }) => runId))
+    assert.ok(
+      notice.voided.every(({ runId }) => runs.has(runId)),
+      'a claim comes with the change of its run',
+    )
+  }
+})
+
+test('a commit that changes no run is told too, for what else it says', () => {
+  const notice = { type: 'commit', from: 'you', live: 3, hasWork: false, changes: [], voided: [] } as const
+  assert.equal(passOn(notice), [notice])
+})
+
+test('progress comes over with every character of its message', () => {
+  const messages = ['', 'half way', 'line\nbreak "quoted" ]', '\u{1f680}'.repeat(30)]
+  const progress = Array.from({ length: 400 }, (_, jobIndex) => {
+    return { runId: newRunId(), jobIndex, fraction: jobIndex / 400, message: messages[jobIndex % 4] ?? '' }
+  })
+  const heard = passOn({ type: 'progress', from: 'you', progress })
+  assert.equal(
+    heard.flatMap((notice) => (notice.type === 'progress' ? notice.progress : [])),
+    progress,
+  )
+})
+
+test('its own notices and what is none are passed over', () => {
+  const [own = ''] = encodeNotice({ type: 'commit', from: 'me', live: 0, hasWork: false, changes: [], voided: [] })
+  for (const text of [own, '', 'you', 'you commit x 1 []', 'hello from somebody else']) {
+    assert.is(decodeNotice(text, 'me'), null, text)
+  }
+})
+
+test.run()
