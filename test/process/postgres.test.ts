@@ -1,0 +1,104 @@
+/** The service as processes on PostgreSQL: what keeps one from starting, and what one leaves to another. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { makeHome, type Environment, type Home } from '../harness/child.ts'
+import { makeSchema, type Schema } from '../harness/postgres.ts'
+import { jobAt, readRun } from '../harness/run.ts'
+import { until } from '../harness/until.ts'
+import { gateJob, openGate } from './gate.ts'
+
+const clean = { code: 0, signal: null }
+
+async function makeShared(): Promise<{ readonly home: Home; readonly schema: Schema } & AsyncDisposable> {
+  const stack = new AsyncDisposableStack()
+  const schema = stack.use(await makeSchema())
+  const grace = { SHUTDOWN_GRACE_MS: '0', CANCEL_GRACE_MS: '100' }
+  const home = stack.use(await makeHome({ DATABASE_URL: schema.url, DATABASE_SCHEMA: schema.name, ...grace }))
+  return { home, schema, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+}
+
+test('who leaves hands its jobs back, and another process runs them at once', async () => {
+  await using shared = await makeShared()
+  const { home, schema } = shared
+  const [one, other] = await Promise.all([home.start({ ROLE: 'worker' }), home.start()])
+  const { id } = await readRun(
+    await other.post('/run-tasks', { respond: 'none', tasks: Array.from({ length: 4 }, () => gateJob) }),
+  )
+  await until('all run', async () =>
+    (await readRun(await other.get(`/runs/${id}`))).jobs.every(({ startedAt }) => startedAt),
+  )
+  assert.equal(await one.kill('SIGTERM'), clean)
+  openGate(home)
+  const run = await until('all have ended', async () => {
+    const now = await readRun(await other.get(`/runs/${id}`))
+    return now.state === 'completed' && now
+  })
+  assert.equal(
+    run.jobs.map(({ attempt, failures }) => [attempt, failures.length]),
+    Array.from({ length: 4 }, () => [1, 0]),
+  )
+  const lost = await schema.query<{ lost_starts: number }>('SELECT lost_starts FROM job WHERE lost_starts > 0')
+  assert.equal(lost, [])
+  assert.equal(await other.kill('SIGTERM'), clean)
+  const rest = await schema.query<{ id: string }>('SELECT id FROM process')
+  assert.equal(rest, [], 'nobody has a lease any more')
+})
+
+test('a first job that is cut off by the end of its process is run by another one', async () => {
+  await using shared = await makeShared()
+  const { home, schema } = shared
+  const one = await home.start()
+  const asked = one.post('/run-tasks', { tasks: [gateJob] }).catch(() => null)
+  const { id } = await until('it runs', async () => {
+    const [row] = await schema.query<{ id: string }>(`SELECT run_id AS id FROM job WHERE state = 'running'`)
+    return row
+  })
+  const other = await home.start({ THREADS: '1' })
+  await one.kill('SIGKILL')
+  await asked
+  openGate(home)
+  // 8 s of silence, and 8 s of its own renewals, which may begin later.
+  const run = await until('it has ended', async () => {
+    const now = await readRun(await other.get(`/runs/${id}`))
+    return now.state === 'completed' && now
+  })
+  assert.equal([jobAt(run, 0).attempt, jobAt(run, 0).failures], [1, []])
+  const [job] = await schema.query<{ lost_starts: number; claim: number }>('SELECT lost_starts, claim FROM job')
+  assert.equal(job, { lost_starts: 1, claim: 2 })
+})
+
+test('a database that cannot be used is refused by its name, and never with its password', async () => {
+  await using shared = await makeShared()
+  const { home, schema } = shared
+  const missing = new URL(schema.url)
+  missing.pathname = '/missing'
+  missing.password = 'do-not-tell'
+  await checkRefused(home, { DATABASE_URL: missing.href }, ['/missing'])
+  await schema.query(`CREATE SCHEMA ${schema.name}`)
+  await schema.query('CREATE TABLE schema_version (version integer)')
+  await schema.query('INSERT INTO schema_version VALUES (99)')
+  await checkRefused(home, {}, [schema.name, '99'])
+  await checkRefused(home, { DATABASE_URL: 'sqlite::memory:', ROLE: 'http' }, ['ROLE'])
+})
+
+test('without the package pg the start says what to install', async () => {
+  await using shared = await makeShared()
+  const hide = `import { registerHooks } from 'node:module'
+    registerHooks({ resolve(name, context, next) {
+      if (name !== 'pg') return next(name, context)
+      throw Object.assign(new Error('not installed'), { code: 'ERR_MODULE_NOT_FOUND' })
+    } })`
+  const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(hide)}`
+  await checkRefused(shared.home, { NODE_OPTIONS }, ['npm install pg'])
+})
+
+async function checkRefused(home: Home, environment: Environment, names: readonly string[]): Promise<void> {
+  const started = home.spawn(environment)
+  assert.equal(await started.ended(), { code: 1, signal: null })
+  const told = started.lines.filter(({ level }) => level === 'fatal').map(({ msg }) => msg)
+  assert.is(told.length, 1)
+  for (const name of names) assert.ok(told[0]?.includes(name), `"${told[0]}" does not name ${name}`)
+  assert.not.ok(JSON.stringify(started.lines).includes('do-not-tell'))
+}
+
+test.run()
