@@ -76,9 +76,12 @@ export interface Schema extends AsyncDisposable {
   query<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>
 }
 
-/** A name for a schema that nobody else uses; it is dropped at the end of the scope, with all that was made in it. */
-export async function makeSchema(): Promise<Schema> {
-  const postgres = await sharedPostgres()
+/**
+ * A name for a schema that nobody else uses; it is dropped at the end of the scope, with all that was made in it.
+ * @param server default: that of this process
+ */
+export async function makeSchema(server?: Postgres): Promise<Schema> {
+  const postgres = server ?? (await sharedPostgres())
   const name = `test_${randomUUID().replaceAll('-', '')}`
 
   async function query<Row extends object>(text: string, values: readonly unknown[] = []): Promise<Row[]> {

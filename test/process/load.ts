@@ -47,7 +47,7 @@ async function postOne(child: Child, random: Random): Promise<Reply> {
   return { runId, status, result: undefined }
 }
 
-function mixedTasks(random: Random): object[] {
+export function mixedTasks(random: Random): object[] {
   // The first one has one attempt: a failure of it is a 500 that names the run.
   const first = task(random, { ms: random.whole(0, 20), failures: random.chance(0.1) ? 1 : 0, isCpu: false })
   const others = Array.from({ length: random.whole(1, 4) }, () => {

@@ -1,0 +1,73 @@
+/** What a database holds, looked at from outside: what was settled is never written again, and nothing is missing. */
+import type { Schema } from '../harness/postgres.ts'
+
+interface JobRow {
+  readonly key: string
+  readonly state: string
+  readonly content: string
+}
+
+/** Looks again and again, and counts jobs that changed after they were final. */
+export interface StaleWatch {
+  look(): Promise<void>
+  readonly staleWrites: number
+}
+
+export function createStaleWatch(schema: Pick<Schema, 'query'>): StaleWatch {
+  const settled = new Map<string, string>()
+  let staleWrites = 0
+
+  return {
+    async look() {
+      const rows = await schema.query<JobRow>(`
+        SELECT run_id || '/' || job_index AS key, state,
+          md5(concat_ws('|', state, attempt, claim, finished_at, result, error, failures)) AS content
+        FROM job WHERE finished_at IS NOT NULL`)
+      const now = new Map(rows.map(({ key, content }) => [key, content]))
+      for (const [key, content] of settled) if (now.get(key) !== content) staleWrites += 1
+      for (const [key, content] of now) settled.set(key, content)
+    },
+    get staleWrites() {
+      return staleWrites
+    },
+  }
+}
+
+export interface Verdict {
+  readonly runs: number
+  readonly jobs: number
+  /** Of these jobs, as `crashed`: their process was killed at three starts. */
+  readonly crashed: number
+  readonly attempts: number
+  /** Acknowledged runs that are not there. */
+  readonly lost: number
+  readonly unfinished: number
+  /** Runs whose counters, and totals that are not what the rows are. */
+  readonly miscounted: number
+}
+
+export async function judge(schema: Pick<Schema, 'query'>, acknowledged: ReadonlySet<string>): Promise<Verdict> {
+  const ids = [...acknowledged]
+  const [figures] = await schema.query<Record<keyof Verdict, number>>(
+    `SELECT
+      (SELECT count(*)::int FROM run) AS runs,
+      (SELECT count(*)::int FROM job) AS jobs,
+      (SELECT count(*)::int FROM job WHERE error LIKE '%"crashed"%') AS crashed,
+      (SELECT coalesce(sum(attempt), 0)::int FROM job) AS attempts,
+      (SELECT count(*)::int FROM unnest($1::uuid[]) AS told (id) WHERE id NOT IN (SELECT id FROM run)) AS lost,
+      (SELECT count(*)::int FROM run WHERE state = 'running') AS unfinished,
+      (SELECT count(*)::int FROM run JOIN (
+          SELECT run_id, count(*) FILTER (WHERE finished_at IS NULL) AS open,
+            count(*) FILTER (WHERE state = 'failed') AS failed, count(*) FILTER (WHERE state = 'cancelled') AS cancelled
+          FROM job GROUP BY run_id) AS counted ON counted.run_id = run.id
+        WHERE (open_jobs, failed_jobs, cancelled_jobs) IS DISTINCT FROM (open, failed, cancelled))
+      + (SELECT (sum(accepted) <> (SELECT count(*) FROM job)
+          OR sum(final) <> (SELECT count(*) FROM job WHERE finished_at IS NOT NULL)
+          OR sum(jobs_completed) <> (SELECT count(*) FROM job WHERE state = 'completed')
+          OR sum(runs_completed) <> (SELECT count(*) FROM run WHERE state = 'completed'))::int FROM tally)
+      AS miscounted`,
+    [ids],
+  )
+  if (figures === undefined) throw new Error('the database does not answer')
+  return figures
+}
