@@ -34,3 +34,18 @@ export function forerunner(directory: string): Contender {
     jobsPerRun: 3,
   }
 }
+
+/** @param url of a PostgreSQL server */
+export function forerunnerOnPostgres(url: string): Contender {
+  return {
+    name: 'Forerunner on PostgreSQL',
+    entry: path('../../dist/src/main.js'),
+    env: { TASKS_DIR: path('../tasks'), DATABASE_URL: url, SHUTDOWN_GRACE_MS: '0' },
+    jobsPerRun: 3,
+  }
+}
+
+/** @param url of a PostgreSQL server */
+export function pgBoss(url: string): Contender {
+  return { name: 'Koa + pg-boss', entry: path('./pg-boss.ts'), env: { DATABASE_URL: url }, jobsPerRun: 3 }
+}

@@ -1,0 +1,35 @@
+# docker build -t forerunner . — or FROM it, and COPY your own tasks into /app/tasks.
+
+FROM node:24-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+# No scripts: what they would fetch is for tests.
+RUN npm ci --ignore-scripts
+COPY tsconfig.json ./
+COPY .scripts ./.scripts
+COPY src ./src
+COPY workers ./workers
+RUN npm run build
+
+FROM node:24-bookworm-slim AS packages
+WORKDIR /app
+COPY package.json package-lock.json ./
+# pg is optional for others; this image is for PostgreSQL. Versions stay those of the lock file.
+RUN npm pkg delete devDependencies peerDependencies peerDependenciesMeta \
+ && npm install --ignore-scripts --no-audit --no-fund --save-exact pg@8.23.1
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 TASKS_DIR=/app/tasks
+WORKDIR /app
+COPY --from=packages /app/package.json ./
+COPY --from=packages /app/node_modules ./node_modules
+COPY --from=build /app/dist/src ./dist/src
+# Those that need no packages of their own.
+COPY --from=build /app/dist/workers/first.js /app/dist/workers/second.js /app/dist/workers/third.js ./tasks/
+# It owns nothing here, and so can change nothing.
+USER node
+EXPOSE 3000
+# As PID 1, so that it hears SIGTERM itself; give it its graces and five seconds more before SIGKILL.
+CMD ["node", "--enable-source-maps", "dist/src/main.js"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/readyz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
