@@ -97,12 +97,14 @@ export function settingsFor(purpose: Purpose, { schema, limits }: Database): str
     // What was replied to is on disk, whatever the role's default is.
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
   ]
-  if (purpose === 'write') {
-    // Every statement there finds its rows by keys that it is given: one plan, made once, and never a scan of a table
-    // whose statistics are of yesterday.
-    settings.push("SET plan_cache_mode = 'force_generic_plan'", 'SET jit = off')
+  if (purpose === 'write' || purpose === 'read') {
+    // Every statement finds its rows by keys that it is given, or in the order of an index: never by a scan or a hash of
+    // a table, which statistics of yesterday, or none yet, make look cheap.
+    settings.push('SET jit = off')
     for (const method of ['seqscan', 'hashjoin', 'mergejoin']) settings.push(`SET enable_${method} = off`)
   }
+  // One plan for each, made once.
+  if (purpose === 'write') settings.push("SET plan_cache_mode = 'force_generic_plan'")
   return settings.join('; ')
 }
 
