@@ -119,6 +119,23 @@ test('progress of a job in the other process is shown, and told to who watches',
   await events.rest()
 })
 
+test('the bound of the backlog holds for all processes together, but for what is on its way', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { url: databaseUrl, name: databaseSchema } = stack.use(await makeSchema())
+  const options = { databaseUrl, databaseSchema, role: 'http', maxBacklog: 100 } as const
+  const services = [stack.use(await startService(options)), stack.use(await startService(options))]
+  const atOnce = 5
+  const body = { respond: 'none', tasks: [{ ...waiting, delayMs: 60_000 }] }
+  const statuses: number[] = []
+  for (let wave = 0; wave < 20; wave += 1) {
+    const asked = services.flatMap((service) => Array.from({ length: atOnce }, () => service.post('/run-tasks', body)))
+    statuses.push(...(await Promise.all(asked)).map(({ status }) => status))
+  }
+  const accepted = statuses.filter((status) => status === 202).length
+  assert.equal(new Set(statuses), new Set([202, 503]))
+  assert.ok(accepted >= 100 && accepted <= 100 + services.length * atOnce, `${accepted} were accepted`)
+})
+
 test('what is retried here is run there', async () => {
   await using pair = await startPair()
   const { http, worker } = pair

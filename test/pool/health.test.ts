@@ -10,6 +10,7 @@ test('a pool is well while its threads take jobs, or are replaced in time', () =
   assert.is(findIllness([ready('cpu'), ready('io')], 1_000_000), null)
   assert.is(findIllness([at('cpu', 'starting', 970_001), ready('io')], 1_000_000), null)
   assert.is(findIllness([at('cpu', 'dying', 900_000), ready('cpu'), ready('io')], 1_000_000), null)
+  assert.is(findIllness([], 1_000_000), null, 'one that is to have no threads')
 })
 
 test('it is ill when no cpu thread has taken jobs for 30 s', () => {
