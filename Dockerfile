@@ -20,6 +20,8 @@ RUN npm pkg delete devDependencies peerDependencies peerDependenciesMeta \
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 TASKS_DIR=/app/tasks
+# See "Memory" in docs/operations.md.
+ENV MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=1000000 MALLOC_TRIM_THRESHOLD_=1000000
 WORKDIR /app
 COPY --from=packages /app/package.json ./
 COPY --from=packages /app/node_modules ./node_modules

@@ -13,8 +13,8 @@ export function countZombies(threads: readonly Seen[], nowMs: number): number {
 }
 
 /**
- * @returns what is wrong: most threads are zombies, one does not come back (Piscina gives up on threads once one has
- * failed to load), or no `cpu` thread took jobs for 30 s; null when nothing is
+ * @returns what is wrong: most threads are zombies, one does not come back although that is tried again and again, or
+ * no `cpu` thread took jobs for 30 s; null when nothing is
  */
 export function findIllness(threads: readonly Seen[], nowMs: number): string | null {
   const zombies = countZombies(threads, nowMs)
