@@ -1,6 +1,6 @@
 /**
  * Claims jobs when there are free slots and gives them to the pool. It owns the slots: nothing is claimed that could
- * not start at once, and one claim is under way at a time.
+ * not start at once or behind quick jobs, and one claim is under way at a time.
  */
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'

@@ -1,5 +1,5 @@
 /** One attempt as a pipeline: run it at its place, decide what follows, and settle it, again and again until it is on disk. */
-import type { ClaimedJob } from '../domain/claim.ts'
+import { claimOf, type ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { AttemptOutcome } from '../domain/job.ts'
 import { retryDelayMs } from '../domain/retry.ts'
@@ -47,9 +47,10 @@ export function createExecute(options: ExecuteOptions): Execute {
   const { store, clock, log, signal, onUncommitted, onWaiting, onEnded } = options
 
   function settle(job: ClaimedJob, outcome: AttemptOutcome, retryAt: number | null): Promise<Settled> {
-    if (outcome === 'released') return store.release(job, clock.now())
-    if (outcome.ok) return store.complete(job, outcome.result, clock.now())
-    return store.fail(job, outcome.error, retryAt, clock.now())
+    const claim = claimOf(job)
+    if (outcome === 'released') return store.release(claim, clock.now())
+    if (outcome.ok) return store.complete(claim, outcome.result, clock.now())
+    return store.fail(claim, outcome.error, retryAt, clock.now())
   }
 
   async function settleOnDisk(job: ClaimedJob, outcome: AttemptOutcome, tookMs: number, hooks: ExecuteHooks) {

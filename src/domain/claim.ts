@@ -24,6 +24,11 @@ export interface ClaimedJob extends Claim {
   readonly waitedMs: number
 }
 
+/** The claim alone: what goes with it need not travel to the store again. */
+export function claimOf({ runId, jobIndex, claim }: Claim): Claim {
+  return { runId, jobIndex, claim }
+}
+
 /** Room for jobs of one kind on one thread. */
 export interface FreeSlots {
   readonly thread: string

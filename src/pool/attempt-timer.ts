@@ -33,6 +33,7 @@ export function startAttemptTimer(options: AttemptTimerOptions): AttemptTimer {
       if (performance.now() - sentAt >= unbegunAfterMs) onUnbegun()
       return lookIn(Math.min(timeoutMs, lookAgainMs))
     }
+    if (!control.isBegun(lane)) return lookIn(Math.min(timeoutMs, lookAgainMs))
     const isLoading = phase === phases.loading
     const leftMs = sinceMs + (isLoading ? loadLimitMs : timeoutMs) - Date.now()
     if (leftMs > 0) return lookIn(isLoading ? Math.min(leftMs, lookAgainMs) : leftMs)

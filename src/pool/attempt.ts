@@ -10,6 +10,8 @@ export type AbandonCause = JobErrorCode | 'released'
 export interface Attempt {
   readonly lane: number
   readonly outcome: Promise<AttemptOutcome>
+  /** Hands the job back when its thread has not begun it; whether it could. */
+  recall(): boolean
   /** Asks the task to stop; when it has not ended after the grace, the attempt ends all the same. */
   release(): void
   /** Asks the task to stop, whose job was cancelled. */
@@ -47,11 +49,24 @@ export function startAttempt(options: AttemptOptions): Attempt {
   control.reset(lane)
   const timer = startAttemptTimer({ control, lane, timeoutMs, loadLimitMs, onTimeout: end.timeOut, onUnbegun })
 
+  function recall(): boolean {
+    if (end.isOver() || !control.recall(lane)) return false
+    end.breakOff('released')
+    return true
+  }
+
   return {
     lane,
     outcome: end.outcome,
-    release: end.release,
-    cancel: end.cancel,
+    recall,
+    release() {
+      if (!recall()) end.release()
+    },
+    cancel() {
+      end.cancel()
+      // What was not begun needs no grace: it ends as what it was to stop for.
+      recall()
+    },
     kill(error) {
       if (end.isOver()) return
       end.breakOff(failedBy(error))

@@ -7,9 +7,11 @@ import type { Progress } from '../domain/job.ts'
 
 /** `stop` is the main thread's wish, `done` the thread's own word that nobody need listen any more. */
 const commands = { none: 0, stop: 1, done: 2 } as const
-/** `sent`: on its way to the thread; `loading`: the thread imports the task's module; `running`: the task runs. */
-export const phases = { sent: 0, loading: 1, running: 2 } as const
-type Phase = (typeof phases)[keyof typeof phases]
+/**
+ * `sent`: on its way to the thread; `loading`: the thread imports the task's module; `running`: the task runs;
+ * `recalled`: taken back before the thread began it; `over`: the thread has its outcome.
+ */
+export const phases = { sent: 0, loading: 1, running: 2, recalled: 3, over: 4 } as const
 
 const bytesPerLane = 168
 const intsPerLane = bytesPerLane / Int32Array.BYTES_PER_ELEMENT
@@ -40,10 +42,14 @@ export interface ControlBlock {
   reset(lane: number): void
   /** Main: a new thread has the lane; what its last one ended by is told by now. */
   renew(lane: number): void
+  /** Main: takes the job back unless the thread has begun it; whether it could. */
+  recall(lane: number): boolean
   /** Main: asks the job to stop. */
   stop(lane: number): void
-  /** Main: where the job is, and since when (epoch milliseconds). */
+  /** Main: where the job is, and since when it loads or runs (epoch milliseconds). */
   phase(lane: number): { readonly phase: number; readonly sinceMs: number }
+  /** Main: whether the thread has begun the job and has no outcome of it yet. */
+  isBegun(lane: number): boolean
   /** Main: what the task has told of itself, or null while it has told nothing. */
   progress(lane: number): Progress | null
   /** Main: whether the thread was ended by code of this lane's job, or of an earlier one. */
@@ -52,8 +58,12 @@ export interface ControlBlock {
   exitCode(lane: number): number | null
   /** Main: bytes that the thread held when the job began. */
   startBytes(lane: number): number
-  /** Thread: enters a phase now. */
-  enter(lane: number, phase: Phase): void
+  /** Thread: takes the job up now; false when it was taken back before. */
+  take(lane: number): boolean
+  /** Thread: the task runs from now on. */
+  run(lane: number): void
+  /** Thread: the job has its outcome. */
+  end(lane: number): void
   /** Thread: ends whatever waits for `stop`. */
   finish(lane: number): void
   /** Thread: whether the job was asked to stop. */
@@ -118,9 +128,14 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
       // Not for each job: the thread may be ending while the next one is sent.
       Atomics.store(ints, int(lane, exit), exits.none)
     },
+    recall: (lane) => Atomics.compareExchange(ints, int(lane, phase), phases.sent, phases.recalled) === phases.sent,
     stop: (lane) => tell(lane, commands.stop),
     // The phase is written after its time, so whoever sees the phase sees the time.
     phase: (lane) => ({ phase: Atomics.load(ints, int(lane, phase)), sinceMs: readFloat(lane, since) }),
+    isBegun(lane) {
+      const now = Atomics.load(ints, int(lane, phase))
+      return now === phases.loading || now === phases.running
+    },
     progress(lane) {
       const fraction = readFloat(lane, progress)
       return Number.isNaN(fraction) ? null : { fraction, message: readMessage(lane) }
@@ -129,11 +144,16 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
     exitCode: (lane) =>
       Atomics.load(ints, int(lane, exit)) === exits.job ? Atomics.load(ints, int(lane, exitCode)) : null,
     startBytes: (lane) => readFloat(lane, startBytes),
-    enter(lane, next) {
+    take(lane) {
       lastMessage[lane] = ''
       floats[float(lane, since)] = Date.now()
-      Atomics.store(ints, int(lane, phase), next)
+      return Atomics.compareExchange(ints, int(lane, phase), phases.sent, phases.loading) === phases.sent
     },
+    run(lane) {
+      floats[float(lane, since)] = Date.now()
+      Atomics.store(ints, int(lane, phase), phases.running)
+    },
+    end: (lane) => void Atomics.store(ints, int(lane, phase), phases.over),
     finish: (lane) => tell(lane, commands.done),
     isStopped: (lane) => Atomics.load(ints, int(lane, command)) === commands.stop,
     async stopped(lane) {

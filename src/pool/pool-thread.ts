@@ -1,6 +1,7 @@
 /** One place for a thread in the pool: its lanes, the attempts on it, and what state it is in. */
 import type { TaskKind } from '../domain/task.ts'
 import type { Attempt } from './attempt.ts'
+import { createBatchSize, maxBatch, type BatchSize } from './batch-size.ts'
 
 /**
  * `retiring`: takes no more jobs and is replaced when its attempts have ended; `failing`: ends by itself; `dying`:
@@ -14,14 +15,18 @@ export interface PoolThread {
   readonly lanes: readonly number[]
   readonly freeLanes: number[]
   readonly attempts: Set<Attempt>
+  /** Of a thread that runs one job after another, how many it may hold; null for one that runs all at once. */
+  readonly batchSize: BatchSize | null
   state: ThreadState
   /** Since when it takes no jobs, in milliseconds of `performance.now()`; null while it does. */
   unreadySince: number | null
-  /** Attempts under way, and the sum of the times of all that have ended less the starts of those. */
+  /** Attempts on it that are not over, and the sum of the times of all that have ended less the starts of those. */
   busyLanes: number
   busySumMs: number
   /** Jobs answered by the thread that is there now. */
   answered: number
+  /** Looks whether a job holds up those that wait behind it. */
+  holdUpTimer: NodeJS.Timeout | undefined
   /** Whether it is being asked if its loop turns. */
   isPinged: boolean
   /** Whether code of a job ended the last thread here: then no other job is to blame. */
@@ -35,27 +40,43 @@ export function setState(thread: PoolThread, state: ThreadState): void {
 
 /** An attempt begins (1) or ends (-1). */
 export function countBusy(thread: PoolThread, change: 1 | -1): void {
+  const before = busyJobs(thread)
   thread.busyLanes += change
-  thread.busySumMs -= change * performance.now()
+  thread.busySumMs -= (busyJobs(thread) - before) * performance.now()
 }
 
-/** Milliseconds that attempts took on it, those under way included, since the pool was made. */
-export function busyMs({ busyLanes, busySumMs }: PoolThread): number {
-  return busySumMs + busyLanes * performance.now()
+/** Jobs that take its time at once: of those that it runs one after another, one. */
+function busyJobs({ busyLanes, batchSize }: PoolThread): number {
+  return batchSize === null ? busyLanes : Math.min(1, busyLanes)
+}
+
+/** Which part of its time attempts took, from 0 to 1, in so many milliseconds since the pool was made. */
+export function busyShare(thread: PoolThread, ageMs: number): number {
+  const busyMs = thread.busySumMs + busyJobs(thread) * performance.now()
+  const room = thread.batchSize === null ? thread.lanes.length : 1
+  return Math.round((busyMs / (ageMs * room)) * 1_000) / 1_000
+}
+
+/** For how many more jobs it has room now. */
+export function freeRoom({ state, freeLanes, lanes, batchSize }: PoolThread): number {
+  if (state !== 'ready') return 0
+  const taken = lanes.length - freeLanes.length
+  return batchSize === null ? freeLanes.length : Math.max(0, batchSize.current() - taken)
 }
 
 export interface ThreadCounts {
   readonly kind: TaskKind
   readonly threads: number
-  /** Jobs at once on each. */
-  readonly lanes: number
+  /** Jobs at once on each; null: one after another, as many as are quick. */
+  readonly jobsAtOnce: number | null
 }
 
 /** Named `worker-1` and on, in the order of the kinds; their lanes are numbered through. */
 export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[] {
   const threads: PoolThread[] = []
   let nextLane = 0
-  for (const { kind, threads: count, lanes: width } of counts) {
+  for (const { kind, threads: count, jobsAtOnce } of counts) {
+    const width = jobsAtOnce ?? maxBatch
     for (let made = 0; made < count; made += 1) {
       const first = nextLane
       const lanes = Array.from({ length: width }, (_, index) => first + index)
@@ -66,11 +87,13 @@ export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[]
         lanes,
         freeLanes: [...lanes],
         attempts: new Set(),
+        batchSize: jobsAtOnce === null ? createBatchSize() : null,
         state: 'starting',
         unreadySince: performance.now(),
         busyLanes: 0,
         busySumMs: 0,
         answered: 0,
+        holdUpTimer: undefined,
         isPinged: false,
         wasEndedByJob: false,
       })

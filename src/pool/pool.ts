@@ -1,6 +1,6 @@
 /**
- * The worker threads and who runs where. A thread of kind `cpu` has one lane, one of kind `io` many; a lane holds one
- * attempt. Every attempt ends once: with its task's outcome, or with what became of its thread.
+ * The worker threads and who runs where. A lane is room for one attempt: a thread of kind `io` runs those of all its
+ * lanes at once, one of kind `cpu` one after another, and holds more than one only while jobs are quick. Every attempt ends once: with its task's outcome, or with what became of its thread.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClaimedJob, FreeSlots } from '../domain/claim.ts'
@@ -12,9 +12,18 @@ import { startAttempt, type Attempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock } from './control-block.ts'
 import { describeDeath } from './death.ts'
 import { createMemoryWatch } from './memory-watch.ts'
-import type { JobMessage, LogMessage, ThreadAnswer } from './messages.ts'
+import { createCourier } from './courier.ts'
+import type { FromThread, JobMessage, ThreadAnswer } from './messages.ts'
 import { countZombies, findIllness } from './health.ts'
-import { busyMs, countBusy, createPoolThreads, setState, type PoolThread, type ThreadState } from './pool-thread.ts'
+import {
+  busyShare,
+  countBusy,
+  createPoolThreads,
+  freeRoom,
+  setState,
+  type PoolThread,
+  type ThreadState,
+} from './pool-thread.ts'
 import { createSeat, type Seat } from './seat.ts'
 import { createThreadKeeper, type ReplaceCause } from './thread-keeper.ts'
 
@@ -91,18 +100,19 @@ export interface Pool {
 export function createPool(options: PoolOptions): Pool {
   const { log, cancelGraceMs, maxJobsPerThread, maxIdleMb, loadLimitMs } = { ...defaults, ...options }
   const counts = [
-    { kind: 'cpu', threads: options.threads, lanes: 1 },
-    { kind: 'io', threads: options.ioThreads, lanes: options.ioConcurrency },
+    { kind: 'cpu', threads: options.threads, jobsAtOnce: null },
+    { kind: 'io', threads: options.ioThreads, jobsAtOnce: options.ioConcurrency },
   ] as const
   const threads = createPoolThreads(counts)
   const byName = new Map(threads.map((thread) => [thread.name, thread]))
-  const data = { control: allocateControlBlock(threads.reduce((sum, { lanes }) => sum + lanes.length, 0)) }
-  const control = createControlBlock(data.control)
+  const controlBuffer = allocateControlBlock(threads.reduce((sum, { lanes }) => sum + lanes.length, 0))
+  const control = createControlBlock(controlBuffer)
   const memory = createMemoryWatch()
   const listeners: (() => void)[] = []
   const madeAt = performance.now()
   const pingLimitMs = Math.max(minPingLimitMs, cancelGraceMs)
   const keeper = createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady: announceCapacity })
+  const courier = createCourier({ seatOf, onAnswer: answer, onLost: die })
   const seats = new Map(threads.map((thread) => [thread, makeSeat(thread)]))
 
   function seatOf(thread: PoolThread): Seat {
@@ -119,25 +129,27 @@ export function createPool(options: PoolOptions): Pool {
     const { name, lanes } = thread
     return createSeat({
       jobs: lanes.length,
-      data,
+      data: { control: controlBuffer, isSequential: thread.batchSize !== null },
       maxHeapMb,
       onReady: () => keeper.enter(thread),
       onFailing: () => setState(thread, 'failing'),
       onGone: () => keeper.leave(thread),
       onError: (error) => log.warn({ err: error, thread: name }, 'an error on a thread that belongs to no running job'),
-      onMessage: writeLog,
+      onMessage: hear,
     })
   }
 
-  function writeLog(message: unknown): void {
-    // Only our own thread entry posts messages, but a task can reach the same port.
-    if (typeof message !== 'object' || message === null || !('type' in message) || message.type !== 'log') return
-    const { level, fields, message: text } = message as LogMessage
-    if (['debug', 'info', 'warn', 'error'].includes(level)) log[level](fields, text)
+  /** Only our own thread entry posts messages: it seals the port before any task runs. */
+  function hear(message: unknown): void {
+    const told = message as FromThread
+    if (told.type === 'answers') courier.deliver(told.answers)
+    else log[told.level](told.fields, told.message)
   }
 
-  function answer(thread: PoolThread, attempt: Attempt, { outcome, taint, isUnsafe }: ThreadAnswer): void {
+  function answer(thread: PoolThread, attempt: Attempt, told: ThreadAnswer): void {
+    const { outcome, taint, isUnsafe, tookMs } = told
     attempt.answer(outcome)
+    if (outcome !== 'released') thread.batchSize?.note(tookMs)
     thread.attempts.delete(attempt)
     thread.freeLanes.push(attempt.lane)
     thread.answered += 1
@@ -196,8 +208,8 @@ export function createPool(options: PoolOptions): Pool {
     onCapacity: (listener) => void listeners.push(listener),
     freeSlots: () =>
       threads
-        .filter(({ state, freeLanes }) => state === 'ready' && freeLanes.length > 0)
-        .map(({ name, kind, freeLanes }) => ({ thread: name, kind, count: freeLanes.length })),
+        .map((thread) => ({ thread: thread.name, kind: thread.kind, count: freeRoom(thread) }))
+        .filter(({ count }) => count > 0),
     threads: () => threads.map((thread) => viewThread(thread, madeAt)),
     counts: () => ({ replaced: keeper.replaced(), zombies: countZombies(threads, performance.now()) }),
     illness: () => findIllness(threads, performance.now()),
@@ -209,13 +221,8 @@ export function createPool(options: PoolOptions): Pool {
         return { outcome: Promise.resolve('released'), release() {}, cancel() {}, progress: () => null }
       }
       const attempt = begin(thread, lane, job, task)
-      seatOf(thread)
-        .send(messageOf(job, task, lane))
-        .then(
-          // A job is answered so by the thread's entry, which is of the same version.
-          (answered) => answer(thread, attempt, answered as ThreadAnswer),
-          (error: unknown) => die(thread, attempt, error),
-        )
+      courier.send(thread, attempt, messageOf(job, task, lane))
+      keeper.watchForHoldUp(thread)
       const { outcome, release, cancel } = attempt
       return { outcome, release, cancel, progress: () => control.progress(lane) }
     },
@@ -233,12 +240,11 @@ export function createPool(options: PoolOptions): Pool {
 }
 
 function viewThread(thread: PoolThread, madeAt: number): ThreadView {
-  const { name, kind, state, attempts, lanes } = thread
-  const laneMs = (performance.now() - madeAt) * lanes.length
-  return { name, kind, state, running: attempts.size, busyShare: Math.round((busyMs(thread) / laneMs) * 1_000) / 1_000 }
+  const { name, kind, state, attempts } = thread
+  return { name, kind, state, running: attempts.size, busyShare: busyShare(thread, performance.now() - madeAt) }
 }
 
-function messageOf(job: ClaimedJob, { name, url }: Task, lane: number): JobMessage {
+function messageOf(job: ClaimedJob, { name, url }: Task, lane: number): Omit<JobMessage, 'id'> {
   const { input, runId, jobIndex, attempt } = job
-  return { type: 'job', lane, task: name, url, input, runId, jobIndex, attempt }
+  return { lane, task: name, url, input, runId, jobIndex, attempt }
 }

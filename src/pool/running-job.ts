@@ -4,7 +4,7 @@ import { getHeapStatistics } from 'node:v8'
 import type { Outcome } from '../domain/job.ts'
 import type { TaskContext } from '../domain/task.ts'
 import { describeThrown } from '../domain/thrown.ts'
-import { phases, type ControlBlock } from './control-block.ts'
+import type { ControlBlock } from './control-block.ts'
 import type { JobMessage, LogLevel, LogMessage } from './messages.ts'
 import { createStopSignal, type StopSignal } from './stop-signal.ts'
 
@@ -35,14 +35,18 @@ export const currentJob = new AsyncLocalStorage<RunningJob>()
 // Taken before any task runs, for a job that has ended can still change what the next one depends on.
 const withResolvers = Promise.withResolvers.bind(Promise)
 
-export function takeJob(message: JobMessage, control: ControlBlock, post: (message: LogMessage) => void): RunningJob {
+/** @returns null when the job was taken back before */
+export function takeJob(
+  message: JobMessage,
+  control: ControlBlock,
+  post: (message: LogMessage) => void,
+): RunningJob | null {
+  if (!control.take(message.lane)) return null
   const { lane, runId, jobIndex, attempt } = message
   const ids = { runId, jobIndex, attempt }
   const { promise, resolve }: PromiseWithResolvers<Outcome> = withResolvers()
   let isOver = false
   let stop: StopSignal | undefined
-
-  control.enter(lane, phases.loading)
 
   const mayLog = createLogLimit((dropped) => {
     post({
@@ -79,7 +83,7 @@ export function takeJob(message: JobMessage, control: ControlBlock, post: (messa
       if (isOver) return false
       const { used_heap_size: heapBytes, external_memory: externalBytes } = getHeapStatistics()
       control.setStartBytes(lane, heapBytes + externalBytes)
-      control.enter(lane, phases.running)
+      control.run(lane)
       return true
     },
     settle: resolve,
@@ -94,6 +98,7 @@ export function takeJob(message: JobMessage, control: ControlBlock, post: (messa
     },
     end() {
       isOver = true
+      control.end(lane)
       stop?.end()
     },
   }

@@ -9,7 +9,7 @@ import type { Worker } from 'node:worker_threads'
 import type { PingMessage, ThreadData, ToThread } from './messages.ts'
 
 export interface SeatOptions {
-  /** Jobs at once on the thread. */
+  /** Jobs on the thread. */
   readonly jobs: number
   readonly data: ThreadData
   /** V8's own limit, in MiB. */

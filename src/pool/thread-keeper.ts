@@ -1,7 +1,7 @@
 /** Keeps the threads of the pool: who takes jobs, who is to be replaced and why, and who is really gone. */
 import type { Log } from '../log.ts'
 import type { AbandonCause, Attempt } from './attempt.ts'
-import { phases, type ControlBlock } from './control-block.ts'
+import type { ControlBlock } from './control-block.ts'
 import { setState, type PoolThread } from './pool-thread.ts'
 import type { Seat } from './seat.ts'
 
@@ -20,6 +20,8 @@ export interface ThreadKeeper {
   retire(thread: PoolThread, cause: ReplaceCause, detail?: string, atOnce?: boolean): void
   /** The attempt has ended and its task has not. */
   abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void
+  /** The thread has more to do: sees to it that a job which takes long does not keep others waiting behind it. */
+  watchForHoldUp(thread: PoolThread): void
   /** A thread does not begin what it was sent: it is replaced unless one of its jobs keeps it busy, or it answers. */
   doubt(thread: PoolThread): void
   /** Replaces a retiring thread when nobody is on it any more. */
@@ -37,6 +39,8 @@ export interface ThreadKeeperOptions {
   readonly onReady: () => void
 }
 
+const holdUpMs = 20
+
 export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady }: ThreadKeeperOptions): ThreadKeeper {
   const replaced = new Map<ReplaceCause, number>()
 
@@ -47,6 +51,7 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
   function enter(thread: PoolThread): void {
     thread.answered = 0
     thread.wasEndedByJob = false
+    thread.batchSize?.reset()
     for (const lane of thread.lanes) control.renew(lane)
     setState(thread, 'ready')
     onReady()
@@ -57,6 +62,8 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
     // A failing one was never asked to go either.
     if (thread.state === 'ready' || thread.state === 'failing') countReplaced('died')
     setState(thread, 'starting')
+    // Neither what it had not begun nor what it was done with can have ended it.
+    for (const attempt of thread.attempts) if (!control.isBegun(attempt.lane)) attempt.evict()
     // Read before the lanes are used again: the attempts are told right after this.
     thread.wasEndedByJob = thread.lanes.some((lane) => control.hasExited(lane))
     thread.freeLanes.splice(0, Number.POSITIVE_INFINITY, ...thread.lanes)
@@ -68,7 +75,28 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
       countReplaced(cause)
       log.warn({ thread: thread.name, cause, detail }, 'a thread is to be replaced')
     }
-    if (thread.state === 'retiring' && (atOnce || thread.attempts.size === 0)) kill(thread)
+    if (thread.state !== 'retiring') return
+    if (thread.batchSize !== null) recall(thread)
+    if (atOnce || thread.attempts.size === 0) kill(thread)
+  }
+
+  /** Hands back what the thread has not begun. */
+  function recall(thread: PoolThread): void {
+    thread.batchSize?.reset()
+    for (const attempt of thread.attempts) if (attempt.recall()) thread.attempts.delete(attempt)
+  }
+
+  /** A job that is not quick must not hold up those behind it. */
+  function watchForHoldUp(thread: PoolThread): void {
+    if (thread.batchSize === null || thread.attempts.size < 2) return
+    thread.holdUpTimer ??= setTimeout(() => {
+      thread.holdUpTimer = undefined
+      const isHeldUp = [...thread.attempts].some(
+        ({ lane }) => control.isBegun(lane) && Date.now() - control.phase(lane).sinceMs >= holdUpMs,
+      )
+      if (isHeldUp) recall(thread)
+      else watchForHoldUp(thread)
+    }, holdUpMs)
   }
 
   function kill(thread: PoolThread): void {
@@ -105,8 +133,9 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
     leave,
     retire,
     abandon,
+    watchForHoldUp,
     doubt(thread) {
-      const isBusy = [...thread.attempts].some(({ lane }) => control.phase(lane).phase !== phases.sent)
+      const isBusy = [...thread.attempts].some(({ lane }) => control.isBegun(lane))
       if (!isBusy) void killIfBlocked(thread)
     },
     endRetired(thread) {

@@ -6,7 +6,8 @@ import { runAttempt } from '../tasks/attempt.ts'
 import { loadTask, type Task } from '../tasks/task.ts'
 import { createControlBlock } from './control-block.ts'
 import { watchIntrinsics } from './intrinsics.ts'
-import type { JobMessage, LogMessage, ThreadAnswer, ThreadData, ToThread } from './messages.ts'
+import { createRunBatch } from './run-batch.ts'
+import type { FromThread, JobMessage, ThreadAnswer, ThreadData, ToThread } from './messages.ts'
 import { currentJob, takeJob, type RunningJob } from './running-job.ts'
 
 declare global {
@@ -19,9 +20,13 @@ declare global {
 }
 
 // Set by the pool, which is of the same version.
-const control = createControlBlock((workerData as ThreadData).control)
+const { control: controlBuffer, isSequential } = workerData as ThreadData
+const control = createControlBlock(controlBuffer)
 const tasks = new Map<string, Task>()
 const findChanged = watchIntrinsics()
+const runBatch = createRunBatch({ isSequential, runJob, tell })
+// Taken before any task runs, for a job can change what the next one depends on.
+const now = performance.now.bind(performance)
 
 process.on('uncaughtException', onStray)
 process.on('unhandledRejection', onStray)
@@ -40,28 +45,33 @@ process.reallyExit = (code) => {
   return reallyExit(code)
 }
 
-export default async function onMessage(message: ToThread): Promise<ThreadAnswer | null> {
+export default async function onMessage(message: ToThread): Promise<readonly ThreadAnswer[]> {
   // Piscina has said by then all that it says there.
   sealPort()
-  return message.type === 'job' ? runJob(message) : null
+  return message.type === 'jobs' ? runBatch(message.jobs) : []
 }
 
 async function runJob(message: JobMessage): Promise<ThreadAnswer> {
+  const startedAt = now()
+  const answer = (outcome: AttemptOutcome, taint: string | null, isUnsafe: boolean): ThreadAnswer => ({
+    id: message.id,
+    outcome,
+    taint,
+    isUnsafe,
+    tookMs: now() - startedAt,
+  })
   const changedBefore = findChanged()
   // What another job did to the language is not to be paid for by this one.
-  if (changedBefore !== null) return unsafe('released', `a job has changed ${changedBefore}`)
-  const job = takeJob(message, control, post)
+  if (changedBefore !== null) return answer('released', `a job has changed ${changedBefore}`, true)
+  const job = takeJob(message, control, tell)
+  if (job === null) return answer('released', null, false)
   void currentJob.run(job, attempt, message, job)
   const outcome = await job.outcome
   job.end()
   const changed = findChanged()
-  if (changed !== null) return unsafe(outcome, `${message.task} has changed ${changed}`)
+  if (changed !== null) return answer(outcome, `${message.task} has changed ${changed}`, true)
   const isBroken = !outcome.ok && outcome.error.code === 'crashed'
-  return { outcome, taint: isBroken ? 'an error that nobody caught' : null, isUnsafe: false }
-}
-
-function unsafe(outcome: AttemptOutcome, taint: string): ThreadAnswer {
-  return { outcome, taint, isUnsafe: true }
+  return answer(outcome, isBroken ? 'an error that nobody caught' : null, false)
 }
 
 async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
@@ -92,9 +102,9 @@ function onStray(thrown: unknown): void {
   }
   const error = describeThrown(thrown)
   const message = job === undefined ? 'an error on a thread, of no known job' : 'an error of a job that had ended'
-  post({ type: 'log', level: 'warn', message, fields: { ...job?.ids, error } })
+  tell({ type: 'log', level: 'warn', message, fields: { ...job?.ids, error } })
 }
 
-function post(message: LogMessage): void {
+function tell(message: FromThread): void {
   send?.(message)
 }

@@ -18,6 +18,8 @@ export interface OpenPool extends AsyncDisposable {
   readonly pool: Pool
   /** Starts a job on the named thread, or on the first of its kind with room; waits until there is one. */
   start(ask: Ask): Promise<Execution>
+  /** Starts a job on the named thread, or on the first of its kind with room; undefined when there is none. */
+  tryStart(ask: Ask): Execution | undefined
   /** The outcome of a job, which must not be `released`. */
   outcomeOf(ask: Ask): Promise<Outcome>
   /** Resolves when every thread is ready and nothing runs. */
@@ -43,7 +45,7 @@ export async function openPool(options: OpenOptions = {}, log: Log = createLog('
   await pool.start()
   let started = 0
 
-  async function start({ task: name, input, timeoutMs = 10_000, thread }: Ask): Promise<Execution> {
+  function tryStart({ task: name, input, timeoutMs = 10_000, thread }: Ask): Execution | undefined {
     const task = registry.get(name)
     if (task === undefined) throw new Error(`no task ${name}`)
     const { kind } = task.policy
@@ -58,18 +60,17 @@ export async function openPool(options: OpenOptions = {}, log: Log = createLog('
       lostStarts: 0,
       waitedMs: 0,
     }
-    return until(`a ${kind} thread has room`, () => {
-      const slot = pool
-        .freeSlots()
-        .find((free) => free.kind === kind && (thread === undefined || free.thread === thread))
-      // Taken in the same breath, before anybody else can.
-      return slot && pool.run({ ...ids, task: name, kind, input: text, thread: slot.thread, timeoutMs }, task)
-    })
+    const slot = pool.freeSlots().find((free) => free.kind === kind && (thread === undefined || free.thread === thread))
+    // Taken in the same breath, before anybody else can.
+    return slot && pool.run({ ...ids, task: name, kind, input: text, thread: slot.thread, timeoutMs }, task)
   }
+
+  const start = (ask: Ask): Promise<Execution> => until(`a thread has room for ${ask.task}`, () => tryStart(ask))
 
   return {
     pool,
     start,
+    tryStart,
     async outcomeOf(ask) {
       const { outcome } = await start(ask)
       const ended = await outcome

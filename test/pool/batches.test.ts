@@ -1,0 +1,98 @@
+/** Jobs of kind cpu that are quick are given to a thread several at a time; none pays for those before it. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { AttemptOutcome } from '../../src/domain/job.ts'
+import type { Execution } from '../../src/pool/pool.ts'
+import { openPool, type Ask, type OpenPool } from '../harness/pool.ts'
+import { until } from '../harness/until.ts'
+
+const roomOf = ({ pool }: OpenPool, thread: string): number =>
+  pool.freeSlots().find((slot) => slot.thread === thread)?.count ?? 0
+
+/** Starts them in one turn on the first thread, which has shown with quick jobs that it has room for them. */
+async function startTogether(opened: OpenPool, asks: readonly Ask[]): Promise<Execution[]> {
+  await until('there is room for all', async () => {
+    await opened.outcomeOf({ task: 'good-cpu', thread: 'worker-1' })
+    return roomOf(opened, 'worker-1') >= asks.length
+  })
+  return asks.map((ask) => opened.tryStart({ ...ask, thread: 'worker-1' })).filter((started) => started !== undefined)
+}
+
+const outcomesOf = (executions: readonly Execution[]): Promise<AttemptOutcome[]> =>
+  Promise.all(executions.map(({ outcome }) => outcome))
+
+const good = { ok: true, result: '"good"' }
+
+test('a thread has room for one job until its jobs are seen to be quick', async () => {
+  await using opened = await openPool({ threads: 2 })
+  assert.is(roomOf(opened, 'worker-1'), 1)
+  const outcomes = await outcomesOf(
+    await startTogether(
+      opened,
+      [1, 2, 3, 4, 5].map((input) => ({ task: 'good-cpu', input })),
+    ),
+  )
+  assert.equal(
+    outcomes,
+    [1, 2, 3, 4, 5].map((input) => ({ ok: true, result: String(input) })),
+  )
+  assert.is(roomOf(opened, 'worker-2'), 1)
+})
+
+test('jobs behind one that takes long are handed back while it goes on, and the thread has room for one again', async () => {
+  await using opened = await openPool()
+  const [slow, ...others] = await startTogether(opened, [
+    { task: 'misbehave-cpu', input: 'polls the signal' },
+    { task: 'good-cpu' },
+    { task: 'good-cpu' },
+  ])
+  assert.equal(await outcomesOf(others), ['released', 'released'])
+  assert.is(roomOf(opened, 'worker-1'), 0)
+  slow?.cancel()
+  await slow?.outcome
+  await until('it has room for one', () => roomOf(opened, 'worker-1') === 1)
+  assert.equal(opened.pool.counts(), { replaced: {}, zombies: 0 })
+})
+
+test('what is cancelled or handed back before its thread begins it ends at once and costs no thread', async () => {
+  await using opened = await openPool()
+  const [slow, cancelled, released] = await startTogether(opened, [
+    { task: 'misbehave-cpu', input: 'polls the signal' },
+    { task: 'misbehave-cpu', input: 'endless loop' },
+    { task: 'misbehave-cpu', input: 'endless loop' },
+  ])
+  cancelled?.cancel()
+  released?.release()
+  const [told, handedBack] = await outcomesOf([cancelled, released].filter((execution) => execution !== undefined))
+  assert.is(Reflect.get(Object(Reflect.get(Object(told), 'error')), 'code'), 'cancelled')
+  assert.is(handedBack, 'released')
+  slow?.cancel()
+  await slow?.outcome
+  await opened.whole()
+  assert.equal(opened.pool.counts(), { replaced: {}, zombies: 0 })
+})
+
+for (const [how, code] of Object.entries({
+  'throws in a timer': 'crashed',
+  'exits with 3': 'crashed',
+  'endless loop': 'timeout',
+  'patches prototypes': null,
+})) {
+  test(`${how}: the job before it keeps its result or is handed back, the one behind it is handed back`, async () => {
+    await using opened = await openPool()
+    const [before, bad, behind] = await outcomesOf(
+      await startTogether(opened, [
+        { task: 'good-cpu' },
+        { task: 'misbehave-cpu', input: how, timeoutMs: 100 },
+        { task: 'good-cpu' },
+      ]),
+    )
+    if (before !== 'released') assert.equal(before, good)
+    if (code !== null) assert.is(Reflect.get(Object(Reflect.get(Object(bad), 'error')), 'code'), code)
+    assert.is(behind, 'released')
+    await opened.whole()
+    assert.equal((await opened.outcomeOf({ task: 'good-cpu' })).ok, true)
+  })
+}
+
+test.run()
