@@ -4,11 +4,11 @@ import type { ClaimedJob, FreeSlots } from '../../domain/claim.ts'
 import { moveJob } from '../../domain/job.ts'
 import { taskKinds, type TaskKind } from '../../domain/task.ts'
 import type { ClaimRequest, ClaimResult } from '../store.ts'
-import { asJobRow, asRunRow, claimColumns, type JobRow } from '../rows.ts'
+import { asJobRow, claimColumns, type JobRow } from '../rows.ts'
 import { isSuspect } from '../moves.ts'
 import type { Session } from './session.ts'
 
-export function createClaim({ database, tally, priorities, changes, owner }: Session) {
+export function createClaim({ database, tally, priorities, liveRuns, changes, owner }: Session) {
   // One range per priority: a single ordering over all of them would wade through jobs that are not due yet.
   const selectDue = database.prepare(`
     SELECT ${claimColumns} FROM job WHERE kind = ? AND priority = ? AND run_at <= ? ORDER BY run_at LIMIT ?`)
@@ -25,15 +25,20 @@ export function createClaim({ database, tally, priorities, changes, owner }: Ses
   const updateJob = database.prepare(`
     UPDATE job SET state = 'running', claim = ?, attempt = ?, owner = ?, thread = ?, started_at = ?, run_at = NULL
     WHERE run_id = ? AND job_index = ?`)
-  const updateRun = database.prepare(
-    'UPDATE run SET version = version + 1 WHERE id = ? RETURNING id, version, state, answer_status',
-  )
 
   function take(row: JobRow, thread: string, at: number): ClaimedJob {
     tally.countJob(row.state, moveJob(row.state, 'running'))
     const claim = row.claim + 1
     const attempt = row.attempt + 1
     updateJob.run(claim, attempt, owner, thread, at, row.run_id, row.job_index)
+    liveRuns.noteJob(row.run_id, row.job_index, {
+      state: 'running',
+      claim,
+      attempt,
+      thread,
+      started_at: at,
+      run_at: null,
+    })
     return {
       runId: row.run_id,
       jobIndex: row.job_index,
@@ -82,7 +87,10 @@ export function createClaim({ database, tally, priorities, changes, owner }: Ses
 
   function bumpRuns(jobs: readonly ClaimedJob[]): void {
     for (const runId of new Set(jobs.map((job) => job.runId))) {
-      changes.note(asRunRow(updateRun.get(runId) ?? {}))
+      const before = liveRuns.run(runId)
+      const run = { ...before, version: before.version + 1 }
+      liveRuns.saveRun(run)
+      changes.note(run)
     }
   }
 

@@ -18,6 +18,9 @@ import { isUnavailable } from './sqlite-errors.ts'
 
 const readVerbs: ReadonlySet<Verb> = new Set<ReadVerb>(['getRun', 'getJob', 'listRuns', 'stats'])
 
+/** They find the rows of unfinished runs in memory. */
+const hotVerbs: ReadonlySet<Verb> = new Set<Verb>(['accept', 'claim', 'complete', 'fail', 'release', 'getRun'])
+
 export interface Group {
   /** One per operation, in order. */
   readonly replies: readonly Reply[]
@@ -26,7 +29,7 @@ export interface Group {
 }
 
 export function createGroupCommit(session: Session): (operations: readonly Operation[]) => Group {
-  const { database, tally, changes } = session
+  const { database, tally, liveRuns, changes } = session
   const writes: Verbs<WriteVerb> = {
     accept: createAccept(session),
     claim: createClaim(session),
@@ -45,6 +48,8 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
   function run({ verb, args }: Operation): unknown {
     // The engine's typed methods made the operation; the message between the threads has lost the pairing.
     const call = verbs[verb] as (...args: readonly unknown[]) => unknown
+    // The others read the tables.
+    if (!hotVerbs.has(verb)) liveRuns.flush()
     return call(...args)
   }
 
@@ -52,6 +57,7 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
     try {
       database.exec('BEGIN IMMEDIATE')
       const replies = operations.map((operation): Reply => ({ ok: true, value: run(operation) }))
+      liveRuns.flush()
       tally.save()
       database.exec('COMMIT')
       tally.keep()
@@ -68,6 +74,7 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
     // After some failures SQLite has rolled back by itself.
     if (database.isTransaction) database.exec('ROLLBACK')
     tally.revert()
+    liveRuns.clear()
     changes.take()
   }
 

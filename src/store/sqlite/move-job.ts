@@ -1,23 +1,18 @@
 /** The one way in which a job changes its state after the claim, and what follows for its run and its neighbours. */
 import { isFinalJob } from '../../domain/job.ts'
 import { endsOthers, isVoiding, movedJob, movedRun, withFirst, type Move, type MovableJob } from '../moves.ts'
-import { asJobRow, asRunRow, runColumns } from '../rows.ts'
+import { asJobRow } from '../rows.ts'
 import type { Session } from './session.ts'
 
 /** The columns that a move needs of the job. */
 export const moveColumns = 'run_id, job_index, state, attempt, lost_starts, queued_at, started_at, thread, failures'
 
 /** Applies a move to a job and to its run, in the transaction under way. It ends whoever owned the job. */
-export function createMoveJob({ database, tally, changes }: Session) {
+export function createMoveJob({ database, tally, changes, liveRuns }: Session) {
   const updateJob = database.prepare(`
     UPDATE job SET state = ?, attempt = ?, lost_starts = ?, owner = NULL, queued_at = ?, run_at = ?, started_at = ?,
       finished_at = ?, thread = ?, error = ?, failures = ?, result = ?
     WHERE run_id = ? AND job_index = ?`)
-  const selectRun = database.prepare(`SELECT ${runColumns} FROM run WHERE id = ?`)
-  const updateRun = database.prepare(`
-    UPDATE run SET state = ?, version = ?, open_jobs = ?, failed_jobs = ?, cancelled_jobs = ?,
-      answer_job = ?, answer_status = ?, responded_at = ?, finished_at = ?
-    WHERE id = ?`)
   const selectJobs = database.prepare(`SELECT ${moveColumns} FROM job WHERE run_id = ? ORDER BY job_index`)
 
   return function apply(job: MovableJob, move: Move, at: number): void {
@@ -38,22 +33,12 @@ export function createMoveJob({ database, tally, changes }: Session) {
       job.job_index,
     )
     tally.countJob(job.state, moved.state)
+    liveRuns.noteJob(job.run_id, job.job_index, moved)
 
-    const before = asRunRow(selectRun.get(job.run_id) ?? {})
+    const before = liveRuns.run(job.run_id)
     const run = movedRun(before, job, move, at)
     if (run.state !== before.state) tally.countRun(before.state, run.state)
-    updateRun.run(
-      run.state,
-      run.version,
-      run.open_jobs,
-      run.failed_jobs,
-      run.cancelled_jobs,
-      run.answer_job,
-      run.answer_status,
-      run.responded_at,
-      run.finished_at,
-      run.id,
-    )
+    liveRuns.saveRun(run)
     changes.note(run, isVoiding(job, move) ? job.job_index : undefined)
     if (!endsOthers(run, job, move)) return
     for (const other of selectJobs.all(run.id).map(asJobRow)) {

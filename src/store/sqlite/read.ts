@@ -7,7 +7,7 @@ import { listQuery } from './list-query.ts'
 import { asJobRow, asRunRow, jobColumns, jobRecord, runColumns, runRecord, type RunRow } from '../rows.ts'
 import type { Session } from './session.ts'
 
-export function createRead({ database, tally, priorities }: Session) {
+export function createRead({ database, tally, priorities, liveRuns }: Session) {
   const selectRun = database.prepare(`SELECT ${runColumns} FROM run WHERE id = ?`)
   const selectJobs = database.prepare(`SELECT ${jobColumns}, result FROM job WHERE run_id = ? ORDER BY job_index`)
   const selectJob = database.prepare(`SELECT ${jobColumns}, result FROM job WHERE run_id = ? AND job_index = ?`)
@@ -23,6 +23,8 @@ export function createRead({ database, tally, priorities }: Session) {
 
   return {
     getRun(id: string): RunRecord | null {
+      const live = liveRuns.find(id)
+      if (live !== undefined) return runRecord(live.run, live.jobs.map(jobRecord))
       const row = selectRun.get(id)
       if (row === undefined) return null
       const jobs = selectJobs.all(id).map((job) => jobRecord(asJobRow(job)))

@@ -2,6 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Changes } from '../changes.ts'
 import type { IdempotencyKeys } from './idempotency.ts'
+import type { LiveRuns } from './live-runs.ts'
 import type { Priorities } from './priorities.ts'
 import type { Tally } from './tally.ts'
 
@@ -9,6 +10,7 @@ export interface Session {
   readonly database: DatabaseSync
   readonly tally: Tally
   readonly priorities: Priorities
+  readonly liveRuns: LiveRuns
   readonly keys: IdempotencyKeys
   readonly changes: Changes
   /** Names this process in the rows of the jobs that it runs. */

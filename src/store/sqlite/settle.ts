@@ -8,15 +8,19 @@ import { createMoveJob, moveColumns } from './move-job.ts'
 import type { Session } from './session.ts'
 
 export function createSettle(session: Session) {
+  const { database, liveRuns } = session
   const applyMove = createMoveJob(session)
-  const selectJob = session.database.prepare(`
+  const selectJob = database.prepare(`
     SELECT ${moveColumns}, claim FROM job WHERE run_id = ? AND job_index = ?`)
 
+  function readJob({ runId, jobIndex }: Claim): JobRow | undefined {
+    const row = selectJob.get(runId, jobIndex)
+    return row && asJobRow(row)
+  }
+
   function settle(claim: Claim, at: number, moveOf: (job: JobRow) => Move): Settled {
-    const row = selectJob.get(claim.runId, claim.jobIndex)
-    if (row === undefined) return 'stale'
-    const job = asJobRow(row)
-    if (!holds(claim, job)) return 'stale'
+    const job = liveRuns.findJob(claim.runId, claim.jobIndex) ?? readJob(claim)
+    if (job === undefined || !holds(claim, job)) return 'stale'
     applyMove(job, moveOf(job), at)
     return 'settled'
   }

@@ -4,6 +4,7 @@ import { openDatabase } from './database.ts'
 import { createChanges } from '../changes.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { createIdempotencyKeys } from './idempotency.ts'
+import { createLiveRuns } from './live-runs.ts'
 import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
 import { createPriorities } from './priorities.ts'
 import type { Session } from './session.ts'
@@ -22,7 +23,8 @@ try {
   const tally = createTally(database)
   const priorities = createPriorities(database)
   const keys = createIdempotencyKeys(database)
-  const session: Session = { database, tally, priorities, keys, changes: createChanges(), owner }
+  const liveRuns = createLiveRuns(database)
+  const session: Session = { database, tally, priorities, liveRuns, keys, changes: createChanges(), owner }
   const runGroup = createGroupCommit(session)
 
   const watch = stall && watchForStall(stall)
