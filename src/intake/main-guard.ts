@@ -48,6 +48,8 @@ const quickPart = 0.2
  */
 const idlePart = 0.1
 const idleOverruns = 3
+/** How old the look at the thread's working time may be, for each costs as much as a quick task. */
+const lookEveryMs = 5
 /** How long a task stays in the pool after an overrun; doubled with each further one. */
 const firstCoolDownMs = 60_000
 const maxCoolDownMs = 960_000
@@ -72,6 +74,8 @@ interface Conduct {
 export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): MainGuard {
   const conducts = new Map<string, Conduct>()
   const callWithin = createLimitedCall(budgetMs)
+  let lookedAt = Number.NEGATIVE_INFINITY
+  let workedThen = process.threadCpuUsage()
 
   function conductOf({ name }: Task): Conduct {
     const known = conducts.get(name)
@@ -100,6 +104,12 @@ export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): Mai
     log.warn(fields, `the task ${task.name} held up the main thread: its first jobs run in the pool for a while`)
   }
 
+  /** Milliseconds that the thread has worked since then, at the least: what it did since the last look is taken off. */
+  function workedSince(startedAt: number): number {
+    const { user, system } = process.threadCpuUsage(workedThen)
+    return (user + system) / usPerMs - (startedAt - lookedAt)
+  }
+
   return {
     allows(task) {
       if (task.policy.main !== 'auto') return task.policy.main === 'always'
@@ -109,7 +119,10 @@ export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): Mai
       if (task.policy.main === 'always') return run()
       const conduct = conductOf(task)
       const startedAt = performance.now()
-      const workedBefore = process.threadCpuUsage()
+      if (startedAt - lookedAt > lookEveryMs) {
+        lookedAt = startedAt
+        workedThen = process.threadCpuUsage()
+      }
       let wasInterrupted = false
       try {
         return conduct.quickCalls >= provenAfter ? run() : callWithin(run)
@@ -117,11 +130,8 @@ export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): Mai
         wasInterrupted = error instanceof Interrupted
         throw error
       } finally {
-        const workedMs = (): number => {
-          const { user, system } = process.threadCpuUsage(workedBefore)
-          return (user + system) / usPerMs
-        }
-        judge(task, conduct, { tookMs: performance.now() - startedAt, workedMs, wasInterrupted })
+        const tookMs = performance.now() - startedAt
+        judge(task, conduct, { tookMs, workedMs: () => workedSince(startedAt), wasInterrupted })
       }
     },
     counts() {
