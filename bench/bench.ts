@@ -44,6 +44,8 @@ async function run(scenario: Scenario, bench: Bench): Promise<Outcome> {
   const began = performance.now()
   await using scope = new AsyncDisposableStack()
   const outcome = await scenario.run(bench, scope)
+  // At once: what comes after it may fail.
+  process.stdout.write(`### ${scenario.title}\n\n${outcome.text}\n\n`)
   bench.say(`${scenario.name} took ${((performance.now() - began) / 1_000).toFixed(0)} s`)
   return outcome
 }
@@ -66,13 +68,10 @@ const circumstances = [
   `took ${minutes} minutes${values.quick ? ' (--quick: FIGURES OF NO WEIGHT)' : ''}`,
 ]
 const sections = outcomes.map(({ scenario, outcome }) => `### ${scenario.title}\n\n${outcome.text}`)
-const markdown = [
-  circumstances.map((line) => `- ${line}`).join('\n'),
-  `### Targets\n\n${targetTable(verdicts)}`,
-  ...sections,
-].join('\n\n')
-process.stdout.write(`${markdown}\n`)
+const summary = `${circumstances.map((line) => `- ${line}`).join('\n')}\n\n### Targets\n\n${targetTable(verdicts)}`
+process.stdout.write(`${summary}\n`)
 
 if (values.write) {
+  const markdown = [summary, ...sections].join('\n\n')
   await writeDocs({ markdown, panels: panelsOf(figures), json: { circumstances, targets: verdicts, figures } })
 }

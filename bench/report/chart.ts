@@ -24,6 +24,8 @@ const barHeight = 16
 const barGap = 8
 const titleHeight = 34
 const margin = 12
+/** From the middle of a line of text down to where its letters stand. */
+const baseline = 5
 
 const style = `
   text { font: 13px system-ui, sans-serif; fill: #1f2328 }
@@ -67,10 +69,10 @@ function drawPanel({ title, bars, digits }: Panel, top: number): string {
     const middle = y + barHeight / 2
     const [from, to] = range.map((end) => labelWidth + scale(end))
     return [
-      `<text x="${labelWidth - 10}" y="${middle}" text-anchor="end" dominant-baseline="central">${escape(label)}</text>`,
+      `<text x="${labelWidth - 10}" y="${middle + baseline}" text-anchor="end">${escape(label)}</text>`,
       `<rect class="${isSubject ? 'subject' : 'peer'}" x="${labelWidth}" y="${y}" width="${scale(value)}" height="${barHeight}" rx="2"/>`,
       `<line class="range" x1="${from}" y1="${middle}" x2="${to}" y2="${middle}"/>`,
-      `<text x="${round(Math.max(labelWidth + scale(value), to ?? 0) + 8)}" y="${middle}" dominant-baseline="central">${written(value, digits)}</text>`,
+      `<text x="${round(Math.max(labelWidth + scale(value), to ?? 0) + 8)}" y="${middle + baseline}">${written(value, digits)}</text>`,
     ].join('\n')
   })
   return [`<text class="title" x="${margin}" y="${top + 18}">${escape(title)}</text>`, ...rows].join('\n')

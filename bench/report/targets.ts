@@ -193,7 +193,8 @@ export function judge({ what, limit, isAtLeast, unit = '', digits, measure }: Ta
   })
   const isMet = verdicts.has(false) ? false : verdicts.has(null) ? null : true
   const bound = `${isAtLeast ? '≥' : '≤'} ${format(limit, Number.isInteger(limit) ? 0 : 1)}${space}${unit}`
-  return { what, limit: bound, measured: measured.join(', '), isMet }
+  const isMissing = all.every(({ value }) => value === null)
+  return { what, limit: bound, measured: isMissing ? '–' : measured.join(', '), isMet }
 }
 
 export function targetTable(verdicts: readonly Verdict[]): string {

@@ -1,5 +1,6 @@
 /** What the scenarios share: cores, directories, and servers that are started when the first of them asks. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startPostgres } from '../../test/harness/postgres.ts'
@@ -21,6 +22,9 @@ export function openBench(isQuick: boolean): OpenBench {
   let postgres: Promise<string> | undefined
   let redis: Promise<Redis | null> | undefined
   const found: string[] = []
+  const directories: string[] = []
+  // Also after an interrupt: some of them are large.
+  process.once('exit', () => directories.forEach((directory) => rmSync(directory, { recursive: true, force: true })))
 
   async function postgresUrl(): Promise<string> {
     // As it comes: with fsync.
@@ -45,7 +49,7 @@ export function openBench(isQuick: boolean): OpenBench {
     cores,
     async makeDirectory() {
       const directory = await mkdtemp(join(tmpdir(), 'forerunner-bench-'))
-      scope.defer(() => rm(directory, { recursive: true, force: true }))
+      directories.push(directory)
       return directory
     },
     startGenerator: () => startGenerator(cores.generatorPrefix),

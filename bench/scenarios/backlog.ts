@@ -20,7 +20,7 @@ interface Level {
 
 const connections = 50
 const restMs = 1_000
-const claims = { kind: 'cpu', groups: 10, size: 50 } as const
+const claims = { kind: 'cpu', groups: 5, size: 50 } as const
 const quantities = [
   { name: 'main and store CPU µs/run', digits: 0 },
   { name: 'accept p50 ms', digits: 1 },

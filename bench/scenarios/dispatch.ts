@@ -8,19 +8,38 @@ import { fillDatabase } from '../rig/store-work.ts'
 import { table } from '../report/markdown.ts'
 import { collectFigures, type Bench, type Scenario } from './scenario.ts'
 
-interface Backlog {
+interface Kind {
   readonly kind: 'io' | 'cpu'
   readonly task: string
+  readonly trialJobs: number
+}
+
+interface Backlog extends Kind {
   readonly jobs: number
 }
 
 interface Round {
+  readonly finished: number
   readonly jobsPerSecond: number
   /** Per job, by the name of the thread; null where the system does not tell. */
   readonly cpuUs: Readonly<Record<string, number>> | null
 }
 
 const msPerSecond = 1_000
+const kinds: readonly Kind[] = [
+  { kind: 'io', task: 'third', trialJobs: 10_000 },
+  { kind: 'cpu', task: 'third-cpu', trialJobs: 4_000 },
+]
+const mostJobs = 400_000
+
+/** As many jobs as take about so many seconds, in whole thousands. */
+async function sizeBacklog(bench: Bench, kind: Kind, seconds: number): Promise<Backlog> {
+  const { finished, jobsPerSecond } = await measure(bench, { ...kind, jobs: kind.trialJobs })
+  // Most of them were finished before the first look.
+  if (finished < kind.trialJobs / 2) return { ...kind, jobs: mostJobs }
+  const jobs = Math.ceil((jobsPerSecond * seconds) / 1_000) * 1_000
+  return { ...kind, jobs: Math.min(jobs, mostJobs) }
+}
 
 /** The time counts from the first look at a service that is ready, and what it has finished by then does not count. */
 async function measure(bench: Bench, { kind, task, jobs }: Backlog): Promise<Round> {
@@ -40,7 +59,7 @@ async function measure(bench: Bench, { kind, task, jobs }: Backlog): Promise<Rou
   if (accepted !== jobs) throw new Error(`the database was to have ${jobs} jobs and has ${accepted}`)
   const finished = finishedJobs(contender.name, start, after, 0)
   const perJob = Object.entries(spentUs(cpuBefore, cpuAfter)).map(([thread, us]) => [thread, us / finished])
-  return { jobsPerSecond: finished / seconds, cpuUs: cpuAfter === null ? null : Object.fromEntries(perJob) }
+  return { finished, jobsPerSecond: finished / seconds, cpuUs: cpuAfter === null ? null : Object.fromEntries(perJob) }
 }
 
 export const dispatch: Scenario = {
@@ -48,11 +67,10 @@ export const dispatch: Scenario = {
   title: 'Dispatch from a backlog',
   async run(bench) {
     const rounds = bench.isQuick ? 1 : 3
-    const backlogs: readonly Backlog[] = [
-      { kind: 'io', task: 'third', jobs: bench.isQuick ? 10_000 : 100_000 },
-      { kind: 'cpu', task: 'third-cpu', jobs: bench.isQuick ? 2_000 : 20_000 },
-    ]
-    const results = backlogs.map((backlog) => ({ backlog, rounds: [] as Round[] }))
+    bench.say('dispatch: trials')
+    const results: { readonly backlog: Backlog; readonly rounds: Round[] }[] = []
+    for (const kind of kinds)
+      results.push({ backlog: await sizeBacklog(bench, kind, bench.isQuick ? 1 : 6), rounds: [] })
     for (let round = 1; round <= rounds; round += 1) {
       for (const { backlog, rounds: taken } of results) {
         bench.say(`round ${round} of ${rounds}: dispatch, ${backlog.kind}`)
@@ -74,7 +92,7 @@ export const dispatch: Scenario = {
       spread(taken.flatMap(({ cpuUs }) => (cpuUs === null ? [] : sumOf(cpuUs)))),
     ])
     const head = ['kind', 'jobs at the start', 'finished jobs/s', 'main µs/job', 'store µs/job', 'process µs/job']
-    const text = `${rounds} rounds, each on a new database and in a new process.\n\n${table(head, rows)}`
+    const text = `${rounds} rounds, each on a new database and in a new process, sized by a trial to take some seconds.\n\n${table(head, rows)}`
     return { figures, text }
   },
 }

@@ -81,7 +81,7 @@ export const isolation: Scenario = {
   title: 'Isolation',
   async run(bench, scope) {
     const rounds = bench.isQuick ? 1 : 3
-    const seconds = bench.isQuick ? 0.5 : 3
+    const seconds = bench.isQuick ? 0.5 : 2.5
     const generator = scope.use(bench.startGenerator())
     const contenders = await contendersOf(bench)
     const entries: {

@@ -28,7 +28,7 @@ export const recovery: Scenario = {
   async run(bench) {
     const rounds = bench.isQuick ? 1 : 5
     const queued = bench.isQuick ? 10_000 : 100_000
-    const jobs = queued + (rounds + 1) * 20_000
+    const jobs = queued + (rounds + 1) * 10_000
     const file = `${await bench.makeDirectory()}/forerunner.db`
     bench.say(`recovery: fills a database with ${format(jobs)} jobs`)
     await fillDatabase(file, [{ task: 'third', kind: 'io', jobs, priority: 0 }])
