@@ -137,10 +137,11 @@ export const targets: readonly Target[] = [
     isAtLeast: false,
     unit: 'MB',
     digits: 0,
-    measure: (figures) => {
-      const [large, small] = [most, fewest].map((level) => middle(figures, `backlog, ${level}: resident MB`))
-      return [{ value: typeof large === 'number' && typeof small === 'number' ? large - small : null }]
-    },
+    measure: (figures) =>
+      ['before load', 'after load'].map((when) => {
+        const [large, small] = [most, fewest].map((level) => middle(figures, `backlog, ${level}: resident MB ${when}`))
+        return { value: typeof large === 'number' && typeof small === 'number' ? large - small : null, when }
+      }),
   },
   {
     what: 'ready after kill -9 with 100,000 jobs queued',

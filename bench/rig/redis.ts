@@ -1,7 +1,7 @@
 /** A Redis server of this bench's own, which has every write on the disk before it answers. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,7 +26,10 @@ export async function startRedis(): Promise<Redis | null> {
   const settings = ['--port', '0', '--unixsocket', socket, '--dir', directory, ...durable]
   const child = spawn('redis-server', settings, { stdio: ['ignore', 'ignore', 'inherit'] })
   const exited = once(child, 'exit')
-  const killWithThis = (): void => void child.kill('SIGKILL')
+  const killWithThis = (): void => {
+    child.kill('SIGKILL')
+    rmSync(directory, { recursive: true, force: true })
+  }
   process.once('exit', killWithThis)
   const deadline = performance.now() + startLimitMs
   while (!existsSync(socket)) {

@@ -2,6 +2,7 @@
  * What a queue that grows costs: accepting a run, claiming a job, and memory, with a thousand to a million jobs waiting.
  * They are due and of kind `cpu`; a job that only waits holds the one thread they could run on.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { forerunnerOnSqlite, type Contender } from '../contenders/contenders.ts'
 import { format, spread } from '../rig/figures.ts'
 import { residentMb } from '../rig/processes.ts'
@@ -19,14 +20,16 @@ interface Level {
 }
 
 const connections = 50
-const restMs = 1_000
+/** V8 gives memory back only after a while. */
+const restMs = 5_000
 const claims = { kind: 'cpu', groups: 5, size: 50 } as const
 const quantities = [
   { name: 'main and store CPU µs/run', digits: 0 },
   { name: 'accept p50 ms', digits: 1 },
   { name: 'claim CPU µs/job', digits: 1 },
   { name: 'claim µs/job', digits: 1 },
-  { name: 'resident MB', digits: 0 },
+  { name: 'resident MB before load', digits: 0 },
+  { name: 'resident MB after load', digits: 0 },
 ] as const
 
 async function makeLevel(bench: Bench, jobs: number): Promise<Level> {
@@ -51,10 +54,20 @@ export const backlog: Scenario = {
     for (const jobs of bench.isQuick ? [1_000, 100_000] : [1_000, 100_000, 1_000_000])
       levels.push(await makeLevel(bench, jobs))
     const { figures, add } = collectFigures()
+
+    async function noteMemory(servers: ReadonlyMap<Level, Server>, when: string): Promise<void> {
+      await sleep(restMs)
+      for (const [{ title }, { pid }] of servers) {
+        const mb = residentMb(pid)
+        if (mb !== null) add(`backlog, ${title}: resident MB ${when}`, mb)
+      }
+    }
+
     await (async () => {
       await using running = new AsyncDisposableStack()
       const servers = new Map<Level, Server>()
       for (const level of levels) servers.set(level, running.use(await startServer(level.contender)))
+      await noteMemory(servers, 'before load')
       for (let round = 0; round <= rounds; round += 1) {
         bench.say(round === 0 ? 'backlog: warm-up' : `round ${round} of ${rounds}: backlog`)
         for (const [level, server] of servers) {
@@ -67,11 +80,7 @@ export const backlog: Scenario = {
           add(`backlog, ${level.title}: accept p50 ms`, p50Ms)
         }
       }
-      await new Promise((resolve) => setTimeout(resolve, restMs))
-      for (const [{ title }, { pid }] of servers) {
-        const mb = residentMb(pid)
-        if (mb !== null) add(`backlog, ${title}: resident MB`, mb)
-      }
+      await noteMemory(servers, 'after load')
     })()
     for (let round = 1; round <= rounds; round += 1) {
       for (const { title, file } of levels) {
