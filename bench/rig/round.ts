@@ -33,16 +33,17 @@ export async function measureRound(
   { leftOver = 0, ...request }: RoundRequest,
 ): Promise<Round> {
   const before = await server.drained(leftOver)
-  const helpers = contender.helper === undefined ? [] : descendantsNamed(contender.helper)
+  // Looked for each time: a database server can have a process for each connection, and connections come and go.
+  const helpers = (): number[] => (contender.helper === undefined ? [] : descendantsNamed(contender.helper))
   const cpuBefore = await readCpuTimes(server.pid)
-  const helperBefore = await readCpuTimes(...helpers)
+  const helperBefore = await readCpuTimes(...helpers())
   const startedAt = performance.now()
   const load = await generator.run({ ...request, url: `${server.url}/run-tasks` })
   const loadedAt = performance.now()
   const after = await server.drained(leftOver)
   const finishedAt = performance.now()
   const cpuAfter = await readCpuTimes(server.pid)
-  const helperAfter = await readCpuTimes(...helpers)
+  const helperAfter = await readCpuTimes(...helpers())
 
   const runs = finishedJobs(contender.name, before, after, load.failed) / contender.jobsPerRun
   // What was on its way when the load ended is accepted and finished too, and nobody heard of it.

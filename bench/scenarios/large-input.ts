@@ -9,6 +9,8 @@ import { collectFigures, type Scenario } from './scenario.ts'
 
 const inputBytes = 1_000_000
 const warmUpRequests = 5
+/** The monitor counts from its second timer on. */
+const monitorMs = 20
 /** Long enough for all that follows the answer. */
 const settleMs = 150
 
@@ -30,6 +32,7 @@ function records(): object[] {
 async function stallMs({ name }: Contender, server: Server, body: string): Promise<number> {
   const before = await server.drained()
   await server.resetLoopDelays()
+  await sleep(monitorMs)
   const headers = { 'content-type': 'application/json' }
   const response = await fetch(`${server.url}/run-tasks`, { method: 'POST', headers, body })
   await response.arrayBuffer()
