@@ -3,49 +3,62 @@ import { fileURLToPath } from 'node:url'
 
 export interface Contender {
   readonly name: string
-  /** What node is given. */
+  /** What the program is given. */
   readonly entry: string
+  /** What runs it; default: this Node. */
+  readonly program?: string
   readonly env: Readonly<Record<string, string>>
   /** How many jobs its own totals count for a run of three tasks. */
   readonly jobsPerRun: number
+  /** The command name of a server's processes that work for it, started by this bench. */
+  readonly helper?: 'postgres' | 'redis-server'
 }
+
+/** What the figures are filed under. */
+export const names = {
+  plain: 'Koa alone, no jobs',
+  volatile: 'Koa + Piscina, volatile',
+  sqlite: 'Forerunner on SQLite',
+  pgBoss: 'Koa + pg-boss',
+  postgres: 'Forerunner on PostgreSQL',
+  bullMq: 'Koa + BullMQ, fsync',
+  fastApi: 'FastAPI, volatile',
+} as const
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
+const service = path('../../dist/src/main.js')
+/** A contender is ended when its work is done, and nothing of it is worth a wait. */
+const serviceEnv = { TASKS_DIR: path('../tasks'), SHUTDOWN_GRACE_MS: '0' }
 
-export const plain: Contender = { name: 'plain Koa, no jobs', entry: path('./plain.ts'), env: {}, jobsPerRun: 1 }
+export const plain: Contender = { name: names.plain, entry: path('./plain.js'), env: {}, jobsPerRun: 1 }
 
-export const volatileApp: Contender = {
-  name: 'Koa + Piscina, volatile',
-  entry: path('./volatile.ts'),
-  env: {},
-  jobsPerRun: 3,
-}
+export const volatileApp: Contender = { name: names.volatile, entry: path('./volatile.js'), env: {}, jobsPerRun: 3 }
 
-/** @param directory where its database file is made */
-export function forerunner(directory: string): Contender {
-  return {
-    name: 'Forerunner, durable',
-    entry: path('../../dist/src/main.js'),
-    env: {
-      TASKS_DIR: path('../tasks'),
-      DATABASE_URL: `sqlite:${directory}/forerunner.db`,
-      SHUTDOWN_GRACE_MS: '0',
-    },
-    jobsPerRun: 3,
-  }
+/** @param file of its database; made where there is none */
+export function forerunnerOnSqlite(file: string, env: Readonly<Record<string, string>> = {}): Contender {
+  const all = { ...serviceEnv, DATABASE_URL: `sqlite:${file}`, ...env }
+  return { name: names.sqlite, entry: service, env: all, jobsPerRun: 3 }
 }
 
 /** @param url of a PostgreSQL server */
 export function forerunnerOnPostgres(url: string): Contender {
-  return {
-    name: 'Forerunner on PostgreSQL',
-    entry: path('../../dist/src/main.js'),
-    env: { TASKS_DIR: path('../tasks'), DATABASE_URL: url, SHUTDOWN_GRACE_MS: '0' },
-    jobsPerRun: 3,
-  }
+  const env = { ...serviceEnv, DATABASE_URL: url }
+  return { name: names.postgres, entry: service, env, jobsPerRun: 3, helper: 'postgres' }
 }
 
 /** @param url of a PostgreSQL server */
 export function pgBoss(url: string): Contender {
-  return { name: 'Koa + pg-boss', entry: path('./pg-boss.ts'), env: { DATABASE_URL: url }, jobsPerRun: 3 }
+  const env = { DATABASE_URL: url }
+  return { name: names.pgBoss, entry: path('./pg-boss.js'), env, jobsPerRun: 3, helper: 'postgres' }
+}
+
+/** @param socket of a Redis server */
+export function bullMq(socket: string): Contender {
+  const env = { REDIS_SOCKET: socket }
+  return { name: names.bullMq, entry: path('./bull-mq.js'), env, jobsPerRun: 3, helper: 'redis-server' }
+}
+
+/** @param program a Python that has FastAPI and uvicorn */
+export function fastApi(program: string): Contender {
+  return { name: names.fastApi, program, entry: path('./fast-api.py'), env: {}, jobsPerRun: 3 }
 }

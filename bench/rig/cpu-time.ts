@@ -1,4 +1,4 @@
-/** How long each thread of another process has been on a core, as Linux counts it in nanoseconds. */
+/** How long each thread of other processes has been on a core, as Linux counts it in nanoseconds. */
 import { readdir, readFile } from 'node:fs/promises'
 
 export interface ThreadTime {
@@ -12,14 +12,17 @@ export type CpuTimes = ReadonlyMap<string, ThreadTime>
 const nsPerUs = 1_000
 
 /** @returns null where the system does not tell */
-export async function readCpuTimes(pid: number): Promise<CpuTimes | null> {
+export async function readCpuTimes(...pids: readonly number[]): Promise<CpuTimes | null> {
   try {
-    const ids = await readdir(`/proc/${pid}/task`)
-    const entries = await Promise.all(ids.map(async (id) => [id, await readThread(pid, id)] as const))
-    return new Map(entries)
+    return new Map((await Promise.all(pids.map(readProcess))).flat())
   } catch {
     return null
   }
+}
+
+async function readProcess(pid: number): Promise<[id: string, ThreadTime][]> {
+  const ids = await readdir(`/proc/${pid}/task`)
+  return Promise.all(ids.map(async (id): Promise<[string, ThreadTime]> => [id, await readThread(pid, id)]))
 }
 
 async function readThread(pid: number, id: string): Promise<ThreadTime> {
@@ -29,11 +32,15 @@ async function readThread(pid: number, id: string): Promise<ThreadTime> {
   return { name: id === String(pid) ? 'main' : name.trim(), us }
 }
 
-/** What was spent in between, in microseconds by the name of the thread. */
-export function spentUs(before: CpuTimes, after: CpuTimes): Map<string, number> {
-  const spent = new Map<string, number>()
-  for (const [id, { name, us }] of after) {
-    spent.set(name, (spent.get(name) ?? 0) + us - (before.get(id)?.us ?? 0))
+/** What was spent in between, in microseconds by the name of the thread; threads of one name count together. */
+export function spentUs(before: CpuTimes | null, after: CpuTimes | null): Record<string, number> {
+  const spent: Record<string, number> = {}
+  for (const [id, { name, us }] of after ?? []) {
+    spent[name] = (spent[name] ?? 0) + us - (before?.get(id)?.us ?? 0)
   }
   return spent
+}
+
+export function sumOf(spent: Readonly<Record<string, number>>): number {
+  return Object.values(spent).reduce((sum, us) => sum + us, 0)
 }

@@ -1,11 +1,15 @@
-/** Arithmetic on samples, and Markdown made of it. */
+/** Arithmetic on samples. */
+
+/** 99.9 % of 1,000 are a little more than 999 in binary, and would otherwise be the 1,000th. */
+const rounding = 1e-9
 
 /** By nearest rank. @param sorted ascending */
 export function percentile(sorted: ArrayLike<number>, percent: number): number {
-  const rank = Math.max(1, Math.ceil((percent / 100) * sorted.length))
+  const rank = Math.max(1, Math.ceil((percent / 100) * sorted.length - rounding))
   return sorted[rank - 1] ?? Number.NaN
 }
 
+/** Of an even number of values the lower of the two in the middle, so that it is one that was measured. */
 export function median(values: readonly number[]): number {
   return percentile(
     values.toSorted((a, b) => a - b),
@@ -13,15 +17,19 @@ export function median(values: readonly number[]): number {
   )
 }
 
-/** "median (min–max)". */
-export function spread(values: readonly number[], digits = 0): string {
-  const [middle, least, most] = [median(values), Math.min(...values), Math.max(...values)].map((value) =>
-    value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits }),
-  )
-  return `${middle} (${least}–${most})`
+/** Round by round: what disturbed one side of a pair was likely to disturb the other one too. Rounds without a partner count not. */
+export function pairedRatios(ones: readonly number[], others: readonly number[]): number[] {
+  return ones.slice(0, others.length).map((one, round) => one / (others[round] ?? Number.NaN))
 }
 
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+export function format(value: number, digits = 0): string {
+  return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+}
+
+/** "median (min–max)"; "n/a" without values. */
+export function spread(values: readonly number[], digits = 0): string {
+  if (values.length === 0) return 'n/a'
+  const [middle, least, most] = [median(values), Math.min(...values), Math.max(...values)]
+  if (values.length === 1) return format(middle, digits)
+  return `${format(middle, digits)} (${format(least, digits)}–${format(most, digits)})`
 }

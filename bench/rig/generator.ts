@@ -1,12 +1,16 @@
-/** The load generator's process: autocannon, told by its parent what to send. It ends when its parent is gone. */
+/** The load generator's process, told by its parent what to send. It ends when its parent is gone. */
+import { setPriority } from 'node:os'
 import autocannon from 'autocannon'
 import { percentile } from './figures.ts'
-import type { LoadReport, LoadRequest } from './load.ts'
+import type { GeneratorMessage, LoadReport, LoadRequest } from './load.ts'
+import { offer, type OpenLoopReport, type OpenLoopRequest } from './open-loop.ts'
 
 const timeoutS = 30
 const sampleMs = 50
+const usPerMs = 1_000
+const openLoopPriority = -10
 
-async function run({ url, body, connections, until }: LoadRequest): Promise<LoadReport> {
+async function run({ url, body, connections, seconds }: LoadRequest): Promise<LoadReport> {
   const latenciesMs: number[] = []
   let ok = 0
   let bytes = 0
@@ -20,8 +24,10 @@ async function run({ url, body, connections, until }: LoadRequest): Promise<Load
     timeout: timeoutS,
     // It ends only when a sample is taken.
     sampleInt: sampleMs,
-    ...('seconds' in until ? { duration: until.seconds } : { amount: until.requests }),
+    duration: seconds,
   } as const
+  const cpuBefore = process.cpuUsage()
+  const startedAt = performance.now()
   const instance = autocannon(settings, (error: unknown, result) => {
     if (error instanceof Error) reject(error)
     else resolve(result)
@@ -33,6 +39,7 @@ async function run({ url, body, connections, until }: LoadRequest): Promise<Load
     if (status === 200) ok += 1
   })
   const { errors, timeouts } = await promise
+  const { user, system } = process.cpuUsage(cpuBefore)
   const sorted = Float64Array.from(latenciesMs).toSorted()
   return {
     ok,
@@ -40,11 +47,30 @@ async function run({ url, body, connections, until }: LoadRequest): Promise<Load
     p50Ms: percentile(sorted, 50),
     p99Ms: percentile(sorted, 99),
     bytesPerAnswer: bytes / latenciesMs.length,
+    generatorShare: (user + system) / usPerMs / (performance.now() - startedAt),
+  }
+}
+
+/** A generator that waits for a core tells its own wait as the server's: where it may, it goes before others. */
+async function offerPunctually(request: OpenLoopRequest): Promise<OpenLoopReport> {
+  const isAllowed = prioritize(openLoopPriority)
+  const report = await offer(request)
+  if (isAllowed) prioritize(0)
+  return report
+}
+
+function prioritize(priority: number): boolean {
+  try {
+    setPriority(priority)
+    return true
+  } catch {
+    return false
   }
 }
 
 // Sent by load.ts, which is of the same version.
-process.on('message', (request: LoadRequest) => {
-  void run(request).then((report) => process.send?.(report))
+process.on('message', (message: GeneratorMessage) => {
+  const report = message.type === 'closed' ? run(message.request) : offerPunctually(message.request)
+  void report.then((made) => process.send?.(made))
 })
 process.on('disconnect', () => process.exit(0))

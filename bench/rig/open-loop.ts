@@ -1,0 +1,101 @@
+/**
+ * Load at a fixed rate of arrivals: a request is sent when its time has come, whether or not others are answered, and
+ * its latency counts from that time. So a server that stands still is charged for all who came meanwhile, and not for
+ * one request per connection (coordinated omission).
+ */
+import { Agent, request as httpRequest } from 'node:http'
+import { performance } from 'node:perf_hooks'
+
+export interface Stream {
+  /** JSON text of each request's body. */
+  readonly body: string
+  readonly perSecond: number
+}
+
+export interface OpenLoopRequest {
+  readonly url: string
+  readonly seconds: number
+  readonly streams: readonly Stream[]
+}
+
+export interface StreamReport {
+  /** From the instant when each request was due to the end of its answer, ascending. */
+  readonly latenciesMs: readonly number[]
+  /** Statuses other than 200 and 202, connection errors and timeouts. */
+  readonly failed: number
+}
+
+export interface OpenLoopReport {
+  /** In the order of the request's. */
+  readonly streams: readonly StreamReport[]
+  /** How late the generator itself was with each request, ascending; it is part of every latency. */
+  readonly latenessMs: readonly number[]
+}
+
+interface Arrival {
+  readonly stream: number
+  /** Since the start. */
+  readonly dueMs: number
+}
+
+const msPerSecond = 1_000
+const timeoutMs = 60_000
+/** Beyond that, requests wait here for a connection, which their latency tells too. */
+const maxSockets = 1_000
+
+/** All arrivals in order of time; each stream is even, and its first one comes after half a gap. */
+export function arrivalsOf(streams: readonly Pick<Stream, 'perSecond'>[], seconds: number): Arrival[] {
+  const arrivals = streams.flatMap(({ perSecond }, stream) =>
+    Array.from({ length: Math.round(perSecond * seconds) }, (_, index) => ({
+      stream,
+      dueMs: ((index + 0.5) * msPerSecond) / perSecond,
+    })),
+  )
+  return arrivals.toSorted((a, b) => a.dueMs - b.dueMs)
+}
+
+/** Resolves when every request is answered or has failed. */
+export async function offer({ url, seconds, streams }: OpenLoopRequest): Promise<OpenLoopReport> {
+  const arrivals = arrivalsOf(streams, seconds)
+  const reports = streams.map(() => ({ latenciesMs: [] as number[], failed: 0 }))
+  const latenessMs: number[] = []
+  const agent = new Agent({ keepAlive: true, maxSockets })
+  const startedAt = performance.now()
+
+  async function send({ stream, dueMs }: Arrival): Promise<void> {
+    const report = reports[stream]
+    const body = streams[stream]?.body
+    if (report === undefined || body === undefined) throw new Error(`there is no stream ${stream}`)
+    latenessMs.push(performance.now() - startedAt - dueMs)
+    const isAnswered = await post(agent, url, body)
+    if (isAnswered) report.latenciesMs.push(performance.now() - startedAt - dueMs)
+    else report.failed += 1
+  }
+
+  const sent: Promise<void>[] = []
+  for (const arrival of arrivals) {
+    const waitMs = startedAt + arrival.dueMs - performance.now()
+    // Timers know whole milliseconds, and one that rings early would only have to be set again.
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, Math.ceil(waitMs)))
+    sent.push(send(arrival))
+  }
+  await Promise.all(sent)
+  agent.destroy()
+  for (const { latenciesMs } of reports) latenciesMs.sort((a, b) => a - b)
+  return { streams: reports, latenessMs: latenessMs.toSorted((a, b) => a - b) }
+}
+
+/** Whether it was answered as it should be. */
+function post(agent: Agent, url: string, body: string): Promise<boolean> {
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+  return new Promise((resolve) => {
+    const request = httpRequest(url, { agent, method: 'POST', headers, timeout: timeoutMs }, (response) => {
+      response.on('end', () => resolve(response.statusCode === 200 || response.statusCode === 202))
+      response.on('error', () => resolve(false))
+      response.resume()
+    })
+    request.on('timeout', () => request.destroy())
+    request.on('error', () => resolve(false))
+    request.end(body)
+  })
+}

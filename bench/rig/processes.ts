@@ -1,0 +1,52 @@
+/** What Linux tells of processes: who came from whom, what they are called, and what memory they hold. */
+import { readdirSync, readFileSync } from 'node:fs'
+
+const kilobytesPerMb = 1_024
+
+/** All that came from this process, directly or not, and are called so; none where the system does not tell. */
+export function descendantsNamed(command: string): number[] {
+  const all = processes()
+  const found: number[] = []
+  let parents = new Set([process.pid])
+  while (parents.size > 0) {
+    const children = all.filter(({ parent }) => parents.has(parent))
+    found.push(...children.filter(({ name }) => name === command).map(({ pid }) => pid))
+    parents = new Set(children.map(({ pid }) => pid))
+  }
+  return found
+}
+
+/** In MiB; null where the system does not tell. */
+export function residentMb(pid: number): number | null {
+  const kilobytes = /VmRSS:\s+(\d+)/.exec(read(`/proc/${pid}/status`))?.[1]
+  return kilobytes === undefined ? null : Number(kilobytes) / kilobytesPerMb
+}
+
+interface Process {
+  readonly pid: number
+  readonly parent: number
+  readonly name: string
+}
+
+function processes(): Process[] {
+  let pids: string[] = []
+  try {
+    pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  } catch {
+    return []
+  }
+  return pids.flatMap((pid) => {
+    // proc(5): the name in brackets can hold anything, so the fields behind it are found from its end.
+    const parts = /^\d+ \((?<name>.*)\) \S (?<parent>\d+) /s.exec(read(`/proc/${pid}/stat`))?.groups
+    return parts === undefined ? [] : [{ pid: Number(pid), parent: Number(parts['parent']), name: parts['name'] ?? '' }]
+  })
+}
+
+/** Nothing where it is gone. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
