@@ -2,8 +2,9 @@
  * The process behind `startPostgres`: one PostgreSQL in a directory of its own, which ends with whoever started it,
  * however that one ends. Takes `stop` and `start` as lines, and says `ready` and `stopped`.
  */
+import { randomInt } from 'node:crypto'
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -46,12 +47,17 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** Of those that no system gives to whoever asks for any: until the server has it, tests beside this one open others. */
 async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => probe.once('listening', resolve))
-  const address = probe.address() as AddressInfo
-  await new Promise((resolve) => probe.close(resolve))
-  return address.port
+  for (;;) {
+    const candidate = randomInt(10_000, 30_000)
+    const probe = createServer().listen(candidate, '127.0.0.1')
+    const isFree = await new Promise<boolean>((resolve) => {
+      probe.once('listening', () => probe.close(() => resolve(true)))
+      probe.once('error', () => resolve(false))
+    })
+    if (isFree) return candidate
+  }
 }
 
 function say(word: 'ready' | 'stopped'): void {

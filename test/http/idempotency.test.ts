@@ -222,20 +222,23 @@ test('a deleted run takes its key with it', async () => {
   assert.is(jobAt(run, 0).task, 'where')
 })
 
-for (const key of ['', '""', '"open', 'sh"ut"', 'x'.repeat(256), `"${'x'.repeat(256)}"`, 'caf\u00e9']) {
-  test(`a key that is none is refused: ${key.slice(0, 20)} (${key.length})`, async () => {
-    await using service = await startService()
+test('a key that is none is refused, and nothing is accepted', async () => {
+  await using service = await startService()
+  for (const key of ['', '""', '"open', 'sh"ut"', 'x'.repeat(256), `"${'x'.repeat(256)}"`, 'caf\u00e9']) {
     await expectProblem(await post(service, key, echo), 'idempotency-key-invalid')
-    assert.is(await runsIn(service), 0)
-  })
-}
+  }
+  assert.is(await runsIn(service), 0)
+})
 
-for (const key of ['x', 'x'.repeat(255), `"${'x'.repeat(255)}"`, '"with \\"quotes\\" and \\\\"', '"a,b; c"', 'a b']) {
-  test(`a key may be: ${key.slice(0, 30)} (${key.length})`, async () => {
-    await using service = await startService()
-    assert.is((await post(service, key, echo)).status, 200)
-    assert.is((await post(service, key, echo)).headers.get('Idempotency-Replayed'), 'true')
-  })
-}
+test('a key may be of any characters that a header can have, and of 255 of them', async () => {
+  await using service = await startService()
+  const keys = ['x', 'x'.repeat(255), `"${'y'.repeat(255)}"`, '"with \\"quotes\\" and \\\\"', '"a,b; c"', 'a b']
+  for (const key of keys) {
+    const first = await post(service, key, echo)
+    assert.equal([first.status, first.headers.has('Idempotency-Replayed')], [200, false], key)
+    assert.is((await post(service, key, echo)).headers.get('Idempotency-Replayed'), 'true', key)
+  }
+  assert.is(await runsIn(service), keys.length)
+})
 
 test.run()

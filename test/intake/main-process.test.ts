@@ -78,4 +78,15 @@ test('a main thread that stands still because of what an ended first job left be
   assert.is((await child.ended()).signal, 'SIGKILL')
 })
 
+test('a main thread that stands still because of a first job that was given up is ended too, and names it', async () => {
+  await using home = await makeHome({ TASKS_DIR: mainTasks, MAIN_STALL_MS: '500', CANCEL_GRACE_MS: '50' })
+  const child = await home.start()
+  const task = { name: 'runaway', input: 'loop long after the signal', timeoutMs: 50 }
+  const problem = await readProblem(await child.post('/run-tasks', { tasks: [task] }))
+  assert.is(Reflect.get(Object(problem.error), 'code'), 'timeout')
+  const line = await child.logged('the main thread has not turned')
+  assert.is(line['running'], `runaway (run ${problem.runId})`)
+  assert.is((await child.ended()).signal, 'SIGKILL')
+})
+
 test.run()

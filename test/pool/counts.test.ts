@@ -1,8 +1,13 @@
 /** What the pool tells of itself. */
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createLog, type Log } from '../../src/log.ts'
 import { openPool } from '../harness/pool.ts'
+import { until } from '../harness/until.ts'
 
 test('replaced threads are counted by cause', async () => {
   await using opened = await openPool()
@@ -45,5 +50,37 @@ test('threads that are ended with the pool are not told of as replaced', async (
     ['dying', 'dying'],
   )
 })
+
+test('a thread that is stuck in native code is counted until it is free, and makes the pool ill', async () => {
+  using pipe = makePipe()
+  await using opened = await openPool({ ioThreads: 0 })
+  const { pool } = opened
+  const stuck = await opened.start({ task: 'opens-pipe', input: pipe.path, timeoutMs: 100 })
+  const outcome = await stuck.outcome
+  assert.is(outcome !== 'released' && !outcome.ok && outcome.error.code, 'timeout')
+  assert.equal([pool.counts().zombies, pool.illness()], [0, null], 'it may still go')
+  await until('it is given up', () => pool.counts().zombies === 1)
+  assert.is(pool.illness(), '1 of 1 threads are stuck in native code')
+  pipe.open()
+  await opened.whole()
+  assert.equal([pool.counts().zombies, pool.illness()], [0, null])
+})
+
+function makePipe(): Disposable & { readonly path: string; open(): void } {
+  const directory = mkdtempSync(join(tmpdir(), 'forerunner-'))
+  const path = join(directory, 'pipe')
+  execFileSync('mkfifo', [path])
+  // For reading too, and not waiting for who does: so it opens at once, and whoever waits for it goes on.
+  const open = (): void => closeSync(openSync(path, constants.O_RDWR | constants.O_NONBLOCK))
+  return {
+    path,
+    open,
+    [Symbol.dispose]() {
+      // A thread that is still stuck would keep the tests from ending.
+      open()
+      rmSync(directory, { recursive: true })
+    },
+  }
+}
 
 test.run()

@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { makeHome, type Environment, type Home, type Process } from '../harness/child.ts'
-import { readRun } from '../harness/run.ts'
+import { makeHome, type Environment, type Home } from '../harness/child.ts'
 import { until } from '../harness/until.ts'
 import { readDatabase } from './database-file.ts'
 import { gateJob, openGate } from './gate.ts'
+import { endsWithRefusal } from './refusal.ts'
 
 const clean = { code: 0, signal: null }
 const good = 'export default { run: () => null }\n'
@@ -79,33 +79,8 @@ test('an address in use is refused, and the stored jobs do not suffer from it', 
   ])
 })
 
-test('a second process on the same database waits for the first to leave, and in vain for 15 s', async () => {
-  await using home = await makeHome()
-  const first = await home.start()
-  const inVain = home.spawn()
-  await checkOutcome(inVain, [home.databasePath])
-  assert.is((await first.post('/run-tasks', { tasks: [{ name: 'mark-io', input: mark }] })).status, 200)
-
-  const successor = home.start()
-  assert.equal(await first.kill('SIGTERM'), clean)
-  const second = await successor
-  const response = await second.post('/run-tasks', { tasks: [{ name: 'mark-io', input: mark }] })
-  assert.equal((await readRun(response)).result, { value: 1 })
-})
-
-const mark = { ms: 0, failures: 0, value: 1 }
-
-async function checkRefused(home: Home, environment: Environment, names: readonly string[]): Promise<void> {
-  await checkOutcome(home.spawn(environment), names)
-}
-
-async function checkOutcome(started: Process, names: readonly string[]): Promise<void> {
-  assert.equal(await started.ended(), { code: 1, signal: null })
-  const fatal = started.lines.filter(({ level }) => level === 'fatal')
-  assert.is(fatal.length, 1)
-  const told = fatal[0]?.msg ?? ''
-  for (const name of names) assert.ok(told.includes(name), `"${told}" does not name ${name}`)
-  assert.is(started.errors(), '')
+function checkRefused(home: Home, environment: Environment, names: readonly string[]): Promise<void> {
+  return endsWithRefusal(home.spawn(environment), names)
 }
 
 async function occupyPort(): Promise<{ readonly port: number } & AsyncDisposable> {

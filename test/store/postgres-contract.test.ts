@@ -21,6 +21,6 @@ async function openSchema(): Promise<StoreUnderTest> {
   }
 }
 
-storeContract('PostgreSQL', openSchema, { isDurable: true })
+storeContract('PostgreSQL', openSchema)
 
 test.run()

@@ -20,6 +20,21 @@ test('what one turn settles is one commit: a run that it changes 100 times is to
   assert.equal(changes, [{ runId: run.id, version, state: 'completed', isAnswered: true, voided: [] }])
 })
 
+test('all that a commit has changed is told before any of what was asked is answered', async () => {
+  await using opened = await openSqlite(':memory:')
+  const { store } = opened
+  const count = 100
+  await Promise.all(Array.from({ length: count }, () => store.accept(runOf(), start)))
+  const { jobs } = await store.claim(requestAt(start))
+  const order: string[] = []
+  store.onChange(({ state }) => void order.push(state))
+  await Promise.all(jobs.map((job) => store.complete(job, 'null', start).then((settled) => order.push(settled))))
+  // Who hears that a claim is void must not take a new one of the same commit for it.
+  const expected = [...jobs.map(() => 'completed'), ...jobs.map(() => 'settled')]
+  assert.is(jobs.length, count)
+  assert.equal(order, expected)
+})
+
 test('a run and the claim of its jobs can be one commit', async () => {
   await using opened = await openSqlite(':memory:')
   const { store } = opened

@@ -21,13 +21,8 @@ import { settleContract } from './contract/settle.ts'
 import { suspectContract } from './contract/suspect.ts'
 import type { Register, StoreUnderTest } from './contract/subject.ts'
 
-export interface ContractOptions {
-  /** Whether what a store holds outlives its owner; without that, there is nothing to rescue. */
-  readonly isDurable: boolean
-}
-
 /** Registers the contract's tests; the test file that calls it ends with `test.run()`. */
-export function storeContract(name: string, open: () => Promise<StoreUnderTest>, options: ContractOptions): void {
+export function storeContract(name: string, open: () => Promise<StoreUnderTest>): void {
   const register: Register = (what, body) =>
     test(`${name}: ${what}`, async () => {
       await using subject = await open()
@@ -51,7 +46,6 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>,
   conservationContract(register)
   readContract(register)
   closeContract(register)
-  if (!options.isDurable) return
   rescueContract(register)
   suspectContract(register)
 }
