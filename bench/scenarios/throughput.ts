@@ -59,7 +59,8 @@ export const throughput: Scenario = {
   async run(bench, scope) {
     const rounds = bench.isQuick ? 1 : 5
     const seconds = bench.isQuick ? 0.5 : 2
-    const warmUpSeconds = bench.isQuick ? 0.5 : 3
+    // V8 is done with compiling what is hot after some 20,000 runs.
+    const warmUpSeconds = bench.isQuick ? 0.5 : 8
     const generator = scope.use(bench.startGenerator())
     const entries: Entry[] = []
     for (const contender of await contendersOf(bench)) {
