@@ -14,7 +14,7 @@ export interface RunningJob {
   /** The first outcome that it was given. */
   readonly outcome: Promise<Outcome>
   isOver(): boolean
-  /** Its module is loaded: from now on its time and its memory count. False when it is over already. */
+  /** Its module is loaded: from now on its time and its memory count. False when it is over, or is to stop, already. */
   begin(): boolean
   /** It has come to an outcome of its own. */
   settle(outcome: Outcome): void
@@ -81,6 +81,10 @@ export function takeJob(
     begin() {
       // After the end the lane is the next job's.
       if (isOver) return false
+      if (control.isStopped(lane)) {
+        resolve({ ok: false, error: { code: 'cancelled', message: 'was not begun' }, isRetryable: false })
+        return false
+      }
       const { used_heap_size: heapBytes, external_memory: externalBytes } = getHeapStatistics()
       control.setStartBytes(lane, heapBytes + externalBytes)
       control.run(lane)

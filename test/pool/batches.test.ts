@@ -40,7 +40,7 @@ test('a thread has room for one job until its jobs are seen to be quick', async 
 })
 
 test('jobs behind one that takes long are handed back while it goes on, and the thread has room for one again', async () => {
-  await using opened = await openPool()
+  await using opened = await openPool({ cancelGraceMs: 10_000 })
   const [slow, ...others] = await startTogether(opened, [
     { task: 'misbehave-cpu', input: 'polls the signal' },
     { task: 'good-cpu' },
@@ -55,7 +55,7 @@ test('jobs behind one that takes long are handed back while it goes on, and the 
 })
 
 test('what is cancelled or handed back before its thread begins it ends at once and costs no thread', async () => {
-  await using opened = await openPool()
+  await using opened = await openPool({ cancelGraceMs: 10_000 })
   const [slow, cancelled, released] = await startTogether(opened, [
     { task: 'misbehave-cpu', input: 'polls the signal' },
     { task: 'misbehave-cpu', input: 'endless loop' },

@@ -1,4 +1,5 @@
 /** Modules that misbehave while a thread loads them, and threads whose own code cannot be loaded. */
+import { existsSync } from 'node:fs'
 import { cp, mkdtempDisposable, readFile, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -57,6 +58,35 @@ for (const kind of ['cpu', 'io'] as const) {
     }
   })
 }
+
+test('a job that is cancelled while its module is loaded is not begun when that is done', async () => {
+  await using place = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
+  const head = `
+    import { existsSync, writeFileSync } from 'node:fs'
+    import { setTimeout as sleep } from 'node:timers/promises'
+    import { isMainThread } from 'node:worker_threads'
+    const at = (name) => ${JSON.stringify(place.path)} + '/' + name
+    const appears = async (name) => { while (!existsSync(at(name))) await sleep(2) }`
+  const slow = `${head}
+    if (!isMainThread) {
+      writeFileSync(at('loading'), '')
+      await appears('go on')
+      writeFileSync(at('loaded'), '')
+    }
+    export default { kind: 'io', run: () => writeFileSync(at('begun'), '') }`
+  const watcher = `${head}
+    export default { kind: 'io', run: async () => { await appears('loaded'); await sleep(2); return existsSync(at('begun')) } }`
+  await using directory = await taskDirectory({ 'slow.mjs': slow, 'watcher.mjs': watcher })
+  await using opened = await openPool({ tasksDir: directory.path })
+  const watching = await opened.start({ task: 'watcher' })
+  const loading = await opened.start({ task: 'slow' })
+  await until('it is being loaded', () => existsSync(join(place.path, 'loading')))
+  loading.cancel()
+  const outcome = await loading.outcome
+  assert.is(outcome !== 'released' && !outcome.ok && outcome.error.code, 'cancelled')
+  await writeFile(join(place.path, 'go on'), '')
+  assert.equal(await watching.outcome, { ok: true, result: 'false' })
+})
 
 test('a thread whose own code cannot be loaded comes back when it can be', async () => {
   const dist = fileURLToPath(new URL('../../dist/', import.meta.url))

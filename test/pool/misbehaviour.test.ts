@@ -88,7 +88,7 @@ const cpuOnly: Readonly<Record<string, Expected>> = {
 }
 
 /** How long those may run that never end: the answers have to come before. The others must not be hurried. */
-const timeoutMs = 400
+const timeoutMs = 800
 
 const service = await startService({
   tasksDir: fileURLToPath(new URL('../fixtures/pool-tasks/', import.meta.url)),
