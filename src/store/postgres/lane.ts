@@ -39,6 +39,8 @@ export interface LaneOptions<Operation> extends Pick<Sender, 'owner' | 'lane' | 
   readonly onLateCommit: (outcome: Outcome, operations: readonly Operation[], row: string) => void
   /** A group of so many operations has ended, so many milliseconds after it was sent. */
   readonly onGroup: (operations: number, tookMs: number) => void
+  /** Whether it is answered before the others, so that what follows it goes with the next group. */
+  readonly isUrgent: (operation: Operation) => boolean
   /** Runs a piece of work of this or a later turn of the event loop. */
   readonly defer: (piece: () => void) => void
 }
@@ -61,7 +63,7 @@ export function createLane<Operation extends { readonly verb: string }>(
   options: LaneOptions<Operation>,
 ): Lane<Operation> {
   const { limits, connect, next, commit, onCommitted, onAnswered, onLateCommit, onGroup, defer } = options
-  const { owner, lane, channel } = options
+  const { owner, lane, channel, isUrgent } = options
   const row = rowOf({ owner, lane })
   const pending = new Set<Promise<unknown>>()
   let queue: Asked<Operation>[] = []
@@ -143,7 +145,9 @@ export function createLane<Operation extends { readonly verb: string }>(
   }
 
   function answer(asked: Asked<Operation>, value: unknown): void {
-    defer(() => (value instanceof Error ? asked.reject(refusalOf(value, asked)) : asked.resolve(value)))
+    const reply = (): void => (value instanceof Error ? asked.reject(refusalOf(value, asked)) : asked.resolve(value))
+    if (asked.operation !== null && isUrgent(asked.operation)) reply()
+    else defer(reply)
   }
 
   async function runGroup(group: readonly Asked<Operation>[]): Promise<void> {

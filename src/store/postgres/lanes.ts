@@ -27,7 +27,7 @@ export function rowsOf(owner: string): string[] {
 }
 
 export function createLanes(
-  options: Omit<LaneOptions<Operation>, 'lane' | 'next' | 'commit'>,
+  options: Omit<LaneOptions<Operation>, 'lane' | 'next' | 'commit' | 'isUrgent'>,
   waiting: Waiting,
 ): Lanes {
   return {
@@ -36,11 +36,14 @@ export function createLanes(
       lane: names.intake,
       next: nextAdmissions,
       commit: createAdmissions(waiting),
+      // The next one can give slots to runs that wait to be accepted.
+      isUrgent: ({ verb }) => verb === 'claim',
     }),
     settling: createLane<Settling>({
       ...options,
       lane: names.settling,
       next: nextSettlings,
+      isUrgent: () => false,
       commit: (connection, sender, operations) => {
         if (isCompletions(operations)) return commitCompletions(connection, sender, operations)
         return commitGroup(connection, sender, operations)
