@@ -54,16 +54,15 @@ const insert = {
         AS new (run_id, job_index, task, kind, priority, timeout_ms, claim, max_attempts, thread, queued_at, run_at,
           started_at, input)
     )
-    SELECT (SELECT count(pg_notify($31, message)) FROM unnest($32::text[]) AS message) AS told FROM own`,
+    SELECT FROM own`,
 }
 
-/** @param messages to other processes. @throws DatabaseFailure `refused` where an id was accepted before */
+/** @throws DatabaseFailure `refused` where an id was accepted before */
 export async function insertRuns(
   query: Query,
   sender: Sender,
   acceptances: readonly Acceptance[],
   jobs: readonly NewbornJob[],
-  messages: readonly string[],
 ): Promise<void> {
   const runs = acceptances.map(({ run }) => run)
   const named = (namesOf: (run: NewRun) => readonly string[]) =>
@@ -102,8 +101,6 @@ export async function insertRuns(
     plainArray(jobs.map((job) => (job.thread === null ? dueAtOf(job) : null))),
     plainArray(jobs.map(({ thread, startedAt }) => (thread === null ? null : startedAt))),
     textArray(jobs.map(({ input }) => input)),
-    sender.channel,
-    textArray(messages),
   ])
   if (rows.length === 0) throw new OutOfStep()
 }

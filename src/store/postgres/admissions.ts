@@ -2,22 +2,19 @@
  * Commits what comes in: runs are written, and jobs claimed for free slots, those of the same runs as they are born where
  * nothing waits that would go before them. Where there are keys, they are claimed first.
  */
+import type { ClaimedJob } from '../../domain/claim.ts'
 import { AppError } from '../../domain/errors.ts'
 import type { RunChange } from '../../domain/run.ts'
 import { claimOf, insertRuns, isClaimedLater, newbornsOf, type Acceptance, type NewbornJob } from './accept.ts'
 import { giveSlots, type Given } from './births.ts'
 import { claimJobs, type Taken } from './claim.ts'
-import type { Connection } from './connection.ts'
+import type { Query } from './connection.ts'
 import { claimKeys, type KnownReport } from './keys.ts'
-import { encodeNotice } from './notices.ts'
 import type { Admission } from './operations.ts'
 import { begin, end, takeBack } from './prepared.ts'
 import { committed, fence, nothingDone, type Commit, type Outcome, type Sender } from './transaction.ts'
 import type { ClaimRequest, ClaimResult } from '../store.ts'
 import type { Waiting } from './waiting.ts'
-
-/** So many jobs that start as they are accepted others need not hear of; once a second they look themselves. */
-const maxUntold = 100
 
 /** What a claim returns, and what is left to ask for. */
 export interface Claimed extends ClaimResult {
@@ -36,8 +33,6 @@ interface Plan {
 
 /** One claim at the most. */
 export function createAdmissions(waiting: Waiting): Commit<readonly Admission[]> {
-  let told = 0
-
   function plan(operations: readonly Admission[], known: Plan['known']): Plan {
     const fresh = acceptancesOf(operations).filter(({ run }) => !known.has(run.id))
     const newborns = fresh.flatMap(newbornsOf)
@@ -48,26 +43,15 @@ export function createAdmissions(waiting: Waiting): Commit<readonly Admission[]>
     return { operations, known, fresh, newborns, given }
   }
 
-  function messagesFor(newborns: readonly NewbornJob[], sender: Sender): string[] {
-    const { owner: from, lane } = sender
-    const live = sender.live + newborns.length
-    const left = newborns.filter(({ thread }) => thread === null)
-    if (left.length === 0 && live - told < maxUntold) return []
-    told = live
-    const hasWork = left.some(({ delayMs }) => delayMs <= 0)
-    // Nobody else can know of the runs yet, so that their changes need not be told.
-    return encodeNotice({ type: 'commit', from, lane, live, hasWork, changes: [], voided: [] })
-  }
-
   /** @param isBegun the transaction; else it is begun here where it takes more than one statement */
-  async function commit({ query }: Connection, sender: Sender, planned: Plan, isBegun: boolean): Promise<Outcome> {
+  async function commit(query: Query, sender: Sender, planned: Plan, isBegun: boolean): Promise<Outcome> {
     const { fresh, newborns, given } = planned
     const rest = given?.rest ?? null
     const isLong = isBegun || (fresh.length > 0 && rest !== null)
     const sent: Promise<unknown>[] = isLong && !isBegun ? [query(begin)] : []
     let behind = sender
     if (fresh.length > 0) {
-      sent.push(insertRuns(query, sender, fresh, newborns, messagesFor(newborns, sender)))
+      sent.push(insertRuns(query, sender, fresh, newborns))
       behind = { ...sender, commits: sender.number, live: sender.live + newborns.length }
     }
     const note = waiting.look()
@@ -84,14 +68,14 @@ export function createAdmissions(waiting: Waiting): Commit<readonly Admission[]>
   }
 
   return async (connection, sender, operations) => {
+    const { query, together } = connection
     const acceptances = acceptancesOf(operations)
     if (acceptances.every(({ run }) => run.idempotency === null)) {
-      return commit(connection, sender, plan(operations, new Map()), false)
+      return commit(query, sender, plan(operations, new Map()), false)
     }
-    const { query } = connection
     try {
       const [, , known] = await Promise.all([query(begin), fence(query, sender), claimKeys(query, acceptances)])
-      return await commit(connection, sender, plan(operations, known), true)
+      return await together(() => commit(query, sender, plan(operations, known), true))
     } catch (error) {
       if (connection.isOpen()) await query(takeBack).catch(() => {})
       throw error
@@ -122,8 +106,16 @@ function outcomeOf(planned: Plan, taken: Taken | 'nothing' | 'unknown', sender: 
     changes: [...changes.values()],
     commits: found !== null && found.jobs.length > 0 ? sender.number : sender.commits,
     live: sender.live,
+    leaves: leftBy(newborns, found?.jobs ?? []),
     hasOrphans: taken === 'unknown',
   }
+}
+
+function leftBy(newborns: readonly NewbornJob[], taken: readonly ClaimedJob[]): Outcome['leaves'] {
+  const gone = new Set(taken.map(({ runId, jobIndex }) => `${runId}/${jobIndex}`))
+  const left = newborns.filter(({ thread, runId, index }) => thread === null && !gone.has(`${runId}/${index}`))
+  if (left.some(({ delayMs }) => delayMs <= 0)) return 'due'
+  return left.length > 0 ? 'later' : 'none'
 }
 
 function bornChange(runId: string): RunChange {

@@ -24,7 +24,7 @@ export interface Connection {
   /** On a connection for writing, what is asked for at once travels at once, and runs one after the other. */
   readonly query: Query
   /** What is asked for before the function returns leaves in one piece. */
-  together<Value>(ask: () => Value): Value
+  readonly together: <Value>(ask: () => Value) => Value
   /** Whether it can still be used. */
   isOpen(): boolean
   /** Calls back with each notification of the channels that it listens to. */

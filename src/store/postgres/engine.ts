@@ -19,7 +19,7 @@ import { createConnect, loadPg } from './connection.ts'
 import { prune, remove } from './forget.ts'
 import { createHeld } from './held.ts'
 import { defer } from './keys.ts'
-import { createLanes, rowsOf, type Lanes } from './lanes.ts'
+import { createLanes, laneNames, rowsOf, type Lanes } from './lanes.ts'
 import { createLease, type Lease } from './lease.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import { createListener, type Listener } from './listener.ts'
@@ -35,6 +35,7 @@ import { createSettlements } from './settlements.ts'
 import { createSweeper, type Sweeper } from './sweeper.ts'
 import { rowOf, type Outcome } from './transaction.ts'
 import { createWaiting } from './waiting.ts'
+import { createWorkTeller } from './work-teller.ts'
 
 export interface PostgresOptions {
   /** `postgres://…` */
@@ -79,6 +80,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
   const heardProgress = createHeardProgress()
   const turns = createTurns(answersPerTurn)
   const listeners = createListeners(turns)
+  const workTeller = createWorkTeller(owner, laneNames.intake, sendNotices)
   let parts: Parts | null = null
   let starting: Promise<Parts> | null = null
   let closing: Promise<void> | null = null
@@ -91,8 +93,8 @@ export function createPostgresStore(options: PostgresOptions): Store {
     listeners.work()
   }
 
-  function onCommitted(outcome: Outcome, operations: readonly Operation[], row: string): void {
-    backlog.hear(row, outcome.live)
+  function onCommitted(outcome: Outcome, operations: readonly Operation[], lane: string): void {
+    backlog.hear(rowOf({ owner, lane }), outcome.live)
     for (const claim of outcome.given) held.give(claim)
     for (const claim of outcome.voided) held.void(claim)
     settlements.note(operations)
@@ -100,19 +102,24 @@ export function createPostgresStore(options: PostgresOptions): Store {
     hasLate ||= outcome.hasOrphans
   }
 
-  function onAnswered({ changes, waiting: left }: Outcome): void {
+  function onAnswered({ changes, waiting: left, live, leaves }: Outcome, lane: string): void {
     listeners.change(changes)
     if (left === 'due') listeners.work()
+    if (lane === laneNames.intake) workTeller.note(live, leaves)
   }
 
   /** Nobody here knows of the claims that it gave: they are handed back. */
-  function onLateCommit(outcome: Outcome, operations: readonly Operation[], row: string): void {
-    backlog.hear(row, outcome.live)
+  function onLateCommit(outcome: Outcome, operations: readonly Operation[], lane: string): void {
+    backlog.hear(rowOf({ owner, lane }), outcome.live)
     for (const claim of outcome.voided) held.void(claim)
     settlements.noteLate(operations, outcome.values)
     hasLate = true
     waiting.forget()
-    onAnswered(outcome)
+    onAnswered(outcome, lane)
+  }
+
+  async function sendNotices(messages: readonly string[]): Promise<void> {
+    await parts?.reader.query(notify, [channel, messages])
   }
 
   async function onNotice(text: string): Promise<void> {
@@ -262,9 +269,8 @@ export function createPostgresStore(options: PostgresOptions): Store {
     onGap: listeners.onGap,
     backlog: backlog.jobs,
     async tellProgress(progress) {
-      const messages = encodeNotice({ type: 'progress', from: owner, progress })
       // Who has missed it hears it again.
-      await parts?.reader.query(notify, [channel, messages]).catch(() => {})
+      await sendNotices(encodeNotice({ type: 'progress', from: owner, progress })).catch(() => {})
     },
     heardProgress: heardProgress.of,
 

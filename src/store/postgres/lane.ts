@@ -9,7 +9,7 @@ import { barredAt, enterLane, lookUp, numberAfter } from './doubt.ts'
 import { isFailure, isUnavailable } from './failure.ts'
 import type { Limits } from './limits.ts'
 import type { NextGroup } from './next-group.ts'
-import { InDoubt, OutOfStep, rowOf, type Commit, type Outcome, type Sender } from './transaction.ts'
+import { InDoubt, OutOfStep, type Commit, type Outcome, type Sender } from './transaction.ts'
 
 export interface Lane<Operation> {
   /** Takes part in one of the next groups. */
@@ -31,12 +31,12 @@ export interface LaneOptions<Operation> extends Pick<Sender, 'owner' | 'lane' | 
   readonly connect: Connect
   readonly next: NextGroup<Operation>
   readonly commit: Commit<readonly Operation[]>
-  /** A transaction has ended well; called before anything else is written here. @param row of this lane's totals */
-  readonly onCommitted: (outcome: Outcome, operations: readonly Operation[], row: string) => void
+  /** A transaction has ended well; called before anything else is written here. */
+  readonly onCommitted: (outcome: Outcome, operations: readonly Operation[], lane: string) => void
   /** What was asked for in it is being answered; called behind that. */
-  readonly onAnswered: (outcome: Outcome) => void
+  readonly onAnswered: (outcome: Outcome, lane: string) => void
   /** It turned out that a transaction was committed whose callers had been told that it may not have been. */
-  readonly onLateCommit: (outcome: Outcome, operations: readonly Operation[], row: string) => void
+  readonly onLateCommit: (outcome: Outcome, operations: readonly Operation[], lane: string) => void
   /** A group of so many operations has ended, so many milliseconds after it was sent. */
   readonly onGroup: (operations: number, tookMs: number) => void
   /** Whether it is answered before the others, so that what follows it goes with the next group. */
@@ -64,7 +64,6 @@ export function createLane<Operation extends { readonly verb: string }>(
 ): Lane<Operation> {
   const { limits, connect, next, commit, onCommitted, onAnswered, onLateCommit, onGroup, defer } = options
   const { owner, lane, channel, isUrgent } = options
-  const row = rowOf({ owner, lane })
   const pending = new Set<Promise<unknown>>()
   let queue: Asked<Operation>[] = []
   let connection: Connection | null = null
@@ -97,7 +96,7 @@ export function createLane<Operation extends { readonly verb: string }>(
     const ready = await connected()
     const before = doubt
     const late = before && (await resolveDoubt(ready, before))
-    if (late !== null) onLateCommit(late, before?.operations ?? [], row)
+    if (late !== null) onLateCommit(late, before?.operations ?? [], lane)
     try {
       const outcome = await ready.together(() => send(ready))
       commits = outcome.commits
@@ -134,7 +133,7 @@ export function createLane<Operation extends { readonly verb: string }>(
       const wasOpen = connection?.isOpen() === true
       try {
         const outcome = await attempt(operations, send)
-        onCommitted(outcome, operations, row)
+        onCommitted(outcome, operations, lane)
         return outcome
       } catch (error) {
         if ((isFailure(error, 'conflict') || error instanceof OutOfStep) && conflicts < maxConflicts) conflicts += 1
@@ -157,7 +156,7 @@ export function createLane<Operation extends { readonly verb: string }>(
       const outcome = await run(operations, (to) => commit(to, sender(), operations))
       onGroup(operations.length, performance.now() - startedAt)
       for (const [index, asked] of group.entries()) answer(asked, outcome.values[index])
-      onAnswered(outcome)
+      onAnswered(outcome, lane)
     } catch (error) {
       if (isUnavailable(error) || group.length === 1) {
         for (const asked of group) answer(asked, asError(error))
@@ -172,7 +171,7 @@ export function createLane<Operation extends { readonly verb: string }>(
     try {
       const outcome = await run([], (to) => alone(to, sender(), null))
       answer(asked, outcome.values[0])
-      onAnswered(outcome)
+      onAnswered(outcome, lane)
     } catch (error) {
       answer(asked, asError(error))
     }

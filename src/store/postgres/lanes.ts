@@ -19,11 +19,11 @@ export interface Lanes {
   readonly settling: Lane<Settling>
 }
 
-const names = { intake: 'intake', settling: 'settling' }
+export const laneNames = { intake: 'intake', settling: 'settling' }
 
 /** Of the totals of a process. */
 export function rowsOf(owner: string): string[] {
-  return Object.values(names).map((lane) => rowOf({ owner, lane }))
+  return Object.values(laneNames).map((lane) => rowOf({ owner, lane }))
 }
 
 export function createLanes(
@@ -33,7 +33,7 @@ export function createLanes(
   return {
     intake: createLane<Admission>({
       ...options,
-      lane: names.intake,
+      lane: laneNames.intake,
       next: nextAdmissions,
       commit: createAdmissions(waiting),
       // The next one can give slots to runs that wait to be accepted.
@@ -41,7 +41,7 @@ export function createLanes(
     }),
     settling: createLane<Settling>({
       ...options,
-      lane: names.settling,
+      lane: laneNames.settling,
       next: nextSettlings,
       isUrgent: () => false,
       commit: (connection, sender, operations) => {

@@ -48,6 +48,7 @@ export function transact(prepare: Prepare): Commit<unknown> {
       commits: sender.number,
       live: sender.live + liveOf(unit.counts),
       waiting: unit.waiting(),
+      leaves: 'none',
       hasOrphans: false,
     }
     // Where the writing fails, the commit behind it takes everything back.

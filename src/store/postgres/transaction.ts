@@ -38,6 +38,8 @@ export interface Outcome {
   readonly live: number
   /** Whether jobs wait now that did not before: `due` ones can be claimed. */
   readonly waiting: 'none' | 'later' | 'due'
+  /** Whether jobs wait of which the commit itself has told no other process. */
+  readonly leaves: 'none' | 'later' | 'due'
   /** Whether it may have given rights of which nobody here knows. */
   readonly hasOrphans: boolean
 }
@@ -48,6 +50,7 @@ export const nothingDone = {
   changes: [],
   voided: [],
   waiting: 'none',
+  leaves: 'none',
   hasOrphans: false,
 } as const satisfies Partial<Outcome>
 
