@@ -122,7 +122,7 @@ export function isClaimedLater({ thread, index }: NewbornJob): boolean {
 }
 
 /** Of a job that is born claimed. */
-export function claimOf(job: NewbornJob): ClaimedJob {
+export function bornClaim(job: NewbornJob): ClaimedJob {
   const { runId, index: jobIndex, task, kind, input, timeoutMs, maxAttempts, startedAt } = job
   const waitedMs = startedAt - dueAtOf(job)
   const started = { claim: firstClaim, thread: job.thread ?? '', attempt: 1, lostStarts: 0, waitedMs }

@@ -5,7 +5,7 @@
 import type { ClaimedJob } from '../../domain/claim.ts'
 import { AppError } from '../../domain/errors.ts'
 import type { RunChange } from '../../domain/run.ts'
-import { claimOf, insertRuns, isClaimedLater, newbornsOf, type Acceptance, type NewbornJob } from './accept.ts'
+import { bornClaim, insertRuns, isClaimedLater, newbornsOf, type Acceptance, type NewbornJob } from './accept.ts'
 import { giveSlots, type Given } from './births.ts'
 import { claimJobs, type Taken } from './claim.ts'
 import type { Query } from './connection.ts'
@@ -86,10 +86,10 @@ export function createAdmissions(waiting: Waiting): Commit<readonly Admission[]>
 /** @param taken from the database: `unknown` where nobody can tell any more */
 function outcomeOf(planned: Plan, taken: Taken | 'nothing' | 'unknown', sender: Sender): Outcome {
   const { operations, known, newborns, given } = planned
-  const born = newborns.filter(({ thread }) => thread !== null).map((job) => ({ job, claim: claimOf(job) }))
+  const born = newborns.filter(({ thread }) => thread !== null).map((job) => ({ job, claim: bornClaim(job) }))
   const firsts = new Map(born.filter(({ job }) => !isClaimedLater(job)).map(({ claim }) => [claim.runId, claim]))
   const found = typeof taken === 'string' ? null : taken
-  const claimed = [...(given?.jobs ?? []).map(claimOf), ...(found?.jobs ?? [])]
+  const claimed = [...(given?.jobs ?? []).map(bornClaim), ...(found?.jobs ?? [])]
   const values = operations.map(({ verb, args }) => {
     if (verb === 'accept') return known.get(args[0].id) ?? { result: 'accepted', first: firsts.get(args[0].id) ?? null }
     if (taken === 'unknown') return new AppError('store-unavailable', 'it is not known which jobs were claimed')
