@@ -20,9 +20,11 @@ test('changes and voided claims come over whole, in as many texts as it takes', 
     ...Array.from({ length: 5_000 }, (_, jobIndex) => ({ runId: first?.runId ?? '', jobIndex, claim: 2 ** 31 - 1 })),
     { runId: second?.runId ?? '', jobIndex: 3, claim: 1 },
   ]
-  const heard = passOn({ type: 'commit', from: 'you', live: -7, hasWork: true, changes, voided })
+  const heard = passOn({ type: 'commit', from: 'you', lane: 'intake', live: -7, hasWork: true, changes, voided })
   const commits = heard.filter((notice) => notice.type === 'commit')
-  assert.ok(commits.every(({ from, live, hasWork }) => from === 'you' && live === -7 && hasWork))
+  assert.ok(
+    commits.every(({ from, lane, live, hasWork }) => from === 'you' && lane === 'intake' && live === -7 && hasWork),
+  )
   const once = new Map(commits.flatMap((notice) => notice.changes.map((change) => [change.runId, change])))
   assert.equal([...once.values()], changes)
   assert.equal(
@@ -39,7 +41,15 @@ test('changes and voided claims come over whole, in as many texts as it takes', 
 })
 
 test('a commit that changes no run is told too, for what else it says', () => {
-  const notice = { type: 'commit', from: 'you', live: 3, hasWork: false, changes: [], voided: [] } as const
+  const notice = {
+    type: 'commit',
+    from: 'you',
+    lane: 'intake',
+    live: 3,
+    hasWork: false,
+    changes: [],
+    voided: [],
+  } as const
   assert.equal(passOn(notice), [notice])
 })
 
@@ -56,8 +66,16 @@ test('progress comes over with every character of its message', () => {
 })
 
 test('its own notices and what is none are passed over', () => {
-  const [own = ''] = encodeNotice({ type: 'commit', from: 'me', live: 0, hasWork: false, changes: [], voided: [] })
-  for (const text of [own, '', 'you', 'you commit x 1 []', 'hello from somebody else']) {
+  const [own = ''] = encodeNotice({
+    type: 'commit',
+    from: 'me',
+    lane: 'intake',
+    live: 0,
+    hasWork: false,
+    changes: [],
+    voided: [],
+  })
+  for (const text of [own, '', 'you', 'you commit intake x 1 []', 'hello from somebody else']) {
     assert.is(decodeNotice(text, 'me'), null, text)
   }
 })

@@ -35,11 +35,13 @@ test('a role that may only read and write rows can do everything once the tables
   await using opened = await openPostgres({ url: role.url, name: schema.name }, quick)
   const { store } = opened
   const idempotency = { scope: '', key: 'k', bodyDigest: 'd', isDeferred: false }
-  const claim = await acceptAndClaim(store, runOf({ tags: ['t'], idempotency }), start)
+  const claim = await acceptAndClaim(store, runOf({ tags: ['t', 't', '\0'], idempotency }), start)
   await store.defer(claim.runId)
   assert.is(await store.complete(claim, '1', start), 'settled')
   assert.is((await runIn(store, claim.runId)).state, 'completed')
   assert.is(await store.prune(start + 1, 10, start), 1)
+  const left = await schema.query('SELECT tag FROM run_tag UNION ALL SELECT task FROM run_task')
+  assert.equal(left, [], 'what it was listed by is gone with it')
   assert.equal(await store.rescue(start), { requeued: 0, crashed: 0, suspects: 0 })
   // The totals of the owner, who has left, are added to those of all who have.
   await until('they are', async () => (await schema.query("SELECT 1 FROM tally WHERE owner = 'gone'")).length === 1)

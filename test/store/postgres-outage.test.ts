@@ -2,66 +2,114 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunChange } from '../../src/domain/run.ts'
+import type { Limits } from '../../src/store/postgres/limits.ts'
 import { startPostgresProxy, type Verdict } from '../harness/postgres-proxy.ts'
 import { makeSchema } from '../harness/postgres.ts'
 import { rejects } from '../harness/rejects.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
-import { acceptAndClaim, acceptFirst, claimOne, jobIn, requestAt, runIn, runOf, start } from '../harness/store-run.ts'
+import {
+  acceptAndClaim,
+  acceptFirst,
+  claimOne,
+  entryAt,
+  jobIn,
+  jobOf,
+  requestAt,
+  runIn,
+  runOf,
+  start,
+  taskError,
+} from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
 const quick = { connectMs: 1_000, statementMs: 1_500, queryMs: 2_000, doubtMs: 200, roundMs: 100 }
 
-/** Judges so the next commit that comes by, and lets everything else pass. */
-function nextCommit(verdict: Verdict): (bytes: Buffer) => Verdict {
-  let isOver = false
+/** Judges so what first comes by with each of these words, in this order, and lets everything else pass. */
+function inTurn(...verdicts: readonly [word: string, verdict: Verdict][]): (bytes: Buffer) => Verdict {
+  const left = [...verdicts]
   return (bytes) => {
-    if (isOver || !bytes.includes('commit\0')) return 'pass'
-    isOver = true
+    const [word = '', verdict = 'pass'] = left[0] ?? []
+    if (left.length === 0 || !bytes.includes(word)) return 'pass'
+    left.shift()
     return verdict
   }
 }
 
-async function openBehindProxy() {
+/** As messages name them: the statements that commit what comes in and what is completed, and the end of all others. */
+const [accepting, completing, ending] = ['accept\0', 'complete\0', 'commit\0']
+/** The question whether a commit has taken place. */
+const lookUp = 'UPDATE tally SET commits'
+
+async function openBehindProxy(limits: Partial<Limits> = {}) {
   const stack = new AsyncDisposableStack()
   const schema = stack.use(await makeSchema())
   const proxy = stack.use(await startPostgresProxy(schema.url))
-  const { store } = stack.use(await openPostgres({ url: proxy.url, name: schema.name }, quick))
-  // From here on every commit of groups is a prepared one.
-  await store.accept(runOf(), start)
+  const { store } = stack.use(await openPostgres({ url: proxy.url, name: schema.name }, { ...quick, ...limits }))
+  // Both of its connections for writing are made.
+  await store.complete(await acceptAndClaim(store, runOf(), start), '1', start)
   return { store, proxy, schema, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
-for (const verdict of ['cut-before', 'cut-behind'] as const) {
-  test(`a connection that is cut off ${verdict.slice(4)} a commit costs nobody anything`, async () => {
-    await using opened = await openBehindProxy()
+const losses: [where: string, verdicts: [word: string, verdict: Verdict][]][] = [
+  ...[accepting, completing, ending].flatMap((word): typeof losses => [
+    [`before ${word.slice(0, -1)}`, [[word, 'cut-before']]],
+    [`behind ${word.slice(0, -1)}`, [[word, 'cut-behind']]],
+  ]),
+  [
+    'before complete, and behind the question whether it is',
+    [
+      [completing, 'cut-before'],
+      [lookUp, 'cut-behind'],
+    ],
+  ],
+  [
+    'behind complete, and before the question whether it is',
+    [
+      [completing, 'cut-behind'],
+      [lookUp, 'cut-before'],
+    ],
+  ],
+]
+
+for (const [where, verdicts] of losses) {
+  test(`a connection that is cut off ${where} costs nobody anything`, async () => {
+    await using opened = await openBehindProxy({ doubtMs: 10_000 })
     const { store, proxy } = opened
     const changes: RunChange[] = []
     store.onChange((change) => void changes.push(change))
-    const held = await claimOne(store, start)
-    proxy.judge(nextCommit(verdict))
+    await store.accept(runOf({ jobs: [jobOf(), jobOf()] }), start)
+    const { jobs } = await store.claim(requestAt(start))
+    const [held, failing] = [entryAt(jobs, 0), entryAt(jobs, 1)]
+    proxy.judge(inTurn(...verdicts))
     const run = runOf()
-    const [accepted, settled] = await Promise.all([store.accept(run, start), store.complete(held, '"once"', start)])
-    assert.equal([accepted, settled], [{ result: 'accepted', first: null }, 'settled'])
+    const asked = [
+      store.accept(run, start),
+      store.complete(held, '"once"', start),
+      store.fail(failing, taskError, null, start),
+    ]
+    assert.equal(await Promise.all(asked), [{ result: 'accepted', first: null }, 'settled', 'settled'])
     assert.is((await runIn(store, run.id)).version, 1)
-    assert.is((await runIn(store, held.runId)).version, 3, 'it was done once')
-    assert.is(changes.filter(({ runId, version }) => runId === held.runId && version === 3).length, 1)
-    assert.equal((await store.stats(start)).conservation, { accepted: 2, final: 1, live: 1, lost: 0 })
+    assert.is((await runIn(store, held.runId)).version, 4, 'each was done once')
+    await until('the end is told', () => changes.some(({ state }) => state === 'failed'))
+    assert.equal((await store.stats(start)).conservation, { accepted: 4, final: 3, live: 1, lost: 0 })
     assert.is(store.backlog(), 1)
+    // The lanes go on.
+    assert.is(await store.complete(await claimOne(store, start), '1', start), 'settled')
   })
 }
 
 test('what was committed while nobody could be told is handed back, or told when it is asked for again', async () => {
   await using opened = await openBehindProxy()
   const { store, proxy } = opened
-  const held = await claimOne(store, start)
+  const held = await acceptAndClaim(store, runOf(), start)
   const first = runOf({ claimsFirst: true })
-  let isDown = false
-  const atCommit = nextCommit('cut-behind')
+  let isDown = true
+  const committing = new Set([accepting, completing])
   proxy.judge((bytes) => {
-    if (isDown) return 'cut-before'
-    const verdict = atCommit(bytes)
-    isDown = verdict !== 'pass'
-    return verdict
+    const statement = [...committing].find((name) => bytes.includes(name))
+    if (statement === undefined) return isDown ? 'cut-before' : 'pass'
+    committing.delete(statement)
+    return 'cut-behind'
   })
   const asked = [store.complete(held, '"once"', start), store.accept(first, start)]
   for (const promise of asked) await rejects(promise, 'store-unavailable')
@@ -74,7 +122,7 @@ test('what was committed while nobody could be told is handed back, or told when
   assert.is(await store.complete(held, '"twice"', start), 'stale')
   const again = await claimOne(store, Date.now())
   assert.equal([again.runId, again.attempt, again.lostStarts], [first.id, 1, 0])
-  assert.equal((await store.stats(start)).conservation, { accepted: 2, final: 1, live: 1, lost: 0 })
+  assert.equal((await store.stats(start)).conservation, { accepted: 3, final: 2, live: 1, lost: 0 })
   assert.is(store.backlog(), 1)
 })
 
@@ -104,7 +152,7 @@ test('while the server is down everything is refused at once, and all goes on wh
 test('a network that lets nothing through is found out, and refuses what is asked', async () => {
   await using opened = await openBehindProxy()
   const { store, proxy } = opened
-  const claim = await claimOne(store, start)
+  const claim = await acceptAndClaim(store, runOf(), start)
   proxy.freeze()
   await rejects(store.complete(claim, '1', start), 'store-unavailable')
   proxy.thaw()

@@ -1,41 +1,40 @@
 /**
- * How many jobs are not final, over all processes, without counting them: this process knows what it has added itself,
- * and hears from each other one what that has, with each of its commits and once a second.
+ * How many jobs are not final, over all processes, without counting them: each lane of each process has added so many,
+ * less than 0 where it ends what others add. This process knows its own, and hears of the others' with their commits;
+ * what was not told, or is forgotten meanwhile, is read once a second.
  */
 import type { Query } from './connection.ts'
 
 export interface Backlog {
   jobs(): number
-  /** What this process has added so far. */
-  own(): number
-  add(live: number): void
-  hear(from: string, live: number): void
+  /** @param lane of whatever process */
+  hear(lane: string, live: number): void
   /** @throws DatabaseFailure */
   refresh(query: Query): Promise<void>
 }
 
-const select = { name: 'select-live', text: 'SELECT owner, accepted - final AS live FROM tally WHERE owner <> $1' }
+const select = {
+  name: 'select-live',
+  text: 'SELECT owner, accepted - final AS live FROM tally WHERE owner <> ALL($1::text[])',
+}
 
-export function createBacklog(owner: string): Backlog {
-  let others = new Map<string, number>()
-  let ofOthers = 0
-  let own = 0
+/** @param own lanes of this process, of which nobody else knows more */
+export function createBacklog(own: readonly string[]): Backlog {
+  let lanes = new Map<string, number>()
+  let sum = 0
 
   return {
-    // Who forgets a process adds its row to another one; in between it can be counted less than it is.
-    jobs: () => Math.max(0, own + ofOthers),
-    own: () => own,
-    add(live) {
-      own += live
-    },
-    hear(from, live) {
-      ofOthers += live - (others.get(from) ?? 0)
-      others.set(from, live)
+    // Who forgets a process adds its rows to another one; in between it can be counted less than it is.
+    jobs: () => Math.max(0, sum),
+    hear(lane, live) {
+      sum += live - (lanes.get(lane) ?? 0)
+      lanes.set(lane, live)
     },
     async refresh(query) {
-      const rows = await query(select, [owner])
-      others = new Map(rows.map((row) => [String(row['owner']), Number(row['live'])]))
-      ofOthers = [...others.values()].reduce((sum, live) => sum + live, 0)
+      const rows = await query(select, [own])
+      const mine = own.map((lane) => [lane, lanes.get(lane) ?? 0] as const)
+      lanes = new Map([...rows.map((row) => [String(row['owner']), Number(row['live'])] as const), ...mine])
+      sum = [...lanes.values()].reduce((all, live) => all + live, 0)
     },
   }
 }

@@ -17,10 +17,10 @@ export interface Beside {
   ended(): Promise<void>
 }
 
-export function createBeside(lane: Pick<Lane, 'settled'>, reader: Reader): Beside {
+export function createBeside(lanes: readonly Pick<Lane<never>, 'settled'>[], reader: Reader): Beside {
   const working = new Set<Promise<unknown>>()
   const writing = new Set<Promise<unknown>>()
-  const behind = (): Promise<unknown> => Promise.allSettled([lane.settled(), ...writing])
+  const behind = (): Promise<unknown> => Promise.allSettled([...lanes.map((lane) => lane.settled()), ...writing])
   const runReads = createRunReads(reader.query, behind)
 
   async function track<Value>(work: Promise<Value>, among: Set<Promise<unknown>>): Promise<Value> {

@@ -10,19 +10,24 @@ const pauseMs = 250
 const register = {
   text: `
     WITH own AS (INSERT INTO process (id, heartbeat_at) VALUES ($1, clock_timestamp()))
-    INSERT INTO tally (owner) VALUES ($1::uuid::text)`,
+    INSERT INTO tally (owner) SELECT unnest($2::text[])`,
 }
 
 /**
+ * @param rows of the totals that this process writes
  * @param waitMs how long to wait for a server that does not answer, or is starting
  * @throws BootError
  */
-export async function prepareDatabase(connect: Connect, database: Database, owner: string, waitMs: number) {
+export async function prepareDatabase(
+  connect: Connect,
+  database: Database,
+  { owner, rows, waitMs }: { readonly owner: string; readonly rows: readonly string[]; readonly waitMs: number },
+) {
   try {
     const connection = await connectWithin(connect, waitMs)
     try {
       await migrate(connection, database)
-      await connection.query(register, [owner])
+      await connection.query(register, [owner, rows])
     } finally {
       await connection.end()
     }

@@ -1,4 +1,5 @@
 /** Connections: how they are made, what is set on each, and what a statement is. Every error leaves as DatabaseFailure. */
+import type { Duplex } from 'node:stream'
 import type { Client, ClientConfig } from 'pg'
 import { BootError } from '../../domain/errors.ts'
 import type { Row } from '../rows.ts'
@@ -22,6 +23,8 @@ export type Query = (statement: Statement | Text, values?: readonly unknown[]) =
 export interface Connection {
   /** On a connection for writing, what is asked for at once travels at once, and runs one after the other. */
   readonly query: Query
+  /** What is asked for before the function returns leaves in one piece. */
+  readonly together: <Value>(ask: () => Value) => Value
   /** Whether it can still be used. */
   isOpen(): boolean
   /** Calls back with each notification of the channels that it listens to. */
@@ -112,6 +115,9 @@ function wrap(client: Client): Connection {
   const listeners: (() => void)[] = []
   let isOpen = true
 
+  // With TLS it is another one than at first.
+  const streamNow = (): Duplex => (Reflect.get(client, 'connection') as { readonly stream: Duplex }).stream
+
   function lose(): void {
     if (!isOpen) return
     isOpen = false
@@ -123,8 +129,7 @@ function wrap(client: Client): Connection {
 
   function destroy(): void {
     isOpen = false
-    const { stream } = Reflect.get(client, 'connection') as { readonly stream: { destroy(): void } }
-    stream.destroy()
+    streamNow().destroy()
   }
 
   return {
@@ -139,6 +144,15 @@ function wrap(client: Client): Connection {
           destroy()
         }
         throw failure
+      }
+    },
+    together(ask) {
+      const stream = streamNow()
+      stream.cork()
+      try {
+        return ask()
+      } finally {
+        stream.uncork()
       }
     },
     isOpen: () => isOpen,

@@ -1,37 +1,41 @@
 /**
- * The engine that several processes share, as the rest of the service sees it: one lane that writes in groups, a few
+ * The engine that several processes share, as the rest of the service sees it: two lanes that write in groups, a few
  * connections that read, one that hears of the others' commits, and a thread that keeps the right to the claimed jobs.
  */
 import { randomUUID } from 'node:crypto'
 import type { Claim } from '../../domain/claim.ts'
 import type { Clock } from '../../domain/clock.ts'
 import { AppError, BootError } from '../../domain/errors.ts'
-import type { RunChange } from '../../domain/run.ts'
+import type { RunRecord } from '../../domain/run.ts'
 import { createTurns } from '../../domain/turns.ts'
 import type { Log } from '../../log.ts'
 import type { StallOptions } from '../stall-watch.ts'
-import type { AcceptReport, CancelResult, ClaimResult, RescueReport, RetryResult, Settled, Store } from '../store.ts'
+import type { AcceptReport, CancelResult, RescueReport, RetryResult, Settled, Store } from '../store.ts'
 import { createBacklog } from './backlog.ts'
 import { createBeside, type Beside } from './beside.ts'
 import { prepareDatabase } from './boot.ts'
+import { claimInRounds } from './claim-rounds.ts'
 import { createConnect, loadPg } from './connection.ts'
 import { prune, remove } from './forget.ts'
 import { createHeld } from './held.ts'
 import { defer } from './keys.ts'
-import { createLane, type Lane } from './lane.ts'
+import { createLanes, laneNames, rowsOf, type Lanes } from './lanes.ts'
 import { createLease, type Lease } from './lease.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import { createListener, type Listener } from './listener.ts'
-import { liveOf } from './counts.ts'
+import { createListeners } from './listeners.ts'
 import { decodeNotice, encodeNotice, notify } from './notices.ts'
-import type { Operation } from './operations.ts'
+import { isMoving, runIdOf, type Admission, type Operation, type Settling } from './operations.ts'
+import { transact } from './prepared.ts'
 import { createHeardProgress } from './heard-progress.ts'
 import { listRuns, readJob, readStats } from './read.ts'
 import { createReader, type Reader } from './reader.ts'
 import { prepareReclaim, prepareRescue } from './rescue.ts'
 import { createSettlements } from './settlements.ts'
 import { createSweeper, type Sweeper } from './sweeper.ts'
-import type { Outcome } from './transaction.ts'
+import { rowOf, type Outcome } from './transaction.ts'
+import { createWaiting } from './waiting.ts'
+import { createWorkTeller } from './work-teller.ts'
 
 export interface PostgresOptions {
   /** `postgres://…` */
@@ -55,7 +59,7 @@ export interface PostgresOptions {
 const answersPerTurn = 32
 
 interface Parts {
-  readonly lane: Lane
+  readonly lanes: Lanes
   readonly reader: Reader
   readonly beside: Beside
   readonly listener: Listener
@@ -69,88 +73,98 @@ export function createPostgresStore(options: PostgresOptions): Store {
   const { leaseMs } = limits
   const owner = randomUUID()
   const channel = `forerunner ${schema}`
-  const changeListeners: ((change: RunChange) => void)[] = []
-  const workListeners: (() => void)[] = []
-  const gapListeners: (() => void)[] = []
-  const backlog = createBacklog(owner)
+  const backlog = createBacklog(rowsOf(owner))
+  const waiting = createWaiting()
   const held = createHeld()
   const settlements = createSettlements(held)
   const heardProgress = createHeardProgress()
   const turns = createTurns(answersPerTurn)
+  const listeners = createListeners(turns)
+  const workTeller = createWorkTeller(owner, laneNames.intake, sendNotices)
   let parts: Parts | null = null
   let starting: Promise<Parts> | null = null
   let closing: Promise<void> | null = null
   /** Whether jobs may be its own in the database that nobody here runs. */
   let hasLate = false
 
-  const wake = (): void => workListeners.forEach((listener) => listener())
-
-  function tell(changes: readonly RunChange[]): void {
-    for (const change of changes) turns.run(() => changeListeners.forEach((listener) => listener(change)))
+  /** Somebody has left jobs to claim, or may have. */
+  function wakeForWork(): void {
+    waiting.forget()
+    listeners.work()
   }
 
-  function onCommitted(outcome: Outcome, operations: readonly Operation[]): void {
-    backlog.add(liveOf(outcome.counts))
+  function onCommitted(outcome: Outcome, operations: readonly Operation[], lane: string): void {
+    backlog.hear(rowOf({ owner, lane }), outcome.live)
     for (const claim of outcome.given) held.give(claim)
     for (const claim of outcome.voided) held.void(claim)
     settlements.note(operations)
+    if (outcome.waiting !== 'none') waiting.forget()
+    hasLate ||= outcome.hasOrphans
   }
 
-  function onAnswered({ changes, hasQueued }: Outcome): void {
-    tell(changes)
-    if (hasQueued) turns.run(wake)
+  function onAnswered({ changes, waiting: left, live, leaves }: Outcome, lane: string): void {
+    listeners.change(changes)
+    if (left === 'due') listeners.work()
+    if (lane === laneNames.intake) workTeller.note(live, leaves)
   }
 
   /** Nobody here knows of the claims that it gave: they are handed back. */
-  function onLateCommit(outcome: Outcome, operations: readonly Operation[]): void {
-    backlog.add(liveOf(outcome.counts))
+  function onLateCommit(outcome: Outcome, operations: readonly Operation[], lane: string): void {
+    backlog.hear(rowOf({ owner, lane }), outcome.live)
     for (const claim of outcome.voided) held.void(claim)
     settlements.noteLate(operations, outcome.values)
     hasLate = true
-    onAnswered(outcome)
+    waiting.forget()
+    onAnswered(outcome, lane)
+  }
+
+  async function sendNotices(messages: readonly string[]): Promise<void> {
+    await parts?.reader.query(notify, [channel, messages])
   }
 
   async function onNotice(text: string): Promise<void> {
     const notice = decodeNotice(text, owner)
     if (notice === null) return
     if (notice.type === 'progress') return heardProgress.hear(notice.progress)
-    const { from, live, changes, voided, hasWork } = notice
-    backlog.hear(from, live)
+    const { from, lane, live, changes, voided, hasWork } = notice
+    backlog.hear(rowOf({ owner: from, lane }), live)
     // What this process is just claiming must be known to whoever runs it before he can be told to stop.
-    if (voided.length > 0) await parts?.lane.settled()
+    if (voided.length > 0) await parts?.lanes.intake.settled()
     // Where the job runs under another claim by now, that one goes on.
     const ended = Map.groupBy(voided.filter(held.void), ({ runId }) => runId)
-    tell(
+    listeners.change(
       changes.map((change) => {
         return { ...change, voided: (ended.get(change.runId) ?? []).map(({ jobIndex }) => jobIndex) }
       }),
     )
-    if (hasWork) turns.run(wake)
+    if (hasWork) wakeForWork()
   }
 
   async function rescue(silentMs: number | null, at: number): Promise<RescueReport> {
-    const report = await opened().lane.askAlone(prepareRescue(owner, silentMs, at))
-    return report as RescueReport
+    return (await opened().lanes.settling.askAlone(transact(prepareRescue(silentMs, at)))) as RescueReport
   }
 
   /** Hands back what nobody here runs, and ends what runs here and is not ours any more. */
   async function reclaim(): Promise<void> {
-    const { lane, beside } = opened()
+    const { lanes, beside } = opened()
     hasLate = false
-    const owned = (await lane.askAlone(prepareReclaim(owner, held, clock.now()))) as readonly Claim[]
+    // Behind every claim that is under way, of which it is not known yet who runs what it takes.
+    const owned = (await lanes.intake.askAlone(transact(prepareReclaim(held, clock.now())))) as readonly Claim[]
+    // What has ended is owned by nobody either; that is known when it has been answered.
+    await lanes.settling.settled()
     const lost = held.voidAllBut(owned)
     const runs = await Promise.all(lost.map(({ runId }) => beside.readRun(runId)))
     for (const [index, { jobIndex }] of lost.entries()) {
       const run = runs[index]
       if (!run) continue
       const { id: runId, version, state, answer } = run
-      tell([{ runId, version, state, isAnswered: answer !== null, voided: [jobIndex] }])
+      listeners.change([{ runId, version, state, isAnswered: answer !== null, voided: [jobIndex] }])
     }
   }
 
   function onGap(): void {
-    for (const listener of gapListeners) listener()
-    wake()
+    listeners.gap()
+    wakeForWork()
     reclaim().catch((error: unknown) => log.debug({ err: error }, 'the own jobs could not be looked through'))
   }
 
@@ -158,19 +172,24 @@ export function createPostgresStore(options: PostgresOptions): Store {
     const pg = await loadPg()
     const database = { url, schema, limits }
     const connect = createConnect(pg, database)
-    await prepareDatabase(connect, database, owner, options.connectWaitMs)
+    await prepareDatabase(connect, database, { owner, rows: rowsOf(owner), waitMs: options.connectWaitMs })
     const reader = createReader(pg, database)
-    const lane = createLane({
-      limits,
-      connect,
-      sender: () => ({ owner, channel, live: backlog.own() }),
-      onCommitted,
-      onAnswered,
-      onLateCommit,
-      onGroup: (...group) => options.onCommit?.(...group),
-      defer: turns.run,
-    })
-    const beside = createBeside(lane, reader)
+    const lanes = createLanes(
+      {
+        limits,
+        connect,
+        owner,
+        channel,
+        onCommitted,
+        onAnswered,
+        onLateCommit,
+        onGroup: (...group) => options.onCommit?.(...group),
+        defer: turns.run,
+      },
+      waiting,
+    )
+    const { intake, settling } = lanes
+    const beside = createBeside([intake, settling], reader)
     const listener = createListener({ connect, channel, onMessage: (text) => void onNotice(text), onGap })
     const lease = createLease({ ...database, owner, stall: options.stall ?? null, onLost })
     const sweeper = createSweeper({
@@ -182,10 +201,10 @@ export function createPostgresStore(options: PostgresOptions): Store {
       log,
       rescue: () => rescue(leaseMs, clock.now()),
       reclaim,
-      isInDoubt: () => hasLate || lane.isInDoubt(),
-      onRound: wake,
+      isInDoubt: () => hasLate || intake.isInDoubt() || settling.isInDoubt(),
+      onRound: wakeForWork,
     })
-    const started = { lane, reader, beside, listener, lease, sweeper }
+    const started = { lanes, reader, beside, listener, lease, sweeper }
     try {
       await Promise.all([listener.start(), lease.start(), backlog.refresh(reader.query)])
     } catch (error) {
@@ -196,11 +215,11 @@ export function createPostgresStore(options: PostgresOptions): Store {
     return started
   }
 
-  async function stop({ lane, reader, beside, listener, lease, sweeper }: Parts): Promise<void> {
+  async function stop({ lanes: { intake, settling }, reader, beside, listener, lease, sweeper }: Parts): Promise<void> {
     await sweeper.stop()
-    await lane.settled()
+    await Promise.all([intake.settled(), settling.settled()])
     await beside.ended()
-    await Promise.all([lane.close(), listener.stop(), lease.stop()])
+    await Promise.all([intake.close(), settling.close(), listener.stop(), lease.stop()])
     // Whatever it could not hand back is free at once.
     await reader.query({ text: 'DELETE FROM process WHERE id = $1' }, [owner]).catch(() => {})
     await reader.end()
@@ -211,14 +230,27 @@ export function createPostgresStore(options: PostgresOptions): Store {
     return parts
   }
 
-  /** What the lane answers is what the verb returns. */
-  async function ask(operation: Operation): Promise<unknown> {
-    return opened().lane.ask(operation)
+  async function admit(operation: Admission): Promise<unknown> {
+    return opened().lanes.intake.ask(operation)
   }
 
-  async function settle(operation: Operation & { readonly args: readonly [Claim, ...unknown[]] }): Promise<Settled> {
-    const settled = (await ask(operation)) as Settled
+  async function move(operation: Settling): Promise<unknown> {
+    return opened().lanes.settling.ask(operation)
+  }
+
+  async function settle(operation: Settling & { readonly args: readonly [Claim, ...unknown[]] }): Promise<Settled> {
+    const settled = (await move(operation)) as Settled
     return settled === 'stale' && settlements.wasLate(operation.args[0]) ? 'settled' : settled
+  }
+
+  async function getRun(id: string): Promise<RunRecord | null> {
+    const { lanes, beside } = opened()
+    const last = lanes.settling.lastWaiting()
+    // Asked for right behind what settles one of its jobs: it travels with that.
+    if (last !== null && isMoving(last) && runIdOf(last) === id) {
+      return (await move({ verb: 'getRun', args: [id] })) as RunRecord | null
+    }
+    return beside.readRun(id)
   }
 
   return {
@@ -232,33 +264,32 @@ export function createPostgresStore(options: PostgresOptions): Store {
       closing ??= starting.then(stop, () => {})
       await closing
     },
-    onChange: (listener) => void changeListeners.push(listener),
-    onWork: (listener) => void workListeners.push(listener),
-    onGap: (listener) => void gapListeners.push(listener),
+    onChange: listeners.onChange,
+    onWork: listeners.onWork,
+    onGap: listeners.onGap,
     backlog: backlog.jobs,
     async tellProgress(progress) {
-      const messages = encodeNotice({ type: 'progress', from: owner, progress })
       // Who has missed it hears it again.
-      await parts?.reader.query(notify, [channel, messages]).catch(() => {})
+      await sendNotices(encodeNotice({ type: 'progress', from: owner, progress })).catch(() => {})
     },
     heardProgress: heardProgress.of,
 
-    accept: async (...args) => (await ask({ verb: 'accept', args })) as AcceptReport,
-    claim: async (...args) => (await ask({ verb: 'claim', args })) as ClaimResult,
+    accept: async (...args) => (await admit({ verb: 'accept', args })) as AcceptReport,
+    claim: async (request) => claimInRounds(opened().lanes.intake, request),
     complete: (...args) => settle({ verb: 'complete', args }),
     fail: (...args) => settle({ verb: 'fail', args }),
     release: (...args) => settle({ verb: 'release', args }),
-    cancel: async (...args) => (await ask({ verb: 'cancel', args })) as CancelResult,
-    retry: async (...args) => (await ask({ verb: 'retry', args })) as RetryResult,
+    cancel: async (...args) => (await move({ verb: 'cancel', args })) as CancelResult,
+    retry: async (...args) => (await move({ verb: 'retry', args })) as RetryResult,
     rescue: async (at) => rescue(opened().lease.keptForMs() >= leaseMs ? leaseMs : null, at),
     defer: async (runId) => opened().beside.write(({ query }) => defer(query, runId)),
-    remove: async (runId) => opened().beside.write(({ transact }) => transact((query) => remove(query, runId, owner))),
+    remove: async (runId) => opened().beside.write((reader) => reader.transact((query) => remove(query, runId, owner))),
     async prune(finishedBefore, limit, at) {
       const what = { finishedBefore, limit, at }
-      return opened().beside.write(({ transact }) => transact((query) => prune(query, owner, what)))
+      return opened().beside.write((reader) => reader.transact((query) => prune(query, owner, what)))
     },
 
-    getRun: async (id) => opened().beside.readRun(id),
+    getRun,
     getJob: async (...args) => opened().beside.read((query) => readJob(query, ...args)),
     listRuns: async (filter) => opened().beside.read((query) => listRuns(query, filter)),
     stats: async (at) => opened().beside.read((query) => readStats(query, at)),

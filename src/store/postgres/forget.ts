@@ -2,7 +2,9 @@
 import { isRunId } from '../../domain/ids.ts'
 import { isFinalJob, type JobState } from '../../domain/job.ts'
 import type { RunState } from '../../domain/run.ts'
+import { asRunRow, type Row } from '../rows.ts'
 import type { RemoveResult } from '../store.ts'
+import { tagText } from './accept.ts'
 import type { Query } from './connection.ts'
 import { additions, columnList, countJob, countRun, createCounts, placeholdersFrom, valuesOf } from './counts.ts'
 import { keptMs } from './keys.ts'
@@ -20,17 +22,21 @@ const lockJobs = {
 }
 const lockRuns = {
   name: 'forget-lock-runs',
-  text: 'SELECT id, state FROM run WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE',
+  text: 'SELECT id, state, tags FROM run WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE',
 }
 const forgetRuns = {
   name: 'forget-runs',
   text: `
     WITH keys AS (DELETE FROM idempotency_key WHERE run_id = ANY($1::uuid[])),
-      tags AS (DELETE FROM run_tag WHERE run_id = ANY($1::uuid[])),
-      tasks AS (DELETE FROM run_task WHERE run_id = ANY($1::uuid[])),
+      tags AS (
+        DELETE FROM run_tag USING unnest($3::text[], $4::uuid[]) AS named (tag, run_id)
+        WHERE run_tag.tag = named.tag AND run_tag.run_id = named.run_id),
+      tasks AS (
+        DELETE FROM run_task USING (SELECT DISTINCT task, run_id FROM job WHERE run_id = ANY($1::uuid[])) AS named
+        WHERE run_task.task = named.task AND run_task.run_id = named.run_id),
       jobs AS (DELETE FROM job WHERE run_id = ANY($1::uuid[])),
       runs AS (DELETE FROM run WHERE id = ANY($1::uuid[]))
-    INSERT INTO tally AS t (owner, ${columnList}) VALUES ($2, ${placeholdersFrom(3)})
+    INSERT INTO tally AS t (owner, ${columnList}) VALUES ($2, ${placeholdersFrom(5)})
     ON CONFLICT (owner) DO UPDATE SET ${additions}`,
 }
 // Another process that forgets at the same time takes others.
@@ -60,8 +66,17 @@ async function forget(query: Query, ids: readonly string[], owner: string): Prom
   for (const id of finished) countRun(counts, states.get(id) ?? null, null)
   if (jobs.some(({ state }) => !isFinalJob(state as JobState))) throw new Error('a finished run has a job that is not')
   // A row of its own: the one that groups write must not wait for this.
-  await query(forgetRuns, [finished, `${owner} forgetting`, ...valuesOf(counts)])
+  const row = `${owner} forgetting`
+  const tags = runs.filter(({ id }) => finished.includes(String(id))).flatMap(tagsIn)
+  const named = [tags.map(({ tag }) => tag), tags.map(({ runId }) => runId)]
+  await query(forgetRuns, [finished, row, ...named, ...valuesOf(counts)])
   return states
+}
+
+function tagsIn(row: Row): { tag: string; runId: string }[] {
+  const { id: runId, tags } = asRunRow(row)
+  // Written by this engine.
+  return (JSON.parse(tags) as string[]).map((tag) => ({ tag: tagText(tag), runId }))
 }
 
 export async function remove(query: Query, runId: string, owner: string): Promise<RemoveResult> {

@@ -2,8 +2,10 @@
  * The rows that a transaction needs to itself. Every transaction takes its locks in one order, so that no two wait for
  * each other: keys, then jobs, then runs, each by id; a claim skips what others have locked and so waits for nobody.
  */
+import type { Claim } from '../../domain/claim.ts'
 import { isRunId } from '../../domain/ids.ts'
 import { asJobRow, asRunRow, runColumns, type JobRow, type RunRow } from '../rows.ts'
+import { plainArray } from './arrays.ts'
 import type { Query } from './connection.ts'
 import type { JobKey } from './unit.ts'
 
@@ -53,21 +55,25 @@ export async function lockJobs(query: Query, targets: readonly Targets[]): Promi
   const firsts = targets.flatMap((target) => target.firsts ?? []).filter(isRunId)
   if (jobs.length + runs.length + firsts.length === 0) return []
   const rows = await query(selectJobs, [
-    jobs.map(({ runId }) => runId),
-    jobs.map(({ jobIndex }) => jobIndex),
-    runs,
-    firsts,
+    plainArray(jobs.map(({ runId }) => runId)),
+    plainArray(jobs.map(({ jobIndex }) => jobIndex)),
+    plainArray(runs),
+    plainArray(firsts),
   ])
   return rows.map(asJobRow)
 }
 
 export async function lockRuns(query: Query, ids: readonly string[]): Promise<RunRow[]> {
-  return (await query(selectRuns, [ids])).map(asRunRow)
+  return (await query(selectRuns, [plainArray(ids)])).map(asRunRow)
 }
 
 /** @param silentMs how long a process must have been silent to be given up; null: as long as it has a lease, it lives */
 export async function lockAbandonedJobs(query: Query, owner: string, silentMs: number | null): Promise<JobRow[]> {
   return (await query(selectAbandoned, [owner, silentMs !== null, silentMs ?? 0])).map(asJobRow)
+}
+
+export function isPossibleClaim(claim: Claim): boolean {
+  return isPossible(claim) && Number.isInteger(claim.claim) && Math.abs(claim.claim) <= maxInteger
 }
 
 /** Whether a row can have this key at all: others the database would refuse to look for. */

@@ -2,12 +2,14 @@
 import type { Claim } from '../../domain/claim.ts'
 import type { JobProgress } from '../../domain/job.ts'
 import { runStates, type RunChange } from '../../domain/run.ts'
+import type { Row } from '../rows.ts'
 
 export type Notice =
   | {
       readonly type: 'commit'
       readonly from: string
-      /** How many jobs that are not final the sender has added so far; less than 0 when it has ended others'. */
+      /** Of the sender's lane, which is named, how many jobs that are not final it has added so far. */
+      readonly lane: string
       readonly live: number
       /** Whether there are jobs to claim. */
       readonly hasWork: boolean
@@ -46,10 +48,47 @@ export function encodeNotice(notice: Notice): string[] {
     })
     return pack(`${notice.from} progress`, entries)
   }
-  const { from, live, hasWork, changes, voided } = notice
+  const { from, lane, live, hasWork, changes, voided } = notice
   const claims = Map.groupBy(voided, ({ runId }) => runId)
   const entries = changes.flatMap((change) => entriesOf(change, claims.get(change.runId) ?? []))
-  return pack(`${from} commit ${live} ${Number(hasWork)}`, entries)
+  return pack(`${commitHead(from, lane)} ${live} ${Number(hasWork)}`, entries)
+}
+
+/** What the text of a commit begins with. */
+export function commitHead(from: string, lane: string): string {
+  return `${from} commit ${lane}`
+}
+
+const entriesPerText = 100
+const stateIndex = `array_position(ARRAY[${runStates.map((state) => `'${state}'`).join(', ')}], state) - 1`
+
+/**
+ * As SQL has it, of the rows of `runs`, which are changed and void no claim: `entries`, each in `part`s that fit into one
+ * text, and `told`, which tells them when it is read, from `own`.
+ * @param channel,head parameters, as are the others; `live` is an expression
+ */
+export function toldChanges({
+  channel,
+  head,
+  live,
+  hasWork,
+}: Readonly<Record<'channel' | 'head' | 'live' | 'hasWork', string>>): string {
+  return `entries AS MATERIALIZED (
+      SELECT '["' || id || '",' || version || ',' || (${stateIndex}) || ',' || (answer_status IS NOT NULL)::integer || ',[]]'
+        AS entry, (row_number() OVER () - 1) / ${entriesPerText} AS part FROM runs
+    ), told AS (
+      SELECT pg_notify(${channel}, ${head} || ' ' || (${live}) || ' ' || ${hasWork} || ' [' || string_agg(entry, ',') || ']')
+      FROM own, entries GROUP BY own.live, part
+    )`
+}
+
+/** What is read so: the changes that it told, and whether there is anything to tell. */
+export const changesTold = `(SELECT count(*) FROM told) AS told, (SELECT string_agg(entry, ',') FROM entries) AS changes`
+
+/** @param changes as they were read */
+export function readChanges({ changes }: Row): RunChange[] {
+  // Only this file writes them.
+  return typeof changes === 'string' ? (JSON.parse(`[${changes}]`) as ChangeEntry[]).map(changeOf) : []
 }
 
 function entriesOf({ runId, version, state, isAnswered }: RunChange, claims: readonly Claim[]): ChangeEntry[] {
@@ -84,9 +123,11 @@ function pack(head: string, entries: readonly (ChangeEntry | ProgressEntry)[]): 
 /** @param own notices of its own are null, as is what is no notice */
 export function decodeNotice(text: string, own: string): Notice | null {
   if (text.startsWith(`${own} `)) return null
-  const match = /^(?<from>\S+) (?:progress|commit (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s.exec(text)
+  const match = /^(?<from>\S+) (?:progress|commit (?<lane>\S+) (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s.exec(
+    text,
+  )
   if (match?.groups === undefined) return null
-  const { from = '', live, work, entries = '' } = match.groups
+  const { from = '', lane = '', live, work, entries = '' } = match.groups
   // Only this file writes them.
   const all = JSON.parse(entries) as unknown
   if (live === undefined) return { type: 'progress', from, progress: (all as ProgressEntry[]).map(progressOf) }
@@ -94,6 +135,7 @@ export function decodeNotice(text: string, own: string): Notice | null {
   return {
     type: 'commit',
     from,
+    lane,
     live: Number(live),
     hasWork: work === '1',
     changes: changes.map(changeOf),

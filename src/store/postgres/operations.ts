@@ -1,4 +1,4 @@
-/** What a group of this engine is made of, and the verbs that move jobs: what each needs locked, and what it does then. */
+/** What groups of this engine are made of, and the verbs that move jobs: what each needs locked, and what it does then. */
 import { isFinalJob } from '../../domain/job.ts'
 import { cancelResultOf, failure, holds, isSuspect, loss, onRequest, release, retryOnRequest } from '../moves.ts'
 import type { Move } from '../moves.ts'
@@ -7,16 +7,25 @@ import type { RescueReport, RetryResult, Settled, Store } from '../store.ts'
 import type { Targets } from './lock.ts'
 import type { JobKey, Unit } from './unit.ts'
 
-export type GroupVerb = 'accept' | 'claim' | 'complete' | 'fail' | 'release' | 'cancel' | 'retry'
+export type GroupVerb = 'accept' | 'claim' | 'complete' | 'fail' | 'release' | 'cancel' | 'retry' | 'getRun'
 
 export type Operation = {
   readonly [Verb in GroupVerb]: { readonly verb: Verb; readonly args: Parameters<Store[Verb]> }
 }[GroupVerb]
 
-type Moving = Exclude<Operation, { readonly verb: 'accept' | 'claim' }>
+export type Admission = Extract<Operation, { readonly verb: 'accept' | 'claim' }>
+export type Moving = Extract<Operation, { readonly verb: 'complete' | 'fail' | 'release' | 'cancel' | 'retry' }>
+/** A read of a run, behind what was asked before of the same run in the same lane. */
+export type ReadBehind = Extract<Operation, { readonly verb: 'getRun' }>
+export type Settling = Moving | ReadBehind
 
 export function isMoving(operation: Operation): operation is Moving {
-  return operation.verb !== 'accept' && operation.verb !== 'claim'
+  return ['complete', 'fail', 'release', 'cancel', 'retry'].includes(operation.verb)
+}
+
+/** Which run a settling operation is about. */
+export function runIdOf({ args: [named] }: Settling): string {
+  return typeof named === 'string' ? named : named.runId
 }
 
 export function targetsOf({ verb, args }: Moving): Targets {
@@ -35,13 +44,6 @@ export function targetsOf({ verb, args }: Moving): Targets {
     case 'retry':
       return { jobs: [{ runId: args[0], jobIndex: args[1] }] }
   }
-}
-
-/** Runs of which waiting jobs may be ended: a claim in the same transaction is to leave them alone. */
-export function endedBy({ verb, args }: Moving): string[] {
-  if (verb === 'cancel') return [args[0]]
-  if (verb === 'fail' && args[0].jobIndex === 0 && args[2] === null) return [args[0].runId]
-  return []
 }
 
 export function runMoving(unit: Unit, operation: Moving): unknown {

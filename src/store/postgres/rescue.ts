@@ -5,9 +5,9 @@ import type { Held } from './held.ts'
 import { lockAbandonedJobs, lockJobs, lockRuns } from './lock.ts'
 import { rescue } from './operations.ts'
 import type { Query } from './connection.ts'
-import type { Prepare, Prepared } from './transaction.ts'
+import type { Prepare, Prepared } from './prepared.ts'
+import { fence, type Sender } from './transaction.ts'
 import { createUnit, type Unit } from './unit.ts'
-import { fence } from './write.ts'
 
 const selectLost = {
   name: 'select-lost',
@@ -16,22 +16,23 @@ const selectLost = {
 const selectOwned = { name: 'select-owned', text: 'SELECT run_id, job_index, claim FROM job WHERE owner = $1' }
 
 /** @param silentMs how long a process must have been silent to be given up; null: as long as it has a lease, it lives */
-export function prepareRescue(owner: string, silentMs: number | null, at: number): Prepare {
-  return async (query, beginning) => {
+export function prepareRescue(silentMs: number | null, at: number): Prepare {
+  return async (query, sender, beginning) => {
+    const { owner } = sender
     const [lost, jobs] = await Promise.all([query(selectLost), lockAbandonedJobs(query, owner, silentMs), beginning])
     const suspects = lost.map(asJobRow).filter(isSuspect).length
-    return prepared(query, owner, jobs, (unit) => rescue(unit, suspects, at))
+    return prepared(query, sender, jobs, (unit) => rescue(unit, suspects, at))
   }
 }
 
 /** Hands back what this process owns without having it; its value is the list of all that it owned. */
-export function prepareReclaim(owner: string, held: Held, at: number): Prepare {
-  return async (query, beginning) => {
-    const [rows] = await Promise.all([query(selectOwned, [owner]), beginning])
+export function prepareReclaim(held: Held, at: number): Prepare {
+  return async (query, sender, beginning) => {
+    const [rows] = await Promise.all([query(selectOwned, [sender.owner]), beginning])
     const owned = rows.map(asJobRow).map((job) => ({ runId: job.run_id, jobIndex: job.job_index, claim: job.claim }))
     const orphans = owned.filter((claim) => !held.has(claim))
     const jobs = await lockJobs(query, [{ jobs: orphans }])
-    return prepared(query, owner, jobs, (unit) => {
+    return prepared(query, sender, jobs, (unit) => {
       for (const orphan of orphans) {
         const job = unit.job(orphan)
         if (job !== undefined && holds(orphan, job)) unit.move(job, release(job, at), at)
@@ -43,14 +44,14 @@ export function prepareReclaim(owner: string, held: Held, at: number): Prepare {
 
 async function prepared(
   query: Query,
-  owner: string,
+  sender: Sender,
   jobs: readonly JobRow[],
   run: (unit: Unit) => unknown,
 ): Promise<Prepared> {
   const writes = jobs.length > 0
   const runIds = [...new Set(jobs.map((job) => job.run_id))]
-  const [runs] = await Promise.all([lockRuns(query, runIds), writes ? fence(query, owner) : null])
+  const [runs] = await Promise.all([lockRuns(query, runIds), writes ? fence(query, sender) : null])
   const unit = createUnit(jobs, runs)
   const value = run(unit)
-  return { unit, values: [value], given: [], writes, leavesWork: unit.hasQueued() }
+  return { unit, values: [value], given: [], writes }
 }

@@ -32,8 +32,8 @@ export interface Unit {
   takeChanges(): RunChange[]
   /** The claims of jobs that were running and are cancelled. */
   voided(): readonly Claim[]
-  /** Whether a job waits now that did not before, and is due. */
-  hasQueued(): boolean
+  /** Whether jobs wait now that did not before: `due` ones can be claimed. */
+  waiting(): 'none' | 'later' | 'due'
 }
 
 export function createUnit(jobRows: readonly JobRow[], runRows: readonly RunRow[]): Unit {
@@ -44,7 +44,7 @@ export function createUnit(jobRows: readonly JobRow[], runRows: readonly RunRow[
   const changes = createChanges()
   const voided: Claim[] = []
   const counts = createCounts()
-  let hasQueued = false
+  let waiting: 'none' | 'later' | 'due' = 'none'
 
   function runOf(id: string): RunRow {
     const run = runs.get(id)
@@ -70,7 +70,7 @@ export function createUnit(jobRows: readonly JobRow[], runRows: readonly RunRow[
     moved.set(name, after)
     countJob(counts, job.state, after.state)
     if (run.state !== before.state) countRun(counts, before.state, run.state)
-    if (after.run_at !== null && after.run_at <= at) hasQueued = true
+    if (after.run_at !== null && waiting !== 'due') waiting = after.run_at <= at ? 'due' : 'later'
     const ended = { runId: job.run_id, jobIndex: job.job_index, claim: job.claim }
     change(run, isVoiding(job, step) ? ended : undefined)
     if (!endsOthers(run, job, step)) return
@@ -91,7 +91,7 @@ export function createUnit(jobRows: readonly JobRow[], runRows: readonly RunRow[
     changedRuns: () => [...changed].map(runOf),
     takeChanges: changes.take,
     voided: () => voided,
-    hasQueued: () => hasQueued,
+    waiting: () => waiting,
   }
 }
 

@@ -1,29 +1,9 @@
-/** The last statement of a transaction: what became of the rows, the totals, and the word to the other processes. */
-import type { MovedJob } from '../moves.ts'
-import type { RunRow } from '../rows.ts'
+/** The last statement of a transaction that locked before it wrote: what became of the rows, the totals, and the word to the other processes. */
+import { plainArray, textArray } from './arrays.ts'
 import type { Query } from './connection.ts'
-import { additions, columnList, placeholdersFrom, valuesOf, type Counts } from './counts.ts'
-
-export interface Written {
-  readonly jobs: readonly MovedJob[]
-  readonly runs: readonly RunRow[]
-  readonly counts: Counts
-  /** Whose totals they are, and the number of this commit among its own. */
-  readonly owner: string
-  readonly commit: number
-  readonly channel: string
-  readonly messages: readonly string[]
-}
-
-const selectOwn = { name: 'fence', text: 'SELECT 1 FROM tally WHERE owner = $1 FOR UPDATE' }
-
-/**
- * Locks this process's own row, which every transaction of it writes: whoever wants to know what became of a commit in
- * doubt waits for it there. To be called, and answered, before the commit is on its way.
- */
-export async function fence(query: Query, owner: string): Promise<void> {
-  await query(selectOwn, [owner])
-}
+import { additions, columnList, placeholdersFrom, valuesOf } from './counts.ts'
+import { rowOf, type Sender } from './transaction.ts'
+import type { Unit } from './unit.ts'
 
 const firstCount = 28
 
@@ -58,36 +38,37 @@ const update = {
     SELECT pg_notify($26, message) FROM unnest($27::text[]) AS message`,
 }
 
-export async function write(query: Query, written: Written): Promise<void> {
-  const { jobs, runs, owner, commit, counts, channel, messages } = written
+export async function write(query: Query, sender: Sender, unit: Unit, messages: readonly string[]): Promise<void> {
+  const jobs = unit.movedJobs()
+  const runs = unit.changedRuns()
   await query(update, [
-    jobs.map((job) => job.run_id),
-    jobs.map((job) => job.job_index),
-    jobs.map((job) => job.state),
-    jobs.map((job) => job.attempt),
-    jobs.map((job) => job.lost_starts),
-    jobs.map((job) => job.queued_at),
-    jobs.map((job) => job.run_at),
-    jobs.map((job) => job.started_at),
-    jobs.map((job) => job.finished_at),
-    jobs.map((job) => job.thread),
-    jobs.map((job) => job.error),
-    jobs.map((job) => job.failures),
-    jobs.map((job) => job.result),
-    runs.map((run) => run.id),
-    runs.map((run) => run.state),
-    runs.map((run) => run.version),
-    runs.map((run) => run.open_jobs),
-    runs.map((run) => run.failed_jobs),
-    runs.map((run) => run.cancelled_jobs),
-    runs.map((run) => run.answer_job),
-    runs.map((run) => run.answer_status),
-    runs.map((run) => run.responded_at),
-    runs.map((run) => run.finished_at),
-    owner,
-    commit,
-    channel,
-    messages,
-    ...valuesOf(counts),
+    plainArray(jobs.map((job) => job.run_id)),
+    plainArray(jobs.map((job) => job.job_index)),
+    plainArray(jobs.map((job) => job.state)),
+    plainArray(jobs.map((job) => job.attempt)),
+    plainArray(jobs.map((job) => job.lost_starts)),
+    plainArray(jobs.map((job) => job.queued_at)),
+    plainArray(jobs.map((job) => job.run_at)),
+    plainArray(jobs.map((job) => job.started_at)),
+    plainArray(jobs.map((job) => job.finished_at)),
+    textArray(jobs.map((job) => job.thread)),
+    textArray(jobs.map((job) => job.error)),
+    textArray(jobs.map((job) => job.failures)),
+    textArray(jobs.map((job) => job.result)),
+    plainArray(runs.map((run) => run.id)),
+    plainArray(runs.map((run) => run.state)),
+    plainArray(runs.map((run) => run.version)),
+    plainArray(runs.map((run) => run.open_jobs)),
+    plainArray(runs.map((run) => run.failed_jobs)),
+    plainArray(runs.map((run) => run.cancelled_jobs)),
+    plainArray(runs.map((run) => run.answer_job)),
+    plainArray(runs.map((run) => run.answer_status)),
+    plainArray(runs.map((run) => run.responded_at)),
+    plainArray(runs.map((run) => run.finished_at)),
+    rowOf(sender),
+    sender.number,
+    sender.channel,
+    textArray(messages),
+    ...valuesOf(unit.counts),
   ])
 }

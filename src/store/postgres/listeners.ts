@@ -1,0 +1,28 @@
+/** Who listens to a store, told a few pieces per turn of the event loop. */
+import type { RunChange } from '../../domain/run.ts'
+import type { Turns } from '../../domain/turns.ts'
+import type { Store } from '../store.ts'
+
+export interface Listeners extends Pick<Store, 'onChange' | 'onWork' | 'onGap'> {
+  change(changes: readonly RunChange[]): void
+  work(): void
+  /** At once: what was missed is to be read before anything else is told. */
+  gap(): void
+}
+
+export function createListeners(turns: Turns): Listeners {
+  const changeListeners: ((change: RunChange) => void)[] = []
+  const workListeners: (() => void)[] = []
+  const gapListeners: (() => void)[] = []
+
+  return {
+    onChange: (listener) => void changeListeners.push(listener),
+    onWork: (listener) => void workListeners.push(listener),
+    onGap: (listener) => void gapListeners.push(listener),
+    change(changes) {
+      for (const change of changes) turns.run(() => changeListeners.forEach((listener) => listener(change)))
+    },
+    work: () => turns.run(() => workListeners.forEach((listener) => listener())),
+    gap: () => gapListeners.forEach((listener) => listener()),
+  }
+}
