@@ -5,6 +5,7 @@ import type { Outcome } from '../../src/domain/job.ts'
 import { createLog, type Log } from '../../src/log.ts'
 import type { Execution, Pool, PoolOptions } from '../../src/pool/pool.ts'
 import { loadRegistry } from '../../src/tasks/registry.ts'
+import { within } from './child.ts'
 import { until } from './until.ts'
 
 export interface Ask {
@@ -61,8 +62,10 @@ export async function openPool(options: OpenOptions = {}, log: Log = createLog('
       waitedMs: 0,
     }
     const slot = pool.freeSlots().find((free) => free.kind === kind && (thread === undefined || free.thread === thread))
+    if (slot === undefined) return undefined
     // Taken in the same breath, before anybody else can.
-    return slot && pool.run({ ...ids, task: name, kind, input: text, thread: slot.thread, timeoutMs }, task)
+    const execution = pool.run({ ...ids, task: name, kind, input: text, thread: slot.thread, timeoutMs }, task)
+    return { ...execution, outcome: within(`${name} has an outcome`, execution.outcome) }
   }
 
   const start = (ask: Ask): Promise<Execution> => until(`a thread has room for ${ask.task}`, () => tryStart(ask))
