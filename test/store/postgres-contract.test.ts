@@ -4,6 +4,9 @@ import { openPostgres } from '../harness/store-postgres.ts'
 import type { StoreUnderTest } from './contract/subject.ts'
 import { storeContract } from './store-contract.ts'
 
+/** How long a suspect is left alone is another test's. */
+const limits = { aloneMs: 0 }
+
 async function openSchema(): Promise<StoreUnderTest> {
   const schema = await makeSchema()
   let { store } = await openPostgres(schema)
@@ -11,7 +14,7 @@ async function openSchema(): Promise<StoreUnderTest> {
     store,
     async replace() {
       await store.close()
-      ;({ store } = await openPostgres(schema))
+      ;({ store } = await openPostgres(schema, limits))
       return store
     },
     async [Symbol.asyncDispose]() {

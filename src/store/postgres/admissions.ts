@@ -7,18 +7,18 @@ import { AppError } from '../../domain/errors.ts'
 import type { RunChange } from '../../domain/run.ts'
 import { bornClaim, insertRuns, isClaimedLater, newbornsOf, type Acceptance, type NewbornJob } from './accept.ts'
 import { giveSlots, type Given } from './births.ts'
-import { claimJobs, type Taken } from './claim.ts'
+import { claimJobs, type DueRequest, type Taken } from './claim.ts'
 import type { Query } from './connection.ts'
 import { claimKeys, type KnownReport } from './keys.ts'
 import type { Admission } from './operations.ts'
 import { begin, end, takeBack } from './prepared.ts'
 import { committed, fence, nothingDone, type Commit, type Outcome, type Sender } from './transaction.ts'
-import type { ClaimRequest, ClaimResult } from '../store.ts'
+import type { ClaimResult } from '../store.ts'
 import type { Waiting } from './waiting.ts'
 
 /** What a claim returns, and what is left to ask for. */
 export interface Claimed extends ClaimResult {
-  readonly rest: ClaimRequest | null
+  readonly rest: DueRequest | null
 }
 
 /** What is decided before anything is on its way. */
@@ -63,7 +63,8 @@ export function createAdmissions(waiting: Waiting): Commit<readonly Admission[]>
     }
     await committed(Promise.all(sent), sender, find)
     const taken = await taking
-    for (const [kind, nextDueAt] of taken?.nextDueAt ?? []) note(kind, nextDueAt, taken?.atLimit ?? [])
+    // What has lost a start and was passed over waits still.
+    if (taken !== null && rest?.lost === true) for (const [kind, at] of taken.nextDueAt) note(kind, at, taken.atLimit)
     return outcomeOf(planned, taken ?? 'nothing', behind)
   }
 

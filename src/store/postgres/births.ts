@@ -1,22 +1,21 @@
 /** Gives the slots of a claim to jobs that are about to be accepted, of kinds of which nothing waits that goes before. */
 import type { TaskKind } from '../../domain/task.ts'
 import { taskKinds } from '../../domain/task.ts'
-import type { ClaimRequest } from '../store.ts'
 import { dueAtOf, type NewbornJob } from './accept.ts'
-import { threadsOf } from './claim.ts'
+import { threadsOf, type DueRequest } from './claim.ts'
 import type { Waiting } from './waiting.ts'
 
 export interface Given {
   /** Those that are claimed as they are born, by priority and then in order of acceptance. */
   readonly jobs: readonly NewbornJob[]
   /** What is left to be looked for in the database; null where there is nothing to look for. */
-  readonly rest: ClaimRequest | null
+  readonly rest: DueRequest | null
   /** When the next waiting job of the other kinds is due, as far as is known. */
   readonly nextDueAt: number | null
 }
 
 /** Marks those that it gives a slot to. @param newborns in order of acceptance */
-export function giveSlots(request: ClaimRequest, newborns: readonly NewbornJob[], waiting: Waiting): Given {
+export function giveSlots(request: DueRequest, newborns: readonly NewbornJob[], waiting: Waiting): Given {
   const limits = new Map(Object.entries(request.taskLimits))
   const jobs: NewbornJob[] = []
   const unknown: TaskKind[] = []

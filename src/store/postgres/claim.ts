@@ -9,6 +9,12 @@ import type { Query } from './connection.ts'
 import { changesTold, commitHead, readChanges, toldChanges } from './notices.ts'
 import { OutOfStep, ownRow, rowOf, type Sender } from './transaction.ts'
 
+/** A claim of jobs that are no suspects. */
+export interface DueRequest extends ClaimRequest {
+  /** Whether they may have lost a start. */
+  readonly lost: boolean
+}
+
 export interface Taken {
   readonly jobs: readonly ClaimedJob[]
   readonly changes: readonly RunChange[]
@@ -17,7 +23,7 @@ export interface Taken {
   /** Tasks of which no more may be taken; jobs of them may be due. */
   readonly atLimit: readonly string[]
   /** What is to be asked for next, where jobs beyond a limit may have taken the places of others. */
-  readonly rest: ClaimRequest | null
+  readonly rest: DueRequest | null
 }
 
 export const returned = `job.run_id, job.job_index, job.task, job.kind, job.timeout_ms, job.attempt, job.max_attempts,
@@ -27,6 +33,9 @@ const nextDue = (kind: TaskKind): string => `
   (SELECT min(due.run_at) FROM generate_series(0, 9) AS level (priority) CROSS JOIN LATERAL (
     SELECT run_at FROM job WHERE kind = '${kind}' AND priority = level.priority AND run_at > $4::bigint
     ORDER BY run_at LIMIT 1) AS due)`
+
+/** As `isSuspect` has it. */
+export const isSuspicious = '(job.lost_starts >= greatest(job.max_attempts, 3) - 1)'
 
 // One range per priority: a single ordering over all of them would wade through jobs that are not due yet. Where nothing
 // is taken nothing is written, and there is no commit to wait for.
@@ -39,6 +48,7 @@ const claimDue = {
           SELECT job.run_id, job.job_index, job.kind, job.task, job.priority, job.run_at, job.state FROM job
           WHERE job.kind = slot.kind AND job.priority = level.priority AND job.run_at <= $4
             AND job.task <> ALL($7::text[])
+            AND (job.lost_starts = 0 OR ($15::boolean AND NOT ${isSuspicious}))
           ORDER BY job.run_at, job.run_id, job.job_index LIMIT slot.free FOR UPDATE SKIP LOCKED
         ) AS ranged LIMIT slot.free
       ) AS found
@@ -73,8 +83,8 @@ const claimDue = {
     LEFT JOIN claimed ON true ORDER BY claimed.kind, claimed.place`,
 }
 
-/** Claims once. @throws DatabaseFailure */
-export async function claimJobs(query: Query, sender: Sender, request: ClaimRequest): Promise<Taken> {
+/** Claims once, and no suspects. @throws DatabaseFailure */
+export async function claimJobs(query: Query, sender: Sender, request: DueRequest): Promise<Taken> {
   const { at, slots } = request
   const threads = { cpu: threadsOf(slots, 'cpu'), io: threadsOf(slots, 'io') }
   const limits = new Map(Object.entries(request.taskLimits))
@@ -95,6 +105,7 @@ export async function claimJobs(query: Query, sender: Sender, request: ClaimRequ
     textArray(threads.io),
     sender.channel,
     commitHead(sender.owner, sender.lane),
+    request.lost,
   ])
   const [first = {}] = rows
   const taken = rows.filter((row) => row['run_id'] !== null).map((row) => claimedJob(row, at))

@@ -11,11 +11,13 @@ import { createTurns } from '../../domain/turns.ts'
 import type { Log } from '../../log.ts'
 import type { StallOptions } from '../stall-watch.ts'
 import type { AcceptReport, CancelResult, RescueReport, RetryResult, Settled, Store } from '../store.ts'
+import { createAftermath } from './aftermath.ts'
 import { createBacklog } from './backlog.ts'
 import { createBeside, type Beside } from './beside.ts'
 import { prepareDatabase } from './boot.ts'
-import { claimInRounds } from './claim-rounds.ts'
+import { claimJobsOf } from './claim-rounds.ts'
 import { createConnect, loadPg } from './connection.ts'
+import { createContainment } from './containment.ts'
 import { prune, remove } from './forget.ts'
 import { createHeld } from './held.ts'
 import { defer } from './keys.ts'
@@ -25,7 +27,7 @@ import { defaultLimits, type Limits } from './limits.ts'
 import { createListener, type Listener } from './listener.ts'
 import { createListeners } from './listeners.ts'
 import { decodeNotice, encodeNotice, notify } from './notices.ts'
-import { isMoving, runIdOf, type Admission, type Operation, type Settling } from './operations.ts'
+import { isMoving, runIdOf, type Admission, type Settling } from './operations.ts'
 import { transact } from './prepared.ts'
 import { createHeardProgress } from './heard-progress.ts'
 import { listRuns, readJob, readStats } from './read.ts'
@@ -33,7 +35,7 @@ import { createReader, type Reader } from './reader.ts'
 import { prepareReclaim, prepareRescue } from './rescue.ts'
 import { createSettlements } from './settlements.ts'
 import { createSweeper, type Sweeper } from './sweeper.ts'
-import { rowOf, type Outcome } from './transaction.ts'
+import { rowOf } from './transaction.ts'
 import { createWaiting } from './waiting.ts'
 import { createWorkTeller } from './work-teller.ts'
 
@@ -76,48 +78,18 @@ export function createPostgresStore(options: PostgresOptions): Store {
   const backlog = createBacklog(rowsOf(owner))
   const waiting = createWaiting()
   const held = createHeld()
+  const containment = createContainment(held, limits.aloneMs)
   const settlements = createSettlements(held)
   const heardProgress = createHeardProgress()
   const turns = createTurns(answersPerTurn)
   const listeners = createListeners(turns)
   const workTeller = createWorkTeller(owner, laneNames.intake, sendNotices)
+  const known = { owner, backlog, waiting, held, settlements }
+  const aftermath = createAftermath({ ...known, listeners, workTeller })
+  const { wakeForWork } = aftermath
   let parts: Parts | null = null
   let starting: Promise<Parts> | null = null
   let closing: Promise<void> | null = null
-  /** Whether jobs may be its own in the database that nobody here runs. */
-  let hasLate = false
-
-  /** Somebody has left jobs to claim, or may have. */
-  function wakeForWork(): void {
-    waiting.forget()
-    listeners.work()
-  }
-
-  function onCommitted(outcome: Outcome, operations: readonly Operation[], lane: string): void {
-    backlog.hear(rowOf({ owner, lane }), outcome.live)
-    for (const claim of outcome.given) held.give(claim)
-    for (const claim of outcome.voided) held.void(claim)
-    settlements.note(operations)
-    if (outcome.waiting !== 'none') waiting.forget()
-    hasLate ||= outcome.hasOrphans
-  }
-
-  function onAnswered({ changes, waiting: left, live, leaves }: Outcome, lane: string): void {
-    listeners.change(changes)
-    if (left === 'due') listeners.work()
-    if (lane === laneNames.intake) workTeller.note(live, leaves)
-  }
-
-  /** Nobody here knows of the claims that it gave: they are handed back. */
-  function onLateCommit(outcome: Outcome, operations: readonly Operation[], lane: string): void {
-    backlog.hear(rowOf({ owner, lane }), outcome.live)
-    for (const claim of outcome.voided) held.void(claim)
-    settlements.noteLate(operations, outcome.values)
-    hasLate = true
-    waiting.forget()
-    onAnswered(outcome, lane)
-  }
-
   async function sendNotices(messages: readonly string[]): Promise<void> {
     await parts?.reader.query(notify, [channel, messages])
   }
@@ -141,13 +113,15 @@ export function createPostgresStore(options: PostgresOptions): Store {
   }
 
   async function rescue(silentMs: number | null, at: number): Promise<RescueReport> {
-    return (await opened().lanes.settling.askAlone(transact(prepareRescue(silentMs, at)))) as RescueReport
+    const report = (await opened().lanes.settling.askAlone(transact(prepareRescue(silentMs, at)))) as RescueReport
+    containment.look(report.suspects > 0)
+    return report
   }
 
   /** Hands back what nobody here runs, and ends what runs here and is not ours any more. */
   async function reclaim(): Promise<void> {
     const { lanes, beside } = opened()
-    hasLate = false
+    aftermath.clearOrphans()
     // Behind every claim that is under way, of which it is not known yet who runs what it takes.
     const owned = (await lanes.intake.askAlone(transact(prepareReclaim(held, clock.now())))) as readonly Claim[]
     // What has ended is owned by nobody either; that is known when it has been answered.
@@ -180,9 +154,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
         connect,
         owner,
         channel,
-        onCommitted,
-        onAnswered,
-        onLateCommit,
+        ...aftermath,
         onGroup: (...group) => options.onCommit?.(...group),
         defer: turns.run,
       },
@@ -201,8 +173,10 @@ export function createPostgresStore(options: PostgresOptions): Store {
       log,
       rescue: () => rescue(leaseMs, clock.now()),
       reclaim,
-      isInDoubt: () => hasLate || intake.isInDoubt() || settling.isInDoubt(),
+      isInDoubt: () => aftermath.hasOrphans() || intake.isInDoubt() || settling.isInDoubt(),
+      onSuspects: containment.look,
       onRound: wakeForWork,
+      clock,
     })
     const started = { lanes, reader, beside, listener, lease, sweeper }
     try {
@@ -275,7 +249,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     heardProgress: heardProgress.of,
 
     accept: async (...args) => (await admit({ verb: 'accept', args })) as AcceptReport,
-    claim: async (request) => claimInRounds(opened().lanes.intake, request),
+    claim: async (request) => claimJobsOf(opened().lanes.intake, containment, request),
     complete: (...args) => settle({ verb: 'complete', args }),
     fail: (...args) => settle({ verb: 'fail', args }),
     release: (...args) => settle({ verb: 'release', args }),

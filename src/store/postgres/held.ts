@@ -1,9 +1,9 @@
 /** Which claims this process was given and has not settled: what the database says it owns is held against this. */
-import type { Claim } from '../../domain/claim.ts'
+import type { Claim, ClaimedJob } from '../../domain/claim.ts'
 import { nameOf, type JobKey } from './unit.ts'
 
 export interface Held {
-  give(claim: Claim): void
+  give(job: ClaimedJob): void
   /** Settled, or void: whoever ran it has said its last word. */
   take(claim: Claim): void
   has(claim: Claim): boolean
@@ -11,31 +11,65 @@ export interface Held {
   voidAllBut(owned: readonly JobKey[]): Claim[]
   /** Whether it is held and not known to be void; from now on it is. */
   void(claim: Claim): boolean
+  /** How many jobs are on threads. */
+  onThreads(): number
+  /** Those of them that have lost a start, which are few. */
+  lostOnThreads(): readonly HeldJob[]
+}
+
+export interface HeldJob {
+  readonly job: ClaimedJob
+  /** On the clock of `performance.now()`. */
+  readonly givenAt: number
+  isVoid: boolean
 }
 
 export function createHeld(): Held {
-  const claims = new Map<string, { readonly claim: Claim; isVoid: boolean }>()
+  const entries = new Map<string, HeldJob>()
+  const lost = new Map<string, HeldJob>()
+  let onThreads = 0
   const keyOf = ({ runId, jobIndex }: JobKey): string => nameOf(runId, jobIndex)
 
+  function remove(key: string): void {
+    const entry = entries.get(key)
+    if (entry === undefined) return
+    entries.delete(key)
+    lost.delete(key)
+    onThreads -= Number(isOnThread(entry.job))
+  }
+
   return {
-    give: ({ runId, jobIndex, claim }) => {
-      claims.set(keyOf({ runId, jobIndex }), { claim: { runId, jobIndex, claim }, isVoid: false })
+    give(job) {
+      const key = keyOf(job)
+      remove(key)
+      const entry = { job, givenAt: performance.now(), isVoid: false }
+      entries.set(key, entry)
+      if (!isOnThread(job)) return
+      onThreads += 1
+      if (job.lostStarts > 0) lost.set(key, entry)
     },
     take(claim) {
-      if (claims.get(keyOf(claim))?.claim.claim === claim.claim) claims.delete(keyOf(claim))
+      const key = keyOf(claim)
+      if (entries.get(key)?.job.claim === claim.claim) remove(key)
     },
-    has: (claim) => claims.get(keyOf(claim))?.claim.claim === claim.claim,
+    has: (claim) => entries.get(keyOf(claim))?.job.claim === claim.claim,
     voidAllBut(owned) {
       const names = new Set(owned.map(keyOf))
-      const lost = [...claims].filter(([name, { isVoid }]) => !isVoid && !names.has(name)).map(([, entry]) => entry)
-      for (const entry of lost) entry.isVoid = true
-      return lost.map(({ claim }) => claim)
+      const gone = [...entries].filter(([name, { isVoid }]) => !isVoid && !names.has(name)).map(([, entry]) => entry)
+      for (const entry of gone) entry.isVoid = true
+      return gone.map(({ job: { runId, jobIndex, claim } }) => ({ runId, jobIndex, claim }))
     },
     void(claim) {
-      const entry = claims.get(keyOf(claim))
-      if (entry?.claim.claim !== claim.claim || entry.isVoid) return false
+      const entry = entries.get(keyOf(claim))
+      if (entry?.job.claim !== claim.claim || entry.isVoid) return false
       entry.isVoid = true
       return true
     },
+    onThreads: () => onThreads,
+    lostOnThreads: () => [...lost.values()],
   }
+}
+
+function isOnThread({ thread }: ClaimedJob): boolean {
+  return thread !== 'main'
 }

@@ -14,6 +14,8 @@ export interface Limits {
   readonly leaseMs: number
   /** Between two renewals of the lease. */
   readonly renewMs: number
+  /** For a suspect to wait for a process that has nothing else to run, and to be left alone there. */
+  readonly aloneMs: number
 }
 
 export const defaultLimits: Limits = {
@@ -24,4 +26,5 @@ export const defaultLimits: Limits = {
   roundMs: 1_000,
   leaseMs: 8_000,
   renewMs: 2_000,
+  aloneMs: 10_000,
 }

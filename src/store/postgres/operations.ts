@@ -4,14 +4,15 @@ import { cancelResultOf, failure, holds, isSuspect, loss, onRequest, release, re
 import type { Move } from '../moves.ts'
 import type { JobRow } from '../rows.ts'
 import type { RescueReport, RetryResult, Settled, Store } from '../store.ts'
+import type { DueRequest } from './claim.ts'
 import type { Targets } from './lock.ts'
 import type { JobKey, Unit } from './unit.ts'
 
-export type GroupVerb = 'accept' | 'claim' | 'complete' | 'fail' | 'release' | 'cancel' | 'retry' | 'getRun'
+export type GroupVerb = 'accept' | 'complete' | 'fail' | 'release' | 'cancel' | 'retry' | 'getRun'
 
-export type Operation = {
-  readonly [Verb in GroupVerb]: { readonly verb: Verb; readonly args: Parameters<Store[Verb]> }
-}[GroupVerb]
+export type Operation =
+  | { readonly [Verb in GroupVerb]: { readonly verb: Verb; readonly args: Parameters<Store[Verb]> } }[GroupVerb]
+  | { readonly verb: 'claim'; readonly args: readonly [request: DueRequest] }
 
 export type Admission = Extract<Operation, { readonly verb: 'accept' | 'claim' }>
 export type Moving = Extract<Operation, { readonly verb: 'complete' | 'fail' | 'release' | 'cancel' | 'retry' }>

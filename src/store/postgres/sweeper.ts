@@ -1,7 +1,9 @@
 /** What this process looks after once a second: the backlog, jobs of processes that died, and totals of those that left. */
+import type { Clock } from '../../domain/clock.ts'
 import type { Log } from '../../log.ts'
 import type { RescueReport } from '../store.ts'
 import type { Backlog } from './backlog.ts'
+import { isSuspicious } from './claim.ts'
 import type { Query } from './connection.ts'
 import { additions, columnList, sumColumns } from './counts.ts'
 import type { Lease } from './lease.ts'
@@ -25,6 +27,9 @@ export interface SweeperOptions {
   /** Holds what this process owns against what it runs. */
   readonly reclaim: () => Promise<void>
   readonly isInDoubt: () => boolean
+  /** Whether suspects are due. */
+  readonly onSuspects: (wait: boolean) => void
+  readonly clock: Clock
   /** There may be jobs to claim of which nobody has told. */
   readonly onRound: () => void
 }
@@ -38,6 +43,10 @@ const selectAbandoned = {
     SELECT 1 FROM job WHERE owner IS NOT NULL AND owner <> $1 AND NOT EXISTS (
       SELECT 1 FROM process
       WHERE process.id = job.owner AND heartbeat_at > clock_timestamp() - $2 * interval '1 ms') LIMIT 1`,
+}
+const selectSuspects = {
+  name: 'select-suspects',
+  text: `SELECT 1 FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL AND run_at <= $1 AND ${isSuspicious} LIMIT 1`,
 }
 // A process that was silent for so long is none that a network kept away for a while.
 const forgetProcesses = {
@@ -55,7 +64,7 @@ const foldTallies = {
 }
 
 export function createSweeper(options: SweeperOptions): Sweeper {
-  const { limits, owner, query, backlog, lease, log, rescue, reclaim, isInDoubt, onRound } = options
+  const { limits, owner, query, backlog, lease, log, rescue, reclaim, isInDoubt, onSuspects, onRound, clock } = options
   const { leaseMs, roundMs } = limits
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
@@ -71,6 +80,7 @@ export function createSweeper(options: SweeperOptions): Sweeper {
       const { requeued, crashed, suspects } = await rescue()
       if (requeued + crashed > 0) log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')
     }
+    onSuspects((await query(selectSuspects, [clock.now()])).length > 0)
     if (rounds % foldEvery === 1) {
       await query(forgetProcesses)
       await query(foldTallies)

@@ -1,0 +1,75 @@
+/** A job that may have killed three processes is begun where nothing else can die with it, or next to nothing. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Store } from '../../src/store/store.ts'
+import { makeSchema, type Schema } from '../harness/postgres.ts'
+import { openPostgres } from '../harness/store-postgres.ts'
+import { acceptFirst, claimOne, entryAt, jobOf, requestAt, runOf, start } from '../harness/store-run.ts'
+import { until } from '../harness/until.ts'
+
+/** Looks often, and is more patient than any test. */
+const patient = { roundMs: 20, aloneMs: 3_600_000 }
+const impatient = { ...patient, aloneMs: 0 }
+
+async function acceptTask(store: Store, task: string): Promise<void> {
+  await store.accept(runOf({ jobs: [jobOf({ task })] }), start)
+}
+
+/** A job that waits and has lost so many of its three starts. */
+async function addLost(schema: Schema, store: Store, task: string, lostStarts: number): Promise<void> {
+  await acceptTask(store, task)
+  await schema.query('UPDATE job SET lost_starts = $2 WHERE task = $1', [task, lostStarts])
+}
+
+const claim = async (store: Store) => (await store.claim(requestAt(start))).jobs
+const tasksOf = async (store: Store) => (await claim(store)).map(({ task }) => task)
+
+test('it waits for a process that has nothing else to run, and is left alone there', async () => {
+  await using schema = await makeSchema()
+  await using opened = await openPostgres(schema, patient)
+  await using other = await openPostgres(schema, patient)
+  const [busy, idle] = [opened.store, other.store]
+  await acceptTask(busy, 'running')
+  const running = await claimOne(busy, start)
+  await addLost(schema, busy, 'suspect', 2)
+  await acceptTask(busy, 'innocent')
+  assert.equal(await tasksOf(busy), ['innocent'])
+  const suspect = await until('it is taken', async () => (await claim(idle))[0])
+  assert.equal([suspect.task, suspect.lostStarts, suspect.claim], ['suspect', 2, 1])
+  await acceptTask(busy, 'later')
+  assert.equal(await tasksOf(idle), [])
+  const { promise: woken, resolve: wake } = Promise.withResolvers<void>()
+  idle.onWork(wake)
+  await idle.complete(suspect, '1', start)
+  await woken
+  assert.equal(await tasksOf(idle), ['later'])
+  assert.is(await busy.complete(running, '1', start), 'settled')
+})
+
+test('where nobody is idle it is begun in the end, but beside nothing that has lost a start', async () => {
+  await using schema = await makeSchema()
+  await using opened = await openPostgres(schema, impatient)
+  const { store } = opened
+  // On the main thread, where somebody always waits.
+  await acceptFirst(store, runOf({ claimsFirst: true }), start)
+  await addLost(schema, store, 'lost', 1)
+  const lost = entryAt(await claim(store), 0)
+  await addLost(schema, store, 'suspect', 2)
+  await addLost(schema, store, 'other suspect', 2)
+  await acceptTask(store, 'innocent')
+  assert.equal(await tasksOf(store), ['innocent'])
+  await store.complete(lost, '1', start)
+  const suspect = await until('it is taken beside the innocent', async () => (await claim(store))[0])
+  assert.is(suspect.task, 'suspect')
+  await addLost(schema, store, 'lost again', 1)
+  await acceptTask(store, 'second innocent')
+  assert.equal(await tasksOf(store), ['second innocent'])
+  await store.complete(suspect, '1', start)
+  const next = entryAt(await claim(store), 0)
+  assert.is(next.task, 'other suspect')
+  assert.equal(await tasksOf(store), [])
+  await store.complete(next, '1', start)
+  assert.equal(await tasksOf(store), ['lost again'])
+})
+
+test.run()
