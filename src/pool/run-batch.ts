@@ -26,18 +26,26 @@ export function createRunBatch({ isSequential, runJob, tell }: RunBatchOptions) 
     let over: ThreadAnswer[] = []
     let toldAt = now()
     let isInDoubt = false
+
+    function tellEarly(): void {
+      toldAt = now()
+      if (over.length === 0) return
+      tell({ type: 'answers', answers: over })
+      over = []
+    }
+
     for (let index = 0; index < jobs.length; index += 1) {
       const job = jobs[index] as JobMessage
-      if (over.length > 0 && now() - toldAt > tellAfterMs) {
-        tell({ type: 'answers', answers: over })
-        over = []
-        toldAt = now()
-      }
+      if (now() - toldAt > tellAfterMs) tellEarly()
+      // Should the next one wait for something, it may wait for ever.
+      if (over.length === 1) later(tellEarly)
       const answer: ThreadAnswer = isInDoubt ? handBack(job) : await runJob(job)
       over[over.length] = answer
       isInDoubt ||= answer.taint !== null
     }
-    return over
+    const rest = over
+    over = []
+    return rest
   }
 
   function runTogether(jobs: readonly JobMessage[]): Promise<ThreadAnswer[]> {

@@ -110,7 +110,11 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
   function abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void {
     thread.attempts.delete(attempt)
     retire(thread, cause)
-    if (thread.state === 'retiring') void killIfBlocked(thread)
+    if (thread.state !== 'retiring') return
+    const isBegun = [...thread.attempts].some(({ lane }) => control.isBegun(lane))
+    // Of those that run one after another, it was the one: what was over before has been told, or is lost with it.
+    if (thread.batchSize !== null && !isBegun) kill(thread)
+    else void killIfBlocked(thread)
   }
 
   /** A loop that does not turn stops the neighbours too: they are better off elsewhere. */

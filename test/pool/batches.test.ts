@@ -72,6 +72,21 @@ test('what is cancelled or handed back before its thread begins it ends at once 
   assert.equal(opened.pool.counts(), { replaced: {}, zombies: 0 })
 })
 
+test('what was over before a job that never ends keeps its result, and the thread comes back', async () => {
+  await using opened = await openPool()
+  const [before, bad, behind] = await outcomesOf(
+    await startTogether(opened, [
+      { task: 'good-cpu' },
+      { task: 'misbehave-cpu', input: 'endless promise', timeoutMs: 100 },
+      { task: 'good-cpu' },
+    ]),
+  )
+  assert.equal(before, good)
+  assert.is(Reflect.get(Object(Reflect.get(Object(bad), 'error')), 'code'), 'timeout')
+  assert.is(behind, 'released')
+  await opened.whole()
+})
+
 for (const [how, code] of Object.entries({
   'throws in a timer': 'crashed',
   'exits with 3': 'crashed',
