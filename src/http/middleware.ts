@@ -8,6 +8,7 @@ import type { HttpDeps } from './deps.ts'
 import { routeTable } from './openapi/route-table.ts'
 import type { Route } from './openapi/route.ts'
 import { runRoutes } from './openapi/run-routes.ts'
+import { serviceRoutes } from './openapi/service-routes.ts'
 import { answerProblem } from './problem.ts'
 import { createCancelRoute } from './routes/cancel.ts'
 import { createEventsRoute } from './routes/events.ts'
@@ -39,6 +40,7 @@ export function createMiddleware(deps: HttpDeps): Middleware {
     deps.intake.checkRoom()
     return next()
   }
+  const isWorker = deps.config.role === 'worker'
   const router = new Router()
     .post('/run-tasks', checkRoom, createBodyReader(deps.config.maxBodyBytes), createRunTasks(deps))
     .get('/runs', runs.listRuns)
@@ -54,7 +56,7 @@ export function createMiddleware(deps: HttpDeps): Middleware {
     .get('/metrics', service.prometheus)
     .get('/livez', service.livez)
     .get('/readyz', service.readyz)
-    .get('/openapi.json', createOpenapiRoute())
+    .get('/openapi.json', createOpenapiRoute(isWorker ? serviceRoutes : routeTable))
     .get('/problems/:slug', service.problem)
     .get('/', root)
   const routes = router.routes()
@@ -66,7 +68,7 @@ export function createMiddleware(deps: HttpDeps): Middleware {
     if (path.length === 0) return next()
     try {
       ctx.set('X-Content-Type-Options', 'nosniff')
-      if (deps.config.role === 'worker' && path.some((layer) => runPaths.has(layer.path))) throw notHere(ctx)
+      if (isWorker && path.some((layer) => runPaths.has(layer.path))) throw notHere(ctx)
       const isOpen = path.every((layer) => openPaths.has(layer.path))
       const hasKey = !isOpen && authenticate(ctx)
       const methods = new Set(path.flatMap((layer) => layer.methods))

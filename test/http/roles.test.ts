@@ -61,6 +61,13 @@ test('a process that runs jobs answers for its health and figures, and for no ru
   for (const path of ['/livez', '/readyz', '/stats', '/metrics', '/tasks', '/openapi.json', '/']) {
     assert.is((await worker.get(path)).status, 200, path)
   }
+  const { paths } = (await (await worker.get('/openapi.json')).json()) as { paths: Record<string, unknown> }
+  assert.ok('/stats' in paths)
+  assert.equal(
+    Object.keys(paths).filter((path) => path.startsWith('/run')),
+    [],
+    'its document shows what it answers',
+  )
   const asked: [method: string, path: string][] = [
     ['POST', '/run-tasks'],
     ['GET', '/runs'],

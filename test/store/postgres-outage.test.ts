@@ -160,6 +160,35 @@ test('a network that lets nothing through is found out, and refuses what is aske
   assert.is((await runIn(store, claim.runId)).state, 'completed')
 })
 
+test('a process whose totals others have forgotten over its silence enters them again', async () => {
+  await using schema = await makeSchema()
+  await using opened = await openPostgres(schema, quick)
+  const { store } = opened
+  await store.accept(runOf({ jobs: Array.from({ length: 5 }, () => jobOf()) }), start)
+  const claiming = (count: number) =>
+    store.claim(requestAt(start, { slots: [{ thread: 'worker-1', kind: 'io', count }] }))
+  const { jobs } = await claiming(3)
+  const steps: (() => Promise<unknown>)[] = [
+    () => store.accept(runOf({ idempotency: { scope: '', key: 'k', bodyDigest: '', isDeferred: false } }), start),
+    () => store.accept(runOf(), start),
+    () => claiming(1),
+    () => store.complete(entryAt(jobs, 0), '1', start),
+    () => store.fail(entryAt(jobs, 1), taskError, null, start),
+    () => store.claim(requestAt(start)),
+  ]
+  for (const step of steps) {
+    await schema.query('DELETE FROM tally')
+    await step()
+  }
+  const { state, jobs: after } = await runIn(store, entryAt(jobs, 0).runId)
+  assert.is(state, 'running')
+  assert.equal(
+    after.map((job) => job.state),
+    ['completed', 'failed', 'running', 'running', 'running'],
+  )
+  assert.is((await store.listRuns({ pageSize: 10 })).runs.length, 3)
+})
+
 test('a job that is no longer its own ends here', async () => {
   await using schema = await makeSchema()
   await using opened = await openPostgres(schema, quick)

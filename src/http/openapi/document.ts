@@ -12,9 +12,9 @@ const version = '0.1.0'
 
 const pathParameters = { id: runIdSchema, index: jobIndexSchema, slug: problemCodeSchema }
 
-/** https://spec.openapis.org/oas/v3.1.1.html */
-export function createDocument(): JsonObject {
-  const paths = Map.groupBy(routeTable, ({ path }) => path)
+/** https://spec.openapis.org/oas/v3.1.1.html @param routes that the process answers */
+export function createDocument(routes: readonly Route[] = routeTable): JsonObject {
+  const paths = Map.groupBy(routes, ({ path }) => path)
   return {
     openapi: '3.1.1',
     jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
@@ -28,7 +28,7 @@ export function createDocument(): JsonObject {
     servers: [{ url: '/' }],
     security: [{ apiKey: [] }, {}],
     tags: [{ name: 'runs' }, { name: 'service' }],
-    paths: Object.fromEntries([...paths].map(([path, routes]) => [path, pathItem(path, routes)])),
+    paths: Object.fromEntries([...paths].map(([path, ofPath]) => [path, pathItem(path, ofPath)])),
     components: components(),
   }
 }

@@ -2,12 +2,14 @@
 import { createHash } from 'node:crypto'
 import type { RouterMiddleware } from '@koa/router'
 import { createDocument } from '../openapi/document.ts'
+import type { Route } from '../openapi/route.ts'
 
-export function createOpenapiRoute(): RouterMiddleware {
+/** @param routes that this process answers */
+export function createOpenapiRoute(routes: readonly Route[]): RouterMiddleware {
   let made: { readonly text: string; readonly etag: string } | undefined
 
   return (ctx) => {
-    made ??= make()
+    made ??= make(routes)
     ctx.status = 200
     ctx.set({ ETag: made.etag, 'Cache-Control': 'no-cache' })
     const known = ctx.get('If-None-Match')
@@ -21,7 +23,7 @@ export function createOpenapiRoute(): RouterMiddleware {
   }
 }
 
-function make(): { readonly text: string; readonly etag: string } {
-  const text = JSON.stringify(createDocument())
+function make(routes: readonly Route[]): { readonly text: string; readonly etag: string } {
+  const text = JSON.stringify(createDocument(routes))
   return { text, etag: `"${createHash('sha256').update(text).digest('base64url').slice(0, 22)}"` }
 }
