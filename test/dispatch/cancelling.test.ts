@@ -10,7 +10,8 @@ const soonMs = 15_000
 /** Cancels a job that runs; resolves when its thread or lane has run another job of that kind, to that one's result. */
 async function cancelRunning({ service, accept, runWhen, ended }: DispatchService, task: object, next: string) {
   const id = await accept(task)
-  await runWhen(id, 'it runs', ({ jobs }) => jobs[0]?.state === 'running')
+  // A job is running before its module is loaded; one that is cancelled by then is not begun, and costs no thread.
+  await runWhen(id, 'it has begun', ({ jobs }) => jobs[0]?.progress === 0.5)
   const cancelledAt = performance.now()
   assert.is((await service.post(`/runs/${id}/cancel`)).status, 202)
   const { result } = await ended(await accept({ name: next }))
