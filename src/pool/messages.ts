@@ -57,6 +57,27 @@ export interface LogMessage {
 
 export type FromThread = AnswersMessage | LogMessage
 
+const levels: readonly unknown[] = ['debug', 'info', 'warn', 'error'] satisfies LogLevel[]
+
+/** @returns null for what the thread's entry never says: a task can get hold of the same port. */
+export function readFromThread(message: unknown): FromThread | null {
+  if (!isObject(message)) return null
+  const { type, level, answers } = message
+  const isAnswers = type === 'answers' && Array.isArray(answers) && answers.every(isAnswer)
+  // Of this form, it is the entry's, which is of the same version.
+  return isAnswers || (type === 'log' && levels.includes(level)) ? (message as unknown as FromThread) : null
+}
+
+function isAnswer(value: unknown): boolean {
+  if (!isObject(value)) return false
+  const { id, outcome } = value
+  return typeof id === 'number' && (outcome === 'released' || (isObject(outcome) && typeof outcome['ok'] === 'boolean'))
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
 export interface ThreadData {
   readonly control: SharedArrayBuffer
   /** Whether it runs one job after another. */

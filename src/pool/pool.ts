@@ -1,6 +1,7 @@
 /**
  * The worker threads and who runs where. A lane is room for one attempt: a thread of kind `io` runs those of all its
- * lanes at once, one of kind `cpu` one after another, and holds more than one only while jobs are quick. Every attempt ends once: with its task's outcome, or with what became of its thread.
+ * lanes at once, one of kind `cpu` one after another, and holds more than one only while jobs are quick. Every attempt
+ * ends once: with its task's outcome, or with what became of its thread.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClaimedJob, FreeSlots } from '../domain/claim.ts'
@@ -13,7 +14,7 @@ import { allocateControlBlock, createControlBlock } from './control-block.ts'
 import { describeDeath } from './death.ts'
 import { createMemoryWatch } from './memory-watch.ts'
 import { createCourier } from './courier.ts'
-import type { FromThread, JobMessage, ThreadAnswer } from './messages.ts'
+import { readFromThread, type JobMessage, type ThreadAnswer } from './messages.ts'
 import { countZombies, findIllness } from './health.ts'
 import {
   busyShare,
@@ -139,11 +140,10 @@ export function createPool(options: PoolOptions): Pool {
     })
   }
 
-  /** Only our own thread entry posts messages: it seals the port before any task runs. */
   function hear(message: unknown): void {
-    const told = message as FromThread
-    if (told.type === 'answers') courier.deliver(told.answers)
-    else log[told.level](told.fields, told.message)
+    const told = readFromThread(message)
+    if (told?.type === 'answers') courier.deliver(told.answers)
+    else if (told?.type === 'log') log[told.level](told.fields, told.message)
   }
 
   function answer(thread: PoolThread, attempt: Attempt, told: ThreadAnswer): void {

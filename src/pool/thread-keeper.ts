@@ -88,7 +88,7 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
 
   /** A job that is not quick must not hold up those behind it. */
   function watchForHoldUp(thread: PoolThread): void {
-    if (thread.batchSize === null || thread.attempts.size < 2) return
+    if (thread.batchSize === null || thread.state !== 'ready' || thread.attempts.size < 2) return
     thread.holdUpTimer ??= setTimeout(() => {
       thread.holdUpTimer = undefined
       const isHeldUp = [...thread.attempts].some(
