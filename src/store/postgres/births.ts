@@ -1,8 +1,9 @@
 /** Gives the slots of a claim to jobs that are about to be accepted, of kinds of which nothing waits that goes before. */
 import type { TaskKind } from '../../domain/task.ts'
 import { taskKinds } from '../../domain/task.ts'
+import { threadsOf } from '../slots.ts'
 import { dueAtOf, type NewbornJob } from './accept.ts'
-import { threadsOf, type DueRequest } from './claim.ts'
+import type { DueRequest } from './claim.ts'
 import type { Waiting } from './waiting.ts'
 
 export interface Given {

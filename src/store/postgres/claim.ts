@@ -3,6 +3,7 @@ import type { ClaimedJob, FreeSlots } from '../../domain/claim.ts'
 import type { RunChange } from '../../domain/run.ts'
 import { taskKinds, type TaskKind } from '../../domain/task.ts'
 import { asJobRow, type Row } from '../rows.ts'
+import { threadsOf } from '../slots.ts'
 import type { ClaimRequest } from '../store.ts'
 import { plainArray, textArray } from './arrays.ts'
 import type { Query } from './connection.ts'
@@ -156,17 +157,4 @@ export function claimedJob(row: Row, at: number): ClaimedJob {
     lostStarts: job.lost_starts,
     waitedMs: at - Number(row['due_at']),
   }
-}
-
-/** One entry per free slot of the kind, in turn over the threads, so that the load spreads. */
-export function threadsOf(slots: readonly FreeSlots[], kind: TaskKind): string[] {
-  const left = slots.filter((slot) => slot.kind === kind).map(({ thread, count }) => ({ thread, count }))
-  const threads: string[] = []
-  while (left.some(({ count }) => count > 0)) {
-    for (const slot of left) {
-      if (slot.count > 0) threads.push(slot.thread)
-      slot.count -= 1
-    }
-  }
-  return threads
 }

@@ -1,11 +1,12 @@
 /** Takes due jobs for free slots: by priority, then by due time, within each task's limit. */
 import type { SQLInputValue, StatementSync } from 'node:sqlite'
-import type { ClaimedJob, FreeSlots } from '../../domain/claim.ts'
+import type { ClaimedJob } from '../../domain/claim.ts'
 import { moveJob } from '../../domain/job.ts'
 import { taskKinds, type TaskKind } from '../../domain/task.ts'
 import type { ClaimRequest, ClaimResult } from '../store.ts'
 import { asJobRow, claimColumns, type JobRow } from '../rows.ts'
 import { isSuspect } from '../moves.ts'
+import { threadsOf } from '../slots.ts'
 import type { Session } from './session.ts'
 
 export function createClaim({ database, tally, priorities, liveRuns, changes, owner }: Session) {
@@ -132,17 +133,4 @@ function takeFromLimit(limits: Map<string, number>, task: string): boolean {
   if (left <= 0) return false
   limits.set(task, left - 1)
   return true
-}
-
-/** One entry per free slot of the kind, in turn over the threads, so that the load spreads. */
-function threadsOf(slots: readonly FreeSlots[], kind: TaskKind): string[] {
-  const left = slots.filter((slot) => slot.kind === kind).map(({ thread, count }) => ({ thread, count }))
-  const threads: string[] = []
-  while (left.some(({ count }) => count > 0)) {
-    for (const slot of left) {
-      if (slot.count > 0) threads.push(slot.thread)
-      slot.count -= 1
-    }
-  }
-  return threads
 }
