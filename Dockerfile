@@ -32,6 +32,6 @@ COPY --from=build /app/dist/workers/first.js /app/dist/workers/second.js /app/di
 USER node
 EXPOSE 3000
 # As PID 1, so that it hears SIGTERM itself; give it its graces and five seconds more before SIGKILL.
-CMD ["node", "--enable-source-maps", "dist/src/main.js"]
+CMD ["node", "--enable-source-maps", "--max-semi-space-size=8", "dist/src/main.js"]
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/readyz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]

@@ -7,6 +7,8 @@ export interface Contender {
   readonly entry: string
   /** What runs it; default: this Node. */
   readonly program?: string
+  /** What the program is given before its entry. */
+  readonly flags?: readonly string[]
   readonly env: Readonly<Record<string, string>>
   /** How many jobs its own totals count for a run of three tasks. */
   readonly jobsPerRun: number

@@ -49,10 +49,10 @@ const monitor = new URL('./loop-monitor.ts', import.meta.url).href
 
 /** Resolves when the contender has told its address, which is a JSON line with the member `url`. */
 export async function startServer(contender: Contender, options: StartOptions = {}): Promise<Server> {
-  const { name, entry, program = process.execPath, env } = contender
+  const { name, entry, flags = [], program = process.execPath, env } = contender
   const { watchesLoop = false, port = 0 } = options
   const startedAt = performance.now()
-  const child = spawn(program, [...(watchesLoop ? ['--import', monitor] : []), entry], {
+  const child = spawn(program, [...flags, ...(watchesLoop ? ['--import', monitor] : []), entry], {
     // Nothing of the caller's settings: every contender is measured with its own defaults.
     env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production', PORT: String(port), ...env },
     stdio: ['ignore', 'pipe', 'inherit', ...(watchesLoop ? (['ipc'] as const) : [])],

@@ -7,6 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { makeHome, type Environment, type Home } from '../harness/child.ts'
+import { readRun } from '../harness/run.ts'
 import { until } from '../harness/until.ts'
 import { readDatabase } from './database-file.ts'
 import { gateJob, openGate } from './gate.ts'
@@ -56,6 +57,26 @@ test('a database that cannot be used is refused by its path', async () => {
   const newer = join(home.directory, 'newer.db')
   new DatabaseSync(newer).exec('PRAGMA user_version = 99')
   await checkRefused(home, { DATABASE_URL: `sqlite:${newer}` }, [newer, '99'])
+})
+
+test('npm start bounds the young generation of the main thread, not of the threads', async () => {
+  await using home = await makeHome()
+  const tasks = join(home.directory, 'tasks')
+  mkdirSync(tasks)
+  const young = `import { getHeapSpaceStatistics } from 'node:v8'
+    const run = () => {
+      const kept = []
+      for (let at = 0; at < 2_000_000; at += 1) kept[at % 100_000] = { list: [at] }
+      return getHeapSpaceStatistics().find((space) => space.space_name === 'new_space').space_size
+    }`
+  writeFileSync(join(tasks, 'on-main.js'), `${young}\nexport default { main: 'always', run }\n`)
+  writeFileSync(join(tasks, 'on-thread.js'), `${young}\nexport default { main: 'never', run }\n`)
+  const child = await home.start({ TASKS_DIR: tasks }, 'npm')
+  const sizeOn = async (name: string): Promise<number> =>
+    Number((await readRun(await child.post('/run-tasks', { tasks: [{ name }] }))).result)
+  const bound = 3 * 8 * 1_048_576
+  assert.ok((await sizeOn('on-main')) <= bound)
+  assert.ok((await sizeOn('on-thread')) > bound)
 })
 
 test('an address in use is refused, and the stored jobs do not suffer from it', async () => {
