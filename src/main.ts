@@ -4,9 +4,11 @@ import { setFlagsFromString } from 'node:v8'
 import { startApp } from './app.ts'
 import { readConfig, shownDatabase } from './config.ts'
 import { BootError } from './domain/errors.ts'
-import { createHttpServer } from './http/server.ts'
+import type { HttpServer } from './http/server.ts'
 import { guardProcess } from './intake/process-guard.ts'
 import { createLog } from './log.ts'
+
+const loadServer = () => import('./http/server.ts')
 
 /** Beyond both graces, for what is left to close. */
 const closeAllowanceMs = 5_000
@@ -30,9 +32,9 @@ async function main(): Promise<void> {
   }
   guardProcess(log, die)
 
-  const server = createHttpServer(log)
   let url = ''
-  let mayHaveJobs = false
+  // Once it listens, there may be jobs.
+  let server: HttpServer | undefined
   let isStopping = false
 
   async function stop(signal: string): Promise<void> {
@@ -44,7 +46,7 @@ async function main(): Promise<void> {
     // For a leaving that hangs. What process.exit() waits for, a thread in native code, it cannot end.
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), limitMs).unref()
     // Before the first job there is nothing to hand back, and the start may be waiting for the database.
-    if (mayHaveJobs) {
+    if (server !== undefined) {
       const app = await starting
       await app.drain()
       // Before the database is let go: who waits for that finds the address free.
@@ -61,14 +63,17 @@ async function main(): Promise<void> {
     config,
     log,
     onLost: die,
+    prepare: loadServer,
     async beforeJobs(middleware) {
+      const { createHttpServer } = await loadServer()
+      const created = createHttpServer(log)
       // An address that cannot be had ends the start before it costs any job a start.
-      url = await server.listen(middleware, config.host, config.port)
-      mayHaveJobs = true
+      url = await created.listen(middleware, config.host, config.port)
+      server = created
     },
   })
   await starting
-  await server.warmUp(config.apiKeys[0])
+  await server?.warmUp(config.apiKeys[0])
   const { role, threads, ioThreads } = config
   const database = shownDatabase(config.databaseUrl)
   if (!isStopping) log.info({ url, database, role, threads, ioThreads }, `ready at ${url}`)

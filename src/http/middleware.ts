@@ -1,5 +1,5 @@
 /** All routes as one Koa middleware, which leaves paths that are not its own to whatever comes after it. */
-import { Router, type RouterMiddleware } from '@koa/router'
+import type { RouterMiddleware } from '@koa/router'
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../domain/errors.ts'
 import { createAuthenticate } from './authenticate.ts'
@@ -10,6 +10,7 @@ import type { Route } from './openapi/route.ts'
 import { runRoutes } from './openapi/run-routes.ts'
 import { serviceRoutes } from './openapi/service-routes.ts'
 import { answerProblem } from './problem.ts'
+import { createRouter } from './required.ts'
 import { createCancelRoute } from './routes/cancel.ts'
 import { createEventsRoute } from './routes/events.ts'
 import { createOpenapiRoute } from './routes/openapi.ts'
@@ -41,7 +42,7 @@ export function createMiddleware(deps: HttpDeps): Middleware {
     return next()
   }
   const isWorker = deps.config.role === 'worker'
-  const router = new Router()
+  const router = createRouter()
     .post('/run-tasks', checkRoom, createBodyReader(deps.config.maxBodyBytes), createRunTasks(deps))
     .get('/runs', runs.listRuns)
     .get('/runs/:id', runs.getRun)

@@ -1,5 +1,5 @@
 /** The service as an HTTP server of its own: the middleware, and a problem for every other path. */
-import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa, { type Middleware } from 'koa'
 import { AppError, BootError } from '../domain/errors.ts'
@@ -9,6 +9,7 @@ import { tendConnections } from './connections.ts'
 import { noteExpectation } from './expect-continue.ts'
 import { answerProblem } from './problem.ts'
 import { refuse } from './refusal.ts'
+import { createServer, request } from './required.ts'
 import { pathAndQueryOf } from './request-target.ts'
 
 export interface HttpServer {

@@ -5,6 +5,7 @@ import { importsOf, targetsOf, within, type Rule } from './sources.ts'
 const layers = [
   ['main.ts', 'index.ts'],
   ['app.ts', 'client'],
+  ['service.ts'],
   ['http'],
   ['metrics', 'intake', 'dispatch', 'feed'],
   ['config.ts', 'store', 'pool'],

@@ -5,6 +5,7 @@ import { isRunId } from '../../domain/ids.ts'
 import type { HttpDeps } from '../deps.ts'
 import { viewRun } from '../run-view.ts'
 import { parseJobIndex } from '../run-schema.ts'
+import { sendJson } from '../send-json.ts'
 
 /** Answers with the run as it is then: 202 where the cancel takes effect, 200 where it had before. */
 export function createCancelRoute({ store, clock, config, progressOf }: HttpDeps): RouterMiddleware {
@@ -24,6 +25,6 @@ export function createCancelRoute({ store, clock, config, progressOf }: HttpDeps
     }
     ctx.set('Cache-Control', 'no-store')
     ctx.status = result === 'cancelled' ? 202 : 200
-    ctx.body = viewRun(run, { showsStacks: config.logLevel === 'debug', progressOf })
+    sendJson(ctx, viewRun(run, { showsStacks: config.logLevel === 'debug', progressOf }))
   }
 }

@@ -5,6 +5,7 @@ import { isRunId } from '../../domain/ids.ts'
 import type { HttpDeps } from '../deps.ts'
 import { parseJobIndex } from '../run-schema.ts'
 import { viewRun } from '../run-view.ts'
+import { sendJson } from '../send-json.ts'
 
 /** Answers 202 with the run as it is then. */
 export function createRetryRoute({ intake, store, config, progressOf }: HttpDeps): RouterMiddleware {
@@ -24,6 +25,6 @@ export function createRetryRoute({ intake, store, config, progressOf }: HttpDeps
     }
     ctx.set('Cache-Control', 'no-store')
     ctx.status = 202
-    ctx.body = viewRun(run, { showsStacks: config.logLevel === 'debug', progressOf })
+    sendJson(ctx, viewRun(run, { showsStacks: config.logLevel === 'debug', progressOf }))
   }
 }

@@ -12,6 +12,7 @@ import { appliedPrefer, parsePrefer, type Preferences } from '../prefer.ts'
 import { bodyDigest } from '../received-body.ts'
 import { parseRunRequest } from '../run-schema.ts'
 import { viewMinimalRun, viewRun } from '../run-view.ts'
+import { sendJson } from '../send-json.ts'
 
 /** When a run that is not answered yet is worth asking for. */
 const retryAfterS = '1'
@@ -40,7 +41,7 @@ export function createRunTasks({ intake, config, metrics, progressOf }: HttpDeps
     if (applied !== null) ctx.set('Preference-Applied', applied)
     if (run.answer !== null && run.answer.status !== 200) throw answerProblemOf(run, run.answer, options)
     if (run.answer === null) ctx.set({ Location: self, 'Retry-After': retryAfterS })
-    ctx.body = prefer.isMinimal ? viewMinimalRun(run) : viewRun(run, options)
+    sendJson(ctx, prefer.isMinimal ? viewMinimalRun(run) : viewRun(run, options))
   }
 }
 

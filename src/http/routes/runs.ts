@@ -11,6 +11,7 @@ import { pageTokenOf, parsePageToken } from '../page-token.ts'
 import { parsePrefer } from '../prefer.ts'
 import { parseJobIndex, parseListQuery, type ListQuery } from '../run-schema.ts'
 import { viewJob, viewRun } from '../run-view.ts'
+import { sendJson } from '../send-json.ts'
 
 const retryAfterS = '1'
 const msPerS = 1_000
@@ -47,7 +48,7 @@ export function createRunRoutes({ store, config, progressOf, polls }: HttpDeps) 
     ctx.set({ ETag: entityTagOf(run.version), 'Cache-Control': 'no-cache' })
     if (run.state === 'running') ctx.set('Retry-After', retryAfterS)
     if (hasVersion(known, run.version)) ctx.status = 304
-    else ctx.body = viewRun(run, options)
+    else sendJson(ctx, viewRun(run, options))
   }
 
   const getJob: RouterMiddleware = async (ctx) => {
@@ -61,7 +62,7 @@ export function createRunRoutes({ store, config, progressOf, polls }: HttpDeps) 
       throw new AppError('job-not-found', detail, { members: { runId: id } })
     }
     ctx.set('Cache-Control', 'no-cache')
-    ctx.body = viewJob(id, job, options)
+    sendJson(ctx, viewJob(id, job, options))
   }
 
   const listRuns: RouterMiddleware = async (ctx) => {
@@ -73,7 +74,7 @@ export function createRunRoutes({ store, config, progressOf, polls }: HttpDeps) 
       ctx.set('Link', `</runs?${query.toString()}>; rel="next"`)
     }
     ctx.set('Cache-Control', 'no-cache')
-    ctx.body = { runs: runs.map((run) => viewRun(run, { ...options, showsResults: false })), nextPageToken }
+    sendJson(ctx, { runs: runs.map((run) => viewRun(run, { ...options, showsResults: false })), nextPageToken })
   }
 
   return { getRun, getJob, listRuns }

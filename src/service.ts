@@ -1,0 +1,141 @@
+/** Wires everything that works with the store and the pool, and stops it in reverse. It decides nothing. */
+import type { Middleware } from 'koa'
+import { isPostgres, type Config } from './config.ts'
+import { createDispatcher } from './dispatch/dispatcher.ts'
+import { createExecute } from './dispatch/execute.ts'
+import { createProgressTeller } from './dispatch/progress-teller.ts'
+import { createPruner } from './dispatch/pruner.ts'
+import { recover } from './dispatch/recovery.ts'
+import type { Clock } from './domain/clock.ts'
+import { createHeartbeat } from './domain/heartbeat.ts'
+import { createCatchUp } from './feed/catch-up.ts'
+import { createFeed } from './feed/feed.ts'
+import { createRunWatch } from './feed/run-watch.ts'
+import { createEventStreams } from './http/event-streams.ts'
+import { createLongPolls } from './http/long-poll.ts'
+import { createMiddleware } from './http/middleware.ts'
+import { createRunDirectly } from './http/run-directly.ts'
+import type { ProgressOf, RunView } from './http/run-view.ts'
+import { createFirstJobs } from './intake/first-job.ts'
+import { createIntake } from './intake/intake.ts'
+import { createMainGuard } from './intake/main-guard.ts'
+import type { Log } from './log.ts'
+import { createLoopDelay } from './metrics/loop-delay.ts'
+import { createMetrics } from './metrics/metrics.ts'
+import type { Pool } from './pool/pool.ts'
+import type { Store } from './store/store.ts'
+import type { Registry } from './tasks/registry.ts'
+
+export interface Service {
+  readonly middleware: Middleware
+  /** The store has committed a group: how many verbs it held, and how long it took, in milliseconds. */
+  committed(verbs: number, tookMs: number): void
+  /** What POST /run-tasks does, without HTTP. @throws AppError */
+  run(input: unknown): Promise<RunView>
+  /** Takes back what a dead process held, and begins to claim and to take runs; when store and pool are there. */
+  start(): Promise<void>
+  /** Refuses new runs, lets running jobs end within the grace, hands back the rest, and sends off who still waits. */
+  drain(): Promise<void>
+  /** Ends what is left, also of a service that was not started; the store and the pool are their maker's to close. */
+  stop(): void
+}
+
+export interface ServiceOptions {
+  readonly config: Config
+  readonly registry: Registry
+  readonly store: Store
+  readonly pool: Pool
+  /** Where the main thread shows that it moves. */
+  readonly heartbeatBuffer: SharedArrayBuffer
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** How long, beyond the graces, outcomes are tried to be committed on leaving. */
+const commitAllowanceMs = 2_000
+
+export function createService({ config, registry, store, pool, heartbeatBuffer, clock, log }: ServiceOptions): Service {
+  const stopping = new AbortController()
+  const feed = createFeed()
+  store.onChange(feed.publish)
+  store.onGap(createCatchUp({ feed, store, log }))
+  const loopDelay = createLoopDelay()
+  const guardCounts = () => guard.counts()
+  const openStreams = () => streams.size()
+  const metrics = createMetrics({ store, pool, loopDelay, guardCounts, openStreams, clock })
+  const execute = createExecute({
+    store,
+    clock,
+    log,
+    signal: stopping.signal,
+    onUncommitted: (runId, error) => intake.tellUncommitted(runId, error),
+    onWaiting: () => dispatcher.wake(),
+    onEnded: metrics.attemptEnded,
+  })
+  const dispatcher = createDispatcher({ store, pool, registry, execute, clock, log })
+  const guard = createMainGuard({ budgetMs: config.mainBudgetMs, clock, log })
+  const heartbeat = createHeartbeat(heartbeatBuffer)
+  const firstJobs = createFirstJobs({ ...config, registry, guard, heartbeat, log })
+  const { wake } = dispatcher
+  store.onWork(wake)
+  const { subscribe } = feed
+  const intake = createIntake({ ...config, store, registry, guard, clock, firstJobs, wake, execute, subscribe })
+  const pruner = createPruner({ ...config, store, clock, log })
+  store.onChange(({ runId, voided }) => {
+    for (const jobIndex of voided) {
+      dispatcher.cancel(runId, jobIndex)
+      firstJobs.cancel(runId, jobIndex)
+    }
+  })
+  const progressOf: ProgressOf = (...job) =>
+    firstJobs.progress(...job) ?? dispatcher.progress(...job) ?? store.heardProgress(...job)
+  const allProgress = () => [...firstJobs.allProgress(), ...dispatcher.allProgress()]
+  const progressTeller = createProgressTeller({ store, allProgress })
+  const runWatch = createRunWatch(feed, store)
+  const polls = createLongPolls(runWatch)
+  const showsStacks = config.logLevel === 'debug'
+  const streams = createEventStreams({ ...config, runWatch, showsStacks, progressOf })
+  const live = { progressOf, polls, streams }
+  const middleware = createMiddleware({
+    config,
+    store,
+    registry,
+    intake,
+    pool,
+    ...live,
+    loopDelay,
+    metrics,
+    clock,
+    log,
+  })
+
+  return {
+    middleware,
+    committed: metrics.committed,
+    run: createRunDirectly({ intake, config }),
+    async start() {
+      await recover(store, dispatcher, clock, log)
+      firstJobs.start()
+      pruner.start()
+      if (isPostgres(config.databaseUrl)) progressTeller.start()
+      intake.open()
+    },
+    async drain() {
+      polls.dismiss()
+      await intake.close()
+      const grace = config.shutdownGraceMs
+      // A store that cannot commit must not hold up the leaving: what is not on disk then runs again.
+      const giveUp = setTimeout(() => stopping.abort(), grace + config.cancelGraceMs + commitAllowanceMs)
+      await Promise.all([pruner.stop(), firstJobs.stop(grace), dispatcher.stop(grace)])
+      clearTimeout(giveUp)
+      await intake.dismiss()
+      // Last: who watches sees how the jobs have ended.
+      await streams.close()
+    },
+    stop() {
+      stopping.abort()
+      progressTeller.stop()
+      loopDelay.stop()
+    },
+  }
+}
