@@ -2,11 +2,10 @@
 import bodyParser from 'koa-bodyparser'
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../domain/errors.ts'
+import { createBodyParser } from './body-parser.ts'
 import { sendContinue } from './expect-continue.ts'
-import { hasBody, keepBody, wasUtf8 } from './received-body.ts'
-
-/** Nesting above this is refused before anything recursive sees the body. */
-const maxDepth = 200
+import { isTooDeep, maxDepth, type ParsedBody } from './parse-body.ts'
+import { hasBody, keepBody, textOf, wasUtf8 } from './received-body.ts'
 
 const jsonType = /^application\/json\s*(?:;|$)/i
 const charset = /;\s*charset\s*=\s*"?(?<name>[^\s";]+)/i
@@ -18,24 +17,34 @@ const charset = /;\s*charset\s*=\s*"?(?<name>[^\s";]+)/i
  */
 export function createBodyReader(maxBytes: number): Middleware {
   const options = {
-    enableTypes: ['json'],
-    jsonLimit: String(maxBytes),
-    strict: false,
-    // The media type is checked here: what is not declared as JSON is read only to see whether it is empty.
-    detectJSON: () => true,
-    // Passed on to the parser beneath, and missing in the types. Members named __proto__ are kept as plain data; nothing here merges objects.
-    onProtoPoisoning: 'ignore',
     onerror: (error: Error, ctx: Context): never => {
       throw problemOf(error, ctx, maxBytes)
     },
   }
-  const parse = bodyParser(options)
+  const limit = String(maxBytes)
+  const readJson = bodyParser({
+    ...options,
+    enableTypes: ['text'],
+    textLimit: limit,
+    extendTypes: { text: ['application/json'] },
+  })
+  // Whatever its type, be it only to see that there is no body; the value that it makes of it is not looked at.
+  const readAny = bodyParser({
+    ...options,
+    enableTypes: ['json'],
+    jsonLimit: limit,
+    strict: false,
+    detectJSON: () => true,
+  })
+  const parse = createBodyParser()
 
   async function read(ctx: Context): Promise<void> {
     const keeping = keepBody(ctx.req, maxBytes, () => (isDeclaredJson(ctx) ? tooLarge(maxBytes) : notJson(ctx)))
     sendContinue(ctx.req, ctx.res)
+    // As the first would ask: a type that has this form for us may have none for it.
+    const readText = ctx.request.is('application/json') ? readJson : readAny
     try {
-      await Promise.race([parse(ctx, async () => {}), keeping.tooMuch])
+      await Promise.race([readText(ctx, async () => {}), keeping.tooMuch])
     } catch (error) {
       keeping.stop()
       throw error
@@ -50,19 +59,21 @@ export function createBodyReader(maxBytes: number): Middleware {
     if (announced > maxBytes) throw tooLarge(maxBytes)
     // A parser of the app around this one leaves {} where it has read nothing.
     if (ctx.request.rawBody === undefined && !ctx.req.readableEnded) ctx.request.body = undefined
-    if (ctx.request.body === undefined) await read(ctx)
-    const { body, rawBody } = ctx.request
+    const isParsed = ctx.request.body !== undefined
+    if (!isParsed) await read(ctx)
     const isEmpty = !hasBody(ctx)
     if (!isEmpty && !isJson) throw notJson(ctx)
     if (isEmpty) ctx.request.body = undefined
-    else if (rawBody === '') throw new AppError('malformed-json', 'the body has no text')
-    else if (isTooDeep(body)) {
-      throw new AppError('validation-error', `the body is nested more than ${maxDepth} levels deep`, {
-        members: { errors: [{ pointer: '', detail: `at most ${maxDepth} levels of nesting` }] },
-      })
-    }
+    else if (ctx.request.rawBody === '') throw new AppError('malformed-json', 'the body has no text')
+    else if (!isParsed) ctx.request.body = valueOf(await parse(textOf(ctx)))
+    else if (isTooDeep(ctx.request.body)) throw tooDeep()
     await next()
   }
+}
+
+function valueOf(parsed: ParsedBody): unknown {
+  if (parsed.kind === 'value') return parsed.value
+  throw parsed.kind === 'too-deep' ? tooDeep() : malformed(parsed.reason)
 }
 
 function isDeclaredJson(ctx: Context): boolean {
@@ -89,20 +100,16 @@ function problemOf(error: unknown, ctx: Context, maxBytes: number): AppError {
     const encoding = ctx.get('Content-Encoding')
     return new AppError('unsupported-media-type', `the Content-Encoding ${encoding} is not known`, { cause: error })
   }
-  const message = error instanceof Error ? error.message : String(error)
-  return new AppError('malformed-json', `the body could not be read as JSON: ${message}`, { cause: error })
+  return malformed(error instanceof Error ? error.message : String(error))
 }
 
-/** Without recursion, so that no depth can exhaust the stack. */
-function isTooDeep(body: unknown): boolean {
-  let level = [body]
-  for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth >= maxDepth) return true
-    level = level.flatMap((value) => (isContainer(value) ? Object.values(value).filter(isContainer) : []))
-  }
-  return false
+function malformed(reason: string): AppError {
+  return new AppError('malformed-json', `the body could not be read as JSON: ${reason}`)
 }
 
-function isContainer(value: unknown): value is object {
-  return typeof value === 'object' && value !== null
+function tooDeep(): AppError {
+  const detail = `the body is nested more than ${maxDepth} levels deep`
+  return new AppError('validation-error', detail, {
+    members: { errors: [{ pointer: '', detail: `at most ${maxDepth} levels of nesting` }] },
+  })
 }

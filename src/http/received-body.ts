@@ -73,7 +73,8 @@ export async function wasUtf8(ctx: Context, maxBytes: number): Promise<boolean> 
   return isUtf8(unpack === undefined ? bytes : await unpack(bytes, { maxOutputLength: maxBytes }))
 }
 
-function textOf(ctx: Context): string {
+/** Empty where there is none, or where whoever has parsed it has not kept it. */
+export function textOf(ctx: Context): string {
   const { rawBody } = ctx.request
   return typeof rawBody === 'string' ? rawBody : ''
 }

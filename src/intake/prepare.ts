@@ -1,6 +1,7 @@
 /** Turns a request into a run that can be accepted, or says everything that is wrong with it. */
 import { AppError, type RequestIssue } from '../domain/errors.ts'
 import { newRunId } from '../domain/ids.ts'
+import { textOfJson } from '../domain/json-text.ts'
 import type { RunRequest, TaskRequest } from '../domain/run-request.ts'
 import type { IdempotencyClaim, NewJob, NewRun } from '../store/store.ts'
 import { checkInput } from '../tasks/input.ts'
@@ -70,7 +71,7 @@ function newJob(entry: TaskRequest, task: Task | undefined, index: number): NewJ
   return {
     task: name,
     kind: policy.kind,
-    input: entry.input === undefined ? null : JSON.stringify(entry.input),
+    input: entry.input === undefined ? null : textOfJson(entry.input),
     priority: entry.priority ?? 0,
     timeoutMs: entry.timeoutMs ?? policy.timeoutMs,
     // The caller of the first job is waiting and can decide by itself whether to try again.

@@ -1,0 +1,88 @@
+/** A large body is parsed beside the main thread: what comes of it is what comes of a small one. */
+import diagnostics from 'node:diagnostics_channel'
+import type { Worker } from 'node:worker_threads'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createBodyParser } from '../../src/http/body-parser.ts'
+import { readRun } from '../harness/run.ts'
+import { startService } from '../harness/service.ts'
+import { expectProblem, pointersOf } from './expect-problem.ts'
+
+const filler = 'x'.repeat(300_000)
+
+test('inputs arrive as they were sent', async () => {
+  await using service = await startService()
+  const inputs = [
+    `{"text":"${filler}","__proto__":{"a":1},"toJSON":2,"nested":[[[]]],"number":1e3}`,
+    '["ä€😀\\u0000\\ud800", -0.5, 12345678901234567890, true, null]',
+    '"text"',
+    'null',
+    '{"tasks":[{"input":1}]}',
+  ]
+  const body = `{"respond":"all","tasks":[${inputs.map((input) => `{"name":"echo","input":${input}}`).join()}]}`
+  const response = await service.post('/run-tasks', body)
+  assert.is(response.status, 200)
+  const { results = [] } = await readRun(response)
+  assert.equal(
+    results.map((result) => JSON.stringify(result)),
+    inputs.map((input) => JSON.stringify(JSON.parse(input))),
+  )
+})
+
+test('an input that was left out stays away', async () => {
+  await using service = await startService()
+  const body = { tags: [], tasks: [{ name: 'echo' }, { name: 'echo', input: filler }] }
+  const response = await service.post('/run-tasks', body)
+  assert.is(response.status, 200)
+  assert.is((await readRun(response)).result, null)
+})
+
+test('an input is held against the schema of its task', async () => {
+  await using service = await startService()
+  const numbers: unknown[] = Array.from({ length: 100_000 }, (_, index) => index)
+  const taken = await service.post('/run-tasks', { tasks: [{ name: 'sum', input: { numbers } }] })
+  assert.is((await readRun(taken)).result, 4_999_950_000)
+  numbers[70_000] = 'x'
+  const refused = await service.post('/run-tasks', { tasks: [{ name: 'echo' }, { name: 'sum', input: { numbers } }] })
+  assert.equal(pointersOf(await expectProblem(refused, 'validation-error')), ['/tasks/1/input/numbers/70000'])
+})
+
+test('what is wrong with it is said as of a small one', async () => {
+  await using service = await startService()
+  const input = `"input":"${filler}"`
+  const cases = [
+    [`{"tasks":[{"name":"echo",${input},"__proto__":1}],"task":2}`, ['/tasks/0/__proto__', '/task']],
+    [`{"tasks":[null,7,{"name":7,${input}}]}`, ['/tasks/0', '/tasks/1', '/tasks/2/name']],
+    [`{"tasks":{"0":{${input}}}}`, ['/tasks']],
+    [`["${filler}"]`, ['']],
+    [`{"tasks":[{"name":"echo","input":["${filler}",${'['.repeat(300)}${']'.repeat(300)}]}]}`, ['']],
+  ] as const
+  for (const [body, pointers] of cases) {
+    const problem = await expectProblem(await service.post('/run-tasks', body), 'validation-error')
+    assert.equal(pointersOf(problem), pointers, body.replaceAll(filler, ''))
+  }
+  const broken = await expectProblem(await service.post('/run-tasks', `{"tasks":[{${input}]}`), 'malformed-json')
+  assert.match(broken.detail, /^the body could not be read as JSON: .+position \d+/)
+})
+
+test('a text of which the thread dies takes no other one along', async () => {
+  const threads: Worker[] = []
+  const onThread = (message: unknown): void => void threads.push(Reflect.get(Object(message), 'worker') as Worker)
+  diagnostics.subscribe('worker_threads', onThread)
+  try {
+    const parse = createBodyParser()
+    const fatal = parse(`"${filler}"`).then(
+      () => 'parsed',
+      ({ message }: Error) => message,
+    )
+    const other = parse(`["${filler}"]`)
+    void threads[0]?.terminate()
+    assert.is(await fatal, 'the thread that parses bodies died of one')
+    assert.equal(await other, { kind: 'value', value: [filler] })
+    assert.is(threads.length, 2)
+  } finally {
+    diagnostics.unsubscribe('worker_threads', onThread)
+  }
+})
+
+test.run()
