@@ -54,9 +54,9 @@ export const runColumns = `id, state, version, respond, total_jobs, open_jobs, f
 export const jobColumns = `run_id, job_index, task, state, thread, attempt, max_attempts, queued_at, run_at,
   started_at, finished_at, error, failures`
 
-/** All that a claimed job carries to its thread. */
-export const claimColumns = `run_id, job_index, task, kind, state, timeout_ms, attempt, max_attempts, claim,
-  lost_starts, run_at, input`
+/** All that a claimed job carries to its thread, and all that settling it asks for. */
+export const claimColumns = `run_id, job_index, task, kind, state, priority, timeout_ms, attempt, max_attempts, claim,
+  lost_starts, queued_at, run_at, failures, input`
 
 export function asRunRow(row: Row): RunRow {
   return row as unknown as RunRow

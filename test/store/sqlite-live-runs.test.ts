@@ -6,31 +6,47 @@ import type { ClaimedJob } from '../../src/domain/claim.ts'
 import { acceptFirst, entryAt, jobOf, requestAt, runIn, runOf, start, taskError } from '../harness/store-run.ts'
 import { openSqlite, temporaryDirectory } from '../harness/store-sqlite.ts'
 
-test('a run that is under way reads the same from memory and from the file, whatever has happened to its jobs', async () => {
-  using directory = temporaryDirectory()
-  const path = join(directory.path, 'runs.db')
-  const run = runOf({ claimsFirst: true, tags: ['a', 'b'], jobs: Array.from({ length: 7 }, () => jobOf()) })
-  const opened = await openSqlite(path)
-  const first = await acceptFirst(opened.store, run, start)
-  const { jobs } = await opened.store.claim(requestAt(start + 1))
-  const claimOf = (index: number): ClaimedJob => entryAt(jobs, index - 1)
-  await Promise.all([
-    opened.store.complete(first, '"one"', start + 2),
-    opened.store.fail(claimOf(1), taskError, start + 500, start + 2),
-    opened.store.fail(claimOf(2), taskError, null, start + 3),
-    opened.store.release(claimOf(3), start + 4),
-    opened.store.cancel(run.id, 4, start + 5),
-    opened.store.complete(claimOf(5), '"two"', start + 6),
-  ])
-  const fromMemory = await runIn(opened.store, run.id)
-  assert.equal(
-    fromMemory.jobs.map(({ state }) => state),
-    ['completed', 'retrying', 'failed', 'queued', 'cancelled', 'completed', 'running'],
-  )
-  await opened.store.close()
-  await using reopened = await openSqlite(path)
-  assert.equal(await runIn(reopened.store, run.id), fromMemory)
-})
+// Of a run of more than 16 jobs only those that run are kept.
+for (const size of [7, 30]) {
+  test(`a run of ${size} jobs reads the same from memory and from the file, whatever has happened to them`, async () => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'runs.db')
+    const run = runOf({ claimsFirst: true, tags: ['a', 'b'], jobs: Array.from({ length: size }, () => jobOf()) })
+    const opened = await openSqlite(path)
+    const { store } = opened
+    const first = await acceptFirst(store, run, start)
+    const { jobs } = await store.claim(requestAt(start + 1))
+    const claimOf = (index: number): ClaimedJob => entryAt(jobs, index - 1)
+    await Promise.all([
+      store.complete(first, '"one"', start + 2),
+      store.fail(claimOf(1), taskError, start + 500, start + 2),
+      store.fail(claimOf(2), taskError, null, start + 3),
+      store.release(claimOf(3), start + 4),
+      store.cancel(run.id, 4, start + 5),
+      store.complete(claimOf(5), '"two"', start + 6),
+    ])
+    const before = await runIn(store, run.id)
+    assert.equal(
+      before.jobs.slice(0, 7).map(({ state }) => state),
+      ['completed', 'retrying', 'failed', 'queued', 'cancelled', 'completed', 'running'],
+    )
+    // Claimed anew, a job is settled by its new claim alone.
+    await store.retry(run.id, 4, start + 7)
+    const again = await store.claim(requestAt(start + 600))
+    const retried = again.jobs.find(({ jobIndex }) => jobIndex === 4)
+    assert.is(await store.complete(claimOf(4), '"old"', start + 601), 'stale')
+    assert.is(retried && (await store.complete(retried, '"new"', start + 602)), 'settled')
+    const failing = again.jobs.find(({ jobIndex }) => jobIndex === 1)
+    assert.is(failing && (await store.fail(failing, taskError, null, start + 603)), 'settled')
+    const fromMemory = await runIn(store, run.id)
+    assert.is(entryAt(fromMemory.jobs, 1).failures.length, 2)
+    assert.is(entryAt(fromMemory.jobs, 4).result, '"new"')
+    await opened.store.close()
+    await using reopened = await openSqlite(path)
+    assert.equal(await runIn(reopened.store, run.id), fromMemory)
+    assert.equal((await reopened.store.stats(start)).conservation.lost, 0)
+  })
+}
 
 test('runs that memory has no room for are settled and read all the same', async () => {
   await using opened = await openSqlite(':memory:')

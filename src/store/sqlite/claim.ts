@@ -1,25 +1,33 @@
 /** Takes due jobs for free slots: by priority, then by due time, within each task's limit. */
-import type { SQLInputValue, StatementSync } from 'node:sqlite'
 import type { ClaimedJob } from '../../domain/claim.ts'
 import { moveJob } from '../../domain/job.ts'
 import { taskKinds, type TaskKind } from '../../domain/task.ts'
 import type { ClaimRequest, ClaimResult } from '../store.ts'
-import { asJobRow, claimColumns, type JobRow } from '../rows.ts'
+import { claimColumns, type JobRow } from '../rows.ts'
 import { isSuspect } from '../moves.ts'
 import { threadsOf } from '../slots.ts'
+import { prepareSelect } from './select.ts'
 import type { Session } from './session.ts'
 
 export function createClaim({ database, tally, priorities, liveRuns, changes, owner }: Session) {
   // One range per priority: a single ordering over all of them would wade through jobs that are not due yet.
-  const selectDue = database.prepare(`
-    SELECT ${claimColumns} FROM job WHERE kind = ? AND priority = ? AND run_at <= ? ORDER BY run_at LIMIT ?`)
-  const selectDueExcept = database.prepare(`
-    SELECT ${claimColumns} FROM job
+  const selectDue = prepareSelect<JobRow>(
+    database,
+    claimColumns,
+    'FROM job WHERE kind = ? AND priority = ? AND run_at <= ? ORDER BY run_at LIMIT ?',
+  )
+  const selectDueExcept = prepareSelect<JobRow>(
+    database,
+    claimColumns,
+    `FROM job
     WHERE kind = ? AND priority = ? AND run_at <= ? AND task NOT IN (SELECT value FROM json_each(?))
-    ORDER BY run_at LIMIT ?`)
-  const selectLost = database.prepare(`
-    SELECT ${claimColumns} FROM job
-    WHERE lost_starts > 0 AND run_at IS NOT NULL AND run_at <= ? ORDER BY run_at`)
+    ORDER BY run_at LIMIT ?`,
+  )
+  const selectLost = prepareSelect<JobRow>(
+    database,
+    claimColumns,
+    'FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL AND run_at <= ? ORDER BY run_at',
+  )
   const selectNextDue = database.prepare(
     'SELECT min(run_at) AS at FROM job WHERE kind = ? AND priority = ? AND run_at > ?',
   )
@@ -32,14 +40,7 @@ export function createClaim({ database, tally, priorities, liveRuns, changes, ow
     const claim = row.claim + 1
     const attempt = row.attempt + 1
     updateJob.run(claim, attempt, owner, thread, at, row.run_id, row.job_index)
-    liveRuns.noteJob(row.run_id, row.job_index, {
-      state: 'running',
-      claim,
-      attempt,
-      thread,
-      started_at: at,
-      run_at: null,
-    })
+    liveRuns.noteClaimed(claimedRow(row, claim, attempt, thread, at))
     return {
       runId: row.run_id,
       jobIndex: row.job_index,
@@ -66,8 +67,8 @@ export function createClaim({ database, tally, priorities, liveRuns, changes, ow
         const free = threads.length - taken.length
         const rows =
           full.length === 0
-            ? selectRows(selectDue, kind, priority, at, free)
-            : selectRows(selectDueExcept, kind, priority, at, JSON.stringify(full), free)
+            ? selectDue(kind, priority, at, free)
+            : selectDueExcept(kind, priority, at, JSON.stringify(full), free)
         const fitting = rows.filter((row) => takeFromLimit(limits, row.task))
         for (const row of fitting) taken.push(take(row, threads[taken.length] ?? '', at))
         // Another page is worth asking for only when rows of this one were beyond a limit that it reached.
@@ -97,7 +98,7 @@ export function createClaim({ database, tally, priorities, liveRuns, changes, ow
 
   function takeSuspect({ slots, at }: ClaimRequest): ClaimedJob[] {
     const slotFor = (row: JobRow) => slots.find(({ kind, count }) => kind === row.kind && count > 0)
-    const row = selectRows(selectLost, at).find((lost) => isSuspect(lost) && slotFor(lost) !== undefined)
+    const row = selectLost(at).find((lost) => isSuspect(lost) && slotFor(lost) !== undefined)
     const slot = row && slotFor(row)
     return row === undefined || slot === undefined ? [] : [take(row, slot.thread, at)]
   }
@@ -123,8 +124,30 @@ export function createClaim({ database, tally, priorities, liveRuns, changes, ow
   }
 }
 
-function selectRows(statement: StatementSync, ...values: SQLInputValue[]): JobRow[] {
-  return statement.all(...values).map(asJobRow)
+/** As the table has it now, but for its input. In the order of `JobRow`, as the rows of an accepted run are. */
+function claimedRow(row: JobRow, claim: number, attempt: number, thread: string, at: number): JobRow {
+  return {
+    run_id: row.run_id,
+    job_index: row.job_index,
+    task: row.task,
+    kind: row.kind,
+    state: 'running',
+    priority: row.priority,
+    timeout_ms: row.timeout_ms,
+    attempt,
+    max_attempts: row.max_attempts,
+    claim,
+    lost_starts: row.lost_starts,
+    thread,
+    queued_at: row.queued_at,
+    run_at: null,
+    started_at: at,
+    finished_at: null,
+    error: null,
+    failures: row.failures,
+    input: null,
+    result: null,
+  }
 }
 
 function takeFromLimit(limits: Map<string, number>, task: string): boolean {

@@ -1,7 +1,7 @@
 /** The one way in which a job changes its state after the claim, and what follows for its run and its neighbours. */
 import { isFinalJob } from '../../domain/job.ts'
 import { endsOthers, isVoiding, movedJob, movedRun, withFirst, type Move, type MovableJob } from '../moves.ts'
-import { asJobRow } from '../rows.ts'
+import { prepareSelect } from './select.ts'
 import type { Session } from './session.ts'
 
 /** The columns that a move needs of the job. */
@@ -13,7 +13,7 @@ export function createMoveJob({ database, tally, changes, liveRuns }: Session) {
     UPDATE job SET state = ?, attempt = ?, lost_starts = ?, owner = NULL, queued_at = ?, run_at = ?, started_at = ?,
       finished_at = ?, thread = ?, error = ?, failures = ?, result = ?
     WHERE run_id = ? AND job_index = ?`)
-  const selectJobs = database.prepare(`SELECT ${moveColumns} FROM job WHERE run_id = ? ORDER BY job_index`)
+  const selectJobs = prepareSelect<MovableJob>(database, moveColumns, 'FROM job WHERE run_id = ? ORDER BY job_index')
 
   return function apply(job: MovableJob, move: Move, at: number): void {
     const moved = movedJob(job, move, at)
@@ -41,7 +41,7 @@ export function createMoveJob({ database, tally, changes, liveRuns }: Session) {
     liveRuns.saveRun(run)
     changes.note(run, isVoiding(job, move) ? job.job_index : undefined)
     if (!endsOthers(run, job, move)) return
-    for (const other of selectJobs.all(run.id).map(asJobRow)) {
+    for (const other of selectJobs(run.id)) {
       if (!isFinalJob(other.state)) apply(other, withFirst, at)
     }
   }

@@ -4,36 +4,39 @@ import type { RunRecord } from '../../domain/run.ts'
 import { taskKinds } from '../../domain/task.ts'
 import type { RunFilter, RunPage, StoreStats } from '../store.ts'
 import { listQuery } from './list-query.ts'
-import { asJobRow, asRunRow, jobColumns, jobRecord, runColumns, runRecord, type RunRow } from '../rows.ts'
+import { asRunRow, jobColumns, jobRecord, runColumns, runRecord, type JobRow, type RunRow } from '../rows.ts'
+import { prepareSelect } from './select.ts'
 import type { Session } from './session.ts'
 
 export function createRead({ database, tally, priorities, liveRuns }: Session) {
-  const selectRun = database.prepare(`SELECT ${runColumns} FROM run WHERE id = ?`)
-  const selectJobs = database.prepare(`SELECT ${jobColumns}, result FROM job WHERE run_id = ? ORDER BY job_index`)
-  const selectJob = database.prepare(`SELECT ${jobColumns}, result FROM job WHERE run_id = ? AND job_index = ?`)
-  const selectJobsBare = database.prepare(`SELECT ${jobColumns} FROM job WHERE run_id = ? ORDER BY job_index`)
+  const selectRun = prepareSelect<RunRow>(database, runColumns, 'FROM run WHERE id = ?')
+  const ofRun = 'FROM job WHERE run_id = ? ORDER BY job_index'
+  const selectJobs = prepareSelect<JobRow>(database, `${jobColumns}, result`, ofRun)
+  const selectJob = prepareSelect<JobRow>(
+    database,
+    `${jobColumns}, result`,
+    'FROM job WHERE run_id = ? AND job_index = ?',
+  )
+  const selectJobsBare = prepareSelect<JobRow>(database, jobColumns, ofRun)
   const selectOldestDue = database.prepare(
     'SELECT min(run_at) AS at FROM job WHERE kind = ? AND priority = ? AND run_at <= ?',
   )
 
   function listed(run: RunRow): RunRecord {
-    const jobs = selectJobsBare.all(run.id).map((row) => jobRecord(asJobRow(row)))
-    return runRecord(run, jobs)
+    return runRecord(run, selectJobsBare(run.id).map(jobRecord))
   }
 
   return {
     getRun(id: string): RunRecord | null {
       const live = liveRuns.find(id)
       if (live !== undefined) return runRecord(live.run, live.jobs.map(jobRecord))
-      const row = selectRun.get(id)
-      if (row === undefined) return null
-      const jobs = selectJobs.all(id).map((job) => jobRecord(asJobRow(job)))
-      return runRecord(asRunRow(row), jobs)
+      const [run] = selectRun(id)
+      return run === undefined ? null : runRecord(run, selectJobs(id).map(jobRecord))
     },
 
     getJob(runId: string, jobIndex: number): JobRecord | null {
-      const row = selectJob.get(runId, jobIndex)
-      return row === undefined ? null : jobRecord(asJobRow(row))
+      const [job] = selectJob(runId, jobIndex)
+      return job === undefined ? null : jobRecord(job)
     },
 
     listRuns(filter: RunFilter): RunPage {

@@ -1,7 +1,8 @@
 /** Forgets a run: its jobs, its tags and its key with it. */
 import type { JobState } from '../../domain/job.ts'
 import type { RemoveResult } from '../store.ts'
-import { asRunRow, runColumns, type RunRow } from '../rows.ts'
+import { runColumns, type RunRow } from '../rows.ts'
+import { prepareSelect } from './select.ts'
 import type { Session } from './session.ts'
 
 /** Forgets a run in the transaction under way; it must be finished. */
@@ -21,12 +22,11 @@ export function createForget({ database, tally, keys }: Session) {
 
 export function createRemove(session: Session) {
   const forget = createForget(session)
-  const selectRun = session.database.prepare(`SELECT ${runColumns} FROM run WHERE id = ?`)
+  const selectRun = prepareSelect<RunRow>(session.database, runColumns, 'FROM run WHERE id = ?')
 
   return (runId: string): RemoveResult => {
-    const row = selectRun.get(runId)
-    if (row === undefined) return 'not-found'
-    const run = asRunRow(row)
+    const [run] = selectRun(runId)
+    if (run === undefined) return 'not-found'
     if (run.state === 'running') return 'active'
     forget(run)
     return 'removed'

@@ -2,24 +2,23 @@
 import type { Claim } from '../../domain/claim.ts'
 import type { JobError } from '../../domain/job.ts'
 import { failure, holds, release, type Move } from '../moves.ts'
-import { asJobRow, type JobRow } from '../rows.ts'
+import type { JobRow } from '../rows.ts'
 import type { Settled } from '../store.ts'
 import { createMoveJob, moveColumns } from './move-job.ts'
+import { prepareSelect } from './select.ts'
 import type { Session } from './session.ts'
 
 export function createSettle(session: Session) {
   const { database, liveRuns } = session
   const applyMove = createMoveJob(session)
-  const selectJob = database.prepare(`
-    SELECT ${moveColumns}, claim FROM job WHERE run_id = ? AND job_index = ?`)
-
-  function readJob({ runId, jobIndex }: Claim): JobRow | undefined {
-    const row = selectJob.get(runId, jobIndex)
-    return row && asJobRow(row)
-  }
+  const selectJob = prepareSelect<JobRow>(
+    database,
+    `${moveColumns}, claim`,
+    'FROM job WHERE run_id = ? AND job_index = ?',
+  )
 
   function settle(claim: Claim, at: number, moveOf: (job: JobRow) => Move): Settled {
-    const job = liveRuns.findJob(claim.runId, claim.jobIndex) ?? readJob(claim)
+    const job = liveRuns.findJob(claim.runId, claim.jobIndex) ?? selectJob(claim.runId, claim.jobIndex)[0]
     if (job === undefined || !holds(claim, job)) return 'stale'
     applyMove(job, moveOf(job), at)
     return 'settled'
