@@ -11,6 +11,7 @@ import { createHeartbeat } from './domain/heartbeat.ts'
 import { createCatchUp } from './feed/catch-up.ts'
 import { createFeed } from './feed/feed.ts'
 import { createRunWatch } from './feed/run-watch.ts'
+import { createBodyParser } from './http/body-parser.ts'
 import { createEventStreams } from './http/event-streams.ts'
 import { createLongPolls } from './http/long-poll.ts'
 import { createMiddleware } from './http/middleware.ts'
@@ -95,14 +96,17 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   const polls = createLongPolls(runWatch)
   const showsStacks = config.logLevel === 'debug'
   const streams = createEventStreams({ ...config, runWatch, showsStacks, progressOf })
-  const live = { progressOf, polls, streams }
+  const bodyParser = createBodyParser()
   const middleware = createMiddleware({
     config,
     store,
     registry,
     intake,
     pool,
-    ...live,
+    progressOf,
+    bodyParser,
+    polls,
+    streams,
     loopDelay,
     metrics,
     clock,
@@ -134,6 +138,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     },
     stop() {
       stopping.abort()
+      bodyParser.close()
       progressTeller.stop()
       loopDelay.stop()
     },

@@ -1,55 +1,81 @@
 /**
- * Parses bodies: small ones at once, large ones in a thread of its own, which is started for them and ended when none
- * has come for a while. What a task's input says then never becomes a value on the main thread, unless it is asked for.
+ * Parses bodies: small ones at once, large ones one after another in a thread of their own, which is started for them
+ * and ended when none has come for a while. What a task's input says then never becomes a value on the main thread,
+ * unless it is asked for.
  */
 import { Worker } from 'node:worker_threads'
+import { AppError } from '../domain/errors.ts'
 import { JsonText } from '../domain/json-text.ts'
-import type { BodyReply, BodyRequest } from './body-thread.ts'
-import { parseBody, type ParsedBody } from './parse-body.ts'
+import type { BodyReply } from './body-thread.ts'
+import { parseBody, tasksOf, type ParsedBody } from './parse-body.ts'
 
-/** Characters; about two milliseconds of parsing and writing. */
-const largeText = 131_072
-const idleMs = 10_000
+export interface BodyParser {
+  /**
+   * Rejects when the thread dies of the text, as it does when its memory is used up.
+   * @throws AppError `overloaded` when too much waits already, `shutting-down` after `close`
+   */
+  parse(text: string): Promise<ParsedBody>
+  /** Ends the thread; who still waits is sent away. */
+  close(): void
+}
 
-/** Rejects when the thread dies of the text, as it does when its memory is used up. */
-export type ParseBody = (text: string) => Promise<ParsedBody>
-
-interface Pending extends BodyRequest {
+interface Waiting {
+  readonly text: string
   readonly resolve: (parsed: ParsedBody) => void
   readonly reject: (error: Error) => void
 }
 
-export function createBodyParser(): ParseBody {
-  /** In the order in which the thread has them. */
-  const pending = new Map<number, Pending>()
-  let nextId = 0
+/** Characters; about two milliseconds of parsing and writing. */
+const largeText = 131_072
+/** Characters of all texts that wait, before another one is refused: about a second of work. */
+const maxWaiting = 64 * 1_048_576
+const idleMs = 10_000
+
+export function createBodyParser(): BodyParser {
+  /** The first is at the thread: a text that waits is held once. */
+  let waiting: Waiting[] = []
+  let waitingLength = 0
   let worker: Worker | null = null
   let idle: NodeJS.Timeout | undefined
+  let isClosed = false
 
-  function send({ id, text }: BodyRequest): void {
+  function sendFirst(): void {
+    const [first] = waiting
     clearTimeout(idle)
+    if (first === undefined) {
+      idle = setTimeout(stop, idleMs).unref()
+      return
+    }
     worker ??= start()
-    worker.postMessage({ id, text } satisfies BodyRequest)
+    worker.postMessage(first.text)
+  }
+
+  function takeFirst(): Waiting | undefined {
+    const first = waiting.shift()
+    waitingLength -= first?.text.length ?? 0
+    return first
   }
 
   function start(): Worker {
     const entry = import.meta.url.endsWith('.ts') ? './body-thread.ts' : './body-thread.js'
     const made = new Worker(new URL(entry, import.meta.url), { execArgv: [], name: 'body' })
     made.unref()
-    made.on('message', onReply)
+    // It comes from our own thread, which is of the same version.
+    made.on('message', (reply: BodyReply) => {
+      if (worker !== made) return
+      putInputs(reply)
+      takeFirst()?.resolve(reply.parsed)
+      sendFirst()
+    })
     // Its end follows.
     made.on('error', () => {})
     made.once('exit', () => {
-      if (worker === made) onGone()
+      if (worker !== made) return
+      worker = null
+      takeFirst()?.reject(new Error('the thread that parses bodies died of one'))
+      sendFirst()
     })
     return made
-  }
-
-  function onReply({ id, parsed, inputs }: BodyReply): void {
-    putInputs(parsed, inputs)
-    pending.get(id)?.resolve(parsed)
-    pending.delete(id)
-    if (pending.size === 0) idle = setTimeout(stop, idleMs).unref()
   }
 
   function stop(): void {
@@ -57,29 +83,36 @@ export function createBodyParser(): ParseBody {
     worker = null
   }
 
-  function onGone(): void {
-    worker = null
-    const [first, ...others] = pending.values()
-    if (first === undefined) return
-    pending.delete(first.id)
-    first.reject(new Error('the thread that parses bodies died of one'))
-    for (const other of others) send(other)
-  }
-
-  return async (text) => {
-    if (text.length < largeText) return parseBody(text)
-    const { promise, resolve, reject } = Promise.withResolvers<ParsedBody>()
-    const id = nextId
-    nextId += 1
-    pending.set(id, { id, text, resolve, reject })
-    send({ id, text })
-    return promise
+  return {
+    async parse(text) {
+      if (text.length < largeText) return parseBody(text)
+      if (isClosed) throw leaving()
+      if (waiting.length > 0 && waitingLength + text.length > maxWaiting) {
+        throw new AppError('overloaded', `${waiting.length} large bodies wait to be parsed`)
+      }
+      const { promise, resolve, reject } = Promise.withResolvers<ParsedBody>()
+      waiting.push({ text, resolve, reject })
+      waitingLength += text.length
+      if (waiting.length === 1) sendFirst()
+      return promise
+    },
+    close() {
+      isClosed = true
+      clearTimeout(idle)
+      stop()
+      for (const { reject } of waiting) reject(leaving())
+      waiting = []
+      waitingLength = 0
+    },
   }
 }
 
-function putInputs(parsed: ParsedBody, inputs: readonly (string | undefined)[]): void {
-  const tasks: unknown = parsed.kind === 'value' ? Reflect.get(Object(parsed.value), 'tasks') : undefined
-  if (!Array.isArray(tasks)) return
+function leaving(): AppError {
+  return new AppError('shutting-down', 'the service is not taking new runs')
+}
+
+function putInputs({ parsed, inputs }: BodyReply): void {
+  const tasks = tasksOf(parsed)
   for (const [index, text] of inputs.entries()) {
     if (text !== undefined) Reflect.set(Object(tasks[index]), 'input', new JsonText(text))
   }

@@ -2,7 +2,7 @@
 import bodyParser from 'koa-bodyparser'
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../domain/errors.ts'
-import { createBodyParser } from './body-parser.ts'
+import type { BodyParser } from './body-parser.ts'
 import { sendContinue } from './expect-continue.ts'
 import { isTooDeep, maxDepth, type ParsedBody } from './parse-body.ts'
 import { hasBody, keepBody, textOf, wasUtf8 } from './received-body.ts'
@@ -15,7 +15,7 @@ const charset = /;\s*charset\s*=\s*"?(?<name>[^\s";]+)/i
  * Puts the parsed body in `ctx.request.body`, `undefined` when it is empty.
  * @throws AppError `unsupported-media-type`, `content-too-large`, `malformed-json` or `validation-error`
  */
-export function createBodyReader(maxBytes: number): Middleware {
+export function createBodyReader(maxBytes: number, parser: BodyParser): Middleware {
   const options = {
     onerror: (error: Error, ctx: Context): never => {
       throw problemOf(error, ctx, maxBytes)
@@ -28,7 +28,7 @@ export function createBodyReader(maxBytes: number): Middleware {
     textLimit: limit,
     extendTypes: { text: ['application/json'] },
   })
-  // Whatever its type, be it only to see that there is no body; the value that it makes of it is not looked at.
+  // What is not declared as JSON, only to see whether there is anything; the value that it makes of it is not looked at.
   const readAny = bodyParser({
     ...options,
     enableTypes: ['json'],
@@ -36,12 +36,11 @@ export function createBodyReader(maxBytes: number): Middleware {
     strict: false,
     detectJSON: () => true,
   })
-  const parse = createBodyParser()
 
   async function read(ctx: Context): Promise<void> {
     const keeping = keepBody(ctx.req, maxBytes, () => (isDeclaredJson(ctx) ? tooLarge(maxBytes) : notJson(ctx)))
     sendContinue(ctx.req, ctx.res)
-    // As the first would ask: a type that has this form for us may have none for it.
+    // As the first asks by itself, which would read nothing.
     const readText = ctx.request.is('application/json') ? readJson : readAny
     try {
       await Promise.race([readText(ctx, async () => {}), keeping.tooMuch])
@@ -65,7 +64,7 @@ export function createBodyReader(maxBytes: number): Middleware {
     if (!isEmpty && !isJson) throw notJson(ctx)
     if (isEmpty) ctx.request.body = undefined
     else if (ctx.request.rawBody === '') throw new AppError('malformed-json', 'the body has no text')
-    else if (!isParsed) ctx.request.body = valueOf(await parse(textOf(ctx)))
+    else if (!isParsed) ctx.request.body = valueOf(await parser.parse(textOf(ctx)))
     else if (isTooDeep(ctx.request.body)) throw tooDeep()
     await next()
   }
@@ -100,11 +99,11 @@ function problemOf(error: unknown, ctx: Context, maxBytes: number): AppError {
     const encoding = ctx.get('Content-Encoding')
     return new AppError('unsupported-media-type', `the Content-Encoding ${encoding} is not known`, { cause: error })
   }
-  return malformed(error instanceof Error ? error.message : String(error))
+  return malformed(error instanceof Error ? error.message : String(error), error)
 }
 
-function malformed(reason: string): AppError {
-  return new AppError('malformed-json', `the body could not be read as JSON: ${reason}`)
+function malformed(reason: string, cause?: unknown): AppError {
+  return new AppError('malformed-json', `the body could not be read as JSON: ${reason}`, { cause })
 }
 
 function tooDeep(): AppError {

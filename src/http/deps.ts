@@ -8,6 +8,7 @@ import type { Metrics } from '../metrics/metrics.ts'
 import type { Pool } from '../pool/pool.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
+import type { BodyParser } from './body-parser.ts'
 import type { EventStreams } from './event-streams.ts'
 import type { LongPolls } from './long-poll.ts'
 import type { ProgressOf } from './run-view.ts'
@@ -19,6 +20,7 @@ export interface HttpDeps {
   readonly intake: Intake
   readonly pool: Pool
   readonly progressOf: ProgressOf
+  readonly bodyParser: BodyParser
   readonly polls: LongPolls
   readonly streams: EventStreams
   readonly loopDelay: LoopDelay

@@ -43,7 +43,7 @@ export function createMiddleware(deps: HttpDeps): Middleware {
   }
   const isWorker = deps.config.role === 'worker'
   const router = createRouter()
-    .post('/run-tasks', checkRoom, createBodyReader(deps.config.maxBodyBytes), createRunTasks(deps))
+    .post('/run-tasks', checkRoom, createBodyReader(deps.config.maxBodyBytes, deps.bodyParser), createRunTasks(deps))
     .get('/runs', runs.listRuns)
     .get('/runs/:id', runs.getRun)
     .get('/runs/:id/jobs/:index', runs.getJob)

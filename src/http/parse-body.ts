@@ -20,6 +20,12 @@ export function parseBody(text: string): ParsedBody {
   return isTooDeep(value) ? { kind: 'too-deep' } : { kind: 'value', value }
 }
 
+/** The value's member `tasks`; empty where that is no list. */
+export function tasksOf(parsed: ParsedBody): readonly unknown[] {
+  const tasks: unknown = parsed.kind === 'value' ? Reflect.get(Object(parsed.value), 'tasks') : undefined
+  return Array.isArray(tasks) ? tasks : []
+}
+
 /** Goes no deeper than is allowed. */
 export function isTooDeep(value: unknown, depth = 0): boolean {
   if (typeof value !== 'object' || value === null) return false

@@ -79,6 +79,14 @@ test('takes application/json however it is spelt', async () => {
   }
 })
 
+test('a parameter without a value changes nothing', async () => {
+  await using service = await startService()
+  const body = '{"tasks":[{"name":"echo","input":{"__proto__":1}}]}'
+  const response = await service.post('/run-tasks', body, { 'Content-Type': 'application/json; charset' })
+  assert.is(response.status, 200)
+  assert.is(JSON.stringify((await readRun(response)).result), '{"__proto__":1}')
+})
+
 test('refuses JSON in any other charset than UTF-8', async () => {
   await using service = await startService({ tasksDir: recipe })
   for (const charset of ['iso-8859-1', 'utf-16', '"utf-16le"', 'us-ascii', 'x-none']) {

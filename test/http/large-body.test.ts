@@ -69,20 +69,38 @@ test('a text of which the thread dies takes no other one along', async () => {
   const threads: Worker[] = []
   const onThread = (message: unknown): void => void threads.push(Reflect.get(Object(message), 'worker') as Worker)
   diagnostics.subscribe('worker_threads', onThread)
+  const parser = createBodyParser()
   try {
-    const parse = createBodyParser()
-    const fatal = parse(`"${filler}"`).then(
+    const fatal = parser.parse(`"${filler}"`).then(
       () => 'parsed',
       ({ message }: Error) => message,
     )
-    const other = parse(`["${filler}"]`)
+    const other = parser.parse(`["${filler}"]`)
     void threads[0]?.terminate()
     assert.is(await fatal, 'the thread that parses bodies died of one')
     assert.equal(await other, { kind: 'value', value: [filler] })
     assert.is(threads.length, 2)
   } finally {
+    parser.close()
     diagnostics.unsubscribe('worker_threads', onThread)
   }
+})
+
+test('more than it can hold is refused, and who waits when it is closed is sent away', async () => {
+  const parser = createBodyParser()
+  const codeOf = (parsing: Promise<unknown>): Promise<unknown> =>
+    parsing.then(
+      () => 'parsed',
+      (error: unknown) => Reflect.get(Object(error), 'code'),
+    )
+  const huge = `"${'x'.repeat(40 * 1_048_576)}"`
+  const first = codeOf(parser.parse(huge))
+  assert.is(await codeOf(parser.parse(huge)), 'overloaded')
+  assert.is(await first, 'parsed')
+  const waiting = [codeOf(parser.parse(huge)), codeOf(parser.parse(`"${filler}"`))]
+  parser.close()
+  assert.equal(await Promise.all(waiting), ['shutting-down', 'shutting-down'])
+  assert.is(await codeOf(parser.parse(`"${filler}"`)), 'shutting-down')
 })
 
 test.run()

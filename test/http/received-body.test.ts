@@ -7,6 +7,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { AppError } from '../../src/domain/errors.ts'
 import { createBodyReader } from '../../src/http/body.ts'
+import { createBodyParser } from '../../src/http/body-parser.ts'
 import { bodyDigest } from '../../src/http/received-body.ts'
 import { readRun } from '../harness/run.ts'
 import { startService } from '../harness/service.ts'
@@ -32,7 +33,7 @@ const catching: Middleware = async (ctx, next) => {
 }
 
 test('digests the bytes as they were received', async () => {
-  await using app = await serve(createBodyReader(maxBytes), tell)
+  await using app = await serve(createBodyReader(maxBytes, createBodyParser()), tell)
   const send = async (headers: Record<string, string>, body: string | Buffer) =>
     (await exchange(app.url, 'POST /', { ...json, 'Content-Length': `${body.length}`, ...headers }, body)).text()
   const large = Buffer.from(JSON.stringify('ü'.repeat(40_000)))
@@ -50,7 +51,7 @@ test('digests the bytes as they were received', async () => {
 })
 
 test('digests a body that comes byte by byte, and not the chunks around it', async () => {
-  await using app = await serve(createBodyReader(maxBytes), tell)
+  await using app = await serve(createBodyReader(maxBytes, createBodyParser()), tell)
   const body = '{"ü":"€"}'
   const head = 'POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n'
   const bytes = [...Buffer.from(body)].map((byte) => Buffer.of(byte))
@@ -63,13 +64,13 @@ test('digests a body that comes byte by byte, and not the chunks around it', asy
 })
 
 test('digests the text where a parser of the app around has read it', async () => {
-  await using app = await serve(bodyParser(), createBodyReader(maxBytes), tell)
+  await using app = await serve(bodyParser(), createBodyReader(maxBytes, createBodyParser()), tell)
   const ask = (body: string) => fetch(app.url, { method: 'POST', headers: json, body })
   for (const body of ['{"a": 1}', '[]']) assert.is(await (await ask(body)).text(), sha256(body))
 })
 
 test('does not keep a body that is too large, and does not wait for the end of one that unpacks to nothing', async () => {
-  await using app = await serve(catching, createBodyReader(maxBytes), tell)
+  await using app = await serve(catching, createBodyReader(maxBytes, createBodyParser()), tell)
   // A gzip header, and then stored blocks of no bytes, as many as one likes.
   const endless = Buffer.concat([
     gzipSync('').subarray(0, 10),
