@@ -199,7 +199,7 @@ export const problems = {
     status: 503,
     title: 'Overloaded',
     isRetryable: true,
-    meaning: 'Too many jobs are waiting; nothing of this request was stored or run.',
+    meaning: 'Too much is waiting; nothing of this request was stored or run.',
     remedy: 'Try again after the time in Retry-After.',
   },
   'shutting-down': {
