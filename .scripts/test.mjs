@@ -1,6 +1,7 @@
 // Runs the tests with uvu. All of them: two processes at a time, each with the tests of a directory, for one alone
 // leaves half a core idle. With a pattern of their paths, `npm test -- '^pool/'`: in one process, as they come.
 import { spawn } from 'node:child_process'
+import { readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -63,5 +64,22 @@ async function runAll() {
   return failed > 0 || results.some(({ isBroken }) => isBroken) ? 1 : 0
 }
 
-const code = pattern === undefined ? await runAll() : await ended(start(pattern, 'inherit'))
+/** As uvu matches them: without regard to case, on the path under `test/`. A file that holds no tests is no match. */
+function matchesTests(text) {
+  const matched = new RegExp(text, 'i')
+  const paths = readdirSync(join(root, 'test'), { recursive: true })
+  return paths.some((path) => path.endsWith('.test.ts') && matched.test(path))
+}
+
+async function runMatching(text) {
+  try {
+    if (matchesTests(text)) return await ended(start(text, 'inherit'))
+    console.error(`no test file matches ${text}: the pattern is a regular expression of paths under test/`)
+  } catch (error) {
+    console.error(String(error))
+  }
+  return 1
+}
+
+const code = pattern === undefined ? await runAll() : await runMatching(pattern)
 process.exitCode = typeof code === 'number' ? code : 1
