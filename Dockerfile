@@ -1,4 +1,6 @@
-# docker build -t forerunner . — or FROM it, and COPY your own tasks into /app/tasks.
+# docker build -t forerunner .
+# docker run -e API_KEYS=… -p 127.0.0.1:3000:3000 -v forerunner:/data --stop-timeout 20 forerunner
+# Your own tasks and their packages: see "Containers" in docs/operations.md.
 
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
@@ -19,7 +21,7 @@ RUN npm pkg delete devDependencies peerDependencies peerDependenciesMeta \
  && npm install --ignore-scripts --no-audit --no-fund --save-exact pg@8.23.1
 
 FROM node:24-bookworm-slim
-ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 TASKS_DIR=/app/tasks
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 TASKS_DIR=/app/tasks DATABASE_URL=sqlite:/data/forerunner.db
 # See "Memory" in docs/operations.md.
 ENV MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=1000000 MALLOC_TRIM_THRESHOLD_=1000000
 WORKDIR /app
@@ -28,7 +30,11 @@ COPY --from=packages /app/node_modules ./node_modules
 COPY --from=build /app/dist/src ./dist/src
 # Those that need no packages of their own.
 COPY --from=build /app/dist/workers/first.js /app/dist/workers/second.js /app/dist/workers/third.js ./tasks/
-# It owns nothing here, and so can change nothing.
+# For tasks with a package.json of their own, which hides the one of this directory.
+RUN ln -s .. node_modules/forerunner
+# The only directory that its user may write to; a volume that is mounted here takes over the owner.
+RUN mkdir /data && chown node:node /data
+VOLUME /data
 USER node
 EXPOSE 3000
 # As PID 1, so that it hears SIGTERM itself; give it its graces and five seconds more before SIGKILL.
