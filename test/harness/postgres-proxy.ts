@@ -1,8 +1,11 @@
 /** Stands between a store and its PostgreSQL, and cuts their connection at a chosen moment. */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 
-/** What to do with bytes on their way to the server: pass them on, cut off before them, or behind them. */
-export type Verdict = 'pass' | 'cut-before' | 'cut-behind'
+/**
+ * What to do with bytes on their way to the server: pass them on, cut off before them, or behind them, or hold them, and
+ * all that the same connection sends later, until they are let go.
+ */
+export type Verdict = 'pass' | 'cut-before' | 'cut-behind' | 'hold'
 
 export interface PostgresProxy extends AsyncDisposable {
   readonly url: string
@@ -11,17 +14,25 @@ export interface PostgresProxy extends AsyncDisposable {
   /** Lets nothing through any more, in either direction, and keeps the connections. */
   freeze(): void
   thaw(): void
+  letGo(): void
 }
 
-export async function startPostgresProxy(url: string): Promise<PostgresProxy> {
+/** @param delayMs how long everything takes on its way to the server, as on a network with that round trip */
+export async function startPostgresProxy(url: string, delayMs = 0): Promise<PostgresProxy> {
   const target = new URL(url)
   const sockets = new Set<Socket>()
   let verdictOn: (bytes: Buffer) => Verdict = () => 'pass'
   let isFrozen = false
+  const holding = new Set<() => void>()
 
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname)
     let isCut = false
+    let held: Buffer[] | null = null
+    const pass = (bytes: Buffer): void => {
+      if (delayMs === 0) upstream.write(bytes)
+      else setTimeout(() => upstream.write(bytes), delayMs)
+    }
     for (const socket of [client, upstream]) {
       sockets.add(socket)
       socket.setNoDelay(true)
@@ -30,8 +41,17 @@ export async function startPostgresProxy(url: string): Promise<PostgresProxy> {
       if (isFrozen) socket.pause()
     }
     client.on('data', (bytes) => {
+      if (held !== null) return void held.push(bytes)
       const verdict = verdictOn(bytes)
-      if (verdict !== 'cut-before') upstream.write(bytes)
+      if (verdict === 'hold') {
+        held = [bytes]
+        holding.add(() => {
+          for (const waiting of held ?? []) pass(waiting)
+          held = null
+        })
+        return
+      }
+      if (verdict !== 'cut-before') pass(bytes)
       if (verdict === 'pass') return
       isCut = true
       client.destroy()
@@ -63,6 +83,10 @@ export async function startPostgresProxy(url: string): Promise<PostgresProxy> {
     thaw() {
       isFrozen = false
       for (const socket of sockets) socket.resume()
+    },
+    letGo() {
+      for (const release of holding) release()
+      holding.clear()
     },
     async [Symbol.asyncDispose]() {
       server.close()

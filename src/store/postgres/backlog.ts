@@ -22,6 +22,8 @@ const select = {
 export function createBacklog(own: readonly string[]): Backlog {
   let lanes = new Map<string, number>()
   let sum = 0
+  /** Lanes that were heard of while the totals are being read: what the read finds of them can be older. */
+  let heardMeanwhile = new Set<string>()
 
   return {
     // Who forgets a process adds its rows to another one; in between it can be counted less than it is.
@@ -29,11 +31,13 @@ export function createBacklog(own: readonly string[]): Backlog {
     hear(lane, live) {
       sum += live - (lanes.get(lane) ?? 0)
       lanes.set(lane, live)
+      heardMeanwhile.add(lane)
     },
     async refresh(query) {
+      heardMeanwhile = new Set()
       const rows = await query(select, [own])
-      const mine = own.map((lane) => [lane, lanes.get(lane) ?? 0] as const)
-      lanes = new Map([...rows.map((row) => [String(row['owner']), Number(row['live'])] as const), ...mine])
+      const known = [...own, ...heardMeanwhile].map((lane) => [lane, lanes.get(lane) ?? 0] as const)
+      lanes = new Map([...rows.map((row) => [String(row['owner']), Number(row['live'])] as const), ...known])
       sum = [...lanes.values()].reduce((all, live) => all + live, 0)
     },
   }

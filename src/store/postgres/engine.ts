@@ -123,10 +123,10 @@ export function createPostgresStore(options: PostgresOptions): Store {
     const { lanes, beside } = opened()
     aftermath.clearOrphans()
     // Behind every claim that is under way, of which it is not known yet who runs what it takes.
-    const owned = (await lanes.intake.askAlone(transact(prepareReclaim(held, clock.now())))) as readonly Claim[]
-    // What has ended is owned by nobody either; that is known when it has been answered.
+    const missing = (await lanes.intake.askAlone(transact(prepareReclaim(held, clock.now())))) as readonly Claim[]
+    // A job that has ended is owned by no process either; that is known when its outcome has been answered.
     await lanes.settling.settled()
-    const lost = held.voidAllBut(owned)
+    const lost = missing.filter(held.void)
     const runs = await Promise.all(lost.map(({ runId }) => beside.readRun(runId)))
     for (const [index, { jobIndex }] of lost.entries()) {
       const run = runs[index]

@@ -1,5 +1,5 @@
 /** Which claims this process was given and has not settled: what the database says it owns is held against this. */
-import type { Claim, ClaimedJob } from '../../domain/claim.ts'
+import { claimOf, type Claim, type ClaimedJob } from '../../domain/claim.ts'
 import { nameOf, type JobKey } from './unit.ts'
 
 export interface Held {
@@ -7,8 +7,8 @@ export interface Held {
   /** Settled, or void: whoever ran it has said its last word. */
   take(claim: Claim): void
   has(claim: Claim): boolean
-  /** Those that are not told to be void yet, of jobs that are not among these; from now on they are. */
-  voidAllBut(owned: readonly JobKey[]): Claim[]
+  /** All that are not known to be void, as of now. */
+  claims(): Claim[]
   /** Whether it is held and not known to be void; from now on it is. */
   void(claim: Claim): boolean
   /** How many jobs are on threads. */
@@ -53,12 +53,7 @@ export function createHeld(): Held {
       if (entries.get(key)?.job.claim === claim.claim) remove(key)
     },
     has: (claim) => entries.get(keyOf(claim))?.job.claim === claim.claim,
-    voidAllBut(owned) {
-      const names = new Set(owned.map(keyOf))
-      const gone = [...entries].filter(([name, { isVoid }]) => !isVoid && !names.has(name)).map(([, entry]) => entry)
-      for (const entry of gone) entry.isVoid = true
-      return gone.map(({ job: { runId, jobIndex, claim } }) => ({ runId, jobIndex, claim }))
-    },
+    claims: () => [...entries.values()].filter(({ isVoid }) => !isVoid).map(({ job }) => claimOf(job)),
     void(claim) {
       const entry = entries.get(keyOf(claim))
       if (entry?.job.claim !== claim.claim || entry.isVoid) return false

@@ -1,4 +1,5 @@
 /** Transactions of their own: jobs of processes that are gone are taken back, and jobs that nobody here runs. */
+import type { Claim } from '../../domain/claim.ts'
 import { holds, isSuspect, release } from '../moves.ts'
 import { asJobRow, type JobRow } from '../rows.ts'
 import type { Held } from './held.ts'
@@ -25,11 +26,17 @@ export function prepareRescue(silentMs: number | null, at: number): Prepare {
   }
 }
 
-/** Hands back what this process owns without having it; its value is the list of all that it owned. */
+/**
+ * Hands back what this process owns without having it; its value is the list of claims that it holds without owning
+ * their jobs. Only claims that were held before the read can be judged by it: later ones are not in it.
+ */
 export function prepareReclaim(held: Held, at: number): Prepare {
   return async (query, sender, beginning) => {
+    const before = held.claims()
     const [rows] = await Promise.all([query(selectOwned, [sender.owner]), beginning])
     const owned = rows.map(asJobRow).map((job) => ({ runId: job.run_id, jobIndex: job.job_index, claim: job.claim }))
+    const names = new Set(owned.map(claimName))
+    const lost = before.filter((claim) => !names.has(claimName(claim)))
     const orphans = owned.filter((claim) => !held.has(claim))
     const jobs = await lockJobs(query, [{ jobs: orphans }])
     return prepared(query, sender, jobs, (unit) => {
@@ -37,9 +44,13 @@ export function prepareReclaim(held: Held, at: number): Prepare {
         const job = unit.job(orphan)
         if (job !== undefined && holds(orphan, job)) unit.move(job, release(job, at), at)
       }
-      return owned
+      return lost
     })
   }
+}
+
+function claimName({ runId, jobIndex, claim }: Claim): string {
+  return `${runId}/${jobIndex}/${claim}`
 }
 
 async function prepared(
