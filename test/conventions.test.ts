@@ -144,8 +144,8 @@ holds('names are telling, and written-like-this', namesAreTelling, {
   },
 })
 
-holds('workers/ holds task modules only', workersAreTasks, {
-  good: { 'workers/a.ts': 'const x = 1\n\nexport default defineTask({\n' },
+holds('workers/ holds task modules only, and what they share in lib/', workersAreTasks, {
+  good: { 'workers/a.ts': 'const x = 1\n\nexport default defineTask({\n', 'workers/lib/b.ts': 'export const x = 1\n' },
   bad: {
     'workers/b.ts': 'export const x = 1\n',
     'workers/inner/c.ts': 'export default defineTask({\n',

@@ -3,8 +3,9 @@
  * line through them in row order. Every text that comes from the CSV is escaped on its way into the SVG.
  */
 import { defineTask } from 'forerunner'
-import Papa from 'papaparse'
 import { z } from 'zod'
+import { readCsv } from './lib/csv.ts'
+import { refusal } from './lib/refusal.ts'
 
 const colors = { data: '#3569b2', title: '#1f2328', text: '#57606a', axis: '#8b949e', grid: '#e4e7eb' }
 const numberPattern = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i
@@ -36,21 +37,10 @@ interface Plot {
   readonly marks: (toX: (value: number) => number, toY: (value: number) => number, plotWidthPx: number) => string
 }
 
-const refusal = (code: string, message: string) =>
-  Object.assign(new Error(message), { code, status: 422, retryable: false })
-
 /** The column's cells in row order; null for a cell that is no number. */
 function readColumn(csv: string, column: string): (number | null)[] {
-  // One kind of line end: a text of mixed ones would otherwise be read as one endless row.
-  const text = csv.replace(/^\uFEFF/, '').replaceAll(/\r\n?/g, '\n')
-  const { data, errors } = Papa.parse<string[]>(text, { newline: '\n', skipEmptyLines: true })
-  if (errors.some(({ code }) => code === 'MissingQuotes'))
-    throw refusal('invalid-csv', 'A quoted field is never closed.')
-  const [header = [], ...rows] = data
+  const { header, rows } = readCsv(csv)
   const names = header.map((name) => name.trim())
-  if (names.every((name) => name === '')) {
-    throw refusal('invalid-csv', 'The text has no header line: the first line must name the columns.')
-  }
   const index = names.indexOf(column)
   if (index === -1) {
     const known = names.slice(0, 20).map(quote)
@@ -277,7 +267,7 @@ function render(plot: Plot, widthPx: number, heightPx: number): string {
  * Returns `{ svg }`, a complete SVG document with a `viewBox`. Rows whose cell is no number are left out of a histogram
  * and are gaps in a line. A line of more than two rows a pixel shows the least and the greatest value of each pixel.
  *
- * Throws, each with status 422: `invalid-csv` (no header line or an unclosed quote), `unknown-column` (its message
+ * Throws, each with status 422: `invalid-csv` (no header line, or a malformed or unclosed quote), `unknown-column` (its message
  * names the columns), `column-not-numeric` (no cell is a number), `range-too-wide` (beyond the range of a double).
  */
 export default defineTask({

@@ -3,38 +3,21 @@
  * the whole text and holds it in memory while it works, so it belongs on a thread.
  */
 import { defineTask } from 'forerunner'
-import Papa from 'papaparse'
 import { z } from 'zod'
+import { readCsv } from './lib/csv.ts'
+import { refusal } from './lib/refusal.ts'
 
 const maxColumns = 1_000
 const maxTopValues = 5
-const maxShownLength = 100
+/** Less where there are many columns, for a result has bounds: a character can take six bytes in it. */
+const shownLengthOf = (columnCount: number) => Math.min(100, Math.floor(18_000 / columnCount))
 
 const missingMarkers = new Set(['', 'NA', 'N/A', 'n/a', 'NaN', 'nan', 'NULL', 'null'])
 const integerPattern = /^[+-]?(?:0|[1-9]\d*)$/
 // No leading zeros: 02134 is a postal code, and its zero matters.
 const numberPattern = /^[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i
 const datePattern =
-  /^(\d{4})-(\d{2})-(\d{2})(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$/
-
-const refusal = (code: string, message: string) =>
-  Object.assign(new Error(message), { code, status: 422, retryable: false })
-
-function parse(csv: string) {
-  // One kind of line end: a text of mixed ones would otherwise be read as one endless row.
-  const text = csv.replace(/^\uFEFF/, '').replaceAll(/\r\n?/g, '\n')
-  const { data, errors, meta } = Papa.parse<string[]>(text, { newline: '\n', skipEmptyLines: true })
-  const unclosed = errors.find(({ code }) => code === 'MissingQuotes')
-  if (unclosed !== undefined) throw refusal('invalid-csv', 'A quoted field is never closed.')
-  const [header, ...rows] = data
-  if (header === undefined || header.every((name) => name.trim() === '')) {
-    throw refusal('invalid-csv', 'The text has no header line: the first line must name the columns.')
-  }
-  if (header.length > maxColumns) {
-    throw refusal('too-many-columns', `The text has ${header.length} columns; at most ${maxColumns} are profiled.`)
-  }
-  return { header, rows, delimiter: meta.delimiter }
-}
+  /^(\d{4})-(\d{2})-(\d{2})(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)?)?$/
 
 /** An integer that a double cannot hold is an identifier: its arithmetic would be wrong, its digits matter. */
 function isNumber(cell: string): boolean {
@@ -53,18 +36,18 @@ function isDate(cell: string): boolean {
 }
 
 /** Ties keep the order of their first appearance. */
-function countValues<Value>(values: Iterable<Value>) {
+function countValues<Value>(values: Iterable<Value>, shownLength: number) {
   const counts = new Map<Value, number>()
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1)
   const topValues = [...counts]
     .toSorted(([, countA], [, countB]) => countB - countA)
     .slice(0, maxTopValues)
-    .map(([value, count]) => ({ value: typeof value === 'string' ? shorten(value) : value, count }))
+    .map(([value, count]) => ({ value: typeof value === 'string' ? shorten(value, shownLength) : value, count }))
   return { distinct: counts.size, topValues }
 }
 
-function shorten(text: string): string {
-  return text.length <= maxShownLength ? text : `${text.slice(0, maxShownLength - 1)}…`.toWellFormed()
+function shorten(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`.toWellFormed()
 }
 
 /** Neumaier's sum: exact to the last bit or two, whatever the order and the magnitudes. */
@@ -126,18 +109,19 @@ function summarizeStrings(cells: readonly string[]) {
   }
 }
 
-function summarize(cells: readonly string[]) {
-  if (cells.length === 0) return { type: 'empty', ...countValues(cells) }
+function summarize(cells: readonly string[], shownLength: number) {
+  const counted = <Value>(values: Iterable<Value>) => countValues(values, shownLength)
+  if (cells.length === 0) return { type: 'empty', ...counted(cells) }
   if (cells.every(isNumber)) {
     const type = cells.every((cell) => integerPattern.test(cell)) ? 'integer' : 'number'
     const values = Float64Array.from(cells, Number)
-    return { type, ...countValues(values), ...summarizeNumbers(values) }
+    return { type, ...counted(values), ...summarizeNumbers(values) }
   }
   if (cells.every((cell) => /^(?:true|false)$/i.test(cell))) {
-    return { type: 'boolean', ...countValues(cells.map((cell) => cell.toLowerCase() === 'true')) }
+    return { type: 'boolean', ...counted(cells.map((cell) => cell.toLowerCase() === 'true')) }
   }
-  if (cells.every(isDate)) return { type: 'date', ...countValues(cells), ...summarizeDates(cells) }
-  return { type: 'string', ...countValues(cells), ...summarizeStrings(cells) }
+  if (cells.every(isDate)) return { type: 'date', ...counted(cells), ...summarizeDates(cells) }
+  return { type: 'string', ...counted(cells), ...summarizeStrings(cells) }
 }
 
 /**
@@ -146,27 +130,31 @@ function summarize(cells: readonly string[]) {
  * missing).
  *
  * Every column has `name`, `type`, `missing` (cells that are empty or NA, N/A, NaN, null), `distinct` (missing cells
- * left out) and `topValues`: up to five `{ value, count }`, most frequent first, ties by first appearance, text above
- * 100 characters shortened. `type` is that of all cells that are not missing:
+ * left out) and `topValues`: up to five `{ value, count }`, most frequent first, ties by first appearance. Names and
+ * values above 100 characters are shortened, above 180 columns to less. `type` is that of all cells that are not missing:
  * - `integer`, `number`: also `min`, `max`, `mean`, `standardDeviation` (n − 1; null below two values) and `quantiles`
  *   `p05 p25 p50 p75 p95` (linear interpolation). A leading zero or an integer above 2^53 − 1 makes a `string`.
  * - `date` (ISO 8601, with or without a time): also `min` and `max`, in the order of the text.
  * - `string`: also `minLength` and `maxLength`, in UTF-16 code units.
  * - `boolean` (true or false in any case) and `empty` (every cell is missing): nothing more.
  *
- * Throws `invalid-csv` (422) for a text that has no header line or an unclosed quote, and `too-many-columns` (422).
+ * Throws `invalid-csv` (422) for a text that has no header line or a malformed or unclosed quote, and `too-many-columns` (422).
  */
 export default defineTask({
   input: z.strictObject({
     csv: z.string().max(16_777_216).describe('CSV text; its first line names the columns'),
   }),
   run({ csv }, { progress }) {
-    const { header, rows, delimiter } = parse(csv)
+    const { header, rows, delimiter } = readCsv(csv)
+    if (header.length > maxColumns) {
+      throw refusal('too-many-columns', `The text has ${header.length} columns; at most ${maxColumns} are profiled.`)
+    }
+    const shownLength = shownLengthOf(header.length)
     const columns = header.map((name, index) => {
       const cells = rows.map((row) => (row[index] ?? '').trim()).filter((cell) => !missingMarkers.has(cell))
-      const column = { name: shorten(name.trim()), missing: rows.length - cells.length, ...summarize(cells) }
       progress((index + 1) / header.length)
-      return column
+      const missing = rows.length - cells.length
+      return { name: shorten(name.trim(), shownLength), missing, ...summarize(cells, shownLength) }
     })
     const raggedRowCount = rows.filter((row) => row.length !== header.length).length
     return { delimiter, rowCount: rows.length, raggedRowCount, columns }

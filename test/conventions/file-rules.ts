@@ -36,6 +36,7 @@ export const consoleHasOneWriter: Rule = (sources) =>
 
 export const workersAreTasks: Rule = (sources) =>
   within('workers', sources)
+    .filter(([path]) => !/^workers\/lib\/[^/]+\.ts$/.test(path))
     .filter(([path, source]) => !/^workers\/[^/]+\.ts$/.test(path) || !/^export default defineTask\(/m.test(source))
     .map(([path]) => `${path} is no task module`)
 

@@ -1,0 +1,113 @@
+/**
+ * Reads CSV text (RFC 4180) for all the CSV tasks, so that they agree about the same text. What can be read in two ways
+ * only by guessing is refused, with its line.
+ */
+import Papa, { type ParseStepResult } from 'papaparse'
+import { refusal } from './refusal.ts'
+
+export interface CsvTable {
+  readonly delimiter: string
+  /** As it stands in the text, like the rows. At least one name is not blank. */
+  readonly header: readonly string[]
+  /** Without blank lines, which are unquoted and have at most white space. */
+  readonly rows: readonly (readonly string[])[]
+  /** Whether the rows are all of the text's. */
+  readonly isComplete: boolean
+  /** In characters, each line end counted as one. An estimate where the text was not read to its end. */
+  readonly textLength: number
+  readonly headerLength: number
+  readonly rowsLength: number
+}
+
+export interface CsvLimits {
+  /** Characters to read; a row that is cut off there is left out. */
+  readonly maxLength?: number
+  readonly maxRows?: number
+}
+
+/** The delimiter is found in a text's first characters, whatever the limits, so that every task finds the same. */
+export const sampleLength = 32_768
+const sampleRows = 50
+
+/** Excel and others read it from the first line. */
+const separatorLine = /^"?sep=([^"\n])"?\n/i
+/** Text in UTF-16 that was read as something else: its byte order mark, or a NUL beside each of the first letters. */
+const looksLikeUtf16 = /^(?:\uFFFE|\uFFFD\uFFFD|ÿþ|þÿ|[^\0]\0[^\0]\0|\0[^\0]\0[^\0])/
+
+/**
+ * Finds the delimiter (`sep=`, or one of `, ; | tab`) and reads the rows that the limits allow.
+ * @throws `invalid-csv` (422): no header line, a malformed or unclosed quote in what is read, or UTF-16
+ */
+export function readCsv(csv: string, { maxLength = Infinity, maxRows = Infinity }: CsvLimits = {}): CsvTable {
+  if (looksLikeUtf16.test(csv)) throw refusal('invalid-csv', 'The text is UTF-16 that was read as another encoding.')
+  // A byte order mark, also one that was read as Latin-1.
+  const csvText = csv.replace(/^(?:\uFEFF|ï»¿)/, '')
+  const { text, isWhole, scale } = wholeLines(csvText, maxLength)
+  const [separator = '', named] = separatorLine.exec(text) ?? []
+  const delimiter = named ?? findDelimiter(wholeLines(csvText, sampleLength).text || csvText.slice(0, sampleLength))
+
+  const rows: string[][] = []
+  const ends: number[] = []
+  let end = separator.length
+  let isComplete = isWhole
+  function onRow({ data, errors: [error], meta }: ParseStepResult<string[]>, parser: Papa.Parser): void {
+    const start = end
+    end = Math.max(start, meta.cursor)
+    // The quote that is not closed in a part of the text may be closed behind it.
+    if (error?.code === 'MissingQuotes' && !isWhole) return
+    if (error !== undefined) throw quoteRefusal(text, error)
+    const isBlank = data.length === 1 && text.slice(start, end).trim() === ''
+    if (end === separator.length || isBlank) return
+    if (rows.length <= maxRows) {
+      rows.push(data)
+      ends.push(end)
+    } else {
+      isComplete = false
+      parser.abort()
+    }
+  }
+  // One kind of line end and always one at the end; rows one by one, for the place of each tells "" from a blank line.
+  Papa.parse<string[]>(text, { delimiter, newline: '\n', step: onRow })
+
+  const [header, ...body] = rows
+  if (header === undefined && !isWhole) {
+    throw refusal('invalid-csv', `The header line is longer than ${maxLength} characters.`)
+  }
+  if (header === undefined || header.every((name) => name.trim() === '')) {
+    throw refusal('invalid-csv', 'The text has no header line: the first line must name the columns.')
+  }
+  const [headerLength = 0] = ends
+  const rowsLength = (ends.at(-1) ?? 0) - headerLength
+  return { delimiter, header, rows: body, isComplete, textLength: csvText.length * scale, headerLength, rowsLength }
+}
+
+/** The lines that end within so many characters, or all, with `\n` for every line end. */
+function wholeLines(csv: string, maxLength: number) {
+  const isWhole = csv.length <= maxLength
+  const part = csv.slice(0, maxLength)
+  const lines = isWhole ? `${part}\n` : part.slice(0, Math.max(part.lastIndexOf('\n'), part.lastIndexOf('\r')) + 1)
+  const text = lines.replaceAll(/\r\n?/g, '\n')
+  return { text, isWhole, scale: text.length / (lines.length || 1) }
+}
+
+/** The one that parts the header line, gives the most rows as many cells, and the most of them. */
+function findDelimiter(sample: string): string {
+  const withoutQuoted = sample.replaceAll(/(?<=^|[,;\t|])"[^"]*(?:""[^"]*)*"/gm, 'x')
+  const lines = withoutQuoted.split('\n').filter((line) => line.trim() !== '')
+  const candidates = [',', ';', '\t', '|'].map((delimiter) => {
+    const counts = lines.slice(0, sampleRows).map((line) => line.split(delimiter).length)
+    const [columns = 1] = counts
+    return { delimiter, columns, misfits: counts.filter((count) => count !== columns).length }
+  })
+  const [best] = candidates.toSorted(
+    (a, b) => Number(b.columns > 1) - Number(a.columns > 1) || a.misfits - b.misfits || b.columns - a.columns,
+  )
+  return best?.delimiter ?? ','
+}
+
+/** Beyond a malformed quote the parser can only guess, and takes lines for the inside of a field. */
+function quoteRefusal(text: string, { code, index = 0 }: Papa.ParseError): Error {
+  const line = text.slice(0, index).split('\n').length
+  const what = code === 'MissingQuotes' ? 'is never closed' : 'has text after its closing quote, or a quote not doubled'
+  return refusal('invalid-csv', `Line ${line}: a quoted field ${what}.`)
+}
