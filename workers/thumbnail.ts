@@ -1,18 +1,23 @@
 /**
- * Makes a smaller copy of a PNG or JPEG image that fits inside a box. Only these two decoders ever see the bytes, and
- * the number of pixels is bounded, so a small file cannot unfold into a large amount of memory.
+ * Makes a smaller copy of a PNG or JPEG image that fits inside a box. Only these two decoders ever see the bytes. Sides,
+ * pixels and time are bounded before they decode, so a small file cannot unfold into much memory or work: the task's
+ * timeout does not stop native code.
  */
 import { defineTask } from 'forerunner'
 import sharp from 'sharp'
 import { z } from 'zod'
+import { refusal } from './lib/refusal.ts'
 
 const maxImageBytes = 1_048_576
+/** Of one column, a megapixel takes longer than 50 of a square. */
+const maxSidePx = 16_384
 const maxPixels = 50_000_000
+/** An interlaced or progressive image is held in memory whole, with up to eight bytes a pixel. */
+const maxProgressivePixels = 25_000_000
+/** Less than the task's timeout, which cannot stop native code. */
+const maxDecodeSeconds = 20
 /** A task's result may have 1 MiB; the rest is room for the other members. */
 const maxResultCharacters = 1_048_000
-
-const refusal = (code: string, message: string, cause?: unknown) =>
-  Object.assign(new Error(message, { cause }), { code, status: 422, retryable: false })
 
 /** The format by its signature, not by trying decoders: unwanted ones (SVG, TIFF, …) must not run at all. */
 function formatOf(image: Buffer): 'png' | 'jpeg' {
@@ -22,13 +27,21 @@ function formatOf(image: Buffer): 'png' | 'jpeg' {
   throw refusal('unsupported-image', 'The image is neither PNG nor JPEG.')
 }
 
-async function decode(image: Buffer) {
-  try {
-    // Its pixels are counted here, to tell a large image from a broken one.
-    return await sharp(image, { limitInputPixels: false }).metadata()
-  } catch (error) {
-    throw refusal('invalid-image', 'The image cannot be decoded.', error)
+/** Reads the header alone, and refuses what it says is too large. */
+async function inspect(image: Buffer) {
+  // Its pixels are counted here, to tell a large image from a broken one.
+  const header = await sharp(image, { limitInputPixels: false }).metadata().catch(refuseBroken)
+  const { width, height, isProgressive } = header
+  const allowed = isProgressive ? maxProgressivePixels : maxPixels
+  if (Math.max(width, height) > maxSidePx || width * height > allowed) {
+    const limits = `at most ${maxSidePx} a side and ${allowed} in all are decoded`
+    throw refusal('image-too-large', `The image has ${width} × ${height} pixels; ${limits}.`)
   }
+  return header
+}
+
+function refuseBroken(error: unknown): never {
+  throw refusal('invalid-image', 'The image cannot be decoded.', error)
 }
 
 /**
@@ -36,8 +49,9 @@ async function decode(image: Buffer) {
  * keeps the proportions, is never larger than the original, is turned upright as its EXIF orientation says, and
  * carries no metadata.
  *
- * Throws, each with status 422: `unsupported-image` (neither PNG nor JPEG), `image-too-large` (above 50 megapixels),
- * `invalid-image` (broken), `thumbnail-too-large` (the copy does not fit into a result of 1 MiB).
+ * Throws, each with status 422: `unsupported-image` (neither PNG nor JPEG), `image-too-large` (above 16,384 pixels a
+ * side or 50 megapixels, 25 where it is interlaced or progressive), `invalid-image` (broken, or not decoded in 20 s),
+ * `thumbnail-too-large` (the copy does not fit into a result of 1 MiB).
  */
 export default defineTask({
   input: z.strictObject({
@@ -52,18 +66,14 @@ export default defineTask({
   async run(input) {
     const original = Buffer.from(input.image, 'base64')
     const format = formatOf(original)
-    const { width, height, isPalette } = await decode(original)
-    if (width * height > maxPixels) {
-      throw refusal('image-too-large', `The image has ${width} × ${height} pixels; at most ${maxPixels} are decoded.`)
-    }
+    const { isPalette } = await inspect(original)
     // What a camera writes is often slightly off the standard: only errors stop, warnings do not.
     const copy = sharp(original, { autoOrient: true, limitInputPixels: maxPixels, failOn: 'error' })
       .resize({ width: input.widthPx, height: input.heightPx, fit: 'inside', withoutEnlargement: true })
       // In full colour the copy of a palette image can be many times larger than the original.
       .toFormat(format, format === 'png' ? { palette: isPalette } : {})
-    const { data, info } = await copy.toBuffer({ resolveWithObject: true }).catch((error: unknown) => {
-      throw refusal('invalid-image', 'The image cannot be decoded.', error)
-    })
+      .timeout({ seconds: maxDecodeSeconds })
+    const { data, info } = await copy.toBuffer({ resolveWithObject: true }).catch(refuseBroken)
     const image = data.toString('base64')
     if (image.length > maxResultCharacters) {
       throw refusal('thumbnail-too-large', `The thumbnail takes ${data.length} bytes: ask for a smaller one.`)

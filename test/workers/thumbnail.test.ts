@@ -43,12 +43,23 @@ function pngChunk(type: string, data: Buffer): Buffer {
 }
 
 /** A greyscale PNG of one bit a pixel, made by hand so that its header can claim any size. */
-function png(width: number, height: number, pixels: Buffer): Buffer {
+function png(
+  width: number,
+  height: number,
+  pixels: Buffer,
+  { isInterlaced = false, others = new Array<Buffer>() } = {},
+): Buffer {
   const header = Buffer.alloc(13)
   header.writeUInt32BE(width, 0)
   header.writeUInt32BE(height, 4)
   header[8] = 1
-  const chunks = [pngChunk('IHDR', header), pngChunk('IDAT', deflateSync(pixels)), pngChunk('IEND', Buffer.alloc(0))]
+  header[12] = Number(isInterlaced)
+  const chunks = [
+    pngChunk('IHDR', header),
+    ...others,
+    pngChunk('IDAT', deflateSync(pixels)),
+    pngChunk('IEND', Buffer.alloc(0)),
+  ]
   return Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), ...chunks])
 }
 
@@ -110,6 +121,58 @@ test('refuses a small file that claims many pixels', async () => {
   assert.match(message, '60000 × 60000')
 })
 
+/** Rows of a filter byte and the pixels of one bit, all zero. */
+const zeros = (width: number, height: number) => Buffer.alloc(height * (1 + Math.ceil(width / 8)))
+
+test('refuses a small file of few columns or rows, whose decoding no timeout could stop', async () => {
+  const thin = png(1, 5_000_000, zeros(1, 5_000_000))
+  const startedAt = performance.now()
+  await refused(shrink(thin, { widthPx: 100 }), 'image-too-large')
+  assert.ok(performance.now() - startedAt < 1_000)
+  const images = [png(16_385, 1, zeros(16_385, 1)), png(1, 16_385, zeros(1, 16_385))]
+  await Promise.all(images.map((image) => refused(shrink(image, { widthPx: 100 }), 'image-too-large')))
+  assert.is((await shrink(png(1, 16_384, zeros(1, 16_384)), { widthPx: 100, heightPx: 100 })).heightPx, 100)
+  const pano = await sharp({ create: { width: 16_384, height: 8, channels: 3, background: 'red' } })
+    .jpeg()
+    .toBuffer()
+  assert.equal((await shrink(pano, { widthPx: 4096 })).heightPx, 2)
+})
+
+test('has a lower bound for an image that has to be held in memory whole', async () => {
+  const [width, height] = [6_000, 5_000]
+  const interlaced = png(width, height, Buffer.alloc(8), { isInterlaced: true })
+  const blankPicture = sharp({ create: { width, height, channels: 3, background: 'red' } })
+  const progressive = await blankPicture.jpeg({ progressive: true, quality: 10 }).toBuffer()
+  for (const image of [interlaced, progressive]) {
+    assert.match(await refused(shrink(image, { widthPx: 100 }), 'image-too-large'), '25000000')
+  }
+  assert.is((await shrink(png(width, height, zeros(width, height)), { widthPx: 60 })).heightPx, 50)
+  for (const format of ['png', 'jpeg'] as const) {
+    const small = await redAndBlue().toFormat(format, { progressive: true }).toBuffer()
+    assert.equal((await shrink(small, { widthPx: 100 })).heightPx, 50)
+  }
+})
+
+test('reads no more of a bomb in a chunk than its format needs', async () => {
+  const zipped = Buffer.concat([Buffer.from('x\0\0'), deflateSync(Buffer.alloc(200_000_000))])
+  for (const type of ['zTXt', 'iCCP']) {
+    const image = png(8, 8, zeros(8, 8), { others: [pngChunk(type, zipped)] })
+    assert.is((await shrink(image, { widthPx: 4 })).widthPx, 4)
+  }
+})
+
+test('takes the first picture of an animated PNG, and 16 bits a colour', async () => {
+  const control = Buffer.from('0000000200000000', 'hex')
+  const frame = Buffer.from('00000000000000080000000800000000000000000001000a0000', 'hex')
+  const others = [pngChunk('acTL', control), pngChunk('fcTL', frame)]
+  assert.is((await shrink(png(8, 8, zeros(8, 8), { others }), { widthPx: 4 })).heightPx, 4)
+  const deep = await redAndBlue().toColourspace('rgb16').png().toBuffer()
+  assert.is((await sharp(deep).metadata()).depth, 'ushort')
+  const { copy, heightPx } = await shrink(deep, { widthPx: 100 })
+  assert.is(heightPx, 50)
+  assert.ok(await isRed(copy, 10, 25))
+})
+
 test('refuses a copy that does not fit into a result', async () => {
   // Noise by a fixed rule: rows of one filter byte (0, none) and 250 bytes of pixels.
   let state = 1
@@ -124,7 +187,7 @@ test('has bounds on its input', () => {
   const { input } = thumbnail
   const wrong = [{ widthPx: 0 }, { widthPx: 4097 }, { widthPx: 1, heightPx: 0 }, { widthPx: 1, fit: 'cover' }, {}]
   for (const members of wrong) assert.not(input?.safeParse({ image: 'AAAA', ...members }).success)
-  const images = ['data:image/png;base64,AAAA', 'A', 'A'.repeat(1_398_108)]
+  const images = ['data:image/png;base64,AAAA', 'A', 'AA', 'AA-_', 'AA AA', 'AAAA\n', 'A'.repeat(1_398_108)]
   for (const image of images) assert.not(input?.safeParse({ image, widthPx: 1 }).success)
 })
 
