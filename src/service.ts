@@ -95,7 +95,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   const runWatch = createRunWatch(feed, store)
   const polls = createLongPolls(runWatch)
   const showsStacks = config.logLevel === 'debug'
-  const streams = createEventStreams({ ...config, runWatch, showsStacks, progressOf })
+  const streams = createEventStreams({ ...config, runWatch, showsStacks, progressOf, log })
   const bodyParser = createBodyParser()
   const middleware = createMiddleware({
     config,

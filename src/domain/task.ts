@@ -48,7 +48,7 @@ export interface TaskDefinition<Schema extends StandardSchemaV1 | undefined = St
   readonly main?: MainPlacement
   /** How many jobs of this task may run in the pool at once; default no limit. */
   readonly concurrency?: number
-  /** Returns (or resolves to) a JSON value of at most 1 MiB; `undefined` becomes null. */
+  /** Returns (or resolves to) a JSON value of at most 1 MiB and 200 levels; `undefined` becomes null. */
   run(input: TaskInput<Schema>, context: TaskContext): unknown
 }
 

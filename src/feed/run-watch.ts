@@ -13,7 +13,7 @@ export type Sight =
   | { readonly kind: 'gone' }
   | { readonly kind: 'failed'; readonly error: unknown }
 
-/** Must not throw. */
+/** Must not throw; one that does when it is shown a run is shown the error. */
 export type ShowRun = (sight: Sight) => void
 
 export interface RunWatch {
@@ -121,5 +121,10 @@ function showOne(viewer: Viewer, sight: Sight): void {
     if (sight.run.version <= viewer.lastVersion) return
     viewer.lastVersion = sight.run.version
   }
-  viewer.show(sight)
+  try {
+    viewer.show(sight)
+  } catch (error) {
+    // One that cannot show a run must neither end the process nor keep the others from seeing it.
+    viewer.show({ kind: 'failed', error })
+  }
 }

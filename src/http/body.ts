@@ -2,9 +2,10 @@
 import bodyParser from 'koa-bodyparser'
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../domain/errors.ts'
+import { isTooDeep, maxJsonDepth } from '../domain/json-depth.ts'
 import type { BodyParser } from './body-parser.ts'
 import { sendContinue } from './expect-continue.ts'
-import { isTooDeep, maxDepth, type ParsedBody } from './parse-body.ts'
+import type { ParsedBody } from './parse-body.ts'
 import { hasBody, keepBody, textOf, wasUtf8 } from './received-body.ts'
 
 const jsonType = /^application\/json\s*(?:;|$)/i
@@ -107,8 +108,8 @@ function malformed(reason: string, cause?: unknown): AppError {
 }
 
 function tooDeep(): AppError {
-  const detail = `the body is nested more than ${maxDepth} levels deep`
+  const detail = `the body is nested more than ${maxJsonDepth} levels deep`
   return new AppError('validation-error', detail, {
-    members: { errors: [{ pointer: '', detail: `at most ${maxDepth} levels of nesting` }] },
+    members: { errors: [{ pointer: '', detail: `at most ${maxJsonDepth} levels of nesting` }] },
   })
 }

@@ -32,9 +32,10 @@ const maxPieceBytes = 64 * 1024
 const minRetryMs = 2_000
 const maxRetryMs = 5_000
 
+/** @param eventOf null for a run that cannot be shown: the response ends, and its client can ask again */
 export function createEventStream(
   response: ServerResponse,
-  eventOf: (run: RunRecord) => Buffer,
+  eventOf: (run: RunRecord) => Buffer | null,
   { commentMs, stuckMs }: StreamTiming,
 ): EventStream {
   const retryMs = Math.round(minRetryMs + Math.random() * (maxRetryMs - minRetryMs))
@@ -50,8 +51,9 @@ export function createEventStream(
 
   function nextPiece(): Buffer {
     if (rest.length === 0 && newest !== null) {
-      rest = eventOf(newest)
-      if (newest.state !== 'running') isEnding = true
+      const event = eventOf(newest)
+      rest = event ?? rest
+      if (event === null || newest.state !== 'running') isEnding = true
       toldLast = newest
       newest = null
     }

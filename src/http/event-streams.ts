@@ -7,6 +7,7 @@ import { AppError } from '../domain/errors.ts'
 import type { RunRecord } from '../domain/run.ts'
 import { createTurns } from '../domain/turns.ts'
 import type { RunWatch, Sight } from '../feed/run-watch.ts'
+import type { Log } from '../log.ts'
 import { createEventStream, type EventStream, type StreamTiming } from './event-stream.ts'
 import { createRunEvents } from './run-event.ts'
 import { createProgressSampler, type SampleProgress } from './run-progress.ts'
@@ -36,6 +37,7 @@ export interface EventStreamsOptions {
   readonly maxStreams: number
   readonly showsStacks: boolean
   readonly progressOf: ProgressOf
+  readonly log: Log
   readonly timing?: Partial<Timing>
 }
 
@@ -56,13 +58,23 @@ const defaultTiming: Timing = { sampleMs: 250, commentMs: 15_000, stuckMs: 10_00
 const placesPerTurn = 32
 
 export function createEventStreams(options: EventStreamsOptions): EventStreams {
-  const { runWatch, maxStreams, progressOf } = options
+  const { runWatch, maxStreams, progressOf, log } = options
   const timing = { ...defaultTiming, ...options.timing }
-  const eventOf = createRunEvents(options)
+  const writeEvent = createRunEvents(options)
   const places = new Set<Place>()
   const turns = createTurns(placesPerTurn)
   let ticker: NodeJS.Timeout | undefined
   let isClosed = false
+
+  /** It is called by whatever changes a run: no error of showing it may reach there. */
+  function eventOf(run: RunRecord): Buffer | null {
+    try {
+      return writeEvent(run)
+    } catch (error) {
+      log.error({ err: error, runId: run.id }, 'a run could not be shown to those who watch it')
+      return null
+    }
+  }
 
   function takePlace(runId: string, response: ServerResponse): Place {
     const stream = createEventStream(response, eventOf, timing)

@@ -1,7 +1,5 @@
-/** A body's text as a value, for the thread that has it; small and without imports, for that may be one of its own. */
-
-/** Nesting above this is refused before anything recursive sees the body. */
-export const maxDepth = 200
+/** A body's text as a value, for the thread that has it; small and with next to no imports, for that may be one of its own. */
+import { isTooDeep } from '../domain/json-depth.ts'
 
 export type ParsedBody =
   | { readonly kind: 'value'; readonly value: unknown }
@@ -24,13 +22,4 @@ export function parseBody(text: string): ParsedBody {
 export function tasksOf(parsed: ParsedBody): readonly unknown[] {
   const tasks: unknown = parsed.kind === 'value' ? Reflect.get(Object(parsed.value), 'tasks') : undefined
   return Array.isArray(tasks) ? tasks : []
-}
-
-/** Goes no deeper than is allowed. */
-export function isTooDeep(value: unknown, depth = 0): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  if (depth >= maxDepth) return true
-  if (Array.isArray(value)) return value.some((item) => isTooDeep(item, depth + 1))
-  for (const name in value) if (isTooDeep(Reflect.get(value, name), depth + 1)) return true
-  return false
 }

@@ -4,6 +4,7 @@ import { AppError, problems, type ProblemCode } from '../domain/errors.ts'
 import type { Log } from '../log.ts'
 import type { StandardMembers } from './schemas/problem.ts'
 import { dropBody } from './unread-body.ts'
+import { writeJson } from './write-json.ts'
 
 /** Seconds after which a request that was refused for now can be tried again. */
 export const retryAfterS: Partial<Record<ProblemCode, number>> = {
@@ -35,6 +36,6 @@ export function answerProblem(ctx: Context, thrown: unknown, log: Log): void {
   dropBody(ctx)
   ctx.set({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' })
   ctx.status = error.status
-  ctx.body = JSON.stringify({ ...standard, ...error.members })
+  ctx.body = writeJson({ ...standard, ...error.members })
   ctx.type = 'application/problem+json'
 }

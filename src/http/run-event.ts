@@ -1,8 +1,9 @@
 /** What a stream of events says (https://html.spec.whatwg.org/multipage/server-sent-events.html), as bytes. */
 import type { JobRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
-import { viewRun, type JobView, type RunView, type ViewOptions } from './run-view.ts'
+import { parseResult, viewRun, type JobView, type RunView, type ViewOptions } from './run-view.ts'
 import type { ProgressView } from './schemas/run.ts'
+import { writeJson } from './write-json.ts'
 
 /** A result of more bytes of JSON text is not sent to everybody who only wants to know how far a run is. */
 const maxResultBytes = 16 * 1024
@@ -16,7 +17,7 @@ export function createRunEvents(options: Omit<ViewOptions, 'showsResults'>): (ru
   return (run) => {
     const known = written.get(run)
     if (known !== undefined) return known
-    const data = JSON.stringify(viewForEvent(run, options))
+    const data = writeJson(viewForEvent(run, options))
     const event = Buffer.from(`event: run\nid: ${run.version}\ndata: ${data}\n\n`)
     written.set(run, event)
     return event
@@ -44,7 +45,7 @@ function viewForEvent(run: RunRecord, options: ViewOptions): RunView {
 function resultOf({ result }: JobRecord): Result {
   if (result === null) return { result: null }
   const resultBytes = Buffer.byteLength(result)
-  return resultBytes > maxResultBytes ? { resultBytes } : { result: JSON.parse(result) as unknown }
+  return resultBytes > maxResultBytes ? { resultBytes } : { result: parseResult(result).value }
 }
 
 /** In `results`, where each has its place, what is left out is an object that has only `resultBytes`. */

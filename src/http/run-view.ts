@@ -55,11 +55,26 @@ function answerMembers({ answer }: RunRecord, results: readonly unknown[]): Pick
 }
 
 function resultOf({ result }: JobRecord): unknown {
-  return result === null ? null : (JSON.parse(result) as unknown)
+  return result === null ? null : parseResult(result).value
+}
+
+/** What is stored is JSON, unless somebody else has written to the database: even then its run must be shown. */
+export function parseResult(text: string): { readonly value: unknown; readonly error: ErrorView | null } {
+  try {
+    return { value: JSON.parse(text) as unknown, error: null }
+  } catch (error) {
+    return { value: null, error: unreadable(String(error)) }
+  }
+}
+
+/** The error of a job that was completed with a result which cannot be shown. */
+export function unreadable(reason: string): ErrorView {
+  return { code: 'invalid_result', message: `the stored result cannot be shown: ${reason}` }
 }
 
 export function viewJob(runId: string, job: JobRecord, options: ViewOptions): JobView {
   const { showsStacks, showsResults = true, progressOf = () => null } = options
+  const result = showsResults && job.result !== null ? parseResult(job.result) : { value: null, error: null }
   return {
     index: job.index,
     task: job.task,
@@ -72,8 +87,8 @@ export function viewJob(runId: string, job: JobRecord, options: ViewOptions): Jo
     finishedAt: nullableInstant(job.finishedAt),
     runAt: nullableInstant(job.runAt),
     progress: job.state === 'running' ? (progressOf(runId, job.index)?.fraction ?? null) : null,
-    ...(showsResults && { result: resultOf(job) }),
-    error: job.error === null ? null : viewError(job.error, showsStacks),
+    ...(showsResults && { result: result.value }),
+    error: job.error === null ? result.error : viewError(job.error, showsStacks),
     failures: job.failures.map(({ attempt, startedAt, finishedAt, error }) => ({
       attempt,
       startedAt: instant(startedAt),

@@ -1,5 +1,6 @@
 /** Answers with a value as JSON. */
 import type { Context } from 'koa'
+import { writeJson } from './write-json.ts'
 
 /**
  * As text, not as the value: Koa asks of an object whether it is a Response, for which Node has to load all of `fetch`
@@ -7,5 +8,5 @@ import type { Context } from 'koa'
  */
 export function sendJson(ctx: Context, value: unknown): void {
   ctx.set('Content-Type', 'application/json; charset=utf-8')
-  ctx.body = JSON.stringify(value)
+  ctx.body = writeJson(value)
 }

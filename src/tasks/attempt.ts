@@ -1,12 +1,11 @@
 /** Runs a task once, wherever it is placed: input from JSON, through its schema, to a result in JSON. Never throws. */
-import { maxResultBytes, type TaskContext } from '../domain/task.ts'
+import { parse } from '../domain/primordials.ts'
+import type { TaskContext } from '../domain/task.ts'
 import type { JobErrorCode, Outcome } from '../domain/job.ts'
 import { describeThrown, isRetryableThrown } from '../domain/thrown.ts'
 import { checkInput } from './input.ts'
+import { encodeResult } from './result.ts'
 import type { Task } from './task.ts'
-
-// Taken before any task runs: one that changes the global object must not change how its result is told.
-const { parse, stringify } = JSON
 
 /**
  * @param input JSON text; null where there is none, which the task sees as `undefined`
@@ -31,17 +30,8 @@ export async function runAttempt(
 }
 
 function encode(value: unknown): Outcome {
-  let result: string | undefined
-  try {
-    result = value === undefined ? 'null' : stringify(value)
-  } catch (error) {
-    return failed('invalid_result', `the result is not a JSON value: ${describeThrown(error).message}`)
-  }
-  // A function or a symbol; TypeScript's declaration leaves this case out.
-  if (result === undefined) return failed('invalid_result', `the result is not a JSON value but a ${typeof value}`)
-  const bytes = Buffer.byteLength(result)
-  if (bytes <= maxResultBytes) return { ok: true, result }
-  return failed('invalid_result', `the result has ${bytes} bytes as JSON; ${maxResultBytes} are allowed`)
+  const encoded = encodeResult(value)
+  return encoded.ok ? { ok: true, result: encoded.text } : failed('invalid_result', encoded.problem)
 }
 
 // Trying again would give the same.

@@ -36,15 +36,16 @@ export async function startLive(options: Partial<EventStreamsOptions> = {}): Pro
       return store.getRun(id)
     },
   })
+  const log = createLog('silent')
   const streams = createEventStreams({
     runWatch,
     maxStreams: 1_000,
     showsStacks: false,
     progressOf: () => null,
+    log,
     ...options,
   })
   const polls = createLongPolls(runWatch)
-  const log = createLog('silent')
   const routes = new Router()
     .get('/runs/:id/events', createEventsRoute({ store, streams }))
     // Until the run has another version than the one in the path.

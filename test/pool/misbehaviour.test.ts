@@ -67,6 +67,10 @@ const table: Readonly<Record<string, Expected>> = {
   'returns a symbol': failed('invalid_result'),
   'returns a bigint': failed('invalid_result'),
   'returns a circle': failed('invalid_result'),
+  'returns 5,000 levels': failed('invalid_result'),
+  'returns a map': failed('invalid_result', {
+    message: 'the result is not a JSON value: an object of class Map at /rows',
+  }),
   'returns 10 MB': failed('invalid_result'),
   'returns what throws': failed('invalid_result'),
   'overflows the stack': threw('Maximum call stack size exceeded'),

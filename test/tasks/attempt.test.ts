@@ -36,10 +36,8 @@ test('returns the result as JSON, of a function and of a promise alike', async (
     [{ a: [1, 'x', null] }, '{"a":[1,"x",null]}'],
     [undefined, 'null'],
     [null, 'null'],
-    [Number.NaN, 'null'],
-    [{ a: undefined, b: () => {} }, '{}'],
+    [{ a: undefined }, '{}'],
     [new Date(0), '"1970-01-01T00:00:00.000Z"'],
-    [new Map([[1, 2]]), '{}'],
     ['\uD800', '"\\ud800"'],
   ]
   for (const [value, result] of values) {

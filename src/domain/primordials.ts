@@ -1,0 +1,28 @@
+/**
+ * Built-in functions as they were before any task ran. Tasks share a realm with the code that runs them, and can replace
+ * whatever it would look up: what a thread runs between jobs takes its functions from here, uses no method of a value,
+ * and iterates by index.
+ */
+
+/** A method as a function of its `this`. */
+export const uncurryThis: <This, Rest extends unknown[], Result>(
+  method: (this: This, ...rest: Rest) => Result,
+) => (self: This, ...rest: Rest) => Result = Function.prototype.bind.bind(Function.prototype.call)
+
+export const { parse, stringify } = JSON
+export const { isArray } = Array
+export const { keys } = Object
+export const { isFinite, isNaN } = Number
+export const { floor } = Math
+export const { apply, get, getPrototypeOf } = Reflect
+export const { byteLength } = Buffer
+export const toText = String
+export const toNumber = Number
+export const toObject = Object
+export const later = setImmediate
+export const now = performance.now.bind(performance)
+export const withResolvers = Promise.withResolvers.bind(Promise)
+export const slice = uncurryThis(String.prototype.slice)
+export const includes = uncurryThis(String.prototype.includes)
+export const toWellFormed = uncurryThis(String.prototype.toWellFormed)
+export const replaceAll = uncurryThis(String.prototype.replaceAll as (this: string, what: string, by: string) => string)
