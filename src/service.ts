@@ -82,10 +82,10 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   const { subscribe } = feed
   const intake = createIntake({ ...config, store, registry, guard, clock, firstJobs, wake, execute, subscribe })
   const pruner = createPruner({ ...config, store, clock, log })
-  store.onChange(({ runId, voided }) => {
-    for (const jobIndex of voided) {
-      dispatcher.cancel(runId, jobIndex)
-      firstJobs.cancel(runId, jobIndex)
+  store.onChange(({ voided }) => {
+    for (const claim of voided) {
+      dispatcher.cancel(claim)
+      firstJobs.cancel(claim)
     }
   })
   const progressOf: ProgressOf = (...job) =>

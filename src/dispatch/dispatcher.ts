@@ -2,7 +2,7 @@
  * Claims jobs when there are free slots and gives them to the pool. It owns the slots: nothing is claimed that could
  * not start at once or behind quick jobs, and one claim is under way at a time.
  */
-import type { ClaimedJob } from '../domain/claim.ts'
+import type { Claim, ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { JobProgress, Progress } from '../domain/job.ts'
 import { taskKinds } from '../domain/task.ts'
@@ -21,8 +21,8 @@ export interface Dispatcher {
   runSuspects(): Promise<void>
   /** Claims no more. Resolves when every running job has ended and is settled; after `graceMs` they are handed back. */
   stop(graceMs: number): Promise<void>
-  /** Asks a job, if it runs here, to stop because it was cancelled. */
-  cancel(runId: string, jobIndex: number): void
+  /** Asks the attempt under this claim, if it runs here, to stop because its job was cancelled. */
+  cancel(claim: Claim): void
   /** What a running job has told of itself; null while it has told nothing or does not run here. */
   progress(runId: string, jobIndex: number): Progress | null
   /** Of all jobs that run here and have told something. */
@@ -38,15 +38,21 @@ export interface DispatcherOptions {
   readonly log: Log
 }
 
+/** An attempt on a thread, and the claim that it runs under. */
+interface Running {
+  readonly claim: number
+  readonly execution: Execution
+}
+
 const claimRetryMs = 500
 const maxTimerMs = 2_147_483_647
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const { store, pool, registry, execute, clock, log } = options
-  const executions = new Map<string, Execution>()
+  const executions = new Map<string, Running>()
   const inFlight = new Set<Promise<void>>()
   const runningByTask = new Map<string, number>()
-  /** Jobs that were cancelled in the commit of a claim that has not been told yet. */
+  /** Claims that were cancelled in the commit that gave them, and are not known here yet. */
   const cancelledEarly = new Set<string>()
   let isOpen = false
   let isStopped = false
@@ -63,12 +69,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const execution = pool.run(job, task)
     const key = keyOf(job)
     // It was cancelled and is retried: the attempt before is void, and out of reach from now on.
-    executions.get(key)?.cancel()
-    executions.set(key, execution)
-    if (cancelledEarly.delete(key)) execution.cancel()
+    executions.get(key)?.execution.cancel()
+    executions.set(key, { claim: job.claim, execution })
+    if (cancelledEarly.has(claimKeyOf(job))) execution.cancel()
     count(job.task, 1)
     const outcome = await execution.outcome
-    if (executions.get(key) === execution) executions.delete(key)
+    if (executions.get(key)?.execution === execution) executions.delete(key)
     count(job.task, -1)
     // The claim of the next job goes into the commit that settles this one.
     wake()
@@ -166,23 +172,22 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       isOpen = false
       clearTimeout(dueTimer)
       const timer = setTimeout(() => {
-        for (const execution of executions.values()) execution.release()
+        for (const { execution } of executions.values()) execution.release()
       }, graceMs)
       capacity.resolve()
       await Promise.allSettled([claiming, suspectsDone])
       await Promise.all(inFlight)
       clearTimeout(timer)
     },
-    cancel(runId, jobIndex) {
-      const key = keyOf({ runId, jobIndex })
-      const execution = executions.get(key)
-      execution?.cancel()
-      // Its claim may be in the same commit, of which changes can be told before replies.
-      if (execution === undefined && (claiming !== null || !isOpen)) cancelledEarly.add(key)
+    cancel(claim) {
+      const running = executions.get(keyOf(claim))
+      if (running?.claim === claim.claim) running.execution.cancel()
+      // The claim may be of the same commit, of which changes can be told before replies.
+      else if (claiming !== null || !isOpen) cancelledEarly.add(claimKeyOf(claim))
     },
-    progress: (runId, jobIndex) => executions.get(keyOf({ runId, jobIndex }))?.progress() ?? null,
+    progress: (runId, jobIndex) => executions.get(keyOf({ runId, jobIndex }))?.execution.progress() ?? null,
     allProgress: () =>
-      [...executions].flatMap(([key, execution]) => {
+      [...executions].flatMap(([key, { execution }]) => {
         const told = execution.progress()
         const [runId = '', jobIndex] = key.split('/')
         return told === null ? [] : [{ runId, jobIndex: Number(jobIndex), ...told }]
@@ -192,6 +197,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
 function keyOf({ runId, jobIndex }: Pick<ClaimedJob, 'runId' | 'jobIndex'>): string {
   return `${runId}/${jobIndex}`
+}
+
+function claimKeyOf(claim: Claim): string {
+  return `${keyOf(claim)}/${claim.claim}`
 }
 
 function unknownTask(name: string) {

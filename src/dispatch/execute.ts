@@ -1,7 +1,7 @@
 /** One attempt as a pipeline: run it at its place, decide what follows, and settle it, again and again until it is on disk. */
 import { claimOf, type ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
-import type { AttemptOutcome } from '../domain/job.ts'
+import type { AttemptOutcome, Outcome } from '../domain/job.ts'
 import { retryDelayMs } from '../domain/retry.ts'
 import type { Log } from '../log.ts'
 import type { Settled, Store } from '../store/store.ts'
@@ -48,7 +48,8 @@ export function createExecute(options: ExecuteOptions): Execute {
 
   function settle(job: ClaimedJob, outcome: AttemptOutcome, retryAt: number | null): Promise<Settled> {
     const claim = claimOf(job)
-    if (outcome === 'released') return store.release(claim, clock.now())
+    // A cancel has ended the claim of a cancelled attempt. Were it not so, the job is handed back, and has not failed.
+    if (outcome === 'released' || isCancelled(outcome)) return store.release(claim, clock.now())
     if (outcome.ok) return store.complete(claim, outcome.result, clock.now())
     return store.fail(claim, outcome.error, retryAt, clock.now())
   }
@@ -80,6 +81,10 @@ export function createExecute(options: ExecuteOptions): Execute {
     const outcome = await place(job)
     await settleOnDisk(job, outcome, performance.now() - startedAt, hooks)
   }
+}
+
+function isCancelled(outcome: Outcome): boolean {
+  return !outcome.ok && outcome.error.code === 'cancelled'
 }
 
 function retryAtOf(job: ClaimedJob, outcome: AttemptOutcome, clock: Clock): number | null {

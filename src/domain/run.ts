@@ -1,5 +1,6 @@
 /** A run's states, the one table of what may follow what, and the function that derives a run's state. */
 import type { Answer, RespondMode } from './answer.ts'
+import type { Claim } from './claim.ts'
 import type { JobCounts, JobRecord } from './job.ts'
 
 export const runStates = ['running', 'completed', 'failed', 'cancelled'] as const
@@ -53,6 +54,9 @@ export interface RunChange {
   readonly version: number
   readonly state: RunState
   readonly isAnswered: boolean
-  /** Indexes of jobs that were running and are cancelled by this: whoever runs them is to stop. */
-  readonly voided: readonly number[]
+  /**
+   * The claims that a cancel has ended: an attempt under one of them is to stop. The same job can run under a newer
+   * claim by the time this is heard.
+   */
+  readonly voided: readonly Claim[]
 }

@@ -1,5 +1,5 @@
 /** Runs first jobs on the main thread, where their callers wait for them, and shows the stall watch which ones. */
-import type { ClaimedJob } from '../domain/claim.ts'
+import type { Claim, ClaimedJob } from '../domain/claim.ts'
 import type { Heartbeat } from '../domain/heartbeat.ts'
 import type { AttemptOutcome, JobProgress, Progress } from '../domain/job.ts'
 import type { Log } from '../log.ts'
@@ -10,8 +10,8 @@ import type { MainGuard } from './main-guard.ts'
 export interface FirstJobs {
   /** Runs one attempt; resolves to its outcome and never rejects. */
   run(job: ClaimedJob): Promise<AttemptOutcome>
-  /** Asks a job, if it runs here, to stop because it was cancelled. */
-  cancel(runId: string, jobIndex: number): void
+  /** Asks the attempt under this claim, if it runs here, to stop because its job was cancelled. */
+  cancel(claim: Claim): void
   /** What a job that runs here has told of itself; null while it has told nothing, or does not run here. */
   progress(runId: string, jobIndex: number): Progress | null
   /** Of all that run. */
@@ -77,8 +77,9 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
       running.delete(job.runId)
       return outcome
     },
-    cancel(runId, jobIndex) {
-      find(runId, jobIndex)?.cancel()
+    cancel({ runId, jobIndex, claim }) {
+      const attempt = find(runId, jobIndex)
+      if (attempt?.job.claim === claim) attempt.cancel()
     },
     progress: (runId, jobIndex) => find(runId, jobIndex)?.progress() ?? null,
     allProgress: () =>

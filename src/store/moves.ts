@@ -25,7 +25,16 @@ export interface Move {
 /** The members of a job that a move reads; and with them those that it can change. */
 export type MovableJob = Pick<
   JobRow,
-  'run_id' | 'job_index' | 'state' | 'attempt' | 'lost_starts' | 'queued_at' | 'started_at' | 'thread' | 'failures'
+  | 'run_id'
+  | 'job_index'
+  | 'claim'
+  | 'state'
+  | 'attempt'
+  | 'lost_starts'
+  | 'queued_at'
+  | 'started_at'
+  | 'thread'
+  | 'failures'
 >
 export type MovedJob = MovableJob & Pick<JobRow, 'run_at' | 'finished_at' | 'error' | 'result'>
 
@@ -36,6 +45,7 @@ export function movedJob(job: MovableJob, move: Move, at: number): MovedJob {
   return {
     run_id: job.run_id,
     job_index: job.job_index,
+    claim: job.claim,
     state,
     attempt: move.attempt ?? job.attempt,
     lost_starts: move.lostStarts ?? job.lost_starts,
@@ -74,9 +84,10 @@ export function movedRun(run: RunRow, job: MovableJob, move: Move, at: number): 
   }
 }
 
-/** Whether a thread may still be running the job, though it is over. */
-export function isVoiding(job: MovableJob, { to }: Move): boolean {
-  return job.state === 'running' && to === 'cancelled'
+/** The claim under which a thread may still be running the job, though it is over. */
+export function voidedClaim(job: MovableJob, { to }: Move): Claim | undefined {
+  if (job.state !== 'running' || to !== 'cancelled') return undefined
+  return { runId: job.run_id, jobIndex: job.job_index, claim: job.claim }
 }
 
 /** Whether the others are to be cancelled with it. */

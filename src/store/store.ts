@@ -168,7 +168,7 @@ export interface Store {
   defer(runId: string): Promise<void>
   /**
    * Cancels one job, or with `jobIndex` null all of the run's that are not final. The claims of those that were running
-   * are void, and the change that is told names them.
+   * are void, and the change that is told names those claims.
    */
   cancel(runId: string, jobIndex: number | null, at: number): Promise<CancelResult>
   /** Queues a failed or cancelled job again; its run goes on, and keeps an answer that it has. */

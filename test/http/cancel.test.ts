@@ -1,6 +1,7 @@
 /** Cancelling on request: waiting and running jobs, on threads and on the main one. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { RunView } from '../../src/http/run-view.ts'
 import { jobAt, readProblem, readRun } from '../harness/run.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { startService, type Service } from '../harness/service.ts'
@@ -123,6 +124,42 @@ test('a job that is cancelled and retried in one commit is begun anew', async ()
   })
   assert.equal([run.state, jobAt(run, 0).attempt], ['completed', 1])
 })
+
+for (const place of ['on the main thread', 'in the pool']) {
+  test(`a cancel never stops the attempt of a retry right after it: ${place}`, async () => {
+    await using service = await startService()
+    const respond = place === 'in the pool' ? 'none' : 'first'
+    for (let round = 0; round < 30; round += 1) {
+      const meeting = { meeting: `${service.url}/${round}`, count: 2 }
+      const tag = `round-${round}`
+      const asked = service.post('/run-tasks', { respond, tags: [tag], tasks: [{ name: 'meet', input: meeting }] })
+      const { id } = await until('it runs', async () => {
+        const list = (await (await service.get(`/runs?tag=${tag}`)).json()) as { runs: RunView[] }
+        return list.runs.find(({ jobs: [job] }) => job?.state === 'running')
+      })
+      const accepted = await Promise.all([service.post(`/runs/${id}/cancel`), retryWhenCancelled(service, id)])
+      assert.equal(
+        accepted.map(({ status }) => status),
+        [202, 202],
+      )
+      await attend(meeting, 'the test', AbortSignal.timeout(5_000))
+      await asked
+      const run = await until('the run has ended', async () => {
+        const now = await readRun(await service.get(`/runs/${id}`))
+        return now.state !== 'running' && now
+      })
+      assert.equal([run.state, jobAt(run, 0).attempt], ['completed', 1], JSON.stringify(run))
+    }
+  })
+}
+
+/** Asks for the retry again and again, so that it comes right after the cancel. */
+async function retryWhenCancelled(service: Service, id: string): Promise<Response> {
+  for (;;) {
+    const response = await service.post(`/runs/${id}/jobs/0/retry`)
+    if (response.status !== 409) return response
+  }
+}
 
 test('what is cancelled, retried or asked for again is shown with the progress of the jobs that run', async () => {
   await using service = await startService()

@@ -198,7 +198,9 @@ test('a job that is no longer its own ends here', async () => {
   store.onChange((change) => void changes.push(change))
   // As another process takes it back, without a word to this one.
   await schema.query(`UPDATE job SET owner = NULL, state = 'queued', run_at = 0`)
-  await until('whoever runs it is told to stop', () => changes.some(({ voided }) => voided.includes(0)))
+  await until('whoever runs it is told to stop', () =>
+    changes.some(({ voided }) => voided.some(({ jobIndex }) => jobIndex === 0)),
+  )
   assert.is(await store.complete(claim, '1', start), 'stale')
   const next = await claimOne(store, start)
   assert.ok(next.claim > claim.claim)

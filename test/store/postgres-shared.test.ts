@@ -111,7 +111,9 @@ test('a cancel here is told where the job runs', async () => {
   const { jobs } = await other.claim(requestAt(start))
   const changes = listen(other)
   await one.cancel(run.id, 1, start)
-  await until('the owner hears of it', () => changes.some(({ voided }) => voided.includes(1)))
+  await until('the owner hears of it', () =>
+    changes.some(({ voided }) => voided.some(({ jobIndex }) => jobIndex === 1)),
+  )
   assert.is(await other.complete(entryAt(jobs, 1), '1', start), 'stale')
   assert.is(await other.complete(entryAt(jobs, 0), '1', start), 'settled')
 })

@@ -106,7 +106,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     const ended = Map.groupBy(voided.filter(held.void), ({ runId }) => runId)
     listeners.change(
       changes.map((change) => {
-        return { ...change, voided: (ended.get(change.runId) ?? []).map(({ jobIndex }) => jobIndex) }
+        return { ...change, voided: ended.get(change.runId) ?? [] }
       }),
     )
     if (hasWork) wakeForWork()
@@ -128,11 +128,11 @@ export function createPostgresStore(options: PostgresOptions): Store {
     await lanes.settling.settled()
     const lost = missing.filter(held.void)
     const runs = await Promise.all(lost.map(({ runId }) => beside.readRun(runId)))
-    for (const [index, { jobIndex }] of lost.entries()) {
+    for (const [index, claim] of lost.entries()) {
       const run = runs[index]
       if (!run) continue
       const { id: runId, version, state, answer } = run
-      listeners.change([{ runId, version, state, isAnswered: answer !== null, voided: [jobIndex] }])
+      listeners.change([{ runId, version, state, isAnswered: answer !== null, voided: [claim] }])
     }
   }
 

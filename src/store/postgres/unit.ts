@@ -5,7 +5,7 @@
 import type { Claim } from '../../domain/claim.ts'
 import { isFinalJob } from '../../domain/job.ts'
 import { createChanges } from '../changes.ts'
-import { endsOthers, isVoiding, movedJob, movedRun, withFirst, type Move, type MovedJob } from '../moves.ts'
+import { endsOthers, voidedClaim, movedJob, movedRun, withFirst, type Move, type MovedJob } from '../moves.ts'
 import type { RunChange } from '../../domain/run.ts'
 import type { JobRow, RunRow } from '../rows.ts'
 import { countJob, countRun, createCounts, type Counts } from './counts.ts'
@@ -55,7 +55,7 @@ export function createUnit(jobRows: readonly JobRow[], runRows: readonly RunRow[
   function change(run: RunRow, ended?: Claim): void {
     runs.set(run.id, run)
     changed.add(run.id)
-    changes.note(run, ended?.jobIndex)
+    changes.note(run, ended)
     if (ended !== undefined) voided.push(ended)
   }
 
@@ -71,8 +71,7 @@ export function createUnit(jobRows: readonly JobRow[], runRows: readonly RunRow[
     countJob(counts, job.state, after.state)
     if (run.state !== before.state) countRun(counts, before.state, run.state)
     if (after.run_at !== null && waiting !== 'due') waiting = after.run_at <= at ? 'due' : 'later'
-    const ended = { runId: job.run_id, jobIndex: job.job_index, claim: job.claim }
-    change(run, isVoiding(job, step) ? ended : undefined)
+    change(run, voidedClaim(job, step))
     if (!endsOthers(run, job, step)) return
     for (const other of jobsOf(run.id)) if (!isFinalJob(other.state)) move(other, withFirst, at)
   }

@@ -1,11 +1,12 @@
 /** The one way in which a job changes its state after the claim, and what follows for its run and its neighbours. */
 import { isFinalJob } from '../../domain/job.ts'
-import { endsOthers, isVoiding, movedJob, movedRun, withFirst, type Move, type MovableJob } from '../moves.ts'
+import { endsOthers, voidedClaim, movedJob, movedRun, withFirst, type Move, type MovableJob } from '../moves.ts'
 import { prepareSelect } from './select.ts'
 import type { Session } from './session.ts'
 
 /** The columns that a move needs of the job. */
-export const moveColumns = 'run_id, job_index, state, attempt, lost_starts, queued_at, started_at, thread, failures'
+export const moveColumns =
+  'run_id, job_index, claim, state, attempt, lost_starts, queued_at, started_at, thread, failures'
 
 /** Applies a move to a job and to its run, in the transaction under way. It ends whoever owned the job. */
 export function createMoveJob({ database, tally, changes, liveRuns }: Session) {
@@ -39,7 +40,7 @@ export function createMoveJob({ database, tally, changes, liveRuns }: Session) {
     const run = movedRun(before, job, move, at)
     if (run.state !== before.state) tally.countRun(before.state, run.state)
     liveRuns.saveRun(run)
-    changes.note(run, isVoiding(job, move) ? job.job_index : undefined)
+    changes.note(run, voidedClaim(job, move))
     if (!endsOthers(run, job, move)) return
     for (const other of selectJobs(run.id)) {
       if (!isFinalJob(other.state)) apply(other, withFirst, at)

@@ -11,11 +11,7 @@ import type { Session } from './session.ts'
 export function createSettle(session: Session) {
   const { database, liveRuns } = session
   const applyMove = createMoveJob(session)
-  const selectJob = prepareSelect<JobRow>(
-    database,
-    `${moveColumns}, claim`,
-    'FROM job WHERE run_id = ? AND job_index = ?',
-  )
+  const selectJob = prepareSelect<JobRow>(database, moveColumns, 'FROM job WHERE run_id = ? AND job_index = ?')
 
   function settle(claim: Claim, at: number, moveOf: (job: JobRow) => Move): Settled {
     const job = liveRuns.findJob(claim.runId, claim.jobIndex) ?? selectJob(claim.runId, claim.jobIndex)[0]

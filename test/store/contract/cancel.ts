@@ -2,8 +2,10 @@
 import * as assert from 'uvu/assert'
 import type { RunChange } from '../../../src/domain/run.ts'
 import { newRunId } from '../../../src/domain/ids.ts'
+import { claimOf } from '../../../src/domain/claim.ts'
 import {
   acceptAndClaim,
+  acceptFirst,
   claimOne,
   entryAt,
   jobIn,
@@ -33,7 +35,7 @@ export function cancelContract(register: Register): void {
       await until('it is told', () => changes.length > 0)
       assert.equal(
         changes.map(({ voided }) => voided),
-        [[1, 3]],
+        [[1, 3].map((jobIndex) => ({ runId: run.id, jobIndex, claim: 1 }))],
       )
 
       const cancelled = await runIn(store, run.id)
@@ -61,6 +63,53 @@ export function cancelContract(register: Register): void {
     assert.is(await store.release(claim, start + 2), 'stale')
     assert.equal(await runIn(store, claim.runId), before)
   })
+
+  register('a cancel names the claim that it ends, and not that of a retry right after it', async ({ store }) => {
+    const changes: RunChange[] = []
+    store.onChange((change) => void changes.push(change))
+    const ways = {
+      'of the job': (runId: string) => store.cancel(runId, 0, start),
+      'of the run': (runId: string) => store.cancel(runId, null, start),
+    }
+    for (const [way, cancel] of Object.entries(ways)) {
+      const first = await acceptAndClaim(store, runOf(), start)
+      // Together: in one engine they are one commit.
+      const [, , { jobs }] = await Promise.all([
+        cancel(first.runId),
+        store.retry(first.runId, 0, start),
+        store.claim(requestAt(start)),
+      ])
+      const again = jobs[0] ?? (await claimOne(store, start))
+      await until('the cancel is told', () => changes.some(({ voided }) => voided.length > 0))
+      assert.equal(
+        changes.flatMap(({ voided }) => voided),
+        [claimOf(first)],
+        way,
+      )
+      assert.ok(again.claim > first.claim)
+      assert.is(await store.complete(again, '"again"', start), 'settled')
+      changes.length = 0
+    }
+  })
+
+  register(
+    'a first failure names the claims that it ends, and not that of a retry right after it',
+    async ({ store }) => {
+      const changes: RunChange[] = []
+      store.onChange((change) => void changes.push(change))
+      const run = runOf({ jobs: [jobOf(), jobOf()], claimsFirst: true, onFirstFailure: 'cancel' })
+      const first = await acceptFirst(store, run, start)
+      const other = await claimOne(store, start)
+      await Promise.all([store.fail(first, taskError, null, start), store.retry(run.id, 1, start)])
+      const again = await claimOne(store, start)
+      await until('the cancel is told', () => changes.some(({ voided }) => voided.length > 0))
+      assert.equal(
+        changes.flatMap(({ voided }) => voided),
+        [claimOf(other)],
+      )
+      assert.is(await store.complete(again, '"again"', start), 'settled')
+    },
+  )
 
   register('of a cancel and an outcome at once, the one asked for first wins', async ({ store }) => {
     const early = await acceptAndClaim(store, runOf(), start)

@@ -28,7 +28,8 @@ export function firstFailureContract(register: Register): void {
       ],
     )
     await until('the end is told', () => changes.some(({ state }) => state === 'failed'))
-    assert.equal(changes.at(-1)?.voided, [2], 'only a job that was running has to be stopped')
+    const voided = [{ runId: run.id, jobIndex: 2, claim: 1 }]
+    assert.equal(changes.at(-1)?.voided, voided, 'only a job that was running has to be stopped')
   })
 
   register('cancel: an attempt that is to be retried, or a success, cancels nothing', async ({ store }) => {
