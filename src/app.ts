@@ -6,6 +6,7 @@ import type { Middleware } from 'koa'
 import { isPostgres, type Config } from './config.ts'
 import { systemClock } from './domain/clock.ts'
 import { allocateHeartbeat } from './domain/heartbeat.ts'
+import { guardProcess } from './intake/process-guard.ts'
 import type { Log } from './log.ts'
 import { createPool } from './pool/pool.ts'
 import type { Service } from './service.ts'
@@ -47,6 +48,7 @@ const noThreads = { threads: 0, ioThreads: 0 }
  * @throws BootError when a task module, the database or the directory of tasks is not as it must be
  */
 export async function startApp({ config, log, onLost, prepare, beforeJobs }: AppOptions): Promise<App> {
+  guardProcess()
   const registry = await loadRegistry(config.tasksDir)
   const heartbeatBuffer = allocateHeartbeat()
   const stall = { heartbeat: heartbeatBuffer, stallMs: config.mainStallMs, logLevel: config.logLevel }

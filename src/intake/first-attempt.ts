@@ -23,8 +23,10 @@ export interface FirstAttempt {
   release(): void
   /** Asks the task to stop, whose job was cancelled. */
   cancel(): void
-  /** Something of the job's threw where nobody could catch it, or wanted to end the process. */
+  /** Something of the job's wanted to end the process. */
   breakWith(error: Omit<JobError, 'code'>): void
+  /** Something of the job's threw where nobody could catch it. */
+  blame(thrown: unknown): void
 }
 
 export interface FirstAttemptOptions {
@@ -52,13 +54,19 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
   const timer = setTimeout(end.timeOut, job.timeoutMs, `did not end within ${job.timeoutMs} ms`)
 
   function call(run: () => unknown): unknown {
+    const { exitCode } = process
     try {
       return guard.call(task, run)
     } catch (error) {
       wasInterrupted = error instanceof Interrupted
       throw error
+    } finally {
+      // That of the process is for its owner to say.
+      if (process.exitCode !== exitCode) process.exitCode = exitCode
     }
   }
+
+  const breakWith: FirstAttempt['breakWith'] = (error) => end.breakOff(failedBy({ ...error, code: 'crashed' }))
 
   const attempt: FirstAttempt = {
     job,
@@ -68,7 +76,14 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
     progress: () => told && { ...told, message: cut(told.message) },
     release: end.release,
     cancel: end.cancel,
-    breakWith: (error) => end.breakOff(failedBy({ ...error, code: 'crashed' })),
+    breakWith,
+    blame(thrown) {
+      const { message, ...rest } = describeThrown(thrown)
+      const { runId, jobIndex } = job
+      if (end.isOver()) {
+        log.warn({ runId, jobIndex, task: job.task, err: thrown }, 'an error of a first job that had ended')
+      } else breakWith({ ...rest, message: `an error that nobody caught: ${message}` })
+    },
   }
   const context = createContext(job, controller.signal, log, (fraction: unknown, message: unknown = '') => {
     const part = Number(fraction)
@@ -80,17 +95,6 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
     else end.answer(outcome)
   })
   return attempt
-}
-
-/** What nobody caught, told of the attempt whose code threw it; false when it is nobody's. */
-export function blameFirstAttempt(thrown: unknown, log: Log): boolean {
-  const attempt = currentFirstAttempt.getStore()
-  if (attempt === undefined) return false
-  const { message, ...rest } = describeThrown(thrown)
-  const { runId, jobIndex, task } = attempt.job
-  if (attempt.isOver()) log.warn({ runId, jobIndex, task, err: thrown }, 'an error of a first job that had ended')
-  else attempt.breakWith({ ...rest, message: `an error that nobody caught: ${message}` })
-  return true
 }
 
 function createContext(

@@ -69,12 +69,14 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
     async run(job) {
       const task = registry.get(job.task)
       if (task === undefined) throw new Error(`the task ${job.task} was accepted and is not registered`)
+      const { title } = process
       const attempt = startFirstAttempt({ job, task, guard, log, cancelGraceMs })
       running.set(job.runId, attempt)
       recent = [...recent, attempt].slice(-maxShown)
       showRunning()
       const outcome = await attempt.ended
       running.delete(job.runId)
+      if (process.title !== title) process.title = title
       return outcome
     },
     cancel({ runId, jobIndex, claim }) {

@@ -33,7 +33,7 @@ const maxHeapMb = 4096
 const bytesPerMb = 1_048_576
 const minPingLimitMs = 200
 /** How long `stop` waits for threads in native code. */
-const stopLimitMs = 2_000
+const stopLimitMs = 500
 const defaults = { maxJobsPerThread: 100_000, maxIdleMb: 512, loadLimitMs: 30_000 }
 
 export interface PoolOptions {

@@ -16,6 +16,7 @@ export interface RunningJob {
   isOver(): boolean
   /** Its module is loaded: from now on its time and its memory count. False when it is over, or is to stop, already. */
   begin(): boolean
+  hasBegun(): boolean
   /** It has come to an outcome of its own. */
   settle(outcome: Outcome): void
   /** Something of the job's threw where nobody could catch it. */
@@ -46,6 +47,7 @@ export function takeJob(
   const ids = { runId, jobIndex, attempt }
   const { promise, resolve }: PromiseWithResolvers<Outcome> = withResolvers()
   let isOver = false
+  let hasBegun = false
   let stop: StopSignal | undefined
 
   const mayLog = createLogLimit((dropped) => {
@@ -88,8 +90,10 @@ export function takeJob(
       const { used_heap_size: heapBytes, external_memory: externalBytes } = getHeapStatistics()
       control.setStartBytes(lane, heapBytes + externalBytes)
       control.run(lane)
+      hasBegun = true
       return true
     },
+    hasBegun: () => hasBegun,
     settle: resolve,
     breakWith(thrown) {
       const { message: text, ...rest } = describeThrown(thrown)

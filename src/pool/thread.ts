@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { AttemptOutcome } from '../domain/job.ts'
 import { describeThrown } from '../domain/thrown.ts'
 import { runAttempt } from '../tasks/attempt.ts'
+import { fenceProcess } from '../tasks/process-fence.ts'
 import { loadTask, type Task } from '../tasks/task.ts'
 import { createControlBlock } from './control-block.ts'
 import { watchIntrinsics } from './intrinsics.ts'
@@ -28,6 +29,8 @@ const runBatch = createRunBatch({ isSequential, runJob, tell })
 // Taken before any task runs, for a job can change what the next one depends on.
 const now = performance.now.bind(performance)
 
+// What a module does while it is loaded it has done on the main thread too.
+fenceProcess(() => currentJob.getStore()?.hasBegun() === true)
 process.on('uncaughtException', onStray)
 process.on('unhandledRejection', onStray)
 

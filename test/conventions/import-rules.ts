@@ -4,6 +4,7 @@ import { importsOf, targetsOf, within, type Rule } from './sources.ts'
 /** From the top to the bottom; what stands on one line never imports its neighbours. */
 const layers = [
   ['main.ts', 'index.ts'],
+  ['process'],
   ['app.ts', 'client'],
   ['service.ts'],
   ['http'],

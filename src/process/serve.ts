@@ -1,0 +1,94 @@
+/** The process of its own: reads its settings, starts, listens, and leaves on a signal. Exit code 0 after a clean stop, else 1. */
+import { setFlagsFromString } from 'node:v8'
+import { startApp } from '../app.ts'
+import { readConfig, shownDatabase, type Config } from '../config.ts'
+import { BootError } from '../domain/errors.ts'
+import type { HttpServer } from '../http/server.ts'
+import { createLog, type Log } from '../log.ts'
+import { onLeaveSignal } from './leave-signal.ts'
+import { makeExitSure } from './sure-exit.ts'
+
+const loadServer = () => import('../http/server.ts')
+
+/** Beyond both graces, for what is left to close. */
+const closeAllowanceMs = 4_500
+
+/** @param environment names to values */
+export async function serve(environment: Readonly<Record<string, string | undefined>>): Promise<void> {
+  makeExitSure()
+  try {
+    freeThreadsFromBound()
+    const config = readConfig(environment)
+    await run(config, createLog(config.logLevel))
+  } catch (error) {
+    const log = createLog('info')
+    if (error instanceof BootError) log.fatal(error.message)
+    else log.fatal({ err: error }, 'the service could not start')
+    process.exit(1)
+  }
+}
+
+/**
+ * A bound of V8's young generation on the command line is for this thread, which has it by now: tasks that allocate
+ * much are slower with a small one, so threads get V8's own. One in NODE_OPTIONS stays for all.
+ */
+function freeThreadsFromBound(): void {
+  const isBound = process.execArgv.some((argument) => argument.startsWith('--max-semi-space-size='))
+  if (isBound) setFlagsFromString('--max-semi-space-size=0')
+}
+
+async function run(config: Config, log: Log): Promise<void> {
+  const die = (error: unknown): never => {
+    log.fatal({ err: error }, 'the process cannot go on; the next start recovers its jobs')
+    process.exit(1)
+  }
+  // What no first job is to blame for: those are contained before.
+  process.on('uncaughtException', die)
+  process.on('unhandledRejection', die)
+
+  let url = ''
+  // Once it listens, there may be jobs.
+  let server: HttpServer | undefined
+  let isStopping = false
+
+  async function stop(signal: string): Promise<void> {
+    isStopping = true
+    log.info({ signal }, 'stopping')
+    const limitMs = config.shutdownGraceMs + config.cancelGraceMs + closeAllowanceMs
+    setTimeout(() => {
+      log.error({ limitMs }, 'stopping took too long; the next start recovers what was not handed back')
+      process.exit(1)
+    }, limitMs).unref()
+    // Before the first job there is nothing to hand back, and the start may be waiting for the database.
+    if (server !== undefined) {
+      const app = await starting
+      await app.drain()
+      // Before the database is let go: who waits for that finds the address free.
+      await server.close()
+      await app.close()
+    }
+    log.info('stopped')
+    process.exit(0)
+  }
+  // From the beginning: a signal during the recovery must not cost the jobs that it starts.
+  onLeaveSignal(log, (signal) => void stop(signal).catch(die))
+
+  const starting = startApp({
+    config,
+    log,
+    onLost: die,
+    prepare: loadServer,
+    async beforeJobs(middleware) {
+      const { createHttpServer } = await loadServer()
+      const created = createHttpServer(log)
+      // An address that cannot be had ends the start before it costs any job a start.
+      url = await created.listen(middleware, config.host, config.port)
+      server = created
+    },
+  })
+  await starting
+  await server?.warmUp(config.apiKeys[0])
+  const { role, threads, ioThreads } = config
+  const database = shownDatabase(config.databaseUrl)
+  if (!isStopping) log.info({ url, database, role, threads, ioThreads }, `ready at ${url}`)
+}

@@ -1,0 +1,106 @@
+/**
+ * Bars tasks from what changes or ends the whole process, which they share with the service and with each other: such
+ * a call throws in a task, and is left alone everywhere else. Meant for mistakes, not for malice.
+ */
+import inspector from 'node:inspector'
+import { syncBuiltinESMExports } from 'node:module'
+import os from 'node:os'
+import v8 from 'node:v8'
+import { processGroupOf } from './process-group.ts'
+
+/** Whether this call of a barred function would reach the process; default: any call would. */
+type Reaches = (args: readonly unknown[]) => boolean
+
+const { apply, defineProperty, get, getOwnPropertyDescriptor } = Reflect
+const ownPid = process.pid
+
+const always: Reaches = () => true
+const inProcess: Readonly<Record<string, Reaches>> = {
+  chdir: always,
+  umask: ([mask]) => mask !== undefined,
+  setuid: always,
+  setgid: always,
+  seteuid: always,
+  setegid: always,
+  setgroups: always,
+  initgroups: always,
+  abort: always,
+  execve: always,
+  disconnect: always,
+  loadEnvFile: always,
+  setSourceMapsEnabled: always,
+  setUncaughtExceptionCaptureCallback: always,
+  addUncaughtExceptionCaptureCallback: always,
+  removeAllListeners: always,
+  _debugProcess: ([pid]) => isOurs(pid),
+  _debugEnd: always,
+  // In this order: the first calls the second.
+  kill: isEnding,
+  _kill: isEnding,
+  // A signal that was really sent comes with its number.
+  emit: ([event, , number]) => /^(?:SIG[A-Z]|exit$|beforeExit$)/.test(String(event)) && typeof number !== 'number',
+}
+
+/** Call it before any task is loaded. @param isInTask whether the code that runs now is a task's */
+export function fenceProcess(isInTask: () => boolean): void {
+  for (const [name, reaches] of Object.entries(inProcess)) bar(process, 'process', name, isInTask, reaches)
+  bar(v8, 'v8', 'setFlagsFromString', isInTask)
+  bar(inspector, 'inspector', 'open', isInTask)
+  bar(os, 'os', 'setPriority', isInTask, (args) => args.length < 2 || isOurs(args[0]))
+  fenceStream('stdin', ['setRawMode'], isInTask)
+  fenceStream('stdout', ['end', 'destroy'], isInTask)
+  fenceStream('stderr', ['end', 'destroy'], isInTask)
+  // Those who import a function by its name get the same.
+  syncBuiltinESMExports()
+}
+
+/** Makes `holder[name]` throw in a task. Does nothing where there is no such function. */
+export function bar(
+  holder: object,
+  prefix: string,
+  name: string,
+  isInTask: () => boolean,
+  reaches: Reaches = always,
+): void {
+  const original: unknown = get(holder, name)
+  if (typeof original !== 'function') return
+  function barred(this: unknown, ...args: unknown[]): unknown {
+    if (isInTask() && reaches(args)) throw notSupported(`${prefix}.${name}()`)
+    return apply(original as () => unknown, this, args)
+  }
+  const { enumerable = false } = getOwnPropertyDescriptor(holder, name) ?? {}
+  defineProperty(holder, name, { value: barred, writable: true, configurable: true, enumerable })
+}
+
+function notSupported(what: string): Error {
+  const error = new Error(`${what} is not supported in a task: it would reach the whole process`)
+  // Trying again would end in the same way.
+  return Object.assign(error, { retryable: false })
+}
+
+/** Streams are made when they are first asked for, which has its price and its effects: not here. */
+function fenceStream(name: 'stdin' | 'stdout' | 'stderr', methods: readonly string[], isInTask: () => boolean): void {
+  const { get: original } = getOwnPropertyDescriptor(process, name) ?? {}
+  if (original === undefined) return
+  let fenced: unknown
+  const getStream = (): unknown => {
+    const stream: unknown = apply(original, process, [])
+    if (stream === fenced) return stream
+    fenced = stream
+    for (const method of methods) bar(Object(stream), `process.${name}`, method, isInTask)
+    return stream
+  }
+  defineProperty(process, name, { get: getStream, configurable: true, enumerable: true })
+}
+
+/** Signal 0 only asks whether there is such a process. */
+function isEnding([pid, signal]: readonly unknown[]): boolean {
+  return signal !== 0 && isOurs(pid)
+}
+
+/** Whether a signal to this number reaches our own process: by its number, or as one of a group. */
+function isOurs(pid: unknown): boolean {
+  const target = Number(pid)
+  if (target === ownPid || target === 0 || target === -1) return true
+  return target < 0 && processGroupOf('self') === String(-target)
+}
