@@ -32,6 +32,7 @@ const schema = z.object({
     .regex(/^[a-z_][a-z0-9_]{0,47}$/, 'must be 1 to 48 of a-z, 0-9 and _, and begin with no digit')
     .default('forerunner'),
   ROLE: z.enum(['all', 'http', 'worker']).default('all'),
+  FIRST_JOBS: z.enum(['main', 'pool']).default('main'),
   TASKS_DIR: z.string().default('workers'),
   THREADS: wholeNumber(1, 1024, Math.max(1, availableParallelism() - 1)),
   IO_THREADS: wholeNumber(1, 64, 1),
@@ -49,7 +50,7 @@ const schema = z.object({
   MAIN_STALL_MS: wholeNumber(100, maxTimerMs, 30_000),
   RETENTION_MS: wholeNumber(0, 3650 * dayMs, 7 * dayMs),
   CANCEL_GRACE_MS: wholeNumber(0, maxTimerMs, 500),
-  SHUTDOWN_GRACE_MS: wholeNumber(0, maxTimerMs, 10_000),
+  SHUTDOWN_GRACE_MS: wholeNumber(0, maxTimerMs, 7_000),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 })
 
@@ -62,6 +63,8 @@ export interface Config {
   readonly databaseSchema: string
   /** What this process does of what all processes of a service do: everything, answer requests, or run jobs. */
   readonly role: 'all' | 'http' | 'worker'
+  /** Where first jobs whose callers wait are run; `pool` keeps all of them off the main thread. */
+  readonly firstJobs: 'main' | 'pool'
   readonly tasksDir: string
   readonly threads: number
   readonly ioThreads: number
@@ -120,6 +123,7 @@ function parse(settings: Readonly<Record<string, unknown>>): Config {
     databaseUrl: data.DATABASE_URL,
     databaseSchema: data.DATABASE_SCHEMA,
     role: data.ROLE,
+    firstJobs: data.FIRST_JOBS,
     tasksDir: data.TASKS_DIR,
     threads: data.THREADS,
     ioThreads: data.IO_THREADS,

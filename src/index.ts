@@ -4,6 +4,8 @@ import type { App } from './app.ts'
 import type { Config } from './config.ts'
 import type { RunInput } from './http/run-schema.ts'
 import type { RunView } from './http/run-view.ts'
+import { BootError } from './domain/errors.ts'
+import { nodeIsTooOld } from './process/supported-node.ts'
 
 export { AppError, BootError } from './domain/errors.ts'
 export { defineTask, type TaskContext, type TaskDefinition, type TaskLog } from './domain/task.ts'
@@ -40,6 +42,8 @@ export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
   }
 
   async function start(): Promise<App> {
+    const refusal = nodeIsTooOld(process.versions.node)
+    if (refusal !== null) throw new BootError(refusal)
     const { onLost = rethrow, ...settings } = options
     const [{ startApp }, { configOf }, { createLog }] = await Promise.all([
       import('./app.ts'),

@@ -80,7 +80,19 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   const { wake } = dispatcher
   store.onWork(wake)
   const { subscribe } = feed
-  const intake = createIntake({ ...config, store, registry, guard, clock, firstJobs, wake, execute, subscribe })
+  const takesFirstJobs = config.firstJobs === 'main'
+  const intake = createIntake({
+    ...config,
+    store,
+    registry,
+    guard,
+    takesFirstJobs,
+    clock,
+    firstJobs,
+    wake,
+    execute,
+    subscribe,
+  })
   const pruner = createPruner({ ...config, store, clock, log })
   store.onChange(({ voided }) => {
     for (const claim of voided) {

@@ -12,6 +12,8 @@ import type { MainGuard } from './main-guard.ts'
 export interface PrepareOptions {
   readonly registry: Registry
   readonly guard: MainGuard
+  /** Whether the main thread takes first jobs at all. */
+  readonly takesFirstJobs: boolean
 }
 
 /** How the request is to be treated, beside what it asks for. */
@@ -25,7 +27,7 @@ export interface Terms {
 /** @throws AppError `unknown-task` or `validation-error` with a pointer for each wrong place */
 export async function prepareRun(request: RunRequest, terms: Terms, options: PrepareOptions): Promise<NewRun> {
   const { tasks: entries, respond, onFirstFailure, tags } = request
-  const { registry, guard } = options
+  const { registry, guard, takesFirstJobs } = options
   const tasks = findTasks(entries, registry)
   const issues = [...(await inputIssues(entries, tasks)), ...delayIssues(request)]
   if (issues.length > 0) throw invalid('validation-error', issues)
@@ -33,7 +35,7 @@ export async function prepareRun(request: RunRequest, terms: Terms, options: Pre
   const [first] = tasks
   const isDeferred = respond === 'none' || terms.waitMs === 0
   // Where nobody waits for it, the first job has no business on the main thread.
-  const claimsFirst = !isDeferred && first !== undefined && guard.allows(first)
+  const claimsFirst = takesFirstJobs && !isDeferred && first !== undefined && guard.allows(first)
   const idempotency = terms.idempotency && { ...terms.idempotency, isDeferred }
   return { id: newRunId(), respond, onFirstFailure, tags, jobs, claimsFirst, idempotency }
 }

@@ -1,4 +1,5 @@
 /** What keeps the service from starting is said in one line, with exit code 1 and without harm to what is stored. */
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -6,7 +7,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { makeHome, type Environment, type Home } from '../harness/child.ts'
+import { makeHome, root, type Environment, type Home } from '../harness/child.ts'
 import { readRun } from '../harness/run.ts'
 import { until } from '../harness/until.ts'
 import { readDatabase } from './database-file.ts'
@@ -57,6 +58,21 @@ test('a database that cannot be used is refused by its path', async () => {
   const newer = join(home.directory, 'newer.db')
   new DatabaseSync(newer).exec('PRAGMA user_version = 99')
   await checkRefused(home, { DATABASE_URL: `sqlite:${newer}` }, [newer, '99'])
+})
+
+test('an older Node is refused in one line, as a program and as a library', async () => {
+  await using home = await makeHome()
+  const older = `
+    Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.1.0' } })
+    delete Promise.withResolvers`
+  const preload = `--import=data:text/javascript,${encodeURIComponent(older)}`
+  await checkRefused(home, { NODE_OPTIONS: preload }, ['Node 24', '22.1.0'])
+  const script = `
+    import { createForerunner } from 'forerunner'
+    await createForerunner().start().catch(({ name, message }) => console.log(name, message))`
+  const options = { cwd: root, encoding: 'utf8' } as const
+  const told = execFileSync(process.execPath, [preload, '--input-type=module', '--eval', script], options)
+  assert.is(told, 'BootError Forerunner needs Node 24 or later, and this is Node 22.1.0\n')
 })
 
 test('npm start bounds the young generation of the main thread, not of the threads', async () => {
