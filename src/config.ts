@@ -43,6 +43,7 @@ const schema = z.object({
     .pipe(z.array(apiKey))
     .default([]),
   MAX_BODY_BYTES: wholeNumber(1, 512 * 1024 * 1024, 1_048_576),
+  MAX_IN_FLIGHT_BYTES: wholeNumber(1_048_576, 64 * 1024 ** 3, 64 * 1024 * 1024),
   MAX_TASKS_PER_RUN: wholeNumber(1, 10_000, 100),
   MAX_BACKLOG: wholeNumber(1, 100_000_000, 100_000),
   MAX_STREAMS: wholeNumber(0, 1_000_000, 1000),
@@ -72,6 +73,8 @@ export interface Config {
   /** Empty: nobody needs one. */
   readonly apiKeys: readonly string[]
   readonly maxBodyBytes: number
+  /** Of large bodies of requests that are not answered yet, and as much of large answers that clients have not read. */
+  readonly maxInFlightBytes: number
   readonly maxTasksPerRun: number
   readonly maxBacklog: number
   readonly maxStreams: number
@@ -130,6 +133,7 @@ function parse(settings: Readonly<Record<string, unknown>>): Config {
     ioConcurrency: data.IO_CONCURRENCY,
     apiKeys: Object.freeze(data.API_KEYS),
     maxBodyBytes: data.MAX_BODY_BYTES,
+    maxInFlightBytes: data.MAX_IN_FLIGHT_BYTES,
     maxTasksPerRun: data.MAX_TASKS_PER_RUN,
     maxBacklog: data.MAX_BACKLOG,
     maxStreams: data.MAX_STREAMS,

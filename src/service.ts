@@ -12,6 +12,7 @@ import { createCatchUp } from './feed/catch-up.ts'
 import { createFeed } from './feed/feed.ts'
 import { createRunWatch } from './feed/run-watch.ts'
 import { createBodyParser } from './http/body-parser.ts'
+import { createByteBudget } from './http/byte-budget.ts'
 import { createEventStreams } from './http/event-streams.ts'
 import { createLongPolls } from './http/long-poll.ts'
 import { createMiddleware } from './http/middleware.ts'
@@ -117,6 +118,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     pool,
     progressOf,
     bodyParser,
+    bodyBudget: createByteBudget(config.maxInFlightBytes),
     polls,
     streams,
     loopDelay,

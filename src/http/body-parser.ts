@@ -6,35 +6,36 @@
 import { Worker } from 'node:worker_threads'
 import { AppError } from '../domain/errors.ts'
 import { JsonText } from '../domain/json-text.ts'
-import type { BodyReply } from './body-thread.ts'
-import { parseBody, tasksOf, type ParsedBody } from './parse-body.ts'
+import type { BodyReply, BodyWork } from './body-thread.ts'
+import { parseBody, tasksOf, type PackedBody, type ParsedBody } from './parse-body.ts'
 
 export interface BodyParser {
   /**
-   * Rejects when the thread dies of the text, as it does when its memory is used up.
+   * Rejects when the thread dies of the body, as it does when its memory is used up.
+   * @param maxBytes of the body when it is unpacked
    * @throws AppError `overloaded` when too much waits already, `shutting-down` after `close`
    */
-  parse(text: string): Promise<ParsedBody>
+  parse(body: PackedBody, maxBytes: number): Promise<ParsedBody>
   /** Ends the thread; who still waits is sent away. */
   close(): void
 }
 
 interface Waiting {
-  readonly text: string
+  readonly work: BodyWork
   readonly resolve: (parsed: ParsedBody) => void
   readonly reject: (error: Error) => void
 }
 
-/** Characters; about two milliseconds of parsing and writing. */
-const largeText = 131_072
-/** Characters of all texts that wait, before another one is refused: about a second of work. */
+/** Bytes; about two milliseconds of parsing and writing. */
+const largeBody = 131_072
+/** Bytes of all bodies that wait, before another one is refused: about a second of work. */
 const maxWaiting = 64 * 1_048_576
 const idleMs = 10_000
 
 export function createBodyParser(): BodyParser {
-  /** The first is at the thread: a text that waits is held once. */
+  /** The first is at the thread. */
   let waiting: Waiting[] = []
-  let waitingLength = 0
+  let waitingBytes = 0
   let worker: Worker | null = null
   let idle: NodeJS.Timeout | undefined
   let isClosed = false
@@ -47,12 +48,12 @@ export function createBodyParser(): BodyParser {
       return
     }
     worker ??= start()
-    worker.postMessage(first.text)
+    worker.postMessage(first.work)
   }
 
   function takeFirst(): Waiting | undefined {
     const first = waiting.shift()
-    waitingLength -= first?.text.length ?? 0
+    waitingBytes -= first?.work.bytes.length ?? 0
     return first
   }
 
@@ -84,15 +85,19 @@ export function createBodyParser(): BodyParser {
   }
 
   return {
-    async parse(text) {
-      if (text.length < largeText) return parseBody(text)
+    async parse(body, maxBytes) {
+      if (body.bytes.length < largeBody) {
+        const parsed = parseBody(body, Math.min(maxBytes, largeBody))
+        // Packed, a small one can be a large one.
+        if (parsed.kind !== 'too-large' || maxBytes <= largeBody) return parsed
+      }
       if (isClosed) throw leaving()
-      if (waiting.length > 0 && waitingLength + text.length > maxWaiting) {
+      if (waiting.length > 0 && waitingBytes + body.bytes.length > maxWaiting) {
         throw new AppError('overloaded', `${waiting.length} large bodies wait to be parsed`)
       }
       const { promise, resolve, reject } = Promise.withResolvers<ParsedBody>()
-      waiting.push({ text, resolve, reject })
-      waitingLength += text.length
+      waiting.push({ work: { ...body, maxBytes }, resolve, reject })
+      waitingBytes += body.bytes.length
       if (waiting.length === 1) sendFirst()
       return promise
     },
@@ -102,7 +107,7 @@ export function createBodyParser(): BodyParser {
       stop()
       for (const { reject } of waiting) reject(leaving())
       waiting = []
-      waitingLength = 0
+      waitingBytes = 0
     },
   }
 }

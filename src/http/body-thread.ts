@@ -1,6 +1,10 @@
-/** Parses bodies beside the main thread, one text after another, and takes the inputs of their tasks out as text. */
+/** Parses bodies beside the main thread, one after another, and takes the inputs of their tasks out as text. */
 import { parentPort } from 'node:worker_threads'
-import { parseBody, tasksOf, type ParsedBody } from './parse-body.ts'
+import { parseBody, tasksOf, type PackedBody, type ParsedBody } from './parse-body.ts'
+
+export interface BodyWork extends PackedBody {
+  readonly maxBytes: number
+}
 
 export interface BodyReply {
   readonly parsed: ParsedBody
@@ -18,8 +22,8 @@ function takeInput(task: unknown): string | undefined {
 const port = parentPort
 if (port === null) throw new Error('bodies are parsed in a thread of its own')
 
-port.on('message', (text: string) => {
-  const parsed = parseBody(text)
+port.on('message', ({ maxBytes, ...body }: BodyWork) => {
+  const parsed = parseBody(body, maxBytes)
   const inputs = tasksOf(parsed).map(takeInput)
   port.postMessage({ parsed, inputs } satisfies BodyReply)
 })

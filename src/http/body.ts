@@ -1,85 +1,105 @@
 /** Reads a request's JSON body within its bounds; the default run is never mistaken for a body that was not read. */
-import bodyParser from 'koa-bodyparser'
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../domain/errors.ts'
 import { isTooDeep, maxJsonDepth } from '../domain/json-depth.ts'
 import type { BodyParser } from './body-parser.ts'
+import type { ByteBudget, ByteHold } from './byte-budget.ts'
+import { acceptedCodings, parseCoding } from './content-coding.ts'
 import { sendContinue } from './expect-continue.ts'
-import type { ParsedBody } from './parse-body.ts'
-import { hasBody, keepBody, textOf, wasUtf8 } from './received-body.ts'
+import { hostBodyOf } from './host-body.ts'
+import { isJsonInUtf8 } from './media-type.ts'
+import type { PackedBody, ParsedBody } from './parse-body.ts'
+import { noteBody, noteValue, readBytes } from './received-body.ts'
 
-const jsonType = /^application\/json\s*(?:;|$)/i
-const charset = /;\s*charset\s*=\s*"?(?<name>[^\s";]+)/i
+export interface BodyReaderOptions {
+  /** Of a body, packed and unpacked. */
+  readonly maxBytes: number
+  readonly parser: BodyParser
+  /** For the bodies of all requests that are not answered yet. */
+  readonly budget: ByteBudget
+}
+
+/** A body up to this needs no room in the budget: while others have filled it, small requests are served. */
+const smallBody = 16_384
 
 /**
- * Takes JSON in UTF-8, and as RFC 8259 allows, passes over a byte order mark. Its bytes are then known to `bodyDigest`.
- * Puts the parsed body in `ctx.request.body`, `undefined` when it is empty.
- * @throws AppError `unsupported-media-type`, `content-too-large`, `malformed-json` or `validation-error`
+ * Takes JSON in UTF-8, which is then known to `bodyValue` and `bodyDigest`.
+ * @throws AppError `unsupported-media-type`, `content-too-large`, `malformed-json`, `validation-error` or `overloaded`
  */
-export function createBodyReader(maxBytes: number, parser: BodyParser): Middleware {
-  const options = {
-    onerror: (error: Error, ctx: Context): never => {
-      throw problemOf(error, ctx, maxBytes)
-    },
-  }
-  const limit = String(maxBytes)
-  const readJson = bodyParser({
-    ...options,
-    enableTypes: ['text'],
-    textLimit: limit,
-    extendTypes: { text: ['application/json'] },
-  })
-  // What is not declared as JSON, only to see whether there is anything; the value that it makes of it is not looked at.
-  const readAny = bodyParser({
-    ...options,
-    enableTypes: ['json'],
-    jsonLimit: limit,
-    strict: false,
-    detectJSON: () => true,
-  })
+export function createBodyReader({ maxBytes, parser, budget }: BodyReaderOptions): Middleware {
+  /** @param announced bytes; NaN where the request does not say */
+  async function read(ctx: Context, announced: number): Promise<unknown> {
+    const hold = holdUntilAnswered(ctx, budget)
+    const isJson = isJsonInUtf8(ctx.get('Content-Type'))
+    const coding = parseCoding(ctx.get('Content-Encoding'))
 
-  async function read(ctx: Context): Promise<void> {
-    const keeping = keepBody(ctx.req, maxBytes, () => (isDeclaredJson(ctx) ? tooLarge(maxBytes) : notJson(ctx)))
-    sendContinue(ctx.req, ctx.res)
-    // As the first asks by itself, which would read nothing.
-    const readText = ctx.request.is('application/json') ? readJson : readAny
-    try {
-      await Promise.race([readText(ctx, async () => {}), keeping.tooMuch])
-    } catch (error) {
-      keeping.stop()
-      throw error
+    function check(bytes: number): void {
+      if (!isJson && bytes > 0) throw notJson(ctx)
+      if (bytes > maxBytes) throw tooLarge(maxBytes)
+      if (bytes > smallBody && !hold.resize(bytes)) throw noRoom()
     }
-    if (!(await wasUtf8(ctx, maxBytes))) throw new AppError('malformed-json', 'the body is not valid UTF-8')
+
+    async function parse(body: PackedBody): Promise<unknown> {
+      const parsed = await parser.parse(body, maxBytes)
+      if (parsed.kind === 'value') check(parsed.bytes)
+      return valueOf(parsed, maxBytes)
+    }
+
+    function takeHosts(): unknown {
+      const body = hostBodyOf(ctx, announced)
+      noteBody(ctx.req, body.kind === 'bytes' ? body.bytes : body.text)
+      check(body.kind === 'bytes' ? body.bytes.length : 0)
+      if (body.kind === 'bytes') return hasText(body.bytes) ? parse({ bytes: body.bytes, coding: null }) : undefined
+      if (isTooDeep(body.value)) throw tooDeep()
+      return body.value
+    }
+
+    function hasText({ length }: Uint8Array): boolean {
+      return length > 0 || announced > 0
+    }
+
+    // Room for all of it, or it is not read: many that grew together would all be refused in the middle.
+    check(announced)
+    if (coding === undefined) throw notDecodable(ctx)
+    if (ctx.req.readableDidRead) return takeHosts()
+    sendContinue(ctx.req, ctx.res)
+    const bytes = await readBytes(ctx.req, (length) => check(Math.max(length, announced || 0)))
+    noteBody(ctx.req, bytes)
+    return hasText(bytes) ? parse({ bytes, coding }) : undefined
   }
 
   return async (ctx, next) => {
-    const isJson = isDeclaredJson(ctx)
-    const announced = Number(ctx.get('Content-Length'))
-    if (!isJson && announced > 0) throw notJson(ctx)
-    if (announced > maxBytes) throw tooLarge(maxBytes)
-    // A parser of the app around this one leaves {} where it has read nothing.
-    if (ctx.request.rawBody === undefined && !ctx.req.readableEnded) ctx.request.body = undefined
-    const isParsed = ctx.request.body !== undefined
-    if (!isParsed) await read(ctx)
-    const isEmpty = !hasBody(ctx)
-    if (!isEmpty && !isJson) throw notJson(ctx)
-    if (isEmpty) ctx.request.body = undefined
-    else if (ctx.request.rawBody === '') throw new AppError('malformed-json', 'the body has no text')
-    else if (!isParsed) ctx.request.body = valueOf(await parser.parse(textOf(ctx)))
-    else if (isTooDeep(ctx.request.body)) throw tooDeep()
+    const isChunked = ctx.get('Transfer-Encoding') !== ''
+    const announced = isChunked ? Number.NaN : Number(ctx.get('Content-Length'))
+    if (isChunked || announced > 0) noteValue(ctx.req, await read(ctx, announced))
     await next()
   }
 }
 
-function valueOf(parsed: ParsedBody): unknown {
-  if (parsed.kind === 'value') return parsed.value
-  throw parsed.kind === 'too-deep' ? tooDeep() : malformed(parsed.reason)
+/** Until then parts of the body are held: its inputs, and what was made of them. */
+function holdUntilAnswered({ res }: Context, budget: ByteBudget): ByteHold {
+  const hold = budget.open()
+  if (res.closed) hold.release()
+  else res.once('close', hold.release)
+  return hold
 }
 
-function isDeclaredJson(ctx: Context): boolean {
-  const type = ctx.get('Content-Type')
-  const name = charset.exec(type)?.groups?.['name']
-  return jsonType.test(type) && (name === undefined || name.toLowerCase() === 'utf-8')
+function valueOf(parsed: ParsedBody, maxBytes: number): unknown {
+  switch (parsed.kind) {
+    case 'value':
+      return parsed.value
+    case 'too-deep':
+      throw tooDeep()
+    case 'too-large':
+      throw tooLarge(maxBytes)
+    case 'lossy': {
+      const [first] = parsed.issues
+      const detail = `${first?.pointer}: ${first?.detail}`
+      throw new AppError('validation-error', detail, { members: { errors: parsed.issues } })
+    }
+    case 'malformed':
+      throw new AppError('malformed-json', `the body could not be read as JSON: ${parsed.reason}`)
+  }
 }
 
 function notJson(ctx: Context): AppError {
@@ -88,23 +108,18 @@ function notJson(ctx: Context): AppError {
   return new AppError('unsupported-media-type', `${detail}; it must be application/json in UTF-8`)
 }
 
-function tooLarge(maxBytes: number, cause?: unknown): AppError {
-  return new AppError('content-too-large', `the body is larger than ${maxBytes} bytes`, { cause })
+function notDecodable(ctx: Context): AppError {
+  ctx.set('Accept-Encoding', acceptedCodings)
+  const detail = `the Content-Encoding ${ctx.get('Content-Encoding')} is not taken; one of ${acceptedCodings} is`
+  return new AppError('unsupported-media-type', detail)
 }
 
-function problemOf(error: unknown, ctx: Context, maxBytes: number): AppError {
-  if (!isDeclaredJson(ctx)) return notJson(ctx)
-  const status: unknown = Reflect.get(Object(error), 'status')
-  if (status === 413) return tooLarge(maxBytes, error)
-  if (status === 415) {
-    const encoding = ctx.get('Content-Encoding')
-    return new AppError('unsupported-media-type', `the Content-Encoding ${encoding} is not known`, { cause: error })
-  }
-  return malformed(error instanceof Error ? error.message : String(error), error)
+function noRoom(): AppError {
+  return new AppError('overloaded', 'the bodies of other requests take all the room that there is for bodies')
 }
 
-function malformed(reason: string, cause?: unknown): AppError {
-  return new AppError('malformed-json', `the body could not be read as JSON: ${reason}`, { cause })
+function tooLarge(maxBytes: number): AppError {
+  return new AppError('content-too-large', `the body is larger than ${maxBytes} bytes`)
 }
 
 function tooDeep(): AppError {

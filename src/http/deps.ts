@@ -9,6 +9,7 @@ import type { Pool } from '../pool/pool.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
 import type { BodyParser } from './body-parser.ts'
+import type { ByteBudget } from './byte-budget.ts'
 import type { EventStreams } from './event-streams.ts'
 import type { LongPolls } from './long-poll.ts'
 import type { ProgressOf } from './run-view.ts'
@@ -21,6 +22,8 @@ export interface HttpDeps {
   readonly pool: Pool
   readonly progressOf: ProgressOf
   readonly bodyParser: BodyParser
+  /** For bodies that are received, and of requests that are answered. */
+  readonly bodyBudget: ByteBudget
   readonly polls: LongPolls
   readonly streams: EventStreams
   readonly loopDelay: LoopDelay

@@ -41,9 +41,11 @@ export function createMiddleware(deps: HttpDeps): Middleware {
     deps.intake.checkRoom()
     return next()
   }
+  const { bodyParser: parser, bodyBudget: budget } = deps
+  const bodyOptions = { maxBytes: deps.config.maxBodyBytes, parser, budget }
   const isWorker = deps.config.role === 'worker'
   const router = createRouter()
-    .post('/run-tasks', checkRoom, createBodyReader(deps.config.maxBodyBytes, deps.bodyParser), createRunTasks(deps))
+    .post('/run-tasks', checkRoom, createBodyReader(bodyOptions), createRunTasks(deps))
     .get('/runs', runs.listRuns)
     .get('/runs/:id', runs.getRun)
     .get('/runs/:id/jobs/:index', runs.getJob)

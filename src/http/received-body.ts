@@ -1,80 +1,77 @@
-/**
- * A request's body as it came over the wire, for what its text no longer tells. The chunks are the ones that the parser
- * is given too: nothing is copied, and they are let go with the request.
- */
-import { isUtf8 } from 'node:buffer'
+/** A request's body as it was received and what was made of it, for as long as somebody may ask for it. */
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { promisify } from 'node:util'
-import { brotliDecompress, unzip } from 'node:zlib'
 import type { Context } from 'koa'
+import { AppError } from '../domain/errors.ts'
 
-const received = new WeakMap<IncomingMessage, Buffer[]>()
+const received = new WeakMap<IncomingMessage, Uint8Array | string>()
+const values = new WeakMap<IncomingMessage, unknown>()
 
-export interface Keeping {
-  /** Rejects with what `onTooMuch` makes as soon as the bytes on the wire are more than the limit, and never resolves. */
-  readonly tooMuch: Promise<never>
-  /** Forgets the bytes. */
-  stop(): void
+/** @param body its bytes, or a text of what a parser around this one has made of them */
+export function noteBody(req: IncomingMessage, body: Uint8Array | string): void {
+  received.set(req, body)
 }
 
-/** Call it in the turn in which the body begins to be read. Compressed, even a small text can have endless bytes. */
-export function keepBody(req: IncomingMessage, maxBytes: number, onTooMuch: () => Error): Keeping {
-  const { promise: tooMuch, reject } = Promise.withResolvers<never>()
-  const chunks: Buffer[] = []
-  let bytes = 0
+export function noteValue(req: IncomingMessage, value: unknown): void {
+  values.set(req, value)
+}
 
-  function keep(chunk: Buffer): void {
-    bytes += chunk.length
-    chunks.push(chunk)
-    if (bytes <= maxBytes) return
-    stop()
-    reject(onTooMuch())
-  }
+/** The body parsed; undefined where there is none. Not in `ctx.request.body`, which is that of the app around. */
+export function bodyValue(ctx: Context): unknown {
+  return values.get(ctx.req)
+}
 
-  function stop(): void {
-    req.off('data', keep)
-    received.delete(req)
-    chunks.length = 0
-  }
-
-  received.set(req, chunks)
-  req.on('data', keep)
-  return { tooMuch, stop }
+/** While its request waits for an answer, the memory is better used for others. */
+export function forgetBody(ctx: Context): void {
+  received.delete(ctx.req)
+  values.delete(ctx.req)
 }
 
 /**
  * The SHA-256 of the body's bytes as they were received, compressed or not, in hexadecimal; of nothing for no body.
- * Computed at each call. Where a parser of the app around has read the body first, it is that of the text.
+ * Computed at each call. Where a parser of the app around has read the body first, it is that of the text that it has
+ * kept, or else of the value, written again.
  */
 export function bodyDigest(ctx: Context): string {
   const digest = createHash('sha256')
-  for (const chunk of received.get(ctx.req) ?? [textOf(ctx)]) digest.update(chunk)
-  return digest.digest('hex')
-}
-
-const decompress = { gzip: promisify(unzip), deflate: promisify(unzip), br: promisify(brotliDecompress) }
-
-/** Whether there was a body at all: a byte order mark alone has no text, and still is one. */
-export function hasBody(ctx: Context): boolean {
-  return textOf(ctx) !== '' || (received.get(ctx.req) ?? []).some(({ length }) => length > 0)
+  return digest.update(received.get(ctx.req) ?? '').digest('hex')
 }
 
 /**
- * Whether the body was UTF-8. Decoding puts U+FFFD in the place of what is not, so most texts answer at once.
- * @param maxBytes of the text, which was read within that limit
+ * Reads all of a body.
+ * @param check called with the number of bytes that there are, whenever there are more; what it throws ends the reading
  */
-export async function wasUtf8(ctx: Context, maxBytes: number): Promise<boolean> {
-  const chunks = received.get(ctx.req)
-  if (chunks === undefined || !textOf(ctx).includes('\uFFFD')) return true
-  const bytes = Buffer.concat(chunks)
-  const encoding = ctx.req.headers['content-encoding'] ?? 'identity'
-  const unpack = Reflect.get(decompress, encoding) as (typeof decompress)['gzip'] | undefined
-  return isUtf8(unpack === undefined ? bytes : await unpack(bytes, { maxOutputLength: maxBytes }))
-}
+export function readBytes(req: IncomingMessage, check: (bytes: number) => void): Promise<Uint8Array> {
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
+  const chunks: Buffer[] = []
+  let length = 0
 
-/** Empty where there is none, or where whoever has parsed it has not kept it. */
-export function textOf(ctx: Context): string {
-  const { rawBody } = ctx.request
-  return typeof rawBody === 'string' ? rawBody : ''
+  function stop(): void {
+    req.off('data', take).off('end', finish).off('error', fail).off('close', cutOff)
+  }
+  function fail(error: unknown): void {
+    stop()
+    chunks.length = 0
+    req.pause()
+    reject(error)
+  }
+  function take(chunk: Buffer): void {
+    length += chunk.length
+    chunks.push(chunk)
+    try {
+      check(length)
+    } catch (error) {
+      fail(error)
+    }
+  }
+  function finish(): void {
+    stop()
+    const [first = Buffer.alloc(0)] = chunks
+    resolve(chunks.length < 2 ? first : Buffer.concat(chunks))
+  }
+  const cutOff = (): void => fail(new AppError('malformed-json', 'the body was cut off'))
+
+  req.on('data', take).once('end', finish).once('error', fail).once('close', cutOff)
+  if (req.destroyed) cutOff()
+  return promise
 }

@@ -19,6 +19,13 @@ const taskSchema = z.strictObject({
   delayMs: z.int().min(0).max(maxDelayMs).optional(),
 })
 
+/** The database has it as UTF-8, which half of a surrogate pair does not have. */
+const tagSchema = z
+  .string()
+  .min(1)
+  .max(64)
+  .refine((tag) => tag.isWellFormed(), 'must be well-formed Unicode')
+
 /** Durations in milliseconds. Without tasks it is the run of the original recipe. */
 export const runSchema = z.strictObject({
   tasks: z
@@ -27,7 +34,7 @@ export const runSchema = z.strictObject({
     .default(() => ['first', 'second', 'third'].map((name) => ({ name }))),
   respond: z.enum(respondModes).default('first'),
   onFirstFailure: z.enum(firstFailurePolicies).default('continue'),
-  tags: z.array(z.string().min(1).max(64)).max(16).default([]),
+  tags: z.array(tagSchema).max(16).default([]),
 })
 
 /** What a caller may write; everything can be left out. */

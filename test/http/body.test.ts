@@ -1,6 +1,6 @@
 /** A body that is not declared as JSON in UTF-8 is refused and never taken for the default run. */
 import { fileURLToPath } from 'node:url'
-import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readRun } from '../harness/run.ts'
@@ -72,6 +72,13 @@ test('takes application/json however it is spelt', async () => {
     'application/json ; charset=UTF-8',
     'application/json; charset="utf-8"',
     'application/json; version=1; charset=utf-8',
+    'application/json;charset=utf8',
+    'application/json; Charset="UTF8"',
+    'application/json; charset="ut\\f-8"',
+    'application/json; profile="a;charset=latin1"',
+    'application/json; profile="a\\";charset=latin1"; charset=utf-8',
+    'application/json;;',
+    'application/json; charset =latin1',
   ]
   for (const type of spellings) {
     assert.is((await post(service, { 'Content-Type': type }, '{}')).status, 200, type)
@@ -89,7 +96,16 @@ test('a parameter without a value changes nothing', async () => {
 
 test('refuses JSON in any other charset than UTF-8', async () => {
   await using service = await startService({ tasksDir: recipe })
-  for (const charset of ['iso-8859-1', 'utf-16', '"utf-16le"', 'us-ascii', 'x-none']) {
+  for (const charset of [
+    'iso-8859-1',
+    'utf-16',
+    '"utf-16le"',
+    'us-ascii',
+    'x-none',
+    '',
+    'utf-8; charset=latin1',
+    'latin1;',
+  ]) {
     const type = `application/json; charset=${charset}`
     await expectProblem(await post(service, { 'Content-Type': type }, '{}'), 'unsupported-media-type')
   }
@@ -130,12 +146,28 @@ test('refuses JSON that is not an object', async () => {
 test('takes a compressed body', async () => {
   await using service = await startService()
   const body = Buffer.from('{"tasks":[{"name":"echo","input":"compressed"}]}')
-  const encodings = { gzip: gzipSync(body), deflate: deflateSync(body), br: brotliCompressSync(body), identity: body }
+  const encodings = {
+    gzip: gzipSync(body),
+    'X-GZIP': gzipSync(body),
+    deflate: deflateSync(body),
+    br: brotliCompressSync(body),
+    zstd: zstdCompressSync(body),
+    identity: body,
+    'identity, gzip,': gzipSync(body),
+  }
   for (const [encoding, bytes] of Object.entries(encodings)) {
     const response = await post(service, { ...json, 'Content-Encoding': encoding }, bytes)
     assert.is(response.status, 200, encoding)
     assert.is((await readRun(response)).result, 'compressed')
   }
+})
+
+test('takes a large body that was a small one, and refuses one that is larger than it may be', async () => {
+  await using service = await startService({ tasksDir: recipe })
+  const large = (bytes: number) => gzipSync(`{"tags":["a"]${' '.repeat(bytes - 14)}}`)
+  const send = (bytes: number) => post(service, { ...json, 'Content-Encoding': 'gzip' }, large(bytes))
+  assert.is((await send(1_000_000)).status, 200)
+  await expectProblem(await send(1_048_577), 'content-too-large')
 })
 
 test('refuses a body that is not compressed as it says', async () => {
@@ -153,6 +185,7 @@ test('refuses an encoding that it does not know', async () => {
     const response = await post(service, { ...json, 'Content-Encoding': encoding }, '{}')
     const { detail } = await expectProblem(response, 'unsupported-media-type')
     assert.ok(detail.includes(encoding))
+    assert.is(response.headers.get('Accept-Encoding'), 'gzip, deflate, br, zstd, identity')
   }
 })
 

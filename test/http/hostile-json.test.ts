@@ -27,16 +27,68 @@ test('hands over members with the names of what every object has, as plain data'
   assert.is(Reflect.get({}, 'isAdmin'), undefined)
 })
 
-test('takes the last of two members with one name, as JSON.parse does', async () => {
+async function expectLoss(service: Service, body: string, pointer: string): Promise<void> {
+  const problem = await expectProblem(await service.post('/run-tasks', body), 'validation-error')
+  assert.equal(pointersOf(problem), [pointer], body)
+}
+
+test('refuses a member that hides another one of its name', async () => {
   await using service = await startService()
-  assert.is(await resultOf(service, '{"a":1,"a":2}'), '{"a":2}')
-  const response = await service.post('/run-tasks', '{"tasks":[{"name":"nope"}],"tasks":[{"name":"echo","input":1}]}')
-  assert.is((await readRun(response)).result, 1)
+  const inputs = {
+    '{"a":1,"a":2}': '/a',
+    '{"a":1,"b":"a\\":","a" : 1}': '/a',
+    [String.raw`{"a":1,"\u0061":1}`]: '/a',
+    '[{},{"x":{"__proto__":1,"__proto__":1}}]': '/1/x/__proto__',
+    '{"a/b":{"~":[0,{"":1,"":2}]}}': '/a~1b/~0/1/',
+    [`{"filler":"${'x'.repeat(200_000)}","n":[[{"a":{"b":1,"c":{},"b":2}}]]}`]: '/n/0/0/a/b',
+  }
+  for (const [input, pointer] of Object.entries(inputs)) {
+    await expectLoss(service, withInput(input), `/tasks/0/input${pointer}`)
+  }
+  await expectLoss(service, '{"tasks":[{"name":"nope"}],"tasks":[{"name":"echo"}]}', '/tasks')
+  for (const alike of [
+    '{"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]}',
+    String.raw`{"a":"\"a\":1","b":":","c":{"\"":1,"\\":2},"d":"\\"}`,
+    '{"a":1,"A":2,"a ":3,"":4}',
+  ]) {
+    assert.is(await resultOf(service, alike), JSON.stringify(JSON.parse(alike)), alike)
+  }
 })
 
-test('keeps numbers as far as JSON does', async () => {
+test('refuses a number that a task would be given as another one', async () => {
   await using service = await startService()
-  const numbers = { '-0': '0', '1e2': '100', '0.1': '0.1', '9007199254740993': '9007199254740992', '1e-400': '0' }
+  const numbers = [
+    '9007199254740993',
+    '-12345678901234567890',
+    '9007199254740993.0',
+    '1e400',
+    '-1e400',
+    `1${'0'.repeat(400)}`,
+    '1e-400',
+    `0.${'0'.repeat(400)}1`,
+  ]
+  for (const number of numbers) {
+    await expectLoss(service, withInput(number), '/tasks/0/input')
+    await expectLoss(service, withInput(`{"a":["1e400",[${number}]]}`), '/tasks/0/input/a/1/0')
+  }
+})
+
+test('takes any other number as JSON does', async () => {
+  await using service = await startService()
+  const numbers = {
+    '-0': '0',
+    '1e2': '100',
+    '1.10': '1.1',
+    '0.1': '0.1',
+    '0.12345678901234567890': '0.12345678901234568',
+    '9007199254740992': '9007199254740992',
+    '36893488147419103232': '36893488147419103000',
+    '36893488147419103000': '36893488147419103000',
+    '1e23': '1e+23',
+    '0e999': '0',
+    '5e-324': '5e-324',
+    '["12345678901234567890","1e400"]': '["12345678901234567890","1e400"]',
+  }
   for (const [sent, kept] of Object.entries(numbers)) assert.is(await resultOf(service, sent), kept, sent)
   for (const none of ['NaN', 'Infinity', '-Infinity', '0x10', '1_000', '.5', '5.', '+1', '--1', '1e', '01', '1n']) {
     await expectProblem(await service.post('/run-tasks', withInput(none)), 'malformed-json')

@@ -9,12 +9,15 @@ import { startService } from '../harness/service.ts'
 import { expectProblem, pointersOf } from './expect-problem.ts'
 
 const filler = 'x'.repeat(300_000)
+const maxBytes = 64 * 1_048_576
+
+const bodyOf = (text: string) => ({ bytes: Buffer.from(text), coding: null })
 
 test('inputs arrive as they were sent', async () => {
   await using service = await startService()
   const inputs = [
     `{"text":"${filler}","__proto__":{"a":1},"toJSON":2,"nested":[[[]]],"number":1e3}`,
-    '["ä€😀\\u0000\\ud800", -0.5, 12345678901234567890, true, null]',
+    '["ä€😀\\u0000\\ud800", -0.5, 1234567890123456, true, null]',
     '"text"',
     'null',
     '{"tasks":[{"input":1}]}',
@@ -71,14 +74,14 @@ test('a text of which the thread dies takes no other one along', async () => {
   diagnostics.subscribe('worker_threads', onThread)
   const parser = createBodyParser()
   try {
-    const fatal = parser.parse(`"${filler}"`).then(
+    const fatal = parser.parse(bodyOf(`"${filler}"`), maxBytes).then(
       () => 'parsed',
       ({ message }: Error) => message,
     )
-    const other = parser.parse(`["${filler}"]`)
+    const other = parser.parse(bodyOf(`["${filler}"]`), maxBytes)
     void threads[0]?.terminate()
     assert.is(await fatal, 'the thread that parses bodies died of one')
-    assert.equal(await other, { kind: 'value', value: [filler] })
+    assert.equal(await other, { kind: 'value', value: [filler], bytes: filler.length + 4 })
     assert.is(threads.length, 2)
   } finally {
     parser.close()
@@ -93,14 +96,14 @@ test('more than it can hold is refused, and who waits when it is closed is sent 
       () => 'parsed',
       (error: unknown) => Reflect.get(Object(error), 'code'),
     )
-  const huge = `"${'x'.repeat(40 * 1_048_576)}"`
-  const first = codeOf(parser.parse(huge))
-  assert.is(await codeOf(parser.parse(huge)), 'overloaded')
+  const huge = bodyOf(`"${'x'.repeat(40 * 1_048_576)}"`)
+  const first = codeOf(parser.parse(huge, maxBytes))
+  assert.is(await codeOf(parser.parse(huge, maxBytes)), 'overloaded')
   assert.is(await first, 'parsed')
-  const waiting = [codeOf(parser.parse(huge)), codeOf(parser.parse(`"${filler}"`))]
+  const waiting = [codeOf(parser.parse(huge, maxBytes)), codeOf(parser.parse(bodyOf(`"${filler}"`), maxBytes))]
   parser.close()
   assert.equal(await Promise.all(waiting), ['shutting-down', 'shutting-down'])
-  assert.is(await codeOf(parser.parse(`"${filler}"`)), 'shutting-down')
+  assert.is(await codeOf(parser.parse(bodyOf(`"${filler}"`), maxBytes)), 'shutting-down')
 })
 
 test.run()

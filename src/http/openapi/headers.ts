@@ -33,6 +33,11 @@ export const requestHeaders = {
 } as const satisfies Record<string, Header>
 
 export const responseHeaders = {
+  'Accept-Encoding': {
+    description: 'The codings that a body may have.',
+    schema: z.string(),
+    example: 'gzip, identity',
+  },
   Allow: { description: 'The methods of this path.', schema: z.string(), example: 'GET, HEAD, OPTIONS' },
   'Cache-Control': { description: 'RFC 9111.', schema: z.string(), example: 'no-store' },
   'Content-Location': {

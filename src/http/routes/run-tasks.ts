@@ -9,7 +9,7 @@ import { callerScope } from '../authenticate.ts'
 import type { HttpDeps } from '../deps.ts'
 import { parseIdempotencyKey } from '../idempotency-key.ts'
 import { appliedPrefer, parsePrefer, type Preferences } from '../prefer.ts'
-import { bodyDigest } from '../received-body.ts'
+import { bodyDigest, bodyValue, forgetBody } from '../received-body.ts'
 import { parseRunRequest } from '../run-schema.ts'
 import { viewMinimalRun, viewRun } from '../run-view.ts'
 import { sendJson } from '../send-json.ts'
@@ -24,7 +24,8 @@ export function createRunTasks({ intake, config, metrics, progressOf }: HttpDeps
   return async (ctx) => {
     const prefer = parsePrefer(ctx.req.headersDistinct['prefer'])
     const idempotency = idempotencyOf(ctx)
-    const request = parseRunRequest(ctx.request.body, config.maxTasksPerRun)
+    const request = parseRunRequest(bodyValue(ctx), config.maxTasksPerRun)
+    forgetBody(ctx)
     const accepted = await intake.submit(request, { waitMs: waitMsOf(prefer), idempotency })
     const { run, commitMs, answerMs } = accepted
     if (answerMs !== null) metrics.answered(commitMs + answerMs)
