@@ -1,5 +1,6 @@
 /** Sends requests to one service. What is no success is thrown: a ProblemError, or what `fetch` itself throws. */
-import { readProblem } from './problem-error.ts'
+import type { ProblemCode } from '../domain/errors.ts'
+import { ProblemError, readProblem } from './problem-error.ts'
 
 export interface TransportOptions {
   /** Where the service is, with the path that it is mounted at, if any. */
@@ -51,8 +52,12 @@ export function createSend({ baseUrl, apiKey, fetch: given }: TransportOptions):
   }
 }
 
+/** The answer of a run: it is decided, whatever its status, and is that of every further try. */
+const decided: ReadonlySet<unknown> = new Set<ProblemCode>(['first-task-failed', 'all-tasks-failed', 'tasks-failed'])
+
 /** Whether the same request may succeed in a while: nothing was answered, or what was is said to pass. */
 export function isPassing(error: unknown): boolean {
+  if (error instanceof ProblemError && decided.has(error.code)) return false
   const status: unknown = Reflect.get(Object(error), 'status')
   if (status === undefined) return error instanceof TypeError
   return status === 429 || status === 502 || status === 503 || status === 504

@@ -43,7 +43,18 @@ export function decideAnswer(mode: RespondMode, counts: JobCounts, job: Settled)
 }
 
 function statusOf(job: Settled): number {
-  if (job.state === 'completed') return 200
-  const own = job.error?.status
-  return own !== undefined && Number.isInteger(own) && own >= 400 && own <= 499 ? own : 500
+  return job.state === 'completed' ? 200 : failureStatusOf(job.error?.status)
+}
+
+/**
+ * Statuses that a task's error can give the answer: those that speak of the request and ask nothing of who receives them.
+ * Others would not be a task's to say: 401 and 407 want a challenge, and would look like a refusal of the service; 408,
+ * 421, 425 and 429 have clients send the request again, though its answer is decided; 405, 406, 411 to 417, 426, 428 and
+ * 431 are about the form of the HTTP message.
+ */
+export const failureStatuses: readonly number[] = [400, 402, 403, 404, 409, 410, 418, 422, 423, 424, 451]
+
+/** @param own status of the error, or of an answer that was stored; 500 where it cannot be that of an answer */
+export function failureStatusOf(own: number | undefined): number {
+  return own !== undefined && failureStatuses.includes(own) ? own : 500
 }

@@ -188,6 +188,13 @@ export const problems = {
     meaning: 'At least one of the tasks failed for good.',
     remedy: 'See the outcome of each job.',
   },
+  'body-already-read': {
+    status: 500,
+    title: 'Body already read',
+    isRetryable: false,
+    meaning: 'A body parser of the app that the service is mounted in has read the body and left nothing of it.',
+    remedy: 'Mount the service before that parser, or keep it from reading the bodies of POST /run-tasks.',
+  },
   internal: {
     status: 500,
     title: 'Internal error',

@@ -1,5 +1,5 @@
 /** The failure that a run's answer is, as a problem; one table of respond modes. */
-import type { Answer } from '../domain/answer.ts'
+import { failureStatusOf, type Answer } from '../domain/answer.ts'
 import { AppError, type ProblemMembers } from '../domain/errors.ts'
 import type { RunRecord } from '../domain/run.ts'
 import { viewError, viewJob, type ViewOptions } from './run-view.ts'
@@ -13,7 +13,10 @@ export function answerProblemOf(run: RunRecord, answer: Answer, options: ViewOpt
     const reason = decider.error ?? decider.failures.at(-1)?.error
     const error = reason === undefined ? null : viewError(reason, options.showsStacks)
     const detail = `${decider.task}: ${reason?.message ?? 'it was cancelled, and queued again since'}`
-    return new AppError('first-task-failed', detail, { status: answer.status, members: { ...members, error } })
+    return new AppError('first-task-failed', detail, {
+      status: failureStatusOf(answer.status),
+      members: { ...members, error },
+    })
   }
   const jobs = run.jobs.map((job) => viewJob(run.id, job, options))
   const failed = run.jobs.filter(({ state }) => state !== 'completed')

@@ -14,7 +14,7 @@ const emptyBytes = 2
  * Its text is taken where it is kept, for a value no longer tells what was written. What nobody has kept is never taken
  * for no body at all: that would be another request.
  * @param announced bytes; NaN where the request does not say
- * @throws AppError `internal` that says what is to be done in the app
+ * @throws AppError `body-already-read` that says what is to be done in the app
  */
 export function hostBodyOf(ctx: Context, announced: number): HostBody {
   const raw: unknown = Reflect.get(ctx.request, 'rawBody') ?? Reflect.get(ctx.req, 'rawBody')
@@ -34,5 +34,8 @@ function isEmpty(body: unknown): boolean {
 
 function lost(): AppError {
   const remedy = 'mount Forerunner before it, or keep it from reading the bodies of POST /run-tasks'
-  return new AppError('internal', `a body parser of the app has read the body and left nothing of it; ${remedy}`)
+  return new AppError(
+    'body-already-read',
+    `a body parser of the app has read the body and left nothing of it; ${remedy}`,
+  )
 }

@@ -27,7 +27,7 @@ export function answerProblem(ctx: Context, thrown: unknown, log: Log): void {
     type: `/problems/${error.code}`,
     title: problems[error.code].title,
     status: error.status,
-    detail: error.message,
+    detail: detailOf(error),
     instance: runId === undefined ? ctx.path : `/runs/${runId}`,
   }
   if (runId !== undefined) ctx.set('Link', `</runs/${runId}>; rel="monitor"`)
@@ -38,4 +38,15 @@ export function answerProblem(ctx: Context, thrown: unknown, log: Log): void {
   ctx.status = error.status
   ctx.body = writeJson({ ...standard, ...error.members })
   ctx.type = 'application/problem+json'
+}
+
+/** What has gone wrong inside is for the log: of the database, its text names hosts, files and statements. */
+const insideDetails: Partial<Record<ProblemCode, string>> = {
+  internal: 'something went wrong inside the service',
+  'store-unavailable': 'the database does not answer, or cannot write',
+}
+
+function detailOf({ code, message, members }: AppError): string {
+  // Of an accepted run it is said, in words of ours, what cannot be done with it.
+  return (members.runId === undefined ? insideDetails[code] : undefined) ?? message
 }

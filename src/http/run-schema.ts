@@ -71,7 +71,8 @@ export function parseJobIndex(text: string): number | undefined {
   return /^(?:0|[1-9]\d{0,8})$/.test(text) ? Number(text) : undefined
 }
 
-const maxPageSize = 500
+/** Runs in one page. */
+export const maxPageSize = 500
 const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
 
 /** Of the query of GET /runs; everything in it arrives as text. */

@@ -26,17 +26,43 @@ export function pointerOf(path: StandardSchemaV1.Issue['path']): string {
   return keys.map((key) => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
 }
 
-/** The input as JSON Schema (draft 2020-12); null where the task takes anything or its schema cannot say. */
+/**
+ * The input as JSON Schema (draft 2020-12). What JSON Schema cannot say is a description, and everything else is shown.
+ * @returns null where the task takes anything
+ */
 export function inputJsonSchema(task: Task): Readonly<Record<string, unknown>> | null {
-  const standard: object = task.input?.['~standard'] ?? {}
+  if (task.input === undefined) return null
+  const standard: object = task.input['~standard']
+  return (
+    converted(standard) ?? {
+      description: `checked by ${String(Reflect.get(standard, 'vendor'))}, which cannot say how`,
+    }
+  )
+}
+
+/** https://standardschema.dev/json-schema: optional, so its absence is no defect of the schema. */
+function converted(standard: object): Readonly<Record<string, unknown>> | null {
   const converter: unknown = Reflect.get(standard, 'jsonSchema')
   const convert: unknown = Reflect.get(Object(converter), 'input')
   if (typeof convert !== 'function') return null
-  try {
-    // https://standardschema.dev/json-schema: optional, so its absence is no defect of the schema.
-    const converted: unknown = Reflect.apply(convert, converter, [{ target: 'draft-2020-12' }])
-    return typeof converted === 'object' && converted !== null ? { ...converted } : null
-  } catch {
-    return null
+  // Those of zod; each library looks for its own.
+  const libraryOptions = { unrepresentable: 'any', override: describeUnrepresentable }
+  for (const options of [{ libraryOptions }, {}]) {
+    try {
+      const made: unknown = Reflect.apply(convert, converter, [{ target: 'draft-2020-12', ...options }])
+      if (typeof made === 'object' && made !== null) return { ...made }
+    } catch {
+      // Not with these.
+    }
   }
+  return null
+}
+
+/** An empty schema says that anything is taken. */
+function describeUnrepresentable({ zodSchema, jsonSchema }: { zodSchema: unknown; jsonSchema: object }): void {
+  const definition: unknown = Reflect.get(Object(Reflect.get(Object(zodSchema), '_zod')), 'def')
+  const type = String(Reflect.get(Object(definition), 'type'))
+  const isAnything = type === 'any' || type === 'unknown'
+  if (!isAnything && Object.keys(jsonSchema).length === 0)
+    Reflect.set(jsonSchema, 'description', `${type}, which JSON Schema cannot say`)
 }

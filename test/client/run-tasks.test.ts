@@ -74,6 +74,24 @@ test('does not try again what will not pass', async () => {
   }
 })
 
+test('does not try again what is decided, whatever its status', async () => {
+  const failed = problemExample('first-task-failed')
+  for (const status of [401, 407, 408, 429, 502, 503]) {
+    await using peer = await startPeer(answerWith(status, { ...failed, status }, now))
+    // The global fetch makes a network error of a 407, and does not tell what was answered.
+    const readable = status === 407 ? { fetch: answeredAs(failed) } : {}
+    const error = await rejects(createClient({ baseUrl: peer.url, ...readable }).runTasks(), 'first-task-failed')
+    assert.is(Reflect.get(error, 'runId'), failed.runId)
+    assert.is(peer.seen.length, status === 407 ? 0 : 1, String(status))
+  }
+})
+
+/** A fetch that is answered with this problem. */
+function answeredAs(problem: unknown): NonNullable<ClientOptions['fetch']> {
+  const headers = { 'Content-Type': 'application/problem+json' }
+  return async () => new Response(JSON.stringify(problem), { status: 407, headers })
+}
+
 test('does not try other calls again, which have no key', async () => {
   await using peer = await startPeer(refuse('store-unavailable', now))
   await rejects(createClient({ baseUrl: peer.url }).retry('x', 0), 'store-unavailable')

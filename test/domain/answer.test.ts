@@ -63,9 +63,15 @@ test('a job that is not final decides nothing', () => {
   }
 })
 
-test('only a 4xx of the error itself becomes the status', () => {
+test('only a status of the error itself that asks nothing of a client becomes that of the answer', () => {
   const statusOf = (status: number) => decide('first', { index: 0, state: 'failed', open: 2, failed: 1, status })?.[1]
-  for (const status of [400, 418, 499]) assert.is(statusOf(status), status)
+  const own = [400, 402, 403, 404, 409, 410, 418, 422, 423, 424, 451]
+  const of4xx = Array.from({ length: 100 }, (_, index) => 400 + index)
+  assert.equal(
+    of4xx.filter((status) => statusOf(status) === status),
+    own,
+  )
+  for (const status of of4xx.filter((each) => !own.includes(each))) assert.is(statusOf(status), 500)
   for (const status of [200, 302, 399, 404.5, 500, 503, 0, -404, Number.NaN, Infinity]) assert.is(statusOf(status), 500)
 })
 

@@ -42,16 +42,17 @@ test('answers a failed first job with its error and its run, and lets the others
   )
 })
 
-test("answers with the error's own status where it is a 4xx, and with 500 where it is not", async () => {
+test("answers with the error's own status where that asks nothing of the client, and else with 500", async () => {
   await using service = await startService()
-  for (const status of [400, 404, 418, 499]) {
+  for (const status of [400, 403, 404, 418, 422]) {
     const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', input: { status } }] })
     const { error } = await expectProblem(response, 'first-task-failed', status)
     assert.is(Reflect.get(Object(error), 'status'), status)
   }
-  for (const status of [200, 302, 399, 404.5, 500, 503, '404', null]) {
+  for (const status of [200, 302, 399, 401, 404.5, 405, 407, 408, 425, 426, 429, 499, 500, 503, '404', null]) {
     const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', input: { status } }] })
-    await expectProblem(response, 'first-task-failed', 500)
+    const { error } = await expectProblem(response, 'first-task-failed', 500)
+    if (Number.isFinite(status)) assert.is(Reflect.get(Object(error), 'status'), status)
   }
 })
 

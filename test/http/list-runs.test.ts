@@ -10,6 +10,7 @@ import { expectProblem } from './expect-problem.ts'
 interface Page {
   readonly runs: readonly RunView[]
   readonly nextPageToken: string | null
+  readonly pageSize: number
 }
 
 const waiting = { name: 'wait', input: { ms: 60_000 } }
@@ -41,7 +42,7 @@ async function ended(service: Service, id: string): Promise<RunView> {
 
 test('is empty in the beginning', async () => {
   await using service = await startService()
-  assert.equal(await list(service), { runs: [], nextPageToken: null })
+  assert.equal(await list(service), { runs: [], nextPageToken: null, pageSize: 50 })
 })
 
 test('lists runs newest first, without results', async () => {
@@ -101,10 +102,15 @@ test('shows 50 runs where nothing is said, and 500 at the most', async () => {
   await using service = await startService()
   const posts = Array.from({ length: 505 }, () => submit(service, { ...waiting, delayMs: 60_000 }))
   await Promise.all(posts)
-  assert.is((await list(service)).runs.length, 50)
+  const first = await list(service)
+  assert.is(first.runs.length, 50)
+  assert.is(first.pageSize, 50)
   assert.is((await list(service, { pageSize: '500' })).runs.length, 500)
-  const capped = await list(service, { pageSize: '100000' })
+  const response = await service.get('/runs?pageSize=100000')
+  assert.match(response.headers.get('Link') ?? '', 'pageSize=500&')
+  const capped = (await response.json()) as Page
   assert.is(capped.runs.length, 500)
+  assert.is(capped.pageSize, 500)
   assert.is((await list(service, { pageSize: '100000', pageToken: capped.nextPageToken ?? '' })).runs.length, 5)
 })
 

@@ -68,6 +68,16 @@ test('has an example with each body, and each is true', () => {
   assert.is(issuesOf(data, ['components', 'schemas', 'Run']), null)
 })
 
+test('demands nothing of a request that can be left out', () => {
+  const { schemas = {} } = createDocument()['components'] as Record<string, Record<string, Record<string, unknown>>>
+  const request = schemas['RunRequest'] ?? {}
+  assert.not('required' in request)
+  // Of a member with a default, generators make one that is required.
+  assert.not.match(JSON.stringify(createDocument()), /"default":/)
+  const { respond } = request['properties'] as Record<string, Record<string, unknown>>
+  assert.is(respond?.['description'], 'Default: `"first"`.')
+})
+
 test('has every problem, with the page that is its type and a true example', () => {
   const { issuesOf } = sharedContract()
   const { schemas, examples } = createDocument()['components'] as Record<

@@ -88,7 +88,8 @@ test('says what is to be done, and runs nothing', async () => {
       body: '{"tasks":[{"name":"second"}]}',
     })
     assert.is(response.status, 500)
-    const { detail } = await readProblem(response)
+    const { type, detail } = await readProblem(response)
+    assert.is(type, '/problems/body-already-read')
     assert.match(detail, 'mount Forerunner before it')
     const { runs } = (await (await fetch(`${app.url}/runs`)).json()) as { runs: unknown[] }
     assert.equal(runs, [])

@@ -29,10 +29,17 @@ export function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): JsonObjec
   return rest
 }
 
-/** Takes out what says twice what the format says, and `readOnly`, which means something else in OpenAPI. */
+/**
+ * Takes out what says twice what the format says, and `readOnly`, which means something else in OpenAPI. A default
+ * becomes words: generators of clients make members that have one required.
+ */
 function simplify({ jsonSchema: schema }: { readonly jsonSchema: z.core.JSONSchema.BaseSchema }): void {
   if (schema.format === 'date-time') delete schema.pattern
   delete schema.readOnly
+  if (schema.default === undefined) return
+  const standard = `Default: \`${JSON.stringify(schema.default)}\`.`
+  schema.description = schema.description === undefined ? standard : `${schema.description}. ${standard}`
+  delete schema.default
 }
 
 /** Schemas that refer to each other by name. */

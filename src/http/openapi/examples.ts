@@ -74,6 +74,7 @@ const { result: _left, ...listedJob } = jobExample
 export const runPageExample: RunPageView = {
   runs: [{ ...unanswered, jobs: [listedJob] }],
   nextPageToken: 'MDFhMjA3MWQtMGE0YS03MjAwLTg5ZWEtYzFkYjk3MWJiNmI3',
+  pageSize: 50,
 }
 
 export const eventsExample = `id: 3\nevent: run\ndata: ${JSON.stringify(runExample)}\n\nevent: progress\ndata: {"jobIndex":1,"progress":0.5}\n\n`

@@ -1,12 +1,10 @@
 /** The responses of an operation: its successes, and its problems by status. */
+import { failureStatuses } from '../../domain/answer.ts'
 import { problems, type ProblemCode } from '../../domain/errors.ts'
 import { retryAfterS } from '../problem.ts'
 import { jsonSchema, problemSchemaName, refTo, type JsonObject } from './components.ts'
 import { responseHeaders, type ResponseHeaderName } from './headers.ts'
 import type { Answer } from './route.ts'
-
-/** A failed first task may answer with a status of its own, from all of these. */
-const ownStatuses = '4XX'
 
 /** Problems with a run that is there, beside those that are its answer. */
 const ofRun: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
@@ -34,9 +32,10 @@ export function success({ description, json, mediaType, example, headers = [], m
 export function problemResponses(codes: readonly ProblemCode[]): JsonObject {
   const byStatus = Map.groupBy(codes, (code) => String(problems[code].status))
   if (codes.includes('first-task-failed')) {
-    const mixed = [...byStatus].filter(([status]) => status.startsWith('4'))
-    for (const [status, own] of mixed) byStatus.set(status, [...own, 'first-task-failed'])
-    byStatus.set(ownStatuses, ['first-task-failed'])
+    // A failed first task may answer with a status of its own.
+    for (const status of failureStatuses.map(String)) {
+      byStatus.set(status, [...(byStatus.get(status) ?? []), 'first-task-failed'])
+    }
   }
   return Object.fromEntries([...byStatus].map(([status, own]) => [status, problemResponse(own)]))
 }

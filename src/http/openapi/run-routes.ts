@@ -20,7 +20,7 @@ const listQuery: Record<keyof ListQuery, QueryParameter> = {
   createdAfter: { schema: createdAfter, description: 'exclusive' },
   createdBefore: { schema: createdBefore, description: 'exclusive' },
   // Arrives as text, and is a number to whoever sends it.
-  pageSize: { schema: z.int().min(1).default(50), description: 'above 500 is capped' },
+  pageSize: { schema: z.int().min(1).default(50), description: 'above 500 it is 500, as `pageSize` of the page says' },
   pageToken: { schema: pageToken, description: '`nextPageToken` of the page before' },
 }
 
@@ -65,6 +65,7 @@ export const runRoutes: readonly Route[] = [
       'idempotency-in-progress',
       'content-too-large',
       'unsupported-media-type',
+      'body-already-read',
       'validation-error',
       'unknown-task',
       'too-many-tasks',

@@ -66,15 +66,22 @@ export function createRunRoutes({ store, config, progressOf, polls }: HttpDeps) 
   }
 
   const listRuns: RouterMiddleware = async (ctx) => {
-    const { runs, hasMore } = await store.listRuns(filterOf(parseListQuery(ctx.query)))
+    const query = parseListQuery(ctx.query)
+    const { runs, hasMore } = await store.listRuns(filterOf(query))
     const last = runs.at(-1)
     const nextPageToken = hasMore && last !== undefined ? pageTokenOf(last.id) : null
     if (nextPageToken !== null) {
-      const query = new URLSearchParams({ ...singles(ctx.query), pageToken: nextPageToken })
-      ctx.set('Link', `</runs?${query.toString()}>; rel="next"`)
+      const given = singles(ctx.query)
+      const pageSize = given['pageSize'] === undefined ? {} : { pageSize: String(query.pageSize) }
+      const next = new URLSearchParams({ ...given, ...pageSize, pageToken: nextPageToken })
+      ctx.set('Link', `</runs?${next.toString()}>; rel="next"`)
     }
     ctx.set('Cache-Control', 'no-cache')
-    sendJson(ctx, { runs: runs.map((run) => viewRun(run, { ...options, showsResults: false })), nextPageToken })
+    sendJson(ctx, {
+      runs: runs.map((run) => viewRun(run, { ...options, showsResults: false })),
+      nextPageToken,
+      pageSize: query.pageSize,
+    })
   }
 
   return { getRun, getJob, listRuns }

@@ -1,5 +1,6 @@
 /** The JSON form of problems (RFC 9457): what all of them have, and what each has of its own. */
 import { z } from 'zod'
+import { failureStatuses } from '../../domain/answer.ts'
 import { problems, type ProblemCode } from '../../domain/errors.ts'
 import { jobErrorSchema, jobViewSchema } from './job.ts'
 import { runIdSchema } from './run.ts'
@@ -67,7 +68,7 @@ export function problemSchemaOf(code: ProblemCode): z.ZodObject {
       type: z.literal(`/problems/${code}`),
       title: z.literal(title),
       // A failed first task may answer with a status of its own.
-      status: code === 'first-task-failed' ? z.int().min(400).max(500) : z.literal(status),
+      status: code === 'first-task-failed' ? z.literal([...failureStatuses, 500]) : z.literal(status),
       ...ownMembers[code],
     })
     .describe(meaning)

@@ -51,6 +51,10 @@ export const runPageSchema = z
   .object({
     runs: z.array(runViewSchema).readonly(),
     nextPageToken: z.string().nullable().describe('null on the last page'),
+    pageSize: z
+      .int()
+      .min(1)
+      .describe('the largest number of runs in this page: as asked for, or 500 where that was more'),
   })
   .readonly()
   .describe('Runs, newest first, without results')

@@ -25,7 +25,9 @@ export const taskSchema = z
       .record(z.string(), z.unknown())
       .readonly()
       .nullable()
-      .describe('JSON Schema; null where the task takes anything or its schema cannot say'),
+      .describe(
+        'JSON Schema, in which a description stands for what it cannot say; null where the task takes anything',
+      ),
   })
   .readonly()
   .describe('A task that can be run, with its policy')
