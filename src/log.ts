@@ -5,8 +5,18 @@ export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal' | '
 
 /** @param level `silent` writes nothing */
 export function createLog(level: string): Log {
+  // Whatever was thrown: a getter of it that throws must not fail who logs it.
+  const serializers = {
+    err(thrown: Error): unknown {
+      try {
+        return pino.stdSerializers.err(thrown)
+      } catch {
+        return 'what cannot be shown'
+      }
+    },
+  }
   const formatters = { level: (label: string) => ({ level: label }) }
   // The descriptor itself: in a thread, process.stdout would go by way of the main one, which may stand still.
   const destination = pino.destination({ fd: 1, sync: true })
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters }, destination)
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters, serializers }, destination)
 }

@@ -93,6 +93,9 @@ function retryAtOf(job: ClaimedJob, outcome: AttemptOutcome, clock: Clock): numb
 }
 
 function tell(log: Log, ids: object, outcome: AttemptOutcome, retryAt: number | null, settled: Settled): void {
+  // Of a job that was cancelled, the cancel has told it.
+  const wasCancelled = outcome !== 'released' && !outcome.ok && outcome.error.code === 'cancelled'
+  if (settled === 'stale' && wasCancelled) return
   if (settled === 'stale') log.info(ids, 'an outcome came too late: the job was settled or claimed again before')
   else if (outcome === 'released') log.info(ids, 'job released')
   else if (outcome.ok) log.debug(ids, 'job completed')

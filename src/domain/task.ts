@@ -8,12 +8,18 @@ export type TaskKind = (typeof taskKinds)[number]
 export const mainPlacements = ['auto', 'never', 'always'] as const
 export type MainPlacement = (typeof mainPlacements)[number]
 
-/** Writes a line to the service's log, marked with the run, the job and the attempt. */
+/**
+ * A line's message, and fields or an error, in either order. They stand in the line's `fields` and `error`; an error
+ * alone is the message too.
+ */
+export type WriteLine = (messageOrFields: unknown, fieldsOrMessage?: unknown) => void
+
+/** Writes a line to the service's log, marked with the run, the job, the attempt and the task. */
 export interface TaskLog {
-  debug(message: string, fields?: Readonly<Record<string, unknown>>): void
-  info(message: string, fields?: Readonly<Record<string, unknown>>): void
-  warn(message: string, fields?: Readonly<Record<string, unknown>>): void
-  error(message: string, fields?: Readonly<Record<string, unknown>>): void
+  readonly debug: WriteLine
+  readonly info: WriteLine
+  readonly warn: WriteLine
+  readonly error: WriteLine
 }
 
 /** What a task is given beside its input. */

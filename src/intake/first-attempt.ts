@@ -3,11 +3,13 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { createAttemptEnd, failedBy } from '../domain/attempt-end.ts'
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { AttemptOutcome, JobError, Progress } from '../domain/job.ts'
-import type { TaskContext } from '../domain/task.ts'
+import type { TaskContext, TaskLog } from '../domain/task.ts'
 import { describeThrown } from '../domain/thrown.ts'
 import type { Log } from '../log.ts'
 import { maxMessageBytes } from '../pool/control-block.ts'
 import { runAttempt } from '../tasks/attempt.ts'
+import { readProgress } from '../tasks/progress.ts'
+import { createTaskLog } from '../tasks/task-log.ts'
 import type { Task } from '../tasks/task.ts'
 import { Interrupted, type MainGuard } from './main-guard.ts'
 
@@ -45,6 +47,7 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
   let wasInterrupted = false
   let hasReturned = false
   let told: Progress | null = null
+  let taskLog: TaskLog | undefined
   const end = createAttemptEnd({
     // The main thread cannot be killed: a job that does not heed its signal is left to itself.
     graceMs: cancelGraceMs,
@@ -78,41 +81,35 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
     cancel: end.cancel,
     breakWith,
     blame(thrown) {
-      const { message, ...rest } = describeThrown(thrown)
-      const { runId, jobIndex } = job
-      if (end.isOver()) {
-        log.warn({ runId, jobIndex, task: job.task, err: thrown }, 'an error of a first job that had ended')
-      } else breakWith({ ...rest, message: `an error that nobody caught: ${message}` })
+      const error = describeThrown(thrown)
+      const { message, ...rest } = error
+      // Described, for the log cannot be trusted with whatever a task throws.
+      if (end.isOver()) log.warn({ ...ids, error }, 'an error of a first job that had ended')
+      else breakWith({ ...rest, message: `an error that nobody caught: ${message}` })
     },
   }
-  const context = createContext(job, controller.signal, log, (fraction: unknown, message: unknown = '') => {
-    const part = Number(fraction)
-    told = Number.isNaN(part) ? null : { fraction: Math.min(1, Math.max(0, part)), message: String(message) }
-  })
+  const { runId, jobIndex, attempt: number } = job
+  const ids = { runId, jobIndex, attempt: number, task: task.name }
+  const context: TaskContext = {
+    signal: controller.signal,
+    progress(fraction: unknown, message?: unknown) {
+      const progress = readProgress(fraction, message)
+      told = Number.isNaN(progress.fraction) ? null : progress
+    },
+    get log() {
+      taskLog ??= createTaskLog(ids, ({ level, fields, message }) => log[level](fields, message))
+      return taskLog
+    },
+    attempt: number,
+    runId,
+    jobIndex,
+  }
   void currentFirstAttempt.run(attempt, runAttempt, task, job.input, context, call).then((outcome) => {
     hasReturned = true
     if (wasInterrupted) end.breakOff('released')
     else end.answer(outcome)
   })
   return attempt
-}
-
-function createContext(
-  { runId, jobIndex, attempt }: ClaimedJob,
-  signal: AbortSignal,
-  log: Log,
-  progress: TaskContext['progress'],
-): TaskContext {
-  const line = (level: 'debug' | 'info' | 'warn' | 'error') => (text: unknown, fields?: object) =>
-    log[level]({ ...fields, runId, jobIndex, attempt }, String(text))
-  return {
-    signal,
-    progress,
-    log: { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') },
-    attempt,
-    runId,
-    jobIndex,
-  }
 }
 
 /** As on a thread, where it has no more room; only when it is looked at. */

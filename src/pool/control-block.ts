@@ -70,7 +70,7 @@ export interface ControlBlock {
   isStopped(lane: number): boolean
   /** Thread: resolves when the job was asked to stop, or when it has finished. */
   stopped(lane: number): Promise<void>
-  /** Thread: tells how far the job is; a message above 120 bytes of UTF-8 is cut. */
+  /** Thread: tells how far the job is, from 0 to 1 or NaN; a message above 120 bytes of UTF-8 is cut. */
   setProgress(lane: number, fraction: number, message: string): void
   /** Thread: the job is about to end the thread; null: what is left of one that has ended is. */
   setExit(lane: number, code: number | null): void
@@ -162,7 +162,7 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
     },
     setProgress(lane, fraction, message) {
       if (message !== lastMessage[lane]) writeMessage(lane, message)
-      floats[float(lane, progress)] = Math.min(1, Math.max(0, fraction))
+      floats[float(lane, progress)] = fraction
     },
     setExit(lane, code) {
       Atomics.store(ints, int(lane, exitCode), code ?? 0)

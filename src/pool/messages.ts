@@ -1,5 +1,6 @@
 /** What the pool and its threads say to each other. Both ends are ours and of one version. */
 import type { AttemptOutcome } from '../domain/job.ts'
+import type { LogLevel } from '../tasks/task-log.ts'
 
 /** One attempt, sent to the thread that is to run it; answered by a ThreadAnswer of the same id. */
 export interface JobMessage {
@@ -45,14 +46,12 @@ export interface AnswersMessage {
   readonly answers: readonly ThreadAnswer[]
 }
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
-
 /** From the thread, at any time: a line for the log. */
 export interface LogMessage {
   readonly type: 'log'
   readonly level: LogLevel
   readonly message: string
-  readonly fields: Readonly<Record<string, unknown>>
+  readonly fields: object
 }
 
 export type FromThread = AnswersMessage | LogMessage

@@ -2,14 +2,16 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { getHeapStatistics } from 'node:v8'
 import type { Outcome } from '../domain/job.ts'
-import type { TaskContext } from '../domain/task.ts'
+import type { TaskContext, TaskLog } from '../domain/task.ts'
 import { describeThrown } from '../domain/thrown.ts'
+import { readProgress } from '../tasks/progress.ts'
+import { createTaskLog, type LineIds } from '../tasks/task-log.ts'
 import type { ControlBlock } from './control-block.ts'
-import type { JobMessage, LogLevel, LogMessage } from './messages.ts'
+import type { JobMessage, LogMessage } from './messages.ts'
 import { createStopSignal, type StopSignal } from './stop-signal.ts'
 
 export interface RunningJob {
-  readonly ids: { readonly runId: string; readonly jobIndex: number; readonly attempt: number }
+  readonly ids: LineIds
   readonly context: TaskContext
   /** The first outcome that it was given. */
   readonly outcome: Promise<Outcome>
@@ -26,10 +28,6 @@ export interface RunningJob {
   end(): void
 }
 
-/** Lines per second and job, and characters per line, that go on to the log. */
-const maxLinesPerSecond = 1_000
-const maxLineLength = 4_096
-
 /** Whose code is running: follows callbacks, timers and promises. */
 export const currentJob = new AsyncLocalStorage<RunningJob>()
 
@@ -40,28 +38,18 @@ const withResolvers = Promise.withResolvers.bind(Promise)
 export function takeJob(
   message: JobMessage,
   control: ControlBlock,
-  post: (message: LogMessage) => void,
+  tell: (message: LogMessage) => void,
 ): RunningJob | null {
   if (!control.take(message.lane)) return null
-  const { lane, runId, jobIndex, attempt } = message
-  const ids = { runId, jobIndex, attempt }
+  const { lane, runId, jobIndex, attempt, task } = message
+  const ids = { runId, jobIndex, attempt, task }
   const { promise, resolve }: PromiseWithResolvers<Outcome> = withResolvers()
   let isOver = false
   let hasBegun = false
   let stop: StopSignal | undefined
+  let log: TaskLog | undefined
 
-  const mayLog = createLogLimit((dropped) => {
-    post({
-      type: 'log',
-      level: 'warn',
-      message: `${dropped} lines of a job were dropped: it logs too fast`,
-      fields: ids,
-    })
-  })
-  const log = (level: LogLevel) => (text: unknown, fields?: Readonly<Record<string, unknown>>) => {
-    if (!mayLog()) return
-    post({ type: 'log', level, message: cut(String(text)), fields: { ...plain(fields), ...ids } })
-  }
+  const post = (line: Omit<LogMessage, 'type'>) => tell({ type: 'log', ...line })
   return {
     ids,
     context: {
@@ -72,11 +60,18 @@ export function takeJob(
         stop ??= createStopSignal(control, lane)
         return stop.signal
       },
-      progress(fraction: unknown, text: unknown = '') {
-        if (!isOver) control.setProgress(lane, Number(fraction), String(text))
+      progress(fraction: unknown, text?: unknown) {
+        if (isOver) return
+        const told = readProgress(fraction, text)
+        control.setProgress(lane, told.fraction, told.message)
       },
-      log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
-      ...ids,
+      get log() {
+        log ??= createTaskLog(ids, post)
+        return log
+      },
+      attempt,
+      runId,
+      jobIndex,
     },
     outcome: promise,
     isOver: () => isOver,
@@ -102,42 +97,12 @@ export function takeJob(
     },
     exitWith(code) {
       control.setExit(lane, isOver ? null : code)
-      if (isOver) post({ type: 'log', level: 'warn', message: 'a job that had ended ends its thread', fields: ids })
+      if (isOver) post({ level: 'warn', message: 'a job that had ended ends its thread', fields: ids })
     },
     end() {
       isOver = true
       control.end(lane)
       stop?.end()
     },
-  }
-}
-
-/** A job that logs without end must not keep the main thread busy with it. */
-function createLogLimit(onDropped: (lines: number) => void): () => boolean {
-  let second = 0
-  let lines = 0
-  return () => {
-    const now = Math.floor(Date.now() / 1_000)
-    if (now !== second) {
-      if (lines > maxLinesPerSecond) onDropped(lines - maxLinesPerSecond)
-      second = now
-      lines = 0
-    }
-    lines += 1
-    return lines <= maxLinesPerSecond
-  }
-}
-
-function cut(text: string): string {
-  return text.length <= maxLineLength ? text : `${text.slice(0, maxLineLength)}…`
-}
-
-/** Fields as JSON has them: what cannot be cloned must not fail the job that logs it. */
-function plain(fields: unknown): object {
-  try {
-    const text = JSON.stringify(fields ?? {})
-    return text.length <= maxLineLength ? Object(JSON.parse(text)) : { fields: cut(text) }
-  } catch {
-    return { fields: 'not JSON' }
   }
 }

@@ -60,6 +60,31 @@ const hostile: Record<string, unknown> = {
   'code that is no number of JSON': Object.assign(new Error('x'), { code: Infinity }),
 }
 
+Object.assign(hostile, {
+  'errors that are a trap': Object.assign(new Error('outer'), { errors: trap }),
+  'errors that throw': Object.assign(new Error('outer'), { errors: new Proxy([1], { get: throwing }) }),
+  'errors that are traps': new AggregateError([trap, revoked([]), throwing, null, 1n, Symbol('s')], 'outer'),
+  'errors that are a revoked list': Object.assign(new Error('outer'), { errors: revoked([]) }),
+  'errors without end': Object.assign(new Error('outer'), { errors: { length: Infinity } }),
+  'response that is a trap': Object.assign(new Error('outer'), { response: trap }),
+  'lone surrogates': Object.assign(new Error('\uD800', { cause: '\uDC00' }), {
+    name: 'a\uD800b',
+    code: '\uDFFF',
+    detail: '\uD800',
+    errors: [new Error('\uDBFF')],
+  }),
+  'a lone surrogate': '\uD800',
+  'a pair at the place of the cut': `${'x'.repeat(4_095)}\u{1F600}`,
+})
+
+function texts(value: unknown): string[] {
+  return typeof value === 'object'
+    ? Object.values(value ?? {}).flatMap(texts)
+    : typeof value === 'string'
+      ? [value]
+      : []
+}
+
 for (const [what, thrown] of Object.entries(hostile)) {
   test(`thrown: ${what}`, () => {
     const described = describeThrown(thrown)
@@ -67,6 +92,7 @@ for (const [what, thrown] of Object.entries(hostile)) {
     assert.equal(JSON.parse(JSON.stringify(described)), described, 'it survives being stored')
     assert.equal(structuredClone(described), described, 'it survives crossing threads')
     assert.type(isRetryableThrown(thrown), 'boolean')
+    for (const text of texts(described)) assert.ok(text.isWellFormed(), 'it is Unicode')
   })
 }
 
@@ -81,6 +107,62 @@ test('an error keeps its name, message, code, status, stack and cause', () => {
   const { stack } = thrown
   assert.equal(described, { message: 'too much', name: 'QuotaError', taskCode: 'E_QUOTA', status: 429, stack })
   assert.equal([cause?.message, cause?.name, cause?.taskCode, cause?.status], ['inner', 'TypeError', 42, undefined])
+})
+
+test('the errors that an error carries are listed in its message, and the first is its cause', () => {
+  const refused = Object.assign(new Error('connect ECONNREFUSED ::1:1'), { code: 'ECONNREFUSED' })
+  const aggregate = new AggregateError([refused, new TypeError('second'), 'third'])
+  const { message, name, cause } = describeThrown(new Error('fetch failed', { cause: aggregate })).cause ?? {}
+  assert.is(message, '[1] Error: connect ECONNREFUSED ::1:1; [2] TypeError: second; [3] third')
+  assert.is(name, 'AggregateError')
+  assert.is(cause?.taskCode, 'ECONNREFUSED')
+  const many = new AggregateError(
+    Array.from({ length: 50 }, (_, index) => new Error(`no. ${index}`)),
+    'All promises were rejected',
+    { cause: 'its own' },
+  )
+  const told = describeThrown(many)
+  assert.match(told.message, /^All promises were rejected: \[1\] Error: no\. 0; .*\[10\] Error: no\. 9; and 40 more$/)
+  assert.match(told.cause?.message ?? '', 'its own')
+  const nested = new AggregateError([new AggregateError([new Error('innermost')], 'inner')], 'outer')
+  assert.is(describeThrown(nested).message, 'outer: [1] AggregateError: inner: [1] Error: innermost')
+})
+
+test('a suppressed error is told beside the one that suppressed it', () => {
+  const thrown = new SuppressedError(new Error('closing'), new RangeError('working'), 'both')
+  const { message, cause } = describeThrown(thrown)
+  assert.is(message, 'both: [1] Error: closing; [2] RangeError: working')
+  assert.is(cause?.message, 'closing')
+})
+
+test('issues of a validator are listed where its message does not tell them', () => {
+  const issues = [{ message: 'expected a number', path: ['a'] }]
+  assert.is(describeThrown(Object.assign(new Error('invalid'), { issues })).message, 'invalid: [1] expected a number')
+  const told = Object.assign(new Error('expected a number at a'), { issues })
+  assert.is(describeThrown(told).message, 'expected a number at a')
+})
+
+test('what else an error carries stands behind its stack', () => {
+  const members = { errno: -2, syscall: 'open', path: '/x', isFatal: true, secret: { token: 'not told' }, run() {} }
+  const thrown = Object.assign(new Error('no such file'), { code: 'ENOENT', ...members, response: { status: 502 } })
+  const { message, taskCode, stack } = describeThrown(thrown)
+  assert.equal([message, taskCode], ['no such file', 'ENOENT'])
+  assert.ok(stack?.endsWith('\n{"response.status":502,"errno":-2,"syscall":"open","path":"/x","isFatal":true}'), stack)
+  const many = Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`m${index}`, 'x'.repeat(10_000)]))
+  assert.ok((describeThrown(Object.assign(new Error('x'), many)).stack?.length ?? 0) < 5_000)
+})
+
+test('an error of the web platform, and one whose message is no text, are errors', () => {
+  const { message, name, taskCode } = describeThrown(new DOMException('stopped', 'AbortError'))
+  assert.equal([message, name, taskCode], ['stopped', 'AbortError', 20])
+  const odd = describeThrown(Object.assign(new RangeError('x'), { message: { at: 7 } }))
+  assert.equal([odd.message, odd.name], ['{"at":7}', 'RangeError'])
+})
+
+test('what is no error keeps its code and status', () => {
+  const { message, taskCode, status } = describeThrown({ status: 404, code: 'E_GONE' })
+  assert.match(message, '{"status":404,"code":"E_GONE"}')
+  assert.equal([taskCode, status], ['E_GONE', 404])
 })
 
 test('an error has only the members that it was given', () => {

@@ -38,7 +38,9 @@ test('a thread that is ended by what an ended job left behind costs the next job
   const next = await opened.start({ task: 'misbehave-cpu', input: 'endless promise', timeoutMs: 60_000 })
   assert.is(await next.outcome, 'released')
   await opened.whole()
-  assert.equal(lines, [[{ runId: 'run-1', jobIndex: 0, attempt: 1 }, 'a job that had ended ends its thread']])
+  assert.equal(lines, [
+    [{ runId: 'run-1', jobIndex: 0, attempt: 1, task: 'leaves-behind' }, 'a job that had ended ends its thread'],
+  ])
 })
 
 test('what a module holds from its loading is not held against the job that loads it', async () => {

@@ -41,8 +41,8 @@ test('log lines keep their order and their ids, and the last ones survive a kill
   await opened.whole()
   const told = lines.filter((line) => line.startsWith('line '))
   assert.is(told.length, 100)
-  const ids = '"runId":"run-1","jobIndex":0,"attempt":1'
-  for (const [index, line] of told.entries()) assert.is(line, `line ${index} {"index":${index},${ids}}`)
+  const ids = '"runId":"run-1","jobIndex":0,"attempt":1,"task":"logs-and-loops"'
+  for (const [index, line] of told.entries()) assert.is(line, `line ${index} {${ids},"fields":{"index":${index}}}`)
 })
 
 test('what a task says on the port of its thread is not heard, and closing the port silences nobody', async () => {

@@ -1,0 +1,52 @@
+/** What the log says of an attempt's outcome. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createExecute } from '../../src/dispatch/execute.ts'
+import { systemClock } from '../../src/domain/clock.ts'
+import type { AttemptOutcome, JobErrorCode } from '../../src/domain/job.ts'
+import { createLog } from '../../src/log.ts'
+import { acceptAndClaim, runOf, start } from '../harness/store-run.ts'
+import { openSqlite } from '../harness/store-sqlite.ts'
+
+/** What is logged when a job was cancelled in the store and then comes to this outcome. */
+async function loggedAfterCancel(outcome: AttemptOutcome): Promise<unknown[]> {
+  await using opened = await openSqlite(':memory:')
+  const { store } = opened
+  const run = runOf()
+  const job = await acceptAndClaim(store, run, start)
+  await store.cancel(run.id, 0, start)
+  const lines: unknown[] = []
+  const note = (_fields: unknown, text: unknown) => void lines.push(text)
+  const log = Object.assign(createLog('silent'), { info: note, warn: note, error: note })
+  const execute = createExecute({
+    store,
+    clock: systemClock,
+    log,
+    signal: new AbortController().signal,
+    onUncommitted: () => assert.unreachable(),
+    onWaiting: () => {},
+    onEnded: () => {},
+  })
+  await execute(job, async () => outcome)
+  return lines
+}
+
+const failed = (code: JobErrorCode): AttemptOutcome => ({
+  ok: false,
+  error: { code, message: 'x' },
+  isRetryable: false,
+})
+
+test('a job that ends because it was cancelled is no line of its own', async () => {
+  assert.equal(await loggedAfterCancel(failed('cancelled')), [])
+})
+
+test('another outcome of a job that was settled before is told', async () => {
+  for (const outcome of [failed('timeout'), { ok: true, result: '1' } as const]) {
+    assert.equal(await loggedAfterCancel(outcome), [
+      'an outcome came too late: the job was settled or claimed again before',
+    ])
+  }
+})
+
+test.run()
