@@ -37,8 +37,7 @@ const inProcess: Readonly<Record<string, Reaches>> = {
   // In this order: the first calls the second.
   kill: isEnding,
   _kill: isEnding,
-  // A signal that was really sent comes with its number.
-  emit: ([event, , number]) => /^(?:SIG[A-Z]|exit$|beforeExit$)/.test(String(event)) && typeof number !== 'number',
+  emit: isForged,
 }
 
 /** Call it before any task is loaded. @param isInTask whether the code that runs now is a task's */
@@ -91,6 +90,12 @@ function fenceStream(name: 'stdin' | 'stdout' | 'stderr', methods: readonly stri
     return stream
   }
   defineProperty(process, name, { get: getStream, configurable: true, enumerable: true })
+}
+
+/** A signal that was really sent comes with its number, and process.exit() has said that it exits. */
+function isForged([event, , number]: readonly unknown[]): boolean {
+  if (event === 'exit') return get(process, '_exiting') !== true
+  return /^(?:SIG[A-Z]|beforeExit$)/.test(String(event)) && typeof number !== 'number'
 }
 
 /** Signal 0 only asks whether there is such a process. */
