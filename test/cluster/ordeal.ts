@@ -1,6 +1,7 @@
 /** An ordeal for a cluster: processes are killed under load, the server crashes, and in the end everything must be right. */
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { startPostgresProxy } from '../harness/postgres-proxy.ts'
 import { makeSchema, type Postgres } from '../harness/postgres.ts'
 import { createRandom } from '../harness/random.ts'
 import { countExecutions } from '../process/executions.ts'
@@ -14,6 +15,8 @@ export interface OrdealOptions {
   /** Whether the server crashes once, and stays away for some seconds. */
   readonly crashesServer: boolean
   readonly seed: number
+  /** How long everything takes on its way to the server, in milliseconds; default 0. */
+  readonly delayMs?: number
   readonly say: (line: string) => void
 }
 
@@ -34,10 +37,12 @@ export interface Result extends Verdict {
 
 const drainLimitMs = 90_000
 
-export async function undergo({ postgres, kills, crashesServer, seed, say }: OrdealOptions): Promise<Result> {
+export async function undergo(options: OrdealOptions): Promise<Result> {
+  const { postgres, kills, crashesServer, seed, delayMs = 0, say } = options
   const random = createRandom(seed)
   await using schema = await makeSchema(postgres)
-  await using cluster = await startCluster(schema.url, schema.name)
+  await using proxy = delayMs === 0 ? null : await startPostgresProxy(schema.url, delayMs)
+  await using cluster = await startCluster(proxy?.url ?? schema.url, schema.name)
   const watch = createStaleWatch(schema)
   const load = startClients(cluster, createRandom(seed + 1))
   const crashAt = crashesServer ? random.whole(1, kills) : 0
@@ -62,7 +67,7 @@ export async function undergo({ postgres, kills, crashesServer, seed, say }: Ord
   const drainSeconds = (performance.now() - startedAt) / 1_000
   await watch.look()
 
-  const verdict = await judge(schema, load.acknowledged)
+  const verdict = await judge(schema, load.acknowledged, kills)
   const executions = [...countExecutions(join(cluster.home.directory, 'executions')).values()]
   const starts = executions.reduce((sum, count) => sum + count, 0)
   const lines = cluster.lines()
@@ -71,6 +76,7 @@ export async function undergo({ postgres, kills, crashesServer, seed, say }: Ord
     verdict.lost > 0 && `${verdict.lost} acknowledged runs are lost`,
     verdict.unfinished > 0 && `${verdict.unfinished} runs are not final`,
     verdict.miscounted > 0 && `${verdict.miscounted} counts are not what the rows are`,
+    verdict.unasked > 0 && `${verdict.unasked} jobs ended as nobody asked for`,
     staleWrites > 0 && `${staleWrites} jobs changed after they were final`,
     load.acknowledged.size < kills && `only ${load.acknowledged.size} runs were acknowledged`,
     lines.some(({ level }) => level === 'fatal') && 'a process gave up',

@@ -1,4 +1,5 @@
 /** What a database holds, looked at from outside: what was settled is never written again, and nothing is missing. */
+import { unaskedOutcomes, type EndedJob } from '../process/unasked.ts'
 import type { Schema } from '../harness/postgres.ts'
 
 interface JobRow {
@@ -44,11 +45,21 @@ export interface Verdict {
   readonly unfinished: number
   /** Runs whose counters, and totals that are not what the rows are. */
   readonly miscounted: number
+  /** Jobs that were cancelled or failed, or failed in an attempt, without a cause. */
+  readonly unasked: number
 }
 
-export async function judge(schema: Pick<Schema, 'query'>, acknowledged: ReadonlySet<string>): Promise<Verdict> {
+/** @param kills how many processes were killed */
+export async function judge(
+  schema: Pick<Schema, 'query'>,
+  acknowledged: ReadonlySet<string>,
+  kills: number,
+): Promise<Verdict> {
   const ids = [...acknowledged]
-  const [figures] = await schema.query<Record<keyof Verdict, number>>(
+  const ended = await schema.query<EndedJob>(`
+    SELECT run_id AS "runId", job_index AS "jobIndex", state, lost_starts AS "lostStarts", input, error, failures
+    FROM job WHERE state IN ('failed', 'cancelled') OR failures <> '[]'`)
+  const [figures] = await schema.query<Record<Exclude<keyof Verdict, 'unasked'>, number>>(
     `SELECT
       (SELECT count(*)::int FROM run) AS runs,
       (SELECT count(*)::int FROM job) AS jobs,
@@ -69,5 +80,5 @@ export async function judge(schema: Pick<Schema, 'query'>, acknowledged: Readonl
     [ids],
   )
   if (figures === undefined) throw new Error('the database does not answer')
-  return figures
+  return { ...figures, unasked: unaskedOutcomes(ended, kills).length }
 }

@@ -10,6 +10,7 @@ import { until } from '../harness/until.ts'
 import { readDatabase, type StoredJob, type StoredRows } from './database-file.ts'
 import { countExecutions, jobKey } from './executions.ts'
 import { loadUntilGone, type Reply } from './load.ts'
+import { unaskedOutcomes } from './unasked.ts'
 import { createRandom } from '../harness/random.ts'
 
 const kills = 20
@@ -70,6 +71,7 @@ test(`nothing is lost and nothing completed runs again, after ${kills} kills und
   const { runs, jobs } = inspect()
   assert.equal(conservation, { accepted: jobs.length, final: jobs.length, live: 0, lost: 0 })
   assert.equal(unsettled(runs, jobs), [])
+  assert.equal(unaskedOutcomes(jobs, kills), [])
   assert.ok(replies.length >= kills, `only ${replies.length} replies`)
   const told = describeCounts({ runs, jobs }, countExecutions(executionsFile), done)
   console.log(

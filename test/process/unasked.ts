@@ -1,0 +1,47 @@
+/** Which jobs of a load came to an outcome that nothing has caused: nobody cancels, and each input says how often it fails. */
+import { jobKey } from './executions.ts'
+
+export interface EndedJob {
+  readonly runId: string
+  readonly jobIndex: number
+  readonly state: string
+  readonly lostStarts: number
+  /** JSON texts. */
+  readonly input: string | null
+  readonly error: string | null
+  readonly failures: string
+}
+
+interface Failure {
+  readonly attempt: number
+  readonly error: { readonly code: string }
+}
+
+/** Starts that a job may lose before it fails as crashed. */
+const lostStartsOfCrashed = 3
+
+/**
+ * @param kills how many processes were killed: without three kills no job can have lost three starts
+ * @returns each as its key with what is unasked of it
+ */
+export function unaskedOutcomes(jobs: readonly EndedJob[], kills: number): string[] {
+  return jobs.flatMap((job) => {
+    const reason = unaskedIn(job, kills)
+    return reason === null ? [] : [`${jobKey(job)}: ${reason}`]
+  })
+}
+
+function unaskedIn({ state, lostStarts, input, error, failures }: EndedJob, kills: number): string | null {
+  // Rows and inputs are this repository's own.
+  const asked = (JSON.parse(input ?? '{}') as { readonly failures?: number }).failures ?? 0
+  const wrongAttempt = (JSON.parse(failures) as Failure[]).find(({ attempt, error: { code } }) => {
+    return code !== 'task_error' || attempt > asked
+  })
+  if (wrongAttempt !== undefined) return `attempt ${wrongAttempt.attempt} failed as ${wrongAttempt.error.code}`
+  if (state === 'cancelled') return 'cancelled'
+  if (state !== 'failed') return null
+  const { code } = JSON.parse(error ?? '{}') as { readonly code?: string }
+  const isAsked =
+    code === 'crashed' ? kills >= lostStartsOfCrashed && lostStarts >= lostStartsOfCrashed : code === 'task_error'
+  return isAsked ? null : `failed as ${code}`
+}
