@@ -31,6 +31,8 @@ export interface AppOptions {
 }
 
 interface StoreOptions {
+  /** That run in the threads of this process. */
+  readonly tasks: readonly string[]
   readonly stall: StallOptions
   readonly onCommit: Service['committed']
   readonly onLost: (error: Error) => void
@@ -54,7 +56,9 @@ export async function startApp({ config, log, onLost, prepare, beforeJobs }: App
   const stall = { heartbeat: heartbeatBuffer, stallMs: config.mainStallMs, logLevel: config.logLevel }
   let service: Service | undefined
   const onCommit: Service['committed'] = (...group) => service?.committed(...group)
-  const store = await createStore(config, { stall, onCommit, onLost, log })
+  // In the role http there are no threads that could run a job.
+  const tasks = config.role === 'http' ? [] : registry.all().map(({ name }) => name)
+  const store = await createStore(config, { tasks, stall, onCommit, onLost, log })
   const pool = createPool({ ...config, ...(config.role === 'http' && noThreads), log })
 
   try {

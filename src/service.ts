@@ -6,6 +6,7 @@ import { createExecute } from './dispatch/execute.ts'
 import { createProgressTeller } from './dispatch/progress-teller.ts'
 import { createPruner } from './dispatch/pruner.ts'
 import { recover } from './dispatch/recovery.ts'
+import { createUnknownTaskWatch } from './dispatch/unknown-task-watch.ts'
 import type { Clock } from './domain/clock.ts'
 import { createHeartbeat } from './domain/heartbeat.ts'
 import { createCatchUp } from './feed/catch-up.ts'
@@ -94,6 +95,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     execute,
     subscribe,
   })
+  const unknownTaskWatch = createUnknownTaskWatch({ store, clock, log })
   const pruner = createPruner({ ...config, store, clock, log })
   store.onChange(({ voided }) => {
     for (const claim of voided) {
@@ -135,6 +137,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       await recover(store, dispatcher, clock, log)
       firstJobs.start()
       pruner.start()
+      unknownTaskWatch.start()
       if (isPostgres(config.databaseUrl)) progressTeller.start()
       intake.open()
     },
@@ -154,6 +157,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       stopping.abort()
       bodyParser.close()
       progressTeller.stop()
+      unknownTaskWatch.stop()
       loopDelay.stop()
     },
   }

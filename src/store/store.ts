@@ -115,6 +115,8 @@ export interface StoreStats {
   readonly jobs: Readonly<Record<JobState, number>>
   /** How long the longest-waiting due job has been due; null when none waits. */
   readonly oldestQueuedMs: number | null
+  /** Waiting jobs of tasks that no process runs, by task: how many. */
+  readonly unknownTasks: Readonly<Record<string, number>>
   /** Jobs ever accepted, settled for good, and still to settle; `lost` is what is missing in between: always 0. */
   readonly conservation: {
     readonly accepted: number

@@ -16,17 +16,34 @@ export interface ScopedStore extends AsyncDisposable {
 type Place = Pick<Schema, 'url' | 'name'>
 
 /** A store that is not open yet. */
-export function postgresStore({ url, name }: Place, limits: Partial<Limits> = {}): ScopedStore {
+export function postgresStore(
+  { url, name }: Place,
+  limits: Partial<Limits> = {},
+  tasks?: readonly string[],
+): ScopedStore {
   const onLost = (error: Error): void => {
     throw error
   }
   const log = createLog('silent')
-  const store = createPostgresStore({ url, schema: name, connectWaitMs: 0, limits, clock: systemClock, log, onLost })
+  const store = createPostgresStore({
+    url,
+    schema: name,
+    connectWaitMs: 0,
+    limits,
+    ...(tasks && { tasks }),
+    clock: systemClock,
+    log,
+    onLost,
+  })
   return { store, [Symbol.asyncDispose]: () => store.close() }
 }
 
-export async function openPostgres(place: Place, limits: Partial<Limits> = {}): Promise<ScopedStore> {
-  const scoped = postgresStore(place, limits)
+export async function openPostgres(
+  place: Place,
+  limits: Partial<Limits> = {},
+  tasks?: readonly string[],
+): Promise<ScopedStore> {
+  const scoped = postgresStore(place, limits, tasks)
   await scoped.store.open()
   return scoped
 }

@@ -23,16 +23,16 @@ export interface ScopedStore extends AsyncDisposable {
 }
 
 /** A store that is not open yet. */
-export function sqliteStore(path: string, lockWaitMs = 0): ScopedStore {
+export function sqliteStore(path: string, lockWaitMs = 0, tasks?: readonly string[]): ScopedStore {
   const onLost = (error: Error): void => {
     throw error
   }
-  const store = createSqliteStore({ path, lockWaitMs, onLost })
+  const store = createSqliteStore({ path, lockWaitMs, ...(tasks && { tasks }), onLost })
   return { store, [Symbol.asyncDispose]: () => store.close() }
 }
 
-export async function openSqlite(path: string, lockWaitMs = 0): Promise<ScopedStore> {
-  const scoped = sqliteStore(path, lockWaitMs)
+export async function openSqlite(path: string, lockWaitMs = 0, tasks?: readonly string[]): Promise<ScopedStore> {
+  const scoped = sqliteStore(path, lockWaitMs, tasks)
   await scoped.store.open()
   return scoped
 }

@@ -56,6 +56,7 @@ test('counts nothing in the beginning', async () => {
     jobs: { queued: 0, running: 0, retrying: 0, completed: 0, failed: 0, cancelled: 0 },
     backlog: 0,
     oldestQueuedMs: null,
+    unknownTasks: {},
     conservation: { accepted: 0, final: 0, live: 0, lost: 0 },
   })
   assert.equal(Object.keys(eventLoopDelayMs), ['p50', 'p99', 'max'])

@@ -12,9 +12,9 @@ async function openSchema(): Promise<StoreUnderTest> {
   let { store } = await openPostgres(schema)
   return {
     store,
-    async replace() {
+    async replace(tasks) {
       await store.close()
-      ;({ store } = await openPostgres(schema, limits))
+      ;({ store } = await openPostgres(schema, limits, tasks))
       return store
     },
     async [Symbol.asyncDispose]() {

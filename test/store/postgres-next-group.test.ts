@@ -27,7 +27,7 @@ for (const [what, waiting, expected] of cases) {
 
 test('one claim goes at a time, with every run that is to be accepted', () => {
   const accept: Admission = { verb: 'accept', args: [runOf(), start] }
-  const claim: Admission = { verb: 'claim', args: [{ ...requestAt(start), lost: true }] }
+  const claim: Admission = { verb: 'claim', args: [{ ...requestAt(start), lost: true, tasks: null }] }
   assert.equal([...nextAdmissions([claim, accept, claim, accept])], [0, 1, 3])
 })
 

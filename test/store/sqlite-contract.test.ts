@@ -10,9 +10,9 @@ async function openFile(): Promise<StoreUnderTest> {
   let { store } = await openSqlite(path)
   return {
     store,
-    async replace() {
+    async replace(tasks) {
       await store.close()
-      ;({ store } = await openSqlite(path))
+      ;({ store } = await openSqlite(path, 0, tasks))
       return store
     },
     async [Symbol.asyncDispose]() {

@@ -19,6 +19,7 @@ import { retryContract } from './contract/retry.ts'
 import { rescueContract } from './contract/rescue.ts'
 import { settleContract } from './contract/settle.ts'
 import { suspectContract } from './contract/suspect.ts'
+import { unknownTaskContract } from './contract/unknown-task.ts'
 import type { Register, StoreUnderTest } from './contract/subject.ts'
 
 /** Registers the contract's tests; the test file that calls it ends with `test.run()`. */
@@ -48,4 +49,5 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
   closeContract(register)
   rescueContract(register)
   suspectContract(register)
+  unknownTaskContract(register)
 }

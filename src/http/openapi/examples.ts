@@ -99,6 +99,7 @@ export const statsExample: StatsView = {
   jobs: { queued: 0, running: 1, retrying: 0, completed: 83, failed: 0, cancelled: 0 },
   backlog: 1,
   oldestQueuedMs: null,
+  unknownTasks: {},
   threads: [{ name: 'worker-1', kind: 'cpu', state: 'ready', running: 1, busyShare: 0.12 }],
   eventLoopDelayMs: { p50: 0.1, p99: 1.2, max: 4.7 },
   conservation: { accepted: 84, final: 83, live: 1, lost: 0 },

@@ -16,13 +16,14 @@ export function createServiceRoutes({ registry, store, intake, pool, loopDelay, 
   }
 
   const stats: RouterMiddleware = async (ctx) => {
-    const { runs, jobs, oldestQueuedMs, conservation } = await store.stats(clock.now())
+    const { runs, jobs, oldestQueuedMs, unknownTasks, conservation } = await store.stats(clock.now())
     ctx.set('Cache-Control', 'no-store')
     const view: StatsView = {
       runs,
       jobs,
       backlog: store.backlog(),
       oldestQueuedMs,
+      unknownTasks,
       threads: pool.threads(),
       eventLoopDelayMs: loopDelay.read(),
       conservation,

@@ -50,6 +50,10 @@ export const statsSchema = z
     jobs: countByJobState,
     backlog: count.describe('jobs not yet final'),
     oldestQueuedMs: ms.nullable().describe('how long the longest-waiting due job has been due; null when none waits'),
+    unknownTasks: z
+      .record(z.string(), count)
+      .readonly()
+      .describe('waiting jobs of tasks that no process runs, by task: they wait for a version that has the task'),
     threads: z.array(threadSchema).readonly(),
     eventLoopDelayMs: z.object({ p50: ms, p99: ms, max: ms }).readonly(),
     conservation: z

@@ -45,14 +45,15 @@ const insert = {
       INSERT INTO run_task (task, run_id) SELECT new.* FROM own, unnest($15::text[], $16::uuid[]) AS new
     ), jobs AS (
       INSERT INTO job (run_id, job_index, task, kind, state, priority, timeout_ms, attempt, max_attempts, claim,
-        lost_starts, owner, thread, queued_at, run_at, started_at, failures, input)
+        lost_starts, owner, thread, queued_at, run_at, is_due, started_at, failures, input)
       SELECT run_id, job_index, task, kind, CASE WHEN thread IS NULL THEN 'queued' ELSE 'running' END, priority,
         timeout_ms, claim, max_attempts, claim, 0, CASE WHEN thread IS NOT NULL THEN $17::uuid END, thread,
-        queued_at, run_at, started_at, '[]', input
+        queued_at, run_at, is_due, started_at, '[]', input
       FROM own, unnest($18::uuid[], $19::integer[], $20::text[], $21::text[], $22::integer[], $23::bigint[],
-          $24::integer[], $25::integer[], $26::text[], $27::bigint[], $28::bigint[], $29::bigint[], $30::text[])
+          $24::integer[], $25::integer[], $26::text[], $27::bigint[], $28::bigint[], $29::boolean[], $30::bigint[],
+          $31::text[])
         AS new (run_id, job_index, task, kind, priority, timeout_ms, claim, max_attempts, thread, queued_at, run_at,
-          started_at, input)
+          is_due, started_at, input)
     )
     SELECT FROM own`,
 }
@@ -99,6 +100,7 @@ export async function insertRuns(
     textArray(jobs.map(({ thread }) => thread)),
     plainArray(jobs.map(({ acceptedAt }) => acceptedAt)),
     plainArray(jobs.map((job) => (job.thread === null ? dueAtOf(job) : null))),
+    plainArray(jobs.map(({ delayMs }) => (delayMs <= 0 ? 'true' : 'false'))),
     plainArray(jobs.map(({ thread, startedAt }) => (thread === null ? null : startedAt))),
     textArray(jobs.map(({ input }) => input)),
   ])
@@ -124,7 +126,7 @@ export function isClaimedLater({ thread, index }: NewbornJob): boolean {
 /** Of a job that is born claimed. */
 export function bornClaim(job: NewbornJob): ClaimedJob {
   const { runId, index: jobIndex, task, kind, input, timeoutMs, maxAttempts, startedAt } = job
-  const waitedMs = startedAt - dueAtOf(job)
+  const waitedMs = Math.max(0, startedAt - dueAtOf(job))
   const started = { claim: firstClaim, thread: job.thread ?? '', attempt: 1, lostStarts: 0, waitedMs }
   return { runId, jobIndex, task, kind, input, timeoutMs, maxAttempts, ...started }
 }

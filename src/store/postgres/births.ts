@@ -31,7 +31,7 @@ export function giveSlots(request: DueRequest, newborns: readonly NewbornJob[], 
     }
     for (const job of inOrder(newborns, kind)) {
       const left = limits.get(job.task) ?? Infinity
-      if (job.delayMs > 0 || left <= 0) continue
+      if (job.delayMs > 0 || left <= 0 || request.tasks?.includes(job.task) === false) continue
       const thread = threads.shift()
       if (thread === undefined) break
       limits.set(job.task, left - 1)

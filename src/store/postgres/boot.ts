@@ -9,25 +9,31 @@ const pauseMs = 250
 
 const register = {
   text: `
-    WITH own AS (INSERT INTO process (id, heartbeat_at) VALUES ($1, clock_timestamp()))
+    WITH own AS (INSERT INTO process (id, heartbeat_at, tasks) VALUES ($1, clock_timestamp(), $3))
     INSERT INTO tally (owner) SELECT unnest($2::text[])`,
 }
 
-/**
- * @param rows of the totals that this process writes
- * @param waitMs how long to wait for a server that does not answer, or is starting
- * @throws BootError
- */
+export interface Registration {
+  readonly owner: string
+  /** Of the totals that this process writes. */
+  readonly rows: readonly string[]
+  /** That run here; null: any. */
+  readonly tasks: readonly string[] | null
+  /** How long to wait for a server that does not answer, or is starting, in milliseconds. */
+  readonly waitMs: number
+}
+
+/** @throws BootError */
 export async function prepareDatabase(
   connect: Connect,
   database: Database,
-  { owner, rows, waitMs }: { readonly owner: string; readonly rows: readonly string[]; readonly waitMs: number },
+  { owner, rows, tasks, waitMs }: Registration,
 ) {
   try {
     const connection = await connectWithin(connect, waitMs)
     try {
       await migrate(connection, database)
-      await connection.query(register, [owner, rows])
+      await connection.query(register, [owner, rows, tasks])
     } finally {
       await connection.end()
     }

@@ -10,25 +10,30 @@ import { prepareSuspect } from './suspects.ts'
 
 type Intake = Lane<Admission>
 
-/** @throws AppError */
+/** @param tasks that run here; null: any. @throws AppError */
 export async function claimJobsOf(
   intake: Intake,
   containment: Containment,
+  tasks: readonly string[] | null,
   request: ClaimRequest,
 ): Promise<ClaimResult> {
-  if (request.only === 'suspects') return claimSuspect(intake, request)
+  if (request.only === 'suspects') return claimSuspect(intake, tasks, request)
   const claimable = containment.claimable()
   if (claimable === 'none') return { jobs: [], nextDueAt: null }
   if (claimable === 'suspect') {
-    const claimed = await claimSuspect(intake, request)
+    const claimed = await claimSuspect(intake, tasks, request)
     if (claimed.jobs.length > 0) return claimed
     containment.look(false)
   }
-  return claimInRounds(intake, { ...request, lost: claimable !== 'unlost' })
+  return claimInRounds(intake, { ...request, tasks, lost: claimable !== 'unlost' })
 }
 
-async function claimSuspect(intake: Intake, request: ClaimRequest): Promise<ClaimResult> {
-  return (await intake.askAlone(transact(prepareSuspect(request)))) as ClaimResult
+async function claimSuspect(
+  intake: Intake,
+  tasks: readonly string[] | null,
+  request: ClaimRequest,
+): Promise<ClaimResult> {
+  return (await intake.askAlone(transact(prepareSuspect(tasks, request)))) as ClaimResult
 }
 
 async function claimInRounds(intake: Intake, request: DueRequest): Promise<ClaimResult> {

@@ -8,12 +8,15 @@ import type { ClaimRequest } from '../store.ts'
 import { plainArray, textArray } from './arrays.ts'
 import type { Query } from './connection.ts'
 import { changesTold, commitHead, readChanges, toldChanges } from './notices.ts'
+import { dueUntil, isInQueue, runsHere, waitingQueues } from './queues.ts'
 import { OutOfStep, ownRow, rowOf, type Sender } from './transaction.ts'
 
 /** A claim of jobs that are no suspects. */
 export interface DueRequest extends ClaimRequest {
   /** Whether they may have lost a start. */
   readonly lost: boolean
+  /** Only these tasks; null: any. */
+  readonly tasks: readonly string[] | null
 }
 
 export interface Taken {
@@ -30,27 +33,34 @@ export interface Taken {
 export const returned = `job.run_id, job.job_index, job.task, job.kind, job.timeout_ms, job.attempt, job.max_attempts,
   job.claim, job.lost_starts, job.input, job.thread`
 
+const isClaimable = `queue.task <> ALL($7::text[]) AND ${runsHere('queue.task', '$16')}`
+
 const nextDue = (kind: TaskKind): string => `
-  (SELECT min(due.run_at) FROM generate_series(0, 9) AS level (priority) CROSS JOIN LATERAL (
-    SELECT run_at FROM job WHERE kind = '${kind}' AND priority = level.priority AND run_at > $4::bigint
-    ORDER BY run_at LIMIT 1) AS due)`
+  (SELECT min(due.run_at) FROM queue CROSS JOIN LATERAL (
+    SELECT run_at FROM job WHERE ${isInQueue} AND run_at > $4::bigint ORDER BY run_at LIMIT 1) AS due
+  WHERE queue.kind = '${kind}' AND NOT queue.is_due AND ${isClaimable})`
 
 /** As `isSuspect` has it. */
 export const isSuspicious = '(job.lost_starts >= greatest(job.max_attempts, 3) - 1)'
 
-// One range per priority: a single ordering over all of them would wade through jobs that are not due yet. Where nothing
-// is taken nothing is written, and there is no commit to wait for.
+// One range per queue: a single ordering over all of them would wade through jobs that are not due yet, or not to be
+// run here. Where nothing is taken nothing is written, and there is no commit to wait for.
 const claimDue = {
   name: 'claim-due-jobs',
   text: `
-    WITH due AS MATERIALIZED (
+    WITH RECURSIVE ${waitingQueues('$5::text[]')}, due AS MATERIALIZED (
       SELECT found.* FROM unnest($5::text[], $6::integer[]) AS slot (kind, free) CROSS JOIN LATERAL (
-        SELECT ranged.* FROM generate_series(9, 0, -1) AS level (priority) CROSS JOIN LATERAL (
-          SELECT job.run_id, job.job_index, job.kind, job.task, job.priority, job.run_at, job.state FROM job
-          WHERE job.kind = slot.kind AND job.priority = level.priority AND job.run_at <= $4
-            AND job.task <> ALL($7::text[])
-            AND (job.lost_starts = 0 OR ($15::boolean AND NOT ${isSuspicious}))
-          ORDER BY job.run_at, job.run_id, job.job_index LIMIT slot.free FOR UPDATE SKIP LOCKED
+        SELECT ranged.* FROM (
+          SELECT DISTINCT priority FROM queue WHERE queue.kind = slot.kind AND ${isClaimable} ORDER BY priority DESC
+        ) AS level CROSS JOIN LATERAL (
+          SELECT queued.* FROM queue CROSS JOIN LATERAL (
+            SELECT job.run_id, job.job_index, job.kind, job.task, job.priority, job.run_at, job.state FROM job
+            WHERE ${isInQueue} AND job.run_at <= ${dueUntil('$4')}
+              AND (job.lost_starts = 0 OR ($15::boolean AND NOT ${isSuspicious}))
+            ORDER BY job.run_at, job.run_id, job.job_index LIMIT slot.free FOR UPDATE SKIP LOCKED
+          ) AS queued
+          WHERE queue.kind = slot.kind AND queue.priority = level.priority AND ${isClaimable}
+          ORDER BY queued.run_at, queued.run_id, queued.job_index LIMIT slot.free
         ) AS ranged LIMIT slot.free
       ) AS found
     ), counted AS (
@@ -107,6 +117,7 @@ export async function claimJobs(query: Query, sender: Sender, request: DueReques
     sender.channel,
     commitHead(sender.owner, sender.lane),
     request.lost,
+    request.tasks === null ? null : textArray(request.tasks),
   ])
   const [first = {}] = rows
   const taken = rows.filter((row) => row['run_id'] !== null).map((row) => claimedJob(row, at))
@@ -155,6 +166,6 @@ export function claimedJob(row: Row, at: number): ClaimedJob {
     attempt: job.attempt,
     maxAttempts: job.max_attempts,
     lostStarts: job.lost_starts,
-    waitedMs: at - Number(row['due_at']),
+    waitedMs: Math.max(0, at - Number(row['due_at'])),
   }
 }

@@ -101,10 +101,10 @@ export function settingsFor(purpose: Purpose, { schema, limits }: Database): str
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
   ]
   if (purpose === 'write' || purpose === 'read') {
-    // Every statement finds its rows by keys that it is given, or in the order of an index: never by a scan or a hash of
-    // a table, which statistics of yesterday, or none yet, make look cheap.
+    // Every statement finds its rows by keys that it is given, or in the order of an index: never by a scan, a hash or
+    // a bitmap of a table, which statistics of yesterday, or none yet, make look cheap.
     settings.push('SET jit = off')
-    for (const method of ['seqscan', 'hashjoin', 'mergejoin']) settings.push(`SET enable_${method} = off`)
+    for (const method of ['seqscan', 'hashjoin', 'mergejoin', 'bitmapscan']) settings.push(`SET enable_${method} = off`)
   }
   // One plan for each, made once.
   if (purpose === 'write') settings.push("SET plan_cache_mode = 'force_generic_plan'")

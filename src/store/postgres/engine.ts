@@ -47,6 +47,8 @@ export interface PostgresOptions {
   /** How long to wait at the start for a server that does not answer, in milliseconds. */
   readonly connectWaitMs: number
   readonly limits?: Partial<Limits>
+  /** Tasks that run here: no job of another one is claimed. Default: any. */
+  readonly tasks?: readonly string[]
   readonly clock: Clock
   readonly log: Log
   /** Ends the process when the main thread stands still; default: nobody watches. */
@@ -70,7 +72,7 @@ interface Parts {
 }
 
 export function createPostgresStore(options: PostgresOptions): Store {
-  const { url, schema, clock, log, onLost } = options
+  const { url, schema, tasks = null, clock, log, onLost } = options
   const limits = { ...defaultLimits, ...options.limits }
   const { leaseMs } = limits
   const owner = randomUUID()
@@ -146,7 +148,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     const pg = await loadPg()
     const database = { url, schema, limits }
     const connect = createConnect(pg, database)
-    await prepareDatabase(connect, database, { owner, rows: rowsOf(owner), waitMs: options.connectWaitMs })
+    await prepareDatabase(connect, database, { owner, rows: rowsOf(owner), tasks, waitMs: options.connectWaitMs })
     const reader = createReader(pg, database)
     const lanes = createLanes(
       {
@@ -163,10 +165,11 @@ export function createPostgresStore(options: PostgresOptions): Store {
     const { intake, settling } = lanes
     const beside = createBeside([intake, settling], reader)
     const listener = createListener({ connect, channel, onMessage: (text) => void onNotice(text), onGap })
-    const lease = createLease({ ...database, owner, stall: options.stall ?? null, onLost })
+    const lease = createLease({ ...database, owner, tasks, stall: options.stall ?? null, onLost })
     const sweeper = createSweeper({
       limits,
       owner,
+      tasks,
       query: reader.query,
       backlog,
       lease,
@@ -249,7 +252,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     heardProgress: heardProgress.of,
 
     accept: async (...args) => (await admit({ verb: 'accept', args })) as AcceptReport,
-    claim: async (request) => claimJobsOf(opened().lanes.intake, containment, request),
+    claim: async (request) => claimJobsOf(opened().lanes.intake, containment, tasks, request),
     complete: (...args) => settle({ verb: 'complete', args }),
     fail: (...args) => settle({ verb: 'fail', args }),
     release: (...args) => settle({ verb: 'release', args }),

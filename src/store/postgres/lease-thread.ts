@@ -15,7 +15,7 @@ if (port === null) throw new Error('the lease is kept in a thread of its own')
 const maxMisses = 30
 
 // Set by the lease, which is of the same version.
-const { owner, heartbeat: buffer, stall, ...database } = workerData as LeaseThreadOptions
+const { owner, tasks, heartbeat: buffer, stall, ...database } = workerData as LeaseThreadOptions
 const say = (message: FromLeaseThread): void => port.postMessage(message)
 
 const connect = createConnect(await loadPg(), database)
@@ -24,7 +24,7 @@ const watch = stall && watchForStall(stall)
 const renew = {
   name: 'renew',
   text: `
-    INSERT INTO process (id, heartbeat_at) VALUES ($1, clock_timestamp())
+    INSERT INTO process (id, heartbeat_at, tasks) VALUES ($1, clock_timestamp(), $2)
     ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at`,
 }
 let connection: Connection | null = null
@@ -41,7 +41,7 @@ async function look(): Promise<void> {
   try {
     if (connection === null || !connection.isOpen()) connection = await connect('lease')
     if (isStopped) return
-    await connection.query(renew, [owner])
+    await connection.query(renew, [owner, tasks])
     say({ type: 'renewed' })
   } catch (error) {
     say({ type: 'missed', reason: error instanceof Error ? error.message : String(error) })

@@ -7,6 +7,8 @@ import type { Database } from './connection.ts'
 export interface LeaseThreadOptions extends Database {
   readonly owner: string
   readonly heartbeat: SharedArrayBuffer
+  /** That run here; null: any. */
+  readonly tasks: readonly string[] | null
   /** null: nobody watches the main thread. */
   readonly stall: StallOptions | null
 }

@@ -8,6 +8,7 @@ import type { Query } from './connection.ts'
 import { countsOf, liveOf, sumColumns } from './counts.ts'
 import { listQuery } from './list-query.ts'
 import { isPossible } from './lock.ts'
+import { dueUntil, isInQueue, runsHere, waitingQueues } from './queues.ts'
 
 const namesIn = (list: string): string[] => list.split(',').map((name) => name.trim())
 /** A run and a job have columns of one name. */
@@ -29,12 +30,18 @@ const selectJob = {
 const selectStats = {
   name: 'select-stats',
   text: `
+    WITH RECURSIVE ${waitingQueues("ARRAY['cpu', 'io']")}, alive AS MATERIALIZED (
+      SELECT tasks FROM process WHERE heartbeat_at > clock_timestamp() - interval '30 s')
     SELECT ${sumColumns},
       (SELECT count(*) FROM job WHERE run_at IS NOT NULL) + (SELECT count(*) FROM job WHERE owner IS NOT NULL) AS live,
-      (SELECT min(due.run_at) FROM unnest(ARRAY['cpu', 'io']) AS slot (kind)
-        CROSS JOIN generate_series(0, 9) AS level (priority) CROSS JOIN LATERAL (
-          SELECT run_at FROM job WHERE kind = slot.kind AND priority = level.priority AND run_at <= $1::bigint
-          ORDER BY run_at LIMIT 1) AS due) AS oldest
+      (SELECT min(due.run_at) FROM queue CROSS JOIN LATERAL (
+          SELECT run_at FROM job WHERE ${isInQueue} AND run_at <= ${dueUntil('$1')}
+          ORDER BY run_at LIMIT 1) AS due) AS oldest,
+      (SELECT json_object_agg(task, jobs) FROM (
+        SELECT task, sum(waiting.jobs) AS jobs FROM queue CROSS JOIN LATERAL (
+          SELECT count(*) AS jobs FROM job WHERE ${isInQueue} AND run_at IS NOT NULL) AS waiting
+        WHERE NOT EXISTS (SELECT FROM alive WHERE ${runsHere('queue.task', 'alive.tasks')})
+        GROUP BY task) AS unknown) AS unknown_tasks
     FROM tally`,
 }
 
@@ -67,7 +74,9 @@ export async function readStats(query: Query, at: number): Promise<StoreStats> {
   return {
     runs,
     jobs,
-    oldestQueuedMs: typeof oldest === 'number' ? at - oldest : null,
+    oldestQueuedMs: typeof oldest === 'number' ? Math.max(0, at - oldest) : null,
+    // The statement makes it.
+    unknownTasks: (row['unknown_tasks'] ?? {}) as Record<string, number>,
     conservation: { accepted, final, live, lost: liveOf(counts) - live },
   }
 }

@@ -7,6 +7,7 @@ import type { Query } from './connection.ts'
 import { countJob } from './counts.ts'
 import { lockRuns } from './lock.ts'
 import type { Prepare } from './prepared.ts'
+import { runsHere } from './queues.ts'
 import { fence } from './transaction.ts'
 import { createUnit } from './unit.ts'
 
@@ -14,7 +15,8 @@ const selectLost = {
   name: 'select-lost-jobs',
   text: `
     SELECT run_id, job_index, kind, lost_starts, max_attempts FROM job
-    WHERE lost_starts > 0 AND run_at IS NOT NULL AND run_at <= $1 ORDER BY run_at, run_id, job_index`,
+    WHERE lost_starts > 0 AND run_at IS NOT NULL AND (is_due OR run_at <= $1) AND ${runsHere('task', '$2')}
+    ORDER BY run_at, run_id, job_index`,
 }
 const claimOne = {
   name: 'claim-one-job',
@@ -29,11 +31,11 @@ const claimOne = {
     RETURNING ${returned}, free.state AS waited_as, free.run_at AS due_at`,
 }
 
-/** Its value is a claim's result. */
-export function prepareSuspect(request: ClaimRequest): Prepare {
+/** Its value is a claim's result. @param tasks that run here; null: any */
+export function prepareSuspect(tasks: readonly string[] | null, request: ClaimRequest): Prepare {
   return async (query, sender, beginning) => {
     await beginning
-    const row = await takeOne(query, sender.owner, request)
+    const row = await takeOne(query, sender.owner, tasks, request)
     if (row === undefined)
       return { unit: createUnit([], []), values: [{ jobs: [], nextDueAt: null }], given: [], writes: false }
     const job = claimedJob(row, request.at)
@@ -45,8 +47,8 @@ export function prepareSuspect(request: ClaimRequest): Prepare {
   }
 }
 
-async function takeOne(query: Query, owner: string, { slots, at }: ClaimRequest) {
-  for (const job of (await query(selectLost, [at])).map(asJobRow)) {
+async function takeOne(query: Query, owner: string, tasks: readonly string[] | null, { slots, at }: ClaimRequest) {
+  for (const job of (await query(selectLost, [at, tasks])).map(asJobRow)) {
     const slot = slots.find(({ kind, count }) => kind === job.kind && count > 0)
     if (slot === undefined || !isSuspect(job)) continue
     const [row] = await query(claimOne, [job.run_id, job.job_index, owner, slot.thread, at])

@@ -8,6 +8,7 @@ import type { Query } from './connection.ts'
 import { additions, columnList, sumColumns } from './counts.ts'
 import type { Lease } from './lease.ts'
 import type { Limits } from './limits.ts'
+import { runsHere } from './queues.ts'
 
 export interface Sweeper {
   start(): void
@@ -18,6 +19,8 @@ export interface Sweeper {
 export interface SweeperOptions {
   readonly limits: Limits
   readonly owner: string
+  /** That run here; null: any. */
+  readonly tasks: readonly string[] | null
   readonly query: Query
   readonly backlog: Backlog
   readonly lease: Lease
@@ -46,7 +49,9 @@ const selectAbandoned = {
 }
 const selectSuspects = {
   name: 'select-suspects',
-  text: `SELECT 1 FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL AND run_at <= $1 AND ${isSuspicious} LIMIT 1`,
+  text: `
+    SELECT 1 FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL AND (is_due OR run_at <= $1) AND ${isSuspicious}
+      AND ${runsHere('task', '$2')} LIMIT 1`,
 }
 // A process that was silent for so long is none that a network kept away for a while.
 const forgetProcesses = {
@@ -64,7 +69,8 @@ const foldTallies = {
 }
 
 export function createSweeper(options: SweeperOptions): Sweeper {
-  const { limits, owner, query, backlog, lease, log, rescue, reclaim, isInDoubt, onSuspects, onRound, clock } = options
+  const { limits, owner, tasks, query, backlog, lease, log, rescue, reclaim, isInDoubt, onSuspects, onRound, clock } =
+    options
   const { leaseMs, roundMs } = limits
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
@@ -80,7 +86,7 @@ export function createSweeper(options: SweeperOptions): Sweeper {
       const { requeued, crashed, suspects } = await rescue()
       if (requeued + crashed > 0) log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')
     }
-    onSuspects((await query(selectSuspects, [clock.now()])).length > 0)
+    onSuspects((await query(selectSuspects, [clock.now(), tasks])).length > 0)
     if (rounds % foldEvery === 1) {
       await query(forgetProcesses)
       await query(foldTallies)

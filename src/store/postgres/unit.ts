@@ -70,7 +70,7 @@ export function createUnit(jobRows: readonly JobRow[], runRows: readonly RunRow[
     moved.set(name, after)
     countJob(counts, job.state, after.state)
     if (run.state !== before.state) countRun(counts, before.state, run.state)
-    if (after.run_at !== null && waiting !== 'due') waiting = after.run_at <= at ? 'due' : 'later'
+    if (after.run_at !== null && waiting !== 'due') waiting = after.state === 'queued' ? 'due' : 'later'
     change(run, voidedClaim(job, step))
     if (!endsOthers(run, job, step)) return
     for (const other of jobsOf(run.id)) if (!isFinalJob(other.state)) move(other, withFirst, at)

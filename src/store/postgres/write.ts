@@ -7,13 +7,13 @@ import type { Unit } from './unit.ts'
 
 const firstCount = 28
 
-// The claim ends with every move: whoever else holds it is fenced off by the lock that this transaction has.
+// What is queued again is due, on whatever clock. The claim ends with every move: whoever else holds it is fenced off by the lock that this transaction has.
 const update = {
   name: 'write',
   text: `
     WITH jobs AS (
       UPDATE job SET state = moved.state, attempt = moved.attempt, lost_starts = moved.lost_starts, owner = NULL,
-        queued_at = moved.queued_at, run_at = moved.run_at, started_at = moved.started_at,
+        queued_at = moved.queued_at, run_at = moved.run_at, is_due = moved.state = 'queued', started_at = moved.started_at,
         finished_at = moved.finished_at, thread = moved.thread, error = moved.error,
         failures = moved.failures, result = moved.result
       FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::integer[], $5::integer[], $6::bigint[], $7::bigint[],

@@ -6,7 +6,7 @@ import type { Session } from './session.ts'
 
 const firstClaim = 1
 
-export function createAccept({ database, tally, priorities, liveRuns, keys, owner }: Session) {
+export function createAccept({ database, tally, priorities, liveRuns, keys, unknownTasks, owner }: Session) {
   const insertRun = database.prepare(`
     INSERT INTO run (id, state, version, respond, total_jobs, open_jobs, failed_jobs, cancelled_jobs,
       on_first_failure, tags)
@@ -28,13 +28,14 @@ export function createAccept({ database, tally, priorities, liveRuns, keys, owne
     const jobRows: JobRow[] = []
     for (const [index, job] of run.jobs.entries()) {
       const isClaimed = index === 0 && run.claimsFirst
+      const storedKind = isClaimed ? job.kind : unknownTasks.kindOf(job.task, job.kind)
       const row = newJobRow(run.id, index, job, isClaimed, at)
       jobRows.push(row)
       insertJob.run(
         row.run_id,
         row.job_index,
         row.task,
-        row.kind,
+        storedKind,
         row.state,
         row.priority,
         row.timeout_ms,
@@ -49,7 +50,7 @@ export function createAccept({ database, tally, priorities, liveRuns, keys, owne
         job.input,
       )
       tally.countJob(null, row.state)
-      priorities.add(job.kind, job.priority)
+      priorities.add(storedKind, job.priority)
       if (isClaimed) {
         const { task, kind, input, timeoutMs, maxAttempts } = job
         const started = { claim: firstClaim, thread: 'main', attempt: 1, lostStarts: 0, waitedMs: 0 }

@@ -16,6 +16,8 @@ export interface SqliteOptions {
   readonly path: string
   /** How long to wait for another process to let go of the file, in milliseconds. */
   readonly lockWaitMs: number
+  /** Tasks that run here: no job of another one is claimed. Default: any. */
+  readonly tasks?: readonly string[]
   /** Ends the process when the main thread stands still; default: nobody watches. */
   readonly stall?: StallOptions
   /** Called with each group that was committed: how many verbs it held, and how long it took, in milliseconds. */
@@ -134,8 +136,8 @@ export function createSqliteStore(options: SqliteOptions): Store {
     open() {
       if (state !== 'new') return Promise.reject(new Error('the store was opened before'))
       state = 'opening'
-      const { path, lockWaitMs, stall = null } = options
-      const workerData: ThreadOptions = { path, lockWaitMs, stall, owner: randomUUID() }
+      const { path, lockWaitMs, tasks = null, stall = null } = options
+      const workerData: ThreadOptions = { path, lockWaitMs, tasks, stall, owner: randomUUID() }
       const entry = import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js'
       // Node strips types by itself: a loader inherited from the main thread would only make the start slower.
       worker = new Worker(new URL(entry, import.meta.url), { workerData, execArgv: [], name: 'store' })

@@ -38,6 +38,8 @@ export interface ThreadOptions {
   readonly path: string
   readonly lockWaitMs: number
   readonly owner: string
+  /** That run here; null: any. */
+  readonly tasks: readonly string[] | null
   /** null: nobody watches the main thread. */
   readonly stall: StallOptions | null
 }

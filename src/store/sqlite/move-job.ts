@@ -9,7 +9,7 @@ export const moveColumns =
   'run_id, job_index, claim, state, attempt, lost_starts, queued_at, started_at, thread, failures'
 
 /** Applies a move to a job and to its run, in the transaction under way. It ends whoever owned the job. */
-export function createMoveJob({ database, tally, changes, liveRuns }: Session) {
+export function createMoveJob({ database, tally, changes, liveRuns, unknownTasks }: Session) {
   const updateJob = database.prepare(`
     UPDATE job SET state = ?, attempt = ?, lost_starts = ?, owner = NULL, queued_at = ?, run_at = ?, started_at = ?,
       finished_at = ?, thread = ?, error = ?, failures = ?, result = ?
@@ -34,6 +34,7 @@ export function createMoveJob({ database, tally, changes, liveRuns }: Session) {
       job.job_index,
     )
     tally.countJob(job.state, moved.state)
+    if (moved.state === 'queued' || job.state !== 'running') unknownTasks.forget()
     liveRuns.noteJob(job.run_id, job.job_index, moved)
 
     const before = liveRuns.run(job.run_id)

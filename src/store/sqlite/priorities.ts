@@ -3,27 +3,29 @@
  * It only grows: one that nobody uses any more costs an empty look-up.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { taskKinds, type TaskKind } from '../../domain/task.ts'
+import { taskKinds } from '../../domain/task.ts'
+import { markedKinds } from './unknown-tasks.ts'
 
 export interface Priorities {
-  of(kind: TaskKind): readonly number[]
-  add(kind: TaskKind, priority: number): void
+  /** @param kind also a marked one */
+  of(kind: string): readonly number[]
+  add(kind: string, priority: number): void
 }
 
 export function createPriorities(database: DatabaseSync): Priorities {
-  const used = new Map<TaskKind, number[]>()
+  const used = new Map<string, number[]>()
   const select = database.prepare(`
     SELECT DISTINCT priority FROM job WHERE kind = ?1 AND run_at IS NOT NULL
     UNION SELECT priority FROM job WHERE kind = ?1 AND owner IS NOT NULL
     ORDER BY priority DESC`)
-  for (const kind of taskKinds) {
+  for (const kind of [...taskKinds, ...markedKinds]) {
     used.set(
       kind,
       select.all(kind).map(({ priority }) => Number(priority)),
     )
   }
 
-  const of = (kind: TaskKind): number[] => used.get(kind) ?? []
+  const of = (kind: string): number[] => used.get(kind) ?? []
   return {
     of,
     add(kind, priority) {

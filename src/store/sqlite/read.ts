@@ -6,9 +6,10 @@ import type { RunFilter, RunPage, StoreStats } from '../store.ts'
 import { listQuery } from './list-query.ts'
 import { asRunRow, jobColumns, jobRecord, runColumns, runRecord, type JobRow, type RunRow } from '../rows.ts'
 import { prepareSelect } from './select.ts'
+import { markedKinds } from './unknown-tasks.ts'
 import type { Session } from './session.ts'
 
-export function createRead({ database, tally, priorities, liveRuns }: Session) {
+export function createRead({ database, tally, priorities, liveRuns, unknownTasks }: Session) {
   const selectRun = prepareSelect<RunRow>(database, runColumns, 'FROM run WHERE id = ?')
   const ofRun = 'FROM job WHERE run_id = ? ORDER BY job_index'
   const selectJobs = prepareSelect<JobRow>(database, `${jobColumns}, result`, ofRun)
@@ -51,11 +52,17 @@ export function createRead({ database, tally, priorities, liveRuns }: Session) {
     stats(at: number): StoreStats {
       const { accepted, final, runs, jobs } = tally.totals()
       const live = tally.live()
-      const dueAt = taskKinds
+      const dueAt = [...taskKinds, ...markedKinds]
         .flatMap((kind) => priorities.of(kind).map((priority) => selectOldestDue.get(kind, priority, at)?.['at']))
         .filter((value) => typeof value === 'number')
       const oldestQueuedMs = dueAt.length === 0 ? null : at - Math.min(...dueAt)
-      return { runs, jobs, oldestQueuedMs, conservation: { accepted, final, live, lost: accepted - final - live } }
+      return {
+        runs,
+        jobs,
+        oldestQueuedMs,
+        unknownTasks: unknownTasks.counts(),
+        conservation: { accepted, final, live, lost: accepted - final - live },
+      }
     },
   }
 }

@@ -5,6 +5,7 @@ import type { IdempotencyKeys } from './idempotency.ts'
 import type { LiveRuns } from './live-runs.ts'
 import type { Priorities } from './priorities.ts'
 import type { Tally } from './tally.ts'
+import type { UnknownTasks } from './unknown-tasks.ts'
 
 export interface Session {
   readonly database: DatabaseSync
@@ -12,6 +13,7 @@ export interface Session {
   readonly priorities: Priorities
   readonly liveRuns: LiveRuns
   readonly keys: IdempotencyKeys
+  readonly unknownTasks: UnknownTasks
   readonly changes: Changes
   /** Names this process in the rows of the jobs that it runs. */
   readonly owner: string

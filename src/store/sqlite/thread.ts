@@ -10,21 +10,33 @@ import { createPriorities } from './priorities.ts'
 import type { Session } from './session.ts'
 import { watchForStall } from '../stall-watch.ts'
 import { createTally } from './tally.ts'
+import { createUnknownTasks } from './unknown-tasks.ts'
 
 const port = parentPort
 if (port === null) throw new Error('the store runs in a thread of its own')
 
 const say = (message: FromThread): void => port.postMessage(message)
 // Set by the engine, which is of the same version.
-const { path, lockWaitMs, owner, stall } = workerData as ThreadOptions
+const { path, lockWaitMs, owner, tasks, stall } = workerData as ThreadOptions
 
 try {
   const database = openDatabase(path, lockWaitMs)
+  // Before anything reads the kinds.
+  const unknownTasks = createUnknownTasks(database, tasks)
   const tally = createTally(database)
   const priorities = createPriorities(database)
   const keys = createIdempotencyKeys(database)
   const liveRuns = createLiveRuns(database)
-  const session: Session = { database, tally, priorities, liveRuns, keys, changes: createChanges(), owner }
+  const session: Session = {
+    database,
+    tally,
+    priorities,
+    liveRuns,
+    keys,
+    unknownTasks,
+    changes: createChanges(),
+    owner,
+  }
   const runGroup = createGroupCommit(session)
 
   const watch = stall && watchForStall(stall)

@@ -24,6 +24,7 @@ export function conservationContract(register: Register): void {
       runs: noRuns,
       jobs: noJobs,
       oldestQueuedMs: null,
+      unknownTasks: {},
       conservation: { accepted: 0, final: 0, live: 0, lost: 0 },
     })
     assert.is(store.backlog(), 0)
@@ -39,6 +40,7 @@ export function conservationContract(register: Register): void {
       runs: { ...noRuns, running: 3, completed: 1 },
       jobs: { ...noJobs, queued: 1, running: 2, retrying: 1, completed: 2, failed: 1 },
       oldestQueuedMs: 30,
+      unknownTasks: {},
       conservation: { accepted: 7, final: 3, live: 4, lost: 0 },
     })
     assert.is(store.backlog(), 4)

@@ -4,8 +4,11 @@ import type { Store } from '../../../src/store/store.ts'
 export interface StoreUnderTest extends AsyncDisposable {
   /** Open, and empty at first. */
   readonly store: Store
-  /** Ends the store's owner with nothing settled or handed back, and lets another owner open what it left. */
-  replace(): Promise<Store>
+  /**
+   * Ends the store's owner with nothing settled or handed back, and lets another owner open what it left.
+   * @param tasks that run there; default: any
+   */
+  replace(tasks?: readonly string[]): Promise<Store>
 }
 
 /** Registers one test, which gets a store of its own. */
