@@ -36,17 +36,6 @@ const selectRuns = {
   name: 'lock-runs',
   text: `SELECT ${runColumns} FROM run WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE`,
 }
-/** Of processes that are gone: they have given up their lease, or, where that counts, are silent for too long. */
-const selectAbandoned = {
-  name: 'lock-abandoned-jobs',
-  text: `
-    SELECT ${columns} FROM job
-    WHERE owner IS NOT NULL AND owner <> $1 AND NOT EXISTS (
-      SELECT 1 FROM process
-      WHERE process.id = job.owner AND (NOT $2::boolean OR heartbeat_at > clock_timestamp() - $3 * interval '1 ms'))
-    ORDER BY run_id, job_index FOR UPDATE SKIP LOCKED`,
-}
-
 const maxInteger = 2_147_483_647
 
 export async function lockJobs(query: Query, targets: readonly Targets[]): Promise<JobRow[]> {
@@ -65,11 +54,6 @@ export async function lockJobs(query: Query, targets: readonly Targets[]): Promi
 
 export async function lockRuns(query: Query, ids: readonly string[]): Promise<RunRow[]> {
   return (await query(selectRuns, [plainArray(ids)])).map(asRunRow)
-}
-
-/** @param silentMs how long a process must have been silent to be given up; null: as long as it has a lease, it lives */
-export async function lockAbandonedJobs(query: Query, owner: string, silentMs: number | null): Promise<JobRow[]> {
-  return (await query(selectAbandoned, [owner, silentMs !== null, silentMs ?? 0])).map(asJobRow)
 }
 
 export function isPossibleClaim(claim: Claim): boolean {

@@ -94,14 +94,22 @@ function retry(unit: Unit, key: JobKey, at: number): RetryResult {
   return 'queued'
 }
 
-/** Takes back all jobs of the unit from processes that are gone. @param suspects that were waiting before */
-export function rescue(unit: Unit, suspects: number, at: number): RescueReport {
-  for (const job of unit.jobs()) unit.move(job, loss(job), at)
-  const jobs = unit.jobs()
-  const requeued = jobs.filter(({ state }) => state === 'queued')
-  return {
-    requeued: requeued.length,
-    crashed: jobs.length - requeued.length,
-    suspects: suspects + requeued.filter(isSuspect).length,
+/**
+ * Takes back the jobs of these claims, whose processes are gone, where they still run under them: another process may
+ * have taken them back, and a first job that crashes may cancel the others of its run.
+ * @param suspects that were waiting before
+ */
+export function rescue(unit: Unit, abandoned: readonly Claimed[], suspects: number, at: number): RescueReport {
+  const report = { requeued: 0, crashed: 0, suspects }
+  for (const claim of abandoned) {
+    const job = unit.job(claim)
+    if (job === undefined || !holds(claim, job)) continue
+    const move = loss(job)
+    unit.move(job, move, at)
+    if (move.to === 'failed') report.crashed += 1
+    else report.requeued += 1
+    const after = unit.job(claim)
+    if (after?.state === 'queued' && isSuspect(after)) report.suspects += 1
   }
+  return report
 }

@@ -3,7 +3,7 @@ import type { Claim } from '../../domain/claim.ts'
 import { holds, isSuspect, release } from '../moves.ts'
 import { asJobRow, type JobRow } from '../rows.ts'
 import type { Held } from './held.ts'
-import { lockAbandonedJobs, lockJobs, lockRuns } from './lock.ts'
+import { lockJobs, lockRuns } from './lock.ts'
 import { rescue } from './operations.ts'
 import type { Query } from './connection.ts'
 import type { Prepare, Prepared } from './prepared.ts'
@@ -14,15 +14,30 @@ const selectLost = {
   name: 'select-lost',
   text: 'SELECT lost_starts, max_attempts FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL',
 }
+/** Of processes that are gone: they have given up their lease, or, where that counts, are silent for too long. */
+const selectAbandoned = {
+  name: 'select-abandoned-jobs',
+  text: `
+    SELECT run_id, job_index, claim, lost_starts, max_attempts FROM job
+    WHERE owner IS NOT NULL AND owner <> $1 AND NOT EXISTS (
+      SELECT 1 FROM process
+      WHERE process.id = job.owner AND (NOT $2::boolean OR heartbeat_at > clock_timestamp() - $3 * interval '1 ms'))
+    ORDER BY run_id, job_index`,
+}
 const selectOwned = { name: 'select-owned', text: 'SELECT run_id, job_index, claim FROM job WHERE owner = $1' }
 
 /** @param silentMs how long a process must have been silent to be given up; null: as long as it has a lease, it lives */
 export function prepareRescue(silentMs: number | null, at: number): Prepare {
   return async (query, sender, beginning) => {
-    const { owner } = sender
-    const [lost, jobs] = await Promise.all([query(selectLost), lockAbandonedJobs(query, owner, silentMs), beginning])
+    const silence = [sender.owner, silentMs !== null, silentMs ?? 0]
+    const [lost, rows] = await Promise.all([query(selectLost), query(selectAbandoned, silence), beginning])
     const suspects = lost.map(asJobRow).filter(isSuspect).length
-    return prepared(query, sender, jobs, (unit) => rescue(unit, suspects, at))
+    const held = rows.map(asJobRow)
+    const abandoned = held.map(claimOfRow)
+    // Those whose crash may cancel the others of their run.
+    const firsts = held.filter((job) => job.job_index === 0 && isSuspect(job)).map((job) => job.run_id)
+    const jobs = await lockJobs(query, [{ jobs: abandoned, firsts }])
+    return prepared(query, sender, jobs, (unit) => rescue(unit, abandoned, suspects, at))
   }
 }
 
@@ -34,7 +49,7 @@ export function prepareReclaim(held: Held, at: number): Prepare {
   return async (query, sender, beginning) => {
     const before = held.claims()
     const [rows] = await Promise.all([query(selectOwned, [sender.owner]), beginning])
-    const owned = rows.map(asJobRow).map((job) => ({ runId: job.run_id, jobIndex: job.job_index, claim: job.claim }))
+    const owned = rows.map(asJobRow).map(claimOfRow)
     const names = new Set(owned.map(claimName))
     const lost = before.filter((claim) => !names.has(claimName(claim)))
     const orphans = owned.filter((claim) => !held.has(claim))
@@ -47,6 +62,10 @@ export function prepareReclaim(held: Held, at: number): Prepare {
       return lost
     })
   }
+}
+
+function claimOfRow(job: JobRow): Claim {
+  return { runId: job.run_id, jobIndex: job.job_index, claim: job.claim }
 }
 
 function claimName({ runId, jobIndex, claim }: Claim): string {

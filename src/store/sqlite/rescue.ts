@@ -9,8 +9,9 @@ import type { Session } from './session.ts'
 export function createRescue(session: Session) {
   const moveJob = createMoveJob(session)
   const { database } = session
-  const held = 'FROM job WHERE owner IS NOT NULL AND owner <> ?'
+  const held = 'FROM job WHERE owner IS NOT NULL AND owner <> ? ORDER BY run_id, job_index'
   const selectHeld = prepareSelect<JobRow>(database, `${moveColumns}, max_attempts`, held)
+  const selectState = prepareSelect<JobRow>(database, 'state', 'FROM job WHERE run_id = ? AND job_index = ?')
   const lost = 'FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL'
   const selectLost = prepareSelect<JobRow>(database, 'lost_starts, max_attempts', lost)
 
@@ -18,6 +19,8 @@ export function createRescue(session: Session) {
     let requeued = 0
     let crashed = 0
     for (const job of selectHeld(session.owner)) {
+      // A first job that crashed just now may have cancelled the others of its run.
+      if (selectState(job.run_id, job.job_index)[0]?.state !== 'running') continue
       const move = loss(job)
       moveJob(job, move, at)
       if (move.to === 'failed') crashed += 1

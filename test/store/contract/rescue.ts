@@ -111,6 +111,25 @@ export function rescueContract(register: Register): void {
     })
   }
 
+  register('cancel: a first job that crashes ends the others, those that its process ran too', async (subject) => {
+    const jobs = [jobOf({ maxAttempts: 1 }), jobOf({ delayMs: 1_000 }), jobOf({ delayMs: 9_000 })]
+    const run = runOf({ jobs, onFirstFailure: 'cancel' })
+    await subject.store.accept(run, start)
+    const { store: last } = await loseStarts(subject, 2, start)
+    const beside = await claimOne(last, start + 1_000)
+    const store = await subject.replace()
+    assert.equal(await store.rescue(start + 2_000), { requeued: 0, crashed: 1, suspects: 0 })
+    const over = await runIn(store, run.id)
+    assert.equal([over.state, over.finishedAt], ['failed', start + 2_000])
+    assert.equal(
+      over.jobs.map(({ state }) => state),
+      ['failed', 'cancelled', 'cancelled'],
+    )
+    assert.is(await store.complete(beside, '"late"', start + 2_000), 'stale')
+    assert.equal((await store.claim(requestAt(start + 9_000))).jobs, [])
+    assert.equal((await store.stats(start)).conservation, { accepted: 3, final: 3, live: 0, lost: 0 })
+  })
+
   register('a run whose last open job crashed is over', async (subject) => {
     const run = runOf({ respond: 'any', jobs: [jobOf()] })
     await subject.store.accept(run, start)
