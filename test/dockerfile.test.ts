@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 
 const text = readFileSync(new URL('../Dockerfile', import.meta.url), 'utf8')
 const lastStage = text.slice(text.lastIndexOf('\nFROM '))
-const beforeUser = lastStage.slice(0, lastStage.indexOf('\nUSER node\n'))
+const beforeUser = lastStage.slice(0, lastStage.indexOf('USER node\n'))
 
 test('the default database of the image is in a volume that belongs to its user', () => {
   const path = /DATABASE_URL=sqlite:(?<path>\S+)/.exec(beforeUser)?.groups?.['path'] ?? ''
