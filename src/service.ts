@@ -22,6 +22,7 @@ import type { ProgressOf, RunView } from './http/run-view.ts'
 import { createFirstJobs } from './intake/first-job.ts'
 import { createIntake } from './intake/intake.ts'
 import { createMainGuard } from './intake/main-guard.ts'
+import { createLimits } from './limits/limits.ts'
 import type { Log } from './log.ts'
 import { createLoopDelay } from './metrics/loop-delay.ts'
 import { createMetrics } from './metrics/metrics.ts'
@@ -65,7 +66,9 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   const loopDelay = createLoopDelay()
   const guardCounts = () => guard.counts()
   const openStreams = () => streams.size()
-  const metrics = createMetrics({ store, pool, loopDelay, guardCounts, openStreams, clock })
+  const limits = createLimits({ replaceThreads: pool.replaceAll, log })
+  const limitCounts = limits.counts
+  const metrics = createMetrics({ store, pool, loopDelay, guardCounts, openStreams, limitCounts, clock })
   const execute = createExecute({
     store,
     clock,
@@ -73,10 +76,15 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     signal: stopping.signal,
     onUncommitted: (runId, error) => intake.tellUncommitted(runId, error),
     onWaiting: () => dispatcher.wake(),
-    onEnded: metrics.attemptEnded,
+    onEnded(attempt) {
+      metrics.attemptEnded(attempt)
+      if (attempt.outcome !== 'released' && !attempt.outcome.ok && attempt.outcome.error.code === 'timeout') {
+        limits.noteTimeout(attempt.job.task)
+      }
+    },
   })
   const dispatcher = createDispatcher({ store, pool, registry, execute, clock, log })
-  const guard = createMainGuard({ budgetMs: config.mainBudgetMs, clock, log })
+  const guard = createMainGuard({ budgetMs: config.mainBudgetMs, hasRoom: limits.hasRoom, clock, log })
   const heartbeat = createHeartbeat(heartbeatBuffer)
   const firstJobs = createFirstJobs({ ...config, registry, guard, heartbeat, log })
   const { wake } = dispatcher
@@ -118,6 +126,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     registry,
     intake,
     pool,
+    trouble: () => pool.illness() ?? limits.trouble(),
     progressOf,
     bodyParser,
     bodyBudget: createByteBudget(config.maxInFlightBytes),
@@ -136,6 +145,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     async start() {
       await recover(store, dispatcher, clock, log)
       firstJobs.start()
+      limits.start()
       pruner.start()
       unknownTaskWatch.start()
       if (isPostgres(config.databaseUrl)) progressTeller.start()
@@ -159,6 +169,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       progressTeller.stop()
       unknownTaskWatch.stop()
       loopDelay.stop()
+      limits.stop()
     },
   }
 }

@@ -11,6 +11,8 @@ import { refuse, refuseSocket, type Refusal } from './refusal.ts'
 export interface Connections {
   /** Notes the newest request of a connection. @returns whether it can still be answered there */
   begin(response: ServerResponse): boolean
+  /** From now on there are no more than so many at once: idle ones make room, and others are refused. */
+  bound(max: number): void
 }
 
 export interface ConnectionsOptions {
@@ -21,15 +23,37 @@ export interface ConnectionsOptions {
   readonly log: Log
 }
 
+/** Connections beyond the bound that are told so; any more are closed without a word. */
+const refusedAtOnce = 8
+const tooManyLineMs = 60_000
+
 export function tendConnections(server: Server, { sendTimeoutMs, lingerMs, log }: ConnectionsOptions): Connections {
   const newest = new WeakMap<Duplex, ServerResponse>()
   const refused = new WeakSet<Duplex>()
+  let open = 0
+  let maxOpen = Number.POSITIVE_INFINITY
+  let toldAt = Number.NEGATIVE_INFINITY
 
   server.on('connection', (socket: Socket) => {
     // Node destroys the socket after the last answer. With bytes unread, that resets the connection, and the client
     // may never see the answer (RFC 9112, 9.6).
     socket.destroySoon = () => closeGently(socket, lingerMs)
+    open += 1
+    socket.once('close', () => (open -= 1))
+    if (open < maxOpen) return
+    // For the next one: those that wait for a request are told nothing that they have asked for.
+    server.closeIdleConnections()
+    if (open > maxOpen) turnAway(socket)
   })
+
+  function turnAway(socket: Socket): void {
+    if (performance.now() - toldAt > tooManyLineMs) {
+      toldAt = performance.now()
+      log.warn({ connections: open, max: maxOpen }, 'too many connections: more are refused')
+    }
+    socket.on('error', () => {})
+    answerSocket(socket, { status: 503, detail: 'too many connections are open' })
+  }
 
   server.on('clientError', (error: Error, socket) => {
     // Whatever comes after it is an error again.
@@ -57,6 +81,10 @@ export function tendConnections(server: Server, { sendTimeoutMs, lingerMs, log }
   }
 
   return {
+    bound(max) {
+      maxOpen = max
+      if (Number.isFinite(max)) server.maxConnections = max + refusedAtOnce
+    },
     begin(response) {
       const { socket } = response.req
       // The client has sent it behind one whose answer ends the connection: it must not be begun (RFC 9112, 9.6).

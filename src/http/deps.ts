@@ -20,6 +20,8 @@ export interface HttpDeps {
   readonly registry: Registry
   readonly intake: Intake
   readonly pool: Pool
+  /** Why the process should get no requests now, beside what the store says; null when nothing is wrong. */
+  readonly trouble: () => string | null
   readonly progressOf: ProgressOf
   readonly bodyParser: BodyParser
   /** For bodies that are received, and of requests that are answered. */

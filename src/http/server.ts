@@ -5,6 +5,7 @@ import Koa, { type Middleware } from 'koa'
 import { AppError, BootError } from '../domain/errors.ts'
 import { createTurns } from '../domain/turns.ts'
 import type { Log } from '../log.ts'
+import { connectionRoom } from '../limits/descriptors.ts'
 import { tendConnections } from './connections.ts'
 import { noteExpectation } from './expect-continue.ts'
 import { answerProblem } from './problem.ts'
@@ -39,6 +40,8 @@ export interface ServerLimits {
   readonly sendTimeoutMs: number
   /** For sending on after the last answer of a connection, unheard. */
   readonly lingerMs: number
+  /** Connections at once; default: what file descriptors there are, less what the rest of the process needs. */
+  readonly maxConnections?: number
 }
 
 const defaultLimits: ServerLimits = {
@@ -52,12 +55,13 @@ const defaultLimits: ServerLimits = {
 }
 
 const closeLimitMs = 1_000
+const minConnections = 8
 const warmUpLimitMs = 1_000
 /** A burst of requests is begun a few at a time. */
 const requestsPerTurn = 16
 
 export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): HttpServer {
-  const { sendTimeoutMs, lingerMs, ...timeouts } = { ...defaultLimits, ...limits }
+  const { sendTimeoutMs, lingerMs, maxConnections, ...timeouts } = { ...defaultLimits, ...limits }
   const app = new Koa()
   // A client that goes away while it is answered is its own affair.
   app.on('error', (error: unknown) => log.debug({ err: error }, 'a connection failed'))
@@ -97,6 +101,8 @@ export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): 
       server.on('error', (error) => reject(new BootError(`cannot listen on ${host}:${port}: ${error.message}`, error)))
       server.listen(port, host, () => resolve(urlOf(server.address())))
       url = await promise
+      // Now that all that the process keeps open is open.
+      connections.bound(maxConnections ?? roomForConnections())
       return url
     },
     warmUp: (apiKey) => warmUp(url, apiKey),
@@ -108,6 +114,13 @@ export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): 
       return promise.finally(() => clearTimeout(timer))
     },
   }
+}
+
+/** @throws BootError when there are so few descriptors that next to none could be answered */
+function roomForConnections(): number {
+  const room = connectionRoom()
+  if (room >= minConnections) return room
+  throw new BootError(`the limit of open files (ulimit -n) is too low by ${minConnections - room}`)
 }
 
 /** What is wrong with a request before anybody looks where it leads; with a path and query as its URL when nothing is. */

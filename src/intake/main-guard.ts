@@ -12,7 +12,7 @@ export interface MainGuard {
   allows(task: Task): boolean
   /**
    * Calls the synchronous part of a task and returns what it returns.
-   * @throws Interrupted when it was cut off; else whatever the task throws
+   * @throws Interrupted when it was cut off, or could not be called under a limit; else whatever the task throws
    */
   call(task: Task, run: () => unknown): unknown
   counts(): GuardCounts
@@ -25,7 +25,7 @@ export interface GuardCounts {
   readonly coolingDown: readonly string[]
 }
 
-/** The synchronous part was cut off: the job is to be run elsewhere. */
+/** The synchronous part was cut off, or not called: the job is to be run elsewhere. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted'
 }
@@ -33,6 +33,8 @@ export class Interrupted extends Error {
 export interface MainGuardOptions {
   /** Milliseconds that the synchronous part of a first job may take. */
   readonly budgetMs: number
+  /** Whether a call under a time limit can have the thread and the descriptors that it takes; default: always. */
+  readonly hasRoom?: () => boolean
   readonly clock: Clock
   readonly log: Log
 }
@@ -53,6 +55,10 @@ const lookEveryMs = 5
 /** How long a task stays in the pool after an overrun; doubled with each further one. */
 const firstCoolDownMs = 60_000
 const maxCoolDownMs = 960_000
+/** For how long no call under a limit is tried after there was no room for one. */
+const noRoomMs = 1_000
+/** Between two lines about it. */
+const noRoomLineMs = 60_000
 
 interface Call {
   readonly tookMs: number
@@ -71,9 +77,11 @@ interface Conduct {
   overBudget: number
 }
 
-export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): MainGuard {
+export function createMainGuard({ budgetMs, hasRoom = () => true, clock, log }: MainGuardOptions): MainGuard {
   const conducts = new Map<string, Conduct>()
-  const callWithin = createLimitedCall(budgetMs)
+  let limitedCall: LimitedCall | undefined = hasRoom() ? createLimitedCall(budgetMs) : undefined
+  let noRoomUntil = Number.NEGATIVE_INFINITY
+  let noRoomLineAt = Number.NEGATIVE_INFINITY
   let lookedAt = Number.NEGATIVE_INFINITY
   let workedThen = process.threadCpuUsage()
 
@@ -104,6 +112,20 @@ export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): Mai
     log.warn(fields, `the task ${task.name} held up the main thread: its first jobs run in the pool for a while`)
   }
 
+  /** @throws Interrupted where V8 would abort the process, because what the limit takes cannot be had */
+  function limitCall(): LimitedCall {
+    if (hasRoom()) return (limitedCall ??= createLimitedCall(budgetMs))
+    const now = performance.now()
+    noRoomUntil = now + noRoomMs
+    if (now - noRoomLineAt > noRoomLineMs) {
+      noRoomLineAt = now
+      log.warn(
+        'too few descriptors or threads are left: first jobs run in the pool unless their task is known as quick',
+      )
+    }
+    throw new Interrupted('could not be called under a time limit')
+  }
+
   /** Milliseconds that the thread has worked since then, at the least: what it did since the last look is taken off. */
   function workedSince(startedAt: number): number {
     const { user, system } = process.threadCpuUsage(workedThen)
@@ -113,7 +135,8 @@ export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): Mai
   return {
     allows(task) {
       if (task.policy.main !== 'auto') return task.policy.main === 'always'
-      return conductOf(task).coolUntil <= clock.now()
+      const { coolUntil, quickCalls } = conductOf(task)
+      return coolUntil <= clock.now() && (quickCalls >= provenAfter || noRoomUntil <= performance.now())
     },
     call(task, run) {
       if (task.policy.main === 'always') return run()
@@ -124,8 +147,9 @@ export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): Mai
         workedThen = process.threadCpuUsage()
       }
       let wasInterrupted = false
+      const callWithin = conduct.quickCalls >= provenAfter ? callDirectly : limitCall()
       try {
-        return conduct.quickCalls >= provenAfter ? run() : callWithin(run)
+        return callWithin(run)
       } catch (error) {
         wasInterrupted = error instanceof Interrupted
         throw error
@@ -147,10 +171,14 @@ export function createMainGuard({ budgetMs, clock, log }: MainGuardOptions): Mai
   }
 }
 
+type LimitedCall = (run: () => unknown) => unknown
+
+const callDirectly: LimitedCall = (run) => run()
+
 const warmUpLimitMs = 60_000
 
 /** `vm` limits the time of a script and not of a function, so the script calls the function that its context holds. */
-function createLimitedCall(timeoutMs: number): (run: () => unknown) => unknown {
+function createLimitedCall(timeoutMs: number): LimitedCall {
   const holder: { run: () => unknown } = { run: () => {} }
   const context = createContext(holder)
   const script = new Script('run()')

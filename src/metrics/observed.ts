@@ -16,6 +16,13 @@ export interface Sources {
     readonly coolingDown: readonly string[]
   }
   readonly openStreams: () => number
+  readonly limitCounts: () => {
+    /** Open file descriptors, and how many there may be; NaN and Infinity where the system does not say. */
+    readonly descriptors: number
+    readonly maxDescriptors: number
+    /** How long nothing has come back from libuv's threads, in milliseconds. */
+    readonly nativeStuckMs: number
+  }
   readonly clock: Clock
 }
 
@@ -23,7 +30,7 @@ const sPerMs = 0.001
 
 /** @returns a function that takes all readings anew; it rejects when the store does not answer */
 export function createObserved(sources: Sources, registry: Registry): () => Promise<void> {
-  const { store, pool, loopDelay, guardCounts, openStreams, clock } = sources
+  const { store, pool, loopDelay, guardCounts, openStreams, limitCounts, clock } = sources
   const registers = [registry]
   const gauge = (name: string, help: string, labelNames: string[]) => new Gauge({ name, help, labelNames, registers })
   const backlog = gauge('forerunner_backlog', 'Jobs that are not final', [])
@@ -56,6 +63,13 @@ export function createObserved(sources: Sources, registry: Registry): () => Prom
   })
   const cooling = gauge('forerunner_main_cooling_tasks', 'Tasks whose first jobs run in the pool for a while', [])
   const streams = gauge('forerunner_event_streams', 'Open streams of events', [])
+  const descriptors = gauge('forerunner_open_descriptors', 'Open file descriptors of the process', [])
+  const maxDescriptors = gauge('forerunner_max_descriptors', 'How many file descriptors it may have', [])
+  const nativeStuck = gauge(
+    'forerunner_native_stuck_seconds',
+    'How long native calls of tasks have held all threads of libuv: 0 while they come back',
+    [],
+  )
 
   return async () => {
     const stats = await store.stats(clock.now())
@@ -92,5 +106,9 @@ export function createObserved(sources: Sources, registry: Registry): () => Prom
     }
     cooling.set(guard.coolingDown.length)
     streams.set(openStreams())
+    const limits = limitCounts()
+    descriptors.set(limits.descriptors)
+    maxDescriptors.set(limits.maxDescriptors)
+    nativeStuck.set(limits.nativeStuckMs * sPerMs)
   }
 }

@@ -92,6 +92,8 @@ export interface Pool {
   counts(): PoolCounts
   /** What is so wrong with the threads that the process should be started anew; null when nothing is. */
   illness(): string | null
+  /** Has every thread replaced as soon as nobody is on it, for the reason given. */
+  replaceAll(detail: string): void
   /** Runs the job on the thread that it was claimed for; `released` at once when that thread has no room. */
   run(job: ClaimedJob, task: Task): Execution
   /** Ends every thread, and every attempt as `released`. */
@@ -213,6 +215,9 @@ export function createPool(options: PoolOptions): Pool {
     threads: () => threads.map((thread) => viewThread(thread, madeAt)),
     counts: () => ({ replaced: keeper.replaced(), zombies: countZombies(threads, performance.now()) }),
     illness: () => findIllness(threads, performance.now()),
+    replaceAll(detail) {
+      for (const thread of threads) keeper.retire(thread, 'recycled', detail)
+    },
 
     run(job, task) {
       const thread = byName.get(job.thread)

@@ -1,7 +1,7 @@
 /** A job on this thread: its context, and the ways in which code of its own can end it from outside `run`. */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { getHeapStatistics } from 'node:v8'
-import type { Outcome } from '../domain/job.ts'
+import type { AttemptOutcome } from '../domain/job.ts'
 import type { TaskContext, TaskLog } from '../domain/task.ts'
 import { describeThrown } from '../domain/thrown.ts'
 import { readProgress } from '../tasks/progress.ts'
@@ -14,13 +14,13 @@ export interface RunningJob {
   readonly ids: LineIds
   readonly context: TaskContext
   /** The first outcome that it was given. */
-  readonly outcome: Promise<Outcome>
+  readonly outcome: Promise<AttemptOutcome>
   isOver(): boolean
   /** Its module is loaded: from now on its time and its memory count. False when it is over, or is to stop, already. */
   begin(): boolean
   hasBegun(): boolean
   /** It has come to an outcome of its own. */
-  settle(outcome: Outcome): void
+  settle(outcome: AttemptOutcome): void
   /** Something of the job's threw where nobody could catch it. */
   breakWith(thrown: unknown): void
   /** Code of the job's is about to end the thread. */
@@ -43,7 +43,7 @@ export function takeJob(
   if (!control.take(message.lane)) return null
   const { lane, runId, jobIndex, attempt, task } = message
   const ids = { runId, jobIndex, attempt, task }
-  const { promise, resolve }: PromiseWithResolvers<Outcome> = withResolvers()
+  const { promise, resolve }: PromiseWithResolvers<AttemptOutcome> = withResolvers()
   let isOver = false
   let hasBegun = false
   let stop: StopSignal | undefined

@@ -1,7 +1,7 @@
 /**
  * The adapter to Piscina: a seat for one thread, which is replaced whenever it is gone. Only here is it known how
- * Piscina behaves. Each seat has a Piscina of its own, for one that has seen a thread fail to load starts no more of
- * them and has to be made anew. Nothing ever waits in Piscina's own queue, because a job is sent only to a thread that
+ * Piscina behaves. Each thread has a Piscina of its own, which starts no second one: it would do so
+ * while it handles the end of the first, where nobody can catch that the system has no thread left. Nothing ever waits in Piscina's own queue, because a job is sent only to a thread that
  * is ready, and no job carries an AbortSignal, because those bypass its limits; a thread is killed by `terminate()`.
  */
 import { Piscina } from 'piscina'
@@ -48,11 +48,27 @@ export function createSeat(options: SeatOptions): Seat {
   const { promise: started, resolve: onStarted, reject: onNotStarted } = Promise.withResolvers<void>()
   let piscina: Piscina | null = null
   let worker: Worker | null = null
-  let successor: Worker | null = null
   let reopening: NodeJS.Timeout | undefined
+  let hasStarted = false
   let isDestroyed = false
 
   function open(): void {
+    try {
+      piscina = make()
+    } catch (error) {
+      // The system has no thread left, for now.
+      miss(error)
+      reopenLater()
+    }
+  }
+
+  /** Of the first thread `start` tells. */
+  function miss(error: unknown): void {
+    if (hasStarted) options.onError(error)
+    else onNotStarted(error)
+  }
+
+  function make(): Piscina {
     const made = new Piscina({
       filename: entry,
       minThreads: 1,
@@ -75,9 +91,12 @@ export function createSeat(options: SeatOptions): Seat {
     made.on('error', options.onError)
     made.on('message', options.onMessage)
     made.on('workerCreate', () => void welcome(made))
-    // After Piscina has started another one, unless it has given up.
-    made.on('workerDestroy', () => setImmediate(reopenIfGivenUp, made))
-    piscina = made
+    made.on('workerDestroy', () => {
+      // One that was taken is followed when it is really gone.
+      if (piscina === made && worker === null) reopenLater()
+    })
+    made.options.minThreads = 0
+    return made
   }
 
   /** Of its first thread Piscina tells before it is loaded, so each one has to answer before it takes jobs. */
@@ -89,18 +108,15 @@ export function createSeat(options: SeatOptions): Seat {
       await Promise.resolve()
       await made.run(ping)
     } catch (error) {
-      onNotStarted(error)
+      if (!isDestroyed) miss(error)
       return
     }
-    if (isDestroyed) return
-    // A new thread can come before the old one is gone.
-    if (worker === null) take(loaded)
-    else successor = loaded
+    if (!isDestroyed) take(loaded)
   }
 
   function take(loaded: Worker): void {
     // It may be gone by now.
-    if (loaded.threadId === -1) return
+    if (loaded.threadId === -1) return reopenLater()
     worker = loaded
     loaded.once('error', options.onFailing)
     loaded.once('exit', () => {
@@ -108,16 +124,15 @@ export function createSeat(options: SeatOptions): Seat {
       // Nobody follows one that was ended for good.
       if (isDestroyed) return
       options.onGone()
-      const next = successor
-      successor = null
-      if (next !== null) take(next)
+      open()
     })
+    hasStarted = true
     options.onReady()
     onStarted()
   }
 
-  function reopenIfGivenUp(made: Piscina): void {
-    if (isDestroyed || made.threads.length > 0) return
+  function reopenLater(): void {
+    if (isDestroyed) return
     clearTimeout(reopening)
     reopening = setTimeout(open, reopenAfterMs)
   }

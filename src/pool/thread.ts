@@ -73,6 +73,7 @@ async function runJob(message: JobMessage): Promise<ThreadAnswer> {
   job.end()
   const changed = findChanged()
   if (changed !== null) return answer(outcome, `${message.task} has changed ${changed}`, true)
+  if (outcome === 'released') return answer(outcome, 'no file descriptor was left to load a module with', false)
   const isBroken = !outcome.ok && outcome.error.code === 'crashed'
   return answer(outcome, isBroken ? 'an error that nobody caught' : null, false)
 }
@@ -82,7 +83,9 @@ async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
   try {
     task = await taskOf(message)
   } catch (error) {
-    job.settle({ ok: false, error: { code: 'task_error', ...describeThrown(error) }, isRetryable: true })
+    // That is not the task's fault, and this thread may be the one that has taken them all.
+    if (isOutOfDescriptors(error)) job.settle('released')
+    else job.settle({ ok: false, error: { code: 'task_error', ...describeThrown(error) }, isRetryable: true })
     return
   }
   if (job.begin()) job.settle(await runAttempt(task, message.input, job.context))
@@ -94,6 +97,11 @@ async function taskOf({ task: name, url }: JobMessage): Promise<Task> {
   const task = await loadTask(name, url)
   tasks.set(url, task)
   return task
+}
+
+function isOutOfDescriptors(error: unknown): boolean {
+  const code: unknown = Reflect.get(Object(Reflect.get(Object(error), 'cause')), 'code')
+  return code === 'EMFILE' || code === 'ENFILE'
 }
 
 /** What nobody caught belongs to the job whose code threw it; after that job's end, only to the log. */

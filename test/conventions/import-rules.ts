@@ -10,7 +10,7 @@ const layers = [
   ['http'],
   ['metrics', 'intake', 'dispatch', 'feed'],
   ['config.ts', 'store', 'pool'],
-  ['tasks'],
+  ['tasks', 'limits'],
   ['domain', 'log.ts'],
 ]
 /** A storage engine stands beside all that: `app.ts` alone names it, and this is what it may know. */

@@ -58,13 +58,27 @@ export interface Child extends Process {
   get(path: string): Promise<Response>
 }
 
+/** A list stands before the command with `node`, and ends in running what comes after it. */
+export type Command = 'node' | 'npm' | readonly string[]
+
+/** Runs what comes after it with so many file descriptors. */
+export function withDescriptors(limit: number): Command {
+  return ['sh', '-c', `ulimit -n ${limit} && exec "$@"`, 'sh']
+}
+
+/** Runs what comes after it as a user who may have so many threads; the system's own user has no such limit. */
+export function withThreads(limit: number): Command {
+  const user = ['setpriv', '--reuid=54321', '--regid=54321', '--clear-groups']
+  return [...user, 'bash', '-c', `ulimit -u ${limit} && exec "$@"`, 'bash']
+}
+
 export interface Home extends AsyncDisposable {
   readonly directory: string
   readonly databasePath: string
   /** Starts a process and waits for nothing; `npm` starts it in a process group of its own. */
-  spawn(environment?: Environment, command?: 'node' | 'npm'): Process
+  spawn(environment?: Environment, command?: Command): Process
   /** Starts the service and resolves when it takes runs. */
-  start(environment?: Environment, command?: 'node' | 'npm'): Promise<Child>
+  start(environment?: Environment, command?: Command): Promise<Child>
 }
 
 /** @param environment of every process started here, beside a database in the home, a free port and the fixture tasks */
@@ -82,9 +96,10 @@ export async function makeHome(environment: Environment = {}): Promise<Home> {
     ...environment,
   }
 
-  function spawnProcess(own: Environment = {}, command: 'node' | 'npm' = 'node'): Process {
+  function spawnProcess(own: Environment = {}, command: Command = 'node'): Process {
     const isGroup = command === 'npm'
-    const [file, ...args] = isGroup ? ['npm', 'start'] : [process.execPath, join(root, 'dist/src/main.js')]
+    const before = typeof command === 'string' ? [] : command
+    const [file, ...args] = isGroup ? ['npm', 'start'] : [...before, process.execPath, join(root, 'dist/src/main.js')]
     const child = spawn(file ?? '', args, {
       cwd: isGroup ? root : directory,
       env: { ...common, ...own },

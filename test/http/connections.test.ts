@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/http/run-view.ts'
 import { readRun } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
+import { until } from '../harness/until.ts'
 import { answersOf, open, sendBytes } from './raw.ts'
 
 const json = 'Content-Type: application/json'
@@ -79,6 +80,22 @@ test('stores nothing of an upload that was broken off', async () => {
   const response = await service.post('/run-tasks', { tasks: [{ name: 'echo', input: 'whole' }] })
   assert.is((await readRun(response)).result, 'whole')
   assert.is((await runsOf(service)).length, 1)
+})
+
+test('a connection too many is answered 503, and idle ones make room', async () => {
+  await using service = await startService({}, { maxConnections: 2 })
+  const idle = open(service.url)
+  idle.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(idle, 'data')
+  const silent = open(service.url)
+  // It waits for a request, and has to go when all places are taken.
+  await once(idle, 'close')
+  const third = open(service.url)
+  await once(third, 'connect')
+  assert.match(await sendBytes(service.url, last), /^HTTP\/1\.1 503 [^]*too many connections are open/)
+  silent.destroy()
+  third.destroy()
+  await until('there is room again', async () => (await sendBytes(service.url, last)).startsWith('HTTP/1.1 200'))
 })
 
 test.run()

@@ -72,4 +72,25 @@ test('a call that took long while the thread hardly worked is held against its t
   assert.not.ok(guard.allows(task))
 })
 
+test('where a limited call cannot have what it takes, only tasks that are known as quick are called', () => {
+  let hasRoom = true
+  const clock = { now: () => 1_000 }
+  const guard = createMainGuard({ budgetMs: 300, hasRoom: () => hasRoom, clock, log: createLog('silent') })
+  const [proven, unknown] = [taskNamed('proven'), taskNamed('unknown')]
+  for (let call = 0; call < 20; call += 1) guard.call(proven, () => 1)
+  hasRoom = false
+  assert.ok(guard.allows(unknown), 'it is not known yet')
+  assert.throws(
+    () => guard.call(unknown, () => assert.unreachable()),
+    (error: unknown) => error instanceof Interrupted,
+  )
+  assert.not.ok(guard.allows(unknown))
+  assert.ok(guard.allows(proven))
+  assert.is(
+    guard.call(proven, () => 'called'),
+    'called',
+  )
+  assert.equal(guard.counts(), { overruns: {}, coolingDown: [] })
+})
+
 test.run()

@@ -7,7 +7,7 @@ import { sendJson } from '../send-json.ts'
 import type { HealthView, ProblemPageView, StatsView, TaskListView } from '../schemas/service.ts'
 
 const healthy: HealthView = { status: 'ok' }
-export function createServiceRoutes({ registry, store, intake, pool, loopDelay, metrics, clock }: HttpDeps) {
+export function createServiceRoutes({ registry, store, intake, pool, trouble, loopDelay, metrics, clock }: HttpDeps) {
   const tasks: RouterMiddleware = (ctx) => {
     const view: TaskListView = {
       tasks: registry.all().map((task) => ({ name: task.name, ...task.policy, input: inputJsonSchema(task) })),
@@ -42,8 +42,8 @@ export function createServiceRoutes({ registry, store, intake, pool, loopDelay, 
 
   const readyz: RouterMiddleware = async (ctx) => {
     if (!intake.isOpen()) throw new AppError('shutting-down', 'the service is not taking new runs')
-    const illness = pool.illness()
-    if (illness !== null) throw new AppError('overloaded', illness)
+    const reason = trouble()
+    if (reason !== null) throw new AppError('overloaded', reason)
     await store.stats(clock.now())
     sendJson(ctx, healthy)
   }

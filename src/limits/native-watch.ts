@@ -1,0 +1,64 @@
+/**
+ * Notices that nothing comes back from libuv's threads any more, on which file systems, compression, DNS look-ups and
+ * much of `crypto` work for all threads of the process: native calls of tasks that do not return have taken them all.
+ */
+import { randomFill } from 'node:crypto'
+import type { Log } from '../log.ts'
+
+export interface NativeWatch {
+  start(): void
+  stop(): void
+  /** A task has had its time, and its native calls may go on. */
+  noteTimeout(task: string): void
+  /** How long nothing has come back, in milliseconds; 0 while all is well. */
+  stuckMs(): number
+}
+
+export interface NativeWatchOptions {
+  /** How long a trifle may take before they count as stuck, in milliseconds; default 10 000. */
+  readonly stuckAfterMs?: number
+  readonly log: Log
+}
+
+const probesPerLimit = 10
+const maxNames = 20
+
+export function createNativeWatch({ stuckAfterMs = 10_000, log }: NativeWatchOptions): NativeWatch {
+  const scrap = Buffer.alloc(1)
+  const timedOut = new Set<string>()
+  let timer: NodeJS.Timeout | undefined
+  let askedAt: number | null = null
+  /** Looks without an answer: counted, because after a main thread that stood still the answer may lie ready. */
+  let looks = 0
+  const isStuck = (): boolean => looks >= probesPerLimit
+
+  function look(): void {
+    if (askedAt === null) {
+      askedAt = performance.now()
+      randomFill(scrap, comeBack)
+      return
+    }
+    looks += 1
+    if (looks !== probesPerLimit) return
+    const fields = { tasks: [...timedOut] }
+    log.error(fields, 'native calls of tasks hold all of libuv’s threads: no call of fs, zlib or dns comes back')
+  }
+
+  function comeBack(): void {
+    if (isStuck()) log.info('libuv’s threads work again')
+    askedAt = null
+    looks = 0
+    timedOut.clear()
+  }
+
+  return {
+    start() {
+      timer = setInterval(look, stuckAfterMs / probesPerLimit).unref()
+    },
+    stop: () => clearInterval(timer),
+    noteTimeout(task) {
+      if (timedOut.size < maxNames) timedOut.add(task)
+    },
+    stuckMs: () => (isStuck() && askedAt !== null ? performance.now() - askedAt : 0),
+  }
+}

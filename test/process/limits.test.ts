@@ -1,0 +1,85 @@
+/** No file descriptor is left, or no thread: the process lives, says so, and goes on when there is room again. */
+import { once } from 'node:events'
+import { chmodSync, existsSync } from 'node:fs'
+import type { Socket } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { makeHome, withDescriptors, withThreads, type Child } from '../harness/child.ts'
+import { readRun } from '../harness/run.ts'
+import { until } from '../harness/until.ts'
+import { open } from '../http/raw.ts'
+
+const tasks = fileURLToPath(new URL('../fixtures/limit-tasks/', import.meta.url))
+
+async function resultOf(child: Child, name: string): Promise<unknown> {
+  const run = await readRun(await child.post('/run-tasks', { tasks: [{ name, input: 'you' }] }))
+  return run.result
+}
+
+/** A new connection is, until it is noticed that none is left for it. */
+const isReset = (): false => false
+
+for (const kind of ['cpu', 'io']) {
+  test(`descriptors that a ${kind} task has taken cost no other job anything, and are given back`, async () => {
+    await using home = await makeHome({ TASKS_DIR: tasks })
+    const child = await home.start({}, withDescriptors(160))
+    assert.is(await resultOf(child, `leaks-${kind}`), 'EMFILE')
+    // It is not known to be quick, and calling it under a time limit takes descriptors.
+    const greeting = await until('it is answered', () => resultOf(child, 'greets').catch(isReset))
+    assert.is(greeting, 'hello you')
+    await until('it has descriptors again', async () => {
+      const response = await child.get('/metrics')
+      const shown = /^forerunner_open_descriptors (\d+)$/m.exec(await response.text())?.[1]
+      return Number(shown) < 100
+    })
+    await until('it is ready again', async () => (await child.get('/readyz')).status === 200)
+    assert.is(await resultOf(child, 'greets'), 'hello you')
+    assert.is((await child.kill('SIGTERM')).code, 0)
+  })
+}
+
+test('more connections than there are descriptors are refused, and the service goes on', async () => {
+  await using home = await makeHome({ TASKS_DIR: tasks })
+  const child = await home.start({}, withDescriptors(120))
+  const sockets: Socket[] = []
+  for (let opened = 0; opened < 200; opened += 1) {
+    const socket = open(child.url).on('error', () => {})
+    sockets.push(socket)
+    await once(socket, 'connect')
+  }
+  await child.logged('too many connections')
+  for (const socket of sockets) socket.destroy()
+  const run = await until('there is room again', () => resultOf(child, 'greets').catch(() => false))
+  assert.is(run, 'hello you')
+  assert.is((await child.kill('SIGTERM')).code, 0)
+})
+
+test('a limit of descriptors that leaves none for connections ends the start', async () => {
+  await using home = await makeHome({ TASKS_DIR: tasks })
+  const started = home.spawn({}, withDescriptors(60))
+  assert.match((await started.logged('the limit of open files')).msg, /too low by \d+$/)
+  assert.is((await started.ended()).code, 1)
+})
+
+// Another user is needed for it, and a system that has such limits.
+const testAsUser = process.getuid?.() === 0 && existsSync('/usr/bin/setpriv') ? test : test.skip
+
+testAsUser('when no thread is left, first jobs run in the pool, and a thread that ends comes back later', async () => {
+  await using home = await makeHome({ TASKS_DIR: tasks })
+  chmodSync(home.directory, 0o777)
+  const child = await home.start({}, withThreads(60))
+  const spawning = child.post('/run-tasks', { tasks: [{ name: 'spawns-io', input: 2_000 }] })
+  await until('a first job is not called under a time limit', async () => {
+    const run = await readRun(await child.post('/run-tasks', { tasks: [{ name: 'greets' }] }))
+    assert.is(run.result, 'hello undefined')
+    return run.jobs[0]?.thread !== 'main'
+  })
+  assert.is((await child.post('/run-tasks', { tasks: [{ name: 'exits-cpu' }] })).status, 500)
+  assert.is((await readRun(await spawning)).result, true)
+  assert.is(await resultOf(child, 'greets'), 'hello you')
+  assert.is((await child.post('/run-tasks', { tasks: [{ name: 'exits-cpu' }] })).status, 500)
+  assert.is((await child.kill('SIGTERM')).code, 0)
+})
+
+test.run()
