@@ -3,6 +3,7 @@
  * that are due, or claims some. Takes one JSON argument and prints one JSON line.
  */
 import { newRunId } from '../../src/domain/ids.ts'
+import { createLog } from '../../src/log.ts'
 import { createSqliteStore } from '../../src/store/sqlite/engine.ts'
 import type { NewJob, Store } from '../../src/store/store.ts'
 import type { ClaimCost, ClaimOrder, Filling } from './store-work.ts'
@@ -59,7 +60,7 @@ const { path, fillings, claims } = JSON.parse(process.argv[2] ?? '') as {
 const onLost = (error: Error): never => {
   throw error
 }
-const store = createSqliteStore({ path, lockWaitMs, onLost })
+const store = createSqliteStore({ path, lockWaitMs, onLost, log: createLog('silent') })
 await store.open()
 for (const filling of fillings) await fill(store, filling)
 const cost = claims === null ? null : await claim(store, claims)

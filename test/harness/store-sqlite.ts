@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createLog } from '../../src/log.ts'
 import type { Store } from '../../src/store/store.ts'
 
 // As it ships, compiled: its thread starts several times faster than from sources with types.
@@ -27,7 +28,8 @@ export function sqliteStore(path: string, lockWaitMs = 0, tasks?: readonly strin
   const onLost = (error: Error): void => {
     throw error
   }
-  const store = createSqliteStore({ path, lockWaitMs, ...(tasks && { tasks }), onLost })
+  const log = createLog('silent')
+  const store = createSqliteStore({ path, lockWaitMs, ...(tasks && { tasks }), onLost, log })
   return { store, [Symbol.asyncDispose]: () => store.close() }
 }
 

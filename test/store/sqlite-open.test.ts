@@ -68,6 +68,10 @@ test('a path below a file is refused', async () => {
   await isRefused(join(file, 'runs.db'))
 })
 
+test('a path where no directory can be made is refused', async () => {
+  await isRefused('/proc/nope/runs.db')
+})
+
 const isRoot = process.getuid?.() === 0
 if (isRoot) console.log('skipped: no directory is closed to root')
 const ordinaryUserTest = isRoot ? test.skip : test

@@ -1,5 +1,6 @@
 /** One process owns a database file; another one gets in when the first is gone, however it went. */
-import { join } from 'node:path'
+import { existsSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { rejects } from '../harness/rejects.ts'
@@ -24,6 +25,35 @@ test('a second store on the same file is refused, and the first goes on', async 
   const run = runOf()
   await first.store.accept(run, start)
   assert.is((await runIn(first.store, run.id)).version, 1)
+})
+
+test('the owner is found by any name of the file, however long', async () => {
+  using directory = temporaryDirectory()
+  const long = join(directory.path, ...Array.from({ length: 2 }, (_, index) => `${index}`.repeat(90)))
+  const path = join(long, `${'x'.repeat(150)}.db`)
+  await using first = await openSqlite(path)
+  assert.is(first.store.backlog(), 0)
+  const link = join(directory.path, 'link')
+  symlinkSync(path, `${link}.db`)
+  symlinkSync(long, link)
+  for (const name of [path, `${link}.db`, join(link, basename(path))]) {
+    // What any task can do: the lock is lost, and the owner is still seen.
+    readFileSync(path)
+    await using second = sqliteStore(name)
+    const { message } = await rejects(second.store.open(), 'BootError')
+    assert.match(message, new RegExp(`^process ${process.pid} `), name)
+  }
+})
+
+test('a file that another program has locked names that program', async () => {
+  using directory = temporaryDirectory()
+  const path = join(directory.path, 'runs.db')
+  await (await openSqlite(path)).store.close()
+  await using other = await startStoreProcess(path)
+  rmSync(`${path}-owner`)
+  await using second = sqliteStore(path)
+  const { message } = await rejects(second.store.open(), 'BootError')
+  assert.match(message, existsSync('/proc/locks') ? new RegExp(`^process ${other.pid} `) : /^another process /)
 })
 
 test('a second store gets in when the first closes within its wait', async () => {

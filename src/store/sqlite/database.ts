@@ -1,8 +1,11 @@
 /** Opens the database file: durable pragmas, exclusive ownership, migrations. Used only inside the store's thread. */
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as pause } from 'node:timers/promises'
 import { BootError } from '../../domain/errors.ts'
+import { lockHolder } from './lock-holder.ts'
+import { findOwner, listenAsOwner, removeDeadSockets, type OwnerSocket } from './owner-socket.ts'
 import { isBusy } from './sqlite-errors.ts'
 
 const memory = ':memory:'
@@ -10,44 +13,101 @@ const retryEveryMs = 50
 /** Marks a file as ours (https://sqlite.org/pragma.html#pragma_application_id): "Fore". */
 const applicationId = 0x466f7265
 
-/**
- * @param path of the file, made with its directory when missing; `:memory:` for a store that ends with the process
- * @param waitMs how long to wait for another process to let go of the file
- * @throws BootError when the file cannot be opened, is in use, or was written by a newer version
- */
-export function openDatabase(path: string, waitMs: number): DatabaseSync {
-  const deadline = Date.now() + waitMs
+export interface OpenedDatabase {
+  readonly database: DatabaseSync
+  /** Absolute and without links; null for one in memory. */
+  readonly file: string | null
+  /** Null in memory, and where the system has no place for it. */
+  readonly socket: OwnerSocket | null
+}
+
+export interface OpenOptions {
+  /** Of the file, made with its directory when missing; `:memory:` for a store that ends with the process. */
+  readonly path: string
+  /** How long to wait for another process to let go of the file. */
+  readonly waitMs: number
+  /** Called once where that takes any time. */
+  readonly onWait: (owner: string) => void
+}
+
+/** @throws BootError when the file cannot be opened, is in use, or was written by a newer version */
+export async function openDatabase({ path, waitMs, onWait }: OpenOptions): Promise<OpenedDatabase> {
+  const startedAt = performance.now()
+  let isWaiting = false
   for (;;) {
-    try {
-      return tryOpen(path)
-    } catch (error) {
-      if (error instanceof BootError) throw error
-      if (!isBusy(error)) throw new BootError(`cannot open the database ${path}: ${messageOf(error)}`, error)
-      if (Date.now() >= deadline) throw new BootError(`another process is using the database ${path}`, error)
-      // The only thing this thread has to do is to open the file, so it may block.
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryEveryMs)
-    }
+    const opened = await tryOpen(path)
+    if (typeof opened !== 'string') return opened
+    if (performance.now() - startedAt >= waitMs) throw new BootError(`${opened} is using the database ${path}`)
+    if (!isWaiting) onWait(opened)
+    isWaiting = true
+    await pause(retryEveryMs)
   }
 }
 
-function tryOpen(path: string): DatabaseSync {
-  if (path !== memory) mkdirSync(dirname(path), { recursive: true })
+/** @returns who is using the file, where somebody is */
+async function tryOpen(path: string): Promise<OpenedDatabase | string> {
+  try {
+    if (path === memory) return { database: prepare(new DatabaseSync(path), path), file: null, socket: null }
+    makeDirectory(dirname(resolve(path)))
+    const file = realPathOf(path)
+    // Before it is opened, which would write to it: its owner may have lost the lock, and lives.
+    return (await findOwner(file)) ?? (await openFile(path, file))
+  } catch (error) {
+    if (error instanceof BootError) throw error
+    if (isBusy(error)) return lockHolder(path)
+    const message = `cannot open the database ${path}: ${messageOf(error)}`
+    throw new BootError(message, error)
+  }
+}
+
+async function openFile(path: string, file: string): Promise<OpenedDatabase | string> {
   const database = new DatabaseSync(path, { timeout: 0 })
+  let socket: OwnerSocket | null = null
   try {
     // Exclusive before the first read: the WAL index then lives in this process's memory, and no second one gets in.
     database.exec('PRAGMA locking_mode = EXCLUSIVE')
     checkOwnership(database, path)
-    database.exec('PRAGMA journal_mode = WAL')
-    database.exec('PRAGMA synchronous = FULL')
-    // Without it macOS acknowledges an fsync before the data is on the disk; elsewhere it does nothing.
-    database.exec('PRAGMA fullfsync = ON')
-    database.exec('PRAGMA cache_size = -32768')
-    migrate(database, path)
-    return database
+    const owner = await findOwner(file)
+    if (owner === null) {
+      removeDeadSockets(file)
+      socket = await listenAsOwner(file)
+      return { database: prepare(database, path), file, socket }
+    }
+    database.close()
+    return owner
   } catch (error) {
     database.close()
+    socket?.close()
     throw error
   }
+}
+
+function prepare(database: DatabaseSync, path: string): DatabaseSync {
+  database.exec('PRAGMA journal_mode = WAL')
+  database.exec('PRAGMA synchronous = FULL')
+  // Without it macOS acknowledges an fsync before the data is on the disk; elsewhere it does nothing.
+  database.exec('PRAGMA fullfsync = ON')
+  database.exec('PRAGMA cache_size = -32768')
+  migrate(database, path)
+  return database
+}
+
+/** One by one: `recursive` does not end where the system says that a directory which is there is not. */
+function makeDirectory(path: string): void {
+  if (existsSync(path) || dirname(path) === path) return
+  makeDirectory(dirname(path))
+  try {
+    mkdirSync(path)
+  } catch (error) {
+    // Another process may have made it.
+    if (!existsSync(path)) throw error
+  }
+}
+
+/** As SQLite names the file, also one that is not there yet. */
+function realPathOf(path: string): string {
+  const absolute = resolve(path)
+  return existsSync(absolute) ? realpathSync(absolute) : join(realpathSync(dirname(absolute)), basename(absolute))
 }
 
 /** Before anything is changed in it. */

@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads'
 import { AppError, BootError } from '../../domain/errors.ts'
 import type { RunChange } from '../../domain/run.ts'
 import { createTurns } from '../../domain/turns.ts'
+import type { Log } from '../../log.ts'
 import type { StallOptions } from '../stall-watch.ts'
 import type { Store } from '../store.ts'
 import type { FromThread, Operation, Reply, ThreadOptions, ToThread, Verb } from './messages.ts'
@@ -20,6 +21,7 @@ export interface SqliteOptions {
   readonly tasks?: readonly string[]
   /** Ends the process when the main thread stands still; default: nobody watches. */
   readonly stall?: StallOptions
+  readonly log: Log
   /** Called with each group that was committed: how many verbs it held, and how long it took, in milliseconds. */
   readonly onCommit?: (verbs: number, tookMs: number) => void
   /** Called when the store's thread is gone for good: nothing can be accepted or settled any more. */
@@ -104,6 +106,12 @@ export function createSqliteStore(options: SqliteOptions): Store {
         state = 'open'
         backlog = message.backlog
         opened.resolve()
+        break
+      case 'waiting':
+        options.log.warn(
+          { database: options.path, owner: message.owner },
+          `${message.owner} is using the database; waiting up to ${options.lockWaitMs} ms for it to leave`,
+        )
         break
       case 'refused':
         state = 'closed'

@@ -47,8 +47,9 @@ export interface ThreadOptions {
 /** To the thread: a group of operations, or the wish to close. */
 export type ToThread = readonly Operation[] | 'close'
 
-/** From the thread: how opening went, then one reply per group, in order; `closed` is the last. */
+/** From the thread: whom opening waits for, how it went, then one reply per group, in order; `closed` is the last. */
 export type FromThread =
+  | { readonly type: 'waiting'; readonly owner: string }
   | { readonly type: 'open'; readonly backlog: number }
   | { readonly type: 'refused'; readonly message: string }
   | {

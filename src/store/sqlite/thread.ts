@@ -1,11 +1,13 @@
 /** The store's thread: owns the connection, so that an fsync never stops the event loop that serves requests. */
 import { parentPort, workerData } from 'node:worker_threads'
+import { createLog } from '../../log.ts'
 import { openDatabase } from './database.ts'
 import { createChanges } from '../changes.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { createIdempotencyKeys } from './idempotency.ts'
 import { createLiveRuns } from './live-runs.ts'
 import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
+import { keepOwnership } from './ownership.ts'
 import { createPriorities } from './priorities.ts'
 import type { Session } from './session.ts'
 import { watchForStall } from '../stall-watch.ts'
@@ -19,8 +21,17 @@ const say = (message: FromThread): void => port.postMessage(message)
 // Set by the engine, which is of the same version.
 const { path, lockWaitMs, owner, tasks, stall } = workerData as ThreadOptions
 
+/** Without closing the database, which would write into what is another process's now. */
+function endProcess(what: string): never {
+  const log = createLog(stall?.logLevel ?? 'fatal')
+  log.fatal({ database: path }, `${what} by another program: the process ends before it does harm`)
+  process.kill(process.pid, 'SIGKILL')
+  throw new Error(what)
+}
+
 try {
-  const database = openDatabase(path, lockWaitMs)
+  const onWait = (user: string): void => say({ type: 'waiting', owner: user })
+  const { database, file, socket } = await openDatabase({ path, waitMs: lockWaitMs, onWait })
   // Before anything reads the kinds.
   const unknownTasks = createUnknownTasks(database, tasks)
   const tally = createTally(database)
@@ -38,18 +49,24 @@ try {
     owner,
   }
   const runGroup = createGroupCommit(session)
+  const ownership = keepOwnership({ file, socket, endProcess })
 
   const watch = stall && watchForStall(stall)
 
   port.on('message', (message: ToThread) => {
     if (message === 'close') {
       watch?.stop()
+      // The socket last: by then another process may open the file.
       database.close()
+      ownership.end()
       say({ type: 'closed' })
       port.close()
       return
     }
-    say({ type: 'done', ...runGroup(message), backlog: session.tally.live() })
+    ownership.beforeGroup()
+    const group = runGroup(message)
+    ownership.afterGroup()
+    say({ type: 'done', ...group, backlog: session.tally.live() })
   })
   say({ type: 'open', backlog: session.tally.live() })
 } catch (error) {

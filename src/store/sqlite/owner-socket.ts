@@ -1,0 +1,154 @@
+/**
+ * Shows other processes that a database file has a living owner. SQLite's own lock cannot do that alone: it is a POSIX
+ * lock of the process, which the system drops as soon as any code of the process closes any descriptor of the file, as
+ * every task does that reads or copies it. A socket that listens beside the file cannot be opened, so nobody loses it by
+ * accident; it is seen wherever the directory is, in another container too, and it dies with its process.
+ */
+import { createHash } from 'node:crypto'
+import { lstatSync, mkdtempSync, rmSync, symlinkSync, unlinkSync } from 'node:fs'
+import { connect, createServer, type Server } from 'node:net'
+import { hostname, tmpdir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+
+export interface OwnerSocket {
+  /** `taken`: another process listens there now; `missing`: the socket was removed. */
+  state(): 'ours' | 'missing' | 'taken'
+  /** Ends it; another process's stays. */
+  close(): void
+}
+
+/** The first owner can be slow to say who it is, and is the owner all the same. */
+const replyWaitMs = 250
+/** What the system takes of a path (sockaddr_un), on every platform. */
+const maxPathBytes = 100
+const maxNameBytes = 40
+
+/** Where owners of the file listen: beside it or, where its file system holds no sockets, in the directory for temporary files. */
+function addressesOf(file: string): readonly string[] {
+  // Windows keeps a lock per handle, so its locks are not lost.
+  if (process.platform === 'win32') return []
+  const hash = createHash('sha256').update(file).digest('hex').slice(0, 24)
+  const isShort = Buffer.byteLength(basename(file)) <= maxNameBytes
+  const beside = isShort ? `${file}-owner` : join(dirname(file), `${hash}-owner`)
+  return [beside, join(tmpdir(), `forerunner-${hash}`)]
+}
+
+/** @returns who owns the file; null when nobody does */
+export async function findOwner(file: string): Promise<string | null> {
+  for (const address of addressesOf(file)) {
+    const owner = await ask(address)
+    if (owner !== null) return owner
+  }
+  return null
+}
+
+/**
+ * Removes what an owner that was killed has left. Only under SQLite's lock, so that no two processes find the same dead
+ * socket at once.
+ */
+export function removeDeadSockets(file: string): void {
+  for (const address of addressesOf(file)) removeSocket(address)
+}
+
+/**
+ * Begins to listen.
+ * @returns null where the system has no place for a socket: then SQLite's lock is all there is
+ * @throws Error when somebody else listens there
+ */
+export async function listenAsOwner(file: string): Promise<OwnerSocket | null> {
+  for (const address of addressesOf(file)) {
+    const server = await listen(address).catch(unlessTaken)
+    if (server !== null) return ownerSocket(server, address)
+  }
+  return null
+}
+
+function ownerSocket(server: Server, address: string): OwnerSocket {
+  const own = inodeOf(address)
+
+  function state(): 'ours' | 'missing' | 'taken' {
+    const inode = inodeOf(address)
+    if (inode === null) return 'missing'
+    return inode === own ? 'ours' : 'taken'
+  }
+
+  return {
+    state,
+    close() {
+      if (state() === 'ours') removeSocket(address)
+      server.close()
+    },
+  }
+}
+
+function unlessTaken(error: unknown): null {
+  if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') throw error
+  return null
+}
+
+function ask(address: string): Promise<string | null> {
+  const { promise, resolve } = Promise.withResolvers<string | null>()
+  if (inodeOf(address) === null) return Promise.resolve(null)
+  const release = reach(address, (path) => {
+    let name = ''
+    const socket = connect(path)
+    const timer = setTimeout(() => socket.destroy(), replyWaitMs)
+    let isAlive = false
+    socket.setEncoding('utf8')
+    socket.on('connect', () => (isAlive = true))
+    socket.on('data', (text: string) => (name += text))
+    // A queue of connections that is full has an owner too.
+    socket.on('error', (error) => (isAlive ||= 'code' in error && error.code === 'EAGAIN'))
+    socket.on('close', () => {
+      clearTimeout(timer)
+      release()
+      resolve(isAlive ? name || 'another process' : null)
+    })
+  })
+  return promise
+}
+
+function listen(address: string): Promise<Server> {
+  const { promise, resolve, reject } = Promise.withResolvers<Server>()
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.end(`process ${process.pid} on ${hostname()}`)
+  })
+  const release = reach(address, (path) => {
+    server.on('error', (error) => {
+      release()
+      reject(error)
+    })
+    // A process of another user may ask as well.
+    server.listen({ path, readableAll: true, writableAll: true }, () => {
+      release()
+      server.unref()
+      resolve(server)
+    })
+  })
+  return promise
+}
+
+/** Calls with a path that is short enough; the function that it returns ends what was made for that. */
+function reach(address: string, call: (path: string) => void): () => void {
+  if (Buffer.byteLength(address) <= maxPathBytes) {
+    // Not before the caller has what this returns.
+    setImmediate(call, address)
+    return () => {}
+  }
+  const directory = mkdtempSync(join(tmpdir(), 'forerunner-'))
+  const link = join(directory, 'd')
+  symlinkSync(dirname(address), link)
+  setImmediate(call, join(link, basename(address)))
+  return () => rmSync(directory, { recursive: true, force: true })
+}
+
+/** Of a socket; null where there is none. */
+function inodeOf(path: string): number | null {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  return found?.isSocket() ? found.ino : null
+}
+
+function removeSocket(path: string): void {
+  if (inodeOf(path) !== null) unlinkSync(path)
+}

@@ -1,0 +1,100 @@
+/**
+ * Keeps a database file this process's own while it is open, whatever its code does to SQLite's locks: the owner's socket
+ * keeps other services out, and where another program came in after all, that is noticed before anything is acknowledged.
+ */
+import { statSync, type Stats } from 'node:fs'
+import { listenAsOwner, type OwnerSocket } from './owner-socket.ts'
+
+export interface Ownership {
+  /** To be called before a group: ends the process where somebody else has written since the last one. */
+  beforeGroup(): void
+  /** To be called when a group was committed and before it is acknowledged. @throws Error when the file is lost */
+  afterGroup(): void
+  end(): void
+}
+
+export interface OwnershipOptions {
+  /** Null for a database in memory. */
+  readonly file: string | null
+  readonly socket: OwnerSocket | null
+  /** Another program has the file: SQLite must not even close it, which would write to it and remove the log. */
+  readonly endProcess: (what: string) => never
+}
+
+/** How often an idle store looks. */
+const lookEveryMs = 1_000
+const inMemory: Ownership = { beforeGroup() {}, afterGroup() {}, end() {} }
+
+export function keepOwnership(options: OwnershipOptions): Ownership {
+  return options.file === null ? inMemory : keep(options.file, options)
+}
+
+function keep(file: string, { socket: first, endProcess }: OwnershipOptions): Ownership {
+  const logPath = `${file}-wal`
+  const opened = lookAt(file)
+  let log = lookAt(logPath)
+  let socket = first
+  let isListening = false
+  const timer = setInterval(look, lookEveryMs)
+  // The port keeps the thread.
+  timer.unref()
+
+  function checkLog(): File | null {
+    const now = lookAt(logPath)
+    if (isOther(now, log)) endProcess(`${logPath} was removed or replaced`)
+    return now
+  }
+
+  function beforeGroup(): void {
+    const now = checkLog()
+    if (now !== null && log !== null && now.size !== log.size) endProcess(`${logPath} was written`)
+  }
+
+  function afterGroup(): void {
+    if (isOther(lookAt(file), opened)) throw new Error(`the database file ${file} was removed or replaced while in use`)
+    log = checkLog() ?? log
+  }
+
+  function look(): void {
+    beforeGroup()
+    afterGroup()
+    const state = socket?.state() ?? 'ours'
+    if (state === 'taken') endProcess(`the database ${file} was opened`)
+    if (state === 'missing' && !isListening) void listenAgain()
+  }
+
+  /** The socket was removed, as by a task that tidies up. */
+  async function listenAgain(): Promise<void> {
+    isListening = true
+    // Where another process was quicker, the next look finds its socket.
+    socket = (await listenAsOwner(file).catch(() => null)) ?? socket
+    isListening = false
+  }
+
+  return {
+    beforeGroup,
+    afterGroup,
+    end() {
+      clearInterval(timer)
+      socket?.close()
+    },
+  }
+}
+
+type File = Pick<Stats, 'dev' | 'ino' | 'size'>
+
+/**
+ * By its name: that drops no lock, and opening and closing it would.
+ * @returns null where the system does not say: an error of the disk is no sign of another file
+ */
+function lookAt(path: string): File | null {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) ?? { dev: 0, ino: 0, size: 0 }
+  } catch {
+    return null
+  }
+}
+
+function isOther(now: File | null, before: File | null): boolean {
+  return now !== null && before !== null && (now.ino !== before.ino || now.dev !== before.dev)
+}

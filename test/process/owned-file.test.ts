@@ -1,0 +1,118 @@
+/** Whatever tasks do with the database file of their service, it stays that service's own. */
+import { renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { allWays } from '../fixtures/process-tasks/touches.ts'
+import { makeHome, type Child, type Home } from '../harness/child.ts'
+import { rejects } from '../harness/rejects.ts'
+import { readRun } from '../harness/run.ts'
+import { sqliteStore } from '../harness/store-sqlite.ts'
+import { until } from '../harness/until.ts'
+
+const mark = { name: 'mark-io', input: { ms: 0, failures: 0, value: 1 } }
+
+/** Has a task touch the file, on the main thread or on a worker. */
+async function touch(home: Home, child: Child, way: string, place: 'main' | 'worker'): Promise<string> {
+  const into = await mkdtemp(join(home.directory, 'copies-'))
+  const task = { name: 'touches', input: { way, path: home.databasePath, into } }
+  const body = place === 'main' ? { tasks: [task] } : { respond: 'all', tasks: [mark, task] }
+  const { id, jobs } = await readRun(await child.post('/run-tasks', body))
+  const touched = jobs.at(-1)
+  assert.is(touched?.thread === 'main', place === 'main', `${way}: it ran on ${touched?.thread}`)
+  return id
+}
+
+/** Another process, which this one is, cannot have the file, and hears whose it is. */
+async function isRefused(home: Home, child: Child, why: string): Promise<void> {
+  await using newcomer = sqliteStore(home.databasePath)
+  const { message } = await rejects(newcomer.store.open(), 'BootError')
+  assert.ok(message.includes(home.databasePath), why)
+  assert.match(message, new RegExp(`process ${child.pid}\\b`), why)
+}
+
+async function accept(child: Child): Promise<string> {
+  return (await readRun(await child.post('/run-tasks', { tasks: [mark] }))).id
+}
+
+async function checkThere(child: Child, ids: readonly string[]): Promise<void> {
+  for (const id of ids) assert.is((await child.get(`/runs/${id}`)).status, 200, `the run ${id} is there`)
+}
+
+test('no way to touch the file gives it away, and after a kill all that was acknowledged is there', async () => {
+  await using home = await makeHome({ THREADS: '1' })
+  const child = await home.start()
+  const ids: string[] = []
+  for (const way of allWays) {
+    for (const place of ['main', 'worker'] as const) {
+      ids.push(await touch(home, child, way, place))
+      await isRefused(home, child, `${way} on ${place}`)
+      ids.push(await accept(child))
+    }
+  }
+  const late = home.spawn()
+  assert.is((await late.logged('process ')).owner, `process ${child.pid} on ${(await import('node:os')).hostname()}`)
+  await late.kill('SIGKILL')
+  ids.push(await accept(child))
+  await child.kill('SIGKILL')
+  const successor = await home.start()
+  await checkThere(successor, ids)
+})
+
+test('a socket that was removed is made again', async () => {
+  await using home = await makeHome({ THREADS: '1' })
+  const child = await home.start()
+  const socket = `${home.databasePath}-owner`
+  rmSync(socket)
+  await until('it is there again', () => statSync(socket, { throwIfNoEntry: false })?.isSocket())
+  await touch(home, child, 'readFileSync', 'main')
+  await isRefused(home, child, 'with the new socket')
+})
+
+test('a file that was removed or replaced ends the process before anything else is acknowledged', async () => {
+  const ways = {
+    removed: (path: string) => rmSync(path),
+    replaced(path: string) {
+      writeFileSync(`${path}.other`, '')
+      renameSync(`${path}.other`, path)
+    },
+  }
+  for (const [what, change] of Object.entries(ways)) {
+    await using home = await makeHome({ THREADS: '1' })
+    const child = await home.start()
+    await accept(child)
+    change(home.databasePath)
+    const status = await child.post('/run-tasks', { tasks: [mark] }).then(
+      (response) => response.status,
+      () => 503,
+    )
+    assert.is(status, 503, what)
+    assert.equal(await child.ended(), { code: 1, signal: null }, what)
+    assert.match(JSON.stringify(child.lines.at(-1)), /was removed or replaced/)
+  }
+})
+
+test('another program that takes the log away ends the process, and what was acknowledged is there', async () => {
+  await using home = await makeHome({ THREADS: '1' })
+  const child = await home.start()
+  const ids = [await accept(child), await touch(home, child, 'readFileSync', 'main')]
+  // The lock is lost: as the only connection that it knows of, this one writes the log into the file, and removes it.
+  openAndClose(home.databasePath)
+  const status = await child.post('/run-tasks', { tasks: [mark] }).then(
+    (response) => response.status,
+    () => 503,
+  )
+  assert.is(status, 503)
+  assert.is((await child.ended()).signal, 'SIGKILL')
+  assert.match(JSON.stringify(child.lines.at(-1)), /by another program/)
+  await checkThere(await home.start(), ids)
+})
+
+function openAndClose(path: string): void {
+  using database = new DatabaseSync(path)
+  database.prepare('SELECT count(*) FROM run').get()
+}
+
+test.run()
