@@ -2,6 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { makeSchema, type Schema } from '../harness/postgres.ts'
+import { startPostgresPooler } from '../harness/postgres-pooler.ts'
 import { rejects } from '../harness/rejects.ts'
 import { openPostgres, postgresStore } from '../harness/store-postgres.ts'
 import { acceptAndClaim, runIn, runOf, start } from '../harness/store-run.ts'
@@ -63,6 +64,18 @@ test('a server that does not answer is waited for no longer than is said', async
   await rejects(store.store.open(), 'BootError')
   await rejects(store.store.stats(start), 'store-unavailable')
 })
+
+for (const sessions of [1, 2, 5]) {
+  test(`a pooler of ${sessions} that gives each transaction another session is refused, with the remedy`, async () => {
+    await using schema = await makeSchema()
+    await using pooler = await startPostgresPooler(schema.url, sessions)
+    await using store = postgresStore({ url: pooler.url, name: schema.name })
+    const { message } = await rejects(store.store.open(), 'BootError')
+    assert.ok(message.includes('pool_mode = session'), message)
+    assert.ok(message.includes(new URL(pooler.url).host), message)
+    assert.not.ok(message.includes('\n'))
+  })
+}
 
 test('two services in one database know nothing of each other', async () => {
   await using schemas = new AsyncDisposableStack()

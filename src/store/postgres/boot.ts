@@ -4,6 +4,7 @@ import { BootError } from '../../domain/errors.ts'
 import type { Connect, Connection, Database } from './connection.ts'
 import { isFailure } from './failure.ts'
 import { migrate } from './migrate.ts'
+import { checkSessions } from './pooler.ts'
 
 const pauseMs = 250
 
@@ -31,14 +32,15 @@ export async function prepareDatabase(
 ) {
   try {
     const connection = await connectWithin(connect, waitMs)
+    const second = connect('migrate')
     try {
+      await checkSessions(connection, await second)
       await migrate(connection, database)
       await connection.query(register, [owner, rows, tasks])
     } finally {
-      await connection.end()
+      await Promise.allSettled([connection.end(), second.then((other) => other.end())])
     }
   } catch (error) {
-    if (error instanceof BootError) throw error
     const reason = error instanceof Error ? error.message : String(error)
     throw new BootError(`the database ${nameOf(database.url)} cannot be used: ${reason}`, error)
   }
