@@ -2,6 +2,10 @@
 /** The program. An older Node could not load the rest, so this says which one is needed before anything else is loaded. */
 import { nodeIsTooOld } from './process/supported-node.ts'
 
+// Read by libuv at its first use. Native calls of tasks that do not return hold one thread each: four, its own default,
+// would soon be taken.
+process.env['UV_THREADPOOL_SIZE'] ??= '8'
+
 const refusal = nodeIsTooOld(process.versions.node)
 if (refusal === null) {
   const { serve } = await import('./process/serve.ts')

@@ -21,10 +21,12 @@ export interface NativeWatchOptions {
 }
 
 const probesPerLimit = 10
+/** Of the latest. */
 const maxNames = 20
 
 export function createNativeWatch({ stuckAfterMs = 10_000, log }: NativeWatchOptions): NativeWatch {
   const scrap = Buffer.alloc(1)
+  /** In the order in which they did last. */
   const timedOut = new Set<string>()
   let timer: NodeJS.Timeout | undefined
   let askedAt: number | null = null
@@ -40,15 +42,17 @@ export function createNativeWatch({ stuckAfterMs = 10_000, log }: NativeWatchOpt
     }
     looks += 1
     if (looks !== probesPerLimit) return
-    const fields = { tasks: [...timedOut] }
-    log.error(fields, 'native calls of tasks hold all of libuv’s threads: no call of fs, zlib or dns comes back')
+    const message = 'native calls of tasks hold all of libuv’s threads: no call of fs, zlib or dns comes back'
+    log.error({ timedOut: [...timedOut] }, message)
   }
 
   function comeBack(): void {
-    if (isStuck()) log.info('libuv’s threads work again')
+    if (isStuck()) {
+      log.info('libuv’s threads work again')
+      timedOut.clear()
+    }
     askedAt = null
     looks = 0
-    timedOut.clear()
   }
 
   return {
@@ -57,7 +61,10 @@ export function createNativeWatch({ stuckAfterMs = 10_000, log }: NativeWatchOpt
     },
     stop: () => clearInterval(timer),
     noteTimeout(task) {
-      if (timedOut.size < maxNames) timedOut.add(task)
+      timedOut.delete(task)
+      timedOut.add(task)
+      const [oldest] = timedOut
+      if (timedOut.size > maxNames && oldest !== undefined) timedOut.delete(oldest)
     },
     stuckMs: () => (isStuck() && askedAt !== null ? performance.now() - askedAt : 0),
   }

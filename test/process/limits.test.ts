@@ -1,8 +1,11 @@
 /** No file descriptor is left, or no thread: the process lives, says so, and goes on when there is room again. */
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { makeHome, withDescriptors, withThreads, type Child } from '../harness/child.ts'
@@ -60,6 +63,29 @@ test('a limit of descriptors that leaves none for connections ends the start', a
   const started = home.spawn({}, withDescriptors(60))
   assert.match((await started.logged('the limit of open files')).msg, /too low by \d+$/)
   assert.is((await started.ended()).code, 1)
+})
+
+test('while native calls that do not return hold all of libuv’s threads, what needs none of them goes on', async () => {
+  await using home = await makeHome({ TASKS_DIR: tasks, CANCEL_GRACE_MS: '50' })
+  const pipe = join(home.directory, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const child = await home.start()
+  const reading = { name: 'reads-cpu', input: pipe, timeoutMs: 100 }
+  assert.is((await child.post('/run-tasks', { tasks: [reading] })).status, 500)
+  // A large one is unpacked elsewhere than a small one.
+  for (const input of ['packed', 'packed'.repeat(50_000)]) {
+    const body = gzipSync(JSON.stringify({ tasks: [{ name: 'greets', input }] }))
+    const headers = { 'Content-Type': 'application/json', 'Content-Encoding': 'gzip' }
+    const run = await readRun(await fetch(`${child.url}/run-tasks`, { method: 'POST', headers, body }))
+    assert.is(run.result, `hello ${input}`)
+  }
+  // A thread is started, and loads a module.
+  for (const name of ['exits-cpu', 'greets']) {
+    await child.post('/run-tasks', { tasks: [{ name }], respond: 'none' })
+  }
+  await child.logged('a thread is gone')
+  const answered = await child.post('/run-tasks', { tasks: [{ name: 'greets' }, { name: 'greets' }], respond: 'all' })
+  assert.is(answered.status, 200)
 })
 
 // Another user is needed for it, and a system that has such limits.
