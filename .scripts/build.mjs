@@ -54,7 +54,7 @@ if (!isCurrent) {
 }
 
 function publish(fresh) {
-  for (const file of sources.filter((name) => !name.endsWith('.ts'))) {
+  for (const file of sources.filter((name) => !/\.[cm]?ts$/.test(name))) {
     cpSync(file, join(fresh, relative(root, file)))
   }
   const made = new Set(filesUnder(fresh).map((file) => relative(fresh, file)))

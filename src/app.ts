@@ -2,6 +2,7 @@
  * The composition root: starts the threads of the store and the pool, and has everything else loaded meanwhile, which
  * takes as long (measured: two fifths of the whole start). Stops them last.
  */
+import { resolve } from 'node:path'
 import type { Middleware } from 'koa'
 import { isPostgres, type Config } from './config.ts'
 import { systemClock } from './domain/clock.ts'
@@ -12,7 +13,7 @@ import { createPool } from './pool/pool.ts'
 import type { Service } from './service.ts'
 import type { StallOptions } from './store/stall-watch.ts'
 import type { Store } from './store/store.ts'
-import { loadRegistry } from './tasks/registry.ts'
+import { loadRegistry, type Registry } from './tasks/registry.ts'
 
 export interface App extends Pick<Service, 'middleware' | 'run' | 'drain'> {
   /** Closes everything; after `drain`. */
@@ -52,6 +53,7 @@ const noThreads = { threads: 0, ioThreads: 0 }
 export async function startApp({ config, log, onLost, prepare, beforeJobs }: AppOptions): Promise<App> {
   guardProcess()
   const registry = await loadRegistry(config.tasksDir)
+  logTasks(registry, config.tasksDir, log)
   const heartbeatBuffer = allocateHeartbeat()
   const stall = { heartbeat: heartbeatBuffer, stallMs: config.mainStallMs, logLevel: config.logLevel }
   let service: Service | undefined
@@ -88,6 +90,13 @@ export async function startApp({ config, log, onLost, prepare, beforeJobs }: App
       await store.close()
     },
   }
+}
+
+function logTasks(registry: Registry, directory: string, log: Log): void {
+  const tasks = registry.all().map(({ name }) => name)
+  const fields = { tasks, skipped: registry.skipped }
+  if (tasks.length > 0) log.info(fields, `loaded ${tasks.length} tasks of ${resolve(directory)}`)
+  else log.warn(fields, `there are no tasks in ${resolve(directory)}: a task is a module directly in it`)
 }
 
 async function createStore({ databaseUrl, databaseSchema }: Config, options: StoreOptions): Promise<Store> {

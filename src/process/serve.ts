@@ -18,6 +18,8 @@ export async function serve(environment: Readonly<Record<string, string | undefi
   makeExitSure()
   try {
     freeThreadsFromBound()
+    // For the places of errors, where tasks are compiled; the library leaves it to its host.
+    process.setSourceMapsEnabled(true)
     const config = readConfig(environment)
     await run(config, createLog(config.logLevel))
   } catch (error) {

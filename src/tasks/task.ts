@@ -1,7 +1,10 @@
 /** A loaded task module, and the check that turns a module's default export into one. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { fileURLToPath } from 'node:url'
 import { BootError } from '../domain/errors.ts'
 import { mainPlacements, policyBounds, taskKinds, type TaskContext, type TaskPolicy } from '../domain/task.ts'
+import { describeLoadFailure } from './load-failure.ts'
+import { traceImports } from './module-hooks.ts'
 
 export interface Task {
   readonly name: string
@@ -20,29 +23,38 @@ const defaults = { kind: 'cpu', timeoutMs: 60_000, maxAttempts: 3, memoryMb: 512
  * @throws BootError that names the file and what is wrong with it
  */
 export async function loadTask(name: string, url: string): Promise<Task> {
-  let definition: unknown
+  const { trace, stop } = traceImports()
   try {
-    const module: unknown = await import(url)
-    definition = Reflect.get(Object(module), 'default')
+    return checkTask(name, url, defaultOf(await import(url)))
   } catch (error) {
-    throw new BootError(`${url}: cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, error)
+    if (error instanceof BootError) throw error
+    throw new BootError(`${fileURLToPath(url)}: cannot be loaded: ${describeLoadFailure(error, trace)}`, error)
+  } finally {
+    stop()
   }
-  return checkTask(name, url, definition)
+}
+
+/** What TypeScript and others compile to CommonJS has its default export inside of the one that Node sees. */
+function defaultOf(module: unknown): unknown {
+  const outer: unknown = Reflect.get(Object(module), 'default')
+  const isWrapped = typeof outer === 'object' && outer !== null && 'default' in outer && !('run' in outer)
+  return isWrapped ? outer.default : outer
 }
 
 function checkTask(name: string, url: string, definition: unknown): Task {
+  const wrong = (what: string): BootError => new BootError(`${fileURLToPath(url)}: ${what}`)
   if (typeof definition !== 'object' || definition === null) {
-    throw new BootError(`${url}: a task module exports by default what defineTask({ … }) returns`)
+    throw wrong('its default export must be what defineTask({ … }) returns')
   }
   // The threads and the main one load the same file: what is wrong with it is to be told once, at boot.
   const given: Record<string, unknown> = { ...definition }
-  const wrong = (what: string): BootError => new BootError(`${url}: ${what}`)
   const unknownMember = Object.keys(given).find((member) => !knownMembers.has(member))
   if (unknownMember !== undefined) throw wrong(`a task has no member "${unknownMember}"`)
 
   const { run, input, kind = defaults.kind, main = defaults.main } = given
   if (typeof run !== 'function') throw wrong('run must be a function')
-  if (input !== undefined && !isStandardSchema(input)) throw wrong('input must be a Standard Schema')
+  if (input !== undefined && !isStandardSchema(input))
+    throw wrong('input must be a Standard Schema, such as one of zod from 3.24 on, valibot or arktype')
   const knownKind = taskKinds.find((candidate) => candidate === kind)
   if (knownKind === undefined) throw wrong(`kind must be one of ${taskKinds.join(', ')}`)
   const knownMain = mainPlacements.find((candidate) => candidate === main)

@@ -49,6 +49,22 @@ test('a directory of tasks that cannot be used is refused by its path', async ()
   await checkRefused(home, { TASKS_DIR: tasks('twice', { 'a.ts': good, 'a.js': good }) }, ['twice/a.js', 'twice/a.ts'])
 })
 
+test('the tasks are listed with what is none, and an empty directory is said to be', async () => {
+  await using home = await makeHome()
+  const directory = join(home.directory, 'listed')
+  mkdirSync(directory)
+  const start = async (message: string) => {
+    const service = await home.start({ TASKS_DIR: directory })
+    const line = await service.logged(message)
+    await service.kill('SIGTERM')
+    return line
+  }
+  assert.is((await start('there are no tasks in ')).level, 'warn')
+  for (const file of ['b.js', 'a.mjs', '_c.js']) writeFileSync(join(directory, file), good)
+  const line = await start('loaded 2 tasks of ')
+  assert.equal([line['tasks'], line['skipped']], [['a', 'b'], ['_c.js (begins with "_")']])
+})
+
 test('a database that cannot be used is refused by its path', async () => {
   await using home = await makeHome()
   const file = join(home.directory, 'text')

@@ -52,7 +52,7 @@ for (const [member, values] of Object.entries(numbers)) {
 }
 
 test('refuses a name that is not made of letters, digits, "-" and "_"', async () => {
-  for (const name of ['two words', 'täsk', '-task', '_task', 'a.b', 'task.test', 'a+b', 'x'.repeat(65)]) {
+  for (const name of ['two words', 'täsk', '-task', 'a.b', 'a+b', 'x'.repeat(65)]) {
     await refused({ [`${name}.js`]: good }, `${name}.js`)
   }
   await using directory = await taskDirectory({ [`${'x'.repeat(64)}.js`]: good })
@@ -62,6 +62,7 @@ test('refuses a name that is not made of letters, digits, "-" and "_"', async ()
 test('refuses two modules of one name, and names both', async () => {
   await refused({ 'same.ts': good, 'same.js': good }, 'same.ts', 'same.js')
   await refused({ 'same.mjs': good, 'same.js': good }, 'same.mjs', 'same.js')
+  await refused({ 'same.cts': good, 'same.cjs': 'module.exports = { run() {} }' }, 'same.cts', 'same.cjs')
 })
 
 test('refuses a directory that cannot be read, and names it', async () => {
