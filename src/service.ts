@@ -7,7 +7,7 @@ import { createProgressTeller } from './dispatch/progress-teller.ts'
 import { createPruner } from './dispatch/pruner.ts'
 import { recover } from './dispatch/recovery.ts'
 import { createUnknownTaskWatch } from './dispatch/unknown-task-watch.ts'
-import type { Clock } from './domain/clock.ts'
+import { monotonicClock, type Clock } from './domain/clock.ts'
 import { createHeartbeat } from './domain/heartbeat.ts'
 import { createCatchUp } from './feed/catch-up.ts'
 import { createFeed } from './feed/feed.ts'
@@ -84,7 +84,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     },
   })
   const dispatcher = createDispatcher({ store, pool, registry, execute, clock, log })
-  const guard = createMainGuard({ budgetMs: config.mainBudgetMs, hasRoom: limits.hasRoom, clock, log })
+  const guard = createMainGuard({ budgetMs: config.mainBudgetMs, hasRoom: limits.hasRoom, clock: monotonicClock, log })
   const heartbeat = createHeartbeat(heartbeatBuffer)
   const firstJobs = createFirstJobs({ ...config, registry, guard, heartbeat, log })
   const { wake } = dispatcher

@@ -4,4 +4,7 @@ export interface Clock {
   now(): number
 }
 
+/** Milliseconds of this process: for what lasts, and is not stored. No step of the wall clock moves it. */
+export const monotonicClock: Clock = { now: () => performance.now() }
+
 export const systemClock: Clock = { now: () => Date.now() }

@@ -19,6 +19,7 @@ import { claimJobsOf } from './claim-rounds.ts'
 import { createConnect, loadPg } from './connection.ts'
 import { createContainment } from './containment.ts'
 import { prune, remove } from './forget.ts'
+import { createHeartbeats } from './heartbeats.ts'
 import { createHeld } from './held.ts'
 import { defer } from './keys.ts'
 import { createLanes, laneNames, rowsOf, type Lanes } from './lanes.ts'
@@ -34,6 +35,7 @@ import { listRuns, readJob, readStats } from './read.ts'
 import { createReader, type Reader } from './reader.ts'
 import { prepareReclaim, prepareRescue } from './rescue.ts'
 import { createSettlements } from './settlements.ts'
+import { createSteppedWaits } from './stepped-waits.ts'
 import { createSweeper, type Sweeper } from './sweeper.ts'
 import { rowOf } from './transaction.ts'
 import { createWaiting } from './waiting.ts'
@@ -80,6 +82,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
   const backlog = createBacklog(rowsOf(owner))
   const waiting = createWaiting()
   const held = createHeld()
+  const heartbeats = createHeartbeats()
   const containment = createContainment(held, limits.aloneMs)
   const settlements = createSettlements(held)
   const heardProgress = createHeardProgress()
@@ -114,8 +117,11 @@ export function createPostgresStore(options: PostgresOptions): Store {
     if (hasWork) wakeForWork()
   }
 
-  async function rescue(silentMs: number | null, at: number): Promise<RescueReport> {
-    const report = (await opened().lanes.settling.askAlone(transact(prepareRescue(silentMs, at)))) as RescueReport
+  async function rescue(at: number): Promise<RescueReport> {
+    const { lanes, lease } = opened()
+    // After an outage all leases look dead: every process gets the time to renew its own, as this one did.
+    const silent = lease.keptForMs() >= leaseMs ? heartbeats.unchangedFor(leaseMs) : []
+    const report = (await lanes.settling.askAlone(transact(prepareRescue(silent, at)))) as RescueReport
     containment.look(report.suspects > 0)
     return report
   }
@@ -174,7 +180,9 @@ export function createPostgresStore(options: PostgresOptions): Store {
       backlog,
       lease,
       log,
-      rescue: () => rescue(leaseMs, clock.now()),
+      rescue: () => rescue(clock.now()),
+      heartbeats,
+      steppedWaits: createSteppedWaits(clock),
       reclaim,
       isInDoubt: () => aftermath.hasOrphans() || intake.isInDoubt() || settling.isInDoubt(),
       onSuspects: containment.look,
@@ -258,7 +266,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     release: (...args) => settle({ verb: 'release', args }),
     cancel: async (...args) => (await move({ verb: 'cancel', args })) as CancelResult,
     retry: async (...args) => (await move({ verb: 'retry', args })) as RetryResult,
-    rescue: async (at) => rescue(opened().lease.keptForMs() >= leaseMs ? leaseMs : null, at),
+    rescue,
     defer: async (runId) => opened().beside.write(({ query }) => defer(query, runId)),
     remove: async (runId) => opened().beside.write((reader) => reader.transact((query) => remove(query, runId, owner))),
     async prune(finishedBefore, limit, at) {

@@ -3,6 +3,7 @@ import type { Claim } from '../../domain/claim.ts'
 import { holds, isSuspect, release } from '../moves.ts'
 import { asJobRow, type JobRow } from '../rows.ts'
 import type { Held } from './held.ts'
+import { isAbandoned } from './heartbeats.ts'
 import { lockJobs, lockRuns } from './lock.ts'
 import { rescue } from './operations.ts'
 import type { Query } from './connection.ts'
@@ -14,23 +15,21 @@ const selectLost = {
   name: 'select-lost',
   text: 'SELECT lost_starts, max_attempts FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL',
 }
-/** Of processes that are gone: they have given up their lease, or, where that counts, are silent for too long. */
+/** Of processes that are gone: they have given up their lease, or have one of the heartbeats that are given. */
 const selectAbandoned = {
   name: 'select-abandoned-jobs',
   text: `
     SELECT run_id, job_index, claim, lost_starts, max_attempts FROM job
-    WHERE owner IS NOT NULL AND owner <> $1 AND NOT EXISTS (
-      SELECT 1 FROM process
-      WHERE process.id = job.owner AND (NOT $2::boolean OR heartbeat_at > clock_timestamp() - $3 * interval '1 ms'))
+    WHERE owner IS NOT NULL AND owner <> $1 AND ${isAbandoned('$2')}
     ORDER BY run_id, job_index`,
 }
 const selectOwned = { name: 'select-owned', text: 'SELECT run_id, job_index, claim FROM job WHERE owner = $1' }
 
-/** @param silentMs how long a process must have been silent to be given up; null: as long as it has a lease, it lives */
-export function prepareRescue(silentMs: number | null, at: number): Prepare {
+/** @param silent heartbeats of processes that are given up, beside those that have no lease */
+export function prepareRescue(silent: readonly string[], at: number): Prepare {
   return async (query, sender, beginning) => {
-    const silence = [sender.owner, silentMs !== null, silentMs ?? 0]
-    const [lost, rows] = await Promise.all([query(selectLost), query(selectAbandoned, silence), beginning])
+    const abandonedBy = [sender.owner, silent]
+    const [lost, rows] = await Promise.all([query(selectLost), query(selectAbandoned, abandonedBy), beginning])
     const suspects = lost.map(asJobRow).filter(isSuspect).length
     const held = rows.map(asJobRow)
     const abandoned = held.map(claimOfRow)

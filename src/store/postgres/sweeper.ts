@@ -6,9 +6,11 @@ import type { Backlog } from './backlog.ts'
 import { isSuspicious } from './claim.ts'
 import type { Query } from './connection.ts'
 import { additions, columnList, sumColumns } from './counts.ts'
+import { heartbeatText, isAbandoned, type Heartbeats } from './heartbeats.ts'
 import type { Lease } from './lease.ts'
 import type { Limits } from './limits.ts'
 import { runsHere } from './queues.ts'
+import type { SteppedWaits } from './stepped-waits.ts'
 
 export interface Sweeper {
   start(): void
@@ -24,6 +26,8 @@ export interface SweeperOptions {
   readonly query: Query
   readonly backlog: Backlog
   readonly lease: Lease
+  readonly heartbeats: Heartbeats
+  readonly steppedWaits: SteppedWaits
   readonly log: Log
   /** Takes back the jobs of processes that have been silent for too long. */
   readonly rescue: () => Promise<RescueReport>
@@ -43,9 +47,7 @@ const foldEvery = 600
 const selectAbandoned = {
   name: 'select-abandoned',
   text: `
-    SELECT 1 FROM job WHERE owner IS NOT NULL AND owner <> $1 AND NOT EXISTS (
-      SELECT 1 FROM process
-      WHERE process.id = job.owner AND heartbeat_at > clock_timestamp() - $2 * interval '1 ms') LIMIT 1`,
+    SELECT 1 FROM job WHERE owner IS NOT NULL AND owner <> $1 AND ${isAbandoned('$2')} LIMIT 1`,
 }
 const selectSuspects = {
   name: 'select-suspects',
@@ -56,7 +58,9 @@ const selectSuspects = {
 // A process that was silent for so long is none that a network kept away for a while.
 const forgetProcesses = {
   name: 'forget-processes',
-  text: "DELETE FROM process WHERE heartbeat_at < clock_timestamp() - interval '1 hour'",
+  text: `
+    DELETE FROM process
+    WHERE heartbeat_at < clock_timestamp() - interval '1 hour' AND ${heartbeatText} = ANY ($1::text[])`,
 }
 const foldTallies = {
   name: 'fold-tallies',
@@ -71,6 +75,7 @@ const foldTallies = {
 export function createSweeper(options: SweeperOptions): Sweeper {
   const { limits, owner, tasks, query, backlog, lease, log, rescue, reclaim, isInDoubt, onSuspects, onRound, clock } =
     options
+  const { heartbeats, steppedWaits } = options
   const { leaseMs, roundMs } = limits
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
@@ -81,14 +86,16 @@ export function createSweeper(options: SweeperOptions): Sweeper {
     rounds += 1
     await backlog.refresh(query)
     if (isInDoubt() || rounds % reclaimEvery === 0) await reclaim()
-    // After an outage all leases look dead: everybody gets the time to renew them, as this process did.
-    if (lease.keptForMs() >= leaseMs && (await query(selectAbandoned, [owner, leaseMs])).length > 0) {
+    await heartbeats.look(query)
+    const silent = heartbeats.unchangedFor(leaseMs)
+    if (lease.keptForMs() >= leaseMs && (await query(selectAbandoned, [owner, silent])).length > 0) {
       const { requeued, crashed, suspects } = await rescue()
       if (requeued + crashed > 0) log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')
     }
+    await steppedWaits.look(query)
     onSuspects((await query(selectSuspects, [clock.now(), tasks])).length > 0)
     if (rounds % foldEvery === 1) {
-      await query(forgetProcesses)
+      await query(forgetProcesses, [silent])
       await query(foldTallies)
     }
   }

@@ -1,0 +1,119 @@
+/** Clocks that step, of this machine, of another one and of the server: nothing waits longer for that, and nothing dies. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createSteppedWaits } from '../../src/store/postgres/stepped-waits.ts'
+import type { Store } from '../../src/store/store.ts'
+import { makeSchema } from '../harness/postgres.ts'
+import { openPostgres } from '../harness/store-postgres.ts'
+import {
+  acceptAndClaim,
+  acceptFirst,
+  claimOne,
+  jobIn,
+  jobOf,
+  requestAt,
+  runOf,
+  start,
+  taskError,
+} from '../harness/store-run.ts'
+import { until } from '../harness/until.ts'
+
+const quick = { leaseMs: 2_000, renewMs: 200, roundMs: 50 }
+const hourMs = 3_600_000
+const steps = [-24 * hourMs, -hourMs, hourMs, 24 * hourMs]
+
+for (const step of steps) {
+  test(`what is due at once can be claimed after a step of the clock by ${step / hourMs} h`, async () => {
+    await using schema = await makeSchema()
+    await using opened = await openPostgres(schema)
+    const { store } = opened
+    const later = start + step
+    await store.accept(runOf(), start)
+    const accepted = await claimOne(store, later)
+    assert.ok(accepted.waitedMs >= 0)
+    await store.release(accepted, start)
+    const released = await claimOne(store, later)
+    await store.fail(released, taskError, null, start)
+    await store.retry(released.runId, 0, start)
+    assert.ok(Number((await store.stats(later)).oldestQueuedMs) >= 0)
+    const retried = await claimOne(store, later)
+    assert.is(await store.complete(retried, '1', later), 'settled')
+    const [, { jobs }] = await Promise.all([store.accept(runOf(), start), store.claim(requestAt(later))])
+    assert.is(jobs.length, 1, 'in the commit that accepts it')
+  })
+}
+
+const waits: Readonly<Record<string, (store: Store, at: number) => Promise<string>>> = {
+  async delay(store, at) {
+    const run = runOf({ jobs: [jobOf({ delayMs: 300 })] })
+    await store.accept(run, at)
+    return run.id
+  },
+  async retry(store, at) {
+    const claim = await acceptAndClaim(store, runOf(), at)
+    const error = { ...taskError, message: 'what is "finishedAt":9999999999999 in it' }
+    await store.fail(claim, error, at + 300, at)
+    return claim.runId
+  },
+}
+
+for (const [name, begin] of Object.entries(waits)) {
+  test(`a ${name} that began on a clock a day ahead waits for as long as it was to wait`, async () => {
+    await using schema = await makeSchema()
+    await using ahead = await openPostgres(schema)
+    const runId = await begin(ahead.store, Date.now() + 24 * hourMs)
+    await using opened = await openPostgres(schema, quick)
+    const { runAt } = await until('the wait is moved', async () => {
+      const job = await jobIn(opened.store, runId)
+      return (job.runAt ?? Infinity) < Date.now() + hourMs && job
+    })
+    assert.ok(Number(runAt) <= Date.now() + 300)
+    await until('it can be claimed', async () => (await opened.store.claim(requestAt(Date.now()))).jobs.length === 1)
+  })
+}
+
+test('a step back of the own clock has the waits looked through, and a clock that goes on has not', async () => {
+  let stepMs = 0
+  let looks = 0
+  const waiting = createSteppedWaits({ now: () => Date.now() + stepMs })
+  const look = async (): Promise<number> => {
+    await waiting.look(async () => {
+      looks += 1
+      return []
+    })
+    return looks
+  }
+  assert.equal([await look(), await look(), await look()], [1, 1, 1], 'at the start')
+  stepMs = hourMs
+  assert.is(await look(), 1)
+  stepMs = 0
+  assert.equal([await look(), await look()], [2, 2])
+})
+
+test('processes whose heartbeats look old on the clock of the server, and change, keep their jobs', async () => {
+  await using schema = await makeSchema()
+  await using one = await openPostgres(schema, quick)
+  await using other = await openPostgres(schema, quick)
+  const kept = await acceptFirst(one.store, runOf({ claimsFirst: true }), start)
+  // As if the clock of the server had gone ahead by a day since each of them.
+  await schema.query(`CREATE FUNCTION age_heartbeat() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN NEW.heartbeat_at = NEW.heartbeat_at - interval ''1 day''; RETURN NEW; END'`)
+  await schema.query(
+    `CREATE TRIGGER age BEFORE INSERT OR UPDATE ON process FOR EACH ROW EXECUTE FUNCTION age_heartbeat()`,
+  )
+  await schema.query('UPDATE process SET heartbeat_at = heartbeat_at')
+  const beats = new Set<string>()
+  await until('longer than a lease has passed', async () => {
+    for (const { id, beat } of await schema.query<{ id: string; beat: string }>(
+      'SELECT id, heartbeat_at::text AS beat FROM process',
+    )) {
+      beats.add(`${id} ${beat}`)
+    }
+    return beats.size > (2 * quick.leaseMs * 2) / quick.renewMs
+  })
+  const job = await jobIn(other.store, kept.runId)
+  assert.is(job.state, 'running')
+  assert.is(await one.store.complete(kept, '1', start), 'settled')
+})
+
+test.run()
