@@ -83,7 +83,10 @@ export interface PoolCounts {
 export interface Pool {
   /** Resolves when every thread has loaded its entry and answered. */
   start(): Promise<void>
-  /** Calls back when a thread became ready; that a job's end frees its slot is known to who runs it. */
+  /**
+   * Calls back when there may be room that no outcome announces: a thread became ready, or gave back the lane of a job
+   * that was handed back before. That a job's outcome frees its slot is known to its caller.
+   */
   onCapacity(listener: () => void): void
   /** Room for jobs now, per thread that is ready. */
   freeSlots(): FreeSlots[]
@@ -161,6 +164,8 @@ export function createPool(options: PoolOptions): Pool {
       keeper.retire(thread, 'recycled', 'memory held between jobs')
     // Whoever retired it, this may have been the last one on it.
     keeper.endRetired(thread)
+    // A recalled job ended long before its lane came back: without this, nothing would be claimed for the lane.
+    if (outcome === 'released') announceCapacity()
   }
 
   function die(thread: PoolThread, attempt: Attempt, error: unknown): void {

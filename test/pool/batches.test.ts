@@ -54,6 +54,26 @@ test('jobs behind one that takes long are handed back while it goes on, and the 
   assert.equal(opened.pool.counts(), { replaced: {}, zombies: 0 })
 })
 
+test('room that comes back after the last outcome is told, for nothing else would be claimed for it', async () => {
+  await using opened = await openPool({ cancelGraceMs: 10_000 })
+  for (let round = 0; round < 5; round += 1) {
+    const [slow, ...others] = await startTogether(opened, [
+      { task: 'misbehave-cpu', input: 'polls the signal' },
+      { task: 'good-cpu' },
+      { task: 'good-cpu' },
+    ])
+    await outcomesOf(others)
+    let lastSeen = 0
+    const look = (): void => void (lastSeen = roomOf(opened, 'worker-1'))
+    opened.pool.onCapacity(look)
+    slow?.cancel()
+    await slow?.outcome
+    look()
+    await until('it has room for one', () => roomOf(opened, 'worker-1') === 1)
+    assert.is(lastSeen, 1)
+  }
+})
+
 test('what is cancelled or handed back before its thread begins it ends at once and costs no thread', async () => {
   await using opened = await openPool({ cancelGraceMs: 10_000 })
   const [slow, cancelled, released] = await startTogether(opened, [

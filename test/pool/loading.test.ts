@@ -21,7 +21,7 @@ const ways = {
 } as const
 
 const expected: Record<keyof typeof ways, { code: string; message: RegExp; exitCode?: number }> = {
-  throws: { code: 'task_error', message: /not here$/ },
+  throws: { code: 'task_error', message: /not here \(.*:\d+:\d+\)$/ },
   never: { code: 'timeout', message: /^the module did not load within 500 ms$/ },
   loops: { code: 'timeout', message: /^the module did not load within 500 ms$/ },
   exits: { code: 'crashed', message: /exited with code 3$/, exitCode: 3 },
