@@ -60,6 +60,7 @@ const commitAllowanceMs = 2_000
 
 export function createService({ config, registry, store, pool, heartbeatBuffer, clock, log }: ServiceOptions): Service {
   const stopping = new AbortController()
+  let isLeaving = false
   const feed = createFeed()
   store.onChange(feed.publish)
   store.onGap(createCatchUp({ feed, store, log }))
@@ -74,6 +75,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     clock,
     log,
     signal: stopping.signal,
+    isLeaving: () => isLeaving,
     onUncommitted: (runId, error) => intake.tellUncommitted(runId, error),
     onWaiting: () => dispatcher.wake(),
     onEnded(attempt) {
@@ -138,6 +140,16 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     log,
   })
 
+  /** A supervisor may kill the process before its graces are over: that is to cost its jobs no start. */
+  async function excuseJobs(): Promise<void> {
+    try {
+      const jobs = await store.leave(clock.now())
+      if (jobs > 0) log.info({ jobs }, 'from now on the running jobs lose no start when the process is killed')
+    } catch (error) {
+      log.warn({ err: error }, 'the running jobs lose a start when the process is killed before it has stopped')
+    }
+  }
+
   return {
     middleware,
     committed: metrics.committed,
@@ -153,8 +165,10 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     },
     async drain() {
       polls.dismiss()
+      isLeaving = true
       await intake.close()
       const grace = config.shutdownGraceMs
+      void dispatcher.close().then(excuseJobs)
       // A store that cannot commit must not hold up the leaving: what is not on disk then runs again.
       const giveUp = setTimeout(() => stopping.abort(), grace + config.cancelGraceMs + commitAllowanceMs)
       await Promise.all([pruner.stop(), firstJobs.stop(grace), dispatcher.stop(grace)])

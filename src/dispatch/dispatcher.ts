@@ -19,6 +19,8 @@ export interface Dispatcher {
   start(): void
   /** Runs the jobs that may have killed the process before, one at a time and nothing beside them. */
   runSuspects(): Promise<void>
+  /** Claims no more. Resolves when no claim is under way, and what was claimed runs. */
+  close(): Promise<void>
   /** Claims no more. Resolves when every running job has ended and is settled; after `graceMs` they are handed back. */
   stop(graceMs: number): Promise<void>
   /** Asks the attempt under this claim, if it runs here, to stop because its job was cancelled. */
@@ -59,6 +61,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   let claiming: Promise<void> | null = null
   let wantsMore = false
   let dueTimer: NodeJS.Timeout | undefined
+  let claimingSuspect: Promise<unknown> | null = null
   let suspectsDone = Promise.resolve()
   let capacity = Promise.withResolvers<void>()
 
@@ -140,8 +143,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     while (!isStopped) {
       const request = claimRequest('suspects')
       const changed = capacity.promise
-      const { jobs } = await store.claim(request)
-      const [job] = jobs
+      const claimed = store.claim(request)
+      claimingSuspect = claimed
+      const [job] = (await claimed).jobs
       if (job !== undefined) {
         const { runId, jobIndex, task, lostStarts } = job
         log.warn({ runId, jobIndex, task, lostStarts }, 'a job that ran while the process died is tried again, alone')
@@ -153,6 +157,14 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         await changed
       }
     }
+  }
+
+  async function close(): Promise<void> {
+    isStopped = true
+    isOpen = false
+    clearTimeout(dueTimer)
+    capacity.resolve()
+    await Promise.allSettled([claiming, claimingSuspect])
   }
 
   pool.onCapacity(onCapacity)
@@ -168,15 +180,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       suspectsDone = runSuspects()
       return suspectsDone
     },
+    close,
     async stop(graceMs) {
-      isStopped = true
-      isOpen = false
-      clearTimeout(dueTimer)
       const timer = setTimeout(() => {
         for (const { execution } of executions.values()) execution.release()
       }, graceMs)
-      capacity.resolve()
-      await Promise.allSettled([claiming, suspectsDone])
+      await Promise.allSettled([close(), suspectsDone])
       await Promise.all(inFlight)
       clearTimeout(timer)
     },

@@ -1,4 +1,5 @@
 /** One attempt as a pipeline: run it at its place, decide what follows, and settle it, again and again until it is on disk. */
+import { setImmediate as turn } from 'node:timers/promises'
 import { claimOf, type ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { AttemptOutcome, Outcome } from '../domain/job.ts'
@@ -23,6 +24,8 @@ export interface ExecuteOptions {
   readonly log: Log
   /** Aborted when the service stops: what is not on disk by then is left to the next start. */
   readonly signal: AbortSignal
+  /** Whether the service was asked to leave. */
+  readonly isLeaving: () => boolean
   /** An outcome of this run could not be committed; it is tried again until it is. */
   readonly onUncommitted: (runId: string, error: unknown) => void
   /** A job that was run waits again: it was handed back, or is to be retried. */
@@ -44,7 +47,7 @@ const firstRetryMs = 50
 const maxRetryMs = 2_000
 
 export function createExecute(options: ExecuteOptions): Execute {
-  const { store, clock, log, signal, onUncommitted, onWaiting, onEnded } = options
+  const { store, clock, log, signal, isLeaving, onUncommitted, onWaiting, onEnded } = options
 
   function settle(job: ClaimedJob, outcome: AttemptOutcome, retryAt: number | null): Promise<Settled> {
     const claim = claimOf(job)
@@ -52,6 +55,19 @@ export function createExecute(options: ExecuteOptions): Execute {
     if (outcome === 'released' || isCancelled(outcome)) return store.release(claim, clock.now())
     if (outcome.ok) return store.complete(claim, outcome.result, clock.now())
     return store.fail(claim, outcome.error, retryAt, clock.now())
+  }
+
+  /**
+   * The terminal and some supervisors signal the child processes of tasks together with the service, and connections
+   * end: a task that fails while the service leaves may have failed by that. It is handed back, and fails again if not.
+   */
+  async function excused(outcome: AttemptOutcome): Promise<AttemptOutcome> {
+    if (outcome === 'released' || outcome.ok) return outcome
+    const { code } = outcome.error
+    if (code !== 'task_error' && code !== 'crashed') return outcome
+    // The signal to this process may have come with it, and is heard before the next turn.
+    await turn()
+    return isLeaving() ? 'released' : outcome
   }
 
   async function settleOnDisk(job: ClaimedJob, outcome: AttemptOutcome, tookMs: number, hooks: ExecuteHooks) {
@@ -78,7 +94,7 @@ export function createExecute(options: ExecuteOptions): Execute {
 
   return async (job, place, hooks = {}) => {
     const startedAt = performance.now()
-    const outcome = await place(job)
+    const outcome = await excused(await place(job))
     await settleOnDisk(job, outcome, performance.now() - startedAt, hooks)
   }
 }

@@ -13,6 +13,12 @@ export function retryDelayMs(attempt: number, random: () => number = Math.random
   return Math.floor(random() * (ceilingMs + 1))
 }
 
+/** A process that is asked to leave within this time of a job's start may have been asked by that job. */
+export const soonAfterStartMs = 60_000
+
+/** How often that may happen to a job, in a row or not, before it counts as a lost start each time. */
+export const maxLeftStarts = 20
+
 /** How many starts of a job may be lost to the death of the whole process before it fails as `crashed`. */
 export function maxLostStarts(maxAttempts: number): number {
   return Math.max(maxAttempts, 3)

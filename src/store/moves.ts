@@ -5,7 +5,7 @@
 import { decideAnswer } from '../domain/answer.ts'
 import type { Claim } from '../domain/claim.ts'
 import { isFinalJob, moveJob, type JobError, type JobFailure, type JobState } from '../domain/job.ts'
-import { maxLostStarts } from '../domain/retry.ts'
+import { maxLeftStarts, maxLostStarts } from '../domain/retry.ts'
 import { moveRun } from '../domain/run.ts'
 import { parseFailures, type JobRow, type RunRow } from './rows.ts'
 import type { CancelResult } from './store.ts'
@@ -113,7 +113,11 @@ export function failure(job: MovableJob, error: JobError, retryAt: number | null
   return retryAt === null ? { to: 'failed', error, failures } : { to: 'retrying', runAt: retryAt, failures }
 }
 
-export function release(job: MovableJob, at: number): Move {
+type LosableJob = MovableJob & Pick<JobRow, 'max_attempts' | 'left_claim' | 'left_starts'>
+
+export function release(job: LosableJob, at: number): Move {
+  // One that has the process asked to leave after each start must not do so for ever.
+  if (leaving(job) === 'too often') return loss(job)
   return { to: 'queued', attempt: job.attempt - 1, runAt: at }
 }
 
@@ -121,12 +125,22 @@ export function retryOnRequest(at: number): Move {
   return { to: 'queued', attempt: 0, lostStarts: 0, runAt: at, queuedAt: at }
 }
 
-/** Of a job whose process died. */
-export function loss(job: MovableJob & Pick<JobRow, 'max_attempts'>): Move {
-  const lostStarts = job.lost_starts + 1
+/** Whether the process was asked to leave during this start of the job. */
+function leaving({ claim, left_claim: leftClaim, left_starts: leftStarts = 0 }: LosableJob) {
+  if (leftClaim !== claim) return 'no'
+  return leftStarts > maxLeftStarts ? 'too often' : 'yes'
+}
+
+/** Of a job whose process died. The start does not count where the process was to leave anyway. */
+export function loss(job: LosableJob): Move {
+  const left = leaving(job)
+  const lostStarts = left === 'yes' ? job.lost_starts : job.lost_starts + 1
   const unspent = { attempt: job.attempt - 1, lostStarts }
   if (lostStarts >= maxLostStarts(job.max_attempts)) {
-    const message = `the whole process died during ${lostStarts} starts of this job`
+    const message =
+      left === 'no'
+        ? `the whole process died during ${lostStarts} starts of this job`
+        : `the process was asked to stop soon after ${job.left_starts} starts of this job`
     return { to: 'failed', ...unspent, error: { code: 'crashed', message } }
   }
   // Due since it was accepted: it goes before everything that was queued behind it.

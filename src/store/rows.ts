@@ -36,6 +36,9 @@ export interface JobRow {
   readonly max_attempts: number
   readonly claim: number
   readonly lost_starts: number
+  /** The claim during which the process was last asked to leave, and how often that came soon after a start. */
+  readonly left_claim?: number
+  readonly left_starts?: number
   readonly thread: string | null
   readonly queued_at: number
   readonly run_at: number | null

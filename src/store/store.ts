@@ -177,6 +177,12 @@ export interface Store {
   retry(runId: string, jobIndex: number, at: number): Promise<RetryResult>
   /** Forgets a finished run and its idempotency key. */
   remove(runId: string): Promise<RemoveResult>
+  /**
+   * Notes that this process was asked to leave: when it dies from now on, the jobs that it holds have lost no start. They
+   * can still be settled. Of a job that it was asked to leave soon after too many starts, this one counts as lost.
+   * @returns how many jobs it holds
+   */
+  leave(at: number): Promise<number>
   /** Takes back every job that a dead process held; no attempt is spent, a lost start is counted. */
   rescue(at: number): Promise<RescueReport>
   /**

@@ -11,6 +11,7 @@ import { conservationContract } from './contract/conservation.ts'
 import { fenceContract } from './contract/fence.ts'
 import { firstFailureContract } from './contract/first-failure.ts'
 import { idempotencyContract } from './contract/idempotency.ts'
+import { leaveContract } from './contract/leave.ts'
 import { payloadContract } from './contract/payload.ts'
 import { pruneContract } from './contract/prune.ts'
 import { readContract } from './contract/read.ts'
@@ -48,6 +49,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
   readContract(register)
   closeContract(register)
   rescueContract(register)
+  leaveContract(register)
   suspectContract(register)
   unknownTaskContract(register)
 }

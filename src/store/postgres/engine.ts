@@ -23,6 +23,7 @@ import { createHeartbeats } from './heartbeats.ts'
 import { createHeld } from './held.ts'
 import { defer } from './keys.ts'
 import { createLanes, laneNames, rowsOf, type Lanes } from './lanes.ts'
+import { leave } from './leave.ts'
 import { createLease, type Lease } from './lease.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import { createListener, type Listener } from './listener.ts'
@@ -266,6 +267,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     release: (...args) => settle({ verb: 'release', args }),
     cancel: async (...args) => (await move({ verb: 'cancel', args })) as CancelResult,
     retry: async (...args) => (await move({ verb: 'retry', args })) as RetryResult,
+    leave: async (at) => opened().beside.write(({ query }) => leave(query, owner, at)),
     rescue,
     defer: async (runId) => opened().beside.write(({ query }) => defer(query, runId)),
     remove: async (runId) => opened().beside.write((reader) => reader.transact((query) => remove(query, runId, owner))),

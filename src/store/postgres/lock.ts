@@ -18,7 +18,7 @@ export interface Targets {
 }
 
 const columns = `job.run_id, job.job_index, job.state, job.attempt, job.max_attempts, job.claim, job.lost_starts,
-  job.queued_at, job.started_at, job.thread, job.failures`
+  job.left_claim, job.left_starts, job.queued_at, job.started_at, job.thread, job.failures`
 
 const selectJobs = {
   name: 'lock-jobs',

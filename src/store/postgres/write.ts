@@ -7,12 +7,14 @@ import type { Unit } from './unit.ts'
 
 const firstCount = 28
 
-// What is queued again is due, on whatever clock. The claim ends with every move: whoever else holds it is fenced off by the lock that this transaction has.
+// What is queued again is due, on whatever clock. A job is queued at another time when a retry is requested, and then
+// begins afresh. The claim ends with every move: whoever else holds it is fenced off by the lock that this transaction has.
 const update = {
   name: 'write',
   text: `
     WITH jobs AS (
       UPDATE job SET state = moved.state, attempt = moved.attempt, lost_starts = moved.lost_starts, owner = NULL,
+        left_starts = CASE WHEN job.queued_at = moved.queued_at THEN job.left_starts ELSE 0 END,
         queued_at = moved.queued_at, run_at = moved.run_at, is_due = moved.state = 'queued', started_at = moved.started_at,
         finished_at = moved.finished_at, thread = moved.thread, error = moved.error,
         failures = moved.failures, result = moved.result

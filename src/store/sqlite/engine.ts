@@ -180,6 +180,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     cancel: call('cancel'),
     retry: call('retry'),
     remove: call('remove'),
+    leave: call('leave'),
     rescue: call('rescue'),
     prune: call('prune'),
     getRun: call('getRun'),

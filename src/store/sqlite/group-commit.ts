@@ -6,6 +6,7 @@ import type { RunChange } from '../../domain/run.ts'
 import { createAccept } from './accept.ts'
 import { createCancel } from './cancel.ts'
 import { createClaim } from './claim.ts'
+import { createLeave } from './leave.ts'
 import type { Operation, ReadVerb, Reply, Verb, Verbs, WriteVerb } from './messages.ts'
 import { createPrune } from './prune.ts'
 import { createRead } from './read.ts'
@@ -38,6 +39,7 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
     cancel: createCancel(session),
     retry: createRetry(session),
     remove: createRemove(session),
+    leave: createLeave(session),
     rescue: createRescue(session),
     prune: createPrune(session),
   }

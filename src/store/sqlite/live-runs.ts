@@ -30,7 +30,7 @@ export interface LiveRuns {
   saveRun(run: RunRow): void
   /** Writes what is not written yet; call before anything else reads the table, and before the commit. */
   flush(): void
-  /** Call when the transaction was taken back. */
+  /** Forgets everything. Call when the transaction was taken back, or when it has written these rows elsewhere. */
   clear(): void
 }
 

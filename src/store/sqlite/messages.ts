@@ -14,6 +14,7 @@ export type WriteVerb =
   | 'cancel'
   | 'retry'
   | 'remove'
+  | 'leave'
   | 'rescue'
   | 'prune'
 export type ReadVerb = 'getRun' | 'getJob' | 'listRuns' | 'stats'

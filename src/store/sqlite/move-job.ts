@@ -8,6 +8,9 @@ import type { Session } from './session.ts'
 export const moveColumns =
   'run_id, job_index, claim, state, attempt, lost_starts, queued_at, started_at, thread, failures'
 
+/** With them, those that the loss of a start needs. */
+export const lossColumns = `${moveColumns}, max_attempts, left_claim, left_starts`
+
 /** Applies a move to a job and to its run, in the transaction under way. It ends whoever owned the job. */
 export function createMoveJob({ database, tally, changes, liveRuns, unknownTasks }: Session) {
   const updateJob = database.prepare(`

@@ -1,7 +1,7 @@
 /** Takes back what a dead process held. Only one process owns the file, so every other owner in it is dead. */
 import { isSuspect, loss } from '../moves.ts'
 import type { RescueReport } from '../store.ts'
-import { createMoveJob, moveColumns } from './move-job.ts'
+import { createMoveJob, lossColumns } from './move-job.ts'
 import type { JobRow } from '../rows.ts'
 import { prepareSelect } from './select.ts'
 import type { Session } from './session.ts'
@@ -10,7 +10,7 @@ export function createRescue(session: Session) {
   const moveJob = createMoveJob(session)
   const { database } = session
   const held = 'FROM job WHERE owner IS NOT NULL AND owner <> ? ORDER BY run_id, job_index'
-  const selectHeld = prepareSelect<JobRow>(database, `${moveColumns}, max_attempts`, held)
+  const selectHeld = prepareSelect<JobRow>(database, lossColumns, held)
   const selectState = prepareSelect<JobRow>(database, 'state', 'FROM job WHERE run_id = ? AND job_index = ?')
   const lost = 'FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL'
   const selectLost = prepareSelect<JobRow>(database, 'lost_starts, max_attempts', lost)

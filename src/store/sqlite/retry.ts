@@ -12,6 +12,7 @@ export function createRetry(session: Session) {
   const columns = `${moveColumns}, task, kind, priority`
   const selectJob = prepareSelect<JobRow>(session.database, columns, 'FROM job WHERE run_id = ? AND job_index = ?')
   const updateKind = session.database.prepare('UPDATE job SET kind = ? WHERE run_id = ? AND job_index = ?')
+  const forgetLeaving = session.database.prepare('UPDATE job SET left_starts = 0 WHERE run_id = ? AND job_index = ?')
 
   return (runId: string, jobIndex: number, at: number): RetryResult => {
     const [job] = selectJob(runId, jobIndex)
@@ -22,6 +23,7 @@ export function createRetry(session: Session) {
     // It may have ended under a version with other tasks.
     if (kind !== job.kind) updateKind.run(kind, runId, jobIndex)
     moveJob(job, retryOnRequest(at), at)
+    forgetLeaving.run(runId, jobIndex)
     // Nobody else may have used it since this process began.
     session.priorities.add(kind, job.priority)
     return 'queued'

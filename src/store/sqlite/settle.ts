@@ -4,14 +4,14 @@ import type { JobError } from '../../domain/job.ts'
 import { failure, holds, release, type Move } from '../moves.ts'
 import type { JobRow } from '../rows.ts'
 import type { Settled } from '../store.ts'
-import { createMoveJob, moveColumns } from './move-job.ts'
+import { createMoveJob, lossColumns } from './move-job.ts'
 import { prepareSelect } from './select.ts'
 import type { Session } from './session.ts'
 
 export function createSettle(session: Session) {
   const { database, liveRuns } = session
   const applyMove = createMoveJob(session)
-  const selectJob = prepareSelect<JobRow>(database, moveColumns, 'FROM job WHERE run_id = ? AND job_index = ?')
+  const selectJob = prepareSelect<JobRow>(database, lossColumns, 'FROM job WHERE run_id = ? AND job_index = ?')
 
   function settle(claim: Claim, at: number, moveOf: (job: JobRow) => Move): Settled {
     const job = liveRuns.findJob(claim.runId, claim.jobIndex) ?? selectJob(claim.runId, claim.jobIndex)[0]

@@ -19,6 +19,7 @@ export function closeContract(register: Register): void {
       defer: (closed) => closed.defer(claim.runId),
       retry: (closed) => closed.retry(claim.runId, 0, start),
       remove: (closed) => closed.remove(claim.runId),
+      leave: (closed) => closed.leave(start),
       rescue: (closed) => closed.rescue(start),
       prune: (closed) => closed.prune(start, 1, start),
       getRun: (closed) => closed.getRun(claim.runId),
