@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path'
 import type { Middleware } from 'koa'
-import { isPostgres, type Config } from './config.ts'
+import { doubtsAbout, isPostgres, type Config } from './config.ts'
 import { systemClock } from './domain/clock.ts'
 import { allocateHeartbeat } from './domain/heartbeat.ts'
 import { guardProcess } from './intake/process-guard.ts'
@@ -52,6 +52,7 @@ const noThreads = { threads: 0, ioThreads: 0 }
  */
 export async function startApp({ config, log, onLost, prepare, beforeJobs }: AppOptions): Promise<App> {
   guardProcess()
+  for (const doubt of doubtsAbout(config)) log.warn(doubt)
   const registry = await loadRegistry(config.tasksDir)
   logTasks(registry, config.tasksDir, log)
   const heartbeatBuffer = allocateHeartbeat()

@@ -146,6 +146,18 @@ function parse(settings: Readonly<Record<string, unknown>>): Config {
   })
 }
 
+/** More threads of kind `cpu` than this for each core make nothing faster. */
+const threadsPerCore = 4
+
+/** What is allowed and hardly meant; one line each. */
+export function doubtsAbout({ threads }: Config): string[] {
+  const cores = availableParallelism()
+  if (threads <= cores * threadsPerCore) return []
+  return [
+    `THREADS is ${threads} on ${cores} cores: more than one for each core runs nothing sooner, and each takes memory`,
+  ]
+}
+
 export function isPostgres(databaseUrl: string): boolean {
   return /^postgres(?:ql)?:\/\//.test(databaseUrl)
 }

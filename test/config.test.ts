@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { configOf, readConfig, shownDatabase, type Config } from '../src/config.ts'
+import { configOf, doubtsAbout, readConfig, shownDatabase, type Config } from '../src/config.ts'
 import { BootError } from '../src/domain/errors.ts'
 
 const defaults: Config = {
@@ -38,6 +38,13 @@ test('without any variable everything has its default, and nothing can be change
 
 test('an empty value counts as unset', () => {
   assert.equal(readConfig(Object.fromEntries(variables.map((name) => [name, '']))), defaults)
+})
+
+test('more threads than the cores can use are called into doubt', () => {
+  const cores = availableParallelism()
+  const doubts = (threads: number) => doubtsAbout(readConfig({ THREADS: String(threads) }))
+  assert.equal(doubts(cores * 4), [])
+  assert.match(doubts(1000)[0] ?? '', `THREADS is 1000 on ${cores} cores`)
 })
 
 test('variables that are none of ours are left alone', () => {

@@ -59,7 +59,7 @@ export interface Child extends Process {
 }
 
 /** A list stands before the command with `node`, and ends in running what comes after it. */
-export type Command = 'node' | 'npm' | readonly string[]
+export type Command = 'node' | 'npm' | 'npm run dev' | readonly string[]
 
 /** Runs what comes after it with so many file descriptors. */
 export function withDescriptors(limit: number): Command {
@@ -75,7 +75,7 @@ export function withThreads(limit: number): Command {
 export interface Home extends AsyncDisposable {
   readonly directory: string
   readonly databasePath: string
-  /** Starts a process and waits for nothing; `npm` starts it in a process group of its own. */
+  /** Starts a process and waits for nothing; with npm it is in a process group of its own. */
   spawn(environment?: Environment, command?: Command): Process
   /** Starts the service and resolves when it takes runs. */
   start(environment?: Environment, command?: Command): Promise<Child>
@@ -97,9 +97,11 @@ export async function makeHome(environment: Environment = {}): Promise<Home> {
   }
 
   function spawnProcess(own: Environment = {}, command: Command = 'node'): Process {
-    const isGroup = command === 'npm'
+    const npmArgs = { npm: ['start'], 'npm run dev': ['run', 'dev'], node: null }
+    const ofNpm = typeof command === 'string' ? npmArgs[command] : null
+    const isGroup = ofNpm !== null
     const before = typeof command === 'string' ? [] : command
-    const [file, ...args] = isGroup ? ['npm', 'start'] : [...before, process.execPath, join(root, 'dist/src/main.js')]
+    const [file, ...args] = isGroup ? ['npm', ...ofNpm] : [...before, process.execPath, join(root, 'dist/src/main.js')]
     const child = spawn(file ?? '', args, {
       cwd: isGroup ? root : directory,
       env: { ...common, ...own },
