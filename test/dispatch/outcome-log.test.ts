@@ -23,6 +23,7 @@ async function loggedAfterCancel(outcome: AttemptOutcome): Promise<unknown[]> {
     clock: systemClock,
     log,
     signal: new AbortController().signal,
+    isLeaving: () => false,
     onUncommitted: () => assert.unreachable(),
     onWaiting: () => {},
     onEnded: () => {},
