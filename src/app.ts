@@ -5,7 +5,7 @@
 import { resolve } from 'node:path'
 import type { Middleware } from 'koa'
 import { doubtsAbout, isPostgres, type Config } from './config.ts'
-import { systemClock } from './domain/clock.ts'
+import { createProcessClock, type ProcessClock } from './domain/clock.ts'
 import { allocateHeartbeat } from './domain/heartbeat.ts'
 import { guardProcess } from './intake/process-guard.ts'
 import type { Log } from './log.ts'
@@ -23,6 +23,7 @@ export interface App extends Pick<Service, 'middleware' | 'run' | 'drain'> {
 export interface AppOptions {
   readonly config: Config
   readonly log: Log
+  readonly clock?: ProcessClock
   /** Called when the store is gone for good: the process should end, and the next start recovers. */
   readonly onLost: (error: Error) => void
   /** Called while the threads start, for what takes its time to load. */
@@ -37,6 +38,7 @@ interface StoreOptions {
   readonly stall: StallOptions
   readonly onCommit: Service['committed']
   readonly onLost: (error: Error) => void
+  readonly clock: ProcessClock
   readonly log: Log
 }
 
@@ -50,7 +52,8 @@ const noThreads = { threads: 0, ioThreads: 0 }
  * Starts the service; when it resolves, runs are taken.
  * @throws BootError when a task module, the database or the directory of tasks is not as it must be
  */
-export async function startApp({ config, log, onLost, prepare, beforeJobs }: AppOptions): Promise<App> {
+export async function startApp(options: AppOptions): Promise<App> {
+  const { config, log, clock = createProcessClock(), onLost, prepare, beforeJobs } = options
   guardProcess()
   for (const doubt of doubtsAbout(config)) log.warn(doubt)
   const registry = await loadRegistry(config.tasksDir)
@@ -61,7 +64,7 @@ export async function startApp({ config, log, onLost, prepare, beforeJobs }: App
   const onCommit: Service['committed'] = (...group) => service?.committed(...group)
   // In the role http there are no threads that could run a job.
   const tasks = config.role === 'http' ? [] : registry.all().map(({ name }) => name)
-  const store = await createStore(config, { tasks, stall, onCommit, onLost, log })
+  const store = await createStore(config, { tasks, stall, onCommit, onLost, clock, log })
   const pool = createPool({ ...config, ...(config.role === 'http' && noThreads), log })
 
   try {
@@ -70,7 +73,7 @@ export async function startApp({ config, log, onLost, prepare, beforeJobs }: App
     opening.catch(() => {})
     const { createService } = await import('./service.ts')
     await prepare?.()
-    service = createService({ config, registry, store, pool, heartbeatBuffer, clock: systemClock, log })
+    service = createService({ config, registry, store, pool, heartbeatBuffer, clock, log })
     await opening
     await beforeJobs?.(service.middleware)
     await service.start()
@@ -107,5 +110,5 @@ async function createStore({ databaseUrl, databaseSchema }: Config, options: Sto
   }
   const { createPostgresStore } = await import('./store/postgres/engine.ts')
   const connection = { url: databaseUrl, schema: databaseSchema, connectWaitMs: databaseWaitMs }
-  return createPostgresStore({ ...options, ...connection, clock: systemClock })
+  return createPostgresStore({ ...options, ...connection })
 }

@@ -1,13 +1,14 @@
 /** Wires everything that works with the store and the pool, and stops it in reverse. It decides nothing. */
 import type { Middleware } from 'koa'
 import { isPostgres, type Config } from './config.ts'
+import { createClockWatch } from './dispatch/clock-watch.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
 import { createExecute } from './dispatch/execute.ts'
 import { createProgressTeller } from './dispatch/progress-teller.ts'
 import { createPruner } from './dispatch/pruner.ts'
 import { recover } from './dispatch/recovery.ts'
 import { createUnknownTaskWatch } from './dispatch/unknown-task-watch.ts'
-import { monotonicClock, type Clock } from './domain/clock.ts'
+import { monotonicClock, type ProcessClock } from './domain/clock.ts'
 import { createHeartbeat } from './domain/heartbeat.ts'
 import { createCatchUp } from './feed/catch-up.ts'
 import { createFeed } from './feed/feed.ts'
@@ -51,7 +52,7 @@ export interface ServiceOptions {
   readonly pool: Pool
   /** Where the main thread shows that it moves. */
   readonly heartbeatBuffer: SharedArrayBuffer
-  readonly clock: Clock
+  readonly clock: ProcessClock
   readonly log: Log
 }
 
@@ -106,6 +107,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     subscribe,
   })
   const unknownTaskWatch = createUnknownTaskWatch({ store, clock, log })
+  const clockWatch = createClockWatch({ clock, store, log, onShifted: wake })
   const pruner = createPruner({ ...config, store, clock, log })
   store.onChange(({ voided }) => {
     for (const claim of voided) {
@@ -159,6 +161,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       firstJobs.start()
       limits.start()
       pruner.start()
+      clockWatch.start()
       unknownTaskWatch.start()
       if (isPostgres(config.databaseUrl)) progressTeller.start()
       intake.open()
@@ -182,6 +185,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       bodyParser.close()
       progressTeller.stop()
       unknownTaskWatch.stop()
+      clockWatch.stop()
       loopDelay.stop()
       limits.stop()
     },

@@ -72,8 +72,10 @@ export function createExecute(options: ExecuteOptions): Execute {
 
   async function settleOnDisk(job: ClaimedJob, outcome: AttemptOutcome, tookMs: number, hooks: ExecuteHooks) {
     const ids = { runId: job.runId, jobIndex: job.jobIndex, task: job.task, attempt: job.attempt }
-    const retryAt = retryAtOf(job, outcome, clock)
+    const waitMs = retryWaitMs(job, outcome)
     for (let delayMs = firstRetryMs; !signal.aborted; delayMs = Math.min(maxRetryMs, delayMs * 2)) {
+      // Not before: the clock may have been set since the last try.
+      const retryAt = waitMs === null ? null : clock.now() + waitMs
       try {
         const settling = settle(job, outcome, retryAt)
         hooks.onSettling?.()
@@ -103,9 +105,10 @@ function isCancelled(outcome: Outcome): boolean {
   return !outcome.ok && outcome.error.code === 'cancelled'
 }
 
-function retryAtOf(job: ClaimedJob, outcome: AttemptOutcome, clock: Clock): number | null {
+/** Null where no attempt follows. */
+function retryWaitMs(job: ClaimedJob, outcome: AttemptOutcome): number | null {
   if (outcome === 'released' || outcome.ok || !outcome.isRetryable || job.attempt >= job.maxAttempts) return null
-  return clock.now() + retryDelayMs(job.attempt)
+  return retryDelayMs(job.attempt)
 }
 
 function tell(log: Log, ids: object, outcome: AttemptOutcome, retryAt: number | null, settled: Settled): void {

@@ -4,7 +4,46 @@ export interface Clock {
   now(): number
 }
 
-/** Milliseconds of this process: for what lasts, and is not stored. No step of the wall clock moves it. */
-export const monotonicClock: Clock = { now: () => performance.now() }
+/**
+ * Runs evenly whatever is done to the system's clock: a clock that is set, or a machine that slept, moves it only when
+ * it is told to follow, so that whoever has noted due times can move them in the same moment.
+ */
+export interface ProcessClock extends Clock {
+  /** Takes the system's time where that has moved by itself. @returns by how many milliseconds it did; 0 for little */
+  follow(): number
+}
 
-export const systemClock: Clock = { now: () => Date.now() }
+export interface TimeSources {
+  /** Epoch milliseconds, of the system's clock. */
+  readonly system: () => number
+  /** Milliseconds on a clock that nobody can set. */
+  readonly steady: () => number
+}
+
+// Taken before any task can replace them.
+const { now } = Date
+const steady = performance.now.bind(performance)
+
+/** Milliseconds of this process: for what lasts, and is not stored. No step of the wall clock moves it. */
+export const monotonicClock: Clock = { now: steady }
+
+export const systemClock: Clock = { now }
+
+/** Small steps are those of a clock that is kept right. */
+const smallMs = 100
+
+export function createProcessClock(sources: TimeSources = { system: now, steady }): ProcessClock {
+  // As exact as the system has it; `Date.now()` is cut to milliseconds.
+  let offset = sources.steady === steady ? performance.timeOrigin : sources.system() - sources.steady()
+  const evenly = (): number => Math.floor(offset + sources.steady())
+
+  return {
+    now: evenly,
+    follow() {
+      const step = sources.system() - evenly()
+      if (Math.abs(step) < smallMs) return 0
+      offset += step
+      return step
+    },
+  }
+}

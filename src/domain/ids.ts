@@ -21,9 +21,8 @@ function takeRandom(): Uint8Array {
 }
 
 /** A new run id: UUIDv7 (RFC 9562), so ids sort by time of creation and grow within one process. */
-export function newRunId(): string {
+export function newRunId(now = Date.now()): string {
   const bytes = takeRandom()
-  const now = Date.now()
   sequence = now > lastMs ? new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) >>> 1 : sequence + 1
   lastMs = Math.max(lastMs, now)
   return v7({ msecs: lastMs, seq: sequence, random: bytes })

@@ -1,6 +1,7 @@
 /** When an unsuccessful attempt is tried again, and how many starts a job may lose to dying processes. */
 
-const maxDelayMs = 60_000
+/** No attempt waits longer for the next one. */
+export const maxRetryDelayMs = 60_000
 const firstDelayMs = 1_000
 
 /**
@@ -9,7 +10,7 @@ const firstDelayMs = 1_000
  * @param random uniform in [0, 1)
  */
 export function retryDelayMs(attempt: number, random: () => number = Math.random): number {
-  const ceilingMs = Math.min(maxDelayMs, firstDelayMs * 2 ** (attempt - 1))
+  const ceilingMs = Math.min(maxRetryDelayMs, firstDelayMs * 2 ** (attempt - 1))
   return Math.floor(random() * (ceilingMs + 1))
 }
 

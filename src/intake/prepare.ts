@@ -1,5 +1,6 @@
 /** Turns a request into a run that can be accepted, or says everything that is wrong with it. */
 import { AppError, type RequestIssue } from '../domain/errors.ts'
+import type { Clock } from '../domain/clock.ts'
 import { newRunId } from '../domain/ids.ts'
 import { textOfJson } from '../domain/json-text.ts'
 import type { RunRequest, TaskRequest } from '../domain/run-request.ts'
@@ -12,6 +13,7 @@ import type { MainGuard } from './main-guard.ts'
 export interface PrepareOptions {
   readonly registry: Registry
   readonly guard: MainGuard
+  readonly clock: Clock
   /** Whether the main thread takes first jobs at all. */
   readonly takesFirstJobs: boolean
 }
@@ -27,7 +29,7 @@ export interface Terms {
 /** @throws AppError `unknown-task` or `validation-error` with a pointer for each wrong place */
 export async function prepareRun(request: RunRequest, terms: Terms, options: PrepareOptions): Promise<NewRun> {
   const { tasks: entries, respond, onFirstFailure, tags } = request
-  const { registry, guard, takesFirstJobs } = options
+  const { registry, guard, clock, takesFirstJobs } = options
   const tasks = findTasks(entries, registry)
   const issues = [...(await inputIssues(entries, tasks)), ...delayIssues(request)]
   if (issues.length > 0) throw invalid('validation-error', issues)
@@ -37,7 +39,7 @@ export async function prepareRun(request: RunRequest, terms: Terms, options: Pre
   // Where nobody waits for it, the first job has no business on the main thread.
   const claimsFirst = takesFirstJobs && !isDeferred && first !== undefined && guard.allows(first)
   const idempotency = terms.idempotency && { ...terms.idempotency, isDeferred }
-  return { id: newRunId(), respond, onFirstFailure, tags, jobs, claimsFirst, idempotency }
+  return { id: newRunId(clock.now()), respond, onFirstFailure, tags, jobs, claimsFirst, idempotency }
 }
 
 function findTasks(entries: readonly TaskRequest[], registry: Registry): Task[] {

@@ -183,13 +183,22 @@ export interface Store {
    * @returns how many jobs it holds
    */
   leave(at: number): Promise<number>
-  /** Takes back every job that a dead process held; no attempt is spent, a lost start is counted. */
+  /**
+   * Takes back every job that a dead process held; no attempt is spent, a lost start is counted. Where the clock was set
+   * back meanwhile, no job waits longer than it was to wait at all.
+   */
   rescue(at: number): Promise<RescueReport>
   /**
    * Forgets finished runs that ended before `finishedBefore`, oldest first, `limit` at the most and at least one where
    * there is one, and as many idempotency keys that are over at `at`; how many of both.
    */
   prune(finishedBefore: number, limit: number, at: number): Promise<number>
+
+  /**
+   * The caller's clock was set forward by so much, or back: what waits goes on waiting for as long as it would have. Where
+   * several processes share the store nothing is moved, for the clock of one of them is not that of the others.
+   */
+  shiftDueTimes(byMs: number): Promise<void>
 
   getRun(id: string): Promise<RunRecord | null>
   getJob(runId: string, jobIndex: number): Promise<JobRecord | null>

@@ -1,5 +1,6 @@
 /** A service with the tasks of these tests, and the few things that they ask of it. */
 import { fileURLToPath } from 'node:url'
+import type { ProcessClock } from '../../src/domain/clock.ts'
 import type { Config } from '../../src/config.ts'
 import { type JobView, type RunView } from '../../src/http/run-view.ts'
 import { readRun } from '../harness/run.ts'
@@ -18,8 +19,11 @@ export interface DispatchService extends AsyncDisposable {
 
 const tasksDir = fileURLToPath(new URL('../fixtures/dispatch-tasks/', import.meta.url))
 
-export async function startDispatchService(options: Partial<Config> = {}): Promise<DispatchService> {
-  const service = await startService({ tasksDir, threads: 1, ioThreads: 1, ...options })
+export async function startDispatchService(
+  options: Partial<Config> = {},
+  clock?: ProcessClock,
+): Promise<DispatchService> {
+  const service = await startService({ tasksDir, threads: 1, ioThreads: 1, ...options }, {}, undefined, clock)
 
   async function runWhen(id: string, what: string, holds: (run: RunView) => boolean): Promise<RunView> {
     return until(what, async () => {

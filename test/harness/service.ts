@@ -1,6 +1,7 @@
 /** A whole service in this process, on a port of its own: `await using service = await startService()`. */
 import { fileURLToPath } from 'node:url'
 import type { App } from '../../src/app.ts'
+import type { ProcessClock } from '../../src/domain/clock.ts'
 import { configOf, type Config } from '../../src/config.ts'
 import type { ServerLimits } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
@@ -49,6 +50,7 @@ export async function startService(
   options: Partial<Config> = {},
   limits: Partial<ServerLimits> = {},
   whileStarting: (url: string) => Promise<void> = async () => {},
+  clock?: ProcessClock,
 ): Promise<Service> {
   await using stack = new AsyncDisposableStack()
   const database = stack.use(await makeDatabase())
@@ -70,6 +72,7 @@ export async function startService(
   const app = await startApp({
     config,
     log,
+    ...(clock && { clock }),
     onLost(error) {
       throw error
     },

@@ -271,6 +271,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     rescue,
     defer: async (runId) => opened().beside.write(({ query }) => defer(query, runId)),
     remove: async (runId) => opened().beside.write((reader) => reader.transact((query) => remove(query, runId, owner))),
+    shiftDueTimes: () => Promise.resolve(),
     async prune(finishedBefore, limit, at) {
       const what = { finishedBefore, limit, at }
       return opened().beside.write((reader) => reader.transact((query) => prune(query, owner, what)))

@@ -183,6 +183,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     leave: call('leave'),
     rescue: call('rescue'),
     prune: call('prune'),
+    shiftDueTimes: call('shiftDueTimes'),
     getRun: call('getRun'),
     getJob: call('getJob'),
     listRuns: call('listRuns'),

@@ -8,6 +8,7 @@ import { createCancel } from './cancel.ts'
 import { createClaim } from './claim.ts'
 import { createLeave } from './leave.ts'
 import type { Operation, ReadVerb, Reply, Verb, Verbs, WriteVerb } from './messages.ts'
+import { createDueTimes } from './due-times.ts'
 import { createPrune } from './prune.ts'
 import { createRead } from './read.ts'
 import { createRemove } from './remove.ts'
@@ -42,6 +43,7 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
     leave: createLeave(session),
     rescue: createRescue(session),
     prune: createPrune(session),
+    shiftDueTimes: createDueTimes(session).shift,
   }
   const verbs: Verbs = { ...writes, ...createRead(session) }
   // Changes of this group's commits: where an operation failed, each of the others is a commit of its own.

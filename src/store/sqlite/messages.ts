@@ -17,6 +17,7 @@ export type WriteVerb =
   | 'leave'
   | 'rescue'
   | 'prune'
+  | 'shiftDueTimes'
 export type ReadVerb = 'getRun' | 'getJob' | 'listRuns' | 'stats'
 export type Verb = WriteVerb | ReadVerb
 

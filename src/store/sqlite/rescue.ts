@@ -1,6 +1,7 @@
 /** Takes back what a dead process held. Only one process owns the file, so every other owner in it is dead. */
 import { isSuspect, loss } from '../moves.ts'
 import type { RescueReport } from '../store.ts'
+import { createDueTimes } from './due-times.ts'
 import { createMoveJob, lossColumns } from './move-job.ts'
 import type { JobRow } from '../rows.ts'
 import { prepareSelect } from './select.ts'
@@ -9,6 +10,7 @@ import type { Session } from './session.ts'
 export function createRescue(session: Session) {
   const moveJob = createMoveJob(session)
   const { database } = session
+  const dueTimes = createDueTimes(session)
   const held = 'FROM job WHERE owner IS NOT NULL AND owner <> ? ORDER BY run_id, job_index'
   const selectHeld = prepareSelect<JobRow>(database, lossColumns, held)
   const selectState = prepareSelect<JobRow>(database, 'state', 'FROM job WHERE run_id = ? AND job_index = ?')
@@ -26,6 +28,7 @@ export function createRescue(session: Session) {
       if (move.to === 'failed') crashed += 1
       else requeued += 1
     }
+    dueTimes.bound(at)
     const suspects = selectLost().filter(isSuspect).length
     return { requeued, crashed, suspects }
   }

@@ -1,0 +1,44 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createProcessClock } from '../../src/domain/clock.ts'
+
+function makeClock() {
+  const time = { system: 1_790_000_000_000, steady: 500.5 }
+  const clock = createProcessClock({ system: () => time.system, steady: () => time.steady })
+  function pass(ms: number): void {
+    time.system += ms
+    time.steady += ms
+  }
+  return { clock, time, pass }
+}
+
+test('it runs evenly while the system clock is set, until it is told to follow', () => {
+  for (const step of [-86_400_000, -3_600_000, 3_600_000, 86_400_000]) {
+    const { clock, time, pass } = makeClock()
+    const before = clock.now()
+    time.system += step
+    pass(250)
+    assert.is(clock.now() - before, 250)
+    assert.is(clock.follow(), step)
+    assert.is(clock.now() - before, 250 + step)
+    assert.is(clock.follow(), 0)
+    pass(10)
+    assert.is(clock.now() - before, 260 + step)
+  }
+})
+
+test('a small step is none', () => {
+  const { clock, time } = makeClock()
+  const before = clock.now()
+  time.system += 99
+  assert.is(clock.follow(), 0)
+  assert.is(clock.now(), before)
+})
+
+test('without sources it has the time of the system', () => {
+  const clock = createProcessClock()
+  assert.ok(Math.abs(clock.now() - Date.now()) < 100)
+  assert.ok(Number.isInteger(clock.now()))
+})
+
+test.run()
