@@ -1,0 +1,145 @@
+// Breaks the store on purpose, one mutation at a time, in a copy of the project, and expects the model's tests to fail:
+// `npm run test:mutants`, or with a word of their names, `npm run test:mutants -- fence`. A text that is not found is an
+// error: who changes such a line moves its mutation with it.
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const mutants = [
+  {
+    name: 'SQLite: the fence is taken out',
+    why: 'A job that runs can be settled under any claim, also one that was given back before.',
+    tests: '^model/sqlite',
+    edits: [
+      {
+        file: 'src/store/moves.ts',
+        find: "return job.claim === claim && job.state === 'running'",
+        replace: "return Number.isInteger(claim) && job.state === 'running'",
+      },
+    ],
+  },
+  {
+    name: 'SQLite: the reply goes out before the commit',
+    why: 'What was acknowledged is gone when the process dies before its transaction has ended.',
+    tests: '^model/sqlite',
+    edits: [
+      {
+        file: 'src/store/sqlite/group-commit.ts',
+        find: "database.exec('BEGIN IMMEDIATE')",
+        replace: "if (!database.isTransaction) database.exec('BEGIN IMMEDIATE')",
+      },
+      {
+        file: 'src/store/sqlite/group-commit.ts',
+        find: "database.exec('COMMIT')",
+        replace: "setTimeout(() => database.isTransaction && database.exec('COMMIT'), 20)",
+      },
+    ],
+  },
+  {
+    name: 'SQLite: a waiting job is not in the queue',
+    why: 'A job that was claimed once waits again, and no claim finds it.',
+    tests: '^model/sqlite',
+    edits: [
+      {
+        file: 'src/store/sqlite/claim.ts',
+        find: 'FROM job WHERE kind = ? AND priority = ? AND run_at <= ? ORDER BY run_at LIMIT ?',
+        replace: 'FROM job WHERE kind = ? AND priority = ? AND run_at <= ? AND claim = 0 ORDER BY run_at LIMIT ?',
+      },
+    ],
+  },
+  {
+    name: 'PostgreSQL: the fence is taken out',
+    why: 'A job that runs can be settled under any claim, also that of a process which was taken for dead.',
+    tests: '^model/postgres',
+    edits: [
+      {
+        file: 'src/store/moves.ts',
+        find: "return job.claim === claim && job.state === 'running'",
+        replace: "return Number.isInteger(claim) && job.state === 'running'",
+      },
+      {
+        file: 'src/store/postgres/completions.ts',
+        find: 'AND job.job_index = asked.job_index AND job.claim = asked.claim\n',
+        replace: 'AND job.job_index = asked.job_index\n',
+      },
+    ],
+  },
+  {
+    name: 'PostgreSQL: the reply goes out before the commit',
+    why: 'What was acknowledged is seen by nobody until its transaction has ended, and gone when it does not.',
+    tests: '^model/postgres',
+    edits: [
+      {
+        file: 'src/store/postgres/prepared.ts',
+        find: 'const sent = Promise.all([write(query, sender, unit, messagesOf(outcome, sender)), query(end)])',
+        replace: `const sent = write(query, sender, unit, messagesOf(outcome, sender))
+    setTimeout(() => void query(end).catch(() => {}), 20)`,
+      },
+    ],
+  },
+  {
+    name: 'PostgreSQL: a waiting job is not in the queue',
+    why: 'A process that has found the queue empty does not look again, though it has handed a job back since.',
+    tests: '^model/postgres',
+    edits: [
+      {
+        file: 'src/store/postgres/aftermath.ts',
+        find: "if (outcome.waiting !== 'none') waiting.forget()",
+        replace: '',
+      },
+    ],
+  },
+]
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const [pattern = ''] = process.argv.slice(2)
+const copied = ['src', 'test', 'workers', '.scripts', 'package.json', 'package-lock.json', 'tsconfig.json']
+const copy = mkdtempSync(join(tmpdir(), 'forerunner-mutants-'))
+const env = { ...process.env, MODEL_SHRINK: 'off' }
+
+const run = (args) => spawnSync(process.execPath, args, { cwd: copy, env, encoding: 'utf8', timeout: 300_000 })
+
+function mutate({ file, find, replace }) {
+  const path = join(copy, file)
+  const source = readFileSync(path, 'utf8')
+  const parts = source.split(find)
+  if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} times, not once: ${find}`)
+  writeFileSync(path, parts.join(replace))
+}
+
+/** Whether the tests notice; throws where they could not be run at all. */
+function isKilled({ tests, edits }) {
+  for (const edit of edits) mutate(edit)
+  const build = run(['.scripts/build.mjs'])
+  if (build.status !== 0) throw new Error(`it cannot be built:\n${build.stdout}${build.stderr}`)
+  const { status, stdout, stderr } = run([
+    '--import',
+    'tsx',
+    'node_modules/uvu/bin.js',
+    'test',
+    `${tests}.*\\.test\\.ts$`,
+  ])
+  if (status === 0) return false
+  const reason = /Got error: .*/.exec(stdout)?.[0]
+  if (reason === undefined) throw new Error(`the tests did not end by themselves:\n${stdout}${stderr}`)
+  console.log(`  ${reason.slice(0, 200)}`)
+  return true
+}
+
+try {
+  for (const name of copied) cpSync(join(root, name), join(copy, name), { recursive: true })
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
+  const survivors = []
+  for (const mutant of mutants.filter(({ name }) => name.includes(pattern))) {
+    console.log(`${mutant.name}\n  ${mutant.why}`)
+    if (!isKilled(mutant)) survivors.push(mutant.name)
+    cpSync(join(root, 'src'), join(copy, 'src'), { recursive: true })
+  }
+  for (const name of survivors) console.log(`the tests do not notice: ${name}`)
+  console.log(survivors.length === 0 ? 'every mutation was noticed' : `${survivors.length} were not noticed`)
+  process.exitCode = survivors.length === 0 ? 0 : 1
+} finally {
+  rmSync(copy, { recursive: true, force: true })
+}

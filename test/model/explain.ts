@@ -1,0 +1,134 @@
+/** Finds an order in which the model does what was asked at once, with the replies and the state that were seen. */
+import { isDeepStrictEqual } from 'node:util'
+import type { JobError, JobRecord } from '../../src/domain/job.ts'
+import type { RunRecord } from '../../src/domain/run.ts'
+import type { RunPage, StoreStats } from '../../src/store/store.ts'
+import type { Call, Reply } from './calls.ts'
+import { apply } from './model.ts'
+import { isFinal, stateOf, type Model, type ModelJob, type ModelRun } from './state.ts'
+
+export interface Answered {
+  readonly call: Call
+  readonly reply: Reply
+}
+
+/** What the store says of itself afterwards. */
+export interface Seen {
+  readonly runs: ReadonlyMap<string, RunRecord | null>
+  readonly page: RunPage
+  readonly stats: StoreStats
+}
+
+export interface Happened {
+  /** What was asked at once. */
+  readonly together: readonly Answered[]
+  /** The processes that are alive after that, and what was asked then. */
+  readonly alive: readonly number[]
+  readonly after: readonly Answered[]
+  readonly seen: Seen
+  /** Whether what was asked first is done first. */
+  readonly isOrdered: boolean
+  readonly isExact: boolean
+}
+
+/** @returns the model afterwards, or why no order explains it */
+export function explain(model: Model, happened: Happened): Model | string {
+  const { together, alive, after, seen, isOrdered, isExact } = happened
+  let reason = 'nothing was tried'
+
+  function follow(before: Model, answered: readonly Answered[]): Model | null {
+    const next = structuredClone(before)
+    for (const { call, reply } of answered) {
+      const wrong = apply(next, call, reply, isExact)
+      if (wrong === null) continue
+      reason = `${call.verb}: ${wrong}`
+      return null
+    }
+    return next
+  }
+
+  function finish(before: Model): Model | null {
+    const next = follow({ ...before, alive: [...alive] }, after)
+    const wrong = next && differs(next, seen)
+    if (wrong === null) return next
+    reason = wrong
+    return null
+  }
+
+  function search(before: Model, left: readonly Answered[]): Model | null {
+    if (left.length === 0) return finish(before)
+    for (const [index, one] of left.entries()) {
+      const rest = left.filter((other) => other !== one)
+      const next = follow(before, [one])
+      const found = (next && search(next, rest)) ?? (one.reply === 'lost' ? search(before, rest) : null)
+      if (found !== null) return found
+      if (isOrdered && index === 0) return null
+    }
+    return null
+  }
+
+  return search(model, together) ?? reason
+}
+
+function differs(model: Model, { runs, page, stats }: Seen): string | null {
+  for (const [id, record] of runs) {
+    const run = model.runs.get(id)
+    if (run === undefined) {
+      if (record !== null) return `run ${id} is there: ${show(record)}`
+      continue
+    }
+    if (record === null) return `run ${id} is not there`
+    const hasChanged = run.version === 0 || run.changes > 0
+    if (hasChanged ? record.version <= run.version : record.version !== run.version) {
+      return `run ${id} goes from version ${run.version} to ${record.version} with ${run.changes} changes`
+    }
+    const expected = recordOf(run, record)
+    if (!isDeepStrictEqual(plain(record), expected)) return `the run is\n${show(plain(record))}, not\n${show(expected)}`
+  }
+  const listed = [...runs.values()].filter((record) => record !== null).toSorted((a, b) => (a.id < b.id ? 1 : -1))
+  const bare = listed.map((run) => ({ ...run, jobs: run.jobs.map((job) => ({ ...job, result: null })) }))
+  if (!isDeepStrictEqual(page, { runs: bare, hasMore: false })) return `the list is ${show(page)}, not ${show(bare)}`
+  const totals = totalsOf(model)
+  return isDeepStrictEqual(stats, totals) ? null : `the totals are\n${show(stats)}, not\n${show(totals)}`
+}
+
+function recordOf(run: ModelRun, { version, createdAt }: RunRecord): RunRecord {
+  const { given, answer, respondedAt, finishedAt, jobs } = run
+  const { id, respond, tags } = given
+  const own = { id, state: stateOf(run), version, respond, tags, answer, createdAt, respondedAt, finishedAt }
+  return { ...own, jobs: jobs.map(jobRecordOf) }
+}
+
+function jobRecordOf(job: ModelJob): JobRecord {
+  const { index, given, state, thread, attempt, queuedAt, startedAt, finishedAt, runAt, result, error, failures } = job
+  const { task, maxAttempts } = given
+  const times = { queuedAt, startedAt, finishedAt, runAt }
+  return { index, task, state, thread, attempt, maxAttempts, ...times, result, error, failures }
+}
+
+/** Without the words that the store itself finds for an error. */
+function plain(run: RunRecord): RunRecord {
+  const bare = (error: JobError | null): JobError | null =>
+    error?.code === 'cancelled' || error?.code === 'crashed' ? { code: error.code, message: '' } : error
+  return { ...run, jobs: run.jobs.map((job) => ({ ...job, error: bare(job.error) })) }
+}
+
+function totalsOf({ runs, at, accepted, final }: Model): StoreStats {
+  const byRun = { running: 0, completed: 0, failed: 0, cancelled: 0 }
+  const byJob = { queued: 0, running: 0, retrying: 0, completed: 0, failed: 0, cancelled: 0 }
+  const waits: number[] = []
+  let live = 0
+  for (const run of runs.values()) {
+    byRun[stateOf(run)] += 1
+    for (const job of run.jobs) {
+      byJob[job.state] += 1
+      if (!isFinal(job)) live += 1
+      if (job.runAt !== null && job.runAt <= at) waits.push(at - job.runAt)
+    }
+  }
+  const oldestQueuedMs = waits.length === 0 ? null : Math.max(...waits)
+  const conservation = { accepted, final, live, lost: accepted - final - live }
+  return { runs: byRun, jobs: byJob, unknownTasks: {}, oldestQueuedMs, conservation }
+}
+
+const show = (value: unknown): string => JSON.stringify(value)

@@ -1,0 +1,170 @@
+/**
+ * The store's protocol as a model in memory: what each verb may reply, and what it makes of the runs. It shares types
+ * with the store and no rule, so that a mistake in a rule cannot be in both.
+ */
+import type { Claim } from '../../src/domain/claim.ts'
+import type { JobError, JobState } from '../../src/domain/job.ts'
+import type { AcceptReport, CancelResult, NewRun, RemoveResult, RetryResult } from '../../src/store/store.ts'
+import { says, wasLost, type Call, type Reply } from './calls.ts'
+import { claimJobs } from './claiming.ts'
+import { allowedLosses, isFinal, isSuspect, stateOf, type Model, type ModelJob, type ModelRun } from './state.ts'
+import { cancelJobs, end, fail, take, wait } from './transitions.ts'
+
+const dayMs = 86_400_000
+
+/**
+ * Changes the model as the call does.
+ * @param isExact whether a claim takes all that it may take; else it may leave some
+ * @returns null, or why the reply is wrong
+ */
+export function apply(model: Model, call: Call, reply: Reply, isExact: boolean): string | null {
+  switch (call.verb) {
+    case 'accept':
+      return accept(model, call.by, ...call.args, reply)
+    case 'claim':
+      return claimJobs(model, call.by, ...call.args, reply, isExact)
+    case 'complete': {
+      const [held, result, at] = call.args
+      return settle(model, held, reply, ['complete', result], (run, job) =>
+        end(model, run, job, 'completed', at, { result }),
+      )
+    }
+    case 'fail': {
+      const [held, error, retryAt, at] = call.args
+      return settle(model, held, reply, ['fail', error, retryAt], (run, job) =>
+        fail(model, run, job, error, retryAt, at),
+      )
+    }
+    case 'release':
+      return settle(model, call.args[0], reply, null, (run, job) => {
+        wait(run, job, { runAt: call.args[1], attempt: job.attempt - 1 })
+      })
+    case 'defer':
+      for (const key of model.keys.values()) key.isDeferred ||= key.runId === call.args[0]
+      return says(reply, undefined)
+    case 'cancel':
+      return says(reply, cancel(model, ...call.args))
+    case 'retry':
+      return says(reply, retry(model, ...call.args))
+    case 'remove':
+      return says(reply, remove(model, call.args[0]))
+    case 'rescue':
+      return says(reply, rescue(model, call.args[0]))
+    case 'prune':
+      return says(reply, prune(model, ...call.args))
+  }
+}
+
+function accept(model: Model, by: number, given: NewRun, at: number, reply: Reply): string | null {
+  const { id, idempotency, jobs } = given
+  const name = JSON.stringify([idempotency?.scope, idempotency?.key])
+  const known = idempotency === null ? undefined : model.keys.get(name)
+  if (idempotency !== null && known !== undefined && at - known.claimedAt < dayMs) {
+    const { runId, isDeferred, bodyDigest } = known
+    const isSame = bodyDigest === idempotency.bodyDigest
+    return says(reply, isSame ? { result: 'replayed', runId, isDeferred } : { result: 'reused', runId })
+  }
+  if (model.runs.has(id)) return wasLost(reply) || 'rejected' in reply ? null : 'the id was accepted before'
+  if (idempotency !== null) {
+    const { bodyDigest, isDeferred } = idempotency
+    model.keys.set(name, { runId: id, bodyDigest, isDeferred, claimedAt: at })
+  }
+  const started = { attempt: 0, lostStarts: 0, claim: 0, holder: null, outcome: null, thread: null, startedAt: null }
+  const ended = { finishedAt: null, result: null, error: null, failures: [] }
+  const waiting = jobs.map((job, index): ModelJob => {
+    return { index, given: job, state: 'queued', queuedAt: at, runAt: at + job.delayMs, ...started, ...ended }
+  })
+  const run = { given, jobs: waiting, answer: null, respondedAt: null, finishedAt: null, version: 0, changes: 0 }
+  model.runs.set(id, run)
+  model.accepted += jobs.length
+  const [first] = waiting
+  if (!given.claimsFirst || first === undefined) return says(reply, { result: 'accepted', first: null })
+  if (wasLost(reply)) return take(model, run, first, by, at, null, 'main')
+  const report = 'value' in reply ? (reply.value as AcceptReport) : null
+  if (report?.result !== 'accepted' || report.first === null) return 'the first job was not claimed'
+  return take(model, run, first, by, at, report.first, 'main')
+}
+
+/** @param outcome null for one that is not a last word: repeated, it is always stale */
+function settle(
+  model: Model,
+  { runId, jobIndex, claim: number }: Claim,
+  reply: Reply,
+  outcome: unknown,
+  change: (run: ModelRun, job: ModelJob) => void,
+): string | null {
+  const run = model.runs.get(runId)
+  const job = run?.jobs[jobIndex]
+  const text = outcome === null ? null : JSON.stringify(outcome)
+  if (run === undefined || job === undefined || job.claim !== number || job.state !== 'running') {
+    const isRepeated = job?.claim === number && text !== null && job.outcome === text
+    return isRepeated && says(reply, 'settled') === null ? null : says(reply, 'stale')
+  }
+  change(run, job)
+  job.outcome = text
+  return says(reply, 'settled')
+}
+
+const crashed: JobError = { code: 'crashed', message: '' }
+
+function cancel(model: Model, runId: string, jobIndex: number | null, at: number): CancelResult {
+  const run = model.runs.get(runId)
+  const named = run?.jobs.filter(({ index }) => index === (jobIndex ?? index)) ?? []
+  if (run === undefined || named.length === 0) return 'not-found'
+  if (named.every(isFinal)) {
+    const has = (state: JobState): boolean => named.some((job) => job.state === state)
+    return has('cancelled') && !has('failed') ? 'was-cancelled' : 'was-final'
+  }
+  cancelJobs(model, run, named, at)
+  return 'cancelled'
+}
+
+function retry(model: Model, runId: string, jobIndex: number, at: number): RetryResult {
+  const run = model.runs.get(runId)
+  const job = run?.jobs[jobIndex]
+  if (run === undefined || job === undefined) return 'not-found'
+  if (job.state === 'completed') return 'was-completed'
+  if (!isFinal(job)) return 'not-final'
+  wait(run, job, { runAt: at, queuedAt: at, attempt: 0, lostStarts: 0 })
+  model.final -= 1
+  return 'queued'
+}
+
+function remove(model: Model, runId: string): RemoveResult {
+  const run = model.runs.get(runId)
+  if (run === undefined) return 'not-found'
+  if (stateOf(run) === 'running') return 'active'
+  model.runs.delete(runId)
+  for (const [name, key] of model.keys) if (key.runId === runId) model.keys.delete(name)
+  return 'removed'
+}
+
+function rescue(model: Model, at: number) {
+  const counts = { requeued: 0, crashed: 0, suspects: 0 }
+  for (const run of model.runs.values()) {
+    for (const job of run.jobs) {
+      if (job.holder === null || model.alive.includes(job.holder)) continue
+      const lost = { attempt: job.attempt - 1, lostStarts: job.lostStarts + 1 }
+      if (lost.lostStarts < allowedLosses(job)) {
+        wait(run, job, { ...lost, runAt: job.queuedAt })
+        counts.requeued += 1
+      } else {
+        end(model, run, job, 'failed', at, { ...lost, error: crashed })
+        counts.crashed += 1
+      }
+    }
+  }
+  for (const run of model.runs.values()) {
+    counts.suspects += run.jobs.filter((job) => job.runAt !== null && isSuspect(job)).length
+  }
+  return counts
+}
+
+/** As many as there are: which go first is another test's. */
+function prune(model: Model, finishedBefore: number, _limit: number, at: number): number {
+  const old = [...model.runs.values()].filter(({ finishedAt }) => finishedAt !== null && finishedAt < finishedBefore)
+  for (const { given } of old) remove(model, given.id)
+  const over = [...model.keys].filter(([, { claimedAt }]) => at - claimedAt >= dayMs)
+  for (const [name] of over) model.keys.delete(name)
+  return old.length + over.length
+}

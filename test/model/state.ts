@@ -1,0 +1,82 @@
+/** What the model knows of the jobs, runs, keys and claims of a store. */
+import type { Answer } from '../../src/domain/answer.ts'
+import type { Claim } from '../../src/domain/claim.ts'
+import type { JobError, JobFailure, JobState } from '../../src/domain/job.ts'
+import type { RunState } from '../../src/domain/run.ts'
+import type { NewJob, NewRun } from '../../src/store/store.ts'
+
+export interface ModelJob {
+  readonly index: number
+  readonly given: NewJob
+  state: JobState
+  attempt: number
+  lostStarts: number
+  /** The number of its last claim; 0 before the first. */
+  claim: number
+  /** The process that runs it. */
+  holder: number | null
+  /** The outcome that the last claim ended with, where nothing has happened since. */
+  outcome: string | null
+  thread: string | null
+  queuedAt: number
+  startedAt: number | null
+  finishedAt: number | null
+  runAt: number | null
+  result: string | null
+  error: JobError | null
+  failures: JobFailure[]
+}
+
+export interface ModelRun {
+  readonly given: NewRun
+  readonly jobs: ModelJob[]
+  answer: Answer | null
+  respondedAt: number | null
+  finishedAt: number | null
+  /** As it was last read; 0 before the first time. */
+  version: number
+  /** Changes since it was last read, beside its acceptance. */
+  changes: number
+}
+
+interface Key {
+  readonly runId: string
+  readonly bodyDigest: string
+  readonly claimedAt: number
+  isDeferred: boolean
+}
+
+export interface Model {
+  at: number
+  /** The processes whose claims are not to be taken back. */
+  alive: number[]
+  /** In order of acceptance. */
+  readonly runs: Map<string, ModelRun>
+  readonly keys: Map<string, Key>
+  accepted: number
+  final: number
+  /** Every claim that a process was given. */
+  readonly given: { readonly claim: Claim; readonly holder: number }[]
+  /** Every claim that ended because its job was cancelled. */
+  readonly voids: { readonly claim: Claim; readonly holder: number }[]
+}
+
+export function createModel(at: number): Model {
+  return { at, alive: [], runs: new Map(), keys: new Map(), accepted: 0, final: 0, given: [], voids: [] }
+}
+
+export function isFinal({ state }: Pick<ModelJob, 'state'>): boolean {
+  return state === 'completed' || state === 'failed' || state === 'cancelled'
+}
+
+export function stateOf({ jobs }: ModelRun): RunState {
+  if (!jobs.every(isFinal)) return 'running'
+  return (['failed', 'cancelled'] as const).find((state) => jobs.some((job) => job.state === state)) ?? 'completed'
+}
+
+/** How many starts a job may lose. */
+export const allowedLosses = ({ given }: ModelJob): number => Math.max(3, given.maxAttempts)
+
+export function isSuspect(job: ModelJob): boolean {
+  return job.lostStarts === allowedLosses(job) - 1
+}
