@@ -15,18 +15,18 @@ const closeAllowanceMs = 4_500
 
 /** @param environment names to values */
 export async function serve(environment: Readonly<Record<string, string | undefined>>): Promise<void> {
-  makeExitSure()
+  const exit = makeExitSure()
   try {
     freeThreadsFromBound()
     // For the places of errors, where tasks are compiled; the library leaves it to its host.
     process.setSourceMapsEnabled(true)
     const config = readConfig(environment)
-    await run(config, createLog(config.logLevel))
+    await run(config, createLog(config.logLevel), exit)
   } catch (error) {
     const log = createLog('info')
     if (error instanceof BootError) log.fatal(error.message)
     else log.fatal({ err: error }, 'the service could not start')
-    process.exit(1)
+    exit(1)
   }
 }
 
@@ -39,10 +39,10 @@ function freeThreadsFromBound(): void {
   if (isBound) setFlagsFromString('--max-semi-space-size=0')
 }
 
-async function run(config: Config, log: Log): Promise<void> {
+async function run(config: Config, log: Log, exit: (code: number) => never): Promise<void> {
   const die = (error: unknown): never => {
     log.fatal({ err: error }, 'the process cannot go on; the next start recovers its jobs')
-    process.exit(1)
+    exit(1)
   }
   // What no first job is to blame for: those are contained before.
   process.on('uncaughtException', die)
@@ -59,7 +59,7 @@ async function run(config: Config, log: Log): Promise<void> {
     const limitMs = config.shutdownGraceMs + config.cancelGraceMs + closeAllowanceMs
     setTimeout(() => {
       log.error({ limitMs }, 'stopping took too long; the next start recovers what was not handed back')
-      process.exit(1)
+      exit(1)
     }, limitMs).unref()
     // Before the first job there is nothing to hand back, and the start may be waiting for the database.
     if (server !== undefined) {
@@ -70,7 +70,7 @@ async function run(config: Config, log: Log): Promise<void> {
       await app.close()
     }
     log.info('stopped')
-    process.exit(0)
+    exit(0)
   }
   // From the beginning: a signal during the recovery must not cost the jobs that it starts.
   onLeaveSignal(log, (signal) => void stop(signal).catch(die))

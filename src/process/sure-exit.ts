@@ -8,17 +8,26 @@ import { processGroupOf } from '../tasks/process-group.ts'
 const shell = '/bin/sh'
 
 /**
- * From now on `process.exit()` replaces the program by one that exits with the same code: the system ends all threads
+ * Takes `process.exit()` before any task is loaded. From now on it replaces the program by one that exits with the same code: the system ends all threads
  * with that, whatever they are doing. Where the system cannot do it (Windows), Node's own way stays.
+ * @returns the same, whatever tasks have made of `process.exit` since
  */
-export function makeExitSure(): void {
-  const { execve, platform, reallyExit } = process
-  process.reallyExit = (code = 0) => {
+export function makeExitSure(): (code: number) => never {
+  const { execve, execPath, exit, platform, reallyExit } = process
+  const replace = (code = 0): never => {
     endChildren()
     if (platform === 'win32' || execve === undefined) return reallyExit.call(process, code)
     // A program that is not there would abort the process.
     if (isExecutable(shell)) return execve(shell, ['sh', '-c', `exit ${code}`], {})
-    return execve(process.execPath, ['node', '-e', `process.exit(${code})`], {})
+    return execve(execPath, ['node', '-e', `process.exit(${code})`], {})
+  }
+  process.reallyExit = replace
+  return (code) => {
+    try {
+      return exit.call(process, code)
+    } finally {
+      replace(code)
+    }
   }
 }
 

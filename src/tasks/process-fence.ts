@@ -103,9 +103,9 @@ function isEnding([pid, signal]: readonly unknown[]): boolean {
   return signal !== 0 && isOurs(pid)
 }
 
-/** Whether a signal to this number reaches our own process: by its number, or as one of a group. */
+/** Whether a signal to this number reaches our own process: by its number, as one of a group, or by way of its parent. */
 function isOurs(pid: unknown): boolean {
   const target = Number(pid)
-  if (target === ownPid || target === 0 || target === -1) return true
+  if (target === ownPid || target === process.ppid || target === 0 || target === -1) return true
   return target < 0 && processGroupOf('self') === String(-target)
 }

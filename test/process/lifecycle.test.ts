@@ -11,7 +11,7 @@ import { gateJob, openGate } from './gate.ts'
 
 const clean = { code: 0, signal: null }
 
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   test(`${signal} refuses new runs, lets the running jobs end, and exits with 0`, async () => {
     await using home = await makeHome({ SHUTDOWN_GRACE_MS: '30000' })
     const child = await home.start()

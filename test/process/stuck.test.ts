@@ -21,6 +21,11 @@ const tasks: Record<string, string> = {
     export default { run: (_, context) => (note(context), readFileSync('pipe', 'utf8')) }`,
   'waits-for-child': `import { execFileSync } from 'node:child_process'
     export default { run: (_, context) => (note(context), execFileSync('sleep', ['600'])) }`,
+  'takes-exit': `export default { kind: 'io', run: (_, context) => {
+      note(context)
+      process.exit = process.reallyExit = () => {}
+      return new Promise(() => {})
+    } }`,
   'has-child': `import { spawn } from 'node:child_process'
     import { once } from 'node:events'
     export default { kind: 'io', run: (_, context) => (note(context), once(spawn('sleep', ['600'], { stdio: 'inherit' }), 'exit')) }`,
@@ -41,12 +46,13 @@ test('a stop ends the process with 0 whatever its tasks hang in, and hands their
   await using home = await makeStuckHome()
   const child = await home.start({ TASKS_DIR: join(home.directory, 'tasks') })
   const first = child.post('/run-tasks', { tasks: [{ name: 'reads-pipe' }] })
+  const second = child.post('/run-tasks', { tasks: [{ name: 'takes-exit' }] })
   const names = ['reads-pipe', 'reads-pipe-sync', 'waits-for-child', 'has-child']
   const others = await child.post('/run-tasks', { tasks: names.map((name) => ({ name })), respond: 'none' })
   assert.is(others.status, 202)
-  await until('all have begun', () => readExecutions(join(home.directory, 'executions')).length === names.length + 1)
+  await until('all have begun', () => readExecutions(join(home.directory, 'executions')).length === names.length + 2)
   assert.equal(await child.kill('SIGTERM'), { code: 0, signal: null })
-  assert.is((await first).status, 202)
+  assert.equal([(await first).status, (await second).status], [202, 202])
   assert.is(child.lines.at(-1)?.msg, 'stopped')
   assert.is(child.errors(), '')
   const jobs = readDatabase(home.databasePath).jobs.map(({ state, attempt, lostStarts, owner }) => {
@@ -54,7 +60,7 @@ test('a stop ends the process with 0 whatever its tasks hang in, and hands their
   })
   assert.equal(
     jobs,
-    Array.from({ length: names.length + 1 }, () => unspent),
+    Array.from({ length: names.length + 2 }, () => unspent),
   )
 })
 
