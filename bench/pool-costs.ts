@@ -10,6 +10,7 @@ import { createMainGuard } from '../src/intake/main-guard.ts'
 import { createLog } from '../src/log.ts'
 import { createControlBlock, allocateControlBlock } from '../src/pool/control-block.ts'
 import { createPool, type Pool } from '../src/pool/pool.ts'
+import { watchIntrinsics } from '../src/tasks/intrinsics.ts'
 import { loadRegistry, type Registry } from '../src/tasks/registry.ts'
 
 const rounds = 200
@@ -76,6 +77,11 @@ try {
     `progress: ${plain.toFixed(0)} ns a call, ${told.toFixed(0)} ns with a new message; at ${perSecond} calls a second ` +
       `${share((plain * perSecond) / 1e9)} and ${share((told * perSecond) / 1e9)} of a core`,
   )
+
+  const intrinsics = watchIntrinsics()
+  const before = cost(intrinsics.findReplaced)
+  const after = cost(intrinsics.findChanged)
+  console.log(`look at the built-ins: ${before.toFixed(0)} ns before a job, ${after.toFixed(0)} ns after it`)
 
   const [task] = registry.all()
   if (task === undefined) throw new Error('no task')

@@ -7,6 +7,7 @@ import {
   filesAreShort,
   namesAreTelling,
   nothingIsAny,
+  threadsUsePrimordials,
   workersAreTasks,
 } from './conventions/file-rules.ts'
 import { importsHaveNoCycles, importsNameTheirFile, importsPointDownward } from './conventions/import-rules.ts'
@@ -184,6 +185,20 @@ holds('nothing is of type any', nothingIsAny, {
     'src/e.ts': 'const x = new Map<string, any>()\n',
     'src/f.ts': 'type X = string | any\n',
     'src/g.ts': 'const x = y as unknown as Promise<any>\n',
+  },
+})
+
+holds('what runs beside tasks uses nothing that they can replace', threadsUsePrimordials, {
+  good: {
+    'src/pool/thread.ts':
+      'const { now } = Date\nconst text = JSON.stringify.bind(JSON)\nfunction f() {\n  return now()\n}\n',
+    'src/pool/pool.ts': 'function f() {\n  return JSON.stringify(1)\n}\n',
+  },
+  bad: {
+    'src/pool/run-batch.ts': 'function f() {\n  return Date.now()\n}\n',
+    'src/pool/running-job.ts': 'function f(list) {\n  for (const one of list) g(one)\n}\n',
+    'src/tasks/result.ts': 'function f(list) {\n  list.push(1)\n}\n',
+    'src/domain/thrown.ts': 'function f() {\n  return new Map()\n}\n',
   },
 })
 

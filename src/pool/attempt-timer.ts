@@ -1,4 +1,5 @@
 /** Counts an attempt's time from its start on the thread, which only the shared memory knows. */
+import { monotonicMs } from '../domain/monotonic.ts'
 import { phases, type ControlBlock } from './control-block.ts'
 
 /** How soon to look again at a job that its thread has not begun. */
@@ -35,7 +36,7 @@ export function startAttemptTimer(options: AttemptTimerOptions): AttemptTimer {
     }
     if (!control.isBegun(lane)) return lookIn(Math.min(timeoutMs, lookAgainMs))
     const isLoading = phase === phases.loading
-    const leftMs = sinceMs + (isLoading ? loadLimitMs : timeoutMs) - Date.now()
+    const leftMs = sinceMs + (isLoading ? loadLimitMs : timeoutMs) - monotonicMs()
     if (leftMs > 0) return lookIn(isLoading ? Math.min(leftMs, lookAgainMs) : leftMs)
     onTimeout(isLoading ? `the module did not load within ${loadLimitMs} ms` : `did not end within ${timeoutMs} ms`)
   }

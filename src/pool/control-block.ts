@@ -4,6 +4,8 @@
  * writing it costs no message.
  */
 import type { Progress } from '../domain/job.ts'
+import { monotonicMs } from '../domain/monotonic.ts'
+import { isNaN, uncurryThis } from '../domain/primordials.ts'
 
 /** `stop` is the main thread's wish, `done` the thread's own word that nobody need listen any more. */
 const commands = { none: 0, stop: 1, done: 2 } as const
@@ -33,6 +35,12 @@ export const maxMessageBytes = 120
 /** Who ended the thread: nobody yet, the job on this lane, or something that an ended job of this lane left behind. */
 const exits = { none: 0, job: 1, leftover: 2 } as const
 
+// Its thread's side runs beside tasks, which can replace what it would look up.
+const { add, compareExchange, load, notify, store, waitAsync } = Atomics
+const { NaN: notANumber } = Number
+const Bytes = Uint8Array
+const encodeInto = uncurryThis(TextEncoder.prototype.encodeInto)
+
 export function allocateControlBlock(lanes: number): SharedArrayBuffer {
   return new SharedArrayBuffer(lanes * bytesPerLane)
 }
@@ -46,7 +54,7 @@ export interface ControlBlock {
   recall(lane: number): boolean
   /** Main: asks the job to stop. */
   stop(lane: number): void
-  /** Main: where the job is, and since when it loads or runs (epoch milliseconds). */
+  /** Main: where the job is, and since when it loads or runs (of `monotonicMs`). */
   phase(lane: number): { readonly phase: number; readonly sinceMs: number }
   /** Main: whether the thread has begun the job and has no outcome of it yet. */
   isBegun(lane: number): boolean
@@ -85,40 +93,42 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
   const decoder = new TextDecoder()
   // Per lane, so that a message that is told again and again is written once.
   const lastMessage: string[] = []
+  const messages: Uint8Array[] = []
   const int = (lane: number, place: number) => lane * intsPerLane + place
   const float = (lane: number, place: number) => lane * floatsPerLane + place
-  const readFloat = (lane: number, place: number): number => floats[float(lane, place)] ?? Number.NaN
+  const readFloat = (lane: number, place: number): number => floats[float(lane, place)] ?? notANumber
 
   function writeMessage(lane: number, message: string): void {
     lastMessage[lane] = message
     const start = lane * bytesPerLane + messageByte
-    Atomics.add(ints, int(lane, messageWrites), 1)
-    const { written } = encoder.encodeInto(message, text.subarray(start, start + maxMessageBytes))
-    Atomics.store(ints, int(lane, messageLength), written)
-    Atomics.add(ints, int(lane, messageWrites), 1)
+    add(ints, int(lane, messageWrites), 1)
+    messages[lane] ??= new Bytes(buffer, start, maxMessageBytes)
+    const { written } = encodeInto(encoder, message, messages[lane])
+    store(ints, int(lane, messageLength), written)
+    add(ints, int(lane, messageWrites), 1)
   }
 
   /** Empty in the rare case that the thread writes another one at this moment. */
   function readMessage(lane: number): string {
-    const writes = Atomics.load(ints, int(lane, messageWrites))
+    const writes = load(ints, int(lane, messageWrites))
     const start = lane * bytesPerLane + messageByte
     // Copied, because a decoder takes no shared memory.
-    const message = decoder.decode(text.slice(start, start + Atomics.load(ints, int(lane, messageLength))))
-    return writes % 2 === 0 && writes === Atomics.load(ints, int(lane, messageWrites)) ? message : ''
+    const message = decoder.decode(text.slice(start, start + load(ints, int(lane, messageLength))))
+    return writes % 2 === 0 && writes === load(ints, int(lane, messageWrites)) ? message : ''
   }
 
   function tell(lane: number, value: number): void {
-    Atomics.store(ints, int(lane, command), value)
-    Atomics.notify(ints, int(lane, command))
+    store(ints, int(lane, command), value)
+    notify(ints, int(lane, command))
   }
 
   function reset(lane: number): void {
-    floats[float(lane, progress)] = Number.NaN
+    floats[float(lane, progress)] = notANumber
     // Not known before the job begins: until then nothing it is held against can be exceeded.
-    floats[float(lane, startBytes)] = Number.NaN
-    Atomics.store(ints, int(lane, messageLength), 0)
-    Atomics.store(ints, int(lane, phase), phases.sent)
-    Atomics.store(ints, int(lane, command), commands.none)
+    floats[float(lane, startBytes)] = notANumber
+    store(ints, int(lane, messageLength), 0)
+    store(ints, int(lane, phase), phases.sent)
+    store(ints, int(lane, command), commands.none)
   }
 
   return {
@@ -126,38 +136,37 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
     renew(lane) {
       reset(lane)
       // Not for each job: the thread may be ending while the next one is sent.
-      Atomics.store(ints, int(lane, exit), exits.none)
+      store(ints, int(lane, exit), exits.none)
     },
-    recall: (lane) => Atomics.compareExchange(ints, int(lane, phase), phases.sent, phases.recalled) === phases.sent,
+    recall: (lane) => compareExchange(ints, int(lane, phase), phases.sent, phases.recalled) === phases.sent,
     stop: (lane) => tell(lane, commands.stop),
     // The phase is written after its time, so whoever sees the phase sees the time.
-    phase: (lane) => ({ phase: Atomics.load(ints, int(lane, phase)), sinceMs: readFloat(lane, since) }),
+    phase: (lane) => ({ phase: load(ints, int(lane, phase)), sinceMs: readFloat(lane, since) }),
     isBegun(lane) {
-      const now = Atomics.load(ints, int(lane, phase))
+      const now = load(ints, int(lane, phase))
       return now === phases.loading || now === phases.running
     },
     progress(lane) {
       const fraction = readFloat(lane, progress)
-      return Number.isNaN(fraction) ? null : { fraction, message: readMessage(lane) }
+      return isNaN(fraction) ? null : { fraction, message: readMessage(lane) }
     },
-    hasExited: (lane) => Atomics.load(ints, int(lane, exit)) !== exits.none,
-    exitCode: (lane) =>
-      Atomics.load(ints, int(lane, exit)) === exits.job ? Atomics.load(ints, int(lane, exitCode)) : null,
+    hasExited: (lane) => load(ints, int(lane, exit)) !== exits.none,
+    exitCode: (lane) => (load(ints, int(lane, exit)) === exits.job ? load(ints, int(lane, exitCode)) : null),
     startBytes: (lane) => readFloat(lane, startBytes),
     take(lane) {
       lastMessage[lane] = ''
-      floats[float(lane, since)] = Date.now()
-      return Atomics.compareExchange(ints, int(lane, phase), phases.sent, phases.loading) === phases.sent
+      floats[float(lane, since)] = monotonicMs()
+      return compareExchange(ints, int(lane, phase), phases.sent, phases.loading) === phases.sent
     },
     run(lane) {
-      floats[float(lane, since)] = Date.now()
-      Atomics.store(ints, int(lane, phase), phases.running)
+      floats[float(lane, since)] = monotonicMs()
+      store(ints, int(lane, phase), phases.running)
     },
-    end: (lane) => void Atomics.store(ints, int(lane, phase), phases.over),
+    end: (lane) => void store(ints, int(lane, phase), phases.over),
     finish: (lane) => tell(lane, commands.done),
-    isStopped: (lane) => Atomics.load(ints, int(lane, command)) === commands.stop,
+    isStopped: (lane) => load(ints, int(lane, command)) === commands.stop,
     async stopped(lane) {
-      const waited = Atomics.waitAsync(ints, int(lane, command), commands.none)
+      const waited = waitAsync(ints, int(lane, command), commands.none)
       if (waited.async) await waited.value
     },
     setProgress(lane, fraction, message) {
@@ -165,8 +174,8 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
       floats[float(lane, progress)] = fraction
     },
     setExit(lane, code) {
-      Atomics.store(ints, int(lane, exitCode), code ?? 0)
-      Atomics.store(ints, int(lane, exit), code === null ? exits.leftover : exits.job)
+      store(ints, int(lane, exitCode), code ?? 0)
+      store(ints, int(lane, exit), code === null ? exits.leftover : exits.job)
     },
     setStartBytes(lane, bytes) {
       floats[float(lane, startBytes)] = bytes

@@ -1,4 +1,5 @@
 /** Runs the jobs of one message, and tells early what is over of them when the rest takes longer. */
+import { later, now, withResolvers } from '../domain/primordials.ts'
 import type { AnswersMessage, JobMessage, ThreadAnswer } from './messages.ts'
 
 export interface RunBatchOptions {
@@ -9,17 +10,13 @@ export interface RunBatchOptions {
   readonly tell: (message: AnswersMessage) => void
 }
 
+const nothingBefore = Promise.resolve()
 /** Of jobs that run one after another, what is over is told after so many milliseconds. */
 const tellAfterMs = 5
 
-// Taken before any task runs, for a job can change what the next one depends on; and no method of arrays is used.
-const later = setImmediate
-const now = performance.now.bind(performance)
-const withResolvers = Promise.withResolvers.bind(Promise)
-
 /** @returns a function that resolves with the answers which were not told before */
 export function createRunBatch({ isSequential, runJob, tell }: RunBatchOptions) {
-  let last: Promise<unknown> = Promise.resolve()
+  let last: Promise<unknown> = nothingBefore
 
   async function runInTurn(jobs: readonly JobMessage[], before: Promise<unknown>): Promise<ThreadAnswer[]> {
     await before
@@ -42,6 +39,8 @@ export function createRunBatch({ isSequential, runJob, tell }: RunBatchOptions) 
       const answer: ThreadAnswer = isInDoubt ? handBack(job) : await runJob(job)
       over[over.length] = answer
       isInDoubt ||= answer.taint !== null
+      // At once, by what was taken before: Piscina looks up what it needs for the last answers.
+      if (answer.isUnsafe) tellEarly()
     }
     const rest = over
     over = []
@@ -56,8 +55,11 @@ export function createRunBatch({ isSequential, runJob, tell }: RunBatchOptions) 
 
     function tellEarly(): void {
       isTelling = false
-      if (left === 0) return
-      tell({ type: 'answers', answers: over })
+      if (left > 0) tellAll()
+    }
+
+    function tellAll(): void {
+      if (over.length > 0) tell({ type: 'answers', answers: over })
       over = []
     }
 
@@ -65,6 +67,7 @@ export function createRunBatch({ isSequential, runJob, tell }: RunBatchOptions) 
       const answer = await runJob(job)
       over[over.length] = answer
       left -= 1
+      if (answer.isUnsafe) tellAll()
       if (left === 0) resolve(over)
       else if (!isTelling) {
         isTelling = true

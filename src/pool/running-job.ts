@@ -3,6 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { getHeapStatistics } from 'node:v8'
 import type { AttemptOutcome } from '../domain/job.ts'
 import type { TaskContext, TaskLog } from '../domain/task.ts'
+import { withResolvers } from '../domain/primordials.ts'
 import { describeThrown } from '../domain/thrown.ts'
 import { readProgress } from '../tasks/progress.ts'
 import { createTaskLog, type LineIds } from '../tasks/task-log.ts'
@@ -32,7 +33,8 @@ export interface RunningJob {
 export const currentJob = new AsyncLocalStorage<RunningJob>()
 
 // Taken before any task runs, for a job that has ended can still change what the next one depends on.
-const withResolvers = Promise.withResolvers.bind(Promise)
+const Controller = AbortController
+const measure = getHeapStatistics
 
 /** @returns null when the job was taken back before */
 export function takeJob(
@@ -56,7 +58,7 @@ export function takeJob(
       // Made when it is asked for: most jobs never do, and listening costs more than a quick job.
       get signal() {
         // After the end the lane is the next job's.
-        if (stop === undefined && isOver) return new AbortController().signal
+        if (stop === undefined && isOver) return new Controller().signal
         stop ??= createStopSignal(control, lane)
         return stop.signal
       },
@@ -82,7 +84,7 @@ export function takeJob(
         resolve({ ok: false, error: { code: 'cancelled', message: 'was not begun' }, isRetryable: false })
         return false
       }
-      const { used_heap_size: heapBytes, external_memory: externalBytes } = getHeapStatistics()
+      const { used_heap_size: heapBytes, external_memory: externalBytes } = measure()
       control.setStartBytes(lane, heapBytes + externalBytes)
       control.run(lane)
       hasBegun = true

@@ -1,4 +1,5 @@
 /** The AbortSignal of a job on a thread: asynchronous code hears it as an event, synchronous code can poll it. */
+import { apply } from '../domain/primordials.ts'
 import type { ControlBlock } from './control-block.ts'
 
 export interface StopSignal {
@@ -12,24 +13,29 @@ export interface StopSignal {
  * themselves, so a loop that never lets the event loop turn sees the command too.
  */
 export function createStopSignal(control: ControlBlock, lane: number): StopSignal {
-  const controller = new AbortController()
+  const controller = new Controller()
   const { signal } = controller
   let isOver = false
 
   const poll = (): boolean => {
     const isAborted = readAborted(signal)
     if (isAborted || isOver || !control.isStopped(lane)) return isAborted
-    controller.abort(new DOMException('the job was asked to stop', 'AbortError'))
+    apply(abort, controller, [new StopError('the job was asked to stop', 'AbortError')])
     return true
   }
+  async function pollWhenStopped(): Promise<void> {
+    await control.stopped(lane)
+    poll()
+  }
   // Both: throwIfAborted() does not ask the overridden getter.
-  Object.defineProperty(signal, 'aborted', { get: poll })
-  Object.defineProperty(signal, 'throwIfAborted', {
+  defineProperty(signal, 'aborted', { __proto__: null, get: poll } as PropertyDescriptor)
+  defineProperty(signal, 'throwIfAborted', {
+    __proto__: null,
     value: () => {
       if (poll()) throw signal.reason
     },
-  })
-  void control.stopped(lane).then(poll)
+  } as PropertyDescriptor)
+  void pollWhenStopped()
   return {
     signal,
     end() {
@@ -39,9 +45,14 @@ export function createStopSignal(control: ControlBlock, lane: number): StopSigna
   }
 }
 
+// Taken before any task runs.
+const { defineProperty } = Reflect
+const Controller = AbortController
+const StopError = DOMException
+const { abort } = AbortController.prototype
 const abortedGetter = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted')?.get
 
 /** The signal's own state, past the override. */
 function readAborted(signal: AbortSignal): boolean {
-  return abortedGetter !== undefined && Reflect.apply(abortedGetter, signal, []) === true
+  return abortedGetter !== undefined && apply(abortedGetter, signal, []) === true
 }

@@ -1,4 +1,5 @@
 /** Keeps the threads of the pool: who takes jobs, who is to be replaced and why, and who is really gone. */
+import { monotonicMs } from '../domain/monotonic.ts'
 import type { Log } from '../log.ts'
 import type { AbandonCause, Attempt } from './attempt.ts'
 import type { ControlBlock } from './control-block.ts'
@@ -92,7 +93,7 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
     thread.holdUpTimer ??= setTimeout(() => {
       thread.holdUpTimer = undefined
       const isHeldUp = [...thread.attempts].some(
-        ({ lane }) => control.isBegun(lane) && Date.now() - control.phase(lane).sinceMs >= holdUpMs,
+        ({ lane }) => control.isBegun(lane) && monotonicMs() - control.phase(lane).sinceMs >= holdUpMs,
       )
       if (isHeldUp) recall(thread)
       else watchForHoldUp(thread)

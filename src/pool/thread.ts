@@ -1,12 +1,13 @@
 /** The entry of every pool thread: runs the jobs it is sent, and answers each with its outcome. Never throws. */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { AttemptOutcome } from '../domain/job.ts'
+import { get, now, toObject } from '../domain/primordials.ts'
 import { describeThrown } from '../domain/thrown.ts'
 import { runAttempt } from '../tasks/attempt.ts'
+import { watchIntrinsics, watchStacks } from '../tasks/intrinsics.ts'
 import { fenceProcess } from '../tasks/process-fence.ts'
 import { loadTask, type Task } from '../tasks/task.ts'
 import { createControlBlock } from './control-block.ts'
-import { watchIntrinsics } from './intrinsics.ts'
 import { createRunBatch } from './run-batch.ts'
 import type { FromThread, JobMessage, ThreadAnswer, ThreadData, ToThread } from './messages.ts'
 import { currentJob, takeJob, type RunningJob } from './running-job.ts'
@@ -23,30 +24,37 @@ declare global {
 // Set by the pool, which is of the same version.
 const { control: controlBuffer, isSequential } = workerData as ThreadData
 const control = createControlBlock(controlBuffer)
-const tasks = new Map<string, Task>()
-const findChanged = watchIntrinsics()
 const runBatch = createRunBatch({ isSequential, runJob, tell })
 // Taken before any task runs, for a job can change what the next one depends on.
-const now = performance.now.bind(performance)
+const run = currentJob.run.bind(currentJob)
+const jobNow = currentJob.getStore.bind(currentJob)
+const { assign } = Object
+const tasks = Object.create(null) as Record<string, Task>
 
 // What a module does while it is loaded it has done on the main thread too.
-fenceProcess(() => currentJob.getStore()?.hasBegun() === true)
+fenceProcess(() => jobNow()?.hasBegun() === true)
 process.on('uncaughtException', onStray)
 process.on('unhandledRejection', onStray)
 
 // Every message costs the main thread time and memory: what a task sends it of its own accord goes nowhere, and it
 // cannot close what its log lines go through.
 const send = parentPort?.postMessage.bind(parentPort)
+let isSealed = false
 function sealPort(): void {
-  if (parentPort !== null) Object.assign(parentPort, { postMessage() {}, close() {} })
+  if (parentPort !== null && !isSealed) assign(parentPort, { postMessage() {}, close() {} })
+  isSealed = true
 }
 
 const reallyExit = process.reallyExit.bind(process)
 process.reallyExit = (code) => {
   // Told before the thread ends, so that the right one of its jobs is blamed.
-  currentJob.getStore()?.exitWith(code ?? 0)
+  jobNow()?.exitWith(code ?? 0)
   return reallyExit(code)
 }
+
+// After everything that was replaced here.
+const intrinsics = watchIntrinsics()
+const keepStacks = watchStacks()
 
 export default async function onMessage(message: ToThread): Promise<readonly ThreadAnswer[]> {
   // Piscina has said by then all that it says there.
@@ -63,15 +71,16 @@ async function runJob(message: JobMessage): Promise<ThreadAnswer> {
     isUnsafe,
     tookMs: now() - startedAt,
   })
-  const changedBefore = findChanged()
+  const changedBefore = intrinsics.findReplaced()
   // What another job did to the language is not to be paid for by this one.
   if (changedBefore !== null) return answer('released', `a job has changed ${changedBefore}`, true)
   const job = takeJob(message, control, tell)
   if (job === null) return answer('released', null, false)
-  void currentJob.run(job, attempt, message, job)
+  void run(job, attempt, message, job)
   const outcome = await job.outcome
   job.end()
-  const changed = findChanged()
+  keepStacks()
+  const changed = intrinsics.findChanged()
   if (changed !== null) return answer(outcome, `${message.task} has changed ${changed}`, true)
   if (outcome === 'released') return answer(outcome, 'no file descriptor was left to load a module with', false)
   const isBroken = !outcome.ok && outcome.error.code === 'crashed'
@@ -92,21 +101,21 @@ async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
 }
 
 async function taskOf({ task: name, url }: JobMessage): Promise<Task> {
-  const known = tasks.get(url)
+  const known = tasks[url]
   if (known !== undefined) return known
   const task = await loadTask(name, url)
-  tasks.set(url, task)
+  tasks[url] = task
   return task
 }
 
 function isOutOfDescriptors(error: unknown): boolean {
-  const code: unknown = Reflect.get(Object(Reflect.get(Object(error), 'cause')), 'code')
+  const code: unknown = get(toObject(get(toObject(error), 'cause')), 'code')
   return code === 'EMFILE' || code === 'ENFILE'
 }
 
 /** What nobody caught belongs to the job whose code threw it; after that job's end, only to the log. */
 function onStray(thrown: unknown): void {
-  const job = currentJob.getStore()
+  const job = jobNow()
   if (job?.isOver() === false) {
     job.breakWith(thrown)
     return

@@ -1,4 +1,5 @@
 /** Runs a task once, wherever it is placed: input from JSON, through its schema, to a result in JSON. Never throws. */
+import type { RequestIssue } from '../domain/errors.ts'
 import { parse } from '../domain/primordials.ts'
 import type { TaskContext } from '../domain/task.ts'
 import type { JobErrorCode, Outcome } from '../domain/job.ts'
@@ -20,13 +21,21 @@ export async function runAttempt(
   try {
     const checked = await checkInput(task, input === null ? undefined : parse(input))
     if (!checked.ok) {
-      const issues = checked.issues.map(({ pointer, detail }) => `${pointer || '/'}: ${detail}`)
-      return failed('task_error', `the stored input no longer fits the task's schema: ${issues.join('; ')}`)
+      return failed('task_error', `the stored input no longer fits the task's schema${told(checked.issues)}`)
     }
     return encode(await call(() => task.run(checked.value, context)))
   } catch (error) {
     return { ok: false, error: { code: 'task_error', ...describeThrown(error) }, isRetryable: isRetryableThrown(error) }
   }
+}
+
+function told(issues: readonly RequestIssue[]): string {
+  let text = ''
+  for (let index = 0; index < issues.length; index += 1) {
+    const { pointer, detail } = issues[index] as RequestIssue
+    text += `${index === 0 ? ':' : ';'} ${pointer || '/'}: ${detail}`
+  }
+  return text
 }
 
 function encode(value: unknown): Outcome {

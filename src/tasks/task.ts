@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { fileURLToPath } from 'node:url'
 import { BootError } from '../domain/errors.ts'
+import { apply } from '../domain/primordials.ts'
 import { mainPlacements, policyBounds, taskKinds, type TaskContext, type TaskPolicy } from '../domain/task.ts'
 import { describeLoadFailure } from './load-failure.ts'
 import { traceImports } from './module-hooks.ts'
@@ -81,7 +82,7 @@ function checkTask(name: string, url: string, definition: unknown): Task {
       concurrency: whole('concurrency', 1, 1_000_000) ?? null,
     },
     input,
-    run: (value, context) => Reflect.apply(run, definition, [value, context]) as unknown,
+    run: (value, context) => apply(run, definition, [value, context]) as unknown,
   }
 }
 

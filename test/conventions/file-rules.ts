@@ -46,3 +46,27 @@ export const nothingIsAny: Rule = (sources) =>
   Object.entries(sources)
     .filter(([, source]) => anyType.test(withoutText(source)))
     .map(([path]) => `${path} has an any`)
+
+/** What runs on a thread between jobs, and beside them. */
+const besideTasks = new Set([
+  ...['thread', 'run-batch', 'running-job', 'stop-signal'].map((name) => `src/pool/${name}.ts`),
+  ...['attempt', 'result', 'progress', 'task-log'].map((name) => `src/tasks/${name}.ts`),
+  'src/domain/thrown.ts',
+])
+// Inside of functions; what a module takes at its top, it takes before any task.
+const replaceable = [
+  /^\s.*\b(?:JSON|Math|Reflect|Object|Array|Atomics|Promise|Date|Number|String|Buffer|performance)\./,
+  /^\s.*\bfor \(const .* of /,
+  /^\s.*\.(?:map|push|pop|shift|slice|join|filter|some|find|includes|replaceAll?|split|then|call|apply|bind)\(/,
+  /^\s.*\bnew (?:Map|Set|Promise|AbortController|DOMException)\b/,
+]
+
+export const threadsUsePrimordials: Rule = (sources) =>
+  Object.entries(sources)
+    .filter(([path]) => besideTasks.has(path))
+    .flatMap(([path, source]) =>
+      withoutText(source)
+        .split('\n')
+        .filter((line) => replaceable.some((pattern) => pattern.test(line)))
+        .map((line) => `${path} uses what a task can replace: ${line.trim()}`),
+    )
