@@ -4,7 +4,7 @@
  */
 import { defineTask } from 'forerunner'
 import { z } from 'zod'
-import { readCsv } from './lib/csv.ts'
+import { numberPattern, readCsv } from './lib/csv.ts'
 import { refusal } from './lib/refusal.ts'
 
 const maxColumns = 1_000
@@ -14,8 +14,6 @@ const shownLengthOf = (columnCount: number) => Math.min(100, Math.floor(18_000 /
 
 const missingMarkers = new Set(['', 'NA', 'N/A', 'n/a', 'NaN', 'nan', 'NULL', 'null'])
 const integerPattern = /^[+-]?(?:0|[1-9]\d*)$/
-// No leading zeros: 02134 is a postal code, and its zero matters.
-const numberPattern = /^[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i
 const datePattern =
   /^(\d{4})-(\d{2})-(\d{2})(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)?)?$/
 

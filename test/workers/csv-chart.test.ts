@@ -1,4 +1,5 @@
 /** csv-chart: the drawing says what the column says, is valid SVG, and stays small. */
+import * as fc from 'fast-check'
 import sharp from 'sharp'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -144,6 +145,38 @@ for (const kind of ['histogram', 'line'] as const) {
     })
   }
 }
+
+test('draws any numbers at any size, each in one bar and without two equal labels on an axis', async () => {
+  const number = fc.oneof(
+    fc.integer(),
+    fc.integer({ min: 0, max: 9 }),
+    fc.double({ noNaN: true, min: -1e300, max: 1e300 }),
+  )
+  const size = fc.constantFrom({ widthPx: 240, heightPx: 180 }, { widthPx: 900, heightPx: 600 })
+  const bins = fc.option(fc.integer({ min: 2, max: 100 }), { nil: undefined })
+  const property = fc.asyncProperty(
+    fc.array(number, { minLength: 1, maxLength: 40 }),
+    size,
+    bins,
+    async (values, pixels, count) => {
+      const csv = `v\n${values.join('\n')}`
+      const histogram = await chart({ csv, column: 'v', bins: count, ...pixels })
+      assert.is(
+        barsOf(histogram).reduce((sum, bar) => sum + bar.count, 0),
+        values.length,
+      )
+      for (const svg of [histogram, await chart({ csv, column: 'v', kind: 'line', ...pixels })]) {
+        const labels = [...svg.matchAll(/text-anchor="(?:end|middle)">[^<]+</g)].map(([label]) => label)
+        assert.is(new Set(labels).size, labels.length)
+      }
+    },
+  )
+  await fc.assert(property, { numRuns: 60 })
+})
+
+test('leaves out what csv-profile takes for text', async () => {
+  assert.match(await chart({ csv: 'zip\n02134\n10001\n', column: 'zip' }), '1 value, 1 row without a number')
+})
 
 test('finds the column behind BOM, CRLF, quotes and ragged rows', async () => {
   const csv = '\uFEFF" a ";b\r\n1;"x;\r\ny"\r\n2\r\n;5;6\r\n'

@@ -29,6 +29,9 @@ export interface CsvLimits {
 export const sampleLength = 32_768
 const sampleRows = 50
 
+/** No leading zeros: 02134 is a postal code, and its zero matters. */
+export const numberPattern = /^[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i
+
 /** Excel and others read it from the first line. */
 const separatorLine = /^"?sep=([^"\n])"?\n/i
 /** Text in UTF-16 that was read as something else: its byte order mark, or a NUL beside each of the first letters. */
