@@ -13,6 +13,7 @@ import { createHeartbeat } from './domain/heartbeat.ts'
 import { createCatchUp } from './feed/catch-up.ts'
 import { createFeed } from './feed/feed.ts'
 import { createRunWatch } from './feed/run-watch.ts'
+import { createAnswers } from './http/answers.ts'
 import { createBodyParser } from './http/body-parser.ts'
 import { createByteBudget } from './http/byte-budget.ts'
 import { createEventStreams } from './http/event-streams.ts'
@@ -124,6 +125,8 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   const showsStacks = config.logLevel === 'debug'
   const streams = createEventStreams({ ...config, runWatch, showsStacks, progressOf, log })
   const bodyParser = createBodyParser()
+  const budget = createByteBudget(config.maxInFlightBytes)
+  const answers = createAnswers({ store, budget, showsStacks, progressOf, log })
   const middleware = createMiddleware({
     config,
     store,
@@ -132,6 +135,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     pool,
     trouble: () => pool.illness() ?? limits.trouble(),
     progressOf,
+    answers,
     bodyParser,
     bodyBudget: createByteBudget(config.maxInFlightBytes),
     polls,
@@ -155,7 +159,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   return {
     middleware,
     committed: metrics.committed,
-    run: createRunDirectly({ intake, config }),
+    run: createRunDirectly({ intake, config, answers }),
     async start() {
       await recover(store, dispatcher, clock, log)
       firstJobs.start()

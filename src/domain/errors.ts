@@ -206,8 +206,9 @@ export const problems = {
     status: 503,
     title: 'Overloaded',
     isRetryable: true,
-    meaning: 'Too much is waiting; nothing of this request was stored or run.',
-    remedy: 'Try again after the time in Retry-After.',
+    meaning:
+      'Too much is waiting, or is not read by clients. Nothing of this request was stored or run, unless a runId is given: that run was accepted and goes on.',
+    remedy: 'Try again after the time in Retry-After; with a runId, read that run then.',
   },
   'shutting-down': {
     status: 503,

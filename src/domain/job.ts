@@ -84,6 +84,11 @@ export interface JobRecord {
   readonly result: string | null
   readonly error: JobError | null
   readonly failures: readonly JobFailure[]
+  /**
+   * Present where the result, the failures and the details of the error were left out because the run has more of them
+   * than is read at once; the job read by itself has them. `resultBytes` null: there is no result.
+   */
+  readonly omitted?: { readonly resultBytes: number | null }
 }
 
 /** What a running task has told of itself. */

@@ -4,6 +4,9 @@ import { AppError, type ProblemMembers } from '../domain/errors.ts'
 import type { RunRecord } from '../domain/run.ts'
 import { viewError, viewJob, type ViewOptions } from './run-view.ts'
 
+/** Of results that nobody has asked for: the run has them. */
+const maxResultBytes = 16 * 1024
+
 /** @param answer of the run, with a status other than 200 */
 export function answerProblemOf(run: RunRecord, answer: Answer, options: ViewOptions): AppError {
   const members: ProblemMembers = { runId: run.id, jobIndex: answer.jobIndex }
@@ -18,7 +21,7 @@ export function answerProblemOf(run: RunRecord, answer: Answer, options: ViewOpt
       members: { ...members, error },
     })
   }
-  const jobs = run.jobs.map((job) => viewJob(run.id, job, options))
+  const jobs = run.jobs.map((job) => viewJob(run.id, job, { ...options, maxResultBytes }))
   const failed = run.jobs.filter(({ state }) => state !== 'completed')
   const code = answer.mode === 'any' ? 'all-tasks-failed' : 'tasks-failed'
   return new AppError(code, `${failed.length} of ${run.jobs.length} tasks did not succeed`, {

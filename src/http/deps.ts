@@ -8,6 +8,7 @@ import type { Metrics } from '../metrics/metrics.ts'
 import type { Pool } from '../pool/pool.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
+import type { Answers } from './answers.ts'
 import type { BodyParser } from './body-parser.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { EventStreams } from './event-streams.ts'
@@ -23,6 +24,7 @@ export interface HttpDeps {
   /** Why the process should get no requests now, beside what the store says; null when nothing is wrong. */
   readonly trouble: () => string | null
   readonly progressOf: ProgressOf
+  readonly answers: Answers
   readonly bodyParser: BodyParser
   /** For bodies that are received, and of requests that are answered. */
   readonly bodyBudget: ByteBudget

@@ -11,8 +11,10 @@ export type ProgressOf = (runId: string, jobIndex: number) => Progress | null
 export interface ViewOptions {
   /** Stacks tell about the service's inside: only for those who debug it. */
   readonly showsStacks: boolean
-  /** In lists results are left out. */
+  /** In lists results and failures are left out. */
   readonly showsResults?: boolean
+  /** A result of more bytes is replaced by their number; default: no limit. */
+  readonly maxResultBytes?: number
   /** How far a running job is; default: nobody knows. */
   readonly progressOf?: ProgressOf
 }
@@ -28,11 +30,7 @@ export function viewRun(run: RunRecord, options: ViewOptions): RunView {
     id: run.id,
     state: run.state,
     version: run.version,
-    ...((options.showsResults ?? true) &&
-      answerMembers(
-        run,
-        jobs.map(({ result }) => result),
-      )),
+    ...((options.showsResults ?? true) && answerMembers(run, jobs)),
     answer: run.answer === null ? null : { mode: run.answer.mode, jobIndex: run.answer.jobIndex },
     createdAt: instant(run.createdAt),
     respondedAt: nullableInstant(run.respondedAt),
@@ -45,17 +43,42 @@ export function viewRun(run: RunRecord, options: ViewOptions): RunView {
 
 /** A run as a caller wants it that prefers `return=minimal`. */
 export function viewMinimalRun(run: RunRecord): MinimalRunView {
-  return { id: run.id, state: run.state, ...answerMembers(run, run.jobs.map(resultOf)) }
+  return {
+    id: run.id,
+    state: run.state,
+    ...answerMembers(
+      run,
+      run.jobs.map((job) => viewResult(job).view),
+    ),
+  }
 }
 
-/** @param results of the jobs, in their order */
-function answerMembers({ answer }: RunRecord, results: readonly unknown[]): Pick<RunView, 'result' | 'results'> {
+type ResultView = Pick<JobView, 'result' | 'resultBytes'>
+
+/**
+ * In `results`, where each has its place, one that was left out is an object that has only `resultBytes`.
+ * @param jobs with their results
+ */
+function answerMembers(
+  { answer }: RunRecord,
+  jobs: readonly ResultView[],
+): Pick<RunView, keyof ResultView | 'results'> {
   if (answer === null || answer.status !== 200) return {}
-  return answer.jobIndex === null ? { results } : { result: results[answer.jobIndex] }
+  const results = jobs.map(({ result, resultBytes }) => (resultBytes === undefined ? { result } : { resultBytes }))
+  if (answer.jobIndex !== null) return results[answer.jobIndex] ?? {}
+  return { results: results.map((each) => ('resultBytes' in each ? each : each.result)) }
 }
 
-function resultOf({ result }: JobRecord): unknown {
-  return result === null ? null : parseResult(result).value
+/** Text that is too long is not even parsed. */
+function viewResult(
+  { result, omitted }: JobRecord,
+  maxBytes = Infinity,
+): { readonly view: ResultView; readonly error: ErrorView | null } {
+  const bytes = result === null || maxBytes === Infinity ? 0 : Buffer.byteLength(result)
+  const resultBytes = omitted?.resultBytes ?? (bytes > maxBytes ? bytes : null)
+  if (resultBytes !== null) return { view: { resultBytes }, error: null }
+  const { value, error } = result === null ? { value: null, error: null } : parseResult(result)
+  return { view: { result: value }, error }
 }
 
 /** What is stored is JSON, unless somebody else has written to the database: even then its run must be shown. */
@@ -73,8 +96,8 @@ export function unreadable(reason: string): ErrorView {
 }
 
 export function viewJob(runId: string, job: JobRecord, options: ViewOptions): JobView {
-  const { showsStacks, showsResults = true, progressOf = () => null } = options
-  const result = showsResults && job.result !== null ? parseResult(job.result) : { value: null, error: null }
+  const { showsStacks, showsResults = true, maxResultBytes, progressOf = () => null } = options
+  const result = showsResults ? viewResult(job, maxResultBytes) : { view: {}, error: null }
   return {
     index: job.index,
     task: job.task,
@@ -87,15 +110,19 @@ export function viewJob(runId: string, job: JobRecord, options: ViewOptions): Jo
     finishedAt: nullableInstant(job.finishedAt),
     runAt: nullableInstant(job.runAt),
     progress: job.state === 'running' ? (progressOf(runId, job.index)?.fraction ?? null) : null,
-    ...(showsResults && { result: result.value }),
+    ...result.view,
     error: job.error === null ? result.error : viewError(job.error, showsStacks),
-    failures: job.failures.map(({ attempt, startedAt, finishedAt, error }) => ({
-      attempt,
-      startedAt: instant(startedAt),
-      finishedAt: instant(finishedAt),
-      error: viewError(error, showsStacks),
-    })),
+    ...(showsResults && job.omitted === undefined && { failures: viewFailures(job, showsStacks) }),
   }
+}
+
+function viewFailures({ failures }: JobRecord, showsStacks: boolean): NonNullable<JobView['failures']> {
+  return failures.map(({ attempt, startedAt, finishedAt, error }) => ({
+    attempt,
+    startedAt: instant(startedAt),
+    finishedAt: instant(finishedAt),
+    error: viewError(error, showsStacks),
+  }))
 }
 
 export function viewError(error: JobError, showsStacks: boolean): ErrorView {

@@ -7,6 +7,10 @@ import { writeJson } from './write-json.ts'
  * while the first caller waits (measured: 40 ms and more).
  */
 export function sendJson(ctx: Context, value: unknown): void {
+  sendText(ctx, writeJson(value))
+}
+
+export function sendText(ctx: Context, json: string): void {
   ctx.set('Content-Type', 'application/json; charset=utf-8')
-  ctx.body = writeJson(value)
+  ctx.body = json
 }

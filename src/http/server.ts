@@ -10,6 +10,7 @@ import { tendConnections } from './connections.ts'
 import { noteExpectation } from './expect-continue.ts'
 import { answerProblem } from './problem.ts'
 import { refuse } from './refusal.ts'
+import { createRequestQueue } from './request-queue.ts'
 import { createServer, request } from './required.ts'
 import { pathAndQueryOf } from './request-target.ts'
 
@@ -75,6 +76,7 @@ export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): 
   })
   const connections = tendConnections(server, { sendTimeoutMs, lingerMs, log })
   const turns = createTurns(requestsPerTurn)
+  const inQueue = createRequestQueue(log)
   let url = ''
 
   return {
@@ -85,7 +87,7 @@ export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): 
       const take = (incoming: IncomingMessage, response: ServerResponse): void => {
         if (!connections.begin(response)) return
         const flaw = flawOf(incoming)
-        if (flaw === undefined) turns.run(() => void handle(incoming, response))
+        if (flaw === undefined) inQueue(response, () => turns.run(() => void handle(incoming, response)))
         else refuse(response, { status: 400, detail: flaw })
       }
       server.on('request', take)

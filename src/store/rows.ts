@@ -48,6 +48,9 @@ export interface JobRow {
   readonly failures: string
   readonly input: string | null
   readonly result: string | null
+  /** Of a read that leaves out what is large: the bytes that there are. */
+  readonly result_bytes?: number | null
+  readonly failures_bytes?: number
 }
 
 export const runColumns = `id, state, version, respond, total_jobs, open_jobs, failed_jobs, cancelled_jobs,

@@ -105,7 +105,7 @@ export interface RunFilter {
 }
 
 export interface RunPage {
-  /** Newest first, without results. */
+  /** Newest first, without results, failures and details of errors; as many as have `maxPageJobs` together, at least one. */
   readonly runs: readonly RunRecord[]
   readonly hasMore: boolean
 }
@@ -200,6 +200,7 @@ export interface Store {
    */
   shiftDueTimes(byMs: number): Promise<void>
 
+  /** Of a run with large results or failures those are left out (`omitted`): about `maxRunBytes` are read at once. */
   getRun(id: string): Promise<RunRecord | null>
   getJob(runId: string, jobIndex: number): Promise<JobRecord | null>
   listRuns(filter: RunFilter): Promise<RunPage>

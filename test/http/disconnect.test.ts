@@ -63,7 +63,7 @@ test(`of ${clients} clients that go away, every run that was accepted is complet
     assert.is(state, 'completed', id)
     assert.equal(answer, { mode: 'first', jobIndex: 0 })
     assert.equal(
-      jobs.map(({ attempt, failures }) => [attempt, failures.length]),
+      jobs.map(({ attempt, failures }) => [attempt, failures?.length]),
       [
         [1, 0],
         [1, 0],

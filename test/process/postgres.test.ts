@@ -34,7 +34,7 @@ test('who leaves hands its jobs back, and another process runs them at once', as
     return now.state === 'completed' && now
   })
   assert.equal(
-    run.jobs.map(({ attempt, failures }) => [attempt, failures.length]),
+    run.jobs.map(({ attempt, failures }) => [attempt, failures?.length]),
     Array.from({ length: 4 }, () => [1, 0]),
   )
   const lost = await schema.query<{ lost_starts: number }>('SELECT lost_starts FROM job WHERE lost_starts > 0')

@@ -69,7 +69,7 @@ export const waitingRunExample: RunView = {
   jobs: [{ ...jobExample, index: 0, task: 'first', state: 'queued', thread: null, attempt: 0, startedAt: null }],
 }
 
-const { result: _left, ...listedJob } = jobExample
+const { result: _left, failures: _failures, ...listedJob } = jobExample
 
 export const runPageExample: RunPageView = {
   runs: [{ ...unanswered, jobs: [listedJob] }],

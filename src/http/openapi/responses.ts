@@ -72,7 +72,7 @@ function problemHeaders(code: ProblemCode): Record<'always' | 'perhaps', Respons
     ],
     perhaps: [
       ...(isAnswer ? (['Server-Timing', 'Preference-Applied', 'Idempotency-Replayed'] as const) : []),
-      ...(code === 'store-unavailable' ? (['Link'] as const) : []),
+      ...(code === 'store-unavailable' || code === 'overloaded' ? (['Link'] as const) : []),
       ...(code === 'unsupported-media-type' ? (['Accept-Encoding'] as const) : []),
     ],
   }

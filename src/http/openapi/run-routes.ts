@@ -95,7 +95,7 @@ export const runRoutes: readonly Route[] = [
         mayHave: ['Link'],
       },
     ],
-    problems: ['invalid-filter', 'invalid-page-token', 'store-unavailable'],
+    problems: ['invalid-filter', 'invalid-page-token', 'overloaded', 'store-unavailable'],
   },
   {
     method: 'GET',
@@ -122,7 +122,7 @@ export const runRoutes: readonly Route[] = [
         mayHave: ['Retry-After', 'Preference-Applied'],
       },
     ],
-    problems: ['run-not-found', 'store-unavailable'],
+    problems: ['run-not-found', 'overloaded', 'store-unavailable'],
   },
   {
     method: 'GET',
@@ -139,7 +139,7 @@ export const runRoutes: readonly Route[] = [
         headers: ['Cache-Control'],
       },
     ],
-    problems: ['run-not-found', 'job-not-found', 'store-unavailable'],
+    problems: ['run-not-found', 'job-not-found', 'overloaded', 'store-unavailable'],
   },
   {
     method: 'GET',
@@ -169,7 +169,7 @@ export const runRoutes: readonly Route[] = [
     summary: 'cancels every job of a run that has not ended',
     area: 'runs',
     answers: cancelAnswers,
-    problems: ['run-not-found', 'not-cancellable', 'store-unavailable'],
+    problems: ['run-not-found', 'not-cancellable', 'overloaded', 'store-unavailable'],
   },
   {
     method: 'POST',
@@ -178,7 +178,7 @@ export const runRoutes: readonly Route[] = [
     summary: 'cancels one job',
     area: 'runs',
     answers: cancelAnswers,
-    problems: ['run-not-found', 'job-not-found', 'not-cancellable', 'store-unavailable'],
+    problems: ['run-not-found', 'job-not-found', 'not-cancellable', 'overloaded', 'store-unavailable'],
   },
   {
     method: 'POST',

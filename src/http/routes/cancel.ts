@@ -3,12 +3,10 @@ import type { RouterMiddleware } from '@koa/router'
 import { AppError } from '../../domain/errors.ts'
 import { isRunId } from '../../domain/ids.ts'
 import type { HttpDeps } from '../deps.ts'
-import { viewRun } from '../run-view.ts'
 import { parseJobIndex } from '../run-schema.ts'
-import { sendJson } from '../send-json.ts'
 
 /** Answers with the run as it is then: 202 where the cancel takes effect, 200 where it had before. */
-export function createCancelRoute({ store, clock, config, progressOf }: HttpDeps): RouterMiddleware {
+export function createCancelRoute({ store, clock, answers }: HttpDeps): RouterMiddleware {
   return async (ctx) => {
     const id = String(ctx.params['id'])
     const named = ctx.params['index'] ?? null
@@ -25,6 +23,6 @@ export function createCancelRoute({ store, clock, config, progressOf }: HttpDeps
     }
     ctx.set('Cache-Control', 'no-store')
     ctx.status = result === 'cancelled' ? 202 : 200
-    sendJson(ctx, viewRun(run, { showsStacks: config.logLevel === 'debug', progressOf }))
+    await answers.sendRun(ctx, run)
   }
 }

@@ -4,11 +4,9 @@ import { AppError } from '../../domain/errors.ts'
 import { isRunId } from '../../domain/ids.ts'
 import type { HttpDeps } from '../deps.ts'
 import { parseJobIndex } from '../run-schema.ts'
-import { viewRun } from '../run-view.ts'
-import { sendJson } from '../send-json.ts'
 
 /** Answers 202 with the run as it is then. */
-export function createRetryRoute({ intake, store, config, progressOf }: HttpDeps): RouterMiddleware {
+export function createRetryRoute({ intake, store, answers }: HttpDeps): RouterMiddleware {
   return async (ctx) => {
     const id = String(ctx.params['id'])
     const named = String(ctx.params['index'])
@@ -25,6 +23,6 @@ export function createRetryRoute({ intake, store, config, progressOf }: HttpDeps
     }
     ctx.set('Cache-Control', 'no-store')
     ctx.status = 202
-    sendJson(ctx, viewRun(run, { showsStacks: config.logLevel === 'debug', progressOf }))
+    await answers.sendRun(ctx, run)
   }
 }

@@ -11,39 +11,55 @@ import { parseIdempotencyKey } from '../idempotency-key.ts'
 import { appliedPrefer, parsePrefer, type Preferences } from '../prefer.ts'
 import { bodyDigest, bodyValue, forgetBody } from '../received-body.ts'
 import { parseRunRequest } from '../run-schema.ts'
-import { viewMinimalRun, viewRun } from '../run-view.ts'
-import { sendJson } from '../send-json.ts'
+import { wholeRun } from '../run-text.ts'
 
 /** When a run that is not answered yet is worth asking for. */
 const retryAfterS = '1'
 const msPerS = 1_000
 
-export function createRunTasks({ intake, config, metrics, progressOf }: HttpDeps): RouterMiddleware {
+export function createRunTasks({ intake, config, metrics, progressOf, answers }: HttpDeps): RouterMiddleware {
   const options = { showsStacks: config.logLevel === 'debug', progressOf }
 
   return async (ctx) => {
     const prefer = parsePrefer(ctx.req.headersDistinct['prefer'])
     const idempotency = idempotencyOf(ctx)
     const request = parseRunRequest(bodyValue(ctx), config.maxTasksPerRun)
+    const { respond } = request
     forgetBody(ctx)
     const accepted = await intake.submit(request, { waitMs: waitMsOf(prefer), idempotency })
     const { run, commitMs, answerMs } = accepted
     if (answerMs !== null) metrics.answered(commitMs + answerMs)
-    const self = `/runs/${run.id}`
-    ctx.set({
-      'Content-Location': self,
-      Link: `<${self}>; rel="monitor"`,
-      'Server-Timing': serverTiming(accepted),
-      'Cache-Control': 'no-store',
-    })
-    if (accepted.isReplayed) ctx.set('Idempotency-Replayed', 'true')
-    ctx.status = run.answer?.status ?? 202
-    const applied = appliedPrefer(honoured(prefer, request, ctx.status))
-    if (applied !== null) ctx.set('Preference-Applied', applied)
-    if (run.answer !== null && run.answer.status !== 200) throw answerProblemOf(run, run.answer, options)
-    if (run.answer === null) ctx.set({ Location: self, 'Retry-After': retryAfterS })
-    sendJson(ctx, prefer.isMinimal ? viewMinimalRun(run) : viewRun(run, options))
+    const { answer } = run
+    if (answer !== null && answer.status !== 200) {
+      // Without the details of its error it is an answer all the same.
+      const whole = await wholeRun(run, answers.wholeJob(run.id), answer.jobIndex).catch(() => run)
+      describe(ctx, accepted)
+      apply(ctx, honoured(prefer, respond, answer.status))
+      throw answerProblemOf(whole, answer, options)
+    }
+    const send = answers.prepareRun(ctx, run, prefer.isMinimal)
+    describe(ctx, accepted)
+    ctx.status = answer === null ? 202 : 200
+    apply(ctx, honoured(prefer, respond, ctx.status))
+    if (answer === null) ctx.set({ Location: `/runs/${run.id}`, 'Retry-After': retryAfterS })
+    await send()
   }
+}
+
+function describe(ctx: Context, accepted: Accepted): void {
+  const self = `/runs/${accepted.run.id}`
+  ctx.set({
+    'Content-Location': self,
+    Link: `<${self}>; rel="monitor"`,
+    'Server-Timing': serverTiming(accepted),
+    'Cache-Control': 'no-store',
+  })
+  if (accepted.isReplayed) ctx.set('Idempotency-Replayed', 'true')
+}
+
+function apply(ctx: Context, preferences: Preferences): void {
+  const applied = appliedPrefer(preferences)
+  if (applied !== null) ctx.set('Preference-Applied', applied)
 }
 
 /** The longest wait that the caller wants; without one of its own, `respond-async` wants none. */
@@ -53,7 +69,7 @@ function waitMsOf({ waitS, respondAsync }: Preferences): number | null {
 }
 
 /** The preferences that the reply with this status follows. */
-function honoured(prefer: Preferences, { respond }: RunRequest, status: number): Preferences {
+function honoured(prefer: Preferences, respond: RunRequest['respond'], status: number): Preferences {
   return {
     respondAsync: prefer.respondAsync && status === 202,
     waitS: respond === 'none' ? null : prefer.waitS,

@@ -11,12 +11,11 @@ import { pageTokenOf, parsePageToken } from '../page-token.ts'
 import { parsePrefer } from '../prefer.ts'
 import { parseJobIndex, parseListQuery, type ListQuery } from '../run-schema.ts'
 import { viewJob, viewRun } from '../run-view.ts'
-import { sendJson } from '../send-json.ts'
 
 const retryAfterS = '1'
 const msPerS = 1_000
 
-export function createRunRoutes({ store, config, progressOf, polls }: HttpDeps) {
+export function createRunRoutes({ store, config, progressOf, polls, answers }: HttpDeps) {
   const options = { showsStacks: config.logLevel === 'debug', progressOf }
 
   async function find(id: string): Promise<RunRecord> {
@@ -48,26 +47,26 @@ export function createRunRoutes({ store, config, progressOf, polls }: HttpDeps) 
     ctx.set({ ETag: entityTagOf(run.version), 'Cache-Control': 'no-cache' })
     if (run.state === 'running') ctx.set('Retry-After', retryAfterS)
     if (hasVersion(known, run.version)) ctx.status = 304
-    else sendJson(ctx, viewRun(run, options))
+    else await answers.sendRun(ctx, run)
   }
 
   const getJob: RouterMiddleware = async (ctx) => {
     const id = String(ctx.params['id'])
     const named = String(ctx.params['index'])
     const index = parseJobIndex(named)
-    const job = isRunId(id) && index !== undefined ? await store.getJob(id, index) : null
+    const job = isRunId(id) && index !== undefined ? await answers.readJob(id, index) : null
     if (job === null) {
       const { jobs } = await find(id)
       const detail = `the run has ${jobs.length} jobs and no job ${named}`
       throw new AppError('job-not-found', detail, { members: { runId: id } })
     }
     ctx.set('Cache-Control', 'no-cache')
-    sendJson(ctx, viewJob(id, job, options))
+    answers.send(ctx, viewJob(id, job, options))
   }
 
   const listRuns: RouterMiddleware = async (ctx) => {
     const query = parseListQuery(ctx.query)
-    const { runs, hasMore } = await store.listRuns(filterOf(query))
+    const { runs, hasMore } = await answers.readPage(filterOf(query))
     const last = runs.at(-1)
     const nextPageToken = hasMore && last !== undefined ? pageTokenOf(last.id) : null
     if (nextPageToken !== null) {
@@ -77,7 +76,7 @@ export function createRunRoutes({ store, config, progressOf, polls }: HttpDeps) 
       ctx.set('Link', `</runs?${next.toString()}>; rel="next"`)
     }
     ctx.set('Cache-Control', 'no-cache')
-    sendJson(ctx, {
+    answers.send(ctx, {
       runs: runs.map((run) => viewRun(run, { ...options, showsResults: false })),
       nextPageToken,
       pageSize: query.pageSize,

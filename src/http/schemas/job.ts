@@ -60,9 +60,13 @@ export const jobViewSchema = z
     runAt: instantSchema.nullable().describe('when a waiting job is due'),
     progress: z.number().min(0).max(1).nullable().describe('of a running job that tells; else null'),
     result: z.unknown().exactOptional().describe('null until completed; left out in lists'),
-    resultBytes: z.int().min(0).exactOptional().describe('in events, in place of a result above 16 KiB'),
+    resultBytes: z.int().min(0).exactOptional().describe('in events and problems, in place of a large result'),
     error: jobErrorSchema.nullable(),
-    failures: z.array(jobFailureSchema).readonly(),
+    failures: z
+      .array(jobFailureSchema)
+      .readonly()
+      .exactOptional()
+      .describe('left out in lists, and in events where they are large'),
   })
   .readonly()
   .describe('One task of a run, with its input')

@@ -56,6 +56,7 @@ const ownMembers: Partial<Record<ProblemCode, z.ZodRawShape>> = {
   'first-task-failed': { runId, jobIndex, error: jobErrorSchema.nullable() },
   'all-tasks-failed': { runId, jobIndex: z.null(), jobs },
   'tasks-failed': { runId, jobIndex: z.null(), jobs },
+  overloaded: { runId: maybeRunId },
   'store-unavailable': { runId: maybeRunId },
 }
 

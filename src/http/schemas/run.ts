@@ -22,7 +22,7 @@ export const runViewSchema = z
     state: z.enum(runStates),
     version: z.int().min(1).describe('grows with every committed change of state, and never with progress'),
     result,
-    resultBytes: z.int().min(0).exactOptional().describe('in events, in place of a result above 16 KiB'),
+    resultBytes: z.int().min(0).exactOptional().describe('in events, in place of a large result'),
     results,
     answer: z
       .object({
@@ -57,7 +57,7 @@ export const runPageSchema = z
       .describe('the largest number of runs in this page: as asked for, or 500 where that was more'),
   })
   .readonly()
-  .describe('Runs, newest first, without results')
+  .describe('Runs, newest first, without results, failures and details of errors')
 
 export type MinimalRunView = z.output<typeof minimalRunSchema>
 export type RunPageView = z.output<typeof runPageSchema>

@@ -2,7 +2,8 @@
 import { isRunId } from '../../domain/ids.ts'
 import type { JobRecord } from '../../domain/job.ts'
 import type { RunRecord } from '../../domain/run.ts'
-import { asJobRow, asRunRow, jobColumns, jobRecord, runColumns, runRecord, type Row } from '../rows.ts'
+import { boundedColumns, boundedJobs, listedColumns, listedJob, maxPageJobs } from '../bounds.ts'
+import { asJobRow, asRunRow, jobColumns, jobRecord, runColumns, runRecord, type JobRow, type Row } from '../rows.ts'
 import type { RunFilter, RunPage, StoreStats } from '../store.ts'
 import type { Query } from './connection.ts'
 import { countsOf, liveOf, sumColumns } from './counts.ts'
@@ -13,13 +14,12 @@ import { dueUntil, isInQueue, runsHere, waitingQueues } from './queues.ts'
 const namesIn = (list: string): string[] => list.split(',').map((name) => name.trim())
 /** A run and a job have columns of one name. */
 const runPart = namesIn(runColumns).map((name) => `run.${name} AS of_run_${name}`)
-const jobPart = namesIn(jobColumns).map((name) => `job.${name}`)
-const columns = [...runPart, ...jobPart].join(', ')
+const listedPart = namesIn(listedColumns).map((name) => `job.${name}`)
 
 const selectRuns = {
   name: 'select-runs',
   text: `
-    SELECT ${columns}, job.result FROM run JOIN job ON job.run_id = run.id
+    SELECT ${[...runPart, boundedColumns].join(', ')} FROM run JOIN job ON job.run_id = run.id
     WHERE run.id = ANY($1::uuid[]) ORDER BY run.id, job.job_index`,
 }
 const selectJob = {
@@ -48,7 +48,7 @@ const selectStats = {
 /** The runs of these that there are. */
 export async function readRuns(query: Query, ids: readonly string[]): Promise<RunRecord[]> {
   const possible = ids.filter(isRunId)
-  return possible.length === 0 ? [] : runsIn(await query(selectRuns, [possible]))
+  return possible.length === 0 ? [] : runsIn(await query(selectRuns, [possible]), boundedJobs)
 }
 
 export async function readJob(query: Query, runId: string, jobIndex: number): Promise<JobRecord | null> {
@@ -59,10 +59,13 @@ export async function readJob(query: Query, runId: string, jobIndex: number): Pr
 
 export async function listRuns(query: Query, filter: RunFilter): Promise<RunPage> {
   const { text, values } = listQuery(filter)
-  const whole = `WITH run AS (${text}) SELECT ${columns} FROM run JOIN job ON job.run_id = run.id
-    ORDER BY run.id DESC, job.job_index`
-  const runs = runsIn(await query({ text: whole }, values))
-  return { runs: runs.slice(0, filter.pageSize), hasMore: runs.length > filter.pageSize }
+  const whole = `WITH found AS (${text}), run AS (
+      SELECT *, count(*) OVER () AS found, sum(total_jobs) OVER (ORDER BY id DESC) - total_jobs AS jobs_before FROM found)
+    SELECT ${[...runPart, ...listedPart].join(', ')}, run.found FROM run JOIN job ON job.run_id = run.id
+    WHERE run.jobs_before < ${maxPageJobs} ORDER BY run.id DESC, job.job_index`
+  const rows = await query({ text: whole }, values)
+  const runs = runsIn(rows, (jobs) => jobs.map(listedJob)).slice(0, filter.pageSize)
+  return { runs, hasMore: Number(rows[0]?.['found'] ?? 0) > runs.length }
 }
 
 export async function readStats(query: Query, at: number): Promise<StoreStats> {
@@ -82,13 +85,10 @@ export async function readStats(query: Query, at: number): Promise<StoreStats> {
 }
 
 /** Rows of runs with their jobs, those of a run one after the other. */
-function runsIn(rows: readonly Row[]): RunRecord[] {
+function runsIn(rows: readonly Row[], recordsOf: (jobs: readonly JobRow[]) => JobRecord[]): RunRecord[] {
   return [...Map.groupBy(rows, (row) => row['run_id']).values()].map((ofRun) => {
     const [first = {}] = ofRun
     const run = Object.fromEntries(namesIn(runColumns).map((name) => [name, first[`of_run_${name}`]]))
-    return runRecord(
-      asRunRow(run),
-      ofRun.map((row) => jobRecord(asJobRow(row))),
-    )
+    return runRecord(asRunRow(run), recordsOf(ofRun.map(asJobRow)))
   })
 }

@@ -5,6 +5,7 @@ import { taskKinds } from '../../domain/task.ts'
 import type { RunFilter, RunPage, StoreStats } from '../store.ts'
 import { listQuery } from './list-query.ts'
 import { asRunRow, jobColumns, jobRecord, runColumns, runRecord, type JobRow, type RunRow } from '../rows.ts'
+import { boundedColumns, boundedJobs, firstOf, listedColumns, listedJob } from '../bounds.ts'
 import { prepareSelect } from './select.ts'
 import { markedKinds } from './unknown-tasks.ts'
 import type { Session } from './session.ts'
@@ -12,27 +13,27 @@ import type { Session } from './session.ts'
 export function createRead({ database, tally, priorities, liveRuns, unknownTasks }: Session) {
   const selectRun = prepareSelect<RunRow>(database, runColumns, 'FROM run WHERE id = ?')
   const ofRun = 'FROM job WHERE run_id = ? ORDER BY job_index'
-  const selectJobs = prepareSelect<JobRow>(database, `${jobColumns}, result`, ofRun)
+  const selectJobs = prepareSelect<JobRow>(database, boundedColumns, ofRun)
   const selectJob = prepareSelect<JobRow>(
     database,
     `${jobColumns}, result`,
     'FROM job WHERE run_id = ? AND job_index = ?',
   )
-  const selectJobsBare = prepareSelect<JobRow>(database, jobColumns, ofRun)
+  const selectJobsBare = prepareSelect<JobRow>(database, listedColumns, ofRun)
   const selectOldestDue = database.prepare(
     'SELECT min(run_at) AS at FROM job WHERE kind = ? AND priority = ? AND run_at <= ?',
   )
 
   function listed(run: RunRow): RunRecord {
-    return runRecord(run, selectJobsBare(run.id).map(jobRecord))
+    return runRecord(run, selectJobsBare(run.id).map(listedJob))
   }
 
   return {
     getRun(id: string): RunRecord | null {
       const live = liveRuns.find(id)
-      if (live !== undefined) return runRecord(live.run, live.jobs.map(jobRecord))
+      if (live !== undefined) return runRecord(live.run, boundedJobs(live.jobs))
       const [run] = selectRun(id)
-      return run === undefined ? null : runRecord(run, selectJobs(id).map(jobRecord))
+      return run === undefined ? null : runRecord(run, boundedJobs(selectJobs(id)))
     },
 
     getJob(runId: string, jobIndex: number): JobRecord | null {
@@ -46,7 +47,8 @@ export function createRead({ database, tally, priorities, liveRuns, unknownTasks
         .prepare(sql)
         .all(...values)
         .map(asRunRow)
-      return { runs: rows.slice(0, filter.pageSize).map(listed), hasMore: rows.length > filter.pageSize }
+      const page = firstOf(rows.slice(0, filter.pageSize))
+      return { runs: page.map(listed), hasMore: rows.length > page.length }
     },
 
     stats(at: number): StoreStats {

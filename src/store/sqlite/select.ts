@@ -4,11 +4,11 @@ import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 /**
  * node:sqlite makes a dictionary of each row, which is slow to make, to read and to copy; of an array of values the
  * object is made here, of the same form each time.
- * @param columns of the rows, separated by commas
+ * @param columns of the rows, separated by commas; what is no column of its own has a name behind AS
  * @param rest of the statement, from its FROM on
  */
 export function prepareSelect<Row extends object>(database: DatabaseSync, columns: string, rest: string) {
-  const names = columns.split(',').map((name) => name.trim())
+  const names = columns.split(',').map((column) => column.trim().replace(/^.* AS |^\w+\./, ''))
   const statement = database.prepare(`SELECT ${columns} ${rest}`)
   statement.setReturnArrays(true)
 

@@ -1,6 +1,8 @@
 /** Reading: one run whole, and pages of runs. */
 import * as assert from 'uvu/assert'
+import { claimOf as claimOfJob } from '../../../src/domain/claim.ts'
 import { newRunId } from '../../../src/domain/ids.ts'
+import type { JobError } from '../../../src/domain/job.ts'
 import type { RunFilter, Store } from '../../../src/store/store.ts'
 import {
   acceptAndClaim,
@@ -9,6 +11,7 @@ import {
   claimOne,
   entryAt,
   jobOf,
+  requestAt,
   runIn,
   runOf,
   start,
@@ -38,15 +41,65 @@ export function readContract(register: Register): void {
     assert.is((await stats).conservation.final, 1)
   })
 
-  register('a list shows the newest run first, with everything but results', async ({ store }) => {
+  register('a list shows the newest run first, without results, failures and details of errors', async ({ store }) => {
     const runs = [runOf({ tags: ['a'] }), runOf({ respond: 'all', jobs: [jobOf(), jobOf({ task: 'b' })] }), runOf()]
     await store.complete(await acceptAndClaim(store, entryAt(runs, 0), start), '"result"', start + 1)
-    await store.fail(await acceptAndClaim(store, entryAt(runs, 2), start), taskError, null, start + 1)
+    const error: JobError = { ...taskError, message: 'x'.repeat(4_096), stack: 'at', cause: { message: 'why' } }
+    await store.fail(await acceptAndClaim(store, entryAt(runs, 2), start), error, null, start + 1)
     await store.accept(entryAt(runs, 1), start)
     const expected = await Promise.all(runs.toReversed().map(({ id }) => runIn(store, id)))
     assert.is(entryAt(entryAt(expected, 2).jobs, 0).result, '"result"')
-    const bare = expected.map((run) => ({ ...run, jobs: run.jobs.map((job) => ({ ...job, result: null })) }))
+    assert.equal(entryAt(entryAt(expected, 0).jobs, 0).error, error)
+    const short = { ...taskError, message: `${'x'.repeat(500)}…` }
+    const bare = expected.map((run) => ({
+      ...run,
+      jobs: run.jobs.map((job) => ({ ...job, result: null, failures: [], error: job.error && short })),
+    }))
     assert.equal(await store.listRuns({ pageSize: 10 }), { runs: bare, hasMore: false })
+  })
+
+  register('a run is read without what is large in it, which its job has', async ({ store }) => {
+    const text = (length: number) => JSON.stringify('x'.repeat(length - 2))
+    const run = runOf({ jobs: Array.from({ length: 5 }, () => jobOf({ maxAttempts: 2 })) })
+    await store.accept(run, start)
+    const { jobs: claims } = await store.claim(requestAt(start))
+    const claimOf = (index: number) => claimOfJob(entryAt(claims, index))
+    await store.complete(claimOf(0), text(1_000_000), start)
+    await store.complete(claimOf(1), text(40_000), start)
+    await store.complete(claimOf(2), text(10), start)
+    const error: JobError = { ...taskError, stack: 's'.repeat(30_000) }
+    await store.fail(claimOf(3), error, null, start)
+    await store.complete(claimOf(4), text(1_000), start)
+    const { jobs } = await runIn(store, run.id)
+    assert.equal(
+      jobs.map(({ result, omitted }) => omitted?.resultBytes ?? result?.length ?? null),
+      [1_000_000, 40_000, 10, null, 1_000],
+    )
+    assert.equal(
+      jobs.map(({ omitted }) => omitted !== undefined),
+      [true, false, false, true, false],
+    )
+    assert.equal([jobs[3]?.error, jobs[3]?.failures], [taskError, []])
+    const whole = await Promise.all(jobs.map(({ index }) => store.getJob(run.id, index)))
+    assert.is(whole[0]?.result?.length, 1_000_000)
+    assert.equal(whole[3]?.error, error)
+    assert.is(whole[3]?.failures.length, 1)
+    assert.equal(whole[4], jobs[4])
+  })
+
+  register('a page has no more runs than have a bounded number of jobs', async ({ store }) => {
+    const wide = (jobs: number) => runOf({ respond: 'none', jobs: Array.from({ length: jobs }, () => jobOf()) })
+    const runs = [1, 1, 2_000, 400, 3_000, 1].map(wide)
+    for (const run of runs) await store.accept(run, start)
+    const pages: number[] = []
+    let beforeId: string | undefined
+    for (;;) {
+      const page = await store.listRuns({ pageSize: 500, ...(beforeId !== undefined && { beforeId }) })
+      pages.push(page.runs.length)
+      beforeId = page.runs.at(-1)?.id
+      if (!page.hasMore) break
+    }
+    assert.equal(pages, [2, 4])
   })
 
   register('pages follow each other without a gap or a repetition, though runs are added', async ({ store }) => {

@@ -1,0 +1,132 @@
+/**
+ * Sends views within a bound of bytes that clients have not read yet. What is small is not counted, so that requests with
+ * small answers are served whatever others do; what is large has to find room, and a run with large results is written
+ * as its client reads it.
+ */
+import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
+import type { Context } from 'koa'
+import { AppError } from '../domain/errors.ts'
+import { createGate } from '../domain/gate.ts'
+import type { JobRecord } from '../domain/job.ts'
+import type { RunRecord } from '../domain/run.ts'
+import type { Log } from '../log.ts'
+import type { RunFilter, RunPage, Store } from '../store/store.ts'
+import type { ByteBudget } from './byte-budget.ts'
+import { hasOmissions, runText, type WholeJob } from './run-text.ts'
+import { viewMinimalRun, viewRun, type ViewOptions } from './run-view.ts'
+import { sendText } from './send-json.ts'
+import { writeJson } from './write-json.ts'
+
+export interface Answers {
+  /** @throws AppError `overloaded` */
+  send(ctx: Context, view: unknown): void
+  /** Resolves when it is written. @throws AppError `overloaded`, before anything is written */
+  sendRun(ctx: Context, run: RunRecord): Promise<void>
+  /** The same in two steps, for who has more to do when it is known that there is room. */
+  prepareRun(ctx: Context, run: RunRecord, isMinimal: boolean): () => Promise<void>
+  /** A job of a run with what was omitted. @throws AppError `run-not-found` */
+  wholeJob(runId: string): WholeJob
+  /** Large reads, of which a few are under way at once. */
+  readJob(runId: string, index: number): Promise<JobRecord | null>
+  readPage(filter: RunFilter): Promise<RunPage>
+}
+
+export interface AnswersOptions extends ViewOptions {
+  readonly store: Pick<Store, 'getJob' | 'listRuns'>
+  readonly budget: ByteBudget
+  readonly log: Log
+}
+
+/** An answer up to this needs no room. */
+const smallBytes = 131_072
+/** A result is read, parsed and written again: it is there in so many forms at once. */
+const formsOfResult = 4
+const readsAtOnce = 4
+
+export function createAnswers({ store, budget, log, ...view }: AnswersOptions): Answers {
+  const inTurn = createGate(readsAtOnce)
+
+  /** Until the response is over. */
+  function takeRoom({ res }: Context, bytes: number, runId?: string): void {
+    if (bytes <= smallBytes || res.closed) return
+    const hold = budget.open()
+    if (!hold.resize(bytes)) throw noRoom(runId)
+    res.once('close', hold.release)
+  }
+
+  function readJob(runId: string, index: number): Promise<JobRecord | null> {
+    return inTurn(() => store.getJob(runId, index))
+  }
+
+  function wholeJob(runId: string): WholeJob {
+    return async (job) => {
+      if (job.omitted === undefined) return job
+      const whole = await readJob(runId, job.index)
+      if (whole === null) throw new AppError('run-not-found', `there is no run ${runId} any more`)
+      const { omitted: _omitted, ...rest } = job
+      return { ...rest, result: whole.result, failures: whole.failures, error: job.error && (whole.error ?? job.error) }
+    }
+  }
+
+  function send(ctx: Context, value: unknown): void {
+    const text = writeJson(value)
+    takeRoom(ctx, text.length)
+    sendText(ctx, text)
+  }
+
+  async function stream(ctx: Context, run: RunRecord, isMinimal: boolean): Promise<void> {
+    ctx.set('Content-Type', 'application/json; charset=utf-8')
+    // Not as a body of Koa's: it reports every client that goes away as an error of the app.
+    ctx.respond = false
+    ctx.flushHeaders()
+    ctx.res.on('error', () => {})
+    const pieces = ctx.method === 'HEAD' ? [] : runText(run, { ...view, isMinimal, wholeJob: wholeJob(run.id) })
+    try {
+      for await (const piece of pieces) {
+        if (ctx.res.destroyed) return
+        await write(ctx.res, piece)
+      }
+      ctx.res.end()
+    } catch (error) {
+      log.warn({ err: error, runId: run.id }, 'a run could not be sent to its end')
+      // Cut off, so that nobody takes it for the whole.
+      ctx.res.destroy()
+    }
+  }
+
+  function prepareRun(ctx: Context, run: RunRecord, isMinimal: boolean): () => Promise<void> {
+    if (!hasOmissions(run)) {
+      const text = writeJson(isMinimal ? viewMinimalRun(run) : viewRun(run, view))
+      takeRoom(ctx, text.length, run.id)
+      return async () => sendText(ctx, text)
+    }
+    const largest = Math.max(...run.jobs.map(({ omitted }) => omitted?.resultBytes ?? 0))
+    takeRoom(ctx, smallBytes + formsOfResult * largest, run.id)
+    return () => stream(ctx, run, isMinimal)
+  }
+
+  return {
+    send,
+    prepareRun,
+    sendRun: (ctx, run) => prepareRun(ctx, run, false)(),
+    wholeJob,
+    readJob,
+    readPage: (filter) => inTurn(() => store.listRuns(filter)),
+  }
+}
+
+function noRoom(runId: string | undefined): AppError {
+  const members = runId === undefined ? {} : { runId }
+  return new AppError('overloaded', 'other clients have not read their large answers yet', { members })
+}
+
+/** Resolves when there is room for more. */
+async function write(response: ServerResponse, piece: string): Promise<void> {
+  if (response.destroyed || response.write(piece) || response.destroyed) return
+  const over = new AbortController()
+  const { signal } = over
+  await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]).finally(() =>
+    over.abort(),
+  )
+}
