@@ -4,7 +4,7 @@ import type { AsyncCommand } from 'fast-check'
 import type { Claim } from '../../src/domain/claim.ts'
 import type { RunChange, RunRecord } from '../../src/domain/run.ts'
 import { until } from '../harness/until.ts'
-import { perform, type Call, type Reply } from './calls.ts'
+import { perform, type Call, type Reply, type Verbs } from './calls.ts'
 import { explain, type Answered, type Happened, type Seen } from './explain.ts'
 import { claimAll, type Step, type World } from './steps.ts'
 import type { Member, Subject } from './subject.ts'
@@ -33,7 +33,7 @@ export function together(steps: readonly Step[]): Command {
   return command(steps.map(({ name }) => name).join(' & '), async (session, subject) => {
     const calls = callsOf(session, subject, steps)
     const replies = await Promise.all(calls.map((call) => perform(storeOf(subject, call), call)))
-    await observe(session, subject, answeredOf(calls, replies), [])
+    await observe(session, subject, answeredOf(calls, replies.map(answered)), [])
   })
 }
 
@@ -53,13 +53,13 @@ export function replace(nth: number, isBusy: boolean): Command {
 }
 
 /** The process dies while all this is under way, and some of it has been answered. */
-export function kill(steps: readonly Step[], answered: number): Command {
-  const name = `${steps.map((step) => step.name).join(' & ')}, killed after ${answered} replies`
+export function kill(steps: readonly Step[], count: number): Command {
+  const name = `${steps.map((step) => step.name).join(' & ')}, killed after ${count} replies`
   return command(name, async (session, subject) => {
     const calls = callsOf(session, subject, steps)
     const asked = calls.map((call) => perform(storeOf(subject, call), call))
     const { promise: enough, resolve } = Promise.withResolvers<void>()
-    let left = Math.min(answered, asked.length)
+    let left = Math.min(count, asked.length)
     if (left === 0) resolve()
     for (const reply of asked) void reply.then(() => (left -= 1) === 0 && resolve())
     await enough
@@ -69,28 +69,41 @@ export function kill(steps: readonly Step[], answered: number): Command {
   })
 }
 
-/** A process is taken for dead and goes on: what it says of the jobs that it ran is not heard. */
-export function depose(nth: number): Command {
-  return command(`process ${nth} is taken for dead`, async (session, subject) => {
+/**
+ * Others take a process for dead, and it goes on: what is asked of it while its jobs are taken back happens before that
+ * or is refused, and later nothing is heard that it says of them.
+ */
+export function depose(nth: number, steps: readonly Step[]): Command {
+  const name = `process ${nth} is taken for dead & ${steps.map((step) => step.name).join(' & ')}`
+  return command(name, async (session, subject) => {
     const place = nth % subject.members.length
     const holder = subject.members[place]?.id
     const deposed = await subject.depose?.(place)
-    if (deposed === undefined) return
-    const answered = [await rescue(session, subject)]
-    const {
-      model: { at, given },
-    } = session
+    if (deposed === undefined || holder === undefined) return
+    const alive = subject.members.map(({ id }) => id)
+    const calls = steps.flatMap(({ ask }) => ask(session, [...alive, holder]) ?? [])
+    const store = (call: Call): Verbs => (call.by === holder ? deposed.store : storeOf(subject, call))
+    const [first, ...replies] = await Promise.all([
+      rescue(session, subject),
+      ...calls.map(async (call) => ({ call, reply: answered(await perform(store(call), call)) })),
+    ])
+    session.model.alive = alive
+    await observe(session, subject, [first, ...replies], [await rescue(session, subject)])
+    const { at, given } = session.model
+    const late: Answered[] = []
     for (const { claim } of given.filter((one) => one.holder === holder)) {
-      const by = Number(holder)
-      const call: Call =
-        claim.claim % 2 === 0
-          ? { verb: 'complete', by, args: [claim, '1', at] }
-          : { verb: 'release', by, args: [claim, at] }
-      answered.push({ call, reply: await perform(deposed.store, call) })
+      const call: Call = { verb: 'complete', by: holder, args: [claim, '1', at] }
+      late.push({ call, reply: await perform(deposed.store, call) })
     }
     await deposed.end()
-    await observe(session, subject, [], answered)
+    await observe(session, subject, [], late)
   })
+}
+
+/** Where nothing was killed, every call is answered. */
+function answered(reply: Reply): Reply {
+  if (reply === 'lost') throw new Error('there is no answer')
+  return reply
 }
 
 function callsOf(session: Session, { members }: Subject, steps: readonly Step[]): Call[] {
@@ -111,7 +124,7 @@ function answeredOf(calls: readonly Call[], replies: readonly Reply[]): Answered
 async function rescue({ model: { at } }: Session, subject: Subject): Promise<Answered> {
   const [member] = subject.members
   const call: Call = { verb: 'rescue', by: member?.id ?? 0, args: [at] }
-  return { call, reply: await perform(storeOf(subject, call), call) }
+  return { call, reply: answered(await perform(storeOf(subject, call), call)) }
 }
 
 /** Reads everything, and goes on with the model that explains it. */
