@@ -51,7 +51,15 @@ export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
       import('./log.ts'),
     ])
     const config = configOf(settings)
-    return startApp({ config, log: createLog(config.logLevel), onLost })
+    const app = await startApp({ config, log: createLog(config.logLevel), onLost })
+    try {
+      await app.loadOnThreads()
+    } catch (error) {
+      await app.drain()
+      await app.close()
+      throw error
+    }
+    return app
   }
 
   return {

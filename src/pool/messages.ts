@@ -26,7 +26,19 @@ export interface PingMessage {
   readonly type: 'ping'
 }
 
-export type ToThread = JobsMessage | PingMessage
+/** Has a task's module loaded; answered by a LoadReply. */
+export interface LoadMessage {
+  readonly type: 'load'
+  readonly task: string
+  readonly url: string
+}
+
+export type ToThread = JobsMessage | PingMessage | LoadMessage
+
+export interface LoadReply {
+  /** Why the module could not be loaded; null when it was. */
+  readonly flaw: string | null
+}
 
 export interface ThreadAnswer {
   readonly id: number

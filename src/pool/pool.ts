@@ -12,6 +12,7 @@ import type { Task } from '../tasks/task.ts'
 import { startAttempt, type Attempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock } from './control-block.ts'
 import { describeDeath } from './death.ts'
+import { loadOn } from './loading.ts'
 import { createMemoryWatch } from './memory-watch.ts'
 import { createCourier } from './courier.ts'
 import { readFromThread, type JobMessage, type ThreadAnswer } from './messages.ts'
@@ -26,6 +27,7 @@ import {
   type ThreadState,
 } from './pool-thread.ts'
 import { createSeat, type Seat } from './seat.ts'
+import { threadFlags } from './thread-flags.ts'
 import { createThreadKeeper, type ReplaceCause } from './thread-keeper.ts'
 
 /** V8's own limit, far above what a task may use: it is no safe boundary, for many ways to reach it end the process. */
@@ -50,6 +52,8 @@ export interface PoolOptions {
   readonly maxIdleMb?: number
   /** How long a thread may take to import a task's module, in milliseconds; default 30 000. */
   readonly loadLimitMs?: number
+  /** Command-line flags of Node for the threads; default: those of the process that decide how modules are loaded. */
+  readonly flags?: readonly string[]
   readonly log: Log
 }
 
@@ -84,6 +88,11 @@ export interface Pool {
   /** Resolves when every thread has loaded its entry and answered. */
   start(): Promise<void>
   /**
+   * Has a thread of each kind load the modules of its tasks, beside the jobs that it runs.
+   * @throws BootError that names the file when one cannot be loaded there
+   */
+  load(tasks: readonly Task[]): Promise<void>
+  /**
    * Calls back when there may be room that no outcome announces: a thread became ready, or gave back the lane of a job
    * that was handed back before. That a job's outcome frees its slot is known to its caller.
    */
@@ -105,6 +114,7 @@ export interface Pool {
 
 export function createPool(options: PoolOptions): Pool {
   const { log, cancelGraceMs, maxJobsPerThread, maxIdleMb, loadLimitMs } = { ...defaults, ...options }
+  const flags = options.flags ?? threadFlags(process.execArgv)
   const counts = [
     { kind: 'cpu', threads: options.threads, jobsAtOnce: null },
     { kind: 'io', threads: options.ioThreads, jobsAtOnce: options.ioConcurrency },
@@ -137,6 +147,7 @@ export function createPool(options: PoolOptions): Pool {
       jobs: lanes.length,
       data: { control: controlBuffer, isSequential: thread.batchSize !== null },
       maxHeapMb,
+      flags,
       onReady: () => keeper.enter(thread),
       onFailing: () => setState(thread, 'failing'),
       onGone: () => keeper.leave(thread),
@@ -211,6 +222,21 @@ export function createPool(options: PoolOptions): Pool {
   return {
     async start() {
       await Promise.all([...seats.values()].map((seat) => seat.start()))
+    },
+    async load(tasks) {
+      const ofKind = (kind: TaskKind) => tasks.filter(({ policy }) => policy.kind === kind)
+      const firsts = counts.flatMap(({ kind }) => threads.find((thread) => thread.kind === kind) ?? [])
+      await Promise.all(
+        firsts.map((thread) => {
+          const onSlow = (path: string): void => {
+            // Else it waits for its turn.
+            if ([...thread.attempts].some(({ lane }) => control.isBegun(lane))) return
+            log.warn({ thread: thread.name }, `${path}: a worker thread has not loaded it within ${loadLimitMs} ms`)
+            keeper.doubt(thread)
+          }
+          return loadOn({ seat: seatOf(thread), tasks: ofKind(thread.kind), limitMs: loadLimitMs, onSlow, log })
+        }),
+      )
     },
     onCapacity: (listener) => void listeners.push(listener),
     freeSlots: () =>

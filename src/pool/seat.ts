@@ -14,6 +14,8 @@ export interface SeatOptions {
   readonly data: ThreadData
   /** V8's own limit, in MiB. */
   readonly maxHeapMb: number
+  /** Command-line flags of Node for the thread. */
+  readonly flags: readonly string[]
   /** The seat has a thread that takes jobs. */
   readonly onReady: () => void
   /** The thread died of an uncaught error and is about to be gone. */
@@ -79,8 +81,7 @@ export function createSeat(options: SeatOptions): Seat {
       recordTiming: false,
       workerData: options.data,
       resourceLimits: { maxOldGenerationSizeMb: options.maxHeapMb },
-      // Node strips types by itself: a loader inherited from the main thread would only make the start slower.
-      execArgv: [],
+      execArgv: [...options.flags],
       loadBalancer(_message, [only]) {
         // Null would queue it. The thread may have more on it than it has room for jobs: a ping.
         if (only === undefined) throw new Error('no thread')

@@ -9,7 +9,7 @@ import { fenceProcess } from '../tasks/process-fence.ts'
 import { loadTask, type Task } from '../tasks/task.ts'
 import { createControlBlock } from './control-block.ts'
 import { createRunBatch } from './run-batch.ts'
-import type { FromThread, JobMessage, ThreadAnswer, ThreadData, ToThread } from './messages.ts'
+import type { FromThread, JobMessage, LoadMessage, LoadReply, ThreadAnswer, ThreadData, ToThread } from './messages.ts'
 import { currentJob, takeJob, type RunningJob } from './running-job.ts'
 
 declare global {
@@ -56,10 +56,21 @@ process.reallyExit = (code) => {
 const intrinsics = watchIntrinsics()
 const keepStacks = watchStacks()
 
-export default async function onMessage(message: ToThread): Promise<readonly ThreadAnswer[]> {
+export default async function onMessage(message: ToThread): Promise<readonly ThreadAnswer[] | LoadReply> {
   // Piscina has said by then all that it says there.
   sealPort()
+  if (message.type === 'load') return load(message)
   return message.type === 'jobs' ? runBatch(message.jobs) : []
+}
+
+async function load(message: LoadMessage): Promise<LoadReply> {
+  try {
+    await taskOf(message)
+    return { flaw: null }
+  } catch (error) {
+    // As for a job, that is not the module's fault.
+    return { flaw: isOutOfDescriptors(error) ? null : describeThrown(error).message }
+  }
 }
 
 async function runJob(message: JobMessage): Promise<ThreadAnswer> {
@@ -100,7 +111,7 @@ async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
   if (job.begin()) job.settle(await runAttempt(task, message.input, job.context))
 }
 
-async function taskOf({ task: name, url }: JobMessage): Promise<Task> {
+async function taskOf({ task: name, url }: JobMessage | LoadMessage): Promise<Task> {
   const known = tasks[url]
   if (known !== undefined) return known
   const task = await loadTask(name, url)

@@ -53,9 +53,9 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
   let server: HttpServer | undefined
   let isStopping = false
 
-  async function stop(signal: string): Promise<void> {
+  async function stop(cause: object, exitCode = 0): Promise<void> {
     isStopping = true
-    log.info({ signal }, 'stopping')
+    log.info(cause, 'stopping')
     const limitMs = config.shutdownGraceMs + config.cancelGraceMs + closeAllowanceMs
     setTimeout(() => {
       log.error({ limitMs }, 'stopping took too long; the next start recovers what was not handed back')
@@ -70,10 +70,10 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
       await app.close()
     }
     log.info('stopped')
-    exit(0)
+    exit(exitCode)
   }
   // From the beginning: a signal during the recovery must not cost the jobs that it starts.
-  onLeaveSignal(log, (signal) => void stop(signal).catch(die))
+  onLeaveSignal(log, (signal) => void stop({ signal }).catch(die))
 
   const starting = startApp({
     config,
@@ -88,9 +88,19 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
       server = created
     },
   })
-  await starting
+  const app = await starting
   await server?.warmUp(config.apiKeys[0])
   const { role, threads, ioThreads } = config
   const database = shownDatabase(config.databaseUrl)
-  if (!isStopping) log.info({ url, database, role, threads, ioThreads }, `ready at ${url}`)
+  if (isStopping) return
+  log.info({ url, database, role, threads, ioThreads }, `ready at ${url}`)
+  try {
+    await app.loadOnThreads()
+  } catch (error) {
+    if (isStopping) return
+    if (!(error instanceof BootError)) throw error
+    log.fatal(error.message)
+    // By then it may run jobs, which are to be handed back.
+    await stop({ reason: error.message }, 1)
+  }
 }

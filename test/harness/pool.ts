@@ -23,6 +23,8 @@ export interface OpenPool extends AsyncDisposable {
   tryStart(ask: Ask): Execution | undefined
   /** The outcome of a job, which must not be `released`. */
   outcomeOf(ask: Ask): Promise<Outcome>
+  /** Has a thread load the module of a task. */
+  load(task: string): Promise<void>
   /** Resolves when every thread is ready and nothing runs. */
   whole(): Promise<void>
 }
@@ -42,7 +44,15 @@ export async function openPool(options: OpenOptions = {}, log: Log = createLog('
   // As it ships, compiled: its threads start several times faster than from sources with types.
   const built = pathToFileURL(join(options.distDir ?? fileURLToPath(dist), 'src/pool/pool.js')).href
   const { createPool } = (await import(built)) as typeof import('../../src/pool/pool.ts')
-  const pool = createPool({ threads: 1, ioThreads: 1, ioConcurrency: 10, cancelGraceMs: 100, log, ...options })
+  const pool = createPool({
+    flags: [],
+    threads: 1,
+    ioThreads: 1,
+    ioConcurrency: 10,
+    cancelGraceMs: 100,
+    log,
+    ...options,
+  })
   await pool.start()
   let started = 0
 
@@ -80,6 +90,7 @@ export async function openPool(options: OpenOptions = {}, log: Log = createLog('
       if (ended === 'released') throw new Error(`${ask.task} was released`)
       return ended
     },
+    load: (name) => pool.load(registry.all().filter((task) => task.name === name)),
     async whole() {
       await until('every thread is ready', () =>
         pool.threads().every(({ state, running }) => state === 'ready' && running === 0),

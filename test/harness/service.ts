@@ -73,6 +73,8 @@ export async function startService(
     config,
     log,
     ...(clock && { clock }),
+    // As compiled code needs it: the loader that the tests run under would only make the start of threads slower.
+    threadFlags: [],
     onLost(error) {
       throw error
     },

@@ -59,6 +59,20 @@ for (const kind of ['cpu', 'io'] as const) {
   })
 }
 
+test('a module that a thread does not get done with is logged by its name, and the thread replaced', async () => {
+  await using directory = await taskDirectory({ 'loops.mjs': bad('cpu', ways.loops), 'good.mjs': good('cpu') })
+  const lines: unknown[] = []
+  const log: Log = Object.assign(createLog('silent'), { warn: (_: unknown, text: unknown) => void lines.push(text) })
+  await using opened = await openPool({ loadLimitMs: 300, tasksDir: directory.path }, log)
+  void opened.load('loops')
+  const path = join(directory.path, 'loops.mjs')
+  await until('it is logged', () => lines.includes(`${path}: a worker thread has not loaded it within 300 ms`))
+  await until('jobs run again', async () => {
+    const outcome = await (await opened.start({ task: 'good', input: 1 })).outcome
+    return outcome !== 'released' && outcome.ok
+  })
+})
+
 test('a job that is cancelled while its module is loaded is not begun when that is done', async () => {
   await using place = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
   const head = `
