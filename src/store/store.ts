@@ -200,6 +200,12 @@ export interface Store {
    */
   shiftDueTimes(byMs: number): Promise<void>
 
+  /**
+   * Rejects where nothing can be written now, as on a full disk. It need not write anything where something was written
+   * within the last seconds.
+   */
+  checkWritable(): Promise<void>
+
   /** Of a run with large results or failures those are left out (`omitted`): about `maxRunBytes` are read at once. */
   getRun(id: string): Promise<RunRecord | null>
   getJob(runId: string, jobIndex: number): Promise<JobRecord | null>

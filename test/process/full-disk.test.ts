@@ -62,6 +62,22 @@ limitedTest(
   },
 )
 
+limitedTest('while nothing can be written the service is not ready, asked or not, and is again by itself', async () => {
+  await using home = await makeHome()
+  const child = await home.start()
+  assert.is((await child.get('/readyz')).status, 200)
+  fillDisk(child, home)
+  // Before any caller finds out.
+  await until('it is not ready', async () => (await child.get('/readyz')).status === 503)
+  await expectUnavailable(await child.post('/run-tasks', { tasks: [gateJob] }))
+  await expectUnavailable(await child.get('/readyz'))
+  assert.is((await child.get('/livez')).status, 200)
+  limitFileSize(child, 'unlimited')
+  assert.is((await child.get('/readyz')).status, 200)
+  openGate(home)
+  assert.is((await child.post('/run-tasks', { tasks: [gateJob] })).status, 200)
+})
+
 limitedTest('a wait that ends while its early reply cannot be noted names the run all the same', async () => {
   await using home = await makeHome()
   const child = await home.start()

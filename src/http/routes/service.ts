@@ -44,7 +44,7 @@ export function createServiceRoutes({ registry, store, intake, pool, trouble, lo
     if (!intake.isOpen()) throw new AppError('shutting-down', 'the service is not taking new runs')
     const reason = trouble()
     if (reason !== null) throw new AppError('overloaded', reason)
-    await store.stats(clock.now())
+    await Promise.all([store.stats(clock.now()), store.checkWritable()])
     sendJson(ctx, healthy)
   }
 

@@ -272,6 +272,10 @@ export function createPostgresStore(options: PostgresOptions): Store {
     defer: async (runId) => opened().beside.write(({ query }) => defer(query, runId)),
     remove: async (runId) => opened().beside.write((reader) => reader.transact((query) => remove(query, runId, owner))),
     shiftDueTimes: () => Promise.resolve(),
+    async checkWritable() {
+      // It is written every few seconds.
+      if (opened().lease.keptForMs() === 0) throw new AppError('store-unavailable', 'the lease could not be renewed')
+    },
     async prune(finishedBefore, limit, at) {
       const what = { finishedBefore, limit, at }
       return opened().beside.write((reader) => reader.transact((query) => prune(query, owner, what)))

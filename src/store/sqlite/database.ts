@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { BootError } from '../../domain/errors.ts'
 import { lockHolder } from './lock-holder.ts'
 import { findOwner, listenAsOwner, removeDeadSockets, type OwnerSocket } from './owner-socket.ts'
-import { isBusy } from './sqlite-errors.ts'
+import { isBusy, remedyOf } from './sqlite-errors.ts'
 
 const memory = ':memory:'
 const retryEveryMs = 50
@@ -55,8 +55,7 @@ async function tryOpen(path: string): Promise<OpenedDatabase | string> {
   } catch (error) {
     if (error instanceof BootError) throw error
     if (isBusy(error)) return lockHolder(path)
-    const message = `cannot open the database ${path}: ${messageOf(error)}`
-    throw new BootError(message, error)
+    throw new BootError(`cannot open the database ${path}: ${messageOf(error)}${remedyOf(error)}`, error)
   }
 }
 

@@ -10,7 +10,15 @@ import { createTurns } from '../../domain/turns.ts'
 import type { Log } from '../../log.ts'
 import type { StallOptions } from '../stall-watch.ts'
 import type { Store } from '../store.ts'
-import type { FromThread, Operation, Reply, ThreadOptions, ToThread, Verb } from './messages.ts'
+import {
+  isRead,
+  type FromThread,
+  type Operation,
+  type Reply,
+  type ThreadOptions,
+  type ToThread,
+  type Verb,
+} from './messages.ts'
 
 export interface SqliteOptions {
   /** `:memory:` or a file's path. */
@@ -35,6 +43,8 @@ interface Pending extends Operation {
 
 /** What follows a reply is up to a tenth of a millisecond of work each. */
 const answersPerTurn = 32
+/** For how long a commit shows that another one can be made. */
+const freshMs = 2_000
 
 type State = 'new' | 'opening' | 'open' | 'closing' | 'closed'
 
@@ -46,6 +56,8 @@ export function createSqliteStore(options: SqliteOptions): Store {
   let inFlight: Pending[] = []
   let sentAt = 0
   let backlog = 0
+  /** When a group was last written, on the clock of `performance.now()`; at no time since one could not be. */
+  let writtenAt = Number.NEGATIVE_INFINITY
   let opened = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<void>()
   const turns = createTurns(answersPerTurn)
@@ -86,12 +98,21 @@ export function createSqliteStore(options: SqliteOptions): Store {
     else pending.reject(new AppError(reply?.code ?? 'internal', `${pending.verb}: ${reply?.message ?? 'no reply'}`))
   }
 
+  const probe = call('checkWritable')
+
+  function noteWritten({ verb }: Pending, reply: Reply | undefined): void {
+    if (isRead(verb)) return
+    if (reply?.ok === true) writtenAt = sentAt
+    else if (reply?.code === 'store-unavailable') writtenAt = Number.NEGATIVE_INFINITY
+  }
+
   function tell(change: RunChange): void {
     for (const listener of listeners) listener(change)
   }
 
   function settle(replies: readonly Reply[], changes: readonly RunChange[]): void {
     const settled = inFlight
+    for (const [index, pending] of settled.entries()) noteWritten(pending, replies[index])
     options.onCommit?.(settled.length, performance.now() - sentAt)
     inFlight = []
     flush()
@@ -184,6 +205,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     rescue: call('rescue'),
     prune: call('prune'),
     shiftDueTimes: call('shiftDueTimes'),
+    checkWritable: () => (performance.now() - writtenAt < freshMs ? Promise.resolve() : probe()),
     getRun: call('getRun'),
     getJob: call('getJob'),
     listRuns: call('listRuns'),

@@ -7,8 +7,9 @@ import { createAccept } from './accept.ts'
 import { createCancel } from './cancel.ts'
 import { createClaim } from './claim.ts'
 import { createLeave } from './leave.ts'
-import type { Operation, ReadVerb, Reply, Verb, Verbs, WriteVerb } from './messages.ts'
+import { isRead, type Operation, type Reply, type Verb, type Verbs, type WriteVerb } from './messages.ts'
 import { createDueTimes } from './due-times.ts'
+import { createProbe } from './probe.ts'
 import { createPrune } from './prune.ts'
 import { createRead } from './read.ts'
 import { createRemove } from './remove.ts'
@@ -17,8 +18,6 @@ import { createRetry } from './retry.ts'
 import type { Session } from './session.ts'
 import { createSettle } from './settle.ts'
 import { isUnavailable } from './sqlite-errors.ts'
-
-const readVerbs: ReadonlySet<Verb> = new Set<ReadVerb>(['getRun', 'getJob', 'listRuns', 'stats'])
 
 /** They find the rows of unfinished runs in memory. */
 const hotVerbs: ReadonlySet<Verb> = new Set<Verb>(['accept', 'claim', 'complete', 'fail', 'release', 'getRun'])
@@ -32,6 +31,7 @@ export interface Group {
 
 export function createGroupCommit(session: Session): (operations: readonly Operation[]) => Group {
   const { database, tally, liveRuns, changes } = session
+  const probe = createProbe(session)
   const writes: Verbs<WriteVerb> = {
     accept: createAccept(session),
     claim: createClaim(session),
@@ -44,6 +44,7 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
     rescue: createRescue(session),
     prune: createPrune(session),
     shiftDueTimes: createDueTimes(session).shift,
+    checkWritable: probe.write,
   }
   const verbs: Verbs = { ...writes, ...createRead(session) }
   // Changes of this group's commits: where an operation failed, each of the others is a commit of its own.
@@ -69,6 +70,7 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
       return replies
     } catch (error) {
       takeBack()
+      if (isUnavailable(error)) overwriteFailed()
       if (isUnavailable(error) || operations.length === 1) return operations.map(() => failure(error))
       return operations.flatMap((operation) => commit([operation]))
     }
@@ -82,6 +84,19 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
     changes.take()
   }
 
+  /**
+   * A commit that failed at its last step, the fsync, may stand whole in the log, and after a crash it would be found there
+   * and taken for committed. What is written next takes its place, even where that fails in turn.
+   */
+  function overwriteFailed(): void {
+    try {
+      probe.overwrite()
+    } catch {
+      // As expected of a disk that fails.
+    }
+    if (database.isTransaction) database.exec('ROLLBACK')
+  }
+
   function read(operation: Operation): Reply {
     try {
       return { ok: true, value: run(operation) }
@@ -91,11 +106,11 @@ export function createGroupCommit(session: Session): (operations: readonly Opera
   }
 
   return (operations) => {
-    const writing = operations.filter(({ verb }) => !readVerbs.has(verb))
+    const writing = operations.filter(({ verb }) => !isRead(verb))
     const committed = writing.length === 0 ? [] : commit(writing)
     let next = 0
     const replies = operations.map((operation) => {
-      if (readVerbs.has(operation.verb)) return read(operation)
+      if (isRead(operation.verb)) return read(operation)
       const reply = committed[next]
       next += 1
       if (reply === undefined) throw new Error('a write has no reply')

@@ -18,8 +18,15 @@ export type WriteVerb =
   | 'rescue'
   | 'prune'
   | 'shiftDueTimes'
+  | 'checkWritable'
 export type ReadVerb = 'getRun' | 'getJob' | 'listRuns' | 'stats'
 export type Verb = WriteVerb | ReadVerb
+
+const readVerbs: ReadonlySet<Verb> = new Set<ReadVerb>(['getRun', 'getJob', 'listRuns', 'stats'])
+
+export function isRead(verb: Verb): boolean {
+  return readVerbs.has(verb)
+}
 
 /** The verbs as the thread runs them: the contract's, without the promise. */
 export type Verbs<Names extends Verb = Verb> = {

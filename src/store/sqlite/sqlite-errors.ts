@@ -13,6 +13,25 @@ export function isUnavailable(error: unknown): boolean {
   return isBusy(error) || unavailableCodes.has(primaryCode(error))
 }
 
+/** What to mend where a file cannot be opened; empty where nothing is known. */
+export function remedyOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : ''
+  switch (primaryCode(error)) {
+    case 13: // FULL
+      return ': make room on the disk'
+    case 10: // IOERR
+      return ': the disk fails, is full, or is limited for this process'
+    case 8: // READONLY
+    case 14: // CANTOPEN
+      return ': this process must be able to write the file and its directory'
+    case 11: // CORRUPT
+    case 26: // NOTADB
+      return ': restore a backup, or move the file away'
+    default:
+      return code === 'ENOSPC' || code === 'EDQUOT' ? ': make room on the disk' : ''
+  }
+}
+
 function primaryCode(error: unknown): number {
   if (!(error instanceof Error) || !('errcode' in error)) return -1
   return Number(error.errcode) & 0xff

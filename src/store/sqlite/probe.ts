@@ -1,0 +1,20 @@
+/** Writes what means nothing, to see whether anything can be written. */
+import type { Session } from './session.ts'
+
+export interface Probe {
+  /** As much as small runs take. */
+  write(): void
+  /** Least of all, outside of a transaction. */
+  overwrite(): void
+}
+
+const bytes = 65_536
+
+export function createProbe({ database }: Session): Probe {
+  const replace = database.prepare('INSERT OR REPLACE INTO probe (id, filler) VALUES (1, zeroblob(?))')
+
+  return {
+    write: () => void replace.run(bytes),
+    overwrite: () => void replace.run(0),
+  }
+}
