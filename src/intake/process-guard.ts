@@ -7,7 +7,7 @@ import dns from 'node:dns'
 import net from 'node:net'
 import { bar, fenceProcess } from '../tasks/process-fence.ts'
 import { currentFirstAttempt } from './first-attempt.ts'
-import { fenceEnvironment, fenceListeners } from './process-traces.ts'
+import { fenceListeners } from './process-traces.ts'
 
 const isInTask = (): boolean => currentFirstAttempt.getStore() !== undefined
 const strays: ReadonlySet<unknown> = new Set(['uncaughtException', 'unhandledRejection'])
@@ -18,7 +18,6 @@ let isGuarded = false
 export function guardProcess(): void {
   if (isGuarded) return
   isGuarded = true
-  fenceEnvironment()
   fenceListeners()
   // In a pool thread these are the thread's own.
   for (const name of ['setServers', 'setDefaultResultOrder']) {

@@ -8,7 +8,10 @@ interface Changed {
   readonly writers: Set<FirstAttempt>
 }
 
-/** In a pool thread a task has an environment of its own; here it has that of the process until it ends. */
+/**
+ * In a pool thread a task has an environment of its own; here it has that of the process until it ends. For a process of
+ * our own: what stands for the environment from now on cannot be cloned, which a host may want to do.
+ */
 export function fenceEnvironment(): void {
   // Nothing is read here: main.ts alone does that.
   const variables: NodeJS.ProcessEnv = Reflect.get(process, 'env')

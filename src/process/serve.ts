@@ -4,6 +4,7 @@ import { startApp } from '../app.ts'
 import { readConfig, shownDatabase, type Config } from '../config.ts'
 import { BootError } from '../domain/errors.ts'
 import type { HttpServer } from '../http/server.ts'
+import { fenceEnvironment } from '../intake/process-traces.ts'
 import { createLog, type Log } from '../log.ts'
 import { onLeaveSignal } from './leave-signal.ts'
 import { makeExitSure } from './sure-exit.ts'
@@ -16,6 +17,7 @@ const closeAllowanceMs = 4_500
 /** @param environment names to values */
 export async function serve(environment: Readonly<Record<string, string | undefined>>): Promise<void> {
   const exit = makeExitSure()
+  fenceEnvironment()
   try {
     freeThreadsFromBound()
     // For the places of errors, where tasks are compiled; the library leaves it to its host.
