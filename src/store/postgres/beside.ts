@@ -1,8 +1,7 @@
 /** What is no part of a group: reads, and forgetting. Each runs behind everything that was asked for before it. */
-import { AppError } from '../../domain/errors.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import type { Query } from './connection.ts'
-import { isUnavailable } from './failure.ts'
+import { appErrorOf } from './failure.ts'
 import type { Lane } from './lane.ts'
 import type { Reader } from './reader.ts'
 import { createRunReads } from './run-reads.ts'
@@ -28,7 +27,7 @@ export function createBeside(lanes: readonly Pick<Lane<never>, 'settled'>[], rea
     try {
       return await work
     } catch (error) {
-      throw refusalOf(error)
+      throw appErrorOf(error, 'a read')
     } finally {
       among.delete(work)
     }
@@ -49,10 +48,4 @@ export function createBeside(lanes: readonly Pick<Lane<never>, 'settled'>[], rea
       await Promise.allSettled(working)
     },
   }
-}
-
-function refusalOf(error: unknown): AppError {
-  if (error instanceof AppError) return error
-  const message = error instanceof Error ? error.message : String(error)
-  return new AppError(isUnavailable(error) ? 'store-unavailable' : 'internal', message, { cause: error })
 }

@@ -33,6 +33,7 @@ import { isMoving, runIdOf, type Admission, type Settling } from './operations.t
 import { transact } from './prepared.ts'
 import { createHeardProgress } from './heard-progress.ts'
 import { listRuns, readJob, readStats } from './read.ts'
+import { createReadiness } from './readiness.ts'
 import { createReader, type Reader } from './reader.ts'
 import { prepareReclaim, prepareRescue } from './rescue.ts'
 import { createSettlements } from './settlements.ts'
@@ -86,6 +87,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
   const heartbeats = createHeartbeats()
   const containment = createContainment(held, limits.aloneMs)
   const settlements = createSettlements(held)
+  const readiness = createReadiness(limits)
   const heardProgress = createHeardProgress()
   const turns = createTurns(answersPerTurn)
   const listeners = createListeners(turns)
@@ -164,6 +166,11 @@ export function createPostgresStore(options: PostgresOptions): Store {
         owner,
         channel,
         ...aftermath,
+        onCommitted(outcome, operations, lane) {
+          readiness.noteCommitted(lane, outcome.commits)
+          aftermath.onCommitted(outcome, operations, lane)
+        },
+        onUnavailable: readiness.noteFailure,
         onGroup: (...group) => options.onCommit?.(...group),
         defer: turns.run,
       },
@@ -273,8 +280,10 @@ export function createPostgresStore(options: PostgresOptions): Store {
     remove: async (runId) => opened().beside.write((reader) => reader.transact((query) => remove(query, runId, owner))),
     shiftDueTimes: () => Promise.resolve(),
     async checkWritable() {
+      const { lanes, lease } = opened()
       // It is written every few seconds.
-      if (opened().lease.keptForMs() === 0) throw new AppError('store-unavailable', 'the lease could not be renewed')
+      if (lease.keptForMs() === 0) throw new AppError('store-unavailable', 'the lease could not be renewed')
+      await readiness.probe([lanes.intake, lanes.settling])
     },
     async prune(finishedBefore, limit, at) {
       const what = { finishedBefore, limit, at }

@@ -6,7 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { AppError } from '../../domain/errors.ts'
 import type { Connect, Connection } from './connection.ts'
 import { barredAt, enterLane, lookUp, numberAfter } from './doubt.ts'
-import { isFailure, isUnavailable } from './failure.ts'
+import { appErrorOf, isFailure, isUnavailable } from './failure.ts'
 import type { Limits } from './limits.ts'
 import type { NextGroup } from './next-group.ts'
 import { InDoubt, OutOfStep, type Commit, type Outcome, type Sender } from './transaction.ts'
@@ -37,6 +37,8 @@ export interface LaneOptions<Operation> extends Pick<Sender, 'owner' | 'lane' | 
   readonly onAnswered: (outcome: Outcome, lane: string) => void
   /** It turned out that a transaction was committed whose callers had been told that it may not have been. */
   readonly onLateCommit: (outcome: Outcome, operations: readonly Operation[], lane: string) => void
+  /** A transaction has failed, and the database is to blame. */
+  readonly onUnavailable: (error: unknown) => void
   /** A group of so many operations has ended, so many milliseconds after it was sent. */
   readonly onGroup: (operations: number, tookMs: number) => void
   /** Whether it is answered before the others, so that what follows it goes with the next group. */
@@ -62,7 +64,8 @@ const doubtPauseMs = 100
 export function createLane<Operation extends { readonly verb: string }>(
   options: LaneOptions<Operation>,
 ): Lane<Operation> {
-  const { limits, connect, next, commit, onCommitted, onAnswered, onLateCommit, onGroup, defer } = options
+  const { limits, connect, next, commit, onCommitted, onAnswered, onLateCommit, onUnavailable, onGroup, defer } =
+    options
   const { owner, lane, channel, isUrgent } = options
   const pending = new Set<Promise<unknown>>()
   let queue: Asked<Operation>[] = []
@@ -138,7 +141,10 @@ export function createLane<Operation extends { readonly verb: string }>(
       } catch (error) {
         if ((isFailure(error, 'conflict') || error instanceof OutOfStep) && conflicts < maxConflicts) conflicts += 1
         else if (isFailure(error, 'lost') && wasOpen && doubt === null && !isSecond) isSecond = true
-        else throw error
+        else {
+          if (isUnavailable(error)) onUnavailable(error)
+          throw error
+        }
       }
     }
   }
@@ -229,6 +235,5 @@ function asError(error: unknown): Error {
 
 function refusalOf(error: Error, { operation }: Asked<{ readonly verb: string }>): AppError {
   if (error instanceof AppError) return error
-  const code = isUnavailable(error) ? 'store-unavailable' : 'internal'
-  return new AppError(code, `${operation?.verb ?? 'a transaction'}: ${error.message}`, { cause: error })
+  return appErrorOf(error, operation?.verb ?? 'a transaction')
 }

@@ -16,6 +16,8 @@ export interface Limits {
   readonly renewMs: number
   /** For a suspect to wait for a process that has nothing else to run, and to be left alone there. */
   readonly aloneMs: number
+  /** For a process to count as not ready after a commit that the database has failed. */
+  readonly unreadyMs: number
 }
 
 export const defaultLimits: Limits = {
@@ -27,4 +29,5 @@ export const defaultLimits: Limits = {
   leaseMs: 8_000,
   renewMs: 2_000,
   aloneMs: 10_000,
+  unreadyMs: 5_000,
 }

@@ -6,6 +6,7 @@ import { BootError } from '../../domain/errors.ts'
 import type { Connection } from './connection.ts'
 import { isFailure } from './failure.ts'
 
+const protocolViolation = '08P01'
 const selectPid = { text: 'SELECT pg_backend_pid() AS pid' }
 /** A pooler may have several sessions to choose from; it rarely gives back the same one so often. */
 const maxLooks = 3
@@ -21,7 +22,7 @@ export async function checkSessions(one: Connection, other: Connection): Promise
     // Within its transaction it keeps the session that it was given, which is no other connection's then.
     await other.query({ text: 'BEGIN' }).catch((error: unknown) => {
       // A pooler in statement mode.
-      throw isFailure(error, 'refused') ? new BootError(remedy, error) : error
+      throw isFailure(error) && error.code === protocolViolation ? new BootError(remedy, error) : error
     })
     const isShared = (await pidOf(other)) === own || (await pidOf(one)) !== own
     await other.query({ text: 'COMMIT' })
