@@ -47,8 +47,14 @@ export function createBodyParser(): BodyParser {
       idle = setTimeout(stop, idleMs).unref()
       return
     }
-    worker ??= start()
-    worker.postMessage(first.work)
+    try {
+      worker ??= start()
+      worker.postMessage(first.work)
+    } catch (error) {
+      // The system has no thread left, for now.
+      takeFirst()?.reject(new AppError('overloaded', 'no thread could be started for a large body', { cause: error }))
+      sendFirst()
+    }
   }
 
   function takeFirst(): Waiting | undefined {

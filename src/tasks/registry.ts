@@ -1,6 +1,7 @@
 /** The tasks of one directory, each a module that is named by its file. Read once, at boot. */
 import { pathToFileURL } from 'node:url'
 import { BootError } from '../domain/errors.ts'
+import { withoutExit } from './exit-watch.ts'
 import { listTaskFiles } from './task-files.ts'
 import { loadTask, type Task } from './task.ts'
 
@@ -20,7 +21,8 @@ export async function loadRegistry(directory: string): Promise<Registry> {
   const tasks = new Map<string, Task>()
   // One after the other: modules that share a dependency would otherwise race to report its failure.
   for (const { name, path } of files) {
-    tasks.set(name, await withinLimit(loadTask(name, pathToFileURL(path).href), path))
+    const load = (): Promise<Task> => loadTask(name, pathToFileURL(path).href)
+    tasks.set(name, await withinLimit(withoutExit(path, load), path))
   }
   return { get: (name) => tasks.get(name), all: () => [...tasks.values()], skipped }
 }

@@ -42,6 +42,11 @@ test('a directory of tasks that cannot be used is refused by its path', async ()
     'throws/thrower.js',
     'no licence',
   ])
+  // Even as a success: nothing would say why nothing runs.
+  await checkRefused(home, { TASKS_DIR: tasks('exits', { 'leaver.js': 'process.exit(0)' }) }, [
+    'exits/leaver.js',
+    'process.exit(0)',
+  ])
   await checkRefused(home, { TASKS_DIR: tasks('kind', { 'odd.js': 'export default { kind: "gpu", run() {} }' }) }, [
     'kind/odd.js',
     'kind',

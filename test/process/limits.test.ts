@@ -102,7 +102,11 @@ testAsUser('when no thread is left, first jobs run in the pool, and a thread tha
     return run.jobs[0]?.thread !== 'main'
   })
   assert.is((await child.post('/run-tasks', { tasks: [{ name: 'exits-cpu' }] })).status, 500)
+  // It is parsed in a thread of its own, which there may be no room for.
+  const large = { tasks: [{ name: 'greets', input: 'you'.repeat(100_000) }] }
+  assert.ok([200, 503].includes((await child.post('/run-tasks', large)).status))
   assert.is((await readRun(await spawning)).result, true)
+  assert.is((await child.post('/run-tasks', large)).status, 200)
   assert.is(await resultOf(child, 'greets'), 'hello you')
   assert.is((await child.post('/run-tasks', { tasks: [{ name: 'exits-cpu' }] })).status, 500)
   assert.is((await child.kill('SIGTERM')).code, 0)
