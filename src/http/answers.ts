@@ -43,15 +43,21 @@ const smallBytes = 131_072
 /** A result is read, parsed and written again: it is there in so many forms at once. */
 const formsOfResult = 4
 const readsAtOnce = 4
+/** They speak of an answer that does not come. */
+const headersOfAnswer = ['ETag', 'Link', 'Preference-Applied']
 
 export function createAnswers({ store, budget, log, ...view }: AnswersOptions): Answers {
   const inTurn = createGate(readsAtOnce)
 
   /** Until the response is over. */
-  function takeRoom({ res }: Context, bytes: number, runId?: string): void {
+  function takeRoom(ctx: Context, bytes: number, runId?: string): void {
+    const { res } = ctx
     if (bytes <= smallBytes || res.closed) return
     const hold = budget.open()
-    if (!hold.resize(bytes)) throw noRoom(runId)
+    if (!hold.resize(bytes)) {
+      for (const name of headersOfAnswer) ctx.remove(name)
+      throw noRoom(runId)
+    }
     res.once('close', hold.release)
   }
 
