@@ -1,5 +1,5 @@
 /** Forgets finished runs whose retention is over, a bounded batch at a time. */
-import type { Clock } from '../domain/clock.ts'
+import { monotonicClock, type Clock } from '../domain/clock.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 
@@ -10,8 +10,10 @@ export interface Pruner {
 }
 
 export interface PrunerOptions {
-  readonly store: Store
+  readonly store: Pick<Store, 'prune'>
   readonly clock: Clock
+  /** Milliseconds on a clock that nobody can set. */
+  readonly steady?: Clock
   readonly log: Log
   readonly retentionMs: number
 }
@@ -20,9 +22,10 @@ const batchSize = 200
 const maxPauseMs = 60_000
 const minPauseMs = 1_000
 
-export function createPruner({ store, clock, log, retentionMs }: PrunerOptions): Pruner {
+export function createPruner({ store, clock, steady = monotonicClock, log, retentionMs }: PrunerOptions): Pruner {
   // Often enough that a run outlives its retention by little, and never more often than once a second.
   const pauseMs = Math.min(maxPauseMs, Math.max(minPauseMs, retentionMs / 2))
+  const aheadMs = clock.now() - steady.now()
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
   let pruning = Promise.resolve()
@@ -32,7 +35,10 @@ export function createPruner({ store, clock, log, retentionMs }: PrunerOptions):
     let pruned = 1
     while (pruned > 0 && !isStopped) {
       // Between two batches, whatever waits for a commit gets its turn.
-      pruned = await store.prune(clock.now() - retentionMs, batchSize, clock.now())
+      const now = clock.now()
+      // A clock that is set forward makes no run older: that cannot be taken back.
+      const atMost = Math.min(now, aheadMs + steady.now())
+      pruned = await store.prune(atMost - retentionMs, batchSize, now)
       total += pruned
     }
     if (total > 0) log.debug({ total }, 'forgot runs and idempotency keys whose time is over')

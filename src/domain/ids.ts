@@ -8,6 +8,8 @@ const bytesPerId = 16
 const random = new Uint8Array(bytesPerId * 256)
 let unused = 0
 let lastMs = 0
+/** Ids go on growing when the clock is set back; a clock that was wrong by more than this is not waited for. */
+const maxBehindMs = 86_400_000
 /** Counts the ids of one millisecond, from a random beginning with much room above it. */
 let sequence = 0
 
@@ -23,6 +25,7 @@ function takeRandom(): Uint8Array {
 /** A new run id: UUIDv7 (RFC 9562), so ids sort by time of creation and grow within one process. */
 export function newRunId(now = Date.now()): string {
   const bytes = takeRandom()
+  if (lastMs - now > maxBehindMs) lastMs = now - 1
   sequence = now > lastMs ? new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) >>> 1 : sequence + 1
   lastMs = Math.max(lastMs, now)
   return v7({ msecs: lastMs, seq: sequence, random: bytes })
