@@ -14,7 +14,7 @@ export function countZombies(threads: readonly Seen[], nowMs: number): number {
 
 /**
  * @returns what is wrong: most threads are zombies, one does not come back although that is tried again and again, or
- * no `cpu` thread took jobs for 30 s; null when nothing is
+ * for 30 s no `cpu` thread took jobs or all `io` threads were killed and stuck; null when nothing is
  */
 export function findIllness(threads: readonly Seen[], nowMs: number): string | null {
   const zombies = countZombies(threads, nowMs)
@@ -25,7 +25,12 @@ export function findIllness(threads: readonly Seen[], nowMs: number): string | n
   const ofCpu = threads.filter(({ kind }) => kind === 'cpu')
   const isUseless =
     ofCpu.length > 0 && ofCpu.every(({ unreadySince }) => isOlder(unreadySince, nowMs - unusableLimitMs))
-  return isUseless ? `no cpu thread has taken jobs for ${unusableLimitMs / 1000} s` : null
+  if (isUseless) return `no cpu thread has taken jobs for ${unusableLimitMs / 1000} s`
+  const ofIo = threads.filter(({ kind }) => kind === 'io')
+  // One that is only to be replaced may wait for its last jobs as long as they like.
+  const isStuck = ({ state, unreadySince }: Seen): boolean =>
+    state === 'dying' && isOlder(unreadySince, nowMs - unusableLimitMs)
+  return ofIo.length > 0 && ofIo.every(isStuck) ? 'all io threads are stuck in native code' : null
 }
 
 function isOlder(since: number | null, limit: number): boolean {

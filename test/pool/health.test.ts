@@ -18,6 +18,14 @@ test('it is ill when no cpu thread has taken jobs for 30 s', () => {
   assert.is(findIllness(threads, 1_000_000), 'no cpu thread has taken jobs for 30 s')
 })
 
+test('it is ill when all io threads are stuck in native code for 30 s', () => {
+  const stuck = at('io', 'dying', 970_000)
+  const replaced = [ready('cpu'), at('io', 'retiring', 900_000)]
+  assert.is(findIllness(replaced, 1_000_000), null, 'its last jobs may take long')
+  assert.is(findIllness([ready('cpu'), ready('io'), stuck], 1_000_000), null)
+  assert.is(findIllness([ready('cpu'), stuck], 1_000_000), 'all io threads are stuck in native code')
+})
+
 test('it is ill when one of its threads has not come back for 30 s', () => {
   const threads = [ready('cpu'), ready('cpu'), at('io', 'starting', 970_000)]
   assert.is(findIllness(threads, 1_000_000), 'a thread has not started for 30 s')
