@@ -40,8 +40,11 @@ export interface Service {
   run(input: unknown): Promise<RunView>
   /** Takes back what a dead process held, and begins to claim and to take runs; when store and pool are there. */
   start(): Promise<void>
-  /** Refuses new runs, lets running jobs end within the grace, hands back the rest, and sends off who still waits. */
-  drain(): Promise<void>
+  /**
+   * Refuses new runs, lets running jobs end within the grace, hands back the rest, and sends off who still waits. False
+   * when the store did not take all that there was to settle or to hand back.
+   */
+  drain(): Promise<boolean>
   /** Ends what is left, also of a service that was not started; the store and the pool are their maker's to close. */
   stop(): void
 }
@@ -183,6 +186,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       await intake.dismiss()
       // Last: who watches sees how the jobs have ended.
       await streams.close()
+      return !stopping.signal.aborted
     },
     stop() {
       stopping.abort()

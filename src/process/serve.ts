@@ -64,15 +64,16 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
       exit(1)
     }, limitMs).unref()
     // Before the first job there is nothing to hand back, and the start may be waiting for the database.
+    let isHandedBack = true
     if (server !== undefined) {
       const app = await starting
-      await app.drain()
+      isHandedBack = await app.drain()
       // Before the database is let go: who waits for that finds the address free.
       await server.close()
       await app.close()
     }
     log.info('stopped')
-    exit(exitCode)
+    exit(isHandedBack ? exitCode : 1)
   }
   // From the beginning: a signal during the recovery must not cost the jobs that it starts.
   onLeaveSignal(log, (signal) => void stop({ signal }).catch(die))

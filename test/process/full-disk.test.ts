@@ -4,11 +4,13 @@
  */
 import { spawnSync } from 'node:child_process'
 import { statSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { makeHome, type Child, type Home } from '../harness/child.ts'
 import { readProblem, readRun } from '../harness/run.ts'
 import { until } from '../harness/until.ts'
+import { readExecutions } from './executions.ts'
 import { gateJob, openGate } from './gate.ts'
 
 const canLimit = spawnSync('prlimit', ['--version']).status === 0
@@ -85,6 +87,21 @@ limitedTest('a wait that ends while its early reply cannot be noted names the ru
   const id = await running(child)
   fillDisk(child, home)
   await expectUnavailable(await asked, id)
+})
+
+limitedTest('a stop that cannot hand back its jobs says so, and the next start runs them', async () => {
+  await using home = await makeHome({ SHUTDOWN_GRACE_MS: '0', CANCEL_GRACE_MS: '50' })
+  const child = await home.start()
+  assert.is((await child.post('/run-tasks', { tasks: [gateJob], respond: 'none' })).status, 202)
+  await until('the job runs', () => readExecutions(join(home.directory, 'executions')).length === 1)
+  fillDisk(child, home)
+  assert.equal(await child.kill('SIGTERM'), { code: 1, signal: null })
+  assert.ok(child.lines.some(({ msg }) => msg.startsWith('an outcome was not committed before the service stopped')))
+  assert.is(child.lines.at(-1)?.msg, 'stopped')
+  openGate(home)
+  const next = await home.start()
+  const id = await running(next)
+  await until('it has run', async () => (await readRun(await next.get(`/runs/${id}`))).state === 'completed')
 })
 
 test.run()
