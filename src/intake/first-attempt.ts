@@ -12,9 +12,11 @@ import { readProgress } from '../tasks/progress.ts'
 import { createTaskLog } from '../tasks/task-log.ts'
 import type { Task } from '../tasks/task.ts'
 import { Interrupted, type MainGuard } from './main-guard.ts'
+import type { RealmGuard } from './realm-guard.ts'
 
 export interface FirstAttempt {
   readonly job: ClaimedJob
+  readonly task: Task
   readonly ended: Promise<AttemptOutcome>
   isOver(): boolean
   /** Whether its task has ended too, which it need not have when the attempt is over. */
@@ -35,6 +37,7 @@ export interface FirstAttemptOptions {
   readonly job: ClaimedJob
   readonly task: Task
   readonly guard: MainGuard
+  readonly realm: RealmGuard
   readonly log: Log
   readonly cancelGraceMs: number
 }
@@ -42,8 +45,9 @@ export interface FirstAttemptOptions {
 /** Whose code is running on the main thread: follows callbacks, timers and promises. */
 export const currentFirstAttempt = new AsyncLocalStorage<FirstAttempt>()
 
-export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: FirstAttemptOptions): FirstAttempt {
+export function startFirstAttempt({ job, task, guard, realm, log, cancelGraceMs }: FirstAttemptOptions): FirstAttempt {
   const controller = new AbortController()
+  const suspects = [{ task }]
   let wasInterrupted = false
   let hasReturned = false
   let told: Progress | null = null
@@ -64,6 +68,7 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
       wasInterrupted = error instanceof Interrupted
       throw error
     } finally {
+      realm.look(suspects)
       // That of the process is for its owner to say.
       if (process.exitCode !== exitCode) process.exitCode = exitCode
     }
@@ -73,6 +78,7 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
 
   const attempt: FirstAttempt = {
     job,
+    task,
     ended: end.outcome,
     isOver: end.isOver,
     hasReturned: () => hasReturned,
@@ -106,6 +112,7 @@ export function startFirstAttempt({ job, task, guard, log, cancelGraceMs }: Firs
   }
   void currentFirstAttempt.run(attempt, runAttempt, task, job.input, context, call).then((outcome) => {
     hasReturned = true
+    realm.look(suspects)
     if (wasInterrupted) end.breakOff('released')
     else end.answer(outcome)
   })

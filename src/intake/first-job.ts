@@ -6,6 +6,7 @@ import type { Log } from '../log.ts'
 import type { Registry } from '../tasks/registry.ts'
 import { startFirstAttempt, type FirstAttempt } from './first-attempt.ts'
 import type { MainGuard } from './main-guard.ts'
+import { createRealmGuard, type RealmGuard } from './realm-guard.ts'
 
 export interface FirstJobs {
   /** Runs one attempt; resolves to its outcome and never rejects. */
@@ -44,6 +45,7 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
   const running = new Map<string, FirstAttempt>()
   let recent: FirstAttempt[] = []
   let beating: NodeJS.Timeout | undefined
+  let realm: RealmGuard | undefined
 
   function showRunning(): void {
     // The latest are the likeliest to stand in the way.
@@ -60,6 +62,8 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
   function beat(): void {
     heartbeat.beat()
     if (recent.length === 0) return
+    // Of jobs that run, or ended since the last beat.
+    realm?.look(recent)
     // Not before: what one leaves behind at its end can stand in the way too, and one that was given up goes on.
     recent = recent.filter((attempt) => !attempt.hasReturned())
     showRunning()
@@ -70,7 +74,9 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
       const task = registry.get(job.task)
       if (task === undefined) throw new Error(`the task ${job.task} was accepted and is not registered`)
       const { title } = process
-      const attempt = startFirstAttempt({ job, task, guard, log, cancelGraceMs })
+      realm ??= createRealmGuard({ onGuilty: guard.banish, log })
+      realm.look(recent)
+      const attempt = startFirstAttempt({ job, task, guard, realm, log, cancelGraceMs })
       running.set(job.runId, attempt)
       recent = [...recent, attempt].slice(-maxShown)
       showRunning()
@@ -90,6 +96,8 @@ export function createFirstJobs(options: FirstJobsOptions): FirstJobs {
         return told === null ? [] : [{ runId, jobIndex, ...told }]
       }),
     start() {
+      // Takes its time, and nobody needs it at once.
+      setImmediate(() => (realm ??= createRealmGuard({ onGuilty: guard.banish, log })))
       beating = setInterval(beat, Math.min(maxBeatMs, mainStallMs / beatsPerStall))
     },
     async stop(graceMs) {

@@ -4,6 +4,7 @@
  */
 import { createContext, Script } from 'node:vm'
 import type { Clock } from '../domain/clock.ts'
+import { now } from '../domain/primordials.ts'
 import type { Log } from '../log.ts'
 import type { Task } from '../tasks/task.ts'
 
@@ -15,6 +16,8 @@ export interface MainGuard {
    * @throws Interrupted when it was cut off, or could not be called under a limit; else whatever the task throws
    */
   call(task: Task, run: () => unknown): unknown
+  /** From now on the task's first jobs run in the pool, whatever it says. */
+  banish(task: Task): void
   counts(): GuardCounts
 }
 
@@ -79,6 +82,7 @@ interface Conduct {
 
 export function createMainGuard({ budgetMs, hasRoom = () => true, clock, log }: MainGuardOptions): MainGuard {
   const conducts = new Map<string, Conduct>()
+  const banished = new Set<string>()
   let limitedCall: LimitedCall | undefined = hasRoom() ? createLimitedCall(budgetMs) : undefined
   let noRoomUntil = Number.NEGATIVE_INFINITY
   let noRoomLineAt = Number.NEGATIVE_INFINITY
@@ -115,10 +119,10 @@ export function createMainGuard({ budgetMs, hasRoom = () => true, clock, log }: 
   /** @throws Interrupted where V8 would abort the process, because what the limit takes cannot be had */
   function limitCall(): LimitedCall {
     if (hasRoom()) return (limitedCall ??= createLimitedCall(budgetMs))
-    const now = performance.now()
-    noRoomUntil = now + noRoomMs
-    if (now - noRoomLineAt > noRoomLineMs) {
-      noRoomLineAt = now
+    const at = now()
+    noRoomUntil = at + noRoomMs
+    if (at - noRoomLineAt > noRoomLineMs) {
+      noRoomLineAt = at
       log.warn(
         'too few descriptors or threads are left: first jobs run in the pool unless their task is known as quick',
       )
@@ -134,14 +138,15 @@ export function createMainGuard({ budgetMs, hasRoom = () => true, clock, log }: 
 
   return {
     allows(task) {
+      if (banished.has(task.name)) return false
       if (task.policy.main !== 'auto') return task.policy.main === 'always'
       const { coolUntil, quickCalls } = conductOf(task)
-      return coolUntil <= clock.now() && (quickCalls >= provenAfter || noRoomUntil <= performance.now())
+      return coolUntil <= clock.now() && (quickCalls >= provenAfter || noRoomUntil <= now())
     },
     call(task, run) {
       if (task.policy.main === 'always') return run()
       const conduct = conductOf(task)
-      const startedAt = performance.now()
+      const startedAt = now()
       if (startedAt - lookedAt > lookEveryMs) {
         lookedAt = startedAt
         workedThen = process.threadCpuUsage()
@@ -154,10 +159,11 @@ export function createMainGuard({ budgetMs, hasRoom = () => true, clock, log }: 
         wasInterrupted = error instanceof Interrupted
         throw error
       } finally {
-        const tookMs = performance.now() - startedAt
+        const tookMs = now() - startedAt
         judge(task, conduct, { tookMs, workedMs: () => workedSince(startedAt), wasInterrupted })
       }
     },
+    banish: ({ name }) => void banished.add(name),
     counts() {
       const all = [...conducts]
       const overran = all.filter(([, { interrupted, overBudget }]) => interrupted + overBudget > 0)

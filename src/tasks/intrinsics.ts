@@ -16,6 +16,8 @@ interface Property {
   readonly key: PropertyKey
   /** undefined: there was none of its own. */
   readonly descriptor: PropertyDescriptor | undefined
+  /** Of one that can be written by its setter: the getter stays the same. */
+  readonly written?: unknown
 }
 
 interface Inherited {
@@ -28,7 +30,7 @@ const { prototype: arrayPrototype } = Array
 const { prototype: functionPrototype } = Function
 const ErrorConstructor = Error
 const FunctionConstructor = Function
-const { apply, construct, ownKeys, get, getOwnPropertyDescriptor, defineProperty, deleteProperty } = Reflect
+const { apply, construct, ownKeys, get, set, getOwnPropertyDescriptor, defineProperty, deleteProperty } = Reflect
 const { getPrototypeOf, setPrototypeOf, isExtensible } = Reflect
 const { create } = Object
 const nothing = (): void => {}
@@ -37,10 +39,12 @@ const noList: object = []
 /** What was added to built-ins before the watch began is left alone: libraries add polyfills. */
 export function watchIntrinsics(): Intrinsics {
   const properties = listProperties()
-  const methods = properties.filter(({ descriptor }) => descriptor === undefined || 'value' in descriptor)
-  const accessors = properties.filter(({ descriptor }) => descriptor !== undefined && !('value' in descriptor))
+  const isAccessor = ({ descriptor, written }: Property): boolean =>
+    descriptor !== undefined && !('value' in descriptor) && written === undefined
+  const methods = properties.filter((property) => !isAccessor(property))
+  const accessors = properties.filter(isAccessor)
   const hasReplaced = createCheck(methods)
-  const parents = bases.map((base) => ({ base, parent: getPrototypeOf(base) }))
+  const parents = bases.map((base) => ({ base, parent: getPrototypeOf(base), isOpen: isExtensible(base) }))
   const known = create(null) as Record<string, true>
   for (const base of [{}, noList, nothing]) for (const key in base) known[key] = true
 
@@ -61,8 +65,9 @@ export function watchIntrinsics(): Intrinsics {
 
   function findRebased(): string | null {
     for (let index = 0; index < parents.length; index += 1) {
-      const { base, parent } = parents[index] as (typeof parents)[number]
-      if (!isExtensible(base) || getPrototypeOf(base) !== parent) return 'a prototype that is frozen or has another one'
+      const { base, parent, isOpen } = parents[index] as (typeof parents)[number]
+      if (isExtensible(base) !== isOpen || getPrototypeOf(base) !== parent)
+        return 'a prototype that is frozen or has another one'
     }
     return null
   }
@@ -143,7 +148,10 @@ function listProperties(): Property[] {
   }
   for (const key of globalNames) {
     const descriptor = getOwnPropertyDescriptor(globalThis, key)
-    if (descriptor !== undefined) listed.push({ name: `globalThis.${key}`, holder: globalThis, key, descriptor })
+    if (descriptor === undefined) continue
+    // Node has `Buffer` and `process` behind setters.
+    const written = 'value' in descriptor ? {} : { written: get(globalThis, key) as unknown }
+    listed.push({ name: `globalThis.${key}`, holder: globalThis, key, descriptor, ...written })
   }
   return listed
 }
@@ -215,11 +223,13 @@ function nameIn(properties: readonly Property[]): string | null {
   return null
 }
 
-function isSame({ holder, key, descriptor }: Property): boolean {
+function isSame({ holder, key, descriptor, written }: Property): boolean {
+  if (written !== undefined && get(holder, key) !== written) return false
   const now = getOwnPropertyDescriptor(holder, key)
   return now?.value === descriptor?.value && now?.get === descriptor?.get && now?.set === descriptor?.set
 }
 
-function putBack({ holder, key, descriptor }: Property): boolean {
-  return descriptor === undefined ? deleteProperty(holder, key) : defineProperty(holder, key, descriptor)
+function putBack({ holder, key, descriptor, written }: Property): boolean {
+  if (descriptor === undefined) return deleteProperty(holder, key)
+  return defineProperty(holder, key, descriptor) && (written === undefined || set(holder, key, written))
 }

@@ -1,0 +1,67 @@
+/**
+ * First jobs share the language with the service: what one changes of it is put back when it has given the thread back,
+ * and its task runs in the pool from then on.
+ */
+import type { Log } from '../log.ts'
+import { watchIntrinsics, type Intrinsics } from '../tasks/intrinsics.ts'
+import type { Task } from '../tasks/task.ts'
+
+/** A job of which code may have run since the last look. */
+export interface Suspect {
+  readonly task: Task
+}
+
+export interface RealmGuard {
+  /** Puts back what has changed since the last look; without a suspect, somebody else has changed it, and it stays. */
+  look(suspects: readonly Suspect[]): void
+}
+
+export interface RealmGuardOptions {
+  /** Called with a task that has changed something. */
+  readonly onGuilty: (task: Task) => void
+  readonly log: Log
+}
+
+/** Getters are looked at too while a task is new: that costs several times as much. */
+const fullLooks = 40
+
+export function createRealmGuard({ onGuilty, log }: RealmGuardOptions): RealmGuard {
+  let intrinsics: Intrinsics = watchIntrinsics()
+  // Not a Map: what it does may be what was changed.
+  const looks = Object.create(null) as Record<string, number>
+
+  function isNew({ name }: Task): boolean {
+    const count = looks[name] ?? 0
+    if (count < fullLooks) looks[name] = count + 1
+    return count < fullLooks
+  }
+
+  function putBack(changed: string, suspects: readonly Suspect[]): void {
+    const left = intrinsics.restore()
+    // What cannot be put back is not to be found again and again.
+    if (left.length > 0) intrinsics = watchIntrinsics()
+    const names = [...new Set(suspects.map(({ task }) => task.name))]
+    const only = names.length === 1 ? suspects[0]?.task : undefined
+    if (only !== undefined) onGuilty(only)
+    const what = only === undefined ? 'a first job' : `the task ${only.name}`
+    const then = only === undefined ? 'it was put back' : 'its first jobs run in the pool now'
+    if (left.length === 0)
+      log.warn({ tasks: names, changed }, `${what} changed ${changed} for the whole process: ${then}`)
+    else
+      log.error(
+        { tasks: names, changed, left },
+        `${what} changed ${changed} for the whole process, for good: start it again`,
+      )
+  }
+
+  return {
+    look(suspects) {
+      const only = suspects[0]
+      const isFull = only !== undefined && suspects.length === 1 && isNew(only.task)
+      const changed = isFull ? intrinsics.findChanged() : intrinsics.findReplaced()
+      if (changed === null) return
+      if (only === undefined) intrinsics = watchIntrinsics()
+      else putBack(changed, suspects)
+    },
+  }
+}
