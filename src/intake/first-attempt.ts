@@ -47,7 +47,7 @@ export const currentFirstAttempt = new AsyncLocalStorage<FirstAttempt>()
 
 export function startFirstAttempt({ job, task, guard, realm, log, cancelGraceMs }: FirstAttemptOptions): FirstAttempt {
   const controller = new AbortController()
-  const suspects = [{ task }]
+  const suspect = { task }
   let wasInterrupted = false
   let hasReturned = false
   let told: Progress | null = null
@@ -68,7 +68,7 @@ export function startFirstAttempt({ job, task, guard, realm, log, cancelGraceMs 
       wasInterrupted = error instanceof Interrupted
       throw error
     } finally {
-      realm.look(suspects)
+      realm.lookEarly(suspect)
       // That of the process is for its owner to say.
       if (process.exitCode !== exitCode) process.exitCode = exitCode
     }
@@ -112,7 +112,7 @@ export function startFirstAttempt({ job, task, guard, realm, log, cancelGraceMs 
   }
   void currentFirstAttempt.run(attempt, runAttempt, task, job.input, context, call).then((outcome) => {
     hasReturned = true
-    realm.look(suspects)
+    realm.look([suspect])
     if (wasInterrupted) end.breakOff('released')
     else end.answer(outcome)
   })

@@ -14,6 +14,8 @@ export interface Suspect {
 export interface RealmGuard {
   /** Puts back what has changed since the last look; without a suspect, somebody else has changed it, and it stays. */
   look(suspects: readonly Suspect[]): void
+  /** For a job that has only given the thread back: looks as long as its task is new here. */
+  lookEarly(suspect: Suspect): void
 }
 
 export interface RealmGuardOptions {
@@ -22,8 +24,8 @@ export interface RealmGuardOptions {
   readonly log: Log
 }
 
-/** Getters are looked at too while a task is new: that costs several times as much. */
-const fullLooks = 40
+/** While a task is new, it is looked at more often, and getters are looked at too. */
+const fullLooks = 60
 
 export function createRealmGuard({ onGuilty, log }: RealmGuardOptions): RealmGuard {
   let intrinsics: Intrinsics = watchIntrinsics()
@@ -54,14 +56,20 @@ export function createRealmGuard({ onGuilty, log }: RealmGuardOptions): RealmGua
       )
   }
 
+  function act(changed: string | null, suspects: readonly Suspect[]): void {
+    if (changed === null) return
+    if (suspects.length === 0) intrinsics = watchIntrinsics()
+    else putBack(changed, suspects)
+  }
+
   return {
     look(suspects) {
-      const only = suspects[0]
-      const isFull = only !== undefined && suspects.length === 1 && isNew(only.task)
-      const changed = isFull ? intrinsics.findChanged() : intrinsics.findReplaced()
-      if (changed === null) return
-      if (only === undefined) intrinsics = watchIntrinsics()
-      else putBack(changed, suspects)
+      const only = suspects.length === 1 ? suspects[0] : undefined
+      const isFull = only !== undefined && isNew(only.task)
+      act(isFull ? intrinsics.findChanged() : intrinsics.findReplaced(), suspects)
+    },
+    lookEarly(suspect) {
+      if (isNew(suspect.task)) act(intrinsics.findChanged(), [suspect])
     },
   }
 }
