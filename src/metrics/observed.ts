@@ -36,6 +36,11 @@ export function createObserved(sources: Sources, registry: Registry): () => Prom
   const backlog = gauge('forerunner_backlog', 'Jobs that are not final', [])
   const oldest = gauge('forerunner_oldest_queued_seconds', 'How long the longest-waiting due job has been due', [])
   const unknown = gauge('forerunner_unknown_task_jobs', 'Waiting jobs of tasks that no process runs', ['task'])
+  const lostClaims = new Counter({
+    name: 'forerunner_lost_claims_total',
+    help: 'Claims that ended without a cancel or an outcome: their jobs were taken over by another process',
+    registers,
+  })
   const runs = gauge('forerunner_runs', 'Runs that are kept, by state', ['state'])
   const jobs = gauge('forerunner_jobs', 'Jobs that are kept, by state', ['state'])
   const lost = gauge('forerunner_jobs_lost', 'Jobs that were accepted and are neither live nor final: always 0', [])
@@ -76,6 +81,8 @@ export function createObserved(sources: Sources, registry: Registry): () => Prom
     backlog.set(store.backlog())
     oldest.set((stats.oldestQueuedMs ?? 0) * sPerMs)
     unknown.reset()
+    lostClaims.reset()
+    lostClaims.inc(store.lostClaims())
     for (const [task, count] of Object.entries(stats.unknownTasks)) unknown.set({ task }, count)
     for (const [state, count] of Object.entries(stats.runs)) runs.set({ state }, count)
     for (const [state, count] of Object.entries(stats.jobs)) jobs.set({ state }, count)

@@ -153,6 +153,11 @@ export interface Store {
    * it. No change of a run, and not kept: it resolves, and never rejects, whether somebody has heard it or not.
    */
   tellProgress(progress: readonly JobProgress[]): Promise<void>
+  /**
+   * How many claims of this process ended without a word to it, since it started: their jobs were taken over while it was
+   * silent. Always 0 where no other process can have anything to do with the store.
+   */
+  lostClaims(): number
   /** What another process has told of a job that runs there; null where nothing was heard lately. */
   heardProgress(runId: string, jobIndex: number): Progress | null
 

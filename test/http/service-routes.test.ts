@@ -57,6 +57,7 @@ test('counts nothing in the beginning', async () => {
     backlog: 0,
     oldestQueuedMs: null,
     unknownTasks: {},
+    lostClaims: 0,
     conservation: { accepted: 0, final: 0, live: 0, lost: 0 },
   })
   assert.equal(Object.keys(eventLoopDelayMs), ['p50', 'p99', 'max'])

@@ -201,6 +201,7 @@ test('a job that is no longer its own ends here', async () => {
   await until('whoever runs it is told to stop', () =>
     changes.some(({ voided }) => voided.some(({ jobIndex }) => jobIndex === 0)),
   )
+  assert.is(store.lostClaims(), 1)
   assert.is(await store.complete(claim, '1', start), 'stale')
   const next = await claimOne(store, start)
   assert.ok(next.claim > claim.claim)

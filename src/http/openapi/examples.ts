@@ -100,6 +100,7 @@ export const statsExample: StatsView = {
   backlog: 1,
   oldestQueuedMs: null,
   unknownTasks: {},
+  lostClaims: 0,
   threads: [{ name: 'worker-1', kind: 'cpu', state: 'ready', running: 1, busyShare: 0.12 }],
   eventLoopDelayMs: { p50: 0.1, p99: 1.2, max: 4.7 },
   conservation: { accepted: 84, final: 83, live: 1, lost: 0 },

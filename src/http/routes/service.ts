@@ -24,6 +24,7 @@ export function createServiceRoutes({ registry, store, intake, pool, trouble, lo
       backlog: store.backlog(),
       oldestQueuedMs,
       unknownTasks,
+      lostClaims: store.lostClaims(),
       threads: pool.threads(),
       eventLoopDelayMs: loopDelay.read(),
       conservation,

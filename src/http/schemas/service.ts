@@ -54,6 +54,9 @@ export const statsSchema = z
       .record(z.string(), count)
       .readonly()
       .describe('waiting jobs of tasks that no process runs, by task: they wait for a version that has the task'),
+    lostClaims: count.describe(
+      'claims of the process that answers which ended without a cancel or an outcome: its jobs were taken over',
+    ),
     threads: z.array(threadSchema).readonly(),
     eventLoopDelayMs: z.object({ p50: ms, p99: ms, max: ms }).readonly(),
     conservation: z

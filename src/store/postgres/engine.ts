@@ -35,7 +35,8 @@ import { createHeardProgress } from './heard-progress.ts'
 import { listRuns, readJob, readStats } from './read.ts'
 import { createReadiness } from './readiness.ts'
 import { createReader, type Reader } from './reader.ts'
-import { prepareReclaim, prepareRescue } from './rescue.ts'
+import { createReclaim } from './reclaim.ts'
+import { prepareRescue } from './rescue.ts'
 import { createSettlements } from './settlements.ts'
 import { createSteppedWaits } from './stepped-waits.ts'
 import { createSweeper, type Sweeper } from './sweeper.ts'
@@ -95,6 +96,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
   const known = { owner, backlog, waiting, held, settlements }
   const aftermath = createAftermath({ ...known, listeners, workTeller })
   const { wakeForWork } = aftermath
+  const reclaiming = createReclaim({ held, aftermath, listeners, clock })
   let parts: Parts | null = null
   let starting: Promise<Parts> | null = null
   let closing: Promise<void> | null = null
@@ -129,23 +131,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     return report
   }
 
-  /** Hands back what nobody here runs, and ends what runs here and is not ours any more. */
-  async function reclaim(): Promise<void> {
-    const { lanes, beside } = opened()
-    aftermath.clearOrphans()
-    // Behind every claim that is under way, of which it is not known yet who runs what it takes.
-    const missing = (await lanes.intake.askAlone(transact(prepareReclaim(held, clock.now())))) as readonly Claim[]
-    // A job that has ended is owned by no process either; that is known when its outcome has been answered.
-    await lanes.settling.settled()
-    const lost = missing.filter(held.void)
-    const runs = await Promise.all(lost.map(({ runId }) => beside.readRun(runId)))
-    for (const [index, claim] of lost.entries()) {
-      const run = runs[index]
-      if (!run) continue
-      const { id: runId, version, state, answer } = run
-      listeners.change([{ runId, version, state, isAnswered: answer !== null, voided: [claim] }])
-    }
-  }
+  const reclaim = async (): Promise<void> => reclaiming.run(opened())
 
   function onGap(): void {
     listeners.gap()
@@ -266,6 +252,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
       await sendNotices(encodeNotice({ type: 'progress', from: owner, progress })).catch(() => {})
     },
     heardProgress: heardProgress.of,
+    lostClaims: reclaiming.lostClaims,
 
     accept: async (...args) => (await admit({ verb: 'accept', args })) as AcceptReport,
     claim: async (request) => claimJobsOf(opened().lanes.intake, containment, tasks, request),

@@ -190,6 +190,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     onGap: () => {},
     tellProgress: () => Promise.resolve(),
     heardProgress: () => null,
+    lostClaims: () => 0,
     backlog: () => backlog,
 
     accept: call('accept'),
