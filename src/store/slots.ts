@@ -1,6 +1,7 @@
 /** The free slots of a claim, one by one. */
 import type { FreeSlots } from '../domain/claim.ts'
 import type { TaskKind } from '../domain/task.ts'
+import type { ClaimRequest } from './store.ts'
 
 /** One entry per free slot of the kind, in turn over the threads, so that the load spreads. */
 export function threadsOf(slots: readonly FreeSlots[], kind: TaskKind): string[] {
@@ -13,4 +14,13 @@ export function threadsOf(slots: readonly FreeSlots[], kind: TaskKind): string[]
     }
   }
   return threads
+}
+
+/** A slot that may take the job, within the limit of its task. */
+export function slotFor(
+  { slots, taskLimits }: ClaimRequest,
+  job: { readonly kind: TaskKind; readonly task: string },
+): FreeSlots | undefined {
+  if (Object.hasOwn(taskLimits, job.task) && (taskLimits[job.task] ?? 0) <= 0) return undefined
+  return slots.find(({ kind, count }) => kind === job.kind && count > 0)
 }

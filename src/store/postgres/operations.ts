@@ -99,8 +99,13 @@ function retry(unit: Unit, key: JobKey, at: number): RetryResult {
  * have taken them back, and a first job that crashes may cancel the others of its run.
  * @param suspects that were waiting before
  */
-export function rescue(unit: Unit, abandoned: readonly Claimed[], suspects: number, at: number): RescueReport {
-  const report = { requeued: 0, crashed: 0, suspects }
+export function rescue(
+  unit: Unit,
+  abandoned: readonly Claimed[],
+  suspects: readonly JobKey[],
+  at: number,
+): RescueReport {
+  const report = { requeued: 0, crashed: 0, suspects: 0 }
   for (const claim of abandoned) {
     const job = unit.job(claim)
     if (job === undefined || !holds(claim, job)) continue
@@ -111,5 +116,6 @@ export function rescue(unit: Unit, abandoned: readonly Claimed[], suspects: numb
     const after = unit.job(claim)
     if (after?.state === 'queued' && isSuspect(after)) report.suspects += 1
   }
+  report.suspects += suspects.filter((key) => !isFinalJob(unit.job(key)?.state ?? 'queued')).length
   return report
 }

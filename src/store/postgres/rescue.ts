@@ -13,7 +13,7 @@ import { createUnit, type Unit } from './unit.ts'
 
 const selectLost = {
   name: 'select-lost',
-  text: 'SELECT lost_starts, max_attempts FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL',
+  text: 'SELECT run_id, job_index, lost_starts, max_attempts FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL',
 }
 /** Of processes that are gone: they have given up their lease, or have one of the heartbeats that are given. */
 const selectAbandoned = {
@@ -30,7 +30,7 @@ export function prepareRescue(silent: readonly string[], at: number): Prepare {
   return async (query, sender, beginning) => {
     const abandonedBy = [sender.owner, silent]
     const [lost, rows] = await Promise.all([query(selectLost), query(selectAbandoned, abandonedBy), beginning])
-    const suspects = lost.map(asJobRow).filter(isSuspect).length
+    const suspects = lost.map(asJobRow).filter(isSuspect).map(claimOfRow)
     const held = rows.map(asJobRow)
     const abandoned = held.map(claimOfRow)
     // Those whose crash may cancel the others of their run.

@@ -1,6 +1,7 @@
 /** Claims one waiting job for which one more lost start is the last, in a transaction of its own. */
 import { isSuspect } from '../moves.ts'
 import { asJobRow } from '../rows.ts'
+import { slotFor } from '../slots.ts'
 import type { ClaimRequest } from '../store.ts'
 import { claimedJob, returned } from './claim.ts'
 import type { Query } from './connection.ts'
@@ -14,7 +15,7 @@ import { createUnit } from './unit.ts'
 const selectLost = {
   name: 'select-lost-jobs',
   text: `
-    SELECT run_id, job_index, kind, lost_starts, max_attempts FROM job
+    SELECT run_id, job_index, task, kind, lost_starts, max_attempts FROM job
     WHERE lost_starts > 0 AND run_at IS NOT NULL AND (is_due OR run_at <= $1) AND ${runsHere('task', '$2')}
     ORDER BY run_at, run_id, job_index`,
 }
@@ -47,9 +48,10 @@ export function prepareSuspect(tasks: readonly string[] | null, request: ClaimRe
   }
 }
 
-async function takeOne(query: Query, owner: string, tasks: readonly string[] | null, { slots, at }: ClaimRequest) {
+async function takeOne(query: Query, owner: string, tasks: readonly string[] | null, request: ClaimRequest) {
+  const { at } = request
   for (const job of (await query(selectLost, [at, tasks])).map(asJobRow)) {
-    const slot = slots.find(({ kind, count }) => kind === job.kind && count > 0)
+    const slot = slotFor(request, job)
     if (slot === undefined || !isSuspect(job)) continue
     const [row] = await query(claimOne, [job.run_id, job.job_index, owner, slot.thread, at])
     // Another process may have taken it meanwhile.

@@ -5,7 +5,7 @@ import { taskKinds, type TaskKind } from '../../domain/task.ts'
 import type { ClaimRequest, ClaimResult } from '../store.ts'
 import { claimColumns, type JobRow } from '../rows.ts'
 import { isSuspect } from '../moves.ts'
-import { threadsOf } from '../slots.ts'
+import { slotFor, threadsOf } from '../slots.ts'
 import { prepareSelect } from './select.ts'
 import type { Session } from './session.ts'
 
@@ -96,10 +96,10 @@ export function createClaim({ database, tally, priorities, liveRuns, changes, ow
     }
   }
 
-  function takeSuspect({ slots, at }: ClaimRequest): ClaimedJob[] {
-    const slotFor = (row: JobRow) => slots.find(({ kind, count }) => kind === row.kind && count > 0)
-    const row = selectLost(at).find((lost) => isSuspect(lost) && slotFor(lost) !== undefined)
-    const slot = row && slotFor(row)
+  function takeSuspect(request: ClaimRequest): ClaimedJob[] {
+    const { at } = request
+    const row = selectLost(at).find((lost) => isSuspect(lost) && slotFor(request, lost) !== undefined)
+    const slot = row && slotFor(request, row)
     return row === undefined || slot === undefined ? [] : [take(row, slot.thread, at)]
   }
 

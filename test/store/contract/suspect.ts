@@ -59,6 +59,13 @@ export function suspectContract(register: Register): void {
     assert.is((await claimSuspect(store, { slots: io }))?.kind, 'io')
   })
 
+  register('a suspect is claimed within the limit of its task', async (subject) => {
+    const store = await withSuspects(subject, 'io')
+    assert.is(await claimSuspect(store, { taskLimits: { suspect: 0 } }), undefined)
+    assert.equal((await store.claim(requestAt(start, { taskLimits: { suspect: 0 } }))).jobs, [])
+    assert.is((await claimSuspect(store, { taskLimits: { suspect: 1 } }))?.task, 'suspect')
+  })
+
   register('a suspect that succeeds is an ordinary job like any other', async (subject) => {
     const store = await withSuspects(subject, 'io')
     const claimed = await claimSuspect(store)
