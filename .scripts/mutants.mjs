@@ -50,6 +50,18 @@ const mutants = [
     ],
   },
   {
+    name: 'SQLite: a rescue takes back what it has cancelled',
+    why: 'The crash of a first job cancels the others of its run, also those that the same process ran.',
+    tests: '^model/sqlite',
+    edits: [
+      {
+        file: 'src/store/sqlite/rescue.ts',
+        find: "selectState(job.run_id, job.job_index)[0]?.state !== 'running'",
+        replace: 'selectState(job.run_id, job.job_index).length === 0',
+      },
+    ],
+  },
+  {
     name: 'PostgreSQL: the fence is taken out',
     why: 'A job that runs can be settled under any claim, also that of a process which was taken for dead.',
     tests: '^model/postgres',

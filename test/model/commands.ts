@@ -43,12 +43,21 @@ export function pass(ms: number): Command {
   })
 }
 
-/** A process ends with nothing handed back, and what it held is taken back. @param isBusy it claims all that it can before */
-export function replace(nth: number, isBusy: boolean): Command {
-  return command(`process ${nth} dies${isBusy ? ' with all that is due' : ''}`, async (session, subject) => {
-    if (isBusy) await together([claimAll(nth)]).run(session, subject)
+/** A process ends with nothing handed back, and what it held is taken back. */
+export function replace(nth: number): Command {
+  return command(`process ${nth} dies`, async (session, subject) => {
     await subject.replace(nth % subject.members.length)
     await observe(session, subject, [], [await rescue(session, subject)])
+  })
+}
+
+/** Every process that takes what is due dies of it, until each such job has lost as many starts as most may lose. */
+export function poison(nth: number): Command {
+  return command(`process ${nth} dies of what it claims, three times`, async (session, subject) => {
+    for (let deaths = 0; deaths < 3; deaths += 1) {
+      await together([claimAll(nth)]).run(session, subject)
+      await replace(nth).run(session, subject)
+    }
   })
 }
 

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import { start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
-import { depose, kill, pass, replace, together, type Command, type Session } from './commands.ts'
+import { depose, kill, pass, poison, replace, together, type Command, type Session } from './commands.ts'
 import { createModel, isFinal } from './state.ts'
 import { anyStep, claimAll, type Step } from './steps.ts'
 import type { Subject } from './subject.ts'
@@ -26,7 +26,8 @@ function commandsOf({ kills = false, deposes = false }: ModelOptions): fc.Arbitr
     { weight: 24, arbitrary: anyStep.map((step) => together([step])) },
     { weight: 8, arbitrary: steps.map(together) },
     { weight: 6, arbitrary: fc.constantFrom(1, 1, 40, 40, dayMs).map(pass) },
-    { weight: 1, arbitrary: fc.tuple(fc.nat(3), fc.boolean()).map(([nth, isBusy]) => replace(nth, isBusy)) },
+    { weight: 1, arbitrary: fc.nat(3).map(replace) },
+    { weight: 1, arbitrary: fc.nat(3).map(poison) },
     ...(kills
       ? [{ weight: 2, arbitrary: fc.tuple(steps, fc.nat(4)).map(([asked, count]) => kill(asked, count)) }]
       : []),
