@@ -54,6 +54,8 @@ export function claimJobs(
   if (!wasLost(reply) && !('value' in reply)) return 'it is rejected'
   const claimed = wasLost(reply) ? null : (reply.value as ClaimResult)
   const limits = new Map(Object.entries(taskLimits))
+  const canTake = (places: readonly Place[], room: number): boolean =>
+    fitting(places, room, new Map(Object.entries(taskLimits))).length > 0
   const picked: Place[] = []
   const later: ModelJob[] = []
   for (const kind of kinds) {
@@ -69,7 +71,7 @@ export function claimJobs(
     }
     picked.push(...fit)
     if (fit.length < room) later.push(...places.filter((place) => dueAt(place) > at).map(({ job }) => job))
-    if (only === 'suspects' && isExact && claimed?.jobs.length === 0 && room > 0 && due.length > 0) {
+    if (only === 'suspects' && isExact && claimed?.jobs.length === 0 && canTake(due, Math.min(room, 1))) {
       return 'it leaves a suspect'
     }
   }
