@@ -63,11 +63,11 @@ test(`of ${clients} clients that go away, every run that was accepted is complet
     assert.is(state, 'completed', id)
     assert.equal(answer, { mode: 'first', jobIndex: 0 })
     assert.equal(
-      jobs.map(({ attempt, failures }) => [attempt, failures?.length]),
+      jobs.map(({ state: ofJob, attempt }) => [ofJob, attempt]),
       [
-        [1, 0],
-        [1, 0],
-        [1, 0],
+        ['completed', 1],
+        ['completed', 1],
+        ['completed', 1],
       ],
     )
   }
