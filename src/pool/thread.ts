@@ -1,7 +1,7 @@
 /** The entry of every pool thread: runs the jobs it is sent, and answers each with its outcome. Never throws. */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { AttemptOutcome } from '../domain/job.ts'
-import { get, now, toObject } from '../domain/primordials.ts'
+import { get, later, now, toObject, withResolvers } from '../domain/primordials.ts'
 import { describeThrown } from '../domain/thrown.ts'
 import { runAttempt } from '../tasks/attempt.ts'
 import { watchIntrinsics, watchStacks } from '../tasks/intrinsics.ts'
@@ -30,6 +30,9 @@ const run = currentJob.run.bind(currentJob)
 const jobNow = currentJob.getStore.bind(currentJob)
 const { assign } = Object
 const tasks = Object.create(null) as Record<string, Task>
+const runningJobs = Object.create(null) as Record<string, RunningJob>
+/** It has left the language changed when it first gave the thread back. */
+let suspect: RunningJob | null = null
 
 // What a module does while it is loaded it has done on the main thread too.
 fenceProcess(() => jobNow()?.hasBegun() === true)
@@ -84,18 +87,50 @@ async function runJob(message: JobMessage): Promise<ThreadAnswer> {
   })
   const changedBefore = intrinsics.findReplaced()
   // What another job did to the language is not to be paid for by this one.
-  if (changedBefore !== null) return answer('released', `a job has changed ${changedBefore}`, true)
+  if (changedBefore !== null) {
+    await charge(changedBefore)
+    return answer('released', `a job has changed ${changedBefore}`, true)
+  }
   const job = takeJob(message, control, tell)
   if (job === null) return answer('released', null, false)
+  runningJobs[message.id] = job
   void run(job, attempt, message, job)
   const outcome = await job.outcome
   job.end()
+  delete runningJobs[message.id]
+  if (suspect === job) suspect = null
   keepStacks()
   const changed = intrinsics.findChanged()
   if (changed !== null) return answer(outcome, `${message.task} has changed ${changed}`, true)
   if (outcome === 'released') return answer(outcome, 'no file descriptor was left to load a module with', false)
   const isBroken = !outcome.ok && outcome.error.code === 'crashed'
   return answer(outcome, isBroken ? 'an error that nobody caught' : null, false)
+}
+
+/**
+ * A job that keeps the language changed while it waits spends its attempt when that holds up another one. Handed back
+ * unspent, the two could meet again and again.
+ */
+async function charge(changed: string): Promise<void> {
+  const culprit = suspect ?? onlyRunning()
+  if (culprit === null) return
+  const message = `had ${changed} changed while it waited on a thread that it shares`
+  culprit.settle({ ok: false, error: { code: 'crashed', message }, isRetryable: true })
+  // Its answer goes first: after ours, the thread is ended.
+  const { promise, resolve }: PromiseWithResolvers<void> = withResolvers()
+  later(resolve)
+  await promise
+}
+
+function onlyRunning(): RunningJob | null {
+  let found: RunningJob | null = null
+  for (const id in runningJobs) {
+    const job = runningJobs[id]
+    if (job === undefined) continue
+    if (found !== null) return null
+    found = job
+  }
+  return found
 }
 
 async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
@@ -108,7 +143,16 @@ async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
     else job.settle({ ok: false, error: { code: 'task_error', ...describeThrown(error) }, isRetryable: true })
     return
   }
-  if (job.begin()) job.settle(await runAttempt(task, message.input, job.context))
+  if (!job.begin()) return
+  const outcome = await runAttempt(task, message.input, job.context, (call) => {
+    try {
+      return call()
+    } finally {
+      // On a thread of its own it can be nobody else.
+      if (!isSequential && suspect === null && intrinsics.findReplaced() !== null) suspect = job
+    }
+  })
+  job.settle(outcome)
 }
 
 async function taskOf({ task: name, url }: JobMessage | LoadMessage): Promise<Task> {

@@ -3,6 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { watchIntrinsics } from '../../src/tasks/intrinsics.ts'
 import { openPool, type OpenPool } from '../harness/pool.ts'
+import { until } from '../harness/until.ts'
 
 const done = { ok: true, result: '"done"' }
 const expected = {
@@ -126,6 +127,19 @@ test('the time of a job is counted by a clock that a task cannot set', async () 
   const wait = 'return new Promise((resolve) => setTimeout(resolve, 300))'
   const ahead = { task: 'changes-built-ins', input: `${fake('Number.MAX_SAFE_INTEGER')}; ${wait}`, timeoutMs: 20_000 }
   assert.equal(await opened.outcomeOf(ahead), done)
+})
+
+test('a job that keeps a built-in changed on a shared thread spends its attempt when another job comes', async () => {
+  await using opened = await openPool({ ioThreads: 1 })
+  const fakes = await opened.start({ task: 'fakes-time-io', timeoutMs: 60_000 })
+  await until('it has begun', () => fakes.progress() !== null)
+  const other = await opened.start({ task: 'good-io', input: 1 })
+  assert.is(await other.outcome, 'released')
+  const outcome = await fakes.outcome
+  assert.ok(outcome !== 'released' && !outcome.ok)
+  assert.is(outcome.error.code, 'crashed')
+  assert.is(outcome.error.message, 'had Date.now changed while it waited on a thread that it shares')
+  assert.equal(await opened.outcomeOf({ task: 'good-io', input: 1 }), { ok: true, result: '"good"' })
 })
 
 /* oxlint-disable no-extend-native */
