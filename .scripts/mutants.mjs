@@ -22,18 +22,18 @@ const mutants = [
   },
   {
     name: 'SQLite: the reply goes out before the commit',
-    why: 'What was acknowledged is gone when the process dies before its transaction has ended.',
+    why: 'The transaction ends with the next one: what was acknowledged is gone when the process dies before that.',
     tests: '^model/sqlite',
     edits: [
       {
         file: 'src/store/sqlite/group-commit.ts',
-        find: "database.exec('BEGIN IMMEDIATE')",
-        replace: "if (!database.isTransaction) database.exec('BEGIN IMMEDIATE')",
+        find: "database.exec('COMMIT')",
+        replace: '',
       },
       {
         file: 'src/store/sqlite/group-commit.ts',
-        find: "database.exec('COMMIT')",
-        replace: "setTimeout(() => database.isTransaction && database.exec('COMMIT'), 20)",
+        find: "database.exec('BEGIN IMMEDIATE')",
+        replace: "if (database.isTransaction) database.exec('COMMIT')\n      database.exec('BEGIN IMMEDIATE')",
       },
     ],
   },
