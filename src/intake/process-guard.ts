@@ -35,18 +35,21 @@ export function guardProcess(): void {
 /** Node emits each of these before it does anything about the error, and does nothing where that has returned true. */
 function containStrays(): void {
   const { emit } = process
-  const emitOthers = (event: unknown, thrown: unknown): boolean => {
+
+  /** Whether the event is about an error of a first job, which then has it. */
+  function contain(event: unknown, thrown: unknown): boolean {
     const attempt = currentFirstAttempt.getStore()
+    if (attempt === undefined) return false
     // The monitor's event comes just before the other one.
-    if (attempt !== undefined && event === 'uncaughtExceptionMonitor') return true
-    if (attempt === undefined || !strays.has(event)) return false
+    if (event === 'uncaughtExceptionMonitor') return true
+    if (!strays.has(event)) return false
     attempt.blame(thrown)
     return true
   }
-  function containing(this: unknown, ...args: unknown[]): boolean {
-    return emitOthers(args[0], args[1]) || Boolean(Reflect.apply(emit, process, args))
-  }
-  Object.defineProperty(process, 'emit', { value: containing, writable: true, configurable: true })
+
+  const emitUncontained = (...args: unknown[]): boolean =>
+    contain(args[0], args[1]) || Boolean(Reflect.apply(emit, process, args))
+  Object.defineProperty(process, 'emit', { value: emitUncontained, writable: true, configurable: true })
 }
 
 function containExit(): void {
