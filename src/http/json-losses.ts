@@ -5,10 +5,12 @@
 import type { RequestIssue } from '../domain/errors.ts'
 import { pointerOf } from '../tasks/input.ts'
 
-/** A name and its colon. Strings can look like it too, so there are at least as many matches as members. */
-const nameLike = /"\s*:/g
-/** A whole number of 16 digits, an exponent of three, or very many digits; also within strings. */
-const numberLike = /(?<![\d.])\d{16}|\d[eE][+-]?\d{3}|\d{300}/
+/** What stands between a name and its value. Strings can hold it too, so there are at least as many as members. */
+const nameEnd = '":'
+/** The same with blanks, which hardly anybody writes. */
+const blankNameEnd = /"\s+:/
+/** A whole number of 16 digits, an exponent of three, or a fraction of many zeros; also within strings. */
+const numberLike = /(?<![\d.])\d{16}|\d[eE][+-]?\d{3}|\.0{300}/
 const number = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 
 const maxIssues = 100
@@ -19,7 +21,13 @@ const maxShown = 40
  * @param members of all objects in the text's value
  */
 export function mayLose(text: string, members: number): boolean {
-  return (text.match(nameLike)?.length ?? 0) > members || numberLike.test(text)
+  return countNameEnds(text) > members || blankNameEnd.test(text) || numberLike.test(text)
+}
+
+function countNameEnds(text: string): number {
+  let count = 0
+  for (let at = text.indexOf(nameEnd); at !== -1; at = text.indexOf(nameEnd, at + 2)) count += 1
+  return count
 }
 
 interface Level {

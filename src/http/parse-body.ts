@@ -61,12 +61,9 @@ export function tasksOf(parsed: ParsedBody): readonly unknown[] {
 /** Of all objects within. */
 function countMembers(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0
-  let count = 0
-  if (Array.isArray(value)) {
-    for (const item of value) count += countMembers(item)
-    return count
-  }
-  for (const name in value) count += 1 + countMembers(Reflect.get(value, name))
+  const within: readonly unknown[] = Array.isArray(value) ? value : Object.values(value)
+  let count = Array.isArray(value) ? 0 : within.length
+  for (const each of within) if (typeof each === 'object') count += countMembers(each)
   return count
 }
 
