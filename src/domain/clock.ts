@@ -18,6 +18,8 @@ export interface TimeSources {
   readonly system: () => number
   /** Milliseconds on a clock that nobody can set. */
   readonly steady: () => number
+  /** When that clock was at 0, as the system's clock had it. */
+  readonly origin: number
 }
 
 // Taken before any task can replace them.
@@ -29,21 +31,24 @@ export const monotonicClock: Clock = { now: steady }
 
 export const systemClock: Clock = { now }
 
+const systemSources: TimeSources = { system: now, steady, origin: performance.timeOrigin }
+
 /** Small steps are those of a clock that is kept right. */
 const smallMs = 100
 
-export function createProcessClock(sources: TimeSources = { system: now, steady }): ProcessClock {
-  // As exact as the system has it; `Date.now()` is cut to milliseconds.
-  let offset = sources.steady === steady ? performance.timeOrigin : sources.system() - sources.steady()
+export function createProcessClock(sources: TimeSources = systemSources): ProcessClock {
+  // As exact as the system has it: what it tells is cut to milliseconds.
+  let offset = sources.origin
   const evenly = (): number => Math.floor(offset + sources.steady())
 
-  return {
-    now: evenly,
-    follow() {
-      const step = sources.system() - evenly()
-      if (Math.abs(step) < smallMs) return 0
-      offset += step
-      return step
-    },
+  function follow(): number {
+    const step = sources.system() - evenly()
+    if (Math.abs(step) < smallMs) return 0
+    offset += step
+    return step
   }
+
+  // The process may have begun long ago, and the clock have been set since.
+  follow()
+  return { now: evenly, follow }
 }

@@ -13,7 +13,11 @@ const soonMs = 20_000
 for (const stepMs of [-24 * hourMs, -hourMs, hourMs, 24 * hourMs]) {
   test(`a step of ${stepMs / hourMs} h holds up nothing that waits, and brings nothing forward`, async () => {
     let setBy = 0
-    const clock = createProcessClock({ system: () => Date.now() + setBy, steady: () => performance.now() })
+    const clock = createProcessClock({
+      system: () => Date.now() + setBy,
+      steady: () => performance.now(),
+      origin: performance.timeOrigin,
+    })
     await using dispatch = await startDispatchService({ ioConcurrency: 1 }, clock)
     const { service, accept, runWhen, ended } = dispatch
     const meeting = `${service.url}/clock`

@@ -2,9 +2,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createProcessClock } from '../../src/domain/clock.ts'
 
-function makeClock() {
+function makeClock(origin = 1_789_999_999_500) {
   const time = { system: 1_790_000_000_000, steady: 500.5 }
-  const clock = createProcessClock({ system: () => time.system, steady: () => time.steady })
+  const clock = createProcessClock({ system: () => time.system, steady: () => time.steady, origin })
   function pass(ms: number): void {
     time.system += ms
     time.steady += ms
@@ -25,6 +25,12 @@ test('it runs evenly while the system clock is set, until it is told to follow',
     pass(10)
     assert.is(clock.now() - before, 260 + step)
   }
+})
+
+test('it begins with the time of the system, whatever that was when the process began', () => {
+  const { clock, time } = makeClock(12_345)
+  assert.is(clock.now(), time.system)
+  assert.is(clock.follow(), 0)
 })
 
 test('a small step is none', () => {
