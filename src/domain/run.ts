@@ -16,12 +16,12 @@ const transitions: Record<RunState, readonly RunState[]> = {
 
 /** The state after one of the run's jobs moved; throws on a move that the table does not have. */
 export function moveRun(from: RunState, counts: JobCounts): RunState {
-  const to = stateOf(counts)
+  const to = runStateOf(counts)
   if (!transitions[from].includes(to)) throw new Error(`a run cannot go from ${from} to ${to}`)
   return to
 }
 
-function stateOf(counts: JobCounts): RunState {
+export function runStateOf(counts: JobCounts): RunState {
   if (counts.open > 0) return 'running'
   if (counts.failed > 0) return 'failed'
   return counts.cancelled > 0 ? 'cancelled' : 'completed'

@@ -48,7 +48,8 @@ export function listedJob(row: JobRow): JobRecord {
   return { ...job, error: error && withoutDetails(error) }
 }
 
-function withoutDetails({ code, message, name, taskCode, status, exitCode }: JobError): JobError {
+/** The error as lists have it. */
+export function withoutDetails({ code, message, name, taskCode, status, exitCode }: JobError): JobError {
   return {
     code,
     message: cut(message),

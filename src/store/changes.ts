@@ -1,22 +1,18 @@
-/** What a transaction changes of each run, for whoever listens; a run that it changes twice is told once. */
-import type { Claim } from '../domain/claim.ts'
+/** What a transaction changes of each run, for its listeners: one change a run, however often it was changed. */
 import type { RunChange } from '../domain/run.ts'
-import type { RunRow } from './rows.ts'
 
 export interface Changes {
-  /** @param voided the claim of a job that was running and is cancelled by this */
-  note(run: Pick<RunRow, 'id' | 'version' | 'state' | 'answer_status'>, voided?: Claim): void
-  /** All of them, and begins anew. */
+  note(change: RunChange): void
+  /** Returns all of them, and forgets them. */
   take(): RunChange[]
 }
 
 export function createChanges(): Changes {
   const byRun = new Map<string, RunChange>()
   return {
-    note({ id: runId, version, state, answer_status: status }, claim) {
-      const before = byRun.get(runId)?.voided ?? []
-      const voided = claim === undefined ? before : [...before, claim]
-      byRun.set(runId, { runId, version, state, isAnswered: status !== null, voided })
+    note(change) {
+      const before = byRun.get(change.runId)?.voided ?? []
+      byRun.set(change.runId, { ...change, voided: [...before, ...change.voided] })
     },
     take() {
       const taken = [...byRun.values()]

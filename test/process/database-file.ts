@@ -16,7 +16,6 @@ export interface StoredJob {
   readonly state: string
   readonly attempt: number
   readonly lostStarts: number
-  readonly owner: string | null
   readonly result: string | null
   readonly error: string | null
   readonly failures: string
@@ -40,7 +39,7 @@ export function readDatabase(path: string): StoredRows {
     const runs = database.prepare('SELECT id, state, answer_status AS answerStatus FROM run').all()
     const jobs = database
       .prepare(
-        `SELECT run_id AS runId, job_index AS jobIndex, state, attempt, lost_starts AS lostStarts, owner, result, error,
+        `SELECT run_id AS runId, job_index AS jobIndex, state, attempt, lost_starts AS lostStarts, result, error,
            failures, input
          FROM job ORDER BY run_id, job_index`,
       )

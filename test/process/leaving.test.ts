@@ -15,7 +15,7 @@ import { readDatabase } from './database-file.ts'
 
 const long = { name: 'wait', input: { ms: 60_000 } }
 const short = { name: 'wait', input: { ms: 1 } }
-const unspent = { state: 'queued', attempt: 0, lostStarts: 0, owner: null }
+const unspent = { state: 'queued', attempt: 0, lostStarts: 0 }
 
 test('a run whose commit is under way when the service stops is handed back after the grace', async () => {
   using directory = makeDirectory()
@@ -37,7 +37,7 @@ test('a run whose commit is under way when the service stops has the grace to en
   await service.stop()
   const run = await answering
   assert.is(run.result, 1)
-  assert.equal(directory.jobs(), [{ state: 'completed', attempt: 1, lostStarts: 0, owner: null }])
+  assert.equal(directory.jobs(), [{ state: 'completed', attempt: 1, lostStarts: 0 }])
 })
 
 test('a suspect whose claim is under way when the service stops is handed back', async () => {
@@ -59,7 +59,7 @@ test('a suspect whose claim is under way when the service stops is handed back',
   await second.drain()
   await second.close()
   assert.equal(directory.jobs(), [
-    { state: 'completed', attempt: 1, lostStarts: 2, owner: null },
+    { state: 'completed', attempt: 1, lostStarts: 2 },
     { ...unspent, lostStarts: 2 },
   ])
 })
@@ -74,13 +74,18 @@ function makeDirectory() {
   return {
     databaseUrl: `sqlite:${databasePath}`,
     jobs: () =>
-      readDatabase(databasePath).jobs.map(({ state, attempt, lostStarts, owner }) => {
-        return { state, attempt, lostStarts, owner }
+      readDatabase(databasePath).jobs.map(({ state, attempt, lostStarts }) => {
+        return { state, attempt, lostStarts }
       }),
     /** As if the waiting jobs had run twice while the process died. */
     makeSuspects() {
       using database = new DatabaseSync(databasePath)
-      database.exec('UPDATE job SET lost_starts = 2, run_at = 0')
+      // Each job of a record has its lost starts and when it is due.
+      for (const job of [0, 1]) {
+        database.exec(`UPDATE record SET
+          record = json_set(record, '$[7][${job}][8]', 2, '$[7][${job}][11]', -json_extract(record, '$[1]'))`)
+      }
+      database.exec('UPDATE queue SET is_suspect = 1, run_at = 0')
     },
     [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
   }

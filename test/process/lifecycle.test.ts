@@ -41,8 +41,8 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     )
     assert.is(child.errors(), '')
     assert.equal(jobsOf(home), [
-      { state: 'completed', attempt: 1, lostStarts: 0, owner: null },
-      { state: 'completed', attempt: 1, lostStarts: 0, owner: null },
+      { state: 'completed', attempt: 1, lostStarts: 0 },
+      { state: 'completed', attempt: 1, lostStarts: 0 },
     ])
   })
 }
@@ -59,7 +59,7 @@ test('a signal during the recovery costs the jobs that it has just started nothi
   // The last line before the one that says it is ready.
   await second.logged('took back the jobs')
   assert.equal(await second.kill('SIGTERM'), clean)
-  const unspent = { state: 'queued', attempt: 0, lostStarts: 1, owner: null }
+  const unspent = { state: 'queued', attempt: 0, lostStarts: 1 }
   assert.equal(jobsOf(home), [unspent, unspent])
 })
 
@@ -81,14 +81,14 @@ test('jobs that do not end within the grace are handed back unspent, and their c
     assert.match(response.headers.get('Retry-After') ?? '', /^\d+$/)
     assert.is(run.answer, null)
   }
-  const unspent = { state: 'queued', attempt: 0, lostStarts: 0, owner: null }
+  const unspent = { state: 'queued', attempt: 0, lostStarts: 0 }
   assert.equal(jobsOf(home), [unspent, unspent, unspent, unspent, unspent])
 
   openGate(home)
   const next = await home.start()
   await until('every job is final', () => backlogIsEmpty(next))
   assert.equal(await next.kill('SIGTERM'), clean)
-  const done = { state: 'completed', attempt: 1, lostStarts: 0, owner: null }
+  const done = { state: 'completed', attempt: 1, lostStarts: 0 }
   assert.equal(jobsOf(home), [done, done, done, done, done])
 })
 
@@ -115,8 +115,7 @@ test('runs that arrive while the signal does are refused or handed back, never a
   assert.equal(unexpected, [])
   const { runs, jobs } = readDatabase(home.databasePath)
   assert.is(statuses.filter((status) => status === 202).length, runs.length)
-  const isUnspent = ({ state, owner, attempt }: StoredJob): boolean =>
-    state === 'queued' && owner === null && attempt === 0
+  const isUnspent = ({ state, attempt }: StoredJob): boolean => state === 'queued' && attempt === 0
   assert.equal(
     jobs.filter((job) => !isUnspent(job)),
     [],
@@ -151,7 +150,7 @@ async function backlogIsEmpty(child: Child): Promise<boolean> {
 
 function jobsOf(home: Home): object[] {
   const { jobs } = readDatabase(home.databasePath)
-  return jobs.map(({ state, attempt, lostStarts, owner }) => ({ state, attempt, lostStarts, owner }))
+  return jobs.map(({ state, attempt, lostStarts }) => ({ state, attempt, lostStarts }))
 }
 
 test.run()

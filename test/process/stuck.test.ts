@@ -10,7 +10,7 @@ import { readDatabase } from './database-file.ts'
 import { readExecutions } from './executions.ts'
 
 const graces = { SHUTDOWN_GRACE_MS: '100', CANCEL_GRACE_MS: '100' }
-const unspent = { state: 'queued', attempt: 0, lostStarts: 0, owner: null }
+const unspent = { state: 'queued', attempt: 0, lostStarts: 0 }
 const journal = new URL('../fixtures/process-tasks/journal/journal.ts', import.meta.url).href
 
 /** Each of them hangs for as long as the tester lives. */
@@ -55,8 +55,8 @@ test('a stop ends the process with 0 whatever its tasks hang in, and hands their
   assert.equal([(await first).status, (await second).status], [202, 202])
   assert.is(child.lines.at(-1)?.msg, 'stopped')
   assert.is(child.errors(), '')
-  const jobs = readDatabase(home.databasePath).jobs.map(({ state, attempt, lostStarts, owner }) => {
-    return { state, attempt, lostStarts, owner }
+  const jobs = readDatabase(home.databasePath).jobs.map(({ state, attempt, lostStarts }) => {
+    return { state, attempt, lostStarts }
   })
   assert.equal(
     jobs,

@@ -55,8 +55,10 @@ export function createUnit(jobRows: readonly JobRow[], runRows: readonly RunRow[
   function change(run: RunRow, ended?: Claim): void {
     runs.set(run.id, run)
     changed.add(run.id)
-    changes.note(run, ended)
-    if (ended !== undefined) voided.push(ended)
+    const { id: runId, version, state, answer_status: status } = run
+    const ends = ended === undefined ? [] : [ended]
+    changes.note({ runId, version, state, isAnswered: status !== null, voided: ends })
+    voided.push(...ends)
   }
 
   const jobsOf = (runId: string): JobRow[] => [...jobs.values()].filter((job) => job.run_id === runId)

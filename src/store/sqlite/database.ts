@@ -5,11 +5,14 @@ import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as pause } from 'node:timers/promises'
 import { BootError } from '../../domain/errors.ts'
 import { lockHolder } from './lock-holder.ts'
+import { migrateRows } from './migrate-rows.ts'
 import { findOwner, listenAsOwner, removeDeadSockets, type OwnerSocket } from './owner-socket.ts'
 import { isBusy, remedyOf } from './sqlite-errors.ts'
 
 const memory = ':memory:'
 const retryEveryMs = 50
+/** Its rows are copied by code. */
+const rowsToRecords = '0005-one-record.sql'
 /** Marks a file as ours (https://sqlite.org/pragma.html#pragma_application_id): "Fore". */
 const applicationId = 0x466f7265
 
@@ -132,7 +135,10 @@ function migrate(database: DatabaseSync, path: string): void {
     const known = `this program knows ${files.length} at the most`
     throw new BootError(`the database ${path} has schema version ${applied}; ${known}`)
   }
-  for (const file of files.slice(applied)) database.exec(readFileSync(new URL(file, directory), 'utf8'))
+  for (const file of files.slice(applied)) {
+    database.exec(readFileSync(new URL(file, directory), 'utf8'))
+    if (file === rowsToRecords) migrateRows(database)
+  }
   database.exec(`PRAGMA application_id = ${applicationId}`)
   database.exec(`PRAGMA user_version = ${files.length}`)
   database.exec('COMMIT')

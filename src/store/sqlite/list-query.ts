@@ -1,38 +1,51 @@
-/** The query of a list: it walks one index from the newest run on, the most telling one that the filter allows. */
+/** The query of a list: it walks one index from the newest run on, the most selective one that the filter allows. */
 import type { SQLInputValue } from 'node:sqlite'
 import { lowestRunId } from '../../domain/ids.ts'
+import type { RunState } from '../../domain/run.ts'
+import { stateNumber } from '../record.ts'
 import type { RunFilter } from '../store.ts'
+import { bytesOfId } from './run-id.ts'
 
 export interface Query {
+  /** From its FROM on. */
   readonly sql: string
   readonly values: readonly SQLInputValue[]
 }
 
 type Condition = readonly [sql: string, value: SQLInputValue | undefined]
 
-/** A state of no more runs than this is walked itself, and its runs are asked for the tag and the task. */
+/** The index of a state with at most this many runs is walked itself. */
 const fewRuns = 10_000
 
-/**
- * Selects one row more than a page holds, so that it is known whether there are more.
- * @param inState how many runs are in the filter's state; any number where it names none
- */
-export function listQuery({ tag, task, state, ...bounds }: RunFilter, inState: number): Query {
-  const isStateTelling = state !== undefined && inState <= fewRuns
-  const { source, id, found, group = '' } = isStateTelling ? ofRuns(tag, task) : sourceOf(tag, task)
+export interface ListStatistics {
+  readonly runs: Readonly<Record<RunState, number>>
+  /** Number of the filter's task; null where no run ever had it. */
+  readonly taskId: number | null
+}
+
+/** Selects one row more than a page holds, so that it is known whether there are more. */
+export function listQuery({ tag, task, state, ...bounds }: RunFilter, { runs, taskId }: ListStatistics): Query {
+  const { source, id, found, only } =
+    state !== undefined && runs[state] <= fewRuns ? ofState(state, runs, tag, taskOf()) : sourceOf(tag, taskOf())
   const conditions: Condition[] = [
     ...found,
-    ['run.state = ?', state],
-    [`${id} < ?`, bounds.beforeId],
+    ['record.state = ?', state && stateNumber(state)],
+    [`${id} < ?`, bounds.beforeId && bytesOfId(bounds.beforeId)],
     // The bounds are exclusive, and an id holds its run's creation.
-    [`${id} >= ?`, bounds.createdAfter === undefined ? undefined : lowestRunId(bounds.createdAfter + 1)],
-    [`${id} < ?`, bounds.createdBefore === undefined ? undefined : lowestRunId(bounds.createdBefore)],
+    [`${id} >= ?`, bounds.createdAfter === undefined ? undefined : bytesOfId(lowestRunId(bounds.createdAfter + 1))],
+    [`${id} < ?`, bounds.createdBefore === undefined ? undefined : bytesOfId(lowestRunId(bounds.createdBefore))],
   ]
   const used = conditions.filter((entry): entry is [string, SQLInputValue] => entry[1] !== undefined)
-  const where = used.length === 0 ? '' : `WHERE ${used.map(([sql]) => sql).join(' AND ')}`
+  const all = [...(only === undefined ? [] : [only]), ...used.map(([sql]) => sql)]
+  const where = all.length === 0 ? '' : `WHERE ${all.join(' AND ')}`
   return {
-    sql: `SELECT run.* FROM ${source} ${where} ${group} ORDER BY ${id} DESC LIMIT ?`,
+    sql: `FROM ${source} ${where} ORDER BY ${id} DESC LIMIT ?`,
     values: [...used.map(([, value]) => value), bounds.pageSize + 1],
+  }
+
+  function taskOf(): number | undefined {
+    // No task has the number 0, so nothing is found.
+    return task === undefined ? undefined : (taskId ?? 0)
   }
 }
 
@@ -41,28 +54,43 @@ interface Source {
   /** The column that is walked. */
   readonly id: string
   readonly found: readonly Condition[]
-  /** Where the walk can meet a run more than once. */
-  readonly group?: string
+  /** The condition of a partial index, which is used only where the query has it (https://sqlite.org/partialindex.html). */
+  readonly only?: string
 }
 
-function sourceOf(tag: string | undefined, task: string | undefined): Source {
+function sourceOf(tag: string | undefined, task: number | undefined): Source {
   // CROSS JOIN keeps the order of the tables (https://sqlite.org/lang_select.html).
   if (tag !== undefined) {
-    const source = 'run_tag CROSS JOIN run ON run.id = run_tag.run_id'
-    return { source, id: 'run_tag.run_id', found: [['run_tag.tag = ?', tag], hasTask(task)] }
+    const source = 'run_tag CROSS JOIN record ON record.id = run_tag.id'
+    return { source, id: 'run_tag.id', found: [['run_tag.tag = ?', tag], hasTask(task)] }
   }
   if (task !== undefined) {
-    const source = 'job CROSS JOIN run ON run.id = job.run_id'
-    return { source, id: 'job.run_id', found: [['job.task = ?', task]], group: 'GROUP BY job.run_id' }
+    const source = 'run_task CROSS JOIN record ON record.id = run_task.id'
+    return { source, id: 'run_task.id', found: [['run_task.task = ?', task]] }
   }
-  return ofRuns(tag, task)
+  return { source: 'record', id: 'record.id', found: [] }
 }
 
-function ofRuns(tag: string | undefined, task: string | undefined): Source {
-  const hasTag: Condition = ['EXISTS (SELECT 1 FROM run_tag WHERE tag = ? AND run_id = run.id)', tag]
-  return { source: 'run', id: 'run.id', found: [hasTag, hasTask(task)] }
+/** Few runs are in the state: they are read, and asked for the tag and the task. */
+function ofState(
+  state: RunState,
+  runs: ListStatistics['runs'],
+  tag: string | undefined,
+  task: number | undefined,
+): Source {
+  const found = [hasTag(tag), hasTask(task)]
+  if (state !== 'completed') {
+    return { source: 'record INDEXED BY record_by_state', id: 'record.id', found, only: 'record.state <> 1' }
+  }
+  if (runs.completed + runs.failed + runs.cancelled > fewRuns) return sourceOf(tag, task)
+  const only = 'record.finished_at IS NOT NULL'
+  return { source: 'record INDEXED BY record_finished', id: 'record.id', found, only }
 }
 
-function hasTask(task: string | undefined): Condition {
-  return ['EXISTS (SELECT 1 FROM job WHERE run_id = run.id AND task = ?)', task]
+function hasTag(tag: string | undefined): Condition {
+  return ['EXISTS (SELECT 1 FROM run_tag WHERE tag = ? AND id = record.id)', tag]
+}
+
+function hasTask(task: number | undefined): Condition {
+  return ['EXISTS (SELECT 1 FROM run_task WHERE task = ? AND id = record.id)', task]
 }

@@ -1,5 +1,5 @@
 /** Writes what means nothing, to see whether anything can be written. */
-import type { Session } from './session.ts'
+import type { DatabaseSync } from 'node:sqlite'
 
 export interface Probe {
   /** As much as small runs take. */
@@ -10,7 +10,7 @@ export interface Probe {
 
 const bytes = 65_536
 
-export function createProbe({ database }: Session): Probe {
+export function createProbe(database: DatabaseSync): Probe {
   const replace = database.prepare('INSERT OR REPLACE INTO probe (id, filler) VALUES (1, zeroblob(?))')
 
   return {

@@ -2,24 +2,18 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { createLog } from '../../log.ts'
 import { openDatabase } from './database.ts'
-import { createChanges } from '../changes.ts'
 import { createGroupCommit } from './group-commit.ts'
-import { createIdempotencyKeys } from './idempotency.ts'
-import { createLiveRuns } from './live-runs.ts'
 import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
 import { keepOwnership } from './ownership.ts'
-import { createPriorities } from './priorities.ts'
-import type { Session } from './session.ts'
 import { watchForStall } from '../stall-watch.ts'
-import { createTally } from './tally.ts'
-import { createUnknownTasks } from './unknown-tasks.ts'
+import { createTransaction } from './transaction.ts'
 
 const port = parentPort
 if (port === null) throw new Error('the store runs in a thread of its own')
 
 const say = (message: FromThread): void => port.postMessage(message)
 // Set by the engine, which is of the same version.
-const { path, lockWaitMs, owner, tasks, stall } = workerData as ThreadOptions
+const { path, lockWaitMs, tasks, stall } = workerData as ThreadOptions
 
 /** Without closing the database, which would write into what is another process's now. */
 function endProcess(what: string): never {
@@ -32,23 +26,8 @@ function endProcess(what: string): never {
 try {
   const onWait = (user: string): void => say({ type: 'waiting', owner: user })
   const { database, file, socket } = await openDatabase({ path, waitMs: lockWaitMs, onWait })
-  // Before anything reads the kinds.
-  const unknownTasks = createUnknownTasks(database, tasks)
-  const tally = createTally(database)
-  const priorities = createPriorities(database)
-  const keys = createIdempotencyKeys(database)
-  const liveRuns = createLiveRuns(database)
-  const session: Session = {
-    database,
-    tally,
-    priorities,
-    liveRuns,
-    keys,
-    unknownTasks,
-    changes: createChanges(),
-    owner,
-  }
-  const runGroup = createGroupCommit(session)
+  const transaction = createTransaction(database, tasks)
+  const runGroup = createGroupCommit(database, transaction)
   const ownership = keepOwnership({ file, socket, endProcess })
 
   const watch = stall && watchForStall(stall)
@@ -66,9 +45,9 @@ try {
     ownership.beforeGroup()
     const group = runGroup(message)
     ownership.afterGroup()
-    say({ type: 'done', ...group, backlog: session.tally.live() })
+    say({ type: 'done', ...group, backlog: transaction.totals.live() })
   })
-  say({ type: 'open', backlog: session.tally.live() })
+  say({ type: 'open', backlog: transaction.totals.live() })
 } catch (error) {
   say({ type: 'refused', message: error instanceof Error ? error.message : String(error) })
   port.close()

@@ -1,12 +1,12 @@
 /**
- * Totals by state and since the beginning, so that no reply needs a count over the tables. Kept in memory, written
- * in the transaction that changes them, and taken back when that transaction is.
+ * Totals by state and since the beginning, so that no reply needs a count over the tables. Kept in memory, written in
+ * the transaction that changes them, and reverted with it.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { isFinalJob, jobStates, type JobState } from '../../domain/job.ts'
-import { runStates, type RunState } from '../../domain/run.ts'
+import { isFinalJob, jobStates, type JobState } from '../../../domain/job.ts'
+import { runStates, type RunState } from '../../../domain/run.ts'
 
-export interface Totals {
+export interface TotalsByState {
   /** Jobs ever accepted, and jobs settled for good; both include runs that were forgotten since. */
   accepted: number
   final: number
@@ -14,32 +14,33 @@ export interface Totals {
   readonly jobs: Record<JobState, number>
 }
 
-export interface Tally {
-  totals(): Readonly<Totals>
+export interface Totals {
+  current(): Readonly<TotalsByState>
   /** Jobs not yet final. */
   live(): number
   /** `from` null: accepted; `to` null: forgotten. */
   countJob(from: JobState | null, to: JobState | null): void
   countRun(from: RunState | null, to: RunState | null): void
   /** Writes what changed; call within the transaction. */
-  save(): void
-  /** Call when the transaction was committed. */
+  flush(): void
+  /** Call after the commit. */
   keep(): void
-  /** Call when the transaction was taken back. */
+  /** Call when the transaction was rolled back. */
   revert(): void
 }
 
-export function createTally(database: DatabaseSync): Tally {
+/** @param countedLive jobs not yet final, counted from the rows, so that rows and totals can be compared */
+export function createTotals(database: DatabaseSync, countedLive: number): Totals {
   const write = database.prepare('INSERT OR REPLACE INTO tally (id, totals) VALUES (1, ?)')
   const row = database.prepare('SELECT totals FROM tally WHERE id = 1').get()
   let committed = row === undefined ? JSON.stringify(emptyTotals()) : String(row['totals'])
   let written = committed
   let totals = parseTotals(committed)
-  let live = countLive(database)
+  let live = countedLive
   let committedLive = live
 
   return {
-    totals: () => totals,
+    current: () => totals,
     live: () => live,
     countJob(from, to) {
       if (from === null) totals.accepted += 1
@@ -55,7 +56,7 @@ export function createTally(database: DatabaseSync): Tally {
       if (from !== null) totals.runs[from] -= 1
       if (to !== null) totals.runs[to] += 1
     },
-    save() {
+    flush() {
       written = JSON.stringify(totals)
       if (written !== committed) write.run(written)
     },
@@ -71,20 +72,13 @@ export function createTally(database: DatabaseSync): Tally {
   }
 }
 
-// From the rows themselves and not from the totals, so that the two can be held against each other.
-function countLive(database: DatabaseSync): number {
-  const waiting = database.prepare('SELECT count(*) AS n FROM job WHERE run_at IS NOT NULL').get()
-  const running = database.prepare('SELECT count(*) AS n FROM job WHERE owner IS NOT NULL').get()
-  return Number(waiting?.['n']) + Number(running?.['n'])
-}
-
-function emptyTotals(): Totals {
+function emptyTotals(): TotalsByState {
   const zeros = <State extends string>(states: readonly State[]) =>
     Object.fromEntries(states.map((state) => [state, 0])) as Record<State, number>
   return { accepted: 0, final: 0, runs: zeros(runStates), jobs: zeros(jobStates) }
 }
 
-function parseTotals(text: string): Totals {
+function parseTotals(text: string): TotalsByState {
   // Only this file writes the row.
-  return JSON.parse(text) as Totals
+  return JSON.parse(text) as TotalsByState
 }

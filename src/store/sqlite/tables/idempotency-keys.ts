@@ -1,6 +1,6 @@
 /** Which run a caller's idempotency key names: claimed in the transaction that accepts the run, of which one wins. */
 import type { DatabaseSync } from 'node:sqlite'
-import type { AcceptReport, NewRun } from '../store.ts'
+import type { AcceptReport, NewRun } from '../../store.ts'
 
 /** How long a key is kept, unless its run is forgotten before. */
 const keptMs = 86_400_000
@@ -10,6 +10,10 @@ export interface IdempotencyKeys {
   claim(run: NewRun, at: number): Exclude<AcceptReport, { readonly result: 'accepted' }> | null
   defer(runId: string): void
   forget(runId: string): void
+  /** The clock was set by so much: keys are kept for as long as they would have been. */
+  shift(byMs: number): void
+  /** The clock may have been set back while the file was closed: no key is kept longer than that. */
+  bound(at: number): void
   /** Forgets so many keys whose time is over; how many it were. */
   prune(limit: number, at: number): number
 }
@@ -26,6 +30,9 @@ export function createIdempotencyKeys(database: DatabaseSync): IdempotencyKeys {
     DELETE FROM idempotency_key WHERE (scope, key) IN
       (SELECT scope, key FROM idempotency_key WHERE claimed_at <= ? ORDER BY claimed_at LIMIT ?)`)
 
+  const shiftAll = database.prepare('UPDATE idempotency_key SET claimed_at = claimed_at + ?')
+  const boundAll = database.prepare('UPDATE idempotency_key SET claimed_at = ? WHERE claimed_at > ?')
+
   return {
     claim({ id, idempotency }, at) {
       if (idempotency === null) return null
@@ -41,6 +48,8 @@ export function createIdempotencyKeys(database: DatabaseSync): IdempotencyKeys {
     },
     defer: (runId) => void update.run(runId),
     forget: (runId) => void remove.run(runId),
+    shift: (byMs) => void shiftAll.run(byMs),
+    bound: (at) => void boundAll.run(at, at),
     prune: (limit, at) => Number(removeOld.run(at - keptMs, limit).changes),
   }
 }

@@ -1,0 +1,149 @@
+/**
+ * A run with its jobs as one record: the unit that a store loads, changes by the functions of this folder, and saves.
+ * Records are immutable. Every rule of the two state machines is applied here and nowhere else.
+ */
+import { decideAnswer, type Answer, type RespondMode } from '../answer.ts'
+import { isFinalJob, moveJob, type JobCounts, type JobError, type JobFailure, type JobState } from '../job.ts'
+import { moveRun, type FirstFailurePolicy, type RunState } from '../run.ts'
+import type { TaskKind } from '../task.ts'
+
+/** A text or an object that the store keeps outside the record because it is not small; opaque to the rules. */
+export interface Apart {
+  /** Names it within its job. */
+  readonly part: number
+  /** Of its JSON text. */
+  readonly bytes: number
+}
+
+/** JSON text, or where the store keeps it; null where there is none. */
+export type Payload = string | Apart | null
+
+/** Instants are epoch milliseconds; null where the thing has not happened. */
+export interface Job {
+  readonly task: string
+  readonly kind: TaskKind
+  readonly state: JobState
+  readonly priority: number
+  readonly timeoutMs: number
+  readonly maxAttempts: number
+  /** Spent attempts and the one under way. */
+  readonly attempt: number
+  /** Number of the latest claim. It only grows, and fences every write. */
+  readonly claim: number
+  readonly lostStarts: number
+  /** The claim during which the process was last asked to leave, and how often that came soon after a start. */
+  readonly leftClaim: number
+  readonly leftStarts: number
+  readonly thread: string | null
+  readonly queuedAt: number
+  /** When a waiting job is due; null in every other state. */
+  readonly runAt: number | null
+  readonly startedAt: number | null
+  readonly finishedAt: number | null
+  readonly input: Payload
+  readonly result: Payload
+  readonly error: JobError | Apart | null
+  /** The latest unsuccessful attempts, oldest first. */
+  readonly failures: readonly (JobFailure | Apart)[]
+}
+
+export interface Run {
+  readonly id: string
+  readonly state: RunState
+  /** Grows with every change. */
+  readonly version: number
+  readonly respond: RespondMode
+  readonly onFirstFailure: FirstFailurePolicy
+  readonly tags: readonly string[]
+  readonly counts: JobCounts
+  readonly answer: Answer | null
+  readonly respondedAt: number | null
+  readonly finishedAt: number | null
+  /** In order of their index. */
+  readonly jobs: readonly Job[]
+}
+
+/** What a job becomes. */
+export interface JobChange {
+  readonly to: JobState
+  readonly attempt?: number
+  readonly lostStarts?: number
+  readonly leftStarts?: number
+  readonly queuedAt?: number
+  /** Given where the job waits again. */
+  readonly runAt?: number
+  readonly result?: string
+  readonly error?: JobError
+  readonly failures?: readonly (JobFailure | Apart)[]
+}
+
+export function jobAt(run: Run, index: number): Job {
+  const job = run.jobs[index]
+  if (job === undefined) throw new Error(`the run ${run.id} has no job ${index}`)
+  return job
+}
+
+/** How many jobs run now. */
+export function runningJobs({ jobs }: Run): number {
+  let running = 0
+  for (const { state } of jobs) if (state === 'running') running += 1
+  return running
+}
+
+/** The run after a job that was not claimed by this change changed its state. */
+export function changeJob(run: Run, index: number, change: JobChange, at: number): Run {
+  const before = jobAt(run, index)
+  const job = changedJob(before, change, at)
+  const counts = countsAfter(run.counts, before.state, job.state)
+  const state = moveRun(run.state, counts)
+  const settled = { index, state: job.state, error: change.error ?? null }
+  const decided = run.answer === null ? decideAnswer(run.respond, counts, settled) : null
+  return {
+    id: run.id,
+    state,
+    version: run.version + 1,
+    respond: run.respond,
+    onFirstFailure: run.onFirstFailure,
+    tags: run.tags,
+    counts,
+    answer: decided ?? run.answer,
+    respondedAt: decided === null ? run.respondedAt : at,
+    finishedAt: state === 'running' ? null : at,
+    jobs: run.jobs.with(index, job),
+  }
+}
+
+function changedJob(job: Job, change: JobChange, at: number): Job {
+  const state = moveJob(job.state, change.to)
+  const isUnspent = state === 'queued'
+  return {
+    task: job.task,
+    kind: job.kind,
+    state,
+    priority: job.priority,
+    timeoutMs: job.timeoutMs,
+    maxAttempts: job.maxAttempts,
+    attempt: change.attempt ?? job.attempt,
+    claim: job.claim,
+    lostStarts: change.lostStarts ?? job.lostStarts,
+    leftClaim: job.leftClaim,
+    leftStarts: change.leftStarts ?? job.leftStarts,
+    thread: isUnspent ? null : job.thread,
+    queuedAt: change.queuedAt ?? job.queuedAt,
+    runAt: change.runAt ?? null,
+    startedAt: isUnspent ? null : job.startedAt,
+    finishedAt: isFinalJob(state) ? at : null,
+    input: job.input,
+    result: change.result ?? null,
+    error: change.error ?? null,
+    failures: change.failures ?? job.failures,
+  }
+}
+
+function countsAfter({ open, failed, cancelled }: JobCounts, from: JobState, to: JobState): JobCounts {
+  return {
+    open: open + Number(isFinalJob(from)) - Number(isFinalJob(to)),
+    failed: failed + Number(to === 'failed') - Number(from === 'failed'),
+    cancelled: cancelled + Number(to === 'cancelled') - Number(from === 'cancelled'),
+  }
+}

@@ -1,0 +1,85 @@
+/** What a store is asked to accept, and the record that it makes of it. */
+import type { RespondMode } from '../answer.ts'
+import type { FirstFailurePolicy } from '../run.ts'
+import type { TaskKind } from '../task.ts'
+import type { Job, Run } from './aggregate.ts'
+
+export interface NewJob {
+  readonly task: string
+  readonly kind: TaskKind
+  /** null where the request had no input. */
+  readonly input: string | null
+  /** 0 … 9, higher first. */
+  readonly priority: number
+  readonly timeoutMs: number
+  readonly maxAttempts: number
+  readonly delayMs: number
+}
+
+export interface NewRun {
+  /** From `newRunId()`; accepting the same id twice is a defect and rejects. */
+  readonly id: string
+  readonly respond: RespondMode
+  readonly onFirstFailure: FirstFailurePolicy
+  readonly tags: readonly string[]
+  /** At least one. */
+  readonly jobs: readonly NewJob[]
+  /** Whether job 0 is claimed for the main thread in the same commit. */
+  readonly claimsFirst: boolean
+  /** null where the request had no Idempotency-Key. */
+  readonly idempotency: IdempotencyClaim | null
+}
+
+/** A key of a caller's, which names one run for 24 hours, or until that run is forgotten. */
+export interface IdempotencyClaim {
+  /** Identifies the caller: the same key of another caller is another key. */
+  readonly scope: string
+  readonly key: string
+  /** Of the request's body, byte for byte. */
+  readonly bodyDigest: string
+  /** Whether the first reply goes out before there is an answer. */
+  readonly isDeferred: boolean
+}
+
+const firstClaim = 1
+
+export function acceptRun({ id, respond, onFirstFailure, tags, jobs, claimsFirst }: NewRun, at: number): Run {
+  return {
+    id,
+    state: 'running',
+    version: 1,
+    respond,
+    onFirstFailure,
+    tags,
+    counts: { open: jobs.length, failed: 0, cancelled: 0 },
+    answer: null,
+    respondedAt: null,
+    finishedAt: null,
+    jobs: jobs.map((job, index) => acceptJob(job, index === 0 && claimsFirst, at)),
+  }
+}
+
+function acceptJob(job: NewJob, isClaimed: boolean, at: number): Job {
+  return {
+    task: job.task,
+    kind: job.kind,
+    state: isClaimed ? 'running' : 'queued',
+    priority: job.priority,
+    timeoutMs: job.timeoutMs,
+    maxAttempts: job.maxAttempts,
+    attempt: isClaimed ? 1 : 0,
+    claim: isClaimed ? firstClaim : 0,
+    lostStarts: 0,
+    leftClaim: 0,
+    leftStarts: 0,
+    thread: isClaimed ? 'main' : null,
+    queuedAt: at,
+    runAt: isClaimed ? null : at + job.delayMs,
+    startedAt: isClaimed ? at : null,
+    finishedAt: null,
+    input: job.input,
+    result: null,
+    error: null,
+    failures: [],
+  }
+}

@@ -1,0 +1,211 @@
+/**
+ * The store's verbs as pure functions over a run. A function that has nothing to change returns the run it was given,
+ * so that `===` tells whether there is something to save.
+ */
+import type { Claim, ClaimedJob } from '../claim.ts'
+import { isFinalJob, moveJob, type JobError, type JobState } from '../job.ts'
+import { maxLeftStarts, maxLostStarts, maxRetryDelayMs, soonAfterStartMs } from '../retry.ts'
+import { changeJob, jobAt, type Job, type JobChange, type Run } from './aggregate.ts'
+
+/** A job that is to be claimed, and the thread that it goes to. */
+export interface ClaimPick {
+  readonly jobIndex: number
+  readonly thread: string
+}
+
+/** Claims waiting jobs of one run; the version grows once. */
+export function claimJobs(run: Run, picks: readonly ClaimPick[], at: number): Run {
+  const jobs = [...run.jobs]
+  for (const { jobIndex, thread } of picks) {
+    const job = jobAt(run, jobIndex)
+    jobs[jobIndex] = {
+      ...job,
+      state: moveJob(job.state, 'running'),
+      claim: job.claim + 1,
+      attempt: job.attempt + 1,
+      thread,
+      startedAt: at,
+      runAt: null,
+    }
+  }
+  return { ...run, version: run.version + 1, jobs }
+}
+
+/**
+ * What a claim hands to the process that took it.
+ * @param dueAt since when the job had been due
+ */
+export function claimedJob(run: Run, jobIndex: number, input: string | null, dueAt: number, at: number): ClaimedJob {
+  const job = jobAt(run, jobIndex)
+  return {
+    runId: run.id,
+    jobIndex,
+    claim: job.claim,
+    task: job.task,
+    kind: job.kind,
+    input,
+    thread: job.thread ?? '',
+    timeoutMs: job.timeoutMs,
+    attempt: job.attempt,
+    maxAttempts: job.maxAttempts,
+    lostStarts: job.lostStarts,
+    waitedMs: at - dueAt,
+  }
+}
+
+/** Whether the job runs under the claim: no other claim may settle it. */
+export function ownsClaim(run: Run, { jobIndex, claim }: Claim): boolean {
+  const job = run.jobs[jobIndex]
+  return job?.state === 'running' && job.claim === claim
+}
+
+export function completeJob(run: Run, { jobIndex }: Claim, result: string, at: number): Run {
+  return changeJob(run, jobIndex, { to: 'completed', result }, at)
+}
+
+/** Retries on request can add failures without end; the latest are kept. */
+const maxFailures = 100
+
+/** @param retryAt null where the job fails for good */
+export function failJob(run: Run, { jobIndex }: Claim, error: JobError, retryAt: number | null, at: number): Run {
+  const job = jobAt(run, jobIndex)
+  const failure = { attempt: job.attempt, startedAt: job.startedAt ?? at, finishedAt: at, error }
+  const failures = [...job.failures, failure].slice(-maxFailures)
+  if (retryAt !== null) return changeJob(run, jobIndex, { to: 'retrying', runAt: retryAt, failures }, at)
+  return cancelAfterFirst(changeJob(run, jobIndex, { to: 'failed', error, failures }, at), jobIndex, at)
+}
+
+/** Hands a job back unspent: it is due again at once. */
+export function releaseJob(run: Run, { jobIndex }: Claim, at: number): Run {
+  const job = jobAt(run, jobIndex)
+  // A job that has the process asked to leave after each start must not do so for ever.
+  if (leaving(job) === 'too often') return loseStart(run, jobIndex, at)
+  return changeJob(run, jobIndex, { to: 'queued', attempt: job.attempt - 1, runAt: at }, at)
+}
+
+/** Notes that the process was asked to leave: the running jobs named lose no start if it dies. No visible change. */
+export function noteLeaving(run: Run, isHeld: (claim: Claim) => boolean, at: number): Run {
+  const jobs = run.jobs.map((job, jobIndex) => {
+    if (job.state !== 'running' || !isHeld({ runId: run.id, jobIndex, claim: job.claim })) return job
+    const isSoon = (job.startedAt ?? at) > at - soonAfterStartMs
+    return { ...job, leftClaim: job.claim, leftStarts: job.leftStarts + Number(isSoon) }
+  })
+  return { ...run, jobs }
+}
+
+const byRequest: JobChange = { to: 'cancelled', error: { code: 'cancelled', message: 'cancelled on request' } }
+const byFirstFailure: JobChange = { to: 'cancelled', error: { code: 'cancelled', message: 'the first job failed' } }
+
+/** @param jobIndex null for all jobs that are not final */
+export function cancelJobs(run: Run, jobIndex: number | null, at: number): Run {
+  return cancelOpen(run, jobIndex, byRequest, at)
+}
+
+function cancelAfterFirst(run: Run, failedIndex: number, at: number): Run {
+  if (failedIndex !== 0 || run.onFirstFailure !== 'cancel') return run
+  return cancelOpen(run, null, byFirstFailure, at)
+}
+
+function cancelOpen(run: Run, jobIndex: number | null, change: JobChange, at: number): Run {
+  let changed = run
+  for (const [index, job] of run.jobs.entries()) {
+    const isNamed = jobIndex === null || jobIndex === index
+    if (isNamed && !isFinalJob(job.state)) changed = changeJob(changed, index, change, at)
+  }
+  return changed
+}
+
+/** Queues a failed or cancelled job again with fresh attempts. */
+export function retryJob(run: Run, jobIndex: number, at: number): Run {
+  const fresh = { attempt: 0, lostStarts: 0, leftStarts: 0, runAt: at, queuedAt: at }
+  return changeJob(run, jobIndex, { to: 'queued', ...fresh }, at)
+}
+
+/** Takes back the running jobs that a dead process held: no attempt is spent, a lost start is counted. */
+export function rescueJobs(run: Run, isLost: (claim: Claim) => boolean, at: number): Run {
+  let changed = run
+  for (const index of run.jobs.keys()) {
+    // As it is by now: the loss of the first job may have cancelled it.
+    const job = jobAt(changed, index)
+    if (job.state !== 'running' || !isLost({ runId: run.id, jobIndex: index, claim: job.claim })) continue
+    changed = loseStart(changed, index, at)
+  }
+  return changed
+}
+
+function loseStart(run: Run, index: number, at: number): Run {
+  const changed = changeJob(run, index, lostStart(jobAt(run, index)), at)
+  return jobAt(changed, index).state === 'failed' ? cancelAfterFirst(changed, index, at) : changed
+}
+
+/** Whether the process was asked to leave during this start of the job. */
+function leaving({ claim, leftClaim, leftStarts }: Job): 'no' | 'yes' | 'too often' {
+  if (leftClaim !== claim) return 'no'
+  return leftStarts > maxLeftStarts ? 'too often' : 'yes'
+}
+
+function lostStart(job: Job): JobChange {
+  const left = leaving(job)
+  // The start does not count where the process was to leave anyway.
+  const lostStarts = left === 'yes' ? job.lostStarts : job.lostStarts + 1
+  const unspent = { attempt: job.attempt - 1, lostStarts }
+  if (lostStarts >= maxLostStarts(job.maxAttempts)) {
+    const message =
+      left === 'no'
+        ? `the whole process died during ${lostStarts} starts of this job`
+        : `the process was asked to stop soon after ${job.leftStarts} starts of this job`
+    return { to: 'failed', ...unspent, error: { code: 'crashed', message } }
+  }
+  // Due since it was accepted: it goes before everything that was queued behind it.
+  return { to: 'queued', ...unspent, runAt: job.queuedAt }
+}
+
+/** The clock was set by so much: what waits goes on waiting for as long. No visible change. */
+export function shiftDueTimes(run: Run, byMs: number): Run {
+  const jobs = run.jobs.map((job) => (job.runAt === null ? job : { ...job, runAt: job.runAt + byMs }))
+  return { ...run, jobs }
+}
+
+/** The clock may have been set while no process had the run: no job waits longer than it was to wait at all. */
+export function boundDueTimes(run: Run, at: number): Run {
+  const jobs = run.jobs.map((job) => {
+    const runAt = boundedDueTime(job, at)
+    return runAt === job.runAt ? job : { ...job, runAt }
+  })
+  return jobs.every((job, index) => job === run.jobs[index]) ? run : { ...run, jobs }
+}
+
+function boundedDueTime({ state, queuedAt, runAt }: Job, at: number): number | null {
+  if (runAt === null || runAt <= at) return runAt
+  if (state === 'retrying') return Math.min(runAt, at + maxRetryDelayMs)
+  return queuedAt > at ? at + Math.max(0, runAt - queuedAt) : runAt
+}
+
+/** Whether one more lost start is the last: such a job runs alone, so that no innocent one is blamed with it. */
+export function isSuspect(job: Pick<Job, 'lostStarts' | 'maxAttempts'>): boolean {
+  return job.lostStarts >= maxLostStarts(job.maxAttempts) - 1
+}
+
+/** Claims that were running before a change and are cancelled by it. */
+export function voidedClaims(before: Run, after: Run): Claim[] {
+  if (before.counts.cancelled === after.counts.cancelled) return []
+  return after.jobs.flatMap(({ state, claim }, jobIndex) =>
+    state === 'cancelled' && before.jobs[jobIndex]?.state === 'running' ? [{ runId: after.id, jobIndex, claim }] : [],
+  )
+}
+
+/** States of the jobs that a request names, none where the run has no such job. */
+export function statesOf({ jobs }: Run, jobIndex: number | null): JobState[] {
+  return jobs.flatMap(({ state }, index) => (jobIndex === null || index === jobIndex ? [state] : []))
+}
+
+/** What is said of a cancel of jobs that were in these states. */
+export function cancelResultOf(states: readonly JobState[]): CancelResult {
+  if (states.length === 0) return 'not-found'
+  if (!states.every(isFinalJob)) return 'cancelled'
+  // As the run's own state has it: one that failed did so before it could be cancelled.
+  return states.includes('cancelled') && !states.includes('failed') ? 'was-cancelled' : 'was-final'
+}
+
+/** `cancelled`: takes effect now; `was-…`: there was nothing left to cancel. */
+export type CancelResult = 'cancelled' | 'was-cancelled' | 'was-final' | 'not-found'

@@ -1,0 +1,153 @@
+/**
+ * The text of a run's record, as both engines keep it: a JSON array with a format number, in which instants are
+ * milliseconds since a base of its own and states are numbers, because this text is most of what a run costs on disk.
+ */
+import { respondModes } from '../domain/answer.ts'
+import { isFinalJob, jobStates, type JobCounts } from '../domain/job.ts'
+import { firstFailurePolicies, runStateOf, runStates } from '../domain/run.ts'
+import type { Job, Run } from '../domain/run/aggregate.ts'
+import { taskKinds } from '../domain/task.ts'
+
+/** Members are added at the end and never moved: files outlive versions of this program. */
+const format = 1
+
+/** What a row has beside the record. */
+export interface RunColumns {
+  readonly id: string
+  readonly version: number
+}
+
+type Delta = number | null
+
+export function encodeRun(run: Run): string {
+  const { answer } = run
+  const base = run.jobs[0]?.queuedAt ?? 0
+  return JSON.stringify([
+    format,
+    base,
+    respondModes.indexOf(run.respond),
+    firstFailurePolicies.indexOf(run.onFirstFailure),
+    run.tags,
+    answer === null ? null : [answer.jobIndex, answer.status, since(run.respondedAt, base)],
+    since(run.finishedAt, base),
+    run.jobs.map((job) => encodeJob(job, base)),
+  ])
+}
+
+function encodeJob(job: Job, base: number): unknown[] {
+  const members: unknown[] = [
+    job.task,
+    taskKinds.indexOf(job.kind),
+    jobStates.indexOf(job.state),
+    job.priority,
+    job.timeoutMs,
+    job.maxAttempts,
+    job.attempt,
+    job.claim,
+    job.lostStarts,
+    job.thread,
+    job.queuedAt - base,
+    since(job.runAt, base),
+    since(job.startedAt, base),
+    since(job.finishedAt, base),
+    job.input,
+    job.result,
+    job.error,
+    job.failures.length === 0 ? null : job.failures,
+    job.leftClaim === 0 ? null : job.leftClaim,
+    job.leftStarts === 0 ? null : job.leftStarts,
+  ]
+  while (members.at(-1) === null) members.pop()
+  return members
+}
+
+/** @throws Error for a format that a newer version wrote */
+export function decodeRun(text: string, { id, version }: RunColumns): Run {
+  // Written by `encodeRun`; only the format can be another one.
+  const [found, base, respond, onFirstFailure, tags, answer, finishedAt, encoded] = JSON.parse(text) as readonly [
+    number,
+    number,
+    number,
+    number,
+    readonly string[],
+    readonly [jobIndex: number | null, status: number, respondedAt: Delta] | null,
+    Delta,
+    readonly unknown[][],
+  ]
+  if (found !== format) throw new Error(`the run ${id} has the format ${found}, and this program knows ${format}`)
+  const mode = at(respondModes, respond)
+  const jobs = encoded.map((members) => decodeJob(members, base))
+  const counts = countJobs(jobs)
+  return {
+    id,
+    state: runStateOf(counts),
+    version,
+    respond: mode,
+    onFirstFailure: at(firstFailurePolicies, onFirstFailure),
+    tags,
+    counts,
+    answer: answer === null ? null : { mode, jobIndex: answer[0], status: answer[1] },
+    respondedAt: answer === null ? null : instant(answer[2], base),
+    finishedAt: instant(finishedAt, base),
+    jobs,
+  }
+}
+
+function decodeJob(members: readonly unknown[], base: number): Job {
+  // In the order of `encodeJob`.
+  const [task, kind, state, priority, timeoutMs, maxAttempts, attempt, claim, lostStarts] = members as [
+    string,
+    ...number[],
+  ]
+  return {
+    task,
+    kind: at(taskKinds, kind),
+    state: at(jobStates, state),
+    priority: priority ?? 0,
+    timeoutMs: timeoutMs ?? 0,
+    maxAttempts: maxAttempts ?? 0,
+    attempt: attempt ?? 0,
+    claim: claim ?? 0,
+    lostStarts: lostStarts ?? 0,
+    leftClaim: (members[18] as number | undefined) ?? 0,
+    leftStarts: (members[19] as number | undefined) ?? 0,
+    thread: (members[9] as string | undefined) ?? null,
+    queuedAt: base + (members[10] as number),
+    runAt: instant(members[11] as Delta, base),
+    startedAt: instant(members[12] as Delta, base),
+    finishedAt: instant(members[13] as Delta, base),
+    input: (members[14] as Job['input'] | undefined) ?? null,
+    result: (members[15] as Job['result'] | undefined) ?? null,
+    error: (members[16] as Job['error'] | undefined) ?? null,
+    failures: (members[17] as Job['failures'] | undefined) ?? [],
+  }
+}
+
+/** The number that stands for a run's state in a row. */
+export function stateNumber(state: Run['state']): number {
+  return runStates.indexOf(state)
+}
+
+function countJobs(jobs: readonly Job[]): JobCounts {
+  let [open, failed, cancelled] = [0, 0, 0]
+  for (const { state } of jobs) {
+    if (!isFinalJob(state)) open += 1
+    else if (state === 'failed') failed += 1
+    else if (state === 'cancelled') cancelled += 1
+  }
+  return { open, failed, cancelled }
+}
+
+function since(value: number | null, base: number): Delta {
+  return value === null ? null : value - base
+}
+
+function instant(delta: Delta | undefined, base: number): number | null {
+  return delta === null || delta === undefined ? null : base + delta
+}
+
+function at<Value>(values: readonly Value[], index: number | undefined): Value {
+  const value = values[index ?? -1]
+  if (value === undefined) throw new Error(`a record has the unknown number ${index}`)
+  return value
+}

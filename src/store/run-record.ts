@@ -1,0 +1,85 @@
+/** A stored run as the rest of the service reads it: whole as long as there is room, and then without what is large. */
+import { instantOf } from '../domain/ids.ts'
+import type { JobError, JobFailure, JobRecord } from '../domain/job.ts'
+import type { RunRecord } from '../domain/run.ts'
+import type { Apart, Job, Run } from '../domain/run/aggregate.ts'
+import { maxRunBytes, withoutDetails } from './bounds.ts'
+
+/** Looks up a text that is kept outside the record. */
+export type TextOf = (jobIndex: number, apart: Apart) => string
+
+export function isApart(value: unknown): value is Apart {
+  return typeof value === 'object' && value !== null && 'part' in value
+}
+
+export function runRecord(run: Run, textOf: TextOf): RunRecord {
+  let room = maxRunBytes
+  return withJobs(run, (job, index) => {
+    const resultBytes = bytesOf(job.result)
+    const bytes = (resultBytes ?? 0) + (bytesOf(job.error) ?? 0) + sum(job.failures.map(bytesOf))
+    if (bytes > room) return { ...listedJob(job, index, textOf), omitted: { resultBytes } }
+    room -= bytes
+    return jobRecord(job, index, textOf)
+  })
+}
+
+export function listedRun(run: Run, textOf: TextOf): RunRecord {
+  return withJobs(run, (job, index) => listedJob(job, index, textOf))
+}
+
+function withJobs(run: Run, view: (job: Job, index: number) => JobRecord): RunRecord {
+  const { id, state, version, respond, tags, answer, respondedAt, finishedAt } = run
+  const createdAt = instantOf(id)
+  return { id, state, version, respond, tags, answer, createdAt, respondedAt, finishedAt, jobs: run.jobs.map(view) }
+}
+
+export function jobRecord(job: Job, index: number, textOf: TextOf): JobRecord {
+  const { result } = job
+  return {
+    ...bareJob(job, index),
+    result: isApart(result) ? textOf(index, result) : result,
+    error: errorOf(job, index, textOf),
+    // The record says what a text is of.
+    failures: job.failures.map((failure) =>
+      isApart(failure) ? (JSON.parse(textOf(index, failure)) as JobFailure) : failure,
+    ),
+  }
+}
+
+/** A job as lists have it. */
+function listedJob(job: Job, index: number, textOf: TextOf): JobRecord {
+  const error = errorOf(job, index, textOf)
+  return { ...bareJob(job, index), error: error && withoutDetails(error) }
+}
+
+function errorOf({ error }: Job, index: number, textOf: TextOf): JobError | null {
+  return isApart(error) ? (JSON.parse(textOf(index, error)) as JobError) : error
+}
+
+function bareJob(job: Job, index: number): JobRecord {
+  return {
+    index,
+    task: job.task,
+    state: job.state,
+    thread: job.thread,
+    attempt: job.attempt,
+    maxAttempts: job.maxAttempts,
+    queuedAt: job.queuedAt,
+    startedAt: job.startedAt,
+    finishedAt: job.finishedAt,
+    runAt: job.runAt,
+    result: null,
+    error: null,
+    failures: [],
+  }
+}
+
+function bytesOf(value: string | object | null): number | null {
+  if (value === null) return null
+  if (isApart(value)) return value.bytes
+  return Buffer.byteLength(typeof value === 'string' ? value : JSON.stringify(value))
+}
+
+function sum(values: readonly (number | null)[]): number {
+  return values.reduce<number>((total, value) => total + (value ?? 0), 0)
+}

@@ -1,0 +1,91 @@
+/**
+ * Texts that are too large for the record of their run: a record is written again with each change of one of its jobs,
+ * and these are not.
+ */
+import type { DatabaseSync } from 'node:sqlite'
+import type { Apart, Job, Run } from '../../../domain/run/aggregate.ts'
+import { isApart } from '../../run-record.ts'
+
+const inputPart = 0
+const resultPart = 1
+const errorPart = 2
+/** The failure of claim n has the part n above this: a claim fails at most once. */
+const failureParts = 2
+
+/** Characters of one text that a record holds, and of all its inputs and results together. */
+const maxText = 512
+const maxTexts = 4_096
+/** Characters of a text that is kept in a record all the same. */
+const maxTextWhenFull = 32
+
+export interface Payloads {
+  /** The job with what is new in it and not small moved to the table. `before` is null for a new job. */
+  store(run: number, index: number, before: Job | null, job: Job, isRecordFull: boolean): Job
+  input(run: number, index: number, job: Job): string | null
+  text(run: number, index: number, apart: Apart): string
+  forget(run: number): void
+}
+
+/** Whether the record has no room for another text that need not be in it. */
+export function isFull({ jobs }: Pick<Run, 'jobs'>): boolean {
+  let length = 0
+  for (const { input, result } of jobs) {
+    if (typeof input === 'string') length += input.length
+    if (typeof result === 'string') length += result.length
+  }
+  return length > maxTexts
+}
+
+export function createPayloads(database: DatabaseSync): Payloads {
+  const insert = database.prepare('INSERT OR REPLACE INTO payload (run, job, part, value) VALUES (?, ?, ?, ?)')
+  const remove = database.prepare('DELETE FROM payload WHERE run = ? AND job = ? AND part = ?')
+  const removeAll = database.prepare('DELETE FROM payload WHERE run = ?')
+  const selectOne = database.prepare('SELECT value FROM payload WHERE run = ? AND job = ? AND part = ?')
+
+  function textAt(run: number, index: number, { part }: Apart): string {
+    const value = selectOne.get(run, index, part)?.['value']
+    if (typeof value !== 'string') throw new Error(`the text ${part} of job ${index} is gone`)
+    return value
+  }
+
+  return {
+    store(run, index, before, job, isRecordFull) {
+      function put(part: number, text: string): Apart {
+        insert.run(run, index, part, text)
+        return { part, bytes: Buffer.byteLength(text) }
+      }
+      const maxLength = isRecordFull ? maxTextWhenFull : maxText
+      const keptText = (part: number, text: Job['input']): Job['input'] =>
+        typeof text === 'string' && text.length > maxLength ? put(part, text) : text
+      function keptError<Value extends object>(part: number, value: Value): Value | Apart {
+        const text = JSON.stringify(value)
+        return text.length > maxText ? put(part, text) : value
+      }
+
+      let kept = job
+      if (before === null && typeof job.input === 'string') kept = { ...kept, input: keptText(inputPart, job.input) }
+      if (job.result !== null && before?.result !== job.result) {
+        kept = { ...kept, result: keptText(resultPart, job.result) }
+      }
+      if (job.error !== before?.error) {
+        if (isApart(before?.error)) remove.run(run, index, before.error.part)
+        if (job.error !== null) kept = { ...kept, error: keptError(errorPart, job.error) }
+      }
+      if (job.failures.length > 0 && job.failures !== before?.failures) {
+        const known = before?.failures ?? []
+        const last = job.failures.length - 1
+        const failures = job.failures.map((failure, place) =>
+          isApart(failure) || known.includes(failure)
+            ? failure
+            : keptError(failureParts + job.claim - (last - place), failure),
+        )
+        for (const old of known) if (isApart(old) && !failures.includes(old)) remove.run(run, index, old.part)
+        kept = { ...kept, failures }
+      }
+      return kept
+    },
+    input: (run, index, { input }) => (isApart(input) ? textAt(run, index, input) : input),
+    text: textAt,
+    forget: (run) => void removeAll.run(run),
+  }
+}

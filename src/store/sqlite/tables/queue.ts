@@ -1,0 +1,219 @@
+/**
+ * Jobs that wait, in the order in which they are due. What a transaction adds stays in memory until it is flushed, so
+ * that a job which starts in the commit that accepts it is never written here. How many wait of each task is known
+ * without a query: a claim asks only for tasks that have some, and one whose limit is reached costs nothing.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { taskKinds, type TaskKind } from '../../../domain/task.ts'
+import { isSuspect } from '../../../domain/run/transitions.ts'
+import type { Job } from '../../../domain/run/aggregate.ts'
+import { prepareSelect } from '../select.ts'
+
+export interface Waiting {
+  readonly kind: TaskKind
+  readonly priority: number
+  readonly task: string
+  readonly runAt: number
+  /** Key of the record. */
+  readonly run: number
+  readonly job: number
+  readonly isSuspect: boolean
+}
+
+export interface Queue {
+  add(entry: Waiting): void
+  remove(entry: Waiting): void
+  /** Priorities at which jobs of the kind wait, highest first. */
+  priorities(kind: TaskKind): number[]
+  /** Tasks that run here and of which jobs wait at the priority. */
+  tasks(kind: TaskKind, priority: number): string[]
+  /** Jobs of the tasks that are due, at most so many of each as `limits` says; in the order in which they are due. */
+  due(kind: TaskKind, priority: number, limits: ReadonlyMap<string, number>, at: number): Waiting[]
+  /** When the first job of the kind that is not due will be; Infinity without one. */
+  nextDueAt(kind: TaskKind, at: number): number
+  /** Due jobs for which one more lost start is the last, in the order in which they are due. */
+  dueSuspects(at: number): Waiting[]
+  suspects(): number
+  /** How many jobs wait of each task that does not run here. */
+  unknownTasks(): Record<string, number>
+  /** When the job that has been due the longest became so; Infinity when none is due. */
+  oldestDueAt(at: number): number
+  /** Keys of the records with jobs that are due after the instant. */
+  runsDueAfter(at: number): number[]
+  size(): number
+  /** Writes what the transaction has added. */
+  flush(): void
+  /** Call after the commit. */
+  keep(): void
+  /** Call when the transaction was rolled back. */
+  revert(): void
+}
+
+interface Row {
+  readonly kind: TaskKind
+  readonly priority: number
+  readonly task: string
+  readonly run_at: number
+  readonly run: number
+  readonly job: number
+  readonly is_suspect: number
+}
+
+const columns = 'kind, priority, task, run_at, run, job, is_suspect'
+/** More than the jobs of any run. */
+const jobsPerRun = 2 ** 20
+
+/** The queue's entry of a job; null unless it waits. */
+export function waitingOf(run: number, job: Job, index: number): Waiting | null {
+  const { kind, priority, task, runAt } = job
+  if (runAt === null) return null
+  return { kind, priority, task, runAt, run, job: index, isSuspect: isSuspect(job) }
+}
+
+/** By kind, by priority, by task. */
+type Counts = Map<TaskKind, Map<number, Map<string, number>>>
+
+/** @param tasks that run here; null: any */
+export function createQueue(database: DatabaseSync, tasks: readonly string[] | null): Queue {
+  const known = tasks === null ? null : new Set(tasks)
+  const isKnown = (task: string): boolean => known?.has(task) ?? true
+  const rowsOf = 'FROM queue WHERE kind = ? AND priority = ? AND task = ?'
+  const selectDue = prepareSelect<Row>(database, columns, `${rowsOf} AND run_at <= ? ORDER BY run_at, run, job LIMIT ?`)
+  const selectSuspects = prepareSelect<Row>(database, columns, 'FROM queue WHERE is_suspect = 1')
+  const selectNext = database.prepare(`SELECT min(run_at) AS at ${rowsOf} AND run_at > ?`)
+  const selectOldest = database.prepare(`SELECT min(run_at) AS at ${rowsOf}`)
+  const selectCounts = database.prepare('SELECT kind, priority, task, count(*) AS n FROM queue GROUP BY 1, 2, 3')
+  const selectRuns = database.prepare('SELECT DISTINCT run FROM queue WHERE run_at > ? ORDER BY run')
+  const insert = database.prepare(`INSERT INTO queue (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?)`)
+  const remove = database.prepare(`
+    DELETE FROM queue WHERE kind = ? AND priority = ? AND task = ? AND run_at = ? AND run = ? AND job = ?`)
+  /** Added in this transaction and not written yet. */
+  const added = new Map<number, Waiting>()
+  /** How many rows the table has. */
+  const counts: Counts = new Map()
+  let rows = 0
+  /** What the transaction has added to the counts. */
+  let counted: (readonly [TaskKind, number, string, number])[] = []
+
+  function count(kind: TaskKind, priority: number, task: string, change: number): void {
+    const ofKind = counts.get(kind) ?? new Map<number, Map<string, number>>()
+    const ofPriority = ofKind.get(priority) ?? new Map<string, number>()
+    const waiting = (ofPriority.get(task) ?? 0) + change
+    if (waiting > 0) ofPriority.set(task, waiting)
+    else ofPriority.delete(task)
+    if (ofPriority.size > 0) ofKind.set(priority, ofPriority)
+    else ofKind.delete(priority)
+    counts.set(kind, ofKind)
+    rows += change
+  }
+
+  function recount(...entry: readonly [TaskKind, number, string, number]): void {
+    count(...entry)
+    counted.push(entry)
+  }
+
+  for (const row of selectCounts.all()) {
+    count(row['kind'] as TaskKind, Number(row['priority']), String(row['task']), Number(row['n']))
+  }
+
+  /** The least instant that the statement finds for a task of the kind. */
+  function least(statement: StatementSync, kind: TaskKind, isAsked: typeof isKnown, ...rest: number[]): number {
+    let found = Infinity
+    for (const [priority, ofTask] of counts.get(kind) ?? []) {
+      for (const task of ofTask.keys()) {
+        if (!isAsked(task)) continue
+        found = Math.min(found, Number(statement.get(kind, priority, task, ...rest)?.['at'] ?? Infinity))
+      }
+    }
+    return found
+  }
+
+  return {
+    add(entry) {
+      added.set(entry.run * jobsPerRun + entry.job, entry)
+    },
+    remove({ kind, priority, task, runAt, run, job }) {
+      if (added.delete(run * jobsPerRun + job)) return
+      const { changes } = remove.run(kind, priority, task, runAt, run, job)
+      if (changes !== 1) throw new Error(`job ${job} of the record ${run} waits, and the queue has no row of it`)
+      recount(kind, priority, task, -1)
+    },
+    priorities(kind) {
+      const found = new Set(counts.get(kind)?.keys())
+      for (const entry of added.values()) if (entry.kind === kind) found.add(entry.priority)
+      return [...found].toSorted((one, other) => other - one)
+    },
+    tasks(kind, priority) {
+      const found = new Set(counts.get(kind)?.get(priority)?.keys())
+      for (const entry of added.values()) if (entry.kind === kind && entry.priority === priority) found.add(entry.task)
+      return [...found].filter(isKnown)
+    },
+    due(kind, priority, limits, at) {
+      const found: Waiting[] = []
+      const written = counts.get(kind)?.get(priority)
+      for (const [task, limit] of limits) {
+        if (written?.has(task) !== true) continue
+        for (const row of selectDue(kind, priority, task, at, limit)) found.push(waitingAt(row))
+      }
+      for (const entry of added.values()) {
+        if (entry.kind === kind && entry.priority === priority && entry.runAt <= at && limits.has(entry.task)) {
+          found.push(entry)
+        }
+      }
+      return found.toSorted(inOrder)
+    },
+    nextDueAt(kind, at) {
+      let next = least(selectNext, kind, isKnown, at)
+      for (const entry of added.values()) {
+        if (entry.kind === kind && entry.runAt > at && isKnown(entry.task)) next = Math.min(next, entry.runAt)
+      }
+      return next
+    },
+    dueSuspects: (at) =>
+      selectSuspects()
+        .map(waitingAt)
+        .filter(({ runAt, task }) => runAt <= at && isKnown(task))
+        .toSorted(inOrder),
+    suspects: () => selectSuspects().length,
+    unknownTasks() {
+      const found: Record<string, number> = {}
+      for (const ofKind of counts.values()) {
+        for (const [task, waiting] of [...ofKind.values()].flatMap((ofTask) => [...ofTask])) {
+          if (!isKnown(task)) found[task] = (found[task] ?? 0) + waiting
+        }
+      }
+      return found
+    },
+    oldestDueAt(at) {
+      const oldest = Math.min(...taskKinds.map((kind) => least(selectOldest, kind, () => true)))
+      return oldest <= at ? oldest : Infinity
+    },
+    runsDueAfter: (at) => selectRuns.all(at).map(({ run }) => Number(run)),
+    size: () => rows + added.size,
+    flush() {
+      for (const entry of added.values()) {
+        const { kind, priority, task, runAt, run, job } = entry
+        insert.run(kind, priority, task, runAt, run, job, Number(entry.isSuspect))
+        recount(kind, priority, task, 1)
+      }
+      added.clear()
+    },
+    keep() {
+      counted = []
+    },
+    revert() {
+      added.clear()
+      for (const [kind, priority, task, change] of counted) count(kind, priority, task, -change)
+      counted = []
+    },
+  }
+}
+
+function waitingAt(row: Row): Waiting {
+  const { kind, priority, task, run_at: runAt, run, job } = row
+  return { kind, priority, task, runAt, run, job, isSuspect: row.is_suspect === 1 }
+}
+
+function inOrder(one: Waiting, other: Waiting): number {
+  return one.runAt - other.runAt || one.run - other.run || one.job - other.job
+}

@@ -1,0 +1,198 @@
+/**
+ * Records of runs. What a transaction changes is kept in memory and written once, however often it changes; records of
+ * unfinished runs stay there after the commit, so that what is claimed or settled next is not read first. The table
+ * has everything that is committed: the memory can be dropped at any time between commits.
+ */
+import type { DatabaseSync } from 'node:sqlite'
+import { runningJobs, type Run } from '../../../domain/run/aggregate.ts'
+import { decodeRun, encodeRun, stateNumber } from '../../record.ts'
+import { prepareSelect } from '../select.ts'
+import { idOfBytes, bytesOfId } from '../run-id.ts'
+
+export interface StoredRun {
+  /** In order of acceptance. */
+  readonly key: number
+  readonly run: Run
+}
+
+export interface Records {
+  find(id: string): StoredRun | null
+  findByKey(key: number): StoredRun | null
+  /** The record that another row refers to. */
+  get(key: number): StoredRun
+  /** Keys of the runs of which a process holds jobs. */
+  held(): number[]
+  /** Keys of the runs that ended before the instant, oldest first. */
+  finishedBefore(at: number, limit: number): number[]
+  heldJobs(): number
+  /** Key of the next run that is added. */
+  nextKey(): number
+  add(stored: StoredRun): void
+  change(stored: StoredRun): void
+  remove(stored: StoredRun): void
+  /** Writes what the transaction has changed; call before the commit, and before another statement reads the table. */
+  flush(): void
+  /** Call after the commit. */
+  keep(): void
+  /** Call when the transaction was rolled back. */
+  revert(): void
+}
+
+export interface RecordRow {
+  readonly key: number
+  readonly id: Uint8Array
+  readonly version: number
+  readonly record: string
+}
+
+export const recordColumns = 'record.key, record.id, record.version, record.record'
+
+export function asStoredRun({ key, id, version, record }: RecordRow): StoredRun {
+  return { key, run: decodeRun(record, { id: idOfBytes(id), version }) }
+}
+
+interface Changed {
+  stored: StoredRun
+  /** What the table has of it. */
+  is: 'new' | 'changed' | 'written'
+}
+
+/** Jobs of the runs that are kept between commits. */
+const maxJobs = 32_768
+/** Runs that a transaction keeps in memory when they are written. */
+const maxChanged = 4_096
+
+export function createRecords(database: DatabaseSync): Records {
+  const selectById = prepareSelect<RecordRow>(database, recordColumns, 'FROM record WHERE id = ?')
+  const selectByKey = prepareSelect<RecordRow>(database, recordColumns, 'FROM record WHERE key = ?')
+  const selectHeld = prepareSelect<RecordRow>(database, 'key', 'FROM record WHERE held > 0')
+  const sumHeld = database.prepare('SELECT coalesce(sum(held), 0) AS n FROM record WHERE held > 0')
+  const selectFinished = prepareSelect<RecordRow>(
+    database,
+    'key',
+    'FROM record WHERE finished_at < ? ORDER BY finished_at LIMIT ?',
+  )
+  const insert = database.prepare(
+    'INSERT INTO record (key, id, state, version, held, finished_at, record) VALUES (?, ?, ?, ?, ?, ?, ?)',
+  )
+  const update = database.prepare(
+    'UPDATE record SET state = ?, version = ?, held = ?, finished_at = ?, record = ? WHERE key = ?',
+  )
+  const remove = database.prepare('DELETE FROM record WHERE key = ?')
+  const lastKey = database.prepare('SELECT coalesce(max(key), 0) AS key FROM record')
+
+  const live = new Map<string, StoredRun>()
+  const liveKeys = new Map<number, string>()
+  let liveJobs = 0
+  const changed = new Map<string, Changed>()
+  /** Runs that the latest commit ended: the reads that came with it ask for them. */
+  let ended = new Map<string, StoredRun>()
+  let nextKey = Number(lastKey.get()?.['key']) + 1
+
+  function drop(id: string): void {
+    const stored = live.get(id)
+    if (stored === undefined) return
+    live.delete(id)
+    liveKeys.delete(stored.key)
+    liveJobs -= stored.run.jobs.length
+  }
+
+  function keepLive(stored: StoredRun): void {
+    drop(stored.run.id)
+    live.set(stored.run.id, stored)
+    liveKeys.set(stored.key, stored.run.id)
+    liveJobs += stored.run.jobs.length
+    // The oldest first.
+    for (const [id] of live) {
+      if (liveJobs <= maxJobs) break
+      drop(id)
+    }
+  }
+
+  const load = ([row]: readonly RecordRow[]): StoredRun | null => (row === undefined ? null : asStoredRun(row))
+
+  function write({ stored: { key, run }, is }: Changed): void {
+    const state = stateNumber(run.state)
+    const held = runningJobs(run)
+    const record = encodeRun(run)
+    if (is === 'new') insert.run(key, bytesOfId(run.id), state, run.version, held, run.finishedAt, record)
+    else update.run(state, run.version, held, run.finishedAt, record, key)
+  }
+
+  function note(stored: StoredRun, is: Changed['is']): void {
+    const known = changed.get(stored.run.id)
+    if (known === undefined) {
+      changed.set(stored.run.id, { stored, is })
+      liveKeys.set(stored.key, stored.run.id)
+    } else {
+      known.stored = stored
+      if (known.is === 'written') known.is = 'changed'
+    }
+  }
+
+  const find = (id: string): StoredRun | null =>
+    changed.get(id)?.stored ?? live.get(id) ?? ended.get(id) ?? load(selectById(bytesOfId(id)))
+
+  function findByKey(key: number): StoredRun | null {
+    const id = liveKeys.get(key)
+    const known = id === undefined ? undefined : (changed.get(id)?.stored ?? live.get(id))
+    return known ?? load(selectByKey(key))
+  }
+
+  return {
+    find,
+    findByKey,
+    get(key) {
+      const stored = findByKey(key)
+      if (stored === null) throw new Error(`the record ${key} is gone, and a row refers to it`)
+      return stored
+    },
+    held: () => selectHeld().map(({ key }) => key),
+    finishedBefore: (at, limit) => selectFinished(at, limit).map(({ key }) => key),
+    heldJobs: () => Number(sumHeld.get()?.['n']),
+    nextKey: () => nextKey++,
+    add(stored) {
+      const { id } = stored.run
+      if (changed.has(id) || live.has(id)) throw new Error(`the run ${id} was accepted before`)
+      note(stored, 'new')
+    },
+    change: (stored) => note(stored, 'changed'),
+    remove(stored) {
+      drop(stored.run.id)
+      ended.delete(stored.run.id)
+      changed.delete(stored.run.id)
+      liveKeys.delete(stored.key)
+      remove.run(stored.key)
+    },
+    flush() {
+      for (const entry of changed.values()) {
+        if (entry.is === 'written') continue
+        write(entry)
+        entry.is = 'written'
+      }
+      if (changed.size <= maxChanged) return
+      // The table has them: within this transaction they are read again.
+      for (const { stored } of changed.values()) {
+        drop(stored.run.id)
+        liveKeys.delete(stored.key)
+      }
+      changed.clear()
+    },
+    keep() {
+      ended = new Map()
+      for (const { stored } of changed.values()) {
+        if (stored.run.state === 'running') keepLive(stored)
+        else {
+          drop(stored.run.id)
+          liveKeys.delete(stored.key)
+          ended.set(stored.run.id, stored)
+        }
+      }
+      changed.clear()
+    },
+    revert() {
+      for (const { stored } of changed.values()) if (!live.has(stored.run.id)) liveKeys.delete(stored.key)
+      changed.clear()
+    },
+  }
+}

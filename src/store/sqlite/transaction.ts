@@ -1,0 +1,121 @@
+/**
+ * The transaction under way: loads records, and saves what the rules have made of them together with everything that
+ * is derived from records: the queue, the payloads, the lists and the totals.
+ */
+import type { DatabaseSync } from 'node:sqlite'
+import { jobAt, type Run } from '../../domain/run/aggregate.ts'
+import { voidedClaims } from '../../domain/run/transitions.ts'
+import { createChanges, type Changes } from '../changes.ts'
+import { createIdempotencyKeys, type IdempotencyKeys } from './tables/idempotency-keys.ts'
+import { createLists, type Lists } from './tables/lists.ts'
+import { createPayloads, isFull, type Payloads } from './tables/payloads.ts'
+import { createQueue, waitingOf, type Queue } from './tables/queue.ts'
+import { createRecords, type Records, type StoredRun } from './tables/records.ts'
+import { createTotals, type Totals } from './tables/totals.ts'
+
+export interface Transaction {
+  readonly records: Pick<Records, 'find' | 'findByKey' | 'get' | 'held' | 'finishedBefore'>
+  readonly queue: Omit<Queue, 'add' | 'remove' | 'flush' | 'keep' | 'revert'>
+  readonly payloads: Pick<Payloads, 'input' | 'text'>
+  readonly lists: Pick<Lists, 'taskId'>
+  readonly totals: Pick<Totals, 'current' | 'live'>
+  readonly keys: IdempotencyKeys
+  readonly changes: Pick<Changes, 'take'>
+  add(run: Run): StoredRun
+  /** Saves what became of a record; nothing when it is the same. */
+  save(before: StoredRun, run: Run): StoredRun
+  remove(stored: StoredRun): void
+  /** Writes everything; call before the commit, and before a statement of another file reads the tables. */
+  flush(): void
+  /** Call after the commit. */
+  keep(): void
+  /** Call when the transaction was rolled back. */
+  revert(): void
+}
+
+/** @param tasks that run here: no job of another one is claimed; null: any */
+export function createTransaction(database: DatabaseSync, tasks: readonly string[] | null): Transaction {
+  const records = createRecords(database)
+  const queue = createQueue(database, tasks)
+  const payloads = createPayloads(database)
+  const lists = createLists(database)
+  const totals = createTotals(database, queue.size() + records.heldJobs())
+  const keys = createIdempotencyKeys(database)
+  const changes = createChanges()
+
+  return {
+    records,
+    queue,
+    payloads,
+    lists,
+    totals,
+    keys,
+    changes,
+    add(accepted) {
+      const key = records.nextKey()
+      const isRecordFull = isFull(accepted)
+      const jobs = accepted.jobs.map((job, index) => payloads.store(key, index, null, job, isRecordFull))
+      const stored = { key, run: { ...accepted, jobs } }
+      records.add(stored)
+      lists.add(accepted)
+      totals.countRun(null, accepted.state)
+      for (const [index, job] of jobs.entries()) {
+        const waiting = waitingOf(key, job, index)
+        if (waiting !== null) queue.add(waiting)
+        totals.countJob(null, job.state)
+      }
+      return stored
+    },
+    save(stored, changed) {
+      const { key, run: before } = stored
+      if (changed === before) return stored
+      const isRecordFull = isFull(before)
+      let run = changed
+      for (const [index, job] of changed.jobs.entries()) {
+        const old = jobAt(before, index)
+        if (job === old) continue
+        const kept = payloads.store(key, index, old, job, isRecordFull)
+        if (kept !== job) run = { ...run, jobs: run.jobs.with(index, kept) }
+        const [waited, waits] = [waitingOf(key, old, index), waitingOf(key, kept, index)]
+        if (waited !== null) queue.remove(waited)
+        if (waits !== null) queue.add(waits)
+        totals.countJob(old.state, job.state)
+      }
+      if (run.state !== before.state) totals.countRun(before.state, run.state)
+      const { id: runId, version, state, answer } = run
+      if (version !== before.version) {
+        changes.note({ runId, version, state, isAnswered: answer !== null, voided: voidedClaims(before, run) })
+      }
+      const saved = { key, run }
+      records.change(saved)
+      return saved
+    },
+    remove(stored) {
+      const { key, run } = stored
+      for (const { state } of run.jobs) totals.countJob(state, null)
+      totals.countRun(run.state, null)
+      payloads.forget(key)
+      lists.remove(run)
+      keys.forget(run.id)
+      records.remove(stored)
+    },
+    flush() {
+      records.flush()
+      queue.flush()
+      totals.flush()
+    },
+    keep() {
+      records.keep()
+      queue.keep()
+      lists.keep()
+      totals.keep()
+    },
+    revert() {
+      records.revert()
+      queue.revert()
+      lists.revert()
+      totals.revert()
+      changes.take()
+    },
+  }
+}

@@ -1,0 +1,150 @@
+/** The writing verbs: each loads the records that it names, lets the rules change them, and saves what they became. */
+import type { Claim } from '../../domain/claim.ts'
+import { isFinalJob } from '../../domain/job.ts'
+import { acceptRun } from '../../domain/run/new-run.ts'
+import { jobAt, type Run } from '../../domain/run/aggregate.ts'
+import {
+  boundDueTimes,
+  cancelJobs,
+  cancelResultOf,
+  claimedJob,
+  completeJob,
+  failJob,
+  noteLeaving,
+  ownsClaim,
+  releaseJob,
+  rescueJobs,
+  retryJob,
+  shiftDueTimes,
+  statesOf,
+} from '../../domain/run/transitions.ts'
+import type { AcceptReport, RescueReport, Settled } from '../store.ts'
+import { createClaim } from './claim.ts'
+import type { Verbs, WriteVerb } from './messages.ts'
+import type { Transaction } from './transaction.ts'
+
+/** Runs can be large: one commit forgets at most this many jobs, or one run. */
+const maxForgottenJobs = 2_000
+/** Changed runs that are kept in memory before they are written. */
+const runsPerFlush = 1_000
+
+export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 'checkWritable'>> {
+  const { records, queue, payloads, keys } = transaction
+  // Only one process owns the file: what runs when it is opened was held by a process that is dead. A claim's number
+  // tells it from those that this process takes.
+  const lost = new Map(records.held().map((key) => [key, runningClaims(records.get(key).run)]))
+
+  function settle(claim: Claim, settled: (run: Run) => Run): Settled {
+    const stored = records.find(claim.runId)
+    if (stored === null || !ownsClaim(stored.run, claim)) return 'stale'
+    transaction.save(stored, settled(stored.run))
+    return 'settled'
+  }
+
+  /** Changes the runs that have jobs which are due after the instant. */
+  function changeWaiting(after: number, change: (run: Run) => Run): void {
+    for (const [place, key] of queue.runsDueAfter(after).entries()) {
+      const stored = records.get(key)
+      transaction.save(stored, change(stored.run))
+      if (place % runsPerFlush === 0) transaction.flush()
+    }
+  }
+
+  return {
+    accept(run, at): AcceptReport {
+      const known = keys.claim(run, at)
+      if (known !== null) return known
+      const stored = transaction.add(acceptRun(run, at))
+      if (!run.claimsFirst) return { result: 'accepted', first: null }
+      const input = payloads.input(stored.key, 0, jobAt(stored.run, 0))
+      return { result: 'accepted', first: claimedJob(stored.run, 0, input, at, at) }
+    },
+    claim: createClaim(transaction),
+    complete: (claim, result, at) => settle(claim, (run) => completeJob(run, claim, result, at)),
+    fail: (claim, error, retryAt, at) => settle(claim, (run) => failJob(run, claim, error, retryAt, at)),
+    release: (claim, at) => settle(claim, (run) => releaseJob(run, claim, at)),
+    defer: (runId) => keys.defer(runId),
+    cancel(runId, jobIndex, at) {
+      const stored = records.find(runId)
+      if (stored === null) return 'not-found'
+      transaction.save(stored, cancelJobs(stored.run, jobIndex, at))
+      return cancelResultOf(statesOf(stored.run, jobIndex))
+    },
+    retry(runId, jobIndex, at) {
+      const stored = records.find(runId)
+      const job = stored?.run.jobs[jobIndex]
+      if (stored === null || job === undefined) return 'not-found'
+      if (job.state === 'completed') return 'was-completed'
+      if (!isFinalJob(job.state)) return 'not-final'
+      transaction.save(stored, retryJob(stored.run, jobIndex, at))
+      return 'queued'
+    },
+    remove(runId) {
+      const stored = records.find(runId)
+      if (stored === null) return 'not-found'
+      if (stored.run.state === 'running') return 'active'
+      transaction.flush()
+      transaction.remove(stored)
+      return 'removed'
+    },
+    leave(at) {
+      let held = 0
+      const isOurs =
+        (key: number) =>
+        ({ jobIndex, claim }: Claim): boolean => {
+          const isHeld = lost.get(key)?.get(jobIndex) !== claim
+          held += Number(isHeld)
+          return isHeld
+        }
+      transaction.flush()
+      for (const key of records.held()) {
+        const stored = records.get(key)
+        transaction.save(stored, noteLeaving(stored.run, isOurs(key), at))
+      }
+      return held
+    },
+    shiftDueTimes(byMs) {
+      transaction.flush()
+      changeWaiting(Number.MIN_SAFE_INTEGER, (run) => shiftDueTimes(run, byMs))
+      keys.shift(byMs)
+    },
+    rescue(at): RescueReport {
+      let requeued = 0
+      let crashed = 0
+      for (const [key, claims] of lost) {
+        const stored = records.findByKey(key)
+        if (stored === null) continue
+        const isLost = ({ jobIndex, claim }: Claim): boolean => claims.get(jobIndex) === claim
+        const { run } = transaction.save(stored, rescueJobs(stored.run, isLost, at))
+        for (const [index, job] of run.jobs.entries()) {
+          if (job === stored.run.jobs[index] || !claims.has(index)) continue
+          if (job.runAt !== null) requeued += 1
+          else if (job.state === 'failed') crashed += 1
+        }
+      }
+      transaction.flush()
+      changeWaiting(at, (run) => boundDueTimes(run, at))
+      keys.bound(at)
+      transaction.flush()
+      return { requeued, crashed, suspects: queue.suspects() }
+    },
+    prune(finishedBefore, limit, at) {
+      let jobs = 0
+      let pruned = 0
+      transaction.flush()
+      for (const key of records.finishedBefore(finishedBefore, limit)) {
+        const stored = records.get(key)
+        jobs += stored.run.jobs.length
+        if (pruned > 0 && jobs > maxForgottenJobs) break
+        pruned += 1
+        transaction.remove(stored)
+      }
+      return pruned + keys.prune(limit, at)
+    },
+  }
+}
+
+/** Numbers of the claims under which the run's jobs run, by index. */
+function runningClaims({ jobs }: Run): ReadonlyMap<number, number> {
+  return new Map(jobs.flatMap(({ state, claim }, index) => (state === 'running' ? [[index, claim] as const] : [])))
+}

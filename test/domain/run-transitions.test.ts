@@ -1,0 +1,141 @@
+/** Whatever happens to a run, its record stays consistent, and its text holds all of it. */
+import * as fc from 'fast-check'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { respondModes } from '../../src/domain/answer.ts'
+import { newRunId } from '../../src/domain/ids.ts'
+import { isFinalJob } from '../../src/domain/job.ts'
+import { firstFailurePolicies, runStateOf } from '../../src/domain/run.ts'
+import { runningJobs, type Run } from '../../src/domain/run/aggregate.ts'
+import { acceptRun } from '../../src/domain/run/new-run.ts'
+import {
+  cancelJobs,
+  claimJobs,
+  completeJob,
+  failJob,
+  noteLeaving,
+  ownsClaim,
+  releaseJob,
+  rescueJobs,
+  retryJob,
+  voidedClaims,
+} from '../../src/domain/run/transitions.ts'
+import { decodeRun, encodeRun } from '../../src/store/record.ts'
+import { jobOf, runOf, start, taskError } from '../harness/store-run.ts'
+
+const verbs = [
+  'claim',
+  'complete',
+  'fail',
+  'retry later',
+  'release',
+  'cancel',
+  'cancel all',
+  'retry',
+  'rescue',
+  'leave',
+]
+
+interface Step {
+  readonly verb: string
+  readonly index: number
+}
+
+function apply(run: Run, { verb, index }: Step, at: number): Run {
+  const jobIndex = index % run.jobs.length
+  const job = run.jobs[jobIndex]
+  if (job === undefined) throw new Error('no such job')
+  const claim = { runId: run.id, jobIndex, claim: job.claim }
+  const isOwned = ownsClaim(run, claim)
+  switch (verb) {
+    case 'claim':
+      return job.runAt === null ? run : claimJobs(run, [{ jobIndex, thread: 'worker-1' }], at)
+    case 'complete':
+      return isOwned ? completeJob(run, claim, '"done"', at) : run
+    case 'fail':
+      return isOwned ? failJob(run, claim, taskError, null, at) : run
+    case 'retry later':
+      return isOwned ? failJob(run, claim, taskError, at + 500, at) : run
+    case 'release':
+      return isOwned ? releaseJob(run, claim, at) : run
+    case 'cancel':
+      return cancelJobs(run, jobIndex, at)
+    case 'cancel all':
+      return cancelJobs(run, null, at)
+    case 'retry':
+      return job.state === 'failed' || job.state === 'cancelled' ? retryJob(run, jobIndex, at) : run
+    case 'leave':
+      return noteLeaving(run, () => true, at)
+    default:
+      return rescueJobs(run, () => true, at)
+  }
+}
+
+const steps = fc.array(fc.record({ verb: fc.constantFrom(...verbs), index: fc.nat(3) }), { maxLength: 40 })
+
+test('a run is what its jobs say, its version grows with each visible change, and its claims only grow', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...respondModes),
+      fc.constantFrom(...firstFailurePolicies),
+      fc.boolean(),
+      fc.integer({ min: 1, max: 4 }),
+      steps,
+      (respond, onFirstFailure, claimsFirst, size, taken) => {
+        const jobs = Array.from({ length: size }, () => jobOf({ input: '{"a": 1}' }))
+        let run = acceptRun(runOf({ respond, onFirstFailure, claimsFirst, jobs, tags: ['x'] }), start)
+        for (const [place, step] of taken.entries()) {
+          const before = run
+          run = apply(before, step, start + place)
+          check(before, run, step)
+        }
+        assert.equal(decodeRun(encodeRun(run), { id: run.id, version: run.version }), run)
+      },
+    ),
+    { numRuns: 500 },
+  )
+})
+
+function check(before: Run, run: Run, { verb }: Step): void {
+  const count = (state: string): number => run.jobs.filter((job) => job.state === state).length
+  const open = run.jobs.filter(({ state }) => !isFinalJob(state)).length
+  assert.equal(run.counts, { open, failed: count('failed'), cancelled: count('cancelled') })
+  assert.is(run.state, runStateOf(run.counts))
+  assert.is(run.finishedAt === null, run.state === 'running')
+  assert.ok(run === before || verb === 'leave' || run.version > before.version, 'the version grows')
+  for (const [index, job] of run.jobs.entries()) {
+    assert.is(job.runAt !== null, job.state === 'queued' || job.state === 'retrying', 'waiting jobs are due sometime')
+    assert.is(job.finishedAt !== null, isFinalJob(job.state))
+    assert.ok(job.claim >= (before.jobs[index]?.claim ?? 0), 'claims only grow')
+    assert.ok(job.attempt >= 0)
+  }
+  if (before.answer !== null) assert.equal(run.answer, before.answer, 'an answer stays')
+  const ended = runningJobs(before) - runningJobs(run)
+  assert.ok(voidedClaims(before, run).length <= Math.max(0, ended))
+}
+
+test('the loss of a first job ends the others where its run wants that, and takes none of them back', () => {
+  const jobs = [jobOf({ maxAttempts: 1 }), jobOf(), jobOf()]
+  let run = acceptRun(runOf({ id: newRunId(), claimsFirst: true, onFirstFailure: 'cancel', jobs }), start)
+  run = claimJobs(run, [{ jobIndex: 1, thread: 'worker-1' }], start)
+  for (let loss = 1; loss < 3; loss += 1) {
+    run = claimJobs(
+      rescueJobs(run, ({ jobIndex }) => jobIndex === 0, start),
+      [{ jobIndex: 0, thread: 'main' }],
+      start,
+    )
+  }
+  run = rescueJobs(run, () => true, start)
+  assert.equal(
+    run.jobs.map(({ state }) => state),
+    ['failed', 'cancelled', 'cancelled'],
+  )
+})
+
+test('a record of a newer format is refused by its number', () => {
+  const run = acceptRun(runOf(), start)
+  const text = encodeRun(run).replace('[1,', '[2,')
+  assert.throws(() => decodeRun(text, { id: run.id, version: 1 }), /format 2/)
+})
+
+test.run()
