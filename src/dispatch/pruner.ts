@@ -36,8 +36,8 @@ export function createPruner({ store, clock, steady = monotonicClock, log, reten
     while (pruned > 0 && !isStopped) {
       // Between two batches, whatever waits for a commit gets its turn.
       const now = clock.now()
-      // A clock that is set forward makes no run older: that cannot be taken back.
-      const atMost = Math.min(now, aheadMs + steady.now())
+      // A clock that is set forward makes no run older: that cannot be taken back. The store knows whole milliseconds.
+      const atMost = Math.floor(Math.min(now, aheadMs + steady.now()))
       pruned = await store.prune(atMost - retentionMs, batchSize, now)
       total += pruned
     }

@@ -70,7 +70,10 @@ test('rolling deploys and roll-backs lose no job on PostgreSQL', async () => {
   )
   const { running, queued, failed, cancelled } = await stateCounts(oldHttp)
   assert.equal({ running, queued, failed, cancelled }, { running: 0, queued: 10, failed: 0, cancelled: 0 })
-  assert.is(oldAgain.lines.filter(({ level }) => level === 'error').length, 0)
+  assert.equal(
+    oldAgain.lines.filter(({ level }) => level === 'error'),
+    [],
+  )
   const lost = await schema.query('SELECT 1 FROM job WHERE lost_starts > 0 OR failures <> $1', ['[]'])
   assert.equal(lost, [])
 })
