@@ -40,7 +40,7 @@ async function signalMs(pool: Pool, registry: Registry, name: string): Promise<n
     const ids = { runId: `${round}`, jobIndex: 0, claim: 1, attempt: 1, maxAttempts: 1, lostStarts: 0, waitedMs: 0 }
     const job = { ...ids, task: name, kind: task.policy.kind, input: null, thread: slot.thread, timeoutMs: 60_000 }
     const running = pool.run(job, task)
-    await new Promise((resolve) => setTimeout(resolve, 5))
+    await new Promise((resolve) => setTimeout(resolve, 20))
     const askedAt = performance.now()
     running.release()
     await running.outcome
