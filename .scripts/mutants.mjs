@@ -14,9 +14,9 @@ const mutants = [
     tests: '^model/sqlite',
     edits: [
       {
-        file: 'src/store/moves.ts',
-        find: "return job.claim === claim && job.state === 'running'",
-        replace: "return Number.isInteger(claim) && job.state === 'running'",
+        file: 'src/domain/run/transitions.ts',
+        find: "return job?.state === 'running' && job.claim === claim",
+        replace: "return job?.state === 'running' && Number.isInteger(claim)",
       },
     ],
   },
@@ -27,13 +27,13 @@ const mutants = [
     edits: [
       {
         file: 'src/store/sqlite/group-commit.ts',
-        find: "database.exec('COMMIT')",
+        find: 'end.run()',
         replace: '',
       },
       {
         file: 'src/store/sqlite/group-commit.ts',
-        find: "database.exec('BEGIN IMMEDIATE')",
-        replace: "if (database.isTransaction) database.exec('COMMIT')\n      database.exec('BEGIN IMMEDIATE')",
+        find: 'begin.run()',
+        replace: 'if (database.isTransaction) end.run()\n      begin.run()',
       },
     ],
   },
@@ -43,9 +43,9 @@ const mutants = [
     tests: '^model/sqlite',
     edits: [
       {
-        file: 'src/store/sqlite/claim.ts',
-        find: 'FROM job WHERE kind = ? AND priority = ? AND run_at <= ? ORDER BY run_at LIMIT ?',
-        replace: 'FROM job WHERE kind = ? AND priority = ? AND run_at <= ? AND claim = 0 ORDER BY run_at LIMIT ?',
+        file: 'src/store/sqlite/tables/queue.ts',
+        find: 'if (runAt === null) return null',
+        replace: 'if (runAt === null || job.claim > 0) return null',
       },
     ],
   },
@@ -55,9 +55,9 @@ const mutants = [
     tests: '^model/sqlite',
     edits: [
       {
-        file: 'src/store/sqlite/rescue.ts',
-        find: "selectState(job.run_id, job.job_index)[0]?.state !== 'running'",
-        replace: 'selectState(job.run_id, job.job_index).length === 0',
+        file: 'src/domain/run/transitions.ts',
+        find: 'const job = jobAt(changed, index)',
+        replace: 'const job = jobAt(run, index)',
       },
     ],
   },
@@ -121,8 +121,8 @@ function mutate({ file, find, replace }) {
   writeFileSync(path, parts.join(replace))
 }
 
-/** Whether the tests notice; throws where they could not be run at all. */
-function isKilled({ tests, edits }) {
+/** Whether the tests fail, and why; throws where they could not be run at all. */
+function fails(tests, edits) {
   for (const edit of edits) mutate(edit)
   const build = run(['.scripts/build.mjs'])
   if (build.status !== 0) throw new Error(`it cannot be built:\n${build.stdout}${build.stderr}`)
@@ -144,9 +144,13 @@ try {
   for (const name of copied) cpSync(join(root, name), join(copy, name), { recursive: true })
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
   const survivors = []
-  for (const mutant of mutants.filter(({ name }) => name.includes(pattern))) {
+  const chosen = mutants.filter(({ name }) => name.includes(pattern))
+  for (const tests of new Set(chosen.map((mutant) => mutant.tests))) {
+    if (fails(tests, [])) throw new Error(`${tests} fails without any mutation`)
+  }
+  for (const mutant of chosen) {
     console.log(`${mutant.name}\n  ${mutant.why}`)
-    if (!isKilled(mutant)) survivors.push(mutant.name)
+    if (!fails(mutant.tests, mutant.edits)) survivors.push(mutant.name)
     cpSync(join(root, 'src'), join(copy, 'src'), { recursive: true })
   }
   for (const name of survivors) console.log(`the tests do not notice: ${name}`)
