@@ -2,14 +2,15 @@
 import type { Middleware } from 'koa'
 import type { App } from './app.ts'
 import type { Config } from './config.ts'
-import type { RunInput } from './http/run-schema.ts'
-import type { RunView } from './http/run-view.ts'
+import { createSend } from './client/transport.ts'
+import { createVerbs, type Client } from './client/verbs.ts'
 import { BootError } from './domain/errors.ts'
 import { nodeIsTooOld } from './process/supported-node.ts'
 
-export { AppError, BootError } from './domain/errors.ts'
+export type * from './client/client.ts'
+export { ProblemError } from './client/problem-error.ts'
+export { BootError } from './domain/errors.ts'
 export { defineTask, type TaskContext, type TaskDefinition, type TaskLog } from './domain/task.ts'
-export type { RunInput, RunView }
 
 /** The settings of the configuration table in camel case; an address is not among them, for the server is yours. */
 export type ForerunnerOptions = Partial<Omit<Config, 'host' | 'port'>> & {
@@ -17,14 +18,12 @@ export type ForerunnerOptions = Partial<Omit<Config, 'host' | 'port'>> & {
   readonly onLost?: (error: Error) => void
 }
 
-export interface Forerunner {
+/** What can be asked of it is what a client can ask: the same calls, with the same results and the same errors. */
+export interface Forerunner extends Client {
   /** All routes, for a Koa app of yours; paths that are not its own go to the next middleware. Start it first. */
   middleware(): Middleware
-  /**
-   * What `POST /run-tasks` does, without HTTP: resolves to the run as it is when its answer is decided.
-   * @throws AppError where HTTP would answer with a problem
-   */
-  run(input?: RunInput): Promise<RunView>
+  /** Short for `runTasks`. */
+  readonly run: Client['runTasks']
   /** Resolves when runs are taken. @throws BootError for wrong options, a bad task module or an unusable database */
   start(): Promise<void>
   /** Refuses new runs, lets running jobs end within the grace, hands back the rest, and closes everything. */
@@ -62,12 +61,18 @@ export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
     return app
   }
 
+  const verbs = createVerbs(
+    createSend({ baseUrl: 'http://forerunner', fetch: async (url, init) => (await started()).ask(url, init) }),
+    false,
+  )
+
   return {
+    ...verbs,
+    run: verbs.runTasks,
     middleware: () => async (ctx, next) => {
       const { middleware } = await started()
       return middleware(ctx, next)
     },
-    run: async (input) => (await started()).run(input),
     async start() {
       if (isStopped) throw new Error('it was stopped: make a new one')
       starting ??= start()

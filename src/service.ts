@@ -16,6 +16,7 @@ import { createRunWatch } from './feed/run-watch.ts'
 import { createAnswers } from './http/answers.ts'
 import { createBodyParser } from './http/body-parser.ts'
 import { createByteBudget } from './http/byte-budget.ts'
+import { createInProcess, type AskInProcess } from './http/in-process.ts'
 import { createEventStreams } from './http/event-streams.ts'
 import { createLongPolls } from './http/long-poll.ts'
 import { createMiddleware } from './http/middleware.ts'
@@ -38,6 +39,8 @@ export interface Service {
   committed(verbs: number, tookMs: number): void
   /** What POST /run-tasks does, without HTTP. @throws AppError */
   run(input: unknown): Promise<RunView>
+  /** The routes for this process itself. */
+  readonly ask: AskInProcess
   /** Takes back what a dead process held, and begins to claim and to take runs; when store and pool are there. */
   start(): Promise<void>
   /**
@@ -163,6 +166,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     middleware,
     committed: metrics.committed,
     run: createRunDirectly({ intake, config, answers }),
+    ask: createInProcess(middleware, log),
     async start() {
       await recover(store, dispatcher, clock, log)
       firstJobs.start()

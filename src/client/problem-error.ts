@@ -1,6 +1,7 @@
 /** A refusal or failure that the service, or something in front of it, has answered with. */
 import type { ProblemCode } from '../domain/errors.ts'
 import type { ProblemDocument } from '../http/schemas/problem.ts'
+import type { Reply } from './reply.ts'
 
 /** `about:blank`: the answer is none of the service's problems, but a proxy's or that of the HTTP server itself. */
 export type ProblemErrorCode = ProblemCode | 'about:blank'
@@ -32,7 +33,7 @@ const typePattern = /^\/problems\/(?<code>[a-z-]+)$/
 const maxDetailLength = 500
 
 /** Reads an answer whose status says that it is no success. */
-export async function readProblem(response: Response): Promise<ProblemError> {
+export async function readProblem(response: Omit<Reply, 'body'>): Promise<ProblemError> {
   const text = await response.text()
   const after = response.headers.get('Retry-After')
   const retryAfterS = after !== null && /^\d+$/.test(after) ? Number(after) : null
@@ -53,7 +54,7 @@ function parseProblem(text: string): ProblemDocument | undefined {
   }
 }
 
-function unknownProblem({ status, statusText, url }: Response, text: string): ProblemDocument {
+function unknownProblem({ status, statusText, url }: Omit<Reply, 'body'>, text: string): ProblemDocument {
   const title = statusText === '' ? `HTTP status ${status}` : statusText
   return { type: 'about:blank', title, status, detail: text.slice(0, maxDetailLength), instance: url }
 }

@@ -1,9 +1,9 @@
-/** POST /run-tasks, sent again with the same key as long as that is safe and worth it. */
+/** POST /run-tasks, sent again with the same key as long as that is safe and worth it; with its answer, or without. */
 import type { RunInput } from '../http/run-schema.ts'
 import type { RunView } from '../http/run-view.ts'
 import { backOffMs, pause } from './pause.ts'
 import { ProblemError } from './problem-error.ts'
-import { isPassing, type Send } from './transport.ts'
+import { isDecided, isPassing, type Send } from './transport.ts'
 
 export interface RunTasksOptions {
   /** The longest time to wait for the answer, in seconds, 60 at the most; default: as long as the task takes. */
@@ -15,6 +15,20 @@ export interface RunTasksOptions {
   readonly signal?: AbortSignal
 }
 
+export interface EnqueueOptions {
+  /** 1 to 255 characters; default: a new one for each call. */
+  readonly idempotencyKey?: string
+  readonly signal?: AbortSignal
+}
+
+export interface RunCalls {
+  runTasks(request?: RunInput, options?: RunTasksOptions): Promise<RunView>
+  enqueue(request: RunInput, options?: EnqueueOptions): Promise<RunView>
+}
+
+/** As above, where each may be undefined too. */
+type Wishes = { readonly [Name in keyof RunTasksOptions]: RunTasksOptions[Name] | undefined }
+
 const maxTries = 5
 const firstPauseMs = 200
 /** A service that wants to be left alone for longer is not asked again. */
@@ -22,35 +36,63 @@ const maxRetryAfterS = 60
 /** How long a try waits that finds an earlier one still being answered. */
 const joinS = 60
 
-export async function runTasks(send: Send, request?: RunInput, options: RunTasksOptions = {}): Promise<RunView> {
-  const { waitS, respondAsync = false, idempotencyKey = newKey(), signal } = options
-  // The same bytes each time, or the key would be refused.
-  const body = request === undefined ? undefined : JSON.stringify(request)
-  let joins = false
-
-  async function once(): Promise<RunView> {
-    const waits = waitS ?? (joins && !respondAsync ? joinS : undefined)
-    const prefer = [...(respondAsync ? ['respond-async'] : []), ...(waits === undefined ? [] : [`wait=${waits}`])]
+/**
+ * @param isRemote whether a request or its reply can get lost on the way: then what may pass is tried again, with a key
+ * that was made for that
+ */
+export function createRunCalls(send: Send, isRemote: boolean): RunCalls {
+  async function post(body: string | undefined, options: Wishes): Promise<RunView> {
+    const { waitS, respondAsync = false, idempotencyKey, signal } = options
+    const prefer = [...(respondAsync ? ['respond-async'] : []), ...(waitS === undefined ? [] : [`wait=${waitS}`])]
     const headers = {
-      'Idempotency-Key': `"${idempotencyKey.replaceAll(/["\\]/g, String.raw`\$&`)}"`,
+      ...(idempotencyKey !== undefined && { 'Idempotency-Key': quoted(idempotencyKey) }),
       ...(prefer.length > 0 && { Prefer: prefer.join(', ') }),
     }
     const response = await send({ method: 'POST', path: '/run-tasks', headers, body, signal })
     return (await response.json()) as RunView
   }
 
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await once()
-    } catch (error) {
-      const isInProgress = error instanceof ProblemError && error.code === 'idempotency-in-progress'
-      joins ||= isInProgress
-      const isOver = tries === maxTries || !(isInProgress || isPassing(error))
-      const after = error instanceof ProblemError ? error.retryAfterS : null
-      if (isOver || (after ?? 0) > maxRetryAfterS) throw error
-      await pause(after === null ? backOffMs(tries, firstPauseMs) : after * 1_000, signal)
+  /** @param joins whether a request with the same key that is still being answered is waited for */
+  async function run(request: RunInput | undefined, given: Wishes, joins: boolean): Promise<RunView> {
+    // The same bytes each time, or the key would be refused.
+    const body = request === undefined ? undefined : JSON.stringify(request)
+    const { waitS, respondAsync, idempotencyKey = isRemote ? newKey() : undefined, signal } = given
+    let waitsS = waitS
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await post(body, { waitS: waitsS, respondAsync, idempotencyKey, signal })
+      } catch (error) {
+        const isEarlier = isInProgress(error)
+        const isWorthIt = isEarlier ? joins : isRemote && isPassing(error)
+        const after = error instanceof ProblemError ? error.retryAfterS : null
+        if (!isWorthIt || tries === maxTries || (after ?? 0) > maxRetryAfterS) throw error
+        if (isEarlier && respondAsync !== true) waitsS ??= joinS
+        await pause(after === null ? backOffMs(tries, firstPauseMs) : after * 1_000, signal)
+      }
     }
   }
+
+  return {
+    runTasks: (request, options = {}) => run(request, options, true),
+    async enqueue(request, { idempotencyKey, signal } = {}) {
+      try {
+        return await run(request, { idempotencyKey, signal, respondAsync: true }, false)
+      } catch (error) {
+        // An earlier request with this key has made the run, which is what was wanted, however it goes.
+        if (!(isDecided(error) || isInProgress(error)) || error.runId === undefined) throw error
+        const response = await send({ path: `/runs/${encodeURIComponent(error.runId)}`, signal })
+        return (await response.json()) as RunView
+      }
+    },
+  }
+}
+
+function isInProgress(error: unknown): error is ProblemError {
+  return error instanceof ProblemError && error.code === 'idempotency-in-progress'
+}
+
+function quoted(key: string): string {
+  return `"${key.replaceAll(/["\\]/g, String.raw`\$&`)}"`
 }
 
 /** 128 random bits; `crypto.randomUUID` is missing on pages that are not served securely. */

@@ -1,6 +1,7 @@
 /** Sends requests to one service. What is no success is thrown: a ProblemError, or what `fetch` itself throws. */
 import type { ProblemCode } from '../domain/errors.ts'
 import { ProblemError, readProblem } from './problem-error.ts'
+import type { Reply } from './reply.ts'
 
 export interface TransportOptions {
   /** Where the service is, with the path that it is mounted at, if any. */
@@ -11,25 +12,39 @@ export interface TransportOptions {
   readonly fetch?: (url: URL, init: RequestInit) => Promise<Response>
 }
 
+/** `fetch`, or what does the same without a network. */
+export type Fetch = (url: URL, init: FetchInit) => Promise<Reply>
+
+interface FetchInit {
+  readonly method: string
+  readonly headers: Record<string, string>
+  readonly body?: string
+  readonly signal: AbortSignal | null
+}
+
 export interface Ask {
   readonly method?: 'GET' | 'POST' | 'DELETE'
   /** Begins with a slash, and goes on from the base. */
   readonly path: string
-  readonly query?: Readonly<Record<string, string | number | Date | undefined>>
+  readonly query?: Readonly<Record<string, string | number | boolean | Date | undefined>>
   readonly headers?: Readonly<Record<string, string>>
   /** JSON text. */
   readonly body?: string | undefined
   readonly signal?: AbortSignal | undefined
 }
 
-/** Resolves to a response of status 2xx or 304. */
-export type Send = (ask: Ask) => Promise<Response>
+/** Resolves to a reply of status 2xx or 304. */
+export type Send = (ask: Ask) => Promise<Reply>
 
-export function createSend({ baseUrl, apiKey, fetch: given }: TransportOptions): Send {
+export function createSend({
+  baseUrl,
+  apiKey,
+  fetch: given,
+}: Omit<TransportOptions, 'fetch'> & { readonly fetch?: Fetch | undefined }): Send {
   const base = new URL(baseUrl)
   if (!base.pathname.endsWith('/')) base.pathname += '/'
   // Called as a method of something else, the global one throws in browsers.
-  const request: NonNullable<typeof given> = given ?? ((url, init) => fetch(url, init))
+  const request: Fetch = given ?? ((url, init) => fetch(url, init))
 
   return async ({ method = 'GET', path, query = {}, headers, body, signal }) => {
     const url = new URL(path.slice(1), base)
@@ -52,12 +67,16 @@ export function createSend({ baseUrl, apiKey, fetch: given }: TransportOptions):
   }
 }
 
-/** The answer of a run: it is decided, whatever its status, and is that of every further try. */
 const decided: ReadonlySet<unknown> = new Set<ProblemCode>(['first-task-failed', 'all-tasks-failed', 'tasks-failed'])
+
+/** Whether it is the answer of a run: whatever its status, it is that of every further try. */
+export function isDecided(error: unknown): error is ProblemError {
+  return error instanceof ProblemError && decided.has(error.code)
+}
 
 /** Whether the same request may succeed in a while: nothing was answered, or what was is said to pass. */
 export function isPassing(error: unknown): boolean {
-  if (error instanceof ProblemError && decided.has(error.code)) return false
+  if (isDecided(error)) return false
   const status: unknown = Reflect.get(Object(error), 'status')
   if (status === undefined) return error instanceof TypeError
   return status === 429 || status === 502 || status === 503 || status === 504

@@ -21,18 +21,28 @@ export interface WatchLimits {
   readonly maxFailures: number
   /** Before the first reconnect, unless the server says otherwise; doubled with each further one that fails. */
   readonly firstPauseMs: number
+  /** Whether what the server says of the pause counts. */
+  readonly heedsServer: boolean
   /** The service sends something every 15 s. */
   readonly silenceLimitMs: number
 }
 
-export const watchLimits: WatchLimits = { maxFailures: 10, firstPauseMs: 1_000, silenceLimitMs: 45_000 }
+export const watchLimits: WatchLimits = {
+  maxFailures: 10,
+  firstPauseMs: 1_000,
+  heedsServer: true,
+  silenceLimitMs: 45_000,
+}
+
+/** Inside the process a stream is cut only where its reader was slow, or the service leaves, which the next try says. */
+export const localWatchLimits: WatchLimits = { ...watchLimits, maxFailures: 1, firstPauseMs: 1, heedsServer: false }
 
 /** Begins with the run as it is and ends after its final state. A state that is passed meanwhile may be left out. */
 export async function* watch(
   send: Send,
   id: string,
   { signal }: WatchOptions = {},
-  { maxFailures, firstPauseMs, silenceLimitMs }: WatchLimits = watchLimits,
+  { maxFailures, firstPauseMs, heedsServer, silenceLimitMs }: WatchLimits = watchLimits,
 ): AsyncGenerator<WatchEvent, void, undefined> {
   const path = `/runs/${encodeURIComponent(id)}/events`
   let lastEventId = ''
@@ -63,7 +73,7 @@ export async function* watch(
     }
     failures += 1
     if (failures > maxFailures) throw cut
-    retryMs = connection?.retryMs() ?? retryMs
+    if (heedsServer) retryMs = connection?.retryMs() ?? retryMs
     const afterMs = cut instanceof ProblemError ? (cut.retryAfterS ?? 0) * 1_000 : 0
     await pause(Math.max(afterMs, backOffMs(failures, retryMs ?? firstPauseMs)), signal)
   }

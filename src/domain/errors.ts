@@ -24,8 +24,9 @@ export const problems = {
     status: 400,
     title: 'Invalid filter',
     isRetryable: false,
-    meaning: 'A query parameter is unknown or has a value that it cannot take.',
-    remedy: 'Use state, task, tag, createdAfter, createdBefore, pageSize and pageToken as documented.',
+    meaning:
+      'A query parameter is unknown or has a value that it cannot take, or a change of many runs names none of them.',
+    remedy: 'Use state, task, tag, createdAfter, createdBefore, pageSize, pageToken and dryRun as documented.',
   },
   'invalid-page-token': {
     status: 400,

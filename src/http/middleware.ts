@@ -5,6 +5,7 @@ import { AppError } from '../domain/errors.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { createBodyReader } from './body.ts'
 import type { HttpDeps } from './deps.ts'
+import { isInProcess } from './in-process.ts'
 import { routeTable } from './openapi/route-table.ts'
 import type { Route } from './openapi/route.ts'
 import { runRoutes } from './openapi/run-routes.ts'
@@ -12,6 +13,7 @@ import { serviceRoutes } from './openapi/service-routes.ts'
 import { answerProblem } from './problem.ts'
 import { createRouter } from './required.ts'
 import { createCancelRoute } from './routes/cancel.ts'
+import { createBulkRoutes } from './routes/change-runs.ts'
 import { createEventsRoute } from './routes/events.ts'
 import { createOpenapiRoute } from './routes/openapi.ts'
 import { root } from './routes/root.ts'
@@ -35,6 +37,7 @@ export function createMiddleware(deps: HttpDeps): Middleware {
   const runs = createRunRoutes(deps)
   const service = createServiceRoutes(deps)
   const cancel = createCancelRoute(deps)
+  const { cancelRuns, retryRuns } = createBulkRoutes(deps)
   const authenticate = createAuthenticate(deps.config.apiKeys)
   /** Before the body is read: what will be refused is not worth it. */
   const checkRoom: RouterMiddleware = (_ctx, next) => {
@@ -42,11 +45,15 @@ export function createMiddleware(deps: HttpDeps): Middleware {
     return next()
   }
   const { bodyParser: parser, bodyBudget: budget } = deps
-  const bodyOptions = { maxBytes: deps.config.maxBodyBytes, parser, budget }
+  const readBody = createBodyReader({ maxBytes: deps.config.maxBodyBytes, parser, budget })
+  const readOwnBody = createBodyReader({ maxBytes: Infinity, parser, budget })
   const isWorker = deps.config.role === 'worker'
+  const receiveBody: RouterMiddleware = (ctx, next) => (isInProcess(ctx.req) ? readOwnBody : readBody)(ctx, next)
   const router = createRouter()
-    .post('/run-tasks', checkRoom, createBodyReader(bodyOptions), createRunTasks(deps))
+    .post('/run-tasks', checkRoom, receiveBody, createRunTasks(deps))
     .get('/runs', runs.listRuns)
+    .post('/runs/cancel', cancelRuns)
+    .post('/runs/retry', retryRuns)
     .get('/runs/:id', runs.getRun)
     .get('/runs/:id/jobs/:index', runs.getJob)
     .get('/runs/:id/events', createEventsRoute(deps))
@@ -67,16 +74,20 @@ export function createMiddleware(deps: HttpDeps): Middleware {
   return async (ctx, next) => {
     const target = pathOf(ctx)
     if (target === undefined) return next()
-    const { path, route } = router.match(target, ctx.method)
-    if (path.length === 0) return next()
+    const { path: matching, route } = router.match(target, ctx.method)
+    if (matching.length === 0) return next()
+    // `/runs/cancel` is a path of its own, and no run.
+    const literal = matching.filter((layer) => layer.path === target)
+    const path = literal.length > 0 ? literal : matching
     try {
       ctx.set('X-Content-Type-Options', 'nosniff')
-      if (isWorker && path.some((layer) => runPaths.has(layer.path))) throw notHere(ctx)
+      const isOwn = isInProcess(ctx.req)
+      if (isWorker && !isOwn && path.some((layer) => runPaths.has(layer.path))) throw notHere(ctx)
       const isOpen = path.every((layer) => openPaths.has(layer.path))
-      const hasKey = !isOpen && authenticate(ctx)
+      const hasKey = isOwn || (!isOpen && authenticate(ctx))
       const methods = new Set(path.flatMap((layer) => layer.methods))
       if (ctx.method === 'OPTIONS') answerOptions(ctx, methods)
-      else if (!route) throw notAllowed(ctx, methods)
+      else if (!route || !methods.has(ctx.method)) throw notAllowed(ctx, methods)
       else if (!hasKey && isOfAnotherSite(ctx)) throw crossSite()
       else await Reflect.apply(routes, undefined, [ctx, async () => {}])
     } catch (error) {

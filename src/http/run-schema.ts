@@ -75,26 +75,52 @@ export function parseJobIndex(text: string): number | undefined {
 export const maxPageSize = 500
 const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
 
+const runFilter = {
+  state: z.enum(runStates).exactOptional(),
+  task: z.string().min(1).max(64).exactOptional(),
+  tag: z.string().min(1).max(64).exactOptional(),
+  createdAfter: instant.exactOptional(),
+  createdBefore: instant.exactOptional(),
+}
+
 /** Of the query of GET /runs; everything in it arrives as text. */
 export const filterSchema = z.strictObject({
-  state: z.enum(runStates).optional(),
-  task: z.string().min(1).max(64).optional(),
-  tag: z.string().min(1).max(64).optional(),
-  createdAfter: instant.optional(),
-  createdBefore: instant.optional(),
+  ...runFilter,
   pageSize: z
     .string()
     .regex(/^[1-9]\d{0,8}$/, 'must be a whole number from 1')
     .transform((text) => Math.min(Number(text), maxPageSize))
     .default(50),
-  pageToken: z.string().optional(),
+  pageToken: z.string().exactOptional(),
 })
 
 export type ListQuery = z.output<typeof filterSchema>
 
+/** Of the query of POST /runs/cancel and /runs/retry. */
+export const bulkFilterSchema = z.strictObject({
+  ...runFilter,
+  dryRun: z
+    .enum(['true', 'false'])
+    .transform((text) => text === 'true')
+    .default(false),
+})
+
+export type BulkQuery = z.output<typeof bulkFilterSchema>
+
 /** @throws AppError `invalid-filter` that names each wrong parameter */
 export function parseListQuery(query: Readonly<Record<string, unknown>>): ListQuery {
-  const parsed = filterSchema.safeParse(query)
+  return parseQuery(filterSchema, query)
+}
+
+/** @throws AppError `invalid-filter` that names each wrong parameter, or asks for one: without a filter it is all runs */
+export function parseBulkQuery(query: Readonly<Record<string, unknown>>): BulkQuery {
+  const parsed = parseQuery(bulkFilterSchema, query)
+  if (Object.keys(runFilter).some((name) => Object.hasOwn(query, name))) return parsed
+  throw new AppError('invalid-filter', `at least one of ${Object.keys(runFilter).join(', ')} is needed`)
+}
+
+function parseQuery<Query>(schema: z.ZodType<Query>, query: Readonly<Record<string, unknown>>): Query {
+  const parsed = schema.safeParse(query)
   if (parsed.success) return parsed.data
   const wrong = parsed.error.issues.map((issue) =>
     issue.code === 'unrecognized_keys'

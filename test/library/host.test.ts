@@ -26,8 +26,8 @@ async function host(code: string, before = ''): Promise<Ended> {
     await forerunner.start()
     const run = (name, input) => forerunner.run({ tasks: [{ name, input }] })
     const fails = async (name, input) => {
-      const { members } = await run(name, input).catch((error) => error)
-      console.log(members.error.code, members.error.message)
+      const { problem } = await run(name, input).catch((error) => error)
+      console.log(problem.error.code, problem.error.message)
     }
     ${code}
     await forerunner.stop()

@@ -1,10 +1,11 @@
-/** Runs without HTTP: what POST /run-tasks does, as a function. */
+/** Runs without HTTP; that all calls are those of the client, `test/client/verbs.test.ts` shows. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { AppError } from '../../src/index.ts'
+import { ProblemError } from '../../src/index.ts'
 import { rejects } from '../harness/rejects.ts'
 import { jobAt } from '../harness/run.ts'
-import { create, recipe } from './instance.ts'
+import { collect } from '../client/collect.ts'
+import { create, recipe, serve } from './instance.ts'
 
 const waiting = { name: 'wait', input: { ms: 60_000 } }
 
@@ -44,12 +45,50 @@ test('run() rejects with the code of the problem that HTTP would answer with', a
     forerunner.run({ tasks: [{ name: 'fail', input: { status: 404 } }] }),
     'first-task-failed',
   )
-  assert.instance(error, AppError)
-  if (!(error instanceof AppError)) return
+  assert.instance(error, ProblemError)
+  if (!(error instanceof ProblemError)) return
   assert.is(error.status, 404)
-  assert.type(error.members.runId, 'string')
+  assert.type(error.runId, 'string')
+  assert.is(error.problem.error?.message, 'failed on purpose')
   await forerunner.run({ tasks: [waiting, waiting], respond: 'none' })
   await rejects(forerunner.run({ tasks: [echo] }), 'overloaded')
+})
+
+test('needs no key, and takes bodies of any size', async () => {
+  await using instance = create({ apiKeys: ['secret'], maxBodyBytes: 10 })
+  const { forerunner } = instance
+  await forerunner.start()
+  const input = 'x'.repeat(300_000)
+  assert.is((await forerunner.runTasks({ tasks: [{ name: 'echo', input }] })).result, input)
+  await using app = await serve(forerunner.middleware())
+  assert.is((await fetch(`${app.url}/stats`)).status, 401)
+})
+
+test('a service that leaves refuses at once, and ends what is watched', async () => {
+  await using instance = create()
+  const { forerunner } = instance
+  await forerunner.start()
+  const { id } = await forerunner.enqueue({ tasks: [waiting] })
+  const watching = forerunner.watch(id)
+  await watching.next()
+  const ending = rejects(collect(watching), 'shutting-down')
+  const waitingFor = rejects(forerunner.waitForRun(id), 'shutting-down')
+  await forerunner.stop()
+  const startedAt = performance.now()
+  await Promise.all([ending, waitingFor])
+  await rejects(forerunner.runTasks({ tasks: [waiting] }), 'shutting-down')
+  await rejects(forerunner.enqueue({ tasks: [waiting] }), 'shutting-down')
+  await rejects(forerunner.getRun(id), 'store-unavailable')
+  assert.ok(performance.now() - startedAt < 1_500, 'what is refused here is not tried again')
+})
+
+test('answers a reader who takes its time', async () => {
+  await using instance = create()
+  const { forerunner } = instance
+  await forerunner.start()
+  const tasks = Array.from({ length: 3 }, () => ({ name: 'echo', input: 'x'.repeat(500_000) }))
+  const run = await forerunner.runTasks({ tasks, respond: 'all' })
+  assert.is(JSON.stringify(run.results).length, 3 * 500_003 + 1)
 })
 
 test.run()

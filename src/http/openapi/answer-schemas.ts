@@ -1,7 +1,7 @@
 /** The JSON bodies of answers, under the names that they have in the OpenAPI document. */
 import { causeSchema, jobErrorSchema, jobFailureSchema, jobViewSchema } from '../schemas/job.ts'
 import { problemSchema } from '../schemas/problem.ts'
-import { minimalRunSchema, progressSchema, runPageSchema, runViewSchema } from '../schemas/run.ts'
+import { bulkChangeSchema, minimalRunSchema, progressSchema, runPageSchema, runViewSchema } from '../schemas/run.ts'
 import {
   healthSchema,
   problemPageSchema,
@@ -15,6 +15,7 @@ export const answerSchemas = {
   Run: runViewSchema,
   MinimalRun: minimalRunSchema,
   RunPage: runPageSchema,
+  BulkChange: bulkChangeSchema,
   Job: jobViewSchema,
   JobFailure: jobFailureSchema,
   JobError: jobErrorSchema,

@@ -3,7 +3,7 @@ import { problems, type ProblemCode, type ProblemMembers } from '../../domain/er
 import type { RunInput } from '../run-schema.ts'
 import type { JobView, RunView } from '../run-view.ts'
 import type { StandardMembers } from '../schemas/problem.ts'
-import type { RunPageView } from '../schemas/run.ts'
+import type { BulkChangeView, RunPageView } from '../schemas/run.ts'
 import type { ProblemPageView, StatsView, TaskListView } from '../schemas/service.ts'
 
 const id = '01a2071d-0a4a-7200-89ea-c1db971bb6b7'
@@ -76,6 +76,8 @@ export const runPageExample: RunPageView = {
   nextPageToken: 'MDFhMjA3MWQtMGE0YS03MjAwLTg5ZWEtYzFkYjk3MWJiNmI3',
   pageSize: 50,
 }
+
+export const bulkChangeExample: BulkChangeView = { matched: 12, changed: 9 }
 
 export const eventsExample = `id: 3\nevent: run\ndata: ${JSON.stringify(runExample)}\n\nevent: progress\ndata: {"jobIndex":1,"progress":0.5}\n\n`
 

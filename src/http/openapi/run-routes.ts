@@ -1,7 +1,8 @@
 /** The routes that make, show and end runs. */
 import { z } from 'zod'
-import { filterSchema, type ListQuery } from '../run-schema.ts'
+import { filterSchema, type BulkQuery, type ListQuery } from '../run-schema.ts'
 import {
+  bulkChangeExample,
   eventsExample,
   jobExample,
   runExample,
@@ -13,16 +14,33 @@ import type { Answer, QueryParameter, Route } from './route.ts'
 
 const { state, task, tag, createdAfter, createdBefore, pageToken } = filterSchema.shape
 
-const listQuery: Record<keyof ListQuery, QueryParameter> = {
+const runFilter = {
   state: { schema: state },
   task: { schema: task, description: 'runs that have a job of this task' },
   tag: { schema: tag },
   createdAfter: { schema: createdAfter, description: 'exclusive' },
   createdBefore: { schema: createdBefore, description: 'exclusive' },
+}
+
+const listQuery: Record<keyof ListQuery, QueryParameter> = {
+  ...runFilter,
   // Arrives as text, and is a number to whoever sends it.
   pageSize: { schema: z.int().min(1).default(50), description: 'above 500 it is 500, as `pageSize` of the page says' },
   pageToken: { schema: pageToken, description: '`nextPageToken` of the page before' },
 }
+
+const bulkQuery: Record<keyof BulkQuery, QueryParameter> = {
+  ...runFilter,
+  dryRun: { schema: z.boolean().default(false), description: 'only counts' },
+}
+
+const bulkChange = (description: string): Pick<Route, 'area' | 'query' | 'answers' | 'description'> => ({
+  description:
+    'At least one filter is needed. It goes through the runs a batch at a time, from the newest to the oldest, and answers when it is done; a caller that goes away ends it.',
+  area: 'runs',
+  query: bulkQuery,
+  answers: [{ status: 200, description, json: ['BulkChange'], example: bulkChangeExample, headers: ['Cache-Control'] }],
+})
 
 const wholeRun = { json: ['Run'], example: runExample, headers: ['Cache-Control'] } as const
 const cancelAnswers: readonly Answer[] = [
@@ -96,6 +114,22 @@ export const runRoutes: readonly Route[] = [
       },
     ],
     problems: ['invalid-filter', 'invalid-page-token', 'overloaded', 'store-unavailable'],
+  },
+  {
+    method: 'POST',
+    path: '/runs/cancel',
+    operationId: 'cancelRuns',
+    summary: 'cancels every run that the filter matches',
+    ...bulkChange('How many runs match, and how many of them were running and are cancelled.'),
+    problems: ['invalid-filter', 'overloaded', 'shutting-down', 'store-unavailable'],
+  },
+  {
+    method: 'POST',
+    path: '/runs/retry',
+    operationId: 'retryRuns',
+    summary: 'queues the failed and cancelled jobs again of every run that the filter matches',
+    ...bulkChange('How many runs match, and of how many of them jobs were queued again.'),
+    problems: ['invalid-filter', 'overloaded', 'shutting-down', 'store-unavailable'],
   },
   {
     method: 'GET',

@@ -91,12 +91,7 @@ function notFound(id: string): AppError {
 }
 
 function filterOf({ pageToken, ...query }: ListQuery): RunFilter {
-  const given = Object.entries({
-    ...query,
-    beforeId: pageToken === undefined ? undefined : parsePageToken(pageToken),
-  }).filter(([, value]) => value !== undefined)
-  // Members that were left out are absent, as the contract of the store wants them.
-  return { pageSize: query.pageSize, ...Object.fromEntries(given) }
+  return pageToken === undefined ? query : { ...query, beforeId: parsePageToken(pageToken) }
 }
 
 function singles(query: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {

@@ -59,6 +59,15 @@ export const runPageSchema = z
   .readonly()
   .describe('Runs, newest first, without results, failures and details of errors')
 
+export const bulkChangeSchema = z
+  .object({
+    matched: z.int().min(0).describe('runs that the filter matches'),
+    changed: z.int().min(0).describe('those of them that were changed; 0 with `dryRun`'),
+  })
+  .readonly()
+  .describe('What a change of many runs has done')
+
+export type BulkChangeView = z.output<typeof bulkChangeSchema>
 export type MinimalRunView = z.output<typeof minimalRunSchema>
 export type RunPageView = z.output<typeof runPageSchema>
 

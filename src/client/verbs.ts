@@ -1,0 +1,162 @@
+/** What can be asked of a service, whether it is reached over HTTP or runs in this process. */
+import type { RunInput } from '../http/run-schema.ts'
+import type { JobView, RunView } from '../http/run-view.ts'
+import type { BulkChangeView, RunPageView } from '../http/schemas/run.ts'
+import type { StatsView, TaskListView, TaskView } from '../http/schemas/service.ts'
+import { createRunCalls, type EnqueueOptions, type RunTasksOptions } from './run-tasks.ts'
+import type { Ask, Send } from './transport.ts'
+import { localWatchLimits, watch, watchLimits, type WatchEvent, type WatchOptions } from './watch.ts'
+
+export interface CallOptions {
+  readonly signal?: AbortSignal
+}
+
+export interface NewerOptions extends CallOptions {
+  /** The version that is known. */
+  readonly ifNewerThan: number
+  /** How long to wait for a newer one, in seconds, 60 at the most; default: not at all. */
+  readonly waitS?: number
+}
+
+export interface RunFilter {
+  readonly state?: RunView['state']
+  /** Runs that have a job of this task. */
+  readonly task?: string
+  readonly tag?: string
+  /** Exclusive. */
+  readonly createdAfter?: Date | string
+  readonly createdBefore?: Date | string
+  /** 1 to 500; default 50. */
+  readonly pageSize?: number
+  /** `nextPageToken` of the page before. */
+  readonly pageToken?: string
+}
+
+/** Of the runs that are to be changed; at least one of the first five. */
+export interface BulkFilter extends Omit<RunFilter, 'pageSize' | 'pageToken'> {
+  /** Only counts the runs. */
+  readonly dryRun?: boolean
+}
+
+/**
+ * Each call throws a `ProblemError` where the service refuses or fails, and what `fetch` throws where there is no answer.
+ */
+export interface Client {
+  /**
+   * Runs tasks and resolves to the run with its answer, or as it is (`answer` null) where there is none yet: with
+   * `respond: 'none'`, `respondAsync`, after `waitS`, or when the service leaves. Over HTTP, what may pass is tried five
+   * times with one idempotency key, so that it makes one run; inside the process a refusal is thrown at once.
+   * @throws ProblemError with `runId` where the deciding task failed
+   */
+  runTasks(request?: RunInput, options?: RunTasksOptions): Promise<RunView>
+  /**
+   * Resolves to the run as soon as it is on disk. Its answer comes as `respond` says, and nobody waits for it: the first
+   * job runs in the pool.
+   */
+  enqueue(request: RunInput, options?: EnqueueOptions): Promise<RunView>
+  getRun(id: string, options?: CallOptions): Promise<RunView>
+  /** Null where there is no newer version. */
+  getRun(id: string, options: NewerOptions): Promise<RunView | null>
+  getJob(id: string, jobIndex: number, options?: CallOptions): Promise<JobView>
+  /** One page, newest first, without results. */
+  listRuns(filter?: RunFilter, options?: CallOptions): Promise<RunPageView>
+  /** All pages one after the other. */
+  allRuns(filter?: RunFilter, options?: CallOptions): AsyncGenerator<RunView, void, undefined>
+  /** Resolves to the run with its results when it has ended, however it ended. */
+  waitForRun(id: string, options?: CallOptions): Promise<RunView>
+  /** Cancels one job, or all of the run's that have not ended. */
+  cancel(id: string, jobIndex?: number, options?: CallOptions): Promise<RunView>
+  /** Queues a failed or cancelled job again. */
+  retry(id: string, jobIndex: number, options?: CallOptions): Promise<RunView>
+  /** Cancels every run that the filter matches; `changed` is the number of those that were running. */
+  cancelRuns(filter: BulkFilter, options?: CallOptions): Promise<BulkChangeView>
+  /** Queues the failed and cancelled jobs again of every run that the filter matches. */
+  retryRuns(filter: BulkFilter, options?: CallOptions): Promise<BulkChangeView>
+  /** Forgets a run that has ended. */
+  remove(id: string, options?: CallOptions): Promise<void>
+  listTasks(options?: CallOptions): Promise<readonly TaskView[]>
+  stats(options?: CallOptions): Promise<StatsView>
+  /**
+   * The run as it is and whenever it changes, until it has ended. A connection that is cut is made anew and goes on
+   * where it was; after ten tries in vain it throws (inside the process, when the service leaves).
+   */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<WatchEvent, void, undefined>
+}
+
+/** @param isRemote whether the service is on the other side of a network, or in this process */
+export function createVerbs(send: Send, isRemote: boolean): Client {
+  const limits = isRemote ? watchLimits : localWatchLimits
+
+  /** The body in the form that the contract gives it. */
+  async function read<Body>(ask: Ask): Promise<Body> {
+    const response = await send(ask)
+    return (await response.json()) as Body
+  }
+
+  function getRun(id: string, given?: CallOptions): Promise<RunView>
+  function getRun(id: string, given: NewerOptions): Promise<RunView | null>
+  async function getRun(id: string, given: Partial<NewerOptions> = {}): Promise<RunView | null> {
+    const { ifNewerThan, waitS, signal } = given
+    const headers = {
+      ...(ifNewerThan !== undefined && { 'If-None-Match': `W/"${ifNewerThan}"` }),
+      ...(waitS !== undefined && { Prefer: `wait=${waitS}` }),
+    }
+    const response = await send({ path: runPath(id), headers, signal })
+    return response.status === 304 ? null : ((await response.json()) as RunView)
+  }
+
+  const listRuns = (filter: RunFilter = {}, { signal }: CallOptions = {}): Promise<RunPageView> =>
+    read({ path: '/runs', query: { ...filter }, signal })
+
+  async function* allRuns(filter: RunFilter = {}, given: CallOptions = {}): AsyncGenerator<RunView, void, undefined> {
+    let page = await listRuns(filter, given)
+    yield* page.runs
+    while (page.nextPageToken !== null) {
+      page = await listRuns({ ...filter, pageToken: page.nextPageToken }, given)
+      yield* page.runs
+    }
+  }
+
+  async function waitForRun(id: string, { signal }: CallOptions = {}): Promise<RunView> {
+    const given = signal === undefined ? {} : { signal }
+    for (;;) {
+      // Events leave large results out, and cost little; the run is read once, when it has ended.
+      const watching = watch(send, id, given, limits)
+      while ((await watching.next()).done !== true);
+      const run = await getRun(id, given)
+      // One of its jobs can have been queued again since.
+      if (run.state !== 'running') return run
+    }
+  }
+
+  return {
+    ...createRunCalls(send, isRemote),
+    getRun,
+    getJob: (id, jobIndex, { signal } = {}) => read({ path: jobPath(id, jobIndex), signal }),
+    listRuns,
+    allRuns,
+    waitForRun,
+    cancelRuns: (filter, { signal } = {}) =>
+      read({ method: 'POST', path: '/runs/cancel', query: { ...filter }, signal }),
+    retryRuns: (filter, { signal } = {}) => read({ method: 'POST', path: '/runs/retry', query: { ...filter }, signal }),
+    cancel(id, jobIndex, { signal } = {}) {
+      const what = jobIndex === undefined ? runPath(id) : jobPath(id, jobIndex)
+      return read({ method: 'POST', path: `${what}/cancel`, signal })
+    },
+    retry: (id, jobIndex, { signal } = {}) => read({ method: 'POST', path: `${jobPath(id, jobIndex)}/retry`, signal }),
+    async remove(id, { signal } = {}) {
+      await send({ method: 'DELETE', path: runPath(id), signal })
+    },
+    listTasks: async ({ signal } = {}) => (await read<TaskListView>({ path: '/tasks', signal })).tasks,
+    stats: ({ signal } = {}) => read({ path: '/stats', signal }),
+    watch: (id, given) => watch(send, id, given, limits),
+  }
+}
+
+function runPath(id: string): string {
+  return `/runs/${encodeURIComponent(id)}`
+}
+
+function jobPath(id: string, jobIndex: number): string {
+  return `${runPath(id)}/jobs/${jobIndex}`
+}
