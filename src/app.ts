@@ -11,6 +11,7 @@ import { guardProcess } from './intake/process-guard.ts'
 import type { Log } from './log.ts'
 import { createPool } from './pool/pool.ts'
 import type { Service } from './service.ts'
+import { watchLoading } from './store/load-watch.ts'
 import type { StallOptions } from './store/stall-watch.ts'
 import type { Store } from './store/store.ts'
 import { loadRegistry, type Registry } from './tasks/registry.ts'
@@ -64,10 +65,10 @@ export async function startApp(options: AppOptions): Promise<App> {
   const { config, log, clock = createProcessClock(), onLost, prepare, threadFlags, beforeJobs } = options
   guardProcess()
   for (const doubt of doubtsAbout(config)) log.warn(doubt)
-  const registry = await loadRegistry(config.tasksDir)
-  logTasks(registry, config.tasksDir, log)
   const heartbeatBuffer = allocateHeartbeat()
   const stall = { heartbeat: heartbeatBuffer, stallMs: config.mainStallMs, logLevel: config.logLevel }
+  const registry = await loadTasks(config.tasksDir, stall)
+  logTasks(registry, config.tasksDir, log)
   let service: Service | undefined
   const onCommit: Service['committed'] = (...group) => service?.committed(...group)
   // In the role http there are no threads that could run a job.
@@ -106,6 +107,15 @@ export async function startApp(options: AppOptions): Promise<App> {
       await pool.stop()
       await store.close()
     },
+  }
+}
+
+async function loadTasks(directory: string, stall: StallOptions): Promise<Registry> {
+  const watch = watchLoading(stall)
+  try {
+    return await loadRegistry(directory, watch.begin)
+  } finally {
+    watch.stop()
   }
 }
 

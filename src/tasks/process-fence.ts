@@ -99,7 +99,7 @@ function isForged([event, , number]: readonly unknown[]): boolean {
 }
 
 /** Signal 0 only asks whether there is such a process. */
-function isEnding([pid, signal]: readonly unknown[]): boolean {
+export function isEnding([pid, signal]: readonly unknown[]): boolean {
   return signal !== 0 && isOurs(pid)
 }
 

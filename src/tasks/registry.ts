@@ -15,12 +15,16 @@ export interface Registry {
 
 const loadLimitMs = 30_000
 
-/** @throws BootError that names the file: unreadable directory, bad module, bad or duplicate name */
-export async function loadRegistry(directory: string): Promise<Registry> {
+/**
+ * @param onLoad called with the path of each module before it is loaded
+ * @throws BootError that names the file: unreadable directory, bad module, bad or duplicate name
+ */
+export async function loadRegistry(directory: string, onLoad?: (path: string) => void): Promise<Registry> {
   const { tasks: files, skipped } = await listTaskFiles(directory)
   const tasks = new Map<string, Task>()
   // One after the other: modules that share a dependency would otherwise race to report its failure.
   for (const { name, path } of files) {
+    onLoad?.(path)
     const load = (): Promise<Task> => loadTask(name, pathToFileURL(path).href)
     tasks.set(name, await withinLimit(withoutExit(path, load), path))
   }

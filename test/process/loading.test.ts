@@ -6,6 +6,19 @@ import * as assert from 'uvu/assert'
 import { makeHome, type Command, type Home } from '../harness/child.ts'
 import { readRun } from '../harness/run.ts'
 
+test('a module in which the main thread stands still while it loads it ends the start by its name', async () => {
+  await using home = await makeHome({ MAIN_STALL_MS: '300' })
+  const waits = "import { execFileSync } from 'node:child_process'; execFileSync('sleep', ['60'])"
+  for (const bad of ['for (;;) {}', waits]) {
+    const TASKS_DIR = writeTasks(home, { 'bad.mjs': bad, 'good.mjs': 'export default { run() {} }' })
+    const started = home.spawn({ TASKS_DIR })
+    const line = await started.logged('the main thread has not turned')
+    assert.is(line.level, 'fatal')
+    assert.ok(line.msg.endsWith(`while it ran the module ${join(TASKS_DIR, 'bad.mjs')}`))
+    assert.is((await started.ended()).signal, 'SIGKILL')
+  }
+})
+
 /** Puts flags of Node behind the command's first word, which is node. */
 function withFlags(...flags: readonly string[]): Command {
   return ['sh', '-c', `node=$1; shift; exec "$node" ${flags.join(' ')} "$@"`, 'sh']

@@ -1,0 +1,13 @@
+/** The thread of the load watch. Nearly always it is ended before it has loaded anything. */
+import { workerData } from 'node:worker_threads'
+import type { StallOptions } from './stall-watch.ts'
+
+const options = workerData as StallOptions
+const quietShare = 0.1
+
+setTimeout(() => void watch(), options.stallMs * quietShare)
+
+async function watch(): Promise<void> {
+  const { watchForStall } = await import('./stall-watch.ts')
+  watchForStall(options)
+}
