@@ -67,7 +67,7 @@ const mutants = [
     tests: '^model/postgres',
     edits: [
       {
-        file: 'src/store/moves.ts',
+        file: 'src/store/postgres/moves.ts',
         find: "return job.claim === claim && job.state === 'running'",
         replace: "return Number.isInteger(claim) && job.state === 'running'",
       },

@@ -5,7 +5,8 @@
 import { newRunId } from '../../src/domain/ids.ts'
 import { createLog } from '../../src/log.ts'
 import { createSqliteStore } from '../../src/store/sqlite/engine.ts'
-import type { NewJob, Store } from '../../src/store/store.ts'
+import type { NewJob } from '../../src/domain/run/new-run.ts'
+import type { Store } from '../../src/store/store.ts'
 import type { ClaimCost, ClaimOrder, Filling } from './store-work.ts'
 
 const mostJobsPerRun = 100

@@ -3,48 +3,11 @@
  * and rejects with `AppError('store-unavailable')` when the commit failed, in which case nothing of it happened.
  * A read sees everything that was asked for before it. Every instant is in epoch milliseconds and comes from the caller; every payload is JSON text.
  */
-import type { RespondMode } from '../domain/answer.ts'
 import type { Claim, ClaimedJob, FreeSlots } from '../domain/claim.ts'
 import type { JobError, JobProgress, JobRecord, JobState, Progress } from '../domain/job.ts'
-import type { FirstFailurePolicy, RunChange, RunRecord, RunState } from '../domain/run.ts'
-import type { TaskKind } from '../domain/task.ts'
-
-export interface NewJob {
-  readonly task: string
-  readonly kind: TaskKind
-  /** null where the request had no input. */
-  readonly input: string | null
-  /** 0 … 9, higher first. */
-  readonly priority: number
-  readonly timeoutMs: number
-  readonly maxAttempts: number
-  readonly delayMs: number
-}
-
-export interface NewRun {
-  /** From `newRunId()`; accepting the same id twice is a defect and rejects. */
-  readonly id: string
-  readonly respond: RespondMode
-  readonly onFirstFailure: FirstFailurePolicy
-  readonly tags: readonly string[]
-  /** At least one. */
-  readonly jobs: readonly NewJob[]
-  /** Whether job 0 is claimed for the main thread in the same commit. */
-  readonly claimsFirst: boolean
-  /** null where the request had no Idempotency-Key. */
-  readonly idempotency: IdempotencyClaim | null
-}
-
-/** A key of a caller's, which names one run for 24 hours, or until that run is forgotten. */
-export interface IdempotencyClaim {
-  /** Who the caller is: the same key of another one is another key. */
-  readonly scope: string
-  readonly key: string
-  /** Of the request's body, byte for byte. */
-  readonly bodyDigest: string
-  /** Whether the first reply goes out before there is an answer. */
-  readonly isDeferred: boolean
-}
+import type { RunChange, RunRecord, RunState } from '../domain/run.ts'
+import type { NewRun } from '../domain/run/new-run.ts'
+import type { CancelResult } from '../domain/run/transitions.ts'
 
 /**
  * `accepted`, with job 0's claim (null unless `claimsFirst`). With an idempotency key that is known already nothing is
@@ -73,9 +36,6 @@ export interface ClaimResult {
 
 /** `stale`: the claim is void (settled, cancelled or claimed again), and nothing was written. */
 export type Settled = 'settled' | 'stale'
-
-/** `cancelled`: takes effect now; `was-…`: there was nothing left to cancel. */
-export type CancelResult = 'cancelled' | 'was-cancelled' | 'was-final' | 'not-found'
 
 /** `queued`: it waits again with fresh attempts; `not-final`, `was-completed`: there is nothing to retry. */
 export type RetryResult = 'queued' | 'not-final' | 'was-completed' | 'not-found'

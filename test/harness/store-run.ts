@@ -5,7 +5,8 @@ import { newRunId } from '../../src/domain/ids.ts'
 import { v7 } from 'uuid'
 import type { JobError, JobRecord } from '../../src/domain/job.ts'
 import type { RunRecord } from '../../src/domain/run.ts'
-import type { ClaimRequest, NewJob, NewRun, Store } from '../../src/store/store.ts'
+import type { NewJob, NewRun } from '../../src/domain/run/new-run.ts'
+import type { ClaimRequest, Store } from '../../src/store/store.ts'
 
 /** An instant to begin at: a store takes every instant from its caller. */
 export const start = 1_790_000_000_000

@@ -4,7 +4,9 @@
  */
 import type { Claim } from '../../src/domain/claim.ts'
 import type { JobError, JobState } from '../../src/domain/job.ts'
-import type { AcceptReport, CancelResult, NewRun, RemoveResult, RetryResult } from '../../src/store/store.ts'
+import type { NewRun } from '../../src/domain/run/new-run.ts'
+import type { CancelResult } from '../../src/domain/run/transitions.ts'
+import type { AcceptReport, RemoveResult, RetryResult } from '../../src/store/store.ts'
 import { says, wasLost, type Call, type Reply } from './calls.ts'
 import { claimJobs } from './claiming.ts'
 import { allowedLosses, isFinal, isSuspect, stateOf, type Model, type ModelJob, type ModelRun } from './state.ts'

@@ -3,7 +3,7 @@ import type { Answer } from '../../src/domain/answer.ts'
 import type { Claim } from '../../src/domain/claim.ts'
 import type { JobError, JobFailure, JobState } from '../../src/domain/job.ts'
 import type { RunState } from '../../src/domain/run.ts'
-import type { NewJob, NewRun } from '../../src/store/store.ts'
+import type { NewJob, NewRun } from '../../src/domain/run/new-run.ts'
 
 export interface ModelJob {
   readonly index: number

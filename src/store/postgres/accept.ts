@@ -3,7 +3,7 @@
  * thread is to run it, and any other one for which there is a slot while nothing waits that would go before it.
  */
 import type { ClaimedJob } from '../../domain/claim.ts'
-import type { NewJob, NewRun } from '../store.ts'
+import type { NewJob, NewRun } from '../../domain/run/new-run.ts'
 import { plainArray, textArray } from './arrays.ts'
 import type { Query } from './connection.ts'
 import { OutOfStep, rowOf, type Sender } from './transaction.ts'

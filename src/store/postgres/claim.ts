@@ -2,7 +2,7 @@
 import type { ClaimedJob, FreeSlots } from '../../domain/claim.ts'
 import type { RunChange } from '../../domain/run.ts'
 import { taskKinds, type TaskKind } from '../../domain/task.ts'
-import { asJobRow, type Row } from '../rows.ts'
+import { asJobRow, type Row } from './rows.ts'
 import { threadsOf } from '../slots.ts'
 import type { ClaimRequest } from '../store.ts'
 import { plainArray, textArray } from './arrays.ts'

@@ -1,11 +1,11 @@
 /**
  * Settles jobs that have succeeded, which is how nearly all end, in one statement: the jobs whose claims hold, then their
- * runs, the totals, and the word to the other processes. What it makes of a run is what src/store/moves.ts makes of it
+ * runs, the totals, and the word to the other processes. What it makes of a run is what moves.ts makes of it
  * step by step; a test holds the two against each other.
  */
 import type { Claim } from '../../domain/claim.ts'
 import type { RunRecord } from '../../domain/run.ts'
-import { asJobRow, asRunRow } from '../rows.ts'
+import { asJobRow, asRunRow } from './rows.ts'
 import { plainArray, textArray } from './arrays.ts'
 import type { Connection, Query } from './connection.ts'
 import { changesTold, commitHead, readChanges, toldChanges } from './notices.ts'

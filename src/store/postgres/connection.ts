@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream'
 import type { Client, ClientConfig } from 'pg'
 import { BootError } from '../../domain/errors.ts'
-import type { Row } from '../rows.ts'
+import type { Row } from './rows.ts'
 import { DatabaseFailure } from './failure.ts'
 import type { Limits } from './limits.ts'
 

@@ -3,7 +3,7 @@
  * blamed with it. It is begun where nothing else runs on the threads, or, when no process has been so idle for a while,
  * beside jobs that have never lost a start. Nothing is begun beside it for a while, and then no job that has lost one.
  */
-import { isSuspect } from '../moves.ts'
+import { isSuspect } from './moves.ts'
 import type { Held, HeldJob } from './held.ts'
 
 /**

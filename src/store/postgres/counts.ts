@@ -1,7 +1,7 @@
 /** What one transaction changes of the totals, which are summed up in the table tally. */
 import { isFinalJob, jobStates, type JobState } from '../../domain/job.ts'
 import { runStates, type RunState } from '../../domain/run.ts'
-import type { Row } from '../rows.ts'
+import type { Row } from './rows.ts'
 
 export interface Counts {
   /** Jobs ever accepted, and jobs settled for good; both include runs that were forgotten since. */

@@ -2,7 +2,7 @@
 import { isRunId } from '../../domain/ids.ts'
 import { isFinalJob, type JobState } from '../../domain/job.ts'
 import type { RunState } from '../../domain/run.ts'
-import { asRunRow, type Row } from '../rows.ts'
+import { asRunRow, type Row } from './rows.ts'
 import type { RemoveResult } from '../store.ts'
 import { tagText } from './accept.ts'
 import type { Query } from './connection.ts'

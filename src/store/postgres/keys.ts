@@ -1,6 +1,7 @@
 /** Which run a caller's idempotency key names: claimed in the transaction that accepts the run, of which one wins. */
 import { isRunId } from '../../domain/ids.ts'
-import type { AcceptReport, IdempotencyClaim } from '../store.ts'
+import type { IdempotencyClaim } from '../../domain/run/new-run.ts'
+import type { AcceptReport } from '../store.ts'
 import type { Acceptance } from './accept.ts'
 import type { Query } from './connection.ts'
 

@@ -4,7 +4,7 @@
  */
 import type { Claim } from '../../domain/claim.ts'
 import { isRunId } from '../../domain/ids.ts'
-import { asJobRow, asRunRow, runColumns, type JobRow, type RunRow } from '../rows.ts'
+import { asJobRow, asRunRow, runColumns, type JobRow, type RunRow } from './rows.ts'
 import { plainArray } from './arrays.ts'
 import type { Query } from './connection.ts'
 import type { JobKey } from './unit.ts'

@@ -2,7 +2,7 @@
 import type { Claim } from '../../domain/claim.ts'
 import type { JobProgress } from '../../domain/job.ts'
 import { runStates, type RunChange } from '../../domain/run.ts'
-import type { Row } from '../rows.ts'
+import type { Row } from './rows.ts'
 
 export type Notice =
   | {

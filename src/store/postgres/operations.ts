@@ -1,8 +1,8 @@
 /** What groups of this engine are made of, and the verbs that move jobs: what each needs locked, and what it does then. */
 import { isFinalJob } from '../../domain/job.ts'
-import { cancelResultOf, failure, holds, isSuspect, loss, onRequest, release, retryOnRequest } from '../moves.ts'
-import type { Move } from '../moves.ts'
-import type { JobRow } from '../rows.ts'
+import { cancelResultOf, failure, holds, isSuspect, loss, onRequest, release, retryOnRequest } from './moves.ts'
+import type { Move } from './moves.ts'
+import type { JobRow } from './rows.ts'
 import type { RescueReport, RetryResult, Settled, Store } from '../store.ts'
 import type { DueRequest } from './claim.ts'
 import type { Targets } from './lock.ts'

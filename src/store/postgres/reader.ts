@@ -1,6 +1,6 @@
 /** A few connections for whatever is no part of a group: reading, and forgetting what is over. */
 import type { PoolClient } from 'pg'
-import type { Row } from '../rows.ts'
+import type { Row } from './rows.ts'
 import { configFor, describe, settingsFor, type Database, type Pg, type Query } from './connection.ts'
 import { DatabaseFailure } from './failure.ts'
 

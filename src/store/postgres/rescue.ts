@@ -1,7 +1,7 @@
 /** Transactions of their own: jobs of processes that are gone are taken back, and jobs that nobody here runs. */
 import type { Claim } from '../../domain/claim.ts'
-import { holds, isSuspect, release } from '../moves.ts'
-import { asJobRow, type JobRow } from '../rows.ts'
+import { holds, isSuspect, release } from './moves.ts'
+import { asJobRow, type JobRow } from './rows.ts'
 import type { Held } from './held.ts'
 import { isAbandoned } from './heartbeats.ts'
 import { lockJobs, lockRuns } from './lock.ts'

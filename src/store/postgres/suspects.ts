@@ -1,6 +1,6 @@
 /** Claims one waiting job for which one more lost start is the last, in a transaction of its own. */
-import { isSuspect } from '../moves.ts'
-import { asJobRow } from '../rows.ts'
+import { isSuspect } from './moves.ts'
+import { asJobRow } from './rows.ts'
 import { slotFor } from '../slots.ts'
 import type { ClaimRequest } from '../store.ts'
 import { claimedJob, returned } from './claim.ts'

@@ -5,9 +5,9 @@
 import type { Claim } from '../../domain/claim.ts'
 import { isFinalJob } from '../../domain/job.ts'
 import { createChanges } from '../changes.ts'
-import { endsOthers, voidedClaim, movedJob, movedRun, withFirst, type Move, type MovedJob } from '../moves.ts'
+import { endsOthers, voidedClaim, movedJob, movedRun, withFirst, type Move, type MovedJob } from './moves.ts'
 import type { RunChange } from '../../domain/run.ts'
-import type { JobRow, RunRow } from '../rows.ts'
+import type { JobRow, RunRow } from './rows.ts'
 import { countJob, countRun, createCounts, type Counts } from './counts.ts'
 
 export interface JobKey {

@@ -1,6 +1,7 @@
 /** A caller's key names one run: claimed with it, and over with it or after a day. */
 import * as assert from 'uvu/assert'
-import type { IdempotencyClaim, Store } from '../../../src/store/store.ts'
+import type { IdempotencyClaim } from '../../../src/domain/run/new-run.ts'
+import type { Store } from '../../../src/store/store.ts'
 import { acceptAndClaim, runIn, runOf, start } from '../../harness/store-run.ts'
 import type { Register } from './subject.ts'
 

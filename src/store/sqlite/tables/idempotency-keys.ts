@@ -1,6 +1,7 @@
 /** Which run a caller's idempotency key names: claimed in the transaction that accepts the run, of which one wins. */
 import type { DatabaseSync } from 'node:sqlite'
-import type { AcceptReport, NewRun } from '../../store.ts'
+import type { NewRun } from '../../../domain/run/new-run.ts'
+import type { AcceptReport } from '../../store.ts'
 
 /** How long a key is kept, unless its run is forgotten before. */
 const keptMs = 86_400_000

@@ -1,9 +1,9 @@
 /** Turns rows into records. The tables are STRICT and only this engine writes them, so a row's form is known. */
-import type { Answer, RespondMode } from '../domain/answer.ts'
-import { instantOf } from '../domain/ids.ts'
-import type { JobError, JobFailure, JobRecord, JobState } from '../domain/job.ts'
-import type { FirstFailurePolicy, RunRecord, RunState } from '../domain/run.ts'
-import type { TaskKind } from '../domain/task.ts'
+import type { Answer, RespondMode } from '../../domain/answer.ts'
+import { instantOf } from '../../domain/ids.ts'
+import type { JobError, JobFailure, JobRecord, JobState } from '../../domain/job.ts'
+import type { FirstFailurePolicy, RunRecord, RunState } from '../../domain/run.ts'
+import type { TaskKind } from '../../domain/task.ts'
 
 export type Row = Record<string, unknown>
 

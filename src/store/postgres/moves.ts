@@ -2,13 +2,13 @@
  * What a move of one job makes of the job and of its run: the rule that every engine applies within a transaction, to
  * rows that it has to itself. Pure; it reads and writes nothing.
  */
-import { decideAnswer } from '../domain/answer.ts'
-import type { Claim } from '../domain/claim.ts'
-import { isFinalJob, moveJob, type JobError, type JobFailure, type JobState } from '../domain/job.ts'
-import { maxLeftStarts, maxLostStarts } from '../domain/retry.ts'
-import { moveRun } from '../domain/run.ts'
+import { decideAnswer } from '../../domain/answer.ts'
+import type { Claim } from '../../domain/claim.ts'
+import { isFinalJob, moveJob, type JobError, type JobFailure, type JobState } from '../../domain/job.ts'
+import { maxLeftStarts, maxLostStarts } from '../../domain/retry.ts'
+import { moveRun } from '../../domain/run.ts'
 import { parseFailures, type JobRow, type RunRow } from './rows.ts'
-import type { CancelResult } from './store.ts'
+import type { CancelResult } from '../../domain/run/transitions.ts'
 
 /** What a job becomes. A member that is left out keeps its value, but for `runAt`, which ends. */
 export interface Move {
