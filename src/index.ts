@@ -2,7 +2,11 @@
 import type { Middleware } from 'koa'
 import type { App } from './app.ts'
 import type { Config } from './config.ts'
-import { createSend } from './client/transport.ts'
+import type { Handler } from './http/handler.ts'
+import type { AskInProcess } from './http/in-process.ts'
+import { parsePrefix, type MountOptions } from './http/mount.ts'
+import type { Log, Logger } from './log.ts'
+import { createSend, type Fetch } from './client/transport.ts'
 import { createVerbs, type Client } from './client/verbs.ts'
 import { BootError } from './domain/errors.ts'
 import { nodeIsTooOld } from './process/supported-node.ts'
@@ -10,18 +14,33 @@ import { nodeIsTooOld } from './process/supported-node.ts'
 export type * from './client/client.ts'
 export { ProblemError } from './client/problem-error.ts'
 export { BootError } from './domain/errors.ts'
+export type { Handler, Logger }
 export { defineTask, type TaskContext, type TaskDefinition, type TaskLog } from './domain/task.ts'
 
 /** The settings of the configuration table in camel case; an address is not among them, for the server is yours. */
 export type ForerunnerOptions = Partial<Omit<Config, 'host' | 'port'>> & {
+  /** Stands before all addresses, such as `/jobs`; default: nothing. */
+  readonly prefix?: string
+  /** Takes the lines of the log in place of standard output; its own level counts. */
+  readonly logger?: Logger
   /** Called when the store is gone for good; default: throws, so that the process ends and a restart recovers. */
   readonly onLost?: (error: Error) => void
 }
 
+export interface PlaceOptions {
+  /** Default: that of the service. */
+  readonly prefix?: string
+}
+
 /** What can be asked of it is what a client can ask: the same calls, with the same results and the same errors. */
-export interface Forerunner extends Client {
-  /** All routes, for a Koa app of yours; paths that are not its own go to the next middleware. Start it first. */
-  middleware(): Middleware
+export interface Forerunner extends Client, AsyncDisposable {
+  /**
+   * The routes for a Koa app of yours; paths that are not its own go to the next middleware. Without a prefix, `/`,
+   * `/metrics`, `/livez` and `/readyz` are yours.
+   */
+  middleware(options?: PlaceOptions): Middleware
+  /** The same for `node:http`, Express, Fastify and whatever else has requests and responses of Node. */
+  handler(options?: PlaceOptions): Handler
   /** Short for `runTasks`. */
   readonly run: Client['runTasks']
   /** Resolves when runs are taken. @throws BootError for wrong options, a bad task module or an unusable database */
@@ -30,27 +49,32 @@ export interface Forerunner extends Client {
   stop(): Promise<void>
 }
 
-/** A service inside your own process. Several can live side by side, each with its own database. */
+/**
+ * A service inside your own process. Several can live side by side, each with its own database.
+ * @throws BootError for a prefix that is none, here and where it is mounted
+ */
 export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
-  let starting: Promise<App> | undefined
+  const { onLost = rethrow, prefix: givenPrefix = '', logger, ...settings } = options
+  const prefix = parsePrefix(givenPrefix)
+  let starting: Promise<Started> | undefined
   let isStopped = false
   let stopping: Promise<void> | undefined
 
-  function started(): Promise<App> {
+  function started(): Promise<Started> {
     return starting ?? Promise.reject(new Error('call start() before using Forerunner'))
   }
 
-  async function start(): Promise<App> {
+  async function start(): Promise<Started> {
     const refusal = nodeIsTooOld(process.versions.node)
     if (refusal !== null) throw new BootError(refusal)
-    const { onLost = rethrow, ...settings } = options
-    const [{ startApp }, { configOf }, { createLog }] = await Promise.all([
+    const [{ startApp }, { configOf }, { adaptLogger, createLog }] = await Promise.all([
       import('./app.ts'),
       import('./config.ts'),
       import('./log.ts'),
     ])
     const config = configOf(settings)
-    const app = await startApp({ config, log: createLog(config.logLevel), onLost })
+    const log = logger === undefined ? createLog(config.logLevel) : adaptLogger(logger)
+    const app = await startApp({ config, log, onLost })
     try {
       await app.loadOnThreads()
     } catch (error) {
@@ -58,34 +82,63 @@ export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
       await app.close()
       throw error
     }
-    return app
+    return { app, log, ask: app.connect(prefix) }
   }
 
-  const verbs = createVerbs(
-    createSend({ baseUrl: 'http://forerunner', fetch: async (url, init) => (await started()).ask(url, init) }),
-    false,
-  )
+  function placeOf(given: PlaceOptions): MountOptions {
+    return { prefix: given.prefix === undefined ? prefix : parsePrefix(given.prefix), isHosted: true }
+  }
+
+  async function stop(): Promise<void> {
+    isStopped = true
+    // A start that failed has left nothing to stop, and its caller knows of it.
+    const app = (await starting?.catch(() => null))?.app
+    stopping ??= app?.drain().then(app.close)
+    await stopping
+  }
+
+  const fetch: Fetch = async (url, init) => (await started()).ask(url, init)
+  const verbs = createVerbs(createSend({ baseUrl: `http://forerunner${prefix}`, fetch }), false)
 
   return {
     ...verbs,
     run: verbs.runTasks,
-    middleware: () => async (ctx, next) => {
-      const { middleware } = await started()
-      return middleware(ctx, next)
+    middleware(given = {}) {
+      const place = placeOf(given)
+      let middleware: Middleware | undefined
+      return async (ctx, next) => {
+        const { app } = await started()
+        middleware ??= app.mount(place).middleware
+        return middleware(ctx, next)
+      }
+    },
+    handler(given = {}) {
+      const place = placeOf(given)
+      let handle: Handler | undefined
+      async function make(): Promise<Handler> {
+        const [{ app, log }, { createHandler }] = await Promise.all([started(), import('./http/handler.ts')])
+        return (handle ??= createHandler(app.mount(place), place.prefix, log))
+      }
+      return (incoming, response, next) => {
+        if (handle !== undefined) return handle(incoming, response, next)
+        const refuse = (error: Error): void => void response.writeHead(503).end(error.message)
+        void make().then((made) => made(incoming, response, next), next ?? refuse)
+      }
     },
     async start() {
       if (isStopped) throw new Error('it was stopped: make a new one')
       starting ??= start()
       await starting
     },
-    async stop() {
-      isStopped = true
-      // A start that failed has left nothing to stop, and its caller knows of it.
-      const app = await starting?.catch(() => null)
-      stopping ??= app?.drain().then(app.close)
-      await stopping
-    },
+    stop,
+    [Symbol.asyncDispose]: stop,
   }
+}
+
+interface Started {
+  readonly app: App
+  readonly log: Log
+  readonly ask: AskInProcess
 }
 
 function rethrow(error: Error): never {

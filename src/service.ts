@@ -19,7 +19,8 @@ import { createByteBudget } from './http/byte-budget.ts'
 import { createInProcess, type AskInProcess } from './http/in-process.ts'
 import { createEventStreams } from './http/event-streams.ts'
 import { createLongPolls } from './http/long-poll.ts'
-import { createMiddleware } from './http/middleware.ts'
+import { createMount, type Mount } from './http/middleware.ts'
+import type { MountOptions } from './http/mount.ts'
 import { createRunDirectly } from './http/run-directly.ts'
 import type { ProgressOf, RunView } from './http/run-view.ts'
 import { createFirstJobs } from './intake/first-job.ts'
@@ -34,13 +35,16 @@ import type { Store } from './store/store.ts'
 import type { Registry } from './tasks/registry.ts'
 
 export interface Service {
+  /** All routes, for a server of its own. */
   readonly middleware: Middleware
+  /** The routes for an app of somebody else's, or at another place. */
+  mount(options: MountOptions): Mount
   /** The store has committed a group: how many verbs it held, and how long it took, in milliseconds. */
   committed(verbs: number, tookMs: number): void
   /** What POST /run-tasks does, without HTTP. @throws AppError */
   run(input: unknown): Promise<RunView>
-  /** The routes for this process itself. */
-  readonly ask: AskInProcess
+  /** The routes for this process itself. @param prefix of the addresses that it is told */
+  connect(prefix: string): AskInProcess
   /** Takes back what a dead process held, and begins to claim and to take runs; when store and pool are there. */
   start(): Promise<void>
   /**
@@ -132,8 +136,8 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   const streams = createEventStreams({ ...config, runWatch, showsStacks, progressOf, log })
   const bodyParser = createBodyParser()
   const budget = createByteBudget(config.maxInFlightBytes)
-  const answers = createAnswers({ store, budget, showsStacks, progressOf, log })
-  const middleware = createMiddleware({
+  const answering = { store, budget, showsStacks, progressOf, log }
+  const common = {
     config,
     store,
     registry,
@@ -141,7 +145,6 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     pool,
     trouble: () => pool.illness() ?? limits.trouble(),
     progressOf,
-    answers,
     bodyParser,
     bodyBudget: createByteBudget(config.maxInFlightBytes),
     polls,
@@ -150,7 +153,12 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     metrics,
     clock,
     log,
-  })
+  }
+  const mount = (options: MountOptions): Mount => {
+    const answers = createAnswers({ ...answering, prefix: options.prefix })
+    return createMount({ ...common, ...options, answers })
+  }
+  const { middleware } = mount({ prefix: '', isHosted: false })
 
   /** A supervisor may kill the process before its graces are over: that is to cost its jobs no start. */
   async function excuseJobs(): Promise<void> {
@@ -165,8 +173,9 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   return {
     middleware,
     committed: metrics.committed,
-    run: createRunDirectly({ intake, config, answers }),
-    ask: createInProcess(middleware, log),
+    run: createRunDirectly({ intake, config, answers: createAnswers(answering) }),
+    mount,
+    connect: (prefix) => createInProcess(mount({ prefix, isHosted: false }).middleware, log),
     async start() {
       await recover(store, dispatcher, clock, log)
       firstJobs.start()

@@ -28,7 +28,8 @@ export class ProblemError extends Error {
   }
 }
 
-const typePattern = /^\/problems\/(?<code>[a-z-]+)$/
+/** Behind the prefix that the service may have. */
+const typePattern = /^(?:\/[\w.~-]+)*\/problems\/(?<code>[a-z-]+)$/
 /** Of a body that is no problem, what a person needs to recognise it. */
 const maxDetailLength = 500
 

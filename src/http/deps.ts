@@ -24,6 +24,8 @@ export interface HttpDeps {
   /** Why the process should get no requests now, beside what the store says; null when nothing is wrong. */
   readonly trouble: () => string | null
   readonly progressOf: ProgressOf
+  /** Of all addresses that are given out; empty where the service is at the root of its host. */
+  readonly prefix: string
   readonly answers: Answers
   readonly bodyParser: BodyParser
   /** For bodies that are received, and of requests that are answered. */

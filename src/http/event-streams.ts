@@ -23,9 +23,10 @@ export interface OpenedStream {
 export interface EventStreams {
   /**
    * Takes a place until the response is over. Resolves to null when there is no such run.
+   * @param prefix of the addresses in its events
    * @throws AppError `too-many-streams`, `shutting-down` or `store-unavailable`
    */
-  open(runId: string, response: ServerResponse): Promise<OpenedStream | null>
+  open(runId: string, response: ServerResponse, prefix: string): Promise<OpenedStream | null>
   /** Opens no more, tells every stream how its run is now, and ends it; clients may take their time to read that. */
   close(): Promise<void>
   /** How many places are taken. */
@@ -67,17 +68,17 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   let isClosed = false
 
   /** It is called by whatever changes a run: no error of showing it may reach there. */
-  function eventOf(run: RunRecord): Buffer | null {
+  function eventOf(run: RunRecord, prefix: string): Buffer | null {
     try {
-      return writeEvent(run)
+      return writeEvent(run, prefix)
     } catch (error) {
       log.error({ err: error, runId: run.id }, 'a run could not be shown to those who watch it')
       return null
     }
   }
 
-  function takePlace(runId: string, response: ServerResponse): Place {
-    const stream = createEventStream(response, eventOf, timing)
+  function takePlace(runId: string, response: ServerResponse, prefix: string): Place {
+    const stream = createEventStream(response, (run) => eventOf(run, prefix), timing)
     const first = Promise.withResolvers<RunRecord | null>()
     function leave(): void {
       places.delete(place)
@@ -117,12 +118,12 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   }
 
   return {
-    async open(runId, response) {
+    async open(runId, response, prefix) {
       if (isClosed) throw new AppError('shutting-down', 'the service is leaving')
       if (places.size >= maxStreams) {
         throw new AppError('too-many-streams', `${places.size} event streams are open, and no more are allowed`)
       }
-      const { first, stream } = takePlace(runId, response)
+      const { first, stream } = takePlace(runId, response, prefix)
       const run = await first.promise
       return run === null ? null : { run, start: stream.start }
     },

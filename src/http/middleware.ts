@@ -1,11 +1,13 @@
 /** All routes as one Koa middleware, which leaves paths that are not its own to whatever comes after it. */
 import type { RouterMiddleware } from '@koa/router'
+import type { IncomingMessage } from 'node:http'
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../domain/errors.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { createBodyReader } from './body.ts'
 import type { HttpDeps } from './deps.ts'
 import { isInProcess } from './in-process.ts'
+import { originalUrlOf, pathBehind, pathsOfTheHost, type MountOptions } from './mount.ts'
 import { routeTable } from './openapi/route-table.ts'
 import type { Route } from './openapi/route.ts'
 import { runRoutes } from './openapi/run-routes.ts'
@@ -16,9 +18,9 @@ import { createCancelRoute } from './routes/cancel.ts'
 import { createBulkRoutes } from './routes/change-runs.ts'
 import { createEventsRoute } from './routes/events.ts'
 import { createOpenapiRoute } from './routes/openapi.ts'
-import { root } from './routes/root.ts'
 import { createRemoveRoute } from './routes/remove.ts'
 import { createRetryRoute } from './routes/retry.ts'
+import { createRootRoute } from './routes/root.ts'
 import { createRunTasks } from './routes/run-tasks.ts'
 import { createRunRoutes } from './routes/runs.ts'
 import { createServiceRoutes } from './routes/service.ts'
@@ -33,7 +35,16 @@ const openPaths = pathsOf(routeTable.filter(({ isOpen }) => isOpen))
 /** What a process leaves to others that only runs jobs. */
 const runPaths = pathsOf(runRoutes)
 
-export function createMiddleware(deps: HttpDeps): Middleware {
+export interface Mount {
+  /** Leaves what is none of its paths to whatever comes after it. */
+  readonly middleware: Middleware
+  /** @param target path and query */
+  owns(target: string, incoming: IncomingMessage): boolean
+}
+
+export function createMount(deps: HttpDeps & MountOptions): Mount {
+  const { prefix, log } = deps
+  const left = deps.isHosted && prefix === '' ? pathsOfTheHost : new Set()
   const runs = createRunRoutes(deps)
   const service = createServiceRoutes(deps)
   const cancel = createCancelRoute(deps)
@@ -49,6 +60,7 @@ export function createMiddleware(deps: HttpDeps): Middleware {
   const readOwnBody = createBodyReader({ maxBytes: Infinity, parser, budget })
   const isWorker = deps.config.role === 'worker'
   const receiveBody: RouterMiddleware = (ctx, next) => (isInProcess(ctx.req) ? readOwnBody : readBody)(ctx, next)
+  const documented = (isWorker ? serviceRoutes : routeTable).filter(({ path }) => !left.has(path))
   const router = createRouter()
     .post('/run-tasks', checkRoom, receiveBody, createRunTasks(deps))
     .get('/runs', runs.listRuns)
@@ -66,20 +78,28 @@ export function createMiddleware(deps: HttpDeps): Middleware {
     .get('/metrics', service.prometheus)
     .get('/livez', service.livez)
     .get('/readyz', service.readyz)
-    .get('/openapi.json', createOpenapiRoute(isWorker ? serviceRoutes : routeTable))
+    .get('/openapi.json', createOpenapiRoute(documented, prefix))
     .get('/problems/:slug', service.problem)
-    .get('/', root)
+    .get('/', createRootRoute(prefix))
   const routes = router.routes()
 
-  return async (ctx, next) => {
-    const target = pathOf(ctx)
-    if (target === undefined) return next()
-    const { path: matching, route } = router.match(target, ctx.method)
-    if (matching.length === 0) return next()
+  function matchOf(target: string, method: string) {
+    const { path: matching, route } = router.match(target, method)
     // `/runs/cancel` is a path of its own, and no run.
     const literal = matching.filter((layer) => layer.path === target)
     const path = literal.length > 0 ? literal : matching
+    return { path: left.size === 0 ? path : path.filter((layer) => !left.has(layer.path)), route }
+  }
+
+  const middleware: Middleware = async (ctx, next) => {
+    const given = pathOf(ctx)
+    const target = given === undefined ? undefined : pathBehind(prefix, given, originalUrlOf(ctx.req, ctx.originalUrl))
+    if (target === undefined) return next()
+    const { path, route } = matchOf(target, ctx.method)
+    if (path.length === 0) return next()
     try {
+      // As the routes have it, and as long as they need it.
+      if (target !== given) ctx.path = target
       ctx.set('X-Content-Type-Options', 'nosniff')
       const isOwn = isInProcess(ctx.req)
       if (isWorker && !isOwn && path.some((layer) => runPaths.has(layer.path))) throw notHere(ctx)
@@ -91,8 +111,18 @@ export function createMiddleware(deps: HttpDeps): Middleware {
       else if (!hasKey && isOfAnotherSite(ctx)) throw crossSite()
       else await Reflect.apply(routes, undefined, [ctx, async () => {}])
     } catch (error) {
-      answerProblem(ctx, error, deps.log)
+      answerProblem(ctx, error, log, prefix)
+    } finally {
+      if (given !== undefined && target !== given) ctx.path = given
     }
+  }
+
+  return {
+    middleware,
+    owns(target, incoming) {
+      const path = pathBehind(prefix, target.replace(/\?.*$/s, ''), originalUrlOf(incoming))
+      return path !== undefined && matchOf(path, incoming.method ?? 'GET').path.length > 0
+    },
   }
 }
 

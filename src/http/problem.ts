@@ -15,8 +15,11 @@ export const retryAfterS: Partial<Record<ProblemCode, number>> = {
   'store-unavailable': 5,
 }
 
-/** Answers with the problem that `thrown` is; what is not an AppError is logged whole and tells nothing. */
-export function answerProblem(ctx: Context, thrown: unknown, log: Log): void {
+/**
+ * Answers with the problem that `thrown` is; what is not an AppError is logged whole and tells nothing.
+ * @param prefix of all addresses; the path of the request has none
+ */
+export function answerProblem(ctx: Context, thrown: unknown, log: Log, prefix = ''): void {
   const error =
     thrown instanceof AppError ? thrown : new AppError('internal', 'something went wrong inside the service')
   if (error.code === 'internal') log.error({ err: thrown, method: ctx.method, path: ctx.path }, 'a request failed')
@@ -24,13 +27,13 @@ export function answerProblem(ctx: Context, thrown: unknown, log: Log): void {
 
   const { runId } = error.members
   const standard: StandardMembers = {
-    type: `/problems/${error.code}`,
+    type: `${prefix}/problems/${error.code}`,
     title: problems[error.code].title,
     status: error.status,
     detail: detailOf(error),
-    instance: runId === undefined ? ctx.path : `/runs/${runId}`,
+    instance: prefix + (runId === undefined ? ctx.path : `/runs/${runId}`),
   }
-  if (runId !== undefined) ctx.set('Link', `</runs/${runId}>; rel="monitor"`)
+  if (runId !== undefined) ctx.set('Link', `<${prefix}/runs/${runId}>; rel="monitor"`)
   const after = retryAfterS[error.code]
   if (after !== undefined) ctx.set('Retry-After', String(after))
   dropBody(ctx)

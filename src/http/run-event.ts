@@ -7,14 +7,19 @@ import { writeJson } from './write-json.ts'
 /** A result of more bytes of JSON text is not sent to everybody who only wants to know how far a run is. */
 const maxResultBytes = 16 * 1024
 
-/** @returns a function that makes the event of a run; once, however many streams tell of the same record */
-export function createRunEvents(options: Omit<ViewOptions, 'showsResults'>): (run: RunRecord) => Buffer {
-  const written = new WeakMap<RunRecord, Buffer>()
+/** @param prefix of the addresses in it */
+export type WriteRunEvent = (run: RunRecord, prefix: string) => Buffer
 
-  return (run) => {
+/** @returns a function that makes the event of a run; once, however many streams tell of the same record */
+export function createRunEvents(options: Omit<ViewOptions, 'showsResults' | 'prefix'>): WriteRunEvent {
+  const byPrefix = new Map<string, WeakMap<RunRecord, Buffer>>()
+
+  return (run, prefix) => {
+    const written = byPrefix.get(prefix) ?? new WeakMap<RunRecord, Buffer>()
+    byPrefix.set(prefix, written)
     const known = written.get(run)
     if (known !== undefined) return known
-    const data = writeJson(viewRun(run, { ...options, maxResultBytes }))
+    const data = writeJson(viewRun(run, { ...options, prefix, maxResultBytes }))
     const event = Buffer.from(`event: run\nid: ${run.version}\ndata: ${data}\n\n`)
     written.set(run, event)
     return event

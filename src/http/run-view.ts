@@ -15,6 +15,8 @@ export interface ViewOptions {
   readonly showsResults?: boolean
   /** A result of more bytes is replaced by their number; default: no limit. */
   readonly maxResultBytes?: number
+  /** Before each address, where the service is not at the root of its host; default: nothing. */
+  readonly prefix?: string
   /** How far a running job is; default: nobody knows. */
   readonly progressOf?: ProgressOf
 }
@@ -24,7 +26,7 @@ export type JobView = z.output<typeof jobViewSchema>
 type ErrorView = z.output<typeof jobErrorSchema>
 
 export function viewRun(run: RunRecord, options: ViewOptions): RunView {
-  const self = `/runs/${run.id}`
+  const self = `${options.prefix ?? ''}/runs/${run.id}`
   const jobs = run.jobs.map((job) => viewJob(run.id, job, options))
   return {
     id: run.id,

@@ -47,7 +47,7 @@ export async function startLive(options: Partial<EventStreamsOptions> = {}): Pro
   })
   const polls = createLongPolls(runWatch)
   const routes = new Router()
-    .get('/runs/:id/events', createEventsRoute({ store, streams }))
+    .get('/runs/:id/events', createEventsRoute({ store, streams, prefix: '' }))
     // Until the run has another version than the one in the path.
     .get('/runs/:id/versions/:version', async (ctx) => {
       const [id, version] = [String(ctx.params['id']), Number(ctx.params['version'])]

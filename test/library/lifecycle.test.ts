@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import type { Middleware } from 'koa'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ForerunnerOptions } from '../../src/index.ts'
+import { pino } from 'pino'
+import { createForerunner, type Forerunner, type ForerunnerOptions, type Logger } from '../../src/index.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { rejects } from '../harness/rejects.ts'
 import { create, recipe, serve } from './instance.ts'
@@ -83,6 +84,42 @@ test('stop() lets who waits for an answer go, with the run as it is', async () =
   const run = await running
   assert.is(run.answer, null)
   assert.is(run.state, 'running')
+})
+
+test('writes its log to the logger of the host', async () => {
+  const lines: string[] = []
+  const write = (level: string) => (fields: unknown, message?: unknown) => {
+    lines.push(`${level}: ${String(message ?? fields)}`)
+  }
+  const logger = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
+  await using instance = create({ logger })
+  await instance.forerunner.start()
+  await instance.forerunner.runTasks({ tasks: [{ name: 'tell' }] }).catch(() => {})
+  assert.ok(
+    lines.some((line) => line.startsWith('info: loaded ')),
+    lines.join('\n'),
+  )
+  const ofPino: string[] = []
+  const host = pino({ level: 'info' }, { write: (line) => void ofPino.push(line) })
+  await using other = create({ logger: host.child({ part: 'jobs' }), tasksDir: recipe })
+  await other.forerunner.start()
+  const [first] = ofPino.map((line) => JSON.parse(line) as Record<string, unknown>)
+  assert.equal([first?.['part'], first?.['tasks']], ['jobs', ['first', 'second', 'third']])
+  assert.is(ofPino.filter((line) => line.includes('"level":20')).length, 0, 'its level counts')
+  const { forerunner } = create({ logger: {} as Logger })
+  const { message } = await rejects(forerunner.start(), 'TypeError')
+  assert.match(message, 'debug')
+})
+
+test('stops when its block ends', async () => {
+  let left: Forerunner | undefined
+  {
+    await using forerunner = createForerunner({ databaseUrl: 'sqlite::memory:', tasksDir: recipe, logLevel: 'silent' })
+    left = forerunner
+    await forerunner.start()
+    assert.is((await forerunner.stats()).backlog, 0)
+  }
+  await rejects(left.runTasks(), 'shutting-down')
 })
 
 test.run()

@@ -12,10 +12,14 @@ const version = '0.1.0'
 
 const pathParameters = { id: runIdSchema, index: jobIndexSchema, slug: problemCodeSchema }
 
-/** https://spec.openapis.org/oas/v3.1.1.html @param routes that the process answers */
-export function createDocument(routes: readonly Route[] = routeTable): JsonObject {
+/**
+ * https://spec.openapis.org/oas/v3.1.1.html
+ * @param routes that the process answers
+ * @param prefix of all addresses that it gives out
+ */
+export function createDocument(routes: readonly Route[] = routeTable, prefix = ''): JsonObject {
   const paths = Map.groupBy(routes, ({ path }) => path)
-  return {
+  const document = {
     openapi: '3.1.1',
     jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
     info: {
@@ -25,12 +29,23 @@ export function createDocument(routes: readonly Route[] = routeTable): JsonObjec
         'Answers a request with the result of its first task, and runs the rest in worker threads, durably. HEAD answers wherever GET does, OPTIONS everywhere; a method that a path has not is answered with the problem `method-not-allowed`.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
-    servers: [{ url: '/' }],
+    servers: [{ url: prefix || '/' }],
     security: [{ apiKey: [] }, {}],
     tags: [{ name: 'runs' }, { name: 'service' }],
     paths: Object.fromEntries([...paths].map(([path, ofPath]) => [path, pathItem(path, ofPath)])),
     components: components(),
   }
+  return prefix === '' ? document : (addressed(document, prefix) as JsonObject)
+}
+
+/** Addresses in texts: of examples, and the `type` of each problem. Paths are names of members, and have no prefix. */
+const address = /(?<before>^|[<"`])\/(?<first>runs|problems|run-tasks)(?=[/"`?]|$)/g
+
+function addressed(value: unknown, prefix: string): unknown {
+  if (typeof value === 'string') return value.replaceAll(address, `$<before>${prefix}/$<first>`)
+  if (Array.isArray(value)) return value.map((each) => addressed(each, prefix))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, addressed(each, prefix)]))
 }
 
 function pathItem(path: string, routes: readonly Route[]): JsonObject {

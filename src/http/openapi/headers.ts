@@ -42,7 +42,7 @@ export const responseHeaders = {
   'Cache-Control': { description: 'RFC 9111.', schema: z.string(), example: 'no-store' },
   'Content-Location': {
     description: 'Where the run can be read.',
-    schema: z.string().regex(/^\/runs\//),
+    schema: z.string().regex(/\/runs\//),
     example: '/runs/01a2071d-0a4a-7200-89ea-c1db971bb6b7',
   },
   ETag: {
@@ -62,7 +62,7 @@ export const responseHeaders = {
   },
   Location: {
     description: 'Where the answer will be.',
-    schema: z.string().regex(/^\/runs\//),
+    schema: z.string().regex(/\/runs\//),
     example: '/runs/01a2071d-0a4a-7200-89ea-c1db971bb6b7',
   },
   'Preference-Applied': {

@@ -13,7 +13,11 @@ const head = {
   'X-Accel-Buffering': 'no',
 }
 
-export function createEventsRoute({ store, streams }: Pick<HttpDeps, 'store' | 'streams'>): RouterMiddleware {
+export function createEventsRoute({
+  store,
+  streams,
+  prefix,
+}: Pick<HttpDeps, 'store' | 'streams' | 'prefix'>): RouterMiddleware {
   return async (ctx) => {
     const id = String(ctx.params['id'])
     if (ctx.accepts(mediaType) === false) {
@@ -25,7 +29,7 @@ export function createEventsRoute({ store, streams }: Pick<HttpDeps, 'store' | '
       ctx.set(head)
       return
     }
-    const opened = isRunId(id) ? await streams.open(id, ctx.res) : null
+    const opened = isRunId(id) ? await streams.open(id, ctx.res, prefix) : null
     if (opened === null) throw notFound(id)
     const { state, version } = opened.run
     if (state !== 'running' && ctx.get('Last-Event-ID') === String(version)) {

@@ -4,12 +4,12 @@ import type { RouterMiddleware } from '@koa/router'
 import { createDocument } from '../openapi/document.ts'
 import type { Route } from '../openapi/route.ts'
 
-/** @param routes that this process answers */
-export function createOpenapiRoute(routes: readonly Route[]): RouterMiddleware {
+/** @param routes that this process answers, at addresses with this prefix */
+export function createOpenapiRoute(routes: readonly Route[], prefix: string): RouterMiddleware {
   let made: { readonly text: string; readonly etag: string } | undefined
 
   return (ctx) => {
-    made ??= make(routes)
+    made ??= make(routes, prefix)
     ctx.status = 200
     ctx.set({ ETag: made.etag, 'Cache-Control': 'no-cache' })
     const known = ctx.get('If-None-Match')
@@ -23,7 +23,7 @@ export function createOpenapiRoute(routes: readonly Route[]): RouterMiddleware {
   }
 }
 
-function make(routes: readonly Route[]): { readonly text: string; readonly etag: string } {
-  const text = JSON.stringify(createDocument(routes))
+function make(routes: readonly Route[], prefix: string): { readonly text: string; readonly etag: string } {
+  const text = JSON.stringify(createDocument(routes, prefix))
   return { text, etag: `"${createHash('sha256').update(text).digest('base64url').slice(0, 22)}"` }
 }

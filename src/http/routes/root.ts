@@ -2,11 +2,12 @@
 import type { RouterMiddleware } from '@koa/router'
 import { routeTable } from '../openapi/route-table.ts'
 
-const rows = routeTable
-  .map(({ method, path, summary }) => `<dt><code>${method} ${path}</code></dt><dd>${summary}</dd>`)
-  .join('')
+const rowsOf = (prefix: string): string =>
+  routeTable
+    .map(({ method, path, summary }) => `<dt><code>${method} ${prefix}${path}</code></dt><dd>${summary}</dd>`)
+    .join('')
 
-const page = `<!doctype html>
+const pageOf = (prefix: string): string => `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
@@ -19,8 +20,8 @@ const page = `<!doctype html>
 </style>
 <h1>Forerunner</h1>
 <p>Answers a request with the result of its first task, and runs the rest in worker threads, durably.</p>
-<pre>curl -X POST http://localhost:3000/run-tasks</pre>
-<dl>${rows}</dl>
+<pre>curl -X POST http://localhost:3000${prefix}/run-tasks</pre>
+<dl>${rowsOf(prefix)}</dl>
 </html>
 `
 
@@ -28,8 +29,12 @@ const page = `<!doctype html>
 const contentPolicy =
   "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-export const root: RouterMiddleware = (ctx) => {
-  ctx.type = 'html'
-  ctx.set('Content-Security-Policy', contentPolicy)
-  ctx.body = page
+export function createRootRoute(prefix: string): RouterMiddleware {
+  const page = pageOf(prefix)
+
+  return (ctx) => {
+    ctx.type = 'html'
+    ctx.set('Content-Security-Policy', contentPolicy)
+    ctx.body = page
+  }
 }

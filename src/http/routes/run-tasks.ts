@@ -17,7 +17,8 @@ import { wholeRun } from '../run-text.ts'
 const retryAfterS = '1'
 const msPerS = 1_000
 
-export function createRunTasks({ intake, config, metrics, progressOf, answers }: HttpDeps): RouterMiddleware {
+export function createRunTasks(deps: HttpDeps): RouterMiddleware {
+  const { intake, config, metrics, progressOf, answers, prefix } = deps
   const options = { showsStacks: config.logLevel === 'debug', progressOf }
 
   return async (ctx) => {
@@ -33,21 +34,21 @@ export function createRunTasks({ intake, config, metrics, progressOf, answers }:
     if (answer !== null && answer.status !== 200) {
       // Without the details of its error it is an answer all the same.
       const whole = await wholeRun(run, answers.wholeJob(run.id), answer.jobIndex).catch(() => run)
-      describe(ctx, accepted)
+      describe(ctx, accepted, prefix)
       apply(ctx, honoured(prefer, respond, answer.status))
       throw answerProblemOf(whole, answer, options)
     }
     const send = answers.prepareRun(ctx, run, prefer.isMinimal)
-    describe(ctx, accepted)
+    describe(ctx, accepted, prefix)
     ctx.status = answer === null ? 202 : 200
     apply(ctx, honoured(prefer, respond, ctx.status))
-    if (answer === null) ctx.set({ Location: `/runs/${run.id}`, 'Retry-After': retryAfterS })
+    if (answer === null) ctx.set({ Location: `${prefix}/runs/${run.id}`, 'Retry-After': retryAfterS })
     await send()
   }
 }
 
-function describe(ctx: Context, accepted: Accepted): void {
-  const self = `/runs/${accepted.run.id}`
+function describe(ctx: Context, accepted: Accepted, prefix: string): void {
+  const self = `${prefix}/runs/${accepted.run.id}`
   ctx.set({
     'Content-Location': self,
     Link: `<${self}>; rel="monitor"`,

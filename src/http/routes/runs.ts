@@ -15,8 +15,8 @@ import { viewJob, viewRun } from '../run-view.ts'
 const retryAfterS = '1'
 const msPerS = 1_000
 
-export function createRunRoutes({ store, config, progressOf, polls, answers }: HttpDeps) {
-  const options = { showsStacks: config.logLevel === 'debug', progressOf }
+export function createRunRoutes({ store, config, progressOf, polls, answers, prefix }: HttpDeps) {
+  const options = { showsStacks: config.logLevel === 'debug', progressOf, prefix }
 
   async function find(id: string): Promise<RunRecord> {
     const run = isRunId(id) ? await store.getRun(id) : null
@@ -73,7 +73,7 @@ export function createRunRoutes({ store, config, progressOf, polls, answers }: H
       const given = singles(ctx.query)
       const pageSize = given['pageSize'] === undefined ? {} : { pageSize: String(query.pageSize) }
       const next = new URLSearchParams({ ...given, ...pageSize, pageToken: nextPageToken })
-      ctx.set('Link', `</runs?${next.toString()}>; rel="next"`)
+      ctx.set('Link', `<${prefix}/runs?${next.toString()}>; rel="next"`)
     }
     ctx.set('Cache-Control', 'no-cache')
     answers.send(ctx, {

@@ -7,7 +7,9 @@ import { sendJson } from '../send-json.ts'
 import type { HealthView, ProblemPageView, StatsView, TaskListView } from '../schemas/service.ts'
 
 const healthy: HealthView = { status: 'ok' }
-export function createServiceRoutes({ registry, store, intake, pool, trouble, loopDelay, metrics, clock }: HttpDeps) {
+export function createServiceRoutes(deps: HttpDeps) {
+  const { registry, store, intake, pool, trouble, loopDelay, metrics, clock, prefix } = deps
+
   const tasks: RouterMiddleware = (ctx) => {
     const view: TaskListView = {
       tasks: registry.all().map((task) => ({ name: task.name, ...task.policy, input: inputJsonSchema(task) })),
@@ -52,13 +54,13 @@ export function createServiceRoutes({ registry, store, intake, pool, trouble, lo
   const problem: RouterMiddleware = (ctx) => {
     const code = problemCodes.find((known) => known === ctx.params['slug'])
     if (code === undefined) throw new AppError('not-found', `there is no problem ${String(ctx.params['slug'])}`)
-    sendJson(ctx, describeProblem(code))
+    sendJson(ctx, describeProblem(code, prefix))
   }
 
   return { tasks, stats, prometheus, livez, readyz, problem }
 }
 
-function describeProblem(code: ProblemCode): ProblemPageView {
+function describeProblem(code: ProblemCode, prefix: string): ProblemPageView {
   const { status, title, isRetryable, meaning, remedy } = problems[code]
-  return { type: `/problems/${code}`, title, status, isRetryable, meaning, remedy }
+  return { type: `${prefix}/problems/${code}`, title, status, isRetryable, meaning, remedy }
 }
