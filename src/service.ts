@@ -1,10 +1,10 @@
 /** Wires everything that works with the store and the pool, and stops it in reverse. It decides nothing. */
 import type { Middleware } from 'koa'
-import { isPostgres, type Config } from './config.ts'
+import type { Config } from './config.ts'
 import { createClockWatch } from './dispatch/clock-watch.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
 import { createExecute } from './dispatch/execute.ts'
-import { createProgressTeller } from './dispatch/progress-teller.ts'
+import { createProgressPublisher } from './dispatch/progress-publisher.ts'
 import { createPruner } from './dispatch/pruner.ts'
 import { recover } from './dispatch/recovery.ts'
 import { createUnknownTaskWatch } from './dispatch/unknown-task-watch.ts'
@@ -75,7 +75,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   let isLeaving = false
   const feed = createFeed()
   store.onChange(feed.publish)
-  store.onGap(createCatchUp({ feed, store, log }))
+  store.notifier?.onGap(createCatchUp({ feed, store, log }))
   const loopDelay = createLoopDelay()
   const guardCounts = () => guard.counts()
   const openStreams = () => streams.size()
@@ -102,7 +102,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   const heartbeat = createHeartbeat(heartbeatBuffer)
   const firstJobs = createFirstJobs({ ...config, registry, guard, heartbeat, log })
   const { wake } = dispatcher
-  store.onWork(wake)
+  store.notifier?.onWork(wake)
   const { subscribe } = feed
   const takesFirstJobs = config.firstJobs === 'main'
   const intake = createIntake({
@@ -127,9 +127,9 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     }
   })
   const progressOf: ProgressOf = (...job) =>
-    firstJobs.progress(...job) ?? dispatcher.progress(...job) ?? store.heardProgress(...job)
+    firstJobs.progress(...job) ?? dispatcher.progress(...job) ?? store.notifier?.remoteProgress(...job) ?? null
   const allProgress = () => [...firstJobs.allProgress(), ...dispatcher.allProgress()]
-  const progressTeller = createProgressTeller({ store, allProgress })
+  const progressPublisher = store.notifier && createProgressPublisher({ notifier: store.notifier, allProgress })
   const runWatch = createRunWatch(feed, store)
   const polls = createLongPolls(runWatch)
   const showsStacks = config.logLevel === 'debug'
@@ -183,7 +183,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       pruner.start()
       clockWatch.start()
       unknownTaskWatch.start()
-      if (isPostgres(config.databaseUrl)) progressTeller.start()
+      progressPublisher?.start()
       intake.open()
     },
     async drain() {
@@ -204,7 +204,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     stop() {
       stopping.abort()
       bodyParser.close()
-      progressTeller.stop()
+      progressPublisher?.stop()
       unknownTaskWatch.stop()
       clockWatch.stop()
       loopDelay.stop()

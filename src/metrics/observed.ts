@@ -82,7 +82,7 @@ export function createObserved(sources: Sources, registry: Registry): () => Prom
     oldest.set((stats.oldestQueuedMs ?? 0) * sPerMs)
     unknown.reset()
     lostClaims.reset()
-    lostClaims.inc(store.lostClaims())
+    lostClaims.inc(store.notifier?.lostClaims() ?? 0)
     for (const [task, count] of Object.entries(stats.unknownTasks)) unknown.set({ task }, count)
     for (const [state, count] of Object.entries(stats.runs)) runs.set({ state }, count)
     for (const [state, count] of Object.entries(stats.jobs)) jobs.set({ state }, count)

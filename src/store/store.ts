@@ -4,10 +4,11 @@
  * A read sees everything that was asked for before it. Every instant is in epoch milliseconds and comes from the caller; every payload is JSON text.
  */
 import type { Claim, ClaimedJob, FreeSlots } from '../domain/claim.ts'
-import type { JobError, JobProgress, JobRecord, JobState, Progress } from '../domain/job.ts'
+import type { JobError, JobRecord, JobState } from '../domain/job.ts'
 import type { RunChange, RunRecord, RunState } from '../domain/run.ts'
 import type { NewRun } from '../domain/run/new-run.ts'
 import type { CancelResult } from '../domain/run/transitions.ts'
+import type { Notifier } from './notifier.ts'
 
 /**
  * `accepted`, with job 0's claim (null unless `claimsFirst`). With an idempotency key that is known already nothing is
@@ -96,30 +97,10 @@ export interface Store {
    * processes commit is told too, and can come late: of two changes of a run, the one with the higher version counts.
    */
   onChange(listener: (change: RunChange) => void): void
-  /**
-   * Calls back when there may be jobs to claim that no verb of this process has told it of: another process has left
-   * some, or time has passed. Never where no other process can have anything to do with the store.
-   */
-  onWork(listener: () => void): void
-  /**
-   * Calls back when changes that another process committed may have been missed: whoever waits for one is to read.
-   * Never where no other process can have anything to do with the store.
-   */
-  onGap(listener: () => void): void
   /** Jobs not yet final, as of the last commit that this process saw. */
   backlog(): number
-  /**
-   * Tells other processes what jobs that run here say of themselves; to be told again every few seconds, or they forget
-   * it. No change of a run, and not kept: it resolves, and never rejects, whether somebody has heard it or not.
-   */
-  tellProgress(progress: readonly JobProgress[]): Promise<void>
-  /**
-   * How many claims of this process ended without a word to it, since it started: their jobs were taken over while it was
-   * silent. Always 0 where no other process can have anything to do with the store.
-   */
-  lostClaims(): number
-  /** What another process has told of a job that runs there; null where nothing was heard lately. */
-  heardProgress(runId: string, jobIndex: number): Progress | null
+  /** null where no other process can have anything to do with the store. */
+  readonly notifier: Notifier | null
 
   /** Commits the run, all its jobs and its idempotency key, of which the first claim wins. */
   accept(run: NewRun, at: number): Promise<AcceptReport>

@@ -126,7 +126,7 @@ test('jobs that are released, retried, or left by another process are found by t
   await store.fail(last, { code: 'task_error', message: 'no' }, null, start + 50)
   await store.retry(last.runId, 0, start + 50)
   await store.complete(await takeOne(start + 50), '1', start + 50)
-  store.onWork(wake)
+  store.notifier?.onWork(wake)
   await other.store.accept(runOf(), start)
   await woken
   await takeOne(start + 50)

@@ -131,7 +131,7 @@ test('while the server is down everything is refused at once, and all goes on wh
   await using opened = await openPostgres(schema, quick)
   const { store } = opened
   let gaps = 0
-  store.onGap(() => (gaps += 1))
+  store.notifier?.onGap(() => (gaps += 1))
   const held = await acceptFirst(store, runOf({ claimsFirst: true }), start)
   await schema.postgres.crash()
   try {
@@ -201,7 +201,7 @@ test('a job that is no longer its own ends here', async () => {
   await until('whoever runs it is told to stop', () =>
     changes.some(({ voided }) => voided.some(({ jobIndex }) => jobIndex === 0)),
   )
-  assert.is(store.lostClaims(), 1)
+  assert.is(store.notifier?.lostClaims(), 1)
   assert.is(await store.complete(claim, '1', start), 'stale')
   const next = await claimOne(store, start)
   assert.ok(next.claim > claim.claim)

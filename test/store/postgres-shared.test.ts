@@ -40,7 +40,7 @@ test('what one accepts, the other one is woken for, runs and settles, and the fi
   const { promise: woken, resolve: wake } = Promise.withResolvers<void>()
   const run = runOf({ jobs: [jobOf(), jobOf()], claimsFirst: true })
   const first = await acceptFirst(one, run, start)
-  other.onWork(wake)
+  other.notifier?.onWork(wake)
   await woken
   const second = await claimOne(other, start)
   assert.equal([second.runId, second.jobIndex], [run.id, 1])

@@ -39,7 +39,7 @@ test('it waits for a process that has nothing else to run, and is left alone the
   await acceptTask(busy, 'later')
   assert.equal(await tasksOf(idle), [])
   const { promise: woken, resolve: wake } = Promise.withResolvers<void>()
-  idle.onWork(wake)
+  idle.notifier?.onWork(wake)
   await idle.complete(suspect, '1', start)
   await woken
   assert.equal(await tasksOf(idle), ['later'])

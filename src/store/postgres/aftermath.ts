@@ -2,7 +2,7 @@
 import type { Backlog } from './backlog.ts'
 import type { Held } from './held.ts'
 import { laneNames } from './lanes.ts'
-import type { Listeners } from './listeners.ts'
+import type { Subscribers } from './subscribers.ts'
 import type { LaneOptions } from './lane.ts'
 import type { Operation } from './operations.ts'
 import type { Settlements } from './settlements.ts'
@@ -25,7 +25,7 @@ export interface AftermathOptions {
   readonly waiting: Waiting
   readonly held: Held
   readonly settlements: Settlements
-  readonly listeners: Listeners
+  readonly listeners: Subscribers
   readonly workTeller: WorkTeller
 }
 

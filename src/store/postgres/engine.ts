@@ -27,12 +27,12 @@ import { createLanes, laneNames, rowsOf, type Lanes } from './lanes.ts'
 import { leave } from './leave.ts'
 import { createLease, type Lease } from './lease.ts'
 import { defaultLimits, type Limits } from './limits.ts'
-import { createListener, type Listener } from './listener.ts'
-import { createListeners } from './listeners.ts'
+import { createListener, type Listener } from './notification-listener.ts'
+import { createSubscribers } from './subscribers.ts'
 import { decodeNotice, encodeNotice, notify } from './notices.ts'
 import { isMoving, runIdOf, type Admission, type Settling } from './operations.ts'
 import { transact } from './prepared.ts'
-import { createHeardProgress } from './heard-progress.ts'
+import { createRemoteProgress } from './remote-progress.ts'
 import { listRuns, readJob, readStats } from './read.ts'
 import { createReadiness } from './readiness.ts'
 import { createReader, type Reader } from './reader.ts'
@@ -90,9 +90,9 @@ export function createPostgresStore(options: PostgresOptions): Store {
   const containment = createContainment(held, limits.aloneMs)
   const settlements = createSettlements(held)
   const readiness = createReadiness(limits)
-  const heardProgress = createHeardProgress()
+  const remoteProgress = createRemoteProgress()
   const turns = createTurns(answersPerTurn)
-  const listeners = createListeners(turns)
+  const listeners = createSubscribers(turns)
   const workTeller = createWorkTeller(owner, laneNames.intake, sendNotices)
   const known = { owner, backlog, waiting, held, settlements }
   const aftermath = createAftermath({ ...known, listeners, workTeller })
@@ -108,7 +108,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
   async function onNotice(text: string): Promise<void> {
     const notice = decodeNotice(text, owner)
     if (notice === null) return
-    if (notice.type === 'progress') return heardProgress.hear(notice.progress)
+    if (notice.type === 'progress') return remoteProgress.hear(notice.progress)
     const { from, lane, live, changes, voided, hasWork } = notice
     backlog.hear(rowOf({ owner: from, lane }), live)
     // What this process is just claiming must be known to whoever runs it before he can be told to stop.
@@ -245,15 +245,17 @@ export function createPostgresStore(options: PostgresOptions): Store {
       await closing
     },
     onChange: listeners.onChange,
-    onWork: listeners.onWork,
-    onGap: listeners.onGap,
     backlog: backlog.jobs,
-    async tellProgress(progress) {
-      // Who has missed it hears it again.
-      await sendNotices(encodeNotice({ type: 'progress', from: owner, progress })).catch(() => {})
+    notifier: {
+      onWork: listeners.onWork,
+      onGap: listeners.onGap,
+      async publishProgress(progress) {
+        // A process that has missed it receives it again.
+        await sendNotices(encodeNotice({ type: 'progress', from: owner, progress })).catch(() => {})
+      },
+      remoteProgress: remoteProgress.of,
+      lostClaims: reclaiming.lostClaims,
     },
-    heardProgress: heardProgress.of,
-    lostClaims: reclaiming.lostClaims,
 
     accept: async (...args) => (await admit({ verb: 'accept', args })) as AcceptReport,
     claim: async (request) => claimJobsOf(opened().lanes.intake, containment, tasks, request),

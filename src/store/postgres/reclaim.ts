@@ -5,7 +5,7 @@ import type { Aftermath } from './aftermath.ts'
 import type { Beside } from './beside.ts'
 import type { Held } from './held.ts'
 import type { Lanes } from './lanes.ts'
-import type { Listeners } from './listeners.ts'
+import type { Subscribers } from './subscribers.ts'
 import { transact } from './prepared.ts'
 import { prepareReclaim } from './rescue.ts'
 
@@ -19,7 +19,7 @@ export interface Reclaim {
 export interface ReclaimOptions {
   readonly held: Held
   readonly aftermath: Pick<Aftermath, 'clearOrphans'>
-  readonly listeners: Pick<Listeners, 'change'>
+  readonly listeners: Pick<Subscribers, 'change'>
   readonly clock: Clock
 }
 

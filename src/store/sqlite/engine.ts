@@ -185,12 +185,8 @@ export function createSqliteStore(options: SqliteOptions): Store {
       await closed.promise
     },
     onChange: (listener) => void listeners.push(listener),
-    // Nobody else has the file open.
-    onWork: () => {},
-    onGap: () => {},
-    tellProgress: () => Promise.resolve(),
-    heardProgress: () => null,
-    lostClaims: () => 0,
+    // No other process has the file open.
+    notifier: null,
     backlog: () => backlog,
 
     accept: call('accept'),

@@ -2,7 +2,7 @@
 import type { JobProgress, Progress } from '../../domain/job.ts'
 import { nameOf } from './unit.ts'
 
-export interface HeardProgress {
+export interface RemoteProgress {
   hear(progress: readonly JobProgress[]): void
   of(runId: string, jobIndex: number): Progress | null
 }
@@ -11,7 +11,7 @@ export interface HeardProgress {
 const keptMs = 10_000
 const maxKept = 100_000
 
-export function createHeardProgress(): HeardProgress {
+export function createRemoteProgress(): RemoteProgress {
   // In the order in which it was heard.
   const heard = new Map<string, { readonly progress: Progress; readonly at: number }>()
 

@@ -1,16 +1,17 @@
 /** Who listens to a store, told a few pieces per turn of the event loop. */
 import type { RunChange } from '../../domain/run.ts'
 import type { Turns } from '../../domain/turns.ts'
+import type { Notifier } from '../notifier.ts'
 import type { Store } from '../store.ts'
 
-export interface Listeners extends Pick<Store, 'onChange' | 'onWork' | 'onGap'> {
+export interface Subscribers extends Pick<Store, 'onChange'>, Pick<Notifier, 'onWork' | 'onGap'> {
   change(changes: readonly RunChange[]): void
   work(): void
   /** At once: what was missed is to be read before anything else is told. */
   gap(): void
 }
 
-export function createListeners(turns: Turns): Listeners {
+export function createSubscribers(turns: Turns): Subscribers {
   const changeListeners: ((change: RunChange) => void)[] = []
   const workListeners: (() => void)[] = []
   const gapListeners: (() => void)[] = []
