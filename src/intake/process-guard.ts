@@ -7,6 +7,7 @@ import dns from 'node:dns'
 import net from 'node:net'
 import { bar, fenceProcess } from '../tasks/process-fence.ts'
 import { currentFirstAttempt } from './first-attempt.ts'
+import { keepContexts } from './lost-contexts.ts'
 import { fenceListeners } from './process-traces.ts'
 
 const isInTask = (): boolean => currentFirstAttempt.getStore() !== undefined
@@ -27,6 +28,7 @@ export function guardProcess(): void {
   for (const name of ['setDefaultAutoSelectFamily', 'setDefaultAutoSelectFamilyAttemptTimeout']) {
     bar(net, 'net', name, isInTask)
   }
+  keepContexts()
   containStrays()
   containExit()
   fenceProcess(isInTask)

@@ -2,6 +2,7 @@
  * Bars tasks from what changes or ends the whole process, which they share with the service and with each other: such
  * a call throws in a task, and is left alone everywhere else. Meant for mistakes, not for malice.
  */
+import asyncHooks from 'node:async_hooks'
 import inspector from 'node:inspector'
 import { syncBuiltinESMExports } from 'node:module'
 import os from 'node:os'
@@ -45,6 +46,8 @@ export function fenceProcess(isInTask: () => boolean): void {
   for (const [name, reaches] of Object.entries(inProcess)) bar(process, 'process', name, isInTask, reaches)
   bar(v8, 'v8', 'setFlagsFromString', isInTask)
   bar(inspector, 'inspector', 'open', isInTask)
+  // An error in such a hook ends the process, whatever runs just then.
+  bar(asyncHooks, 'async_hooks', 'createHook', isInTask)
   bar(os, 'os', 'setPriority', isInTask, (args) => args.length < 2 || isOurs(args[0]))
   fenceStream('stdin', ['setRawMode'], isInTask)
   fenceStream('stdout', ['end', 'destroy'], isInTask)
