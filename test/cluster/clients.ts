@@ -1,6 +1,7 @@
 /** Clients that post to a cluster one run after the other, and note which runs they were told of. */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Random } from '../harness/random.ts'
+import type { Interference } from '../process/interference.ts'
 import { mixedTasks } from '../process/load.ts'
 import type { Cluster } from './cluster.ts'
 
@@ -18,7 +19,7 @@ const clients = 6
 const maxRuns = 20_000
 const pauseMs = 20
 
-export function startClients(cluster: Cluster, random: Random): Load {
+export function startClients(cluster: Cluster, random: Random, interference: Interference): Load {
   const acknowledged = new Set<string>()
   let refused = 0
   let asked = 0
@@ -29,7 +30,10 @@ export function startClients(cluster: Cluster, random: Random): Load {
       asked += 1
       const id = await postOne(cluster, random)
       if (id === undefined) refused += 1
-      else acknowledged.add(id)
+      else {
+        acknowledged.add(id)
+        await interference.disturb((path) => cluster.anyHttp(random).post(path), id)
+      }
       await pause(pauseMs)
     }
   }

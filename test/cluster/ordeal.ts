@@ -5,6 +5,7 @@ import { startPostgresProxy } from '../harness/postgres-proxy.ts'
 import { makeSchema, type Postgres } from '../harness/postgres.ts'
 import { createRandom } from '../harness/random.ts'
 import { countExecutions } from '../process/executions.ts'
+import { createInterference } from '../process/interference.ts'
 import { startClients } from './clients.ts'
 import { startCluster, type Cluster } from './cluster.ts'
 import { createStaleWatch, judge, type Verdict } from './verdict.ts'
@@ -43,8 +44,9 @@ export async function undergo(options: OrdealOptions): Promise<Result> {
   await using schema = await makeSchema(postgres)
   await using proxy = delayMs === 0 ? null : await startPostgresProxy(schema.url, delayMs)
   await using cluster = await startCluster(proxy?.url ?? schema.url, schema.name)
-  const watch = createStaleWatch(schema)
-  const load = startClients(cluster, createRandom(seed + 1))
+  const interference = createInterference(createRandom(seed + 2))
+  const watch = createStaleWatch(schema, interference)
+  const load = startClients(cluster, createRandom(seed + 1), interference)
   const crashAt = crashesServer ? random.whole(1, kills) : 0
   for (let kill = 1; kill <= kills; kill += 1) {
     // A random moment is what this is about.
@@ -67,7 +69,7 @@ export async function undergo(options: OrdealOptions): Promise<Result> {
   const drainSeconds = (performance.now() - startedAt) / 1_000
   await watch.look()
 
-  const verdict = await judge(schema, load.acknowledged, kills)
+  const verdict = await judge(schema, load.acknowledged, interference, kills)
   const executions = [...countExecutions(join(cluster.home.directory, 'executions')).values()]
   const starts = executions.reduce((sum, count) => sum + count, 0)
   const lines = cluster.lines()

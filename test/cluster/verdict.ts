@@ -1,5 +1,6 @@
 /** What a database holds, looked at from outside: what was settled is never written again, and nothing is missing. */
 import { unaskedOutcomes, type EndedJob } from '../process/unasked.ts'
+import type { Interference } from '../process/interference.ts'
 import type { Schema } from '../harness/postgres.ts'
 
 interface JobRow {
@@ -14,7 +15,10 @@ export interface StaleWatch {
   readonly staleWrites: number
 }
 
-export function createStaleWatch(schema: Pick<Schema, 'query'>): StaleWatch {
+export function createStaleWatch(
+  schema: Pick<Schema, 'query'>,
+  { mayGoOn }: Pick<Interference, 'mayGoOn'>,
+): StaleWatch {
   const settled = new Map<string, string>()
   let staleWrites = 0
 
@@ -25,7 +29,7 @@ export function createStaleWatch(schema: Pick<Schema, 'query'>): StaleWatch {
           md5(concat_ws('|', state, attempt, claim, finished_at, result, error, failures)) AS content
         FROM job WHERE finished_at IS NOT NULL`)
       const now = new Map(rows.map(({ key, content }) => [key, content]))
-      for (const [key, content] of settled) if (now.get(key) !== content) staleWrites += 1
+      for (const [key, content] of settled) if (now.get(key) !== content && !mayGoOn(key)) staleWrites += 1
       for (const [key, content] of now) settled.set(key, content)
     },
     get staleWrites() {
@@ -53,6 +57,7 @@ export interface Verdict {
 export async function judge(
   schema: Pick<Schema, 'query'>,
   acknowledged: ReadonlySet<string>,
+  { mayBeCancelled }: Pick<Interference, 'mayBeCancelled'>,
   kills: number,
 ): Promise<Verdict> {
   const ids = [...acknowledged]
@@ -80,5 +85,5 @@ export async function judge(
     [ids],
   )
   if (figures === undefined) throw new Error('the database does not answer')
-  return { ...figures, unasked: unaskedOutcomes(ended, kills).length }
+  return { ...figures, unasked: unaskedOutcomes(ended, mayBeCancelled, kills).length }
 }

@@ -9,6 +9,7 @@ import { readRun } from '../harness/run.ts'
 import { until } from '../harness/until.ts'
 import { readDatabase, type StoredJob, type StoredRows } from './database-file.ts'
 import { countExecutions, jobKey } from './executions.ts'
+import { createInterference } from './interference.ts'
 import { loadUntilGone, type Reply } from './load.ts'
 import { unaskedOutcomes } from './unasked.ts'
 import { createRandom } from '../harness/random.ts'
@@ -36,6 +37,7 @@ test(`nothing is lost and nothing completed runs again, after ${kills} kills und
   console.log(`crash test: CRASH_SEED=${seed}`)
   const random = createRandom(seed)
   await using home = await makeHome({ THREADS: '1' })
+  const interference = createInterference(random)
   const executionsFile = join(home.directory, 'executions')
   const replies: Reply[] = []
   const done = new Map<string, Done>()
@@ -50,7 +52,7 @@ test(`nothing is lost and nothing completed runs again, after ${kills} kills und
   for (let kill = 0; kill < kills; kill += 1) {
     const child = await home.start()
     const killed = new AbortController()
-    const loading = loadUntilGone(child, random, killed.signal)
+    const loading = loadUntilGone(child, random, interference, killed.signal)
     const [heard, exit] = await Promise.all([loading, killAfter(child, random.whole(100, 400), killed)])
     assert.is(exit.signal, 'SIGKILL')
     checkLog(child)
@@ -70,7 +72,7 @@ test(`nothing is lost and nothing completed runs again, after ${kills} kills und
   const { runs, jobs } = inspect()
   assert.equal(conservation, { accepted: jobs.length, final: jobs.length, live: 0, lost: 0 })
   assert.equal(unsettled(runs, jobs), [])
-  assert.equal(unaskedOutcomes(jobs, kills), [])
+  assert.equal(unaskedOutcomes(jobs, interference.mayBeCancelled, kills), [])
   assert.ok(replies.length >= kills, `only ${replies.length} replies`)
   const told = describeCounts({ runs, jobs }, countExecutions(executionsFile), done)
   console.log(
@@ -123,7 +125,7 @@ async function checkServed(child: Child, replies: readonly Reply[]): Promise<voi
     const response = await child.get(`/runs/${runId}`)
     const run = await readRun(response)
     assert.is(response.status, 200)
-    assert.ok(run.state === 'completed' || run.state === 'failed', `${runId} is ${run.state}`)
+    assert.ok(run.state !== 'running', `${runId} is ${run.state}`)
     assert.equal(run.answer, { mode: 'first', jobIndex: 0 })
     assert.is('result' in run ? JSON.stringify(run.result) : undefined, result, `${runId} answered ${status}`)
   }
@@ -139,8 +141,8 @@ function unsettled(runs: StoredRows['runs'], jobs: StoredRows['jobs']): unknown[
   const statesOf = Map.groupBy(jobs, ({ runId }) => runId)
   return runs.filter(({ id, state }) => {
     const states = (statesOf.get(id) ?? []).map((job) => job.state)
-    const expected = states.every((one) => one === 'completed') ? 'completed' : 'failed'
-    return state !== expected || states.some((one) => one !== 'completed' && one !== 'failed')
+    const expected = (['failed', 'cancelled', 'completed'] as const).find((one) => states.includes(one))
+    return state !== expected || states.some((one) => one !== 'completed' && one !== 'failed' && one !== 'cancelled')
   })
 }
 
@@ -153,7 +155,7 @@ function describeCounts({ runs, jobs }: StoredRows, executions: ReadonlyMap<stri
   const ranAgain = [...done].filter(([key, known]) => executions.get(key) !== known.executions).length
   return (
     `${runs.length} runs accepted, ${jobs.length} jobs, ${count('completed')} completed, ${count('failed')} failed ` +
-    `(${crashed} as crashed), ${started - attempts} executions lost to a kill, ${ranAgain} completed jobs run again`
+    `(${crashed} as crashed), ${count('cancelled')} cancelled, ${started - attempts} executions lost to a kill or a cancel, ${ranAgain} completed jobs run again`
   )
 }
 

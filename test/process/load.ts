@@ -3,6 +3,7 @@ import type { Child } from '../harness/child.ts'
 import type { ProblemDocument } from '../../src/http/schemas/problem.ts'
 import type { RunView } from '../../src/http/run-view.ts'
 import type { Random } from '../harness/random.ts'
+import type { Interference } from './interference.ts'
 
 export interface Reply {
   readonly runId: string
@@ -17,7 +18,12 @@ const clients = 6
  * Resolves to every reply that named a run, when no client gets through any more.
  * @param killed aborted when the service is to be killed; until then every request is to be answered
  */
-export async function loadUntilGone(child: Child, random: Random, killed: AbortSignal): Promise<Reply[]> {
+export async function loadUntilGone(
+  child: Child,
+  random: Random,
+  interference: Interference,
+  killed: AbortSignal,
+): Promise<Reply[]> {
   const replies: Reply[] = []
 
   async function client(): Promise<void> {
@@ -27,6 +33,7 @@ export async function loadUntilGone(child: Child, random: Random, killed: AbortS
       })
       if (reply === undefined) return
       replies.push(reply)
+      await interference.disturb((path) => child.post(path), reply.runId)
     }
   }
 

@@ -1,4 +1,4 @@
-/** Which jobs of a load came to an outcome that nothing has caused: nobody cancels, and each input says how often it fails. */
+/** Which jobs of a load came to an outcome that nothing has caused: each input says how often its job fails. */
 import { jobKey } from './executions.ts'
 
 export interface EndedJob {
@@ -21,12 +21,18 @@ interface Failure {
 const lostStartsOfCrashed = 3
 
 /**
+ * @param mayBeCancelled whether a cancel was sent that can have ended the job, by its key
  * @param kills how many processes were killed: without three kills no job can have lost three starts
  * @returns each as its key with what is unasked of it
  */
-export function unaskedOutcomes(jobs: readonly EndedJob[], kills: number): string[] {
+export function unaskedOutcomes(
+  jobs: readonly EndedJob[],
+  mayBeCancelled: (key: string) => boolean,
+  kills: number,
+): string[] {
   return jobs.flatMap((job) => {
     const reason = unaskedIn(job, kills)
+    if (reason === 'cancelled' && mayBeCancelled(jobKey(job))) return []
     return reason === null ? [] : [`${jobKey(job)}: ${reason}`]
   })
 }
