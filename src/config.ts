@@ -18,6 +18,12 @@ const wholeNumber = (min: number, max: number, fallback: number) =>
 /** What a Bearer token can hold (RFC 6750, 2.1) and more, but neither a space nor the comma between two keys. */
 const apiKey = z.string().regex(/^[!-+\--~]{1,255}$/, 'must be 1 to 255 visible ASCII characters without a comma')
 
+// The library hands over a list: joined and split again, an empty key in it would be no key at all.
+const apiKeyList = z
+  .union([z.array(z.string()), z.string().transform((text) => text.split(',').map((key) => key.trim()))])
+  .pipe(z.array(apiKey))
+  .default([])
+
 /** Durations in milliseconds, sizes in bytes. */
 const schema = z.object({
   HOST: z.string().default('127.0.0.1'),
@@ -37,11 +43,8 @@ const schema = z.object({
   THREADS: wholeNumber(1, 1024, Math.max(1, availableParallelism() - 1)),
   IO_THREADS: wholeNumber(1, 64, 1),
   IO_CONCURRENCY: wholeNumber(1, 10_000, 100),
-  // The library hands over a list: joined and split again, an empty key in it would be no key at all.
-  API_KEYS: z
-    .union([z.array(z.string()), z.string().transform((text) => text.split(',').map((key) => key.trim()))])
-    .pipe(z.array(apiKey))
-    .default([]),
+  API_KEYS: apiKeyList,
+  API_KEYS_READ: apiKeyList,
   MAX_BODY_BYTES: wholeNumber(1, 512 * 1024 * 1024, 1_048_576),
   MAX_IN_FLIGHT_BYTES: wholeNumber(1_048_576, 64 * 1024 ** 3, 64 * 1024 * 1024),
   MAX_TASKS_PER_RUN: wholeNumber(1, 10_000, 100),
@@ -72,6 +75,8 @@ export interface Config {
   readonly ioConcurrency: number
   /** Empty: nobody needs one. */
   readonly apiKeys: readonly string[]
+  /** Keys that can only read; with them alone nobody can write. */
+  readonly apiKeysRead: readonly string[]
   readonly maxBodyBytes: number
   /** Of large bodies of requests that are not answered yet, and as much of large answers that clients have not read. */
   readonly maxInFlightBytes: number
@@ -112,7 +117,10 @@ function parse(settings: Readonly<Record<string, unknown>>): Config {
     throw new BootError(`invalid configuration: ${wrong.join('; ')}`)
   }
   const { data } = parsed
-  if (data.API_KEYS.length === 0 && !isLoopback(data.HOST)) {
+  if (data.API_KEYS.some((key) => data.API_KEYS_READ.includes(key))) {
+    throw new BootError('invalid configuration: API_KEYS_READ has a key of API_KEYS; a key can read or write, not both')
+  }
+  if (data.API_KEYS.length + data.API_KEYS_READ.length === 0 && !isLoopback(data.HOST)) {
     const reason = 'others can reach it there, so it needs API_KEYS'
     throw new BootError(`invalid configuration: HOST is ${data.HOST}, which is no loopback address; ${reason}`)
   }
@@ -132,6 +140,7 @@ function parse(settings: Readonly<Record<string, unknown>>): Config {
     ioThreads: data.IO_THREADS,
     ioConcurrency: data.IO_CONCURRENCY,
     apiKeys: Object.freeze(data.API_KEYS),
+    apiKeysRead: Object.freeze(data.API_KEYS_READ),
     maxBodyBytes: data.MAX_BODY_BYTES,
     maxInFlightBytes: data.MAX_IN_FLIGHT_BYTES,
     maxTasksPerRun: data.MAX_TASKS_PER_RUN,

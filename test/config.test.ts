@@ -16,6 +16,7 @@ const defaults: Config = {
   ioThreads: 1,
   ioConcurrency: 100,
   apiKeys: [],
+  apiKeysRead: [],
   maxBodyBytes: 1_048_576,
   maxInFlightBytes: 67_108_864,
   maxTasksPerRun: 100,
@@ -64,6 +65,7 @@ test('every variable sets its member', () => {
     IO_THREADS: '2',
     IO_CONCURRENCY: '7',
     API_KEYS: 'one, two ,~!"three+-/=',
+    API_KEYS_READ: 'four',
     MAX_BODY_BYTES: '1000',
     MAX_IN_FLIGHT_BYTES: '2000000',
     MAX_TASKS_PER_RUN: '5',
@@ -88,6 +90,7 @@ test('every variable sets its member', () => {
     ioThreads: 2,
     ioConcurrency: 7,
     apiKeys: ['one', 'two', '~!"three+-/='],
+    apiKeysRead: ['four'],
     maxBodyBytes: 1000,
     maxInFlightBytes: 2_000_000,
     maxTasksPerRun: 5,
@@ -165,6 +168,12 @@ test('the keys of the library are a list, in which nothing is split, joined or l
     const options = { apiKeys } as unknown as Partial<Config>
     assert.ok(refusal(() => configOf(options)).message.includes('API_KEYS'), JSON.stringify(apiKeys))
   }
+})
+
+test('a key is for reading or for writing, and not for both', () => {
+  const { message } = refusal(() => readConfig({ API_KEYS: 'one,twice', API_KEYS_READ: 'twice' }))
+  assert.ok(message.includes('API_KEYS_READ') && !message.includes('twice'), message)
+  assert.is(readConfig({ HOST: '0.0.0.0', API_KEYS_READ: 'reader' }).host, '0.0.0.0')
 })
 
 test('a wrong key is not told', () => {

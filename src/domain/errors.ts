@@ -47,7 +47,14 @@ export const problems = {
     title: 'Unauthorized',
     isRetryable: false,
     meaning: 'The request carries no API key, or one that this service does not know.',
-    remedy: 'Send Authorization: Bearer with one of the keys in API_KEYS.',
+    remedy: 'Send Authorization: Bearer with one of the keys in API_KEYS, or, to read, in API_KEYS_READ.',
+  },
+  'read-only-key': {
+    status: 403,
+    title: 'Read-only key',
+    isRetryable: false,
+    meaning: 'The API key is one of API_KEYS_READ, and such a key permits GET alone.',
+    remedy: 'Use one of the keys in API_KEYS.',
   },
   'cross-site': {
     status: 403,

@@ -1,6 +1,7 @@
 /** Who asks: API keys as Bearer tokens (RFC 6750), compared in constant time. Without keys everybody may. */
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { Context } from 'koa'
+import type { Config } from '../config.ts'
 import { AppError } from '../domain/errors.ts'
 
 const credentials = /^bearer(?: +(?<key>.*))?$/i
@@ -9,34 +10,38 @@ const challenge = 'Bearer realm="forerunner"'
 const scopeDigits = 16
 const scopeMember = 'forerunnerCallerScope'
 
+/** What a key permits; `none`: no keys are configured, and everything is permitted. */
+export type KeyKind = 'write' | 'read' | 'none'
+
 interface KnownKey {
+  readonly kind: KeyKind
   readonly digest: Buffer
   readonly scope: string
 }
 
 /**
  * Lets a request pass that carries one of the keys, and notes whose it is.
- * @returns whether it carried a key that is known; false only where no keys are configured
+ * @returns what kind of key it carried; `none` only where no keys are configured
  * @throws AppError `unauthorized`, with `WWW-Authenticate` set on the response
  */
-export type Authenticate = (ctx: Context) => boolean
+export type Authenticate = (ctx: Context) => KeyKind
 
-/** @param apiKeys empty: every request passes */
-export function createAuthenticate(apiKeys: readonly string[]): Authenticate {
-  const known = apiKeys.map((key): KnownKey => {
-    const digest = hash('sha256', key, 'buffer')
-    return { digest, scope: digest.toString('hex').slice(0, scopeDigits) }
-  })
+/** Without keys of either kind every request passes. */
+export function createAuthenticate({ apiKeys, apiKeysRead }: Pick<Config, 'apiKeys' | 'apiKeysRead'>): Authenticate {
+  const known = [
+    ...apiKeys.map((key) => knownKey(key, 'write')),
+    ...apiKeysRead.map((key) => knownKey(key, 'read')),
+  ] as const
 
   return (ctx) => {
-    if (known.length === 0) return false
+    if (known.length === 0) return 'none'
     const given = keysOf(ctx)
     // Two are ambiguous: whoever stands in between may have looked at the other one.
     const [key] = given
-    const scope = key === undefined || given.length > 1 ? undefined : scopeOf(key, known)
-    if (scope !== undefined) {
-      ctx.state[scopeMember] = scope
-      return true
+    const match = key === undefined || given.length > 1 ? undefined : matchOf(key, known)
+    if (match !== undefined) {
+      ctx.state[scopeMember] = match.scope
+      return match.kind
     }
     ctx.set('WWW-Authenticate', key === undefined ? challenge : `${challenge}, error="invalid_token"`)
     throw new AppError(
@@ -44,6 +49,11 @@ export function createAuthenticate(apiKeys: readonly string[]): Authenticate {
       key === undefined ? 'the request has no API key' : 'the API key is not one of this service',
     )
   }
+}
+
+function knownKey(key: string, kind: KeyKind): KnownKey {
+  const digest = hash('sha256', key, 'buffer')
+  return { kind, digest, scope: digest.toString('hex').slice(0, scopeDigits) }
 }
 
 /** Stable for each API key, and neither the key nor a way to it; empty where no keys are configured. */
@@ -62,9 +72,9 @@ function keysOf(ctx: Context): string[] {
 }
 
 /** Looks at every key, whichever it is: the time must not tell how near a guess has come. */
-function scopeOf(key: string, known: readonly KnownKey[]): string | undefined {
+function matchOf(key: string, known: readonly KnownKey[]): KnownKey | undefined {
   const digest = hash('sha256', key, 'buffer')
-  let scope: string | undefined
-  for (const one of known) if (timingSafeEqual(digest, one.digest)) scope = one.scope
-  return scope
+  let match: KnownKey | undefined
+  for (const one of known) if (timingSafeEqual(digest, one.digest)) match = one
+  return match
 }

@@ -49,7 +49,7 @@ export function createMount(deps: HttpDeps & MountOptions): Mount {
   const service = createServiceRoutes(deps)
   const cancel = createCancelRoute(deps)
   const { cancelRuns, retryRuns } = createBulkRoutes(deps)
-  const authenticate = createAuthenticate(deps.config.apiKeys)
+  const authenticate = createAuthenticate(deps.config)
   /** Before the body is read: what will be refused is not worth it. */
   const checkRoom: RouterMiddleware = (_ctx, next) => {
     deps.intake.checkRoom()
@@ -104,11 +104,12 @@ export function createMount(deps: HttpDeps & MountOptions): Mount {
       const isOwn = isInProcess(ctx.req)
       if (isWorker && !isOwn && path.some((layer) => runPaths.has(layer.path))) throw notHere(ctx)
       const isOpen = path.every((layer) => openPaths.has(layer.path))
-      const hasKey = isOwn || (!isOpen && authenticate(ctx))
+      const key = isOwn ? 'write' : isOpen ? 'none' : authenticate(ctx)
       const methods = new Set(path.flatMap((layer) => layer.methods))
       if (ctx.method === 'OPTIONS') answerOptions(ctx, methods)
       else if (!route || !methods.has(ctx.method)) throw notAllowed(ctx, methods)
-      else if (!hasKey && isOfAnotherSite(ctx)) throw crossSite()
+      else if (key === 'read' && !isReading(ctx)) throw readOnlyKey()
+      else if (key === 'none' && isOfAnotherSite(ctx)) throw crossSite()
       else await Reflect.apply(routes, undefined, [ctx, async () => {}])
     } catch (error) {
       answerProblem(ctx, error, log, prefix)
@@ -137,7 +138,11 @@ function pathOf(ctx: Context): string | undefined {
 
 /** Of what changes something; reading, the browser keeps the answer from the other site. */
 function isOfAnotherSite(ctx: Context): boolean {
-  return ctx.get('Sec-Fetch-Site') === 'cross-site' && ctx.method !== 'GET' && ctx.method !== 'HEAD'
+  return ctx.get('Sec-Fetch-Site') === 'cross-site' && !isReading(ctx)
+}
+
+function isReading({ method }: Context): boolean {
+  return method === 'GET' || method === 'HEAD'
 }
 
 function answerOptions(ctx: Context, methods: ReadonlySet<string>): void {
@@ -147,6 +152,10 @@ function answerOptions(ctx: Context, methods: ReadonlySet<string>): void {
 
 function notHere({ path }: Context): AppError {
   return new AppError('not-found', `there is nothing at ${path} in a process that only runs jobs (ROLE=worker)`)
+}
+
+function readOnlyKey(): AppError {
+  return new AppError('read-only-key', 'this key may read, and not start, change or delete anything')
 }
 
 function crossSite(): AppError {

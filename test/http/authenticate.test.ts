@@ -118,7 +118,7 @@ test('a key does not help a page of another site where there are none', async ()
 
 test('tells callers apart without telling their keys', async () => {
   const ask = async (keys: readonly string[], key: string) => {
-    const authenticate = createAuthenticate(keys)
+    const authenticate = createAuthenticate({ apiKeys: keys, apiKeysRead: [] })
     const answer: Middleware = (ctx) => {
       authenticate(ctx)
       ctx.body = `scope:${callerScope(ctx)}`
@@ -144,6 +144,39 @@ test('an idempotency key belongs to the API key that it came with', async () => 
   assert.is((await readRun(other)).result, 2)
   assert.is((await readRun(await ask('first-key', 1))).id, first.id)
   await expectProblem(await ask('first-key', 2), 'idempotency-key-reused')
+})
+
+test('a read-only key reads everything, and changes nothing', async () => {
+  const database = { apiKeys, apiKeysRead: ['reader', 'other-reader'] }
+  await using service = await startService(database)
+  const run = await readRun(await service.post('/run-tasks', echo, bearer('first-key')))
+  for (const path of ['/runs', `/runs/${run.id}`, `/runs/${run.id}/jobs/0`, '/tasks', '/stats', '/metrics']) {
+    assert.is((await service.get(path, bearer('reader'))).status, 200, path)
+    assert.is((await service.fetch(path, { method: 'HEAD', headers: bearer('other-reader') })).status, 200, path)
+  }
+  const writes = [
+    ['POST', '/run-tasks'],
+    ['POST', `/runs/${run.id}/cancel`],
+    ['POST', `/runs/${run.id}/jobs/0/cancel`],
+    ['POST', `/runs/${run.id}/jobs/0/retry`],
+    ['DELETE', `/runs/${run.id}`],
+  ] as const
+  for (const [method, path] of writes) {
+    for (const site of ['same-origin', 'cross-site']) {
+      const headers = { ...bearer('reader'), 'Sec-Fetch-Site': site }
+      await expectProblem(await service.fetch(path, { method, headers }), 'read-only-key')
+    }
+  }
+  const { runs } = (await (await service.get('/runs', bearer('reader'))).json()) as { runs: unknown[] }
+  assert.is(runs.length, 1)
+})
+
+test('with read-only keys alone, a key is needed and nobody can write', async () => {
+  await using service = await startService({ apiKeysRead: ['reader'] })
+  await expectProblem(await service.get('/runs'), 'unauthorized')
+  await expectProblem(await service.post('/run-tasks', echo), 'unauthorized')
+  await expectProblem(await service.post('/run-tasks', echo, bearer('reader')), 'read-only-key')
+  assert.is((await service.get('/runs', bearer('reader'))).status, 200)
 })
 
 test('keys hold in an app of somebody else, for the routes alone', async () => {

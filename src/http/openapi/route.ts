@@ -12,9 +12,9 @@ export interface QueryParameter {
 export interface Answer {
   readonly status: 200 | 202 | 204 | 304
   readonly description: string
-  /** The form of a JSON body, one of these; text of a `mediaType`; or no body where both are absent. */
+  /** The form of a JSON body, one of these; text of a `mediaType`, or of one of them; or no body where both are absent. */
   readonly json?: readonly [AnswerSchemaName, ...AnswerSchemaName[]]
-  readonly mediaType?: string
+  readonly mediaType?: string | readonly string[]
   readonly example?: unknown
   /** Always sent with this answer. */
   readonly headers?: readonly ResponseHeaderName[]
@@ -46,7 +46,7 @@ export interface Route {
 export function problemsOf({ method, isOpen, problems }: Route): ProblemCode[] {
   return [
     ...(isOpen === true ? [] : (['unauthorized'] as const)),
-    ...(method === 'GET' ? [] : (['cross-site'] as const)),
+    ...(method === 'GET' ? [] : (['read-only-key', 'cross-site'] as const)),
     ...problems,
     'internal',
   ]
