@@ -1,4 +1,5 @@
-/** Entity tags of runs (RFC 9110, 8.8.3): weak ones, for a run's progress is not part of its version. */
+/** Entity tags (RFC 9110, 8.8.3): weak ones of runs, whose progress is not part of their version, and of texts as they are. */
+import { hash } from 'node:crypto'
 
 /** One member of a list: opaque characters in quotes, without escapes, up to a comma or the end. */
 const listed = /[ \t,]*(?:W\/)?(?<opaque>"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)/gy
@@ -28,4 +29,14 @@ export function parseEntityTags(field: string): EntityTags {
 
 export function hasVersion(tags: EntityTags, version: number): boolean {
   return tags === 'any' || tags.has(`"${version}"`)
+}
+
+const digestLength = 24
+
+export function tagOfText(text: string): string {
+  return `"${hash('sha256', text).slice(0, digestLength)}"`
+}
+
+export function hasTag(tags: EntityTags, tag: string): boolean {
+  return tags === 'any' || tags.has(tag)
 }

@@ -174,6 +174,21 @@ test('refuses a filter that it does not know or that has no such value', async (
   }
 })
 
+test('is not sent again to a client that has it', async () => {
+  await using service = await startService()
+  const { id } = await submit(service, waiting)
+  const first = await service.get('/runs')
+  const tag = first.headers.get('ETag') ?? ''
+  const again = await service.get('/runs', { 'If-None-Match': tag })
+  assert.is(again.status, 304)
+  assert.is(await again.text(), '')
+  assert.is((await service.get('/runs?pageSize=7', { 'If-None-Match': tag })).status, 200)
+  await service.post(`/runs/${id}/cancel`)
+  const changed = await service.get('/runs', { 'If-None-Match': tag })
+  assert.is(changed.status, 200)
+  assert.is.not(changed.headers.get('ETag'), tag)
+})
+
 test('refuses a page token that it has not made', async () => {
   await using service = await startService()
   const tokens = ['', 'x', 'null', Buffer.from('0').toString('base64url'), Buffer.from("' OR 1").toString('base64url')]

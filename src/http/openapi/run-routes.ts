@@ -103,15 +103,17 @@ export const runRoutes: readonly Route[] = [
     summary: 'lists the runs, newest first',
     area: 'runs',
     query: listQuery,
+    headers: ['If-None-Match'],
     answers: [
       {
         status: 200,
         description: 'One page. While there are more, `Link` names the next.',
         json: ['RunPage'],
         example: runPageExample,
-        headers: ['Cache-Control'],
+        headers: ['ETag', 'Cache-Control'],
         mayHave: ['Link'],
       },
+      { status: 304, description: 'It has not changed.', headers: ['ETag', 'Cache-Control'], mayHave: ['Link'] },
     ],
     problems: ['invalid-filter', 'invalid-page-token', 'overloaded', 'store-unavailable'],
   },
