@@ -10,6 +10,7 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json ./
 COPY .scripts ./.scripts
 COPY src ./src
+COPY web ./web
 COPY workers ./workers
 RUN npm run build
 
@@ -28,6 +29,7 @@ WORKDIR /app
 COPY --from=packages /app/package.json ./
 COPY --from=packages /app/node_modules ./node_modules
 COPY --from=build /app/dist/src ./dist/src
+COPY --from=build /app/dist/web ./dist/web
 # Those that need no packages of their own.
 COPY --from=build /app/dist/workers/first.js /app/dist/workers/second.js /app/dist/workers/third.js ./tasks/
 # For tasks with a package.json of their own, which hides the one of this directory.

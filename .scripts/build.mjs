@@ -1,70 +1,89 @@
-// Compiles src/ and workers/ into dist/, and does nothing when dist/ is current. The output is made beside
-// dist/ and moved in file by file by rename, so a service that runs from dist/ never reads half a file.
+// Compiles src/ and workers/ into dist/, and web/ into dist/web. Each of the two is left alone while its sources are what
+// they were. The output is made beside dist/ and moved in file by file by rename, so a service that runs from dist/ never
+// reads half a file.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { buildPage } from './build-page.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const dist = join(root, 'dist')
-const stamp = join(dist, '.stamp')
 
 const filesUnder = (directory) =>
-  readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .toSorted()
+  existsSync(directory)
+    ? readdirSync(directory, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name))
+        .toSorted()
+    : []
 
-const sources = ['src', 'workers'].flatMap((directory) => filesUnder(join(root, directory)))
-const settings = [
-  'package.json',
-  'package-lock.json',
-  'tsconfig.json',
-  '.scripts/tsconfig.build.json',
-  '.scripts/build.mjs',
+const filesOf = (directories) => directories.flatMap((directory) => filesUnder(join(root, directory)))
+const settings = ['package.json', 'package-lock.json', 'tsconfig.json', '.scripts/build.mjs']
+
+const parts = [
+  {
+    name: 'code',
+    sources: filesOf(['src', 'workers']),
+    settings: [...settings, '.scripts/tsconfig.build.json'],
+    output: ['src', 'workers'],
+    build: async (fresh, sources) => compile(fresh, sources),
+  },
+  {
+    name: 'web',
+    // Of the service, the page takes the client alone; from the rest of it only types, which leave nothing behind.
+    sources: filesOf(['web', 'src/client']),
+    settings: [...settings, '.scripts/build-page.mjs'],
+    output: ['web'],
+    build: (fresh) => buildPage(join(root, 'web'), join(fresh, 'web')),
+  },
 ]
 
-const hash = createHash('sha256')
-for (const file of [...settings.map((name) => join(root, name)), ...sources]) {
-  hash.update(`${relative(root, file)}\0`).update(readFileSync(file))
-}
-const digest = hash.digest('hex')
-
-const isCurrent = existsSync(stamp) && readFileSync(stamp, 'utf8') === digest
-if (!isCurrent) {
-  const fresh = join(root, `.dist-${process.pid}`)
+for (const part of parts) {
+  const digest = digestOf(part)
+  const stamp = join(dist, `.stamp-${part.name}`)
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) continue
+  const fresh = join(root, `.dist-${part.name}-${process.pid}`)
   try {
-    const tsc = spawnSync(
-      process.execPath,
-      [
-        join(root, 'node_modules/typescript/bin/tsc'),
-        '-p',
-        join(root, '.scripts/tsconfig.build.json'),
-        '--outDir',
-        fresh,
-      ],
-      { stdio: 'inherit' },
-    )
-    if (tsc.status !== 0) process.exitCode = tsc.status ?? 1
-    else publish(fresh)
+    await part.build(fresh, part.sources)
+    publish(fresh, part.output)
+    writeFileSync(`${stamp}.${process.pid}`, digest)
+    renameSync(`${stamp}.${process.pid}`, stamp)
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    process.exitCode = 1
+    break
   } finally {
     rmSync(fresh, { recursive: true, force: true })
   }
 }
 
-function publish(fresh) {
+function digestOf({ sources, settings: own }) {
+  const hash = createHash('sha256')
+  for (const file of [...own.map((name) => join(root, name)), ...sources]) {
+    hash.update(`${relative(root, file)}\0`).update(readFileSync(file))
+  }
+  return hash.digest('hex')
+}
+
+function compile(fresh, sources) {
+  const project = join(root, '.scripts/tsconfig.build.json')
+  const args = [join(root, 'node_modules/typescript/bin/tsc'), '-p', project, '--outDir', fresh]
+  const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' })
+  if (status !== 0) throw new Error('the sources could not be compiled')
   for (const file of sources.filter((name) => !/\.[cm]?ts$/.test(name))) {
     cpSync(file, join(fresh, relative(root, file)))
   }
+}
+
+function publish(fresh, output) {
   const made = new Set(filesUnder(fresh).map((file) => relative(fresh, file)))
   for (const file of made) {
     mkdirSync(dirname(join(dist, file)), { recursive: true })
     renameSync(join(fresh, file), join(dist, file))
   }
-  for (const file of filesUnder(dist).map((name) => relative(dist, name))) {
+  for (const file of output.flatMap((name) => filesUnder(join(dist, name))).map((name) => relative(dist, name))) {
     if (!made.has(file)) rmSync(join(dist, file), { force: true })
   }
-  writeFileSync(`${stamp}.${process.pid}`, digest)
-  renameSync(`${stamp}.${process.pid}`, stamp)
 }

@@ -107,7 +107,7 @@ const mutants = [
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const [pattern = ''] = process.argv.slice(2)
-const copied = ['src', 'test', 'workers', '.scripts', 'package.json', 'package-lock.json', 'tsconfig.json']
+const copied = ['src', 'web', 'test', 'workers', '.scripts', 'package.json', 'package-lock.json', 'tsconfig.json']
 const copy = mkdtempSync(join(tmpdir(), 'forerunner-mutants-'))
 const env = { ...process.env, MODEL_SHRINK: 'off' }
 

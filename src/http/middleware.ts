@@ -12,6 +12,7 @@ import { routeTable } from './openapi/route-table.ts'
 import type { Route } from './openapi/route.ts'
 import { runRoutes } from './openapi/run-routes.ts'
 import { serviceRoutes } from './openapi/service-routes.ts'
+import { isAsset, sendAsset } from './page/page.ts'
 import { answerProblem } from './problem.ts'
 import { createRouter } from './required.ts'
 import { createCancelRoute } from './routes/cancel.ts'
@@ -59,6 +60,7 @@ export function createMount(deps: HttpDeps & MountOptions): Mount {
   const readBody = createBodyReader({ maxBytes: deps.config.maxBodyBytes, parser, budget })
   const readOwnBody = createBodyReader({ maxBytes: Infinity, parser, budget })
   const isWorker = deps.config.role === 'worker'
+  const servesPage = !isWorker && !left.has('/')
   const receiveBody: RouterMiddleware = (ctx, next) => (isInProcess(ctx.req) ? readOwnBody : readBody)(ctx, next)
   const documented = (isWorker ? serviceRoutes : routeTable).filter(({ path }) => !left.has(path))
   const router = createRouter()
@@ -80,7 +82,7 @@ export function createMount(deps: HttpDeps & MountOptions): Mount {
     .get('/readyz', service.readyz)
     .get('/openapi.json', createOpenapiRoute(documented, prefix))
     .get('/problems/:slug', service.problem)
-    .get('/', createRootRoute(prefix))
+    .get('/', createRootRoute(prefix, !isWorker))
   const routes = router.routes()
 
   function matchOf(target: string, method: string) {
@@ -95,6 +97,7 @@ export function createMount(deps: HttpDeps & MountOptions): Mount {
     const given = pathOf(ctx)
     const target = given === undefined ? undefined : pathBehind(prefix, given, originalUrlOf(ctx.req, ctx.originalUrl))
     if (target === undefined) return next()
+    if (servesPage && sendAsset(ctx, target)) return
     const { path, route } = matchOf(target, ctx.method)
     if (path.length === 0) return next()
     try {
@@ -122,7 +125,8 @@ export function createMount(deps: HttpDeps & MountOptions): Mount {
     middleware,
     owns(target, incoming) {
       const path = pathBehind(prefix, target.replace(/\?.*$/s, ''), originalUrlOf(incoming))
-      return path !== undefined && matchOf(path, incoming.method ?? 'GET').path.length > 0
+      if (path === undefined) return false
+      return (servesPage && isAsset(path)) || matchOf(path, incoming.method ?? 'GET').path.length > 0
     },
   }
 }

@@ -3,8 +3,7 @@ import { importsOf, targetsOf, within, type Rule } from './sources.ts'
 
 /** From the top to the bottom; what stands on one line never imports its neighbours. */
 const layers = [
-  ['main.ts', 'index.ts', 'cli.ts'],
-  ['cli'],
+  ['main.ts', 'index.ts'],
   ['process'],
   ['app.ts', 'client'],
   ['service.ts'],
@@ -64,7 +63,7 @@ export const importsHaveNoCycles: Rule = (sources) => {
 export const importsNameTheirFile: Rule = (sources) =>
   Object.entries(sources).flatMap(([path, source]) =>
     importsOf(source)
-      .filter((name) => (name.startsWith('.') && !/\.[jt]s$/.test(name)) || (name === 'forerunner' && isInSrc(path)))
+      .filter((name) => (name.startsWith('.') && !/\.[jt]sx?$/.test(name)) || (name === 'forerunner' && isInSrc(path)))
       .map((name) => `${path} must not import '${name}'`),
   )
 

@@ -11,7 +11,7 @@ export type Rule = (sources: Sources) => string[]
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 export function readSources(): Sources {
-  const directories = ['src', 'workers', 'test', 'bench'].filter((name) => existsSync(join(root, name)))
+  const directories = ['src', 'web', 'workers', 'test', 'bench'].filter((name) => existsSync(join(root, name)))
   const files = directories.flatMap((directory) =>
     readdirSync(join(root, directory), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
@@ -21,7 +21,7 @@ export function readSources(): Sources {
 }
 
 export function isCode(path: string): boolean {
-  return /\.(?:ts|js|mjs|sql)$/.test(path)
+  return /\.(?:tsx?|js|mjs|sql)$/.test(path)
 }
 
 export function within(directory: string, sources: Sources): [path: string, source: string][] {

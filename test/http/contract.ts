@@ -28,11 +28,13 @@ interface Document {
 /** Of the connection, the body's form, and the browser's guards: every answer may have them. */
 const undocumented: ReadonlySet<string> = new Set([
   'connection',
+  'content-encoding',
   'content-length',
   'content-security-policy',
   'content-type',
   'date',
   'keep-alive',
+  'referrer-policy',
   'transfer-encoding',
   'x-accel-buffering',
   'x-content-type-options',

@@ -80,6 +80,7 @@ export const responseHeaders = {
     schema: z.string().regex(/^commit;dur=[\d.]+(?:, first;dur=[\d.]+)?$/),
     example: 'commit;dur=0.9, first;dur=12.4',
   },
+  Vary: { description: 'RFC 9110.', schema: z.string(), example: 'Accept' },
   'WWW-Authenticate': {
     description: 'RFC 6750.',
     schema: z.string().regex(/^Bearer\b/),

@@ -18,13 +18,14 @@ const ofRun: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
 
 export function success({ description, json, mediaType, example, headers = [], mayHave = [] }: Answer): JsonObject {
   const schemas = json?.map((name) => refTo('schemas', name)) ?? []
-  const type = json === undefined ? mediaType : 'application/json'
-  const other = { type: type === 'application/json' ? 'object' : 'string' }
+  const types = json === undefined ? [mediaType ?? []].flat() : ['application/json']
+  const other = { type: types[0] === 'application/json' ? 'object' : 'string' }
   const schema = schemas.length > 1 ? { anyOf: schemas } : (schemas[0] ?? other)
+  const content = { schema, ...(example !== undefined && { example }) }
   return {
     description,
     headers: headerObjects(headers, mayHave),
-    ...(type !== undefined && { content: { [type]: { schema, ...(example !== undefined && { example }) } } }),
+    ...(types.length > 0 && { content: Object.fromEntries(types.map((type) => [type, content])) }),
   }
 }
 

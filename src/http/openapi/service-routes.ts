@@ -102,10 +102,20 @@ export const serviceRoutes: readonly Route[] = [
     method: 'GET',
     path: '/',
     operationId: 'root',
-    summary: 'names the routes on a page for people',
+    summary: 'shows the live page to browsers, and this list to programs',
     area: 'service',
     isOpen: true,
-    answers: [{ status: 200, description: 'The page.', mediaType: 'text/html' }],
+    headers: ['If-None-Match'],
+    answers: [
+      {
+        status: 200,
+        description: 'The page, for clients that name text/html in Accept; for others the list of routes.',
+        mediaType: ['text/plain', 'text/html'],
+        headers: ['Vary'],
+        mayHave: ['ETag', 'Cache-Control'],
+      },
+      { status: 304, description: 'The page has not changed.', headers: ['Vary', 'ETag', 'Cache-Control'] },
+    ],
     problems: [],
   },
 ]

@@ -56,10 +56,7 @@ export interface ThreadOptions {
 /** To the thread: a group of operations, or the wish to close. */
 export type ToThread = readonly Operation[] | 'close'
 
-/**
- * From the thread: the process that opening waits for, how it went, then one reply per group, in order; `closed` is the
- * last. Between them, each record that cannot be read.
- */
+/** From the thread: whom opening waits for, how it went, then one reply per group, in order; `closed` is the last. */
 export type FromThread =
   | { readonly type: 'waiting'; readonly owner: string }
   | { readonly type: 'open'; readonly backlog: number }
@@ -70,5 +67,4 @@ export type FromThread =
       readonly changes: readonly RunChange[]
       readonly backlog: number
     }
-  | { readonly type: 'unreadable'; readonly message: string }
   | { readonly type: 'closed' }

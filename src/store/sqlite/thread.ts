@@ -26,10 +26,7 @@ function endProcess(what: string): never {
 try {
   const onWait = (user: string): void => say({ type: 'waiting', owner: user })
   const { database, file, socket } = await openDatabase({ path, waitMs: lockWaitMs, onWait })
-  const transaction = createTransaction(database, {
-    tasks,
-    onUnreadable: (text) => say({ type: 'unreadable', message: text }),
-  })
+  const transaction = createTransaction(database, tasks)
   const runGroup = createGroupCommit(database, transaction)
   const ownership = keepOwnership({ file, socket, endProcess })
 

@@ -1,0 +1,73 @@
+/**
+ * Serves the live page: its document at the root, for clients that ask for HTML, and its assets, whose names contain a
+ * hash of their content. All of it works below any path, for the page refers to nothing but relative addresses.
+ */
+import type { Context } from 'koa'
+import { hasTag, parseEntityTags } from '../entity-tag.ts'
+import { originalUrlOf } from '../mount.ts'
+import { pageDocument, pageFiles, type PageFile } from './page-files.ts'
+
+// Nothing inline, and nothing from another host. Images may be data: the page shows results that are SVG in <img>.
+const contentPolicy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+const yearS = 31_536_000
+
+/** @returns false where the client does not ask for HTML, or the page was not built */
+export function sendPage(ctx: Context): boolean {
+  const file = pageFiles().get(pageDocument)
+  ctx.vary('Accept')
+  // In this order: a client that takes anything is a program.
+  if (file === undefined || ctx.accepts('text/plain', 'text/html') !== 'text/html') return false
+  const directory = directoryOf(originalUrlOf(ctx.req, ctx.originalUrl))
+  if (directory !== null) {
+    // Without the slash, its relative addresses would lead beside the place where the service is mounted.
+    ctx.status = 308
+    ctx.set('Location', directory)
+    return true
+  }
+  ctx.set({ 'Content-Security-Policy': contentPolicy, 'Referrer-Policy': 'no-referrer', 'Cache-Control': 'no-cache' })
+  sendFile(ctx, file)
+  return true
+}
+
+/** Of this version of the page; one of another version is a path of nobody's. */
+export function isAsset(path: string): boolean {
+  return path.startsWith('/assets/') && pageFiles().has(path.slice(1))
+}
+
+/** @returns false for everything that is not an asset */
+export function sendAsset(ctx: Context, path: string): boolean {
+  if (!isAsset(path) || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return false
+  const file = pageFiles().get(path.slice(1))
+  if (file === undefined) return false
+  ctx.set({ 'Cache-Control': `public, max-age=${yearS}, immutable`, 'X-Content-Type-Options': 'nosniff' })
+  sendFile(ctx, file)
+  return true
+}
+
+function sendFile(ctx: Context, { type, etag, plain, packed }: PageFile): void {
+  ctx.vary('Accept-Encoding')
+  // By our order: of codings that they like as much, browsers name gzip first.
+  const match = packed.find(({ coding }) => ctx.acceptsEncodings(coding) === coding)
+  const ownTag = match === undefined ? etag : `${etag.slice(0, -1)}-${match.coding}"`
+  ctx.status = 200
+  ctx.set({ ETag: ownTag, 'Content-Type': type })
+  if (match !== undefined) ctx.set('Content-Encoding', match.coding)
+  if (hasTag(parseEntityTags(ctx.get('If-None-Match')), ownTag)) ctx.status = 304
+  else ctx.body = match?.bytes ?? plain
+}
+
+/** The same address with a slash at its end, relative to the one asked for; null where it has one. */
+function directoryOf(url: string): string | null {
+  const [path = '', ...query] = url.split('?')
+  if (path.endsWith('/')) return null
+  return `./${path.slice(path.lastIndexOf('/') + 1)}/${query.length === 0 ? '' : `?${query.join('?')}`}`
+}

@@ -1,0 +1,183 @@
+/** The live page in a real browser, against a real service. */
+import { fileURLToPath } from 'node:url'
+import type { Page } from 'playwright-core'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { readRun } from '../harness/run.ts'
+import { startService, type Service } from '../harness/service.ts'
+import { until } from '../harness/until.ts'
+import { violationsOf } from './accessible.ts'
+import { startBrowser, type Tab } from './browser.ts'
+
+const tasksDir = fileURLToPath(new URL('../fixtures/page-tasks/', import.meta.url))
+/** For all of them; the last test closes it. */
+const browser = await startBrowser()
+
+const start = async (service: Service, body: object, key = ''): Promise<string> =>
+  (await readRun(await service.post('/run-tasks', body, key === '' ? {} : { Authorization: `Bearer ${key}` }))).id
+
+const laneOf = (page: Page, name: RegExp) => page.getByRole('list').locator('.row').filter({ hasText: name })
+
+/** Nothing on the console, no request elsewhere, nothing that the policy had to stop. */
+function checkClean({ wrongs }: Tab): void {
+  assert.equal(wrongs, [])
+}
+
+test('starts the recipe with a click, and shows the answer’s line before the other lanes end', async () => {
+  await using service = await startService({ tasksDir })
+  await using tab = await browser.open(service.url)
+  const { page } = tab
+  await page.getByText('No runs yet').waitFor()
+  assert.equal(await violationsOf(page), [])
+  await page.getByRole('link', { name: 'Start a run' }).last().click()
+  await page.getByRole('button', { name: 'Start', exact: true }).first().click()
+
+  await page.getByText('answer sent').waitFor()
+  await page.getByRole('heading', { name: /^Answered after \d+ ms; .* of work/ }).waitFor()
+  assert.is(await laneOf(page, /^first/).getAttribute('data-state'), 'completed')
+  assert.is(await laneOf(page, /^second/).getAttribute('data-state'), 'running')
+  const line = page.locator('.after')
+  const box = await line.boundingBox()
+  assert.ok(box !== null && box.width > 0 && box.height > 100, 'the ground right of the line is tinted')
+  assert.equal(await violationsOf(page), [])
+
+  // It moves: progress of the job, and the line, for the axis grows.
+  const share = laneOf(page, /^second/).locator('.outcome')
+  await share.filter({ hasText: /[1-9]\d? %/ }).waitFor()
+  const before = await share.textContent()
+  await until('progress moves', async () => (await share.textContent()) !== before)
+  const moved = await line.boundingBox()
+  assert.ok((moved?.x ?? 0) < (box?.x ?? 0), 'the line moves left as time goes on')
+  await page.locator('.sub').getByText('completed').waitFor()
+  checkClean(tab)
+})
+
+test('cancels, retries, and tells the attempts with their errors', async () => {
+  await using service = await startService({ tasksDir })
+  const tasks = [{ name: 'first' }, { name: 'second', input: { ms: 60_000 } }, { name: 'charge', maxAttempts: 1 }]
+  const id = await start(service, { tasks })
+  await using tab = await browser.open(`${service.url}/?run=${id}`)
+  const { page } = tab
+  await page.getByText('PaymentError: card declined').waitFor()
+  await page.getByText('caused by Error: response 402 of the bank').waitFor()
+  assert.equal(await violationsOf(page), [])
+
+  await page.getByRole('button', { name: 'Cancel', exact: true }).click()
+  await page.locator('.sub').getByText('failed').waitFor()
+  assert.is(await laneOf(page, /^second/).getAttribute('data-state'), 'cancelled')
+
+  await page.getByRole('button', { name: /^charge/ }).click()
+  assert.ok(page.url().includes('job=2'), 'the chosen job is in the address')
+  await page.getByRole('button', { name: 'Retry' }).click()
+  await page.getByText('Attempt 2').waitFor()
+  await page.locator('.row[data-state="failed"] .bar.failed').nth(1).waitFor()
+  checkClean(tab)
+})
+
+test('runs again what it has started, with changed input', async () => {
+  await using service = await startService({ tasksDir })
+  await using tab = await browser.open(`${service.url}/?start`)
+  const { page } = tab
+  await page.getByRole('button', { name: 'Remove job 2, third' }).click()
+  await page.getByRole('button', { name: 'Remove job 1, second' }).click()
+  await page.getByLabel('▸ Answers').selectOption('form')
+  await page.getByRole('button', { name: 'Start this run' }).click()
+  await page.getByText(/title/).first().waitFor()
+  assert.match((await page.getByRole('alert').textContent()) ?? '', /tasks\/0\/input/)
+  await page.getByLabel('title *').fill(`it's "<b>bold</b>"`)
+  await page.getByLabel('copies').fill('3')
+  await page.getByLabel('size').selectOption('large')
+  await page.getByLabel('extra').fill('{"a":[1]}')
+  await page.getByLabel('Tags').fill('form, eu')
+  await page.getByRole('button', { name: 'Start this run' }).click()
+  await page.getByText('answer sent').waitFor()
+  const shown = JSON.parse((await page.locator('section pre').first().textContent()) ?? '') as unknown
+  assert.equal(shown, { title: `it's "<b>bold</b>"`, copies: 3, size: 'large', extra: { a: [1] } })
+
+  await page.getByRole('link', { name: 'Run again…' }).click()
+  assert.is(await page.getByLabel('title *').inputValue(), `it's "<b>bold</b>"`)
+  await page.getByLabel('copies').fill('4')
+  await page.getByRole('button', { name: 'Start this run' }).click()
+  await page.getByText('"copies"').waitFor()
+  const { runs } = (await (await service.get('/runs?tag=eu')).json()) as { runs: unknown[] }
+  assert.is(runs.length, 2)
+  // A refusal is logged by the browser itself.
+  assert.equal(
+    tab.wrongs.filter((line) => !line.includes('status of 422')),
+    [],
+  )
+})
+
+test('the list counts new runs and does not move; filters are in the address and survive a reload', async () => {
+  await using service = await startService({ tasksDir })
+  await start(service, { tasks: [{ name: 'form', input: { title: 'a' } }], tags: ['blue'] })
+  await start(service, { tasks: [{ name: 'charge', maxAttempts: 1 }] }).catch(() => {})
+  await using tab = await browser.open(service.url)
+  const { page } = tab
+  await page.locator('tbody tr').nth(1).waitFor()
+  assert.equal(await violationsOf(page), [])
+  await start(service, { tasks: [{ name: 'form', input: { title: 'b' } }] })
+  await page.getByRole('button', { name: '1 new' }).waitFor()
+  assert.is(await page.locator('tbody tr').count(), 2)
+  await page.getByRole('button', { name: '1 new' }).click()
+  assert.is(await page.locator('tbody tr').count(), 3)
+
+  await page.getByRole('button', { name: '✕ failed' }).click()
+  await page.locator('tbody tr').first().filter({ hasText: 'charge' }).waitFor()
+  await until('one run is left', async () => (await page.locator('tbody tr').count()) === 1)
+  await page.reload()
+  await page.locator('tbody tr').first().filter({ hasText: 'charge' }).waitFor()
+  assert.is(await page.getByRole('button', { name: '✕ failed' }).getAttribute('aria-pressed'), 'true')
+  assert.ok(page.url().includes('state=failed'))
+  await page.getByLabel('Tag').fill('blue')
+  await page.getByLabel('Tag').press('Enter')
+  await page.getByText('No run matches').waitFor()
+  await page.getByRole('link', { name: 'Show all runs' }).click()
+  await page.locator('tbody tr').nth(2).waitFor()
+  checkClean(tab)
+})
+
+test('asks for the key once, keeps it for the tab, and says what a read-only key cannot do', async () => {
+  await using service = await startService({ tasksDir, apiKeys: ['writer'], apiKeysRead: ['reader'] })
+  const id = await start(service, { tasks: [{ name: 'second', input: { ms: 60_000 } }], respond: 'none' }, 'writer')
+  await using tab = await browser.open(`${service.url}/?run=${id}`)
+  const { page } = tab
+  await page.getByText('needs an API key').waitFor()
+  await page.getByLabel('API key').fill('nonsense')
+  await page.keyboard.press('Enter')
+  await page.getByText('does not know this key').waitFor()
+  await page.getByLabel('API key').fill('reader')
+  await page.keyboard.press('Enter')
+  await page.getByRole('button', { name: 'Cancel', exact: true }).click()
+  await page.getByRole('alert').filter({ hasText: 'this key may read' }).waitFor()
+  await page.reload()
+  await page.getByRole('heading', { name: /^No answer after/ }).waitFor()
+  assert.equal(
+    tab.wrongs.filter((line) => !/status of 40[13]/.test(line)),
+    [],
+  )
+})
+
+test('is used with the keyboard alone', async () => {
+  await using service = await startService({ tasksDir })
+  await using tab = await browser.open(service.url)
+  const { page } = tab
+  await page.getByText('No runs yet').waitFor()
+  await page.keyboard.press('n')
+  await page.getByRole('button', { name: 'Start', exact: true }).first().focus()
+  await page.keyboard.press('Enter')
+  await page.getByText('answer sent').waitFor()
+  await page.keyboard.press('j')
+  await page.getByRole('region', { name: 'Job 1, second' }).waitFor()
+  await page.keyboard.press('t')
+  await page.getByRole('table').filter({ hasText: 'worker-' }).waitFor()
+  await page.keyboard.press('g')
+  await page.locator('tbody tr').first().waitFor()
+  checkClean(tab)
+})
+
+test('the browser closes', async () => {
+  await browser[Symbol.asyncDispose]()
+})
+
+test.run()

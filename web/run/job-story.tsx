@@ -1,0 +1,179 @@
+/** One job: its attempts as a story with their errors, its result, and what can be done with it. */
+import { useSignal, type ReadonlySignal } from '@preact/signals'
+import type { JobView } from 'forerunner/client'
+import { useEffect } from 'preact/hooks'
+import { client } from '../shell/service.ts'
+import { StateMark } from '../shell/state.tsx'
+import { durationOf, shareOf } from '../time/format.ts'
+import { JsonText, svgAddress } from './json-text.tsx'
+import { isFinal, segmentsOf, type Segment } from './segments.ts'
+
+export interface JobStoryProps {
+  readonly runId: string
+  readonly job: ReadonlySignal<JobView>
+  readonly start: number
+  readonly onCancel: (index: number) => void
+  readonly onRetry: (index: number) => void
+}
+
+type ErrorView = NonNullable<JobView['error']>
+
+export function JobStory({ runId, job, start, onCancel, onRetry }: JobStoryProps) {
+  const whole = useWhole(runId, job.value)
+  const { index, task, state, thread, attempt, maxAttempts } = whole
+  const canRetry = state === 'failed' || state === 'cancelled'
+  return (
+    <div class="cols">
+      <section class="card" aria-label={`Job ${index}, ${task}`}>
+        <div class="head">
+          <h2>{task}</h2>
+          <StateMark state={state} />
+          <small>
+            job {index} · attempt {attempt} of {maxAttempts} · {thread ?? 'not started'}
+          </small>
+          <span class="actions">
+            {canRetry && (
+              <button class="btn small" type="button" onClick={() => onRetry(index)}>
+                Retry
+              </button>
+            )}
+            {!isFinal(state) && (
+              <button class="btn small danger" type="button" onClick={() => onCancel(index)}>
+                Cancel job
+              </button>
+            )}
+          </span>
+        </div>
+        <ol class="story">
+          {segmentsOf(whole, start).map((segment) => (
+            <Chapter key={segment.from + segment.kind} job={whole} segment={segment} />
+          ))}
+          {state === 'cancelled' && <Ending job={whole} start={start} />}
+        </ol>
+      </section>
+      <Result job={whole} />
+    </div>
+  )
+}
+
+/** Events leave large results and failures out; the job itself has them. */
+function useWhole(runId: string, job: JobView): JobView {
+  const fetched = useSignal<JobView | null>(null)
+  const isCut = job.resultBytes !== undefined || job.failures === undefined
+  useEffect(() => {
+    if (!isCut) return undefined
+    const end = new AbortController()
+    client
+      .peek()
+      .getJob(runId, job.index, { signal: end.signal })
+      .then((whole) => (fetched.value = whole))
+      // What is shown then is what the event had.
+      .catch(() => {})
+    return () => end.abort()
+  }, [runId, job.index, job.state, isCut])
+  const whole = fetched.value
+  return isCut && whole !== null && whole.index === job.index && whole.state === job.state ? whole : job
+}
+
+function Chapter({ job, segment }: { readonly job: JobView; readonly segment: Segment }) {
+  const { kind, from, to, attempt } = segment
+  const lasts = to === null ? '' : durationOf(to - from)
+  const failure = attempt === null ? undefined : job.failures?.[attempt - 1]
+  const error = kind === 'failed' || kind === 'cancelled' ? (failure?.error ?? job.error) : null
+  return (
+    <li>
+      <time>+{durationOf(from)}</time>
+      <div>
+        {kind === 'waiting' && (
+          <span class="dim">{to === null ? 'waits for a thread' : `waited ${lasts} for a thread`}</span>
+        )}
+        {kind === 'backoff' && (
+          <span class="dim">{to === null ? 'waits to try again' : `waited ${lasts} to try again`}</span>
+        )}
+        {kind === 'running' && (
+          <>
+            <b class="is-running">◐ Attempt {attempt}</b> is running
+            {job.progress !== null && `, ${shareOf(job.progress, 1)} done`}
+          </>
+        )}
+        {kind === 'completed' && (
+          <>
+            <b class="is-completed">✓ Attempt {attempt}</b> completed after {lasts}
+          </>
+        )}
+        {kind === 'failed' && (
+          <>
+            <b class="is-failed">✕ Attempt {attempt}</b> failed after {lasts}
+          </>
+        )}
+        {kind === 'cancelled' && (
+          <>
+            <b class="is-cancelled">– Attempt {attempt}</b> was cancelled after {lasts}
+          </>
+        )}
+        {error !== null && <ErrorText error={error} />}
+      </div>
+    </li>
+  )
+}
+
+/** Of a job that was cancelled before it had run. */
+function Ending({ job, start }: { readonly job: JobView; readonly start: number }) {
+  if (job.startedAt !== null || job.finishedAt === null) return null
+  return (
+    <li>
+      <time>+{durationOf(Date.parse(job.finishedAt) - start)}</time>
+      <div>
+        <b class="is-cancelled">– Cancelled</b> before it had started
+      </div>
+    </li>
+  )
+}
+
+function ErrorText({ error }: { readonly error: ErrorView }) {
+  const { code, message, name, taskCode, status, exitCode, stack, cause } = error
+  const marks = [code, taskCode, status, exitCode === undefined ? undefined : `exit code ${exitCode}`]
+  return (
+    <div class="error">
+      <code>{name === undefined ? message : `${name}: ${message}`}</code>
+      <small>{marks.filter((mark) => mark !== undefined).join(' · ')}</small>
+      {cause !== undefined && (
+        <small>caused by {cause.name === undefined ? cause.message : `${cause.name}: ${cause.message}`}</small>
+      )}
+      {stack !== undefined && (
+        <details>
+          <summary>stack</summary>
+          <pre tabIndex={0}>{stack}</pre>
+        </details>
+      )}
+    </div>
+  )
+}
+
+function Result({ job }: { readonly job: JobView }) {
+  if (job.state !== 'completed') {
+    const when = isFinal(job.state) ? 'There is no result.' : 'The result is shown here when the job has completed.'
+    return (
+      <section class="card" aria-label="Result">
+        <div class="head">
+          <h2>Result</h2>
+        </div>
+        <p class="empty">{when}</p>
+      </section>
+    )
+  }
+  const image = svgAddress(job.result)
+  return (
+    <section class="card" aria-label="Result">
+      <div class="head">
+        <h2>Result of {job.task}</h2>
+      </div>
+      {image !== null && <img class="picture" src={image} alt={`Drawn by ${job.task}`} />}
+      {job.resultBytes !== undefined && job.result === undefined ? (
+        <p class="empty">{job.resultBytes.toLocaleString('en')} bytes</p>
+      ) : (
+        <JsonText value={job.result} name={`${job.task}-${job.index}`} />
+      )}
+    </section>
+  )
+}

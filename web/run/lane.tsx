@@ -1,0 +1,96 @@
+/** One job on the timeline: its name and thread, its stretches of time, and how it ended. */
+import type { ReadonlySignal } from '@preact/signals'
+import type { JobView } from 'forerunner/client'
+import { glyphOf } from '../shell/state.tsx'
+import { secondNow } from '../time/clock.ts'
+import { durationOf, shareOf } from '../time/format.ts'
+import { segmentsOf, type Segment } from './segments.ts'
+import type { TimeScale } from './time-scale.ts'
+
+export interface LaneProps {
+  readonly job: ReadonlySignal<JobView>
+  readonly start: number
+  readonly scale: ReadonlySignal<TimeScale>
+  readonly selected: ReadonlySignal<number>
+  readonly decidedBy: ReadonlySignal<number | null>
+  readonly onSelect: (index: number) => void
+}
+
+export function Lane({ job, start, scale, selected, decidedBy, onSelect }: LaneProps) {
+  const shown = job.value
+  const { index, task, thread } = shown
+  const segments = segmentsOf(shown, start)
+  const isSelected = selected.value === index
+  const tries = segments.filter(({ attempt }) => attempt !== null).length
+  const outcome = outcomeOf(shown, segments)
+  return (
+    <li class={isSelected ? 'row selected' : 'row'} data-state={shown.state}>
+      <button type="button" class="lab" aria-pressed={isSelected} onClick={() => onSelect(index)}>
+        <b>{task}</b>
+        <small>
+          {thread ?? (shown.state === 'queued' ? 'no thread yet' : '–')}
+          {decidedBy.value === index && (
+            <span class="decided">
+              {' ▸'}
+              <span class="aside"> answer</span>
+            </span>
+          )}
+        </small>
+      </button>
+      <div class="track" aria-hidden="true">
+        {segments.map((segment, place) => (
+          <Bar key={place} segment={segment} scale={scale.value} progress={shown.progress} />
+        ))}
+      </div>
+      <div class={`outcome is-${shown.state}`}>
+        <span class="glyph" aria-hidden="true">
+          {glyphOf(shown.state)}
+        </span>
+        <span class="unseen">{shown.state}</span> {outcome}
+        {tries > 1 && <span class="aside">, {tries} tries</span>}
+      </div>
+    </li>
+  )
+}
+
+interface BarProps {
+  readonly segment: Segment
+  readonly scale: TimeScale
+  readonly progress: number | null
+}
+
+function Bar({ segment: { kind, from, to, attempt }, scale, progress }: BarProps) {
+  const lasts = to === null ? 'goes on' : durationOf(to - from)
+  const what = attempt === null ? kind : `attempt ${attempt}: ${kind}`
+  const place = {
+    '--s': scale.toAxis(from),
+    ...(to !== null && { '--e': scale.toAxis(to) }),
+    ...(kind === 'running' && progress !== null && { '--p': progress }),
+  }
+  return <span class={`bar ${kind}`} style={place} title={`${what}, from ${durationOf(from)}, ${lasts}`} />
+}
+
+function outcomeOf(job: JobView, segments: readonly Segment[]): string {
+  const ran = segments.reduce(
+    (sum, { from, to, attempt }) => sum + (attempt === null || to === null ? 0 : to - from),
+    0,
+  )
+  switch (job.state) {
+    case 'queued':
+      return 'waiting'
+    case 'retrying':
+      return job.runAt === null
+        ? 'retry'
+        : `retry in ${durationOf(Math.max(0, Date.parse(job.runAt) - secondNow.value))}`
+    case 'running':
+      return job.progress === null ? 'running' : shareOf(job.progress, 1)
+    case 'completed':
+    case 'failed':
+      return durationOf(ran)
+    case 'cancelled':
+      return ran === 0 ? 'not started' : durationOf(ran)
+    default:
+      // A state of a newer service.
+      return job.state
+  }
+}

@@ -1,0 +1,135 @@
+/** One run: its sentence, its timeline, and the story of one of its jobs. */
+import { useComputed, useSignal } from '@preact/signals'
+import type { RunView } from 'forerunner/client'
+import { useEffect, useMemo } from 'preact/hooks'
+import { CopyButton } from '../shell/copy-button.tsx'
+import { addressOf, go, route, shortIdOf } from '../shell/route.ts'
+import { baseUrl, serviceNow, wordsOf } from '../shell/service.ts'
+import { StateMark } from '../shell/state.tsx'
+import { secondNow } from '../time/clock.ts'
+import { clockOf } from '../time/format.ts'
+import { Headline } from './headline.tsx'
+import { JobStory } from './job-story.tsx'
+import { JobTable } from './job-table.tsx'
+import { createRunStore } from './run-store.ts'
+import { isFinal } from './segments.ts'
+import { Timeline } from './timeline.tsx'
+
+export function RunPage({ id }: { readonly id: string }) {
+  const store = useMemo(() => createRunStore(id), [id])
+  const isTable = useSignal(false)
+  const said = useSignal('')
+  useEffect(() => {
+    document.title = `Run …${shortIdOf(id)} · Forerunner`
+    store.follow()
+    return store.stop
+  }, [store])
+
+  const selected = useComputed(() => {
+    const shown = route.value
+    const named = shown.page === 'run' ? shown.job : null
+    return named !== null && named < store.jobs.value.length ? named : mostTelling(store.run.value)
+  })
+  const select = (index: number): void => go(addressOf({ run: id, job: index }), false)
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent): void => {
+      const isTyping = event.target instanceof Element && event.target.closest('input, textarea, select') !== null
+      if (isTyping || event.metaKey || event.ctrlKey || event.altKey) return
+      const last = store.jobs.peek().length - 1
+      if (event.key === 't') isTable.value = !isTable.peek()
+      else if (event.key === 'j') select(Math.min(last, selected.peek() + 1))
+      else if (event.key === 'k') select(Math.max(0, selected.peek() - 1))
+    }
+    addEventListener('keydown', onKey)
+    return () => removeEventListener('keydown', onKey)
+  }, [id])
+
+  const run = store.run.value
+  if (run === null) return <Absent id={id} trouble={store.trouble.value} />
+  const start = Date.parse(run.createdAt)
+  const act = async (change: () => Promise<void>): Promise<void> => {
+    said.value = ''
+    try {
+      await change()
+    } catch (error) {
+      said.value = wordsOf(error)
+    }
+  }
+  const job = store.jobs.value[selected.value]
+  return (
+    <>
+      <div class="crumb">
+        <a href="./">Runs</a> / <span class="mono">{run.id}</span>
+        <CopyButton text={`curl ${new URL(`runs/${run.id}`, baseUrl).href}`} label="copy as curl" />
+      </div>
+      <Headline run={run} now={run.state === 'running' ? Math.max(secondNow.value, serviceNow()) : 0} />
+      <Facts run={run} onCancel={() => void act(() => store.cancel())} />
+      <p class="alert" role="alert">
+        {said.value || store.trouble.value}
+      </p>
+      <Timeline run={store.run} jobs={store.jobs} selected={selected} onSelect={select} />
+      <JobTable jobs={store.jobs} start={start} isShown={isTable.value} />
+      {job !== undefined && (
+        <JobStory
+          key={selected.value}
+          runId={id}
+          job={job}
+          start={start}
+          onCancel={(index) => void act(() => store.cancel(index))}
+          onRetry={(index) => void act(() => store.retry(index))}
+        />
+      )}
+    </>
+  )
+}
+
+function Facts({ run, onCancel }: { readonly run: RunView; readonly onCancel: () => void }) {
+  const done = run.jobs.filter(({ state }) => isFinal(state)).length
+  return (
+    <div class="sub">
+      <StateMark state={run.state} />
+      <span>
+        {done} of {run.jobs.length} jobs done
+      </span>
+      <span>
+        accepted <time dateTime={run.createdAt}>{clockOf(run.createdAt)}</time>
+      </span>
+      {run.tags.map((tag) => (
+        <a key={tag} class="tag" href={addressOf({ tag })}>
+          {tag}
+        </a>
+      ))}
+      <span class="actions">
+        <a class="btn" href={addressOf({ start: run.id })}>
+          Run again…
+        </a>
+        {run.state === 'running' && (
+          <button class="btn danger" type="button" onClick={onCancel}>
+            Cancel
+          </button>
+        )}
+      </span>
+    </div>
+  )
+}
+
+/** Before it is known, or where it is not there. */
+function Absent({ id, trouble }: { readonly id: string; readonly trouble: string }) {
+  if (trouble === '') return <p class="empty">Reading run {id}…</p>
+  return (
+    <section class="card narrow">
+      <h1>This run cannot be shown.</h1>
+      <p>{trouble}</p>
+      <p class="dim">Runs are forgotten after their retention time, or when somebody deletes them.</p>
+      <a class="btn" href="./">
+        All runs
+      </a>
+    </section>
+  )
+}
+
+/** The job to look at first: one that failed, or else the one that has decided the answer. */
+function mostTelling(run: RunView | null): number {
+  const failed = run?.jobs.findIndex(({ state }) => state === 'failed') ?? -1
+  return failed === -1 ? (run?.answer?.jobIndex ?? 0) : failed
+}

@@ -1,0 +1,97 @@
+/** What a job did when: its stretches of time, in milliseconds since the run was accepted. Pure. */
+import type { JobView, RunView } from 'forerunner/client'
+
+export type SegmentKind = 'waiting' | 'running' | 'completed' | 'failed' | 'cancelled' | 'backoff'
+
+export interface Segment {
+  readonly kind: SegmentKind
+  readonly from: number
+  /** null: it goes on. */
+  readonly to: number | null
+  /** Of an attempt, which one it was in order; null where nothing ran. */
+  readonly attempt: number | null
+}
+
+/** Of a part that takes no time worth showing, such as the wait of a job that was started by the commit itself. */
+const leastWaitMs = 1
+
+export function isFinal(state: string): boolean {
+  return state === 'completed' || state === 'failed' || state === 'cancelled'
+}
+
+/** @param start of the run, in epoch milliseconds */
+export function segmentsOf(job: JobView, start: number): Segment[] {
+  const at = (instant: string): number => Math.max(0, Date.parse(instant) - start)
+  const segments: Segment[] = []
+  /** Where the part before has ended; null before the first. */
+  let cursor: number | null = null
+  const queuedAt = at(job.queuedAt)
+
+  const wait = (to: number | null): void => {
+    if (cursor === null) {
+      if (to === null || to - queuedAt > leastWaitMs)
+        segments.push({ kind: 'waiting', from: queuedAt, to, attempt: null })
+    } else if (to === null || to - cursor > leastWaitMs) {
+      // A job that was queued again by request has waited since then, and did nothing before.
+      const isAgain = queuedAt >= cursor
+      segments.push({ kind: isAgain ? 'waiting' : 'backoff', from: isAgain ? queuedAt : cursor, to, attempt: null })
+    }
+  }
+
+  const failures = job.failures ?? []
+  for (const [index, failure] of failures.entries()) {
+    const [from, to] = [at(failure.startedAt), at(failure.finishedAt)]
+    if (cursor === null && queuedAt > from) cursor = from
+    wait(from)
+    const kind = failure.error.code === 'cancelled' ? 'cancelled' : 'failed'
+    segments.push({ kind, from, to, attempt: index + 1 })
+    cursor = to
+  }
+  const last = lastAttemptOf(job, at, failures.length)
+  if (last !== null && (cursor === null || last.from >= cursor)) {
+    wait(last.from)
+    segments.push(last)
+  } else if (!isFinal(job.state) && job.state !== 'running') wait(null)
+  else if (cursor === null && job.finishedAt !== null) wait(at(job.finishedAt))
+  return segments
+}
+
+/** The attempt that is not among the failures: one that goes on, that completed, or whose failure was left out. */
+function lastAttemptOf(job: JobView, at: (instant: string) => number, failures: number): Segment | null {
+  const { state, startedAt, finishedAt } = job
+  if (startedAt === null || state === 'queued' || state === 'retrying') return null
+  const isListed = job.failures?.some((failure) => failure.startedAt === startedAt) ?? false
+  if (isListed && isFinal(state)) return null
+  const kind = state === 'running' || state === 'completed' || state === 'failed' ? state : 'cancelled'
+  return { kind, from: at(startedAt), to: finishedAt === null ? null : at(finishedAt), attempt: failures + 1 }
+}
+
+export interface Work {
+  /** Time that attempts took, in milliseconds. */
+  readonly totalMs: number
+  /** The part of it after the answer; null where no answer was sent. */
+  readonly afterMs: number | null
+}
+
+/** @param now of the service, in epoch milliseconds */
+export function workOf(run: RunView, now: number): Work {
+  const start = Date.parse(run.createdAt)
+  const answer = run.respondedAt === null ? null : Date.parse(run.respondedAt) - start
+  let totalMs = 0
+  let afterMs = 0
+  for (const { from, to, attempt } of run.jobs.flatMap((job) => segmentsOf(job, start))) {
+    if (attempt === null) continue
+    const end = to ?? now - start
+    totalMs += Math.max(0, end - from)
+    if (answer !== null) afterMs += Math.max(0, end - Math.max(from, answer))
+  }
+  return { totalMs, afterMs: answer === null ? null : afterMs }
+}
+
+/** When the last of it happened, in milliseconds since the run was accepted. @param now as for `workOf` */
+export function endOf(run: RunView, now: number): number {
+  const start = Date.parse(run.createdAt)
+  if (run.state === 'running') return Math.max(1, now - start)
+  const ends = [run.finishedAt, run.respondedAt, ...run.jobs.map((job) => job.finishedAt)]
+  return Math.max(1, ...ends.map((instant) => (instant === null ? 0 : Date.parse(instant) - start)))
+}

@@ -1,0 +1,64 @@
+/** Where an instant stands on the axis: idle time is taken out, so that work is not a hair's breadth beside it. Pure. */
+import type { Segment } from './segments.ts'
+
+export interface Break {
+  /** On the axis. */
+  readonly at: number
+  readonly width: number
+  /** How long nothing ran, in milliseconds. */
+  readonly idleMs: number
+}
+
+export interface TimeScale {
+  readonly breaks: readonly Break[]
+  /** Milliseconds on the axis, of milliseconds since the run was accepted. */
+  toAxis(ms: number): number
+}
+
+/** Idle time is shortened only where it is longer than this, and longer than all that ran. */
+const leastIdleMs = 5_000
+/** A break takes this part of the time that ran. */
+const breakShare = 0.08
+
+/** @param marks instants that are something themselves, such as the answer */
+export function timeScaleOf(segments: readonly Segment[], marks: readonly number[]): TimeScale {
+  const busy = segments
+    .filter(({ attempt }) => attempt !== null)
+    .map(({ from, to }) => [from, to ?? Infinity] as const)
+    .concat(marks.map((at) => [at, at] as const))
+    .toSorted(([a], [b]) => a - b)
+  const gaps: { from: number; to: number }[] = []
+  let end = 0
+  let busyMs = 0
+  for (const [from, to] of busy) {
+    if (from > end) gaps.push({ from: end, to: from })
+    busyMs += Math.max(0, (to === Infinity ? Math.max(from, end) : to) - Math.max(from, end))
+    end = Math.max(end, to)
+  }
+  const width = Math.max(50, busyMs * breakShare)
+  let removed = 0
+  const shifts: { readonly from: number; readonly to: number; readonly before: number }[] = []
+  for (const { from, to } of gaps) {
+    if (to - from < Math.max(leastIdleMs, 2 * busyMs)) continue
+    shifts.push({ from, to, before: removed })
+    removed += to - from - width
+  }
+  return {
+    breaks: shifts.map(({ from, to, before }) => ({ at: from - before, width, idleMs: to - from })),
+    toAxis(ms) {
+      const shift = shifts.findLast(({ from }) => ms > from)
+      if (shift === undefined) return ms
+      const { from, to, before } = shift
+      if (ms >= to) return ms - before - (to - from - width)
+      return from - before + (width * (ms - from)) / (to - from)
+    },
+  }
+}
+
+const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000]
+const longSteps = [60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000]
+
+/** The distance of ticks of which `most` fit on an axis of so many milliseconds. */
+export function tickStepOf(spanMs: number, most: number): number {
+  return [...steps, ...longSteps].find((step) => spanMs / step <= most) ?? 7 * 86_400_000
+}

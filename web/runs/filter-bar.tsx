@@ -1,0 +1,59 @@
+/** What the list is narrowed to; kept in the address, so that it can be shared and survives a reload. */
+import { useSignal } from '@preact/signals'
+import type { TaskView } from 'forerunner/client'
+import { useEffect } from 'preact/hooks'
+import { addressOf, go, type RunFilters } from '../shell/route.ts'
+import { client } from '../shell/service.ts'
+import { glyphOf } from '../shell/state.tsx'
+
+const states = ['', 'running', 'completed', 'failed', 'cancelled']
+
+export function FilterBar({ filters }: { readonly filters: RunFilters }) {
+  const tasks = useSignal<readonly TaskView[]>([])
+  useEffect(() => {
+    client
+      .peek()
+      .listTasks()
+      .then((list) => (tasks.value = list))
+      // The list itself says what is wrong.
+      .catch(() => {})
+  }, [])
+  const narrow = (change: Partial<RunFilters>): void => go(addressOf({ ...filters, ...change }))
+  return (
+    <div class="tools" role="group" aria-label="Filters">
+      {states.map((state) => (
+        <button
+          key={state}
+          type="button"
+          class="chip"
+          aria-pressed={filters.state === state}
+          onClick={() => narrow({ state })}
+        >
+          {state === '' ? 'All' : `${glyphOf(state)} ${state}`}
+        </button>
+      ))}
+      <select
+        class="chip"
+        aria-label="Task"
+        value={filters.task}
+        onChange={(event) => narrow({ task: event.currentTarget.value })}
+      >
+        <option value="">any task</option>
+        {[...new Set([...tasks.value.map(({ name }) => name), ...(filters.task === '' ? [] : [filters.task])])].map(
+          (name) => (
+            <option key={name} value={name}>
+              task: {name}
+            </option>
+          ),
+        )}
+      </select>
+      <input
+        class="chip"
+        aria-label="Tag"
+        placeholder="tag"
+        value={filters.tag}
+        onChange={(event) => narrow({ tag: event.currentTarget.value.trim() })}
+      />
+    </div>
+  )
+}

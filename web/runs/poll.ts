@@ -1,0 +1,161 @@
+/**
+ * The newest page of runs and the service's figures, asked for every two seconds while the tab is visible. An answer that
+ * has not changed is a 304 without a body.
+ */
+import { batch, computed, signal, type ReadonlySignal } from '@preact/signals'
+import type { RunPageView, RunView, StatsView } from 'forerunner/client'
+import type { RunFilters } from '../shell/route.ts'
+import { ask, authorization, baseUrl, client, isReachable, needsKey, wordsOf } from '../shell/service.ts'
+
+export interface RunList {
+  /** Newest first, and still while they are read: new ones are counted until they are asked for. */
+  readonly runs: ReadonlySignal<readonly RunView[]>
+  readonly newCount: ReadonlySignal<number>
+  readonly stats: ReadonlySignal<StatsView | null>
+  readonly hasMore: ReadonlySignal<boolean>
+  readonly isLoaded: ReadonlySignal<boolean>
+  readonly trouble: ReadonlySignal<string>
+  showNew(): void
+  showOlder(): Promise<void>
+  start(): void
+  stop(): void
+}
+
+const pollMs = 2_000
+const pageSize = 50
+
+export function createRunList({ state, task, tag }: RunFilters): RunList {
+  const shown = signal<readonly string[]>([])
+  const byId = signal<ReadonlyMap<string, RunView>>(new Map())
+  const newest = signal<readonly string[]>([])
+  const stats = signal<StatsView | null>(null)
+  const pageToken = signal<string | null>(null)
+  const isLoaded = signal(false)
+  const trouble = signal('')
+  let entityTag = ''
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let end = new AbortController()
+
+  const filters = { ...(state && { state }), ...(task && { task }), ...(tag && { tag }) }
+
+  function addressOf(token?: string): URL {
+    const url = new URL('runs', baseUrl)
+    const query = { ...filters, pageSize: String(pageSize), ...(token && { pageToken: token }) }
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
+    return url
+  }
+
+  async function read(url: URL, headers: Record<string, string>): Promise<Response> {
+    const response = await ask(url, { headers: { ...authorization(), ...headers }, signal: end.signal })
+    if (response.ok || response.status === 304) return response
+    const { detail } = (await response.json().catch(() => ({}))) as { detail?: string }
+    throw new Error(detail ?? `The service answered with status ${response.status}.`)
+  }
+
+  function take({ runs, nextPageToken }: RunPageView): void {
+    batch(() => {
+      byId.value = new Map([...byId.value, ...runs.map((run) => [run.id, run] as const)])
+      newest.value = runs.map(({ id }) => id)
+      if (shown.value.length > 0) return
+      // The first ones: there is nothing yet that could jump.
+      shown.value = newest.value
+      pageToken.value = nextPageToken
+    })
+  }
+
+  /** Runs that are shown, go on, and are no longer on the newest page. */
+  async function readOthers(): Promise<void> {
+    const page = new Set(newest.value)
+    const open = shown.value.filter((id) => !page.has(id) && byId.value.get(id)?.state === 'running').slice(0, 10)
+    const runs = await Promise.all(
+      open.map((id) =>
+        client
+          .peek()
+          .getRun(id, { signal: end.signal })
+          .catch(() => null),
+      ),
+    )
+    const found = runs.filter((run) => run !== null).map((run) => [run.id, run] as const)
+    if (found.length > 0) byId.value = new Map([...byId.value, ...found])
+  }
+
+  async function poll(): Promise<void> {
+    try {
+      const headers = entityTag === '' ? {} : { 'If-None-Match': entityTag }
+      const [response, figures] = await Promise.all([
+        read(addressOf(), headers),
+        client.peek().stats({ signal: end.signal }),
+      ])
+      stats.value = figures
+      if (response.status !== 304) {
+        entityTag = response.headers.get('ETag') ?? ''
+        take((await response.json()) as RunPageView)
+      }
+      await readOthers()
+      isLoaded.value = true
+      trouble.value = ''
+    } catch (error) {
+      if (end.signal.aborted) return
+      trouble.value = wordsOf(error)
+    }
+    schedule()
+  }
+
+  function schedule(): void {
+    clearTimeout(timer)
+    if (document.hidden || needsKey.value) return
+    timer = setTimeout(() => void poll(), pollMs)
+  }
+
+  function onVisible(): void {
+    clearTimeout(timer)
+    if (!document.hidden) void poll()
+  }
+
+  return {
+    runs: computed(() => shown.value.flatMap((id) => byId.value.get(id) ?? [])),
+    newCount: computed(() => {
+      const [first] = shown.value
+      return first === undefined ? 0 : newest.value.filter((id) => id > first).length
+    }),
+    stats,
+    hasMore: computed(() => pageToken.value !== null),
+    isLoaded,
+    trouble: computed(() => (isReachable.value ? trouble.value : 'The service cannot be reached. Trying again…')),
+    showNew() {
+      const known = new Set(newest.value)
+      const isContinuous = shown.value.some((id) => known.has(id))
+      batch(() => {
+        // A page of new ones and more: what was shown before would follow a gap.
+        const rest = isContinuous ? shown.value.filter((id) => !known.has(id)) : []
+        shown.value = [...newest.value, ...rest]
+        if (!isContinuous) pageToken.value = null
+      })
+      scrollTo({ top: 0 })
+    },
+    async showOlder() {
+      const token = pageToken.value
+      if (token === null) return
+      try {
+        const page = (await (await read(addressOf(token), {})).json()) as RunPageView
+        batch(() => {
+          byId.value = new Map([...byId.value, ...page.runs.map((run) => [run.id, run] as const)])
+          shown.value = [...new Set([...shown.value, ...page.runs.map(({ id }) => id)])]
+          pageToken.value = page.nextPageToken
+        })
+      } catch (error) {
+        trouble.value = wordsOf(error)
+      }
+    },
+    start() {
+      end = new AbortController()
+      document.addEventListener('visibilitychange', onVisible)
+      void poll()
+    },
+    stop() {
+      end.abort()
+      clearTimeout(timer)
+      document.removeEventListener('visibilitychange', onVisible)
+    },
+  }
+}

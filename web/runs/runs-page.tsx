@@ -1,0 +1,100 @@
+/** The list of runs. */
+import { useEffect, useMemo } from 'preact/hooks'
+import { startAddress, type RunFilters } from '../shell/route.ts'
+import { FilterBar } from './filter-bar.tsx'
+import { Figures, Sentence } from './overview.tsx'
+import { createRunList, type RunList } from './poll.ts'
+import { RunRow } from './run-row.tsx'
+
+export function RunsPage({ filters }: { readonly filters: RunFilters }) {
+  const list = useMemo(() => createRunList(filters), [])
+  useEffect(() => {
+    document.title = 'Runs · Forerunner'
+    list.start()
+    return list.stop
+  }, [list])
+  const isNarrowed = Object.values(filters).some((value) => value !== '')
+  const isEmpty = list.isLoaded.value && list.runs.value.length === 0
+  return (
+    <>
+      {isEmpty ? (
+        <h1>{isNarrowed ? 'No run matches.' : 'No runs yet.'}</h1>
+      ) : (
+        <Sentence runs={list.runs.value} hasMore={list.hasMore.value} />
+      )}
+      <Figures stats={list.stats.value} />
+      <FilterBar filters={filters} />
+      <p class="alert" role="alert">
+        {list.trouble.value}
+      </p>
+      {isEmpty ? <Empty isNarrowed={isNarrowed} /> : <Table list={list} />}
+    </>
+  )
+}
+
+function Table({ list }: { readonly list: RunList }) {
+  const newCount = list.newCount.value
+  return (
+    <>
+      <div class="card runs">
+        {newCount > 0 && (
+          <button class="new" type="button" onClick={list.showNew}>
+            ↑ {newCount} new
+          </button>
+        )}
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">State</th>
+              <th scope="col">Tasks</th>
+              <th scope="col">Timeline</th>
+              <th scope="col" class="num">
+                Answered
+              </th>
+              <th scope="col" class="num">
+                Finished
+              </th>
+              <th scope="col">Tags</th>
+              <th scope="col" class="num">
+                Age
+              </th>
+              <th scope="col">Id</th>
+            </tr>
+          </thead>
+          <tbody>
+            {list.runs.value.map((run) => (
+              <RunRow key={run.id} run={run} />
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {list.hasMore.value && (
+        <button class="btn older" type="button" onClick={() => void list.showOlder()}>
+          Show older runs
+        </button>
+      )}
+    </>
+  )
+}
+
+function Empty({ isNarrowed }: { readonly isNarrowed: boolean }) {
+  return (
+    <section class="card blank">
+      {isNarrowed ? (
+        <>
+          <p>The filters leave nothing. Runs that match appear here by themselves.</p>
+          <a class="btn" href="./">
+            Show all runs
+          </a>
+        </>
+      ) : (
+        <>
+          <p>A run is answered by its first task, and the rest goes on in worker threads. Start one and watch it.</p>
+          <a class="btn primary" href={startAddress}>
+            Start a run
+          </a>
+        </>
+      )}
+    </section>
+  )
+}

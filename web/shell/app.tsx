@@ -1,0 +1,78 @@
+/** The frame of every page: the header, and what the address names below it. */
+import { useEffect } from 'preact/hooks'
+import { RunPage } from '../run/run-page.tsx'
+import { RunsPage } from '../runs/runs-page.tsx'
+import { StartPage } from '../start/start-page.tsx'
+import { KeyForm } from './key-form.tsx'
+import { addressOf, followLink, go, route, startAddress } from './route.ts'
+import { apiKey, isReachable, needsKey } from './service.ts'
+
+export function App() {
+  useEffect(() => {
+    addEventListener('keydown', onKey)
+    return () => removeEventListener('keydown', onKey)
+  }, [])
+  const { page } = route.value
+  return (
+    <div onClick={followLink}>
+      <a class="skip" href="#content">
+        Skip to the content
+      </a>
+      <header>
+        <a class="brand" href="./">
+          <Mark />
+          Forerunner
+        </a>
+        <nav aria-label="Pages">
+          <a href="./" aria-current={page === 'runs' ? 'page' : undefined}>
+            Runs
+          </a>
+          <a href={startAddress} aria-current={page === 'start' ? 'page' : undefined}>
+            Start a run
+          </a>
+        </nav>
+        <Connection />
+      </header>
+      <main id="content" tabIndex={-1}>
+        {needsKey.value ? <KeyForm /> : <Page key={apiKey.value} />}
+      </main>
+    </div>
+  )
+}
+
+function Page() {
+  const shown = route.value
+  if (shown.page === 'run') return <RunPage key={shown.id} id={shown.id} />
+  if (shown.page === 'start') return <StartPage key={shown.from ?? ''} from={shown.from} />
+  return <RunsPage key={addressOf({ ...shown.filters })} filters={shown.filters} />
+}
+
+function Connection() {
+  const isLive = isReachable.value
+  return (
+    <span class={isLive ? 'live' : 'live lost'} role="status">
+      <span class="dot" />
+      {isLive ? 'live' : 'reconnecting…'}
+    </span>
+  )
+}
+
+function Mark() {
+  return (
+    <svg width="22" height="22" viewBox="0 0 22 22" aria-hidden="true">
+      <rect class="mark-answer" x="2" y="4" width="8" height="4" rx="2" />
+      <path class="mark-line" d="M11.5 2v18" />
+      <rect class="mark-work" x="2" y="11" width="15" height="3.4" rx="1.7" />
+      <rect class="mark-rest" x="2" y="16.4" width="18" height="3.4" rx="1.7" />
+    </svg>
+  )
+}
+
+function onKey(event: KeyboardEvent): void {
+  const isTyping = event.target instanceof Element && event.target.closest('input, textarea, select') !== null
+  if (isTyping || event.metaKey || event.ctrlKey || event.altKey) return
+  if (event.key === 'n') go(startAddress)
+  else if (event.key === 'g') go('./')
+  else return
+  event.preventDefault()
+}

@@ -1,0 +1,58 @@
+/** What the page shows, as its address says it: everything is in the query, so that no path depends on the mount. */
+import { computed, signal } from '@preact/signals'
+
+export interface RunFilters {
+  readonly state: string
+  readonly task: string
+  readonly tag: string
+}
+
+export type Route =
+  | { readonly page: 'runs'; readonly filters: RunFilters }
+  | { readonly page: 'run'; readonly id: string; readonly job: number | null }
+  | { readonly page: 'start'; readonly from: string | null }
+
+const query = signal(location.search)
+addEventListener('popstate', () => (query.value = location.search))
+
+export const route = computed((): Route => {
+  const given = new URLSearchParams(query.value)
+  const text = (name: string): string => given.get(name) ?? ''
+  const id = text('run')
+  if (id !== '') {
+    const job = text('job')
+    return { page: 'run', id, job: /^\d{1,5}$/.test(job) ? Number(job) : null }
+  }
+  if (given.has('start')) return { page: 'start', from: text('start') || null }
+  return { page: 'runs', filters: { state: text('state'), task: text('task'), tag: text('tag') } }
+})
+
+/** @returns an address relative to the page, of the parameters that are not empty */
+export function addressOf(parameters: Readonly<Record<string, string | number>>): string {
+  const given = Object.entries(parameters).filter(([, value]) => value !== '')
+  return given.length === 0 ? './' : `./?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`
+}
+
+/** The end of it, at random: an id begins with the time, which runs of one minute share. */
+export function shortIdOf(id: string): string {
+  return id.slice(-8)
+}
+
+export const startAddress = './?start'
+
+/** @param isStep false: takes the place of the current entry of the history */
+export function go(address: string, isStep = true): void {
+  if (isStep) history.pushState(null, '', address)
+  else history.replaceState(null, '', address)
+  query.value = location.search
+  if (isStep) scrollTo(0, 0)
+}
+
+/** For a link of the page: a plain click does not load it again, and everything else is the browser's. */
+export function followLink(event: MouseEvent): void {
+  const link = event.target instanceof Element ? event.target.closest('a') : null
+  const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey
+  if (link === null || !isPlain || !(link.getAttribute('href') ?? '').startsWith('./')) return
+  event.preventDefault()
+  go(link.getAttribute('href') ?? './')
+}

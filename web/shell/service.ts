@@ -1,0 +1,66 @@
+/** The service that has served this page: its client, the API key of this tab, and whether it can be reached. */
+import { computed, signal } from '@preact/signals'
+import { createClient, ProblemError } from 'forerunner/client'
+
+const storedKey = 'forerunner-api-key'
+
+/** Everything is relative to it, wherever the service is mounted. */
+export const baseUrl = new URL('.', location.href)
+
+/** Kept for the tab alone; empty where none was given. */
+export const apiKey = signal(sessionStorage.getItem(storedKey) ?? '')
+export const isReachable = signal(true)
+/** Set when the service has refused the key, or the lack of one. */
+export const needsKey = signal(false)
+
+/** How far the service's clock is ahead of this one, in milliseconds. */
+let clockLeadMs = 0
+/** The header that it is read from counts whole seconds. */
+const clockToleranceMs = 1_500
+
+/** The time of the service's clock, about: the instants of runs are compared with it. */
+export function serviceNow(): number {
+  return Date.now() + clockLeadMs
+}
+
+function noteClock(header: string | null): void {
+  const at = header === null ? Number.NaN : Date.parse(header)
+  if (Number.isNaN(at)) return
+  const leadMs = at + 500 - Date.now()
+  clockLeadMs = Math.abs(leadMs) < clockToleranceMs ? 0 : leadMs
+}
+
+/** Like `fetch`; notes what an answer says about the service as a whole. */
+export async function ask(url: URL, init: RequestInit): Promise<Response> {
+  try {
+    const response = await fetch(url, init)
+    isReachable.value = true
+    if (response.status === 401) needsKey.value = true
+    noteClock(response.headers.get('Date'))
+    return response
+  } catch (error) {
+    if (error instanceof TypeError) isReachable.value = false
+    throw error
+  }
+}
+
+export const client = computed(() =>
+  createClient({ baseUrl, fetch: ask, ...(apiKey.value !== '' && { apiKey: apiKey.value }) }),
+)
+
+export function authorization(): Record<string, string> {
+  return apiKey.value === '' ? {} : { Authorization: `Bearer ${apiKey.value}` }
+}
+
+export function setKey(key: string): void {
+  sessionStorage.setItem(storedKey, key)
+  apiKey.value = key
+  needsKey.value = false
+}
+
+/** What went wrong, in words for people. */
+export function wordsOf(error: unknown): string {
+  if (error instanceof ProblemError) return error.problem.detail || error.problem.title
+  if (error instanceof TypeError) return 'The service cannot be reached.'
+  return error instanceof Error ? error.message : String(error)
+}

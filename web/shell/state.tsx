@@ -1,0 +1,29 @@
+/** States of runs and jobs, each by a colour and a shape: neither is needed to read the other. */
+import type { JobView, RunView } from 'forerunner/client'
+
+export type State = JobView['state'] | RunView['state']
+
+const glyphs: Record<State, string> = {
+  queued: '◌',
+  running: '◐',
+  retrying: '↻',
+  completed: '✓',
+  failed: '✕',
+  cancelled: '–',
+}
+
+export function glyphOf(state: string): string {
+  // A newer service may have states that this page does not know.
+  return glyphs[state as State] ?? '•'
+}
+
+export function StateMark({ state }: { readonly state: string }) {
+  return (
+    <span class={`state is-${state}`}>
+      <span class="glyph" aria-hidden="true">
+        {glyphOf(state)}
+      </span>
+      {state}
+    </span>
+  )
+}

@@ -1,0 +1,173 @@
+/** A form for the input of a task, made from its JSON Schema: fields for plain members, and JSON text for the rest. */
+import type { ComponentChildren } from 'preact'
+
+type Schema = Readonly<Record<string, unknown>>
+
+export interface SchemaFormProps {
+  readonly schema: Schema | null
+  readonly value: unknown
+  readonly onChange: (value: unknown) => void
+  readonly label: string
+}
+
+export function SchemaForm({ schema, value, onChange, label }: SchemaFormProps) {
+  const members = membersOf(schema)
+  if (members === null)
+    return <JsonField label={`Input of ${label}`} value={value} onChange={onChange} hint={hintOf(schema)} />
+  const known = (typeof value === 'object' && value !== null ? value : {}) as Readonly<Record<string, unknown>>
+  const set = (name: string, next: unknown): void => {
+    const { [name]: _before, ...rest } = known
+    onChange(next === undefined ? rest : { ...rest, [name]: next })
+  }
+  const required = new Set(Array.isArray(schema?.['required']) ? schema['required'] : [])
+  return (
+    <div class="fields">
+      {members.map(([name, member]) => (
+        <Member
+          key={name}
+          name={required.has(name) ? `${name} *` : name}
+          schema={member}
+          value={known[name]}
+          onChange={(next) => set(name, next)}
+        />
+      ))}
+    </div>
+  )
+}
+
+interface MemberProps {
+  readonly name: string
+  readonly schema: Schema
+  readonly value: unknown
+  readonly onChange: (value: unknown) => void
+}
+
+function Member({ name, schema, value, onChange }: MemberProps) {
+  const { type, enum: choices, default: standard } = schema
+  const hint = hintOf(schema)
+  const placeholder = standard === undefined ? '' : `default: ${JSON.stringify(standard)}`
+  if (Array.isArray(choices)) {
+    const options = choices.map(textOf)
+    return (
+      <Field name={name} hint={hint}>
+        <select
+          value={textOf(value)}
+          onChange={({ currentTarget: { value: given } }) =>
+            onChange(given === '' ? undefined : choices[options.indexOf(given)])
+          }
+        >
+          <option value="">{placeholder || '–'}</option>
+          {options.map((option) => (
+            <option key={option}>{option}</option>
+          ))}
+        </select>
+      </Field>
+    )
+  }
+  if (type === 'boolean') {
+    return (
+      <Field name={name} hint={hint}>
+        <input type="checkbox" checked={value === true} onChange={(event) => onChange(event.currentTarget.checked)} />
+      </Field>
+    )
+  }
+  if (type === 'number' || type === 'integer') {
+    return (
+      <Field name={name} hint={hint}>
+        <input
+          type="number"
+          step={type === 'integer' ? 1 : 'any'}
+          min={numberOf(schema['minimum'])}
+          max={numberOf(schema['maximum'])}
+          placeholder={placeholder}
+          value={textOf(value)}
+          onInput={({ currentTarget: { value: given } }) => onChange(given === '' ? undefined : Number(given))}
+        />
+      </Field>
+    )
+  }
+  if (type === 'string') {
+    const isLong = (numberOf(schema['maxLength']) ?? Infinity) > 1_000
+    const props = {
+      placeholder,
+      value: textOf(value),
+      onInput: ({ currentTarget }: { readonly currentTarget: { readonly value: string } }) =>
+        onChange(currentTarget.value === '' ? undefined : currentTarget.value),
+    }
+    return (
+      <Field name={name} hint={hint}>
+        {isLong ? <textarea rows={2} spellcheck={false} {...props} /> : <input spellcheck={false} {...props} />}
+      </Field>
+    )
+  }
+  return <JsonField label={name} value={value} onChange={onChange} hint={hint} />
+}
+
+interface JsonFieldProps {
+  readonly label: string
+  readonly value: unknown
+  readonly hint: string
+  readonly onChange: (value: unknown) => void
+}
+
+/** What is not JSON yet is marked, and the value before it stays. */
+function JsonField({ label, value, hint, onChange }: JsonFieldProps) {
+  return (
+    <Field name={label} hint={hint}>
+      <textarea
+        rows={value === undefined ? 1 : 4}
+        placeholder="JSON; empty for none"
+        spellcheck={false}
+        class="mono"
+        defaultValue={value === undefined ? '' : JSON.stringify(value, null, 2)}
+        onInput={({ currentTarget }) => {
+          const parsed = parseJson(currentTarget.value)
+          currentTarget.setCustomValidity(parsed.ok ? '' : 'This is not JSON.')
+          currentTarget.setAttribute('aria-invalid', String(!parsed.ok))
+          if (parsed.ok) onChange(parsed.value)
+        }}
+      />
+    </Field>
+  )
+}
+
+function Field({ name, hint, children }: { name: string; hint: string; children: ComponentChildren }) {
+  return (
+    <label class="field">
+      <span>
+        {name} {hint !== '' && <small>{hint}</small>}
+      </span>
+      {children}
+    </label>
+  )
+}
+
+function parseJson(text: string): { readonly ok: true; readonly value: unknown } | { readonly ok: false } {
+  if (text.trim() === '') return { ok: true, value: undefined }
+  try {
+    return { ok: true, value: JSON.parse(text) as unknown }
+  } catch {
+    return { ok: false }
+  }
+}
+
+/** Null where the schema is not that of an object with named members. */
+function membersOf(schema: Schema | null): [string, Schema][] | null {
+  const properties = schema?.['properties']
+  if (schema?.['type'] !== 'object' || typeof properties !== 'object' || properties === null) return null
+  return Object.entries(properties as Record<string, Schema>)
+}
+
+function hintOf(schema: Schema | null): string {
+  return typeof schema?.['description'] === 'string' ? schema['description'] : ''
+}
+
+/** Of what a field holds: text, a number, a choice. */
+function textOf(value: unknown): string {
+  if (value === undefined) return ''
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+function numberOf(value: unknown): number | undefined {
+  return typeof value === 'number' ? value : undefined
+}

@@ -1,0 +1,52 @@
+/** The tasks of the run to be started, in their order: the first one's result is the answer. */
+import type { TaskView } from 'forerunner/client'
+import type { TaskEntry } from './request.ts'
+import { SchemaForm } from './schema-form.tsx'
+
+export interface TaskListProps {
+  readonly tasks: readonly TaskView[]
+  readonly entries: readonly TaskEntry[]
+  readonly respond: string
+  readonly onChange: (entries: readonly TaskEntry[]) => void
+}
+
+export function TaskList({ tasks, entries, respond, onChange }: TaskListProps) {
+  const replace = (index: number, entry: TaskEntry): void => onChange(entries.with(index, entry))
+  return (
+    <ol class="entries">
+      {entries.map((entry, index) => (
+        <li key={`${index}-${entry.name}`}>
+          <div class="entry-head">
+            <label class="field inline">
+              <span>{index === 0 && respond === 'first' ? '▸ Answers' : `Job ${index}`}</span>
+              <select
+                value={entry.name}
+                onChange={(event) => replace(index, { name: event.currentTarget.value, input: undefined })}
+              >
+                {[...new Set([entry.name, ...tasks.map(({ name }) => name)])].map((name) => (
+                  <option key={name}>{name}</option>
+                ))}
+              </select>
+            </label>
+            {entries.length > 1 && (
+              <button
+                class="btn small"
+                type="button"
+                aria-label={`Remove job ${index}, ${entry.name}`}
+                onClick={() => onChange(entries.toSpliced(index, 1))}
+              >
+                remove
+              </button>
+            )}
+          </div>
+          <SchemaForm
+            label={entry.name}
+            schema={tasks.find(({ name }) => name === entry.name)?.input ?? null}
+            value={entry.input}
+            onChange={(input) => replace(index, { ...entry, input })}
+          />
+        </li>
+      ))}
+    </ol>
+  )
+}
