@@ -19,9 +19,9 @@ import { sendText } from './send-json.ts'
 import { writeJson } from './write-json.ts'
 
 export interface Answers {
-  /** @throws AppError `overloaded` */
-  send(ctx: Context, view: unknown): void
   /** Resolves when it is written. @throws AppError `overloaded`, before anything is written */
+  send(ctx: Context, view: unknown): Promise<void>
+  /** The same. */
   sendRun(ctx: Context, run: RunRecord): Promise<void>
   /** The same in two steps, for who has more to do when it is known that there is room. */
   prepareRun(ctx: Context, run: RunRecord, isMinimal: boolean): () => Promise<void>
@@ -36,6 +36,8 @@ export interface AnswersOptions extends ViewOptions {
   readonly store: Pick<Store, 'getJob' | 'listRuns'>
   readonly budget: ByteBudget
   readonly log: Log
+  /** How long a client may leave a part unread, without any progress, in milliseconds. */
+  readonly stuckMs?: number
 }
 
 /** An answer up to this needs no room. */
@@ -43,18 +45,28 @@ const smallBytes = 131_072
 /** A result is read, parsed and written again: it is there in so many forms at once. */
 const formsOfResult = 4
 const readsAtOnce = 4
+const partBytes = 65_536
+const defaultStuckMs = 60_000
 /** They speak of an answer that does not come. */
 const headersOfAnswer = ['ETag', 'Link', 'Preference-Applied']
 
-export function createAnswers({ store, budget, log, ...view }: AnswersOptions): Answers {
+export function createAnswers(options: AnswersOptions): Answers {
+  const { store, budget, log, stuckMs = defaultStuckMs, ...view } = options
   const inTurn = createGate(readsAtOnce)
 
   /** Until the response is over. */
   function takeRoom(ctx: Context, bytes: number, runId?: string): void {
     const { res } = ctx
+    const { socket } = res.req
     if (bytes <= smallBytes || res.closed) return
-    const hold = budget.open()
+    const hold = budget.open({
+      // What is written counts when all of it is taken, so it is written in small parts.
+      moved: () => socket.bytesWritten - socket.writableLength,
+      isAwaited: () => socket.writableLength > 0,
+      cutOff: () => socket.destroy(),
+    })
     if (!hold.resize(bytes)) {
+      hold.release()
       for (const name of headersOfAnswer) ctx.remove(name)
       throw noRoom(runId)
     }
@@ -75,45 +87,48 @@ export function createAnswers({ store, budget, log, ...view }: AnswersOptions): 
     }
   }
 
-  function send(ctx: Context, value: unknown): void {
-    const text = writeJson(value)
-    takeRoom(ctx, text.length)
-    sendText(ctx, text)
-  }
-
-  async function stream(ctx: Context, run: RunRecord, isMinimal: boolean): Promise<void> {
+  async function write(ctx: Context, pieces: Iterable<string> | AsyncIterable<string>, runId?: string): Promise<void> {
+    const { res } = ctx
     ctx.set('Content-Type', 'application/json; charset=utf-8')
     // Not as a body of Koa's: it reports every client that goes away as an error of the app.
     ctx.respond = false
     ctx.flushHeaders()
-    ctx.res.on('error', () => {})
-    const pieces = ctx.method === 'HEAD' ? [] : runText(run, { ...view, isMinimal, wholeJob: wholeJob(run.id) })
+    res.on('error', () => {})
     try {
-      for await (const piece of pieces) {
-        if (ctx.res.destroyed) return
-        await write(ctx.res, piece)
+      for await (const piece of ctx.method === 'HEAD' ? [] : pieces) {
+        if (res.destroyed) return
+        await writePiece(res, Buffer.from(piece), stuckMs)
       }
-      ctx.res.end()
+      res.end()
     } catch (error) {
-      log.warn({ err: error, runId: run.id }, 'a run could not be sent to its end')
+      log.warn({ err: error, runId }, 'an answer could not be sent to its end')
       // Cut off, so that nobody takes it for the whole.
-      ctx.res.destroy()
+      res.destroy()
+    }
+  }
+
+  /** In two steps: that there is room is known after the first. */
+  function prepare(ctx: Context, text: string, runId?: string): () => Promise<void> {
+    const bytes = Buffer.byteLength(text)
+    if (bytes <= smallBytes) return async () => sendText(ctx, text)
+    takeRoom(ctx, bytes, runId)
+    return () => {
+      ctx.set('Content-Length', String(bytes))
+      return write(ctx, [text], runId)
     }
   }
 
   function prepareRun(ctx: Context, run: RunRecord, isMinimal: boolean): () => Promise<void> {
     if (!hasOmissions(run)) {
-      const text = writeJson(isMinimal ? viewMinimalRun(run) : viewRun(run, view))
-      takeRoom(ctx, text.length, run.id)
-      return async () => sendText(ctx, text)
+      return prepare(ctx, writeJson(isMinimal ? viewMinimalRun(run) : viewRun(run, view)), run.id)
     }
     const largest = Math.max(...run.jobs.map(({ omitted }) => omitted?.resultBytes ?? 0))
     takeRoom(ctx, smallBytes + formsOfResult * largest, run.id)
-    return () => stream(ctx, run, isMinimal)
+    return () => write(ctx, runText(run, { ...view, isMinimal, wholeJob: wholeJob(run.id) }), run.id)
   }
 
   return {
-    send,
+    send: (ctx, value) => prepare(ctx, writeJson(value))(),
     prepareRun,
     sendRun: (ctx, run) => prepareRun(ctx, run, false)(),
     wholeJob,
@@ -127,12 +142,23 @@ function noRoom(runId: string | undefined): AppError {
   return new AppError('overloaded', 'other clients have not read their large answers yet', { members })
 }
 
-/** Resolves when there is room for more. */
-async function write(response: ServerResponse, piece: string): Promise<void> {
-  if (response.destroyed || response.write(piece) || response.destroyed) return
+/** Resolves when there is room for more. A client that takes nothing for so long is cut off. */
+async function writePiece(response: ServerResponse, bytes: Buffer, stuckMs: number): Promise<void> {
+  for (let at = 0; at < bytes.length && !response.destroyed; at += partBytes) {
+    if (!response.write(bytes.subarray(at, at + partBytes))) await drained(response, stuckMs)
+  }
+}
+
+async function drained(response: ServerResponse, stuckMs: number): Promise<void> {
+  if (response.destroyed) return
+  const { socket } = response.req
+  const { timeout = 0 } = socket
   const over = new AbortController()
   const { signal } = over
-  await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]).finally(() =>
-    over.abort(),
-  )
+  // Node begins again whenever some of it has been taken.
+  socket.setTimeout(stuckMs)
+  await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]).finally(() => {
+    over.abort()
+    socket.setTimeout(timeout)
+  })
 }

@@ -9,7 +9,7 @@ import { sendContinue } from './expect-continue.ts'
 import { hostBodyOf } from './host-body.ts'
 import { isJsonInUtf8 } from './media-type.ts'
 import type { PackedBody, ParsedBody } from './parse-body.ts'
-import { noteBody, noteValue, readBytes } from './received-body.ts'
+import { noteBody, noteValue, readBytes, type Reading } from './received-body.ts'
 
 export interface BodyReaderOptions {
   /** Of a body, packed and unpacked. */
@@ -29,14 +29,20 @@ const smallBody = 16_384
 export function createBodyReader({ maxBytes, parser, budget }: BodyReaderOptions): Middleware {
   /** @param announced bytes; NaN where the request does not say */
   async function read(ctx: Context, announced: number): Promise<unknown> {
-    const hold = holdUntilAnswered(ctx, budget)
+    let reading: Reading | undefined
+    let hold: ByteHold | undefined
     const isJson = isJsonInUtf8(ctx.get('Content-Type'))
     const coding = parseCoding(ctx.get('Content-Encoding'))
 
     function check(bytes: number): void {
       if (!isJson && bytes > 0) throw notJson(ctx)
       if (bytes > maxBytes) throw tooLarge(maxBytes)
-      if (bytes > smallBody && !hold.resize(bytes)) throw noRoom()
+      if (bytes > smallBody && !takeRoom(bytes)) throw noRoom()
+    }
+
+    function takeRoom(bytes: number): boolean {
+      hold ??= holdUntilAnswered(ctx, budget, () => reading?.fail(tooSlow()))
+      return hold.resize(bytes)
     }
 
     async function parse(body: PackedBody): Promise<unknown> {
@@ -63,7 +69,8 @@ export function createBodyReader({ maxBytes, parser, budget }: BodyReaderOptions
     if (coding === undefined) throw notDecodable(ctx)
     if (ctx.req.readableDidRead) return takeHosts()
     sendContinue(ctx.req, ctx.res)
-    const bytes = await readBytes(ctx.req, (length) => check(Math.max(length, announced || 0)))
+    reading = readBytes(ctx.req, (length) => check(Math.max(length, announced || 0)))
+    const bytes = await reading.bytes
     noteBody(ctx.req, bytes)
     return hasText(bytes) ? parse({ bytes, coding }) : undefined
   }
@@ -77,8 +84,8 @@ export function createBodyReader({ maxBytes, parser, budget }: BodyReaderOptions
 }
 
 /** Until then parts of the body are held: its inputs, and what was made of them. */
-function holdUntilAnswered({ res }: Context, budget: ByteBudget): ByteHold {
-  const hold = budget.open()
+function holdUntilAnswered({ req, res }: Context, budget: ByteBudget, cutOff: () => void): ByteHold {
+  const hold = budget.open({ moved: () => req.socket.bytesRead, isAwaited: () => !req.complete, cutOff })
   if (res.closed) hold.release()
   else res.once('close', hold.release)
   return hold
@@ -116,6 +123,10 @@ function notDecodable(ctx: Context): AppError {
 
 function noRoom(): AppError {
   return new AppError('overloaded', 'the bodies of other requests take all the room that there is for bodies')
+}
+
+function tooSlow(): AppError {
+  return new AppError('overloaded', 'the body came slowly while other requests waited for the room that it took')
 }
 
 function tooLarge(maxBytes: number): AppError {

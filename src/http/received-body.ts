@@ -37,11 +37,17 @@ export function bodyDigest(ctx: Context): string {
   return digest.update(received.get(ctx.req) ?? '').digest('hex')
 }
 
+export interface Reading {
+  readonly bytes: Promise<Uint8Array>
+  /** Ends it, and lets go of what there is; `bytes` rejects with this. */
+  fail(error: unknown): void
+}
+
 /**
  * Reads all of a body.
  * @param check called with the number of bytes that there are, whenever there are more; what it throws ends the reading
  */
-export function readBytes(req: IncomingMessage, check: (bytes: number) => void): Promise<Uint8Array> {
+export function readBytes(req: IncomingMessage, check: (bytes: number) => void): Reading {
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
   const chunks: Buffer[] = []
   let length = 0
@@ -73,5 +79,5 @@ export function readBytes(req: IncomingMessage, check: (bytes: number) => void):
 
   req.on('data', take).once('end', finish).once('error', fail).once('close', cutOff)
   if (req.destroyed) cutOff()
-  return promise
+  return { bytes: promise, fail }
 }

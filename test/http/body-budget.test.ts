@@ -1,12 +1,19 @@
 /** The bodies of all requests together have room within bounds: beyond it large ones are refused, and small ones served. */
 import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { createBodyParser } from '../../src/http/body-parser.ts'
+import { createBodyReader } from '../../src/http/body.ts'
 import { createByteBudget } from '../../src/http/byte-budget.ts'
+import { answerProblem } from '../../src/http/problem.ts'
+import { createLog } from '../../src/log.ts'
+import { within } from '../harness/child.ts'
 import { startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
+import { serve } from '../library/instance.ts'
 import { expectProblem } from './expect-problem.ts'
-import { open, sendBytes } from './raw.ts'
+import { answersOf, open, sendBytes } from './raw.ts'
 
 const mebibyte = 1_048_576
 const large = { tasks: [{ name: 'echo', input: 'x'.repeat(mebibyte / 2) }] }
@@ -49,15 +56,74 @@ test('a body has its room until its request is answered', async () => {
 
 test('one that is larger than all the room fits in when there is no other', () => {
   const budget = createByteBudget(10)
-  const [first, second] = [budget.open(), budget.open()]
+  const client = { moved: () => 0, isAwaited: () => false, cutOff: () => assert.unreachable() }
+  const [first, second] = [budget.open(client), budget.open(client)]
   assert.is(first.resize(100), true)
   assert.is(second.resize(1), false)
   first.release()
   assert.is(first.resize(100), true, 'what is over holds nothing any more')
   assert.is(second.resize(4), true)
-  assert.is(budget.open().resize(7), false)
+  assert.is(budget.open(client).resize(7), false)
   assert.is(second.resize(3), true)
   assert.is(budget.held(), 3)
+})
+
+test('a client that moves slowly is cut off when others need its room, and no other client is', () => {
+  let now = 0
+  const budget = createByteBudget(40, { now: () => now })
+  function holder(bytesPerS: number, isAwaited = true) {
+    const held = { isCutOff: false, bytesPerS }
+    const moved = () => (now * held.bytesPerS) / 1_000
+    const hold = budget.open({ moved, isAwaited: () => isAwaited, cutOff: () => (held.isCutOff = true) })
+    assert.ok(hold.resize(10))
+    return held
+  }
+  const fits = (): boolean => {
+    const hold = budget.open({ moved: () => 0, isAwaited: () => true, cutOff: () => {} })
+    const doesFit = hold.resize(10)
+    hold.release()
+    return doesFit
+  }
+  const all = { silent: holder(0), slow: holder(1_000), fast: holder(100_000), served: holder(0, false) }
+  const cutOff = (): string[] => Object.entries(all).flatMap(([name, { isCutOff }]) => (isCutOff ? [name] : []))
+  now = 4_000
+  assert.not(fits(), 'nothing can be said of them yet')
+  now = 6_000
+  assert.ok(fits())
+  assert.equal(cutOff(), ['silent', 'slow'])
+  assert.is(budget.held(), 20)
+
+  all.fast.bytesPerS = 0
+  const more = [holder(100_000), holder(100_000)]
+  now = 12_000
+  assert.ok(fits())
+  assert.equal(cutOff(), ['silent', 'slow', 'fast'], 'one that has stopped since')
+  for (const { isCutOff } of more) assert.not(isCutOff)
+})
+
+test('a body that comes slowly makes room for others', async () => {
+  let now = 0
+  const budget = createByteBudget(mebibyte, { now: () => now })
+  const parser = createBodyParser()
+  const reader = createBodyReader({ maxBytes: mebibyte, parser, budget })
+  await using app = await serve(
+    (ctx, next) => Promise.resolve(next()).catch((error: unknown) => answerProblem(ctx, error, createLog('silent'))),
+    reader,
+    (ctx) => void (ctx.body = 'taken'),
+  )
+  const slow = open(app.url)
+  slow.write(`${head(`Content-Length: ${mebibyte}`)}{`)
+  await until('it has its room', () => budget.held() === mebibyte)
+  const body = JSON.stringify(large)
+  const send = () => fetch(app.url, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body })
+  assert.is((await send()).status, 503)
+  now = 60_000
+  const answered = text(slow)
+  assert.is((await send()).status, 200)
+  const [answer] = answersOf(await within('it is refused', answered))
+  assert.equal([answer?.status, answer?.headers.get('Retry-After')], [503, '1'])
+  assert.is(budget.held(), 0)
+  parser.close()
 })
 
 test.run()

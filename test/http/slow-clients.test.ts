@@ -5,6 +5,8 @@ import { text } from 'node:stream/consumers'
 import type { Middleware } from 'koa'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { createAnswers } from '../../src/http/answers.ts'
+import { createByteBudget } from '../../src/http/byte-budget.ts'
 import { createHttpServer, type ServerLimits } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
 import { within } from '../harness/child.ts'
@@ -89,6 +91,27 @@ test('a client that does not read its answer is cut off', async () => {
   await once(socket, 'data')
   socket.pause()
   assert.is(await within('it is cut off', isClosed), false)
+  socket.destroy()
+})
+
+test('a client that stops reading an answer of many parts is cut off, and its room is free again', async () => {
+  const { promise: isClosed, resolve } = Promise.withResolvers<boolean>()
+  const budget = createByteBudget(1)
+  const store = { getJob: async () => null, listRuns: async () => ({ runs: [], hasMore: false }) }
+  const answers = createAnswers({ store, budget, showsStacks: false, log: createLog('silent'), stuckMs: 300 })
+  const large = 'x'.repeat(32 * 1024 * 1024)
+  const middleware: Middleware = (ctx) => {
+    ctx.res.once('close', () => resolve(ctx.res.writableFinished))
+    return answers.send(ctx, large)
+  }
+  await using server = await serve(middleware, {})
+  const socket = open(server.url)
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(socket, 'data')
+  socket.pause()
+  assert.ok(budget.held() > large.length)
+  assert.is(await within('it is cut off', isClosed), false)
+  assert.is(budget.held(), 0)
   socket.destroy()
 })
 

@@ -60,8 +60,9 @@ export function createRunRoutes({ store, config, progressOf, polls, answers, pre
       const detail = `the run has ${jobs.length} jobs and no job ${named}`
       throw new AppError('job-not-found', detail, { members: { runId: id } })
     }
+    ctx.status = 200
     ctx.set('Cache-Control', 'no-cache')
-    answers.send(ctx, viewJob(id, job, options))
+    await answers.send(ctx, viewJob(id, job, options))
   }
 
   const listRuns: RouterMiddleware = async (ctx) => {
@@ -75,8 +76,9 @@ export function createRunRoutes({ store, config, progressOf, polls, answers, pre
       const next = new URLSearchParams({ ...given, ...pageSize, pageToken: nextPageToken })
       ctx.set('Link', `<${prefix}/runs?${next.toString()}>; rel="next"`)
     }
+    ctx.status = 200
     ctx.set('Cache-Control', 'no-cache')
-    answers.send(ctx, {
+    await answers.send(ctx, {
       runs: runs.map((run) => viewRun(run, { ...options, showsResults: false })),
       nextPageToken,
       pageSize: query.pageSize,
