@@ -1,7 +1,19 @@
 /** Describes whatever a task threw as plain data, so that it can cross threads and be stored. Never throws. */
 import { types } from 'node:util'
 import type { JobError } from './job.ts'
-import { get, includes, isArray, isFinite, keys, slice, stringify, toText, toWellFormed } from './primordials.ts'
+import {
+  get,
+  includes,
+  isArray,
+  isFinite,
+  keys,
+  slice,
+  stringify,
+  toNumber,
+  toText,
+  toWellFormed,
+  uncurryThis,
+} from './primordials.ts'
 
 const maxMessageLength = 4_096
 const maxStackLength = 16_384
@@ -14,23 +26,30 @@ const maxListDepth = 3
 const maxMembers = 32
 const maxMembersLength = 2_048
 
-const { isNativeError } = types
+/** Members that may hold several errors. */
+const carriers = ['errors', 'issues']
+
+const { isNativeError, isMap, isSet } = types
+type Take = (value: unknown, key: unknown) => void
+const forEachOfMap = uncurryThis(Map.prototype.forEach as (this: Map<unknown, unknown>, take: Take) => void)
+const forEachOfSet = uncurryThis(Set.prototype.forEach as (this: Set<unknown>, take: Take) => void)
 
 type Description = Omit<JobError, 'code'>
 
-/** The errors that an error carries: those that may be listed, and how many there are. */
+/** The errors that an error carries: those that may be listed, their places, and how many there are. */
 interface Carried {
-  readonly first: readonly unknown[]
+  readonly first: unknown[]
+  readonly labels: string[]
   readonly total: number
 }
 
-const none: Carried = { first: [], total: 0 }
+const none: Carried = { first: [], labels: [], total: 0 }
 
 /**
  * Keeps name, message, code, status, cause chain and stack of an error; tells any other value as what it is. The errors
- * that it carries beside its cause (`errors`, `issues`, `suppressed`) are listed in its message, and the first of them
- * is its cause where it has none. Its other members, where they are texts, numbers or booleans, stand behind its stack.
- * Every text is well-formed Unicode.
+ * that it carries beside its cause (`errors` and `issues`, which can be lists, maps or objects, and `suppressed`) are
+ * listed in its message, and the first of them is its cause where it has none. Its other members, where they are texts,
+ * numbers, booleans or errors, stand behind its stack. Every text is well-formed Unicode.
  */
 export function describeThrown(thrown: unknown): Description {
   return describe(thrown, maxCauses)
@@ -70,7 +89,7 @@ function describe(thrown: unknown, causesLeft: number): Description {
   }
 }
 
-function messageOf(thrown: unknown, { first, total }: Carried, depthLeft: number): string {
+function messageOf(thrown: unknown, { first, labels, total }: Carried, depthLeft: number): string {
   if (!isErrorLike(thrown)) return `thrown value that is not an error: ${show(thrown)}`
   let message = show(read(thrown, 'message'))
   let listed = 0
@@ -79,7 +98,7 @@ function messageOf(thrown: unknown, { first, total }: Carried, depthLeft: number
     // Some tell of them in their own message already.
     if (includes(message, line.message)) continue
     const separator = listed > 0 ? '; ' : message === '' ? '' : ': '
-    message += `${separator}[${index + 1}] ${line.name}${line.message}`
+    message += `${separator}[${labels[index]}] ${line.name}${line.message}`
     listed += 1
   }
   if (listed > 0 && total > first.length) message += `; and ${total - first.length} more`
@@ -96,20 +115,44 @@ function summaryOf(thrown: unknown, depthLeft: number): { readonly name: string;
 
 /** What an AggregateError, a SuppressedError and the errors of validators carry beside their cause. */
 function errorsIn(thrown: unknown): Carried {
-  const errors = read(thrown, 'errors')
-  if (isList(errors)) return firstOf(errors)
-  const issues = read(thrown, 'issues')
-  if (isList(issues)) return firstOf(issues)
+  for (let place = 0; place < carriers.length; place += 1) {
+    const carried = listedIn(read(thrown, carriers[place] as string))
+    if (carried.total > 0) return carried
+  }
   const suppressed = read(thrown, 'suppressed')
-  return suppressed === undefined ? none : { first: [read(thrown, 'error'), suppressed], total: 2 }
+  if (suppressed === undefined) return none
+  return { first: [read(thrown, 'error'), suppressed], labels: ['1', '2'], total: 2 }
 }
 
-function firstOf(list: readonly unknown[]): Carried {
+/** The elements of a list, a Map or a Set, or the members of an object, with their names. */
+function listedIn(value: unknown): Carried {
   const first: unknown[] = []
-  const length = read(list, 'length')
-  const total = typeof length === 'number' ? length : 0
-  for (let index = 0; index < total && index < maxListed; index += 1) first[index] = read(list, toText(index))
-  return { first, total }
+  const labels: string[] = []
+  let total = 0
+  function add(label: string, error: unknown): void {
+    total += 1
+    if (total > maxListed) return
+    first[total - 1] = error
+    labels[total - 1] = cut(label, maxListedLength)
+  }
+  if (isList(value)) {
+    const length = read(value, 'length')
+    for (let index = 0; index < maxListed && index < toNumber(length); index += 1) {
+      add(toText(index + 1), read(value, toText(index)))
+    }
+    return { first, labels, total: typeof length === 'number' ? length : 0 }
+  }
+  if (isMap(value)) forEachOfMap(value, (error, key) => add(show(key), error))
+  else if (isSet(value)) forEachOfSet(value, (error) => add(toText(total + 1), error))
+  else {
+    const names = keysOf(value)
+    for (let index = 0; index < names.length; index += 1) {
+      const name = names[index] as string
+      const error = read(value, name)
+      if (typeof error === 'string' || isObject(error)) add(name, error)
+    }
+  }
+  return { first, labels, total }
 }
 
 /** Its stack, and the members that nothing else tells; null when there is neither. */
@@ -128,12 +171,20 @@ function membersOf(thrown: unknown): string {
   const names = keysOf(thrown)
   for (let index = 0; index < names.length && index < maxMembers; index += 1) {
     const name = names[index] as string
-    const value = read(thrown, name)
+    const value = plainMember(read(thrown, name))
     if (isTold(value) && !isAmong(told, name))
       members[name] = typeof value === 'string' ? cut(value, maxListedLength) : value
   }
   const text = stringify(members)
   return text === '{}' ? '' : cut(text, maxMembersLength)
+}
+
+/** An error in one line, and a whole number that JSON does not have as text. */
+function plainMember(value: unknown): unknown {
+  if (typeof value === 'bigint') return toText(value)
+  if (!isNativeError(value)) return value
+  const { name, message } = summaryOf(value, maxListDepth)
+  return name + message
 }
 
 function isTold(value: unknown): boolean {
@@ -180,7 +231,10 @@ function show(value: unknown): string {
   if (typeof value === 'string') return cut(value, maxMessageLength)
   if (typeof value === 'function') return 'a function'
   try {
-    return cut(stringify(value) ?? toText(value), maxMessageLength)
+    const text = stringify(value) ?? toText(value)
+    const maker = text === '{}' ? read(read(value, 'constructor'), 'name') : 'Object'
+    const isPlain = typeof maker !== 'string' || maker === '' || maker === 'Object'
+    return cut(isPlain ? text : `an object of class ${maker}`, maxMessageLength)
   } catch {
     return isObject(value) ? 'an object' : `a ${typeof value}`
   }

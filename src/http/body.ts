@@ -31,7 +31,7 @@ export function createBodyReader({ maxBytes, parser, budget }: BodyReaderOptions
   async function read(ctx: Context, announced: number): Promise<unknown> {
     let reading: Reading | undefined
     let hold: ByteHold | undefined
-    const isJson = isJsonInUtf8(ctx.get('Content-Type'))
+    const isJson = isJsonInUtf8(contentTypeOf(ctx))
     const coding = parseCoding(ctx.get('Content-Encoding'))
 
     function check(bytes: number): void {
@@ -109,8 +109,13 @@ function valueOf(parsed: ParsedBody, maxBytes: number): unknown {
   }
 }
 
+/** Of two, Node takes the first, and a proxy on the way may have taken the other one. */
+function contentTypeOf({ req }: Context): string {
+  return (req.headersDistinct['content-type'] ?? []).join(', ')
+}
+
 function notJson(ctx: Context): AppError {
-  const given = ctx.get('Content-Type')
+  const given = contentTypeOf(ctx)
   const detail = given === '' ? 'the body has no Content-Type' : `the body's Content-Type is ${given}`
   return new AppError('unsupported-media-type', `${detail}; it must be application/json in UTF-8`)
 }

@@ -100,8 +100,10 @@ function lossOf(literal: string): string | null {
   const shown = literal.length > maxShown ? `${literal.slice(0, maxShown)}…` : literal
   if (!Number.isFinite(value)) return `the number ${shown} is too large`
   if (value === 0) return /^-?[0.]*(?:[eE]|$)/.test(literal) ? null : `the number ${shown} is too small`
-  const whole = literal.replace(/\.0+$/, '')
-  if (!/^-?\d+$/.test(whole) || Number.isSafeInteger(value)) return null
-  if (String(value) === whole || BigInt(value) === BigInt(whole)) return null
+  // Its digits, whatever power of ten they are multiplied by.
+  const whole = literal.replace(/(?:\.0+)?(?:[eE]\+?\d+)?$/, '')
+  if (!/^-?\d+$/.test(whole)) return null
+  const digits = Number(whole)
+  if (Number.isSafeInteger(digits) || String(digits) === whole || BigInt(digits) === BigInt(whole)) return null
   return `the number ${shown} would become ${value}; send it as a string`
 }

@@ -50,33 +50,35 @@ export function createTaskLog(ids: LineIds, write: (line: TaskLine) => void): Ta
     return lines <= maxLinesPerSecond
   }
 
-  const at = (level: LogLevel) => (first: unknown, second?: unknown) => {
-    if (mayWrite()) write({ level, ...lineOf(ids, first, second) })
-  }
+  const at =
+    (level: LogLevel) =>
+    (...given: unknown[]) => {
+      if (mayWrite()) write({ level, ...lineOf(ids, given) })
+    }
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }
 
-/** A text is the message, an error is told as one, anything else is fields; in whichever order they come. */
-function lineOf(ids: LineIds, first: unknown, second: unknown): Omit<TaskLine, 'level'> {
-  const given: { text?: string; error?: object; fields?: unknown } = {}
-  take(given, first)
-  take(given, second)
-  const error = given.error === undefined ? undefined : describeThrown(given.error)
+/** The first text is the message, the first error is told as one, all else is fields; in whichever order they come. */
+function lineOf(ids: LineIds, given: readonly unknown[]): Omit<TaskLine, 'level'> {
+  let text: string | undefined
+  let thrown: object | undefined
+  const others: unknown[] = []
+  for (let index = 0; index < given.length; index += 1) {
+    const value = given[index]
+    if (value === undefined) continue
+    if (thrown === undefined && isError(value)) thrown = value
+    else if (text === undefined && !isObject(value)) text = toText(value)
+    else others[others.length] = value
+  }
+  const error = thrown === undefined ? undefined : describeThrown(thrown)
   return {
-    message: cut(given.text ?? error?.message ?? '', maxMessageLength),
+    message: cut(text ?? error?.message ?? '', maxMessageLength),
     fields: {
       ...ids,
       ...(error !== undefined && { error: plain(error, maxErrorLength) }),
-      ...(given.fields !== undefined && { fields: plain(given.fields, maxFieldsLength) }),
+      ...(others.length > 0 && { fields: plain(others.length === 1 ? others[0] : others, maxFieldsLength) }),
     },
   }
-}
-
-function take(given: { text?: string; error?: object; fields?: unknown }, value: unknown): void {
-  if (value === undefined) return
-  if (isError(value)) given.error = value
-  else if (isObject(value) || given.text !== undefined) given.fields = value
-  else given.text = toText(value)
 }
 
 /** As JSON has it: what cannot be cloned must not fail the job that logs it. */

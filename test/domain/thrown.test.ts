@@ -246,4 +246,37 @@ function depthOf(described: ReturnType<typeof describeThrown>): number {
   return depth
 }
 
+test('errors that an error carries by name, in a map or in a set are listed too', () => {
+  const required = new TypeError('is required')
+  const carriers = {
+    object: { errors: { name: required, age: ['too low'], count: 2 } },
+    map: {
+      errors: new Map<unknown, unknown>([
+        ['name', required],
+        ['age', ['too low']],
+      ]),
+    },
+  }
+  for (const [what, members] of Object.entries(carriers)) {
+    const { message, cause } = describeThrown(Object.assign(new Error('invalid'), members))
+    assert.is(message, 'invalid: [name] TypeError: is required; [age] ["too low"]', what)
+    assert.is(cause?.message, 'is required', what)
+  }
+  const { message } = describeThrown(Object.assign(new Error('invalid'), { issues: new Set([required]) }))
+  assert.is(message, 'invalid: [1] TypeError: is required')
+})
+
+test('errors under any name and bigints follow the stack', () => {
+  const { stack = '' } = describeThrown(Object.assign(new Error('outer'), { inner: new RangeError('why'), id: 10n }))
+  assert.is(stack.split('\n').at(-1), '{"inner":"RangeError: why","id":"10"}')
+})
+
+test('a value that shows nothing of itself is named by its class', () => {
+  for (const value of [new Map(), new Headers()]) {
+    const expected = `thrown value that is not an error: an object of class ${value.constructor.name}`
+    assert.is(describeThrown(value).message, expected)
+  }
+  assert.is(describeThrown({}).message, 'thrown value that is not an error: {}')
+})
+
 test.run()

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { readRun } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { expectProblem, pointersOf } from './expect-problem.ts'
-import { chunked, exchange } from './raw.ts'
+import { answersOf, chunked, exchange, sendBytes } from './raw.ts'
 
 // Where the default run would be found, so that a body taken for it would be answered with 200.
 const recipe = fileURLToPath(new URL('../fixtures/tasks/recipe/', import.meta.url))
@@ -186,6 +186,23 @@ test('refuses an encoding that it does not know', async () => {
     const { detail } = await expectProblem(response, 'unsupported-media-type')
     assert.ok(detail.includes(encoding))
     assert.is(response.headers.get('Accept-Encoding'), 'gzip, deflate, br, zstd, identity')
+  }
+})
+
+test('refuses a body that is declared twice', async () => {
+  await using service = await startService({ tasksDir: recipe })
+  for (const types of [
+    ['application/json', 'text/plain'],
+    ['text/plain', 'application/json'],
+  ]) {
+    const head = types.map((type) => `Content-Type: ${type}\r\n`).join('')
+    const [answer] = answersOf(
+      await sendBytes(
+        service.url,
+        `POST /run-tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${head}Content-Length: 2\r\n\r\n{}`,
+      ),
+    )
+    assert.is(answer?.status, 415)
   }
 })
 

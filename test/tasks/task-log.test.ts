@@ -44,6 +44,19 @@ test('the message comes first or the fields do', () => {
   assert.equal(only(({ error }) => error(7, 8)).fields, { ...ids, fields: 8 })
 })
 
+test('nothing of what is given is lost', () => {
+  const write = (...given: unknown[]) =>
+    only(({ info }) => {
+      Reflect.apply(info, undefined, given)
+    })
+  const { message, fields } = write('user %s', 'Ann', { a: 1 }, 2)
+  assert.equal([message, fields.fields], ['user %s', ['Ann', { a: 1 }, 2]])
+  assert.equal(write({ a: 1 }, { b: 2 }).fields.fields, [{ a: 1 }, { b: 2 }])
+  const two = write(new Error('first'), new Error('second')).fields
+  assert.is(Reflect.get(Object(two.error), 'message'), 'first')
+  assert.is(Reflect.get(Object(two.fields), 'message'), 'second')
+})
+
 test('fields are never taken for what the line says itself', () => {
   const fields = { level: 'fatal', time: 'x', msg: 'y', runId: 'another', fields: 1 }
   assert.equal(only(({ info }) => info('text', fields)).fields, { ...ids, fields })

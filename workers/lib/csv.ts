@@ -32,8 +32,8 @@ const sampleRows = 50
 /** No leading zeros: 02134 is a postal code, and its zero matters. */
 export const numberPattern = /^[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i
 
-/** Excel and others read it from the first line. */
-const separatorLine = /^"?sep=([^"\n])"?\n/i
+/** Excel and others read it from the first line, which some fill up with delimiters when they save it. */
+const separatorLine = /^"?sep=([^"\n])"?(?:\1|[ \t])*\n/i
 /** Text in UTF-16 that was read as something else: its byte order mark, or a NUL beside each of the first letters. */
 const looksLikeUtf16 = /^(?:\uFFFE|\uFFFD\uFFFD|ÿþ|þÿ|[^\0]\0[^\0]\0|\0[^\0]\0[^\0])/
 
