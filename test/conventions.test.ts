@@ -98,7 +98,7 @@ holds('imports name their file', importsNameTheirFile, {
   bad: { 'src/b.ts': imports('./a'), 'src/c.ts': imports('forerunner'), 'test/a.ts': "import '..'\n" },
 })
 
-holds('only main.ts reads the environment', environmentIsReadOnce, {
+holds('only main.ts and cli.ts read the environment', environmentIsReadOnce, {
   good: {
     'src/main.ts': 'read(process.env)\n',
     'src/a.ts': "// process.env\nconst text = 'process.env'\nnew Worker(url, { env: {} })\n",
@@ -110,7 +110,7 @@ holds('only main.ts reads the environment', environmentIsReadOnce, {
   },
 })
 
-holds('only log.ts writes to the console', consoleHasOneWriter, {
+holds('only log.ts and the command write to the console', consoleHasOneWriter, {
   good: { 'src/log.ts': 'console.log()\n', 'src/a.ts': "// console.log\nconst text = 'console.log'\n" },
   bad: {
     'src/app.ts': "console.error('x')\n",

@@ -11,11 +11,13 @@ export interface TaskFile {
 export interface TaskFiles {
   /** Sorted by name. */
   readonly tasks: readonly TaskFile[]
-  /** Everything else but dot files, each with the reason: `a.test.ts (a test)`. */
+  /** Everything else but dot files and what a compiler writes beside modules, each with the reason: `a.test.ts (a test)`. */
   readonly skipped: readonly string[]
 }
 
 const modulePattern = /^(?<name>.+)\.[cm]?[jt]s$/
+/** Declarations and source maps. */
+const compiledPattern = /\.(?:d\.[cm]?ts|map)$/
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
 
 /** @throws BootError that names the file: unreadable directory, bad or duplicate name */
@@ -43,7 +45,7 @@ export async function listTaskFiles(directory: string): Promise<TaskFiles> {
 async function readNames(directory: string): Promise<string[]> {
   try {
     const names = await readdir(directory)
-    return names.filter((name) => !name.startsWith('.')).toSorted()
+    return names.filter((name) => !name.startsWith('.') && !compiledPattern.test(name)).toSorted()
   } catch (error) {
     throw new BootError(`cannot read the tasks directory ${resolve(directory)}: ${String(error)}`, error)
   }
@@ -54,7 +56,6 @@ async function whyNoTask(file: string, path: string): Promise<string | null> {
   const stats = await stat(path).catch(() => undefined)
   if (stats?.isDirectory() === true) return 'a directory'
   if (file.startsWith('_')) return 'begins with "_"'
-  if (/\.d\.[cm]?ts$/.test(file)) return 'a declaration'
   if (!modulePattern.test(file)) return 'not a .ts, .mts, .cts, .js, .mjs or .cjs file'
   if (/\.(?:test|spec)\.[cm]?[jt]s$/.test(file)) return 'a test'
   // Reading a pipe or a device may never end.

@@ -78,8 +78,6 @@ test('leaves alone what is no task by the rule, and says why', async () => {
     'lib (a directory)',
     'linked.js (a directory)',
     `package.json (${otherKind})`,
-    'task.d.ts (a declaration)',
-    `task.js.map (${otherKind})`,
     'task.spec.mjs (a test)',
     'task.test.ts (a test)',
     `view.tsx (${otherKind})`,
@@ -155,10 +153,10 @@ test('takes what compilers make of a default export for CommonJS', async () => {
 })
 
 test('gives tasks outside of any project this forerunner, on the main thread and on those of the pool', async () => {
-  const useIt = 'defineTask({ run: () => typeof AppError })'
+  const useIt = 'defineTask({ run: () => typeof ProblemError })'
   await using directory = await taskDirectory({
-    'esm.ts': `import { AppError, defineTask } from 'forerunner'\nexport default ${useIt}`,
-    'cjs.cjs': `const { AppError, defineTask } = require('forerunner')\nmodule.exports = ${useIt}`,
+    'esm.ts': `import { ProblemError, defineTask } from 'forerunner'\nexport default ${useIt}`,
+    'cjs.cjs': `const { ProblemError, defineTask } = require('forerunner')\nmodule.exports = ${useIt}`,
     'later.js': 'export default { run: async () => typeof (await import("forerunner/client")).createClient }',
   })
   await using service = await startService({ tasksDir: directory.path })

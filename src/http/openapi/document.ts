@@ -1,4 +1,5 @@
 /** The OpenAPI document, made of the table of routes and of the schemas that answers are typed by. */
+import { version } from '../../domain/version.ts'
 import { jobIndexSchema } from '../schemas/job.ts'
 import { runIdSchema } from '../schemas/run.ts'
 import { problemCodeSchema } from '../schemas/service.ts'
@@ -6,9 +7,6 @@ import { components, jsonSchema, parameterName, refTo, type JsonObject } from '.
 import { problemResponses, success } from './responses.ts'
 import { routeTable } from './route-table.ts'
 import { problemsOf, type Route } from './route.ts'
-
-/** Of the package, which a test compares. */
-const version = '0.1.0'
 
 const pathParameters = { id: runIdSchema, index: jobIndexSchema, slug: problemCodeSchema }
 

@@ -1,15 +1,21 @@
 /** Takes due jobs for free slots: by priority, then by due time, within each task's limit. */
 import type { ClaimedJob } from '../../domain/claim.ts'
 import { claimedJob, claimJobs, type ClaimPick } from '../../domain/run/transitions.ts'
-import { jobAt } from '../../domain/run/aggregate.ts'
+import { jobAt, type Run } from '../../domain/run/aggregate.ts'
 import { taskKinds, type TaskKind } from '../../domain/task.ts'
 import { slotFor, threadsOf } from '../slots.ts'
 import type { ClaimRequest, ClaimResult } from '../store.ts'
 import type { Waiting } from './tables/queue.ts'
+import type { StoredRun } from './tables/records.ts'
 import type { Transaction } from './transaction.ts'
 
 interface Taken extends ClaimPick {
   readonly waiting: Waiting
+}
+
+interface Chosen {
+  readonly taken: readonly Taken[]
+  readonly nextDueAt: number | null
 }
 
 export function createClaim(transaction: Transaction): (request: ClaimRequest) => ClaimResult {
@@ -39,34 +45,45 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     return taken
   }
 
-  function chooseSuspect(request: ClaimRequest): Taken[] {
+  function chooseSuspect(request: ClaimRequest): Chosen {
     for (const waiting of queue.dueSuspects(request.at)) {
       const slot = slotFor(request, waiting)
-      if (slot !== undefined) return [{ waiting, jobIndex: waiting.job, thread: slot.thread }]
+      if (slot === undefined) continue
+      return { taken: [{ waiting, jobIndex: waiting.job, thread: slot.thread }], nextDueAt: null }
     }
-    return []
+    return { taken: [], nextDueAt: null }
+  }
+
+  /** Loads the records of what was chosen; null where one cannot be read, which is chosen no more. */
+  function load(taken: readonly Taken[]): Map<number, StoredRun> | null {
+    const stored = new Map<number, StoredRun>()
+    let isComplete = true
+    for (const key of new Set(taken.map(({ waiting }) => waiting.run))) {
+      const found = records.read(key)
+      if (found !== null) stored.set(key, found)
+      else {
+        queue.ignore(key)
+        isComplete = false
+      }
+    }
+    return isComplete ? stored : null
   }
 
   /** Claims what was chosen, each run once, and returns it in the order of the choice. */
-  function claim(taken: readonly Taken[], at: number): ClaimedJob[] {
-    const byRun = Map.groupBy(taken, ({ waiting }) => waiting.run)
-    for (const [key, picks] of byRun) {
-      const stored = records.get(key)
-      transaction.save(stored, claimJobs(stored.run, picks, at))
+  function claim(taken: readonly Taken[], stored: ReadonlyMap<number, StoredRun>, at: number): ClaimedJob[] {
+    const picks = Map.groupBy(taken, ({ waiting }) => waiting.run)
+    const claimed = new Map<number, Run>()
+    for (const [key, one] of stored) {
+      claimed.set(key, transaction.save(one, claimJobs(one.run, picks.get(key) ?? [], at)).run)
     }
-    return taken.map(({ waiting: { run: key, job: index, runAt } }) => {
-      const { run } = records.get(key)
-      return claimedJob(run, index, payloads.input(key, index, jobAt(run, index)), runAt, at)
+    return taken.flatMap(({ waiting: { run: key, job: index, runAt } }) => {
+      const run = claimed.get(key)
+      return run ? [claimedJob(run, index, payloads.input(key, index, jobAt(run, index)), runAt, at)] : []
     })
   }
 
-  return (request) => {
-    const { slots, at } = request
-    if (request.only === 'suspects') {
-      transaction.flush()
-      return { jobs: claim(chooseSuspect(request), at), nextDueAt: null }
-    }
-    const limits = new Map(Object.entries(request.taskLimits))
+  function chooseAll({ slots, taskLimits, at }: ClaimRequest): Chosen {
+    const limits = new Map(Object.entries(taskLimits))
     const taken: Taken[] = []
     let next = Infinity
     for (const kind of taskKinds) {
@@ -76,6 +93,16 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
       // Where every slot was filled, the next claim comes when one is free, whatever is due by then.
       if (chosen.length < threads.length) next = Math.min(next, queue.nextDueAt(kind, at))
     }
-    return { jobs: claim(taken, at), nextDueAt: Number.isFinite(next) ? next : null }
+    return { taken, nextDueAt: Number.isFinite(next) ? next : null }
+  }
+
+  return (request) => {
+    const { only, at } = request
+    if (only === 'suspects') transaction.flush()
+    for (;;) {
+      const { taken, nextDueAt } = only === 'suspects' ? chooseSuspect(request) : chooseAll(request)
+      const stored = load(taken)
+      if (stored !== null) return { jobs: claim(taken, stored, at), nextDueAt }
+    }
   }
 }

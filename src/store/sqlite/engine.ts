@@ -142,6 +142,9 @@ export function createSqliteStore(options: SqliteOptions): Store {
         backlog = message.backlog
         settle(message.replies, message.changes)
         break
+      case 'unreadable':
+        options.log.error({ database: options.path }, `${message.message}; it is left as it is`)
+        break
       case 'closed':
         state = 'closed'
         break

@@ -56,7 +56,10 @@ export interface ThreadOptions {
 /** To the thread: a group of operations, or the wish to close. */
 export type ToThread = readonly Operation[] | 'close'
 
-/** From the thread: whom opening waits for, how it went, then one reply per group, in order; `closed` is the last. */
+/**
+ * From the thread: the process that opening waits for, how it went, then one reply per group, in order; `closed` is the
+ * last. Between them, each record that cannot be read.
+ */
 export type FromThread =
   | { readonly type: 'waiting'; readonly owner: string }
   | { readonly type: 'open'; readonly backlog: number }
@@ -67,4 +70,5 @@ export type FromThread =
       readonly changes: readonly RunChange[]
       readonly backlog: number
     }
+  | { readonly type: 'unreadable'; readonly message: string }
   | { readonly type: 'closed' }

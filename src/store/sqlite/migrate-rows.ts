@@ -54,7 +54,7 @@ const runsPerFlush = 1_000
 export function migrateRows(database: DatabaseSync): void {
   const tally = database.prepare('SELECT totals FROM tally WHERE id = 1').get()
   const selectJobs = database.prepare('SELECT * FROM old_job WHERE run_id = ? ORDER BY job_index')
-  const transaction = createTransaction(database, null)
+  const transaction = createTransaction(database)
   let pending = 0
   // The ids sort by time of creation, so the keys come in that order too.
   for (const row of database.prepare('SELECT * FROM old_run ORDER BY id').iterate()) {

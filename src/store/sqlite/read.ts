@@ -2,17 +2,37 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { RunRecord } from '../../domain/run.ts'
 import { maxPageJobs } from '../bounds.ts'
+import type { RunFilter, RunPage } from '../store.ts'
 import { jobRecord, listedRun, runRecord, type TextOf } from '../run-record.ts'
 import { listQuery } from './list-query.ts'
 import type { ReadVerb, Verbs } from './messages.ts'
 import { prepareSelect } from './select.ts'
-import { asStoredRun, recordColumns, type RecordRow } from './tables/records.ts'
+import { idOfBytes } from './run-id.ts'
+import { recordColumns, type RecordRow } from './tables/records.ts'
 import type { Transaction } from './transaction.ts'
 
 export function createReads(database: DatabaseSync, transaction: Transaction): Verbs<ReadVerb> {
   const { records, payloads, queue, totals, lists } = transaction
   const textsOf = (key: number): TextOf => {
     return (index, apart) => payloads.text(key, index, apart)
+  }
+
+  function readPage(filter: RunFilter): RunPage & { readonly lastId: string } {
+    const taskId = filter.task === undefined ? null : lists.taskId(filter.task)
+    const { sql, values } = listQuery(filter, { runs: totals.current().runs, taskId })
+    const rows = prepareSelect<RecordRow>(database, recordColumns, sql)(...values)
+    const runs: RunRecord[] = []
+    let [jobs, read] = [0, 0]
+    for (const row of rows.slice(0, filter.pageSize)) {
+      if (jobs >= maxPageJobs) break
+      read += 1
+      const stored = records.decode(row)
+      if (stored === null) continue
+      runs.push(listedRun(stored.run, textsOf(stored.key)))
+      jobs += stored.run.jobs.length
+    }
+    const last = rows[read - 1]
+    return { runs, hasMore: rows.length > read, lastId: last === undefined ? '' : idOfBytes(last.id) }
   }
 
   return {
@@ -26,18 +46,10 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
       return stored === null || job === undefined ? null : jobRecord(job, jobIndex, textsOf(stored.key))
     },
     listRuns(filter) {
-      const taskId = filter.task === undefined ? null : lists.taskId(filter.task)
-      const { sql, values } = listQuery(filter, { runs: totals.current().runs, taskId })
-      const rows = prepareSelect<RecordRow>(database, recordColumns, sql)(...values)
-      const runs: RunRecord[] = []
-      let jobs = 0
-      for (const row of rows.slice(0, filter.pageSize)) {
-        if (jobs >= maxPageJobs) break
-        const { key, run } = asStoredRun(row)
-        runs.push(listedRun(run, textsOf(key)))
-        jobs += run.jobs.length
-      }
-      return { runs, hasMore: rows.length > runs.length }
+      let page = readPage(filter)
+      // A page ends with a run that its reader can name.
+      while (page.runs.length === 0 && page.hasMore) page = readPage({ ...filter, beforeId: page.lastId })
+      return { runs: page.runs, hasMore: page.hasMore }
     },
     stats(at) {
       const { accepted, final, runs, jobs } = totals.current()

@@ -26,7 +26,10 @@ function endProcess(what: string): never {
 try {
   const onWait = (user: string): void => say({ type: 'waiting', owner: user })
   const { database, file, socket } = await openDatabase({ path, waitMs: lockWaitMs, onWait })
-  const transaction = createTransaction(database, tasks)
+  const transaction = createTransaction(database, {
+    tasks,
+    onUnreadable: (text) => say({ type: 'unreadable', message: text }),
+  })
   const runGroup = createGroupCommit(database, transaction)
   const ownership = keepOwnership({ file, socket, endProcess })
 

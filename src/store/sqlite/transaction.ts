@@ -10,11 +10,11 @@ import { createIdempotencyKeys, type IdempotencyKeys } from './tables/idempotenc
 import { createLists, type Lists } from './tables/lists.ts'
 import { createPayloads, isFull, type Payloads } from './tables/payloads.ts'
 import { createQueue, waitingOf, type Queue } from './tables/queue.ts'
-import { createRecords, type Records, type StoredRun } from './tables/records.ts'
+import { createRecords, type Records, type RecordsOptions, type StoredRun } from './tables/records.ts'
 import { createTotals, type Totals } from './tables/totals.ts'
 
 export interface Transaction {
-  readonly records: Pick<Records, 'find' | 'findByKey' | 'get' | 'held' | 'finishedBefore'>
+  readonly records: Pick<Records, 'find' | 'findByKey' | 'read' | 'decode' | 'held' | 'finishedBefore'>
   readonly queue: Omit<Queue, 'add' | 'remove' | 'flush' | 'keep' | 'revert'>
   readonly payloads: Pick<Payloads, 'input' | 'text'>
   readonly lists: Pick<Lists, 'taskId'>
@@ -33,9 +33,16 @@ export interface Transaction {
   revert(): void
 }
 
-/** @param tasks that run here: no job of another one is claimed; null: any */
-export function createTransaction(database: DatabaseSync, tasks: readonly string[] | null): Transaction {
-  const records = createRecords(database)
+export interface TransactionOptions extends RecordsOptions {
+  /** Tasks that run here: no job of another task is claimed. Default null: any. */
+  readonly tasks?: readonly string[] | null
+}
+
+export function createTransaction(
+  database: DatabaseSync,
+  { tasks = null, ...options }: TransactionOptions = {},
+): Transaction {
+  const records = createRecords(database, options)
   const queue = createQueue(database, tasks)
   const payloads = createPayloads(database)
   const lists = createLists(database)

@@ -32,7 +32,12 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
   const { records, queue, payloads, keys } = transaction
   // Only one process owns the file: what runs when it is opened was held by a process that is dead. A claim's number
   // tells it from those that this process takes.
-  const lost = new Map(records.held().map((key) => [key, runningClaims(records.get(key).run)]))
+  const lost = new Map(
+    records.held().flatMap((key) => {
+      const stored = records.read(key)
+      return stored === null ? [] : [[key, runningClaims(stored.run)] as const]
+    }),
+  )
 
   function settle(claim: Claim, settled: (run: Run) => Run): Settled {
     const stored = records.find(claim.runId)
@@ -44,8 +49,8 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
   /** Changes the runs that have jobs which are due after the instant. */
   function changeWaiting(after: number, change: (run: Run) => Run): void {
     for (const [place, key] of queue.runsDueAfter(after).entries()) {
-      const stored = records.get(key)
-      transaction.save(stored, change(stored.run))
+      const stored = records.read(key)
+      if (stored !== null) transaction.save(stored, change(stored.run))
       if (place % runsPerFlush === 0) transaction.flush()
     }
   }
@@ -98,8 +103,8 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
         }
       transaction.flush()
       for (const key of records.held()) {
-        const stored = records.get(key)
-        transaction.save(stored, noteLeaving(stored.run, isOurs(key), at))
+        const stored = records.read(key)
+        if (stored !== null) transaction.save(stored, noteLeaving(stored.run, isOurs(key), at))
       }
       return held
     },
@@ -133,7 +138,8 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       let pruned = 0
       transaction.flush()
       for (const key of records.finishedBefore(finishedBefore, limit)) {
-        const stored = records.get(key)
+        const stored = records.read(key)
+        if (stored === null) continue
         jobs += stored.run.jobs.length
         if (pruned > 0 && jobs > maxForgottenJobs) break
         pruned += 1

@@ -12,11 +12,13 @@ const errorPart = 2
 /** The failure of claim n has the part n above this: a claim fails at most once. */
 const failureParts = 2
 
-/** Characters of one text that a record holds, and of all its inputs and results together. */
+/** Characters of one text that a record holds, and of all its texts together. An error counts as the longest of them. */
 const maxText = 512
 const maxTexts = 4_096
 /** Characters of a text that is kept in a record all the same. */
 const maxTextWhenFull = 32
+/** Of a job's error: those of the service's own are, so that a cancel of a large run does not write a row for each job. */
+const maxErrorWhenFull = 128
 
 export interface Payloads {
   /** The job with what is new in it and not small moved to the table. `before` is null for a new job. */
@@ -29,9 +31,11 @@ export interface Payloads {
 /** Whether the record has no room for another text that need not be in it. */
 export function isFull({ jobs }: Pick<Run, 'jobs'>): boolean {
   let length = 0
-  for (const { input, result } of jobs) {
+  for (const { input, result, error, failures } of jobs) {
     if (typeof input === 'string') length += input.length
     if (typeof result === 'string') length += result.length
+    if (error !== null && !isApart(error)) length += maxText
+    for (const failure of failures) if (!isApart(failure)) length += maxText
   }
   return length > maxTexts
 }
@@ -57,9 +61,9 @@ export function createPayloads(database: DatabaseSync): Payloads {
       const maxLength = isRecordFull ? maxTextWhenFull : maxText
       const keptText = (part: number, text: Job['input']): Job['input'] =>
         typeof text === 'string' && text.length > maxLength ? put(part, text) : text
-      function keptError<Value extends object>(part: number, value: Value): Value | Apart {
+      function keptError<Value extends object>(part: number, value: Value, maxWhenFull: number): Value | Apart {
         const text = JSON.stringify(value)
-        return text.length > maxText ? put(part, text) : value
+        return text.length > (isRecordFull ? maxWhenFull : maxText) ? put(part, text) : value
       }
 
       let kept = job
@@ -69,7 +73,7 @@ export function createPayloads(database: DatabaseSync): Payloads {
       }
       if (job.error !== before?.error) {
         if (isApart(before?.error)) remove.run(run, index, before.error.part)
-        if (job.error !== null) kept = { ...kept, error: keptError(errorPart, job.error) }
+        if (job.error !== null) kept = { ...kept, error: keptError(errorPart, job.error, maxErrorWhenFull) }
       }
       if (job.failures.length > 0 && job.failures !== before?.failures) {
         const known = before?.failures ?? []
@@ -77,7 +81,7 @@ export function createPayloads(database: DatabaseSync): Payloads {
         const failures = job.failures.map((failure, place) =>
           isApart(failure) || known.includes(failure)
             ? failure
-            : keptError(failureParts + job.claim - (last - place), failure),
+            : keptError(failureParts + job.claim - (last - place), failure, maxTextWhenFull),
         )
         for (const old of known) if (isApart(old) && !failures.includes(old)) remove.run(run, index, old.part)
         kept = { ...kept, failures }

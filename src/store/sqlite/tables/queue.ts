@@ -41,6 +41,8 @@ export interface Queue {
   /** Keys of the records with jobs that are due after the instant. */
   runsDueAfter(at: number): number[]
   size(): number
+  /** Leaves out the jobs of a record that cannot be read from what is claimed and changed. */
+  ignore(run: number): void
   /** Writes what the transaction has added. */
   flush(): void
   /** Call after the commit. */
@@ -83,10 +85,13 @@ export function createQueue(database: DatabaseSync, tasks: readonly string[] | n
   const selectNext = database.prepare(`SELECT min(run_at) AS at ${rowsOf} AND run_at > ?`)
   const selectOldest = database.prepare(`SELECT min(run_at) AS at ${rowsOf}`)
   const selectCounts = database.prepare('SELECT kind, priority, task, count(*) AS n FROM queue GROUP BY 1, 2, 3')
+  const countOf = database.prepare('SELECT count(*) AS n FROM queue WHERE run = ?')
   const selectRuns = database.prepare('SELECT DISTINCT run FROM queue WHERE run_at > ? ORDER BY run')
   const insert = database.prepare(`INSERT INTO queue (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?)`)
   const remove = database.prepare(`
     DELETE FROM queue WHERE kind = ? AND priority = ? AND task = ? AND run_at = ? AND run = ? AND job = ?`)
+  const ignored = new Set<number>()
+  let ignoredRows = 0
   /** Added in this transaction and not written yet. */
   const added = new Map<number, Waiting>()
   /** How many rows the table has. */
@@ -153,7 +158,10 @@ export function createQueue(database: DatabaseSync, tasks: readonly string[] | n
       const written = counts.get(kind)?.get(priority)
       for (const [task, limit] of limits) {
         if (written?.has(task) !== true) continue
-        for (const row of selectDue(kind, priority, task, at, limit)) found.push(waitingAt(row))
+        const rowsAtMost = limit + ignoredRows
+        for (const row of selectDue(kind, priority, task, at, rowsAtMost)) {
+          if (!ignored.has(row.run)) found.push(waitingAt(row))
+        }
       }
       for (const entry of added.values()) {
         if (entry.kind === kind && entry.priority === priority && entry.runAt <= at && limits.has(entry.task)) {
@@ -172,7 +180,7 @@ export function createQueue(database: DatabaseSync, tasks: readonly string[] | n
     dueSuspects: (at) =>
       selectSuspects()
         .map(waitingAt)
-        .filter(({ runAt, task }) => runAt <= at && isKnown(task))
+        .filter(({ runAt, task, run }) => runAt <= at && isKnown(task) && !ignored.has(run))
         .toSorted(inOrder),
     suspects: () => selectSuspects().length,
     unknownTasks() {
@@ -190,6 +198,10 @@ export function createQueue(database: DatabaseSync, tasks: readonly string[] | n
     },
     runsDueAfter: (at) => selectRuns.all(at).map(({ run }) => Number(run)),
     size: () => rows + added.size,
+    ignore(run) {
+      ignored.add(run)
+      ignoredRows += Number(countOf.get(run)?.['n'])
+    },
     flush() {
       for (const entry of added.values()) {
         const { kind, priority, task, runAt, run, job } = entry

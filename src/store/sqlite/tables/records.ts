@@ -20,6 +20,10 @@ export interface Records {
   findByKey(key: number): StoredRun | null
   /** The record that another row refers to. */
   get(key: number): StoredRun
+  /** Turns the row into its run; null where this program cannot read it: one such record must not keep up the others. */
+  decode(row: RecordRow): StoredRun | null
+  /** As `get`, but null where this program cannot read it. */
+  read(key: number): StoredRun | null
   /** Keys of the runs of which a process holds jobs. */
   held(): number[]
   /** Keys of the runs that ended before the instant, oldest first. */
@@ -47,8 +51,24 @@ export interface RecordRow {
 
 export const recordColumns = 'record.key, record.id, record.version, record.record'
 
+/** The record is there and this program cannot read it: a newer version wrote it, or the file is damaged. */
+export class UnreadableRecord extends Error {
+  readonly runId: string
+
+  constructor(runId: string, cause: unknown) {
+    super(`the record of the run ${runId} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`)
+    this.runId = runId
+  }
+}
+
+/** @throws UnreadableRecord */
 export function asStoredRun({ key, id, version, record }: RecordRow): StoredRun {
-  return { key, run: decodeRun(record, { id: idOfBytes(id), version }) }
+  const runId = idOfBytes(id)
+  try {
+    return { key, run: decodeRun(record, { id: runId, version }) }
+  } catch (error) {
+    throw new UnreadableRecord(runId, error)
+  }
 }
 
 interface Changed {
@@ -57,12 +77,19 @@ interface Changed {
   is: 'new' | 'changed' | 'written'
 }
 
-/** Jobs of the runs that are kept between commits. */
-const maxJobs = 32_768
-/** Runs that a transaction keeps in memory when they are written. */
-const maxChanged = 4_096
+export interface RecordsOptions {
+  /** Jobs of the runs that are kept between commits. */
+  readonly maxJobs?: number
+  /** Runs that a transaction keeps in memory when they are written. */
+  readonly maxChanged?: number
+  /** Called once for each record that is met and cannot be read. */
+  readonly onUnreadable?: (message: string) => void
+}
 
-export function createRecords(database: DatabaseSync): Records {
+export function createRecords(
+  database: DatabaseSync,
+  { maxJobs = 32_768, maxChanged = 4_096, onUnreadable }: RecordsOptions = {},
+): Records {
   const selectById = prepareSelect<RecordRow>(database, recordColumns, 'FROM record WHERE id = ?')
   const selectByKey = prepareSelect<RecordRow>(database, recordColumns, 'FROM record WHERE key = ?')
   const selectHeld = prepareSelect<RecordRow>(database, 'key', 'FROM record WHERE held > 0')
@@ -87,6 +114,8 @@ export function createRecords(database: DatabaseSync): Records {
   const changed = new Map<string, Changed>()
   /** Runs that the latest commit ended: the reads that came with it ask for them. */
   let ended = new Map<string, StoredRun>()
+  /** Keys of those that were met. */
+  const unreadable = new Set<number>()
   let nextKey = Number(lastKey.get()?.['key']) + 1
 
   function drop(id: string): void {
@@ -139,16 +168,34 @@ export function createRecords(database: DatabaseSync): Records {
     return known ?? load(selectByKey(key))
   }
 
+  function get(key: number): StoredRun {
+    const stored = findByKey(key)
+    if (stored === null) throw new Error(`the record ${key} is gone, and a row refers to it`)
+    return stored
+  }
+
+  function unlessUnreadable(key: number, read: () => StoredRun): StoredRun | null {
+    try {
+      return read()
+    } catch (error) {
+      if (!(error instanceof UnreadableRecord)) throw error
+      if (!unreadable.has(key)) onUnreadable?.(error.message)
+      unreadable.add(key)
+      return null
+    }
+  }
+
   return {
     find,
     findByKey,
-    get(key) {
-      const stored = findByKey(key)
-      if (stored === null) throw new Error(`the record ${key} is gone, and a row refers to it`)
-      return stored
-    },
+    get,
+    decode: (row) => unlessUnreadable(row.key, () => asStoredRun(row)),
+    read: (key) => unlessUnreadable(key, () => get(key)),
     held: () => selectHeld().map(({ key }) => key),
-    finishedBefore: (at, limit) => selectFinished(at, limit).map(({ key }) => key),
+    finishedBefore: (at, limit) =>
+      selectFinished(at, limit + unreadable.size)
+        .map(({ key }) => key)
+        .filter((key) => !unreadable.has(key)),
     heldJobs: () => Number(sumHeld.get()?.['n']),
     nextKey: () => nextKey++,
     add(stored) {
@@ -174,6 +221,7 @@ export function createRecords(database: DatabaseSync): Records {
       // The table has them: within this transaction they are read again.
       for (const { stored } of changed.values()) {
         drop(stored.run.id)
+        ended.delete(stored.run.id)
         liveKeys.delete(stored.key)
       }
       changed.clear()

@@ -34,6 +34,7 @@ export function createTotals(database: DatabaseSync, countedLive: number): Total
   const write = database.prepare('INSERT OR REPLACE INTO tally (id, totals) VALUES (1, ?)')
   const row = database.prepare('SELECT totals FROM tally WHERE id = 1').get()
   let committed = row === undefined ? JSON.stringify(emptyTotals()) : String(row['totals'])
+  /** What the row has within the transaction: it can be written several times, and end as it began. */
   let written = committed
   let totals = parseTotals(committed)
   let live = countedLive
@@ -57,8 +58,9 @@ export function createTotals(database: DatabaseSync, countedLive: number): Total
       if (to !== null) totals.runs[to] += 1
     },
     flush() {
-      written = JSON.stringify(totals)
-      if (written !== committed) write.run(written)
+      const text = JSON.stringify(totals)
+      if (text !== written) write.run(text)
+      written = text
     },
     keep() {
       committed = written

@@ -1,0 +1,16 @@
+#!/usr/bin/env node
+/** The command. An older Node could not load the rest, so this says which one is needed before anything else is loaded. */
+import { nodeIsTooOld } from './process/supported-node.ts'
+
+// Read by libuv at its first use; see main.ts.
+process.env['UV_THREADPOOL_SIZE'] ??= '8'
+
+const refusal = nodeIsTooOld(process.versions.node)
+if (refusal === null) {
+  const { runCommand } = await import('./cli/program.ts')
+  process.exitCode = await runCommand(process.argv.slice(2), process.env)
+} else {
+  const { createLog } = await import('./log.ts')
+  createLog('info').fatal(refusal)
+  process.exitCode = 1
+}

@@ -1,0 +1,99 @@
+/** forerunner cancel and retry: of one job, of one run, or of every run that a filter matches. */
+import { InvalidArgumentError } from 'commander'
+import type { RunView } from '../client/client.ts'
+import type { AddCommand, Context } from './context.ts'
+import { exitCodes, UsageError, type ExitCode } from './exit-code.ts'
+import { filterOf, withFilters, type FilterOptions } from './filter.ts'
+import { runLines } from './run-lines.ts'
+import { complain, confirm, isInteractive, print, printJson } from './terminal.ts'
+
+interface ChangeOptions extends FilterOptions {
+  readonly dryRun?: true
+  readonly yes?: true
+}
+
+interface Change {
+  readonly name: 'cancel' | 'retry'
+  readonly description: string
+  ofOne(client: Context['client'], id: string, jobIndex: number | undefined): Promise<RunView>
+}
+
+const changes = { cancel: 'cancelRuns', retry: 'retryRuns' } as const
+
+function add({ name, description, ofOne }: Change): AddCommand {
+  return (program, act) => {
+    const command = program
+      .command(name)
+      .description(description)
+      .argument('[id]', 'of the run; without it, filters say which runs')
+      .argument('[job]', 'its number, from 0; default: all of them', jobIndexOf)
+    withFilters(command)
+      .option('--dry-run', 'only count the runs that the filters match')
+      .option('--yes', 'do not ask')
+      .action(
+        act(async (context: Context, id: string | undefined, job: number | undefined, options: ChangeOptions) => {
+          const filter = filterOf(options)
+          const isFiltered = Object.keys(filter).length > 0
+          if (id === undefined && !isFiltered)
+            throw new UsageError(`name a run, or at least one filter: forerunner ${name} --help`)
+          if (id === undefined) return changeMany(context, name, options)
+          if (isFiltered || options.dryRun) throw new UsageError('either a run or filters, not both')
+          const run = await ofOne(context.client, id, job)
+          if (context.isJson) printJson(run)
+          else for (const line of runLines(run)) print(line)
+          return exitCodes.done
+        }),
+      )
+  }
+}
+
+async function changeMany(
+  { client, isJson }: Context,
+  name: Change['name'],
+  options: ChangeOptions,
+): Promise<ExitCode> {
+  const filter = filterOf(options)
+  const change = client[changes[name]]
+  const counted = options.yes ? undefined : await change({ ...filter, dryRun: true })
+  if (counted !== undefined && options.dryRun === undefined) {
+    if (!isInteractive() || isJson) {
+      throw new UsageError(`${counted.matched} runs match; say --yes to ${name} them, or --dry-run to count them`)
+    }
+    if (!(await confirm(`${counted.matched} runs match. ${name === 'cancel' ? 'Cancel' : 'Retry'} them?`))) {
+      complain('nothing was changed')
+      return exitCodes.failed
+    }
+  }
+  const result = options.dryRun ? (counted ?? (await change({ ...filter, dryRun: true }))) : await change(filter)
+  if (isJson) printJson(result)
+  else
+    print(
+      options.dryRun ? `${result.matched} runs match` : `${result.matched} runs match, ${result.changed} were changed`,
+    )
+  return exitCodes.done
+}
+
+export const addCancel = add({
+  name: 'cancel',
+  description: 'cancel a job, a run, or every run that the filters match',
+  ofOne: (client, id, jobIndex) => client.cancel(id, jobIndex),
+})
+
+export const addRetry = add({
+  name: 'retry',
+  description:
+    'queue failed and cancelled jobs again: one, those of a run, or those of every run that the filters match',
+  async ofOne(client, id, jobIndex) {
+    if (jobIndex !== undefined) return client.retry(id, jobIndex)
+    let run = await client.getRun(id)
+    const ended = run.jobs.filter(({ state }) => state === 'failed' || state === 'cancelled')
+    if (ended.length === 0) throw new Error('the run has no failed or cancelled job')
+    for (const { index } of ended) run = await client.retry(id, index)
+    return run
+  },
+})
+
+function jobIndexOf(text: string): number {
+  if (!/^(?:0|[1-9]\d{0,8})$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 0.')
+  return Number(text)
+}

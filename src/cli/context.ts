@@ -1,0 +1,50 @@
+/** What every command is given: the service, and how it is to answer. */
+import type { Command } from 'commander'
+import { createClient, type Client, type ClientOptions } from '../client/client.ts'
+import { NoServiceError, UsageError, type ExitCode } from './exit-code.ts'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+export interface Context {
+  readonly environment: Environment
+  readonly url: string
+  readonly client: Client
+  /** One JSON document on standard output, or one a line where it streams, and nothing else. */
+  readonly isJson: boolean
+}
+
+/** Adds a command to the program. */
+export type AddCommand = (program: Command, act: Act) => void
+
+/** Makes an action of a function that ends with an exit code. */
+export type Act = <Arguments extends unknown[]>(
+  run: (context: Context, ...given: Arguments) => Promise<ExitCode>,
+) => (...given: Arguments) => Promise<void>
+
+const defaultUrl = 'http://127.0.0.1:3000'
+
+export function createContext(
+  options: { readonly url?: string; readonly json?: boolean },
+  environment: Environment,
+): Context {
+  const { FORERUNNER_URL: fromEnvironment, FORERUNNER_API_KEY: apiKey } = environment
+  const url = options.url ?? (fromEnvironment || defaultUrl)
+  if (!URL.canParse(url) || !/^https?:/.test(url)) throw new UsageError(`the address ${url} is no http URL`)
+  const client = createClient({ baseUrl: url, fetch: createFetch(), ...(apiKey && { apiKey }) })
+  return { environment, url, client, isJson: options.json === true }
+}
+
+/** A service that has answered once may be on its way back; one that never has is not there. */
+function createFetch(): NonNullable<ClientOptions['fetch']> {
+  let hasAnswered = false
+  return async (url, init) => {
+    try {
+      const response = await fetch(url, init)
+      hasAnswered = true
+      return response
+    } catch (error) {
+      if (hasAnswered || !(error instanceof TypeError)) throw error
+      throw new NoServiceError(error.message, { cause: error.cause })
+    }
+  }
+}

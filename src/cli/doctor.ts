@@ -1,0 +1,109 @@
+/** forerunner doctor: looks at everything that a service here needs, and at the service that is to be there. */
+import type { AddCommand, Context } from './context.ts'
+import type { Check } from './check.ts'
+import { checkDatabase } from './doctor-database.ts'
+import { doubtsAbout, readConfig, type Config } from '../config.ts'
+import { ProblemError } from '../client/problem-error.ts'
+import { listTaskFiles } from '../tasks/task-files.ts'
+import { exitCodes } from './exit-code.ts'
+import { clean, print, printJson, styled } from './terminal.ts'
+
+const colours = { ok: 'green', warn: 'yellow', fail: 'red' } as const
+/** Further apart, instants of this machine and of the service are confusing. */
+const maxSkewMs = 5_000
+const answerLimitMs = 5_000
+
+export const addDoctor: AddCommand = (program, act) => {
+  program
+    .command('doctor')
+    .description('look for what keeps a service from working; exit code 1 when there is something')
+    .action(
+      act(async (context: Context) => {
+        const checks = [
+          { name: 'node', state: 'ok', detail: `Node ${process.versions.node}` } as const,
+          ...(await checkSettings(context)),
+          ...(await checkService(context)),
+        ]
+        const isWell = checks.every(({ state }) => state !== 'fail')
+        if (context.isJson) printJson({ ok: isWell, checks })
+        else
+          for (const { name, state, detail } of checks) {
+            print(`${styled(colours[state], state.padEnd(4))}  ${name.padEnd(13)}  ${clean(detail)}`)
+          }
+        return isWell ? exitCodes.done : exitCodes.failed
+      }),
+    )
+}
+
+async function checkSettings({ environment }: Context): Promise<Check[]> {
+  let config: Config
+  try {
+    config = readConfig(environment)
+  } catch (error) {
+    return [{ name: 'configuration', state: 'fail', detail: messageOf(error) }]
+  }
+  const doubts = doubtsAbout(config).map((detail): Check => ({ name: 'configuration', state: 'warn', detail }))
+  const fine: Check = { name: 'configuration', state: 'ok', detail: `every variable can be used` }
+  return [
+    ...(doubts.length > 0 ? doubts : [fine]),
+    await checkTasks(config),
+    ...(await checkDatabase(config.databaseUrl)),
+  ]
+}
+
+/** Their files alone: loading them runs what is in them. */
+async function checkTasks({ tasksDir }: Config): Promise<Check> {
+  const name = 'tasks'
+  try {
+    const { tasks } = await listTaskFiles(tasksDir)
+    if (tasks.length === 0) return { name, state: 'warn', detail: `there are no tasks in ${tasksDir}` }
+    return { name, state: 'ok', detail: `${tasks.length} in ${tasksDir}: ${tasks.map((task) => task.name).join(', ')}` }
+  } catch (error) {
+    return { name, state: 'fail', detail: messageOf(error) }
+  }
+}
+
+async function checkService({ url, client }: Context): Promise<Check[]> {
+  const base = url.endsWith('/') ? url : `${url}/`
+  let ready: Response
+  try {
+    ready = await fetch(new URL('readyz', base), { signal: AbortSignal.timeout(answerLimitMs) })
+  } catch {
+    return [{ name: 'service', state: 'warn', detail: `none answers at ${url}` }]
+  }
+  const checks: Check[] = [await readinessOf(ready, url), clockOf(ready)]
+  try {
+    const { conservation, unknownTasks } = await client.stats({ signal: AbortSignal.timeout(answerLimitMs) })
+    const unknown = Object.keys(unknownTasks)
+    if (conservation.lost !== 0) checks.push({ name: 'jobs', state: 'fail', detail: `${conservation.lost} are lost` })
+    else if (unknown.length > 0)
+      checks.push({ name: 'jobs', state: 'warn', detail: `no process runs ${unknown.join(', ')}` })
+    else checks.push({ name: 'jobs', state: 'ok', detail: `none lost of ${conservation.accepted}` })
+  } catch (error) {
+    const detail = error instanceof ProblemError ? `${error.code}: ${error.message}` : messageOf(error)
+    checks.push({ name: 'jobs', state: 'fail', detail })
+  }
+  return checks
+}
+
+async function readinessOf(ready: Response, url: string): Promise<Check> {
+  if (ready.ok) return { name: 'service', state: 'ok', detail: `takes runs at ${url}` }
+  const problem: unknown = await ready.json().catch(() => null)
+  const reason: unknown = Reflect.get(Object(problem), 'detail')
+  return {
+    name: 'service',
+    state: 'fail',
+    detail: `${url} is not ready (${ready.status}): ${typeof reason === 'string' ? reason : 'it does not say why'}`,
+  }
+}
+
+function clockOf({ headers }: Response): Check {
+  // To the second.
+  const skewMs = Math.abs(Date.parse(headers.get('Date') ?? '') - Date.now())
+  if (!(skewMs > maxSkewMs)) return { name: 'clock', state: 'ok', detail: 'as that of the service' }
+  return { name: 'clock', state: 'warn', detail: `${Math.round(skewMs / 1_000)} s from that of the service` }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

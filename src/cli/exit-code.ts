@@ -1,0 +1,48 @@
+/** How a command ends: 0 done, 1 failed, 2 used wrongly, 3 no service there. */
+import { CommanderError } from 'commander'
+import { ProblemError } from '../client/problem-error.ts'
+import { clean, complain, printJson } from './terminal.ts'
+
+export const exitCodes = { done: 0, failed: 1, usedWrongly: 2, noService: 3 } as const
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
+
+/** The command line cannot be carried out as it is. */
+export class UsageError extends Error {}
+
+/** Nothing has ever answered there, so trying again makes somebody wait for nothing. */
+export class NoServiceError extends Error {}
+
+/** Says what went wrong, unless it was said. */
+export function exitCodeOf(error: unknown, url: string, isJson: boolean): ExitCode {
+  // Commander has written its message, or the help that was asked for.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usedWrongly
+  if (error instanceof ProblemError) {
+    if (isJson) printJson(error.problem)
+    complain(`${error.code}: ${clean(error.message)}`)
+    if (error.runId !== undefined) complain(`see it with: forerunner show ${error.runId}`)
+    for (const { pointer, detail } of error.problem.errors ?? []) complain(`  ${clean(pointer)}: ${clean(detail)}`)
+    return error.status === 400 || error.status === 422 ? wrongUnlessAnswer(error) : exitCodes.failed
+  }
+  if (error instanceof UsageError) {
+    complain(error.message)
+    return exitCodes.usedWrongly
+  }
+  // A TypeError is what `fetch` throws when an answer has come before.
+  if (error instanceof NoServiceError || error instanceof TypeError) {
+    complain(`no service answers at ${url}: ${reasonOf(error)}`)
+    complain('start one with "forerunner serve", or say where it is with --url or FORERUNNER_URL')
+    return exitCodes.noService
+  }
+  complain(error instanceof Error ? error.message : String(error))
+  return exitCodes.failed
+}
+
+/** A failed task may have had a status of its own. */
+function wrongUnlessAnswer({ runId }: ProblemError): ExitCode {
+  return runId === undefined ? exitCodes.usedWrongly : exitCodes.failed
+}
+
+function reasonOf({ message, cause }: Error): string {
+  const code: unknown = Reflect.get(Object(cause), 'code')
+  return typeof code === 'string' ? code : message
+}

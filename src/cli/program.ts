@@ -1,0 +1,69 @@
+/** The command line: reads it, runs one command, and ends with its exit code. */
+import { Command, CommanderError } from 'commander'
+import { version } from '../domain/version.ts'
+import { addCancel, addRetry } from './change.ts'
+import { createContext, type Act, type Environment } from './context.ts'
+import { addDoctor } from './doctor.ts'
+import { exitCodeOf, exitCodes, type ExitCode } from './exit-code.ts'
+import { addRun } from './run.ts'
+import { addRuns, addShow } from './runs.ts'
+import { addServe } from './serve.ts'
+import { addStats, addTasks } from './service.ts'
+import { allowClosedPipe } from './terminal.ts'
+import { addWatch } from './watch.ts'
+
+const guide = `
+Exit codes: 0 done; 1 failed; 2 used wrongly; 3 no service there.
+
+To begin: write a task into the directory "workers", start "forerunner serve", and in another terminal
+"forerunner run TASK --watch".`
+
+/** @param argv without the names of Node and of the script */
+export async function runCommand(argv: readonly string[], environment: Environment): Promise<ExitCode> {
+  allowClosedPipe()
+  const program = new Command('forerunner')
+  let exitCode: ExitCode = exitCodes.done
+  const optionsOf = () => program.opts<{ url?: string; json?: boolean }>()
+
+  const act: Act =
+    (run) =>
+    async (...given) => {
+      exitCode = await run(createContext(optionsOf(), environment), ...given)
+    }
+
+  program
+    .description('Runs tasks durably: answers with the first result, and does the rest in worker threads.')
+    .version(version)
+    .option('--url <url>', 'of the service (FORERUNNER_URL; default: http://127.0.0.1:3000)')
+    .option('--json', 'print JSON and nothing else')
+    .configureHelp({ showGlobalOptions: true })
+    .showHelpAfterError('(see forerunner --help)')
+    .addHelpText('after', guide)
+    .exitOverride()
+  for (const add of [
+    addServe,
+    addRun,
+    addRuns,
+    addShow,
+    addWatch,
+    addCancel,
+    addRetry,
+    addTasks,
+    addStats,
+    addDoctor,
+  ]) {
+    add(program, act)
+  }
+
+  try {
+    if (argv.length === 0) {
+      program.outputHelp()
+      return exitCodes.done
+    }
+    await program.parseAsync(argv, { from: 'user' })
+    return exitCode
+  } catch (error) {
+    const { url = environment['FORERUNNER_URL'] ?? '', json = false } = optionsOf()
+    return exitCodeOf(error, url || 'http://127.0.0.1:3000', json && !(error instanceof CommanderError))
+  }
+}

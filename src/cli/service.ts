@@ -1,0 +1,56 @@
+/** forerunner tasks and stats: what the service says of itself. */
+import type { AddCommand, Context } from './context.ts'
+import { exitCodes } from './exit-code.ts'
+import { print, printJson, table } from './terminal.ts'
+
+export const addTasks: AddCommand = (program, act) => {
+  program
+    .command('tasks')
+    .description('list the tasks of the service')
+    .action(
+      act(async ({ client, isJson }: Context) => {
+        const tasks = await client.listTasks()
+        if (isJson) printJson({ tasks })
+        else {
+          const rows = tasks.map(({ name, kind, timeoutMs, maxAttempts, main, input }) => [
+            name,
+            kind,
+            `${timeoutMs} ms`,
+            String(maxAttempts),
+            main,
+            input === null ? 'anything' : Object.keys(Object(input['properties'])).join(', ') || 'a JSON value',
+          ])
+          print(table(['task', 'kind', 'timeout', 'attempts', 'main', 'input'], rows))
+        }
+        return exitCodes.done
+      }),
+    )
+}
+
+export const addStats: AddCommand = (program, act) => {
+  program
+    .command('stats')
+    .description('show counts of runs, jobs and threads')
+    .action(
+      act(async ({ client, isJson }: Context) => {
+        const stats = await client.stats()
+        if (isJson) printJson(stats)
+        else {
+          const { runs, jobs, backlog, oldestQueuedMs, threads, eventLoopDelayMs } = stats
+          const counts = (byState: object): string =>
+            Object.entries(byState)
+              .map(([state, count]) => `${state} ${count}`)
+              .join(', ')
+          const busy = threads.filter(({ running }) => running > 0).length
+          print(`runs     ${counts(runs)}`)
+          print(`jobs     ${counts(jobs)}`)
+          print(`backlog  ${backlog}${oldestQueuedMs === null ? '' : `, oldest ${Math.round(oldestQueuedMs)} ms`}`)
+          print(`threads  ${busy} of ${threads.length} busy`)
+          print(
+            `delay    p50 ${eventLoopDelayMs.p50} ms, p99 ${eventLoopDelayMs.p99} ms, max ${eventLoopDelayMs.max} ms`,
+          )
+        }
+        return exitCodes.done
+      }),
+    )
+}

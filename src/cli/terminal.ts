@@ -1,0 +1,82 @@
+/** The only writer to the terminal: results on standard output, everything else on standard error. */
+import { createInterface } from 'node:readline/promises'
+import { stripVTControlCharacters, styleText } from 'node:util'
+
+type Style = Parameters<typeof styleText>[0]
+
+/** Text of tasks and callers as one line that cannot steer the terminal. */
+export function clean(text: string): string {
+  return stripVTControlCharacters(text).replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ')
+}
+
+/** Coloured where standard output is a terminal, and NO_COLOR does not say otherwise. */
+export function styled(style: Style, text: string): string {
+  return styleText(style, text, { stream: process.stdout })
+}
+
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value))
+}
+
+export function complain(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+/** Whether somebody sees it, and can be asked. */
+export function isInteractive(): boolean {
+  return process.stdin.isTTY && process.stdout.isTTY
+}
+
+/** Of the terminal; what is not one has no end. */
+export function columns(): number {
+  return process.stdout.isTTY ? process.stdout.columns : Infinity
+}
+
+/** A reader that wants no more, such as `head`, is no error. */
+export function allowClosedPipe(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit()
+  })
+}
+
+/** Writes lines over those that it wrote last, where standard output is a terminal. */
+export function createRepainter(): (lines: readonly string[]) => void {
+  let height = 0
+  return (lines) => {
+    const up = height > 0 ? `\u001B[${height}A\u001B[J` : ''
+    process.stdout.write(`${up}${lines.join('\n')}\n`)
+    height = lines.length
+  }
+}
+
+export async function confirm(question: string): Promise<boolean> {
+  const asking = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return /^y(?:es)?$/i.test((await asking.question(`${question} [y/N] `)).trim())
+  } finally {
+    asking.close()
+  }
+}
+
+/** All of standard input. */
+export async function readInput(): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) chunks.push(chunk)
+  return Buffer.concat(chunks).toString()
+}
+
+/** @param rows each with as many cells as the heading */
+export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = heading.map((title, at) => Math.max(title.length, ...rows.map((row) => row[at]?.length ?? 0)))
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+      .join('  ')
+      .trimEnd()
+  return [styled('dim', line(heading)), ...rows.map(line)].join('\n')
+}

@@ -1,0 +1,52 @@
+/** forerunner watch: a run until its end, painted anew with each change, or a line for each where nobody sees it. */
+import type { RunView } from '../client/client.ts'
+import type { AddCommand, Context } from './context.ts'
+import { exitCodes, type ExitCode } from './exit-code.ts'
+import { runLines, stateText } from './run-lines.ts'
+import { clean, complain, createRepainter, isInteractive, print, printJson } from './terminal.ts'
+
+export const addWatch: AddCommand = (program, act) => {
+  program
+    .command('watch')
+    .description('follow a run until it ends; exit code 1 unless it completes')
+    .argument('[id]', 'of the run; default: the newest one')
+    .action(
+      act(async (context: Context, id: string | undefined) => {
+        const [newest] = id === undefined ? (await context.client.listRuns({ pageSize: 1 })).runs : []
+        const watched = id ?? newest?.id
+        if (watched !== undefined) return watchRun(context, watched)
+        complain('there are no runs yet')
+        return exitCodes.failed
+      }),
+    )
+}
+
+export async function watchRun({ client, isJson }: Context, id: string): Promise<ExitCode> {
+  const repaint = createRepainter()
+  const isLive = !isJson && isInteractive()
+  const progress = new Map<number, { readonly progress: number; readonly message?: string }>()
+  let last: RunView | undefined
+
+  for await (const event of client.watch(id)) {
+    if (isJson) printJson(event.type === 'run' ? event.run : event)
+    if (event.type === 'progress') progress.set(event.jobIndex, event)
+    else {
+      if (!isLive && !isJson) printChanges(last, event.run)
+      last = event.run
+    }
+    if (isLive && last !== undefined) repaint(runLines(last, progress))
+  }
+  if (last === undefined) throw new Error(`the run ${id} could not be watched`)
+  return last.state === 'completed' ? exitCodes.done : exitCodes.failed
+}
+
+function printChanges(before: RunView | undefined, run: RunView): void {
+  for (const job of run.jobs) {
+    const known = before?.jobs[job.index]
+    if (known?.state === job.state && known.attempt === job.attempt) continue
+    const why = job.error === null ? '' : `  ${job.error.code}: ${clean(job.error.message)}`
+    print(`job ${job.index}  ${job.task}  ${stateText(job.state)}${why}`)
+  }
+  if (before?.answer == null && run.answer !== null) print('answered')
+  if (before?.state !== run.state) print(`run ${run.id}  ${stateText(run.state)}`)
+}

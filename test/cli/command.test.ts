@@ -1,0 +1,211 @@
+/** The command as it is installed: a process of its own, its exit code, and what it prints. */
+import { spawn } from 'node:child_process'
+import { mkdtempDisposable, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { version } from '../../src/domain/version.ts'
+import type { RunPageView, RunView } from '../../src/client/client.ts'
+import { fixtureTasks, startService } from '../harness/service.ts'
+
+const program = fileURLToPath(new URL('../../dist/src/cli.js', import.meta.url))
+
+interface Ended {
+  readonly code: number | null
+  readonly output: string
+  readonly errors: string
+}
+
+interface Surroundings {
+  readonly url?: string
+  readonly input?: string
+  readonly environment?: Readonly<Record<string, string>>
+  readonly directory?: string
+}
+
+async function forerunner(
+  args: readonly string[],
+  { url, input = '', environment, directory }: Surroundings = {},
+): Promise<Ended> {
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd: directory,
+    // Nothing else of the tester's environment.
+    env: { PATH: process.env['PATH'], ...(url !== undefined && { FORERUNNER_URL: url }), ...environment },
+    timeout: 60_000,
+  })
+  child.stdin.end(input)
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+  const [output, errors, code] = await Promise.all([text(child.stdout), text(child.stderr), ended])
+  return { code, output, errors }
+}
+
+const nowhere = 'http://127.0.0.1:9'
+const read = ({ output }: Ended): unknown => JSON.parse(output)
+
+test('helps and tells its version, and starts nothing', async () => {
+  for (const args of [['--help'], ['run', '--help'], ['help', 'retry'], []]) {
+    const { code, output, errors } = await forerunner(args, { url: nowhere })
+    assert.equal([code, errors], [0, ''], args.join(' '))
+    assert.match(output, 'Usage: forerunner')
+  }
+  const { code, output } = await forerunner(['--version'])
+  assert.equal([code, output], [0, `${version}\n`])
+})
+
+test('ends with 2 where it is used wrongly', async () => {
+  const wrong = [
+    ['nope'],
+    ['--nope'],
+    ['runs', '--nope'],
+    ['run'],
+    ['runs', '--state', 'done'],
+    ['runs', '--limit', '0'],
+    ['show'],
+    ['show', 'a', 'b'],
+    ['cancel'],
+    ['cancel', 'some-id', 'x'],
+    ['cancel', 'some-id', '--tag', 'a'],
+    ['run', 'echo', '--input', '/no/such/file'],
+    ['stats', '--url', 'nowhere'],
+  ]
+  for (const args of wrong) {
+    const { code, output, errors } = await forerunner(args, { url: nowhere })
+    assert.equal([code, output], [2, ''], args.join(' '))
+    assert.ok(errors.length > 0, args.join(' '))
+  }
+  assert.is((await forerunner(['run', 'echo', '--input', '-'], { url: nowhere, input: '{' })).code, 2)
+})
+
+test('ends with 3 where there is no service, and says what to do', async () => {
+  for (const args of [['runs'], ['run', 'echo'], ['watch', 'x'], ['stats', '--json']]) {
+    const { code, output, errors } = await forerunner(args, { url: nowhere })
+    assert.equal([code, output], [3, ''], args.join(' '))
+    assert.match(errors, `no service answers at ${nowhere}`)
+    assert.match(errors, 'forerunner serve')
+  }
+})
+
+test('runs tasks, and prints the result', async () => {
+  await using service = await startService()
+  const { url } = service
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
+  const file = join(directory.path, 'input.json')
+  await writeFile(file, '{"a":"ü"}')
+  const { code, output } = await forerunner(['run', 'echo', 'echo', '--input', file], { url })
+  assert.is(code, 0)
+  assert.match(output, '"a": "ü"')
+  const ran = await forerunner(['run', 'echo', '--input', '-', '--json', '--tag', 'a', 'b'], { url, input: '[1]' })
+  const run = read(ran) as RunView
+  assert.equal([ran.code, run.result, run.tags], [0, [1], ['a', 'b']])
+  const failed = await forerunner(['run', 'fail', '--json'], { url })
+  assert.equal([failed.code, (read(failed) as { type: string }).type], [1, '/problems/first-task-failed'])
+  assert.match(failed.errors, /first-task-failed.*failed on purpose/)
+  assert.is((await forerunner(['run', 'nope'], { url })).code, 2)
+  assert.is((await forerunner(['run', 'echo', 'fail'], { url })).code, 0, 'the first decides')
+})
+
+test('watches a run until its end', async () => {
+  await using service = await startService()
+  const { url } = service
+  const watched = await forerunner(['run', 'echo', 'fail', '--watch'], { url })
+  assert.is(watched.code, 1)
+  for (const line of ['job 0  echo  completed', 'job 1  fail  failed  task_error: failed on purpose', 'answered']) {
+    assert.match(watched.output, line)
+  }
+  assert.not.match(watched.output, '\u001B')
+  const again = await forerunner(['watch'], { url })
+  assert.equal([again.code, again.output.includes('failed')], [1, true])
+  const streamed = await forerunner(['run', 'echo', '--watch', '--json'], { url })
+  const events = streamed.output
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as RunView)
+  assert.equal([streamed.code, events.at(-1)?.state], [0, 'completed'])
+})
+
+test('lists, shows, cancels and retries', async () => {
+  await using service = await startService()
+  const { url } = service
+  const waiting = { name: 'wait', input: { ms: 60_000 } }
+  const accepted = await service.post('/run-tasks', {
+    tasks: [waiting, waiting],
+    respond: 'none',
+    tags: ['\u001B[31mred'],
+  })
+  const { id } = (await accepted.json()) as RunView
+  const listed = await forerunner(['runs', '--state', 'running'], { url })
+  assert.match(listed.output, id)
+  assert.not.match(listed.output, '\u001B')
+  const page = read(await forerunner(['runs', '--json', '--limit', '1'], { url })) as RunPageView
+  assert.is(page.runs[0]?.id, id)
+  assert.is((read(await forerunner(['cancel', id, '1', '--json'], { url })) as RunView).jobs[1]?.state, 'cancelled')
+  assert.is((read(await forerunner(['cancel', id, '--json'], { url })) as RunView).state, 'cancelled')
+  assert.is((await forerunner(['cancel', id, '0'], { url })).code, 0)
+  assert.is((read(await forerunner(['retry', id, '--json'], { url })) as RunView).state, 'running')
+  const counted = await forerunner(['cancel', '--task', 'wait', '--dry-run', '--json'], { url })
+  assert.equal(read(counted), { matched: 1, changed: 0 })
+  const unasked = await forerunner(['cancel', '--task', 'wait'], { url })
+  assert.equal([unasked.code, unasked.output], [2, ''])
+  assert.match(unasked.errors, '1 runs match; say --yes')
+  const changed = await forerunner(['cancel', '--task', 'wait', '--yes', '--json'], { url })
+  assert.equal(read(changed), { matched: 1, changed: 1 })
+  const shown = await forerunner(['show', id], { url })
+  assert.equal([shown.code, shown.output.includes('cancelled')], [0, true])
+  assert.is((await forerunner(['show', 'nope'], { url })).code, 1)
+})
+
+test('lists the tasks and the numbers, with a key where one is needed', async () => {
+  await using service = await startService({ apiKeys: ['secret'] })
+  const { url } = service
+  const environment = { FORERUNNER_API_KEY: 'secret' }
+  assert.match((await forerunner(['tasks'], { url, environment })).output, /^echo +cpu/m)
+  const stats = await forerunner(['stats', '--json', '--url', url], { url: nowhere, environment })
+  assert.is((read(stats) as { backlog: number }).backlog, 0)
+  const refused = await forerunner(['stats'], { url })
+  assert.equal([refused.code, refused.output], [1, ''])
+})
+
+test('the doctor finds what is wrong', async () => {
+  await using service = await startService()
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
+  const databasePath = join(directory.path, 'a.db')
+  const given = { TASKS_DIR: fixtureTasks, DATABASE_URL: `sqlite:${databasePath}` }
+  const ask = async (environment: Record<string, string>, url = service.url) => {
+    const ended = await forerunner(['doctor', '--json'], {
+      url,
+      directory: directory.path,
+      environment: { ...given, ...environment },
+    })
+    const { ok, checks } = read(ended) as { ok: boolean; checks: { name: string; state: string }[] }
+    assert.is(ended.code, ok ? 0 : 1)
+    return checks.filter(({ state }) => state !== 'ok').map(({ name, state }) => `${name}: ${state}`)
+  }
+  assert.equal(await ask({}), [])
+  assert.equal(await ask({}, nowhere), ['service: warn'])
+  assert.equal(await ask({ THREADS: 'many' }), ['configuration: fail'])
+  assert.equal(await ask({ TASKS_DIR: '/nowhere' }), ['tasks: fail'])
+  assert.equal(await ask({ DATABASE_URL: 'sqlite:/dev/null/x.db' }), ['database: fail', 'disk: fail'])
+  await writeFile(databasePath, 'this is no database at all')
+  assert.equal(await ask({}), ['database: fail'])
+  const { code, output } = await forerunner(['doctor'], { url: service.url, environment: given })
+  assert.is(code, 1)
+  assert.match(output, /^fail {2}database {6}.*is no SQLite database$/m)
+})
+
+test('serves until it is asked to leave', async () => {
+  const environment = { PATH: process.env['PATH'], PORT: '0', DATABASE_URL: 'sqlite::memory:', TASKS_DIR: fixtureTasks }
+  const child = spawn(process.execPath, [program, 'serve'], { env: environment, timeout: 60_000 })
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (part: string) => {
+    output += part
+    if (output.includes('"ready at ')) child.kill('SIGTERM')
+  })
+  assert.is(await ended, 0)
+  assert.match(output, '"stopped"')
+})
+
+test.run()
