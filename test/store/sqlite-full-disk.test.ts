@@ -122,4 +122,38 @@ limitedTest('a store can be closed while the disk is full, and keeps what it ack
   )
 })
 
+limitedTest('what writes nothing does not show that the disk takes writes', async () => {
+  using directory = temporaryDirectory()
+  const path = join(directory.path, 'runs.db')
+  await using other = await startStoreProcess(path)
+  fillDisk(path, other, 0)
+  assert.is(await other.call('cancel', runOf().id, null, start), 'not-found')
+  assert.is((await other.call('claim', requestAt(start))).jobs.length, 0)
+  await rejects(other.call('checkWritable'), 'store-unavailable')
+  limitFileSize(other.pid, 'unlimited')
+  await other.call('checkWritable')
+})
+
+limitedTest(
+  'an idle store writes one page to see that it can write, and after a failure as much as a run takes',
+  async () => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'runs.db')
+    await using other = await startStoreProcess(path)
+    const logSize = (): number => statSync(`${path}-wal`).size
+    const before = logSize()
+    await other.call('checkWritable')
+    const written = logSize() - before
+    assert.ok(written > 0 && written < 10_000, `${written} bytes`)
+    fillDisk(path, other, 30_000)
+    await rejects(
+      other.call('accept', runOf({ jobs: [jobOf({ input: input.repeat(2) })] }), start),
+      'store-unavailable',
+    )
+    for (let round = 0; round < 3; round += 1) await rejects(other.call('checkWritable'), 'store-unavailable')
+    limitFileSize(other.pid, 'unlimited')
+    await other.call('checkWritable')
+  },
+)
+
 test.run()

@@ -11,8 +11,8 @@ import type { Log } from '../../log.ts'
 import type { StallOptions } from '../stall-watch.ts'
 import type { Store } from '../store.ts'
 import {
-  isRead,
   type FromThread,
+  type Group,
   type Operation,
   type Reply,
   type ThreadOptions,
@@ -100,19 +100,15 @@ export function createSqliteStore(options: SqliteOptions): Store {
 
   const probe = call('checkWritable')
 
-  function noteWritten({ verb }: Pending, reply: Reply | undefined): void {
-    if (isRead(verb)) return
-    if (reply?.ok === true) writtenAt = sentAt
-    else if (reply?.code === 'store-unavailable') writtenAt = Number.NEGATIVE_INFINITY
-  }
-
   function tell(change: RunChange): void {
     for (const listener of listeners) listener(change)
   }
 
-  function settle(replies: readonly Reply[], changes: readonly RunChange[]): void {
+  function settle({ replies, changes, hasWritten }: Group): void {
     const settled = inFlight
-    for (const [index, pending] of settled.entries()) noteWritten(pending, replies[index])
+    const hasFailed = replies.some((reply) => !reply.ok && reply.code === 'store-unavailable')
+    if (hasFailed) writtenAt = Number.NEGATIVE_INFINITY
+    else if (hasWritten) writtenAt = sentAt
     options.onCommit?.(settled.length, performance.now() - sentAt)
     inFlight = []
     flush()
@@ -140,7 +136,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
         break
       case 'done':
         backlog = message.backlog
-        settle(message.replies, message.changes)
+        settle(message)
         break
       case 'unreadable':
         options.log.error({ database: options.path }, `${message.message}; it is left as it is`)

@@ -4,19 +4,12 @@
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { RunChange } from '../../domain/run.ts'
-import { isRead, type Operation, type Reply, type Verbs } from './messages.ts'
+import { isRead, type Group, type Operation, type Reply, type Verbs } from './messages.ts'
 import { createProbe } from './probe.ts'
 import { createReads } from './read.ts'
 import { isUnavailable } from './sqlite-errors.ts'
 import type { Transaction } from './transaction.ts'
 import { createVerbs } from './verbs.ts'
-
-export interface Group {
-  /** One per operation, in order. */
-  readonly replies: readonly Reply[]
-  /** What was committed, in order of commit. */
-  readonly changes: readonly RunChange[]
-}
 
 export function createGroupCommit(
   database: DatabaseSync,
@@ -30,8 +23,10 @@ export function createGroupCommit(
   }
   const begin = database.prepare('BEGIN IMMEDIATE')
   const end = database.prepare('COMMIT')
+  const selectChanges = database.prepare('SELECT total_changes() AS n')
   // Changes of this group's commits: where an operation failed, each of the others is a commit of its own.
   let committed: RunChange[] = []
+  let hasWritten = false
 
   function run({ verb, args }: Operation): unknown {
     // The engine's typed methods made the operation; the message between the threads has lost the pairing.
@@ -42,11 +37,13 @@ export function createGroupCommit(
   function commit(operations: readonly Operation[]): Reply[] {
     try {
       begin.run()
+      const before = changedRows()
       const replies = operations.map((operation): Reply => ({ ok: true, value: run(operation) }))
       transaction.flush()
       end.run()
       transaction.keep()
       committed.push(...transaction.changes.take())
+      if (changedRows() > before) noteWritten()
       return replies
     } catch (error) {
       rollBack()
@@ -54,6 +51,16 @@ export function createGroupCommit(
       if (isUnavailable(error) || operations.length === 1) return operations.map(() => failure(error))
       return operations.flatMap((operation) => commit([operation]))
     }
+  }
+
+  /** By all statements so far. */
+  function changedRows(): number {
+    return Number(selectChanges.get()?.['n'])
+  }
+
+  function noteWritten(): void {
+    hasWritten = true
+    probe.note(false)
   }
 
   function rollBack(): void {
@@ -67,6 +74,7 @@ export function createGroupCommit(
    * and taken for committed. What is written next takes its place, even where that fails in turn.
    */
   function overwriteFailed(): void {
+    probe.note(true)
     try {
       probe.overwrite()
     } catch {
@@ -94,8 +102,9 @@ export function createGroupCommit(
       if (reply === undefined) throw new Error('a write has no reply')
       return reply
     })
-    const group = { replies, changes: committed }
+    const group = { replies, changes: committed, hasWritten }
     committed = []
+    hasWritten = false
     return group
   }
 }

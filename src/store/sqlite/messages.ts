@@ -42,6 +42,16 @@ export type Reply =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly code: ProblemCode; readonly message: string }
 
+/** What became of a group of operations. */
+export interface Group {
+  /** One per operation, in order. */
+  readonly replies: readonly Reply[]
+  /** What was committed, in order of commit. */
+  readonly changes: readonly RunChange[]
+  /** Whether anything was written: an operation that changes nothing does not show that the disk takes writes. */
+  readonly hasWritten: boolean
+}
+
 export interface ThreadOptions {
   /** `:memory:` or a file's path. */
   readonly path: string
@@ -64,11 +74,6 @@ export type FromThread =
   | { readonly type: 'waiting'; readonly owner: string }
   | { readonly type: 'open'; readonly backlog: number }
   | { readonly type: 'refused'; readonly message: string }
-  | {
-      readonly type: 'done'
-      readonly replies: readonly Reply[]
-      readonly changes: readonly RunChange[]
-      readonly backlog: number
-    }
+  | (Group & { readonly type: 'done'; readonly backlog: number })
   | { readonly type: 'unreadable'; readonly message: string }
   | { readonly type: 'closed' }
