@@ -19,7 +19,11 @@ export interface CourierOptions {
 }
 
 export function createCourier({ seatOf, onAnswer, onLost }: CourierOptions): Courier {
-  const awaited = new Map<number, { readonly thread: PoolThread; readonly attempt: Attempt }>()
+  /** `givenUp` of the thread when the job was sent: another number later is another thread. */
+  const awaited = new Map<
+    number,
+    { readonly thread: PoolThread; readonly attempt: Attempt; readonly givenUp: number }
+  >()
   const outbox = new Map<PoolThread, JobMessage[]>()
   let nextId = 0
 
@@ -37,7 +41,8 @@ export function createCourier({ seatOf, onAnswer, onLost }: CourierOptions): Cou
     for (const { id } of jobs) {
       const receiver = awaited.get(id)
       awaited.delete(id)
-      if (receiver !== undefined) onLost(receiver.thread, receiver.attempt, error)
+      if (receiver === undefined || receiver.givenUp !== receiver.thread.givenUp) continue
+      onLost(receiver.thread, receiver.attempt, error)
     }
   }
 
@@ -58,7 +63,7 @@ export function createCourier({ seatOf, onAnswer, onLost }: CourierOptions): Cou
     send(thread, attempt, job) {
       const message = { ...job, id: nextId }
       nextId += 1
-      awaited.set(message.id, { thread, attempt })
+      awaited.set(message.id, { thread, attempt, givenUp: thread.givenUp })
       const jobs = outbox.get(thread)
       if (jobs !== undefined) {
         jobs.push(message)

@@ -31,6 +31,8 @@ export interface PoolThread {
   isPinged: boolean
   /** Whether code of a job ended the last thread here: then no other job is to blame. */
   wasEndedByJob: boolean
+  /** Threads that were here and have been given up: what their jobs say no longer matters. */
+  givenUp: number
 }
 
 export function setState(thread: PoolThread, state: ThreadState): void {
@@ -96,6 +98,7 @@ export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[]
         holdUpTimer: undefined,
         isPinged: false,
         wasEndedByJob: false,
+        givenUp: 0,
       })
     }
   }

@@ -151,6 +151,7 @@ export function createPool(options: PoolOptions): Pool {
       onReady: () => keeper.enter(thread),
       onFailing: () => setState(thread, 'failing'),
       onGone: () => keeper.leave(thread),
+      onGivenUpGone: keeper.forget,
       onError: (error) => log.warn({ err: error, thread: name }, 'an error on a thread that belongs to no running job'),
       onMessage: hear,
     })
@@ -244,7 +245,10 @@ export function createPool(options: PoolOptions): Pool {
         .map((thread) => ({ thread: thread.name, kind: thread.kind, count: freeRoom(thread) }))
         .filter(({ count }) => count > 0),
     threads: () => threads.map((thread) => viewThread(thread, madeAt)),
-    counts: () => ({ replaced: keeper.replaced(), zombies: countZombies(threads, performance.now()) }),
+    counts: () => ({
+      replaced: keeper.replaced(),
+      zombies: countZombies(threads, performance.now()) + keeper.givenUp(),
+    }),
     illness: () => findIllness(threads, performance.now()),
     replaceAll(detail) {
       for (const thread of threads) keeper.retire(thread, 'recycled', detail)
@@ -264,6 +268,7 @@ export function createPool(options: PoolOptions): Pool {
     },
 
     async stop() {
+      keeper.stop()
       for (const thread of threads) {
         setState(thread, 'dying')
         for (const attempt of thread.attempts) attempt.evict()

@@ -22,6 +22,8 @@ export interface SeatOptions {
   readonly onFailing: () => void
   /** The thread is gone; a new one follows. All its jobs have been rejected or are about to be. */
   readonly onGone: () => void
+  /** A thread that was given up has ended after all. */
+  readonly onGivenUpGone: () => void
   /** Something went wrong that belongs to no job. */
   readonly onError: (error: unknown) => void
   /** The thread said something on its own. */
@@ -37,6 +39,8 @@ export interface Seat {
   memory(): Promise<number>
   /** Ends the thread; `onGone` says when it is really gone, which native code can delay. */
   terminate(): void
+  /** Goes on without a thread that was terminated and does not end: `onGone` is called now, and a new one follows. */
+  giveUp(): void
   /** Ends the thread for good; later sends are refused, and `onGone` says nothing. */
   destroy(): Promise<void>
 }
@@ -119,17 +123,24 @@ export function createSeat(options: SeatOptions): Seat {
     // It may be gone by now.
     if (loaded.threadId === -1) return reopenLater()
     worker = loaded
-    loaded.once('error', options.onFailing)
+    loaded.once('error', () => {
+      if (worker === loaded) options.onFailing()
+    })
     loaded.once('exit', () => {
-      worker = null
-      // Nobody follows one that was ended for good.
-      if (isDestroyed) return
-      options.onGone()
-      open()
+      if (worker === loaded) follow()
+      else options.onGivenUpGone()
     })
     hasStarted = true
     options.onReady()
     onStarted()
+  }
+
+  function follow(): void {
+    worker = null
+    // Nobody follows one that was ended for good.
+    if (isDestroyed) return
+    options.onGone()
+    open()
   }
 
   function reopenLater(): void {
@@ -160,6 +171,9 @@ export function createSeat(options: SeatOptions): Seat {
       return heapBytes + externalBytes
     },
     terminate: () => void worker?.terminate(),
+    giveUp() {
+      if (worker !== null && !isDestroyed) follow()
+    },
     async destroy() {
       isDestroyed = true
       clearTimeout(reopening)

@@ -17,6 +17,8 @@ export interface ThreadKeeper {
   enter(thread: PoolThread): void
   /** A thread is gone; a new one follows. */
   leave(thread: PoolThread): void
+  /** A thread that was given up has ended after all. */
+  forget(): void
   /** Gives it no more jobs, and replaces it as soon as nobody is on it; `atOnce`, handing back whoever is. */
   retire(thread: PoolThread, cause: ReplaceCause, detail?: string, atOnce?: boolean): void
   /** The attempt has ended and its task has not. */
@@ -29,6 +31,10 @@ export interface ThreadKeeper {
   endRetired(thread: PoolThread): void
   /** Threads that were replaced since the start, by cause. */
   replaced(): Readonly<Partial<Record<ReplaceCause, number>>>
+  /** Threads that were killed, are stuck in native code, and have been replaced all the same. */
+  givenUp(): number
+  /** From now on no thread is followed by another. */
+  stop(): void
 }
 
 export interface ThreadKeeperOptions {
@@ -41,9 +47,15 @@ export interface ThreadKeeperOptions {
 }
 
 const holdUpMs = 20
+/** A killed thread that is still there is stuck in native code. */
+const stuckAfterMs = 2_000
+/** Each keeps its memory until its call returns. */
+const maxGivenUp = 4
 
 export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady }: ThreadKeeperOptions): ThreadKeeper {
   const replaced = new Map<ReplaceCause, number>()
+  const killed = new Map<PoolThread, NodeJS.Timeout>()
+  let givenUp = 0
 
   function countReplaced(cause: ReplaceCause): void {
     replaced.set(cause, (replaced.get(cause) ?? 0) + 1)
@@ -60,6 +72,8 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
 
   function leave(thread: PoolThread): void {
     log.info({ thread: thread.name }, 'a thread is gone, a new one is starting')
+    clearInterval(killed.get(thread))
+    killed.delete(thread)
     // A failing one was never asked to go either.
     if (thread.state === 'ready' || thread.state === 'failing') countReplaced('died')
     setState(thread, 'starting')
@@ -105,6 +119,19 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
     setState(thread, 'dying')
     for (const attempt of thread.attempts) attempt.evict()
     seatOf(thread).terminate()
+    // A stuck cpu thread keeps its place, for what it does may take a core.
+    if (thread.kind === 'io') killed.set(thread, setInterval(giveUp, stuckAfterMs, thread).unref())
+  }
+
+  /** Such a thread waits, and nearly always for something that does not come: its place is needed. */
+  function giveUp(thread: PoolThread): void {
+    if (givenUp >= maxGivenUp) return
+    givenUp += 1
+    log.warn({ thread: thread.name }, 'a thread is stuck in native code and is left to itself')
+    thread.givenUp += 1
+    thread.attempts.clear()
+    thread.isPinged = false
+    seatOf(thread).giveUp()
   }
 
   /** The attempt has ended and its task has not. */
@@ -146,6 +173,11 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
     endRetired(thread) {
       if (thread.state === 'retiring' && thread.attempts.size === 0) kill(thread)
     },
+    forget: () => void (givenUp -= 1),
     replaced: () => Object.fromEntries(replaced),
+    givenUp: () => givenUp,
+    stop() {
+      for (const timer of killed.values()) clearInterval(timer)
+    },
   }
 }

@@ -66,6 +66,23 @@ test('a thread that is stuck in native code is counted until it is free, and mak
   assert.equal([pool.counts().zombies, pool.illness()], [0, null])
 })
 
+for (const isSync of [true, false]) {
+  test(`an io thread that is stuck in ${isSync ? 'its own' : 'a libuv'} thread's call is left to itself`, async () => {
+    using pipe = makePipe()
+    await using opened = await openPool({ threads: 0 })
+    const { pool } = opened
+    const input = { path: pipe.path, isSync }
+    const stuck = await opened.outcomeOf({ task: 'reads-pipe-io', input, timeoutMs: 100 })
+    assert.is(!stuck.ok && stuck.error.code, 'timeout')
+    assert.is((await opened.outcomeOf({ task: 'good-io' })).ok, true)
+    assert.equal([pool.counts().zombies, pool.illness()], [1, null])
+    pipe.open()
+    await until('it has ended', () => pool.counts().zombies === 0)
+    assert.is((await opened.outcomeOf({ task: 'good-io' })).ok, true)
+    assert.equal(pool.counts().replaced, { timeout: 1 }, 'its end costs the new one nothing')
+  })
+}
+
 function makePipe(): Disposable & { readonly path: string; open(): void } {
   const directory = mkdtempSync(join(tmpdir(), 'forerunner-'))
   const path = join(directory, 'pipe')
