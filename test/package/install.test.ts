@@ -1,0 +1,97 @@
+/** The package as others get it: installed from the packed file into an empty folder, with nothing of ours around. */
+import { existsSync, readdirSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { version } from '../../src/domain/version.ts'
+import { makeConsumer } from './consumer.ts'
+
+const task = `import { defineTask } from 'forerunner'
+export default defineTask({ run: (input: unknown) => ({ hello: input }) })
+`
+
+const program = `import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { createForerunner, ProblemError } from 'forerunner'
+import { createClient } from 'forerunner/client'
+
+await using forerunner = createForerunner({ databaseUrl: 'sqlite:jobs.db', prefix: '/jobs', logLevel: 'warn' })
+await forerunner.start()
+const server = createServer(forerunner.handler()).listen(0, '127.0.0.1')
+await once(server, 'listening')
+const client = createClient({ baseUrl: 'http://127.0.0.1:' + server.address().port + '/jobs' })
+const { id } = await forerunner.enqueue({ tasks: [{ name: 'greet', input: 'disk' }] })
+const [{ result }, enqueued] = await Promise.all([
+  client.runTasks({ tasks: [{ name: 'greet', input: 'you' }] }),
+  client.waitForRun(id),
+])
+const error = await client.runTasks({ tasks: [{ name: 'nope' }] }).catch((thrown) => thrown)
+console.log(JSON.stringify([result, enqueued.result, error instanceof ProblemError, error.code]))
+server.close()
+server.closeAllConnections()
+`
+
+const types = `import { createServer } from 'node:http'
+import { createForerunner, defineTask, ProblemError, type Client, type Forerunner, type RunView } from 'forerunner'
+import { createClient } from 'forerunner/client'
+import Koa from 'koa'
+
+const forerunner: Forerunner = createForerunner({ logger: console, firstJobs: 'pool', threads: 2 })
+const clients: Client[] = [forerunner, createClient({ baseUrl: 'http://127.0.0.1:3000' })]
+for (const client of clients) {
+  const run: RunView = await client.enqueue({ tasks: [{ name: 'a', input: { any: 'thing' } }] })
+  for await (const event of client.watch(run.id)) if (event.type === 'run') console.log(event.run.state)
+  const { matched, changed } = await client.cancelRuns({ state: 'running', createdAfter: new Date() })
+  console.log(matched + changed)
+}
+createServer(forerunner.handler({ prefix: '/jobs' }))
+new Koa().use(forerunner.middleware())
+export const task = defineTask({ kind: 'io', run: (input, { signal, log }) => (log.info('x'), [input, signal.aborted]) })
+export const read = (error: unknown) => (error instanceof ProblemError ? error.problem.errors : undefined)
+// @ts-expect-error there is no such task member
+await forerunner.runTasks({ tasks: [{ title: 'a' }] })
+// @ts-expect-error there is no such state
+await forerunner.listRuns({ state: 'done' })
+// @ts-expect-error there is no such option
+createForerunner({ port: 3000 })
+// @ts-expect-error there is no such kind
+defineTask({ kind: 'gpu', run: () => 1 })
+`
+
+test('installs, runs as a library and as a command, and has types that resolve', async () => {
+  await using consumer = await makeConsumer()
+  const { directory, run, write } = consumer
+  const modules = join(directory, 'node_modules')
+  const tools = ['typescript', 'tsx', 'uvu', 'oxlint', 'express', 'fastify', 'bullmq', 'pg', 'publint']
+  assert.equal(
+    tools.filter((name) => existsSync(join(modules, name))),
+    [],
+    'a user is given none of our tools',
+  )
+  assert.equal(readdirSync(join(modules, 'forerunner')).toSorted(), [
+    'LICENSE',
+    'README.md',
+    'dist',
+    'docs',
+    'package.json',
+  ])
+
+  await write('program.js', program)
+  await mkdir(join(directory, 'workers'))
+  await write('workers/greet.ts', task)
+  const ran = await run('node', 'program.js')
+  assert.equal(ran, { code: 0, output: '[{"hello":"you"},{"hello":"disk"},true,"unknown-task"]\n' })
+
+  assert.equal(await run('forerunner', '--version'), { code: 0, output: `${version}\n` })
+  const doctor = await run('forerunner', 'doctor', '--url', 'http://127.0.0.1:9')
+  assert.match(doctor.output, /ok +tasks +1 in workers: greet/)
+  assert.is((await run('forerunner', 'nope')).code, 2)
+
+  await write('types.ts', types)
+  for (const module of ['nodenext', 'bundler'] as const) {
+    assert.is(await consumer.compile(module, 'types.ts', 'workers/greet.ts'), '', module)
+  }
+})
+
+test.run()
