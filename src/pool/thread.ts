@@ -1,6 +1,6 @@
 /** The entry of every pool thread: runs the jobs it is sent, and answers each with its outcome. Never throws. */
 import { parentPort, workerData } from 'node:worker_threads'
-import type { AttemptOutcome } from '../domain/job.ts'
+import type { AttemptOutcome, JobError } from '../domain/job.ts'
 import { get, later, now, toObject, withResolvers } from '../domain/primordials.ts'
 import { describeThrown } from '../domain/thrown.ts'
 import { runAttempt } from '../tasks/attempt.ts'
@@ -140,7 +140,7 @@ async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
   } catch (error) {
     // That is not the task's fault, and this thread may be the one that has taken them all.
     if (isOutOfDescriptors(error)) job.settle('released')
-    else job.settle({ ok: false, error: { code: 'task_error', ...describeThrown(error) }, isRetryable: true })
+    else job.settle({ ok: false, error: loadError(error), isRetryable: true })
     return
   }
   if (!job.begin()) return
@@ -153,6 +153,12 @@ async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
     }
   })
   job.settle(outcome)
+}
+
+/** With its files where stacks are, in the log: whoever reads the run must not learn where they are. */
+function loadError(error: unknown): JobError {
+  const { message, stack = message } = describeThrown(error)
+  return { code: 'task_error', message: 'its module cannot be loaded on a thread; the log says why', stack }
 }
 
 async function taskOf({ task: name, url }: JobMessage | LoadMessage): Promise<Task> {

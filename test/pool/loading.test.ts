@@ -21,7 +21,7 @@ const ways = {
 } as const
 
 const expected: Record<keyof typeof ways, { code: string; message: RegExp; exitCode?: number }> = {
-  throws: { code: 'task_error', message: /not here \(.*:\d+:\d+\)$/ },
+  throws: { code: 'task_error', message: /not here \(.*:\d+:\d+\)$/m },
   never: { code: 'timeout', message: /^the module did not load within 500 ms$/ },
   loops: { code: 'timeout', message: /^the module did not load within 500 ms$/ },
   exits: { code: 'crashed', message: /exited with code 3$/, exitCode: 3 },
@@ -49,7 +49,7 @@ for (const kind of ['cpu', 'io'] as const) {
       assert.not.ok(outcome.ok, name)
       const error = outcome.ok ? undefined : outcome.error
       assert.is(error?.code, code, name)
-      assert.match(error?.message ?? '', message)
+      assert.match(error?.stack ?? error?.message ?? '', message)
       assert.is(error?.exitCode, exitCode, name)
       const ended = await neighbour?.outcome
       assert.ok(ended === undefined || ended === 'released' || ended.ok, name)

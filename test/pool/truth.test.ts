@@ -33,7 +33,9 @@ test('a memory hog is told how much it took and how much it may', async () => {
 test('a module that cannot be loaded on a thread fails its job', async () => {
   await using opened = await openPool()
   const outcome = await opened.outcomeOf({ task: 'loads-badly-cpu' })
-  assert.match((!outcome.ok && outcome.error.message) || '', 'cannot be loaded here')
+  const { message = '', stack = '' } = outcome.ok ? {} : outcome.error
+  assert.match(stack, /loads-badly-\w+\.ts: cannot be loaded: cannot be loaded here/)
+  assert.not.match(message, '/', 'no path is told')
   await opened.whole()
 })
 
