@@ -1,5 +1,5 @@
 /** One process owns a database file; another one gets in when the first is gone, however it went. */
-import { existsSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, linkSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -43,6 +43,26 @@ test('the owner is found by any name of the file, however long', async () => {
     const { message } = await rejects(second.store.open(), 'BootError')
     assert.match(message, new RegExp(`^process ${process.pid} `), name)
   }
+})
+
+test('a file with a second name is refused by each name, as long as it has two', async () => {
+  using directory = temporaryDirectory()
+  const names = ['runs.db', 'other.db'].map((name) => join(directory.path, name))
+  const [path = '', other = ''] = names
+  await (await openSqlite(path)).store.close()
+  linkSync(path, other)
+  for (const name of names) {
+    await using refused = sqliteStore(name)
+    const { message } = await rejects(refused.store.open(), 'BootError')
+    assert.match(message, /2 names/)
+  }
+  rmSync(other)
+  await using opened = await openSqlite(path)
+  linkSync(path, other)
+  // As by a backup in a task: the lock is lost, and the new name has no socket.
+  readFileSync(path)
+  await isInUse(other)
+  assert.is(opened.store.backlog(), 0)
 })
 
 test('a file that another program has locked names that program', async () => {

@@ -1,5 +1,5 @@
 /** Opens the database file: durable pragmas, exclusive ownership, migrations. Used only inside the store's thread. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -53,6 +53,7 @@ async function tryOpen(path: string): Promise<OpenedDatabase | string> {
     if (path === memory) return { database: prepare(new DatabaseSync(path), path), file: null, socket: null }
     makeDirectory(dirname(resolve(path)))
     const file = realPathOf(path)
+    checkNames(file, path)
     // Before it is opened, which would write to it: its owner may have lost the lock, and lives.
     return (await findOwner(file)) ?? (await openFile(path, file))
   } catch (error) {
@@ -110,6 +111,15 @@ function makeDirectory(path: string): void {
 function realPathOf(path: string): string {
   const absolute = resolve(path)
   return existsSync(absolute) ? realpathSync(absolute) : join(realpathSync(dirname(absolute)), basename(absolute))
+}
+
+/** SQLite's log and the owner's socket stand beside one name: under another one neither would be found. */
+function checkNames(file: string, path: string): void {
+  const names = statSync(file, { throwIfNoEntry: false })?.nlink ?? 1
+  if (names <= 1) return
+  throw new BootError(
+    `the database ${path} has ${names} names (hard links), and may have one: copy it, or remove the others`,
+  )
 }
 
 /** Before anything is changed in it. */
