@@ -8,6 +8,7 @@ import { startService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { violationsOf } from './accessible.ts'
 import { startBrowser, type Tab } from './browser.ts'
+import { startHost } from './host.ts'
 
 const tasksDir = fileURLToPath(new URL('../fixtures/page-tasks/', import.meta.url))
 /** For all of them; the last test closes it. */
@@ -174,6 +175,32 @@ test('is used with the keyboard alone', async () => {
   await page.keyboard.press('g')
   await page.locator('tbody tr').first().waitFor()
   checkClean(tab)
+})
+
+test('works below a prefix, and goes on after a restart of the service', async () => {
+  await using host = await startHost()
+  await using tab = await browser.open(`${host.url}/jobs`)
+  const { page } = tab
+  await page.getByText('No runs yet').waitFor()
+  assert.is(page.url(), `${host.url}/jobs/`)
+  await page.keyboard.press('n')
+  await page.getByLabel('▸ Answers').selectOption('form')
+  await page.getByLabel('title *').fill('below')
+  await page.getByRole('button', { name: 'Start this run' }).click()
+  await page.getByText('answer sent').waitFor()
+  assert.match(page.url(), `${host.url}/jobs/?run=`)
+  await page.getByText('copy as curl').waitFor()
+  await page.getByRole('link', { name: 'Runs', exact: true }).first().click()
+  await page.locator('tbody tr').first().waitFor()
+
+  await host.pause()
+  await page.getByText('reconnecting').waitFor()
+  await host.resume()
+  await page.getByText('live', { exact: true }).waitFor()
+  assert.equal(
+    tab.wrongs.filter((line) => !line.includes('net::ERR_')),
+    [],
+  )
 })
 
 test('the browser closes', async () => {

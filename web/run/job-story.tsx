@@ -1,16 +1,17 @@
 /** One job: its attempts as a story with their errors, its result, and what can be done with it. */
-import { useSignal, type ReadonlySignal } from '@preact/signals'
+import { useSignal } from '@preact/signals'
 import type { JobView } from 'forerunner/client'
 import { useEffect } from 'preact/hooks'
 import { client } from '../shell/service.ts'
 import { StateMark } from '../shell/state.tsx'
 import { durationOf, shareOf } from '../time/format.ts'
 import { JsonText, svgAddress } from './json-text.tsx'
+import type { LiveJob } from './run-store.ts'
 import { isFinal, segmentsOf, type Segment } from './segments.ts'
 
 export interface JobStoryProps {
   readonly runId: string
-  readonly job: ReadonlySignal<JobView>
+  readonly job: LiveJob
   readonly start: number
   readonly onCancel: (index: number) => void
   readonly onRetry: (index: number) => void
@@ -19,7 +20,7 @@ export interface JobStoryProps {
 type ErrorView = NonNullable<JobView['error']>
 
 export function JobStory({ runId, job, start, onCancel, onRetry }: JobStoryProps) {
-  const whole = useWhole(runId, job.value)
+  const whole = useWhole(runId, job.view.value)
   const { index, task, state, thread, attempt, maxAttempts } = whole
   const canRetry = state === 'failed' || state === 'cancelled'
   return (
@@ -46,7 +47,7 @@ export function JobStory({ runId, job, start, onCancel, onRetry }: JobStoryProps
         </div>
         <ol class="story">
           {segmentsOf(whole, start).map((segment) => (
-            <Chapter key={segment.from + segment.kind} job={whole} segment={segment} />
+            <Chapter key={segment.from + segment.kind} job={whole} progress={job.progress} segment={segment} />
           ))}
           {state === 'cancelled' && <Ending job={whole} start={start} />}
         </ol>
@@ -75,7 +76,13 @@ function useWhole(runId: string, job: JobView): JobView {
   return isCut && whole !== null && whole.index === job.index && whole.state === job.state ? whole : job
 }
 
-function Chapter({ job, segment }: { readonly job: JobView; readonly segment: Segment }) {
+interface ChapterProps {
+  readonly job: JobView
+  readonly progress: LiveJob['progress']
+  readonly segment: Segment
+}
+
+function Chapter({ job, progress, segment }: ChapterProps) {
   const { kind, from, to, attempt } = segment
   const lasts = to === null ? '' : durationOf(to - from)
   const failure = attempt === null ? undefined : job.failures?.[attempt - 1]
@@ -93,7 +100,7 @@ function Chapter({ job, segment }: { readonly job: JobView; readonly segment: Se
         {kind === 'running' && (
           <>
             <b class="is-running">◐ Attempt {attempt}</b> is running
-            {job.progress !== null && `, ${shareOf(job.progress, 1)} done`}
+            {progress.value !== null && `, ${shareOf(progress.value, 1)} done`}
           </>
         )}
         {kind === 'completed' && (

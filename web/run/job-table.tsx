@@ -1,12 +1,13 @@
 /** The timeline as a table: for screen readers always, for everybody with `t`. */
-import type { ReadonlySignal, Signal } from '@preact/signals'
+import type { ReadonlySignal } from '@preact/signals'
 import type { JobView } from 'forerunner/client'
 import { StateMark } from '../shell/state.tsx'
 import { durationOf } from '../time/format.ts'
+import type { LiveJob } from './run-store.ts'
 import { segmentsOf } from './segments.ts'
 
 export interface JobTableProps {
-  readonly jobs: ReadonlySignal<readonly Signal<JobView>[]>
+  readonly jobs: ReadonlySignal<readonly LiveJob[]>
   readonly start: number
   readonly isShown: boolean
 }
@@ -38,8 +39,8 @@ export function JobTable({ jobs, start, isShown }: JobTableProps) {
           </tr>
         </thead>
         <tbody>
-          {jobs.value.map((job) => (
-            <JobRow key={job.peek().index} job={job} start={start} />
+          {jobs.value.map(({ view }) => (
+            <JobRow key={view.peek().index} job={view} start={start} />
           ))}
         </tbody>
       </table>

@@ -4,11 +4,12 @@ import type { JobView } from 'forerunner/client'
 import { glyphOf } from '../shell/state.tsx'
 import { secondNow } from '../time/clock.ts'
 import { durationOf, shareOf } from '../time/format.ts'
+import type { LiveJob } from './run-store.ts'
 import { segmentsOf, type Segment } from './segments.ts'
 import type { TimeScale } from './time-scale.ts'
 
 export interface LaneProps {
-  readonly job: ReadonlySignal<JobView>
+  readonly job: LiveJob
   readonly start: number
   readonly scale: ReadonlySignal<TimeScale>
   readonly selected: ReadonlySignal<number>
@@ -17,12 +18,11 @@ export interface LaneProps {
 }
 
 export function Lane({ job, start, scale, selected, decidedBy, onSelect }: LaneProps) {
-  const shown = job.value
+  const shown = job.view.value
   const { index, task, thread } = shown
   const segments = segmentsOf(shown, start)
   const isSelected = selected.value === index
   const tries = segments.filter(({ attempt }) => attempt !== null).length
-  const outcome = outcomeOf(shown, segments)
   return (
     <li class={isSelected ? 'row selected' : 'row'} data-state={shown.state}>
       <button type="button" class="lab" aria-pressed={isSelected} onClick={() => onSelect(index)}>
@@ -39,14 +39,15 @@ export function Lane({ job, start, scale, selected, decidedBy, onSelect }: LaneP
       </button>
       <div class="track" aria-hidden="true">
         {segments.map((segment, place) => (
-          <Bar key={place} segment={segment} scale={scale.value} progress={shown.progress} />
+          <Bar key={place} segment={segment} scale={scale.value} progress={job.progress} />
         ))}
       </div>
       <div class={`outcome is-${shown.state}`}>
         <span class="glyph" aria-hidden="true">
           {glyphOf(shown.state)}
         </span>
-        <span class="unseen">{shown.state}</span> {outcome}
+        <span class="unseen">{shown.state}</span>{' '}
+        {shown.state === 'running' ? <Share progress={job.progress} /> : outcomeOf(shown, segments)}
         {tries > 1 && <span class="aside">, {tries} tries</span>}
       </div>
     </li>
@@ -56,7 +57,7 @@ export function Lane({ job, start, scale, selected, decidedBy, onSelect }: LaneP
 interface BarProps {
   readonly segment: Segment
   readonly scale: TimeScale
-  readonly progress: number | null
+  readonly progress: ReadonlySignal<number | null>
 }
 
 function Bar({ segment: { kind, from, to, attempt }, scale, progress }: BarProps) {
@@ -65,9 +66,13 @@ function Bar({ segment: { kind, from, to, attempt }, scale, progress }: BarProps
   const place = {
     '--s': scale.toAxis(from),
     ...(to !== null && { '--e': scale.toAxis(to) }),
-    ...(kind === 'running' && progress !== null && { '--p': progress }),
+    ...(kind === 'running' && { '--p': progress.value ?? 0 }),
   }
   return <span class={`bar ${kind}`} style={place} title={`${what}, from ${durationOf(from)}, ${lasts}`} />
+}
+
+function Share({ progress }: Pick<BarProps, 'progress'>) {
+  return <>{progress.value === null ? 'running' : shareOf(progress.value, 1)}</>
 }
 
 function outcomeOf(job: JobView, segments: readonly Segment[]): string {
@@ -83,7 +88,6 @@ function outcomeOf(job: JobView, segments: readonly Segment[]): string {
         ? 'retry'
         : `retry in ${durationOf(Math.max(0, Date.parse(job.runAt) - secondNow.value))}`
     case 'running':
-      return job.progress === null ? 'running' : shareOf(job.progress, 1)
     case 'completed':
     case 'failed':
       return durationOf(ran)

@@ -1,15 +1,22 @@
 /**
- * One run as it changes, from its event stream. Each job has a signal of its own, which keeps its value while the job is
- * as it was, so that of a thousand lanes only those are drawn again that have changed.
+ * One run as it changes, from its event stream. Each job has signals of its own, which keep their values while it is as it
+ * was, so that of a thousand lanes only those are drawn again that have changed; and what comes in quick succession is
+ * shown together.
  */
 import { batch, signal, type ReadonlySignal, type Signal } from '@preact/signals'
 import type { JobView, RunView, WatchEvent } from 'forerunner/client'
 import { client, wordsOf } from '../shell/service.ts'
 
+export interface LiveJob {
+  readonly view: ReadonlySignal<JobView>
+  /** From 0 to 1; null where the job does not report any. It changes far more often than the rest. */
+  readonly progress: ReadonlySignal<number | null>
+}
+
 export interface RunStore {
   /** null until it is known. */
   readonly run: ReadonlySignal<RunView | null>
-  readonly jobs: ReadonlySignal<readonly Signal<JobView>[]>
+  readonly jobs: ReadonlySignal<readonly LiveJob[]>
   /** In words; empty where nothing is wrong. */
   readonly trouble: ReadonlySignal<string>
   /** Begins to follow the run; again after it was changed, for the stream of a finished run has ended. */
@@ -20,30 +27,57 @@ export interface RunStore {
 }
 
 const reconnectMs = 3_000
+/** Between two times that what has come is shown: nobody reads faster, and a large run brings hundreds in it. */
+const showEveryMs = (jobs: number): number => (jobs < 100 ? 50 : 500)
 
 export function createRunStore(id: string): RunStore {
   const run = signal<RunView | null>(null)
-  const jobs = signal<readonly Signal<JobView>[]>([])
+  const jobs = signal<readonly JobSignals[]>([])
   const trouble = signal('')
   let following = new AbortController()
+  /** What has come and is not shown yet. */
+  let newest: RunView | null = null
+  const progress = new Map<number, number | null>()
+  let timer: ReturnType<typeof setTimeout> | undefined
 
   function show(next: RunView): void {
-    const known = run.peek()
-    if (known !== null && next.version < known.version) return
+    newest = next
+    flush()
+  }
+
+  function flush(): void {
+    clearTimeout(timer)
+    timer = undefined
+    const next = newest
+    newest = null
     batch(() => {
-      const signals = jobs.peek()
-      if (signals.length === next.jobs.length) {
-        for (const [index, job] of next.jobs.entries()) update(signals[index], job)
-      } else jobs.value = next.jobs.map((job) => signal(job))
-      run.value = next
-      trouble.value = ''
+      if (next !== null && next.version >= (run.peek()?.version ?? 0)) showRun(next)
+      for (const [index, fraction] of progress) {
+        const job = jobs.peek()[index]
+        if (job !== undefined) job.progress.value = fraction
+      }
     })
+    progress.clear()
+  }
+
+  function showRun(next: RunView): void {
+    const known = jobs.peek()
+    if (known.length === next.jobs.length) {
+      const before = run.peek()?.jobs ?? []
+      for (const [index, job] of next.jobs.entries()) {
+        // Faster than a look at each member, and the service writes the same job in the same way.
+        if (JSON.stringify(before[index]) !== JSON.stringify(job)) update(known[index], job)
+      }
+    } else jobs.value = next.jobs.map((job) => ({ view: signal(job), progress: signal(job.progress) }))
+    run.value = next
+    trouble.value = ''
   }
 
   function take(event: WatchEvent): void {
-    if (event.type === 'run') return show(event.run)
-    const job = jobs.peek()[event.jobIndex]
-    if (job !== undefined && job.peek().state === 'running') job.value = { ...job.peek(), progress: event.progress }
+    if (event.type === 'run') newest = event.run
+    else progress.set(event.jobIndex, event.progress)
+    if (run.peek() === null) flush()
+    else timer ??= setTimeout(flush, showEveryMs(jobs.peek().length))
   }
 
   async function watch(signalOfEnd: AbortSignal): Promise<void> {
@@ -80,16 +114,23 @@ export function createRunStore(id: string): RunStore {
       show(await client.peek().retry(id, jobIndex))
       follow()
     },
-    stop: () => following.abort(),
+    stop() {
+      following.abort()
+      clearTimeout(timer)
+    },
   }
 }
 
-/** Progress is not part of what is compared: a change of state that comes without it must not take it back. */
-function update(known: Signal<JobView> | undefined, job: JobView): void {
+interface JobSignals extends LiveJob {
+  readonly view: Signal<JobView>
+  readonly progress: Signal<number | null>
+}
+
+/** A change of state that comes without the progress of a running job must not take it back. */
+function update(known: JobSignals | undefined, job: JobView): void {
   if (known === undefined) return
-  const before = known.peek()
-  const next = job.state === 'running' && job.progress === null ? { ...job, progress: before.progress } : job
-  if (JSON.stringify(before) !== JSON.stringify(next)) known.value = next
+  known.view.value = job
+  if (job.state !== 'running' || job.progress !== null) known.progress.value = job.progress
 }
 
 /** A run that is not there, or a key that is not known: asking again brings the same. */

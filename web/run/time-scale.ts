@@ -20,6 +20,8 @@ const leastIdleMs = 5_000
 /** A break takes this part of the time that ran. */
 const breakShare = 0.08
 
+const plainScale: TimeScale = { breaks: [], toAxis: (ms) => ms }
+
 /** @param marks instants that are something themselves, such as the answer */
 export function timeScaleOf(segments: readonly Segment[], marks: readonly number[]): TimeScale {
   const busy = segments
@@ -43,6 +45,8 @@ export function timeScaleOf(segments: readonly Segment[], marks: readonly number
     shifts.push({ from, to, before: removed })
     removed += to - from - width
   }
+  // The same one each time: what is placed by it is then as it was.
+  if (shifts.length === 0) return plainScale
   return {
     breaks: shifts.map(({ from, to, before }) => ({ at: from - before, width, idleMs: to - from })),
     toAxis(ms) {

@@ -2,19 +2,20 @@
  * The timeline of a run. Lanes are placed by custom properties in milliseconds; what moves with time are two properties
  * of the whole, `--now` and `--span`, so that a frame draws nothing again that has not changed.
  */
-import { useComputed, useSignal, type ReadonlySignal, type Signal } from '@preact/signals'
-import type { JobView, RunView } from 'forerunner/client'
+import { useComputed, useSignal, type ReadonlySignal } from '@preact/signals'
+import type { RunView } from 'forerunner/client'
 import { useEffect, useRef } from 'preact/hooks'
 import { serviceNow } from '../shell/service.ts'
 import { everyFrame } from '../time/clock.ts'
 import { axisTextOf, durationOf } from '../time/format.ts'
 import { Lane } from './lane.tsx'
+import type { LiveJob } from './run-store.ts'
 import { endOf, segmentsOf } from './segments.ts'
 import { tickStepOf, timeScaleOf, type TimeScale } from './time-scale.ts'
 
 export interface TimelineProps {
   readonly run: ReadonlySignal<RunView | null>
-  readonly jobs: ReadonlySignal<readonly Signal<JobView>[]>
+  readonly jobs: ReadonlySignal<readonly LiveJob[]>
   readonly selected: ReadonlySignal<number>
   readonly onSelect: (index: number) => void
 }
@@ -34,7 +35,7 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
   })
   const decidedBy = useComputed(() => run.value?.answer?.jobIndex ?? null)
   const scale = useComputed((): TimeScale => {
-    const segments = jobs.value.flatMap((job) => segmentsOf(job.value, start))
+    const segments = run.value?.jobs.flatMap((job) => segmentsOf(job, start)) ?? []
     return timeScaleOf(segments, answer.value === null ? [0] : [0, answer.value])
   })
   const step = useSignal(1_000)
@@ -67,7 +68,7 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
         <ol class="lanes">
           <HttpLane answer={answer} scale={scale} />
           {jobs.value.map((job) => (
-            <Lane key={job.peek().index} {...{ job, start, scale, selected, decidedBy, onSelect }} />
+            <Lane key={job.view.peek().index} {...{ job, start, scale, selected, decidedBy, onSelect }} />
           ))}
         </ol>
       </div>
