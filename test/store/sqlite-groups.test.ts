@@ -9,7 +9,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Claim } from '../../src/domain/claim.ts'
 import { runningJobs, type Run } from '../../src/domain/run/aggregate.ts'
-import type { ClaimResult } from '../../src/store/store.ts'
+import type { ClaimResult, RunPage } from '../../src/store/store.ts'
 import { isApart } from '../../src/store/run-record.ts'
 import { openDatabase } from '../../src/store/sqlite/database.ts'
 import { createGroupCommit } from '../../src/store/sqlite/group-commit.ts'
@@ -185,6 +185,29 @@ test('a run that goes on in a commit too large for memory is not taken for what 
     { verb: 'leave', args: [start] },
     { verb: 'cancel', args: [run.id, null, start] },
   )
+})
+
+test('a page of large runs reads only the records that it shows', async () => {
+  const unread: string[] = []
+  const engine = await engineWith({ maxJobs: 0, onUnreadable: (message) => unread.push(message) })
+  const runs = Array.from({ length: 5 }, () => runOf({ jobs: Array.from({ length: 1_000 }, () => jobOf()) }))
+  for (const run of runs) engine.run([{ verb: 'accept', args: [run, start] }])
+  engine.database.exec("UPDATE record SET record = '' WHERE key <= 2")
+  const { replies } = engine.run([{ verb: 'listRuns', args: [{ pageSize: 5 }] }])
+  const page = replies.flatMap((reply) => (reply.ok ? [reply.value as RunPage] : []))
+  assert.equal(
+    page.map(({ runs: shown, hasMore }) => [shown.map(({ id }) => id), hasMore]),
+    [
+      [
+        runs
+          .slice(2)
+          .map(({ id }) => id)
+          .toReversed(),
+        true,
+      ],
+    ],
+  )
+  assert.equal(unread, [])
 })
 
 test('a record does not grow with the failures of its jobs', async () => {

@@ -8,8 +8,10 @@ import { listQuery } from './list-query.ts'
 import type { ReadVerb, Verbs } from './messages.ts'
 import { prepareSelect } from './select.ts'
 import { idOfBytes } from './run-id.ts'
-import { recordColumns, type RecordRow } from './tables/records.ts'
+import type { RecordRow } from './tables/records.ts'
 import type { Transaction } from './transaction.ts'
+
+type ListedRow = Pick<RecordRow, 'key' | 'id'>
 
 export function createReads(database: DatabaseSync, transaction: Transaction): Verbs<ReadVerb> {
   const { records, payloads, queue, totals, lists } = transaction
@@ -20,15 +22,16 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
   function readPage(filter: RunFilter): RunPage & { readonly lastId: string } {
     const taskId = filter.task === undefined ? null : lists.taskId(filter.task)
     const { sql, values } = listQuery(filter, { runs: totals.current().runs, taskId })
-    const rows = prepareSelect<RecordRow>(database, recordColumns, sql)(...values)
+    // Keys alone: a query that sorts would carry the records along, and of large runs a page has only the first ones.
+    const rows = prepareSelect<ListedRow>(database, 'record.key, record.id', sql)(...values)
     const runs: RunRecord[] = []
     let [jobs, read] = [0, 0]
-    for (const row of rows.slice(0, filter.pageSize)) {
+    for (const { key } of rows.slice(0, filter.pageSize)) {
       if (jobs >= maxPageJobs) break
       read += 1
-      const stored = records.decode(row)
+      const stored = records.read(key)
       if (stored === null) continue
-      runs.push(listedRun(stored.run, textsOf(stored.key)))
+      runs.push(listedRun(stored.run, textsOf(key)))
       jobs += stored.run.jobs.length
     }
     const last = rows[read - 1]

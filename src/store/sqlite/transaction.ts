@@ -14,7 +14,7 @@ import { createRecords, type Records, type RecordsOptions, type StoredRun } from
 import { createTotals, type Totals } from './tables/totals.ts'
 
 export interface Transaction {
-  readonly records: Pick<Records, 'find' | 'findByKey' | 'read' | 'decode' | 'held' | 'finishedBefore'>
+  readonly records: Pick<Records, 'find' | 'findByKey' | 'read' | 'held' | 'finishedBefore'>
   readonly queue: Omit<Queue, 'add' | 'remove' | 'flush' | 'keep' | 'revert'>
   readonly payloads: Pick<Payloads, 'input' | 'text'>
   readonly lists: Pick<Lists, 'taskId'>

@@ -20,9 +20,7 @@ export interface Records {
   findByKey(key: number): StoredRun | null
   /** The record that another row refers to. */
   get(key: number): StoredRun
-  /** Turns the row into its run; null where this program cannot read it: one such record must not keep up the others. */
-  decode(row: RecordRow): StoredRun | null
-  /** As `get`, but null where this program cannot read it. */
+  /** As `get`, but null where this program cannot read it: one such record must not keep up the others. */
   read(key: number): StoredRun | null
   /** Keys of the runs of which a process holds jobs. */
   held(): number[]
@@ -49,7 +47,7 @@ export interface RecordRow {
   readonly record: string
 }
 
-export const recordColumns = 'record.key, record.id, record.version, record.record'
+const recordColumns = 'record.key, record.id, record.version, record.record'
 
 /** The record is there and this program cannot read it: a newer version wrote it, or the file is damaged. */
 export class UnreadableRecord extends Error {
@@ -174,9 +172,9 @@ export function createRecords(
     return stored
   }
 
-  function unlessUnreadable(key: number, read: () => StoredRun): StoredRun | null {
+  function read(key: number): StoredRun | null {
     try {
-      return read()
+      return get(key)
     } catch (error) {
       if (!(error instanceof UnreadableRecord)) throw error
       if (!unreadable.has(key)) onUnreadable?.(error.message)
@@ -189,8 +187,7 @@ export function createRecords(
     find,
     findByKey,
     get,
-    decode: (row) => unlessUnreadable(row.key, () => asStoredRun(row)),
-    read: (key) => unlessUnreadable(key, () => get(key)),
+    read,
     held: () => selectHeld().map(({ key }) => key),
     finishedBefore: (at, limit) =>
       selectFinished(at, limit + unreadable.size)
