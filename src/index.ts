@@ -6,6 +6,7 @@ import type { Handler } from './http/handler.ts'
 import type { AskInProcess } from './http/in-process.ts'
 import { parsePrefix, type MountOptions } from './http/mount.ts'
 import type { Log, Logger } from './log.ts'
+import type { AnyTasks, TaskMap } from './client/named-tasks.ts'
 import { createSend, type Fetch } from './client/transport.ts'
 import { createVerbs, type Client } from './client/verbs.ts'
 import { BootError } from './domain/errors.ts'
@@ -33,7 +34,7 @@ export interface PlaceOptions {
 }
 
 /** What can be asked of it is what a client can ask: the same calls, with the same results and the same errors. */
-export interface Forerunner extends Client, AsyncDisposable {
+export interface Forerunner<Tasks extends TaskMap<Tasks> = AnyTasks> extends Client<Tasks>, AsyncDisposable {
   /**
    * The routes for a Koa app of yours; paths that are not its own go to the next middleware. Without a prefix, `/`,
    * `/metrics`, `/livez` and `/readyz` are yours.
@@ -42,7 +43,7 @@ export interface Forerunner extends Client, AsyncDisposable {
   /** The same for `node:http`, Express, Fastify and whatever else has requests and responses of Node. */
   handler(options?: PlaceOptions): Handler
   /** Short for `runTasks`. */
-  readonly run: Client['runTasks']
+  readonly run: Client<Tasks>['runTasks']
   /** Resolves when runs are taken. @throws BootError for wrong options, a bad task module or an unusable database */
   start(): Promise<void>
   /** Refuses new runs, lets running jobs end within the grace, hands back the rest, and closes everything. */
@@ -53,6 +54,9 @@ export interface Forerunner extends Client, AsyncDisposable {
  * A service inside your own process. Several can live side by side, each with its own database.
  * @throws BootError for a prefix that is none, here and where it is mounted
  */
+export function createForerunner<Tasks extends TaskMap<Tasks> = AnyTasks>(
+  options?: ForerunnerOptions,
+): Forerunner<Tasks>
 export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
   const { onLost = rethrow, prefix: givenPrefix = '', logger, ...settings } = options
   const prefix = parsePrefix(givenPrefix)

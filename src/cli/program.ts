@@ -10,6 +10,7 @@ import { addRuns, addShow } from './runs.ts'
 import { addServe } from './serve.ts'
 import { addStats, addTasks } from './service.ts'
 import { allowClosedPipe } from './terminal.ts'
+import { addTypes } from './types.ts'
 import { addWatch } from './watch.ts'
 
 const guide = `
@@ -51,6 +52,7 @@ export async function runCommand(argv: readonly string[], environment: Environme
     addTasks,
     addStats,
     addDoctor,
+    addTypes,
   ]) {
     add(program, act)
   }

@@ -1,4 +1,5 @@
 /** The service for programs in TypeScript, in Node and in browsers. It needs `fetch` and nothing else. */
+import type { AnyTasks, TaskMap } from './named-tasks.ts'
 import { createSend, type TransportOptions } from './transport.ts'
 import { createVerbs, type Client } from './verbs.ts'
 
@@ -7,6 +8,7 @@ export type { JobView, RunView } from '../http/run-view.ts'
 export type { BulkChangeView, RunPageView } from '../http/schemas/run.ts'
 export type { StatsView, TaskView } from '../http/schemas/service.ts'
 export { ProblemError, type ProblemErrorCode } from './problem-error.ts'
+export type { AnyTasks, AsJson, RunOf, TaskEntry, TaskMap } from './named-tasks.ts'
 export type { EnqueueOptions, RunTasksOptions } from './run-tasks.ts'
 export type { BulkFilter, CallOptions, Client, NewerOptions, RunFilter } from './verbs.ts'
 export type { WatchEvent, WatchOptions } from './watch.ts'
@@ -14,6 +16,7 @@ export type { WatchEvent, WatchOptions } from './watch.ts'
 export type ClientOptions = TransportOptions
 
 /** @throws TypeError for a base URL that is none */
+export function createClient<Tasks extends TaskMap<Tasks> = AnyTasks>(options: ClientOptions): Client<Tasks>
 export function createClient(options: ClientOptions): Client {
   return createVerbs(createSend(options), true)
 }

@@ -1,5 +1,4 @@
 /** POST /run-tasks, sent again with the same key as long as that is safe and worth it; with its answer, or without. */
-import type { RunInput } from '../http/run-schema.ts'
 import type { RunView } from '../http/run-view.ts'
 import { backOffMs, pause } from './pause.ts'
 import { ProblemError } from './problem-error.ts'
@@ -22,8 +21,8 @@ export interface EnqueueOptions {
 }
 
 export interface RunCalls {
-  runTasks(request?: RunInput, options?: RunTasksOptions): Promise<RunView>
-  enqueue(request: RunInput, options?: EnqueueOptions): Promise<RunView>
+  runTasks(request?: object, options?: RunTasksOptions): Promise<RunView>
+  enqueue(request?: object, options?: EnqueueOptions): Promise<RunView>
 }
 
 /** As above, where each may be undefined too. */
@@ -53,7 +52,7 @@ export function createRunCalls(send: Send, isRemote: boolean): RunCalls {
   }
 
   /** @param joins whether a request with the same key that is still being answered is waited for */
-  async function run(request: RunInput | undefined, given: Wishes, joins: boolean): Promise<RunView> {
+  async function run(request: object | undefined, given: Wishes, joins: boolean): Promise<RunView> {
     // The same bytes each time, or the key would be refused.
     const body = request === undefined ? undefined : JSON.stringify(request)
     const { waitS, respondAsync, idempotencyKey = isRemote ? newKey() : undefined, signal } = given

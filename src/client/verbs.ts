@@ -1,8 +1,8 @@
 /** What can be asked of a service, whether it is reached over HTTP or runs in this process. */
-import type { RunInput } from '../http/run-schema.ts'
 import type { JobView, RunView } from '../http/run-view.ts'
 import type { BulkChangeView, RunPageView } from '../http/schemas/run.ts'
 import type { StatsView, TaskListView, TaskView } from '../http/schemas/service.ts'
+import type { AnyTasks, RunTasksOf, TaskMap } from './named-tasks.ts'
 import { createRunCalls, type EnqueueOptions, type RunTasksOptions } from './run-tasks.ts'
 import type { Ask, Send } from './transport.ts'
 import { localWatchLimits, watch, watchLimits, type WatchEvent, type WatchOptions } from './watch.ts'
@@ -40,20 +40,21 @@ export interface BulkFilter extends Omit<RunFilter, 'pageSize' | 'pageToken'> {
 
 /**
  * Each call throws a `ProblemError` where the service refuses or fails, and what `fetch` throws where there is no answer.
+ * `Tasks` maps the names of tasks to their definitions; with it the names, inputs and results are checked.
  */
-export interface Client {
+export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
   /**
    * Runs tasks and resolves to the run with its answer, or as it is (`answer` null) where there is none yet: with
    * `respond: 'none'`, `respondAsync`, after `waitS`, or when the service leaves. Over HTTP, what may pass is tried five
    * times with one idempotency key, so that it makes one run; inside the process a refusal is thrown at once.
    * @throws ProblemError with `runId` where the deciding task failed
    */
-  runTasks(request?: RunInput, options?: RunTasksOptions): Promise<RunView>
+  readonly runTasks: RunTasksOf<Tasks, RunTasksOptions>
   /**
    * Resolves to the run as soon as it is on disk. Its answer comes as `respond` says, and nobody waits for it: the first
    * job runs in the pool.
    */
-  enqueue(request: RunInput, options?: EnqueueOptions): Promise<RunView>
+  readonly enqueue: RunTasksOf<Tasks, EnqueueOptions>
   getRun(id: string, options?: CallOptions): Promise<RunView>
   /** Null where there is no newer version. */
   getRun(id: string, options: NewerOptions): Promise<RunView | null>
@@ -130,7 +131,8 @@ export function createVerbs(send: Send, isRemote: boolean): Client {
   }
 
   return {
-    ...createRunCalls(send, isRemote),
+    // Which tasks there are is known to the types alone; the service checks what it is sent.
+    ...(createRunCalls(send, isRemote) as Pick<Client, 'runTasks' | 'enqueue'>),
     getRun,
     getJob: (id, jobIndex, { signal } = {}) => read({ path: jobPath(id, jobIndex), signal }),
     listRuns,

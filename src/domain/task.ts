@@ -36,7 +36,10 @@ export interface TaskContext {
 }
 
 /** A task module's default export. */
-export interface TaskDefinition<Schema extends StandardSchemaV1 | undefined = StandardSchemaV1 | undefined> {
+export interface TaskDefinition<
+  Schema extends StandardSchemaV1 | undefined = StandardSchemaV1 | undefined,
+  Result = unknown,
+> {
   /** Any Standard Schema (https://standardschema.dev); without it every JSON value is accepted. */
   readonly input?: Schema
   /** Default `cpu`. */
@@ -55,15 +58,15 @@ export interface TaskDefinition<Schema extends StandardSchemaV1 | undefined = St
   /** How many jobs of this task may run in the pool at once; default no limit. */
   readonly concurrency?: number
   /** Returns (or resolves to) a JSON value of at most 1 MiB and 200 levels; `undefined` becomes null. */
-  run(input: TaskInput<Schema>, context: TaskContext): unknown
+  run(input: TaskInput<Schema>, context: TaskContext): Result
 }
 
 type TaskInput<Schema> = Schema extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<Schema> : unknown
 
-/** Types a task definition; at run time it is the identity, so a plain object of the same shape is a task too. */
-export function defineTask<const Schema extends StandardSchemaV1 | undefined = undefined>(
-  definition: TaskDefinition<Schema>,
-): TaskDefinition<Schema> {
+/** Types a task definition, its result included; at run time it is the identity, so a plain object of the same shape is a task too. */
+export function defineTask<const Schema extends StandardSchemaV1 | undefined = undefined, Result = unknown>(
+  definition: TaskDefinition<Schema, Result>,
+): TaskDefinition<Schema, Result> {
   return definition
 }
 

@@ -59,6 +59,20 @@ createForerunner({ port: 3000 })
 defineTask({ kind: 'gpu', run: () => 1 })
 `
 
+const typed = `import { createClient } from 'forerunner/client'
+import { createForerunner } from 'forerunner'
+import type { Tasks } from './forerunner-tasks.js'
+
+const client = createClient<Tasks>({ baseUrl: 'http://127.0.0.1:3000' })
+const { result } = await client.runTasks({ tasks: [{ name: 'greet', input: 'you' }] })
+export const hello: unknown = result?.hello
+await createForerunner<Tasks>().enqueue({ tasks: [{ name: 'greet' }] })
+// @ts-expect-error there is no such task
+await client.runTasks({ tasks: [{ name: 'great' }] })
+// @ts-expect-error the result has no such member
+export const goodbye = result?.goodbye
+`
+
 test('installs, runs as a library and as a command, and has types that resolve', async () => {
   await using consumer = await makeConsumer()
   const { directory, run, write } = consumer
@@ -88,9 +102,12 @@ test('installs, runs as a library and as a command, and has types that resolve',
   assert.match(doctor.output, /ok +tasks +1 in workers: greet/)
   assert.is((await run('forerunner', 'nope')).code, 2)
 
+  const written = await run('forerunner', 'types')
+  assert.equal(written, { code: 0, output: 'wrote the types of 1 tasks to forerunner-tasks.d.ts\n' })
   await write('types.ts', types)
+  await write('typed.ts', typed)
   for (const module of ['nodenext', 'bundler'] as const) {
-    assert.is(await consumer.compile(module, 'types.ts', 'workers/greet.ts'), '', module)
+    assert.is(await consumer.compile(module, 'types.ts', 'typed.ts', 'workers/greet.ts'), '', module)
   }
 })
 

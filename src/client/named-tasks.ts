@@ -1,0 +1,83 @@
+/** Types of requests and runs where it is known which tasks there are. Nothing of it is there at run time. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { TaskDefinition } from '../domain/task.ts'
+import type { RunInput } from '../http/run-schema.ts'
+import type { RunView } from '../http/run-view.ts'
+
+/** Whatever `defineTask` returns. */
+type AnyTask = TaskDefinition
+
+/** Names of tasks, and their definitions. */
+export type TaskMap<Tasks> = { readonly [Name in keyof Tasks]: AnyTask }
+
+/** Any task may be there. */
+export type AnyTasks = Readonly<Record<string, AnyTask>>
+
+type NameOf<Tasks> = keyof Tasks & string
+type Entry = NonNullable<RunInput['tasks']>[number]
+
+/** What a caller sends, which a schema may turn into something else. */
+type InputOf<Task> = Task extends { readonly input?: infer Schema } ? SchemaInput<NonNullable<Schema>> : unknown
+
+type SchemaInput<Schema> = [Schema] extends [never]
+  ? unknown
+  : Schema extends StandardSchemaV1
+    ? StandardSchemaV1.InferInput<Schema>
+    : unknown
+
+/** A task that takes `undefined` needs no input. */
+type InputMember<Input> = undefined extends Input ? { readonly input?: Input } : { readonly input: Input }
+
+type EntryOf<Tasks, Key extends NameOf<Tasks>> = Omit<Entry, 'name' | 'input'> & {
+  readonly name: Key
+} & InputMember<InputOf<Tasks[Key]>>
+
+/** One task of a request. */
+export type TaskEntry<Tasks> = { [Key in NameOf<Tasks>]: EntryOf<Tasks, Key> }[NameOf<Tasks>]
+
+type Respond = NonNullable<RunInput['respond']>
+
+/** A request for some of these tasks. */
+export type RunInputOf<Tasks, Entries extends readonly TaskEntry<Tasks>[], Mode extends Respond> = Omit<
+  RunInput,
+  'tasks' | 'respond'
+> & { readonly tasks?: Entries | undefined; readonly respond?: Mode | undefined }
+
+type ResultOf<Tasks, Each> = Each extends { readonly name: infer Key extends keyof Tasks }
+  ? Tasks[Key] extends { run(...given: never[]): infer Result }
+    ? AsJson<Awaited<Result>>
+    : unknown
+  : unknown
+
+/** As a value is when it has been JSON. */
+export type AsJson<Value> = unknown extends Value
+  ? unknown
+  : Value extends string | number | boolean | null
+    ? Value
+    : Value extends { toJSON(): infer Json }
+      ? AsJson<Json>
+      : [Value] extends [undefined | void]
+        ? null
+        : Value extends object
+          ? { [Key in keyof Value]: AsJson<Value[Key]> }
+          : never
+
+type Result<Tasks, Entries extends readonly unknown[], Mode> = [Mode] extends ['race' | 'any']
+  ? ResultOf<Tasks, Entries[number]>
+  : [Mode] extends ['first']
+    ? ResultOf<Tasks, Entries[0]>
+    : unknown
+
+/** A run whose `result`, or with `respond: 'all'` its `results`, have the types that the tasks say. */
+export type RunOf<Tasks, Entries extends readonly unknown[], Mode> = Omit<RunView, 'result' | 'results'> & {
+  readonly result?: Result<Tasks, Entries, Mode>
+  readonly results?: { readonly [Index in keyof Entries]: ResultOf<Tasks, Entries[Index]> }
+}
+
+/** `runTasks` and `enqueue`, with the request and the run of the tasks that there are. */
+export interface RunTasksOf<Tasks extends TaskMap<Tasks>, Options> {
+  <const Entries extends readonly TaskEntry<Tasks>[], const Mode extends Respond = 'first'>(
+    request?: RunInputOf<Tasks, Entries, Mode>,
+    options?: Options,
+  ): Promise<RunOf<Tasks, Entries, Mode>>
+}
