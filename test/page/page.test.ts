@@ -49,13 +49,15 @@ test('starts the recipe with a click, and shows the answer’s line before the o
   await until('progress moves', async () => (await share.textContent()) !== before)
   const moved = await line.boundingBox()
   assert.ok((moved?.x ?? 0) < (box?.x ?? 0), 'the line moves left as time goes on')
-  await page.locator('.sub').getByText('completed').waitFor()
+  await page.getByRole('button', { name: 'Cancel', exact: true }).click()
+  await page.locator('.sub').getByText('cancelled').waitFor()
   checkClean(tab)
 })
 
 test('cancels, retries, and tells the attempts with their errors', async () => {
   await using service = await startService({ tasksDir })
-  const tasks = [{ name: 'first' }, { name: 'second', input: { ms: 60_000 } }, { name: 'charge', maxAttempts: 1 }]
+  const charge = { name: 'charge', maxAttempts: 1 }
+  const tasks = [{ name: 'first' }, { name: 'second', input: { ms: 60_000 } }, charge, charge]
   const id = await start(service, { tasks })
   await using tab = await browser.open(`${service.url}/?run=${id}`)
   const { page } = tab
@@ -67,11 +69,17 @@ test('cancels, retries, and tells the attempts with their errors', async () => {
   await page.locator('.sub').getByText('failed').waitFor()
   assert.is(await laneOf(page, /^second/).getAttribute('data-state'), 'cancelled')
 
-  await page.getByRole('button', { name: /^charge/ }).click()
+  await page
+    .getByRole('button', { name: /^charge/ })
+    .first()
+    .click()
   assert.ok(page.url().includes('job=2'), 'the chosen job is in the address')
-  await page.getByRole('button', { name: 'Retry' }).click()
+  await page.getByRole('button', { name: 'Retry', exact: true }).click()
   await page.getByText('Attempt 2').waitFor()
-  await page.locator('.row[data-state="failed"] .bar.failed').nth(1).waitFor()
+  const failedBars = page.locator('.row[data-state="failed"] .bar.failed')
+  await until('it has failed again', async () => (await failedBars.count()) === 3)
+  await page.getByRole('button', { name: 'Retry 2 failed jobs' }).click()
+  await until('both have', async () => (await failedBars.count()) === 5)
   checkClean(tab)
 })
 
@@ -135,6 +143,29 @@ test('the list counts new runs and does not move; filters are in the address and
   await page.getByText('No run matches').waitFor()
   await page.getByRole('link', { name: 'Show all runs' }).click()
   await page.locator('tbody tr').nth(2).waitFor()
+  checkClean(tab)
+})
+
+test('retries everything that matches, with its number before', async () => {
+  await using service = await startService({ tasksDir })
+  const failing = { tasks: [{ name: 'charge', maxAttempts: 1 }], respond: 'none', tags: ['bulk'] }
+  const ids = await Promise.all([start(service, failing), start(service, failing)])
+  await start(service, { tasks: [{ name: 'form', input: { title: 'a' } }], tags: ['bulk'] })
+  for (const id of ids) await (await service.get(`/runs/${id}/events`)).text()
+  await using tab = await browser.open(`${service.url}/?tag=bulk`)
+  const { page } = tab
+  await page.getByRole('button', { name: 'Cancel all running…' }).click()
+  await page.getByText('No running run matches.').waitFor()
+  await page.getByRole('button', { name: 'Retry all failed…' }).click()
+  await page.getByText('Retry 2 failed runs tagged bulk?').waitFor()
+  await page.getByText('forerunner retry --state failed --tag bulk').waitFor()
+  assert.equal(await violationsOf(page), [])
+  await page.getByRole('button', { name: 'Retry 2' }).click()
+  await page.getByText('2 runs queued again.').waitFor()
+  for (const id of ids) {
+    const [job] = (await readRun(await service.get(`/runs/${id}`))).jobs
+    assert.ok((job?.queuedAt ?? '') > (job?.failures?.[0]?.finishedAt ?? 'z'), 'it was queued after it had failed')
+  }
   checkClean(tab)
 })
 

@@ -88,6 +88,10 @@ for (const size of [2, 12]) {
 }
 await start({ tasks: recipe, tags: ['order:44'] })
 await picture('runs', '', shown('order:44'))
+await picture('runs-bulk', '?state=failed', async (page) => {
+  await page.getByRole('button', { name: 'Retry all failed…' }).click()
+  await page.getByText('failed runs?').waitFor()
+})
 await picture('runs-dark', '', shown('order:44'), dark)
 await picture('runs-phone', '', shown('first, second'), phone)
 await picture('start', '?start', shown('jq -Rs'))

@@ -3,8 +3,9 @@ import { useComputed, useSignal } from '@preact/signals'
 import type { RunView } from 'forerunner/client'
 import { useEffect, useMemo } from 'preact/hooks'
 import { CopyButton } from '../shell/copy-button.tsx'
+import { useKeys } from '../shell/keys.ts'
 import { addressOf, go, route, shortIdOf } from '../shell/route.ts'
-import { baseUrl, serviceNow, wordsOf } from '../shell/service.ts'
+import { baseUrl, curlKey, serviceNow, wordsOf } from '../shell/service.ts'
 import { StateMark } from '../shell/state.tsx'
 import { secondNow } from '../time/clock.ts'
 import { clockOf } from '../time/format.ts'
@@ -31,18 +32,11 @@ export function RunPage({ id }: { readonly id: string }) {
     return named !== null && named < store.jobs.value.length ? named : mostTelling(store.run.value)
   })
   const select = (index: number): void => go(addressOf({ run: id, job: index }), false)
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent): void => {
-      const isTyping = event.target instanceof Element && event.target.closest('input, textarea, select') !== null
-      if (isTyping || event.metaKey || event.ctrlKey || event.altKey) return
-      const last = store.jobs.peek().length - 1
-      if (event.key === 't') isTable.value = !isTable.peek()
-      else if (event.key === 'j') select(Math.min(last, selected.peek() + 1))
-      else if (event.key === 'k') select(Math.max(0, selected.peek() - 1))
-    }
-    addEventListener('keydown', onKey)
-    return () => removeEventListener('keydown', onKey)
-  }, [id])
+  useKeys({
+    t: () => (isTable.value = !isTable.peek()),
+    j: () => select(Math.min(store.jobs.peek().length - 1, selected.peek() + 1)),
+    k: () => select(Math.max(0, selected.peek() - 1)),
+  })
 
   const run = store.run.value
   if (run === null) return <Absent id={id} trouble={store.trouble.value} />
@@ -60,10 +54,14 @@ export function RunPage({ id }: { readonly id: string }) {
     <>
       <div class="crumb">
         <a href="./">Runs</a> / <span class="mono">{run.id}</span>
-        <CopyButton text={`curl ${new URL(`runs/${run.id}`, baseUrl).href}`} label="copy as curl" />
+        <CopyButton text={`curl${curlKey()} ${new URL(`runs/${run.id}`, baseUrl).href}`} label="copy as curl" />
       </div>
       <Headline run={run} now={run.state === 'running' ? Math.max(secondNow.value, serviceNow()) : 0} />
-      <Facts run={run} onCancel={() => void act(() => store.cancel())} />
+      <Facts
+        run={run}
+        onCancel={() => void act(() => store.cancel())}
+        onRetry={(indexes) => void act(() => store.retry(indexes))}
+      />
       <p class="alert" role="alert">
         {said.value || store.trouble.value}
       </p>
@@ -76,14 +74,21 @@ export function RunPage({ id }: { readonly id: string }) {
           job={job}
           start={start}
           onCancel={(index) => void act(() => store.cancel(index))}
-          onRetry={(index) => void act(() => store.retry(index))}
+          onRetry={(index) => void act(() => store.retry([index]))}
         />
       )}
     </>
   )
 }
 
-function Facts({ run, onCancel }: { readonly run: RunView; readonly onCancel: () => void }) {
+interface FactsProps {
+  readonly run: RunView
+  readonly onCancel: () => void
+  readonly onRetry: (indexes: readonly number[]) => void
+}
+
+function Facts({ run, onCancel, onRetry }: FactsProps) {
+  const failed = run.jobs.filter(({ state }) => state === 'failed').map(({ index }) => index)
   const done = run.jobs.filter(({ state }) => isFinal(state)).length
   return (
     <div class="sub">
@@ -103,6 +108,11 @@ function Facts({ run, onCancel }: { readonly run: RunView; readonly onCancel: ()
         <a class="btn" href={addressOf({ start: run.id })}>
           Run again…
         </a>
+        {failed.length > 1 && (
+          <button class="btn" type="button" onClick={() => onRetry(failed)}>
+            Retry {failed.length} failed jobs
+          </button>
+        )}
         {run.state === 'running' && (
           <button class="btn danger" type="button" onClick={onCancel}>
             Cancel

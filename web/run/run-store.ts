@@ -22,7 +22,8 @@ export interface RunStore {
   /** Begins to follow the run; again after it was changed, for the stream of a finished run has ended. */
   follow(): void
   cancel(jobIndex?: number): Promise<void>
-  retry(jobIndex: number): Promise<void>
+  /** One after the other, for each is a change of the run. */
+  retry(jobIndexes: readonly number[]): Promise<void>
   stop(): void
 }
 
@@ -110,9 +111,12 @@ export function createRunStore(id: string): RunStore {
     async cancel(jobIndex) {
       show(await client.peek().cancel(id, jobIndex))
     },
-    async retry(jobIndex) {
-      show(await client.peek().retry(id, jobIndex))
-      follow()
+    async retry(jobIndexes) {
+      try {
+        for (const index of jobIndexes) show(await client.peek().retry(id, index))
+      } finally {
+        follow()
+      }
     },
     stop() {
       following.abort()

@@ -1,6 +1,7 @@
 /** The list of runs. */
 import { useEffect, useMemo } from 'preact/hooks'
 import { startAddress, type RunFilters } from '../shell/route.ts'
+import { BulkBar } from './bulk-bar.tsx'
 import { FilterBar } from './filter-bar.tsx'
 import { Figures, Sentence } from './overview.tsx'
 import { createRunList, type RunList } from './poll.ts'
@@ -27,6 +28,7 @@ export function RunsPage({ filters }: { readonly filters: RunFilters }) {
       <p class="alert" role="alert">
         {list.trouble.value}
       </p>
+      {isNarrowed && !isEmpty && <BulkBar filters={filters} />}
       {isEmpty ? <Empty isNarrowed={isNarrowed} /> : <Table list={list} />}
     </>
   )

@@ -1,17 +1,14 @@
 /** The frame of every page: the header, and what the address names below it. */
-import { useEffect } from 'preact/hooks'
 import { RunPage } from '../run/run-page.tsx'
 import { RunsPage } from '../runs/runs-page.tsx'
 import { StartPage } from '../start/start-page.tsx'
 import { KeyForm } from './key-form.tsx'
+import { useKeys } from './keys.ts'
 import { addressOf, followLink, go, route, startAddress } from './route.ts'
 import { apiKey, isReachable, needsKey } from './service.ts'
 
 export function App() {
-  useEffect(() => {
-    addEventListener('keydown', onKey)
-    return () => removeEventListener('keydown', onKey)
-  }, [])
+  useKeys({ n: () => go(startAddress), g: () => go('./') })
   const { page } = route.value
   return (
     <div onClick={followLink}>
@@ -66,13 +63,4 @@ function Mark() {
       <rect class="mark-rest" x="2" y="16.4" width="18" height="3.4" rx="1.7" />
     </svg>
   )
-}
-
-function onKey(event: KeyboardEvent): void {
-  const isTyping = event.target instanceof Element && event.target.closest('input, textarea, select') !== null
-  if (isTyping || event.metaKey || event.ctrlKey || event.altKey) return
-  if (event.key === 'n') go(startAddress)
-  else if (event.key === 'g') go('./')
-  else return
-  event.preventDefault()
 }

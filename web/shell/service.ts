@@ -52,6 +52,11 @@ export function authorization(): Record<string, string> {
   return apiKey.value === '' ? {} : { Authorization: `Bearer ${apiKey.value}` }
 }
 
+/** For command lines: where the service needs a key, a place for it, and not the key itself. */
+export function curlKey(): string {
+  return apiKey.value === '' ? '' : ' -H "Authorization: Bearer $FORERUNNER_API_KEY"'
+}
+
 export function setKey(key: string): void {
   sessionStorage.setItem(storedKey, key)
   apiKey.value = key

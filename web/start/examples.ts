@@ -6,7 +6,7 @@ export interface Example {
   readonly words: string
   readonly draft: Draft
   /** Where the request is too large for a command line. */
-  readonly curl?: (runTasks: string) => string
+  readonly curl?: (runTasks: string, key: string) => string
 }
 
 const sampleRows = 2_000
@@ -49,8 +49,8 @@ export function csvExample(): Example {
       respond: 'first',
       tags: ['weather'],
     },
-    curl: (runTasks) =>
+    curl: (runTasks, key) =>
       `jq -Rs '{tasks: [{name: "csv-peek", input: {csv: .}}, {name: "csv-profile", input: {csv: .}}]}' weather.csv |
-  curl ${runTasks} -H 'Content-Type: application/json' --data-binary @-`,
+  curl${key} ${runTasks} -H 'Content-Type: application/json' --data-binary @-`,
   }
 }

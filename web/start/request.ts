@@ -1,6 +1,6 @@
 /** The request that the form makes, as the API takes it, and as a command line that does the same. */
 import type { RunInput } from 'forerunner/client'
-import { baseUrl } from '../shell/service.ts'
+import { baseUrl, curlKey } from '../shell/service.ts'
 
 export interface TaskEntry {
   readonly name: string
@@ -29,8 +29,9 @@ const longestShown = 4_000
 export function curlOf(request: RunInput): string {
   const body = JSON.stringify(request)
   const url = new URL('run-tasks', baseUrl).href
-  if (body.length > longestShown) return `curl ${url} -H 'Content-Type: application/json' --data-binary @request.json`
-  return `curl ${url} -H 'Content-Type: application/json' -d '${body.replaceAll("'", String.raw`'\''`)}'`
+  if (body.length > longestShown)
+    return `curl${curlKey()} ${url} -H 'Content-Type: application/json' --data-binary @request.json`
+  return `curl${curlKey()} ${url} -H 'Content-Type: application/json' -d '${body.replaceAll("'", String.raw`'\''`)}'`
 }
 
 const keptRequests = 'forerunner-requests'

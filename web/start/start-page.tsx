@@ -4,7 +4,7 @@ import { ProblemError, type RunView, type TaskView } from 'forerunner/client'
 import { useEffect, useMemo } from 'preact/hooks'
 import { CopyButton } from '../shell/copy-button.tsx'
 import { addressOf, go } from '../shell/route.ts'
-import { baseUrl, client, wordsOf } from '../shell/service.ts'
+import { baseUrl, client, curlKey, wordsOf } from '../shell/service.ts'
 import { csvExample, recipe, type Example } from './examples.ts'
 import { curlOf, keepDraft, keptDraft, requestOf, type Draft } from './request.ts'
 import { TaskList } from './task-list.tsx'
@@ -78,7 +78,7 @@ interface StartProps {
 }
 
 function ExampleCard({ example, isWaiting, onStart }: StartProps & { readonly example: Example }) {
-  const curl = example.curl?.(new URL('run-tasks', baseUrl).href) ?? curlOf(requestOf(example.draft))
+  const curl = example.curl?.(new URL('run-tasks', baseUrl).href, curlKey()) ?? curlOf(requestOf(example.draft))
   return (
     <section class="card example">
       <div class="head">

@@ -1,0 +1,124 @@
+/** Changes every run that the filters match: it counts them first, and shows the same as command lines. */
+import { useSignal } from '@preact/signals'
+import type { BulkFilter } from 'forerunner/client'
+import { CopyButton } from '../shell/copy-button.tsx'
+import type { RunFilters } from '../shell/route.ts'
+import { baseUrl, client, curlKey, wordsOf } from '../shell/service.ts'
+import { countOf } from '../time/format.ts'
+
+interface Change {
+  readonly name: 'retry' | 'cancel'
+  readonly verb: string
+  /** Runs of other states have nothing to change: with one of these the count is exact. */
+  readonly states: readonly string[]
+}
+
+const changes: readonly Change[] = [
+  { name: 'retry', verb: 'Retry', states: ['failed', 'cancelled'] },
+  { name: 'cancel', verb: 'Cancel', states: ['running'] },
+]
+
+interface Asked {
+  readonly change: Change
+  readonly state: string
+  readonly count: number
+}
+
+export function BulkBar({ filters }: { readonly filters: RunFilters }) {
+  const asked = useSignal<Asked | null>(null)
+  const said = useSignal('')
+  const isBusy = useSignal(false)
+
+  const send = async ({ name }: Change, state: string, dryRun: boolean): Promise<number | null> => {
+    const { retryRuns, cancelRuns } = client.peek()
+    isBusy.value = true
+    said.value = ''
+    try {
+      const filter = { ...given(filters, state), ...(dryRun && { dryRun }) } as BulkFilter
+      const { matched, changed } = await (name === 'retry' ? retryRuns : cancelRuns)(filter)
+      return dryRun ? matched : changed
+    } catch (error) {
+      said.value = wordsOf(error)
+      return null
+    } finally {
+      isBusy.value = false
+    }
+  }
+  const ask = async (change: Change, state: string): Promise<void> => {
+    const count = await send(change, state, true)
+    if (count === 0) said.value = `No ${state} run matches.`
+    asked.value = count === null || count === 0 ? null : { change, state, count }
+  }
+  const confirm = async ({ change, state }: Asked): Promise<void> => {
+    const count = await send(change, state, false)
+    asked.value = null
+    if (count !== null)
+      said.value = `${countOf(count, 'run')} ${change.name === 'retry' ? 'queued again' : 'cancelled'}.`
+  }
+
+  const possible = changes.flatMap((change) => {
+    const state = filters.state === '' ? change.states[0] : change.states.find((one) => one === filters.state)
+    return state === undefined ? [] : [{ change, state }]
+  })
+  const question = asked.value
+  return (
+    <div class="bulk">
+      {possible.map(({ change, state }) => (
+        <button
+          key={change.name}
+          type="button"
+          class="btn small"
+          disabled={isBusy.value}
+          onClick={() => void ask(change, state)}
+        >
+          {change.verb} all {state}…
+        </button>
+      ))}
+      <span role="status" class="dim">
+        {said.value}
+      </span>
+      {question !== null && (
+        <section class="card question" aria-label="Confirm">
+          <p>
+            {question.change.verb} <b>{countOf(question.count, `${question.state} run`)}</b>
+            {filters.task !== '' && ` of ${filters.task}`}
+            {filters.tag !== '' && ` tagged ${filters.tag}`}?
+          </p>
+          <span class="actions">
+            <button class="btn primary" type="button" disabled={isBusy.value} onClick={() => void confirm(question)}>
+              {question.change.verb} {question.count.toLocaleString('en')}
+            </button>
+            <button class="btn" type="button" onClick={() => (asked.value = null)}>
+              Leave them
+            </button>
+          </span>
+          <Commands change={question.change} filter={given(filters, question.state)} />
+        </section>
+      )}
+    </div>
+  )
+}
+
+function Commands({ change, filter }: { readonly change: Change; readonly filter: Record<string, string> }) {
+  const query = new URLSearchParams(filter).toString()
+  const options = Object.entries(filter).map(([name, value]) => `--${name} ${quote(value)}`)
+  const lines = [
+    `curl${curlKey()} -X POST '${new URL(`runs/${change.name}?${query}`, baseUrl).href}'`,
+    `forerunner ${change.name} ${options.join(' ')}`,
+  ]
+  return (
+    <div class="curl">
+      <pre tabIndex={0}>{lines.join('\n')}</pre>
+      <CopyButton text={lines[0] ?? ''} label="copy curl" />
+    </div>
+  )
+}
+
+function given({ task, tag }: RunFilters, state: string): Record<string, string> {
+  return { state, ...(task !== '' && { task }), ...(tag !== '' && { tag }) }
+}
+
+/** For a shell, where it would read more in it than a word. */
+function quote(text: string): string {
+  return /^[\w:.@/-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
+}

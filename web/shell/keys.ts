@@ -1,0 +1,17 @@
+/** Shortcuts of one key, while nobody types into a field. */
+import { useEffect } from 'preact/hooks'
+
+/** @param actions by key; those of the first call stay */
+export function useKeys(actions: Readonly<Record<string, () => void>>): void {
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent): void => {
+      const isTyping = event.target instanceof Element && event.target.closest('input, textarea, select') !== null
+      const action = Object.hasOwn(actions, event.key) ? actions[event.key] : undefined
+      if (isTyping || action === undefined || event.metaKey || event.ctrlKey || event.altKey) return
+      event.preventDefault()
+      action()
+    }
+    addEventListener('keydown', onKey)
+    return () => removeEventListener('keydown', onKey)
+  }, [])
+}
