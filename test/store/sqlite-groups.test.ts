@@ -116,7 +116,7 @@ function runBoth(engine: Engine, reference: Engine, operations: readonly Operati
 }
 
 async function bothEngines(limits: TransactionOptions): Promise<[Engine, Engine]> {
-  return [await engineWith(limits), await engineWith({ maxChanged: 0, maxJobs: 0 })]
+  return [await engineWith(limits), await engineWith({ ...limits, maxChanged: 0, maxJobs: 0 })]
 }
 
 /** The drawn groups, each with all its operations at once. */
@@ -142,7 +142,7 @@ function claimsIn(reply: Reply): readonly Claim[] {
 const seed = Number(process.env['MODEL_SEED'] ?? 1)
 const numRuns = 30 * Number(process.env['MODEL_RUNS'] ?? 1)
 
-for (const limits of [{}, { maxChanged: 2, maxJobs: 12 }]) {
+for (const limits of [{}, { maxChanged: 2, maxJobs: 12 }, { tasks: ['echo'] }]) {
   test(`groups leave what their operations leave one by one, with ${JSON.stringify(limits)}`, async () => {
     let log: unknown[] = []
     const property = fc.asyncProperty(groups, (drawn) => {
@@ -170,6 +170,21 @@ test('totals that a group writes on its way and brings back are written again', 
     { verb: 'cancel', args: [run.id, null, start] },
   )
   engine.openAgain()
+  group({ verb: 'stats', args: [start] })
+})
+
+test('jobs that a group has queued and taken away are counted as before when it fails', async () => {
+  const [engine, reference] = await bothEngines({ tasks: ['echo'] })
+  const [known, unknown] = [runOf(), runOf({ jobs: [jobOf({ task: 'unknown' })] })]
+  const group = (...operations: Operation[]): unknown => runBoth(engine, reference, operations, null)
+  group({ verb: 'accept', args: [known, start] })
+  group(
+    { verb: 'accept', args: [unknown, start] },
+    { verb: 'leave', args: [start] },
+    { verb: 'cancel', args: [unknown.id, null, start] },
+    // The same id again: the group is rolled back.
+    { verb: 'accept', args: [known, start] },
+  )
   group({ verb: 'stats', args: [start] })
 })
 

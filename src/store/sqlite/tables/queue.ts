@@ -215,7 +215,8 @@ export function createQueue(database: DatabaseSync, tasks: readonly string[] | n
     },
     revert() {
       added.clear()
-      for (const [kind, priority, task, change] of counted) count(kind, priority, task, -change)
+      // Backwards, through what the counts have been: none of them was less than nothing.
+      for (const [kind, priority, task, change] of counted.toReversed()) count(kind, priority, task, -change)
       counted = []
     },
   }
