@@ -19,7 +19,7 @@ import { loadRegistry, type Registry } from './tasks/registry.ts'
 export interface App extends Pick<Service, 'middleware' | 'mount' | 'connect' | 'run' | 'drain'> {
   /**
    * Has a thread load each task that it may have to run, which this one has loaded already. Not awaited by the start,
-   * which it would make longer by a third.
+   * which it would make longer by a fifth.
    * @throws BootError that names the file when a thread cannot load it
    */
   loadOnThreads(): Promise<void>
