@@ -93,4 +93,16 @@ test('a run that is kept in memory and changed in a commit that fails is read as
   assert.equal({ version, state }, { version: 2, state: 'completed' })
 })
 
+test('one commit forgets few runs with large results', async () => {
+  await using opened = await openSqlite(':memory:')
+  const { store } = opened
+  const large = JSON.stringify('x'.repeat(17 * 2 ** 20))
+  for (let run = 0; run < 3; run += 1) {
+    await store.complete(await acceptFirst(store, runOf({ claimsFirst: true }), start), large, start)
+  }
+  const pruned: number[] = []
+  for (let round = 0; round < 4; round += 1) pruned.push(await store.prune(start + 1, 200, start))
+  assert.equal(pruned, [1, 1, 1, 0])
+})
+
 test.run()

@@ -21,10 +21,12 @@ import {
 import type { AcceptReport, RescueReport, Settled } from '../store.ts'
 import { createClaim } from './claim.ts'
 import type { Verbs, WriteVerb } from './messages.ts'
+import { bytesApart } from './tables/payloads.ts'
 import type { Transaction } from './transaction.ts'
 
-/** Runs can be large: one commit forgets at most this many jobs, or one run. */
+/** Runs can be large, and everything else waits for the commit: it forgets at most this many jobs and bytes, or one run. */
 const maxForgottenJobs = 2_000
+const maxForgottenBytes = 32 * 2 ** 20
 /** Changed runs that are kept in memory before they are written. */
 const runsPerFlush = 1_000
 
@@ -134,14 +136,14 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       return { requeued, crashed, suspects: queue.suspects() }
     },
     prune(finishedBefore, limit, at) {
-      let jobs = 0
-      let pruned = 0
+      let [jobs, bytes, pruned] = [0, 0, 0]
       transaction.flush()
       for (const key of records.finishedBefore(finishedBefore, limit)) {
         const stored = records.read(key)
         if (stored === null) continue
         jobs += stored.run.jobs.length
-        if (pruned > 0 && jobs > maxForgottenJobs) break
+        bytes += bytesApart(stored.run)
+        if (pruned > 0 && (jobs > maxForgottenJobs || bytes > maxForgottenBytes)) break
         pruned += 1
         transaction.remove(stored)
       }

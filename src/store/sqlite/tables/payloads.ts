@@ -40,6 +40,12 @@ export function isFull({ jobs }: Pick<Run, 'jobs'>): boolean {
   return length > maxTexts
 }
 
+/** Bytes of the run's texts that are outside its record. */
+export function bytesApart({ jobs }: Run): number {
+  const texts = jobs.flatMap(({ input, result, error, failures }) => [input, result, error, ...failures])
+  return texts.filter(isApart).reduce((sum, { bytes }) => sum + bytes, 0)
+}
+
 export function createPayloads(database: DatabaseSync): Payloads {
   const insert = database.prepare('INSERT OR REPLACE INTO payload (run, job, part, value) VALUES (?, ?, ?, ?)')
   const remove = database.prepare('DELETE FROM payload WHERE run = ? AND job = ? AND part = ?')
