@@ -48,9 +48,9 @@ test('starts the recipe with a click, and shows the answer’s line before the o
   const before = await share.textContent()
   await until('progress moves', async () => (await share.textContent()) !== before)
   const moved = await line.boundingBox()
-  assert.ok((moved?.x ?? 0) < (box?.x ?? 0), 'the line moves left as time goes on')
+  assert.ok((moved?.x ?? 0) < (box?.x ?? 0), `the line moves left as time goes on: ${box?.x} to ${moved?.x}`)
   await page.getByRole('button', { name: 'Cancel', exact: true }).click()
-  await page.locator('.sub').getByText('cancelled').waitFor()
+  await page.locator('.sub .is-cancelled').waitFor()
   checkClean(tab)
 })
 
@@ -66,7 +66,7 @@ test('cancels, retries, and tells the attempts with their errors', async () => {
   assert.equal(await violationsOf(page), [])
 
   await page.getByRole('button', { name: 'Cancel', exact: true }).click()
-  await page.locator('.sub').getByText('failed').waitFor()
+  await page.locator('.sub .is-failed').waitFor()
   assert.is(await laneOf(page, /^second/).getAttribute('data-state'), 'cancelled')
 
   await page

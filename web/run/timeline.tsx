@@ -4,7 +4,7 @@
  */
 import { useComputed, useSignal, type ReadonlySignal } from '@preact/signals'
 import type { RunView } from 'forerunner/client'
-import { useEffect, useRef } from 'preact/hooks'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 import { serviceNow } from '../shell/service.ts'
 import { everyFrame } from '../time/clock.ts'
 import { axisTextOf, durationOf } from '../time/format.ts'
@@ -41,7 +41,8 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
   const step = useSignal(1_000)
   const ticks = useSignal(0)
 
-  useEffect(() => {
+  // Before anything is painted: the first frame must not show another scale.
+  useLayoutEffect(() => {
     const draw = (now: number): void => {
       const [element, shown] = [plot.current, run.peek()]
       if (element === null || shown === null) return
