@@ -5,6 +5,8 @@
  */
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Context } from 'koa'
 import { AppError } from '../domain/errors.ts'
 import { createGate } from '../domain/gate.ts'
@@ -62,7 +64,7 @@ export function createAnswers(options: AnswersOptions): Answers {
     const hold = budget.open({
       // What is written counts when all of it is taken, so it is written in small parts.
       moved: () => socket.bytesWritten - socket.writableLength,
-      isAwaited: () => socket.writableLength > 0,
+      isAwaited: () => isOfNetwork(socket) && socket.writableLength > 0,
       cutOff: () => socket.destroy(),
     })
     if (!hold.resize(bytes)) {
@@ -152,13 +154,18 @@ async function writePiece(response: ServerResponse, bytes: Buffer, stuckMs: numb
 async function drained(response: ServerResponse, stuckMs: number): Promise<void> {
   if (response.destroyed) return
   const { socket } = response.req
-  const { timeout = 0 } = socket
+  const timeout = socket.timeout ?? 0
   const over = new AbortController()
   const { signal } = over
   // Node begins again whenever some of it has been taken.
-  socket.setTimeout(stuckMs)
+  if (isOfNetwork(socket)) socket.setTimeout(stuckMs)
   await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]).finally(() => {
     over.abort()
-    socket.setTimeout(timeout)
+    if (isOfNetwork(socket)) socket.setTimeout(timeout)
   })
+}
+
+/** A caller inside the process has a pair of streams, and takes its time as it likes. */
+function isOfNetwork(socket: Duplex): socket is Socket {
+  return socket instanceof Socket
 }
