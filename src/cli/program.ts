@@ -3,8 +3,10 @@ import { Command, CommanderError } from 'commander'
 import { version } from '../domain/version.ts'
 import { addCancel, addRetry } from './change.ts'
 import { createContext, type Act, type Environment } from './context.ts'
+import { addDev } from './dev.ts'
 import { addDoctor } from './doctor.ts'
 import { exitCodeOf, exitCodes, type ExitCode } from './exit-code.ts'
+import { addInit } from './init.ts'
 import { addRun } from './run.ts'
 import { addRuns, addShow } from './runs.ts'
 import { addServe } from './serve.ts'
@@ -16,8 +18,8 @@ import { addWatch } from './watch.ts'
 const guide = `
 Exit codes: 0 done; 1 failed; 2 used wrongly; 3 no service there.
 
-To begin: write a task into the directory "workers", start "forerunner serve", and in another terminal
-"forerunner run TASK --watch".`
+To begin in an empty folder: "npx forerunner init", "npm install", "npm start", and in another terminal
+"npx forerunner run hello --watch".`
 
 /** @param argv without the names of Node and of the script */
 export async function runCommand(argv: readonly string[], environment: Environment): Promise<ExitCode> {
@@ -43,6 +45,8 @@ export async function runCommand(argv: readonly string[], environment: Environme
     .exitOverride()
   for (const add of [
     addServe,
+    addDev,
+    addInit,
     addRun,
     addRuns,
     addShow,

@@ -1,0 +1,71 @@
+/** forerunner dev: the service, started again whenever a file of its tasks changes. Its jobs are handed back in between. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { watch } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { readConfig } from '../config.ts'
+import type { AddCommand, Context } from './context.ts'
+import { exitCodes, type ExitCode } from './exit-code.ts'
+import { complain } from './terminal.ts'
+
+/** An editor writes a file in several steps. */
+const settleMs = 150
+/** Unless it is set: a job that is stopped by a change runs again, and somebody waits for the change. */
+const graceMs = '500'
+
+export const addDev: AddCommand = (program, act) => {
+  program
+    .command('dev')
+    .description('run the service here, and start it again when a file in TASKS_DIR changes')
+    .action(act(({ environment }: Context) => supervise(environment)))
+}
+
+async function supervise(environment: Context['environment']): Promise<ExitCode> {
+  const { tasksDir } = readConfig(environment)
+  const cli = fileURLToPath(new URL('../cli.js', import.meta.url))
+  let child: ChildProcess | undefined
+  let isLeaving = false
+  let isChanged = false
+  let wake = (): void => {}
+
+  function stop(signal: NodeJS.Signals): void {
+    child?.kill(signal)
+    wake()
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      isLeaving = true
+      // A terminal sends it to the child as well, which takes a second one right behind for the same.
+      stop(signal)
+    })
+  }
+  let timer: NodeJS.Timeout | undefined
+  const watcher = watch(tasksDir, { recursive: true }, () => {
+    clearTimeout(timer)
+    timer = setTimeout(() => {
+      isChanged = true
+      stop('SIGTERM')
+    }, settleMs)
+  })
+  watcher.on('error', (error) => complain(`changes are not seen any more: ${error.message}`))
+
+  try {
+    for (;;) {
+      isChanged = false
+      child = spawn(process.execPath, [...process.execArgv, cli, 'serve'], {
+        env: { SHUTDOWN_GRACE_MS: graceMs, ...environment },
+        stdio: 'inherit',
+      })
+      const code = await new Promise<number | null>((resolve) => child?.once('close', resolve))
+      child = undefined
+      if (isLeaving) return code === 0 ? exitCodes.done : exitCodes.failed
+      if (isChanged) continue
+      // What is wrong has been said; with the next change it may be right.
+      complain('waiting for a change of the tasks')
+      await new Promise<void>((resolve) => (wake = resolve))
+      if (isLeaving) return exitCodes.done
+    }
+  } finally {
+    clearTimeout(timer)
+    watcher.close()
+  }
+}
