@@ -40,7 +40,8 @@ function keepContextOfFinalizers(): void {
       return Reflect.construct(target, [contained], newTarget)
     },
   })
-  Object.defineProperty(globalThis, 'FinalizationRegistry', { value, writable: true, configurable: true })
+  // Where the language is frozen (`--frozen-intrinsics`) this does nothing.
+  Reflect.defineProperty(globalThis, 'FinalizationRegistry', { value, writable: true, configurable: true })
 }
 
 function keepContextOfWebAssembly(): void {
@@ -54,6 +55,6 @@ function keepContextOfWebAssembly(): void {
       // The one that is made here is rejected in the context that is there now.
       return currentFirstAttempt.getStore() === undefined ? promise : (promise as Promise<unknown>).then((made) => made)
     }
-    Object.defineProperty(api, name, { value, writable: true, configurable: true, enumerable: true })
+    Reflect.defineProperty(api, name, { value, writable: true, configurable: true, enumerable: true })
   }
 }

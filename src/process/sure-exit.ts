@@ -9,7 +9,7 @@ const shell = '/bin/sh'
 
 /**
  * Takes `process.exit()` before any task is loaded. From now on it replaces the program by one that exits with the same code: the system ends all threads
- * with that, whatever they are doing. Where the system cannot do it (Windows), Node's own way stays.
+ * with that, whatever they are doing. Where the system cannot do it (Windows) or Node may not, Node's own way stays.
  * @returns the same, whatever tasks have made of `process.exit` since
  */
 export function makeExitSure(): (code: number) => never {
@@ -17,9 +17,14 @@ export function makeExitSure(): (code: number) => never {
   const replace = (code = 0): never => {
     endChildren()
     if (platform === 'win32' || execve === undefined) return reallyExit.call(process, code)
-    // A program that is not there would abort the process.
-    if (isExecutable(shell)) return execve(shell, ['sh', '-c', `exit ${code}`], {})
-    return execve(execPath, ['node', '-e', `process.exit(${code})`], {})
+    try {
+      // A program that is not there would abort the process.
+      if (isExecutable(shell)) return execve(shell, ['sh', '-c', `exit ${code}`], {})
+      return execve(execPath, ['node', '-e', `process.exit(${code})`], {})
+    } catch {
+      // Under `--permission` it needs `--allow-child-process`.
+      return reallyExit.call(process, code)
+    }
   }
   process.reallyExit = replace
   return (code) => {

@@ -64,6 +64,14 @@ test('a stop ends the process with 0 whatever its tasks hang in, and hands their
   )
 })
 
+test('a stop ends the process with 0 where it may start no other program', async () => {
+  await using home = await makeHome()
+  const flags = '--permission --allow-fs-read=* --allow-fs-write=* --allow-worker'
+  const child = await home.start({}, ['sh', '-c', `node=$1; shift; exec "$node" ${flags} "$@"`, 'sh'])
+  assert.equal(await child.kill('SIGTERM'), { code: 0, signal: null })
+  assert.is(child.lines.at(-1)?.msg, 'stopped')
+})
+
 test('a second Ctrl-C ends the process at once', async () => {
   await using home = await makeHome({ SHUTDOWN_GRACE_MS: '600000' })
   const child = await home.start()
