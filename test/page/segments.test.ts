@@ -89,6 +89,7 @@ test('counts the work, and the part of it after the answer', () => {
 test('takes idle time out of the axis where it is long, and leaves it where it is short', () => {
   const ran = (from: number, to: number | null) => ({ kind: 'completed', from, to, attempt: 1 }) as const
   assert.equal(timeScaleOf([ran(0, 1_000), ran(3_000, 4_000)], [0]).breaks, [])
+  assert.equal(timeScaleOf([ran(1, null), ran(1, null), ran(2, 300)], [0, 311]).breaks, [], 'several run at once')
   const { breaks, toAxis } = timeScaleOf([ran(0, 1_000), ran(3_601_000, null)], [0, 500])
   assert.equal(breaks, [{ at: 1_000, width: 80, idleMs: 3_600_000 }])
   assert.equal([0, 1_000, 1_801_000, 3_601_000, 3_602_000].map(toAxis), [0, 1_000, 1_040, 1_080, 2_080])

@@ -34,7 +34,8 @@ export function timeScaleOf(segments: readonly Segment[], marks: readonly number
   let busyMs = 0
   for (const [from, to] of busy) {
     if (from > end) gaps.push({ from: end, to: from })
-    busyMs += Math.max(0, (to === Infinity ? Math.max(from, end) : to) - Math.max(from, end))
+    // What goes on counts with nothing: when it will end is not known.
+    if (to !== Infinity && to > end) busyMs += to - Math.max(from, end)
     end = Math.max(end, to)
   }
   const width = Math.max(50, busyMs * breakShare)
