@@ -95,6 +95,13 @@ test('takes idle time out of the axis where it is long, and leaves it where it i
   assert.equal([0, 1_000, 1_801_000, 3_601_000, 3_602_000].map(toAxis), [0, 1_000, 1_040, 1_080, 2_080])
 })
 
+test('nothing is idle while a job runs, whatever else does', () => {
+  const open = (from: number) => ({ kind: 'running', from, to: null, attempt: 1 }) as const
+  assert.equal(timeScaleOf([open(1), open(1), open(90_000)], [0, 500]).breaks, [])
+  const { breaks } = timeScaleOf([open(60_001), open(60_001), open(200_000)], [0])
+  assert.equal(breaks, [{ at: 0, width: 50, idleMs: 60_001 }])
+})
+
 test('has ticks at round times', () => {
   assert.equal(
     [3, 90, 700, 6_000, 45_000, 200_000, 4e9].map((span) => tickStepOf(span, 7)),

@@ -82,11 +82,9 @@ function outcomeOf(job: JobView, segments: readonly Segment[]): string {
   )
   switch (job.state) {
     case 'queued':
-      return 'waiting'
+      return dueOf(job, 'due in') ?? 'waiting'
     case 'retrying':
-      return job.runAt === null
-        ? 'retry'
-        : `retry in ${durationOf(Math.max(0, Date.parse(job.runAt) - secondNow.value))}`
+      return dueOf(job, 'retry in') ?? 'waiting'
     case 'running':
     case 'completed':
     case 'failed':
@@ -97,4 +95,10 @@ function outcomeOf(job: JobView, segments: readonly Segment[]): string {
       // A state of a newer service.
       return job.state
   }
+}
+
+/** Null for a job that is due: it waits for its turn. */
+function dueOf({ runAt }: JobView, words: string): string | null {
+  const ms = runAt === null ? 0 : Date.parse(runAt) - secondNow.value
+  return ms <= 0 ? null : `${words} ${durationOf(ms)}`
 }

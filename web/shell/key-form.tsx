@@ -1,9 +1,12 @@
 /** Asks for an API key, where the service needs one. */
 import { useSignal } from '@preact/signals'
+import { useEffect, useRef } from 'preact/hooks'
 import { apiKey, setKey } from './service.ts'
 
 export function KeyForm() {
   const typed = useSignal('')
+  const field = useRef<HTMLInputElement>(null)
+  useEffect(() => field.current?.focus(), [])
   const wasRefused = apiKey.value !== ''
   const submit = (event: Event): void => {
     event.preventDefault()
@@ -16,6 +19,7 @@ export function KeyForm() {
       <label class="field">
         <span>API key</span>
         <input
+          ref={field}
           type="password"
           autocomplete="off"
           value={typed.value}

@@ -96,7 +96,7 @@ function Member({ name, schema, value, onChange }: MemberProps) {
     }
     return (
       <Field name={name} hint={hint}>
-        {isLong ? <textarea rows={2} spellcheck={false} {...props} /> : <input spellcheck={false} {...props} />}
+        {isLong ? <textarea rows={1} spellcheck={false} {...props} /> : <input spellcheck={false} {...props} />}
       </Field>
     )
   }
