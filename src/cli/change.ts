@@ -1,16 +1,12 @@
 /** forerunner cancel and retry: of one job, of one run, or of every run that a filter matches. */
 import { InvalidArgumentError } from 'commander'
 import type { RunView } from '../client/client.ts'
+import { changeMany, withManyOptions, type ManyOptions } from './change-many.ts'
 import type { AddCommand, Context } from './context.ts'
-import { exitCodes, UsageError, type ExitCode } from './exit-code.ts'
-import { filterOf, withFilters, type FilterOptions } from './filter.ts'
+import { exitCodes, UsageError } from './exit-code.ts'
+import { filterOf } from './filter.ts'
 import { runLines } from './run-lines.ts'
-import { complain, confirm, isInteractive, print, printJson } from './terminal.ts'
-
-interface ChangeOptions extends FilterOptions {
-  readonly dryRun?: true
-  readonly yes?: true
-}
+import { print, printJson } from './terminal.ts'
 
 interface Change {
   readonly name: 'cancel' | 'retry'
@@ -27,50 +23,25 @@ function add({ name, description, ofOne }: Change): AddCommand {
       .description(description)
       .argument('[id]', 'of the run; without it, filters say which runs')
       .argument('[job]', 'its number, from 0; default: all of them', jobIndexOf)
-    withFilters(command)
-      .option('--dry-run', 'only count the runs that the filters match')
-      .option('--yes', 'do not ask')
-      .action(
-        act(async (context: Context, id: string | undefined, job: number | undefined, options: ChangeOptions) => {
-          const filter = filterOf(options)
-          const isFiltered = Object.keys(filter).length > 0
-          if (id === undefined && !isFiltered)
-            throw new UsageError(`name a run, or at least one filter: forerunner ${name} --help`)
-          if (id === undefined) return changeMany(context, name, options)
-          if (isFiltered || options.dryRun) throw new UsageError('either a run or filters, not both')
-          const run = await ofOne(context.client, id, job)
-          if (context.isJson) printJson(run)
-          else for (const line of runLines(run)) print(line)
-          return exitCodes.done
-        }),
-      )
-  }
-}
-
-async function changeMany(
-  { client, isJson }: Context,
-  name: Change['name'],
-  options: ChangeOptions,
-): Promise<ExitCode> {
-  const filter = filterOf(options)
-  const change = client[changes[name]]
-  const counted = options.yes ? undefined : await change({ ...filter, dryRun: true })
-  if (counted !== undefined && options.dryRun === undefined) {
-    if (!isInteractive() || isJson) {
-      throw new UsageError(`${counted.matched} runs match; say --yes to ${name} them, or --dry-run to count them`)
-    }
-    if (!(await confirm(`${counted.matched} runs match. ${name === 'cancel' ? 'Cancel' : 'Retry'} them?`))) {
-      complain('nothing was changed')
-      return exitCodes.failed
-    }
-  }
-  const result = options.dryRun ? (counted ?? (await change({ ...filter, dryRun: true }))) : await change(filter)
-  if (isJson) printJson(result)
-  else
-    print(
-      options.dryRun ? `${result.matched} runs match` : `${result.matched} runs match, ${result.changed} were changed`,
+    withManyOptions(command).action(
+      act(async (context: Context, id: string | undefined, job: number | undefined, options: ManyOptions) => {
+        const filter = filterOf(options)
+        const isFiltered = Object.keys(filter).length > 0
+        if (id === undefined && !isFiltered)
+          throw new UsageError(`name a run, or at least one filter: forerunner ${name} --help`)
+        if (id === undefined) {
+          const change = context.client[changes[name]]
+          const count = async (): Promise<number> => (await change({ ...filter, dryRun: true })).matched
+          return changeMany(context, options, { verb: name, count, change: () => change(filter) })
+        }
+        if (isFiltered || options.dryRun) throw new UsageError('either a run or filters, not both')
+        const run = await ofOne(context.client, id, job)
+        if (context.isJson) printJson(run)
+        else for (const line of runLines(run)) print(line)
+        return exitCodes.done
+      }),
     )
-  return exitCodes.done
+  }
 }
 
 export const addCancel = add({

@@ -7,6 +7,7 @@ import { addDev } from './dev.ts'
 import { addDoctor } from './doctor.ts'
 import { exitCodeOf, exitCodes, type ExitCode } from './exit-code.ts'
 import { addInit } from './init.ts'
+import { addPrune } from './prune.ts'
 import { addRun } from './run.ts'
 import { addRuns, addShow } from './runs.ts'
 import { addServe } from './serve.ts'
@@ -53,6 +54,7 @@ export async function runCommand(argv: readonly string[], environment: Environme
     addWatch,
     addCancel,
     addRetry,
+    addPrune,
     addTasks,
     addStats,
     addDoctor,

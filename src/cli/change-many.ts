@@ -1,0 +1,47 @@
+/** What changes every run that filters match: it counts them and asks first, unless it is told not to. */
+import type { Command } from 'commander'
+import type { BulkChangeView } from '../client/client.ts'
+import type { Context } from './context.ts'
+import { exitCodes, UsageError, type ExitCode } from './exit-code.ts'
+import { withFilters, type FilterOptions } from './filter.ts'
+import { complain, confirm, isInteractive, print, printJson } from './terminal.ts'
+
+export interface ManyOptions extends FilterOptions {
+  readonly dryRun?: true
+  readonly yes?: true
+}
+
+export interface ManyChange {
+  /** As in "say --yes to … them". */
+  readonly verb: string
+  /** How many runs match. */
+  count(): Promise<number>
+  change(): Promise<BulkChangeView>
+}
+
+export function withManyOptions(command: Command): Command {
+  return withFilters(command)
+    .option('--dry-run', 'only count the runs that the filters match')
+    .option('--yes', 'do not ask')
+}
+
+export async function changeMany(
+  { isJson }: Context,
+  { dryRun, yes }: ManyOptions,
+  { verb, count, change }: ManyChange,
+): Promise<ExitCode> {
+  if (dryRun !== true && yes !== true && !(await mayGoOn(isJson, verb, await count()))) {
+    complain('nothing was changed')
+    return exitCodes.failed
+  }
+  const result = dryRun === true ? { matched: await count(), changed: 0 } : await change()
+  if (isJson) printJson(result)
+  else print(`${result.matched} runs match${dryRun === true ? '' : `, ${result.changed} were changed`}`)
+  return exitCodes.done
+}
+
+/** @throws UsageError where there is nobody to ask */
+async function mayGoOn(isJson: boolean, verb: string, matched: number): Promise<boolean> {
+  if (isInteractive() && !isJson) return confirm(`${matched} runs match. Do you want to ${verb} them?`)
+  throw new UsageError(`${matched} runs match; say --yes to ${verb} them, or --dry-run to count them`)
+}
