@@ -10,6 +10,7 @@ import { hostBodyOf } from './host-body.ts'
 import { isJsonInUtf8 } from './media-type.ts'
 import type { PackedBody, ParsedBody } from './parse-body.ts'
 import { noteBody, noteValue, readBytes, type Reading } from './received-body.ts'
+import { isReadSmall, readSmall } from './small-body.ts'
 
 export interface BodyReaderOptions {
   /** Of a body, packed and unpacked. */
@@ -69,6 +70,11 @@ export function createBodyReader({ maxBytes, parser, budget }: BodyReaderOptions
     if (coding === undefined) throw notDecodable(ctx)
     if (ctx.req.readableDidRead) return takeHosts()
     sendContinue(ctx.req, ctx.res)
+    if (announced <= smallBody && coding === null && isReadSmall(ctx)) {
+      const bytes = await readSmall(ctx)
+      noteBody(ctx.req, bytes)
+      return parse({ bytes, coding })
+    }
     reading = readBytes(ctx.req, (length) => check(Math.max(length, announced || 0)))
     const bytes = await reading.bytes
     noteBody(ctx.req, bytes)

@@ -104,8 +104,8 @@ test('takes a target with its scheme and authority, whatever they are', async ()
     assert.is((await exchange(service.url, `GET ${target}`)).status, 200, target)
   }
   for (const target of ['http://example.org', 'http://example.org?x=/livez']) {
-    const page = await exchange(service.url, `GET ${target}`)
-    assert.match(page.headers.get('Content-Type') ?? '', 'text/html')
+    const root = await exchange(service.url, `GET ${target}`)
+    assert.is(root.status, 200, target)
   }
   for (const target of ['http://example.org/runs/../livez', 'http://livez/', 'http://example.org//livez']) {
     const response = await exchange(service.url, `GET ${target}`)
