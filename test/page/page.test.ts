@@ -189,6 +189,20 @@ test('asks for the key once, keeps it for the tab, and says what a read-only key
   )
 })
 
+test('shows a run where there is no place for its stream', async () => {
+  await using service = await startService({ tasksDir, maxStreams: 0 })
+  const running = await start(service, { tasks: [{ name: 'first' }, { name: 'second', input: { ms: 60_000 } }] })
+  const finished = await start(service, { tasks: [{ name: 'form', input: { title: 'a' } }] })
+  for (const id of [running, finished]) {
+    await using tab = await browser.open(`${service.url}/?run=${id}`)
+    await tab.page.getByText('answer sent').waitFor()
+    assert.equal(
+      tab.wrongs.filter((line) => !line.includes('status of 429')),
+      [],
+    )
+  }
+})
+
 test('is used with the keyboard alone', async () => {
   await using service = await startService({ tasksDir })
   await using tab = await browser.open(service.url)

@@ -84,10 +84,10 @@ export function createRunStore(id: string): RunStore {
   async function watch(signalOfEnd: AbortSignal): Promise<void> {
     while (!signalOfEnd.aborted) {
       try {
-        for await (const event of client.peek().watch(id, { signal: signalOfEnd })) take(event)
-        // Once more, whole: events leave large results out.
+        // Before the stream, which may have no place left, and after its end: events leave large results out.
         show(await client.peek().getRun(id, { signal: signalOfEnd }))
         if (run.peek()?.state !== 'running') return
+        for await (const event of client.peek().watch(id, { signal: signalOfEnd })) take(event)
       } catch (error) {
         if (signalOfEnd.aborted) return
         trouble.value = wordsOf(error)
