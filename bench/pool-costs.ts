@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '../src/domain/clock.ts'
-import { createMainGuard } from '../src/intake/main-guard.ts'
+import { createMainThreadGuard } from '../src/intake/main-thread-guard.ts'
 import { createLog } from '../src/log.ts'
 import { createControlBlock, allocateControlBlock } from '../src/pool/control-block.ts'
 import { createPool, type Pool } from '../src/pool/pool.ts'
@@ -85,7 +85,7 @@ try {
 
   const [task] = registry.all()
   if (task === undefined) throw new Error('no task')
-  const guard = createMainGuard({ budgetMs: 50, clock: systemClock, log })
+  const guard = createMainThreadGuard({ budgetMs: 50, clock: systemClock, log })
   const run = (): number => (step += 1)
   const direct = cost(run)
   const fresh = performance.now()

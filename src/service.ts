@@ -25,7 +25,7 @@ import { createRunDirectly } from './http/run-directly.ts'
 import type { ProgressOf, RunView } from './http/run-view.ts'
 import { createFirstJobs } from './intake/first-job.ts'
 import { createIntake } from './intake/intake.ts'
-import { createMainGuard } from './intake/main-guard.ts'
+import { createMainThreadGuard } from './intake/main-thread-guard.ts'
 import { createLimits } from './limits/limits.ts'
 import type { Log } from './log.ts'
 import { createLoopDelay } from './metrics/loop-delay.ts'
@@ -98,7 +98,12 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     },
   })
   const dispatcher = createDispatcher({ store, pool, registry, execute, clock, log })
-  const guard = createMainGuard({ budgetMs: config.mainBudgetMs, hasRoom: limits.hasRoom, clock: monotonicClock, log })
+  const guard = createMainThreadGuard({
+    budgetMs: config.mainBudgetMs,
+    hasRoom: limits.hasRoom,
+    clock: monotonicClock,
+    log,
+  })
   const heartbeat = createHeartbeat(heartbeatBuffer)
   const firstJobs = createFirstJobs({ ...config, registry, guard, heartbeat, log })
   const { wake } = dispatcher

@@ -8,6 +8,7 @@ import {
   namesAreTelling,
   nothingIsAny,
   threadsUsePrimordials,
+  wordsAreTheFields,
   workersAreTasks,
 } from './conventions/file-rules.ts'
 import { importsHaveNoCycles, importsNameTheirFile, importsPointDownward } from './conventions/import-rules.ts'
@@ -198,7 +199,16 @@ holds('what runs beside tasks uses nothing that they can replace', threadsUsePri
     'src/pool/run-batch.ts': 'function f() {\n  return Date.now()\n}\n',
     'src/pool/running-job.ts': 'function f(list) {\n  for (const one of list) g(one)\n}\n',
     'src/tasks/result.ts': 'function f(list) {\n  list.push(1)\n}\n',
-    'src/domain/thrown.ts': 'function f() {\n  return new Map()\n}\n',
+    'src/domain/serialize-error.ts': 'function f() {\n  return new Map()\n}\n',
+  },
+})
+
+holds('code says what the field says', wordsAreTheFields, {
+  good: { 'src/pool/job-batcher.ts': 'export function createJobBatcher() {}\n' },
+  bad: {
+    'src/pool/courier.ts': '',
+    'src/intake/b.ts': 'const waitingRoom = 1\n',
+    'workers/c.ts': '// the waiting-room\n',
   },
 })
 

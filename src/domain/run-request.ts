@@ -4,7 +4,7 @@ import type { FirstFailurePolicy } from './run.ts'
 
 export interface TaskRequest {
   readonly name: string
-  /** Any JSON value, or the text of one (`JsonText`); absent is `undefined`. */
+  /** Any JSON value, or the text of one (`RawJson`); absent is `undefined`. */
   readonly input?: unknown
   /** These three override the task's own policy or the default. */
   readonly timeoutMs?: number | undefined

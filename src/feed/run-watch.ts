@@ -8,13 +8,13 @@ import type { Store } from '../store/store.ts'
 import type { Feed } from './feed.ts'
 
 /** `gone`: there is no such run, or no longer. `failed`: it could not be read; the next change is another chance. */
-export type Sight =
+export type Snapshot =
   | { readonly kind: 'run'; readonly run: RunRecord }
   | { readonly kind: 'gone' }
   | { readonly kind: 'failed'; readonly error: unknown }
 
 /** Must not throw; one that does when it is shown a run is shown the error. */
-export type ShowRun = (sight: Sight) => void
+export type ShowRun = (sight: Snapshot) => void
 
 export interface RunWatch {
   /**
@@ -26,13 +26,13 @@ export interface RunWatch {
   watch(runId: string, show: ShowRun): () => void
 }
 
-interface Viewer {
+interface Subscriber {
   readonly show: ShowRun
   lastVersion: number
 }
 
 interface Watched {
-  readonly viewers: Set<Viewer>
+  readonly viewers: Set<Subscriber>
   run: RunRecord | null
   isOutdated: boolean
   isReading: boolean
@@ -81,7 +81,7 @@ export function createRunWatch({ subscribe }: Pick<Feed, 'subscribe'>, { getRun 
     watched.isReading = false
   }
 
-  async function read(runId: string, last: RunRecord | null): Promise<Sight> {
+  async function read(runId: string, last: RunRecord | null): Promise<Snapshot> {
     try {
       const run = await getRun(runId)
       if (run === null) return { kind: 'gone' }
@@ -94,7 +94,7 @@ export function createRunWatch({ subscribe }: Pick<Feed, 'subscribe'>, { getRun 
   return {
     watch(runId, show) {
       const watched = find(runId)
-      const viewer: Viewer = { show, lastVersion: -1 }
+      const viewer: Subscriber = { show, lastVersion: -1 }
       watched.viewers.add(viewer)
       refresh(runId, watched)
       return () => {
@@ -108,7 +108,7 @@ export function createRunWatch({ subscribe }: Pick<Feed, 'subscribe'>, { getRun 
   }
 }
 
-async function showAll(viewers: readonly Viewer[], watched: Watched, sight: Sight): Promise<void> {
+async function showAll(viewers: readonly Subscriber[], watched: Watched, sight: Snapshot): Promise<void> {
   for (const [index, viewer] of viewers.entries()) {
     if (index > 0 && index % viewersPerTurn === 0) await nextTurn()
     // It may have ended meanwhile.
@@ -116,7 +116,7 @@ async function showAll(viewers: readonly Viewer[], watched: Watched, sight: Sigh
   }
 }
 
-function showOne(viewer: Viewer, sight: Sight): void {
+function showOne(viewer: Subscriber, sight: Snapshot): void {
   if (sight.kind === 'run') {
     if (sight.run.version <= viewer.lastVersion) return
     viewer.lastVersion = sight.run.version

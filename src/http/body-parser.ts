@@ -5,7 +5,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { AppError } from '../domain/errors.ts'
-import { JsonText } from '../domain/json-text.ts'
+import { RawJson } from '../domain/raw-json.ts'
 import type { BodyReply, BodyWork } from './body-thread.ts'
 import { parseBody, tasksOf, type PackedBody, type ParsedBody } from './parse-body.ts'
 
@@ -125,6 +125,6 @@ function leaving(): AppError {
 function putInputs({ parsed, inputs }: BodyReply): void {
   const tasks = tasksOf(parsed)
   for (const [index, text] of inputs.entries()) {
-    if (text !== undefined) Reflect.set(Object(tasks[index]), 'input', new JsonText(text))
+    if (text !== undefined) Reflect.set(Object(tasks[index]), 'input', new RawJson(text))
   }
 }

@@ -6,7 +6,7 @@ import type { Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Log } from '../log.ts'
-import { refuse, refuseSocket, type Refusal } from './refusal.ts'
+import { refuse, refuseSocket, type Refusal } from './raw-error.ts'
 
 export interface Connections {
   /** Notes the newest request of a connection. @returns whether it can still be answered there */
@@ -27,7 +27,7 @@ export interface ConnectionsOptions {
 const refusedAtOnce = 8
 const tooManyLineMs = 60_000
 
-export function tendConnections(server: Server, { sendTimeoutMs, lingerMs, log }: ConnectionsOptions): Connections {
+export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log }: ConnectionsOptions): Connections {
   const newest = new WeakMap<Duplex, ServerResponse>()
   const refused = new WeakSet<Duplex>()
   let open = 0

@@ -5,8 +5,8 @@
 import type { ServerResponse } from 'node:http'
 import { AppError } from '../domain/errors.ts'
 import type { RunRecord } from '../domain/run.ts'
-import { createTurns } from '../domain/turns.ts'
-import type { RunWatch, Sight } from '../feed/run-watch.ts'
+import { createTurnScheduler } from '../domain/turn-scheduler.ts'
+import type { RunWatch, Snapshot } from '../feed/run-watch.ts'
 import type { Log } from '../log.ts'
 import { createEventStream, type EventStream, type StreamTiming } from './event-stream.ts'
 import { createRunEvents } from './run-event.ts'
@@ -63,7 +63,7 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   const timing = { ...defaultTiming, ...options.timing }
   const writeEvent = createRunEvents(options)
   const places = new Set<Place>()
-  const turns = createTurns(placesPerTurn)
+  const turns = createTurnScheduler(placesPerTurn)
   let ticker: NodeJS.Timeout | undefined
   let isClosed = false
 
@@ -135,7 +135,7 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   }
 }
 
-function show({ stream, first }: Place, sight: Sight): void {
+function show({ stream, first }: Place, sight: Snapshot): void {
   if (sight.kind === 'run') {
     stream.tellRun(sight.run)
     first.resolve(sight.run)

@@ -7,7 +7,7 @@ import { duplexPair } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Middleware } from 'koa'
 import type { Log } from '../log.ts'
-import { createServer, request } from './required.ts'
+import { createServer, request } from './lazy-http.ts'
 
 export interface InProcessRequest {
   readonly method: string

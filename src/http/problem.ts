@@ -1,4 +1,4 @@
-/** Turns whatever a route throws into an answer of type application/problem+json (RFC 9457), at one place. */
+/** TurnScheduler whatever a route throws into an answer of type application/problem+json (RFC 9457), at one place. */
 import type { Context } from 'koa'
 import { AppError, problems, type ProblemCode } from '../domain/errors.ts'
 import type { Log } from '../log.ts'

@@ -1,5 +1,5 @@
 /** What POST /run-tasks does, for callers inside the process. */
-import { answerProblemOf } from './answer-view.ts'
+import { answerProblemOf } from './failed-answer.ts'
 import type { HttpDeps } from './deps.ts'
 import { parseRunRequest } from './run-schema.ts'
 import { wholeRun } from './run-text.ts'

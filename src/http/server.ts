@@ -3,15 +3,15 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa, { type Middleware } from 'koa'
 import { AppError, BootError } from '../domain/errors.ts'
-import { createTurns } from '../domain/turns.ts'
+import { createTurnScheduler } from '../domain/turn-scheduler.ts'
 import type { Log } from '../log.ts'
 import { connectionRoom } from '../limits/descriptors.ts'
-import { tendConnections } from './connections.ts'
+import { manageConnections } from './connections.ts'
 import { noteExpectation } from './expect-continue.ts'
 import { answerProblem } from './problem.ts'
-import { refuse } from './refusal.ts'
+import { refuse } from './raw-error.ts'
 import { createRequestQueue } from './request-queue.ts'
-import { createServer, request } from './required.ts'
+import { createServer, request } from './lazy-http.ts'
 import { pathAndQueryOf } from './request-target.ts'
 
 export interface HttpServer {
@@ -74,8 +74,8 @@ export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): 
     // Checked here: Node's own answer has no body.
     requireHostHeader: false,
   })
-  const connections = tendConnections(server, { sendTimeoutMs, lingerMs, log })
-  const turns = createTurns(requestsPerTurn)
+  const connections = manageConnections(server, { sendTimeoutMs, lingerMs, log })
+  const turns = createTurnScheduler(requestsPerTurn)
   const inQueue = createRequestQueue(log)
   let url = ''
 

@@ -1,17 +1,17 @@
 /** One attempt on the main thread: its signal, its time, and what becomes of it when something of it throws elsewhere. */
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { createAttemptEnd, failedBy } from '../domain/attempt-end.ts'
+import { createAttemptState, failedBy } from '../domain/attempt-state.ts'
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { AttemptOutcome, JobError, Progress } from '../domain/job.ts'
 import type { TaskContext, TaskLog } from '../domain/task.ts'
-import { describeThrown } from '../domain/thrown.ts'
+import { serializeError } from '../domain/serialize-error.ts'
 import type { Log } from '../log.ts'
 import { maxMessageBytes } from '../pool/control-block.ts'
 import { runAttempt } from '../tasks/attempt.ts'
 import { readProgress } from '../tasks/progress.ts'
 import { createTaskLog } from '../tasks/task-log.ts'
 import type { Task } from '../tasks/task.ts'
-import { Interrupted, type MainGuard } from './main-guard.ts'
+import { Interrupted, type MainThreadGuard } from './main-thread-guard.ts'
 import type { RealmGuard } from './realm-guard.ts'
 
 export interface FirstAttempt {
@@ -36,7 +36,7 @@ export interface FirstAttempt {
 export interface FirstAttemptOptions {
   readonly job: ClaimedJob
   readonly task: Task
-  readonly guard: MainGuard
+  readonly guard: MainThreadGuard
   readonly realm: RealmGuard
   readonly log: Log
   readonly cancelGraceMs: number
@@ -52,7 +52,7 @@ export function startFirstAttempt({ job, task, guard, realm, log, cancelGraceMs 
   let hasReturned = false
   let told: Progress | null = null
   let taskLog: TaskLog | undefined
-  const end = createAttemptEnd({
+  const end = createAttemptState({
     // The main thread cannot be killed: a job that does not heed its signal is left to itself.
     graceMs: cancelGraceMs,
     onStop: () => controller.abort(new DOMException('the job was asked to stop', 'AbortError')),
@@ -87,7 +87,7 @@ export function startFirstAttempt({ job, task, guard, realm, log, cancelGraceMs 
     cancel: end.cancel,
     breakWith,
     blame(thrown) {
-      const error = describeThrown(thrown)
+      const error = serializeError(thrown)
       const { message, ...rest } = error
       // Described, for the log cannot be trusted with whatever a task throws.
       if (end.isOver()) log.warn({ ...ids, error }, 'an error of a first job that had ended')

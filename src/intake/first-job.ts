@@ -5,7 +5,7 @@ import type { AttemptOutcome, JobProgress, Progress } from '../domain/job.ts'
 import type { Log } from '../log.ts'
 import type { Registry } from '../tasks/registry.ts'
 import { startFirstAttempt, type FirstAttempt } from './first-attempt.ts'
-import type { MainGuard } from './main-guard.ts'
+import type { MainThreadGuard } from './main-thread-guard.ts'
 import { createRealmGuard, type RealmGuard } from './realm-guard.ts'
 
 export interface FirstJobs {
@@ -25,7 +25,7 @@ export interface FirstJobs {
 
 export interface FirstJobsOptions {
   readonly registry: Registry
-  readonly guard: MainGuard
+  readonly guard: MainThreadGuard
   readonly heartbeat: Heartbeat
   readonly log: Log
   /** From the signal to the moment when the job is given up, in milliseconds. */

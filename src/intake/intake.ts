@@ -12,9 +12,9 @@ import type { NewRun } from '../domain/run/new-run.ts'
 import type { AcceptReport, RemoveResult, RetryResult, Store } from '../store/store.ts'
 import { createAdmission } from './admission.ts'
 import type { FirstJobs } from './first-job.ts'
-import { prepareRun, type PrepareOptions, type Terms } from './prepare.ts'
+import { prepareRun, type PrepareOptions, type SubmitOptions } from './prepare.ts'
 import { createReplay, deferAccepted, readAccepted } from './replay.ts'
-import { createWaitingRoom } from './waiting-room.ts'
+import { createAnswerWaiters } from './answer-waiters.ts'
 
 export interface Accepted {
   /** As of the commit that decided the answer, or as it is when there is no answer to wait for. */
@@ -32,7 +32,7 @@ export interface Intake {
    * leaves meanwhile, it resolves without one. Failures of the deciding task are an answer too and do not reject.
    * @throws AppError for a request that is refused, or `store-unavailable` (with `runId` once it is accepted)
    */
-  submit(request: RunRequest, terms: Terms): Promise<Accepted>
+  submit(request: RunRequest, terms: SubmitOptions): Promise<Accepted>
   /** Queues a failed or cancelled job again. @throws AppError when there is no room for it */
   retry(runId: string, jobIndex: number): Promise<RetryResult>
   /** Forgets a finished run, unless somebody still waits for its answer: they are to read it first. */
@@ -72,7 +72,7 @@ export interface IntakeOptions extends PrepareOptions {
 export function createIntake(options: IntakeOptions): Intake {
   const { store, clock, firstJobs, wake, execute, subscribe } = options
   const admission = createAdmission({ maxBacklog: options.maxBacklog, backlog: store.backlog })
-  const room = createWaitingRoom({ subscribe })
+  const room = createAnswerWaiters({ subscribe })
   const replay = createReplay({ store, room })
   const submitting = new Set<Promise<Accepted>>()
   const beginning = new Set<Promise<void>>()
@@ -126,7 +126,7 @@ export function createIntake(options: IntakeOptions): Intake {
     return run
   }
 
-  async function submit(run: NewRun, terms: Terms): Promise<Accepted> {
+  async function submit(run: NewRun, terms: SubmitOptions): Promise<Accepted> {
     const startedAt = performance.now()
     const isDeferred = run.respond === 'none' || terms.waitMs === 0
     const wait = room.enter(run.id, terms.waitMs)

@@ -1,25 +1,25 @@
-/** Turns a request into a run that can be accepted, or says everything that is wrong with it. */
+/** TurnScheduler a request into a run that can be accepted, or says everything that is wrong with it. */
 import { AppError, type RequestIssue } from '../domain/errors.ts'
 import type { Clock } from '../domain/clock.ts'
 import { newRunId } from '../domain/ids.ts'
-import { textOfJson } from '../domain/json-text.ts'
+import { textOfJson } from '../domain/raw-json.ts'
 import type { RunRequest, TaskRequest } from '../domain/run-request.ts'
 import type { IdempotencyClaim, NewJob, NewRun } from '../domain/run/new-run.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Registry } from '../tasks/registry.ts'
 import type { Task } from '../tasks/task.ts'
-import type { MainGuard } from './main-guard.ts'
+import type { MainThreadGuard } from './main-thread-guard.ts'
 
 export interface PrepareOptions {
   readonly registry: Registry
-  readonly guard: MainGuard
+  readonly guard: MainThreadGuard
   readonly clock: Clock
   /** Whether the main thread takes first jobs at all. */
   readonly takesFirstJobs: boolean
 }
 
 /** How the request is to be treated, beside what it asks for. */
-export interface Terms {
+export interface SubmitOptions {
   /** How long the caller waits for the answer, in milliseconds; null: as long as it takes; 0: not at all. */
   readonly waitMs: number | null
   /** null where the request has no Idempotency-Key. */
@@ -27,7 +27,7 @@ export interface Terms {
 }
 
 /** @throws AppError `unknown-task` or `validation-error` with a pointer for each wrong place */
-export async function prepareRun(request: RunRequest, terms: Terms, options: PrepareOptions): Promise<NewRun> {
+export async function prepareRun(request: RunRequest, terms: SubmitOptions, options: PrepareOptions): Promise<NewRun> {
   const { tasks: entries, respond, onFirstFailure, tags } = request
   const { registry, guard, clock, takesFirstJobs } = options
   const tasks = findTasks(entries, registry)

@@ -2,11 +2,11 @@
 import { AppError } from '../domain/errors.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { Store } from '../store/store.ts'
-import type { WaitingRoom } from './waiting-room.ts'
+import type { AnswerWaiters } from './answer-waiters.ts'
 
 export interface ReplayOptions {
   readonly store: Store
-  readonly room: WaitingRoom
+  readonly room: AnswerWaiters
 }
 
 export interface Known {

@@ -12,7 +12,7 @@ export interface AttemptTimer {
 
 export interface AttemptTimerOptions {
   readonly control: ControlBlock
-  readonly lane: number
+  readonly slot: number
   readonly timeoutMs: number
   /** How long a thread may take to import the task's module. */
   readonly loadLimitMs: number
@@ -24,17 +24,17 @@ export interface AttemptTimerOptions {
 
 /** Time on the way to the thread does not count. */
 export function startAttemptTimer(options: AttemptTimerOptions): AttemptTimer {
-  const { control, lane, timeoutMs, loadLimitMs, onTimeout, onUnbegun } = options
+  const { control, slot, timeoutMs, loadLimitMs, onTimeout, onUnbegun } = options
   const sentAt = performance.now()
   let timer = setTimeout(look, Math.min(timeoutMs, unbegunAfterMs))
 
   function look(): void {
-    const { phase, sinceMs } = control.phase(lane)
+    const { phase, sinceMs } = control.phase(slot)
     if (phase === phases.sent) {
       if (performance.now() - sentAt >= unbegunAfterMs) onUnbegun()
       return lookIn(Math.min(timeoutMs, lookAgainMs))
     }
-    if (!control.isBegun(lane)) return lookIn(Math.min(timeoutMs, lookAgainMs))
+    if (!control.isBegun(slot)) return lookIn(Math.min(timeoutMs, lookAgainMs))
     const isLoading = phase === phases.loading
     const leftMs = sinceMs + (isLoading ? loadLimitMs : timeoutMs) - monotonicMs()
     if (leftMs > 0) return lookIn(isLoading ? Math.min(leftMs, lookAgainMs) : leftMs)

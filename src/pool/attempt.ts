@@ -1,5 +1,5 @@
 /** One attempt on a thread, from its send to its one outcome, whatever comes first. */
-import { createAttemptEnd, failedBy } from '../domain/attempt-end.ts'
+import { createAttemptState, failedBy } from '../domain/attempt-state.ts'
 import type { AttemptOutcome, JobError, JobErrorCode } from '../domain/job.ts'
 import { startAttemptTimer } from './attempt-timer.ts'
 import type { ControlBlock } from './control-block.ts'
@@ -8,7 +8,7 @@ import type { ControlBlock } from './control-block.ts'
 export type AbandonCause = JobErrorCode | 'released'
 
 export interface Attempt {
-  readonly lane: number
+  readonly slot: number
   readonly outcome: Promise<AttemptOutcome>
   /** Hands the job back when its thread has not begun it; whether it could. */
   recall(): boolean
@@ -28,35 +28,35 @@ export interface Attempt {
 
 export interface AttemptOptions {
   readonly control: ControlBlock
-  readonly lane: number
+  readonly slot: number
   readonly timeoutMs: number
   readonly loadLimitMs: number
   readonly cancelGraceMs: number
-  /** The attempt has ended and its task has not: the lane stays taken until the thread is gone. */
+  /** The attempt has ended and its task has not: the slot stays taken until the thread is gone. */
   readonly onAbandoned: (cause: AbandonCause) => void
   /** The thread has not begun the job for longer than seems right; called again while it has not. */
   readonly onUnbegun: () => void
 }
 
 export function startAttempt(options: AttemptOptions): Attempt {
-  const { control, lane, timeoutMs, loadLimitMs, cancelGraceMs, onAbandoned, onUnbegun } = options
-  const end = createAttemptEnd({
+  const { control, slot, timeoutMs, loadLimitMs, cancelGraceMs, onAbandoned, onUnbegun } = options
+  const end = createAttemptState({
     graceMs: cancelGraceMs,
-    onStop: () => control.stop(lane),
+    onStop: () => control.stop(slot),
     onGraceOver: (outcome) => onAbandoned(outcome === 'released' || outcome.ok ? 'released' : outcome.error.code),
     onEnd: () => timer.cancel(),
   })
-  control.reset(lane)
-  const timer = startAttemptTimer({ control, lane, timeoutMs, loadLimitMs, onTimeout: end.timeOut, onUnbegun })
+  control.reset(slot)
+  const timer = startAttemptTimer({ control, slot, timeoutMs, loadLimitMs, onTimeout: end.timeOut, onUnbegun })
 
   function recall(): boolean {
-    if (end.isOver() || !control.recall(lane)) return false
+    if (end.isOver() || !control.recall(slot)) return false
     end.breakOff('released')
     return true
   }
 
   return {
-    lane,
+    slot,
     outcome: end.outcome,
     recall,
     release() {

@@ -6,7 +6,7 @@ import type { LogLevel } from '../tasks/task-log.ts'
 export interface JobMessage {
   readonly id: number
   /** Where in the control block the two sides meet. */
-  readonly lane: number
+  readonly slot: number
   readonly task: string
   readonly url: string
   readonly input: string | null

@@ -1,4 +1,4 @@
-/** One place for a thread in the pool: its lanes, the attempts on it, and what state it is in. */
+/** One place for a thread in the pool: its slots, the attempts on it, and what state it is in. */
 import type { TaskKind } from '../domain/task.ts'
 import type { Attempt } from './attempt.ts'
 import { createBatchSize, maxBatch, type BatchSize } from './batch-size.ts'
@@ -12,8 +12,8 @@ export type ThreadState = 'starting' | 'ready' | 'retiring' | 'failing' | 'dying
 export interface PoolThread {
   readonly name: string
   readonly kind: TaskKind
-  readonly lanes: readonly number[]
-  readonly freeLanes: number[]
+  readonly slots: readonly number[]
+  readonly freeSlotNumbers: number[]
   readonly attempts: Set<Attempt>
   /** Of a thread that runs one job after another, how many it may hold; null for one that runs all at once. */
   readonly batchSize: BatchSize | null
@@ -21,7 +21,7 @@ export interface PoolThread {
   /** Since when it takes no jobs, in milliseconds of `performance.now()`; null while it does. */
   unreadySince: number | null
   /** Attempts on it that are not over, and the sum of the times of all that have ended less the starts of those. */
-  busyLanes: number
+  busySlots: number
   busySumMs: number
   /** Jobs answered by the thread that is there now. */
   answered: number
@@ -43,27 +43,27 @@ export function setState(thread: PoolThread, state: ThreadState): void {
 /** An attempt begins (1) or ends (-1). */
 export function countBusy(thread: PoolThread, change: 1 | -1): void {
   const before = busyJobs(thread)
-  thread.busyLanes += change
+  thread.busySlots += change
   thread.busySumMs -= (busyJobs(thread) - before) * performance.now()
 }
 
 /** Jobs that take its time at once: of those that it runs one after another, one. */
-function busyJobs({ busyLanes, batchSize }: PoolThread): number {
-  return batchSize === null ? busyLanes : Math.min(1, busyLanes)
+function busyJobs({ busySlots, batchSize }: PoolThread): number {
+  return batchSize === null ? busySlots : Math.min(1, busySlots)
 }
 
 /** Which part of its time attempts took, from 0 to 1, in so many milliseconds since the pool was made. */
 export function busyShare(thread: PoolThread, ageMs: number): number {
   const busyMs = thread.busySumMs + busyJobs(thread) * performance.now()
-  const room = thread.batchSize === null ? thread.lanes.length : 1
+  const room = thread.batchSize === null ? thread.slots.length : 1
   return Math.round((busyMs / (ageMs * room)) * 1_000) / 1_000
 }
 
 /** For how many more jobs it has room now. */
-export function freeRoom({ state, freeLanes, lanes, batchSize }: PoolThread): number {
+export function freeRoom({ state, freeSlotNumbers, slots, batchSize }: PoolThread): number {
   if (state !== 'ready') return 0
-  const taken = lanes.length - freeLanes.length
-  return batchSize === null ? freeLanes.length : Math.max(0, batchSize.current() - taken)
+  const taken = slots.length - freeSlotNumbers.length
+  return batchSize === null ? freeSlotNumbers.length : Math.max(0, batchSize.current() - taken)
 }
 
 export interface ThreadCounts {
@@ -73,26 +73,26 @@ export interface ThreadCounts {
   readonly jobsAtOnce: number | null
 }
 
-/** Named `worker-1` and on, in the order of the kinds; their lanes are numbered through. */
+/** Named `worker-1` and on, in the order of the kinds; their slots are numbered through. */
 export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[] {
   const threads: PoolThread[] = []
-  let nextLane = 0
+  let nextSlot = 0
   for (const { kind, threads: count, jobsAtOnce } of counts) {
     const width = jobsAtOnce ?? maxBatch
     for (let made = 0; made < count; made += 1) {
-      const first = nextLane
-      const lanes = Array.from({ length: width }, (_, index) => first + index)
-      nextLane += width
+      const first = nextSlot
+      const slots = Array.from({ length: width }, (_, index) => first + index)
+      nextSlot += width
       threads.push({
         name: `worker-${threads.length + 1}`,
         kind,
-        lanes,
-        freeLanes: [...lanes],
+        slots,
+        freeSlotNumbers: [...slots],
         attempts: new Set(),
         batchSize: jobsAtOnce === null ? createBatchSize() : null,
         state: 'starting',
         unreadySince: performance.now(),
-        busyLanes: 0,
+        busySlots: 0,
         busySumMs: 0,
         answered: 0,
         holdUpTimer: undefined,

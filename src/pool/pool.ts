@@ -1,6 +1,6 @@
 /**
- * The worker threads and who runs where. A lane is room for one attempt: a thread of kind `io` runs those of all its
- * lanes at once, one of kind `cpu` one after another, and holds more than one only while jobs are quick. Every attempt
+ * The worker threads and who runs where. A slot is room for one attempt: a thread of kind `io` runs those of all its
+ * slots at once, one of kind `cpu` one after another, and holds more than one only while jobs are quick. Every attempt
  * ends once: with its task's outcome, or with what became of its thread.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,10 +11,10 @@ import type { Log } from '../log.ts'
 import type { Task } from '../tasks/task.ts'
 import { startAttempt, type Attempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock } from './control-block.ts'
-import { describeDeath } from './death.ts'
+import { describeDeath } from './exit-error.ts'
 import { loadOn } from './loading.ts'
 import { createMemoryWatch } from './memory-watch.ts'
-import { createCourier } from './courier.ts'
+import { createJobBatcher } from './job-batcher.ts'
 import { readFromThread, type JobMessage, type ThreadAnswer } from './messages.ts'
 import { countZombies, findIllness } from './health.ts'
 import {
@@ -26,9 +26,9 @@ import {
   type PoolThread,
   type ThreadState,
 } from './pool-thread.ts'
-import { createSeat, type Seat } from './seat.ts'
+import { createWorkerHost, type WorkerHost } from './worker-host.ts'
 import { threadFlags } from './thread-flags.ts'
-import { createThreadKeeper, type ReplaceCause } from './thread-keeper.ts'
+import { createThreadSupervisor, type ReplaceCause } from './thread-supervisor.ts'
 
 /** V8's own limit, far above what a task may use: it is no safe boundary, for many ways to reach it end the process. */
 const maxHeapMb = 4096
@@ -73,7 +73,7 @@ export interface ThreadView {
   readonly state: ThreadState
   /** Jobs on it. */
   readonly running: number
-  /** Which part of its lanes' time since the pool was made attempts took, from 0 to 1. */
+  /** Which part of its slots' time since the pool was made attempts took, from 0 to 1. */
   readonly busyShare: number
 }
 
@@ -93,7 +93,7 @@ export interface Pool {
    */
   load(tasks: readonly Task[]): Promise<void>
   /**
-   * Calls back when there may be room that no outcome announces: a thread became ready, or gave back the lane of a job
+   * Calls back when there may be room that no outcome announces: a thread became ready, or gave back the slot of a job
    * that was handed back before. That a job's outcome frees its slot is known to its caller.
    */
   onCapacity(listener: () => void): void
@@ -121,37 +121,37 @@ export function createPool(options: PoolOptions): Pool {
   ] as const
   const threads = createPoolThreads(counts)
   const byName = new Map(threads.map((thread) => [thread.name, thread]))
-  const controlBuffer = allocateControlBlock(threads.reduce((sum, { lanes }) => sum + lanes.length, 0))
+  const controlBuffer = allocateControlBlock(threads.reduce((sum, { slots }) => sum + slots.length, 0))
   const control = createControlBlock(controlBuffer)
   const memory = createMemoryWatch()
   const listeners: (() => void)[] = []
   const madeAt = performance.now()
   const pingLimitMs = Math.max(minPingLimitMs, cancelGraceMs)
-  const keeper = createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady: announceCapacity })
-  const courier = createCourier({ seatOf, onAnswer: answer, onLost: die })
-  const seats = new Map(threads.map((thread) => [thread, makeSeat(thread)]))
+  const supervisor = createThreadSupervisor({ control, seatOf, pingLimitMs, log, onReady: announceCapacity })
+  const batcher = createJobBatcher({ seatOf, onAnswer: answer, onLost: die })
+  const hosts = new Map(threads.map((thread) => [thread, makeSeat(thread)]))
 
-  function seatOf(thread: PoolThread): Seat {
-    const seat = seats.get(thread)
-    if (seat === undefined) throw new Error(`${thread.name} has no seat`)
-    return seat
+  function seatOf(thread: PoolThread): WorkerHost {
+    const host = hosts.get(thread)
+    if (host === undefined) throw new Error(`${thread.name} has no host`)
+    return host
   }
 
   function announceCapacity(): void {
     for (const listener of listeners) listener()
   }
 
-  function makeSeat(thread: PoolThread): Seat {
-    const { name, lanes } = thread
-    return createSeat({
-      jobs: lanes.length,
+  function makeSeat(thread: PoolThread): WorkerHost {
+    const { name, slots } = thread
+    return createWorkerHost({
+      jobs: slots.length,
       data: { control: controlBuffer, isSequential: thread.batchSize !== null },
       maxHeapMb,
       flags,
-      onReady: () => keeper.enter(thread),
+      onReady: () => supervisor.enter(thread),
       onFailing: () => setState(thread, 'failing'),
-      onGone: () => keeper.leave(thread),
-      onGivenUpGone: keeper.forget,
+      onGone: () => supervisor.leave(thread),
+      onGivenUpGone: supervisor.forget,
       onError: (error) => log.warn({ err: error, thread: name }, 'an error on a thread that belongs to no running job'),
       onMessage: hear,
     })
@@ -159,7 +159,7 @@ export function createPool(options: PoolOptions): Pool {
 
   function hear(message: unknown): void {
     const told = readFromThread(message)
-    if (told?.type === 'answers') courier.deliver(told.answers)
+    if (told?.type === 'answers') batcher.deliver(told.answers)
     else if (told?.type === 'log') log[told.level](told.fields, told.message)
   }
 
@@ -168,44 +168,44 @@ export function createPool(options: PoolOptions): Pool {
     attempt.answer(outcome)
     if (outcome !== 'released') thread.batchSize?.note(tookMs)
     thread.attempts.delete(attempt)
-    thread.freeLanes.push(attempt.lane)
+    thread.freeSlotNumbers.push(attempt.slot)
     thread.answered += 1
-    if (taint !== null) keeper.retire(thread, 'tainted', taint, isUnsafe)
-    else if (thread.answered >= maxJobsPerThread) keeper.retire(thread, 'recycled', `${thread.answered} jobs`)
-    else if (control.startBytes(attempt.lane) > maxIdleMb * bytesPerMb)
-      keeper.retire(thread, 'recycled', 'memory held between jobs')
+    if (taint !== null) supervisor.retire(thread, 'tainted', taint, isUnsafe)
+    else if (thread.answered >= maxJobsPerThread) supervisor.retire(thread, 'recycled', `${thread.answered} jobs`)
+    else if (control.startBytes(attempt.slot) > maxIdleMb * bytesPerMb)
+      supervisor.retire(thread, 'recycled', 'memory held between jobs')
     // Whoever retired it, this may have been the last one on it.
-    keeper.endRetired(thread)
-    // A recalled job ended long before its lane came back: without this, nothing would be claimed for the lane.
+    supervisor.endRetired(thread)
+    // A recalled job ended long before its slot came back: without this, nothing would be claimed for the slot.
     if (outcome === 'released') announceCapacity()
   }
 
   function die(thread: PoolThread, attempt: Attempt, error: unknown): void {
     thread.attempts.delete(attempt)
-    if (thread.wasEndedByJob && control.exitCode(attempt.lane) === null) attempt.evict()
+    if (thread.wasEndedByJob && control.exitCode(attempt.slot) === null) attempt.evict()
     else attempt.die(describeDeath(error))
-    // A thread that lives and could not answer is in doubt; the lane is given back with it.
-    keeper.retire(thread, 'tainted', 'it could not answer')
-    keeper.endRetired(thread)
+    // A thread that lives and could not answer is in doubt; the slot is given back with it.
+    supervisor.retire(thread, 'tainted', 'it could not answer')
+    supervisor.endRetired(thread)
   }
 
-  function begin(thread: PoolThread, lane: number, job: ClaimedJob, task: Task): Attempt {
+  function begin(thread: PoolThread, slot: number, job: ClaimedJob, task: Task): Attempt {
     let unwatch = (): void => {}
     const attempt = startAttempt({
       control,
-      lane,
+      slot,
       timeoutMs: job.timeoutMs,
       loadLimitMs,
       cancelGraceMs,
-      onAbandoned: (cause) => keeper.abandon(thread, attempt, cause),
-      onUnbegun: () => keeper.doubt(thread),
+      onAbandoned: (cause) => supervisor.abandon(thread, attempt, cause),
+      onUnbegun: () => supervisor.doubt(thread),
     })
     thread.attempts.add(attempt)
     countBusy(thread, 1)
     if (thread.kind === 'cpu') {
       unwatch = memory.watch({
         measure: () => seatOf(thread).memory(),
-        startBytes: () => control.startBytes(lane),
+        startBytes: () => control.startBytes(slot),
         limitBytes: task.policy.memoryMb * bytesPerMb,
         onExceeded(usedBytes) {
           const message = `took ${Math.ceil(usedBytes / bytesPerMb)} MiB; ${task.policy.memoryMb} MiB are allowed`
@@ -222,7 +222,7 @@ export function createPool(options: PoolOptions): Pool {
 
   return {
     async start() {
-      await Promise.all([...seats.values()].map((seat) => seat.start()))
+      await Promise.all([...hosts.values()].map((host) => host.start()))
     },
     async load(tasks) {
       const ofKind = (kind: TaskKind) => tasks.filter(({ policy }) => policy.kind === kind)
@@ -231,11 +231,11 @@ export function createPool(options: PoolOptions): Pool {
         firsts.map((thread) => {
           const onSlow = (path: string): void => {
             // Else it waits for its turn.
-            if ([...thread.attempts].some(({ lane }) => control.isBegun(lane))) return
+            if ([...thread.attempts].some(({ slot }) => control.isBegun(slot))) return
             log.warn({ thread: thread.name }, `${path}: a worker thread has not loaded it within ${loadLimitMs} ms`)
-            keeper.doubt(thread)
+            supervisor.doubt(thread)
           }
-          return loadOn({ seat: seatOf(thread), tasks: ofKind(thread.kind), limitMs: loadLimitMs, onSlow, log })
+          return loadOn({ host: seatOf(thread), tasks: ofKind(thread.kind), limitMs: loadLimitMs, onSlow, log })
         }),
       )
     },
@@ -246,34 +246,34 @@ export function createPool(options: PoolOptions): Pool {
         .filter(({ count }) => count > 0),
     threads: () => threads.map((thread) => viewThread(thread, madeAt)),
     counts: () => ({
-      replaced: keeper.replaced(),
-      zombies: countZombies(threads, performance.now()) + keeper.givenUp(),
+      replaced: supervisor.replaced(),
+      zombies: countZombies(threads, performance.now()) + supervisor.givenUp(),
     }),
     illness: () => findIllness(threads, performance.now()),
     replaceAll(detail) {
-      for (const thread of threads) keeper.retire(thread, 'recycled', detail)
+      for (const thread of threads) supervisor.retire(thread, 'recycled', detail)
     },
 
     run(job, task) {
       const thread = byName.get(job.thread)
-      const lane = thread?.state === 'ready' ? thread.freeLanes.pop() : undefined
-      if (thread === undefined || lane === undefined) {
+      const slot = thread?.state === 'ready' ? thread.freeSlotNumbers.pop() : undefined
+      if (thread === undefined || slot === undefined) {
         return { outcome: Promise.resolve('released'), release() {}, cancel() {}, progress: () => null }
       }
-      const attempt = begin(thread, lane, job, task)
-      courier.send(thread, attempt, messageOf(job, task, lane))
-      keeper.watchForHoldUp(thread)
+      const attempt = begin(thread, slot, job, task)
+      batcher.send(thread, attempt, messageOf(job, task, slot))
+      supervisor.watchForHoldUp(thread)
       const { outcome, release, cancel } = attempt
-      return { outcome, release, cancel, progress: () => control.progress(lane) }
+      return { outcome, release, cancel, progress: () => control.progress(slot) }
     },
 
     async stop() {
-      keeper.stop()
+      supervisor.stop()
       for (const thread of threads) {
         setState(thread, 'dying')
         for (const attempt of thread.attempts) attempt.evict()
       }
-      const destroyed = Promise.all([...seats.values()].map((seat) => seat.destroy()))
+      const destroyed = Promise.all([...hosts.values()].map((host) => host.destroy()))
       // Native code keeps its thread alive for as long as it likes; the process need not wait for it.
       await Promise.race([destroyed, sleep(stopLimitMs, undefined, { ref: false })])
     },
@@ -285,7 +285,7 @@ function viewThread(thread: PoolThread, madeAt: number): ThreadView {
   return { name, kind, state, running: attempts.size, busyShare: busyShare(thread, performance.now() - madeAt) }
 }
 
-function messageOf(job: ClaimedJob, { name, url }: Task, lane: number): Omit<JobMessage, 'id'> {
+function messageOf(job: ClaimedJob, { name, url }: Task, slot: number): Omit<JobMessage, 'id'> {
   const { input, runId, jobIndex, attempt } = job
-  return { lane, task: name, url, input, runId, jobIndex, attempt }
+  return { slot, task: name, url, input, runId, jobIndex, attempt }
 }

@@ -4,7 +4,7 @@ import { getHeapStatistics } from 'node:v8'
 import type { AttemptOutcome } from '../domain/job.ts'
 import type { TaskContext, TaskLog } from '../domain/task.ts'
 import { withResolvers } from '../domain/primordials.ts'
-import { describeThrown } from '../domain/thrown.ts'
+import { serializeError } from '../domain/serialize-error.ts'
 import { readProgress } from '../tasks/progress.ts'
 import { createTaskLog, type LineIds } from '../tasks/task-log.ts'
 import type { ControlBlock } from './control-block.ts'
@@ -42,8 +42,8 @@ export function takeJob(
   control: ControlBlock,
   tell: (message: LogMessage) => void,
 ): RunningJob | null {
-  if (!control.take(message.lane)) return null
-  const { lane, runId, jobIndex, attempt, task } = message
+  if (!control.take(message.slot)) return null
+  const { slot, runId, jobIndex, attempt, task } = message
   const ids = { runId, jobIndex, attempt, task }
   const { promise, resolve }: PromiseWithResolvers<AttemptOutcome> = withResolvers()
   let isOver = false
@@ -57,15 +57,15 @@ export function takeJob(
     context: {
       // Made when it is asked for: most jobs never do, and listening costs more than a quick job.
       get signal() {
-        // After the end the lane is the next job's.
+        // After the end the slot is the next job's.
         if (stop === undefined && isOver) return new Controller().signal
-        stop ??= createStopSignal(control, lane)
+        stop ??= createStopSignal(control, slot)
         return stop.signal
       },
       progress(fraction: unknown, text?: unknown) {
         if (isOver) return
         const told = readProgress(fraction, text)
-        control.setProgress(lane, told.fraction, told.message)
+        control.setProgress(slot, told.fraction, told.message)
       },
       get log() {
         log ??= createTaskLog(ids, post)
@@ -78,32 +78,32 @@ export function takeJob(
     outcome: promise,
     isOver: () => isOver,
     begin() {
-      // After the end the lane is the next job's.
+      // After the end the slot is the next job's.
       if (isOver) return false
-      if (control.isStopped(lane)) {
+      if (control.isStopped(slot)) {
         resolve({ ok: false, error: { code: 'cancelled', message: 'was not begun' }, isRetryable: false })
         return false
       }
       const { used_heap_size: heapBytes, external_memory: externalBytes } = measure()
-      control.setStartBytes(lane, heapBytes + externalBytes)
-      control.run(lane)
+      control.setStartBytes(slot, heapBytes + externalBytes)
+      control.run(slot)
       hasBegun = true
       return true
     },
     hasBegun: () => hasBegun,
     settle: resolve,
     breakWith(thrown) {
-      const { message: text, ...rest } = describeThrown(thrown)
+      const { message: text, ...rest } = serializeError(thrown)
       const error = { ...rest, code: 'crashed', message: `an error that nobody caught: ${text}` } as const
       resolve({ ok: false, error, isRetryable: true })
     },
     exitWith(code) {
-      control.setExit(lane, isOver ? null : code)
+      control.setExit(slot, isOver ? null : code)
       if (isOver) post({ level: 'warn', message: 'a job that had ended ends its thread', fields: ids })
     },
     end() {
       isOver = true
-      control.end(lane)
+      control.end(slot)
       stop?.end()
     },
   }

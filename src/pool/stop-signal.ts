@@ -4,27 +4,27 @@ import type { ControlBlock } from './control-block.ts'
 
 export interface StopSignal {
   readonly signal: AbortSignal
-  /** The job has ended: the lane's commands are no longer meant for this signal. */
+  /** The job has ended: the slot's commands are no longer meant for this signal. */
   end(): void
 }
 
 /**
- * A signal that follows the lane's `stop` command. Its `aborted` and `throwIfAborted()` look into the shared memory
+ * A signal that follows the slot's `stop` command. Its `aborted` and `throwIfAborted()` look into the shared memory
  * themselves, so a loop that never lets the event loop turn sees the command too.
  */
-export function createStopSignal(control: ControlBlock, lane: number): StopSignal {
+export function createStopSignal(control: ControlBlock, slot: number): StopSignal {
   const controller = new Controller()
   const { signal } = controller
   let isOver = false
 
   const poll = (): boolean => {
     const isAborted = readAborted(signal)
-    if (isAborted || isOver || !control.isStopped(lane)) return isAborted
+    if (isAborted || isOver || !control.isStopped(slot)) return isAborted
     apply(abort, controller, [new StopError('the job was asked to stop', 'AbortError')])
     return true
   }
   async function pollWhenStopped(): Promise<void> {
-    await control.stopped(lane)
+    await control.stopped(slot)
     poll()
   }
   // Both: throwIfAborted() does not ask the overridden getter.
@@ -40,7 +40,7 @@ export function createStopSignal(control: ControlBlock, lane: number): StopSigna
     signal,
     end() {
       isOver = true
-      control.finish(lane)
+      control.finish(slot)
     },
   }
 }

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { AttemptOutcome, JobError } from '../domain/job.ts'
 import { get, later, now, toObject, withResolvers } from '../domain/primordials.ts'
-import { describeThrown } from '../domain/thrown.ts'
+import { serializeError } from '../domain/serialize-error.ts'
 import { runAttempt } from '../tasks/attempt.ts'
 import { watchIntrinsics, watchStacks } from '../tasks/intrinsics.ts'
 import { fenceProcess } from '../tasks/process-fence.ts'
@@ -72,7 +72,7 @@ async function load(message: LoadMessage): Promise<LoadReply> {
     return { flaw: null }
   } catch (error) {
     // As for a job, that is not the module's fault.
-    return { flaw: isOutOfDescriptors(error) ? null : describeThrown(error).message }
+    return { flaw: isOutOfDescriptors(error) ? null : serializeError(error).message }
   }
 }
 
@@ -157,7 +157,7 @@ async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
 
 /** With its files where stacks are, in the log: whoever reads the run must not learn where they are. */
 function loadError(error: unknown): JobError {
-  const { message, stack = message } = describeThrown(error)
+  const { message, stack = message } = serializeError(error)
   return { code: 'task_error', message: 'its module cannot be loaded on a thread; the log says why', stack }
 }
 
@@ -181,7 +181,7 @@ function onStray(thrown: unknown): void {
     job.breakWith(thrown)
     return
   }
-  const error = describeThrown(thrown)
+  const error = serializeError(thrown)
   const message = job === undefined ? 'an error on a thread, of no known job' : 'an error of a job that had ended'
   tell({ type: 'log', level: 'warn', message, fields: { ...job?.ids, error } })
 }

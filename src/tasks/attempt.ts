@@ -3,7 +3,7 @@ import type { RequestIssue } from '../domain/errors.ts'
 import { parse } from '../domain/primordials.ts'
 import type { TaskContext } from '../domain/task.ts'
 import type { JobErrorCode, Outcome } from '../domain/job.ts'
-import { describeThrown, isRetryableThrown } from '../domain/thrown.ts'
+import { serializeError, isRetryableThrown } from '../domain/serialize-error.ts'
 import { checkInput } from './input.ts'
 import { encodeResult } from './result.ts'
 import type { Task } from './task.ts'
@@ -25,7 +25,7 @@ export async function runAttempt(
     }
     return encode(await call(() => task.run(checked.value, context)))
   } catch (error) {
-    return { ok: false, error: { code: 'task_error', ...describeThrown(error) }, isRetryable: isRetryableThrown(error) }
+    return { ok: false, error: { code: 'task_error', ...serializeError(error) }, isRetryable: isRetryableThrown(error) }
   }
 }
 

@@ -1,7 +1,7 @@
 /** Checks a task's input against its schema, and says where it is wrong. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { RequestIssue } from '../domain/errors.ts'
-import { JsonText } from '../domain/json-text.ts'
+import { RawJson } from '../domain/raw-json.ts'
 import type { Task } from './task.ts'
 
 export type CheckedInput =
@@ -11,7 +11,7 @@ export type CheckedInput =
 /** @returns the value as the schema parsed it, or its issues with JSON Pointers relative to the input */
 export async function checkInput(task: Task, input: unknown): Promise<CheckedInput> {
   if (task.input === undefined) return { ok: true, value: input }
-  const value: unknown = input instanceof JsonText ? JSON.parse(input.text) : input
+  const value: unknown = input instanceof RawJson ? JSON.parse(input.text) : input
   const result = await task.input['~standard'].validate(value)
   if (result.issues === undefined) return { ok: true, value: result.value }
   return {

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { describeThrown } from '../domain/thrown.ts'
+import { serializeError } from '../domain/serialize-error.ts'
 import type { ImportTrace } from './module-hooks.ts'
 
 /** The line that Node writes above an excerpt of the source: `file:///a.ts:4`. */
@@ -15,7 +15,7 @@ const loaderFrame = /\bnode_modules\/(?:tsx|esbuild)\//
 const maxChecked = 10
 
 export function describeLoadFailure(error: unknown, trace: ImportTrace): string {
-  const { name, message, stack = '' } = describeThrown(error)
+  const { name, message, stack = '' } = serializeError(error)
   const isNamed = name !== undefined && name !== 'Error'
   const place =
     (trace.missing?.error === error ? placeOfImport(trace) : undefined) ??

@@ -21,7 +21,7 @@ import {
   uncurryThis,
 } from '../domain/primordials.ts'
 import { maxResultBytes } from '../domain/task.ts'
-import { describeThrown } from '../domain/thrown.ts'
+import { serializeError } from '../domain/serialize-error.ts'
 
 export type EncodedResult =
   | { readonly ok: true; readonly text: string }
@@ -59,7 +59,7 @@ export function encodeResult(value: unknown): EncodedResult {
     text = stringify(isWrittenAsItIs(value) ? (value ?? null) : copyOf(value)) ?? 'null'
   } catch (error) {
     if (error instanceof NotJson) return { ok: false, problem: error.message }
-    return { ok: false, problem: `the result is not a JSON value: ${describeThrown(error).message}` }
+    return { ok: false, problem: `the result is not a JSON value: ${serializeError(error).message}` }
   }
   const bytes = byteLength(text)
   if (bytes <= maxResultBytes) return { ok: true, text }
@@ -142,7 +142,7 @@ function copyOf(result: unknown): unknown {
     return copied
   } catch (error) {
     // By a getter, a proxy or a toJSON().
-    throw error instanceof NotJson ? error : notJson(`what throws (${describeThrown(error).message})`, at)
+    throw error instanceof NotJson ? error : notJson(`what throws (${serializeError(error).message})`, at)
   }
 }
 

@@ -2,7 +2,7 @@
 import { types } from 'node:util'
 import { floor, get, now, parse, stringify, toText } from '../domain/primordials.ts'
 import type { TaskLog } from '../domain/task.ts'
-import { cut, describeThrown } from '../domain/thrown.ts'
+import { cut, serializeError } from '../domain/serialize-error.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
@@ -70,7 +70,7 @@ function lineOf(ids: LineIds, given: readonly unknown[]): Omit<TaskLine, 'level'
     else if (text === undefined && !isObject(value)) text = toText(value)
     else others[others.length] = value
   }
-  const error = thrown === undefined ? undefined : describeThrown(thrown)
+  const error = thrown === undefined ? undefined : serializeError(thrown)
   return {
     message: cut(text ?? error?.message ?? '', maxMessageLength),
     fields: {
@@ -87,14 +87,14 @@ function plain(value: unknown, maxLength: number): unknown {
     const text = stringify(value, readable) ?? toText(value)
     return text.length <= maxLength ? parse(text) : cut(text, maxLength)
   } catch (error) {
-    return `not JSON: ${describeThrown(error).message}`
+    return `not JSON: ${serializeError(error).message}`
   }
 }
 
 /** For JSON.stringify, which makes {} of an error, and fails for a bigint. */
 function readable(this: unknown, key: string, value: unknown): unknown {
   const given: unknown = get(this as object, key)
-  if (isError(given)) return describeThrown(given)
+  if (isError(given)) return serializeError(given)
   return typeof value === 'bigint' ? toText(value) : value
 }
 

@@ -57,7 +57,7 @@ export const nothingIsAny: Rule = (sources) =>
 const besideTasks = new Set([
   ...['thread', 'run-batch', 'running-job', 'stop-signal'].map((name) => `src/pool/${name}.ts`),
   ...['attempt', 'result', 'progress', 'task-log'].map((name) => `src/tasks/${name}.ts`),
-  'src/domain/thrown.ts',
+  'src/domain/serialize-error.ts',
 ])
 // Inside of functions; what a module takes at its top, it takes before any task.
 const replaceable = [
@@ -76,3 +76,13 @@ export const threadsUsePrimordials: Rule = (sources) =>
         .filter((line) => replaceable.some((pattern) => pattern.test(line)))
         .map((line) => `${path} uses what a task can replace: ${line.trim()}`),
     )
+
+/** Words that had a meaning only here; the field's words have taken their places. PostgreSQL's engine still has some. */
+const retired =
+  /\b(?:[cC]ourier|[tT]hreadKeeper|thread-keeper|[wW]aitingRoom|waiting-room|[mM]ainGuard|main-guard|tendConnections|describeThrown|JsonText|createTurns|progress-teller|heardProgress|Conduct|liveRuns|live-runs)\b/
+
+export const wordsAreTheFields: Rule = (sources) =>
+  [...within('src', sources), ...within('workers', sources)].flatMap(([path, source]) => {
+    const word = retired.exec(`${path}\n${source}`)?.[0]
+    return word === undefined ? [] : [`${path} says ${word}: see the words in docs/architecture.md`]
+  })

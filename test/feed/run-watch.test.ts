@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createFeed } from '../../src/feed/feed.ts'
-import { createRunWatch, type Sight } from '../../src/feed/run-watch.ts'
+import { createRunWatch, type Snapshot } from '../../src/feed/run-watch.ts'
 import type { Store } from '../../src/store/store.ts'
 import { claimOne, jobOf, requestAt, runOf, start } from '../harness/store-run.ts'
 import { openSqlite } from '../harness/store-sqlite.ts'
@@ -27,12 +27,12 @@ async function watched(jobCount = 3, readBy: (store: Store) => Store['getRun'] =
   return { store, feed, watch, id: run.id, reads: () => reads, ...scoped }
 }
 
-const versionOf = (sight: Sight) => (sight.kind === 'run' ? sight.run.version : sight.kind)
+const versionOf = (sight: Snapshot) => (sight.kind === 'run' ? sight.run.version : sight.kind)
 
 test('shows the run as it is, and then each change', async () => {
   await using subject = await watched(1)
   const { store, watch, id } = subject
-  const seen: Sight[] = []
+  const seen: Snapshot[] = []
   watch(id, (sight) => seen.push(sight))
   await until('it is shown', () => seen.length === 1)
   const claim = await claimOne(store, start)
@@ -49,7 +49,7 @@ test('shows the run as it is, and then each change', async () => {
 test('reads once for however many watch, and shows all of them the same object', async () => {
   await using subject = await watched(1)
   const { store, watch, id, reads, feed } = subject
-  const seen = Array.from({ length: 100 }, (): Sight[] => [])
+  const seen = Array.from({ length: 100 }, (): Snapshot[] => [])
   for (const sights of seen) watch(id, (sight) => sights.push(sight))
   await until('everybody is shown it', () => seen.every(({ length }) => length === 1))
   assert.is(feed.size(), 1)
@@ -60,7 +60,7 @@ test('reads once for however many watch, and shows all of them the same object',
   assert.is(reads(), before + 1)
   const objects = new Set(seen.map(([, sight]) => (sight?.kind === 'run' ? sight.run : null)))
   assert.is(objects.size, 1)
-  const later: Sight[] = []
+  const later: Snapshot[] = []
   watch(id, (sight) => later.push(sight))
   await until('who comes later is shown it too', () => later.length === 1)
   assert.ok(later[0]?.kind === 'run' && objects.has(later[0].run), 'what is made of a version is made once')
@@ -69,7 +69,7 @@ test('reads once for however many watch, and shows all of them the same object',
 test('whatever changes during a read, the newest state is shown, and versions only grow', async () => {
   await using subject = await watched(50)
   const { store, watch, id, reads } = subject
-  const seen: Sight[] = []
+  const seen: Snapshot[] = []
   watch(id, (sight) => seen.push(sight))
   const { jobs } = await store.claim(requestAt(start))
   await Promise.all(jobs.map((job) => store.complete(job, '1', start)))
@@ -91,7 +91,7 @@ test('shows who comes during a read what a later read finds', async () => {
     return run
   })
   const { store, watch, id } = subject
-  const [early, late]: [Sight[], Sight[]] = [[], []]
+  const [early, late]: [Snapshot[], Snapshot[]] = [[], []]
   watch(id, (sight) => early.push(sight))
   // In a group of its own: what is asked for together with a claim is read after it.
   await store.getRun(id)
@@ -131,7 +131,7 @@ test('a run that is slow to read and changes without end is read for a quarter o
     return run
   })
   const { store, watch, id, reads } = subject
-  const seen: Sight[] = []
+  const seen: Snapshot[] = []
   watch(id, (sight) => seen.push(sight))
   const startedAt = performance.now()
   while (performance.now() - startedAt < 400) await store.release(await claimOne(store, start), start)

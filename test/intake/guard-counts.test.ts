@@ -1,7 +1,7 @@
 /** What the guard of the main thread tells of the tasks that held it up. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createMainGuard, Interrupted } from '../../src/intake/main-guard.ts'
+import { createMainThreadGuard, Interrupted } from '../../src/intake/main-thread-guard.ts'
 import { createLog } from '../../src/log.ts'
 import type { Task } from '../../src/tasks/task.ts'
 
@@ -25,7 +25,7 @@ function spin(ms: number): void {
 
 test('overruns are counted by task, and the tasks told that cool down now', () => {
   let now = 1_000
-  const guard = createMainGuard({ budgetMs: 300, clock: { now: () => now }, log: createLog('silent') })
+  const guard = createMainThreadGuard({ budgetMs: 300, clock: { now: () => now }, log: createLog('silent') })
   assert.equal(guard.counts(), { overruns: {}, coolingDown: [] })
 
   const endless = taskNamed('endless')
@@ -50,7 +50,7 @@ test('overruns are counted by task, and the tasks told that cool down now', () =
 })
 
 test('a call that took long while the thread hardly worked is held against its task only when it comes again', () => {
-  const guard = createMainGuard({ budgetMs: 300, clock: { now: () => 1_000 }, log: createLog('silent') })
+  const guard = createMainThreadGuard({ budgetMs: 300, clock: { now: () => 1_000 }, log: createLog('silent') })
   const task = taskNamed('waits')
   const idle = new Int32Array(new SharedArrayBuffer(4))
   const block = (): void => {
@@ -76,7 +76,7 @@ test('a call that took long while the thread hardly worked is held against its t
 test('where a limited call cannot have what it takes, only tasks that are known as quick are called', () => {
   let hasRoom = true
   const clock = { now: () => 1_000 }
-  const guard = createMainGuard({ budgetMs: 300, hasRoom: () => hasRoom, clock, log: createLog('silent') })
+  const guard = createMainThreadGuard({ budgetMs: 300, hasRoom: () => hasRoom, clock, log: createLog('silent') })
   const [proven, unknown] = [taskNamed('proven'), taskNamed('unknown')]
   // More than it takes: on a busy machine not every call is quick.
   for (let call = 0; call < 200; call += 1) guard.call(proven, () => 1)

@@ -18,7 +18,7 @@ test('what an ended job goes on to tell is not shown as the progress of the next
   assert.equal(new Set(seen), new Set([null]))
 })
 
-test('a thread whose language was changed between two jobs costs no lane', async () => {
+test('a thread whose language was changed between two jobs costs no slot', async () => {
   await using opened = await openPool()
   assert.equal(await opened.outcomeOf({ task: 'leaves-behind', input: 'no race' }), done)
   // Each of these runs, or fails, or is handed back; what counts is that there is always a thread for the next.

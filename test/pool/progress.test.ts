@@ -19,7 +19,7 @@ test('what a task told last is seen while it runs, on both kinds and even when i
   }
 })
 
-test('a lane begins anew with each job', async () => {
+test('a slot begins anew with each job', async () => {
   await using opened = await openPool()
   const first = await opened.start({ task: 'tells-cpu', timeoutMs: 60_000 })
   await until('it has told', () => first.progress() !== null)

@@ -3,8 +3,8 @@ import type { RouterMiddleware } from '@koa/router'
 import type { Context } from 'koa'
 import type { RunRequest } from '../../domain/run-request.ts'
 import type { Accepted } from '../../intake/intake.ts'
-import type { Terms } from '../../intake/prepare.ts'
-import { answerProblemOf } from '../answer-view.ts'
+import type { SubmitOptions } from '../../intake/prepare.ts'
+import { answerProblemOf } from '../failed-answer.ts'
 import { callerScope } from '../authenticate.ts'
 import type { HttpDeps } from '../deps.ts'
 import { parseIdempotencyKey } from '../idempotency-key.ts'
@@ -78,7 +78,7 @@ function honoured(prefer: Preferences, respond: RunRequest['respond'], status: n
   }
 }
 
-function idempotencyOf(ctx: Context): Terms['idempotency'] {
+function idempotencyOf(ctx: Context): SubmitOptions['idempotency'] {
   const key = parseIdempotencyKey(ctx.req.headersDistinct['idempotency-key'])
   return key === null ? null : { scope: callerScope(ctx), key, bodyDigest: bodyDigest(ctx) }
 }

@@ -7,7 +7,7 @@ import type { Claim } from '../../domain/claim.ts'
 import type { Clock } from '../../domain/clock.ts'
 import { AppError, BootError } from '../../domain/errors.ts'
 import type { RunRecord } from '../../domain/run.ts'
-import { createTurns } from '../../domain/turns.ts'
+import { createTurnScheduler } from '../../domain/turn-scheduler.ts'
 import type { Log } from '../../log.ts'
 import type { StallOptions } from '../stall-watch.ts'
 import type { CancelResult } from '../../domain/run/transitions.ts'
@@ -91,7 +91,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
   const settlements = createSettlements(held)
   const readiness = createReadiness(limits)
   const remoteProgress = createRemoteProgress()
-  const turns = createTurns(answersPerTurn)
+  const turns = createTurnScheduler(answersPerTurn)
   const listeners = createSubscribers(turns)
   const workTeller = createWorkTeller(owner, laneNames.intake, sendNotices)
   const known = { owner, backlog, waiting, held, settlements }

@@ -1,4 +1,4 @@
-/** Turns rows into records. The tables are STRICT and only this engine writes them, so a row's form is known. */
+/** TurnScheduler rows into records. The tables are STRICT and only this engine writes them, so a row's form is known. */
 import type { Answer, RespondMode } from '../../domain/answer.ts'
 import { instantOf } from '../../domain/ids.ts'
 import type { JobError, JobFailure, JobRecord, JobState } from '../../domain/job.ts'

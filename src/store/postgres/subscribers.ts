@@ -1,6 +1,6 @@
 /** Who listens to a store, told a few pieces per turn of the event loop. */
 import type { RunChange } from '../../domain/run.ts'
-import type { Turns } from '../../domain/turns.ts'
+import type { TurnScheduler } from '../../domain/turn-scheduler.ts'
 import type { Notifier } from '../notifier.ts'
 import type { Store } from '../store.ts'
 
@@ -11,7 +11,7 @@ export interface Subscribers extends Pick<Store, 'onChange'>, Pick<Notifier, 'on
   gap(): void
 }
 
-export function createSubscribers(turns: Turns): Subscribers {
+export function createSubscribers(turns: TurnScheduler): Subscribers {
   const changeListeners: ((change: RunChange) => void)[] = []
   const workListeners: (() => void)[] = []
   const gapListeners: (() => void)[] = []

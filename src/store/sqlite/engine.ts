@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import { AppError, BootError } from '../../domain/errors.ts'
 import type { RunChange } from '../../domain/run.ts'
-import { createTurns } from '../../domain/turns.ts'
+import { createTurnScheduler } from '../../domain/turn-scheduler.ts'
 import type { Log } from '../../log.ts'
 import type { StallOptions } from '../stall-watch.ts'
 import type { Store } from '../store.ts'
@@ -60,7 +60,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
   let writtenAt = Number.NEGATIVE_INFINITY
   let opened = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<void>()
-  const turns = createTurns(answersPerTurn)
+  const turns = createTurnScheduler(answersPerTurn)
 
   function send(message: ToThread): void {
     worker?.postMessage(message)

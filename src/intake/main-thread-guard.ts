@@ -8,7 +8,7 @@ import { now } from '../domain/primordials.ts'
 import type { Log } from '../log.ts'
 import type { Task } from '../tasks/task.ts'
 
-export interface MainGuard {
+export interface MainThreadGuard {
   /** Whether a first job of this task may run on the main thread now. */
   allows(task: Task): boolean
   /**
@@ -33,7 +33,7 @@ export class Interrupted extends Error {
   override readonly name = 'Interrupted'
 }
 
-export interface MainGuardOptions {
+export interface MainThreadGuardOptions {
   /** Milliseconds that the synchronous part of a first job may take. */
   readonly budgetMs: number
   /** Whether a call under a time limit can have the thread and the descriptors that it takes; default: always. */
@@ -70,7 +70,7 @@ interface Call {
   readonly wasInterrupted: boolean
 }
 
-interface Conduct {
+interface TaskRecord {
   quickCalls: number
   /** Overruns in a row in which the thread hardly worked. */
   idle: number
@@ -80,8 +80,13 @@ interface Conduct {
   overBudget: number
 }
 
-export function createMainGuard({ budgetMs, hasRoom = () => true, clock, log }: MainGuardOptions): MainGuard {
-  const conducts = new Map<string, Conduct>()
+export function createMainThreadGuard({
+  budgetMs,
+  hasRoom = () => true,
+  clock,
+  log,
+}: MainThreadGuardOptions): MainThreadGuard {
+  const records = new Map<string, TaskRecord>()
   const banished = new Set<string>()
   let limitedCall: LimitedCall | undefined = hasRoom() ? createLimitedCall(budgetMs) : undefined
   let noRoomUntil = Number.NEGATIVE_INFINITY
@@ -89,29 +94,29 @@ export function createMainGuard({ budgetMs, hasRoom = () => true, clock, log }: 
   let lookedAt = Number.NEGATIVE_INFINITY
   let workedThen = process.threadCpuUsage()
 
-  function conductOf({ name }: Task): Conduct {
-    const known = conducts.get(name)
+  function recordOf({ name }: Task): TaskRecord {
+    const known = records.get(name)
     if (known !== undefined) return known
     const fresh = { quickCalls: 0, idle: 0, coolDownMs: firstCoolDownMs, coolUntil: 0, interrupted: 0, overBudget: 0 }
-    conducts.set(name, fresh)
+    records.set(name, fresh)
     return fresh
   }
 
-  function judge(task: Task, conduct: Conduct, call: Call): void {
+  function recordCall(task: Task, record: TaskRecord, call: Call): void {
     const { tookMs, wasInterrupted } = call
-    conduct.quickCalls = tookMs < budgetMs * quickPart ? conduct.quickCalls + 1 : 0
+    record.quickCalls = tookMs < budgetMs * quickPart ? record.quickCalls + 1 : 0
     if (tookMs < budgetMs && !wasInterrupted) {
-      conduct.idle = 0
+      record.idle = 0
       return
     }
-    if (wasInterrupted) conduct.interrupted += 1
-    else conduct.overBudget += 1
-    conduct.idle = call.workedMs() < budgetMs * idlePart ? conduct.idle + 1 : 0
-    if (conduct.idle > 0 && conduct.idle < idleOverruns) return
-    conduct.idle = 0
-    const { coolDownMs } = conduct
-    conduct.coolUntil = clock.now() + coolDownMs
-    conduct.coolDownMs = Math.min(maxCoolDownMs, coolDownMs * 2)
+    if (wasInterrupted) record.interrupted += 1
+    else record.overBudget += 1
+    record.idle = call.workedMs() < budgetMs * idlePart ? record.idle + 1 : 0
+    if (record.idle > 0 && record.idle < idleOverruns) return
+    record.idle = 0
+    const { coolDownMs } = record
+    record.coolUntil = clock.now() + coolDownMs
+    record.coolDownMs = Math.min(maxCoolDownMs, coolDownMs * 2)
     const fields = { task: task.name, tookMs: Math.round(tookMs), budgetMs, coolDownMs }
     log.warn(fields, `the task ${task.name} held up the main thread: its first jobs run in the pool for a while`)
   }
@@ -140,19 +145,19 @@ export function createMainGuard({ budgetMs, hasRoom = () => true, clock, log }: 
     allows(task) {
       if (banished.has(task.name)) return false
       if (task.policy.main !== 'auto') return task.policy.main === 'always'
-      const { coolUntil, quickCalls } = conductOf(task)
+      const { coolUntil, quickCalls } = recordOf(task)
       return coolUntil <= clock.now() && (quickCalls >= provenAfter || noRoomUntil <= now())
     },
     call(task, run) {
       if (task.policy.main === 'always') return run()
-      const conduct = conductOf(task)
+      const record = recordOf(task)
       const startedAt = now()
       if (startedAt - lookedAt > lookEveryMs) {
         lookedAt = startedAt
         workedThen = process.threadCpuUsage()
       }
       let wasInterrupted = false
-      const callWithin = conduct.quickCalls >= provenAfter ? callDirectly : limitCall()
+      const callWithin = record.quickCalls >= provenAfter ? callDirectly : limitCall()
       try {
         return callWithin(run)
       } catch (error) {
@@ -160,12 +165,12 @@ export function createMainGuard({ budgetMs, hasRoom = () => true, clock, log }: 
         throw error
       } finally {
         const tookMs = now() - startedAt
-        judge(task, conduct, { tookMs, workedMs: () => workedSince(startedAt), wasInterrupted })
+        recordCall(task, record, { tookMs, workedMs: () => workedSince(startedAt), wasInterrupted })
       }
     },
     banish: ({ name }) => void banished.add(name),
     counts() {
-      const all = [...conducts]
+      const all = [...records]
       const overran = all.filter(([, { interrupted, overBudget }]) => interrupted + overBudget > 0)
       return {
         overruns: Object.fromEntries(

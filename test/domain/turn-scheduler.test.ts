@@ -1,10 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createTurns } from '../../src/domain/turns.ts'
+import { createTurnScheduler } from '../../src/domain/turn-scheduler.ts'
 
 test('work is done in order, a few pieces in each turn', async () => {
-  const turns = createTurns(3)
+  const turns = createTurnScheduler(3)
   const done: number[] = []
   for (let piece = 0; piece < 8; piece += 1) turns.run(() => void done.push(piece))
   assert.equal(done, [0, 1, 2])
@@ -15,7 +15,7 @@ test('work is done in order, a few pieces in each turn', async () => {
 })
 
 test('what comes while others wait goes behind them', async () => {
-  const turns = createTurns(1)
+  const turns = createTurnScheduler(1)
   const done: string[] = []
   turns.run(() => {
     done.push('first')

@@ -4,7 +4,7 @@ import type { Log } from '../log.ts'
 import type { AbandonCause, Attempt } from './attempt.ts'
 import type { ControlBlock } from './control-block.ts'
 import { setState, type PoolThread } from './pool-thread.ts'
-import type { Seat } from './seat.ts'
+import type { WorkerHost } from './worker-host.ts'
 
 /**
  * `tainted`: a job left the thread in doubt; `recycled`: it was used long enough; `died`: it ended by itself; the
@@ -12,7 +12,7 @@ import type { Seat } from './seat.ts'
  */
 export type ReplaceCause = AbandonCause | 'tainted' | 'recycled' | 'died'
 
-export interface ThreadKeeper {
+export interface ThreadSupervisor {
   /** A thread has loaded its entry and takes jobs. */
   enter(thread: PoolThread): void
   /** A thread is gone; a new one follows. */
@@ -37,9 +37,9 @@ export interface ThreadKeeper {
   stop(): void
 }
 
-export interface ThreadKeeperOptions {
+export interface ThreadSupervisorOptions {
   readonly control: ControlBlock
-  readonly seatOf: (thread: PoolThread) => Seat
+  readonly seatOf: (thread: PoolThread) => WorkerHost
   /** How long a thread's loop may need to show that it turns, in milliseconds. */
   readonly pingLimitMs: number
   readonly log: Log
@@ -52,7 +52,13 @@ const stuckAfterMs = 2_000
 /** Each keeps its memory until its call returns. */
 const maxGivenUp = 4
 
-export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady }: ThreadKeeperOptions): ThreadKeeper {
+export function createThreadSupervisor({
+  control,
+  seatOf,
+  pingLimitMs,
+  log,
+  onReady,
+}: ThreadSupervisorOptions): ThreadSupervisor {
   const replaced = new Map<ReplaceCause, number>()
   const killed = new Map<PoolThread, NodeJS.Timeout>()
   let givenUp = 0
@@ -65,7 +71,7 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
     thread.answered = 0
     thread.wasEndedByJob = false
     thread.batchSize?.reset()
-    for (const lane of thread.lanes) control.renew(lane)
+    for (const slot of thread.slots) control.renew(slot)
     setState(thread, 'ready')
     onReady()
   }
@@ -78,10 +84,10 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
     if (thread.state === 'ready' || thread.state === 'failing') countReplaced('died')
     setState(thread, 'starting')
     // Neither what it had not begun nor what it was done with can have ended it.
-    for (const attempt of thread.attempts) if (!control.isBegun(attempt.lane)) attempt.evict()
-    // Read before the lanes are used again: the attempts are told right after this.
-    thread.wasEndedByJob = thread.lanes.some((lane) => control.hasExited(lane))
-    thread.freeLanes.splice(0, Number.POSITIVE_INFINITY, ...thread.lanes)
+    for (const attempt of thread.attempts) if (!control.isBegun(attempt.slot)) attempt.evict()
+    // Read before the slots are used again: the attempts are told right after this.
+    thread.wasEndedByJob = thread.slots.some((slot) => control.hasExited(slot))
+    thread.freeSlotNumbers.splice(0, Number.POSITIVE_INFINITY, ...thread.slots)
   }
 
   function retire(thread: PoolThread, cause: ReplaceCause, detail?: string, atOnce = false): void {
@@ -107,7 +113,7 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
     thread.holdUpTimer ??= setTimeout(() => {
       thread.holdUpTimer = undefined
       const isHeldUp = [...thread.attempts].some(
-        ({ lane }) => control.isBegun(lane) && monotonicMs() - control.phase(lane).sinceMs >= holdUpMs,
+        ({ slot }) => control.isBegun(slot) && monotonicMs() - control.phase(slot).sinceMs >= holdUpMs,
       )
       if (isHeldUp) recall(thread)
       else watchForHoldUp(thread)
@@ -139,7 +145,7 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
     thread.attempts.delete(attempt)
     retire(thread, cause)
     if (thread.state !== 'retiring') return
-    const isBegun = [...thread.attempts].some(({ lane }) => control.isBegun(lane))
+    const isBegun = [...thread.attempts].some(({ slot }) => control.isBegun(slot))
     // Of those that run one after another, it was the one: what was over before has been told, or is lost with it.
     if (thread.batchSize !== null && !isBegun) kill(thread)
     else void killIfBlocked(thread)
@@ -167,7 +173,7 @@ export function createThreadKeeper({ control, seatOf, pingLimitMs, log, onReady 
     abandon,
     watchForHoldUp,
     doubt(thread) {
-      const isBusy = [...thread.attempts].some(({ lane }) => control.isBegun(lane))
+      const isBusy = [...thread.attempts].some(({ slot }) => control.isBegun(slot))
       if (!isBusy) void killIfBlocked(thread)
     },
     endRetired(thread) {

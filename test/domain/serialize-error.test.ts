@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import vm from 'node:vm'
-import { describeThrown, isRetryableThrown } from '../../src/domain/thrown.ts'
+import { serializeError, isRetryableThrown } from '../../src/domain/serialize-error.ts'
 
 function throwing(): never {
   throw new Error('hostile')
@@ -87,7 +87,7 @@ function texts(value: unknown): string[] {
 
 for (const [what, thrown] of Object.entries(hostile)) {
   test(`thrown: ${what}`, () => {
-    const described = describeThrown(thrown)
+    const described = serializeError(thrown)
     assert.type(described.message, 'string')
     assert.equal(JSON.parse(JSON.stringify(described)), described, 'it survives being stored')
     assert.equal(structuredClone(described), described, 'it survives crossing threads')
@@ -103,7 +103,7 @@ test('an error keeps its name, message, code, status, stack and cause', () => {
     status = 429
   }
   const thrown = new QuotaError('too much', { cause: Object.assign(new TypeError('inner'), { code: 42 }) })
-  const { cause, ...described } = describeThrown(thrown)
+  const { cause, ...described } = serializeError(thrown)
   const { stack } = thrown
   assert.equal(described, { message: 'too much', name: 'QuotaError', taskCode: 'E_QUOTA', status: 429, stack })
   assert.equal([cause?.message, cause?.name, cause?.taskCode, cause?.status], ['inner', 'TypeError', 42, undefined])
@@ -112,7 +112,7 @@ test('an error keeps its name, message, code, status, stack and cause', () => {
 test('the errors that an error carries are listed in its message, and the first is its cause', () => {
   const refused = Object.assign(new Error('connect ECONNREFUSED ::1:1'), { code: 'ECONNREFUSED' })
   const aggregate = new AggregateError([refused, new TypeError('second'), 'third'])
-  const { message, name, cause } = describeThrown(new Error('fetch failed', { cause: aggregate })).cause ?? {}
+  const { message, name, cause } = serializeError(new Error('fetch failed', { cause: aggregate })).cause ?? {}
   assert.is(message, '[1] Error: connect ECONNREFUSED ::1:1; [2] TypeError: second; [3] third')
   assert.is(name, 'AggregateError')
   assert.is(cause?.taskCode, 'ECONNREFUSED')
@@ -121,63 +121,63 @@ test('the errors that an error carries are listed in its message, and the first 
     'All promises were rejected',
     { cause: 'its own' },
   )
-  const told = describeThrown(many)
+  const told = serializeError(many)
   assert.match(told.message, /^All promises were rejected: \[1\] Error: no\. 0; .*\[10\] Error: no\. 9; and 40 more$/)
   assert.match(told.cause?.message ?? '', 'its own')
   const nested = new AggregateError([new AggregateError([new Error('innermost')], 'inner')], 'outer')
-  assert.is(describeThrown(nested).message, 'outer: [1] AggregateError: inner: [1] Error: innermost')
+  assert.is(serializeError(nested).message, 'outer: [1] AggregateError: inner: [1] Error: innermost')
 })
 
 test('a suppressed error is told beside the one that suppressed it', () => {
   const thrown = new SuppressedError(new Error('closing'), new RangeError('working'), 'both')
-  const { message, cause } = describeThrown(thrown)
+  const { message, cause } = serializeError(thrown)
   assert.is(message, 'both: [1] Error: closing; [2] RangeError: working')
   assert.is(cause?.message, 'closing')
 })
 
 test('issues of a validator are listed where its message does not tell them', () => {
   const issues = [{ message: 'expected a number', path: ['a'] }]
-  assert.is(describeThrown(Object.assign(new Error('invalid'), { issues })).message, 'invalid: [1] expected a number')
+  assert.is(serializeError(Object.assign(new Error('invalid'), { issues })).message, 'invalid: [1] expected a number')
   const told = Object.assign(new Error('expected a number at a'), { issues })
-  assert.is(describeThrown(told).message, 'expected a number at a')
+  assert.is(serializeError(told).message, 'expected a number at a')
 })
 
 test('what else an error carries stands behind its stack', () => {
   const members = { errno: -2, syscall: 'open', path: '/x', isFatal: true, secret: { token: 'not told' }, run() {} }
   const thrown = Object.assign(new Error('no such file'), { code: 'ENOENT', ...members, response: { status: 502 } })
-  const { message, taskCode, stack } = describeThrown(thrown)
+  const { message, taskCode, stack } = serializeError(thrown)
   assert.equal([message, taskCode], ['no such file', 'ENOENT'])
   assert.ok(stack?.endsWith('\n{"response.status":502,"errno":-2,"syscall":"open","path":"/x","isFatal":true}'), stack)
   const many = Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`m${index}`, 'x'.repeat(10_000)]))
-  assert.ok((describeThrown(Object.assign(new Error('x'), many)).stack?.length ?? 0) < 5_000)
+  assert.ok((serializeError(Object.assign(new Error('x'), many)).stack?.length ?? 0) < 5_000)
 })
 
 test('an error of the web platform, and one whose message is no text, are errors', () => {
-  const { message, name, taskCode } = describeThrown(new DOMException('stopped', 'AbortError'))
+  const { message, name, taskCode } = serializeError(new DOMException('stopped', 'AbortError'))
   assert.equal([message, name, taskCode], ['stopped', 'AbortError', 20])
-  const odd = describeThrown(Object.assign(new RangeError('x'), { message: { at: 7 } }))
+  const odd = serializeError(Object.assign(new RangeError('x'), { message: { at: 7 } }))
   assert.equal([odd.message, odd.name], ['{"at":7}', 'RangeError'])
 })
 
 test('what is no error keeps its code and status', () => {
-  const { message, taskCode, status } = describeThrown({ status: 404, code: 'E_GONE' })
+  const { message, taskCode, status } = serializeError({ status: 404, code: 'E_GONE' })
   assert.match(message, '{"status":404,"code":"E_GONE"}')
   assert.equal([taskCode, status], ['E_GONE', 404])
 })
 
 test('an error has only the members that it was given', () => {
-  assert.equal(Object.keys(describeThrown(new Error('plain'))).toSorted(), ['message', 'name', 'stack'])
+  assert.equal(Object.keys(serializeError(new Error('plain'))).toSorted(), ['message', 'name', 'stack'])
 })
 
 test('an error of another realm is an error', () => {
   const thrown: unknown = vm.runInNewContext('Object.assign(new RangeError("far away"), { code: "E_FAR" })')
   assert.not.instance(thrown, Error)
-  const { message, name, taskCode } = describeThrown(thrown)
+  const { message, name, taskCode } = serializeError(thrown)
   assert.equal([message, name, taskCode], ['far away', 'RangeError', 'E_FAR'])
 })
 
 test('what looks like an error is told like one', () => {
-  assert.equal(describeThrown({ message: 'look', name: 'Alike', status: 400 }), {
+  assert.equal(serializeError({ message: 'look', name: 'Alike', status: 400 }), {
     message: 'look',
     name: 'Alike',
     status: 400,
@@ -195,7 +195,7 @@ test('a value that is no error is told as what it is', () => {
     [10n, 'bigint'],
     [() => {}, 'function'],
   ] as const) {
-    const { message } = describeThrown(thrown)
+    const { message } = serializeError(thrown)
     assert.ok(message.includes(expected), message)
   }
 })
@@ -203,14 +203,14 @@ test('a value that is no error is told as what it is', () => {
 test('causes are followed a little way, and no further', () => {
   const thrown = new Error('0')
   thrown.cause = thrown
-  assert.ok(depthOf(describeThrown(thrown)) <= 10)
+  assert.ok(depthOf(serializeError(thrown)) <= 10)
   let deep = new Error('innermost')
   for (let depth = 0; depth < 10_000; depth += 1) deep = new Error(`at ${depth}`, { cause: deep })
-  const depth = depthOf(describeThrown(deep))
+  const depth = depthOf(serializeError(deep))
   assert.ok(depth >= 3 && depth <= 10, `${depth} causes`)
   const three = new Error('a', { cause: new Error('b', { cause: new Error('c', { cause: 'd' }) }) })
-  assert.ok(describeThrown(three).cause?.cause?.cause?.message.includes('d'))
-  assert.ok(describeThrown(new Error('a', { cause: null })).cause?.message.includes('null'))
+  assert.ok(serializeError(three).cause?.cause?.cause?.message.includes('d'))
+  assert.ok(serializeError(new Error('a', { cause: null })).cause?.message.includes('null'))
 })
 
 test('whatever the size of what was thrown, what is told of it is bounded', () => {
@@ -225,10 +225,10 @@ test('whatever the size of what was thrown, what is told of it is bounded', () =
     Object.assign(new Error('outer'), { cause: Object.assign(new Error(huge), members) }),
     Object.assign(new Error('code'), { code: huge }),
   ]) {
-    const { length } = JSON.stringify(describeThrown(thrown))
+    const { length } = JSON.stringify(serializeError(thrown))
     assert.ok(length <= maxBytes, `${length} characters`)
   }
-  assert.ok(describeThrown(new Error(`begins ${huge}`)).message.startsWith('begins x'))
+  assert.ok(serializeError(new Error(`begins ${huge}`)).message.startsWith('begins x'))
 })
 
 test('trying again is worth it unless what was thrown says that it is not', () => {
@@ -240,7 +240,7 @@ test('trying again is worth it unless what was thrown says that it is not', () =
   assert.is(isRetryableThrown(getting('retryable')), true)
 })
 
-function depthOf(described: ReturnType<typeof describeThrown>): number {
+function depthOf(described: ReturnType<typeof serializeError>): number {
   let depth = 0
   for (let { cause } = described; cause !== undefined; { cause } = cause) depth += 1
   return depth
@@ -258,25 +258,25 @@ test('errors that an error carries by name, in a map or in a set are listed too'
     },
   }
   for (const [what, members] of Object.entries(carriers)) {
-    const { message, cause } = describeThrown(Object.assign(new Error('invalid'), members))
+    const { message, cause } = serializeError(Object.assign(new Error('invalid'), members))
     assert.is(message, 'invalid: [name] TypeError: is required; [age] ["too low"]', what)
     assert.is(cause?.message, 'is required', what)
   }
-  const { message } = describeThrown(Object.assign(new Error('invalid'), { issues: new Set([required]) }))
+  const { message } = serializeError(Object.assign(new Error('invalid'), { issues: new Set([required]) }))
   assert.is(message, 'invalid: [1] TypeError: is required')
 })
 
 test('errors under any name and bigints follow the stack', () => {
-  const { stack = '' } = describeThrown(Object.assign(new Error('outer'), { inner: new RangeError('why'), id: 10n }))
+  const { stack = '' } = serializeError(Object.assign(new Error('outer'), { inner: new RangeError('why'), id: 10n }))
   assert.is(stack.split('\n').at(-1), '{"inner":"RangeError: why","id":"10"}')
 })
 
 test('a value that shows nothing of itself is named by its class', () => {
   for (const value of [new Map(), new Headers()]) {
     const expected = `thrown value that is not an error: an object of class ${value.constructor.name}`
-    assert.is(describeThrown(value).message, expected)
+    assert.is(serializeError(value).message, expected)
   }
-  assert.is(describeThrown({}).message, 'thrown value that is not an error: {}')
+  assert.is(serializeError({}).message, 'thrown value that is not an error: {}')
 })
 
 test.run()

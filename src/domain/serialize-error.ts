@@ -51,7 +51,7 @@ const none: Carried = { first: [], labels: [], total: 0 }
  * listed in its message, and the first of them is its cause where it has none. Its other members, where they are texts,
  * numbers, booleans or errors, stand behind its stack. Every text is well-formed Unicode.
  */
-export function describeThrown(thrown: unknown): Description {
+export function serializeError(thrown: unknown): Description {
   return describe(thrown, maxCauses)
 }
 

@@ -1,5 +1,5 @@
 /**
- * The adapter to Piscina: a seat for one thread, which is replaced whenever it is gone. Only here is it known how
+ * The adapter to Piscina: a host for one thread, which is replaced whenever it is gone. Only here is it known how
  * Piscina behaves. Each thread has a Piscina of its own, which starts no second one: it would do so
  * while it handles the end of the first, where nobody can catch that the system has no thread left. Nothing ever waits in Piscina's own queue, because a job is sent only to a thread that
  * is ready, and no job carries an AbortSignal, because those bypass its limits; a thread is killed by `terminate()`.
@@ -8,7 +8,7 @@ import { Piscina } from 'piscina'
 import type { Worker } from 'node:worker_threads'
 import type { PingMessage, ThreadData, ToThread } from './messages.ts'
 
-export interface SeatOptions {
+export interface WorkerHostOptions {
   /** Jobs on the thread. */
   readonly jobs: number
   readonly data: ThreadData
@@ -16,7 +16,7 @@ export interface SeatOptions {
   readonly maxHeapMb: number
   /** Command-line flags of Node for the thread. */
   readonly flags: readonly string[]
-  /** The seat has a thread that takes jobs. */
+  /** The host has a thread that takes jobs. */
   readonly onReady: () => void
   /** The thread died of an uncaught error and is about to be gone. */
   readonly onFailing: () => void
@@ -30,7 +30,7 @@ export interface SeatOptions {
   readonly onMessage: (message: unknown) => void
 }
 
-export interface Seat {
+export interface WorkerHost {
   /** Resolves when the first thread is ready; rejects when it cannot be loaded. */
   start(): Promise<void>
   /** Sends to the thread, which must be ready; rejects when it dies. */
@@ -50,7 +50,7 @@ const reopenAfterMs = 1_000
 const ping: PingMessage = { type: 'ping' }
 const entry = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url).href
 
-export function createSeat(options: SeatOptions): Seat {
+export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
   const { promise: started, resolve: onStarted, reject: onNotStarted } = Promise.withResolvers<void>()
   let piscina: Piscina | null = null
   let worker: Worker | null = null

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createAttemptEnd, failedBy } from '../../src/domain/attempt-end.ts'
+import { createAttemptState, failedBy } from '../../src/domain/attempt-state.ts'
 import type { AttemptOutcome, Outcome } from '../../src/domain/job.ts'
 
 const done: Outcome = { ok: true, result: '1' }
@@ -9,7 +9,7 @@ const crashed = failedBy({ code: 'crashed', message: 'gone' })
 
 function makeEnd(graceMs = 60_000) {
   const told: string[] = []
-  const end = createAttemptEnd({
+  const end = createAttemptState({
     graceMs,
     onStop: () => told.push('stop'),
     onGraceOver: () => told.push('grace over'),

@@ -8,7 +8,7 @@ export interface Wait {
   leave(): void
 }
 
-export interface WaitingRoom {
+export interface AnswerWaiters {
   /**
    * Enters before the run is accepted, or before it is read, so that no change can be missed.
    * @param limitMs null: as long as it takes
@@ -22,17 +22,17 @@ export interface WaitingRoom {
   dismiss(): void
 }
 
-export interface WaitingRoomOptions {
+export interface AnswerWaitersOptions {
   readonly subscribe: (runId: string, listener: (change: RunChange) => void) => () => void
 }
 
 type Waiter = PromiseWithResolvers<void>
 
-export function createWaitingRoom({ subscribe }: WaitingRoomOptions): WaitingRoom {
+export function createAnswerWaiters({ subscribe }: AnswerWaitersOptions): AnswerWaiters {
   const waiting = new Map<string, Set<Waiter>>()
   let isDismissed = false
 
-  function seat(runId: string, waiter: Waiter): () => void {
+  function add(runId: string, waiter: Waiter): () => void {
     const ofRun = waiting.get(runId) ?? new Set()
     waiting.set(runId, ofRun.add(waiter))
     return () => {
@@ -46,7 +46,7 @@ export function createWaitingRoom({ subscribe }: WaitingRoomOptions): WaitingRoo
       const waiter = Promise.withResolvers<void>()
       // Who has left by then does not hear of it.
       waiter.promise.catch(() => {})
-      const unseat = seat(runId, waiter)
+      const remove = add(runId, waiter)
       const unsubscribe = subscribe(runId, ({ isAnswered }) => {
         if (isAnswered) waiter.resolve()
       })
@@ -57,7 +57,7 @@ export function createWaitingRoom({ subscribe }: WaitingRoomOptions): WaitingRoo
         leave() {
           clearTimeout(timer)
           unsubscribe()
-          unseat()
+          remove()
         },
       }
     },

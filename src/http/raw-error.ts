@@ -1,7 +1,7 @@
 /** Answers to what is no request yet, or none that a route could take: a problem of no type of its own (RFC 9457, 4.2.1). */
 import type { ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { STATUS_CODES } from './required.ts'
+import { STATUS_CODES } from './lazy-http.ts'
 
 export interface Refusal {
   readonly status: number

@@ -2,23 +2,23 @@
 import type { Attempt } from './attempt.ts'
 import type { JobMessage, ThreadAnswer } from './messages.ts'
 import type { PoolThread } from './pool-thread.ts'
-import type { Seat } from './seat.ts'
+import type { WorkerHost } from './worker-host.ts'
 
-export interface Courier {
+export interface JobBatcher {
   /** Sends the job with all others of this turn; `onAnswer` or `onLost` follows, once. */
   send(thread: PoolThread, attempt: Attempt, job: Omit<JobMessage, 'id'>): void
   /** A thread has told these before all of their batch are over. */
   deliver(answers: readonly ThreadAnswer[]): void
 }
 
-export interface CourierOptions {
-  readonly seatOf: (thread: PoolThread) => Seat
+export interface JobBatcherOptions {
+  readonly seatOf: (thread: PoolThread) => WorkerHost
   readonly onAnswer: (thread: PoolThread, attempt: Attempt, answer: ThreadAnswer) => void
   /** The thread died, or could not answer. */
   readonly onLost: (thread: PoolThread, attempt: Attempt, error: unknown) => void
 }
 
-export function createCourier({ seatOf, onAnswer, onLost }: CourierOptions): Courier {
+export function createJobBatcher({ seatOf, onAnswer, onLost }: JobBatcherOptions): JobBatcher {
   /** `givenUp` of the thread when the job was sent: another number later is another thread. */
   const awaited = new Map<
     number,

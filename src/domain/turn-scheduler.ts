@@ -2,13 +2,13 @@
  * Runs many small pieces of work a few per turn of the event loop, in order, so that a burst does not hold up timers
  * and sockets for as long as all of it takes.
  */
-export interface Turns {
+export interface TurnScheduler {
   /** Runs the piece in this turn when few came before it, else in a later one. It must not throw. */
   run(piece: () => void): void
 }
 
 /** @param perTurn pieces in one turn */
-export function createTurns(perTurn: number): Turns {
+export function createTurnScheduler(perTurn: number): TurnScheduler {
   let pieces: (() => void)[] = []
   let next = 0
   let spent = 0

@@ -1,5 +1,5 @@
 /** JSON that stays text, for nobody on the main thread needs to know its value. */
-export class JsonText {
+export class RawJson {
   readonly text: string
 
   constructor(text: string) {
@@ -9,5 +9,5 @@ export class JsonText {
 
 /** @param value one that JSON has, or the text of one */
 export function textOfJson(value: unknown): string {
-  return value instanceof JsonText ? value.text : JSON.stringify(value)
+  return value instanceof RawJson ? value.text : JSON.stringify(value)
 }

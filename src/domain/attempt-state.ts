@@ -4,7 +4,7 @@
  */
 import type { AttemptOutcome, JobError, Outcome } from './job.ts'
 
-export interface AttemptEnd {
+export interface AttemptState {
   readonly outcome: Promise<AttemptOutcome>
   isOver(): boolean
   /** Asks the task to stop; the attempt ends as `released` after the grace unless it completes before. */
@@ -19,7 +19,7 @@ export interface AttemptEnd {
   breakOff(outcome: AttemptOutcome): void
 }
 
-export interface AttemptEndOptions {
+export interface AttemptStateOptions {
   /** From the request to stop to the end of the attempt, in milliseconds. */
   readonly graceMs: number
   /** Passes the request to stop on to the task; called once at most. */
@@ -29,7 +29,7 @@ export interface AttemptEndOptions {
   readonly onEnd: () => void
 }
 
-export function createAttemptEnd({ graceMs, onStop, onGraceOver, onEnd }: AttemptEndOptions): AttemptEnd {
+export function createAttemptState({ graceMs, onStop, onGraceOver, onEnd }: AttemptStateOptions): AttemptState {
   const { promise, resolve } = Promise.withResolvers<AttemptOutcome>()
   let isOver = false
   // What the attempt ends as once it was asked to stop; null before.
