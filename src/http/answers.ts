@@ -15,6 +15,7 @@ import type { RunRecord } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { RunFilter, RunPage, Store } from '../store/store.ts'
 import type { ByteBudget } from './byte-budget.ts'
+import { hasTag, parseEntityTags, tagOfText } from './entity-tag.ts'
 import { hasOmissions, runText, type WholeJob } from './run-text.ts'
 import { viewMinimalRun, viewRun, type ViewOptions } from './run-view.ts'
 import { sendText } from './send-json.ts'
@@ -23,7 +24,9 @@ import { writeJson } from './write-json.ts'
 export interface Answers {
   /** Resolves when it is written. @throws AppError `overloaded`, before anything is written */
   send(ctx: Context, view: unknown): Promise<void>
-  /** The same. */
+  /** The same with an `ETag` of its text; 304 for a client that has it. */
+  sendTagged(ctx: Context, view: unknown): Promise<void>
+  /** As `send`. */
   sendRun(ctx: Context, run: RunRecord): Promise<void>
   /** The same in two steps, for who has more to do when it is known that there is room. */
   prepareRun(ctx: Context, run: RunRecord, isMinimal: boolean): () => Promise<void>
@@ -129,7 +132,17 @@ export function createAnswers(options: AnswersOptions): Answers {
     return () => write(ctx, runText(run, { ...view, isMinimal, wholeJob: wholeJob(run.id) }), run.id)
   }
 
+  /** Of what has not changed, those who ask again and again get nothing. */
+  async function sendTagged(ctx: Context, value: unknown): Promise<void> {
+    const text = writeJson(value)
+    const tag = tagOfText(text)
+    ctx.set('ETag', tag)
+    if (hasTag(parseEntityTags(ctx.get('If-None-Match')), tag)) ctx.status = 304
+    else await prepare(ctx, text)()
+  }
+
   return {
+    sendTagged,
     send: (ctx, value) => prepare(ctx, writeJson(value))(),
     prepareRun,
     sendRun: (ctx, run) => prepareRun(ctx, run, false)(),

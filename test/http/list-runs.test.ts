@@ -108,6 +108,9 @@ test('shows 50 runs where nothing is said, and 500 at the most', async () => {
   assert.is((await list(service, { pageSize: '500' })).runs.length, 500)
   const response = await service.get('/runs?pageSize=100000')
   assert.match(response.headers.get('Link') ?? '', 'pageSize=500&')
+  const tag = response.headers.get('ETag') ?? ''
+  const known = await service.get('/runs?pageSize=100000', { 'If-None-Match': tag })
+  assert.equal([known.status, await known.text()], [304, ''], 'a large one has a tag, too')
   const capped = (await response.json()) as Page
   assert.is(capped.runs.length, 500)
   assert.is(capped.pageSize, 500)

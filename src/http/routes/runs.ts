@@ -6,7 +6,7 @@ import { isRunId } from '../../domain/ids.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import type { RunFilter } from '../../store/store.ts'
 import type { HttpDeps } from '../deps.ts'
-import { entityTagOf, hasTag, hasVersion, parseEntityTags, tagOfText, type EntityTags } from '../entity-tag.ts'
+import { entityTagOf, hasVersion, parseEntityTags, type EntityTags } from '../entity-tag.ts'
 import { pageTokenOf, parsePageToken } from '../page-token.ts'
 import { parsePrefer } from '../prefer.ts'
 import { parseJobIndex, parseListQuery, type ListQuery } from '../run-schema.ts'
@@ -78,15 +78,11 @@ export function createRunRoutes({ store, config, progressOf, polls, answers, pre
     }
     ctx.status = 200
     ctx.set('Cache-Control', 'no-cache')
-    await answers.send(ctx, {
+    await answers.sendTagged(ctx, {
       runs: runs.map((run) => viewRun(run, { ...options, showsResults: false })),
       nextPageToken,
       pageSize: query.pageSize,
     })
-    // For those who ask again and again: of what has not changed, they get nothing.
-    const tag = tagOfText(String(ctx.body))
-    ctx.set('ETag', tag)
-    if (hasTag(parseEntityTags(ctx.get('If-None-Match')), tag)) ctx.status = 304
   }
 
   return { getRun, getJob, listRuns }
