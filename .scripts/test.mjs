@@ -12,8 +12,8 @@ const uvu = join(root, 'node_modules/uvu/bin.js')
 const env = { ...process.env, NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compile') }
 
 /** Those that take longest come first. */
-const large = ['http', 'process', 'pool', 'store']
-const parts = [...large.map((name) => `^${name}/`), `^(?!(?:${large.join('|')})/)`]
+const large = ['process', 'pool', 'http', 'store', 'model', 'cli|package|library', 'page']
+const parts = [...large.map((name) => `^(?:${name})/`), `^(?!(?:${large.join('|')})/)`]
 /** No more, whatever the machine has: what some tests measure is time. */
 const atOnce = Math.min(2, availableParallelism())
 const [pattern] = process.argv.slice(2)
