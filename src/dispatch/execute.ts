@@ -41,6 +41,8 @@ export interface EndedAttempt {
   readonly tookMs: number
   /** Whether the job is settled with it for good. */
   readonly isFinal: boolean
+  /** Whether it was stopped as cancelled though no cancel had ended its claim. */
+  readonly wasStopped: boolean
 }
 
 const firstRetryMs = 50
@@ -81,9 +83,10 @@ export function createExecute(options: ExecuteOptions): Execute {
         hooks.onSettling?.()
         const settled = await settling
         tell(log, ids, outcome, retryAt, settled)
-        const isFinal = settled === 'settled' && outcome !== 'released' && retryAt === null
-        onEnded({ job, outcome, tookMs, isFinal })
-        if (outcome === 'released' || retryAt !== null) onWaiting()
+        const isFinal = settled === 'settled' && outcome !== 'released' && !isCancelled(outcome) && retryAt === null
+        const wasStopped = settled === 'settled' && outcome !== 'released' && isCancelled(outcome)
+        onEnded({ job, outcome, tookMs, isFinal, wasStopped })
+        if (outcome === 'released' || wasStopped || retryAt !== null) onWaiting()
         return
       } catch (error) {
         log.error({ ...ids, err: error }, 'an outcome could not be committed; trying again')

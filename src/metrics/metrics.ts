@@ -10,6 +10,8 @@ export interface Metrics {
   /** A group of so many verbs was committed. */
   committed(verbs: number, tookMs: number): void
   attemptEnded(attempt: EndedAttempt): void
+  /** Claims of this process that ended, or whose attempts were stopped, without a cancel or an outcome. */
+  lostClaims(): number
   /** All of them in Prometheus' text format. @throws AppError `store-unavailable` */
   text(): Promise<string>
   readonly contentType: string
@@ -21,6 +23,8 @@ export interface EndedAttempt {
   readonly tookMs: number
   /** Whether the job is settled with it for good. */
   readonly isFinal: boolean
+  /** Whether it was stopped as cancelled though no cancel had ended its claim. */
+  readonly wasStopped: boolean
 }
 
 const sPerMs = 0.001
@@ -76,7 +80,9 @@ export function createMetrics(sources: Sources): Metrics {
     labelNames: ['task'],
     registers,
   })
-  const observe = createObserved(sources, registry)
+  let stopped = 0
+  const lostClaims = (): number => (sources.store.notifier?.lostClaims() ?? 0) + stopped
+  const observe = createObserved({ ...sources, lostClaims }, registry)
 
   return {
     answered: (tookMs) => firstResponse.observe(tookMs * sPerMs),
@@ -84,7 +90,9 @@ export function createMetrics(sources: Sources): Metrics {
       commit.observe(tookMs * sPerMs)
       groupSize.observe(verbs)
     },
-    attemptEnded({ job, outcome, tookMs, isFinal }) {
+    lostClaims,
+    attemptEnded({ job, outcome, tookMs, isFinal, wasStopped }) {
+      if (wasStopped) stopped += 1
       const labels = { task: job.task, outcome: nameOf(outcome) }
       if (job.thread !== 'main') queueWait.observe({ kind: job.kind }, job.waitedMs * sPerMs)
       duration.observe(labels, tookMs * sPerMs)

@@ -29,7 +29,10 @@ export interface Sources {
 const sPerMs = 0.001
 
 /** @returns a function that takes all readings anew; it rejects when the store does not answer */
-export function createObserved(sources: Sources, registry: Registry): () => Promise<void> {
+export function createObserved(
+  sources: Sources & { readonly lostClaims: () => number },
+  registry: Registry,
+): () => Promise<void> {
   const { store, pool, loopDelay, guardCounts, openStreams, limitCounts, clock } = sources
   const registers = [registry]
   const gauge = (name: string, help: string, labelNames: string[]) => new Gauge({ name, help, labelNames, registers })
@@ -38,7 +41,7 @@ export function createObserved(sources: Sources, registry: Registry): () => Prom
   const unknown = gauge('forerunner_unknown_task_jobs', 'Waiting jobs of tasks that no process runs', ['task'])
   const lostClaims = new Counter({
     name: 'forerunner_lost_claims_total',
-    help: 'Claims that ended without a cancel or an outcome: their jobs were taken over by another process',
+    help: 'Claims that ended without a cancel or an outcome: taken over by another process, or stopped without a cause',
     registers,
   })
   const runs = gauge('forerunner_runs', 'Runs that are kept, by state', ['state'])
@@ -82,7 +85,7 @@ export function createObserved(sources: Sources, registry: Registry): () => Prom
     oldest.set((stats.oldestQueuedMs ?? 0) * sPerMs)
     unknown.reset()
     lostClaims.reset()
-    lostClaims.inc(store.notifier?.lostClaims() ?? 0)
+    lostClaims.inc(sources.lostClaims())
     for (const [task, count] of Object.entries(stats.unknownTasks)) unknown.set({ task }, count)
     for (const [state, count] of Object.entries(stats.runs)) runs.set({ state }, count)
     for (const [state, count] of Object.entries(stats.jobs)) jobs.set({ state }, count)

@@ -5,7 +5,7 @@ import { createExecute } from '../../src/dispatch/execute.ts'
 import { systemClock } from '../../src/domain/clock.ts'
 import type { AttemptOutcome, JobErrorCode } from '../../src/domain/job.ts'
 import { createLog } from '../../src/log.ts'
-import { acceptAndClaim, runOf, start } from '../harness/store-run.ts'
+import { acceptAndClaim, jobIn, runOf, start } from '../harness/store-run.ts'
 import { openSqlite } from '../harness/store-sqlite.ts'
 
 /** What is logged when a job was cancelled in the store and then comes to this outcome. */
@@ -48,6 +48,27 @@ test('another outcome of a job that was settled before is told', async () => {
       'an outcome came too late: the job was settled or claimed again before',
     ])
   }
+})
+
+test('an attempt that is stopped though nobody has cancelled its job is counted, and the job waits again', async () => {
+  await using opened = await openSqlite(':memory:')
+  const { store } = opened
+  const run = runOf()
+  const job = await acceptAndClaim(store, run, start)
+  const stopped: boolean[] = []
+  const execute = createExecute({
+    store,
+    clock: systemClock,
+    log: createLog('silent'),
+    signal: new AbortController().signal,
+    isLeaving: () => false,
+    onUncommitted: () => assert.unreachable(),
+    onWaiting: () => {},
+    onEnded: ({ wasStopped }) => void stopped.push(wasStopped),
+  })
+  await execute(job, async () => failed('cancelled'))
+  assert.equal(stopped, [true])
+  assert.is((await jobIn(store, run.id)).state, 'queued')
 })
 
 test.run()

@@ -26,7 +26,7 @@ export function createServiceRoutes(deps: HttpDeps) {
       backlog: store.backlog(),
       oldestQueuedMs,
       unknownTasks,
-      lostClaims: store.notifier?.lostClaims() ?? 0,
+      lostClaims: metrics.lostClaims(),
       threads: pool.threads(),
       eventLoopDelayMs: loopDelay.read(),
       conservation,

@@ -55,7 +55,7 @@ export const statsSchema = z
       .readonly()
       .describe('waiting jobs of tasks that no process runs, by task: they wait for a version that has the task'),
     lostClaims: count.describe(
-      'claims of the process that answers which ended without a cancel or an outcome: its jobs were taken over',
+      'claims of the process that answers which ended, or were stopped, without a cancel or an outcome: always 0 but after an outage',
     ),
     threads: z.array(threadSchema).readonly(),
     eventLoopDelayMs: z.object({ p50: ms, p99: ms, max: ms }).readonly(),
