@@ -1,4 +1,4 @@
-/** What changes every run that filters match: it counts them and asks first, unless it is told not to. */
+/** Cancels or retries every run that the filters match. It prints their number and asks first, unless `--yes` is given. */
 import type { Command } from 'commander'
 import type { BulkChangeView } from '../client/client.ts'
 import type { Context } from './context.ts'

@@ -1,4 +1,4 @@
-/** forerunner watch: a run until its end, painted anew with each change, or a line for each where nobody sees it. */
+/** forerunner watch: shows a run until it ends. A terminal is redrawn at each change; other output gets one line per change. */
 import type { RunView } from '../client/client.ts'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes, type ExitCode } from './exit-code.ts'

@@ -14,7 +14,7 @@ export interface CallOptions {
 export interface NewerOptions extends CallOptions {
   /** The version that is known. */
   readonly ifNewerThan: number
-  /** How long to wait for a newer one, in seconds, 60 at the most; default: not at all. */
+  /** Seconds to wait for a newer version, 0–60; default: 0. */
   readonly waitS?: number
 }
 
@@ -78,8 +78,8 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
   listTasks(options?: CallOptions): Promise<readonly TaskView[]>
   stats(options?: CallOptions): Promise<StatsView>
   /**
-   * The run as it is and whenever it changes, until it has ended. A connection that is cut is made anew and goes on
-   * where it was; after ten tries in vain it throws (inside the process, when the service leaves).
+   * Yields the current run, then each change, until the run ends. After a lost connection it reconnects and continues
+   * from the last version; after ten failed tries it throws (in process: when the service stops).
    */
   watch(id: string, options?: WatchOptions): AsyncGenerator<WatchEvent, void, undefined>
 }

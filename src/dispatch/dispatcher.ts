@@ -192,7 +192,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     cancel(claim) {
       const running = executions.get(keyOf(claim))
       if (running?.claim === claim.claim) running.execution.cancel()
-      // The claim may be of the same commit, of which changes can be told before replies.
+      // The claim may come from the same commit: its changes can arrive before its replies.
       else if (claiming !== null || !isOpen) cancelledEarly.add(claimKeyOf(claim))
     },
     progress: (runId, jobIndex) => executions.get(keyOf({ runId, jobIndex }))?.execution.progress() ?? null,
