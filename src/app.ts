@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path'
 import type { Middleware } from 'koa'
-import { doubtsAbout, isPostgres, type Config } from './config.ts'
+import { isPostgres, type Config } from './config.ts'
 import { createProcessClock, type ProcessClock } from './domain/clock.ts'
 import { allocateHeartbeat } from './domain/heartbeat.ts'
 import { guardProcess } from './intake/process-guard.ts'
@@ -64,7 +64,6 @@ const noThreads = { threads: 0, ioThreads: 0 }
 export async function startApp(options: AppOptions): Promise<App> {
   const { config, log, clock = createProcessClock(), onLost, prepare, threadFlags, beforeJobs } = options
   guardProcess()
-  for (const doubt of doubtsAbout(config)) log.warn(doubt)
   const heartbeatBuffer = allocateHeartbeat()
   const stall = { heartbeat: heartbeatBuffer, stallMs: config.mainStallMs, logLevel: config.logLevel }
   const registry = await loadTasks(config.tasksDir, stall)

@@ -71,13 +71,14 @@ export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
   async function start(): Promise<Started> {
     const refusal = nodeIsTooOld(process.versions.node)
     if (refusal !== null) throw new BootError(refusal)
-    const [{ startApp }, { configOf }, { adaptLogger, createLog }] = await Promise.all([
+    const [{ startApp }, { configOf, doubtsAbout, optionName }, { adaptLogger, createLog }] = await Promise.all([
       import('./app.ts'),
       import('./config.ts'),
       import('./log.ts'),
     ])
     const config = configOf(settings)
     const log = logger === undefined ? createLog(config.logLevel) : adaptLogger(logger)
+    for (const doubt of doubtsAbout(config, optionName)) log.warn(doubt)
     const app = await startApp({ config, log, onLost })
     try {
       await app.loadOnThreads()

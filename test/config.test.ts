@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { configOf, doubtsAbout, readConfig, shownDatabase, type Config } from '../src/config.ts'
+import { configOf, doubtsAbout, optionName, readConfig, shownDatabase, type Config } from '../src/config.ts'
 import { BootError } from '../src/domain/errors.ts'
 
 const defaults: Config = {
@@ -158,7 +158,23 @@ test('options take the names of the variables in camel case, and what is undefin
   const { maxTasksPerRun, ...rest } = configOf({ maxTasksPerRun: 1 })
   assert.is(maxTasksPerRun, 1)
   assert.equal({ ...rest, maxTasksPerRun: 100 }, defaults)
-  assert.ok(refusal(() => configOf({ ioThreads: 0.5 })).message.includes('IO_THREADS'))
+  assert.ok(refusal(() => configOf({ ioThreads: 0.5 })).message.includes(': ioThreads must'))
+})
+
+test('a refusal names what its reader has written: an option, or a variable', () => {
+  const refused: Partial<Config>[] = [
+    { maxBacklog: 0 },
+    { host: '0.0.0.0' },
+    { role: 'http' },
+    { apiKeys: ['a'], apiKeysRead: ['a'] },
+    { firstJobs: 'none' as 'main' },
+  ]
+  for (const options of refused) {
+    const { message } = refusal(() => configOf(options))
+    assert.not.match(message, /[A-Z]{3}/)
+    for (const name of Object.keys(options)) assert.ok(message.includes(name), message)
+  }
+  assert.match(doubtsAbout(configOf({ threads: 1000 }), optionName)[0] ?? '', /^threads is 1000 /)
 })
 
 test('the keys of the library are a list, in which nothing is split, joined or left out', () => {
@@ -166,7 +182,7 @@ test('the keys of the library are a list, in which nothing is split, joined or l
   assert.equal(configOf({ apiKeys: ['x'.repeat(255), 'b'] }).apiKeys, ['x'.repeat(255), 'b'])
   for (const apiKeys of [[''], ['a', ''], ['a,b'], [' a'], [','], [undefined], [7]]) {
     const options = { apiKeys } as unknown as Partial<Config>
-    assert.ok(refusal(() => configOf(options)).message.includes('API_KEYS'), JSON.stringify(apiKeys))
+    assert.ok(refusal(() => configOf(options)).message.includes('apiKeys'), JSON.stringify(apiKeys))
   }
 })
 

@@ -1,7 +1,7 @@
 /** The process of its own: reads its settings, starts, listens, and leaves on a signal. Exit code 0 after a clean stop, else 1. */
 import { setFlagsFromString } from 'node:v8'
 import { startApp } from '../app.ts'
-import { readConfig, shownDatabase, type Config } from '../config.ts'
+import { doubtsAbout, readConfig, shownDatabase, type Config } from '../config.ts'
 import { BootError } from '../domain/errors.ts'
 import type { HttpServer } from '../http/server.ts'
 import { fenceEnvironment } from '../intake/process-traces.ts'
@@ -78,6 +78,7 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
   // From the beginning: a signal during the recovery must not cost the jobs that it starts.
   onLeaveSignal(log, (signal) => void stop({ signal }).catch(die))
 
+  for (const doubt of doubtsAbout(config)) log.warn(doubt)
   const starting = startApp({
     config,
     log,

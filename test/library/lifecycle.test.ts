@@ -31,11 +31,11 @@ test('two instances live side by side, each with its own runs', async () => {
 
 test('start() rejects when an option is wrong, and names its setting', async () => {
   const wrong: [ForerunnerOptions, string][] = [
-    [{ threads: 0 }, 'THREADS'],
-    [{ ioConcurrency: 1.5 }, 'IO_CONCURRENCY'],
-    [{ maxBacklog: -1 }, 'MAX_BACKLOG'],
-    [{ maxBodyBytes: Number.NaN }, 'MAX_BODY_BYTES'],
-    [{ databaseUrl: 'mysql://localhost' }, 'DATABASE_URL'],
+    [{ threads: 0 }, 'threads'],
+    [{ ioConcurrency: 1.5 }, 'ioConcurrency'],
+    [{ maxBacklog: -1 }, 'maxBacklog'],
+    [{ maxBodyBytes: Number.NaN }, 'maxBodyBytes'],
+    [{ databaseUrl: 'mysql://localhost' }, 'databaseUrl'],
     [{ tasksDir: '/nowhere/at/all' }, '/nowhere/at/all'],
     [{ databaseUrl: 'sqlite:/dev/null/forerunner.db' }, '/dev/null/forerunner.db'],
   ]
