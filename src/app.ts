@@ -16,7 +16,7 @@ import type { StallOptions } from './store/stall-watch.ts'
 import type { Store } from './store/store.ts'
 import { loadRegistry, type Registry } from './tasks/registry.ts'
 
-export interface App extends Pick<Service, 'middleware' | 'mount' | 'connect' | 'run' | 'drain'> {
+export interface App extends Pick<Service, 'middleware' | 'mount' | 'connect' | 'drain'> {
   /**
    * Has a thread load each task that it may have to run, which this one has loaded already. Not awaited by the start,
    * which it would make longer by a fifth.
@@ -92,12 +92,11 @@ export async function startApp(options: AppOptions): Promise<App> {
     throw error
   }
 
-  const { middleware, mount, connect, run, drain, stop } = service
+  const { middleware, mount, connect, drain, stop } = service
   return {
     middleware,
     mount,
     connect,
-    run,
     drain,
     async loadOnThreads() {
       await pool.load(registry.all())

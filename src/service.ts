@@ -21,8 +21,7 @@ import { createEventStreams } from './http/event-streams.ts'
 import { createLongPolls } from './http/long-poll.ts'
 import { createMount, type Mount } from './http/middleware.ts'
 import type { MountOptions } from './http/mount.ts'
-import { createRunDirectly } from './http/run-directly.ts'
-import type { ProgressOf, RunView } from './http/run-view.ts'
+import type { ProgressOf } from './http/run-view.ts'
 import { createFirstJobs } from './intake/first-job.ts'
 import { createIntake } from './intake/intake.ts'
 import { createMainThreadGuard } from './intake/main-thread-guard.ts'
@@ -41,8 +40,6 @@ export interface Service {
   mount(options: MountOptions): Mount
   /** The store has committed a group: how many verbs it held, and how long it took, in milliseconds. */
   committed(verbs: number, tookMs: number): void
-  /** What POST /run-tasks does, without HTTP. @throws AppError */
-  run(input: unknown): Promise<RunView>
   /** The routes for this process itself. @param prefix of the addresses that it is told */
   connect(prefix: string): AskInProcess
   /** Takes back what a dead process held, and begins to claim and to take runs; when store and pool are there. */
@@ -178,7 +175,6 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   return {
     middleware,
     committed: metrics.committed,
-    run: createRunDirectly({ intake, config, answers: createAnswers(answering) }),
     mount,
     connect: (prefix) => createInProcess(mount({ prefix, isHosted: false }).middleware, log),
     async start() {

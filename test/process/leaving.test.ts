@@ -4,10 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setImmediate as turn } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
 import { pino } from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { startApp } from '../../src/app.ts'
+import { startApp, type App } from '../../src/app.ts'
+import { createSend } from '../../src/client/transport.ts'
+import { createVerbs } from '../../src/client/verbs.ts'
 import { configOf } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
 import { fixtureTasks, startService } from '../harness/service.ts'
@@ -20,9 +23,9 @@ const unspent = { state: 'queued', attempt: 0, lostStarts: 0 }
 test('a run whose commit is under way when the service stops is handed back after the grace', async () => {
   using directory = makeDirectory()
   await using service = await startService({ databaseUrl: directory.databaseUrl, shutdownGraceMs: 50 })
-  const answering = service.app.run({ tasks: [long] })
-  // The run is admitted within this turn, and its commit takes longer than that.
-  await turn()
+  const committing = commitOfRun()
+  const answering = callsOf(service.app).runTasks({ tasks: [long] })
+  await committing
   await service.stop()
   const run = await answering
   assert.is(run.answer, null)
@@ -32,8 +35,9 @@ test('a run whose commit is under way when the service stops is handed back afte
 test('a run whose commit is under way when the service stops has the grace to end', async () => {
   using directory = makeDirectory()
   await using service = await startService({ databaseUrl: directory.databaseUrl, shutdownGraceMs: 30_000 })
-  const answering = service.app.run({ tasks: [short] })
-  await turn()
+  const committing = commitOfRun()
+  const answering = callsOf(service.app).runTasks({ tasks: [short] })
+  await committing
   await service.stop()
   const run = await answering
   assert.is(run.result, 1)
@@ -45,7 +49,7 @@ test('a suspect whose claim is under way when the service stops is handed back',
   const config = configOf({ databaseUrl: directory.databaseUrl, tasksDir: fixtureTasks, threads: 1 })
   const first = await startApp({ config, log: createLog('silent'), onLost: rethrow })
   const later = { delayMs: 60_000 }
-  await first.run({ tasks: [short, long].map((task) => ({ ...task, ...later })), respond: 'none' })
+  await callsOf(first).runTasks({ tasks: [short, long].map((task) => ({ ...task, ...later })), respond: 'none' })
   await first.drain()
   await first.close()
   directory.makeSuspects()
@@ -63,6 +67,23 @@ test('a suspect whose claim is under way when the service stops is handed back',
     { ...unspent, lostStarts: 2 },
   ])
 })
+
+function callsOf(app: App) {
+  return createVerbs(createSend({ baseUrl: 'http://forerunner', fetch: app.connect('') }), false)
+}
+
+/** Resolves when a commit that accepts a run is on its way to the thread of the database. */
+function commitOfRun(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const { postMessage } = Worker.prototype
+  Worker.prototype.postMessage = function (this: Worker, ...sent: unknown[]) {
+    Reflect.apply(postMessage, this, sent)
+    if (!JSON.stringify(sent[0]).includes('"verb":"accept"')) return
+    Worker.prototype.postMessage = postMessage
+    resolve()
+  }
+  return promise
+}
 
 function rethrow(error: Error): never {
   throw error
