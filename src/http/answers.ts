@@ -15,7 +15,7 @@ import type { RunRecord } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { RunFilter, RunPage, Store } from '../store/store.ts'
 import type { ByteBudget } from './byte-budget.ts'
-import { hasTag, parseEntityTags, tagOfText } from './entity-tag.ts'
+import { isKnown, tagOfText } from './entity-tag.ts'
 import { hasOmissions, runText, type WholeJob } from './run-text.ts'
 import { viewMinimalRun, viewRun, type ViewOptions } from './run-view.ts'
 import { sendText } from './send-json.ts'
@@ -137,7 +137,7 @@ export function createAnswers(options: AnswersOptions): Answers {
     const text = writeJson(value)
     const tag = tagOfText(text)
     ctx.set('ETag', tag)
-    if (hasTag(parseEntityTags(ctx.get('If-None-Match')), tag)) ctx.status = 304
+    if (isKnown(ctx.get('If-None-Match'), tag)) ctx.status = 304
     else await prepare(ctx, text)()
   }
 

@@ -1,42 +1,23 @@
 /** Entity tags (RFC 9110, 8.8.3): weak ones of runs, whose progress is not part of their version, and of texts as they are. */
+import fresh from 'fresh'
 import { hash } from 'node:crypto'
 
-/** One member of a list: opaque characters in quotes, without escapes, up to a comma or the end. */
-const listed = /[ \t,]*(?:W\/)?(?<opaque>"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)/gy
-const nothing = /^[ \t,]*$/
+const digestLength = 22
 
 export function entityTagOf(version: number): string {
   return `W/"${version}"`
 }
 
-/** `any`: whatever there is (`*`). */
-export type EntityTags = 'any' | ReadonlySet<string>
+export function tagOfText(text: string): string {
+  return `"${hash('sha256', text, 'base64url').slice(0, digestLength)}"`
+}
 
 /**
- * Reads `If-None-Match` (RFC 9110, 13.1.2), which compares weakly: whether a tag is weak is not kept.
+ * Whether a client that sent this `If-None-Match` has what the tag stands for. Not `ctx.fresh`, which heeds the request's
+ * `Cache-Control: no-cache`: every `fetch` with an `If-None-Match` of its caller's sends that
+ * (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch, step 8.20), and would never be answered with 304.
  * @param field empty where there is none
- * @returns no tags where the field has not the form of a list
  */
-export function parseEntityTags(field: string): EntityTags {
-  if (field.trim() === '*') return 'any'
-  const tags = new Set<string>()
-  const rest = field.replaceAll(listed, (_whole, opaque: string) => {
-    tags.add(opaque)
-    return ''
-  })
-  return nothing.test(rest) ? tags : new Set()
-}
-
-export function hasVersion(tags: EntityTags, version: number): boolean {
-  return tags === 'any' || tags.has(`"${version}"`)
-}
-
-const digestLength = 24
-
-export function tagOfText(text: string): string {
-  return `"${hash('sha256', text).slice(0, digestLength)}"`
-}
-
-export function hasTag(tags: EntityTags, tag: string): boolean {
-  return tags === 'any' || tags.has(tag)
+export function isKnown(field: string, tag: string): boolean {
+  return fresh({ 'if-none-match': field }, { etag: tag })
 }

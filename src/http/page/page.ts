@@ -3,7 +3,7 @@
  * hash of their content. All of it works below any path, for the page refers to nothing but relative addresses.
  */
 import type { Context } from 'koa'
-import { hasTag, parseEntityTags } from '../entity-tag.ts'
+import { isKnown } from '../entity-tag.ts'
 import { originalUrlOf } from '../mount.ts'
 import { pageDocument, pageFiles, type PageFile } from './page-files.ts'
 
@@ -61,7 +61,7 @@ function sendFile(ctx: Context, { type, etag, plain, packed }: PageFile): void {
   ctx.status = 200
   ctx.set({ ETag: ownTag, 'Content-Type': type })
   if (match !== undefined) ctx.set('Content-Encoding', match.coding)
-  if (hasTag(parseEntityTags(ctx.get('If-None-Match')), ownTag)) ctx.status = 304
+  if (isKnown(ctx.get('If-None-Match'), ownTag)) ctx.status = 304
   else ctx.body = match?.bytes ?? plain
 }
 

@@ -6,7 +6,7 @@ import { isRunId } from '../../domain/ids.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import type { RunFilter } from '../../store/store.ts'
 import type { HttpDeps } from '../deps.ts'
-import { entityTagOf, hasVersion, parseEntityTags, type EntityTags } from '../entity-tag.ts'
+import { entityTagOf, isKnown } from '../entity-tag.ts'
 import { pageTokenOf, parsePageToken } from '../page-token.ts'
 import { parsePrefer } from '../prefer.ts'
 import { parseJobIndex, parseListQuery, type ListQuery } from '../run-schema.ts'
@@ -24,29 +24,30 @@ export function createRunRoutes({ store, config, progressOf, polls, answers, pre
     return run
   }
 
-  /** The run as soon as it has a version that is not among these, or as it is after so many seconds. */
-  async function nextVersion(ctx: Context, id: string, known: EntityTags, waitS: number): Promise<RunRecord> {
+  /** The run as soon as it has a version whose tag is not known, or as it is after so many seconds. */
+  async function nextVersion(ctx: Context, id: string, known: string, waitS: number): Promise<RunRecord> {
     if (!isRunId(id)) throw notFound(id)
-    const isKnown = ({ version }: RunRecord): boolean => hasVersion(known, version)
-    const { run, hasWaited } = await polls.wait(id, isKnown, waitS * msPerS, ctx.res)
+    const hasVersion = ({ version }: RunRecord): boolean => isKnown(known, entityTagOf(version))
+    const { run, hasWaited } = await polls.wait(id, hasVersion, waitS * msPerS, ctx.res)
     if (run === null) throw notFound(id)
     // A run that is deleted meanwhile does not change, and nobody is told.
-    const newest = hasWaited && isKnown(run) ? await find(id) : run
+    const newest = hasWaited && hasVersion(run) ? await find(id) : run
     if (hasWaited) ctx.set('Preference-Applied', `wait=${waitS}`)
     return newest
   }
 
   const getRun: RouterMiddleware = async (ctx) => {
     const id = String(ctx.params['id'])
-    const known = parseEntityTags(ctx.get('If-None-Match'))
+    const known = ctx.get('If-None-Match')
     const { waitS } = parsePrefer(ctx.req.headersDistinct['prefer'])
     // Without a version that the client knows there is none to wait for.
-    const waits = waitS !== null && known !== 'any' && known.size > 0
+    const waits = waitS !== null && known !== '' && known !== '*'
     const run = waits ? await nextVersion(ctx, id, known, waitS) : await find(id)
     ctx.status = 200
-    ctx.set({ ETag: entityTagOf(run.version), 'Cache-Control': 'no-cache' })
+    const tag = entityTagOf(run.version)
+    ctx.set({ ETag: tag, 'Cache-Control': 'no-cache' })
     if (run.state === 'running') ctx.set('Retry-After', retryAfterS)
-    if (hasVersion(known, run.version)) ctx.status = 304
+    if (isKnown(known, tag)) ctx.status = 304
     else await answers.sendRun(ctx, run)
   }
 
