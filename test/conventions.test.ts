@@ -54,16 +54,16 @@ holds('imports point downward, and only app.ts names an engine', importsPointDow
     'src/app.ts': imports('./store/sqlite/engine.ts') + imports('./http/x.ts') + imports('./domain/x.ts'),
     'src/http/routes/x.ts': imports('../y.ts') + imports('../../intake/x.ts') + imports('../../store/store.ts'),
     'src/store/sqlite/engine.ts': imports('../store.ts') + imports('./x.ts') + imports('../../domain/x.ts'),
-    'src/domain/task.ts': `// from '../pool/x.ts'\n${imports('./x.ts')}`,
+    'src/domain/task.ts': `// from '../execution/x.ts'\n${imports('./x.ts')}`,
   },
   bad: {
     'src/domain/a.ts': imports('../tasks/x.ts'),
     'src/domain/b.ts': "import type { Log } from '../log.ts'\n",
     'src/log.ts': imports('./domain/x.ts'),
-    'src/tasks/a.ts': "const late = () => import('../pool/x.ts')\n",
-    'src/pool/a.ts': imports('../store/store.ts'),
-    'src/pool/b.ts': "export * from '../config.ts'\n",
-    'src/store/store.ts': imports('../tasks/../pool/x.ts'),
+    'src/tasks/a.ts': "const late = () => import('../execution/x.ts')\n",
+    'src/execution/a.ts': imports('../store/store.ts'),
+    'src/execution/b.ts': "export * from '../config.ts'\n",
+    'src/store/store.ts': imports('../tasks/../execution/x.ts'),
     'src/intake/a.ts': imports('../dispatch/x.ts'),
     'src/feed/a.ts': imports('../http/x.ts'),
     'src/dispatch/a.ts': imports('../store/sqlite/rows.ts'),
@@ -191,22 +191,22 @@ holds('nothing is of type any', nothingIsAny, {
 
 holds('what runs beside tasks uses nothing that they can replace', threadsUsePrimordials, {
   good: {
-    'src/pool/thread.ts':
+    'src/execution/pool/thread.ts':
       'const { now } = Date\nconst text = JSON.stringify.bind(JSON)\nfunction f() {\n  return now()\n}\n',
-    'src/pool/pool.ts': 'function f() {\n  return JSON.stringify(1)\n}\n',
+    'src/execution/pool/pool.ts': 'function f() {\n  return JSON.stringify(1)\n}\n',
   },
   bad: {
-    'src/pool/run-batch.ts': 'function f() {\n  return Date.now()\n}\n',
-    'src/pool/running-job.ts': 'function f(list) {\n  for (const one of list) g(one)\n}\n',
-    'src/tasks/result.ts': 'function f(list) {\n  list.push(1)\n}\n',
+    'src/execution/pool/run-batch.ts': 'function f() {\n  return Date.now()\n}\n',
+    'src/execution/pool/running-job.ts': 'function f(list) {\n  for (const one of list) g(one)\n}\n',
+    'src/execution/result.ts': 'function f(list) {\n  list.push(1)\n}\n',
     'src/domain/serialize-error.ts': 'function f() {\n  return new Map()\n}\n',
   },
 })
 
 holds('code says what the field says', wordsAreTheFields, {
-  good: { 'src/pool/job-batcher.ts': 'export function createJobBatcher() {}\n' },
+  good: { 'src/execution/pool/job-batcher.ts': 'export function createJobBatcher() {}\n' },
   bad: {
-    'src/pool/courier.ts': '',
+    'src/execution/pool/courier.ts': '',
     'src/intake/b.ts': 'const waitingRoom = 1\n',
     'workers/c.ts': '// the waiting-room\n',
   },

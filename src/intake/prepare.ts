@@ -8,7 +8,7 @@ import type { IdempotencyClaim, NewJob, NewRun } from '../domain/run/new-run.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Registry } from '../tasks/registry.ts'
 import type { Task } from '../tasks/task.ts'
-import type { MainThreadGuard } from './main-thread-guard.ts'
+import type { MainThreadGuard } from '../execution/main-thread/main-thread-guard.ts'
 
 export interface PrepareOptions {
   readonly registry: Registry

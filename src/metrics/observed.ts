@@ -1,6 +1,6 @@
 /** What is looked up when somebody asks: the state of the store, of the pool and of the event loop. */
 import { Counter, Gauge, type Registry } from 'prom-client'
-import type { Pool } from '../pool/pool.ts'
+import type { Pool } from '../execution/pool/pool.ts'
 import type { Store } from '../store/store.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { LoopDelay } from './loop-delay.ts'

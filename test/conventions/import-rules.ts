@@ -10,7 +10,7 @@ const layers = [
   ['service.ts'],
   ['http'],
   ['metrics', 'intake', 'dispatch', 'feed'],
-  ['config.ts', 'store', 'pool'],
+  ['config.ts', 'store', 'execution'],
   ['tasks', 'limits'],
   ['domain', 'log.ts'],
 ]

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createAttemptState, failedBy } from '../../src/domain/attempt-state.ts'
+import { createAttemptState, failedBy } from '../../src/execution/attempt-state.ts'
 import type { AttemptOutcome, Outcome } from '../../src/domain/job.ts'
 
 const done: Outcome = { ok: true, result: '1' }

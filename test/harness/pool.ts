@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Outcome } from '../../src/domain/job.ts'
 import { createLog, type Log } from '../../src/log.ts'
-import type { Execution, Pool, PoolOptions } from '../../src/pool/pool.ts'
+import type { Execution, Pool, PoolOptions } from '../../src/execution/pool/pool.ts'
 import { loadRegistry } from '../../src/tasks/registry.ts'
 import { within } from './child.ts'
 import { until } from './until.ts'
@@ -42,8 +42,8 @@ export interface OpenOptions extends Partial<PoolOptions> {
 export async function openPool(options: OpenOptions = {}, log: Log = createLog('silent')): Promise<OpenPool> {
   const registry = await loadRegistry(options.tasksDir ?? fixtureTasks)
   // As it ships, compiled: its threads start several times faster than from sources with types.
-  const built = pathToFileURL(join(options.distDir ?? fileURLToPath(dist), 'src/pool/pool.js')).href
-  const { createPool } = (await import(built)) as typeof import('../../src/pool/pool.ts')
+  const built = pathToFileURL(join(options.distDir ?? fileURLToPath(dist), 'src/execution/pool/pool.js')).href
+  const { createPool } = (await import(built)) as typeof import('../../src/execution/pool/pool.ts')
   const pool = createPool({
     flags: [],
     threads: 1,

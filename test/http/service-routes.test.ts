@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { problemCodes, problems } from '../../src/domain/errors.ts'
-import type { ThreadView } from '../../src/pool/pool.ts'
+import type { ThreadView } from '../../src/execution/pool/pool.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { readRun } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'

@@ -1,7 +1,7 @@
 /** What the guard of the main thread tells of the tasks that held it up. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createMainThreadGuard, Interrupted } from '../../src/intake/main-thread-guard.ts'
+import { createMainThreadGuard, Interrupted } from '../../src/execution/main-thread/main-thread-guard.ts'
 import { createLog } from '../../src/log.ts'
 import type { Task } from '../../src/tasks/task.ts'
 

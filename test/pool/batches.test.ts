@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { AttemptOutcome } from '../../src/domain/job.ts'
-import type { Execution } from '../../src/pool/pool.ts'
+import type { Execution } from '../../src/execution/pool/pool.ts'
 import { openPool, type Ask, type OpenPool } from '../harness/pool.ts'
 import { until } from '../harness/until.ts'
 

@@ -1,7 +1,7 @@
 /** A task that changes the language hurts no job that comes after it: its thread is replaced before. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { watchIntrinsics } from '../../src/tasks/intrinsics.ts'
+import { watchIntrinsics } from '../../src/execution/intrinsics.ts'
 import { openPool, type OpenPool } from '../harness/pool.ts'
 import { until } from '../harness/until.ts'
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { AttemptOutcome } from '../../src/domain/job.ts'
-import type { Execution } from '../../src/pool/pool.ts'
+import type { Execution } from '../../src/execution/pool/pool.ts'
 import { openPool, type OpenPool } from '../harness/pool.ts'
 import { until } from '../harness/until.ts'
 

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { JobError, Outcome } from '../../src/domain/job.ts'
 import { maxResultBytes, type TaskContext } from '../../src/domain/task.ts'
-import { runAttempt } from '../../src/tasks/attempt.ts'
+import { runAttempt } from '../../src/execution/attempt.ts'
 import { loadTask, type Task } from '../../src/tasks/task.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }

@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { z } from 'zod'
 import type { TaskContext } from '../../src/domain/task.ts'
-import { runAttempt } from '../../src/tasks/attempt.ts'
+import { runAttempt } from '../../src/execution/attempt.ts'
 import { checkInput, inputJsonSchema } from '../../src/tasks/input.ts'
 import { loadTask, type Task } from '../../src/tasks/task.ts'
 

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import vm from 'node:vm'
 import { maxJsonDepth } from '../../src/domain/json-depth.ts'
 import { maxResultBytes } from '../../src/domain/task.ts'
-import { encodeResult } from '../../src/tasks/result.ts'
+import { encodeResult } from '../../src/execution/result.ts'
 import { nested } from '../fixtures/misbehaviours.ts'
 
 class Row {

@@ -1,5 +1,5 @@
 /** What a first job leaves on `process` is taken back when it ends: environment variables and listeners. */
-import { bar } from '../tasks/process-fence.ts'
+import { bar } from '../../tasks/process-fence.ts'
 import { currentFirstAttempt, type FirstAttempt } from './first-attempt.ts'
 
 interface Changed {

@@ -2,7 +2,7 @@
  * How an attempt ends, wherever it runs: once, with its task's own outcome or, when it was asked to stop and did not in
  * time, with what it was to stop for.
  */
-import type { AttemptOutcome, JobError, Outcome } from './job.ts'
+import type { AttemptOutcome, JobError, Outcome } from '../domain/job.ts'
 
 export interface AttemptState {
   readonly outcome: Promise<AttemptOutcome>

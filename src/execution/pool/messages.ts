@@ -1,6 +1,6 @@
 /** What the pool and its threads say to each other. Both ends are ours and of one version. */
-import type { AttemptOutcome } from '../domain/job.ts'
-import type { LogLevel } from '../tasks/task-log.ts'
+import type { AttemptOutcome } from '../../domain/job.ts'
+import type { LogLevel } from '../task-log.ts'
 
 /** One attempt, sent to the thread that is to run it; answered by a ThreadAnswer of the same id. */
 export interface JobMessage {

@@ -4,11 +4,11 @@
  * ends once: with its task's outcome, or with what became of its thread.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ClaimedJob, FreeSlots } from '../domain/claim.ts'
-import type { AttemptOutcome, Progress } from '../domain/job.ts'
-import type { TaskKind } from '../domain/task.ts'
-import type { Log } from '../log.ts'
-import type { Task } from '../tasks/task.ts'
+import type { ClaimedJob, FreeSlots } from '../../domain/claim.ts'
+import type { AttemptOutcome, Progress } from '../../domain/job.ts'
+import type { TaskKind } from '../../domain/task.ts'
+import type { Log } from '../../log.ts'
+import type { Task } from '../../tasks/task.ts'
 import { startAttempt, type Attempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock } from './control-block.ts'
 import { describeDeath } from './exit-error.ts'

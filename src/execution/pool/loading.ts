@@ -1,9 +1,9 @@
 /** Has a thread load task modules before any job needs them: what it cannot load is told at the start, by file. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { BootError } from '../domain/errors.ts'
-import type { Log } from '../log.ts'
-import type { Task } from '../tasks/task.ts'
+import { BootError } from '../../domain/errors.ts'
+import type { Log } from '../../log.ts'
+import type { Task } from '../../tasks/task.ts'
 import type { LoadReply } from './messages.ts'
 import type { WorkerHost } from './worker-host.ts'
 

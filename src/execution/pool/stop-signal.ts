@@ -1,5 +1,5 @@
 /** The AbortSignal of a job on a thread: asynchronous code hears it as an event, synchronous code can poll it. */
-import { apply } from '../domain/primordials.ts'
+import { apply } from '../../domain/primordials.ts'
 import type { ControlBlock } from './control-block.ts'
 
 export interface StopSignal {

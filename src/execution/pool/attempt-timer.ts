@@ -1,5 +1,5 @@
 /** Counts an attempt's time from its start on the thread, which only the shared memory knows. */
-import { monotonicMs } from '../domain/monotonic.ts'
+import { monotonicMs } from '../../domain/monotonic.ts'
 import { phases, type ControlBlock } from './control-block.ts'
 
 /** How soon to look again at a job that its thread has not begun. */

@@ -1,6 +1,6 @@
 /** Keeps the threads of the pool: who takes jobs, who is to be replaced and why, and who is really gone. */
-import { monotonicMs } from '../domain/monotonic.ts'
-import type { Log } from '../log.ts'
+import { monotonicMs } from '../../domain/monotonic.ts'
+import type { Log } from '../../log.ts'
 import type { AbandonCause, Attempt } from './attempt.ts'
 import type { ControlBlock } from './control-block.ts'
 import { setState, type PoolThread } from './pool-thread.ts'

@@ -3,10 +3,10 @@
  * under a time limit that interrupts any loop, and a task that overruns its budget is placed in the pool for a while.
  */
 import { createContext, Script } from 'node:vm'
-import type { Clock } from '../domain/clock.ts'
-import { now } from '../domain/primordials.ts'
-import type { Log } from '../log.ts'
-import type { Task } from '../tasks/task.ts'
+import type { Clock } from '../../domain/clock.ts'
+import { now } from '../../domain/primordials.ts'
+import type { Log } from '../../log.ts'
+import type { Task } from '../../tasks/task.ts'
 
 export interface MainThreadGuard {
   /** Whether a first job of this task may run on the main thread now. */

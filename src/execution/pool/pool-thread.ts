@@ -1,5 +1,5 @@
 /** One place for a thread in the pool: its slots, the attempts on it, and what state it is in. */
-import type { TaskKind } from '../domain/task.ts'
+import type { TaskKind } from '../../domain/task.ts'
 import type { Attempt } from './attempt.ts'
 import { createBatchSize, maxBatch, type BatchSize } from './batch-size.ts'
 

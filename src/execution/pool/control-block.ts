@@ -3,9 +3,9 @@
  * phase that the job is in and since when, its progress, and what is to be known when its thread dies. Reading or
  * writing it costs no message.
  */
-import type { Progress } from '../domain/job.ts'
-import { monotonicMs } from '../domain/monotonic.ts'
-import { isNaN, uncurryThis } from '../domain/primordials.ts'
+import type { Progress } from '../../domain/job.ts'
+import { monotonicMs } from '../../domain/monotonic.ts'
+import { isNaN, uncurryThis } from '../../domain/primordials.ts'
 
 /** `stop` is the main thread's wish, `done` the thread's own word that nobody need listen any more. */
 const commands = { none: 0, stop: 1, done: 2 } as const

@@ -4,9 +4,9 @@ import { parse } from '../domain/primordials.ts'
 import type { TaskContext } from '../domain/task.ts'
 import type { JobErrorCode, Outcome } from '../domain/job.ts'
 import { serializeError, isRetryableThrown } from '../domain/serialize-error.ts'
-import { checkInput } from './input.ts'
+import { checkInput } from '../tasks/input.ts'
 import { encodeResult } from './result.ts'
-import type { Task } from './task.ts'
+import type { Task } from '../tasks/task.ts'
 
 /**
  * @param input JSON text; null where there is none, which the task sees as `undefined`

@@ -1,6 +1,6 @@
 /** Tells from what Piscina rejects with how a thread died. Only its message says so (piscina 5.3). */
-import type { JobError } from '../domain/job.ts'
-import { serializeError } from '../domain/serialize-error.ts'
+import type { JobError } from '../../domain/job.ts'
+import { serializeError } from '../../domain/serialize-error.ts'
 
 const exitPattern = /^worker exited with code: (?<code>-?\d+)$/
 const outOfMemoryCode = 'ERR_WORKER_OUT_OF_MEMORY'

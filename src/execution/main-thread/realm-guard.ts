@@ -2,9 +2,9 @@
  * First jobs share the language with the service: what one changes of it is put back when it has given the thread back,
  * and its task runs in the pool from then on.
  */
-import type { Log } from '../log.ts'
-import { watchIntrinsics, type Intrinsics } from '../tasks/intrinsics.ts'
-import type { Task } from '../tasks/task.ts'
+import type { Log } from '../../log.ts'
+import { watchIntrinsics, type Intrinsics } from '../intrinsics.ts'
+import type { Task } from '../../tasks/task.ts'
 
 /** A job of which code may have run since the last look. */
 export interface Suspect {

@@ -5,7 +5,7 @@
  */
 import dns from 'node:dns'
 import net from 'node:net'
-import { bar, fenceProcess } from '../tasks/process-fence.ts'
+import { bar, fenceProcess } from '../../tasks/process-fence.ts'
 import { currentFirstAttempt } from './first-attempt.ts'
 import { keepContexts } from './lost-contexts.ts'
 import { fenceListeners } from './process-traces.ts'

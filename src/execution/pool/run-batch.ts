@@ -1,5 +1,5 @@
 /** Runs the jobs of one message, and tells early what is over of them when the rest takes longer. */
-import { later, now, withResolvers } from '../domain/primordials.ts'
+import { later, now, withResolvers } from '../../domain/primordials.ts'
 import type { AnswersMessage, JobMessage, ThreadAnswer } from './messages.ts'
 
 export interface RunBatchOptions {

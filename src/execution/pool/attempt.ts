@@ -1,6 +1,6 @@
 /** One attempt on a thread, from its send to its one outcome, whatever comes first. */
-import { createAttemptState, failedBy } from '../domain/attempt-state.ts'
-import type { AttemptOutcome, JobError, JobErrorCode } from '../domain/job.ts'
+import { createAttemptState, failedBy } from '../attempt-state.ts'
+import type { AttemptOutcome, JobError, JobErrorCode } from '../../domain/job.ts'
 import { startAttemptTimer } from './attempt-timer.ts'
 import type { ControlBlock } from './control-block.ts'
 
