@@ -15,6 +15,7 @@ import { watchLoading } from './store/load-watch.ts'
 import type { StallOptions } from './store/stall-watch.ts'
 import type { Store } from './store/store.ts'
 import { loadRegistry, type Registry } from './tasks/registry.ts'
+import type { TaskModules } from './tasks/task-modules.ts'
 
 export interface App extends Pick<Service, 'middleware' | 'mount' | 'connect' | 'drain'> {
   /**
@@ -23,12 +24,16 @@ export interface App extends Pick<Service, 'middleware' | 'mount' | 'connect' | 
    * @throws BootError that names the file when a thread cannot load it
    */
   loadOnThreads(): Promise<void>
+  /** The name of the task that has this definition; undefined for another module's. */
+  nameOf(definition: object): string | undefined
   /** Closes everything; after `drain`. */
   close(): Promise<void>
 }
 
 export interface AppOptions {
   readonly config: Config
+  /** In place of the directory that the configuration names. */
+  readonly tasks?: TaskModules
   readonly log: Log
   readonly clock?: ProcessClock
   /** Called when the store is gone for good: the process should end, and the next start recovers. */
@@ -62,12 +67,21 @@ const noThreads = { threads: 0, ioThreads: 0 }
  * @throws BootError when a task module, the database or the directory of tasks is not as it must be
  */
 export async function startApp(options: AppOptions): Promise<App> {
-  const { config, log, clock = createProcessClock(), onLost, prepare, threadFlags, beforeJobs } = options
+  const {
+    config,
+    tasks: modules,
+    log,
+    clock = createProcessClock(),
+    onLost,
+    prepare,
+    threadFlags,
+    beforeJobs,
+  } = options
   guardProcess()
   const heartbeatBuffer = allocateHeartbeat()
   const stall = { heartbeat: heartbeatBuffer, stallMs: config.mainStallMs, logLevel: config.logLevel }
-  const registry = await loadTasks(config.tasksDir, stall)
-  logTasks(registry, config.tasksDir, log)
+  const registry = await loadTasks(modules ?? config.tasksDir, stall)
+  logTasks(registry, modules === undefined ? resolve(config.tasksDir) : 'the modules given', log)
   let service: Service | undefined
   const onCommit: Service['committed'] = (...group) => service?.committed(...group)
   // In the role http there are no threads that could run a job.
@@ -98,6 +112,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     mount,
     connect,
     drain,
+    nameOf: registry.nameOf,
     async loadOnThreads() {
       await pool.load(registry.all())
     },
@@ -109,20 +124,20 @@ export async function startApp(options: AppOptions): Promise<App> {
   }
 }
 
-async function loadTasks(directory: string, stall: StallOptions): Promise<Registry> {
+async function loadTasks(source: string | TaskModules, stall: StallOptions): Promise<Registry> {
   const watch = watchLoading(stall)
   try {
-    return await loadRegistry(directory, watch.begin)
+    return await loadRegistry(source, watch.begin)
   } finally {
     watch.stop()
   }
 }
 
-function logTasks(registry: Registry, directory: string, log: Log): void {
+function logTasks(registry: Registry, source: string, log: Log): void {
   const tasks = registry.all().map(({ name }) => name)
   const fields = { tasks, skipped: registry.skipped }
-  if (tasks.length > 0) log.info(fields, `loaded ${tasks.length} tasks of ${resolve(directory)}`)
-  else log.warn(fields, `there are no tasks in ${resolve(directory)}: a task is a module directly in it`)
+  if (tasks.length > 0) log.info(fields, `loaded ${tasks.length} tasks of ${source}`)
+  else log.warn(fields, `there are no tasks in ${source}: a task is a module directly in it`)
 }
 
 async function createStore({ databaseUrl, databaseSchema }: Config, options: StoreOptions): Promise<Store> {

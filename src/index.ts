@@ -11,17 +11,21 @@ import { createSend, type Fetch } from './client/transport.ts'
 import { createVerbs, type Client } from './client/verbs.ts'
 import { BootError } from './domain/errors.ts'
 import { nodeIsTooOld } from './process/supported-node.ts'
+import type { TaskModules } from './tasks/task-modules.ts'
 
 export type * from './client/client.ts'
 export { ProblemError } from './client/problem-error.ts'
 export { BootError } from './domain/errors.ts'
-export type { Handler, Logger }
-export { defineTask, type TaskContext, type TaskDefinition, type TaskLog } from './domain/task.ts'
+export type { Handler, Logger, TaskModules }
+export type { TaskContext, TaskDefinition, TaskLog } from './domain/task.ts'
+export { defineTask, type DefinedTask } from './domain/task-call.ts'
 
 /** The settings of the configuration table in camel case; an address is not among them, for the server is yours. */
 export type ForerunnerOptions = Partial<Omit<Config, 'host' | 'port'>> & {
   /** Stands before all addresses, such as `/jobs`; default: nothing. */
   readonly prefix?: string
+  /** Modules of tasks by their addresses, in place of `tasksDir`. */
+  readonly tasks?: TaskModules
   /** Takes the lines of the log in place of standard output; its own level counts. */
   readonly logger?: Logger
   /** Called when the store is gone for good; default: throws, so that the process ends and a restart recovers. */
@@ -58,7 +62,7 @@ export function createForerunner<Tasks extends TaskMap<Tasks> = AnyTasks>(
   options?: ForerunnerOptions,
 ): Forerunner<Tasks>
 export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
-  const { onLost = rethrow, prefix: givenPrefix = '', logger, ...settings } = options
+  const { onLost = rethrow, prefix: givenPrefix = '', logger, tasks, ...settings } = options
   const prefix = parsePrefix(givenPrefix)
   let starting: Promise<Started> | undefined
   let isStopped = false
@@ -76,10 +80,11 @@ export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
       import('./config.ts'),
       import('./log.ts'),
     ])
+    if (tasks !== undefined && settings.tasksDir !== undefined) throw new BootError('give tasks or tasksDir, not both')
     const config = configOf(settings)
     const log = logger === undefined ? createLog(config.logLevel) : adaptLogger(logger)
     for (const doubt of doubtsAbout(config, optionName)) log.warn(doubt)
-    const app = await startApp({ config, log, onLost })
+    const app = await startApp({ config, ...(tasks && { tasks }), log, onLost })
     try {
       await app.loadOnThreads()
     } catch (error) {
@@ -103,7 +108,9 @@ export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
   }
 
   const fetch: Fetch = async (url, init) => (await started()).ask(url, init)
-  const verbs = createVerbs(createSend({ baseUrl: `http://forerunner${prefix}`, fetch }), false)
+  const verbs = createVerbs(createSend({ baseUrl: `http://forerunner${prefix}`, fetch }), false, async (definition) =>
+    (await started()).app.nameOf(definition),
+  )
 
   return {
     ...verbs,

@@ -1,5 +1,5 @@
 /** Types of requests and runs where it is known which tasks there are. Nothing of it is there at run time. */
-import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { SchemaInput, TaskCall } from '../domain/task-call.ts'
 import type { TaskDefinition } from '../domain/task.ts'
 import type { RunInput } from '../http/run-schema.ts'
 import type { RunView } from '../http/run-view.ts'
@@ -19,12 +19,6 @@ type Entry = NonNullable<RunInput['tasks']>[number]
 /** What a caller sends, which a schema may turn into something else. */
 type InputOf<Task> = Task extends { readonly input?: infer Schema } ? SchemaInput<NonNullable<Schema>> : unknown
 
-type SchemaInput<Schema> = [Schema] extends [never]
-  ? unknown
-  : Schema extends StandardSchemaV1
-    ? StandardSchemaV1.InferInput<Schema>
-    : unknown
-
 /** A task that takes `undefined` needs no input. */
 type InputMember<Input> = undefined extends Input ? { readonly input?: Input } : { readonly input: Input }
 
@@ -37,17 +31,23 @@ export type TaskEntry<Tasks> = { [Key in NameOf<Tasks>]: EntryOf<Tasks, Key> }[N
 
 type Respond = NonNullable<RunInput['respond']>
 
+/** What a request can ask for: tasks by name, and definitions that were called. */
+type AnyEntry<Tasks> = TaskEntry<Tasks> | TaskCall
+
 /** A request for some of these tasks. */
-export type RunInputOf<Tasks, Entries extends readonly TaskEntry<Tasks>[], Mode extends Respond> = Omit<
+export type RunInputOf<Tasks, Entries extends readonly AnyEntry<Tasks>[], Mode extends Respond> = Omit<
   RunInput,
   'tasks' | 'respond'
 > & { readonly tasks?: Entries | undefined; readonly respond?: Mode | undefined }
 
-type ResultOf<Tasks, Each> = Each extends { readonly name: infer Key extends keyof Tasks }
-  ? Tasks[Key] extends { run(...given: never[]): infer Result }
+type ResultOf<Tasks, Each> =
+  Each extends TaskCall<infer Result>
     ? AsJson<Awaited<Result>>
-    : unknown
-  : unknown
+    : Each extends { readonly name: infer Key extends keyof Tasks }
+      ? Tasks[Key] extends { run(...given: never[]): infer Result }
+        ? AsJson<Awaited<Result>>
+        : unknown
+      : unknown
 
 /** As a value is when it has been JSON. */
 export type AsJson<Value> = unknown extends Value
@@ -62,7 +62,7 @@ export type AsJson<Value> = unknown extends Value
           ? { [Key in keyof Value]: AsJson<Value[Key]> }
           : never
 
-type Result<Tasks, Entries extends readonly unknown[], Mode> = [Mode] extends ['race' | 'any']
+type DecidedResult<Tasks, Entries extends readonly unknown[], Mode> = [Mode] extends ['race' | 'any']
   ? ResultOf<Tasks, Entries[number]>
   : [Mode] extends ['first']
     ? ResultOf<Tasks, Entries[0]>
@@ -70,14 +70,15 @@ type Result<Tasks, Entries extends readonly unknown[], Mode> = [Mode] extends ['
 
 /** A run whose `result`, or with `respond: 'all'` its `results`, have the types that the tasks say. */
 export type RunOf<Tasks, Entries extends readonly unknown[], Mode> = Omit<RunView, 'result' | 'results'> & {
-  readonly result?: Result<Tasks, Entries, Mode>
+  readonly result?: DecidedResult<Tasks, Entries, Mode>
   readonly results?: { readonly [Index in keyof Entries]: ResultOf<Tasks, Entries[Index]> }
 }
 
 /** `runTasks` and `enqueue`, with the request and the run of the tasks that there are. */
 export interface RunTasksOf<Tasks extends TaskMap<Tasks>, Options> {
-  <const Entries extends readonly TaskEntry<Tasks>[], const Mode extends Respond = 'first'>(
-    request?: RunInputOf<Tasks, Entries, Mode>,
+  /** @param request the tasks alone, or with everything else that a request can say */
+  <const Entries extends readonly AnyEntry<Tasks>[], const Mode extends Respond = 'first'>(
+    request?: Entries | RunInputOf<Tasks, Entries, Mode>,
     options?: Options,
   ): Promise<RunOf<Tasks, Entries, Mode>>
 }

@@ -2,6 +2,7 @@
 import type { RunView } from '../http/run-view.ts'
 import { backOffMs, pause } from './pause.ts'
 import { ProblemError } from './problem-error.ts'
+import { withNames, type NameOf } from './task-calls.ts'
 import { isDecided, isPassing, type Send } from './transport.ts'
 
 export interface RunTasksOptions {
@@ -38,8 +39,9 @@ const joinS = 60
 /**
  * @param isRemote whether a request or its reply can get lost on the way: then what may pass is tried again, with a key
  * that was made for that
+ * @param nameOf knows the names of definitions that do not say theirs
  */
-export function createRunCalls(send: Send, isRemote: boolean): RunCalls {
+export function createRunCalls(send: Send, isRemote: boolean, nameOf?: NameOf): RunCalls {
   async function post(body: string | undefined, options: Wishes): Promise<RunView> {
     const { waitS, respondAsync = false, idempotencyKey, signal } = options
     const prefer = [...(respondAsync ? ['respond-async'] : []), ...(waitS === undefined ? [] : [`wait=${waitS}`])]
@@ -54,7 +56,7 @@ export function createRunCalls(send: Send, isRemote: boolean): RunCalls {
   /** @param joins whether a request with the same key that is still being answered is waited for */
   async function run(request: object | undefined, given: Wishes, joins: boolean): Promise<RunView> {
     // The same bytes each time, or the key would be refused.
-    const body = request === undefined ? undefined : JSON.stringify(request)
+    const body = request === undefined ? undefined : JSON.stringify(await withNames(request, nameOf))
     const { waitS, respondAsync, idempotencyKey = isRemote ? newKey() : undefined, signal } = given
     let waitsS = waitS
     for (let tries = 1; ; tries += 1) {

@@ -4,6 +4,7 @@ import type { BulkChangeView, RunPageView } from '../http/schemas/run.ts'
 import type { StatsView, TaskListView, TaskView } from '../http/schemas/service.ts'
 import type { AnyTasks, RunTasksOf, TaskMap } from './named-tasks.ts'
 import { createRunCalls, type EnqueueOptions, type RunTasksOptions } from './run-tasks.ts'
+import type { NameOf } from './task-calls.ts'
 import type { Ask, Send } from './transport.ts'
 import { localWatchLimits, watch, watchLimits, type WatchEvent, type WatchOptions } from './watch.ts'
 
@@ -85,7 +86,7 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
 }
 
 /** @param isRemote whether the service is on the other side of a network, or in this process */
-export function createVerbs(send: Send, isRemote: boolean): Client {
+export function createVerbs(send: Send, isRemote: boolean, nameOf?: NameOf): Client {
   const limits = isRemote ? watchLimits : localWatchLimits
 
   /** The body in the form that the contract gives it. */
@@ -132,7 +133,7 @@ export function createVerbs(send: Send, isRemote: boolean): Client {
 
   return {
     // Which tasks there are is known to the types alone; the service checks what it is sent.
-    ...(createRunCalls(send, isRemote) as Pick<Client, 'runTasks' | 'enqueue'>),
+    ...(createRunCalls(send, isRemote, nameOf) as Pick<Client, 'runTasks' | 'enqueue'>),
     getRun,
     getJob: (id, jobIndex, { signal } = {}) => read({ path: jobPath(id, jobIndex), signal }),
     listRuns,

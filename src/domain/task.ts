@@ -40,6 +40,8 @@ export interface TaskDefinition<
   Schema extends StandardSchemaV1 | undefined = StandardSchemaV1 | undefined,
   Result = unknown,
 > {
+  /** That of its file, which names the task; for callers at the other end of a network that import the definition. */
+  readonly name?: string
   /** Any Standard Schema (https://standardschema.dev); without it every JSON value is accepted. */
   readonly input?: Schema
   /** Default `cpu`. */
@@ -62,13 +64,6 @@ export interface TaskDefinition<
 }
 
 type TaskInput<Schema> = Schema extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<Schema> : unknown
-
-/** Types a task definition, its result included; at run time it is the identity, so a plain object of the same shape is a task too. */
-export function defineTask<const Schema extends StandardSchemaV1 | undefined = undefined, Result = unknown>(
-  definition: TaskDefinition<Schema, Result>,
-): TaskDefinition<Schema, Result> {
-  return definition
-}
 
 /** A task's policy with every default filled in. Durations in milliseconds. */
 export interface TaskPolicy {

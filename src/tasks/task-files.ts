@@ -13,33 +13,45 @@ export interface TaskFiles {
   readonly tasks: readonly TaskFile[]
   /** Everything else but dot files and what a compiler writes beside modules, each with the reason: `a.test.ts (a test)`. */
   readonly skipped: readonly string[]
+  /** Names of the directories in it, which are skipped as well. */
+  readonly directories: readonly string[]
 }
 
 const modulePattern = /^(?<name>.+)\.[cm]?[jt]s$/
 /** Declarations and source maps. */
 const compiledPattern = /\.(?:d\.[cm]?ts|map)$/
+const aDirectory = 'a directory'
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
 
-/** @throws BootError that names the file: unreadable directory, bad or duplicate name */
-export async function listTaskFiles(directory: string): Promise<TaskFiles> {
+export function isTaskName(name: string): boolean {
+  return namePattern.test(name)
+}
+
+/**
+ * @param prefix of each task's name
+ * @throws BootError that names the file: unreadable directory, bad or duplicate name
+ */
+export async function listTaskFiles(directory: string, prefix = ''): Promise<TaskFiles> {
   const tasks = new Map<string, TaskFile>()
   const skipped: string[] = []
+  const directories: string[] = []
   for (const file of await readNames(directory)) {
     const path = resolve(directory, file)
     const reason = await whyNoTask(file, path)
+    if (reason === aDirectory) directories.push(file)
     if (reason !== null) {
       skipped.push(`${file} (${reason})`)
       continue
     }
-    const name = modulePattern.exec(file)?.groups?.['name'] ?? ''
+    const name = `${prefix}${modulePattern.exec(file)?.groups?.['name'] ?? ''}`
     const other = tasks.get(name)
-    if (!namePattern.test(name)) {
+    if (!isTaskName(name)) {
       throw new BootError(`${path}: a task's name is 1–64 letters, digits, "-" and "_"; begin a helper's with "_"`)
     }
     if (other !== undefined) throw new BootError(`${path} and ${other.path} define the same task "${name}"`)
     tasks.set(name, { name, path })
   }
-  return { tasks: [...tasks.values()], skipped }
+  return { tasks: [...tasks.values()], skipped, directories }
 }
 
 async function readNames(directory: string): Promise<string[]> {
@@ -54,7 +66,7 @@ async function readNames(directory: string): Promise<string[]> {
 async function whyNoTask(file: string, path: string): Promise<string | null> {
   // Where a link leads to nothing, loading it says so.
   const stats = await stat(path).catch(() => undefined)
-  if (stats?.isDirectory() === true) return 'a directory'
+  if (stats?.isDirectory() === true) return aDirectory
   if (file.startsWith('_')) return 'begins with "_"'
   if (!modulePattern.test(file)) return 'not a .ts, .mts, .cts, .js, .mjs or .cjs file'
   if (/\.(?:test|spec)\.[cm]?[jt]s$/.test(file)) return 'a test'

@@ -9,6 +9,8 @@ import { traceImports } from './module-hooks.ts'
 
 export interface Task {
   readonly name: string
+  /** The module's default export. */
+  readonly definition: object
   /** The module's URL: threads load it by themselves. */
   readonly url: string
   readonly policy: TaskPolicy
@@ -16,7 +18,8 @@ export interface Task {
   readonly run: (input: unknown, context: TaskContext) => unknown
 }
 
-const knownMembers = new Set(['input', 'kind', 'timeoutMs', 'maxAttempts', 'memoryMb', 'main', 'concurrency', 'run'])
+const policyMembers = ['kind', 'timeoutMs', 'maxAttempts', 'memoryMb', 'main', 'concurrency']
+const knownMembers = new Set([...policyMembers, 'name', 'input', 'run'])
 const defaults = { kind: 'cpu', timeoutMs: 60_000, maxAttempts: 3, memoryMb: 512, main: 'auto' } as const
 
 /**
@@ -44,7 +47,7 @@ function defaultOf(module: unknown): unknown {
 
 function checkTask(name: string, url: string, definition: unknown): Task {
   const wrong = (what: string): BootError => new BootError(`${fileURLToPath(url)}: ${what}`)
-  if (typeof definition !== 'object' || definition === null) {
+  if (!isDefinition(definition)) {
     throw wrong('its default export must be what defineTask({ … }) returns')
   }
   // The threads and the main one load the same file: what is wrong with it is to be told once, at boot.
@@ -52,7 +55,8 @@ function checkTask(name: string, url: string, definition: unknown): Task {
   const unknownMember = Object.keys(given).find((member) => !knownMembers.has(member))
   if (unknownMember !== undefined) throw wrong(`a task has no member "${unknownMember}"`)
 
-  const { run, input, kind = defaults.kind, main = defaults.main } = given
+  const { name: ownName = name, run, input, kind = defaults.kind, main = defaults.main } = given
+  if (ownName !== name) throw wrong(`its name is ${JSON.stringify(ownName)}, and it is loaded as "${name}"`)
   if (typeof run !== 'function') throw wrong('run must be a function')
   if (input !== undefined && !isStandardSchema(input))
     throw wrong('input must be a Standard Schema, such as one of zod from 3.24 on, valibot or arktype')
@@ -72,6 +76,7 @@ function checkTask(name: string, url: string, definition: unknown): Task {
   const { timeoutMs, maxAttempts, memoryMb } = policyBounds
   return {
     name,
+    definition,
     url,
     policy: {
       kind: knownKind,
@@ -84,6 +89,11 @@ function checkTask(name: string, url: string, definition: unknown): Task {
     input,
     run: (value, context) => apply(run, definition, [value, context]) as unknown,
   }
+}
+
+/** Functions are definitions as `defineTask` returns them, and nothing else. */
+function isDefinition(value: unknown): value is object {
+  return typeof value === 'function' ? Object.keys(value).length > 0 : typeof value === 'object' && value !== null
 }
 
 function isStandardSchema(value: unknown): value is StandardSchemaV1 {

@@ -17,7 +17,7 @@ export interface Instance extends AsyncDisposable {
 export function create(options: ForerunnerOptions = {}): Instance {
   const forerunner = createForerunner({
     databaseUrl: 'sqlite::memory:',
-    tasksDir: fixtureTasks,
+    ...(options.tasks === undefined && { tasksDir: fixtureTasks }),
     logLevel: 'silent',
     shutdownGraceMs: 0,
     cancelGraceMs: 100,

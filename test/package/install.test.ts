@@ -11,10 +11,16 @@ const task = `import { defineTask } from 'forerunner'
 export default defineTask({ run: (input: unknown) => ({ hello: input }) })
 `
 
+const checkedTask = `import { defineTask } from 'forerunner'
+import { z } from 'zod'
+export default defineTask({ input: z.object({ words: z.string() }), run: ({ words }) => words.split(' ').length })
+`
+
 const program = `import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { createForerunner, ProblemError } from 'forerunner'
 import { createClient } from 'forerunner/client'
+import count from './workers/count.ts'
 
 await using forerunner = createForerunner({ databaseUrl: 'sqlite:jobs.db', prefix: '/jobs', logLevel: 'warn' })
 await forerunner.start()
@@ -27,7 +33,8 @@ const [{ result }, enqueued] = await Promise.all([
   client.waitForRun(id),
 ])
 const error = await client.runTasks({ tasks: [{ name: 'nope' }] }).catch((thrown) => thrown)
-console.log(JSON.stringify([result, enqueued.result, error instanceof ProblemError, error.code]))
+const counted = await forerunner.run([count({ words: 'one two' })])
+console.log(JSON.stringify([result, enqueued.result, error instanceof ProblemError, error.code, counted.result]))
 server.close()
 server.closeAllConnections()
 `
@@ -62,11 +69,26 @@ defineTask({ kind: 'gpu', run: () => 1 })
 const typed = `import { createClient } from 'forerunner/client'
 import { createForerunner } from 'forerunner'
 import type { Tasks } from './forerunner-tasks.js'
+import count from './workers/count.js'
+import greet from './workers/greet.js'
 
 const client = createClient<Tasks>({ baseUrl: 'http://127.0.0.1:3000' })
 const { result } = await client.runTasks({ tasks: [{ name: 'greet', input: 'you' }] })
 export const hello: unknown = result?.hello
-await createForerunner<Tasks>().enqueue({ tasks: [{ name: 'greet' }] })
+const forerunner = createForerunner<Tasks>({ tasks: { count: new URL('./workers/count.js', import.meta.url) } })
+await forerunner.enqueue({ tasks: [{ name: 'greet' }] })
+const counted = await forerunner.run([count({ words: 'one two' }), greet()])
+export const twice: number = (counted.result ?? 0) * 2
+const whole = await client.runTasks({ tasks: [greet(1), count({ words: '' }, { priority: 9 })], respond: 'all' })
+export const second: number | undefined = whole.results?.[1]
+// @ts-expect-error the input has no such member
+await forerunner.run([count({ word: 'one' })])
+// @ts-expect-error words are text
+await client.enqueue([count({ words: 1 })])
+// @ts-expect-error the result is a number
+export const text: string | undefined = counted.result
+// @ts-expect-error the second result is no object
+whole.results?.[1].hello
 // @ts-expect-error there is no such task
 await client.runTasks({ tasks: [{ name: 'great' }] })
 // @ts-expect-error the result has no such member
@@ -94,20 +116,25 @@ test('installs, runs as a library and as a command, and has types that resolve',
   await write('program.js', program)
   await mkdir(join(directory, 'workers'))
   await write('workers/greet.ts', task)
+  await write('workers/count.ts', checkedTask)
   const ran = await run('node', 'program.js')
-  assert.equal(ran, { code: 0, output: '[{"hello":"you"},{"hello":"disk"},true,"unknown-task"]\n' })
+  assert.equal(ran, { code: 0, output: '[{"hello":"you"},{"hello":"disk"},true,"unknown-task",2]\n' })
 
   assert.equal(await run('forerunner', '--version'), { code: 0, output: `${version}\n` })
   const doctor = await run('forerunner', 'doctor', '--url', 'http://127.0.0.1:9')
-  assert.match(doctor.output, /ok +tasks +1 in workers: greet/)
+  assert.match(doctor.output, /ok +tasks +2 in workers: count, greet/)
   assert.is((await run('forerunner', 'nope')).code, 2)
 
   const written = await run('forerunner', 'types')
-  assert.equal(written, { code: 0, output: 'wrote the types of 1 tasks to forerunner-tasks.d.ts\n' })
+  assert.equal(written, { code: 0, output: 'wrote the types of 2 tasks to forerunner-tasks.d.ts\n' })
   await write('types.ts', types)
   await write('typed.ts', typed)
   for (const module of ['nodenext', 'bundler'] as const) {
-    assert.is(await consumer.compile(module, 'types.ts', 'typed.ts', 'workers/greet.ts'), '', module)
+    assert.is(
+      await consumer.compile(module, 'types.ts', 'typed.ts', 'workers/greet.ts', 'workers/count.ts'),
+      '',
+      module,
+    )
   }
 })
 

@@ -18,7 +18,11 @@ const context: TaskContext = {
 const { policy } = await loadTask('bare', 'data:text/javascript,export default { run() {} }')
 
 function attempt(run: Task['run'], input: string | null = null): Promise<Outcome> {
-  return runAttempt({ name: 'task', url: 'file:///task.ts', policy, input: undefined, run }, input, context)
+  return runAttempt(
+    { name: 'task', definition: {}, url: 'file:///task.ts', policy, input: undefined, run },
+    input,
+    context,
+  )
 }
 
 async function failure(run: Task['run']): Promise<{ error: JobError; isRetryable: boolean }> {
