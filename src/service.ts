@@ -12,15 +12,7 @@ import { monotonicClock, type ProcessClock } from './domain/clock.ts'
 import { createHeartbeat } from './domain/heartbeat.ts'
 import { createCatchUp } from './feed/catch-up.ts'
 import { createFeed } from './feed/feed.ts'
-import { createRunWatch } from './feed/run-watch.ts'
-import { createAnswers } from './http/answers.ts'
-import { createBodyParser } from './http/body-parser.ts'
-import { createByteBudget } from './http/byte-budget.ts'
-import { createInProcess, type AskInProcess } from './http/in-process.ts'
-import { createEventStreams } from './http/event-streams.ts'
-import { createLongPolls } from './http/long-poll.ts'
-import { createMount, type Mount } from './http/middleware.ts'
-import type { MountOptions } from './http/mount.ts'
+import { createHttp, type Http } from './http/http.ts'
 import type { ProgressOf } from './http/run-view.ts'
 import { createFirstJobs } from './execution/main-thread/first-job.ts'
 import { createIntake } from './intake/intake.ts'
@@ -33,15 +25,11 @@ import type { Pool } from './execution/pool/pool.ts'
 import type { Store } from './store/store.ts'
 import type { Registry } from './tasks/registry.ts'
 
-export interface Service {
+export interface Service extends Pick<Http, 'mount' | 'connect'> {
   /** All routes, for a server of its own. */
   readonly middleware: Middleware
-  /** The routes for an app of somebody else's, or at another place. */
-  mount(options: MountOptions): Mount
   /** The store has committed a group: how many verbs it held, and how long it took, in milliseconds. */
   committed(verbs: number, tookMs: number): void
-  /** The routes for this process itself. @param prefix of the addresses that it is told */
-  connect(prefix: string): AskInProcess
   /** Takes back what a dead process held, and begins to claim and to take runs; when store and pool are there. */
   start(): Promise<void>
   /**
@@ -75,7 +63,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   store.notifier?.onGap(createCatchUp({ feed, store, log }))
   const loopDelay = createLoopDelay()
   const guardCounts = () => guard.counts()
-  const openStreams = () => streams.size()
+  const openStreams = () => http.openStreams()
   const limits = createLimits({ replaceThreads: pool.replaceAll, log })
   const limitCounts = limits.counts
   const metrics = createMetrics({ store, pool, loopDelay, guardCounts, openStreams, limitCounts, clock })
@@ -132,35 +120,10 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     firstJobs.progress(...job) ?? dispatcher.progress(...job) ?? store.notifier?.remoteProgress(...job) ?? null
   const allProgress = () => [...firstJobs.allProgress(), ...dispatcher.allProgress()]
   const progressPublisher = store.notifier && createProgressPublisher({ notifier: store.notifier, allProgress })
-  const runWatch = createRunWatch(feed, store)
-  const polls = createLongPolls(runWatch)
-  const showsStacks = config.logLevel === 'debug'
-  const streams = createEventStreams({ ...config, runWatch, showsStacks, progressOf, log })
-  const bodyParser = createBodyParser()
-  const budget = createByteBudget(config.maxInFlightBytes)
-  const answering = { store, budget, showsStacks, progressOf, log }
-  const common = {
-    config,
-    store,
-    registry,
-    intake,
-    pool,
-    trouble: () => pool.illness() ?? limits.trouble(),
-    progressOf,
-    bodyParser,
-    bodyBudget: createByteBudget(config.maxInFlightBytes),
-    polls,
-    streams,
-    loopDelay,
-    metrics,
-    clock,
-    log,
-  }
-  const mount = (options: MountOptions): Mount => {
-    const answers = createAnswers({ ...answering, prefix: options.prefix })
-    return createMount({ ...common, ...options, answers })
-  }
-  const { middleware } = mount({ prefix: '', isHosted: false })
+  const trouble = () => pool.illness() ?? limits.trouble()
+  const served = { config, store, registry, intake, pool, trouble, progressOf, loopDelay, metrics, clock, log }
+  const http = createHttp({ ...served, feed })
+  const { middleware } = http.mount({ prefix: '', isHosted: false })
 
   /** A supervisor may kill the process before its graces are over: that is to cost its jobs no start. */
   async function excuseJobs(): Promise<void> {
@@ -175,8 +138,8 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   return {
     middleware,
     committed: metrics.committed,
-    mount,
-    connect: (prefix) => createInProcess(mount({ prefix, isHosted: false }).middleware, log),
+    mount: http.mount,
+    connect: http.connect,
     async start() {
       await recover(store, dispatcher, clock, log)
       firstJobs.start()
@@ -188,7 +151,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       intake.open()
     },
     async drain() {
-      polls.dismiss()
+      http.dismissPolls()
       isLeaving = true
       await intake.close()
       const grace = config.shutdownGraceMs
@@ -199,12 +162,12 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       clearTimeout(giveUp)
       await intake.dismiss()
       // Last: who watches sees how the jobs have ended.
-      await streams.close()
+      await http.closeStreams()
       return !stopping.signal.aborted
     },
     stop() {
       stopping.abort()
-      bodyParser.close()
+      http.stop()
       progressPublisher?.stop()
       unknownTaskWatch.stop()
       clockWatch.stop()

@@ -37,7 +37,8 @@ export interface Answers {
   readPage(filter: RunFilter): Promise<RunPage>
 }
 
-export interface AnswersOptions extends ViewOptions {
+export interface AnswersOptions {
+  readonly view: ViewOptions
   readonly store: Pick<Store, 'getJob' | 'listRuns'>
   readonly budget: ByteBudget
   readonly log: Log
@@ -56,7 +57,7 @@ const defaultStuckMs = 60_000
 const headersOfAnswer = ['ETag', 'Link', 'Preference-Applied']
 
 export function createAnswers(options: AnswersOptions): Answers {
-  const { store, budget, log, stuckMs = defaultStuckMs, ...view } = options
+  const { view, store, budget, log, stuckMs = defaultStuckMs } = options
   const inTurn = createGate(readsAtOnce)
 
   /** Until the response is over. */

@@ -13,7 +13,7 @@ import type { BodyParser } from './body-parser.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { EventStreams } from './event-streams.ts'
 import type { LongPolls } from './long-poll.ts'
-import type { ProgressOf } from './run-view.ts'
+import type { ViewOptions } from './run-view.ts'
 
 export interface HttpDeps {
   readonly config: Config
@@ -23,7 +23,8 @@ export interface HttpDeps {
   readonly pool: Pool
   /** Why the process should get no requests now, beside what the store says; null when nothing is wrong. */
   readonly trouble: () => string | null
-  readonly progressOf: ProgressOf
+  /** How runs are shown here. */
+  readonly view: ViewOptions
   /** Of all addresses that are given out; empty where the service is at the root of its host. */
   readonly prefix: string
   readonly answers: Answers

@@ -98,7 +98,7 @@ test('a client that stops reading an answer of many parts is cut off, and its ro
   const { promise: isClosed, resolve } = Promise.withResolvers<boolean>()
   const budget = createByteBudget(1)
   const store = { getJob: async () => null, listRuns: async () => ({ runs: [], hasMore: false }) }
-  const answers = createAnswers({ store, budget, showsStacks: false, log: createLog('silent'), stuckMs: 300 })
+  const answers = createAnswers({ view: { showsStacks: false }, store, budget, log: createLog('silent'), stuckMs: 300 })
   const large = 'x'.repeat(32 * 1024 * 1024)
   const middleware: Middleware = (ctx) => {
     ctx.res.once('close', () => resolve(ctx.res.writableFinished))

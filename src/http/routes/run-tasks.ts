@@ -18,8 +18,7 @@ const retryAfterS = '1'
 const msPerS = 1_000
 
 export function createRunTasks(deps: HttpDeps): RouterMiddleware {
-  const { intake, config, metrics, progressOf, answers, prefix } = deps
-  const options = { showsStacks: config.logLevel === 'debug', progressOf }
+  const { intake, config, metrics, view, answers, prefix } = deps
 
   return async (ctx) => {
     const prefer = parsePrefer(ctx.req.headersDistinct['prefer'])
@@ -36,7 +35,7 @@ export function createRunTasks(deps: HttpDeps): RouterMiddleware {
       const whole = await wholeRun(run, answers.wholeJob(run.id), answer.jobIndex).catch(() => run)
       describe(ctx, accepted, prefix)
       apply(ctx, honoured(prefer, respond, answer.status))
-      throw answerProblemOf(whole, answer, options)
+      throw answerProblemOf(whole, answer, view)
     }
     const send = answers.prepareRun(ctx, run, prefer.isMinimal)
     describe(ctx, accepted, prefix)

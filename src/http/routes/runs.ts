@@ -15,9 +15,7 @@ import { viewJob, viewRun } from '../run-view.ts'
 const retryAfterS = '1'
 const msPerS = 1_000
 
-export function createRunRoutes({ store, config, progressOf, polls, answers, prefix }: HttpDeps) {
-  const options = { showsStacks: config.logLevel === 'debug', progressOf, prefix }
-
+export function createRunRoutes({ store, view, polls, answers, prefix }: HttpDeps) {
   async function find(id: string): Promise<RunRecord> {
     const run = isRunId(id) ? await store.getRun(id) : null
     if (run === null) throw notFound(id)
@@ -63,7 +61,7 @@ export function createRunRoutes({ store, config, progressOf, polls, answers, pre
     }
     ctx.status = 200
     ctx.set('Cache-Control', 'no-cache')
-    await answers.send(ctx, viewJob(id, job, options))
+    await answers.send(ctx, viewJob(id, job, view))
   }
 
   const listRuns: RouterMiddleware = async (ctx) => {
@@ -80,7 +78,7 @@ export function createRunRoutes({ store, config, progressOf, polls, answers, pre
     ctx.status = 200
     ctx.set('Cache-Control', 'no-cache')
     await answers.sendTagged(ctx, {
-      runs: runs.map((run) => viewRun(run, { ...options, showsResults: false })),
+      runs: runs.map((run) => viewRun(run, { ...view, showsResults: false })),
       nextPageToken,
       pageSize: query.pageSize,
     })

@@ -1,0 +1,63 @@
+/** The HTTP side of a service: what all places where it is mounted share, and its end. */
+import type { Config } from '../config.ts'
+import type { Feed } from '../feed/feed.ts'
+import { createRunWatch } from '../feed/run-watch.ts'
+import { createAnswers } from './answers.ts'
+import { createBodyParser } from './body-parser.ts'
+import { createByteBudget } from './byte-budget.ts'
+import type { HttpDeps } from './deps.ts'
+import { createEventStreams } from './event-streams.ts'
+import { createInProcess, type AskInProcess } from './in-process.ts'
+import { createLongPolls } from './long-poll.ts'
+import { createMount, type Mount } from './middleware.ts'
+import type { MountOptions } from './mount.ts'
+import type { ProgressOf } from './run-view.ts'
+
+export interface Http {
+  /** The routes at a place of their own: in a server, or in an app of somebody else's. */
+  mount(options: MountOptions): Mount
+  /** The routes for this process itself. @param prefix of the addresses that it is given */
+  connect(prefix: string): AskInProcess
+  openStreams(): number
+  /** Answers all long polls, and those that come later at once. */
+  dismissPolls(): void
+  /** Sends each stream the newest state of its run, and ends it. */
+  closeStreams(): Promise<void>
+  /** Ends what is left, when no request is under way. */
+  stop(): void
+}
+
+export interface HttpOptions extends Pick<
+  HttpDeps,
+  'store' | 'registry' | 'intake' | 'pool' | 'trouble' | 'loopDelay' | 'metrics' | 'clock' | 'log'
+> {
+  readonly config: Config
+  readonly feed: Feed
+  readonly progressOf: ProgressOf
+}
+
+export function createHttp({ feed, progressOf, ...options }: HttpOptions): Http {
+  const { config, store, log } = options
+  const view = { showsStacks: config.logLevel === 'debug', progressOf }
+  const runWatch = createRunWatch(feed, store)
+  const polls = createLongPolls(runWatch)
+  const streams = createEventStreams({ ...view, maxStreams: config.maxStreams, runWatch, log })
+  const bodyParser = createBodyParser()
+  const bodyBudget = createByteBudget(config.maxInFlightBytes)
+  const answerBudget = createByteBudget(config.maxInFlightBytes)
+
+  function mount(place: MountOptions): Mount {
+    const ownView = { ...view, prefix: place.prefix }
+    const answers = createAnswers({ view: ownView, store, budget: answerBudget, log })
+    return createMount({ ...options, ...place, view: ownView, answers, bodyParser, bodyBudget, polls, streams })
+  }
+
+  return {
+    mount,
+    connect: (prefix) => createInProcess(mount({ prefix, isHosted: false }).middleware, log),
+    openStreams: streams.size,
+    dismissPolls: polls.dismiss,
+    closeStreams: streams.close,
+    stop: bodyParser.close,
+  }
+}
