@@ -140,10 +140,14 @@ function logTasks(registry: Registry, source: string, log: Log): void {
   else log.warn(fields, `there are no tasks in ${source}: a task is a module directly in it`)
 }
 
-async function createStore({ databaseUrl, databaseSchema }: Config, options: StoreOptions): Promise<Store> {
+async function createStore(
+  { databaseUrl, databaseSchema, searchIndex }: Config,
+  options: StoreOptions,
+): Promise<Store> {
   if (!isPostgres(databaseUrl)) {
     const { createSqliteStore } = await import('./store/sqlite/engine.ts')
-    return createSqliteStore({ ...options, path: databaseUrl.slice(sqlitePrefix.length), lockWaitMs: databaseWaitMs })
+    const path = databaseUrl.slice(sqlitePrefix.length)
+    return createSqliteStore({ ...options, path, lockWaitMs: databaseWaitMs, hasSearch: searchIndex })
   }
   const { createPostgresStore } = await import('./store/postgres/engine.ts')
   const connection = { url: databaseUrl, schema: databaseSchema, connectWaitMs: databaseWaitMs }

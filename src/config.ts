@@ -64,6 +64,11 @@ const schema = z
     maxStreams: wholeNumber(0, 1_000_000, 1000),
     mainBudgetMs: wholeNumber(1, maxTimerMs, 50),
     mainStallMs: wholeNumber(100, maxTimerMs, 30_000),
+    /** Whether SQLite keeps an index of the words of runs. */
+    searchIndex: z
+      .enum(['true', 'false'])
+      .default('true')
+      .transform((text) => text === 'true'),
     retentionMs: wholeNumber(0, 3650 * dayMs, 7 * dayMs),
     cancelGraceMs: wholeNumber(0, maxTimerMs, 500),
     shutdownGraceMs: wholeNumber(0, maxTimerMs, 7_000),

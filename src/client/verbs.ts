@@ -24,6 +24,8 @@ export interface RunFilter {
   /** Runs that have a job of this task. */
   readonly task?: string
   readonly tag?: string
+  /** Runs whose inputs, results, errors, tags, tasks or id have all of these words; `decl*` finds longer ones. */
+  readonly q?: string
   /** Exclusive. */
   readonly createdAfter?: Date | string
   readonly createdBefore?: Date | string
@@ -33,7 +35,7 @@ export interface RunFilter {
   readonly pageToken?: string
 }
 
-/** Of the runs that are to be changed; at least one of the first five. */
+/** Of the runs that are to be changed; at least one of the others. */
 export interface BulkFilter extends Omit<RunFilter, 'pageSize' | 'pageToken'> {
   /** Only counts the runs. */
   readonly dryRun?: boolean

@@ -26,7 +26,7 @@ export const problems = {
     isRetryable: false,
     meaning:
       'A query parameter is unknown or has a value that it cannot take, or a change of many runs names none of them.',
-    remedy: 'Use state, task, tag, createdAfter, createdBefore, pageSize, pageToken and dryRun as documented.',
+    remedy: 'Use state, task, tag, q, createdAfter, createdBefore, pageSize, pageToken and dryRun as documented.',
   },
   'invalid-page-token': {
     status: 400,

@@ -4,6 +4,7 @@ import { respondModes } from '../domain/answer.ts'
 import { AppError, type RequestIssue } from '../domain/errors.ts'
 import type { RunRequest } from '../domain/run-request.ts'
 import { firstFailurePolicies, runStates } from '../domain/run.ts'
+import { parseSearch } from '../domain/search.ts'
 import { policyBounds } from '../domain/task.ts'
 import { pointerOf } from '../tasks/input.ts'
 
@@ -75,12 +76,19 @@ export function parseJobIndex(text: string): number | undefined {
 export const maxPageSize = 500
 const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
 
+/** Words that a run has, as its caller wrote them. */
+const searchText = z
+  .string()
+  .max(200)
+  .refine((text) => parseSearch(text).length > 0, 'must have a word')
+
 const runFilter = {
   state: z.enum(runStates).exactOptional(),
   task: z.string().min(1).max(64).exactOptional(),
   tag: z.string().min(1).max(64).exactOptional(),
   createdAfter: instant.exactOptional(),
   createdBefore: instant.exactOptional(),
+  q: searchText.exactOptional(),
 }
 
 /** Of the query of GET /runs; everything in it arrives as text. */

@@ -8,6 +8,7 @@ import type { JobError, JobRecord, JobState } from '../domain/job.ts'
 import type { RunChange, RunRecord, RunState } from '../domain/run.ts'
 import type { NewRun } from '../domain/run/new-run.ts'
 import type { CancelResult } from '../domain/run/transitions.ts'
+import type { SearchWord } from '../domain/search.ts'
 import type { Notifier } from './notifier.ts'
 
 /**
@@ -57,6 +58,8 @@ export interface RunFilter {
   readonly state?: RunState
   readonly task?: string
   readonly tag?: string
+  /** Only runs whose text has all of these words; where the store `canSearch`. Changes are found some time later. */
+  readonly words?: readonly SearchWord[]
   /** Exclusive bounds of the run's creation. */
   readonly createdAfter?: number
   readonly createdBefore?: number
@@ -69,6 +72,8 @@ export interface RunPage {
   /** Newest first, without results, failures and details of errors; as many as have `maxPageJobs` together, at least one. */
   readonly runs: readonly RunRecord[]
   readonly hasMore: boolean
+  /** The next page begins after this run; not given where that is the last of `runs`. */
+  readonly lastId?: string
 }
 
 export interface StoreStats {
@@ -99,6 +104,8 @@ export interface Store {
   onChange(listener: (change: RunChange) => void): void
   /** Jobs not yet final, as of the last commit that this process saw. */
   backlog(): number
+  /** Whether runs can be found by their words. */
+  readonly canSearch?: boolean
   /** null where no other process can have anything to do with the store. */
   readonly notifier: Notifier | null
 

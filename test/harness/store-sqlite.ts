@@ -24,12 +24,12 @@ export interface ScopedStore extends AsyncDisposable {
 }
 
 /** A store that is not open yet. */
-export function sqliteStore(path: string, lockWaitMs = 0, tasks?: readonly string[]): ScopedStore {
+export function sqliteStore(path: string, lockWaitMs = 0, tasks?: readonly string[], hasSearch = false): ScopedStore {
   const onLost = (error: Error): void => {
     throw error
   }
   const log = createLog('silent')
-  const store = createSqliteStore({ path, lockWaitMs, ...(tasks && { tasks }), onLost, log })
+  const store = createSqliteStore({ path, lockWaitMs, ...(tasks && { tasks }), hasSearch, onLost, log })
   return { store, [Symbol.asyncDispose]: () => store.close() }
 }
 

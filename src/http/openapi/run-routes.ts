@@ -12,7 +12,7 @@ import {
 } from './examples.ts'
 import type { Answer, QueryParameter, Route } from './route.ts'
 
-const { state, task, tag, createdAfter, createdBefore, pageToken } = filterSchema.shape
+const { state, task, tag, createdAfter, createdBefore, q, pageToken } = filterSchema.shape
 
 const runFilter = {
   state: { schema: state },
@@ -20,6 +20,11 @@ const runFilter = {
   tag: { schema: tag },
   createdAfter: { schema: createdAfter, description: 'exclusive' },
   createdBefore: { schema: createdBefore, description: 'exclusive' },
+  q: {
+    schema: q,
+    description:
+      'runs whose inputs, results, errors, tags, tasks or id have all of these words; `*` behind at least three letters finds longer words',
+  },
 }
 
 const listQuery: Record<keyof ListQuery, QueryParameter> = {

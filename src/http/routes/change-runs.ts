@@ -7,6 +7,7 @@ import { AppError } from '../../domain/errors.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import type { RunFilter } from '../../store/store.ts'
 import type { HttpDeps } from '../deps.ts'
+import { runFilterOf } from '../run-filter.ts'
 import { parseBulkQuery } from '../run-schema.ts'
 import type { BulkChangeView } from '../schemas/run.ts'
 import { sendJson } from '../send-json.ts'
@@ -48,19 +49,18 @@ export function createBulkRoutes({ store, intake, answers, clock }: HttpDeps) {
   function createRoute(change: Change): RouterMiddleware {
     return async (ctx) => {
       const { dryRun, ...query } = parseBulkQuery(ctx.query)
-      let filter: RunFilter = { ...query, pageSize: runsPerBatch }
+      let filter: RunFilter = { ...runFilterOf(query, store), pageSize: runsPerBatch }
       let matched = 0
       let changed = 0
       try {
         for (;;) {
           if (!intake.isOpen()) throw new AppError('shutting-down', 'the service is leaving')
-          const { runs, hasMore } = await answers.readPage(filter)
+          const { runs, hasMore, lastId = runs.at(-1)?.id } = await answers.readPage(filter)
           matched += runs.length
           if (!dryRun) await change(runs, () => (changed += 1))
-          const last = runs.at(-1)
           // A caller who has gone away wants no more of it.
-          if (!hasMore || last === undefined || ctx.res.destroyed) break
-          filter = { ...filter, beforeId: last.id }
+          if (!hasMore || lastId === undefined || ctx.res.destroyed) break
+          filter = { ...filter, beforeId: lastId }
         }
       } catch (error) {
         if (!(error instanceof AppError) || changed === 0) throw error

@@ -4,11 +4,12 @@ import type { Context } from 'koa'
 import { AppError } from '../../domain/errors.ts'
 import { isRunId } from '../../domain/ids.ts'
 import type { RunRecord } from '../../domain/run.ts'
-import type { RunFilter } from '../../store/store.ts'
+import type { RunFilter, Store } from '../../store/store.ts'
 import type { HttpDeps } from '../deps.ts'
 import { entityTagOf, isKnown } from '../entity-tag.ts'
 import { pageTokenOf, parsePageToken } from '../page-token.ts'
 import { parsePrefer } from '../prefer.ts'
+import { runFilterOf } from '../run-filter.ts'
 import { parseJobIndex, parseListQuery, type ListQuery } from '../run-schema.ts'
 import { viewJob, viewRun } from '../run-view.ts'
 
@@ -66,9 +67,8 @@ export function createRunRoutes({ store, view, polls, answers, prefix }: HttpDep
 
   const listRuns: RouterMiddleware = async (ctx) => {
     const query = parseListQuery(ctx.query)
-    const { runs, hasMore } = await answers.readPage(filterOf(query))
-    const last = runs.at(-1)
-    const nextPageToken = hasMore && last !== undefined ? pageTokenOf(last.id) : null
+    const { runs, hasMore, lastId = runs.at(-1)?.id } = await answers.readPage(filterOf(query, store))
+    const nextPageToken = hasMore && lastId !== undefined ? pageTokenOf(lastId) : null
     if (nextPageToken !== null) {
       const given = singles(ctx.query)
       const pageSize = given['pageSize'] === undefined ? {} : { pageSize: String(query.pageSize) }
@@ -91,8 +91,9 @@ function notFound(id: string): AppError {
   return new AppError('run-not-found', `there is no run ${id}`)
 }
 
-function filterOf({ pageToken, ...query }: ListQuery): RunFilter {
-  return pageToken === undefined ? query : { ...query, beforeId: parsePageToken(pageToken) }
+function filterOf({ pageToken, ...query }: ListQuery, store: Pick<Store, 'canSearch'>): RunFilter {
+  const filter = runFilterOf(query, store)
+  return pageToken === undefined ? filter : { ...filter, beforeId: parsePageToken(pageToken) }
 }
 
 function singles(query: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {

@@ -29,6 +29,8 @@ export interface SqliteOptions {
   readonly tasks?: readonly string[]
   /** Ends the process when the main thread stands still; default: nobody watches. */
   readonly stall?: StallOptions
+  /** Whether runs can be found by their words; the index is built some time after the commits. Default: no. */
+  readonly hasSearch?: boolean
   readonly log: Log
   /** Called with each group that was committed: how many verbs it held, and how long it took, in milliseconds. */
   readonly onCommit?: (verbs: number, tookMs: number) => void
@@ -141,6 +143,9 @@ export function createSqliteStore(options: SqliteOptions): Store {
       case 'unreadable':
         options.log.error({ database: options.path }, `${message.message}; it is left as it is`)
         break
+      case 'search-failed':
+        options.log.warn({ database: options.path }, `the index for search cannot be written: ${message.message}`)
+        break
       case 'closed':
         state = 'closed'
         break
@@ -164,8 +169,8 @@ export function createSqliteStore(options: SqliteOptions): Store {
     open() {
       if (state !== 'new') return Promise.reject(new Error('the store was opened before'))
       state = 'opening'
-      const { path, lockWaitMs, tasks = null, stall = null } = options
-      const workerData: ThreadOptions = { path, lockWaitMs, tasks, stall, owner: randomUUID() }
+      const { path, lockWaitMs, tasks = null, stall = null, hasSearch = false } = options
+      const workerData: ThreadOptions = { path, lockWaitMs, tasks, stall, hasSearch, owner: randomUUID() }
       const entry = import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js'
       // Node strips types by itself: a loader inherited from the main thread would only make the start slower.
       worker = new Worker(new URL(entry, import.meta.url), { workerData, execArgv: [], name: 'store' })
@@ -184,6 +189,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
       await closed.promise
     },
     onChange: (listener) => void listeners.push(listener),
+    canSearch: options.hasSearch === true,
     // No other process has the file open.
     notifier: null,
     backlog: () => backlog,

@@ -12,7 +12,7 @@ export interface Query {
   readonly values: readonly SQLInputValue[]
 }
 
-type Condition = readonly [sql: string, value: SQLInputValue | undefined]
+export type Condition = readonly [sql: string, value: SQLInputValue | undefined]
 
 /** The index of a state with at most this many runs is walked itself. */
 const fewRuns = 10_000
@@ -87,10 +87,10 @@ function ofState(
   return { source: 'record INDEXED BY record_finished', id: 'record.id', found, only }
 }
 
-function hasTag(tag: string | undefined): Condition {
+export function hasTag(tag: string | undefined): Condition {
   return ['EXISTS (SELECT 1 FROM run_tag WHERE tag = ? AND id = record.id)', tag]
 }
 
-function hasTask(task: number | undefined): Condition {
+export function hasTask(task: number | undefined): Condition {
   return ['EXISTS (SELECT 1 FROM run_task WHERE task = ? AND id = record.id)', task]
 }

@@ -61,6 +61,7 @@ export interface ThreadOptions {
   readonly tasks: readonly string[] | null
   /** null: nobody watches the main thread. */
   readonly stall: StallOptions | null
+  readonly hasSearch: boolean
 }
 
 /** To the thread: a group of operations, or the wish to close. */
@@ -68,7 +69,7 @@ export type ToThread = readonly Operation[] | 'close'
 
 /**
  * From the thread: the process that opening waits for, how it went, then one reply per group, in order; `closed` is the
- * last. Between them, each record that cannot be read.
+ * last. Between them, each record that cannot be read, and that the index for search cannot be written.
  */
 export type FromThread =
   | { readonly type: 'waiting'; readonly owner: string }
@@ -76,4 +77,5 @@ export type FromThread =
   | { readonly type: 'refused'; readonly message: string }
   | (Group & { readonly type: 'done'; readonly backlog: number })
   | { readonly type: 'unreadable'; readonly message: string }
+  | { readonly type: 'search-failed'; readonly message: string }
   | { readonly type: 'closed' }

@@ -1,11 +1,13 @@
 /** The reading verbs: one run, a page of runs, the totals. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { RunRecord } from '../../domain/run.ts'
+import type { SearchWord } from '../../domain/search.ts'
 import { maxPageJobs } from '../bounds.ts'
 import type { RunFilter, RunPage } from '../store.ts'
 import { jobRecord, listedRun, runRecord, type TextOf } from '../run-record.ts'
 import { listQuery } from './list-query.ts'
 import type { ReadVerb, Verbs } from './messages.ts'
+import { createSearchRuns } from './search-runs.ts'
 import { prepareSelect } from './select.ts'
 import { idOfBytes } from './run-id.ts'
 import type { RecordRow } from './tables/records.ts'
@@ -17,6 +19,24 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
   const { records, payloads, queue, totals, lists } = transaction
   const textsOf = (key: number): TextOf => {
     return (index, apart) => payloads.text(key, index, apart)
+  }
+
+  const searchRuns = transaction.search && createSearchRuns(database, transaction.search)
+
+  function searchPage(filter: RunFilter, words: readonly SearchWord[]): RunPage {
+    if (searchRuns === null) throw new Error('there is no index for search')
+    const taskId = filter.task === undefined ? null : lists.taskId(filter.task)
+    const { keys, hasMore, lastId } = searchRuns(filter, words, taskId)
+    const runs: RunRecord[] = []
+    let jobs = 0
+    for (const key of keys) {
+      if (jobs >= maxPageJobs) return { runs, hasMore: true }
+      const stored = records.read(key)
+      if (stored === null) continue
+      runs.push(listedRun(stored.run, textsOf(key)))
+      jobs += stored.run.jobs.length
+    }
+    return { runs, hasMore, ...(lastId !== null && { lastId }) }
   }
 
   function readPage(filter: RunFilter): RunPage & { readonly lastId: string } {
@@ -49,6 +69,7 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
       return stored === null || job === undefined ? null : jobRecord(job, jobIndex, textsOf(stored.key))
     },
     listRuns(filter) {
+      if (filter.words !== undefined) return searchPage(filter, filter.words)
       let page = readPage(filter)
       // A page ends with a run that its reader can name.
       while (page.runs.length === 0 && page.hasMore) page = readPage({ ...filter, beforeId: page.lastId })

@@ -5,7 +5,9 @@ import { openDatabase } from './database.ts'
 import { createGroupCommit } from './group-commit.ts'
 import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
 import { keepOwnership } from './ownership.ts'
+import { createSearchIndex } from './search-index.ts'
 import { watchForStall } from '../stall-watch.ts'
+import { clearSearch } from './tables/search.ts'
 import { createTransaction } from './transaction.ts'
 
 const port = parentPort
@@ -13,7 +15,7 @@ if (port === null) throw new Error('the store runs in a thread of its own')
 
 const say = (message: FromThread): void => port.postMessage(message)
 // Set by the engine, which is of the same version.
-const { path, lockWaitMs, tasks, stall } = workerData as ThreadOptions
+const { path, lockWaitMs, tasks, stall, hasSearch } = workerData as ThreadOptions
 
 /** Without closing the database, which would write into what is another process's now. */
 function endProcess(what: string): never {
@@ -26,18 +28,30 @@ function endProcess(what: string): never {
 try {
   const onWait = (user: string): void => say({ type: 'waiting', owner: user })
   const { database, file, socket } = await openDatabase({ path, waitMs: lockWaitMs, onWait })
+  if (!hasSearch) clearSearch(database)
   const transaction = createTransaction(database, {
     tasks,
+    hasSearch,
     onUnreadable: (text) => say({ type: 'unreadable', message: text }),
   })
   const runGroup = createGroupCommit(database, transaction)
   const ownership = keepOwnership({ file, socket, endProcess })
+  const searchIndex = createSearchIndex(database, transaction, {
+    write(work) {
+      ownership.beforeGroup()
+      work()
+      ownership.afterGroup()
+    },
+    onTrouble: (text) => say({ type: 'search-failed', message: text }),
+  })
+  searchIndex?.wake()
 
   const watch = stall && watchForStall(stall)
 
   port.on('message', (message: ToThread) => {
     if (message === 'close') {
       watch?.stop()
+      searchIndex?.stop()
       // The socket last: by then another process may open the file.
       database.close()
       ownership.end()
@@ -48,6 +62,7 @@ try {
     ownership.beforeGroup()
     const group = runGroup(message)
     ownership.afterGroup()
+    if (group.hasWritten) searchIndex?.wake()
     say({ type: 'done', ...group, backlog: transaction.totals.live() })
   })
   say({ type: 'open', backlog: transaction.totals.live() })

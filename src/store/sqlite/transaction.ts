@@ -11,15 +11,18 @@ import { createLists, type Lists } from './tables/lists.ts'
 import { createPayloads, isFull, type Payloads } from './tables/payloads.ts'
 import { createQueue, waitingOf, type Queue } from './tables/queue.ts'
 import { createRecords, type Records, type RecordsOptions, type StoredRun } from './tables/records.ts'
+import { createSearch, type Search } from './tables/search.ts'
 import { createTotals, type Totals } from './tables/totals.ts'
 
 export interface Transaction {
   readonly records: Pick<Records, 'find' | 'findByKey' | 'read' | 'held' | 'finishedBefore'>
   readonly queue: Omit<Queue, 'add' | 'remove' | 'flush' | 'keep' | 'revert'>
-  readonly payloads: Pick<Payloads, 'input' | 'text'>
+  readonly payloads: Pick<Payloads, 'input' | 'text' | 'beginning'>
   readonly lists: Pick<Lists, 'taskId'>
   readonly totals: Pick<Totals, 'current' | 'live'>
   readonly keys: IdempotencyKeys
+  /** null: there is none. */
+  readonly search: Search | null
   readonly changes: Pick<Changes, 'take'>
   add(run: Run): StoredRun
   /** Saves what became of a record; nothing when it is the same. */
@@ -36,11 +39,13 @@ export interface Transaction {
 export interface TransactionOptions extends RecordsOptions {
   /** Tasks that run here: no job of another task is claimed. Default null: any. */
   readonly tasks?: readonly string[] | null
+  /** Whether runs can be found by their words. Default: no. */
+  readonly hasSearch?: boolean
 }
 
 export function createTransaction(
   database: DatabaseSync,
-  { tasks = null, ...options }: TransactionOptions = {},
+  { tasks = null, hasSearch = false, ...options }: TransactionOptions = {},
 ): Transaction {
   const records = createRecords(database, options)
   const queue = createQueue(database, tasks)
@@ -48,6 +53,7 @@ export function createTransaction(
   const lists = createLists(database)
   const totals = createTotals(database, queue.size() + records.heldJobs())
   const keys = createIdempotencyKeys(database)
+  const search = hasSearch ? createSearch(database) : null
   const changes = createChanges()
 
   return {
@@ -57,6 +63,7 @@ export function createTransaction(
     lists,
     totals,
     keys,
+    search,
     changes,
     add(accepted) {
       const key = records.nextKey()
@@ -95,6 +102,7 @@ export function createTransaction(
       }
       const saved = { key, run }
       records.change(saved)
+      search?.note(key)
       return saved
     },
     remove(stored) {
@@ -104,6 +112,7 @@ export function createTransaction(
       payloads.forget(key)
       lists.remove(run)
       keys.forget(run.id)
+      search?.remove(key)
       records.remove(stored)
     },
     flush() {

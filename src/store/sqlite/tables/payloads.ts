@@ -25,6 +25,8 @@ export interface Payloads {
   store(run: number, index: number, before: Job | null, job: Job, isRecordFull: boolean): Job
   input(run: number, index: number, job: Job): string | null
   text(run: number, index: number, apart: Apart): string
+  /** Its first characters. */
+  beginning(run: number, index: number, apart: Apart, length: number): string
   forget(run: number): void
 }
 
@@ -50,6 +52,9 @@ export function createPayloads(database: DatabaseSync): Payloads {
   const insert = database.prepare('INSERT OR REPLACE INTO payload (run, job, part, value) VALUES (?, ?, ?, ?)')
   const remove = database.prepare('DELETE FROM payload WHERE run = ? AND job = ? AND part = ?')
   const removeAll = database.prepare('DELETE FROM payload WHERE run = ?')
+  const selectBeginning = database.prepare(
+    'SELECT substr(value, 1, ?) AS value FROM payload WHERE run = ? AND job = ? AND part = ?',
+  )
   const selectOne = database.prepare('SELECT value FROM payload WHERE run = ? AND job = ? AND part = ?')
 
   function textAt(run: number, index: number, { part }: Apart): string {
@@ -96,6 +101,7 @@ export function createPayloads(database: DatabaseSync): Payloads {
     },
     input: (run, index, { input }) => (isApart(input) ? textAt(run, index, input) : input),
     text: textAt,
+    beginning: (run, index, { part }, length) => String(selectBeginning.get(length, run, index, part)?.['value'] ?? ''),
     forget: (run) => void removeAll.run(run),
   }
 }

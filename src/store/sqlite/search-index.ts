@@ -1,0 +1,134 @@
+/**
+ * Brings the words of runs into the index for search, some time after the records were committed: a little at a time,
+ * and for a small part of the time of the store's thread, however many runs there are. What was committed meanwhile
+ * follows. A run that ends within the pause is written once.
+ */
+import type { DatabaseSync } from 'node:sqlite'
+import { searchText } from './search-text.ts'
+import type { Transaction } from './transaction.ts'
+
+export interface SearchIndex {
+  /** Records may have changed. */
+  wake(): void
+  stop(): void
+}
+
+export interface SearchIndexOptions {
+  /** Runs what writes to the file. */
+  readonly write: (work: () => void) => void
+  /** Called when the index could not be written. */
+  readonly onTrouble: (message: string) => void
+  /** From a change to the first look at it. */
+  readonly delayMs?: number
+}
+
+const defaultDelayMs = 500
+/** One part of the work takes about so long, and the next one comes after the pause. */
+const stepMs = 2
+const pauseMs = 18
+/** After a failure, which is nearly always the disk's. */
+const troubledMs = 10_000
+const keysAtOnce = 64
+
+export function createSearchIndex(
+  database: DatabaseSync,
+  { search, records, payloads }: Pick<Transaction, 'search' | 'records' | 'payloads'>,
+  { write, onTrouble, delayMs = defaultDelayMs }: SearchIndexOptions,
+): SearchIndex | null {
+  if (search === null) return null
+  const index = search
+  const begin = database.prepare('BEGIN')
+  const commit = database.prepare('COMMIT')
+  const selectKeys = database.prepare('SELECT key FROM record WHERE key >= ? AND key < ? ORDER BY key LIMIT ?')
+  const selectEnd = database.prepare('SELECT coalesce(max(key), 0) + 1 AS n FROM record')
+  const selectLast = database.prepare('SELECT max(finished_at) AS at FROM record WHERE finished_at IS NOT NULL')
+  const selectEnded = database.prepare('SELECT key FROM record WHERE finished_at >= ? AND key < ?')
+  let timer: NodeJS.Timeout | undefined
+  /** Whether more was committed since the round began. */
+  let isStale = false
+  const due = endedSince()
+  /** Of this round: records from here on, and the last end of a run before it. */
+  let endKey = 0
+  let finishedAt: number | null = null
+
+  /** Runs that ended shortly before the process did: whether the index has them as they ended is not known. */
+  function endedSince(): Set<number> {
+    const { nextKey, finishedAt: since } = index.progress()
+    const rows = selectEnded.all(since ?? 0, nextKey)
+    return new Set(rows.map(({ key }) => Number(key)))
+  }
+
+  function beginRound(): void {
+    for (const key of index.takeNoted()) due.add(key)
+    endKey = Number(selectEnd.get()?.['n'])
+    const at = selectLast.get()?.['at'] ?? null
+    finishedAt = at === null ? null : Number(at)
+    isStale = false
+    write(step)
+  }
+
+  function put(key: number): void {
+    const stored = records.read(key)
+    if (stored !== null) index.put(key, searchText(stored, payloads))
+  }
+
+  /** @returns the next record's key; null where the round has reached its end */
+  function putNew(until: number): number | null {
+    let { nextKey } = index.progress()
+    for (;;) {
+      const keys = selectKeys.all(nextKey, endKey, keysAtOnce).map(({ key }) => Number(key))
+      for (const key of keys) {
+        put(key)
+        nextKey = key + 1
+        if (performance.now() >= until) return nextKey
+      }
+      if (keys.length < keysAtOnce) return null
+    }
+  }
+
+  /** @returns whether the round has come to its end */
+  function putSome(taken: number[]): boolean {
+    const until = performance.now() + stepMs
+    for (const key of due) {
+      due.delete(key)
+      taken.push(key)
+      put(key)
+      if (performance.now() >= until) return false
+    }
+    const nextKey = putNew(until)
+    // What ended before the round began, and was in the index already, is there as it ended.
+    index.setProgress({ finishedAt, nextKey: nextKey ?? endKey })
+    return nextKey === null
+  }
+
+  function step(): void {
+    const taken: number[] = []
+    try {
+      // Nobody waits for it to be on the disk: it is when the next group is, for it stands before that in the log.
+      database.exec('PRAGMA synchronous = NORMAL')
+      begin.run()
+      const isDone = putSome(taken)
+      commit.run()
+      timer = isDone ? undefined : setTimeout(write, pauseMs, step)
+      if (isDone && isStale) wake()
+    } catch (error) {
+      if (database.isTransaction) database.exec('ROLLBACK')
+      for (const key of taken) due.add(key)
+      index.revert()
+      timer = setTimeout(beginRound, troubledMs)
+      onTrouble(error instanceof Error ? error.message : String(error))
+    } finally {
+      database.exec('PRAGMA synchronous = FULL')
+    }
+  }
+
+  function wake(): void {
+    isStale = true
+    timer ??= setTimeout(beginRound, delayMs)
+  }
+
+  return {
+    wake,
+    stop: () => clearTimeout(timer),
+  }
+}

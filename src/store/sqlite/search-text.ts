@@ -1,0 +1,59 @@
+/** The text of a run that search finds it by: id, tags, tasks, errors, inputs and results, without what is beyond a bound. */
+import type { JobError, JobFailure } from '../../domain/job.ts'
+import type { Apart } from '../../domain/run/aggregate.ts'
+import { isApart } from '../run-record.ts'
+import type { Payloads } from './tables/payloads.ts'
+import type { StoredRun } from './tables/records.ts'
+
+/** Characters of one text, and of all of a run. */
+const maxText = 4_096
+const maxRunText = 32_768
+/** The page shows ids by their end. */
+const shortIdLength = 8
+
+export function searchText({ key, run }: StoredRun, payloads: Pick<Payloads, 'text' | 'beginning'>): string {
+  const texts = [run.id, run.id.slice(-shortIdLength), ...run.tags, ...new Set(run.jobs.map(({ task }) => task))]
+  let room = maxRunText
+
+  function add(text: string): void {
+    texts.push(text.slice(0, Math.min(room, maxText)))
+    room -= Math.min(text.length, maxText)
+  }
+  function addError(index: number, error: JobError | Apart): void {
+    add(wordsOfError(isApart(error) ? (JSON.parse(payloads.text(key, index, error)) as JobError) : error))
+  }
+  function addFailure(index: number, failure: JobFailure | Apart): void {
+    const { error } = isApart(failure) ? (JSON.parse(payloads.text(key, index, failure)) as JobFailure) : failure
+    add(wordsOfError(error))
+  }
+  function addJson(index: number, value: string | Apart): void {
+    add(plainText(isApart(value) ? payloads.beginning(key, index, value, maxText) : value.slice(0, maxText)))
+  }
+
+  // Errors first: of a large run they are what is looked for.
+  for (const [index, { error, failures }] of run.jobs.entries()) {
+    if (room <= 0) break
+    // The error of a job that has failed is that of its last failure.
+    if (error !== null && failures.length === 0) addError(index, error)
+    for (const failure of failures) addFailure(index, failure)
+  }
+  for (const [index, { input, result }] of run.jobs.entries()) {
+    if (room <= 0) break
+    if (input !== null) addJson(index, input)
+    if (result !== null) addJson(index, result)
+  }
+  return texts.join('\n')
+}
+
+function wordsOfError({ code, message, name, taskCode, status, cause }: JobError): string {
+  return [code, name, taskCode, status, message, cause?.name, cause?.message].filter(Boolean).join(' ')
+}
+
+/** JSON without its escapes: `\n` would make `nline` of a line. */
+function plainText(json: string): string {
+  if (!json.includes('\\')) return json
+  return json.replaceAll(/\\(?:u(?<hex>[\da-f]{4})|.)/gi, (_all, hex: string | undefined) => {
+    const code = Number.parseInt(hex ?? '20', 16)
+    return code < 0x20 ? ' ' : String.fromCharCode(code)
+  })
+}
