@@ -7,6 +7,7 @@ import type { Middleware } from 'koa'
 import { isPostgres, type Config } from './config.ts'
 import { createProcessClock, type ProcessClock } from './domain/clock.ts'
 import { allocateHeartbeat } from './domain/heartbeat.ts'
+import type { RunChange } from './domain/run.ts'
 import { guardProcess } from './execution/main-thread/process-guard.ts'
 import type { Log } from './log.ts'
 import { createPool } from './execution/pool/pool.ts'
@@ -38,6 +39,8 @@ export interface AppOptions {
   readonly clock?: ProcessClock
   /** Called when the store is gone for good: the process should end, and the next start recovers. */
   readonly onLost: (error: Error) => void
+  /** Called after each commit, once for each run that it has changed. */
+  readonly onChange?: (change: RunChange) => void
   /** Called while the threads start, for what takes its time to load. */
   readonly prepare?: () => Promise<unknown>
   /** Command-line flags of Node for the pool's threads; default: those of the process that decide how modules load. */
@@ -73,6 +76,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     log,
     clock = createProcessClock(),
     onLost,
+    onChange,
     prepare,
     threadFlags,
     beforeJobs,
@@ -87,6 +91,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   // In the role http there are no threads that could run a job.
   const tasks = config.role === 'http' ? [] : registry.all().map(({ name }) => name)
   const store = await createStore(config, { tasks, stall, onCommit, onLost, clock, log })
+  if (onChange !== undefined) store.onChange(onChange)
   const flags = threadFlags && { flags: threadFlags }
   const pool = createPool({ ...config, ...(config.role === 'http' && noThreads), ...flags, log })
 

@@ -4,7 +4,8 @@ import { importsOf, targetsOf, within, type Rule } from './sources.ts'
 /** From the top to the bottom; what stands on one line never imports its neighbours. */
 const layers = [
   ['main.ts', 'index.ts', 'cli.ts'],
-  ['cli'],
+  ['cli', 'testing'],
+  ['library'],
   ['process'],
   ['app.ts', 'client'],
   ['service.ts'],

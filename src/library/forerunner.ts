@@ -1,0 +1,133 @@
+/** A service inside the process of its user: the calls of the client, the routes for a host's server, and its life. */
+import type { Middleware } from 'koa'
+import type { App } from '../app.ts'
+import type { AnyTasks, TaskMap } from '../client/named-tasks.ts'
+import { createSend, type Fetch } from '../client/transport.ts'
+import { createVerbs, type Client } from '../client/verbs.ts'
+import type { Config } from '../config.ts'
+import type { RunChange } from '../domain/run.ts'
+import type { Handler } from '../http/handler.ts'
+import type { AskInProcess } from '../http/in-process.ts'
+import { parsePrefix, type MountOptions } from '../http/mount.ts'
+import type { Log, Logger } from '../log.ts'
+import type { TaskModules } from '../tasks/task-modules.ts'
+import { createRunEvents, type RunEvents } from './events.ts'
+
+/** The settings of the configuration table in camel case; an address is not among them, for the server is yours. */
+export type ForerunnerOptions = Partial<Omit<Config, 'host' | 'port'>> & {
+  /** Stands before all addresses, such as `/jobs`; default: nothing. */
+  readonly prefix?: string
+  /** Modules of tasks by their addresses, in place of `tasksDir`. */
+  readonly tasks?: TaskModules
+  /** Takes the lines of the log in place of standard output; its own level counts. */
+  readonly logger?: Logger
+  /** Called when the store is gone for good; default: throws, so that the process ends and a restart recovers. */
+  readonly onLost?: (error: Error) => void
+}
+
+export interface PlaceOptions {
+  /** Default: that of the service. */
+  readonly prefix?: string
+}
+
+/** What can be asked of it is what a client can ask: the same calls, with the same results and the same errors. */
+export interface Forerunner<Tasks extends TaskMap<Tasks> = AnyTasks> extends Client<Tasks>, AsyncDisposable {
+  /**
+   * The routes for a Koa app of yours; paths that are not its own go to the next middleware. Without a prefix, `/`,
+   * `/metrics`, `/livez` and `/readyz` are yours.
+   */
+  middleware(options?: PlaceOptions): Middleware
+  /** The same for `node:http`, Express, Fastify and whatever else has requests and responses of Node. */
+  handler(options?: PlaceOptions): Handler
+  /** Every committed change of a run: `events.on('failed', listener)`, or `for await (const event of events)`. */
+  readonly events: RunEvents
+  /** Short for `runTasks`. */
+  readonly run: Client<Tasks>['runTasks']
+  /** Resolves when runs are taken. @throws BootError for wrong options, a bad task module or an unusable database */
+  start(): Promise<void>
+  /** Refuses new runs, lets running jobs end within the grace, hands back the rest, and closes everything. */
+  stop(): Promise<void>
+}
+
+interface Started {
+  readonly app: App
+  readonly log: Log
+  readonly ask: AskInProcess
+}
+
+/** Starts the service, which tells each change with the log that it writes to. */
+export type Begin = (onChange: (change: RunChange, log: Log) => void) => Promise<Omit<Started, 'ask'>>
+
+/**
+ * @param begin called once
+ * @throws BootError for a prefix that is none, here and where it is mounted
+ */
+export function embed(begin: Begin, givenPrefix = ''): Forerunner {
+  const prefix = parsePrefix(givenPrefix)
+  const { events, publish, end } = createRunEvents()
+  let starting: Promise<Started> | undefined
+  let isStopped = false
+  let stopping: Promise<void> | undefined
+
+  function started(): Promise<Started> {
+    return starting ?? Promise.reject(new Error('call start() before using Forerunner'))
+  }
+
+  async function start(): Promise<Started> {
+    const { app, log } = await begin(publish)
+    return { app, log, ask: app.connect(prefix) }
+  }
+
+  function placeOf(given: PlaceOptions): MountOptions {
+    return { prefix: given.prefix === undefined ? prefix : parsePrefix(given.prefix), isHosted: true }
+  }
+
+  async function stop(): Promise<void> {
+    isStopped = true
+    // A start that failed has left nothing to stop, and its caller knows of it.
+    const app = (await starting?.catch(() => null))?.app
+    stopping ??= app?.drain().then(app.close)
+    await stopping
+    end()
+  }
+
+  const fetch: Fetch = async (url, init) => (await started()).ask(url, init)
+  const verbs = createVerbs(createSend({ baseUrl: `http://forerunner${prefix}`, fetch }), false, async (definition) =>
+    (await started()).app.nameOf(definition),
+  )
+
+  return {
+    ...verbs,
+    events,
+    run: verbs.runTasks,
+    middleware(given = {}) {
+      const place = placeOf(given)
+      let middleware: Middleware | undefined
+      return async (ctx, next) => {
+        const { app } = await started()
+        middleware ??= app.mount(place).middleware
+        return middleware(ctx, next)
+      }
+    },
+    handler(given = {}) {
+      const place = placeOf(given)
+      let handle: Handler | undefined
+      async function make(): Promise<Handler> {
+        const [{ app, log }, { createHandler }] = await Promise.all([started(), import('../http/handler.ts')])
+        return (handle ??= createHandler(app.mount(place), place.prefix, log))
+      }
+      return (incoming, response, next) => {
+        if (handle !== undefined) return handle(incoming, response, next)
+        const refuse = (error: Error): void => void response.writeHead(503).end(error.message)
+        void make().then((made) => made(incoming, response, next), next ?? refuse)
+      }
+    },
+    async start() {
+      if (isStopped) throw new Error('it was stopped: make a new one')
+      starting ??= start()
+      await starting
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  }
+}
