@@ -145,6 +145,36 @@ test('the list counts new runs and does not move; filters are in the address and
   checkClean(tab)
 })
 
+test('finds runs by the text of an error while it is typed, and keeps it over a reload', async () => {
+  await using service = await startService({ tasksDir })
+  await start(service, { tasks: [{ name: 'form', input: { title: 'a card' } }] })
+  await start(service, { tasks: [{ name: 'charge', maxAttempts: 1 }], respond: 'none' })
+  await until('the run can be found', async () =>
+    (await (await service.get('/runs?q=declined')).text()).includes('charge'),
+  )
+  await using tab = await browser.open(service.url)
+  const { page } = tab
+  const rows = page.locator('tbody tr')
+  await rows.nth(1).waitFor()
+  await page.keyboard.press('/')
+  await page.keyboard.type('paymenterr')
+  await until('one run is left', async () => (await rows.count()) === 1)
+  await page.keyboard.type('or decl')
+  await until('both words are in the address', () => page.url().includes('q=paymenterror+decl'))
+  await page.reload()
+  await rows.filter({ hasText: 'charge' }).waitFor()
+  assert.is(await rows.count(), 1)
+  assert.is(await page.getByLabel('Search').inputValue(), 'paymenterror decl')
+  await page.getByRole('button', { name: 'Retry all failed…' }).click()
+  await page.getByText('Retry 1 failed run with the words “paymenterror decl”?').waitFor()
+  assert.equal(await violationsOf(page), [])
+  await page.getByLabel('Search').fill('nothing has this')
+  await page.getByText('No run matches').waitFor()
+  await page.getByLabel('Search').press('Escape')
+  await until('both are back', async () => (await rows.count()) === 2)
+  checkClean(tab)
+})
+
 test('retries everything that matches, with its number before', async () => {
   await using service = await startService({ tasksDir })
   const failing = { tasks: [{ name: 'charge', maxAttempts: 1 }], respond: 'none', tags: ['bulk'] }

@@ -2,6 +2,7 @@
 import { useSignal } from '@preact/signals'
 import type { BulkFilter } from 'forerunner/client'
 import { CopyButton } from '../shell/copy-button.tsx'
+import { runQueryOf } from './run-query.ts'
 import type { RunFilters } from '../shell/route.ts'
 import { baseUrl, client, curlKey, wordsOf } from '../shell/service.ts'
 import { countOf } from '../time/format.ts'
@@ -82,7 +83,8 @@ export function BulkBar({ filters }: { readonly filters: RunFilters }) {
           <p>
             {question.change.verb} <b>{countOf(question.count, `${question.state} run`)}</b>
             {filters.task !== '' && ` of ${filters.task}`}
-            {filters.tag !== '' && ` tagged ${filters.tag}`}?
+            {filters.tag !== '' && ` tagged ${filters.tag}`}
+            {filters.q !== '' && ` with the words “${filters.q}”`}?
           </p>
           <span class="actions">
             <button class="btn primary" type="button" disabled={isBusy.value} onClick={() => void confirm(question)}>
@@ -102,20 +104,19 @@ export function BulkBar({ filters }: { readonly filters: RunFilters }) {
 function Commands({ change, filter }: { readonly change: Change; readonly filter: Record<string, string> }) {
   const query = new URLSearchParams(filter).toString()
   const options = Object.entries(filter).map(([name, value]) => `--${name} ${quote(value)}`)
-  const lines = [
-    `curl${curlKey()} -X POST '${new URL(`runs/${change.name}?${query}`, baseUrl).href}'`,
-    `forerunner ${change.name} ${options.join(' ')}`,
-  ]
+  const curl = `curl${curlKey()} -X POST '${new URL(`runs/${change.name}?${query}`, baseUrl).href}'`
+  // The command has no search.
+  const command = filter['q'] === undefined ? [`forerunner ${change.name} ${options.join(' ')}`] : []
   return (
     <div class="curl">
-      <pre tabIndex={0}>{lines.join('\n')}</pre>
-      <CopyButton text={lines[0] ?? ''} label="copy curl" />
+      <pre tabIndex={0}>{[curl, ...command].join('\n')}</pre>
+      <CopyButton text={curl} label="copy curl" />
     </div>
   )
 }
 
-function given({ task, tag }: RunFilters, state: string): Record<string, string> {
-  return { state, ...(task !== '' && { task }), ...(tag !== '' && { tag }) }
+function given(filters: RunFilters, state: string): Record<string, string> {
+  return runQueryOf({ ...filters, state })
 }
 
 /** For a shell, where it would read more in it than a word. */

@@ -4,6 +4,7 @@ import type { TaskView } from 'forerunner/client'
 import { useEffect } from 'preact/hooks'
 import { addressOf, go, type RunFilters } from '../shell/route.ts'
 import { client } from '../shell/service.ts'
+import { SearchBox } from './search-box.tsx'
 import { glyphOf } from '../shell/state.tsx'
 
 const states = ['', 'running', 'completed', 'failed', 'cancelled']
@@ -21,6 +22,7 @@ export function FilterBar({ filters }: { readonly filters: RunFilters }) {
   const narrow = (change: Partial<RunFilters>): void => go(addressOf({ ...filters, ...change }))
   return (
     <div class="tools" role="group" aria-label="Filters">
+      <SearchBox filters={filters} />
       {states.map((state) => (
         <button
           key={state}

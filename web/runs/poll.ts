@@ -4,6 +4,7 @@
  */
 import { batch, computed, signal, type ReadonlySignal } from '@preact/signals'
 import type { RunPageView, RunView, StatsView } from 'forerunner/client'
+import { runQueryOf } from './run-query.ts'
 import type { RunFilters } from '../shell/route.ts'
 import { ask, authorization, baseUrl, client, isReachable, needsKey, wordsOf } from '../shell/service.ts'
 
@@ -24,7 +25,7 @@ export interface RunList {
 const pollMs = 2_000
 const pageSize = 50
 
-export function createRunList({ state, task, tag }: RunFilters): RunList {
+export function createRunList(runFilters: RunFilters): RunList {
   const shown = signal<readonly string[]>([])
   const byId = signal<ReadonlyMap<string, RunView>>(new Map())
   const newest = signal<readonly string[]>([])
@@ -36,7 +37,7 @@ export function createRunList({ state, task, tag }: RunFilters): RunList {
   let timer: ReturnType<typeof setTimeout> | undefined
   let end = new AbortController()
 
-  const filters = { ...(state && { state }), ...(task && { task }), ...(tag && { tag }) }
+  const filters = runQueryOf(runFilters)
 
   function addressOf(token?: string): URL {
     const url = new URL('runs', baseUrl)

@@ -1,6 +1,6 @@
 /** The list of runs. */
-import { useEffect, useMemo } from 'preact/hooks'
-import { startAddress, type RunFilters } from '../shell/route.ts'
+import { useEffect, useMemo, useRef } from 'preact/hooks'
+import { addressOf, startAddress, type RunFilters } from '../shell/route.ts'
 import { BulkBar } from './bulk-bar.tsx'
 import { FilterBar } from './filter-bar.tsx'
 import { Figures, Sentence } from './overview.tsx'
@@ -8,28 +8,33 @@ import { createRunList, type RunList } from './poll.ts'
 import { RunRow } from './run-row.tsx'
 
 export function RunsPage({ filters }: { readonly filters: RunFilters }) {
-  const list = useMemo(() => createRunList(filters), [])
+  const address = addressOf({ ...filters })
+  const list = useMemo(() => createRunList(filters), [address])
+  // Until there is an answer, what is shown stays.
+  const loaded = useRef(list)
+  if (list.isLoaded.value) loaded.current = list
+  const shown = loaded.current
   useEffect(() => {
     document.title = 'Runs · Forerunner'
     list.start()
     return list.stop
   }, [list])
   const isNarrowed = Object.values(filters).some((value) => value !== '')
-  const isEmpty = list.isLoaded.value && list.runs.value.length === 0
+  const isEmpty = shown.isLoaded.value && shown.runs.value.length === 0
   return (
     <>
       {isEmpty ? (
         <h1>{isNarrowed ? 'No run matches.' : 'No runs yet.'}</h1>
       ) : (
-        <Sentence runs={list.runs.value} hasMore={list.hasMore.value} />
+        <Sentence runs={shown.runs.value} hasMore={shown.hasMore.value} />
       )}
-      <Figures stats={list.stats.value} />
+      <Figures stats={shown.stats.value} />
       <FilterBar filters={filters} />
       <p class="alert" role="alert">
         {list.trouble.value}
       </p>
-      {isNarrowed && !isEmpty && <BulkBar filters={filters} />}
-      {isEmpty ? <Empty isNarrowed={isNarrowed} /> : <Table list={list} />}
+      {isNarrowed && !isEmpty && <BulkBar key={address} filters={filters} />}
+      {isEmpty ? <Empty isNarrowed={isNarrowed} /> : <Table list={shown} />}
     </>
   )
 }

@@ -4,7 +4,7 @@ import { RunsPage } from '../runs/runs-page.tsx'
 import { StartPage } from '../start/start-page.tsx'
 import { KeyForm } from './key-form.tsx'
 import { useKeys } from './keys.ts'
-import { addressOf, followLink, go, route, startAddress } from './route.ts'
+import { followLink, go, route, startAddress } from './route.ts'
 import { apiKey, isReachable, needsKey } from './service.ts'
 
 export function App() {
@@ -41,7 +41,7 @@ function Page() {
   const shown = route.value
   if (shown.page === 'run') return <RunPage key={shown.id} id={shown.id} />
   if (shown.page === 'start') return <StartPage key={shown.from ?? ''} from={shown.from} />
-  return <RunsPage key={addressOf({ ...shown.filters })} filters={shown.filters} />
+  return <RunsPage filters={shown.filters} />
 }
 
 function Connection() {

@@ -5,6 +5,8 @@ export interface RunFilters {
   readonly state: string
   readonly task: string
   readonly tag: string
+  /** Words that the runs have. */
+  readonly q: string
 }
 
 export type Route =
@@ -24,7 +26,7 @@ export const route = computed((): Route => {
     return { page: 'run', id, job: /^\d{1,5}$/.test(job) ? Number(job) : null }
   }
   if (given.has('start')) return { page: 'start', from: text('start') || null }
-  return { page: 'runs', filters: { state: text('state'), task: text('task'), tag: text('tag') } }
+  return { page: 'runs', filters: { state: text('state'), task: text('task'), tag: text('tag'), q: text('q') } }
 })
 
 /** @returns an address relative to the page, of the parameters that are not empty */

@@ -1,0 +1,51 @@
+/** Search by words, answered while they are typed. What is typed is in the address, in one entry of the history. */
+import { useSignal, useSignalEffect } from '@preact/signals'
+import { useEffect, useRef } from 'preact/hooks'
+import { useKeys } from '../shell/keys.ts'
+import { addressOf, go, type RunFilters } from '../shell/route.ts'
+
+const typingMs = 180
+
+export function SearchBox({ filters }: { readonly filters: RunFilters }) {
+  const typed = useSignal(filters.q)
+  const field = useRef<HTMLInputElement>(null)
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined)
+  const current = useRef(filters)
+  current.current = filters
+  useKeys({ '/': () => field.current?.focus() })
+
+  const search = (isStep: boolean): void => {
+    clearTimeout(timer.current)
+    const q = typed.peek().trim()
+    if (q !== current.current.q) go(addressOf({ ...current.current, q }), isStep)
+  }
+  // The address can change by itself, as by the browser's button to go back.
+  useEffect(() => {
+    if (filters.q !== typed.peek().trim()) typed.value = filters.q
+  }, [filters.q])
+  useSignalEffect(() => {
+    if (typed.value.trim() === current.current.q) return
+    timer.current = setTimeout(search, typingMs, false)
+  })
+  useEffect(() => () => clearTimeout(timer.current), [])
+  return (
+    <input
+      ref={field}
+      class="search"
+      type="search"
+      aria-label="Search"
+      aria-keyshortcuts="/"
+      placeholder="Search errors, inputs, results, ids…   /"
+      maxLength={190}
+      value={typed.value}
+      onInput={(event) => {
+        clearTimeout(timer.current)
+        typed.value = event.currentTarget.value
+      }}
+      onKeyDown={(event) => {
+        if (event.key === 'Enter') search(true)
+        if (event.key === 'Escape') typed.value = ''
+      }}
+    />
+  )
+}
