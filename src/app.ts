@@ -10,7 +10,7 @@ import { allocateHeartbeat } from './domain/heartbeat.ts'
 import type { RunChange } from './domain/run.ts'
 import { guardProcess } from './execution/main-thread/process-guard.ts'
 import type { Log } from './log.ts'
-import { createPool } from './execution/pool/pool.ts'
+import { createPool, type Pool, type PoolOptions } from './execution/pool/pool.ts'
 import type { Service } from './service.ts'
 import { watchLoading } from './store/load-watch.ts'
 import type { StallOptions } from './store/stall-watch.ts'
@@ -35,6 +35,10 @@ export interface AppOptions {
   readonly config: Config
   /** In place of the directory that the configuration names. */
   readonly tasks?: TaskModules
+  /** In place of both: tasks that are loaded already. */
+  readonly registry?: Registry
+  /** Makes what runs attempts; default: the pool of worker threads. */
+  readonly makePool?: (options: PoolOptions) => Pool
   readonly log: Log
   readonly clock?: ProcessClock
   /** Called when the store is gone for good: the process should end, and the next start recovers. */
@@ -73,6 +77,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const {
     config,
     tasks: modules,
+    makePool = createPool,
     log,
     clock = createProcessClock(),
     onLost,
@@ -84,8 +89,9 @@ export async function startApp(options: AppOptions): Promise<App> {
   guardProcess()
   const heartbeatBuffer = allocateHeartbeat()
   const stall = { heartbeat: heartbeatBuffer, stallMs: config.mainStallMs, logLevel: config.logLevel }
-  const registry = await loadTasks(modules ?? config.tasksDir, stall)
-  logTasks(registry, modules === undefined ? resolve(config.tasksDir) : 'the modules given', log)
+  const registry = options.registry ?? (await loadTasks(modules ?? config.tasksDir, stall))
+  const isDirectory = modules === undefined && options.registry === undefined
+  logTasks(registry, isDirectory ? resolve(config.tasksDir) : 'the modules given', log)
   let service: Service | undefined
   const onCommit: Service['committed'] = (...group) => service?.committed(...group)
   // In the role http there are no threads that could run a job.
@@ -93,7 +99,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const store = await createStore(config, { tasks, stall, onCommit, onLost, clock, log })
   if (onChange !== undefined) store.onChange(onChange)
   const flags = threadFlags && { flags: threadFlags }
-  const pool = createPool({ ...config, ...(config.role === 'http' && noThreads), ...flags, log })
+  const pool = makePool({ ...config, ...(config.role === 'http' && noThreads), ...flags, log })
 
   try {
     const opening = Promise.all([store.open(), pool.start()])

@@ -45,8 +45,12 @@ function defaultOf(module: unknown): unknown {
   return isWrapped ? outer.default : outer
 }
 
-function checkTask(name: string, url: string, definition: unknown): Task {
-  const wrong = (what: string): BootError => new BootError(`${fileURLToPath(url)}: ${what}`)
+/**
+ * @param place names the definition in what is thrown
+ * @throws BootError that says what is wrong with it
+ */
+export function checkTask(name: string, url: string, definition: unknown, place = fileURLToPath(url)): Task {
+  const wrong = (what: string): BootError => new BootError(`${place}: ${what}`)
   if (!isDefinition(definition)) {
     throw wrong('its default export must be what defineTask({ … }) returns')
   }

@@ -95,6 +95,47 @@ await client.runTasks({ tasks: [{ name: 'great' }] })
 export const goodbye = result?.goodbye
 `
 
+const ownTest = `import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { defineTask } from 'forerunner'
+import { runTask, startTestForerunner } from 'forerunner/testing'
+import count from '../workers/count.ts'
+
+test('counts', async () => {
+  const { result } = await runTask(count, { words: 'one two' })
+  assert.equal(result, 2)
+})
+
+test('tries again', async () => {
+  const tries: number[] = []
+  const flaky = defineTask({
+    run(_input, { attempt }) {
+      tries.push(attempt)
+      if (attempt === 1) throw new Error('not yet')
+    },
+  })
+  await using forerunner = await startTestForerunner({ tasks: { flaky, count } })
+  const { result } = await forerunner.run([count({ words: 'one' }), flaky(null, { delayMs: 86_400_000 })])
+  assert.equal(result, 1)
+  assert.deepEqual(await forerunner.drain(), { completed: 1, failed: 0, cancelled: 0 })
+  assert.deepEqual(tries, [1, 2])
+})
+`
+
+const wrongTest = `import { runTask, startTestForerunner } from 'forerunner/testing'
+import count from './workers/count.js'
+
+await using forerunner = await startTestForerunner({ tasks: { count } })
+// @ts-expect-error there is no such task
+await forerunner.runTasks({ tasks: [{ name: 'number' }] })
+// @ts-expect-error the input has no such member
+await runTask(count, { word: '' })
+// @ts-expect-error the result is a number
+export const text: string = (await runTask(count, { words: '' })).result
+// @ts-expect-error there is no such state
+await forerunner.waitFor('id', 'done')
+`
+
 test('installs, runs as a library and as a command, and has types that resolve', async () => {
   await using consumer = await makeConsumer()
   const { directory, run, write } = consumer
@@ -127,6 +168,11 @@ test('installs, runs as a library and as a command, and has types that resolve',
 
   const written = await run('forerunner', 'types')
   assert.equal(written, { code: 0, output: 'wrote the types of 2 tasks to forerunner-tasks.d.ts\n' })
+  await mkdir(join(directory, 'test'))
+  await write('test/own.test.ts', ownTest)
+  const tested = await run('node', '--test', 'test/own.test.ts')
+  assert.is(tested.code, 0, tested.output)
+  await write('wrong-test.ts', wrongTest)
   await write('types.ts', types)
   await write('typed.ts', typed)
   for (const module of ['nodenext', 'bundler'] as const) {

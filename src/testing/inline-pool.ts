@@ -1,0 +1,101 @@
+/**
+ * Stands in for the worker threads: runs attempts in the thread of the test, where a task shares memory with it. A time
+ * limit ends when the test's clock has passed it.
+ */
+import type { ClaimedJob } from '../domain/claim.ts'
+import type { Progress } from '../domain/job.ts'
+import type { TaskContext } from '../domain/task.ts'
+import { createAttemptState } from '../execution/attempt-state.ts'
+import { runAttempt } from '../execution/attempt.ts'
+import type { Execution, Pool, ThreadView } from '../execution/pool/pool.ts'
+import { readProgress } from '../execution/progress.ts'
+import { createTaskLog } from '../execution/task-log.ts'
+import type { Log } from '../log.ts'
+import type { Task } from '../tasks/task.ts'
+import type { TestClock } from './test-clock.ts'
+
+export interface InlinePool extends Pool {
+  /** When the first time limit of a running attempt ends; null where nothing runs. */
+  nextTimeoutAt(): number | null
+  /** The clock was moved: ends what is out of time, and has due jobs claimed. */
+  clockMoved(): void
+}
+
+export interface InlinePoolOptions {
+  readonly clock: TestClock
+  readonly log: Log
+  readonly cancelGraceMs: number
+}
+
+interface Running {
+  readonly thread: string
+  readonly timeoutAt: number
+  timeOut(): void
+  release(): void
+}
+
+const places = [
+  { thread: 'worker-1', kind: 'cpu', slots: 100 },
+  { thread: 'worker-2', kind: 'io', slots: 100 },
+] as const
+
+export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOptions): InlinePool {
+  const running = new Set<Running>()
+  const listeners: (() => void)[] = []
+  const countOn = (name: string): number => [...running].filter(({ thread }) => thread === name).length
+
+  function run(job: ClaimedJob, task: Task): Execution {
+    const { runId, jobIndex, attempt, timeoutMs, thread } = job
+    const controller = new AbortController()
+    let told: Progress | null = null
+    const state = createAttemptState({
+      graceMs: cancelGraceMs,
+      onStop: () => controller.abort(new DOMException('the job was asked to stop', 'AbortError')),
+      onEnd: () => running.delete(entry),
+    })
+    const { outcome, release, cancel } = state
+    const timeOut = (): void => state.timeOut(`did not end within ${timeoutMs} ms`)
+    const entry: Running = { thread, timeoutAt: clock.now() + timeoutMs, timeOut, release }
+    const context: TaskContext = {
+      signal: controller.signal,
+      progress(fraction: unknown, message?: unknown) {
+        const progress = readProgress(fraction, message)
+        told = Number.isNaN(progress.fraction) ? null : progress
+      },
+      log: createTaskLog({ runId, jobIndex, attempt, task: task.name }, ({ level, fields, message }) =>
+        log[level](fields, message),
+      ),
+      attempt,
+      runId,
+      jobIndex,
+    }
+    running.add(entry)
+    void runAttempt(task, job.input, context).then(state.answer)
+    return { outcome, release, cancel, progress: () => told }
+  }
+
+  function view({ thread: name, kind, slots }: (typeof places)[number]): ThreadView {
+    const count = countOn(name)
+    return { name, kind, state: 'ready', running: count, busyShare: count / slots }
+  }
+
+  return {
+    run,
+    async start() {},
+    async load() {},
+    onCapacity: (listener) => void listeners.push(listener),
+    freeSlots: () => places.map(({ thread, kind, slots }) => ({ thread, kind, count: slots - countOn(thread) })),
+    threads: () => places.map(view),
+    counts: () => ({ replaced: {}, zombies: 0 }),
+    illness: () => null,
+    replaceAll() {},
+    async stop() {
+      for (const { release } of running) release()
+    },
+    nextTimeoutAt: () => (running.size === 0 ? null : Math.min(...[...running].map(({ timeoutAt }) => timeoutAt))),
+    clockMoved() {
+      for (const { timeoutAt, timeOut } of running) if (timeoutAt <= clock.now()) timeOut()
+      for (const listener of listeners) listener()
+    },
+  }
+}

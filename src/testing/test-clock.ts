@@ -1,0 +1,18 @@
+/** A clock that stands still until a test moves it. No time of the system reaches a service that has it. */
+import type { ProcessClock } from '../domain/clock.ts'
+
+export interface TestClock extends ProcessClock {
+  /** Never back. */
+  moveTo(at: number): void
+}
+
+export function createTestClock(startAt: number): TestClock {
+  let now = startAt
+  return {
+    now: () => now,
+    follow: () => 0,
+    moveTo(at) {
+      now = Math.max(now, at)
+    },
+  }
+}

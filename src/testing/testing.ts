@@ -1,0 +1,90 @@
+/** For tests of tasks, and of programs that use them: `forerunner/testing`. */
+import type { AnyTasks, TaskMap } from '../client/named-tasks.ts'
+import { configOf } from '../config.ts'
+import { createLog, adaptLogger } from '../log.ts'
+import { startApp } from '../app.ts'
+import { embed, type Forerunner, type ForerunnerOptions } from '../library/forerunner.ts'
+import { loadRegistry, registryOf, type Registry } from '../tasks/registry.ts'
+import { checkTask } from '../tasks/task.ts'
+import type { TaskModules } from '../tasks/task-modules.ts'
+import { createInlinePool, type InlinePool } from './inline-pool.ts'
+import { createTestClock } from './test-clock.ts'
+import { createTestTime, type TestTime } from './test-time.ts'
+
+export { runTask, type TaskTrial, type TestContext } from './run-task.ts'
+export type { DrainReport, LimitOptions, TestTime, WaitOptions } from './test-time.ts'
+
+/** All settings of `createForerunner` that matter here; in memory and without a log unless told otherwise. */
+export interface TestOptions<Tasks extends TaskMap<Tasks>> extends Omit<
+  ForerunnerOptions,
+  'tasks' | 'role' | 'firstJobs' | 'threads' | 'ioThreads' | 'ioConcurrency'
+> {
+  /** Definitions by their names, or addresses of modules; default: those of `tasksDir`. */
+  readonly tasks?: Tasks | TaskModules
+  /** What the clock shows at the start; default: the time of the system. */
+  readonly startAt?: Date | number
+}
+
+/** A service with a clock that only its test moves. */
+export interface TestForerunner<Tasks extends TaskMap<Tasks> = AnyTasks> extends Forerunner<Tasks>, TestTime {}
+
+const cancelGraceMs = 100
+
+/**
+ * Starts a service whose jobs, the first one too, run in the thread of the test. It takes the same ways as one with
+ * worker threads: the same routes, checks, store, retries and answers.
+ * @throws BootError for wrong options or a bad task
+ */
+export async function startTestForerunner<Tasks extends TaskMap<Tasks> = AnyTasks>(
+  options?: TestOptions<Tasks>,
+): Promise<TestForerunner<Tasks>>
+export async function startTestForerunner(options: TestOptions<AnyTasks> = {}): Promise<TestForerunner> {
+  const { tasks, startAt = Date.now(), logger, prefix, onLost = rethrow, ...settings } = options
+  const config = configOf({
+    databaseUrl: 'sqlite::memory:',
+    logLevel: 'silent',
+    shutdownGraceMs: 0,
+    cancelGraceMs,
+    ...settings,
+    firstJobs: 'pool',
+  })
+  const log = logger === undefined ? createLog(config.logLevel) : adaptLogger(logger)
+  const registry = await registryFor(tasks, config.tasksDir)
+  const clock = createTestClock(Number(startAt))
+  let pool: InlinePool | undefined
+  const makePool = (): InlinePool => (pool = createInlinePool({ ...config, clock, log }))
+  const forerunner = embed(async (onChange) => {
+    const app = await startApp({
+      config,
+      registry,
+      makePool,
+      clock,
+      log,
+      onLost,
+      onChange: (change) => onChange(change, log),
+    })
+    return { app, log }
+  }, prefix)
+  await forerunner.start()
+  if (pool === undefined) throw new Error('the service was started without a pool')
+  return { ...forerunner, ...createTestTime({ forerunner, clock, pool }) }
+}
+
+async function registryFor(tasks: AnyTasks | TaskModules | undefined, tasksDir: string): Promise<Registry> {
+  if (tasks === undefined || tasks instanceof URL) return loadRegistry(tasks ?? tasksDir)
+  const definitions = Object.entries(tasks).filter(([, given]) => !isAddress(given))
+  const addresses = Object.fromEntries(
+    Object.entries(tasks).flatMap(([name, given]) => (isAddress(given) ? [[name, given] as const] : [])),
+  )
+  const loaded = await loadRegistry(addresses)
+  const given = definitions.map(([name, definition]) => checkTask(name, '', definition, `the task "${name}"`))
+  return registryOf([...given, ...loaded.all()].toSorted((one, other) => (one.name < other.name ? -1 : 1)))
+}
+
+function isAddress(given: unknown): given is URL | string {
+  return given instanceof URL || typeof given === 'string'
+}
+
+function rethrow(error: Error): never {
+  throw error
+}

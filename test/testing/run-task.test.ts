@@ -1,0 +1,54 @@
+/** One attempt of a task, without a service. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { z } from 'zod'
+import { defineTask } from '../../src/index.ts'
+import { runTask } from '../../src/testing/testing.ts'
+import { rejects } from '../harness/rejects.ts'
+
+const greet = defineTask({
+  input: z.object({ name: z.string(), at: z.coerce.date().default(new Date(0)) }),
+  run({ name, at }, { progress, log, attempt }) {
+    progress(0.5, 'half')
+    log.info('greeting', { name })
+    return { text: `Hello, ${name}`, at, attempt, nothing: undefined }
+  },
+})
+
+test('gives the result as a caller gets it, and what was told and logged', async () => {
+  const { result, progress, log } = await runTask(greet, { name: 'Ada' }, { attempt: 2 })
+  const at: string = result.at
+  assert.equal([result.text, at, result.attempt], ['Hello, Ada', '1970-01-01T00:00:00.000Z', 2])
+  assert.equal(progress, [{ fraction: 0.5, message: 'half' }])
+  assert.equal([log[0]?.level, log[0]?.message, log[0]?.fields.fields], ['info', 'greeting', { name: 'Ada' }])
+})
+
+test('rejects with what the task throws', async () => {
+  const own = new Error('of the task')
+  const throws = defineTask({
+    run() {
+      throw own
+    },
+  })
+  const thrown = await runTask(throws).catch((error: unknown) => error)
+  assert.is(thrown, own)
+})
+
+test('refuses an input that the service would refuse, and a result that is no JSON', async () => {
+  // @ts-expect-error the name is missing
+  const { message } = await rejects(runTask(greet, {}), 'TypeError')
+  assert.match(message, 'the input is refused: /name: ')
+  const endless: unknown[] = []
+  endless.push(endless)
+  await rejects(runTask(defineTask({ run: () => endless })), 'TypeError')
+  await rejects(runTask({ run: 1 } as never), 'BootError')
+})
+
+test('passes a signal on', async () => {
+  const waits = defineTask({ run: (_input, { signal }) => signal.throwIfAborted() })
+  await rejects(runTask(waits, undefined, { signal: AbortSignal.abort() }), 'AbortError')
+  const { result } = await runTask({ run: (input: unknown) => input }, { plain: 'object' })
+  assert.equal(result, { plain: 'object' })
+})
+
+test.run()
