@@ -3,7 +3,7 @@ import type { Middleware } from 'koa'
 import type { Config } from './config.ts'
 import { createClockWatch } from './dispatch/clock-watch.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
-import { createExecute } from './dispatch/execute.ts'
+import { createExecute, type Execute } from './dispatch/execute.ts'
 import { createProgressPublisher } from './dispatch/progress-publisher.ts'
 import { createPruner } from './dispatch/pruner.ts'
 import { recover } from './dispatch/recovery.ts'
@@ -67,7 +67,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   const limits = createLimits({ replaceThreads: pool.replaceAll, log })
   const limitCounts = limits.counts
   const metrics = createMetrics({ store, pool, loopDelay, guardCounts, openStreams, limitCounts, clock })
-  const execute = createExecute({
+  const executeJob = createExecute({
     store,
     clock,
     log,
@@ -82,6 +82,10 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       }
     },
   })
+  const execute: Execute = (job, ...rest) => {
+    metrics.attemptStarted(job)
+    return executeJob(job, ...rest)
+  }
   const dispatcher = createDispatcher({ store, pool, registry, execute, clock, log })
   const guard = createMainThreadGuard({
     budgetMs: config.mainBudgetMs,
@@ -172,6 +176,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       unknownTaskWatch.stop()
       clockWatch.stop()
       loopDelay.stop()
+      metrics.stop()
       limits.stop()
     },
   }

@@ -1,6 +1,7 @@
 /** What can be asked of a service, whether it is reached over HTTP or runs in this process. */
 import type { JobView, RunView } from '../http/run-view.ts'
 import type { BulkChangeView, RunPageView } from '../http/schemas/run.ts'
+import type { RecentView } from '../http/schemas/recent.ts'
 import type { StatsView, TaskListView, TaskView } from '../http/schemas/service.ts'
 import type { AnyTasks, RunTasksOf, TaskMap } from './named-tasks.ts'
 import { createRunCalls, type EnqueueOptions, type RunTasksOptions } from './run-tasks.ts'
@@ -80,6 +81,8 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
   remove(id: string, options?: CallOptions): Promise<void>
   listTasks(options?: CallOptions): Promise<readonly TaskView[]>
   stats(options?: CallOptions): Promise<StatsView>
+  /** The last minutes of the process that answers. */
+  recent(options?: CallOptions): Promise<RecentView>
   /**
    * Yields the current run, then each change, until the run ends. After a lost connection it reconnects and continues
    * from the last version; after ten failed tries it throws (in process: when the service stops).
@@ -154,6 +157,7 @@ export function createVerbs(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
     },
     listTasks: async ({ signal } = {}) => (await read<TaskListView>({ path: '/tasks', signal })).tasks,
     stats: ({ signal } = {}) => read({ path: '/stats', signal }),
+    recent: ({ signal } = {}) => read({ path: '/stats/recent', signal }),
     watch: (id, given) => watch(send, id, given, limits),
   }
 }

@@ -19,6 +19,7 @@ import { createCancelRoute } from './routes/cancel.ts'
 import { createBulkRoutes } from './routes/change-runs.ts'
 import { createEventsRoute } from './routes/events.ts'
 import { createOpenapiRoute } from './routes/openapi.ts'
+import { createRecentRoute } from './routes/recent.ts'
 import { createRemoveRoute } from './routes/remove.ts'
 import { createRetryRoute } from './routes/retry.ts'
 import { createRootRoute } from './routes/root.ts'
@@ -77,6 +78,7 @@ export function createMount(deps: HttpDeps & MountOptions): Mount {
     .delete('/runs/:id', createRemoveRoute(deps))
     .get('/tasks', service.tasks)
     .get('/stats', service.stats)
+    .get('/stats/recent', createRecentRoute(deps))
     .get('/metrics', service.prometheus)
     .get('/livez', service.livez)
     .get('/readyz', service.readyz)

@@ -2,29 +2,25 @@
 import { Counter, Histogram, Registry } from 'prom-client'
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { AttemptOutcome } from '../domain/job.ts'
+import type { EndedAttempt } from './ended-attempt.ts'
 import { createObserved, type Sources } from './observed.ts'
+import { createRecent, type RecentFigures } from './recent.ts'
 
 export interface Metrics {
   /** The answer of a run was decided, so long after its request came. */
   answered(tookMs: number): void
   /** A group of so many verbs was committed. */
   committed(verbs: number, tookMs: number): void
+  attemptStarted(job: ClaimedJob): void
   attemptEnded(attempt: EndedAttempt): void
+  /** The last minutes of this process. */
+  recent(): RecentFigures
   /** Claims of this process that ended, or whose attempts were stopped, without a cancel or an outcome. */
   lostClaims(): number
   /** All of them in Prometheus' text format. @throws AppError `store-unavailable` */
   text(): Promise<string>
   readonly contentType: string
-}
-
-export interface EndedAttempt {
-  readonly job: Pick<ClaimedJob, 'task' | 'kind' | 'thread' | 'waitedMs'>
-  readonly outcome: AttemptOutcome
-  readonly tookMs: number
-  /** Whether the job is settled with it for good. */
-  readonly isFinal: boolean
-  /** Whether it was stopped as cancelled though no cancel had ended its claim. */
-  readonly wasStopped: boolean
+  stop(): void
 }
 
 const sPerMs = 0.001
@@ -82,16 +78,23 @@ export function createMetrics(sources: Sources): Metrics {
   })
   let stopped = 0
   const lostClaims = (): number => (sources.store.notifier?.lostClaims() ?? 0) + stopped
+  const recent = createRecent(sources)
   const observe = createObserved({ ...sources, lostClaims }, registry)
 
   return {
-    answered: (tookMs) => firstResponse.observe(tookMs * sPerMs),
+    answered(tookMs) {
+      firstResponse.observe(tookMs * sPerMs)
+      recent.answered(tookMs)
+    },
     committed(verbs, tookMs) {
       commit.observe(tookMs * sPerMs)
       groupSize.observe(verbs)
     },
     lostClaims,
-    attemptEnded({ job, outcome, tookMs, isFinal, wasStopped }) {
+    attemptStarted: recent.attemptStarted,
+    attemptEnded(attempt) {
+      const { job, outcome, tookMs, isFinal, wasStopped } = attempt
+      recent.attemptEnded(attempt)
       if (wasStopped) stopped += 1
       const labels = { task: job.task, outcome: nameOf(outcome) }
       if (job.thread !== 'main') queueWait.observe({ kind: job.kind }, job.waitedMs * sPerMs)
@@ -104,7 +107,9 @@ export function createMetrics(sources: Sources): Metrics {
       await observe()
       return registry.metrics()
     },
+    recent: recent.read,
     contentType: registry.contentType,
+    stop: recent.stop,
   }
 }
 

@@ -2,6 +2,7 @@
 import { causeSchema, jobErrorSchema, jobFailureSchema, jobViewSchema } from '../schemas/job.ts'
 import { problemSchema } from '../schemas/problem.ts'
 import { bulkChangeSchema, minimalRunSchema, progressSchema, runPageSchema, runViewSchema } from '../schemas/run.ts'
+import { quantilesSchema, recentSchema } from '../schemas/recent.ts'
 import {
   healthSchema,
   problemPageSchema,
@@ -25,6 +26,8 @@ export const answerSchemas = {
   Task: taskSchema,
   Stats: statsSchema,
   Thread: threadSchema,
+  Recent: recentSchema,
+  Quantiles: quantilesSchema,
   Health: healthSchema,
   Problem: problemSchema,
   ProblemPage: problemPageSchema,

@@ -3,6 +3,7 @@ import { problems, type ProblemCode, type ProblemMembers } from '../../domain/er
 import type { RunInput } from '../run-schema.ts'
 import type { JobView, RunView } from '../run-view.ts'
 import type { StandardMembers } from '../schemas/problem.ts'
+import type { RecentView } from '../schemas/recent.ts'
 import type { BulkChangeView, RunPageView } from '../schemas/run.ts'
 import type { ProblemPageView, StatsView, TaskListView } from '../schemas/service.ts'
 
@@ -106,6 +107,33 @@ export const statsExample: StatsView = {
   threads: [{ name: 'worker-1', kind: 'cpu', state: 'ready', running: 1, busyShare: 0.12 }],
   eventLoopDelayMs: { p50: 0.1, p99: 1.2, max: 4.7 },
   conservation: { accepted: 84, final: 83, live: 1, lost: 0 },
+}
+
+const [quick, waited] = [
+  { count: 41, p50: 2.1, p99: 9.4 },
+  { count: 42, p50: 0.4, p99: 31 },
+]
+export const recentExample: RecentView = {
+  windowMs: 300_000,
+  firstResponseMs: quick,
+  queueWaitMs: waited,
+  running: [
+    { thread: 'worker-1', runId: id, jobIndex: 1, task: 'second', attempt: 1, startedAt: '2026-11-28T12:00:00.005Z' },
+  ],
+  tasks: [{ name: 'second', completed: 41, failed: 1, retried: 0, waitMs: waited, runMs: quick }],
+  slotMs: 10_000,
+  slots: [
+    {
+      at: '2026-11-28T12:00:00.000Z',
+      accepted: 3,
+      final: 2,
+      backlog: 1,
+      firstResponseMs: quick,
+      queueWaitMs: waited,
+      eventLoopDelayMs: 1.2,
+      cpuShare: 0.04,
+    },
+  ],
 }
 
 const { status, title, isRetryable, meaning, remedy } = problems['run-not-found']

@@ -1,5 +1,5 @@
 /** The routes by which the service tells about itself. */
-import { metricsExample, problemPageExample, statsExample, taskListExample } from './examples.ts'
+import { metricsExample, problemPageExample, recentExample, statsExample, taskListExample } from './examples.ts'
 import type { Route } from './route.ts'
 
 const healthy = { json: ['Health'], example: { status: 'ok' } } as const
@@ -30,6 +30,23 @@ export const serviceRoutes: readonly Route[] = [
       },
     ],
     problems: ['store-unavailable'],
+  },
+  {
+    method: 'GET',
+    path: '/stats/recent',
+    operationId: 'recent',
+    summary: 'shows the last minutes of the process',
+    area: 'service',
+    answers: [
+      {
+        status: 200,
+        description: 'What it runs now, quantiles and tasks of five minutes, and a quarter of an hour in rows.',
+        json: ['Recent'],
+        example: recentExample,
+        headers: ['Cache-Control'],
+      },
+    ],
+    problems: [],
   },
   {
     method: 'GET',
