@@ -47,10 +47,11 @@ test('the files were found', () => {
   }
 })
 
-holds('imports point downward, and only app.ts names an engine', importsPointDownward, {
+holds('imports point downward, and only app.ts and database-file.ts name an engine', importsPointDownward, {
   good: {
     'src/main.ts': imports('./app.ts') + imports('./log.ts') + imports('koa'),
     'src/index.ts': "export type { App } from './app.ts'\nconst load = () => import('./config.ts')\n",
+    'src/database-file.ts': imports('./store/sqlite/x.ts'),
     'src/app.ts': imports('./store/sqlite/engine.ts') + imports('./http/x.ts') + imports('./domain/x.ts'),
     'src/http/routes/x.ts': imports('../y.ts') + imports('../../intake/x.ts') + imports('../../store/store.ts'),
     'src/store/sqlite/engine.ts': imports('../store.ts') + imports('./x.ts') + imports('../../domain/x.ts'),

@@ -1,7 +1,6 @@
 /** What the doctor finds out about a database without opening it as a service would. */
 import { constants } from 'node:fs'
 import { access, open, stat, statfs } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import { isPostgres, shownDatabase } from '../config.ts'
 import type { Check } from './check.ts'
@@ -51,8 +50,9 @@ async function checkFile(path: string): Promise<Check> {
     if (stats.size > 0 && (await beginningOf(path)) !== magic) {
       return { name, state: 'fail', detail: `${path} is no SQLite database` }
     }
-    const owner = (await isOwned(path)) ? 'a process has it open' : 'no process has it open'
-    return { name, state: 'ok', detail: `${path}, ${Math.ceil(stats.size / mib)} MiB; ${owner}` }
+    const { ownerOf } = await import('../database-file.ts')
+    const owner = (await ownerOf(path)) ?? 'no process'
+    return { name, state: 'ok', detail: `${path}, ${Math.ceil(stats.size / mib)} MiB; ${owner} has it open` }
   } catch (error) {
     return { name, state: 'fail', detail: messageOf(error) }
   }
@@ -82,15 +82,6 @@ async function beginningOf(path: string): Promise<string> {
   await using file = await open(path)
   const { buffer } = await file.read(Buffer.alloc(magic.length), 0, magic.length, 0)
   return buffer.toString('latin1')
-}
-
-/** The owner of the file listens beside it. */
-async function isOwned(path: string): Promise<boolean> {
-  const { promise, resolve: found } = Promise.withResolvers<boolean>()
-  const socket = connect(`${path}-owner`)
-  socket.once('connect', () => found(true))
-  socket.once('error', () => found(false))
-  return promise.finally(() => socket.destroy())
 }
 
 function messageOf(error: unknown): string {

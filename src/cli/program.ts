@@ -1,6 +1,7 @@
 /** The command line: reads it, runs one command, and ends with its exit code. */
 import { Command, CommanderError } from 'commander'
 import { version } from '../domain/version.ts'
+import { addBackup } from './backup.ts'
 import { addCancel, addRetry } from './change.ts'
 import { createContext, type Act, type Environment } from './context.ts'
 import { addDev } from './dev.ts'
@@ -8,6 +9,7 @@ import { addDoctor } from './doctor.ts'
 import { exitCodeOf, exitCodes, type ExitCode } from './exit-code.ts'
 import { addInit } from './init.ts'
 import { addPrune } from './prune.ts'
+import { addRestore } from './restore.ts'
 import { addRun } from './run.ts'
 import { addRuns, addShow } from './runs.ts'
 import { addServe } from './serve.ts'
@@ -58,6 +60,8 @@ export async function runCommand(argv: readonly string[], environment: Environme
     addTasks,
     addStats,
     addDoctor,
+    addBackup,
+    addRestore,
     addTypes,
   ]) {
     add(program, act)

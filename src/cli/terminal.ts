@@ -1,5 +1,4 @@
 /** The only writer to the terminal: results on standard output, everything else on standard error. */
-import { createInterface } from 'node:readline/promises'
 import { stripVTControlCharacters, styleText } from 'node:util'
 
 type Style = Parameters<typeof styleText>[0]
@@ -54,12 +53,32 @@ export function createRepainter(): (lines: readonly string[]) => void {
   }
 }
 
+/** @returns false also where the question is left by Ctrl-C */
 export async function confirm(question: string): Promise<boolean> {
-  const asking = createInterface({ input: process.stdin, output: process.stderr })
+  const { confirm: ask } = await import('@clack/prompts')
+  return (await ask({ message: question, initialValue: false, output: process.stderr })) === true
+}
+
+/** Shows that something is under way, to whoever looks at standard error. */
+export async function whileWorking<Result>(what: string, work: () => Promise<Result>): Promise<Result> {
+  if (!process.stderr.isTTY) return work()
+  const { spinner } = await import('@clack/prompts')
+  const turning = spinner({ output: process.stderr })
+  turning.start(what)
   try {
-    return /^y(?:es)?$/i.test((await asking.question(`${question} [y/N] `)).trim())
+    return await work()
   } finally {
-    asking.close()
+    turning.clear()
+  }
+}
+
+/** Ends the process with a signal in such a way that what it has begun is removed. */
+export function endWithSignals(): void {
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    process.once(signal, () => process.exit(code))
   }
 }
 

@@ -3,47 +3,14 @@ import { spawn } from 'node:child_process'
 import { mkdtempDisposable, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { version } from '../../src/domain/version.ts'
 import type { RunPageView, RunView } from '../../src/client/client.ts'
 import { fixtureTasks, startService } from '../harness/service.ts'
-
-const program = fileURLToPath(new URL('../../dist/src/cli.js', import.meta.url))
-
-interface Ended {
-  readonly code: number | null
-  readonly output: string
-  readonly errors: string
-}
-
-interface Surroundings {
-  readonly url?: string
-  readonly input?: string
-  readonly environment?: Readonly<Record<string, string>>
-  readonly directory?: string
-}
-
-async function forerunner(
-  args: readonly string[],
-  { url, input = '', environment, directory }: Surroundings = {},
-): Promise<Ended> {
-  const child = spawn(process.execPath, [program, ...args], {
-    cwd: directory,
-    // Nothing else of the tester's environment.
-    env: { PATH: process.env['PATH'], ...(url !== undefined && { FORERUNNER_URL: url }), ...environment },
-    timeout: 60_000,
-  })
-  child.stdin.end(input)
-  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
-  const [output, errors, code] = await Promise.all([text(child.stdout), text(child.stderr), ended])
-  return { code, output, errors }
-}
+import { forerunner, program, read } from './forerunner.ts'
 
 const nowhere = 'http://127.0.0.1:9'
-const read = ({ output }: Ended): unknown => JSON.parse(output)
 
 test('helps and tells its version, and starts nothing', async () => {
   for (const args of [['--help'], ['run', '--help'], ['help', 'retry'], []]) {

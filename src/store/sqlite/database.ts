@@ -15,6 +15,7 @@ const retryEveryMs = 50
 const rowsToRecords = '0005-one-record.sql'
 /** Marks a file as ours (https://sqlite.org/pragma.html#pragma_application_id): "Fore". */
 const applicationId = 0x466f7265
+const migrations = new URL('./migrations/', import.meta.url)
 
 export interface OpenedDatabase {
   readonly database: DatabaseSync
@@ -96,7 +97,7 @@ function prepare(database: DatabaseSync, path: string): DatabaseSync {
 }
 
 /** One by one: `recursive` does not end where the system says that a directory which is there is not. */
-function makeDirectory(path: string): void {
+export function makeDirectory(path: string): void {
   if (existsSync(path) || dirname(path) === path) return
   makeDirectory(dirname(path))
   try {
@@ -108,7 +109,7 @@ function makeDirectory(path: string): void {
 }
 
 /** As SQLite names the file, also one that is not there yet. */
-function realPathOf(path: string): string {
+export function realPathOf(path: string): string {
   const absolute = resolve(path)
   return existsSync(absolute) ? realpathSync(absolute) : join(realpathSync(dirname(absolute)), basename(absolute))
 }
@@ -122,23 +123,27 @@ function checkNames(file: string, path: string): void {
   )
 }
 
-/** Before anything is changed in it. */
-function checkOwnership(database: DatabaseSync, path: string): void {
+/** Before anything is changed in it. @throws BootError for the file of another program */
+export function checkOwnership(database: DatabaseSync, path: string): void {
   const isNew = readNumber(database, 'SELECT count(*) FROM sqlite_schema') === 0
   if (!isNew && readNumber(database, 'PRAGMA application_id') !== applicationId) {
     throw new BootError(`the database ${path} belongs to another program`)
   }
 }
 
-function readNumber(database: DatabaseSync, sql: string): number {
+export function readNumber(database: DatabaseSync, sql: string): number {
   return Number(Object.values(database.prepare(sql).get() ?? {})[0])
 }
 
-function migrate(database: DatabaseSync, path: string): void {
-  const directory = new URL('./migrations/', import.meta.url)
-  const files = readdirSync(directory)
+/** As many as the version of a file that has had all of them. */
+export function migrationFiles(): string[] {
+  return readdirSync(migrations)
     .filter((name) => name.endsWith('.sql'))
     .toSorted()
+}
+
+function migrate(database: DatabaseSync, path: string): void {
+  const files = migrationFiles()
   database.exec('BEGIN EXCLUSIVE')
   const applied = readNumber(database, 'PRAGMA user_version')
   if (applied > files.length) {
@@ -146,7 +151,7 @@ function migrate(database: DatabaseSync, path: string): void {
     throw new BootError(`the database ${path} has schema version ${applied}; ${known}`)
   }
   for (const file of files.slice(applied)) {
-    database.exec(readFileSync(new URL(file, directory), 'utf8'))
+    database.exec(readFileSync(new URL(file, migrations), 'utf8'))
     if (file === rowsToRecords) migrateRows(database)
   }
   database.exec(`PRAGMA application_id = ${applicationId}`)

@@ -6,11 +6,13 @@
  */
 import { createHash } from 'node:crypto'
 import { lstatSync, mkdtempSync, rmSync, symlinkSync, unlinkSync } from 'node:fs'
-import { connect, createServer, type Server } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import { hostname, tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 
 export interface OwnerSocket {
+  /** Called with each connection, which has been told whose the file is, and stays open until its caller ends it. */
+  onCaller(listener: (caller: Socket) => void): void
   /** `taken`: another process listens there now; `missing`: the socket was removed. */
   state(): 'ours' | 'missing' | 'taken'
   /** Ends it; another process's stays. */
@@ -42,6 +44,15 @@ export async function findOwner(file: string): Promise<string | null> {
   return null
 }
 
+/** @returns a connection that stays open until one of the two ends it; null when nobody owns the file */
+export async function connectToOwner(file: string): Promise<Socket | null> {
+  for (const address of addressesOf(file)) {
+    const socket = await reachOwner(address)
+    if (socket !== null) return socket
+  }
+  return null
+}
+
 /**
  * Removes what an owner that was killed has left. Only under SQLite's lock, so that no two processes find the same dead
  * socket at once.
@@ -65,6 +76,8 @@ export async function listenAsOwner(file: string): Promise<OwnerSocket | null> {
 
 function ownerSocket(server: Server, address: string): OwnerSocket {
   const own = inodeOf(address)
+  server.on('connection', (caller) => onCaller?.(caller))
+  let onCaller: ((caller: Socket) => void) | undefined
 
   function state(): 'ours' | 'missing' | 'taken' {
     const inode = inodeOf(address)
@@ -73,6 +86,7 @@ function ownerSocket(server: Server, address: string): OwnerSocket {
   }
 
   return {
+    onCaller: (listener) => void (onCaller = listener),
     state,
     close() {
       if (state() === 'ours') removeSocket(address)
@@ -108,10 +122,26 @@ function ask(address: string): Promise<string | null> {
   return promise
 }
 
+function reachOwner(address: string): Promise<Socket | null> {
+  const { promise, resolve } = Promise.withResolvers<Socket | null>()
+  if (inodeOf(address) === null) return Promise.resolve(null)
+  const release = reach(address, (path) => {
+    const socket = connect({ path, allowHalfOpen: true })
+    socket.resume()
+    socket.on('connect', () => resolve(socket))
+    socket.on('error', () => resolve(null))
+    socket.on('close', release)
+  })
+  return promise
+}
+
 function listen(address: string): Promise<Server> {
   const { promise, resolve, reject } = Promise.withResolvers<Server>()
-  const server = createServer((socket) => {
+  // A caller that has heard it may have more to say.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => {})
+    socket.resume()
+    socket.unref()
     socket.end(`process ${process.pid} on ${hostname()}`)
   })
   const release = reach(address, (path) => {

@@ -3,6 +3,7 @@
  * keeps other services out, and where another program came in after all, that is noticed before anything is acknowledged.
  */
 import { statSync, type Stats } from 'node:fs'
+import { createLogHold } from './log-hold.ts'
 import { listenAsOwner, type OwnerSocket } from './owner-socket.ts'
 
 export interface Ownership {
@@ -19,6 +20,8 @@ export interface OwnershipOptions {
   readonly socket: OwnerSocket | null
   /** Another program has the file: SQLite must not even close it, which would write to it and remove the log. */
   readonly endProcess: (what: string) => never
+  /** Whether commits write the log into the file from time to time. */
+  readonly setCheckpoints: (isOn: boolean) => void
 }
 
 /** How often an idle store looks. */
@@ -29,12 +32,14 @@ export function keepOwnership(options: OwnershipOptions): Ownership {
   return options.file === null ? inMemory : keep(options.file, options)
 }
 
-function keep(file: string, { socket: first, endProcess }: OwnershipOptions): Ownership {
+function keep(file: string, { socket: first, endProcess, setCheckpoints }: OwnershipOptions): Ownership {
   const logPath = `${file}-wal`
   const opened = lookAt(file)
   let log = lookAt(logPath)
   let socket = first
   let isListening = false
+  const hold = createLogHold(file, setCheckpoints)
+  socket?.onCaller(hold.add)
   const timer = setInterval(look, lookEveryMs)
   // The port keeps the thread.
   timer.unref()
@@ -68,6 +73,7 @@ function keep(file: string, { socket: first, endProcess }: OwnershipOptions): Ow
     isListening = true
     // Where another process was quicker, the next look finds its socket.
     socket = (await listenAsOwner(file).catch(() => null)) ?? socket
+    socket?.onCaller(hold.add)
     isListening = false
   }
 
@@ -76,6 +82,7 @@ function keep(file: string, { socket: first, endProcess }: OwnershipOptions): Ow
     afterGroup,
     end() {
       clearInterval(timer)
+      hold.end()
       socket?.close()
     },
   }

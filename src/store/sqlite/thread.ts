@@ -35,7 +35,10 @@ try {
     onUnreadable: (text) => say({ type: 'unreadable', message: text }),
   })
   const runGroup = createGroupCommit(database, transaction)
-  const ownership = keepOwnership({ file, socket, endProcess })
+  const checkpointPages = Number(database.prepare('PRAGMA wal_autocheckpoint').get()?.['wal_autocheckpoint'])
+  const setCheckpoints = (isOn: boolean): void =>
+    database.exec(`PRAGMA wal_autocheckpoint = ${isOn ? checkpointPages : 0}`)
+  const ownership = keepOwnership({ file, socket, endProcess, setCheckpoints })
   const searchIndex = createSearchIndex(database, transaction, {
     write(work) {
       ownership.beforeGroup()

@@ -1,0 +1,61 @@
+/** Puts another database in the place of one that nobody has open. What was there is kept beside it. */
+import { existsSync, renameSync, rmSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { checkOwnership } from './database.ts'
+import { lockHolder } from './lock-holder.ts'
+import { findOwner, listenAsOwner, removeDeadSockets, type OwnerSocket } from './owner-socket.ts'
+import { isBusy } from './sqlite-errors.ts'
+
+const besides = ['-wal', '-shm', '-journal']
+
+/**
+ * Owns the file meanwhile, as a service does, so that none starts in between.
+ * @param keepAs where the file that was there is then
+ * @returns whether there was one
+ * @throws Error when somebody else has it open, BootError when it is the file of another program
+ */
+export async function replaceFile(file: string, replacement: string, keepAs: string): Promise<boolean> {
+  const wasThere = existsSync(file)
+  const socket = await takeFile(file)
+  try {
+    if (wasThere) {
+      // The log second: without it the file would be older than it was, and the log alone is nothing.
+      for (const ending of ['', ...besides]) if (existsSync(file + ending)) renameSync(file + ending, keepAs + ending)
+    } else for (const ending of besides) rmSync(file + ending, { force: true })
+    renameSync(replacement, file)
+    return wasThere
+  } finally {
+    socket?.close()
+  }
+}
+
+/** Has SQLite take the log into the file first, so that what is kept is one file; a damaged one stays as it is. */
+async function takeFile(file: string): Promise<OwnerSocket | null> {
+  const inUse = (owner: string): Error => new Error(`${owner} has ${file} open; stop it first`)
+  const owner = await findOwner(file)
+  if (owner !== null) throw inUse(owner)
+  const database = new DatabaseSync(file, { timeout: 0 })
+  try {
+    const holder = lock(database, file)
+    const newOwner = holder ?? (await findOwner(file))
+    if (newOwner !== null) throw inUse(newOwner)
+    removeDeadSockets(file)
+    return await listenAsOwner(file)
+  } finally {
+    database.close()
+  }
+}
+
+/** @returns who else has it open */
+function lock(database: DatabaseSync, file: string): string | null {
+  try {
+    database.exec('PRAGMA locking_mode = EXCLUSIVE')
+    checkOwnership(database, file)
+    database.exec('BEGIN EXCLUSIVE; COMMIT; PRAGMA wal_checkpoint(TRUNCATE)')
+    return null
+  } catch (error) {
+    if (isBusy(error)) return lockHolder(file)
+    if (error instanceof Error && 'errcode' in error) return null
+    throw error
+  }
+}

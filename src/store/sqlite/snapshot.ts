@@ -1,0 +1,62 @@
+/**
+ * Copies a database file that its owner goes on writing to. No second connection gets at such a file, and the owner's own
+ * would stand still while the copy is put on the disk; so its files are copied as they are, and SQLite makes a whole
+ * database of the copies, as it does after a crash.
+ *
+ * That is the state of one commit as long as the log has not begun again meanwhile: between two beginnings it only grows,
+ * and whatever the owner has written from it into the file is still in it. Each beginning changes the header of the log
+ * (https://sqlite.org/fileformat2.html#walformat).
+ */
+import { constants } from 'node:fs'
+import { copyFile, open, rm, stat } from 'node:fs/promises'
+import { holdLog } from './log-hold.ts'
+
+const logHeaderBytes = 32
+const maxTries = 20
+
+/**
+ * @param file without symbolic links
+ * @param to is overwritten, and so is the log beside it
+ * @throws Error when the owner was faster each time
+ */
+export async function copySnapshot(file: string, to: string): Promise<void> {
+  using _ = await holdLog(file)
+  for (let tries = 0; tries < maxTries; tries += 1) {
+    const before = await stampOf(file)
+    await copyFile(file, to, constants.COPYFILE_FICLONE)
+    await copyLog(`${file}-wal`, `${to}-wal`)
+    if ((await stampOf(file)) === before) return
+  }
+  throw new Error(`${file} is written to faster than it can be copied: try again when the service has less to do`)
+}
+
+/** Changes when the log begins again; without a log, with each write to the file. */
+async function stampOf(file: string): Promise<string> {
+  const { ino, size, mtimeNs } = await stat(file, { bigint: true })
+  const header = await headerOf(`${file}-wal`)
+  return `${ino} ${header === '' ? `${size} ${mtimeNs}` : header}`
+}
+
+async function headerOf(log: string): Promise<string> {
+  try {
+    await using handle = await open(log)
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(logHeaderBytes), 0, logHeaderBytes, 0)
+    return buffer.toString('hex', 0, bytesRead)
+  } catch (error) {
+    if (isMissing(error)) return ''
+    throw error
+  }
+}
+
+async function copyLog(log: string, to: string): Promise<void> {
+  try {
+    await copyFile(log, to, constants.COPYFILE_FICLONE)
+  } catch (error) {
+    if (!isMissing(error)) throw error
+    await rm(to, { force: true })
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+}
