@@ -11,6 +11,10 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 export const root = fileURLToPath(new URL('../../', import.meta.url))
+/** The versions that the package is to work on: each is a package of npm's, in a folder of its own. */
+export const nodes = ['node_modules/node/bin/node', '.scripts/node-26/node_modules/node/bin/node'].map((path) =>
+  join(root, path),
+)
 const limitMs = 120_000
 const execute = promisify(execFile)
 
@@ -24,6 +28,8 @@ export interface Consumer extends AsyncDisposable {
   write(path: string, content: string): Promise<void>
   /** Runs a program of its `node_modules/.bin`, or Node with a script, and takes both of its outputs together. */
   run(file: string, ...args: readonly string[]): Promise<Ended>
+  /** The same with another Node, that of this path. */
+  runOn(node: string, file: string, ...args: readonly string[]): Promise<Ended>
   /** What the compiler says about its files; empty where nothing is wrong. */
   compile(module: 'nodenext' | 'bundler', ...files: readonly string[]): Promise<string>
 }
@@ -32,12 +38,12 @@ export async function makeConsumer(): Promise<Consumer> {
   const directory = await mkdtemp(join(tmpdir(), 'forerunner-consumer-'))
   const at = (path: string): string => join(directory, path)
 
-  async function run(file: string, ...args: readonly string[]): Promise<Ended> {
-    const program = file === 'node' ? process.execPath : at(`node_modules/.bin/${file}`)
+  async function runOn(node: string, file: string, ...args: readonly string[]): Promise<Ended> {
+    const program = file === 'node' ? node : at(`node_modules/.bin/${file}`)
     const child = spawn(program, args, {
       cwd: directory,
       // Nothing else of the tester's environment.
-      env: { PATH: `${dirname(process.execPath)}:${process.env['PATH']}`, HOME: process.env['HOME'] },
+      env: { PATH: `${dirname(node)}:${process.env['PATH']}`, HOME: process.env['HOME'] },
       timeout: limitMs,
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -46,10 +52,12 @@ export async function makeConsumer(): Promise<Consumer> {
     return { code, output: output + errors }
   }
 
+  const run: Consumer['run'] = (...given) => runOn(process.execPath, ...given)
   const consumer: Consumer = {
     directory,
     write: (path, content) => writeFile(at(path), content),
     run,
+    runOn,
     async compile(module, ...files) {
       const kinds = module === 'nodenext' ? ['nodenext', 'nodenext'] : ['esnext', 'bundler']
       const strict = ['--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', 'false', '--noEmit']

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { version } from '../../src/domain/version.ts'
-import { makeConsumer, root } from './consumer.ts'
+import { makeConsumer, nodes, root } from './consumer.ts'
 
 const task = `import { defineTask } from 'forerunner'
 export default defineTask({ run: (input: unknown) => ({ hello: input }) })
@@ -138,7 +138,7 @@ await forerunner.waitFor('id', 'done')
 
 test('installs, runs as a library and as a command, and has types that resolve', async () => {
   await using consumer = await makeConsumer()
-  const { directory, run, write } = consumer
+  const { directory, run, runOn, write } = consumer
   const modules = join(directory, 'node_modules')
   const tools = ['typescript', 'tsx', 'uvu', 'oxlint', 'express', 'fastify', 'bullmq', 'pg', 'publint']
   assert.equal(
@@ -158,20 +158,25 @@ test('installs, runs as a library and as a command, and has types that resolve',
   await mkdir(join(directory, 'workers'))
   await write('workers/greet.ts', task)
   await write('workers/count.ts', checkedTask)
-  const ran = await run('node', 'program.js')
-  assert.equal(ran, { code: 0, output: '[{"hello":"you"},{"hello":"disk"},true,"unknown-task",2]\n' })
+  await mkdir(join(directory, 'test'))
+  await write('test/own.test.ts', ownTest)
+  const versions: string[] = []
+  for (const node of nodes) {
+    versions.push((await runOn(node, 'node', '--version')).output.split('.')[0] ?? '')
+    const ran = await runOn(node, 'node', 'program.js')
+    assert.equal(ran, { code: 0, output: '[{"hello":"you"},{"hello":"disk"},true,"unknown-task",2]\n' })
+    assert.equal(await runOn(node, 'forerunner', '--version'), { code: 0, output: `${version}\n` })
+    const tested = await runOn(node, 'node', '--test', 'test/own.test.ts')
+    assert.is(tested.code, 0, tested.output)
+  }
+  assert.equal(versions, ['v24', 'v26'])
 
-  assert.equal(await run('forerunner', '--version'), { code: 0, output: `${version}\n` })
   const doctor = await run('forerunner', 'doctor', '--url', 'http://127.0.0.1:9')
   assert.match(doctor.output, /ok +tasks +2 in workers: count, greet/)
   assert.is((await run('forerunner', 'nope')).code, 2)
 
   const written = await run('forerunner', 'types')
   assert.equal(written, { code: 0, output: 'wrote the types of 2 tasks to forerunner-tasks.d.ts\n' })
-  await mkdir(join(directory, 'test'))
-  await write('test/own.test.ts', ownTest)
-  const tested = await run('node', '--test', 'test/own.test.ts')
-  assert.is(tested.code, 0, tested.output)
   await write('wrong-test.ts', wrongTest)
   await write('types.ts', types)
   await write('typed.ts', typed)
