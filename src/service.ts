@@ -3,18 +3,18 @@ import type { Middleware } from 'koa'
 import type { Config } from './config.ts'
 import { createClockWatch } from './dispatch/clock-watch.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
-import { createExecute, type Execute } from './dispatch/execute.ts'
 import { createProgressPublisher } from './dispatch/progress-publisher.ts'
 import { createPruner } from './dispatch/pruner.ts'
-import { recover } from './dispatch/recovery.ts'
 import { createUnknownTaskWatch } from './dispatch/unknown-task-watch.ts'
 import { monotonicClock, type ProcessClock } from './domain/clock.ts'
+import type { AttemptOutcome } from './domain/job.ts'
 import { createHeartbeat } from './domain/heartbeat.ts'
 import { createCatchUp } from './feed/catch-up.ts'
 import { createFeed } from './feed/feed.ts'
 import { createHttp, type Http } from './http/http.ts'
 import type { ProgressOf } from './http/run-view.ts'
-import { createFirstJobs } from './execution/main-thread/first-job.ts'
+import { createMainThreadExecutor } from './execution/main-thread/executor.ts'
+import { createAnswerWaiters } from './intake/answer-waiters.ts'
 import { createIntake } from './intake/intake.ts'
 import { createMainThreadGuard } from './execution/main-thread/main-thread-guard.ts'
 import { createLimits } from './limits/limits.ts'
@@ -52,92 +52,56 @@ export interface ServiceOptions {
   readonly log: Log
 }
 
-/** How long, beyond the graces, outcomes are tried to be committed on leaving. */
-const commitAllowanceMs = 2_000
-
 export function createService({ config, registry, store, pool, heartbeatBuffer, clock, log }: ServiceOptions): Service {
-  const stopping = new AbortController()
-  let isLeaving = false
   const feed = createFeed()
   store.onChange(feed.publish)
   store.notifier?.onGap(createCatchUp({ feed, store, log }))
-  const loopDelay = createLoopDelay()
-  const guardCounts = () => guard.counts()
-  const openStreams = () => http.openStreams()
   const limits = createLimits({ replaceThreads: pool.replaceAll, log })
-  const limitCounts = limits.counts
-  const metrics = createMetrics({ store, pool, loopDelay, guardCounts, openStreams, limitCounts, clock })
-  const executeJob = createExecute({
-    store,
-    clock,
-    log,
-    signal: stopping.signal,
-    isLeaving: () => isLeaving,
-    onUncommitted: (runId, error) => intake.tellUncommitted(runId, error),
-    onWaiting: () => dispatcher.wake(),
-    onEnded(attempt) {
-      metrics.attemptEnded(attempt)
-      if (attempt.outcome !== 'released' && !attempt.outcome.ok && attempt.outcome.error.code === 'timeout') {
-        limits.noteTimeout(attempt.job.task)
-      }
-    },
-  })
-  const execute: Execute = (job, ...rest) => {
-    metrics.attemptStarted(job)
-    return executeJob(job, ...rest)
-  }
-  const dispatcher = createDispatcher({ store, pool, registry, execute, clock, log })
   const guard = createMainThreadGuard({
     budgetMs: config.mainBudgetMs,
     hasRoom: limits.hasRoom,
     clock: monotonicClock,
     log,
   })
+  const loopDelay = createLoopDelay()
+  const metrics = createMetrics({ store, pool, guard, limits, loopDelay, clock })
+
   const heartbeat = createHeartbeat(heartbeatBuffer)
-  const firstJobs = createFirstJobs({ ...config, registry, guard, heartbeat, log })
-  const { wake } = dispatcher
-  store.notifier?.onWork(wake)
-  const { subscribe } = feed
-  const takesFirstJobs = config.firstJobs === 'main'
-  const intake = createIntake({
+  const mainThread = createMainThreadExecutor({ ...config, registry, guard, heartbeat, log })
+  const answerWaiters = createAnswerWaiters(feed)
+  const dispatcher = createDispatcher({
     ...config,
     store,
+    pool,
+    mainThread,
     registry,
-    guard,
-    takesFirstJobs,
     clock,
-    firstJobs,
-    wake,
-    execute,
-    subscribe,
+    log,
+    onStarted: metrics.attemptStarted,
+    onUncommitted: answerWaiters.tellUncommitted,
+    onEnded(attempt) {
+      metrics.attemptEnded(attempt)
+      if (hasTimedOut(attempt.outcome)) limits.noteTimeout(attempt.job.task)
+    },
   })
+  store.notifier?.onWork(dispatcher.wake)
+  store.onChange(({ voided }) => voided.forEach(dispatcher.cancel))
+  const takesFirstJobs = config.firstJobs === 'main'
+  const intake = createIntake({ ...config, store, registry, guard, takesFirstJobs, dispatcher, answerWaiters, clock })
+
   const unknownTaskWatch = createUnknownTaskWatch({ store, clock, log })
-  const clockWatch = createClockWatch({ clock, store, log, onShifted: wake })
+  const clockWatch = createClockWatch({ clock, store, log, onShifted: dispatcher.wake })
   const pruner = createPruner({ ...config, store, clock, log })
-  store.onChange(({ voided }) => {
-    for (const claim of voided) {
-      dispatcher.cancel(claim)
-      firstJobs.cancel(claim)
-    }
-  })
-  const progressOf: ProgressOf = (...job) =>
-    firstJobs.progress(...job) ?? dispatcher.progress(...job) ?? store.notifier?.remoteProgress(...job) ?? null
-  const allProgress = () => [...firstJobs.allProgress(), ...dispatcher.allProgress()]
+  const { allProgress } = dispatcher
   const progressPublisher = store.notifier && createProgressPublisher({ notifier: store.notifier, allProgress })
+
+  const progressOf: ProgressOf = (...job) =>
+    dispatcher.progress(...job) ?? store.notifier?.remoteProgress(...job) ?? null
   const trouble = () => pool.illness() ?? limits.trouble()
   const served = { config, store, registry, intake, pool, trouble, progressOf, loopDelay, metrics, clock, log }
   const http = createHttp({ ...served, feed })
+  metrics.observeStreams(http.openStreams)
   const { middleware } = http.mount({ prefix: '', isHosted: false })
-
-  /** A supervisor may kill the process before its graces are over: that is to cost its jobs no start. */
-  async function excuseJobs(): Promise<void> {
-    try {
-      const jobs = await store.leave(clock.now())
-      if (jobs > 0) log.info({ jobs }, 'from now on the running jobs lose no start when the process is killed')
-    } catch (error) {
-      log.warn({ err: error }, 'the running jobs lose a start when the process is killed before it has stopped')
-    }
-  }
 
   return {
     middleware,
@@ -145,8 +109,8 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     mount: http.mount,
     connect: http.connect,
     async start() {
-      await recover(store, dispatcher, clock, log)
-      firstJobs.start()
+      await dispatcher.start()
+      mainThread.start()
       limits.start()
       pruner.start()
       clockWatch.start()
@@ -156,21 +120,16 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     },
     async drain() {
       http.dismissPolls()
-      isLeaving = true
+      dispatcher.leave()
       await intake.close()
-      const grace = config.shutdownGraceMs
-      void dispatcher.close().then(excuseJobs)
-      // A store that cannot commit must not hold up the leaving: what is not on disk then runs again.
-      const giveUp = setTimeout(() => stopping.abort(), grace + config.cancelGraceMs + commitAllowanceMs)
-      await Promise.all([pruner.stop(), firstJobs.stop(grace), dispatcher.stop(grace)])
-      clearTimeout(giveUp)
+      const [isCommitted] = await Promise.all([dispatcher.drain(config.shutdownGraceMs), pruner.stop()])
       await intake.dismiss()
       // Last: who watches sees how the jobs have ended.
       await http.closeStreams()
-      return !stopping.signal.aborted
+      return isCommitted
     },
     stop() {
-      stopping.abort()
+      dispatcher.stop()
       http.stop()
       progressPublisher?.stop()
       unknownTaskWatch.stop()
@@ -180,4 +139,8 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       limits.stop()
     },
   }
+}
+
+function hasTimedOut(outcome: AttemptOutcome): boolean {
+  return outcome !== 'released' && !outcome.ok && outcome.error.code === 'timeout'
 }

@@ -1,61 +1,72 @@
 /**
- * Claims jobs when there are free slots and gives them to the pool. It owns the slots: nothing is claimed that could
- * not start at once or behind quick jobs, and one claim is under way at a time.
+ * Claims jobs when there are free slots and has each claimed job executed and settled. It owns the slots: nothing is
+ * claimed that could not start at once or behind quick jobs, and one claim is under way at a time.
  */
-import type { Claim, ClaimedJob } from '../domain/claim.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { jobKey, type Claim, type ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { JobProgress, Progress } from '../domain/job.ts'
 import { taskKinds } from '../domain/task.ts'
+import { createExecutor, notStarted, type Executor } from '../execution/executor.ts'
+import type { Pool } from '../execution/pool/pool.ts'
 import type { Log } from '../log.ts'
-import type { Execution, Pool } from '../execution/pool/pool.ts'
 import type { ClaimRequest, ClaimResult, Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
-import type { Execute, Place } from './execute.ts'
+import { createExecute, type ExecuteHooks, type ExecuteOptions, type Place } from './execute.ts'
 
 export interface Dispatcher {
   /** Jobs may have become claimable: claims in the same commit as whatever was just asked of the store. */
   wake(): void
-  /** Begins to claim; until then `wake` does nothing. */
-  start(): void
-  /** Runs the jobs that may have killed the process before, one at a time and nothing beside them. */
-  runSuspects(): Promise<void>
-  /** Claims no more. Resolves when no claim is under way, and what was claimed runs. */
-  close(): Promise<void>
-  /** Claims no more. Resolves when every running job has ended and is settled; after `graceMs` they are handed back. */
-  stop(graceMs: number): Promise<void>
+  /**
+   * Takes back the jobs of a dead process, and begins to claim: at once where nothing is suspect, else after the
+   * suspects have run alone, so that one more death can be blamed on the right job. Resolves when the rescue is committed.
+   */
+  start(): Promise<void>
+  /** Runs the first job of a run on the main thread, and settles it; never rejects. */
+  runFirst(job: ClaimedJob, hooks: ExecuteHooks): Promise<void>
   /** Asks the attempt under this claim, if it runs here, to stop because its job was cancelled. */
   cancel(claim: Claim): void
-  /** What a running job has told of itself; null while it has told nothing or does not run here. */
+  /** The progress that a job has reported; null before it has reported any, or when it does not run here. */
   progress(runId: string, jobIndex: number): Progress | null
-  /** Of all jobs that run here and have told something. */
+  /** Of all jobs that run here and have reported any. */
   allProgress(): JobProgress[]
+  /** The service was asked to leave: from now on a failure may come of that. */
+  leave(): void
+  /**
+   * Claims no more, and resolves when every running job has ended and is settled; after `graceMs` they are handed back.
+   * False when the store did not take all outcomes in time.
+   */
+  drain(graceMs: number): Promise<boolean>
+  /** No outcome is tried to be committed again. */
+  stop(): void
 }
 
-export interface DispatcherOptions {
+export interface DispatcherOptions extends Pick<ExecuteOptions, 'onUncommitted' | 'onEnded'> {
   readonly store: Store
   readonly pool: Pool
+  readonly mainThread: Executor
   readonly registry: Registry
-  readonly execute: Execute
   readonly clock: Clock
   readonly log: Log
-}
-
-/** An attempt on a thread, and the claim that it runs under. */
-interface Running {
-  readonly claim: number
-  readonly execution: Execution
+  readonly cancelGraceMs: number
+  readonly onStarted: (job: ClaimedJob) => void
 }
 
 const claimRetryMs = 500
 const maxTimerMs = 2_147_483_647
+/** A process that dies of its job mostly does so soon; the others are not to wait for a long one. */
+const maxAloneMs = 30_000
+/** How long, beyond the graces, outcomes are tried to be committed on leaving. */
+const commitAllowanceMs = 2_000
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
-  const { store, pool, registry, execute, clock, log } = options
-  const executions = new Map<string, Running>()
+  const { store, pool, mainThread, registry, clock, log, cancelGraceMs, onStarted } = options
   const inFlight = new Set<Promise<void>>()
   const runningByTask = new Map<string, number>()
   /** Claims that were cancelled in the commit that gave them, and are not known here yet. */
   const cancelledEarly = new Set<string>()
+  const stopping = new AbortController()
+  let isLeaving = false
   let isOpen = false
   let isStopped = false
   let claiming: Promise<void> | null = null
@@ -65,28 +76,32 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   let suspectsDone = Promise.resolve()
   let capacity = Promise.withResolvers<void>()
 
-  const place: Place = async (job) => {
+  const execute = createExecute({
+    ...options,
+    signal: stopping.signal,
+    isLeaving: () => isLeaving,
+    onWaiting: wake,
+  })
+  const threads = createExecutor((job) => {
     const task = registry.get(job.task)
     // The store claims no job of a task that is unknown here: another version runs it.
-    if (task === undefined) return 'released'
-    if (isStopped) return 'released'
-    const execution = pool.run(job, task)
-    const key = keyOf(job)
-    // It was cancelled and is retried: the attempt before is void, and out of reach from now on.
-    executions.get(key)?.execution.cancel()
-    executions.set(key, { claim: job.claim, execution })
-    if (cancelledEarly.has(claimKeyOf(job))) execution.cancel()
+    return task === undefined || isStopped ? notStarted : pool.run(job, task)
+  })
+
+  const place: Place = async (job) => {
+    const running = threads.run(job)
+    if (cancelledEarly.has(claimKey(job))) threads.cancel(job)
     count(job.task, 1)
-    const outcome = await execution.outcome
-    if (executions.get(key)?.execution === execution) executions.delete(key)
+    const outcome = await running
     count(job.task, -1)
     // The claim of the next job goes into the commit that settles this one.
     wake()
     return outcome
   }
 
-  function run(job: ClaimedJob): Promise<void> {
-    const done = execute(job, place).finally(() => inFlight.delete(done))
+  function run(job: ClaimedJob, where: Place, hooks?: ExecuteHooks): Promise<void> {
+    onStarted(job)
+    const done = execute(job, where, hooks).finally(() => inFlight.delete(done))
     inFlight.add(done)
     return done
   }
@@ -114,7 +129,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   function onClaimed({ jobs, nextDueAt }: ClaimResult): void {
     claiming = null
-    for (const job of jobs) void run(job)
+    for (const job of jobs) void run(job, place)
     cancelledEarly.clear()
     if (!isOpen) return
     if (nextDueAt !== null) wakeAt(nextDueAt)
@@ -139,6 +154,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     wake()
   }
 
+  /** Runs the jobs that may have killed the process before, one at a time and nothing beside them. */
   async function runSuspects(): Promise<void> {
     while (!isStopped) {
       const request = claimRequest('suspects')
@@ -149,7 +165,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (job !== undefined) {
         const { runId, jobIndex, task, lostStarts } = job
         log.warn({ runId, jobIndex, task, lostStarts }, 'a job that ran while the process died is tried again, alone')
-        await run(job)
+        await run(job, place)
       } else if (taskKinds.every((kind) => request.slots.some((slot) => slot.kind === kind))) {
         return
       } else {
@@ -157,6 +173,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         await changed
       }
     }
+  }
+
+  function open(): void {
+    if (isStopped) return
+    isOpen = true
+    wake()
   }
 
   async function close(): Promise<void> {
@@ -167,48 +189,54 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     await Promise.allSettled([claiming, claimingSuspect])
   }
 
+  /** A supervisor may kill the process before its graces are over: that is to cost its jobs no start. */
+  async function excuseJobs(): Promise<void> {
+    try {
+      const jobs = await store.leave(clock.now())
+      if (jobs > 0) log.info({ jobs }, 'from now on the running jobs lose no start when the process is killed')
+    } catch (error) {
+      log.warn({ err: error }, 'the running jobs lose a start when the process is killed before it has stopped')
+    }
+  }
+
   pool.onCapacity(onCapacity)
 
   return {
     wake,
-    start() {
-      if (isStopped) return
-      isOpen = true
-      wake()
+    async start() {
+      const { requeued, crashed, suspects } = await store.rescue(clock.now())
+      if (requeued + crashed > 0) log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')
+      if (suspects === 0) return open()
+      suspectsDone = runSuspects().catch((error: unknown) =>
+        log.error({ err: error }, 'the suspect jobs could not be claimed'),
+      )
+      void Promise.race([suspectsDone, sleep(maxAloneMs, undefined, { ref: false })]).then(open)
     },
-    runSuspects() {
-      suspectsDone = runSuspects()
-      return suspectsDone
-    },
-    close,
-    async stop(graceMs) {
-      const timer = setTimeout(() => {
-        for (const { execution } of executions.values()) execution.release()
-      }, graceMs)
-      await Promise.allSettled([close(), suspectsDone])
-      await Promise.all(inFlight)
-      clearTimeout(timer)
-    },
+    runFirst: (job, hooks) => run(job, mainThread.run, hooks),
     cancel(claim) {
-      const running = executions.get(keyOf(claim))
-      if (running?.claim === claim.claim) running.execution.cancel()
+      if (mainThread.cancel(claim) || threads.cancel(claim)) return
       // The claim may come from the same commit: its changes can arrive before its replies.
-      else if (claiming !== null || !isOpen) cancelledEarly.add(claimKeyOf(claim))
+      if (claiming !== null || !isOpen) cancelledEarly.add(claimKey(claim))
     },
-    progress: (runId, jobIndex) => executions.get(keyOf({ runId, jobIndex }))?.execution.progress() ?? null,
-    allProgress: () =>
-      [...executions].flatMap(([key, { execution }]) => {
-        const told = execution.progress()
-        const [runId = '', jobIndex] = key.split('/')
-        return told === null ? [] : [{ runId, jobIndex: Number(jobIndex), ...told }]
-      }),
+    progress: (...job) => mainThread.progress(...job) ?? threads.progress(...job),
+    allProgress: () => [...mainThread.allProgress(), ...threads.allProgress()],
+    leave() {
+      isLeaving = true
+    },
+    async drain(graceMs) {
+      const closed = close()
+      void closed.then(excuseJobs)
+      // A store that cannot commit must not hold up the leaving: what is not on disk then runs again.
+      const giveUp = setTimeout(() => stopping.abort(), graceMs + cancelGraceMs + commitAllowanceMs)
+      await Promise.all([closed, suspectsDone, mainThread.stop(graceMs), threads.stop(graceMs)])
+      await Promise.all(inFlight)
+      clearTimeout(giveUp)
+      return !stopping.signal.aborted
+    },
+    stop: () => stopping.abort(),
   }
 }
 
-function keyOf({ runId, jobIndex }: Pick<ClaimedJob, 'runId' | 'jobIndex'>): string {
-  return `${runId}/${jobIndex}`
-}
-
-function claimKeyOf(claim: Claim): string {
-  return `${keyOf(claim)}/${claim.claim}`
+function claimKey(claim: Claim): string {
+  return `${jobKey(claim)}/${claim.claim}`
 }

@@ -1,9 +1,9 @@
-/** One attempt as a pipeline: run it at its place, decide what follows, and settle it, again and again until it is on disk. */
-import { setImmediate as turn } from 'node:timers/promises'
+/** One attempt as a pipeline: run at its place, excused, committed until it is on disk, and reported. */
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { claimOf, type ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
-import type { AttemptOutcome, Outcome } from '../domain/job.ts'
-import { retryDelayMs } from '../domain/retry.ts'
+import type { AttemptOutcome, JobError } from '../domain/job.ts'
+import { backOffMs, retryDelayMs } from '../domain/retry.ts'
 import type { Log } from '../log.ts'
 import type { Settled, Store } from '../store/store.ts'
 
@@ -51,6 +51,38 @@ const maxRetryMs = 2_000
 export function createExecute(options: ExecuteOptions): Execute {
   const { store, clock, log, signal, isLeaving, onUncommitted, onWaiting, onEnded } = options
 
+  /**
+   * The terminal and some supervisors signal the child processes of tasks together with the service, and connections
+   * end: a task that fails while the service leaves may have failed by that. It is handed back, and fails again if not.
+   */
+  async function excuse(outcome: AttemptOutcome): Promise<AttemptOutcome> {
+    const code = errorOf(outcome)?.code
+    if (code !== 'task_error' && code !== 'crashed') return outcome
+    // The signal to this process may have come with it, and is heard before the next turn.
+    await turn()
+    return isLeaving() ? 'released' : outcome
+  }
+
+  /** Tries until the outcome is on disk; null when the service stopped before. */
+  async function commit({ job, outcome }: Ended, hooks: ExecuteHooks): Promise<Committed | null> {
+    const waitMs = retryWaitMs(job, outcome)
+    for (let failures = 1; !signal.aborted; failures += 1) {
+      // Not before: the clock may have been set since the last try.
+      const retryAt = waitMs === null ? null : clock.now() + waitMs
+      try {
+        const settling = settle(job, outcome, retryAt)
+        hooks.onSettling?.()
+        return { settled: await settling, retryAt }
+      } catch (error) {
+        log.error({ ...idsOf(job), err: error }, 'an outcome could not be committed; trying again')
+        onUncommitted(job.runId, error)
+        await sleep(backOffMs(failures, firstRetryMs, maxRetryMs), undefined, { signal }).catch(() => {})
+      }
+    }
+    log.warn(idsOf(job), 'an outcome was not committed before the service stopped: the job will run again')
+    return null
+  }
+
   function settle(job: ClaimedJob, outcome: AttemptOutcome, retryAt: number | null): Promise<Settled> {
     const claim = claimOf(job)
     // A cancel has ended the claim of a cancelled attempt. Were it not so, the job is handed back, and has not failed.
@@ -59,53 +91,39 @@ export function createExecute(options: ExecuteOptions): Execute {
     return store.fail(claim, outcome.error, retryAt, clock.now())
   }
 
-  /**
-   * The terminal and some supervisors signal the child processes of tasks together with the service, and connections
-   * end: a task that fails while the service leaves may have failed by that. It is handed back, and fails again if not.
-   */
-  async function excused(outcome: AttemptOutcome): Promise<AttemptOutcome> {
-    if (outcome === 'released' || outcome.ok) return outcome
-    const { code } = outcome.error
-    if (code !== 'task_error' && code !== 'crashed') return outcome
-    // The signal to this process may have come with it, and is heard before the next turn.
-    await turn()
-    return isLeaving() ? 'released' : outcome
-  }
-
-  async function settleOnDisk(job: ClaimedJob, outcome: AttemptOutcome, tookMs: number, hooks: ExecuteHooks) {
-    const ids = { runId: job.runId, jobIndex: job.jobIndex, task: job.task, attempt: job.attempt }
-    const waitMs = retryWaitMs(job, outcome)
-    for (let delayMs = firstRetryMs; !signal.aborted; delayMs = Math.min(maxRetryMs, delayMs * 2)) {
-      // Not before: the clock may have been set since the last try.
-      const retryAt = waitMs === null ? null : clock.now() + waitMs
-      try {
-        const settling = settle(job, outcome, retryAt)
-        hooks.onSettling?.()
-        const settled = await settling
-        tell(log, ids, outcome, retryAt, settled)
-        const isFinal = settled === 'settled' && outcome !== 'released' && !isCancelled(outcome) && retryAt === null
-        const wasStopped = settled === 'settled' && outcome !== 'released' && isCancelled(outcome)
-        onEnded({ job, outcome, tookMs, isFinal, wasStopped })
-        if (outcome === 'released' || wasStopped || retryAt !== null) onWaiting()
-        return
-      } catch (error) {
-        log.error({ ...ids, err: error }, 'an outcome could not be committed; trying again')
-        onUncommitted(job.runId, error)
-        await sleep(delayMs, signal)
-      }
-    }
-    log.warn(ids, 'an outcome was not committed before the service stopped: the job will run again')
+  function report(ended: Ended, { settled, retryAt }: Committed): void {
+    const { job, outcome } = ended
+    const isHandedBack = outcome === 'released' || isCancelled(outcome)
+    const isFinal = settled === 'settled' && !isHandedBack && retryAt === null
+    const wasStopped = settled === 'settled' && isCancelled(outcome)
+    logOutcome(log, job, outcome, retryAt, settled)
+    onEnded({ ...ended, isFinal, wasStopped })
+    if (outcome === 'released' || wasStopped || retryAt !== null) onWaiting()
   }
 
   return async (job, place, hooks = {}) => {
     const startedAt = performance.now()
-    const outcome = await excused(await place(job))
-    await settleOnDisk(job, outcome, performance.now() - startedAt, hooks)
+    const outcome = await excuse(await place(job))
+    const ended = { job, outcome, tookMs: performance.now() - startedAt }
+    const committed = await commit(ended, hooks)
+    if (committed !== null) report(ended, committed)
   }
 }
 
-function isCancelled(outcome: Outcome): boolean {
-  return !outcome.ok && outcome.error.code === 'cancelled'
+type Ended = Pick<EndedAttempt, 'job' | 'outcome' | 'tookMs'>
+
+interface Committed {
+  readonly settled: Settled
+  /** null where no attempt follows. */
+  readonly retryAt: number | null
+}
+
+function errorOf(outcome: AttemptOutcome): JobError | null {
+  return outcome === 'released' || outcome.ok ? null : outcome.error
+}
+
+function isCancelled(outcome: AttemptOutcome): boolean {
+  return errorOf(outcome)?.code === 'cancelled'
 }
 
 /** Null where no attempt follows. */
@@ -114,25 +132,18 @@ function retryWaitMs(job: ClaimedJob, outcome: AttemptOutcome): number | null {
   return retryDelayMs(job.attempt)
 }
 
-function tell(log: Log, ids: object, outcome: AttemptOutcome, retryAt: number | null, settled: Settled): void {
-  // Of a job that was cancelled, the cancel has told it.
-  const wasCancelled = outcome !== 'released' && !outcome.ok && outcome.error.code === 'cancelled'
-  if (settled === 'stale' && wasCancelled) return
+function idsOf({ runId, jobIndex, task, attempt }: ClaimedJob): object {
+  return { runId, jobIndex, task, attempt }
+}
+
+function logOutcome(log: Log, job: ClaimedJob, outcome: AttemptOutcome, retryAt: number | null, settled: Settled): void {
+  const ids = idsOf(job)
+  const error = errorOf(outcome)
+  // The cancel of a job has logged that.
+  if (settled === 'stale' && isCancelled(outcome)) return
   if (settled === 'stale') log.info(ids, 'an outcome came too late: the job was settled or claimed again before')
   else if (outcome === 'released') log.info(ids, 'job released')
   else if (outcome.ok) log.debug(ids, 'job completed')
-  else if (retryAt === null) log.warn({ ...ids, error: outcome.error }, 'job failed')
-  else log.warn({ ...ids, error: outcome.error, retryAt: new Date(retryAt).toISOString() }, 'attempt failed')
-}
-
-/** Resolves after the delay, or at once when the signal is aborted. */
-function sleep(delayMs: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, delayMs)
-  const onAbort = (): void => resolve()
-  signal.addEventListener('abort', onAbort, { once: true })
-  return promise.finally(() => {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', onAbort)
-  })
+  else if (retryAt === null) log.warn({ ...ids, error }, 'job failed')
+  else log.warn({ ...ids, error, retryAt: new Date(retryAt).toISOString() }, 'attempt failed')
 }

@@ -29,6 +29,11 @@ export function claimOf({ runId, jobIndex, claim }: Claim): Claim {
   return { runId, jobIndex, claim }
 }
 
+/** Names a job in maps. */
+export function jobKey({ runId, jobIndex }: Pick<Claim, 'runId' | 'jobIndex'>): string {
+  return `${runId}/${jobIndex}`
+}
+
 /** Room for jobs of one kind on one thread. */
 export interface FreeSlots {
   readonly thread: string

@@ -111,3 +111,8 @@ export type Outcome =
 
 /** `released`: the attempt did not come to an outcome of its own, so it is not spent and the job is handed back. */
 export type AttemptOutcome = Outcome | 'released'
+
+/** An attempt that failed and is worth another. */
+export function failedBy(error: JobError): Outcome {
+  return { ok: false, error, isRetryable: true }
+}

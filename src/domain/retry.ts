@@ -1,5 +1,10 @@
 /** When an unsuccessful attempt is tried again, and how many starts a job may lose to dying processes. */
 
+/** `firstMs` after the first failure, doubled with each further one, and `maxMs` at most. */
+export function backOffMs(failures: number, firstMs: number, maxMs: number): number {
+  return Math.min(maxMs, firstMs * 2 ** (failures - 1))
+}
+
 /** No attempt waits longer for the next one. */
 export const maxRetryDelayMs = 60_000
 const firstDelayMs = 1_000
@@ -10,7 +15,7 @@ const firstDelayMs = 1_000
  * @param random uniform in [0, 1)
  */
 export function retryDelayMs(attempt: number, random: () => number = Math.random): number {
-  const ceilingMs = Math.min(maxRetryDelayMs, firstDelayMs * 2 ** (attempt - 1))
+  const ceilingMs = backOffMs(attempt, firstDelayMs, maxRetryDelayMs)
   return Math.floor(random() * (ceilingMs + 1))
 }
 

@@ -1,49 +1,71 @@
-/** Runs a task once, wherever it is placed: input from JSON, through its schema, to a result in JSON. Never throws. */
-import type { RequestIssue } from '../domain/errors.ts'
-import { parse } from '../domain/primordials.ts'
-import type { TaskContext } from '../domain/task.ts'
-import type { JobErrorCode, Outcome } from '../domain/job.ts'
-import { serializeError, isRetryableThrown } from '../domain/serialize-error.ts'
-import { checkInput } from '../tasks/input.ts'
-import { encodeResult } from './result.ts'
-import type { Task } from '../tasks/task.ts'
-
 /**
- * @param input JSON text; null where there is none, which the task sees as `undefined`
- * @param call calls the synchronous part of the task
+ * How an attempt ends, wherever it runs: once, with its task's own outcome or, when it was asked to stop and did not in
+ * time, with what it was to stop for.
  */
-export async function runAttempt(
-  task: Task,
-  input: string | null,
-  context: TaskContext,
-  call: (run: () => unknown) => unknown = (run) => run(),
-): Promise<Outcome> {
-  try {
-    const checked = await checkInput(task, input === null ? undefined : parse(input))
-    if (!checked.ok) {
-      return failed('task_error', `the stored input no longer fits the task's schema${told(checked.issues)}`)
-    }
-    return encode(await call(() => task.run(checked.value, context)))
-  } catch (error) {
-    return { ok: false, error: { code: 'task_error', ...serializeError(error) }, isRetryable: isRetryableThrown(error) }
+import { failedBy, type AttemptOutcome } from '../domain/job.ts'
+
+export interface AttemptState {
+  readonly outcome: Promise<AttemptOutcome>
+  isOver(): boolean
+  /** Asks the task to stop; the attempt ends as `released` after the grace unless it completes before. */
+  release(): void
+  /** Asks the task to stop, whose job was cancelled; after the grace the attempt ends all the same. */
+  cancel(): void
+  /** Asks the task to stop, whose time is over; after the grace the attempt ends all the same. */
+  timeOut(message: string): void
+  /** The task ended by itself, or its place did not begin it. */
+  answer(outcome: AttemptOutcome): void
+  /** Something else ended it: that is the outcome unless it was asked to stop before. */
+  breakOff(outcome: AttemptOutcome): void
+}
+
+export interface AttemptStateOptions {
+  /** From the request to stop to the end of the attempt, in milliseconds. */
+  readonly graceMs: number
+  /** Passes the request to stop on to the task; called once at most. */
+  readonly onStop: () => void
+  /** The task did not end within the grace: the attempt has ended without it. */
+  readonly onGraceOver?: (outcome: AttemptOutcome) => void
+  readonly onEnd: () => void
+}
+
+export function createAttemptState({ graceMs, onStop, onGraceOver, onEnd }: AttemptStateOptions): AttemptState {
+  const { promise, resolve } = Promise.withResolvers<AttemptOutcome>()
+  let isOver = false
+  // What the attempt ends as once it was asked to stop; null before.
+  let stoppedAs: AttemptOutcome | null = null
+  let graceTimer: NodeJS.Timeout | undefined
+
+  function stop(outcome: AttemptOutcome): void {
+    if (isOver || stoppedAs !== null) return
+    stoppedAs = outcome
+    onStop()
+    graceTimer = setTimeout(() => {
+      end(outcome)
+      onGraceOver?.(outcome)
+    }, graceMs)
   }
-}
 
-function told(issues: readonly RequestIssue[]): string {
-  let text = ''
-  for (let index = 0; index < issues.length; index += 1) {
-    const { pointer, detail } = issues[index] as RequestIssue
-    text += `${index === 0 ? ':' : ';'} ${pointer || '/'}: ${detail}`
+  function end(outcome: AttemptOutcome): void {
+    if (isOver) return
+    isOver = true
+    clearTimeout(graceTimer)
+    onEnd()
+    resolve(outcome)
   }
-  return text
-}
 
-function encode(value: unknown): Outcome {
-  const encoded = encodeResult(value)
-  return encoded.ok ? { ok: true, result: encoded.text } : failed('invalid_result', encoded.problem)
-}
-
-// Trying again would give the same.
-function failed(code: JobErrorCode, message: string): Outcome {
-  return { ok: false, error: { code, message }, isRetryable: false }
+  return {
+    outcome: promise,
+    isOver: () => isOver,
+    release: () => stop('released'),
+    cancel: () =>
+      stop({ ok: false, error: { code: 'cancelled', message: 'cancelled on request' }, isRetryable: false }),
+    timeOut: (message) => stop(failedBy({ code: 'timeout', message })),
+    answer(outcome) {
+      // Who was only asked to hand the job back may still complete it; who is out of time may not.
+      const isInTime = stoppedAs === null || (stoppedAs === 'released' && outcome !== 'released' && outcome.ok)
+      end(isInTime ? outcome : (stoppedAs ?? outcome))
+    },
+    breakOff: (outcome) => end(stoppedAs ?? outcome),
+  }
 }

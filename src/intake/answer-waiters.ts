@@ -1,6 +1,6 @@
 /** Who waits for the answer of which run, and what ends the wait: the answer, time, or the service leaving. */
 import { AppError } from '../domain/errors.ts'
-import type { RunChange } from '../domain/run.ts'
+import type { Feed } from '../feed/feed.ts'
 
 export interface Wait {
   /** Resolves when the answer is decided or nobody is to wait any longer. @throws AppError `store-unavailable` */
@@ -22,13 +22,9 @@ export interface AnswerWaiters {
   dismiss(): void
 }
 
-export interface AnswerWaitersOptions {
-  readonly subscribe: (runId: string, listener: (change: RunChange) => void) => () => void
-}
-
 type Waiter = PromiseWithResolvers<void>
 
-export function createAnswerWaiters({ subscribe }: AnswerWaitersOptions): AnswerWaiters {
+export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>): AnswerWaiters {
   const waiting = new Map<string, Set<Waiter>>()
   let isDismissed = false
 

@@ -5,16 +5,16 @@
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
 import { AppError } from '../domain/errors.ts'
-import type { AttemptOutcome } from '../domain/job.ts'
 import type { RunRequest } from '../domain/run-request.ts'
-import type { RunChange, RunRecord } from '../domain/run.ts'
+import type { RunRecord } from '../domain/run.ts'
 import type { NewRun } from '../domain/run/new-run.ts'
+import type { Dispatcher } from '../dispatch/dispatcher.ts'
+import type { ExecuteHooks } from '../dispatch/execute.ts'
 import type { AcceptReport, RemoveResult, RetryResult, Store } from '../store/store.ts'
 import { createAdmission } from './admission.ts'
-import type { FirstJobs } from '../execution/main-thread/first-job.ts'
 import { prepareRun, type PrepareOptions, type SubmitOptions } from './prepare.ts'
 import { createReplay, deferAccepted, readAccepted } from './replay.ts'
-import { createAnswerWaiters } from './answer-waiters.ts'
+import type { AnswerWaiters } from './answer-waiters.ts'
 
 export interface Accepted {
   /** As of the commit that decided the answer, or as it is when there is no answer to wait for. */
@@ -43,37 +43,22 @@ export interface Intake {
   isOpen(): boolean
   /** For refusing a request before it is read; `submit` decides. @throws AppError `shutting-down` or `overloaded` */
   checkRoom(): void
-  /** The store could not commit an outcome of this run: whoever waits for its answer hears of that. */
-  tellUncommitted(runId: string, cause: unknown): void
   /** Sends those who still wait for an answer away without one; resolves when nobody is left. */
   dismiss(): Promise<void>
-}
-
-interface ExecuteHooks {
-  onSettling(): void
 }
 
 export interface IntakeOptions extends PrepareOptions {
   readonly store: Store
   readonly clock: Clock
-  readonly firstJobs: FirstJobs
+  readonly dispatcher: Pick<Dispatcher, 'wake' | 'runFirst'>
+  readonly answerWaiters: AnswerWaiters
   readonly maxBacklog: number
-  /** Jobs may have become claimable. */
-  readonly wake: () => void
-  /** Runs an attempt at its place and settles it; `onSettling` is called with the outcome on its way to the commit. */
-  readonly execute: (
-    job: ClaimedJob,
-    place: (job: ClaimedJob) => Promise<AttemptOutcome>,
-    hooks: ExecuteHooks,
-  ) => Promise<void>
-  readonly subscribe: (runId: string, listener: (change: RunChange) => void) => () => void
 }
 
 export function createIntake(options: IntakeOptions): Intake {
-  const { store, clock, firstJobs, wake, execute, subscribe } = options
+  const { store, clock, dispatcher, answerWaiters } = options
   const admission = createAdmission({ maxBacklog: options.maxBacklog, backlog: store.backlog })
-  const room = createAnswerWaiters({ subscribe })
-  const replay = createReplay({ store, room })
+  const replay = createReplay({ store, answerWaiters })
   const submitting = new Set<Promise<Accepted>>()
   const beginning = new Set<Promise<void>>()
 
@@ -82,7 +67,7 @@ export function createIntake(options: IntakeOptions): Intake {
     const leave = admission.admit(jobs)
     try {
       const asking = ask()
-      wake()
+      dispatcher.wake()
       return await asking
     } finally {
       leave()
@@ -114,7 +99,7 @@ export function createIntake(options: IntakeOptions): Intake {
         reading.catch(() => {})
       },
     }
-    if (first !== null) void execute(first, firstJobs.run, hooks)
+    if (first !== null) void dispatcher.runFirst(first, hooks)
     await ended
     const early = await reading
     return early?.answer ? early : readRun(runId)
@@ -129,7 +114,7 @@ export function createIntake(options: IntakeOptions): Intake {
   async function submit(run: NewRun, terms: SubmitOptions): Promise<Accepted> {
     const startedAt = performance.now()
     const isDeferred = run.respond === 'none' || terms.waitMs === 0
-    const wait = room.enter(run.id, terms.waitMs)
+    const wait = answerWaiters.enter(run.id, terms.waitMs)
     try {
       const report = await accept(run)
       const commitMs = performance.now() - startedAt
@@ -161,7 +146,7 @@ export function createIntake(options: IntakeOptions): Intake {
       return submitted
     },
     retry: (runId, jobIndex) => admit(1, () => store.retry(runId, jobIndex, clock.now())),
-    remove: async (runId) => (room.isWaitedFor(runId) ? 'active' : store.remove(runId)),
+    remove: async (runId) => (answerWaiters.isWaitedFor(runId) ? 'active' : store.remove(runId)),
     open: admission.open,
     async close() {
       admission.close()
@@ -169,9 +154,8 @@ export function createIntake(options: IntakeOptions): Intake {
     },
     isOpen: admission.isOpen,
     checkRoom: admission.checkRoom,
-    tellUncommitted: room.tellUncommitted,
     async dismiss() {
-      room.dismiss()
+      answerWaiters.dismiss()
       await Promise.allSettled(submitting)
     },
   }

@@ -6,7 +6,7 @@ import type { AnswerWaiters } from './answer-waiters.ts'
 
 export interface ReplayOptions {
   readonly store: Store
-  readonly room: AnswerWaiters
+  readonly answerWaiters: AnswerWaiters
 }
 
 export interface Known {
@@ -21,10 +21,10 @@ export interface Known {
  */
 export type Replay = (known: Known, waitMs: number | null) => Promise<RunRecord | null>
 
-export function createReplay({ store, room }: ReplayOptions): Replay {
+export function createReplay({ store, answerWaiters }: ReplayOptions): Replay {
   return async ({ runId, isDeferred }, waitMs) => {
-    const isBeingAnswered = room.isWaitedFor(runId)
-    const wait = room.enter(runId, waitMs)
+    const isBeingAnswered = answerWaiters.isWaitedFor(runId)
+    const wait = answerWaiters.enter(runId, waitMs)
     try {
       const run = await readAccepted(store, runId)
       if (run === null || run.answer !== null || run.respond === 'none') return run

@@ -1,8 +1,7 @@
 /** The service's own numbers for Prometheus: what is counted as it happens, and what is looked up when somebody asks. */
 import { Counter, Histogram, Registry } from 'prom-client'
-import type { ClaimedJob } from '../domain/claim.ts'
+import type { EndedAttempt } from '../dispatch/execute.ts'
 import type { AttemptOutcome } from '../domain/job.ts'
-import type { EndedAttempt } from './ended-attempt.ts'
 import { createObserved, type Sources } from './observed.ts'
 import { createRecent, type RecentFigures } from './recent.ts'
 
@@ -17,6 +16,8 @@ export interface Metrics {
   recent(): RecentFigures
   /** Claims of this process that ended, or whose attempts were stopped, without a cancel or an outcome. */
   lostClaims(): number
+  /** Has the open streams counted by this function whenever somebody asks. */
+  observeStreams(count: () => number): void
   /** All of them in Prometheus' text format. @throws AppError `store-unavailable` */
   text(): Promise<string>
   readonly contentType: string
@@ -79,7 +80,8 @@ export function createMetrics(sources: Sources): Metrics {
   let stopped = 0
   const lostClaims = (): number => (sources.store.notifier?.lostClaims() ?? 0) + stopped
   const recent = createRecent(sources)
-  const observe = createObserved({ ...sources, lostClaims }, registry)
+  let openStreams = (): number => 0
+  const observe = createObserved({ ...sources, lostClaims, openStreams: () => openStreams() }, registry)
 
   return {
     answered(tookMs) {
@@ -91,6 +93,9 @@ export function createMetrics(sources: Sources): Metrics {
       groupSize.observe(verbs)
     },
     lostClaims,
+    observeStreams(count) {
+      openStreams = count
+    },
     attemptStarted: recent.attemptStarted,
     attemptEnded(attempt) {
       const { job, outcome, tookMs, isFinal, wasStopped } = attempt

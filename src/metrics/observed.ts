@@ -1,5 +1,7 @@
 /** What is looked up when somebody asks: the state of the store, of the pool and of the event loop. */
 import { Counter, Gauge, type Registry } from 'prom-client'
+import type { MainThreadGuard } from '../execution/main-thread/main-thread-guard.ts'
+import type { Limits } from '../limits/limits.ts'
 import type { Pool } from '../execution/pool/pool.ts'
 import type { Store } from '../store/store.ts'
 import type { Clock } from '../domain/clock.ts'
@@ -9,20 +11,8 @@ export interface Sources {
   readonly store: Store
   readonly pool: Pool
   readonly loopDelay: LoopDelay
-  readonly guardCounts: () => {
-    /** By task, how often its first jobs held the main thread up. */
-    readonly overruns: Readonly<Record<string, { readonly interrupted: number; readonly overBudget: number }>>
-    /** Tasks whose first jobs are placed in the pool for now. */
-    readonly coolingDown: readonly string[]
-  }
-  readonly openStreams: () => number
-  readonly limitCounts: () => {
-    /** Open file descriptors, and how many there may be; NaN and Infinity where the system does not say. */
-    readonly descriptors: number
-    readonly maxDescriptors: number
-    /** How long nothing has come back from libuv's threads, in milliseconds. */
-    readonly nativeStuckMs: number
-  }
+  readonly guard: Pick<MainThreadGuard, 'counts'>
+  readonly limits: Pick<Limits, 'counts'>
   readonly clock: Clock
 }
 
@@ -30,10 +20,10 @@ const sPerMs = 0.001
 
 /** @returns a function that takes all readings anew; it rejects when the store does not answer */
 export function createObserved(
-  sources: Sources & { readonly lostClaims: () => number },
+  sources: Sources & { readonly lostClaims: () => number; readonly openStreams: () => number },
   registry: Registry,
 ): () => Promise<void> {
-  const { store, pool, loopDelay, guardCounts, openStreams, limitCounts, clock } = sources
+  const { store, pool, loopDelay, guard, limits, openStreams, clock } = sources
   const registers = [registry]
   const gauge = (name: string, help: string, labelNames: string[]) => new Gauge({ name, help, labelNames, registers })
   const backlog = gauge('forerunner_backlog', 'Jobs that are not final', [])
@@ -108,17 +98,17 @@ export function createObserved(
     replaced.reset()
     for (const [cause, count] of Object.entries(counts.replaced)) replaced.inc({ cause }, count)
     zombies.set(counts.zombies)
-    const guard = guardCounts()
+    const { overruns: overrun, coolingDown } = guard.counts()
     overruns.reset()
-    for (const [task, { interrupted, overBudget }] of Object.entries(guard.overruns)) {
+    for (const [task, { interrupted, overBudget }] of Object.entries(overrun)) {
       overruns.inc({ task, end: 'interrupted' }, interrupted)
       overruns.inc({ task, end: 'over_budget' }, overBudget)
     }
-    cooling.set(guard.coolingDown.length)
+    cooling.set(coolingDown.length)
     streams.set(openStreams())
-    const limits = limitCounts()
-    descriptors.set(limits.descriptors)
-    maxDescriptors.set(limits.maxDescriptors)
-    nativeStuck.set(limits.nativeStuckMs * sPerMs)
+    const counted = limits.counts()
+    descriptors.set(counted.descriptors)
+    maxDescriptors.set(counted.maxDescriptors)
+    nativeStuck.set(counted.nativeStuckMs * sPerMs)
   }
 }

@@ -3,11 +3,11 @@
  * figures every ten seconds. In memory, and bounded.
  */
 import { availableParallelism } from 'node:os'
+import type { EndedAttempt } from '../dispatch/execute.ts'
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { Store } from '../store/store.ts'
 import type { LoopDelay } from './loop-delay.ts'
-import type { EndedAttempt } from './ended-attempt.ts'
 import { createSlidingHistogram, type Quantiles, type SlidingHistogram } from './sliding-histogram.ts'
 
 export interface RunningAttempt {

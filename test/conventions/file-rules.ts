@@ -55,8 +55,8 @@ export const nothingIsAny: Rule = (sources) =>
 
 /** What runs on a thread between jobs, and beside them. */
 const besideTasks = new Set([
-  ...['thread', 'run-batch', 'running-job', 'stop-signal'].map((name) => `src/execution/pool/${name}.ts`),
-  ...['attempt', 'result', 'progress', 'task-log'].map((name) => `src/execution/${name}.ts`),
+  ...['thread', 'run-batch', 'running-job'].map((name) => `src/execution/pool/${name}.ts`),
+  ...['running-task', 'result', 'task-log'].map((name) => `src/execution/${name}.ts`),
   'src/domain/serialize-error.ts',
 ])
 // Inside of functions; what a module takes at its top, it takes before any task.

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Outcome } from '../../src/domain/job.ts'
 import { createLog, type Log } from '../../src/log.ts'
-import type { Execution, Pool, PoolOptions } from '../../src/execution/pool/pool.ts'
+import type { Attempt } from '../../src/execution/executor.ts'
+import type { Pool, PoolOptions } from '../../src/execution/pool/pool.ts'
 import { loadRegistry } from '../../src/tasks/registry.ts'
 import { within } from './child.ts'
 import { until } from './until.ts'
@@ -18,9 +19,9 @@ export interface Ask {
 export interface OpenPool extends AsyncDisposable {
   readonly pool: Pool
   /** Starts a job on the named thread, or on the first of its kind with room; waits until there is one. */
-  start(ask: Ask): Promise<Execution>
+  start(ask: Ask): Promise<Attempt>
   /** Starts a job on the named thread, or on the first of its kind with room; undefined when there is none. */
-  tryStart(ask: Ask): Execution | undefined
+  tryStart(ask: Ask): Attempt | undefined
   /** The outcome of a job, which must not be `released`. */
   outcomeOf(ask: Ask): Promise<Outcome>
   /** Has a thread load the module of a task. */
@@ -56,7 +57,7 @@ export async function openPool(options: OpenOptions = {}, log: Log = createLog('
   await pool.start()
   let started = 0
 
-  function tryStart({ task: name, input, timeoutMs = 10_000, thread }: Ask): Execution | undefined {
+  function tryStart({ task: name, input, timeoutMs = 10_000, thread }: Ask): Attempt | undefined {
     const task = registry.get(name)
     if (task === undefined) throw new Error(`no task ${name}`)
     const { kind } = task.policy
@@ -78,7 +79,7 @@ export async function openPool(options: OpenOptions = {}, log: Log = createLog('
     return { ...execution, outcome: within(`${name} has an outcome`, execution.outcome) }
   }
 
-  const start = (ask: Ask): Promise<Execution> => until(`a thread has room for ${ask.task}`, () => tryStart(ask))
+  const start = (ask: Ask): Promise<Attempt> => until(`a thread has room for ${ask.task}`, () => tryStart(ask))
 
   return {
     pool,

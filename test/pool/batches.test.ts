@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { AttemptOutcome } from '../../src/domain/job.ts'
-import type { Execution } from '../../src/execution/pool/pool.ts'
+import type { Attempt } from '../../src/execution/executor.ts'
 import { openPool, type Ask, type OpenPool } from '../harness/pool.ts'
 import { until } from '../harness/until.ts'
 
@@ -10,7 +10,7 @@ const roomOf = ({ pool }: OpenPool, thread: string): number =>
   pool.freeSlots().find((slot) => slot.thread === thread)?.count ?? 0
 
 /** Starts them in one turn on the first thread, which has shown with quick jobs that it has room for them. */
-async function startTogether(opened: OpenPool, asks: readonly Ask[]): Promise<Execution[]> {
+async function startTogether(opened: OpenPool, asks: readonly Ask[]): Promise<Attempt[]> {
   await until('there is room for all', async () => {
     await opened.outcomeOf({ task: 'good-cpu', thread: 'worker-1' })
     return roomOf(opened, 'worker-1') >= asks.length
@@ -18,7 +18,7 @@ async function startTogether(opened: OpenPool, asks: readonly Ask[]): Promise<Ex
   return asks.map((ask) => opened.tryStart({ ...ask, thread: 'worker-1' })).filter((started) => started !== undefined)
 }
 
-const outcomesOf = (executions: readonly Execution[]): Promise<AttemptOutcome[]> =>
+const outcomesOf = (executions: readonly Attempt[]): Promise<AttemptOutcome[]> =>
   Promise.all(executions.map(({ outcome }) => outcome))
 
 const good = { ok: true, result: '"good"' }

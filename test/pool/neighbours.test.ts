@@ -5,13 +5,13 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { AttemptOutcome } from '../../src/domain/job.ts'
-import type { Execution } from '../../src/execution/pool/pool.ts'
+import type { Attempt } from '../../src/execution/executor.ts'
 import { openPool, type OpenPool } from '../harness/pool.ts'
 import { until } from '../harness/until.ts'
 
 /** Jobs that announce in a file that they have begun. */
 function openMeetingPlace(opened: OpenPool): Disposable & {
-  begin(next: string, timeoutMs?: number): Promise<Execution>
+  begin(next: string, timeoutMs?: number): Promise<Attempt>
   begun(count: number): Promise<void>
 } {
   const directory = mkdtempSync(join(tmpdir(), 'forerunner-'))

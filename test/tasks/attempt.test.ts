@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { JobError, Outcome } from '../../src/domain/job.ts'
 import { maxResultBytes, type TaskContext } from '../../src/domain/task.ts'
-import { runAttempt } from '../../src/execution/attempt.ts'
+import { runTask } from '../../src/execution/running-task.ts'
 import { loadTask, type Task } from '../../src/tasks/task.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
@@ -18,7 +18,7 @@ const context: TaskContext = {
 const { policy } = await loadTask('bare', 'data:text/javascript,export default { run() {} }')
 
 function attempt(run: Task['run'], input: string | null = null): Promise<Outcome> {
-  return runAttempt(
+  return runTask(
     { name: 'task', definition: {}, url: 'file:///task.ts', policy, input: undefined, run },
     input,
     context,

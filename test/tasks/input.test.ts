@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { z } from 'zod'
 import type { TaskContext } from '../../src/domain/task.ts'
-import { runAttempt } from '../../src/execution/attempt.ts'
+import { runTask } from '../../src/execution/running-task.ts'
 import { checkInput, inputJsonSchema } from '../../src/tasks/input.ts'
 import { loadTask, type Task } from '../../src/tasks/task.ts'
 
@@ -63,14 +63,14 @@ test('an attempt runs with what the schema makes of the stored input', async () 
     schema(async (value) => ({ value: Number(Reflect.get(Object(value), 'n')) * 2 })),
   ]
   for (const input of schemas) {
-    assert.equal(await runAttempt(taskWith(input), '{"n":21}', context), { ok: true, result: '42' })
+    assert.equal(await runTask(taskWith(input), '{"n":21}', context), { ok: true, result: '42' })
   }
   const optional = z.string().default('absent')
-  assert.equal(await runAttempt(taskWith(optional), null, context), { ok: true, result: '"absent"' })
+  assert.equal(await runTask(taskWith(optional), null, context), { ok: true, result: '"absent"' })
 })
 
 test('an attempt fails for good when the stored input does not fit any more', async () => {
-  const outcome = await runAttempt(taskWith(z.object({ a: z.string() })), '{"a":1}', context)
+  const outcome = await runTask(taskWith(z.object({ a: z.string() })), '{"a":1}', context)
   assert.is(outcome.ok, false)
   if (outcome.ok) return
   assert.is(outcome.error.code, 'task_error')
@@ -81,7 +81,7 @@ test('an attempt fails for good when the stored input does not fit any more', as
 test('an attempt fails when the schema itself does, and may be tried again', async () => {
   const broken = [schema(() => Promise.reject(new Error('schema'))), schema(() => JSON.parse('{'))]
   for (const input of broken) {
-    const outcome = await runAttempt(taskWith(input), '1', context)
+    const outcome = await runTask(taskWith(input), '1', context)
     assert.is(!outcome.ok && outcome.error.code, 'task_error')
     assert.is(!outcome.ok && outcome.isRetryable, true)
   }

@@ -5,6 +5,7 @@
 import { createContext, Script } from 'node:vm'
 import type { Clock } from '../../domain/clock.ts'
 import { now } from '../../domain/primordials.ts'
+import { backOffMs } from '../../domain/retry.ts'
 import type { Log } from '../../log.ts'
 import type { Task } from '../../tasks/task.ts'
 
@@ -74,7 +75,7 @@ interface TaskRecord {
   quickCalls: number
   /** Overruns in a row in which the thread hardly worked. */
   idle: number
-  coolDownMs: number
+  coolDowns: number
   coolUntil: number
   interrupted: number
   overBudget: number
@@ -97,7 +98,7 @@ export function createMainThreadGuard({
   function recordOf({ name }: Task): TaskRecord {
     const known = records.get(name)
     if (known !== undefined) return known
-    const fresh = { quickCalls: 0, idle: 0, coolDownMs: firstCoolDownMs, coolUntil: 0, interrupted: 0, overBudget: 0 }
+    const fresh = { quickCalls: 0, idle: 0, coolDowns: 0, coolUntil: 0, interrupted: 0, overBudget: 0 }
     records.set(name, fresh)
     return fresh
   }
@@ -114,9 +115,9 @@ export function createMainThreadGuard({
     record.idle = call.workedMs() < budgetMs * idlePart ? record.idle + 1 : 0
     if (record.idle > 0 && record.idle < idleOverruns) return
     record.idle = 0
-    const { coolDownMs } = record
+    record.coolDowns += 1
+    const coolDownMs = backOffMs(record.coolDowns, firstCoolDownMs, maxCoolDownMs)
     record.coolUntil = clock.now() + coolDownMs
-    record.coolDownMs = Math.min(maxCoolDownMs, coolDownMs * 2)
     const fields = { task: task.name, tookMs: Math.round(tookMs), budgetMs, coolDownMs }
     log.warn(fields, `the task ${task.name} held up the main thread: its first jobs run in the pool for a while`)
   }

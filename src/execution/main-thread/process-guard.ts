@@ -5,12 +5,10 @@
  */
 import dns from 'node:dns'
 import net from 'node:net'
+import type { Worker } from 'node:worker_threads'
 import { bar, fenceProcess } from '../../tasks/process-fence.ts'
-import { currentFirstAttempt } from './first-attempt.ts'
-import { keepContexts } from './lost-contexts.ts'
-import { fenceListeners } from './process-traces.ts'
+import { currentTask, isInTask, taskNow, trapExit, type RunningTask } from '../running-task.ts'
 
-const isInTask = (): boolean => currentFirstAttempt.getStore() !== undefined
 const strays: ReadonlySet<unknown> = new Set(['uncaughtException', 'unhandledRejection'])
 
 let isGuarded = false
@@ -30,7 +28,8 @@ export function guardProcess(): void {
   }
   keepContexts()
   containStrays()
-  containExit()
+  trapExit('exit')
+  trapExit('reallyExit')
   fenceProcess(isInTask)
 }
 
@@ -39,31 +38,141 @@ function containStrays(): void {
   const { emit } = process
 
   /** Whether the event is about an error of a first job, which then has it. */
-  function contain(event: unknown, thrown: unknown): boolean {
-    const attempt = currentFirstAttempt.getStore()
-    if (attempt === undefined) return false
+  function hasBroken(event: unknown, thrown: unknown): boolean {
+    const task = taskNow()
+    if (task === undefined) return false
     // The monitor's event comes just before the other one.
     if (event === 'uncaughtExceptionMonitor') return true
     if (!strays.has(event)) return false
-    attempt.blame(thrown)
+    task.breakWith(thrown)
     return true
   }
 
   const emitUncontained = (...args: unknown[]): boolean =>
-    contain(args[0], args[1]) || Boolean(Reflect.apply(emit, process, args))
+    hasBroken(args[0], args[1]) || Boolean(Reflect.apply(emit, process, args))
   Object.defineProperty(process, 'emit', { value: emitUncontained, writable: true, configurable: true })
 }
 
-function containExit(): void {
-  for (const name of ['exit', 'reallyExit'] as const) {
-    const exit = process[name]
-    process[name] = (code) => {
-      const attempt = currentFirstAttempt.getStore()
-      if (attempt === undefined) return Reflect.apply(exit, process, [code]) as never
-      const exitCode = Number(code ?? process.exitCode ?? 0)
-      const message = `called process.${name}(${exitCode}) on the main thread`
-      attempt.breakWith({ message, exitCode })
-      throw new Error(`the task ${attempt.job.task} ${message}`)
+/** Where Node loses the asynchronous context of a first job: events of a worker's end, finalizers, and WebAssembly. */
+function keepContexts(): void {
+  // Emitted in the context of the code that has made it, before any event of its own.
+  process.on('worker', keepContextOfWorker)
+  keepContextOfFinalizers()
+  keepContextOfWebAssembly()
+}
+
+function keepContextOfWorker(worker: Worker): void {
+  const task = taskNow()
+  if (task === undefined) return
+  const { emit } = worker
+  worker.emit = (...args: unknown[]) => contain(task, () => Boolean(Reflect.apply(emit, worker, args)))
+}
+
+/** @returns true where the call throws: as an event, it has been heard */
+function contain(task: RunningTask, call: () => boolean): boolean {
+  try {
+    return currentTask.run(task, call)
+  } catch (thrown) {
+    task.breakWith(thrown)
+    return true
+  }
+}
+
+function keepContextOfFinalizers(): void {
+  const value = new Proxy(FinalizationRegistry, {
+    construct(target, args: [callback: (held: unknown) => unknown], newTarget) {
+      const task = taskNow()
+      const [callback] = args
+      if (task === undefined || typeof callback !== 'function') return Reflect.construct(target, args, newTarget)
+      const contained = (held: unknown): void => void contain(task, () => Boolean(callback(held)))
+      return Reflect.construct(target, [contained], newTarget)
+    },
+  })
+  // Where the language is frozen (`--frozen-intrinsics`) this does nothing.
+  Reflect.defineProperty(globalThis, 'FinalizationRegistry', { value, writable: true, configurable: true })
+}
+
+function keepContextOfWebAssembly(): void {
+  // Node's types do not have it.
+  const api = Object(Reflect.get(globalThis, 'WebAssembly')) as object
+  for (const name of ['compile', 'compileStreaming', 'instantiate', 'instantiateStreaming']) {
+    const original: unknown = Reflect.get(api, name)
+    if (typeof original !== 'function') continue
+    const value = (...args: unknown[]): unknown => {
+      const promise: unknown = Reflect.apply(original, api, args)
+      // The one that is made here is rejected in the context that is there now.
+      return taskNow() === undefined ? promise : (promise as Promise<unknown>).then((made) => made)
     }
+    Reflect.defineProperty(api, name, { value, writable: true, configurable: true, enumerable: true })
+  }
+}
+
+interface Changed {
+  /** Before the first of them wrote it; undefined: there was none. */
+  readonly before: string | undefined
+  readonly writers: Set<RunningTask>
+}
+
+/**
+ * In a pool thread a task has an environment of its own; here it has that of the process until it ends. For a process of
+ * our own: what stands for the environment from now on cannot be cloned, which a host may want to do.
+ */
+export function fenceEnvironment(): void {
+  // Nothing is read here: main.ts alone does that.
+  const variables: NodeJS.ProcessEnv = Reflect.get(process, 'env')
+  const changed = new Map<string, Changed>()
+
+  function forget(name: string, entry: Changed, writer: RunningTask): void {
+    entry.writers.delete(writer)
+    if (entry.writers.size > 0 || changed.get(name) !== entry) return
+    changed.delete(name)
+    if (entry.before === undefined) delete variables[name]
+    else variables[name] = entry.before
+  }
+
+  function write(name: string | symbol, change: () => boolean): boolean {
+    const task = taskNow()
+    if (typeof name === 'symbol') return change()
+    if (task === undefined) {
+      // The host's own word stands.
+      changed.delete(name)
+      return change()
+    }
+    // What a job writes after its end is no longer taken back, and so is not written.
+    if (task.isOver()) return true
+    const entry = changed.get(name) ?? { before: variables[name], writers: new Set() }
+    changed.set(name, entry)
+    if (!entry.writers.has(task)) void task.ended.then(() => forget(name, entry, task))
+    entry.writers.add(task)
+    return change()
+  }
+
+  const value = new Proxy(variables, {
+    set: (target, name, text) => write(name, () => Reflect.set(target, name, text)),
+    deleteProperty: (target, name) => write(name, () => Reflect.deleteProperty(target, name)),
+    defineProperty: (target, name, rule) => write(name, () => Reflect.defineProperty(target, name, rule)),
+  })
+  Object.defineProperty(process, 'env', { value, writable: true, configurable: true, enumerable: true })
+}
+
+type Listener = (...args: readonly unknown[]) => void
+
+/** A first job can listen until it ends, and cannot end the listening of others. */
+function fenceListeners(): void {
+  const own = new WeakSet<Listener>()
+  const isOthers = (event: unknown, listener: unknown): boolean =>
+    process.listeners(event as NodeJS.Signals).includes(listener as () => void) && !own.has(listener as Listener)
+
+  // Emitted before the listener is added, in the context of who adds it.
+  process.on('newListener', (event: string | symbol, listener: Listener) => {
+    const task = taskNow()
+    if (task === undefined) return
+    own.add(listener)
+    const remove = (): void => void process.removeListener(event, listener)
+    if (task.isOver()) queueMicrotask(remove)
+    else void task.ended.then(remove)
+  })
+  for (const name of ['off', 'removeListener']) {
+    bar(process, 'process', name, isInTask, ([event, listener]) => isOthers(event, listener))
   }
 }

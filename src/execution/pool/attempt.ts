@@ -1,21 +1,17 @@
 /** One attempt on a thread, from its send to its one outcome, whatever comes first. */
-import { createAttemptState, failedBy } from '../attempt-state.ts'
-import type { AttemptOutcome, JobError, JobErrorCode } from '../../domain/job.ts'
-import { startAttemptTimer } from './attempt-timer.ts'
-import type { ControlBlock } from './control-block.ts'
+import { failedBy, type AttemptOutcome, type JobError, type JobErrorCode } from '../../domain/job.ts'
+import { monotonicMs } from '../../domain/monotonic.ts'
+import { createAttemptState } from '../attempt.ts'
+import type { Attempt } from '../executor.ts'
+import { phases, type ControlBlock } from './control-block.ts'
 
 /** Why a job was to stop that did not. */
 export type AbandonCause = JobErrorCode | 'released'
 
-export interface Attempt {
+export interface PoolAttempt extends Attempt {
   readonly slot: number
-  readonly outcome: Promise<AttemptOutcome>
   /** Hands the job back when its thread has not begun it; whether it could. */
   recall(): boolean
-  /** Asks the task to stop; when it has not ended after the grace, the attempt ends all the same. */
-  release(): void
-  /** Asks the task to stop, whose job was cancelled. */
-  cancel(): void
   /** Ends the attempt at once, and its thread with it. */
   kill(error: JobError): void
   /** The thread answered. */
@@ -26,10 +22,11 @@ export interface Attempt {
   evict(): void
 }
 
-export interface AttemptOptions {
+export interface PoolAttemptOptions {
   readonly control: ControlBlock
   readonly slot: number
   readonly timeoutMs: number
+  /** How long a thread may take to import the task's module. */
   readonly loadLimitMs: number
   readonly cancelGraceMs: number
   /** The attempt has ended and its task has not: the slot stays taken until the thread is gone. */
@@ -38,42 +35,77 @@ export interface AttemptOptions {
   readonly onUnbegun: () => void
 }
 
-export function startAttempt(options: AttemptOptions): Attempt {
-  const { control, slot, timeoutMs, loadLimitMs, cancelGraceMs, onAbandoned, onUnbegun } = options
-  const end = createAttemptState({
+export function startAttempt(options: PoolAttemptOptions): PoolAttempt {
+  const { control, slot, cancelGraceMs, onAbandoned } = options
+  const state = createAttemptState({
     graceMs: cancelGraceMs,
     onStop: () => control.stop(slot),
     onGraceOver: (outcome) => onAbandoned(outcome === 'released' || outcome.ok ? 'released' : outcome.error.code),
-    onEnd: () => timer.cancel(),
+    onEnd: () => cancelTimer(),
   })
   control.reset(slot)
-  const timer = startAttemptTimer({ control, slot, timeoutMs, loadLimitMs, onTimeout: end.timeOut, onUnbegun })
+  const cancelTimer = startTimer(options, state.timeOut)
 
   function recall(): boolean {
-    if (end.isOver() || !control.recall(slot)) return false
-    end.breakOff('released')
+    if (state.isOver() || !control.recall(slot)) return false
+    state.breakOff('released')
     return true
   }
 
   return {
     slot,
-    outcome: end.outcome,
+    outcome: state.outcome,
     recall,
     release() {
-      if (!recall()) end.release()
+      if (!recall()) state.release()
     },
     cancel() {
-      end.cancel()
+      state.cancel()
       // What was not begun needs no grace: it ends as what it was to stop for.
       recall()
     },
     kill(error) {
-      if (end.isOver()) return
-      end.breakOff(failedBy(error))
+      if (state.isOver()) return
+      state.breakOff(failedBy(error))
       onAbandoned(error.code)
     },
-    answer: end.answer,
-    die: (error) => end.breakOff(failedBy(error)),
-    evict: () => end.breakOff('released'),
+    progress: () => control.progress(slot),
+    answer: state.answer,
+    die: (error) => state.breakOff(failedBy(error)),
+    evict: () => state.breakOff('released'),
   }
+}
+
+/** How soon to look again at a job that its thread has not begun. */
+const lookAgainMs = 100
+const unbegunAfterMs = 2_000
+
+/**
+ * Counts an attempt's time from its start on the thread, which only the shared memory knows: time on the way to the
+ * thread does not count.
+ * @returns a function that ends the counting
+ */
+function startTimer(options: PoolAttemptOptions, onTimeout: (message: string) => void): () => void {
+  const { control, slot, timeoutMs, loadLimitMs, onUnbegun } = options
+  const sentAt = performance.now()
+  let timer = setTimeout(look, Math.min(timeoutMs, unbegunAfterMs))
+
+  function look(): void {
+    const { phase, sinceMs } = control.phase(slot)
+    if (phase === phases.sent) {
+      if (performance.now() - sentAt >= unbegunAfterMs) onUnbegun()
+      return lookIn(Math.min(timeoutMs, lookAgainMs))
+    }
+    if (!control.isBegun(slot)) return lookIn(Math.min(timeoutMs, lookAgainMs))
+    const isLoading = phase === phases.loading
+    const leftMs = sinceMs + (isLoading ? loadLimitMs : timeoutMs) - monotonicMs()
+    if (leftMs > 0) return lookIn(isLoading ? Math.min(leftMs, lookAgainMs) : leftMs)
+    onTimeout(isLoading ? `the module did not load within ${loadLimitMs} ms` : `did not end within ${timeoutMs} ms`)
+  }
+
+  function lookIn(delayMs: number): void {
+    timer = setTimeout(look, delayMs)
+  }
+
+  return () => clearTimeout(timer)
 }

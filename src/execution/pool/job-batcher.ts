@@ -1,28 +1,28 @@
 /** Takes jobs to their threads and brings the answers back: one message for all that go the same way in one turn. */
-import type { Attempt } from './attempt.ts'
+import type { PoolAttempt } from './attempt.ts'
 import type { JobMessage, ThreadAnswer } from './messages.ts'
 import type { PoolThread } from './pool-thread.ts'
 import type { WorkerHost } from './worker-host.ts'
 
 export interface JobBatcher {
   /** Sends the job with all others of this turn; `onAnswer` or `onLost` follows, once. */
-  send(thread: PoolThread, attempt: Attempt, job: Omit<JobMessage, 'id'>): void
+  send(thread: PoolThread, attempt: PoolAttempt, job: Omit<JobMessage, 'id'>): void
   /** A thread has told these before all of their batch are over. */
   deliver(answers: readonly ThreadAnswer[]): void
 }
 
 export interface JobBatcherOptions {
   readonly seatOf: (thread: PoolThread) => WorkerHost
-  readonly onAnswer: (thread: PoolThread, attempt: Attempt, answer: ThreadAnswer) => void
+  readonly onAnswer: (thread: PoolThread, attempt: PoolAttempt, answer: ThreadAnswer) => void
   /** The thread died, or could not answer. */
-  readonly onLost: (thread: PoolThread, attempt: Attempt, error: unknown) => void
+  readonly onLost: (thread: PoolThread, attempt: PoolAttempt, error: unknown) => void
 }
 
 export function createJobBatcher({ seatOf, onAnswer, onLost }: JobBatcherOptions): JobBatcher {
   /** `givenUp` of the thread when the job was sent: another number later is another thread. */
   const awaited = new Map<
     number,
-    { readonly thread: PoolThread; readonly attempt: Attempt; readonly givenUp: number }
+    { readonly thread: PoolThread; readonly attempt: PoolAttempt; readonly givenUp: number }
   >()
   const outbox = new Map<PoolThread, JobMessage[]>()
   let nextId = 0

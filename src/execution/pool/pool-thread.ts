@@ -1,6 +1,6 @@
 /** One place for a thread in the pool: its slots, the attempts on it, and what state it is in. */
 import type { TaskKind } from '../../domain/task.ts'
-import type { Attempt } from './attempt.ts'
+import type { PoolAttempt } from './attempt.ts'
 import { createBatchSize, maxBatch, type BatchSize } from './batch-size.ts'
 
 /**
@@ -14,7 +14,7 @@ export interface PoolThread {
   readonly kind: TaskKind
   readonly slots: readonly number[]
   readonly freeSlotNumbers: number[]
-  readonly attempts: Set<Attempt>
+  readonly attempts: Set<PoolAttempt>
   /** Of a thread that runs one job after another, how many it may hold; null for one that runs all at once. */
   readonly batchSize: BatchSize | null
   state: ThreadState

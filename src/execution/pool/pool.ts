@@ -5,11 +5,11 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClaimedJob, FreeSlots } from '../../domain/claim.ts'
-import type { AttemptOutcome, Progress } from '../../domain/job.ts'
 import type { TaskKind } from '../../domain/task.ts'
 import type { Log } from '../../log.ts'
 import type { Task } from '../../tasks/task.ts'
-import { startAttempt, type Attempt } from './attempt.ts'
+import { notStarted, type Attempt } from '../executor.ts'
+import { startAttempt, type PoolAttempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock } from './control-block.ts'
 import { describeDeath } from './exit-error.ts'
 import { loadOn } from './loading.ts'
@@ -57,16 +57,6 @@ export interface PoolOptions {
   readonly log: Log
 }
 
-export interface Execution {
-  readonly outcome: Promise<AttemptOutcome>
-  /** Asks the job to stop, and ends it as `released` after the cancel grace unless it completes before. */
-  release(): void
-  /** Asks the job to stop because it was cancelled; its thread is killed after the grace. */
-  cancel(): void
-  /** What the task has told of itself; null while it has told nothing. */
-  progress(): Progress | null
-}
-
 export interface ThreadView {
   readonly name: string
   readonly kind: TaskKind
@@ -107,7 +97,7 @@ export interface Pool {
   /** Has every thread replaced as soon as nobody is on it, for the reason given. */
   replaceAll(detail: string): void
   /** Runs the job on the thread that it was claimed for; `released` at once when that thread has no room. */
-  run(job: ClaimedJob, task: Task): Execution
+  run(job: ClaimedJob, task: Task): Attempt
   /** Ends every thread, and every attempt as `released`. */
   stop(): Promise<void>
 }
@@ -163,7 +153,7 @@ export function createPool(options: PoolOptions): Pool {
     else if (told?.type === 'log') log[told.level](told.fields, told.message)
   }
 
-  function answer(thread: PoolThread, attempt: Attempt, told: ThreadAnswer): void {
+  function answer(thread: PoolThread, attempt: PoolAttempt, told: ThreadAnswer): void {
     const { outcome, taint, isUnsafe, tookMs } = told
     attempt.answer(outcome)
     if (outcome !== 'released') thread.batchSize?.note(tookMs)
@@ -180,7 +170,7 @@ export function createPool(options: PoolOptions): Pool {
     if (outcome === 'released') announceCapacity()
   }
 
-  function die(thread: PoolThread, attempt: Attempt, error: unknown): void {
+  function die(thread: PoolThread, attempt: PoolAttempt, error: unknown): void {
     thread.attempts.delete(attempt)
     if (thread.wasEndedByJob && control.exitCode(attempt.slot) === null) attempt.evict()
     else attempt.die(describeDeath(error))
@@ -189,7 +179,7 @@ export function createPool(options: PoolOptions): Pool {
     supervisor.endRetired(thread)
   }
 
-  function begin(thread: PoolThread, slot: number, job: ClaimedJob, task: Task): Attempt {
+  function begin(thread: PoolThread, slot: number, job: ClaimedJob, task: Task): PoolAttempt {
     let unwatch = (): void => {}
     const attempt = startAttempt({
       control,
@@ -258,13 +248,12 @@ export function createPool(options: PoolOptions): Pool {
       const thread = byName.get(job.thread)
       const slot = thread?.state === 'ready' ? thread.freeSlotNumbers.pop() : undefined
       if (thread === undefined || slot === undefined) {
-        return { outcome: Promise.resolve('released'), release() {}, cancel() {}, progress: () => null }
+        return notStarted
       }
       const attempt = begin(thread, slot, job, task)
       batcher.send(thread, attempt, messageOf(job, task, slot))
       supervisor.watchForHoldUp(thread)
-      const { outcome, release, cancel } = attempt
-      return { outcome, release, cancel, progress: () => control.progress(slot) }
+      return attempt
     },
 
     async stop() {

@@ -1,40 +1,27 @@
-/** A job on this thread: its context, and the ways in which code of its own can end it from outside `run`. */
-import { AsyncLocalStorage } from 'node:async_hooks'
+/** A job on this thread: meets the pool in its slot of the control block. */
 import { getHeapStatistics } from 'node:v8'
 import type { AttemptOutcome } from '../../domain/job.ts'
-import type { TaskContext, TaskLog } from '../../domain/task.ts'
-import { withResolvers } from '../../domain/primordials.ts'
-import { serializeError } from '../../domain/serialize-error.ts'
-import { readProgress } from '../progress.ts'
-import { createTaskLog, type LineIds } from '../task-log.ts'
+import { apply, withResolvers } from '../../domain/primordials.ts'
+import { createRunningTask, type RunningTask } from '../running-task.ts'
 import type { ControlBlock } from './control-block.ts'
 import type { JobMessage, LogMessage } from './messages.ts'
-import { createStopSignal, type StopSignal } from './stop-signal.ts'
 
-export interface RunningJob {
-  readonly ids: LineIds
-  readonly context: TaskContext
-  /** The first outcome that it was given. */
-  readonly outcome: Promise<AttemptOutcome>
-  isOver(): boolean
+export interface RunningJob extends RunningTask {
   /** Its module is loaded: from now on its time and its memory count. False when it is over, or is to stop, already. */
   begin(): boolean
-  hasBegun(): boolean
-  /** It has come to an outcome of its own. */
+  /** It has come to an outcome of its own; the first one counts. */
   settle(outcome: AttemptOutcome): void
-  /** Something of the job's threw where nobody could catch it. */
-  breakWith(thrown: unknown): void
-  /** Code of the job's is about to end the thread. */
-  exitWith(code: number): void
   end(): void
 }
 
-/** Whose code is running: follows callbacks, timers and promises. */
-export const currentJob = new AsyncLocalStorage<RunningJob>()
-
 // Taken before any task runs, for a job that has ended can still change what the next one depends on.
-const Controller = AbortController
+const { assign } = Object
+const { defineProperty } = Reflect
 const measure = getHeapStatistics
+const Controller = AbortController
+const StopError = DOMException
+const { abort } = AbortController.prototype
+const abortedGetter = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted')?.get
 
 /** @returns null when the job was taken back before */
 export function takeJob(
@@ -43,40 +30,35 @@ export function takeJob(
   tell: (message: LogMessage) => void,
 ): RunningJob | null {
   if (!control.take(message.slot)) return null
-  const { slot, runId, jobIndex, attempt, task } = message
-  const ids = { runId, jobIndex, attempt, task }
+  const { slot } = message
   const { promise, resolve }: PromiseWithResolvers<AttemptOutcome> = withResolvers()
   let isOver = false
   let hasBegun = false
   let stop: StopSignal | undefined
-  let log: TaskLog | undefined
 
-  const post = (line: Omit<LogMessage, 'type'>) => tell({ type: 'log', ...line })
-  return {
-    ids,
-    context: {
-      // Made when it is asked for: most jobs never do, and listening costs more than a quick job.
-      get signal() {
-        // After the end the slot is the next job's.
-        if (stop === undefined && isOver) return new Controller().signal
-        stop ??= createStopSignal(control, slot)
-        return stop.signal
-      },
-      progress(fraction: unknown, text?: unknown) {
-        if (isOver) return
-        const told = readProgress(fraction, text)
-        control.setProgress(slot, told.fraction, told.message)
-      },
-      get log() {
-        log ??= createTaskLog(ids, post)
-        return log
-      },
-      attempt,
-      runId,
-      jobIndex,
-    },
-    outcome: promise,
+  const write = (line: Omit<LogMessage, 'type'>): void => tell({ type: 'log', ...line })
+  const task = createRunningTask(message, {
+    called: 'a job',
+    ended: promise,
     isOver: () => isOver,
+    hasBegun: () => hasBegun,
+    // Made when it is asked for: most jobs never do, and listening costs more than a quick job.
+    signal() {
+      // After the end the slot is the next job's.
+      if (stop === undefined && isOver) return new Controller().signal
+      stop ??= createStopSignal(control, slot)
+      return stop.signal
+    },
+    report: ({ fraction, message: text }) => control.setProgress(slot, fraction, text),
+    write,
+    fail: resolve,
+    // Noted before the thread ends, so that the right one of its jobs is blamed.
+    onExit(code) {
+      control.setExit(slot, isOver ? null : code)
+      if (isOver) write({ level: 'warn', message: 'a job that had ended ends its thread', fields: task.ids })
+    },
+  })
+  return assign(task, {
     begin() {
       // After the end the slot is the next job's.
       if (isOver) return false
@@ -90,21 +72,60 @@ export function takeJob(
       hasBegun = true
       return true
     },
-    hasBegun: () => hasBegun,
     settle: resolve,
-    breakWith(thrown) {
-      const { message: text, ...rest } = serializeError(thrown)
-      const error = { ...rest, code: 'crashed', message: `an error that nobody caught: ${text}` } as const
-      resolve({ ok: false, error, isRetryable: true })
-    },
-    exitWith(code) {
-      control.setExit(slot, isOver ? null : code)
-      if (isOver) post({ level: 'warn', message: 'a job that had ended ends its thread', fields: ids })
-    },
     end() {
       isOver = true
       control.end(slot)
       stop?.end()
     },
+  })
+}
+
+interface StopSignal {
+  readonly signal: AbortSignal
+  /** The job has ended: the slot's commands are no longer meant for this signal. */
+  end(): void
+}
+
+/**
+ * A signal that follows the slot's `stop` command: asynchronous code hears it as an event. Its `aborted` and
+ * `throwIfAborted()` look into the shared memory themselves, so a loop that never lets the event loop turn sees the
+ * command too.
+ */
+function createStopSignal(control: ControlBlock, slot: number): StopSignal {
+  const controller = new Controller()
+  const { signal } = controller
+  let isOver = false
+
+  const poll = (): boolean => {
+    const isAborted = readAborted(signal)
+    if (isAborted || isOver || !control.isStopped(slot)) return isAborted
+    apply(abort, controller, [new StopError('the job was asked to stop', 'AbortError')])
+    return true
   }
+  async function pollWhenStopped(): Promise<void> {
+    await control.stopped(slot)
+    poll()
+  }
+  // Both: throwIfAborted() does not ask the overridden getter.
+  defineProperty(signal, 'aborted', { __proto__: null, get: poll } as PropertyDescriptor)
+  defineProperty(signal, 'throwIfAborted', {
+    __proto__: null,
+    value: () => {
+      if (poll()) throw signal.reason
+    },
+  } as PropertyDescriptor)
+  void pollWhenStopped()
+  return {
+    signal,
+    end() {
+      isOver = true
+      control.finish(slot)
+    },
+  }
+}
+
+/** The signal's own state, past the override. */
+function readAborted(signal: AbortSignal): boolean {
+  return abortedGetter !== undefined && apply(abortedGetter, signal, []) === true
 }

@@ -1,7 +1,7 @@
 /** Keeps the threads of the pool: who takes jobs, who is to be replaced and why, and who is really gone. */
 import { monotonicMs } from '../../domain/monotonic.ts'
 import type { Log } from '../../log.ts'
-import type { AbandonCause, Attempt } from './attempt.ts'
+import type { AbandonCause, PoolAttempt } from './attempt.ts'
 import type { ControlBlock } from './control-block.ts'
 import { setState, type PoolThread } from './pool-thread.ts'
 import type { WorkerHost } from './worker-host.ts'
@@ -22,7 +22,7 @@ export interface ThreadSupervisor {
   /** Gives it no more jobs, and replaces it as soon as nobody is on it; `atOnce`, handing back whoever is. */
   retire(thread: PoolThread, cause: ReplaceCause, detail?: string, atOnce?: boolean): void
   /** The attempt has ended and its task has not. */
-  abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void
+  abandon(thread: PoolThread, attempt: PoolAttempt, cause: AbandonCause): void
   /** The thread has more to do: sees to it that a job which takes long does not keep others waiting behind it. */
   watchForHoldUp(thread: PoolThread): void
   /** A thread does not begin what it was sent: it is replaced unless one of its jobs keeps it busy, or it answers. */
@@ -141,7 +141,7 @@ export function createThreadSupervisor({
   }
 
   /** The attempt has ended and its task has not. */
-  function abandon(thread: PoolThread, attempt: Attempt, cause: AbandonCause): void {
+  function abandon(thread: PoolThread, attempt: PoolAttempt, cause: AbandonCause): void {
     thread.attempts.delete(attempt)
     retire(thread, cause)
     if (thread.state !== 'retiring') return

@@ -3,31 +3,21 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { AttemptOutcome, JobError } from '../../domain/job.ts'
 import { get, later, now, toObject, withResolvers } from '../../domain/primordials.ts'
 import { serializeError } from '../../domain/serialize-error.ts'
-import { runAttempt } from '../attempt.ts'
 import { watchIntrinsics, watchStacks } from '../intrinsics.ts'
+import { currentTask, isInTask, runTask, taskNow, trapExit } from '../running-task.ts'
 import { fenceProcess } from '../../tasks/process-fence.ts'
 import { loadTask, type Task } from '../../tasks/task.ts'
 import { createControlBlock } from './control-block.ts'
 import { createRunBatch } from './run-batch.ts'
 import type { FromThread, JobMessage, LoadMessage, LoadReply, ThreadAnswer, ThreadData, ToThread } from './messages.ts'
-import { currentJob, takeJob, type RunningJob } from './running-job.ts'
-
-declare global {
-  namespace NodeJS {
-    interface Process {
-      /** What process.exit() ends in, and what packages that go around it call. Left out of Node's own types. */
-      reallyExit(code?: number): never
-    }
-  }
-}
+import { takeJob, type RunningJob } from './running-job.ts'
 
 // Set by the pool, which is of the same version.
 const { control: controlBuffer, isSequential } = workerData as ThreadData
 const control = createControlBlock(controlBuffer)
 const runBatch = createRunBatch({ isSequential, runJob, tell })
 // Taken before any task runs, for a job can change what the next one depends on.
-const run = currentJob.run.bind(currentJob)
-const jobNow = currentJob.getStore.bind(currentJob)
+const run = currentTask.run.bind(currentTask)
 const { assign } = Object
 const tasks = Object.create(null) as Record<string, Task>
 const runningJobs = Object.create(null) as Record<string, RunningJob>
@@ -35,7 +25,7 @@ const runningJobs = Object.create(null) as Record<string, RunningJob>
 let suspect: RunningJob | null = null
 
 // What a module does while it is loaded it has done on the main thread too.
-fenceProcess(() => jobNow()?.hasBegun() === true)
+fenceProcess(isInTask)
 process.on('uncaughtException', onStray)
 process.on('unhandledRejection', onStray)
 
@@ -48,13 +38,7 @@ function sealPort(): void {
   isSealed = true
 }
 
-const reallyExit = process.reallyExit.bind(process)
-process.reallyExit = (code) => {
-  // Told before the thread ends, so that the right one of its jobs is blamed.
-  jobNow()?.exitWith(code ?? 0)
-  return reallyExit(code)
-}
-
+trapExit('reallyExit')
 // After everything that was replaced here.
 const intrinsics = watchIntrinsics()
 const keepStacks = watchStacks()
@@ -95,7 +79,7 @@ async function runJob(message: JobMessage): Promise<ThreadAnswer> {
   if (job === null) return answer('released', null, false)
   runningJobs[message.id] = job
   void run(job, attempt, message, job)
-  const outcome = await job.outcome
+  const outcome = await job.ended
   job.end()
   delete runningJobs[message.id]
   if (suspect === job) suspect = null
@@ -144,7 +128,7 @@ async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
     return
   }
   if (!job.begin()) return
-  const outcome = await runAttempt(task, message.input, job.context, (call) => {
+  const outcome = await runTask(task, message.input, job.context, (call) => {
     try {
       return call()
     } finally {
@@ -174,16 +158,12 @@ function isOutOfDescriptors(error: unknown): boolean {
   return code === 'EMFILE' || code === 'ENFILE'
 }
 
-/** What nobody caught belongs to the job whose code threw it; after that job's end, only to the log. */
+/** What nobody caught belongs to the job whose code threw it. */
 function onStray(thrown: unknown): void {
-  const job = jobNow()
-  if (job?.isOver() === false) {
-    job.breakWith(thrown)
-    return
-  }
-  const error = serializeError(thrown)
-  const message = job === undefined ? 'an error on a thread, of no known job' : 'an error of a job that had ended'
-  tell({ type: 'log', level: 'warn', message, fields: { ...job?.ids, error } })
+  const task = taskNow()
+  if (task !== undefined) return task.breakWith(thrown)
+  const fields = { error: serializeError(thrown) }
+  tell({ type: 'log', level: 'warn', message: 'an error on a thread, of no known job', fields })
 }
 
 function tell(message: FromThread): void {

@@ -1,0 +1,75 @@
+/** Where attempts run, the main thread or the pool: starts them, finds them by job, and stops them. */
+import { jobKey, type Claim, type ClaimedJob } from '../domain/claim.ts'
+import type { AttemptOutcome, JobProgress, Progress } from '../domain/job.ts'
+
+/** One attempt, as its caller sees it. */
+export interface Attempt {
+  /** Its one outcome; never rejects. */
+  readonly outcome: Promise<AttemptOutcome>
+  /** Asks the task to stop, and ends as `released` after the cancel grace unless the task completes before. */
+  release(): void
+  /** Asks the task to stop because its job was cancelled; after the grace the attempt ends all the same. */
+  cancel(): void
+  /** The progress that the task has reported; null before it has reported any. */
+  progress(): Progress | null
+}
+
+export interface Executor {
+  /** Runs one attempt; resolves to its outcome and never rejects. */
+  run(job: ClaimedJob): Promise<AttemptOutcome>
+  /** Asks the attempt under this claim to stop, because its job was cancelled; false when it does not run here. */
+  cancel(claim: Claim): boolean
+  /** The progress that a job has reported; null before it has reported any, or when it does not run here. */
+  progress(runId: string, jobIndex: number): Progress | null
+  /** Of all jobs that run here and have reported any. */
+  allProgress(): JobProgress[]
+  /** Resolves when no attempt runs; after `graceMs` those that do are released. */
+  stop(graceMs: number): Promise<void>
+}
+
+/** Of a job that its place could not begin. */
+export const notStarted: Attempt = {
+  outcome: Promise.resolve('released'),
+  release() {},
+  cancel() {},
+  progress: () => null,
+}
+
+/** @param start begins an attempt; must not throw */
+export function createExecutor(start: (job: ClaimedJob) => Attempt): Executor {
+  const running = new Map<string, { readonly job: ClaimedJob; readonly attempt: Attempt }>()
+
+  return {
+    async run(job) {
+      const key = jobKey(job)
+      const attempt = start(job)
+      // The job was cancelled and is retried: the attempt before is void, and out of reach from now on.
+      running.get(key)?.attempt.cancel()
+      const entry = { job, attempt }
+      running.set(key, entry)
+      const outcome = await attempt.outcome
+      if (running.get(key) === entry) running.delete(key)
+      return outcome
+    },
+    cancel(claim) {
+      const found = running.get(jobKey(claim))
+      if (found?.job.claim !== claim.claim) return false
+      found.attempt.cancel()
+      return true
+    },
+    progress: (runId, jobIndex) => running.get(jobKey({ runId, jobIndex }))?.attempt.progress() ?? null,
+    allProgress: () =>
+      [...running.values()].flatMap(({ job: { runId, jobIndex }, attempt }) => {
+        const progress = attempt.progress()
+        return progress === null ? [] : [{ runId, jobIndex, ...progress }]
+      }),
+    async stop(graceMs) {
+      const attempts = [...running.values()].map(({ attempt }) => attempt)
+      const timer = setTimeout(() => {
+        for (const attempt of attempts) attempt.release()
+      }, graceMs)
+      await Promise.all(attempts.map(({ outcome }) => outcome))
+      clearTimeout(timer)
+    },
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * A task's code at work, on the main thread or on one of the pool: the context that it is given, whose code is running,
+ * and how code that runs outside of `run` ends its attempt.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { ClaimedJob } from '../domain/claim.ts'
+import type { RequestIssue } from '../domain/errors.ts'
+import { failedBy, type AttemptOutcome, type JobErrorCode, type Outcome, type Progress } from '../domain/job.ts'
+import { apply, parse, toNumber, toText } from '../domain/primordials.ts'
+import { isRetryableThrown, serializeError } from '../domain/serialize-error.ts'
+import type { TaskContext, TaskLog } from '../domain/task.ts'
+import { checkInput } from '../tasks/input.ts'
+import type { Task } from '../tasks/task.ts'
+import { encodeResult } from './result.ts'
+import { createTaskLog, type LineIds, type TaskLine } from './task-log.ts'
+
+export interface RunningTask {
+  readonly ids: LineIds
+  readonly context: TaskContext
+  /** Its attempt's outcome; the task itself may go on after it. */
+  readonly ended: Promise<AttemptOutcome>
+  isOver(): boolean
+  /** Its module is loaded: from now on its code is the task's. */
+  hasBegun(): boolean
+  /** An error of its code that nobody caught fails its attempt; after the attempt's end it is a line in the log. */
+  breakWith(thrown: unknown): void
+  /** Its code calls what ends the process: `process.exit` or `process.reallyExit`. */
+  onExit(code: number, name: string): void
+}
+
+/** What differs between the main thread and a thread of the pool. */
+export interface TaskHost extends Pick<RunningTask, 'ended' | 'isOver' | 'hasBegun' | 'onExit'> {
+  /** For lines of the log. */
+  readonly called: 'a job' | 'a first job'
+  signal(): AbortSignal
+  /** `fraction` from 0 to 1, or NaN. */
+  report(progress: Progress): void
+  write(line: TaskLine): void
+  /** Ends the attempt, unless it has ended. */
+  fail(outcome: Outcome): void
+}
+
+/** Whose code is running: follows callbacks, timers and promises. */
+export const currentTask = new AsyncLocalStorage<RunningTask>()
+
+// Taken before any task runs, for a job can change what the next one depends on.
+export const taskNow = currentTask.getStore.bind(currentTask)
+export const isInTask = (): boolean => taskNow()?.hasBegun() === true
+const { NaN: notANumber } = Number
+
+declare global {
+  namespace NodeJS {
+    interface Process {
+      /** What process.exit() ends in, and what packages that go around it call. Left out of Node's own types. */
+      reallyExit(code?: number): never
+    }
+  }
+}
+
+type Ids = Pick<ClaimedJob, 'runId' | 'jobIndex' | 'attempt' | 'task'>
+
+export function createRunningTask({ runId, jobIndex, attempt, task }: Ids, host: TaskHost): RunningTask {
+  const ids: LineIds = { runId, jobIndex, attempt, task }
+  let log: TaskLog | undefined
+  return {
+    ids,
+    context: {
+      get signal() {
+        return host.signal()
+      },
+      progress(fraction: unknown, message?: unknown) {
+        if (!host.isOver()) host.report(readProgress(fraction, message))
+      },
+      get log() {
+        log ??= createTaskLog(ids, host.write)
+        return log
+      },
+      attempt,
+      runId,
+      jobIndex,
+    },
+    ended: host.ended,
+    isOver: host.isOver,
+    hasBegun: host.hasBegun,
+    breakWith(thrown) {
+      const error = serializeError(thrown)
+      const { message, ...rest } = error
+      if (host.isOver()) {
+        // Described, for the log cannot be trusted with whatever a task throws.
+        host.write({ level: 'warn', message: `an error of ${host.called} that had ended`, fields: { ...ids, error } })
+      } else {
+        host.fail(failedBy({ ...rest, code: 'crashed', message: `an error that nobody caught: ${message}` }))
+      }
+    },
+    onExit: host.onExit,
+  }
+}
+
+/** Whatever a task reports: that must not fail it. The message is empty for what is no text. */
+function readProgress(fraction: unknown, message: unknown): Progress {
+  const part = typeof fraction === 'number' || typeof fraction === 'string' ? toNumber(fraction) : notANumber
+  const isText = typeof message === 'string' || typeof message === 'number' || typeof message === 'boolean'
+  return { fraction: part > 1 ? 1 : part < 0 ? 0 : part, message: isText ? toText(message) : '' }
+}
+
+/** The running task has its say before what ends the process does so. Call it before any task is loaded. */
+export function trapExit(name: 'exit' | 'reallyExit'): void {
+  const exit = process[name]
+  process[name] = (code) => {
+    taskNow()?.onExit(toNumber(code ?? process.exitCode ?? 0), name)
+    return apply(exit, process, [code]) as never
+  }
+}
+
+/**
+ * Runs a task once: input from JSON, through its schema, to a result in JSON. Never throws.
+ * @param input JSON text; null where there is none, which the task sees as `undefined`
+ * @param call calls the synchronous part of the task
+ */
+export async function runTask(
+  task: Task,
+  input: string | null,
+  context: TaskContext,
+  call: (run: () => unknown) => unknown = (run) => run(),
+): Promise<Outcome> {
+  try {
+    const checked = await checkInput(task, input === null ? undefined : parse(input))
+    if (!checked.ok) {
+      return failed('task_error', `the stored input no longer fits the task's schema${listed(checked.issues)}`)
+    }
+    const encoded = encodeResult(await call(() => task.run(checked.value, context)))
+    return encoded.ok ? { ok: true, result: encoded.text } : failed('invalid_result', encoded.problem)
+  } catch (error) {
+    return { ok: false, error: { code: 'task_error', ...serializeError(error) }, isRetryable: isRetryableThrown(error) }
+  }
+}
+
+function listed(issues: readonly RequestIssue[]): string {
+  let text = ''
+  for (let index = 0; index < issues.length; index += 1) {
+    const { pointer, detail } = issues[index] as RequestIssue
+    text += `${index === 0 ? ':' : ';'} ${pointer || '/'}: ${detail}`
+  }
+  return text
+}
+
+// Trying again would give the same.
+function failed(code: JobErrorCode, message: string): Outcome {
+  return { ok: false, error: { code, message }, isRetryable: false }
+}
