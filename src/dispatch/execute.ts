@@ -136,7 +136,13 @@ function idsOf({ runId, jobIndex, task, attempt }: ClaimedJob): object {
   return { runId, jobIndex, task, attempt }
 }
 
-function logOutcome(log: Log, job: ClaimedJob, outcome: AttemptOutcome, retryAt: number | null, settled: Settled): void {
+function logOutcome(
+  log: Log,
+  job: ClaimedJob,
+  outcome: AttemptOutcome,
+  retryAt: number | null,
+  settled: Settled,
+): void {
   const ids = idsOf(job)
   const error = errorOf(outcome)
   // The cancel of a job has logged that.

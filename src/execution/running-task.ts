@@ -97,7 +97,7 @@ export function createRunningTask({ runId, jobIndex, attempt, task }: Ids, host:
 }
 
 /** Whatever a task reports: that must not fail it. The message is empty for what is no text. */
-function readProgress(fraction: unknown, message: unknown): Progress {
+export function readProgress(fraction: unknown, message: unknown): Progress {
   const part = typeof fraction === 'number' || typeof fraction === 'string' ? toNumber(fraction) : notANumber
   const isText = typeof message === 'string' || typeof message === 'number' || typeof message === 'boolean'
   return { fraction: part > 1 ? 1 : part < 0 ? 0 : part, message: isText ? toText(message) : '' }

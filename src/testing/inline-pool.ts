@@ -4,12 +4,10 @@
  */
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Progress } from '../domain/job.ts'
-import type { TaskContext } from '../domain/task.ts'
-import { createAttemptState } from '../execution/attempt-state.ts'
-import { runAttempt } from '../execution/attempt.ts'
-import type { Execution, Pool, ThreadView } from '../execution/pool/pool.ts'
-import { readProgress } from '../execution/progress.ts'
-import { createTaskLog } from '../execution/task-log.ts'
+import { createAttemptState } from '../execution/attempt.ts'
+import type { Attempt } from '../execution/executor.ts'
+import type { Pool, ThreadView } from '../execution/pool/pool.ts'
+import { createRunningTask, runTask } from '../execution/running-task.ts'
 import type { Log } from '../log.ts'
 import type { Task } from '../tasks/task.ts'
 import type { TestClock } from './test-clock.ts'
@@ -44,8 +42,8 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
   const listeners: (() => void)[] = []
   const countOn = (name: string): number => [...running].filter(({ thread }) => thread === name).length
 
-  function run(job: ClaimedJob, task: Task): Execution {
-    const { runId, jobIndex, attempt, timeoutMs, thread } = job
+  function run(job: ClaimedJob, task: Task): Attempt {
+    const { timeoutMs, thread } = job
     const controller = new AbortController()
     let told: Progress | null = null
     const state = createAttemptState({
@@ -56,21 +54,21 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
     const { outcome, release, cancel } = state
     const timeOut = (): void => state.timeOut(`did not end within ${timeoutMs} ms`)
     const entry: Running = { thread, timeoutAt: clock.now() + timeoutMs, timeOut, release }
-    const context: TaskContext = {
-      signal: controller.signal,
-      progress(fraction: unknown, message?: unknown) {
-        const progress = readProgress(fraction, message)
+    const { context } = createRunningTask(job, {
+      called: 'a job',
+      ended: outcome,
+      isOver: state.isOver,
+      hasBegun: () => true,
+      signal: () => controller.signal,
+      report(progress) {
         told = Number.isNaN(progress.fraction) ? null : progress
       },
-      log: createTaskLog({ runId, jobIndex, attempt, task: task.name }, ({ level, fields, message }) =>
-        log[level](fields, message),
-      ),
-      attempt,
-      runId,
-      jobIndex,
-    }
+      write: ({ level, fields, message }) => log[level](fields, message),
+      fail: state.breakOff,
+      onExit() {},
+    })
     running.add(entry)
-    void runAttempt(task, job.input, context).then(state.answer)
+    void runTask(task, job.input, context).then(state.answer)
     return { outcome, release, cancel, progress: () => told }
   }
 
