@@ -49,8 +49,8 @@ function defaultOf(module: unknown): unknown {
  * @param place names the definition in what is thrown
  * @throws BootError that says what is wrong with it
  */
-export function checkTask(name: string, url: string, definition: unknown, place = fileURLToPath(url)): Task {
-  const wrong = (what: string): BootError => new BootError(`${place}: ${what}`)
+export function checkTask(name: string, url: string, definition: unknown, place?: string): Task {
+  const wrong = (what: string): BootError => new BootError(`${place ?? fileURLToPath(url)}: ${what}`)
   if (!isDefinition(definition)) {
     throw wrong('its default export must be what defineTask({ … }) returns')
   }
