@@ -1,8 +1,8 @@
 /** Types of requests and runs where it is known which tasks there are. Nothing of it is there at run time. */
 import type { SchemaInput, TaskCall } from '../domain/task-call.ts'
 import type { TaskDefinition } from '../domain/task.ts'
-import type { RunInput } from '../http/run-schema.ts'
-import type { RunView } from '../http/run-view.ts'
+import type { RunInput } from '../http/run-request.ts'
+import type { RunView } from '../http/views/run.ts'
 
 /** Whatever `defineTask` returns. */
 type AnyTask = TaskDefinition

@@ -1,6 +1,6 @@
 /** A refusal or failure that the service, or something in front of it, has answered with. */
-import type { ProblemCode } from '../domain/errors.ts'
-import type { ProblemDocument } from '../http/schemas/problem.ts'
+import type { ProblemCode } from '../domain/problems.ts'
+import type { ProblemDocument } from '../http/views/problem.ts'
 import type { Reply } from './reply.ts'
 
 /** `about:blank`: the answer is none of the service's problems, but a proxy's or that of the HTTP server itself. */

@@ -1,5 +1,5 @@
 /** POST /run-tasks, sent again with the same key as long as that is safe and worth it; with its answer, or without. */
-import type { RunView } from '../http/run-view.ts'
+import type { RunView } from '../http/views/run.ts'
 import { backOffMs, pause } from './pause.ts'
 import { ProblemError } from './problem-error.ts'
 import { withNames, type NameOf } from './task-calls.ts'

@@ -1,5 +1,5 @@
 /** Sends requests to one service. What is no success is thrown: a ProblemError, or what `fetch` itself throws. */
-import type { ProblemCode } from '../domain/errors.ts'
+import type { ProblemCode } from '../domain/problems.ts'
 import { ProblemError, readProblem } from './problem-error.ts'
 import type { Reply } from './reply.ts'
 

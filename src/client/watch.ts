@@ -1,6 +1,6 @@
 /** A run as it changes, over as many connections as it takes. */
-import type { RunView } from '../http/run-view.ts'
-import type { ProgressView } from '../http/schemas/run.ts'
+import type { RunView } from '../http/views/run.ts'
+import type { ProgressView } from '../http/views/job.ts'
 import { connect, type EventConnection } from './event-connection.ts'
 import type { ServerEvent } from './event-parser.ts'
 import { backOffMs, pause } from './pause.ts'

@@ -16,10 +16,11 @@ import type { Log } from '../log.ts'
 import type { RunFilter, RunPage, Store } from '../store/store.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import { isKnown, tagOfText } from './entity-tag.ts'
-import { hasOmissions, runText, type WholeJob } from './run-text.ts'
-import { viewMinimalRun, viewRun, type ViewOptions } from './run-view.ts'
-import { sendText } from './send-json.ts'
-import { writeJson } from './write-json.ts'
+import { noSuchRun } from './named-run.ts'
+import type { ViewOptions } from './views/job.ts'
+import { sendText, writeJson } from './views/json.ts'
+import { hasOmissions, runText, type WholeJob } from './views/run-text.ts'
+import { viewMinimalRun, viewRun } from './views/run.ts'
 
 export interface Answers {
   /** Resolves when it is written. @throws AppError `overloaded`, before anything is written */
@@ -87,7 +88,7 @@ export function createAnswers(options: AnswersOptions): Answers {
     return async (job) => {
       if (job.omitted === undefined) return job
       const whole = await readJob(runId, job.index)
-      if (whole === null) throw new AppError('run-not-found', `there is no run ${runId} any more`)
+      if (whole === null) throw noSuchRun(runId)
       const { omitted: _omitted, ...rest } = job
       return { ...rest, result: whole.result, failures: whole.failures, error: job.error && (whole.error ?? job.error) }
     }

@@ -15,7 +15,7 @@ export function tagOfText(text: string): string {
 /**
  * Whether a client that sent this `If-None-Match` has what the tag stands for. Not `ctx.fresh`, which heeds the request's
  * `Cache-Control: no-cache`: every `fetch` with an `If-None-Match` of its caller's sends that
- * (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch, step 8.20), and would never be answered with 304.
+ * (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch), and would never be answered with 304.
  * @param field empty where there is none
  */
 export function isKnown(field: string, tag: string): boolean {

@@ -11,7 +11,7 @@ import type { Log } from '../log.ts'
 import { createEventStream, type EventStream, type StreamTiming } from './event-stream.ts'
 import { createRunEvents } from './run-event.ts'
 import { createProgressSampler, type SampleProgress } from './run-progress.ts'
-import type { ProgressOf } from './run-view.ts'
+import type { ProgressOf } from './views/job.ts'
 
 export interface OpenedStream {
   /** As it will be told first. */

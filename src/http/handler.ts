@@ -4,7 +4,7 @@ import Koa from 'koa'
 import { AppError } from '../domain/errors.ts'
 import type { Log } from '../log.ts'
 import type { Mount } from './middleware.ts'
-import { answerProblem } from './problem.ts'
+import { answerProblem } from './handle-error.ts'
 import { pathAndQueryOf } from './request-target.ts'
 
 /** `next` is called for a path that is none of the routes; without it, such a path is answered with 404. */

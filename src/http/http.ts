@@ -3,15 +3,15 @@ import type { Config } from '../config.ts'
 import type { Feed } from '../feed/feed.ts'
 import { createRunWatch } from '../feed/run-watch.ts'
 import { createAnswers } from './answers.ts'
-import { createBodyParser } from './body-parser.ts'
+import { createBodyParser } from './body/body-parser.ts'
 import { createByteBudget } from './byte-budget.ts'
-import type { HttpDeps } from './deps.ts'
 import { createEventStreams } from './event-streams.ts'
 import { createInProcess, type AskInProcess } from './in-process.ts'
 import { createLongPolls } from './long-poll.ts'
 import { createMount, type Mount } from './middleware.ts'
 import type { MountOptions } from './mount.ts'
-import type { ProgressOf } from './run-view.ts'
+import type { HttpDeps } from './route.ts'
+import type { ProgressOf } from './views/job.ts'
 
 export interface Http {
   /** The routes at a place of their own: in a server, or in an app of somebody else's. */
@@ -49,7 +49,8 @@ export function createHttp({ feed, progressOf, ...options }: HttpOptions): Http 
   function mount(place: MountOptions): Mount {
     const ownView = { ...view, prefix: place.prefix }
     const answers = createAnswers({ view: ownView, store, budget: answerBudget, log })
-    return createMount({ ...options, ...place, view: ownView, answers, bodyParser, bodyBudget, polls, streams })
+    const shared = { answers, bodyParser, bodyBudget, polls, streams }
+    return createMount({ ...options, ...shared, view: ownView }, place)
   }
 
   return {

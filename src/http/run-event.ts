@@ -1,8 +1,8 @@
 /** What a stream of events says (https://html.spec.whatwg.org/multipage/server-sent-events.html), as bytes. */
 import type { RunRecord } from '../domain/run.ts'
-import { viewRun, type ViewOptions } from './run-view.ts'
-import type { ProgressView } from './schemas/run.ts'
-import { writeJson } from './write-json.ts'
+import { writeJson } from './views/json.ts'
+import type { ProgressView, ViewOptions } from './views/job.ts'
+import { viewRun } from './views/run.ts'
 
 /** A result of more bytes of JSON text is not sent to everybody who only wants to know how far a run is. */
 const maxResultBytes = 16 * 1024

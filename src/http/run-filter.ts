@@ -1,9 +1,55 @@
-/** What a query of the list, or of a change of many runs, asks of the store. */
+/** Filters of runs in a query: of the list, and of changes of many runs. */
+import { z } from 'zod'
 import { AppError } from '../domain/errors.ts'
+import { runStates } from '../domain/run.ts'
 import { parseSearch } from '../domain/search.ts'
 import type { RunFilter, Store } from '../store/store.ts'
+import type { QueryParameter } from './route.ts'
 
-/** @throws AppError `invalid-filter` for a search where the store has no index */
+const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
+
+/** Words that a run has, as its caller wrote them. */
+const searchText = z
+  .string()
+  .max(200)
+  .refine((text) => parseSearch(text).length > 0, 'must have a word')
+
+/** Everything in a query arrives as text. */
+export const runFilter = {
+  state: z.enum(runStates).exactOptional(),
+  task: z.string().min(1).max(64).exactOptional(),
+  tag: z.string().min(1).max(64).exactOptional(),
+  createdAfter: instant.exactOptional(),
+  createdBefore: instant.exactOptional(),
+  q: searchText.exactOptional(),
+}
+
+export const runFilterParameters: Record<keyof typeof runFilter, QueryParameter> = {
+  state: { schema: runFilter.state },
+  task: { schema: runFilter.task, description: 'runs that have a job of this task' },
+  tag: { schema: runFilter.tag },
+  createdAfter: { schema: runFilter.createdAfter, description: 'exclusive' },
+  createdBefore: { schema: runFilter.createdBefore, description: 'exclusive' },
+  q: {
+    schema: runFilter.q,
+    description:
+      'runs whose inputs, results, errors, tags, tasks or id have all of these words; `*` behind at least three letters finds longer words',
+  },
+}
+
+/** @throws AppError `invalid-filter` that names each wrong parameter */
+export function parseQuery<Query>(schema: z.ZodType<Query>, query: Readonly<Record<string, unknown>>): Query {
+  const parsed = schema.safeParse(query)
+  if (parsed.success) return parsed.data
+  const wrong = parsed.error.issues.map((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? `unknown parameter ${issue.keys.join(', ')}`
+      : `${issue.path.join('.')}: ${issue.message}`,
+  )
+  throw new AppError('invalid-filter', wrong.join('; '))
+}
+
+/** The filter as the store takes it. @throws AppError `invalid-filter` for a search where the store has no index */
 export function runFilterOf<Query extends { readonly q?: string }>(
   { q, ...query }: Query,
   { canSearch }: Pick<Store, 'canSearch'>,

@@ -1,7 +1,7 @@
 /** What the running jobs of a run tell of their progress: looked at once for all streams, told to each but once. */
 import type { RunRecord } from '../domain/run.ts'
 import { progressEvent } from './run-event.ts'
-import type { ProgressOf } from './run-view.ts'
+import type { ProgressOf } from './views/job.ts'
 
 interface Sample {
   readonly jobIndex: number

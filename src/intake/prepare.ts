@@ -1,5 +1,6 @@
 /** TurnScheduler a request into a run that can be accepted, or says everything that is wrong with it. */
-import { AppError, type RequestIssue } from '../domain/errors.ts'
+import { AppError } from '../domain/errors.ts'
+import type { RequestIssue } from '../domain/problems.ts'
 import type { Clock } from '../domain/clock.ts'
 import { newRunId } from '../domain/ids.ts'
 import { textOfJson } from '../domain/raw-json.ts'

@@ -1,5 +1,5 @@
 /** Moves the clock of a service in a test, and waits for what becomes of its jobs by then. */
-import type { RunView } from '../http/run-view.ts'
+import type { RunView } from '../http/views/run.ts'
 import type { Forerunner } from '../library/forerunner.ts'
 import type { InlinePool } from './inline-pool.ts'
 import type { TestClock } from './test-clock.ts'

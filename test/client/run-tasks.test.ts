@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClient, ProblemError, type ClientOptions } from '../../src/client/client.ts'
-import type { ProblemCode } from '../../src/domain/errors.ts'
+import type { ProblemCode } from '../../src/domain/problems.ts'
 import { problemExample, runExample } from '../../src/http/openapi/examples.ts'
 import { rejects } from '../harness/rejects.ts'
 import { answerWith, cut, ignore, startPeer, type Step } from './peer.ts'

@@ -1,6 +1,6 @@
 /** A client of an event stream: `await using events = await openEvents(url)`. */
-import type { RunView } from '../../src/http/run-view.ts'
-import type { ProgressView } from '../../src/http/schemas/run.ts'
+import type { RunView } from '../../src/http/views/run.ts'
+import type { ProgressView } from '../../src/http/views/job.ts'
 import { sharedContract } from '../http/contract.ts'
 import { createEventParser, type StreamPart } from './event-parser.ts'
 

@@ -8,8 +8,9 @@ import { createFeed, type Feed } from '../../src/feed/feed.ts'
 import { createRunWatch } from '../../src/feed/run-watch.ts'
 import { createEventStreams, type EventStreams, type EventStreamsOptions } from '../../src/http/event-streams.ts'
 import { createLongPolls, type LongPolls } from '../../src/http/long-poll.ts'
-import { answerProblem } from '../../src/http/problem.ts'
-import { createEventsRoute } from '../../src/http/routes/events.ts'
+import { answerProblem } from '../../src/http/handle-error.ts'
+import type { HttpDeps } from '../../src/http/route.ts'
+import { watchRun } from '../../src/http/routes/watch-run.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -46,8 +47,10 @@ export async function startLive(options: Partial<EventStreamsOptions> = {}): Pro
     ...options,
   })
   const polls = createLongPolls(runWatch)
+  // As much as the route uses.
+  const watch = watchRun.create({ store, streams, prefix: '' } as unknown as HttpDeps)
   const routes = new Router()
-    .get('/runs/:id/events', createEventsRoute({ store, streams, prefix: '' }))
+    .get('/runs/:id/events', (ctx) => watch(ctx, ctx.params))
     // Until the run has another version than the one in the path.
     .get('/runs/:id/versions/:version', async (ctx) => {
       const [id, version] = [String(ctx.params['id']), Number(ctx.params['version'])]

@@ -1,6 +1,7 @@
 /** Reads the JSON that the service answers, in the form that the contract gives it. */
-import type { ProblemDocument } from '../../src/http/schemas/problem.ts'
-import type { JobView, RunView } from '../../src/http/run-view.ts'
+import type { ProblemDocument } from '../../src/http/views/problem.ts'
+import type { JobView } from '../../src/http/views/job.ts'
+import type { RunView } from '../../src/http/views/run.ts'
 
 export async function readRun(response: Response): Promise<RunView> {
   return (await response.json()) as RunView

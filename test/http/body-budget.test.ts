@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createBodyParser } from '../../src/http/body-parser.ts'
-import { createBodyReader } from '../../src/http/body.ts'
+import { createBodyParser } from '../../src/http/body/body-parser.ts'
+import { createBodyReader } from '../../src/http/body/read-body.ts'
 import { createByteBudget } from '../../src/http/byte-budget.ts'
-import { answerProblem } from '../../src/http/problem.ts'
+import { answerProblem } from '../../src/http/handle-error.ts'
 import { createLog } from '../../src/log.ts'
 import { within } from '../harness/child.ts'
 import { startService } from '../harness/service.ts'
@@ -105,11 +105,13 @@ test('a body that comes slowly makes room for others', async () => {
   let now = 0
   const budget = createByteBudget(mebibyte, { now: () => now })
   const parser = createBodyParser()
-  const reader = createBodyReader({ maxBytes: mebibyte, parser, budget })
+  const read = createBodyReader({ maxBytes: mebibyte, parser, budget })
   await using app = await serve(
     (ctx, next) => Promise.resolve(next()).catch((error: unknown) => answerProblem(ctx, error, createLog('silent'))),
-    reader,
-    (ctx) => void (ctx.body = 'taken'),
+    async (ctx) => {
+      await read(ctx)
+      ctx.body = 'taken'
+    },
   )
   const slow = open(app.url)
   slow.write(`${head(`Content-Length: ${mebibyte}`)}{`)

@@ -1,7 +1,7 @@
 /** Cancelling on request: waiting and running jobs, on threads and on the main one. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { RunView } from '../../src/http/run-view.ts'
+import type { RunView } from '../../src/http/views/run.ts'
 import { jobAt, readProblem, readRun } from '../harness/run.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { startService, type Service } from '../harness/service.ts'

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { RunView } from '../../src/http/run-view.ts'
+import type { RunView } from '../../src/http/views/run.ts'
 import { readRun } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'

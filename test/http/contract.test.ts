@@ -1,13 +1,15 @@
 /** What holds answers against the OpenAPI document is itself held against answers that break it. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { problemExample, runExample, runPageExample } from '../../src/http/openapi/examples.ts'
+import { listRuns } from '../../src/http/routes/list-runs.ts'
+import { problemExample, runExample } from '../../src/http/openapi/examples.ts'
 import { rejects } from '../harness/rejects.ts'
 import { sharedContract } from './contract.ts'
 
 const origin = 'http://127.0.0.1'
 const runPath = `/runs/${runExample.id}`
 const json = { 'Content-Type': 'application/json; charset=utf-8' }
+const runPageExample = { ...Object(listRuns.answers[0]?.example) } as object
 const ofRun = { ...json, ETag: 'W/"3"', 'Cache-Control': 'no-cache' }
 const ofProblem = { 'Content-Type': 'application/problem+json', 'Cache-Control': 'no-store' }
 

@@ -1,7 +1,7 @@
 /** GET /runs/{id}/events: the state, each change, progress, and an end. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { RunView } from '../../src/http/run-view.ts'
+import type { RunView } from '../../src/http/views/run.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { openEvents, type Told } from '../harness/event-client.ts'
 import { jobAt, readRun } from '../harness/run.ts'

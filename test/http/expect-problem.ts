@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert'
-import { problems, type ProblemCode } from '../../src/domain/errors.ts'
-import type { ProblemDocument } from '../../src/http/schemas/problem.ts'
+import { problems, type ProblemCode } from '../../src/domain/problems.ts'
+import type { ProblemDocument } from '../../src/http/views/problem.ts'
 import { readProblem } from '../harness/run.ts'
 
 /** Fails unless the answer is this problem in the form of RFC 9457; `status` only where it is not the table's. */

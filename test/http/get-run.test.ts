@@ -1,7 +1,7 @@
 /** GET /runs/{id} and its jobs: the representation of the contract, and conditional requests. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { JobView } from '../../src/http/run-view.ts'
+import type { JobView } from '../../src/http/views/job.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { jobAt, readRun } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'

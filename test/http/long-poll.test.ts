@@ -1,7 +1,7 @@
 /** GET /runs/{id} with Prefer: wait=N and If-None-Match: an answer at the next version, or after N seconds. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { RunView } from '../../src/http/run-view.ts'
+import type { RunView } from '../../src/http/views/run.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { openEvents } from '../harness/event-client.ts'
 import { startLive } from '../harness/live.ts'

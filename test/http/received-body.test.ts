@@ -6,10 +6,9 @@ import bodyParser from 'koa-bodyparser'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { AppError } from '../../src/domain/errors.ts'
-import { createBodyReader } from '../../src/http/body.ts'
-import { createBodyParser } from '../../src/http/body-parser.ts'
+import { createBodyParser } from '../../src/http/body/body-parser.ts'
+import { createBodyReader } from '../../src/http/body/read-body.ts'
 import { createByteBudget } from '../../src/http/byte-budget.ts'
-import { bodyDigest } from '../../src/http/received-body.ts'
 import { readRun } from '../harness/run.ts'
 import { startService } from '../harness/service.ts'
 import { serve } from '../library/instance.ts'
@@ -21,10 +20,11 @@ const json = { 'Content-Type': 'application/json' }
 const sha256 = (bytes: string | Buffer) => createHash('sha256').update(bytes).digest('hex')
 const packings = { gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync }
 
-const reader = () => createBodyReader({ maxBytes, parser: createBodyParser(), budget: createByteBudget(10 * maxBytes) })
-
-const tell: Middleware = (ctx) => {
-  ctx.body = bodyDigest(ctx)
+function tell(): Middleware {
+  const read = createBodyReader({ maxBytes, parser: createBodyParser(), budget: createByteBudget(10 * maxBytes) })
+  return async (ctx) => {
+    ctx.body = (await read(ctx)).digest()
+  }
 }
 const catching: Middleware = async (ctx, next) => {
   try {
@@ -36,7 +36,7 @@ const catching: Middleware = async (ctx, next) => {
 }
 
 test('digests the bytes as they were received', async () => {
-  await using app = await serve(reader(), tell)
+  await using app = await serve(tell())
   const send = async (headers: Record<string, string>, body: string | Buffer) =>
     (await exchange(app.url, 'POST /', { ...json, 'Content-Length': `${body.length}`, ...headers }, body)).text()
   const large = Buffer.from(JSON.stringify('ü'.repeat(40_000)))
@@ -54,7 +54,7 @@ test('digests the bytes as they were received', async () => {
 })
 
 test('digests a body that comes byte by byte, and not the chunks around it', async () => {
-  await using app = await serve(reader(), tell)
+  await using app = await serve(tell())
   const body = '{"ü":"€"}'
   const head = 'POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n'
   const bytes = [...Buffer.from(body)].map((byte) => Buffer.of(byte))
@@ -67,13 +67,13 @@ test('digests a body that comes byte by byte, and not the chunks around it', asy
 })
 
 test('digests the text where a parser of the app around has read it', async () => {
-  await using app = await serve(bodyParser(), reader(), tell)
+  await using app = await serve(bodyParser(), tell())
   const ask = (body: string) => fetch(app.url, { method: 'POST', headers: json, body })
   for (const body of ['{"a": 1}', '[]']) assert.is(await (await ask(body)).text(), sha256(body))
 })
 
 test('does not keep a body that is too large, and does not wait for the end of one that unpacks to nothing', async () => {
-  await using app = await serve(catching, reader(), tell)
+  await using app = await serve(catching, tell())
   // A gzip header, and then stored blocks of no bytes, as many as one likes.
   const endless = Buffer.concat([
     gzipSync('').subarray(0, 10),

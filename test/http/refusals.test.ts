@@ -1,7 +1,7 @@
 /** What is refused for now leaves nothing behind, and a stopping service tells everybody who waits. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { RunView } from '../../src/http/run-view.ts'
+import type { RunView } from '../../src/http/views/run.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { readRun } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'

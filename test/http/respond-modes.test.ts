@@ -1,7 +1,7 @@
 /** `respond`: which job decides the answer, and what it is when it cannot be had. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { JobView } from '../../src/http/run-view.ts'
+import type { JobView } from '../../src/http/views/job.ts'
 import { jobAt, readRun } from '../harness/run.ts'
 import { startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { newRunId } from '../../src/domain/ids.ts'
-import type { RunView } from '../../src/http/run-view.ts'
+import type { RunView } from '../../src/http/views/run.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { jobAt, readRun } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'

@@ -7,7 +7,7 @@
 import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { JobView } from '../../src/http/run-view.ts'
+import type { JobView } from '../../src/http/views/job.ts'
 import type { ThreadView } from '../../src/execution/pool/pool.ts'
 import { misbehaviours } from '../fixtures/misbehaviours.ts'
 import { jobAt, readRun } from '../harness/run.ts'

@@ -1,7 +1,7 @@
 /** Several clients that post mixed runs one after the other until the service is gone, and note what they were told. */
 import type { Child } from '../harness/child.ts'
-import type { ProblemDocument } from '../../src/http/schemas/problem.ts'
-import type { RunView } from '../../src/http/run-view.ts'
+import type { ProblemDocument } from '../../src/http/views/problem.ts'
+import type { RunView } from '../../src/http/views/run.ts'
 import type { Random } from '../harness/random.ts'
 import type { Interference } from './interference.ts'
 

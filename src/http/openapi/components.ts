@@ -1,9 +1,10 @@
 /** What the operations of the OpenAPI document refer to: schemas, parameters and examples, by name. */
 import { z } from 'zod'
-import { problemCodes, type ProblemCode } from '../../domain/errors.ts'
-import { runSchema } from '../run-schema.ts'
-import { problemSchemaOf } from '../schemas/problem.ts'
-import { answerSchemas } from './answer-schemas.ts'
+import { problemCodes, type ProblemCode } from '../../domain/problems.ts'
+import type { NamedSchemas, Route } from '../route.ts'
+import { causeSchema, jobErrorSchema, jobFailureSchema, jobViewSchema } from '../views/job.ts'
+import { problemSchema, problemSchemaOf } from '../views/problem.ts'
+import { minimalRunSchema, runViewSchema } from '../views/run.ts'
 import { problemExample } from './examples.ts'
 import { requestHeaders } from './headers.ts'
 
@@ -43,7 +44,7 @@ function simplify({ jsonSchema: schema }: { readonly jsonSchema: z.core.JSONSche
 }
 
 /** Schemas that refer to each other by name. */
-function named(schemas: Readonly<Record<string, z.ZodType>>, io: 'input' | 'output'): JsonObject {
+function named(schemas: NamedSchemas, io: 'input' | 'output'): JsonObject {
   const registry = z.registry<{ id: string }>()
   for (const [id, schema] of Object.entries(schemas)) registry.add(schema, { id })
   const uri = (id: string): string => `#/components/schemas/${id}`
@@ -52,7 +53,20 @@ function named(schemas: Readonly<Record<string, z.ZodType>>, io: 'input' | 'outp
   return Object.fromEntries(bare)
 }
 
-export function components(): JsonObject {
+/** They stand in the answers of several routes, and in problems. */
+const sharedSchemas: NamedSchemas = {
+  Run: runViewSchema,
+  MinimalRun: minimalRunSchema,
+  Job: jobViewSchema,
+  JobFailure: jobFailureSchema,
+  JobError: jobErrorSchema,
+  Cause: causeSchema,
+  Problem: problemSchema,
+}
+
+export function components(routes: readonly Route[]): JsonObject {
+  const taken = routes.map(({ body }) => body?.json)
+  const given = routes.flatMap(({ answers, schemas }) => [...answers.map(({ json }) => json), schemas])
   const problemSchemas = problemCodes.map((code) => [problemSchemaName(code), problemSchemaOf(code)] as const)
   const parameters = Object.entries(requestHeaders).map(([name, { description, schema, example }]) => [
     parameterName(name),
@@ -63,8 +77,8 @@ export function components(): JsonObject {
       apiKey: { type: 'http', scheme: 'bearer', description: 'One of the keys in API_KEYS, where there are some.' },
     },
     schemas: {
-      ...named({ RunRequest: runSchema }, 'input'),
-      ...named({ ...answerSchemas, ...Object.fromEntries(problemSchemas) }, 'output'),
+      ...named(Object.assign({}, ...taken), 'input'),
+      ...named(Object.assign({ ...sharedSchemas }, ...given, Object.fromEntries(problemSchemas)), 'output'),
     },
     parameters: Object.fromEntries(parameters),
     examples: Object.fromEntries(problemCodes.map((code) => [code, { value: problemExample(code) }])),

@@ -1,21 +1,26 @@
 /** The OpenAPI document, made of the table of routes and of the schemas that answers are typed by. */
+import { z } from 'zod'
 import { version } from '../../domain/version.ts'
-import { jobIndexSchema } from '../schemas/job.ts'
-import { runIdSchema } from '../schemas/run.ts'
-import { problemCodeSchema } from '../schemas/service.ts'
+import { problemCodes } from '../../domain/problems.ts'
+import type { PathParameters } from '../named-run.ts'
+import { problemsOf, type Route } from '../route.ts'
+import { jobIndexSchema } from '../views/job.ts'
+import { runIdSchema } from '../views/run.ts'
 import { components, jsonSchema, parameterName, refTo, type JsonObject } from './components.ts'
-import { problemResponses, success } from './responses.ts'
-import { routeTable } from './route-table.ts'
-import { problemsOf, type Route } from './route.ts'
+import { jsonContent, problemResponses, success } from './responses.ts'
 
-const pathParameters = { id: runIdSchema, index: jobIndexSchema, slug: problemCodeSchema }
+const pathParameters: Record<keyof PathParameters, z.ZodType> = {
+  id: runIdSchema,
+  index: jobIndexSchema,
+  slug: z.enum(problemCodes),
+}
 
 /**
  * https://spec.openapis.org/oas/v3.1.1.html
  * @param routes that the process answers
  * @param prefix of all addresses that it gives out
  */
-export function createDocument(routes: readonly Route[] = routeTable, prefix = ''): JsonObject {
+export function createDocument(routes: readonly Route[], prefix = ''): JsonObject {
   const paths = Map.groupBy(routes, ({ path }) => path)
   const document = {
     openapi: '3.1.1',
@@ -31,7 +36,7 @@ export function createDocument(routes: readonly Route[] = routeTable, prefix = '
     security: [{ apiKey: [] }, {}],
     tags: [{ name: 'runs' }, { name: 'service' }],
     paths: Object.fromEntries([...paths].map(([path, ofPath]) => [path, pathItem(path, ofPath)])),
-    components: components(),
+    components: components(routes),
   }
   return prefix === '' ? document : (addressed(document, prefix) as JsonObject)
 }
@@ -57,7 +62,7 @@ function pathItem(path: string, routes: readonly Route[]): JsonObject {
 }
 
 function operation(route: Route): JsonObject {
-  const { operationId, summary, description, area, isOpen, query = {}, headers = [], bodyExample, answers } = route
+  const { operationId, summary, description, area, isOpen, query = {}, headers = [], body, answers } = route
   const inQuery = Object.entries(query).map(([name, { schema, ...rest }]) => ({
     name,
     in: 'query',
@@ -65,7 +70,6 @@ function operation(route: Route): JsonObject {
     schema: jsonSchema(schema, 'input'),
   }))
   const parameters = [...inQuery, ...headers.map((name) => refTo('parameters', parameterName(name)))]
-  const body = { schema: refTo('schemas', 'RunRequest'), example: bodyExample }
   return {
     operationId,
     summary: `${summary.charAt(0).toUpperCase()}${summary.slice(1)}`,
@@ -73,7 +77,7 @@ function operation(route: Route): JsonObject {
     tags: [area],
     ...(isOpen === true && { security: [] }),
     ...(parameters.length > 0 && { parameters }),
-    ...(bodyExample !== undefined && { requestBody: { required: false, content: { 'application/json': body } } }),
+    ...(body !== undefined && { requestBody: { required: false, content: jsonContent(body.json, body.example) } }),
     responses: {
       ...Object.fromEntries(answers.map((answer) => [String(answer.status), success(answer)])),
       ...problemResponses(problemsOf(route)),

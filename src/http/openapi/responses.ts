@@ -1,32 +1,29 @@
 /** The responses of an operation: its successes, and its problems by status. */
 import { failureStatuses } from '../../domain/answer.ts'
-import { problems, type ProblemCode } from '../../domain/errors.ts'
-import { retryAfterS } from '../problem.ts'
+import { problems, type ProblemCode } from '../../domain/problems.ts'
+import type { Answer, NamedSchemas } from '../route.ts'
 import { jsonSchema, problemSchemaName, refTo, type JsonObject } from './components.ts'
 import { responseHeaders, type ResponseHeaderName } from './headers.ts'
-import type { Answer } from './route.ts'
-
-/** Problems with a run that is there, beside those that are its answer. */
-const ofRun: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
-  'job-not-found',
-  'idempotency-in-progress',
-  'idempotency-key-reused',
-  'not-cancellable',
-  'not-retryable',
-  'run-active',
-])
 
 export function success({ description, json, mediaType, example, headers = [], mayHave = [] }: Answer): JsonObject {
-  const schemas = json?.map((name) => refTo('schemas', name)) ?? []
-  const types = json === undefined ? [mediaType ?? []].flat() : ['application/json']
-  const other = { type: types[0] === 'application/json' ? 'object' : 'string' }
-  const schema = schemas.length > 1 ? { anyOf: schemas } : (schemas[0] ?? other)
-  const content = { schema, ...(example !== undefined && { example }) }
   return {
     description,
     headers: headerObjects(headers, mayHave),
-    ...(types.length > 0 && { content: Object.fromEntries(types.map((type) => [type, content])) }),
+    ...(json !== undefined && { content: jsonContent(json, example) }),
+    ...(mediaType !== undefined && { content: textContent([mediaType].flat(), example) }),
   }
+}
+
+/** JSON of one of these forms. */
+export function jsonContent(schemas: NamedSchemas, example: unknown): JsonObject {
+  const refs = Object.keys(schemas).map((name) => refTo('schemas', name))
+  return { 'application/json': { schema: refs.length > 1 ? { anyOf: refs } : refs[0], example } }
+}
+
+function textContent(types: readonly string[], example: unknown): JsonObject {
+  const schema = { type: types[0] === 'application/json' ? 'object' : 'string' }
+  const content = { schema, ...(example !== undefined && { example }) }
+  return Object.fromEntries(types.map((type) => [type, content]))
 }
 
 /** By status. A status can stand for several problems. */
@@ -61,19 +58,19 @@ function problemResponse(codes: readonly ProblemCode[]): JsonObject {
 
 /** Those that it always has, and those that it has where they apply. */
 function problemHeaders(code: ProblemCode): Record<'always' | 'perhaps', ResponseHeaderName[]> {
-  const isAnswer = code.endsWith('-failed')
-  const hasRun = isAnswer || ofRun.has(code)
+  const { retryAfterS, members = [], mayHave = [] } = problems[code]
+  const isAnswer = members.includes('jobIndex')
   return {
     always: [
       'Cache-Control',
       ...(code === 'unauthorized' ? (['WWW-Authenticate'] as const) : []),
-      ...(retryAfterS[code] === undefined ? [] : (['Retry-After'] as const)),
-      ...(hasRun ? (['Link'] as const) : []),
+      ...(retryAfterS === undefined ? [] : (['Retry-After'] as const)),
+      ...(members.includes('runId') ? (['Link'] as const) : []),
       ...(isAnswer ? (['Content-Location'] as const) : []),
     ],
     perhaps: [
       ...(isAnswer ? (['Server-Timing', 'Preference-Applied', 'Idempotency-Replayed'] as const) : []),
-      ...(code === 'store-unavailable' || code === 'overloaded' ? (['Link'] as const) : []),
+      ...(mayHave.includes('runId') ? (['Link'] as const) : []),
       ...(code === 'unsupported-media-type' ? (['Accept-Encoding'] as const) : []),
     ],
   }

@@ -1,27 +1,35 @@
 /** GET /openapi.json: the same text for as long as the service runs, made when it is first asked for. */
-import type { RouterMiddleware } from '@koa/router'
 import { isKnown, tagOfText } from '../entity-tag.ts'
 import { createDocument } from '../openapi/document.ts'
-import type { Route } from '../openapi/route.ts'
+import type { Route } from '../route.ts'
+import { sendText } from '../views/json.ts'
 
-/** @param routes that this process answers, at addresses with this prefix */
-export function createOpenapiRoute(routes: readonly Route[], prefix: string): RouterMiddleware {
-  let made: { readonly text: string; readonly etag: string } | undefined
+export const openapi: Route = {
+  method: 'GET',
+  path: '/openapi.json',
+  operationId: 'openapi',
+  summary: 'describes all this to programs (OpenAPI 3.1)',
+  area: 'service',
+  headers: ['If-None-Match'],
+  answers: [
+    { status: 200, description: 'This document.', mediaType: 'application/json', headers: ['ETag', 'Cache-Control'] },
+    { status: 304, description: 'It has not changed.', headers: ['ETag', 'Cache-Control'] },
+  ],
+  problems: [],
 
-  return (ctx) => {
-    made ??= make(routes, prefix)
-    ctx.status = 200
-    ctx.set({ ETag: made.etag, 'Cache-Control': 'no-cache' })
-    if (isKnown(ctx.get('If-None-Match'), made.etag)) {
-      ctx.status = 304
-      return
+  create({ routes, prefix }) {
+    let text: string | undefined
+    let tag = ''
+
+    return (ctx) => {
+      if (text === undefined) {
+        text = JSON.stringify(createDocument(routes, prefix))
+        tag = tagOfText(text)
+      }
+      ctx.status = 200
+      ctx.set({ ETag: tag, 'Cache-Control': 'no-cache' })
+      if (isKnown(ctx.get('If-None-Match'), tag)) ctx.status = 304
+      else sendText(ctx, text)
     }
-    ctx.body = made.text
-    ctx.type = 'json'
-  }
-}
-
-function make(routes: readonly Route[], prefix: string): { readonly text: string; readonly etag: string } {
-  const text = JSON.stringify(createDocument(routes, prefix))
-  return { text, etag: tagOfText(text) }
+  },
 }

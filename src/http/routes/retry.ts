@@ -1,28 +1,41 @@
 /** POST /runs/{id}/jobs/{index}/retry: queues a job again that ended without success. */
-import type { RouterMiddleware } from '@koa/router'
 import { AppError } from '../../domain/errors.ts'
-import { isRunId } from '../../domain/ids.ts'
-import type { HttpDeps } from '../deps.ts'
-import { parseJobIndex } from '../run-schema.ts'
+import { findRun, jobIndexOf, noSuchJob, runIdOf } from '../named-run.ts'
+import { runExample } from '../openapi/examples.ts'
+import type { Route } from '../route.ts'
+import { runViewSchema } from '../views/run.ts'
 
-/** Answers 202 with the run as it is then. */
-export function createRetryRoute({ intake, store, answers }: HttpDeps): RouterMiddleware {
-  return async (ctx) => {
-    const id = String(ctx.params['id'])
-    const named = String(ctx.params['index'])
-    const index = parseJobIndex(named)
-    const result = isRunId(id) && index !== undefined ? await intake.retry(id, index) : 'not-found'
-    const run = isRunId(id) ? await store.getRun(id) : null
-    if (run === null) throw new AppError('run-not-found', `there is no run ${id}`)
-    if (result === 'not-found') {
-      throw new AppError('job-not-found', `the run has no job ${named}`, { members: { runId: id } })
+export const retryJob: Route = {
+  method: 'POST',
+  path: '/runs/{id}/jobs/{index}/retry',
+  operationId: 'retryJob',
+  summary: 'queues a failed or cancelled job again, with fresh attempts',
+  area: 'runs',
+  answers: [
+    {
+      status: 202,
+      description: 'The job is queued; the run as it is now.',
+      json: { Run: runViewSchema },
+      example: runExample,
+      headers: ['Cache-Control'],
+    },
+  ],
+  problems: ['run-not-found', 'job-not-found', 'not-retryable', 'overloaded', 'shutting-down', 'store-unavailable'],
+
+  create({ intake, store, answers }) {
+    return async (ctx, params) => {
+      const id = runIdOf(params)
+      const index = jobIndexOf(params)
+      const result = index === undefined ? 'not-found' : await intake.retry(id, index)
+      const run = await findRun(store, id)
+      if (result === 'not-found') throw noSuchJob(run, params)
+      if (result !== 'queued') {
+        const why = result === 'was-completed' ? 'has completed' : 'has not ended'
+        throw new AppError('not-retryable', `job ${index} ${why}`, { members: { runId: id } })
+      }
+      ctx.set('Cache-Control', 'no-store')
+      ctx.status = 202
+      await answers.sendRun(ctx, run)
     }
-    if (result !== 'queued') {
-      const why = result === 'was-completed' ? 'has completed' : 'has not ended'
-      throw new AppError('not-retryable', `job ${named} ${why}`, { members: { runId: id } })
-    }
-    ctx.set('Cache-Control', 'no-store')
-    ctx.status = 202
-    await answers.sendRun(ctx, run)
-  }
+  },
 }

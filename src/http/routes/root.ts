@@ -1,10 +1,43 @@
 /** GET /: the live page for browsers, and the list of routes for programs. */
-import type { RouterMiddleware } from '@koa/router'
-import { routeTable } from '../openapi/route-table.ts'
 import { sendPage } from '../page/page.ts'
+import type { HttpDeps, Route } from '../route.ts'
 
-function listOf(prefix: string): string {
-  const rows = routeTable.map(({ method, path, summary }) => [`${method} ${prefix}${path}`, summary] as const)
+export const root: Route = {
+  method: 'GET',
+  path: '/',
+  operationId: 'root',
+  summary: 'shows the live page to browsers, and this list to programs',
+  area: 'service',
+  isOpen: true,
+  headers: ['If-None-Match'],
+  answers: [
+    {
+      status: 200,
+      description: 'The page, for clients that name text/html in Accept; for others the list of routes.',
+      mediaType: ['text/plain', 'text/html'],
+      headers: ['Vary'],
+      mayHave: ['ETag', 'Cache-Control'],
+    },
+    { status: 304, description: 'The page has not changed.', headers: ['Vary', 'ETag', 'Cache-Control'] },
+  ],
+  problems: [],
+
+  create(deps) {
+    const list = listOf(deps)
+    // In a process that answers for no runs the page would have nothing to show.
+    const hasPage = deps.config.role !== 'worker'
+
+    return (ctx) => {
+      if (hasPage && sendPage(ctx)) return
+      ctx.vary('Accept')
+      ctx.type = 'text/plain; charset=utf-8'
+      ctx.body = list
+    }
+  },
+}
+
+function listOf({ routes, prefix }: HttpDeps): string {
+  const rows = routes.map(({ method, path, summary }) => [`${method} ${prefix}${path}`, summary] as const)
   const width = Math.max(...rows.map(([route]) => route.length)) + 2
   return `Forerunner answers a request with the result of its first task, and runs the rest in worker threads, durably.
 
@@ -12,16 +45,4 @@ curl -X POST http://localhost:3000${prefix}/run-tasks
 
 ${rows.map(([route, summary]) => route.padEnd(width) + summary).join('\n')}
 `
-}
-
-/** @param hasPage false in a process that answers for no runs: the page would have nothing to show */
-export function createRootRoute(prefix: string, hasPage: boolean): RouterMiddleware {
-  const list = listOf(prefix)
-
-  return (ctx) => {
-    if (hasPage && sendPage(ctx)) return
-    ctx.vary('Accept')
-    ctx.type = 'text/plain; charset=utf-8'
-    ctx.body = list
-  }
 }

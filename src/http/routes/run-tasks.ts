@@ -1,49 +1,114 @@
 /** POST /run-tasks: accepts a run and answers with its first result, or with where to find it. */
-import type { RouterMiddleware } from '@koa/router'
 import type { Context } from 'koa'
+import { failureStatusOf, type Answer } from '../../domain/answer.ts'
+import { AppError } from '../../domain/errors.ts'
 import type { RunRequest } from '../../domain/run-request.ts'
+import type { RunRecord } from '../../domain/run.ts'
 import type { Accepted } from '../../intake/intake.ts'
 import type { SubmitOptions } from '../../intake/prepare.ts'
-import { answerProblemOf } from '../failed-answer.ts'
 import { callerScope } from '../authenticate.ts'
-import type { HttpDeps } from '../deps.ts'
+import { createBodyReader, type Body } from '../body/read-body.ts'
 import { parseIdempotencyKey } from '../idempotency-key.ts'
+import { isInProcess } from '../in-process.ts'
+import { runExample, runRequestExample, waitingRunExample } from '../openapi/examples.ts'
 import { appliedPrefer, parsePrefer, type Preferences } from '../prefer.ts'
-import { bodyDigest, bodyValue, forgetBody } from '../received-body.ts'
-import { parseRunRequest } from '../run-schema.ts'
-import { wholeRun } from '../run-text.ts'
+import type { Route } from '../route.ts'
+import { parseRunRequest, runSchema } from '../run-request.ts'
+import { viewError, viewJob, type ViewOptions } from '../views/job.ts'
+import { wholeRun } from '../views/run-text.ts'
+import { minimalRunSchema, runViewSchema } from '../views/run.ts'
 
 /** When a run that is not answered yet is worth asking for. */
 const retryAfterS = '1'
 const msPerS = 1_000
+/** Of results in a problem, for which nobody has asked: the run has them. */
+const maxResultBytes = 16 * 1024
 
-export function createRunTasks(deps: HttpDeps): RouterMiddleware {
-  const { intake, config, metrics, view, answers, prefix } = deps
+const json = { Run: runViewSchema, MinimalRun: minimalRunSchema }
 
-  return async (ctx) => {
-    const prefer = parsePrefer(ctx.req.headersDistinct['prefer'])
-    const idempotency = idempotencyOf(ctx)
-    const request = parseRunRequest(bodyValue(ctx), config.maxTasksPerRun)
-    const { respond } = request
-    forgetBody(ctx)
-    const accepted = await intake.submit(request, { waitMs: waitMsOf(prefer), idempotency })
-    const { run, commitMs, answerMs } = accepted
-    if (answerMs !== null) metrics.answered(commitMs + answerMs)
-    const { answer } = run
-    if (answer !== null && answer.status !== 200) {
-      // Without the details of its error it is an answer all the same.
-      const whole = await wholeRun(run, answers.wholeJob(run.id), answer.jobIndex).catch(() => run)
-      describe(ctx, accepted, prefix)
-      apply(ctx, honoured(prefer, respond, answer.status))
-      throw answerProblemOf(whole, answer, view)
+export const runTasks: Route = {
+  method: 'POST',
+  path: '/run-tasks',
+  operationId: 'runTasks',
+  summary: 'runs tasks and answers with the first result',
+  description:
+    'Without a body it runs `first`, `second` and `third`. `respond` says what the answer is: the first job’s result (`first`), that of the first to end (`race`) or to succeed (`any`), one result per job (`all`), or nothing (`none`).',
+  area: 'runs',
+  headers: ['Prefer', 'Idempotency-Key'],
+  body: { json: { RunRequest: runSchema }, example: runRequestExample },
+  answers: [
+    {
+      status: 200,
+      description: 'The answer; the other jobs may go on.',
+      json,
+      example: runExample,
+      headers: ['Content-Location', 'Link', 'Cache-Control'],
+      mayHave: ['Server-Timing', 'Preference-Applied', 'Idempotency-Replayed'],
+    },
+    {
+      status: 202,
+      description: 'The run is accepted and has no answer yet.',
+      json,
+      example: waitingRunExample,
+      headers: ['Location', 'Retry-After', 'Content-Location', 'Link', 'Cache-Control'],
+      mayHave: ['Server-Timing', 'Preference-Applied', 'Idempotency-Replayed'],
+    },
+  ],
+  problems: [
+    'malformed-json',
+    'idempotency-key-invalid',
+    'idempotency-in-progress',
+    'content-too-large',
+    'unsupported-media-type',
+    'body-already-read',
+    'validation-error',
+    'unknown-task',
+    'too-many-tasks',
+    'idempotency-key-reused',
+    'first-task-failed',
+    'all-tasks-failed',
+    'tasks-failed',
+    'overloaded',
+    'shutting-down',
+    'store-unavailable',
+  ],
+
+  create({ intake, config, metrics, view, answers, prefix, bodyParser: parser, bodyBudget: budget }) {
+    const readBody = createBodyReader({ maxBytes: config.maxBodyBytes, parser, budget })
+    const readOwnBody = createBodyReader({ maxBytes: Infinity, parser, budget })
+
+    /** Apart, so that the body is not kept while its request waits for an answer. */
+    async function receive(ctx: Context) {
+      // Before the body is read: what will be refused is not worth it.
+      intake.checkRoom()
+      const body = await (isInProcess(ctx.req) ? readOwnBody : readBody)(ctx)
+      const prefer = parsePrefer(ctx.req.headersDistinct['prefer'])
+      const idempotency = idempotencyOf(ctx, body)
+      return { prefer, idempotency, request: parseRunRequest(body.value, config.maxTasksPerRun) }
     }
-    const send = answers.prepareRun(ctx, run, prefer.isMinimal)
-    describe(ctx, accepted, prefix)
-    ctx.status = answer === null ? 202 : 200
-    apply(ctx, honoured(prefer, respond, ctx.status))
-    if (answer === null) ctx.set({ Location: `${prefix}/runs/${run.id}`, 'Retry-After': retryAfterS })
-    await send()
-  }
+
+    return async (ctx) => {
+      const { prefer, idempotency, request } = await receive(ctx)
+      const { respond } = request
+      const accepted = await intake.submit(request, { waitMs: waitMsOf(prefer), idempotency })
+      const { run, commitMs, answerMs } = accepted
+      if (answerMs !== null) metrics.answered(commitMs + answerMs)
+      const { answer } = run
+      if (answer !== null && answer.status !== 200) {
+        // Without the details of its error it is an answer all the same.
+        const whole = await wholeRun(run, answers.wholeJob(run.id), answer.jobIndex).catch(() => run)
+        describe(ctx, accepted, prefix)
+        apply(ctx, honoured(prefer, respond, answer.status))
+        throw failureOf(whole, answer, view)
+      }
+      const send = answers.prepareRun(ctx, run, prefer.isMinimal)
+      describe(ctx, accepted, prefix)
+      ctx.status = answer === null ? 202 : 200
+      apply(ctx, honoured(prefer, respond, ctx.status))
+      if (answer === null) ctx.set({ Location: `${prefix}/runs/${run.id}`, 'Retry-After': retryAfterS })
+      await send()
+    }
+  },
 }
 
 function describe(ctx: Context, accepted: Accepted, prefix: string): void {
@@ -77,13 +142,34 @@ function honoured(prefer: Preferences, respond: RunRequest['respond'], status: n
   }
 }
 
-function idempotencyOf(ctx: Context): SubmitOptions['idempotency'] {
+function idempotencyOf(ctx: Context, body: Body): SubmitOptions['idempotency'] {
   const key = parseIdempotencyKey(ctx.req.headersDistinct['idempotency-key'])
-  return key === null ? null : { scope: callerScope(ctx), key, bodyDigest: bodyDigest(ctx) }
+  return key === null ? null : { scope: callerScope(ctx), key, bodyDigest: body.digest() }
 }
 
 /** https://www.w3.org/TR/server-timing/, durations in milliseconds. */
 function serverTiming({ commitMs, answerMs }: Accepted): string {
   const commit = `commit;dur=${commitMs.toFixed(1)}`
   return answerMs === null ? commit : `${commit}, first;dur=${answerMs.toFixed(1)}`
+}
+
+/** The failure that a run's answer is, as a problem. @param answer of the run, with a status other than 200 */
+function failureOf(run: RunRecord, { mode, jobIndex, status }: Answer, view: ViewOptions): AppError {
+  const decider = jobIndex === null ? undefined : run.jobs[jobIndex]
+  if (decider !== undefined) {
+    // A job that was queued again since has no error of its own until it fails anew; one that was cancelled left none.
+    const reason = decider.error ?? decider.failures.at(-1)?.error
+    const detail = `${decider.task}: ${reason?.message ?? 'it was cancelled, and queued again since'}`
+    const error = reason === undefined ? null : viewError(reason, view.showsStacks)
+    return new AppError('first-task-failed', detail, {
+      status: failureStatusOf(status),
+      members: { runId: run.id, jobIndex, error },
+    })
+  }
+  const jobs = run.jobs.map((job) => viewJob(run.id, job, { ...view, maxResultBytes }))
+  const failed = run.jobs.filter(({ state }) => state !== 'completed')
+  const code = mode === 'any' ? 'all-tasks-failed' : 'tasks-failed'
+  return new AppError(code, `${failed.length} of ${run.jobs.length} tasks did not succeed`, {
+    members: { runId: run.id, jobIndex, jobs },
+  })
 }

@@ -1,5 +1,5 @@
 /** What the engine and its thread say to each other. Both ends are ours and of one version. */
-import type { ProblemCode } from '../../domain/errors.ts'
+import type { ProblemCode } from '../../domain/problems.ts'
 import type { RunChange } from '../../domain/run.ts'
 import type { StallOptions } from '../stall-watch.ts'
 import type { Store } from '../store.ts'

@@ -1,0 +1,110 @@
+/**
+ * What a route is: data, of which the OpenAPI document and the list at the root are made, and the making of its handler.
+ * Each route is a file in `routes/`; `route-table.ts` lists them.
+ */
+import type { Context } from 'koa'
+import type { z } from 'zod'
+import type { Config } from '../config.ts'
+import type { Clock } from '../domain/clock.ts'
+import type { ProblemCode } from '../domain/problems.ts'
+import type { Intake } from '../intake/intake.ts'
+import type { Log } from '../log.ts'
+import type { LoopDelay } from '../metrics/loop-delay.ts'
+import type { Metrics } from '../metrics/metrics.ts'
+import type { Pool } from '../execution/pool/pool.ts'
+import type { Store } from '../store/store.ts'
+import type { Registry } from '../tasks/registry.ts'
+import type { Answers } from './answers.ts'
+import type { BodyParser } from './body/body-parser.ts'
+import type { ByteBudget } from './byte-budget.ts'
+import type { EventStreams } from './event-streams.ts'
+import type { LongPolls } from './long-poll.ts'
+import type { PathParameters } from './named-run.ts'
+import type { RequestHeaderName, ResponseHeaderName } from './openapi/headers.ts'
+import type { ViewOptions } from './views/job.ts'
+
+export interface Route {
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  /** With its parameters in braces: `/runs/{id}`. */
+  readonly path: string
+  readonly operationId: string
+  /** Continues "POST /run-tasks …". */
+  readonly summary: string
+  readonly description?: string
+  /** Runs are not answered for by a process that only runs jobs. */
+  readonly area: 'runs' | 'service'
+  readonly query?: Readonly<Record<string, QueryParameter>>
+  readonly headers?: readonly RequestHeaderName[]
+  /** Absent where there is none to send. */
+  readonly body?: { readonly json: NamedSchemas; readonly example: unknown }
+  readonly answers: readonly Answer[]
+  /** Parts of its answers that have a name in the document. */
+  readonly schemas?: NamedSchemas
+  /** Beside those that every route can have. */
+  readonly problems: readonly ProblemCode[]
+  /** Needs no API key where there are some. */
+  readonly isOpen?: true
+  /** Called once for each place where the routes are mounted. */
+  create(deps: HttpDeps): Handle
+}
+
+/** @param params of the path; a problem is thrown as AppError */
+export type Handle = (ctx: Context, params: PathParameters) => void | Promise<void>
+
+export interface QueryParameter {
+  readonly schema: z.ZodType
+  readonly description?: string
+}
+
+/** Under the names that they have in the document. */
+export type NamedSchemas = Readonly<Record<string, z.ZodType>>
+
+export interface Answer {
+  readonly status: 200 | 202 | 204 | 304
+  readonly description: string
+  /** The form of a JSON body, one of these; text of a `mediaType`, or of one of them; or no body where both are absent. */
+  readonly json?: NamedSchemas
+  readonly mediaType?: string | readonly string[]
+  readonly example?: unknown
+  /** Always sent with this answer. */
+  readonly headers?: readonly ResponseHeaderName[]
+  /** Sent where they apply. */
+  readonly mayHave?: readonly ResponseHeaderName[]
+}
+
+/** Everything that the route can answer with and is no success. */
+export function problemsOf({ method, isOpen, problems }: Route): ProblemCode[] {
+  return [
+    ...(isOpen === true ? [] : (['unauthorized'] as const)),
+    ...(method === 'GET' ? [] : (['read-only-key', 'cross-site'] as const)),
+    ...problems,
+    'internal',
+  ]
+}
+
+/** What routes use of the rest of the service. */
+export interface HttpDeps {
+  readonly config: Config
+  readonly store: Store
+  readonly registry: Registry
+  readonly intake: Intake
+  readonly pool: Pool
+  /** Why the process should get no requests now, beside what the store says; null when nothing is wrong. */
+  readonly trouble: () => string | null
+  /** How runs are shown here. */
+  readonly view: ViewOptions
+  /** Of all addresses that are given out; empty where the service is at the root of its host. */
+  readonly prefix: string
+  /** All routes that are answered here. */
+  readonly routes: readonly Route[]
+  readonly answers: Answers
+  readonly bodyParser: BodyParser
+  /** For bodies that are received, and of requests that are answered. */
+  readonly bodyBudget: ByteBudget
+  readonly polls: LongPolls
+  readonly streams: EventStreams
+  readonly loopDelay: LoopDelay
+  readonly metrics: Metrics
+  readonly clock: Clock
+  readonly log: Log
+}

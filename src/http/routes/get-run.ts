@@ -1,0 +1,65 @@
+/** GET /runs/{id}: a run as it is now, or as soon as it has changed. */
+import type { RunRecord } from '../../domain/run.ts'
+import { entityTagOf, isKnown } from '../entity-tag.ts'
+import { findRun, noSuchRun, runIdOf } from '../named-run.ts'
+import { runExample } from '../openapi/examples.ts'
+import { parsePrefer } from '../prefer.ts'
+import type { Route } from '../route.ts'
+import { runViewSchema } from '../views/run.ts'
+
+const retryAfterS = '1'
+const msPerS = 1_000
+
+export const getRun: Route = {
+  method: 'GET',
+  path: '/runs/{id}',
+  operationId: 'getRun',
+  summary: 'shows a run and its jobs',
+  description: 'With `If-None-Match` and `Prefer: wait=N` it answers at the next version, or with 304 after N seconds.',
+  area: 'runs',
+  headers: ['Prefer', 'If-None-Match'],
+  answers: [
+    {
+      status: 200,
+      description: 'The run as it is now.',
+      json: { Run: runViewSchema },
+      example: runExample,
+      headers: ['ETag', 'Cache-Control'],
+      mayHave: ['Retry-After', 'Preference-Applied'],
+    },
+    {
+      status: 304,
+      description: 'It has not changed.',
+      headers: ['ETag', 'Cache-Control'],
+      mayHave: ['Retry-After', 'Preference-Applied'],
+    },
+  ],
+  problems: ['run-not-found', 'overloaded', 'store-unavailable'],
+
+  create({ store, polls, answers }) {
+    return async (ctx, params) => {
+      const id = runIdOf(params)
+      const known = ctx.get('If-None-Match')
+      const hasVersion = ({ version }: RunRecord): boolean => isKnown(known, entityTagOf(version))
+      const { waitS } = parsePrefer(ctx.req.headersDistinct['prefer'])
+      // Without a version that the client knows there is none to wait for.
+      const waits = waitS !== null && known !== '' && known !== '*'
+      const run = waits ? await nextVersion(waitS) : await findRun(store, id)
+      ctx.status = 200
+      ctx.set({ ETag: entityTagOf(run.version), 'Cache-Control': 'no-cache' })
+      if (run.state === 'running') ctx.set('Retry-After', retryAfterS)
+      if (hasVersion(run)) ctx.status = 304
+      else await answers.sendRun(ctx, run)
+
+      /** The run as soon as it has a version that is not known, or as it is after so many seconds. */
+      async function nextVersion(seconds: number): Promise<RunRecord> {
+        const { run: latest, hasWaited } = await polls.wait(id, hasVersion, seconds * msPerS, ctx.res)
+        if (latest === null) throw noSuchRun(id)
+        // A run that is deleted meanwhile does not change, and nobody is told.
+        const newest = hasWaited && hasVersion(latest) ? await findRun(store, id) : latest
+        if (hasWaited) ctx.set('Preference-Applied', `wait=${seconds}`)
+        return newest
+      }
+    }
+  },
+}

@@ -1,0 +1,70 @@
+/** GET /runs/{id}/events: tells of a run while it changes, as server-sent events. */
+import { AppError } from '../../domain/errors.ts'
+import { findRun, noSuchRun, runIdOf } from '../named-run.ts'
+import { runExample } from '../openapi/examples.ts'
+import type { Route } from '../route.ts'
+import { progressSchema } from '../views/job.ts'
+
+const mediaType = 'text/event-stream'
+
+const head = {
+  'Content-Type': `${mediaType}; charset=utf-8`,
+  'Cache-Control': 'no-store',
+  // Tells nginx, and those who do the same, to pass each event on.
+  'X-Accel-Buffering': 'no',
+}
+
+const example = `id: 3\nevent: run\ndata: ${JSON.stringify(runExample)}\n\nevent: progress\ndata: {"jobIndex":1,"progress":0.5}\n\n`
+
+export const watchRun: Route = {
+  method: 'GET',
+  path: '/runs/{id}/events',
+  operationId: 'watchRun',
+  summary: 'sends the run now, and whenever it changes, until it ends',
+  description:
+    'Server-sent events: `run` has a Run as its data and its version as id; `progress` has a Progress and no id. A result above 16 KiB is replaced by `resultBytes`.',
+  area: 'runs',
+  headers: ['Last-Event-ID'],
+  answers: [
+    {
+      status: 200,
+      description: 'The stream, which ends after the final state.',
+      mediaType,
+      example,
+      headers: ['Cache-Control'],
+    },
+    { status: 204, description: 'The final state has been received before.', headers: ['Cache-Control'] },
+  ],
+  schemas: { Progress: progressSchema },
+  problems: ['run-not-found', 'not-acceptable', 'too-many-streams', 'store-unavailable', 'shutting-down'],
+
+  create({ store, streams, prefix }) {
+    return async (ctx, params) => {
+      if (ctx.accepts(mediaType) === false) {
+        throw new AppError('not-acceptable', `events are ${mediaType}, which the Accept header excludes`)
+      }
+      const id = runIdOf(params)
+      if (ctx.method === 'HEAD') {
+        await findRun(store, id)
+        ctx.status = 200
+        ctx.set(head)
+        return
+      }
+      const opened = await streams.open(id, ctx.res, prefix)
+      if (opened === null) throw noSuchRun(id)
+      const { state, version } = opened.run
+      if (state !== 'running' && ctx.get('Last-Event-ID') === String(version)) {
+        // An EventSource that has seen the end would ask for ever; this stops it.
+        ctx.status = 204
+        ctx.set('Cache-Control', 'no-store')
+        return
+      }
+      ctx.status = 200
+      ctx.set(head)
+      // Not as a body of Koa's: it reports every client that goes away as an error of the app.
+      ctx.respond = false
+      ctx.flushHeaders()
+      opened.start()
+    }
+  },
+}

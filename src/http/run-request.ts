@@ -1,0 +1,68 @@
+/** The form of a run's request, and the issues of a body that has another. */
+import { z } from 'zod'
+import { respondModes } from '../domain/answer.ts'
+import { AppError } from '../domain/errors.ts'
+import type { RequestIssue } from '../domain/problems.ts'
+import type { RunRequest } from '../domain/run-request.ts'
+import { firstFailurePolicies } from '../domain/run.ts'
+import { policyBounds } from '../domain/task.ts'
+import { pointerOf } from '../tasks/input.ts'
+
+const maxDelayMs = 31_536_000_000
+const { timeoutMs, maxAttempts } = policyBounds
+
+const taskSchema = z.strictObject({
+  name: z.string().min(1).max(64),
+  input: z.unknown().optional(),
+  timeoutMs: z.int().min(timeoutMs.min).max(timeoutMs.max).optional(),
+  maxAttempts: z.int().min(maxAttempts.min).max(maxAttempts.max).optional(),
+  priority: z.int().min(0).max(9).optional(),
+  delayMs: z.int().min(0).max(maxDelayMs).optional(),
+})
+
+/** The database has it as UTF-8, which half of a surrogate pair does not have. */
+const tagSchema = z
+  .string()
+  .min(1)
+  .max(64)
+  .refine((tag) => tag.isWellFormed(), 'must be well-formed Unicode')
+
+/** Durations in milliseconds. Without tasks it is the run of the original recipe. */
+export const runSchema = z.strictObject({
+  tasks: z
+    .array(taskSchema)
+    .min(1)
+    .default(() => ['first', 'second', 'third'].map((name) => ({ name }))),
+  respond: z.enum(respondModes).default('first'),
+  onFirstFailure: z.enum(firstFailurePolicies).default('continue'),
+  tags: z.array(tagSchema).max(16).default([]),
+})
+
+/** What a caller may write; everything can be left out. */
+export type RunInput = z.input<typeof runSchema>
+
+/** Wrong places that are named, of however many. */
+const maxIssues = 100
+
+/** @throws AppError `too-many-tasks`, or `validation-error` with a pointer for each wrong place */
+export function parseRunRequest(body: unknown, maxTasksPerRun: number): RunRequest {
+  // Before each of them is looked at.
+  const tasks: unknown = Reflect.get(Object(body), 'tasks')
+  if (Array.isArray(tasks) && tasks.length > maxTasksPerRun) {
+    const detail = `${tasks.length} tasks are more than the ${maxTasksPerRun} of one run`
+    throw new AppError('too-many-tasks', detail, { members: { errors: [{ pointer: '/tasks', detail }] } })
+  }
+  const parsed = runSchema.safeParse(body === undefined ? {} : body)
+  if (parsed.success) return parsed.data
+  const errors = parsed.error.issues.slice(0, maxIssues).flatMap(issuesOf).slice(0, maxIssues)
+  const [first] = errors
+  const where = first === undefined || first.pointer === '' ? 'the body' : first.pointer
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
+  throw new AppError('validation-error', `${where}: ${first?.detail}${more}`, { members: { errors } })
+}
+
+function issuesOf(issue: z.core.$ZodIssue): RequestIssue[] {
+  const pointer = pointerOf(issue.path)
+  if (issue.code !== 'unrecognized_keys') return [{ pointer, detail: issue.message }]
+  return issue.keys.map((key) => ({ pointer: `${pointer}${pointerOf([key])}`, detail: 'unknown member' }))
+}

@@ -1,0 +1,180 @@
+/** How a job and its errors are shown: their JSON form, and its making. Instants become ISO 8601 in UTC with milliseconds. */
+import { z } from 'zod'
+import { jobErrorCodes, jobStates, type JobError, type JobRecord, type Progress } from '../../domain/job.ts'
+
+export const instantSchema = z.iso.datetime({ precision: 3 }).describe('UTC with milliseconds')
+
+export const jobIndexSchema = z.int().min(0)
+
+/** What was thrown tells of itself; the same for each of its causes. */
+const thrown = {
+  message: z.string(),
+  name: z.string().exactOptional(),
+  taskCode: z.union([z.string(), z.number()]).exactOptional().describe('the thrown error’s own `code`'),
+  status: z.number().exactOptional().describe('the thrown error’s own `status`'),
+  exitCode: z.int().exactOptional().describe('of the thread, where it ended by one'),
+  stack: z.string().exactOptional().describe('only where the service logs at level debug'),
+}
+
+export interface CauseView {
+  readonly message: string
+  readonly name?: string
+  readonly taskCode?: string | number
+  readonly status?: number
+  readonly exitCode?: number
+  readonly stack?: string
+  readonly cause?: CauseView
+}
+
+export const causeSchema: z.ZodType<CauseView> = z
+  .object({ ...thrown, cause: z.lazy(() => causeSchema).exactOptional() })
+  .readonly()
+  .describe('The `cause` of a thrown error, in the form of an error')
+
+export const jobErrorSchema = z
+  .object({ code: z.enum(jobErrorCodes), ...thrown, cause: causeSchema.exactOptional() })
+  .readonly()
+  .describe('Why an attempt did not succeed')
+
+export const jobFailureSchema = z
+  .object({
+    attempt: z.int().min(1),
+    startedAt: instantSchema,
+    finishedAt: instantSchema,
+    error: jobErrorSchema,
+  })
+  .readonly()
+  .describe('One unsuccessful attempt')
+
+export const jobViewSchema = z
+  .object({
+    index: jobIndexSchema,
+    task: z.string(),
+    state: z.enum(jobStates),
+    thread: z.string().nullable().describe('`main`, `worker-N`, or null before the first start'),
+    attempt: z.int().min(0).describe('spent attempts and the one under way; 0 before the first'),
+    maxAttempts: z.int().min(1),
+    queuedAt: instantSchema,
+    startedAt: instantSchema.nullable(),
+    finishedAt: instantSchema.nullable(),
+    runAt: instantSchema.nullable().describe('when a waiting job is due'),
+    progress: z.number().min(0).max(1).nullable().describe('of a running job that tells; else null'),
+    result: z.unknown().exactOptional().describe('null until completed; left out in lists'),
+    resultBytes: z.int().min(0).exactOptional().describe('in events and problems, in place of a large result'),
+    error: jobErrorSchema.nullable(),
+    failures: z
+      .array(jobFailureSchema)
+      .readonly()
+      .exactOptional()
+      .describe('left out in lists, and in events where they are large'),
+  })
+  .readonly()
+  .describe('One task of a run, with its input')
+
+/** The `data` of an event `progress`; that of an event `run` is a run. */
+export const progressSchema = z
+  .object({
+    jobIndex: z.int().min(0),
+    progress: z.number().min(0).max(1),
+    message: z.string().exactOptional(),
+  })
+  .readonly()
+  .describe('How far a running job is')
+
+export type ProgressView = z.output<typeof progressSchema>
+export type JobView = z.output<typeof jobViewSchema>
+type ErrorView = z.output<typeof jobErrorSchema>
+export type ResultView = Pick<JobView, 'result' | 'resultBytes'>
+
+/** What a job that runs here has told of its progress; null while it has told nothing, or does not run here. */
+export type ProgressOf = (runId: string, jobIndex: number) => Progress | null
+
+export interface ViewOptions {
+  /** Stacks tell about the service's inside: only for those who debug it. */
+  readonly showsStacks: boolean
+  /** In lists results and failures are left out. */
+  readonly showsResults?: boolean
+  /** A result of more bytes is replaced by their number; default: no limit. */
+  readonly maxResultBytes?: number
+  /** Before each address, where the service is not at the root of its host; default: nothing. */
+  readonly prefix?: string
+  /** How far a running job is; default: nobody knows. */
+  readonly progressOf?: ProgressOf
+}
+
+/** Text that is too long is not even parsed. */
+export function viewResult(
+  { result, omitted }: JobRecord,
+  maxBytes = Infinity,
+): { readonly view: ResultView; readonly error: ErrorView | null } {
+  const bytes = result === null || maxBytes === Infinity ? 0 : Buffer.byteLength(result)
+  const resultBytes = omitted?.resultBytes ?? (bytes > maxBytes ? bytes : null)
+  if (resultBytes !== null) return { view: { resultBytes }, error: null }
+  const { value, error } = result === null ? { value: null, error: null } : parseResult(result)
+  return { view: { result: value }, error }
+}
+
+/** What is stored is JSON, unless somebody else has written to the database: even then its run must be shown. */
+function parseResult(text: string): { readonly value: unknown; readonly error: ErrorView | null } {
+  try {
+    return { value: JSON.parse(text) as unknown, error: null }
+  } catch (error) {
+    return { value: null, error: unreadable(String(error)) }
+  }
+}
+
+/** The error of a job that was completed with a result which cannot be shown. */
+export function unreadable(reason: string): ErrorView {
+  return { code: 'invalid_result', message: `the stored result cannot be shown: ${reason}` }
+}
+
+export function viewJob(runId: string, job: JobRecord, options: ViewOptions): JobView {
+  const { showsStacks, showsResults = true, maxResultBytes, progressOf = () => null } = options
+  const result = showsResults ? viewResult(job, maxResultBytes) : { view: {}, error: null }
+  return {
+    index: job.index,
+    task: job.task,
+    state: job.state,
+    thread: job.thread,
+    attempt: job.attempt,
+    maxAttempts: job.maxAttempts,
+    queuedAt: instant(job.queuedAt),
+    startedAt: nullableInstant(job.startedAt),
+    finishedAt: nullableInstant(job.finishedAt),
+    runAt: nullableInstant(job.runAt),
+    progress: job.state === 'running' ? (progressOf(runId, job.index)?.fraction ?? null) : null,
+    ...result.view,
+    error: job.error === null ? result.error : viewError(job.error, showsStacks),
+    ...(showsResults && job.omitted === undefined && { failures: viewFailures(job, showsStacks) }),
+  }
+}
+
+function viewFailures({ failures }: JobRecord, showsStacks: boolean): NonNullable<JobView['failures']> {
+  return failures.map(({ attempt, startedAt, finishedAt, error }) => ({
+    attempt,
+    startedAt: instant(startedAt),
+    finishedAt: instant(finishedAt),
+    error: viewError(error, showsStacks),
+  }))
+}
+
+export function viewError(error: JobError, showsStacks: boolean): ErrorView {
+  return { code: error.code, ...viewThrown(error, showsStacks) }
+}
+
+function viewThrown(error: NonNullable<JobError['cause']>, showsStacks: boolean): CauseView {
+  const { stack, cause, ...shown } = error
+  return {
+    ...shown,
+    ...(cause !== undefined && { cause: viewThrown(cause, showsStacks) }),
+    ...(showsStacks && stack !== undefined && { stack }),
+  }
+}
+
+export function instant(at: number): string {
+  return new Date(at).toISOString()
+}
+
+export function nullableInstant(at: number | null): string | null {
+  return at === null ? null : instant(at)
+}

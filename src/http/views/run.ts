@@ -1,0 +1,126 @@
+/** How a run is shown, whole and short: its JSON form, and its making. */
+import { z } from 'zod'
+import { respondModes } from '../../domain/answer.ts'
+import { runStates, type RunRecord } from '../../domain/run.ts'
+import {
+  instant,
+  instantSchema,
+  jobViewSchema,
+  nullableInstant,
+  viewJob,
+  viewResult,
+  type ResultView,
+  type ViewOptions,
+} from './job.ts'
+
+const resultSchema = z
+  .unknown()
+  .exactOptional()
+  .describe('absent until the answer is decided, and where the deciding job failed')
+const resultsSchema = z
+  .array(z.unknown())
+  .readonly()
+  .exactOptional()
+  .describe('with `respond: all`, one per job in their order')
+
+export const runIdSchema = z.uuidv7()
+
+export const runViewSchema = z
+  .object({
+    id: runIdSchema,
+    state: z.enum(runStates),
+    version: z.int().min(1).describe('grows with every committed change of state, and never with progress'),
+    result: resultSchema,
+    resultBytes: z.int().min(0).exactOptional().describe('in events, in place of a large result'),
+    results: resultsSchema,
+    answer: z
+      .object({
+        mode: z.enum(respondModes),
+        jobIndex: z.int().min(0).nullable().describe('the deciding job; null where all of them decided together'),
+      })
+      .readonly()
+      .nullable()
+      .describe('null until it is decided'),
+    createdAt: instantSchema,
+    respondedAt: instantSchema.nullable().describe('the commit of the answer'),
+    finishedAt: instantSchema.nullable(),
+    tags: z.array(z.string()).readonly(),
+    jobs: z.array(jobViewSchema).readonly(),
+    links: z.object({ self: z.string(), events: z.string(), cancel: z.string() }).readonly(),
+  })
+  .readonly()
+  .describe('One accepted request, its jobs and its answer')
+
+export const minimalRunSchema = z
+  .object({ id: runIdSchema, state: z.enum(runStates), result: resultSchema, results: resultsSchema })
+  .readonly()
+  .describe('A run with `Prefer: return=minimal`')
+
+export const runPageSchema = z
+  .object({
+    runs: z.array(runViewSchema).readonly(),
+    nextPageToken: z.string().nullable().describe('null on the last page'),
+    pageSize: z
+      .int()
+      .min(1)
+      .describe('the largest number of runs in this page: as asked for, or 500 where that was more'),
+  })
+  .readonly()
+  .describe('Runs, newest first, without results, failures and details of errors')
+
+export const bulkChangeSchema = z
+  .object({
+    matched: z.int().min(0).describe('runs that the filter matches'),
+    changed: z.int().min(0).describe('those of them that were changed; 0 with `dryRun`'),
+  })
+  .readonly()
+  .describe('What a change of many runs has done')
+
+export type RunPageView = z.output<typeof runPageSchema>
+export type BulkChangeView = z.output<typeof bulkChangeSchema>
+export type RunView = z.output<typeof runViewSchema>
+type MinimalRunView = z.output<typeof minimalRunSchema>
+
+export function viewRun(run: RunRecord, options: ViewOptions): RunView {
+  const self = `${options.prefix ?? ''}/runs/${run.id}`
+  const jobs = run.jobs.map((job) => viewJob(run.id, job, options))
+  return {
+    id: run.id,
+    state: run.state,
+    version: run.version,
+    ...((options.showsResults ?? true) && answerMembers(run, jobs)),
+    answer: run.answer === null ? null : { mode: run.answer.mode, jobIndex: run.answer.jobIndex },
+    createdAt: instant(run.createdAt),
+    respondedAt: nullableInstant(run.respondedAt),
+    finishedAt: nullableInstant(run.finishedAt),
+    tags: run.tags,
+    jobs,
+    links: { self, events: `${self}/events`, cancel: `${self}/cancel` },
+  }
+}
+
+/** A run as a caller wants it that prefers `return=minimal`. */
+export function viewMinimalRun(run: RunRecord): MinimalRunView {
+  return {
+    id: run.id,
+    state: run.state,
+    ...answerMembers(
+      run,
+      run.jobs.map((job) => viewResult(job).view),
+    ),
+  }
+}
+
+/**
+ * In `results`, where each has its place, one that was left out is an object that has only `resultBytes`.
+ * @param jobs with their results
+ */
+function answerMembers(
+  { answer }: RunRecord,
+  jobs: readonly ResultView[],
+): Pick<RunView, keyof ResultView | 'results'> {
+  if (answer === null || answer.status !== 200) return {}
+  const results = jobs.map(({ result, resultBytes }) => (resultBytes === undefined ? { result } : { resultBytes }))
+  if (answer.jobIndex !== null) return results[answer.jobIndex] ?? {}
+  return { results: results.map((each) => ('resultBytes' in each ? each : each.result)) }
+}

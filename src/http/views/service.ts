@@ -1,0 +1,70 @@
+/** The JSON form of the service's own tasks and numbers. */
+import { z } from 'zod'
+import { jobStates } from '../../domain/job.ts'
+import { runStates } from '../../domain/run.ts'
+import { mainPlacements, policyBounds, taskKinds } from '../../domain/task.ts'
+
+const { timeoutMs, maxAttempts, memoryMb } = policyBounds
+
+export const taskSchema = z
+  .object({
+    name: z.string(),
+    kind: z.enum(taskKinds),
+    timeoutMs: z.int().min(timeoutMs.min).max(timeoutMs.max),
+    maxAttempts: z.int().min(maxAttempts.min).max(maxAttempts.max),
+    memoryMb: z.int().min(memoryMb.min).max(memoryMb.max),
+    main: z.enum(mainPlacements),
+    concurrency: z.int().min(1).nullable().describe('null: no limit'),
+    input: z
+      .record(z.string(), z.unknown())
+      .readonly()
+      .nullable()
+      .describe(
+        'JSON Schema, in which a description stands for what it cannot say; null where the task takes anything',
+      ),
+  })
+  .readonly()
+  .describe('A task that can be run, with its policy')
+
+export const taskListSchema = z.object({ tasks: z.array(taskSchema).readonly() }).readonly()
+
+export type TaskView = z.output<typeof taskSchema>
+export type TaskListView = z.output<typeof taskListSchema>
+
+const count = z.int().min(0)
+const ms = z.number().min(0)
+
+export const threadSchema = z
+  .object({
+    name: z.string(),
+    kind: z.enum(taskKinds),
+    state: z.enum(['starting', 'ready', 'retiring', 'failing', 'dying']),
+    running: count.describe('jobs on it'),
+    busyShare: z.number().min(0).describe('which part of its time jobs took, from 0 to 1'),
+  })
+  .readonly()
+
+export const statsSchema = z
+  .object({
+    runs: z.record(z.enum(runStates), count).readonly(),
+    jobs: z.record(z.enum(jobStates), count).readonly(),
+    backlog: count.describe('jobs not yet final'),
+    oldestQueuedMs: ms.nullable().describe('how long the longest-waiting due job has been due; null when none waits'),
+    unknownTasks: z
+      .record(z.string(), count)
+      .readonly()
+      .describe('waiting jobs of tasks that no process runs, by task: they wait for a version that has the task'),
+    lostClaims: count.describe(
+      'claims of the process that answers which ended, or were stopped, without a cancel or an outcome: always 0 but after an outage',
+    ),
+    threads: z.array(threadSchema).readonly(),
+    eventLoopDelayMs: z.object({ p50: ms, p99: ms, max: ms }).readonly(),
+    conservation: z
+      .object({ accepted: count, final: count, live: count, lost: z.int() })
+      .readonly()
+      .describe('jobs ever accepted, settled, still to settle, and what is missing in between: always 0'),
+  })
+  .readonly()
+  .describe('Counts of runs, jobs and threads')
+
+export type StatsView = z.output<typeof statsSchema>
