@@ -18,20 +18,14 @@ export default defineTask({
 `
 
 export const taskTest = (ending: string): string => `import assert from 'node:assert/strict'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import { createForerunner } from 'forerunner'
+import { runTask } from 'forerunner/testing'
 import hello from '../workers/hello.${ending}'
 
-test('says hello', async () => {
-  await using forerunner = createForerunner<{ hello: typeof hello }>({
-    databaseUrl: 'sqlite::memory:',
-    tasksDir: join(import.meta.dirname, '../workers'),
-    logLevel: 'warn',
-  })
-  await forerunner.start()
-  const run = await forerunner.runTasks({ tasks: [{ name: 'hello', input: 'you' }] })
-  assert.deepEqual(run.result, { hello: 'you' })
+test('says hello, and how far it is', async () => {
+  const { result, progress } = await runTask(hello, 'you')
+  assert.deepEqual(result, { hello: 'you' })
+  assert.equal(progress.length, 10)
 })
 `
 

@@ -1,11 +1,15 @@
 /** forerunner init: a project with a task, its test and everything that is needed to start it. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { version } from '../domain/version.ts'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes, UsageError } from './exit-code.ts'
 import { dockerfile, gitignore, taskModule, taskTest, tsconfig } from './init-files.ts'
-import { print, printJson } from './terminal.ts'
+import { complain, confirm, isInteractive, print, printJson, styled } from './terminal.ts'
+
+/** For `npm run types`; what runs needs neither. */
+const tools = { '@types/node': '^24.0.0', typescript: '^7.0.0' }
 
 type Package = Readonly<Record<string, unknown>>
 
@@ -13,36 +17,64 @@ export const addInit: AddCommand = (program, act) => {
   program
     .command('init')
     .description('write a project that works: a task, its test, scripts, a Dockerfile; what is there stays')
-    .argument('[directory]', 'default: this one', '.')
+    .argument('[directory]', 'default: this one')
     .action(
-      act(async ({ isJson }: Context, given: string) => {
-        const directory = resolve(given)
-        await mkdir(directory, { recursive: true })
+      act(async ({ isJson }: Context, given: string | undefined) => {
+        const directory = resolve(given ?? '.')
         const found = await readPackage(directory)
-        // Node takes `.ts` for CommonJS where the package says so.
-        const ending = found === undefined || found['type'] === 'module' ? 'ts' : 'mts'
-        const files: Readonly<Record<string, string>> = {
-          [`workers/hello.${ending}`]: taskModule,
-          [`test/hello.test.${ending}`]: taskTest(ending),
-          'tsconfig.json': tsconfig,
-          Dockerfile: dockerfile,
-          '.dockerignore': gitignore,
-          '.gitignore': gitignore,
+        if (given === undefined && !isJson && !(await isMeant(directory, found))) {
+          complain('nothing was written; name a directory: forerunner init DIRECTORY')
+          return exitCodes.failed
         }
-        const written: string[] = []
-        for (const [path, content] of Object.entries(files)) {
-          if (await writeNew(join(directory, path), content)) written.push(path)
-        }
-        await writeFile(join(directory, 'package.json'), packageText(found, directory, ending))
-        written.push('package.json')
+        const written = await writeProject(directory, found)
         if (isJson) printJson({ directory, written })
         else {
-          for (const path of written) print(`wrote ${path}`)
-          print('\nnext: npm install, npm test, npm start; and in another terminal: npx forerunner run hello --watch')
+          for (const path of written) print(`${styled('green', 'wrote')} ${path}`)
+          print(`\n${nextSteps(directory, given)}`)
         }
         return exitCodes.done
       }),
     )
+}
+
+/** Among other files a project is not always wanted, as where somebody is in the wrong directory. */
+async function isMeant(directory: string, found: Package | undefined): Promise<boolean> {
+  if (found !== undefined || !isInteractive()) return true
+  const others = (await readdir(directory)).filter((name) => !name.startsWith('.'))
+  return others.length === 0 || confirm(`${directory} has other files and no package.json. Write a project into it?`)
+}
+
+async function writeProject(directory: string, found: Package | undefined): Promise<string[]> {
+  // Node takes `.ts` for CommonJS where the package says so.
+  const ending = found === undefined || found['type'] === 'module' ? 'ts' : 'mts'
+  const files: Readonly<Record<string, string>> = {
+    [`workers/hello.${ending}`]: taskModule,
+    [`test/hello.test.${ending}`]: taskTest(ending),
+    'tsconfig.json': tsconfig,
+    Dockerfile: dockerfile,
+    '.dockerignore': gitignore,
+    '.gitignore': gitignore,
+  }
+  const written: string[] = []
+  for (const [path, content] of Object.entries(files)) {
+    if (await writeNew(join(directory, path), content)) written.push(path)
+  }
+  await writeFile(join(directory, 'package.json'), packageText(found, directory, ending))
+  return [...written, 'package.json']
+}
+
+function nextSteps(directory: string, given: string | undefined): string {
+  const isInstalled = existsSync(join(directory, 'node_modules/forerunner'))
+  const steps = [
+    ...(given === undefined || directory === resolve('.') ? [] : [[`cd ${given}`, '']]),
+    ...(isInstalled ? [] : [['npm install', '']]),
+    ['npm start', 'the service, at http://127.0.0.1:3000'],
+    ['npx forerunner run hello --watch', 'in another terminal'],
+    ['npm test', 'of the task'],
+  ]
+  return ['next:', ...steps.map(([what = '', why = '']) => `  ${what.padEnd(34)}${styled('dim', why)}`.trimEnd())].join(
+    '\n',
+  )
 }
 
 async function readPackage(directory: string): Promise<Package | undefined> {
@@ -68,9 +100,11 @@ function packageText(found: Package | undefined, directory: string, ending: stri
       start: 'forerunner serve',
       dev: 'forerunner dev',
       test: `node --test "test/**/*.test.${ending}"`,
+      types: 'tsc',
       ...scripts,
     },
     dependencies: { forerunner: `^${version}`, ...Object(given['dependencies' as keyof typeof given]) },
+    devDependencies: { ...tools, ...Object(given['devDependencies' as keyof typeof given]) },
   }
   return `${JSON.stringify(whole, null, 2)}\n`
 }

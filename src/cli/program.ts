@@ -3,7 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { version } from '../domain/version.ts'
 import { addBackup } from './backup.ts'
 import { addCancel, addRetry } from './change.ts'
-import { createContext, type Act, type Environment } from './context.ts'
+import { createContext, type Act, type AddCommand, type Environment } from './context.ts'
 import { addDev } from './dev.ts'
 import { addDoctor } from './doctor.ts'
 import { exitCodeOf, exitCodes, type ExitCode } from './exit-code.ts'
@@ -14,15 +14,20 @@ import { addRun } from './run.ts'
 import { addRuns, addShow } from './runs.ts'
 import { addServe } from './serve.ts'
 import { addStats, addTasks } from './service.ts'
-import { allowClosedPipe } from './terminal.ts'
+import { allowClosedPipe, print, styled } from './terminal.ts'
 import { addTypes } from './types.ts'
 import { addWatch } from './watch.ts'
+import { welcome } from './welcome.ts'
 
 const guide = `
-Exit codes: 0 done; 1 failed; 2 used wrongly; 3 no service there.
+Exit codes: 0 done; 1 failed; 2 used wrongly; 3 no service there.`
 
-To begin in an empty folder: "npx forerunner init", "npm install", "npm start", and in another terminal
-"npx forerunner run hello --watch".`
+/** In the order in which they are shown. */
+const groups: Readonly<Record<string, readonly AddCommand[]>> = {
+  'Your project:': [addInit, addDev, addServe, addTypes],
+  'Runs:': [addRun, addRuns, addShow, addWatch, addCancel, addRetry, addPrune],
+  'The service:': [addTasks, addStats, addDoctor, addBackup, addRestore],
+}
 
 /** @param argv without the names of Node and of the script */
 export async function runCommand(argv: readonly string[], environment: Environment): Promise<ExitCode> {
@@ -42,34 +47,26 @@ export async function runCommand(argv: readonly string[], environment: Environme
     .version(version)
     .option('--url <url>', 'of the service (FORERUNNER_URL; default: http://127.0.0.1:3000)')
     .option('--json', 'print JSON and nothing else')
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({
+      showGlobalOptions: true,
+      styleTitle: (text) => styled('bold', text),
+      styleCommandText: (text) => styled('cyan', text),
+      styleSubcommandTerm: (text) => styled('cyan', text),
+    })
     .showHelpAfterError('(see forerunner --help)')
     .addHelpText('after', guide)
     .exitOverride()
-  for (const add of [
-    addServe,
-    addDev,
-    addInit,
-    addRun,
-    addRuns,
-    addShow,
-    addWatch,
-    addCancel,
-    addRetry,
-    addPrune,
-    addTasks,
-    addStats,
-    addDoctor,
-    addBackup,
-    addRestore,
-    addTypes,
-  ]) {
-    add(program, act)
+  for (const [heading, commands] of Object.entries(groups)) {
+    program.commandsGroup(heading)
+    for (const add of commands) add(program, act)
   }
+  program.commandsGroup('Help:').helpCommand('help [command]', 'show the help of a command')
 
   try {
     if (argv.length === 0) {
-      program.outputHelp()
+      const text = welcome(environment)
+      if (text === null) program.outputHelp()
+      else print(text)
       return exitCodes.done
     }
     await program.parseAsync(argv, { from: 'user' })

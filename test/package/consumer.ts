@@ -16,6 +16,7 @@ export const nodes = ['node_modules/node/bin/node', '.scripts/node-26/node_modul
   join(root, path),
 )
 const limitMs = 120_000
+const plainPackage = '{ "name": "consumer", "private": true, "type": "module" }'
 const execute = promisify(execFile)
 
 export interface Ended {
@@ -34,7 +35,8 @@ export interface Consumer extends AsyncDisposable {
   compile(module: 'nodenext' | 'bundler', ...files: readonly string[]): Promise<string>
 }
 
-export async function makeConsumer(): Promise<Consumer> {
+/** @param begin makes a `package.json` in the empty folder, before the package is installed */
+export async function makeConsumer(begin?: string): Promise<Consumer> {
   const directory = await mkdtemp(join(tmpdir(), 'forerunner-consumer-'))
   const at = (path: string): string => join(directory, path)
 
@@ -73,7 +75,8 @@ export async function makeConsumer(): Promise<Consumer> {
     const packing = ['pack', '--silent', '--ignore-scripts', '--pack-destination', directory]
     const { stdout } = await execute('npm', packing, { cwd: root, timeout: limitMs })
     await copyPackages(directory)
-    await consumer.write('package.json', '{ "name": "consumer", "private": true, "type": "module" }')
+    if (begin === undefined) await consumer.write('package.json', plainPackage)
+    else await execute('sh', ['-c', begin], { cwd: directory, timeout: limitMs })
     const installing = ['install', `./${stdout.trim()}`, '--offline', '--ignore-scripts', '--no-audit', '--no-fund']
     await execute('npm', installing, { cwd: directory, timeout: limitMs })
     return consumer

@@ -1,11 +1,11 @@
 /** The package as others get it: installed from the packed file into an empty folder, with nothing of ours around. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { version } from '../../src/domain/version.ts'
-import { makeConsumer, nodes, root } from './consumer.ts'
+import { makeConsumer, nodes } from './consumer.ts'
 
 const task = `import { defineTask } from 'forerunner'
 export default defineTask({ run: (input: unknown) => ({ hello: input }) })
@@ -187,42 +187,6 @@ test('installs, runs as a library and as a command, and has types that resolve',
       module,
     )
   }
-})
-
-test('makes a project that works, of an empty folder and of what npm init has left', async () => {
-  await using consumer = await makeConsumer()
-  const { directory, run, write } = consumer
-  await mkdir(join(directory, 'begun'))
-  const begun = {
-    name: 'begun',
-    version: '1.0.0',
-    type: 'commonjs',
-    scripts: { test: 'echo "Error: no test specified"' },
-  }
-  await write('begun/package.json', JSON.stringify(begun))
-  await write('begun/tsconfig.json', '{ "extends": "../new/tsconfig.json", "include": ["workers", "test"] }')
-  for (const [name, ending] of [
-    ['new', 'ts'],
-    ['begun', 'mts'],
-  ] as const) {
-    const made = await run('forerunner', 'init', name)
-    assert.is(made.code, 0, made.output)
-    assert.match(made.output, `wrote workers/hello.${ending}`)
-    const tested = await run('node', '--test', `${name}/test/hello.test.${ending}`)
-    assert.is(tested.code, 0, tested.output)
-    assert.match(tested.output, 'pass 1\n')
-    const built = await run('node', join(root, 'node_modules/typescript/bin/tsc'), '-p', name)
-    assert.equal(built, { code: 0, output: '' })
-    const { scripts, dependencies } = JSON.parse(readFileSync(join(directory, name, 'package.json'), 'utf8')) as {
-      scripts: Record<string, string>
-      dependencies: Record<string, string>
-    }
-    assert.equal([scripts['start'], scripts['dev']], ['forerunner serve', 'forerunner dev'])
-    assert.match(scripts['test'] ?? '', 'node --test')
-    assert.equal(dependencies, { forerunner: `^${version}` })
-  }
-  const again = await run('forerunner', 'init', 'new', '--json')
-  assert.equal(JSON.parse(again.output), { directory: join(directory, 'new'), written: ['package.json'] })
 })
 
 test.run()
