@@ -7,7 +7,7 @@ import type { EndedAttempt } from '../dispatch/execute.ts'
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { Store } from '../store/store.ts'
-import type { LoopDelay } from './loop-delay.ts'
+import { createLoopDelay } from './loop-delay.ts'
 import { createSlidingHistogram, type Quantiles, type SlidingHistogram } from './sliding-histogram.ts'
 
 export interface RunningAttempt {
@@ -67,7 +67,6 @@ export interface Recent {
 
 export interface RecentOptions {
   readonly store: Pick<Store, 'stats' | 'backlog'>
-  readonly loopDelay: LoopDelay
   readonly clock: Clock
   readonly slotMs?: number
 }
@@ -91,12 +90,13 @@ const ofMinutes = (): SlidingHistogram => createSlidingHistogram(minuteMs, windo
 /** Until it is replaced. */
 const ofSlot = (): SlidingHistogram => createSlidingHistogram(Infinity, 1)
 
-export function createRecent({ store, loopDelay, clock, slotMs = defaultSlotMs }: RecentOptions): Recent {
+export function createRecent({ store, clock, slotMs = defaultSlotMs }: RecentOptions): Recent {
   /** By the job as it was claimed: of one that was cancelled and retried, two attempts can be under way. */
   const running = new Map<object, RunningAttempt>()
   const tasks = new Map<string, TaskFigures>()
   const [answers, waits] = [ofMinutes(), ofMinutes()]
   let [slotAnswers, slotWaits] = [ofSlot(), ofSlot()]
+  const loopDelay = createLoopDelay(Infinity)
   const slots: RecentSlot[] = []
   let before: { readonly accepted: number; readonly final: number } | null = null
   let cpu = process.cpuUsage()
@@ -115,7 +115,11 @@ export function createRecent({ store, loopDelay, clock, slotMs = defaultSlotMs }
   async function addSlot(): Promise<void> {
     const at = clock.now()
     const cpuShare = takeCpuShare()
-    const last = { firstResponseMs: slotAnswers.read(), queueWaitMs: slotWaits.read() }
+    const last = {
+      firstResponseMs: slotAnswers.read(),
+      queueWaitMs: slotWaits.read(),
+      eventLoopDelayMs: loopDelay.take().p99,
+    }
     slotAnswers = ofSlot()
     slotWaits = ofSlot()
     // Without an answer there is no row: the store is not open yet, or out of reach.
@@ -130,7 +134,6 @@ export function createRecent({ store, loopDelay, clock, slotMs = defaultSlotMs }
         final: Math.max(0, final - before.final),
         backlog: store.backlog(),
         ...last,
-        eventLoopDelayMs: loopDelay.read().p99,
         cpuShare: Number(cpuShare.toFixed(3)),
       })
     }
@@ -180,7 +183,10 @@ export function createRecent({ store, loopDelay, clock, slotMs = defaultSlotMs }
       slotMs,
       slots,
     }),
-    stop: () => clearInterval(timer),
+    stop() {
+      clearInterval(timer)
+      loopDelay.stop()
+    },
   }
 }
 

@@ -38,8 +38,10 @@ test('starts the recipe with a click, and shows the answer’s line before the o
   assert.is(await laneOf(page, /^first/).getAttribute('data-state'), 'completed')
   assert.is(await laneOf(page, /^second/).getAttribute('data-state'), 'running')
   const line = page.locator('.after')
-  const box = await line.boundingBox()
-  assert.ok(box !== null && box.width > 0 && box.height > 100, 'the ground right of the line is tinted')
+  const box = await until('the ground right of the line is tinted', async () => {
+    const found = await line.boundingBox()
+    return found !== null && found.width > 0 && found.height > 100 && found
+  })
   assert.equal(await violationsOf(page), [])
 
   // It moves: progress of the job, and the line, for the axis grows.
@@ -48,7 +50,7 @@ test('starts the recipe with a click, and shows the answer’s line before the o
   const before = await share.textContent()
   await until('progress moves', async () => (await share.textContent()) !== before)
   const moved = await line.boundingBox()
-  assert.ok((moved?.x ?? 0) < (box?.x ?? 0), `the line moves left as time goes on: ${box?.x} to ${moved?.x}`)
+  assert.ok((moved?.x ?? 0) < box.x, `the line moves left as time goes on: ${box.x} to ${moved?.x}`)
   await page.getByRole('button', { name: 'Cancel', exact: true }).click()
   await page.locator('.sub .is-cancelled').waitFor()
   checkClean(tab)
@@ -248,6 +250,28 @@ test('is used with the keyboard alone', async () => {
   await page.getByRole('table').filter({ hasText: 'worker-' }).waitFor()
   await page.keyboard.press('g')
   await page.locator('tbody tr').first().waitFor()
+  checkClean(tab)
+})
+
+test('the overview shows what the threads run, the figures of the tasks, and that nothing is lost', async () => {
+  await using service = await startService({ tasksDir })
+  const id = await start(service, { tasks: [{ name: 'first' }, { name: 'second', input: { ms: 60_000 } }] })
+  await using tab = await browser.open(service.url)
+  const { page } = tab
+  await page.locator('tbody tr').first().waitFor()
+  await page.keyboard.press('o')
+  await page
+    .getByRole('heading', { name: /^1 job running, nothing waits; half of the answers leave within / })
+    .waitFor()
+  await page.getByText('lost: 2 accepted = 1 final + 1 live').waitFor()
+  await page.getByRole('region', { name: 'Tasks' }).getByRole('row').filter({ hasText: 'first' }).waitFor()
+  assert.equal(await violationsOf(page), [])
+  await page
+    .getByRole('region', { name: 'Threads' })
+    .getByRole('link', { name: /second/ })
+    .click()
+  await page.getByRole('region', { name: 'Job 1, second' }).waitFor()
+  assert.ok(page.url().includes(id))
   checkClean(tab)
 })
 

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef } from 'preact/hooks'
 import { addressOf, startAddress, type RunFilters } from '../shell/route.ts'
 import { BulkBar } from './bulk-bar.tsx'
 import { FilterBar } from './filter-bar.tsx'
-import { Figures, Sentence } from './overview.tsx'
+import { Figures, Sentence } from './figures.tsx'
 import { createRunList, type RunList } from './poll.ts'
 import { RunRow } from './run-row.tsx'
 

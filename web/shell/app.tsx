@@ -1,14 +1,15 @@
 /** The frame of every page: the header, and what the address names below it. */
+import { OverviewPage } from '../overview/overview-page.tsx'
 import { RunPage } from '../run/run-page.tsx'
 import { RunsPage } from '../runs/runs-page.tsx'
 import { StartPage } from '../start/start-page.tsx'
 import { KeyForm } from './key-form.tsx'
 import { useKeys } from './keys.ts'
-import { followLink, go, route, startAddress } from './route.ts'
+import { followLink, go, overviewAddress, route, startAddress } from './route.ts'
 import { apiKey, isReachable, needsKey } from './service.ts'
 
 export function App() {
-  useKeys({ n: () => go(startAddress), g: () => go('./') })
+  useKeys({ n: () => go(startAddress), g: () => go('./'), o: () => go(overviewAddress) })
   const { page } = route.value
   return (
     <div onClick={followLink}>
@@ -24,8 +25,11 @@ export function App() {
           <a href="./" aria-current={page === 'runs' ? 'page' : undefined}>
             Runs
           </a>
+          <a href={overviewAddress} aria-current={page === 'overview' ? 'page' : undefined}>
+            Overview
+          </a>
           <a href={startAddress} aria-current={page === 'start' ? 'page' : undefined}>
-            Start a run
+            Start<span class="aside"> a run</span>
           </a>
         </nav>
         <Connection />
@@ -40,6 +44,7 @@ export function App() {
 function Page() {
   const shown = route.value
   if (shown.page === 'run') return <RunPage key={shown.id} id={shown.id} />
+  if (shown.page === 'overview') return <OverviewPage />
   if (shown.page === 'start') return <StartPage key={shown.from ?? ''} from={shown.from} />
   return <RunsPage filters={shown.filters} />
 }

@@ -12,6 +12,7 @@ export interface RunFilters {
 export type Route =
   | { readonly page: 'runs'; readonly filters: RunFilters }
   | { readonly page: 'run'; readonly id: string; readonly job: number | null }
+  | { readonly page: 'overview' }
   | { readonly page: 'start'; readonly from: string | null }
 
 const query = signal(location.search)
@@ -26,6 +27,7 @@ export const route = computed((): Route => {
     return { page: 'run', id, job: /^\d{1,5}$/.test(job) ? Number(job) : null }
   }
   if (given.has('start')) return { page: 'start', from: text('start') || null }
+  if (given.has('overview')) return { page: 'overview' }
   return { page: 'runs', filters: { state: text('state'), task: text('task'), tag: text('tag'), q: text('q') } }
 })
 
@@ -41,6 +43,7 @@ export function shortIdOf(id: string): string {
 }
 
 export const startAddress = './?start'
+export const overviewAddress = './?overview'
 
 /** @param isStep false: takes the place of the current entry of the history */
 export function go(address: string, isStep = true): void {

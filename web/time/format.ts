@@ -16,6 +16,16 @@ export function durationOf(ms: number): string {
   return `${Math.floor(whole / dayMs)} d ${Math.floor((whole % dayMs) / hourMs)} h`
 }
 
+/** `0.42 ms`, `2.1 ms`, and from 10 ms on as `durationOf`. */
+export function millisecondsOf(ms: number): string {
+  return ms < 10 ? `${Number(ms.toPrecision(2))} ms` : durationOf(ms)
+}
+
+/** `0`, `0.3`, `4.2`, `1,204` */
+export function rateOf(rate: number): string {
+  return rate < 10 ? String(Number(rate.toPrecision(2))) : Math.round(rate).toLocaleString('en')
+}
+
 /** Coarse, for ages: `now`, `8 s`, `3 min`, `18 h`, `2 d` */
 export function ageOf(ms: number): string {
   if (ms < secondMs) return 'now'

@@ -56,7 +56,7 @@ export const recentSchema = z
             backlog: count.describe('at its end'),
             firstResponseMs: quantilesSchema,
             queueWaitMs: quantilesSchema,
-            eventLoopDelayMs: ms.describe('p99 of the minute under way'),
+            eventLoopDelayMs: ms.describe('p99'),
             cpuShare: ms.describe('which part of all cores the process used, from 0 to 1'),
           })
           .readonly(),

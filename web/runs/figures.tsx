@@ -42,7 +42,7 @@ export function Figures({ stats }: { readonly stats: StatsView | null }) {
   )
 }
 
-function Figure({ value, name }: { readonly value: string; readonly name: string }) {
+export function Figure({ value, name }: { readonly value: string; readonly name: string }) {
   return (
     <div>
       <dt>{name}</dt>
