@@ -1,28 +1,15 @@
-/** The live page in a real browser, against a real service. */
-import { fileURLToPath } from 'node:url'
-import type { Page } from 'playwright-core'
+/** The live page in a real browser, against a real service: runs. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { violationsOf } from './accessible.ts'
-import { startBrowser, type Tab } from './browser.ts'
+import { startBrowser } from './browser.ts'
+import { checkClean, laneOf, start, tasksDir } from './shared.ts'
 import { startHost } from './host.ts'
 
-const tasksDir = fileURLToPath(new URL('../fixtures/page-tasks/', import.meta.url))
 /** For all of them; the last test closes it. */
 const browser = await startBrowser()
-
-const start = async (service: Service, body: object, key = ''): Promise<string> =>
-  (await readRun(await service.post('/run-tasks', body, key === '' ? {} : { Authorization: `Bearer ${key}` }))).id
-
-const laneOf = (page: Page, name: RegExp) => page.getByRole('list').locator('.row').filter({ hasText: name })
-
-/** Nothing on the console, no request elsewhere, nothing that the policy had to stop. */
-function checkClean({ wrongs }: Tab): void {
-  assert.equal(wrongs, [])
-}
 
 test('starts the recipe with a click, and shows the answer’s line before the other lanes end', async () => {
   await using service = await startService({ tasksDir })
@@ -118,88 +105,6 @@ test('runs again what it has started, with changed input', async () => {
   )
 })
 
-test('the list counts new runs and does not move; filters are in the address and survive a reload', async () => {
-  await using service = await startService({ tasksDir })
-  await start(service, { tasks: [{ name: 'form', input: { title: 'a' } }], tags: ['blue'] })
-  await start(service, { tasks: [{ name: 'charge', maxAttempts: 1 }] }).catch(() => {})
-  await using tab = await browser.open(service.url)
-  const { page } = tab
-  await page.locator('tbody tr').nth(1).waitFor()
-  assert.equal(await violationsOf(page), [])
-  await start(service, { tasks: [{ name: 'form', input: { title: 'b' } }] })
-  await page.getByRole('button', { name: '1 new' }).waitFor()
-  assert.is(await page.locator('tbody tr').count(), 2)
-  await page.getByRole('button', { name: '1 new' }).click()
-  assert.is(await page.locator('tbody tr').count(), 3)
-
-  await page.getByRole('button', { name: '✕ failed' }).click()
-  await page.locator('tbody tr').first().filter({ hasText: 'charge' }).waitFor()
-  await until('one run is left', async () => (await page.locator('tbody tr').count()) === 1)
-  await page.reload()
-  await page.locator('tbody tr').first().filter({ hasText: 'charge' }).waitFor()
-  assert.is(await page.getByRole('button', { name: '✕ failed' }).getAttribute('aria-pressed'), 'true')
-  assert.ok(page.url().includes('state=failed'))
-  await page.getByLabel('Tag').fill('blue')
-  await page.getByLabel('Tag').press('Enter')
-  await page.getByText('No run matches').waitFor()
-  await page.getByRole('link', { name: 'Show all runs' }).click()
-  await page.locator('tbody tr').nth(2).waitFor()
-  checkClean(tab)
-})
-
-test('finds runs by the text of an error while it is typed, and keeps it over a reload', async () => {
-  await using service = await startService({ tasksDir })
-  await start(service, { tasks: [{ name: 'form', input: { title: 'a card' } }] })
-  await start(service, { tasks: [{ name: 'charge', maxAttempts: 1 }], respond: 'none' })
-  await until('the run can be found', async () =>
-    (await (await service.get('/runs?q=declined')).text()).includes('charge'),
-  )
-  await using tab = await browser.open(service.url)
-  const { page } = tab
-  const rows = page.locator('tbody tr')
-  await rows.nth(1).waitFor()
-  await page.keyboard.press('/')
-  await page.keyboard.type('paymenterr')
-  await until('one run is left', async () => (await rows.count()) === 1)
-  await page.keyboard.type('or decl')
-  await until('both words are in the address', () => page.url().includes('q=paymenterror+decl'))
-  await page.reload()
-  await rows.filter({ hasText: 'charge' }).waitFor()
-  assert.is(await rows.count(), 1)
-  assert.is(await page.getByLabel('Search').inputValue(), 'paymenterror decl')
-  await page.getByRole('button', { name: 'Retry all failed…' }).click()
-  await page.getByText('Retry 1 failed run with the words “paymenterror decl”?').waitFor()
-  assert.equal(await violationsOf(page), [])
-  await page.getByLabel('Search').fill('nothing has this')
-  await page.getByText('No run matches').waitFor()
-  await page.getByLabel('Search').press('Escape')
-  await until('both are back', async () => (await rows.count()) === 2)
-  checkClean(tab)
-})
-
-test('retries everything that matches, with its number before', async () => {
-  await using service = await startService({ tasksDir })
-  const failing = { tasks: [{ name: 'charge', maxAttempts: 1 }], respond: 'none', tags: ['bulk'] }
-  const ids = await Promise.all([start(service, failing), start(service, failing)])
-  await start(service, { tasks: [{ name: 'form', input: { title: 'a' } }], tags: ['bulk'] })
-  for (const id of ids) await (await service.get(`/runs/${id}/events`)).text()
-  await using tab = await browser.open(`${service.url}/?tag=bulk`)
-  const { page } = tab
-  await page.getByRole('button', { name: 'Cancel all running…' }).click()
-  await page.getByText('No running run matches.').waitFor()
-  await page.getByRole('button', { name: 'Retry all failed…' }).click()
-  await page.getByText('Retry 2 failed runs tagged bulk?').waitFor()
-  await page.getByText('forerunner retry --state failed --tag bulk').waitFor()
-  assert.equal(await violationsOf(page), [])
-  await page.getByRole('button', { name: 'Retry 2' }).click()
-  await page.getByText('2 runs queued again.').waitFor()
-  for (const id of ids) {
-    const [job] = (await readRun(await service.get(`/runs/${id}`))).jobs
-    assert.ok((job?.queuedAt ?? '') > (job?.failures?.[0]?.finishedAt ?? 'z'), 'it was queued after it had failed')
-  }
-  checkClean(tab)
-})
-
 test('asks for the key once, keeps it for the tab, and says what a read-only key cannot do', async () => {
   await using service = await startService({ tasksDir, apiKeys: ['writer'], apiKeysRead: ['reader'] })
   const id = await start(service, { tasks: [{ name: 'second', input: { ms: 60_000 } }], respond: 'none' }, 'writer')
@@ -250,28 +155,6 @@ test('is used with the keyboard alone', async () => {
   await page.getByRole('table').filter({ hasText: 'worker-' }).waitFor()
   await page.keyboard.press('g')
   await page.locator('tbody tr').first().waitFor()
-  checkClean(tab)
-})
-
-test('the overview shows what the threads run, the figures of the tasks, and that nothing is lost', async () => {
-  await using service = await startService({ tasksDir })
-  const id = await start(service, { tasks: [{ name: 'first' }, { name: 'second', input: { ms: 60_000 } }] })
-  await using tab = await browser.open(service.url)
-  const { page } = tab
-  await page.locator('tbody tr').first().waitFor()
-  await page.keyboard.press('o')
-  await page
-    .getByRole('heading', { name: /^1 job running, nothing waits; half of the answers leave within / })
-    .waitFor()
-  await page.getByText('lost: 2 accepted = 1 final + 1 live').waitFor()
-  await page.getByRole('region', { name: 'Tasks' }).getByRole('row').filter({ hasText: 'first' }).waitFor()
-  assert.equal(await violationsOf(page), [])
-  await page
-    .getByRole('region', { name: 'Threads' })
-    .getByRole('link', { name: /second/ })
-    .click()
-  await page.getByRole('region', { name: 'Job 1, second' }).waitFor()
-  assert.ok(page.url().includes(id))
   checkClean(tab)
 })
 
