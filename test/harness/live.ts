@@ -6,8 +6,12 @@ import { once } from 'node:events'
 import { Router } from '@koa/router'
 import { createFeed, type Feed } from '../../src/feed/feed.ts'
 import { createRunWatch } from '../../src/feed/run-watch.ts'
-import { createEventStreams, type EventStreams, type EventStreamsOptions } from '../../src/http/event-streams.ts'
-import { createLongPolls, type LongPolls } from '../../src/http/long-poll.ts'
+import {
+  createEventStreams,
+  type EventStreams,
+  type EventStreamsOptions,
+} from '../../src/http/streaming/event-streams.ts'
+import { createLongPolls, type LongPolls } from '../../src/http/streaming/long-poll.ts'
 import { answerProblem } from '../../src/http/handle-error.ts'
 import type { HttpDeps } from '../../src/http/route.ts'
 import { watchRun } from '../../src/http/routes/watch-run.ts'

@@ -1,37 +1,33 @@
 /**
  * All open streams of events: no more than are allowed, each in a place until its response is over, and one timer for
- * everything that is not a change.
+ * everything that is not a change. An event is written once, however many streams send it.
  */
 import type { ServerResponse } from 'node:http'
-import { AppError } from '../domain/errors.ts'
-import type { RunRecord } from '../domain/run.ts'
-import { createTurnScheduler } from '../domain/turn-scheduler.ts'
-import type { RunWatch, Snapshot } from '../feed/run-watch.ts'
-import type { Log } from '../log.ts'
-import { createEventStream, type EventStream, type StreamTiming } from './event-stream.ts'
-import { createRunEvents } from './run-event.ts'
-import { createProgressSampler, type SampleProgress } from './run-progress.ts'
-import type { ProgressOf } from './views/job.ts'
-
-export interface OpenedStream {
-  /** As it will be told first. */
-  readonly run: RunRecord
-  /** Begins to write; the head of the response must be out. */
-  start(): void
-}
+import { AppError } from '../../domain/errors.ts'
+import type { RunRecord } from '../../domain/run.ts'
+import { createTurnScheduler } from '../../domain/turn-scheduler.ts'
+import type { RunWatch, Snapshot } from '../../feed/run-watch.ts'
+import type { Log } from '../../log.ts'
+import type { ProgressOf, ProgressView } from '../views/job.ts'
+import { writeJson } from '../views/json.ts'
+import { viewRun } from '../views/run.ts'
+import { createEventStream, type EventStream, type ProgressEvent, type StreamTiming } from './event-stream.ts'
 
 export interface EventStreams {
   /**
-   * Takes a place until the response is over. Resolves to null when there is no such run.
+   * Takes a place until the response is over. Resolves to null when there is no such run, else to the run as it will be
+   * shown first, and a function that begins to write when the head of the response is out.
    * @param prefix of the addresses in its events
    * @throws AppError `too-many-streams`, `shutting-down` or `store-unavailable`
    */
   open(runId: string, response: ServerResponse, prefix: string): Promise<OpenedStream | null>
-  /** Opens no more, tells every stream how its run is now, and ends it; clients may take their time to read that. */
+  /** Opens no more, shows every stream how its run is now, and ends it; clients may take their time to read that. */
   close(): Promise<void>
-  /** How many places are taken. */
+  /** Places that are taken. */
   size(): number
 }
+
+type OpenedStream = Pick<EventStream, 'start'> & { readonly run: RunRecord }
 
 export interface EventStreamsOptions {
   readonly runWatch: RunWatch
@@ -57,11 +53,13 @@ interface Place {
 
 const defaultTiming: Timing = { sampleMs: 250, commentMs: 15_000, stuckMs: 10_000 }
 const placesPerTurn = 32
+/** A result of more bytes of JSON text is not sent to everybody who only wants to know how far a run is. */
+const maxResultBytes = 16 * 1024
 
 export function createEventStreams(options: EventStreamsOptions): EventStreams {
   const { runWatch, maxStreams, progressOf, log } = options
   const timing = { ...defaultTiming, ...options.timing }
-  const writeEvent = createRunEvents(options)
+  const written = new Map<string, WeakMap<RunRecord, Buffer>>()
   const places = new Set<Place>()
   const turns = createTurnScheduler(placesPerTurn)
   let ticker: NodeJS.Timeout | undefined
@@ -69,8 +67,15 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
 
   /** It is called by whatever changes a run: no error of showing it may reach there. */
   function eventOf(run: RunRecord, prefix: string): Buffer | null {
+    const ofPrefix = written.get(prefix) ?? new WeakMap<RunRecord, Buffer>()
+    written.set(prefix, ofPrefix)
     try {
-      return writeEvent(run, prefix)
+      const known = ofPrefix.get(run)
+      if (known !== undefined) return known
+      const data = writeJson(viewRun(run, { ...options, prefix, maxResultBytes }))
+      const event = Buffer.from(`event: run\nid: ${run.version}\ndata: ${data}\n\n`)
+      ofPrefix.set(run, event)
+      return event
     } catch (error) {
       log.error({ err: error, runId: run.id }, 'a run could not be shown to those who watch it')
       return null
@@ -84,12 +89,12 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
       places.delete(place)
       response.off('close', leave)
       unwatch()
-      // For who went away before the run was read.
+      // For a client that went away before the run was read.
       first.resolve(null)
       if (places.size === 0) clearInterval(ticker)
     }
     const place: Place = { runId, stream, first, leave }
-    const unwatch = runWatch.watch(runId, (sight) => show(place, sight))
+    const unwatch = runWatch.watch(runId, (snapshot) => show(place, snapshot))
     response.once('close', leave)
     if (places.size === 0) ticker = setInterval(tick, timing.sampleMs).unref()
     places.add(place)
@@ -97,16 +102,21 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   }
 
   function tick(): void {
-    const sample = createProgressSampler(progressOf)
-    for (const place of places) turns.run(() => attend(place, sample))
+    const sampled = new Map<RunRecord, readonly ProgressEvent[]>()
+    const progress = (run: RunRecord): readonly ProgressEvent[] => {
+      const events = sampled.get(run) ?? progressEventsOf(run, progressOf)
+      sampled.set(run, events)
+      return events
+    }
+    for (const place of places) {
+      turns.run(() => {
+        // A client that went away before it had a place has closed its response before: it does not say so again.
+        if (places.has(place) && !place.stream.attend(progress)) place.leave()
+      })
+    }
   }
 
-  function attend(place: Place, sample: SampleProgress): void {
-    // For a client that went away before it had a place: its response was closed before, and does not say so again.
-    if (places.has(place) && !place.stream.attend(sample)) place.leave()
-  }
-
-  /** The last changes may not have been told yet; and who watches later is shown a run later. */
+  /** The last changes may not have been shown yet; a subscriber that comes later is shown a run later. */
   function endWithNewest({ runId, stream }: Place): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const unwatch = runWatch.watch(runId, () => {
@@ -135,13 +145,24 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   }
 }
 
-function show({ stream, first }: Place, sight: Snapshot): void {
-  if (sight.kind === 'run') {
-    stream.tellRun(sight.run)
-    first.resolve(sight.run)
+function show({ stream, first }: Place, snapshot: Snapshot): void {
+  if (snapshot.kind === 'run') {
+    stream.showRun(snapshot.run)
+    first.resolve(snapshot.run)
     return
   }
-  if (sight.kind === 'gone') first.resolve(null)
-  else first.reject(sight.error)
+  if (snapshot.kind === 'gone') first.resolve(null)
+  else first.reject(snapshot.error)
   stream.end()
+}
+
+function progressEventsOf(run: RunRecord, progressOf: ProgressOf): ProgressEvent[] {
+  return run.jobs.flatMap(({ index, state, startedAt }) => {
+    const progress = state === 'running' ? progressOf(run.id, index) : null
+    if (progress === null) return []
+    const { fraction, message } = progress
+    const view: ProgressView = { jobIndex: index, progress: fraction, ...(message !== '' && { message }) }
+    const text = `event: progress\ndata: ${JSON.stringify(view)}\n\n`
+    return [{ jobIndex: index, key: `${startedAt} ${text}`, text }]
+  })
 }

@@ -1,21 +1,27 @@
 /**
- * One response that is a stream of events. It never holds more than one event for its client: while the client takes
- * nothing, the newest state of the run replaces the one before, and everything else is dropped.
+ * One response that is a stream of events (https://html.spec.whatwg.org/multipage/server-sent-events.html). It never
+ * holds more than one event for its client: while the client takes nothing, the newest state of the run replaces the one
+ * before, and everything else is dropped.
  */
 import type { ServerResponse } from 'node:http'
-import type { RunRecord } from '../domain/run.ts'
-import { comment, retryField } from './run-event.ts'
-import { createProgressTeller, type SampleProgress } from './run-progress.ts'
+import type { RunRecord } from '../../domain/run.ts'
 
 export interface EventStream {
-  /** Begins to write; what was told before is not lost. */
+  /** Begins to write, when the head of the response is out; a run that was shown before is not lost. */
   start(): void
-  /** The run has changed. After a final state the response ends. */
-  tellRun(run: RunRecord): void
-  /** Ends the response after what has been told. */
+  /** After a final state the response ends. */
+  showRun(run: RunRecord): void
+  /** Ends the response after the run that was shown last. */
   end(): void
   /** To be called every so often: for progress, comments, and clients that are gone. @returns whether it lives on */
-  attend(sample: SampleProgress): boolean
+  attend(progressOf: (run: RunRecord) => readonly ProgressEvent[]): boolean
+}
+
+export interface ProgressEvent {
+  readonly jobIndex: number
+  /** Differs between two events of a job, of two attempts too. */
+  readonly key: string
+  readonly text: string
 }
 
 /** In milliseconds. */
@@ -26,6 +32,7 @@ export interface StreamTiming {
   readonly stuckMs: number
 }
 
+const comment = ':\n\n'
 /** A large event goes out in pieces: a slow client that takes one after the other is not stuck. */
 const maxPieceBytes = 64 * 1024
 /** When a client may connect again: a thousand must not all do so at once. */
@@ -39,10 +46,10 @@ export function createEventStream(
   { commentMs, stuckMs }: StreamTiming,
 ): EventStream {
   const retryMs = Math.round(minRetryMs + Math.random() * (maxRetryMs - minRetryMs))
-  const tellProgress = createProgressTeller(tellNow)
-  let rest: Buffer = Buffer.from(retryField(retryMs))
+  const sentProgress = new Map<number, string>()
+  let rest: Buffer = Buffer.from(`retry: ${retryMs}\n\n`)
   let newest: RunRecord | null = null
-  let toldLast: RunRecord | null = null
+  let lastSent: RunRecord | null = null
   let commentAt = performance.now() + commentMs
   let takesMore = false
   /** Since when something waits that the client does not take. */
@@ -54,7 +61,7 @@ export function createEventStream(
       const event = eventOf(newest)
       rest = event ?? rest
       if (event === null || newest.state !== 'running') isEnding = true
-      toldLast = newest
+      lastSent = newest
       newest = null
     }
     const piece = rest.subarray(0, maxPieceBytes)
@@ -80,21 +87,28 @@ export function createEventStream(
     flush()
   }
 
-  function tellNow(text: string): boolean {
+  function sendNow(text: string): boolean {
     if (!takesMore || isEnding) return false
     rest = Buffer.from(text)
     flush()
     return true
   }
 
+  /** Once each; what the client does not take now waits for the next time. */
+  function sendProgress(events: readonly ProgressEvent[]): void {
+    const unsent = events.filter(({ jobIndex, key }) => sentProgress.get(jobIndex) !== key)
+    if (unsent.length === 0 || !sendNow(unsent.map(({ text }) => text).join(''))) return
+    for (const { jobIndex, key } of unsent) sentProgress.set(jobIndex, key)
+  }
+
   return {
     start() {
       response.on('drain', takeMore)
-      // Whoever goes away while something is written: the response closes, and that is enough.
+      // Of a client that goes away while something is written: the response closes, and that is enough.
       response.on('error', () => {})
       takeMore()
     },
-    tellRun(run) {
+    showRun(run) {
       if (isEnding) return
       newest = run
       flush()
@@ -103,14 +117,14 @@ export function createEventStream(
       isEnding = true
       flush()
     },
-    attend(sample) {
+    attend(progressOf) {
       const now = performance.now()
       const { socket } = response.req
       if (stuckSince !== null && now - stuckSince > stuckMs) socket.destroy()
       if (socket.destroyed) return false
-      if (toldLast !== null) tellProgress(sample(toldLast))
+      if (lastSent !== null) sendProgress(progressOf(lastSent))
       if (now >= commentAt) {
-        tellNow(comment)
+        sendNow(comment)
         commentAt = now + commentMs
       }
       return true
