@@ -1,18 +1,27 @@
 /**
- * What Node leaves to us of the connections beneath the requests: answering what its parser refuses, in turn with the
- * answers under way, and closing so that the last answer arrives.
+ * What Node leaves to us of the connections beneath the requests, and a proxy in front does not do for us: it is itself a
+ * client here, which sends requests behind each other, closes by halves, and needs an answer to whatever it sends.
  */
 import type { Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Log } from '../log.ts'
-import { refuse, refuseSocket, type Refusal } from './raw-error.ts'
+import { STATUS_CODES } from './lazy-http.ts'
 
 export interface Connections {
-  /** Notes the newest request of a connection. @returns whether it can still be answered there */
-  begin(response: ServerResponse): boolean
+  /**
+   * Has a request handled when those before it on its connection are answered, and their answers taken by the operating
+   * system, which it does as the client reads. A request with a flaw is answered with that, in its turn.
+   */
+  take(response: ServerResponse, handle: () => void, flaw?: Refusal): void
   /** From now on there are no more than so many at once: idle ones make room, and others are refused. */
   bound(max: number): void
+}
+
+/** Answered by a problem of no type of its own (RFC 9457, 4.2.1), and with the end of the connection. */
+export interface Refusal {
+  readonly status: number
+  readonly detail: string
 }
 
 export interface ConnectionsOptions {
@@ -23,20 +32,36 @@ export interface ConnectionsOptions {
   readonly log: Log
 }
 
+interface Connection {
+  newest: ServerResponse | undefined
+  isAnswering: boolean
+  isRefused: boolean
+  readonly waiting: { readonly response: ServerResponse; readonly handle: () => void }[]
+}
+
 /** Connections beyond the bound that are told so; any more are closed without a word. */
 const refusedAtOnce = 8
 const tooManyLineMs = 60_000
+/** Requests of one connection, beside the one that is being answered. */
+const maxWaiting = 64
 
 export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log }: ConnectionsOptions): Connections {
-  const newest = new WeakMap<Duplex, ServerResponse>()
-  const refused = new WeakSet<Duplex>()
+  const connections = new WeakMap<Duplex, Connection>()
   let open = 0
   let maxOpen = Number.POSITIVE_INFINITY
-  let toldAt = Number.NEGATIVE_INFINITY
+  let warnedAt = Number.NEGATIVE_INFINITY
+
+  function connectionOf(socket: Duplex): Connection {
+    const known = connections.get(socket)
+    if (known !== undefined) return known
+    const connection: Connection = { newest: undefined, isAnswering: false, isRefused: false, waiting: [] }
+    connections.set(socket, connection)
+    return connection
+  }
 
   server.on('connection', (socket: Socket) => {
     // Node destroys the socket after the last answer. With bytes unread, that resets the connection, and the client
-    // may never see the answer (RFC 9112, 9.6).
+    // may never see the answer (RFC 9112, 9.6; https://github.com/nodejs/node/issues/21026).
     socket.destroySoon = () => closeGently(socket, lingerMs)
     open += 1
     socket.once('close', () => (open -= 1))
@@ -47,37 +72,63 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
   })
 
   function turnAway(socket: Socket): void {
-    if (performance.now() - toldAt > tooManyLineMs) {
-      toldAt = performance.now()
+    if (performance.now() - warnedAt > tooManyLineMs) {
+      warnedAt = performance.now()
       log.warn({ connections: open, max: maxOpen }, 'too many connections: more are refused')
     }
     socket.on('error', () => {})
-    answerSocket(socket, { status: 503, detail: 'too many connections are open' })
+    refuseSocket(socket, { status: 503, detail: 'too many connections are open' })
   }
 
+  // Node would answer what its parser refuses without a body, and cut off an answer that is under way
+  // (https://nodejs.org/api/http.html#event-clienterror).
   server.on('clientError', (error: Error, socket) => {
+    const connection = connectionOf(socket)
     // Whatever comes after it is an error again.
-    if (refused.has(socket)) return
-    refused.add(socket)
+    if (connection.isRefused) return
+    connection.isRefused = true
     const refusal = refusalOf(error)
     log.debug({ err: error, status: refusal.status }, 'a connection was refused')
-    const response = newest.get(socket)
-    if (response === undefined || response.closed) answerSocket(socket, refusal)
-    else if (response.req.complete) response.once('close', () => answerSocket(socket, refusal))
+    const response = connection.newest
+    if (response === undefined || response.closed) refuseSocket(socket, refusal)
+    else if (response.req.complete) response.once('close', () => refuseSocket(socket, refusal))
     else if (response.headersSent) response.once('close', () => closeGently(socket, lingerMs))
     else refuse(response, refusal)
   })
 
-  // Node would hang up without a word.
+  // Node would hang up without a word (https://nodejs.org/api/http.html#event-connect).
   server.on('connect', (_request, socket) => {
     socket.on('error', () => {})
     socket.resume()
-    answerSocket(socket, { status: 501, detail: 'this is no proxy' })
+    refuseSocket(socket, { status: 501, detail: 'this is no proxy' })
   })
 
-  function answerSocket(socket: Duplex, refusal: Refusal): void {
-    if (socket.writable) refuseSocket(socket, refusal)
+  /** Nothing else must be under way on the socket. */
+  function refuseSocket(socket: Duplex, refusal: Refusal): void {
+    if (socket.writable) {
+      const { headers, text } = documentOf(refusal)
+      const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+      const head = [`HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}`, ...lines, '', ''].join('\r\n')
+      socket.write(head + text)
+    }
     closeGently(socket, lingerMs)
+  }
+
+  function handleNow(connection: Connection, response: ServerResponse, handle: () => void): void {
+    connection.isAnswering = true
+    response.once('close', () => {
+      connection.isAnswering = false
+      handleNext(connection, response.req.socket)
+    })
+    handle()
+  }
+
+  function handleNext(connection: Connection, socket: Duplex): void {
+    const next = connection.waiting.shift()
+    if (next === undefined || socket.destroyed) return
+    // It was refused meanwhile, because of what came behind it.
+    if (next.response.closed || next.response.headersSent) handleNext(connection, socket)
+    else handleNow(connection, next.response, next.handle)
   }
 
   return {
@@ -85,15 +136,27 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
       maxOpen = max
       if (Number.isFinite(max)) server.maxConnections = max + refusedAtOnce
     },
-    begin(response) {
+    take(response, handle, flaw) {
       const { socket } = response.req
+      const connection = connectionOf(socket)
       // The client has sent it behind one whose answer ends the connection: it must not be begun (RFC 9112, 9.6).
-      if (socket.writableEnded || refused.has(socket)) return false
-      newest.set(socket, response)
+      if (socket.writableEnded || connection.isRefused) return
+      connection.newest = response
+      // Without it an answer that nobody reads would be kept for ever; and the time for the next request, which Node
+      // counts from the last write, would cut off one that is being read (https://github.com/nodejs/node/issues/15082).
       response.once('prefinish', () => socket.setTimeout(sendTimeoutMs))
       // Behind the last answer Node sets its own limit; behind another one it would be left to the answer that follows.
-      response.once('finish', () => newest.get(socket) !== response && socket.setTimeout(0))
-      return true
+      response.once('finish', () => connection.newest !== response && socket.setTimeout(0))
+      // Node would begin all that come behind each other at once, whatever they change (RFC 9112, 9.3.2;
+      // https://github.com/nodejs/node/issues/50850), and hold all their answers for a client that reads none.
+      if (flaw !== undefined) refuse(response, flaw)
+      else if (!connection.isAnswering) handleNow(connection, response, handle)
+      else if (connection.waiting.length < maxWaiting) connection.waiting.push({ response, handle })
+      else {
+        // Node goes on reading requests from it.
+        log.debug({ waiting: maxWaiting }, 'a connection was cut off on which too many requests wait')
+        socket.destroy()
+      }
     },
   }
 }
@@ -104,6 +167,26 @@ function closeGently(socket: Duplex, lingerMs: number): void {
   socket.end()
   const timer = setTimeout(() => socket.destroy(), lingerMs)
   socket.once('close', () => clearTimeout(timer))
+}
+
+/** In turn with the answers before it. */
+function refuse(response: ServerResponse, refusal: Refusal): void {
+  const { headers, text } = documentOf(refusal)
+  response.writeHead(refusal.status, headers).end(text)
+}
+
+function documentOf({ status, detail }: Refusal): { readonly headers: Record<string, string>; readonly text: string } {
+  const text = JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, detail })
+  return {
+    text,
+    headers: {
+      'Content-Type': 'application/problem+json',
+      'Content-Length': String(Buffer.byteLength(text)),
+      'X-Content-Type-Options': 'nosniff',
+      'Cache-Control': 'no-store',
+      Connection: 'close',
+    },
+  }
 }
 
 /** The codes are those of Node's parser and server. */

@@ -5,7 +5,7 @@ import { AppError } from '../domain/errors.ts'
 import type { Log } from '../log.ts'
 import type { Mount } from './middleware.ts'
 import { answerProblem } from './handle-error.ts'
-import { pathAndQueryOf } from './request-target.ts'
+import { pathAndQueryOf } from './mount.ts'
 
 /** `next` is called for a path that is none of the routes; without it, such a path is answered with 404. */
 export type Handler = (incoming: IncomingMessage, response: ServerResponse, next?: (error?: unknown) => void) => void

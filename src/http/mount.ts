@@ -1,4 +1,4 @@
-/** Where the routes are in the address space of a host. */
+/** Where the routes are in the address space of a host, and where a request leads. */
 import type { IncomingMessage } from 'node:http'
 import { BootError } from '../domain/errors.ts'
 
@@ -38,4 +38,18 @@ export function pathBehind(prefix: string, path: string, original: string): stri
 export function originalUrlOf(incoming: IncomingMessage, otherwise = incoming.url ?? ''): string {
   const noted: unknown = Reflect.get(incoming, 'originalUrl')
   return typeof noted === 'string' ? noted : otherwise
+}
+
+const absolute = /^https?:\/\/[^/?#]+(?<rest>.*)$/i
+
+/**
+ * The path and query of the target in a request's first line (RFC 9112, 3.2); `*` stays what it is. Dots in a path are
+ * not resolved: no route has one.
+ * @returns undefined for what is no target
+ */
+export function pathAndQueryOf(target: string): string | undefined {
+  if (target.startsWith('/') || target === '*') return target
+  const rest = absolute.exec(target)?.groups?.['rest']
+  if (rest === undefined || !URL.canParse(target)) return undefined
+  return rest.startsWith('/') ? rest : `/${rest}`
 }

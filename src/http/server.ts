@@ -6,13 +6,11 @@ import { AppError, BootError } from '../domain/errors.ts'
 import { createTurnScheduler } from '../domain/turn-scheduler.ts'
 import type { Log } from '../log.ts'
 import { connectionRoom } from '../limits/descriptors.ts'
-import { manageConnections } from './connections.ts'
+import { manageConnections, type Refusal } from './connections.ts'
 import { noteExpectation } from './body/receive.ts'
 import { answerProblem } from './handle-error.ts'
-import { refuse } from './raw-error.ts'
-import { createRequestQueue } from './request-queue.ts'
 import { createServer, request } from './lazy-http.ts'
-import { pathAndQueryOf } from './request-target.ts'
+import { pathAndQueryOf } from './mount.ts'
 
 export interface HttpServer {
   /** @returns the base URL it can be reached at; rejects with BootError when the address cannot be had */
@@ -76,7 +74,6 @@ export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): 
   })
   const connections = manageConnections(server, { sendTimeoutMs, lingerMs, log })
   const turns = createTurnScheduler(requestsPerTurn)
-  const inQueue = createRequestQueue(log)
   let url = ''
 
   return {
@@ -85,10 +82,7 @@ export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): 
       app.use((ctx) => answerProblem(ctx, new AppError('not-found', `there is nothing at ${ctx.path}`), log))
       const handle = app.callback()
       const take = (incoming: IncomingMessage, response: ServerResponse): void => {
-        if (!connections.begin(response)) return
-        const flaw = flawOf(incoming)
-        if (flaw === undefined) inQueue(response, () => turns.run(() => void handle(incoming, response)))
-        else refuse(response, { status: 400, detail: flaw })
+        connections.take(response, () => turns.run(() => void handle(incoming, response)), flawOf(incoming))
       }
       server.on('request', take)
       server.on('checkContinue', (incoming, response) => {
@@ -96,8 +90,7 @@ export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): 
         take(incoming, response)
       })
       server.on('checkExpectation', (_incoming, response) => {
-        if (!connections.begin(response)) return
-        refuse(response, { status: 417, detail: 'only 100-continue can be expected' })
+        connections.take(response, () => {}, { status: 417, detail: 'only 100-continue can be expected' })
       })
       const { promise, resolve, reject } = Promise.withResolvers<string>()
       server.on('error', (error) => reject(new BootError(`cannot listen on ${host}:${port}: ${error.message}`, error)))
@@ -126,12 +119,12 @@ function roomForConnections(): number {
 }
 
 /** What is wrong with a request before anybody looks where it leads; with a path and query as its URL when nothing is. */
-function flawOf(incoming: IncomingMessage): string | undefined {
+function flawOf(incoming: IncomingMessage): Refusal | undefined {
   const target = pathAndQueryOf(incoming.url ?? '')
-  if (target === undefined) return 'the target of the request is no URL'
+  if (target === undefined) return { status: 400, detail: 'the target of the request is no URL' }
   incoming.url = target
-  if (incoming.headers.host === undefined && incoming.httpVersion === '1.1') return 'the request has no Host'
-  return undefined
+  if (incoming.headers.host !== undefined || incoming.httpVersion !== '1.1') return undefined
+  return { status: 400, detail: 'the request has no Host' }
 }
 
 /** Whether it is answered does not matter. */
