@@ -1,7 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { countZombies, findIllness } from '../../src/execution/pool/health.ts'
-import type { ThreadState } from '../../src/execution/pool/pool-thread.ts'
+import { countZombies, findIllness, type ThreadState } from '../../src/execution/pool/pool-thread.ts'
 
 const at = (kind: 'cpu' | 'io', state: ThreadState, unreadySince: number | null) => ({ kind, state, unreadySince })
 const ready = (kind: 'cpu' | 'io') => at(kind, 'ready', null)

@@ -1,7 +1,7 @@
 /** Which flags of the process its threads are given. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { threadFlags } from '../../src/execution/pool/thread-flags.ts'
+import { threadFlags } from '../../src/execution/pool/worker-host.ts'
 
 test('flags that decide how modules are found, loaded and traced are for threads too', () => {
   const flags = ['--import', 'tsx', '--require=./a.cjs', '-C', 'development', '--conditions=x', '--enable-source-maps']

@@ -1,4 +1,4 @@
-/** One attempt on a thread, from its send to its one outcome, whatever comes first. */
+/** One attempt on a thread, from its send to its one outcome, whatever comes first; its time and its memory are watched. */
 import { failedBy, type AttemptOutcome, type JobError, type JobErrorCode } from '../../domain/job.ts'
 import { monotonicMs } from '../../domain/monotonic.ts'
 import { createAttemptState } from '../attempt.ts'
@@ -108,4 +108,53 @@ function startTimer(options: PoolAttemptOptions, onTimeout: (message: string) =>
   }
 
   return () => clearTimeout(timer)
+}
+
+const lookEveryMs = 50
+
+interface Watched {
+  /** Bytes of heap and external memory that the thread holds now; waits while the thread is in native code. */
+  measure(): Promise<number>
+  /** Bytes that it held when the attempt began. */
+  startBytes(): number
+  readonly limitBytes: number
+  onExceeded(usedBytes: number): void
+}
+
+/**
+ * Watches from outside how much memory the attempts on `cpu` threads take, for V8's own limit can end the process. One
+ * timer for all attempts, and at most one measurement of each under way.
+ * @returns a function that begins to watch an attempt, and returns one that ends it
+ */
+export function createMemoryWatch(): (attempt: Watched) => () => void {
+  const watched = new Set<Watched>()
+  const measuring = new Set<Watched>()
+  let timer: NodeJS.Timeout | undefined
+
+  async function look(attempt: Watched): Promise<void> {
+    measuring.add(attempt)
+    try {
+      const usedBytes = (await attempt.measure()) - attempt.startBytes()
+      if (watched.has(attempt) && usedBytes > attempt.limitBytes) attempt.onExceeded(usedBytes)
+    } catch {
+      // The thread has ended, and with it the attempt.
+    } finally {
+      measuring.delete(attempt)
+    }
+  }
+
+  function lookAtAll(): void {
+    for (const attempt of watched) if (!measuring.has(attempt)) void look(attempt)
+  }
+
+  return (attempt) => {
+    watched.add(attempt)
+    timer ??= setInterval(lookAtAll, lookEveryMs)
+    return () => {
+      watched.delete(attempt)
+      if (watched.size > 0) return
+      clearInterval(timer)
+      timer = undefined
+    }
+  }
 }

@@ -12,13 +12,13 @@ export interface JobBatcher {
 }
 
 export interface JobBatcherOptions {
-  readonly seatOf: (thread: PoolThread) => WorkerHost
+  readonly hostOf: (thread: PoolThread) => WorkerHost
   readonly onAnswer: (thread: PoolThread, attempt: PoolAttempt, answer: ThreadAnswer) => void
   /** The thread died, or could not answer. */
   readonly onLost: (thread: PoolThread, attempt: PoolAttempt, error: unknown) => void
 }
 
-export function createJobBatcher({ seatOf, onAnswer, onLost }: JobBatcherOptions): JobBatcher {
+export function createJobBatcher({ hostOf, onAnswer, onLost }: JobBatcherOptions): JobBatcher {
   /** `givenUp` of the thread when the job was sent: another number later is another thread. */
   const awaited = new Map<
     number,
@@ -48,7 +48,7 @@ export function createJobBatcher({ seatOf, onAnswer, onLost }: JobBatcherOptions
 
   function flush(): void {
     for (const [thread, jobs] of outbox) {
-      seatOf(thread)
+      hostOf(thread)
         .send({ type: 'jobs', jobs })
         // It comes from the thread's entry, which is of the same version.
         .then(

@@ -1,7 +1,6 @@
-/** One place for a thread in the pool: its slots, the attempts on it, and what state it is in. */
+/** One place for a thread in the pool: its slots, the attempts on it, what state it is in, and whether that is well. */
 import type { TaskKind } from '../../domain/task.ts'
 import type { PoolAttempt } from './attempt.ts'
-import { createBatchSize, maxBatch, type BatchSize } from './batch-size.ts'
 
 /**
  * `retiring`: takes no more jobs and is replaced when its attempts have ended; `failing`: ends by itself; `dying`:
@@ -103,4 +102,71 @@ export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[]
     }
   }
   return threads
+}
+
+/**
+ * How many jobs a thread that runs one after another may hold: as many as it does in a moment, so that quick jobs need
+ * not wait for one commit each, and slow ones are not claimed before they can start.
+ */
+export interface BatchSize {
+  /** At least 1. */
+  current(): number
+  /** The thread has run one more job; it took so many milliseconds, its way included. */
+  note(tookMs: number): void
+  /** Something was held up: one at a time, until they are seen to be quick. */
+  reset(): void
+}
+
+/** What a batch may take. */
+const momentMs = 10
+const maxBatch = 64
+
+function createBatchSize(): BatchSize {
+  let size = 1
+  return {
+    current: () => size,
+    note(tookMs) {
+      // Grows by doubling at the most, for one quick job says little about the next.
+      size = Math.max(1, Math.min(maxBatch, size * 2, Math.floor(momentMs / tookMs)))
+    },
+    reset() {
+      size = 1
+    },
+  }
+}
+
+/** A thread that was killed so long ago and is still there is stuck in native code: a zombie, whose slot is held back. */
+const zombieAfterMs = 2_000
+const unusableLimitMs = 30_000
+
+type Seen = Pick<PoolThread, 'kind' | 'state' | 'unreadySince'>
+
+export function countZombies(threads: readonly Seen[], nowMs: number): number {
+  return threads.filter(({ state, unreadySince }) => state === 'dying' && isOlder(unreadySince, nowMs - zombieAfterMs))
+    .length
+}
+
+/**
+ * @returns what is wrong: most threads are zombies, one does not come back although that is tried again and again, or
+ * for 30 s no `cpu` thread took jobs or all `io` threads were killed and stuck; null when nothing is
+ */
+export function findIllness(threads: readonly Seen[], nowMs: number): string | null {
+  const zombies = countZombies(threads, nowMs)
+  if (zombies * 2 > threads.length) return `${zombies} of ${threads.length} threads are stuck in native code`
+  const isMissing = ({ state, unreadySince }: Seen): boolean =>
+    state === 'starting' && isOlder(unreadySince, nowMs - unusableLimitMs)
+  if (threads.some(isMissing)) return `a thread has not started for ${unusableLimitMs / 1000} s`
+  const ofCpu = threads.filter(({ kind }) => kind === 'cpu')
+  const isUseless =
+    ofCpu.length > 0 && ofCpu.every(({ unreadySince }) => isOlder(unreadySince, nowMs - unusableLimitMs))
+  if (isUseless) return `no cpu thread has taken jobs for ${unusableLimitMs / 1000} s`
+  const ofIo = threads.filter(({ kind }) => kind === 'io')
+  // One that is only to be replaced may wait for its last jobs as long as they like.
+  const isStuck = ({ state, unreadySince }: Seen): boolean =>
+    state === 'dying' && isOlder(unreadySince, nowMs - unusableLimitMs)
+  return ofIo.length > 0 && ofIo.every(isStuck) ? 'all io threads are stuck in native code' : null
+}
+
+function isOlder(since: number | null, limit: number): boolean {
+  return since !== null && since <= limit
 }

@@ -9,25 +9,22 @@ import type { TaskKind } from '../../domain/task.ts'
 import type { Log } from '../../log.ts'
 import type { Task } from '../../tasks/task.ts'
 import { notStarted, type Attempt } from '../executor.ts'
-import { startAttempt, type PoolAttempt } from './attempt.ts'
+import { createMemoryWatch, startAttempt, type PoolAttempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock } from './control-block.ts'
-import { describeDeath } from './exit-error.ts'
-import { loadOn } from './loading.ts'
-import { createMemoryWatch } from './memory-watch.ts'
 import { createJobBatcher } from './job-batcher.ts'
 import { readFromThread, type JobMessage, type ThreadAnswer } from './messages.ts'
-import { countZombies, findIllness } from './health.ts'
 import {
   busyShare,
   countBusy,
+  countZombies,
   createPoolThreads,
+  findIllness,
   freeRoom,
   setState,
   type PoolThread,
   type ThreadState,
 } from './pool-thread.ts'
-import { createWorkerHost, type WorkerHost } from './worker-host.ts'
-import { threadFlags } from './thread-flags.ts'
+import { createWorkerHost, describeDeath, threadFlags, type WorkerHost } from './worker-host.ts'
 import { createThreadSupervisor, type ReplaceCause } from './thread-supervisor.ts'
 
 /** V8's own limit, far above what a task may use: it is no safe boundary, for many ways to reach it end the process. */
@@ -113,15 +110,22 @@ export function createPool(options: PoolOptions): Pool {
   const byName = new Map(threads.map((thread) => [thread.name, thread]))
   const controlBuffer = allocateControlBlock(threads.reduce((sum, { slots }) => sum + slots.length, 0))
   const control = createControlBlock(controlBuffer)
-  const memory = createMemoryWatch()
+  const watchMemory = createMemoryWatch()
   const listeners: (() => void)[] = []
   const madeAt = performance.now()
   const pingLimitMs = Math.max(minPingLimitMs, cancelGraceMs)
-  const supervisor = createThreadSupervisor({ control, seatOf, pingLimitMs, log, onReady: announceCapacity })
-  const batcher = createJobBatcher({ seatOf, onAnswer: answer, onLost: die })
-  const hosts = new Map(threads.map((thread) => [thread, makeSeat(thread)]))
+  const supervisor = createThreadSupervisor({
+    control,
+    hostOf,
+    pingLimitMs,
+    loadLimitMs,
+    log,
+    onReady: announceCapacity,
+  })
+  const batcher = createJobBatcher({ hostOf, onAnswer: answer, onLost: die })
+  const hosts = new Map(threads.map((thread) => [thread, makeHost(thread)]))
 
-  function seatOf(thread: PoolThread): WorkerHost {
+  function hostOf(thread: PoolThread): WorkerHost {
     const host = hosts.get(thread)
     if (host === undefined) throw new Error(`${thread.name} has no host`)
     return host
@@ -131,7 +135,7 @@ export function createPool(options: PoolOptions): Pool {
     for (const listener of listeners) listener()
   }
 
-  function makeSeat(thread: PoolThread): WorkerHost {
+  function makeHost(thread: PoolThread): WorkerHost {
     const { name, slots } = thread
     return createWorkerHost({
       jobs: slots.length,
@@ -193,8 +197,8 @@ export function createPool(options: PoolOptions): Pool {
     thread.attempts.add(attempt)
     countBusy(thread, 1)
     if (thread.kind === 'cpu') {
-      unwatch = memory.watch({
-        measure: () => seatOf(thread).memory(),
+      unwatch = watchMemory({
+        measure: () => hostOf(thread).memory(),
         startBytes: () => control.startBytes(slot),
         limitBytes: task.policy.memoryMb * bytesPerMb,
         onExceeded(usedBytes) {
@@ -217,17 +221,7 @@ export function createPool(options: PoolOptions): Pool {
     async load(tasks) {
       const ofKind = (kind: TaskKind) => tasks.filter(({ policy }) => policy.kind === kind)
       const firsts = counts.flatMap(({ kind }) => threads.find((thread) => thread.kind === kind) ?? [])
-      await Promise.all(
-        firsts.map((thread) => {
-          const onSlow = (path: string): void => {
-            // Else it waits for its turn.
-            if ([...thread.attempts].some(({ slot }) => control.isBegun(slot))) return
-            log.warn({ thread: thread.name }, `${path}: a worker thread has not loaded it within ${loadLimitMs} ms`)
-            supervisor.doubt(thread)
-          }
-          return loadOn({ host: seatOf(thread), tasks: ofKind(thread.kind), limitMs: loadLimitMs, onSlow, log })
-        }),
-      )
+      await Promise.all(firsts.map((thread) => supervisor.load(thread, ofKind(thread.kind))))
     },
     onCapacity: (listener) => void listeners.push(listener),
     freeSlots: () =>

@@ -1,8 +1,13 @@
 /** Keeps the threads of the pool: who takes jobs, who is to be replaced and why, and who is really gone. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { BootError } from '../../domain/errors.ts'
 import { monotonicMs } from '../../domain/monotonic.ts'
 import type { Log } from '../../log.ts'
+import type { Task } from '../../tasks/task.ts'
 import type { AbandonCause, PoolAttempt } from './attempt.ts'
 import type { ControlBlock } from './control-block.ts'
+import type { LoadReply } from './messages.ts'
 import { setState, type PoolThread } from './pool-thread.ts'
 import type { WorkerHost } from './worker-host.ts'
 
@@ -23,6 +28,11 @@ export interface ThreadSupervisor {
   retire(thread: PoolThread, cause: ReplaceCause, detail?: string, atOnce?: boolean): void
   /** The attempt has ended and its task has not. */
   abandon(thread: PoolThread, attempt: PoolAttempt, cause: AbandonCause): void
+  /**
+   * Has the thread load these modules, beside the jobs that it runs.
+   * @throws BootError that names the file when one cannot be loaded there
+   */
+  load(thread: PoolThread, tasks: readonly Task[]): Promise<void>
   /** The thread has more to do: sees to it that a job which takes long does not keep others waiting behind it. */
   watchForHoldUp(thread: PoolThread): void
   /** A thread does not begin what it was sent: it is replaced unless one of its jobs keeps it busy, or it answers. */
@@ -39,9 +49,11 @@ export interface ThreadSupervisor {
 
 export interface ThreadSupervisorOptions {
   readonly control: ControlBlock
-  readonly seatOf: (thread: PoolThread) => WorkerHost
+  readonly hostOf: (thread: PoolThread) => WorkerHost
   /** How long a thread's loop may need to show that it turns, in milliseconds. */
   readonly pingLimitMs: number
+  /** How long a thread may take to import a task's module, in milliseconds. */
+  readonly loadLimitMs: number
   readonly log: Log
   readonly onReady: () => void
 }
@@ -49,13 +61,17 @@ export interface ThreadSupervisorOptions {
 const holdUpMs = 20
 /** A killed thread that is still there is stuck in native code. */
 const stuckAfterMs = 2_000
+const loadPauseMs = 100
+/** A thread can end because of a job that it runs meanwhile, and be replaced; hardly so often for one module. */
+const loadTries = 3
 /** Each keeps its memory until its call returns. */
 const maxGivenUp = 4
 
 export function createThreadSupervisor({
   control,
-  seatOf,
+  hostOf,
   pingLimitMs,
+  loadLimitMs,
   log,
   onReady,
 }: ThreadSupervisorOptions): ThreadSupervisor {
@@ -124,7 +140,7 @@ export function createThreadSupervisor({
     if (thread.state !== 'ready' && thread.state !== 'retiring') return
     setState(thread, 'dying')
     for (const attempt of thread.attempts) attempt.evict()
-    seatOf(thread).terminate()
+    hostOf(thread).terminate()
     // A stuck cpu thread keeps its place, for what it does may take a core.
     if (thread.kind === 'io') killed.set(thread, setInterval(giveUp, stuckAfterMs, thread).unref())
   }
@@ -137,7 +153,7 @@ export function createThreadSupervisor({
     thread.givenUp += 1
     thread.attempts.clear()
     thread.isPinged = false
-    seatOf(thread).giveUp()
+    hostOf(thread).giveUp()
   }
 
   /** The attempt has ended and its task has not. */
@@ -145,9 +161,8 @@ export function createThreadSupervisor({
     thread.attempts.delete(attempt)
     retire(thread, cause)
     if (thread.state !== 'retiring') return
-    const isBegun = [...thread.attempts].some(({ slot }) => control.isBegun(slot))
     // Of those that run one after another, it was the one: what was over before has been told, or is lost with it.
-    if (thread.batchSize !== null && !isBegun) kill(thread)
+    if (thread.batchSize !== null && !isBusy(thread)) kill(thread)
     else void killIfBlocked(thread)
   }
 
@@ -157,7 +172,7 @@ export function createThreadSupervisor({
     thread.isPinged = true
     const timer = setTimeout(() => kill(thread), pingLimitMs)
     try {
-      await seatOf(thread).send({ type: 'ping' })
+      await hostOf(thread).send({ type: 'ping' })
     } catch {
       // It is gone already.
     } finally {
@@ -166,15 +181,49 @@ export function createThreadSupervisor({
     }
   }
 
+  async function load(thread: PoolThread, tasks: readonly Task[]): Promise<void> {
+    // One after another: the one that ends the thread is to be known.
+    for (const { name, url } of tasks) {
+      const path = fileURLToPath(url)
+      const timer = setInterval(() => {
+        // Else it waits for its turn.
+        if (isBusy(thread)) return
+        log.warn({ thread: thread.name }, `${path}: a worker thread has not loaded it within ${loadLimitMs} ms`)
+        void killIfBlocked(thread)
+      }, loadLimitMs).unref()
+      const reply = await askToLoad(thread, name, url)
+      clearInterval(timer)
+      if (reply === null) log.warn({ task: name }, `${path}: no worker thread has loaded it: each has ended meanwhile`)
+      else if (reply.flaw !== null) throw new BootError(`${path}: a worker thread cannot load it: ${reply.flaw}`)
+    }
+  }
+
+  /** @returns null when there was no thread that could answer */
+  async function askToLoad(thread: PoolThread, task: string, url: string): Promise<LoadReply | null> {
+    for (let left = loadTries; left > 0; left -= 1) {
+      try {
+        // It comes from the thread's entry, which is of the same version.
+        return (await hostOf(thread).send({ type: 'load', task, url })) as LoadReply
+      } catch {
+        await sleep(loadPauseMs, undefined, { ref: false })
+      }
+    }
+    return null
+  }
+
+  function isBusy(thread: PoolThread): boolean {
+    return [...thread.attempts].some(({ slot }) => control.isBegun(slot))
+  }
+
   return {
     enter,
     leave,
     retire,
     abandon,
+    load,
     watchForHoldUp,
     doubt(thread) {
-      const isBusy = [...thread.attempts].some(({ slot }) => control.isBegun(slot))
-      if (!isBusy) void killIfBlocked(thread)
+      if (!isBusy(thread)) void killIfBlocked(thread)
     },
     endRetired(thread) {
       if (thread.state === 'retiring' && thread.attempts.size === 0) kill(thread)

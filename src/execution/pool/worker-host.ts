@@ -1,11 +1,14 @@
 /**
  * The adapter to Piscina: a host for one thread, which is replaced whenever it is gone. Only here is it known how
- * Piscina behaves. Each thread has a Piscina of its own, which starts no second one: it would do so
- * while it handles the end of the first, where nobody can catch that the system has no thread left. Nothing ever waits in Piscina's own queue, because a job is sent only to a thread that
- * is ready, and no job carries an AbortSignal, because those bypass its limits; a thread is killed by `terminate()`.
+ * Piscina behaves. Each thread has a Piscina of its own, which starts no second one: it would do so while it handles the
+ * end of the first, where nobody can catch that the system has no thread left. Nothing ever waits in Piscina's own queue,
+ * because a job is sent only to a thread that is ready, and no job carries an AbortSignal, because those bypass its
+ * limits; a thread is killed by `terminate()`.
  */
 import { Piscina } from 'piscina'
 import type { Worker } from 'node:worker_threads'
+import type { JobError } from '../../domain/job.ts'
+import { serializeError } from '../../domain/serialize-error.ts'
 import type { PingMessage, ThreadData, ToThread } from './messages.ts'
 
 export interface WorkerHostOptions {
@@ -180,4 +183,46 @@ export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
       await piscina?.destroy()
     },
   }
+}
+
+const exitPattern = /^worker exited with code: (?<code>-?\d+)$/
+const outOfMemoryCode = 'ERR_WORKER_OUT_OF_MEMORY'
+
+/** Tells from what Piscina rejects with how a thread ended. Only its message says so (piscina 5.3). */
+export function describeDeath(thrown: unknown): JobError {
+  const { message, ...rest } = serializeError(thrown)
+  const code = exitPattern.exec(message)?.groups?.['code']
+  if (code !== undefined) {
+    return { code: 'crashed', message: `the thread exited with code ${code}`, exitCode: Number(code) }
+  }
+  if (rest.taskCode === outOfMemoryCode) return { code: 'out_of_memory', message: 'the thread reached its heap limit' }
+  return { ...rest, code: 'crashed', message: `the thread died of an uncaught error: ${message}` }
+}
+
+/** Their value is behind "=", or is the next argument. */
+const withValue = new Set(['--import', '--require', '-r', '--conditions', '-C', '--loader', '--experimental-loader'])
+/** With or without `no-` in their name. Others are of the process alone, or must not begin twice (`--inspect`). */
+const alone = new Set([
+  '--enable-source-maps',
+  '--experimental-addon-modules',
+  '--experimental-detect-module',
+  '--experimental-import-meta-resolve',
+  '--experimental-require-module',
+  '--experimental-strip-types',
+  '--experimental-transform-types',
+  '--experimental-vm-modules',
+  '--experimental-wasm-modules',
+  '--preserve-symlinks',
+  '--strip-types',
+])
+
+/** Which flags of the process its threads get too: those that decide how a module is found, loaded and traced. */
+export function threadFlags(processFlags: readonly string[]): string[] {
+  const flags: string[] = []
+  for (const [index, flag] of processFlags.entries()) {
+    const name = flag.split('=', 1)[0] ?? ''
+    if (alone.has(flag.replace('--no-', '--')) || (withValue.has(name) && name !== flag)) flags.push(flag)
+    else if (withValue.has(flag)) flags.push(flag, ...processFlags.slice(index + 1, index + 2))
+  }
+  return flags
 }
