@@ -1,11 +1,13 @@
 /** Wires everything that works with the store and the pool, and stops it in reverse. It decides nothing. */
 import type { Middleware } from 'koa'
 import type { Config } from './config.ts'
-import { createClockWatch } from './dispatch/clock-watch.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
-import { createProgressPublisher } from './dispatch/progress-publisher.ts'
-import { createPruner } from './dispatch/pruner.ts'
-import { createUnknownTaskWatch } from './dispatch/unknown-task-watch.ts'
+import {
+  createClockWatch,
+  createProgressPublisher,
+  createPruner,
+  createUnknownTaskWatch,
+} from './dispatch/maintenance.ts'
 import { monotonicClock, type ProcessClock } from './domain/clock.ts'
 import type { AttemptOutcome } from './domain/job.ts'
 import { createHeartbeat } from './domain/heartbeat.ts'
@@ -89,11 +91,15 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   const takesFirstJobs = config.firstJobs === 'main'
   const intake = createIntake({ ...config, store, registry, guard, takesFirstJobs, dispatcher, answerWaiters, clock })
 
-  const unknownTaskWatch = createUnknownTaskWatch({ store, clock, log })
-  const clockWatch = createClockWatch({ clock, store, log, onShifted: dispatcher.wake })
   const pruner = createPruner({ ...config, store, clock, log })
+  const { notifier } = store
   const { allProgress } = dispatcher
-  const progressPublisher = store.notifier && createProgressPublisher({ notifier: store.notifier, allProgress })
+  const periodic = [
+    pruner,
+    createClockWatch({ clock, store, log, onShifted: dispatcher.wake }),
+    createUnknownTaskWatch({ store, clock, log }),
+    ...(notifier === null ? [] : [createProgressPublisher({ notifier, allProgress })]),
+  ]
 
   const progressOf: ProgressOf = (...job) =>
     dispatcher.progress(...job) ?? store.notifier?.remoteProgress(...job) ?? null
@@ -112,10 +118,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       await dispatcher.start()
       mainThread.start()
       limits.start()
-      pruner.start()
-      clockWatch.start()
-      unknownTaskWatch.start()
-      progressPublisher?.start()
+      for (const work of periodic) work.start()
       intake.open()
     },
     async drain() {
@@ -131,9 +134,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     stop() {
       dispatcher.stop()
       http.stop()
-      progressPublisher?.stop()
-      unknownTaskWatch.stop()
-      clockWatch.stop()
+      for (const work of periodic) void work.stop()
       loopDelay.stop()
       metrics.stop()
       limits.stop()

@@ -1,7 +1,8 @@
-/** The file descriptors of this process: how many there may be, how many there are, and whether some are free now. */
+/** The file descriptors of this process: how many there may be and are, and what to do when they run short. */
 import { closeSync, openSync, readdirSync } from 'node:fs'
 import { devNull } from 'node:os'
-import { readProcessLimit } from './process-limit.ts'
+import type { Log } from '../log.ts'
+import { readProcessLimit } from './thread-room.ts'
 
 /** Where the system shows them; elsewhere (Windows) they are not counted. */
 const directory = process.platform === 'linux' ? '/proc/self/fd' : '/dev/fd'
@@ -39,7 +40,7 @@ export function canOpen(count: number): boolean {
 }
 
 /** Fewer where there are not so many. */
-export function openSome(count: number): number[] {
+function openSome(count: number): number[] {
   const opened: number[] = []
   try {
     while (opened.length < count) opened.push(openSync(devNull, 'r'))
@@ -49,7 +50,7 @@ export function openSome(count: number): number[] {
   return opened
 }
 
-export function closeAll(descriptors: readonly number[]): void {
+function closeAll(descriptors: readonly number[]): void {
   for (const descriptor of descriptors) closeSync(descriptor)
 }
 
@@ -57,4 +58,68 @@ export function closeAll(descriptors: readonly number[]): void {
 function isExhausted(error: unknown): boolean {
   const code: unknown = Reflect.get(Object(error), 'code')
   return code === 'EMFILE' || code === 'ENFILE'
+}
+
+export interface DescriptorWatch {
+  start(): void
+  stop(): void
+  /** Whether too few are left to promise anything. */
+  isShort(): boolean
+}
+
+export interface DescriptorWatchOptions {
+  /** Called when they run short, at most every ten seconds. */
+  readonly onShort: () => void
+  /** How many are open. */
+  readonly count: () => number
+  readonly log: Log
+}
+
+/** Trying to open them takes less than a tenth of a millisecond; a count of all that are open can take much longer. */
+const fewLeft = 24
+const heldBack = 8
+/** Until it is noticed, new connections are reset. */
+const checkIntervalMs = 250
+const shortAgainMs = 10_000
+
+/**
+ * Notices that the process is about to run out of file descriptors, says so, and has the threads replaced: when a
+ * thread ends, Node closes what its tasks have left open. What the main thread's tasks leave open stays. Meanwhile
+ * connections and files get what was held back for them.
+ */
+export function createDescriptorWatch({ onShort, count, log }: DescriptorWatchOptions): DescriptorWatch {
+  let reserve: number[] = []
+  let isShort = false
+  let reactedAt = Number.NEGATIVE_INFINITY
+  let timer: NodeJS.Timeout | undefined
+
+  function release(): void {
+    closeAll(reserve)
+    reserve = []
+  }
+
+  function check(): void {
+    const wasShort = isShort
+    isShort = !canOpen(fewLeft)
+    if (isShort) release()
+    else if (reserve.length === 0) reserve = openSome(heldBack)
+    if (isShort && performance.now() - reactedAt > shortAgainMs) {
+      reactedAt = performance.now()
+      log.warn({ open: count() }, 'file descriptors run short: the threads are to be replaced')
+      onShort()
+    } else if (wasShort && !isShort) {
+      log.info({ open: count() }, 'there are enough file descriptors again')
+    }
+  }
+
+  return {
+    start() {
+      timer = setInterval(check, checkIntervalMs).unref()
+    },
+    stop() {
+      clearInterval(timer)
+      release()
+    },
+    isShort: () => isShort,
+  }
 }

@@ -2,9 +2,8 @@
  * Whether the system lets this process start another thread: Linux bounds the threads of a user (`ulimit -u`) and those
  * of a control group (`pids.max`, as containers have it). Elsewhere the answer is always yes.
  */
-import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { readProcessLimit, readText } from './process-limit.ts'
 
 export interface ThreadRoom {
   /** Takes some microseconds, and a look at every process where the user's threads come near their limit. */
@@ -95,4 +94,22 @@ function countThreadsOfUser(): number {
     return Number.POSITIVE_INFINITY
   }
   return threads
+}
+
+/** What the system lets this process have, as Linux shows it: the soft limit; Infinity where there is none, or none is known (on other systems). */
+export function readProcessLimit(name: 'Max open files' | 'Max processes'): number {
+  const line = readText('/proc/self/limits')
+    .split('\n')
+    .find((text) => text.startsWith(name))
+  const soft = line?.slice(name.length).trim().split(/\s+/)[0]
+  return soft === undefined || soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft)
+}
+
+/** Empty where the file is not there or cannot be read. */
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch {
+    return ''
+  }
 }

@@ -1,7 +1,7 @@
 /** The warning about jobs of tasks that no process runs. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createUnknownTaskWatch } from '../../src/dispatch/unknown-task-watch.ts'
+import { createUnknownTaskWatch } from '../../src/dispatch/maintenance.ts'
 import { systemClock } from '../../src/domain/clock.ts'
 import { createLog } from '../../src/log.ts'
 import type { StoreStats } from '../../src/store/store.ts'
@@ -21,7 +21,7 @@ test('each task is warned of once, and again when its jobs wait again', async ()
   const watch = createUnknownTaskWatch({ store: { stats }, clock: systemClock, log, pauseMs: 1 })
   watch.start()
   await until('all rounds are over', () => looks > rounds.length + 2)
-  watch.stop()
+  await watch.stop()
   assert.equal(warned, [
     { unknownTasks: { one: 1 } },
     { unknownTasks: { one: 5, two: 1 } },

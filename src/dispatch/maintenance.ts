@@ -1,0 +1,178 @@
+/** Periodic work next to the jobs: forgetting old runs, warning of unknown tasks, following the clock, publishing progress. */
+import { jobKey } from '../domain/claim.ts'
+import { monotonicClock, type Clock, type ProcessClock } from '../domain/clock.ts'
+import type { JobProgress } from '../domain/job.ts'
+import type { Log } from '../log.ts'
+import type { Notifier } from '../store/notifier.ts'
+import type { Store } from '../store/store.ts'
+
+export interface Periodic {
+  start(): void
+  /** Resolves when no round is under way. */
+  stop(): Promise<void>
+}
+
+/** @param round must not reject; the next one begins `pauseMs` after its end */
+function createPeriodic(pauseMs: number, round: () => Promise<void> | void): Periodic {
+  let timer: NodeJS.Timeout | undefined
+  let isStopped = false
+  let running: Promise<void> | undefined
+
+  async function begin(): Promise<void> {
+    await round()
+    if (!isStopped) timer = setTimeout(start, pauseMs)
+  }
+
+  function start(): void {
+    running = begin()
+  }
+
+  return {
+    start,
+    async stop() {
+      isStopped = true
+      clearTimeout(timer)
+      await running
+    },
+  }
+}
+
+export interface PrunerOptions {
+  readonly store: Pick<Store, 'prune'>
+  readonly clock: Clock
+  /** Milliseconds on a clock that nobody can set. */
+  readonly steady?: Clock
+  readonly log: Log
+  readonly retentionMs: number
+}
+
+const batchSize = 200
+const maxPruneMs = 60_000
+const minPruneMs = 1_000
+
+/** Forgets finished runs whose retention is over, a bounded batch at a time. */
+export function createPruner({ store, clock, steady = monotonicClock, log, retentionMs }: PrunerOptions): Periodic {
+  // Often enough that a run outlives its retention by little, and never more often than once a second.
+  const pauseMs = Math.min(maxPruneMs, Math.max(minPruneMs, retentionMs / 2))
+  const aheadMs = clock.now() - steady.now()
+  let isStopped = false
+
+  async function prune(): Promise<void> {
+    let total = 0
+    let pruned = 1
+    while (pruned > 0 && !isStopped) {
+      // Between two batches, whatever waits for a commit gets its turn.
+      const now = clock.now()
+      // A clock that is set forward makes no run older: that cannot be taken back. The store knows whole milliseconds.
+      const atMost = Math.floor(Math.min(now, aheadMs + steady.now()))
+      pruned = await store.prune(atMost - retentionMs, batchSize, now)
+      total += pruned
+    }
+    if (total > 0) log.debug({ total }, 'forgot runs and idempotency keys whose time is over')
+  }
+
+  const rounds = createPeriodic(pauseMs, () =>
+    prune().catch((error: unknown) => log.error({ err: error }, 'old runs could not be forgotten; trying again')),
+  )
+  return {
+    start: rounds.start,
+    stop() {
+      isStopped = true
+      return rounds.stop()
+    },
+  }
+}
+
+export interface UnknownTaskWatchOptions {
+  readonly store: Pick<Store, 'stats'>
+  readonly clock: Clock
+  readonly log: Log
+  /** Between two looks; default 30 s. */
+  readonly pauseMs?: number
+}
+
+/** Warns of jobs that wait for a task that no process runs: once for each task, for as long as its jobs wait. */
+export function createUnknownTaskWatch(options: UnknownTaskWatchOptions): Periodic {
+  const { store, clock, log, pauseMs = 30_000 } = options
+  let warned = new Set<string>()
+
+  async function look(): Promise<void> {
+    const { unknownTasks } = await store.stats(clock.now())
+    const names = Object.keys(unknownTasks)
+    const fresh = names.filter((name) => !warned.has(name))
+    warned = new Set(names)
+    if (fresh.length === 0) return
+    const message = 'jobs wait for tasks that no process runs: they run when a process with these tasks starts'
+    log.warn({ unknownTasks }, message)
+  }
+
+  return createPeriodic(pauseMs, () =>
+    // Whoever needs the store hears of that.
+    look().catch((error: unknown) => log.debug({ err: error }, 'the waiting jobs could not be looked through')),
+  )
+}
+
+export interface ClockWatchOptions {
+  readonly clock: ProcessClock
+  readonly store: Pick<Store, 'shiftDueTimes'>
+  readonly log: Log
+  /** Due times have moved: what is due next is to be looked up. */
+  readonly onShifted: () => void
+}
+
+const secondMs = 1_000
+
+/** Lets the service's clock follow the system's when that is set, and what waits in the store keep its wait. */
+export function createClockWatch({ clock, store, log, onShifted }: ClockWatchOptions): Periodic {
+  /** What the store has not followed yet. */
+  let owedMs = 0
+  let isShifting = false
+
+  async function shift(byMs: number): Promise<void> {
+    isShifting = true
+    owedMs -= byMs
+    try {
+      await store.shiftDueTimes(byMs)
+      onShifted()
+    } catch (error) {
+      owedMs += byMs
+      log.error({ err: error }, 'due times could not follow the clock; trying again')
+    } finally {
+      isShifting = false
+    }
+  }
+
+  return createPeriodic(secondMs, () => {
+    const stepMs = clock.follow()
+    if (stepMs !== 0)
+      log.warn({ stepMs }, `the system's clock has moved by ${stepMs} ms: jobs that wait keep their wait`)
+    owedMs += stepMs
+    // In the same turn: what was asked of the store before has the old time, and what is asked for next has the new one.
+    // Not awaited: while the store is slow to follow, the clock is followed all the same.
+    if (owedMs !== 0 && !isShifting) void shift(owedMs)
+  })
+}
+
+export interface ProgressPublisherOptions {
+  readonly notifier: Pick<Notifier, 'publishProgress'>
+  /** Progress of all jobs that run here. */
+  readonly allProgress: () => readonly JobProgress[]
+}
+
+/** Unchanged progress is published again every fourth round, for processes that missed it, and before it is forgotten. */
+const repeatEvery = 4
+
+/** Publishes the progress of the jobs that run here to other processes, once a second. */
+export function createProgressPublisher({ notifier, allProgress }: ProgressPublisherOptions): Periodic {
+  let published = new Map<string, string>()
+  let rounds = 0
+
+  return createPeriodic(secondMs, () => {
+    rounds += 1
+    const all = allProgress().map((job) => ({ job, key: jobKey(job), text: JSON.stringify(job) }))
+    const isRepeat = rounds % repeatEvery === 0
+    const changed = all.filter(({ key, text }) => isRepeat || published.get(key) !== text)
+    published = new Map(all.map(({ key, text }) => [key, text]))
+    if (changed.length > 0) void notifier.publishProgress(changed.map(({ job }) => job))
+  })
+}
