@@ -4,7 +4,7 @@ import type { Check } from './check.ts'
 import { checkDatabase } from './doctor-database.ts'
 import { doubtsAbout, readConfig, type Config } from '../config.ts'
 import { ProblemError } from '../client/problem-error.ts'
-import { listTaskFiles } from '../tasks/task-files.ts'
+import { listTaskFiles } from '../tasks/task-modules.ts'
 import { exitCodes } from './exit-code.ts'
 import { clean, print, printJson, styled } from './terminal.ts'
 

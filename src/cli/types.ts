@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { dirname, relative, resolve, sep } from 'node:path'
 import { readConfig } from '../config.ts'
-import { listTaskFiles, type TaskFile } from '../tasks/task-files.ts'
+import { listTaskFiles, type TaskFile } from '../tasks/task-modules.ts'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes } from './exit-code.ts'
 import { print, printJson } from './terminal.ts'

@@ -6,7 +6,6 @@ import { BootError } from '../domain/errors.ts'
 import type { HttpServer } from '../http/server.ts'
 import { fenceEnvironment } from '../execution/main-thread/process-guard.ts'
 import { createLog, type Log } from '../log.ts'
-import { onLeaveSignal } from './leave-signal.ts'
 import { makeExitSure } from './sure-exit.ts'
 
 const loadServer = () => import('../http/server.ts')
@@ -107,4 +106,34 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
     // By then it may run jobs, which are to be handed back.
     await stop({ reason: error.message }, 1)
   }
+}
+
+/** npm, the terminal and a supervisor can each pass on the same Ctrl-C; who means it twice takes longer. */
+const repeatMs = 500
+
+// Taken before any task is loaded.
+const now = performance.now.bind(performance)
+
+/**
+ * Calls back once, with the first signal that asks a process to leave; SIGHUP comes when its terminal is closed. A Ctrl-C
+ * after that ends the process at once.
+ */
+function onLeaveSignal(log: Log, leave: (signal: NodeJS.Signals) => void): void {
+  let askedAt: number | null = null
+
+  function onSignal(signal: NodeJS.Signals): void {
+    if (askedAt === null) {
+      askedAt = now()
+      leave(signal)
+    } else if (signal === 'SIGINT' && now() - askedAt >= repeatMs) {
+      log.warn('stopping at once; the next start runs what was not handed back')
+      process.off('SIGINT', onSignal)
+      // The system's own way to end, as the shell expects it: no thread can hold it up.
+      process.kill(process.pid, 'SIGINT')
+    }
+  }
+
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, onSignal)
+  // Node would open its debugger to everybody on this machine.
+  process.on('SIGUSR1', () => log.warn('SIGUSR1 is not heeded: start with --inspect to debug'))
 }

@@ -3,7 +3,7 @@
  * task has left in a native call (a read of a pipe that nobody writes to, `execFileSync`) may never come back.
  */
 import { accessSync, constants, readdirSync, readFileSync } from 'node:fs'
-import { processGroupOf } from '../tasks/process-group.ts'
+import { processGroupOf } from '../tasks/process-fence.ts'
 
 const shell = '/bin/sh'
 

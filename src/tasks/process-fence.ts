@@ -1,13 +1,15 @@
 /**
  * Bars tasks from what changes or ends the whole process, which they share with the service and with each other: such
- * a call throws in a task, and is left alone everywhere else. Meant for mistakes, not for malice.
+ * a call throws in a task, and in a module that is being loaded, and is left alone everywhere else. Meant for mistakes,
+ * not for malice.
  */
-import asyncHooks from 'node:async_hooks'
+import asyncHooks, { AsyncLocalStorage } from 'node:async_hooks'
+import { readFileSync } from 'node:fs'
 import inspector from 'node:inspector'
 import { syncBuiltinESMExports } from 'node:module'
 import os from 'node:os'
 import v8 from 'node:v8'
-import { processGroupOf } from './process-group.ts'
+import { BootError } from '../domain/errors.ts'
 
 /** Whether this call of a barred function would reach the process; default: any call would. */
 type Reaches = (args: readonly unknown[]) => boolean
@@ -102,7 +104,7 @@ function isForged([event, , number]: readonly unknown[]): boolean {
 }
 
 /** Signal 0 only asks whether there is such a process. */
-export function isEnding([pid, signal]: readonly unknown[]): boolean {
+function isEnding([pid, signal]: readonly unknown[]): boolean {
   return signal !== 0 && isOurs(pid)
 }
 
@@ -111,4 +113,53 @@ function isOurs(pid: unknown): boolean {
   const target = Number(pid)
   if (target === ownPid || target === process.ppid || target === 0 || target === -1) return true
   return target < 0 && processGroupOf('self') === String(-target)
+}
+
+/**
+ * Which process group a process is in, as the terminal and a supervisor signal it. See proc(5): the name, which may hold anything, is in brackets; the state, the parent and the group follow.
+ * @param pid `self` for this one
+ * @returns undefined where the system does not say (it does on Linux)
+ */
+export function processGroupOf(pid: string): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2]
+  } catch {
+    return undefined
+  }
+}
+
+/** `path` of the module; null when it has been loaded, and what it has left behind goes on. */
+const loading = new AsyncLocalStorage<{ path: string | null }>()
+let isWatching = false
+
+/**
+ * Makes what ends the process fail in a module that is being loaded: the start would end there, even as a success.
+ * @throws BootError that names the file when its module wants to end the process; else whatever `load` throws
+ */
+export async function withoutExit<Value>(path: string, load: () => Promise<Value>): Promise<Value> {
+  if (!isWatching) watchExits()
+  const module: { path: string | null } = { path }
+  try {
+    return await loading.run(module, load)
+  } finally {
+    module.path = null
+  }
+}
+
+/** For good, because a module that imports such a function by its name keeps the one that it got. */
+function watchExits(): void {
+  isWatching = true
+  for (const name of ['exit', 'reallyExit', 'abort', 'execve', 'kill']) {
+    const original: unknown = Reflect.get(process, name)
+    if (typeof original !== 'function') continue
+    const watched = (...args: unknown[]): unknown => {
+      const path = loading.getStore()?.path ?? null
+      // What is not the module's doing ends the process as ever.
+      if (path === null || (name === 'kill' && !isEnding(args))) return Reflect.apply(original, process, args)
+      throw new BootError(`${path}: calls process.${name}(${args.join(', ')}) while it is loaded`)
+    }
+    Object.defineProperty(process, name, { value: watched, writable: true, configurable: true, enumerable: true })
+  }
+  syncBuiltinESMExports()
 }

@@ -1,9 +1,8 @@
 /** The tasks of one directory, each a module that is named by its file, or of the modules that are given. Read once, at boot. */
 import { pathToFileURL } from 'node:url'
 import { BootError } from '../domain/errors.ts'
-import { withoutExit } from './exit-watch.ts'
-import { listTaskFiles } from './task-files.ts'
-import { listTaskModules, type TaskModules } from './task-modules.ts'
+import { withoutExit } from './process-fence.ts'
+import { listTaskFiles, listTaskModules, type TaskModules } from './task-modules.ts'
 import { loadTask, type Task } from './task.ts'
 
 export interface Registry {

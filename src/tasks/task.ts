@@ -4,8 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { BootError } from '../domain/errors.ts'
 import { apply } from '../domain/primordials.ts'
 import { mainPlacements, policyBounds, taskKinds, type TaskContext, type TaskPolicy } from '../domain/task.ts'
-import { describeLoadFailure } from './load-failure.ts'
-import { traceImports } from './module-hooks.ts'
+import { describeLoadFailure, traceImports } from './module-loading.ts'
 
 export interface Task {
   readonly name: string

@@ -1,9 +1,56 @@
-/** Says why a module could not be loaded, and where: file, line and column. */
+/**
+ * How task modules are found, and why one could not be loaded. Tasks outside of this project get `forerunner`, and
+ * imports are noted, so that a failure can name its place: file, line and column.
+ */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { registerHooks } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { serializeError } from '../domain/serialize-error.ts'
-import type { ImportTrace } from './module-hooks.ts'
+
+export interface ImportTrace {
+  /** Modules that were found, by URL, in order. */
+  readonly found: string[]
+  /** The last import that led nowhere. */
+  missing: { readonly specifier: string; readonly importer: string; readonly error: unknown } | null
+}
+
+let isHooked = false
+let current: ImportTrace | null = null
+
+/** Notes all imports until `stop` is called. One at a time: a later call takes over. */
+export function traceImports(): { readonly trace: ImportTrace; stop(): void } {
+  if (!isHooked) hookResolution()
+  const own: ImportTrace = { found: [], missing: null }
+  current = own
+  return {
+    trace: own,
+    stop() {
+      if (current === own) current = null
+    },
+  }
+}
+
+/** For good: what a task imports while it runs is found in the same way. */
+function hookResolution(): void {
+  isHooked = true
+  registerHooks({
+    resolve(specifier, context, nextResolve) {
+      try {
+        const resolved = nextResolve(specifier, context)
+        current?.found.push(resolved.url)
+        return resolved
+      } catch (error) {
+        // A copy of its own that the task's project has was found above.
+        if (specifier === 'forerunner' || specifier === 'forerunner/client') {
+          return { url: import.meta.resolve(specifier), shortCircuit: true }
+        }
+        if (current !== null) current.missing = { specifier, importer: context.parentURL ?? '', error }
+        throw error
+      }
+    },
+  })
+}
 
 /** The line that Node writes above an excerpt of the source: `file:///a.ts:4`. */
 const excerptHead = /^(?<file>\S.*):(?<line>\d+)$/
