@@ -1,4 +1,6 @@
 /** Where the time comes from: injected everywhere, so that tests can move it. */
+import { now as steady } from './primordials.ts'
+
 export interface Clock {
   /** Epoch milliseconds. */
   now(): number
@@ -24,7 +26,6 @@ export interface TimeSources {
 
 // Taken before any task can replace them.
 const { now } = Date
-const steady = performance.now.bind(performance)
 
 /** Milliseconds of this process: for what lasts, and is not stored. No step of the wall clock moves it. */
 export const monotonicClock: Clock = { now: steady }
@@ -51,4 +52,13 @@ export function createProcessClock(sources: TimeSources = systemSources): Proces
   // The process may have begun long ago, and the clock have been set since.
   follow()
   return { now: evenly, follow }
+}
+
+const msPerNs = 1e-6
+/** `performance.now()` counts from the start of each thread. */
+const startedAt = Number(process.hrtime.bigint()) * msPerNs - steady()
+
+/** Milliseconds since an instant that is the same for all threads; nobody sets it, and no task can replace it. */
+export function monotonicMs(): number {
+  return startedAt + steady()
 }

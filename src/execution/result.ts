@@ -3,7 +3,7 @@
  * the value is looked through before: quickly where all of it is plain, else while a plain copy is made.
  */
 import { types } from 'node:util'
-import { maxJsonDepth } from '../domain/json-depth.ts'
+import { maxJsonDepth } from '../domain/json.ts'
 import {
   apply,
   byteLength,

@@ -5,7 +5,7 @@
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
 import { AppError } from '../domain/errors.ts'
-import type { RunRequest } from '../domain/run-request.ts'
+import type { RunRequest } from '../domain/run/new-run.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { NewRun } from '../domain/run/new-run.ts'
 import type { Dispatcher } from '../dispatch/dispatcher.ts'

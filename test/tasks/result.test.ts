@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import vm from 'node:vm'
-import { maxJsonDepth } from '../../src/domain/json-depth.ts'
+import { maxJsonDepth } from '../../src/domain/json.ts'
 import { maxResultBytes } from '../../src/domain/task.ts'
 import { encodeResult } from '../../src/execution/result.ts'
 import { nested } from '../fixtures/misbehaviours.ts'

@@ -1,8 +1,28 @@
-/** What a store is asked to accept, and the record that it makes of it. */
+/** What a caller asks for, what a store is asked to accept, and the record that it makes of it. */
 import type { RespondMode } from '../answer.ts'
 import type { FirstFailurePolicy } from '../run.ts'
 import type { TaskKind } from '../task.ts'
 import type { Job, Run } from './aggregate.ts'
+
+/** After its form was checked. */
+export interface TaskRequest {
+  readonly name: string
+  /** Any JSON value, or the text of one (`RawJson`); absent is `undefined`. */
+  readonly input?: unknown
+  /** These three override the task's own policy or the default. */
+  readonly timeoutMs?: number | undefined
+  readonly maxAttempts?: number | undefined
+  readonly priority?: number | undefined
+  readonly delayMs?: number | undefined
+}
+
+export interface RunRequest {
+  /** At least one. */
+  readonly tasks: readonly TaskRequest[]
+  readonly respond: RespondMode
+  readonly onFirstFailure: FirstFailurePolicy
+  readonly tags: readonly string[]
+}
 
 export interface NewJob {
   readonly task: string

@@ -4,7 +4,7 @@
  * writing it costs no message.
  */
 import type { Progress } from '../../domain/job.ts'
-import { monotonicMs } from '../../domain/monotonic.ts'
+import { monotonicMs } from '../../domain/clock.ts'
 import { isNaN, uncurryThis } from '../../domain/primordials.ts'
 
 /** `stop` is the main thread's wish, `done` the thread's own word that nobody need listen any more. */

@@ -5,7 +5,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { AppError } from '../../domain/errors.ts'
-import { RawJson } from '../../domain/raw-json.ts'
+import { RawJson } from '../../domain/json.ts'
 import type { BodyReply, BodyWork } from './body-thread.ts'
 import { parseBody, tasksOf, type PackedBody, type ParsedBody } from './parse-body.ts'
 

@@ -1,6 +1,6 @@
 /** A body's bytes as a value, for the thread that has them; with few imports, for that may be one of its own. */
 import type { RequestIssue } from '../../domain/problems.ts'
-import { isTooDeep } from '../../domain/json-depth.ts'
+import { isTooDeep } from '../../domain/json.ts'
 import { unpack, type Coding } from './content-headers.ts'
 import { findLosses, mayLose } from './json-losses.ts'
 

@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import type { Context } from 'koa'
 import { AppError } from '../../domain/errors.ts'
-import { isTooDeep, maxJsonDepth } from '../../domain/json-depth.ts'
+import { isTooDeep, maxJsonDepth } from '../../domain/json.ts'
 import type { ByteBudget, ByteHold } from '../byte-budget.ts'
 import type { BodyParser } from './body-parser.ts'
 import { acceptedCodings, isJsonInUtf8, parseCoding } from './content-headers.ts'

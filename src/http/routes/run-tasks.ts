@@ -2,7 +2,7 @@
 import type { Context } from 'koa'
 import { failureStatusOf, type Answer } from '../../domain/answer.ts'
 import { AppError } from '../../domain/errors.ts'
-import type { RunRequest } from '../../domain/run-request.ts'
+import type { RunRequest } from '../../domain/run/new-run.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import type { Accepted } from '../../intake/intake.ts'
 import type { SubmitOptions } from '../../intake/prepare.ts'

@@ -1,6 +1,6 @@
 /** Views as JSON text. */
 import type { Context } from 'koa'
-import { isTooDeep, maxJsonDepth } from '../../domain/json-depth.ts'
+import { isTooDeep, maxJsonDepth } from '../../domain/json.ts'
 import { unreadable } from './job.ts'
 
 /**
