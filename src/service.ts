@@ -89,7 +89,23 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   store.notifier?.onWork(dispatcher.wake)
   store.onChange(({ voided }) => voided.forEach(dispatcher.cancel))
   const takesFirstJobs = config.firstJobs === 'main'
-  const intake = createIntake({ ...config, store, registry, guard, takesFirstJobs, dispatcher, answerWaiters, clock })
+  const accepting = {
+    runFirst: dispatcher.runFirst,
+    wake() {
+      dispatcher.wake()
+      http.noteChange()
+    },
+  }
+  const intake = createIntake({
+    ...config,
+    store,
+    registry,
+    guard,
+    takesFirstJobs,
+    dispatcher: accepting,
+    answerWaiters,
+    clock,
+  })
 
   const pruner = createPruner({ ...config, store, clock, log })
   const { notifier } = store
@@ -106,6 +122,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
   const trouble = () => pool.illness() ?? limits.trouble()
   const served = { config, store, registry, intake, pool, trouble, progressOf, loopDelay, metrics, clock, log }
   const http = createHttp({ ...served, feed })
+  store.onChange(http.noteChange)
   metrics.observeStreams(http.openStreams)
   const { middleware } = http.mount({ prefix: '', isHosted: false })
 

@@ -7,6 +7,7 @@ import type { AnyTasks, RunTasksOf, TaskMap } from './named-tasks.ts'
 import { createRunCalls, type EnqueueOptions, type RunTasksOptions } from './run-tasks.ts'
 import type { NameOf } from './task-calls.ts'
 import type { Ask, Send } from './transport.ts'
+import { watchRuns } from './watch-runs.ts'
 import { localWatchLimits, watch, watchLimits, type WatchEvent, type WatchOptions } from './watch.ts'
 
 export interface CallOptions {
@@ -88,6 +89,11 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
    * from the last version; after ten failed tries it throws (in process: when the service stops).
    */
   watch(id: string, options?: WatchOptions): AsyncGenerator<WatchEvent, void, undefined>
+  /**
+   * Yields at once, and whenever runs were accepted or have changed, how often that was since. It ends, or throws, with its
+   * connection.
+   */
+  watchRuns(options?: WatchOptions): AsyncGenerator<{ readonly changes: number }, void, undefined>
 }
 
 /** @param isRemote whether the service is on the other side of a network, or in this process */
@@ -159,6 +165,7 @@ export function createVerbs(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
     stats: ({ signal } = {}) => read({ path: '/stats', signal }),
     recent: ({ signal } = {}) => read({ path: '/stats/recent', signal }),
     watch: (id, given) => watch(send, id, given, limits),
+    watchRuns: (given) => watchRuns(send, given),
   }
 }
 

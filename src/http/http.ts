@@ -5,6 +5,7 @@ import { createRunWatch } from '../feed/run-watch.ts'
 import { createAnswers } from './answers.ts'
 import { createBodyParser } from './body/body-parser.ts'
 import { createByteBudget } from './byte-budget.ts'
+import { createChangeStreams } from './streaming/change-streams.ts'
 import { createEventStreams } from './streaming/event-streams.ts'
 import { createInProcess, type AskInProcess } from './in-process.ts'
 import { createLongPolls } from './streaming/long-poll.ts'
@@ -18,6 +19,8 @@ export interface Http {
   mount(options: MountOptions): Mount
   /** The routes for this process itself. @param prefix of the addresses that it is given */
   connect(prefix: string): AskInProcess
+  /** A run was accepted, or has changed: whoever watches the list hears of it. */
+  noteChange(): void
   openStreams(): number
   /** Answers all long polls, and those that come later at once. */
   dismissPolls(): void
@@ -41,7 +44,14 @@ export function createHttp({ feed, progressOf, ...options }: HttpOptions): Http 
   const view = { showsStacks: config.logLevel === 'debug', progressOf }
   const runWatch = createRunWatch(feed, store)
   const polls = createLongPolls(runWatch)
-  const streams = createEventStreams({ ...view, maxStreams: config.maxStreams, runWatch, log })
+  const streams = createEventStreams({
+    ...view,
+    maxStreams: config.maxStreams,
+    otherStreams: () => changeStreams.size(),
+    runWatch,
+    log,
+  })
+  const changeStreams = createChangeStreams({ maxStreams: config.maxStreams, otherStreams: streams.size })
   const bodyParser = createBodyParser()
   const bodyBudget = createByteBudget(config.maxInFlightBytes)
   const answerBudget = createByteBudget(config.maxInFlightBytes)
@@ -49,16 +59,20 @@ export function createHttp({ feed, progressOf, ...options }: HttpOptions): Http 
   function mount(place: MountOptions): Mount {
     const ownView = { ...view, prefix: place.prefix }
     const answers = createAnswers({ view: ownView, store, budget: answerBudget, log })
-    const shared = { answers, bodyParser, bodyBudget, polls, streams }
+    const shared = { answers, bodyParser, bodyBudget, polls, streams, changeStreams }
     return createMount({ ...options, ...shared, view: ownView }, place)
   }
 
   return {
     mount,
     connect: (prefix) => createInProcess(mount({ prefix, isHosted: false }).middleware, log),
-    openStreams: streams.size,
+    noteChange: changeStreams.note,
+    openStreams: () => streams.size() + changeStreams.size(),
     dismissPolls: polls.dismiss,
-    closeStreams: streams.close,
+    async closeStreams() {
+      changeStreams.close()
+      await streams.close()
+    },
     stop: bodyParser.close,
   }
 }

@@ -16,6 +16,7 @@ import { root } from './routes/root.ts'
 import { runTasks } from './routes/run-tasks.ts'
 import { stats } from './routes/stats.ts'
 import { listTasks } from './routes/tasks.ts'
+import { watchRuns } from './routes/watch-runs.ts'
 import { watchRun } from './routes/watch-run.ts'
 
 export const routeTable: readonly Route[] = [
@@ -23,6 +24,7 @@ export const routeTable: readonly Route[] = [
   listRuns,
   cancelRuns,
   retryRuns,
+  watchRuns,
   getRun,
   getJob,
   watchRun,

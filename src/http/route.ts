@@ -17,6 +17,7 @@ import type { Registry } from '../tasks/registry.ts'
 import type { Answers } from './answers.ts'
 import type { BodyParser } from './body/body-parser.ts'
 import type { ByteBudget } from './byte-budget.ts'
+import type { ChangeStreams } from './streaming/change-streams.ts'
 import type { EventStreams } from './streaming/event-streams.ts'
 import type { LongPolls } from './streaming/long-poll.ts'
 import type { PathParameters } from './named-run.ts'
@@ -103,6 +104,7 @@ export interface HttpDeps {
   readonly bodyBudget: ByteBudget
   readonly polls: LongPolls
   readonly streams: EventStreams
+  readonly changeStreams: ChangeStreams
   readonly loopDelay: LoopDelay
   readonly metrics: Metrics
   readonly clock: Clock

@@ -2,17 +2,9 @@
 import { AppError } from '../../domain/errors.ts'
 import { findRun, noSuchRun, runIdOf } from '../named-run.ts'
 import { runExample } from '../openapi/examples.ts'
+import { eventStreamHead, eventStreamType } from '../streaming/media-type.ts'
 import type { Route } from '../route.ts'
 import { progressSchema } from '../views/job.ts'
-
-const mediaType = 'text/event-stream'
-
-const head = {
-  'Content-Type': `${mediaType}; charset=utf-8`,
-  'Cache-Control': 'no-store',
-  // Tells nginx, and those who do the same, to pass each event on.
-  'X-Accel-Buffering': 'no',
-}
 
 const example = `id: 3\nevent: run\ndata: ${JSON.stringify(runExample)}\n\nevent: progress\ndata: {"jobIndex":1,"progress":0.5}\n\n`
 
@@ -29,7 +21,7 @@ export const watchRun: Route = {
     {
       status: 200,
       description: 'The stream, which ends after the final state.',
-      mediaType,
+      mediaType: eventStreamType,
       example,
       headers: ['Cache-Control'],
     },
@@ -40,14 +32,14 @@ export const watchRun: Route = {
 
   create({ store, streams, prefix }) {
     return async (ctx, params) => {
-      if (ctx.accepts(mediaType) === false) {
-        throw new AppError('not-acceptable', `events are ${mediaType}, which the Accept header excludes`)
+      if (ctx.accepts(eventStreamType) === false) {
+        throw new AppError('not-acceptable', `events are ${eventStreamType}, which the Accept header excludes`)
       }
       const id = runIdOf(params)
       if (ctx.method === 'HEAD') {
         await findRun(store, id)
         ctx.status = 200
-        ctx.set(head)
+        ctx.set(eventStreamHead)
         return
       }
       const opened = await streams.open(id, ctx.res, prefix)
@@ -60,7 +52,7 @@ export const watchRun: Route = {
         return
       }
       ctx.status = 200
-      ctx.set(head)
+      ctx.set(eventStreamHead)
       // Not as a body of Koa's: it reports every client that goes away as an error of the app.
       ctx.respond = false
       ctx.flushHeaders()

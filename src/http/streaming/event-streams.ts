@@ -32,6 +32,8 @@ type OpenedStream = Pick<EventStream, 'start'> & { readonly run: RunRecord }
 export interface EventStreamsOptions {
   readonly runWatch: RunWatch
   readonly maxStreams: number
+  /** Open streams that are not of single runs, which share the bound. */
+  readonly otherStreams?: () => number
   readonly showsStacks: boolean
   readonly progressOf: ProgressOf
   readonly log: Log
@@ -57,7 +59,7 @@ const placesPerTurn = 32
 const maxResultBytes = 16 * 1024
 
 export function createEventStreams(options: EventStreamsOptions): EventStreams {
-  const { runWatch, maxStreams, progressOf, log } = options
+  const { runWatch, maxStreams, otherStreams = () => 0, progressOf, log } = options
   const timing = { ...defaultTiming, ...options.timing }
   const written = new Map<string, WeakMap<RunRecord, Buffer>>()
   const places = new Set<Place>()
@@ -130,8 +132,9 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   return {
     async open(runId, response, prefix) {
       if (isClosed) throw new AppError('shutting-down', 'the service is leaving')
-      if (places.size >= maxStreams) {
-        throw new AppError('too-many-streams', `${places.size} event streams are open, and no more are allowed`)
+      const open = places.size + otherStreams()
+      if (open >= maxStreams) {
+        throw new AppError('too-many-streams', `${open} event streams are open, and no more are allowed`)
       }
       const { first, stream } = takePlace(runId, response, prefix)
       const run = await first.promise
