@@ -45,7 +45,7 @@ function defaultOf(module: unknown): unknown {
 }
 
 /**
- * @param place names the definition in what is thrown
+ * @param place names the definition in what is thrown; default: its file
  * @throws BootError that says what is wrong with it
  */
 export function checkTask(name: string, url: string, definition: unknown, place?: string): Task {

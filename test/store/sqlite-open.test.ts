@@ -107,6 +107,23 @@ test('a database of another program is refused and left as it is', async () => {
   }
 })
 
+test('closes once, also behind a question that is answered within its own turn', async () => {
+  using directory = temporaryDirectory()
+  for (let round = 0; round < 5; round += 1) {
+    const opened = await openSqlite(join(directory.path, `${round}.db`))
+    await opened.store.accept(runOf(), start)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    // In the phase of timers, so that the answer is heard before the question's turn ends.
+    setTimeout(() => {
+      const asked = opened.store.stats(start)
+      const closed = opened.store.close()
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+      resolve(Promise.all([asked, closed]).then(() => {}))
+    }, 0)
+    await promise
+  }
+})
+
 test('a closed file is a plain database in WAL mode, whole and alone', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')

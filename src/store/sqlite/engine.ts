@@ -60,6 +60,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
   let backlog = 0
   /** When a group was last written, on the clock of `performance.now()`; at no time since one could not be. */
   let writtenAt = Number.NEGATIVE_INFINITY
+  let isCloseSent = false
   let opened = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<void>()
   const turns = createTurnScheduler(answersPerTurn)
@@ -75,7 +76,9 @@ export function createSqliteStore(options: SqliteOptions): Store {
       waiting = []
       sentAt = performance.now()
       send(inFlight.map(({ verb, args }) => ({ verb, args })))
-    } else if (state === 'closing') {
+    } else if (state === 'closing' && !isCloseSent) {
+      // A turn that has asked for something can come here after the answer to it.
+      isCloseSent = true
       send('close')
     }
   }
