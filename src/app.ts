@@ -17,6 +17,7 @@ import type { StallOptions } from './store/stall-watch.ts'
 import type { Store } from './store/store.ts'
 import { loadRegistry, type Registry } from './tasks/registry.ts'
 import type { TaskModules } from './tasks/task-modules.ts'
+import { loadTelemetry } from './telemetry/telemetry.ts'
 
 export interface App extends Pick<Service, 'middleware' | 'mount' | 'connect' | 'drain'> {
   /**
@@ -107,7 +108,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     opening.catch(() => {})
     const { createService } = await import('./service.ts')
     await prepare?.()
-    service = createService({ config, registry, store, pool, heartbeatBuffer, clock, log })
+    const telemetry = await loadTelemetry()
+    service = createService({ config, registry, store, pool, heartbeatBuffer, telemetry, clock, log })
     await opening
     await beforeJobs?.(service.middleware)
     await service.start()

@@ -17,7 +17,7 @@ import { createHttp, type Http } from './http/http.ts'
 import type { ProgressOf } from './http/views/job.ts'
 import { createMainThreadExecutor } from './execution/main-thread/executor.ts'
 import { createAnswerWaiters } from './intake/answer-waiters.ts'
-import { createIntake } from './intake/intake.ts'
+import { createIntake, type Intake } from './intake/intake.ts'
 import { createMainThreadGuard } from './execution/main-thread/main-thread-guard.ts'
 import { createLimits } from './limits/limits.ts'
 import type { Log } from './log.ts'
@@ -26,6 +26,7 @@ import { createMetrics } from './metrics/metrics.ts'
 import type { Pool } from './execution/pool/pool.ts'
 import type { Store } from './store/store.ts'
 import type { Registry } from './tasks/registry.ts'
+import type { Telemetry } from './telemetry/telemetry.ts'
 
 export interface Service extends Pick<Http, 'mount' | 'connect'> {
   /** All routes, for a server of its own. */
@@ -50,11 +51,14 @@ export interface ServiceOptions {
   readonly pool: Pool
   /** Where the main thread shows that it moves. */
   readonly heartbeatBuffer: SharedArrayBuffer
+  /** null: no traces are asked for. */
+  readonly telemetry: Telemetry | null
   readonly clock: ProcessClock
   readonly log: Log
 }
 
-export function createService({ config, registry, store, pool, heartbeatBuffer, clock, log }: ServiceOptions): Service {
+export function createService(options: ServiceOptions): Service {
+  const { config, registry, store, pool, heartbeatBuffer, telemetry, clock, log } = options
   const feed = createFeed()
   store.onChange(feed.publish)
   store.notifier?.onGap(createCatchUp({ feed, store, log }))
@@ -80,6 +84,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     clock,
     log,
     onStarted: metrics.attemptStarted,
+    traceExecute: telemetry && telemetry.traceExecute,
     onUncommitted: answerWaiters.tellUncommitted,
     onEnded(attempt) {
       metrics.attemptEnded(attempt)
@@ -96,7 +101,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
       http.noteChange()
     },
   }
-  const intake = createIntake({
+  const taking = createIntake({
     ...config,
     store,
     registry,
@@ -106,6 +111,7 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     answerWaiters,
     clock,
   })
+  const intake: Intake = telemetry === null ? taking : { ...taking, submit: telemetry.traceSubmit(taking.submit) }
 
   const pruner = createPruner({ ...config, store, clock, log })
   const { notifier } = store
@@ -130,7 +136,11 @@ export function createService({ config, registry, store, pool, heartbeatBuffer, 
     middleware,
     committed: metrics.committed,
     mount: http.mount,
-    connect: http.connect,
+    connect(prefix) {
+      const ask = http.connect(prefix)
+      if (telemetry === null) return ask
+      return (url, init) => ask(url, { ...init, headers: telemetry.inject(init.headers) })
+    },
     async start() {
       await dispatcher.start()
       mainThread.start()

@@ -12,7 +12,7 @@ import type { Pool } from '../execution/pool/pool.ts'
 import type { Log } from '../log.ts'
 import type { ClaimRequest, ClaimResult, Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
-import { createExecute, type ExecuteHooks, type ExecuteOptions, type Place } from './execute.ts'
+import { createExecute, type Execute, type ExecuteHooks, type ExecuteOptions, type Place } from './execute.ts'
 
 export interface Dispatcher {
   /** Jobs may have become claimable: claims in the same commit as whatever was just asked of the store. */
@@ -50,6 +50,8 @@ export interface DispatcherOptions extends Pick<ExecuteOptions, 'onUncommitted' 
   readonly log: Log
   readonly cancelGraceMs: number
   readonly onStarted: (job: ClaimedJob) => void
+  /** Wraps what executes a job; null: nothing does. */
+  readonly traceExecute: ((execute: Execute) => Execute) | null
 }
 
 const claimRetryMs = 500
@@ -60,7 +62,7 @@ const maxAloneMs = 30_000
 const commitAllowanceMs = 2_000
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
-  const { store, pool, mainThread, registry, clock, log, cancelGraceMs, onStarted } = options
+  const { store, pool, mainThread, registry, clock, log, cancelGraceMs, onStarted, traceExecute } = options
   const inFlight = new Set<Promise<void>>()
   const runningByTask = new Map<string, number>()
   /** Claims that were cancelled in the commit that gave them, and are not known here yet. */
@@ -76,12 +78,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   let suspectsDone = Promise.resolve()
   let capacity = Promise.withResolvers<void>()
 
-  const execute = createExecute({
+  const untraced = createExecute({
     ...options,
     signal: stopping.signal,
     isLeaving: () => isLeaving,
     onWaiting: wake,
   })
+  const execute = traceExecute?.(untraced) ?? untraced
   const threads = createExecutor((job) => {
     const task = registry.get(job.task)
     // The store claims no job of a task that is unknown here: another version runs it.

@@ -4,6 +4,7 @@ import { claimOf, type ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { AttemptOutcome, JobError } from '../domain/job.ts'
 import { backOffMs, retryDelayMs } from '../domain/retry.ts'
+import { traceFields } from '../domain/trace-context.ts'
 import type { Log } from '../log.ts'
 import type { Settled, Store } from '../store/store.ts'
 
@@ -132,8 +133,8 @@ function retryWaitMs(job: ClaimedJob, outcome: AttemptOutcome): number | null {
   return retryDelayMs(job.attempt)
 }
 
-function idsOf({ runId, jobIndex, task, attempt }: ClaimedJob): object {
-  return { runId, jobIndex, task, attempt }
+function idsOf({ runId, jobIndex, task, attempt, traceparent }: ClaimedJob): object {
+  return { runId, jobIndex, task, attempt, ...traceFields(traceparent) }
 }
 
 function logOutcome(

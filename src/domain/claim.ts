@@ -20,6 +20,8 @@ export interface ClaimedJob extends Claim {
   readonly maxAttempts: number
   /** How many of its starts were lost to the death of a process. */
   readonly lostStarts: number
+  /** The span that the attempt belongs to, as W3C Trace Context names it; absent where there is none. */
+  readonly traceparent?: string
   /** How long it had been due when it was claimed, in milliseconds. */
   readonly waitedMs: number
 }

@@ -33,6 +33,8 @@ export interface TaskContext {
   readonly attempt: number
   readonly runId: string
   readonly jobIndex: number
+  /** For requests of the task's own: the span of this attempt, as W3C Trace Context names it; absent without a trace. */
+  readonly traceparent?: string
 }
 
 /** A task module's default export. */

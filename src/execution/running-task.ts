@@ -9,6 +9,7 @@ import { failedBy, type AttemptOutcome, type JobErrorCode, type Outcome, type Pr
 import { apply, parse, toNumber, toText } from '../domain/primordials.ts'
 import { isRetryableThrown, serializeError } from '../domain/serialize-error.ts'
 import type { TaskContext, TaskLog } from '../domain/task.ts'
+import { traceFields } from '../domain/trace-context.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Task } from '../tasks/task.ts'
 import { encodeResult } from './result.ts'
@@ -57,10 +58,11 @@ declare global {
   }
 }
 
-type Ids = Pick<ClaimedJob, 'runId' | 'jobIndex' | 'attempt' | 'task'>
+type Ids = Pick<ClaimedJob, 'runId' | 'jobIndex' | 'attempt' | 'task' | 'traceparent'>
 
-export function createRunningTask({ runId, jobIndex, attempt, task }: Ids, host: TaskHost): RunningTask {
-  const ids: LineIds = { runId, jobIndex, attempt, task }
+export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
+  const { runId, jobIndex, attempt, task, traceparent } = job
+  const ids: LineIds = { runId, jobIndex, attempt, task, ...traceFields(traceparent) }
   let log: TaskLog | undefined
   return {
     ids,
@@ -78,6 +80,7 @@ export function createRunningTask({ runId, jobIndex, attempt, task }: Ids, host:
       attempt,
       runId,
       jobIndex,
+      ...(traceparent !== undefined && { traceparent }),
     },
     ended: host.ended,
     isOver: host.isOver,

@@ -3,10 +3,11 @@ import { types } from 'node:util'
 import { floor, get, now, parse, stringify, toText } from '../domain/primordials.ts'
 import type { TaskLog } from '../domain/task.ts'
 import { cut, serializeError } from '../domain/serialize-error.ts'
+import type { TraceFields } from '../domain/trace-context.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
-export interface LineIds {
+export interface LineIds extends TraceFields {
   readonly runId: string
   readonly jobIndex: number
   readonly attempt: number

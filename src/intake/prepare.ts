@@ -5,6 +5,7 @@ import type { Clock } from '../domain/clock.ts'
 import { newRunId } from '../domain/ids.ts'
 import { textOfJson } from '../domain/json.ts'
 import type { RunRequest, TaskRequest } from '../domain/run/new-run.ts'
+import { parseTraceparent } from '../domain/trace-context.ts'
 import type { IdempotencyClaim, NewJob, NewRun } from '../domain/run/new-run.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Registry } from '../tasks/registry.ts'
@@ -25,6 +26,8 @@ export interface SubmitOptions {
   readonly waitMs: number | null
   /** null where the request has no Idempotency-Key. */
   readonly idempotency: Omit<IdempotencyClaim, 'isDeferred'> | null
+  /** The span that asks for the run, as the caller names it; what is none is ignored. */
+  readonly traceparent?: string | null
 }
 
 /** @throws AppError `unknown-task` or `validation-error` with a pointer for each wrong place */
@@ -40,7 +43,8 @@ export async function prepareRun(request: RunRequest, terms: SubmitOptions, opti
   // Where nobody waits for it, the first job has no business on the main thread.
   const claimsFirst = takesFirstJobs && !isDeferred && first !== undefined && guard.allows(first)
   const idempotency = terms.idempotency && { ...terms.idempotency, isDeferred }
-  return { id: newRunId(clock.now()), respond, onFirstFailure, tags, jobs, claimsFirst, idempotency }
+  const traceparent = parseTraceparent(terms.traceparent)
+  return { id: newRunId(clock.now()), respond, onFirstFailure, tags, traceparent, jobs, claimsFirst, idempotency }
 }
 
 function findTasks(entries: readonly TaskRequest[], registry: Registry): Task[] {

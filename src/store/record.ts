@@ -22,7 +22,7 @@ type Delta = number | null
 export function encodeRun(run: Run): string {
   const { answer } = run
   const base = run.jobs[0]?.queuedAt ?? 0
-  return JSON.stringify([
+  const members: unknown[] = [
     format,
     base,
     respondModes.indexOf(run.respond),
@@ -31,7 +31,9 @@ export function encodeRun(run: Run): string {
     answer === null ? null : [answer.jobIndex, answer.status, since(run.respondedAt, base)],
     since(run.finishedAt, base),
     run.jobs.map((job) => encodeJob(job, base)),
-  ])
+  ]
+  if (run.traceparent !== null) members.push(run.traceparent)
+  return JSON.stringify(members)
 }
 
 function encodeJob(job: Job, base: number): unknown[] {
@@ -64,7 +66,9 @@ function encodeJob(job: Job, base: number): unknown[] {
 /** @throws Error for a format that a newer version wrote */
 export function decodeRun(text: string, { id, version }: RunColumns): Run {
   // Written by `encodeRun`; only the format can be another one.
-  const [found, base, respond, onFirstFailure, tags, answer, finishedAt, encoded] = JSON.parse(text) as readonly [
+  const [found, base, respond, onFirstFailure, tags, answer, finishedAt, encoded, traceparent = null] = JSON.parse(
+    text,
+  ) as readonly [
     number,
     number,
     number,
@@ -73,6 +77,7 @@ export function decodeRun(text: string, { id, version }: RunColumns): Run {
     readonly [jobIndex: number | null, status: number, respondedAt: Delta] | null,
     Delta,
     readonly unknown[][],
+    string?,
   ]
   if (found !== format) throw new Error(`the run ${id} has the format ${found}, and this program knows ${format}`)
   const mode = at(respondModes, respond)
@@ -85,6 +90,7 @@ export function decodeRun(text: string, { id, version }: RunColumns): Run {
     respond: mode,
     onFirstFailure: at(firstFailurePolicies, onFirstFailure),
     tags,
+    traceparent,
     counts,
     answer: answer === null ? null : { mode, jobIndex: answer[0], status: answer[1] },
     respondedAt: answer === null ? null : instant(answer[2], base),

@@ -14,7 +14,7 @@ const layers = [
   ['intake'],
   ['dispatch', 'feed'],
   ['config.ts', 'store', 'execution'],
-  ['tasks', 'limits'],
+  ['tasks', 'limits', 'telemetry'],
   ['domain', 'log.ts'],
 ]
 /** A storage engine stands beside all that; these alone name it: what opens it, and what copies its file. */

@@ -55,6 +55,8 @@ export interface Run {
   readonly respond: RespondMode
   readonly onFirstFailure: FirstFailurePolicy
   readonly tags: readonly string[]
+  /** The span that has asked for the run, as W3C Trace Context names it; null where there was none. */
+  readonly traceparent: string | null
   readonly counts: JobCounts
   readonly answer: Answer | null
   readonly respondedAt: number | null
@@ -105,6 +107,7 @@ export function changeJob(run: Run, index: number, change: JobChange, at: number
     respond: run.respond,
     onFirstFailure: run.onFirstFailure,
     tags: run.tags,
+    traceparent: run.traceparent,
     counts,
     answer: decided ?? run.answer,
     respondedAt: decided === null ? run.respondedAt : at,

@@ -42,6 +42,8 @@ export interface NewRun {
   readonly respond: RespondMode
   readonly onFirstFailure: FirstFailurePolicy
   readonly tags: readonly string[]
+  /** The span that has asked for the run, as W3C Trace Context names it. */
+  readonly traceparent?: string | null
   /** At least one. */
   readonly jobs: readonly NewJob[]
   /** Whether job 0 is claimed for the main thread in the same commit. */
@@ -63,7 +65,8 @@ export interface IdempotencyClaim {
 
 const firstClaim = 1
 
-export function acceptRun({ id, respond, onFirstFailure, tags, jobs, claimsFirst }: NewRun, at: number): Run {
+export function acceptRun(given: NewRun, at: number): Run {
+  const { id, respond, onFirstFailure, tags, jobs, claimsFirst, traceparent = null } = given
   return {
     id,
     state: 'running',
@@ -71,6 +74,7 @@ export function acceptRun({ id, respond, onFirstFailure, tags, jobs, claimsFirst
     respond,
     onFirstFailure,
     tags,
+    traceparent,
     counts: { open: jobs.length, failed: 0, cancelled: 0 },
     answer: null,
     respondedAt: null,

@@ -50,6 +50,7 @@ export function claimedJob(run: Run, jobIndex: number, input: string | null, due
     maxAttempts: job.maxAttempts,
     lostStarts: job.lostStarts,
     waitedMs: at - dueAt,
+    ...(run.traceparent !== null && { traceparent: run.traceparent }),
   }
 }
 

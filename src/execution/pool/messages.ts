@@ -13,6 +13,8 @@ export interface JobMessage {
   readonly runId: string
   readonly jobIndex: number
   readonly attempt: number
+  /** Absent without a trace. */
+  readonly traceparent?: string
 }
 
 /** Answered when all are over, with those answers that were not told before. */

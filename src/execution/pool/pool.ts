@@ -269,6 +269,7 @@ function viewThread(thread: PoolThread, madeAt: number): ThreadView {
 }
 
 function messageOf(job: ClaimedJob, { name, url }: Task, slot: number): Omit<JobMessage, 'id'> {
-  const { input, runId, jobIndex, attempt } = job
-  return { slot, task: name, url, input, runId, jobIndex, attempt }
+  const { input, runId, jobIndex, attempt, traceparent } = job
+  const message = { slot, task: name, url, input, runId, jobIndex, attempt }
+  return traceparent === undefined ? message : { ...message, traceparent }
 }

@@ -7,6 +7,7 @@ import { watchIntrinsics, watchStacks } from '../intrinsics.ts'
 import { currentTask, isInTask, runTask, taskNow, trapExit } from '../running-task.ts'
 import { fenceProcess } from '../../tasks/process-fence.ts'
 import { loadTask, type Task } from '../../tasks/task.ts'
+import { enterTrace } from '../../telemetry/enter-trace.ts'
 import { createControlBlock } from './control-block.ts'
 import { createRunBatch } from './run-batch.ts'
 import type { FromThread, JobMessage, LoadMessage, LoadReply, ThreadAnswer, ThreadData, ToThread } from './messages.ts'
@@ -127,10 +128,12 @@ async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
     else job.settle({ ok: false, error: loadError(error), isRetryable: true })
     return
   }
+  const { traceparent } = message
+  const inTrace = traceparent === undefined ? null : await enterTrace(traceparent)
   if (!job.begin()) return
   const outcome = await runTask(task, message.input, job.context, (call) => {
     try {
-      return call()
+      return inTrace === null ? call() : inTrace(call)
     } finally {
       // On a thread of its own it can be nobody else.
       if (!isSequential && suspect === null && intrinsics.findReplaced() !== null) suspect = job

@@ -90,7 +90,8 @@ export const runTasks: Route = {
     return async (ctx) => {
       const { prefer, idempotency, request } = await receive(ctx)
       const { respond } = request
-      const accepted = await intake.submit(request, { waitMs: waitMsOf(prefer), idempotency })
+      const traceparent = ctx.get('traceparent')
+      const accepted = await intake.submit(request, { waitMs: waitMsOf(prefer), idempotency, traceparent })
       const { run, commitMs, answerMs } = accepted
       if (answerMs !== null) metrics.answered(commitMs + answerMs)
       const { answer } = run

@@ -77,6 +77,7 @@ function runOf(row: RunRow, jobs: readonly JobRow[]): Run {
     version,
     respond,
     onFirstFailure: row.on_first_failure,
+    traceparent: null,
     tags: JSON.parse(row.tags) as string[],
     counts: { open: row.open_jobs, failed: row.failed_jobs, cancelled: row.cancelled_jobs },
     answer: status === null ? null : { mode: respond, jobIndex, status },
