@@ -131,8 +131,11 @@ export async function startApp(options: AppOptions): Promise<App> {
     },
     async close() {
       stop()
-      await pool.stop()
-      await store.close()
+      try {
+        await pool.stop()
+      } finally {
+        await store.close()
+      }
     },
   }
 }

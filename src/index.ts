@@ -1,7 +1,7 @@
 /** The library's face. Importing it loads neither the server nor the store: threads import it for `defineTask`. */
 import type { AnyTasks, TaskMap } from './client/named-tasks.ts'
 import { BootError } from './domain/errors.ts'
-import { embed, type Forerunner, type ForerunnerOptions } from './library/forerunner.ts'
+import { embed, leave, type Forerunner, type ForerunnerOptions } from './library/forerunner.ts'
 import { nodeIsTooOld } from './process/supported-node.ts'
 
 export type * from './client/client.ts'
@@ -46,8 +46,7 @@ export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
     try {
       await app.loadOnThreads()
     } catch (error) {
-      await app.drain()
-      await app.close()
+      await leave(app)
       throw error
     }
     return { app, log }

@@ -14,7 +14,13 @@ export function adaptLogger(logger: Logger): Log {
   const bound = (level: string): Log['info'] => {
     const write: unknown = Reflect.get(logger, level)
     if (typeof write !== 'function') throw new TypeError(`the logger has no method ${level}`)
-    return (...line: unknown[]): void => void Reflect.apply(write, logger, line)
+    return (...line: unknown[]): void => {
+      try {
+        Reflect.apply(write, logger, line)
+      } catch {
+        // The line is lost; what it was about goes on.
+      }
+    }
   }
   const has = (name: string): boolean => typeof Reflect.get(logger, name) === 'function'
   const isEnabled: unknown = Reflect.get(logger, 'isLevelEnabled')

@@ -86,9 +86,12 @@ export function embed(begin: Begin, givenPrefix = ''): Forerunner {
     isStopped = true
     // A start that failed has left nothing to stop, and its caller knows of it.
     const app = (await starting?.catch(() => null))?.app
-    stopping ??= app?.drain().then(app.close)
-    await stopping
-    end()
+    stopping ??= app && leave(app)
+    try {
+      await stopping
+    } finally {
+      end()
+    }
   }
 
   const fetch: Fetch = async (url, init) => (await started()).ask(url, init)
@@ -129,5 +132,14 @@ export function embed(begin: Begin, givenPrefix = ''): Forerunner {
     },
     stop,
     [Symbol.asyncDispose]: stop,
+  }
+}
+
+/** Closes everything, also when what was to be handed back could not be. */
+export async function leave({ drain, close }: Pick<App, 'drain' | 'close'>): Promise<void> {
+  try {
+    await drain()
+  } finally {
+    await close()
   }
 }

@@ -7,6 +7,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { pino } from 'pino'
 import { createForerunner, type Forerunner, type ForerunnerOptions, type Logger } from '../../src/index.ts'
+import type { App } from '../../src/app.ts'
+import { embed } from '../../src/library/forerunner.ts'
+import { createLog } from '../../src/log.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { rejects } from '../harness/rejects.ts'
 import { create, recipe, serve } from './instance.ts'
@@ -109,6 +112,42 @@ test('writes its log to the logger of the host', async () => {
   const { forerunner } = create({ logger: {} as Logger })
   const { message } = await rejects(forerunner.start(), 'TypeError')
   assert.match(message, 'debug')
+})
+
+test('a logger that throws fails no run, and keeps nothing open', async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
+  const databaseUrl = `sqlite:${join(directory.path, 'runs.db')}`
+  let isBroken = false
+  const write = (): void => {
+    if (isBroken) throw new Error('the log is closed')
+  }
+  const logger = { debug: write, info: write, warn: write, error: write }
+  const { forerunner } = create({ databaseUrl, logger })
+  await forerunner.start()
+  isBroken = true
+  const run = await forerunner.runTasks({ tasks: [{ name: 'echo', input: 1 }, { name: 'fail' }] })
+  assert.is((await forerunner.waitForRun(run.id)).state, 'failed')
+  await forerunner.stop()
+  await using next = create({ databaseUrl })
+  await next.forerunner.start()
+})
+
+test('closes everything though what was to be handed back could not be, and says so', async () => {
+  const calls: string[] = []
+  const app = {
+    connect: () => () => assert.unreachable(),
+    async drain() {
+      calls.push('drain')
+      throw new Error('no')
+    },
+    async close() {
+      calls.push('close')
+    },
+  }
+  const forerunner = embed(async () => ({ app: app as unknown as App, log: createLog('silent') }))
+  await forerunner.start()
+  await rejects(forerunner.stop(), 'Error')
+  assert.equal(calls, ['drain', 'close'])
 })
 
 test('stops when its block ends', async () => {
