@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { z } from 'zod'
 import { misbehaviours } from '../test/fixtures/misbehaviours.ts'
+import { startEnv, startFlags } from './contenders/contenders.ts'
 import { wholeNumber } from './rig/options.ts'
 import { startServer, type Server } from './rig/server.ts'
 
@@ -138,16 +139,14 @@ const env = {
   TASKS_DIR: tasksDir,
   THREADS: String(threads),
   CANCEL_GRACE_MS: '100',
-  // As `npm start` sets them, like the flag below: else glibc keeps so much of what was freed that no growth could be seen.
-  MALLOC_ARENA_MAX: '2',
-  MALLOC_MMAP_THRESHOLD_: '1000000',
-  MALLOC_TRIM_THRESHOLD_: '1000000',
+  // Without them glibc keeps so much of what was freed that no growth could be seen.
+  ...startEnv,
 }
 try {
   await using server = await startServer({
     name: 'forerunner',
     entry: join(root, 'dist/src/main.js'),
-    flags: ['--max-semi-space-size=8'],
+    flags: startFlags,
     env,
     jobsPerRun: 4,
   })

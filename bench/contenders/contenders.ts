@@ -27,10 +27,18 @@ export const names = {
   fastApi: 'FastAPI, volatile',
 } as const
 
+/** As `npm start` starts the service. */
+export const startFlags = ['--enable-source-maps', '--max-semi-space-size=16']
+export const startEnv = {
+  MALLOC_ARENA_MAX: '2',
+  MALLOC_MMAP_THRESHOLD_: '1000000',
+  MALLOC_TRIM_THRESHOLD_: '1000000',
+}
+
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
 const service = path('../../dist/src/main.js')
 /** A contender is ended when its work is done, and nothing of it is worth a wait. */
-const serviceEnv = { TASKS_DIR: path('../tasks'), SHUTDOWN_GRACE_MS: '0' }
+const serviceEnv = { ...startEnv, TASKS_DIR: path('../tasks'), SHUTDOWN_GRACE_MS: '0' }
 
 export const plain: Contender = { name: names.plain, entry: path('./plain.js'), env: {}, jobsPerRun: 1 }
 
@@ -39,13 +47,13 @@ export const volatileApp: Contender = { name: names.volatile, entry: path('./vol
 /** @param file of its database; made where there is none */
 export function forerunnerOnSqlite(file: string, env: Readonly<Record<string, string>> = {}): Contender {
   const all = { ...serviceEnv, DATABASE_URL: `sqlite:${file}`, ...env }
-  return { name: names.sqlite, entry: service, env: all, jobsPerRun: 3 }
+  return { name: names.sqlite, entry: service, flags: startFlags, env: all, jobsPerRun: 3 }
 }
 
 /** @param url of a PostgreSQL server */
 export function forerunnerOnPostgres(url: string): Contender {
   const env = { ...serviceEnv, DATABASE_URL: url }
-  return { name: names.postgres, entry: service, env, jobsPerRun: 3, helper: 'postgres' }
+  return { name: names.postgres, entry: service, flags: startFlags, env, jobsPerRun: 3, helper: 'postgres' }
 }
 
 /** @param url of a PostgreSQL server */

@@ -18,7 +18,7 @@ export async function serve(environment: Readonly<Record<string, string | undefi
   const exit = makeExitSure()
   fenceEnvironment()
   try {
-    freeThreadsFromBound()
+    boundHeaps()
     // For the places of errors, where tasks are compiled; the library leaves it to its host.
     process.setSourceMapsEnabled(true)
     const config = readConfig(environment)
@@ -32,10 +32,12 @@ export async function serve(environment: Readonly<Record<string, string | undefi
 }
 
 /**
- * A bound of V8's young generation on the command line is for this thread, which has it by now: tasks that allocate
- * much are slower with a small one, so threads get V8's own. One in NODE_OPTIONS stays for all.
+ * Lets each heap grow by three quarters between two collections; V8 itself would let it grow to four times its size. A
+ * bound of the young generation on the command line is for this thread, which has it by now: every other thread has a
+ * bound of its own. One in NODE_OPTIONS stays for all.
  */
-function freeThreadsFromBound(): void {
+function boundHeaps(): void {
+  setFlagsFromString('--heap-growing-percent=75')
   const isBound = process.execArgv.some((argument) => argument.startsWith('--max-semi-space-size='))
   if (isBound) setFlagsFromString('--max-semi-space-size=0')
 }

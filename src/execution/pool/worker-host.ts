@@ -48,6 +48,8 @@ export interface WorkerHost {
   destroy(): Promise<void>
 }
 
+/** V8's own bound is 192 MiB, which garbage fills under load. */
+const maxYoungGenerationSizeMb = 48
 /** How long to wait before a thread that failed to load is tried again. */
 const reopenAfterMs = 1_000
 const ping: PingMessage = { type: 'ping' }
@@ -87,7 +89,7 @@ export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
       atomics: 'disabled',
       recordTiming: false,
       workerData: options.data,
-      resourceLimits: { maxOldGenerationSizeMb: options.maxHeapMb },
+      resourceLimits: { maxOldGenerationSizeMb: options.maxHeapMb, maxYoungGenerationSizeMb },
       execArgv: [...options.flags],
       loadBalancer(_message, [only]) {
         // Null would queue it. The thread may have more on it than it has room for jobs: a ping.

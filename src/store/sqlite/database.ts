@@ -91,7 +91,6 @@ function prepare(database: DatabaseSync, path: string): DatabaseSync {
   database.exec('PRAGMA synchronous = FULL')
   // Without it macOS acknowledges an fsync before the data is on the disk; elsewhere it does nothing.
   database.exec('PRAGMA fullfsync = ON')
-  database.exec('PRAGMA cache_size = -32768')
   migrate(database, path)
   return database
 }

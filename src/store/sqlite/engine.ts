@@ -45,6 +45,8 @@ interface Pending extends Operation {
 
 /** What follows a reply is up to a tenth of a millisecond of work each. */
 const answersPerTurn = 32
+/** Of the thread, in MiB: V8's own bound is 192, which garbage fills under load. */
+const maxYoungGenerationSizeMb = 6
 /** For how long a commit shows that another one can be made. */
 const freshMs = 2_000
 
@@ -176,7 +178,8 @@ export function createSqliteStore(options: SqliteOptions): Store {
       const workerData: ThreadOptions = { path, lockWaitMs, tasks, stall, hasSearch, owner: randomUUID() }
       const entry = import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js'
       // Node strips types by itself: a loader inherited from the main thread would only make the start slower.
-      worker = new Worker(new URL(entry, import.meta.url), { workerData, execArgv: [], name: 'store' })
+      const resourceLimits = { maxYoungGenerationSizeMb }
+      worker = new Worker(new URL(entry, import.meta.url), { workerData, resourceLimits, execArgv: [], name: 'store' })
       worker.on('message', onMessage)
       worker.on('error', onGone)
       worker.on('exit', (code) => onGone(new Error(`the store's thread ended with code ${code}`)))
