@@ -1,8 +1,7 @@
 /** What can be asked of a service, whether it is reached over HTTP or runs in this process. */
 import type { JobView } from '../http/views/job.ts'
-import type { RecentView } from '../http/views/recent.ts'
 import type { BulkChangeView, RunPageView, RunView } from '../http/views/run.ts'
-import type { StatsView, TaskListView, TaskView } from '../http/views/service.ts'
+import type { RecentView, StatsView, TaskListView, TaskView } from '../http/views/service.ts'
 import type { AnyTasks, RunTasksOf, TaskMap } from './named-tasks.ts'
 import { createRunCalls, type EnqueueOptions, type RunTasksOptions } from './run-tasks.ts'
 import type { NameOf } from './task-calls.ts'

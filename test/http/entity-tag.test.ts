@@ -2,11 +2,11 @@
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { entityTagOf, isKnown } from '../../src/http/entity-tag.ts'
+import { tagOfVersion, isKnown } from '../../src/http/request-headers.ts'
 import { readRun } from '../harness/run.ts'
 import { startService } from '../harness/service.ts'
 
-const holds = (field: string, version = 4) => isKnown(field, entityTagOf(version))
+const holds = (field: string, version = 4) => isKnown(field, tagOfVersion(version))
 
 test('a tag holds for its version, weak or strong, alone or in a list', () => {
   for (const field of ['W/"4"', '"4"', '"3", W/"4"', '"4","5"', ', ,"4",', '"a,b" , "4"', '"a", "4" ,"b"', '"\\", "4"'])
@@ -37,7 +37,7 @@ test('finds the tag that it writes among any others', () => {
   const tags = fc.string({ unit: fc.constantFrom(...'!#,;*/W\\4é'.split('')), maxLength: 5 }).map((text) => `"${text}"`)
   const others = fc.array(tags, { maxLength: 3 })
   const property = fc.property(others, fc.nat(), others, (before, version, after) => {
-    const field = [...before, entityTagOf(version), ...after].join(', ')
+    const field = [...before, tagOfVersion(version), ...after].join(', ')
     assert.ok(holds(field, version), field)
     assert.is(holds([...before, ...after].join(','), version), [...before, ...after].includes(`"${version}"`))
   })

@@ -3,7 +3,7 @@
  * hash of their content. All of it works below any path, for the page refers to nothing but relative addresses.
  */
 import type { Context } from 'koa'
-import { isKnown } from '../entity-tag.ts'
+import { isKnown } from '../request-headers.ts'
 import { originalUrlOf } from '../mount.ts'
 import { pageDocument, pageFiles, type PageFile } from './page-files.ts'
 

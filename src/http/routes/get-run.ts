@@ -1,10 +1,10 @@
-/** GET /runs/{id}: a run as it is now, or as soon as it has changed. */
+/** GET /runs/{id}: a run as it is now, or as soon as it has changed. GET /runs/{id}/jobs/{index}: one of its jobs. */
 import type { RunRecord } from '../../domain/run.ts'
-import { entityTagOf, isKnown } from '../entity-tag.ts'
-import { findRun, noSuchRun, runIdOf } from '../named-run.ts'
-import { runExample } from '../openapi/examples.ts'
-import { parsePrefer } from '../prefer.ts'
+import { findRun, jobIndexOf, noSuchJob, noSuchRun, runIdOf } from '../named-run.ts'
+import { jobExample, runExample } from '../openapi/examples.ts'
+import { isKnown, parsePrefer, tagOfVersion } from '../request-headers.ts'
 import type { Route } from '../route.ts'
+import { jobViewSchema, viewJob } from '../views/job.ts'
 import { runViewSchema } from '../views/run.ts'
 
 const retryAfterS = '1'
@@ -40,13 +40,13 @@ export const getRun: Route = {
     return async (ctx, params) => {
       const id = runIdOf(params)
       const known = ctx.get('If-None-Match')
-      const hasVersion = ({ version }: RunRecord): boolean => isKnown(known, entityTagOf(version))
+      const hasVersion = ({ version }: RunRecord): boolean => isKnown(known, tagOfVersion(version))
       const { waitS } = parsePrefer(ctx.req.headersDistinct['prefer'])
       // Without a version that the client knows there is none to wait for.
       const waits = waitS !== null && known !== '' && known !== '*'
       const run = waits ? await nextVersion(waitS) : await findRun(store, id)
       ctx.status = 200
-      ctx.set({ ETag: entityTagOf(run.version), 'Cache-Control': 'no-cache' })
+      ctx.set({ ETag: tagOfVersion(run.version), 'Cache-Control': 'no-cache' })
       if (run.state === 'running') ctx.set('Retry-After', retryAfterS)
       if (hasVersion(run)) ctx.status = 304
       else await answers.sendRun(ctx, run)
@@ -60,6 +60,36 @@ export const getRun: Route = {
         if (hasWaited) ctx.set('Preference-Applied', `wait=${seconds}`)
         return newest
       }
+    }
+  },
+}
+
+export const getJob: Route = {
+  method: 'GET',
+  path: '/runs/{id}/jobs/{index}',
+  operationId: 'getJob',
+  summary: 'shows one job',
+  area: 'runs',
+  answers: [
+    {
+      status: 200,
+      description: 'The job as it is now.',
+      json: { Job: jobViewSchema },
+      example: jobExample,
+      headers: ['Cache-Control'],
+    },
+  ],
+  problems: ['run-not-found', 'job-not-found', 'overloaded', 'store-unavailable'],
+
+  create({ store, view, answers }) {
+    return async (ctx, params) => {
+      const id = runIdOf(params)
+      const index = jobIndexOf(params)
+      const job = index === undefined ? null : await answers.readJob(id, index)
+      if (job === null) throw noSuchJob(await findRun(store, id), params)
+      ctx.status = 200
+      ctx.set('Cache-Control', 'no-cache')
+      await answers.send(ctx, viewJob(id, job, view))
     }
   },
 }

@@ -1,5 +1,5 @@
 /** GET /openapi.json: the same text for as long as the service runs, made when it is first asked for. */
-import { isKnown, tagOfText } from '../entity-tag.ts'
+import { isKnown, tagOfText } from '../request-headers.ts'
 import { createDocument } from '../openapi/document.ts'
 import type { Route } from '../route.ts'
 import { sendText } from '../views/json.ts'

@@ -1,9 +1,17 @@
-/** GET /stats: counts of runs, jobs and threads. */
+/** The numbers of the service: GET /stats now, GET /stats/recent of the last minutes, GET /metrics for Prometheus. */
 import type { Route } from '../route.ts'
+import { instant } from '../views/job.ts'
 import { sendJson } from '../views/json.ts'
-import { statsSchema, threadSchema, type StatsView } from '../views/service.ts'
+import {
+  quantilesSchema,
+  recentSchema,
+  statsSchema,
+  threadSchema,
+  type RecentView,
+  type StatsView,
+} from '../views/service.ts'
 
-const example: StatsView = {
+const statsExample: StatsView = {
   runs: { running: 1, completed: 41, failed: 0, cancelled: 0 },
   jobs: { queued: 0, running: 1, retrying: 0, completed: 83, failed: 0, cancelled: 0 },
   backlog: 1,
@@ -26,7 +34,7 @@ export const stats: Route = {
       status: 200,
       description: 'The counts of this moment.',
       json: { Stats: statsSchema },
-      example,
+      example: statsExample,
       headers: ['Cache-Control'],
     },
   ],
@@ -49,6 +57,98 @@ export const stats: Route = {
       }
       ctx.set('Cache-Control', 'no-store')
       sendJson(ctx, view)
+    }
+  },
+}
+
+const [quick, waited] = [
+  { count: 41, p50: 2.1, p99: 9.4 },
+  { count: 42, p50: 0.4, p99: 31 },
+]
+const startedAt = '2026-11-28T12:00:00.005Z'
+const recentExample: RecentView = {
+  windowMs: 300_000,
+  firstResponseMs: quick,
+  queueWaitMs: waited,
+  running: [
+    {
+      thread: 'worker-1',
+      runId: '01a2071d-0a4a-7200-89ea-c1db971bb6b7',
+      jobIndex: 1,
+      task: 'second',
+      attempt: 1,
+      startedAt,
+    },
+  ],
+  tasks: [{ name: 'second', completed: 41, failed: 1, retried: 0, waitMs: waited, runMs: quick }],
+  slotMs: 10_000,
+  slots: [
+    {
+      at: '2026-11-28T12:00:00.000Z',
+      accepted: 3,
+      final: 2,
+      backlog: 1,
+      firstResponseMs: quick,
+      queueWaitMs: waited,
+      eventLoopDelayMs: 1.2,
+      cpuShare: 0.04,
+    },
+  ],
+}
+
+export const recent: Route = {
+  method: 'GET',
+  path: '/stats/recent',
+  operationId: 'recent',
+  summary: 'shows the last minutes of the process',
+  area: 'service',
+  answers: [
+    {
+      status: 200,
+      description: 'What it runs now, quantiles and tasks of five minutes, and a quarter of an hour in rows.',
+      json: { Recent: recentSchema },
+      example: recentExample,
+      headers: ['Cache-Control'],
+    },
+  ],
+  schemas: { Quantiles: quantilesSchema },
+  problems: [],
+
+  create({ metrics }) {
+    return (ctx) => {
+      const { running, slots, ...figures } = metrics.recent()
+      const view: RecentView = {
+        ...figures,
+        running: running.map((attempt) => ({ ...attempt, startedAt: instant(attempt.startedAt) })),
+        slots: slots.map((slot) => ({ ...slot, at: instant(slot.at) })),
+      }
+      ctx.set('Cache-Control', 'no-store')
+      sendJson(ctx, view)
+    }
+  },
+}
+
+export const prometheus: Route = {
+  method: 'GET',
+  path: '/metrics',
+  operationId: 'metrics',
+  summary: 'tells the same and more to Prometheus',
+  area: 'service',
+  answers: [
+    {
+      status: 200,
+      description: 'Metrics in the text format of Prometheus.',
+      mediaType: 'text/plain',
+      example: '# TYPE forerunner_backlog gauge\nforerunner_backlog 1\n',
+      headers: ['Cache-Control'],
+    },
+  ],
+  problems: ['store-unavailable'],
+
+  create({ metrics }) {
+    return async (ctx) => {
+      ctx.body = await metrics.text()
+      ctx.set({ 'Content-Type': metrics.contentType, 'Cache-Control': 'no-store' })
     }
   },
 }

@@ -1,7 +1,8 @@
-/** The JSON form of the service's own tasks and numbers. */
+/** The JSON form of the service's tasks and numbers. */
 import { z } from 'zod'
 import { jobStates } from '../../domain/job.ts'
 import { runStates } from '../../domain/run.ts'
+import { instantSchema } from './job.ts'
 import { mainPlacements, policyBounds, taskKinds } from '../../domain/task.ts'
 
 const { timeoutMs, maxAttempts, memoryMb } = policyBounds
@@ -68,3 +69,67 @@ export const statsSchema = z
   .describe('Counts of runs, jobs and threads')
 
 export type StatsView = z.output<typeof statsSchema>
+
+export const quantilesSchema = z
+  .object({ count, p50: ms.nullable(), p99: ms.nullable() })
+  .readonly()
+  .describe('Milliseconds, right to 5 %; null where nothing was measured')
+
+export const recentSchema = z
+  .object({
+    windowMs: count.describe('what the quantiles and the tasks are of'),
+    firstResponseMs: quantilesSchema.describe('from the request to the decided answer'),
+    queueWaitMs: quantilesSchema.describe('how long jobs of the pool were due before they were claimed'),
+    running: z
+      .array(
+        z
+          .object({
+            thread: z.string(),
+            runId: z.string(),
+            jobIndex: count,
+            task: z.string(),
+            attempt: count,
+            startedAt: instantSchema,
+          })
+          .readonly(),
+      )
+      .readonly()
+      .describe('attempts under way, the longest first, up to 200'),
+    tasks: z
+      .array(
+        z
+          .object({
+            name: z.string(),
+            completed: count.describe('attempts'),
+            failed: count.describe('attempts that were the last of their job'),
+            retried: count.describe('attempts that failed and are followed by another'),
+            waitMs: quantilesSchema,
+            runMs: quantilesSchema,
+          })
+          .readonly(),
+      )
+      .readonly()
+      .describe('tasks of which an attempt has ended since the start'),
+    slotMs: count,
+    slots: z
+      .array(
+        z
+          .object({
+            at: instantSchema.describe('its end'),
+            accepted: count.describe('jobs, by all processes'),
+            final: count.describe('jobs, by all processes'),
+            backlog: count.describe('at its end'),
+            firstResponseMs: quantilesSchema,
+            queueWaitMs: quantilesSchema,
+            eventLoopDelayMs: ms.describe('p99'),
+            cpuShare: ms.describe('which part of all cores the process used, from 0 to 1'),
+          })
+          .readonly(),
+      )
+      .readonly()
+      .describe('the oldest first, a quarter of an hour at most'),
+  })
+  .readonly()
+  .describe('The last minutes of the process that answers')
+
+export type RecentView = z.output<typeof recentSchema>

@@ -1,0 +1,99 @@
+/** What requests say in their headers: Prefer, Idempotency-Key, If-None-Match. */
+import fresh from 'fresh'
+import { hash } from 'node:crypto'
+import { AppError } from '../domain/errors.ts'
+
+/** What a client would like of an answer (RFC 7240). A wish that is unknown or malformed is as good as none. */
+export interface Preferences {
+  /** Rather be answered at once, without a result. */
+  readonly respondAsync: boolean
+  /** The longest time to wait, in seconds, at most 60; null: the service decides. */
+  readonly waitS: number | null
+  /** Rather have a short body. */
+  readonly isMinimal: boolean
+}
+
+const maxWaitS = 60
+
+// A quoted string that is not closed reaches to the end. Neither can fail, so neither ever looks twice.
+const betweenCommas = /(?:"(?:[^"\\]|\\.)*"?|[^",])*/gs
+const betweenSemicolons = /(?:"(?:[^"\\]|\\.)*"?|[^";])*/gs
+const token = String.raw`[!#$%&'*+\-.^_\x60|~\w]+`
+/** A name, and a value that can be empty or missing; a parameter has the same form. Or nothing. */
+const namedValue = new RegExp(
+  `^(?:(?<name>${token})(?:[ \\t]*=[ \\t]*(?<value>${token}|"(?:[^"\\\\]|\\\\.)*")?)?)?$`,
+  's',
+)
+
+/**
+ * @param values of the header fields `Prefer`, one or several, each of them a list
+ * @returns of a preference that is repeated the first one, whatever its value
+ */
+export function parsePrefer(values: string | readonly string[] = []): Preferences {
+  const wanted = new Map<string, string>()
+  for (const preference of [values].flat().flatMap((field) => field.match(betweenCommas) ?? [])) {
+    const parts = preference.match(betweenSemicolons)?.map((part) => namedValue.exec(part.trim())?.groups) ?? []
+    const { name, value = '' } = parts[0] ?? {}
+    if (name === undefined || parts.includes(undefined) || wanted.has(name.toLowerCase())) continue
+    wanted.set(name.toLowerCase(), value.replaceAll(/^"|"$|\\(.)/gs, '$1'))
+  }
+  const wait = wanted.get('wait') ?? ''
+  return {
+    respondAsync: wanted.get('respond-async') === '',
+    waitS: /^\d+$/.test(wait) ? Math.min(Number(wait), maxWaitS) : null,
+    isMinimal: wanted.get('return')?.toLowerCase() === 'minimal',
+  }
+}
+
+/** @returns the value of `Preference-Applied` that names these; null where there is nothing to name */
+export function appliedPrefer({ respondAsync, waitS, isMinimal }: Preferences): string | null {
+  const applied = [respondAsync && 'respond-async', waitS !== null && `wait=${waitS}`, isMinimal && 'return=minimal']
+  return applied.filter((each) => each !== false).join(', ') || null
+}
+
+const maxKeyLength = 255
+const quotedKey = /^"(?<inner>(?:[ !#-[\]-~]|\\["\\])*)"$/
+const bareKey = /^[!#-~][ !#-~]*$/
+
+/**
+ * Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): a string of RFC 8941, 3.3.3, or the key as it is.
+ * @param values of the header, one per field line; undefined where it was not sent
+ * @returns the key, 1 to 255 characters, without its quotes; null where none was sent
+ * @throws AppError `idempotency-key-invalid`
+ */
+export function parseIdempotencyKey(values: readonly string[] = []): string | null {
+  const [text, ...more] = values.map((value) => value.trim())
+  if (text === undefined) return null
+  if (more.length > 0) throw invalidKey('the header was sent more than once')
+  const key = bareKey.test(text) ? text : quotedKey.exec(text)?.groups?.['inner']?.replaceAll(/\\(["\\])/g, '$1')
+  if (key === undefined) throw invalidKey('it must be a quoted string, or printable ASCII without quotes around it')
+  if (key.length === 0 || key.length > maxKeyLength) throw invalidKey(`it has ${key.length} characters`)
+  return key
+}
+
+function invalidKey(detail: string): AppError {
+  const bounds = `1 to ${maxKeyLength} characters are a key`
+  return new AppError('idempotency-key-invalid', `Idempotency-Key: ${detail}; ${bounds}`)
+}
+
+const digestLength = 22
+
+/** The entity tag (RFC 9110, 8.8.3) of a run: weak, for its progress is not part of its version. */
+export function tagOfVersion(version: number): string {
+  return `W/"${version}"`
+}
+
+/** That of a text as it is. */
+export function tagOfText(text: string): string {
+  return `"${hash('sha256', text, 'base64url').slice(0, digestLength)}"`
+}
+
+/**
+ * Whether a client that sent this `If-None-Match` has what the tag stands for. Not `ctx.fresh`, which heeds the request's
+ * `Cache-Control: no-cache`: every `fetch` with an `If-None-Match` of its caller's sends that
+ * (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch), and would never be answered with 304.
+ * @param field empty where there is none
+ */
+export function isKnown(field: string, tag: string): boolean {
+  return fresh({ 'if-none-match': field }, { etag: tag })
+}

@@ -1,0 +1,101 @@
+/** Requests that change one run: cancel it or one of its jobs, retry a job, forget the run. */
+import { AppError } from '../../domain/errors.ts'
+import { findRun, jobIndexOf, noSuchJob, noSuchRun, runIdOf } from '../named-run.ts'
+import { runExample } from '../openapi/examples.ts'
+import type { Answer, Route } from '../route.ts'
+import { runViewSchema } from '../views/run.ts'
+
+const wholeRun = { json: { Run: runViewSchema }, example: runExample, headers: ['Cache-Control'] } as const
+const answersOfCancel: readonly Answer[] = [
+  { status: 202, description: 'The cancel takes effect; the run as it is now.', ...wholeRun },
+  { status: 200, description: 'It was cancelled before; the run as it is now.', ...wholeRun },
+]
+
+const createCancel: Route['create'] = ({ store, clock, answers }) => {
+  return async (ctx, params) => {
+    const id = runIdOf(params)
+    const index = params.index === undefined ? null : jobIndexOf(params)
+    const result = index === undefined ? 'not-found' : await store.cancel(id, index, clock.now())
+    const run = await findRun(store, id)
+    if (result === 'not-found') throw noSuchJob(run, params)
+    if (result === 'was-final') {
+      const what = index === null ? 'the run' : `job ${index}`
+      throw new AppError('not-cancellable', `${what} has ended before`, { members: { runId: id } })
+    }
+    ctx.set('Cache-Control', 'no-store')
+    ctx.status = result === 'cancelled' ? 202 : 200
+    await answers.sendRun(ctx, run)
+  }
+}
+
+export const cancelRun: Route = {
+  method: 'POST',
+  path: '/runs/{id}/cancel',
+  operationId: 'cancelRun',
+  summary: 'cancels every job of a run that has not ended',
+  area: 'runs',
+  answers: answersOfCancel,
+  problems: ['run-not-found', 'not-cancellable', 'overloaded', 'store-unavailable'],
+  create: createCancel,
+}
+
+export const cancelJob: Route = {
+  method: 'POST',
+  path: '/runs/{id}/jobs/{index}/cancel',
+  operationId: 'cancelJob',
+  summary: 'cancels one job',
+  area: 'runs',
+  answers: answersOfCancel,
+  problems: ['run-not-found', 'job-not-found', 'not-cancellable', 'overloaded', 'store-unavailable'],
+  create: createCancel,
+}
+
+export const retryJob: Route = {
+  method: 'POST',
+  path: '/runs/{id}/jobs/{index}/retry',
+  operationId: 'retryJob',
+  summary: 'queues a failed or cancelled job again, with fresh attempts',
+  area: 'runs',
+  answers: [{ status: 202, description: 'The job is queued; the run as it is now.', ...wholeRun }],
+  problems: ['run-not-found', 'job-not-found', 'not-retryable', 'overloaded', 'shutting-down', 'store-unavailable'],
+
+  create({ intake, store, answers }) {
+    return async (ctx, params) => {
+      const id = runIdOf(params)
+      const index = jobIndexOf(params)
+      const result = index === undefined ? 'not-found' : await intake.retry(id, index)
+      const run = await findRun(store, id)
+      if (result === 'not-found') throw noSuchJob(run, params)
+      if (result !== 'queued') {
+        const why = result === 'was-completed' ? 'has completed' : 'has not ended'
+        throw new AppError('not-retryable', `job ${index} ${why}`, { members: { runId: id } })
+      }
+      ctx.set('Cache-Control', 'no-store')
+      ctx.status = 202
+      await answers.sendRun(ctx, run)
+    }
+  },
+}
+
+export const removeRun: Route = {
+  method: 'DELETE',
+  path: '/runs/{id}',
+  operationId: 'removeRun',
+  summary: 'forgets a run that has ended, and its idempotency key',
+  area: 'runs',
+  answers: [{ status: 204, description: 'It is gone.' }],
+  problems: ['run-not-found', 'run-active', 'store-unavailable'],
+
+  create({ intake }) {
+    return async (ctx, params) => {
+      const id = runIdOf(params)
+      const result = await intake.remove(id)
+      if (result === 'not-found') throw noSuchRun(id)
+      if (result === 'active') {
+        const detail = 'the run has jobs that have not ended, or a caller who is being answered'
+        throw new AppError('run-active', detail, { members: { runId: id } })
+      }
+      ctx.status = 204
+    }
+  },
+}
