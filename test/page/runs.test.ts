@@ -40,6 +40,34 @@ test('the list counts new runs and does not move; filters are in the address and
   checkClean(tab)
 })
 
+test('one stream serves all tabs of a browser, the list can be paused, and a tab that is left takes over', async () => {
+  await using service = await startService({ tasksDir })
+  const run = { tasks: [{ name: 'form', input: { title: 'a' } }] }
+  await start(service, run)
+  await using tab = await browser.open(service.url)
+  const first = tab.page
+  await first.locator('tbody tr').first().waitFor()
+  const second = await first.context().newPage()
+  await second.goto(service.url)
+  await second.locator('tbody tr').first().waitFor()
+  await start(service, run)
+  for (const page of [first, second]) await page.getByRole('button', { name: '1 new' }).waitFor()
+  const metrics = await (await service.get('/metrics')).text()
+  assert.match(metrics, /^forerunner_event_streams 1$/m)
+
+  await second.keyboard.press('p')
+  await second.getByRole('button', { name: 'Paused' }).waitFor()
+  await start(service, run)
+  await first.getByRole('button', { name: '2 new' }).waitFor()
+  assert.ok(await second.getByRole('button', { name: '1 new' }).isVisible(), 'what is paused stays')
+  await second.keyboard.press('p')
+  await second.getByRole('button', { name: '2 new' }).waitFor()
+  await first.close()
+  await start(service, run)
+  await second.getByRole('button', { name: '3 new' }).waitFor()
+  checkClean(tab)
+})
+
 test('finds runs by the text of an error while it is typed, and keeps it over a reload', async () => {
   await using service = await startService({ tasksDir })
   await start(service, { tasks: [{ name: 'form', input: { title: 'a card' } }] })

@@ -1,6 +1,7 @@
 /** What the list is narrowed to; kept in the address, so that it can be shared and survives a reload. */
 import { useSignal } from '@preact/signals'
 import type { TaskView } from 'forerunner/client'
+import type { ComponentChildren } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { addressOf, go, type RunFilters } from '../shell/route.ts'
 import { client } from '../shell/service.ts'
@@ -9,7 +10,12 @@ import { glyphOf } from '../shell/state.tsx'
 
 const states = ['', 'running', 'completed', 'failed', 'cancelled']
 
-export function FilterBar({ filters }: { readonly filters: RunFilters }) {
+export interface FilterBarProps {
+  readonly filters: RunFilters
+  readonly children: ComponentChildren
+}
+
+export function FilterBar({ filters, children }: FilterBarProps) {
   const tasks = useSignal<readonly TaskView[]>([])
   useEffect(() => {
     client
@@ -56,6 +62,7 @@ export function FilterBar({ filters }: { readonly filters: RunFilters }) {
         value={filters.tag}
         onChange={(event) => narrow({ tag: event.currentTarget.value.trim() })}
       />
+      {children}
     </div>
   )
 }

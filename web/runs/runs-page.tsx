@@ -1,10 +1,11 @@
 /** The list of runs. */
 import { useEffect, useMemo, useRef } from 'preact/hooks'
+import { useKeys } from '../shell/keys.ts'
 import { addressOf, startAddress, type RunFilters } from '../shell/route.ts'
 import { BulkBar } from './bulk-bar.tsx'
 import { FilterBar } from './filter-bar.tsx'
 import { Figures, Sentence } from './figures.tsx'
-import { createRunList, type RunList } from './poll.ts'
+import { createRunList, type RunList } from './run-list.ts'
 import { RunRow } from './run-row.tsx'
 
 export function RunsPage({ filters }: { readonly filters: RunFilters }) {
@@ -19,6 +20,9 @@ export function RunsPage({ filters }: { readonly filters: RunFilters }) {
     list.start()
     return list.stop
   }, [list])
+  const current = useRef(list)
+  current.current = list
+  useKeys({ p: () => current.current.togglePause() })
   const isNarrowed = Object.values(filters).some((value) => value !== '')
   const isEmpty = shown.isLoaded.value && shown.runs.value.length === 0
   return (
@@ -29,7 +33,17 @@ export function RunsPage({ filters }: { readonly filters: RunFilters }) {
         <Sentence runs={shown.runs.value} hasMore={shown.hasMore.value} />
       )}
       <Figures stats={shown.stats.value} />
-      <FilterBar filters={filters} />
+      <FilterBar filters={filters}>
+        <button
+          class="chip"
+          type="button"
+          aria-pressed={list.isPaused.value}
+          aria-keyshortcuts="p"
+          onClick={list.togglePause}
+        >
+          {list.isPaused.value ? '▸ Paused' : '⏸ Pause'}
+        </button>
+      </FilterBar>
       <p class="alert" role="alert">
         {list.trouble.value}
       </p>

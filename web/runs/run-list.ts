@@ -1,10 +1,11 @@
 /**
- * The newest page of runs and the service's figures, asked for every two seconds while the tab is visible. An answer that
- * has not changed is a 304 without a body.
+ * The newest page of runs and the service's figures, asked for when the service says that something has changed, but not more
+ * often than it answers with ease. An answer that has not changed is a 304 without a body.
  */
 import { batch, computed, signal, type ReadonlySignal } from '@preact/signals'
 import type { RunPageView, RunView, StatsView } from 'forerunner/client'
 import { runQueryOf } from './run-query.ts'
+import { onChanges } from '../shell/changes.ts'
 import type { RunFilters } from '../shell/route.ts'
 import { ask, authorization, baseUrl, client, isReachable, needsKey, wordsOf } from '../shell/service.ts'
 
@@ -16,13 +17,22 @@ export interface RunList {
   readonly hasMore: ReadonlySignal<boolean>
   readonly isLoaded: ReadonlySignal<boolean>
   readonly trouble: ReadonlySignal<string>
+  /** While it is true nothing that is shown changes. */
+  readonly isPaused: ReadonlySignal<boolean>
+  togglePause(): void
   showNew(): void
   showOlder(): Promise<void>
   start(): void
   stop(): void
 }
 
-const pollMs = 2_000
+const leastGapMs = 1_000
+/** The time between two times is so many times what it took. */
+const restFactor = 8
+/** What no change says: runs that were forgotten, and those that other processes have accepted. */
+const longestGapMs = 30_000
+/** While the service cannot be reached. */
+const retryMs = 2_000
 const pageSize = 50
 
 export function createRunList(runFilters: RunFilters): RunList {
@@ -33,7 +43,13 @@ export function createRunList(runFilters: RunFilters): RunList {
   const pageToken = signal<string | null>(null)
   const isLoaded = signal(false)
   const trouble = signal('')
+  const isPaused = signal(false)
   let entityTag = ''
+  let readAt = 0
+  let gapMs = leastGapMs
+  let isReading = false
+  let isStale = false
+  let endChanges = (): void => {}
   let timer: ReturnType<typeof setTimeout> | undefined
   let end = new AbortController()
 
@@ -80,37 +96,47 @@ export function createRunList(runFilters: RunFilters): RunList {
     if (found.length > 0) byId.value = new Map([...byId.value, ...found])
   }
 
-  async function poll(): Promise<void> {
+  async function refresh(): Promise<void> {
+    const { signal: ended } = end
+    clearTimeout(timer)
+    isReading = true
+    isStale = false
+    readAt = performance.now()
     try {
       const headers = entityTag === '' ? {} : { 'If-None-Match': entityTag }
       const [response, figures] = await Promise.all([
         read(addressOf(), headers),
-        client.peek().stats({ signal: end.signal }),
+        client.peek().stats({ signal: ended }),
       ])
+      const page = response.status === 304 ? null : ((await response.json()) as RunPageView)
+      if (isPaused.peek()) return
       stats.value = figures
-      if (response.status !== 304) {
+      if (page !== null) {
         entityTag = response.headers.get('ETag') ?? ''
-        take((await response.json()) as RunPageView)
+        take(page)
       }
       await readOthers()
       isLoaded.value = true
       trouble.value = ''
     } catch (error) {
-      if (end.signal.aborted) return
-      trouble.value = wordsOf(error)
+      if (!ended.aborted) trouble.value = wordsOf(error)
+    } finally {
+      gapMs = Math.max(leastGapMs, restFactor * (performance.now() - readAt))
+      isReading = false
+      if (!ended.aborted) schedule()
     }
-    schedule()
   }
 
   function schedule(): void {
     clearTimeout(timer)
-    if (document.hidden || needsKey.value) return
-    timer = setTimeout(() => void poll(), pollMs)
+    if (document.hidden || needsKey.value || isPaused.peek()) return
+    const waitMs = isStale ? gapMs - (performance.now() - readAt) : isReachable.peek() ? longestGapMs : retryMs
+    timer = setTimeout(() => void refresh(), Math.max(0, waitMs))
   }
 
-  function onVisible(): void {
-    clearTimeout(timer)
-    if (!document.hidden) void poll()
+  function onChange(): void {
+    isStale = true
+    if (!isReading) schedule()
   }
 
   return {
@@ -148,15 +174,22 @@ export function createRunList(runFilters: RunFilters): RunList {
         trouble.value = wordsOf(error)
       }
     },
+    isPaused,
+    togglePause() {
+      isPaused.value = !isPaused.value
+      if (!isPaused.value) void refresh()
+    },
     start() {
       end = new AbortController()
-      document.addEventListener('visibilitychange', onVisible)
-      void poll()
+      document.addEventListener('visibilitychange', onChange)
+      endChanges = onChanges(onChange)
+      void refresh()
     },
     stop() {
       end.abort()
       clearTimeout(timer)
-      document.removeEventListener('visibilitychange', onVisible)
+      document.removeEventListener('visibilitychange', onChange)
+      endChanges()
     },
   }
 }
