@@ -37,7 +37,7 @@ function add({ name, description, ofOne }: Change): AddCommand {
         if (isFiltered || options.dryRun) throw new UsageError('either a run or filters, not both')
         const run = await ofOne(context.client, id, job)
         if (context.isJson) printJson(run)
-        else for (const line of runLines(run)) print(line)
+        else for (const line of runLines(run, context)) print(line)
         return exitCodes.done
       }),
     )

@@ -1,6 +1,7 @@
 /** What every command is given: the service, and how it is to answer. */
 import type { Command } from 'commander'
 import { createClient, type Client, type ClientOptions } from '../client/client.ts'
+import { glyphsOf, type Glyphs } from './glyphs.ts'
 import { NoServiceError, UsageError, type ExitCode } from './exit-code.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -11,6 +12,7 @@ export interface Context {
   readonly client: Client
   /** One JSON document on standard output, or one a line where it streams, and nothing else. */
   readonly isJson: boolean
+  readonly glyphs: Glyphs
 }
 
 /** Adds a command to the program. */
@@ -31,7 +33,7 @@ export function createContext(
   const url = options.url ?? (fromEnvironment || defaultUrl)
   if (!URL.canParse(url) || !/^https?:/.test(url)) throw new UsageError(`the address ${url} is no http URL`)
   const client = createClient({ baseUrl: url, fetch: createFetch(), ...(apiKey && { apiKey }) })
-  return { environment, url, client, isJson: options.json === true }
+  return { environment, url, client, isJson: options.json === true, glyphs: glyphsOf(environment) }
 }
 
 /** A service that has answered once may be on its way back; one that never has is not there. */

@@ -28,12 +28,12 @@ export const addRun: AddCommand = (program, act) => {
     .action(
       act(async (context: Context, tasks: string[], options: RunOptions) => {
         const request = await requestOf(tasks, options)
-        const { client, isJson } = context
+        const { client, isJson, glyphs } = context
         if (options.watch === true) return watchRun(context, (await client.enqueue(request)).id)
         const run = await client.runTasks(request)
         if (isJson) printJson(run)
         else {
-          for (const line of runLines(run)) print(line)
+          for (const line of runLines(run, { glyphs })) print(line)
           const result = run.results ?? run.result
           if (result !== undefined) print(JSON.stringify(result, null, 2))
         }

@@ -1,9 +1,11 @@
 /** forerunner runs and show: what there is to read about runs. */
 import { InvalidArgumentError } from 'commander'
+import type { RunPageView } from '../client/client.ts'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes } from './exit-code.ts'
 import { filterOf, withFilters, type FilterOptions } from './filter.ts'
-import { runLines, stateText } from './run-lines.ts'
+import type { Glyphs } from './glyphs.ts'
+import { age, runLines, stateText } from './run-lines.ts'
 import { clean, complain, print, printJson, table } from './terminal.ts'
 
 interface ListOptions extends FilterOptions {
@@ -14,31 +16,27 @@ export const addRuns: AddCommand = (program, act) => {
   withFilters(program.command('runs').description('list runs, newest first'))
     .option('--limit <number>', 'of runs, at most 500', wholeNumber, 20)
     .action(
-      act(async ({ client, isJson }: Context, { limit, ...filter }: ListOptions) => {
+      act(async ({ client, isJson, glyphs }: Context, { limit, ...filter }: ListOptions) => {
         const page = await client.listRuns({ ...filterOf(filter), pageSize: limit })
         if (isJson) printJson(page)
         else if (page.runs.length === 0) complain('no run matches')
-        else print(listOf(page.runs))
+        else print(listOf(page.runs, glyphs))
         return exitCodes.done
       }),
     )
 }
 
-function listOf(runs: Awaited<ReturnType<Context['client']['listRuns']>>['runs']): string {
-  const rows = runs.map(({ id, state, createdAt, jobs, tags }) => {
-    const ended = jobs.filter((job) => job.finishedAt !== null).length
-    return [
-      id,
-      createdAt,
-      `${ended}/${jobs.length}`,
-      jobs.map(({ task }) => task).join(' '),
-      tags.map(clean).join(' '),
-      state,
-    ]
-  })
-  // Last, for a colour has a length of its own.
-  const coloured = rows.map((row, at) => [...row.slice(0, -1), stateText(runs[at]?.state ?? 'running')])
-  return table(['run', 'created', 'ended', 'tasks', 'tags', 'state'], coloured)
+function listOf(runs: RunPageView['runs'], { ellipsis }: Glyphs): string {
+  const now = Date.now()
+  const rows = runs.map(({ id, state, createdAt, jobs, tags }) => [
+    id,
+    stateText(state),
+    age(now - Date.parse(createdAt)),
+    `${jobs.filter((job) => job.finishedAt !== null).length}/${jobs.length}`,
+    jobs.map(({ task }) => task).join(' '),
+    tags.map(clean).join(' '),
+  ])
+  return table(['run', 'state', 'created', 'ended', 'tasks', 'tags'], rows, ellipsis)
 }
 
 export const addShow: AddCommand = (program, act) => {
@@ -47,13 +45,13 @@ export const addShow: AddCommand = (program, act) => {
     .description('show a run with the results of its jobs')
     .argument('<id>', 'of the run')
     .action(
-      act(async ({ client, isJson }: Context, id: string) => {
+      act(async ({ client, isJson, glyphs }: Context, id: string) => {
         const run = await client.getRun(id)
         if (isJson) {
           printJson(run)
           return exitCodes.done
         }
-        for (const line of runLines(run)) print(line)
+        for (const line of runLines(run, { glyphs })) print(line)
         for (const { index, state, result } of run.jobs) {
           if (state === 'completed') print(`\nresult of job ${index}:\n${JSON.stringify(result, null, 2)}`)
         }

@@ -1,6 +1,7 @@
 /** forerunner tasks and stats: what the service says of itself. */
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes } from './exit-code.ts'
+import { duration } from './run-lines.ts'
 import { print, printJson, table } from './terminal.ts'
 
 export const addTasks: AddCommand = (program, act) => {
@@ -8,19 +9,19 @@ export const addTasks: AddCommand = (program, act) => {
     .command('tasks')
     .description('list the tasks of the service')
     .action(
-      act(async ({ client, isJson }: Context) => {
+      act(async ({ client, isJson, glyphs }: Context) => {
         const tasks = await client.listTasks()
         if (isJson) printJson({ tasks })
         else {
           const rows = tasks.map(({ name, kind, timeoutMs, maxAttempts, main, input }) => [
             name,
             kind,
-            `${timeoutMs} ms`,
+            duration(timeoutMs),
             String(maxAttempts),
             main,
             input === null ? 'anything' : Object.keys(Object(input['properties'])).join(', ') || 'a JSON value',
           ])
-          print(table(['task', 'kind', 'timeout', 'attempts', 'main', 'input'], rows))
+          print(table(['task', 'kind', 'timeout', 'attempts', 'main', 'input'], rows, glyphs.ellipsis))
         }
         return exitCodes.done
       }),
@@ -44,10 +45,10 @@ export const addStats: AddCommand = (program, act) => {
           const busy = threads.filter(({ running }) => running > 0).length
           print(`runs     ${counts(runs)}`)
           print(`jobs     ${counts(jobs)}`)
-          print(`backlog  ${backlog}${oldestQueuedMs === null ? '' : `, oldest ${Math.round(oldestQueuedMs)} ms`}`)
+          print(`backlog  ${backlog}${oldestQueuedMs === null ? '' : `, oldest ${duration(oldestQueuedMs)}`}`)
           print(`threads  ${busy} of ${threads.length} busy`)
           print(
-            `delay    p50 ${eventLoopDelayMs.p50} ms, p99 ${eventLoopDelayMs.p99} ms, max ${eventLoopDelayMs.max} ms`,
+            `loop     delayed by ${eventLoopDelayMs.p50} ms (p50), ${eventLoopDelayMs.p99} ms (p99), ${eventLoopDelayMs.max} ms (max)`,
           )
         }
         return exitCodes.done

@@ -1,5 +1,6 @@
 /** The only writer to the terminal: results on standard output, everything else on standard error. */
 import { stripVTControlCharacters, styleText } from 'node:util'
+import { cut, pad, widthOf } from './text-width.ts'
 
 type Style = Parameters<typeof styleText>[0]
 
@@ -32,7 +33,11 @@ export function isInteractive(): boolean {
 
 /** Of the terminal; what is not one has no end. */
 export function columns(): number {
-  return process.stdout.isTTY ? process.stdout.columns : Infinity
+  return process.stdout.isTTY ? process.stdout.columns || 80 : Infinity
+}
+
+export function screenRows(): number {
+  return process.stdout.isTTY ? process.stdout.rows || 24 : Infinity
 }
 
 /** A reader that wants no more, such as `head`, is no error. */
@@ -41,16 +46,6 @@ export function allowClosedPipe(): void {
     if (error.code !== 'EPIPE') throw error
     process.exit()
   })
-}
-
-/** Writes lines over those that it wrote last, where standard output is a terminal. */
-export function createRepainter(): (lines: readonly string[]) => void {
-  let height = 0
-  return (lines) => {
-    const up = height > 0 ? `\u001B[${height}A\u001B[J` : ''
-    process.stdout.write(`${up}${lines.join('\n')}\n`)
-    height = lines.length
-  }
 }
 
 /** @returns false also where the question is left by Ctrl-C */
@@ -73,12 +68,15 @@ export async function whileWorking<Result>(what: string, work: () => Promise<Res
 }
 
 /** Ends the process with a signal in such a way that what it has begun is removed. */
-export function endWithSignals(): void {
+export function endWithSignals(onSignal = (): void => {}): void {
   for (const [signal, code] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const) {
-    process.once(signal, () => process.exit(code))
+    process.once(signal, () => {
+      onSignal()
+      process.exit(code)
+    })
   }
 }
 
@@ -89,13 +87,12 @@ export async function readInput(): Promise<string> {
   return Buffer.concat(chunks).toString()
 }
 
-/** @param rows each with as many cells as the heading */
-export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = heading.map((title, at) => Math.max(title.length, ...rows.map((row) => row[at]?.length ?? 0)))
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
-      .join('  ')
-      .trimEnd()
+/** @param rows each with as many cells as the heading; what is wider than the terminal ends in an ellipsis */
+export function table(heading: readonly string[], rows: readonly (readonly string[])[], ellipsis: string): string {
+  const widths = heading.map((title, at) => Math.max(widthOf(title), ...rows.map((row) => widthOf(row[at] ?? ''))))
+  const line = (cells: readonly string[]): string => {
+    const text = cells.map((cell, at) => pad(cell, widths[at] ?? 0)).join('  ')
+    return cut(text.trimEnd(), columns(), ellipsis)
+  }
   return [styled('dim', line(heading)), ...rows.map(line)].join('\n')
 }

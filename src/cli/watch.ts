@@ -3,7 +3,8 @@ import type { RunView } from '../client/client.ts'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes, type ExitCode } from './exit-code.ts'
 import { runLines, stateText } from './run-lines.ts'
-import { clean, complain, createRepainter, isInteractive, print, printJson } from './terminal.ts'
+import { createLiveScreen, type LiveScreen } from './live-screen.ts'
+import { clean, complain, isInteractive, print, printJson, screenRows } from './terminal.ts'
 
 export const addWatch: AddCommand = (program, act) => {
   program
@@ -21,23 +22,39 @@ export const addWatch: AddCommand = (program, act) => {
     )
 }
 
-export async function watchRun({ client, isJson }: Context, id: string): Promise<ExitCode> {
-  const repaint = createRepainter()
-  const isLive = !isJson && isInteractive()
+/** Besides the lines of jobs: the first, a blank, what is left out, the answer, and the cursor's. */
+const otherLines = 5
+
+export async function watchRun({ client, isJson, glyphs }: Context, id: string): Promise<ExitCode> {
   const progress = new Map<number, { readonly progress: number; readonly message?: string }>()
   let last: RunView | undefined
+  let screen: LiveScreen | undefined
 
-  for await (const event of client.watch(id)) {
-    if (isJson) printJson(event.type === 'run' ? event.run : event)
-    if (event.type === 'progress') progress.set(event.jobIndex, event)
-    else {
-      if (!isLive && !isJson) printChanges(last, event.run)
-      last = event.run
+  function lines(): readonly string[] {
+    if (last === undefined) return []
+    return runLines(last, { glyphs, progress, maxLines: screenRows() - otherLines })
+  }
+
+  try {
+    for await (const event of client.watch(id)) {
+      if (isJson) printJson(event.type === 'run' ? event.run : event)
+      if (event.type === 'progress') progress.set(event.jobIndex, event)
+      else {
+        if (!isLive(isJson) && !isJson) printChanges(last, event.run)
+        last = event.run
+        if (isLive(isJson)) screen ??= createLiveScreen(lines, `the run goes on: forerunner watch ${id}`)
+      }
+      screen?.paint()
     }
-    if (isLive && last !== undefined) repaint(runLines(last, progress))
+  } finally {
+    screen?.end()
   }
   if (last === undefined) throw new Error(`the run ${id} could not be watched`)
   return last.state === 'completed' ? exitCodes.done : exitCodes.failed
+}
+
+function isLive(isJson: boolean): boolean {
+  return !isJson && isInteractive()
 }
 
 function printChanges(before: RunView | undefined, run: RunView): void {

@@ -1,0 +1,49 @@
+/** How many columns of a terminal a text takes, and cutting it to so many. */
+
+/** Two columns: what East Asian scripts write wide, and emoji (https://www.unicode.org/reports/tr11/, abridged). */
+const wide =
+  /^(?:\p{Emoji_Presentation}|[\u1100-\u115F\u2E80-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60\uFFE0-\uFFE6\u{20000}-\u{3FFFD}])/u
+const zero = /^(?:\p{M}|\p{Cf})+$/u
+const escapes = /(?<escape>\p{Cc}\[[\d;]*m)/u
+const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' })
+
+function widthOfCharacter(character: string): number {
+  if (zero.test(character)) return 0
+  return wide.test(character) || character.includes('\uFE0F') ? 2 : 1
+}
+
+export function widthOf(text: string): number {
+  const isPlain = /^[\x20-\x7E]*$/.test(text)
+  if (isPlain) return text.length
+  let width = 0
+  for (const part of text.split(escapes)) {
+    if (escapes.test(part)) continue
+    for (const { segment } of graphemes.segment(part)) width += widthOfCharacter(segment)
+  }
+  return width
+}
+
+/** Escape sequences have no width and are all kept, so that no colour goes on behind the end. */
+export function cut(text: string, width: number, ellipsis: string): string {
+  if (widthOf(text) <= width) return text
+  let left = width - widthOf(ellipsis)
+  let isFull = false
+  let result = ''
+  for (const part of text.split(escapes)) {
+    if (escapes.test(part)) {
+      result += part
+      continue
+    }
+    for (const { segment } of graphemes.segment(part)) {
+      if (isFull) break
+      left -= widthOfCharacter(segment)
+      isFull = left < 0
+      result += isFull ? ellipsis : segment
+    }
+  }
+  return result
+}
+
+export function pad(text: string, width: number): string {
+  return text + ' '.repeat(Math.max(0, width - widthOf(text)))
+}
