@@ -17,7 +17,7 @@ import type { StallOptions } from './store/stall-watch.ts'
 import type { Store } from './store/store.ts'
 import { loadRegistry, type Registry } from './tasks/registry.ts'
 import type { TaskModules } from './tasks/task-modules.ts'
-import { loadTelemetry } from './telemetry/telemetry.ts'
+import { loadTelemetry, type Telemetry } from './telemetry/telemetry.ts'
 
 export interface App extends Pick<Service, 'middleware' | 'mount' | 'connect' | 'drain'> {
   /**
@@ -94,6 +94,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const isDirectory = modules === undefined && options.registry === undefined
   logTasks(registry, isDirectory ? resolve(config.tasksDir) : 'the modules given', log)
   let service: Service | undefined
+  let telemetry: Telemetry | null = null
   const onCommit: Service['committed'] = (...group) => service?.committed(...group)
   // In the role http there are no threads that could run a job.
   const tasks = config.role === 'http' ? [] : registry.all().map(({ name }) => name)
@@ -108,7 +109,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     opening.catch(() => {})
     const { createService } = await import('./service.ts')
     await prepare?.()
-    const telemetry = await loadTelemetry()
+    telemetry = await loadTelemetry()
     service = createService({ config, registry, store, pool, heartbeatBuffer, telemetry, clock, log })
     await opening
     await beforeJobs?.(service.middleware)
@@ -136,6 +137,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       } finally {
         await store.close()
       }
+      await telemetry?.flush()
     },
   }
 }

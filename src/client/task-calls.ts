@@ -16,7 +16,7 @@ export async function withNames(request: object, nameOf: NameOf | undefined): Pr
     entries.map(async (entry: unknown) => {
       if (!isTaskCall(entry)) return entry
       const { task, ...rest } = entry
-      return { name: await nameOfTask(task, nameOf), ...rest }
+      return { ...rest, name: await nameOfTask(task, nameOf) }
     }),
   )
   return { ...whole, tasks }

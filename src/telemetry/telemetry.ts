@@ -3,6 +3,7 @@
  * the wait after it, `process` for each attempt, which has the accepting span for its parent and as a link.
  * https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Attributes, Context, Span } from '@opentelemetry/api'
 import type { ClaimedJob } from '../domain/claim.ts'
 import { AppError } from '../domain/errors.ts'
@@ -39,15 +40,18 @@ export interface Telemetry {
   traceExecute<Rest extends readonly unknown[]>(execute: Execute<Rest>): Execute<Rest>
   /** Headers with the span of the code that calls. */
   inject(headers: Readonly<Record<string, string>>): Record<string, string>
+  /** Has the SDK send what it keeps, for up to a second: the process may be about to end. */
+  flush(): Promise<void>
 }
 
+const flushLimitMs = 1_000
 const system = { 'messaging.system': 'forerunner' }
 
 /** @returns null where no SDK is registered: then nothing is loaded, and nothing is paid for it */
 export async function loadTelemetry(): Promise<Telemetry | null> {
   const api = hasSdk() ? await loadApi() : null
   if (api === null) return null
-  const { context, propagation, trace, SpanKind, SpanStatusCode, ROOT_CONTEXT, TraceFlags } = api
+  const { context, propagation, trace, ProxyTracerProvider, SpanKind, SpanStatusCode, ROOT_CONTEXT, TraceFlags } = api
   const tracer = trace.getTracer('forerunner', version)
 
   /** That of the code that calls, where a span is under way; else what the header names. */
@@ -157,6 +161,15 @@ export async function loadTelemetry(): Promise<Telemetry | null> {
       const injected = { ...headers }
       propagation.inject(context.active(), injected)
       return injected
+    },
+    async flush() {
+      const provider = trace.getTracerProvider()
+      const own: unknown = provider instanceof ProxyTracerProvider ? provider.getDelegate() : provider
+      const forceFlush: unknown = Reflect.get(Object(own), 'forceFlush')
+      if (typeof forceFlush !== 'function') return
+      // What cannot be sent is for the SDK to report.
+      const flushing = (async () => Reflect.apply(forceFlush, own, []) as unknown)().catch(() => {})
+      await Promise.race([flushing, sleep(flushLimitMs, undefined, { ref: false })])
     },
   }
 }

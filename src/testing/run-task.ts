@@ -35,7 +35,7 @@ export async function runTask<Schema extends StandardSchemaV1 | undefined, Resul
   definition: TaskDefinition<Schema, Result>,
   ...[input, given = {}]: RunTaskArguments<SchemaInput<Schema>>
 ): Promise<TaskTrial<AsJson<Awaited<Result>>>> {
-  const { attempt = 1, runId = '00000000-0000-7000-8000-000000000000', jobIndex = 0 } = given
+  const { attempt = 1, runId = '00000000-0000-7000-8000-000000000000', jobIndex = 0, traceparent } = given
   const name = definition.name ?? ''
   const task = checkTask(name, '', definition, name === '' ? 'the task' : name)
   const progress: Progress[] = []
@@ -52,6 +52,7 @@ export async function runTask<Schema extends StandardSchemaV1 | undefined, Resul
     attempt,
     runId,
     jobIndex,
+    ...(traceparent !== undefined && { traceparent }),
   })
   const encoded = encodeResult(returned)
   if (!encoded.ok) throw new TypeError(encoded.problem)

@@ -6,13 +6,19 @@ export interface TestClock extends ProcessClock {
   moveTo(at: number): void
 }
 
+/** @throws RangeError for what is no time */
 export function createTestClock(startAt: number): TestClock {
-  let now = startAt
+  let now = requireTime(startAt)
   return {
     now: () => now,
     follow: () => 0,
     moveTo(at) {
-      now = Math.max(now, at)
+      now = Math.max(now, requireTime(at))
     },
   }
+}
+
+function requireTime(at: number): number {
+  if (Number.isFinite(at)) return Math.floor(at)
+  throw new RangeError(`a clock cannot show ${at}`)
 }

@@ -56,6 +56,8 @@ interface Open {
 }
 
 const patienceMs = 100
+/** Not all that is waited for is an event, and a test can take away all listeners of events. */
+const maxPauseMs = 100
 const finalStates: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled'])
 
 export function createTestTime({ forerunner, clock, pool }: TestTimeOptions): TestTime {
@@ -90,7 +92,7 @@ export function createTestTime({ forerunner, clock, pool }: TestTimeOptions): Te
       if (seen !== undefined) return seen
       const leftMs = endAt - performance.now()
       if (leftMs <= 0) return undefined
-      if (changes === before) await within(next, leftMs)
+      if (changes === before) await within(next, Math.min(leftMs, maxPauseMs))
     }
   }
 
@@ -117,6 +119,7 @@ export function createTestTime({ forerunner, clock, pool }: TestTimeOptions): Te
   return {
     now: clock.now,
     async advance(ms, { limitMs = defaultLimitMs } = {}) {
+      if (!(ms >= 0)) throw new RangeError(`the clock cannot be moved by ${ms} ms`)
       const target = clock.now() + ms
       const endAt = performance.now() + limitMs
       for (;;) {

@@ -1,12 +1,13 @@
 /** For tests of tasks, and of programs that use them: `forerunner/testing`. */
 import type { AnyTasks, TaskMap } from '../client/named-tasks.ts'
 import { configOf } from '../config.ts'
+import { BootError } from '../domain/errors.ts'
 import { createLog, adaptLogger } from '../log.ts'
 import { startApp } from '../app.ts'
 import { embed, type Forerunner, type ForerunnerOptions } from '../library/forerunner.ts'
 import { loadRegistry, registryOf, type Registry } from '../tasks/registry.ts'
 import { checkTask } from '../tasks/task.ts'
-import type { TaskModules } from '../tasks/task-modules.ts'
+import { isTaskName, type TaskModules } from '../tasks/task-modules.ts'
 import { createInlinePool, type InlinePool } from './inline-pool.ts'
 import { createTestClock } from './test-clock.ts'
 import { createTestTime, type TestTime } from './test-time.ts'
@@ -40,6 +41,7 @@ export async function startTestForerunner<Tasks extends TaskMap<Tasks> = AnyTask
 ): Promise<TestForerunner<Tasks>>
 export async function startTestForerunner(options: TestOptions<AnyTasks> = {}): Promise<TestForerunner> {
   const { tasks, startAt = Date.now(), logger, prefix, onLost = rethrow, ...settings } = options
+  if (tasks !== undefined && settings.tasksDir !== undefined) throw new BootError('give tasks or tasksDir, not both')
   const config = configOf({
     databaseUrl: 'sqlite::memory:',
     logLevel: 'silent',
@@ -73,6 +75,8 @@ export async function startTestForerunner(options: TestOptions<AnyTasks> = {}): 
 async function registryFor(tasks: AnyTasks | TaskModules | undefined, tasksDir: string): Promise<Registry> {
   if (tasks === undefined || tasks instanceof URL) return loadRegistry(tasks ?? tasksDir)
   const definitions = Object.entries(tasks).filter(([, given]) => !isAddress(given))
+  const wrong = definitions.find(([name]) => !isTaskName(name))
+  if (wrong !== undefined) throw new BootError(`tasks: "${wrong[0]}" is no name: 1–64 letters, digits, "-" and "_"`)
   const addresses = Object.fromEntries(
     Object.entries(tasks).flatMap(([name, given]) => (isAddress(given) ? [[name, given] as const] : [])),
   )

@@ -95,6 +95,8 @@ test('a definition that the service does not know is refused, or known by its ow
   await rejects(forerunner.run([greet({ name: 'Ada' })]), 'unknown-task')
   await rejects(forerunner.run(JSON.parse('[{"name":"first","task":{"run":1}}]')), 'TypeError')
   await rejects(forerunner.run(JSON.parse('[{"name":"first","task":"first"}]')), 'validation-error')
+  const both = { ...greet({ name: 'Ada' }), name: 'first' }
+  await rejects(forerunner.run([both]), 'unknown-task')
 })
 
 test('the other end of a network knows a definition by its own name', async () => {

@@ -1,6 +1,7 @@
 /** An SDK of OpenTelemetry that keeps what it is told; registered in this process until it is disposed of. */
 import { context, propagation, trace } from '@opentelemetry/api'
 import {
+  BatchSpanProcessor,
   InMemorySpanExporter,
   NodeTracerProvider,
   SimpleSpanProcessor,
@@ -14,9 +15,14 @@ export interface Sdk extends Disposable {
   named(name: string): ReadableSpan[]
 }
 
-export function registerSdk(): Sdk {
+/** @param sends `late`: when there are many spans, or it is asked to */
+export function registerSdk(sends: 'at once' | 'late' = 'at once'): Sdk {
   const exporter = new InMemorySpanExporter()
-  new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register()
+  const processor =
+    sends === 'late'
+      ? new BatchSpanProcessor(exporter, { scheduledDelayMillis: 600_000 })
+      : new SimpleSpanProcessor(exporter)
+  new NodeTracerProvider({ spanProcessors: [processor] }).register()
   const spans = (): ReadableSpan[] => exporter.getFinishedSpans()
   return {
     spans,

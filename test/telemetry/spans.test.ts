@@ -128,6 +128,16 @@ test('the trace of a run outlives the process', async () => {
   assert.is(traced(run, 0).traceparent, `00-${traceId}-${attempt?.spanContext().spanId}-01`)
 })
 
+test('has the SDK send its spans before the service has stopped', async () => {
+  using sdk = registerSdk('late')
+  const { forerunner } = create({ tasksDir })
+  await forerunner.start()
+  await forerunner.runTasks({ tasks: [{ name: 'traced' }] })
+  assert.equal(sdk.spans(), [])
+  await forerunner.stop()
+  assert.is(sdk.named('process traced').length, 1)
+})
+
 test('without an SDK nothing is made, and the trace of the caller reaches the task and the log as it is', async () => {
   assert.is(await loadTelemetry(), null)
   const { lines, logger } = collectLog()

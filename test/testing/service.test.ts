@@ -124,6 +124,25 @@ test('refuses what is no task, and names it', async () => {
   const error = await rejects(startTestForerunner({ tasks }), 'BootError')
   assert.instance(error, BootError)
   assert.match(error.message, 'the task "bad": run must be a function')
+  const named = await rejects(startTestForerunner({ tasks: { 'a b': double } }), 'BootError')
+  assert.match(named.message, '"a b" is no name')
+  await rejects(startTestForerunner({ tasks: {}, tasksDir: fixtureTasks }), 'BootError')
+  await rejects(startTestForerunner({ tasks: {}, startAt: new Date('never') }), 'RangeError')
+})
+
+test('moves no clock back, or to no time', async () => {
+  await using forerunner = await startTestForerunner({ tasks: { double }, startAt: 1_000_000 })
+  for (const wrong of [-1, Number.NaN, Number.POSITIVE_INFINITY]) await rejects(forerunner.advance(wrong), 'RangeError')
+  await forerunner.advance(0.5)
+  assert.is(forerunner.now(), 1_000_000)
+})
+
+test('waits also where the test has taken all listeners away, and for tasks that take turns', async () => {
+  const one = defineTask({ concurrency: 1, run: () => new Promise<void>((resolve) => setImmediate(resolve)) })
+  await using forerunner = await startTestForerunner({ tasks: { one } })
+  forerunner.events.removeAllListeners()
+  await forerunner.enqueue([one(), one(), one(), one()])
+  assert.equal(await forerunner.drain(), { completed: 1, failed: 0, cancelled: 0 })
 })
 
 test.run()
