@@ -7,6 +7,8 @@ process.env['UV_THREADPOOL_SIZE'] ??= '8'
 
 const refusal = nodeIsTooOld(process.versions.node)
 if (refusal === null) {
+  const { useCompileCache } = await import('./process/compile-cache.ts')
+  useCompileCache()
   const { runCommand } = await import('./cli/program.ts')
   process.exitCode = await runCommand(process.argv.slice(2), process.env)
 } else {

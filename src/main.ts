@@ -8,6 +8,8 @@ process.env['UV_THREADPOOL_SIZE'] ??= '8'
 
 const refusal = nodeIsTooOld(process.versions.node)
 if (refusal === null) {
+  const { useCompileCache } = await import('./process/compile-cache.ts')
+  useCompileCache()
   const { serve } = await import('./process/serve.ts')
   await serve(process.env)
 } else {

@@ -6,6 +6,7 @@ import { BootError } from '../domain/errors.ts'
 import type { HttpServer } from '../http/server.ts'
 import { fenceEnvironment } from '../execution/main-thread/process-guard.ts'
 import { createLog, type Log } from '../log.ts'
+import { keepCompiled } from './compile-cache.ts'
 import { makeExitSure } from './sure-exit.ts'
 
 const loadServer = () => import('../http/server.ts')
@@ -73,6 +74,7 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
       await server.close()
       await app.close()
     }
+    keepCompiled()
     log.info('stopped')
     exit(isHandedBack ? exitCode : 1)
   }

@@ -1,6 +1,6 @@
 /** What keeps the service from starting is said in one line, with exit code 1 and without harm to what is stored. */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -113,6 +113,15 @@ test('npm start bounds the young generation of each thread', async () => {
     Number((await readRun(await child.post('/run-tasks', { tasks: [{ name }] }))).result)
   assert.ok((await sizeOn('on-main')) <= 48 * 1_048_576)
   assert.ok((await sizeOn('on-thread')) <= 48 * 1_048_576)
+})
+
+test('a clean stop keeps what V8 has compiled for the next start', async () => {
+  await using home = await makeHome()
+  const cache = join(home.directory, 'compiled')
+  const child = await home.start({ NODE_COMPILE_CACHE: cache }, 'npm')
+  assert.equal(await child.kill('SIGTERM'), clean)
+  const kept = readdirSync(cache, { recursive: true })
+  assert.ok(kept.length > 100, `${kept.length} files`)
 })
 
 test('an address in use is refused, and the stored jobs do not suffer from it', async () => {
