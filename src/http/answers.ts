@@ -18,8 +18,7 @@ import type { ByteBudget } from './byte-budget.ts'
 import { isKnown, tagOfText } from './request-headers.ts'
 import { noSuchRun } from './named-run.ts'
 import type { ViewOptions } from './views/job.ts'
-import { sendText, writeJson } from './views/json.ts'
-import { hasOmissions, runText, type WholeJob } from './views/run-text.ts'
+import { hasOmissions, runText, sendText, writeJson, type WholeJob } from './views/json.ts'
 import { viewMinimalRun, viewRun } from './views/run.ts'
 
 export interface Answers {

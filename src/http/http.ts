@@ -65,7 +65,7 @@ export function createHttp({ feed, progressOf, ...options }: HttpOptions): Http 
 
   return {
     mount,
-    connect: (prefix) => createInProcess(mount({ prefix, isHosted: false }).middleware, log),
+    connect: (prefix) => createInProcess(mount({ prefix, isHosted: false, isOwn: true }).middleware, log),
     noteChange: changeStreams.note,
     openStreams: () => streams.size() + changeStreams.size(),
     dismissPolls: polls.dismiss,

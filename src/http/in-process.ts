@@ -36,13 +36,6 @@ interface ReplyReader {
 /** Rejects with the reason of the signal when it is aborted before the answer begins. */
 export type AskInProcess = (url: URL, init: InProcessRequest) => Promise<InProcessReply>
 
-const ownRequests = new WeakSet<IncomingMessage>()
-
-/** Whether the process itself has sent it: it needs no API key, and its body may be of any size. */
-export function isInProcess(incoming: IncomingMessage): boolean {
-  return ownRequests.has(incoming)
-}
-
 export function createInProcess(middleware: Middleware, log: Log): AskInProcess {
   let loading: Promise<Server> | undefined
 
@@ -54,10 +47,7 @@ export function createInProcess(middleware: Middleware, log: Log): AskInProcess 
     app.use(middleware)
     const handle = app.callback()
     // It never listens, and so has no timers.
-    return createServer((incoming, response) => {
-      ownRequests.add(incoming)
-      void handle(incoming, response)
-    })
+    return createServer((incoming, response) => void handle(incoming, response))
   }
 
   return async (url, { method, headers, body, signal }) => {

@@ -4,7 +4,6 @@ import type { Context, Middleware } from 'koa'
 import { AppError } from '../domain/errors.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { answerProblem } from './handle-error.ts'
-import { isInProcess } from './in-process.ts'
 import { createRouter } from './lazy-http.ts'
 import { originalUrlOf, pathBehind, pathsOfTheHost, type MountOptions } from './mount.ts'
 import { isAsset, sendAsset } from './page/page.ts'
@@ -28,8 +27,9 @@ interface Match {
   readonly route: { readonly handle: Handle; readonly params: PathParameters } | undefined
 }
 
-export function createMount(deps: Omit<HttpDeps, 'prefix' | 'routes'>, { prefix, isHosted }: MountOptions): Mount {
+export function createMount(deps: Omit<HttpDeps, keyof MountOptions | 'routes'>, place: MountOptions): Mount {
   const { config, log } = deps
+  const { prefix, isHosted, isOwn = false } = place
   const left = isHosted && prefix === '' ? pathsOfTheHost : new Set<string>()
   const mounted = routeTable.filter(({ path }) => !left.has(path))
   const isWorker = config.role === 'worker'
@@ -37,14 +37,13 @@ export function createMount(deps: Omit<HttpDeps, 'prefix' | 'routes'>, { prefix,
   const authenticate = createAuthenticate(config)
   const find = createFind(mounted, {
     ...deps,
-    prefix,
+    ...place,
     // A process that only runs jobs leaves the runs to others; its own calls are answered all the same.
     routes: isWorker ? mounted.filter(({ area }) => area === 'service') : mounted,
   })
 
   async function answer(ctx: Context, { methods, isOpen, isOfRuns, route }: Match): Promise<void> {
     ctx.set('X-Content-Type-Options', 'nosniff')
-    const isOwn = isInProcess(ctx.req)
     if (isWorker && isOfRuns && !isOwn) throw notHere(ctx)
     const key = isOwn ? 'write' : isOpen ? 'none' : authenticate(ctx)
     const isReading = ctx.method === 'GET' || ctx.method === 'HEAD'

@@ -7,6 +7,8 @@ export interface MountOptions {
   readonly prefix: string
   /** Whether the routes stand beside those of another app. */
   readonly isHosted: boolean
+  /** Whether its requests are the process's own: they need no API key, and their bodies may be of any size. */
+  readonly isOwn?: boolean
 }
 
 /** Without a prefix, an app of somebody else's has these itself. */

@@ -1,4 +1,4 @@
-/** What requests say in their headers: Prefer, Idempotency-Key, If-None-Match. */
+/** What requests say in their headers: Prefer, Idempotency-Key, If-None-Match, Content-Type, Content-Encoding. */
 import fresh from 'fresh'
 import { hash } from 'node:crypto'
 import { AppError } from '../domain/errors.ts'
@@ -96,4 +96,59 @@ export function tagOfText(text: string): string {
  */
 export function isKnown(field: string, tag: string): boolean {
   return fresh({ 'if-none-match': field }, { etag: tag })
+}
+
+/** A parameter of `Content-Type` (RFC 9110, 8.3.1); the standard knows no blanks around the equals sign. */
+const parameter = /;[ \t]*(?:(?<name>[!#$%&'*+\-.^_`|~\w]+)=(?:"(?<quoted>(?:[^"\\]|\\.)*)"|(?<bare>[^\s";,]*)))?/y
+const jsonType = /^[ \t]*application\/json[ \t]*(?=;|$)/i
+
+/** Whether a body of this type is JSON in UTF-8, by any of the charset's labels (https://encoding.spec.whatwg.org). */
+export function isJsonInUtf8(contentType: string): boolean {
+  const type = jsonType.exec(contentType)
+  return type !== null && charsetsIn(contentType.slice(type[0].length)).every(isUtf8Label)
+}
+
+/** Parameters that are malformed are passed over, but for a charset: of two, both count. */
+function charsetsIn(parameters: string): string[] {
+  const charsets: string[] = []
+  parameter.lastIndex = 0
+  while (parameter.lastIndex < parameters.length) {
+    const at = parameter.lastIndex
+    const { name, quoted, bare } = parameter.exec(parameters)?.groups ?? {}
+    if (name?.toLowerCase() === 'charset') charsets.push(quoted?.replaceAll(/\\(.)/gs, '$1') ?? bare ?? '')
+    // Nothing to read here: on to the next semicolon.
+    if (parameter.lastIndex <= at) {
+      const next = parameters.indexOf(';', at + 1)
+      parameter.lastIndex = next === -1 ? parameters.length : next
+    }
+  }
+  return charsets
+}
+
+function isUtf8Label(label: string): boolean {
+  try {
+    return new TextDecoder(label).encoding === 'utf-8'
+  } catch {
+    return false
+  }
+}
+
+/** Of which one is undone (RFC 9110, 8.4). */
+const codings = ['gzip', 'x-gzip', 'deflate', 'br', 'zstd'] as const
+export type Coding = (typeof codings)[number]
+
+/** As `Accept-Encoding` names them to a client that has sent another one. */
+export const acceptedCodings = 'gzip, deflate, br, zstd, identity'
+
+/**
+ * Reads `Content-Encoding`, a list of codings.
+ * @returns null for a body that is not packed; undefined for a coding that is not known, and for more than one
+ */
+export function parseCoding(field: string): Coding | null | undefined {
+  const [first, ...more] = field
+    .split(',')
+    .map((coding) => coding.trim().toLowerCase())
+    .filter((coding) => coding !== '' && coding !== 'identity')
+  if (first === undefined) return null
+  return more.length === 0 ? codings.find((known) => known === first) : undefined
 }

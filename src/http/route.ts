@@ -20,6 +20,7 @@ import type { ByteBudget } from './byte-budget.ts'
 import type { ChangeStreams } from './streaming/change-streams.ts'
 import type { EventStreams } from './streaming/event-streams.ts'
 import type { LongPolls } from './streaming/long-poll.ts'
+import type { MountOptions } from './mount.ts'
 import type { PathParameters } from './named-run.ts'
 import type { RequestHeaderName, ResponseHeaderName } from './openapi/headers.ts'
 import type { ViewOptions } from './views/job.ts'
@@ -84,7 +85,7 @@ export function problemsOf({ method, isOpen, problems }: Route): ProblemCode[] {
 }
 
 /** What routes use of the rest of the service. */
-export interface HttpDeps {
+export interface HttpDeps extends MountOptions {
   readonly config: Config
   readonly store: Store
   readonly registry: Registry
@@ -94,8 +95,6 @@ export interface HttpDeps {
   readonly trouble: () => string | null
   /** How runs are shown here. */
   readonly view: ViewOptions
-  /** Of all addresses that are given out; empty where the service is at the root of its host. */
-  readonly prefix: string
   /** All routes that are answered here. */
   readonly routes: readonly Route[]
   readonly answers: Answers

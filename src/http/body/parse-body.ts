@@ -1,7 +1,8 @@
 /** A body's bytes as a value, for the thread that has them; with few imports, for that may be one of its own. */
 import type { RequestIssue } from '../../domain/problems.ts'
+import { brotliDecompressSync, unzipSync, zstdDecompressSync } from 'node:zlib'
 import { isTooDeep } from '../../domain/json.ts'
-import { unpack, type Coding } from './content-headers.ts'
+import type { Coding } from '../request-headers.ts'
 import { findLosses, mayLose } from './json-losses.ts'
 
 /** A body as it was received; `coding` null where it is not packed. */
@@ -19,6 +20,14 @@ export type ParsedBody =
   /** It is JSON, and its value would not be what it says at these places. */
   | { readonly kind: 'lossy'; readonly issues: readonly RequestIssue[] }
   | { readonly kind: 'malformed'; readonly reason: string }
+
+const unpackers = {
+  gzip: unzipSync,
+  'x-gzip': unzipSync,
+  deflate: unzipSync,
+  br: brotliDecompressSync,
+  zstd: zstdDecompressSync,
+} as const satisfies Record<Coding, (bytes: Uint8Array, options: { readonly maxOutputLength: number }) => Buffer>
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
@@ -69,4 +78,18 @@ function countMembers(value: unknown): number {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+/**
+ * In this thread, so that it never waits for those that tasks may have filled with calls that do not return.
+ * @returns null where it has more than `maxBytes`
+ * @throws what zlib throws for bytes that are not packed so
+ */
+function unpack(bytes: Uint8Array, coding: Coding, maxBytes: number): Buffer | null {
+  try {
+    return unpackers[coding](bytes, { maxOutputLength: maxBytes })
+  } catch (error) {
+    if (Reflect.get(Object(error), 'code') === 'ERR_BUFFER_TOO_LARGE') return null
+    throw error
+  }
 }

@@ -8,13 +8,12 @@ import type { Accepted } from '../../intake/intake.ts'
 import type { SubmitOptions } from '../../intake/prepare.ts'
 import { callerScope } from '../authenticate.ts'
 import { createBodyReader, type Body } from '../body/read-body.ts'
-import { isInProcess } from '../in-process.ts'
 import { runExample, runRequestExample, waitingRunExample } from '../openapi/examples.ts'
 import { appliedPrefer, parseIdempotencyKey, parsePrefer, type Preferences } from '../request-headers.ts'
 import type { Route } from '../route.ts'
 import { parseRunRequest, runSchema } from '../run-request.ts'
 import { viewError, viewJob, type ViewOptions } from '../views/job.ts'
-import { wholeRun } from '../views/run-text.ts'
+import { wholeRun } from '../views/json.ts'
 import { minimalRunSchema, runViewSchema } from '../views/run.ts'
 
 /** When a run that is not answered yet is worth asking for. */
@@ -72,15 +71,14 @@ export const runTasks: Route = {
     'store-unavailable',
   ],
 
-  create({ intake, config, metrics, view, answers, prefix, bodyParser: parser, bodyBudget: budget }) {
-    const readBody = createBodyReader({ maxBytes: config.maxBodyBytes, parser, budget })
-    const readOwnBody = createBodyReader({ maxBytes: Infinity, parser, budget })
+  create({ intake, config, metrics, view, answers, prefix, isOwn, bodyParser: parser, bodyBudget: budget }) {
+    const readBody = createBodyReader({ maxBytes: isOwn === true ? Infinity : config.maxBodyBytes, parser, budget })
 
     /** Apart, so that the body is not kept while its request waits for an answer. */
     async function receive(ctx: Context) {
       // Before the body is read: what will be refused is not worth it.
       intake.checkRoom()
-      const body = await (isInProcess(ctx.req) ? readOwnBody : readBody)(ctx)
+      const body = await readBody(ctx)
       const prefer = parsePrefer(ctx.req.headersDistinct['prefer'])
       const idempotency = idempotencyOf(ctx, body)
       return { prefer, idempotency, request: parseRunRequest(body.value, config.maxTasksPerRun) }
