@@ -25,6 +25,10 @@ export const requestHeaders = {
     'A request that is sent again with the same key and body makes no second run; bare or as a quoted string, of 1 to 255 characters.',
     '"b9e8c2a4-1f0d-4c53-9a52-6f0a1f7f3d11"',
   ),
+  traceparent: header(
+    'W3C Trace Context: the span that asks for the run. Its attempts belong to that trace.',
+    '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+  ),
   'If-None-Match': header('An `ETag` from before: 304 while it still holds.', 'W/"4"'),
   'Last-Event-ID': header(
     'The last `id` that was received, to go on after a cut; the final one is answered with 204.',

@@ -32,7 +32,7 @@ export const runTasks: Route = {
   description:
     'Without a body it runs `first`, `second` and `third`. `respond` says what the answer is: the first job’s result (`first`), that of the first to end (`race`) or to succeed (`any`), one result per job (`all`), or nothing (`none`).',
   area: 'runs',
-  headers: ['Prefer', 'Idempotency-Key'],
+  headers: ['Prefer', 'Idempotency-Key', 'traceparent'],
   body: { json: { RunRequest: runSchema }, example: runRequestExample },
   answers: [
     {
