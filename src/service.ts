@@ -85,7 +85,7 @@ export function createService(options: ServiceOptions): Service {
     log,
     onStarted: metrics.attemptStarted,
     traceExecute: telemetry && telemetry.traceExecute,
-    onUncommitted: answerWaiters.tellUncommitted,
+    onUncommitted: answerWaiters.failUncommitted,
     onEnded(attempt) {
       metrics.attemptEnded(attempt)
       if (hasTimedOut(attempt.outcome)) limits.noteTimeout(attempt.job.task)
@@ -94,23 +94,7 @@ export function createService(options: ServiceOptions): Service {
   store.notifier?.onWork(dispatcher.wake)
   store.onChange(({ voided }) => voided.forEach(dispatcher.cancel))
   const takesFirstJobs = config.firstJobs === 'main'
-  const accepting = {
-    runFirst: dispatcher.runFirst,
-    wake() {
-      dispatcher.wake()
-      http.noteChange()
-    },
-  }
-  const taking = createIntake({
-    ...config,
-    store,
-    registry,
-    guard,
-    takesFirstJobs,
-    dispatcher: accepting,
-    answerWaiters,
-    clock,
-  })
+  const taking = createIntake({ ...config, store, registry, guard, takesFirstJobs, dispatcher, answerWaiters, clock })
   const intake: Intake = telemetry === null ? taking : { ...taking, submit: telemetry.traceSubmit(taking.submit) }
 
   const pruner = createPruner({ ...config, store, clock, log })
@@ -125,9 +109,10 @@ export function createService(options: ServiceOptions): Service {
 
   const progressOf: ProgressOf = (...job) =>
     dispatcher.progress(...job) ?? store.notifier?.remoteProgress(...job) ?? null
-  const trouble = () => pool.illness() ?? limits.trouble()
+  const trouble = () => pool.unhealthyReason() ?? limits.unhealthyReason()
   const served = { config, store, registry, intake, pool, trouble, progressOf, loopDelay, metrics, clock, log }
   const http = createHttp({ ...served, feed })
+  intake.onAdmitted(http.noteChange)
   store.onChange(http.noteChange)
   metrics.observeStreams(http.openStreams)
   const { middleware } = http.mount({ prefix: '', isHosted: false })

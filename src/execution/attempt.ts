@@ -4,21 +4,6 @@
  */
 import { failedBy, type AttemptOutcome } from '../domain/job.ts'
 
-export interface AttemptState {
-  readonly outcome: Promise<AttemptOutcome>
-  isOver(): boolean
-  /** Asks the task to stop; the attempt ends as `released` after the grace unless it completes before. */
-  release(): void
-  /** Asks the task to stop, whose job was cancelled; after the grace the attempt ends all the same. */
-  cancel(): void
-  /** Asks the task to stop, whose time is over; after the grace the attempt ends all the same. */
-  timeOut(message: string): void
-  /** The task ended by itself, or its place did not begin it. */
-  answer(outcome: AttemptOutcome): void
-  /** Something else ended it: that is the outcome unless it was asked to stop before. */
-  breakOff(outcome: AttemptOutcome): void
-}
-
 export interface AttemptStateOptions {
   /** From the request to stop to the end of the attempt, in milliseconds. */
   readonly graceMs: number
@@ -29,7 +14,7 @@ export interface AttemptStateOptions {
   readonly onEnd: () => void
 }
 
-export function createAttemptState({ graceMs, onStop, onGraceOver, onEnd }: AttemptStateOptions): AttemptState {
+export function createAttemptState({ graceMs, onStop, onGraceOver, onEnd }: AttemptStateOptions) {
   const { promise, resolve } = Promise.withResolvers<AttemptOutcome>()
   let isOver = false
   // What the attempt ends as once it was asked to stop; null before.
@@ -56,16 +41,21 @@ export function createAttemptState({ graceMs, onStop, onGraceOver, onEnd }: Atte
 
   return {
     outcome: promise,
-    isOver: () => isOver,
-    release: () => stop('released'),
-    cancel: () =>
+    isOver: (): boolean => isOver,
+    /** Asks the task to stop; the attempt ends as `released` after the grace unless it completes before. */
+    release: (): void => stop('released'),
+    /** Asks the task to stop, whose job was cancelled; after the grace the attempt ends all the same. */
+    cancel: (): void =>
       stop({ ok: false, error: { code: 'cancelled', message: 'cancelled on request' }, isRetryable: false }),
-    timeOut: (message) => stop(failedBy({ code: 'timeout', message })),
-    answer(outcome) {
+    /** Asks the task to stop, whose time is over; after the grace the attempt ends all the same. */
+    timeOut: (message: string): void => stop(failedBy({ code: 'timeout', message })),
+    /** The task ended by itself, or its place did not begin it. */
+    finish(outcome: AttemptOutcome): void {
       // Who was only asked to hand the job back may still complete it; who is out of time may not.
       const isInTime = stoppedAs === null || (stoppedAs === 'released' && outcome !== 'released' && outcome.ok)
       end(isInTime ? outcome : (stoppedAs ?? outcome))
     },
-    breakOff: (outcome) => end(stoppedAs ?? outcome),
+    /** Something else ended it: that is the outcome unless it was asked to stop before. */
+    breakOff: (outcome: AttemptOutcome): void => end(stoppedAs ?? outcome),
   }
 }

@@ -1,15 +1,6 @@
 /** Notices when a task has changed the language under everybody's feet, and can undo it. */
 import { absent, bases, findHolders, globalNames, processNames } from './built-ins.ts'
 
-export interface Intrinsics {
-  /** Names a built-in function that was replaced or removed, or what else was changed of the most basic ones; or null. */
-  findReplaced(): string | null
-  /** As `findReplaced`, and looks at getters too. */
-  findChanged(): string | null
-  /** Makes them again what they were when the watch began. @returns those that cannot be */
-  restore(): readonly string[]
-}
-
 interface Property {
   readonly name: string
   readonly holder: object
@@ -37,8 +28,10 @@ const nothing = (): void => {}
 const noList: object = []
 const propertiesPerPiece = 50
 
+export type Intrinsics = ReturnType<typeof watchIntrinsics>
+
 /** What was added to built-ins before the watch began is left alone: libraries add polyfills. */
-export function watchIntrinsics(): Intrinsics {
+export function watchIntrinsics() {
   const properties = listProperties()
   const isAccessor = ({ descriptor, written }: Property): boolean =>
     descriptor !== undefined && !('value' in descriptor) && written === undefined
@@ -82,9 +75,12 @@ export function watchIntrinsics(): Intrinsics {
   }
 
   return {
+    /** Names a built-in function that was replaced or removed, or what else was changed of the most basic ones; or null. */
     findReplaced,
-    findChanged: () => findReplaced() ?? nameIn(accessors),
-    restore() {
+    /** As `findReplaced`, and looks at getters too. */
+    findChanged: (): string | null => findReplaced() ?? nameIn(accessors),
+    /** Makes them again what they were when the watch began. @returns those that cannot be */
+    restore(): readonly string[] {
       const left: string[] = []
       for (let index = 0; index < properties.length; index += 1) {
         const property = properties[index] as Property

@@ -1,26 +1,15 @@
 /** Decides before anything is written whether a run may come in. */
 import { AppError } from '../domain/errors.ts'
 
-export interface Admission {
-  open(): void
-  close(): void
-  isOpen(): boolean
-  /** Whether the smallest run could come in now. @throws AppError `shutting-down` or `overloaded` */
-  checkRoom(): void
-  /**
-   * Makes room for so many jobs; call the returned function when they are accepted or refused by the store.
-   * @throws AppError `shutting-down` or `overloaded`
-   */
-  admit(jobs: number): () => void
-}
-
 export interface AdmissionOptions {
   readonly maxBacklog: number
   /** Jobs not yet final, as of the last commit. */
   readonly backlog: () => number
 }
 
-export function createAdmission({ maxBacklog, backlog }: AdmissionOptions): Admission {
+export type Admission = ReturnType<typeof createAdmission>
+
+export function createAdmission({ maxBacklog, backlog }: AdmissionOptions) {
   let isOpen = false
   // On their way into a commit, and so not yet in the backlog.
   let pending = 0
@@ -33,15 +22,20 @@ export function createAdmission({ maxBacklog, backlog }: AdmissionOptions): Admi
   }
 
   return {
-    open() {
+    open(): void {
       isOpen = true
     },
-    close() {
+    close(): void {
       isOpen = false
     },
-    isOpen: () => isOpen,
-    checkRoom: () => check(1),
-    admit(jobs) {
+    isOpen: (): boolean => isOpen,
+    /** Whether the smallest run could come in now. @throws AppError `shutting-down` or `overloaded` */
+    checkRoom: (): void => check(1),
+    /**
+     * Makes room for so many jobs; call the returned function when they are accepted or refused by the store.
+     * @throws AppError `shutting-down` or `overloaded`
+     */
+    admit(jobs: number): () => void {
       check(jobs)
       pending += jobs
       return () => {

@@ -8,23 +8,11 @@ export interface Wait {
   leave(): void
 }
 
-export interface AnswerWaiters {
-  /**
-   * Enters before the run is accepted, or before it is read, so that no change can be missed.
-   * @param limitMs null: as long as it takes
-   */
-  enter(runId: string, limitMs: number | null): Wait
-  /** Whether somebody waits for this run's answer. */
-  isWaitedFor(runId: string): boolean
-  /** The store could not commit an outcome of this run: whoever waits for its answer hears of that. */
-  tellUncommitted(runId: string, cause: unknown): void
-  /** Ends every wait; those that come later end at once. */
-  dismiss(): void
-}
-
 type Waiter = PromiseWithResolvers<void>
 
-export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>): AnswerWaiters {
+export type AnswerWaiters = ReturnType<typeof createAnswerWaiters>
+
+export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>) {
   const waiting = new Map<string, Set<Waiter>>()
   let isDismissed = false
 
@@ -38,7 +26,11 @@ export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>): Ans
   }
 
   return {
-    enter(runId, limitMs) {
+    /**
+     * Enters before the run is accepted, or before it is read, so that no change can be missed.
+     * @param limitMs null: as long as it takes
+     */
+    enter(runId: string, limitMs: number | null): Wait {
       const waiter = Promise.withResolvers<void>()
       // Who has left by then does not hear of it.
       waiter.promise.catch(() => {})
@@ -57,13 +49,16 @@ export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>): Ans
         },
       }
     },
-    isWaitedFor: (runId) => waiting.has(runId),
-    tellUncommitted(runId, cause) {
+    /** Whether somebody waits for this run's answer. */
+    isWaitedFor: (runId: string): boolean => waiting.has(runId),
+    /** The store could not commit an outcome of this run: whoever waits for its answer hears of that. */
+    failUncommitted(runId: string, cause: unknown): void {
       const detail = 'the run is accepted; its answer could not be committed yet'
       const error = new AppError('store-unavailable', detail, { cause, members: { runId } })
       for (const { reject } of waiting.get(runId) ?? []) reject(error)
     },
-    dismiss() {
+    /** Ends every wait; those that come later end at once. */
+    dismiss(): void {
       isDismissed = true
       for (const ofRun of waiting.values()) for (const { resolve } of ofRun) resolve()
     },

@@ -37,6 +37,8 @@ export interface Intake {
   retry(runId: string, jobIndex: number): Promise<RetryResult>
   /** Forgets a finished run, unless somebody still waits for its answer: they are to read it first. */
   remove(runId: string): Promise<RemoveResult>
+  /** Calls back when something was admitted, and is on its way into a commit. */
+  onAdmitted(listener: () => void): void
   open(): void
   /** Refuses new runs from now on; resolves when those on their way into a commit are in it, and begun. */
   close(): Promise<void>
@@ -59,6 +61,7 @@ export function createIntake(options: IntakeOptions): Intake {
   const { store, clock, dispatcher, answerWaiters } = options
   const admission = createAdmission({ maxBacklog: options.maxBacklog, backlog: store.backlog })
   const replay = createReplay({ store, answerWaiters })
+  const listeners: (() => void)[] = []
   const submitting = new Set<Promise<Accepted>>()
   const beginning = new Set<Promise<void>>()
 
@@ -68,6 +71,7 @@ export function createIntake(options: IntakeOptions): Intake {
     try {
       const asking = ask()
       dispatcher.wake()
+      for (const listener of listeners) listener()
       return await asking
     } finally {
       leave()
@@ -147,6 +151,7 @@ export function createIntake(options: IntakeOptions): Intake {
     },
     retry: (runId, jobIndex) => admit(1, () => store.retry(runId, jobIndex, clock.now())),
     remove: async (runId) => (answerWaiters.isWaitedFor(runId) ? 'active' : store.remove(runId)),
+    onAdmitted: (listener) => void listeners.push(listener),
     open: admission.open,
     async close() {
       admission.close()

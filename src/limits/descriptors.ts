@@ -60,13 +60,6 @@ function isExhausted(error: unknown): boolean {
   return code === 'EMFILE' || code === 'ENFILE'
 }
 
-export interface DescriptorWatch {
-  start(): void
-  stop(): void
-  /** Whether too few are left to promise anything. */
-  isShort(): boolean
-}
-
 export interface DescriptorWatchOptions {
   /** Called when they run short, at most every ten seconds. */
   readonly onShort: () => void
@@ -87,7 +80,7 @@ const shortAgainMs = 10_000
  * thread ends, Node closes what its tasks have left open. What the main thread's tasks leave open stays. Meanwhile
  * connections and files get what was held back for them.
  */
-export function createDescriptorWatch({ onShort, count, log }: DescriptorWatchOptions): DescriptorWatch {
+export function createDescriptorWatch({ onShort, count, log }: DescriptorWatchOptions) {
   let reserve: number[] = []
   let isShort = false
   let reactedAt = Number.NEGATIVE_INFINITY
@@ -113,13 +106,14 @@ export function createDescriptorWatch({ onShort, count, log }: DescriptorWatchOp
   }
 
   return {
-    start() {
+    start(): void {
       timer = setInterval(check, checkIntervalMs).unref()
     },
-    stop() {
+    stop(): void {
       clearInterval(timer)
       release()
     },
-    isShort: () => isShort,
+    /** Whether too few are left to promise anything. */
+    isShort: (): boolean => isShort,
   }
 }

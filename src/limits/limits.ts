@@ -4,22 +4,6 @@ import { canOpen, countDescriptors, createDescriptorWatch, descriptorLimit } fro
 import { createNativeWatch } from './native-watch.ts'
 import { createThreadRoom } from './thread-room.ts'
 
-export interface Limits {
-  start(): void
-  stop(): void
-  /**
-   * Whether a call under `vm`'s time limit can have what it takes: V8 starts a thread with an event loop for each, and
-   * ends the process with SIGABRT when it cannot. Costs 0.03 ms, and saves no call from a task that takes the last
-   * descriptor at the same moment.
-   */
-  hasRoom(): boolean
-  /** A task has had its time, and its native calls may go on. */
-  noteTimeout(task: string): void
-  /** Why the process should get no requests now; null when nothing is wrong. */
-  trouble(): string | null
-  counts(): LimitCounts
-}
-
 export interface LimitCounts {
   /** Open file descriptors, and how many there may be; NaN and Infinity where the system does not say. */
   readonly descriptors: number
@@ -37,7 +21,9 @@ export interface LimitsOptions {
 /** An event loop takes three; the others are for what other threads open meanwhile. */
 const descriptorsPerCall = 12
 
-export function createLimits({ replaceThreads, log }: LimitsOptions): Limits {
+export type Limits = ReturnType<typeof createLimits>
+
+export function createLimits({ replaceThreads, log }: LimitsOptions) {
   const onShort = (): void => replaceThreads('file descriptors run short')
   const maxDescriptors = descriptorLimit()
   const count = (): number => countDescriptors(maxDescriptors)
@@ -46,22 +32,29 @@ export function createLimits({ replaceThreads, log }: LimitsOptions): Limits {
   const threads = createThreadRoom()
 
   return {
-    start() {
+    start(): void {
       descriptors.start()
       native.start()
     },
-    stop() {
+    stop(): void {
       descriptors.stop()
       native.stop()
       threads.close()
     },
-    hasRoom: () => canOpen(descriptorsPerCall) && threads.hasRoom(),
+    /**
+     * Whether a call under `vm`'s time limit can have what it takes: V8 starts a thread with an event loop for each, and
+     * ends the process with SIGABRT when it cannot. Costs 0.03 ms, and saves no call from a task that takes the last
+     * descriptor at the same moment.
+     */
+    hasRoom: (): boolean => canOpen(descriptorsPerCall) && threads.hasRoom(),
+    /** A task has had its time, and its native calls may go on. */
     noteTimeout: native.noteTimeout,
-    trouble() {
+    /** Why the process should get no requests now; null when nothing is wrong. */
+    unhealthyReason(): string | null {
       if (descriptors.isShort()) return 'file descriptors run short'
       return native.stuckMs() > 0 ? 'native calls of tasks hold all threads that there are for them' : null
     },
-    counts: () => ({
+    counts: (): LimitCounts => ({
       descriptors: count(),
       maxDescriptors,
       nativeStuckMs: native.stuckMs(),

@@ -5,15 +5,6 @@
 import { randomFill } from 'node:crypto'
 import type { Log } from '../log.ts'
 
-export interface NativeWatch {
-  start(): void
-  stop(): void
-  /** A task has had its time, and its native calls may go on. */
-  noteTimeout(task: string): void
-  /** How long nothing has come back, in milliseconds; 0 while all is well. */
-  stuckMs(): number
-}
-
 export interface NativeWatchOptions {
   /** How long a trifle may take before they count as stuck, in milliseconds; default 10 000. */
   readonly stuckAfterMs?: number
@@ -24,7 +15,7 @@ const probesPerLimit = 10
 /** Of the latest. */
 const maxNames = 20
 
-export function createNativeWatch({ stuckAfterMs = 10_000, log }: NativeWatchOptions): NativeWatch {
+export function createNativeWatch({ stuckAfterMs = 10_000, log }: NativeWatchOptions) {
   const scrap = Buffer.alloc(1)
   /** In the order in which they did last. */
   const timedOut = new Set<string>()
@@ -56,16 +47,18 @@ export function createNativeWatch({ stuckAfterMs = 10_000, log }: NativeWatchOpt
   }
 
   return {
-    start() {
+    start(): void {
       timer = setInterval(look, stuckAfterMs / probesPerLimit).unref()
     },
-    stop: () => clearInterval(timer),
-    noteTimeout(task) {
+    stop: (): void => clearInterval(timer),
+    /** A task has had its time, and its native calls may go on. */
+    noteTimeout(task: string): void {
       timedOut.delete(task)
       timedOut.add(task)
       const [oldest] = timedOut
       if (timedOut.size > maxNames && oldest !== undefined) timedOut.delete(oldest)
     },
-    stuckMs: () => (isStuck() && askedAt !== null ? performance.now() - askedAt : 0),
+    /** How long nothing has come back, in milliseconds; 0 while all is well. */
+    stuckMs: (): number => (isStuck() && askedAt !== null ? performance.now() - askedAt : 0),
   }
 }

@@ -5,19 +5,13 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
-export interface ThreadRoom {
-  /** Takes some microseconds, and a look at every process where the user's threads come near their limit. */
-  hasRoom(): boolean
-  close(): void
-}
-
 /** Others can start threads between the look and the start of ours. */
 const margin = 8
 /** From here on the threads are counted at each question. */
 const nearMargin = 64
 const countMaxAgeMs = 1_000
 
-export function createThreadRoom(): ThreadRoom {
+export function createThreadRoom() {
   const files: number[] = []
   const buffer = Buffer.alloc(128)
 
@@ -60,8 +54,9 @@ export function createThreadRoom(): ThreadRoom {
   }
 
   return {
-    hasRoom: () => userHasRoom() && groups.every((isOpen) => isOpen()),
-    close() {
+    /** Takes some microseconds, and a look at every process where the user's threads come near their limit. */
+    hasRoom: (): boolean => userHasRoom() && groups.every((isOpen) => isOpen()),
+    close(): void {
       for (const file of files) closeSync(file)
       files.length = 0
     },

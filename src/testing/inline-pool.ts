@@ -68,7 +68,7 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
       onExit() {},
     })
     running.add(entry)
-    void runTask(task, job.input, context).then(state.answer)
+    void runTask(task, job.input, context).then(state.finish)
     return { outcome, release, cancel, progress: () => told }
   }
 
@@ -85,7 +85,7 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
     freeSlots: () => places.map(({ thread, kind, slots }) => ({ thread, kind, count: slots - countOn(thread) })),
     threads: () => places.map(view),
     counts: () => ({ replaced: {}, zombies: 0 }),
-    illness: () => null,
+    unhealthyReason: () => null,
     replaceAll() {},
     async stop() {
       for (const { release } of running) release()

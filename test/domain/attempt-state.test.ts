@@ -26,7 +26,7 @@ function codeOf(outcome: AttemptOutcome): string {
 test('the first end counts, and is told once', async () => {
   const { end, told } = makeEnd()
   assert.not.ok(end.isOver())
-  end.answer(done)
+  end.finish(done)
   end.breakOff(crashed)
   end.cancel()
   assert.ok(end.isOver())
@@ -46,7 +46,7 @@ test('who was asked to stop ends as asked, whatever comes; who only hands back m
       end[way]('out of time')
       assert.equal(told, ['stop'])
       if (outcome === crashed) end.breakOff(outcome)
-      else end.answer(outcome)
+      else end.finish(outcome)
       return end.outcome
     })
     assert.equal((await Promise.all(outcomes)).map(codeOf), [...expected], way)
@@ -57,7 +57,7 @@ test('of two requests to stop the first counts', async () => {
   const { end, told } = makeEnd()
   end.cancel()
   end.release()
-  end.answer(done)
+  end.finish(done)
   assert.is(codeOf(await end.outcome), 'cancelled')
   assert.equal(told, ['stop', 'end'])
 })

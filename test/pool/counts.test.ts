@@ -58,12 +58,12 @@ test('a thread that is stuck in native code is counted until it is free, and mak
   const stuck = await opened.start({ task: 'opens-pipe', input: pipe.path, timeoutMs: 100 })
   const outcome = await stuck.outcome
   assert.is(outcome !== 'released' && !outcome.ok && outcome.error.code, 'timeout')
-  assert.equal([pool.counts().zombies, pool.illness()], [0, null], 'it may still go')
+  assert.equal([pool.counts().zombies, pool.unhealthyReason()], [0, null], 'it may still go')
   await until('it is given up', () => pool.counts().zombies === 1)
-  assert.is(pool.illness(), '1 of 1 threads are stuck in native code')
+  assert.is(pool.unhealthyReason(), '1 of 1 threads are stuck in native code')
   pipe.open()
   await opened.whole()
-  assert.equal([pool.counts().zombies, pool.illness()], [0, null])
+  assert.equal([pool.counts().zombies, pool.unhealthyReason()], [0, null])
 })
 
 for (const isSync of [true, false]) {
@@ -75,7 +75,7 @@ for (const isSync of [true, false]) {
     const stuck = await opened.outcomeOf({ task: 'reads-pipe-io', input, timeoutMs: 100 })
     assert.is(!stuck.ok && stuck.error.code, 'timeout')
     assert.is((await opened.outcomeOf({ task: 'good-io' })).ok, true)
-    assert.equal([pool.counts().zombies, pool.illness()], [1, null])
+    assert.equal([pool.counts().zombies, pool.unhealthyReason()], [1, null])
     pipe.open()
     await until('it has ended', () => pool.counts().zombies === 0)
     assert.is((await opened.outcomeOf({ task: 'good-io' })).ok, true)

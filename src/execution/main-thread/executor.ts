@@ -154,7 +154,7 @@ function startFirstAttempt({ job, task, guard, realm, log, cancelGraceMs }: Firs
     hasReturned = true
     realm.look([suspect])
     if (wasInterrupted) state.breakOff('released')
-    else state.answer(outcome)
+    else state.finish(outcome)
   })
   return {
     job,

@@ -11,13 +11,6 @@ export interface Suspect {
   readonly task: Task
 }
 
-export interface RealmGuard {
-  /** Puts back what has changed since the last look; without a suspect, somebody else has changed it, and it stays. */
-  look(suspects: readonly Suspect[]): void
-  /** For a job that has only given the thread back: looks as long as its task is new here. */
-  lookEarly(suspect: Suspect): void
-}
-
 export interface RealmGuardOptions {
   /** Called with a task that has changed something. */
   readonly onGuilty: (task: Task) => void
@@ -27,7 +20,9 @@ export interface RealmGuardOptions {
 /** While a task is new, it is looked at more often, and getters are looked at too. */
 const fullLooks = 60
 
-export function createRealmGuard({ onGuilty, log }: RealmGuardOptions): RealmGuard {
+export type RealmGuard = ReturnType<typeof createRealmGuard>
+
+export function createRealmGuard({ onGuilty, log }: RealmGuardOptions) {
   let intrinsics: Intrinsics = watchIntrinsics()
   // Not a Map: what it does may be what was changed.
   const looks = Object.create(null) as Record<string, number>
@@ -63,12 +58,14 @@ export function createRealmGuard({ onGuilty, log }: RealmGuardOptions): RealmGua
   }
 
   return {
-    look(suspects) {
+    /** Puts back what has changed since the last look; without a suspect, somebody else has changed it, and it stays. */
+    look(suspects: readonly Suspect[]): void {
       const only = suspects.length === 1 ? suspects[0] : undefined
       const isFull = only !== undefined && isNew(only.task)
       act(isFull ? intrinsics.findChanged() : intrinsics.findReplaced(), suspects)
     },
-    lookEarly(suspect) {
+    /** For a job that has only given the thread back: looks as long as its task is new here. */
+    lookEarly(suspect: Suspect): void {
       if (isNew(suspect.task)) act(intrinsics.findChanged(), [suspect])
     },
   }

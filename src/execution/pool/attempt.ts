@@ -14,10 +14,10 @@ export interface PoolAttempt extends Attempt {
   recall(): boolean
   /** Ends the attempt at once, and its thread with it. */
   kill(error: JobError): void
-  /** The thread answered. */
-  answer(outcome: AttemptOutcome): void
-  /** The thread died of something that this attempt may have done. */
-  die(error: JobError): void
+  /** The thread replied. */
+  finish(outcome: AttemptOutcome): void
+  /** The thread ended by something that this attempt may have done. */
+  crash(error: JobError): void
   /** The thread is being killed for the sake of another attempt. */
   evict(): void
 }
@@ -70,8 +70,8 @@ export function startAttempt(options: PoolAttemptOptions): PoolAttempt {
       onAbandoned(error.code)
     },
     progress: () => control.progress(slot),
-    answer: state.answer,
-    die: (error) => state.breakOff(failedBy(error)),
+    finish: state.finish,
+    crash: (error) => state.breakOff(failedBy(error)),
     evict: () => state.breakOff('released'),
   }
 }

@@ -45,53 +45,16 @@ export function allocateControlBlock(slots: number): SharedArrayBuffer {
   return new SharedArrayBuffer(slots * bytesPerSlot)
 }
 
-export interface ControlBlock {
-  /** Main: makes a slot ready for its next job. */
-  reset(slot: number): void
-  /** Main: a new thread has the slot; what its last one ended by is told by now. */
-  renew(slot: number): void
-  /** Main: takes the job back unless the thread has begun it; whether it could. */
-  recall(slot: number): boolean
-  /** Main: asks the job to stop. */
-  stop(slot: number): void
-  /** Main: where the job is, and since when it loads or runs (of `monotonicMs`). */
-  phase(slot: number): { readonly phase: number; readonly sinceMs: number }
-  /** Main: whether the thread has begun the job and has no outcome of it yet. */
-  isBegun(slot: number): boolean
-  /** Main: what the task has told of itself, or null while it has told nothing. */
-  progress(slot: number): Progress | null
-  /** Main: whether the thread was ended by code of this slot's job, or of an earlier one. */
-  hasExited(slot: number): boolean
-  /** Main: the code with which this slot's job ended its thread, or null when it did not. */
-  exitCode(slot: number): number | null
-  /** Main: bytes that the thread held when the job began. */
-  startBytes(slot: number): number
-  /** Thread: takes the job up now; false when it was taken back before. */
-  take(slot: number): boolean
-  /** Thread: the task runs from now on. */
-  run(slot: number): void
-  /** Thread: the job has its outcome. */
-  end(slot: number): void
-  /** Thread: ends whatever waits for `stop`. */
-  finish(slot: number): void
-  /** Thread: whether the job was asked to stop. */
-  isStopped(slot: number): boolean
-  /** Thread: resolves when the job was asked to stop, or when it has finished. */
-  stopped(slot: number): Promise<void>
-  /** Thread: tells how far the job is, from 0 to 1 or NaN; a message above 120 bytes of UTF-8 is cut. */
-  setProgress(slot: number, fraction: number, message: string): void
-  /** Thread: the job is about to end the thread; null: what is left of one that has ended is. */
-  setExit(slot: number, code: number | null): void
-  setStartBytes(slot: number, bytes: number): void
-}
+/** Its members are for one side each: the main thread or the slot's thread. */
+export type ControlBlock = ReturnType<typeof createControlBlock>
 
-export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
+export function createControlBlock(buffer: SharedArrayBuffer) {
   const ints = new Int32Array(buffer)
   const floats = new Float64Array(buffer)
   const text = new Uint8Array(buffer)
   const encoder = new TextEncoder()
   const decoder = new TextDecoder()
-  // Per slot, so that a message that is told again and again is written once.
+  // Per slot, so that a message that is reported again and again is written once.
   const lastMessage: string[] = []
   const messages: Uint8Array[] = []
   const int = (slot: number, place: number) => slot * intsPerSlot + place
@@ -117,7 +80,7 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
     return writes % 2 === 0 && writes === load(ints, int(slot, messageWrites)) ? message : ''
   }
 
-  function tell(slot: number, value: number): void {
+  function issue(slot: number, value: number): void {
     store(ints, int(slot, command), value)
     notify(ints, int(slot, command))
   }
@@ -132,52 +95,70 @@ export function createControlBlock(buffer: SharedArrayBuffer): ControlBlock {
   }
 
   return {
+    /** Main: makes a slot ready for its next job. */
     reset,
-    renew(slot) {
+    /** Main: a new thread has the slot; what its last one ended by is known by now. */
+    renew(slot: number) {
       reset(slot)
       // Not for each job: the thread may be ending while the next one is sent.
       store(ints, int(slot, exit), exits.none)
     },
-    recall: (slot) => compareExchange(ints, int(slot, phase), phases.sent, phases.recalled) === phases.sent,
-    stop: (slot) => tell(slot, commands.stop),
-    // The phase is written after its time, so whoever sees the phase sees the time.
-    phase: (slot) => ({ phase: load(ints, int(slot, phase)), sinceMs: readFloat(slot, since) }),
-    isBegun(slot) {
+    /** Main: takes the job back unless the thread has begun it; whether it could. */
+    recall: (slot: number) => compareExchange(ints, int(slot, phase), phases.sent, phases.recalled) === phases.sent,
+    /** Main: asks the job to stop. */
+    stop: (slot: number) => issue(slot, commands.stop),
+    // The phase is written after its time, so a reader that sees the phase sees the time.
+    /** Main: where the job is, and since when it loads or runs (of `monotonicMs`). */
+    phase: (slot: number) => ({ phase: load(ints, int(slot, phase)), sinceMs: readFloat(slot, since) }),
+    /** Main: whether the thread has begun the job and has no outcome of it yet. */
+    isBegun(slot: number): boolean {
       const now = load(ints, int(slot, phase))
       return now === phases.loading || now === phases.running
     },
-    progress(slot) {
+    /** Main: the progress that the task has reported, or null before it has reported any. */
+    progress(slot: number): Progress | null {
       const fraction = readFloat(slot, progress)
       return isNaN(fraction) ? null : { fraction, message: readMessage(slot) }
     },
-    hasExited: (slot) => load(ints, int(slot, exit)) !== exits.none,
-    exitCode: (slot) => (load(ints, int(slot, exit)) === exits.job ? load(ints, int(slot, exitCode)) : null),
-    startBytes: (slot) => readFloat(slot, startBytes),
-    take(slot) {
+    /** Main: whether the thread was ended by code of this slot's job, or of an earlier one. */
+    hasExited: (slot: number) => load(ints, int(slot, exit)) !== exits.none,
+    /** Main: the code with which this slot's job ended its thread, or null when it did not. */
+    exitCode: (slot: number) => (load(ints, int(slot, exit)) === exits.job ? load(ints, int(slot, exitCode)) : null),
+    /** Main: bytes that the thread held when the job began. */
+    startBytes: (slot: number) => readFloat(slot, startBytes),
+    /** Thread: takes the job up now; false when it was taken back before. */
+    take(slot: number) {
       lastMessage[slot] = ''
       floats[float(slot, since)] = monotonicMs()
       return compareExchange(ints, int(slot, phase), phases.sent, phases.loading) === phases.sent
     },
-    run(slot) {
+    /** Thread: the task runs from now on. */
+    run(slot: number) {
       floats[float(slot, since)] = monotonicMs()
       store(ints, int(slot, phase), phases.running)
     },
-    end: (slot) => void store(ints, int(slot, phase), phases.over),
-    finish: (slot) => tell(slot, commands.done),
-    isStopped: (slot) => load(ints, int(slot, command)) === commands.stop,
-    async stopped(slot) {
+    /** Thread: the job has its outcome. */
+    end: (slot: number) => void store(ints, int(slot, phase), phases.over),
+    /** Thread: ends whatever waits for `stop`. */
+    finish: (slot: number) => issue(slot, commands.done),
+    /** Thread: whether the job was asked to stop. */
+    isStopped: (slot: number) => load(ints, int(slot, command)) === commands.stop,
+    /** Thread: resolves when the job was asked to stop, or when it has finished. */
+    async stopped(slot: number): Promise<void> {
       const waited = waitAsync(ints, int(slot, command), commands.none)
       if (waited.async) await waited.value
     },
-    setProgress(slot, fraction, message) {
+    /** Thread: reports how far the job is, from 0 to 1 or NaN; a message above 120 bytes of UTF-8 is cut. */
+    setProgress(slot: number, fraction: number, message: string) {
       if (message !== lastMessage[slot]) writeMessage(slot, message)
       floats[float(slot, progress)] = fraction
     },
-    setExit(slot, code) {
+    /** Thread: the job is about to end the thread; null: what is left of one that has ended is. */
+    setExit(slot: number, code: number | null) {
       store(ints, int(slot, exitCode), code ?? 0)
       store(ints, int(slot, exit), code === null ? exits.leftover : exits.job)
     },
-    setStartBytes(slot, bytes) {
+    setStartBytes(slot: number, bytes: number) {
       floats[float(slot, startBytes)] = bytes
     },
   }

@@ -1,24 +1,17 @@
-/** Takes jobs to their threads and brings the answers back: one message for all that go the same way in one turn. */
+/** Takes jobs to their threads and brings the replies back: one message for all that go the same way in one turn. */
 import type { PoolAttempt } from './attempt.ts'
-import type { JobMessage, ThreadAnswer } from './messages.ts'
+import type { JobMessage, JobReply } from './messages.ts'
 import type { PoolThread } from './pool-thread.ts'
 import type { WorkerHost } from './worker-host.ts'
 
-export interface JobBatcher {
-  /** Sends the job with all others of this turn; `onAnswer` or `onLost` follows, once. */
-  send(thread: PoolThread, attempt: PoolAttempt, job: Omit<JobMessage, 'id'>): void
-  /** A thread has told these before all of their batch are over. */
-  deliver(answers: readonly ThreadAnswer[]): void
-}
-
 export interface JobBatcherOptions {
   readonly hostOf: (thread: PoolThread) => WorkerHost
-  readonly onAnswer: (thread: PoolThread, attempt: PoolAttempt, answer: ThreadAnswer) => void
-  /** The thread died, or could not answer. */
+  readonly onReply: (thread: PoolThread, attempt: PoolAttempt, reply: JobReply) => void
+  /** The thread ended, or could not reply. */
   readonly onLost: (thread: PoolThread, attempt: PoolAttempt, error: unknown) => void
 }
 
-export function createJobBatcher({ hostOf, onAnswer, onLost }: JobBatcherOptions): JobBatcher {
+export function createJobBatcher({ hostOf, onReply, onLost }: JobBatcherOptions) {
   /** `givenUp` of the thread when the job was sent: another number later is another thread. */
   const awaited = new Map<
     number,
@@ -27,13 +20,13 @@ export function createJobBatcher({ hostOf, onAnswer, onLost }: JobBatcherOptions
   const outbox = new Map<PoolThread, JobMessage[]>()
   let nextId = 0
 
-  function deliver(answers: readonly ThreadAnswer[]): void {
-    for (const answer of answers) {
-      const receiver = awaited.get(answer.id)
+  function deliver(replies: readonly JobReply[]): void {
+    for (const reply of replies) {
+      const receiver = awaited.get(reply.id)
       // Its thread was found dead before its last words came.
       if (receiver === undefined) continue
-      awaited.delete(answer.id)
-      onAnswer(receiver.thread, receiver.attempt, answer)
+      awaited.delete(reply.id)
+      onReply(receiver.thread, receiver.attempt, reply)
     }
   }
 
@@ -52,7 +45,7 @@ export function createJobBatcher({ hostOf, onAnswer, onLost }: JobBatcherOptions
         .send({ type: 'jobs', jobs })
         // It comes from the thread's entry, which is of the same version.
         .then(
-          (answers) => deliver(answers as ThreadAnswer[]),
+          (replies) => deliver(replies as JobReply[]),
           (error: unknown) => lose(jobs, error),
         )
     }
@@ -60,7 +53,8 @@ export function createJobBatcher({ hostOf, onAnswer, onLost }: JobBatcherOptions
   }
 
   return {
-    send(thread, attempt, job) {
+    /** Sends the job with all others of this turn; `onReply` or `onLost` follows, once. */
+    send(thread: PoolThread, attempt: PoolAttempt, job: Omit<JobMessage, 'id'>): void {
       const message = { ...job, id: nextId }
       nextId += 1
       awaited.set(message.id, { thread, attempt, givenUp: thread.givenUp })
@@ -72,6 +66,7 @@ export function createJobBatcher({ hostOf, onAnswer, onLost }: JobBatcherOptions
       if (outbox.size === 0) queueMicrotask(flush)
       outbox.set(thread, [message])
     },
+    /** A thread has sent these before all jobs of their batch are over. */
     deliver,
   }
 }

@@ -2,7 +2,7 @@
 import type { AttemptOutcome } from '../../domain/job.ts'
 import type { LogLevel } from '../task-log.ts'
 
-/** One attempt, sent to the thread that is to run it; answered by a ThreadAnswer of the same id. */
+/** One attempt, sent to the thread that is to run it; its reply has the same id. */
 export interface JobMessage {
   readonly id: number
   /** Where in the control block the two sides meet. */
@@ -17,18 +17,18 @@ export interface JobMessage {
   readonly traceparent?: string
 }
 
-/** Answered when all are over, with those answers that were not told before. */
+/** Its replies come when all jobs are over, except those that were sent before. */
 export interface JobsMessage {
   readonly type: 'jobs'
   readonly jobs: readonly JobMessage[]
 }
 
-/** Asks whether the thread's loop turns; the answer is empty. */
+/** Asks whether the thread's loop turns; the reply is empty. */
 export interface PingMessage {
   readonly type: 'ping'
 }
 
-/** Has a task's module loaded; answered by a LoadReply. */
+/** Has a task's module loaded; replied to by a LoadReply. */
 export interface LoadMessage {
   readonly type: 'load'
   readonly task: string
@@ -42,7 +42,7 @@ export interface LoadReply {
   readonly flaw: string | null
 }
 
-export interface ThreadAnswer {
+export interface JobReply {
   readonly id: number
   /** `released`: the thread did not begin the job, because it was taken back or the thread is in doubt. */
   readonly outcome: AttemptOutcome
@@ -55,9 +55,9 @@ export interface ThreadAnswer {
 }
 
 /** From the thread, at any time: what is over of a batch that is not. */
-export interface AnswersMessage {
-  readonly type: 'answers'
-  readonly answers: readonly ThreadAnswer[]
+export interface RepliesMessage {
+  readonly type: 'replies'
+  readonly replies: readonly JobReply[]
 }
 
 /** From the thread, at any time: a line for the log. */
@@ -68,20 +68,20 @@ export interface LogMessage {
   readonly fields: object
 }
 
-export type FromThread = AnswersMessage | LogMessage
+export type FromThread = RepliesMessage | LogMessage
 
 const levels: readonly unknown[] = ['debug', 'info', 'warn', 'error'] satisfies LogLevel[]
 
 /** @returns null for what the thread's entry never says: a task can get hold of the same port. */
 export function readFromThread(message: unknown): FromThread | null {
   if (!isObject(message)) return null
-  const { type, level, answers } = message
-  const isAnswers = type === 'answers' && Array.isArray(answers) && answers.every(isAnswer)
+  const { type, level, replies } = message
+  const isReplies = type === 'replies' && Array.isArray(replies) && replies.every(isReply)
   // Of this form, it is the entry's, which is of the same version.
-  return isAnswers || (type === 'log' && levels.includes(level)) ? (message as unknown as FromThread) : null
+  return isReplies || (type === 'log' && levels.includes(level)) ? (message as unknown as FromThread) : null
 }
 
-function isAnswer(value: unknown): boolean {
+function isReply(value: unknown): boolean {
   if (!isObject(value)) return false
   const { id, outcome } = value
   return typeof id === 'number' && (outcome === 'released' || (isObject(outcome) && typeof outcome['ok'] === 'boolean'))

@@ -22,8 +22,8 @@ export interface PoolThread {
   /** Attempts on it that are not over, and the sum of the times of all that have ended less the starts of those. */
   busySlots: number
   busySumMs: number
-  /** Jobs answered by the thread that is there now. */
-  answered: number
+  /** Jobs replied to by the thread that is there now. */
+  replied: number
   /** Looks whether a job holds up those that wait behind it. */
   holdUpTimer: NodeJS.Timeout | undefined
   /** Whether it is being asked if its loop turns. */
@@ -93,7 +93,7 @@ export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[]
         unreadySince: performance.now(),
         busySlots: 0,
         busySumMs: 0,
-        answered: 0,
+        replied: 0,
         holdUpTimer: undefined,
         isPinged: false,
         wasEndedByJob: false,
@@ -126,7 +126,7 @@ function createBatchSize(): BatchSize {
   return {
     current: () => size,
     note(tookMs) {
-      // Grows by doubling at the most, for one quick job says little about the next.
+      // At most doubled: one quick job says little about the next.
       size = Math.max(1, Math.min(maxBatch, size * 2, Math.floor(momentMs / tookMs)))
     },
     reset() {
@@ -150,7 +150,7 @@ export function countZombies(threads: readonly Seen[], nowMs: number): number {
  * @returns what is wrong: most threads are zombies, one does not come back although that is tried again and again, or
  * for 30 s no `cpu` thread took jobs or all `io` threads were killed and stuck; null when nothing is
  */
-export function findIllness(threads: readonly Seen[], nowMs: number): string | null {
+export function unhealthyReason(threads: readonly Seen[], nowMs: number): string | null {
   const zombies = countZombies(threads, nowMs)
   if (zombies * 2 > threads.length) return `${zombies} of ${threads.length} threads are stuck in native code`
   const isMissing = ({ state, unreadySince }: Seen): boolean =>

@@ -12,19 +12,19 @@ import { notStarted, type Attempt } from '../executor.ts'
 import { createMemoryWatch, startAttempt, type PoolAttempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock } from './control-block.ts'
 import { createJobBatcher } from './job-batcher.ts'
-import { readFromThread, type JobMessage, type ThreadAnswer } from './messages.ts'
+import { readFromThread, type JobMessage, type JobReply } from './messages.ts'
 import {
   busyShare,
   countBusy,
   countZombies,
   createPoolThreads,
-  findIllness,
+  unhealthyReason,
   freeRoom,
   setState,
   type PoolThread,
   type ThreadState,
 } from './pool-thread.ts'
-import { createWorkerHost, describeDeath, threadFlags, type WorkerHost } from './worker-host.ts'
+import { createWorkerHost, describeExit, threadFlags, type WorkerHost } from './worker-host.ts'
 import { createThreadSupervisor, type ReplaceCause } from './thread-supervisor.ts'
 
 /** V8's own limit, far above what a task may use: it is no safe boundary, for many ways to reach it end the process. */
@@ -72,7 +72,7 @@ export interface PoolCounts {
 }
 
 export interface Pool {
-  /** Resolves when every thread has loaded its entry and answered. */
+  /** Resolves when every thread has loaded its entry and replied. */
   start(): Promise<void>
   /**
    * Has a thread of each kind load the modules of its tasks, beside the jobs that it runs.
@@ -89,8 +89,8 @@ export interface Pool {
   /** What each thread is doing. */
   threads(): ThreadView[]
   counts(): PoolCounts
-  /** What is so wrong with the threads that the process should be started anew; null when nothing is. */
-  illness(): string | null
+  /** Why the process should be started again: what is wrong with its threads; null when nothing is. */
+  unhealthyReason(): string | null
   /** Has every thread replaced as soon as nobody is on it, for the reason given. */
   replaceAll(detail: string): void
   /** Runs the job on the thread that it was claimed for; `released` at once when that thread has no room. */
@@ -122,7 +122,7 @@ export function createPool(options: PoolOptions): Pool {
     log,
     onReady: announceCapacity,
   })
-  const batcher = createJobBatcher({ hostOf, onAnswer: answer, onLost: die })
+  const batcher = createJobBatcher({ hostOf, onReply, onLost })
   const hosts = new Map(threads.map((thread) => [thread, makeHost(thread)]))
 
   function hostOf(thread: PoolThread): WorkerHost {
@@ -147,39 +147,39 @@ export function createPool(options: PoolOptions): Pool {
       onGone: () => supervisor.leave(thread),
       onGivenUpGone: supervisor.forget,
       onError: (error) => log.warn({ err: error, thread: name }, 'an error on a thread that belongs to no running job'),
-      onMessage: hear,
+      onMessage,
     })
   }
 
-  function hear(message: unknown): void {
-    const told = readFromThread(message)
-    if (told?.type === 'answers') batcher.deliver(told.answers)
-    else if (told?.type === 'log') log[told.level](told.fields, told.message)
+  function onMessage(message: unknown): void {
+    const sent = readFromThread(message)
+    if (sent?.type === 'replies') batcher.deliver(sent.replies)
+    else if (sent?.type === 'log') log[sent.level](sent.fields, sent.message)
   }
 
-  function answer(thread: PoolThread, attempt: PoolAttempt, told: ThreadAnswer): void {
-    const { outcome, taint, isUnsafe, tookMs } = told
-    attempt.answer(outcome)
+  function onReply(thread: PoolThread, attempt: PoolAttempt, reply: JobReply): void {
+    const { outcome, taint, isUnsafe, tookMs } = reply
+    attempt.finish(outcome)
     if (outcome !== 'released') thread.batchSize?.note(tookMs)
     thread.attempts.delete(attempt)
     thread.freeSlotNumbers.push(attempt.slot)
-    thread.answered += 1
+    thread.replied += 1
     if (taint !== null) supervisor.retire(thread, 'tainted', taint, isUnsafe)
-    else if (thread.answered >= maxJobsPerThread) supervisor.retire(thread, 'recycled', `${thread.answered} jobs`)
+    else if (thread.replied >= maxJobsPerThread) supervisor.retire(thread, 'recycled', `${thread.replied} jobs`)
     else if (control.startBytes(attempt.slot) > maxIdleMb * bytesPerMb)
       supervisor.retire(thread, 'recycled', 'memory held between jobs')
-    // Whoever retired it, this may have been the last one on it.
+    // This may have been the last one on it.
     supervisor.endRetired(thread)
     // A recalled job ended long before its slot came back: without this, nothing would be claimed for the slot.
     if (outcome === 'released') announceCapacity()
   }
 
-  function die(thread: PoolThread, attempt: PoolAttempt, error: unknown): void {
+  function onLost(thread: PoolThread, attempt: PoolAttempt, error: unknown): void {
     thread.attempts.delete(attempt)
     if (thread.wasEndedByJob && control.exitCode(attempt.slot) === null) attempt.evict()
-    else attempt.die(describeDeath(error))
-    // A thread that lives and could not answer is in doubt; the slot is given back with it.
-    supervisor.retire(thread, 'tainted', 'it could not answer')
+    else attempt.crash(describeExit(error))
+    // A thread that lives and could not reply is in doubt; the slot is given back with it.
+    supervisor.retire(thread, 'tainted', 'it could not reply')
     supervisor.endRetired(thread)
   }
 
@@ -233,7 +233,7 @@ export function createPool(options: PoolOptions): Pool {
       replaced: supervisor.replaced(),
       zombies: countZombies(threads, performance.now()) + supervisor.givenUp(),
     }),
-    illness: () => findIllness(threads, performance.now()),
+    unhealthyReason: () => unhealthyReason(threads, performance.now()),
     replaceAll(detail) {
       for (const thread of threads) supervisor.retire(thread, 'recycled', detail)
     },
@@ -241,9 +241,7 @@ export function createPool(options: PoolOptions): Pool {
     run(job, task) {
       const thread = byName.get(job.thread)
       const slot = thread?.state === 'ready' ? thread.freeSlotNumbers.pop() : undefined
-      if (thread === undefined || slot === undefined) {
-        return notStarted
-      }
+      if (thread === undefined || slot === undefined) return notStarted
       const attempt = begin(thread, slot, job, task)
       batcher.send(thread, attempt, messageOf(job, task, slot))
       supervisor.watchForHoldUp(thread)

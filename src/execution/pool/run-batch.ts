@@ -1,77 +1,77 @@
-/** Runs the jobs of one message, and tells early what is over of them when the rest takes longer. */
+/** Runs the jobs of one message; replies of those that are over go out early when the rest takes longer. */
 import { later, now, withResolvers } from '../../domain/primordials.ts'
-import type { AnswersMessage, JobMessage, ThreadAnswer } from './messages.ts'
+import type { RepliesMessage, JobMessage, JobReply } from './messages.ts'
 
 export interface RunBatchOptions {
   /** One job after another, over all batches; otherwise all at once. */
   readonly isSequential: boolean
   /** Never rejects. */
-  readonly runJob: (job: JobMessage) => Promise<ThreadAnswer>
-  readonly tell: (message: AnswersMessage) => void
+  readonly runJob: (job: JobMessage) => Promise<JobReply>
+  readonly send: (message: RepliesMessage) => void
 }
 
 const nothingBefore = Promise.resolve()
-/** Of jobs that run one after another, what is over is told after so many milliseconds. */
-const tellAfterMs = 5
+/** Replies of jobs that run one after another wait this long for the rest, in milliseconds. */
+const sendAfterMs = 5
 
-/** @returns a function that resolves with the answers which were not told before */
-export function createRunBatch({ isSequential, runJob, tell }: RunBatchOptions) {
+/** @returns a function that resolves with the replies that were not sent before */
+export function createRunBatch({ isSequential, runJob, send }: RunBatchOptions) {
   let last: Promise<unknown> = nothingBefore
 
-  async function runInTurn(jobs: readonly JobMessage[], before: Promise<unknown>): Promise<ThreadAnswer[]> {
+  async function runInTurn(jobs: readonly JobMessage[], before: Promise<unknown>): Promise<JobReply[]> {
     await before
-    let over: ThreadAnswer[] = []
-    let toldAt = now()
+    let over: JobReply[] = []
+    let sentAt = now()
     let isInDoubt = false
 
-    function tellEarly(): void {
-      toldAt = now()
+    function sendEarly(): void {
+      sentAt = now()
       if (over.length === 0) return
-      tell({ type: 'answers', answers: over })
+      send({ type: 'replies', replies: over })
       over = []
     }
 
     for (let index = 0; index < jobs.length; index += 1) {
       const job = jobs[index] as JobMessage
-      if (now() - toldAt > tellAfterMs) tellEarly()
+      if (now() - sentAt > sendAfterMs) sendEarly()
       // Should the next one wait for something, it may wait for ever.
-      if (over.length === 1) later(tellEarly)
-      const answer: ThreadAnswer = isInDoubt ? handBack(job) : await runJob(job)
-      over[over.length] = answer
-      isInDoubt ||= answer.taint !== null
-      // At once, by what was taken before: Piscina looks up what it needs for the last answers.
-      if (answer.isUnsafe) tellEarly()
+      if (over.length === 1) later(sendEarly)
+      const reply: JobReply = isInDoubt ? handBack(job) : await runJob(job)
+      over[over.length] = reply
+      isInDoubt ||= reply.taint !== null
+      // At once, by what was taken before: Piscina looks up what it needs for the last replies.
+      if (reply.isUnsafe) sendEarly()
     }
     const rest = over
     over = []
     return rest
   }
 
-  function runTogether(jobs: readonly JobMessage[]): Promise<ThreadAnswer[]> {
-    const { promise, resolve }: PromiseWithResolvers<ThreadAnswer[]> = withResolvers()
-    let over: ThreadAnswer[] = []
+  function runTogether(jobs: readonly JobMessage[]): Promise<JobReply[]> {
+    const { promise, resolve }: PromiseWithResolvers<JobReply[]> = withResolvers()
+    let over: JobReply[] = []
     let left = jobs.length
-    let isTelling = false
+    let isSending = false
 
-    function tellEarly(): void {
-      isTelling = false
-      if (left > 0) tellAll()
+    function sendEarly(): void {
+      isSending = false
+      if (left > 0) sendAll()
     }
 
-    function tellAll(): void {
-      if (over.length > 0) tell({ type: 'answers', answers: over })
+    function sendAll(): void {
+      if (over.length > 0) send({ type: 'replies', replies: over })
       over = []
     }
 
     async function run(job: JobMessage): Promise<void> {
-      const answer = await runJob(job)
-      over[over.length] = answer
+      const reply = await runJob(job)
+      over[over.length] = reply
       left -= 1
-      if (answer.isUnsafe) tellAll()
+      if (reply.isUnsafe) sendAll()
       if (left === 0) resolve(over)
-      else if (!isTelling) {
-        isTelling = true
-        later(tellEarly)
+      else if (!isSending) {
+        isSending = true
+        later(sendEarly)
       }
     }
 
@@ -79,7 +79,7 @@ export function createRunBatch({ isSequential, runJob, tell }: RunBatchOptions) 
     return promise
   }
 
-  return (jobs: readonly JobMessage[]): Promise<ThreadAnswer[]> => {
+  return (jobs: readonly JobMessage[]): Promise<JobReply[]> => {
     if (!isSequential) return runTogether(jobs)
     const running = runInTurn(jobs, last)
     last = running
@@ -88,6 +88,6 @@ export function createRunBatch({ isSequential, runJob, tell }: RunBatchOptions) 
 }
 
 /** The thread is not to be trusted any more with what has not begun. */
-function handBack({ id }: JobMessage): ThreadAnswer {
+function handBack({ id }: JobMessage): JobReply {
   return { id, outcome: 'released', taint: null, isUnsafe: false, tookMs: 0 }
 }

@@ -27,7 +27,7 @@ const abortedGetter = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'ab
 export function takeJob(
   message: JobMessage,
   control: ControlBlock,
-  tell: (message: LogMessage) => void,
+  post: (message: LogMessage) => void,
 ): RunningJob | null {
   if (!control.take(message.slot)) return null
   const { slot } = message
@@ -36,7 +36,7 @@ export function takeJob(
   let hasBegun = false
   let stop: StopSignal | undefined
 
-  const write = (line: Omit<LogMessage, 'type'>): void => tell({ type: 'log', ...line })
+  const write = (line: Omit<LogMessage, 'type'>): void => post({ type: 'log', ...line })
   const task = createRunningTask(message, {
     called: 'a job',
     ended: promise,

@@ -17,36 +17,6 @@ import type { WorkerHost } from './worker-host.ts'
  */
 export type ReplaceCause = AbandonCause | 'tainted' | 'recycled' | 'died'
 
-export interface ThreadSupervisor {
-  /** A thread has loaded its entry and takes jobs. */
-  enter(thread: PoolThread): void
-  /** A thread is gone; a new one follows. */
-  leave(thread: PoolThread): void
-  /** A thread that was given up has ended after all. */
-  forget(): void
-  /** Gives it no more jobs, and replaces it as soon as nobody is on it; `atOnce`, handing back whoever is. */
-  retire(thread: PoolThread, cause: ReplaceCause, detail?: string, atOnce?: boolean): void
-  /** The attempt has ended and its task has not. */
-  abandon(thread: PoolThread, attempt: PoolAttempt, cause: AbandonCause): void
-  /**
-   * Has the thread load these modules, beside the jobs that it runs.
-   * @throws BootError that names the file when one cannot be loaded there
-   */
-  load(thread: PoolThread, tasks: readonly Task[]): Promise<void>
-  /** The thread has more to do: sees to it that a job which takes long does not keep others waiting behind it. */
-  watchForHoldUp(thread: PoolThread): void
-  /** A thread does not begin what it was sent: it is replaced unless one of its jobs keeps it busy, or it answers. */
-  doubt(thread: PoolThread): void
-  /** Replaces a retiring thread when nobody is on it any more. */
-  endRetired(thread: PoolThread): void
-  /** Threads that were replaced since the start, by cause. */
-  replaced(): Readonly<Partial<Record<ReplaceCause, number>>>
-  /** Threads that were killed, are stuck in native code, and have been replaced all the same. */
-  givenUp(): number
-  /** From now on no thread is followed by another. */
-  stop(): void
-}
-
 export interface ThreadSupervisorOptions {
   readonly control: ControlBlock
   readonly hostOf: (thread: PoolThread) => WorkerHost
@@ -74,7 +44,7 @@ export function createThreadSupervisor({
   loadLimitMs,
   log,
   onReady,
-}: ThreadSupervisorOptions): ThreadSupervisor {
+}: ThreadSupervisorOptions) {
   const replaced = new Map<ReplaceCause, number>()
   const killed = new Map<PoolThread, NodeJS.Timeout>()
   let givenUp = 0
@@ -84,7 +54,7 @@ export function createThreadSupervisor({
   }
 
   function enter(thread: PoolThread): void {
-    thread.answered = 0
+    thread.replied = 0
     thread.wasEndedByJob = false
     thread.batchSize?.reset()
     for (const slot of thread.slots) control.renew(slot)
@@ -101,7 +71,7 @@ export function createThreadSupervisor({
     setState(thread, 'starting')
     // Neither what it had not begun nor what it was done with can have ended it.
     for (const attempt of thread.attempts) if (!control.isBegun(attempt.slot)) attempt.evict()
-    // Read before the slots are used again: the attempts are told right after this.
+    // Read before the slots are used again: the attempts end right after this.
     thread.wasEndedByJob = thread.slots.some((slot) => control.hasExited(slot))
     thread.freeSlotNumbers.splice(0, Number.POSITIVE_INFINITY, ...thread.slots)
   }
@@ -161,7 +131,7 @@ export function createThreadSupervisor({
     thread.attempts.delete(attempt)
     retire(thread, cause)
     if (thread.state !== 'retiring') return
-    // Of those that run one after another, it was the one: what was over before has been told, or is lost with it.
+    // Of those that run one after another, it was the one: replies of what was over before have been sent, or are lost with it.
     if (thread.batchSize !== null && !isBusy(thread)) kill(thread)
     else void killIfBlocked(thread)
   }
@@ -198,7 +168,7 @@ export function createThreadSupervisor({
     }
   }
 
-  /** @returns null when there was no thread that could answer */
+  /** @returns null when there was no thread that could reply */
   async function askToLoad(thread: PoolThread, task: string, url: string): Promise<LoadReply | null> {
     for (let left = loadTries; left > 0; left -= 1) {
       try {
@@ -216,22 +186,37 @@ export function createThreadSupervisor({
   }
 
   return {
+    /** A thread has loaded its entry and takes jobs. */
     enter,
+    /** A thread is gone; a new one follows. */
     leave,
+    /** Gives it no more jobs, and replaces it as soon as nobody is on it; `atOnce`, handing back the jobs on it. */
     retire,
+    /** The attempt has ended and its task has not. */
     abandon,
+    /**
+     * Has the thread load these modules, beside the jobs that it runs.
+     * @throws BootError that names the file when one cannot be loaded there
+     */
     load,
+    /** The thread has more to do: sees to it that a job which takes long does not keep others waiting behind it. */
     watchForHoldUp,
-    doubt(thread) {
+    /** A thread does not begin what it was sent: it is replaced unless one of its jobs keeps it busy, or it replies. */
+    doubt(thread: PoolThread): void {
       if (!isBusy(thread)) void killIfBlocked(thread)
     },
-    endRetired(thread) {
+    /** Replaces a retiring thread when nobody is on it any more. */
+    endRetired(thread: PoolThread): void {
       if (thread.state === 'retiring' && thread.attempts.size === 0) kill(thread)
     },
-    forget: () => void (givenUp -= 1),
-    replaced: () => Object.fromEntries(replaced),
-    givenUp: () => givenUp,
-    stop() {
+    /** A thread that was given up has ended after all. */
+    forget: (): void => void (givenUp -= 1),
+    /** Threads that were replaced since the start, by cause. */
+    replaced: (): Readonly<Partial<Record<ReplaceCause, number>>> => Object.fromEntries(replaced),
+    /** Threads that were killed, are stuck in native code, and have been replaced all the same. */
+    givenUp: (): number => givenUp,
+    /** From now on no thread is followed by another. */
+    stop(): void {
       for (const timer of killed.values()) clearInterval(timer)
     },
   }

@@ -1,4 +1,4 @@
-/** The entry of every pool thread: runs the jobs it is sent, and answers each with its outcome. Never throws. */
+/** The entry of every pool thread: runs the jobs that it is sent, and replies to each with its outcome. Never throws. */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { AttemptOutcome, JobError } from '../../domain/job.ts'
 import { get, later, now, toObject, withResolvers } from '../../domain/primordials.ts'
@@ -10,13 +10,13 @@ import { loadTask, type Task } from '../../tasks/task.ts'
 import { enterTrace } from '../../telemetry/enter-trace.ts'
 import { createControlBlock } from './control-block.ts'
 import { createRunBatch } from './run-batch.ts'
-import type { FromThread, JobMessage, LoadMessage, LoadReply, ThreadAnswer, ThreadData, ToThread } from './messages.ts'
+import type { FromThread, JobMessage, LoadMessage, LoadReply, JobReply, ThreadData, ToThread } from './messages.ts'
 import { takeJob, type RunningJob } from './running-job.ts'
 
 // Set by the pool, which is of the same version.
 const { control: controlBuffer, isSequential } = workerData as ThreadData
 const control = createControlBlock(controlBuffer)
-const runBatch = createRunBatch({ isSequential, runJob, tell })
+const runBatch = createRunBatch({ isSequential, runJob, send: post })
 // Taken before any task runs, for a job can change what the next one depends on.
 const run = currentTask.run.bind(currentTask)
 const { assign } = Object
@@ -44,7 +44,7 @@ trapExit('reallyExit')
 const intrinsics = watchIntrinsics()
 const keepStacks = watchStacks()
 
-export default async function onMessage(message: ToThread): Promise<readonly ThreadAnswer[] | LoadReply> {
+export default async function onMessage(message: ToThread): Promise<readonly JobReply[] | LoadReply> {
   // Piscina has said by then all that it says there.
   sealPort()
   if (message.type === 'load') return load(message)
@@ -61,9 +61,9 @@ async function load(message: LoadMessage): Promise<LoadReply> {
   }
 }
 
-async function runJob(message: JobMessage): Promise<ThreadAnswer> {
+async function runJob(message: JobMessage): Promise<JobReply> {
   const startedAt = now()
-  const answer = (outcome: AttemptOutcome, taint: string | null, isUnsafe: boolean): ThreadAnswer => ({
+  const reply = (outcome: AttemptOutcome, taint: string | null, isUnsafe: boolean): JobReply => ({
     id: message.id,
     outcome,
     taint,
@@ -74,10 +74,10 @@ async function runJob(message: JobMessage): Promise<ThreadAnswer> {
   // What another job did to the language is not to be paid for by this one.
   if (changedBefore !== null) {
     await charge(changedBefore)
-    return answer('released', `a job has changed ${changedBefore}`, true)
+    return reply('released', `a job has changed ${changedBefore}`, true)
   }
-  const job = takeJob(message, control, tell)
-  if (job === null) return answer('released', null, false)
+  const job = takeJob(message, control, post)
+  if (job === null) return reply('released', null, false)
   runningJobs[message.id] = job
   void run(job, attempt, message, job)
   const outcome = await job.ended
@@ -86,10 +86,10 @@ async function runJob(message: JobMessage): Promise<ThreadAnswer> {
   if (suspect === job) suspect = null
   keepStacks()
   const changed = intrinsics.findChanged()
-  if (changed !== null) return answer(outcome, `${message.task} has changed ${changed}`, true)
-  if (outcome === 'released') return answer(outcome, 'no file descriptor was left to load a module with', false)
+  if (changed !== null) return reply(outcome, `${message.task} has changed ${changed}`, true)
+  if (outcome === 'released') return reply(outcome, 'no file descriptor was left to load a module with', false)
   const isBroken = !outcome.ok && outcome.error.code === 'crashed'
-  return answer(outcome, isBroken ? 'an error that nobody caught' : null, false)
+  return reply(outcome, isBroken ? 'an error that nobody caught' : null, false)
 }
 
 /**
@@ -101,7 +101,7 @@ async function charge(changed: string): Promise<void> {
   if (culprit === null) return
   const message = `had ${changed} changed while it waited on a thread that it shares`
   culprit.settle({ ok: false, error: { code: 'crashed', message }, isRetryable: true })
-  // Its answer goes first: after ours, the thread is ended.
+  // Its reply goes first: after ours, the thread is ended.
   const { promise, resolve }: PromiseWithResolvers<void> = withResolvers()
   later(resolve)
   await promise
@@ -142,7 +142,7 @@ async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
   job.settle(outcome)
 }
 
-/** With its files where stacks are, in the log: whoever reads the run must not learn where they are. */
+/** With its files where stacks are, in the log: a reader of the run must not learn where they are. */
 function loadError(error: unknown): JobError {
   const { message, stack = message } = serializeError(error)
   return { code: 'task_error', message: 'its module cannot be loaded on a thread; the log says why', stack }
@@ -166,9 +166,9 @@ function onStray(thrown: unknown): void {
   const task = taskNow()
   if (task !== undefined) return task.breakWith(thrown)
   const fields = { error: serializeError(thrown) }
-  tell({ type: 'log', level: 'warn', message: 'an error on a thread, of no known job', fields })
+  post({ type: 'log', level: 'warn', message: 'an error on a thread, of no known job', fields })
 }
 
-function tell(message: FromThread): void {
+function post(message: FromThread): void {
   send?.(message)
 }

@@ -33,21 +33,6 @@ export interface WorkerHostOptions {
   readonly onMessage: (message: unknown) => void
 }
 
-export interface WorkerHost {
-  /** Resolves when the first thread is ready; rejects when it cannot be loaded. */
-  start(): Promise<void>
-  /** Sends to the thread, which must be ready; rejects when it dies. */
-  send(message: ToThread): Promise<unknown>
-  /** Bytes of heap and external memory that the thread holds; rejects when it dies. */
-  memory(): Promise<number>
-  /** Ends the thread; `onGone` says when it is really gone, which native code can delay. */
-  terminate(): void
-  /** Goes on without a thread that was terminated and does not end: `onGone` is called now, and a new one follows. */
-  giveUp(): void
-  /** Ends the thread for good; later sends are refused, and `onGone` says nothing. */
-  destroy(): Promise<void>
-}
-
 /** V8's own bound is 192 MiB, which garbage fills under load. */
 const maxYoungGenerationSizeMb = 48
 /** How long to wait before a thread that failed to load is tried again. */
@@ -55,7 +40,9 @@ const reopenAfterMs = 1_000
 const ping: PingMessage = { type: 'ping' }
 const entry = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url).href
 
-export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
+export type WorkerHost = ReturnType<typeof createWorkerHost>
+
+export function createWorkerHost(options: WorkerHostOptions) {
   const { promise: started, resolve: onStarted, reject: onNotStarted } = Promise.withResolvers<void>()
   let piscina: Piscina | null = null
   let worker: Worker | null = null
@@ -73,7 +60,7 @@ export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
     }
   }
 
-  /** Of the first thread `start` tells. */
+  /** `start` reports those of the first thread. */
   function miss(error: unknown): void {
     if (hasStarted) options.onError(error)
     else onNotStarted(error)
@@ -109,12 +96,12 @@ export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
     return made
   }
 
-  /** Of its first thread Piscina tells before it is loaded, so each one has to answer before it takes jobs. */
+  /** Piscina reports its first thread before that is loaded, so each one has to reply before it takes jobs. */
   async function welcome(made: Piscina): Promise<void> {
     const [loaded] = made.threads
     if (loaded === undefined) return
     try {
-      // Piscina tells of a thread just before it would send it something.
+      // Piscina reports a thread just before it would send it something.
       await Promise.resolve()
       await made.run(ping)
     } catch (error) {
@@ -160,26 +147,32 @@ export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
   }
 
   return {
-    start() {
+    /** Resolves when the first thread is ready; rejects when it cannot be loaded. */
+    start(): Promise<void> {
       open()
       return started
     },
-    async send(message) {
+    /** Sends to the thread, which must be ready; rejects when it dies. */
+    async send(message: ToThread): Promise<unknown> {
       const [current] = piscina?.threads ?? []
       // One that is ending is no longer Piscina's.
       if (current !== threadNow()) throw new Error('no thread')
-      const answer: unknown = await piscina?.run(message)
-      return answer
+      const reply: unknown = await piscina?.run(message)
+      return reply
     },
-    async memory() {
+    /** Bytes of heap and external memory that the thread holds; rejects when it dies. */
+    async memory(): Promise<number> {
       const { used_heap_size: heapBytes, external_memory: externalBytes } = await threadNow().getHeapStatistics()
       return heapBytes + externalBytes
     },
-    terminate: () => void worker?.terminate(),
-    giveUp() {
+    /** Ends the thread; `onGone` says when it is really gone, which native code can delay. */
+    terminate: (): void => void worker?.terminate(),
+    /** Goes on without a thread that was terminated and does not end: `onGone` is called now, and a new one follows. */
+    giveUp(): void {
       if (worker !== null && !isDestroyed) follow()
     },
-    async destroy() {
+    /** Ends the thread for good; later sends are refused, and `onGone` says nothing. */
+    async destroy(): Promise<void> {
       isDestroyed = true
       clearTimeout(reopening)
       await piscina?.destroy()
@@ -191,7 +184,7 @@ const exitPattern = /^worker exited with code: (?<code>-?\d+)$/
 const outOfMemoryCode = 'ERR_WORKER_OUT_OF_MEMORY'
 
 /** Tells from what Piscina rejects with how a thread ended. Only its message says so (piscina 5.3). */
-export function describeDeath(thrown: unknown): JobError {
+export function describeExit(thrown: unknown): JobError {
   const { message, ...rest } = serializeError(thrown)
   const code = exitPattern.exec(message)?.groups?.['code']
   if (code !== undefined) {
