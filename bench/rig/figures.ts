@@ -1,13 +1,5 @@
 /** Arithmetic on samples. */
-
-/** 99.9 % of 1,000 are a little more than 999 in binary, and would otherwise be the 1,000th. */
-const rounding = 1e-9
-
-/** By nearest rank. @param sorted ascending */
-export function percentile(sorted: ArrayLike<number>, percent: number): number {
-  const rank = Math.max(1, Math.ceil((percent / 100) * sorted.length - rounding))
-  return sorted[rank - 1] ?? Number.NaN
-}
+import { percentile } from '../../src/cli/percentile.ts'
 
 /** Of an even number of values the lower of the two in the middle, so that it is one that was measured. */
 export function median(values: readonly number[]): number {

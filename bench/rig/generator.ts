@@ -1,9 +1,9 @@
 /** The load generator's process, told by its parent what to send. It ends when its parent is gone. */
 import { setPriority } from 'node:os'
 import autocannon from 'autocannon'
-import { percentile } from './figures.ts'
+import { offer, type OpenLoopReport, type OpenLoopRequest } from '../../src/cli/open-loop.ts'
+import { percentile } from '../../src/cli/percentile.ts'
 import type { GeneratorMessage, LoadReport, LoadRequest } from './load.ts'
-import { offer, type OpenLoopReport, type OpenLoopRequest } from './open-loop.ts'
 
 const timeoutS = 30
 const sampleMs = 50

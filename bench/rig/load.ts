@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { OpenLoopReport, OpenLoopRequest } from './open-loop.ts'
+import type { OpenLoopReport, OpenLoopRequest } from '../../src/cli/open-loop.ts'
 
 /** Each connection sends its next request when the one before is answered. */
 export interface LoadRequest {

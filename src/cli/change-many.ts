@@ -36,12 +36,19 @@ export async function changeMany(
   }
   const result = dryRun === true ? { matched: await count(), changed: 0 } : await change()
   if (isJson) printJson(result)
-  else print(`${result.matched} runs match${dryRun === true ? '' : `, ${result.changed} were changed`}`)
+  else print(`${runsMatch(result.matched)}${dryRun === true ? '' : `, ${result.changed} changed`}`)
   return exitCodes.done
 }
 
 /** @throws UsageError where there is nobody to ask */
 async function mayGoOn(isJson: boolean, verb: string, matched: number): Promise<boolean> {
-  if (isInteractive() && !isJson) return confirm(`${matched} runs match. Do you want to ${verb} them?`)
-  throw new UsageError(`${matched} runs match; say --yes to ${verb} them, or --dry-run to count them`)
+  if (isInteractive() && !isJson)
+    return confirm(`${runsMatch(matched)}. Do you want to ${verb} ${matched === 1 ? 'it' : 'them'}?`)
+  throw new UsageError(
+    `${runsMatch(matched)}; --yes is needed to ${verb} ${matched === 1 ? 'it' : 'them'}, and --dry-run only counts`,
+  )
+}
+
+function runsMatch(count: number): string {
+  return count === 1 ? '1 run matches' : `${count} runs match`
 }

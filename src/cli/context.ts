@@ -9,6 +9,8 @@ export type Environment = Readonly<Record<string, string | undefined>>
 export interface Context {
   readonly environment: Environment
   readonly url: string
+  /** Somebody has said where the service is. */
+  readonly isUrlGiven: boolean
   readonly client: Client
   /** One JSON document on standard output, or one a line where it streams, and nothing else. */
   readonly isJson: boolean
@@ -33,7 +35,14 @@ export function createContext(
   const url = options.url ?? (fromEnvironment || defaultUrl)
   if (!URL.canParse(url) || !/^https?:/.test(url)) throw new UsageError(`the address ${url} is no http URL`)
   const client = createClient({ baseUrl: url, fetch: createFetch(), ...(apiKey && { apiKey }) })
-  return { environment, url, client, isJson: options.json === true, glyphs: glyphsOf(environment) }
+  return {
+    environment,
+    url,
+    isUrlGiven: options.url !== undefined,
+    client,
+    isJson: options.json === true,
+    glyphs: glyphsOf(environment),
+  }
 }
 
 /** A service that has answered once may be on its way back; one that never has is not there. */

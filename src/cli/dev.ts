@@ -1,6 +1,6 @@
 /** forerunner dev: the service, started again whenever a file of its tasks changes. Its jobs are handed back in between. */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { watch } from 'node:fs'
+import { existsSync, watch } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { readConfig } from '../config.ts'
 import type { AddCommand, Context } from './context.ts'
@@ -21,6 +21,7 @@ export const addDev: AddCommand = (program, act) => {
 
 async function supervise(environment: Context['environment']): Promise<ExitCode> {
   const { tasksDir } = readConfig(environment)
+  if (!existsSync(tasksDir)) throw new Error(`there is no directory ${tasksDir}: TASKS_DIR names it`)
   const cli = fileURLToPath(new URL('../cli.js', import.meta.url))
   let child: ChildProcess | undefined
   let isLeaving = false

@@ -3,6 +3,7 @@ import type { AddCommand, Context } from './context.ts'
 import type { Check } from './check.ts'
 import { checkDatabase } from './doctor-database.ts'
 import { doubtsAbout, readConfig, type Config } from '../config.ts'
+import { version } from '../domain/version.ts'
 import { ProblemError } from '../client/problem-error.ts'
 import { listTaskFiles } from '../tasks/task-modules.ts'
 import { exitCodes } from './exit-code.ts'
@@ -12,6 +13,7 @@ const colours = { ok: 'green', warn: 'yellow', fail: 'red' } as const
 /** Further apart, instants of this machine and of the service are confusing. */
 const maxSkewMs = 5_000
 const answerLimitMs = 5_000
+const ownVersions = `forerunner ${version}, Node ${process.versions.node}, SQLite ${process.versions['sqlite']}`
 
 export const addDoctor: AddCommand = (program, act) => {
   program
@@ -20,7 +22,7 @@ export const addDoctor: AddCommand = (program, act) => {
     .action(
       act(async (context: Context) => {
         const checks = [
-          { name: 'node', state: 'ok', detail: `Node ${process.versions.node}` } as const,
+          { name: 'versions', state: 'ok', detail: ownVersions } as const,
           ...(await checkSettings(context)),
           ...(await checkService(context)),
         ]
@@ -63,7 +65,7 @@ async function checkTasks({ tasksDir }: Config): Promise<Check> {
   }
 }
 
-async function checkService({ url, client }: Context): Promise<Check[]> {
+async function checkService({ url, client, environment }: Context): Promise<Check[]> {
   const base = url.endsWith('/') ? url : `${url}/`
   let ready: Response
   try {
@@ -71,7 +73,7 @@ async function checkService({ url, client }: Context): Promise<Check[]> {
   } catch {
     return [{ name: 'service', state: 'warn', detail: `none answers at ${url}` }]
   }
-  const checks: Check[] = [await readinessOf(ready, url), clockOf(ready)]
+  const checks: Check[] = [await readinessOf(ready, url), clockOf(ready), ...(await versionOf(base, environment))]
   try {
     const { conservation, unknownTasks } = await client.stats({ signal: AbortSignal.timeout(answerLimitMs) })
     const unknown = Object.keys(unknownTasks)
@@ -95,6 +97,17 @@ async function readinessOf(ready: Response, url: string): Promise<Check> {
     state: 'fail',
     detail: `${url} is not ready (${ready.status}): ${typeof reason === 'string' ? reason : 'it does not say why'}`,
   }
+}
+
+/** Another version answers as this one does or does not: whoever is puzzled wants to know. */
+async function versionOf(base: string, { FORERUNNER_API_KEY: apiKey }: Context['environment']): Promise<Check[]> {
+  const headers: Record<string, string> = apiKey ? { Authorization: `Bearer ${apiKey}` } : {}
+  const signal = AbortSignal.timeout(answerLimitMs)
+  const answer = await fetch(new URL('openapi.json', base), { headers, signal }).catch(() => null)
+  const document: unknown = await answer?.json().catch(() => null)
+  const found: unknown = Reflect.get(Object(Reflect.get(Object(document), 'info')), 'version')
+  if (typeof found !== 'string' || found === version) return []
+  return [{ name: 'versions', state: 'warn', detail: `the service is forerunner ${found}` }]
 }
 
 function clockOf({ headers }: Response): Check {

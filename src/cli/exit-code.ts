@@ -18,9 +18,13 @@ export function exitCodeOf(error: unknown, url: string, isJson: boolean): ExitCo
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usedWrongly
   if (error instanceof ProblemError) {
     if (isJson) printJson(error.problem)
-    complain(`${error.code}: ${clean(error.message)}`)
+    const { title, detail: given, errors = [] } = error.problem
+    const detail = given ?? title
+    complain(`${error.code}: ${clean(detail)}`)
+    for (const each of errors)
+      if (!detail.includes(each.detail)) complain(`  ${clean(each.pointer)}: ${clean(each.detail)}`)
     if (error.runId !== undefined) complain(`see it with: forerunner show ${error.runId}`)
-    for (const { pointer, detail } of error.problem.errors ?? []) complain(`  ${clean(pointer)}: ${clean(detail)}`)
+    if (error.code === 'unknown-task') complain('see which there are with: forerunner tasks')
     return error.status === 400 || error.status === 422 ? wrongUnlessAnswer(error) : exitCodes.failed
   }
   if (error instanceof UsageError) {

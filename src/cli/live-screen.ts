@@ -1,5 +1,5 @@
 /** Lines that are painted over each other on a terminal, at each change and as time goes by. */
-import { endWithSignals, print } from './terminal.ts'
+import { endWithSignals, onResize, print, write } from './terminal.ts'
 
 export interface LiveScreen {
   /** Paints now. */
@@ -18,32 +18,30 @@ const clearScreen = '\u001B[2J\u001B[H'
  * @param farewell said when somebody leaves by Ctrl-C
  */
 export function createLiveScreen(linesOf: () => readonly string[], farewell: string): LiveScreen {
-  const { stdout } = process
   let height = 0
   let isResized = false
-  const onResize = (): void => void (isResized = true)
 
   function paint(): void {
     const lines = linesOf()
     const back = isResized ? clearScreen : height > 0 ? `\u001B[${height}A` : ''
     isResized = false
     // Each line clears what is left of the one before it: erasing all of it first would flicker.
-    stdout.write(`${back}${lines.map((line) => `${line}\u001B[K\n`).join('')}\u001B[J`)
+    write(`${back}${lines.map((line) => `${line}\u001B[K\n`).join('')}\u001B[J`)
     height = lines.length
   }
 
-  stdout.write(hideCursor)
-  const restore = (): void => void stdout.write(showCursor)
+  write(hideCursor)
+  const restore = (): void => write(showCursor)
   process.once('exit', restore)
   endWithSignals(() => print(farewell))
-  stdout.on('resize', onResize)
+  const forget = onResize(() => (isResized = true))
   const timer = setInterval(paint, everyMs)
 
   return {
     paint,
     end() {
       clearInterval(timer)
-      stdout.off('resize', onResize)
+      forget()
       paint()
       process.off('exit', restore)
       restore()

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { version } from '../domain/version.ts'
 import { addBackup } from './backup.ts'
+import { addBench } from './bench.ts'
 import { addCancel, addRetry } from './change.ts'
 import { createContext, type Act, type AddCommand, type Environment } from './context.ts'
 import { addDev } from './dev.ts'
@@ -26,7 +27,7 @@ Exit codes: 0 done; 1 failed; 2 used wrongly; 3 no service there.`
 const groups: Readonly<Record<string, readonly AddCommand[]>> = {
   'Your project:': [addInit, addDev, addServe, addTypes],
   'Runs:': [addRun, addRuns, addShow, addWatch, addCancel, addRetry, addPrune],
-  'The service:': [addTasks, addStats, addDoctor, addBackup, addRestore],
+  'The service:': [addTasks, addStats, addDoctor, addBackup, addRestore, addBench],
 }
 
 /** @param argv without the names of Node and of the script */
@@ -59,6 +60,9 @@ export async function runCommand(argv: readonly string[], environment: Environme
   for (const [heading, commands] of Object.entries(groups)) {
     program.commandsGroup(heading)
     for (const add of commands) add(program, act)
+  }
+  for (const command of program.commands) {
+    command.showHelpAfterError(`(see forerunner ${command.name()} --help)`)
   }
   program.commandsGroup('Help:').helpCommand('help [command]', 'show the help of a command')
 

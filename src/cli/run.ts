@@ -1,12 +1,12 @@
 /** forerunner run: runs tasks and shows the answer, or with --watch everything until the end. */
-import { readFile } from 'node:fs/promises'
 import type { RunInput } from '../client/client.ts'
 import { respondModes, type RespondMode } from '../domain/answer.ts'
 import { Option } from 'commander'
 import type { AddCommand, Context } from './context.ts'
-import { exitCodes, UsageError } from './exit-code.ts'
+import { exitCodes } from './exit-code.ts'
+import { readJson } from './read-json.ts'
 import { runLines } from './run-lines.ts'
-import { print, printJson, readInput } from './terminal.ts'
+import { print, printJson } from './terminal.ts'
 import { watchRun } from './watch.ts'
 
 interface RunOptions {
@@ -43,27 +43,10 @@ export const addRun: AddCommand = (program, act) => {
 }
 
 async function requestOf(names: readonly string[], { input, tag, respond }: RunOptions): Promise<RunInput> {
-  const given = input === undefined ? {} : { input: parse(await read(input)) }
+  const given = input === undefined ? {} : { input: await readJson(input) }
   return {
     tasks: names.map((name) => ({ name, ...given })),
     ...(tag !== undefined && { tags: tag }),
     ...(respond !== undefined && { respond }),
-  }
-}
-
-async function read(file: string): Promise<string> {
-  if (file === '-') return readInput()
-  try {
-    return await readFile(file, 'utf8')
-  } catch (error) {
-    throw new UsageError(`the input cannot be read: ${error instanceof Error ? error.message : String(error)}`)
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown
-  } catch (error) {
-    throw new UsageError(`the input is no JSON: ${error instanceof Error ? error.message : String(error)}`)
   }
 }

@@ -33,10 +33,17 @@ function listOf(runs: RunPageView['runs'], { ellipsis }: Glyphs): string {
     stateText(state),
     age(now - Date.parse(createdAt)),
     `${jobs.filter((job) => job.finishedAt !== null).length}/${jobs.length}`,
-    jobs.map(({ task }) => task).join(' '),
+    tasksOf(jobs),
     tags.map(clean).join(' '),
   ])
   return table(['run', 'state', 'created', 'ended', 'tasks', 'tags'], rows, ellipsis)
+}
+
+/** In the order of the jobs; a task that many of them have is named once. */
+function tasksOf(jobs: RunPageView['runs'][number]['jobs']): string {
+  const counts = new Map<string, number>()
+  for (const { task } of jobs) counts.set(task, (counts.get(task) ?? 0) + 1)
+  return [...counts].map(([task, count]) => (count === 1 ? task : `${task} ×${count}`)).join(', ')
 }
 
 export const addShow: AddCommand = (program, act) => {

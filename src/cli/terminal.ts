@@ -14,8 +14,12 @@ export function styled(style: Style, text: string): string {
   return styleText(style, text, { stream: process.stdout })
 }
 
+export function write(text: string): void {
+  process.stdout.write(text)
+}
+
 export function print(text: string): void {
-  process.stdout.write(`${text}\n`)
+  write(`${text}\n`)
 }
 
 export function printJson(value: unknown): void {
@@ -36,6 +40,12 @@ export function columns(): number {
   return process.stdout.isTTY ? process.stdout.columns || 80 : Infinity
 }
 
+/** @returns ends it */
+export function onResize(listener: () => void): () => void {
+  process.stdout.on('resize', listener)
+  return () => void process.stdout.off('resize', listener)
+}
+
 export function screenRows(): number {
   return process.stdout.isTTY ? process.stdout.rows || 24 : Infinity
 }
@@ -54,14 +64,17 @@ export async function confirm(question: string): Promise<boolean> {
   return (await ask({ message: question, initialValue: false, output: process.stderr })) === true
 }
 
-/** Shows that something is under way, to whoever looks at standard error. */
-export async function whileWorking<Result>(what: string, work: () => Promise<Result>): Promise<Result> {
-  if (!process.stderr.isTTY) return work()
+/** Shows that something is under way, on a terminal. `say` replaces the text. */
+export async function whileWorking<Result>(
+  what: string,
+  work: (say: (text: string) => void) => Promise<Result>,
+): Promise<Result> {
+  if (!process.stderr.isTTY) return work(() => {})
   const { spinner } = await import('@clack/prompts')
   const turning = spinner({ output: process.stderr })
   turning.start(what)
   try {
-    return await work()
+    return await work((text) => turning.message(text))
   } finally {
     turning.clear()
   }

@@ -4,7 +4,7 @@ import { dirname, relative, resolve, sep } from 'node:path'
 import { readConfig } from '../config.ts'
 import { listTaskFiles, type TaskFile } from '../tasks/task-modules.ts'
 import type { AddCommand, Context } from './context.ts'
-import { exitCodes } from './exit-code.ts'
+import { exitCodes, UsageError } from './exit-code.ts'
 import { print, printJson } from './terminal.ts'
 
 const standardFile = 'forerunner-tasks.d.ts'
@@ -19,12 +19,20 @@ export const addTypes: AddCommand = (program, act) => {
         const { tasksDir } = readConfig(environment)
         const { tasks } = await listTaskFiles(tasksDir)
         const file = resolve(out)
-        await writeFile(file, declarationOf(tasks, dirname(file)))
+        await write(file, declarationOf(tasks, dirname(file)))
         if (isJson) printJson({ file, tasks: tasks.map(({ name }) => name) })
-        else print(`wrote the types of ${tasks.length} tasks to ${out}`)
+        else print(`wrote the types of ${tasks.length === 1 ? '1 task' : `${tasks.length} tasks`} to ${out}`)
         return exitCodes.done
       }),
     )
+}
+
+async function write(file: string, text: string): Promise<void> {
+  try {
+    await writeFile(file, text)
+  } catch (error) {
+    throw new UsageError(`the types cannot be written: ${error instanceof Error ? error.message : String(error)}`)
+  }
 }
 
 function declarationOf(tasks: readonly TaskFile[], directory: string): string {

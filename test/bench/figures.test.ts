@@ -1,7 +1,8 @@
 /** The arithmetic behind every figure that is published: an error here would be a lie in every table. */
 import { test } from 'uvu'
 import { equal, is, ok } from 'uvu/assert'
-import { median, pairedRatios, percentile, spread } from '../../bench/rig/figures.ts'
+import { median, pairedRatios, spread } from '../../bench/rig/figures.ts'
+import { percentile } from '../../src/cli/percentile.ts'
 import { planCores } from '../../bench/rig/cores.ts'
 import { spentUs } from '../../bench/rig/cpu-time.ts'
 import { judge, targets } from '../../bench/report/targets.ts'

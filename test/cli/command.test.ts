@@ -116,7 +116,7 @@ test('lists, shows, cancels and retries', async () => {
   assert.equal(read(counted), { matched: 1, changed: 0 })
   const unasked = await forerunner(['cancel', '--task', 'wait'], { url })
   assert.equal([unasked.code, unasked.output], [2, ''])
-  assert.match(unasked.errors, '1 runs match; say --yes')
+  assert.match(unasked.errors, '1 run matches; --yes is needed')
   const changed = await forerunner(['cancel', '--task', 'wait', '--yes', '--json'], { url })
   assert.equal(read(changed), { matched: 1, changed: 1 })
   await service.post('/run-tasks', { tasks: [waiting], respond: 'none' })
@@ -127,9 +127,9 @@ test('lists, shows, cancels and retries', async () => {
   assert.equal([shown.code, shown.output.includes('cancelled')], [0, true])
   const unsaid = await forerunner(['prune', '--task', 'wait'], { url })
   assert.equal([unsaid.code, unsaid.output], [2, ''])
-  assert.match(unsaid.errors, '1 runs match; say --yes to forget them')
+  assert.match(unsaid.errors, '1 run matches; --yes is needed to forget it')
   const pruned = await forerunner(['prune', '--task', 'wait', '--yes'], { url })
-  assert.equal([pruned.code, pruned.output], [0, '1 runs match, 1 were changed\n'], 'one goes on')
+  assert.equal([pruned.code, pruned.output], [0, '1 run matches, 1 changed\n'], 'one goes on')
   assert.is((await forerunner(['show', id], { url })).code, 1)
 })
 
@@ -142,6 +142,23 @@ test('lists the tasks and the numbers, with a key where one is needed', async ()
   assert.is((read(stats) as { backlog: number }).backlog, 0)
   const refused = await forerunner(['stats'], { url })
   assert.equal([refused.code, refused.output], [1, ''])
+})
+
+test('loads a service at a fixed rate, or one of its own', async () => {
+  await using service = await startService()
+  const { url } = service
+  const loaded = await forerunner(['bench', 'echo', '--rate', '50', '--seconds', '0.2', '--json'], { url })
+  const { answered, failed, tag } = read(loaded) as { answered: number; failed: number; tag: string }
+  assert.equal([loaded.code, answered, failed], [0, 10, 0])
+  const { matched } = read(await forerunner(['prune', '--tag', tag, '--dry-run', '--json'], { url })) as {
+    matched: number
+  }
+  assert.is(matched, 11, 'and the one that was sent before')
+  assert.is((await forerunner(['bench', 'nope'], { url })).code, 2)
+  assert.is((await forerunner(['bench', 'echo'], { url: nowhere })).code, 3)
+  assert.is((await forerunner(['bench', '--rate', '0'])).code, 2)
+  const alone = await forerunner(['bench', '--rate', '20', '--seconds', '0.2'])
+  assert.equal([alone.code, /^answered {2}4 of 4$/m.test(alone.output)], [0, true], alone.errors)
 })
 
 test('the doctor finds what is wrong', async () => {

@@ -58,15 +58,15 @@ if (hasTerminal) {
     await using service = await startService()
     await service.post('/run-tasks', { tasks: [{ name: 'wait', input: { ms: 60_000 } }], respond: 'none' })
     const { ended, output, type } = inTerminal(service.url, 'cancel --task wait')
-    await until('it asks', () => output().includes('1 runs match'))
+    await until('it asks', () => output().includes('1 run matches'))
     type('\r')
     assert.is(await ended, 1)
     assert.match(output(), 'nothing was changed')
     const sure = inTerminal(service.url, 'cancel --task wait')
-    await until('it asks', () => sure.output().includes('1 runs match'))
+    await until('it asks', () => sure.output().includes('1 run matches'))
     sure.type('y')
     assert.is(await sure.ended, 0)
-    assert.match(sure.output(), '1 were changed')
+    assert.match(sure.output(), '1 changed')
   })
 }
 

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'uvu'
 import { equal, is, ok } from 'uvu/assert'
 import { median } from '../../bench/rig/figures.ts'
-import { arrivalsOf, offer } from '../../bench/rig/open-loop.ts'
+import { arrivalsOf, offer } from '../../src/cli/open-loop.ts'
 
 async function listen(server: Server): Promise<string> {
   server.listen(0, '127.0.0.1')
@@ -69,7 +69,7 @@ test('an answer that is no success is told apart and has no latency', async () =
   const url = await listen(server)
   const { streams } = await offer({ url, seconds: 0.05, streams: [{ body: '{}', perSecond: 100 }] })
   server.close()
-  equal(streams, [{ latenciesMs: [], failed: 5 }])
+  equal(streams, [{ latenciesMs: [], failed: 5, failures: { 'status 503': 5 } }])
 })
 
 test.run()

@@ -4,6 +4,7 @@
  * one request per connection (coordinated omission).
  */
 import { Agent, request as httpRequest } from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { performance } from 'node:perf_hooks'
 
 export interface Stream {
@@ -16,6 +17,10 @@ export interface OpenLoopRequest {
   readonly url: string
   readonly seconds: number
   readonly streams: readonly Stream[]
+  /** Beside those of JSON. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Called with each answer and each failure. */
+  readonly onReply?: () => void
 }
 
 export interface StreamReport {
@@ -23,6 +28,8 @@ export interface StreamReport {
   readonly latenciesMs: readonly number[]
   /** Statuses other than 200 and 202, connection errors and timeouts. */
   readonly failed: number
+  /** The same by what it was, such as `status 503` or `ECONNREFUSED`. */
+  readonly failures: Readonly<Record<string, number>>
 }
 
 export interface OpenLoopReport {
@@ -55,11 +62,15 @@ export function arrivalsOf(streams: readonly Pick<Stream, 'perSecond'>[], second
 }
 
 /** Resolves when every request is answered or has failed. */
-export async function offer({ url, seconds, streams }: OpenLoopRequest): Promise<OpenLoopReport> {
+export async function offer({ url, seconds, streams, headers, onReply }: OpenLoopRequest): Promise<OpenLoopReport> {
   const arrivals = arrivalsOf(streams, seconds)
-  const reports = streams.map(() => ({ latenciesMs: [] as number[], failed: 0 }))
+  const reports = streams.map(() => ({
+    latenciesMs: [] as number[],
+    failed: 0,
+    failures: {} as Record<string, number>,
+  }))
   const latenessMs: number[] = []
-  const agent = new Agent({ keepAlive: true, maxSockets })
+  const agent = new (url.startsWith('https:') ? HttpsAgent : Agent)({ keepAlive: true, maxSockets })
   const startedAt = performance.now()
 
   async function send({ stream, dueMs }: Arrival): Promise<void> {
@@ -67,9 +78,13 @@ export async function offer({ url, seconds, streams }: OpenLoopRequest): Promise
     const body = streams[stream]?.body
     if (report === undefined || body === undefined) throw new Error(`there is no stream ${stream}`)
     latenessMs.push(performance.now() - startedAt - dueMs)
-    const isAnswered = await post(agent, url, body)
-    if (isAnswered) report.latenciesMs.push(performance.now() - startedAt - dueMs)
-    else report.failed += 1
+    const failure = await post(agent, url, body, headers)
+    if (failure === null) report.latenciesMs.push(performance.now() - startedAt - dueMs)
+    else {
+      report.failed += 1
+      report.failures[failure] = (report.failures[failure] ?? 0) + 1
+    }
+    onReply?.()
   }
 
   const sent: Promise<void>[] = []
@@ -85,17 +100,20 @@ export async function offer({ url, seconds, streams }: OpenLoopRequest): Promise
   return { streams: reports, latenessMs: latenessMs.toSorted((a, b) => a - b) }
 }
 
-/** Whether it was answered as it should be. */
-function post(agent: Agent, url: string, body: string): Promise<boolean> {
-  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+/** @returns what went wrong; null where it was answered as it should be */
+function post(agent: Agent, url: string, body: string, given: OpenLoopRequest['headers']): Promise<string | null> {
+  const headers = { ...given, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
   return new Promise((resolve) => {
-    const request = httpRequest(url, { agent, method: 'POST', headers, timeout: timeoutMs }, (response) => {
-      response.on('end', () => resolve(response.statusCode === 200 || response.statusCode === 202))
-      response.on('error', () => resolve(false))
+    const fail = (error: NodeJS.ErrnoException): void => resolve(error.code ?? error.message)
+    const send = url.startsWith('https:') ? httpsRequest : httpRequest
+    const request = send(url, { agent, method: 'POST', headers, timeout: timeoutMs }, (response) => {
+      const { statusCode } = response
+      response.on('end', () => resolve(statusCode === 200 || statusCode === 202 ? null : `status ${statusCode}`))
+      response.on('error', fail)
       response.resume()
     })
-    request.on('timeout', () => request.destroy())
-    request.on('error', () => resolve(false))
+    request.on('timeout', () => request.destroy(new Error('no answer within a minute')))
+    request.on('error', fail)
     request.end(body)
   })
 }
