@@ -105,6 +105,52 @@ test('runs again what it has started, with changed input', async () => {
   )
 })
 
+test('zooms by keys and by the strip, and says the exact times of what is pointed at', async () => {
+  await using service = await startService({ tasksDir })
+  const tasks = [
+    { name: 'form', input: { title: 'a' } },
+    { name: 'second', input: { ms: 300 } },
+  ]
+  const id = await start(service, { tasks, respond: 'all' })
+  await using tab = await browser.open(`${service.url}/?run=${id}`)
+  const { page } = tab
+  const bar = laneOf(page, /^second/).locator('.bar.completed')
+  await bar.waitFor()
+  const widthOf = async (): Promise<number> =>
+    (await bar.evaluate((element) => element.getBoundingClientRect().width)) ?? 0
+  const whole = await widthOf()
+  await page.keyboard.press('+')
+  await until('it is twice as wide', async () => Math.abs((await widthOf()) / whole - 2) < 0.1)
+  await page.keyboard.press('0')
+  await until('all is shown', async () => (await widthOf()) === whole)
+  await bar.hover()
+  await page
+    .locator('.readout')
+    .filter({ hasText: /attempt 1: completed, \+\d+ ms to \+\d+ ms, 3\d\d ms/ })
+    .waitFor()
+  await page
+    .locator('.hair')
+    .filter({ hasText: /^\+\d+ ms$/ })
+    .waitFor()
+  const strip = await page.locator('.strip').boundingBox()
+  assert.ok(strip !== null)
+  await page.mouse.move(strip.x + strip.width * 0.5, strip.y + 10)
+  await page.mouse.down()
+  await page.mouse.move(strip.x + strip.width * 0.75, strip.y + 10, { steps: 3 })
+  await page.mouse.up()
+  await until('a quarter is shown', async () => Math.abs((await widthOf()) / whole - 4) < 0.3)
+  const from = page.getByRole('slider', { name: 'Shown from' })
+  await from.focus()
+  await page.keyboard.press('Home')
+  assert.is(await from.getAttribute('aria-valuetext'), '0 ms')
+  await laneOf(page, /^second/)
+    .getByRole('button')
+    .focus()
+  await page.locator('.readout').filter({ hasText: 'completed' }).waitFor()
+  assert.equal(await violationsOf(page), [])
+  checkClean(tab)
+})
+
 test('asks for the key once, keeps it for the tab, and says what a read-only key cannot do', async () => {
   await using service = await startService({ tasksDir, apiKeys: ['writer'], apiKeysRead: ['reader'] })
   const id = await start(service, { tasks: [{ name: 'second', input: { ms: 60_000 } }], respond: 'none' }, 'writer')

@@ -3,8 +3,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { JobView } from '../../src/client/client.ts'
 import { segmentsOf, workOf } from '../../web/run/segments.ts'
-import { tickStepOf, timeScaleOf } from '../../web/run/time-scale.ts'
-import { ageOf, durationOf, shareOf } from '../../web/time/format.ts'
+import { tickStepOf, ticksOf, timeScaleOf } from '../../web/run/time-scale.ts'
+import { panned, windowOf, zoomed } from '../../web/run/zoom.ts'
+import { ageOf, durationOf, exactOf, shareOf } from '../../web/time/format.ts'
 
 const start = Date.UTC(2026, 10, 23)
 const at = (ms: number): string => new Date(start + ms).toISOString()
@@ -109,7 +110,39 @@ test('has ticks at round times', () => {
   )
 })
 
+test('an instant is found again from its place on the axis, and ticks stand beside breaks', () => {
+  const ran = (from: number, to: number) => ({ kind: 'completed', from, to, attempt: 1 }) as const
+  const scale = timeScaleOf([ran(0, 1_000), ran(3_601_000, 3_602_000)], [0])
+  const instants = [0, 500, 1_000, 900_000, 3_601_000, 3_601_500]
+  assert.equal(
+    instants.map((ms) => Math.round(scale.fromAxis(scale.toAxis(ms)))),
+    instants,
+  )
+  const end = scale.toAxis(3_602_000)
+  assert.equal(
+    ticksOf(scale, 0, end, 500).map(({ ms }) => ms),
+    [0, 500, 1_000, 3_601_500, 3_602_000],
+  )
+  assert.equal(
+    ticksOf(scale, 300, 800, 100).map((tick) => tick.at),
+    [300, 400, 500, 600, 700, 800],
+  )
+})
+
+test('zooms around a place and moves, never beyond the axis', () => {
+  assert.equal(zoomed(null, 1_000, 0.5), { from: 250, to: 750 })
+  assert.equal(zoomed(null, 1_000, 0.5, 0), { from: 0, to: 500 })
+  assert.equal(zoomed({ from: 100, to: 200 }, 1_000, 0.5, 200), { from: 150, to: 200 })
+  assert.is(zoomed({ from: 250, to: 750 }, 1_000, 4), null)
+  assert.equal(panned({ from: 100, to: 200 }, 1_000, 0.5), { from: 150, to: 250 })
+  assert.equal(panned({ from: 100, to: 200 }, 1_000, -9), { from: 0, to: 100 })
+  assert.is(panned(null, 1_000, 1), null)
+  assert.equal(windowOf(900, 700, 1_000), { from: 700, to: 900 })
+  assert.equal(windowOf(999, 1_001, 1_000), { from: 996, to: 1_000 })
+})
+
 test('writes times as people read them', () => {
+  assert.equal([7, 1_234, 65_123, 7_445_010].map(exactOf), ['7 ms', '1.234 s', '1 min 05.123 s', '2 h 04 min 05.010 s'])
   const durations = [0, 999, 1_010, 9_999, 12_340, 65_000, 7_440_000, 97_200_000].map(durationOf)
   assert.equal(durations, ['0 ms', '999 ms', '1.01 s', '10.00 s', '12.3 s', '1 min 05 s', '2 h 04 min', '1 d 3 h'])
   assert.equal([0, 8_000, 200_000, 64_800_000, 2e8].map(ageOf), ['now', '8 s', '3 min', '18 h', '2 d'])

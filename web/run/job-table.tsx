@@ -1,4 +1,4 @@
-/** The timeline as a table: for screen readers always, for everybody with `t`. */
+/** The timeline as a table: for screen readers always unless it is large, for everybody when it is asked for. */
 import type { ReadonlySignal } from '@preact/signals'
 import type { JobView } from 'forerunner/client'
 import { StateMark } from '../shell/state.tsx'
@@ -12,7 +12,11 @@ export interface JobTableProps {
   readonly isShown: boolean
 }
 
+/** Rows that nobody sees cost each change of the page. */
+const mostUnseen = 200
+
 export function JobTable({ jobs, start, isShown }: JobTableProps) {
+  if (!isShown && jobs.value.length > mostUnseen) return null
   return (
     <div class={isShown ? 'card scroll' : 'unseen'} tabIndex={isShown ? 0 : undefined}>
       <table>

@@ -3,7 +3,7 @@ import type { ReadonlySignal } from '@preact/signals'
 import type { JobView } from 'forerunner/client'
 import { glyphOf } from '../shell/state.tsx'
 import { secondNow } from '../time/clock.ts'
-import { durationOf, shareOf } from '../time/format.ts'
+import { durationOf, exactOf, shareOf } from '../time/format.ts'
 import type { LiveJob } from './run-store.ts'
 import { segmentsOf, type Segment } from './segments.ts'
 import type { TimeScale } from './time-scale.ts'
@@ -61,14 +61,14 @@ interface BarProps {
 }
 
 function Bar({ segment: { kind, from, to, attempt }, scale, progress }: BarProps) {
-  const lasts = to === null ? 'goes on' : durationOf(to - from)
+  const lasts = to === null ? 'goes on' : `to +${exactOf(to)}, ${exactOf(to - from)}`
   const what = attempt === null ? kind : `attempt ${attempt}: ${kind}`
   const place = {
     '--s': scale.toAxis(from),
     ...(to !== null && { '--e': scale.toAxis(to) }),
     ...(kind === 'running' && { '--p': progress.value ?? 0 }),
   }
-  return <span class={`bar ${kind}`} style={place} title={`${what}, from ${durationOf(from)}, ${lasts}`} />
+  return <span class={`bar ${kind}`} style={place} data-times={`${what}, +${exactOf(from)} ${lasts}`} />
 }
 
 function Share({ progress }: Pick<BarProps, 'progress'>) {

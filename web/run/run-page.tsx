@@ -55,6 +55,15 @@ export function RunPage({ id }: { readonly id: string }) {
       <div class="crumb">
         <a href="./">Runs</a> / <span class="mono">{run.id}</span>
         <CopyButton text={`curl${curlKey()} ${new URL(`runs/${run.id}`, baseUrl).href}`} label="copy as curl" />
+        <button
+          class="btn small"
+          type="button"
+          aria-pressed={isTable.value}
+          aria-keyshortcuts="t"
+          onClick={() => (isTable.value = !isTable.value)}
+        >
+          as a table
+        </button>
       </div>
       <Headline run={run} now={run.state === 'running' ? Math.max(secondNow.value, serviceNow()) : 0} />
       <Facts

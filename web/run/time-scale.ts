@@ -13,6 +13,8 @@ export interface TimeScale {
   readonly breaks: readonly Break[]
   /** Milliseconds on the axis, of milliseconds since the run was accepted. */
   toAxis(ms: number): number
+  /** The other way round. */
+  fromAxis(at: number): number
 }
 
 /** Idle time is shortened only where it is longer than this, and longer than all that ran. */
@@ -20,7 +22,7 @@ const leastIdleMs = 5_000
 /** A break takes this part of the time that ran. */
 const breakShare = 0.08
 
-const plainScale: TimeScale = { breaks: [], toAxis: (ms) => ms }
+const plainScale: TimeScale = { breaks: [], toAxis: (ms) => ms, fromAxis: (at) => at }
 
 /** @param marks instants that are something themselves, such as the answer */
 export function timeScaleOf(segments: readonly Segment[], marks: readonly number[]): TimeScale {
@@ -57,6 +59,13 @@ export function timeScaleOf(segments: readonly Segment[], marks: readonly number
       if (ms >= to) return ms - before - (to - from - width)
       return from - before + (width * (ms - from)) / (to - from)
     },
+    fromAxis(at) {
+      const shift = shifts.findLast(({ from, before }) => at > from - before)
+      if (shift === undefined) return at
+      const { from, to, before } = shift
+      const into = at - (from - before)
+      return into >= width ? to + into - width : from + ((to - from) * into) / width
+    },
   }
 }
 
@@ -66,4 +75,25 @@ const longSteps = [60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_20
 /** The distance of ticks of which `most` fit on an axis of so many milliseconds. */
 export function tickStepOf(spanMs: number, most: number): number {
   return [...steps, ...longSteps].find((step) => spanMs / step <= most) ?? 7 * 86_400_000
+}
+
+export interface Tick {
+  /** Milliseconds since the run was accepted. */
+  readonly ms: number
+  readonly at: number
+}
+
+/** Round times within a part of the axis; none within a break. */
+export function ticksOf({ breaks, toAxis, fromAxis }: TimeScale, from: number, to: number, step: number): Tick[] {
+  const ends = [from, ...breaks.flatMap(({ at, width }) => [at, at + width]), to]
+  const ticks: Tick[] = []
+  for (let place = 0; place < ends.length; place += 2) {
+    const [begin, end] = [Math.max(from, ends[place] ?? from), Math.min(to, ends[place + 1] ?? to)]
+    if (begin > end) continue
+    // Of a stretch behind a break the first one is left out: the break's own text is there.
+    const first = Math.ceil(fromAxis(begin + (place === 0 ? 0 : 0.001)) / step) * step
+    const last = fromAxis(end)
+    for (let ms = first; ms <= last; ms += step) ticks.push({ ms, at: toAxis(ms) })
+  }
+  return ticks
 }

@@ -2,16 +2,21 @@
  * The timeline of a run. Lanes are placed by custom properties in milliseconds; what moves with time are two properties
  * of the whole, `--now` and `--span`, so that a frame draws nothing again that has not changed.
  */
-import { useComputed, useSignal, type ReadonlySignal } from '@preact/signals'
+import { useComputed, useSignal, useSignalEffect, type ReadonlySignal } from '@preact/signals'
 import type { RunView } from 'forerunner/client'
 import { useLayoutEffect, useRef } from 'preact/hooks'
+import { useKeys } from '../shell/keys.ts'
 import { serviceNow } from '../shell/service.ts'
 import { everyFrame } from '../time/clock.ts'
-import { axisTextOf, durationOf } from '../time/format.ts'
+import { axisTextOf, durationOf, exactOf } from '../time/format.ts'
+import { useGestures } from './gestures.ts'
 import { Lane } from './lane.tsx'
 import type { LiveJob } from './run-store.ts'
 import { endOf, segmentsOf } from './segments.ts'
-import { tickStepOf, timeScaleOf, type TimeScale } from './time-scale.ts'
+import { RangeBrush } from './range-brush.tsx'
+import { tickStepOf, ticksOf, timeScaleOf, type Tick, type TimeScale } from './time-scale.ts'
+import { useVisibleRows } from './visible-rows.ts'
+import { panned, zoomed, type Window } from './zoom.ts'
 
 export interface TimelineProps {
   readonly run: ReadonlySignal<RunView | null>
@@ -22,6 +27,10 @@ export interface TimelineProps {
 
 /** Between two frames; longer where a frame has more to move. */
 const frameMs = (lanes: number): number => (lanes < 60 ? 33 : lanes < 300 ? 100 : 250)
+/** More jobs have a scroll bar of their own, so that the story of one is never far below. */
+const mostUnscrolled = 40
+/** Of the axis. */
+const lanesTop = 54
 /** The answer's flag stands left of its line where the line is further right than this. */
 const flagTurnsAt = 0.62
 
@@ -38,44 +47,119 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
     const segments = run.value?.jobs.flatMap((job) => segmentsOf(job, start)) ?? []
     return timeScaleOf(segments, answer.value === null ? [0] : [0, answer.value])
   })
-  const step = useSignal(1_000)
-  const ticks = useSignal(0)
+  const ticks = useSignal<readonly Tick[]>([])
+  const zoom = useSignal<Window | null>(null)
+  const whole = useSignal(1)
+  const readout = useSignal('')
+  const lanes = useRef<HTMLOListElement>(null)
+  const scroller = useRef<HTMLDivElement>(null)
+  const hair = useRef<HTMLDivElement>(null)
 
   // Before anything is painted: the first frame must not show another scale.
   useLayoutEffect(() => {
     const draw = (now: number): void => {
       const [element, shown] = [plot.current, run.peek()]
       if (element === null || shown === null) return
-      const span = Math.max(1, scale.peek().toAxis(endOf(shown, now)))
-      element.style.setProperty('--now', String(span))
-      element.style.setProperty('--span', String(span * 1.015))
-      const nextStep = tickStepOf(span, element.clientWidth < 640 ? 3 : 7)
-      step.value = nextStep
+      const end = Math.max(1, scale.peek().toAxis(endOf(shown, now)))
+      whole.value = end * 1.015
+      const { from, to } = zoom.peek() ?? { from: 0, to: whole.peek() }
+      const span = to - from
+      element.style.setProperty('--now', String(end))
+      element.style.setProperty('--from', String(from))
+      element.style.setProperty('--span', String(span))
+      const step = tickStepOf(span, element.clientWidth < 640 ? 3 : 7)
       // The last one would be cut off at the edge.
-      ticks.value = Math.floor((span * 0.96) / nextStep)
+      const next = ticksOf(scale.peek(), from, from + span * 0.95, step)
+      if (JSON.stringify(next) !== JSON.stringify(ticks.peek())) ticks.value = next
       const at = answer.peek()
-      if (at !== null) element.classList.toggle('late-answer', scale.peek().toAxis(at) / span > flagTurnsAt)
+      if (at === null) return
+      const place = (scale.peek().toAxis(at) - from) / span
+      element.classList.toggle('late-answer', place > flagTurnsAt)
+      element.classList.toggle('no-answer', place < 0 || place > 1)
     }
     draw(serviceNow())
     if (first?.state !== 'running') return undefined
     return everyFrame(draw, frameMs(jobs.peek().length))
-  }, [first?.state, first?.version])
+  }, [first?.state, first?.version, zoom.value])
+
+  const shown = useVisibleRows(lanes, jobs.value.length).value
+
+  // The job that is chosen is on the screen.
+  useSignalEffect(() => {
+    const place = (selected.value + 2) * (lanes.current?.firstElementChild?.clientHeight ?? 0)
+    const element = scroller.current
+    if (element === null) return
+    const { scrollTop, clientHeight } = element
+    if (place < scrollTop || place > scrollTop + clientHeight - lanesTop) element.scrollTop = place - clientHeight / 2
+  })
+
+  const plotBox = (): DOMRect | undefined => hair.current?.parentElement?.getBoundingClientRect()
+  const plotWidth = (): number => plotBox()?.width ?? 1
+  const axisAt = (clientX: number): number => {
+    const { from, to } = zoom.peek() ?? { from: 0, to: whole.peek() }
+    return from + ((clientX - (plotBox()?.left ?? 0)) / plotWidth()) * (to - from)
+  }
+  useGestures(plot, zoom, whole, axisAt, plotWidth)
+  const zoomBy = (factor: number) => () => (zoom.value = zoomed(zoom.peek(), whole.peek(), factor))
+  const panBy = (share: number) => () => (zoom.value = panned(zoom.peek(), whole.peek(), share))
+  useKeys({
+    '+': zoomBy(0.5),
+    '=': zoomBy(0.5),
+    '-': zoomBy(2),
+    '0': () => (zoom.value = null),
+    h: panBy(-0.25),
+    l: panBy(0.25),
+  })
+
+  /** Not by a signal: it follows each move of the pointer. */
+  const point = (event: PointerEvent): void => {
+    const line = hair.current
+    if (line === null) return
+    const at = axisAt(event.clientX)
+    const { from, to } = zoom.peek() ?? { from: 0, to: whole.peek() }
+    line.hidden = event.pointerType === 'touch' || at < from || at > to
+    line.style.setProperty('--at', String(at))
+    line.textContent = `+${exactOf(scale.peek().fromAxis(at))}`
+    readout.value = timesOf(event.target, '[data-times]')
+  }
 
   return (
     <section class="card" aria-label="Timeline">
-      <div class="timeline" ref={plot}>
-        <Answer answer={answer} scale={scale} />
-        <Axis step={step} ticks={ticks} scale={scale} />
-        <ol class="lanes">
-          <HttpLane answer={answer} scale={scale} />
-          {jobs.value.map((job) => (
-            <Lane key={job.view.peek().index} {...{ job, start, scale, selected, decidedBy, onSelect }} />
-          ))}
-        </ol>
+      <RangeBrush run={run} scale={scale} zoom={zoom} whole={whole} />
+      <div ref={scroller} class={jobs.value.length > mostUnscrolled ? 'scroller' : undefined}>
+        <div
+          class="timeline"
+          ref={plot}
+          onPointerMove={point}
+          onPointerLeave={() => {
+            if (hair.current !== null) hair.current.hidden = true
+            readout.value = ''
+          }}
+          onFocusIn={(event) => (readout.value = timesOf(event.target, '.row'))}
+        >
+          <Answer answer={answer} scale={scale} />
+          <Axis ticks={ticks} scale={scale} />
+          <div class="plot hairs" aria-hidden="true">
+            <div class="hair" ref={hair} hidden />
+          </div>
+          <ol class="lanes" ref={lanes}>
+            <HttpLane answer={answer} scale={scale} />
+            {shown.first > 0 && <Unseen rows={shown.first} />}
+            {jobs.value.slice(shown.first, shown.end).map((job) => (
+              <Lane key={job.view.peek().index} {...{ job, start, scale, selected, decidedBy, onSelect }} />
+            ))}
+            {shown.end < jobs.value.length && <Unseen rows={jobs.value.length - shown.end} />}
+          </ol>
+        </div>
       </div>
-      <Legend />
+      <Legend readout={readout} />
     </section>
   )
+}
+
+/** In the place of lanes that are far from the screen. */
+function Unseen({ rows }: { readonly rows: number }) {
+  return <li class="unseen-rows" aria-hidden="true" style={{ '--rows': rows }} />
 }
 
 interface AnswerProps {
@@ -119,24 +203,19 @@ function HttpLane({ answer, scale }: AnswerProps) {
 }
 
 interface AxisProps {
-  readonly step: ReadonlySignal<number>
-  readonly ticks: ReadonlySignal<number>
+  readonly ticks: ReadonlySignal<readonly Tick[]>
   readonly scale: ReadonlySignal<TimeScale>
 }
 
-function Axis({ step, ticks, scale }: AxisProps) {
-  const { breaks, toAxis } = scale.value
-  // Ticks name real time: after a break they stand where their instant does.
-  const real = Array.from({ length: ticks.value + 1 }, (_, index) => index * step.value)
-  const shown = breaks.length === 0 ? real : real.filter((ms) => ms === 0 || toAxis(ms) === ms)
+function Axis({ ticks, scale }: AxisProps) {
   return (
     <div class="plot axis" aria-hidden="true">
-      {shown.map((ms) => (
-        <span key={ms} class="axis-tick" style={{ '--at': ms }}>
-          {axisTextOf(ms)}
+      {ticks.value.map(({ ms, at }) => (
+        <span key={ms} class="axis-tick" style={{ '--at': at }}>
+          <span>{axisTextOf(ms)}</span>
         </span>
       ))}
-      {breaks.map(({ at, width, idleMs }) => (
+      {scale.value.breaks.map(({ at, width, idleMs }) => (
         <span key={at} class="gap" style={{ '--at': at, '--width': width }}>
           <span>{durationOf(idleMs)} idle</span>
         </span>
@@ -145,7 +224,16 @@ function Axis({ step, ticks, scale }: AxisProps) {
   )
 }
 
-function Legend() {
+/** The exact times of all bars within the nearest element of this kind. */
+function timesOf(target: EventTarget | null, selector: string): string {
+  const element = target instanceof Element ? target.closest(selector) : null
+  if (element === null) return ''
+  const bars = element.matches('[data-times]') ? [element] : [...element.querySelectorAll('[data-times]')]
+  return bars.map((bar) => bar.getAttribute('data-times')).join('; ')
+}
+
+function Legend({ readout }: { readonly readout: ReadonlySignal<string> }) {
+  if (readout.value !== '') return <div class="legend readout">{readout.value}</div>
   return (
     <div class="legend" aria-hidden="true">
       <span class="is-answer">
@@ -167,7 +255,8 @@ function Legend() {
         <i class="bar backoff" /> waits to retry
       </span>
       <span class="keys">
-        <kbd>j</kbd> <kbd>k</kbd> next, previous job · <kbd>t</kbd> as a table
+        <kbd>j</kbd> <kbd>k</kbd> job · <kbd>+</kbd> <kbd>-</kbd> <kbd>0</kbd> zoom · <kbd>h</kbd> <kbd>l</kbd> move ·{' '}
+        <kbd>t</kbd> table
       </span>
     </div>
   )

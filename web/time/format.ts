@@ -26,6 +26,17 @@ export function rateOf(rate: number): string {
   return rate < 10 ? String(Number(rate.toPrecision(2))) : Math.round(rate).toLocaleString('en')
 }
 
+/** To the millisecond: `12 ms`, `1.234 s`, `1 min 05.123 s`, `2 h 04 min 05.123 s` */
+export function exactOf(ms: number): string {
+  const whole = Math.max(0, Math.round(ms))
+  if (whole < secondMs) return `${whole} ms`
+  const seconds = ((whole % minuteMs) / secondMs).toFixed(3)
+  if (whole < minuteMs) return `${seconds} s`
+  const minutes = Math.floor(whole / minuteMs)
+  if (whole < hourMs) return `${minutes} min ${seconds.padStart(6, '0')} s`
+  return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min ${seconds.padStart(6, '0')} s`
+}
+
 /** Coarse, for ages: `now`, `8 s`, `3 min`, `18 h`, `2 d` */
 export function ageOf(ms: number): string {
   if (ms < secondMs) return 'now'

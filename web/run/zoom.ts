@@ -1,0 +1,34 @@
+/** The part of the axis that is shown. Pure. */
+
+/** In milliseconds on the axis. */
+export interface Window {
+  readonly from: number
+  readonly to: number
+}
+
+/** Nothing was measured finer. */
+const leastMs = 4
+
+/** @returns null for the whole axis, of so many milliseconds */
+export function windowOf(from: number, to: number, whole: number): Window | null {
+  const width = Math.max(leastMs, Math.abs(to - from))
+  if (width >= whole) return null
+  const start = Math.max(0, Math.min(whole - width, Math.min(from, to)))
+  return { from: start, to: start + width }
+}
+
+/** @param factor below 1: closer; @param around stays where it is */
+export function zoomed(shown: Window | null, whole: number, factor: number, around?: number): Window | null {
+  const { from, to } = shown ?? { from: 0, to: whole }
+  const centre = around ?? (from + to) / 2
+  const width = Math.max(leastMs, (to - from) * factor)
+  const share = (centre - from) / (to - from)
+  return windowOf(centre - width * share, centre + width * (1 - share), whole)
+}
+
+/** @param share of its width */
+export function panned(shown: Window | null, whole: number, share: number): Window | null {
+  if (shown === null) return null
+  const by = Math.max(-shown.from, Math.min(whole - shown.to, (shown.to - shown.from) * share))
+  return { from: shown.from + by, to: shown.to + by }
+}
