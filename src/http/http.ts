@@ -7,6 +7,7 @@ import { createBodyParser } from './body/body-parser.ts'
 import { createByteBudget } from './byte-budget.ts'
 import { createChangeStreams } from './streaming/change-streams.ts'
 import { createEventStreams } from './streaming/event-streams.ts'
+import { createStreamRoom } from './streaming/stream-responses.ts'
 import { createInProcess, type AskInProcess } from './in-process.ts'
 import { createLongPolls } from './streaming/long-poll.ts'
 import { createMount, type Mount } from './middleware.ts'
@@ -44,14 +45,9 @@ export function createHttp({ feed, progressOf, ...options }: HttpOptions): Http 
   const view = { showsStacks: config.logLevel === 'debug', progressOf }
   const runWatch = createRunWatch(feed, store)
   const polls = createLongPolls(runWatch)
-  const streams = createEventStreams({
-    ...view,
-    maxStreams: config.maxStreams,
-    otherStreams: () => changeStreams.size(),
-    runWatch,
-    log,
-  })
-  const changeStreams = createChangeStreams({ maxStreams: config.maxStreams, otherStreams: streams.size })
+  const streamRoom = createStreamRoom(config.maxStreams)
+  const streams = createEventStreams({ ...view, room: streamRoom, runWatch, log })
+  const changeStreams = createChangeStreams({ room: streamRoom })
   const bodyParser = createBodyParser()
   const bodyBudget = createByteBudget(config.maxInFlightBytes)
   const answerBudget = createByteBudget(config.maxInFlightBytes)
@@ -67,7 +63,7 @@ export function createHttp({ feed, progressOf, ...options }: HttpOptions): Http 
     mount,
     connect: (prefix) => createInProcess(mount({ prefix, isHosted: false, isOwn: true }).middleware, log),
     noteChange: changeStreams.note,
-    openStreams: () => streams.size() + changeStreams.size(),
+    openStreams: streamRoom.size,
     dismissPolls: polls.dismiss,
     async closeStreams() {
       changeStreams.close()

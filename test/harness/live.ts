@@ -15,6 +15,7 @@ import { createLongPolls, type LongPolls } from '../../src/http/streaming/long-p
 import { answerProblem } from '../../src/http/handle-error.ts'
 import type { HttpDeps } from '../../src/http/route.ts'
 import { watchRun } from '../../src/http/routes/watch-run.ts'
+import { createStreamRoom, type StreamRoom } from '../../src/http/streaming/stream-responses.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -24,13 +25,17 @@ export interface Live extends AsyncDisposable {
   readonly url: string
   readonly store: Store
   readonly feed: Feed
-  readonly streams: EventStreams
+  readonly streams: EventStreams & Pick<StreamRoom, 'size'>
   readonly polls: LongPolls
   /** How often a run was read. */
   reads(): number
 }
 
-export async function startLive(options: Partial<EventStreamsOptions> = {}): Promise<Live> {
+interface LiveOptions extends Partial<EventStreamsOptions> {
+  readonly maxStreams?: number
+}
+
+export async function startLive({ maxStreams = 1_000, ...options }: LiveOptions = {}): Promise<Live> {
   const { store, ...scoped } = await openSqlite(':memory:')
   const feed = createFeed()
   store.onChange(feed.publish)
@@ -42,9 +47,10 @@ export async function startLive(options: Partial<EventStreamsOptions> = {}): Pro
     },
   })
   const log = createLog('silent')
+  const room = createStreamRoom(maxStreams)
   const streams = createEventStreams({
     runWatch,
-    maxStreams: 1_000,
+    room,
     showsStacks: false,
     progressOf: () => null,
     log,
@@ -81,7 +87,7 @@ export async function startLive(options: Partial<EventStreamsOptions> = {}): Pro
     url,
     store,
     feed,
-    streams,
+    streams: { ...streams, size: room.size },
     polls,
     reads: () => reads,
     async [Symbol.asyncDispose]() {

@@ -6,6 +6,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClient } from '../../src/client/client.ts'
 import { createChangeStreams } from '../../src/http/streaming/change-streams.ts'
+import { createStreamRoom } from '../../src/http/streaming/stream-responses.ts'
 import { startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
@@ -37,10 +38,11 @@ test('shares the bound of all streams, and ends when the service does', async ()
 })
 
 test('cuts a client off that takes nothing, and holds one event for it', async () => {
-  const streams = createChangeStreams({ maxStreams: 9, otherStreams: () => 0, timing: { sampleMs: 1, stuckMs: 50 } })
+  const room = createStreamRoom(9)
+  const streams = createChangeStreams({ room, timing: { sampleMs: 1, stuckMs: 50 } })
   let held = 0
   const server = createServer((_request, response) => {
-    streams.open(response)
+    streams.open(response).start()
     // More than the system takes for a client that does not read.
     response.write('x'.repeat(16 * 2 ** 20))
     const noter = setInterval(() => {
@@ -55,9 +57,30 @@ test('cuts a client off that takes nothing, and holds one event for it', async (
   socket.on('error', () => {})
   socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
   await once(server, 'request')
-  await until('it is cut off', () => streams.size() === 0)
+  await until('it is cut off', () => room.size() === 0)
   assert.ok(held < 17 * 2 ** 20, `${held} bytes`)
   socket.destroy()
+  server.close()
+})
+
+test('gives the place of a client back that went away before it had one', async () => {
+  const room = createStreamRoom(1)
+  const streams = createChangeStreams({ room })
+  const { promise: closed, resolve } = Promise.withResolvers<void>()
+  const server = createServer((_request, response) => {
+    response.once('close', () => {
+      streams.open(response).start()
+      resolve()
+    })
+    response.destroy()
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const address = server.address()
+  connect(typeof address === 'object' && address !== null ? address.port : 0, '127.0.0.1')
+    .on('error', () => {})
+    .write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  await closed
+  assert.is(room.size(), 0)
   server.close()
 })
 

@@ -1,9 +1,8 @@
 /** GET /runs/{id}/events: tells of a run while it changes, as server-sent events. */
-import { AppError } from '../../domain/errors.ts'
 import { findRun, noSuchRun, runIdOf } from '../named-run.ts'
 import { runExample } from '../openapi/examples.ts'
-import { eventStreamHead, eventStreamType } from '../streaming/media-type.ts'
 import type { Route } from '../route.ts'
+import { checkTakesEvents, eventStreamType, sendEventsHead } from '../streaming/stream-responses.ts'
 import { progressSchema } from '../views/job.ts'
 
 const example = `id: 3\nevent: run\ndata: ${JSON.stringify(runExample)}\n\nevent: progress\ndata: {"jobIndex":1,"progress":0.5}\n\n`
@@ -32,14 +31,11 @@ export const watchRun: Route = {
 
   create({ store, streams, prefix }) {
     return async (ctx, params) => {
-      if (ctx.accepts(eventStreamType) === false) {
-        throw new AppError('not-acceptable', `events are ${eventStreamType}, which the Accept header excludes`)
-      }
+      checkTakesEvents(ctx)
       const id = runIdOf(params)
       if (ctx.method === 'HEAD') {
         await findRun(store, id)
-        ctx.status = 200
-        ctx.set(eventStreamHead)
+        sendEventsHead(ctx)
         return
       }
       const opened = await streams.open(id, ctx.res, prefix)
@@ -51,11 +47,7 @@ export const watchRun: Route = {
         ctx.set('Cache-Control', 'no-store')
         return
       }
-      ctx.status = 200
-      ctx.set(eventStreamHead)
-      // Not as a body of Koa's: it reports every client that goes away as an error of the app.
-      ctx.respond = false
-      ctx.flushHeaders()
+      sendEventsHead(ctx)
       opened.start()
     }
   },

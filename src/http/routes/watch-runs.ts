@@ -1,8 +1,7 @@
 /** GET /runs/events: says when runs were accepted or have changed, as server-sent events. */
 import { z } from 'zod'
-import { AppError } from '../../domain/errors.ts'
 import type { Route } from '../route.ts'
-import { eventStreamHead, eventStreamType } from '../streaming/media-type.ts'
+import { checkTakesEvents, eventStreamType, sendEventsHead } from '../streaming/stream-responses.ts'
 
 const changesSchema = z
   .object({ changes: z.int().min(0).describe('runs accepted and changes of runs since the event before') })
@@ -31,17 +30,10 @@ export const watchRuns: Route = {
 
   create({ changeStreams }) {
     return (ctx) => {
-      if (ctx.accepts(eventStreamType) === false) {
-        throw new AppError('not-acceptable', `events are ${eventStreamType}, which the Accept header excludes`)
-      }
-      if (ctx.method !== 'HEAD') changeStreams.checkRoom()
-      ctx.status = 200
-      ctx.set(eventStreamHead)
-      if (ctx.method === 'HEAD') return
-      // Not as a body of Koa's: it reports every client that goes away as an error of the app.
-      ctx.respond = false
-      ctx.flushHeaders()
-      changeStreams.open(ctx.res)
+      checkTakesEvents(ctx)
+      const opened = ctx.method === 'HEAD' ? null : changeStreams.open(ctx.res)
+      sendEventsHead(ctx)
+      opened?.start()
     }
   },
 }

@@ -3,23 +3,22 @@
  * shows. A change costs an addition, and an event is one text for all streams, however many changes there were.
  */
 import type { ServerResponse } from 'node:http'
-import { AppError } from '../../domain/errors.ts'
+import type { StreamRoom } from './stream-responses.ts'
 
 export interface ChangeStreams {
   /** A run was accepted, or has changed. */
   note(): void
-  /** Begins to write to a response whose head is out, until it is over. */
-  open(response: ServerResponse): void
-  /** @throws AppError `too-many-streams` or `shutting-down` */
-  checkRoom(): void
+  /**
+   * Takes a place until the response is over.
+   * @returns a function that begins to write when the head of the response is out
+   * @throws AppError `too-many-streams` or `shutting-down`
+   */
+  open(response: ServerResponse): { start(): void }
   close(): void
-  size(): number
 }
 
 export interface ChangeStreamsOptions {
-  readonly maxStreams: number
-  /** Streams of single runs, which share the bound. */
-  readonly otherStreams: () => number
+  readonly room: StreamRoom
   readonly timing?: Partial<typeof defaultTiming>
 }
 
@@ -40,11 +39,10 @@ interface Client {
   sentAt: number
 }
 
-export function createChangeStreams({ maxStreams, otherStreams, timing }: ChangeStreamsOptions): ChangeStreams {
+export function createChangeStreams({ room, timing }: ChangeStreamsOptions): ChangeStreams {
   const { sampleMs, commentMs, stuckMs } = { ...defaultTiming, ...timing }
   const clients = new Set<Client>()
   let ticker: NodeJS.Timeout | undefined
-  let isClosed = false
   let changes = 0
 
   function tick(): void {
@@ -74,32 +72,32 @@ export function createChangeStreams({ maxStreams, otherStreams, timing }: Change
       changes += 1
     },
     open(response) {
+      const leaveRoom = room.take()
       const client: Client = { response, pending: 0, sentAt: performance.now() }
-      response.once('close', () => {
+      function leave(): void {
         clients.delete(client)
+        leaveRoom()
         if (clients.size === 0) clearInterval(ticker)
-      })
-      // A client that goes away while something is written: the response closes, and that is enough.
-      response.on('error', () => {})
-      if (clients.size === 0) {
-        changes = 0
-        ticker = setInterval(tick, sampleMs).unref()
       }
-      clients.add(client)
-      response.write(`retry: ${retryMs}\n\n${changesEvent(0)}`)
-    },
-    checkRoom() {
-      if (isClosed) throw new AppError('shutting-down', 'the service is leaving')
-      const open = clients.size + otherStreams()
-      if (open >= maxStreams) {
-        throw new AppError('too-many-streams', `${open} event streams are open, and no more are allowed`)
+      function start(): void {
+        // A client that goes away while something is written: the response closes, and that is enough.
+        response.on('error', () => {})
+        if (clients.size === 0) {
+          changes = 0
+          ticker = setInterval(tick, sampleMs).unref()
+        }
+        clients.add(client)
+        response.write(`retry: ${retryMs}\n\n${changesEvent(0)}`)
       }
+      response.once('close', leave)
+      // One that went away before does not say so again.
+      if (response.closed) leave()
+      return { start: response.closed ? () => {} : start }
     },
     close() {
-      isClosed = true
+      room.close()
       for (const { response } of clients) response.end()
     },
-    size: () => clients.size,
   }
 }
 

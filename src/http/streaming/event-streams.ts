@@ -3,7 +3,6 @@
  * everything that is not a change. An event is written once, however many streams send it.
  */
 import type { ServerResponse } from 'node:http'
-import { AppError } from '../../domain/errors.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import { createTurnScheduler } from '../../domain/turn-scheduler.ts'
 import type { RunWatch, Snapshot } from '../../feed/run-watch.ts'
@@ -11,6 +10,7 @@ import type { Log } from '../../log.ts'
 import type { ProgressOf, ProgressView } from '../views/job.ts'
 import { writeJson } from '../views/json.ts'
 import { viewRun } from '../views/run.ts'
+import type { StreamRoom } from './stream-responses.ts'
 import { createEventStream, type EventStream, type ProgressEvent, type StreamTiming } from './event-stream.ts'
 
 export interface EventStreams {
@@ -23,17 +23,13 @@ export interface EventStreams {
   open(runId: string, response: ServerResponse, prefix: string): Promise<OpenedStream | null>
   /** Opens no more, shows every stream how its run is now, and ends it; clients may take their time to read that. */
   close(): Promise<void>
-  /** Places that are taken. */
-  size(): number
 }
 
 type OpenedStream = Pick<EventStream, 'start'> & { readonly run: RunRecord }
 
 export interface EventStreamsOptions {
   readonly runWatch: RunWatch
-  readonly maxStreams: number
-  /** Open streams that are not of single runs, which share the bound. */
-  readonly otherStreams?: () => number
+  readonly room: StreamRoom
   readonly showsStacks: boolean
   readonly progressOf: ProgressOf
   readonly log: Log
@@ -59,13 +55,12 @@ const placesPerTurn = 32
 const maxResultBytes = 16 * 1024
 
 export function createEventStreams(options: EventStreamsOptions): EventStreams {
-  const { runWatch, maxStreams, otherStreams = () => 0, progressOf, log } = options
+  const { runWatch, room, progressOf, log } = options
   const timing = { ...defaultTiming, ...options.timing }
   const written = new Map<string, WeakMap<RunRecord, Buffer>>()
   const places = new Set<Place>()
   const turns = createTurnScheduler(placesPerTurn)
   let ticker: NodeJS.Timeout | undefined
-  let isClosed = false
 
   /** It is called by whatever changes a run: no error of showing it may reach there. */
   function eventOf(run: RunRecord, prefix: string): Buffer | null {
@@ -87,8 +82,10 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   function takePlace(runId: string, response: ServerResponse, prefix: string): Place {
     const stream = createEventStream(response, (run) => eventOf(run, prefix), timing)
     const first = Promise.withResolvers<RunRecord | null>()
+    const leaveRoom = room.take()
     function leave(): void {
       places.delete(place)
+      leaveRoom()
       response.off('close', leave)
       unwatch()
       // For a client that went away before the run was read.
@@ -131,20 +128,14 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
 
   return {
     async open(runId, response, prefix) {
-      if (isClosed) throw new AppError('shutting-down', 'the service is leaving')
-      const open = places.size + otherStreams()
-      if (open >= maxStreams) {
-        throw new AppError('too-many-streams', `${open} event streams are open, and no more are allowed`)
-      }
       const { first, stream } = takePlace(runId, response, prefix)
       const run = await first.promise
       return run === null ? null : { run, start: stream.start }
     },
     async close() {
-      isClosed = true
+      room.close()
       await Promise.all([...places].map(endWithNewest))
     },
-    size: () => places.size,
   }
 }
 
