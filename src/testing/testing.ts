@@ -16,14 +16,19 @@ export { runTask, type TaskTrial, type TestContext } from './run-task.ts'
 export type { DrainReport, LimitOptions, TestTime, WaitOptions } from './test-time.ts'
 
 /** All settings of `createForerunner` that matter here; in memory and without a log unless told otherwise. */
-export interface TestOptions<Tasks extends TaskMap<Tasks>> extends Omit<
+export interface TestOptions extends Omit<
   ForerunnerOptions,
   'tasks' | 'role' | 'firstJobs' | 'threads' | 'ioThreads' | 'ioConcurrency'
 > {
-  /** Definitions by their names, or addresses of modules; default: those of `tasksDir`. */
-  readonly tasks?: Tasks | TaskModules
+  /** Addresses of modules; default: the tasks of `tasksDir`. */
+  readonly tasks?: TaskModules
   /** What the clock shows at the start; default: the time of the system. */
   readonly startAt?: Date | number
+}
+
+/** The same, with definitions by their names. */
+export interface TestOptionsOf<Tasks extends TaskMap<Tasks>> extends Omit<TestOptions, 'tasks' | 'tasksDir'> {
+  readonly tasks: Tasks
 }
 
 /** A service with a clock that only its test moves. */
@@ -37,9 +42,14 @@ const cancelGraceMs = 100
  * @throws BootError for wrong options or a bad task
  */
 export async function startTestForerunner<Tasks extends TaskMap<Tasks> = AnyTasks>(
-  options?: TestOptions<Tasks>,
+  options?: TestOptions,
 ): Promise<TestForerunner<Tasks>>
-export async function startTestForerunner(options: TestOptions<AnyTasks> = {}): Promise<TestForerunner> {
+export async function startTestForerunner<Tasks extends TaskMap<Tasks>>(
+  options: TestOptionsOf<Tasks>,
+): Promise<TestForerunner<Tasks>>
+export async function startTestForerunner(
+  options: Omit<TestOptions, 'tasks'> & { readonly tasks?: AnyTasks | TaskModules } = {},
+): Promise<TestForerunner> {
   const { tasks, startAt = Date.now(), logger, prefix, onLost = rethrow, ...settings } = options
   if (tasks !== undefined && settings.tasksDir !== undefined) throw new BootError('give tasks or tasksDir, not both')
   const config = configOf({

@@ -119,6 +119,12 @@ test('has the events and the problems of a service, and tasks of a directory', a
   assert.is(events.length, 1)
 })
 
+test('takes tasks by the addresses of their modules, whose names it does not know', async () => {
+  const shout = new URL('../fixtures/called-tasks/shout.ts', import.meta.url)
+  await using forerunner = await startTestForerunner({ tasks: { shout } })
+  assert.is((await forerunner.runTasks({ tasks: [{ name: 'shout', input: 'a' }] })).result, 'A 0')
+})
+
 test('refuses what is no task, and names it', async () => {
   const tasks = { good: double, bad: { run: 1 } as never }
   const error = await rejects(startTestForerunner({ tasks }), 'BootError')
