@@ -67,14 +67,9 @@ const mutants = [
     tests: '^model/postgres',
     edits: [
       {
-        file: 'src/store/postgres/moves.ts',
-        find: "return job.claim === claim && job.state === 'running'",
-        replace: "return Number.isInteger(claim) && job.state === 'running'",
-      },
-      {
-        file: 'src/store/postgres/completions.ts',
-        find: 'AND job.job_index = asked.job_index AND job.claim = asked.claim\n',
-        replace: 'AND job.job_index = asked.job_index\n',
+        file: 'src/domain/run/transitions.ts',
+        find: "return job?.state === 'running' && job.claim === claim",
+        replace: "return job?.state === 'running' && Number.isInteger(claim)",
       },
     ],
   },
@@ -84,22 +79,33 @@ const mutants = [
     tests: '^model/postgres',
     edits: [
       {
-        file: 'src/store/postgres/prepared.ts',
-        find: 'const sent = Promise.all([write(query, sender, unit, messagesOf(outcome, sender)), query(end)])',
-        replace: `const sent = write(query, sender, unit, messagesOf(outcome, sender))
-    setTimeout(() => void query(end).catch(() => {}), 20)`,
+        file: 'src/store/postgres/writing/group.ts',
+        find: 'await Promise.all([sent, commit && query(commit)])',
+        replace: 'await Promise.all([sent, commit && void setTimeout(() => void query(commit).catch(() => {}), 20)])',
       },
     ],
   },
   {
     name: 'PostgreSQL: a waiting job is not in the queue',
-    why: 'A process that has found the queue empty does not look again, though it has handed a job back since.',
+    why: 'A job that was claimed once waits again, and no claim finds it.',
     tests: '^model/postgres',
     edits: [
       {
-        file: 'src/store/postgres/aftermath.ts',
-        find: "if (outcome.waiting !== 'none') waiting.forget()",
-        replace: '',
+        file: 'src/store/postgres/writing/unit.ts',
+        find: 'if (runAt === null) return null',
+        replace: 'if (runAt === null || job.claim > 0) return null',
+      },
+    ],
+  },
+  {
+    name: 'PostgreSQL: an outdated record is written all the same',
+    why: 'What another process has made of a run is lost when this one writes what it remembers.',
+    tests: '^store/postgres-shared',
+    edits: [
+      {
+        file: 'src/store/postgres/writing/write.ts',
+        find: 'WHERE record.id = new.id AND record.revision = new.revision RETURNING',
+        replace: 'WHERE record.id = new.id RETURNING',
       },
     ],
   },
@@ -134,7 +140,7 @@ function fails(tests, edits) {
     `${tests}.*\\.test\\.ts$`,
   ])
   if (status === 0) return false
-  const reason = /Got error: .*/.exec(stdout)?.[0]
+  const reason = /Got error: .*|FAIL .*/.exec(stdout)?.[0]
   if (reason === undefined) throw new Error(`the tests did not end by themselves:\n${stdout}${stderr}`)
   console.log(`  ${reason.slice(0, 200)}`)
   return true

@@ -6,7 +6,8 @@ import type { AttemptOutcome, JobError } from '../domain/job.ts'
 import { backOffMs, retryDelayMs } from '../domain/retry.ts'
 import { traceFields } from '../domain/trace-context.ts'
 import type { Log } from '../log.ts'
-import type { Settled, Store } from '../store/store.ts'
+import type { Settled } from '../domain/run/verbs.ts'
+import type { Store } from '../store/store.ts'
 
 /** Where an attempt runs. Never rejects. `released`: it did not come to an outcome of its own. */
 export type Place = (job: ClaimedJob) => Promise<AttemptOutcome>

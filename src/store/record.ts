@@ -58,6 +58,7 @@ function encodeJob(job: Job, base: number): unknown[] {
     job.failures.length === 0 ? null : job.failures,
     job.leftClaim === 0 ? null : job.leftClaim,
     job.leftStarts === 0 ? null : job.leftStarts,
+    job.holder,
   ]
   while (members.at(-1) === null) members.pop()
   return members
@@ -118,6 +119,7 @@ function decodeJob(members: readonly unknown[], base: number): Job {
     leftClaim: (members[18] as number | undefined) ?? 0,
     leftStarts: (members[19] as number | undefined) ?? 0,
     thread: (members[9] as string | undefined) ?? null,
+    holder: (members[20] as number | undefined) ?? null,
     queuedAt: base + (members[10] as number),
     runAt: instant(members[11] as Delta, base),
     startedAt: instant(members[12] as Delta, base),

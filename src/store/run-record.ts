@@ -3,14 +3,11 @@ import { instantOf } from '../domain/ids.ts'
 import type { JobError, JobFailure, JobRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { Apart, Job, Run } from '../domain/run/aggregate.ts'
+import { isApart } from './apart.ts'
 import { maxRunBytes, withoutDetails } from './bounds.ts'
 
 /** Looks up a text that is kept outside the record. */
 export type TextOf = (jobIndex: number, apart: Apart) => string
-
-export function isApart(value: unknown): value is Apart {
-  return typeof value === 'object' && value !== null && 'part' in value
-}
 
 export function runRecord(run: Run, textOf: TextOf): RunRecord {
   let room = maxRunBytes

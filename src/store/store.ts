@@ -8,6 +8,7 @@ import type { JobError, JobRecord, JobState } from '../domain/job.ts'
 import type { RunChange, RunRecord, RunState } from '../domain/run.ts'
 import type { NewRun } from '../domain/run/new-run.ts'
 import type { CancelResult } from '../domain/run/transitions.ts'
+import type { RetryResult, Settled } from '../domain/run/verbs.ts'
 import type { SearchWord } from '../domain/search.ts'
 import type { Notifier } from './notifier.ts'
 
@@ -35,12 +36,6 @@ export interface ClaimResult {
   /** When the next waiting job that is not yet due will be, of the kinds that have a slot left; null without one. */
   readonly nextDueAt: number | null
 }
-
-/** `stale`: the claim is void (settled, cancelled or claimed again), and nothing was written. */
-export type Settled = 'settled' | 'stale'
-
-/** `queued`: it waits again with fresh attempts; `not-final`, `was-completed`: there is nothing to retry. */
-export type RetryResult = 'queued' | 'not-final' | 'was-completed' | 'not-found'
 
 /** `active`: the run has jobs that are not final. */
 export type RemoveResult = 'removed' | 'active' | 'not-found'
@@ -98,8 +93,9 @@ export interface Store {
   /** Waits for what was asked before, then closes. Later calls reject. */
   close(): Promise<void>
   /**
-   * Calls back after each commit, once per changed run, in order of commit. Accepting a run is no change. What other
-   * processes commit is told too, and can come late: of two changes of a run, the one with the higher version counts.
+   * Calls back after each commit, once per changed run, in order of commit. Accepting a run is no change, and of claims in
+   * the same commit other processes are not notified: they cannot have seen the run before. What they commit is told too,
+   * and can come late: of two changes of a run, the one with the higher version counts.
    */
   onChange(listener: (change: RunChange) => void): void
   /** Jobs not yet final, as of the last commit that this process saw. */

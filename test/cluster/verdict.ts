@@ -47,7 +47,7 @@ export interface Verdict {
   /** Acknowledged runs that are not there. */
   readonly lost: number
   readonly unfinished: number
-  /** Runs whose counters, and totals that are not what the rows are. */
+  /** Runs whose counters and rows in the queue, and totals that are not what the records are. */
   readonly miscounted: number
   /** Jobs that were cancelled or failed, or failed in an attempt, without a cause. */
   readonly unasked: number
@@ -72,11 +72,12 @@ export async function judge(
       (SELECT coalesce(sum(attempt), 0)::int FROM job) AS attempts,
       (SELECT count(*)::int FROM unnest($1::uuid[]) AS told (id) WHERE id NOT IN (SELECT id FROM run)) AS lost,
       (SELECT count(*)::int FROM run WHERE state = 'running') AS unfinished,
-      (SELECT count(*)::int FROM run JOIN (
-          SELECT run_id, count(*) FILTER (WHERE finished_at IS NULL) AS open,
-            count(*) FILTER (WHERE state = 'failed') AS failed, count(*) FILTER (WHERE state = 'cancelled') AS cancelled
-          FROM job GROUP BY run_id) AS counted ON counted.run_id = run.id
-        WHERE (open_jobs, failed_jobs, cancelled_jobs) IS DISTINCT FROM (open, failed, cancelled))
+      (SELECT count(*)::int FROM record JOIN (
+          SELECT run_id, count(*) AS jobs, count(*) FILTER (WHERE state = 'running') AS held,
+            count(*) FILTER (WHERE state IN ('queued', 'retrying')) AS waiting FROM job GROUP BY run_id
+        ) AS counted ON counted.run_id = record.id
+        WHERE (record.jobs, record.held) IS DISTINCT FROM (counted.jobs::int, counted.held::int)
+          OR counted.waiting <> (SELECT count(*) FROM queue WHERE queue.run = record.id))
       + (SELECT (sum(accepted) <> (SELECT count(*) FROM job)
           OR sum(final) <> (SELECT count(*) FROM job WHERE finished_at IS NOT NULL)
           OR sum(jobs_completed) <> (SELECT count(*) FROM job WHERE state = 'completed')

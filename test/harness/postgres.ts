@@ -76,6 +76,15 @@ export interface Schema extends AsyncDisposable {
   query<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>
 }
 
+/** The process with this number keeps its lease no more, as one whose thread is dead, or kept away. */
+export async function silence({ query }: Schema, process: number): Promise<void> {
+  const name = `silence_${process}`
+  await query(`CREATE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`)
+  await query(`CREATE TRIGGER ${name} BEFORE INSERT OR UPDATE ON process FOR EACH ROW WHEN (NEW.id = ${process})
+    EXECUTE FUNCTION ${name}()`)
+  await query('DELETE FROM process WHERE id = $1', [process])
+}
+
 /**
  * A name for a schema that nobody else uses; it is dropped at the end of the scope, with all that was made in it.
  * @param server default: that of this process

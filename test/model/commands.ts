@@ -192,6 +192,9 @@ async function checkNotices(
     for (const [runId, { changes }] of next.runs) {
       const record = seen.runs.get(runId)
       if (!record || changes === 0) continue
+      // Nobody else can have seen it as it was before its jobs were claimed: that is one commit.
+      const isNew = subject.isShared && !before.runs.has(runId) && record.version <= 2
+      if (isNew) continue
       const last = (): RunChange | undefined => newestOf(heard.get(runId) ?? [])
       const isNewest = (): boolean => last()?.version === record.version
       await eventually(subject, `process ${id} is notified of version ${record.version} of ${runId}`, isNewest)

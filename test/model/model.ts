@@ -6,7 +6,8 @@ import type { Claim } from '../../src/domain/claim.ts'
 import type { JobError, JobState } from '../../src/domain/job.ts'
 import type { NewRun } from '../../src/domain/run/new-run.ts'
 import type { CancelResult } from '../../src/domain/run/transitions.ts'
-import type { AcceptReport, RemoveResult, RetryResult } from '../../src/store/store.ts'
+import type { RetryResult } from '../../src/domain/run/verbs.ts'
+import type { AcceptReport, RemoveResult } from '../../src/store/store.ts'
 import { says, wasLost, type Call, type Reply } from './calls.ts'
 import { claimJobs } from './claiming.ts'
 import { allowedLosses, isFinal, isSuspect, stateOf, type Model, type ModelJob, type ModelRun } from './state.ts'
@@ -27,18 +28,14 @@ export function apply(model: Model, call: Call, reply: Reply, isExact: boolean):
       return claimJobs(model, call.by, ...call.args, reply, isExact)
     case 'complete': {
       const [held, result, at] = call.args
-      return settle(model, held, reply, ['complete', result], (run, job) =>
-        end(model, run, job, 'completed', at, { result }),
-      )
+      return settle(model, held, reply, isCompleted, (run, job) => end(model, run, job, 'completed', at, { result }))
     }
     case 'fail': {
       const [held, error, retryAt, at] = call.args
-      return settle(model, held, reply, ['fail', error, retryAt], (run, job) =>
-        fail(model, run, job, error, retryAt, at),
-      )
+      return settle(model, held, reply, hasFailed, (run, job) => fail(model, run, job, error, retryAt, at))
     }
     case 'release':
-      return settle(model, call.args[0], reply, null, (run, job) => {
+      return settle(model, call.args[0], reply, isHandedBack, (run, job) => {
         wait(run, job, { runAt: call.args[1], attempt: job.attempt - 1 })
       })
     case 'defer':
@@ -71,7 +68,7 @@ function accept(model: Model, by: number, given: NewRun, at: number, reply: Repl
     const { bodyDigest, isDeferred } = idempotency
     model.keys.set(name, { runId: id, bodyDigest, isDeferred, claimedAt: at })
   }
-  const started = { attempt: 0, lostStarts: 0, claim: 0, holder: null, outcome: null, thread: null, startedAt: null }
+  const started = { attempt: 0, lostStarts: 0, claim: 0, holder: null, thread: null, startedAt: null }
   const ended = { finishedAt: null, result: null, error: null, failures: [] }
   const waiting = jobs.map((job, index): ModelJob => {
     return { index, given: job, state: 'queued', queuedAt: at, runAt: at + job.delayMs, ...started, ...ended }
@@ -87,23 +84,26 @@ function accept(model: Model, by: number, given: NewRun, at: number, reply: Repl
   return take(model, run, first, by, at, report.first, 'main')
 }
 
-/** @param outcome null for one that is not a last word: repeated, it is always stale */
+const isCompleted = ({ state }: ModelJob): boolean => state === 'completed'
+const isHandedBack = ({ state }: ModelJob): boolean => state === 'queued'
+/** Not by a rescue, after too many lost starts. */
+const hasFailed = (job: ModelJob): boolean =>
+  job.state === 'retrying' || (job.state === 'failed' && job.lostStarts < allowedLosses(job))
+
+/** @param isDone whether the job is as the outcome leaves it: asked for again under the last claim, it is settled */
 function settle(
   model: Model,
   { runId, jobIndex, claim: number }: Claim,
   reply: Reply,
-  outcome: unknown,
+  isDone: (job: ModelJob) => boolean,
   change: (run: ModelRun, job: ModelJob) => void,
 ): string | null {
   const run = model.runs.get(runId)
   const job = run?.jobs[jobIndex]
-  const text = outcome === null ? null : JSON.stringify(outcome)
   if (run === undefined || job === undefined || job.claim !== number || job.state !== 'running') {
-    const isRepeated = job?.claim === number && text !== null && job.outcome === text
-    return isRepeated && says(reply, 'settled') === null ? null : says(reply, 'stale')
+    return says(reply, job?.claim === number && isDone(job) ? 'settled' : 'stale')
   }
   change(run, job)
-  job.outcome = text
   return says(reply, 'settled')
 }
 

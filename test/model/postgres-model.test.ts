@@ -1,7 +1,7 @@
 /** PostgreSQL does what the model of the protocol says, with one process and with two, one of which may be taken for dead. */
 import { test } from 'uvu'
 import type { Store } from '../../src/store/store.ts'
-import { makeSchema } from '../harness/postgres.ts'
+import { makeSchema, silence } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import { entryAt } from '../harness/store-run.ts'
 import { runModel } from './run-model.ts'
@@ -12,8 +12,8 @@ const limits = { aloneMs: 0, leaseMs: 60_000 }
 
 interface Opened {
   readonly store: Store
-  /** The name under which it keeps its lease. */
-  readonly owner: string
+  /** Its number in the database. */
+  readonly process: number
 }
 
 /** @param roundMs between two looks at what others have left behind */
@@ -24,16 +24,16 @@ async function openProcesses(count: number, roundMs: number): Promise<Subject> {
   let last = 0
 
   async function begin(place: number): Promise<void> {
-    const before = await owners()
+    const before = await processes()
     const { store } = await openPostgres(schema, { ...limits, roundMs })
-    const owner = (await owners()).find((id) => !before.includes(id)) ?? ''
+    const process = (await processes()).find((id) => !before.includes(id)) ?? 0
     last += 1
-    opened[place] = { store, owner }
+    opened[place] = { store, process }
     members[place] = memberOf(last, store)
   }
 
-  async function owners(): Promise<string[]> {
-    const rows = await schema.query<{ id: string }>('SELECT id FROM process').catch(() => [])
+  async function processes(): Promise<number[]> {
+    const rows = await schema.query<{ id: number }>('SELECT id FROM process').catch(() => [])
     return rows.map(({ id }) => id)
   }
 
@@ -47,10 +47,8 @@ async function openProcesses(count: number, roundMs: number): Promise<Subject> {
       await begin(place)
     },
     async depose(place) {
-      const { store, owner } = entryAt(opened, place)
-      const silence = `CREATE RULE "without ${owner}" AS ON INSERT TO process WHERE new.id = '${owner}' DO INSTEAD NOTHING`
-      await schema.query(silence)
-      await schema.query('DELETE FROM process WHERE id = $1', [owner])
+      const { store, process } = entryAt(opened, place)
+      await silence(schema, process)
       await begin(place)
       return { store, end: () => store.close() }
     },

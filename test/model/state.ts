@@ -15,8 +15,6 @@ export interface ModelJob {
   claim: number
   /** The process that runs it. */
   holder: number | null
-  /** The outcome that the last claim ended with, where nothing has happened since. */
-  outcome: string | null
   thread: string | null
   queuedAt: number
   startedAt: number | null

@@ -39,7 +39,6 @@ export function take(
     state: 'running',
     holder: by,
     claim: number,
-    outcome: null,
     thread,
     startedAt: at,
     runAt: null,
@@ -64,7 +63,7 @@ export function fail(
 }
 
 export function wait(run: ModelRun, job: ModelJob, members: Partial<ModelJob>): void {
-  const fresh = { holder: null, outcome: null, thread: null, startedAt: null, finishedAt: null, error: null }
+  const fresh = { holder: null, thread: null, startedAt: null, finishedAt: null, error: null }
   Object.assign(job, { state: 'queued', ...fresh, ...members })
   run.finishedAt = null
   run.changes += 1
@@ -81,7 +80,7 @@ export function end(
   if (state === 'cancelled' && job.state === 'running' && job.holder !== null) {
     model.voids.push({ claim: { runId: run.given.id, jobIndex: job.index, claim: job.claim }, holder: job.holder })
   }
-  Object.assign(job, { state, holder: null, outcome: null, finishedAt: at, runAt: null, ...members })
+  Object.assign(job, { state, holder: null, finishedAt: at, runAt: null, ...members })
   model.final += 1
   run.changes += 1
   run.answer ??= answerOf(run, job)

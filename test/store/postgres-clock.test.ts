@@ -1,7 +1,6 @@
 /** Clocks that step, of this machine, of another one and of the server: nothing waits longer for that, and nothing dies. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createSteppedWaits } from '../../src/store/postgres/stepped-waits.ts'
 import type { Store } from '../../src/store/store.ts'
 import { makeSchema } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
@@ -71,24 +70,6 @@ for (const [name, begin] of Object.entries(waits)) {
     await until('it can be claimed', async () => (await opened.store.claim(requestAt(Date.now()))).jobs.length === 1)
   })
 }
-
-test('a step back of the own clock has the waits looked through, and a clock that goes on has not', async () => {
-  let stepMs = 0
-  let looks = 0
-  const waiting = createSteppedWaits({ now: () => Date.now() + stepMs })
-  const look = async (): Promise<number> => {
-    await waiting.look(async () => {
-      looks += 1
-      return []
-    })
-    return looks
-  }
-  assert.equal([await look(), await look(), await look()], [1, 1, 1], 'at the start')
-  stepMs = hourMs
-  assert.is(await look(), 1)
-  stepMs = 0
-  assert.equal([await look(), await look()], [2, 2])
-})
 
 test('processes whose heartbeats look old on the clock of the server, and change, keep their jobs', async () => {
   await using schema = await makeSchema()

@@ -2,12 +2,12 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { newRunId } from '../../src/domain/ids.ts'
-import { decodeNotice, encodeNotice, type Notice } from '../../src/store/postgres/notices.ts'
+import { decodeNotice, encodeNotice, type Notice } from '../../src/store/postgres/notifications/notices.ts'
 
 function passOn(notice: Notice): Notice[] {
   const texts = encodeNotice(notice)
   for (const text of texts) assert.ok(Buffer.byteLength(text) < 8_000, 'PostgreSQL would refuse it')
-  return texts.flatMap((text) => decodeNotice(text, 'me') ?? [])
+  return texts.flatMap((text) => decodeNotice(text, 1) ?? [])
 }
 
 test('changes and voided claims come over whole, in as many texts as it takes', () => {
@@ -20,11 +20,9 @@ test('changes and voided claims come over whole, in as many texts as it takes', 
     ...Array.from({ length: 5_000 }, (_, jobIndex) => ({ runId: first?.runId ?? '', jobIndex, claim: 2 ** 31 - 1 })),
     { runId: second?.runId ?? '', jobIndex: 3, claim: 1 },
   ]
-  const heard = passOn({ type: 'commit', from: 'you', lane: 'intake', live: -7, hasWork: true, changes, voided })
+  const heard = passOn({ type: 'commit', from: 2, writer: 1, live: -7, hasWork: true, changes, voided })
   const commits = heard.filter((notice) => notice.type === 'commit')
-  assert.ok(
-    commits.every(({ from, lane, live, hasWork }) => from === 'you' && lane === 'intake' && live === -7 && hasWork),
-  )
+  assert.ok(commits.every(({ from, writer, live, hasWork }) => from === 2 && writer === 1 && live === -7 && hasWork))
   const once = new Map(commits.flatMap((notice) => notice.changes.map((change) => [change.runId, change])))
   assert.equal([...once.values()], changes)
   assert.equal(
@@ -43,8 +41,8 @@ test('changes and voided claims come over whole, in as many texts as it takes', 
 test('a commit that changes no run is told too, for what else it says', () => {
   const notice = {
     type: 'commit',
-    from: 'you',
-    lane: 'intake',
+    from: 2,
+    writer: 1,
     live: 3,
     hasWork: false,
     changes: [],
@@ -58,7 +56,7 @@ test('progress comes over with every character of its message', () => {
   const progress = Array.from({ length: 400 }, (_, jobIndex) => {
     return { runId: newRunId(), jobIndex, fraction: jobIndex / 400, message: messages[jobIndex % 4] ?? '' }
   })
-  const heard = passOn({ type: 'progress', from: 'you', progress })
+  const heard = passOn({ type: 'progress', from: 2, progress })
   assert.equal(
     heard.flatMap((notice) => (notice.type === 'progress' ? notice.progress : [])),
     progress,
@@ -68,15 +66,15 @@ test('progress comes over with every character of its message', () => {
 test('its own notices and what is none are passed over', () => {
   const [own = ''] = encodeNotice({
     type: 'commit',
-    from: 'me',
-    lane: 'intake',
+    from: 1,
+    writer: 1,
     live: 0,
     hasWork: false,
     changes: [],
     voided: [],
   })
-  for (const text of [own, '', 'you', 'you commit intake x 1 []', 'hello from somebody else']) {
-    assert.is(decodeNotice(text, 'me'), null, text)
+  for (const text of [own, '', '2', '2 commit 1 x 1 []', 'hello from somebody else']) {
+    assert.is(decodeNotice(text, 1), null, text)
   }
 })
 

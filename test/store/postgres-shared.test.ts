@@ -2,9 +2,11 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunChange } from '../../src/domain/run.ts'
+import { cancelJobs } from '../../src/domain/run/transitions.ts'
 import type { Store } from '../../src/store/store.ts'
-import { makeSchema, type Schema } from '../harness/postgres.ts'
-import { postgresStore } from '../harness/store-postgres.ts'
+import { makeSchema, silence, type Schema } from '../harness/postgres.ts'
+import { changeRecords } from '../harness/postgres-records.ts'
+import { openPostgres, postgresStore } from '../harness/store-postgres.ts'
 import { acceptFirst, claimOne, entryAt, jobIn, jobOf, requestAt, runIn, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
@@ -59,12 +61,16 @@ test('what one accepts, the other one is woken for, runs and settles, and the fi
 test('each job is taken once, though both claim at once', async () => {
   await using pair = await openPair()
   const { one, other } = pair
-  await one.accept(runOf({ jobs: Array.from({ length: 100 }, () => jobOf()) }), start)
+  await one.accept(runOf({ jobs: Array.from({ length: 60 }, () => jobOf()) }), start)
+  await Promise.all(Array.from({ length: 20 }, () => one.accept(runOf({ jobs: [jobOf(), jobOf()] }), start)))
   const slots = [{ thread: 'worker-1', kind: 'io', count: 5 }] as const
-  const claims = await Promise.all(
-    Array.from({ length: 24 }, (_, index) => (index % 2 === 0 ? one : other).claim(requestAt(start, { slots }))),
-  )
-  const taken = claims.flatMap(({ jobs }) => jobs.map(({ jobIndex }) => jobIndex))
+  const takeAll = async (store: Store): Promise<string[]> => {
+    const { jobs, nextDueAt } = await store.claim(requestAt(start, { slots }))
+    const names = jobs.map(({ runId, jobIndex }) => `${runId} ${jobIndex}`)
+    // What the other one has locked is passed over, and soon asked for again.
+    return jobs.length > 0 || nextDueAt !== null ? [...names, ...(await takeAll(store))] : names
+  }
+  const taken = (await Promise.all([one, other, one, other].map(takeAll))).flat()
   assert.is(taken.length, 100)
   assert.is(new Set(taken).size, 100)
 })
@@ -118,6 +124,29 @@ test('a cancel here is told where the job runs', async () => {
   assert.is(await other.complete(entryAt(jobs, 0), '1', start), 'settled')
 })
 
+test('a run that another process has changed unheard is settled as it is now', async () => {
+  await using schema = await makeSchema()
+  await using opened = await openPostgres(schema, { roundMs: 3_600_000 })
+  const { store } = opened
+  const run = runOf({ jobs: [jobOf(), jobOf(), jobOf()] })
+  await store.accept(run, start)
+  const { jobs } = await store.claim(requestAt(start))
+  await changeRecords(schema, (stored) => cancelJobs(stored, 1, start))
+  assert.is(await store.complete(entryAt(jobs, 0), '"first"', start + 1), 'settled')
+  await changeRecords(schema, (stored) => cancelJobs(stored, 2, start))
+  const settled = [
+    store.complete(entryAt(jobs, 1), '"late"', start + 2),
+    store.complete(entryAt(jobs, 2), '"late"', start + 2),
+  ]
+  assert.equal(await Promise.all(settled), ['stale', 'stale'])
+  const { state, version, jobs: records } = await runIn(store, run.id)
+  assert.equal([state, version], ['cancelled', 5])
+  assert.equal(
+    records.map((job) => job.state),
+    ['completed', 'cancelled', 'cancelled'],
+  )
+})
+
 test('of requests that race with one key through both, one makes a run', async () => {
   await using pair = await openPair()
   const { one, other } = pair
@@ -148,10 +177,8 @@ test('what a silent process held is taken over, and what it says afterwards is n
   const run = runOf({ claimsFirst: true })
   const kept = await acceptFirst(one, run, start)
   const lost = await acceptFirst(other, runOf({ claimsFirst: true }), start)
-  const [owner] = await schema.query<{ owner: string }>('SELECT owner FROM job WHERE run_id = $1', [lost.runId])
-  // As a process whose thread is dead, or kept away.
-  await schema.query('UPDATE process SET id = gen_random_uuid() WHERE id <> $1', [owner?.owner])
-  await schema.query(`CREATE RULE silent AS ON INSERT TO process WHERE new.id = '${owner?.owner}' DO INSTEAD NOTHING`)
+  const [job] = await schema.query<{ holder: number }>('SELECT holder FROM job WHERE run_id = $1', [lost.runId])
+  await silence(schema, job?.holder ?? 0)
   await until('it is taken over', async () => (await jobIn(one, lost.runId)).state === 'queued')
   assert.is(await other.complete(lost, '1', start), 'stale')
   const again = await claimOne(one, Date.now())

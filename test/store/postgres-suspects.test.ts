@@ -2,6 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Store } from '../../src/store/store.ts'
+import { changeRecords } from '../harness/postgres-records.ts'
 import { makeSchema, type Schema } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import { acceptFirst, claimOne, entryAt, jobOf, requestAt, runOf, start } from '../harness/store-run.ts'
@@ -18,7 +19,9 @@ async function acceptTask(store: Store, task: string): Promise<void> {
 /** A job that waits and has lost so many of its three starts. */
 async function addLost(schema: Schema, store: Store, task: string, lostStarts: number): Promise<void> {
   await acceptTask(store, task)
-  await schema.query('UPDATE job SET lost_starts = $2 WHERE task = $1', [task, lostStarts])
+  await changeRecords(schema, (run) =>
+    run.jobs[0]?.task === task ? { ...run, jobs: run.jobs.map((job) => ({ ...job, lostStarts })) } : run,
+  )
 }
 
 const claim = async (store: Store) => (await store.claim(requestAt(start))).jobs

@@ -35,6 +35,8 @@ export interface Job {
   readonly leftClaim: number
   readonly leftStarts: number
   readonly thread: string | null
+  /** Number of the process that runs it, where several share the store; null elsewhere, and while it does not run. */
+  readonly holder: number | null
   readonly queuedAt: number
   /** When a waiting job is due; null in every other state. */
   readonly runAt: number | null
@@ -132,6 +134,7 @@ function changedJob(job: Job, change: JobChange, at: number): Job {
     leftClaim: job.leftClaim,
     leftStarts: change.leftStarts ?? job.leftStarts,
     thread: isUnspent ? null : job.thread,
+    holder: null,
     queuedAt: change.queuedAt ?? job.queuedAt,
     runAt: change.runAt ?? null,
     startedAt: isUnspent ? null : job.startedAt,

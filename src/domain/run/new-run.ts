@@ -65,7 +65,8 @@ export interface IdempotencyClaim {
 
 const firstClaim = 1
 
-export function acceptRun(given: NewRun, at: number): Run {
+/** @param holder number of the process that claims the first job; null where no other process shares the store */
+export function acceptRun(given: NewRun, at: number, holder: number | null = null): Run {
   const { id, respond, onFirstFailure, tags, jobs, claimsFirst, traceparent = null } = given
   return {
     id,
@@ -79,11 +80,11 @@ export function acceptRun(given: NewRun, at: number): Run {
     answer: null,
     respondedAt: null,
     finishedAt: null,
-    jobs: jobs.map((job, index) => acceptJob(job, index === 0 && claimsFirst, at)),
+    jobs: jobs.map((job, index) => acceptJob(job, index === 0 && claimsFirst, at, holder)),
   }
 }
 
-function acceptJob(job: NewJob, isClaimed: boolean, at: number): Job {
+function acceptJob(job: NewJob, isClaimed: boolean, at: number, holder: number | null): Job {
   return {
     task: job.task,
     kind: job.kind,
@@ -97,6 +98,7 @@ function acceptJob(job: NewJob, isClaimed: boolean, at: number): Job {
     leftClaim: 0,
     leftStarts: 0,
     thread: isClaimed ? 'main' : null,
+    holder: isClaimed ? holder : null,
     queuedAt: at,
     runAt: isClaimed ? null : at + job.delayMs,
     startedAt: isClaimed ? at : null,

@@ -13,8 +13,11 @@ export interface ClaimPick {
   readonly thread: string
 }
 
-/** Claims waiting jobs of one run; the version grows once. */
-export function claimJobs(run: Run, picks: readonly ClaimPick[], at: number): Run {
+/**
+ * Claims waiting jobs of one run; the version grows once.
+ * @param holder number of the process that claims them; null where no other process shares the store
+ */
+export function claimJobs(run: Run, picks: readonly ClaimPick[], at: number, holder: number | null = null): Run {
   const jobs = [...run.jobs]
   for (const { jobIndex, thread } of picks) {
     const job = jobAt(run, jobIndex)
@@ -24,6 +27,7 @@ export function claimJobs(run: Run, picks: readonly ClaimPick[], at: number): Ru
       claim: job.claim + 1,
       attempt: job.attempt + 1,
       thread,
+      holder,
       startedAt: at,
       runAt: null,
     }
@@ -58,6 +62,24 @@ export function claimedJob(run: Run, jobIndex: number, input: string | null, due
 export function ownsClaim(run: Run, { jobIndex, claim }: Claim): boolean {
   const job = run.jobs[jobIndex]
   return job?.state === 'running' && job.claim === claim
+}
+
+/**
+ * Whether what is asked for under the claim took place before: it is asked for again where the commit was not heard of.
+ * Only its holder completes or fails a job under a claim. A job that waits again is handed back, whoever did it.
+ */
+export function repeats(run: Run, { jobIndex, claim }: Claim, asked: 'complete' | 'fail' | 'release'): boolean {
+  const job = run.jobs[jobIndex]
+  if (job?.claim !== claim) return false
+  switch (asked) {
+    case 'complete':
+      return job.state === 'completed'
+    case 'fail':
+      // One that has lost too many starts was failed by a rescue.
+      return job.state === 'retrying' || (job.state === 'failed' && job.lostStarts < maxLostStarts(job.maxAttempts))
+    case 'release':
+      return job.state === 'queued'
+  }
 }
 
 export function completeJob(run: Run, { jobIndex }: Claim, result: string, at: number): Run {
@@ -176,10 +198,20 @@ export function boundDueTimes(run: Run, at: number): Run {
   return jobs.every((job, index) => job === run.jobs[index]) ? run : { ...run, jobs }
 }
 
-function boundedDueTime({ state, queuedAt, runAt }: Job, at: number): number | null {
+function boundedDueTime(job: Job, at: number): number | null {
+  const { state, runAt } = job
   if (runAt === null || runAt <= at) return runAt
-  if (state === 'retrying') return Math.min(runAt, at + maxRetryDelayMs)
-  return queuedAt > at ? at + Math.max(0, runAt - queuedAt) : runAt
+  const since = waitsSince(job)
+  // One that is due before it began to wait was moved before.
+  const bounded = since > at && runAt >= since ? at + runAt - since : runAt
+  return state === 'retrying' ? Math.min(bounded, at + maxRetryDelayMs) : bounded
+}
+
+/** When a waiting job began to wait. */
+export function waitsSince({ state, queuedAt, startedAt, failures }: Job): number {
+  if (state === 'queued') return queuedAt
+  const last = failures.at(-1)
+  return last !== undefined && 'finishedAt' in last ? last.finishedAt : (startedAt ?? queuedAt)
 }
 
 /** Whether one more lost start is the last: such a job runs alone, so that no innocent one is blamed with it. */

@@ -1,16 +1,17 @@
-/** What this process looks after once a second: the backlog, jobs of processes that died, and totals of those that left. */
+/**
+ * What this process looks after once a second: the backlog, jobs of processes that died, waits that a clock has made
+ * longer, and totals of processes that left.
+ */
 import type { Clock } from '../../domain/clock.ts'
 import type { Log } from '../../log.ts'
 import type { RescueReport } from '../store.ts'
-import type { Backlog } from './backlog.ts'
-import { isSuspicious } from './claim.ts'
-import type { Query } from './connection.ts'
-import { additions, columnList, sumColumns } from './counts.ts'
-import { heartbeatText, isAbandoned, type Heartbeats } from './heartbeats.ts'
-import type { Lease } from './lease.ts'
+import type { Backlog } from './writing/backlog.ts'
+import type { Query } from './connection/connection.ts'
+import { heartbeatText, isAbandoned, type Heartbeats } from './ownership/heartbeats.ts'
+import type { Lease } from './ownership/lease.ts'
 import type { Limits } from './limits.ts'
-import { runsHere } from './queues.ts'
-import type { SteppedWaits } from './stepped-waits.ts'
+import { runsHere } from './statements/queue.ts'
+import { addTotals, totalColumns } from './writing/write.ts'
 
 export interface Sweeper {
   start(): void
@@ -20,18 +21,20 @@ export interface Sweeper {
 
 export interface SweeperOptions {
   readonly limits: Limits
-  readonly owner: string
+  /** Number of this process. */
+  readonly process: number
   /** That run here; null: any. */
   readonly tasks: readonly string[] | null
   readonly query: Query
   readonly backlog: Backlog
   readonly lease: Lease
   readonly heartbeats: Heartbeats
-  readonly steppedWaits: SteppedWaits
   readonly log: Log
   /** Takes back the jobs of processes that have been silent for too long. */
   readonly rescue: () => Promise<RescueReport>
-  /** Holds what this process owns against what it runs. */
+  /** Moves waits of these runs that began in the future. */
+  readonly boundWaits: (runIds: readonly string[], at: number) => Promise<void>
+  /** Compares what this process owns with what it runs. */
   readonly reclaim: () => Promise<void>
   readonly isInDoubt: () => boolean
   /** Whether suspects are due. */
@@ -43,17 +46,28 @@ export interface SweeperOptions {
 
 const reclaimEvery = 10
 const foldEvery = 600
+/** Looks at waits without a step of the own clock: those of other machines may have stepped. */
+const waitsEvery = 60
+/** Clocks of two machines may differ by that much. */
+const toleranceMs = 1_000
 
 const selectAbandoned = {
   name: 'select-abandoned',
-  text: `
-    SELECT 1 FROM job WHERE owner IS NOT NULL AND owner <> $1 AND ${isAbandoned('$2')} LIMIT 1`,
+  text: `SELECT 1 FROM holder WHERE process <> $1 AND ${isAbandoned('$2')} LIMIT 1`,
 }
 const selectSuspects = {
   name: 'select-suspects',
   text: `
-    SELECT 1 FROM job WHERE lost_starts > 0 AND run_at IS NOT NULL AND (is_due OR run_at <= $1) AND ${isSuspicious}
-      AND ${runsHere('task', '$2')} LIMIT 1`,
+    SELECT 1 FROM queue WHERE lost = 2 AND (is_due OR run_at <= $1) AND ${runsHere('task', '$2')} LIMIT 1`,
+}
+const sumSuspects = { name: 'count-suspects', text: 'SELECT count(*) AS suspects FROM queue WHERE lost = 2' }
+// Waits that began in the future: the clock was set back meanwhile, or was ahead on another machine. Not those that are
+// due before they began: such a one was moved before.
+const selectAhead = {
+  name: 'select-waits-ahead',
+  text: `
+    SELECT DISTINCT run FROM queue
+    WHERE NOT is_due AND run_at > $1 AND waits_since > $1 + ${toleranceMs} AND run_at >= waits_since`,
 }
 // A process that was silent for so long is none that a network kept away for a while.
 const forgetProcesses = {
@@ -62,21 +76,28 @@ const forgetProcesses = {
     DELETE FROM process
     WHERE heartbeat_at < clock_timestamp() - interval '1 hour' AND ${heartbeatText} = ANY ($1::text[])`,
 }
-const foldTallies = {
-  name: 'fold-tallies',
+const foldTotals = {
+  name: 'fold-totals',
   text: `
     WITH gone AS (
-      DELETE FROM tally WHERE owner <> 'gone' AND split_part(owner, ' ', 1) NOT IN (SELECT id::text FROM process)
-      RETURNING *)
-    INSERT INTO tally AS t (owner, ${columnList}) SELECT 'gone', ${sumColumns} FROM gone
-    ON CONFLICT (owner) DO UPDATE SET ${additions}`,
+      DELETE FROM tally WHERE process <> 0 AND process NOT IN (SELECT id FROM process) RETURNING *)
+    INSERT INTO tally (process, writer, ${totalColumns.join(', ')})
+    SELECT 0, 0, ${totalColumns.map((column) => `sum(${column})`).join(', ')} FROM gone HAVING count(*) > 0
+    ON CONFLICT (process, writer) DO UPDATE SET ${addTotals}`,
+}
+
+/** Waiting jobs for which one more lost start is the last. */
+export async function countSuspects(query: Query): Promise<number> {
+  return Number((await query(sumSuspects))[0]?.['suspects'])
 }
 
 export function createSweeper(options: SweeperOptions): Sweeper {
-  const { limits, owner, tasks, query, backlog, lease, log, rescue, reclaim, isInDoubt, onSuspects, onRound, clock } =
+  const { limits, process, tasks, query, backlog, lease, log, rescue, reclaim, isInDoubt, onSuspects, onRound } =
     options
-  const { heartbeats, steppedWaits } = options
+  const { heartbeats, boundWaits, clock } = options
   const { leaseMs, roundMs } = limits
+  const aheadOfMonotonic = (): number => clock.now() - performance.now()
+  let lastAhead = aheadOfMonotonic()
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
   let sweeping = Promise.resolve()
@@ -88,16 +109,27 @@ export function createSweeper(options: SweeperOptions): Sweeper {
     if (isInDoubt() || rounds % reclaimEvery === 0) await reclaim()
     await heartbeats.look(query)
     const silent = heartbeats.unchangedFor(leaseMs)
-    if (lease.keptForMs() >= leaseMs && (await query(selectAbandoned, [owner, silent])).length > 0) {
+    if (lease.keptForMs() >= leaseMs && (await query(selectAbandoned, [process, silent])).length > 0) {
       const { requeued, crashed, suspects } = await rescue()
       if (requeued + crashed > 0) log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')
     }
-    await steppedWaits.look(query)
+    await lookAtWaits()
     onSuspects((await query(selectSuspects, [clock.now(), tasks])).length > 0)
     if (rounds % foldEvery === 1) {
       await query(forgetProcesses, [silent])
-      await query(foldTallies)
+      await query(foldTotals)
     }
+  }
+
+  async function lookAtWaits(): Promise<void> {
+    const ahead = aheadOfMonotonic()
+    if (ahead < lastAhead - toleranceMs || rounds % waitsEvery === 1) {
+      const at = clock.now()
+      const runIds = (await query(selectAhead, [at])).map(({ run }) => String(run))
+      if (runIds.length > 0) await boundWaits(runIds, at)
+    }
+    // Where it failed, the next look tries again.
+    lastAhead = ahead
   }
 
   function round(): void {

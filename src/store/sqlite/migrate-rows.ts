@@ -101,6 +101,7 @@ function jobOf(row: JobRow): Job {
     leftClaim: row.left_claim,
     leftStarts: row.left_starts,
     thread: row.thread,
+    holder: null,
     queuedAt: row.queued_at,
     runAt: row.run_at,
     startedAt: row.started_at,

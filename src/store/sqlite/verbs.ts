@@ -1,27 +1,13 @@
 /** The writing verbs: each loads the records that it names, lets the rules change them, and saves what they became. */
 import type { Claim } from '../../domain/claim.ts'
-import { isFinalJob } from '../../domain/job.ts'
 import { acceptRun } from '../../domain/run/new-run.ts'
 import { jobAt, type Run } from '../../domain/run/aggregate.ts'
-import {
-  boundDueTimes,
-  cancelJobs,
-  cancelResultOf,
-  claimedJob,
-  completeJob,
-  failJob,
-  noteLeaving,
-  ownsClaim,
-  releaseJob,
-  rescueJobs,
-  retryJob,
-  shiftDueTimes,
-  statesOf,
-} from '../../domain/run/transitions.ts'
-import type { AcceptReport, RescueReport, Settled } from '../store.ts'
+import { boundDueTimes, claimedJob, noteLeaving, rescueJobs, shiftDueTimes } from '../../domain/run/transitions.ts'
+import { cancel, complete, fail, release, retry, type Done } from '../../domain/run/verbs.ts'
+import { bytesApart } from '../apart.ts'
+import type { AcceptReport, RescueReport } from '../store.ts'
 import { createClaim } from './claim.ts'
 import type { Verbs, WriteVerb } from './messages.ts'
-import { bytesApart } from './tables/payloads.ts'
 import type { Transaction } from './transaction.ts'
 
 /** Runs can be large, and everything else waits for the commit: it forgets at most this many jobs and bytes, or one run. */
@@ -41,11 +27,11 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
     }),
   )
 
-  function settle(claim: Claim, settled: (run: Run) => Run): Settled {
-    const stored = records.find(claim.runId)
-    if (stored === null || !ownsClaim(stored.run, claim)) return 'stale'
-    transaction.save(stored, settled(stored.run))
-    return 'settled'
+  function apply<Value>(runId: string, verb: (run: Run | null) => Done<Value>): Value {
+    const stored = records.find(runId)
+    const { run, value } = verb(stored && stored.run)
+    if (stored !== null && run !== null) transaction.save(stored, run)
+    return value
   }
 
   /** Changes the runs that have jobs which are due after the instant. */
@@ -67,25 +53,12 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       return { result: 'accepted', first: claimedJob(stored.run, 0, input, at, at) }
     },
     claim: createClaim(transaction),
-    complete: (claim, result, at) => settle(claim, (run) => completeJob(run, claim, result, at)),
-    fail: (claim, error, retryAt, at) => settle(claim, (run) => failJob(run, claim, error, retryAt, at)),
-    release: (claim, at) => settle(claim, (run) => releaseJob(run, claim, at)),
+    complete: (claim, ...how) => apply(claim.runId, (run) => complete(run, claim, ...how)),
+    fail: (claim, ...how) => apply(claim.runId, (run) => fail(run, claim, ...how)),
+    release: (claim, at) => apply(claim.runId, (run) => release(run, claim, at)),
     defer: (runId) => keys.defer(runId),
-    cancel(runId, jobIndex, at) {
-      const stored = records.find(runId)
-      if (stored === null) return 'not-found'
-      transaction.save(stored, cancelJobs(stored.run, jobIndex, at))
-      return cancelResultOf(statesOf(stored.run, jobIndex))
-    },
-    retry(runId, jobIndex, at) {
-      const stored = records.find(runId)
-      const job = stored?.run.jobs[jobIndex]
-      if (stored === null || job === undefined) return 'not-found'
-      if (job.state === 'completed') return 'was-completed'
-      if (!isFinalJob(job.state)) return 'not-final'
-      transaction.save(stored, retryJob(stored.run, jobIndex, at))
-      return 'queued'
-    },
+    cancel: (runId, jobIndex, at) => apply(runId, (run) => cancel(run, jobIndex, at)),
+    retry: (runId, jobIndex, at) => apply(runId, (run) => retry(run, jobIndex, at)),
     remove(runId) {
       const stored = records.find(runId)
       if (stored === null) return 'not-found'

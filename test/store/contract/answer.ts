@@ -4,7 +4,8 @@ import { respondModes, type Answer, type RespondMode } from '../../../src/domain
 import type { ClaimedJob } from '../../../src/domain/claim.ts'
 import type { RunState } from '../../../src/domain/run.ts'
 import type { CancelResult } from '../../../src/domain/run/transitions.ts'
-import type { Settled, Store } from '../../../src/store/store.ts'
+import type { Settled } from '../../../src/domain/run/verbs.ts'
+import type { Store } from '../../../src/store/store.ts'
 import { entryAt, jobOf, requestAt, runIn, runOf, start, taskError } from '../../harness/store-run.ts'
 import type { Register } from './subject.ts'
 

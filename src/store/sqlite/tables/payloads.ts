@@ -1,24 +1,7 @@
-/**
- * Texts that are too large for the record of their run: a record is written again with each change of one of its jobs,
- * and these are not.
- */
+/** Texts that are too large for the record of their run. */
 import type { DatabaseSync } from 'node:sqlite'
-import type { Apart, Job, Run } from '../../../domain/run/aggregate.ts'
-import { isApart } from '../../run-record.ts'
-
-const inputPart = 0
-const resultPart = 1
-const errorPart = 2
-/** The failure of claim n has the part n above this: a claim fails at most once. */
-const failureParts = 2
-
-/** Characters of one text that a record holds, and of all its texts together. An error counts as the longest of them. */
-const maxText = 512
-const maxTexts = 4_096
-/** Characters of a text that is kept in a record all the same. */
-const maxTextWhenFull = 32
-/** Of a job's error: those of the service's own are, so that a cancel of a large run does not write a row for each job. */
-const maxErrorWhenFull = 128
+import type { Apart, Job } from '../../../domain/run/aggregate.ts'
+import { isApart, setApart } from '../../apart.ts'
 
 export interface Payloads {
   /** The job with what is new in it and not small moved to the table. `before` is null for a new job. */
@@ -28,24 +11,6 @@ export interface Payloads {
   /** Its first characters. */
   beginning(run: number, index: number, apart: Apart, length: number): string
   forget(run: number): void
-}
-
-/** Whether the record has no room for another text that need not be in it. */
-export function isFull({ jobs }: Pick<Run, 'jobs'>): boolean {
-  let length = 0
-  for (const { input, result, error, failures } of jobs) {
-    if (typeof input === 'string') length += input.length
-    if (typeof result === 'string') length += result.length
-    if (error !== null && !isApart(error)) length += maxText
-    for (const failure of failures) if (!isApart(failure)) length += maxText
-  }
-  return length > maxTexts
-}
-
-/** Bytes of the run's texts that are outside its record. */
-export function bytesApart({ jobs }: Run): number {
-  const texts = jobs.flatMap(({ input, result, error, failures }) => [input, result, error, ...failures])
-  return texts.filter(isApart).reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
 export function createPayloads(database: DatabaseSync): Payloads {
@@ -64,41 +29,11 @@ export function createPayloads(database: DatabaseSync): Payloads {
   }
 
   return {
-    store(run, index, before, job, isRecordFull) {
-      function put(part: number, text: string): Apart {
-        insert.run(run, index, part, text)
-        return { part, bytes: Buffer.byteLength(text) }
-      }
-      const maxLength = isRecordFull ? maxTextWhenFull : maxText
-      const keptText = (part: number, text: Job['input']): Job['input'] =>
-        typeof text === 'string' && text.length > maxLength ? put(part, text) : text
-      function keptError<Value extends object>(part: number, value: Value, maxWhenFull: number): Value | Apart {
-        const text = JSON.stringify(value)
-        return text.length > (isRecordFull ? maxWhenFull : maxText) ? put(part, text) : value
-      }
-
-      let kept = job
-      if (before === null && typeof job.input === 'string') kept = { ...kept, input: keptText(inputPart, job.input) }
-      if (job.result !== null && before?.result !== job.result) {
-        kept = { ...kept, result: keptText(resultPart, job.result) }
-      }
-      if (job.error !== before?.error) {
-        if (isApart(before?.error)) remove.run(run, index, before.error.part)
-        if (job.error !== null) kept = { ...kept, error: keptError(errorPart, job.error, maxErrorWhenFull) }
-      }
-      if (job.failures.length > 0 && job.failures !== before?.failures) {
-        const known = before?.failures ?? []
-        const last = job.failures.length - 1
-        const failures = job.failures.map((failure, place) =>
-          isApart(failure) || known.includes(failure)
-            ? failure
-            : keptError(failureParts + job.claim - (last - place), failure, maxTextWhenFull),
-        )
-        for (const old of known) if (isApart(old) && !failures.includes(old)) remove.run(run, index, old.part)
-        kept = { ...kept, failures }
-      }
-      return kept
-    },
+    store: (run, index, before, job, isRecordFull) =>
+      setApart(before, job, isRecordFull, {
+        put: (part, text) => void insert.run(run, index, part, text),
+        drop: (part) => void remove.run(run, index, part),
+      }),
     input: (run, index, { input }) => (isApart(input) ? textAt(run, index, input) : input),
     text: textAt,
     beginning: (run, index, { part }, length) => String(selectBeginning.get(length, run, index, part)?.['value'] ?? ''),

@@ -3,16 +3,9 @@
  * the transaction that changes them, and reverted with it.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { isFinalJob, jobStates, type JobState } from '../../../domain/job.ts'
-import { runStates, type RunState } from '../../../domain/run.ts'
-
-export interface TotalsByState {
-  /** Jobs ever accepted, and jobs settled for good; both include runs that were forgotten since. */
-  accepted: number
-  final: number
-  readonly runs: Record<RunState, number>
-  readonly jobs: Record<JobState, number>
-}
+import type { JobState } from '../../../domain/job.ts'
+import type { RunState } from '../../../domain/run.ts'
+import { countJob, countRun, emptyTotals, liveOf, type Totals as TotalsByState } from '../../totals.ts'
 
 export interface Totals {
   current(): Readonly<TotalsByState>
@@ -44,19 +37,11 @@ export function createTotals(database: DatabaseSync, countedLive: number): Total
     current: () => totals,
     live: () => live,
     countJob(from, to) {
-      if (from === null) totals.accepted += 1
-      if (from !== null) totals.jobs[from] -= 1
-      if (to !== null) totals.jobs[to] += 1
-      const wasLive = from !== null && !isFinalJob(from)
-      const isLive = to !== null && !isFinalJob(to)
-      live += Number(isLive) - Number(wasLive)
-      if (wasLive && !isLive) totals.final += 1
-      if (from !== null && !wasLive && isLive) totals.final -= 1
+      const before = liveOf(totals)
+      countJob(totals, from, to)
+      live += liveOf(totals) - before
     },
-    countRun(from, to) {
-      if (from !== null) totals.runs[from] -= 1
-      if (to !== null) totals.runs[to] += 1
-    },
+    countRun: (from, to) => countRun(totals, from, to),
     flush() {
       const text = JSON.stringify(totals)
       if (text !== written) write.run(text)
@@ -72,12 +57,6 @@ export function createTotals(database: DatabaseSync, countedLive: number): Total
       live = committedLive
     },
   }
-}
-
-function emptyTotals(): TotalsByState {
-  const zeros = <State extends string>(states: readonly State[]) =>
-    Object.fromEntries(states.map((state) => [state, 0])) as Record<State, number>
-  return { accepted: 0, final: 0, runs: zeros(runStates), jobs: zeros(jobStates) }
 }
 
 function parseTotals(text: string): TotalsByState {

@@ -1,0 +1,73 @@
+/**
+ * What the store's verbs make of one run, and what they reply. Each is asked again where it is not known whether its
+ * commit took place, so that a repeated one replies as the first did and changes nothing.
+ */
+import type { Claim } from '../claim.ts'
+import { isFinalJob, type JobError } from '../job.ts'
+import { jobAt, type Run } from './aggregate.ts'
+import {
+  cancelJobs,
+  cancelResultOf,
+  completeJob,
+  failJob,
+  ownsClaim,
+  releaseJob,
+  repeats,
+  retryJob,
+  statesOf,
+  type CancelResult,
+} from './transitions.ts'
+
+/** `stale`: the claim is void (settled otherwise, cancelled or claimed again), and nothing was written. */
+export type Settled = 'settled' | 'stale'
+
+/** `queued`: it waits again with fresh attempts; `not-final`, `was-completed`: there is nothing to retry. */
+export type RetryResult = 'queued' | 'not-final' | 'was-completed' | 'not-found'
+
+/** The run after a verb, the same one where nothing changed; null where there is none. */
+export interface Done<Value> {
+  readonly run: Run | null
+  readonly value: Value
+}
+
+export function complete(run: Run | null, claim: Claim, result: string, at: number): Done<Settled> {
+  return settle(run, claim, 'complete', (owned) => completeJob(owned, claim, result, at))
+}
+
+export function fail(
+  run: Run | null,
+  claim: Claim,
+  error: JobError,
+  retryAt: number | null,
+  at: number,
+): Done<Settled> {
+  return settle(run, claim, 'fail', (owned) => failJob(owned, claim, error, retryAt, at))
+}
+
+export function release(run: Run | null, claim: Claim, at: number): Done<Settled> {
+  return settle(run, claim, 'release', (owned) => releaseJob(owned, claim, at))
+}
+
+function settle(
+  run: Run | null,
+  claim: Claim,
+  asked: 'complete' | 'fail' | 'release',
+  change: (run: Run) => Run,
+): Done<Settled> {
+  if (run === null) return { run, value: 'stale' }
+  if (ownsClaim(run, claim)) return { run: change(run), value: 'settled' }
+  return { run, value: repeats(run, claim, asked) ? 'settled' : 'stale' }
+}
+
+export function cancel(run: Run | null, jobIndex: number | null, at: number): Done<CancelResult> {
+  if (run === null) return { run, value: 'not-found' }
+  return { run: cancelJobs(run, jobIndex, at), value: cancelResultOf(statesOf(run, jobIndex)) }
+}
+
+export function retry(run: Run | null, jobIndex: number, at: number): Done<RetryResult> {
+  if (run === null || run.jobs[jobIndex] === undefined) return { run, value: 'not-found' }
+  const { state } = jobAt(run, jobIndex)
+  if (state === 'completed') return { run, value: 'was-completed' }
+  if (!isFinalJob(state)) return { run, value: 'not-final' }
+  return { run: retryJob(run, jobIndex, at), value: 'queued' }
+}

@@ -1,0 +1,64 @@
+/** From nothing to a database that is ours to use: waits for the server, brings the schema up, and takes the lease. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { BootError } from '../../../domain/errors.ts'
+import type { Connect, Connection, Database } from './connection.ts'
+import { isFailure } from './failure.ts'
+import { migrate } from './migrate.ts'
+import { checkSessions } from './pooler.ts'
+
+const pauseMs = 250
+
+const register = {
+  text: 'INSERT INTO process (heartbeat_at, tasks) VALUES (clock_timestamp(), $1) RETURNING id',
+}
+
+export interface Registration {
+  /** That run here; null: any. */
+  readonly tasks: readonly string[] | null
+  /** How long to wait for a server that does not answer, or is starting, in milliseconds. */
+  readonly waitMs: number
+}
+
+/**
+ * @returns the number of this process
+ * @throws BootError
+ */
+export async function prepareDatabase(
+  connect: Connect,
+  database: Database,
+  { tasks, waitMs }: Registration,
+): Promise<number> {
+  try {
+    const connection = await connectWithin(connect, waitMs)
+    const second = connect('migrate')
+    try {
+      await checkSessions(connection, await second)
+      await migrate(connection, database)
+      const [own] = await connection.query(register, [tasks])
+      return Number(own?.['id'])
+    } finally {
+      await Promise.allSettled([connection.end(), second.then((other) => other.end())])
+    }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new BootError(`the database ${nameOf(database.url)} cannot be used: ${reason}`, error)
+  }
+}
+
+async function connectWithin(connect: Connect, waitMs: number): Promise<Connection> {
+  const deadline = performance.now() + waitMs
+  for (;;) {
+    try {
+      return await connect('migrate')
+    } catch (error) {
+      if (!isFailure(error, 'lost') || performance.now() > deadline) throw error
+      await sleep(pauseMs)
+    }
+  }
+}
+
+/** Without what is nobody's business. */
+function nameOf(url: string): string {
+  const { host, pathname } = new URL(url)
+  return `${host}${pathname}`
+}

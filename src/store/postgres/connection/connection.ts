@@ -1,0 +1,185 @@
+/** Connections: how they are made, what is set on each, and what a statement is. Every error leaves as DatabaseFailure. */
+import type { Duplex } from 'node:stream'
+import type { Client, ClientConfig } from 'pg'
+import { BootError } from '../../../domain/errors.ts'
+import { DatabaseFailure } from './failure.ts'
+import type { Limits } from '../limits.ts'
+
+export type Pg = typeof import('pg')
+
+/** As it was read, by column. */
+export type Row = Readonly<Record<string, unknown>>
+
+export interface Statement {
+  /** Prepared under this name, once per connection. */
+  readonly name: string
+  readonly text: string
+}
+
+/** A statement that is planned anew each time it is asked for. */
+export type Text = Pick<Statement, 'text'>
+
+/** @throws DatabaseFailure */
+export type Query = (statement: Statement | Text, values?: readonly unknown[]) => Promise<Row[]>
+
+export interface Connection {
+  /** On a connection for writing, what is asked for at once travels at once, and runs one after the other. */
+  readonly query: Query
+  /** What is asked for before the function returns leaves in one piece. */
+  readonly together: <Value>(ask: () => Value) => Value
+  /** Whether it can still be used. */
+  isOpen(): boolean
+  /** Calls back with each notification of the channels that it listens to. */
+  onNotification(listener: (payload: string) => void): void
+  /** Calls back once, when it has ended and nobody asked for that. */
+  onLost(listener: () => void): void
+  /** Ends it without a farewell, for which a frozen server would be waited for. */
+  destroy(): void
+  end(): Promise<void>
+}
+
+export interface Database {
+  /** `postgres://…`, as libpq takes it. */
+  readonly url: string
+  readonly schema: string
+  readonly limits: Limits
+}
+
+export type Purpose = 'write' | 'read' | 'listen' | 'lease' | 'migrate'
+
+/** @throws DatabaseFailure */
+export type Connect = (purpose: Purpose) => Promise<Connection>
+
+/** A large table takes its time, and so does another process that is at it. */
+const migrationLimitMs = 600_000
+const keepAliveMs = 10_000
+
+/** @throws BootError where the package is missing */
+export async function loadPg(): Promise<Pg> {
+  try {
+    return await import('pg')
+  } catch (error) {
+    if (Reflect.get(Object(error), 'code') !== 'ERR_MODULE_NOT_FOUND') throw error
+    throw new BootError('a database at postgres://… needs the package pg: run "npm install pg"', error)
+  }
+}
+
+export function configFor(pg: Pg, { url, limits }: Database): ClientConfig {
+  return {
+    connectionString: url,
+    application_name: 'forerunner',
+    connectionTimeoutMillis: limits.connectMs,
+    query_timeout: limits.queryMs,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: keepAliveMs,
+    types: { getTypeParser: typeParserOf(pg) },
+  }
+}
+
+export function createConnect(pg: Pg, database: Database): Connect {
+  const config = configFor(pg, database)
+  return async (purpose) => {
+    const ownConfig = purpose === 'migrate' ? { query_timeout: migrationLimitMs } : { pipeline: purpose === 'write' }
+    const client = new pg.Client({ ...config, ...ownConfig })
+    const connection = wrap(client)
+    try {
+      await client.connect()
+      await client.query(settingsFor(purpose, database))
+    } catch (error) {
+      connection.destroy()
+      throw new DatabaseFailure(error, 'connecting to PostgreSQL')
+    }
+    return connection
+  }
+}
+
+export function settingsFor(purpose: Purpose, { schema, limits }: Database): string {
+  const settings = [
+    `SET search_path = "${schema}"`,
+    `SET statement_timeout = ${purpose === 'migrate' ? migrationLimitMs : limits.statementMs}`,
+    // What a process that froze in the middle of a transaction holds locked is free again after this.
+    `SET idle_in_transaction_session_timeout = ${limits.queryMs}`,
+    // What was replied to is on disk, whatever the role's default is.
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+  ]
+  if (purpose === 'write' || purpose === 'read') {
+    // Every statement finds its rows by keys that it is given, or in the order of an index: never by a scan, a hash or
+    // a bitmap of a table, which statistics of yesterday, or none yet, make look cheap.
+    settings.push('SET jit = off')
+    for (const method of ['seqscan', 'hashjoin', 'mergejoin', 'bitmapscan']) settings.push(`SET enable_${method} = off`)
+  }
+  // One plan for each, made once.
+  if (purpose === 'write') settings.push("SET plan_cache_mode = 'force_generic_plan'")
+  return settings.join('; ')
+}
+
+function wrap(client: Client): Connection {
+  const listeners: (() => void)[] = []
+  let isOpen = true
+
+  // With TLS it is another one than at first.
+  const streamNow = (): Duplex => (Reflect.get(client, 'connection') as { readonly stream: Duplex }).stream
+
+  function lose(): void {
+    if (!isOpen) return
+    isOpen = false
+    for (const listener of listeners) listener()
+  }
+  // Without a listener, an error of an idle connection would end the process.
+  client.on('error', lose)
+  client.on('end', lose)
+
+  function destroy(): void {
+    isOpen = false
+    streamNow().destroy()
+  }
+
+  return {
+    async query(statement, values = []) {
+      try {
+        const { rows } = await client.query<Row>({ ...statement, values: [...values] })
+        return rows
+      } catch (error) {
+        const failure = new DatabaseFailure(error, describe(statement))
+        if (failure.kind === 'lost') {
+          lose()
+          destroy()
+        }
+        throw failure
+      }
+    },
+    together(ask) {
+      const stream = streamNow()
+      stream.cork()
+      try {
+        return ask()
+      } finally {
+        stream.uncork()
+      }
+    },
+    isOpen: () => isOpen,
+    onNotification: (listener) => void client.on('notification', ({ payload }) => listener(payload ?? '')),
+    onLost: (listener) => void listeners.push(listener),
+    destroy,
+    async end() {
+      if (!isOpen) return
+      isOpen = false
+      await client.end().catch(() => {})
+    },
+  }
+}
+
+export function describe(statement: Statement | Text): string {
+  return 'name' in statement ? statement.name : statement.text.trim().slice(0, 60)
+}
+
+const int8 = 20
+const numeric = 1700
+
+/** Instants and totals are far below 2^53. */
+function typeParserOf({ types }: Pg): NonNullable<ClientConfig['types']>['getTypeParser'] {
+  const parserOf = (oid: number, format?: 'text'): unknown =>
+    oid === int8 || oid === numeric ? Number : Reflect.apply(types.getTypeParser, undefined, [oid, format])
+  // Of its many overloads, text is the only format that is asked for.
+  return parserOf as NonNullable<ClientConfig['types']>['getTypeParser']
+}

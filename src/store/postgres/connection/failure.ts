@@ -1,0 +1,67 @@
+/** What goes wrong between this process and its database, by what can be done about it. Nothing else knows pg's errors. */
+
+import { AppError } from '../../../domain/errors.ts'
+
+/**
+ * `lost`: the connection is of no more use, and a commit that was under way is in doubt; `unavailable`: the server
+ * cannot serve now; `conflict`: the same transaction succeeds when it is run again; `refused`: it never will.
+ */
+export type FailureKind = 'lost' | 'unavailable' | 'conflict' | 'refused'
+
+export class DatabaseFailure extends Error {
+  override readonly name = 'DatabaseFailure'
+  readonly kind: FailureKind
+  /** SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html) or the system's code; empty without one. */
+  readonly code: string
+
+  constructor(cause: unknown, what: string) {
+    const code = codeOf(cause)
+    super(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    this.code = code
+    this.kind = kindOf(code)
+  }
+}
+
+/** The server ends the session, or never began it. */
+const lostCodes = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03', '25P04'])
+const conflictCodes = new Set(['40001', '40P01'])
+// The session is not as this process has left it: a new one is.
+const sessionCodes = new Set(['26000', '0A000'])
+/**
+ * Of what was asked: data that does not fit, or is too large for an index, a key that is there already, an exception of a trigger. Everything
+ * else is of the database (resources, rights, a standby, tables that are not as they were made), for all statements
+ * are this program's own.
+ */
+const refusedClasses = new Set(['21', '22', '23', '44', '54', 'P0'])
+
+function kindOf(code: string): FailureKind {
+  // Without SQLSTATE it is the socket's, or pg's own: a timeout, or a connection that has ended.
+  if (!/^[0-9A-Z]{5}$/.test(code) || code.startsWith('08') || lostCodes.has(code) || sessionCodes.has(code)) {
+    return 'lost'
+  }
+  if (conflictCodes.has(code)) return 'conflict'
+  return refusedClasses.has(code.slice(0, 2)) ? 'refused' : 'unavailable'
+}
+
+function codeOf(error: unknown): string {
+  const code: unknown = Reflect.get(Object(error), 'code')
+  return typeof code === 'string' ? code : ''
+}
+
+/** @param kinds none: any */
+export function isFailure(error: unknown, ...kinds: FailureKind[]): error is DatabaseFailure {
+  return error instanceof DatabaseFailure && (kinds.length === 0 || kinds.includes(error.kind))
+}
+
+/** Whether the database, and not what was asked of it, is to blame. */
+export function isUnavailable(error: unknown): boolean {
+  return isFailure(error, 'lost', 'unavailable', 'conflict')
+}
+
+/** As it leaves this engine: what the database says names hosts, roles and statements, and is for the log. */
+export function appErrorOf(error: unknown, what: string): AppError {
+  if (error instanceof AppError) return error
+  return isUnavailable(error)
+    ? new AppError('store-unavailable', `${what}: the database does not answer, or cannot write`, { cause: error })
+    : new AppError('internal', `${what}: the database refuses it`, { cause: error })
+}

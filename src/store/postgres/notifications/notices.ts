@@ -1,0 +1,121 @@
+/** What processes tell each other: with a commit, which runs have changed and what else it did; and progress of jobs. */
+import type { Claim } from '../../../domain/claim.ts'
+import type { JobProgress } from '../../../domain/job.ts'
+import { runStates, type RunChange } from '../../../domain/run.ts'
+
+export type Notice =
+  | {
+      readonly type: 'commit'
+      /** Number of the process. */
+      readonly from: number
+      /** Which of its connections, and how many jobs that are not final that one has added so far. */
+      readonly writer: number
+      readonly live: number
+      /** Whether there are jobs to claim. */
+      readonly hasWork: boolean
+      /** Without the jobs that they void. */
+      readonly changes: readonly RunChange[]
+      /** Of jobs that were running and were cancelled. */
+      readonly voided: readonly Claim[]
+    }
+  | { readonly type: 'progress'; readonly from: number; readonly progress: readonly JobProgress[] }
+
+/** With the claims that it voids, each as the index of its job and its number. */
+type ChangeEntry = readonly [
+  runId: string,
+  version: number,
+  state: number,
+  isAnswered: 0 | 1,
+  voided: readonly number[],
+]
+type ProgressEntry = readonly [runId: string, jobIndex: number, fraction: number, message: string]
+
+/** PostgreSQL takes less than 8000 bytes (https://www.postgresql.org/docs/current/sql-notify.html). */
+const maxBytes = 7_900
+/** In one entry. */
+const maxClaims = 300
+
+export const notify = {
+  name: 'notify',
+  text: 'SELECT pg_notify($1, message) FROM unnest($2::text[]) AS message',
+}
+
+/** As many texts as it takes. */
+export function encodeNotice(notice: Notice): string[] {
+  if (notice.type === 'progress') {
+    const entries = notice.progress.map(({ runId, jobIndex, fraction, message }): ProgressEntry => {
+      return [runId, jobIndex, fraction, message]
+    })
+    return pack(`${notice.from} progress`, entries)
+  }
+  const { from, writer, live, hasWork, changes, voided } = notice
+  const claims = Map.groupBy(voided, ({ runId }) => runId)
+  const entries = changes.flatMap((change) => entriesOf(change, claims.get(change.runId) ?? []))
+  return pack(`${from} commit ${writer} ${live} ${Number(hasWork)}`, entries)
+}
+
+function entriesOf({ runId, version, state, isAnswered }: RunChange, claims: readonly Claim[]): ChangeEntry[] {
+  const count = Math.max(1, Math.ceil(claims.length / maxClaims))
+  return Array.from({ length: count }, (_, part): ChangeEntry => {
+    const some = claims.slice(part * maxClaims, (part + 1) * maxClaims)
+    const voided = some.flatMap(({ jobIndex, claim }) => [jobIndex, claim])
+    return [runId, version, runStates.indexOf(state), isAnswered ? 1 : 0, voided]
+  })
+}
+
+function pack(head: string, entries: readonly (ChangeEntry | ProgressEntry)[]): string[] {
+  const texts: string[] = []
+  let packed: string[] = []
+  let bytes = head.length + 3
+  const seal = (): void => void texts.push(`${head} [${packed.join(',')}]`)
+  for (const entry of entries) {
+    const text = JSON.stringify(entry)
+    const more = Buffer.byteLength(text) + 1
+    if (bytes + more > maxBytes && packed.length > 0) {
+      seal()
+      packed = []
+      bytes = head.length + 3
+    }
+    packed.push(text)
+    bytes += more
+  }
+  seal()
+  return texts
+}
+
+const pattern = /^(?<from>\d+) (?:progress|commit (?<writer>\d+) (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s
+
+/** @param own notices of its own are null, as is what is no notice */
+export function decodeNotice(text: string, own: number): Notice | null {
+  const found = pattern.exec(text)?.groups
+  if (found === undefined) return null
+  const from = Number(found['from'])
+  if (from === own) return null
+  // Only this file writes them.
+  const all = JSON.parse(found['entries'] ?? '[]') as unknown
+  if (found['live'] === undefined) return { type: 'progress', from, progress: (all as ProgressEntry[]).map(progressOf) }
+  const changes = all as ChangeEntry[]
+  return {
+    type: 'commit',
+    from,
+    writer: Number(found['writer']),
+    live: Number(found['live']),
+    hasWork: found['work'] === '1',
+    changes: changes.map(changeOf),
+    voided: changes.flatMap(claimsOf),
+  }
+}
+
+function changeOf([runId, version, state, isAnswered]: ChangeEntry): RunChange {
+  return { runId, version, state: runStates[state] ?? 'running', isAnswered: isAnswered === 1, voided: [] }
+}
+
+function claimsOf([runId, , , , voided]: ChangeEntry): Claim[] {
+  return Array.from({ length: voided.length / 2 }, (_, index) => {
+    return { runId, jobIndex: voided[index * 2] ?? 0, claim: voided[index * 2 + 1] ?? 0 }
+  })
+}
+
+function progressOf([runId, jobIndex, fraction, message]: ProgressEntry): JobProgress {
+  return { runId, jobIndex, fraction, message }
+}

@@ -1,0 +1,40 @@
+/**
+ * Which processes are silent: their heartbeat has not changed for so long on this process's own clock. No two wall
+ * clocks are compared, and a step of the server's clock makes no process look dead.
+ */
+import type { Query } from '../connection/connection.ts'
+
+export interface Heartbeats {
+  /** @throws DatabaseFailure */
+  look(query: Query): Promise<void>
+  /** The heartbeats that have not changed for so long, each with its process. */
+  unchangedFor(ms: number): string[]
+}
+
+/** As SQL has it, of a row of process: its id and its heartbeat. */
+export const heartbeatText = `process.id || ' ' || extract(epoch FROM process.heartbeat_at)`
+
+/** As SQL has it: whether the process of a row of holder has no lease, or one of these heartbeats. @param silent an array */
+export function isAbandoned(silent: string): string {
+  return `NOT EXISTS (
+      SELECT 1 FROM process WHERE process.id = holder.process AND ${heartbeatText} <> ALL (${silent}::text[]))`
+}
+
+const select = { name: 'select-heartbeats', text: `SELECT ${heartbeatText} AS heartbeat FROM process` }
+
+export function createHeartbeats(): Heartbeats {
+  /** When each was seen first, on the clock of `performance.now()`. */
+  let seen = new Map<string, number>()
+
+  return {
+    async look(query) {
+      const rows = await query(select)
+      const now = performance.now()
+      seen = new Map(rows.map((row) => String(row['heartbeat'])).map((text) => [text, seen.get(text) ?? now]))
+    },
+    unchangedFor(ms) {
+      const now = performance.now()
+      return [...seen].filter(([, firstSeenAt]) => now - firstSeenAt >= ms).map(([text]) => text)
+    },
+  }
+}

@@ -1,0 +1,68 @@
+/** Which claims this process was given and has not settled: what the database says it owns is held against this. */
+import { claimOf, jobKey, type Claim, type ClaimedJob } from '../../../domain/claim.ts'
+
+export interface Held {
+  give(job: ClaimedJob): void
+  /** Settled, or void: whoever ran it has said its last word. */
+  take(claim: Claim): void
+  has(claim: Claim): boolean
+  /** All that are not known to be void, as of now. */
+  claims(): Claim[]
+  /** Whether it is held and not known to be void; from now on it is. */
+  void(claim: Claim): boolean
+  /** How many jobs are on threads. */
+  onThreads(): number
+  /** Those of them that have lost a start, which are few. */
+  lostOnThreads(): readonly HeldJob[]
+}
+
+export interface HeldJob {
+  readonly job: ClaimedJob
+  /** On the clock of `performance.now()`. */
+  readonly givenAt: number
+  isVoid: boolean
+}
+
+export function createHeld(): Held {
+  const entries = new Map<string, HeldJob>()
+  const lost = new Map<string, HeldJob>()
+  let onThreads = 0
+
+  function remove(key: string): void {
+    const entry = entries.get(key)
+    if (entry === undefined) return
+    entries.delete(key)
+    lost.delete(key)
+    onThreads -= Number(isOnThread(entry.job))
+  }
+
+  return {
+    give(job) {
+      const key = jobKey(job)
+      remove(key)
+      const entry = { job, givenAt: performance.now(), isVoid: false }
+      entries.set(key, entry)
+      if (!isOnThread(job)) return
+      onThreads += 1
+      if (job.lostStarts > 0) lost.set(key, entry)
+    },
+    take(claim) {
+      const key = jobKey(claim)
+      if (entries.get(key)?.job.claim === claim.claim) remove(key)
+    },
+    has: (claim) => entries.get(jobKey(claim))?.job.claim === claim.claim,
+    claims: () => [...entries.values()].filter(({ isVoid }) => !isVoid).map(({ job }) => claimOf(job)),
+    void(claim) {
+      const entry = entries.get(jobKey(claim))
+      if (entry?.job.claim !== claim.claim || entry.isVoid) return false
+      entry.isVoid = true
+      return true
+    },
+    onThreads: () => onThreads,
+    lostOnThreads: () => [...lost.values()],
+  }
+}
+
+function isOnThread({ thread }: ClaimedJob): boolean {
+  return thread !== 'main'
+}

@@ -1,0 +1,64 @@
+/**
+ * The thread that keeps this process's lease, on a connection of its own: a main thread that is busy for a while must
+ * not cost its jobs. One that has not turned for a minute has lost them, and the lease is renewed no more.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import { createHeartbeat } from '../../../domain/heartbeat.ts'
+import { watchForStall } from '../../stall-watch.ts'
+import { createConnect, loadPg, type Connection } from '../connection/connection.ts'
+import type { FromLeaseThread, LeaseThreadOptions } from './lease.ts'
+
+const port = parentPort
+if (port === null) throw new Error('the lease is kept in a thread of its own')
+
+/** Looks without a beat of the main thread. Counted and not timed, so that a suspended machine is no stall. */
+const maxMisses = 30
+
+// Set by the lease, which is of the same version.
+const { owner, tasks, heartbeat: buffer, stall, ...database } = workerData as LeaseThreadOptions
+const say = (message: FromLeaseThread): void => port.postMessage(message)
+
+const connect = createConnect(await loadPg(), database)
+const heartbeat = createHeartbeat(buffer)
+const watch = stall && watchForStall(stall)
+const renew = {
+  name: 'renew',
+  text: `
+    INSERT INTO process (id, heartbeat_at, tasks) VALUES ($1, clock_timestamp(), $2)
+    ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at`,
+}
+let connection: Connection | null = null
+let seen = heartbeat.beats()
+let misses = 0
+let isStopped = false
+let renewing: Promise<void> = Promise.resolve()
+
+async function look(): Promise<void> {
+  const beats = heartbeat.beats()
+  misses = beats === seen ? misses + 1 : 0
+  seen = beats
+  if (misses >= maxMisses) return say({ type: 'missed', reason: 'the main thread stands still' })
+  try {
+    if (connection === null || !connection.isOpen()) connection = await connect('lease')
+    if (isStopped) return
+    await connection.query(renew, [owner, tasks])
+    say({ type: 'renewed' })
+  } catch (error) {
+    say({ type: 'missed', reason: error instanceof Error ? error.message : String(error) })
+  }
+}
+
+function round(): void {
+  renewing = look().then(() => {
+    if (!isStopped) timer = setTimeout(round, database.limits.renewMs)
+  })
+}
+
+let timer: NodeJS.Timeout | undefined
+port.on('message', () => {
+  isStopped = true
+  clearTimeout(timer)
+  watch?.stop()
+  void renewing.then(() => connection?.end()).then(() => port.close())
+})
+round()

@@ -1,0 +1,135 @@
+/**
+ * What a process holds: runs of which it runs jobs. What it runs is compared with that, and what a dead process held is
+ * taken back. Each is a transaction of its own, which locks records in order.
+ */
+import { claimOf, type Claim } from '../../../domain/claim.ts'
+import type { Run } from '../../../domain/run/aggregate.ts'
+import { boundDueTimes, noteLeaving, releaseJob, rescueJobs } from '../../../domain/run/transitions.ts'
+import { plainArray } from '../statements/arrays.ts'
+import type { Query } from '../connection/connection.ts'
+import { isAbandoned } from './heartbeats.ts'
+import type { Held } from './held.ts'
+import type { Operation } from '../writing/operations.ts'
+import { lockRuns, readRecords } from '../statements/records.ts'
+
+const selectDead = {
+  name: 'select-dead',
+  text: `SELECT DISTINCT process FROM holder WHERE process <> $1 AND ${isAbandoned('$2')}`,
+}
+const selectHeld = {
+  name: 'select-held',
+  text: 'SELECT DISTINCT run FROM holder WHERE process = ANY($1::integer[])',
+}
+const selectOwned = { name: 'select-owned', text: selectHeld.text }
+
+/** Runs of which one of these processes runs jobs. */
+async function runsHeldBy(query: Query, processes: readonly number[]): Promise<string[]> {
+  return (await query(selectHeld, [plainArray(processes)])).map(({ run }) => String(run))
+}
+
+const noneKnown = (): undefined => undefined
+
+/**
+ * Takes back the jobs of processes that are gone; its value is how many wait again, and how many are over.
+ * @param silent heartbeats of processes that are given up, beside those that have no lease
+ */
+export function rescue(process: number, silent: readonly string[], at: number): Operation {
+  let dead: ReadonlySet<number> = new Set()
+  return {
+    verb: 'rescue',
+    runIds: [],
+    look: () => async (query) => {
+      dead = new Set((await query(selectDead, [process, silent])).map((row) => Number(row['process'])))
+      if (dead.size === 0) return []
+      return lockRuns(query, await runsHeldBy(query, [...dead]), noneKnown)
+    },
+    apply(unit) {
+      const report = { requeued: 0, crashed: 0 }
+      for (const run of unit.loaded()) {
+        const isLost = ({ jobIndex }: Claim): boolean => dead.has(run.jobs[jobIndex]?.holder ?? 0)
+        const rescued = rescueJobs(run, isLost, at)
+        unit.save(rescued)
+        for (const [index, { state }] of rescued.jobs.entries()) {
+          const before = run.jobs[index]
+          if (before?.state !== 'running' || !dead.has(before.holder ?? 0)) continue
+          if (state === 'queued') report.requeued += 1
+          else if (state === 'failed') report.crashed += 1
+        }
+      }
+      return report
+    },
+  }
+}
+
+/**
+ * Hands back what this process owns without running it; its value is the list of claims that it runs without owning
+ * their jobs. Only claims that were held before the read can be judged by it: later ones are not in it.
+ */
+export function reclaim(process: number, held: Pick<Held, 'claims' | 'has'>, at: number): Operation {
+  let lost: Claim[] = []
+  let orphans: Claim[] = []
+  return {
+    verb: 'reclaim',
+    runIds: [],
+    look: () => async (query) => {
+      const before = held.claims()
+      const ids = (await query(selectOwned, [plainArray([process])])).map(({ run }) => String(run))
+      const owned = (await readRecords(query, ids)).flatMap(({ run }) => claimsHeldBy(process, run))
+      const names = new Set(owned.map(claimName))
+      lost = before.filter((claim) => !names.has(claimName(claim)))
+      orphans = owned.filter((claim) => !held.has(claim))
+      if (orphans.length === 0) return []
+      return lockRuns(query, [...new Set(orphans.map(({ runId }) => runId))], noneKnown)
+    },
+    apply(unit) {
+      for (const orphan of orphans) {
+        const run = unit.find(orphan.runId)
+        const isOwned =
+          run !== null && claimsHeldBy(process, run).some((claim) => claimName(claim) === claimName(orphan))
+        if (isOwned) unit.save(releaseJob(run, orphan, at))
+      }
+      return lost
+    },
+  }
+}
+
+/** Notes that this process was asked to leave: should it die from now on, its jobs have lost no start. Its value: how many. */
+export function leave(process: number, at: number): Operation {
+  return {
+    verb: 'leave',
+    runIds: [],
+    look: () => async (query) => lockRuns(query, await runsHeldBy(query, [process]), noneKnown),
+    apply(unit) {
+      let count = 0
+      for (const run of unit.loaded()) {
+        count += claimsHeldBy(process, run).length
+        unit.save(noteLeaving(run, ({ jobIndex }) => run.jobs[jobIndex]?.holder === process, at))
+      }
+      return count
+    },
+  }
+}
+
+/** Moves waits that began in the future: no step of a clock makes one longer than it was to be. */
+export function boundWaits(runIds: readonly string[], at: number): Operation {
+  return {
+    verb: 'bound',
+    runIds,
+    apply(unit) {
+      for (const id of runIds) {
+        const run = unit.find(id)
+        if (run !== null) unit.save(boundDueTimes(run, at))
+      }
+    },
+  }
+}
+
+function claimsHeldBy(process: number, { id: runId, jobs }: Run): Claim[] {
+  return jobs.flatMap(({ state, holder, claim }, jobIndex) =>
+    state === 'running' && holder === process ? [claimOf({ runId, jobIndex, claim })] : [],
+  )
+}
+
+function claimName({ runId, jobIndex, claim }: Claim): string {
+  return `${runId}/${jobIndex}/${claim}`
+}

@@ -1,0 +1,218 @@
+/**
+ * The parts of the engine: two connections that write in groups, a few that read, one that hears of the others'
+ * commits, and a thread that keeps the right to the claimed jobs.
+ */
+import { BootError, AppError } from '../../domain/errors.ts'
+import type { Clock } from '../../domain/clock.ts'
+import type { JobProgress, Progress } from '../../domain/job.ts'
+import type { TurnScheduler } from '../../domain/turn-scheduler.ts'
+import type { Log } from '../../log.ts'
+import type { StallOptions } from '../stall-watch.ts'
+import type { RescueReport, Store } from '../store.ts'
+import { createAftermath, writers } from './writing/aftermath.ts'
+import { createBacklog, writerName } from './writing/backlog.ts'
+import { prepareDatabase } from './connection/boot.ts'
+import { createCache } from './writing/cache.ts'
+import { createConnect, loadPg } from './connection/connection.ts'
+import { createContainment } from './ownership/containment.ts'
+import { createHeartbeats } from './ownership/heartbeats.ts'
+import { createHeld } from './ownership/held.ts'
+import { createLane } from './writing/lane.ts'
+import { createLease } from './ownership/lease.ts'
+import { defaultLimits, type Limits } from './limits.ts'
+import { decodeNotice, encodeNotice, notify } from './notifications/notices.ts'
+import { createListener } from './notifications/listener.ts'
+import { boundWaits, reclaim, rescue } from './ownership/own-runs.ts'
+import { readRun } from './statements/read.ts'
+import { createReader } from './connection/reader.ts'
+import { createReadiness } from './connection/readiness.ts'
+import { createRemoteProgress } from './notifications/remote-progress.ts'
+import type { Subscribers } from './notifications/subscribers.ts'
+import { countSuspects, createSweeper } from './sweeper.ts'
+import { createVerbs, type Verbs } from './verbs.ts'
+import { createWaiting } from './writing/waiting.ts'
+import { createWorkTeller } from './notifications/work-teller.ts'
+import type { Claim } from '../../domain/claim.ts'
+
+export interface PostgresOptions {
+  /** `postgres://…` */
+  readonly url: string
+  /** Where its tables are: several services can share one database. */
+  readonly schema: string
+  /** How long to wait at the start for a server that does not answer, in milliseconds. */
+  readonly connectWaitMs: number
+  readonly limits?: Partial<Limits>
+  /** Tasks that run here: no job of another one is claimed. Default: any. */
+  readonly tasks?: readonly string[]
+  readonly clock: Clock
+  readonly log: Log
+  /** Ends the process when the main thread stands still; default: nobody watches. */
+  readonly stall?: StallOptions
+  /** Called with each group that has ended: how many verbs it held, and how long it took, in milliseconds. */
+  readonly onCommit?: (verbs: number, tookMs: number) => void
+  /** Called when the lease cannot be kept any more: jobs that run here are soon taken by others. */
+  readonly onLost: (error: Error) => void
+}
+
+export interface Service {
+  readonly verbs: Verbs & Pick<Store, 'rescue' | 'checkWritable'>
+  backlog(): number
+  publishProgress(progress: readonly JobProgress[]): Promise<void>
+  remoteProgress(runId: string, jobIndex: number): Progress | null
+  /** Claims that this process held and that ended without a word to it, since it started. */
+  lostClaims(): number
+  stop(): Promise<void>
+}
+
+/** @throws BootError */
+export async function startService(
+  options: PostgresOptions,
+  subscribers: Subscribers,
+  turns: TurnScheduler,
+): Promise<Service> {
+  const { url, schema, tasks = null, clock, log, onLost } = options
+  const limits = { ...defaultLimits, ...options.limits }
+  const { leaseMs } = limits
+  const channel = `forerunner ${schema}`
+  const pg = await loadPg()
+  const database = { url, schema, limits }
+  const connect = createConnect(pg, database)
+  const process = await prepareDatabase(connect, database, { tasks, waitMs: options.connectWaitMs })
+
+  const reader = createReader(pg, database)
+  const sendNotices = async (messages: readonly string[]): Promise<void> =>
+    void (await reader.query(notify, [channel, messages]))
+  const backlog = createBacklog()
+  const cache = createCache()
+  const waiting = createWaiting()
+  const held = createHeld()
+  const heartbeats = createHeartbeats()
+  const containment = createContainment(held, limits.aloneMs)
+  const readiness = createReadiness(process, limits)
+  const remoteProgress = createRemoteProgress()
+  const workTeller = createWorkTeller(process, writers.intake, sendNotices)
+  const aftermath = createAftermath({ process, backlog, cache, waiting, held, readiness, subscribers, workTeller })
+  const { wakeForWork } = aftermath
+  const laneOf = (writer: number) =>
+    createLane({
+      process,
+      writer,
+      channel,
+      limits,
+      connect,
+      cache,
+      ...aftermath,
+      onGroup: (...group) => options.onCommit?.(...group),
+      defer: turns.run,
+    })
+  const intake = laneOf(writers.intake)
+  const settling = laneOf(writers.settling)
+  const verbs = createVerbs({ process, tasks, intake, settling, reader, waiting, containment })
+  const lease = createLease({ ...database, owner: process, tasks, stall: options.stall ?? null, onLost })
+  let lostClaims = 0
+
+  async function hear(text: string): Promise<void> {
+    const notice = decodeNotice(text, process)
+    if (notice === null) return
+    if (notice.type === 'progress') return remoteProgress.hear(notice.progress)
+    const { from, writer, live, changes, voided, hasWork } = notice
+    backlog.hear(writerName(from, writer), live)
+    for (const { runId, version } of changes) cache.hear(runId, version)
+    // What this process is just claiming must be known here before it can be stopped.
+    if (voided.length > 0) await intake.settled()
+    // Where the job runs under another claim by now, that one goes on.
+    const ended = Map.groupBy(voided.filter(held.void), ({ runId }) => runId)
+    subscribers.change(
+      changes.map((change) => {
+        return { ...change, voided: ended.get(change.runId) ?? [] }
+      }),
+    )
+    if (hasWork) wakeForWork()
+  }
+
+  async function takeOver(at: number): Promise<RescueReport> {
+    // After an outage all leases look dead: every process gets the time to renew its own, as this one did.
+    const silent = lease.keptForMs() >= leaseMs ? heartbeats.unchangedFor(leaseMs) : []
+    const report = (await settling.askAlone(rescue(process, silent, at))) as Omit<RescueReport, 'suspects'>
+    const suspects = await countSuspects(reader.query)
+    containment.look(suspects > 0)
+    return { ...report, suspects }
+  }
+
+  /** Compares what this process owns in the database with what it runs: hands back the one, and ends the other. */
+  async function compareOwned(): Promise<void> {
+    aftermath.clearOrphans()
+    // After every claim that is under way, of which it is not known yet who runs what it takes.
+    const missing = (await intake.askAlone(reclaim(process, held, clock.now()))) as readonly Claim[]
+    // A job that has ended is owned by no process either; that is known when its outcome has been answered.
+    await settling.settled()
+    const lost = missing.filter(held.void)
+    lostClaims += lost.length
+    for (const claim of lost) {
+      const run = await readRun(reader.query, claim.runId)
+      if (run === null) continue
+      const { id: runId, version, state, answer } = run
+      subscribers.change([{ runId, version, state, isAnswered: answer !== null, voided: [claim] }])
+    }
+  }
+
+  function onGap(): void {
+    subscribers.gap()
+    wakeForWork()
+    compareOwned().catch((error: unknown) => log.debug({ err: error }, 'the own jobs could not be looked through'))
+  }
+
+  const listener = createListener({ connect, channel, onMessage: (text) => void hear(text), onGap })
+  const sweeper = createSweeper({
+    limits,
+    process,
+    tasks,
+    query: reader.query,
+    backlog,
+    lease,
+    log,
+    rescue: () => takeOver(clock.now()),
+    heartbeats,
+    boundWaits: async (runIds, at) => void (await settling.askAlone(boundWaits(runIds, at))),
+    reclaim: compareOwned,
+    isInDoubt: aftermath.hasOrphans,
+    onSuspects: containment.look,
+    onRound: wakeForWork,
+    clock,
+  })
+
+  async function stop(): Promise<void> {
+    await sweeper.stop()
+    await Promise.all([intake.settled(), settling.settled()])
+    await Promise.all([intake.close(), settling.close(), listener.stop(), lease.stop()])
+    // Whatever it could not hand back is free at once.
+    await reader.query({ text: 'DELETE FROM process WHERE id = $1' }, [process]).catch(() => {})
+    await reader.end()
+  }
+
+  try {
+    await Promise.all([listener.start(), lease.start(), backlog.refresh(reader.query)])
+  } catch (error) {
+    await stop()
+    throw new BootError('the database stopped answering', error)
+  }
+  sweeper.start()
+  return {
+    verbs: {
+      ...verbs,
+      rescue: takeOver,
+      async checkWritable() {
+        // It is written every few seconds.
+        if (lease.keptForMs() === 0) throw new AppError('store-unavailable', 'the lease could not be renewed')
+        await readiness.probe([intake, settling])
+      },
+    },
+    backlog: backlog.jobs,
+    // A process that has missed it receives it again.
+    publishProgress: async (progress) =>
+      sendNotices(encodeNotice({ type: 'progress', from: process, progress })).catch(() => {}),
+    remoteProgress: remoteProgress.of,
+    lostClaims: () => lostClaims,
+    stop,
+  }
+}

@@ -1,0 +1,102 @@
+/** Which run a caller's idempotency key names: claimed in the transaction that accepts the run, of which one wins. */
+import { isRunId } from '../../../domain/ids.ts'
+import type { IdempotencyClaim, NewRun } from '../../../domain/run/new-run.ts'
+import type { AcceptReport } from '../../store.ts'
+import type { Query } from '../connection/connection.ts'
+
+/** How long a key is kept, unless its run is forgotten before. */
+const keptMs = 86_400_000
+
+export type KnownReport = Exclude<AcceptReport, { readonly result: 'accepted' }>
+
+// What is not returned was not inserted, and is locked, so that it can be read. In order, as everybody locks them.
+const claim = {
+  name: 'claim-keys',
+  text: `
+    INSERT INTO idempotency_key AS known (scope, key, body_digest, run_id, is_deferred, claimed_at)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::boolean[], $6::bigint[])
+      AS new (scope, key, body_digest, run_id, is_deferred, claimed_at)
+    ORDER BY scope, key
+    ON CONFLICT (scope, key) DO UPDATE SET body_digest = excluded.body_digest, run_id = excluded.run_id,
+      is_deferred = excluded.is_deferred, claimed_at = excluded.claimed_at
+    WHERE known.claimed_at <= excluded.claimed_at - ${keptMs}`,
+}
+const select = {
+  name: 'select-keys',
+  text: `
+    SELECT scope, key, body_digest, run_id, is_deferred
+    FROM unnest($1::text[], $2::text[]) AS asked (scope, key) JOIN idempotency_key USING (scope, key)`,
+}
+
+export interface Acceptance {
+  readonly run: NewRun
+  readonly at: number
+}
+
+interface Keyed extends Acceptance {
+  readonly idempotency: IdempotencyClaim
+}
+
+/** Claims the keys of these runs; by run id, what is to be said where another run has the key. */
+export async function claimKeys(
+  query: Query,
+  acceptances: readonly Acceptance[],
+): Promise<ReadonlyMap<string, KnownReport>> {
+  const keyed = acceptances.flatMap(({ run, at }): Keyed[] => {
+    return run.idempotency === null ? [] : [{ run, at, idempotency: run.idempotency }]
+  })
+  if (keyed.length === 0) return new Map()
+  // Of those who ask together, the first one makes the run.
+  const firsts = keyed.filter((one, index) => keyed.findIndex((other) => nameOf(other) === nameOf(one)) === index)
+  const names = [firsts.map(({ idempotency }) => idempotency.scope), firsts.map(({ idempotency }) => idempotency.key)]
+  const [, rows] = await Promise.all([
+    query(claim, [
+      ...names,
+      firsts.map(({ idempotency }) => idempotency.bodyDigest),
+      firsts.map(({ run }) => run.id),
+      firsts.map(({ idempotency }) => idempotency.isDeferred),
+      firsts.map(({ at }) => at),
+    ]),
+    query(select, names),
+  ])
+  const found = new Map(rows.map((row) => [JSON.stringify([row['scope'], row['key']]), row]))
+  const reports = new Map<string, KnownReport>()
+  for (const one of keyed) {
+    const row = found.get(nameOf(one))
+    if (row === undefined) throw new Error('an idempotency key that was claimed is not there')
+    const runId = String(row['run_id'])
+    if (runId === one.run.id) continue
+    const isSame = row['body_digest'] === one.idempotency.bodyDigest
+    reports.set(
+      one.run.id,
+      isSame ? { result: 'replayed', runId, isDeferred: row['is_deferred'] === true } : { result: 'reused', runId },
+    )
+  }
+  return reports
+}
+
+const update = {
+  name: 'defer',
+  text: 'UPDATE idempotency_key SET is_deferred = true WHERE run_id = $1',
+}
+
+export async function defer(query: Query, runId: string): Promise<void> {
+  if (isRunId(runId)) await query(update, [runId])
+}
+
+function nameOf({ idempotency: { scope, key } }: Keyed): string {
+  return JSON.stringify([scope, key])
+}
+
+const removeOld = {
+  name: 'forget-keys',
+  text: `
+    DELETE FROM idempotency_key WHERE (scope, key) IN (
+      SELECT scope, key FROM idempotency_key WHERE claimed_at <= $1 ORDER BY claimed_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING 1`,
+}
+
+/** Forgets so many keys whose time is over; how many it were. */
+export async function forgetKeys(query: Query, limit: number, at: number): Promise<number> {
+  return (await query(removeOld, [at - keptMs, limit])).length
+}

@@ -1,0 +1,230 @@
+/**
+ * The queue as claims ask for it. Waiting jobs lie in one index by kind, priority, whether they are due on every clock,
+ * and task: what these four have in common is a level. Few levels exist at a time, and they are found by skipping from
+ * one to the next, so that a level that is of no use to a claim costs one look-up, however many jobs wait in it.
+ */
+import type { ClaimedJob, FreeSlots } from '../../../domain/claim.ts'
+import { taskKinds, type TaskKind } from '../../../domain/task.ts'
+import { UnreadableRecord, decodeRow, type RecordRow } from './records.ts'
+import { threadsOf } from '../../slots.ts'
+import type { ClaimRequest } from '../../store.ts'
+import { plainArray, textArray } from './arrays.ts'
+import type { Query, Row } from '../connection/connection.ts'
+import type { Stored } from '../writing/unit.ts'
+
+/** A claim of jobs that are no suspects. */
+export interface DueRequest extends ClaimRequest {
+  /** Whether they may have lost a start. */
+  readonly lost: boolean
+}
+
+/** A job that waits, as the queue has it, whose record is locked by the transaction. */
+export interface Due {
+  readonly runId: string
+  readonly jobIndex: number
+  readonly kind: TaskKind
+  readonly task: string
+  readonly priority: number
+  readonly runAt: number
+  /** On every clock. */
+  readonly isDue: boolean
+  /** Where it is not in the record. */
+  readonly input: string | null
+}
+
+export interface Look {
+  /** Within a kind by priority, then by due time. */
+  readonly due: readonly Due[]
+  readonly records: readonly Stored[]
+  /** When the next job that is not due will be, by kind. */
+  readonly nextDueAt: ReadonlyMap<TaskKind, number | null>
+  /** Kinds of which more jobs are due, which another transaction has locked. */
+  readonly skipped: readonly TaskKind[]
+}
+
+/** As SQL has it, in a WITH RECURSIVE: every level of these kinds. @param kinds an array */
+export function levelsOf(kinds: string): string {
+  const order = 'ORDER BY priority DESC, is_due DESC, task DESC LIMIT 1'
+  return `level AS (
+      SELECT first.* FROM unnest(${kinds}) AS named (kind) CROSS JOIN LATERAL (
+        SELECT kind, priority, is_due, task FROM queue WHERE kind = named.kind ${order}) AS first
+      UNION ALL
+      SELECT next.* FROM level CROSS JOIN LATERAL (
+        SELECT kind, priority, is_due, task FROM queue WHERE kind = level.kind
+          AND (priority, is_due, task) < (level.priority, level.is_due, level.task) ${order}) AS next
+    )`
+}
+
+/** Of a row of queue in the same scope as one of level. */
+export const isInLevel = `queue.kind = level.kind AND queue.priority = level.priority AND queue.is_due = level.is_due
+  AND queue.task = level.task`
+
+/** Until when jobs of the level are due. @param at on the clock of whoever asks */
+export function dueUntil(at: string): string {
+  return `CASE WHEN level.is_due THEN ${2n ** 63n - 1n} ELSE ${at}::bigint END`
+}
+
+/** Whether jobs of the task run here. @param tasks an array; null: any */
+export function runsHere(task: string, tasks: string): string {
+  return `(${tasks}::text[] IS NULL OR ${task} = ANY(${tasks}::text[]))`
+}
+
+const isClaimable = `level.task <> ALL($4::text[]) AND ${runsHere('level.task', '$6')}`
+const isOpen = `queue.run_at <= ${dueUntil('$3')} AND (queue.lost = 0 OR ($5::boolean AND queue.lost = 1))`
+
+const nextDue = (kind: TaskKind): string => `
+  (SELECT min(later.run_at) FROM level CROSS JOIN LATERAL (
+    SELECT run_at FROM queue WHERE ${isInLevel} AND run_at > $3::bigint ORDER BY run_at LIMIT 1) AS later
+  WHERE level.kind = '${kind}' AND NOT level.is_due AND ${isClaimable}) AS next_${kind}`
+
+const skipped = (kind: TaskKind): string => `
+  (SELECT count(*) FROM due WHERE due.kind = '${kind}') < (
+      SELECT coalesce(sum(free), 0) FROM unnest($1::text[], $2::integer[]) AS slot (kind, free) WHERE slot.kind = '${kind}')
+    AND EXISTS (SELECT FROM level CROSS JOIN LATERAL (
+      SELECT FROM queue WHERE ${isInLevel} AND ${isOpen}
+        AND NOT EXISTS (SELECT FROM due WHERE due.run = queue.run AND due.job = queue.job) LIMIT 1) AS other
+    WHERE level.kind = '${kind}' AND ${isClaimable}) AS skipped_${kind}`
+
+const columns = 'queue.run, queue.job, queue.kind, queue.task, queue.priority, queue.run_at, queue.is_due'
+const recordColumns = 'record.id, record.version, record.revision, record.record'
+/** A record once, however many of its jobs are due. */
+const firstRecord = `CASE WHEN row_number() OVER (PARTITION BY due.run ORDER BY due.job) = 1 THEN due.record END AS record`
+
+// One range per level: a single ordering over all of them would wade through jobs that are not due yet, or not to be
+// run here. A record that another transaction has locked is skipped, so that a claim waits for nobody.
+const selectDue = {
+  name: 'select-due',
+  text: `
+    WITH RECURSIVE ${levelsOf('$1::text[]')}, due AS MATERIALIZED (
+      SELECT found.* FROM unnest($1::text[], $2::integer[]) AS slot (kind, free) CROSS JOIN LATERAL (
+        SELECT ranged.* FROM (
+          SELECT DISTINCT priority FROM level WHERE level.kind = slot.kind AND ${isClaimable} ORDER BY priority DESC
+        ) AS rank CROSS JOIN LATERAL (
+          SELECT waiting.* FROM level CROSS JOIN LATERAL (
+            SELECT ${columns}, ${recordColumns} FROM queue JOIN record ON record.id = queue.run
+            WHERE ${isInLevel} AND ${isOpen}
+            ORDER BY queue.run_at, queue.run, queue.job LIMIT slot.free FOR UPDATE OF record SKIP LOCKED
+          ) AS waiting
+          WHERE level.kind = slot.kind AND level.priority = rank.priority AND ${isClaimable}
+          ORDER BY waiting.run_at, waiting.run, waiting.job LIMIT slot.free
+        ) AS ranged LIMIT slot.free
+      ) AS found
+    )
+    SELECT next.*, due.run, due.job, due.kind, due.task, due.priority, due.run_at, due.is_due, due.version, due.revision,
+      ${firstRecord}, payload.value AS input
+    FROM (SELECT ${nextDue('cpu')}, ${nextDue('io')}, ${skipped('cpu')}, ${skipped('io')}) AS next
+    LEFT JOIN due ON true
+    LEFT JOIN payload ON payload.run = due.run AND payload.job = due.job AND payload.part = 0`,
+}
+
+const selectSuspect = {
+  name: 'select-suspect',
+  text: `
+    WITH due AS MATERIALIZED (
+      SELECT ${columns}, ${recordColumns} FROM queue JOIN record ON record.id = queue.run
+      WHERE queue.lost = 2 AND (queue.is_due OR queue.run_at <= $1) AND queue.kind = ANY($2::text[])
+        AND queue.task <> ALL($3::text[]) AND ${runsHere('queue.task', '$4')}
+      ORDER BY queue.run_at, queue.run, queue.job LIMIT 1 FOR UPDATE OF record SKIP LOCKED
+    )
+    SELECT due.*, payload.value AS input FROM due
+    LEFT JOIN payload ON payload.run = due.run AND payload.job = due.job AND payload.part = 0`,
+}
+
+/** Jobs for which there is a slot, as many of each kind; those at the limit of their task left out. */
+export async function lookForDue(query: Query, request: DueRequest, tasks: readonly string[] | null): Promise<Look> {
+  const kinds = taskKinds.filter((kind) => threadsOf(request.slots, kind).length > 0)
+  const rows = await query(selectDue, [
+    plainArray(kinds),
+    plainArray(kinds.map((kind) => threadsOf(request.slots, kind).length)),
+    request.at,
+    textArray(fullTasks(request)),
+    request.lost,
+    tasks === null ? null : textArray(tasks),
+  ])
+  const [first = {}] = rows
+  const next = (kind: TaskKind): number | null => {
+    const at = first[`next_${kind}`]
+    return typeof at === 'number' ? at : null
+  }
+  const found = rows.filter((row) => row['run'] !== null)
+  const { due, records } = readDue(found)
+  // Also what has changed since this statement began.
+  const isSkipped = (kind: TaskKind): boolean =>
+    first[`skipped_${kind}`] === true ||
+    found.filter((row) => row['kind'] === kind).length > due.filter((job) => job.kind === kind).length
+  return { due, records, nextDueAt: new Map(kinds.map((kind) => [kind, next(kind)])), skipped: kinds.filter(isSkipped) }
+}
+
+/** The job that has been due the longest of those for which one more lost start is the last. */
+export async function lookForSuspect(
+  query: Query,
+  request: ClaimRequest,
+  tasks: readonly string[] | null,
+): Promise<Look> {
+  const kinds = taskKinds.filter((kind) => threadsOf(request.slots, kind).length > 0)
+  const values = [
+    request.at,
+    plainArray(kinds),
+    textArray(fullTasks(request)),
+    tasks === null ? null : textArray(tasks),
+  ]
+  return { ...readDue(await query(selectSuspect, values)), nextDueAt: new Map(), skipped: [] }
+}
+
+function fullTasks({ taskLimits }: ClaimRequest): string[] {
+  return Object.entries(taskLimits).flatMap(([task, left]) => (left <= 0 ? [task] : []))
+}
+
+/** Of a job whose record another transaction has changed since, or which this program cannot read, nothing is said. */
+function readDue(rows: readonly Row[]): Pick<Look, 'due' | 'records'> {
+  const records = new Map<string, Stored>()
+  for (const row of rows) {
+    if (row['record'] === null) continue
+    // Selected above.
+    const stored = readable({ ...row, id: row['run'] } as unknown as RecordRow)
+    if (stored !== null) records.set(stored.run.id, stored)
+  }
+  const due = rows.map(dueOf).filter(({ runId, jobIndex, runAt }) => {
+    return records.get(runId)?.run.jobs[jobIndex]?.runAt === runAt
+  })
+  return { due, records: [...records.values()] }
+}
+
+function readable(row: RecordRow): Stored | null {
+  try {
+    return decodeRow(row)
+  } catch (error) {
+    if (error instanceof UnreadableRecord) return null
+    throw error
+  }
+}
+
+function dueOf(row: Row): Due {
+  // Selected above.
+  const {
+    run,
+    job,
+    kind,
+    task,
+    priority,
+    run_at: runAt,
+    is_due: isDue,
+    input,
+  } = row as {
+    readonly run: string
+    readonly job: number
+    readonly kind: TaskKind
+    readonly task: string
+    readonly priority: number
+    readonly run_at: number
+    readonly is_due: boolean
+    readonly input: string | null
+  }
+  return { runId: run, jobIndex: job, kind, task, priority, runAt, isDue, input }
+}
+
+export function slotsLeft(slots: readonly FreeSlots[], taken: readonly ClaimedJob[]): FreeSlots[] {
+  return slots
+    .map((slot) => ({ ...slot, count: slot.count - taken.filter(({ thread }) => thread === slot.thread).length }))
+    .filter(({ count }) => count > 0)
+}

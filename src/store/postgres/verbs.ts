@@ -1,0 +1,123 @@
+/** The verbs: which connection each goes through, and what it waits for. */
+import type { RunRecord } from '../../domain/run.ts'
+import type { Store } from '../store.ts'
+import { claimDue, claimSuspect, type Claimed } from './writing/claims.ts'
+import type { Containment } from './ownership/containment.ts'
+import { appErrorOf } from './connection/failure.ts'
+import { defer, forgetKeys } from './statements/keys.ts'
+import type { Lane } from './writing/lane.ts'
+import { operations, pruneRuns } from './writing/operations.ts'
+import { leave } from './ownership/own-runs.ts'
+import type { DueRequest } from './statements/queue.ts'
+import { listRuns, readJob, readRun, readStats, shownWhole } from './statements/read.ts'
+import type { Reader } from './connection/reader.ts'
+import type { ClaimRequest, ClaimResult } from '../store.ts'
+import type { Waiting } from './writing/waiting.ts'
+
+export type Verbs = Omit<
+  Store,
+  'open' | 'close' | 'onChange' | 'backlog' | 'notifier' | 'rescue' | 'checkWritable' | 'shiftDueTimes'
+>
+
+export interface VerbsOptions {
+  /** Number of this process. */
+  readonly process: number
+  /** That run here; null: any. */
+  readonly tasks: readonly string[] | null
+  /** What comes in: runs are accepted, and jobs are claimed. */
+  readonly intake: Lane
+  /** What becomes of jobs. */
+  readonly settling: Lane
+  readonly reader: Reader
+  readonly waiting: Waiting
+  readonly containment: Containment
+}
+
+export function createVerbs({ process, tasks, intake, settling, reader, waiting, containment }: VerbsOptions): Verbs {
+  const { query } = reader
+  /** Everything that was asked before is settled. */
+  const quiet = (): Promise<unknown> => Promise.all([intake.settled(), settling.settled()])
+
+  async function asked<Value>(work: Promise<Value>, what: string): Promise<Value> {
+    try {
+      return await work
+    } catch (error) {
+      throw appErrorOf(error, what)
+    }
+  }
+
+  const behind = <Value>(what: string, work: () => Promise<Value>): Promise<Value> => asked(quiet().then(work), what)
+
+  /** @throws AppError */
+  async function claim(request: ClaimRequest): Promise<ClaimResult> {
+    const suspect = async (): Promise<ClaimResult> => (await intake.askAlone(claimSuspect(request, tasks))) as Claimed
+    if (request.only === 'suspects') return withoutRest(await suspect())
+    const claimable = containment.claimable()
+    if (claimable === 'none') return { jobs: [], nextDueAt: null }
+    if (claimable === 'suspect') {
+      const claimed = await suspect()
+      if (claimed.jobs.length > 0) return withoutRest(claimed)
+      containment.look(false)
+    }
+    return claimInRounds({ ...request, lost: claimable !== 'unlost' })
+  }
+
+  async function claimInRounds(request: DueRequest): Promise<ClaimResult> {
+    const claimed = (await intake.ask(claimDue(request, tasks, waiting))) as Claimed
+    const { jobs, nextDueAt, rest } = claimed
+    if (rest === null) return { jobs, nextDueAt }
+    // What is claimed is ours whatever becomes of the next round, and there will be others.
+    const more = await claimInRounds(rest).catch(() => ({ jobs: [], nextDueAt: null }))
+    return { jobs: [...jobs, ...more.jobs], nextDueAt: earliest(nextDueAt, more.nextDueAt) }
+  }
+
+  /** What is being written of the run is shown as it was written; else it is read. */
+  async function getRun(id: string): Promise<RunRecord | null> {
+    const written = await Promise.all([settling.settledOf(id), intake.settledOf(id)])
+    const stored = written.reduce((one, other) => ((other?.revision ?? 0) > (one?.revision ?? 0) ? other : one))
+    const shown = stored ? shownWhole(stored.run) : null
+    return shown ?? asked(readRun(query, id), 'getRun')
+  }
+
+  const ask =
+    <Args extends unknown[]>(lane: Lane, operation: (...args: Args) => Parameters<Lane['ask']>[0]) =>
+    async <Value>(...args: Args): Promise<Value> =>
+      (await lane.ask(operation(...args))) as Value
+
+  return {
+    accept: ask(intake, operations.accept),
+    claim,
+    complete: ask(settling, operations.complete),
+    fail: ask(settling, operations.fail),
+    release: ask(settling, operations.release),
+    cancel: ask(settling, operations.cancel),
+    retry: ask(settling, operations.retry),
+    remove: ask(settling, operations.remove),
+    async leave(at) {
+      await quiet()
+      return (await intake.askAlone(leave(process, at))) as number
+    },
+    defer: (runId) => behind('defer', () => defer(query, runId)),
+    async prune(finishedBefore, limit, at) {
+      const runs = (await settling.askAlone(pruneRuns(finishedBefore, limit))) as number
+      return runs + (await asked(forgetKeys(query, limit, at), 'prune'))
+    },
+    getRun,
+    getJob: (runId, jobIndex) =>
+      asked(
+        Promise.all([settling.settledOf(runId), intake.settledOf(runId)]).then(() => readJob(query, runId, jobIndex)),
+        'getJob',
+      ),
+    listRuns: (filter) => behind('listRuns', () => listRuns(query, filter)),
+    stats: (at) => behind('stats', () => readStats(query, at)),
+  }
+}
+
+function withoutRest({ jobs, nextDueAt }: ClaimResult): ClaimResult {
+  return { jobs, nextDueAt }
+}
+
+function earliest(one: number | null, other: number | null): number | null {
+  if (one === null || other === null) return one ?? other
+  return Math.min(one, other)
+}

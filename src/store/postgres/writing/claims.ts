@@ -1,0 +1,205 @@
+/**
+ * Claims: the slots of a request go to jobs that wait and to jobs that are accepted in the same commit, by priority.
+ * Where it is known that nothing of a kind waits, nothing is looked for.
+ */
+import type { ClaimedJob } from '../../../domain/claim.ts'
+import type { Run } from '../../../domain/run/aggregate.ts'
+import { jobAt } from '../../../domain/run/aggregate.ts'
+import { claimedJob, claimJobs, type ClaimPick } from '../../../domain/run/transitions.ts'
+import { taskKinds, type TaskKind } from '../../../domain/task.ts'
+import { isApart } from '../../apart.ts'
+import { threadsOf } from '../../slots.ts'
+import type { ClaimRequest, ClaimResult } from '../../store.ts'
+import type { Operation } from './operations.ts'
+import { lookForDue, lookForSuspect, slotsLeft, type Due, type DueRequest, type Look } from '../statements/queue.ts'
+import type { Unit } from './unit.ts'
+import type { Waiting } from './waiting.ts'
+
+/** What a claim returns, and what is left to ask for: jobs beyond a limit may have taken the places of others. */
+export interface Claimed extends ClaimResult {
+  readonly rest: DueRequest | null
+}
+
+interface Picked extends ClaimPick {
+  readonly due: Due
+}
+
+interface Choice {
+  readonly picked: readonly Picked[]
+  readonly nextDueAt: number | null
+  /** Kinds of which a slot is left: nothing that may be claimed is due. */
+  readonly open: readonly TaskKind[]
+  /** How many more jobs of these tasks may be claimed. */
+  readonly limits: ReadonlyMap<string, number>
+}
+
+/** After which a claim looks again for what another transaction had locked. */
+const lockedMs = 5
+
+/** @param tasks that run here; null: any */
+export function claimDue(request: DueRequest, tasks: readonly string[] | null, waiting: Waiting): Operation {
+  let look: Look | null = null
+  let note: ReturnType<Waiting['look']> | null = null
+  let learned: (() => void)[] = []
+
+  return {
+    verb: 'claim',
+    runIds: [],
+    look() {
+      look = null
+      const unknown = taskKinds.filter((kind) => isAsked(request, kind) && !isKnown(waiting, kind, request))
+      if (unknown.length === 0) return null
+      note = waiting.look()
+      const slots = request.slots.filter(({ kind }) => unknown.includes(kind))
+      return async (query) => {
+        look = await lookForDue(query, { ...request, slots }, tasks)
+        return look.records
+      }
+    },
+    apply(unit, { process, give }): Claimed {
+      const newborn = unit.added().flatMap(waitingIn)
+      const choice = choose(request, look, newborn, tasks, waiting)
+      const jobs = claimPicked(unit, choice.picked, request.at, process)
+      for (const job of jobs) give(job)
+      const atLimit = [...choice.limits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
+      const rest = restOf(request, look, jobs, choice.limits)
+      // What a limit has cut off may be due.
+      const learn = rest === null && request.lost ? note : null
+      learned = choice.open.flatMap((kind) => {
+        const nextDueAt = look?.nextDueAt.get(kind)
+        return learn !== null && nextDueAt !== undefined ? [() => learn(kind, nextDueAt, atLimit)] : []
+      })
+      return { jobs, nextDueAt: choice.nextDueAt, rest }
+    },
+    onCommitted() {
+      for (const learn of learned) learn()
+    },
+  }
+}
+
+/** One job for which one more lost start is the last. */
+export function claimSuspect(request: ClaimRequest, tasks: readonly string[] | null): Operation {
+  let look: Look | null = null
+  return {
+    verb: 'claim',
+    runIds: [],
+    look: () => async (query) => {
+      look = await lookForSuspect(query, request, tasks)
+      return look.records
+    },
+    apply(unit, { process, give }): Claimed {
+      const [due] = look?.due ?? []
+      const thread = due && threadsOf(request.slots, due.kind)[0]
+      const picked = due && thread !== undefined ? [{ due, jobIndex: due.jobIndex, thread }] : []
+      const jobs = claimPicked(unit, picked, request.at, process)
+      for (const job of jobs) give(job)
+      return { jobs, nextDueAt: null, rest: null }
+    },
+  }
+}
+
+function isAsked({ slots }: ClaimRequest, kind: TaskKind): boolean {
+  return threadsOf(slots, kind).length > 0
+}
+
+function isKnown(waiting: Waiting, kind: TaskKind, request: ClaimRequest): boolean {
+  return waiting.nextDueAt(kind, request) !== undefined
+}
+
+/** The jobs of a run that is being accepted which wait. */
+export function waitingIn({ id, jobs }: Run): Due[] {
+  return jobs.flatMap((job, jobIndex) => {
+    const { kind, task, priority, runAt } = job
+    if (runAt === null) return []
+    const input = isApart(job.input) ? null : job.input
+    return [{ runId: id, jobIndex, kind, task, priority, runAt, isDue: runAt <= job.queuedAt, input }]
+  })
+}
+
+function choose(
+  request: DueRequest,
+  look: Look | null,
+  newborn: readonly Due[],
+  tasks: readonly string[] | null,
+  waiting: Waiting,
+): Choice {
+  const { at } = request
+  const limits = new Map(Object.entries(request.taskLimits))
+  const picked: Picked[] = []
+  const open: TaskKind[] = []
+  let next = Infinity
+  for (const kind of taskKinds) {
+    const threads = threadsOf(request.slots, kind)
+    if (threads.length === 0) continue
+    const born = newborn.filter((job) => job.kind === kind && tasks?.includes(job.task) !== false)
+    const looked = look?.nextDueAt.has(kind) === true
+    const found = looked ? look.due.filter((job) => job.kind === kind) : []
+    const candidates = [...found, ...born.filter(({ isDue }) => isDue)]
+    for (const due of candidates.toSorted(inOrder)) {
+      const left = limits.get(due.task) ?? Infinity
+      if (left <= 0) continue
+      const thread = threads.shift()
+      if (thread === undefined) break
+      limits.set(due.task, left - 1)
+      picked.push({ due, jobIndex: due.jobIndex, thread })
+    }
+    // Where every slot was filled, the next claim comes when one is free, whatever is due by then.
+    if (threads.length === 0) continue
+    if (look?.skipped.includes(kind) === true) {
+      next = Math.min(next, at + lockedMs)
+      continue
+    }
+    open.push(kind)
+    const later = looked ? look.nextDueAt.get(kind) : waiting.nextDueAt(kind, request)
+    next = Math.min(next, later ?? Infinity, ...born.filter(({ isDue }) => !isDue).map(({ runAt }) => runAt))
+  }
+  // Tasks without a limit are not to be taken for limited ones.
+  for (const task of limits.keys()) if (!Object.hasOwn(request.taskLimits, task)) limits.delete(task)
+  return { picked, nextDueAt: Number.isFinite(next) ? next : null, open, limits }
+}
+
+/** What waits goes before what comes: it is due earlier. */
+function inOrder(one: Due, other: Due): number {
+  if (one.priority !== other.priority) return other.priority - one.priority
+  if (one.runAt !== other.runAt) return one.runAt - other.runAt
+  if (one.runId !== other.runId) return one.runId < other.runId ? -1 : 1
+  return one.jobIndex - other.jobIndex
+}
+
+/** Claims what was chosen, each run once, and returns it in the order of the choice. */
+function claimPicked(unit: Unit, picked: readonly Picked[], at: number, process: number): ClaimedJob[] {
+  const claimed = new Map<string, { readonly run: Run; readonly startedAt: number }>()
+  for (const [runId, picks] of Map.groupBy(picked, ({ due }) => due.runId)) {
+    const run = unit.find(runId)
+    if (run === null) throw new Error(`the run ${runId} was not loaded`)
+    // A run of the same commit can have been accepted a moment after the claim was asked for.
+    const startedAt = unit.isAdded(run) ? Math.max(at, run.jobs[0]?.queuedAt ?? at) : at
+    const after = claimJobs(run, picks, startedAt, process)
+    unit.save(after)
+    claimed.set(runId, { run: after, startedAt })
+  }
+  return picked.flatMap(({ due: { runId, runAt, input: apart }, jobIndex }) => {
+    const found = claimed.get(runId)
+    if (found === undefined) return []
+    const { run, startedAt } = found
+    const { input } = jobAt(run, jobIndex)
+    return [claimedJob(run, jobIndex, isApart(input) ? apart : input, Math.min(runAt, startedAt), startedAt)]
+  })
+}
+
+/** What to ask for next, where jobs beyond a limit may have taken the places of others; null where they cannot have. */
+function restOf(
+  request: DueRequest,
+  look: Look | null,
+  jobs: readonly ClaimedJob[],
+  limits: ReadonlyMap<string, number>,
+): DueRequest | null {
+  const slots = slotsLeft(request.slots, jobs)
+  const isCut = (kind: TaskKind): boolean => {
+    const asked = threadsOf(request.slots, kind).length
+    return (look?.due.filter((due) => due.kind === kind).length ?? 0) >= asked
+  }
+  const hasReached = jobs.some(({ task }) => (limits.get(task) ?? 1) <= 0)
+  if (!hasReached || !slots.some(({ kind }) => isCut(kind))) return null
+  return { ...request, slots, taskLimits: Object.fromEntries(limits) }
+}

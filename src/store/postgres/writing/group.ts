@@ -1,0 +1,181 @@
+/**
+ * A group of operations as one transaction. Where every record that it needs is in memory it is one statement, which
+ * writes nothing if one of them is outdated; else records are locked and read first, and everything is written together
+ * with the commit. Locks are taken in one order, so that no two transactions wait for each other: keys, then records by
+ * id. A claim skips what is locked.
+ */
+import type { Claim, ClaimedJob } from '../../../domain/claim.ts'
+import type { RunChange } from '../../../domain/run.ts'
+import type { Run } from '../../../domain/run/aggregate.ts'
+import type { TaskKind } from '../../../domain/task.ts'
+import { liveOf } from '../../totals.ts'
+import type { Cache } from './cache.ts'
+import type { Connection, Query } from '../connection/connection.ts'
+import { isFailure } from '../connection/failure.ts'
+import { claimKeys, type KnownReport } from '../statements/keys.ts'
+import { encodeNotice } from '../notifications/notices.ts'
+import type { Operation } from './operations.ts'
+import { lockRuns } from '../statements/records.ts'
+import { createUnit, type Stored, type Unit, type Writes } from './unit.ts'
+import { hasWrites, liveOfWriter, Outdated, write, type Writer } from './write.ts'
+
+/** From which connection of which process. */
+export interface Sender extends Writer {
+  readonly channel: string
+  /** Jobs that are not final which it has added so far; less than 0 where it has ended others'. */
+  readonly live: number
+}
+
+/** What a transaction does to the world when it is committed. */
+export interface Outcome {
+  /** What each operation returns; an error is what it throws. */
+  readonly values: readonly unknown[]
+  /** The right to run these goes to whoever asked. */
+  readonly given: readonly ClaimedJob[]
+  readonly changes: readonly RunChange[]
+  /** The claims of jobs that were running and are cancelled. */
+  readonly voided: readonly Claim[]
+  /** Records as they were written. */
+  readonly written: readonly Stored[]
+  readonly removed: readonly Run[]
+  /** Of the sender, with this one; null where nothing was counted. */
+  readonly live: number | null
+  /** Whether jobs wait now that did not before: `due` ones can be claimed; and of which kinds they are. */
+  readonly waiting: Writes['waiting']
+  readonly queuedKinds: readonly TaskKind[]
+  /** Whether the commit itself has told other processes of that. */
+  readonly isTold: boolean
+}
+
+/** The connection was lost during the commit, which may have taken place. */
+export class InDoubt extends Error {
+  override readonly name = 'InDoubt'
+}
+
+const begin = { name: 'begin', text: 'BEGIN ISOLATION LEVEL READ COMMITTED' }
+const end = { name: 'commit', text: 'COMMIT' }
+const takeBack = { name: 'rollback', text: 'ROLLBACK' }
+
+interface Group {
+  readonly operations: readonly Operation[]
+  readonly sender: Sender
+  readonly cache: Cache
+  /** Whether it was sent before, and may have taken place. */
+  readonly isRepeat: boolean
+}
+
+/** @throws InDoubt @throws DatabaseFailure */
+export async function commitGroup(connection: Connection, group: Group): Promise<Outcome> {
+  const { operations, cache, isRepeat } = group
+  const looks = operations.flatMap(({ look }) => look?.() ?? [])
+  const ids = runIdsOf(group)
+  const known = ids.flatMap((id) => cache.get(id) ?? [])
+  const hasKeys = operations.some(({ accepts }) => accepts?.run.idempotency)
+  if (looks.length === 0 && !hasKeys && known.length === ids.length && !isRepeat) {
+    const planned = plan(group, createUnit(known), new Map())
+    try {
+      return await save(connection.query, group, planned, null)
+    } catch (error) {
+      if (!(error instanceof Outdated)) throw error
+      for (const id of ids) cache.forget(id)
+    }
+  }
+  return commitLocked(connection, group, ids, looks)
+}
+
+/** In two trips: what is read travels together, and what is written travels with the commit. */
+async function commitLocked(
+  { query, together, isOpen }: Connection,
+  group: Group,
+  ids: readonly string[],
+  looks: readonly ((query: Query) => Promise<readonly Stored[]>)[],
+): Promise<Outcome> {
+  try {
+    const [, live, known, loaded, ...looked] = await Promise.all([
+      query(begin),
+      group.isRepeat ? liveOfWriter(query, group.sender) : null,
+      claimKeys(
+        query,
+        group.operations.flatMap(({ accepts }) => accepts ?? []),
+      ),
+      ids.length === 0 ? [] : lockRuns(query, ids, group.cache.get),
+      ...looks.map((look) => look(query)),
+    ])
+    const unit = createUnit([...loaded, ...looked.flat()])
+    const planned = plan(group, unit, known)
+    const outcome = await together(() => save(query, group, planned, end))
+    return group.isRepeat
+      ? { ...outcome, live: outcome.live ?? live, changes: [...outcome.changes, ...unit.loaded().map(changeOf)] }
+      : outcome
+  } catch (error) {
+    if (isOpen()) await query(takeBack).catch(() => {})
+    throw error
+  }
+}
+
+/** What was committed before has been told to other processes, and to nobody here. */
+function changeOf({ id: runId, version, state, answer }: Run): RunChange {
+  return { runId, version, state, isAnswered: answer !== null, voided: [] }
+}
+
+function runIdsOf({ operations, isRepeat }: Group): string[] {
+  const ids = operations.flatMap(({ runIds, accepts }) => [...runIds, ...(isRepeat && accepts ? [accepts.run.id] : [])])
+  return [...new Set(ids)]
+}
+
+interface Planned {
+  readonly values: readonly unknown[]
+  readonly given: readonly ClaimedJob[]
+  readonly writes: Writes
+}
+
+function plan(
+  { operations, sender: { process }, isRepeat }: Group,
+  unit: Unit,
+  known: ReadonlyMap<string, KnownReport>,
+): Planned {
+  const given: ClaimedJob[] = []
+  const context = { process, known, isRepeat, give: (job: ClaimedJob) => void given.push(job) }
+  const values = new Map<Operation, unknown>()
+  // Claims last: they take what is accepted with them.
+  for (const operation of operations.toSorted(
+    (one, other) => Number(one.verb === 'claim') - Number(other.verb === 'claim'),
+  )) {
+    values.set(operation, operation.apply(unit, context))
+  }
+  return { values: operations.map((operation) => values.get(operation)), given, writes: unit.finish() }
+}
+
+async function save(query: Query, group: Group, planned: Planned, commit: typeof end | null): Promise<Outcome> {
+  const { values, given, writes } = planned
+  const { sender } = group
+  const added = new Set(writes.added.map(({ id }) => id))
+  const changes = writes.changes.filter(({ runId }) => !added.has(runId))
+  const isTold = changes.length > 0
+  // Who accepts waits for nobody: such a commit tells of nothing, for PostgreSQL lets one that does through at a time.
+  const messages = isTold ? messagesOf(sender, { ...writes, changes }) : []
+  const sent = hasWrites(writes) ? write(query, sender, sender.channel, writes, messages) : { live: null }
+  const [{ live }] = await Promise.all([sent, commit && query(commit)]).catch((error: unknown) => {
+    throw isFailure(error, 'lost') ? new InDoubt('the connection was lost during a commit', { cause: error }) : error
+  })
+  return {
+    values,
+    given,
+    changes: writes.changes,
+    voided: writes.voided,
+    written: [
+      ...writes.added.map((run) => ({ run, revision: 1 })),
+      ...writes.changed.map(({ run, revision }) => ({ run, revision: revision + 1 })),
+    ],
+    removed: writes.removed,
+    live,
+    waiting: writes.waiting,
+    queuedKinds: [...new Set(writes.queued.map(({ kind }) => kind))],
+    isTold,
+  }
+}
+
+function messagesOf({ process, writer, live }: Sender, { changes, voided, waiting, totals }: Writes): string[] {
+  const hasWork = waiting === 'due'
+  return encodeNotice({ type: 'commit', from: process, writer, live: live + liveOf(totals), hasWork, changes, voided })
+}

@@ -1,0 +1,227 @@
+/**
+ * A connection through which this process writes. What is asked for while a group is being committed travels together
+ * as the next one; what has to be a transaction of its own waits for its turn. A group whose commit may have taken
+ * place is sent again: its operations find out by themselves.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { AppError } from '../../../domain/errors.ts'
+import type { Cache } from './cache.ts'
+import type { Connect, Connection } from '../connection/connection.ts'
+import { appErrorOf, isFailure, isUnavailable } from '../connection/failure.ts'
+import { commitGroup, InDoubt, type Outcome } from './group.ts'
+import type { Limits } from '../limits.ts'
+import type { Operation } from './operations.ts'
+import type { Stored } from './unit.ts'
+
+export interface Lane {
+  /** Takes part in one of the next groups. */
+  ask(operation: Operation): Promise<unknown>
+  /** Is a transaction of its own. */
+  askAlone(operation: Operation): Promise<unknown>
+  /** Resolves when everything that was asked before is settled; null when nothing is under way. */
+  settled(): Promise<unknown> | null
+  /** Resolves when everything that was asked before of the run is settled, to the record as it was written; null when nothing is. */
+  settledOf(runId: string): Promise<Stored | undefined> | null
+  /** Waits for what was asked before, and ends the connection. */
+  close(): Promise<void>
+}
+
+export interface LaneOptions {
+  readonly process: number
+  /** Number of its row in the totals. */
+  readonly writer: number
+  readonly channel: string
+  readonly limits: Limits
+  readonly connect: Connect
+  readonly cache: Cache
+  /** A transaction has ended well; called before anything else is written here. */
+  readonly onCommitted: (outcome: Outcome, operations: readonly Operation[], writer: number) => void
+  /** What was asked for in it is being answered; called behind that. */
+  readonly onAnswered: (outcome: Outcome, writer: number) => void
+  /** A transaction has failed, and the database is to blame. */
+  readonly onUnavailable: (error: unknown) => void
+  /** A transaction may have taken place, and nobody here knows what it has done. */
+  readonly onDoubt: () => void
+  /** A group of so many operations has ended, so many milliseconds after it was sent. */
+  readonly onGroup: (operations: number, tookMs: number) => void
+  /** Runs a piece of work of this or a later turn of the event loop. */
+  readonly defer: (piece: () => void) => void
+}
+
+interface Asked extends PromiseWithResolvers<unknown> {
+  readonly operation: Operation
+  readonly isAlone: boolean
+}
+
+const maxOperations = 200
+const maxConflicts = 5
+const doubtPauseMs = 100
+
+export function createLane(options: LaneOptions): Lane {
+  const { process, writer, channel, limits, connect, cache, onCommitted, onAnswered, onUnavailable, onDoubt, onGroup } =
+    options
+  const { defer } = options
+  /** What is under way, with the run that it is about; each resolves to the records that were written with it. */
+  const pending = new Map<Asked, Promise<Outcome | null>>()
+  const outcomes = new WeakMap<Asked, (outcome: Outcome | null) => void>()
+  let queue: Asked[] = []
+  let connection: Connection | null = null
+  let live = 0
+  let running: Promise<void> | null = null
+
+  async function connected(): Promise<Connection> {
+    if (connection === null || !connection.isOpen()) connection = await connect('write')
+    return connection
+  }
+
+  async function attempt(operations: readonly Operation[], isRepeat: boolean): Promise<Outcome> {
+    const ready = await connected()
+    const sender = { process, writer, channel, live }
+    const outcome = await ready.together(() => commitGroup(ready, { operations, sender, cache, isRepeat }))
+    live = outcome.live ?? live
+    return outcome
+  }
+
+  /** Asks again what may have taken place, for a while. What a claim took nobody would know. */
+  async function repeat(operations: readonly Operation[], doubt: InDoubt): Promise<Outcome> {
+    const deadline = performance.now() + limits.doubtMs
+    const known = operations.map((operation) => (operation.verb === 'claim' ? lostClaim : operation))
+    onDoubt()
+    for (;;) {
+      try {
+        return await attempt(known, true)
+      } catch (error) {
+        const isLate = performance.now() > deadline
+        // Refused: an id is there by now, as it was asked to be.
+        if (isLate || !(error instanceof InDoubt || isUnavailable(error) || isFailure(error, 'refused'))) {
+          throw error instanceof InDoubt ? doubt.cause : error
+        }
+        await sleep(doubtPauseMs)
+      }
+    }
+  }
+
+  /** Again where that can help: after a conflict, and once on a new connection where the old one was lost before. */
+  async function run(operations: readonly Operation[]): Promise<Outcome> {
+    let conflicts = 0
+    let isSecond = false
+    for (;;) {
+      const wasOpen = connection?.isOpen() === true
+      try {
+        const outcome = await attempt(operations, false).catch((error: unknown) => {
+          if (error instanceof InDoubt) return repeat(operations, error)
+          throw error
+        })
+        onCommitted(outcome, operations, writer)
+        return outcome
+      } catch (error) {
+        if (isFailure(error, 'conflict') && conflicts < maxConflicts) conflicts += 1
+        else if (isFailure(error, 'lost') && wasOpen && !isSecond) isSecond = true
+        else {
+          if (isUnavailable(error)) onUnavailable(error)
+          throw error
+        }
+      }
+    }
+  }
+
+  function answer(asked: Asked, value: unknown): void {
+    const reply = (): void => {
+      if (value instanceof Error)
+        asked.reject(value instanceof AppError ? value : appErrorOf(value, asked.operation.verb))
+      else asked.resolve(value)
+    }
+    // The next group can give slots to runs that wait to be accepted.
+    if (asked.operation.verb === 'claim') reply()
+    else defer(reply)
+  }
+
+  async function runGroup(group: readonly Asked[]): Promise<void> {
+    const operations = group.map(({ operation }) => operation)
+    const startedAt = performance.now()
+    try {
+      const outcome = await run(operations)
+      onGroup(operations.length, performance.now() - startedAt)
+      for (const asked of group) outcomes.get(asked)?.(outcome)
+      for (const [index, asked] of group.entries()) answer(asked, outcome.values[index])
+      onAnswered(outcome, writer)
+    } catch (error) {
+      if (isUnavailable(error) || group.length === 1) {
+        for (const asked of group) {
+          outcomes.get(asked)?.(null)
+          answer(asked, error instanceof Error ? error : new Error(String(error)))
+        }
+        return
+      }
+      // One of them is to blame: the others are committed without it.
+      for (const asked of group) await runGroup([asked])
+    }
+  }
+
+  /** What goes alone waits for all before it, and lets nothing pass. Of claims, the second is not to see what the first takes. */
+  function takeNext(): Asked[] {
+    if (queue[0]?.isAlone === true) return queue.splice(0, 1)
+    const taken: Asked[] = []
+    const left: Asked[] = []
+    let hasClaim = false
+    let isOver = false
+    for (const asked of queue) {
+      isOver ||= asked.isAlone || taken.length === maxOperations
+      const isSecondClaim = hasClaim && asked.operation.verb === 'claim'
+      if (isOver || isSecondClaim) left.push(asked)
+      else {
+        taken.push(asked)
+        hasClaim ||= asked.operation.verb === 'claim'
+      }
+    }
+    queue = left
+    return taken
+  }
+
+  async function drain(): Promise<void> {
+    while (queue.length > 0) {
+      await runGroup(takeNext())
+      await nextTurn()
+    }
+    running = null
+  }
+
+  function enqueue(operation: Operation, isAlone: boolean): Promise<unknown> {
+    const asked = { operation, isAlone, ...Promise.withResolvers<unknown>() }
+    const ended = Promise.withResolvers<Outcome | null>()
+    pending.set(asked, ended.promise)
+    outcomes.set(asked, (outcome) => {
+      pending.delete(asked)
+      ended.resolve(outcome)
+    })
+    queue.push(asked)
+    // What this turn of the event loop asks for goes together.
+    running ??= nextTurn().then(drain)
+    return asked.promise
+  }
+
+  const concerns = ({ runIds, accepts }: Operation, runId: string): boolean =>
+    runIds.includes(runId) || accepts?.run.id === runId
+
+  return {
+    ask: (operation) => enqueue(operation, false),
+    askAlone: (operation) => enqueue(operation, true),
+    settled: () => (pending.size === 0 ? null : Promise.allSettled([...pending.keys()].map(({ promise }) => promise))),
+    settledOf(runId) {
+      const last = [...pending].findLast(([{ operation }]) => concerns(operation, runId))
+      if (last === undefined) return null
+      return last[1].then((outcome) => outcome?.written.find(({ run: { id } }) => id === runId))
+    },
+    async close() {
+      await running
+      await connection?.end()
+    },
+  }
+}
+
+const lostClaim: Operation = {
+  verb: 'claim',
+  runIds: [],
+  apply: () => new AppError('store-unavailable', 'it is not known which jobs were claimed'),
+}

@@ -1,0 +1,148 @@
+/** What a transaction is made of: which runs a verb needs, and what it makes of them. */
+import type { Claim, ClaimedJob } from '../../../domain/claim.ts'
+import type { JobError } from '../../../domain/job.ts'
+import type { Run } from '../../../domain/run/aggregate.ts'
+import { acceptRun, type NewRun } from '../../../domain/run/new-run.ts'
+import { claimedJob } from '../../../domain/run/transitions.ts'
+import { cancel, complete, fail, release, retry, type Done } from '../../../domain/run/verbs.ts'
+import type { AcceptReport, RemoveResult } from '../../store.ts'
+import { bytesApart } from '../../apart.ts'
+import type { Query } from '../connection/connection.ts'
+import type { KnownReport } from '../statements/keys.ts'
+import { decodeRow, type RecordRow } from '../statements/records.ts'
+import type { Stored, Unit } from './unit.ts'
+
+/** What a verb finds beside the runs that it names. */
+export interface Context {
+  /** Number of this process. */
+  readonly process: number
+  /** Of the runs to be accepted whose key another run has. */
+  readonly known: ReadonlyMap<string, KnownReport>
+  /** Whether it was asked before, and may have taken place. */
+  readonly isRepeat: boolean
+  /** The right to run the job goes to whoever asked. */
+  give(job: ClaimedJob): void
+}
+
+export interface Operation {
+  readonly verb: string
+  /** Runs that are to be there, as far as they are known before. */
+  readonly runIds: readonly string[]
+  /** The run that is to be accepted. */
+  readonly accepts?: { readonly run: NewRun; readonly at: number }
+  /** The claim that ends with it, however it goes. */
+  readonly settles?: Claim
+  /** Locks and reads what it finds by itself; null where there is nothing to look for. Asked for once in a transaction. */
+  readonly look?: (() => ((query: Query) => Promise<readonly Stored[]>) | null) | undefined
+  apply(unit: Unit, context: Context): unknown
+  /** Its transaction has ended well. */
+  readonly onCommitted?: () => void
+}
+
+function change<Value>(
+  verb: string,
+  runId: string,
+  of: (run: Run | null, context: Context) => Done<Value>,
+  settles?: Claim,
+): Operation {
+  return {
+    verb,
+    runIds: [runId],
+    ...(settles && { settles }),
+    apply(unit, context) {
+      const { run, value } = of(unit.find(runId), context)
+      if (run !== null) unit.save(run)
+      return value
+    },
+  }
+}
+
+export const operations = {
+  accept(run: NewRun, at: number): Operation {
+    return {
+      verb: 'accept',
+      runIds: [],
+      accepts: { run, at },
+      apply(unit, { process, known, isRepeat, give }): AcceptReport {
+        const report = known.get(run.id)
+        if (report !== undefined) return report
+        const before = isRepeat ? unit.find(run.id) : null
+        const accepted = before ?? acceptRun(run, at, process)
+        if (before === null) unit.add(accepted)
+        const [first] = accepted.jobs
+        const isHeld = first?.state === 'running' && first.holder === process
+        if (!run.claimsFirst || !isHeld) return { result: 'accepted', first: null }
+        const job = claimedJob(accepted, 0, run.jobs[0]?.input ?? null, at, at)
+        give(job)
+        return { result: 'accepted', first: job }
+      },
+    }
+  },
+  complete: (claim: Claim, result: string, at: number): Operation =>
+    change('complete', claim.runId, (run) => complete(run, claim, result, at), claim),
+  fail: (claim: Claim, error: JobError, retryAt: number | null, at: number): Operation =>
+    change('fail', claim.runId, (run) => fail(run, claim, error, retryAt, at), claim),
+  release: (claim: Claim, at: number): Operation =>
+    change('release', claim.runId, (run) => release(run, claim, at), claim),
+  cancel: (runId: string, jobIndex: number | null, at: number): Operation =>
+    change('cancel', runId, (run, { isRepeat }) => {
+      const done = cancel(run, jobIndex, at)
+      const wasNow = run?.jobs.some(({ state, finishedAt }) => state === 'cancelled' && finishedAt === at) === true
+      return isRepeat && wasNow ? { ...done, value: 'cancelled' } : done
+    }),
+  retry: (runId: string, jobIndex: number, at: number): Operation =>
+    change('retry', runId, (run, { isRepeat }) => {
+      const done = retry(run, jobIndex, at)
+      const wasNow = run?.jobs[jobIndex]?.queuedAt === at
+      return isRepeat && wasNow && done.value === 'not-final' ? { ...done, value: 'queued' } : done
+    }),
+  remove(runId: string): Operation {
+    return {
+      verb: 'remove',
+      runIds: [runId],
+      apply(unit): RemoveResult {
+        const run = unit.find(runId)
+        if (run === null) return 'not-found'
+        if (run.state === 'running') return 'active'
+        unit.remove(run)
+        return 'removed'
+      },
+    }
+  },
+}
+
+/** Runs can be large, and everything else waits for the commit: it forgets at most this many jobs and bytes, or one run. */
+const maxForgottenJobs = 2_000
+const maxForgottenBytes = 32 * 2 ** 20
+
+// What another process forgets at the same time is skipped.
+const lockFinished = {
+  name: 'lock-finished',
+  text: `
+    SELECT id, version, revision, record FROM record WHERE finished_at < $1
+    ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED`,
+}
+
+/** Forgets the runs that ended first; its value is how many. */
+export function pruneRuns(finishedBefore: number, limit: number): Operation {
+  return {
+    verb: 'prune',
+    runIds: [],
+    look: () => async (query) => {
+      // Of the columns above.
+      const rows = (await query(lockFinished, [finishedBefore, limit])) as unknown as readonly RecordRow[]
+      return rows.map(decodeRow)
+    },
+    apply(unit) {
+      let [jobs, bytes, pruned] = [0, 0, 0]
+      for (const run of unit.loaded()) {
+        jobs += run.jobs.length
+        bytes += bytesApart(run)
+        if (pruned > 0 && (jobs > maxForgottenJobs || bytes > maxForgottenBytes)) break
+        pruned += 1
+        unit.remove(run)
+      }
+      return pruned
+    },
+  }
+}

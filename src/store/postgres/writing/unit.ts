@@ -1,0 +1,195 @@
+/**
+ * What one transaction makes of the records that it has: verbs change runs here, one after the other, and at the end
+ * each run is written once, with the differences of everything that is derived from it.
+ */
+import type { Claim } from '../../../domain/claim.ts'
+import type { RunChange } from '../../../domain/run.ts'
+import { jobAt, type Job, type Run } from '../../../domain/run/aggregate.ts'
+import { isSuspect, voidedClaims, waitsSince } from '../../../domain/run/transitions.ts'
+import type { TaskKind } from '../../../domain/task.ts'
+import { isFull, setApart } from '../../apart.ts'
+import { createChanges } from '../../changes.ts'
+import { countJob, countRun, emptyTotals, type Totals } from '../../totals.ts'
+
+/** A record as the table has it. */
+export interface Stored {
+  readonly run: Run
+  readonly revision: number
+}
+
+export interface QueueRow {
+  readonly kind: TaskKind
+  readonly priority: number
+  /** On every clock. */
+  readonly isDue: boolean
+  readonly task: string
+  readonly runAt: number
+  readonly since: number
+  readonly runId: string
+  readonly jobIndex: number
+  /** 0: it has lost no start; 2: one more lost start is the last. */
+  readonly lost: 0 | 1 | 2
+}
+
+export interface PayloadRow {
+  readonly runId: string
+  readonly jobIndex: number
+  readonly part: number
+  /** null: it is dropped. */
+  readonly text: string | null
+}
+
+export interface HolderRow {
+  readonly process: number
+  readonly runId: string
+}
+
+/** What is to be written. */
+export interface Writes {
+  readonly added: readonly Run[]
+  /** With the revision that the table has. */
+  readonly changed: readonly Stored[]
+  readonly removed: readonly Run[]
+  readonly payloads: readonly PayloadRow[]
+  readonly queued: readonly QueueRow[]
+  readonly unqueued: readonly QueueRow[]
+  readonly held: readonly HolderRow[]
+  readonly unheld: readonly HolderRow[]
+  readonly totals: Totals
+  readonly changes: readonly RunChange[]
+  /** Claims of jobs that were running and are cancelled. */
+  readonly voided: readonly Claim[]
+  /** Whether jobs wait now that did not before: `due` ones can be claimed. */
+  readonly waiting: 'none' | 'later' | 'due'
+}
+
+export interface Unit {
+  /** As earlier verbs left it; null where it was not loaded. */
+  find(runId: string): Run | null
+  add(run: Run): void
+  /** Notes what became of a run that was found. */
+  save(run: Run): void
+  remove(run: Run): void
+  /** Runs that were loaded, as they are now. */
+  loaded(): Run[]
+  /** Runs that were added, as they are now. */
+  added(): Run[]
+  isAdded(run: Run): boolean
+  finish(): Writes
+}
+
+export function createUnit(loaded: readonly Stored[]): Unit {
+  const before = new Map(loaded.map((stored) => [stored.run.id, stored]))
+  const now = new Map(loaded.map(({ run }) => [run.id, run]))
+  const removed = new Set<string>()
+  const changes = createChanges()
+  const voided: Claim[] = []
+
+  return {
+    find: (runId) => (removed.has(runId) ? null : (now.get(runId) ?? null)),
+    add(run) {
+      if (now.has(run.id)) throw new Error(`the run ${run.id} was accepted before`)
+      now.set(run.id, run)
+    },
+    save(run) {
+      const old = now.get(run.id)
+      if (old === undefined) throw new Error(`the run ${run.id} was not loaded`)
+      if (old === run) return
+      now.set(run.id, run)
+      const { id: runId, version, state, answer } = run
+      if (version === old.version) return
+      const ended = voidedClaims(old, run)
+      voided.push(...ended)
+      changes.note({ runId, version, state, isAnswered: answer !== null, voided: ended })
+    },
+    remove: ({ id }) => void removed.add(id),
+    loaded: () => [...now.values()].filter(({ id }) => before.has(id) && !removed.has(id)),
+    isAdded: ({ id }) => now.has(id) && !before.has(id),
+    added: () => [...now.values()].filter(({ id }) => !before.has(id)),
+    finish() {
+      const derived = createDerived()
+      const added: Run[] = []
+      const changed: Stored[] = []
+      for (const [id, run] of now) {
+        const stored = before.get(id)
+        if (removed.has(id)) derived.forget(stored?.run ?? run)
+        else if (stored === undefined) added.push(derived.differ(null, run))
+        else if (stored.run !== run) changed.push({ run: derived.differ(stored.run, run), revision: stored.revision })
+      }
+      const gone = [...removed].flatMap((id) => before.get(id)?.run ?? [])
+      return { added, changed, removed: gone, ...derived.rows(), changes: changes.take(), voided }
+    },
+  }
+}
+
+type DerivedRows = Omit<Writes, 'added' | 'changed' | 'removed' | 'changes' | 'voided'>
+
+/** Collects the differences of what is derived from records. */
+function createDerived() {
+  const payloads: PayloadRow[] = []
+  const queued: QueueRow[] = []
+  const unqueued: QueueRow[] = []
+  const held: HolderRow[] = []
+  const unheld: HolderRow[] = []
+  const totals = emptyTotals()
+  let waiting: Writes['waiting'] = 'none'
+
+  function differInQueue(before: QueueRow | null, after: QueueRow | null): void {
+    if (before !== null && after !== null && isSameRow(before, after)) return
+    if (before !== null) unqueued.push(before)
+    if (after === null) return
+    queued.push(after)
+    if (waiting !== 'due') waiting = after.isDue ? 'due' : 'later'
+  }
+
+  return {
+    /** The run as it is to be written: without what is kept apart. */
+    differ(before: Run | null, after: Run): Run {
+      const { id: runId } = after
+      const isRecordFull = isFull(before ?? after)
+      let run = after
+      for (const [index, job] of after.jobs.entries()) {
+        const old = before === null ? null : jobAt(before, index)
+        if (job === old) continue
+        const row = (part: number, text: string | null): void =>
+          void payloads.push({ runId, jobIndex: index, part, text })
+        const kept = setApart(old, job, isRecordFull, { put: row, drop: (part) => row(part, null) })
+        if (kept !== job) run = { ...run, jobs: run.jobs.with(index, kept) }
+        differInQueue(old && queueRow(runId, old, index), queueRow(runId, kept, index))
+        if (old?.state !== job.state) countJob(totals, old && old.state, job.state)
+      }
+      const [had, has] = [holdersOf(before), holdersOf(after)]
+      for (const process of has) if (!had.has(process)) held.push({ process, runId })
+      for (const process of had) if (!has.has(process)) unheld.push({ process, runId })
+      if (before?.state !== run.state) countRun(totals, before && before.state, run.state)
+      return run
+    },
+    forget(run: Run): void {
+      for (const { state } of run.jobs) countJob(totals, state, null)
+      countRun(totals, run.state, null)
+    },
+    rows: (): DerivedRows => ({ payloads, queued, unqueued, held, unheld, totals, waiting }),
+  }
+}
+
+function queueRow(runId: string, job: Job, jobIndex: number): QueueRow | null {
+  const { kind, priority, task, runAt, lostStarts } = job
+  if (runAt === null) return null
+  const lost = lostStarts === 0 ? 0 : isSuspect(job) ? 2 : 1
+  return { kind, priority, isDue: isDueAtOnce(job), task, runAt, since: waitsSince(job), runId, jobIndex, lost }
+}
+
+/** Whether a waiting job is due on every clock: it waits for no instant, or has been due before. */
+function isDueAtOnce({ state, claim, runAt, queuedAt }: Job): boolean {
+  return state === 'queued' && (claim > 0 || runAt === null || runAt <= queuedAt)
+}
+
+function isSameRow(one: QueueRow, other: QueueRow): boolean {
+  return one.runAt === other.runAt && one.isDue === other.isDue && one.lost === other.lost
+}
+
+function holdersOf(run: Run | null): ReadonlySet<number> {
+  const holders = new Set<number>()
+  for (const { holder } of run?.jobs ?? []) if (holder !== null) holders.add(holder)
+  return holders
+}

@@ -1,0 +1,279 @@
+/**
+ * The one statement that writes: records with everything that is derived from them, totals, and the word to the other
+ * processes. It is made of the parts that have something to write, and prepared for each such combination.
+ */
+
+import { runningJobs, type Run } from '../../../domain/run/aggregate.ts'
+import { encodeRun, stateNumber } from '../../record.ts'
+import type { Totals } from '../../totals.ts'
+import { jobStates } from '../../../domain/job.ts'
+import { runStates } from '../../../domain/run.ts'
+import { plainArray, textArray } from '../statements/arrays.ts'
+import type { Query, Statement } from '../connection/connection.ts'
+import { isFailure } from '../connection/failure.ts'
+import type { HolderRow, QueueRow, Stored, Writes } from './unit.ts'
+
+/** A record is not as this process knew it: nothing was written. */
+export class Outdated extends Error {
+  override readonly name = 'Outdated'
+}
+
+export interface Written {
+  /** Jobs that are not final which this writer has added so far, less those that it has ended; null where nothing was counted. */
+  readonly live: number | null
+}
+
+/** Whose row of the totals is written. */
+export interface Writer {
+  readonly process: number
+  readonly writer: number
+}
+
+interface Part {
+  readonly name: string
+  /** With a question mark for each value. */
+  readonly sql: string
+  readonly values: readonly unknown[]
+}
+
+/** What a division by zero is called (https://www.postgresql.org/docs/current/errcodes-appendix.html). */
+const divisionByZero = '22012'
+
+const statements = new Map<string, Statement>()
+
+/**
+ * @param messages that other processes receive with the commit
+ * @throws Outdated where a record has another revision @throws DatabaseFailure
+ */
+export async function write(
+  query: Query,
+  writer: Writer,
+  channel: string,
+  writes: Writes,
+  messages: readonly string[],
+): Promise<Written> {
+  const parts = partsOf(writer, writes)
+  const name = [...parts.map((part) => part.name), ...(messages.length > 0 ? ['notices'] : [])].join(' ')
+  const values = parts.flatMap((part) => part.values)
+  if (messages.length > 0) values.push(channel, textArray(messages))
+  // PostgreSQL keeps 63 bytes of a name: it is cut, and numbered.
+  const statement =
+    statements.get(name) ?? compose(`write ${name.slice(0, 50)} ${statements.size}`, parts, messages.length > 0)
+  statements.set(name, statement)
+  try {
+    const [row] = await query(statement, values)
+    const live = row?.['live']
+    return { live: typeof live === 'number' ? live : null }
+  } catch (error) {
+    if (isFailure(error) && error.code === divisionByZero) throw new Outdated('a record has another revision')
+    throw error
+  }
+}
+
+/** Whether there is anything to write. */
+export function hasWrites({ added, changed, removed }: Writes): boolean {
+  return added.length + changed.length + removed.length > 0
+}
+
+function compose(name: string, parts: readonly Part[], hasNotices: boolean): Statement {
+  const has = (part: string): boolean => parts.some((one) => one.name === part)
+  const outputs = [
+    // First, so that records are locked before anything else. Where not all of them were current, nothing is written.
+    ...(has('changed')
+      ? ['1 / (SELECT count(*) = coalesce(min(wanted), -1) FROM changed)::integer AS is_current']
+      : []),
+    has('totals') ? '(SELECT live FROM totals) AS live' : 'NULL::bigint AS live',
+    ...(hasNotices ? ['(SELECT count(pg_notify(?, message)) FROM unnest(?::text[]) AS message) AS told'] : []),
+  ]
+  let place = 0
+  const text = `WITH ${parts.map((part) => `${part.name} AS (${part.sql})`).join(', ')} SELECT ${outputs.join(', ')}`
+  return {
+    name,
+    text: text.replaceAll('?', () => {
+      place += 1
+      return `$${place}`
+    }),
+  }
+}
+
+function partsOf(writer: Writer, writes: Writes): Part[] {
+  const puts = writes.payloads.filter(({ text }) => text !== null)
+  const drops = writes.payloads.filter(({ text }) => text === null)
+  const payloadKeys = (rows: typeof puts) => [
+    plainArray(rows.map(({ runId }) => runId)),
+    plainArray(rows.map(({ jobIndex }) => jobIndex)),
+    plainArray(rows.map(({ part }) => part)),
+  ]
+  const tags = writes.added.flatMap((run) => [...new Set(run.tags)].map((tag) => ({ name: tagText(tag), id: run.id })))
+  const tasks = writes.added.flatMap((run) => tasksOf(run).map((task) => ({ name: task, id: run.id })))
+  const named = (rows: typeof tags) => [textArray(rows.map(({ name }) => name)), plainArray(rows.map(({ id }) => id))]
+  const parts: (Part | false)[] = [
+    writes.added.length > 0 && { name: 'added', sql: insertRecords, values: recordValues(writes.added) },
+    writes.changed.length > 0 && { name: 'changed', sql: updateRecords, values: changedValues(writes.changed) },
+    writes.removed.length > 0 && { name: 'removed', sql: deleteRecords, values: [idsOf(writes.removed)] },
+    puts.length > 0 && {
+      name: 'put',
+      sql: putPayloads,
+      values: [...payloadKeys(puts), textArray(puts.map(({ text }) => text))],
+    },
+    drops.length > 0 && { name: 'dropped', sql: dropPayloads, values: payloadKeys(drops) },
+    writes.queued.length > 0 && { name: 'queued', sql: insertQueue, values: queueValues(writes.queued) },
+    writes.unqueued.length > 0 && { name: 'unqueued', sql: deleteQueue, values: queueKeys(writes.unqueued) },
+    writes.held.length > 0 && { name: 'held', sql: insertHolders, values: holderValues(writes.held) },
+    writes.unheld.length > 0 && { name: 'unheld', sql: deleteHolders, values: holderValues(writes.unheld) },
+    tags.length > 0 && { name: 'tags', sql: insertTags, values: named(tags) },
+    tasks.length > 0 && { name: 'tasks', sql: insertTasks, values: named(tasks) },
+    ...forgetting(writes.removed),
+    isCounted(writes.totals) && {
+      name: 'totals',
+      sql: countTotals,
+      values: [writer.process, writer.writer, ...totalValues(writes.totals)],
+    },
+  ]
+  return parts.filter((part) => part !== false)
+}
+
+// Every list is sorted by run, as everybody locks records: a nested loop is the only join there is.
+const insertRecords = `INSERT INTO record (id, state, version, revision, jobs, held, finished_at, record)
+  SELECT id, state, version, 1, jobs, held, finished_at, record
+  FROM unnest(?::uuid[], ?::smallint[], ?::integer[], ?::integer[], ?::integer[], ?::bigint[], ?::text[])
+    AS new (id, state, version, jobs, held, finished_at, record)`
+
+function recordValues(runs: readonly Run[]): unknown[] {
+  return [
+    idsOf(runs),
+    plainArray(runs.map(({ state }) => stateNumber(state))),
+    plainArray(runs.map(({ version }) => version)),
+    plainArray(runs.map(({ jobs }) => jobs.length)),
+    plainArray(runs.map(runningJobs)),
+    plainArray(runs.map(({ finishedAt }) => finishedAt)),
+    textArray(runs.map(encodeRun)),
+  ]
+}
+
+const updateRecords = `UPDATE record SET state = new.state, version = new.version, revision = new.revision + 1,
+    held = new.held, finished_at = new.finished_at, record = new.record
+  FROM unnest(?::uuid[], ?::integer[], ?::smallint[], ?::integer[], ?::integer[], ?::bigint[], ?::text[])
+    AS new (id, revision, state, version, held, finished_at, record)
+  WHERE record.id = new.id AND record.revision = new.revision RETURNING ?::integer AS wanted`
+
+function changedValues(changed: readonly Stored[]): unknown[] {
+  const inOrder = changed.toSorted((one, other) => (one.run.id < other.run.id ? -1 : 1))
+  const runs = inOrder.map(({ run }) => run)
+  return [
+    idsOf(runs),
+    plainArray(inOrder.map(({ revision }) => revision)),
+    plainArray(runs.map(({ state }) => stateNumber(state))),
+    plainArray(runs.map(({ version }) => version)),
+    plainArray(runs.map(runningJobs)),
+    plainArray(runs.map(({ finishedAt }) => finishedAt)),
+    textArray(runs.map(encodeRun)),
+    runs.length,
+  ]
+}
+
+const deleteRecords = 'DELETE FROM record WHERE id = ANY(?::uuid[])'
+
+const putPayloads = `INSERT INTO payload (run, job, part, value)
+  SELECT * FROM unnest(?::uuid[], ?::integer[], ?::integer[], ?::text[])
+  ON CONFLICT (run, job, part) DO UPDATE SET value = excluded.value`
+const dropPayloads = `DELETE FROM payload
+  USING unnest(?::uuid[], ?::integer[], ?::integer[]) AS old (run, job, part)
+  WHERE payload.run = old.run AND payload.job = old.job AND payload.part = old.part`
+
+const queueArrays = '?::text[], ?::integer[], ?::boolean[], ?::text[], ?::bigint[], ?::uuid[], ?::integer[]'
+const insertQueue = `INSERT INTO queue (kind, priority, is_due, task, run_at, run, job, lost, waits_since)
+  SELECT * FROM unnest(${queueArrays}, ?::smallint[], ?::bigint[])`
+const deleteQueue = `DELETE FROM queue
+  USING unnest(${queueArrays}) AS old (kind, priority, is_due, task, run_at, run, job)
+  WHERE queue.kind = old.kind AND queue.priority = old.priority AND queue.is_due = old.is_due
+    AND queue.task = old.task AND queue.run_at = old.run_at AND queue.run = old.run AND queue.job = old.job`
+
+function queueKeys(rows: readonly QueueRow[]): unknown[] {
+  return [
+    plainArray(rows.map(({ kind }) => kind)),
+    plainArray(rows.map(({ priority }) => priority)),
+    plainArray(rows.map(({ isDue }) => String(isDue))),
+    textArray(rows.map(({ task }) => task)),
+    plainArray(rows.map(({ runAt }) => runAt)),
+    plainArray(rows.map(({ runId }) => runId)),
+    plainArray(rows.map(({ jobIndex }) => jobIndex)),
+  ]
+}
+
+function queueValues(rows: readonly QueueRow[]): unknown[] {
+  return [...queueKeys(rows), plainArray(rows.map(({ lost }) => lost)), plainArray(rows.map(({ since }) => since))]
+}
+
+const insertHolders = 'INSERT INTO holder (process, run) SELECT * FROM unnest(?::integer[], ?::uuid[])'
+const deleteHolders = `DELETE FROM holder USING unnest(?::integer[], ?::uuid[]) AS old (process, run)
+  WHERE holder.process = old.process AND holder.run = old.run`
+
+function holderValues(rows: readonly HolderRow[]): unknown[] {
+  return [plainArray(rows.map(({ process }) => process)), plainArray(rows.map(({ runId }) => runId))]
+}
+
+const insertTags = 'INSERT INTO run_tag (tag, run_id) SELECT * FROM unnest(?::text[], ?::uuid[])'
+const insertTasks = 'INSERT INTO run_task (task, run_id) SELECT * FROM unnest(?::text[], ?::uuid[])'
+
+/** Everything of runs that are forgotten, beside their records. */
+function forgetting(runs: readonly Run[]): Part[] {
+  if (runs.length === 0) return []
+  const tags = runs.flatMap(({ id, tags: all }) => [...new Set(all)].map((tag) => ({ name: tagText(tag), id })))
+  const tasks = runs.flatMap((run) => tasksOf(run).map((name) => ({ name, id: run.id })))
+  const values = (rows: typeof tags) => [textArray(rows.map(({ name }) => name)), plainArray(rows.map(({ id }) => id))]
+  const listed = (table: string, column: string) => `DELETE FROM ${table}
+    USING unnest(?::text[], ?::uuid[]) AS old (name, run_id)
+    WHERE ${table}.${column} = old.name AND ${table}.run_id = old.run_id`
+  return [
+    { name: 'unkeyed', sql: 'DELETE FROM idempotency_key WHERE run_id = ANY(?::uuid[])', values: [idsOf(runs)] },
+    { name: 'unpaid', sql: 'DELETE FROM payload WHERE run = ANY(?::uuid[])', values: [idsOf(runs)] },
+    { name: 'untagged', sql: listed('run_tag', 'tag'), values: values(tags) },
+    { name: 'untasked', sql: listed('run_task', 'task'), values: values(tasks) },
+  ]
+}
+
+export const totalColumns = [
+  'accepted',
+  'final',
+  ...runStates.map((state) => `runs_${state}`),
+  ...jobStates.map((state) => `jobs_${state}`),
+]
+/** Adds what is to be inserted to what is there. */
+export const addTotals = totalColumns.map((column) => `${column} = tally.${column} + excluded.${column}`).join(', ')
+
+const countTotals = `INSERT INTO tally (process, writer, ${totalColumns.join(', ')})
+  VALUES (?::integer, ?::integer, ${totalColumns.map(() => '?::bigint').join(', ')})
+  ON CONFLICT (process, writer) DO UPDATE SET ${addTotals} RETURNING accepted - final AS live`
+
+const selectLive = {
+  name: 'select-live-of-writer',
+  text: 'SELECT accepted - final AS live FROM tally WHERE process = $1 AND writer = $2',
+}
+
+/** As its last commit has left it; null where it has counted nothing. */
+export async function liveOfWriter(query: Query, { process, writer }: Writer): Promise<number | null> {
+  const [row] = await query(selectLive, [process, writer])
+  return row === undefined ? null : Number(row['live'])
+}
+
+function totalValues({ accepted, final, runs, jobs }: Totals): number[] {
+  return [accepted, final, ...runStates.map((state) => runs[state]), ...jobStates.map((state) => jobs[state])]
+}
+
+function isCounted(totals: Totals): boolean {
+  return totalValues(totals).some((value) => value !== 0)
+}
+
+function idsOf(runs: readonly Run[]): string {
+  return plainArray(runs.map(({ id }) => id))
+}
+
+function tasksOf({ jobs }: Run): string[] {
+  return [...new Set(jobs.map(({ task }) => task))]
+}
+
+/** As JSON, for a tag can hold characters that a text of the database cannot. */
+export function tagText(tag: string): string {
+  return JSON.stringify(tag)
+}
