@@ -17,7 +17,7 @@ export const addBackup: AddCommand = (program, act) => {
         const file = databaseFileOf(context)
         if (!existsSync(file)) throw new Error(`there is no database ${file}: DATABASE_URL names it, on its machine`)
         checkTarget(file, to)
-        if (!(await mayReplace(to, 'overwrites it', yes === true, context.isJson))) return exitCodes.failed
+        if (!(await mayReplace(to, 'overwrite', yes === true, context.isJson))) return exitCodes.failed
         endWithSignals()
         const { backUp, ownerOf } = await import('../database-file.ts')
         const owner = await ownerOf(file)
@@ -25,7 +25,7 @@ export const addBackup: AddCommand = (program, act) => {
         if (context.isJson) printJson({ database: file, file: resolve(to), owner, bytes, runs, unreadable })
         else {
           print(`wrote ${to}: ${sizeText(bytes)}, ${runsText(runs)}`)
-          if (owner !== null) print(`of ${file}, which ${owner} has open and goes on with`)
+          if (owner !== null) print(`source: ${file}, in use by ${owner}`)
         }
         complainOf(unreadable)
         return unreadable.length === 0 ? exitCodes.done : exitCodes.failed

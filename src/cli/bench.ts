@@ -59,10 +59,10 @@ export const addBench: AddCommand = (program, act) => {
 }
 
 async function report(context: Context, load: Load, isOwn: boolean) {
-  const { client, isJson, url } = context
+  const { client, isJson, url, name } = context
   // Also where the service refuses it, or is not there, that is said at once.
   const tag = `bench:${randomUUID().slice(0, 8)}`
-  const request = { tasks: load.tasks.map((name) => ({ name, input: load.input })), tags: [tag] }
+  const request = { tasks: load.tasks.map((task) => ({ name: task, input: load.input })), tags: [tag] }
   await client.runTasks(request)
   const { streams, latenessMs } = await send(context, JSON.stringify(request), load)
   const { latenciesMs = [], failed = 0, failures = {} } = streams[0] ?? {}
@@ -72,17 +72,17 @@ async function report(context: Context, load: Load, isOwn: boolean) {
   const answered = latenciesMs.length
   if (isJson) printJson({ url, ...load, answered, failed, failures, latencyMs, lateMs, drainedMs, tag })
   else {
-    const places = Object.entries(latencyMs).map(([name, ms]) => `${name} ${shown(ms)}`)
+    const places = Object.entries(latencyMs).map(([place, ms]) => `${place} ${shown(ms)}`)
     print(`load      ${load.rate} a second for ${load.seconds} s: ${load.tasks.join(' ')}`)
     print(`answered  ${answered} of ${answered + failed}${failed === 0 ? '' : `; ${listOf(failures)}`}`)
-    print(`latency   ${places.join('   ')}, from when each request was due`)
+    print(`latency   ${places.join('   ')}, since due`)
     print(
       `jobs      ${drainedMs === null ? `still run after ${duration(drainLimitMs)}` : `ended ${duration(drainedMs)} after the last answer`}`,
     )
-    if (!isOwn) print(`\nforget these runs with: forerunner prune --tag ${tag}`)
+    if (!isOwn) print(`\nforget these runs with: ${name} prune --tag ${tag}`)
   }
   if (lateMs > maxLateMs)
-    complain(`the generator itself was late by ${shown(lateMs)} (p99): the machine is too busy for this rate`)
+    complain(`the generator was late by ${shown(lateMs)} (p99): the machine is too busy for this rate`)
   return failed === 0 ? exitCodes.done : exitCodes.failed
 }
 
@@ -90,7 +90,7 @@ function send({ url, environment }: Context, body: string, { rate, seconds }: Lo
   const { FORERUNNER_API_KEY: apiKey } = environment
   const headers: Record<string, string> = apiKey ? { authorization: `Bearer ${apiKey}` } : {}
   const address = new URL('run-tasks', url.endsWith('/') ? url : `${url}/`).href
-  return whileWorking('loading', (say) => {
+  return whileWorking(`sending ${rate * seconds} requests in ${seconds} s`, (say) => {
     let replies = 0
     const onReply = (): void => {
       replies += 1

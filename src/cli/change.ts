@@ -28,7 +28,7 @@ function add({ name, description, ofOne }: Change): AddCommand {
         const filter = filterOf(options)
         const isFiltered = Object.keys(filter).length > 0
         if (id === undefined && !isFiltered)
-          throw new UsageError(`name a run, or at least one filter: forerunner ${name} --help`)
+          throw new UsageError(`name a run, or at least one filter: ${context.name} ${name} --help`)
         if (id === undefined) {
           const change = context.client[changes[name]]
           const count = async (): Promise<number> => (await change({ ...filter, dryRun: true })).matched

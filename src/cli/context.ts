@@ -8,6 +8,8 @@ export type Environment = Readonly<Record<string, string | undefined>>
 
 export interface Context {
   readonly environment: Environment
+  /** The command as its caller has it, for what is to be typed next. */
+  readonly name: string
   readonly url: string
   /** Somebody has said where the service is. */
   readonly isUrlGiven: boolean
@@ -25,7 +27,7 @@ export type Act = <Arguments extends unknown[]>(
   run: (context: Context, ...given: Arguments) => Promise<ExitCode>,
 ) => (...given: Arguments) => Promise<void>
 
-const defaultUrl = 'http://127.0.0.1:3000'
+export const defaultUrl = 'http://127.0.0.1:3000'
 
 export function createContext(
   options: { readonly url?: string; readonly json?: boolean },
@@ -37,12 +39,18 @@ export function createContext(
   const client = createClient({ baseUrl: url, fetch: createFetch(), ...(apiKey && { apiKey }) })
   return {
     environment,
+    name: nameIn(environment),
     url,
     isUrlGiven: options.url !== undefined,
     client,
     isJson: options.json === true,
     glyphs: glyphsOf(environment),
   }
+}
+
+/** Through npx the command has no name of its own in the shell. */
+export function nameIn({ npm_command: npmCommand }: Environment): string {
+  return npmCommand === 'exec' ? 'npx forerunner' : 'forerunner'
 }
 
 /** A service that has answered once may be on its way back; one that never has is not there. */

@@ -15,20 +15,28 @@ export function databaseFileOf({ environment }: Context): string {
   return resolve(path)
 }
 
+const replacements = {
+  overwrite: { question: 'Overwrite it?', consequence: 'overwrites it' },
+  replace: {
+    question: 'Replace it, and keep it under another name?',
+    consequence: 'replaces it, and keeps it under another name',
+  },
+}
+
 /**
- * @param consequence what `--yes` does to a file that is there, as in "overwrites it"
  * @returns false where somebody was asked and does not want it
  * @throws UsageError where there is nobody to ask
  */
 export async function mayReplace(
   file: string,
-  consequence: string,
+  how: keyof typeof replacements,
   isSure: boolean,
   isJson: boolean,
 ): Promise<boolean> {
   if (isSure || !existsSync(file)) return true
+  const { question, consequence } = replacements[how]
   if (isJson || !isInteractive()) throw new UsageError(`${file} exists; --yes ${consequence}`)
-  if (await confirm(`${file} exists; "yes" ${consequence}. Go on?`)) return true
+  if (await confirm(`${file} exists. ${question}`)) return true
   complain('nothing was changed')
   return false
 }

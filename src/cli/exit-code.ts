@@ -12,8 +12,15 @@ export class UsageError extends Error {}
 /** Nothing has ever answered there, so trying again makes somebody wait for nothing. */
 export class NoServiceError extends Error {}
 
+export interface FailedCommand {
+  readonly url: string
+  readonly isJson: boolean
+  /** As its caller has it. */
+  readonly name: string
+}
+
 /** Says what went wrong, unless it was said. */
-export function exitCodeOf(error: unknown, url: string, isJson: boolean): ExitCode {
+export function exitCodeOf(error: unknown, { url, isJson, name }: FailedCommand): ExitCode {
   // Commander has written its message, or the help that was asked for.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usedWrongly
   if (error instanceof ProblemError) {
@@ -23,8 +30,8 @@ export function exitCodeOf(error: unknown, url: string, isJson: boolean): ExitCo
     complain(`${error.code}: ${clean(detail)}`)
     for (const each of errors)
       if (!detail.includes(each.detail)) complain(`  ${clean(each.pointer)}: ${clean(each.detail)}`)
-    if (error.runId !== undefined) complain(`see it with: forerunner show ${error.runId}`)
-    if (error.code === 'unknown-task') complain('see which there are with: forerunner tasks')
+    if (error.runId !== undefined) complain(`see it with: ${name} show ${error.runId}`)
+    if (error.code === 'unknown-task') complain(`see which there are with: ${name} tasks`)
     return error.status === 400 || error.status === 422 ? wrongUnlessAnswer(error) : exitCodes.failed
   }
   if (error instanceof UsageError) {
@@ -34,7 +41,7 @@ export function exitCodeOf(error: unknown, url: string, isJson: boolean): ExitCo
   // A TypeError is what `fetch` throws when an answer has come before.
   if (error instanceof NoServiceError || error instanceof TypeError) {
     complain(`no service answers at ${url}: ${reasonOf(error)}`)
-    complain('start one with "forerunner serve", or say where it is with --url or FORERUNNER_URL')
+    complain(`start one with "${name} serve", or say where it is with --url or FORERUNNER_URL`)
     return exitCodes.noService
   }
   complain(error instanceof Error ? error.message : String(error))

@@ -19,11 +19,11 @@ export const addInit: AddCommand = (program, act) => {
     .description('write a project that works: a task, its test, scripts, a Dockerfile; what is there stays')
     .argument('[directory]', 'default: this one')
     .action(
-      act(async ({ isJson }: Context, given: string | undefined) => {
+      act(async ({ isJson, name }: Context, given: string | undefined) => {
         const directory = resolve(given ?? '.')
         const found = await readPackage(directory)
         if (given === undefined && !isJson && !(await isMeant(directory, found))) {
-          complain('nothing was written; name a directory: forerunner init DIRECTORY')
+          complain(`nothing was written; name a directory: ${name} init DIRECTORY`)
           return exitCodes.failed
         }
         const written = await writeProject(directory, found)

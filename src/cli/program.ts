@@ -4,7 +4,7 @@ import { version } from '../domain/version.ts'
 import { addBackup } from './backup.ts'
 import { addBench } from './bench.ts'
 import { addCancel, addRetry } from './change.ts'
-import { createContext, type Act, type AddCommand, type Environment } from './context.ts'
+import { createContext, defaultUrl, nameIn, type Act, type AddCommand, type Environment } from './context.ts'
 import { addDev } from './dev.ts'
 import { addDoctor } from './doctor.ts'
 import { exitCodeOf, exitCodes, type ExitCode } from './exit-code.ts'
@@ -33,7 +33,8 @@ const groups: Readonly<Record<string, readonly AddCommand[]>> = {
 /** @param argv without the names of Node and of the script */
 export async function runCommand(argv: readonly string[], environment: Environment): Promise<ExitCode> {
   allowClosedPipe()
-  const program = new Command('forerunner')
+  const name = nameIn(environment)
+  const program = new Command(name)
   let exitCode: ExitCode = exitCodes.done
   const optionsOf = () => program.opts<{ url?: string; json?: boolean }>()
 
@@ -54,7 +55,7 @@ export async function runCommand(argv: readonly string[], environment: Environme
       styleCommandText: (text) => styled('cyan', text),
       styleSubcommandTerm: (text) => styled('cyan', text),
     })
-    .showHelpAfterError('(see forerunner --help)')
+    .showHelpAfterError(`(see ${name} --help)`)
     .addHelpText('after', guide)
     .exitOverride()
   for (const [heading, commands] of Object.entries(groups)) {
@@ -62,7 +63,7 @@ export async function runCommand(argv: readonly string[], environment: Environme
     for (const add of commands) add(program, act)
   }
   for (const command of program.commands) {
-    command.showHelpAfterError(`(see forerunner ${command.name()} --help)`)
+    command.showHelpAfterError(`(see ${name} ${command.name()} --help)`)
   }
   program.commandsGroup('Help:').helpCommand('help [command]', 'show the help of a command')
 
@@ -77,6 +78,7 @@ export async function runCommand(argv: readonly string[], environment: Environme
     return exitCode
   } catch (error) {
     const { url = environment['FORERUNNER_URL'] ?? '', json = false } = optionsOf()
-    return exitCodeOf(error, url || 'http://127.0.0.1:3000', json && !(error instanceof CommanderError))
+    const isJson = json && !(error instanceof CommanderError)
+    return exitCodeOf(error, { url: url || defaultUrl, isJson, name })
   }
 }

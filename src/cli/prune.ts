@@ -15,7 +15,8 @@ export const addPrune: AddCommand = (program, act) => {
     act(async (context: Context, options: ManyOptions) => {
       const { client } = context
       const filter = filterOf(options)
-      if (Object.keys(filter).length === 0) throw new UsageError('name at least one filter: forerunner prune --help')
+      if (Object.keys(filter).length === 0)
+        throw new UsageError(`name at least one filter: ${context.name} prune --help`)
 
       async function* ended(): AsyncGenerator<string, void, undefined> {
         for await (const { id, state } of client.allRuns({ ...filter, pageSize: 500 }))

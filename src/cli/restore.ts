@@ -18,8 +18,7 @@ export const addRestore: AddCommand = (program, act) => {
         const { ownerOf, restore } = await import('../database-file.ts')
         const owner = await ownerOf(file)
         if (owner !== null) throw new Error(`${owner} has ${file} open; stop it first`)
-        const consequence = 'replaces it, and keeps it under another name'
-        if (!(await mayReplace(file, consequence, yes === true, context.isJson))) return exitCodes.failed
+        if (!(await mayReplace(file, 'replace', yes === true, context.isJson))) return exitCodes.failed
         endWithSignals()
         const { bytes, runs, unreadable, kept } = await whileWorking(`reading ${backup}`, () => restore(backup, file))
         if (context.isJson) printJson({ database: file, file: backup, bytes, runs, unreadable, kept })

@@ -61,7 +61,7 @@ export function allowClosedPipe(): void {
 /** @returns false also where the question is left by Ctrl-C */
 export async function confirm(question: string): Promise<boolean> {
   const { confirm: ask } = await import('@clack/prompts')
-  return (await ask({ message: question, initialValue: false, output: process.stderr })) === true
+  return (await ask({ message: question, initialValue: false, output: process.stderr, withGuide: false })) === true
 }
 
 /** Shows that something is under way, on a terminal. `say` replaces the text. */
@@ -71,7 +71,7 @@ export async function whileWorking<Result>(
 ): Promise<Result> {
   if (!process.stderr.isTTY) return work(() => {})
   const { spinner } = await import('@clack/prompts')
-  const turning = spinner({ output: process.stderr })
+  const turning = spinner({ output: process.stderr, withGuide: false })
   turning.start(what)
   try {
     return await work((text) => turning.message(text))

@@ -25,7 +25,7 @@ export const addWatch: AddCommand = (program, act) => {
 /** Besides the lines of jobs: the first, a blank, what is left out, the answer, and the cursor's. */
 const otherLines = 5
 
-export async function watchRun({ client, isJson, glyphs }: Context, id: string): Promise<ExitCode> {
+export async function watchRun({ client, isJson, glyphs, name }: Context, id: string): Promise<ExitCode> {
   const progress = new Map<number, { readonly progress: number; readonly message?: string }>()
   let last: RunView | undefined
   let screen: LiveScreen | undefined
@@ -42,7 +42,7 @@ export async function watchRun({ client, isJson, glyphs }: Context, id: string):
       else {
         if (!isLive(isJson) && !isJson) printChanges(last, event.run)
         last = event.run
-        if (isLive(isJson)) screen ??= createLiveScreen(lines, `the run goes on: forerunner watch ${id}`)
+        if (isLive(isJson)) screen ??= createLiveScreen(lines, `the run goes on: ${name} watch ${id}`)
       }
       screen?.paint()
     }

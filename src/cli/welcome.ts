@@ -15,7 +15,7 @@ const steps = [
 export function welcome({ TASKS_DIR: tasksDir }: Environment): string | null {
   if (existsSync(tasksDir || 'workers')) return null
   return [
-    `${styled('bold', `forerunner ${version}`)}  answers a request with its first task's result, and runs the rest durably`,
+    `${styled('bold', `forerunner ${version}`)}  answers with the first task's result, and runs the rest durably`,
     '',
     'There is no project in this folder yet. To begin:',
     '',

@@ -14,19 +14,26 @@ export interface LogHold {
 const word = 'hold the log'
 const lookEveryMs = 200
 /** What has gathered is written into the file by one commit afterwards, which takes up to some tenths of a second. */
-const maxLogBytes = 64 * 1024 * 1024
+const maxGrowthBytes = 64 * 1024 * 1024
 const maxHoldMs = 60_000
+/** After one that was ended: whoever asks again and again must not keep the log for ever. */
+const pauseMs = 10_000
 
 /** @param setCheckpoints whether commits write the log into the file from time to time, which lets it begin again */
 export function createLogHold(file: string, setCheckpoints: (isOn: boolean) => void): LogHold {
-  const callers = new Map<Socket, number>()
+  const callers = new Set<Socket>()
   let timer: NodeJS.Timeout | undefined
+  let since = 0
+  let bytesBefore = 0
+  let refusedUntil = 0
+
+  const logBytes = (): number => statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0
 
   function look(): void {
-    const logBytes = statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0
-    for (const [caller, since] of callers) {
-      if (logBytes > maxLogBytes || performance.now() - since > maxHoldMs) caller.destroy()
-    }
+    const now = performance.now()
+    if (logBytes() - bytesBefore <= maxGrowthBytes && now - since <= maxHoldMs) return
+    refusedUntil = now + pauseMs
+    for (const caller of callers) caller.destroy()
   }
 
   function release(caller: Socket): void {
@@ -38,17 +45,20 @@ export function createLogHold(file: string, setCheckpoints: (isOn: boolean) => v
   return {
     add(caller) {
       caller.once('data', (bytes: Buffer) => {
-        if (bytes.toString() !== word) return
+        const now = performance.now()
+        if (bytes.toString() !== word || now < refusedUntil) return
         if (callers.size === 0) {
+          since = now
+          bytesBefore = logBytes()
           setCheckpoints(false)
           timer = setInterval(look, lookEveryMs).unref()
         }
-        callers.set(caller, performance.now())
+        callers.add(caller)
       })
       caller.once('close', () => release(caller))
     },
     end() {
-      for (const caller of callers.keys()) caller.destroy()
+      for (const caller of callers) caller.destroy()
       callers.clear()
       clearInterval(timer)
     },
