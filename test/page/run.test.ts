@@ -95,14 +95,36 @@ test('runs again what it has started, with changed input', async () => {
   assert.is(await page.getByLabel('title *').inputValue(), `it's "<b>bold</b>"`)
   await page.getByLabel('copies').fill('4')
   await page.getByRole('button', { name: 'Start this run' }).click()
-  await page.getByText('"copies"').waitFor()
+  await page.getByText('answer sent').waitFor()
   const { runs } = (await (await service.get('/runs?tag=eu')).json()) as { runs: unknown[] }
   assert.is(runs.length, 2)
+  const newer = page.url()
+  await page.getByRole('link', { name: /^↻ of …/ }).click()
+  await page.getByText('run again as').getByRole('link').click()
+  await until('it leads back', () => page.url() === newer)
   // A refusal is logged by the browser itself.
   assert.equal(
     tab.wrongs.filter((line) => !line.includes('status of 422')),
     [],
   )
+})
+
+test('says why a job waits, and which job has won a race', async () => {
+  await using service = await startService({ tasksDir })
+  const tasks = [
+    { name: 'second', input: { ms: 60_000 } },
+    { name: 'form', input: { title: 'a' } },
+  ]
+  const id = await start(service, { tasks: [...tasks, { name: 'third', delayMs: 3_600_000 }], respond: 'race' })
+  await using tab = await browser.open(`${service.url}/?run=${id}&job=2`)
+  const { page } = tab
+  await page.getByText(/^It is due at .*, in \d+ min \d\d s: that is its delay\.$/).waitFor()
+  await page.getByRole('heading', { name: /^Answered by job 1, which won the race, after / }).waitFor()
+  await laneOf(page, /^form/).getByText('won').waitFor()
+  assert.equal(await violationsOf(page), [])
+  await page.getByRole('button', { name: 'Cancel', exact: true }).click()
+  await page.locator('.sub .is-cancelled').waitFor()
+  checkClean(tab)
 })
 
 test('zooms by keys and by the strip, and says the exact times of what is pointed at', async () => {
@@ -126,11 +148,11 @@ test('zooms by keys and by the strip, and says the exact times of what is pointe
   await bar.hover()
   await page
     .locator('.readout')
-    .filter({ hasText: /attempt 1: completed, \+\d+ ms to \+\d+ ms, 3\d\d ms/ })
+    .filter({ hasText: /attempt 1: completed, \+[\d.]+ m?s to \+[\d.]+ m?s, [\d.]+ m?s/ })
     .waitFor()
   await page
     .locator('.hair')
-    .filter({ hasText: /^\+\d+ ms$/ })
+    .filter({ hasText: /^\+[\d.]+ m?s$/ })
     .waitFor()
   const strip = await page.locator('.strip').boundingBox()
   assert.ok(strip !== null)

@@ -9,10 +9,13 @@ export function Headline({ run, now }: { readonly run: RunView; readonly now: nu
   const answeredMs = Date.parse(run.respondedAt) - Date.parse(run.createdAt)
   const decided = run.answer?.jobIndex ?? null
   const isError = decided === null ? run.state === 'failed' : run.jobs[decided]?.state !== 'completed'
+  const isRace = run.answer?.mode === 'race' || run.answer?.mode === 'any'
   const hasMore = (afterMs ?? 0) >= 1
   return (
     <h1>
-      {isError ? 'Answered with an error after ' : 'Answered after '}
+      {isError ? 'Answered with an error' : 'Answered'}
+      {isRace && decided !== null && ` by job ${decided}, which won the race,`}
+      {' after '}
       <em>{durationOf(answeredMs)}</em>
       {hasMore
         ? `; ${durationOf(totalMs)} of work, ${shareOf(afterMs ?? 0, totalMs)} of it after the answer.`

@@ -7,6 +7,7 @@ import { StateMark } from '../shell/state.tsx'
 import { durationOf, shareOf } from '../time/format.ts'
 import { JsonText, svgAddress } from './json-text.tsx'
 import type { LiveJob } from './run-store.ts'
+import { WhyWaiting } from './why-waiting.tsx'
 import { isFinal, segmentsOf, type Segment } from './segments.ts'
 
 export interface JobStoryProps {
@@ -91,12 +92,13 @@ function Chapter({ job, progress, segment }: ChapterProps) {
     <li>
       <time>+{durationOf(from)}</time>
       <div>
-        {kind === 'waiting' && (
-          <span class="dim">{to === null ? 'waits for a thread' : `waited ${lasts} for a thread`}</span>
+        {(kind === 'waiting' || kind === 'backoff') && to === null && (
+          <>
+            <b class="is-waiting">◌ Waiting.</b> <WhyWaiting job={job} />
+          </>
         )}
-        {kind === 'backoff' && (
-          <span class="dim">{to === null ? 'waits to try again' : `waited ${lasts} to try again`}</span>
-        )}
+        {kind === 'waiting' && to !== null && <span class="dim">waited {lasts} for a thread</span>}
+        {kind === 'backoff' && to !== null && <span class="dim">waited {lasts} to try again</span>}
         {kind === 'running' && (
           <>
             <b class="is-running">◐ Attempt {attempt}</b> is running

@@ -14,10 +14,12 @@ export interface LaneProps {
   readonly scale: ReadonlySignal<TimeScale>
   readonly selected: ReadonlySignal<number>
   readonly decidedBy: ReadonlySignal<number | null>
+  /** Whether the first job to end, or to succeed, decides. */
+  readonly isRace: ReadonlySignal<boolean>
   readonly onSelect: (index: number) => void
 }
 
-export function Lane({ job, start, scale, selected, decidedBy, onSelect }: LaneProps) {
+export function Lane({ job, start, scale, selected, decidedBy, isRace, onSelect }: LaneProps) {
   const shown = job.view.value
   const { index, task, thread } = shown
   const segments = segmentsOf(shown, start)
@@ -32,7 +34,7 @@ export function Lane({ job, start, scale, selected, decidedBy, onSelect }: LaneP
           {decidedBy.value === index && (
             <span class="decided">
               {' ▸'}
-              <span class="aside"> answer</span>
+              <span class="aside"> {isRace.value ? 'won' : 'answer'}</span>
             </span>
           )}
         </small>

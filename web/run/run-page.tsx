@@ -5,8 +5,9 @@ import { useEffect, useMemo } from 'preact/hooks'
 import { CopyButton } from '../shell/copy-button.tsx'
 import { useKeys } from '../shell/keys.ts'
 import { addressOf, go, route, shortIdOf } from '../shell/route.ts'
-import { baseUrl, curlKey, serviceNow, wordsOf } from '../shell/service.ts'
+import { baseUrl, client, curlKey, serviceNow, wordsOf } from '../shell/service.ts'
 import { StateMark } from '../shell/state.tsx'
+import { againTag, Tag } from '../shell/tag.tsx'
 import { secondNow } from '../time/clock.ts'
 import { clockOf } from '../time/format.ts'
 import { Headline } from './headline.tsx'
@@ -15,6 +16,8 @@ import { JobTable } from './job-table.tsx'
 import { createRunStore } from './run-store.ts'
 import { isFinal } from './segments.ts'
 import { Timeline } from './timeline.tsx'
+
+const shownAgain = 3
 
 export function RunPage({ id }: { readonly id: string }) {
   const store = useMemo(() => createRunStore(id), [id])
@@ -90,6 +93,32 @@ export function RunPage({ id }: { readonly id: string }) {
   )
 }
 
+/** The runs that have run this one again. */
+function RunAgain({ id }: { readonly id: string }) {
+  const found = useSignal<readonly string[]>([])
+  useEffect(() => {
+    const end = new AbortController()
+    client
+      .peek()
+      .listRuns({ tag: againTag(id), pageSize: shownAgain }, { signal: end.signal })
+      .then(({ runs }) => (found.value = runs.map((run) => run.id)))
+      // Then they are not named.
+      .catch(() => {})
+    return () => end.abort()
+  }, [id])
+  if (found.value.length === 0) return null
+  return (
+    <span>
+      run again as{' '}
+      {found.value.map((again) => (
+        <a key={again} class="mono" href={addressOf({ run: again })}>
+          …{shortIdOf(again)}{' '}
+        </a>
+      ))}
+    </span>
+  )
+}
+
 interface FactsProps {
   readonly run: RunView
   readonly onCancel: () => void
@@ -109,10 +138,9 @@ function Facts({ run, onCancel, onRetry }: FactsProps) {
         accepted <time dateTime={run.createdAt}>{clockOf(run.createdAt)}</time>
       </span>
       {run.tags.map((tag) => (
-        <a key={tag} class="tag" href={addressOf({ tag })}>
-          {tag}
-        </a>
+        <Tag key={tag} tag={tag} />
       ))}
+      <RunAgain id={run.id} />
       <span class="actions">
         <a class="btn" href={addressOf({ start: run.id })}>
           Run again…

@@ -43,6 +43,7 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
     return at === null ? null : Math.max(0, Date.parse(at) - start)
   })
   const decidedBy = useComputed(() => run.value?.answer?.jobIndex ?? null)
+  const isRace = useComputed(() => run.value?.answer?.mode === 'race' || run.value?.answer?.mode === 'any')
   const scale = useComputed((): TimeScale => {
     const segments = run.value?.jobs.flatMap((job) => segmentsOf(job, start)) ?? []
     return timeScaleOf(segments, answer.value === null ? [0] : [0, answer.value])
@@ -146,7 +147,7 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
             <HttpLane answer={answer} scale={scale} />
             {shown.first > 0 && <Unseen rows={shown.first} />}
             {jobs.value.slice(shown.first, shown.end).map((job) => (
-              <Lane key={job.view.peek().index} {...{ job, start, scale, selected, decidedBy, onSelect }} />
+              <Lane key={job.view.peek().index} {...{ job, start, scale, selected, decidedBy, isRace, onSelect }} />
             ))}
             {shown.end < jobs.value.length && <Unseen rows={jobs.value.length - shown.end} />}
           </ol>

@@ -4,6 +4,7 @@ import { endOf, segmentsOf } from '../run/segments.ts'
 import { timeScaleOf } from '../run/time-scale.ts'
 import { addressOf, shortIdOf } from '../shell/route.ts'
 import { StateMark } from '../shell/state.tsx'
+import { Tag } from '../shell/tag.tsx'
 import { secondNow } from '../time/clock.ts'
 import { ageOf, durationOf } from '../time/format.ts'
 
@@ -31,9 +32,7 @@ export function RunRow({ run }: { readonly run: RunView }) {
       <td class="num">{run.state === 'running' ? '…' : since(run.finishedAt)}</td>
       <td>
         {run.tags.slice(0, shownTags).map((tag) => (
-          <a key={tag} class="tag" href={addressOf({ tag })}>
-            {tag}
-          </a>
+          <Tag key={tag} tag={tag} />
         ))}
         {run.tags.length > shownTags && <span class="dim"> +{run.tags.length - shownTags}</span>}
       </td>
