@@ -5,6 +5,7 @@ import { createProcessClock } from '../../src/domain/clock.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { until } from '../harness/until.ts'
 import { startDispatchService } from './dispatch-service.ts'
+import { readStats } from '../harness/run.ts'
 
 const hourMs = 3_600_000
 /** Far below any step, and far above what these jobs need on a busy machine. */
@@ -30,7 +31,7 @@ for (const stepMs of [-24 * hourMs, -hourMs, hourMs, 24 * hourMs]) {
     setBy = stepMs
     const { runAt: before } = (await runWhen(later, 'it waits', () => true)).jobs[0] ?? {}
     await until('the clock has followed', () => Math.abs(clock.now() - Date.now() - stepMs) < 1_000)
-    const stats = (await (await service.get('/stats')).json()) as { oldestQueuedMs: number | null }
+    const stats = await readStats(service)
     assert.ok(stats.oldestQueuedMs !== null && stats.oldestQueuedMs < soonMs, `${stats.oldestQueuedMs} ms`)
     await attend({ meeting, count: 2 }, 'the test')
     for (const id of [holder, waiting, delayed]) assert.is((await ended(id)).state, 'completed')

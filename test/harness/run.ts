@@ -1,7 +1,13 @@
 /** Reads the JSON that the service answers, in the form that the contract gives it. */
 import type { ProblemDocument } from '../../src/http/views/problem.ts'
 import type { JobView } from '../../src/http/views/job.ts'
-import type { RunView } from '../../src/http/views/run.ts'
+import type { RunPageView, RunView } from '../../src/http/views/run.ts'
+import type { StatsView } from '../../src/http/views/service.ts'
+
+/** A service in this process, or in one of its own. */
+interface Asked {
+  get(path: string, headers?: Record<string, string>): Promise<Response>
+}
 
 export async function readRun(response: Response): Promise<RunView> {
   return (await response.json()) as RunView
@@ -15,4 +21,21 @@ export function jobAt(run: RunView, index: number): JobView {
   const job = run.jobs[index]
   if (job === undefined) throw new Error(`the run has no job ${index}`)
   return job
+}
+
+export async function listRuns(
+  service: Asked,
+  query = '',
+  headers?: Record<string, string>,
+): Promise<readonly RunView[]> {
+  return ((await (await service.get(`/runs${query}`, headers)).json()) as RunPageView).runs
+}
+
+export async function readStats(service: Asked): Promise<StatsView> {
+  return (await (await service.get('/stats')).json()) as StatsView
+}
+
+/** Jobs that were ever accepted. */
+export async function acceptedJobs(service: Asked): Promise<number> {
+  return (await readStats(service)).conservation.accepted
 }

@@ -3,7 +3,7 @@ import Koa, { type Middleware } from 'koa'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { callerScope, createAuthenticate } from '../../src/http/authenticate.ts'
-import { readRun } from '../harness/run.ts'
+import { listRuns, readRun } from '../harness/run.ts'
 import { startService } from '../harness/service.ts'
 import { create, serve } from '../library/instance.ts'
 import { expectProblem } from './expect-problem.ts'
@@ -167,7 +167,7 @@ test('a read-only key reads everything, and changes nothing', async () => {
       await expectProblem(await service.fetch(path, { method, headers }), 'read-only-key')
     }
   }
-  const { runs } = (await (await service.get('/runs', bearer('reader'))).json()) as { runs: unknown[] }
+  const runs = await listRuns(service, '', bearer('reader'))
   assert.is(runs.length, 1)
 })
 

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ProblemCode } from '../../src/domain/problems.ts'
-import { readRun } from '../harness/run.ts'
+import { listRuns, readRun, acceptedJobs } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { expectProblem } from './expect-problem.ts'
 import { answersOf, open, sendBytes } from './raw.ts'
@@ -114,8 +114,7 @@ test('answers who sends ten megabytes without looking up, and ends the connectio
     headers: { 'Content-Type': 'application/json' },
   })
   await expectProblem(asked, 'content-too-large')
-  const { runs } = (await (await service.get('/runs')).json()) as { runs: unknown[] }
-  assert.equal(runs, [])
+  assert.equal(await listRuns(service), [])
 })
 
 test('begins nothing that was sent behind a request whose answer ends the connection', async () => {
@@ -130,8 +129,7 @@ test('begins nothing that was sent behind a request whose answer ends the connec
   socket.write(left)
   socket.end(head('POST /run-tasks', json, `Content-Length: ${body.length}`) + body)
   await once(socket, 'close')
-  const { conservation } = (await (await service.get('/stats')).json()) as { conservation: { accepted: number } }
-  assert.is(conservation.accepted, 0)
+  assert.is(await acceptedJobs(service), 0)
 })
 
 test.run()

@@ -9,6 +9,7 @@ import { createByteBudget } from '../../src/http/byte-budget.ts'
 import { answerProblem } from '../../src/http/handle-error.ts'
 import { createLog } from '../../src/log.ts'
 import { within } from '../harness/child.ts'
+import { listRuns } from '../harness/run.ts'
 import { startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { serve } from '../library/instance.ts'
@@ -46,7 +47,7 @@ test('a body has its room until its request is answered', async () => {
   const waiting = service.post('/run-tasks', slow)
   await until('the room is taken', async () => (await service.post('/run-tasks', large)).status === 503)
   const id = await until('it is accepted', async () => {
-    const { runs } = (await (await service.get('/runs?state=running')).json()) as { runs: { id: string }[] }
+    const runs = await listRuns(service, '?state=running')
     return runs[0]?.id
   })
   await service.post(`/runs/${id}/cancel`)

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readRun } from '../harness/run.ts'
+import { readRun, acceptedJobs } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { expectProblem, pointersOf } from './expect-problem.ts'
 import { answersOf, chunked, exchange, sendBytes } from './raw.ts'
@@ -18,11 +18,6 @@ const post = (service: Service, headers: Record<string, string>, body: string | 
 
 const postInChunks = (service: Service, headers: Record<string, string>, body: string) =>
   exchange(service.url, 'POST /run-tasks', { ...headers, ...inChunks }, chunked(body))
-
-async function acceptedJobs(service: Service): Promise<number> {
-  const { conservation } = (await (await service.get('/stats')).json()) as { conservation: { accepted: number } }
-  return conservation.accepted
-}
 
 test('refuses a body without a content type', async () => {
   await using service = await startService({ tasksDir: recipe })

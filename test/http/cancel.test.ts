@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/http/views/run.ts'
-import { jobAt, readProblem, readRun } from '../harness/run.ts'
+import { jobAt, readProblem, readRun, readStats } from '../harness/run.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
@@ -78,7 +78,7 @@ async function postTogether(service: Service, ...paths: string[]): Promise<Respo
 }
 
 async function jobsOnThreads(service: Service): Promise<number> {
-  const { threads } = (await (await service.get('/stats')).json()) as { threads: { running: number }[] }
+  const { threads } = await readStats(service)
   return threads.reduce((sum, { running }) => sum + running, 0)
 }
 

@@ -2,9 +2,8 @@
 import { once } from 'node:events'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { RunView } from '../../src/http/views/run.ts'
-import { readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { listRuns, readRun } from '../harness/run.ts'
+import { startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { answersOf, open, sendBytes } from './raw.ts'
 
@@ -15,10 +14,6 @@ function request(input: unknown, name = 'echo', connection = 'keep-alive'): stri
   const body = JSON.stringify({ tasks: [{ name, input }] })
   const fields = [json, `Content-Length: ${Buffer.byteLength(body)}`, `Connection: ${connection}`]
   return ['POST /run-tasks HTTP/1.1', 'Host: x', ...fields, '', body].join('\r\n')
-}
-
-async function runsOf(service: Service): Promise<readonly RunView[]> {
-  return ((await (await service.get('/runs')).json()) as { runs: RunView[] }).runs
 }
 
 test('takes a request that comes byte by byte', async () => {
@@ -51,7 +46,7 @@ test('reads as much as is announced: what is longer is another request, and what
     longer.map(({ status }) => status),
     [200, 400],
   )
-  assert.is((await runsOf(service)).length, 1)
+  assert.is((await listRuns(service)).length, 1)
   // The next request is taken for the rest of the body.
   const swallowing = answersOf(await sendBytes(service.url, post(body.length + last.length), last + last))
   assert.equal(
@@ -62,7 +57,7 @@ test('reads as much as is announced: what is longer is another request, and what
   socket.end(post(body.length + 1))
   const [data] = (await once(socket, 'data')) as [Buffer]
   assert.match(data.toString(), /^HTTP\/1\.1 400 /)
-  assert.is((await runsOf(service)).length, 1)
+  assert.is((await listRuns(service)).length, 1)
 })
 
 test('stores nothing of an upload that was broken off', async () => {
@@ -79,7 +74,7 @@ test('stores nothing of an upload that was broken off', async () => {
   }
   const response = await service.post('/run-tasks', { tasks: [{ name: 'echo', input: 'whole' }] })
   assert.is((await readRun(response)).result, 'whole')
-  assert.is((await runsOf(service)).length, 1)
+  assert.is((await listRuns(service)).length, 1)
 })
 
 test('a connection too many is answered 503, and idle ones make room', async () => {

@@ -5,6 +5,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/http/views/run.ts'
 import { createRandom } from '../harness/random.ts'
+import { listRuns, readStats } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
@@ -36,10 +37,7 @@ async function leave(service: Service, name: number, bytes: number, turns: numbe
   socket.resetAndDestroy()
 }
 
-async function runsIn(service: Service): Promise<RunView[]> {
-  const { runs } = (await (await service.get('/runs?pageSize=500')).json()) as { runs: RunView[] }
-  return runs
-}
+const runsIn = (service: Service) => listRuns(service, '?pageSize=500')
 
 test(`of ${clients} clients that go away, every run that was accepted is completed (DISCONNECT_SEED=${seed})`, async () => {
   await using service = await startService()
@@ -55,7 +53,7 @@ test(`of ${clients} clients that go away, every run that was accepted is complet
   })
   await Promise.all(leaving)
   const runs = await until('every run has ended', async () => {
-    const { backlog } = (await (await service.get('/stats')).json()) as { backlog: number }
+    const { backlog } = await readStats(service)
     return backlog === 0 && runsIn(service)
   })
   assert.ok(runs.length > 0 && runs.length <= complete, `${runs.length} runs of ${complete} whole requests`)

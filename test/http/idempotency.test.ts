@@ -3,7 +3,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { attend } from '../fixtures/tasks/meet.ts'
-import { jobAt, readRun } from '../harness/run.ts'
+import { jobAt, listRuns, readRun } from '../harness/run.ts'
 import { fixtureTasks, startService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
@@ -25,10 +25,7 @@ function post(service: Service, key: string, body: unknown, headers: Record<stri
   return service.post('/run-tasks', body, { 'Idempotency-Key': key, ...headers })
 }
 
-async function runsIn(service: Service): Promise<number> {
-  const { runs } = (await (await service.get('/runs?pageSize=500')).json()) as { runs: unknown[] }
-  return runs.length
-}
+const runsIn = async (service: Service) => (await listRuns(service, '?pageSize=500')).length
 
 /** Resolves when a run is there, so that what follows comes second. */
 async function begun(service: Service): Promise<void> {

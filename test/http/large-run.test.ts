@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createForerunner } from '../../src/index.ts'
-import { readRun } from '../harness/run.ts'
+import { listRuns, readRun } from '../harness/run.ts'
 import { fixtureTasks, startService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
@@ -69,7 +69,7 @@ test('lists, events and problems leave out what is large, and say so', async () 
   const events = await (await service.get(`/runs/${id}/events`)).text()
   assert.match(events, `"resultBytes":${bytes}`)
   assert.ok(events.length < 20_000)
-  const { runs } = (await (await service.get('/runs')).json()) as { runs: { jobs: Record<string, unknown>[] }[] }
+  const runs = await listRuns(service)
   for (const job of runs[0]?.jobs ?? []) assert.equal(['result' in job, 'failures' in job], [false, false])
 })
 

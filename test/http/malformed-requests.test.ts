@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { attend } from '../fixtures/tasks/meet.ts'
-import { readProblem, readRun } from '../harness/run.ts'
+import { listRuns, readProblem, readRun } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { answersOf, exchange, sendBytes } from './raw.ts'
 
@@ -25,8 +25,7 @@ async function expectRefused(service: Service, status: number, ...pieces: string
 }
 
 async function expectNoRuns(service: Service): Promise<void> {
-  const { runs } = (await (await service.get('/runs')).json()) as { runs: unknown[] }
-  assert.equal(runs, [])
+  assert.equal(await listRuns(service), [])
 }
 
 test('what is no request at all', async () => {

@@ -1,19 +1,14 @@
 /** What is refused for now leaves nothing behind, and a stopping service tells everybody who waits. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { RunView } from '../../src/http/views/run.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
-import { readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { listRuns, readRun } from '../harness/run.ts'
+import { startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
 const waiting = { name: 'wait', input: { ms: 60_000 } }
 const echo = { name: 'echo' }
-
-async function runsOf(service: Service): Promise<RunView[]> {
-  return ((await (await service.get('/runs')).json()) as { runs: RunView[] }).runs
-}
 
 test('takes jobs up to its backlog and refuses the run that would go beyond, whole', async () => {
   await using service = await startService({ maxBacklog: 3 })
@@ -26,7 +21,7 @@ test('takes jobs up to its backlog and refuses the run that would go beyond, who
   const { runId, instance } = await expectProblem(refused, 'overloaded')
   assert.is(runId, undefined)
   assert.is(instance, '/run-tasks')
-  assert.is((await runsOf(service)).length, 1)
+  assert.is((await listRuns(service)).length, 1)
   assert.is((await submit(1)).status, 202)
   await expectProblem(await submit(1), 'overloaded')
 })
@@ -35,7 +30,7 @@ test('takes runs again when jobs have ended', async () => {
   await using service = await startService({ maxBacklog: 2 })
   const meeting = { meeting: `${service.url}/full`, count: 2 }
   const full = service.post('/run-tasks', { tasks: [{ name: 'meet', input: meeting }, waiting] })
-  await until('the backlog is full', async () => (await runsOf(service)).length === 1)
+  await until('the backlog is full', async () => (await listRuns(service)).length === 1)
   await expectProblem(await service.post('/run-tasks', { tasks: [echo] }), 'overloaded')
   await attend(meeting, 'the test')
   assert.is((await full).status, 200)
@@ -49,7 +44,7 @@ test('does not go beyond its backlog when many ask at once', async () => {
   const statuses = (await Promise.all(asked)).map(({ status }) => status)
   assert.is(statuses.filter((status) => status === 202).length, 5)
   assert.is(statuses.filter((status) => status === 503).length, 15)
-  assert.is((await runsOf(service)).length, 5)
+  assert.is((await listRuns(service)).length, 5)
 })
 
 test('says what is wrong with a request before it says that there is no room', async () => {
@@ -61,7 +56,7 @@ test('says what is wrong with a request before it says that there is no room', a
 test('sends who waits away with where the run is when it stops', async () => {
   await using service = await startService()
   const posted = service.post('/run-tasks', { tasks: [waiting] })
-  const { id } = await until('the run is there', async () => (await runsOf(service))[0])
+  const { id } = await until('the run is there', async () => (await listRuns(service))[0])
   await service.app.drain()
   const response = await posted
   assert.is(response.status, 202)

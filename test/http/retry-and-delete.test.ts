@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { newRunId } from '../../src/domain/ids.ts'
 import type { RunView } from '../../src/http/views/run.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
-import { jobAt, readRun } from '../harness/run.ts'
+import { jobAt, listRuns, readRun } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
@@ -114,7 +114,7 @@ test('a run is not deleted before its caller has the answer', async () => {
     const meet = { name: 'meet', input: meeting }
     const asked = service.post('/run-tasks', { respond: 'all', tasks: [meet, meet] })
     const id = await until('the run is there', async () => {
-      const { runs } = (await (await service.get('/runs')).json()) as { runs: RunView[] }
+      const runs = await listRuns(service)
       return runs[0]?.id
     })
     const removing = until('the run is deleted', async () => (await remove(service, id)).status === 204)

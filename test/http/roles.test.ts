@@ -6,7 +6,7 @@ import type { Config } from '../../src/config.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { openEvents } from '../harness/event-client.ts'
 import { makeSchema } from '../harness/postgres.ts'
-import { jobAt, readRun } from '../harness/run.ts'
+import { jobAt, readRun, readStats } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
@@ -28,7 +28,7 @@ async function startPair(options: Partial<Config> = {}): Promise<Pair> {
 }
 
 async function runningOn(service: Service): Promise<number> {
-  const { threads } = (await (await service.get('/stats')).json()) as { threads: { running: number }[] }
+  const { threads } = await readStats(service)
   return threads.reduce((sum, { running }) => sum + running, 0)
 }
 
@@ -43,7 +43,7 @@ test('first jobs run where they are answered, and all others in a process that r
     run.jobs.map(({ thread }) => thread === 'main'),
     [true, false, false],
   )
-  const { threads } = (await (await http.get('/stats')).json()) as { threads: unknown[] }
+  const { threads } = await readStats(http)
   assert.equal(threads, [])
 })
 

@@ -3,9 +3,8 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { RunView } from '../../src/http/views/run.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
-import { jobAt, readRun } from '../harness/run.ts'
+import { jobAt, listRuns, readRun } from '../harness/run.ts'
 import { startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { chunked, exchange, open } from './raw.ts'
@@ -147,7 +146,7 @@ test('lets the run go on when its client disconnects', async () => {
   socket.write('POST /run-tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n')
   socket.write(`Content-Length: ${body.length}\r\n\r\n${body}`)
   const { id } = await until('the run is there', async () => {
-    const { runs } = (await (await service.get('/runs')).json()) as { runs: RunView[] }
+    const runs = await listRuns(service)
     return runs[0]
   })
   socket.destroy()

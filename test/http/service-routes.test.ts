@@ -2,28 +2,14 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { problemCodes, problems } from '../../src/domain/problems.ts'
-import type { ThreadView } from '../../src/execution/pool/pool.ts'
+import type { StatsView } from '../../src/http/views/service.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
-import { readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { readRun, readStats } from '../harness/run.ts'
+import { startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
-interface Stats {
-  readonly runs: Record<string, number>
-  readonly jobs: Record<string, number>
-  readonly backlog: number
-  readonly oldestQueuedMs: number | null
-  readonly threads: readonly ThreadView[]
-  readonly eventLoopDelayMs: Record<string, number>
-  readonly conservation: Record<string, number>
-}
-
 const waiting = { name: 'wait', input: { ms: 60_000 } }
-
-async function stats(service: Service): Promise<Stats> {
-  return (await (await service.get('/stats')).json()) as Stats
-}
 
 test('lists each task with its policy and its input', async () => {
   await using service = await startService()
@@ -50,7 +36,7 @@ test('counts nothing in the beginning', async () => {
   await using service = await startService({ threads: 2, ioThreads: 1 })
   const response = await service.get('/stats')
   assert.is(response.headers.get('Cache-Control'), 'no-store')
-  const { eventLoopDelayMs, threads, ...counts } = (await response.json()) as Stats
+  const { eventLoopDelayMs, threads, ...counts } = (await response.json()) as StatsView
   assert.equal(counts, {
     runs: { running: 0, completed: 0, failed: 0, cancelled: 0 },
     jobs: { queued: 0, running: 0, retrying: 0, completed: 0, failed: 0, cancelled: 0 },
@@ -77,7 +63,7 @@ test('counts runs and jobs by state, and every job once', async () => {
   await service.post('/run-tasks', { tasks: [{ name: 'echo' }] })
   await service.post('/run-tasks', { tasks: [{ name: 'fail' }] })
   await service.post('/run-tasks', { tasks: [{ name: 'echo' }, waiting, waiting, { name: 'echo', delayMs: 60_000 }] })
-  const { runs, jobs, backlog, conservation, threads, oldestQueuedMs } = await stats(service)
+  const { runs, jobs, backlog, conservation, threads, oldestQueuedMs } = await readStats(service)
   assert.equal(runs, { running: 1, completed: 1, failed: 1, cancelled: 0 })
   assert.equal(jobs, { queued: 1, running: 2, retrying: 0, completed: 2, failed: 1, cancelled: 0 })
   assert.is(backlog, 3)
@@ -95,9 +81,9 @@ test('tells for how long the oldest due job has been waiting', async () => {
   const meeting = { meeting: `${service.url}/oldest`, count: 2 }
   const tasks = [{ name: 'meet', input: meeting }, { name: 'where' }]
   await service.post('/run-tasks', { respond: 'none', tasks })
-  assert.ok((await until('a job waits', async () => (await stats(service)).oldestQueuedMs ?? undefined)) >= 0)
+  assert.ok((await until('a job waits', async () => (await readStats(service)).oldestQueuedMs ?? undefined)) >= 0)
   await attend(meeting, 'the test')
-  await until('no job waits', async () => (await stats(service)).oldestQueuedMs === null)
+  await until('no job waits', async () => (await readStats(service)).oldestQueuedMs === null)
 })
 
 test('is alive and ready', async () => {

@@ -10,6 +10,7 @@ import { createByteBudget } from '../../src/http/byte-budget.ts'
 import { createHttpServer, type ServerLimits } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
 import { within } from '../harness/child.ts'
+import { listRuns } from '../harness/run.ts'
 import { startService } from '../harness/service.ts'
 import { answersOf, open } from './raw.ts'
 
@@ -59,7 +60,7 @@ test('a request that does not come to its end is ended, and others are served me
     assert.is(answer?.headers.get('Connection'), 'close', what)
     assert.equal(more, [], what)
   }
-  const { runs } = (await (await service.get('/runs')).json()) as { runs: unknown[] }
+  const runs = await listRuns(service)
   assert.is(runs.length, Math.min(served, 50), 'none of the slow ones has become a run')
 })
 

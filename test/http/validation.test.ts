@@ -1,6 +1,7 @@
 /** A request that has not the form of the contract is refused whole, with a pointer to each wrong place. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { acceptedJobs } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { expectProblem, pointersOf } from './expect-problem.ts'
 
@@ -15,11 +16,6 @@ async function pointers(service: Service, body: unknown): Promise<string[]> {
 
 async function isTaken(service: Service, body: unknown): Promise<boolean> {
   return (await service.post('/run-tasks', body)).ok
-}
-
-async function acceptedJobs(service: Service): Promise<number> {
-  const { conservation } = (await (await service.get('/stats')).json()) as { conservation: { accepted: number } }
-  return conservation.accepted
 }
 
 test('points to each unknown member', async () => {

@@ -8,9 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { JobView } from '../../src/http/views/job.ts'
-import type { ThreadView } from '../../src/execution/pool/pool.ts'
 import { misbehaviours } from '../fixtures/misbehaviours.ts'
-import { jobAt, readRun } from '../harness/run.ts'
+import { jobAt, readRun, readStats } from '../harness/run.ts'
 import { startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
@@ -129,7 +128,7 @@ function assertUnhurt(job: JobView): void {
 
 async function whole(): Promise<void> {
   await until('all threads are back', async () => {
-    const { threads } = (await (await service.get('/stats')).json()) as { threads: ThreadView[] }
+    const { threads } = await readStats(service)
     assert.is(threads.length, 3)
     return threads.every(({ state, running }) => state === 'ready' && running === 0)
   })

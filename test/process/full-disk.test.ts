@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { makeHome, type Child, type Home } from '../harness/child.ts'
-import { readProblem, readRun } from '../harness/run.ts'
+import { listRuns, readProblem, readRun } from '../harness/run.ts'
 import { until } from '../harness/until.ts'
 import { readExecutions } from './executions.ts'
 import { gateJob, openGate } from './gate.ts'
@@ -29,7 +29,7 @@ function fillDisk(child: Child, { databasePath }: Home): void {
 
 async function running(child: Child): Promise<string> {
   const { id } = await until('the run is accepted', async () => {
-    const { runs } = (await (await child.get('/runs')).json()) as { runs: { id: string }[] }
+    const runs = await listRuns(child)
     return runs[0]
   })
   return id

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { makeHome, type Child } from '../harness/child.ts'
-import { jobAt, readProblem, readRun } from '../harness/run.ts'
+import { jobAt, listRuns, readProblem, readRun } from '../harness/run.ts'
 import { until } from '../harness/until.ts'
 import { gateJob, openGate } from './gate.ts'
 
@@ -11,7 +11,7 @@ const body = { tasks: [gateJob] }
 
 async function onlyRun(child: Child): Promise<string> {
   const { id } = await until('the run is accepted', async () => {
-    const { runs } = (await (await child.get('/runs')).json()) as { runs: { id: string }[] }
+    const runs = await listRuns(child)
     return runs[0]
   })
   return id

@@ -6,7 +6,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/http/views/run.ts'
 import { makeHome, type Child } from '../harness/child.ts'
-import { readRun } from '../harness/run.ts'
+import { readRun, readStats } from '../harness/run.ts'
 import { until } from '../harness/until.ts'
 import { open } from '../http/raw.ts'
 
@@ -84,7 +84,7 @@ test('what clients send, ask for and do not read stays within bounds, and nothin
   })
   assert.is(whole.jobs.length, jobs)
   for (const { result } of whole.jobs) assert.is(String(result).length, mebibyte - 2)
-  const { conservation } = (await (await child.get('/stats')).json()) as { conservation: { lost: number } }
+  const { conservation } = await readStats(child)
   assert.is(conservation.lost, 0)
   if (process.platform === 'linux') {
     const peak = peakRssMb(child.pid)
