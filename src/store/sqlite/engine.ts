@@ -1,6 +1,6 @@
 /**
  * The embedded engine as the rest of the service sees it. Everything asked for while a group is being committed
- * travels together as the next one (group commit).
+ * and answered travels together as the next one (group commit).
  */
 import { randomUUID } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
@@ -58,6 +58,8 @@ export function createSqliteStore(options: SqliteOptions): Store {
   let worker: Worker | null = null
   let waiting: Pending[] = []
   let inFlight: Pending[] = []
+  /** Whether a group was committed, and not all of its operations have been answered. */
+  let isAnswering = false
   let sentAt = 0
   let backlog = 0
   /** When a group was last written, on the clock of `performance.now()`; at no time since one could not be. */
@@ -72,7 +74,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
   }
 
   function flush(): void {
-    if (inFlight.length > 0 || state === 'opening') return
+    if (inFlight.length > 0 || isAnswering || state === 'opening') return
     if (waiting.length > 0) {
       inFlight = waiting
       waiting = []
@@ -111,6 +113,12 @@ export function createSqliteStore(options: SqliteOptions): Store {
     for (const listener of listeners) listener(change)
   }
 
+  /** What the answers have led to goes with the next group: its commit is larger, and there are fewer. */
+  function endGroup(): void {
+    isAnswering = false
+    setImmediate(flush)
+  }
+
   function settle({ replies, changes, hasWritten }: Group): void {
     const settled = inFlight
     const hasFailed = replies.some((reply) => !reply.ok && reply.code === 'store-unavailable')
@@ -118,10 +126,11 @@ export function createSqliteStore(options: SqliteOptions): Store {
     else if (hasWritten) writtenAt = sentAt
     options.onCommit?.(settled.length, performance.now() - sentAt)
     inFlight = []
-    flush()
+    isAnswering = true
     // First: who hears that a claim is void must not take a new one of the same commit for it.
     for (const change of changes) turns.run(() => tell(change))
     for (const [index, pending] of settled.entries()) turns.run(() => answer(pending, replies[index]))
+    turns.run(endGroup)
   }
 
   function onMessage(message: FromThread): void {
