@@ -18,27 +18,26 @@ import { createTaskLog, type LineIds, type TaskLine } from './task-log.ts'
 export interface RunningTask {
   readonly ids: LineIds
   readonly context: TaskContext
-  /** Its attempt's outcome; the task itself may go on after it. */
-  readonly ended: Promise<AttemptOutcome>
-  isOver(): boolean
-  /** Its module is loaded: from now on its code is the task's. */
-  hasBegun(): boolean
-  /** An error of its code that nobody caught fails its attempt; after the attempt's end it is a line in the log. */
-  breakWith(thrown: unknown): void
-  /** Its code calls what ends the process: `process.exit` or `process.reallyExit`. */
-  onExit(code: number, name: string): void
+  readonly host: TaskHost
 }
 
 /** What differs between the main thread and a thread of the pool. */
-export interface TaskHost extends Pick<RunningTask, 'ended' | 'isOver' | 'hasBegun' | 'onExit'> {
+export interface TaskHost {
   /** For lines of the log. */
   readonly called: 'a job' | 'a first job'
+  /** The attempt's outcome; the task itself may go on after it. */
+  readonly ended: Promise<AttemptOutcome>
+  isOver(): boolean
+  /** The module is loaded: from now on the code is the task's. */
+  hasBegun(): boolean
   signal(): AbortSignal
   /** `fraction` from 0 to 1, or NaN. */
   report(progress: Progress): void
   write(line: TaskLine): void
   /** Ends the attempt, unless it has ended. */
   fail(outcome: Outcome): void
+  /** The task's code calls what ends the process: `process.exit` or `process.reallyExit`. */
+  onExit(code: number, name: string): void
 }
 
 /** Whose code is running: follows callbacks, timers and promises. */
@@ -46,7 +45,7 @@ export const currentTask = new AsyncLocalStorage<RunningTask>()
 
 // Taken before any task runs, for a job can change what the next one depends on.
 export const taskNow = currentTask.getStore.bind(currentTask)
-export const isInTask = (): boolean => taskNow()?.hasBegun() === true
+export const isInTask = (): boolean => taskNow()?.host.hasBegun() === true
 const { NaN: notANumber } = Number
 
 declare global {
@@ -62,40 +61,38 @@ type Ids = Pick<ClaimedJob, 'runId' | 'jobIndex' | 'attempt' | 'task' | 'tracepa
 
 export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
   const { runId, jobIndex, attempt, task, traceparent } = job
-  const ids: LineIds = { runId, jobIndex, attempt, task, ...traceFields(traceparent) }
+  const lineIds = { runId, jobIndex, attempt, task }
+  // Not spread for each job: that costs more than the rest.
+  const ids: LineIds = traceparent === undefined ? lineIds : { ...lineIds, ...traceFields(traceparent) }
   let log: TaskLog | undefined
-  return {
-    ids,
-    context: {
-      get signal() {
-        return host.signal()
-      },
-      progress(fraction: unknown, message?: unknown) {
-        if (!host.isOver()) host.report(readProgress(fraction, message))
-      },
-      get log() {
-        log ??= createTaskLog(ids, host.write)
-        return log
-      },
-      attempt,
-      runId,
-      jobIndex,
-      ...(traceparent !== undefined && { traceparent }),
+  const context: TaskContext & { traceparent?: string } = {
+    get signal() {
+      return host.signal()
     },
-    ended: host.ended,
-    isOver: host.isOver,
-    hasBegun: host.hasBegun,
-    breakWith(thrown) {
-      const error = serializeError(thrown)
-      const { message, ...rest } = error
-      if (host.isOver()) {
-        // Described, for the log cannot be trusted with whatever a task throws.
-        host.write({ level: 'warn', message: `an error of ${host.called} that had ended`, fields: { ...ids, error } })
-      } else {
-        host.fail(failedBy({ ...rest, code: 'crashed', message: `an error that nobody caught: ${message}` }))
-      }
+    progress(fraction: unknown, message?: unknown) {
+      if (!host.isOver()) host.report(readProgress(fraction, message))
     },
-    onExit: host.onExit,
+    get log() {
+      log ??= createTaskLog(ids, host.write)
+      return log
+    },
+    attempt,
+    runId,
+    jobIndex,
+  }
+  if (traceparent !== undefined) context.traceparent = traceparent
+  return { ids, context, host }
+}
+
+/** An error of a task's code that nobody caught fails its attempt; after the attempt's end it is a line in the log. */
+export function breakTask({ ids, host }: RunningTask, thrown: unknown): void {
+  const error = serializeError(thrown)
+  const { message, ...rest } = error
+  if (host.isOver()) {
+    // Described, for the log cannot be trusted with whatever a task throws.
+    host.write({ level: 'warn', message: `an error of ${host.called} that had ended`, fields: { ...ids, error } })
+  } else {
+    host.fail(failedBy({ ...rest, code: 'crashed', message: `an error that nobody caught: ${message}` }))
   }
 }
 
@@ -110,7 +107,7 @@ export function readProgress(fraction: unknown, message: unknown): Progress {
 export function trapExit(name: 'exit' | 'reallyExit'): void {
   const exit = process[name]
   process[name] = (code) => {
-    taskNow()?.onExit(toNumber(code ?? process.exitCode ?? 0), name)
+    taskNow()?.host.onExit(toNumber(code ?? process.exitCode ?? 0), name)
     return apply(exit, process, [code]) as never
   }
 }

@@ -7,7 +7,7 @@ import dns from 'node:dns'
 import net from 'node:net'
 import type { Worker } from 'node:worker_threads'
 import { bar, fenceProcess } from '../../tasks/process-fence.ts'
-import { currentTask, isInTask, taskNow, trapExit, type RunningTask } from '../running-task.ts'
+import { breakTask, currentTask, isInTask, taskNow, trapExit, type RunningTask } from '../running-task.ts'
 
 const strays: ReadonlySet<unknown> = new Set(['uncaughtException', 'unhandledRejection'])
 
@@ -44,7 +44,7 @@ function containStrays(): void {
     // The monitor's event comes just before the other one.
     if (event === 'uncaughtExceptionMonitor') return true
     if (!strays.has(event)) return false
-    task.breakWith(thrown)
+    breakTask(task, thrown)
     return true
   }
 
@@ -73,7 +73,7 @@ function contain(task: RunningTask, call: () => boolean): boolean {
   try {
     return currentTask.run(task, call)
   } catch (thrown) {
-    task.breakWith(thrown)
+    breakTask(task, thrown)
     return true
   }
 }
@@ -139,10 +139,10 @@ export function fenceEnvironment(): void {
       return change()
     }
     // What a job writes after its end is no longer taken back, and so is not written.
-    if (task.isOver()) return true
+    if (task.host.isOver()) return true
     const entry = changed.get(name) ?? { before: variables[name], writers: new Set() }
     changed.set(name, entry)
-    if (!entry.writers.has(task)) void task.ended.then(() => forget(name, entry, task))
+    if (!entry.writers.has(task)) void task.host.ended.then(() => forget(name, entry, task))
     entry.writers.add(task)
     return change()
   }
@@ -169,8 +169,8 @@ function fenceListeners(): void {
     if (task === undefined) return
     own.add(listener)
     const remove = (): void => void process.removeListener(event, listener)
-    if (task.isOver()) queueMicrotask(remove)
-    else void task.ended.then(remove)
+    if (task.host.isOver()) queueMicrotask(remove)
+    else void task.host.ended.then(remove)
   })
   for (const name of ['off', 'removeListener']) {
     bar(process, 'process', name, isInTask, ([event, listener]) => isOthers(event, listener))

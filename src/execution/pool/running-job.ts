@@ -6,7 +6,8 @@ import { createRunningTask, type RunningTask } from '../running-task.ts'
 import type { ControlBlock } from './control-block.ts'
 import type { JobMessage, LogMessage } from './messages.ts'
 
-export interface RunningJob extends RunningTask {
+export interface RunningJob {
+  readonly task: RunningTask
   /** Its module is loaded: from now on its time and its memory count. False when it is over, or is to stop, already. */
   begin(): boolean
   /** It has come to an outcome of its own; the first one counts. */
@@ -15,7 +16,6 @@ export interface RunningJob extends RunningTask {
 }
 
 // Taken before any task runs, for a job that has ended can still change what the next one depends on.
-const { assign } = Object
 const { defineProperty } = Reflect
 const measure = getHeapStatistics
 const Controller = AbortController
@@ -58,7 +58,8 @@ export function takeJob(
       if (isOver) write({ level: 'warn', message: 'a job that had ended ends its thread', fields: task.ids })
     },
   })
-  return assign(task, {
+  return {
+    task,
     begin() {
       // After the end the slot is the next job's.
       if (isOver) return false
@@ -78,7 +79,7 @@ export function takeJob(
       control.end(slot)
       stop?.end()
     },
-  })
+  }
 }
 
 interface StopSignal {

@@ -4,7 +4,7 @@ import type { AttemptOutcome, JobError } from '../../domain/job.ts'
 import { get, later, now, toObject, withResolvers } from '../../domain/primordials.ts'
 import { serializeError } from '../../domain/serialize-error.ts'
 import { watchIntrinsics, watchStacks } from '../intrinsics.ts'
-import { currentTask, isInTask, runTask, taskNow, trapExit } from '../running-task.ts'
+import { breakTask, currentTask, isInTask, runTask, taskNow, trapExit } from '../running-task.ts'
 import { fenceProcess } from '../../tasks/process-fence.ts'
 import { loadTask, type Task } from '../../tasks/task.ts'
 import { enterTrace } from '../../telemetry/enter-trace.ts'
@@ -79,8 +79,8 @@ async function runJob(message: JobMessage): Promise<JobReply> {
   const job = takeJob(message, control, post)
   if (job === null) return reply('released', null, false)
   runningJobs[message.id] = job
-  void run(job, attempt, message, job)
-  const outcome = await job.ended
+  void run(job.task, attempt, message, job)
+  const outcome = await job.task.host.ended
   job.end()
   delete runningJobs[message.id]
   if (suspect === job) suspect = null
@@ -131,7 +131,7 @@ async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
   const { traceparent } = message
   const inTrace = traceparent === undefined ? null : await enterTrace(traceparent)
   if (!job.begin()) return
-  const outcome = await runTask(task, message.input, job.context, (call) => {
+  const outcome = await runTask(task, message.input, job.task.context, (call) => {
     try {
       return inTrace === null ? call() : inTrace(call)
     } finally {
@@ -164,7 +164,7 @@ function isOutOfDescriptors(error: unknown): boolean {
 /** What nobody caught belongs to the job whose code threw it. */
 function onStray(thrown: unknown): void {
   const task = taskNow()
-  if (task !== undefined) return task.breakWith(thrown)
+  if (task !== undefined) return breakTask(task, thrown)
   const fields = { error: serializeError(thrown) }
   post({ type: 'log', level: 'warn', message: 'an error on a thread, of no known job', fields })
 }
