@@ -1,5 +1,101 @@
-/** Decides before anything is written whether a run may come in. */
+/** Decides before anything is written whether a run may come in: what it asks for is checked, and the backlog has room. */
 import { AppError } from '../domain/errors.ts'
+import type { RequestIssue } from '../domain/problems.ts'
+import type { Clock } from '../domain/clock.ts'
+import { newRunId } from '../domain/ids.ts'
+import { textOfJson } from '../domain/json.ts'
+import { parseTraceparent } from '../domain/trace-context.ts'
+import type { IdempotencyClaim, NewJob, NewRun, RunRequest, TaskRequest } from '../domain/run/new-run.ts'
+import { checkInput } from '../tasks/input.ts'
+import type { Registry } from '../tasks/registry.ts'
+import type { Task } from '../tasks/task.ts'
+import type { MainThreadGuard } from '../execution/main-thread/main-thread-guard.ts'
+
+export interface PrepareOptions {
+  readonly registry: Registry
+  readonly guard: MainThreadGuard
+  readonly clock: Clock
+  /** Whether the main thread takes first jobs at all. */
+  readonly takesFirstJobs: boolean
+}
+
+/** How the request is to be treated, beside what it asks for. */
+export interface SubmitOptions {
+  /** How long the caller waits for the answer, in milliseconds; null: as long as it takes; 0: not at all. */
+  readonly waitMs: number | null
+  /** null where the request has no Idempotency-Key. */
+  readonly idempotency: Omit<IdempotencyClaim, 'isDeferred'> | null
+  /** The span that asks for the run, as the caller names it; what is none is ignored. */
+  readonly traceparent?: string | null
+}
+
+/**
+ * Turns a request into a run that can be accepted, or says everything that is wrong with it.
+ * @throws AppError `unknown-task` or `validation-error` with a pointer for each wrong place
+ */
+export async function prepareRun(request: RunRequest, terms: SubmitOptions, options: PrepareOptions): Promise<NewRun> {
+  const { tasks: entries, respond, onFirstFailure, tags } = request
+  const { registry, guard, clock, takesFirstJobs } = options
+  const tasks = findTasks(entries, registry)
+  const issues = [...(await inputIssues(entries, tasks)), ...delayIssues(request)]
+  if (issues.length > 0) throw invalid('validation-error', issues)
+  const jobs = entries.map((entry, index) => newJob(entry, tasks[index], index))
+  const [first] = tasks
+  const isDeferred = respond === 'none' || terms.waitMs === 0
+  // Where nobody waits for it, the first job has no business on the main thread.
+  const claimsFirst = takesFirstJobs && !isDeferred && first !== undefined && guard.allows(first)
+  const idempotency = terms.idempotency && { ...terms.idempotency, isDeferred }
+  const traceparent = parseTraceparent(terms.traceparent)
+  return { id: newRunId(clock.now()), respond, onFirstFailure, tags, traceparent, jobs, claimsFirst, idempotency }
+}
+
+function findTasks(entries: readonly TaskRequest[], registry: Registry): Task[] {
+  const tasks = entries.map(({ name }) => registry.get(name))
+  const unknown = entries.flatMap(({ name }, index) =>
+    tasks[index] === undefined ? [{ pointer: `/tasks/${index}/name`, detail: `no task is named "${name}"` }] : [],
+  )
+  if (unknown.length > 0) throw invalid('unknown-task', unknown)
+  return tasks.filter((task) => task !== undefined)
+}
+
+async function inputIssues(entries: readonly TaskRequest[], tasks: readonly Task[]): Promise<RequestIssue[]> {
+  const issues: RequestIssue[] = []
+  for (const [index, task] of tasks.entries()) {
+    // In order, so that the issues come in the order of the request; most schemas answer at once.
+    const checked = await checkInput(task, entries[index]?.input)
+    if (checked.ok) continue
+    issues.push(
+      ...checked.issues.map(({ pointer, detail }) => ({ pointer: `/tasks/${index}/input${pointer}`, detail })),
+    )
+  }
+  return issues
+}
+
+function delayIssues({ tasks, respond }: RunRequest): RequestIssue[] {
+  if (respond === 'none' || (tasks[0]?.delayMs ?? 0) === 0) return []
+  return [{ pointer: '/tasks/0/delayMs', detail: 'the first task cannot be delayed while its caller waits for it' }]
+}
+
+function newJob(entry: TaskRequest, task: Task | undefined, index: number): NewJob {
+  if (task === undefined) throw new Error(`task ${index} was not resolved`)
+  const { name, policy } = task
+  return {
+    task: name,
+    kind: policy.kind,
+    input: entry.input === undefined ? null : textOfJson(entry.input),
+    priority: entry.priority ?? 0,
+    timeoutMs: entry.timeoutMs ?? policy.timeoutMs,
+    // The caller of the first job is waiting and can decide by itself whether to try again.
+    maxAttempts: entry.maxAttempts ?? (index === 0 ? 1 : policy.maxAttempts),
+    delayMs: entry.delayMs ?? 0,
+  }
+}
+
+function invalid(code: 'unknown-task' | 'validation-error', errors: readonly RequestIssue[]): AppError {
+  const [first] = errors
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
+  return new AppError(code, `${first?.pointer}: ${first?.detail}${more}`, { members: { errors } })
+}
 
 export interface AdmissionOptions {
   readonly maxBacklog: number
@@ -7,8 +103,7 @@ export interface AdmissionOptions {
   readonly backlog: () => number
 }
 
-export type Admission = ReturnType<typeof createAdmission>
-
+/** Room for runs: while it is open, and as far as the backlog goes. */
 export function createAdmission({ maxBacklog, backlog }: AdmissionOptions) {
   let isOpen = false
   // On their way into a commit, and so not yet in the backlog.

@@ -12,10 +12,8 @@ import type { RetryResult } from '../domain/run/verbs.ts'
 import type { Dispatcher } from '../dispatch/dispatcher.ts'
 import type { ExecuteHooks } from '../dispatch/execute.ts'
 import type { AcceptReport, RemoveResult, Store } from '../store/store.ts'
-import { createAdmission } from './admission.ts'
-import { prepareRun, type PrepareOptions, type SubmitOptions } from './prepare.ts'
-import { createReplay, deferAccepted, readAccepted } from './replay.ts'
-import type { AnswerWaiters } from './answer-waiters.ts'
+import { createAdmission, prepareRun, type PrepareOptions, type SubmitOptions } from './admission.ts'
+import { createReplay, deferAccepted, readAccepted, type AnswerWaiters } from './answer-waiters.ts'
 
 export interface Accepted {
   /** As of the commit that decided the answer, or as it is when there is no answer to wait for. */
@@ -61,7 +59,7 @@ export interface IntakeOptions extends PrepareOptions {
 export function createIntake(options: IntakeOptions): Intake {
   const { store, clock, dispatcher, answerWaiters } = options
   const admission = createAdmission({ maxBacklog: options.maxBacklog, backlog: store.backlog })
-  const replay = createReplay({ store, answerWaiters })
+  const replay = createReplay(store, answerWaiters)
   const listeners: (() => void)[] = []
   const submitting = new Set<Promise<Accepted>>()
   const beginning = new Set<Promise<void>>()
