@@ -14,6 +14,8 @@ export interface Context {
   /** Somebody has said where the service is. */
   readonly isUrlGiven: boolean
   readonly client: Client
+  /** Since when a service that has answered does not any more, in epoch milliseconds; null while it does. */
+  lostAt(): number | null
   /** One JSON document on standard output, or one a line where it streams, and nothing else. */
   readonly isJson: boolean
   readonly glyphs: Glyphs
@@ -36,13 +38,15 @@ export function createContext(
   const { FORERUNNER_URL: fromEnvironment, FORERUNNER_API_KEY: apiKey } = environment
   const url = options.url ?? (fromEnvironment || defaultUrl)
   if (!URL.canParse(url) || !/^https?:/.test(url)) throw new UsageError(`the address ${url} is no http URL`)
-  const client = createClient({ baseUrl: url, fetch: createFetch(), ...(apiKey && { apiKey }) })
+  const connection = createConnection()
+  const client = createClient({ baseUrl: url, fetch: connection.fetch, ...(apiKey && { apiKey }) })
   return {
     environment,
     name: nameIn(environment),
     url,
     isUrlGiven: options.url !== undefined,
     client,
+    lostAt: connection.lostAt,
     isJson: options.json === true,
     glyphs: glyphsOf(environment),
   }
@@ -53,17 +57,29 @@ export function nameIn({ npm_command: npmCommand }: Environment): string {
   return npmCommand === 'exec' ? 'npx forerunner' : 'forerunner'
 }
 
+interface Connection {
+  readonly fetch: NonNullable<ClientOptions['fetch']>
+  readonly lostAt: Context['lostAt']
+}
+
 /** A service that has answered once may be on its way back; one that never has is not there. */
-function createFetch(): NonNullable<ClientOptions['fetch']> {
+function createConnection(): Connection {
   let hasAnswered = false
-  return async (url, init) => {
-    try {
-      const response = await fetch(url, init)
-      hasAnswered = true
-      return response
-    } catch (error) {
-      if (hasAnswered || !(error instanceof TypeError)) throw error
-      throw new NoServiceError(error.message, { cause: error.cause })
-    }
+  let lostAt: number | null = null
+  return {
+    lostAt: () => lostAt,
+    async fetch(url, init) {
+      try {
+        const response = await fetch(url, init)
+        hasAnswered = true
+        lostAt = null
+        return response
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error
+        lostAt ??= Date.now()
+        if (hasAnswered) throw error
+        throw new NoServiceError(error.message, { cause: error.cause })
+      }
+    },
   }
 }

@@ -56,8 +56,12 @@ export function runLines(
     ...(others === '' ? [] : [styled('dim', `  and ${others}`)]),
     answerLine(run, layout),
   ]
-  const width = Number.isFinite(columns()) ? columns() - 1 : Infinity
-  return lines.map((line) => cut(line.trimEnd(), width, glyphs.ellipsis))
+  return lines.map((line) => fit(line.trimEnd(), glyphs))
+}
+
+/** A line that the terminal would break could not be painted over. */
+export function fit(line: string, { ellipsis }: Glyphs): string {
+  return cut(line, columns() - 1, ellipsis)
 }
 
 function layoutOf({ jobs, respondedAt, ...run }: RunView, glyphs: Glyphs, progress: Progress, now: number): Layout {

@@ -2,9 +2,9 @@
 import type { RunView } from '../client/client.ts'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes, type ExitCode } from './exit-code.ts'
-import { runLines, stateText } from './run-lines.ts'
+import { duration, fit, runLines, stateText } from './run-lines.ts'
 import { createLiveScreen, type LiveScreen } from './live-screen.ts'
-import { clean, complain, isInteractive, print, printJson, screenRows } from './terminal.ts'
+import { clean, complain, isInteractive, print, printJson, screenRows, styled } from './terminal.ts'
 
 export const addWatch: AddCommand = (program, act) => {
   program
@@ -22,17 +22,23 @@ export const addWatch: AddCommand = (program, act) => {
     )
 }
 
-/** Besides the lines of jobs: the first, a blank, what is left out, the answer, and the cursor's. */
-const otherLines = 5
+/** Besides the lines of jobs: the first, a blank, what is left out, the answer, a lost connection, and the cursor's. */
+const otherLines = 6
 
-export async function watchRun({ client, isJson, glyphs, name }: Context, id: string): Promise<ExitCode> {
+export async function watchRun({ client, isJson, glyphs, name, url, lostAt }: Context, id: string): Promise<ExitCode> {
   const progress = new Map<number, { readonly progress: number; readonly message?: string }>()
   let last: RunView | undefined
   let screen: LiveScreen | undefined
 
   function lines(): readonly string[] {
     if (last === undefined) return []
-    return runLines(last, { glyphs, progress, maxLines: screenRows() - otherLines })
+    const lost = lostAt()
+    // What has become of it since then is not known.
+    const now = lost ?? Date.now()
+    const whole = runLines(last, { glyphs, progress, now, maxLines: screenRows() - otherLines })
+    if (lost === null) return whole
+    const forText = duration(Math.floor((Date.now() - lost) / 1_000) * 1_000)
+    return [...whole, fit(styled('yellow', `  ${url} has not answered for ${forText}; trying again`), glyphs)]
   }
 
   try {

@@ -4,6 +4,7 @@ import { stripVTControlCharacters } from 'node:util'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { widthOf } from '../../src/cli/text-width.ts'
+import { makeHome } from '../harness/child.ts'
 import { startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { program } from './forerunner.ts'
@@ -52,6 +53,20 @@ if (hasTerminal) {
     assert.match(output(), `the run goes on: forerunner watch ${id}`)
     assert.ok(output().endsWith(showCursor))
     assert.is(((await (await service.get(`/runs/${id}`)).json()) as { state: string }).state, 'running')
+  })
+
+  test('a service that is gone is waited for, and the same screen goes on', async () => {
+    await using home = await makeHome({ THREADS: '1' })
+    const first = await home.start()
+    const mark = { name: 'mark-io', input: { ms: 1_500, failures: 0, value: 1 } }
+    await first.post('/run-tasks', { tasks: [mark], respond: 'none' })
+    const { ended, output } = inTerminal(first.url, 'watch')
+    await until('it is shown', () => output().includes('running'))
+    await first.kill('SIGKILL')
+    await until('it says so', () => output().includes('has not answered'))
+    await home.start({ PORT: new URL(first.url).port })
+    assert.is(await ended, 0)
+    assert.match(output(), 'completed')
   })
 
   test('a question is asked before many runs are changed', async () => {
