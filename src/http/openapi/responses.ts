@@ -5,10 +5,15 @@ import type { Answer, NamedSchemas } from '../route.ts'
 import { jsonSchema, problemSchemaName, refTo, type JsonObject } from './components.ts'
 import { responseHeaders, type ResponseHeaderName } from './headers.ts'
 
+/** Whether each of them is always sent, or only where it applies. */
+type Headers = Partial<Record<ResponseHeaderName, boolean>>
+
 export function success({ description, json, mediaType, example, headers = [], mayHave = [] }: Answer): JsonObject {
+  const always = headers.map((name) => [name, true] as const)
+  const perhaps = mayHave.map((name) => [name, false] as const)
   return {
     description,
-    headers: headerObjects(headers, mayHave),
+    headers: headerObjects(Object.fromEntries([...always, ...perhaps])),
     ...(json !== undefined && { content: jsonContent(json, example) }),
     ...(mediaType !== undefined && { content: textContent([mediaType].flat(), example) }),
   }
@@ -40,49 +45,43 @@ export function problemResponses(codes: readonly ProblemCode[]): JsonObject {
 
 /** Several problems that share a status: a header that not all of them have is not required. */
 function problemResponse(codes: readonly ProblemCode[]): JsonObject {
-  const schemas = codes.map((code) => refTo('schemas', problemSchemaName(code)))
-  const all = codes.map(problemHeaders)
-  const names = new Set(all.flatMap(({ always, perhaps }) => [...always, ...perhaps]))
-  const required = [...names].filter((name) => all.every(({ always }) => always.includes(name)))
-  const schema = schemas.length > 1 ? { oneOf: schemas } : schemas[0]
+  const refs = codes.map((code) => refTo('schemas', problemSchemaName(code)))
+  const all = codes.map(headersOf)
+  const names = all.flatMap((headers) => Object.keys(headers) as ResponseHeaderName[])
   const examples = Object.fromEntries(codes.map((code) => [code, refTo('examples', code)]))
   return {
     description: codes.map((code) => `\`${code}\`: ${problems[code].meaning}`).join('\n\n'),
     headers: headerObjects(
-      required,
-      [...names].filter((name) => !required.includes(name)),
+      Object.fromEntries(names.map((name) => [name, all.every((headers) => headers[name] === true)])),
     ),
-    content: { 'application/problem+json': { schema, examples } },
+    content: { 'application/problem+json': { schema: refs.length > 1 ? { oneOf: refs } : refs[0], examples } },
   }
 }
 
-/** Those that it always has, and those that it has where they apply. */
-function problemHeaders(code: ProblemCode): Record<'always' | 'perhaps', ResponseHeaderName[]> {
+function headersOf(code: ProblemCode): Headers {
   const { retryAfterS, members = [], mayHave = [] } = problems[code]
-  const isAnswer = members.includes('jobIndex')
   return {
-    always: [
-      'Cache-Control',
-      ...(code === 'unauthorized' ? (['WWW-Authenticate'] as const) : []),
-      ...(retryAfterS === undefined ? [] : (['Retry-After'] as const)),
-      ...(members.includes('runId') ? (['Link'] as const) : []),
-      ...(isAnswer ? (['Content-Location'] as const) : []),
-    ],
-    perhaps: [
-      ...(isAnswer ? (['Server-Timing', 'Preference-Applied', 'Idempotency-Replayed'] as const) : []),
-      ...(mayHave.includes('runId') ? (['Link'] as const) : []),
-      ...(code === 'unsupported-media-type' ? (['Accept-Encoding'] as const) : []),
-    ],
+    'Cache-Control': true,
+    ...(code === 'unauthorized' && { 'WWW-Authenticate': true }),
+    ...(code === 'unsupported-media-type' && { 'Accept-Encoding': false }),
+    ...(retryAfterS !== undefined && { 'Retry-After': true }),
+    ...(mayHave.includes('runId') && { Link: false }),
+    ...(members.includes('runId') && { Link: true }),
+    // It is the answer of a run.
+    ...(members.includes('jobIndex') && {
+      'Content-Location': true,
+      'Server-Timing': false,
+      'Preference-Applied': false,
+      'Idempotency-Replayed': false,
+    }),
   }
 }
 
-function headerObjects(required: readonly ResponseHeaderName[], possible: readonly ResponseHeaderName[]): JsonObject {
-  const describe = (name: ResponseHeaderName, isRequired: boolean): [string, JsonObject] => {
-    const { description, schema, example } = responseHeaders[name]
-    return [name, { description, required: isRequired, schema: jsonSchema(schema, 'output'), example }]
-  }
-  return Object.fromEntries([
-    ...required.map((name) => describe(name, true)),
-    ...possible.map((name) => describe(name, false)),
-  ])
+function headerObjects(headers: Headers): JsonObject {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, required]) => {
+      const { description, schema, example } = responseHeaders[name as ResponseHeaderName]
+      return [name, { description, required, schema: jsonSchema(schema, 'output'), example }]
+    }),
+  )
 }

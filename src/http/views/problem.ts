@@ -18,7 +18,7 @@ const pointer = z.string().describe('JSON Pointer (RFC 6901) into the request bo
 const jobIndex = z.int().min(0)
 
 const own = {
-  runId: runIdSchema.describe('of the run that was accepted, where one was'),
+  runId: runIdSchema,
   jobIndex: jobIndex.nullable(),
   errors: z.array(z.object({ pointer, detail: z.string() }).readonly()).readonly(),
   error: jobErrorSchema.nullable(),
@@ -54,7 +54,9 @@ export function problemSchemaOf(code: ProblemCode): z.ZodObject {
       ...Object.fromEntries(members.map((name) => [name, own[name]])),
       // All jobs together are not one of them.
       ...(members.includes('jobIndex') && { jobIndex: members.includes('jobs') ? z.null() : jobIndex }),
-      ...Object.fromEntries(mayHave.map((name) => [name, own[name].exactOptional()])),
+      ...Object.fromEntries(
+        mayHave.map((name) => [name, own[name].exactOptional().describe('where a run was accepted')]),
+      ),
     })
     .describe(meaning)
 }
