@@ -26,12 +26,12 @@ const mutants = [
     tests: '^model/sqlite',
     edits: [
       {
-        file: 'src/store/sqlite/group-commit.ts',
+        file: 'src/store/sqlite/writing/group-commit.ts',
         find: 'end.run()',
         replace: '',
       },
       {
-        file: 'src/store/sqlite/group-commit.ts',
+        file: 'src/store/sqlite/writing/group-commit.ts',
         find: 'begin.run()',
         replace: 'if (database.isTransaction) end.run()\n      begin.run()',
       },
@@ -43,7 +43,7 @@ const mutants = [
     tests: '^model/sqlite',
     edits: [
       {
-        file: 'src/store/sqlite/tables/queue.ts',
+        file: 'src/store/sqlite/statements/queue.ts',
         find: 'if (runAt === null) return null',
         replace: 'if (runAt === null || job.claim > 0) return null',
       },

@@ -1,14 +1,14 @@
 /** The store's thread: owns the connection, so that an fsync never stops the event loop that serves requests. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { createLog } from '../../log.ts'
-import { openDatabase } from './database.ts'
-import { createGroupCommit } from './group-commit.ts'
+import { openDatabase } from './connection/database.ts'
+import { createGroupCommit } from './writing/group-commit.ts'
 import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
-import { keepOwnership } from './ownership.ts'
-import { createSearchIndex } from './search-index.ts'
+import { keepOwnership } from './ownership/ownership.ts'
+import { createSearchIndex } from './search/index-writer.ts'
 import { watchForStall } from '../stall-watch.ts'
-import { clearSearch } from './tables/search.ts'
-import { createTransaction } from './transaction.ts'
+import { clearSearch } from './search/search.ts'
+import { createTransaction } from './writing/transaction.ts'
 
 const port = parentPort
 if (port === null) throw new Error('the store runs in a thread of its own')

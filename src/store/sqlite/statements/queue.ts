@@ -7,7 +7,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { taskKinds, type TaskKind } from '../../../domain/task.ts'
 import { isSuspect } from '../../../domain/run/transitions.ts'
 import type { Job } from '../../../domain/run/aggregate.ts'
-import { prepareSelect } from '../select.ts'
+import { prepareSelect } from '../connection/select.ts'
 
 export interface Waiting {
   readonly kind: TaskKind

@@ -1,8 +1,8 @@
 /** Reads a copy of a database back: whether its pages are sound, and each of its runs can be read. */
 import { DatabaseSync } from 'node:sqlite'
-import { checkOwnership, migrationFiles, readNumber } from './database.ts'
-import { createReads } from './read.ts'
-import { createTransaction } from './transaction.ts'
+import { checkOwnership, migrationFiles, readNumber } from '../connection/database.ts'
+import { createReads } from '../statements/read.ts'
+import { createTransaction } from '../writing/transaction.ts'
 
 export interface CopyReport {
   /** Null for the file of an older version, which reads it when it is started on it. */

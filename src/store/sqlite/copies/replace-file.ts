@@ -1,10 +1,10 @@
 /** Puts another database in the place of one that nobody has open. What was there is kept beside it. */
 import { existsSync, renameSync, rmSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import { checkOwnership } from './database.ts'
-import { lockHolder } from './lock-holder.ts'
-import { findOwner, listenAsOwner, removeDeadSockets, type OwnerSocket } from './owner-socket.ts'
-import { isBusy } from './sqlite-errors.ts'
+import { checkOwnership } from '../connection/database.ts'
+import { lockHolder } from '../ownership/lock-holder.ts'
+import { findOwner, listenAsOwner, removeDeadSockets, type OwnerSocket } from '../ownership/owner-socket.ts'
+import { isBusy } from '../connection/errors.ts'
 
 const besides = ['-wal', '-shm', '-journal']
 

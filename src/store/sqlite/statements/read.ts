@@ -1,17 +1,17 @@
 /** The reading verbs: one run, a page of runs, the totals. */
 import type { DatabaseSync } from 'node:sqlite'
-import type { RunRecord } from '../../domain/run.ts'
-import type { SearchWord } from '../../domain/search.ts'
-import { maxPageJobs } from '../bounds.ts'
-import type { RunFilter, RunPage } from '../store.ts'
-import { jobRecord, listedRun, runRecord, type TextOf } from '../run-record.ts'
+import type { RunRecord } from '../../../domain/run.ts'
+import type { SearchWord } from '../../../domain/search.ts'
+import { maxPageJobs } from '../../bounds.ts'
+import type { RunFilter, RunPage } from '../../store.ts'
+import { jobRecord, listedRun, runRecord, type TextOf } from '../../run-record.ts'
 import { listQuery } from './list-query.ts'
-import type { ReadVerb, Verbs } from './messages.ts'
-import { createSearchRuns } from './search-runs.ts'
-import { prepareSelect } from './select.ts'
-import { idOfBytes } from './run-id.ts'
-import type { RecordRow } from './tables/records.ts'
-import type { Transaction } from './transaction.ts'
+import type { ReadVerb, Verbs } from '../messages.ts'
+import { createSearchRuns } from '../search/find-runs.ts'
+import { prepareSelect } from '../connection/select.ts'
+import { idOfBytes } from '../connection/run-id.ts'
+import type { RecordRow } from './records.ts'
+import type { Transaction } from '../writing/transaction.ts'
 
 type ListedRow = Pick<RecordRow, 'key' | 'id'>
 

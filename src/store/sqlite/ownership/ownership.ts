@@ -3,7 +3,7 @@
  * keeps other services out, and where another program came in after all, that is noticed before anything is acknowledged.
  */
 import { statSync, type Stats } from 'node:fs'
-import { createLogHold } from './log-hold.ts'
+import { createLogHold } from '../copies/log-hold.ts'
 import { listenAsOwner, type OwnerSocket } from './owner-socket.ts'
 
 export interface Ownership {

@@ -1,9 +1,9 @@
 /** The text of a run that search finds it by: id, tags, tasks, errors, inputs and results, without what is beyond a bound. */
-import type { JobError, JobFailure } from '../../domain/job.ts'
-import type { Apart } from '../../domain/run/aggregate.ts'
-import { isApart } from '../apart.ts'
-import type { Payloads } from './tables/payloads.ts'
-import type { StoredRun } from './tables/records.ts'
+import type { JobError, JobFailure } from '../../../domain/job.ts'
+import type { Apart } from '../../../domain/run/aggregate.ts'
+import { isApart } from '../../apart.ts'
+import type { Payloads } from '../statements/payloads.ts'
+import type { StoredRun } from '../statements/records.ts'
 
 /** Characters of one text, and of all of a run. */
 const maxText = 4_096

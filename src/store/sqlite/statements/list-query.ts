@@ -1,10 +1,10 @@
 /** The query of a list: it walks one index from the newest run on, the most selective one that the filter allows. */
 import type { SQLInputValue } from 'node:sqlite'
-import { lowestRunId } from '../../domain/ids.ts'
-import type { RunState } from '../../domain/run.ts'
-import { stateNumber } from '../record.ts'
-import type { RunFilter } from '../store.ts'
-import { bytesOfId } from './run-id.ts'
+import { lowestRunId } from '../../../domain/ids.ts'
+import type { RunState } from '../../../domain/run.ts'
+import { stateNumber } from '../../record.ts'
+import type { RunFilter } from '../../store.ts'
+import { bytesOfId } from '../connection/run-id.ts'
 
 export interface Query {
   /** From its FROM on. */

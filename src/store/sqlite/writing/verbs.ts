@@ -1,13 +1,13 @@
 /** The writing verbs: each loads the records that it names, lets the rules change them, and saves what they became. */
-import type { Claim } from '../../domain/claim.ts'
-import { acceptRun } from '../../domain/run/new-run.ts'
-import { jobAt, type Run } from '../../domain/run/aggregate.ts'
-import { boundDueTimes, claimedJob, noteLeaving, rescueJobs, shiftDueTimes } from '../../domain/run/transitions.ts'
-import { cancel, complete, fail, release, retry, type Done } from '../../domain/run/verbs.ts'
-import { bytesApart } from '../apart.ts'
-import type { AcceptReport, RescueReport } from '../store.ts'
+import type { Claim } from '../../../domain/claim.ts'
+import { acceptRun } from '../../../domain/run/new-run.ts'
+import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
+import { boundDueTimes, claimedJob, noteLeaving, rescueJobs, shiftDueTimes } from '../../../domain/run/transitions.ts'
+import { cancel, complete, fail, release, retry, type Done } from '../../../domain/run/verbs.ts'
+import { bytesApart } from '../../apart.ts'
+import type { AcceptReport, RescueReport } from '../../store.ts'
 import { createClaim } from './claim.ts'
-import type { Verbs, WriteVerb } from './messages.ts'
+import type { Verbs, WriteVerb } from '../messages.ts'
 import type { Transaction } from './transaction.ts'
 
 /** Runs can be large, and everything else waits for the commit: it forgets at most this many jobs and bytes, or one run. */

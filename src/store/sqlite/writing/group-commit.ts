@@ -3,11 +3,11 @@
  * the group; a failing operation rejects only itself.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import type { RunChange } from '../../domain/run.ts'
-import { isRead, type Group, type Operation, type Reply, type Verbs } from './messages.ts'
-import { createProbe } from './probe.ts'
-import { createReads } from './read.ts'
-import { isUnavailable } from './sqlite-errors.ts'
+import type { RunChange } from '../../../domain/run.ts'
+import { isRead, type Group, type Operation, type Reply, type Verbs } from '../messages.ts'
+import { createProbe } from '../connection/probe.ts'
+import { createReads } from '../statements/read.ts'
+import { isUnavailable } from '../connection/errors.ts'
 import type { Transaction } from './transaction.ts'
 import { createVerbs } from './verbs.ts'
 

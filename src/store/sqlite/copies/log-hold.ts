@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { connectToOwner } from './owner-socket.ts'
+import { connectToOwner } from '../ownership/owner-socket.ts'
 
 export interface LogHold {
   add(caller: Socket): void

@@ -1,12 +1,12 @@
 /** A page of the runs that have all words of a search, newest first. */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
-import { lowestRunId } from '../../domain/ids.ts'
-import type { SearchWord } from '../../domain/search.ts'
-import { stateNumber } from '../record.ts'
-import type { RunFilter } from '../store.ts'
-import { bytesOfId, idOfBytes } from './run-id.ts'
-import { hasTag, hasTask, type Condition } from './list-query.ts'
-import type { Search } from './tables/search.ts'
+import { lowestRunId } from '../../../domain/ids.ts'
+import type { SearchWord } from '../../../domain/search.ts'
+import { stateNumber } from '../../record.ts'
+import type { RunFilter } from '../../store.ts'
+import { bytesOfId, idOfBytes } from '../connection/run-id.ts'
+import { hasTag, hasTask, type Condition } from '../statements/list-query.ts'
+import type { Search } from './search.ts'
 
 /**
  * Runs with the words that are held against the rest of the filter for one page, which everything else that is asked of

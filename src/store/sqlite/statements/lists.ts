@@ -1,7 +1,7 @@
 /** What lists filter by: the tags of a run, and the tasks of its jobs. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Run } from '../../../domain/run/aggregate.ts'
-import { bytesOfId } from '../run-id.ts'
+import { bytesOfId } from '../connection/run-id.ts'
 
 export interface Lists {
   add(run: Run): void

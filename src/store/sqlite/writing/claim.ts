@@ -1,12 +1,12 @@
 /** Takes due jobs for free slots: by priority, then by due time, within each task's limit. */
-import type { ClaimedJob } from '../../domain/claim.ts'
-import { claimedJob, claimJobs, type ClaimPick } from '../../domain/run/transitions.ts'
-import { jobAt, type Run } from '../../domain/run/aggregate.ts'
-import { taskKinds, type TaskKind } from '../../domain/task.ts'
-import { slotFor, threadsOf } from '../slots.ts'
-import type { ClaimRequest, ClaimResult } from '../store.ts'
-import type { Waiting } from './tables/queue.ts'
-import type { StoredRun } from './tables/records.ts'
+import type { ClaimedJob } from '../../../domain/claim.ts'
+import { claimedJob, claimJobs, type ClaimPick } from '../../../domain/run/transitions.ts'
+import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
+import { taskKinds, type TaskKind } from '../../../domain/task.ts'
+import { slotFor, threadsOf } from '../../slots.ts'
+import type { ClaimRequest, ClaimResult } from '../../store.ts'
+import type { Waiting } from '../statements/queue.ts'
+import type { StoredRun } from '../statements/records.ts'
 import type { Transaction } from './transaction.ts'
 
 interface Taken extends ClaimPick {

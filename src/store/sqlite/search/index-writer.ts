@@ -4,8 +4,8 @@
  * follows. A run that ends within the pause is written once.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { searchText } from './search-text.ts'
-import type { Transaction } from './transaction.ts'
+import { searchText } from './text.ts'
+import type { Transaction } from '../writing/transaction.ts'
 
 export interface SearchIndex {
   /** Records may have changed. */

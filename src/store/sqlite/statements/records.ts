@@ -6,8 +6,8 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { runningJobs, type Run } from '../../../domain/run/aggregate.ts'
 import { decodeRun, encodeRun, stateNumber } from '../../record.ts'
-import { prepareSelect } from '../select.ts'
-import { idOfBytes, bytesOfId } from '../run-id.ts'
+import { prepareSelect } from '../connection/select.ts'
+import { idOfBytes, bytesOfId } from '../connection/run-id.ts'
 
 export interface StoredRun {
   /** In order of acceptance. */

@@ -1,11 +1,11 @@
 /** Copies runs and jobs from the tables of a row each, which older versions wrote, to records. */
 import type { DatabaseSync } from 'node:sqlite'
-import type { RespondMode } from '../../domain/answer.ts'
-import type { JobError, JobFailure, JobState } from '../../domain/job.ts'
-import type { FirstFailurePolicy, RunState } from '../../domain/run.ts'
-import type { Job, Run } from '../../domain/run/aggregate.ts'
-import type { TaskKind } from '../../domain/task.ts'
-import { createTransaction } from './transaction.ts'
+import type { RespondMode } from '../../../domain/answer.ts'
+import type { JobError, JobFailure, JobState } from '../../../domain/job.ts'
+import type { FirstFailurePolicy, RunState } from '../../../domain/run.ts'
+import type { Job, Run } from '../../../domain/run/aggregate.ts'
+import type { TaskKind } from '../../../domain/task.ts'
+import { createTransaction } from '../writing/transaction.ts'
 
 /** Of the tables that migration 0005 has renamed. */
 interface RunRow {

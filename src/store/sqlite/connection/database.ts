@@ -3,11 +3,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSyn
 import { basename, dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as pause } from 'node:timers/promises'
-import { BootError } from '../../domain/errors.ts'
-import { lockHolder } from './lock-holder.ts'
+import { BootError } from '../../../domain/errors.ts'
+import { lockHolder } from '../ownership/lock-holder.ts'
 import { migrateRows } from './migrate-rows.ts'
-import { findOwner, listenAsOwner, removeDeadSockets, type OwnerSocket } from './owner-socket.ts'
-import { isBusy, remedyOf } from './sqlite-errors.ts'
+import { findOwner, listenAsOwner, removeDeadSockets, type OwnerSocket } from '../ownership/owner-socket.ts'
+import { isBusy, remedyOf } from './errors.ts'
 
 const memory = ':memory:'
 const retryEveryMs = 50
@@ -15,7 +15,7 @@ const retryEveryMs = 50
 const rowsToRecords = '0005-one-record.sql'
 /** Marks a file as ours (https://sqlite.org/pragma.html#pragma_application_id): "Fore". */
 const applicationId = 0x466f7265
-const migrations = new URL('./migrations/', import.meta.url)
+const migrations = new URL('../migrations/', import.meta.url)
 
 export interface OpenedDatabase {
   readonly database: DatabaseSync

@@ -3,17 +3,17 @@
  * is derived from records: the queue, the payloads, the lists and the totals.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { jobAt, type Run } from '../../domain/run/aggregate.ts'
-import { voidedClaims } from '../../domain/run/transitions.ts'
-import { isFull } from '../apart.ts'
-import { createChanges, type Changes } from '../changes.ts'
-import { createIdempotencyKeys, type IdempotencyKeys } from './tables/idempotency-keys.ts'
-import { createLists, type Lists } from './tables/lists.ts'
-import { createPayloads, type Payloads } from './tables/payloads.ts'
-import { createQueue, waitingOf, type Queue } from './tables/queue.ts'
-import { createRecords, type Records, type RecordsOptions, type StoredRun } from './tables/records.ts'
-import { createSearch, type Search } from './tables/search.ts'
-import { createTotals, type Totals } from './tables/totals.ts'
+import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
+import { voidedClaims } from '../../../domain/run/transitions.ts'
+import { isFull } from '../../apart.ts'
+import { createChanges, type Changes } from '../../changes.ts'
+import { createIdempotencyKeys, type IdempotencyKeys } from '../statements/keys.ts'
+import { createLists, type Lists } from '../statements/lists.ts'
+import { createPayloads, type Payloads } from '../statements/payloads.ts'
+import { createQueue, waitingOf, type Queue } from '../statements/queue.ts'
+import { createRecords, type Records, type RecordsOptions, type StoredRun } from '../statements/records.ts'
+import { createSearch, type Search } from '../search/search.ts'
+import { createTotals, type Totals } from '../statements/totals.ts'
 
 export interface Transaction {
   readonly records: Pick<Records, 'find' | 'findByKey' | 'read' | 'held' | 'finishedBefore'>
