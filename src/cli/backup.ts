@@ -1,6 +1,6 @@
 /** forerunner backup: copies the database, beside a service that goes on, and reads the copy back. */
 import { existsSync, realpathSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import type { AddCommand, Context } from './context.ts'
 import { complainOf, databaseFileOf, mayReplace, runsText, sizeText } from './database.ts'
 import { exitCodes, UsageError } from './exit-code.ts'
@@ -33,11 +33,15 @@ export const addBackup: AddCommand = (program, act) => {
     )
 }
 
+/** What belongs to a database, there or not. */
+const endings = ['', '-wal', '-shm', '-journal', '-owner']
+
 /** @throws UsageError where no copy can be put */
 function checkTarget(file: string, to: string): void {
-  if (!existsSync(dirname(resolve(to)))) throw new UsageError(`there is no directory ${dirname(resolve(to))}`)
-  if (!existsSync(to)) return
-  if (!statSync(to).isFile()) throw new UsageError(`${to} is no file`)
-  const [real, own] = [realpathSync(to), realpathSync(file)]
-  if (real === own || real === `${own}-wal`) throw new UsageError(`${to} is the database itself`)
+  const directory = dirname(resolve(to))
+  if (!existsSync(directory)) throw new UsageError(`there is no directory ${directory}`)
+  if (existsSync(to) && !statSync(to).isFile()) throw new UsageError(`${to} is no file`)
+  const target = existsSync(to) ? realpathSync(to) : join(realpathSync(directory), basename(to))
+  const own = realpathSync(file)
+  if (endings.some((ending) => target === own + ending)) throw new UsageError(`${to} belongs to the database itself`)
 }

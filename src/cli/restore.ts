@@ -1,5 +1,5 @@
 /** forerunner restore: puts a backup in the place of the database, which no service may have open. */
-import { existsSync } from 'node:fs'
+import { existsSync, realpathSync, statSync } from 'node:fs'
 import type { AddCommand, Context } from './context.ts'
 import { complainOf, databaseFileOf, mayReplace, runsText, sizeText } from './database.ts'
 import { exitCodes, UsageError } from './exit-code.ts'
@@ -14,7 +14,10 @@ export const addRestore: AddCommand = (program, act) => {
     .action(
       act(async (context: Context, backup: string, { yes }: { readonly yes?: true }) => {
         const file = databaseFileOf(context)
-        if (!existsSync(backup)) throw new UsageError(`there is no file ${backup}`)
+        if (!existsSync(backup) || !statSync(backup).isFile()) throw new UsageError(`there is no file ${backup}`)
+        if (existsSync(file) && realpathSync(file) === realpathSync(backup)) {
+          throw new UsageError(`${backup} is the database itself`)
+        }
         const { ownerOf, restore } = await import('../database-file.ts')
         const owner = await ownerOf(file)
         if (owner !== null) throw new Error(`${owner} has ${file} open; stop it first`)

@@ -41,7 +41,10 @@ test('a backup of a database that is written to has all that was acknowledged, a
   const taken = await command('backup', at('one.db'))
   assert.equal([taken.code, taken.output], [2, ''])
   assert.match(taken.errors, '--yes overwrites it')
-  assert.is((await command('backup', databasePath, '--yes')).code, 2, 'it is the database itself')
+  for (const ending of ['', '-wal', '-shm']) {
+    assert.is((await command('backup', databasePath + ending, '--yes')).code, 2, 'it belongs to the database')
+  }
+  assert.is((await command('restore', databasePath, '--yes')).code, 2)
   const refused = await command('restore', at('one.db'), '--yes')
   assert.equal([refused.code, refused.output], [1, ''])
   assert.match(refused.errors, `process ${child.pid}`)

@@ -1,5 +1,5 @@
 /** Puts another database in the place of one that nobody has open. What was there is kept beside it. */
-import { existsSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, renameSync, rmSync, statSync, type Stats } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { checkOwnership } from '../connection/database.ts'
 import { lockHolder } from '../ownership/lock-holder.ts'
@@ -15,17 +15,28 @@ const besides = ['-wal', '-shm', '-journal']
  * @throws Error when somebody else has it open, BootError when it is the file of another program
  */
 export async function replaceFile(file: string, replacement: string, keepAs: string): Promise<boolean> {
-  const wasThere = existsSync(file)
+  const before = statSync(file, { throwIfNoEntry: false })
   const socket = await takeFile(file)
   try {
-    if (wasThere) {
+    if (before !== undefined) {
+      giveTo(replacement, before)
       // The log second: without it the file would be older than it was, and the log alone is nothing.
       for (const ending of ['', ...besides]) if (existsSync(file + ending)) renameSync(file + ending, keepAs + ending)
     } else for (const ending of besides) rmSync(file + ending, { force: true })
     renameSync(replacement, file)
-    return wasThere
+    return before !== undefined
   } finally {
     socket?.close()
+  }
+}
+
+/** Whoever restores need not be the user of the service. */
+function giveTo(path: string, { uid, gid, mode }: Stats): void {
+  chmodSync(path, mode)
+  try {
+    chownSync(path, uid, gid)
+  } catch {
+    // Only the system's own user can, and any other one has its own files.
   }
 }
 
