@@ -8,23 +8,27 @@ const credentials = /^bearer(?: +(?<key>.*))?$/i
 const challenge = 'Bearer realm="forerunner"'
 /** Hexadecimal digits of a key's digest that tell its holder from the others. */
 const scopeDigits = 16
-const scopeMember = 'forerunnerCallerScope'
 
 /** What a key permits; `none`: no keys are configured, and everything is permitted. */
 export type KeyKind = 'write' | 'read' | 'none'
 
-interface KnownKey {
+export interface Caller {
   readonly kind: KeyKind
-  readonly digest: Buffer
+  /** Stable for each API key, and neither the key nor a way to it; empty for no key. */
   readonly scope: string
 }
 
+interface KnownKey extends Caller {
+  readonly digest: Buffer
+}
+
+export const anybody: Caller = { kind: 'none', scope: '' }
+
 /**
- * Lets a request pass that carries one of the keys, and notes whose it is.
- * @returns what kind of key it carried; `none` only where no keys are configured
+ * Lets a request pass that carries one of the keys, or any where none is configured.
  * @throws AppError `unauthorized`, with `WWW-Authenticate` set on the response
  */
-export type Authenticate = (ctx: Context) => KeyKind
+export type Authenticate = (ctx: Context) => Caller
 
 /** Without keys of either kind every request passes. */
 export function createAuthenticate({ apiKeys, apiKeysRead }: Pick<Config, 'apiKeys' | 'apiKeysRead'>): Authenticate {
@@ -34,15 +38,12 @@ export function createAuthenticate({ apiKeys, apiKeysRead }: Pick<Config, 'apiKe
   ] as const
 
   return (ctx) => {
-    if (known.length === 0) return 'none'
+    if (known.length === 0) return anybody
     const given = keysOf(ctx)
     // Two are ambiguous: whoever stands in between may have looked at the other one.
     const [key] = given
     const match = key === undefined || given.length > 1 ? undefined : matchOf(key, known)
-    if (match !== undefined) {
-      ctx.state[scopeMember] = match.scope
-      return match.kind
-    }
+    if (match !== undefined) return match
     ctx.set('WWW-Authenticate', key === undefined ? challenge : `${challenge}, error="invalid_token"`)
     throw new AppError(
       'unauthorized',
@@ -54,12 +55,6 @@ export function createAuthenticate({ apiKeys, apiKeysRead }: Pick<Config, 'apiKe
 function knownKey(key: string, kind: KeyKind): KnownKey {
   const digest = hash('sha256', key, 'buffer')
   return { kind, digest, scope: digest.toString('hex').slice(0, scopeDigits) }
-}
-
-/** Stable for each API key, and neither the key nor a way to it; empty where no keys are configured. */
-export function callerScope(ctx: Context): string {
-  const scope: unknown = ctx.state[scopeMember]
-  return typeof scope === 'string' ? scope : ''
 }
 
 /** What stands behind `Bearer` in each field; another scheme is no key at all. */

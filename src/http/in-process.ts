@@ -41,13 +41,9 @@ export function createInProcess(middleware: Middleware, log: Log): AskInProcess 
 
   /** At the first call: a host with an app of its own may never make one. */
   async function load(): Promise<Server> {
-    const { default: Koa } = await import('koa')
-    const app = new Koa()
-    app.on('error', (error: unknown) => log.debug({ err: error }, 'a call inside the process failed'))
-    app.use(middleware)
-    const handle = app.callback()
+    const { createListener } = await import('./handler.ts')
     // It never listens, and so has no timers.
-    return createServer((incoming, response) => void handle(incoming, response))
+    return createServer(createListener(middleware, log))
   }
 
   return async (url, { method, headers, body, signal }) => {

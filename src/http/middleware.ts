@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Context, Middleware } from 'koa'
 import { AppError } from '../domain/errors.ts'
-import { createAuthenticate } from './authenticate.ts'
+import { anybody, createAuthenticate, type Caller } from './authenticate.ts'
 import { answerProblem } from './handle-error.ts'
 import { createRouter } from './lazy-http.ts'
 import { originalUrlOf, pathBehind, pathsOfTheHost, type MountOptions } from './mount.ts'
@@ -17,6 +17,8 @@ export interface Mount {
   /** @param target path and query */
   owns(target: string, incoming: IncomingMessage): boolean
 }
+
+const ownCaller: Caller = { kind: 'write', scope: '' }
 
 /** A path of ours; all routes of one path are open, or of runs, alike. */
 interface Match {
@@ -45,7 +47,7 @@ export function createMount(deps: Omit<HttpDeps, keyof MountOptions | 'routes'>,
   async function answer(ctx: Context, { methods, isOpen, isOfRuns, route }: Match): Promise<void> {
     ctx.set('X-Content-Type-Options', 'nosniff')
     if (isWorker && isOfRuns && !isOwn) throw notHere(ctx)
-    const key = isOwn ? 'write' : isOpen ? 'none' : authenticate(ctx)
+    const { kind, scope } = isOwn ? ownCaller : isOpen ? anybody : authenticate(ctx)
     const isReading = ctx.method === 'GET' || ctx.method === 'HEAD'
     if (ctx.method === 'OPTIONS') {
       ctx.status = 204
@@ -53,10 +55,10 @@ export function createMount(deps: Omit<HttpDeps, keyof MountOptions | 'routes'>,
       return
     }
     if (route === undefined) throw notAllowed(ctx, methods)
-    if (key === 'read' && !isReading) throw readOnlyKey()
+    if (kind === 'read' && !isReading) throw readOnlyKey()
     // Of what only reads, the browser keeps the answer from the other site.
-    if (key === 'none' && !isReading && ctx.get('Sec-Fetch-Site') === 'cross-site') throw crossSite()
-    await route.handle(ctx, route.params)
+    if (kind === 'none' && !isReading && ctx.get('Sec-Fetch-Site') === 'cross-site') throw crossSite()
+    await route.handle(ctx, route.params, scope)
   }
 
   return {
@@ -96,7 +98,7 @@ function createFind(routes: readonly Route[], deps: HttpDeps): (path: string, me
     router[verb](operationId, path.replaceAll(/\{(\w+)\}/g, ':$1'), () => {})
   }
 
-  return (path, method) => {
+  function match(path: string, method: string): Match | undefined {
     const { path: matching } = router.match(path, method)
     // `/runs/cancel` is a path of its own, and no run.
     const literal = matching.filter((layer) => layer.path === path)
@@ -111,6 +113,12 @@ function createFind(routes: readonly Route[], deps: HttpDeps): (path: string, me
       isOfRuns: first.area === 'runs',
       route: layer && handle && { handle, params: layer.params(path, layer.captures(path)) },
     }
+  }
+  let last: { readonly path: string; readonly method: string; readonly match: Match | undefined } | undefined
+  // An app around asks first whether a path is ours: the same request is not matched again.
+  return (path, method) => {
+    if (last?.path !== path || last.method !== method) last = { path, method, match: match(path, method) }
+    return last.match
   }
 }
 

@@ -50,8 +50,11 @@ export interface Route {
   create(deps: HttpDeps): Handle
 }
 
-/** @param params of the path; a problem is thrown as AppError */
-export type Handle = (ctx: Context, params: PathParameters) => void | Promise<void>
+/**
+ * A problem is thrown as AppError.
+ * @param callerScope tells the holders of API keys apart; empty where there is no key
+ */
+export type Handle = (ctx: Context, params: PathParameters, callerScope: string) => void | Promise<void>
 
 export interface QueryParameter {
   readonly schema: z.ZodType

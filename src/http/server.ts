@@ -1,14 +1,14 @@
 /** The service as an HTTP server of its own: the middleware, and a problem for every other path. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import Koa, { type Middleware } from 'koa'
-import { AppError, BootError } from '../domain/errors.ts'
+import type { Middleware } from 'koa'
+import { BootError } from '../domain/errors.ts'
 import { createTurnScheduler } from '../domain/turn-scheduler.ts'
 import type { Log } from '../log.ts'
 import { connectionRoom } from '../limits/descriptors.ts'
 import { manageConnections, type Refusal } from './connections.ts'
 import { noteExpectation } from './body/receive.ts'
-import { answerProblem } from './handle-error.ts'
+import { createListener } from './handler.ts'
 import { createServer, request } from './lazy-http.ts'
 import { pathAndQueryOf } from './mount.ts'
 
@@ -61,9 +61,6 @@ const requestsPerTurn = 16
 
 export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): HttpServer {
   const { sendTimeoutMs, lingerMs, maxConnections, ...timeouts } = { ...defaultLimits, ...limits }
-  const app = new Koa()
-  // A client that goes away while it is answered is its own affair.
-  app.on('error', (error: unknown) => log.debug({ err: error }, 'a connection failed'))
   const server: Server = createServer({
     headersTimeout: timeouts.headersTimeoutMs,
     requestTimeout: timeouts.requestTimeoutMs,
@@ -78,11 +75,9 @@ export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): 
 
   return {
     async listen(middleware, host, port) {
-      app.use(middleware)
-      app.use((ctx) => answerProblem(ctx, new AppError('not-found', `there is nothing at ${ctx.path}`), log))
-      const handle = app.callback()
+      const handle = createListener(middleware, log)
       const take = (incoming: IncomingMessage, response: ServerResponse): void => {
-        connections.take(response, () => turns.run(() => void handle(incoming, response)), flawOf(incoming))
+        connections.take(response, () => turns.run(() => handle(incoming, response)), flawOf(incoming))
       }
       server.on('request', take)
       server.on('checkContinue', (incoming, response) => {

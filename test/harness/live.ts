@@ -60,7 +60,7 @@ export async function startLive({ maxStreams = 1_000, ...options }: LiveOptions 
   // As much as the route uses.
   const watch = watchRun.create({ store, streams, prefix: '' } as unknown as HttpDeps)
   const routes = new Router()
-    .get('/runs/:id/events', (ctx) => watch(ctx, ctx.params))
+    .get('/runs/:id/events', (ctx) => watch(ctx, ctx.params, ''))
     // Until the run has another version than the one in the path.
     .get('/runs/:id/versions/:version', async (ctx) => {
       const [id, version] = [String(ctx.params['id']), Number(ctx.params['version'])]

@@ -2,7 +2,7 @@
 import Koa, { type Middleware } from 'koa'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { callerScope, createAuthenticate } from '../../src/http/authenticate.ts'
+import { createAuthenticate } from '../../src/http/authenticate.ts'
 import { listRuns, readRun } from '../harness/run.ts'
 import { startService } from '../harness/service.ts'
 import { create, serve } from '../library/instance.ts'
@@ -120,8 +120,7 @@ test('tells callers apart without telling their keys', async () => {
   const ask = async (keys: readonly string[], key: string) => {
     const authenticate = createAuthenticate({ apiKeys: keys, apiKeysRead: [] })
     const answer: Middleware = (ctx) => {
-      authenticate(ctx)
-      ctx.body = `scope:${callerScope(ctx)}`
+      ctx.body = `scope:${authenticate(ctx).scope}`
     }
     await using app = await serve(answer)
     return (await fetch(app.url, { headers: bearer(key) })).text()

@@ -6,7 +6,6 @@ import type { RunRequest } from '../../domain/run/new-run.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import type { Accepted } from '../../intake/intake.ts'
 import type { SubmitOptions } from '../../intake/admission.ts'
-import { callerScope } from '../authenticate.ts'
 import { createBodyReader, type Body } from '../body/read-body.ts'
 import { runExample, runRequestExample, waitingRunExample } from '../openapi/examples.ts'
 import { appliedPrefer, parseIdempotencyKey, parsePrefer, type Preferences } from '../request-headers.ts'
@@ -75,17 +74,17 @@ export const runTasks: Route = {
     const readBody = createBodyReader({ maxBytes: isOwn === true ? Infinity : config.maxBodyBytes, parser, budget })
 
     /** Apart, so that the body is not kept while its request waits for an answer. */
-    async function receive(ctx: Context) {
+    async function receive(ctx: Context, scope: string) {
       // Before the body is read: what will be refused is not worth it.
       intake.checkRoom()
       const body = await readBody(ctx)
       const prefer = parsePrefer(ctx.req.headersDistinct['prefer'])
-      const idempotency = idempotencyOf(ctx, body)
+      const idempotency = idempotencyOf(ctx, scope, body)
       return { prefer, idempotency, request: parseRunRequest(body.value, config.maxTasksPerRun) }
     }
 
-    return async (ctx) => {
-      const { prefer, idempotency, request } = await receive(ctx)
+    return async (ctx, _params, scope) => {
+      const { prefer, idempotency, request } = await receive(ctx, scope)
       const { respond } = request
       const traceparent = ctx.get('traceparent')
       const accepted = await intake.submit(request, { waitMs: waitMsOf(prefer), idempotency, traceparent })
@@ -140,9 +139,9 @@ function honoured(prefer: Preferences, respond: RunRequest['respond'], status: n
   }
 }
 
-function idempotencyOf(ctx: Context, body: Body): SubmitOptions['idempotency'] {
+function idempotencyOf(ctx: Context, scope: string, body: Body): SubmitOptions['idempotency'] {
   const key = parseIdempotencyKey(ctx.req.headersDistinct['idempotency-key'])
-  return key === null ? null : { scope: callerScope(ctx), key, bodyDigest: body.digest() }
+  return key === null ? null : { scope, key, bodyDigest: body.digest() }
 }
 
 /** https://www.w3.org/TR/server-timing/, durations in milliseconds. */
