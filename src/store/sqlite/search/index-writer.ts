@@ -26,6 +26,10 @@ const defaultDelayMs = 500
 /** One part of the work takes about so long, and the next one comes after the pause. */
 const stepMs = 2
 const pauseMs = 18
+/** The same while records are being written: they come first, and the index follows when they leave it time. */
+const busyPauseMs = 98
+/** Since the last group that wrote. */
+const busyMs = 25
 /** After a failure, which is nearly always the disk's. */
 const troubledMs = 10_000
 const keysAtOnce = 64
@@ -46,6 +50,7 @@ export function createSearchIndex(
   let timer: NodeJS.Timeout | undefined
   /** Whether more was committed since the round began. */
   let isStale = false
+  let writtenAt = 0
   const due = endedSince()
   /** Of this round: records from here on, and the last end of a run before it. */
   let endKey = 0
@@ -109,7 +114,9 @@ export function createSearchIndex(
       begin.run()
       const isDone = putSome(taken)
       commit.run()
-      timer = isDone ? undefined : setTimeout(write, pauseMs, step)
+      timer = isDone
+        ? undefined
+        : setTimeout(write, performance.now() - writtenAt < busyMs ? busyPauseMs : pauseMs, step)
       if (isDone && isStale) wake()
     } catch (error) {
       if (database.isTransaction) database.exec('ROLLBACK')
@@ -124,6 +131,7 @@ export function createSearchIndex(
 
   function wake(): void {
     isStale = true
+    writtenAt = performance.now()
     timer ??= setTimeout(beginRound, delayMs)
   }
 
