@@ -1,4 +1,5 @@
 /** The live page in a real browser, against a real service: runs. */
+import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startService } from '../harness/service.ts'
@@ -125,6 +126,31 @@ test('says why a job waits, and which job has won a race', async () => {
   await page.getByRole('button', { name: 'Cancel', exact: true }).click()
   await page.locator('.sub .is-cancelled').waitFor()
   checkClean(tab)
+})
+
+test('cuts a large result, and leaves a larger one to a download', async () => {
+  await using service = await startService({ tasksDir, maxBodyBytes: 8 * 2 ** 20 })
+  const form = (length: number) => ({ name: 'form', input: { title: 'x'.repeat(length) } })
+  const cut = await start(service, { tasks: [form(300_000)] })
+  const large = await start(service, { tasks: Array.from({ length: 4 }, () => form(600_000)), respond: 'all' })
+  await using tab = await browser.open(`${service.url}/?run=${cut}`)
+  const { page } = tab
+  await page.getByText('The first 100 kB are shown.').waitFor()
+  assert.is((await page.locator('section pre').first().textContent())?.length, 100_000)
+  await page.goto(`${service.url}/?run=${large}`)
+  await page.getByText(/^600,\d\d\d bytes, too many to be shown here$/).waitFor()
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'download the job' }).click(),
+  ])
+  const job = JSON.parse(readFileSync(await download.path(), 'utf8')) as { result: { title: string } }
+  assert.is(job.result.title.length, 600_000)
+  await page.goto(`${service.url}/?run=01a22900-0000-7000-8000-000000000000`)
+  await page.getByText('This run cannot be shown.').waitFor()
+  assert.equal(
+    tab.wrongs.filter((line) => !line.includes('status of 404')),
+    [],
+  )
 })
 
 test('zooms by keys and by the strip, and says the exact times of what is pointed at', async () => {

@@ -2,7 +2,8 @@
 import { useSignal } from '@preact/signals'
 import type { JobView } from 'forerunner/client'
 import { useEffect } from 'preact/hooks'
-import { client } from '../shell/service.ts'
+import { download, readBounded } from '../shell/bounded-read.ts'
+import { wordsOf } from '../shell/service.ts'
 import { StateMark } from '../shell/state.tsx'
 import { durationOf, shareOf } from '../time/format.ts'
 import { JsonText, svgAddress } from './json-text.tsx'
@@ -17,6 +18,9 @@ export interface JobStoryProps {
   readonly onCancel: (index: number) => void
   readonly onRetry: (index: number) => void
 }
+
+/** What is larger is downloaded by whoever wants it. */
+const maxJobBytes = 2 ** 18
 
 type ErrorView = NonNullable<JobView['error']>
 
@@ -53,7 +57,7 @@ export function JobStory({ runId, job, start, onCancel, onRetry }: JobStoryProps
           {state === 'cancelled' && <Ending job={whole} start={start} />}
         </ol>
       </section>
-      <Result job={whole} />
+      <Result runId={runId} job={whole} />
     </div>
   )
 }
@@ -65,10 +69,8 @@ function useWhole(runId: string, job: JobView): JobView {
   useEffect(() => {
     if (!isCut) return undefined
     const end = new AbortController()
-    client
-      .peek()
-      .getJob(runId, job.index, { signal: end.signal })
-      .then((whole) => (fetched.value = whole))
+    readBounded(`runs/${runId}/jobs/${job.index}`, maxJobBytes, end.signal)
+      .then((whole) => (fetched.value = whole as JobView | null))
       // What is shown then is what the event had.
       .catch(() => {})
     return () => end.abort()
@@ -159,7 +161,29 @@ function ErrorText({ error }: { readonly error: ErrorView }) {
   )
 }
 
-function Result({ job }: { readonly job: JobView }) {
+function LargeResult({ runId, job, bytes }: ResultProps & { readonly bytes: number }) {
+  const trouble = useSignal('')
+  const fetchIt = (): void => {
+    download(`runs/${runId}/jobs/${job.index}`, `${job.task}-${job.index}.json`).catch(
+      (error: unknown) => (trouble.value = wordsOf(error)),
+    )
+  }
+  return (
+    <div class="foot">
+      <span class="dim">{trouble.value || `${bytes.toLocaleString('en')} bytes, too many to be shown here`}</span>
+      <button class="btn small" type="button" onClick={fetchIt}>
+        download the job
+      </button>
+    </div>
+  )
+}
+
+interface ResultProps {
+  readonly runId: string
+  readonly job: JobView
+}
+
+function Result({ runId, job }: ResultProps) {
   if (job.state !== 'completed') {
     const when = isFinal(job.state) ? 'There is no result.' : 'The result is shown here when the job has completed.'
     return (
@@ -179,7 +203,7 @@ function Result({ job }: { readonly job: JobView }) {
       </div>
       {image !== null && <img class="picture" src={image} alt={`Drawn by ${job.task}`} />}
       {job.resultBytes !== undefined && job.result === undefined ? (
-        <p class="empty">{job.resultBytes.toLocaleString('en')} bytes</p>
+        <LargeResult runId={runId} job={job} bytes={job.resultBytes} />
       ) : (
         <JsonText value={job.result} name={`${job.task}-${job.index}`} />
       )}

@@ -1,4 +1,5 @@
 /** A value as indented JSON, in colours. Whatever it holds is text: nothing from data ever becomes markup. */
+import { save } from '../shell/bounded-read.ts'
 import { CopyButton } from '../shell/copy-button.tsx'
 
 /** Beyond that it is cut here, and whole in the download. */
@@ -17,7 +18,11 @@ export function JsonText({ value, name }: { readonly value: unknown; readonly na
       <div class="foot">
         {isCut && <span class="dim">The first 100 kB are shown.</span>}
         <CopyButton text={text} />
-        <button class="btn small" type="button" onClick={() => download(text, name)}>
+        <button
+          class="btn small"
+          type="button"
+          onClick={() => save(new Blob([text], { type: 'application/json' }), `${name}.json`)}
+        >
           download
         </button>
       </div>
@@ -40,15 +45,6 @@ function coloured(text: string) {
     from = match.index + match[0].length
   }
   return [...parts, text.slice(from)]
-}
-
-function download(text: string, name: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type: 'application/json' }))
-  const link = document.createElement('a')
-  link.href = url
-  link.download = `${name}.json`
-  link.click()
-  URL.revokeObjectURL(url)
 }
 
 /** A result that is an SVG document, as an image: a document in an image runs no script and loads nothing. */

@@ -5,6 +5,7 @@
  */
 import { batch, signal, type ReadonlySignal, type Signal } from '@preact/signals'
 import type { JobView, RunView, WatchEvent } from 'forerunner/client'
+import { readBounded } from '../shell/bounded-read.ts'
 import { client, wordsOf } from '../shell/service.ts'
 
 export interface LiveJob {
@@ -27,6 +28,8 @@ export interface RunStore {
   stop(): void
 }
 
+/** A page has no use for more at once. */
+const maxRunBytes = 2 * 2 ** 20
 const reconnectMs = 3_000
 /** Between two times that what has come is shown: nobody reads faster, and a large run brings hundreds in it. */
 const showEveryMs = (jobs: number): number => (jobs < 100 ? 50 : 500)
@@ -85,9 +88,12 @@ export function createRunStore(id: string): RunStore {
     while (!signalOfEnd.aborted) {
       try {
         // Before the stream, which may have no place left, and after its end: events leave large results out.
-        show(await client.peek().getRun(id, { signal: signalOfEnd }))
-        if (run.peek()?.state !== 'running') return
+        const known = (await readBounded(`runs/${id}`, maxRunBytes, signalOfEnd)) as RunView | null
+        if (known !== null) show(known)
+        // Of what is larger, the events have all but the results, which are read job by job.
+        if (known !== null && known.state !== 'running') return
         for await (const event of client.peek().watch(id, { signal: signalOfEnd })) take(event)
+        if (known === null) return
       } catch (error) {
         if (signalOfEnd.aborted) return
         trouble.value = wordsOf(error)

@@ -5,6 +5,7 @@
 import { batch, computed, signal, type ReadonlySignal } from '@preact/signals'
 import type { RunPageView, RunView, StatsView } from 'forerunner/client'
 import { runQueryOf } from './run-query.ts'
+import { refusalOf } from '../shell/bounded-read.ts'
 import { onChanges } from '../shell/changes.ts'
 import type { RunFilters } from '../shell/route.ts'
 import { ask, authorization, baseUrl, client, isReachable, needsKey, wordsOf } from '../shell/service.ts'
@@ -65,8 +66,7 @@ export function createRunList(runFilters: RunFilters): RunList {
   async function read(url: URL, headers: Record<string, string>): Promise<Response> {
     const response = await ask(url, { headers: { ...authorization(), ...headers }, signal: end.signal })
     if (response.ok || response.status === 304) return response
-    const { detail } = (await response.json().catch(() => ({}))) as { detail?: string }
-    throw new Error(detail ?? `The service answered with status ${response.status}.`)
+    throw await refusalOf(response)
   }
 
   function take({ runs, nextPageToken }: RunPageView): void {
