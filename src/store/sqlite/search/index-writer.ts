@@ -64,17 +64,35 @@ export function createSearchIndex(
   }
 
   function beginRound(): void {
+    try {
+      prepareRound()
+    } catch (error) {
+      giveUp(error)
+      return
+    }
+    write(step)
+  }
+
+  function prepareRound(): void {
     for (const key of index.takeNoted()) due.add(key)
     endKey = Number(selectEnd.get()?.['n'])
     const at = selectLast.get()?.['at'] ?? null
     finishedAt = at === null ? null : Number(at)
     isStale = false
-    write(step)
   }
 
   function put(key: number): void {
     const stored = records.read(key)
-    if (stored !== null) index.put(key, searchText(stored, payloads))
+    if (stored === null) return
+    let text: string
+    try {
+      text = searchText(stored, payloads)
+    } catch (error) {
+      // A damaged text: the run is left out, and does not keep out the others.
+      onTrouble(`${stored.run.id}: ${messageOf(error)}`)
+      return
+    }
+    index.put(key, text)
   }
 
   /** @returns the next record's key; null where the round has reached its end */
@@ -122,11 +140,16 @@ export function createSearchIndex(
       if (database.isTransaction) database.exec('ROLLBACK')
       for (const key of taken) due.add(key)
       index.revert()
-      timer = setTimeout(beginRound, troubledMs)
-      onTrouble(error instanceof Error ? error.message : String(error))
+      giveUp(error)
     } finally {
       database.exec('PRAGMA synchronous = FULL')
     }
+  }
+
+  /** For a while. */
+  function giveUp(error: unknown): void {
+    timer = setTimeout(beginRound, troubledMs)
+    onTrouble(messageOf(error))
   }
 
   function wake(): void {
@@ -139,4 +162,8 @@ export function createSearchIndex(
     wake,
     stop: () => clearTimeout(timer),
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
