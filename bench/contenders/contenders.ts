@@ -14,6 +14,8 @@ export interface Contender {
   readonly jobsPerRun: number
   /** The command name of a server's processes that work for it, started by this bench. */
   readonly helper?: 'postgres' | 'redis-server'
+  /** In which it keeps everything. */
+  readonly file?: string
 }
 
 /** What the figures are filed under. */
@@ -47,7 +49,7 @@ export const volatileApp: Contender = { name: names.volatile, entry: path('./vol
 /** @param file of its database; made where there is none */
 export function forerunnerOnSqlite(file: string, env: Readonly<Record<string, string>> = {}): Contender {
   const all = { ...serviceEnv, DATABASE_URL: `sqlite:${file}`, ...env }
-  return { name: names.sqlite, entry: service, flags: startFlags, env: all, jobsPerRun: 3 }
+  return { name: names.sqlite, entry: service, flags: startFlags, env: all, jobsPerRun: 3, file }
 }
 
 /** @param url of a PostgreSQL server */

@@ -22,6 +22,12 @@ export function residentMb(pid: number): number | null {
   return kilobytes === undefined ? null : Number(kilobytes) / kilobytesPerMb
 }
 
+/** What it has had written to disks; null where the system does not tell. */
+export function writtenBytes(pid: number): number | null {
+  const bytes = /^write_bytes: (\d+)$/m.exec(read(`/proc/${pid}/io`))?.[1]
+  return bytes === undefined ? null : Number(bytes)
+}
+
 interface Process {
   readonly pid: number
   readonly parent: number

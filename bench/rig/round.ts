@@ -1,8 +1,9 @@
 /** One measurement of one contender: load, then the wait until everything that was accepted is finished. */
+import { statSync } from 'node:fs'
 import type { Contender } from '../contenders/contenders.ts'
 import { readCpuTimes, spentUs, sumOf } from './cpu-time.ts'
 import type { Generator, LoadReport, LoadRequest } from './load.ts'
-import { descendantsNamed } from './processes.ts'
+import { descendantsNamed, residentMb, writtenBytes } from './processes.ts'
 import type { Server, Stats } from './server.ts'
 
 export interface Round extends LoadReport {
@@ -16,6 +17,12 @@ export interface Round extends LoadReport {
   readonly cpuUs: Readonly<Record<string, number>> | null
   /** Per finished run, of the database server that works for the contender; 0 without one. */
   readonly helperCpuUs: number
+  /** At its end; null where the system does not tell. */
+  readonly residentMb: number | null
+  /** Per finished run; null where the system does not tell. */
+  readonly writtenBytes: number | null
+  /** By which the contender's file has grown, per finished run; null without one. */
+  readonly fileBytes: number | null
 }
 
 export interface RoundRequest extends Omit<LoadRequest, 'url'> {
@@ -32,11 +39,14 @@ export async function measureRound(
   generator: Generator,
   { leftOver = 0, ...request }: RoundRequest,
 ): Promise<Round> {
-  const before = await server.drained(leftOver)
+  const statsBefore = await server.drained(leftOver)
   // Looked for each time: a database server can have a process for each connection, and connections come and go.
   const helpers = (): number[] => (contender.helper === undefined ? [] : descendantsNamed(contender.helper))
   const cpuBefore = await readCpuTimes(server.pid)
   const helperBefore = await readCpuTimes(...helpers())
+  const writtenBefore = writtenBytes(server.pid)
+  const sizeOf = (): number | null => (contender.file === undefined ? null : statSync(contender.file).size)
+  const sizeBefore = sizeOf()
   const startedAt = performance.now()
   const load = await generator.run({ ...request, url: `${server.url}/run-tasks` })
   const loadedAt = performance.now()
@@ -45,10 +55,12 @@ export async function measureRound(
   const cpuAfter = await readCpuTimes(server.pid)
   const helperAfter = await readCpuTimes(...helpers())
 
-  const runs = finishedJobs(contender.name, before, after, load.failed) / contender.jobsPerRun
+  const runs = finishedJobs(contender.name, statsBefore, after, load.failed) / contender.jobsPerRun
   // What was on its way when the load ended is accepted and finished too, and nobody heard of it.
   if (runs < load.ok) throw new Error(`${contender.name}: ${load.ok} answered, ${runs} finished`)
   const seconds = (finishedAt - startedAt) / msPerSecond
+  const perRunSince = (before: number | null, now: number | null): number | null =>
+    before === null || now === null ? null : (now - before) / runs
   const perRun = Object.entries(spentUs(cpuBefore, cpuAfter)).map(([thread, us]) => [thread, us / runs])
   return {
     ...load,
@@ -58,6 +70,9 @@ export async function measureRound(
     drainSeconds: (finishedAt - loadedAt) / msPerSecond,
     cpuUs: cpuAfter === null ? null : Object.fromEntries(perRun),
     helperCpuUs: sumOf(spentUs(helperBefore, helperAfter)) / runs,
+    residentMb: residentMb(server.pid),
+    writtenBytes: perRunSince(writtenBefore, writtenBytes(server.pid)),
+    fileBytes: perRunSince(sizeBefore, sizeOf()),
   }
 }
 

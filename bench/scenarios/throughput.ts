@@ -17,6 +17,8 @@ import { collectFigures, recipe, type Bench, type Scenario } from './scenario.ts
 
 export const connectionCounts = [50, 200] as const
 
+const bytesPerKb = 1_000
+
 interface Load {
   readonly title: string
   readonly connections: number
@@ -102,8 +104,12 @@ function addFigures(add: (key: string, value: number) => void, title: string, ro
   add(`${title}: drain s`, round.drainSeconds)
   add(`${title}: generator share`, round.generatorShare)
   add(`${title}: database server CPU µs/run`, round.helperCpuUs)
+  if (round.residentMb !== null) add(`${title}: resident MB`, round.residentMb)
+  if (round.writtenBytes !== null) add(`${title}: written kB/run`, round.writtenBytes / bytesPerKb)
+  if (round.fileBytes !== null) add(`${title}: file B/run`, round.fileBytes)
   if (round.cpuUs === null) return
   add(`${title}: main-thread CPU µs/run`, round.cpuUs['main'] ?? 0)
+  add(`${title}: store-thread CPU µs/run`, round.cpuUs['store'] ?? 0)
   add(`${title}: whole-process CPU µs/run`, sumOf(round.cpuUs))
 }
 
