@@ -1,11 +1,13 @@
 /** forerunner dev: the service, started again whenever a file of its tasks changes. Its jobs are handed back in between. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, watch } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { readConfig } from '../config.ts'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes, type ExitCode } from './exit-code.ts'
-import { complain } from './terminal.ts'
+import { readableLine } from './log-lines.ts'
+import { complain, isTerminal, print } from './terminal.ts'
 
 /** An editor writes a file in several steps. */
 const settleMs = 150
@@ -24,6 +26,7 @@ async function supervise(environment: Context['environment']): Promise<ExitCode>
   if (!existsSync(tasksDir)) throw new Error(`there is no directory ${tasksDir}: TASKS_DIR names it`)
   const cli = fileURLToPath(new URL('../cli.js', import.meta.url))
   let child: ChildProcess | undefined
+  const isReadable = isTerminal()
   let isLeaving = false
   let isChanged = false
   let wake = (): void => {}
@@ -54,8 +57,10 @@ async function supervise(environment: Context['environment']): Promise<ExitCode>
       isChanged = false
       child = spawn(process.execPath, [...process.execArgv, cli, 'serve'], {
         env: { SHUTDOWN_GRACE_MS: graceMs, ...environment },
-        stdio: 'inherit',
+        stdio: ['inherit', isReadable ? 'pipe' : 'inherit', 'inherit'],
       })
+      const { stdout: log } = child
+      if (log !== null) createInterface({ input: log }).on('line', (line) => print(readableLine(line)))
       const code = await new Promise<number | null>((resolve) => child?.once('close', resolve))
       child = undefined
       if (isLeaving) return code === 0 ? exitCodes.done : exitCodes.failed

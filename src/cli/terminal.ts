@@ -30,6 +30,11 @@ export function complain(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
+/** Whether standard output is one. */
+export function isTerminal(): boolean {
+  return process.stdout.isTTY
+}
+
 /** Whether somebody sees it, and can be asked. */
 export function isInteractive(): boolean {
   return process.stdin.isTTY && process.stdout.isTTY

@@ -105,6 +105,8 @@ test('lists, shows, cancels and retries', async () => {
   const { id } = (await accepted.json()) as RunView
   const listed = await forerunner(['runs', '--state', 'running'], { url })
   assert.match(listed.output, id)
+  const found = await forerunner(['runs', '--search', 'wait', '--json'], { url })
+  assert.is((read(found) as RunPageView).runs[0]?.id, id)
   assert.not.match(listed.output, '\u001B')
   const page = read(await forerunner(['runs', '--json', '--limit', '1'], { url })) as RunPageView
   assert.is(page.runs[0]?.id, id)
