@@ -35,7 +35,7 @@ export interface Route {
   readonly description?: string
   /** Runs are not answered for by a process that only runs jobs. */
   readonly area: 'runs' | 'service'
-  readonly query?: Readonly<Record<string, QueryParameter>>
+  readonly query?: NamedSchemas
   readonly headers?: readonly RequestHeaderName[]
   /** Absent where there is none to send. */
   readonly body?: { readonly json: NamedSchemas; readonly example: unknown }
@@ -56,12 +56,7 @@ export interface Route {
  */
 export type Handle = (ctx: Context, params: PathParameters, callerScope: string) => void | Promise<void>
 
-export interface QueryParameter {
-  readonly schema: z.ZodType
-  readonly description?: string
-}
-
-/** Under the names that they have in the document. */
+/** Under the names that they have in the document, or in a query. */
 export type NamedSchemas = Readonly<Record<string, z.ZodType>>
 
 export interface Answer {

@@ -4,37 +4,24 @@ import { AppError } from '../domain/errors.ts'
 import { runStates } from '../domain/run.ts'
 import { parseSearch } from '../domain/search.ts'
 import type { RunFilter, Store } from '../store/store.ts'
-import type { QueryParameter } from './route.ts'
 
 const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
-
-/** Words that a run has, as its caller wrote them. */
-const searchText = z
-  .string()
-  .max(200)
-  .refine((text) => parseSearch(text).length > 0, 'must have a word')
 
 /** Everything in a query arrives as text. */
 export const runFilter = {
   state: z.enum(runStates).exactOptional(),
-  task: z.string().min(1).max(64).exactOptional(),
+  task: z.string().min(1).max(64).exactOptional().describe('runs that have a job of this task'),
   tag: z.string().min(1).max(64).exactOptional(),
-  createdAfter: instant.exactOptional(),
-  createdBefore: instant.exactOptional(),
-  q: searchText.exactOptional(),
-}
-
-export const runFilterParameters: Record<keyof typeof runFilter, QueryParameter> = {
-  state: { schema: runFilter.state },
-  task: { schema: runFilter.task, description: 'runs that have a job of this task' },
-  tag: { schema: runFilter.tag },
-  createdAfter: { schema: runFilter.createdAfter, description: 'exclusive' },
-  createdBefore: { schema: runFilter.createdBefore, description: 'exclusive' },
-  q: {
-    schema: runFilter.q,
-    description:
+  createdAfter: instant.exactOptional().describe('exclusive'),
+  createdBefore: instant.exactOptional().describe('exclusive'),
+  q: z
+    .string()
+    .max(200)
+    .refine((text) => parseSearch(text).length > 0, 'must have a word')
+    .exactOptional()
+    .describe(
       'runs whose inputs, results, errors, tags, tasks or id have all of these words; `*` behind at least three letters finds longer words',
-  },
+    ),
 }
 
 /** @throws AppError `invalid-filter` that names each wrong parameter */

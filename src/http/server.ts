@@ -26,31 +26,27 @@ export interface HttpServer {
 }
 
 /** How long clients may take, in milliseconds. */
-export interface ServerLimits {
+const defaultLimits = {
   /** From the beginning of a connection or request to the end of its header. */
-  readonly headersTimeoutMs: number
+  headersTimeoutMs: 10_000,
   /** To the end of its body; at least the time for the header. */
-  readonly requestTimeoutMs: number
-  /** From an answer to the next request on the connection. */
-  readonly keepAliveTimeoutMs: number
-  /** Between two looks for those who are late. */
-  readonly checkIntervalMs: number
+  requestTimeoutMs: 60_000,
+  /**
+   * From an answer to the next request on the connection. Longer than the 60 s of common proxies: the side that closes
+   * first must not be the one that is sent requests (https://github.com/nodejs/node/issues/59193).
+   */
+  keepAliveTimeoutMs: 65_000,
+  /** Between two looks for clients that are late. */
+  checkIntervalMs: 1_000,
   /** For reading an answer, without any progress; an answer that is still being written has no limit here. */
-  readonly sendTimeoutMs: number
+  sendTimeoutMs: 60_000,
   /** For sending on after the last answer of a connection, unheard. */
-  readonly lingerMs: number
-  /** Connections at once; default: what file descriptors there are, less what the rest of the process needs. */
-  readonly maxConnections?: number
+  lingerMs: 2_000,
 }
 
-const defaultLimits: ServerLimits = {
-  headersTimeoutMs: 10_000,
-  requestTimeoutMs: 60_000,
-  // Longer than the 60 s of common proxies: who closes first must not be the one that is sent requests.
-  keepAliveTimeoutMs: 65_000,
-  checkIntervalMs: 1_000,
-  sendTimeoutMs: 60_000,
-  lingerMs: 2_000,
+export type ServerLimits = typeof defaultLimits & {
+  /** Connections at once; default: what file descriptors there are, less what the rest of the process needs. */
+  readonly maxConnections?: number
 }
 
 const closeLimitMs = 1_000
@@ -60,7 +56,7 @@ const warmUpLimitMs = 1_000
 const requestsPerTurn = 16
 
 export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): HttpServer {
-  const { sendTimeoutMs, lingerMs, maxConnections, ...timeouts } = { ...defaultLimits, ...limits }
+  const { sendTimeoutMs, lingerMs, maxConnections, ...timeouts }: ServerLimits = { ...defaultLimits, ...limits }
   const server: Server = createServer({
     headersTimeout: timeouts.headersTimeoutMs,
     requestTimeout: timeouts.requestTimeoutMs,

@@ -63,12 +63,10 @@ function pathItem(path: string, routes: readonly Route[]): JsonObject {
 
 function operation(route: Route): JsonObject {
   const { operationId, summary, description, area, isOpen, query = {}, headers = [], body, answers } = route
-  const inQuery = Object.entries(query).map(([name, { schema, ...rest }]) => ({
-    name,
-    in: 'query',
-    ...rest,
-    schema: jsonSchema(schema, 'input'),
-  }))
+  const inQuery = Object.entries(query).map(([name, parameter]) => {
+    const { description: meaning, ...schema } = jsonSchema(parameter, 'input')
+    return { name, in: 'query', ...(meaning !== undefined && { description: meaning }), schema }
+  })
   const parameters = [...inQuery, ...headers.map((name) => refTo('parameters', parameterName(name)))]
   return {
     operationId,

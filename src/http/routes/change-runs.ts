@@ -6,8 +6,8 @@ import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import type { RunFilter } from '../../store/store.ts'
-import type { HttpDeps, QueryParameter, Route } from '../route.ts'
-import { parseQuery, runFilter, runFilterOf, runFilterParameters } from '../run-filter.ts'
+import type { HttpDeps, Route } from '../route.ts'
+import { parseQuery, runFilter, runFilterOf } from '../run-filter.ts'
 import { sendJson } from '../views/json.ts'
 import { bulkChangeSchema, type BulkChangeView } from '../views/run.ts'
 
@@ -24,9 +24,9 @@ const querySchema = z.strictObject({
     .default(false),
 })
 
-const query: Record<keyof z.output<typeof querySchema>, QueryParameter> = {
-  ...runFilterParameters,
-  dryRun: { schema: z.boolean().default(false), description: 'only counts' },
+const query: Record<keyof z.output<typeof querySchema>, z.ZodType> = {
+  ...runFilter,
+  dryRun: z.boolean().default(false).describe('only counts'),
 }
 
 const example: BulkChangeView = { matched: 12, changed: 9 }

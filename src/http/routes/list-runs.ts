@@ -3,8 +3,8 @@ import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
 import { isRunId } from '../../domain/ids.ts'
 import { listedRunExample } from '../openapi/examples.ts'
-import type { QueryParameter, Route } from '../route.ts'
-import { parseQuery, runFilter, runFilterOf, runFilterParameters } from '../run-filter.ts'
+import type { Route } from '../route.ts'
+import { parseQuery, runFilter, runFilterOf } from '../run-filter.ts'
 import { runPageSchema, viewRun, type RunPageView } from '../views/run.ts'
 
 const maxPageSize = 500
@@ -16,14 +16,13 @@ const querySchema = z.strictObject({
     .regex(/^[1-9]\d{0,8}$/, 'must be a whole number from 1')
     .transform((text) => Math.min(Number(text), maxPageSize))
     .default(50),
-  pageToken: z.string().exactOptional(),
+  pageToken: z.string().exactOptional().describe('`nextPageToken` of the page before'),
 })
 
-const parameters: Record<keyof z.output<typeof querySchema>, QueryParameter> = {
-  ...runFilterParameters,
-  // Arrives as text, and is a number to whoever sends it.
-  pageSize: { schema: z.int().min(1).default(50), description: 'above 500 it is 500, as `pageSize` of the page says' },
-  pageToken: { schema: z.string(), description: '`nextPageToken` of the page before' },
+const query: Record<keyof z.output<typeof querySchema>, z.ZodType> = {
+  ...querySchema.shape,
+  // Arrives as text, and is a number to its sender.
+  pageSize: z.int().min(1).default(50).describe('above 500 it is 500, as `pageSize` of the page says'),
 }
 
 const example: RunPageView = {
@@ -38,7 +37,7 @@ export const listRuns: Route = {
   operationId: 'listRuns',
   summary: 'lists the runs, newest first',
   area: 'runs',
-  query: parameters,
+  query,
   headers: ['If-None-Match'],
   answers: [
     {
@@ -55,10 +54,10 @@ export const listRuns: Route = {
 
   create({ store, view, answers, prefix }) {
     return async (ctx) => {
-      const { pageToken, ...query } = parseQuery(querySchema, ctx.query)
-      const { pageSize } = query
+      const { pageToken, ...asked } = parseQuery(querySchema, ctx.query)
+      const { pageSize } = asked
       const before = pageToken === undefined ? {} : { beforeId: parsePageToken(pageToken) }
-      const filter = { ...runFilterOf(query, store), ...before }
+      const filter = { ...runFilterOf(asked, store), ...before }
       const { runs, hasMore, lastId = runs.at(-1)?.id } = await answers.readPage(filter)
       const nextPageToken = hasMore && lastId !== undefined ? pageTokenOf(lastId) : null
       if (nextPageToken !== null) {

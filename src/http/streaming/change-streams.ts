@@ -3,7 +3,7 @@
  * shows. A change costs an addition, and an event is one text for all streams, however many changes there were.
  */
 import type { ServerResponse } from 'node:http'
-import type { StreamRoom } from './stream-responses.ts'
+import { comment, streamTiming, type StreamRoom, type StreamTiming } from './stream-responses.ts'
 
 export interface ChangeStreams {
   /** A run was accepted, or has changed. */
@@ -19,18 +19,10 @@ export interface ChangeStreams {
 
 export interface ChangeStreamsOptions {
   readonly room: StreamRoom
-  readonly timing?: Partial<typeof defaultTiming>
+  readonly timing?: Partial<StreamTiming>
 }
 
-const defaultTiming = {
-  /** Between two events. */
-  sampleMs: 250,
-  commentMs: 15_000,
-  /** After this a client is cut off that takes nothing of what was sent. */
-  stuckMs: 10_000,
-}
 const retryMs = 3_000
-const comment = ':\n\n'
 
 interface Client {
   readonly response: ServerResponse
@@ -40,7 +32,7 @@ interface Client {
 }
 
 export function createChangeStreams({ room, timing }: ChangeStreamsOptions): ChangeStreams {
-  const { sampleMs, commentMs, stuckMs } = { ...defaultTiming, ...timing }
+  const { sampleMs, commentMs, stuckMs } = { ...streamTiming, ...timing }
   const clients = new Set<Client>()
   let ticker: NodeJS.Timeout | undefined
   let changes = 0

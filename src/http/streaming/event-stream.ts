@@ -5,6 +5,7 @@
  */
 import type { ServerResponse } from 'node:http'
 import type { RunRecord } from '../../domain/run.ts'
+import { comment, type StreamTiming } from './stream-responses.ts'
 
 export interface EventStream {
   /** Begins to write, when the head of the response is out; a run that was shown before is not lost. */
@@ -24,15 +25,6 @@ export interface ProgressEvent {
   readonly text: string
 }
 
-/** In milliseconds. */
-export interface StreamTiming {
-  /** Between two comments, which keep a connection in use and find out that it is broken. */
-  readonly commentMs: number
-  /** After this a client is cut off that takes nothing of what waits for it; it can connect again. */
-  readonly stuckMs: number
-}
-
-const comment = ':\n\n'
 /** A large event goes out in pieces: a slow client that takes one after the other is not stuck. */
 const maxPieceBytes = 64 * 1024
 /** When a client may connect again: a thousand must not all do so at once. */

@@ -10,8 +10,8 @@ import type { Log } from '../../log.ts'
 import type { ProgressOf, ProgressView } from '../views/job.ts'
 import { writeJson } from '../views/json.ts'
 import { viewRun } from '../views/run.ts'
-import type { StreamRoom } from './stream-responses.ts'
-import { createEventStream, type EventStream, type ProgressEvent, type StreamTiming } from './event-stream.ts'
+import { streamTiming, type StreamRoom, type StreamTiming } from './stream-responses.ts'
+import { createEventStream, type EventStream, type ProgressEvent } from './event-stream.ts'
 
 export interface EventStreams {
   /**
@@ -33,12 +33,7 @@ export interface EventStreamsOptions {
   readonly showsStacks: boolean
   readonly progressOf: ProgressOf
   readonly log: Log
-  readonly timing?: Partial<Timing>
-}
-
-interface Timing extends StreamTiming {
-  /** Between two looks at the progress of jobs. */
-  readonly sampleMs: number
+  readonly timing?: Partial<StreamTiming>
 }
 
 interface Place {
@@ -49,14 +44,13 @@ interface Place {
   leave(): void
 }
 
-const defaultTiming: Timing = { sampleMs: 250, commentMs: 15_000, stuckMs: 10_000 }
 const placesPerTurn = 32
 /** A result of more bytes of JSON text is not sent to everybody who only wants to know how far a run is. */
 const maxResultBytes = 16 * 1024
 
 export function createEventStreams(options: EventStreamsOptions): EventStreams {
   const { runWatch, room, progressOf, log } = options
-  const timing = { ...defaultTiming, ...options.timing }
+  const timing = { ...streamTiming, ...options.timing }
   const written = new Map<string, WeakMap<RunRecord, Buffer>>()
   const places = new Set<Place>()
   const turns = createTurnScheduler(placesPerTurn)

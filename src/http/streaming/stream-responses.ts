@@ -27,6 +27,19 @@ export function sendEventsHead(ctx: Context): void {
   ctx.flushHeaders()
 }
 
+export const comment = ':\n\n'
+
+/** In milliseconds. */
+export const streamTiming = {
+  /** Between two looks for what is to be sent. */
+  sampleMs: 250,
+  /** Between two comments, which keep a connection in use and find out that it is broken. */
+  commentMs: 15_000,
+  /** After this a client is cut off that takes nothing of what waits for it; it can connect again. */
+  stuckMs: 10_000,
+}
+export type StreamTiming = typeof streamTiming
+
 export interface StreamRoom {
   /** @returns a function that gives the place back. @throws AppError `too-many-streams` or `shutting-down` */
   take(): () => void
