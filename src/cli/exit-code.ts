@@ -1,7 +1,7 @@
 /** How a command ends: 0 done, 1 failed, 2 used wrongly, 3 no service there. */
 import { CommanderError } from 'commander'
 import { ProblemError } from '../client/problem-error.ts'
-import { clean, complain, printJson } from './terminal.ts'
+import { asError, clean, complain, printJson } from './terminal.ts'
 
 export const exitCodes = { done: 0, failed: 1, usedWrongly: 2, noService: 3 } as const
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
@@ -27,7 +27,7 @@ export function exitCodeOf(error: unknown, { url, isJson, name }: FailedCommand)
     if (isJson) printJson(error.problem)
     const { title, detail: given, errors = [] } = error.problem
     const detail = given ?? title
-    complain(`${error.code}: ${clean(detail)}`)
+    complain(`${asError(`${error.code}:`)} ${clean(detail)}`)
     for (const each of errors)
       if (!detail.includes(each.detail)) complain(`  ${clean(each.pointer)}: ${clean(each.detail)}`)
     if (error.runId !== undefined) complain(`see it with: ${name} show ${error.runId}`)
@@ -35,16 +35,16 @@ export function exitCodeOf(error: unknown, { url, isJson, name }: FailedCommand)
     return error.status === 400 || error.status === 422 ? wrongUnlessAnswer(error) : exitCodes.failed
   }
   if (error instanceof UsageError) {
-    complain(error.message)
+    complain(asError(error.message))
     return exitCodes.usedWrongly
   }
   // A TypeError is what `fetch` throws when an answer has come before.
   if (error instanceof NoServiceError || error instanceof TypeError) {
-    complain(`no service answers at ${url}: ${reasonOf(error)}`)
+    complain(asError(`no service answers at ${url}: ${reasonOf(error)}`))
     complain(`start one with "${name} serve", or say where it is with --url or FORERUNNER_URL`)
     return exitCodes.noService
   }
-  complain(error instanceof Error ? error.message : String(error))
+  complain(asError(error instanceof Error ? error.message : String(error)))
   return exitCodes.failed
 }
 

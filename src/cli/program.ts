@@ -15,7 +15,7 @@ import { addRun } from './run.ts'
 import { addRuns, addShow } from './runs.ts'
 import { addServe } from './serve.ts'
 import { addStats, addTasks } from './service.ts'
-import { allowClosedPipe, print, styled } from './terminal.ts'
+import { allowClosedPipe, asError, print, styled } from './terminal.ts'
 import { addTypes } from './types.ts'
 import { addWatch } from './watch.ts'
 import { welcome } from './welcome.ts'
@@ -55,6 +55,7 @@ export async function runCommand(argv: readonly string[], environment: Environme
       styleCommandText: (text) => styled('cyan', text),
       styleSubcommandTerm: (text) => styled('cyan', text),
     })
+    .configureOutput({ outputError: (text, write) => write(asError(text)) })
     .showHelpAfterError(`(see ${name} --help)`)
     .addHelpText('after', guide)
     .exitOverride()

@@ -30,6 +30,11 @@ export function complain(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
+/** Red where standard error is a terminal: what has ended the command. */
+export function asError(text: string): string {
+  return styleText('red', text, { stream: process.stderr })
+}
+
 /** Whether standard output is one. */
 export function isTerminal(): boolean {
   return process.stdout.isTTY
