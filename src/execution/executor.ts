@@ -64,11 +64,10 @@ export function createExecutor(start: (job: ClaimedJob) => Attempt): Executor {
         return progress === null ? [] : [{ runId, jobIndex, ...progress }]
       }),
     async stop(graceMs) {
-      const attempts = [...running.values()].map(({ attempt }) => attempt)
       const timer = setTimeout(() => {
-        for (const attempt of attempts) attempt.release()
+        for (const { attempt } of running.values()) attempt.release()
       }, graceMs)
-      await Promise.all(attempts.map(({ outcome }) => outcome))
+      await Promise.all([...running.values()].map(({ attempt }) => attempt.outcome))
       clearTimeout(timer)
     },
   }
