@@ -36,7 +36,7 @@ export interface Service extends Pick<Http, 'mount' | 'connect'> {
   /** Takes back what a dead process held, and begins to claim and to take runs; when store and pool are there. */
   start(): Promise<void>
   /**
-   * Refuses new runs, lets running jobs end within the grace, hands back the rest, and sends off who still waits. False
+   * Refuses new runs, lets running jobs end within the grace, hands back the rest, and ends the waits of callers. False
    * when the store did not take all that there was to settle or to hand back.
    */
   drain(): Promise<boolean>
@@ -139,7 +139,7 @@ export function createService(options: ServiceOptions): Service {
       await intake.close()
       const [isCommitted] = await Promise.all([dispatcher.drain(config.shutdownGraceMs), pruner.stop()])
       await intake.dismiss()
-      // Last: who watches sees how the jobs have ended.
+      // Last: watchers see how the jobs have ended.
       await http.closeStreams()
       return isCommitted
     },

@@ -56,7 +56,7 @@ export interface DispatcherOptions extends Pick<ExecuteOptions, 'onUncommitted' 
 
 const claimRetryMs = 500
 const maxTimerMs = 2_147_483_647
-/** A process that dies of its job mostly does so soon; the others are not to wait for a long one. */
+/** A process that dies of its job mostly does so soon; the others must not wait for a long one. */
 const maxAloneMs = 30_000
 /** How long, beyond the graces, outcomes are tried to be committed on leaving. */
 const commitAllowanceMs = 2_000
@@ -147,7 +147,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   function wakeAt(at: number): void {
     clearTimeout(dueTimer)
-    // One timer suffices: every claim says anew what is due next.
+    // One timer suffices: every claim says what is due next.
     dueTimer = setTimeout(wake, Math.min(Math.max(0, at - clock.now()), maxTimerMs))
   }
 
@@ -192,7 +192,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     await Promise.allSettled([claiming, claimingSuspect])
   }
 
-  /** A supervisor may kill the process before its graces are over: that is to cost its jobs no start. */
+  /** A supervisor may kill the process before its graces are over: that must not cost its jobs a start. */
   async function excuseJobs(): Promise<void> {
     try {
       const jobs = await store.leave(clock.now())

@@ -107,7 +107,7 @@ export function createUnknownTaskWatch(options: UnknownTaskWatchOptions): Period
   }
 
   return createPeriodic(pauseMs, () =>
-    // Whoever needs the store hears of that.
+    // Callers of the store see its failure themselves.
     look().catch((error: unknown) => log.debug({ err: error }, 'the waiting jobs could not be looked through')),
   )
 }
@@ -116,7 +116,7 @@ export interface ClockWatchOptions {
   readonly clock: ProcessClock
   readonly store: Pick<Store, 'shiftDueTimes'>
   readonly log: Log
-  /** Due times have moved: what is due next is to be looked up. */
+  /** Due times have moved: what is due next must be looked up. */
   readonly onShifted: () => void
 }
 

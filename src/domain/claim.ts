@@ -18,7 +18,7 @@ export interface ClaimedJob extends Claim {
   /** This attempt's number, 1 for the first. */
   readonly attempt: number
   readonly maxAttempts: number
-  /** How many of its starts were lost to the death of a process. */
+  /** How many of its starts were lost because a process died. */
   readonly lostStarts: number
   /** The span that the attempt belongs to, as W3C Trace Context names it; absent where there is none. */
   readonly traceparent?: string

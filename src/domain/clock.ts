@@ -8,7 +8,7 @@ export interface Clock {
 
 /**
  * Runs evenly whatever is done to the system's clock: a clock that is set, or a machine that slept, moves it only when
- * it is told to follow, so that whoever has noted due times can move them in the same moment.
+ * `follow` is called, so that due times can be moved in the same moment.
  */
 export interface ProcessClock extends Clock {
   /** Takes the system's time where that has moved by itself. @returns by how many milliseconds it did; 0 for little */
@@ -38,7 +38,7 @@ const systemSources: TimeSources = { system: now, steady, origin: performance.ti
 const smallMs = 100
 
 export function createProcessClock(sources: TimeSources = systemSources): ProcessClock {
-  // As exact as the system has it: what it tells is cut to milliseconds.
+  // As exact as the system has it: `now` is cut to milliseconds.
   let offset = sources.origin
   const evenly = (): number => Math.floor(offset + sources.steady())
 

@@ -91,7 +91,10 @@ export interface JobRecord {
   readonly omitted?: { readonly resultBytes: number | null }
 }
 
-/** What a running task has told of itself. */
+/** The most that a progress message may have, in bytes of UTF-8. */
+export const maxProgressBytes = 120
+
+/** How far a running task is, as it has reported. */
 export interface Progress {
   /** From 0 to 1. */
   readonly fraction: number

@@ -25,7 +25,7 @@ export const soonAfterStartMs = 60_000
 /** How often that may happen to a job, in a row or not, before it counts as a lost start each time. */
 export const maxLeftStarts = 20
 
-/** How many starts of a job may be lost to the death of the whole process before it fails as `crashed`. */
+/** How many starts of a job may be lost to the end of the whole process before it fails as `crashed`. */
 export function maxLostStarts(maxAttempts: number): number {
   return Math.max(maxAttempts, 3)
 }

@@ -22,7 +22,7 @@ const maxCauses = 5
 const maxListed = 10
 const maxListedLength = 512
 const maxListDepth = 3
-/** Further members that are told behind the stack. */
+/** Further members that follow the stack. */
 const maxMembers = 32
 const maxMembersLength = 2_048
 
@@ -46,10 +46,10 @@ interface Carried {
 const none: Carried = { first: [], labels: [], total: 0 }
 
 /**
- * Keeps name, message, code, status, cause chain and stack of an error; tells any other value as what it is. The errors
+ * Keeps name, message, code, status, cause chain and stack of an error; describes any other value as what it is. The errors
  * that it carries beside its cause (`errors` and `issues`, which can be lists, maps or objects, and `suppressed`) are
  * listed in its message, and the first of them is its cause where it has none. Its other members, where they are texts,
- * numbers, booleans or errors, stand behind its stack. Every text is well-formed Unicode.
+ * numbers, booleans or errors, follow its stack. Every text is well-formed Unicode.
  */
 export function serializeError(thrown: unknown): Description {
   return describe(thrown, maxCauses)
@@ -95,7 +95,7 @@ function messageOf(thrown: unknown, { first, labels, total }: Carried, depthLeft
   let listed = 0
   for (let index = 0; index < first.length && depthLeft > 0; index += 1) {
     const line = summaryOf(first[index], depthLeft - 1)
-    // Some tell of them in their own message already.
+    // Some list them in their own message already.
     if (includes(message, line.message)) continue
     const separator = listed > 0 ? '; ' : message === '' ? '' : ': '
     message += `${separator}[${labels[index]}] ${line.name}${line.message}`
@@ -155,7 +155,7 @@ function listedIn(value: unknown): Carried {
   return { first, labels, total }
 }
 
-/** Its stack, and the members that nothing else tells; null when there is neither. */
+/** Its stack, and the members that stand nowhere else; null when there is neither. */
 function stackOf(thrown: unknown): string | null {
   const stack = read(thrown, 'stack')
   const members = isErrorLike(thrown) ? membersOf(thrown) : ''
@@ -222,7 +222,7 @@ function read(value: unknown, key: string): unknown {
   try {
     return get(value, key)
   } catch {
-    // A getter or a proxy of the task's that throws has nothing to tell.
+    // A getter or a proxy of the task's that throws has nothing to say.
     return undefined
   }
 }

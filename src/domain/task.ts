@@ -26,7 +26,7 @@ export interface TaskLog {
 export interface TaskContext {
   /** Aborted when the attempt is out of time or the job is to stop. */
   readonly signal: AbortSignal
-  /** Tells how far the task is, from 0 to 1, and what it is doing, in 120 bytes. Costs no message: tell it often. */
+  /** Reports how far the task is, from 0 to 1, and what it is doing, in 120 bytes. Costs no message: report often. */
   readonly progress: (fraction: number, message?: string) => void
   readonly log: TaskLog
   /** 1 for the first attempt. */

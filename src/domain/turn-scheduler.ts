@@ -39,7 +39,7 @@ export function createTurnScheduler(perTurn: number): TurnScheduler {
     run(piece) {
       if (next === pieces.length && spent < perTurn) {
         spent += 1
-        // Counted anew in the next turn.
+        // The next turn counts from zero.
         schedule()
         piece()
         return

@@ -51,7 +51,7 @@ export function createAttemptState({ graceMs, onStop, onGraceOver, onEnd }: Atte
     timeOut: (message: string): void => stop(failedBy({ code: 'timeout', message })),
     /** The task ended by itself, or its place did not begin it. */
     finish(outcome: AttemptOutcome): void {
-      // Who was only asked to hand the job back may still complete it; who is out of time may not.
+      // A task that was only asked to hand its job back may still complete it; one that is out of time may not.
       const isInTime = stoppedAs === null || (stoppedAs === 'released' && outcome !== 'released' && outcome.ok)
       end(isInTime ? outcome : (stoppedAs ?? outcome))
     },

@@ -49,7 +49,7 @@ export const bases: readonly object[] = [Object, Array, Function, Promise, Map, 
   ({ prototype }): object => prototype as object,
 )
 
-/** By the name under which a change is told. */
+/** The holders by the name under which a change is reported. */
 export function findHolders(): ReadonlyMap<string, object> {
   const holders = new Map<string, object>()
   const add = (name: string, value: unknown): void => {

@@ -36,7 +36,7 @@ export function createTaskLog(ids: LineIds, write: (line: TaskLine) => void): Ta
   let secondNow = 0
   let lines = 0
 
-  /** Tells of what was dropped with the first line that is not. */
+  /** The first line after a second of too many says how many were dropped. */
   function mayWrite(): boolean {
     const current = floor(now() / msPerSecond)
     if (current !== secondNow) {
@@ -59,7 +59,7 @@ export function createTaskLog(ids: LineIds, write: (line: TaskLine) => void): Ta
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }
 
-/** The first text is the message, the first error is told as one, all else is fields; in whichever order they come. */
+/** The first text is the message, the first error is the line's error, and everything else is fields, in any order. */
 function lineOf(ids: LineIds, given: readonly unknown[]): Omit<TaskLine, 'level'> {
   let text: string | undefined
   let thrown: object | undefined

@@ -1,4 +1,4 @@
-/** Waiting for the answer of a run: what ends the wait (the answer, time, or the service leaving), and who joins it. */
+/** Waiting for the answer of a run: what ends it (the answer, time, or the service leaving), and requests that join it. */
 import { AppError } from '../domain/errors.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { Feed } from '../feed/feed.ts'
@@ -34,7 +34,7 @@ export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>) {
      */
     enter(runId: string, limitMs: number | null): Wait {
       const waiter = Promise.withResolvers<void>()
-      // Who has left by then does not hear of it.
+      // A caller that has left does not listen any more.
       waiter.promise.catch(() => {})
       const remove = add(runId, waiter)
       const unsubscribe = subscribe(runId, ({ isAnswered }) => {
@@ -51,9 +51,9 @@ export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>) {
         },
       }
     },
-    /** Whether somebody waits for this run's answer. */
+    /** Whether a caller waits for this run's answer. */
     isWaitedFor: (runId: string): boolean => waiting.has(runId),
-    /** The store could not commit an outcome of this run: whoever waits for its answer hears of that. */
+    /** The store could not commit an outcome of this run: the waits for its answer reject. */
     failUncommitted(runId: string, cause: unknown): void {
       const detail = 'the run is accepted; its answer could not be committed yet'
       const error = new AppError('store-unavailable', detail, { cause, members: { runId } })

@@ -34,7 +34,7 @@ export interface Intake {
   submit(request: RunRequest, terms: SubmitOptions): Promise<Accepted>
   /** Queues a failed or cancelled job again. @throws AppError when there is no room for it */
   retry(runId: string, jobIndex: number): Promise<RetryResult>
-  /** Forgets a finished run, unless somebody still waits for its answer: they are to read it first. */
+  /** Forgets a finished run, unless a caller still waits for its answer and must read it first. */
   remove(runId: string): Promise<RemoveResult>
   /** Calls back when something was admitted, and is on its way into a commit. */
   onAdmitted(listener: () => void): void
@@ -44,7 +44,7 @@ export interface Intake {
   isOpen(): boolean
   /** For refusing a request before it is read; `submit` decides. @throws AppError `shutting-down` or `overloaded` */
   checkRoom(): void
-  /** Sends those who still wait for an answer away without one; resolves when nobody is left. */
+  /** Ends the waits for answers that are not there yet; resolves when no caller is left. */
   dismiss(): Promise<void>
 }
 
@@ -98,7 +98,7 @@ export function createIntake(options: IntakeOptions): Intake {
       onSettling() {
         // Read in the group that commits the outcome: it saves a second way to the store.
         reading = readAccepted(store, runId)
-        // Whoever waits hears of a failing store by the commit.
+        // Callers learn of a failing store from the commit.
         reading.catch(() => {})
       },
     }

@@ -53,7 +53,7 @@ export function checkTask(name: string, url: string, definition: unknown, place?
   if (!isDefinition(definition)) {
     throw wrong('its default export must be what defineTask({ … }) returns')
   }
-  // The threads and the main one load the same file: what is wrong with it is to be told once, at boot.
+  // The threads and the main one load the same file: what is wrong with it is reported once, at boot.
   const given: Record<string, unknown> = { ...definition }
   const unknownMember = Object.keys(given).find((member) => !knownMembers.has(member))
   if (unknownMember !== undefined) throw wrong(`a task has no member "${unknownMember}"`)

@@ -1,13 +1,12 @@
 /** Runs first jobs on the main thread, where their callers wait for them, and shows the stall watch which ones. */
 import type { ClaimedJob } from '../../domain/claim.ts'
 import type { Heartbeat } from '../../domain/heartbeat.ts'
-import { failedBy, type Progress } from '../../domain/job.ts'
+import { failedBy, maxProgressBytes, type Progress } from '../../domain/job.ts'
 import type { Log } from '../../log.ts'
 import type { Registry } from '../../tasks/registry.ts'
 import type { Task } from '../../tasks/task.ts'
 import { createAttemptState } from '../attempt.ts'
 import { createExecutor, type Attempt, type Executor } from '../executor.ts'
-import { maxMessageBytes } from '../pool/control-block.ts'
 import { createRunningTask, currentTask, runTask } from '../running-task.ts'
 import { Interrupted, type MainThreadGuard } from './main-thread-guard.ts'
 import { createRealmGuard, type RealmGuard } from './realm-guard.ts'
@@ -169,6 +168,6 @@ function startFirstAttempt({ job, task, guard, realm, log, cancelGraceMs }: Firs
 
 /** As on a thread, where it has no more room; only when it is looked at. */
 function cut(message: string): string {
-  const room = new Uint8Array(maxMessageBytes)
+  const room = new Uint8Array(maxProgressBytes)
   return new TextDecoder().decode(room.subarray(0, new TextEncoder().encodeInto(message, room).written))
 }

@@ -3,7 +3,7 @@
  * phase that the job is in and since when, its progress, and what is to be known when its thread dies. Reading or
  * writing it costs no message.
  */
-import type { Progress } from '../../domain/job.ts'
+import { maxProgressBytes, type Progress } from '../../domain/job.ts'
 import { monotonicMs } from '../../domain/clock.ts'
 import { isNaN, uncurryThis } from '../../domain/primordials.ts'
 
@@ -30,7 +30,6 @@ const startBytes = 4
 const messageLength = 10
 const messageWrites = 11
 const messageByte = 48
-export const maxMessageBytes = 120
 
 /** Who ended the thread: nobody yet, the job on this slot, or something that an ended job of this slot left behind. */
 const exits = { none: 0, job: 1, leftover: 2 } as const
@@ -65,7 +64,7 @@ export function createControlBlock(buffer: SharedArrayBuffer) {
     lastMessage[slot] = message
     const start = slot * bytesPerSlot + messageByte
     add(ints, int(slot, messageWrites), 1)
-    messages[slot] ??= new Bytes(buffer, start, maxMessageBytes)
+    messages[slot] ??= new Bytes(buffer, start, maxProgressBytes)
     const { written } = encodeInto(encoder, message, messages[slot])
     store(ints, int(slot, messageLength), written)
     add(ints, int(slot, messageWrites), 1)

@@ -1,5 +1,5 @@
 /**
- * The worker threads and who runs where. A slot is room for one attempt: a thread of kind `io` runs those of all its
+ * The worker threads and what runs where. A slot is room for one attempt: a thread of kind `io` runs those of all its
  * slots at once, one of kind `cpu` one after another, and holds more than one only while jobs are quick. Every attempt
  * ends once: with its task's outcome, or with what became of its thread.
  */
