@@ -131,6 +131,24 @@ test('what was committed while nobody could be told is handed back, or told when
   await until('the backlog is known', () => store.backlog() === 1)
 })
 
+test('what may have been committed is never asked for as if it had not been', async () => {
+  await using opened = await openBehindProxy()
+  const { store, proxy } = opened
+  let isOver = false
+  // The commit is lost, and so is what asks again until nobody waits any more: just then the database answers.
+  proxy.judge((bytes) => {
+    if (bytes.includes(askingAgain)) return 'cut-before'
+    if (isOver || !bytes.includes(accepting)) return 'pass'
+    isOver = true
+    return 'cut-behind'
+  })
+  const [run, claimed] = [runOf(), runOf({ claimsFirst: true })]
+  const asked = [store.accept(run, start), store.accept(claimed, start)]
+  await Promise.all(asked.map((promise) => rejects(promise, 'store-unavailable')))
+  proxy.judge(() => 'pass')
+  for (const { id } of [run, claimed]) assert.is((await runIn(store, id)).state, 'running')
+})
+
 test('while the server is down everything is refused at once, and all goes on when it is back', async () => {
   await using schema = await makeSchema()
   await using opened = await openPostgres(schema, quick)

@@ -1,7 +1,7 @@
 /** A finished run can be removed, and nothing of it is left. */
 import * as assert from 'uvu/assert'
 import { newRunId } from '../../../src/domain/ids.ts'
-import { acceptAndClaim, jobOf, runOf, start, taskError } from '../../harness/store-run.ts'
+import { acceptAndClaim, acceptFirst, jobOf, requestAt, runOf, start, taskError } from '../../harness/store-run.ts'
 import type { Register } from './subject.ts'
 
 export function removeContract(register: Register): void {
@@ -29,6 +29,22 @@ export function removeContract(register: Register): void {
     assert.is(await store.remove(run.id), 'active')
     await store.cancel(run.id, 1, start)
     assert.is(await store.remove(run.id), 'removed')
+  })
+
+  register('a run that ends in the commit that removes it leaves nothing behind', async ({ store }) => {
+    const waiting = runOf({ jobs: [jobOf({ task: 'due' }), jobOf({ delayMs: 9_000 })] })
+    const held = runOf({ claimsFirst: true, jobs: [jobOf(), jobOf({ delayMs: 9_000 })] })
+    const claim = await acceptFirst(store, held, start)
+    await store.accept(waiting, start)
+    const asked = [
+      store.complete(claim, 'null', start),
+      ...[waiting, held].flatMap(({ id }) => [store.cancel(id, null, start), store.remove(id)]),
+    ]
+    assert.equal(await Promise.all(asked), ['settled', 'cancelled', 'removed', 'cancelled', 'removed'])
+    assert.equal(await store.claim(requestAt(start)), { jobs: [], nextDueAt: null })
+    const { conservation, oldestQueuedMs, unknownTasks } = await store.stats(start + 1)
+    assert.equal([oldestQueuedMs, unknownTasks], [null, {}])
+    assert.equal(conservation, { accepted: 4, final: 4, live: 0, lost: 0 })
   })
 
   register('a run that is not there is told so', async ({ store }) => {

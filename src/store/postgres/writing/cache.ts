@@ -31,6 +31,8 @@ export function createCache(): Cache {
     get: (runId) => records.get(runId),
     keep(stored) {
       const { id, jobs: all, state } = stored.run
+      // Two connections write here, and what they reply can pass each other.
+      if ((records.get(id)?.revision ?? 0) > stored.revision) return
       forget(id)
       if (state !== 'running' || all.every(({ holder }) => holder === null)) return
       records.set(id, stored)

@@ -73,11 +73,14 @@ export async function commitGroup(connection: Connection, group: Group): Promise
   const hasKeys = operations.some(({ accepts }) => accepts?.run.idempotency)
   if (looks.length === 0 && !hasKeys && known.length === ids.length && !isRepeat) {
     const planned = plan(group, createUnit(known), new Map())
-    try {
-      return await save(connection.query, group, planned, null)
-    } catch (error) {
-      if (!(error instanceof Outdated)) throw error
-      for (const id of ids) cache.forget(id)
+    // Only where a record is changed is its revision compared: what leaves it as it is was perhaps said of an old one.
+    if (planned.writes.changed.length === ids.length) {
+      try {
+        return await save(connection.query, group, planned, null)
+      } catch (error) {
+        if (!(error instanceof Outdated)) throw error
+        for (const id of ids) cache.forget(id)
+      }
     }
   }
   return commitLocked(connection, group, ids, looks)

@@ -52,6 +52,8 @@ export interface LaneOptions {
 interface Asked extends PromiseWithResolvers<unknown> {
   readonly operation: Operation
   readonly isAlone: boolean
+  /** Whether it may have taken place: from then on it finds out by itself, in whatever group it is asked again. */
+  isRepeat: boolean
 }
 
 const maxOperations = 200
@@ -75,7 +77,9 @@ export function createLane(options: LaneOptions): Lane {
     return connection
   }
 
-  async function attempt(operations: readonly Operation[], isRepeat: boolean): Promise<Outcome> {
+  async function attempt(group: readonly Asked[]): Promise<Outcome> {
+    const isRepeat = group.some((asked) => asked.isRepeat)
+    const operations = group.map(({ operation }) => (isRepeat && operation.verb === 'claim' ? lostClaim : operation))
     const ready = await connected()
     const sender = { process, writer, channel, live }
     const outcome = await ready.together(() => commitGroup(ready, { operations, sender, cache, isRepeat }))
@@ -84,13 +88,13 @@ export function createLane(options: LaneOptions): Lane {
   }
 
   /** Asks again what may have taken place, for a while. What a claim took nobody would know. */
-  async function repeat(operations: readonly Operation[], doubt: InDoubt): Promise<Outcome> {
+  async function repeat(group: readonly Asked[], doubt: InDoubt): Promise<Outcome> {
     const deadline = performance.now() + limits.doubtMs
-    const known = operations.map((operation) => (operation.verb === 'claim' ? lostClaim : operation))
+    for (const asked of group) asked.isRepeat = true
     onDoubt()
     for (;;) {
       try {
-        return await attempt(known, true)
+        return await attempt(group)
       } catch (error) {
         const isLate = performance.now() > deadline
         // Refused: an id is there by now, as it was asked to be.
@@ -103,21 +107,26 @@ export function createLane(options: LaneOptions): Lane {
   }
 
   /** Again where that can help: after a conflict, and once on a new connection where the old one was lost before. */
-  async function run(operations: readonly Operation[]): Promise<Outcome> {
+  async function run(group: readonly Asked[]): Promise<Outcome> {
     let conflicts = 0
-    let isSecond = false
+    let mayBeLost = !group.some(({ isRepeat }) => isRepeat)
     for (;;) {
       const wasOpen = connection?.isOpen() === true
       try {
-        const outcome = await attempt(operations, false).catch((error: unknown) => {
-          if (error instanceof InDoubt) return repeat(operations, error)
-          throw error
+        const outcome = await attempt(group).catch((error: unknown) => {
+          if (!(error instanceof InDoubt)) throw error
+          mayBeLost = false
+          return repeat(group, error)
         })
-        onCommitted(outcome, operations, writer)
+        onCommitted(
+          outcome,
+          group.map(({ operation }) => operation),
+          writer,
+        )
         return outcome
       } catch (error) {
         if (isFailure(error, 'conflict') && conflicts < maxConflicts) conflicts += 1
-        else if (isFailure(error, 'lost') && wasOpen && !isSecond) isSecond = true
+        else if (isFailure(error, 'lost') && wasOpen && mayBeLost) mayBeLost = false
         else {
           if (isUnavailable(error)) onUnavailable(error)
           throw error
@@ -138,11 +147,10 @@ export function createLane(options: LaneOptions): Lane {
   }
 
   async function runGroup(group: readonly Asked[]): Promise<void> {
-    const operations = group.map(({ operation }) => operation)
     const startedAt = performance.now()
     try {
-      const outcome = await run(operations)
-      onGroup(operations.length, performance.now() - startedAt)
+      const outcome = await run(group)
+      onGroup(group.length, performance.now() - startedAt)
       for (const asked of group) outcomes.get(asked)?.(outcome)
       for (const [index, asked] of group.entries()) answer(asked, outcome.values[index])
       onAnswered(outcome, writer)
@@ -188,7 +196,7 @@ export function createLane(options: LaneOptions): Lane {
   }
 
   function enqueue(operation: Operation, isAlone: boolean): Promise<unknown> {
-    const asked = { operation, isAlone, ...Promise.withResolvers<unknown>() }
+    const asked: Asked = { operation, isAlone, isRepeat: false, ...Promise.withResolvers<unknown>() }
     const ended = Promise.withResolvers<Outcome | null>()
     pending.set(asked, ended.promise)
     outcomes.set(asked, (outcome) => {

@@ -164,8 +164,13 @@ function createDerived() {
       if (before?.state !== run.state) countRun(totals, before && before.state, run.state)
       return run
     },
+    /** As it was loaded: it may have ended in this transaction. */
     forget(run: Run): void {
-      for (const { state } of run.jobs) countJob(totals, state, null)
+      for (const [index, job] of run.jobs.entries()) {
+        differInQueue(queueRow(run.id, job, index), null)
+        countJob(totals, job.state, null)
+      }
+      for (const process of holdersOf(run)) unheld.push({ process, runId: run.id })
       countRun(totals, run.state, null)
     },
     rows: (): DerivedRows => ({ payloads, queued, unqueued, held, unheld, totals, waiting }),
