@@ -1,4 +1,5 @@
 /** Several stores on one schema, as several processes have it: each hears of the others, and takes over from the dead. */
+import { Client } from 'pg'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunChange } from '../../src/domain/run.ts'
@@ -7,7 +8,18 @@ import type { Store } from '../../src/store/store.ts'
 import { makeSchema, silence, type Schema } from '../harness/postgres.ts'
 import { changeRecords } from '../harness/postgres-records.ts'
 import { openPostgres, postgresStore } from '../harness/store-postgres.ts'
-import { acceptFirst, claimOne, entryAt, jobIn, jobOf, requestAt, runIn, runOf, start } from '../harness/store-run.ts'
+import {
+  acceptAndClaim,
+  acceptFirst,
+  claimOne,
+  entryAt,
+  jobIn,
+  jobOf,
+  requestAt,
+  runIn,
+  runOf,
+  start,
+} from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
 /** Lives an order of magnitude faster, but for what a busy machine makes everybody wait. */
@@ -122,6 +134,39 @@ test('a cancel here is told where the job runs', async () => {
   )
   assert.is(await other.complete(entryAt(jobs, 1), '1', start), 'stale')
   assert.is(await other.complete(entryAt(jobs, 0), '1', start), 'settled')
+})
+
+test('a process that is alone tells nobody anything, and one that comes is told from then on', async () => {
+  await using schema = await makeSchema()
+  const heard: string[] = []
+  await using opened = await openPostgres(schema, { roundMs: 20 })
+  const { store } = opened
+  const listener = new Client({ connectionString: schema.url })
+  await listener.connect()
+  try {
+    listener.on('notification', ({ payload = '' }) => void heard.push(payload.replace(/^\d+ (\w+).*$/s, '$1')))
+    await listener.query(`LISTEN "forerunner ${schema.name}"`)
+    await until('it knows that it is alone', async () => {
+      heard.length = 0
+      await store.complete(await acceptAndClaim(store, runOf(), start), '1', start)
+      // What is told comes before what is asked for after it.
+      await listener.query('SELECT 1')
+      return heard.length === 0
+    })
+    await using other = await openPostgres(schema, { roundMs: 20 })
+    const changes = listen(other.store)
+    await until('it says that it has come', () => heard.includes('hello'))
+    assert.equal(
+      heard.filter((what) => what === 'commit'),
+      [],
+    )
+    await until('it is told of what happens', async () => {
+      await store.complete(await acceptAndClaim(store, runOf(), start), '1', start)
+      return changes.some(({ state }) => state === 'completed')
+    })
+  } finally {
+    await listener.end()
+  }
 })
 
 test('a run that another process has changed unheard is settled as it is now', async () => {

@@ -80,13 +80,14 @@ export async function startService(
   const process = await prepareDatabase(connect, database, { tasks, waitMs: options.connectWaitMs })
 
   const reader = createReader(pg, database)
-  const sendNotices = async (messages: readonly string[]): Promise<void> =>
-    void (await reader.query(notify, [channel, messages]))
+  const heartbeats = createHeartbeats()
+  const sendNotices = async (messages: readonly string[]): Promise<void> => {
+    if (heartbeats.hasOthers()) await reader.query(notify, [channel, messages])
+  }
   const backlog = createBacklog()
   const cache = createCache()
   const waiting = createWaiting()
   const held = createHeld()
-  const heartbeats = createHeartbeats()
   const containment = createContainment(held, limits.aloneMs)
   const readiness = createReadiness(process, limits)
   const remoteProgress = createRemoteProgress()
@@ -101,6 +102,7 @@ export async function startService(
       limits,
       connect,
       cache,
+      hasOthers: heartbeats.hasOthers,
       ...aftermath,
       onGroup: (...group) => options.onCommit?.(...group),
       defer: turns.run,
@@ -110,10 +112,12 @@ export async function startService(
   const verbs = createVerbs({ process, tasks, intake, settling, reader, waiting, containment })
   const lease = createLease({ ...database, owner: process, tasks, stall: options.stall ?? null, onLost })
   let lostClaims = 0
+  let greeting: NodeJS.Timeout | undefined
 
   async function hear(text: string): Promise<void> {
     const notice = decodeNotice(text, process)
     if (notice === null) return
+    if (notice.type === 'hello') return heartbeats.meet()
     if (notice.type === 'progress') return remoteProgress.hear(notice.progress)
     const { from, writer, live, changes, voided, hasWork } = notice
     backlog.hear(writerName(from, writer), live)
@@ -182,6 +186,7 @@ export async function startService(
   })
 
   async function stop(): Promise<void> {
+    clearTimeout(greeting)
     await sweeper.stop()
     await Promise.all([intake.settled(), settling.settled()])
     await Promise.all([intake.close(), settling.close(), listener.stop(), lease.stop()])
@@ -192,11 +197,14 @@ export async function startService(
 
   try {
     await Promise.all([listener.start(), lease.start(), backlog.refresh(reader.query)])
+    await sendNotices(encodeNotice({ type: 'hello', from: process }))
   } catch (error) {
     await stop()
     throw new BootError('the database stopped answering', error)
   }
   sweeper.start()
+  // What others have committed before they heard of this process they have told nobody.
+  greeting = setTimeout(subscribers.gap, limits.queryMs)
   return {
     verbs: {
       ...verbs,

@@ -18,6 +18,8 @@ export type Notice =
       /** Of jobs that were running and were cancelled. */
       readonly voided: readonly Claim[]
     }
+  /** The sender has come, and listens. */
+  | { readonly type: 'hello'; readonly from: number }
   | { readonly type: 'progress'; readonly from: number; readonly progress: readonly JobProgress[] }
 
 /** With the claims that it voids, each as the index of its job and its number. */
@@ -42,6 +44,7 @@ export const notify = {
 
 /** As many texts as it takes. */
 export function encodeNotice(notice: Notice): string[] {
+  if (notice.type === 'hello') return [`${notice.from} hello []`]
   if (notice.type === 'progress') {
     const entries = notice.progress.map(({ runId, jobIndex, fraction, message }): ProgressEntry => {
       return [runId, jobIndex, fraction, message]
@@ -83,7 +86,8 @@ function pack(head: string, entries: readonly (ChangeEntry | ProgressEntry)[]): 
   return texts
 }
 
-const pattern = /^(?<from>\d+) (?:progress|commit (?<writer>\d+) (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s
+const pattern =
+  /^(?<from>\d+) (?:hello|progress|commit (?<writer>\d+) (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s
 
 /** @param own notices of its own are null, as is what is no notice */
 export function decodeNotice(text: string, own: number): Notice | null {
@@ -93,6 +97,7 @@ export function decodeNotice(text: string, own: number): Notice | null {
   if (from === own) return null
   // Only this file writes them.
   const all = JSON.parse(found['entries'] ?? '[]') as unknown
+  if (text.startsWith(`${from} hello`)) return { type: 'hello', from }
   if (found['live'] === undefined) return { type: 'progress', from, progress: (all as ProgressEntry[]).map(progressOf) }
   const changes = all as ChangeEntry[]
   return {

@@ -7,6 +7,10 @@ import type { Query } from '../connection/connection.ts'
 export interface Heartbeats {
   /** @throws DatabaseFailure */
   look(query: Query): Promise<void>
+  /** Whether other processes may be there: only they need to be told of anything. */
+  hasOthers(): boolean
+  /** One has just said that it is. */
+  meet(): void
   /** The heartbeats that have not changed for so long, each with its process. */
   unchangedFor(ms: number): string[]
 }
@@ -25,10 +29,21 @@ const select = { name: 'select-heartbeats', text: `SELECT ${heartbeatText} AS he
 export function createHeartbeats(): Heartbeats {
   /** When each was seen first, on the clock of `performance.now()`. */
   let seen = new Map<string, number>()
+  // Until it has looked, and from when one has said so.
+  let hasOthers = true
+  let meetings = 0
 
   return {
+    hasOthers: () => hasOthers,
+    meet() {
+      hasOthers = true
+      meetings += 1
+    },
     async look(query) {
+      const before = meetings
       const rows = await query(select)
+      // One that has come meanwhile may not be among them.
+      if (before === meetings) hasOthers = rows.length > 1
       const now = performance.now()
       seen = new Map(rows.map((row) => String(row['heartbeat'])).map((text) => [text, seen.get(text) ?? now]))
     },

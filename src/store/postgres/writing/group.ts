@@ -24,6 +24,8 @@ export interface Sender extends Writer {
   readonly channel: string
   /** Jobs that are not final which it has added so far; less than 0 where it has ended others'. */
   readonly live: number
+  /** Whether there may be other processes. */
+  readonly hasOthers: boolean
 }
 
 /** What a transaction does to the world when it is committed. */
@@ -154,7 +156,7 @@ async function save(query: Query, group: Group, planned: Planned, commit: typeof
   const { sender } = group
   const added = new Set(writes.added.map(({ id }) => id))
   const changes = writes.changes.filter(({ runId }) => !added.has(runId))
-  const isTold = changes.length > 0
+  const isTold = changes.length > 0 && sender.hasOthers
   // Who accepts waits for nobody: such a commit tells of nothing, for PostgreSQL lets one that does through at a time.
   const messages = isTold ? messagesOf(sender, { ...writes, changes }) : []
   const sent = hasWrites(writes) ? write(query, sender, sender.channel, writes, messages) : { live: null }

@@ -35,6 +35,8 @@ export interface LaneOptions {
   readonly limits: Limits
   readonly connect: Connect
   readonly cache: Cache
+  /** Whether there may be other processes, which are told of changes. */
+  readonly hasOthers: () => boolean
   /** A transaction has ended well; called before anything else is written here. */
   readonly onCommitted: (outcome: Outcome, operations: readonly Operation[], writer: number) => void
   /** What was asked for in it is being answered; called behind that. */
@@ -61,8 +63,20 @@ const maxConflicts = 5
 const doubtPauseMs = 100
 
 export function createLane(options: LaneOptions): Lane {
-  const { process, writer, channel, limits, connect, cache, onCommitted, onAnswered, onUnavailable, onDoubt, onGroup } =
-    options
+  const {
+    process,
+    writer,
+    channel,
+    limits,
+    connect,
+    cache,
+    hasOthers,
+    onCommitted,
+    onAnswered,
+    onUnavailable,
+    onDoubt,
+    onGroup,
+  } = options
   const { defer } = options
   /** What is under way, with the run that it is about; each resolves to the records that were written with it. */
   const pending = new Map<Asked, Promise<Outcome | null>>()
@@ -81,7 +95,7 @@ export function createLane(options: LaneOptions): Lane {
     const isRepeat = group.some((asked) => asked.isRepeat)
     const operations = group.map(({ operation }) => (isRepeat && operation.verb === 'claim' ? lostClaim : operation))
     const ready = await connected()
-    const sender = { process, writer, channel, live }
+    const sender = { process, writer, channel, live, hasOthers: hasOthers() }
     const outcome = await ready.together(() => commitGroup(ready, { operations, sender, cache, isRepeat }))
     live = outcome.live ?? live
     return outcome
