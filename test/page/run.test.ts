@@ -120,7 +120,7 @@ test('says why a job waits, and which job has won a race', async () => {
   await using tab = await browser.open(`${service.url}/?run=${id}&job=2`)
   const { page } = tab
   await page.getByText(/^It is due at .*, in \d+ min \d\d s: that is its delay\.$/).waitFor()
-  await page.getByRole('heading', { name: /^Answered by job 1, which won the race, after / }).waitFor()
+  await page.getByRole('heading', { name: /^Answered after \d+ ms by job 1, which won the race; / }).waitFor()
   await laneOf(page, /^form/).getByText('won').waitFor()
   assert.equal(await violationsOf(page), [])
   await page.getByRole('button', { name: 'Cancel', exact: true }).click()

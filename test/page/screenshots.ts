@@ -1,17 +1,21 @@
 /** Takes the pictures of the live page that the documentation shows: `npm run screenshots`, into docs/. */
 import { mkdirSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import sharp from 'sharp'
 import { readRun } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { startService, type Service } from '../harness/service.ts'
+import { until } from '../harness/until.ts'
 import { startBrowser } from './browser.ts'
 
 const docs = fileURLToPath(new URL('../../docs/page/', import.meta.url))
 const tasksDir = fileURLToPath(new URL('../fixtures/page-tasks/', import.meta.url))
 
 mkdirSync(docs, { recursive: true })
-await using service = await startService({ tasksDir, threads: 2 })
+await using service = await startService({ tasksDir, threads: 2, maxTasksPerRun: 1_000 })
+await using busy = await startService({ tasksDir, threads: 2 })
+const loaded = load(busy)
 await using browser = await startBrowser()
 
 const recipe = [{ name: 'first' }, { name: 'second', input: { ms: 4_000 } }, { name: 'third' }]
@@ -47,6 +51,30 @@ async function picture(
   await prepare(tab.page)
   await take(tab.page, name)
   if (tab.wrongs.length > 0) console.error(name, tab.wrongs)
+}
+
+/** The overview's lines need a while. @returns its address, when there is enough to see */
+async function load({ url, post }: Service): Promise<string> {
+  const endAt = performance.now() + 100_000
+  for (let round = 0; performance.now() < endAt; round += 1) {
+    const runs = 1 + Math.round(3 * Math.abs(Math.sin(round / 90)))
+    const charge =
+      round % 9 === 0 ? [{ name: 'charge', input: { succeedsAt: 2 }, maxAttempts: round % 27 === 0 ? 1 : 3 }] : []
+    const tasks = [
+      { name: 'form', input: { title: 'a' } },
+      { name: 'csv-peek', input: { csv: 'a,b\n1,2\n' } },
+      ...charge,
+    ]
+    await Promise.all(Array.from({ length: runs }, () => post('/run-tasks', { tasks })))
+    await pause(120)
+  }
+  const tasks = [
+    { name: 'second', input: { ms: 60_000 } },
+    { name: 'second', input: { ms: 60_000 } },
+    { name: 'third' },
+  ]
+  await post('/run-tasks', { tasks, respond: 'none' })
+  return url
 }
 
 const dark = { colorScheme: 'dark' } as const
@@ -95,13 +123,40 @@ await picture('runs-bulk', '?state=failed', async (page) => {
 await picture('runs-dark', '', shown('order:44'), dark)
 await picture('runs-phone', '', shown('first, second'), phone)
 await picture('start', '?start', shown('jq -Rs'))
+const race = [
+  { name: 'second', input: { ms: 1_400 } },
+  { name: 'second', input: { ms: 500 } },
+  { name: 'charge', input: { succeedsAt: 2 } },
+]
+const raced = await start({ tasks: race, respond: 'race', tags: ['quotes'] })
+await end(raced)
+await picture('run-race', `?run=${raced}&job=1`, shown('won the race'))
+await picture('run-zoomed', `?run=${running}&job=1`, async (page) => {
+  await page.getByText('answer sent').waitFor()
+  for (const key of ['+', '+', 'h', 'h']) await page.keyboard.press(key)
+  await page.mouse.move(700, 372)
+})
+await until('errors can be found', async () =>
+  (await (await service.get('/runs?q=declined')).text()).includes('charge'),
+)
+await picture('search', '?q=declined', (page) => page.locator('tbody tr').first().waitFor())
+
 const many = await start({
-  tasks: Array.from({ length: 90 }, (_, index) => ({
+  tasks: Array.from({ length: 1_000 }, (_, index) => ({
     name: index % 3 === 0 ? 'third' : 'csv-peek',
     input: { csv: 'a\n1' },
   })),
 })
-await picture('run-90', `?run=${many}`, async (page) => {
-  await page.getByText('answer sent').waitFor()
-  await page.waitForTimeout(500)
-})
+await end(many)
+await picture('run-1000', `?run=${many}`, shown('answer sent'))
+
+const url = await loaded
+for (const [name, options] of [
+  ['overview', {}],
+  ['overview-dark', dark],
+  ['overview-phone', phone],
+] as const) {
+  await using tab = await browser.open(`${url}/?overview`, options)
+  await tab.page.getByRole('region', { name: 'Tasks' }).waitFor()
+  await take(tab.page, name, name !== 'overview-phone')
+}

@@ -86,7 +86,7 @@ function backlogNote({ oldestQueuedMs, unknownTasks }: StatsView): string {
   const unknown = Object.values(unknownTasks).reduce((sum, count) => sum + count, 0)
   if (unknown > 0) return `jobs not final; ${unknown} of tasks that no process has`
   return oldestQueuedMs === null
-    ? 'jobs not final, and none waits'
+    ? 'jobs not final, none of them overdue'
     : `jobs not final, the oldest due for ${durationOf(oldestQueuedMs)}`
 }
 
@@ -118,7 +118,7 @@ function Charts({ recent: { slots, slotMs } }: { readonly recent: RecentView }) 
       <Series
         {...common}
         title="Event-loop delay"
-        note="low beside a high load: the main thread is free"
+        note="how late the main thread comes to its work"
         lines={delay}
         textOf={millisecondsOf}
         least={10}

@@ -13,10 +13,9 @@ export function Headline({ run, now }: { readonly run: RunView; readonly now: nu
   const hasMore = (afterMs ?? 0) >= 1
   return (
     <h1>
-      {isError ? 'Answered with an error' : 'Answered'}
-      {isRace && decided !== null && ` by job ${decided}, which won the race,`}
-      {' after '}
+      {isError ? 'Answered with an error after ' : 'Answered after '}
       <em>{durationOf(answeredMs)}</em>
+      {isRace && decided !== null && ` by job ${decided}, which won the race`}
       {hasMore
         ? `; ${durationOf(totalMs)} of work, ${shareOf(afterMs ?? 0, totalMs)} of it after the answer.`
         : `; ${durationOf(totalMs)} of work, all of it before the answer.`}

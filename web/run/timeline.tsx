@@ -68,9 +68,10 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
       element.style.setProperty('--now', String(end))
       element.style.setProperty('--from', String(from))
       element.style.setProperty('--span', String(span))
-      const step = tickStepOf(span, element.clientWidth < 640 ? 3 : 7)
+      const isNarrow = element.clientWidth < 640
+      const step = tickStepOf(span, isNarrow ? 3 : 7)
       // The last one would be cut off at the edge.
-      const next = ticksOf(scale.peek(), from, from + span * 0.95, step)
+      const next = ticksOf(scale.peek(), from, from + span * (isNarrow ? 0.85 : 0.95), step)
       if (JSON.stringify(next) !== JSON.stringify(ticks.peek())) ticks.value = next
       const at = answer.peek()
       if (at === null) return
@@ -230,7 +231,8 @@ function timesOf(target: EventTarget | null, selector: string): string {
   const element = target instanceof Element ? target.closest(selector) : null
   if (element === null) return ''
   const bars = element.matches('[data-times]') ? [element] : [...element.querySelectorAll('[data-times]')]
-  return bars.map((bar) => bar.getAttribute('data-times')).join('; ')
+  const name = element.closest('.row')?.querySelector('b')?.textContent ?? ''
+  return bars.length === 0 ? '' : `${name}, ${bars.map((bar) => bar.getAttribute('data-times')).join('; ')}`
 }
 
 function Legend({ readout }: { readonly readout: ReadonlySignal<string> }) {

@@ -41,7 +41,7 @@ export function RunsPage({ filters }: { readonly filters: RunFilters }) {
           aria-keyshortcuts="p"
           onClick={list.togglePause}
         >
-          {list.isPaused.value ? '▸ Paused' : '⏸ Pause'}
+          {list.isPaused.value ? 'Paused' : 'Pause'}
         </button>
       </FilterBar>
       <p class="alert" role="alert">

@@ -35,7 +35,7 @@ export function SearchBox({ filters }: { readonly filters: RunFilters }) {
       type="search"
       aria-label="Search"
       aria-keyshortcuts="/"
-      placeholder="Search errors, inputs, results, ids…   /"
+      placeholder="Search everything   /"
       maxLength={190}
       value={typed.value}
       onInput={(event) => {
