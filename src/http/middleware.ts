@@ -8,7 +8,7 @@ import { createRouter } from './lazy-http.ts'
 import { originalUrlOf, pathBehind, pathsOfTheHost, type MountOptions } from './mount.ts'
 import { isAsset, sendAsset } from './page/page.ts'
 import { routeTable } from './route-table.ts'
-import type { PathParameters } from './named-run.ts'
+import type { PathParameters } from './requested-runs.ts'
 import type { Handle, HttpDeps, Route } from './route.ts'
 
 export interface Mount {
@@ -114,6 +114,7 @@ function createFind(routes: readonly Route[], deps: HttpDeps): (path: string, me
       route: layer && handle && { handle, params: layer.params(path, layer.captures(path)) },
     }
   }
+
   let last: { readonly path: string; readonly method: string; readonly match: Match | undefined } | undefined
   // An app around asks first whether a path is ours: the same request is not matched again.
   return (path, method) => {

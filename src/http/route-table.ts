@@ -5,14 +5,12 @@ import { cancelRuns, retryRuns } from './routes/change-runs.ts'
 import { getJob, getRun } from './routes/get-run.ts'
 import { livez, readyz } from './routes/health.ts'
 import { listRuns } from './routes/list-runs.ts'
-import { openapi } from './routes/openapi.ts'
-import { explainProblem } from './routes/problems.ts'
+import { explainProblem, openapi } from './routes/documentation.ts'
 import { root } from './routes/root.ts'
 import { runTasks } from './routes/run-tasks.ts'
 import { prometheus, recent, stats } from './routes/stats.ts'
 import { listTasks } from './routes/tasks.ts'
-import { watchRuns } from './routes/watch-runs.ts'
-import { watchRun } from './routes/watch-run.ts'
+import { watchRun, watchRuns } from './routes/watch-runs.ts'
 
 export const routeTable: readonly Route[] = [
   runTasks,

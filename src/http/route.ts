@@ -21,7 +21,7 @@ import type { ChangeStreams } from './streaming/change-streams.ts'
 import type { EventStreams } from './streaming/event-streams.ts'
 import type { LongPolls } from './streaming/long-poll.ts'
 import type { MountOptions } from './mount.ts'
-import type { PathParameters } from './named-run.ts'
+import type { PathParameters } from './requested-runs.ts'
 import type { RequestHeaderName, ResponseHeaderName } from './openapi/headers.ts'
 import type { ViewOptions } from './views/job.ts'
 

@@ -14,7 +14,7 @@ import {
 import { createLongPolls, type LongPolls } from '../../src/http/streaming/long-poll.ts'
 import { answerProblem } from '../../src/http/handle-error.ts'
 import type { HttpDeps } from '../../src/http/route.ts'
-import { watchRun } from '../../src/http/routes/watch-run.ts'
+import { watchRun } from '../../src/http/routes/watch-runs.ts'
 import { createStreamRoom, type StreamRoom } from '../../src/http/streaming/stream-responses.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'

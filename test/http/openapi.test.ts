@@ -8,7 +8,7 @@ import { createDocument } from '../../src/http/openapi/document.ts'
 import { runRequestExample } from '../../src/http/openapi/examples.ts'
 import { routeTable } from '../../src/http/route-table.ts'
 import { problemsOf } from '../../src/http/route.ts'
-import { watchRun } from '../../src/http/routes/watch-run.ts'
+import { watchRun } from '../../src/http/routes/watch-runs.ts'
 import { startService } from '../harness/service.ts'
 import { sharedContract } from './contract.ts'
 

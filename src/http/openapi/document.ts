@@ -2,12 +2,24 @@
 import { z } from 'zod'
 import { version } from '../../domain/version.ts'
 import { problemCodes } from '../../domain/problems.ts'
-import type { PathParameters } from '../named-run.ts'
-import { problemsOf, type Route } from '../route.ts'
-import { jobIndexSchema } from '../views/job.ts'
-import { runIdSchema } from '../views/run.ts'
-import { components, jsonSchema, parameterName, refTo, type JsonObject } from './components.ts'
-import { jsonContent, problemResponses, success } from './responses.ts'
+import type { PathParameters } from '../requested-runs.ts'
+import { problemsOf, type NamedSchemas, type Route } from '../route.ts'
+import { causeSchema, jobErrorSchema, jobFailureSchema, jobIndexSchema, jobViewSchema } from '../views/job.ts'
+import { problemSchema, problemSchemaOf } from '../views/problem.ts'
+import { minimalRunSchema, runIdSchema, runViewSchema } from '../views/run.ts'
+import { problemExample } from './examples.ts'
+import { requestHeaders } from './headers.ts'
+import {
+  jsonContent,
+  jsonSchema,
+  namedSchemas,
+  parameterName,
+  problemResponses,
+  problemSchemaName,
+  refTo,
+  success,
+  type JsonObject,
+} from './parts.ts'
 
 const pathParameters: Record<keyof PathParameters, z.ZodType> = {
   id: runIdSchema,
@@ -80,5 +92,37 @@ function operation(route: Route): JsonObject {
       ...Object.fromEntries(answers.map((answer) => [String(answer.status), success(answer)])),
       ...problemResponses(problemsOf(route)),
     },
+  }
+}
+
+/** They stand in the answers of several routes, and in problems. */
+const sharedSchemas: NamedSchemas = {
+  Run: runViewSchema,
+  MinimalRun: minimalRunSchema,
+  Job: jobViewSchema,
+  JobFailure: jobFailureSchema,
+  JobError: jobErrorSchema,
+  Cause: causeSchema,
+  Problem: problemSchema,
+}
+
+function components(routes: readonly Route[]): JsonObject {
+  const taken = routes.map(({ body }) => body?.json)
+  const given = routes.flatMap(({ answers, schemas }) => [...answers.map(({ json }) => json), schemas])
+  const problemSchemas = problemCodes.map((code) => [problemSchemaName(code), problemSchemaOf(code)] as const)
+  const parameters = Object.entries(requestHeaders).map(([name, { description, schema, example }]) => [
+    parameterName(name),
+    { name, in: 'header', description, schema: jsonSchema(schema, 'input'), example },
+  ])
+  return {
+    securitySchemes: {
+      apiKey: { type: 'http', scheme: 'bearer', description: 'One of the keys in API_KEYS, where there are some.' },
+    },
+    schemas: {
+      ...namedSchemas(Object.assign({}, ...taken), 'input'),
+      ...namedSchemas(Object.assign({ ...sharedSchemas }, ...given, Object.fromEntries(problemSchemas)), 'output'),
+    },
+    parameters: Object.fromEntries(parameters),
+    examples: Object.fromEntries(problemCodes.map((code) => [code, { value: problemExample(code) }])),
   }
 }

@@ -1,6 +1,6 @@
 /** Requests that change one run: cancel it or one of its jobs, retry a job, forget the run. */
 import { AppError } from '../../domain/errors.ts'
-import { findRun, jobIndexOf, noSuchJob, noSuchRun, runIdOf } from '../named-run.ts'
+import { findRun, jobIndexOf, noSuchJob, noSuchRun, runIdOf } from '../requested-runs.ts'
 import { runExample } from '../openapi/examples.ts'
 import type { Answer, Route } from '../route.ts'
 import { runViewSchema } from '../views/run.ts'

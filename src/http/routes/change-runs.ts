@@ -7,7 +7,7 @@ import { AppError } from '../../domain/errors.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import type { RunFilter } from '../../store/store.ts'
 import type { HttpDeps, Route } from '../route.ts'
-import { parseQuery, runFilter, runFilterOf } from '../run-filter.ts'
+import { parseQuery, runFilter, runFilterOf } from '../requested-runs.ts'
 import { sendJson } from '../views/json.ts'
 import { bulkChangeSchema, type BulkChangeView } from '../views/run.ts'
 

@@ -1,6 +1,6 @@
 /** GET /runs/{id}: a run as it is now, or as soon as it has changed. GET /runs/{id}/jobs/{index}: one of its jobs. */
 import type { RunRecord } from '../../domain/run.ts'
-import { findRun, jobIndexOf, noSuchJob, noSuchRun, runIdOf } from '../named-run.ts'
+import { findRun, jobIndexOf, noSuchJob, noSuchRun, runIdOf } from '../requested-runs.ts'
 import { jobExample, runExample } from '../openapi/examples.ts'
 import { isKnown, parsePrefer, tagOfVersion } from '../request-headers.ts'
 import type { Route } from '../route.ts'

@@ -4,7 +4,7 @@ import { AppError } from '../../domain/errors.ts'
 import { isRunId } from '../../domain/ids.ts'
 import { listedRunExample } from '../openapi/examples.ts'
 import type { Route } from '../route.ts'
-import { parseQuery, runFilter, runFilterOf } from '../run-filter.ts'
+import { parseQuery, runFilter, runFilterOf } from '../requested-runs.ts'
 import { runPageSchema, viewRun, type RunPageView } from '../views/run.ts'
 
 const maxPageSize = 500

@@ -1,7 +1,58 @@
-/** GET /runs/events: says when runs were accepted or have changed, as server-sent events. */
+/** Server-sent events: GET /runs/{id}/events of one run while it changes, GET /runs/events of all. */
 import { z } from 'zod'
+import { findRun, noSuchRun, runIdOf } from '../requested-runs.ts'
+import { runExample } from '../openapi/examples.ts'
 import type { Route } from '../route.ts'
 import { checkTakesEvents, eventStreamType, sendEventsHead } from '../streaming/stream-responses.ts'
+import { progressSchema } from '../views/job.ts'
+
+const example = `id: 3\nevent: run\ndata: ${JSON.stringify(runExample)}\n\nevent: progress\ndata: {"jobIndex":1,"progress":0.5}\n\n`
+
+export const watchRun: Route = {
+  method: 'GET',
+  path: '/runs/{id}/events',
+  operationId: 'watchRun',
+  summary: 'sends the run now, and whenever it changes, until it ends',
+  description:
+    'Server-sent events: `run` has a Run as its data and its version as id; `progress` has a Progress and no id. A result above 16 KiB is replaced by `resultBytes`.',
+  area: 'runs',
+  headers: ['Last-Event-ID'],
+  answers: [
+    {
+      status: 200,
+      description: 'The stream, which ends after the final state.',
+      mediaType: eventStreamType,
+      example,
+      headers: ['Cache-Control'],
+    },
+    { status: 204, description: 'The final state has been received before.', headers: ['Cache-Control'] },
+  ],
+  schemas: { Progress: progressSchema },
+  problems: ['run-not-found', 'not-acceptable', 'too-many-streams', 'store-unavailable', 'shutting-down'],
+
+  create({ store, streams, prefix }) {
+    return async (ctx, params) => {
+      checkTakesEvents(ctx)
+      const id = runIdOf(params)
+      if (ctx.method === 'HEAD') {
+        await findRun(store, id)
+        sendEventsHead(ctx)
+        return
+      }
+      const opened = await streams.open(id, ctx.res, prefix)
+      if (opened === null) throw noSuchRun(id)
+      const { state, version } = opened.run
+      if (state !== 'running' && ctx.get('Last-Event-ID') === String(version)) {
+        // An EventSource that has seen the end would ask for ever; this stops it.
+        ctx.status = 204
+        ctx.set('Cache-Control', 'no-store')
+        return
+      }
+      sendEventsHead(ctx)
+      opened.start()
+    }
+  },
+}
 
 const changesSchema = z
   .object({ changes: z.int().min(0).describe('runs accepted and changes of runs since the event before') })

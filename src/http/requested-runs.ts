@@ -1,9 +1,39 @@
-/** Filters of runs in a query: of the list, and of changes of many runs. */
+/** Which runs a request is about: the one that its path names, or those that its query matches. */
 import { z } from 'zod'
 import { AppError } from '../domain/errors.ts'
-import { runStates } from '../domain/run.ts'
+import { isRunId } from '../domain/ids.ts'
+import { runStates, type RunRecord } from '../domain/run.ts'
 import { parseSearch } from '../domain/search.ts'
 import type { RunFilter, Store } from '../store/store.ts'
+
+export type PathParameters = Readonly<Partial<Record<'id' | 'index' | 'slug', string>>>
+
+/** @throws AppError `run-not-found` for what can be the id of no run */
+export function runIdOf({ id = '' }: PathParameters): string {
+  if (!isRunId(id)) throw noSuchRun(id)
+  return id
+}
+
+/** Undefined for what can be the index of no job. */
+export function jobIndexOf({ index = '' }: PathParameters): number | undefined {
+  return /^(?:0|[1-9]\d{0,8})$/.test(index) ? Number(index) : undefined
+}
+
+/** @throws AppError `run-not-found` */
+export async function findRun(store: Pick<Store, 'getRun'>, id: string): Promise<RunRecord> {
+  const run = await store.getRun(id)
+  if (run === null) throw noSuchRun(id)
+  return run
+}
+
+export function noSuchRun(id: string): AppError {
+  return new AppError('run-not-found', `there is no run ${id}`)
+}
+
+export function noSuchJob({ id, jobs }: RunRecord, { index }: PathParameters): AppError {
+  const detail = `the run has ${jobs.length} jobs and no job ${index}`
+  return new AppError('job-not-found', detail, { members: { runId: id } })
+}
 
 const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
 

@@ -1,9 +1,54 @@
-/** The responses of an operation: its successes, and its problems by status. */
+/** Parts of the OpenAPI document: schemas, references to them, and the responses of an operation. */
+import { z } from 'zod'
 import { failureStatuses } from '../../domain/answer.ts'
 import { problems, type ProblemCode } from '../../domain/problems.ts'
 import type { Answer, NamedSchemas } from '../route.ts'
-import { jsonSchema, problemSchemaName, refTo, type JsonObject } from './components.ts'
 import { responseHeaders, type ResponseHeaderName } from './headers.ts'
+
+export type JsonObject = Readonly<Record<string, unknown>>
+
+export const refTo = (kind: 'schemas' | 'parameters' | 'examples', name: string): JsonObject => ({
+  $ref: `#/components/${kind}/${name}`,
+})
+
+/** `run-not-found` → `RunNotFoundProblem`. */
+export function problemSchemaName(code: ProblemCode): string {
+  const words = code.split('-').map((word) => `${word.charAt(0).toUpperCase()}${word.slice(1)}`)
+  return `${words.join('')}Problem`
+}
+
+export function parameterName(header: string): string {
+  return header.replaceAll('-', '')
+}
+
+/** As JSON Schema 2020-12, to stand inside the document. */
+export function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): JsonObject {
+  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io, override: simplify })
+  return rest
+}
+
+/**
+ * Takes out what says twice what the format says, and `readOnly`, which means something else in OpenAPI. A default
+ * becomes words: generators of clients make members that have one required.
+ */
+function simplify({ jsonSchema: schema }: { readonly jsonSchema: z.core.JSONSchema.BaseSchema }): void {
+  if (schema.format === 'date-time') delete schema.pattern
+  delete schema.readOnly
+  if (schema.default === undefined) return
+  const standard = `Default: \`${JSON.stringify(schema.default)}\`.`
+  schema.description = schema.description === undefined ? standard : `${schema.description}. ${standard}`
+  delete schema.default
+}
+
+/** Schemas that refer to each other by name. */
+export function namedSchemas(schemas: NamedSchemas, io: 'input' | 'output'): JsonObject {
+  const registry = z.registry<{ id: string }>()
+  for (const [id, schema] of Object.entries(schemas)) registry.add(schema, { id })
+  const uri = (id: string): string => `#/components/schemas/${id}`
+  const { schemas: made } = z.toJSONSchema(registry, { io, uri, override: simplify })
+  const bare = Object.entries(made).map(([id, { $schema: _dialect, $id: _id, ...schema }]) => [id, schema] as const)
+  return Object.fromEntries(bare)
+}
 
 /** Whether each of them is always sent, or only where it applies. */
 type Headers = Partial<Record<ResponseHeaderName, boolean>>
