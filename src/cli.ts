@@ -12,7 +12,7 @@ if (refusal === null) {
   const { runCommand } = await import('./cli/program.ts')
   process.exitCode = await runCommand(process.argv.slice(2), process.env)
 } else {
-  const { createLog } = await import('./log.ts')
-  createLog('info').fatal(refusal)
+  // As text: whoever types a command reads no log.
+  console.error(refusal)
   process.exitCode = 1
 }

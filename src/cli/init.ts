@@ -71,6 +71,7 @@ function nextSteps(directory: string, given: string | undefined): string {
     ['npm start', 'the service, at http://127.0.0.1:3000'],
     ['npx forerunner run hello --watch', 'in another terminal'],
     ['npm test', 'of the task'],
+    [isInstalled ? 'npm install && npm run types' : 'npm run types', 'the compiler'],
   ]
   return ['next:', ...steps.map(([what = '', why = '']) => `  ${what.padEnd(34)}${styled('dim', why)}`.trimEnd())].join(
     '\n',

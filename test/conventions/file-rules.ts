@@ -33,7 +33,7 @@ export const environmentIsReadOnce: Rule = (sources) =>
     .map(([path]) => `${path} reads the environment`)
 
 /** Of the service, and of the command. */
-const writers = new Set(['src/log.ts', 'src/cli/terminal.ts'])
+const writers = new Set(['src/log.ts', 'src/cli.ts', 'src/cli/terminal.ts'])
 
 export const consoleHasOneWriter: Rule = (sources) =>
   [...within('src', sources), ...within('workers', sources)]
