@@ -52,7 +52,18 @@ test('finds a run by its input, tags, task, id, result and error, by whole words
   ]) {
     assert.equal(await find(store, q), [run.id], q)
   }
-  for (const q of ['brul', 'br*', 'brulee else', 'nbrûlée', 'OR', 'b AND c', 'a"b', 'note: x', '^brulee NEAR(']) {
+  for (const q of [
+    'brul',
+    'brul\0x',
+    'br*',
+    'brulee else',
+    'nbrûlée',
+    'OR',
+    'b AND c',
+    'a"b',
+    'note: x',
+    '^brulee NEAR(',
+  ]) {
     assert.equal(await find(store, q), [], q)
   }
   await store.complete(claimOf(claim), JSON.stringify({ paid: 'seventeen' }), start)

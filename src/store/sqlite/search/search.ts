@@ -78,9 +78,11 @@ export function createSearch(database: DatabaseSync): Search {
   }
 }
 
-/** Each word in quotes, within which nothing is syntax (https://sqlite.org/fts5.html#fts5_strings); all are needed. */
+/** Each word in quotes, within which nothing is syntax but a NUL (https://sqlite.org/fts5.html#fts5_strings); all are needed. */
 function expressionOf(words: readonly SearchWord[]): string {
-  return words.map(({ text, isBeginning }) => `"${text.replaceAll('"', ' ')}"${isBeginning ? ' *' : ''}`).join(' AND ')
+  return words
+    .map(({ text, isBeginning }) => `"${text.replaceAll(/["\0]/g, ' ')}"${isBeginning ? ' *' : ''}`)
+    .join(' AND ')
 }
 
 /** For a service without search: no words of runs are kept. */
