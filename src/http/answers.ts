@@ -28,7 +28,7 @@ export interface Answers {
   sendTagged(ctx: Context, view: unknown): Promise<void>
   /** As `send`. */
   sendRun(ctx: Context, run: RunRecord): Promise<void>
-  /** The same in two steps, for who has more to do when it is known that there is room. */
+  /** The same in two steps: it returns when there is room, and the function that it returns writes. */
   prepareRun(ctx: Context, run: RunRecord, isMinimal: boolean): () => Promise<void>
   /** A job of a run with what was omitted. @throws AppError `run-not-found` */
   wholeJob(runId: string): WholeJob
@@ -48,7 +48,7 @@ export interface AnswersOptions {
 
 /** An answer up to this needs no room. */
 const smallBytes = 131_072
-/** A result is read, parsed and written again: it is there in so many forms at once. */
+/** Forms of a result in memory at once: it is read, parsed and written again. */
 const formsOfResult = 4
 const readsAtOnce = 4
 const partBytes = 65_536

@@ -40,7 +40,7 @@ export function createAuthenticate({ apiKeys, apiKeysRead }: Pick<Config, 'apiKe
   return (ctx) => {
     if (known.length === 0) return anybody
     const given = keysOf(ctx)
-    // Two are ambiguous: whoever stands in between may have looked at the other one.
+    // Two are ambiguous: a proxy on the way may have checked the other one.
     const [key] = given
     const match = key === undefined || given.length > 1 ? undefined : matchOf(key, known)
     if (match !== undefined) return match

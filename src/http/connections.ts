@@ -1,6 +1,6 @@
 /**
- * What Node leaves to us of the connections beneath the requests, and a proxy in front does not do for us: it is itself a
- * client here, which sends requests behind each other, closes by halves, and needs an answer to whatever it sends.
+ * Connections: what Node leaves to its user, and a proxy in front does not take over. The proxy itself is a client here:
+ * it sends one request after another, closes its half of a connection, and needs an answer to everything that it sends.
  */
 import type { Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -14,7 +14,7 @@ export interface Connections {
    * system, which it does as the client reads. A request with a flaw is answered with that, in its turn.
    */
   take(response: ServerResponse, handle: () => void, flaw?: Refusal): void
-  /** From now on there are no more than so many at once: idle ones make room, and others are refused. */
+  /** Sets the largest number of connections at once: idle ones make room, and others are refused. */
   bound(max: number): void
 }
 
@@ -27,7 +27,7 @@ export interface Refusal {
 export interface ConnectionsOptions {
   /** How long a client may leave an answer unread, without any progress, when all of it is written. */
   readonly sendTimeoutMs: number
-  /** How long a client that is told to close may go on sending. */
+  /** How long a client may go on sending after the service has closed its half. */
   readonly lingerMs: number
   readonly log: Log
 }
@@ -39,7 +39,7 @@ interface Connection {
   readonly waiting: { readonly response: ServerResponse; readonly handle: () => void }[]
 }
 
-/** Connections beyond the bound that are told so; any more are closed without a word. */
+/** Connections beyond the bound that get an answer; any more are closed without one. */
 const refusedAtOnce = 8
 const tooManyLineMs = 60_000
 /** Requests of one connection, beside the one that is being answered. */
@@ -66,7 +66,7 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
     open += 1
     socket.once('close', () => (open -= 1))
     if (open < maxOpen) return
-    // For the next one: those that wait for a request are told nothing that they have asked for.
+    // Room for the next one: closing a connection that waits for a request loses no answer.
     server.closeIdleConnections()
     if (open > maxOpen) turnAway(socket)
   })
@@ -147,7 +147,7 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
       response.once('prefinish', () => socket.setTimeout(sendTimeoutMs))
       // Behind the last answer Node sets its own limit; behind another one it would be left to the answer that follows.
       response.once('finish', () => connection.newest !== response && socket.setTimeout(0))
-      // Node would begin all that come behind each other at once, whatever they change (RFC 9112, 9.3.2;
+      // Node would begin pipelined requests all at once, also those that change something (RFC 9112, 9.3.2;
       // https://github.com/nodejs/node/issues/50850), and hold all their answers for a client that reads none.
       if (flaw !== undefined) refuse(response, flaw)
       else if (!connection.isAnswering) handleNow(connection, response, handle)

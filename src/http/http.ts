@@ -20,7 +20,7 @@ export interface Http {
   mount(options: MountOptions): Mount
   /** The routes for this process itself. @param prefix of the addresses that it is given */
   connect(prefix: string): AskInProcess
-  /** A run was accepted, or has changed: whoever watches the list hears of it. */
+  /** A run was accepted, or has changed: streams of the list say so. */
   noteChange(): void
   openStreams(): number
   /** Answers all long polls, and those that come later at once. */

@@ -63,7 +63,7 @@ export function createInProcess(middleware: Middleware, log: Log): AskInProcess 
     const onAbort = (): void => void asking.destroy(signal?.reason)
     signal?.addEventListener('abort', onAbort, { once: true })
     asking.once('close', () => signal?.removeEventListener('abort', onAbort))
-    // What comes after the answer has begun is told to its reader.
+    // An error after the answer has begun is thrown to its reader.
     asking.on('error', (error) => reject(signal?.aborted === true ? signal.reason : error))
     asking.once('response', (incoming) => resolve(replyOf(incoming, url, signal)))
     asking.end(body)

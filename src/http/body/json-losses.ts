@@ -1,6 +1,6 @@
 /**
  * Finds what JSON text says and its value does not: a member that another one of its name hides, and a number that
- * JavaScript has not. Whoever sent it would not know that a task was given something else.
+ * JavaScript has not. Its sender would not know that a task was given something else.
  */
 import type { RequestIssue } from '../../domain/problems.ts'
 import { pointerOf } from '../../tasks/input.ts'
@@ -80,7 +80,7 @@ export function findLosses(text: string): RequestIssue[] {
   return issues
 }
 
-/** The place behind its closing quote. */
+/** The place after its closing quote. */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let backslashes = 0

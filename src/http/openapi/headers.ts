@@ -18,7 +18,7 @@ const addressOfRun = z.string().regex(/\/runs\//)
 
 export const requestHeaders = {
   Prefer: header(
-    'RFC 7240. `respond-async`: answer 202 at once; `wait=N`: wait at most N seconds (60 at the most), then 202, or 304 for a run that has not changed; `return=minimal`: a short body. What is unknown is ignored.',
+    'RFC 7240. `respond-async`: answer 202 at once; `wait=N`: wait at most N seconds, up to 60, then 202, or 304 for a run that has not changed; `return=minimal`: a short body. What is unknown is ignored.',
     'wait=10',
   ),
   'Idempotency-Key': header(

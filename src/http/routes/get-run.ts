@@ -51,11 +51,11 @@ export const getRun: Route = {
       if (hasVersion(run)) ctx.status = 304
       else await answers.sendRun(ctx, run)
 
-      /** The run as soon as it has a version that is not known, or as it is after so many seconds. */
+      /** The run as soon as it has a version that the client does not know, or as it is after `seconds`. */
       async function nextVersion(seconds: number): Promise<RunRecord> {
         const { run: latest, hasWaited } = await polls.wait(id, hasVersion, seconds * msPerS, ctx.res)
         if (latest === null) throw noSuchRun(id)
-        // A run that is deleted meanwhile does not change, and nobody is told.
+        // A run that is deleted meanwhile does not change, so the poll hears nothing of it.
         const newest = hasWaited && hasVersion(latest) ? await findRun(store, id) : latest
         if (hasWaited) ctx.set('Preference-Applied', `wait=${seconds}`)
         return newest

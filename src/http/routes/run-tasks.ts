@@ -154,7 +154,7 @@ function serverTiming({ commitMs, answerMs }: Accepted): string {
 function failureOf(run: RunRecord, { mode, jobIndex, status }: Answer, view: ViewOptions): AppError {
   const decider = jobIndex === null ? undefined : run.jobs[jobIndex]
   if (decider !== undefined) {
-    // A job that was queued again since has no error of its own until it fails anew; one that was cancelled left none.
+    // A job that was queued again since has no error of its own until it fails again; one that was cancelled left none.
     const reason = decider.error ?? decider.failures.at(-1)?.error
     const detail = `${decider.task}: ${reason?.message ?? 'it was cancelled, and queued again since'}`
     const error = reason === undefined ? null : viewError(reason, view.showsStacks)

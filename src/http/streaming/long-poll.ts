@@ -21,7 +21,7 @@ export interface LongPolls {
     waitMs: number,
     response: Pick<ServerResponse, 'once' | 'off' | 'destroyed'>,
   ): Promise<Polled>
-  /** Lets everybody go who waits; from now on nobody waits. */
+  /** Answers all polls; from now on each is answered at once. */
   dismiss(): void
   /** How many wait. */
   size(): number

@@ -6,7 +6,7 @@ export const instantSchema = z.iso.datetime({ precision: 3 }).describe('UTC with
 
 export const jobIndexSchema = z.int().min(0)
 
-/** What was thrown tells of itself; the same for each of its causes. */
+/** Members that a thrown error has of its own; its causes have the same. */
 const thrown = {
   message: z.string(),
   name: z.string().exactOptional(),
@@ -90,7 +90,7 @@ export type ResultView = Pick<JobView, 'result' | 'resultBytes'>
 export type ProgressOf = (runId: string, jobIndex: number) => Progress | null
 
 export interface ViewOptions {
-  /** Stacks tell about the service's inside: only for those who debug it. */
+  /** Stacks show the inside of the service: only where it is debugged. */
   readonly showsStacks: boolean
   /** In lists results and failures are left out. */
   readonly showsResults?: boolean

@@ -61,7 +61,7 @@ export function hasOmissions({ jobs }: RunRecord): boolean {
   return jobs.some(({ omitted }) => omitted !== undefined)
 }
 
-/** For who wants all of it in memory, or all of one job. @param index of the one; default: all of them */
+/** All of it in memory, or all of one job. @param index of the one; default: all of them */
 export async function wholeRun(run: RunRecord, wholeJob: WholeJob, index?: number | null): Promise<RunRecord> {
   if (!hasOmissions(run)) return run
   const jobs = run.jobs.map(async (job) => (index === undefined || job.index === index ? wholeJob(job) : job))
