@@ -2,6 +2,9 @@
 import { stripVTControlCharacters, styleText } from 'node:util'
 import { cut, pad, widthOf } from './text-width.ts'
 
+/** As shells have it: 128 and the number of SIGINT. */
+const interrupted = 130
+
 type Style = Parameters<typeof styleText>[0]
 
 /** Text of tasks and callers as one line that cannot steer the terminal. */
@@ -81,11 +84,17 @@ export async function whileWorking<Result>(
 ): Promise<Result> {
   if (!process.stderr.isTTY) return work(() => {})
   const { spinner } = await import('@clack/prompts')
-  const turning = spinner({ output: process.stderr, withGuide: false })
+  const turning = spinner({ output: process.stderr, withGuide: false, cancelMessage: 'left by Ctrl-C' })
+  // The spinner takes the keyboard, and ends the process with 0 at Ctrl-C.
+  const onExit = (code: number): void => {
+    if (code === 0) process.exitCode = interrupted
+  }
+  process.once('exit', onExit)
   turning.start(what)
   try {
     return await work((text) => turning.message(text))
   } finally {
+    process.off('exit', onExit)
     turning.clear()
   }
 }
@@ -93,7 +102,7 @@ export async function whileWorking<Result>(
 /** Ends the process with a signal in such a way that what it has begun is removed. */
 export function endWithSignals(onSignal = (): void => {}): void {
   for (const [signal, code] of [
-    ['SIGINT', 130],
+    ['SIGINT', interrupted],
     ['SIGTERM', 143],
   ] as const) {
     process.once(signal, () => {

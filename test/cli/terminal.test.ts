@@ -69,6 +69,14 @@ if (hasTerminal) {
     assert.match(output(), 'completed')
   })
 
+  test('Ctrl-C ends what is under way', async () => {
+    await using service = await startService()
+    const { ended, output, type } = inTerminal(service.url, 'bench echo --rate 5 --seconds 60')
+    await until('it is under way', () => output().includes('requests in 60 s'))
+    type('\u0003')
+    assert.is(await ended, 130)
+  })
+
   test('a question is asked before many runs are changed', async () => {
     await using service = await startService()
     await service.post('/run-tasks', { tasks: [{ name: 'wait', input: { ms: 60_000 } }], respond: 'none' })
