@@ -44,7 +44,7 @@ interface Pending extends Operation {
 }
 
 /** What follows a reply is up to a tenth of a millisecond of work each. */
-const answersPerTurn = 32
+const answersPerTurn = 128
 /** Of the thread, in MiB: V8's own bound is 192, which garbage fills under load. */
 const maxYoungGenerationSizeMb = 6
 /** For how long a commit shows that another one can be made. */
