@@ -98,6 +98,24 @@ test('finds runs by the text of an error while it is typed, and keeps it over a 
   checkClean(tab)
 })
 
+test('says that a service has no search, and goes on showing what it showed', async () => {
+  await using service = await startService({ tasksDir, searchIndex: false })
+  await start(service, { tasks: [{ name: 'form', input: { title: 'a' } }] })
+  await using tab = await browser.open(service.url)
+  const { page } = tab
+  await page.locator('tbody tr').first().waitFor()
+  await page.getByLabel('Search').fill('words')
+  await page.getByRole('alert').filter({ hasText: 'this service has no search' }).waitFor()
+  assert.is(await page.locator('tbody tr').count(), 1)
+  await page.reload()
+  await page.getByRole('alert').filter({ hasText: 'this service has no search' }).waitFor()
+  await page.getByRole('heading', { name: 'Runs', exact: true }).waitFor()
+  assert.equal(
+    tab.wrongs.filter((line) => !line.includes('status of 400')),
+    [],
+  )
+})
+
 test('retries everything that matches, with its number before', async () => {
   await using service = await startService({ tasksDir })
   const failing = { tasks: [{ name: 'charge', maxAttempts: 1 }], respond: 'none', tags: ['bulk'] }

@@ -27,7 +27,9 @@ export function RunsPage({ filters }: { readonly filters: RunFilters }) {
   const isEmpty = shown.isLoaded.value && shown.runs.value.length === 0
   return (
     <>
-      {isEmpty ? (
+      {!shown.isLoaded.value ? (
+        <h1>Runs</h1>
+      ) : isEmpty ? (
         <h1>{isNarrowed ? 'No run matches.' : 'No runs yet.'}</h1>
       ) : (
         <Sentence runs={shown.runs.value} hasMore={shown.hasMore.value} />
