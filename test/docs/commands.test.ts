@@ -1,0 +1,56 @@
+/** Every command with `curl` runs against a real service, and prints what its document shows. */
+import { fileURLToPath } from 'node:url'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { RunView } from '../../src/client/client.ts'
+import { startService, type Service } from '../harness/service.ts'
+import { until } from '../harness/until.ts'
+import { blocksOf, documents, type Block } from './blocks.ts'
+import { commandsOf, missing, shell, type Command } from './session.ts'
+
+const tasksDir = fileURLToPath(new URL('../fixtures/docs-tasks/', import.meta.url))
+const anyId = /\{id\}|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g
+
+/** Those with `npx` are run by `test/package/first-minutes.test.ts`, where the package is installed. */
+const isTyped = ({ language, text }: Block): boolean =>
+  ['sh', 'console'].includes(language) && /^(?:\$ )?curl\b|\| curl\b/m.test(text) && !/\bnpx\b/.test(text)
+
+const typed = documents()
+  .map((path) => ({ path, blocks: blocksOf(path).filter(isTyped) }))
+  .filter(({ blocks }) => blocks.length > 0)
+
+test('there are commands with curl', () => assert.ok(typed.flatMap(({ blocks }) => blocks).length > 15))
+
+for (const { path, blocks } of typed) {
+  test(`the commands of ${path} print what it shows`, async () => {
+    await using open = await startService({ tasksDir, threads: 1 })
+    await using closed = await startService({ tasksDir, threads: 1, apiKeys: ['key'] })
+    for (const { line, language, text } of blocks) {
+      const service = text.includes('Authorization') ? closed : open
+      const id = service === open ? await makeRun(service) : ''
+      for (const command of commandsOf(language, text)) {
+        assert.equal(await type(service, id, command), [], `${path}, line ${line}: ${command.line}`)
+      }
+    }
+  })
+}
+
+/** The run that a block speaks of: one of its jobs still runs. */
+async function makeRun(service: Service): Promise<string> {
+  const { id } = (await (await service.post('/run-tasks')).json()) as RunView
+  return id
+}
+
+/** @returns what the document shows and the command did not print */
+async function type(service: Service, id: string, { line, shown }: Command): Promise<string[]> {
+  const read = (): Promise<Response> => service.get(`/runs/${id}`)
+  // What is forgotten, known whole, or one of several that have ended.
+  if (/-X DELETE| 304 |state=completed/.test(line + shown))
+    await until('the run has ended', async () => ((await (await read()).json()) as RunView).state !== 'running')
+  let given = line.replaceAll('localhost:3000', service.url.replace('http://', '')).replaceAll(anyId, id)
+  if (given.includes('If-None-Match')) given = given.replace(/W\/"\d+"/, (await read()).headers.get('etag') ?? '')
+  if (shown.includes('Idempotency-Replayed')) await shell(given)
+  return missing(shown, await shell(given))
+}
+
+test.run()

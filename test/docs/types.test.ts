@@ -1,0 +1,71 @@
+/** Every TypeScript block compiles as a consumer's file would: against the types of the built package. */
+import { execFile } from 'node:child_process'
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { allBlocks, root, type Block } from './blocks.ts'
+
+const compilerOptions = {
+  target: 'es2024',
+  lib: ['es2024', 'esnext.disposable', 'dom'],
+  module: 'nodenext',
+  types: ['node'],
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noEmit: true,
+  erasableSyntaxOnly: true,
+  allowImportingTsExtensions: true,
+  skipLibCheck: true,
+}
+
+const folderOf = ({ path }: Block): string => path.replaceAll('/', '-').replace(/\.md$/, '')
+
+/** A block that names its file in its first line is that file, so that others of its document import it. */
+function fileOf(block: Block): string {
+  const named = /^\/\/ (?<name>[\w./-]+\.ts)\b/.exec(block.text)?.groups?.['name']
+  return join(folderOf(block), named ?? `line-${block.line}.ts`)
+}
+
+/** In the project, so that `forerunner` is this package by its `exports`, and the other packages are found. */
+async function compile(blocks: readonly Block[]): Promise<string> {
+  const directory = await mkdtemp(join(root, '.dist-docs-'))
+  const given = join(root, 'test/docs/given')
+  try {
+    await cp(given, directory, { recursive: true })
+    for (const folder of new Set(blocks.map(folderOf)))
+      await cp(join(given, 'workers'), join(directory, folder, 'workers'), { recursive: true })
+    for (const block of blocks) {
+      const file = join(directory, fileOf(block))
+      await mkdir(dirname(file), { recursive: true })
+      // A file without an import is a script, and may not await.
+      await writeFile(file, `${block.text}\nexport {}\n`)
+    }
+    const files = ['globals.ts', ...blocks.map(fileOf)]
+    await writeFile(join(directory, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }))
+    const tsc = join(root, 'node_modules/typescript/bin/tsc')
+    const { error, stdout } = await new Promise<{ error: Error | null; stdout: string }>((resolve) => {
+      execFile(process.execPath, [tsc, '--pretty', 'false', '-p', '.'], { cwd: directory }, (failure, output) =>
+        resolve({ error: failure, stdout: output }),
+      )
+    })
+    return error === null ? '' : stdout || error.message
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+test('the TypeScript of the documentation compiles', async () => {
+  const blocks = allBlocks('ts')
+  assert.ok(blocks.length > 15)
+  assert.is(await compile(blocks), '')
+})
+
+test('a block that does not compile is seen', async () => {
+  const text = "import { createForerunner } from 'forerunner'\ncreateForerunner({ port: 3000 })\n"
+  const said = await compile([{ path: 'docs/wrong.md', line: 7, language: 'ts', text }])
+  assert.match(said, 'docs-wrong/line-7.ts')
+  assert.match(said, /'port' does not exist/)
+})
+
+test.run()
