@@ -110,6 +110,8 @@ export function releaseJob(run: Run, { jobIndex }: Claim, at: number): Run {
 export function noteLeaving(run: Run, isHeld: (claim: Claim) => boolean, at: number): Run {
   const jobs = run.jobs.map((job, jobIndex) => {
     if (job.state !== 'running' || !isHeld({ runId: run.id, jobIndex, claim: job.claim })) return job
+    // Asked again for the same start.
+    if (job.leftClaim === job.claim) return job
     const isSoon = (job.startedAt ?? at) > at - soonAfterStartMs
     return { ...job, leftClaim: job.claim, leftStarts: job.leftStarts + Number(isSoon) }
   })

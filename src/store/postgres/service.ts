@@ -24,6 +24,7 @@ import { decodeNotice, encodeNotice, notify } from './notifications/notices.ts'
 import { createListener } from './notifications/listener.ts'
 import { boundWaits, reclaim, rescue } from './ownership/own-runs.ts'
 import { readRun } from './statements/read.ts'
+import { createReadable } from './statements/readable.ts'
 import { createReader } from './connection/reader.ts'
 import { createReadiness } from './connection/readiness.ts'
 import { createRemoteProgress } from './notifications/remote-progress.ts'
@@ -64,6 +65,9 @@ export interface Service {
   stop(): Promise<void>
 }
 
+/** What is notified of a run that is not there any more: that it has to be read. */
+const forgotten = { version: 0, state: 'running', answer: null } as const
+
 /** @throws BootError */
 export async function startService(
   options: PostgresOptions,
@@ -88,6 +92,7 @@ export async function startService(
   const cache = createCache()
   const waiting = createWaiting()
   const held = createHeld()
+  const readable = createReadable(log)
   const containment = createContainment(held, limits.aloneMs)
   const readiness = createReadiness(process, limits)
   const remoteProgress = createRemoteProgress()
@@ -109,7 +114,7 @@ export async function startService(
     })
   const intake = laneOf(writers.intake)
   const settling = laneOf(writers.settling)
-  const verbs = createVerbs({ process, tasks, intake, settling, reader, waiting, containment })
+  const verbs = createVerbs({ process, tasks, intake, settling, reader, waiting, readable, containment })
   const lease = createLease({ ...database, owner: process, tasks, stall: options.stall ?? null, onLost })
   let lostClaims = 0
   let greeting: NodeJS.Timeout | undefined
@@ -137,7 +142,7 @@ export async function startService(
   async function takeOver(at: number): Promise<RescueReport> {
     // After an outage all leases look dead: every process gets the time to renew its own, as this one did.
     const silent = lease.keptForMs() >= leaseMs ? heartbeats.unchangedFor(leaseMs) : []
-    const report = (await settling.askAlone(rescue(process, silent, at))) as Omit<RescueReport, 'suspects'>
+    const report = (await settling.askAlone(rescue(process, readable, silent, at))) as Omit<RescueReport, 'suspects'>
     const suspects = await countSuspects(reader.query)
     containment.look(suspects > 0)
     return { ...report, suspects }
@@ -147,15 +152,15 @@ export async function startService(
   async function compareOwned(): Promise<void> {
     aftermath.clearOrphans()
     // After every claim that is under way, of which it is not known yet who runs what it takes.
-    const missing = (await intake.askAlone(reclaim(process, held, clock.now()))) as readonly Claim[]
+    const missing = (await intake.askAlone(reclaim(process, readable, held, clock.now()))) as readonly Claim[]
     // A job that has ended is owned by no process either; that is known when its outcome has been answered.
     await settling.settled()
-    const lost = missing.filter(held.void)
-    lostClaims += lost.length
-    for (const claim of lost) {
-      const run = await readRun(reader.query, claim.runId)
-      if (run === null) continue
-      const { id: runId, version, state, answer } = run
+    for (const claim of missing) {
+      const { runId } = claim
+      // Read before the claim counts as void: where that fails, the next look finds it again.
+      const { version, state, answer } = (await readRun(reader.query, runId)) ?? forgotten
+      if (!held.void(claim)) continue
+      lostClaims += 1
       subscribers.change([{ runId, version, state, isAnswered: answer !== null, voided: [claim] }])
     }
   }
@@ -177,7 +182,7 @@ export async function startService(
     log,
     rescue: () => takeOver(clock.now()),
     heartbeats,
-    boundWaits: async (runIds, at) => void (await settling.askAlone(boundWaits(runIds, at))),
+    boundWaits: async (runIds, at) => void (await settling.askAlone(boundWaits(runIds, readable, at))),
     reclaim: compareOwned,
     isInDoubt: aftermath.hasOrphans,
     onSuspects: containment.look,

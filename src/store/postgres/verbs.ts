@@ -10,6 +10,7 @@ import { operations, pruneRuns } from './writing/operations.ts'
 import { leave } from './ownership/own-runs.ts'
 import type { DueRequest } from './statements/queue.ts'
 import { listRuns, readJob, readRun, readStats, shownWhole } from './statements/read.ts'
+import type { Readable } from './statements/readable.ts'
 import type { Reader } from './connection/reader.ts'
 import type { ClaimRequest, ClaimResult } from '../store.ts'
 import type { Waiting } from './writing/waiting.ts'
@@ -30,10 +31,12 @@ export interface VerbsOptions {
   readonly settling: Lane
   readonly reader: Reader
   readonly waiting: Waiting
+  readonly readable: Readable
   readonly containment: Containment
 }
 
-export function createVerbs({ process, tasks, intake, settling, reader, waiting, containment }: VerbsOptions): Verbs {
+export function createVerbs(options: VerbsOptions): Verbs {
+  const { process, tasks, intake, settling, reader, waiting, readable, containment } = options
   const { query } = reader
   /** Everything that was asked before is settled. */
   const quiet = (): Promise<unknown> => Promise.all([intake.settled(), settling.settled()])
@@ -50,7 +53,8 @@ export function createVerbs({ process, tasks, intake, settling, reader, waiting,
 
   /** @throws AppError */
   async function claim(request: ClaimRequest): Promise<ClaimResult> {
-    const suspect = async (): Promise<ClaimResult> => (await intake.askAlone(claimSuspect(request, tasks))) as Claimed
+    const suspect = async (): Promise<ClaimResult> =>
+      (await intake.askAlone(claimSuspect(request, tasks, readable))) as Claimed
     if (request.only === 'suspects') return withoutRest(await suspect())
     const claimable = containment.claimable()
     if (claimable === 'none') return { jobs: [], nextDueAt: null }
@@ -63,7 +67,7 @@ export function createVerbs({ process, tasks, intake, settling, reader, waiting,
   }
 
   async function claimInRounds(request: DueRequest): Promise<ClaimResult> {
-    const claimed = (await intake.ask(claimDue(request, tasks, waiting))) as Claimed
+    const claimed = (await intake.ask(claimDue(request, tasks, waiting, readable))) as Claimed
     const { jobs, nextDueAt, rest } = claimed
     if (rest === null) return { jobs, nextDueAt }
     // What is claimed is ours whatever becomes of the next round, and there will be others.
@@ -95,11 +99,11 @@ export function createVerbs({ process, tasks, intake, settling, reader, waiting,
     remove: ask(settling, operations.remove),
     async leave(at) {
       await quiet()
-      return (await intake.askAlone(leave(process, at))) as number
+      return (await intake.askAlone(leave(process, readable, at))) as number
     },
     defer: (runId) => behind('defer', () => defer(query, runId)),
     async prune(finishedBefore, limit, at) {
-      const runs = (await settling.askAlone(pruneRuns(finishedBefore, limit))) as number
+      const runs = (await settling.askAlone(pruneRuns(finishedBefore, limit, readable))) as number
       return runs + (await asked(forgetKeys(query, limit, at), 'prune'))
     },
     getRun,
@@ -108,7 +112,7 @@ export function createVerbs({ process, tasks, intake, settling, reader, waiting,
         Promise.all([settling.settledOf(runId), intake.settledOf(runId)]).then(() => readJob(query, runId, jobIndex)),
         'getJob',
       ),
-    listRuns: (filter) => behind('listRuns', () => listRuns(query, filter)),
+    listRuns: (filter) => behind('listRuns', () => listRuns(query, readable, filter)),
     stats: (at) => behind('stats', () => readStats(query, at)),
   }
 }

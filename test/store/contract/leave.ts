@@ -82,6 +82,16 @@ export function leaveContract(register: Register): void {
     assert.is((await claimOne(store, start + 1)).lostStarts, 0, 'a requested retry begins afresh')
   })
 
+  register('to be asked to leave again during one start counts once', async (subject) => {
+    const { store } = subject
+    await store.accept(runOf(), start)
+    for (let left = 0; left < maxLeftStarts + 2; left += 1) assert.is(await store.leave(start), 0)
+    const claim = await claimOne(store, start)
+    for (let left = 0; left < maxLeftStarts + 2; left += 1) assert.is(await store.leave(start), 1)
+    assert.is(await store.release(claim, start), 'settled')
+    assert.is((await claimOne(store, start)).lostStarts, 0)
+  })
+
   register('a long job is handed back as often as its process has to leave', async (subject) => {
     const { store } = subject
     await store.accept(runOf(), start)

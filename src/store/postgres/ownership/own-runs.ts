@@ -10,7 +10,8 @@ import type { Query } from '../connection/connection.ts'
 import { isAbandoned } from './heartbeats.ts'
 import type { Held } from './held.ts'
 import type { Operation } from '../writing/operations.ts'
-import { lockRuns, readRecords } from '../statements/records.ts'
+import type { Readable } from '../statements/readable.ts'
+import { lockRuns, selectRuns } from '../statements/records.ts'
 
 const selectDead = {
   name: 'select-dead',
@@ -27,13 +28,11 @@ async function runsHeldBy(query: Query, processes: readonly number[]): Promise<s
   return (await query(selectHeld, [plainArray(processes)])).map(({ run }) => String(run))
 }
 
-const noneKnown = (): undefined => undefined
-
 /**
  * Takes back the jobs of processes that are gone; its value is how many wait again, and how many are over.
  * @param silent heartbeats of processes that are given up, beside those that have no lease
  */
-export function rescue(process: number, silent: readonly string[], at: number): Operation {
+export function rescue(process: number, readable: Readable, silent: readonly string[], at: number): Operation {
   let dead: ReadonlySet<number> = new Set()
   return {
     verb: 'rescue',
@@ -41,7 +40,7 @@ export function rescue(process: number, silent: readonly string[], at: number): 
     look: () => async (query) => {
       dead = new Set((await query(selectDead, [process, silent])).map((row) => Number(row['process'])))
       if (dead.size === 0) return []
-      return lockRuns(query, await runsHeldBy(query, [...dead]), noneKnown)
+      return readable.decode(await lockRuns(query, await runsHeldBy(query, [...dead])))
     },
     apply(unit) {
       const report = { requeued: 0, crashed: 0 }
@@ -65,7 +64,12 @@ export function rescue(process: number, silent: readonly string[], at: number): 
  * Hands back what this process owns without running it; its value is the list of claims that it runs without owning
  * their jobs. Only claims that were held before the read can be judged by it: later ones are not in it.
  */
-export function reclaim(process: number, held: Pick<Held, 'claims' | 'has'>, at: number): Operation {
+export function reclaim(
+  process: number,
+  readable: Readable,
+  held: Pick<Held, 'claims' | 'has'>,
+  at: number,
+): Operation {
   let lost: Claim[] = []
   let orphans: Claim[] = []
   return {
@@ -74,12 +78,16 @@ export function reclaim(process: number, held: Pick<Held, 'claims' | 'has'>, at:
     look: () => async (query) => {
       const before = held.claims()
       const ids = (await query(selectOwned, [plainArray([process])])).map(({ run }) => String(run))
-      const owned = (await readRecords(query, ids)).flatMap(({ run }) => claimsHeldBy(process, run))
+      const records = readable.decode(await selectRuns(query, ids))
+      const owned = records.flatMap(({ run }) => claimsHeldBy(process, run))
       const names = new Set(owned.map(claimName))
-      lost = before.filter((claim) => !names.has(claimName(claim)))
+      // Of a run that cannot be read nothing is known.
+      const read = new Set(records.map(({ run }) => run.id))
+      const unread = new Set(ids.filter((id) => !read.has(id)))
+      lost = before.filter((claim) => !names.has(claimName(claim)) && !unread.has(claim.runId))
       orphans = owned.filter((claim) => !held.has(claim))
       if (orphans.length === 0) return []
-      return lockRuns(query, [...new Set(orphans.map(({ runId }) => runId))], noneKnown)
+      return readable.decode(await lockRuns(query, [...new Set(orphans.map(({ runId }) => runId))]))
     },
     apply(unit) {
       for (const orphan of orphans) {
@@ -94,11 +102,11 @@ export function reclaim(process: number, held: Pick<Held, 'claims' | 'has'>, at:
 }
 
 /** Notes that this process was asked to leave: should it die from now on, its jobs have lost no start. Its value: how many. */
-export function leave(process: number, at: number): Operation {
+export function leave(process: number, readable: Readable, at: number): Operation {
   return {
     verb: 'leave',
     runIds: [],
-    look: () => async (query) => lockRuns(query, await runsHeldBy(query, [process]), noneKnown),
+    look: () => async (query) => readable.decode(await lockRuns(query, await runsHeldBy(query, [process]))),
     apply(unit) {
       let count = 0
       for (const run of unit.loaded()) {
@@ -111,15 +119,13 @@ export function leave(process: number, at: number): Operation {
 }
 
 /** Moves waits that began in the future: no step of a clock makes one longer than it was to be. */
-export function boundWaits(runIds: readonly string[], at: number): Operation {
+export function boundWaits(runIds: readonly string[], readable: Readable, at: number): Operation {
   return {
     verb: 'bound',
-    runIds,
+    runIds: [],
+    look: () => async (query) => readable.decode(await lockRuns(query, runIds)),
     apply(unit) {
-      for (const id of runIds) {
-        const run = unit.find(id)
-        if (run !== null) unit.save(boundDueTimes(run, at))
-      }
+      for (const run of unit.loaded()) unit.save(boundDueTimes(run, at))
     },
   }
 }

@@ -5,7 +5,8 @@
  */
 import type { ClaimedJob, FreeSlots } from '../../../domain/claim.ts'
 import { taskKinds, type TaskKind } from '../../../domain/task.ts'
-import { UnreadableRecord, decodeRow, type RecordRow } from './records.ts'
+import { isNone, type Readable } from './readable.ts'
+import { rowsOf } from './records.ts'
 import { threadsOf } from '../../slots.ts'
 import type { ClaimRequest } from '../../store.ts'
 import { plainArray, textArray } from './arrays.ts'
@@ -70,7 +71,8 @@ export function runsHere(task: string, tasks: string): string {
 }
 
 const isClaimable = `level.task <> ALL($4::text[]) AND ${runsHere('level.task', '$6')}`
-const isOpen = `queue.run_at <= ${dueUntil('$3')} AND (queue.lost = 0 OR ($5::boolean AND queue.lost = 1))`
+const isOpen = `queue.run_at <= ${dueUntil('$3')} AND (queue.lost = 0 OR ($5::boolean AND queue.lost = 1))
+  AND ${isNone('queue.run', '$7')}`
 
 const nextDue = (kind: TaskKind): string => `
   (SELECT min(later.run_at) FROM level CROSS JOIN LATERAL (
@@ -123,7 +125,7 @@ const selectSuspect = {
     WITH due AS MATERIALIZED (
       SELECT ${columns}, ${recordColumns} FROM queue JOIN record ON record.id = queue.run
       WHERE queue.lost = 2 AND (queue.is_due OR queue.run_at <= $1) AND queue.kind = ANY($2::text[])
-        AND queue.task <> ALL($3::text[]) AND ${runsHere('queue.task', '$4')}
+        AND queue.task <> ALL($3::text[]) AND ${runsHere('queue.task', '$4')} AND ${isNone('queue.run', '$5')}
       ORDER BY queue.run_at, queue.run, queue.job LIMIT 1 FOR UPDATE OF record SKIP LOCKED
     )
     SELECT due.*, payload.value AS input FROM due
@@ -131,7 +133,12 @@ const selectSuspect = {
 }
 
 /** Jobs for which there is a slot, as many of each kind; those at the limit of their task left out. */
-export async function lookForDue(query: Query, request: DueRequest, tasks: readonly string[] | null): Promise<Look> {
+export async function lookForDue(
+  query: Query,
+  request: DueRequest,
+  tasks: readonly string[] | null,
+  readable: Readable,
+): Promise<Look> {
   const kinds = taskKinds.filter((kind) => threadsOf(request.slots, kind).length > 0)
   const rows = await query(selectDue, [
     plainArray(kinds),
@@ -140,6 +147,7 @@ export async function lookForDue(query: Query, request: DueRequest, tasks: reado
     textArray(fullTasks(request)),
     request.lost,
     tasks === null ? null : textArray(tasks),
+    plainArray(readable.unreadable()),
   ])
   const [first = {}] = rows
   const next = (kind: TaskKind): number | null => {
@@ -147,8 +155,8 @@ export async function lookForDue(query: Query, request: DueRequest, tasks: reado
     return typeof at === 'number' ? at : null
   }
   const found = rows.filter((row) => row['run'] !== null)
-  const { due, records } = readDue(found)
-  // Also what has changed since this statement began.
+  const { due, records } = readDue(found, readable)
+  // Also what has changed since this statement began, and what cannot be read: that is left out from now on.
   const isSkipped = (kind: TaskKind): boolean =>
     first[`skipped_${kind}`] === true ||
     found.filter((row) => row['kind'] === kind).length > due.filter((job) => job.kind === kind).length
@@ -160,6 +168,7 @@ export async function lookForSuspect(
   query: Query,
   request: ClaimRequest,
   tasks: readonly string[] | null,
+  readable: Readable,
 ): Promise<Look> {
   const kinds = taskKinds.filter((kind) => threadsOf(request.slots, kind).length > 0)
   const values = [
@@ -167,8 +176,9 @@ export async function lookForSuspect(
     plainArray(kinds),
     textArray(fullTasks(request)),
     tasks === null ? null : textArray(tasks),
+    plainArray(readable.unreadable()),
   ]
-  return { ...readDue(await query(selectSuspect, values)), nextDueAt: new Map(), skipped: [] }
+  return { ...readDue(await query(selectSuspect, values), readable), nextDueAt: new Map(), skipped: [] }
 }
 
 function fullTasks({ taskLimits }: ClaimRequest): string[] {
@@ -176,27 +186,13 @@ function fullTasks({ taskLimits }: ClaimRequest): string[] {
 }
 
 /** Of a job whose record another transaction has changed since, or which this program cannot read, nothing is said. */
-function readDue(rows: readonly Row[]): Pick<Look, 'due' | 'records'> {
-  const records = new Map<string, Stored>()
-  for (const row of rows) {
-    if (row['record'] === null) continue
-    // Selected above.
-    const stored = readable({ ...row, id: row['run'] } as unknown as RecordRow)
-    if (stored !== null) records.set(stored.run.id, stored)
-  }
+function readDue(rows: readonly Row[], readable: Readable): Pick<Look, 'due' | 'records'> {
+  const withRecord = rowsOf(rows.filter(({ record }) => record !== null).map((row) => ({ ...row, id: row['run'] })))
+  const records = new Map(readable.decode(withRecord).map((stored) => [stored.run.id, stored]))
   const due = rows.map(dueOf).filter(({ runId, jobIndex, runAt }) => {
     return records.get(runId)?.run.jobs[jobIndex]?.runAt === runAt
   })
   return { due, records: [...records.values()] }
-}
-
-function readable(row: RecordRow): Stored | null {
-  try {
-    return decodeRow(row)
-  } catch (error) {
-    if (error instanceof UnreadableRecord) return null
-    throw error
-  }
 }
 
 function dueOf(row: Row): Due {

@@ -12,7 +12,8 @@ import { plainArray } from './arrays.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import { listQuery } from './list-query.ts'
 import { dueUntil, isInLevel, levelsOf, runsHere } from './queue.ts'
-import { decodeRow, readRecords, type RecordRow } from './records.ts'
+import type { Readable } from './readable.ts'
+import { readRecord, rowsOf } from './records.ts'
 import { totalColumns } from '../writing/write.ts'
 
 const selectTexts = {
@@ -63,7 +64,7 @@ async function steadily<Value>(read: () => Promise<Value>): Promise<Value> {
 export async function readRun(query: Query, id: string): Promise<RunRecord | null> {
   if (!isRunId(id)) return null
   return steadily(async () => {
-    const [stored] = await readRecords(query, [id])
+    const stored = await readRecord(query, id)
     return stored === undefined ? null : showRun(query, stored.run)
   })
 }
@@ -87,7 +88,7 @@ export function shownWhole(run: Run): RunRecord | null {
 export async function readJob(query: Query, runId: string, jobIndex: number): Promise<JobRecord | null> {
   if (!isRunId(runId)) return null
   return steadily(async () => {
-    const [stored] = await readRecords(query, [runId])
+    const stored = await readRecord(query, runId)
     const job = stored?.run.jobs[jobIndex]
     if (job === undefined) return null
     const wanted = createWanted()
@@ -96,20 +97,35 @@ export async function readJob(query: Query, runId: string, jobIndex: number): Pr
   })
 }
 
-export async function listRuns(query: Query, filter: RunFilter): Promise<RunPage> {
+/** A page ends with a run that its reader can name. */
+export async function listRuns(query: Query, readable: Readable, filter: RunFilter): Promise<RunPage> {
+  let page = await listPage(query, readable, filter)
+  while (page.runs.length === 0 && page.hasMore) {
+    page = await listPage(query, readable, { ...filter, beforeId: page.lastId })
+  }
+  return { runs: page.runs, hasMore: page.hasMore }
+}
+
+interface ReadPage extends RunPage {
+  /** Of the last record that was looked at, whether it can be read or not. */
+  readonly lastId: string
+}
+
+function listPage(query: Query, readable: Readable, filter: RunFilter): Promise<ReadPage> {
   return steadily(async () => {
     const { text, values } = listQuery(filter)
     const whole = `WITH found AS (${text}), bounded AS (
         SELECT *, count(*) OVER () AS found, sum(jobs) OVER (ORDER BY id DESC) - jobs AS jobs_before FROM found)
       SELECT id, version, revision, record, found FROM bounded WHERE jobs_before < ${maxPageJobs} ORDER BY id DESC`
     const rows = await query({ text: whole }, values)
-    // As selected.
-    const runs = rows.slice(0, filter.pageSize).map((row) => decodeRow(row as unknown as RecordRow).run)
+    const looked = rowsOf(rows.slice(0, filter.pageSize))
+    const runs = readable.decode(looked).map(({ run }) => run)
     const wanted = createWanted()
     for (const run of runs) listedRun(run, wanted.note(run.id))
     const texts = await wanted.read(query)
     const shown = runs.map((run) => listedRun(run, texts(run.id)))
-    return { runs: shown, hasMore: Number(rows[0]?.['found'] ?? 0) > shown.length }
+    const hasMore = Number(rows[0]?.['found'] ?? 0) > looked.length
+    return { runs: shown, hasMore, lastId: looked.at(-1)?.id ?? '' }
   })
 }
 

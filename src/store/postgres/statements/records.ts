@@ -15,6 +15,12 @@ export interface RecordRow {
 /** The record is there and this program cannot read it: a newer version wrote it. */
 export class UnreadableRecord extends Error {
   override readonly name = 'UnreadableRecord'
+  readonly runId: string
+
+  constructor(runId: string, cause: unknown) {
+    super(`the record of the run ${runId} cannot be read`, { cause })
+    this.runId = runId
+  }
 }
 
 const selectRecords = {
@@ -31,29 +37,42 @@ export function decodeRow({ id, version, revision, record }: RecordRow): Stored 
   try {
     return { run: decodeRun(record, { id, version }), revision }
   } catch (error) {
-    throw new UnreadableRecord(`the record of the run ${id} cannot be read`, { cause: error })
+    throw new UnreadableRecord(id, error)
   }
 }
 
 /** The records of these that there are. */
-export async function readRecords(query: Query, ids: readonly string[]): Promise<Stored[]> {
-  return rowsOf(await query(selectRecords, [plainArray(ids.filter(isRunId))])).map(decodeRow)
+export async function selectRuns(query: Query, ids: readonly string[]): Promise<RecordRow[]> {
+  return rowsOf(await query(selectRecords, [plainArray(ids.filter(isRunId))]))
 }
 
-/** @param known in memory, which need not be read again where they are current */
-export async function lockRuns(
+/** As `selectRuns`; they are locked by the transaction. */
+export async function lockRuns(query: Query, ids: readonly string[]): Promise<RecordRow[]> {
+  return rowsOf(await query(lockRecords, [plainArray(ids.filter(isRunId))]))
+}
+
+/** @throws UnreadableRecord */
+export async function readRecord(query: Query, id: string): Promise<Stored | undefined> {
+  return (await selectRuns(query, [id])).map(decodeRow)[0]
+}
+
+/**
+ * Locks runs that were named to this process.
+ * @param known in memory, which need not be read again where they are current
+ * @throws UnreadableRecord
+ */
+export async function lockNamed(
   query: Query,
   ids: readonly string[],
   known: (id: string) => Stored | undefined,
 ): Promise<Stored[]> {
-  const rows = rowsOf(await query(lockRecords, [plainArray(ids.filter(isRunId))]))
-  return rows.map((row) => {
+  return (await lockRuns(query, ids)).map((row) => {
     const stored = known(row.id)
     return stored?.revision === row.revision ? stored : decodeRow(row)
   })
 }
 
-function rowsOf(rows: readonly Row[]): RecordRow[] {
-  // Of the columns above.
+/** As these statements select them. */
+export function rowsOf(rows: readonly Row[]): RecordRow[] {
   return rows as unknown as RecordRow[]
 }

@@ -12,6 +12,7 @@ import { threadsOf } from '../../slots.ts'
 import type { ClaimRequest, ClaimResult } from '../../store.ts'
 import type { Operation } from './operations.ts'
 import { lookForDue, lookForSuspect, slotsLeft, type Due, type DueRequest, type Look } from '../statements/queue.ts'
+import type { Readable } from '../statements/readable.ts'
 import type { Unit } from './unit.ts'
 import type { Waiting } from './waiting.ts'
 
@@ -37,7 +38,12 @@ interface Choice {
 const lockedMs = 5
 
 /** @param tasks that run here; null: any */
-export function claimDue(request: DueRequest, tasks: readonly string[] | null, waiting: Waiting): Operation {
+export function claimDue(
+  request: DueRequest,
+  tasks: readonly string[] | null,
+  waiting: Waiting,
+  readable: Readable,
+): Operation {
   let look: Look | null = null
   let note: ReturnType<Waiting['look']> | null = null
   let learned: (() => void)[] = []
@@ -52,7 +58,7 @@ export function claimDue(request: DueRequest, tasks: readonly string[] | null, w
       note = waiting.look()
       const slots = request.slots.filter(({ kind }) => unknown.includes(kind))
       return async (query) => {
-        look = await lookForDue(query, { ...request, slots }, tasks)
+        look = await lookForDue(query, { ...request, slots }, tasks, readable)
         return look.records
       }
     },
@@ -78,13 +84,13 @@ export function claimDue(request: DueRequest, tasks: readonly string[] | null, w
 }
 
 /** One job for which one more lost start is the last. */
-export function claimSuspect(request: ClaimRequest, tasks: readonly string[] | null): Operation {
+export function claimSuspect(request: ClaimRequest, tasks: readonly string[] | null, readable: Readable): Operation {
   let look: Look | null = null
   return {
     verb: 'claim',
     runIds: [],
     look: () => async (query) => {
-      look = await lookForSuspect(query, request, tasks)
+      look = await lookForSuspect(query, request, tasks, readable)
       return look.records
     },
     apply(unit, { process, give }): Claimed {

@@ -15,7 +15,7 @@ import { isFailure } from '../connection/failure.ts'
 import { claimKeys, type KnownReport } from '../statements/keys.ts'
 import { encodeNotice } from '../notifications/notices.ts'
 import type { Operation } from './operations.ts'
-import { lockRuns } from '../statements/records.ts'
+import { lockNamed } from '../statements/records.ts'
 import { createUnit, type Stored, type Unit, type Writes } from './unit.ts'
 import { hasWrites, liveOfWriter, Outdated, write, type Writer } from './write.ts'
 
@@ -103,7 +103,7 @@ async function commitLocked(
         query,
         group.operations.flatMap(({ accepts }) => accepts ?? []),
       ),
-      ids.length === 0 ? [] : lockRuns(query, ids, group.cache.get),
+      ids.length === 0 ? [] : lockNamed(query, ids, group.cache.get),
       ...looks.map((look) => look(query)),
     ])
     const unit = createUnit([...loaded, ...looked.flat()])

@@ -7,9 +7,11 @@ import { claimedJob } from '../../../domain/run/transitions.ts'
 import { cancel, complete, fail, release, retry, type Done } from '../../../domain/run/verbs.ts'
 import type { AcceptReport, RemoveResult } from '../../store.ts'
 import { bytesApart } from '../../apart.ts'
+import { plainArray } from '../statements/arrays.ts'
 import type { Query } from '../connection/connection.ts'
 import type { KnownReport } from '../statements/keys.ts'
-import { decodeRow, type RecordRow } from '../statements/records.ts'
+import { isNone, type Readable } from '../statements/readable.ts'
+import { rowsOf } from '../statements/records.ts'
 import type { Stored, Unit } from './unit.ts'
 
 /** What a verb finds beside the runs that it names. */
@@ -100,9 +102,10 @@ export const operations = {
     return {
       verb: 'remove',
       runIds: [runId],
-      apply(unit): RemoveResult {
+      apply(unit, { isRepeat }): RemoveResult {
         const run = unit.find(runId)
-        if (run === null) return 'not-found'
+        // Whoever asks again for what is gone has removed it.
+        if (run === null) return isRepeat ? 'removed' : 'not-found'
         if (run.state === 'running') return 'active'
         unit.remove(run)
         return 'removed'
@@ -119,19 +122,23 @@ const maxForgottenBytes = 32 * 2 ** 20
 const lockFinished = {
   name: 'lock-finished',
   text: `
-    SELECT id, version, revision, record FROM record WHERE finished_at < $1
+    SELECT id, version, revision, record FROM record WHERE finished_at < $1 AND ${isNone('id', '$3')}
     ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED`,
 }
 
 /** Forgets the runs that ended first; its value is how many. */
-export function pruneRuns(finishedBefore: number, limit: number): Operation {
+export function pruneRuns(finishedBefore: number, limit: number, readable: Readable): Operation {
   return {
     verb: 'prune',
     runIds: [],
     look: () => async (query) => {
-      // Of the columns above.
-      const rows = (await query(lockFinished, [finishedBefore, limit])) as unknown as readonly RecordRow[]
-      return rows.map(decodeRow)
+      for (;;) {
+        const unreadable = readable.unreadable()
+        const rows = rowsOf(await query(lockFinished, [finishedBefore, limit, plainArray(unreadable)]))
+        const records = readable.decode(rows)
+        // Where none of them can be read, others follow, unless there are more of these than are kept in mind.
+        if (records.length > 0 || readable.unreadable().length <= unreadable.length) return records
+      }
     },
     apply(unit) {
       let [jobs, bytes, pruned] = [0, 0, 0]
