@@ -45,16 +45,29 @@ export async function startOwnService(environment: Environment, usesOwnTasks: bo
     end()
   }
 
+  const { promise: ready, resolve, reject } = Promise.withResolvers<string>()
   const { stdout: log } = child
   let last = ''
-  for await (const line of createInterface({ input: log })) {
-    const { msg, url } = JSON.parse(line) as { readonly msg: string; readonly url?: string }
-    if (msg.startsWith('ready at ') && url !== undefined) {
-      log.resume()
-      return { url, [Symbol.asyncDispose]: dispose }
-    }
-    last = msg
+  // Read to its end: a service whose log nobody takes would wait for that.
+  createInterface({ input: log }).on('line', (line) => {
+    const { msg, url } = entryOf(line)
+    if (msg?.startsWith('ready at ') === true && url !== undefined) resolve(url)
+    last = msg ?? last
+  })
+  void ended.then(() => reject(new Error(`the service did not start: ${last}`)))
+  try {
+    return { url: await ready, [Symbol.asyncDispose]: dispose }
+  } catch (error) {
+    await dispose()
+    throw error
   }
-  await dispose()
-  throw new Error(`the service did not start: ${last}`)
+}
+
+/** A task may print what it likes. */
+function entryOf(line: string): { readonly msg?: string; readonly url?: string } {
+  try {
+    return Object(JSON.parse(line)) as { readonly msg?: string; readonly url?: string }
+  } catch {
+    return {}
+  }
 }
