@@ -1,5 +1,6 @@
 /** A form for the input of a task, made from its JSON Schema: fields for plain members, and JSON text for the rest. */
 import type { ComponentChildren } from 'preact'
+import { parseTyped } from './typed-json.ts'
 
 type Schema = Readonly<Record<string, unknown>>
 
@@ -110,7 +111,7 @@ interface JsonFieldProps {
   readonly onChange: (value: unknown) => void
 }
 
-/** What is not JSON yet is marked, and the value before it stays. */
+/** What is not JSON yet, or would be changed on its way, is marked, and the value before it stays. */
 function JsonField({ label, value, hint, onChange }: JsonFieldProps) {
   return (
     <Field name={label} hint={hint}>
@@ -121,8 +122,8 @@ function JsonField({ label, value, hint, onChange }: JsonFieldProps) {
         class="mono"
         defaultValue={value === undefined ? '' : JSON.stringify(value, null, 2)}
         onInput={({ currentTarget }) => {
-          const parsed = parseJson(currentTarget.value)
-          currentTarget.setCustomValidity(parsed.ok ? '' : 'This is not JSON.')
+          const parsed = parseTyped(currentTarget.value)
+          currentTarget.setCustomValidity(parsed.ok ? '' : parsed.reason)
           currentTarget.setAttribute('aria-invalid', String(!parsed.ok))
           if (parsed.ok) onChange(parsed.value)
         }}
@@ -140,15 +141,6 @@ function Field({ name, hint, children }: { name: string; hint: string; children:
       {children}
     </label>
   )
-}
-
-function parseJson(text: string): { readonly ok: true; readonly value: unknown } | { readonly ok: false } {
-  if (text.trim() === '') return { ok: true, value: undefined }
-  try {
-    return { ok: true, value: JSON.parse(text) as unknown }
-  } catch {
-    return { ok: false }
-  }
 }
 
 /** Null where the schema is not that of an object with named members. */

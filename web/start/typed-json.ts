@@ -1,0 +1,25 @@
+/** JSON that people type: taken only where its value has everything that its text says. Pure. */
+
+export type TypedJson = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly reason: string }
+
+const tokens = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g
+/** Whole numbers of fewer digits are kept as they are. */
+const safeDigits = 16
+
+/** @returns undefined as the value of an empty text */
+export function parseTyped(text: string): TypedJson {
+  if (text.trim() === '') return { ok: true, value: undefined }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return { ok: false, reason: 'This is not JSON.' }
+  }
+  const lost = [...text.matchAll(tokens)].map(([token]) => token).find(losesDigits)
+  if (lost === undefined) return { ok: true, value }
+  return { ok: false, reason: `${lost} has more digits than a number keeps: write it as a text, "${lost}".` }
+}
+
+function losesDigits(token: string): boolean {
+  return /^-?\d+$/.test(token) && token.length >= safeDigits && BigInt(token) !== BigInt(Number(token))
+}
