@@ -36,7 +36,7 @@ export async function shell(line: string): Promise<string> {
 
 /** What is not there of what is shown: the status, the headers' names, the names of members, types and codes. */
 export function missing(shown: string, printed: string): string[] {
-  const [, , shownHead = ''] = /^(HTTP\/1\.1 (.*?)(?:\n\n|$))/s.exec(shown) ?? []
+  const [shownHead = ''] = /^HTTP\/1\.1 .*?(?=\n\n|$)/s.exec(shown) ?? []
   const expected = [
     ...shownHead.split('\n').map((line, index) => (index === 0 ? line : (/^[\w-]+:/.exec(line)?.[0] ?? ''))),
     ...(shown.match(/"\w+" ?:/g) ?? []).map((member) => member.replace(' ', '')),
