@@ -59,7 +59,8 @@ export const addRetry = add({
     let run = await client.getRun(id)
     const ended = run.jobs.filter(({ state }) => state === 'failed' || state === 'cancelled')
     if (ended.length === 0) throw new Error('the run has no failed or cancelled job')
-    for (const { index } of ended) run = await client.retry(id, index)
+    // One that waits for another of them is blocked again with that one's retry.
+    for (const { index } of ended) if (run.jobs[index]?.state !== 'blocked') run = await client.retry(id, index)
     return run
   },
 })

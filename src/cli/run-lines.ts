@@ -83,7 +83,7 @@ function prefixWidth(indexWidth: number, nameWidth: number): number {
 
 /** As many as have room: first those that go on or went wrong. */
 function choose(jobs: readonly JobView[], maxLines: number): { readonly shown: JobView[]; readonly others: string } {
-  const byInterest = ['running', 'retrying', 'failed', 'queued', 'cancelled', 'completed']
+  const byInterest = ['running', 'retrying', 'failed', 'queued', 'blocked', 'cancelled', 'completed']
   const rank = ({ state }: JobView): number => (byInterest.indexOf(state) + byInterest.length) % byInterest.length
   const sorted = jobs.toSorted((one, other) => rank(one) - rank(other))
   let lines = 0
@@ -121,7 +121,7 @@ function jobLines(job: JobView, layout: Layout): string[] {
 }
 
 function detailOf(job: JobView, { detailWidth, now, progress, glyphs }: Layout): string {
-  const { index, state, attempt, maxAttempts, thread, startedAt, finishedAt, runAt } = job
+  const { index, state, attempt, maxAttempts, thread, startedAt, finishedAt, runAt, waitsFor } = job
   const attempts = attempt > 1 || state === 'retrying' ? styled('dim', `attempt ${attempt} of ${maxAttempts}`) : ''
   const where = styled('dim', thread ?? '')
   const wait = runAt === null ? 0 : Date.parse(runAt) - now
@@ -134,6 +134,7 @@ function detailOf(job: JobView, { detailWidth, now, progress, glyphs }: Layout):
   const message = told?.message === undefined ? '' : clean(told.message)
   const parts: Partial<Record<JobView['state'], readonly string[]>> = {
     queued: [wait > 0 ? `in ${duration(wait)}` : ''],
+    blocked: [`waits for ${waitsFor.join(', ')}`],
     retrying: [due, attempts],
     running: [bar === '' ? took : bar, message, attempts, where],
     cancelled: [startedAt === null ? '' : took],

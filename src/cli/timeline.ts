@@ -19,6 +19,7 @@ export const stateStyles: Readonly<Record<JobView['state'], Style>> = {
   completed: 'green',
   failed: 'red',
   cancelled: 'yellow',
+  blocked: 'dim',
 }
 /** Of the answer and of nothing else. */
 export const answerStyle: Style = 'magenta'

@@ -30,7 +30,7 @@ export interface ExecuteOptions {
   readonly isLeaving: () => boolean
   /** An outcome of this run could not be committed; it is tried again until it is. */
   readonly onUncommitted: (runId: string, error: unknown) => void
-  /** A job that was run waits again: it was handed back, or is to be retried. */
+  /** A job that was run waits again, for it was handed back or is to be retried; or others have waited for it. */
   readonly onWaiting: () => void
   readonly onEnded: (attempt: EndedAttempt) => void
 }
@@ -100,7 +100,7 @@ export function createExecute(options: ExecuteOptions): Execute {
     const wasStopped = settled === 'settled' && isCancelled(outcome)
     logOutcome(log, job, outcome, retryAt, settled)
     onEnded({ ...ended, isFinal, wasStopped })
-    if (outcome === 'released' || wasStopped || retryAt !== null) onWaiting()
+    if (outcome === 'released' || wasStopped || retryAt !== null || job.isAwaited === true) onWaiting()
   }
 
   return async (job, place, hooks = {}) => {

@@ -13,6 +13,10 @@ export interface ClaimedJob extends Claim {
   readonly task: string
   readonly kind: TaskKind
   readonly input: string | null
+  /** Results of the jobs that it has waited for, as JSON texts; absent where there are none. */
+  readonly after?: readonly string[]
+  /** Present where other jobs of the run wait for its result. */
+  readonly isAwaited?: true
   readonly thread: string
   readonly timeoutMs: number
   /** This attempt's number, 1 for the first. */

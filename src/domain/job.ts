@@ -1,6 +1,7 @@
 /** A job's states, the one table of what may follow what, and the one function that moves it. */
 
-export const jobStates = ['queued', 'running', 'retrying', 'completed', 'failed', 'cancelled'] as const
+/** Records have their numbers: a new one comes last. */
+export const jobStates = ['queued', 'running', 'retrying', 'completed', 'failed', 'cancelled', 'blocked'] as const
 export type JobState = (typeof jobStates)[number]
 
 const transitions: Record<JobState, readonly JobState[]> = {
@@ -11,7 +12,8 @@ const transitions: Record<JobState, readonly JobState[]> = {
   completed: [],
   // Only when a retry is requested.
   failed: ['queued'],
-  cancelled: ['queued'],
+  cancelled: ['queued', 'blocked'],
+  blocked: ['queued', 'cancelled'],
 }
 
 /** The state after a move; throws on one that the table does not have, which is always a defect of ours. */
@@ -80,6 +82,8 @@ export interface JobRecord {
   readonly finishedAt: number | null
   /** When a waiting job is due; null in every other state. */
   readonly runAt: number | null
+  /** Jobs whose results a blocked job still waits for; absent in every other state. */
+  readonly waitsFor?: readonly number[]
   /** JSON text; null until completed, and in lists. */
   readonly result: string | null
   readonly error: JobError | null

@@ -12,6 +12,8 @@ export interface JobOptions {
   readonly priority?: number | undefined
   /** Before the first attempt, in milliseconds. */
   readonly delayMs?: number | undefined
+  /** Indexes of earlier tasks of the request: it starts when they are completed, with their results in `context.after`. */
+  readonly after?: readonly number[] | undefined
 }
 
 /** One entry of a request; its name is looked up when the request is sent. */

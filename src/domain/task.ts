@@ -29,6 +29,8 @@ export interface TaskContext {
   /** Reports how far the task is, from 0 to 1, and what it is doing, in 120 bytes. Costs no message: report often. */
   readonly progress: (fraction: number, message?: string) => void
   readonly log: TaskLog
+  /** Results of the jobs named by `after` in the request, in that order; empty where it has none. */
+  readonly after: readonly unknown[]
   /** 1 for the first attempt. */
   readonly attempt: number
   readonly runId: string

@@ -57,7 +57,7 @@ declare global {
   }
 }
 
-type Ids = Pick<ClaimedJob, 'runId' | 'jobIndex' | 'attempt' | 'task' | 'traceparent'>
+type Ids = Pick<ClaimedJob, 'runId' | 'jobIndex' | 'attempt' | 'task' | 'after' | 'traceparent'>
 
 export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
   const { runId, jobIndex, attempt, task, traceparent } = job
@@ -65,6 +65,7 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
   // Not spread for each job: that costs more than the rest.
   const ids: LineIds = traceparent === undefined ? lineIds : { ...lineIds, ...traceFields(traceparent) }
   let log: TaskLog | undefined
+  let after: readonly unknown[] | undefined
   const context: TaskContext & { traceparent?: string } = {
     get signal() {
       return host.signal()
@@ -76,12 +77,21 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
       log ??= createTaskLog(ids, host.write)
       return log
     },
+    get after() {
+      return (after ??= parseAll(job.after))
+    },
     attempt,
     runId,
     jobIndex,
   }
   if (traceparent !== undefined) context.traceparent = traceparent
   return { ids, context, host }
+}
+
+function parseAll(texts: readonly string[] = []): unknown[] {
+  const values: unknown[] = []
+  for (let index = 0; index < texts.length; index += 1) values[index] = parse(texts[index] as string)
+  return values
 }
 
 /** An error of a task's code that nobody caught fails its attempt; after the attempt's end it is a line in the log. */

@@ -18,6 +18,11 @@ const taskSchema = z.strictObject({
   maxAttempts: z.int().min(maxAttempts.min).max(maxAttempts.max).optional(),
   priority: z.int().min(0).max(9).optional(),
   delayMs: z.int().min(0).max(maxDelayMs).optional(),
+  after: z
+    .array(z.int().min(0))
+    .readonly()
+    .optional()
+    .describe('indexes of earlier tasks: it starts when they are completed, and gets their results'),
 })
 
 /** The database has it as UTF-8, which half of a surrogate pair does not have. */

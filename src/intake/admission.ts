@@ -37,7 +37,7 @@ export async function prepareRun(request: RunRequest, terms: SubmitOptions, opti
   const { tasks: entries, respond, onFirstFailure, tags } = request
   const { registry, guard, clock, takesFirstJobs } = options
   const tasks = findTasks(entries, registry)
-  const issues = [...(await inputIssues(entries, tasks)), ...delayIssues(request)]
+  const issues = [...(await inputIssues(entries, tasks)), ...delayIssues(request), ...afterIssues(entries)]
   if (issues.length > 0) throw invalid('validation-error', issues)
   const jobs = entries.map((entry, index) => newJob(entry, tasks[index], index))
   const [first] = tasks
@@ -76,6 +76,16 @@ function delayIssues({ tasks, respond }: RunRequest): RequestIssue[] {
   return [{ pointer: '/tasks/0/delayMs', detail: 'the first task cannot be delayed while its caller waits for it' }]
 }
 
+function afterIssues(entries: readonly TaskRequest[]): RequestIssue[] {
+  return entries.flatMap(({ after = [] }, index) =>
+    after.flatMap((other, place) => {
+      const pointer = `/tasks/${index}/after/${place}`
+      if (other >= index) return [{ pointer, detail: `must be less than ${index}: a task waits for earlier ones` }]
+      return after.indexOf(other) < place ? [{ pointer, detail: `names task ${other} a second time` }] : []
+    }),
+  )
+}
+
 function newJob(entry: TaskRequest, task: Task | undefined, index: number): NewJob {
   if (task === undefined) throw new Error(`task ${index} was not resolved`)
   const { name, policy } = task
@@ -88,6 +98,7 @@ function newJob(entry: TaskRequest, task: Task | undefined, index: number): NewJ
     // The caller of the first job is waiting and can decide by itself whether to try again.
     maxAttempts: entry.maxAttempts ?? (index === 0 ? 1 : policy.maxAttempts),
     delayMs: entry.delayMs ?? 0,
+    ...(entry.after && { after: entry.after }),
   }
 }
 

@@ -59,6 +59,7 @@ function encodeJob(job: Job, base: number): unknown[] {
     job.leftClaim === 0 ? null : job.leftClaim,
     job.leftStarts === 0 ? null : job.leftStarts,
     job.holder,
+    job.chain && [job.chain.after, job.chain.delayMs, job.chain.cancelledBy],
   ]
   while (members.at(-1) === null) members.pop()
   return members
@@ -128,7 +129,16 @@ function decodeJob(members: readonly unknown[], base: number): Job {
     result: (members[15] as Job['result'] | undefined) ?? null,
     error: (members[16] as Job['error'] | undefined) ?? null,
     failures: (members[17] as Job['failures'] | undefined) ?? [],
+    chain: decodeChain(members[21] as EncodedChain | undefined),
   }
+}
+
+type EncodedChain = readonly [after: readonly number[], delayMs: number, cancelledBy: number | null]
+
+function decodeChain(members: EncodedChain | undefined): Job['chain'] {
+  if (members === undefined) return null
+  const [after, delayMs, cancelledBy] = members
+  return { after, delayMs, cancelledBy }
 }
 
 /** The number that stands for a run's state in a row. */

@@ -3,6 +3,7 @@ import { instantOf } from '../domain/ids.ts'
 import type { JobError, JobFailure, JobRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { Apart, Job, Run } from '../domain/run/aggregate.ts'
+import { missingOf } from '../domain/run/chains.ts'
 import { isApart } from './apart.ts'
 import { maxRunBytes, withoutDetails } from './bounds.ts'
 
@@ -14,14 +15,14 @@ export function runRecord(run: Run, textOf: TextOf): RunRecord {
   return withJobs(run, (job, index) => {
     const resultBytes = bytesOf(job.result)
     const bytes = (resultBytes ?? 0) + (bytesOf(job.error) ?? 0) + sum(job.failures.map(bytesOf))
-    if (bytes > room) return { ...listedJob(job, index, textOf), omitted: { resultBytes } }
+    if (bytes > room) return { ...listedJob(run, job, index, textOf), omitted: { resultBytes } }
     room -= bytes
-    return jobRecord(job, index, textOf)
+    return jobRecord(run, job, index, textOf)
   })
 }
 
 export function listedRun(run: Run, textOf: TextOf): RunRecord {
-  return withJobs(run, (job, index) => listedJob(job, index, textOf))
+  return withJobs(run, (job, index) => listedJob(run, job, index, textOf))
 }
 
 function withJobs(run: Run, view: (job: Job, index: number) => JobRecord): RunRecord {
@@ -30,10 +31,11 @@ function withJobs(run: Run, view: (job: Job, index: number) => JobRecord): RunRe
   return { id, state, version, respond, tags, answer, createdAt, respondedAt, finishedAt, jobs: run.jobs.map(view) }
 }
 
-export function jobRecord(job: Job, index: number, textOf: TextOf): JobRecord {
+/** @param run of the job */
+export function jobRecord(run: Run, job: Job, index: number, textOf: TextOf): JobRecord {
   const { result } = job
   return {
-    ...bareJob(job, index),
+    ...bareJob(run, job, index),
     result: isApart(result) ? textOf(index, result) : result,
     error: errorOf(job, index, textOf),
     // The record says what a text is of.
@@ -44,16 +46,16 @@ export function jobRecord(job: Job, index: number, textOf: TextOf): JobRecord {
 }
 
 /** A job as lists have it. */
-function listedJob(job: Job, index: number, textOf: TextOf): JobRecord {
+function listedJob(run: Run, job: Job, index: number, textOf: TextOf): JobRecord {
   const error = errorOf(job, index, textOf)
-  return { ...bareJob(job, index), error: error && withoutDetails(error) }
+  return { ...bareJob(run, job, index), error: error && withoutDetails(error) }
 }
 
 function errorOf({ error }: Job, index: number, textOf: TextOf): JobError | null {
   return isApart(error) ? (JSON.parse(textOf(index, error)) as JobError) : error
 }
 
-function bareJob(job: Job, index: number): JobRecord {
+function bareJob(run: Run, job: Job, index: number): JobRecord {
   return {
     index,
     task: job.task,
@@ -65,6 +67,7 @@ function bareJob(job: Job, index: number): JobRecord {
     startedAt: job.startedAt,
     finishedAt: job.finishedAt,
     runAt: job.runAt,
+    ...(job.state === 'blocked' && job.chain !== null && { waitsFor: missingOf(run, job.chain) }),
     result: null,
     error: null,
     failures: [],

@@ -35,7 +35,7 @@ export async function runTask<Schema extends StandardSchemaV1 | undefined, Resul
   definition: TaskDefinition<Schema, Result>,
   ...[input, given = {}]: RunTaskArguments<SchemaInput<Schema>>
 ): Promise<TaskTrial<AsJson<Awaited<Result>>>> {
-  const { attempt = 1, runId = '00000000-0000-7000-8000-000000000000', jobIndex = 0, traceparent } = given
+  const { after = [], attempt = 1, runId = '00000000-0000-7000-8000-000000000000', jobIndex = 0, traceparent } = given
   const name = definition.name ?? ''
   const task = checkTask(name, '', definition, name === '' ? 'the task' : name)
   const progress: Progress[] = []
@@ -49,6 +49,7 @@ export async function runTask<Schema extends StandardSchemaV1 | undefined, Resul
     signal: given.signal ?? new AbortController().signal,
     progress: (fraction, message) => void progress.push(readProgress(fraction, message)),
     log: createTaskLog({ runId, jobIndex, attempt, task: name }, (line) => void log.push(line)),
+    after,
     attempt,
     runId,
     jobIndex,

@@ -8,7 +8,8 @@ const allowed: Record<JobState, readonly JobState[]> = {
   retrying: ['running', 'cancelled'],
   completed: [],
   failed: ['queued'],
-  cancelled: ['queued'],
+  cancelled: ['queued', 'blocked'],
+  blocked: ['queued', 'cancelled'],
 }
 
 test('of all moves of a job, the table has these and no other', () => {

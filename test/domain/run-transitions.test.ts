@@ -7,6 +7,7 @@ import { newRunId } from '../../src/domain/ids.ts'
 import { isFinalJob } from '../../src/domain/job.ts'
 import { firstFailurePolicies, runStateOf } from '../../src/domain/run.ts'
 import { runningJobs, type Run } from '../../src/domain/run/aggregate.ts'
+import { lostOf, missingOf } from '../../src/domain/run/chains.ts'
 import { acceptRun } from '../../src/domain/run/new-run.ts'
 import {
   cancelJobs,
@@ -71,6 +72,14 @@ function apply(run: Run, { verb, index }: Step, at: number): Run {
   }
 }
 
+/** What each job waits for: nothing, the first, the one before, two of them. */
+const chains: readonly (readonly number[])[][] = [
+  [],
+  [[], [0], [0], [0]],
+  [[], [0], [1], [2]],
+  [[], [], [1, 0], [0, 2]],
+]
+
 const steps = fc.array(fc.record({ verb: fc.constantFrom(...verbs), index: fc.nat(3) }), { maxLength: 40 })
 
 test('a run is what its jobs say, its version grows with each visible change, and its claims only grow', () => {
@@ -80,9 +89,10 @@ test('a run is what its jobs say, its version grows with each visible change, an
       fc.constantFrom(...firstFailurePolicies),
       fc.boolean(),
       fc.integer({ min: 1, max: 4 }),
+      fc.constantFrom(...chains),
       steps,
-      (respond, onFirstFailure, claimsFirst, size, taken) => {
-        const jobs = Array.from({ length: size }, () => jobOf({ input: '{"a": 1}' }))
+      (respond, onFirstFailure, claimsFirst, size, chain, taken) => {
+        const jobs = Array.from({ length: size }, (_, index) => jobOf({ input: '{"a": 1}', after: chain[index] ?? [] }))
         let run = acceptRun(runOf({ respond, onFirstFailure, claimsFirst, jobs, tags: ['x'] }), start)
         for (const [place, step] of taken.entries()) {
           const before = run
@@ -108,10 +118,21 @@ function check(before: Run, run: Run, { verb }: Step): void {
     assert.is(job.finishedAt !== null, isFinalJob(job.state))
     assert.ok(job.claim >= (before.jobs[index]?.claim ?? 0), 'claims only grow')
     assert.ok(job.attempt >= 0)
+    checkChain(run, job)
   }
   if (before.answer !== null) assert.equal(run.answer, before.answer, 'an answer stays')
   const ended = runningJobs(before) - runningJobs(run)
   assert.ok(voidedClaims(before, run).length <= Math.max(0, ended))
+}
+
+function checkChain(run: Run, { chain, state, attempt }: Run['jobs'][number]): void {
+  if (chain === null) return assert.is.not(state, 'blocked')
+  const [missing, lost] = [missingOf(run, chain), lostOf(run, chain)]
+  if (state === 'blocked') assert.ok(missing.length > 0 && lost === null, 'a blocked job waits for one that goes on')
+  else if (state !== 'cancelled') assert.equal(missing, [], 'a job that is due has all that it needs')
+  if (chain.cancelledBy === null) return
+  assert.equal([state, attempt], ['cancelled', 0])
+  assert.ok(['failed', 'cancelled'].includes(run.jobs[chain.cancelledBy]?.state ?? ''), 'and so it is')
 }
 
 test('the loss of a first job ends the others where its run wants that, and takes none of them back', () => {

@@ -39,7 +39,7 @@ test('counts nothing in the beginning', async () => {
   const { eventLoopDelayMs, threads, ...counts } = (await response.json()) as StatsView
   assert.equal(counts, {
     runs: { running: 0, completed: 0, failed: 0, cancelled: 0 },
-    jobs: { queued: 0, running: 0, retrying: 0, completed: 0, failed: 0, cancelled: 0 },
+    jobs: { queued: 0, running: 0, retrying: 0, completed: 0, failed: 0, cancelled: 0, blocked: 0 },
     backlog: 0,
     oldestQueuedMs: null,
     unknownTasks: {},
@@ -65,7 +65,7 @@ test('counts runs and jobs by state, and every job once', async () => {
   await service.post('/run-tasks', { tasks: [{ name: 'echo' }, waiting, waiting, { name: 'echo', delayMs: 60_000 }] })
   const { runs, jobs, backlog, conservation, threads, oldestQueuedMs } = await readStats(service)
   assert.equal(runs, { running: 1, completed: 1, failed: 1, cancelled: 0 })
-  assert.equal(jobs, { queued: 1, running: 2, retrying: 0, completed: 2, failed: 1, cancelled: 0 })
+  assert.equal(jobs, { queued: 1, running: 2, retrying: 0, completed: 2, failed: 1, cancelled: 0, blocked: 0 })
   assert.is(backlog, 3)
   assert.equal(conservation, { accepted: 6, final: 3, live: 3, lost: 0 })
   assert.equal(

@@ -37,6 +37,7 @@ export async function typed(forerunner: Forerunner, client: Client<{ echo: typeo
   void (true satisfies Same<NonNullable<typeof all.results>[1], Greeting>)
   const mixed = await client.runTasks([{ name: 'echo' }, count()])
   void (true satisfies Same<typeof mixed.result, unknown>)
+  await client.runTasks([count(), greet({ name: 'Ada' }, { after: [0] }), { name: 'echo', after: [0, 1] }])
   const raced = await client.runTasks({ tasks: [count(), greet({ name: 'Ada' })], respond: 'any' })
   void (true satisfies Same<NonNullable<typeof raced.result>, number | Greeting>)
   const list = ['Ada', 'Grace'].map((name) => greet({ name }))

@@ -5,7 +5,7 @@ import type { RunRecord } from '../../src/domain/run.ts'
 import type { RunPage, StoreStats } from '../../src/store/store.ts'
 import type { Call, Reply } from './calls.ts'
 import { apply } from './model.ts'
-import { isFinal, stateOf, type Model, type ModelJob, type ModelRun } from './state.ts'
+import { isFinal, missingOf, stateOf, type Model, type ModelJob, type ModelRun } from './state.ts'
 
 export interface Answered {
   readonly call: Call
@@ -96,14 +96,15 @@ function recordOf(run: ModelRun, { version, createdAt }: RunRecord): RunRecord {
   const { given, answer, respondedAt, finishedAt, jobs } = run
   const { id, respond, tags } = given
   const own = { id, state: stateOf(run), version, respond, tags, answer, createdAt, respondedAt, finishedAt }
-  return { ...own, jobs: jobs.map(jobRecordOf) }
+  return { ...own, jobs: jobs.map((job) => jobRecordOf(run, job)) }
 }
 
-function jobRecordOf(job: ModelJob): JobRecord {
+function jobRecordOf(run: ModelRun, job: ModelJob): JobRecord {
   const { index, given, state, thread, attempt, queuedAt, startedAt, finishedAt, runAt, result, error, failures } = job
+  const waits = state === 'blocked' && { waitsFor: missingOf(run, job) }
   const { task, maxAttempts } = given
   const times = { queuedAt, startedAt, finishedAt, runAt }
-  return { index, task, state, thread, attempt, maxAttempts, ...times, result, error, failures }
+  return { index, task, state, thread, attempt, maxAttempts, ...times, ...waits, result, error, failures }
 }
 
 /** Without the words that the store itself finds for an error. */
@@ -115,7 +116,7 @@ function plain(run: RunRecord): RunRecord {
 
 function totalsOf({ runs, at, accepted, final }: Model): StoreStats {
   const byRun = { running: 0, completed: 0, failed: 0, cancelled: 0 }
-  const byJob = { queued: 0, running: 0, retrying: 0, completed: 0, failed: 0, cancelled: 0 }
+  const byJob = { queued: 0, running: 0, retrying: 0, completed: 0, failed: 0, cancelled: 0, blocked: 0 }
   const waits: number[] = []
   let live = 0
   for (const run of runs.values()) {

@@ -10,8 +10,17 @@ import type { RetryResult } from '../../src/domain/run/verbs.ts'
 import type { AcceptReport, RemoveResult } from '../../src/store/store.ts'
 import { says, wasLost, type Call, type Reply } from './calls.ts'
 import { claimJobs } from './claiming.ts'
-import { allowedLosses, isFinal, isSuspect, stateOf, type Model, type ModelJob, type ModelRun } from './state.ts'
-import { cancelJobs, end, fail, take, wait } from './transitions.ts'
+import {
+  allowedLosses,
+  isFinal,
+  isSuspect,
+  missingOf,
+  stateOf,
+  type Model,
+  type ModelJob,
+  type ModelRun,
+} from './state.ts'
+import { cancelJobs, end, fail, follow, take, wait } from './transitions.ts'
 
 const dayMs = 86_400_000
 
@@ -69,9 +78,13 @@ function accept(model: Model, by: number, given: NewRun, at: number, reply: Repl
     model.keys.set(name, { runId: id, bodyDigest, isDeferred, claimedAt: at })
   }
   const started = { attempt: 0, lostStarts: 0, claim: 0, holder: null, thread: null, startedAt: null }
-  const ended = { finishedAt: null, result: null, error: null, failures: [] }
+  const ended = { finishedAt: null, result: null, error: null, failures: [], cancelledBy: null }
   const waiting = jobs.map((job, index): ModelJob => {
-    return { index, given: job, state: 'queued', queuedAt: at, runAt: at + job.delayMs, ...started, ...ended }
+    const waits = (job.after ?? []).length > 0
+    const due = waits
+      ? ({ state: 'blocked', runAt: null } as const)
+      : ({ state: 'queued', runAt: at + job.delayMs } as const)
+    return { index, given: job, ...due, queuedAt: at, ...started, ...ended }
   })
   const run = { given, jobs: waiting, answer: null, respondedAt: null, finishedAt: null, version: 0, changes: 0 }
   model.runs.set(id, run)
@@ -127,8 +140,13 @@ function retry(model: Model, runId: string, jobIndex: number, at: number): Retry
   if (run === undefined || job === undefined) return 'not-found'
   if (job.state === 'completed') return 'was-completed'
   if (!isFinal(job)) return 'not-final'
-  wait(run, job, { runAt: at, queuedAt: at, attempt: 0, lostStarts: 0 })
+  const needs = job.given.after ?? []
+  if (needs.some((other) => ['failed', 'cancelled'].includes(run.jobs[other]?.state ?? ''))) return 'cannot-start'
+  const fresh = { queuedAt: at, attempt: 0, lostStarts: 0, cancelledBy: null }
+  if (missingOf(run, job).length > 0) wait(run, job, { ...fresh, state: 'blocked', runAt: null })
+  else wait(run, job, { ...fresh, runAt: at })
   model.final -= 1
+  follow(model, run, at)
   return 'queued'
 }
 

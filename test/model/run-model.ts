@@ -76,6 +76,8 @@ async function drain(session: Session, subject: Subject): Promise<void> {
   await pass(dayMs).run(session, subject)
   const isOpen = (): boolean => [...session.model.runs.values()].some(({ jobs }) => !jobs.every(isFinal))
   await until('every job is final', async () => {
+    // Those that become due with the end of others can have a delay.
+    await pass(40).run(session, subject)
     for (const [nth, { id: by }] of subject.members.entries()) {
       const { at } = session.model
       const rescue: Step = { name: 'rescue', ask: () => ({ verb: 'rescue', by, args: [at] }) }

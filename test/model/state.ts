@@ -23,6 +23,8 @@ export interface ModelJob {
   result: string | null
   error: JobError | null
   failures: JobFailure[]
+  /** The job whose end has cancelled it. */
+  cancelledBy: number | null
 }
 
 export interface ModelRun {
@@ -70,6 +72,11 @@ export function isFinal({ state }: Pick<ModelJob, 'state'>): boolean {
 export function stateOf({ jobs }: ModelRun): RunState {
   if (!jobs.every(isFinal)) return 'running'
   return (['failed', 'cancelled'] as const).find((state) => jobs.some((job) => job.state === state)) ?? 'completed'
+}
+
+/** Jobs whose results it still needs. */
+export function missingOf({ jobs }: ModelRun, { given }: ModelJob): number[] {
+  return (given.after ?? []).filter((other) => jobs[other]?.state !== 'completed')
 }
 
 /** How many starts a job may lose. */

@@ -36,6 +36,7 @@ const job = fc.record({
   priority: fc.constantFrom(0, 0, 5, 9),
   maxAttempts: fc.constantFrom(1, 3, 4),
   delayMs: fc.constantFrom(0, 0, 0, 40),
+  after: fc.constantFrom([], [], [], [0], [0], [1], [1, 0]),
 })
 const key = fc.record({
   scope: fc.constantFrom('', 'caller'),
@@ -80,8 +81,9 @@ const accept = fc.tuple(newRun, who).map(([{ jobs, ...run }, by]) =>
     const given: NewRun = {
       id,
       ...run,
-      jobs: jobs.map(({ task, ...rest }, nth) => {
-        return jobOf({ ...task, ...rest, ...(nth === 0 && run.claimsFirst && { delayMs: 0 }) })
+      jobs: jobs.map(({ task, after, ...rest }, nth) => {
+        const earlier = after.filter((other) => other < nth)
+        return jobOf({ ...task, ...rest, after: earlier, ...(nth === 0 && run.claimsFirst && { delayMs: 0 }) })
       }),
     }
     return { verb: 'accept', by: memberAt(members, by), args: [given, model.at] }

@@ -8,7 +8,7 @@ import { isFinal, type Model, type ModelJob, type ModelRun } from './state.ts'
 /** @param taken as the store says; null where nobody has heard it */
 export function take(
   model: Model,
-  { given: { id: runId } }: ModelRun,
+  { given: { id: runId }, jobs }: ModelRun,
   job: ModelJob,
   by: number,
   at: number,
@@ -31,8 +31,10 @@ export function take(
     maxAttempts,
     lostStarts,
     waitedMs,
+    ...(jobs.some((other) => other.given.after?.includes(jobIndex)) && { isAwaited: true }),
+    ...((job.given.after ?? []).length > 0 && { after: job.given.after?.map((other) => jobs[other]?.result) }),
   }
-  const expected: ClaimedJob = { ...given, attempt: job.attempt + 1 }
+  const expected = { ...given, attempt: job.attempt + 1 }
   if (taken !== null && !isDeepStrictEqual(taken, expected)) return `it claims ${show(taken)}, not ${show(expected)}`
   if (number <= job.claim) return `the claim's number ${number} has not grown from ${job.claim}`
   const held = {
@@ -69,14 +71,18 @@ export function wait(run: ModelRun, job: ModelJob, members: Partial<ModelJob>): 
   run.changes += 1
 }
 
-export function end(
-  model: Model,
-  run: ModelRun,
-  job: ModelJob,
-  state: JobState,
-  at: number,
-  members: Partial<ModelJob>,
-): void {
+type Ending = [model: Model, run: ModelRun, job: ModelJob, state: JobState, at: number, members: Partial<ModelJob>]
+
+/** With all that follows for the others. */
+export function end(...ending: Ending): void {
+  const [model, run, job, state, at] = ending
+  endOne(...ending)
+  follow(model, run, at)
+  if (state === 'failed' && job.index === 0 && run.given.onFirstFailure === 'cancel')
+    cancelJobs(model, run, run.jobs, at)
+}
+
+function endOne(...[model, run, job, state, at, members]: Ending): void {
   if (state === 'cancelled' && job.state === 'running' && job.holder !== null) {
     model.voids.push({ claim: { runId: run.given.id, jobIndex: job.index, claim: job.claim }, holder: job.holder })
   }
@@ -85,8 +91,6 @@ export function end(
   run.changes += 1
   run.answer ??= answerOf(run, job)
   if (run.answer !== null) run.respondedAt ??= at
-  if (state === 'failed' && job.index === 0 && run.given.onFirstFailure === 'cancel')
-    cancelJobs(model, run, run.jobs, at)
   if (run.jobs.every(isFinal)) run.finishedAt = at
 }
 
@@ -111,9 +115,29 @@ function answerOf({ given: { respond }, jobs }: ModelRun, job: ModelJob): Answer
   }
 }
 
+const isLost = (job: ModelJob | undefined): boolean => job?.state === 'failed' || job?.state === 'cancelled'
+
+/** Jobs that wait for others become what these let them be. */
+export function follow(model: Model, run: ModelRun, at: number): void {
+  for (const job of run.jobs) {
+    const needed = (job.given.after ?? []).map((other) => run.jobs[other])
+    const lost = needed.find(isLost)?.index ?? null
+    if (job.cancelledBy !== null && !isLost(run.jobs[job.cancelledBy])) {
+      wait(run, job, { state: 'blocked', runAt: null, queuedAt: at, cancelledBy: null })
+      model.final -= 1
+    }
+    if (job.state !== 'blocked') continue
+    if (lost !== null) endOne(model, run, job, 'cancelled', at, { error: cancelled, cancelledBy: lost })
+    else if (needed.every((other) => other?.state === 'completed')) {
+      wait(run, job, { runAt: at + job.given.delayMs, queuedAt: at })
+    }
+  }
+}
+
 const cancelled: JobError = { code: 'cancelled', message: '' }
 export function cancelJobs(model: Model, run: ModelRun, jobs: readonly ModelJob[], at: number): void {
-  for (const job of jobs) if (!isFinal(job)) end(model, run, job, 'cancelled', at, { error: cancelled })
+  for (const job of jobs) if (!isFinal(job)) endOne(model, run, job, 'cancelled', at, { error: cancelled })
+  follow(model, run, at)
 }
 
 const show = (value: unknown): string => JSON.stringify(value)

@@ -22,6 +22,7 @@ function job(change: Partial<JobView>): JobView {
     startedAt: null,
     finishedAt: null,
     runAt: null,
+    waitsFor: [],
     progress: null,
     error: null,
     failures: [],

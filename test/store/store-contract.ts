@@ -1,6 +1,7 @@
 /** The whole Store contract as tests, for any engine. Each test opens a store of its own. */
 import { test } from 'uvu'
 import { acceptContract } from './contract/accept.ts'
+import { afterContract } from './contract/after.ts'
 import { answerContract } from './contract/answer.ts'
 import { cancelContract } from './contract/cancel.ts'
 import { changeContract } from './contract/change.ts'
@@ -34,6 +35,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
   acceptContract(register)
   payloadContract(register)
   answerContract(register)
+  afterContract(register)
   claimContract(register)
   claimOrderContract(register)
   settleContract(register)

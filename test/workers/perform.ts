@@ -7,7 +7,7 @@ import type { TaskContext } from '../../src/domain/task.ts'
 export function contextWith(members: Partial<TaskContext> = {}): TaskContext {
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   const { signal } = new AbortController()
-  return { signal, progress() {}, log, attempt: 1, runId: 'run', jobIndex: 0, ...members }
+  return { signal, progress() {}, log, after: [], attempt: 1, runId: 'run', jobIndex: 0, ...members }
 }
 
 interface Task<Input, Output> {

@@ -30,7 +30,7 @@ export function Lane({ job, start, scale, selected, decidedBy, isRace, onSelect 
       <button type="button" class="lab" aria-pressed={isSelected} onClick={() => onSelect(index)}>
         <b>{task}</b>
         <small>
-          {thread ?? (shown.state === 'queued' ? 'no thread yet' : '–')}
+          {thread ?? (shown.state === 'queued' || shown.state === 'blocked' ? 'no thread yet' : '–')}
           {decidedBy.value === index && (
             <span class="decided">
               {' ▸'}
@@ -83,6 +83,8 @@ function outcomeOf(job: JobView, segments: readonly Segment[]): string {
     0,
   )
   switch (job.state) {
+    case 'blocked':
+      return `waits for ${job.waitsFor.join(', ')}`
     case 'queued':
       return dueOf(job, 'due in') ?? 'waiting'
     case 'retrying':

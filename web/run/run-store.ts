@@ -119,7 +119,13 @@ export function createRunStore(id: string): RunStore {
     },
     async retry(jobIndexes) {
       try {
-        for (const index of jobIndexes) show(await client.peek().retry(id, index))
+        let now = run.peek()
+        for (const index of jobIndexes) {
+          // One that waits for another of them is blocked again with that one's retry.
+          if (now?.jobs[index]?.state === 'blocked') continue
+          now = await client.peek().retry(id, index)
+          show(now)
+        }
       } finally {
         follow()
       }

@@ -10,7 +10,9 @@ export interface ServiceState {
 
 /** @param now of the service, in epoch milliseconds */
 export function whyOf(job: JobView, known: ServiceState | null, now: number): string {
-  const { task, state, attempt, runAt } = job
+  const { task, state, attempt, runAt, waitsFor } = job
+  if (state === 'blocked')
+    return `It needs ${waitsFor.length === 1 ? 'the result of job' : 'the results of jobs'} ${listOf(waitsFor)}.`
   const dueAt = runAt === null ? now : Date.parse(runAt)
   if (runAt !== null && dueAt > now) {
     const when = `at ${clockOf(runAt)}, in ${durationOf(dueAt - now)}`
@@ -36,4 +38,8 @@ export function whyOf(job: JobView, known: ServiceState | null, now: number): st
     return `${busy === 1 ? 'The one cpu thread is' : `All ${busy} cpu threads are`} busy; ${countOf(waiting, 'job')} ${waiting === 1 ? 'waits' : 'wait'} in all.`
   }
   return `It is due, and ${countOf(waiting, 'job')} ${waiting === 1 ? 'waits' : 'wait'} in all for a thread.`
+}
+
+function listOf(indexes: readonly number[]): string {
+  return indexes.length < 2 ? indexes.join('') : `${indexes.slice(0, -1).join(', ')} and ${indexes.at(-1)}`
 }

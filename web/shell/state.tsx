@@ -10,6 +10,7 @@ const glyphs: Record<State, string> = {
   completed: '✓',
   failed: '✕',
   cancelled: '–',
+  blocked: '◇',
 }
 
 export function glyphOf(state: string): string {

@@ -18,6 +18,16 @@ export interface Apart {
 /** JSON text, or where the store keeps it; null where there is none. */
 export type Payload = string | Apart | null
 
+/** What a job waits for that needs the results of others. */
+export interface Chain {
+  /** Indexes of earlier jobs, in the order in which their results are handed over. */
+  readonly after: readonly number[]
+  /** From the completion of the last of them to the job's start. */
+  readonly delayMs: number
+  /** The job whose failure or cancel has cancelled this one; null where none has. */
+  readonly cancelledBy: number | null
+}
+
 /** Instants are epoch milliseconds; null where the thing has not happened. */
 export interface Job {
   readonly task: string
@@ -47,6 +57,8 @@ export interface Job {
   readonly error: JobError | Apart | null
   /** The latest unsuccessful attempts, oldest first. */
   readonly failures: readonly (JobFailure | Apart)[]
+  /** null where it waits for no other job. */
+  readonly chain: Chain | null
 }
 
 export interface Run {
@@ -79,6 +91,7 @@ export interface JobChange {
   readonly result?: string
   readonly error?: JobError
   readonly failures?: readonly (JobFailure | Apart)[]
+  readonly chain?: Chain
 }
 
 export function jobAt(run: Run, index: number): Job {
@@ -120,7 +133,7 @@ export function changeJob(run: Run, index: number, change: JobChange, at: number
 
 function changedJob(job: Job, change: JobChange, at: number): Job {
   const state = moveJob(job.state, change.to)
-  const isUnspent = state === 'queued'
+  const isUnspent = state === 'queued' || state === 'blocked'
   return {
     task: job.task,
     kind: job.kind,
@@ -143,6 +156,7 @@ function changedJob(job: Job, change: JobChange, at: number): Job {
     result: change.result ?? null,
     error: change.error ?? null,
     failures: change.failures ?? job.failures,
+    chain: change.chain ?? job.chain,
   }
 }
 

@@ -14,6 +14,8 @@ export interface TaskRequest {
   readonly maxAttempts?: number | undefined
   readonly priority?: number | undefined
   readonly delayMs?: number | undefined
+  /** Indexes of earlier entries, whose results the task needs. */
+  readonly after?: readonly number[] | undefined
 }
 
 export interface RunRequest {
@@ -34,6 +36,8 @@ export interface NewJob {
   readonly timeoutMs: number
   readonly maxAttempts: number
   readonly delayMs: number
+  /** Indexes of earlier jobs, whose results it needs; absent or empty where there are none. */
+  readonly after?: readonly number[]
 }
 
 export interface NewRun {
@@ -85,10 +89,12 @@ export function acceptRun(given: NewRun, at: number, holder: number | null = nul
 }
 
 function acceptJob(job: NewJob, isClaimed: boolean, at: number, holder: number | null): Job {
+  const { after = [], delayMs } = job
+  const chain = after.length === 0 ? null : { after, delayMs, cancelledBy: null }
   return {
     task: job.task,
     kind: job.kind,
-    state: isClaimed ? 'running' : 'queued',
+    state: isClaimed ? 'running' : chain === null ? 'queued' : 'blocked',
     priority: job.priority,
     timeoutMs: job.timeoutMs,
     maxAttempts: job.maxAttempts,
@@ -100,12 +106,13 @@ function acceptJob(job: NewJob, isClaimed: boolean, at: number, holder: number |
     thread: isClaimed ? 'main' : null,
     holder: isClaimed ? holder : null,
     queuedAt: at,
-    runAt: isClaimed ? null : at + job.delayMs,
+    runAt: isClaimed || chain !== null ? null : at + delayMs,
     startedAt: isClaimed ? at : null,
     finishedAt: null,
     input: job.input,
     result: null,
     error: null,
     failures: [],
+    chain,
   }
 }

@@ -6,6 +6,7 @@ import type { Claim, ClaimedJob } from '../claim.ts'
 import { isFinalJob, moveJob, type JobError, type JobState } from '../job.ts'
 import { maxLeftStarts, maxLostStarts, maxRetryDelayMs, soonAfterStartMs } from '../retry.ts'
 import { changeJob, jobAt, type Job, type JobChange, type Run } from './aggregate.ts'
+import { advanceChains, isAwaited, missingOf } from './chains.ts'
 
 /** A job that is to be claimed, and the thread that it goes to. */
 export interface ClaimPick {
@@ -38,8 +39,16 @@ export function claimJobs(run: Run, picks: readonly ClaimPick[], at: number, hol
 /**
  * What a claim hands to the process that took it.
  * @param dueAt since when the job had been due
+ * @param after results of the jobs that it has waited for
  */
-export function claimedJob(run: Run, jobIndex: number, input: string | null, dueAt: number, at: number): ClaimedJob {
+export function claimedJob(
+  run: Run,
+  jobIndex: number,
+  input: string | null,
+  dueAt: number,
+  at: number,
+  after?: readonly string[],
+): ClaimedJob {
   const job = jobAt(run, jobIndex)
   return {
     runId: run.id,
@@ -55,6 +64,8 @@ export function claimedJob(run: Run, jobIndex: number, input: string | null, due
     lostStarts: job.lostStarts,
     waitedMs: at - dueAt,
     ...(run.traceparent !== null && { traceparent: run.traceparent }),
+    ...(after && { after }),
+    ...(isAwaited(run, jobIndex) && { isAwaited: true }),
   }
 }
 
@@ -83,7 +94,7 @@ export function repeats(run: Run, { jobIndex, claim }: Claim, asked: 'complete' 
 }
 
 export function completeJob(run: Run, { jobIndex }: Claim, result: string, at: number): Run {
-  return changeJob(run, jobIndex, { to: 'completed', result }, at)
+  return advanceChains(changeJob(run, jobIndex, { to: 'completed', result }, at), at)
 }
 
 /** Retries on request can add failures without end; the latest are kept. */
@@ -95,7 +106,7 @@ export function failJob(run: Run, { jobIndex }: Claim, error: JobError, retryAt:
   const failure = { attempt: job.attempt, startedAt: job.startedAt ?? at, finishedAt: at, error }
   const failures = [...job.failures, failure].slice(-maxFailures)
   if (retryAt !== null) return changeJob(run, jobIndex, { to: 'retrying', runAt: retryAt, failures }, at)
-  return cancelAfterFirst(changeJob(run, jobIndex, { to: 'failed', error, failures }, at), jobIndex, at)
+  return afterFailure(changeJob(run, jobIndex, { to: 'failed', error, failures }, at), jobIndex, at)
 }
 
 /** Hands a job back unspent: it is due again at once. */
@@ -123,10 +134,12 @@ const byFirstFailure: JobChange = { to: 'cancelled', error: { code: 'cancelled',
 
 /** @param jobIndex null for all jobs that are not final */
 export function cancelJobs(run: Run, jobIndex: number | null, at: number): Run {
-  return cancelOpen(run, jobIndex, byRequest, at)
+  return advanceChains(cancelOpen(run, jobIndex, byRequest, at), at)
 }
 
-function cancelAfterFirst(run: Run, failedIndex: number, at: number): Run {
+/** What becomes of the other jobs when one fails for good. */
+function afterFailure(failed: Run, failedIndex: number, at: number): Run {
+  const run = advanceChains(failed, at)
   if (failedIndex !== 0 || run.onFirstFailure !== 'cancel') return run
   return cancelOpen(run, null, byFirstFailure, at)
 }
@@ -140,10 +153,15 @@ function cancelOpen(run: Run, jobIndex: number | null, change: JobChange, at: nu
   return changed
 }
 
-/** Queues a failed or cancelled job again with fresh attempts. */
+/** Queues a failed or cancelled job again with fresh attempts, and blocks those again that its end has cancelled. */
 export function retryJob(run: Run, jobIndex: number, at: number): Run {
-  const fresh = { attempt: 0, lostStarts: 0, leftStarts: 0, runAt: at, queuedAt: at }
-  return changeJob(run, jobIndex, { to: 'queued', ...fresh }, at)
+  const { chain } = jobAt(run, jobIndex)
+  const fresh = { attempt: 0, lostStarts: 0, leftStarts: 0, queuedAt: at }
+  const change: JobChange =
+    chain === null || missingOf(run, chain).length === 0
+      ? { to: 'queued', ...fresh, runAt: at }
+      : { to: 'blocked', ...fresh, chain: { ...chain, cancelledBy: null } }
+  return advanceChains(changeJob(run, jobIndex, change, at), at)
 }
 
 /** Takes back the running jobs that a dead process held: no attempt is spent, a lost start is counted. */
@@ -160,7 +178,7 @@ export function rescueJobs(run: Run, isLost: (claim: Claim) => boolean, at: numb
 
 function loseStart(run: Run, index: number, at: number): Run {
   const changed = changeJob(run, index, lostStart(jobAt(run, index)), at)
-  return jobAt(changed, index).state === 'failed' ? cancelAfterFirst(changed, index, at) : changed
+  return jobAt(changed, index).state === 'failed' ? afterFailure(changed, index, at) : changed
 }
 
 /** Whether the process was asked to leave during this start of the job. */

@@ -5,6 +5,7 @@
 import type { Claim } from '../claim.ts'
 import { isFinalJob, type JobError } from '../job.ts'
 import { jobAt, type Run } from './aggregate.ts'
+import { lostOf } from './chains.ts'
 import {
   cancelJobs,
   cancelResultOf,
@@ -21,8 +22,11 @@ import {
 /** `stale`: the claim is void (settled otherwise, cancelled or claimed again), and nothing was written. */
 export type Settled = 'settled' | 'stale'
 
-/** `queued`: it waits again with fresh attempts; `not-final`, `was-completed`: there is nothing to retry. */
-export type RetryResult = 'queued' | 'not-final' | 'was-completed' | 'not-found'
+/**
+ * `queued`: it waits again with fresh attempts; `not-final`, `was-completed`: there is nothing to retry; `cannot-start`:
+ * a job that it waits for has ended without a result, and has to be retried first.
+ */
+export type RetryResult = 'queued' | 'not-final' | 'was-completed' | 'cannot-start' | 'not-found'
 
 /** The run after a verb, the same one where nothing changed; null where there is none. */
 export interface Done<Value> {
@@ -66,8 +70,9 @@ export function cancel(run: Run | null, jobIndex: number | null, at: number): Do
 
 export function retry(run: Run | null, jobIndex: number, at: number): Done<RetryResult> {
   if (run === null || run.jobs[jobIndex] === undefined) return { run, value: 'not-found' }
-  const { state } = jobAt(run, jobIndex)
+  const { state, chain } = jobAt(run, jobIndex)
   if (state === 'completed') return { run, value: 'was-completed' }
   if (!isFinalJob(state)) return { run, value: 'not-final' }
+  if (chain !== null && lostOf(run, chain) !== null) return { run, value: 'cannot-start' }
   return { run: retryJob(run, jobIndex, at), value: 'queued' }
 }

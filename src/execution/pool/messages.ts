@@ -13,6 +13,8 @@ export interface JobMessage {
   readonly runId: string
   readonly jobIndex: number
   readonly attempt: number
+  /** Results of the jobs that it has waited for, as JSON texts; absent where there are none. */
+  readonly after?: readonly string[]
   /** Absent without a trace. */
   readonly traceparent?: string
 }

@@ -267,7 +267,8 @@ function viewThread(thread: PoolThread, madeAt: number): ThreadView {
 }
 
 function messageOf(job: ClaimedJob, { name, url }: Task, slot: number): Omit<JobMessage, 'id'> {
-  const { input, runId, jobIndex, attempt, traceparent } = job
+  const { input, runId, jobIndex, attempt, after, traceparent } = job
   const message = { slot, task: name, url, input, runId, jobIndex, attempt }
-  return traceparent === undefined ? message : { ...message, traceparent }
+  if (after === undefined && traceparent === undefined) return message
+  return { ...message, ...(after && { after }), ...(traceparent !== undefined && { traceparent }) }
 }

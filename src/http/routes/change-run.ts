@@ -50,6 +50,12 @@ export const cancelJob: Route = {
   create: createCancel,
 }
 
+const whyNot = {
+  'was-completed': 'has completed',
+  'not-final': 'has not ended',
+  'cannot-start': 'waits for a job that has ended without a result: retry that one',
+} as const
+
 export const retryJob: Route = {
   method: 'POST',
   path: '/runs/{id}/jobs/{index}/retry',
@@ -67,7 +73,7 @@ export const retryJob: Route = {
       const run = await findRun(store, id)
       if (result === 'not-found') throw noSuchJob(run, params)
       if (result !== 'queued') {
-        const why = result === 'was-completed' ? 'has completed' : 'has not ended'
+        const why = whyNot[result]
         throw new AppError('not-retryable', `job ${index} ${why}`, { members: { runId: id } })
       }
       ctx.set('Cache-Control', 'no-store')

@@ -13,7 +13,7 @@ import {
 
 const statsExample: StatsView = {
   runs: { running: 1, completed: 41, failed: 0, cancelled: 0 },
-  jobs: { queued: 0, running: 1, retrying: 0, completed: 83, failed: 0, cancelled: 0 },
+  jobs: { queued: 0, running: 1, retrying: 0, completed: 83, failed: 0, cancelled: 0, blocked: 0 },
   backlog: 1,
   oldestQueuedMs: null,
   unknownTasks: {},

@@ -16,7 +16,7 @@ import {
 import type { Register } from './subject.ts'
 
 const noRuns = { running: 0, completed: 0, failed: 0, cancelled: 0 }
-const noJobs = { queued: 0, running: 0, retrying: 0, completed: 0, failed: 0, cancelled: 0 }
+const noJobs = { queued: 0, running: 0, retrying: 0, completed: 0, failed: 0, cancelled: 0, blocked: 0 }
 
 export function conservationContract(register: Register): void {
   register('the totals follow every job from its acceptance until it is forgotten', async ({ store }) => {

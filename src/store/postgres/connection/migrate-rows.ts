@@ -85,7 +85,8 @@ export async function migrateRows(query: Query): Promise<void> {
   }
   // Exact as they were: they count runs that were forgotten since, too.
   await query({ text: 'DELETE FROM tally' })
-  const sums = totalColumns.map((column) => `sum(${column})`).join(', ')
+  // No job was blocked in those days.
+  const sums = totalColumns.map((column) => (column === 'jobs_blocked' ? '0' : `sum(${column})`)).join(', ')
   await query({ text: `INSERT INTO tally SELECT ${nobody}, 0, ${sums} FROM old_tally HAVING count(*) > 0` })
   await query({ text: 'DROP TABLE old_run, old_job, old_tally' })
 }
@@ -143,5 +144,6 @@ function jobOf(row: JobRow): Job {
     result: row.result,
     error: row.error === null ? null : (JSON.parse(row.error) as JobError),
     failures: JSON.parse(row.failures) as JobFailure[],
+    chain: null,
   }
 }

@@ -7,7 +7,7 @@ import { migrateRows } from './migrate-rows.ts'
 /** One lock for all schemas of a database: migrations are rare. Any number will do that nobody else takes. */
 const lockId = 0x466f7265
 
-/** The migration after which rows are copied to records, by code. */
+/** The migration whose rows are copied to records, by code, when the tables are as this version has them. */
 const rowsToRecords = '0005-one-record.sql'
 
 const directory = new URL('../migrations/', import.meta.url)
@@ -33,8 +33,8 @@ export async function migrate({ query }: Connection, { schema }: Database): Prom
   if (applied > 0 && coming.includes(rowsToRecords)) await refuseBeside(query, schema)
   for (const file of coming) {
     await query({ text: readFileSync(new URL(file, directory), 'utf8') })
-    if (file === rowsToRecords) await migrateRows(query)
   }
+  if (coming.includes(rowsToRecords)) await migrateRows(query)
   await query({ text: 'DELETE FROM schema_version' })
   await query({ text: 'INSERT INTO schema_version VALUES ($1)' }, [files.length])
   await query({ text: 'COMMIT' })

@@ -7,6 +7,7 @@ import type { ClaimedJob, FreeSlots } from '../../../domain/claim.ts'
 import { taskKinds, type TaskKind } from '../../../domain/task.ts'
 import { isNone, type Readable } from './readable.ts'
 import { rowsOf } from './records.ts'
+import { readResults, type ResultOf } from './results.ts'
 import { threadsOf } from '../../slots.ts'
 import type { ClaimRequest } from '../../store.ts'
 import { plainArray, textArray } from './arrays.ts'
@@ -41,6 +42,8 @@ export interface Look {
   readonly nextDueAt: ReadonlyMap<TaskKind, number | null>
   /** Kinds of which more jobs are due, which another transaction has locked. */
   readonly skipped: readonly TaskKind[]
+  /** Of the jobs that due ones have waited for. */
+  readonly resultOf: ResultOf
 }
 
 /** As SQL has it, in a WITH RECURSIVE: every level of these kinds. @param kinds an array */
@@ -160,7 +163,9 @@ export async function lookForDue(
   const isSkipped = (kind: TaskKind): boolean =>
     first[`skipped_${kind}`] === true ||
     found.filter((row) => row['kind'] === kind).length > due.filter((job) => job.kind === kind).length
-  return { due, records, nextDueAt: new Map(kinds.map((kind) => [kind, next(kind)])), skipped: kinds.filter(isSkipped) }
+  const nextDueAt = new Map(kinds.map((kind) => [kind, next(kind)]))
+  const resultOf = await readResults(query, due, records)
+  return { due, records, nextDueAt, skipped: kinds.filter(isSkipped), resultOf }
 }
 
 /** The job that has been due the longest of those for which one more lost start is the last. */
@@ -178,7 +183,9 @@ export async function lookForSuspect(
     tasks === null ? null : textArray(tasks),
     plainArray(readable.unreadable()),
   ]
-  return { ...readDue(await query(selectSuspect, values), readable), nextDueAt: new Map(), skipped: [] }
+  const { due, records } = readDue(await query(selectSuspect, values), readable)
+  const resultOf = await readResults(query, due, records)
+  return { due, records, nextDueAt: new Map(), skipped: [], resultOf }
 }
 
 function fullTasks({ taskLimits }: ClaimRequest): string[] {

@@ -31,7 +31,7 @@ const selectStats = {
     SELECT ${totalColumns.map((column) => `coalesce(sum(${column}), 0) AS ${column}`).join(', ')},
       (SELECT count(*) FROM queue) + (
         SELECT coalesce(sum(record.held), 0) FROM (SELECT DISTINCT run FROM holder) AS holding
-        JOIN record ON record.id = holding.run) AS live,
+        JOIN record ON record.id = holding.run) + coalesce(sum(jobs_blocked), 0) AS live,
       (SELECT min(due.run_at) FROM level CROSS JOIN LATERAL (
         SELECT run_at FROM queue WHERE ${isInLevel} AND run_at <= ${dueUntil('$1')} ORDER BY run_at LIMIT 1) AS due
       ) AS oldest,
@@ -90,10 +90,10 @@ export async function readJob(query: Query, runId: string, jobIndex: number): Pr
   return steadily(async () => {
     const stored = await readRecord(query, runId)
     const job = stored?.run.jobs[jobIndex]
-    if (job === undefined) return null
+    if (stored === undefined || job === undefined) return null
     const wanted = createWanted()
-    jobRecord(job, jobIndex, wanted.note(runId))
-    return jobRecord(job, jobIndex, (await wanted.read(query))(runId))
+    jobRecord(stored.run, job, jobIndex, wanted.note(runId))
+    return jobRecord(stored.run, job, jobIndex, (await wanted.read(query))(runId))
   })
 }
 

@@ -5,6 +5,7 @@
 import type { ClaimedJob } from '../../../domain/claim.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import { jobAt } from '../../../domain/run/aggregate.ts'
+import { resultsFor } from '../../../domain/run/chains.ts'
 import { claimedJob, claimJobs, type ClaimPick } from '../../../domain/run/transitions.ts'
 import { taskKinds, type TaskKind } from '../../../domain/task.ts'
 import { isApart } from '../../apart.ts'
@@ -65,7 +66,7 @@ export function claimDue(
     apply(unit, { process, give }): Claimed {
       const newborn = unit.added().flatMap(waitingIn)
       const choice = choose(request, look, newborn, tasks, waiting)
-      const jobs = claimPicked(unit, choice.picked, request.at, process)
+      const jobs = claimPicked(unit, choice.picked, look, request.at, process)
       for (const job of jobs) give(job)
       const atLimit = [...choice.limits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
       const rest = restOf(request, look, jobs, choice.limits)
@@ -97,7 +98,7 @@ export function claimSuspect(request: ClaimRequest, tasks: readonly string[] | n
       const [due] = look?.due ?? []
       const thread = due && threadsOf(request.slots, due.kind)[0]
       const picked = due && thread !== undefined ? [{ due, jobIndex: due.jobIndex, thread }] : []
-      const jobs = claimPicked(unit, picked, request.at, process)
+      const jobs = claimPicked(unit, picked, look, request.at, process)
       for (const job of jobs) give(job)
       return { jobs, nextDueAt: null, rest: null }
     },
@@ -173,7 +174,13 @@ function inOrder(one: Due, other: Due): number {
 }
 
 /** Claims what was chosen, each run once, and returns it in the order of the choice. */
-function claimPicked(unit: Unit, picked: readonly Picked[], at: number, process: number): ClaimedJob[] {
+function claimPicked(
+  unit: Unit,
+  picked: readonly Picked[],
+  look: Look | null,
+  at: number,
+  process: number,
+): ClaimedJob[] {
   const claimed = new Map<string, { readonly run: Run; readonly startedAt: number }>()
   for (const [runId, picks] of Map.groupBy(picked, ({ due }) => due.runId)) {
     const run = unit.find(runId)
@@ -188,8 +195,11 @@ function claimPicked(unit: Unit, picked: readonly Picked[], at: number, process:
     const found = claimed.get(runId)
     if (found === undefined) return []
     const { run, startedAt } = found
-    const { input } = jobAt(run, jobIndex)
-    return [claimedJob(run, jobIndex, isApart(input) ? apart : input, Math.min(runAt, startedAt), startedAt)]
+    const job = jobAt(run, jobIndex)
+    const input = isApart(job.input) ? apart : job.input
+    // None that is accepted in this commit has waited for another.
+    const after = resultsFor(run, job, (other, place) => look?.resultOf(runId, other, place) ?? null)
+    return [claimedJob(run, jobIndex, input, Math.min(runAt, startedAt), startedAt, after)]
   })
 }
 

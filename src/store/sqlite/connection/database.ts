@@ -11,7 +11,7 @@ import { isBusy, remedyOf } from './errors.ts'
 
 const memory = ':memory:'
 const retryEveryMs = 50
-/** Its rows are copied by code. */
+/** Its rows are copied by code, when the tables are as this version has them. */
 const rowsToRecords = '0005-one-record.sql'
 /** Marks a file as ours (https://sqlite.org/pragma.html#pragma_application_id): "Fore". */
 const applicationId = 0x466f7265
@@ -149,10 +149,9 @@ function migrate(database: DatabaseSync, path: string): void {
     const known = `this program knows ${files.length} at the most`
     throw new BootError(`the database ${path} has schema version ${applied}; ${known}`)
   }
-  for (const file of files.slice(applied)) {
-    database.exec(readFileSync(new URL(file, migrations), 'utf8'))
-    if (file === rowsToRecords) migrateRows(database)
-  }
+  const coming = files.slice(applied)
+  for (const file of coming) database.exec(readFileSync(new URL(file, migrations), 'utf8'))
+  if (coming.includes(rowsToRecords)) migrateRows(database)
   database.exec(`PRAGMA application_id = ${applicationId}`)
   database.exec(`PRAGMA user_version = ${files.length}`)
   database.exec('COMMIT')

@@ -110,5 +110,6 @@ function jobOf(row: JobRow): Job {
     result: row.result,
     error: row.error === null ? null : (JSON.parse(row.error) as JobError),
     failures: JSON.parse(row.failures) as JobFailure[],
+    chain: null,
   }
 }

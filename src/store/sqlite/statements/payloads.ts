@@ -7,6 +7,7 @@ export interface Payloads {
   /** The job with what is new in it and not small moved to the table. `before` is null for a new job. */
   store(run: number, index: number, before: Job | null, job: Job, isRecordFull: boolean): Job
   input(run: number, index: number, job: Job): string | null
+  result(run: number, index: number, job: Job): string | null
   text(run: number, index: number, apart: Apart): string
   /** Its first characters. */
   beginning(run: number, index: number, apart: Apart, length: number): string
@@ -35,6 +36,7 @@ export function createPayloads(database: DatabaseSync): Payloads {
         drop: (part) => void remove.run(run, index, part),
       }),
     input: (run, index, { input }) => (isApart(input) ? textAt(run, index, input) : input),
+    result: (run, index, { result }) => (isApart(result) ? textAt(run, index, result) : result),
     text: textAt,
     beginning: (run, index, { part }, length) => String(selectBeginning.get(length, run, index, part)?.['value'] ?? ''),
     forget: (run) => void removeAll.run(run),

@@ -66,7 +66,7 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
     getJob(runId, jobIndex) {
       const stored = records.find(runId)
       const job = stored?.run.jobs[jobIndex]
-      return stored === null || job === undefined ? null : jobRecord(job, jobIndex, textsOf(stored.key))
+      return stored === null || job === undefined ? null : jobRecord(stored.run, job, jobIndex, textsOf(stored.key))
     },
     listRuns(filter) {
       if (filter.words !== undefined) return searchPage(filter, filter.words)

@@ -22,15 +22,18 @@ export interface Totals {
   revert(): void
 }
 
-/** @param countedLive jobs not yet final, counted from the rows, so that rows and totals can be compared */
-export function createTotals(database: DatabaseSync, countedLive: number): Totals {
+/**
+ * @param counted jobs that wait or run, counted from the rows, so that rows and totals can be compared; a blocked job has
+ * no row
+ */
+export function createTotals(database: DatabaseSync, counted: number): Totals {
   const write = database.prepare('INSERT OR REPLACE INTO tally (id, totals) VALUES (1, ?)')
   const row = database.prepare('SELECT totals FROM tally WHERE id = 1').get()
   let committed = row === undefined ? JSON.stringify(emptyTotals()) : String(row['totals'])
   /** What the row has within the transaction: it can be written several times, and end as it began. */
   let written = committed
   let totals = parseTotals(committed)
-  let live = countedLive
+  let live = counted + totals.jobs.blocked
   let committedLive = live
 
   return {
@@ -60,6 +63,7 @@ export function createTotals(database: DatabaseSync, countedLive: number): Total
 }
 
 function parseTotals(text: string): TotalsByState {
-  // Only this file writes the row.
-  return JSON.parse(text) as TotalsByState
+  // Only this file writes the row; a state that is newer than its text has no jobs.
+  const { jobs, ...totals } = JSON.parse(text) as TotalsByState
+  return { ...totals, jobs: { ...emptyTotals().jobs, ...jobs } }
 }

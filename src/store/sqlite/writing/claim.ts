@@ -2,6 +2,7 @@
 import type { ClaimedJob } from '../../../domain/claim.ts'
 import { claimedJob, claimJobs, type ClaimPick } from '../../../domain/run/transitions.ts'
 import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
+import { resultsFor } from '../../../domain/run/chains.ts'
 import { taskKinds, type TaskKind } from '../../../domain/task.ts'
 import { slotFor, threadsOf } from '../../slots.ts'
 import type { ClaimRequest, ClaimResult } from '../../store.ts'
@@ -78,7 +79,10 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     }
     return taken.flatMap(({ waiting: { run: key, job: index, runAt } }) => {
       const run = claimed.get(key)
-      return run ? [claimedJob(run, index, payloads.input(key, index, jobAt(run, index)), runAt, at)] : []
+      if (run === undefined) return []
+      const job = jobAt(run, index)
+      const after = resultsFor(run, job, (other, place) => payloads.result(key, place, other))
+      return [claimedJob(run, index, payloads.input(key, index, job), runAt, at, after)]
     })
   }
 

@@ -18,7 +18,7 @@ import { createTotals, type Totals } from '../statements/totals.ts'
 export interface Transaction {
   readonly records: Pick<Records, 'find' | 'findByKey' | 'read' | 'held' | 'finishedBefore'>
   readonly queue: Omit<Queue, 'add' | 'remove' | 'flush' | 'keep' | 'revert'>
-  readonly payloads: Pick<Payloads, 'input' | 'text' | 'beginning'>
+  readonly payloads: Pick<Payloads, 'input' | 'result' | 'text' | 'beginning'>
   readonly lists: Pick<Lists, 'taskId'>
   readonly totals: Pick<Totals, 'current' | 'live'>
   readonly keys: IdempotencyKeys

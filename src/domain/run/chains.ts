@@ -1,0 +1,68 @@
+/**
+ * Jobs that wait for the results of others. Whatever ends a job, or queues it again, brings those that wait for it up to
+ * date in the same change: they become due, are cancelled, or are blocked again.
+ */
+import { changeJob, jobAt, type Chain, type Job, type Run } from './aggregate.ts'
+
+/** Brings all jobs of the run up to date that wait for others. */
+export function advanceChains(run: Run, at: number): Run {
+  let changed = run
+  // In order of their index: the jobs that one waits for come before it, and are up to date.
+  for (let index = 1; index < run.jobs.length; index += 1) {
+    const chain = run.jobs[index]?.chain ?? null
+    if (chain !== null) changed = advance(changed, index, chain, at)
+  }
+  return changed
+}
+
+function advance(run: Run, index: number, chain: Chain, at: number): Run {
+  const { state } = jobAt(run, index)
+  const { cancelledBy } = chain
+  if (state === 'cancelled' && cancelledBy !== null && !isLost(run, cancelledBy)) {
+    const blocked = { ...chain, cancelledBy: null }
+    return advance(changeJob(run, index, { to: 'blocked', queuedAt: at, chain: blocked }, at), index, blocked, at)
+  }
+  if (state !== 'blocked') return run
+  const lost = lostOf(run, chain)
+  if (lost !== null) {
+    const message = `job ${lost} ${jobAt(run, lost).state === 'failed' ? 'failed' : 'was cancelled'}`
+    const cancelled = { ...chain, cancelledBy: lost }
+    return changeJob(run, index, { to: 'cancelled', error: { code: 'cancelled', message }, chain: cancelled }, at)
+  }
+  if (missingOf(run, chain).length > 0) return run
+  return changeJob(run, index, { to: 'queued', queuedAt: at, runAt: at + chain.delayMs }, at)
+}
+
+/** The first of those that the job waits for which has ended without a result; null where none has. */
+export function lostOf(run: Run, { after }: Chain): number | null {
+  return after.find((index) => isLost(run, index)) ?? null
+}
+
+function isLost(run: Run, index: number): boolean {
+  const { state } = jobAt(run, index)
+  return state === 'failed' || state === 'cancelled'
+}
+
+/** Those that the job waits for which are not completed. */
+export function missingOf({ jobs }: Run, { after }: Chain): number[] {
+  return after.filter((index) => jobs[index]?.state !== 'completed')
+}
+
+/** Whether other jobs of the run wait for this one's result. */
+export function isAwaited({ jobs }: Run, jobIndex: number): boolean {
+  return jobs.some(({ chain }) => chain !== null && chain.after.includes(jobIndex))
+}
+
+/** Results of the jobs that one has waited for, in their order; undefined where it waits for none. */
+export function resultsFor(
+  { jobs }: Run,
+  { chain }: Pick<Job, 'chain'>,
+  resultOf: (job: Job, index: number) => string | null,
+): string[] | undefined {
+  return chain?.after.map((index) => {
+    const job = jobs[index]
+    const result = job === undefined ? null : resultOf(job, index)
+    if (result === null) throw new Error(`job ${index} has no result, and another one was to have it`)
+    return result
+  })
+}
