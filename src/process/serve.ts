@@ -19,7 +19,7 @@ export async function serve(environment: Readonly<Record<string, string | undefi
   const exit = makeExitSure()
   fenceEnvironment()
   try {
-    boundHeaps()
+    freeThreadsFromBound()
     // For the places of errors, where tasks are compiled; the library leaves it to its host.
     process.setSourceMapsEnabled(true)
     const config = readConfig(environment)
@@ -33,14 +33,21 @@ export async function serve(environment: Readonly<Record<string, string | undefi
 }
 
 /**
- * Lets each heap grow by three quarters between two collections; V8 itself would let it grow to four times its size. A
- * bound of the young generation on the command line is for this thread, which has it by now: every other thread has a
+ * A bound of the young generation on the command line is for this thread, which has it by now: every other thread has a
  * bound of its own. One in NODE_OPTIONS stays for all.
  */
-function boundHeaps(): void {
-  setFlagsFromString('--heap-growing-percent=75')
+function freeThreadsFromBound(): void {
   const isBound = process.execArgv.some((argument) => argument.startsWith('--max-semi-space-size='))
   if (isBound) setFlagsFromString('--max-semi-space-size=0')
+}
+
+/**
+ * Lets each heap grow by three quarters between two collections; V8 itself would let it grow to four times its size. Not
+ * before the start is over: V8 takes code that was compiled with other flags for unknown, and compiles it again.
+ */
+function boundHeapGrowth(): void {
+  keepCompiled()
+  setFlagsFromString('--heap-growing-percent=75')
 }
 
 async function run(config: Config, log: Log, exit: (code: number) => never): Promise<void> {
@@ -74,7 +81,6 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
       await server.close()
       await app.close()
     }
-    keepCompiled()
     log.info('stopped')
     exit(isHandedBack ? exitCode : 1)
   }
@@ -103,6 +109,7 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
   log.info({ url, database, role, threads, ioThreads }, `ready at ${url}`)
   try {
     await app.loadOnThreads()
+    boundHeapGrowth()
   } catch (error) {
     if (isStopping) return
     if (!(error instanceof BootError)) throw error
