@@ -67,7 +67,7 @@ export interface JobFailure {
   readonly error: JobError
 }
 
-/** A job as the store knows it. Instants are epoch milliseconds; null where the thing has not happened. */
+/** A job as a store gives it to readers, without input and claim. Instants are epoch milliseconds; null where the thing has not happened. */
 export interface JobRecord {
   readonly index: number
   readonly task: string

@@ -31,7 +31,7 @@ export function runStateOf(counts: JobCounts): RunState {
 export const firstFailurePolicies = ['continue', 'cancel'] as const
 export type FirstFailurePolicy = (typeof firstFailurePolicies)[number]
 
-/** A run as the store knows it. Instants are epoch milliseconds; null where the thing has not happened. */
+/** A run as a store gives it to readers, made of the `Run` that it keeps. Instants are epoch milliseconds; null where the thing has not happened. */
 export interface RunRecord {
   readonly id: string
   readonly state: RunState

@@ -8,7 +8,7 @@ import { firstFailurePolicies, runStateOf, runStates } from '../domain/run.ts'
 import type { Job, Run } from '../domain/run/aggregate.ts'
 import { taskKinds } from '../domain/task.ts'
 
-/** Members are added at the end and never moved: files outlive versions of this program. */
+/** Members are added at the end, with a default for records without them, and never moved: files outlive versions of this program. */
 const format = 1
 
 /** What a row has beside the record. */
@@ -32,6 +32,7 @@ export function encodeRun(run: Run): string {
     since(run.finishedAt, base),
     run.jobs.map((job) => encodeJob(job, base)),
   ]
+  // The last member is left out where it is null; one that is added behind it needs null in its place.
   if (run.traceparent !== null) members.push(run.traceparent)
   return JSON.stringify(members)
 }

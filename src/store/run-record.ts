@@ -1,4 +1,4 @@
-/** A stored run as the rest of the service reads it: whole as long as there is room, and then without what is large. */
+/** Makes the run that readers get of the run that a store keeps: whole up to a bound, and then without what is large. */
 import { instantOf } from '../domain/ids.ts'
 import type { JobError, JobFailure, JobRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'

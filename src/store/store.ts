@@ -1,7 +1,9 @@
 /**
- * The contract every engine fulfils. Each verb is atomic: its promise resolves only after what it did is durable,
- * and rejects with `AppError('store-unavailable')` when the commit failed, in which case nothing of it happened.
- * A read sees everything that was asked for before it. Every instant is in epoch milliseconds and comes from the caller; every payload is JSON text.
+ * The contract every engine fulfils. Each verb is atomic: its promise resolves only after what it did is durable, and
+ * rejects with `AppError('store-unavailable')` when it is not known to be. Then nothing of it happened; only where the
+ * connection to a server was lost during the commit, all of it may have happened. Settling the same claim again is safe
+ * in both cases. A read sees everything that was asked for before it. Every instant is in epoch milliseconds and comes
+ * from the caller; every payload is JSON text.
  */
 import type { Claim, ClaimedJob, FreeSlots } from '../domain/claim.ts'
 import type { JobError, JobRecord, JobState } from '../domain/job.ts'

@@ -1,6 +1,7 @@
 /**
- * The store's verbs as pure functions over a run. A function that has nothing to change returns the run it was given,
- * so that `===` tells whether there is something to save.
+ * What becomes of a run and its jobs, as pure functions. None of them checks whether its caller may do so: `verbs.ts` asks
+ * `ownsClaim` before it settles a job. A function that has nothing to change returns the run it was given, so that `===`
+ * tells whether there is something to save.
  */
 import type { Claim, ClaimedJob } from '../claim.ts'
 import { isFinalJob, moveJob, type JobError, type JobState } from '../job.ts'
@@ -69,15 +70,16 @@ export function claimedJob(
   }
 }
 
-/** Whether the job runs under the claim: no other claim may settle it. */
+/** The fence: whether the job runs under the claim. No other claim may settle it. */
 export function ownsClaim(run: Run, { jobIndex, claim }: Claim): boolean {
   const job = run.jobs[jobIndex]
   return job?.state === 'running' && job.claim === claim
 }
 
 /**
- * Whether what is asked for under the claim took place before: it is asked for again where the commit was not heard of.
- * Only its holder completes or fails a job under a claim. A job that waits again is handed back, whoever did it.
+ * Whether the job has had this outcome under this claim before: after a commit whose reply was lost, its owner settles it
+ * again. Only the owner of a claim completes or fails a job under it. A job that waits again counts as released, by
+ * whichever process.
  */
 export function repeats(run: Run, { jobIndex, claim }: Claim, asked: 'complete' | 'fail' | 'release'): boolean {
   const job = run.jobs[jobIndex]

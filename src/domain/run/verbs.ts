@@ -1,6 +1,7 @@
 /**
- * What the store's verbs make of one run, and what they reply. Each is asked again where it is not known whether its
- * commit took place, so that a repeated one replies as the first did and changes nothing.
+ * The store's verbs over one run: each checks whether it applies, changes the run by `transitions.ts`, and says what to
+ * reply. A verb is repeated where it is not known whether its commit took place; it then replies as before and changes
+ * nothing.
  */
 import type { Claim } from '../claim.ts'
 import { isFinalJob, type JobError } from '../job.ts'
@@ -52,6 +53,7 @@ export function release(run: Run | null, claim: Claim, at: number): Done<Settled
   return settle(run, claim, 'release', (owned) => releaseJob(owned, claim, at))
 }
 
+/** Under a void claim nothing changes: this is where a late outcome is turned away. */
 function settle(
   run: Run | null,
   claim: Claim,

@@ -127,7 +127,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     options.onCommit?.(settled.length, performance.now() - sentAt)
     inFlight = []
     isAnswering = true
-    // First: who hears that a claim is void must not take a new one of the same commit for it.
+    // Notify before replying: a listener that stops a void claim must not mistake it for a new claim from the same commit.
     for (const change of changes) turns.run(() => tell(change))
     for (const [index, pending] of settled.entries()) turns.run(() => answer(pending, replies[index]))
     turns.run(endGroup)

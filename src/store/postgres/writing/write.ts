@@ -133,7 +133,6 @@ function partsOf(writer: Writer, writes: Writes): Part[] {
   return parts.filter((part) => part !== false)
 }
 
-// Every list is sorted by run, as everybody locks records: a nested loop is the only join there is.
 const insertRecords = `INSERT INTO record (id, state, version, revision, jobs, held, finished_at, record)
   SELECT id, state, version, 1, jobs, held, finished_at, record
   FROM unnest(?::uuid[], ?::smallint[], ?::integer[], ?::integer[], ?::integer[], ?::bigint[], ?::text[])
@@ -151,6 +150,8 @@ function recordValues(runs: readonly Run[]): unknown[] {
   ]
 }
 
+// The list is sorted by id, the order in which everybody locks records, and a nested loop (the only join that the
+// connection allows) keeps that order.
 const updateRecords = `UPDATE record SET state = new.state, version = new.version, revision = new.revision + 1,
     held = new.held, finished_at = new.finished_at, record = new.record
   FROM unnest(?::uuid[], ?::integer[], ?::smallint[], ?::integer[], ?::integer[], ?::bigint[], ?::text[])
