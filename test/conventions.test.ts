@@ -1,6 +1,8 @@
 /** The rules of the project that no tool checks. Each is held against the files, and against what it has to find. */
+import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { namesWithoutFile } from './conventions/document-rule.ts'
 import {
   consoleHasOneWriter,
   environmentIsReadOnce,
@@ -211,6 +213,18 @@ holds('code says what the field says', wordsAreTheFields, {
     'src/intake/b.ts': 'const waitingRoom = 1\n',
     'workers/c.ts': '// the waiting-room\n',
   },
+})
+
+test('docs/architecture.md names files that exist', () => {
+  const document = readFileSync(new URL('../docs/architecture.md', import.meta.url), 'utf8')
+  assert.equal(namesWithoutFile(document, Object.keys(sources)), [])
+})
+
+test('docs/architecture.md names files that exist: this can be seen', () => {
+  const good = '`src/http/a.ts` `http/a` `a.ts` `http/` `x` `/runs` `npm run a/b`'
+  const bad = ['http/b.ts', 'b.ts', 'ttp/a', 'store/']
+  const document = [good, ...bad.map((path) => `\`${path}\``)].join(' ')
+  assert.equal(namesWithoutFile(document, ['src/http/a.ts']), bad)
 })
 
 test.run()
