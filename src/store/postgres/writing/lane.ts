@@ -54,6 +54,8 @@ export interface LaneOptions {
 interface Asked extends PromiseWithResolvers<unknown> {
   readonly operation: Operation
   readonly isAlone: boolean
+  /** Resolves when its transaction has ended, before it is answered; to null where that has failed. */
+  readonly ended: PromiseWithResolvers<Outcome | null>
   /** Whether it may have taken place: from then on it finds out by itself, in whatever group it is asked again. */
   isRepeat: boolean
 }
@@ -78,9 +80,8 @@ export function createLane(options: LaneOptions): Lane {
     onGroup,
   } = options
   const { defer } = options
-  /** What is under way, with the run that it is about; each resolves to the records that were written with it. */
-  const pending = new Map<Asked, Promise<Outcome | null>>()
-  const outcomes = new WeakMap<Asked, (outcome: Outcome | null) => void>()
+  /** In the order in which it was asked. */
+  const pending = new Set<Asked>()
   let queue: Asked[] = []
   let connection: Connection | null = null
   let live = 0
@@ -160,18 +161,23 @@ export function createLane(options: LaneOptions): Lane {
     else defer(reply)
   }
 
+  function leave(asked: Asked, outcome: Outcome | null): void {
+    pending.delete(asked)
+    asked.ended.resolve(outcome)
+  }
+
   async function runGroup(group: readonly Asked[]): Promise<void> {
     const startedAt = performance.now()
     try {
       const outcome = await run(group)
       onGroup(group.length, performance.now() - startedAt)
-      for (const asked of group) outcomes.get(asked)?.(outcome)
+      for (const asked of group) leave(asked, outcome)
       for (const [index, asked] of group.entries()) answer(asked, outcome.values[index])
       onAnswered(outcome, writer)
     } catch (error) {
       if (isUnavailable(error) || group.length === 1) {
         for (const asked of group) {
-          outcomes.get(asked)?.(null)
+          leave(asked, null)
           answer(asked, error instanceof Error ? error : new Error(String(error)))
         }
         return
@@ -210,13 +216,9 @@ export function createLane(options: LaneOptions): Lane {
   }
 
   function enqueue(operation: Operation, isAlone: boolean): Promise<unknown> {
-    const asked: Asked = { operation, isAlone, isRepeat: false, ...Promise.withResolvers<unknown>() }
     const ended = Promise.withResolvers<Outcome | null>()
-    pending.set(asked, ended.promise)
-    outcomes.set(asked, (outcome) => {
-      pending.delete(asked)
-      ended.resolve(outcome)
-    })
+    const asked: Asked = { operation, isAlone, isRepeat: false, ended, ...Promise.withResolvers<unknown>() }
+    pending.add(asked)
     queue.push(asked)
     // What this turn of the event loop asks for goes together.
     running ??= nextTurn().then(drain)
@@ -229,11 +231,11 @@ export function createLane(options: LaneOptions): Lane {
   return {
     ask: (operation) => enqueue(operation, false),
     askAlone: (operation) => enqueue(operation, true),
-    settled: () => (pending.size === 0 ? null : Promise.allSettled([...pending.keys()].map(({ promise }) => promise))),
+    settled: () => (pending.size === 0 ? null : Promise.allSettled([...pending].map(({ promise }) => promise))),
     settledOf(runId) {
-      const last = [...pending].findLast(([{ operation }]) => concerns(operation, runId))
+      const last = [...pending].findLast(({ operation }) => concerns(operation, runId))
       if (last === undefined) return null
-      return last[1].then((outcome) => outcome?.written.find(({ run: { id } }) => id === runId))
+      return last.ended.promise.then((outcome) => outcome?.written.find(({ run: { id } }) => id === runId))
     },
     async close() {
       await running
