@@ -47,6 +47,8 @@ export const tsconfig = `{
 export const dockerfile = `# docker build -t jobs . && docker run -e API_KEYS=… -p 127.0.0.1:3000:3000 -v jobs:/data --stop-timeout 20 jobs
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0 DATABASE_URL=sqlite:/data/forerunner.db
+# See "Memory" in the operations guide.
+ENV MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=1000000 MALLOC_TRIM_THRESHOLD_=1000000
 WORKDIR /app
 COPY package.json package-lock.json* ./
 RUN npm install --omit=dev --no-audit --no-fund
@@ -55,7 +57,7 @@ RUN mkdir /data && chown node:node /data
 VOLUME /data
 USER node
 EXPOSE 3000
-CMD ["node", "node_modules/forerunner/dist/src/cli.js", "serve"]
+CMD ["node", "--max-semi-space-size=16", "node_modules/forerunner/dist/src/cli.js", "serve"]
 `
 
 export const gitignore = `node_modules/
