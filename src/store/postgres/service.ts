@@ -14,7 +14,7 @@ import { createBacklog, writerName } from './writing/backlog.ts'
 import { prepareDatabase } from './connection/boot.ts'
 import { createCache } from './writing/cache.ts'
 import { createConnect, loadPg } from './connection/connection.ts'
-import { createContainment } from './ownership/containment.ts'
+import { createQuarantine } from './ownership/quarantine.ts'
 import { createHeartbeats } from './ownership/heartbeats.ts'
 import { createHeld } from './ownership/held.ts'
 import { createLane } from './writing/lane.ts'
@@ -29,7 +29,7 @@ import { createReader } from './connection/reader.ts'
 import { createReadiness } from './connection/readiness.ts'
 import { createRemoteProgress } from './notifications/remote-progress.ts'
 import type { Subscribers } from './notifications/subscribers.ts'
-import { countSuspects, createSweeper } from './sweeper.ts'
+import { countSuspects, createMaintenance } from './maintenance.ts'
 import { createVerbs, type Verbs } from './verbs.ts'
 import { createWaiting } from './writing/waiting.ts'
 import { createWorkTeller } from './notifications/work-teller.ts'
@@ -93,7 +93,7 @@ export async function startService(
   const waiting = createWaiting()
   const held = createHeld()
   const readable = createReadable(log)
-  const containment = createContainment(held, limits.aloneMs)
+  const quarantine = createQuarantine(held, limits.aloneMs)
   const readiness = createReadiness(process, limits)
   const remoteProgress = createRemoteProgress()
   const workTeller = createWorkTeller(process, writers.intake, sendNotices)
@@ -114,7 +114,7 @@ export async function startService(
     })
   const intake = laneOf(writers.intake)
   const settling = laneOf(writers.settling)
-  const verbs = createVerbs({ process, tasks, intake, settling, reader, waiting, readable, containment })
+  const verbs = createVerbs({ process, tasks, intake, settling, reader, waiting, readable, quarantine })
   const lease = createLease({ ...database, owner: process, tasks, stall: options.stall ?? null, onLost })
   let lostClaims = 0
   let greeting: NodeJS.Timeout | undefined
@@ -144,7 +144,7 @@ export async function startService(
     const silent = lease.keptForMs() >= leaseMs ? heartbeats.unchangedFor(leaseMs) : []
     const report = (await settling.askAlone(rescue(process, readable, silent, at))) as Omit<RescueReport, 'suspects'>
     const suspects = await countSuspects(reader.query)
-    containment.look(suspects > 0)
+    quarantine.look(suspects > 0)
     return { ...report, suspects }
   }
 
@@ -172,7 +172,7 @@ export async function startService(
   }
 
   const listener = createListener({ connect, channel, onMessage: (text) => void hear(text), onGap })
-  const sweeper = createSweeper({
+  const maintenance = createMaintenance({
     limits,
     process,
     tasks,
@@ -185,14 +185,14 @@ export async function startService(
     boundWaits: async (runIds, at) => void (await settling.askAlone(boundWaits(runIds, readable, at))),
     reclaim: compareOwned,
     isInDoubt: aftermath.hasOrphans,
-    onSuspects: containment.look,
+    onSuspects: quarantine.look,
     onRound: wakeForWork,
     clock,
   })
 
   async function stop(): Promise<void> {
     clearTimeout(greeting)
-    await sweeper.stop()
+    await maintenance.stop()
     await Promise.all([intake.settled(), settling.settled()])
     await Promise.all([intake.close(), settling.close(), listener.stop(), lease.stop()])
     // Whatever it could not hand back is free at once.
@@ -207,7 +207,7 @@ export async function startService(
     await stop()
     throw new BootError('the database stopped answering', error)
   }
-  sweeper.start()
+  maintenance.start()
   // What others have committed before they heard of this process they have told nobody.
   greeting = setTimeout(subscribers.gap, limits.queryMs)
   return {

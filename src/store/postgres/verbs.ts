@@ -2,7 +2,7 @@
 import type { RunRecord } from '../../domain/run.ts'
 import type { Store } from '../store.ts'
 import { claimDue, claimSuspect, type Claimed } from './writing/claims.ts'
-import type { Containment } from './ownership/containment.ts'
+import type { Quarantine } from './ownership/quarantine.ts'
 import { appErrorOf } from './connection/failure.ts'
 import { defer, forgetKeys } from './statements/keys.ts'
 import type { Lane } from './writing/lane.ts'
@@ -32,11 +32,11 @@ export interface VerbsOptions {
   readonly reader: Reader
   readonly waiting: Waiting
   readonly readable: Readable
-  readonly containment: Containment
+  readonly quarantine: Quarantine
 }
 
 export function createVerbs(options: VerbsOptions): Verbs {
-  const { process, tasks, intake, settling, reader, waiting, readable, containment } = options
+  const { process, tasks, intake, settling, reader, waiting, readable, quarantine } = options
   const { query } = reader
   /** Everything that was asked before is settled. */
   const quiet = (): Promise<unknown> => Promise.all([intake.settled(), settling.settled()])
@@ -56,12 +56,12 @@ export function createVerbs(options: VerbsOptions): Verbs {
     const suspect = async (): Promise<ClaimResult> =>
       (await intake.askAlone(claimSuspect(request, tasks, readable))) as Claimed
     if (request.only === 'suspects') return withoutRest(await suspect())
-    const claimable = containment.claimable()
+    const claimable = quarantine.claimable()
     if (claimable === 'none') return { jobs: [], nextDueAt: null }
     if (claimable === 'suspect') {
       const claimed = await suspect()
       if (claimed.jobs.length > 0) return withoutRest(claimed)
-      containment.look(false)
+      quarantine.look(false)
     }
     return claimInRounds({ ...request, lost: claimable !== 'unlost' })
   }

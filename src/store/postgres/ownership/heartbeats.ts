@@ -1,15 +1,15 @@
 /**
- * Which processes are silent: their heartbeat has not changed for so long on this process's own clock. No two wall
- * clocks are compared, and a step of the server's clock makes no process look dead.
+ * Which processes are silent: their heartbeats have not changed for some time, as this process's own clock measures it. No
+ * two wall clocks are compared, and a step of the server's clock makes no process look dead.
  */
 import type { Query } from '../connection/connection.ts'
 
 export interface Heartbeats {
   /** @throws DatabaseFailure */
   look(query: Query): Promise<void>
-  /** Whether other processes may be there: only they need to be told of anything. */
+  /** Whether other processes may exist: without them nothing is notified. */
   hasOthers(): boolean
-  /** One has just said that it is. */
+  /** Another process has just said that it exists. */
   meet(): void
   /** The heartbeats that have not changed for so long, each with its process. */
   unchangedFor(ms: number): string[]
@@ -29,7 +29,7 @@ const select = { name: 'select-heartbeats', text: `SELECT ${heartbeatText} AS he
 export function createHeartbeats(): Heartbeats {
   /** When each was seen first, on the clock of `performance.now()`. */
   let seen = new Map<string, number>()
-  // Until it has looked, and from when one has said so.
+  // True before the first look, and after a greeting.
   let hasOthers = true
   let meetings = 0
 
@@ -42,7 +42,7 @@ export function createHeartbeats(): Heartbeats {
     async look(query) {
       const before = meetings
       const rows = await query(select)
-      // One that has come meanwhile may not be among them.
+      // A process that has come during the query may not be in its rows.
       if (before === meetings) hasOthers = rows.length > 1
       const now = performance.now()
       seen = new Map(rows.map((row) => String(row['heartbeat'])).map((text) => [text, seen.get(text) ?? now]))

@@ -1,6 +1,7 @@
 /**
- * What a process holds: runs of which it runs jobs. What it runs is compared with that, and what a dead process held is
- * taken back. Each is a transaction of its own, which locks records in order.
+ * Runs of which a process runs jobs, as the table `holder` has them: takes back the jobs of dead processes (`rescue`),
+ * hands back jobs that this process owns and does not run (`reclaim`), and marks its jobs when it leaves. Each is a
+ * transaction of its own, which locks records by id.
  */
 import { claimOf, type Claim } from '../../../domain/claim.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
@@ -30,7 +31,7 @@ async function runsHeldBy(query: Query, processes: readonly number[]): Promise<s
 
 /**
  * Takes back the jobs of processes that are gone; its value is how many wait again, and how many are over.
- * @param silent heartbeats of processes that are given up, beside those that have no lease
+ * @param silent heartbeats of processes that are given up, like those without a lease
  */
 export function rescue(process: number, readable: Readable, silent: readonly string[], at: number): Operation {
   let dead: ReadonlySet<number> = new Set()

@@ -1,7 +1,8 @@
 /**
- * When a suspect, a job for which one more lost start is the last, is claimed here: alone, so that what dies with it is not
- * blamed with it. It is begun where nothing else runs on the threads, or, when no process has been so idle for a while,
- * beside jobs that have never lost a start. Nothing is begun beside it for a while, and then no job that has lost one.
+ * Keeps suspects alone, jobs for which one more lost start is the last: other jobs that die with one would be blamed, too.
+ * A suspect is claimed when no job is on the threads of this process; where no process has been idle for a while, also when
+ * only jobs are there that have never lost a start. Then nothing is claimed for a while, and after that, until the suspect
+ * ends, no job that has lost a start.
  */
 import { isSuspect } from '../../../domain/run/transitions.ts'
 import type { Held, HeldJob } from './held.ts'
@@ -12,14 +13,14 @@ import type { Held, HeldJob } from './held.ts'
  */
 export type Claimable = 'none' | 'unlost' | 'unsuspicious' | 'suspect'
 
-export interface Containment {
+export interface Quarantine {
   claimable(): Claimable
   /** @param waits whether suspects are due, as the database says */
   look(waits: boolean): void
 }
 
 /** @param aloneMs how long a suspect waits for an idle process, and how long it is left alone */
-export function createContainment(held: Pick<Held, 'onThreads' | 'lostOnThreads'>, aloneMs: number): Containment {
+export function createQuarantine(held: Pick<Held, 'onThreads' | 'lostOnThreads'>, aloneMs: number): Quarantine {
   let waitsSince: number | null = null
 
   return {

@@ -1,6 +1,6 @@
 /**
- * What this process looks after once a second: the backlog, jobs of processes that died, waits that a clock has made
- * longer, and totals of processes that left.
+ * Work of each second: reads the backlog, notices dead processes and has their jobs taken back, shortens waits that a step
+ * of a clock has made longer, and adds up the totals of processes that have left.
  */
 import type { Clock } from '../../domain/clock.ts'
 import type { Log } from '../../log.ts'
@@ -13,13 +13,13 @@ import type { Limits } from './limits.ts'
 import { runsHere } from './statements/queue.ts'
 import { addTotals, totalColumns } from './writing/write.ts'
 
-export interface Sweeper {
+export interface Maintenance {
   start(): void
   /** Resolves when no round is under way. */
   stop(): Promise<void>
 }
 
-export interface SweeperOptions {
+export interface MaintenanceOptions {
   readonly limits: Limits
   /** Number of this process. */
   readonly process: number
@@ -40,7 +40,7 @@ export interface SweeperOptions {
   /** Whether suspects are due. */
   readonly onSuspects: (wait: boolean) => void
   readonly clock: Clock
-  /** There may be jobs to claim of which nobody has told. */
+  /** Jobs may wait of which no notification has come. */
   readonly onRound: () => void
 }
 
@@ -91,7 +91,7 @@ export async function countSuspects(query: Query): Promise<number> {
   return Number((await query(sumSuspects))[0]?.['suspects'])
 }
 
-export function createSweeper(options: SweeperOptions): Sweeper {
+export function createMaintenance(options: MaintenanceOptions): Maintenance {
   const { limits, process, tasks, query, backlog, lease, log, rescue, reclaim, isInDoubt, onSuspects, onRound } =
     options
   const { heartbeats, boundWaits, clock } = options
@@ -100,10 +100,10 @@ export function createSweeper(options: SweeperOptions): Sweeper {
   let lastAhead = aheadOfMonotonic()
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
-  let sweeping = Promise.resolve()
+  let underWay = Promise.resolve()
   let rounds = 0
 
-  async function sweep(): Promise<void> {
+  async function maintain(): Promise<void> {
     rounds += 1
     await backlog.refresh(query)
     if (isInDoubt() || rounds % reclaimEvery === 0) await reclaim()
@@ -133,7 +133,7 @@ export function createSweeper(options: SweeperOptions): Sweeper {
   }
 
   function round(): void {
-    sweeping = sweep()
+    underWay = maintain()
       // The next round tries again, and who asks for something meanwhile hears of it.
       .catch((error: unknown) => log.debug({ err: error }, 'the database could not be looked after'))
       .then(() => {
@@ -148,7 +148,7 @@ export function createSweeper(options: SweeperOptions): Sweeper {
     async stop() {
       isStopped = true
       clearTimeout(timer)
-      await sweeping
+      await underWay
     },
   }
 }
