@@ -53,7 +53,7 @@ for (const { path, blocks } of typed) {
     await using closed = await startService({ tasksDir, threads: 1, apiKeys: ['key'] })
     for (const { line, language, text } of blocks) {
       const service = text.includes('Authorization') ? closed : open
-      const id = service === open ? await makeRun(service) : ''
+      const id = service === open ? await makeRun(service, text) : ''
       for (const command of commandsOf(language, text)) {
         assert.equal(await type(service, id, command), [], `${path}, line ${line}: ${command.line}`)
       }
@@ -61,15 +61,18 @@ for (const { path, blocks } of typed) {
   })
 }
 
-/** The run that a block speaks of: one of its jobs still runs. */
-async function makeRun(service: Service): Promise<string> {
-  const { id } = (await (await service.post('/run-tasks')).json()) as RunView
+/** The run that a block speaks of: its last job still runs, and where one is cancelled, so does that one. */
+async function makeRun(service: Service, text: string): Promise<string> {
+  const second = { name: 'second', input: { ms: text.includes('/cancel') ? 60_000 : 100 } }
+  const response = await service.post('/run-tasks', { tasks: [{ name: 'first' }, second, { name: 'third' }] })
+  const { id } = (await response.json()) as RunView
   return id
 }
 
 /** @returns what the document shows and the command did not print */
 async function type(service: Service, id: string, { line, shown }: Command): Promise<string[]> {
   const read = (): Promise<Response> => service.get(`/runs/${id}`)
+  if (line.includes('-X DELETE')) await service.post(`/runs/${id}/cancel`)
   // What is forgotten, known whole, or one of several that have ended.
   if (/-X DELETE| 304 |state=completed/.test(line + shown))
     await until('the run has ended', async () => ((await (await read()).json()) as RunView).state !== 'running')
