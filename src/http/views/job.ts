@@ -59,7 +59,12 @@ export const jobViewSchema = z
     finishedAt: instantSchema.nullable(),
     runAt: instantSchema.nullable().describe('when a waiting job is due'),
     waitsFor: z.array(jobIndexSchema).readonly().describe('jobs whose results a blocked job still waits for'),
-    progress: z.number().min(0).max(1).nullable().describe('of a running job that tells; else null'),
+    progress: z
+      .number()
+      .min(0)
+      .max(1)
+      .nullable()
+      .describe('the fraction that a running job has reported, from 0 to 1; else null'),
     result: z.unknown().exactOptional().describe('null until completed; left out in lists'),
     resultBytes: z.int().min(0).exactOptional().describe('in events and problems, in place of a large result'),
     error: jobErrorSchema.nullable(),
