@@ -14,6 +14,7 @@ import { createHeartbeat } from './domain/heartbeat.ts'
 import { createCatchUp } from './feed/catch-up.ts'
 import { createFeed } from './feed/feed.ts'
 import { createHttp, type Http } from './http/http.ts'
+import { createWhyWaiting } from './dispatch/why-waiting.ts'
 import type { ProgressOf } from './http/views/job.ts'
 import { createMainThreadExecutor } from './execution/main-thread/executor.ts'
 import { createAnswerWaiters } from './intake/answer-waiters.ts'
@@ -109,8 +110,22 @@ export function createService(options: ServiceOptions): Service {
 
   const progressOf: ProgressOf = (...job) =>
     dispatcher.progress(...job) ?? store.notifier?.remoteProgress(...job) ?? null
+  const whyWaiting = createWhyWaiting({ clock, registry, dispatcher })
   const trouble = () => pool.unhealthyReason() ?? limits.unhealthyReason()
-  const served = { config, store, registry, intake, pool, trouble, progressOf, loopDelay, metrics, clock, log }
+  const served = {
+    config,
+    store,
+    registry,
+    intake,
+    pool,
+    trouble,
+    progressOf,
+    whyWaiting,
+    loopDelay,
+    metrics,
+    clock,
+    log,
+  }
   const http = createHttp({ ...served, feed })
   intake.onAdmitted(http.noteChange)
   store.onChange(http.noteChange)

@@ -133,13 +133,19 @@ function detailOf(job: JobView, { detailWidth, now, progress, glyphs }: Layout):
   const bar = state === 'running' && share !== null ? barOf(share, glyphs) : ''
   const message = told?.message === undefined ? '' : clean(told.message)
   const parts: Partial<Record<JobView['state'], readonly string[]>> = {
-    queued: [wait > 0 ? `in ${duration(wait)}` : ''],
+    queued: [wait > 0 ? `in ${duration(wait)}` : whyText(job)],
     blocked: [`waits for ${waitsFor.join(', ')}`],
     retrying: [due, attempts],
     running: [bar === '' ? took : bar, message, attempts, where],
     cancelled: [startedAt === null ? '' : took],
   }
   return fitting(parts[state] ?? [took, attempts, where], detailWidth, glyphs)
+}
+
+/** Why a job that is due does not run, where that is worth a word. */
+function whyText({ waiting }: JobView): string {
+  if (waiting?.reason === 'unknown-task') return 'no process here has its task'
+  return waiting?.reason === 'limit' ? `${waiting.limit} of its task run, and no more may` : ''
 }
 
 /** As many as fit; the last of them is cut where something of it can be read. */

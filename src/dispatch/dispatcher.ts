@@ -28,6 +28,8 @@ export interface Dispatcher {
   cancel(claim: Claim): void
   /** The progress that a job has reported; null before it has reported any, or when it does not run here. */
   progress(runId: string, jobIndex: number): Progress | null
+  /** How many jobs of the task run in the pool here. */
+  running(task: string): number
   /** Of all jobs that run here and have reported any. */
   allProgress(): JobProgress[]
   /** The service was asked to leave: from now on a failure may come of that. */
@@ -222,6 +224,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (claiming !== null || !isOpen) cancelledEarly.add(claimKey(claim))
     },
     progress: (...job) => mainThread.progress(...job) ?? threads.progress(...job),
+    running: (task) => runningByTask.get(task) ?? 0,
     allProgress: () => [...mainThread.allProgress(), ...threads.allProgress()],
     leave() {
       isLeaving = true

@@ -98,6 +98,21 @@ export interface JobRecord {
 /** The most that a progress message may have, in bytes of UTF-8. */
 export const maxProgressBytes = 120
 
+/** Why a job does not run yet, as far as the process that answers knows. `until` is in epoch milliseconds. */
+export type Waiting =
+  /** It needs results of other jobs. */
+  | { readonly reason: 'blocked' }
+  | { readonly reason: 'delay' | 'retry'; readonly until: number }
+  /** This process has no such task: one that has it runs the job. */
+  | { readonly reason: 'unknown-task' }
+  /** As many jobs of its task run here as may at once. */
+  | { readonly reason: 'limit'; readonly limit: number }
+  /** It is due, and starts when a thread takes it. */
+  | { readonly reason: 'thread' }
+
+/** null: the job does not wait. */
+export type WhyWaiting = (job: Pick<JobRecord, 'state' | 'runAt' | 'task'>) => Waiting | null
+
 /** How far a running task is, as it has reported. */
 export interface Progress {
   /** From 0 to 1. */

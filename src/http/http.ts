@@ -1,5 +1,6 @@
 /** The HTTP side of a service: what all places where it is mounted share, and its end. */
 import type { Config } from '../config.ts'
+import type { WhyWaiting } from '../domain/job.ts'
 import type { Feed } from '../feed/feed.ts'
 import { createRunWatch } from '../feed/run-watch.ts'
 import { createAnswers } from './answers.ts'
@@ -38,11 +39,12 @@ export interface HttpOptions extends Pick<
   readonly config: Config
   readonly feed: Feed
   readonly progressOf: ProgressOf
+  readonly whyWaiting: WhyWaiting
 }
 
-export function createHttp({ feed, progressOf, ...options }: HttpOptions): Http {
+export function createHttp({ feed, progressOf, whyWaiting, ...options }: HttpOptions): Http {
   const { config, store, log } = options
-  const view = { showsStacks: config.logLevel === 'debug', progressOf }
+  const view = { showsStacks: config.logLevel === 'debug', progressOf, whyWaiting }
   const runWatch = createRunWatch(feed, store)
   const polls = createLongPolls(runWatch)
   const streamRoom = createStreamRoom(config.maxStreams)

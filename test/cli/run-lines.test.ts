@@ -13,7 +13,7 @@ const glyphs = glyphsOf({})
 
 function jobOf(index: number, members: Partial<JobView>): JobView {
   const policy = { thread: 'worker-1', attempt: 1, maxAttempts: 3, progress: null, error: null, failures: [] }
-  const times = { queuedAt: at(0), startedAt: at(0), finishedAt: null, runAt: null }
+  const times = { queuedAt: at(0), startedAt: at(0), finishedAt: null, runAt: null, waiting: null, waitsFor: [] }
   const job = { index, task: `task-${index}`, state: 'running', ...policy, ...times, result: null, ...members }
   return job as JobView
 }

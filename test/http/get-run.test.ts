@@ -52,6 +52,8 @@ test('shows a job with exactly the members of the contract', async () => {
     attempt: 1,
     maxAttempts: 1,
     runAt: null,
+    waiting: null,
+    waitsFor: [],
     progress: null,
     result: [1],
     error: null,

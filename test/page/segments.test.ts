@@ -22,6 +22,7 @@ function job(change: Partial<JobView>): JobView {
     startedAt: null,
     finishedAt: null,
     runAt: null,
+    waiting: null,
     waitsFor: [],
     progress: null,
     error: null,

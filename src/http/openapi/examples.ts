@@ -26,6 +26,7 @@ const completedJob: JobView = {
   startedAt: createdAt,
   finishedAt: respondedAt,
   runAt: null,
+  waiting: null,
   waitsFor: [],
   progress: null,
   result: 'First result',

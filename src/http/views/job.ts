@@ -1,6 +1,14 @@
 /** How a job and its errors are shown: their JSON form, and its making. Instants become ISO 8601 in UTC with milliseconds. */
 import { z } from 'zod'
-import { jobErrorCodes, jobStates, type JobError, type JobRecord, type Progress } from '../../domain/job.ts'
+import {
+  jobErrorCodes,
+  jobStates,
+  type JobError,
+  type JobRecord,
+  type Progress,
+  type Waiting,
+  type WhyWaiting,
+} from '../../domain/job.ts'
 
 export const instantSchema = z.iso.datetime({ precision: 3 }).describe('UTC with milliseconds')
 
@@ -46,6 +54,20 @@ export const jobFailureSchema = z
   .readonly()
   .describe('One unsuccessful attempt')
 
+const waitReasons = ['blocked', 'delay', 'retry', 'unknown-task', 'limit', 'thread'] as const
+
+export const waitingSchema = z
+  .object({
+    reason: z
+      .enum(waitReasons)
+      .describe(
+        '`blocked`: it waits for the jobs in `waitsFor`; `delay`, `retry`: it is due at `until`; `unknown-task`: the process that answers does not have the task; `limit`: `limit` jobs of its task run there, and no more may at once; `thread`: it is due, and starts when a thread takes it',
+      ),
+    until: instantSchema.exactOptional(),
+    limit: z.int().min(1).exactOptional(),
+  })
+  .readonly()
+
 export const jobViewSchema = z
   .object({
     index: jobIndexSchema,
@@ -58,6 +80,7 @@ export const jobViewSchema = z
     startedAt: instantSchema.nullable(),
     finishedAt: instantSchema.nullable(),
     runAt: instantSchema.nullable().describe('when a waiting job is due'),
+    waiting: waitingSchema.nullable().describe('why the job does not run yet; null when it does not wait'),
     waitsFor: z.array(jobIndexSchema).readonly().describe('jobs whose results a blocked job still waits for'),
     progress: z
       .number()
@@ -106,6 +129,8 @@ export interface ViewOptions {
   readonly prefix?: string
   /** How far a running job is; default: nobody knows. */
   readonly progressOf?: ProgressOf
+  /** Why a job does not run yet; default: nobody knows. */
+  readonly whyWaiting?: WhyWaiting
 }
 
 /** Text that is too long is not even parsed. */
@@ -135,7 +160,7 @@ export function unreadable(reason: string): ErrorView {
 }
 
 export function viewJob(runId: string, job: JobRecord, options: ViewOptions): JobView {
-  const { showsStacks, showsResults = true, maxResultBytes, progressOf = () => null } = options
+  const { showsStacks, showsResults = true, maxResultBytes, progressOf = () => null, whyWaiting = () => null } = options
   const result = showsResults ? viewResult(job, maxResultBytes) : { view: {}, error: null }
   return {
     index: job.index,
@@ -148,12 +173,18 @@ export function viewJob(runId: string, job: JobRecord, options: ViewOptions): Jo
     startedAt: nullableInstant(job.startedAt),
     finishedAt: nullableInstant(job.finishedAt),
     runAt: nullableInstant(job.runAt),
+    waiting: viewWaiting(whyWaiting(job)),
     waitsFor: job.waitsFor ?? [],
     progress: job.state === 'running' ? (progressOf(runId, job.index)?.fraction ?? null) : null,
     ...result.view,
     error: job.error === null ? result.error : viewError(job.error, showsStacks),
     ...(showsResults && job.omitted === undefined && { failures: viewFailures(job, showsStacks) }),
   }
+}
+
+function viewWaiting(waiting: Waiting | null): JobView['waiting'] {
+  if (waiting === null) return null
+  return 'until' in waiting ? { reason: waiting.reason, until: instant(waiting.until) } : waiting
 }
 
 function viewFailures({ failures }: JobRecord, showsStacks: boolean): NonNullable<JobView['failures']> {

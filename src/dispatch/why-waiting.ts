@@ -1,0 +1,23 @@
+/** Why a job does not run yet, as far as the process that answers knows. */
+import type { Clock } from '../domain/clock.ts'
+import type { WhyWaiting } from '../domain/job.ts'
+import type { Registry } from '../tasks/registry.ts'
+import type { Dispatcher } from './dispatcher.ts'
+
+export interface WhyWaitingOptions {
+  readonly clock: Clock
+  readonly registry: Registry
+  readonly dispatcher: Pick<Dispatcher, 'running'>
+}
+
+export function createWhyWaiting({ clock, registry, dispatcher }: WhyWaitingOptions): WhyWaiting {
+  return ({ state, runAt, task }) => {
+    if (state === 'blocked') return { reason: 'blocked' }
+    if (runAt === null) return null
+    if (runAt > clock.now()) return { reason: state === 'retrying' ? 'retry' : 'delay', until: runAt }
+    const known = registry.get(task)
+    if (known === undefined) return { reason: 'unknown-task' }
+    const { concurrency: limit } = known.policy
+    return limit !== null && dispatcher.running(task) >= limit ? { reason: 'limit', limit } : { reason: 'thread' }
+  }
+}

@@ -1,0 +1,52 @@
+/** Why a job does not run yet, as the process that answers sees it. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createWhyWaiting } from '../../src/dispatch/why-waiting.ts'
+import type { WhyWaiting } from '../../src/domain/job.ts'
+import type { Registry } from '../../src/tasks/registry.ts'
+import { attend } from '../fixtures/tasks/meet.ts'
+import { startDispatchService } from './dispatch-service.ts'
+
+const now = 1_000
+
+function why(task: string, job: Partial<Parameters<WhyWaiting>[0]> = {}): ReturnType<WhyWaiting> {
+  const running: Record<string, number> = { full: 2, open: 1 }
+  const get = (name: string) => (name in running ? { name, policy: { concurrency: 2 } } : undefined)
+  const whyWaiting = createWhyWaiting({
+    clock: { now: () => now },
+    registry: { get } as unknown as Registry,
+    dispatcher: { running: (name) => running[name] ?? 0 },
+  })
+  return whyWaiting({ state: 'queued', runAt: now, task, ...job })
+}
+
+test('each reason, the one that holds first', () => {
+  assert.equal(why('gone', { state: 'blocked', runAt: null }), { reason: 'blocked' })
+  assert.equal(why('gone', { runAt: now + 1 }), { reason: 'delay', until: now + 1 })
+  assert.equal(why('full', { state: 'retrying', runAt: now + 1 }), { reason: 'retry', until: now + 1 })
+  assert.equal(why('gone'), { reason: 'unknown-task' })
+  assert.equal(why('full', { state: 'retrying' }), { reason: 'limit', limit: 2 })
+  assert.equal(why('open'), { reason: 'thread' })
+  assert.is(why('open', { state: 'running', runAt: null }), null)
+})
+
+test('a run says it of each of its jobs', async () => {
+  await using dispatch = await startDispatchService()
+  const meeting = `${dispatch.service.url}/why`
+  const limited = { name: 'limited-io', input: meeting }
+  const id = await dispatch.accept(limited, limited, limited, { ...limited, delayMs: 60_000 })
+  const { jobs } = await dispatch.runWhen(id, 'two run', (run) => {
+    return run.jobs.filter(({ state }) => state === 'running').length === 2
+  })
+  assert.equal(
+    jobs.map(({ waiting }) => waiting?.reason ?? null),
+    [null, null, 'limit', 'delay'],
+  )
+  assert.is(jobs[2]?.waiting?.limit, 2)
+  assert.is(jobs[3]?.waiting?.until, jobs[3]?.runAt)
+  await dispatch.service.post(`/runs/${id}/jobs/2/cancel`)
+  await dispatch.service.post(`/runs/${id}/jobs/3/cancel`)
+  await attend({ meeting, count: 3 }, 'the test')
+})
+
+test.run()
