@@ -15,8 +15,14 @@ const anyId = /\{id\}|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{
 const isTyped = ({ language, text }: Block): boolean =>
   ['sh', 'console'].includes(language) && /^(?:\$ )?curl\b|\| curl\b/m.test(text) && !/\bnpx\b/.test(text)
 
+/** A block of JSON after a command is what the command prints. */
+function withAnswer(block: Block, index: number, all: readonly Block[]): Block & { readonly answer: string } {
+  const next = all[index + 1]
+  return { ...block, answer: block.language === 'sh' && next?.language === 'json' ? next.text : '' }
+}
+
 const typed = documents()
-  .map((path) => ({ path, blocks: blocksOf(path).filter(isTyped) }))
+  .map((path) => ({ path, blocks: blocksOf(path).map(withAnswer).filter(isTyped) }))
   .filter(({ blocks }) => blocks.length > 0)
 
 test('what a document shows and a service does not print is seen', () => {
@@ -51,10 +57,10 @@ for (const { path, blocks } of typed) {
   test(`the commands of ${path} print what it shows`, async () => {
     await using open = await startService({ tasksDir, threads: 1 })
     await using closed = await startService({ tasksDir, threads: 1, apiKeys: ['key'] })
-    for (const { line, language, text } of blocks) {
+    for (const { line, language, text, answer } of blocks) {
       const service = text.includes('Authorization') ? closed : open
       const id = service === open ? await makeRun(service, text) : ''
-      for (const command of commandsOf(language, text)) {
+      for (const command of commandsOf(language, text, answer)) {
         assert.equal(await type(service, id, command), [], `${path}, line ${line}: ${command.line}`)
       }
     }

@@ -4,12 +4,13 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { Client } from 'pg'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClient, type RunView } from '../../src/client/client.ts'
 import { makeSchema } from '../harness/postgres.ts'
 import { until } from '../harness/until.ts'
-import { root, blocksOf } from './blocks.ts'
+import { allBlocks, blocksOf, root } from './blocks.ts'
 
 type Variables = Readonly<Record<string, string>>
 
@@ -133,6 +134,19 @@ test('of two processes one answers and the other runs the jobs', async () => {
   const client = createClient({ baseUrl: http?.url ?? '' })
   const { result } = await client.runTasks({ tasks: [{ name: 'confirm', input: { order: '42' } }] })
   assert.is((result as { sent: string }).sent, '42')
+})
+
+test('the SQL of the documents runs', async () => {
+  await using schema = await makeSchema()
+  const client = new Client({ connectionString: schema.url })
+  await client.connect()
+  try {
+    await client.query('BEGIN')
+    for (const { text: sql } of allBlocks('sql')) await client.query(sql)
+    await client.query('ROLLBACK')
+  } finally {
+    await client.end()
+  }
 })
 
 test.run()

@@ -8,9 +8,9 @@ export interface Command {
   readonly shown: string
 }
 
-/** Of `console` blocks each line after `$ `; of `sh` blocks all of it, which shows nothing. */
-export function commandsOf(language: string, text: string): Command[] {
-  if (language === 'sh') return [{ line: text, shown: '' }]
+/** Of `console` blocks each line after `$ `; of `sh` blocks all of it, with the answer that the document has elsewhere. */
+export function commandsOf(language: string, text: string, answer = ''): Command[] {
+  if (language === 'sh') return [{ line: text, shown: answer }]
   return text
     .split(/^\$ /m)
     .slice(1)

@@ -1,5 +1,5 @@
 /** Every TypeScript block compiles as a consumer's file would: against the types of the built package. */
-import { execFile } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { test } from 'uvu'
@@ -59,6 +59,22 @@ test('the TypeScript of the documentation compiles', async () => {
   const blocks = allBlocks('ts')
   assert.ok(blocks.length > 15)
   assert.is(await compile(blocks), '')
+})
+
+test('shell and JSON are well formed', () => {
+  const shells = allBlocks('sh').filter(({ text }) => spawnSync('bash', ['-n', '-c', text]).status !== 0)
+  const texts = allBlocks('json').filter(({ text }) => {
+    try {
+      JSON.parse(text.startsWith('"') ? `{${text}}` : text)
+      return false
+    } catch {
+      return true
+    }
+  })
+  assert.equal(
+    [...shells, ...texts].map(({ path, line }) => `${path}, line ${line}`),
+    [],
+  )
 })
 
 test('a block that does not compile is seen', async () => {
