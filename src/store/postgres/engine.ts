@@ -9,10 +9,10 @@ import { startService, type PostgresOptions, type Service } from './service.ts'
 import { createSubscribers } from './notifications/subscribers.ts'
 
 /** What follows a reply is up to a tenth of a millisecond of work each. */
-const answersPerTurn = 32
+const repliesPerTurn = 32
 
 export function createPostgresStore(options: PostgresOptions): Store {
-  const turns = createTurnScheduler(answersPerTurn)
+  const turns = createTurnScheduler(repliesPerTurn)
   const subscribers = createSubscribers(turns)
   let service: Service | null = null
   let starting: Promise<Service> | null = null

@@ -1,6 +1,6 @@
 /**
- * The embedded engine as the rest of the service sees it. Everything asked for while a group is being committed
- * and answered travels together as the next one (group commit).
+ * The embedded engine as the rest of the service sees it: sends operations to the store's thread in groups. What comes in
+ * while a group is being committed and replied to is the next group (group commit).
  */
 import { randomUUID } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
@@ -44,7 +44,7 @@ interface Pending extends Operation {
 }
 
 /** What follows a reply is up to a tenth of a millisecond of work each. */
-const answersPerTurn = 128
+const repliesPerTurn = 128
 /** Of the thread, in MiB: V8's own bound is 192, which garbage fills under load. */
 const maxYoungGenerationSizeMb = 6
 /** For how long a commit shows that another one can be made. */
@@ -58,8 +58,8 @@ export function createSqliteStore(options: SqliteOptions): Store {
   let worker: Worker | null = null
   let waiting: Pending[] = []
   let inFlight: Pending[] = []
-  /** Whether a group was committed, and not all of its operations have been answered. */
-  let isAnswering = false
+  /** Whether a group was committed, and not all of its operations have got a reply. */
+  let isReplying = false
   let sentAt = 0
   let backlog = 0
   /** When a group was last written, on the clock of `performance.now()`; at no time since one could not be. */
@@ -67,21 +67,21 @@ export function createSqliteStore(options: SqliteOptions): Store {
   let isCloseSent = false
   let opened = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<void>()
-  const turns = createTurnScheduler(answersPerTurn)
+  const turns = createTurnScheduler(repliesPerTurn)
 
   function send(message: ToThread): void {
     worker?.postMessage(message)
   }
 
   function flush(): void {
-    if (inFlight.length > 0 || isAnswering || state === 'opening') return
+    if (inFlight.length > 0 || isReplying || state === 'opening') return
     if (waiting.length > 0) {
       inFlight = waiting
       waiting = []
       sentAt = performance.now()
       send(inFlight.map(({ verb, args }) => ({ verb, args })))
     } else if (state === 'closing' && !isCloseSent) {
-      // A turn that has asked for something can come here after the answer to it.
+      // A turn can come here after the reply to what it has asked for.
       isCloseSent = true
       send('close')
     }
@@ -102,20 +102,20 @@ export function createSqliteStore(options: SqliteOptions): Store {
     }
   }
 
-  function answer(pending: Pending, reply: Reply | undefined): void {
+  function deliver(pending: Pending, reply: Reply | undefined): void {
     if (reply?.ok === true) pending.resolve(reply.value)
     else pending.reject(new AppError(reply?.code ?? 'internal', `${pending.verb}: ${reply?.message ?? 'no reply'}`))
   }
 
   const probe = call('checkWritable')
 
-  function tell(change: RunChange): void {
+  function notify(change: RunChange): void {
     for (const listener of listeners) listener(change)
   }
 
-  /** What the answers have led to goes with the next group: its commit is larger, and there are fewer. */
+  /** What the replies have led to goes with the next group: its commit is larger, and there are fewer. */
   function endGroup(): void {
-    isAnswering = false
+    isReplying = false
     setImmediate(flush)
   }
 
@@ -126,10 +126,10 @@ export function createSqliteStore(options: SqliteOptions): Store {
     else if (hasWritten) writtenAt = sentAt
     options.onCommit?.(settled.length, performance.now() - sentAt)
     inFlight = []
-    isAnswering = true
+    isReplying = true
     // Notify before replying: a listener that stops a void claim must not mistake it for a new claim from the same commit.
-    for (const change of changes) turns.run(() => tell(change))
-    for (const [index, pending] of settled.entries()) turns.run(() => answer(pending, replies[index]))
+    for (const change of changes) turns.run(() => notify(change))
+    for (const [index, pending] of settled.entries()) turns.run(() => deliver(pending, replies[index]))
     turns.run(endGroup)
   }
 
