@@ -3,7 +3,7 @@ import { Client } from 'pg'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunChange } from '../../src/domain/run.ts'
-import { cancelJobs, completeJob, retryJob } from '../../src/domain/run/transitions.ts'
+import { cancelJobs } from '../../src/domain/run/transitions.ts'
 import type { Store } from '../../src/store/store.ts'
 import { makeSchema, silence, type Schema } from '../harness/postgres.ts'
 import { changeRecords } from '../harness/postgres-records.ts'
@@ -190,36 +190,6 @@ test('a run that another process has changed unheard is settled as it is now', a
     records.map((job) => job.state),
     ['completed', 'cancelled', 'cancelled'],
   )
-})
-
-test('a reply that changes nothing comes of the run as it is, not as this process last saw it', async () => {
-  await using schema = await makeSchema()
-  await using opened = await openPostgres(schema, { roundMs: 3_600_000 })
-  const { store } = opened
-  const run = runOf({ jobs: [jobOf(), jobOf(), jobOf()] })
-  await store.accept(run, start)
-  const slots = [{ thread: 'worker-1', kind: 'io', count: 1 }] as const
-  const held = entryAt((await store.claim(requestAt(start, { slots }))).jobs, 0)
-  assert.is(await store.cancel(run.id, 2, start), 'cancelled')
-
-  await changeRecords(schema, (stored) => retryJob(cancelJobs(stored, 1, start), 2, start))
-  assert.is(await store.retry(run.id, 1, start + 1), 'queued', 'it was cancelled elsewhere')
-  await changeRecords(schema, (stored) => cancelJobs(retryJob(cancelJobs(stored, 2, start), 2, start), 1, start))
-  assert.is(await store.cancel(run.id, 2, start + 1), 'cancelled', 'it was queued again elsewhere')
-  await changeRecords(schema, (stored) => completeJob(stored, held, '"elsewhere"', start))
-  assert.is(await store.remove(run.id), 'removed', 'it has ended elsewhere')
-})
-
-test('of a run that ends in the commit that removes it no table has anything', async () => {
-  await using schema = await makeSchema()
-  await using opened = await openPostgres(schema)
-  const { store } = opened
-  const runs = [runOf({ claimsFirst: true }), runOf({ tags: ['t'], jobs: [jobOf({ input: `"${'x'.repeat(600)}"` })] })]
-  for (const run of runs) await store.accept(run, start)
-  await Promise.all(runs.flatMap(({ id }) => [store.cancel(id, null, start), store.remove(id)]))
-  for (const table of ['record', 'queue', 'payload', 'holder', 'run_tag', 'run_task']) {
-    assert.equal(await schema.query(`SELECT * FROM ${table}`), [], table)
-  }
 })
 
 test('of requests that race with one key through both, one makes a run', async () => {

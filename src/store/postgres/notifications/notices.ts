@@ -11,7 +11,7 @@ export type Notice =
       /** Which of its connections, and how many jobs that are not final that one has added so far. */
       readonly writer: number
       readonly live: number
-      /** Whether there are jobs to claim. */
+      /** Whether there are jobs to claim, or will be soon. */
       readonly hasWork: boolean
       /** Without the jobs that they void. */
       readonly changes: readonly RunChange[]

@@ -1,5 +1,5 @@
 /**
- * Tells other processes of jobs that are left to claim, and of how many there are: behind the commit, for with a hint no
+ * Tells other processes of jobs that are left to claim, at once or later, and of how many there are: behind the commit, for with a hint no
  * commit need wait for those of others, and who misses it looks within a second. One is under way at a time, with what
  * was to be told meanwhile in the next.
  */
@@ -35,7 +35,7 @@ export function createWorkTeller(
   return {
     note(live, leaves) {
       if (leaves === 'none' && live - told < maxUntold) return
-      next = { live, hasWork: leaves === 'due' || next?.hasWork === true }
+      next = { live, hasWork: leaves !== 'none' || next?.hasWork === true }
       sending ??= sendAll()
     },
   }

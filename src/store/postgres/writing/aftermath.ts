@@ -65,7 +65,7 @@ export function createAftermath(options: AftermathOptions): Aftermath {
       subscribers.change(changes)
       if (writer === writers.settling) {
         if (left === 'due') subscribers.work()
-      } else if (live !== null) workTeller.note(live, isTold ? 'none' : left)
+      } else if (live !== null) workTeller.note(live, isTold && left === 'due' ? 'none' : left)
     },
     onUnavailable: readiness.noteFailure,
     onDoubt() {

@@ -217,6 +217,11 @@ function holderValues(rows: readonly HolderRow[]): unknown[] {
 const insertTags = 'INSERT INTO run_tag (tag, run_id) SELECT * FROM unnest(?::text[], ?::uuid[])'
 const insertTasks = 'INSERT INTO run_task (task, run_id) SELECT * FROM unnest(?::text[], ?::uuid[])'
 
+// In order, as everybody locks them.
+const deleteKeys = `DELETE FROM idempotency_key AS known
+  USING (SELECT scope, key FROM idempotency_key WHERE run_id = ANY(?::uuid[]) ORDER BY scope, key FOR UPDATE) AS old
+  WHERE known.scope = old.scope AND known.key = old.key`
+
 /** Everything of runs that are forgotten, beside their records. */
 function forgetting(runs: readonly Run[]): Part[] {
   if (runs.length === 0) return []
@@ -227,7 +232,7 @@ function forgetting(runs: readonly Run[]): Part[] {
     USING unnest(?::text[], ?::uuid[]) AS old (name, run_id)
     WHERE ${table}.${column} = old.name AND ${table}.run_id = old.run_id`
   return [
-    { name: 'unkeyed', sql: 'DELETE FROM idempotency_key WHERE run_id = ANY(?::uuid[])', values: [idsOf(runs)] },
+    { name: 'unkeyed', sql: deleteKeys, values: [idsOf(runs)] },
     { name: 'unpaid', sql: 'DELETE FROM payload WHERE run = ANY(?::uuid[])', values: [idsOf(runs)] },
     { name: 'untagged', sql: listed('run_tag', 'tag'), values: values(tags) },
     { name: 'untasked', sql: listed('run_task', 'task'), values: values(tasks) },
