@@ -48,6 +48,8 @@ const reclaimEvery = 10
 const foldEvery = 600
 /** Looks at waits without a step of the own clock: those of other machines may have stepped. */
 const waitsEvery = 60
+/** Runs whose waits are moved in one transaction: nothing is settled meanwhile. */
+const maxBound = 1_000
 /** Clocks of two machines may differ by that much. */
 const toleranceMs = 1_000
 
@@ -126,7 +128,9 @@ export function createMaintenance(options: MaintenanceOptions): Maintenance {
     if (ahead < lastAhead - toleranceMs || rounds % waitsEvery === 1) {
       const at = clock.now()
       const runIds = (await query(selectAhead, [at])).map(({ run }) => String(run))
-      if (runIds.length > 0) await boundWaits(runIds, at)
+      for (let place = 0; place < runIds.length; place += maxBound) {
+        await boundWaits(runIds.slice(place, place + maxBound), at)
+      }
     }
     // Where it failed, the next look tries again.
     lastAhead = ahead

@@ -61,6 +61,8 @@ interface Asked extends PromiseWithResolvers<unknown> {
 }
 
 const maxOperations = 200
+/** Of the texts of one group: it is to end in a fraction of the time that a statement may take. At least one operation. */
+const maxLength = 8 * 2 ** 20
 const maxConflicts = 5
 const doubtPauseMs = 100
 
@@ -194,12 +196,15 @@ export function createLane(options: LaneOptions): Lane {
     const left: Asked[] = []
     let hasClaim = false
     let isOver = false
+    let room = maxLength
     for (const asked of queue) {
-      isOver ||= asked.isAlone || taken.length === maxOperations
+      const { length = 0 } = asked.operation
+      isOver ||= asked.isAlone || taken.length === maxOperations || (length > room && taken.length > 0)
       const isSecondClaim = hasClaim && asked.operation.verb === 'claim'
       if (isOver || isSecondClaim) left.push(asked)
       else {
         taken.push(asked)
+        room -= length
         hasClaim ||= asked.operation.verb === 'claim'
       }
     }

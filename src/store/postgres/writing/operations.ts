@@ -34,6 +34,8 @@ export interface Operation {
   readonly accepts?: { readonly run: NewRun; readonly at: number }
   /** The claim that ends with it, however it goes. */
   readonly settles?: Claim
+  /** Characters of the texts that it writes, where they can be many. */
+  readonly length?: number
   /** Locks and reads what it finds by itself; null where there is nothing to look for. Asked for once in a transaction. */
   readonly look?: (() => ((query: Query) => Promise<readonly Stored[]>) | null) | undefined
   apply(unit: Unit, context: Context): unknown
@@ -45,12 +47,12 @@ function change<Value>(
   verb: string,
   runId: string,
   of: (run: Run | null, context: Context) => Done<Value>,
-  settles?: Claim,
+  members: Pick<Operation, 'settles' | 'length'> = {},
 ): Operation {
   return {
     verb,
     runIds: [runId],
-    ...(settles && { settles }),
+    ...members,
     apply(unit, context) {
       const { run, value } = of(unit.find(runId), context)
       if (run !== null) unit.save(run)
@@ -65,6 +67,7 @@ export const operations = {
       verb: 'accept',
       runIds: [],
       accepts: { run, at },
+      length: run.jobs.reduce((sum, { input }) => sum + (input?.length ?? 0), 0),
       apply(unit, { process, known, isRepeat, give }): AcceptReport {
         const report = known.get(run.id)
         if (report !== undefined) return report
@@ -81,11 +84,14 @@ export const operations = {
     }
   },
   complete: (claim: Claim, result: string, at: number): Operation =>
-    change('complete', claim.runId, (run) => complete(run, claim, result, at), claim),
+    change('complete', claim.runId, (run) => complete(run, claim, result, at), {
+      settles: claim,
+      length: result.length,
+    }),
   fail: (claim: Claim, error: JobError, retryAt: number | null, at: number): Operation =>
-    change('fail', claim.runId, (run) => fail(run, claim, error, retryAt, at), claim),
+    change('fail', claim.runId, (run) => fail(run, claim, error, retryAt, at), { settles: claim }),
   release: (claim: Claim, at: number): Operation =>
-    change('release', claim.runId, (run) => release(run, claim, at), claim),
+    change('release', claim.runId, (run) => release(run, claim, at), { settles: claim }),
   cancel: (runId: string, jobIndex: number | null, at: number): Operation =>
     change('cancel', runId, (run, { isRepeat }) => {
       const done = cancel(run, jobIndex, at)
