@@ -68,12 +68,14 @@ async function confirms(baseUrl: string, id: string): Promise<void> {
 test('the recipe answers with its first result while the others run', async () => {
   await using program = await serve('docs/examples/fastapi-recipe/recipe.ts')
   const response = await fetch(`${program.url}/run-tasks`, { method: 'POST' })
-  const { result, jobs } = (await response.json()) as RunView
+  const { id, result, jobs } = (await response.json()) as RunView
   assert.is(result, 'First result')
   assert.equal(
     jobs.map(({ finishedAt }) => finishedAt === null),
     [false, true, true],
   )
+  // Or leaving would wait for them.
+  await createClient({ baseUrl: program.url }).cancel(id)
 })
 
 test('the scripts write what they say', async () => {

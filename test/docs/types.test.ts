@@ -55,10 +55,20 @@ async function compile(blocks: readonly Block[]): Promise<string> {
   }
 }
 
-test('the TypeScript of the documentation compiles', async () => {
+/** In the same run of the compiler: it shows that errors are seen. */
+const wrong: Block = {
+  path: 'docs/wrong.md',
+  line: 7,
+  language: 'ts',
+  text: "import { createForerunner } from 'forerunner'\ncreateForerunner({ port: 3000 })\n",
+}
+
+test('the TypeScript of the documents compiles', async () => {
   const blocks = allBlocks('ts')
   assert.ok(blocks.length > 15)
-  assert.is(await compile(blocks), '')
+  const errors = (await compile([...blocks, wrong])).match(/^\S.*/gm) ?? []
+  assert.is(errors.length, 1, errors.join('\n'))
+  assert.match(errors[0] ?? '', /^docs-wrong\/line-7\.ts.*'port' does not exist/)
 })
 
 test('shell and JSON are well formed', () => {
@@ -75,13 +85,6 @@ test('shell and JSON are well formed', () => {
     [...shells, ...texts].map(({ path, line }) => `${path}, line ${line}`),
     [],
   )
-})
-
-test('a block that does not compile is seen', async () => {
-  const text = "import { createForerunner } from 'forerunner'\ncreateForerunner({ port: 3000 })\n"
-  const said = await compile([{ path: 'docs/wrong.md', line: 7, language: 'ts', text }])
-  assert.match(said, 'docs-wrong/line-7.ts')
-  assert.match(said, /'port' does not exist/)
 })
 
 test.run()
