@@ -1,6 +1,6 @@
 /**
- * Texts that are too large for the record of their run: a record is written again with each change of one of its jobs,
- * and these are not. An engine keeps them by run, job and part.
+ * Texts that are too large for the record of their run: a record is written again with each change of one of its jobs, and
+ * these are written once. An engine keeps them in its table `payload`, by run, job and part.
  */
 import type { Apart, Job, Run } from '../domain/run/aggregate.ts'
 
@@ -13,12 +13,12 @@ const failureParts = 2
 /** Characters of one text that a record holds, and of all its texts together. An error counts as the longest of them. */
 const maxText = 512
 const maxTexts = 4_096
-/** Characters of a text that is kept in a record all the same. */
+/** Characters of a text that a full record still takes. */
 const maxTextWhenFull = 32
-/** Of a job's error: those of the service's own are, so that a cancel of a large run does not write a row for each job. */
+/** The same for a job's error: the service's own errors fit, so that a cancel of a large run writes no row for each job. */
 const maxErrorWhenFull = 128
 
-/** Where an engine keeps what is moved out of a job. */
+/** Writes the texts of one job to the engine's table. */
 export interface Shelf {
   put(part: number, text: string): void
   drop(part: number): void
@@ -28,7 +28,7 @@ export function isApart(value: unknown): value is Apart {
   return typeof value === 'object' && value !== null && 'part' in value
 }
 
-/** Whether the record has no room for another text that need not be in it. */
+/** Whether the record has no room for another text that can be kept outside. */
 export function isFull({ jobs }: Pick<Run, 'jobs'>): boolean {
   let length = 0
   for (const { input, result, error, failures } of jobs) {
@@ -46,7 +46,7 @@ export function bytesApart({ jobs }: Run): number {
   return texts.filter(isApart).reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
-/** The job with what is new in it and not small moved to the shelf. `before` is null for a new job. */
+/** The job as its record holds it: new texts that are not small go to the shelf. `before` is null for a new job. */
 export function setApart(before: Job | null, job: Job, isRecordFull: boolean, shelf: Shelf): Job {
   function put(part: number, text: string): Apart {
     shelf.put(part, text)

@@ -1,14 +1,14 @@
-/** Which claims this process was given and has not settled: what the database says it owns is held against this. */
+/** Claims that this process was given and has not settled: `reclaim` compares them with those that the database has of it. */
 import { claimOf, jobKey, type Claim, type ClaimedJob } from '../../../domain/claim.ts'
 
 export interface Held {
   give(job: ClaimedJob): void
-  /** Settled, or void: whoever ran it has said its last word. */
+  /** The claim is settled or void, and its attempt has ended. */
   take(claim: Claim): void
   has(claim: Claim): boolean
-  /** All that are not known to be void, as of now. */
+  /** All that are not marked void. */
   claims(): Claim[]
-  /** Whether it is held and not known to be void; from now on it is. */
+  /** Marks the claim void; whether it was held and not void before. */
   void(claim: Claim): boolean
   /** How many jobs are on threads. */
   onThreads(): number

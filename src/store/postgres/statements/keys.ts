@@ -1,4 +1,4 @@
-/** Which run a caller's idempotency key names: claimed in the transaction that accepts the run, of which one wins. */
+/** Which run a caller's idempotency key names. The transaction that accepts the run claims the key; one of racing ones wins. */
 import { isRunId } from '../../../domain/ids.ts'
 import type { IdempotencyClaim, NewRun } from '../../../domain/run/new-run.ts'
 import type { AcceptReport } from '../../store.ts'
@@ -9,7 +9,7 @@ const keptMs = 86_400_000
 
 export type KnownReport = Exclude<AcceptReport, { readonly result: 'accepted' }>
 
-// What is not returned was not inserted, and is locked, so that it can be read. In order, as everybody locks them.
+// A key that another run has is left as it is, and locked for the next statement. Every transaction locks keys in this order.
 const claim = {
   name: 'claim-keys',
   text: `
@@ -37,7 +37,7 @@ interface Keyed extends Acceptance {
   readonly idempotency: IdempotencyClaim
 }
 
-/** Claims the keys of these runs; by run id, what is to be said where another run has the key. */
+/** Claims the keys of these runs. @returns by run id, the reply where another run has the key */
 export async function claimKeys(
   query: Query,
   acceptances: readonly Acceptance[],
@@ -46,7 +46,7 @@ export async function claimKeys(
     return run.idempotency === null ? [] : [{ run, at, idempotency: run.idempotency }]
   })
   if (keyed.length === 0) return new Map()
-  // Of those who ask together, the first one makes the run.
+  // Of several requests in one group, the first makes the run.
   const firsts = keyed.filter((one, index) => keyed.findIndex((other) => nameOf(other) === nameOf(one)) === index)
   const names = [firsts.map(({ idempotency }) => idempotency.scope), firsts.map(({ idempotency }) => idempotency.key)]
   const [, rows] = await Promise.all([
@@ -96,7 +96,7 @@ const removeOld = {
     RETURNING 1`,
 }
 
-/** Forgets so many keys whose time is over; how many it were. */
+/** Forgets at most `limit` keys whose time is over; returns how many. */
 export async function forgetKeys(query: Query, limit: number, at: number): Promise<number> {
   return (await query(removeOld, [at - keptMs, limit])).length
 }

@@ -1,13 +1,13 @@
 /**
- * How many jobs are not final, over all processes, without counting them: each connection of each process has added so many,
- * less than 0 where it ends what others add. This process knows its own, and hears of the others' with their commits;
- * what was not told, or is forgotten meanwhile, is read once a second.
+ * How many jobs are not final, over all processes, without counting them: the sum of what each connection of each process
+ * has added less what it has ended. This process knows its own share, and gets those of others with their notifications;
+ * all of them are read once a second.
  */
 import type { Query } from '../connection/connection.ts'
 
 export interface Backlog {
   jobs(): number
-  /** @param writer of whatever process */
+  /** @param writer a connection of this or another process */
   hear(writer: string, live: number): void
   /** @throws DatabaseFailure */
   refresh(query: Query): Promise<void>
@@ -26,11 +26,11 @@ export function writerName(process: number, writer: number): string {
 export function createBacklog(): Backlog {
   let writers = new Map<string, number>()
   let sum = 0
-  /** Writers that were heard of while the totals are being read: what the read finds of them can be older. */
+  /** Writers whose share has come while the totals are being read: the rows can be older than it. */
   let heardMeanwhile = new Set<string>()
 
   return {
-    // Who forgets a process adds its rows to another one; in between it can be counted less than it is.
+    // The rows of a process that has left are added to another row: in between, the sum can be too small.
     jobs: () => Math.max(0, sum),
     hear(name, live) {
       sum += live - (writers.get(name) ?? 0)

@@ -19,20 +19,20 @@ import { lockNamed } from '../statements/records.ts'
 import { createUnit, type Stored, type Unit, type Writes } from './unit.ts'
 import { hasWrites, liveOfWriter, Outdated, write, type Writer } from './write.ts'
 
-/** From which connection of which process. */
+/** The connection that writes, and its process. */
 export interface Sender extends Writer {
   readonly channel: string
-  /** Jobs that are not final which it has added so far; less than 0 where it has ended others'. */
+  /** Open jobs that it has added so far less those that it has ended: below 0 where it ends jobs that others added. */
   readonly live: number
   /** Whether there may be other processes. */
   readonly hasOthers: boolean
 }
 
-/** What a transaction does to the world when it is committed. */
+/** What follows from a transaction once it is committed. */
 export interface Outcome {
-  /** What each operation returns; an error is what it throws. */
+  /** The reply to each operation; an error rejects it. */
   readonly values: readonly unknown[]
-  /** The right to run these goes to whoever asked. */
+  /** Jobs that were claimed, for the callers of their operations to run. */
   readonly given: readonly ClaimedJob[]
   readonly changes: readonly RunChange[]
   /** The claims of jobs that were running and are cancelled. */
@@ -45,7 +45,7 @@ export interface Outcome {
   /** Whether jobs wait now that did not before: `due` ones can be claimed; and of which kinds they are. */
   readonly waiting: Writes['waiting']
   readonly queuedKinds: readonly TaskKind[]
-  /** Whether the commit itself has told other processes of that. */
+  /** Whether the commit itself has notified other processes of that. */
   readonly isTold: boolean
 }
 
@@ -75,7 +75,7 @@ export async function commitGroup(connection: Connection, group: Group): Promise
   const hasKeys = operations.some(({ accepts }) => accepts?.run.idempotency)
   if (looks.length === 0 && !hasKeys && known.length === ids.length && !isRepeat) {
     const planned = plan(group, createUnit(known), new Map())
-    // Only where a record is changed is its revision compared: what leaves it as it is was perhaps said of an old one.
+    // The statement compares revisions of changed records alone: a reply that changes nothing may come from an old record.
     if (planned.writes.changed.length === ids.length) {
       try {
         return await save(connection.query, group, planned, null)
@@ -118,7 +118,7 @@ async function commitLocked(
   }
 }
 
-/** What was committed before has been told to other processes, and to nobody here. */
+/** An earlier attempt that was committed has notified other processes, and no subscriber here. */
 function changeOf({ id: runId, version, state, answer }: Run): RunChange {
   return { runId, version, state, isAnswered: answer !== null, voided: [] }
 }
@@ -157,7 +157,7 @@ async function save(query: Query, group: Group, planned: Planned, commit: typeof
   const added = new Set(writes.added.map(({ id }) => id))
   const changes = writes.changes.filter(({ runId }) => !added.has(runId))
   const isTold = changes.length > 0 && sender.hasOthers
-  // Who accepts waits for nobody: such a commit tells of nothing, for PostgreSQL lets one that does through at a time.
+  // A commit that only accepts notifies nobody: PostgreSQL commits one transaction with notifications at a time.
   const messages = isTold ? messagesOf(sender, { ...writes, changes }) : []
   const sent = hasWrites(writes) ? write(query, sender, sender.channel, writes, messages) : { live: null }
   const [{ live }] = await Promise.all([sent, commit && query(commit)]).catch((error: unknown) => {

@@ -1,23 +1,23 @@
 /**
- * What this process knows of the jobs that wait in the database, which is that of some kind none is due: then a new job
- * may be claimed as it is born, and a claim need not look. Whatever may have left a job there ends that knowledge.
+ * Remembers for each kind that no job of it is due in the database: then a new job may be claimed as it is accepted, and a
+ * claim need not query the queue. Whatever may have queued a job, here or in another process, makes it forget.
  */
 import type { TaskKind } from '../../../domain/task.ts'
 import { taskKinds } from '../../../domain/task.ts'
 import type { ClaimRequest } from '../../store.ts'
 
 export interface Waiting {
-  /** When the next job of this kind is due of which is known; null: none waits; undefined: one may be due. */
+  /** When the next known job of this kind is due; null: none waits; undefined: one may be due now. */
   nextDueAt(kind: TaskKind, request: Pick<ClaimRequest, 'taskLimits' | 'at'>): number | null | undefined
   /** Jobs may wait that did not before. */
   forget(kinds?: readonly TaskKind[]): void
-  /** To be called before a claim is sent, with what it finds: it may be told of something else meanwhile. */
+  /** Call before a claim is sent; call the result with what the claim found. What came to wait meanwhile voids that. */
   look(): (kind: TaskKind, nextDueAt: number | null, atLimit: readonly string[]) => void
 }
 
 interface Known {
   readonly nextDueAt: number | null
-  /** Jobs of these tasks may be due: they could not be taken, for so many ran. */
+  /** Jobs of these tasks may be due: their tasks had reached their limits. */
   readonly atLimit: readonly string[]
 }
 

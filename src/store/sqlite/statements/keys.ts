@@ -1,4 +1,4 @@
-/** Which run a caller's idempotency key names: claimed in the transaction that accepts the run, of which one wins. */
+/** Which run a caller's idempotency key names. The transaction that accepts the run claims the key; one of racing ones wins. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { NewRun } from '../../../domain/run/new-run.ts'
 import type { AcceptReport } from '../../store.ts'
@@ -7,15 +7,15 @@ import type { AcceptReport } from '../../store.ts'
 const keptMs = 86_400_000
 
 export interface IdempotencyKeys {
-  /** Claims the run's key; where another run has it, what is to be said of that one. */
+  /** Claims the run's key. @returns the reply where another run has it, else null */
   claim(run: NewRun, at: number): Exclude<AcceptReport, { readonly result: 'accepted' }> | null
   defer(runId: string): void
   forget(runId: string): void
-  /** The clock was set by so much: keys are kept for as long as they would have been. */
+  /** The clock was set by this much: keys are kept for as long as they would have been. */
   shift(byMs: number): void
-  /** The clock may have been set back while the file was closed: no key is kept longer than that. */
+  /** The clock may have been set back while the file was closed: no key counts as claimed in the future. */
   bound(at: number): void
-  /** Forgets so many keys whose time is over; how many it were. */
+  /** Forgets at most `limit` keys whose time is over; returns how many. */
   prune(limit: number, at: number): number
 }
 
