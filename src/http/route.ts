@@ -39,8 +39,8 @@ export interface Route {
   readonly headers?: readonly RequestHeaderName[]
   /** Absent where there is none to send. */
   readonly body?: { readonly json: NamedSchemas; readonly example: unknown }
-  readonly answers: readonly Answer[]
-  /** Parts of its answers that have a name in the document. */
+  readonly responses: readonly RouteResponse[]
+  /** Parts of its responses that have a name in the document. */
   readonly schemas?: NamedSchemas
   /** Beside those that every route can have. */
   readonly problems: readonly ProblemCode[]
@@ -59,20 +59,20 @@ export type Handle = (ctx: Context, params: PathParameters, callerScope: string)
 /** Under the names that they have in the document, or in a query. */
 export type NamedSchemas = Readonly<Record<string, z.ZodType>>
 
-export interface Answer {
+export interface RouteResponse {
   readonly status: 200 | 202 | 204 | 304
   readonly description: string
   /** The form of a JSON body, one of these; text of a `mediaType`, or of one of them; or no body where both are absent. */
   readonly json?: NamedSchemas
   readonly mediaType?: string | readonly string[]
   readonly example?: unknown
-  /** Always sent with this answer. */
+  /** Always sent with this response. */
   readonly headers?: readonly ResponseHeaderName[]
   /** Sent where they apply. */
   readonly mayHave?: readonly ResponseHeaderName[]
 }
 
-/** Everything that the route can answer with and is no success. */
+/** Every problem that the route can respond with. */
 export function problemsOf({ method, isOpen, problems }: Route): ProblemCode[] {
   return [
     ...(isOpen === true ? [] : (['unauthorized'] as const)),

@@ -9,7 +9,7 @@ import { sharedContract } from './contract.ts'
 const origin = 'http://127.0.0.1'
 const runPath = `/runs/${runExample.id}`
 const json = { 'Content-Type': 'application/json; charset=utf-8' }
-const runPageExample = { ...Object(listRuns.answers[0]?.example) } as object
+const runPageExample = { ...Object(listRuns.responses[0]?.example) } as object
 const ofRun = { ...json, ETag: 'W/"3"', 'Cache-Control': 'no-cache' }
 const ofProblem = { 'Content-Type': 'application/problem+json', 'Cache-Control': 'no-store' }
 

@@ -40,8 +40,8 @@ test('gives each path exactly the methods that the service has there', async () 
 test('has an example with each body, and each is true', () => {
   const { issuesOf } = sharedContract()
   assert.is(issuesOf(runRequestExample, ['components', 'schemas', 'RunRequest']), null)
-  for (const { method, path, answers } of routeTable) {
-    for (const { status, json, example } of answers) {
+  for (const { method, path, responses } of routeTable) {
+    for (const { status, json, example } of responses) {
       if (json === undefined) continue
       const at = [
         'paths',
@@ -56,7 +56,7 @@ test('has an example with each body, and each is true', () => {
       assert.is(issuesOf(example, at), null, `${method} ${path} ${status}`)
     }
   }
-  const [first] = String(watchRun.answers[0]?.example).split('\n\n')
+  const [first] = String(watchRun.responses[0]?.example).split('\n\n')
   const data: unknown = JSON.parse(first?.replace(/^[\s\S]*^data: /m, '') ?? '')
   assert.is(issuesOf(data, ['components', 'schemas', 'Run']), null)
 })

@@ -1,4 +1,4 @@
-/** The OpenAPI document, made of the table of routes and of the schemas that answers are typed by. */
+/** The OpenAPI document, made of the table of routes and of the schemas that type responses. */
 import { z } from 'zod'
 import { version } from '../../domain/version.ts'
 import { problemCodes } from '../../domain/problems.ts'
@@ -74,7 +74,7 @@ function pathItem(path: string, routes: readonly Route[]): JsonObject {
 }
 
 function operation(route: Route): JsonObject {
-  const { operationId, summary, description, area, isOpen, query = {}, headers = [], body, answers } = route
+  const { operationId, summary, description, area, isOpen, query = {}, headers = [], body, responses } = route
   const inQuery = Object.entries(query).map(([name, parameter]) => {
     const { description: meaning, ...schema } = jsonSchema(parameter, 'input')
     return { name, in: 'query', ...(meaning !== undefined && { description: meaning }), schema }
@@ -89,13 +89,13 @@ function operation(route: Route): JsonObject {
     ...(parameters.length > 0 && { parameters }),
     ...(body !== undefined && { requestBody: { required: false, content: jsonContent(body.json, body.example) } }),
     responses: {
-      ...Object.fromEntries(answers.map((answer) => [String(answer.status), success(answer)])),
+      ...Object.fromEntries(responses.map((response) => [String(response.status), success(response)])),
       ...problemResponses(problemsOf(route)),
     },
   }
 }
 
-/** They stand in the answers of several routes, and in problems. */
+/** They stand in the responses of several routes, and in problems. */
 const sharedSchemas: NamedSchemas = {
   Run: runViewSchema,
   MinimalRun: minimalRunSchema,
@@ -108,7 +108,7 @@ const sharedSchemas: NamedSchemas = {
 
 function components(routes: readonly Route[]): JsonObject {
   const taken = routes.map(({ body }) => body?.json)
-  const given = routes.flatMap(({ answers, schemas }) => [...answers.map(({ json }) => json), schemas])
+  const given = routes.flatMap(({ responses, schemas }) => [...responses.map(({ json }) => json), schemas])
   const problemSchemas = problemCodes.map((code) => [problemSchemaName(code), problemSchemaOf(code)] as const)
   const parameters = Object.entries(requestHeaders).map(([name, { description, schema, example }]) => [
     parameterName(name),

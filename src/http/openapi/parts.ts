@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { failureStatuses } from '../../domain/answer.ts'
 import { problems, type ProblemCode } from '../../domain/problems.ts'
-import type { Answer, NamedSchemas } from '../route.ts'
+import type { NamedSchemas, RouteResponse } from '../route.ts'
 import { responseHeaders, type ResponseHeaderName } from './headers.ts'
 
 export type JsonObject = Readonly<Record<string, unknown>>
@@ -53,7 +53,14 @@ export function namedSchemas(schemas: NamedSchemas, io: 'input' | 'output'): Jso
 /** Whether each of them is always sent, or only where it applies. */
 type Headers = Partial<Record<ResponseHeaderName, boolean>>
 
-export function success({ description, json, mediaType, example, headers = [], mayHave = [] }: Answer): JsonObject {
+export function success({
+  description,
+  json,
+  mediaType,
+  example,
+  headers = [],
+  mayHave = [],
+}: RouteResponse): JsonObject {
   const always = headers.map((name) => [name, true] as const)
   const perhaps = mayHave.map((name) => [name, false] as const)
   return {

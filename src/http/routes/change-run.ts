@@ -2,11 +2,11 @@
 import { AppError } from '../../domain/errors.ts'
 import { findRun, jobIndexOf, noSuchJob, noSuchRun, runIdOf } from '../requested-runs.ts'
 import { runExample } from '../openapi/examples.ts'
-import type { Answer, Route } from '../route.ts'
+import type { Route, RouteResponse } from '../route.ts'
 import { runViewSchema } from '../views/run.ts'
 
 const wholeRun = { json: { Run: runViewSchema }, example: runExample, headers: ['Cache-Control'] } as const
-const answersOfCancel: readonly Answer[] = [
+const responsesOfCancel: readonly RouteResponse[] = [
   { status: 202, description: 'The cancel takes effect; the run as it is now.', ...wholeRun },
   { status: 200, description: 'It was cancelled before; the run as it is now.', ...wholeRun },
 ]
@@ -34,7 +34,7 @@ export const cancelRun: Route = {
   operationId: 'cancelRun',
   summary: 'cancels every job of a run that has not ended',
   area: 'runs',
-  answers: answersOfCancel,
+  responses: responsesOfCancel,
   problems: ['run-not-found', 'not-cancellable', 'overloaded', 'store-unavailable'],
   create: createCancel,
 }
@@ -45,7 +45,7 @@ export const cancelJob: Route = {
   operationId: 'cancelJob',
   summary: 'cancels one job',
   area: 'runs',
-  answers: answersOfCancel,
+  responses: responsesOfCancel,
   problems: ['run-not-found', 'job-not-found', 'not-cancellable', 'overloaded', 'store-unavailable'],
   create: createCancel,
 }
@@ -62,7 +62,7 @@ export const retryJob: Route = {
   operationId: 'retryJob',
   summary: 'queues a failed or cancelled job again, with fresh attempts',
   area: 'runs',
-  answers: [{ status: 202, description: 'The job is queued; the run as it is now.', ...wholeRun }],
+  responses: [{ status: 202, description: 'The job is queued; the run as it is now.', ...wholeRun }],
   problems: ['run-not-found', 'job-not-found', 'not-retryable', 'overloaded', 'shutting-down', 'store-unavailable'],
 
   create({ intake, store, answers }) {
@@ -89,7 +89,7 @@ export const removeRun: Route = {
   operationId: 'removeRun',
   summary: 'forgets a run that has ended, and its idempotency key',
   area: 'runs',
-  answers: [{ status: 204, description: 'It is gone.' }],
+  responses: [{ status: 204, description: 'It is gone.' }],
   problems: ['run-not-found', 'run-active', 'store-unavailable'],
 
   create({ intake }) {

@@ -76,7 +76,7 @@ function changeRoute(
       'At least one filter is needed. It goes through the runs a batch at a time, from the newest to the oldest, and answers when it is done; a caller that goes away ends it.',
     area: 'runs',
     query,
-    answers: [
+    responses: [
       { status: 200, description, json: { BulkChange: bulkChangeSchema }, example, headers: ['Cache-Control'] },
     ],
     problems: ['invalid-filter', 'overloaded', 'shutting-down', 'store-unavailable'],

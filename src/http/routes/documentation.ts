@@ -14,7 +14,7 @@ export const openapi: Route = {
   summary: 'describes all this to programs (OpenAPI 3.1)',
   area: 'service',
   headers: ['If-None-Match'],
-  answers: [
+  responses: [
     { status: 200, description: 'This document.', mediaType: 'application/json', headers: ['ETag', 'Cache-Control'] },
     { status: 304, description: 'It has not changed.', headers: ['ETag', 'Cache-Control'] },
   ],
@@ -62,7 +62,7 @@ export const explainProblem: Route = {
   summary: 'explains a problem',
   area: 'service',
   isOpen: true,
-  answers: [
+  responses: [
     {
       status: 200,
       description: 'What the problem means and what to do.',

@@ -18,7 +18,7 @@ export const getRun: Route = {
   description: 'With `If-None-Match` and `Prefer: wait=N` it answers at the next version, or with 304 after N seconds.',
   area: 'runs',
   headers: ['Prefer', 'If-None-Match'],
-  answers: [
+  responses: [
     {
       status: 200,
       description: 'The run as it is now.',
@@ -70,7 +70,7 @@ export const getJob: Route = {
   operationId: 'getJob',
   summary: 'shows one job',
   area: 'runs',
-  answers: [
+  responses: [
     {
       status: 200,
       description: 'The job as it is now.',

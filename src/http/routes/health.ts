@@ -1,12 +1,12 @@
 /** GET /livez and /readyz: whether the process lives, and whether it should be sent requests. */
 import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
-import type { Answer, Route } from '../route.ts'
+import type { Route, RouteResponse } from '../route.ts'
 import { sendJson } from '../views/json.ts'
 
 const healthSchema = z.object({ status: z.literal('ok') }).readonly()
 const healthy: z.output<typeof healthSchema> = { status: 'ok' }
-const answers: readonly Answer[] = [
+const responses: readonly RouteResponse[] = [
   { status: 200, description: 'It does.', json: { Health: healthSchema }, example: healthy },
 ]
 
@@ -17,7 +17,7 @@ export const livez: Route = {
   summary: 'says whether the process lives',
   area: 'service',
   isOpen: true,
-  answers,
+  responses,
   problems: [],
   create: () => (ctx) => sendJson(ctx, healthy),
 }
@@ -29,7 +29,7 @@ export const readyz: Route = {
   summary: 'says whether it takes new runs',
   area: 'service',
   isOpen: true,
-  answers,
+  responses,
   problems: ['overloaded', 'shutting-down', 'store-unavailable'],
 
   create({ store, intake, trouble, clock }) {

@@ -39,7 +39,7 @@ export const listRuns: Route = {
   area: 'runs',
   query,
   headers: ['If-None-Match'],
-  answers: [
+  responses: [
     {
       status: 200,
       description: 'One page. While there are more, `Link` names the next.',

@@ -10,7 +10,7 @@ export const root: Route = {
   area: 'service',
   isOpen: true,
   headers: ['If-None-Match'],
-  answers: [
+  responses: [
     {
       status: 200,
       description: 'The page, for clients that name text/html in Accept; for others the list of routes.',

@@ -33,7 +33,7 @@ export const runTasks: Route = {
   area: 'runs',
   headers: ['Prefer', 'Idempotency-Key', 'traceparent'],
   body: { json: { RunRequest: runSchema }, example: runRequestExample },
-  answers: [
+  responses: [
     {
       status: 200,
       description: 'The answer; the other jobs may go on.',

@@ -29,7 +29,7 @@ export const stats: Route = {
   operationId: 'stats',
   summary: 'counts runs, jobs and threads',
   area: 'service',
-  answers: [
+  responses: [
     {
       status: 200,
       description: 'The counts of this moment.',
@@ -102,7 +102,7 @@ export const recent: Route = {
   operationId: 'recent',
   summary: 'shows the last minutes of the process',
   area: 'service',
-  answers: [
+  responses: [
     {
       status: 200,
       description: 'What it runs now, quantiles and tasks of five minutes, and a quarter of an hour in rows.',
@@ -134,7 +134,7 @@ export const prometheus: Route = {
   operationId: 'metrics',
   summary: 'tells the same and more to Prometheus',
   area: 'service',
-  answers: [
+  responses: [
     {
       status: 200,
       description: 'Metrics in the text format of Prometheus.',

@@ -13,7 +13,7 @@ export const listTasks: Route = {
   operationId: 'listTasks',
   summary: 'lists the tasks and what they take',
   area: 'service',
-  answers: [{ status: 200, description: 'Each task, by name.', json: { TaskList: taskListSchema }, example }],
+  responses: [{ status: 200, description: 'Each task, by name.', json: { TaskList: taskListSchema }, example }],
   schemas: { Task: taskSchema },
   problems: [],
 

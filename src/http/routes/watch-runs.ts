@@ -17,7 +17,7 @@ export const watchRun: Route = {
     'Server-sent events: `run` has a Run as its data and its version as id; `progress` has a Progress and no id. A result above 16 KiB is replaced by `resultBytes`.',
   area: 'runs',
   headers: ['Last-Event-ID'],
-  answers: [
+  responses: [
     {
       status: 200,
       description: 'The stream, which ends after the final state.',
@@ -67,7 +67,7 @@ export const watchRuns: Route = {
   description:
     'Server-sent events: `changes` has Changes as its data. The first one comes at once; further ones at most every 250 ms, and none while nothing changes. Which runs these are says `GET /runs`.',
   area: 'runs',
-  answers: [
+  responses: [
     {
       status: 200,
       description: 'The stream, which ends when the service does.',
