@@ -4,7 +4,6 @@ import type { JobError, JobFailure, JobState } from '../../../domain/job.ts'
 import type { FirstFailurePolicy, RunState } from '../../../domain/run.ts'
 import type { Job, Run } from '../../../domain/run/aggregate.ts'
 import type { TaskKind } from '../../../domain/task.ts'
-import { plainArray } from '../statements/arrays.ts'
 import type { Query, Row } from './connection.ts'
 import { createUnit } from '../writing/unit.ts'
 import { totalColumns, write } from '../writing/write.ts'
@@ -76,7 +75,7 @@ export async function migrateRows(query: Query): Promise<void> {
     const end = rows.at(-1)
     if (end === undefined) break
     last = end.id
-    const jobs = await query(selectJobs, [plainArray(rows.map(({ id }) => id))])
+    const jobs = await query(selectJobs, [rows.map(({ id }) => id)])
     const jobsOf = Map.groupBy(jobs, (row) => String(row['run_id']))
     const unit = createUnit([])
     // Of the tables above.

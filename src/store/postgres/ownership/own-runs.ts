@@ -6,7 +6,6 @@
 import { claimOf, type Claim } from '../../../domain/claim.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import { boundDueTimes, noteLeaving, releaseJob, rescueJobs } from '../../../domain/run/transitions.ts'
-import { plainArray } from '../statements/arrays.ts'
 import type { Query } from '../connection/connection.ts'
 import { isAbandoned } from './heartbeats.ts'
 import type { Held } from './held.ts'
@@ -26,7 +25,7 @@ const selectOwned = { name: 'select-owned', text: selectHeld.text }
 
 /** Runs of which one of these processes runs jobs. */
 async function runsHeldBy(query: Query, processes: readonly number[]): Promise<string[]> {
-  return (await query(selectHeld, [plainArray(processes)])).map(({ run }) => String(run))
+  return (await query(selectHeld, [processes])).map(({ run }) => String(run))
 }
 
 /**
@@ -78,7 +77,7 @@ export function reclaim(
     runIds: [],
     look: () => async (query) => {
       const before = held.claims()
-      const ids = (await query(selectOwned, [plainArray([process])])).map(({ run }) => String(run))
+      const ids = (await query(selectOwned, [[process]])).map(({ run }) => String(run))
       const records = readable.decode(await selectRuns(query, ids))
       const owned = records.flatMap(({ run }) => claimsHeldBy(process, run))
       const names = new Set(owned.map(claimName))

@@ -10,7 +10,6 @@ import { rowsOf } from './records.ts'
 import { readResults, type ResultOf } from './results.ts'
 import { threadsOf } from '../../slots.ts'
 import type { ClaimRequest } from '../../store.ts'
-import { plainArray, textArray } from './arrays.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit.ts'
 
@@ -144,13 +143,13 @@ export async function lookForDue(
 ): Promise<Look> {
   const kinds = taskKinds.filter((kind) => threadsOf(request.slots, kind).length > 0)
   const rows = await query(selectDue, [
-    plainArray(kinds),
-    plainArray(kinds.map((kind) => threadsOf(request.slots, kind).length)),
+    kinds,
+    kinds.map((kind) => threadsOf(request.slots, kind).length),
     request.at,
-    textArray(fullTasks(request)),
+    fullTasks(request),
     request.lost,
-    tasks === null ? null : textArray(tasks),
-    plainArray(readable.unreadable()),
+    tasks,
+    readable.unreadable(),
   ])
   const [first = {}] = rows
   const next = (kind: TaskKind): number | null => {
@@ -176,13 +175,7 @@ export async function lookForSuspect(
   readable: Readable,
 ): Promise<Look> {
   const kinds = taskKinds.filter((kind) => threadsOf(request.slots, kind).length > 0)
-  const values = [
-    request.at,
-    plainArray(kinds),
-    textArray(fullTasks(request)),
-    tasks === null ? null : textArray(tasks),
-    plainArray(readable.unreadable()),
-  ]
+  const values = [request.at, kinds, fullTasks(request), tasks, readable.unreadable()]
   const { due, records } = readDue(await query(selectSuspect, values), readable)
   const resultOf = await readResults(query, due, records)
   return { due, records, nextDueAt: new Map(), skipped: [], resultOf }

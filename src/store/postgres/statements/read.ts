@@ -8,7 +8,6 @@ import { maxPageJobs } from '../../bounds.ts'
 import { jobRecord, listedRun, runRecord, type TextOf } from '../../run-record.ts'
 import type { RunFilter, RunPage, StoreStats } from '../../store.ts'
 import { emptyTotals, liveOf, type Totals } from '../../totals.ts'
-import { plainArray } from './arrays.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import { listQuery } from './list-query.ts'
 import { dueUntil, isInLevel, levelsOf, runsHere } from './queue.ts'
@@ -147,9 +146,9 @@ function createWanted() {
         keys.length === 0
           ? []
           : await query(selectTexts, [
-              plainArray(keys.map(({ runId }) => runId)),
-              plainArray(keys.map(({ jobIndex }) => jobIndex)),
-              plainArray(keys.map(({ part }) => part)),
+              keys.map(({ runId }) => runId),
+              keys.map(({ jobIndex }) => jobIndex),
+              keys.map(({ part }) => part),
             ])
       const texts = new Map(
         rows.map((row) => [nameOf(String(row['run']), Number(row['job']), Number(row['part'])), String(row['value'])]),

@@ -1,7 +1,6 @@
 /** Records as rows: read, and locked in the one order in which every transaction locks them. */
 import { isRunId } from '../../../domain/ids.ts'
 import { decodeRun } from '../../record.ts'
-import { plainArray } from './arrays.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit.ts'
 
@@ -43,12 +42,12 @@ export function decodeRow({ id, version, revision, record }: RecordRow): Stored 
 
 /** The records of these that there are. */
 export async function selectRuns(query: Query, ids: readonly string[]): Promise<RecordRow[]> {
-  return rowsOf(await query(selectRecords, [plainArray(ids.filter(isRunId))]))
+  return rowsOf(await query(selectRecords, [ids.filter(isRunId)]))
 }
 
 /** As `selectRuns`; they are locked by the transaction. */
 export async function lockRuns(query: Query, ids: readonly string[]): Promise<RecordRow[]> {
-  return rowsOf(await query(lockRecords, [plainArray(ids.filter(isRunId))]))
+  return rowsOf(await query(lockRecords, [ids.filter(isRunId)]))
 }
 
 /** @throws UnreadableRecord */

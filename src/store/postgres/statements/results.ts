@@ -3,7 +3,6 @@ import { jobAt, type Job } from '../../../domain/run/aggregate.ts'
 import { isApart, resultPart } from '../../apart.ts'
 import type { Query } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit.ts'
-import { plainArray } from './arrays.ts'
 
 /** null where the job has none. */
 export type ResultOf = (runId: string, job: Job, jobIndex: number) => string | null
@@ -30,7 +29,7 @@ export async function readResults(
   })
   const texts = new Map<string, string>()
   if (asked.length > 0) {
-    const values = [plainArray(asked.map(({ runId }) => runId)), plainArray(asked.map(({ job }) => job))]
+    const values = [asked.map(({ runId }) => runId), asked.map(({ job }) => job)]
     for (const row of await query(selectResults, values)) {
       texts.set(`${String(row['run'])} ${String(row['job'])}`, String(row['value']))
     }

@@ -7,7 +7,6 @@ import { claimedJob } from '../../../domain/run/transitions.ts'
 import { cancel, complete, fail, release, retry, type Done } from '../../../domain/run/verbs.ts'
 import type { AcceptReport, RemoveResult } from '../../store.ts'
 import { bytesApart } from '../../apart.ts'
-import { plainArray } from '../statements/arrays.ts'
 import type { Query } from '../connection/connection.ts'
 import type { KnownReport } from '../statements/keys.ts'
 import { isNone, type Readable } from '../statements/readable.ts'
@@ -140,7 +139,7 @@ export function pruneRuns(finishedBefore: number, limit: number, readable: Reada
     look: () => async (query) => {
       for (;;) {
         const unreadable = readable.unreadable()
-        const rows = rowsOf(await query(lockFinished, [finishedBefore, limit, plainArray(unreadable)]))
+        const rows = rowsOf(await query(lockFinished, [finishedBefore, limit, unreadable]))
         const records = readable.decode(rows)
         // Where none of them can be read, others follow, unless there are more of these than are kept in mind.
         if (records.length > 0 || readable.unreadable().length <= unreadable.length) return records

@@ -8,7 +8,6 @@ import { encodeRun, stateNumber } from '../../record.ts'
 import type { Totals } from '../../totals.ts'
 import { jobStates } from '../../../domain/job.ts'
 import { runStates } from '../../../domain/run.ts'
-import { plainArray, textArray } from '../statements/arrays.ts'
 import type { Query, Statement } from '../connection/connection.ts'
 import { isFailure } from '../connection/failure.ts'
 import type { HolderRow, QueueRow, Stored, Writes } from './unit.ts'
@@ -55,7 +54,7 @@ export async function write(
   const parts = partsOf(writer, writes)
   const name = [...parts.map((part) => part.name), ...(messages.length > 0 ? ['notices'] : [])].join(' ')
   const values = parts.flatMap((part) => part.values)
-  if (messages.length > 0) values.push(channel, textArray(messages))
+  if (messages.length > 0) values.push(channel, messages)
   // PostgreSQL keeps 63 bytes of a name: it is cut, and numbered.
   const statement =
     statements.get(name) ?? compose(`write ${name.slice(0, 50)} ${statements.size}`, parts, messages.length > 0)
@@ -100,13 +99,13 @@ function partsOf(writer: Writer, writes: Writes): Part[] {
   const puts = writes.payloads.filter(({ text }) => text !== null)
   const drops = writes.payloads.filter(({ text }) => text === null)
   const payloadKeys = (rows: typeof puts) => [
-    plainArray(rows.map(({ runId }) => runId)),
-    plainArray(rows.map(({ jobIndex }) => jobIndex)),
-    plainArray(rows.map(({ part }) => part)),
+    rows.map(({ runId }) => runId),
+    rows.map(({ jobIndex }) => jobIndex),
+    rows.map(({ part }) => part),
   ]
   const tags = writes.added.flatMap((run) => [...new Set(run.tags)].map((tag) => ({ name: tagText(tag), id: run.id })))
   const tasks = writes.added.flatMap((run) => tasksOf(run).map((task) => ({ name: task, id: run.id })))
-  const named = (rows: typeof tags) => [textArray(rows.map(({ name }) => name)), plainArray(rows.map(({ id }) => id))]
+  const named = (rows: typeof tags) => [rows.map(({ name }) => name), rows.map(({ id }) => id)]
   const parts: (Part | false)[] = [
     writes.added.length > 0 && { name: 'added', sql: insertRecords, values: recordValues(writes.added) },
     writes.changed.length > 0 && { name: 'changed', sql: updateRecords, values: changedValues(writes.changed) },
@@ -114,7 +113,7 @@ function partsOf(writer: Writer, writes: Writes): Part[] {
     puts.length > 0 && {
       name: 'put',
       sql: putPayloads,
-      values: [...payloadKeys(puts), textArray(puts.map(({ text }) => text))],
+      values: [...payloadKeys(puts), puts.map(({ text }) => text)],
     },
     drops.length > 0 && { name: 'dropped', sql: dropPayloads, values: payloadKeys(drops) },
     writes.queued.length > 0 && { name: 'queued', sql: insertQueue, values: queueValues(writes.queued) },
@@ -141,12 +140,12 @@ const insertRecords = `INSERT INTO record (id, state, version, revision, jobs, h
 function recordValues(runs: readonly Run[]): unknown[] {
   return [
     idsOf(runs),
-    plainArray(runs.map(({ state }) => stateNumber(state))),
-    plainArray(runs.map(({ version }) => version)),
-    plainArray(runs.map(({ jobs }) => jobs.length)),
-    plainArray(runs.map(runningJobs)),
-    plainArray(runs.map(({ finishedAt }) => finishedAt)),
-    textArray(runs.map(encodeRun)),
+    runs.map(({ state }) => stateNumber(state)),
+    runs.map(({ version }) => version),
+    runs.map(({ jobs }) => jobs.length),
+    runs.map(runningJobs),
+    runs.map(({ finishedAt }) => finishedAt),
+    runs.map(encodeRun),
   ]
 }
 
@@ -163,12 +162,12 @@ function changedValues(changed: readonly Stored[]): unknown[] {
   const runs = inOrder.map(({ run }) => run)
   return [
     idsOf(runs),
-    plainArray(inOrder.map(({ revision }) => revision)),
-    plainArray(runs.map(({ state }) => stateNumber(state))),
-    plainArray(runs.map(({ version }) => version)),
-    plainArray(runs.map(runningJobs)),
-    plainArray(runs.map(({ finishedAt }) => finishedAt)),
-    textArray(runs.map(encodeRun)),
+    inOrder.map(({ revision }) => revision),
+    runs.map(({ state }) => stateNumber(state)),
+    runs.map(({ version }) => version),
+    runs.map(runningJobs),
+    runs.map(({ finishedAt }) => finishedAt),
+    runs.map(encodeRun),
     runs.length,
   ]
 }
@@ -192,18 +191,18 @@ const deleteQueue = `DELETE FROM queue
 
 function queueKeys(rows: readonly QueueRow[]): unknown[] {
   return [
-    plainArray(rows.map(({ kind }) => kind)),
-    plainArray(rows.map(({ priority }) => priority)),
-    plainArray(rows.map(({ isDue }) => String(isDue))),
-    textArray(rows.map(({ task }) => task)),
-    plainArray(rows.map(({ runAt }) => runAt)),
-    plainArray(rows.map(({ runId }) => runId)),
-    plainArray(rows.map(({ jobIndex }) => jobIndex)),
+    rows.map(({ kind }) => kind),
+    rows.map(({ priority }) => priority),
+    rows.map(({ isDue }) => String(isDue)),
+    rows.map(({ task }) => task),
+    rows.map(({ runAt }) => runAt),
+    rows.map(({ runId }) => runId),
+    rows.map(({ jobIndex }) => jobIndex),
   ]
 }
 
 function queueValues(rows: readonly QueueRow[]): unknown[] {
-  return [...queueKeys(rows), plainArray(rows.map(({ lost }) => lost)), plainArray(rows.map(({ since }) => since))]
+  return [...queueKeys(rows), rows.map(({ lost }) => lost), rows.map(({ since }) => since)]
 }
 
 const insertHolders = 'INSERT INTO holder (process, run) SELECT * FROM unnest(?::integer[], ?::uuid[])'
@@ -211,7 +210,7 @@ const deleteHolders = `DELETE FROM holder USING unnest(?::integer[], ?::uuid[]) 
   WHERE holder.process = old.process AND holder.run = old.run`
 
 function holderValues(rows: readonly HolderRow[]): unknown[] {
-  return [plainArray(rows.map(({ process }) => process)), plainArray(rows.map(({ runId }) => runId))]
+  return [rows.map(({ process }) => process), rows.map(({ runId }) => runId)]
 }
 
 const insertTags = 'INSERT INTO run_tag (tag, run_id) SELECT * FROM unnest(?::text[], ?::uuid[])'
@@ -227,7 +226,7 @@ function forgetting(runs: readonly Run[]): Part[] {
   if (runs.length === 0) return []
   const tags = runs.flatMap(({ id, tags: all }) => [...new Set(all)].map((tag) => ({ name: tagText(tag), id })))
   const tasks = runs.flatMap((run) => tasksOf(run).map((name) => ({ name, id: run.id })))
-  const values = (rows: typeof tags) => [textArray(rows.map(({ name }) => name)), plainArray(rows.map(({ id }) => id))]
+  const values = (rows: typeof tags) => [rows.map(({ name }) => name), rows.map(({ id }) => id)]
   const listed = (table: string, column: string) => `DELETE FROM ${table}
     USING unnest(?::text[], ?::uuid[]) AS old (name, run_id)
     WHERE ${table}.${column} = old.name AND ${table}.run_id = old.run_id`
@@ -271,8 +270,8 @@ function isCounted(totals: Totals): boolean {
   return totalValues(totals).some((value) => value !== 0)
 }
 
-function idsOf(runs: readonly Run[]): string {
-  return plainArray(runs.map(({ id }) => id))
+function idsOf(runs: readonly Run[]): string[] {
+  return runs.map(({ id }) => id)
 }
 
 function tasksOf({ jobs }: Run): string[] {
