@@ -6,6 +6,7 @@ import {
   createClockWatch,
   createProgressPublisher,
   createPruner,
+  createExpiry,
   createUnknownTaskWatch,
 } from './dispatch/maintenance.ts'
 import { monotonicClock, type ProcessClock } from './domain/clock.ts'
@@ -105,6 +106,7 @@ export function createService(options: ServiceOptions): Service {
     pruner,
     createClockWatch({ clock, store, log, onShifted: dispatcher.wake }),
     createUnknownTaskWatch({ store, clock, log }),
+    createExpiry({ store, clock, log }),
     ...(notifier === null ? [] : [createProgressPublisher({ notifier, allProgress })]),
   ]
 

@@ -37,6 +37,28 @@ function createPeriodic(pauseMs: number, round: () => Promise<void> | void): Per
   }
 }
 
+export interface ExpiryOptions {
+  readonly store: Pick<Store, 'expire'>
+  readonly clock: Clock
+  readonly log: Log
+}
+
+const expiryPauseMs = 1_000
+
+/** Fails jobs that were due for too long without a start. */
+export function createExpiry({ store, clock, log }: ExpiryOptions): Periodic {
+  async function expire(): Promise<void> {
+    let total = 0
+    // In bounded steps: in between, whatever waits for a commit gets its turn.
+    for (let expired = 1; expired > 0; total += expired) expired = await store.expire(clock.now())
+    if (total > 0) log.info({ runs: total }, 'jobs have expired: they had not started in time')
+  }
+
+  return createPeriodic(expiryPauseMs, () =>
+    expire().catch((error: unknown) => log.error({ err: error }, 'expired jobs could not be failed; trying again')),
+  )
+}
+
 export interface PrunerOptions {
   readonly store: Pick<Store, 'prune'>
   readonly clock: Clock

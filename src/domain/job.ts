@@ -5,7 +5,8 @@ export const jobStates = ['queued', 'running', 'retrying', 'completed', 'failed'
 export type JobState = (typeof jobStates)[number]
 
 const transitions: Record<JobState, readonly JobState[]> = {
-  queued: ['running', 'cancelled'],
+  // Failed: it has expired.
+  queued: ['running', 'cancelled', 'failed'],
   // Back to queued: released by its owner, or rescued from a process that died.
   running: ['completed', 'failed', 'cancelled', 'retrying', 'queued'],
   retrying: ['running', 'cancelled'],
@@ -41,6 +42,7 @@ export const jobErrorCodes = [
   'crashed',
   'cancelled',
   'invalid_result',
+  'expired',
 ] as const
 export type JobErrorCode = (typeof jobErrorCodes)[number]
 

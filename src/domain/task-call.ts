@@ -12,6 +12,8 @@ export interface JobOptions {
   readonly priority?: number | undefined
   /** Before the first attempt, in milliseconds. */
   readonly delayMs?: number | undefined
+  /** How long the job may be due without a start before it fails as `expired`, in milliseconds: 1 … 31 536 000 000. */
+  readonly expiresMs?: number | undefined
   /** Indexes of earlier tasks of the request: it starts when they are completed, with their results in `context.after`. */
   readonly after?: readonly number[] | undefined
 }

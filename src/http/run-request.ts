@@ -18,6 +18,12 @@ const taskSchema = z.strictObject({
   maxAttempts: z.int().min(maxAttempts.min).max(maxAttempts.max).optional(),
   priority: z.int().min(0).max(9).optional(),
   delayMs: z.int().min(0).max(maxDelayMs).optional(),
+  expiresMs: z
+    .int()
+    .min(1)
+    .max(maxDelayMs)
+    .optional()
+    .describe('a job that has not started within that time of being due fails as `expired`'),
   after: z
     .array(z.int().min(0))
     .readonly()

@@ -99,6 +99,7 @@ function newJob(entry: TaskRequest, task: Task | undefined, index: number): NewJ
     maxAttempts: entry.maxAttempts ?? (index === 0 ? 1 : policy.maxAttempts),
     delayMs: entry.delayMs ?? 0,
     ...(entry.after && { after: entry.after }),
+    ...(entry.expiresMs !== undefined && { expiresMs: entry.expiresMs }),
   }
 }
 

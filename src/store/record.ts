@@ -61,6 +61,7 @@ function encodeJob(job: Job, base: number): unknown[] {
     job.leftStarts === 0 ? null : job.leftStarts,
     job.holder,
     job.chain && [job.chain.after, job.chain.delayMs, job.chain.cancelledBy],
+    job.expiry && [job.expiry.afterMs, job.expiry.claim],
   ]
   while (members.at(-1) === null) members.pop()
   return members
@@ -130,16 +131,21 @@ function decodeJob(members: readonly unknown[], base: number): Job {
     result: (members[15] as Job['result'] | undefined) ?? null,
     error: (members[16] as Job['error'] | undefined) ?? null,
     failures: (members[17] as Job['failures'] | undefined) ?? [],
-    chain: decodeChain(members[21] as EncodedChain | undefined),
+    chain: decodeChain(members[21] as EncodedChain | null | undefined),
+    expiry: decodeExpiry(members[22] as readonly [afterMs: number, claim: number] | undefined),
   }
 }
 
 type EncodedChain = readonly [after: readonly number[], delayMs: number, cancelledBy: number | null]
 
-function decodeChain(members: EncodedChain | undefined): Job['chain'] {
-  if (members === undefined) return null
+function decodeChain(members: EncodedChain | null | undefined): Job['chain'] {
+  if (members === null || members === undefined) return null
   const [after, delayMs, cancelledBy] = members
   return { after, delayMs, cancelledBy }
+}
+
+function decodeExpiry(members: readonly [afterMs: number, claim: number] | undefined): Job['expiry'] {
+  return members === undefined ? null : { afterMs: members[0], claim: members[1] }
 }
 
 /** The number that stands for a run's state in a row. */

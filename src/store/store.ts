@@ -115,6 +115,8 @@ export interface Store {
   complete(claim: Claim, result: string, at: number): Promise<Settled>
   /** Spends the attempt: the job fails for good, or waits until `retryAt` when that is not null. */
   fail(claim: Claim, error: JobError, retryAt: number | null, at: number): Promise<Settled>
+  /** Fails jobs that were due for too long without a start, of a bounded number of runs; of how many. No claim takes one. */
+  expire(at: number): Promise<number>
   /** Hands a job back unspent: it is due again at once. */
   release(claim: Claim, at: number): Promise<Settled>
   /** Notes that the run's caller is replied to before there is an answer; so are those who repeat its request. */

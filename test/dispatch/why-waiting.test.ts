@@ -32,9 +32,9 @@ test('each reason, the one that holds first', () => {
 
 test('a run says it of each of its jobs', async () => {
   await using dispatch = await startDispatchService()
-  const meeting = `${dispatch.service.url}/why`
-  const limited = { name: 'limited-io', input: meeting }
-  const id = await dispatch.accept(limited, limited, limited, { ...limited, delayMs: 60_000 })
+  const meetings = [0, 1, 2, 3].map((index) => `${dispatch.service.url}/why/${index}`)
+  const tasks = meetings.map((input) => ({ name: 'limited-io', input }))
+  const id = await dispatch.accept(...tasks.slice(0, 3), { ...tasks[3], delayMs: 60_000 })
   const { jobs } = await dispatch.runWhen(id, 'two run', (run) => {
     return run.jobs.filter(({ state }) => state === 'running').length === 2
   })
@@ -46,7 +46,7 @@ test('a run says it of each of its jobs', async () => {
   assert.is(jobs[3]?.waiting?.until, jobs[3]?.runAt)
   await dispatch.service.post(`/runs/${id}/jobs/2/cancel`)
   await dispatch.service.post(`/runs/${id}/jobs/3/cancel`)
-  await attend({ meeting, count: 3 }, 'the test')
+  for (const meeting of meetings.slice(0, 2)) await attend({ meeting, count: 2 }, 'the test')
 })
 
 test.run()

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { isFinalJob, jobStates, moveJob, type JobState } from '../../src/domain/job.ts'
 
 const allowed: Record<JobState, readonly JobState[]> = {
-  queued: ['running', 'cancelled'],
+  queued: ['running', 'cancelled', 'failed'],
   running: ['queued', 'retrying', 'completed', 'failed', 'cancelled'],
   retrying: ['running', 'cancelled'],
   completed: [],

@@ -13,6 +13,7 @@ import {
   cancelJobs,
   claimJobs,
   completeJob,
+  expireJobs,
   failJob,
   noteLeaving,
   ownsClaim,
@@ -35,6 +36,7 @@ const verbs = [
   'retry',
   'rescue',
   'leave',
+  'expire',
 ]
 
 interface Step {
@@ -65,6 +67,8 @@ function apply(run: Run, { verb, index }: Step, at: number): Run {
       return cancelJobs(run, null, at)
     case 'retry':
       return job.state === 'failed' || job.state === 'cancelled' ? retryJob(run, jobIndex, at) : run
+    case 'expire':
+      return expireJobs(run, at)
     case 'leave':
       return noteLeaving(run, () => true, at)
     default:
@@ -92,7 +96,9 @@ test('a run is what its jobs say, its version grows with each visible change, an
       fc.constantFrom(...chains),
       steps,
       (respond, onFirstFailure, claimsFirst, size, chain, taken) => {
-        const jobs = Array.from({ length: size }, (_, index) => jobOf({ input: '{"a": 1}', after: chain[index] ?? [] }))
+        const jobs = Array.from({ length: size }, (_, index) =>
+          jobOf({ input: '{"a": 1}', after: chain[index] ?? [], expiresMs: 1 + index }),
+        )
         let run = acceptRun(runOf({ respond, onFirstFailure, claimsFirst, jobs, tags: ['x'] }), start)
         for (const [place, step] of taken.entries()) {
           const before = run

@@ -61,6 +61,7 @@ test('takes each number of a task entry within its bounds, and no other', async 
     maxAttempts: [1, 100],
     priority: [0, 9],
     delayMs: [0, 31_536_000_000],
+    expiresMs: [1, 31_536_000_000],
   } as const
   for (const [member, [min, max]] of Object.entries(bounds)) {
     for (const good of [min, max]) assert.ok(await isTaken(service, withEntry({ [member]: good })), `${member} ${good}`)

@@ -8,6 +8,7 @@ export const writeVerbs = [
   'complete',
   'fail',
   'release',
+  'expire',
   'defer',
   'cancel',
   'retry',

@@ -3,7 +3,7 @@ import type { ClaimedJob } from '../../src/domain/claim.ts'
 import type { TaskKind } from '../../src/domain/task.ts'
 import type { ClaimRequest, ClaimResult } from '../../src/store/store.ts'
 import { wasLost, type Reply } from './calls.ts'
-import { isSuspect, type Model, type ModelJob, type ModelRun } from './state.ts'
+import { isExpired, isSuspect, type Model, type ModelJob, type ModelRun } from './state.ts'
 import { take } from './transitions.ts'
 
 interface Place {
@@ -61,7 +61,7 @@ export function claimJobs(
   for (const kind of kinds) {
     const room = roomFor(request, kind)
     const places = waiting(model, kind).filter(({ job }) => only === 'all' || isSuspect(job))
-    const due = places.filter((place) => dueAt(place) <= at)
+    const due = places.filter((place) => dueAt(place) <= at && !isExpired(place.job, at))
     const ofKind = claimed?.jobs.filter((job) => job.kind === kind) ?? []
     const named = claimed === null ? due : due.filter(({ run, job }) => ofKind.some((other) => isOf(other, run, job)))
     const wanted = only === 'all' && isExact ? due : named

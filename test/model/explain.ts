@@ -110,7 +110,9 @@ function jobRecordOf(run: ModelRun, job: ModelJob): JobRecord {
 /** Without the words that the store itself finds for an error. */
 function plain(run: RunRecord): RunRecord {
   const bare = (error: JobError | null): JobError | null =>
-    error?.code === 'cancelled' || error?.code === 'crashed' ? { code: error.code, message: '' } : error
+    error?.code === 'cancelled' || error?.code === 'crashed' || error?.code === 'expired'
+      ? { code: error.code, message: '' }
+      : error
   return { ...run, jobs: run.jobs.map((job) => ({ ...job, error: bare(job.error) })) }
 }
 

@@ -12,6 +12,7 @@ import { says, wasLost, type Call, type Reply } from './calls.ts'
 import { claimJobs } from './claiming.ts'
 import {
   allowedLosses,
+  isExpired,
   isFinal,
   isSuspect,
   missingOf,
@@ -47,6 +48,8 @@ export function apply(model: Model, call: Call, reply: Reply, isExact: boolean):
       return settle(model, call.args[0], reply, isHandedBack, (run, job) => {
         wait(run, job, { runAt: call.args[1], attempt: job.attempt - 1 })
       })
+    case 'expire':
+      return says(reply, expire(model, call.args[0]))
     case 'defer':
       for (const key of model.keys.values()) key.isDeferred ||= key.runId === call.args[0]
       return says(reply, undefined)
@@ -78,7 +81,7 @@ function accept(model: Model, by: number, given: NewRun, at: number, reply: Repl
     model.keys.set(name, { runId: id, bodyDigest, isDeferred, claimedAt: at })
   }
   const started = { attempt: 0, lostStarts: 0, claim: 0, holder: null, thread: null, startedAt: null }
-  const ended = { finishedAt: null, result: null, error: null, failures: [], cancelledBy: null }
+  const ended = { finishedAt: null, result: null, error: null, failures: [], cancelledBy: null, queuedClaim: 0 }
   const waiting = jobs.map((job, index): ModelJob => {
     const waits = (job.after ?? []).length > 0
     const due = waits
@@ -120,6 +123,17 @@ function settle(
   return says(reply, 'settled')
 }
 
+const expired: JobError = { code: 'expired', message: '' }
+
+/** Of how many runs a job has expired. */
+function expire(model: Model, at: number): number {
+  const runs = [...model.runs.values()].filter(({ jobs }) => jobs.some((job) => isExpired(job, at)))
+  for (const run of runs) {
+    for (const job of run.jobs) if (isExpired(job, at)) end(model, run, job, 'failed', at, { error: expired })
+  }
+  return runs.length
+}
+
 const crashed: JobError = { code: 'crashed', message: '' }
 
 function cancel(model: Model, runId: string, jobIndex: number | null, at: number): CancelResult {
@@ -142,7 +156,7 @@ function retry(model: Model, runId: string, jobIndex: number, at: number): Retry
   if (!isFinal(job)) return 'not-final'
   const needs = job.given.after ?? []
   if (needs.some((other) => ['failed', 'cancelled'].includes(run.jobs[other]?.state ?? ''))) return 'cannot-start'
-  const fresh = { queuedAt: at, attempt: 0, lostStarts: 0, cancelledBy: null }
+  const fresh = { queuedAt: at, attempt: 0, lostStarts: 0, cancelledBy: null, queuedClaim: job.claim }
   if (missingOf(run, job).length > 0) wait(run, job, { ...fresh, state: 'blocked', runAt: null })
   else wait(run, job, { ...fresh, runAt: at })
   model.final -= 1

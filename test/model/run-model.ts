@@ -82,6 +82,8 @@ async function drain(session: Session, subject: Subject): Promise<void> {
       const { at } = session.model
       const rescue: Step = { name: 'rescue', ask: () => ({ verb: 'rescue', by, args: [at] }) }
       await together([rescue]).run(session, subject)
+      const expire: Step = { name: 'expire', ask: () => ({ verb: 'expire', by, args: [at] }) }
+      await together([expire]).run(session, subject)
       await together([claimAll(nth)]).run(session, subject)
       const running = [...session.model.runs.values()].flatMap(({ given: { id: runId }, jobs }) =>
         jobs

@@ -25,6 +25,8 @@ export interface ModelJob {
   failures: JobFailure[]
   /** The job whose end has cancelled it. */
   cancelledBy: number | null
+  /** Its claim when it was queued afresh: once claimed again, it does not expire. */
+  queuedClaim: number
 }
 
 export interface ModelRun {
@@ -72,6 +74,11 @@ export function isFinal({ state }: Pick<ModelJob, 'state'>): boolean {
 export function stateOf({ jobs }: ModelRun): RunState {
   if (!jobs.every(isFinal)) return 'running'
   return (['failed', 'cancelled'] as const).find((state) => jobs.some((job) => job.state === state)) ?? 'completed'
+}
+
+/** Whether it was due for too long without a start. */
+export function isExpired({ given: { expiresMs }, state, runAt, claim, queuedClaim }: ModelJob, at: number): boolean {
+  return expiresMs !== undefined && state === 'queued' && claim === queuedClaim && (runAt ?? at) + expiresMs <= at
 }
 
 /** Jobs whose results it still needs. */

@@ -37,6 +37,7 @@ const job = fc.record({
   maxAttempts: fc.constantFrom(1, 3, 4),
   delayMs: fc.constantFrom(0, 0, 0, 40),
   after: fc.constantFrom([], [], [], [0], [0], [1], [1, 0]),
+  expiresMs: fc.constantFrom(undefined, undefined, undefined, 1, 41),
 })
 const key = fc.record({
   scope: fc.constantFrom('', 'caller'),
@@ -81,9 +82,15 @@ const accept = fc.tuple(newRun, who).map(([{ jobs, ...run }, by]) =>
     const given: NewRun = {
       id,
       ...run,
-      jobs: jobs.map(({ task, after, ...rest }, nth) => {
+      jobs: jobs.map(({ task, after, expiresMs, ...rest }, nth) => {
         const earlier = after.filter((other) => other < nth)
-        return jobOf({ ...task, ...rest, after: earlier, ...(nth === 0 && run.claimsFirst && { delayMs: 0 }) })
+        return jobOf({
+          ...task,
+          ...rest,
+          after: earlier,
+          ...(expiresMs && { expiresMs }),
+          ...(nth === 0 && run.claimsFirst && { delayMs: 0 }),
+        })
       }),
     }
     return { verb: 'accept', by: memberAt(members, by), args: [given, model.at] }
@@ -179,6 +186,10 @@ const rescue = who.map((by) =>
   step('rescue', null, ({ model: { at } }, members) => ({ verb: 'rescue', by: memberAt(members, by), args: [at] })),
 )
 
+const expire = who.map((by) =>
+  step('expire', null, ({ model: { at } }, members) => ({ verb: 'expire', by: memberAt(members, by), args: [at] })),
+)
+
 export const anyStep = fc.oneof(
   { weight: 5, arbitrary: accept },
   { weight: 1, arbitrary: acceptTwice },
@@ -187,4 +198,5 @@ export const anyStep = fc.oneof(
   { weight: 4, arbitrary: ofRun },
   { weight: 1, arbitrary: prune },
   { weight: 1, arbitrary: rescue },
+  { weight: 1, arbitrary: expire },
 )

@@ -28,6 +28,13 @@ export interface Chain {
   readonly cancelledBy: number | null
 }
 
+/** How long a due job may wait for its start. */
+export interface Expiry {
+  readonly afterMs: number
+  /** Number of its latest claim when it was queued: once it was claimed again, it has started in time. */
+  readonly claim: number
+}
+
 /** Instants are epoch milliseconds; null where the thing has not happened. */
 export interface Job {
   readonly task: string
@@ -59,6 +66,8 @@ export interface Job {
   readonly failures: readonly (JobFailure | Apart)[]
   /** null where it waits for no other job. */
   readonly chain: Chain | null
+  /** null where it may wait for ever. */
+  readonly expiry: Expiry | null
 }
 
 export interface Run {
@@ -92,6 +101,7 @@ export interface JobChange {
   readonly error?: JobError
   readonly failures?: readonly (JobFailure | Apart)[]
   readonly chain?: Chain
+  readonly expiry?: Expiry | null
 }
 
 export function jobAt(run: Run, index: number): Job {
@@ -157,6 +167,7 @@ function changedJob(job: Job, change: JobChange, at: number): Job {
     error: change.error ?? null,
     failures: change.failures ?? job.failures,
     chain: change.chain ?? job.chain,
+    expiry: change.expiry ?? job.expiry,
   }
 }
 

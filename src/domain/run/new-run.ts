@@ -16,6 +16,7 @@ export interface TaskRequest {
   readonly delayMs?: number | undefined
   /** Indexes of earlier entries, whose results the task needs. */
   readonly after?: readonly number[] | undefined
+  readonly expiresMs?: number | undefined
 }
 
 export interface RunRequest {
@@ -38,6 +39,8 @@ export interface NewJob {
   readonly delayMs: number
   /** Indexes of earlier jobs, whose results it needs; absent or empty where there are none. */
   readonly after?: readonly number[]
+  /** How long it may be due without a start; absent: for ever. */
+  readonly expiresMs?: number
 }
 
 export interface NewRun {
@@ -114,5 +117,6 @@ function acceptJob(job: NewJob, isClaimed: boolean, at: number, holder: number |
     error: null,
     failures: [],
     chain,
+    expiry: job.expiresMs === undefined ? null : { afterMs: job.expiresMs, claim: 0 },
   }
 }

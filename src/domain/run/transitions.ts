@@ -157,13 +157,37 @@ function cancelOpen(run: Run, jobIndex: number | null, change: JobChange, at: nu
 
 /** Queues a failed or cancelled job again with fresh attempts, and blocks those again that its end has cancelled. */
 export function retryJob(run: Run, jobIndex: number, at: number): Run {
-  const { chain } = jobAt(run, jobIndex)
-  const fresh = { attempt: 0, lostStarts: 0, leftStarts: 0, queuedAt: at }
+  const { chain, claim, expiry } = jobAt(run, jobIndex)
+  const fresh = { attempt: 0, lostStarts: 0, leftStarts: 0, queuedAt: at, expiry: expiry && { ...expiry, claim } }
   const change: JobChange =
     chain === null || missingOf(run, chain).length === 0
       ? { to: 'queued', ...fresh, runAt: at }
       : { to: 'blocked', ...fresh, chain: { ...chain, cancelledBy: null } }
   return advanceChains(changeJob(run, jobIndex, change, at), at)
+}
+
+/** When a waiting job expires unless it starts before; null for one that may wait for ever, or has started before. */
+export function expiresAt({ state, runAt, claim, expiry }: Job): number | null {
+  if (expiry === null || runAt === null || state !== 'queued' || claim !== expiry.claim) return null
+  return runAt + expiry.afterMs
+}
+
+/** Fails the jobs that were due for too long without a start. */
+export function expireJobs(run: Run, at: number): Run {
+  let changed = run
+  for (const index of run.jobs.keys()) {
+    // As it is by now: the failure of another one may have cancelled it.
+    const job = jobAt(changed, index)
+    const expires = expiresAt(job)
+    if (expires === null || expires > at) continue
+    const message = `did not start within ${job.expiry?.afterMs} ms of being due`
+    changed = afterFailure(
+      changeJob(changed, index, { to: 'failed', error: { code: 'expired', message } }, at),
+      index,
+      at,
+    )
+  }
+  return changed
 }
 
 /** Takes back the running jobs that a dead process held: no attempt is spent, a lost start is counted. */

@@ -62,6 +62,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     complete: verb('complete'),
     fail: verb('fail'),
     release: verb('release'),
+    expire: verb('expire'),
     defer: verb('defer'),
     cancel: verb('cancel'),
     retry: verb('retry'),

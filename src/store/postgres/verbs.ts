@@ -7,8 +7,8 @@ import { appErrorOf } from './connection/failure.ts'
 import { defer, forgetKeys } from './statements/keys.ts'
 import type { Lane } from './writing/lane.ts'
 import { operations, pruneRuns } from './writing/operations.ts'
-import { leave } from './ownership/own-runs.ts'
-import type { DueRequest } from './statements/queue.ts'
+import { expireRuns, leave } from './ownership/own-runs.ts'
+import { runsExpired, type DueRequest } from './statements/queue.ts'
 import { listRuns, readJob, readRun, readStats, shownWhole } from './statements/read.ts'
 import type { Readable } from './statements/readable.ts'
 import type { Reader } from './connection/reader.ts'
@@ -94,6 +94,10 @@ export function createVerbs(options: VerbsOptions): Verbs {
     complete: ask(settling, operations.complete),
     fail: ask(settling, operations.fail),
     release: ask(settling, operations.release),
+    async expire(at) {
+      const ids = await asked(runsExpired(query, at, readable), 'expire')
+      return ids.length === 0 ? 0 : ((await settling.askAlone(expireRuns(ids, readable, at))) as number)
+    },
     cancel: ask(settling, operations.cancel),
     retry: ask(settling, operations.retry),
     remove: ask(settling, operations.remove),

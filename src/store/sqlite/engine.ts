@@ -218,6 +218,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     cancel: call('cancel'),
     retry: call('retry'),
     remove: call('remove'),
+    expire: call('expire'),
     leave: call('leave'),
     rescue: call('rescue'),
     prune: call('prune'),

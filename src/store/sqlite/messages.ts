@@ -10,6 +10,7 @@ export type WriteVerb =
   | 'complete'
   | 'fail'
   | 'release'
+  | 'expire'
   | 'defer'
   | 'cancel'
   | 'retry'

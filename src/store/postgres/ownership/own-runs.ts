@@ -5,7 +5,7 @@
  */
 import { claimOf, type Claim } from '../../../domain/claim.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
-import { boundDueTimes, noteLeaving, releaseJob, rescueJobs } from '../../../domain/run/transitions.ts'
+import { boundDueTimes, expireJobs, noteLeaving, releaseJob, rescueJobs } from '../../../domain/run/transitions.ts'
 import type { Query } from '../connection/connection.ts'
 import { isAbandoned } from './heartbeats.ts'
 import type { Held } from './held.ts'
@@ -126,6 +126,24 @@ export function boundWaits(runIds: readonly string[], readable: Readable, at: nu
     look: () => async (query) => readable.decode(await lockRuns(query, runIds)),
     apply(unit) {
       for (const run of unit.loaded()) unit.save(boundDueTimes(run, at))
+    },
+  }
+}
+
+/** Fails what has expired of these runs; its value is of how many. */
+export function expireRuns(runIds: readonly string[], readable: Readable, at: number): Operation {
+  return {
+    verb: 'expire',
+    runIds: [],
+    look: () => async (query) => readable.decode(await lockRuns(query, runIds)),
+    apply(unit) {
+      let expired = 0
+      for (const run of unit.loaded()) {
+        const after = expireJobs(run, at)
+        unit.save(after)
+        expired += Number(after !== run)
+      }
+      return expired
     },
   }
 }

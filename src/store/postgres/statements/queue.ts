@@ -74,6 +74,7 @@ export function runsHere(task: string, tasks: string): string {
 
 const isClaimable = `level.task <> ALL($4::text[]) AND ${runsHere('level.task', '$6')}`
 const isOpen = `queue.run_at <= ${dueUntil('$3')} AND (queue.lost = 0 OR ($5::boolean AND queue.lost = 1))
+  AND (queue.expires_at IS NULL OR queue.expires_at > $3::bigint)
   AND ${isNone('queue.run', '$7')}`
 
 const nextDue = (kind: TaskKind): string => `
@@ -179,6 +180,16 @@ export async function lookForSuspect(
   const { due, records } = readDue(await query(selectSuspect, values), readable)
   const resultOf = await readResults(query, due, records)
   return { due, records, nextDueAt: new Map(), skipped: [], resultOf }
+}
+
+const selectExpired = {
+  name: 'select-expired',
+  text: `SELECT DISTINCT run FROM queue WHERE expires_at <= $1 AND ${isNone('run', '$2')} LIMIT 200`,
+}
+
+/** Some of the runs with jobs that have expired. */
+export async function runsExpired(query: Query, at: number, readable: Readable): Promise<string[]> {
+  return (await query(selectExpired, [at, readable.unreadable()])).map(({ run }) => String(run))
 }
 
 function fullTasks({ taskLimits }: ClaimRequest): string[] {

@@ -6,7 +6,7 @@ import type { ClaimedJob } from '../../../domain/claim.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import { jobAt } from '../../../domain/run/aggregate.ts'
 import { resultsFor } from '../../../domain/run/chains.ts'
-import { claimedJob, claimJobs, type ClaimPick } from '../../../domain/run/transitions.ts'
+import { claimedJob, claimJobs, expiresAt, type ClaimPick } from '../../../domain/run/transitions.ts'
 import { taskKinds, type TaskKind } from '../../../domain/task.ts'
 import { isApart } from '../../apart.ts'
 import { threadsOf } from '../../slots.ts'
@@ -64,7 +64,7 @@ export function claimDue(
       }
     },
     apply(unit, { process, give }): Claimed {
-      const newborn = unit.added().flatMap(waitingIn)
+      const newborn = unit.added().flatMap((run) => waitingIn(run, request.at))
       const choice = choose(request, look, newborn, tasks, waiting)
       const jobs = claimPicked(unit, choice.picked, look, request.at, process)
       for (const job of jobs) give(job)
@@ -114,10 +114,10 @@ function isKnown(waiting: Waiting, kind: TaskKind, request: ClaimRequest): boole
 }
 
 /** The jobs of a run that is being accepted which wait. */
-export function waitingIn({ id, jobs }: Run): Due[] {
+export function waitingIn({ id, jobs }: Run, at: number): Due[] {
   return jobs.flatMap((job, jobIndex) => {
     const { kind, task, priority, runAt } = job
-    if (runAt === null) return []
+    if (runAt === null || (expiresAt(job) ?? Infinity) <= at) return []
     const input = isApart(job.input) ? null : job.input
     return [{ runId: id, jobIndex, kind, task, priority, runAt, isDue: runAt <= job.queuedAt, input }]
   })

@@ -5,7 +5,7 @@
 import type { Claim } from '../../../domain/claim.ts'
 import type { RunChange } from '../../../domain/run.ts'
 import { jobAt, type Job, type Run } from '../../../domain/run/aggregate.ts'
-import { isSuspect, voidedClaims, waitsSince } from '../../../domain/run/transitions.ts'
+import { expiresAt, isSuspect, voidedClaims, waitsSince } from '../../../domain/run/transitions.ts'
 import type { TaskKind } from '../../../domain/task.ts'
 import { isFull, setApart } from '../../apart.ts'
 import { createChanges } from '../../changes.ts'
@@ -29,6 +29,8 @@ export interface QueueRow {
   readonly jobIndex: number
   /** 0: it has lost no start; 2: one more lost start is the last. */
   readonly lost: 0 | 1 | 2
+  /** null: never. */
+  readonly expiresAt: number | null
 }
 
 export interface PayloadRow {
@@ -181,7 +183,18 @@ function queueRow(runId: string, job: Job, jobIndex: number): QueueRow | null {
   const { kind, priority, task, runAt, lostStarts } = job
   if (runAt === null) return null
   const lost = lostStarts === 0 ? 0 : isSuspect(job) ? 2 : 1
-  return { kind, priority, isDue: isDueAtOnce(job), task, runAt, since: waitsSince(job), runId, jobIndex, lost }
+  return {
+    kind,
+    priority,
+    isDue: isDueAtOnce(job),
+    task,
+    runAt,
+    since: waitsSince(job),
+    runId,
+    jobIndex,
+    lost,
+    expiresAt: expiresAt(job),
+  }
 }
 
 /** Whether a waiting job is due on every clock: it waits for no instant, or has been due before. */
@@ -190,7 +203,12 @@ function isDueAtOnce({ state, claim, runAt, queuedAt }: Job): boolean {
 }
 
 function isSameRow(one: QueueRow, other: QueueRow): boolean {
-  return one.runAt === other.runAt && one.isDue === other.isDue && one.lost === other.lost
+  return (
+    one.runAt === other.runAt &&
+    one.isDue === other.isDue &&
+    one.lost === other.lost &&
+    one.expiresAt === other.expiresAt
+  )
 }
 
 function holdersOf(run: Run | null): ReadonlySet<number> {

@@ -182,8 +182,8 @@ const dropPayloads = `DELETE FROM payload
   WHERE payload.run = old.run AND payload.job = old.job AND payload.part = old.part`
 
 const queueArrays = '?::text[], ?::integer[], ?::boolean[], ?::text[], ?::bigint[], ?::uuid[], ?::integer[]'
-const insertQueue = `INSERT INTO queue (kind, priority, is_due, task, run_at, run, job, lost, waits_since)
-  SELECT * FROM unnest(${queueArrays}, ?::smallint[], ?::bigint[])`
+const insertQueue = `INSERT INTO queue (kind, priority, is_due, task, run_at, run, job, lost, waits_since, expires_at)
+  SELECT * FROM unnest(${queueArrays}, ?::smallint[], ?::bigint[], ?::bigint[])`
 const deleteQueue = `DELETE FROM queue
   USING unnest(${queueArrays}) AS old (kind, priority, is_due, task, run_at, run, job)
   WHERE queue.kind = old.kind AND queue.priority = old.priority AND queue.is_due = old.is_due
@@ -202,7 +202,12 @@ function queueKeys(rows: readonly QueueRow[]): unknown[] {
 }
 
 function queueValues(rows: readonly QueueRow[]): unknown[] {
-  return [...queueKeys(rows), rows.map(({ lost }) => lost), rows.map(({ since }) => since)]
+  return [
+    ...queueKeys(rows),
+    rows.map(({ lost }) => lost),
+    rows.map(({ since }) => since),
+    rows.map(({ expiresAt }) => expiresAt),
+  ]
 }
 
 const insertHolders = 'INSERT INTO holder (process, run) SELECT * FROM unnest(?::integer[], ?::uuid[])'

@@ -111,5 +111,6 @@ function jobOf(row: JobRow): Job {
     error: row.error === null ? null : (JSON.parse(row.error) as JobError),
     failures: JSON.parse(row.failures) as JobFailure[],
     chain: null,
+    expiry: null,
   }
 }

@@ -5,7 +5,7 @@
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { taskKinds, type TaskKind } from '../../../domain/task.ts'
-import { isSuspect } from '../../../domain/run/transitions.ts'
+import { expiresAt, isSuspect } from '../../../domain/run/transitions.ts'
 import type { Job } from '../../../domain/run/aggregate.ts'
 import { prepareSelect } from '../connection/select.ts'
 
@@ -18,6 +18,8 @@ export interface Waiting {
   readonly run: number
   readonly job: number
   readonly isSuspect: boolean
+  /** null: never. */
+  readonly expiresAt: number | null
 }
 
 export interface Queue {
@@ -40,6 +42,8 @@ export interface Queue {
   oldestDueAt(at: number): number
   /** Keys of the records with jobs that are due after the instant. */
   runsDueAfter(at: number): number[]
+  /** Keys of records with jobs that have expired, at most so many. */
+  runsExpired(at: number, limit: number): number[]
   size(): number
   /** Leaves out the jobs of a record that cannot be read from what is claimed and changed. */
   ignore(run: number): void
@@ -59,9 +63,10 @@ interface Row {
   readonly run: number
   readonly job: number
   readonly is_suspect: number
+  readonly expires_at: number | null
 }
 
-const columns = 'kind, priority, task, run_at, run, job, is_suspect'
+const columns = 'kind, priority, task, run_at, run, job, is_suspect, expires_at'
 /** More than the jobs of any run. */
 const jobsPerRun = 2 ** 20
 
@@ -69,7 +74,7 @@ const jobsPerRun = 2 ** 20
 export function waitingOf(run: number, job: Job, index: number): Waiting | null {
   const { kind, priority, task, runAt } = job
   if (runAt === null) return null
-  return { kind, priority, task, runAt, run, job: index, isSuspect: isSuspect(job) }
+  return { kind, priority, task, runAt, run, job: index, isSuspect: isSuspect(job), expiresAt: expiresAt(job) }
 }
 
 /** By kind, by priority, by task. */
@@ -80,14 +85,19 @@ export function createQueue(database: DatabaseSync, tasks: readonly string[] | n
   const known = tasks === null ? null : new Set(tasks)
   const isKnown = (task: string): boolean => known?.has(task) ?? true
   const rowsOf = 'FROM queue WHERE kind = ? AND priority = ? AND task = ?'
-  const selectDue = prepareSelect<Row>(database, columns, `${rowsOf} AND run_at <= ? ORDER BY run_at, run, job LIMIT ?`)
+  const selectDue = prepareSelect<Row>(
+    database,
+    columns,
+    `${rowsOf} AND run_at <= ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY run_at, run, job LIMIT ?`,
+  )
   const selectSuspects = prepareSelect<Row>(database, columns, 'FROM queue WHERE is_suspect = 1')
   const selectNext = database.prepare(`SELECT min(run_at) AS at ${rowsOf} AND run_at > ?`)
   const selectOldest = database.prepare(`SELECT min(run_at) AS at ${rowsOf}`)
   const selectCounts = database.prepare('SELECT kind, priority, task, count(*) AS n FROM queue GROUP BY 1, 2, 3')
   const countOf = database.prepare('SELECT count(*) AS n FROM queue WHERE run = ?')
   const selectRuns = database.prepare('SELECT DISTINCT run FROM queue WHERE run_at > ? ORDER BY run')
-  const insert = database.prepare(`INSERT INTO queue (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?)`)
+  const selectExpired = database.prepare('SELECT DISTINCT run FROM queue WHERE expires_at <= ? LIMIT ?')
+  const insert = database.prepare(`INSERT INTO queue (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
   const remove = database.prepare(`
     DELETE FROM queue WHERE kind = ? AND priority = ? AND task = ? AND run_at = ? AND run = ? AND job = ?`)
   const ignored = new Set<number>()
@@ -159,13 +169,13 @@ export function createQueue(database: DatabaseSync, tasks: readonly string[] | n
       for (const [task, limit] of limits) {
         if (written?.has(task) !== true) continue
         const rowsAtMost = limit + ignoredRows
-        for (const row of selectDue(kind, priority, task, at, rowsAtMost)) {
+        for (const row of selectDue(kind, priority, task, at, at, rowsAtMost)) {
           if (!ignored.has(row.run)) found.push(waitingAt(row))
         }
       }
       for (const entry of added.values()) {
         if (entry.kind === kind && entry.priority === priority && entry.runAt <= at && limits.has(entry.task)) {
-          found.push(entry)
+          if (entry.expiresAt === null || entry.expiresAt > at) found.push(entry)
         }
       }
       return found.toSorted(inOrder)
@@ -196,6 +206,11 @@ export function createQueue(database: DatabaseSync, tasks: readonly string[] | n
       const oldest = Math.min(...taskKinds.map((kind) => least(selectOldest, kind, () => true)))
       return oldest <= at ? oldest : Infinity
     },
+    runsExpired: (at, limit) =>
+      selectExpired
+        .all(at, limit + ignored.size)
+        .map(({ run }) => Number(run))
+        .filter((run) => !ignored.has(run)),
     runsDueAfter: (at) => selectRuns.all(at).map(({ run }) => Number(run)),
     size: () => rows + added.size,
     ignore(run) {
@@ -205,7 +220,7 @@ export function createQueue(database: DatabaseSync, tasks: readonly string[] | n
     flush() {
       for (const entry of added.values()) {
         const { kind, priority, task, runAt, run, job } = entry
-        insert.run(kind, priority, task, runAt, run, job, Number(entry.isSuspect))
+        insert.run(kind, priority, task, runAt, run, job, Number(entry.isSuspect), entry.expiresAt)
         recount(kind, priority, task, 1)
       }
       added.clear()
@@ -224,7 +239,7 @@ export function createQueue(database: DatabaseSync, tasks: readonly string[] | n
 
 function waitingAt(row: Row): Waiting {
   const { kind, priority, task, run_at: runAt, run, job } = row
-  return { kind, priority, task, runAt, run, job, isSuspect: row.is_suspect === 1 }
+  return { kind, priority, task, runAt, run, job, isSuspect: row.is_suspect === 1, expiresAt: row.expires_at }
 }
 
 function inOrder(one: Waiting, other: Waiting): number {

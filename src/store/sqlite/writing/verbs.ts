@@ -2,7 +2,14 @@
 import type { Claim } from '../../../domain/claim.ts'
 import { acceptRun } from '../../../domain/run/new-run.ts'
 import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
-import { boundDueTimes, claimedJob, noteLeaving, rescueJobs, shiftDueTimes } from '../../../domain/run/transitions.ts'
+import {
+  boundDueTimes,
+  claimedJob,
+  expireJobs,
+  noteLeaving,
+  rescueJobs,
+  shiftDueTimes,
+} from '../../../domain/run/transitions.ts'
 import { cancel, complete, fail, release, retry, type Done } from '../../../domain/run/verbs.ts'
 import { bytesApart } from '../../apart.ts'
 import type { AcceptReport, RescueReport } from '../../store.ts'
@@ -13,6 +20,8 @@ import type { Transaction } from './transaction.ts'
 /** Runs can be large, and everything else waits for the commit: it forgets at most this many jobs and bytes, or one run. */
 const maxForgottenJobs = 2_000
 const maxForgottenBytes = 32 * 2 ** 20
+/** Runs of which jobs expire in one transaction. */
+const runsPerExpiry = 200
 /** Changed runs that are kept in memory before they are written. */
 const runsPerFlush = 1_000
 
@@ -55,6 +64,16 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
     claim: createClaim(transaction),
     complete: (claim, ...how) => apply(claim.runId, (run) => complete(run, claim, ...how)),
     fail: (claim, ...how) => apply(claim.runId, (run) => fail(run, claim, ...how)),
+    expire(at) {
+      transaction.flush()
+      let expired = 0
+      for (const key of queue.runsExpired(at, runsPerExpiry)) {
+        const stored = records.read(key)
+        if (stored === null) queue.ignore(key)
+        else if (transaction.save(stored, expireJobs(stored.run, at)) !== stored) expired += 1
+      }
+      return expired
+    },
     release: (claim, at) => apply(claim.runId, (run) => release(run, claim, at)),
     defer: (runId) => keys.defer(runId),
     cancel: (runId, jobIndex, at) => apply(runId, (run) => cancel(run, jobIndex, at)),
