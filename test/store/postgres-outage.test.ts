@@ -131,6 +131,17 @@ test('what was committed while nobody could be told is handed back, or told when
   await until('the backlog is known', () => store.backlog() === 1)
 })
 
+test('a removal whose reply is lost says that it has removed', async () => {
+  await using opened = await openBehindProxy({ doubtMs: 10_000 })
+  const { store, proxy } = opened
+  const claim = await acceptAndClaim(store, runOf(), start)
+  await store.complete(claim, '1', start)
+  proxy.judge(inTurn(['write removed', 'cut-behind']))
+  assert.is(await store.remove(claim.runId), 'removed')
+  assert.is(await store.getRun(claim.runId), null)
+  assert.is(await store.remove(claim.runId), 'not-found')
+})
+
 test('what may have been committed is never asked for as if it had not been', async () => {
   await using opened = await openBehindProxy()
   const { store, proxy } = opened
