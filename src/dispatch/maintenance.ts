@@ -55,7 +55,7 @@ export function createExpiry({ store, clock, log }: ExpiryOptions): Periodic {
   }
 
   return createPeriodic(expiryPauseMs, () =>
-    expire().catch((error: unknown) => log.error({ err: error }, 'expired jobs could not be failed; trying again')),
+    expire().catch((error: unknown) => log.debug({ err: error }, 'expired jobs could not be failed')),
   )
 }
 

@@ -50,7 +50,10 @@ export function missingOf({ jobs }: Run, { after }: Chain): number[] {
 
 /** Whether other jobs of the run wait for this one's result. */
 export function isAwaited({ jobs }: Run, jobIndex: number): boolean {
-  return jobs.some(({ chain }) => chain !== null && chain.after.includes(jobIndex))
+  for (let index = jobIndex + 1; index < jobs.length; index += 1) {
+    if (jobs[index]?.chain?.after.includes(jobIndex) === true) return true
+  }
+  return false
 }
 
 /** Results of the jobs that one has waited for, in their order; undefined where it waits for none. */
