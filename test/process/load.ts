@@ -42,7 +42,7 @@ export async function loadUntilGone(
 }
 
 async function postOne(child: Child, random: Random): Promise<Reply> {
-  const response = await child.post('/run-tasks', { tasks: mixedTasks(random) })
+  const response = await child.post('/run-tasks', { tasks: chained(mixedTasks(random), random) })
   const body: unknown = await response.json()
   const { status } = response
   if (status === 200) {
@@ -63,6 +63,13 @@ export function mixedTasks(random: Random): object[] {
     return task(random, { ms: isCpu ? random.whole(0, 3) : random.whole(0, 150), failures, isCpu })
   })
   return [first, ...others]
+}
+
+/** Some of them wait for an earlier one. */
+function chained(tasks: readonly object[], random: Random): object[] {
+  return tasks.map((one, index) =>
+    index > 0 && random.chance(0.3) ? { ...one, after: [random.whole(0, index - 1)] } : one,
+  )
 }
 
 function task(random: Random, { ms, failures, isCpu }: { ms: number; failures: number; isCpu: boolean }): object {

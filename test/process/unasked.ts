@@ -32,9 +32,16 @@ export function unaskedOutcomes(
 ): string[] {
   return jobs.flatMap((job) => {
     const reason = unaskedIn(job, kills)
-    if (reason === 'cancelled' && mayBeCancelled(jobKey(job))) return []
+    if (reason === 'cancelled' && (mayBeCancelled(jobKey(job)) || hasLostAnother(job, jobs))) return []
     return reason === null ? [] : [`${jobKey(job)}: ${reason}`]
   })
+}
+
+/** Whether it has waited for a job that ended without a result. */
+function hasLostAnother({ runId, error }: EndedJob, jobs: readonly EndedJob[]): boolean {
+  const index = /"job (\d+) (?:failed|was cancelled)"/.exec(error ?? '')?.[1]
+  const other = jobs.find((job) => job.runId === runId && job.jobIndex === Number(index))
+  return other !== undefined && other.state !== 'completed'
 }
 
 function unaskedIn({ state, lostStarts, input, error, failures }: EndedJob, kills: number): string | null {
