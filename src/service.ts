@@ -42,7 +42,7 @@ export interface Service extends Pick<Http, 'mount' | 'connect'> {
    * when the store did not take all that there was to settle or to hand back.
    */
   drain(): Promise<boolean>
-  /** Ends what is left, also of a service that was not started; the store and the pool are their maker's to close. */
+  /** Ends what is left, also of a service that was not started. The caller closes the store and the pool. */
   stop(): void
 }
 

@@ -1,4 +1,4 @@
-/** What can be asked of a service, whether it is reached over HTTP or runs in this process. */
+/** Every call of a service, which is reached over HTTP or runs in this process. */
 import type { JobView } from '../http/views/job.ts'
 import type { BulkChangeView, RunPageView, RunView } from '../http/views/run.ts'
 import type { RecentView, StatsView, TaskListView, TaskView } from '../http/views/service.ts'
@@ -36,7 +36,7 @@ export interface RunFilter {
   readonly pageToken?: string
 }
 
-/** Of the runs that are to be changed; at least one of the others. */
+/** Which runs to change: at least one member besides `dryRun`. */
 export interface BulkFilter extends Omit<RunFilter, 'pageSize' | 'pageToken'> {
   /** Only counts the runs. */
   readonly dryRun?: boolean
@@ -89,8 +89,8 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
    */
   watch(id: string, options?: WatchOptions): AsyncGenerator<WatchEvent, void, undefined>
   /**
-   * Yields at once, and whenever runs were accepted or have changed, how often that was since. It ends, or throws, with its
-   * connection.
+   * Yields at once, and whenever runs were accepted or have changed: `changes` counts that since the last one. It ends, or
+   * throws, with its connection.
    */
   watchRuns(options?: WatchOptions): AsyncGenerator<{ readonly changes: number }, void, undefined>
 }

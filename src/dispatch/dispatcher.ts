@@ -39,7 +39,7 @@ export interface Dispatcher {
    * False when the store did not take all outcomes in time.
    */
   drain(graceMs: number): Promise<boolean>
-  /** No outcome is tried to be committed again. */
+  /** Stops trying to commit outcomes. */
   stop(): void
 }
 
@@ -60,7 +60,7 @@ const claimRetryMs = 500
 const maxTimerMs = 2_147_483_647
 /** A process that dies of its job mostly does so soon; the others must not wait for a long one. */
 const maxAloneMs = 30_000
-/** How long, beyond the graces, outcomes are tried to be committed on leaving. */
+/** How long beyond the graces, on leaving, a failed commit of an outcome is tried again. */
 const commitAllowanceMs = 2_000
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {

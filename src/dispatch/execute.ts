@@ -30,7 +30,7 @@ export interface ExecuteOptions {
   readonly isLeaving: () => boolean
   /** An outcome of this run could not be committed; it is tried again until it is. */
   readonly onUncommitted: (runId: string, error: unknown) => void
-  /** A job that was run waits again, for it was handed back or is to be retried; or others have waited for it. */
+  /** Jobs may be claimable: this one was handed back or is to be retried, or others have waited for its result. */
   readonly onWaiting: () => void
   readonly onEnded: (attempt: EndedAttempt) => void
 }
@@ -69,7 +69,7 @@ export function createExecute(options: ExecuteOptions): Execute {
   async function commit({ job, outcome }: Ended, hooks: ExecuteHooks): Promise<Committed | null> {
     const waitMs = retryWaitMs(job, outcome)
     for (let failures = 1; !signal.aborted; failures += 1) {
-      // Not before: the clock may have been set since the last try.
+      // Computed for each try: the clock may have been set since the last one.
       const retryAt = waitMs === null ? null : clock.now() + waitMs
       try {
         const settling = settle(job, outcome, retryAt)
@@ -87,7 +87,8 @@ export function createExecute(options: ExecuteOptions): Execute {
 
   function settle(job: ClaimedJob, outcome: AttemptOutcome, retryAt: number | null): Promise<Settled> {
     const claim = claimOf(job)
-    // A cancel has ended the claim of a cancelled attempt. Were it not so, the job is handed back, and has not failed.
+    // Of a cancelled attempt the claim is void, and nothing is written. If it is not, the job is handed back: it has not
+    // failed.
     if (outcome === 'released' || isCancelled(outcome)) return store.release(claim, clock.now())
     if (outcome.ok) return store.complete(claim, outcome.result, clock.now())
     return store.fail(claim, outcome.error, retryAt, clock.now())

@@ -1,6 +1,6 @@
 /** A job's states, the one table of what may follow what, and the one function that moves it. */
 
-/** Records have their numbers: a new one comes last. */
+/** Stored records hold the index of a state: add new ones at the end. */
 export const jobStates = ['queued', 'running', 'retrying', 'completed', 'failed', 'cancelled', 'blocked'] as const
 export type JobState = (typeof jobStates)[number]
 

@@ -29,9 +29,9 @@ export interface Answers {
   sendRun(ctx: Context, run: RunRecord): Promise<void>
   /** The same in two steps: it returns when there is room, and the function that it returns writes. */
   prepareRun(ctx: Context, run: RunRecord, isMinimal: boolean): () => Promise<void>
-  /** A job of a run with what was omitted. @throws AppError `run-not-found` */
+  /** Reads of a job what was omitted from its run. @throws AppError `run-not-found` */
   wholeJob(runId: string): WholeJob
-  /** Large reads, of which a few are under way at once. */
+  /** Reads that may be large: only a few are under way at once. */
   readJob(runId: string, index: number): Promise<JobRecord | null>
   readPage(filter: RunFilter): Promise<RunPage>
 }
@@ -52,7 +52,7 @@ const formsOfResult = 4
 const readsAtOnce = 4
 const partBytes = 65_536
 const defaultStuckMs = 60_000
-/** They speak of an answer that does not come. */
+/** They describe a run's answer, and do not belong to the problem that is sent instead. */
 const headersOfAnswer = ['ETag', 'Link', 'Preference-Applied']
 
 export function createAnswers(options: AnswersOptions): Answers {
@@ -132,7 +132,7 @@ export function createAnswers(options: AnswersOptions): Answers {
     return () => write(ctx, runText(run, { ...view, isMinimal, wholeJob: wholeJob(run.id) }), run.id)
   }
 
-  /** Of what has not changed, those who ask again and again get nothing. */
+  /** A client that polls gets no body as long as nothing has changed. */
   async function sendTagged(ctx: Context, value: unknown): Promise<void> {
     const text = writeJson(value)
     const tag = tagOfText(text)

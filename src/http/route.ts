@@ -1,5 +1,5 @@
 /**
- * What a route is: data, of which the OpenAPI document and the list at the root are made, and the making of its handler.
+ * A route: data from which the OpenAPI document and the list at `/` are made, and a function that makes its handler.
  * Each route is a file in `routes/`; `route-table.ts` lists them.
  */
 import type { Context } from 'koa'
@@ -33,16 +33,16 @@ export interface Route {
   /** Continues "POST /run-tasks …". */
   readonly summary: string
   readonly description?: string
-  /** Runs are not answered for by a process that only runs jobs. */
+  /** Routes of `runs` are not served by a process that only runs jobs. */
   readonly area: 'runs' | 'service'
   readonly query?: NamedSchemas
   readonly headers?: readonly RequestHeaderName[]
-  /** Absent where there is none to send. */
+  /** Absent where the route takes none. */
   readonly body?: { readonly json: NamedSchemas; readonly example: unknown }
   readonly responses: readonly RouteResponse[]
   /** Parts of its responses that have a name in the document. */
   readonly schemas?: NamedSchemas
-  /** Beside those that every route can have. */
+  /** In addition to those that every route can have. */
   readonly problems: readonly ProblemCode[]
   /** Needs no API key where there are some. */
   readonly isOpen?: true
@@ -62,7 +62,7 @@ export type NamedSchemas = Readonly<Record<string, z.ZodType>>
 export interface RouteResponse {
   readonly status: 200 | 202 | 204 | 304
   readonly description: string
-  /** The form of a JSON body, one of these; text of a `mediaType`, or of one of them; or no body where both are absent. */
+  /** Forms that the JSON body can have. With `mediaType` the body is text; with neither there is none. */
   readonly json?: NamedSchemas
   readonly mediaType?: string | readonly string[]
   readonly example?: unknown

@@ -55,7 +55,7 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
     log.fatal({ err: error }, 'the process cannot go on; the next start recovers its jobs')
     exit(1)
   }
-  // What no first job is to blame for: those are contained before.
+  // Errors of first jobs do not come here: they are contained before.
   process.on('uncaughtException', die)
   process.on('unhandledRejection', die)
 
@@ -77,7 +77,7 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
     if (server !== undefined) {
       const app = await starting
       isHandedBack = await app.drain()
-      // Before the database is let go: who waits for that finds the address free.
+      // Before the database is closed: a new process that waits for it then finds the address free.
       await server.close()
       await app.close()
     }
@@ -96,7 +96,7 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
     async beforeJobs(middleware) {
       const { createHttpServer } = await loadServer()
       const created = createHttpServer(log)
-      // An address that cannot be had ends the start before it costs any job a start.
+      // If the address cannot be had, the start ends here, before any job has lost a start.
       url = await created.listen(middleware, config.host, config.port)
       server = created
     },
@@ -119,7 +119,7 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
   }
 }
 
-/** npm, the terminal and a supervisor can each pass on the same Ctrl-C; who means it twice takes longer. */
+/** npm, the terminal and a supervisor can each pass on the same Ctrl-C; a person who presses it twice takes longer. */
 const repeatMs = 500
 
 // Taken before any task is loaded.

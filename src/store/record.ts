@@ -32,7 +32,7 @@ export function encodeRun(run: Run): string {
     since(run.finishedAt, base),
     run.jobs.map((job) => encodeJob(job, base)),
   ]
-  // The last member is left out where it is null; one that is added behind it needs null in its place.
+  // The last member is left out where it is null. Once another one follows it, null must be written.
   if (run.traceparent !== null) members.push(run.traceparent)
   return JSON.stringify(members)
 }

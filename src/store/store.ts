@@ -96,8 +96,8 @@ export interface Store {
   close(): Promise<void>
   /**
    * Calls back after each commit, once per changed run, in order of commit. Accepting a run is no change, and of claims in
-   * the same commit other processes are not notified: they cannot have seen the run before. What they commit is told too,
-   * and can come late: of two changes of a run, the one with the higher version counts.
+   * the same commit other processes are not notified: they cannot have seen the run before. Their commits are reported
+   * here too, and can come late: of two changes of a run, the one with the higher version counts.
    */
   onChange(listener: (change: RunChange) => void): void
   /** Jobs not yet final, as of the last commit that this process saw. */
@@ -115,15 +115,18 @@ export interface Store {
   complete(claim: Claim, result: string, at: number): Promise<Settled>
   /** Spends the attempt: the job fails for good, or waits until `retryAt` when that is not null. */
   fail(claim: Claim, error: JobError, retryAt: number | null, at: number): Promise<Settled>
-  /** Fails jobs that were due for too long without a start, of a bounded number of runs; of how many. No claim takes one. */
+  /**
+   * Fails jobs that were due for too long without a start; no claim takes such a job.
+   * @returns of how many runs, which is bounded
+   */
   expire(at: number): Promise<number>
   /** Hands a job back unspent: it is due again at once. */
   release(claim: Claim, at: number): Promise<Settled>
-  /** Notes that the run's caller is replied to before there is an answer; so are those who repeat its request. */
+  /** Notes that the run's caller gets a reply before there is an answer; repeated requests then get one, too. */
   defer(runId: string): Promise<void>
   /**
    * Cancels one job, or with `jobIndex` null all of the run's that are not final. The claims of those that were running
-   * are void, and the change that is told names those claims.
+   * are void, and the change that is reported names those claims.
    */
   cancel(runId: string, jobIndex: number | null, at: number): Promise<CancelResult>
   /** Queues a failed or cancelled job again; its run goes on, and keeps an answer that it has. */

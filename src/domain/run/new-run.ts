@@ -1,10 +1,10 @@
-/** What a caller asks for, what a store is asked to accept, and the record that it makes of it. */
+/** A run before it is stored: as its caller requests it, as a store is asked to accept it, and the first record of it. */
 import type { RespondMode } from '../answer.ts'
 import type { FirstFailurePolicy } from '../run.ts'
 import type { TaskKind } from '../task.ts'
 import type { Job, Run } from './aggregate.ts'
 
-/** After its form was checked. */
+/** A task of a request whose form was checked. */
 export interface TaskRequest {
   readonly name: string
   /** Any JSON value, or the text of one (`RawJson`); absent is `undefined`. */

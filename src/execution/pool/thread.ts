@@ -22,8 +22,8 @@ const run = currentTask.run.bind(currentTask)
 const { assign } = Object
 const tasks = Object.create(null) as Record<string, Task>
 const runningJobs = Object.create(null) as Record<string, RunningJob>
-/** It has left the language changed when it first gave the thread back. */
-let suspect: RunningJob | null = null
+/** The job that left the language changed when the synchronous part of its task ended. */
+let changer: RunningJob | null = null
 
 // What a module does while it is loaded it has done on the main thread too.
 fenceProcess(isInTask)
@@ -83,7 +83,7 @@ async function runJob(message: JobMessage): Promise<JobReply> {
   const outcome = await job.task.host.ended
   job.end()
   delete runningJobs[message.id]
-  if (suspect === job) suspect = null
+  if (changer === job) changer = null
   keepStacks()
   const changed = intrinsics.findChanged()
   if (changed !== null) return reply(outcome, `${message.task} has changed ${changed}`, true)
@@ -97,7 +97,7 @@ async function runJob(message: JobMessage): Promise<JobReply> {
  * unspent, the two could meet again and again.
  */
 async function charge(changed: string): Promise<void> {
-  const culprit = suspect ?? onlyRunning()
+  const culprit = changer ?? onlyRunning()
   if (culprit === null) return
   const message = `had ${changed} changed while it waited on a thread that it shares`
   culprit.settle({ ok: false, error: { code: 'crashed', message }, isRetryable: true })
@@ -136,7 +136,7 @@ async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
       return inTrace === null ? call() : inTrace(call)
     } finally {
       // On a thread of its own it can be nobody else.
-      if (!isSequential && suspect === null && intrinsics.findReplaced() !== null) suspect = job
+      if (!isSequential && changer === null && intrinsics.findReplaced() !== null) changer = job
     }
   })
   job.settle(outcome)

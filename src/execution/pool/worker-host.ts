@@ -183,7 +183,7 @@ export function createWorkerHost(options: WorkerHostOptions) {
 const exitPattern = /^worker exited with code: (?<code>-?\d+)$/
 const outOfMemoryCode = 'ERR_WORKER_OUT_OF_MEMORY'
 
-/** Tells from what Piscina rejects with how a thread ended. Only its message says so (piscina 5.3). */
+/** How a thread ended, read from Piscina's error: only the message of that says so (piscina 5.3). */
 export function describeExit(thrown: unknown): JobError {
   const { message, ...rest } = serializeError(thrown)
   const code = exitPattern.exec(message)?.groups?.['code']

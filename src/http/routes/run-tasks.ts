@@ -18,7 +18,7 @@ import { minimalRunSchema, runViewSchema } from '../views/run.ts'
 /** When a run that is not answered yet is worth asking for. */
 const retryAfterS = '1'
 const msPerS = 1_000
-/** Of results in a problem, for which nobody has asked: the run has them. */
+/** Larger results are left out of a problem, where nobody has asked for them: the run has them. */
 const maxResultBytes = 16 * 1024
 
 const json = { Run: runViewSchema, MinimalRun: minimalRunSchema }
