@@ -106,7 +106,7 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
   const { role, threads, ioThreads } = config
   const database = shownDatabase(config.databaseUrl)
   if (isStopping) return
-  log.info({ url, database, role, threads, ioThreads }, `ready at ${url}`)
+  log.info({ url, pid: process.pid, database, role, threads, ioThreads }, `ready at ${url}`)
   try {
     await app.loadOnThreads()
     boundHeapGrowth()

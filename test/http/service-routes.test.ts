@@ -166,4 +166,11 @@ test('names its routes to programs', async () => {
   }
 })
 
+test('shows programs a first command that runs as it is, at the address that they have asked', async () => {
+  await using service = await startService()
+  const response = await service.get('/')
+  assert.match(response.headers.get('Content-Type') ?? '', /^text\/plain/)
+  assert.ok((await response.text()).includes(`\ncurl -X POST ${service.url}/run-tasks\n`))
+})
+
 test.run()

@@ -31,18 +31,22 @@ export const root: Route = {
       if (hasPage && sendPage(ctx)) return
       ctx.vary('Accept')
       ctx.type = 'text/plain; charset=utf-8'
-      ctx.body = list
+      ctx.body = list(`${ctx.protocol}://${ctx.host}`)
     }
   },
 }
 
-function listOf({ routes, prefix }: HttpDeps): string {
+/** @returns the list for the origin that the request names */
+function listOf({ routes, prefix }: HttpDeps): (origin: string) => string {
   const rows = routes.map(({ method, path, summary }) => [`${method} ${prefix}${path}`, summary] as const)
   const width = Math.max(...rows.map(([route]) => route.length)) + 2
-  return `Forerunner answers a request with the result of its first task, and runs the rest in worker threads, durably.
+  const list = rows.map(([route, summary]) => route.padEnd(width) + summary).join('\n')
+  return (
+    origin,
+  ) => `Forerunner answers a request with the result of its first task, and runs the rest in worker threads, durably.
 
-curl -X POST http://localhost:3000${prefix}/run-tasks
+curl -X POST ${origin}${prefix}/run-tasks
 
-${rows.map(([route, summary]) => route.padEnd(width) + summary).join('\n')}
+${list}
 `
 }
