@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { until } from '../harness/until.ts'
 import { version } from '../../src/domain/version.ts'
 import type { RunPageView, RunView } from '../../src/client/client.ts'
 import { fixtureTasks, startService } from '../harness/service.ts'
@@ -105,8 +106,11 @@ test('lists, shows, cancels and retries', async () => {
   const { id } = (await accepted.json()) as RunView
   const listed = await forerunner(['runs', '--state', 'running'], { url })
   assert.match(listed.output, id)
-  const found = await forerunner(['runs', '--search', 'wait', '--json'], { url })
-  assert.is((read(found) as RunPageView).runs[0]?.id, id)
+  // The index is written some time after the run.
+  await until('it is found by a word', async () => {
+    const found = await forerunner(['runs', '--search', 'wait', '--json'], { url })
+    return (read(found) as RunPageView).runs[0]?.id === id
+  })
   assert.not.match(listed.output, '\u001B')
   const page = read(await forerunner(['runs', '--json', '--limit', '1'], { url })) as RunPageView
   assert.is(page.runs[0]?.id, id)
