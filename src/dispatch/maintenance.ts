@@ -1,4 +1,7 @@
-/** Periodic work next to the jobs: forgetting old runs, warning of unknown tasks, following the clock, publishing progress. */
+/**
+ * Periodic work next to the jobs: forgetting old runs, failing expired jobs, warning of unknown tasks, following the clock,
+ * publishing progress.
+ */
 import { jobKey } from '../domain/claim.ts'
 import { monotonicClock, type Clock, type ProcessClock } from '../domain/clock.ts'
 import type { JobProgress } from '../domain/job.ts'

@@ -12,7 +12,8 @@ export interface Answer {
   readonly status: number
 }
 
-interface Settled {
+/** A job with its new state. */
+interface SettledJob {
   readonly index: number
   readonly state: JobState
   readonly error: JobError | null
@@ -22,7 +23,7 @@ interface Settled {
  * The answer that a job's new state decides, or null while it is open.
  * @param counts of the run, with this job's new state counted in
  */
-export function decideAnswer(mode: RespondMode, counts: JobCounts, job: Settled): Answer | null {
+export function decideAnswer(mode: RespondMode, counts: JobCounts, job: SettledJob): Answer | null {
   if (!isFinalJob(job.state)) return null
   const byJob = (status: number): Answer => ({ mode, jobIndex: job.index, status })
   switch (mode) {
@@ -42,7 +43,7 @@ export function decideAnswer(mode: RespondMode, counts: JobCounts, job: Settled)
   }
 }
 
-function statusOf(job: Settled): number {
+function statusOf(job: SettledJob): number {
   return job.state === 'completed' ? 200 : failureStatusOf(job.error?.status)
 }
 
