@@ -20,13 +20,16 @@ export type WriteVerb =
   | 'prune'
   | 'shiftDueTimes'
   | 'checkWritable'
-export type ReadVerb = 'getRun' | 'getJob' | 'listRuns' | 'stats'
+
+/** One list for the type and for `isRead`, so that no read runs as a write. */
+const readVerbs = ['getRun', 'getJob', 'listRuns', 'stats'] as const
+export type ReadVerb = (typeof readVerbs)[number]
 export type Verb = WriteVerb | ReadVerb
 
-const readVerbs: ReadonlySet<Verb> = new Set<ReadVerb>(['getRun', 'getJob', 'listRuns', 'stats'])
+const reads: ReadonlySet<Verb> = new Set(readVerbs)
 
 export function isRead(verb: Verb): boolean {
-  return readVerbs.has(verb)
+  return reads.has(verb)
 }
 
 /** The verbs as the thread runs them: the contract's, without the promise. */
