@@ -6,7 +6,7 @@ import { randomFill } from 'node:crypto'
 import type { Log } from '../log.ts'
 
 export interface NativeWatchOptions {
-  /** How long a trifle may take before they count as stuck, in milliseconds; default 10 000. */
+  /** How long the smallest call may take before libuv's threads count as stuck, in milliseconds; default 10 000. */
   readonly stuckAfterMs?: number
   readonly log: Log
 }
