@@ -31,7 +31,8 @@ export const root: Route = {
       if (hasPage && sendPage(ctx)) return
       ctx.vary('Accept')
       ctx.type = 'text/plain; charset=utf-8'
-      ctx.body = list(`${ctx.protocol}://${ctx.host}`)
+      // HTTP/1.0 needs no Host.
+      ctx.body = list(ctx.host === '' ? 'http://localhost:3000' : `${ctx.protocol}://${ctx.host}`)
     }
   },
 }
