@@ -15,24 +15,24 @@ export function figures({ figures: measured, circumstances }) {
     return `| ${label} | ${tenths(name('idle'))} | ${tenths(name('1×'))} | ${tenths(name('2×'))} |`
   }
   const day = /\d{4}-\d\d-\d\d/.exec(circumstances.join(' '))?.[0]
-  return `Measured on ${day}, the recipe with three tasks that do nothing, 50 connections:
+  return `Measured on ${day} over 50 connections; each request brings three tasks that do nothing:
 
 | | what survives a crash | completed runs/s | first response p50, ms |
 | --- | --- | --- | --- |
 ${throughput('Forerunner on SQLite', '**Forerunner**, SQLite', 'everything')}
 ${throughput('Forerunner on PostgreSQL', '**Forerunner**, PostgreSQL', 'everything')}
-${throughput('Koa + BullMQ, fsync', 'Koa + BullMQ, Redis with `fsync`', 'jobs without results')}
-${throughput('Koa + pg-boss', 'Koa + pg-boss', 'jobs without results')}
+${throughput('Koa + BullMQ, fsync', 'Koa + BullMQ, Redis with `fsync`', 'jobs, not their results')}
+${throughput('Koa + pg-boss', 'Koa + pg-boss', 'jobs, not their results')}
 ${throughput('Koa + Piscina, volatile', 'Koa + Piscina by hand', 'nothing')}
-${throughput('FastAPI, volatile', 'FastAPI, the recipe', 'nothing')}
+${throughput('FastAPI, volatile', 'FastAPI, background coroutines', 'nothing')}
 
-First response p99 in ms, while background tasks want this much of the CPU of all cores:
+First response p99 in ms, while background tasks ask for no CPU (idle), for all cores (1×) or for twice as many (2×):
 
 | | idle | 1× | 2× |
 | --- | --- | --- | --- |
 ${isolation('Forerunner on SQLite', '**Forerunner**, SQLite')}
 ${isolation('Koa + Piscina, volatile', 'Koa + Piscina by hand')}
-${isolation('FastAPI, volatile', 'FastAPI, the recipe')}
+${isolation('FastAPI, volatile', 'FastAPI, background coroutines')}
 
 After \`kill -9\` with ${whole('recovery, 100,000 queued: jobs queued')} jobs in the queue the service is ready in ${whole('recovery, 100,000 queued: ready ms')} ms.
 `
