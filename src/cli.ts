@@ -12,7 +12,7 @@ if (refusal === null) {
   const { runCommand } = await import('./cli/program.ts')
   process.exitCode = await runCommand(process.argv.slice(2), process.env)
 } else {
-  // As text: whoever types a command reads no log.
+  // As text: a command is typed by a person.
   console.error(refusal)
   process.exitCode = 1
 }

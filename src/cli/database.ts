@@ -11,7 +11,7 @@ export function databaseFileOf({ environment }: Context): string {
   const { databaseUrl } = readConfig({ DATABASE_URL: environment['DATABASE_URL'] })
   if (isPostgres(databaseUrl)) throw new UsageError('this is for SQLite; PostgreSQL has pg_dump and pg_restore')
   const path = databaseUrl.slice('sqlite:'.length)
-  if (path === ':memory:') throw new UsageError('DATABASE_URL is sqlite::memory:, of which nothing is kept')
+  if (path === ':memory:') throw new UsageError('DATABASE_URL is sqlite::memory:, and nothing of that is kept')
   return resolve(path)
 }
 
@@ -41,7 +41,7 @@ export async function mayReplace(
   return false
 }
 
-/** What of the database cannot be read, of which there is a copy all the same. */
+/** Parts of the database that cannot be read; they are copied all the same. */
 export function complainOf(unreadable: readonly string[]): void {
   for (const line of unreadable) complain(`cannot be read: ${clean(line)}`)
 }

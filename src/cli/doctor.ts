@@ -99,7 +99,7 @@ async function readinessOf(ready: Response, url: string): Promise<Check> {
   }
 }
 
-/** Another version answers as this one does or does not: whoever is puzzled wants to know. */
+/** A service of another version can answer otherwise than the command expects. */
 async function versionOf(base: string, { FORERUNNER_API_KEY: apiKey }: Context['environment']): Promise<Check[]> {
   const headers: Record<string, string> = apiKey ? { Authorization: `Bearer ${apiKey}` } : {}
   const signal = AbortSignal.timeout(answerLimitMs)

@@ -1,4 +1,4 @@
-/** A service in a process of its own, with a database of its own on the disk, both of which end with the command. */
+/** A service in a process of its own, with a database of its own on the disk. Both end with the command. */
 import { spawn } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'

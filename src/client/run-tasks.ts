@@ -6,7 +6,7 @@ import { withNames, type NameOf } from './task-calls.ts'
 import { isDecided, isPassing, type Send } from './transport.ts'
 
 export interface RunTasksOptions {
-  /** The longest time to wait for the answer, in seconds, 60 at the most; default: as long as the task takes. */
+  /** The longest time to wait for the answer, in seconds, at most 60; default: as long as the task takes. */
   readonly waitS?: number
   /** Rather be answered at once, without a result. */
   readonly respondAsync?: boolean

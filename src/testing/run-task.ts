@@ -16,7 +16,7 @@ export type TestContext = Partial<Omit<TaskContext, 'progress' | 'log'>>
 export interface TaskTrial<Result> {
   /** As a caller would get it: what was returned, as JSON has it. */
   readonly result: Result
-  /** All that was told, in order. */
+  /** Every progress that the task reported, in order. */
   readonly progress: readonly Progress[]
   /** All that was logged, in order. */
   readonly log: readonly Pick<TaskLine, 'level' | 'message' | 'fields'>[]

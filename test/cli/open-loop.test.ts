@@ -43,8 +43,9 @@ test('a latency counts from the instant that the request was due', async () => {
   is(stream?.latenciesMs.length, 40)
   // One who waits for each answer before the next request would have sent one, and would tell one latency.
   const middle = median(stream?.latenciesMs ?? [])
-  ok(middle >= 150, `half of them waited about half of the time, not ${middle} ms`)
-  ok((stream?.latenciesMs.at(-1) ?? 0) >= 300)
+  // A timer can fire up to a millisecond early.
+  ok(middle >= 193, `half of them waited at least half of the time, not ${middle} ms`)
+  ok((stream?.latenciesMs.at(-1) ?? 0) >= 385)
 })
 
 test('a lateness of the generator itself is part of the latency', async () => {

@@ -109,7 +109,7 @@ export const recentSchema = z
           .readonly(),
       )
       .readonly()
-      .describe('tasks of which an attempt has ended since the start'),
+      .describe('tasks that have ended an attempt since the start'),
     slotMs: count,
     slots: z
       .array(

@@ -1,54 +1,12 @@
 /** Copies runs and jobs from the tables of a row each, which older versions wrote, to records. */
-import type { RespondMode } from '../../../domain/answer.ts'
-import type { JobError, JobFailure, JobState } from '../../../domain/job.ts'
-import type { FirstFailurePolicy, RunState } from '../../../domain/run.ts'
-import type { Job, Run } from '../../../domain/run/aggregate.ts'
-import type { TaskKind } from '../../../domain/task.ts'
+import { runOfRows, type OldJob, type OldRun } from '../../old-rows.ts'
 import type { Query, Row } from './connection.ts'
 import { createUnit } from '../writing/unit.ts'
 import { totalColumns, write } from '../writing/write.ts'
 
-/** Of the tables that migration 0005 has renamed. */
-interface RunRow {
-  readonly id: string
-  readonly state: RunState
-  readonly version: number
-  readonly respond: RespondMode
-  readonly open_jobs: number
-  readonly failed_jobs: number
-  readonly cancelled_jobs: number
-  readonly answer_job: number | null
-  readonly answer_status: number | null
-  readonly on_first_failure: FirstFailurePolicy
-  readonly responded_at: number | null
-  readonly finished_at: number | null
-  readonly tags: string
+interface RunRow extends OldRun {
   /** Of its jobs, whatever they hold. */
   readonly bytes: number
-}
-
-interface JobRow {
-  readonly run_id: string
-  readonly task: string
-  readonly kind: TaskKind
-  readonly state: JobState
-  readonly priority: number
-  readonly timeout_ms: number
-  readonly attempt: number
-  readonly max_attempts: number
-  readonly claim: number
-  readonly lost_starts: number
-  readonly left_claim: number
-  readonly left_starts: number
-  readonly thread: string | null
-  readonly queued_at: number
-  readonly run_at: number | null
-  readonly started_at: number | null
-  readonly finished_at: number | null
-  readonly error: string | null
-  readonly failures: string
-  readonly input: string | null
-  readonly result: string | null
 }
 
 /** Runs that are copied at once, and bytes of their jobs: at least one run. */
@@ -79,7 +37,7 @@ export async function migrateRows(query: Query): Promise<void> {
     const jobsOf = Map.groupBy(jobs, (row) => String(row['run_id']))
     const unit = createUnit([])
     // Of the tables above.
-    for (const row of rows) unit.add(runOf(row, (jobsOf.get(row.id) ?? []) as unknown as JobRow[]))
+    for (const row of rows) unit.add(runOfRows(row, (jobsOf.get(row.id) ?? []) as unknown as OldJob[], nobody))
     await write(query, { process: nobody, writer: 0 }, '', unit.finish(), [])
   }
   // Exact as they were: they count runs that were forgotten since, too.
@@ -100,50 +58,4 @@ function within(rows: readonly Row[]): RunRow[] {
     taken.push(row)
   }
   return taken
-}
-
-function runOf(row: RunRow, jobs: readonly JobRow[]): Run {
-  const { id, state, version, respond, answer_job: jobIndex, answer_status: status } = row
-  return {
-    id,
-    state,
-    version,
-    respond,
-    onFirstFailure: row.on_first_failure,
-    tags: JSON.parse(row.tags) as string[],
-    traceparent: null,
-    counts: { open: row.open_jobs, failed: row.failed_jobs, cancelled: row.cancelled_jobs },
-    answer: status === null ? null : { mode: respond, jobIndex, status },
-    respondedAt: row.responded_at,
-    finishedAt: row.finished_at,
-    jobs: jobs.map(jobOf),
-  }
-}
-
-function jobOf(row: JobRow): Job {
-  return {
-    task: row.task,
-    kind: row.kind,
-    state: row.state,
-    priority: row.priority,
-    timeoutMs: row.timeout_ms,
-    maxAttempts: row.max_attempts,
-    attempt: row.attempt,
-    claim: row.claim,
-    lostStarts: row.lost_starts,
-    leftClaim: row.left_claim,
-    leftStarts: row.left_starts,
-    thread: row.thread,
-    holder: row.state === 'running' ? nobody : null,
-    queuedAt: row.queued_at,
-    runAt: row.run_at,
-    startedAt: row.started_at,
-    finishedAt: row.finished_at,
-    input: row.input,
-    result: row.result,
-    error: row.error === null ? null : (JSON.parse(row.error) as JobError),
-    failures: JSON.parse(row.failures) as JobFailure[],
-    chain: null,
-    expiry: null,
-  }
 }

@@ -1,0 +1,93 @@
+/** Rows of runs and jobs in the tables that older versions wrote, and the record that is made of them. */
+import type { RespondMode } from '../domain/answer.ts'
+import type { JobError, JobFailure, JobState } from '../domain/job.ts'
+import type { FirstFailurePolicy, RunState } from '../domain/run.ts'
+import type { Job, Run } from '../domain/run/aggregate.ts'
+import type { TaskKind } from '../domain/task.ts'
+
+export interface OldRun {
+  readonly id: string
+  readonly state: RunState
+  readonly version: number
+  readonly respond: RespondMode
+  readonly open_jobs: number
+  readonly failed_jobs: number
+  readonly cancelled_jobs: number
+  readonly answer_job: number | null
+  readonly answer_status: number | null
+  readonly on_first_failure: FirstFailurePolicy
+  readonly responded_at: number | null
+  readonly finished_at: number | null
+  readonly tags: string
+}
+
+export interface OldJob {
+  readonly task: string
+  readonly kind: TaskKind
+  readonly state: JobState
+  readonly priority: number
+  readonly timeout_ms: number
+  readonly attempt: number
+  readonly max_attempts: number
+  readonly claim: number
+  readonly lost_starts: number
+  readonly left_claim: number
+  readonly left_starts: number
+  readonly thread: string | null
+  readonly queued_at: number
+  readonly run_at: number | null
+  readonly started_at: number | null
+  readonly finished_at: number | null
+  readonly error: string | null
+  readonly failures: string
+  readonly input: string | null
+  readonly result: string | null
+}
+
+/** @param holder of the jobs that were running: a process that is gone; null where no other process shares the store */
+export function runOfRows(row: OldRun, jobs: readonly OldJob[], holder: number | null): Run {
+  const { id, state, version, respond, answer_job: jobIndex, answer_status: status } = row
+  return {
+    id,
+    state,
+    version,
+    respond,
+    onFirstFailure: row.on_first_failure,
+    tags: JSON.parse(row.tags) as string[],
+    traceparent: null,
+    counts: { open: row.open_jobs, failed: row.failed_jobs, cancelled: row.cancelled_jobs },
+    answer: status === null ? null : { mode: respond, jobIndex, status },
+    respondedAt: row.responded_at,
+    finishedAt: row.finished_at,
+    jobs: jobs.map((job) => jobOf(job, holder)),
+  }
+}
+
+function jobOf(row: OldJob, holder: number | null): Job {
+  return {
+    task: row.task,
+    // One of a task that this process did not have was marked so on SQLite.
+    kind: row.kind.replace('unknown-', '') as TaskKind,
+    state: row.state,
+    priority: row.priority,
+    timeoutMs: row.timeout_ms,
+    maxAttempts: row.max_attempts,
+    attempt: row.attempt,
+    claim: row.claim,
+    lostStarts: row.lost_starts,
+    leftClaim: row.left_claim,
+    leftStarts: row.left_starts,
+    thread: row.thread,
+    holder: row.state === 'running' ? holder : null,
+    queuedAt: row.queued_at,
+    runAt: row.run_at,
+    startedAt: row.started_at,
+    finishedAt: row.finished_at,
+    input: row.input,
+    result: row.result,
+    error: row.error === null ? null : (JSON.parse(row.error) as JobError),
+    failures: JSON.parse(row.failures) as JobFailure[],
+    chain: null,
+    expiry: null,
+  }
+}
