@@ -1,5 +1,5 @@
 /** Arithmetic on samples. */
-import { percentile } from '../../src/cli/percentile.ts'
+import { percentile } from '../../src/cli/open-loop.ts'
 
 /** Of an even number of values the lower of the two in the middle, so that it is one that was measured. */
 export function median(values: readonly number[]): number {

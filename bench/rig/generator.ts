@@ -1,8 +1,7 @@
 /** The load generator's process, told by its parent what to send. It ends when its parent is gone. */
 import { setPriority } from 'node:os'
 import autocannon from 'autocannon'
-import { offer, type OpenLoopReport, type OpenLoopRequest } from '../../src/cli/open-loop.ts'
-import { percentile } from '../../src/cli/percentile.ts'
+import { offer, type OpenLoopReport, type OpenLoopRequest, percentile } from '../../src/cli/open-loop.ts'
 import type { GeneratorMessage, LoadReport, LoadRequest } from './load.ts'
 
 const timeoutS = 30

@@ -3,7 +3,7 @@
  * arrive at a fixed rate, and beside them runs whose two background tasks take 20 ms of CPU each.
  */
 import { forerunnerOnSqlite, volatileApp, type Contender } from '../contenders/contenders.ts'
-import { percentile } from '../../src/cli/percentile.ts'
+import { percentile } from '../../src/cli/open-loop.ts'
 import { format, pairedRatios, spread } from '../rig/figures.ts'
 import type { Generator } from '../rig/load.ts'
 import { finishedJobs } from '../rig/round.ts'

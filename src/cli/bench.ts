@@ -4,14 +4,19 @@
  */
 import { randomUUID } from 'node:crypto'
 import { InvalidArgumentError } from 'commander'
-import { createContext, type AddCommand, type Context } from './context.ts'
+import { createContext, type AddCommand, type Context, type Environment } from './context.ts'
 import { exitCodes, UsageError } from './exit-code.ts'
-import { offer } from './open-loop.ts'
-import { idleTask, startOwnService } from './own-service.ts'
-import { percentile } from './percentile.ts'
-import { readJson } from './read-json.ts'
+import { offer, percentile } from './open-loop.ts'
+import { readJson } from './run.ts'
 import { duration } from './run-lines.ts'
 import { complain, endWithSignals, print, printJson, whileWorking } from './terminal.ts'
+import { spawn } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 
 interface BenchOptions {
   readonly rate: number
@@ -133,4 +138,69 @@ function positive(text: string): number {
   const value = Number(text)
   if (!/^\d+(?:\.\d+)?$/.test(text) || value <= 0) throw new InvalidArgumentError('It must be a number above 0.')
   return value
+}
+
+/** A service in a process of its own, with a database of its own on the disk. Both end with the command. */
+interface OwnService extends AsyncDisposable {
+  readonly url: string
+}
+
+const idleTask = 'noop'
+const idleModule = "export default { kind: 'io', run: (input) => input }\n"
+
+/** @param usesOwnTasks whether it has `idleTask` in place of those in TASKS_DIR */
+async function startOwnService(environment: Environment, usesOwnTasks: boolean): Promise<OwnService> {
+  const directory = await mkdtemp(join(tmpdir(), 'forerunner-bench-'))
+  if (usesOwnTasks) {
+    await mkdir(join(directory, 'tasks'))
+    await writeFile(join(directory, 'tasks', `${idleTask}.mjs`), idleModule)
+  }
+  const own = { HOST: '127.0.0.1', PORT: '0', API_KEYS: '', API_KEYS_READ: '', LOG_LEVEL: 'info' }
+  const child = spawn(process.execPath, [fileURLToPath(new URL('../cli.js', import.meta.url)), 'serve'], {
+    env: {
+      ...environment,
+      ...own,
+      DATABASE_URL: `sqlite:${join(directory, 'bench.db')}`,
+      ...(usesOwnTasks && { TASKS_DIR: join(directory, 'tasks') }),
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
+  function end(): void {
+    child.kill('SIGKILL')
+    rmSync(directory, { recursive: true, force: true })
+  }
+  process.once('exit', end)
+  const dispose = async (): Promise<void> => {
+    child.kill('SIGKILL')
+    await ended
+    process.off('exit', end)
+    end()
+  }
+
+  const { promise: ready, resolve, reject } = Promise.withResolvers<string>()
+  const { stdout: log } = child
+  let last = ''
+  // Read to its end: a service whose log nobody takes would wait for that.
+  createInterface({ input: log }).on('line', (line) => {
+    const { msg, url } = entryOf(line)
+    if (msg?.startsWith('ready at ') === true && url !== undefined) resolve(url)
+    last = msg ?? last
+  })
+  void ended.then(() => reject(new Error(`the service did not start: ${last}`)))
+  try {
+    return { url: await ready, [Symbol.asyncDispose]: dispose }
+  } catch (error) {
+    await dispose()
+    throw error
+  }
+}
+
+/** A task may print what it likes. */
+function entryOf(line: string): { readonly msg?: string; readonly url?: string } {
+  try {
+    return Object(JSON.parse(line)) as { readonly msg?: string; readonly url?: string }
+  } catch {
+    return {}
+  }
 }

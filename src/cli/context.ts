@@ -1,7 +1,7 @@
 /** What every command is given: the service, and how it is to answer. */
 import type { Command } from 'commander'
 import { createClient, type Client, type ClientOptions } from '../client/client.ts'
-import { glyphsOf, type Glyphs } from './glyphs.ts'
+import { glyphsOf, type Glyphs } from './characters.ts'
 import { NoServiceError, UsageError, type ExitCode } from './exit-code.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>

@@ -3,7 +3,14 @@ import { constants } from 'node:fs'
 import { access, open, stat, statfs } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { isPostgres, shownDatabase } from '../config.ts'
-import type { Check } from './check.ts'
+
+/** One thing that the doctor has looked at. */
+export interface Check {
+  readonly name: string
+  /** `fail` makes the exit code 1. */
+  readonly state: 'ok' | 'warn' | 'fail'
+  readonly detail: string
+}
 
 const mib = 1024 * 1024
 const littleBytes = 512 * mib

@@ -1,7 +1,6 @@
 /** forerunner doctor: looks at everything that a service here needs, and at the service that is to be there. */
 import type { AddCommand, Context } from './context.ts'
-import type { Check } from './check.ts'
-import { checkDatabase } from './doctor-database.ts'
+import { type Check, checkDatabase } from './doctor-database.ts'
 import { doubtsAbout, readConfig, type Config } from '../config.ts'
 import { version } from '../domain/version.ts'
 import { ProblemError } from '../client/problem-error.ts'

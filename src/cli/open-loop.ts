@@ -117,3 +117,12 @@ function post(agent: Agent, url: string, body: string, given: OpenLoopRequest['h
     request.end(body)
   })
 }
+
+/** 99.9 % of 1,000 are a little more than 999 in binary, and would otherwise be the 1,000th. */
+const rounding = 1e-9
+
+/** The value below which this share of the samples lies, by nearest rank. @param sorted ascending */
+export function percentile(sorted: ArrayLike<number>, percent: number): number {
+  const rank = Math.max(1, Math.ceil((percent / 100) * sorted.length - rounding))
+  return sorted[rank - 1] ?? Number.NaN
+}

@@ -1,27 +1,39 @@
 /** The command line: reads it, runs one command, and ends with its exit code. */
 import { Command, CommanderError } from 'commander'
 import { version } from '../domain/version.ts'
-import { addBackup } from './backup.ts'
+import { addBackup, addRestore } from './backup.ts'
 import { addBench } from './bench.ts'
-import { addCancel, addRetry } from './change.ts'
+import { addCancel, addRetry, addPrune } from './change.ts'
 import { createContext, defaultUrl, nameIn, type Act, type AddCommand, type Environment } from './context.ts'
 import { addDev } from './dev.ts'
 import { addDoctor } from './doctor.ts'
 import { exitCodeOf, exitCodes, type ExitCode } from './exit-code.ts'
 import { addInit } from './init.ts'
-import { addPrune } from './prune.ts'
-import { addRestore } from './restore.ts'
 import { addRun } from './run.ts'
 import { addRuns, addShow } from './runs.ts'
-import { addServe } from './serve.ts'
 import { addStats, addTasks } from './service.ts'
 import { allowClosedPipe, asError, print, styled } from './terminal.ts'
 import { addTypes } from './types.ts'
 import { addWatch } from './watch.ts'
-import { welcome } from './welcome.ts'
+import { existsSync } from 'node:fs'
 
 const guide = `
 Exit codes: 0 done; 1 failed; 2 used wrongly; 3 no service there.`
+
+/** forerunner serve: the service, in this process. */
+const addServe: AddCommand = (program, act) => {
+  program
+    .command('serve')
+    .description('run the service here, set up by environment variables (DATABASE_URL, TASKS_DIR, PORT, …)')
+    .action(
+      act(async ({ environment }) => {
+        const { serve } = await import('../process/serve.ts')
+        // From here on the process ends by itself.
+        await serve(environment)
+        return exitCodes.done
+      }),
+    )
+}
 
 /** In the order in which they are shown. */
 const groups: Readonly<Record<string, readonly AddCommand[]>> = {
@@ -82,4 +94,26 @@ export async function runCommand(argv: readonly string[], environment: Environme
     const isJson = json && !(error instanceof CommanderError)
     return exitCodeOf(error, { url: url || defaultUrl, isJson, name })
   }
+}
+
+/** What `forerunner` alone says where there is no project yet. */
+const steps = [
+  ['npx forerunner init', 'writes a task, its test, scripts and a Dockerfile'],
+  ['npm install', ''],
+  ['npm start', 'runs the service, at http://127.0.0.1:3000'],
+  ['npx forerunner run hello --watch', 'in another terminal'],
+] as const
+
+/** @returns null where there is a project, whose reader wants to know the commands */
+export function welcome({ TASKS_DIR: tasksDir }: Environment): string | null {
+  if (existsSync(tasksDir || 'workers')) return null
+  return [
+    `${styled('bold', `forerunner ${version}`)}  answers with the first task's result, and runs the rest durably`,
+    '',
+    'There is no project in this folder yet. To begin:',
+    '',
+    ...steps.map(([what, why]) => `  ${styled('cyan', what.padEnd(34))}${styled('dim', why)}`.trimEnd()),
+    '',
+    'All commands: npx forerunner --help',
+  ].join('\n')
 }

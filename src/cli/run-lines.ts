@@ -1,8 +1,7 @@
 /** A run as lines for people: a line for each job, on one axis of time, and where on it the answer left. */
 import type { JobView, RunView } from '../client/client.ts'
-import type { Glyphs } from './glyphs.ts'
+import { type Glyphs, cut, pad, widthOf } from './characters.ts'
 import { clean, columns, styled } from './terminal.ts'
-import { cut, pad, widthOf } from './text-width.ts'
 import { answerStyle, axisOf, columnOf, stateStyles, trackOf, type Axis } from './timeline.ts'
 
 const [minNameWidth, maxNameWidth] = [8, 24]

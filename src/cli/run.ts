@@ -3,11 +3,11 @@ import type { RunInput } from '../client/client.ts'
 import { respondModes, type RespondMode } from '../domain/answer.ts'
 import { Option } from 'commander'
 import type { AddCommand, Context } from './context.ts'
-import { exitCodes } from './exit-code.ts'
-import { readJson } from './read-json.ts'
+import { exitCodes, UsageError } from './exit-code.ts'
 import { runLines } from './run-lines.ts'
-import { print, printJson } from './terminal.ts'
+import { print, printJson, readInput } from './terminal.ts'
 import { watchRun } from './watch.ts'
+import { readFile } from 'node:fs/promises'
 
 interface RunOptions {
   readonly input?: string
@@ -48,5 +48,24 @@ async function requestOf(names: readonly string[], { input, tag, respond }: RunO
     tasks: names.map((name) => ({ name, ...given })),
     ...(tag !== undefined && { tags: tag }),
     ...(respond !== undefined && { respond }),
+  }
+}
+
+/** JSON of a file. @param file `-` for standard input */
+export async function readJson(file: string): Promise<unknown> {
+  const text = await read(file)
+  try {
+    return JSON.parse(text) as unknown
+  } catch (error) {
+    throw new UsageError(`the input is no JSON: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+async function read(file: string): Promise<string> {
+  if (file === '-') return readInput()
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    throw new UsageError(`the input cannot be read: ${error instanceof Error ? error.message : String(error)}`)
   }
 }

@@ -1,12 +1,12 @@
 /** forerunner runs and show: what there is to read about runs. */
-import { InvalidArgumentError } from 'commander'
-import type { RunPageView } from '../client/client.ts'
+import { InvalidArgumentError, Option, type Command } from 'commander'
+import type { RunPageView, RunFilter } from '../client/client.ts'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes } from './exit-code.ts'
-import { filterOf, withFilters, type FilterOptions } from './filter.ts'
-import type { Glyphs } from './glyphs.ts'
+import type { Glyphs } from './characters.ts'
 import { age, runLines, stateText } from './run-lines.ts'
 import { clean, complain, print, printJson, table } from './terminal.ts'
+import { runStates } from '../domain/run.ts'
 
 interface ListOptions extends FilterOptions {
   readonly limit: number
@@ -70,4 +70,35 @@ export const addShow: AddCommand = (program, act) => {
 export function wholeNumber(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1.')
   return Number(text)
+}
+
+/** The filters of runs as options, the same for a list and for a change of many. */
+export interface FilterOptions {
+  readonly state?: (typeof runStates)[number]
+  readonly task?: string
+  readonly tag?: string
+  readonly search?: string
+  readonly createdAfter?: string
+  readonly createdBefore?: string
+}
+
+export function withFilters(command: Command): Command {
+  return command
+    .addOption(new Option('--state <state>', 'of the run').choices(runStates))
+    .option('--task <name>', 'of one of its jobs')
+    .option('--tag <tag>', 'of the run')
+    .option('--search <words>', 'that occur in its inputs, results, errors or tags; all of them')
+    .option('--created-after <instant>', 'such as 2026-11-29T12:00:00Z')
+    .option('--created-before <instant>', 'the same')
+}
+
+export function filterOf({ state, task, tag, search, createdAfter, createdBefore }: FilterOptions): RunFilter {
+  return {
+    ...(state !== undefined && { state }),
+    ...(task !== undefined && { task }),
+    ...(tag !== undefined && { tag }),
+    ...(search !== undefined && { q: search }),
+    ...(createdAfter !== undefined && { createdAfter }),
+    ...(createdBefore !== undefined && { createdBefore }),
+  }
 }

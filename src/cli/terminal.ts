@@ -1,6 +1,6 @@
 /** The only writer to the terminal: results on standard output, everything else on standard error. */
 import { stripVTControlCharacters, styleText } from 'node:util'
-import { cut, pad, widthOf } from './text-width.ts'
+import { cut, pad, widthOf } from './characters.ts'
 
 /** As shells have it: 128 and the number of SIGINT. */
 const interrupted = 130

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import { equal, is, ok } from 'uvu/assert'
 import { median, pairedRatios, spread } from '../../bench/rig/figures.ts'
-import { percentile } from '../../src/cli/percentile.ts'
+import { percentile } from '../../src/cli/open-loop.ts'
 import { planCores } from '../../bench/rig/cores.ts'
 import { spentUs } from '../../bench/rig/cpu-time.ts'
 import { judge, targets } from '../../bench/report/targets.ts'

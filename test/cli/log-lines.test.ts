@@ -2,7 +2,7 @@
 import { stripVTControlCharacters } from 'node:util'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readableLine } from '../../src/cli/log-lines.ts'
+import { readableLine } from '../../src/cli/dev.ts'
 
 const shown = (entry: object): string => stripVTControlCharacters(readableLine(JSON.stringify(entry))).slice(8)
 const time = '2026-11-29T12:00:00.000Z'

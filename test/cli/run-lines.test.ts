@@ -3,9 +3,8 @@ import { stripVTControlCharacters } from 'node:util'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { JobView, RunView } from '../../src/client/client.ts'
-import { glyphsOf } from '../../src/cli/glyphs.ts'
+import { glyphsOf, cut, pad, widthOf } from '../../src/cli/characters.ts'
 import { age, duration, runLines, type LinesOptions } from '../../src/cli/run-lines.ts'
-import { cut, pad, widthOf } from '../../src/cli/text-width.ts'
 
 const start = Date.parse('2026-11-29T12:00:00.000Z')
 const at = (ms: number): string => new Date(start + ms).toISOString()
