@@ -91,7 +91,7 @@ const mutants = [
     tests: '^model/postgres',
     edits: [
       {
-        file: 'src/store/postgres/writing/unit.ts',
+        file: 'src/store/postgres/writing/unit-of-work.ts',
         find: 'if (runAt === null) return null',
         replace: 'if (runAt === null || job.claim > 0) return null',
       },
@@ -103,7 +103,7 @@ const mutants = [
     tests: '^store/postgres-shared',
     edits: [
       {
-        file: 'src/store/postgres/writing/write.ts',
+        file: 'src/store/postgres/statements/save.ts',
         find: 'WHERE record.id = new.id AND record.revision = new.revision RETURNING',
         replace: 'WHERE record.id = new.id RETURNING',
       },

@@ -1,7 +1,7 @@
 /** The backlog over all processes: what is heard of their commits, and what is read once a second. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createBacklog } from '../../src/store/postgres/writing/backlog.ts'
+import { createBacklog } from '../../src/store/postgres/statements/totals.ts'
 import type { Query } from '../../src/store/postgres/connection/connection.ts'
 
 test('what is heard during a read is newer than what the read finds', async () => {

@@ -24,7 +24,7 @@ import {
 } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
-const quick = { connectMs: 1_000, statementMs: 1_500, queryMs: 2_000, doubtMs: 200, roundMs: 100 }
+const quick = { connectMs: 1_000, statementMs: 1_500, queryMs: 2_000, unknownCommitMs: 200, roundMs: 100 }
 
 /** Judges so what first comes by with each of these words, in this order, and lets everything else pass. */
 function inTurn(...verdicts: readonly [word: string, verdict: Verdict][]): (bytes: Buffer) => Verdict {
@@ -75,7 +75,7 @@ const losses: [where: string, verdicts: [word: string, verdict: Verdict][]][] = 
 
 for (const [where, verdicts] of losses) {
   test(`a connection that is cut off ${where} costs nobody anything`, async () => {
-    await using opened = await openBehindProxy({ doubtMs: 10_000 })
+    await using opened = await openBehindProxy({ unknownCommitMs: 10_000 })
     const { store, proxy } = opened
     const changes: RunChange[] = []
     store.onChange((change) => void changes.push(change))
@@ -132,7 +132,7 @@ test('what was committed while nobody could be told is handed back, or told when
 })
 
 test('a removal whose reply is lost says that it has removed', async () => {
-  await using opened = await openBehindProxy({ doubtMs: 10_000 })
+  await using opened = await openBehindProxy({ unknownCommitMs: 10_000 })
   const { store, proxy } = opened
   const claim = await acceptAndClaim(store, runOf(), start)
   await store.complete(claim, '1', start)

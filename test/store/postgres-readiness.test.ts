@@ -67,7 +67,7 @@ for (const table of ['record', 'queue', 'run_task', 'tally']) {
 test('a server that cannot be reached', async () => {
   await using schema = await makeSchema()
   await using proxy = await startPostgresProxy(schema.url)
-  await using opened = await openPostgres({ ...schema, url: proxy.url }, { ...quick, doubtMs: 200 })
+  await using opened = await openPostgres({ ...schema, url: proxy.url }, { ...quick, unknownCommitMs: 200 })
   await checkOutage(
     opened.store,
     async () => proxy.judge(() => 'cut-before'),

@@ -6,7 +6,7 @@ import { AppError } from '../../domain/errors.ts'
 import { createTurnScheduler } from '../../domain/turn-scheduler.ts'
 import type { Store } from '../store.ts'
 import { startService, type PostgresOptions, type Service } from './service.ts'
-import { createSubscribers } from './notifications/subscribers.ts'
+import { createSubscribers } from './notifications/notifier.ts'
 
 /** What follows a reply is up to a tenth of a millisecond of work each. */
 const repliesPerTurn = 32

@@ -7,7 +7,7 @@ export interface Limits {
   /** The same as this process counts it, for a server that is frozen or out of reach. */
   readonly queryMs: number
   /** For callers to be kept waiting while it is not known whether their commit took place. */
-  readonly doubtMs: number
+  readonly unknownCommitMs: number
   /** Between two looks at what other processes do or have left behind. */
   readonly roundMs: number
   /** For a process to be silent before it is given up. */
@@ -24,7 +24,7 @@ export const defaultLimits: Limits = {
   connectMs: 3_000,
   statementMs: 5_000,
   queryMs: 6_000,
-  doubtMs: 3_000,
+  unknownCommitMs: 3_000,
   roundMs: 1_000,
   leaseMs: 8_000,
   renewMs: 2_000,

@@ -5,13 +5,13 @@
 import type { Clock } from '../../domain/clock.ts'
 import type { Log } from '../../log.ts'
 import type { RescueReport } from '../store.ts'
-import type { Backlog } from './writing/backlog.ts'
+import type { Backlog } from './statements/totals.ts'
 import type { Query } from './connection/connection.ts'
-import { heartbeatText, isAbandoned, type Heartbeats } from './ownership/heartbeats.ts'
+import { heartbeatText, isAbandoned, type Heartbeats } from './ownership/lease.ts'
 import type { Lease } from './ownership/lease.ts'
 import type { Limits } from './limits.ts'
 import { runsHere } from './statements/queue.ts'
-import { addTotals, totalColumns } from './writing/write.ts'
+import { foldTotals } from './statements/totals.ts'
 
 export interface Maintenance {
   start(): void
@@ -36,7 +36,7 @@ export interface MaintenanceOptions {
   readonly boundWaits: (runIds: readonly string[], at: number) => Promise<void>
   /** Compares what this process owns with what it runs. */
   readonly reclaim: () => Promise<void>
-  readonly isInDoubt: () => boolean
+  readonly hasOrphans: () => boolean
   /** Whether suspects are due. */
   readonly onSuspects: (wait: boolean) => void
   readonly clock: Clock
@@ -78,23 +78,13 @@ const forgetProcesses = {
     DELETE FROM process
     WHERE heartbeat_at < clock_timestamp() - interval '1 hour' AND ${heartbeatText} = ANY ($1::text[])`,
 }
-const foldTotals = {
-  name: 'fold-totals',
-  text: `
-    WITH gone AS (
-      DELETE FROM tally WHERE process <> 0 AND process NOT IN (SELECT id FROM process) RETURNING *)
-    INSERT INTO tally (process, writer, ${totalColumns.join(', ')})
-    SELECT 0, 0, ${totalColumns.map((column) => `sum(${column})`).join(', ')} FROM gone HAVING count(*) > 0
-    ON CONFLICT (process, writer) DO UPDATE SET ${addTotals}`,
-}
-
 /** Waiting jobs for which one more lost start is the last. */
 export async function countSuspects(query: Query): Promise<number> {
   return Number((await query(sumSuspects))[0]?.['suspects'])
 }
 
 export function createMaintenance(options: MaintenanceOptions): Maintenance {
-  const { limits, process, tasks, query, backlog, lease, log, rescue, reclaim, isInDoubt, onSuspects, onRound } =
+  const { limits, process, tasks, query, backlog, lease, log, rescue, reclaim, hasOrphans, onSuspects, onRound } =
     options
   const { heartbeats, boundWaits, clock } = options
   const { leaseMs, roundMs } = limits
@@ -108,7 +98,7 @@ export function createMaintenance(options: MaintenanceOptions): Maintenance {
   async function maintain(): Promise<void> {
     rounds += 1
     await backlog.refresh(query)
-    if (isInDoubt() || rounds % reclaimEvery === 0) await reclaim()
+    if (hasOrphans() || rounds % reclaimEvery === 0) await reclaim()
     await heartbeats.look(query)
     const silent = heartbeats.unchangedFor(leaseMs)
     if (lease.keptForMs() >= leaseMs && (await query(selectAbandoned, [process, silent])).length > 0) {

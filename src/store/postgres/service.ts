@@ -9,30 +9,30 @@ import type { TurnScheduler } from '../../domain/turn-scheduler.ts'
 import type { Log } from '../../log.ts'
 import type { StallOptions } from '../stall-watch.ts'
 import type { RescueReport, Store } from '../store.ts'
-import { createAftermath, writers } from './writing/aftermath.ts'
-import { createBacklog, writerName } from './writing/backlog.ts'
+import { createCommitEffects, writers } from './writing/commit-effects.ts'
+import { createBacklog, writerName } from './statements/totals.ts'
 import { prepareDatabase } from './connection/boot.ts'
-import { createCache } from './writing/cache.ts'
+import { createRecordCache } from './writing/record-cache.ts'
 import { createConnect, loadPg } from './connection/connection.ts'
 import { createQuarantine } from './ownership/quarantine.ts'
-import { createHeartbeats } from './ownership/heartbeats.ts'
-import { createHeld } from './ownership/held.ts'
-import { createLane } from './writing/lane.ts'
+import { createHeartbeats } from './ownership/lease.ts'
+import { createOwnedClaims } from './ownership/owned-claims.ts'
+import { createBatchWriter } from './writing/batch-writer.ts'
 import { createLease } from './ownership/lease.ts'
 import { defaultLimits, type Limits } from './limits.ts'
-import { decodeNotice, encodeNotice, notify } from './notifications/notices.ts'
+import { decodeNotification, encodeNotification, notify } from './notifications/codec.ts'
 import { createListener } from './notifications/listener.ts'
-import { boundWaits, reclaim, rescue } from './ownership/own-runs.ts'
+import { boundWaits, reclaim, rescue } from './ownership/recovery.ts'
 import { readRun } from './statements/read.ts'
-import { createReadable } from './statements/readable.ts'
+import { createReadable } from './statements/records.ts'
 import { createReader } from './connection/reader.ts'
 import { createReadiness } from './connection/readiness.ts'
 import { createRemoteProgress } from './notifications/remote-progress.ts'
-import type { Subscribers } from './notifications/subscribers.ts'
+import type { Subscribers } from './notifications/notifier.ts'
 import { countSuspects, createMaintenance } from './maintenance.ts'
 import { createVerbs, type Verbs } from './verbs.ts'
-import { createWaiting } from './writing/waiting.ts'
-import { createWorkTeller } from './notifications/work-teller.ts'
+import { createEmptyQueueCache } from './writing/empty-queue-cache.ts'
+import { createWorkNotifier } from './notifications/notifier.ts'
 import type { Claim } from '../../domain/claim.ts'
 
 export interface PostgresOptions {
@@ -49,7 +49,7 @@ export interface PostgresOptions {
   readonly log: Log
   /** Ends the process when the main thread stands still; default: nobody watches. */
   readonly stall?: StallOptions
-  /** Called with each group that has ended: how many verbs it held, and how long it took, in milliseconds. */
+  /** Called with each group that has ended: how many verbs it owned, and how long it took, in milliseconds. */
   readonly onCommit?: (verbs: number, tookMs: number) => void
   /** Called when the lease cannot be kept any more: jobs that run here are soon taken by others. */
   readonly onLost: (error: Error) => void
@@ -85,22 +85,31 @@ export async function startService(
 
   const reader = createReader(pg, database)
   const heartbeats = createHeartbeats()
-  const sendNotices = async (messages: readonly string[]): Promise<void> => {
+  const sendNotifications = async (messages: readonly string[]): Promise<void> => {
     if (heartbeats.hasOthers()) await reader.query(notify, [channel, messages])
   }
   const backlog = createBacklog()
-  const cache = createCache()
-  const waiting = createWaiting()
-  const held = createHeld()
+  const cache = createRecordCache()
+  const emptyQueues = createEmptyQueueCache()
+  const owned = createOwnedClaims()
   const readable = createReadable(log)
-  const quarantine = createQuarantine(held, limits.aloneMs)
+  const quarantine = createQuarantine(owned, limits.aloneMs)
   const readiness = createReadiness(process, limits)
   const remoteProgress = createRemoteProgress()
-  const workTeller = createWorkTeller(process, writers.intake, sendNotices)
-  const aftermath = createAftermath({ process, backlog, cache, waiting, held, readiness, subscribers, workTeller })
-  const { wakeForWork } = aftermath
-  const laneOf = (writer: number) =>
-    createLane({
+  const workNotifier = createWorkNotifier(process, writers.intake, sendNotifications)
+  const effects = createCommitEffects({
+    process,
+    backlog,
+    cache,
+    emptyQueues,
+    owned,
+    readiness,
+    subscribers,
+    workNotifier,
+  })
+  const { wakeForWork } = effects
+  const batchWriter = (writer: number) =>
+    createBatchWriter({
       process,
       writer,
       channel,
@@ -108,19 +117,19 @@ export async function startService(
       connect,
       cache,
       hasOthers: heartbeats.hasOthers,
-      ...aftermath,
+      ...effects,
       onGroup: (...group) => options.onCommit?.(...group),
       defer: turns.run,
     })
-  const intake = laneOf(writers.intake)
-  const settling = laneOf(writers.settling)
-  const verbs = createVerbs({ process, tasks, intake, settling, reader, waiting, readable, quarantine })
+  const intake = batchWriter(writers.intake)
+  const settling = batchWriter(writers.settling)
+  const verbs = createVerbs({ process, tasks, intake, settling, reader, emptyQueues, readable, quarantine })
   const lease = createLease({ ...database, owner: process, tasks, stall: options.stall ?? null, onLost })
   let lostClaims = 0
   let greeting: NodeJS.Timeout | undefined
 
   async function hear(text: string): Promise<void> {
-    const notice = decodeNotice(text, process)
+    const notice = decodeNotification(text, process)
     if (notice === null) return
     if (notice.type === 'hello') return heartbeats.meet()
     if (notice.type === 'progress') return remoteProgress.hear(notice.progress)
@@ -130,7 +139,7 @@ export async function startService(
     // What this process is just claiming must be known here before it can be stopped.
     if (voided.length > 0) await intake.settled()
     // Where the job runs under another claim by now, that one goes on.
-    const ended = Map.groupBy(voided.filter(held.void), ({ runId }) => runId)
+    const ended = Map.groupBy(voided.filter(owned.void), ({ runId }) => runId)
     subscribers.change(
       changes.map((change) => {
         return { ...change, voided: ended.get(change.runId) ?? [] }
@@ -150,16 +159,16 @@ export async function startService(
 
   /** Compares what this process owns in the database with what it runs: hands back the one, and ends the other. */
   async function compareOwned(): Promise<void> {
-    aftermath.clearOrphans()
+    effects.clearOrphans()
     // After every claim that is under way, of which it is not known yet who runs what it takes.
-    const missing = (await intake.askAlone(reclaim(process, readable, held, clock.now()))) as readonly Claim[]
+    const missing = (await intake.askAlone(reclaim(process, readable, owned, clock.now()))) as readonly Claim[]
     // A job that has ended is owned by no process either; that is known when its outcome has been answered.
     await settling.settled()
     for (const claim of missing) {
       const { runId } = claim
       // Read before the claim counts as void: where that fails, the next look finds it again.
       const { version, state, answer } = (await readRun(reader.query, runId)) ?? forgotten
-      if (!held.void(claim)) continue
+      if (!owned.void(claim)) continue
       lostClaims += 1
       subscribers.change([{ runId, version, state, isAnswered: answer !== null, voided: [claim] }])
     }
@@ -184,7 +193,7 @@ export async function startService(
     heartbeats,
     boundWaits: async (runIds, at) => void (await settling.askAlone(boundWaits(runIds, readable, at))),
     reclaim: compareOwned,
-    isInDoubt: aftermath.hasOrphans,
+    hasOrphans: effects.hasOrphans,
     onSuspects: quarantine.look,
     onRound: wakeForWork,
     clock,
@@ -202,7 +211,7 @@ export async function startService(
 
   try {
     await Promise.all([listener.start(), lease.start(), backlog.refresh(reader.query)])
-    await sendNotices(encodeNotice({ type: 'hello', from: process }))
+    await sendNotifications(encodeNotification({ type: 'hello', from: process }))
   } catch (error) {
     await stop()
     throw new BootError('the database stopped answering', error)
@@ -223,7 +232,7 @@ export async function startService(
     backlog: backlog.jobs,
     // A process that has missed it receives it again.
     publishProgress: async (progress) =>
-      sendNotices(encodeNotice({ type: 'progress', from: process, progress })).catch(() => {}),
+      sendNotifications(encodeNotification({ type: 'progress', from: process, progress })).catch(() => {}),
     remoteProgress: remoteProgress.of,
     lostClaims: () => lostClaims,
     stop,

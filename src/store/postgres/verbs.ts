@@ -4,16 +4,18 @@ import type { Store } from '../store.ts'
 import { claimDue, claimSuspect, type Claimed } from './writing/claims.ts'
 import type { Quarantine } from './ownership/quarantine.ts'
 import { appErrorOf } from './connection/failure.ts'
-import { defer, forgetKeys } from './statements/keys.ts'
-import type { Lane } from './writing/lane.ts'
+import { defer, forgetKeys } from './statements/idempotency-keys.ts'
+import type { BatchWriter } from './writing/batch-writer.ts'
 import { operations, pruneRuns } from './writing/operations.ts'
-import { expireRuns, leave } from './ownership/own-runs.ts'
+import { expireRuns, leave } from './ownership/recovery.ts'
 import { runsExpired, type DueRequest } from './statements/queue.ts'
-import { listRuns, readJob, readRun, readStats, shownWhole } from './statements/read.ts'
-import type { Readable } from './statements/readable.ts'
+import { listRuns } from './statements/lists.ts'
+import { readJob, readRun, shownWhole } from './statements/read.ts'
+import { readStats } from './statements/totals.ts'
+import type { Readable } from './statements/records.ts'
 import type { Reader } from './connection/reader.ts'
 import type { ClaimRequest, ClaimResult } from '../store.ts'
-import type { Waiting } from './writing/waiting.ts'
+import type { EmptyQueueCache } from './writing/empty-queue-cache.ts'
 
 export type Verbs = Omit<
   Store,
@@ -26,17 +28,17 @@ export interface VerbsOptions {
   /** That run here; null: any. */
   readonly tasks: readonly string[] | null
   /** What comes in: runs are accepted, and jobs are claimed. */
-  readonly intake: Lane
+  readonly intake: BatchWriter
   /** What becomes of jobs. */
-  readonly settling: Lane
+  readonly settling: BatchWriter
   readonly reader: Reader
-  readonly waiting: Waiting
+  readonly emptyQueues: EmptyQueueCache
   readonly readable: Readable
   readonly quarantine: Quarantine
 }
 
 export function createVerbs(options: VerbsOptions): Verbs {
-  const { process, tasks, intake, settling, reader, waiting, readable, quarantine } = options
+  const { process, tasks, intake, settling, reader, emptyQueues, readable, quarantine } = options
   const { query } = reader
   /** Everything that was asked before is settled. */
   const quiet = (): Promise<unknown> => Promise.all([intake.settled(), settling.settled()])
@@ -67,7 +69,7 @@ export function createVerbs(options: VerbsOptions): Verbs {
   }
 
   async function claimInRounds(request: DueRequest): Promise<ClaimResult> {
-    const claimed = (await intake.ask(claimDue(request, tasks, waiting, readable))) as Claimed
+    const claimed = (await intake.ask(claimDue(request, tasks, emptyQueues, readable))) as Claimed
     const { jobs, nextDueAt, rest } = claimed
     if (rest === null) return { jobs, nextDueAt }
     // What is claimed is ours whatever becomes of the next round, and there will be others.
@@ -84,7 +86,7 @@ export function createVerbs(options: VerbsOptions): Verbs {
   }
 
   const ask =
-    <Args extends unknown[]>(lane: Lane, operation: (...args: Args) => Parameters<Lane['ask']>[0]) =>
+    <Args extends unknown[]>(lane: BatchWriter, operation: (...args: Args) => Parameters<BatchWriter['ask']>[0]) =>
     async <Value>(...args: Args): Promise<Value> =>
       (await lane.ask(operation(...args))) as Value
 

@@ -3,7 +3,7 @@
 import { AppError } from '../../../domain/errors.ts'
 
 /**
- * `lost`: the connection is of no more use, and a commit that was under way is in doubt; `unavailable`: the server
+ * `lost`: the connection is of no more use, and it is unknown whether a commit under way took place; `unavailable`: the server
  * cannot serve now; `conflict`: the same transaction succeeds when it is run again; `refused`: it never will.
  */
 export type FailureKind = 'lost' | 'unavailable' | 'conflict' | 'refused'

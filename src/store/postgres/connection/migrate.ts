@@ -1,8 +1,11 @@
 /** Brings the schema up to this version. Several processes may start at once: one of them does it, the others wait. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { BootError } from '../../../domain/errors.ts'
-import type { Connection, Database } from './connection.ts'
-import { migrateRows } from './migrate-rows.ts'
+import { type OldJob, type OldRun, runOfRows } from '../../old-rows.ts'
+import { saveWrites } from '../statements/save.ts'
+import { totalColumns } from '../statements/totals.ts'
+import { createUnitOfWork } from '../writing/unit-of-work.ts'
+import type { Connection, Database, Query, Row } from './connection.ts'
 
 /** One lock for all schemas of a database: migrations are rare. Any number will do that nobody else takes. */
 const lockId = 0x466f7265
@@ -61,4 +64,60 @@ async function versionIn(query: Connection['query'], schema: string): Promise<nu
   if (found === undefined) return 0
   const [row] = await query({ text: `SELECT version FROM "${schema}".schema_version` })
   return Number(row?.['version'] ?? 0)
+}
+
+interface RunRow extends OldRun {
+  /** Of its jobs, whatever they hold. */
+  readonly bytes: number
+}
+
+/** Runs that are copied at once, and bytes of their jobs: at least one run. */
+const maxRuns = 500
+const maxBytes = 16 * 2 ** 20
+/** Of a process that is none: what was running when the tables were changed is taken back. */
+const nobody = 0
+
+const selectRuns = {
+  text: `
+    SELECT *, (
+      SELECT sum(coalesce(octet_length(input), 0) + coalesce(octet_length(result), 0) + octet_length(failures))
+      FROM old_job WHERE run_id = old_run.id) AS bytes
+    FROM old_run WHERE id > $1 ORDER BY id LIMIT ${maxRuns}`,
+}
+const selectJobs = { text: 'SELECT * FROM old_job WHERE run_id = ANY($1::uuid[]) ORDER BY run_id, job_index' }
+const lowestId = '00000000-0000-0000-0000-000000000000'
+
+/** Within the transaction of the migration. */
+export async function migrateRows(query: Query): Promise<void> {
+  let last = lowestId
+  for (;;) {
+    const rows = within(await query(selectRuns, [last]))
+    const end = rows.at(-1)
+    if (end === undefined) break
+    last = end.id
+    const jobs = await query(selectJobs, [rows.map(({ id }) => id)])
+    const jobsOf = Map.groupBy(jobs, (row) => String(row['run_id']))
+    const unit = createUnitOfWork([])
+    // Of the tables above.
+    for (const row of rows) unit.add(runOfRows(row, (jobsOf.get(row.id) ?? []) as unknown as OldJob[], nobody))
+    await saveWrites(query, { process: nobody, writer: 0 }, '', unit.finish(), [])
+  }
+  // Exact as they were: they count runs that were forgotten since, too.
+  await query({ text: 'DELETE FROM tally' })
+  // No job was blocked in those days.
+  const sums = totalColumns.map((column) => (column === 'jobs_blocked' ? '0' : `sum(${column})`)).join(', ')
+  await query({ text: `INSERT INTO tally SELECT ${nobody}, 0, ${sums} FROM old_tally HAVING count(*) > 0` })
+  await query({ text: 'DROP TABLE old_run, old_job, old_tally' })
+}
+
+function within(rows: readonly Row[]): RunRow[] {
+  const taken: RunRow[] = []
+  let bytes = 0
+  // Of the columns above.
+  for (const row of rows as unknown as readonly RunRow[]) {
+    bytes += row.bytes
+    if (taken.length > 0 && bytes > maxBytes) break
+    taken.push(row)
+  }
+  return taken
 }

@@ -3,13 +3,13 @@
  * it is given up for a while, because what a probe writes is small and may succeed where a run does not.
  */
 import { AppError } from '../../../domain/errors.ts'
-import type { Lane } from '../writing/lane.ts'
+import type { BatchWriter } from '../writing/batch-writer.ts'
 import type { Limits } from '../limits.ts'
 import type { Operation } from '../writing/operations.ts'
 
 export interface Readiness {
   /** @throws AppError `store-unavailable` */
-  probe(lanes: readonly Pick<Lane, 'askAlone'>[]): Promise<void>
+  probe(lanes: readonly Pick<BatchWriter, 'askAlone'>[]): Promise<void>
   /** A commit has failed, and the database is to blame. */
   noteFailure(error: unknown): void
   /** A transaction that has written something has ended well. */

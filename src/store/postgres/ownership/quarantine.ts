@@ -5,7 +5,7 @@
  * ends, no job that has lost a start.
  */
 import { isSuspect } from '../../../domain/run/transitions.ts'
-import type { Held, HeldJob } from './held.ts'
+import type { OwnedClaims, OwnedClaim } from './owned-claims.ts'
 
 /**
  * `none`: nothing is to be claimed; `unlost`: only jobs that have never lost a start; `unsuspicious`: all but suspects;
@@ -20,18 +20,18 @@ export interface Quarantine {
 }
 
 /** @param aloneMs how long a suspect waits for an idle process, and how long it is left alone */
-export function createQuarantine(held: Pick<Held, 'onThreads' | 'lostOnThreads'>, aloneMs: number): Quarantine {
+export function createQuarantine(owned: Pick<OwnedClaims, 'onThreads' | 'lostOnThreads'>, aloneMs: number): Quarantine {
   let waitsSince: number | null = null
 
   return {
     claimable() {
       const now = performance.now()
-      const lost = held.lostOnThreads()
+      const lost = owned.lostOnThreads()
       const suspect = lost.find(isOfSuspect)
       if (suspect !== undefined) return now - suspect.givenAt < aloneMs ? 'none' : 'unlost'
       if (waitsSince === null) return 'unsuspicious'
       const isOverdue = now - waitsSince >= aloneMs
-      return held.onThreads() === 0 || (isOverdue && lost.length === 0) ? 'suspect' : 'unsuspicious'
+      return owned.onThreads() === 0 || (isOverdue && lost.length === 0) ? 'suspect' : 'unsuspicious'
     },
     look(waits) {
       waitsSince = waits ? (waitsSince ?? performance.now()) : null
@@ -39,6 +39,6 @@ export function createQuarantine(held: Pick<Held, 'onThreads' | 'lostOnThreads'>
   }
 }
 
-function isOfSuspect({ job }: HeldJob): boolean {
+function isOfSuspect({ job }: OwnedClaim): boolean {
   return isSuspect(job)
 }

@@ -5,13 +5,13 @@
  */
 import type { ClaimedJob, FreeSlots } from '../../../domain/claim.ts'
 import { taskKinds, type TaskKind } from '../../../domain/task.ts'
-import { isNone, type Readable } from './readable.ts'
+import { isNone, type Readable } from './records.ts'
 import { rowsOf } from './records.ts'
-import { readResults, type ResultOf } from './results.ts'
+import { readResults, type ResultOf } from './payloads.ts'
 import { threadsOf } from '../../slots.ts'
 import type { ClaimRequest } from '../../store.ts'
 import type { Query, Row } from '../connection/connection.ts'
-import type { Stored } from '../writing/unit.ts'
+import type { Stored } from '../writing/unit-of-work.ts'
 
 /** A claim of jobs that are no suspects. */
 export interface DueRequest extends ClaimRequest {

@@ -13,9 +13,9 @@ import { threadsOf } from '../../slots.ts'
 import type { ClaimRequest, ClaimResult } from '../../store.ts'
 import type { Operation } from './operations.ts'
 import { lookForDue, lookForSuspect, slotsLeft, type Due, type DueRequest, type Look } from '../statements/queue.ts'
-import type { Readable } from '../statements/readable.ts'
-import type { Unit } from './unit.ts'
-import type { Waiting } from './waiting.ts'
+import type { Readable } from '../statements/records.ts'
+import type { UnitOfWork } from './unit-of-work.ts'
+import type { EmptyQueueCache } from './empty-queue-cache.ts'
 
 /** What a claim returns, and what is left to ask for: jobs beyond a limit may have taken the places of others. */
 export interface Claimed extends ClaimResult {
@@ -42,11 +42,11 @@ const lockedMs = 5
 export function claimDue(
   request: DueRequest,
   tasks: readonly string[] | null,
-  waiting: Waiting,
+  emptyQueues: EmptyQueueCache,
   readable: Readable,
 ): Operation {
   let look: Look | null = null
-  let note: ReturnType<Waiting['look']> | null = null
+  let note: ReturnType<EmptyQueueCache['look']> | null = null
   let learned: (() => void)[] = []
 
   return {
@@ -54,9 +54,9 @@ export function claimDue(
     runIds: [],
     look() {
       look = null
-      const unknown = taskKinds.filter((kind) => isAsked(request, kind) && !isKnown(waiting, kind, request))
+      const unknown = taskKinds.filter((kind) => isAsked(request, kind) && !isKnownEmpty(emptyQueues, kind, request))
       if (unknown.length === 0) return null
-      note = waiting.look()
+      note = emptyQueues.look()
       const slots = request.slots.filter(({ kind }) => unknown.includes(kind))
       return async (query) => {
         look = await lookForDue(query, { ...request, slots }, tasks, readable)
@@ -64,8 +64,8 @@ export function claimDue(
       }
     },
     apply(unit, { process, give }): Claimed {
-      const newborn = unit.added().flatMap((run) => waitingIn(run, request.at))
-      const choice = choose(request, look, newborn, tasks, waiting)
+      const added = unit.added().flatMap((run) => waitingIn(run, request.at))
+      const choice = choose(request, look, added, tasks, emptyQueues)
       const jobs = claimPicked(unit, choice.picked, look, request.at, process)
       for (const job of jobs) give(job)
       const atLimit = [...choice.limits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
@@ -109,8 +109,8 @@ function isAsked({ slots }: ClaimRequest, kind: TaskKind): boolean {
   return threadsOf(slots, kind).length > 0
 }
 
-function isKnown(waiting: Waiting, kind: TaskKind, request: ClaimRequest): boolean {
-  return waiting.nextDueAt(kind, request) !== undefined
+function isKnownEmpty(emptyQueues: EmptyQueueCache, kind: TaskKind, request: ClaimRequest): boolean {
+  return emptyQueues.nextDueAt(kind, request) !== undefined
 }
 
 /** The jobs of a run that is being accepted which wait. */
@@ -126,9 +126,9 @@ export function waitingIn({ id, jobs }: Run, at: number): Due[] {
 function choose(
   request: DueRequest,
   look: Look | null,
-  newborn: readonly Due[],
+  added: readonly Due[],
   tasks: readonly string[] | null,
-  waiting: Waiting,
+  emptyQueues: EmptyQueueCache,
 ): Choice {
   const { at } = request
   const limits = new Map(Object.entries(request.taskLimits))
@@ -138,10 +138,10 @@ function choose(
   for (const kind of taskKinds) {
     const threads = threadsOf(request.slots, kind)
     if (threads.length === 0) continue
-    const born = newborn.filter((job) => job.kind === kind && tasks?.includes(job.task) !== false)
+    const starting = added.filter((job) => job.kind === kind && tasks?.includes(job.task) !== false)
     const looked = look?.nextDueAt.has(kind) === true
     const found = looked ? look.due.filter((job) => job.kind === kind) : []
-    const candidates = [...found, ...born.filter(({ isDue }) => isDue)]
+    const candidates = [...found, ...starting.filter(({ isDue }) => isDue)]
     for (const due of candidates.toSorted(inOrder)) {
       const left = limits.get(due.task) ?? Infinity
       if (left <= 0) continue
@@ -157,8 +157,8 @@ function choose(
       continue
     }
     open.push(kind)
-    const later = looked ? look.nextDueAt.get(kind) : waiting.nextDueAt(kind, request)
-    next = Math.min(next, later ?? Infinity, ...born.filter(({ isDue }) => !isDue).map(({ runAt }) => runAt))
+    const later = looked ? look.nextDueAt.get(kind) : emptyQueues.nextDueAt(kind, request)
+    next = Math.min(next, later ?? Infinity, ...starting.filter(({ isDue }) => !isDue).map(({ runAt }) => runAt))
   }
   // Tasks without a limit are not to be taken for limited ones.
   for (const task of limits.keys()) if (!Object.hasOwn(request.taskLimits, task)) limits.delete(task)
@@ -175,7 +175,7 @@ function inOrder(one: Due, other: Due): number {
 
 /** Claims what was chosen, each run once, and returns it in the order of the choice. */
 function claimPicked(
-  unit: Unit,
+  unit: UnitOfWork,
   picked: readonly Picked[],
   look: Look | null,
   at: number,

@@ -9,15 +9,16 @@ import type { RunChange } from '../../../domain/run.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import type { TaskKind } from '../../../domain/task.ts'
 import { liveOf } from '../../totals.ts'
-import type { Cache } from './cache.ts'
+import type { RecordCache } from './record-cache.ts'
 import type { Connection, Query } from '../connection/connection.ts'
 import { isFailure } from '../connection/failure.ts'
-import { claimKeys, type KnownReport } from '../statements/keys.ts'
-import { encodeNotice } from '../notifications/notices.ts'
+import { claimKeys, type KnownReport } from '../statements/idempotency-keys.ts'
+import { encodeNotification } from '../notifications/codec.ts'
 import type { Operation } from './operations.ts'
 import { lockNamed } from '../statements/records.ts'
-import { createUnit, type Stored, type Unit, type Writes } from './unit.ts'
-import { hasWrites, liveOfWriter, Outdated, write, type Writer } from './write.ts'
+import { createUnitOfWork, type Stored, type UnitOfWork, type Writes } from './unit-of-work.ts'
+import { hasWrites, Outdated, saveWrites } from '../statements/save.ts'
+import { liveOfWriter, type Writer } from '../statements/totals.ts'
 
 /** The connection that writes, and its process. */
 export interface Sender extends Writer {
@@ -43,15 +44,15 @@ export interface Outcome {
   /** Of the sender, with this one; null where nothing was counted. */
   readonly live: number | null
   /** Whether jobs wait now that did not before: `due` ones can be claimed; and of which kinds they are. */
-  readonly waiting: Writes['waiting']
+  readonly newWork: Writes['newWork']
   readonly queuedKinds: readonly TaskKind[]
   /** Whether the commit itself has notified other processes of that. */
-  readonly isTold: boolean
+  readonly isNotified: boolean
 }
 
 /** The connection was lost during the commit, which may have taken place. */
-export class InDoubt extends Error {
-  override readonly name = 'InDoubt'
+export class UnknownCommit extends Error {
+  override readonly name = 'UnknownCommit'
 }
 
 const begin = { name: 'begin', text: 'BEGIN ISOLATION LEVEL READ COMMITTED' }
@@ -61,12 +62,12 @@ const takeBack = { name: 'rollback', text: 'ROLLBACK' }
 interface Group {
   readonly operations: readonly Operation[]
   readonly sender: Sender
-  readonly cache: Cache
+  readonly cache: RecordCache
   /** Whether it was sent before, and may have taken place. */
   readonly isRepeat: boolean
 }
 
-/** @throws InDoubt @throws DatabaseFailure */
+/** @throws UnknownCommit @throws DatabaseFailure */
 export async function commitGroup(connection: Connection, group: Group): Promise<Outcome> {
   const { operations, cache, isRepeat } = group
   const looks = operations.flatMap(({ look }) => look?.() ?? [])
@@ -74,7 +75,7 @@ export async function commitGroup(connection: Connection, group: Group): Promise
   const known = ids.flatMap((id) => cache.get(id) ?? [])
   const hasKeys = operations.some(({ accepts }) => accepts?.run.idempotency)
   if (looks.length === 0 && !hasKeys && known.length === ids.length && !isRepeat) {
-    const planned = plan(group, createUnit(known), new Map())
+    const planned = plan(group, createUnitOfWork(known), new Map())
     // The statement compares revisions of changed records alone: a reply that changes nothing may come from an old record.
     if (planned.writes.changed.length === ids.length) {
       try {
@@ -106,7 +107,7 @@ async function commitLocked(
       ids.length === 0 ? [] : lockNamed(query, ids, group.cache.get),
       ...looks.map((look) => look(query)),
     ])
-    const unit = createUnit([...loaded, ...looked.flat()])
+    const unit = createUnitOfWork([...loaded, ...looked.flat()])
     const planned = plan(group, unit, known)
     const outcome = await together(() => save(query, group, planned, end))
     return group.isRepeat
@@ -136,7 +137,7 @@ interface Planned {
 
 function plan(
   { operations, sender: { process }, isRepeat }: Group,
-  unit: Unit,
+  unit: UnitOfWork,
   known: ReadonlyMap<string, KnownReport>,
 ): Planned {
   const given: ClaimedJob[] = []
@@ -156,12 +157,14 @@ async function save(query: Query, group: Group, planned: Planned, commit: typeof
   const { sender } = group
   const added = new Set(writes.added.map(({ id }) => id))
   const changes = writes.changes.filter(({ runId }) => !added.has(runId))
-  const isTold = changes.length > 0 && sender.hasOthers
+  const isNotified = changes.length > 0 && sender.hasOthers
   // A commit that only accepts notifies nobody: PostgreSQL commits one transaction with notifications at a time.
-  const messages = isTold ? messagesOf(sender, { ...writes, changes }) : []
-  const sent = hasWrites(writes) ? write(query, sender, sender.channel, writes, messages) : { live: null }
+  const messages = isNotified ? messagesOf(sender, { ...writes, changes }) : []
+  const sent = hasWrites(writes) ? saveWrites(query, sender, sender.channel, writes, messages) : { live: null }
   const [{ live }] = await Promise.all([sent, commit && query(commit)]).catch((error: unknown) => {
-    throw isFailure(error, 'lost') ? new InDoubt('the connection was lost during a commit', { cause: error }) : error
+    throw isFailure(error, 'lost')
+      ? new UnknownCommit('the connection was lost during a commit', { cause: error })
+      : error
   })
   return {
     values,
@@ -174,13 +177,21 @@ async function save(query: Query, group: Group, planned: Planned, commit: typeof
     ],
     removed: writes.removed,
     live,
-    waiting: writes.waiting,
+    newWork: writes.newWork,
     queuedKinds: [...new Set(writes.queued.map(({ kind }) => kind))],
-    isTold,
+    isNotified,
   }
 }
 
-function messagesOf({ process, writer, live }: Sender, { changes, voided, waiting, totals }: Writes): string[] {
-  const hasWork = waiting === 'due'
-  return encodeNotice({ type: 'commit', from: process, writer, live: live + liveOf(totals), hasWork, changes, voided })
+function messagesOf({ process, writer, live }: Sender, { changes, voided, newWork, totals }: Writes): string[] {
+  const hasWork = newWork === 'due'
+  return encodeNotification({
+    type: 'commit',
+    from: process,
+    writer,
+    live: live + liveOf(totals),
+    hasWork,
+    changes,
+    voided,
+  })
 }

@@ -8,10 +8,10 @@ import { cancel, complete, fail, release, retry, type Done } from '../../../doma
 import type { AcceptReport, RemoveResult } from '../../store.ts'
 import { bytesApart } from '../../apart.ts'
 import type { Query } from '../connection/connection.ts'
-import type { KnownReport } from '../statements/keys.ts'
-import { isNone, type Readable } from '../statements/readable.ts'
+import type { KnownReport } from '../statements/idempotency-keys.ts'
+import { isNone, type Readable } from '../statements/records.ts'
 import { rowsOf } from '../statements/records.ts'
-import type { Stored, Unit } from './unit.ts'
+import type { Stored, UnitOfWork } from './unit-of-work.ts'
 
 /** What a verb finds beside the runs that it names. */
 export interface Context {
@@ -37,7 +37,7 @@ export interface Operation {
   readonly length?: number
   /** Locks and reads what it finds by itself; null where there is nothing to look for. Asked for once in a transaction. */
   readonly look?: (() => ((query: Query) => Promise<readonly Stored[]>) | null) | undefined
-  apply(unit: Unit, context: Context): unknown
+  apply(unit: UnitOfWork, context: Context): unknown
   /** Its transaction has ended well. */
   readonly onCommitted?: () => void
 }

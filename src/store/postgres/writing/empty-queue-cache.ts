@@ -6,7 +6,7 @@ import type { TaskKind } from '../../../domain/task.ts'
 import { taskKinds } from '../../../domain/task.ts'
 import type { ClaimRequest } from '../../store.ts'
 
-export interface Waiting {
+export interface EmptyQueueCache {
   /** When the next known job of this kind is due; null: none waits; undefined: one may be due now. */
   nextDueAt(kind: TaskKind, request: Pick<ClaimRequest, 'taskLimits' | 'at'>): number | null | undefined
   /** Jobs may wait that did not before. */
@@ -21,7 +21,7 @@ interface Known {
   readonly atLimit: readonly string[]
 }
 
-export function createWaiting(): Waiting {
+export function createEmptyQueueCache(): EmptyQueueCache {
   const known = new Map<TaskKind, Known>()
   const changes = new Map<TaskKind, number>()
 

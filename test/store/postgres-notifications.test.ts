@@ -2,12 +2,16 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { newRunId } from '../../src/domain/ids.ts'
-import { decodeNotice, encodeNotice, type Notice } from '../../src/store/postgres/notifications/notices.ts'
+import {
+  decodeNotification,
+  encodeNotification,
+  type Notification,
+} from '../../src/store/postgres/notifications/codec.ts'
 
-function passOn(notice: Notice): Notice[] {
-  const texts = encodeNotice(notice)
+function passOn(notice: Notification): Notification[] {
+  const texts = encodeNotification(notice)
   for (const text of texts) assert.ok(Buffer.byteLength(text) < 8_000, 'PostgreSQL would refuse it')
-  return texts.flatMap((text) => decodeNotice(text, 1) ?? [])
+  return texts.flatMap((text) => decodeNotification(text, 1) ?? [])
 }
 
 test('changes and voided claims come over whole, in as many texts as it takes', () => {
@@ -64,7 +68,7 @@ test('progress comes over with every character of its message', () => {
 })
 
 test('its own notices and what is none are passed over', () => {
-  const [own = ''] = encodeNotice({
+  const [own = ''] = encodeNotification({
     type: 'commit',
     from: 1,
     writer: 1,
@@ -74,7 +78,7 @@ test('its own notices and what is none are passed over', () => {
     voided: [],
   })
   for (const text of [own, '', '2', '2 commit 1 x 1 []', 'hello from somebody else']) {
-    assert.is(decodeNotice(text, 1), null, text)
+    assert.is(decodeNotification(text, 1), null, text)
   }
 })
 

@@ -3,7 +3,7 @@ import type { Claim } from '../../../domain/claim.ts'
 import type { JobProgress } from '../../../domain/job.ts'
 import { runStates, type RunChange } from '../../../domain/run.ts'
 
-export type Notice =
+export type Notification =
   | {
       readonly type: 'commit'
       /** Number of the process. */
@@ -43,7 +43,7 @@ export const notify = {
 }
 
 /** As many texts as it takes. */
-export function encodeNotice(notice: Notice): string[] {
+export function encodeNotification(notice: Notification): string[] {
   if (notice.type === 'hello') return [`${notice.from} hello []`]
   if (notice.type === 'progress') {
     const entries = notice.progress.map(({ runId, jobIndex, fraction, message }): ProgressEntry => {
@@ -90,7 +90,7 @@ const pattern =
   /^(?<from>\d+) (?:hello|progress|commit (?<writer>\d+) (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s
 
 /** @param own notices of its own are null, as is what is no notice */
-export function decodeNotice(text: string, own: number): Notice | null {
+export function decodeNotification(text: string, own: number): Notification | null {
   const found = pattern.exec(text)?.groups
   if (found === undefined) return null
   const from = Number(found['from'])

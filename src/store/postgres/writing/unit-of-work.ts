@@ -62,10 +62,10 @@ export interface Writes {
   /** Claims of jobs that were running and are cancelled. */
   readonly voided: readonly Claim[]
   /** Whether jobs wait now that did not before: `due` ones can be claimed. */
-  readonly waiting: 'none' | 'later' | 'due'
+  readonly newWork: 'none' | 'later' | 'due'
 }
 
-export interface Unit {
+export interface UnitOfWork {
   /** As earlier verbs left it; null where it was not loaded. */
   find(runId: string): Run | null
   add(run: Run): void
@@ -80,7 +80,7 @@ export interface Unit {
   finish(): Writes
 }
 
-export function createUnit(loaded: readonly Stored[]): Unit {
+export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
   const before = new Map(loaded.map((stored) => [stored.run.id, stored]))
   const now = new Map(loaded.map(({ run }) => [run.id, run]))
   const removed = new Set<string>()
@@ -134,14 +134,14 @@ function createDerived() {
   const held: HolderRow[] = []
   const unheld: HolderRow[] = []
   const totals = emptyTotals()
-  let waiting: Writes['waiting'] = 'none'
+  let newWork: Writes['newWork'] = 'none'
 
   function differInQueue(before: QueueRow | null, after: QueueRow | null): void {
     if (before !== null && after !== null && isSameRow(before, after)) return
     if (before !== null) unqueued.push(before)
     if (after === null) return
     queued.push(after)
-    if (waiting !== 'due') waiting = after.isDue ? 'due' : 'later'
+    if (newWork !== 'due') newWork = after.isDue ? 'due' : 'later'
   }
 
   return {
@@ -175,7 +175,7 @@ function createDerived() {
       for (const process of holdersOf(run)) unheld.push({ process, runId: run.id })
       countRun(totals, run.state, null)
     },
-    rows: (): DerivedRows => ({ payloads, queued, unqueued, held, unheld, totals, waiting }),
+    rows: (): DerivedRows => ({ payloads, queued, unqueued, held, unheld, totals, newWork }),
   }
 }
 

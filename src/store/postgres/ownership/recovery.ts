@@ -7,10 +7,10 @@ import { claimOf, type Claim } from '../../../domain/claim.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import { boundDueTimes, expireJobs, noteLeaving, releaseJob, rescueJobs } from '../../../domain/run/transitions.ts'
 import type { Query } from '../connection/connection.ts'
-import { isAbandoned } from './heartbeats.ts'
-import type { Held } from './held.ts'
+import { isAbandoned } from './lease.ts'
+import type { OwnedClaims } from './owned-claims.ts'
 import type { Operation } from '../writing/operations.ts'
-import type { Readable } from '../statements/readable.ts'
+import type { Readable } from '../statements/records.ts'
 import { lockRuns, selectRuns } from '../statements/records.ts'
 
 const selectDead = {
@@ -67,7 +67,7 @@ export function rescue(process: number, readable: Readable, silent: readonly str
 export function reclaim(
   process: number,
   readable: Readable,
-  held: Pick<Held, 'claims' | 'has'>,
+  owned: Pick<OwnedClaims, 'claims' | 'has'>,
   at: number,
 ): Operation {
   let lost: Claim[] = []
@@ -76,16 +76,16 @@ export function reclaim(
     verb: 'reclaim',
     runIds: [],
     look: () => async (query) => {
-      const before = held.claims()
+      const before = owned.claims()
       const ids = (await query(selectOwned, [[process]])).map(({ run }) => String(run))
       const records = readable.decode(await selectRuns(query, ids))
-      const owned = records.flatMap(({ run }) => claimsHeldBy(process, run))
-      const names = new Set(owned.map(claimName))
+      const recorded = records.flatMap(({ run }) => claimsHeldBy(process, run))
+      const names = new Set(recorded.map(claimName))
       // Of a run that cannot be read nothing is known.
       const read = new Set(records.map(({ run }) => run.id))
       const unread = new Set(ids.filter((id) => !read.has(id)))
       lost = before.filter((claim) => !names.has(claimName(claim)) && !unread.has(claim.runId))
-      orphans = owned.filter((claim) => !held.has(claim))
+      orphans = recorded.filter((claim) => !owned.has(claim))
       if (orphans.length === 0) return []
       return readable.decode(await lockRuns(query, [...new Set(orphans.map(({ runId }) => runId))]))
     },

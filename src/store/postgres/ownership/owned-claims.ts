@@ -1,7 +1,7 @@
 /** Claims that this process was given and has not settled: `reclaim` compares them with those that the database has of it. */
 import { claimOf, jobKey, type Claim, type ClaimedJob } from '../../../domain/claim.ts'
 
-export interface Held {
+export interface OwnedClaims {
   give(job: ClaimedJob): void
   /** The claim is settled or void, and its attempt has ended. */
   take(claim: Claim): void
@@ -13,19 +13,19 @@ export interface Held {
   /** How many jobs are on threads. */
   onThreads(): number
   /** Those of them that have lost a start, which are few. */
-  lostOnThreads(): readonly HeldJob[]
+  lostOnThreads(): readonly OwnedClaim[]
 }
 
-export interface HeldJob {
+export interface OwnedClaim {
   readonly job: ClaimedJob
   /** On the clock of `performance.now()`. */
   readonly givenAt: number
   isVoid: boolean
 }
 
-export function createHeld(): Held {
-  const entries = new Map<string, HeldJob>()
-  const lost = new Map<string, HeldJob>()
+export function createOwnedClaims(): OwnedClaims {
+  const entries = new Map<string, OwnedClaim>()
+  const lost = new Map<string, OwnedClaim>()
   let onThreads = 0
 
   function remove(key: string): void {

@@ -2,9 +2,9 @@
  * Records of runs of which this process runs jobs, as its last commit left them: what is settled next is not read first.
  * Nothing depends on them. A record that another process has changed is found out by its revision when it is written.
  */
-import type { Stored } from './unit.ts'
+import type { Stored } from './unit-of-work.ts'
 
-export interface Cache {
+export interface RecordCache {
   get(runId: string): Stored | undefined
   /** As a commit has left it. */
   keep(stored: Stored): void
@@ -16,7 +16,7 @@ export interface Cache {
 /** Jobs of the runs that are kept. */
 const maxJobs = 32_768
 
-export function createCache(): Cache {
+export function createRecordCache(): RecordCache {
   const records = new Map<string, Stored>()
   let jobs = 0
 

@@ -6,15 +6,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../../../domain/errors.ts'
-import type { Cache } from './cache.ts'
+import type { RecordCache } from './record-cache.ts'
 import type { Connect, Connection } from '../connection/connection.ts'
 import { appErrorOf, isFailure, isUnavailable } from '../connection/failure.ts'
-import { commitGroup, InDoubt, type Outcome } from './group.ts'
+import { commitGroup, UnknownCommit, type Outcome } from './group.ts'
 import type { Limits } from '../limits.ts'
 import type { Operation } from './operations.ts'
-import type { Stored } from './unit.ts'
+import type { Stored } from './unit-of-work.ts'
 
-export interface Lane {
+export interface BatchWriter {
   /** Takes part in one of the next groups. */
   ask(operation: Operation): Promise<unknown>
   /** Is a transaction of its own. */
@@ -27,14 +27,14 @@ export interface Lane {
   close(): Promise<void>
 }
 
-export interface LaneOptions {
+export interface BatchWriterOptions {
   readonly process: number
   /** Number of its row in the totals. */
   readonly writer: number
   readonly channel: string
   readonly limits: Limits
   readonly connect: Connect
-  readonly cache: Cache
+  readonly cache: RecordCache
   /** Whether there may be other processes, which are told of changes. */
   readonly hasOthers: () => boolean
   /** A transaction has ended well; called before anything else is written here. */
@@ -44,7 +44,7 @@ export interface LaneOptions {
   /** A transaction has failed, and the database is to blame. */
   readonly onUnavailable: (error: unknown) => void
   /** A transaction may have taken place, and nobody here knows what it has done. */
-  readonly onDoubt: () => void
+  readonly onUnknownCommit: () => void
   /** A group of so many operations has ended, so many milliseconds after it was sent. */
   readonly onGroup: (operations: number, tookMs: number) => void
   /** Runs a piece of work of this or a later turn of the event loop. */
@@ -64,9 +64,9 @@ const maxOperations = 200
 /** Of the texts of one group: it is to end in a fraction of the time that a statement may take. At least one operation. */
 const maxLength = 8 * 2 ** 20
 const maxConflicts = 5
-const doubtPauseMs = 100
+const repeatPauseMs = 100
 
-export function createLane(options: LaneOptions): Lane {
+export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
   const {
     process,
     writer,
@@ -78,7 +78,7 @@ export function createLane(options: LaneOptions): Lane {
     onCommitted,
     onAnswered,
     onUnavailable,
-    onDoubt,
+    onUnknownCommit,
     onGroup,
   } = options
   const { defer } = options
@@ -105,20 +105,20 @@ export function createLane(options: LaneOptions): Lane {
   }
 
   /** Asks again what may have taken place, for a while. What a claim took nobody would know. */
-  async function repeat(group: readonly Asked[], doubt: InDoubt): Promise<Outcome> {
-    const deadline = performance.now() + limits.doubtMs
+  async function repeat(group: readonly Asked[], unknown: UnknownCommit): Promise<Outcome> {
+    const deadline = performance.now() + limits.unknownCommitMs
     for (const asked of group) asked.isRepeat = true
-    onDoubt()
+    onUnknownCommit()
     for (;;) {
       try {
         return await attempt(group)
       } catch (error) {
         const isLate = performance.now() > deadline
         // Refused: an id is there by now, as it was asked to be.
-        if (isLate || !(error instanceof InDoubt || isUnavailable(error) || isFailure(error, 'refused'))) {
-          throw error instanceof InDoubt ? doubt.cause : error
+        if (isLate || !(error instanceof UnknownCommit || isUnavailable(error) || isFailure(error, 'refused'))) {
+          throw error instanceof UnknownCommit ? unknown.cause : error
         }
-        await sleep(doubtPauseMs)
+        await sleep(repeatPauseMs)
       }
     }
   }
@@ -131,7 +131,7 @@ export function createLane(options: LaneOptions): Lane {
       const wasOpen = connection?.isOpen() === true
       try {
         const outcome = await attempt(group).catch((error: unknown) => {
-          if (!(error instanceof InDoubt)) throw error
+          if (!(error instanceof UnknownCommit)) throw error
           mayBeLost = false
           return repeat(group, error)
         })

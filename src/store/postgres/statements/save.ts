@@ -5,12 +5,10 @@
 
 import { runningJobs, type Run } from '../../../domain/run/aggregate.ts'
 import { encodeRun, stateNumber } from '../../record.ts'
-import type { Totals } from '../../totals.ts'
-import { jobStates } from '../../../domain/job.ts'
-import { runStates } from '../../../domain/run.ts'
 import type { Query, Statement } from '../connection/connection.ts'
 import { isFailure } from '../connection/failure.ts'
-import type { HolderRow, QueueRow, Stored, Writes } from './unit.ts'
+import { countTotals, isCounted, totalValues, type Writer } from './totals.ts'
+import type { HolderRow, QueueRow, Stored, Writes } from '../writing/unit-of-work.ts'
 
 /** A record is not as this process knew it: nothing was written. */
 export class Outdated extends Error {
@@ -20,12 +18,6 @@ export class Outdated extends Error {
 export interface Written {
   /** Jobs that are not final which this writer has added so far, less those that it has ended; null where nothing was counted. */
   readonly live: number | null
-}
-
-/** Whose row of the totals is written. */
-export interface Writer {
-  readonly process: number
-  readonly writer: number
 }
 
 interface Part {
@@ -44,7 +36,7 @@ const statements = new Map<string, Statement>()
  * @param messages that other processes receive with the commit
  * @throws Outdated where a record has another revision @throws DatabaseFailure
  */
-export async function write(
+export async function saveWrites(
   query: Query,
   writer: Writer,
   channel: string,
@@ -241,38 +233,6 @@ function forgetting(runs: readonly Run[]): Part[] {
     { name: 'untagged', sql: listed('run_tag', 'tag'), values: values(tags) },
     { name: 'untasked', sql: listed('run_task', 'task'), values: values(tasks) },
   ]
-}
-
-export const totalColumns = [
-  'accepted',
-  'final',
-  ...runStates.map((state) => `runs_${state}`),
-  ...jobStates.map((state) => `jobs_${state}`),
-]
-/** Adds what is to be inserted to what is there. */
-export const addTotals = totalColumns.map((column) => `${column} = tally.${column} + excluded.${column}`).join(', ')
-
-const countTotals = `INSERT INTO tally (process, writer, ${totalColumns.join(', ')})
-  VALUES (?::integer, ?::integer, ${totalColumns.map(() => '?::bigint').join(', ')})
-  ON CONFLICT (process, writer) DO UPDATE SET ${addTotals} RETURNING accepted - final AS live`
-
-const selectLive = {
-  name: 'select-live-of-writer',
-  text: 'SELECT accepted - final AS live FROM tally WHERE process = $1 AND writer = $2',
-}
-
-/** As its last commit has left it; null where it has counted nothing. */
-export async function liveOfWriter(query: Query, { process, writer }: Writer): Promise<number | null> {
-  const [row] = await query(selectLive, [process, writer])
-  return row === undefined ? null : Number(row['live'])
-}
-
-function totalValues({ accepted, final, runs, jobs }: Totals): number[] {
-  return [accepted, final, ...runStates.map((state) => runs[state]), ...jobStates.map((state) => jobs[state])]
-}
-
-function isCounted(totals: Totals): boolean {
-  return totalValues(totals).some((value) => value !== 0)
 }
 
 function idsOf(runs: readonly Run[]): string[] {

@@ -1,0 +1,82 @@
+/** A page of runs, newest first. Which index a list walks is the server's choice. */
+import { lowestRunId } from '../../../domain/ids.ts'
+import { maxPageJobs } from '../../bounds.ts'
+import { stateNumber } from '../../record.ts'
+import { listedRun } from '../../run-record.ts'
+import type { RunFilter, RunPage } from '../../store.ts'
+import type { Query } from '../connection/connection.ts'
+import { createWanted, steadily } from './payloads.ts'
+import { rowsOf, type Readable } from './records.ts'
+import { tagText } from './save.ts'
+
+/** A page ends with a run that its reader can name. */
+export async function listRuns(query: Query, readable: Readable, filter: RunFilter): Promise<RunPage> {
+  let page = await listPage(query, readable, filter)
+  while (page.runs.length === 0 && page.hasMore) {
+    page = await listPage(query, readable, { ...filter, beforeId: page.lastId })
+  }
+  return { runs: page.runs, hasMore: page.hasMore }
+}
+
+interface ReadPage extends RunPage {
+  /** Of the last record that was looked at, whether it can be read or not. */
+  readonly lastId: string
+}
+
+function listPage(query: Query, readable: Readable, filter: RunFilter): Promise<ReadPage> {
+  return steadily(async () => {
+    const { text, values } = listQuery(filter)
+    const whole = `WITH found AS (${text}), bounded AS (
+        SELECT *, count(*) OVER () AS found, sum(jobs) OVER (ORDER BY id DESC) - jobs AS jobs_before FROM found)
+      SELECT id, version, revision, record, found FROM bounded WHERE jobs_before < ${maxPageJobs} ORDER BY id DESC`
+    const rows = await query({ text: whole }, values)
+    const looked = rowsOf(rows.slice(0, filter.pageSize))
+    const runs = readable.decode(looked).map(({ run }) => run)
+    const wanted = createWanted()
+    for (const run of runs) listedRun(run, wanted.note(run.id))
+    const texts = await wanted.read(query)
+    const shown = runs.map((run) => listedRun(run, texts(run.id)))
+    const hasMore = Number(rows[0]?.['found'] ?? 0) > looked.length
+    return { runs: shown, hasMore, lastId: looked.at(-1)?.id ?? '' }
+  })
+}
+
+interface ListQuery {
+  readonly text: string
+  readonly values: readonly unknown[]
+}
+
+/** Selects one run more than a page holds, so that it is known whether there are more. */
+function listQuery({ state, task, tag, ...bounds }: RunFilter): ListQuery {
+  const values: unknown[] = []
+  const parameter = (value: unknown): string => `$${values.push(value)}`
+  const joins: string[] = []
+  const conditions: string[] = []
+  if (tag !== undefined) {
+    joins.push(`JOIN run_tag ON run_tag.run_id = record.id AND run_tag.tag = ${parameter(tagText(tag))}`)
+  }
+  if (task !== undefined) {
+    // Without a NUL, which no name has and no text of the database can have.
+    const name = task.replaceAll('\0', ' ')
+    joins.push(`JOIN run_task ON run_task.run_id = record.id AND run_task.task = ${parameter(name)}`)
+  }
+  if (state !== undefined) {
+    conditions.push(`record.state = ${parameter(stateNumber(state))}`)
+    // The condition of the partial index, which is used only where the query has it.
+    if (state !== 'completed') conditions.push('record.state <> 1')
+  }
+  if (bounds.beforeId !== undefined) conditions.push(`record.id < ${parameter(bounds.beforeId)}`)
+  // The bounds are exclusive, and an id holds its run's creation.
+  if (bounds.createdAfter !== undefined) conditions.push(`record.id >= ${parameter(lowestId(bounds.createdAfter + 1))}`)
+  if (bounds.createdBefore !== undefined) conditions.push(`record.id < ${parameter(lowestId(bounds.createdBefore))}`)
+  const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
+  const limit = parameter(bounds.pageSize + 1)
+  return {
+    text: `SELECT record.* FROM record ${joins.join(' ')} ${where} ORDER BY record.id DESC LIMIT ${limit}`,
+    values,
+  }
+}
+
+function lowestId(at: number): string {
+  return `${lowestRunId(at)}-0000-0000-000000000000`
+}

@@ -1,0 +1,148 @@
+/**
+ * How many runs and jobs there are in each state, without counting them: each connection that writes has a row of its own,
+ * to which its commits add. The backlog is what they have added less what they have ended. A process knows its own
+ * share, and gets those of others with their notifications; all of them are read once a second.
+ */
+import { jobStates } from '../../../domain/job.ts'
+import { runStates } from '../../../domain/run.ts'
+import type { StoreStats } from '../../store.ts'
+import { emptyTotals, liveOf, type Totals } from '../../totals.ts'
+import type { Query, Row } from '../connection/connection.ts'
+import { dueUntil, isInLevel, levelsOf, runsHere } from './queue.ts'
+
+/** Whose row of the totals is written. */
+export interface Writer {
+  readonly process: number
+  readonly writer: number
+}
+
+export const totalColumns = [
+  'accepted',
+  'final',
+  ...runStates.map((state) => `runs_${state}`),
+  ...jobStates.map((state) => `jobs_${state}`),
+]
+/** Adds what is to be inserted to what is there. */
+export const addTotals = totalColumns.map((column) => `${column} = tally.${column} + excluded.${column}`).join(', ')
+
+export const countTotals = `INSERT INTO tally (process, writer, ${totalColumns.join(', ')})
+  VALUES (?::integer, ?::integer, ${totalColumns.map(() => '?::bigint').join(', ')})
+  ON CONFLICT (process, writer) DO UPDATE SET ${addTotals} RETURNING accepted - final AS live`
+
+const selectLive = {
+  name: 'select-live-of-writer',
+  text: 'SELECT accepted - final AS live FROM tally WHERE process = $1 AND writer = $2',
+}
+
+/** As its last commit has left it; null where it has counted nothing. */
+export async function liveOfWriter(query: Query, { process, writer }: Writer): Promise<number | null> {
+  const [row] = await query(selectLive, [process, writer])
+  return row === undefined ? null : Number(row['live'])
+}
+
+export function totalValues({ accepted, final, runs, jobs }: Totals): number[] {
+  return [accepted, final, ...runStates.map((state) => runs[state]), ...jobStates.map((state) => jobs[state])]
+}
+
+export function isCounted(totals: Totals): boolean {
+  return totalValues(totals).some((value) => value !== 0)
+}
+
+export const foldTotals = {
+  name: 'fold-totals',
+  text: `
+    WITH gone AS (
+      DELETE FROM tally WHERE process <> 0 AND process NOT IN (SELECT id FROM process) RETURNING *)
+    INSERT INTO tally (process, writer, ${totalColumns.join(', ')})
+    SELECT 0, 0, ${totalColumns.map((column) => `sum(${column})`).join(', ')} FROM gone HAVING count(*) > 0
+    ON CONFLICT (process, writer) DO UPDATE SET ${addTotals}`,
+}
+
+export interface Backlog {
+  jobs(): number
+  /** @param writer a connection of this or another process */
+  hear(writer: string, live: number): void
+  /** @throws DatabaseFailure */
+  refresh(query: Query): Promise<void>
+}
+
+const select = {
+  name: 'select-live',
+  text: `SELECT process || ' ' || writer AS name, accepted - final AS live FROM tally`,
+}
+
+/** Of a connection through which a process writes. */
+export function writerName(process: number, writer: number): string {
+  return `${process} ${writer}`
+}
+
+export function createBacklog(): Backlog {
+  let writers = new Map<string, number>()
+  let sum = 0
+  /** Writers whose share has come while the totals are being read: the rows can be older than it. */
+  let heardMeanwhile = new Set<string>()
+
+  return {
+    // The rows of a process that has left are added to another row: in between, the sum can be too small.
+    jobs: () => Math.max(0, sum),
+    hear(name, live) {
+      sum += live - (writers.get(name) ?? 0)
+      writers.set(name, live)
+      heardMeanwhile.add(name)
+    },
+    async refresh(query) {
+      heardMeanwhile = new Set()
+      const rows = await query(select)
+      const known = [...writers].filter(([name]) => heardMeanwhile.has(name))
+      writers = new Map([...rows.map((row) => [String(row['name']), Number(row['live'])] as const), ...known])
+      sum = [...writers.values()].reduce((all, live) => all + live, 0)
+    },
+  }
+}
+
+// The live jobs from the queue and the records themselves and not from the totals, so that they can be compared.
+const selectStats = {
+  name: 'select-stats',
+  text: `
+    WITH RECURSIVE ${levelsOf("ARRAY['cpu', 'io']")}, alive AS MATERIALIZED (
+      SELECT tasks FROM process WHERE heartbeat_at > clock_timestamp() - interval '30 s')
+    SELECT ${totalColumns.map((column) => `coalesce(sum(${column}), 0) AS ${column}`).join(', ')},
+      (SELECT count(*) FROM queue) + (
+        SELECT coalesce(sum(record.held), 0) FROM (SELECT DISTINCT run FROM holder) AS holding
+        JOIN record ON record.id = holding.run) + coalesce(sum(jobs_blocked), 0) AS live,
+      (SELECT min(due.run_at) FROM level CROSS JOIN LATERAL (
+        SELECT run_at FROM queue WHERE ${isInLevel} AND run_at <= ${dueUntil('$1')} ORDER BY run_at LIMIT 1) AS due
+      ) AS oldest,
+      (SELECT json_object_agg(task, jobs) FROM (
+        SELECT task, sum(waiting.jobs) AS jobs FROM level CROSS JOIN LATERAL (
+          SELECT count(*) AS jobs FROM queue WHERE ${isInLevel}) AS waiting
+        WHERE NOT EXISTS (SELECT FROM alive WHERE ${runsHere('level.task', 'alive.tasks')})
+        GROUP BY task) AS unknown) AS unknown_tasks
+    FROM tally`,
+}
+
+export async function readStats(query: Query, at: number): Promise<StoreStats> {
+  const [row = {}] = await query(selectStats, [at])
+  const totals = totalsIn(row)
+  const { accepted, final, runs, jobs } = totals
+  const live = Number(row['live'])
+  const oldest = row['oldest']
+  return {
+    runs,
+    jobs,
+    oldestQueuedMs: typeof oldest === 'number' ? Math.max(0, at - oldest) : null,
+    // The statement makes it.
+    unknownTasks: (row['unknown_tasks'] ?? {}) as Record<string, number>,
+    conservation: { accepted, final, live, lost: liveOf(totals) - live },
+  }
+}
+
+function totalsIn(row: Row): Totals {
+  const totals = emptyTotals()
+  const read = (column: string): number => Number(row[column] ?? 0)
+  totals.accepted = read('accepted')
+  totals.final = read('final')
+  for (const state of runStates) totals.runs[state] = read(`runs_${state}`)
+  for (const state of jobStates) totals.jobs[state] = read(`jobs_${state}`)
+  return totals
+}

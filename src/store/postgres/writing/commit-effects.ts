@@ -1,0 +1,79 @@
+/** What a transaction means to this process: what it knows of the database, and who is notified. */
+import { writerName, type Backlog } from '../statements/totals.ts'
+import type { RecordCache } from './record-cache.ts'
+import type { OwnedClaims } from '../ownership/owned-claims.ts'
+import type { BatchWriterOptions } from './batch-writer.ts'
+import type { Readiness } from '../connection/readiness.ts'
+import type { Subscribers } from '../notifications/notifier.ts'
+import type { EmptyQueueCache } from './empty-queue-cache.ts'
+import type { WorkNotifier } from '../notifications/notifier.ts'
+
+/** Numbers of the two connections through which a process writes. */
+export const writers = { intake: 1, settling: 2 }
+
+export interface CommitEffects extends Pick<
+  BatchWriterOptions,
+  'onCommitted' | 'onAnswered' | 'onUnavailable' | 'onUnknownCommit'
+> {
+  /** Whether jobs may be this process's own in the database that nobody here runs. */
+  hasOrphans(): boolean
+  /** They are about to be looked for. */
+  clearOrphans(): void
+  /** Somebody has left jobs to claim, or may have. */
+  wakeForWork(): void
+}
+
+export interface CommitEffectsOptions {
+  readonly process: number
+  readonly backlog: Backlog
+  readonly cache: RecordCache
+  readonly emptyQueues: EmptyQueueCache
+  readonly owned: OwnedClaims
+  readonly readiness: Readiness
+  readonly subscribers: Subscribers
+  readonly workNotifier: WorkNotifier
+}
+
+export function createCommitEffects(options: CommitEffectsOptions): CommitEffects {
+  const { process, backlog, cache, emptyQueues, owned, readiness, subscribers, workNotifier } = options
+  let hasOrphans = false
+
+  function wakeForWork(): void {
+    emptyQueues.forget()
+    subscribers.work()
+  }
+
+  return {
+    wakeForWork,
+    hasOrphans: () => hasOrphans,
+    clearOrphans() {
+      hasOrphans = false
+    },
+    onCommitted({ live, written, removed, given, voided, queuedKinds }, operations, writer) {
+      if (live !== null) backlog.hear(writerName(process, writer), live)
+      if (written.length + removed.length > 0) readiness.noteWritten()
+      for (const stored of written) cache.keep(stored)
+      for (const { id } of removed) cache.forget(id)
+      for (const job of given) owned.give(job)
+      for (const claim of voided) owned.void(claim)
+      const ranLost = owned.lostOnThreads().length > 0
+      // Settled or stale: the claim is over.
+      for (const { settles } of operations) if (settles !== undefined) owned.take(settles)
+      // Where one of them ran, others may have been kept from it.
+      if (ranLost && owned.lostOnThreads().length === 0) wakeForWork()
+      if (queuedKinds.length > 0) emptyQueues.forget(queuedKinds)
+      for (const { onCommitted } of operations) onCommitted?.()
+    },
+    onAnswered({ changes, newWork, live, isNotified }, writer) {
+      subscribers.change(changes)
+      if (writer === writers.settling) {
+        if (newWork === 'due') subscribers.work()
+      } else if (live !== null) workNotifier.note(live, isNotified && newWork === 'due' ? 'none' : newWork)
+    },
+    onUnavailable: readiness.noteFailure,
+    onUnknownCommit() {
+      hasOrphans = true
+      emptyQueues.forget()
+    },
+  }
+}
