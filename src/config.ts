@@ -72,6 +72,11 @@ const schema = z
     retentionMs: wholeNumber(0, 3650 * dayMs, 7 * dayMs),
     cancelGraceMs: wholeNumber(0, maxTimerMs, 500),
     shutdownGraceMs: wholeNumber(0, maxTimerMs, 7_000),
+    /** Where the service runs, such as production: the live page shows it. Empty: it shows nothing. */
+    environment: z
+      .string()
+      .regex(/^[\w .:-]{0,32}$/, 'must be at most 32 letters, digits, blanks and _ . : -')
+      .default(''),
     logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   })
   // Frozen, too.

@@ -29,6 +29,7 @@ const defaults: Config = {
   cancelGraceMs: 500,
   shutdownGraceMs: 7_000,
   logLevel: 'info',
+  environment: '',
 }
 const variables = Object.keys(defaults).map((name) => name.replaceAll(/[A-Z]/g, '_$&').toUpperCase())
 
@@ -79,6 +80,7 @@ test('every variable sets its member', () => {
     CANCEL_GRACE_MS: '1',
     SHUTDOWN_GRACE_MS: '2',
     LOG_LEVEL: 'silent',
+    ENVIRONMENT: 'production eu-1',
   }
   const config = {
     host: '::1',
@@ -105,6 +107,7 @@ test('every variable sets its member', () => {
     cancelGraceMs: 1,
     shutdownGraceMs: 2,
     logLevel: 'silent',
+    environment: 'production eu-1',
   } as const
   assert.equal(Object.keys(environment), variables)
   assert.equal(readConfig(environment), config)
@@ -134,6 +137,7 @@ const wrong: Record<string, readonly string[]> = {
   CANCEL_GRACE_MS: ['2147483648'],
   SHUTDOWN_GRACE_MS: ['2147483648', 'Infinity'],
   LOG_LEVEL: ['loud', 'INFO'],
+  ENVIRONMENT: ['<b>', 'x'.repeat(33)],
 }
 
 for (const [name, values] of Object.entries(wrong)) {

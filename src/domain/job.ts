@@ -84,6 +84,8 @@ export interface JobRecord {
   readonly finishedAt: number | null
   /** When a waiting job is due; null in every other state. */
   readonly runAt: number | null
+  /** Jobs whose results it was to wait for; absent where there are none. */
+  readonly after?: readonly number[]
   /** Jobs whose results a blocked job still waits for; absent in every other state. */
   readonly waitsFor?: readonly number[]
   /** JSON text; null until completed, and in lists. */

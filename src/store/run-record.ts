@@ -67,6 +67,7 @@ function bareJob(run: Run, job: Job, index: number): JobRecord {
     startedAt: job.startedAt,
     finishedAt: job.finishedAt,
     runAt: job.runAt,
+    ...(job.chain !== null && { after: job.chain.after }),
     ...(job.state === 'blocked' && job.chain !== null && { waitsFor: missingOf(run, job.chain) }),
     result: null,
     error: null,

@@ -46,11 +46,14 @@ test('a blocked job says what it waits for, and a failed one cancels those that 
   ]
   const { id } = await readRun(await service.post('/run-tasks', { tasks }))
   const run = await readRun(await service.get(`/runs/${id}`))
-  assert.equal(run.jobs.map(({ state, waiting, waitsFor }) => [state, waiting?.reason, waitsFor]).slice(1), [
-    ['queued', 'delay', []],
-    ['blocked', 'blocked', [1]],
-    ['blocked', 'blocked', [2]],
-  ])
+  assert.equal(
+    run.jobs.map(({ state, waiting, after, waitsFor }) => [state, waiting?.reason, after, waitsFor]).slice(1),
+    [
+      ['queued', 'delay', undefined, []],
+      ['blocked', 'blocked', [0, 1], [1]],
+      ['blocked', 'blocked', [2], [2]],
+    ],
+  )
   await service.post(`/runs/${id}/jobs/1/cancel`)
   const { state, jobs } = await ended(service, id)
   assert.is(state, 'cancelled')

@@ -36,7 +36,8 @@ test('counts nothing in the beginning', async () => {
   await using service = await startService({ threads: 2, ioThreads: 1 })
   const response = await service.get('/stats')
   assert.is(response.headers.get('Cache-Control'), 'no-store')
-  const { eventLoopDelayMs, threads, ...counts } = (await response.json()) as StatsView
+  const { environment, eventLoopDelayMs, threads, ...counts } = (await response.json()) as StatsView
+  assert.is(environment, null)
   assert.equal(counts, {
     runs: { running: 0, completed: 0, failed: 0, cancelled: 0 },
     jobs: { queued: 0, running: 0, retrying: 0, completed: 0, failed: 0, cancelled: 0, blocked: 0 },

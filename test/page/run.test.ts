@@ -7,7 +7,6 @@ import { until } from '../harness/until.ts'
 import { violationsOf } from './accessible.ts'
 import { startBrowser } from './browser.ts'
 import { checkClean, laneOf, start, tasksDir } from './shared.ts'
-import { startHost } from './host.ts'
 
 /** For all of them; the last test closes it. */
 const browser = await startBrowser()
@@ -199,27 +198,6 @@ test('zooms by keys and by the strip, and says the exact times of what is pointe
   checkClean(tab)
 })
 
-test('asks for the key once, keeps it for the tab, and says what a read-only key cannot do', async () => {
-  await using service = await startService({ tasksDir, apiKeys: ['writer'], apiKeysRead: ['reader'] })
-  const id = await start(service, { tasks: [{ name: 'second', input: { ms: 60_000 } }], respond: 'none' }, 'writer')
-  await using tab = await browser.open(`${service.url}/?run=${id}`)
-  const { page } = tab
-  await page.getByText('needs an API key').waitFor()
-  await page.getByLabel('API key').fill('nonsense')
-  await page.keyboard.press('Enter')
-  await page.getByText('does not know this key').waitFor()
-  await page.getByLabel('API key').fill('reader')
-  await page.keyboard.press('Enter')
-  await page.getByRole('button', { name: 'Cancel', exact: true }).click()
-  await page.getByRole('alert').filter({ hasText: 'this key may read' }).waitFor()
-  await page.reload()
-  await page.getByRole('heading', { name: /^No answer after/ }).waitFor()
-  assert.equal(
-    tab.wrongs.filter((line) => !/status of 40[13]/.test(line)),
-    [],
-  )
-})
-
 test('shows a run where there is no place for its stream', async () => {
   await using service = await startService({ tasksDir, maxStreams: 0 })
   const running = await start(service, { tasks: [{ name: 'first' }, { name: 'second', input: { ms: 60_000 } }] })
@@ -232,50 +210,6 @@ test('shows a run where there is no place for its stream', async () => {
       [],
     )
   }
-})
-
-test('is used with the keyboard alone', async () => {
-  await using service = await startService({ tasksDir })
-  await using tab = await browser.open(service.url)
-  const { page } = tab
-  await page.getByText('No runs yet').waitFor()
-  await page.keyboard.press('n')
-  await page.getByRole('button', { name: 'Start', exact: true }).first().focus()
-  await page.keyboard.press('Enter')
-  await page.getByText('answer sent').waitFor()
-  await page.keyboard.press('j')
-  await page.getByRole('region', { name: 'Job 1, second' }).waitFor()
-  await page.keyboard.press('t')
-  await page.getByRole('table').filter({ hasText: 'worker-' }).waitFor()
-  await page.keyboard.press('g')
-  await page.locator('tbody tr').first().waitFor()
-  checkClean(tab)
-})
-
-test('works below a prefix, and goes on after a restart of the service', async () => {
-  await using host = await startHost()
-  await using tab = await browser.open(`${host.url}/jobs`)
-  const { page } = tab
-  await page.getByText('No runs yet').waitFor()
-  assert.is(page.url(), `${host.url}/jobs/`)
-  await page.keyboard.press('n')
-  await page.getByLabel('▸ Answers').selectOption('form')
-  await page.getByLabel('title *').fill('below')
-  await page.getByRole('button', { name: 'Start this run' }).click()
-  await page.getByText('answer sent').waitFor()
-  assert.match(page.url(), `${host.url}/jobs/?run=`)
-  await page.getByText('copy as curl').waitFor()
-  await page.getByRole('link', { name: 'Runs', exact: true }).first().click()
-  await page.locator('tbody tr').first().waitFor()
-
-  await host.pause()
-  await page.getByText('reconnecting').waitFor()
-  await host.resume()
-  await page.getByText('live', { exact: true }).waitFor()
-  assert.equal(
-    tab.wrongs.filter((line) => !line.includes('net::ERR_')),
-    [],
-  )
 })
 
 test('the browser closes', async () => {

@@ -4,12 +4,14 @@ import type { JobView } from 'forerunner/client'
 import { glyphOf } from '../shell/state.tsx'
 import { secondNow } from '../time/clock.ts'
 import { durationOf, exactOf, shareOf } from '../time/format.ts'
+import { Dependencies } from './dependencies.tsx'
 import type { LiveJob } from './run-store.ts'
 import { segmentsOf, type Segment } from './segments.ts'
 import type { TimeScale } from './time-scale.ts'
 
 export interface LaneProps {
   readonly job: LiveJob
+  readonly jobs: ReadonlySignal<readonly LiveJob[]>
   readonly start: number
   readonly scale: ReadonlySignal<TimeScale>
   readonly selected: ReadonlySignal<number>
@@ -19,7 +21,7 @@ export interface LaneProps {
   readonly onSelect: (index: number) => void
 }
 
-export function Lane({ job, start, scale, selected, decidedBy, isRace, onSelect }: LaneProps) {
+export function Lane({ job, jobs, start, scale, selected, decidedBy, isRace, onSelect }: LaneProps) {
   const shown = job.view.value
   const { index, task, thread } = shown
   const segments = segmentsOf(shown, start)
@@ -40,6 +42,7 @@ export function Lane({ job, start, scale, selected, decidedBy, isRace, onSelect 
         </small>
       </button>
       <div class="track" aria-hidden="true">
+        <Dependencies job={job} jobs={jobs} start={start} scale={scale.value} />
         {segments.map((segment, place) => (
           <Bar key={place} segment={segment} scale={scale.value} progress={job.progress} />
         ))}

@@ -148,7 +148,10 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
             <HttpLane answer={answer} scale={scale} />
             {shown.first > 0 && <Unseen rows={shown.first} />}
             {jobs.value.slice(shown.first, shown.end).map((job) => (
-              <Lane key={job.view.peek().index} {...{ job, start, scale, selected, decidedBy, isRace, onSelect }} />
+              <Lane
+                key={job.view.peek().index}
+                {...{ job, jobs, start, scale, selected, decidedBy, isRace, onSelect }}
+              />
             ))}
             {shown.end < jobs.value.length && <Unseen rows={jobs.value.length - shown.end} />}
           </ol>

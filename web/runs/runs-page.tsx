@@ -22,7 +22,7 @@ export function RunsPage({ filters }: { readonly filters: RunFilters }) {
   }, [list])
   const current = useRef(list)
   current.current = list
-  useKeys({ p: () => current.current.togglePause() })
+  useKeys({ p: () => current.current.togglePause(), j: () => moveFocus(1), k: () => moveFocus(-1) })
   const isNarrowed = Object.values(filters).some((value) => value !== '')
   const isEmpty = shown.isLoaded.value && shown.runs.value.length === 0
   return (
@@ -53,6 +53,13 @@ export function RunsPage({ filters }: { readonly filters: RunFilters }) {
       {isEmpty ? <Empty isNarrowed={isNarrowed} /> : <Table list={shown} />}
     </>
   )
+}
+
+/** From run to run; the first one where none has the focus. */
+function moveFocus(by: number): void {
+  const links = [...document.querySelectorAll<HTMLElement>('.row-link')]
+  const place = links.findIndex((link) => link === document.activeElement)
+  links[place === -1 ? 0 : Math.max(0, Math.min(links.length - 1, place + by))]?.focus()
 }
 
 function Table({ list }: { readonly list: RunList }) {

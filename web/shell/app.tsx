@@ -3,10 +3,12 @@ import { OverviewPage } from '../overview/overview-page.tsx'
 import { RunPage } from '../run/run-page.tsx'
 import { RunsPage } from '../runs/runs-page.tsx'
 import { StartPage } from '../start/start-page.tsx'
+import { EnvironmentBadge } from './environment.tsx'
 import { KeyForm } from './key-form.tsx'
 import { useKeys } from './keys.ts'
 import { followLink, go, overviewAddress, route, startAddress } from './route.ts'
 import { apiKey, isReachable, needsKey } from './service.ts'
+import { Shortcuts } from './shortcuts.tsx'
 
 export function App() {
   useKeys({ n: () => go(startAddress), g: () => go('./'), o: () => go(overviewAddress) })
@@ -19,8 +21,9 @@ export function App() {
       <header>
         <a class="brand" href="./">
           <Mark />
-          Forerunner
+          <span class="aside">Forerunner</span>
         </a>
+        <EnvironmentBadge />
         <nav aria-label="Pages">
           <a href="./" aria-current={page === 'runs' ? 'page' : undefined}>
             Runs
@@ -33,6 +36,7 @@ export function App() {
           </a>
         </nav>
         <Connection />
+        <Shortcuts />
       </header>
       <main id="content" tabIndex={-1}>
         {needsKey.value ? <KeyForm /> : <Page key={apiKey.value} />}

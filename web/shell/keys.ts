@@ -1,4 +1,4 @@
-/** Shortcuts of one key, while nobody types into a field. */
+/** Shortcuts of one key, while nobody types into a field, and nothing covers the page. `shortcuts.tsx` lists them. */
 import { useEffect } from 'preact/hooks'
 
 /** @param actions by key; those of the first call stay */
@@ -7,7 +7,8 @@ export function useKeys(actions: Readonly<Record<string, () => void>>): void {
     const onKey = (event: KeyboardEvent): void => {
       const isTyping = event.target instanceof Element && event.target.closest('input, textarea, select') !== null
       const action = Object.hasOwn(actions, event.key) ? actions[event.key] : undefined
-      if (isTyping || action === undefined || event.metaKey || event.ctrlKey || event.altKey) return
+      const isCovered = document.querySelector('dialog[open]') !== null
+      if (isTyping || isCovered || action === undefined || event.metaKey || event.ctrlKey || event.altKey) return
       event.preventDefault()
       action()
     }

@@ -12,6 +12,7 @@ import {
 } from '../views/service.ts'
 
 const statsExample: StatsView = {
+  environment: 'production',
   runs: { running: 1, completed: 41, failed: 0, cancelled: 0 },
   jobs: { queued: 0, running: 1, retrying: 0, completed: 83, failed: 0, cancelled: 0, blocked: 0 },
   backlog: 1,
@@ -41,10 +42,12 @@ export const stats: Route = {
   schemas: { Thread: threadSchema },
   problems: ['store-unavailable'],
 
-  create({ store, pool, loopDelay, metrics, clock }) {
+  create({ config, store, pool, loopDelay, metrics, clock }) {
+    const environment = config.environment || null
     return async (ctx) => {
       const { runs, jobs, oldestQueuedMs, unknownTasks, conservation } = await store.stats(clock.now())
       const view: StatsView = {
+        environment,
         runs,
         jobs,
         backlog: store.backlog(),

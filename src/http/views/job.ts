@@ -81,6 +81,11 @@ export const jobViewSchema = z
     finishedAt: instantSchema.nullable(),
     runAt: instantSchema.nullable().describe('when a waiting job is due'),
     waiting: waitingSchema.nullable().describe('why the job does not run yet; null when it does not wait'),
+    after: z
+      .array(jobIndexSchema)
+      .readonly()
+      .exactOptional()
+      .describe('jobs whose results it was asked to wait for; absent where there are none'),
     waitsFor: z.array(jobIndexSchema).readonly().describe('jobs whose results a blocked job still waits for'),
     progress: z
       .number()
@@ -174,6 +179,7 @@ export function viewJob(runId: string, job: JobRecord, options: ViewOptions): Jo
     finishedAt: nullableInstant(job.finishedAt),
     runAt: nullableInstant(job.runAt),
     waiting: viewWaiting(whyWaiting(job)),
+    ...(job.after !== undefined && { after: job.after }),
     waitsFor: job.waitsFor ?? [],
     progress: job.state === 'running' ? (progressOf(runId, job.index)?.fraction ?? null) : null,
     ...result.view,

@@ -47,6 +47,7 @@ export const threadSchema = z
 
 export const statsSchema = z
   .object({
+    environment: z.string().nullable().describe('`ENVIRONMENT` of the process that answers; null where it has none'),
     runs: z.record(z.enum(runStates), count).readonly(),
     jobs: z.record(z.enum(jobStates), count).readonly(),
     backlog: count.describe('jobs not yet final'),

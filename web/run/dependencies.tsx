@@ -1,0 +1,41 @@
+/** Thin lines from the jobs whose results a job has needed to its own lane: from where each of them ended. */
+import type { ReadonlySignal } from '@preact/signals'
+import type { LiveJob } from './run-store.ts'
+import { segmentsOf } from './segments.ts'
+import type { TimeScale } from './time-scale.ts'
+
+export interface DependenciesProps {
+  readonly job: LiveJob
+  readonly jobs: ReadonlySignal<readonly LiveJob[]>
+  readonly start: number
+  readonly scale: TimeScale
+}
+
+/** Of a job that needs hundreds, those that ended last say enough. */
+const mostLines = 12
+
+export function Dependencies({ job, jobs, start, scale }: DependenciesProps) {
+  const { index, after = [], startedAt } = job.view.value
+  if (after.length === 0) return null
+  const lines = after
+    .flatMap((from) => jobs.value[from]?.view.value ?? [])
+    .map((needed) => ({ index: needed.index, end: segmentsOf(needed, start).at(-1)?.to ?? null }))
+    .toSorted((one, other) => (one.end ?? Infinity) - (other.end ?? Infinity))
+    .slice(-mostLines)
+  const begin = startedAt === null ? null : Math.max(0, Date.parse(startedAt) - start)
+  return (
+    <>
+      {lines.map(({ index: from, end }) => (
+        <i
+          key={from}
+          class={end === null ? 'needs open' : 'needs'}
+          style={{
+            '--rows': index - from,
+            ...(end !== null && { '--s': scale.toAxis(end) }),
+            ...(begin !== null && { '--e': Math.max(scale.toAxis(begin), end === null ? 0 : scale.toAxis(end)) }),
+          }}
+        />
+      ))}
+    </>
+  )
+}
