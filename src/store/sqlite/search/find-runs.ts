@@ -4,8 +4,8 @@ import { lowestRunId } from '../../../domain/ids.ts'
 import type { SearchWord } from '../../../domain/search.ts'
 import { stateNumber } from '../../record.ts'
 import type { RunFilter } from '../../store.ts'
-import { bytesOfId, idOfBytes } from '../connection/run-id.ts'
-import { hasTag, hasTask, type Condition } from '../statements/list-query.ts'
+import { bytesOfId, idOfBytes } from '../connection/rows.ts'
+import { hasTag, hasTask, type Condition } from '../statements/lists.ts'
 import type { Search } from './search.ts'
 
 /**

@@ -7,7 +7,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { taskKinds, type TaskKind } from '../../../domain/task.ts'
 import { expiresAt, isSuspect } from '../../../domain/run/transitions.ts'
 import type { Job } from '../../../domain/run/aggregate.ts'
-import { prepareSelect } from '../connection/select.ts'
+import { prepareSelect } from '../connection/rows.ts'
 
 export interface Waiting {
   readonly kind: TaskKind

@@ -6,8 +6,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { runningJobs, type Run } from '../../../domain/run/aggregate.ts'
 import { decodeRun, encodeRun, stateNumber } from '../../record.ts'
-import { prepareSelect } from '../connection/select.ts'
-import { idOfBytes, bytesOfId } from '../connection/run-id.ts'
+import { bytesOfId, idOfBytes, prepareSelect } from '../connection/rows.ts'
 
 export interface StoredRun {
   /** In order of acceptance. */

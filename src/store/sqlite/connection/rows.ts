@@ -1,4 +1,4 @@
-/** Reads rows as objects that V8 is quick with. */
+/** Rows as objects that V8 is quick with, and run ids as the sixteen bytes of their UUIDs, which sort as the text does. */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 
 /**
@@ -22,4 +22,13 @@ export function prepareSelect<Row extends object>(database: DatabaseSync, column
   return (...values: SQLInputValue[]): Row[] =>
     // With arrays asked for, each row is one.
     statement.all(...values).map((row) => rowOf(row as unknown as ArrayLike<unknown>))
+}
+
+export function bytesOfId(id: string): Uint8Array {
+  return Buffer.from(id.replaceAll('-', ''), 'hex')
+}
+
+export function idOfBytes(bytes: Uint8Array): string {
+  const hex = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
