@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { systemClock } from '../src/domain/clock.ts'
+import { systemClock } from '../src/runtime/clock.ts'
 import { createMainThreadGuard } from '../src/execution/main-thread/main-thread-guard.ts'
 import { createLog } from '../src/log.ts'
 import { createControlBlock, allocateControlBlock } from '../src/execution/pool/control-block.ts'

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command. An older Node could not load the rest, so this says which one is needed before anything else is loaded. */
-import { nodeIsTooOld } from './process/supported-node.ts'
+import { nodeIsTooOld } from './runtime/version.ts'
 
 // Read by libuv at its first use; see main.ts.
 process.env['UV_THREADPOOL_SIZE'] ??= '8'

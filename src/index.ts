@@ -2,7 +2,7 @@
 import type { AnyTasks, TaskMap } from './client/named-tasks.ts'
 import { BootError } from './domain/errors.ts'
 import { embed, leave, type Forerunner, type ForerunnerOptions } from './library/forerunner.ts'
-import { nodeIsTooOld } from './process/supported-node.ts'
+import { nodeIsTooOld } from './runtime/version.ts'
 
 export type * from './client/client.ts'
 export { ProblemError } from './client/problem-error.ts'
@@ -13,7 +13,7 @@ export type { Handler } from './http/handler.ts'
 export type { RunEvent, RunEventMap, RunEvents } from './library/events.ts'
 export type { Forerunner, ForerunnerOptions, PlaceOptions } from './library/forerunner.ts'
 export type { Logger } from './log.ts'
-export type { TaskModules } from './tasks/task-modules.ts'
+export type { TaskModules } from './tasks/registry.ts'
 
 /**
  * A service inside your own process. Several can live side by side, each with its own database.

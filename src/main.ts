@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The program. An older Node could not load the rest, so this says which one is needed before anything else is loaded. */
-import { nodeIsTooOld } from './process/supported-node.ts'
+import { nodeIsTooOld } from './runtime/version.ts'
 
 // Read by libuv at its first use. Native calls of tasks that do not return hold one thread each: four, its own default,
 // would soon be taken.

@@ -61,6 +61,7 @@ holds('imports point downward, and only app.ts and database-file.ts name an engi
   },
   bad: {
     'src/domain/a.ts': imports('../tasks/x.ts'),
+    'src/domain/c.ts': imports('../runtime/x.ts'),
     'src/domain/b.ts': "import type { Log } from '../log.ts'\n",
     'src/log.ts': imports('./domain/x.ts'),
     'src/tasks/a.ts': "const late = () => import('../execution/x.ts')\n",
@@ -202,7 +203,7 @@ holds('what runs beside tasks uses nothing that they can replace', threadsUsePri
     'src/execution/pool/run-batch.ts': 'function f() {\n  return Date.now()\n}\n',
     'src/execution/pool/running-job.ts': 'function f(list) {\n  for (const one of list) g(one)\n}\n',
     'src/execution/result.ts': 'function f(list) {\n  list.push(1)\n}\n',
-    'src/domain/serialize-error.ts': 'function f() {\n  return new Map()\n}\n',
+    'src/runtime/serialize-error.ts': 'function f() {\n  return new Map()\n}\n',
   },
 })
 

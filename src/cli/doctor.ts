@@ -2,9 +2,9 @@
 import type { AddCommand, Context } from './context.ts'
 import { type Check, checkDatabase } from './doctor-database.ts'
 import { doubtsAbout, readConfig, type Config } from '../config.ts'
-import { version } from '../domain/version.ts'
+import { version } from '../runtime/version.ts'
 import { ProblemError } from '../client/problem-error.ts'
-import { listTaskFiles } from '../tasks/task-modules.ts'
+import { listTaskFiles } from '../tasks/registry.ts'
 import { exitCodes } from './exit-code.ts'
 import { clean, print, printJson, styled } from './terminal.ts'
 

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { version } from '../domain/version.ts'
+import { version } from '../runtime/version.ts'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes, UsageError } from './exit-code.ts'
 import { complain, confirm, isInteractive, print, printJson, styled } from './terminal.ts'

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { dirname, relative, resolve, sep } from 'node:path'
 import { readConfig } from '../config.ts'
-import { listTaskFiles, type TaskFile } from '../tasks/task-modules.ts'
+import { listTaskFiles, type TaskFile } from '../tasks/registry.ts'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes, UsageError } from './exit-code.ts'
 import { print, printJson } from './terminal.ts'

@@ -1,7 +1,17 @@
 /** A refusal or failure that the service, or something in front of it, has answered with. */
 import type { ProblemCode } from '../domain/problems.ts'
 import type { ProblemDocument } from '../http/views/problem.ts'
-import type { Reply } from './reply.ts'
+
+/** A response over HTTP, or one from inside the process: as much of it as is read. */
+export interface Reply extends Pick<Response, 'ok' | 'status' | 'statusText' | 'url' | 'text' | 'json'> {
+  readonly headers: Pick<Headers, 'get'>
+  readonly body: { getReader(): ReplyReader } | null
+}
+
+export interface ReplyReader {
+  read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
+  cancel(): Promise<void>
+}
 
 /** `about:blank`: the answer is none of the service's problems, but a proxy's or that of the HTTP server itself. */
 export type ProblemErrorCode = ProblemCode | 'about:blank'

@@ -1,7 +1,6 @@
 /** Sends requests to one service. What is no success is thrown: a ProblemError, or what `fetch` itself throws. */
 import type { ProblemCode } from '../domain/problems.ts'
-import { ProblemError, readProblem } from './problem-error.ts'
-import type { Reply } from './reply.ts'
+import { ProblemError, readProblem, type Reply } from './problem-error.ts'
 
 export interface TransportOptions {
   /** Where the service is, with the path that it is mounted at, if any. */
@@ -80,4 +79,28 @@ export function isPassing(error: unknown): boolean {
   const status: unknown = Reflect.get(Object(error), 'status')
   if (status === undefined) return error instanceof TypeError
   return status === 429 || status === 502 || status === 503 || status === 504
+}
+
+/** Waiting between two tries. */
+const maxPauseMs = 30_000
+
+/** Doubles with each try and is drawn from its upper half, so that clients that failed together part. */
+export function backOffMs(tries: number, firstMs: number): number {
+  const limit = Math.min(maxPauseMs, firstMs * 2 ** (tries - 1))
+  return limit / 2 + (Math.random() * limit) / 2
+}
+
+/** Rejects with the signal's reason as soon as it is aborted. */
+export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  signal?.throwIfAborted()
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, ms)
+  const onAbort = (): void => reject(signal?.reason)
+  signal?.addEventListener('abort', onAbort, { once: true })
+  try {
+    await promise
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
+  }
 }

@@ -3,11 +3,9 @@ import type { JobView } from '../http/views/job.ts'
 import type { BulkChangeView, RunPageView, RunView } from '../http/views/run.ts'
 import type { RecentView, StatsView, TaskListView, TaskView } from '../http/views/service.ts'
 import type { AnyTasks, RunTasksOf, TaskMap } from './named-tasks.ts'
-import { createRunCalls, type EnqueueOptions, type RunTasksOptions } from './run-tasks.ts'
-import type { NameOf } from './task-calls.ts'
+import { createRunCalls, type EnqueueOptions, type RunTasksOptions, type NameOf } from './run-tasks.ts'
 import type { Ask, Send } from './transport.ts'
-import { watchRuns } from './watch-runs.ts'
-import { localWatchLimits, watch, watchLimits, type WatchEvent, type WatchOptions } from './watch.ts'
+import { watchRuns, localWatchLimits, watch, watchLimits, type WatchEvent, type WatchOptions } from './watch.ts'
 
 export interface CallOptions {
   readonly signal?: AbortSignal

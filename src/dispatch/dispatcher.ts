@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { jobKey, type Claim, type ClaimedJob } from '../domain/claim.ts'
-import type { Clock } from '../domain/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { JobProgress, Progress } from '../domain/job.ts'
 import { taskKinds } from '../domain/task.ts'
 import { createExecutor, notStarted, type Executor } from '../execution/executor.ts'

@@ -1,10 +1,10 @@
 /** One attempt as a pipeline: run at its place, excused, committed until it is on disk, and reported. */
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { claimOf, type ClaimedJob } from '../domain/claim.ts'
-import type { Clock } from '../domain/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { AttemptOutcome, JobError } from '../domain/job.ts'
 import { backOffMs, retryDelayMs } from '../domain/retry.ts'
-import { traceFields } from '../domain/trace-context.ts'
+import { traceFields } from '../telemetry/trace-context.ts'
 import type { Log } from '../log.ts'
 import type { Settled } from '../domain/run/verbs.ts'
 import type { Store } from '../store/store.ts'

@@ -3,7 +3,7 @@
  * publishing progress.
  */
 import { jobKey } from '../domain/claim.ts'
-import { monotonicClock, type Clock, type ProcessClock } from '../domain/clock.ts'
+import { monotonicClock, type Clock, type ProcessClock } from '../runtime/clock.ts'
 import type { JobProgress } from '../domain/job.ts'
 import type { Log } from '../log.ts'
 import type { Notifier } from '../store/notifier.ts'

@@ -1,5 +1,5 @@
 /** Why a job does not run yet, as far as the process that answers knows. */
-import type { Clock } from '../domain/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { WhyWaiting } from '../domain/job.ts'
 import type { Registry } from '../tasks/registry.ts'
 import type { Dispatcher } from './dispatcher.ts'

@@ -19,9 +19,9 @@ import {
   toText,
   toWellFormed,
   uncurryThis,
-} from '../domain/primordials.ts'
+} from '../runtime/primordials.ts'
 import { maxResultBytes } from '../domain/task.ts'
-import { serializeError } from '../domain/serialize-error.ts'
+import { serializeError } from '../runtime/serialize-error.ts'
 
 export type EncodedResult =
   | { readonly ok: true; readonly text: string }

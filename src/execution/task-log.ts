@@ -1,9 +1,9 @@
 /** The lines that a task writes to the service's log: in one form and within bounds, wherever the task runs. */
 import { types } from 'node:util'
-import { floor, get, now, parse, stringify, toText } from '../domain/primordials.ts'
+import { floor, get, now, parse, stringify, toText } from '../runtime/primordials.ts'
 import type { TaskLog } from '../domain/task.ts'
-import { cut, serializeError } from '../domain/serialize-error.ts'
-import type { TraceFields } from '../domain/trace-context.ts'
+import { cut, serializeError } from '../runtime/serialize-error.ts'
+import type { TraceFields } from '../telemetry/trace-context.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 

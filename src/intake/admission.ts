@@ -1,10 +1,10 @@
 /** Decides before anything is written whether a run may come in: what it asks for is checked, and the backlog has room. */
 import { AppError } from '../domain/errors.ts'
 import type { RequestIssue } from '../domain/problems.ts'
-import type { Clock } from '../domain/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { newRunId } from '../domain/ids.ts'
 import { textOfJson } from '../domain/json.ts'
-import { parseTraceparent } from '../domain/trace-context.ts'
+import { parseTraceparent } from '../telemetry/trace-context.ts'
 import type { IdempotencyClaim, NewJob, NewRun, RunRequest, TaskRequest } from '../domain/run/new-run.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Registry } from '../tasks/registry.ts'

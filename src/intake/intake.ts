@@ -3,7 +3,7 @@
  * answer read from what the store decided.
  */
 import type { ClaimedJob } from '../domain/claim.ts'
-import type { Clock } from '../domain/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { AppError } from '../domain/errors.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
 import type { RunRecord } from '../domain/run.ts'

@@ -10,7 +10,7 @@ import type { Handler } from '../http/handler.ts'
 import type { AskInProcess } from '../http/in-process.ts'
 import { parsePrefix, type MountOptions } from '../http/mount.ts'
 import type { Log, Logger } from '../log.ts'
-import type { TaskModules } from '../tasks/task-modules.ts'
+import type { TaskModules } from '../tasks/registry.ts'
 import { createRunEvents, type RunEvents } from './events.ts'
 
 /** The settings of the configuration table in camel case; an address is not among them, for the server is yours. */

@@ -4,8 +4,8 @@ import type { MainThreadGuard } from '../execution/main-thread/main-thread-guard
 import type { Limits } from '../limits/limits.ts'
 import type { Pool } from '../execution/pool/pool.ts'
 import type { Store } from '../store/store.ts'
-import type { Clock } from '../domain/clock.ts'
-import type { LoopDelay } from './loop-delay.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { LoopDelay } from '../runtime/event-loop.ts'
 
 export interface Sources {
   readonly store: Store

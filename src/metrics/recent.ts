@@ -5,9 +5,9 @@
 import { availableParallelism } from 'node:os'
 import type { EndedAttempt } from '../dispatch/execute.ts'
 import type { ClaimedJob } from '../domain/claim.ts'
-import type { Clock } from '../domain/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { Store } from '../store/store.ts'
-import { createLoopDelay } from './loop-delay.ts'
+import { createLoopDelay } from '../runtime/event-loop.ts'
 import { createSlidingHistogram, type Quantiles, type SlidingHistogram } from './sliding-histogram.ts'
 
 export interface RunningAttempt {

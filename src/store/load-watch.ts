@@ -3,7 +3,7 @@
  * that loops leaves the main thread no way to say so.
  */
 import { Worker } from 'node:worker_threads'
-import { createHeartbeat } from '../domain/heartbeat.ts'
+import { createHeartbeat } from '../runtime/event-loop.ts'
 import type { StallOptions } from './stall-watch.ts'
 
 export interface LoadWatch {

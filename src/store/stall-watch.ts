@@ -2,7 +2,7 @@
  * Ends the process when the main thread's loop has stopped turning while it runs first jobs: nothing on the main
  * thread itself can do it then, and the next start runs the job in the pool.
  */
-import { createHeartbeat } from '../domain/heartbeat.ts'
+import { createHeartbeat } from '../runtime/event-loop.ts'
 import { createLog } from '../log.ts'
 
 /** What another thread needs to watch over the main one. */

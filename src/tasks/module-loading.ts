@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { serializeError } from '../domain/serialize-error.ts'
+import { serializeError } from '../runtime/serialize-error.ts'
 
 export interface ImportTrace {
   /** Modules that were found, by URL, in order. */

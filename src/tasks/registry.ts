@@ -1,9 +1,10 @@
 /** The tasks of one directory, each a module that is named by its file, or of the modules that are given. Read once, at boot. */
-import { pathToFileURL } from 'node:url'
+import { pathToFileURL, fileURLToPath } from 'node:url'
 import { BootError } from '../domain/errors.ts'
 import { withoutExit } from './process-fence.ts'
-import { listTaskFiles, listTaskModules, type TaskModules } from './task-modules.ts'
 import { loadTask, type Task } from './task.ts'
+import { readdir, stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 
 export interface Registry {
   get(name: string): Task | undefined
@@ -48,5 +49,138 @@ async function withinLimit(loading: Promise<Task>, path: string): Promise<Task> 
     return await Promise.race([loading, promise])
   } finally {
     clearTimeout(timer)
+  }
+}
+
+/**
+ * Which modules are tasks: the files of a directory, by a rule of their names, or modules that are given by address, as a
+ * bundler can follow them: `new URL('./greet.ts', import.meta.url)`.
+ */
+export interface TaskFile {
+  readonly name: string
+  readonly path: string
+}
+
+interface TaskFiles {
+  /** Sorted by name. */
+  readonly tasks: readonly TaskFile[]
+  /** Everything else but dot files and what a compiler writes beside modules, each with the reason: `a.test.ts (a test)`. */
+  readonly skipped: readonly string[]
+  /** Names of the directories in it, which are skipped as well. */
+  readonly directories: readonly string[]
+}
+
+const modulePattern = /^(?<name>.+)\.[cm]?[jt]s$/
+/** Declarations and source maps. */
+const compiledPattern = /\.(?:d\.[cm]?ts|map)$/
+const aDirectory = 'a directory'
+const namePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
+
+export function isTaskName(name: string): boolean {
+  return namePattern.test(name)
+}
+
+/**
+ * @param prefix of each task's name
+ * @throws BootError that names the file: unreadable directory, bad or duplicate name
+ */
+export async function listTaskFiles(directory: string, prefix = ''): Promise<TaskFiles> {
+  const tasks = new Map<string, TaskFile>()
+  const skipped: string[] = []
+  const directories: string[] = []
+  for (const file of await readNames(directory)) {
+    const path = resolve(directory, file)
+    const reason = await whyNoTask(file, path)
+    if (reason === aDirectory) directories.push(file)
+    if (reason !== null) {
+      skipped.push(`${file} (${reason})`)
+      continue
+    }
+    const name = `${prefix}${modulePattern.exec(file)?.groups?.['name'] ?? ''}`
+    const other = tasks.get(name)
+    if (!isTaskName(name)) {
+      throw new BootError(`${path}: a task's name is 1–64 letters, digits, "-" and "_"; begin a helper's with "_"`)
+    }
+    if (other !== undefined) throw new BootError(`${path} and ${other.path} define the same task "${name}"`)
+    tasks.set(name, { name, path })
+  }
+  return { tasks: [...tasks.values()], skipped, directories }
+}
+
+async function readNames(directory: string): Promise<string[]> {
+  try {
+    const names = await readdir(directory)
+    return names.filter((name) => !name.startsWith('.') && !compiledPattern.test(name)).toSorted()
+  } catch (error) {
+    throw new BootError(`cannot read the tasks directory ${resolve(directory)}: ${String(error)}`, error)
+  }
+}
+
+async function whyNoTask(file: string, path: string): Promise<string | null> {
+  // Where a link leads to nothing, loading it says so.
+  const stats = await stat(path).catch(() => undefined)
+  if (stats?.isDirectory() === true) return aDirectory
+  if (file.startsWith('_')) return 'begins with "_"'
+  if (!modulePattern.test(file)) return 'not a .ts, .mts, .cts, .js, .mjs or .cjs file'
+  if (/\.(?:test|spec)\.[cm]?[jt]s$/.test(file)) return 'a test'
+  // Reading a pipe or a device may never end.
+  if (stats?.isFile() === false) return 'not a regular file'
+  return null
+}
+
+/**
+ * Names of tasks, each with a path or a `file:` URL of its module. An address that ends with a slash is a directory: its
+ * name is followed by that of each task in it and in its own directories, `reports-daily` for `reports/daily.ts`. An
+ * address alone is such a directory without a name.
+ */
+export type TaskModules = URL | Readonly<Record<string, URL | string>>
+
+/** @throws BootError that names what is wrong: an address, a name, a directory */
+async function listTaskModules(modules: TaskModules): Promise<TaskFiles> {
+  if (modules instanceof URL) return listTree(pathOf('tasks', modules), '')
+  const tasks: TaskFile[] = []
+  const skipped: string[] = []
+  for (const [name, address] of Object.entries(modules)) {
+    const path = pathOf(name, address)
+    if (!isTaskName(name)) throw new BootError(`tasks: "${name}" is no name: 1–64 letters, digits, "-" and "_"`)
+    if (!/[/\\]$/.test(String(address))) tasks.push({ name, path })
+    else {
+      const tree = await listTree(path, `${name}-`)
+      tasks.push(...tree.tasks)
+      skipped.push(...tree.skipped)
+    }
+  }
+  return { tasks: sorted(tasks), skipped, directories: [] }
+}
+
+async function listTree(directory: string, prefix: string): Promise<TaskFiles> {
+  const { tasks, skipped, directories } = await listTaskFiles(directory, prefix)
+  const inner = await Promise.all(
+    directories
+      .filter((name) => !name.startsWith('_') && name !== 'node_modules')
+      .map((name) => listTree(join(directory, name), `${prefix}${name}-`)),
+  )
+  return {
+    tasks: sorted([...tasks, ...inner.flatMap((tree) => tree.tasks)]),
+    skipped: [...skipped.filter((what) => !what.endsWith(' (a directory)')), ...inner.flatMap((tree) => tree.skipped)],
+    directories: [],
+  }
+}
+
+function sorted(tasks: readonly TaskFile[]): TaskFile[] {
+  const byName = tasks.toSorted((one, other) => (one.name < other.name ? -1 : 1))
+  const twice = byName.find(({ name }, index) => byName[index + 1]?.name === name)
+  if (twice === undefined) return byName
+  const [one, other] = byName.filter(({ name }) => name === twice.name).map(({ path }) => path)
+  throw new BootError(`${one} and ${other} define the same task "${twice.name}"`)
+}
+
+function pathOf(name: string, address: unknown): string {
+  const isUrl = address instanceof URL || /^[a-z][a-z\d+.-]+:/i.test(String(address))
+  if (!isUrl && typeof address === 'string' && address !== '') return resolve(address)
+  try {
+    return fileURLToPath(String(address))
+  } catch (error) {
+    throw new BootError(`tasks: the address of "${name}" must be a path or a file: URL of a module`, error)
   }
 }

@@ -2,7 +2,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { fileURLToPath } from 'node:url'
 import { BootError } from '../domain/errors.ts'
-import { apply } from '../domain/primordials.ts'
+import { apply } from '../runtime/primordials.ts'
 import { mainPlacements, policyBounds, taskKinds, type TaskContext, type TaskPolicy } from '../domain/task.ts'
 import { describeLoadFailure, traceImports } from './module-loading.ts'
 

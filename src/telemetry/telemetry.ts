@@ -10,9 +10,8 @@ import { AppError } from '../domain/errors.ts'
 import type { AttemptOutcome } from '../domain/job.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
 import type { RunRecord } from '../domain/run.ts'
-import { parseTraceparent } from '../domain/trace-context.ts'
-import { version } from '../domain/version.ts'
-import { hasSdk, loadApi } from './api.ts'
+import { parseTraceparent, hasSdk, loadApi } from './trace-context.ts'
+import { version } from '../runtime/version.ts'
 
 interface SubmitOptions {
   readonly traceparent?: string | null

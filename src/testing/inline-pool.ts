@@ -10,7 +10,7 @@ import type { Pool, ThreadView } from '../execution/pool/pool.ts'
 import { createRunningTask, runTask } from '../execution/running-task.ts'
 import type { Log } from '../log.ts'
 import type { Task } from '../tasks/task.ts'
-import type { TestClock } from './test-clock.ts'
+import type { ProcessClock } from '../runtime/clock.ts'
 
 export interface InlinePool extends Pool {
   /** When the first time limit of a running attempt ends; null where nothing runs. */
@@ -96,4 +96,27 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
       for (const listener of listeners) listener()
     },
   }
+}
+
+/** A clock that stands still until a test moves it. No time of the system reaches a service that has it. */
+export interface TestClock extends ProcessClock {
+  /** Never back. */
+  moveTo(at: number): void
+}
+
+/** @throws RangeError for what is no time */
+export function createTestClock(startAt: number): TestClock {
+  let now = requireTime(startAt)
+  return {
+    now: () => now,
+    follow: () => 0,
+    moveTo(at) {
+      now = Math.max(now, requireTime(at))
+    },
+  }
+}
+
+function requireTime(at: number): number {
+  if (Number.isFinite(at)) return Math.floor(at)
+  throw new RangeError(`a clock cannot show ${at}`)
 }

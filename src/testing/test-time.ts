@@ -1,8 +1,7 @@
 /** Moves the clock of a service in a test, and waits for what becomes of its jobs by then. */
 import type { RunView } from '../http/views/run.ts'
 import type { Forerunner } from '../library/forerunner.ts'
-import type { InlinePool } from './inline-pool.ts'
-import type { TestClock } from './test-clock.ts'
+import type { InlinePool, TestClock } from './inline-pool.ts'
 
 type Job = RunView['jobs'][number]
 

@@ -15,12 +15,13 @@ const layers = [
   ['dispatch', 'feed'],
   ['config.ts', 'store', 'execution'],
   ['tasks', 'limits', 'telemetry'],
+  ['runtime'],
   ['domain', 'log.ts'],
 ]
 /** A storage engine stands beside all that; these alone name it: what opens it, and what copies its file. */
 const namesEngines = new Set(['app.ts', 'database-file.ts'])
 /** What an engine may know. */
-const knownToEngines = new Set(['store', 'domain', 'log.ts'])
+const knownToEngines = new Set(['store', 'runtime', 'domain', 'log.ts'])
 
 export const importsPointDownward: Rule = (sources) =>
   within('src', sources).flatMap(([path, source]) =>

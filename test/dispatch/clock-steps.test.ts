@@ -1,7 +1,7 @@
 /** Somebody sets the system's clock while the service runs: nothing stands still, fails or comes early for it. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createProcessClock } from '../../src/domain/clock.ts'
+import { createProcessClock } from '../../src/runtime/clock.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { until } from '../harness/until.ts'
 import { startDispatchService } from './dispatch-service.ts'

@@ -1,6 +1,6 @@
 /** A service with the tasks of these tests, and the few things that they ask of it. */
 import { fileURLToPath } from 'node:url'
-import type { ProcessClock } from '../../src/domain/clock.ts'
+import type { ProcessClock } from '../../src/runtime/clock.ts'
 import type { Config } from '../../src/config.ts'
 import type { JobView } from '../../src/http/views/job.ts'
 import type { RunView } from '../../src/http/views/run.ts'

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createExecute } from '../../src/dispatch/execute.ts'
-import { systemClock } from '../../src/domain/clock.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 import type { AttemptOutcome, JobErrorCode } from '../../src/domain/job.ts'
 import { createLog } from '../../src/log.ts'
 import { acceptAndClaim, jobIn, runOf, start } from '../harness/store-run.ts'

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createUnknownTaskWatch } from '../../src/dispatch/maintenance.ts'
-import { systemClock } from '../../src/domain/clock.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/log.ts'
 import type { StoreStats } from '../../src/store/store.ts'
 import { until } from '../harness/until.ts'

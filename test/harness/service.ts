@@ -1,7 +1,7 @@
 /** A whole service in this process, on a port of its own: `await using service = await startService()`. */
 import { fileURLToPath } from 'node:url'
 import type { App } from '../../src/app.ts'
-import type { ProcessClock } from '../../src/domain/clock.ts'
+import type { ProcessClock } from '../../src/runtime/clock.ts'
 import { configOf, type Config } from '../../src/config.ts'
 import type { ServerLimits } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'

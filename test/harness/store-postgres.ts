@@ -1,5 +1,5 @@
 /** PostgreSQL stores for tests: opened, and closed at the end of the test's scope; each schema is a database of its own. */
-import { systemClock } from '../../src/domain/clock.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/log.ts'
 import type { Limits } from '../../src/store/postgres/limits.ts'
 import type { Store } from '../../src/store/store.ts'

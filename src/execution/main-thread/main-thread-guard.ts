@@ -3,8 +3,8 @@
  * under a time limit that interrupts any loop, and a task that overruns its budget is placed in the pool for a while.
  */
 import { createContext, Script } from 'node:vm'
-import type { Clock } from '../../domain/clock.ts'
-import { now } from '../../domain/primordials.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { now } from '../../runtime/primordials.ts'
 import { backOffMs } from '../../domain/retry.ts'
 import type { Log } from '../../log.ts'
 import type { Task } from '../../tasks/task.ts'

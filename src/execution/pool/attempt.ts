@@ -1,6 +1,6 @@
 /** One attempt on a thread, from its send to its one outcome, whatever comes first; its time and its memory are watched. */
 import { failedBy, type AttemptOutcome, type JobError, type JobErrorCode } from '../../domain/job.ts'
-import { monotonicMs } from '../../domain/clock.ts'
+import { monotonicMs } from '../../runtime/clock.ts'
 import { createAttemptState } from '../attempt.ts'
 import type { Attempt } from '../executor.ts'
 import { phases, type ControlBlock } from './control-block.ts'

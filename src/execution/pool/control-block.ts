@@ -4,8 +4,8 @@
  * writing it costs no message.
  */
 import { maxProgressBytes, type Progress } from '../../domain/job.ts'
-import { monotonicMs } from '../../domain/clock.ts'
-import { isNaN, uncurryThis } from '../../domain/primordials.ts'
+import { monotonicMs } from '../../runtime/clock.ts'
+import { isNaN, uncurryThis } from '../../runtime/primordials.ts'
 
 /** `stop` is the main thread's wish, `done` the thread's own word that nobody need listen any more. */
 const commands = { none: 0, stop: 1, done: 2 } as const

@@ -1,5 +1,5 @@
 /** Runs the jobs of one message; replies of those that are over go out early when the rest takes longer. */
-import { later, now, withResolvers } from '../../domain/primordials.ts'
+import { later, now, withResolvers } from '../../runtime/primordials.ts'
 import type { RepliesMessage, JobMessage, JobReply } from './messages.ts'
 
 export interface RunBatchOptions {

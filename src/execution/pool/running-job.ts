@@ -1,7 +1,7 @@
 /** A job on this thread: meets the pool in its slot of the control block. */
 import { getHeapStatistics } from 'node:v8'
 import type { AttemptOutcome } from '../../domain/job.ts'
-import { apply, withResolvers } from '../../domain/primordials.ts'
+import { apply, withResolvers } from '../../runtime/primordials.ts'
 import { createRunningTask, type RunningTask } from '../running-task.ts'
 import type { ControlBlock } from './control-block.ts'
 import type { JobMessage, LogMessage } from './messages.ts'

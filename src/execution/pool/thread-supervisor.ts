@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { BootError } from '../../domain/errors.ts'
-import { monotonicMs } from '../../domain/clock.ts'
+import { monotonicMs } from '../../runtime/clock.ts'
 import type { Log } from '../../log.ts'
 import type { Task } from '../../tasks/task.ts'
 import type { AbandonCause, PoolAttempt } from './attempt.ts'

@@ -8,7 +8,7 @@
 import { Piscina } from 'piscina'
 import type { Worker } from 'node:worker_threads'
 import type { JobError } from '../../domain/job.ts'
-import { serializeError } from '../../domain/serialize-error.ts'
+import { serializeError } from '../../runtime/serialize-error.ts'
 import type { PingMessage, ThreadData, ToThread } from './messages.ts'
 
 export interface WorkerHostOptions {

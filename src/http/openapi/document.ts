@@ -1,6 +1,6 @@
 /** The OpenAPI document, made of the table of routes and of the schemas that type responses. */
 import { z } from 'zod'
-import { version } from '../../domain/version.ts'
+import { version } from '../../runtime/version.ts'
 import { problemCodes } from '../../domain/problems.ts'
 import type { PathParameters } from '../requested-runs.ts'
 import { problemsOf, type NamedSchemas, type Route } from '../route.ts'

@@ -3,7 +3,7 @@
  * there and this process has its number in it.
  */
 import { AppError } from '../../domain/errors.ts'
-import { createTurnScheduler } from '../../domain/turn-scheduler.ts'
+import { createTurnScheduler } from '../../runtime/event-loop.ts'
 import type { Store } from '../store.ts'
 import { startService, type PostgresOptions, type Service } from './service.ts'
 import { createSubscribers } from './notifications/notifier.ts'

@@ -2,7 +2,7 @@
  * Work of each second: reads the backlog, notices dead processes and has their jobs taken back, shortens waits that a step
  * of a clock has made longer, and adds up the totals of processes that have left.
  */
-import type { Clock } from '../../domain/clock.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import type { Log } from '../../log.ts'
 import type { RescueReport } from '../store.ts'
 import type { Backlog } from './statements/totals.ts'

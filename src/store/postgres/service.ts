@@ -3,9 +3,9 @@
  * commits, and a thread that keeps the right to the claimed jobs.
  */
 import { BootError, AppError } from '../../domain/errors.ts'
-import type { Clock } from '../../domain/clock.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import type { JobProgress, Progress } from '../../domain/job.ts'
-import type { TurnScheduler } from '../../domain/turn-scheduler.ts'
+import type { TurnScheduler } from '../../runtime/event-loop.ts'
 import type { Log } from '../../log.ts'
 import type { StallOptions } from '../stall-watch.ts'
 import type { RescueReport, Store } from '../store.ts'

@@ -1,6 +1,6 @@
 /** Notifies after a commit: those that listen in this process, and other processes of jobs that are left to claim. */
 import type { RunChange } from '../../../domain/run.ts'
-import type { TurnScheduler } from '../../../domain/turn-scheduler.ts'
+import type { TurnScheduler } from '../../../runtime/event-loop.ts'
 import type { Notifier } from '../../notifier.ts'
 import type { Store } from '../../store.ts'
 import { encodeNotification } from './codec.ts'

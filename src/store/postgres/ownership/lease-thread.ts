@@ -3,7 +3,7 @@
  * not cost its jobs. One that has not turned for a minute has lost them, and the lease is renewed no more.
  */
 import { parentPort, workerData } from 'node:worker_threads'
-import { createHeartbeat } from '../../../domain/heartbeat.ts'
+import { createHeartbeat } from '../../../runtime/event-loop.ts'
 import { watchForStall } from '../../stall-watch.ts'
 import { createConnect, loadPg, type Connection } from '../connection/connection.ts'
 import type { FromLeaseThread, LeaseThreadOptions } from './lease.ts'

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import vm from 'node:vm'
-import { serializeError, isRetryableThrown } from '../../src/domain/serialize-error.ts'
+import { serializeError, isRetryableThrown } from '../../src/runtime/serialize-error.ts'
 
 function throwing(): never {
   throw new Error('hostile')

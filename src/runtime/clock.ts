@@ -15,7 +15,7 @@ export interface ProcessClock extends Clock {
   follow(): number
 }
 
-export interface TimeSources {
+interface TimeSources {
   /** Epoch milliseconds, of the system's clock. */
   readonly system: () => number
   /** Milliseconds on a clock that nobody can set. */

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createTurnScheduler } from '../../src/domain/turn-scheduler.ts'
+import { createTurnScheduler } from '../../src/runtime/event-loop.ts'
 
 test('work is done in order, a few pieces in each turn', async () => {
   const turns = createTurnScheduler(3)

@@ -1,6 +1,6 @@
 /** Describes whatever a task threw as plain data, so that it can cross threads and be stored. Never throws. */
 import { types } from 'node:util'
-import type { JobError } from './job.ts'
+import type { JobError } from '../domain/job.ts'
 import {
   get,
   includes,

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createProcessClock } from '../../src/domain/clock.ts'
+import { createProcessClock } from '../../src/runtime/clock.ts'
 
 function makeClock(origin = 1_789_999_999_500) {
   const time = { system: 1_790_000_000_000, steady: 500.5 }

@@ -1,0 +1,144 @@
+/** The event loop of a thread: a sign to other threads that it turns, work spread over its turns, and how late it is. */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+
+const beatInt = 0
+const lengthInt = 1
+const headerBytes = 8
+const maxNamesBytes = 1_024
+
+/**
+ * Memory in which the main thread shows that its loop turns, and which first jobs it is running, to a thread that can
+ * still act when it does not.
+ */
+export function allocateHeartbeat(): SharedArrayBuffer {
+  return new SharedArrayBuffer(headerBytes + maxNamesBytes)
+}
+
+export interface Heartbeat {
+  /** Main: the loop has turned. */
+  beat(): void
+  /** Main: what runs now; what does not fit into 1 KiB is left out. */
+  setRunning(names: Iterable<string>): void
+  /** Other thread: grows with each beat. */
+  beats(): number
+  /** Other thread: what ran when the main thread last said so; empty when nothing did. */
+  running(): string
+}
+
+export function createHeartbeat(buffer: SharedArrayBuffer): Heartbeat {
+  const ints = new Int32Array(buffer, 0, 2)
+  const bytes = new Uint8Array(buffer, headerBytes)
+  const encoder = new TextEncoder()
+
+  return {
+    beat: () => void Atomics.add(ints, beatInt, 1),
+    setRunning(names) {
+      const { written } = encoder.encodeInto([...names].join(', '), bytes)
+      Atomics.store(ints, lengthInt, written)
+    },
+    beats: () => Atomics.load(ints, beatInt),
+    // Copied, because a decoder takes no shared memory.
+    running: () => new TextDecoder().decode(bytes.slice(0, Atomics.load(ints, lengthInt))),
+  }
+}
+
+/**
+ * Runs many small pieces of work a few per turn of the event loop, in order, so that a burst does not hold up timers
+ * and sockets for as long as all of it takes.
+ */
+export interface TurnScheduler {
+  /** Runs the piece in this turn when few came before it, else in a later one. It must not throw. */
+  run(piece: () => void): void
+}
+
+/** @param perTurn pieces in one turn */
+export function createTurnScheduler(perTurn: number): TurnScheduler {
+  let pieces: (() => void)[] = []
+  let next = 0
+  let spent = 0
+  let isScheduled = false
+
+  function turn(): void {
+    isScheduled = false
+    spent = 0
+    while (next < pieces.length && spent < perTurn) {
+      spent += 1
+      pieces[next]?.()
+      next += 1
+    }
+    if (next < pieces.length) schedule()
+    else {
+      pieces = []
+      next = 0
+    }
+  }
+
+  function schedule(): void {
+    if (isScheduled) return
+    isScheduled = true
+    setImmediate(turn)
+  }
+
+  return {
+    run(piece) {
+      if (next === pieces.length && spent < perTurn) {
+        spent += 1
+        // The next turn counts from zero.
+        schedule()
+        piece()
+        return
+      }
+      pieces.push(piece)
+      schedule()
+    },
+  }
+}
+
+// How late the event loop comes to its timers.
+
+/** Milliseconds. */
+export interface LoopDelays {
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+}
+
+export interface LoopDelay {
+  /** Of the window under way. */
+  read(): LoopDelays
+  /** The same, and begins a new one. */
+  take(): LoopDelays
+  stop(): void
+}
+
+const nsPerMs = 1_000_000
+const minuteMs = 60_000
+const samplePeriodMs = 10
+
+/** @param windowMs Infinity: until it is taken */
+export function createLoopDelay(windowMs = minuteMs): LoopDelay {
+  const histogram = monitorEventLoopDelay({ resolution: samplePeriodMs })
+  histogram.enable()
+  const window = windowMs === Infinity ? undefined : setInterval(() => histogram.reset(), windowMs).unref()
+  // The histogram holds the time between two samples. With two decimals.
+  const ms = (ns: number): number => Math.max(0, Math.round((ns / nsPerMs - samplePeriodMs) * 100) / 100)
+
+  const read = (): LoopDelays => ({
+    p50: ms(histogram.percentile(50)),
+    p99: ms(histogram.percentile(99)),
+    max: ms(histogram.max),
+  })
+
+  return {
+    read,
+    take() {
+      const delays = read()
+      histogram.reset()
+      return delays
+    },
+    stop() {
+      clearInterval(window)
+      histogram.disable()
+    },
+  }
+}
