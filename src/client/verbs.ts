@@ -61,6 +61,8 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
   /** Null where there is no newer version. */
   getRun(id: string, options: NewerOptions): Promise<RunView | null>
   getJob(id: string, jobIndex: number, options?: CallOptions): Promise<JobView>
+  /** What the job was given; null where its request had no input. */
+  getInput(id: string, jobIndex: number, options?: CallOptions): Promise<unknown>
   /** One page, newest first, without results. */
   listRuns(filter?: RunFilter, options?: CallOptions): Promise<RunPageView>
   /** All pages one after the other. */
@@ -144,6 +146,7 @@ export function createVerbs(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
     ...(createRunCalls(send, isRemote, nameOf) as Pick<Client, 'runTasks' | 'enqueue'>),
     getRun,
     getJob: (id, jobIndex, { signal } = {}) => read({ path: jobPath(id, jobIndex), signal }),
+    getInput: (id, jobIndex, { signal } = {}) => read({ path: `${jobPath(id, jobIndex)}/input`, signal }),
     listRuns,
     allRuns,
     waitForRun,

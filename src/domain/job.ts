@@ -88,6 +88,8 @@ export interface JobRecord {
   readonly after?: readonly number[]
   /** Jobs whose results a blocked job still waits for; absent in every other state. */
   readonly waitsFor?: readonly number[]
+  /** Paths of what is secret in its input and its result; absent: nothing is. */
+  readonly secret?: readonly string[]
   /** JSON text; null until completed, and in lists. */
   readonly result: string | null
   readonly error: JobError | null
@@ -97,6 +99,13 @@ export interface JobRecord {
    * than is read at once; the job read by itself has them. `resultBytes` null: there is no result.
    */
   readonly omitted?: { readonly resultBytes: number | null }
+}
+
+/** What a job was given. */
+export interface JobInput {
+  /** JSON text; null where the request had no input. */
+  readonly input: string | null
+  readonly secret?: readonly string[]
 }
 
 /** The most that a progress message may have, in bytes of UTF-8. */

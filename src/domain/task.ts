@@ -63,6 +63,11 @@ export interface TaskDefinition<
   readonly main?: MainPlacement
   /** How many jobs of this task may run in the pool at once; default no limit. */
   readonly concurrency?: number
+  /**
+   * Members that are hidden from read-only keys, the search and the log, such as `['input.password', 'result.token']`.
+   * Through a list a path leads to each of its elements.
+   */
+  readonly secret?: readonly string[]
   /** Returns (or resolves to) a JSON value of at most 1 MiB and 200 levels; `undefined` becomes null. */
   run(input: TaskInput<Schema>, context: TaskContext): Result
 }

@@ -12,6 +12,7 @@ import type { TaskContext, TaskLog } from '../domain/task.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Task } from '../tasks/task.ts'
+import { createHide, type Hide } from './hide-secrets.ts'
 import { encodeResult } from './result.ts'
 import { createTaskLog, type LineIds, type TaskLine } from './task-log.ts'
 
@@ -19,6 +20,8 @@ export interface RunningTask {
   readonly ids: LineIds
   readonly context: TaskContext
   readonly host: TaskHost
+  /** Hides what the task marks as secret; null where nothing is, and before its input is read. */
+  hide: Hide | null
 }
 
 /** What differs between the main thread and a thread of the pool. */
@@ -71,10 +74,10 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
       return host.signal()
     },
     progress(fraction: unknown, message?: unknown) {
-      if (!host.isOver()) host.report(readProgress(fraction, message))
+      if (!host.isOver()) host.report(hidden(running, readProgress(fraction, message)))
     },
     get log() {
-      log ??= createTaskLog(ids, host.write)
+      log ??= createTaskLog(ids, (line) => host.write(hidden(running, line)))
       return log
     },
     get after() {
@@ -85,7 +88,12 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
     jobIndex,
   }
   if (traceparent !== undefined) context.traceparent = traceparent
-  return { ids, context, host }
+  const running: RunningTask = { ids, context, host, hide: null }
+  return running
+}
+
+function hidden<Value>({ hide }: Pick<RunningTask, 'hide'>, value: Value): Value {
+  return hide === null ? value : hide(value)
 }
 
 function parseAll(texts: readonly string[] = []): unknown[] {
@@ -95,8 +103,9 @@ function parseAll(texts: readonly string[] = []): unknown[] {
 }
 
 /** An error of a task's code that nobody caught fails its attempt; after the attempt's end it is a line in the log. */
-export function breakTask({ ids, host }: RunningTask, thrown: unknown): void {
-  const error = serializeError(thrown)
+export function breakTask(running: RunningTask, thrown: unknown): void {
+  const { ids, host } = running
+  const error = hidden(running, serializeError(thrown))
   const { message, ...rest } = error
   if (host.isOver()) {
     // Described, for the log cannot be trusted with whatever a task throws.
@@ -133,15 +142,23 @@ export async function runTask(
   context: TaskContext,
   call: (run: () => unknown) => unknown = (run) => run(),
 ): Promise<Outcome> {
+  const running = { hide: null as Hide | null }
   try {
-    const checked = await checkInput(task, input === null ? undefined : parse(input))
+    const given: unknown = input === null ? undefined : parse(input)
+    running.hide = createHide(task.secret, given)
+    // Of a trial of a task there is none.
+    const known = taskNow()
+    if (known !== undefined) known.hide = running.hide
+    const checked = await checkInput(task, given)
     if (!checked.ok) {
-      return failed('task_error', `the stored input no longer fits the task's schema${listed(checked.issues)}`)
+      const issues = hidden(running, listed(checked.issues))
+      return failed('task_error', `the stored input no longer fits the task's schema${issues}`)
     }
     const encoded = encodeResult(await call(() => task.run(checked.value, context)))
     return encoded.ok ? { ok: true, result: encoded.text } : failed('invalid_result', encoded.problem)
   } catch (error) {
-    return { ok: false, error: { code: 'task_error', ...serializeError(error) }, isRetryable: isRetryableThrown(error) }
+    const thrown = hidden(running, serializeError(error))
+    return { ok: false, error: { code: 'task_error', ...thrown }, isRetryable: isRetryableThrown(error) }
   }
 }
 

@@ -9,13 +9,14 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Context } from 'koa'
 import { AppError } from '../domain/errors.ts'
-import type { JobRecord } from '../domain/job.ts'
+import type { JobInput, JobRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { RunFilter, RunPage, Store } from '../store/store.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import { isKnown, tagOfText } from './request-headers.ts'
 import { noSuchRun } from './requested-runs.ts'
+import { hidesSecrets, jobWithoutSecrets, withoutSecrets } from './secrets.ts'
 import type { ViewOptions } from './views/job.ts'
 import { hasOmissions, runText, sendText, writeJson, type WholeJob } from './views/json.ts'
 import { viewMinimalRun, viewRun } from './views/run.ts'
@@ -23,6 +24,8 @@ import { viewMinimalRun, viewRun } from './views/run.ts'
 export interface Answers {
   /** Resolves when it is written. @throws AppError `overloaded`, before anything is written */
   send(ctx: Context, view: unknown): Promise<void>
+  /** The same of JSON text. */
+  sendText(ctx: Context, json: string): Promise<void>
   /** The same with an `ETag` of its text; 304 for a client that has it. */
   sendTagged(ctx: Context, view: unknown): Promise<void>
   /** As `send`. */
@@ -33,12 +36,13 @@ export interface Answers {
   wholeJob(runId: string): WholeJob
   /** Reads that may be large: only a few are under way at once. */
   readJob(runId: string, index: number): Promise<JobRecord | null>
+  readInput(runId: string, index: number): Promise<JobInput | null>
   readPage(filter: RunFilter): Promise<RunPage>
 }
 
 export interface AnswersOptions {
   readonly view: ViewOptions
-  readonly store: Pick<Store, 'getJob' | 'listRuns'>
+  readonly store: Pick<Store, 'getJob' | 'getInput' | 'listRuns'>
   readonly budget: ByteBudget
   readonly log: Log
   /** How long a client may leave a part unread, without any progress, in milliseconds. */
@@ -92,6 +96,11 @@ export function createAnswers(options: AnswersOptions): Answers {
     }
   }
 
+  function wholeFor(isReader: boolean, runId: string): WholeJob {
+    const read = wholeJob(runId)
+    return isReader ? async (job) => jobWithoutSecrets(await read(job)) : read
+  }
+
   async function write(ctx: Context, pieces: Iterable<string> | AsyncIterable<string>, runId?: string): Promise<void> {
     const { res } = ctx
     ctx.set('Content-Type', 'application/json; charset=utf-8')
@@ -123,13 +132,15 @@ export function createAnswers(options: AnswersOptions): Answers {
     }
   }
 
-  function prepareRun(ctx: Context, run: RunRecord, isMinimal: boolean): () => Promise<void> {
+  function prepareRun(ctx: Context, record: RunRecord, isMinimal: boolean): () => Promise<void> {
+    const isReader = hidesSecrets(ctx)
+    const run = isReader ? withoutSecrets(record) : record
     if (!hasOmissions(run)) {
       return prepare(ctx, writeJson(isMinimal ? viewMinimalRun(run) : viewRun(run, view)), run.id)
     }
     const largest = Math.max(...run.jobs.map(({ omitted }) => omitted?.resultBytes ?? 0))
     takeRoom(ctx, smallBytes + formsOfResult * largest, run.id)
-    return () => write(ctx, runText(run, { ...view, isMinimal, wholeJob: wholeJob(run.id) }), run.id)
+    return () => write(ctx, runText(run, { ...view, isMinimal, wholeJob: wholeFor(isReader, run.id) }), run.id)
   }
 
   /** A client that polls gets no body as long as nothing has changed. */
@@ -144,10 +155,12 @@ export function createAnswers(options: AnswersOptions): Answers {
   return {
     sendTagged,
     send: (ctx, value) => prepare(ctx, writeJson(value))(),
+    sendText: (ctx, json) => prepare(ctx, json)(),
     prepareRun,
     sendRun: (ctx, run) => prepareRun(ctx, run, false)(),
     wholeJob,
     readJob,
+    readInput: (runId, index) => inTurn(() => store.getInput(runId, index)),
     readPage: (filter) => inTurn(() => store.listRuns(filter)),
   }
 }

@@ -9,6 +9,7 @@ import { originalUrlOf, pathBehind, pathsOfTheHost, type MountOptions } from './
 import { isAsset, sendAsset } from './page/page.ts'
 import { routeTable } from './route-table.ts'
 import type { PathParameters } from './requested-runs.ts'
+import { noteReader } from './secrets.ts'
 import type { Handle, HttpDeps, Route } from './route.ts'
 
 export interface Mount {
@@ -55,7 +56,10 @@ export function createMount(deps: Omit<HttpDeps, keyof MountOptions | 'routes'>,
       return
     }
     if (route === undefined) throw notAllowed(ctx, methods)
-    if (kind === 'read' && !isReading) throw readOnlyKey()
+    if (kind === 'read') {
+      if (!isReading) throw readOnlyKey()
+      noteReader(ctx)
+    }
     // Of what only reads, the browser keeps the answer from the other site.
     if (kind === 'none' && !isReading && ctx.get('Sec-Fetch-Site') === 'cross-site') throw crossSite()
     await route.handle(ctx, route.params, scope)

@@ -2,6 +2,7 @@
 import type { Route } from './route.ts'
 import { cancelJob, cancelRun, removeRun, retryJob } from './routes/change-run.ts'
 import { cancelRuns, retryRuns } from './routes/change-runs.ts'
+import { getInput } from './routes/get-input.ts'
 import { getJob, getRun } from './routes/get-run.ts'
 import { livez, readyz } from './routes/health.ts'
 import { listRuns } from './routes/list-runs.ts'
@@ -20,6 +21,7 @@ export const routeTable: readonly Route[] = [
   watchRuns,
   getRun,
   getJob,
+  getInput,
   watchRun,
   cancelRun,
   cancelJob,

@@ -100,6 +100,7 @@ function newJob(entry: TaskRequest, task: Task | undefined, index: number): NewJ
     delayMs: entry.delayMs ?? 0,
     ...(entry.after && { after: entry.after }),
     ...(entry.expiresMs !== undefined && { expiresMs: entry.expiresMs }),
+    ...(task.secret.length > 0 && { secret: task.secret }),
   }
 }
 

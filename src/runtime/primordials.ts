@@ -11,7 +11,7 @@ export const uncurryThis: <This, Rest extends unknown[], Result>(
 
 export const { parse, stringify } = JSON
 export const { isArray } = Array
-export const { keys } = Object
+export const { hasOwn, keys } = Object
 export const { isFinite, isNaN } = Number
 export const { floor } = Math
 export const { apply, get, getPrototypeOf } = Reflect
@@ -24,5 +24,6 @@ export const now = performance.now.bind(performance)
 export const withResolvers = Promise.withResolvers.bind(Promise)
 export const slice = uncurryThis(String.prototype.slice)
 export const includes = uncurryThis(String.prototype.includes)
+export const split = uncurryThis(String.prototype.split as (this: string, by: string) => string[])
 export const toWellFormed = uncurryThis(String.prototype.toWellFormed)
 export const replaceAll = uncurryThis(String.prototype.replaceAll as (this: string, what: string, by: string) => string)

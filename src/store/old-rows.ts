@@ -89,5 +89,6 @@ function jobOf(row: OldJob, holder: number | null): Job {
     failures: JSON.parse(row.failures) as JobFailure[],
     chain: null,
     expiry: null,
+    secret: null,
   }
 }

@@ -62,6 +62,7 @@ function encodeJob(job: Job, base: number): unknown[] {
     job.holder,
     job.chain && [job.chain.after, job.chain.delayMs, job.chain.cancelledBy],
     job.expiry && [job.expiry.afterMs, job.expiry.claim],
+    job.secret,
   ]
   while (members.at(-1) === null) members.pop()
   return members
@@ -132,7 +133,8 @@ function decodeJob(members: readonly unknown[], base: number): Job {
     error: (members[16] as Job['error'] | undefined) ?? null,
     failures: (members[17] as Job['failures'] | undefined) ?? [],
     chain: decodeChain(members[21] as EncodedChain | null | undefined),
-    expiry: decodeExpiry(members[22] as readonly [afterMs: number, claim: number] | undefined),
+    expiry: decodeExpiry(members[22] as readonly [afterMs: number, claim: number] | null | undefined),
+    secret: (members[23] as Job['secret'] | undefined) ?? null,
   }
 }
 
@@ -144,8 +146,8 @@ function decodeChain(members: EncodedChain | null | undefined): Job['chain'] {
   return { after, delayMs, cancelledBy }
 }
 
-function decodeExpiry(members: readonly [afterMs: number, claim: number] | undefined): Job['expiry'] {
-  return members === undefined ? null : { afterMs: members[0], claim: members[1] }
+function decodeExpiry(members: readonly [afterMs: number, claim: number] | null | undefined): Job['expiry'] {
+  return members === undefined || members === null ? null : { afterMs: members[0], claim: members[1] }
 }
 
 /** The number that stands for a run's state in a row. */

@@ -1,6 +1,6 @@
 /** Makes the run that readers get of the run that a store keeps: whole up to a bound, and then without what is large. */
 import { instantOf } from '../domain/ids.ts'
-import type { JobError, JobFailure, JobRecord } from '../domain/job.ts'
+import type { JobError, JobFailure, JobInput, JobRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { Apart, Job, Run } from '../domain/run/aggregate.ts'
 import { missingOf } from '../domain/run/chains.ts'
@@ -45,6 +45,10 @@ export function jobRecord(run: Run, job: Job, index: number, textOf: TextOf): Jo
   }
 }
 
+export function jobInput({ input, secret }: Job, index: number, textOf: TextOf): JobInput {
+  return { input: isApart(input) ? textOf(index, input) : input, ...(secret !== null && { secret }) }
+}
+
 /** A job as lists have it. */
 function listedJob(run: Run, job: Job, index: number, textOf: TextOf): JobRecord {
   const error = errorOf(job, index, textOf)
@@ -68,6 +72,7 @@ function bareJob(run: Run, job: Job, index: number): JobRecord {
     finishedAt: job.finishedAt,
     runAt: job.runAt,
     ...(job.chain !== null && { after: job.chain.after }),
+    ...(job.secret !== null && { secret: job.secret }),
     ...(job.state === 'blocked' && job.chain !== null && { waitsFor: missingOf(run, job.chain) }),
     result: null,
     error: null,

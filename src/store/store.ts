@@ -6,7 +6,7 @@
  * from the caller; every payload is JSON text.
  */
 import type { Claim, ClaimedJob, FreeSlots } from '../domain/claim.ts'
-import type { JobError, JobRecord, JobState } from '../domain/job.ts'
+import type { JobError, JobInput, JobRecord, JobState } from '../domain/job.ts'
 import type { RunChange, RunRecord, RunState } from '../domain/run.ts'
 import type { NewRun } from '../domain/run/new-run.ts'
 import type { CancelResult } from '../domain/run/transitions.ts'
@@ -165,6 +165,8 @@ export interface Store {
   /** Of a run with large results or failures those are left out (`omitted`): about `maxRunBytes` are read at once. */
   getRun(id: string): Promise<RunRecord | null>
   getJob(runId: string, jobIndex: number): Promise<JobRecord | null>
+  /** null where there is no such job. */
+  getInput(runId: string, jobIndex: number): Promise<JobInput | null>
   listRuns(filter: RunFilter): Promise<RunPage>
   stats(at: number): Promise<StoreStats>
 }

@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { fileURLToPath } from 'node:url'
 import { BootError } from '../domain/errors.ts'
+import { wrongWithPaths } from '../runtime/secret.ts'
 import { apply } from '../runtime/primordials.ts'
 import { mainPlacements, policyBounds, taskKinds, type TaskContext, type TaskPolicy } from '../domain/task.ts'
 import { describeLoadFailure, traceImports } from './module-loading.ts'
@@ -14,11 +15,13 @@ export interface Task {
   readonly url: string
   readonly policy: TaskPolicy
   readonly input: StandardSchemaV1 | undefined
+  /** Paths of what is hidden. */
+  readonly secret: readonly string[]
   readonly run: (input: unknown, context: TaskContext) => unknown
 }
 
 const policyMembers = ['kind', 'timeoutMs', 'maxAttempts', 'memoryMb', 'main', 'concurrency']
-const knownMembers = new Set([...policyMembers, 'name', 'input', 'run'])
+const knownMembers = new Set([...policyMembers, 'name', 'input', 'secret', 'run'])
 const defaults = { kind: 'cpu', timeoutMs: 60_000, maxAttempts: 3, memoryMb: 512, main: 'auto' } as const
 
 /**
@@ -58,11 +61,13 @@ export function checkTask(name: string, url: string, definition: unknown, place?
   const unknownMember = Object.keys(given).find((member) => !knownMembers.has(member))
   if (unknownMember !== undefined) throw wrong(`a task has no member "${unknownMember}"`)
 
-  const { name: ownName = name, run, input, kind = defaults.kind, main = defaults.main } = given
+  const { name: ownName = name, run, input, secret = [], kind = defaults.kind, main = defaults.main } = given
   if (ownName !== name) throw wrong(`its name is ${JSON.stringify(ownName)}, and it is loaded as "${name}"`)
   if (typeof run !== 'function') throw wrong('run must be a function')
   if (input !== undefined && !isStandardSchema(input))
     throw wrong('input must be a Standard Schema, such as one of zod from 3.24 on, valibot or arktype')
+  const wrongPaths = wrongWithPaths(secret)
+  if (wrongPaths !== null) throw wrong(`secret ${wrongPaths}`)
   const knownKind = taskKinds.find((candidate) => candidate === kind)
   if (knownKind === undefined) throw wrong(`kind must be one of ${taskKinds.join(', ')}`)
   const knownMain = mainPlacements.find((candidate) => candidate === main)
@@ -90,6 +95,7 @@ export function checkTask(name: string, url: string, definition: unknown, place?
       concurrency: whole('concurrency', 1, 1_000_000) ?? null,
     },
     input,
+    secret: secret as readonly string[],
     run: (value, context) => apply(run, definition, [value, context]) as unknown,
   }
 }

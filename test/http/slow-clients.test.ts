@@ -98,7 +98,11 @@ test('a client that does not read its answer is cut off', async () => {
 test('a client that stops reading an answer of many parts is cut off, and its room is free again', async () => {
   const { promise: isClosed, resolve } = Promise.withResolvers<boolean>()
   const budget = createByteBudget(1)
-  const store = { getJob: async () => null, listRuns: async () => ({ runs: [], hasMore: false }) }
+  const store = {
+    getJob: async () => null,
+    getInput: async () => null,
+    listRuns: async () => ({ runs: [], hasMore: false }),
+  }
   const answers = createAnswers({ view: { showsStacks: false }, store, budget, log: createLog('silent'), stuckMs: 300 })
   const large = 'x'.repeat(32 * 1024 * 1024)
   const middleware: Middleware = (ctx) => {

@@ -15,7 +15,7 @@ const policy = {
 } as const
 
 function taskNamed(name: string): Task {
-  return { name, definition: {}, url: '', policy, input: undefined, run: () => {} }
+  return { name, definition: {}, url: '', policy, input: undefined, secret: [], run: () => {} }
 }
 
 function spin(ms: number): void {

@@ -20,7 +20,7 @@ const { policy } = await loadTask('bare', 'data:text/javascript,export default {
 
 function attempt(run: Task['run'], input: string | null = null): Promise<Outcome> {
   return runTask(
-    { name: 'task', definition: {}, url: 'file:///task.ts', policy, input: undefined, run },
+    { name: 'task', definition: {}, url: 'file:///task.ts', policy, input: undefined, secret: [], run },
     input,
     context,
   )

@@ -11,7 +11,7 @@ import { loadTask, type Task } from '../../src/tasks/task.ts'
 const { policy } = await loadTask('bare', 'data:text/javascript,export default { run() {} }')
 
 function taskWith(input: StandardSchemaV1 | undefined): Task {
-  return { name: 'task', definition: {}, url: 'file:///task.ts', policy, input, run: (value) => value }
+  return { name: 'task', definition: {}, url: 'file:///task.ts', policy, input, secret: [], run: (value) => value }
 }
 
 /** A schema of no library. */

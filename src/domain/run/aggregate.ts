@@ -68,6 +68,8 @@ export interface Job {
   readonly chain: Chain | null
   /** null where it may wait for ever. */
   readonly expiry: Expiry | null
+  /** Paths of what is secret in its input and its result; null where nothing is. */
+  readonly secret: readonly string[] | null
 }
 
 export interface Run {
@@ -168,6 +170,7 @@ function changedJob(job: Job, change: JobChange, at: number): Job {
     failures: change.failures ?? job.failures,
     chain: change.chain ?? job.chain,
     expiry: change.expiry ?? job.expiry,
+    secret: job.secret,
   }
 }
 

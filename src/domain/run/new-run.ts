@@ -41,6 +41,8 @@ export interface NewJob {
   readonly after?: readonly number[]
   /** How long it may be due without a start; absent: for ever. */
   readonly expiresMs?: number
+  /** Paths of what is secret in its input and its result; absent: nothing is. */
+  readonly secret?: readonly string[]
 }
 
 export interface NewRun {
@@ -118,5 +120,6 @@ function acceptJob(job: NewJob, isClaimed: boolean, at: number, holder: number |
     failures: [],
     chain,
     expiry: job.expiresMs === undefined ? null : { afterMs: job.expiresMs, claim: 0 },
+    secret: job.secret ?? null,
   }
 }

@@ -4,6 +4,7 @@ import { findRun, jobIndexOf, noSuchJob, noSuchRun, runIdOf } from '../requested
 import { jobExample, runExample } from '../openapi/examples.ts'
 import { isKnown, parsePrefer, tagOfVersion } from '../request-headers.ts'
 import type { Route } from '../route.ts'
+import { hidesSecrets, jobWithoutSecrets } from '../secrets.ts'
 import { jobViewSchema, viewJob } from '../views/job.ts'
 import { runViewSchema } from '../views/run.ts'
 
@@ -89,7 +90,7 @@ export const getJob: Route = {
       if (job === null) throw noSuchJob(await findRun(store, id), params)
       ctx.status = 200
       ctx.set('Cache-Control', 'no-cache')
-      await answers.send(ctx, viewJob(id, job, view))
+      await answers.send(ctx, viewJob(id, hidesSecrets(ctx) ? jobWithoutSecrets(job) : job, view))
     }
   },
 }

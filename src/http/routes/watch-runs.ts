@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { findRun, noSuchRun, runIdOf } from '../requested-runs.ts'
 import { runExample } from '../openapi/examples.ts'
 import type { Route } from '../route.ts'
+import { hidesSecrets } from '../secrets.ts'
 import { checkTakesEvents, eventStreamType, sendEventsHead } from '../streaming/stream-responses.ts'
 import { progressSchema } from '../views/job.ts'
 
@@ -39,7 +40,7 @@ export const watchRun: Route = {
         sendEventsHead(ctx)
         return
       }
-      const opened = await streams.open(id, ctx.res, prefix)
+      const opened = await streams.open(id, ctx.res, { prefix, isReader: hidesSecrets(ctx) })
       if (opened === null) throw noSuchRun(id)
       const { state, version } = opened.run
       if (state !== 'running' && ctx.get('Last-Event-ID') === String(version)) {

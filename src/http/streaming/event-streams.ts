@@ -10,6 +10,7 @@ import type { Log } from '../../log.ts'
 import type { ProgressOf, ProgressView } from '../views/job.ts'
 import { writeJson } from '../views/json.ts'
 import { viewRun } from '../views/run.ts'
+import { withoutSecrets } from '../secrets.ts'
 import { streamTiming, type StreamRoom, type StreamTiming } from './stream-responses.ts'
 import { createEventStream, type EventStream, type ProgressEvent } from './event-stream.ts'
 
@@ -17,12 +18,19 @@ export interface EventStreams {
   /**
    * Takes a place until the response is over. Resolves to null when there is no such run, else to the run as it will be
    * shown first, and a function that begins to write when the head of the response is out.
-   * @param prefix of the addresses in its events
    * @throws AppError `too-many-streams`, `shutting-down` or `store-unavailable`
    */
-  open(runId: string, response: ServerResponse, prefix: string): Promise<OpenedStream | null>
+  open(runId: string, response: ServerResponse, form: EventForm): Promise<OpenedStream | null>
   /** Opens no more, shows every stream how its run is now, and ends it; clients may take their time to read that. */
   close(): Promise<void>
+}
+
+/** What differs between events of the same run. */
+export interface EventForm {
+  /** Of the addresses in them. */
+  readonly prefix: string
+  /** Whether what tasks mark as secret is hidden. */
+  readonly isReader: boolean
 }
 
 type OpenedStream = Pick<EventStream, 'start'> & { readonly run: RunRecord }
@@ -57,9 +65,10 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   let ticker: NodeJS.Timeout | undefined
 
   /** It is called by whatever changes a run: no error of showing it may reach there. */
-  function eventOf(run: RunRecord, prefix: string): Buffer | null {
+  function eventOf(record: RunRecord, { prefix, isReader }: EventForm): Buffer | null {
     const ofPrefix = written.get(prefix) ?? new WeakMap<RunRecord, Buffer>()
     written.set(prefix, ofPrefix)
+    const run = isReader ? withoutSecrets(record) : record
     try {
       const known = ofPrefix.get(run)
       if (known !== undefined) return known
@@ -73,8 +82,8 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
     }
   }
 
-  function takePlace(runId: string, response: ServerResponse, prefix: string): Place {
-    const stream = createEventStream(response, (run) => eventOf(run, prefix), timing)
+  function takePlace(runId: string, response: ServerResponse, form: EventForm): Place {
+    const stream = createEventStream(response, (run) => eventOf(run, form), timing)
     const first = Promise.withResolvers<RunRecord | null>()
     const leaveRoom = room.take()
     function leave(): void {
@@ -121,8 +130,8 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   }
 
   return {
-    async open(runId, response, prefix) {
-      const { first, stream } = takePlace(runId, response, prefix)
+    async open(runId, response, form) {
+      const { first, stream } = takePlace(runId, response, form)
       const run = await first.promise
       return run === null ? null : { run, start: stream.start }
     },

@@ -75,6 +75,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     checkWritable: verb('checkWritable'),
     getRun: verb('getRun'),
     getJob: verb('getJob'),
+    getInput: verb('getInput'),
     listRuns: verb('listRuns'),
     stats: verb('stats'),
   }

@@ -10,7 +10,7 @@ import { operations, pruneRuns } from './writing/operations.ts'
 import { expireRuns, leave } from './ownership/recovery.ts'
 import { runsExpired, type DueRequest } from './statements/queue.ts'
 import { listRuns } from './statements/lists.ts'
-import { readJob, readRun, shownWhole } from './statements/read.ts'
+import { readInput, readJob, readRun, shownWhole } from './statements/read.ts'
 import { readStats } from './statements/totals.ts'
 import type { Readable } from './statements/records.ts'
 import type { Reader } from './connection/reader.ts'
@@ -117,6 +117,11 @@ export function createVerbs(options: VerbsOptions): Verbs {
       asked(
         Promise.all([settling.settledOf(runId), intake.settledOf(runId)]).then(() => readJob(query, runId, jobIndex)),
         'getJob',
+      ),
+    getInput: (runId, jobIndex) =>
+      asked(
+        Promise.all([settling.settledOf(runId), intake.settledOf(runId)]).then(() => readInput(query, runId, jobIndex)),
+        'getInput',
       ),
     listRuns: (filter) => behind('listRuns', () => listRuns(query, readable, filter)),
     stats: (at) => behind('stats', () => readStats(query, at)),

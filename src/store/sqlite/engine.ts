@@ -226,6 +226,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     checkWritable: () => (performance.now() - writtenAt < freshMs ? Promise.resolve() : probe()),
     getRun: call('getRun'),
     getJob: call('getJob'),
+    getInput: call('getInput'),
     listRuns: call('listRuns'),
     stats: call('stats'),
   }

@@ -22,7 +22,7 @@ export type WriteVerb =
   | 'checkWritable'
 
 /** One list for the type and for `isRead`, so that no read runs as a write. */
-const readVerbs = ['getRun', 'getJob', 'listRuns', 'stats'] as const
+const readVerbs = ['getRun', 'getJob', 'getInput', 'listRuns', 'stats'] as const
 export type ReadVerb = (typeof readVerbs)[number]
 export type Verb = WriteVerb | ReadVerb
 

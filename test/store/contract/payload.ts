@@ -26,12 +26,23 @@ export function payloadContract(register: Register): void {
       await store.complete(claimed, payload, start)
       const job = await store.getJob(run.id, 0)
       assert.ok(job?.result === payload, `result: ${what}`)
+      assert.equal(await store.getInput(run.id, 0), { input: payload })
     }
   })
 
   register('an input that was not given stays apart from one that is null', async ({ store }) => {
     assert.is((await acceptAndClaim(store, runOf({ jobs: [jobOf({ input: null })] }), start)).input, null)
     assert.is((await acceptAndClaim(store, runOf({ jobs: [jobOf({ input: 'null' })] }), start)).input, 'null')
+    const { id } = runOf()
+    assert.is(await store.getInput(id, 0), null)
+  })
+
+  register('what is secret is named with the job, also after it has ended', async ({ store }) => {
+    const run = runOf({ jobs: [jobOf({ input: '{"pin":"1234"}', secret: ['input.pin'] })] })
+    await store.complete(await acceptAndClaim(store, run, start), '"done"', start)
+    assert.equal(await store.getInput(run.id, 0), { input: '{"pin":"1234"}', secret: ['input.pin'] })
+    assert.is(await store.getInput(run.id, 1), null)
+    assert.equal((await jobIn(store, run.id, 0)).secret, ['input.pin'])
   })
 
   register('an error is kept with all its members, and so is each failure', async ({ store }) => {

@@ -1,10 +1,10 @@
 /** A run and a job as they are shown. Each answers from one moment. */
 import { isRunId } from '../../../domain/ids.ts'
-import type { JobRecord } from '../../../domain/job.ts'
+import type { JobInput, JobRecord } from '../../../domain/job.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import type { RunRecord } from '../../../domain/run.ts'
 import { isApart } from '../../apart.ts'
-import { jobRecord, runRecord } from '../../run-record.ts'
+import { jobInput, jobRecord, runRecord } from '../../run-record.ts'
 import type { Query } from '../connection/connection.ts'
 import { createWanted, steadily } from './payloads.ts'
 import { readRecord } from './records.ts'
@@ -42,5 +42,16 @@ export async function readJob(query: Query, runId: string, jobIndex: number): Pr
     const wanted = createWanted()
     jobRecord(stored.run, job, jobIndex, wanted.note(runId))
     return jobRecord(stored.run, job, jobIndex, (await wanted.read(query))(runId))
+  })
+}
+
+export async function readInput(query: Query, runId: string, jobIndex: number): Promise<JobInput | null> {
+  if (!isRunId(runId)) return null
+  return steadily(async () => {
+    const job = (await readRecord(query, runId))?.run.jobs[jobIndex]
+    if (job === undefined) return null
+    const wanted = createWanted()
+    jobInput(job, jobIndex, wanted.note(runId))
+    return jobInput(job, jobIndex, (await wanted.read(query))(runId))
   })
 }

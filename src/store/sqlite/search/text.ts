@@ -1,5 +1,6 @@
 /** The text of a run that search finds it by: id, tags, tasks, errors, inputs and results, without what is beyond a bound. */
 import type { JobError, JobFailure } from '../../../domain/job.ts'
+import { hasSecret, maskText, type SecretPart } from '../../../runtime/secret.ts'
 import type { Apart } from '../../../domain/run/aggregate.ts'
 import { isApart } from '../../apart.ts'
 import type { Payloads } from '../statements/payloads.ts'
@@ -26,8 +27,12 @@ export function searchText({ key, run }: StoredRun, payloads: Pick<Payloads, 'te
     const { error } = isApart(failure) ? (JSON.parse(payloads.text(key, index, failure)) as JobFailure) : failure
     add(wordsOfError(error))
   }
-  function addJson(index: number, value: string | Apart): void {
-    add(plainText(isApart(value) ? payloads.beginning(key, index, value, maxText) : value.slice(0, maxText)))
+  function addJson(index: number, value: string | Apart, secret: readonly string[] | null, part: SecretPart): void {
+    if (hasSecret(secret, part)) {
+      // Whole: what is secret in it is found by its place.
+      const text = isApart(value) ? payloads.text(key, index, value) : value
+      add(plainText(maskText(text, secret, part).slice(0, maxText)))
+    } else add(plainText(isApart(value) ? payloads.beginning(key, index, value, maxText) : value.slice(0, maxText)))
   }
 
   // Errors first: of a large run they are what is looked for.
@@ -37,10 +42,10 @@ export function searchText({ key, run }: StoredRun, payloads: Pick<Payloads, 'te
     if (error !== null && failures.length === 0) addError(index, error)
     for (const failure of failures) addFailure(index, failure)
   }
-  for (const [index, { input, result }] of run.jobs.entries()) {
+  for (const [index, { input, result, secret }] of run.jobs.entries()) {
     if (room <= 0) break
-    if (input !== null) addJson(index, input)
-    if (result !== null) addJson(index, result)
+    if (input !== null) addJson(index, input, secret, 'input')
+    if (result !== null) addJson(index, result, secret, 'result')
   }
   return texts.join('\n')
 }

@@ -4,7 +4,7 @@ import type { RunRecord } from '../../../domain/run.ts'
 import type { SearchWord } from '../../../domain/search.ts'
 import { maxPageJobs } from '../../bounds.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
-import { jobRecord, listedRun, runRecord, type TextOf } from '../../run-record.ts'
+import { jobInput, jobRecord, listedRun, runRecord, type TextOf } from '../../run-record.ts'
 import { listQuery } from './lists.ts'
 import type { ReadVerb, Verbs } from '../messages.ts'
 import { createSearchRuns } from '../search/find-runs.ts'
@@ -66,6 +66,11 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
       const stored = records.find(runId)
       const job = stored?.run.jobs[jobIndex]
       return stored === null || job === undefined ? null : jobRecord(stored.run, job, jobIndex, textsOf(stored.key))
+    },
+    getInput(runId, jobIndex) {
+      const stored = records.find(runId)
+      const job = stored?.run.jobs[jobIndex]
+      return stored === null || job === undefined ? null : jobInput(job, jobIndex, textsOf(stored.key))
     },
     listRuns(filter) {
       if (filter.words !== undefined) return searchPage(filter, filter.words)
