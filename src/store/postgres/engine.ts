@@ -1,6 +1,6 @@
 /**
- * The engine that several processes share, as the rest of the service sees it. It is made of parts once the database is
- * there and this process has its number in it.
+ * The engine that several processes share: the contract of the store over the parts in `service.ts`, which are made when
+ * the database can be reached and has given this process its number.
  */
 import { AppError } from '../../domain/errors.ts'
 import { createTurnScheduler } from '../../runtime/event-loop.ts'
@@ -8,7 +8,7 @@ import type { Store } from '../store.ts'
 import { startService, type PostgresOptions, type Service } from './service.ts'
 import { createSubscribers } from './notifications/notifier.ts'
 
-/** What follows a reply is up to a tenth of a millisecond of work each. */
+/** Each reply causes up to a tenth of a millisecond of work. */
 const repliesPerTurn = 32
 
 export function createPostgresStore(options: PostgresOptions): Store {
@@ -23,13 +23,13 @@ export function createPostgresStore(options: PostgresOptions): Store {
     return service
   }
 
-  /** A verb of the service, which rejects while that is not there. */
+  /** A verb of the service; rejects while the store is not open. */
   function verb<Name extends keyof Service['verbs']>(name: Name): Service['verbs'][Name] {
     const call = async (...args: unknown[]): Promise<unknown> => {
       const of = opened().verbs[name] as (...given: unknown[]) => Promise<unknown>
       return of(...args)
     }
-    // The same one, later.
+    // `call` has the verb's parameters and result.
     return call as Service['verbs'][Name]
   }
 
@@ -70,7 +70,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     leave: verb('leave'),
     rescue: verb('rescue'),
     prune: verb('prune'),
-    // The clock of one process is not that of the others.
+    // Several processes share the store, and each has a clock of its own.
     shiftDueTimes: () => Promise.resolve(),
     checkWritable: verb('checkWritable'),
     getRun: verb('getRun'),

@@ -1,5 +1,5 @@
 /**
- * Work of each second: reads the backlog, notices dead processes and has their jobs taken back, shortens waits that a step
+ * Work of each second: reads the backlog, detects dead processes and takes back their jobs, shortens waits that a step
  * of a clock has made longer, and adds up the totals of processes that have left.
  */
 import type { Clock } from '../../runtime/clock.ts'
@@ -40,15 +40,15 @@ export interface MaintenanceOptions {
   /** Whether suspects are due. */
   readonly onSuspects: (wait: boolean) => void
   readonly clock: Clock
-  /** Jobs may wait of which no notification has come. */
+  /** Called after each round: jobs may wait without a notification. */
   readonly onRound: () => void
 }
 
 const reclaimEvery = 10
 const foldEvery = 600
-/** Looks at waits without a step of the own clock: those of other machines may have stepped. */
+/** Rounds between two checks of waits without a step of this clock: another machine's clock may have stepped. */
 const waitsEvery = 60
-/** Runs whose waits are moved in one transaction: nothing is settled meanwhile. */
+/** Runs per transaction that moves waits, because nothing is settled meanwhile. */
 const maxBound = 1_000
 /** Clocks of two machines may differ by that much. */
 const toleranceMs = 1_000
@@ -63,22 +63,22 @@ const selectSuspects = {
     SELECT 1 FROM queue WHERE lost = 2 AND (is_due OR run_at <= $1) AND ${runsHere('task', '$2')} LIMIT 1`,
 }
 const sumSuspects = { name: 'count-suspects', text: 'SELECT count(*) AS suspects FROM queue WHERE lost = 2' }
-// Waits that began in the future: the clock was set back meanwhile, or was ahead on another machine. Not those that are
-// due before they began: such a one was moved before.
+// Waits that began in the future: the clock was set back since, or was ahead on another machine. A wait that is due
+// before it began was moved before.
 const selectAhead = {
   name: 'select-waits-ahead',
   text: `
     SELECT DISTINCT run FROM queue
     WHERE NOT is_due AND run_at > $1 AND waits_since > $1 + ${toleranceMs} AND run_at >= waits_since`,
 }
-// A process that was silent for so long is none that a network kept away for a while.
+// After an hour of silence a process is gone, and not cut off by a network for a while.
 const forgetProcesses = {
   name: 'forget-processes',
   text: `
     DELETE FROM process
     WHERE heartbeat_at < clock_timestamp() - interval '1 hour' AND ${heartbeatText} = ANY ($1::text[])`,
 }
-/** Waiting jobs for which one more lost start is the last. */
+/** Waiting jobs that fail when they lose one more start. */
 export async function countSuspects(query: Query): Promise<number> {
   return Number((await query(sumSuspects))[0]?.['suspects'])
 }
@@ -122,13 +122,13 @@ export function createMaintenance(options: MaintenanceOptions): Maintenance {
         await boundWaits(runIds.slice(place, place + maxBound), at)
       }
     }
-    // Where it failed, the next look tries again.
+    // After a failure the next round tries again.
     lastAhead = ahead
   }
 
   function round(): void {
     underWay = maintain()
-      // The next round tries again, and who asks for something meanwhile hears of it.
+      // The next round tries again; verbs that fail meanwhile report the error.
       .catch((error: unknown) => log.debug({ err: error }, 'the database could not be looked after'))
       .then(() => {
         if (isStopped) return

@@ -49,7 +49,7 @@ export interface PostgresOptions {
   readonly log: Log
   /** Ends the process when the main thread stands still; default: nobody watches. */
   readonly stall?: StallOptions
-  /** Called with each group that has ended: how many verbs it owned, and how long it took, in milliseconds. */
+  /** Called with each group that has ended: how many verbs it held, and how long it took, in milliseconds. */
   readonly onCommit?: (verbs: number, tookMs: number) => void
   /** Called when the lease cannot be kept any more: jobs that run here are soon taken by others. */
   readonly onLost: (error: Error) => void
@@ -60,12 +60,12 @@ export interface Service {
   backlog(): number
   publishProgress(progress: readonly JobProgress[]): Promise<void>
   remoteProgress(runId: string, jobIndex: number): Progress | null
-  /** Claims that this process held and that ended without a word to it, since it started. */
+  /** Claims of this process that ended without a notification, since it started. */
   lostClaims(): number
   stop(): Promise<void>
 }
 
-/** What is notified of a run that is not there any more: that it has to be read. */
+/** Reported for a run that was removed: subscribers read it, and find that it is gone. */
 const forgotten = { version: 0, state: 'running', answer: null } as const
 
 /** @throws BootError */
@@ -136,9 +136,9 @@ export async function startService(
     const { from, writer, live, changes, voided, hasWork } = notice
     backlog.hear(writerName(from, writer), live)
     for (const { runId, version } of changes) cache.hear(runId, version)
-    // What this process is just claiming must be known here before it can be stopped.
+    // A claim under way must be known here before it can be stopped.
     if (voided.length > 0) await intake.settled()
-    // Where the job runs under another claim by now, that one goes on.
+    // An attempt under a newer claim of the job goes on.
     const ended = Map.groupBy(voided.filter(owned.void), ({ runId }) => runId)
     subscribers.change(
       changes.map((change) => {
@@ -157,16 +157,16 @@ export async function startService(
     return { ...report, suspects }
   }
 
-  /** Compares what this process owns in the database with what it runs: hands back the one, and ends the other. */
+  /** Compares the claims in the database with the attempts here: a job that nobody runs is handed back, and an attempt without a claim ends. */
   async function compareOwned(): Promise<void> {
     effects.clearOrphans()
-    // After every claim that is under way, of which it is not known yet who runs what it takes.
+    // After every claim under way: it is not known yet which jobs those take.
     const missing = (await intake.askAlone(reclaim(process, readable, owned, clock.now()))) as readonly Claim[]
-    // A job that has ended is owned by no process either; that is known when its outcome has been answered.
+    // A settled job has no owner either. Here that is known once its outcome has a reply.
     await settling.settled()
     for (const claim of missing) {
       const { runId } = claim
-      // Read before the claim counts as void: where that fails, the next look finds it again.
+      // Read before the claim is marked void: if the read fails, the next comparison finds the claim again.
       const { version, state, answer } = (await readRun(reader.query, runId)) ?? forgotten
       if (!owned.void(claim)) continue
       lostClaims += 1
@@ -204,7 +204,7 @@ export async function startService(
     await maintenance.stop()
     await Promise.all([intake.settled(), settling.settled()])
     await Promise.all([intake.close(), settling.close(), listener.stop(), lease.stop()])
-    // Whatever it could not hand back is free at once.
+    // Other processes can claim at once what this one could not hand back.
     await reader.query({ text: 'DELETE FROM process WHERE id = $1' }, [process]).catch(() => {})
     await reader.end()
   }
@@ -217,20 +217,20 @@ export async function startService(
     throw new BootError('the database stopped answering', error)
   }
   maintenance.start()
-  // What others have committed before they heard of this process they have told nobody.
+  // Other processes sent no notifications for commits before they knew of this process.
   greeting = setTimeout(subscribers.gap, limits.queryMs)
   return {
     verbs: {
       ...verbs,
       rescue: takeOver,
       async checkWritable() {
-        // It is written every few seconds.
+        // The lease is renewed every few seconds.
         if (lease.keptForMs() === 0) throw new AppError('store-unavailable', 'the lease could not be renewed')
         await readiness.probe([intake, settling])
       },
     },
     backlog: backlog.jobs,
-    // A process that has missed it receives it again.
+    // Progress is published again, so a lost message does no harm.
     publishProgress: async (progress) =>
       sendNotifications(encodeNotification({ type: 'progress', from: process, progress })).catch(() => {}),
     remoteProgress: remoteProgress.of,

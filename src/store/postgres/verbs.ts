@@ -1,4 +1,4 @@
-/** The verbs: which connection each goes through, and what it waits for. */
+/** The verbs of the store: the connection that each uses, and the writes that each waits for. */
 import type { RunRecord } from '../../domain/run.ts'
 import type { Store } from '../store.ts'
 import { claimDue, claimSuspect, type Claimed } from './writing/claims.ts'
@@ -27,9 +27,9 @@ export interface VerbsOptions {
   readonly process: number
   /** That run here; null: any. */
   readonly tasks: readonly string[] | null
-  /** What comes in: runs are accepted, and jobs are claimed. */
+  /** Accepts runs and claims jobs. */
   readonly intake: BatchWriter
-  /** What becomes of jobs. */
+  /** Settles, cancels, retries and removes. */
   readonly settling: BatchWriter
   readonly reader: Reader
   readonly emptyQueues: EmptyQueueCache
@@ -40,7 +40,7 @@ export interface VerbsOptions {
 export function createVerbs(options: VerbsOptions): Verbs {
   const { process, tasks, intake, settling, reader, emptyQueues, readable, quarantine } = options
   const { query } = reader
-  /** Everything that was asked before is settled. */
+  /** Resolves when every earlier operation is settled. */
   const quiet = (): Promise<unknown> => Promise.all([intake.settled(), settling.settled()])
 
   async function asked<Value>(work: Promise<Value>, what: string): Promise<Value> {
@@ -72,12 +72,12 @@ export function createVerbs(options: VerbsOptions): Verbs {
     const claimed = (await intake.ask(claimDue(request, tasks, emptyQueues, readable))) as Claimed
     const { jobs, nextDueAt, rest } = claimed
     if (rest === null) return { jobs, nextDueAt }
-    // What is claimed is ours whatever becomes of the next round, and there will be others.
+    // Jobs that are claimed stay claimed if the next round fails; a later claim asks again.
     const more = await claimInRounds(rest).catch(() => ({ jobs: [], nextDueAt: null }))
     return { jobs: [...jobs, ...more.jobs], nextDueAt: earliest(nextDueAt, more.nextDueAt) }
   }
 
-  /** What is being written of the run is shown as it was written; else it is read. */
+  /** Returns the run as a write under way leaves it; without such a write, reads it. */
   async function getRun(id: string): Promise<RunRecord | null> {
     const written = await Promise.all([settling.settledOf(id), intake.settledOf(id)])
     const stored = written.reduce((one, other) => ((other?.revision ?? 0) > (one?.revision ?? 0) ? other : one))

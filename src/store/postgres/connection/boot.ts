@@ -1,4 +1,4 @@
-/** From nothing to a database that is ours to use: waits for the server, brings the schema up, and takes the lease. */
+/** Prepares the database: waits for the server, checks the sessions, migrates the schema, and registers this process. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BootError } from '../../../domain/errors.ts'
 import type { Connect, Connection, Database } from './connection.ts'
@@ -56,7 +56,7 @@ async function connectWithin(connect: Connect, waitMs: number): Promise<Connecti
   }
 }
 
-/** Without what is nobody's business. */
+/** Without user and password. */
 function nameOf(url: string): string {
   const { host, pathname } = new URL(url)
   return `${host}${pathname}`
@@ -64,7 +64,7 @@ function nameOf(url: string): string {
 
 const protocolViolation = '08P01'
 const selectPid = { text: 'SELECT pg_backend_pid() AS pid' }
-/** A pooler may have several sessions to choose from; it rarely gives back the same one so often. */
+/** A pooler with several sessions rarely returns the same one this often. */
 const maxLooks = 3
 
 /**
@@ -75,7 +75,7 @@ export async function checkSessions(one: Connection, other: Connection): Promise
   const pidOf = async ({ query }: Connection): Promise<unknown> => (await query(selectPid))[0]?.['pid']
   const own = await pidOf(one)
   for (let look = 0; look < maxLooks; look += 1) {
-    // Within its transaction it keeps the session that it was given, which is no other connection's then.
+    // During the transaction this connection keeps its session, so that a pooler gives the other one another session.
     await other.query({ text: 'BEGIN' }).catch((error: unknown) => {
       // A pooler in statement mode.
       throw isFailure(error) && error.code === protocolViolation ? new BootError(remedy, error) : error

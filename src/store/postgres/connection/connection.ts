@@ -1,4 +1,4 @@
-/** Connections: how they are made, what is set on each, and what a statement is. Every error leaves as DatabaseFailure. */
+/** Connections to the server, their settings, and statements. Every error is a `DatabaseFailure`. */
 import type { Duplex } from 'node:stream'
 import type { Client, ClientConfig } from 'pg'
 import { BootError } from '../../../domain/errors.ts'
@@ -7,7 +7,7 @@ import type { Limits } from '../limits.ts'
 
 export type Pg = typeof import('pg')
 
-/** As it was read, by column. */
+/** A row, by column. */
 export type Row = Readonly<Record<string, unknown>>
 
 export interface Statement {
@@ -16,24 +16,24 @@ export interface Statement {
   readonly text: string
 }
 
-/** A statement that is planned anew each time it is asked for. */
+/** A statement that is planned each time it runs. */
 export type Text = Pick<Statement, 'text'>
 
 /** @throws DatabaseFailure */
 export type Query = (statement: Statement | Text, values?: readonly unknown[]) => Promise<Row[]>
 
 export interface Connection {
-  /** On a connection for writing, what is asked for at once travels at once, and runs one after the other. */
+  /** On a connection for writing, statements of the same turn are pipelined, and run one after the other. */
   readonly query: Query
-  /** What is asked for before the function returns leaves in one piece. */
+  /** Statements that are sent before the function returns leave in one packet. */
   readonly together: <Value>(ask: () => Value) => Value
   /** Whether it can still be used. */
   isOpen(): boolean
   /** Calls back with each notification of the channels that it listens to. */
   onNotification(listener: (payload: string) => void): void
-  /** Calls back once, when it has ended and nobody asked for that. */
+  /** Calls back once, when the connection ended without a call of `end`. */
   onLost(listener: () => void): void
-  /** Ends it without a farewell, for which a frozen server would be waited for. */
+  /** Ends it at once, without waiting for a server that may be frozen. */
   destroy(): void
   end(): Promise<void>
 }
@@ -50,7 +50,7 @@ export type Purpose = 'write' | 'read' | 'listen' | 'lease' | 'migrate'
 /** @throws DatabaseFailure */
 export type Connect = (purpose: Purpose) => Promise<Connection>
 
-/** A large table takes its time, and so does another process that is at it. */
+/** The time limit of migrations: they may rewrite a large table, or wait for another process that does. */
 const migrationLimitMs = 600_000
 const keepAliveMs = 10_000
 
@@ -97,18 +97,18 @@ export function settingsFor(purpose: Purpose, { schema, limits }: Database): str
   const settings = [
     `SET search_path = "${schema}"`,
     `SET statement_timeout = ${purpose === 'migrate' ? migrationLimitMs : limits.statementMs}`,
-    // What a process that froze in the middle of a transaction holds locked is free again after this.
+    // Ends the locks of a process that froze in the middle of a transaction.
     `SET idle_in_transaction_session_timeout = ${limits.queryMs}`,
-    // What was replied to is on disk, whatever the role's default is.
+    // A reply means that the data is on disk, whatever the role's default is.
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
   ]
   if (purpose === 'write' || purpose === 'read') {
-    // Every statement finds its rows by keys that it is given, or in the order of an index: never by a scan, a hash or
-    // a bitmap of a table, which statistics of yesterday, or none yet, make look cheap.
+    // Every statement finds its rows by keys or in the order of an index. With old statistics, or none, the planner
+    // would choose a scan, a hash or a bitmap of a whole table.
     settings.push('SET jit = off')
     for (const method of ['seqscan', 'hashjoin', 'mergejoin', 'bitmapscan']) settings.push(`SET enable_${method} = off`)
   }
-  // One plan for each, made once.
+  // One plan per prepared statement.
   if (purpose === 'write') settings.push("SET plan_cache_mode = 'force_generic_plan'")
   return settings.join('; ')
 }
@@ -117,7 +117,7 @@ function wrap(client: Client): Connection {
   const listeners: (() => void)[] = []
   let isOpen = true
 
-  // With TLS it is another one than at first.
+  // With TLS the stream is replaced after the start.
   const streamNow = (): Duplex => (Reflect.get(client, 'connection') as { readonly stream: Duplex }).stream
 
   function lose(): void {

@@ -1,4 +1,4 @@
-/** What goes wrong between this process and its database, by what can be done about it. Nothing else knows pg's errors. */
+/** Failures of the database, classified by what can be done about them. Only this file knows pg's errors. */
 
 import { AppError } from '../../../domain/errors.ts'
 
@@ -22,20 +22,20 @@ export class DatabaseFailure extends Error {
   }
 }
 
-/** The server ends the session, or never began it. */
+/** The server ended the session, or did not begin it. */
 const lostCodes = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03', '25P04'])
 const conflictCodes = new Set(['40001', '40P01'])
-// The session is not as this process has left it: a new one is.
+// The session has lost its state: a new one has it.
 const sessionCodes = new Set(['26000', '0A000'])
 /**
- * Of what was asked: data that does not fit, or is too large for an index, a key that is there already, an exception of a trigger. Everything
- * else is of the database (resources, rights, a standby, tables that are not as they were made), for all statements
- * are this program's own.
+ * The statement is refused: data that does not fit or is too large for an index, a key that exists, an exception of a
+ * trigger. Every other code is the database's fault (resources, rights, a standby, changed tables), because all
+ * statements are this program's own.
  */
 const refusedClasses = new Set(['21', '22', '23', '44', '54', 'P0'])
 
 function kindOf(code: string): FailureKind {
-  // Without SQLSTATE it is the socket's, or pg's own: a timeout, or a connection that has ended.
+  // Without SQLSTATE the error comes from the socket or from pg: a timeout, or an ended connection.
   if (!/^[0-9A-Z]{5}$/.test(code) || code.startsWith('08') || lostCodes.has(code) || sessionCodes.has(code)) {
     return 'lost'
   }
@@ -53,12 +53,12 @@ export function isFailure(error: unknown, ...kinds: FailureKind[]): error is Dat
   return error instanceof DatabaseFailure && (kinds.length === 0 || kinds.includes(error.kind))
 }
 
-/** Whether the database, and not what was asked of it, is to blame. */
+/** Whether the database failed, and not the statement. */
 export function isUnavailable(error: unknown): boolean {
   return isFailure(error, 'lost', 'unavailable', 'conflict')
 }
 
-/** As it leaves this engine: what the database says names hosts, roles and statements, and is for the log. */
+/** The error that callers see. The database's own message names hosts, roles and statements, so it goes to the log only. */
 export function appErrorOf(error: unknown, what: string): AppError {
   if (error instanceof AppError) return error
   return isUnavailable(error)

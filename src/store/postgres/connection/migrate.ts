@@ -1,4 +1,4 @@
-/** Brings the schema up to this version. Several processes may start at once: one of them does it, the others wait. */
+/** Migrates the schema to this version. If several processes start at once, one migrates and the others wait. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { BootError } from '../../../domain/errors.ts'
 import { type OldJob, type OldRun, runOfRows } from '../../old-rows.ts'
@@ -7,10 +7,10 @@ import { totalColumns } from '../statements/totals.ts'
 import { createUnitOfWork } from '../writing/unit-of-work.ts'
 import type { Connection, Database, Query, Row } from './connection.ts'
 
-/** One lock for all schemas of a database: migrations are rare. Any number will do that nobody else takes. */
+/** Id of the advisory lock for all schemas of a database; migrations are rare. */
 const lockId = 0x466f7265
 
-/** The migration whose rows are copied to records, by code, when the tables are as this version has them. */
+/** After this migration, code copies rows to records, once the tables are those of this version. */
 const rowsToRecords = '0005-one-record.sql'
 
 const directory = new URL('../migrations/', import.meta.url)
@@ -28,7 +28,7 @@ export async function migrate({ query }: Connection, { schema }: Database): Prom
     const known = `this program knows ${files.length} at the most`
     throw new BootError(`the schema ${schema} of the database has version ${applied}; ${known}`)
   }
-  // Not where it exists: that would need the right to create others.
+  // CREATE SCHEMA needs a right that the role may not have, even where the schema exists.
   const [found] = await query({ text: 'SELECT 1 FROM pg_namespace WHERE nspname = $1' }, [schema])
   if (found === undefined) await query({ text: `CREATE SCHEMA "${schema}"` })
   await query({ text: 'CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)' })
@@ -43,7 +43,7 @@ export async function migrate({ query }: Connection, { schema }: Database): Prom
   await query({ text: 'COMMIT' })
 }
 
-/** Processes of the version before write tables that are about to go. */
+/** Refuses while processes of an older version write tables that are about to be dropped. */
 async function refuseBeside(query: Connection['query'], schema: string): Promise<void> {
   const text = "SELECT count(*) AS running FROM process WHERE heartbeat_at > clock_timestamp() - interval '30 s'"
   const [row] = await query({ text })
@@ -56,7 +56,7 @@ async function refuseBeside(query: Connection['query'], schema: string): Promise
 }
 
 async function versionIn(query: Connection['query'], schema: string): Promise<number> {
-  // From the catalogue's rows: what to_regclass says can be older than the lock.
+  // From the rows of the catalogue, because to_regclass can be older than the lock.
   const [found] = await query(
     { text: "SELECT 1 FROM pg_tables WHERE schemaname = $1 AND tablename = 'schema_version'" },
     [schema],
@@ -67,14 +67,14 @@ async function versionIn(query: Connection['query'], schema: string): Promise<nu
 }
 
 interface RunRow extends OldRun {
-  /** Of its jobs, whatever they hold. */
+  /** Bytes of the texts of its jobs. */
   readonly bytes: number
 }
 
-/** Runs that are copied at once, and bytes of their jobs: at least one run. */
+/** Runs that are copied at once, and bytes of their jobs; at least one run. */
 const maxRuns = 500
 const maxBytes = 16 * 2 ** 20
-/** Of a process that is none: what was running when the tables were changed is taken back. */
+/** A number that no process has: jobs that ran before the migration are taken back from it. */
 const nobody = 0
 
 const selectRuns = {
@@ -102,9 +102,9 @@ export async function migrateRows(query: Query): Promise<void> {
     for (const row of rows) unit.add(runOfRows(row, (jobsOf.get(row.id) ?? []) as unknown as OldJob[], nobody))
     await saveWrites(query, { process: nobody, writer: 0 }, '', unit.finish(), [])
   }
-  // Exact as they were: they count runs that were forgotten since, too.
+  // The old totals, because they also count runs that were removed since.
   await query({ text: 'DELETE FROM tally' })
-  // No job was blocked in those days.
+  // The old version had no blocked jobs.
   const sums = totalColumns.map((column) => (column === 'jobs_blocked' ? '0' : `sum(${column})`)).join(', ')
   await query({ text: `INSERT INTO tally SELECT ${nobody}, 0, ${sums} FROM old_tally HAVING count(*) > 0` })
   await query({ text: 'DROP TABLE old_run, old_job, old_tally' })

@@ -1,4 +1,4 @@
-/** A few connections for whatever is no part of a group: reading, and forgetting what is over. */
+/** A few connections for work outside groups: reads, and removal of old runs. */
 import type { PoolClient } from 'pg'
 import { configFor, describe, settingsFor, type Database, type Pg, type Query, type Row } from './connection.ts'
 import { DatabaseFailure } from './failure.ts'
@@ -50,7 +50,7 @@ export function createReader(pg: Pg, database: Database): Reader {
         client.release()
         return value
       } catch (error) {
-        // Rolling back on a server that is frozen would wait once more; ending the connection does both.
+        // ROLLBACK would wait again on a frozen server; ending the connection rolls back too.
         client.release(true)
         throw error
       }

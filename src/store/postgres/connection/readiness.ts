@@ -1,6 +1,6 @@
 /**
- * Whether this process can commit now: it has lately, or it tries, through each connection that writes. After a failure
- * it is given up for a while, because what a probe writes is small and may succeed where a run does not.
+ * Whether this process can commit now: it has committed lately, or a probe through each writing connection succeeds.
+ * After a failed commit it counts as unready for a while, because a probe is small and may succeed where a run fails.
  */
 import { AppError } from '../../../domain/errors.ts'
 import type { BatchWriter } from '../writing/batch-writer.ts'
@@ -10,9 +10,9 @@ import type { Operation } from '../writing/operations.ts'
 export interface Readiness {
   /** @throws AppError `store-unavailable` */
   probe(lanes: readonly Pick<BatchWriter, 'askAlone'>[]): Promise<void>
-  /** A commit has failed, and the database is to blame. */
+  /** A commit failed because of the database. */
   noteFailure(error: unknown): void
-  /** A transaction that has written something has ended well. */
+  /** A transaction that wrote something was committed. */
   noteWritten(): void
 }
 
@@ -39,7 +39,7 @@ function probeOf(process: number): Operation {
   }
 }
 
-/** What was committed is as good as a probe for one round. */
+/** A commit counts as a probe for one round. */
 export function createReadiness(
   process: number,
   { roundMs, unreadyMs }: Pick<Limits, 'roundMs' | 'unreadyMs'>,

@@ -1,4 +1,4 @@
-/** What processes tell each other: with a commit, which runs have changed and what else it did; and progress of jobs. */
+/** The text of notifications between processes: what a commit changed, progress of jobs, and the greeting of a new process. */
 import type { Claim } from '../../../domain/claim.ts'
 import type { JobProgress } from '../../../domain/job.ts'
 import { runStates, type RunChange } from '../../../domain/run.ts'
@@ -8,17 +8,17 @@ export type Notification =
       readonly type: 'commit'
       /** Number of the process. */
       readonly from: number
-      /** Which of its connections, and how many jobs that are not final that one has added so far. */
+      /** Which of its connections committed, and its share of the backlog. */
       readonly writer: number
       readonly live: number
       /** Whether there are jobs to claim, or will be soon. */
       readonly hasWork: boolean
-      /** Without the jobs that they void. */
+      /** Without the claims that they void. */
       readonly changes: readonly RunChange[]
       /** Of jobs that were running and were cancelled. */
       readonly voided: readonly Claim[]
     }
-  /** The sender has come, and listens. */
+  /** The sender has started, and listens. */
   | { readonly type: 'hello'; readonly from: number }
   | { readonly type: 'progress'; readonly from: number; readonly progress: readonly JobProgress[] }
 
@@ -42,7 +42,7 @@ export const notify = {
   text: 'SELECT pg_notify($1, message) FROM unnest($2::text[]) AS message',
 }
 
-/** As many texts as it takes. */
+/** Splits a notification that is too long for one text. */
 export function encodeNotification(notice: Notification): string[] {
   if (notice.type === 'hello') return [`${notice.from} hello []`]
   if (notice.type === 'progress') {
@@ -89,7 +89,7 @@ function pack(head: string, entries: readonly (ChangeEntry | ProgressEntry)[]): 
 const pattern =
   /^(?<from>\d+) (?:hello|progress|commit (?<writer>\d+) (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s
 
-/** @param own notices of its own are null, as is what is no notice */
+/** Returns null for a text of another kind, and for this process's own notifications. @param own number of this process */
 export function decodeNotification(text: string, own: number): Notification | null {
   const found = pattern.exec(text)?.groups
   if (found === undefined) return null

@@ -1,4 +1,4 @@
-/** Hears what other processes commit, on a connection of its own; when that is lost, something may have been missed. */
+/** Receives the notifications of other processes on a connection of its own. While that is lost, notifications may be missed. */
 import type { Connect, Connection } from '../connection/connection.ts'
 
 export interface Listener {
@@ -17,7 +17,7 @@ export interface ListenerOptions {
 
 const firstPauseMs = 250
 const maxPauseMs = 5_000
-/** A connection that died in silence is found out by asking something of it. */
+/** A query shows whether the connection still works. */
 const probeMs = 5_000
 
 export function createListener({ connect, channel, onMessage, onGap }: ListenerOptions): Listener {
@@ -38,7 +38,7 @@ export function createListener({ connect, channel, onMessage, onGap }: ListenerO
   }
 
   function probe(probed: Connection): void {
-    // A failure of it is told as a loss.
+    // `onLost` reports a failure.
     void probed.query({ text: 'SELECT 1' }).then(
       () => {
         if (probed === connection && !isStopped) timer = setTimeout(probe, probeMs, probed)

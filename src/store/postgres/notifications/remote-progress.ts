@@ -1,4 +1,4 @@
-/** What jobs say of their progress, between processes: by notification alone, for it is worth nothing a moment later. */
+/** Progress of jobs that run in other processes. It travels by notification alone, because it is soon out of date. */
 import type { JobProgress, Progress } from '../../../domain/job.ts'
 import { jobKey } from '../../../domain/claim.ts'
 
@@ -7,12 +7,12 @@ export interface RemoteProgress {
   of(runId: string, jobIndex: number): Progress | null
 }
 
-/** It is told again before that; a job that has ended is forgotten so. */
+/** Progress is published again within this time; a job that has ended is forgotten after it. */
 const keptMs = 10_000
 const maxKept = 100_000
 
 export function createRemoteProgress(): RemoteProgress {
-  // In the order in which it was heard.
+  // In order of arrival.
   const heard = new Map<string, { readonly progress: Progress; readonly at: number }>()
 
   function forgetOld(now: number): void {

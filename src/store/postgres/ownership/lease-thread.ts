@@ -1,6 +1,6 @@
 /**
- * The thread that keeps this process's lease, on a connection of its own: a main thread that is busy for a while must
- * not cost its jobs. One that has not turned for a minute has lost them, and the lease is renewed no more.
+ * The thread that renews this process's lease, on a connection of its own, so that a busy main thread does not lose its
+ * jobs. When the main thread has not turned for a minute, the lease is not renewed any more, and the jobs are lost.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { createHeartbeat } from '../../../runtime/event-loop.ts'

@@ -21,9 +21,9 @@ export interface LeaseThreadOptions extends Database {
 export type FromLeaseThread = { readonly type: 'renewed' } | { readonly type: 'missed'; readonly reason: string }
 
 export interface Lease {
-  /** Resolves when it was renewed for the first time. */
+  /** Resolves with the first renewal. */
   start(): Promise<void>
-  /** For how long it has been renewed without a gap, in milliseconds. */
+  /** Milliseconds since which it has been renewed without a gap. */
   keptForMs(): number
   stop(): Promise<void>
 }
@@ -37,7 +37,7 @@ const beatMs = 1_000
 
 export function createLease({ onLost, ...options }: LeaseOptions): Lease {
   const heartbeat = allocateHeartbeat()
-  // A renewal that is told later than this has not come.
+  // A renewal that is reported later than this does not count.
   const maxGapMs = options.limits.renewMs * 2.5
   const { beat } = createHeartbeat(heartbeat)
   const started = Promise.withResolvers<void>()
@@ -99,14 +99,14 @@ export interface Heartbeats {
   hasOthers(): boolean
   /** Another process has just said that it exists. */
   meet(): void
-  /** The heartbeats that have not changed for so long, each with its process. */
+  /** Heartbeats that have not changed for `ms` milliseconds, each with its process. */
   unchangedFor(ms: number): string[]
 }
 
-/** As SQL has it, of a row of process: its id and its heartbeat. */
+/** SQL: id and heartbeat of a row of `process`. */
 export const heartbeatText = `process.id || ' ' || extract(epoch FROM process.heartbeat_at)`
 
-/** As SQL has it: whether the process of a row of holder has no lease, or one of these heartbeats. @param silent an array */
+/** SQL: whether the process of a row of `holder` has no lease, or one of the silent heartbeats. @param silent SQL of an array */
 export function isAbandoned(silent: string): string {
   return `NOT EXISTS (
       SELECT 1 FROM process WHERE process.id = holder.process AND ${heartbeatText} <> ALL (${silent}::text[]))`
@@ -117,7 +117,7 @@ const select = { name: 'select-heartbeats', text: `SELECT ${heartbeatText} AS he
 export function createHeartbeats(): Heartbeats {
   /** When each was seen first, on the clock of `performance.now()`. */
   let seen = new Map<string, number>()
-  // True before the first look, and after a greeting.
+  // True until the first look, and after a greeting.
   let hasOthers = true
   let meetings = 0
 
@@ -130,7 +130,7 @@ export function createHeartbeats(): Heartbeats {
     async look(query) {
       const before = meetings
       const rows = await query(select)
-      // A process that has come during the query may not be in its rows.
+      // A process that started during the query may be missing from its rows.
       if (before === meetings) hasOthers = rows.length > 1
       const now = performance.now()
       seen = new Map(rows.map((row) => String(row['heartbeat'])).map((text) => [text, seen.get(text) ?? now]))

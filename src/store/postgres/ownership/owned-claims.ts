@@ -1,4 +1,4 @@
-/** Claims that this process was given and has not settled: `reclaim` compares them with those that the database has of it. */
+/** Claims of this process that are not settled. `reclaim` compares them with the claims in the database. */
 import { claimOf, jobKey, type Claim, type ClaimedJob } from '../../../domain/claim.ts'
 
 export interface OwnedClaims {
@@ -6,13 +6,13 @@ export interface OwnedClaims {
   /** The claim is settled or void, and its attempt has ended. */
   take(claim: Claim): void
   has(claim: Claim): boolean
-  /** All that are not marked void. */
+  /** All claims that are not marked void. */
   claims(): Claim[]
-  /** Marks the claim void; whether it was held and not void before. */
+  /** Marks the claim void; returns whether it was owned and not yet void. */
   void(claim: Claim): boolean
-  /** How many jobs are on threads. */
+  /** How many of the jobs run on threads of the pool. */
   onThreads(): number
-  /** Those of them that have lost a start, which are few. */
+  /** Those of them that have lost a start. */
   lostOnThreads(): readonly OwnedClaim[]
 }
 

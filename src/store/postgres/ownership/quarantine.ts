@@ -1,8 +1,8 @@
 /**
- * Keeps suspects alone, jobs for which one more lost start is the last: other jobs that die with one would be blamed, too.
- * A suspect is claimed when no job is on the threads of this process; where no process has been idle for a while, also when
- * only jobs are there that have never lost a start. Then nothing is claimed for a while, and after that, until the suspect
- * ends, no job that has lost a start.
+ * Runs suspects alone. A suspect is a job that fails when it loses one more start; a job that dies beside it would be
+ * blamed too. A suspect is claimed when no job is on this process's threads. If no process has been idle for a while,
+ * a suspect is also claimed beside jobs that have never lost a start. For a while nothing else is claimed then; later,
+ * until the suspect ends, no job that has lost a start.
  */
 import { isSuspect } from '../../../domain/run/transitions.ts'
 import type { OwnedClaims, OwnedClaim } from './owned-claims.ts'

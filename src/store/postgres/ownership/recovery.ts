@@ -1,7 +1,7 @@
 /**
- * Runs of which a process runs jobs, as the table `holder` has them: takes back the jobs of dead processes (`rescue`),
- * hands back jobs that this process owns and does not run (`reclaim`), and marks its jobs when it leaves. Each is a
- * transaction of its own, which locks records by id.
+ * Recovery by the table `holder`, which lists the runs whose jobs each process runs. `rescue` takes back the jobs of dead
+ * processes, `reclaim` hands back jobs that this process owns and does not run, `leave` marks its jobs when it stops.
+ * Each is a transaction of its own, which locks records by id.
  */
 import { claimOf, type Claim } from '../../../domain/claim.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
@@ -29,7 +29,7 @@ async function runsHeldBy(query: Query, processes: readonly number[]): Promise<s
 }
 
 /**
- * Takes back the jobs of processes that are gone; its value is how many wait again, and how many are over.
+ * Takes back the jobs of processes that are gone; replies how many wait again, and how many failed.
  * @param silent heartbeats of processes that are given up, like those without a lease
  */
 export function rescue(process: number, readable: Readable, silent: readonly string[], at: number): Operation {
@@ -61,8 +61,8 @@ export function rescue(process: number, readable: Readable, silent: readonly str
 }
 
 /**
- * Hands back what this process owns without running it; its value is the list of claims that it runs without owning
- * their jobs. Only claims that were held before the read can be judged by it: later ones are not in it.
+ * Hands back jobs that this process owns and does not run; replies the claims that it runs without owning their jobs.
+ * The read says nothing about claims that are newer than it.
  */
 export function reclaim(
   process: number,
@@ -81,7 +81,7 @@ export function reclaim(
       const records = readable.decode(await selectRuns(query, ids))
       const recorded = records.flatMap(({ run }) => claimsHeldBy(process, run))
       const names = new Set(recorded.map(claimName))
-      // Of a run that cannot be read nothing is known.
+      // Nothing is known of a run whose record cannot be read.
       const read = new Set(records.map(({ run }) => run.id))
       const unread = new Set(ids.filter((id) => !read.has(id)))
       lost = before.filter((claim) => !names.has(claimName(claim)) && !unread.has(claim.runId))
@@ -101,7 +101,7 @@ export function reclaim(
   }
 }
 
-/** Notes that this process was asked to leave: should it die from now on, its jobs have lost no start. Its value: how many. */
+/** Notes that this process was asked to leave: if it dies from now on, its jobs lose no start. Replies how many jobs. */
 export function leave(process: number, readable: Readable, at: number): Operation {
   return {
     verb: 'leave',
@@ -118,7 +118,7 @@ export function leave(process: number, readable: Readable, at: number): Operatio
   }
 }
 
-/** Moves waits that began in the future: no step of a clock makes one longer than it was to be. */
+/** Moves waits that began in the future, so that a step of a clock makes no wait longer. */
 export function boundWaits(runIds: readonly string[], readable: Readable, at: number): Operation {
   return {
     verb: 'bound',
@@ -130,7 +130,7 @@ export function boundWaits(runIds: readonly string[], readable: Readable, at: nu
   }
 }
 
-/** Fails what has expired of these runs; its value is of how many. */
+/** Fails the expired jobs of these runs; replies in how many runs. */
 export function expireRuns(runIds: readonly string[], readable: Readable, at: number): Operation {
   return {
     verb: 'expire',

@@ -1,15 +1,15 @@
-/** Which run a caller's idempotency key names. The transaction that accepts the run claims the key; one of racing ones wins. */
+/** Idempotency keys and their runs. The transaction that accepts a run claims its key; of racing transactions one wins. */
 import { isRunId } from '../../../domain/ids.ts'
 import type { IdempotencyClaim, NewRun } from '../../../domain/run/new-run.ts'
 import type { AcceptReport } from '../../store.ts'
 import type { Query } from '../connection/connection.ts'
 
-/** How long a key is kept, unless its run is forgotten before. */
+/** How long a key is kept, unless its run is removed before. */
 const keptMs = 86_400_000
 
 export type KnownReport = Exclude<AcceptReport, { readonly result: 'accepted' }>
 
-// A key that another run has is left as it is, and locked for the next statement. Every transaction locks keys in this order.
+// A key of another run stays unchanged, and is locked for the next statement. Every transaction locks keys in this order.
 const claim = {
   name: 'claim-keys',
   text: `
@@ -96,7 +96,7 @@ const removeOld = {
     RETURNING 1`,
 }
 
-/** Forgets at most `limit` keys whose time is over; returns how many. */
+/** Removes at most `limit` keys whose time is over; returns how many. */
 export async function forgetKeys(query: Query, limit: number, at: number): Promise<number> {
   return (await query(removeOld, [at - keptMs, limit])).length
 }

@@ -9,7 +9,7 @@ import { createWanted, steadily } from './payloads.ts'
 import { rowsOf, type Readable } from './records.ts'
 import { tagText } from './save.ts'
 
-/** A page ends with a run that its reader can name. */
+/** Skips pages without a readable run: the next page begins after the last run of this one. */
 export async function listRuns(query: Query, readable: Readable, filter: RunFilter): Promise<RunPage> {
   let page = await listPage(query, readable, filter)
   while (page.runs.length === 0 && page.hasMore) {
@@ -19,7 +19,7 @@ export async function listRuns(query: Query, readable: Readable, filter: RunFilt
 }
 
 interface ReadPage extends RunPage {
-  /** Of the last record that was looked at, whether it can be read or not. */
+  /** Id of the last record, whether it can be read or not. */
   readonly lastId: string
 }
 
@@ -46,7 +46,7 @@ interface ListQuery {
   readonly values: readonly unknown[]
 }
 
-/** Selects one run more than a page holds, so that it is known whether there are more. */
+/** Selects one run more than a page holds, which shows whether there are more. */
 function listQuery({ state, task, tag, ...bounds }: RunFilter): ListQuery {
   const values: unknown[] = []
   const parameter = (value: unknown): string => `$${values.push(value)}`
@@ -56,7 +56,7 @@ function listQuery({ state, task, tag, ...bounds }: RunFilter): ListQuery {
     joins.push(`JOIN run_tag ON run_tag.run_id = record.id AND run_tag.tag = ${parameter(tagText(tag))}`)
   }
   if (task !== undefined) {
-    // Without a NUL, which no name has and no text of the database can have.
+    // PostgreSQL's text cannot hold a NUL, and no task's name has one.
     const name = task.replaceAll('\0', ' ')
     joins.push(`JOIN run_task ON run_task.run_id = record.id AND run_task.task = ${parameter(name)}`)
   }

@@ -1,4 +1,4 @@
-/** Texts that are kept apart from their records: those that a view shows, and results that due jobs have waited for. */
+/** Texts that are kept apart from their records: for views of a run, and results that due jobs have waited for. */
 import { jobAt, type Apart, type Job } from '../../../domain/run/aggregate.ts'
 import { isApart, resultPart } from '../../apart.ts'
 import type { TextOf } from '../../run-record.ts'
@@ -12,14 +12,14 @@ const selectTexts = {
     FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS asked (run, job, part) JOIN payload USING (run, job, part)`,
 }
 
-/** A text that the record names is gone: the run has changed since its record was read. */
+/** A text that the record names is gone, because the run changed after its record was read. */
 class Changed extends Error {
   override readonly name = 'Changed'
 }
 
 const maxReads = 5
 
-/** Reads again what was changed between its record and its texts. */
+/** Reads again if the run changed between the read of its record and of its texts. */
 export async function steadily<Value>(read: () => Promise<Value>): Promise<Value> {
   for (let reads = 1; ; reads += 1) {
     try {
@@ -30,13 +30,13 @@ export async function steadily<Value>(read: () => Promise<Value>): Promise<Value
   }
 }
 
-/** Which texts a view needs: it is made once without them, then they are read together. */
+/** Collects the texts that a view needs: the view is made once without them, then they are read together. */
 export function createWanted() {
   const keys: { readonly runId: string; readonly jobIndex: number; readonly part: number }[] = []
   const nameOf = (runId: string, jobIndex: number, part: number): string => `${runId} ${jobIndex} ${part}`
 
   return {
-    /** An error without a message stands for the text, whatever it is of. */
+    /** Returns a placeholder, an error without a message. */
     note:
       (runId: string): TextOf =>
       (jobIndex, { part }) => {
@@ -65,7 +65,7 @@ export function createWanted() {
   }
 }
 
-/** null where the job has none. */
+/** null if the job has no result. */
 export type ResultOf = (runId: string, job: Job, jobIndex: number) => string | null
 
 const selectResults = {

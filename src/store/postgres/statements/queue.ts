@@ -1,7 +1,7 @@
 /**
- * The queue as claims ask for it. Waiting jobs lie in one index by kind, priority, whether they are due on every clock,
- * and task: what these four have in common is a level. Few levels exist at a time, and they are found by skipping from
- * one to the next, so that a level that is of no use to a claim costs one look-up, however many jobs wait in it.
+ * Queries of the queue. One index sorts waiting jobs by kind, priority, whether they are due on every clock, and task.
+ * Jobs that have these four in common form a level. Few levels exist at a time. A query skips from one level to the
+ * next, so that a level of no use to a claim costs one look-up, however many jobs wait in it.
  */
 import type { ClaimedJob, FreeSlots } from '../../../domain/claim.ts'
 import { taskKinds, type TaskKind } from '../../../domain/task.ts'
@@ -13,13 +13,13 @@ import type { ClaimRequest } from '../../store.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit-of-work.ts'
 
-/** A claim of jobs that are no suspects. */
+/** A claim of jobs other than suspects. */
 export interface DueRequest extends ClaimRequest {
   /** Whether they may have lost a start. */
   readonly lost: boolean
 }
 
-/** A job that waits, as the queue has it, whose record is locked by the transaction. */
+/** A waiting job from the queue. The transaction has locked its record. */
 export interface Due {
   readonly runId: string
   readonly jobIndex: number
@@ -37,15 +37,15 @@ export interface Look {
   /** Within a kind by priority, then by due time. */
   readonly due: readonly Due[]
   readonly records: readonly Stored[]
-  /** When the next job that is not due will be, by kind. */
+  /** By kind, when the next job becomes due. */
   readonly nextDueAt: ReadonlyMap<TaskKind, number | null>
-  /** Kinds of which more jobs are due, which another transaction has locked. */
+  /** Kinds with more due jobs, which another transaction has locked. */
   readonly skipped: readonly TaskKind[]
   /** Of the jobs that due ones have waited for. */
   readonly resultOf: ResultOf
 }
 
-/** As SQL has it, in a WITH RECURSIVE: every level of these kinds. @param kinds an array */
+/** SQL for a WITH RECURSIVE: every level of these kinds. @param kinds SQL of an array */
 export function levelsOf(kinds: string): string {
   const order = 'ORDER BY priority DESC, is_due DESC, task DESC LIMIT 1'
   return `level AS (
@@ -62,12 +62,12 @@ export function levelsOf(kinds: string): string {
 export const isInLevel = `queue.kind = level.kind AND queue.priority = level.priority AND queue.is_due = level.is_due
   AND queue.task = level.task`
 
-/** Until when jobs of the level are due. @param at on the clock of whoever asks */
+/** SQL: until when jobs of the level are due. @param at on the caller's clock */
 export function dueUntil(at: string): string {
   return `CASE WHEN level.is_due THEN ${2n ** 63n - 1n} ELSE ${at}::bigint END`
 }
 
-/** Whether jobs of the task run here. @param tasks an array; null: any */
+/** SQL: whether jobs of the task run here. @param tasks SQL of an array; null: any */
 export function runsHere(task: string, tasks: string): string {
   return `(${tasks}::text[] IS NULL OR ${task} = ANY(${tasks}::text[]))`
 }
@@ -92,11 +92,11 @@ const skipped = (kind: TaskKind): string => `
 
 const columns = 'queue.run, queue.job, queue.kind, queue.task, queue.priority, queue.run_at, queue.is_due'
 const recordColumns = 'record.id, record.version, record.revision, record.record'
-/** A record once, however many of its jobs are due. */
+/** Returns each record once, however many of its jobs are due. */
 const firstRecord = `CASE WHEN row_number() OVER (PARTITION BY due.run ORDER BY due.job) = 1 THEN due.record END AS record`
 
-// One range per level: a single ordering over all of them would wade through jobs that are not due yet, or not to be
-// run here. A record that another transaction has locked is skipped, so that a claim waits for nobody.
+// One range per level: a single ordering over all levels would read jobs that are not due yet, or do not run here. A
+// record that another transaction has locked is skipped, so that a claim never waits.
 const selectDue = {
   name: 'select-due',
   text: `
@@ -135,7 +135,7 @@ const selectSuspect = {
     LEFT JOIN payload ON payload.run = due.run AND payload.job = due.job AND payload.part = 0`,
 }
 
-/** Jobs for which there is a slot, as many of each kind; those at the limit of their task left out. */
+/** Due jobs, of each kind as many as there are free slots, without tasks at their limit. */
 export async function lookForDue(
   query: Query,
   request: DueRequest,
@@ -159,7 +159,7 @@ export async function lookForDue(
   }
   const found = rows.filter((row) => row['run'] !== null)
   const { due, records } = readDue(found, readable)
-  // Also what has changed since this statement began, and what cannot be read: that is left out from now on.
+  // Includes jobs that changed since this statement began, and unreadable records, which are left out from now on.
   const isSkipped = (kind: TaskKind): boolean =>
     first[`skipped_${kind}`] === true ||
     found.filter((row) => row['kind'] === kind).length > due.filter((job) => job.kind === kind).length
@@ -168,7 +168,7 @@ export async function lookForDue(
   return { due, records, nextDueAt, skipped: kinds.filter(isSkipped), resultOf }
 }
 
-/** The job that has been due the longest of those for which one more lost start is the last. */
+/** The suspect that has been due the longest. */
 export async function lookForSuspect(
   query: Query,
   request: ClaimRequest,
@@ -187,7 +187,7 @@ const selectExpired = {
   text: `SELECT DISTINCT run FROM queue WHERE expires_at <= $1 AND ${isNone('run', '$2')} LIMIT 200`,
 }
 
-/** Some of the runs with jobs that have expired. */
+/** Some of the runs with expired jobs. */
 export async function runsExpired(query: Query, at: number, readable: Readable): Promise<string[]> {
   return (await query(selectExpired, [at, readable.unreadable()])).map(({ run }) => String(run))
 }
@@ -196,7 +196,7 @@ function fullTasks({ taskLimits }: ClaimRequest): string[] {
   return Object.entries(taskLimits).flatMap(([task, left]) => (left <= 0 ? [task] : []))
 }
 
-/** Of a job whose record another transaction has changed since, or which this program cannot read, nothing is said. */
+/** Leaves out jobs whose records another transaction has changed since, or which cannot be read. */
 function readDue(rows: readonly Row[], readable: Readable): Pick<Look, 'due' | 'records'> {
   const withRecord = rowsOf(rows.filter(({ record }) => record !== null).map((row) => ({ ...row, id: row['run'] })))
   const records = new Map(readable.decode(withRecord).map((stored) => [stored.run.id, stored]))

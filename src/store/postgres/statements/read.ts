@@ -1,4 +1,4 @@
-/** A run and a job as they are shown. Each answers from one moment. */
+/** Reads a run or a job for a view, as of one moment. */
 import { isRunId } from '../../../domain/ids.ts'
 import type { JobInput, JobRecord } from '../../../domain/job.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
@@ -17,7 +17,7 @@ export async function readRun(query: Query, id: string): Promise<RunRecord | nul
   })
 }
 
-/** @throws Changed where it is not as it is stored any more */
+/** @throws Changed if the run has changed since */
 async function showRun(query: Query, run: Run): Promise<RunRecord> {
   const wanted = createWanted()
   runRecord(run, wanted.note(run.id))
@@ -25,7 +25,7 @@ async function showRun(query: Query, run: Run): Promise<RunRecord> {
   return runRecord(run, texts(run.id))
 }
 
-/** As a commit has left it; null where some of it is kept apart. */
+/** The view of a run as a commit left it; null if some of its texts are kept apart. */
 export function shownWhole(run: Run): RunRecord | null {
   const isWhole = run.jobs.every(
     ({ result, error, failures }) => !isApart(result) && !isApart(error) && !failures.some(isApart),

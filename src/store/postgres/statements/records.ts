@@ -1,4 +1,8 @@
-/** Records as rows: read, and locked in the one order in which every transaction locks them. */
+/**
+ * Records as rows. Every transaction locks them in the same order. A record that this program cannot read, because it is
+ * damaged or a newer version wrote it, stays as it is, and searches pass it over. A statement that takes a few of many
+ * receives the ids of such records, for else it would find nothing but them.
+ */
 import { isRunId } from '../../../domain/ids.ts'
 import type { Log } from '../../../log.ts'
 import { decodeRun } from '../../record.ts'
@@ -12,7 +16,7 @@ export interface RecordRow {
   readonly record: string
 }
 
-/** The record is there and this program cannot read it: a newer version wrote it. */
+/** The record exists, and this program cannot read it. */
 export class UnreadableRecord extends Error {
   override readonly name = 'UnreadableRecord'
   readonly runId: string
@@ -41,12 +45,12 @@ export function decodeRow({ id, version, revision, record }: RecordRow): Stored 
   }
 }
 
-/** The records of these that there are. */
+/** The records among these ids. */
 export async function selectRuns(query: Query, ids: readonly string[]): Promise<RecordRow[]> {
   return rowsOf(await query(selectRecords, [ids.filter(isRunId)]))
 }
 
-/** As `selectRuns`; they are locked by the transaction. */
+/** As `selectRuns`, and locks them until the end of the transaction. */
 export async function lockRuns(query: Query, ids: readonly string[]): Promise<RecordRow[]> {
   return rowsOf(await query(lockRecords, [ids.filter(isRunId)]))
 }
@@ -58,7 +62,7 @@ export async function readRecord(query: Query, id: string): Promise<Stored | und
 
 /**
  * Locks runs that were named to this process.
- * @param known in memory, which need not be read again where they are current
+ * @param known looks up a record in memory, which is used if it is current
  * @throws UnreadableRecord
  */
 export async function lockNamed(
@@ -78,17 +82,17 @@ export function rowsOf(rows: readonly Row[]): RecordRow[] {
 }
 
 export interface Readable {
-  /** Those of the rows that can be read. */
+  /** Decodes the rows that can be read. */
   decode(rows: readonly RecordRow[]): Stored[]
-  /** Runs whose records could not be read of late. */
+  /** Runs whose records could not be read in the last minute. */
   unreadable(): readonly string[]
 }
 
-/** Somebody may have written the record again. */
+/** After this the record is tried again: another process may have written it. */
 const keptMs = 60_000
 const maxKept = 5_000
 
-/** As SQL has it: that the run is none of these. A hash, and no look at each of them. @param ids an array */
+/** SQL: that the run is none of these, as a hashed look-up. @param ids SQL of an array */
 export function isNone(run: string, ids: string): string {
   return `${run} NOT IN (SELECT unnest(${ids}::uuid[]))`
 }

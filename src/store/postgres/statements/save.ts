@@ -1,6 +1,6 @@
 /**
- * The one statement that writes: records with everything that is derived from them, totals, and the word to the other
- * processes. It is made of the parts that have something to write, and prepared for each such combination.
+ * The one statement that writes: records, everything that is derived from them, totals, and notifications to other
+ * processes. It consists of the parts that have something to write, and is prepared for each combination of parts.
  */
 
 import { runningJobs, type Run } from '../../../domain/run/aggregate.ts'
@@ -10,13 +10,13 @@ import { isFailure } from '../connection/failure.ts'
 import { countTotals, isCounted, totalValues, type Writer } from './totals.ts'
 import type { HolderRow, QueueRow, Stored, Writes } from '../writing/unit-of-work.ts'
 
-/** A record is not as this process knew it: nothing was written. */
+/** A record has another revision than this process knew: nothing was written. */
 export class Outdated extends Error {
   override readonly name = 'Outdated'
 }
 
 export interface Written {
-  /** Jobs that are not final which this writer has added so far, less those that it has ended; null where nothing was counted. */
+  /** This writer's share of the backlog: jobs it added, less jobs it ended; null if nothing was counted. */
   readonly live: number | null
 }
 
@@ -27,7 +27,7 @@ interface Part {
   readonly values: readonly unknown[]
 }
 
-/** What a division by zero is called (https://www.postgresql.org/docs/current/errcodes-appendix.html). */
+/** SQLSTATE of a division by zero (https://www.postgresql.org/docs/current/errcodes-appendix.html). */
 const divisionByZero = '22012'
 
 const statements = new Map<string, Statement>()
@@ -141,8 +141,8 @@ function recordValues(runs: readonly Run[]): unknown[] {
   ]
 }
 
-// The list is sorted by id, the order in which everybody locks records, and a nested loop (the only join that the
-// connection allows) keeps that order.
+// The list is sorted by id, the order in which every transaction locks records. A nested loop, the only join that the
+// connection allows, keeps that order.
 const updateRecords = `UPDATE record SET state = new.state, version = new.version, revision = new.revision + 1,
     held = new.held, finished_at = new.finished_at, record = new.record
   FROM unnest(?::uuid[], ?::integer[], ?::smallint[], ?::integer[], ?::integer[], ?::bigint[], ?::text[])
@@ -213,12 +213,12 @@ function holderValues(rows: readonly HolderRow[]): unknown[] {
 const insertTags = 'INSERT INTO run_tag (tag, run_id) SELECT * FROM unnest(?::text[], ?::uuid[])'
 const insertTasks = 'INSERT INTO run_task (task, run_id) SELECT * FROM unnest(?::text[], ?::uuid[])'
 
-// In order, as everybody locks them.
+// In the order in which every transaction locks them.
 const deleteKeys = `DELETE FROM idempotency_key AS known
   USING (SELECT scope, key FROM idempotency_key WHERE run_id = ANY(?::uuid[]) ORDER BY scope, key FOR UPDATE) AS old
   WHERE known.scope = old.scope AND known.key = old.key`
 
-/** Everything of runs that are forgotten, beside their records. */
+/** Removes everything of these runs except their records. */
 function forgetting(runs: readonly Run[]): Part[] {
   if (runs.length === 0) return []
   const tags = runs.flatMap(({ id, tags: all }) => [...new Set(all)].map((tag) => ({ name: tagText(tag), id })))
@@ -243,7 +243,7 @@ function tasksOf({ jobs }: Run): string[] {
   return [...new Set(jobs.map(({ task }) => task))]
 }
 
-/** As JSON, for a tag can hold characters that a text of the database cannot. */
+/** As JSON, because a tag can hold characters that PostgreSQL's text cannot. */
 export function tagText(tag: string): string {
   return JSON.stringify(tag)
 }

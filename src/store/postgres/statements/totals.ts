@@ -22,7 +22,7 @@ export const totalColumns = [
   ...runStates.map((state) => `runs_${state}`),
   ...jobStates.map((state) => `jobs_${state}`),
 ]
-/** Adds what is to be inserted to what is there. */
+/** SQL: adds the inserted values to those that are there. */
 export const addTotals = totalColumns.map((column) => `${column} = tally.${column} + excluded.${column}`).join(', ')
 
 export const countTotals = `INSERT INTO tally (process, writer, ${totalColumns.join(', ')})
@@ -34,7 +34,7 @@ const selectLive = {
   text: 'SELECT accepted - final AS live FROM tally WHERE process = $1 AND writer = $2',
 }
 
-/** As its last commit has left it; null where it has counted nothing. */
+/** The writer's share of the backlog as of its last commit; null if it has counted nothing. */
 export async function liveOfWriter(query: Query, { process, writer }: Writer): Promise<number | null> {
   const [row] = await query(selectLive, [process, writer])
   return row === undefined ? null : Number(row['live'])
@@ -71,7 +71,7 @@ const select = {
   text: `SELECT process || ' ' || writer AS name, accepted - final AS live FROM tally`,
 }
 
-/** Of a connection through which a process writes. */
+/** Names a connection through which a process writes. */
 export function writerName(process: number, writer: number): string {
   return `${process} ${writer}`
 }
@@ -79,7 +79,7 @@ export function writerName(process: number, writer: number): string {
 export function createBacklog(): Backlog {
   let writers = new Map<string, number>()
   let sum = 0
-  /** Writers whose share has come while the totals are being read: the rows can be older than it. */
+  /** Writers whose share arrived while the totals are being read: the rows can be older. */
   let heardMeanwhile = new Set<string>()
 
   return {
@@ -100,7 +100,7 @@ export function createBacklog(): Backlog {
   }
 }
 
-// The live jobs from the queue and the records themselves and not from the totals, so that they can be compared.
+// Counts the live jobs in the queue and the records instead of the totals, so that the two can be compared.
 const selectStats = {
   name: 'select-stats',
   text: `

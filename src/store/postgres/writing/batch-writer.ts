@@ -1,7 +1,7 @@
 /**
- * A connection through which this process writes. What is asked for while a group is being committed travels together
- * as the next one; what has to be a transaction of its own waits for its turn. A group whose commit may have taken
- * place is sent again: its operations find out by themselves.
+ * A connection that writes in groups. Operations that arrive while a group is being committed form the next group. An
+ * operation that needs a transaction of its own waits for its turn. If it is unknown whether a group was committed, the
+ * group is sent again, and each operation finds out whether it has taken effect.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,15 +15,15 @@ import type { Operation } from './operations.ts'
 import type { Stored } from './unit-of-work.ts'
 
 export interface BatchWriter {
-  /** Takes part in one of the next groups. */
+  /** Runs the operation in one of the next groups. */
   ask(operation: Operation): Promise<unknown>
-  /** Is a transaction of its own. */
+  /** Runs the operation in a transaction of its own. */
   askAlone(operation: Operation): Promise<unknown>
-  /** Resolves when everything that was asked before is settled; null when nothing is under way. */
+  /** Resolves when every earlier operation has a reply; null when none is under way. */
   settled(): Promise<unknown> | null
-  /** Resolves when everything that was asked before of the run is settled, to the record as it was written; null when nothing is. */
+  /** The same for the operations on one run; resolves to its record as it was written. */
   settledOf(runId: string): Promise<Stored | undefined> | null
-  /** Waits for what was asked before, and ends the connection. */
+  /** Waits for earlier operations, then ends the connection. */
   close(): Promise<void>
 }
 
@@ -35,33 +35,33 @@ export interface BatchWriterOptions {
   readonly limits: Limits
   readonly connect: Connect
   readonly cache: RecordCache
-  /** Whether there may be other processes, which are told of changes. */
+  /** Whether other processes may exist, which are notified of changes. */
   readonly hasOthers: () => boolean
-  /** A transaction has ended well; called before anything else is written here. */
+  /** Called after a commit, before the next group is sent. */
   readonly onCommitted: (outcome: Outcome, operations: readonly Operation[], writer: number) => void
-  /** What was asked for in it is being answered; called behind that. */
+  /** Called after the replies of its operations are scheduled. */
   readonly onAnswered: (outcome: Outcome, writer: number) => void
-  /** A transaction has failed, and the database is to blame. */
+  /** A transaction failed because of the database. */
   readonly onUnavailable: (error: unknown) => void
-  /** A transaction may have taken place, and nobody here knows what it has done. */
+  /** It is unknown whether a transaction was committed, and what it did. */
   readonly onUnknownCommit: () => void
-  /** A group of so many operations has ended, so many milliseconds after it was sent. */
+  /** Called after each group, with the number of its operations and the milliseconds since it was sent. */
   readonly onGroup: (operations: number, tookMs: number) => void
-  /** Runs a piece of work of this or a later turn of the event loop. */
+  /** Runs a piece of work in this or a later turn of the event loop. */
   readonly defer: (piece: () => void) => void
 }
 
 interface Asked extends PromiseWithResolvers<unknown> {
   readonly operation: Operation
   readonly isAlone: boolean
-  /** Resolves when its transaction has ended, before it is answered; to null where that has failed. */
+  /** Resolves when its transaction has ended, before its reply; to null if the transaction failed. */
   readonly ended: PromiseWithResolvers<Outcome | null>
-  /** Whether it may have taken place: from then on it finds out by itself, in whatever group it is asked again. */
+  /** Whether an earlier attempt may have been committed: then the operation finds out by itself. */
   isRepeat: boolean
 }
 
 const maxOperations = 200
-/** Of the texts of one group: it is to end in a fraction of the time that a statement may take. At least one operation. */
+/** Characters of the texts of one group, so that it takes a fraction of a statement's time limit; at least one operation. */
 const maxLength = 8 * 2 ** 20
 const maxConflicts = 5
 const repeatPauseMs = 100
@@ -82,7 +82,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
     onGroup,
   } = options
   const { defer } = options
-  /** In the order in which it was asked. */
+  /** In order of arrival. */
   const pending = new Set<Asked>()
   let queue: Asked[] = []
   let connection: Connection | null = null
@@ -104,7 +104,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
     return outcome
   }
 
-  /** Asks again what may have taken place, for a while. What a claim took nobody would know. */
+  /** Sends the group again for a while. A claim fails: nobody would know which jobs it took. */
   async function repeat(group: readonly Asked[], unknown: UnknownCommit): Promise<Outcome> {
     const deadline = performance.now() + limits.unknownCommitMs
     for (const asked of group) asked.isRepeat = true
@@ -114,7 +114,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
         return await attempt(group)
       } catch (error) {
         const isLate = performance.now() > deadline
-        // Refused: an id is there by now, as it was asked to be.
+        // Refused: the first attempt was committed, and its id exists.
         if (isLate || !(error instanceof UnknownCommit || isUnavailable(error) || isFailure(error, 'refused'))) {
           throw error instanceof UnknownCommit ? unknown.cause : error
         }
@@ -123,7 +123,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
     }
   }
 
-  /** Again where that can help: after a conflict, and once on a new connection where the old one was lost before. */
+  /** Runs a group; again after a conflict, and once on a new connection if the old one was lost before. */
   async function run(group: readonly Asked[]): Promise<Outcome> {
     let conflicts = 0
     let mayBeLost = !group.some(({ isRepeat }) => isRepeat)
@@ -184,12 +184,12 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
         }
         return
       }
-      // One of them is to blame: the others are committed without it.
+      // One operation is to blame: the others are committed without it.
       for (const asked of group) await runGroup([asked])
     }
   }
 
-  /** What goes alone waits for all before it, and lets nothing pass. Of claims, the second is not to see what the first takes. */
+  /** Takes the next group. An operation that runs alone keeps its place. A second claim waits: it must see what the first took. */
   function takeNext(): Asked[] {
     if (queue[0]?.isAlone === true) return queue.splice(0, 1)
     const taken: Asked[] = []
@@ -225,7 +225,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
     const asked: Asked = { operation, isAlone, isRepeat: false, ended, ...Promise.withResolvers<unknown>() }
     pending.add(asked)
     queue.push(asked)
-    // What this turn of the event loop asks for goes together.
+    // Operations of the same turn of the event loop form one group.
     running ??= nextTurn().then(drain)
     return asked.promise
   }

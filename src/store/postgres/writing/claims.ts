@@ -1,6 +1,6 @@
 /**
- * Claims: the slots of a request go to jobs that wait and to jobs that are accepted in the same commit, by priority.
- * Where it is known that nothing of a kind waits, nothing is looked for.
+ * Claims: free slots go to waiting jobs and to jobs that are accepted in the same commit, by priority. A kind of which
+ * no job waits, as far as is known, costs no query.
  */
 import type { ClaimedJob } from '../../../domain/claim.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
@@ -17,7 +17,7 @@ import type { Readable } from '../statements/records.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 import type { EmptyQueueCache } from './empty-queue-cache.ts'
 
-/** What a claim returns, and what is left to ask for: jobs beyond a limit may have taken the places of others. */
+/** The result of a claim, and what is left to ask for if jobs beyond a limit took the places of others. */
 export interface Claimed extends ClaimResult {
   readonly rest: DueRequest | null
 }
@@ -29,13 +29,13 @@ interface Picked extends ClaimPick {
 interface Choice {
   readonly picked: readonly Picked[]
   readonly nextDueAt: number | null
-  /** Kinds of which a slot is left: nothing that may be claimed is due. */
+  /** Kinds with a slot left: no job that may be claimed is due. */
   readonly open: readonly TaskKind[]
   /** How many more jobs of these tasks may be claimed. */
   readonly limits: ReadonlyMap<string, number>
 }
 
-/** After which a claim looks again for what another transaction had locked. */
+/** After this time a claim looks again for jobs that another transaction had locked. */
 const lockedMs = 5
 
 /** @param tasks that run here; null: any */
@@ -70,7 +70,7 @@ export function claimDue(
       for (const job of jobs) give(job)
       const atLimit = [...choice.limits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
       const rest = restOf(request, look, jobs, choice.limits)
-      // What a limit has cut off may be due.
+      // Jobs beyond a limit may be due.
       const learn = rest === null && request.lost ? note : null
       learned = choice.open.flatMap((kind) => {
         const nextDueAt = look?.nextDueAt.get(kind)
@@ -84,7 +84,7 @@ export function claimDue(
   }
 }
 
-/** One job for which one more lost start is the last. */
+/** Claims one suspect. */
 export function claimSuspect(request: ClaimRequest, tasks: readonly string[] | null, readable: Readable): Operation {
   let look: Look | null = null
   return {
@@ -113,7 +113,7 @@ function isKnownEmpty(emptyQueues: EmptyQueueCache, kind: TaskKind, request: Cla
   return emptyQueues.nextDueAt(kind, request) !== undefined
 }
 
-/** The jobs of a run that is being accepted which wait. */
+/** The waiting jobs of a run that is being accepted. */
 export function waitingIn({ id, jobs }: Run, at: number): Due[] {
   return jobs.flatMap((job, jobIndex) => {
     const { kind, task, priority, runAt } = job
@@ -150,7 +150,7 @@ function choose(
       limits.set(due.task, left - 1)
       picked.push({ due, jobIndex: due.jobIndex, thread })
     }
-    // Where every slot was filled, the next claim comes when one is free, whatever is due by then.
+    // If every slot was filled, the next claim comes when one is free.
     if (threads.length === 0) continue
     if (look?.skipped.includes(kind) === true) {
       next = Math.min(next, at + lockedMs)
@@ -160,12 +160,12 @@ function choose(
     const later = looked ? look.nextDueAt.get(kind) : emptyQueues.nextDueAt(kind, request)
     next = Math.min(next, later ?? Infinity, ...starting.filter(({ isDue }) => !isDue).map(({ runAt }) => runAt))
   }
-  // Tasks without a limit are not to be taken for limited ones.
+  // Leaves out tasks without a limit.
   for (const task of limits.keys()) if (!Object.hasOwn(request.taskLimits, task)) limits.delete(task)
   return { picked, nextDueAt: Number.isFinite(next) ? next : null, open, limits }
 }
 
-/** What waits goes before what comes: it is due earlier. */
+/** By priority, then by due time, so that waiting jobs come before new ones. */
 function inOrder(one: Due, other: Due): number {
   if (one.priority !== other.priority) return other.priority - one.priority
   if (one.runAt !== other.runAt) return one.runAt - other.runAt
@@ -173,7 +173,7 @@ function inOrder(one: Due, other: Due): number {
   return one.jobIndex - other.jobIndex
 }
 
-/** Claims what was chosen, each run once, and returns it in the order of the choice. */
+/** Claims the chosen jobs, each run once, and returns them in the order of the choice. */
 function claimPicked(
   unit: UnitOfWork,
   picked: readonly Picked[],
@@ -185,7 +185,7 @@ function claimPicked(
   for (const [runId, picks] of Map.groupBy(picked, ({ due }) => due.runId)) {
     const run = unit.find(runId)
     if (run === null) throw new Error(`the run ${runId} was not loaded`)
-    // A run of the same commit can have been accepted a moment after the claim was asked for.
+    // A run of the same commit may be a moment younger than the claim.
     const startedAt = unit.isAdded(run) ? Math.max(at, run.jobs[0]?.queuedAt ?? at) : at
     const after = claimJobs(run, picks, startedAt, process)
     unit.save(after)
@@ -197,13 +197,13 @@ function claimPicked(
     const { run, startedAt } = found
     const job = jobAt(run, jobIndex)
     const input = isApart(job.input) ? apart : job.input
-    // None that is accepted in this commit has waited for another.
+    // Without a query no job is older than this commit, and so none has waited for another.
     const after = resultsFor(run, job, (other, place) => look?.resultOf(runId, other, place) ?? null)
     return [claimedJob(run, jobIndex, input, Math.min(runAt, startedAt), startedAt, after)]
   })
 }
 
-/** What to ask for next, where jobs beyond a limit may have taken the places of others; null where they cannot have. */
+/** The next request, if jobs beyond a limit may have taken the places of others; otherwise null. */
 function restOf(
   request: DueRequest,
   look: Look | null,

@@ -1,4 +1,4 @@
-/** What a transaction means to this process: what it knows of the database, and who is notified. */
+/** Effects of a commit in this process: caches are updated, and subscribers and other processes are notified. */
 import { writerName, type Backlog } from '../statements/totals.ts'
 import type { RecordCache } from './record-cache.ts'
 import type { OwnedClaims } from '../ownership/owned-claims.ts'
@@ -15,11 +15,11 @@ export interface CommitEffects extends Pick<
   BatchWriterOptions,
   'onCommitted' | 'onAnswered' | 'onUnavailable' | 'onUnknownCommit'
 > {
-  /** Whether jobs may be this process's own in the database that nobody here runs. */
+  /** Whether the database may have jobs of this process that it does not run. */
   hasOrphans(): boolean
-  /** They are about to be looked for. */
+  /** Call before those jobs are looked for. */
   clearOrphans(): void
-  /** Somebody has left jobs to claim, or may have. */
+  /** There may be jobs to claim. */
   wakeForWork(): void
 }
 
@@ -57,9 +57,9 @@ export function createCommitEffects(options: CommitEffectsOptions): CommitEffect
       for (const job of given) owned.give(job)
       for (const claim of voided) owned.void(claim)
       const ranLost = owned.lostOnThreads().length > 0
-      // Settled or stale: the claim is over.
+      // The claim is over, settled or stale.
       for (const { settles } of operations) if (settles !== undefined) owned.take(settles)
-      // Where one of them ran, others may have been kept from it.
+      // Other jobs may have waited for a job that ran alone.
       if (ranLost && owned.lostOnThreads().length === 0) wakeForWork()
       if (queuedKinds.length > 0) emptyQueues.forget(queuedKinds)
       for (const { onCommitted } of operations) onCommitted?.()

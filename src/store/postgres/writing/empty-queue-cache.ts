@@ -1,6 +1,6 @@
 /**
- * Remembers for each kind that no job of it is due in the database: then a new job may be claimed as it is accepted, and a
- * claim need not query the queue. Whatever may have queued a job, here or in another process, makes it forget.
+ * Remembers for each kind of task that no job is due in the database. Then a new job can be claimed in the commit that
+ * accepts it, and a claim needs no query. Anything that may queue a job, here or in another process, clears the memory.
  */
 import type { TaskKind } from '../../../domain/task.ts'
 import { taskKinds } from '../../../domain/task.ts'
@@ -9,9 +9,9 @@ import type { ClaimRequest } from '../../store.ts'
 export interface EmptyQueueCache {
   /** When the next known job of this kind is due; null: none waits; undefined: one may be due now. */
   nextDueAt(kind: TaskKind, request: Pick<ClaimRequest, 'taskLimits' | 'at'>): number | null | undefined
-  /** Jobs may wait that did not before. */
+  /** Jobs may have been queued. */
   forget(kinds?: readonly TaskKind[]): void
-  /** Call before a claim is sent; call the result with what the claim found. What came to wait meanwhile voids that. */
+  /** Call before a claim is sent, and the result with what the claim found; a job queued in between voids the finding. */
   look(): (kind: TaskKind, nextDueAt: number | null, atLimit: readonly string[]) => void
 }
 

@@ -1,8 +1,8 @@
 /**
- * A group of operations as one transaction. Where every record that it needs is in memory it is one statement, which
- * writes nothing if one of them is outdated; else records are locked and read first, and everything is written together
- * with the commit. Locks are taken in one order, so that no two transactions wait for each other: keys, then records by
- * id. A claim skips what is locked.
+ * A group of operations as one transaction. If every record it needs is in memory, the group is one statement, which
+ * writes nothing if one of the records is outdated. Otherwise it locks and reads the records first, and writes together
+ * with the commit. Every transaction locks in one order, keys and then records by id, so that no two wait for each
+ * other. A claim skips locked records.
  */
 import type { Claim, ClaimedJob } from '../../../domain/claim.ts'
 import type { RunChange } from '../../../domain/run.ts'
@@ -23,13 +23,13 @@ import { liveOfWriter, type Writer } from '../statements/totals.ts'
 /** The connection that writes, and its process. */
 export interface Sender extends Writer {
   readonly channel: string
-  /** Open jobs that it has added so far less those that it has ended: below 0 where it ends jobs that others added. */
+  /** Its share of the backlog: jobs it added less jobs it ended; below 0 if it ends jobs of others. */
   readonly live: number
   /** Whether there may be other processes. */
   readonly hasOthers: boolean
 }
 
-/** What follows from a transaction once it is committed. */
+/** The result of a committed transaction. */
 export interface Outcome {
   /** The reply to each operation; an error rejects it. */
   readonly values: readonly unknown[]
@@ -41,9 +41,9 @@ export interface Outcome {
   /** Records as they were written. */
   readonly written: readonly Stored[]
   readonly removed: readonly Run[]
-  /** Of the sender, with this one; null where nothing was counted. */
+  /** The sender's share of the backlog after the commit; null if nothing was counted. */
   readonly live: number | null
-  /** Whether jobs wait now that did not before: `due` ones can be claimed; and of which kinds they are. */
+  /** Whether jobs were queued, and whether they are due at once. */
   readonly newWork: Writes['newWork']
   readonly queuedKinds: readonly TaskKind[]
   /** Whether the commit itself has notified other processes of that. */
@@ -89,7 +89,7 @@ export async function commitGroup(connection: Connection, group: Group): Promise
   return commitLocked(connection, group, ids, looks)
 }
 
-/** In two trips: what is read travels together, and what is written travels with the commit. */
+/** Two trips to the server: all reads, then all writes with the commit. */
 async function commitLocked(
   { query, together, isOpen }: Connection,
   group: Group,
@@ -119,7 +119,7 @@ async function commitLocked(
   }
 }
 
-/** An earlier attempt that was committed has notified other processes, and no subscriber here. */
+/** If an earlier attempt was committed, it has notified other processes, and no subscriber here. */
 function changeOf({ id: runId, version, state, answer }: Run): RunChange {
   return { runId, version, state, isAnswered: answer !== null, voided: [] }
 }
@@ -143,7 +143,7 @@ function plan(
   const given: ClaimedJob[] = []
   const context = { process, known, isRepeat, give: (job: ClaimedJob) => void given.push(job) }
   const values = new Map<Operation, unknown>()
-  // Claims last: they take what is accepted with them.
+  // Claims come last, so that they can take jobs of runs that this group accepts.
   for (const operation of operations.toSorted(
     (one, other) => Number(one.verb === 'claim') - Number(other.verb === 'claim'),
   )) {

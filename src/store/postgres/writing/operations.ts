@@ -1,4 +1,4 @@
-/** What a transaction is made of: which runs a verb needs, and what it makes of them. */
+/** Operations, of which a transaction consists: the runs that a verb needs, and how it changes them. */
 import type { Claim, ClaimedJob } from '../../../domain/claim.ts'
 import type { JobError } from '../../../domain/job.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
@@ -13,32 +13,32 @@ import { isNone, type Readable } from '../statements/records.ts'
 import { rowsOf } from '../statements/records.ts'
 import type { Stored, UnitOfWork } from './unit-of-work.ts'
 
-/** What a verb finds beside the runs that it names. */
+/** What a verb receives besides the runs that it names. */
 export interface Context {
   /** Number of this process. */
   readonly process: number
-  /** Of the runs to be accepted whose key another run has. */
+  /** Replies to runs whose key another run has, by run id. */
   readonly known: ReadonlyMap<string, KnownReport>
-  /** Whether it was asked before, and may have taken place. */
+  /** Whether an earlier attempt may have been committed. */
   readonly isRepeat: boolean
-  /** The right to run the job goes to whoever asked. */
+  /** Gives the caller the right to run the job. */
   give(job: ClaimedJob): void
 }
 
 export interface Operation {
   readonly verb: string
-  /** Runs that are to be there, as far as they are known before. */
+  /** Runs to load, as far as they are known in advance. */
   readonly runIds: readonly string[]
   /** The run that is to be accepted. */
   readonly accepts?: { readonly run: NewRun; readonly at: number }
-  /** The claim that ends with it, however it goes. */
+  /** The claim that ends with the operation, whatever the outcome. */
   readonly settles?: Claim
   /** Characters of the texts that it writes, where they can be many. */
   readonly length?: number
-  /** Locks and reads what it finds by itself; null where there is nothing to look for. Asked for once in a transaction. */
+  /** Finds, locks and reads further runs; null if there is nothing to look for. Called once per transaction. */
   readonly look?: (() => ((query: Query) => Promise<readonly Stored[]>) | null) | undefined
   apply(unit: UnitOfWork, context: Context): unknown
-  /** Its transaction has ended well. */
+  /** Called after the commit. */
   readonly onCommitted?: () => void
 }
 
@@ -109,7 +109,7 @@ export const operations = {
       runIds: [runId],
       apply(unit, { isRepeat }): RemoveResult {
         const run = unit.find(runId)
-        // Whoever asks again for what is gone has removed it.
+        // On a repeat, a missing run was removed by the first attempt.
         if (run === null) return isRepeat ? 'removed' : 'not-found'
         if (run.state === 'running') return 'active'
         unit.remove(run)
@@ -123,7 +123,7 @@ export const operations = {
 const maxForgottenJobs = 2_000
 const maxForgottenBytes = 32 * 2 ** 20
 
-// What another process forgets at the same time is skipped.
+// Skips runs that another process removes at the same time.
 const lockFinished = {
   name: 'lock-finished',
   text: `
@@ -131,7 +131,7 @@ const lockFinished = {
     ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED`,
 }
 
-/** Forgets the runs that ended first; its value is how many. */
+/** Removes the runs that ended first; replies how many. */
 export function pruneRuns(finishedBefore: number, limit: number, readable: Readable): Operation {
   return {
     verb: 'prune',
@@ -141,7 +141,7 @@ export function pruneRuns(finishedBefore: number, limit: number, readable: Reada
         const unreadable = readable.unreadable()
         const rows = rowsOf(await query(lockFinished, [finishedBefore, limit, unreadable]))
         const records = readable.decode(rows)
-        // Where none of them can be read, others follow, unless there are more of these than are kept in mind.
+        // If none of them can be read, others follow, unless there are more unreadable ones than are remembered.
         if (records.length > 0 || readable.unreadable().length <= unreadable.length) return records
       }
     },

@@ -1,12 +1,12 @@
 /**
- * Records of runs of which this process runs jobs, as its last commit left them: what is settled next is not read first.
- * Nothing depends on them. A record that another process has changed is found out by its revision when it is written.
+ * Keeps the records of runs whose jobs this process runs, so that settling a job needs no read. The cache may be outdated:
+ * a write compares the revision, and fails if another process has changed the record.
  */
 import type { Stored } from './unit-of-work.ts'
 
 export interface RecordCache {
   get(runId: string): Stored | undefined
-  /** As a commit has left it. */
+  /** Keeps the record as a commit left it. */
   keep(stored: Stored): void
   forget(runId: string): void
   /** Another process has committed the version. */
@@ -31,13 +31,13 @@ export function createRecordCache(): RecordCache {
     get: (runId) => records.get(runId),
     keep(stored) {
       const { id, jobs: all, state } = stored.run
-      // Two connections write here, and what they reply can pass each other.
+      // Two connections write, and their replies can overtake each other.
       if ((records.get(id)?.revision ?? 0) > stored.revision) return
       forget(id)
       if (state !== 'running' || all.every(({ holder }) => holder === null)) return
       records.set(id, stored)
       jobs += all.length
-      // The oldest first: a map has them in the order in which they came.
+      // A map iterates in order of insertion: the oldest first.
       for (const oldest of records.keys()) {
         if (jobs <= maxJobs) break
         forget(oldest)

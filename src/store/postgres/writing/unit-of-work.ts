@@ -1,6 +1,6 @@
 /**
- * What one transaction makes of the records that it has: verbs change runs here, one after the other, and at the end
- * each run is written once, with the differences of everything that is derived from it.
+ * The unit of work of one transaction: verbs change runs here, one after the other. At the end each changed run is
+ * written once, with the differences in everything that is derived from it.
  */
 import type { Claim } from '../../../domain/claim.ts'
 import type { RunChange } from '../../../domain/run.ts'
@@ -61,7 +61,7 @@ export interface Writes {
   readonly changes: readonly RunChange[]
   /** Claims of jobs that were running and are cancelled. */
   readonly voided: readonly Claim[]
-  /** Whether jobs wait now that did not before: `due` ones can be claimed. */
+  /** Whether jobs were queued, and whether one of them is due at once. */
   readonly newWork: 'none' | 'later' | 'due'
 }
 
@@ -69,7 +69,7 @@ export interface UnitOfWork {
   /** As earlier verbs left it; null where it was not loaded. */
   find(runId: string): Run | null
   add(run: Run): void
-  /** Notes what became of a run that was found. */
+  /** Replaces a run that was found by its changed version. */
   save(run: Run): void
   remove(run: Run): void
   /** Runs that were loaded, as they are now. */
@@ -126,7 +126,7 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
 
 type DerivedRows = Omit<Writes, 'added' | 'changed' | 'removed' | 'changes' | 'voided'>
 
-/** Collects the differences of what is derived from records. */
+/** Collects the differences in rows that are derived from records. */
 function createDerived() {
   const payloads: PayloadRow[] = []
   const queued: QueueRow[] = []
@@ -145,7 +145,7 @@ function createDerived() {
   }
 
   return {
-    /** The run as it is to be written: without what is kept apart. */
+    /** Returns the run as it is written, without texts that are kept apart. */
     differ(before: Run | null, after: Run): Run {
       const { id: runId } = after
       const isRecordFull = isFull(before ?? after)
