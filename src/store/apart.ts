@@ -1,13 +1,13 @@
 /**
- * Texts that are too large for the record of their run: a record is written again with each change of one of its jobs, and
- * these are written once. An engine keeps them in its table `payload`, by run, job and part.
+ * Texts that are too large for the record of their run. A record is written again with each change of one of its jobs;
+ * these texts are written once, to the table `payload`, by run, job and part.
  */
 import type { Apart, Job, Run } from '../domain/run/aggregate.ts'
 
 export const inputPart = 0
 export const resultPart = 1
 export const errorPart = 2
-/** The failure of claim n has the part n above this: a claim fails at most once. */
+/** The failure of claim n has part n plus this number: a claim fails at most once. */
 const failureParts = 2
 
 /** Characters of one text that a record holds, and of all its texts together. An error counts as the longest of them. */
@@ -15,7 +15,7 @@ const maxText = 512
 const maxTexts = 4_096
 /** Characters of a text that a full record still takes. */
 const maxTextWhenFull = 32
-/** The same for a job's error: the service's own errors fit, so that a cancel of a large run writes no row for each job. */
+/** The same for a job's error: the service's own errors fit, so that a cancel of a large run writes no further rows. */
 const maxErrorWhenFull = 128
 
 /** Writes the texts of one job to the engine's table. */
@@ -46,7 +46,7 @@ export function bytesApart({ jobs }: Run): number {
   return texts.filter(isApart).reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
-/** The job as its record holds it: new texts that are not small go to the shelf. `before` is null for a new job. */
+/** Moves new texts of the job to the shelf unless they are small. @param before null for a new job @returns the job for its record */
 export function setApart(before: Job | null, job: Job, isRecordFull: boolean, shelf: Shelf): Job {
   function put(part: number, text: string): Apart {
     shelf.put(part, text)

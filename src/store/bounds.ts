@@ -1,4 +1,4 @@
-/** How much of runs is read at once: the rest can be read job by job, so that no reader has all of it in memory. */
+/** Bounds of one read of runs, so that no reader has everything in memory: the rest can be read job by job. */
 import type { JobError } from '../domain/job.ts'
 
 /** Results, failures and errors of one run, in bytes. */

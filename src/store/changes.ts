@@ -1,4 +1,4 @@
-/** What a transaction changes of each run, for its listeners: one change a run, however often it was changed. */
+/** Collects the changes of a transaction for its subscribers: one per run, however often the run changed. */
 import type { RunChange } from '../domain/run.ts'
 
 export interface Changes {

@@ -1,13 +1,13 @@
 /**
- * Watches the main thread while it loads the modules of tasks, when there is no store yet whose thread could: a module
- * that loops leaves the main thread no way to say so.
+ * Watches the main thread while it loads the modules of tasks, before there is a store whose thread could: while a module
+ * loops, the main thread cannot report it.
  */
 import { Worker } from 'node:worker_threads'
 import { createHeartbeat } from '../runtime/event-loop.ts'
 import type { StallOptions } from './stall-watch.ts'
 
 export interface LoadWatch {
-  /** The main thread loads this module from now on. */
+  /** Names the module that the main thread loads from now on. */
   begin(path: string): void
   stop(): void
 }

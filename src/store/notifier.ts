@@ -1,6 +1,6 @@
 /**
- * What processes that share a store notify each other of, apart from changes of runs. An engine that no other process
- * can have anything to do with has none.
+ * Notifications between processes that share a store, apart from changes of runs. An engine that only one process uses
+ * has none.
  */
 import type { JobProgress, Progress } from '../domain/job.ts'
 

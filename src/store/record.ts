@@ -8,10 +8,10 @@ import { firstFailurePolicies, runStateOf, runStates } from '../domain/run.ts'
 import type { Job, Run } from '../domain/run/aggregate.ts'
 import { taskKinds } from '../domain/task.ts'
 
-/** Members are added at the end, with a default for records without them, and never moved: files outlive versions of this program. */
+/** New members are added at the end, with a default for older records, and never moved: files outlive versions. */
 const format = 1
 
-/** What a row has beside the record. */
+/** Columns of a row besides the record. */
 export interface RunColumns {
   readonly id: string
   readonly version: number
@@ -70,7 +70,7 @@ function encodeJob(job: Job, base: number): unknown[] {
 
 /** @throws Error for a format that a newer version wrote */
 export function decodeRun(text: string, { id, version }: RunColumns): Run {
-  // Written by `encodeRun`; only the format can be another one.
+  // `encodeRun` wrote it; only the format can differ.
   const [found, base, respond, onFirstFailure, tags, answer, finishedAt, encoded, traceparent = null] = JSON.parse(
     text,
   ) as readonly [

@@ -1,4 +1,4 @@
-/** Makes the run that readers get of the run that a store keeps: whole up to a bound, and then without what is large. */
+/** Makes the run that readers receive from a stored one: whole up to a bound, and beyond it without large texts. */
 import { instantOf } from '../domain/ids.ts'
 import type { JobError, JobFailure, JobInput, JobRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
@@ -38,7 +38,7 @@ export function jobRecord(run: Run, job: Job, index: number, textOf: TextOf): Jo
     ...bareJob(run, job, index),
     result: isApart(result) ? textOf(index, result) : result,
     error: errorOf(job, index, textOf),
-    // The record says what a text is of.
+    // The record names the meaning of each text.
     failures: job.failures.map((failure) =>
       isApart(failure) ? (JSON.parse(textOf(index, failure)) as JobFailure) : failure,
     ),

@@ -1,11 +1,11 @@
 /**
- * Ends the process when the main thread's loop has stopped turning while it runs first jobs: nothing on the main
- * thread itself can do it then, and the next start runs the job in the pool.
+ * Ends the process when the main thread's event loop stands still while it runs first jobs. Nothing on the main thread
+ * could do that. The next start runs the job in the pool.
  */
 import { createHeartbeat } from '../runtime/event-loop.ts'
 import { createLog } from '../log.ts'
 
-/** What another thread needs to watch over the main one. */
+/** Options for the thread that watches the main thread. */
 export interface StallOptions {
   readonly heartbeat: SharedArrayBuffer
   readonly stallMs: number

@@ -1,8 +1,8 @@
 /**
- * The contract every engine fulfils. Each verb is atomic: its promise resolves only after what it did is durable, and
- * rejects with `AppError('store-unavailable')` when it is not known to be. Then nothing of it happened; only where the
- * connection to a server was lost during the commit, all of it may have happened. Settling the same claim again is safe
- * in both cases. A read sees everything that was asked for before it. Every instant is in epoch milliseconds and comes
+ * The contract of every engine. Each verb is atomic: its promise resolves when its writes are durable, and rejects with
+ * `AppError('store-unavailable')` otherwise. A rejected verb has written nothing, unless the connection to a server was
+ * lost during the commit: then it may have written everything. Settling the same claim again is safe in both cases. A
+ * read sees every earlier write. Every instant is in epoch milliseconds and comes
  * from the caller; every payload is JSON text.
  */
 import type { Claim, ClaimedJob, FreeSlots } from '../domain/claim.ts'
@@ -27,7 +27,7 @@ export interface ClaimRequest {
   readonly slots: readonly FreeSlots[]
   /** How many more jobs of these tasks may be claimed; a task that is not named has no limit. */
   readonly taskLimits: Readonly<Record<string, number>>
-  /** `suspects`: only jobs for which one more lost start is the last, one at the most. */
+  /** `suspects`: at most one job, and only one that fails when it loses one more start. */
   readonly only: 'all' | 'suspects'
   readonly at: number
 }
@@ -47,7 +47,7 @@ export interface RescueReport {
   readonly requeued: number
   /** Jobs that had lost too many starts and are now failed as `crashed`. */
   readonly crashed: number
-  /** Waiting jobs for which one more lost start is the last. */
+  /** Waiting jobs that fail when they lose one more start. */
   readonly suspects: number
 }
 
@@ -90,9 +90,9 @@ export interface StoreStats {
 }
 
 export interface Store {
-  /** Opens, migrates and takes ownership; rejects with `BootError` when that cannot be had. */
+  /** Opens, migrates and takes ownership. @throws BootError */
   open(): Promise<void>
-  /** Waits for what was asked before, then closes. Later calls reject. */
+  /** Waits for earlier operations, then closes. Later calls reject. */
   close(): Promise<void>
   /**
    * Calls back after each commit, once per changed run, in order of commit. Accepting a run is no change, and of claims in
@@ -104,10 +104,10 @@ export interface Store {
   backlog(): number
   /** Whether runs can be found by their words. */
   readonly canSearch?: boolean
-  /** null where no other process can have anything to do with the store. */
+  /** null for an engine that only one process uses. */
   readonly notifier: Notifier | null
 
-  /** Commits the run, all its jobs and its idempotency key, of which the first claim wins. */
+  /** Commits the run, all its jobs and its idempotency key. Of several runs with one key the first wins. */
   accept(run: NewRun, at: number): Promise<AcceptReport>
   /** Takes due jobs, each durably claimed before it is returned. */
   claim(request: ClaimRequest): Promise<ClaimResult>

@@ -18,7 +18,7 @@ export interface Apart {
 /** JSON text, or where the store keeps it; null where there is none. */
 export type Payload = string | Apart | null
 
-/** What a job waits for that needs the results of others. */
+/** The dependencies of a job on results of other jobs. */
 export interface Chain {
   /** Indexes of earlier jobs, in the order in which their results are handed over. */
   readonly after: readonly number[]
@@ -35,7 +35,7 @@ export interface Expiry {
   readonly claim: number
 }
 
-/** Instants are epoch milliseconds; null where the thing has not happened. */
+/** Instants are epoch milliseconds; null for events that have not happened. */
 export interface Job {
   readonly task: string
   readonly kind: TaskKind
@@ -90,14 +90,14 @@ export interface Run {
   readonly jobs: readonly Job[]
 }
 
-/** What a job becomes. */
+/** Members of a job that a change sets. */
 export interface JobChange {
   readonly to: JobState
   readonly attempt?: number
   readonly lostStarts?: number
   readonly leftStarts?: number
   readonly queuedAt?: number
-  /** Given where the job waits again. */
+  /** Given if the job waits again. */
   readonly runAt?: number
   readonly result?: string
   readonly error?: JobError

@@ -1,13 +1,13 @@
 /**
- * Jobs that wait for the results of others. Whatever ends a job, or queues it again, brings those that wait for it up to
- * date in the same change: they become due, are cancelled, or are blocked again.
+ * Jobs that wait for the results of other jobs. A change that ends a job, or queues it again, also updates the jobs that
+ * wait for it: they become due, are cancelled, or are blocked again.
  */
 import { changeJob, jobAt, type Chain, type Job, type Run } from './aggregate.ts'
 
-/** Brings all jobs of the run up to date that wait for others. */
+/** Updates all jobs of the run that wait for others. */
 export function advanceChains(run: Run, at: number): Run {
   let changed = run
-  // In order of their index: the jobs that one waits for come before it, and are up to date.
+  // In order of index: dependencies have lower indexes, and are updated first.
   for (let index = 1; index < run.jobs.length; index += 1) {
     const chain = run.jobs[index]?.chain ?? null
     if (chain !== null) changed = advance(changed, index, chain, at)
@@ -33,7 +33,7 @@ function advance(run: Run, index: number, chain: Chain, at: number): Run {
   return changeJob(run, index, { to: 'queued', queuedAt: at, runAt: at + chain.delayMs }, at)
 }
 
-/** The first of those that the job waits for which has ended without a result; null where none has. */
+/** The first dependency that ended without a result, or null. */
 export function lostOf(run: Run, { after }: Chain): number | null {
   return after.find((index) => isLost(run, index)) ?? null
 }
@@ -43,7 +43,7 @@ function isLost(run: Run, index: number): boolean {
   return state === 'failed' || state === 'cancelled'
 }
 
-/** Those that the job waits for which are not completed. */
+/** The dependencies that are not completed. */
 export function missingOf({ jobs }: Run, { after }: Chain): number[] {
   return after.filter((index) => jobs[index]?.state !== 'completed')
 }
@@ -56,7 +56,7 @@ export function isAwaited({ jobs }: Run, jobIndex: number): boolean {
   return false
 }
 
-/** Results of the jobs that one has waited for, in their order; undefined where it waits for none. */
+/** Results of the job's dependencies, in their order; undefined if it has none. */
 export function resultsFor(
   { jobs }: Run,
   { chain }: Pick<Job, 'chain'>,

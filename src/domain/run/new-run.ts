@@ -1,4 +1,4 @@
-/** A run before it is stored: as its caller requests it, as a store is asked to accept it, and the first record of it. */
+/** A run before it is stored: the request, the new run that a store accepts, and its first record. */
 import type { RespondMode } from '../answer.ts'
 import type { FirstFailurePolicy } from '../run.ts'
 import type { TaskKind } from '../task.ts'
@@ -61,7 +61,7 @@ export interface NewRun {
   readonly idempotency: IdempotencyClaim | null
 }
 
-/** A key of a caller's, which names one run for 24 hours, or until that run is forgotten. */
+/** A caller's key, which names one run for 24 hours, or until that run is removed. */
 export interface IdempotencyClaim {
   /** Identifies the caller: the same key of another caller is another key. */
   readonly scope: string

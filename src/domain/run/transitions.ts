@@ -1,7 +1,7 @@
 /**
- * What becomes of a run and its jobs, as pure functions. None of them checks whether its caller may do so: `verbs.ts` asks
- * `ownsClaim` before it settles a job. A function that has nothing to change returns the run it was given, so that `===`
- * tells whether there is something to save.
+ * Transitions of a run and its jobs, as pure functions. They do not check permission: `verbs.ts` calls `ownsClaim` before
+ * it settles a job. A function that changes nothing returns the run it was given, so `===` shows whether there is
+ * something to save.
  */
 import type { Claim, ClaimedJob } from '../claim.ts'
 import { isFinalJob, moveJob, type JobError, type JobState } from '../job.ts'
@@ -9,7 +9,7 @@ import { maxLeftStarts, maxLostStarts, maxRetryDelayMs, soonAfterStartMs } from 
 import { changeJob, jobAt, type Job, type JobChange, type Run } from './aggregate.ts'
 import { advanceChains, isAwaited, missingOf } from './chains.ts'
 
-/** A job that is to be claimed, and the thread that it goes to. */
+/** A job to claim, and its thread. */
 export interface ClaimPick {
   readonly jobIndex: number
   readonly thread: string
@@ -114,7 +114,7 @@ export function failJob(run: Run, { jobIndex }: Claim, error: JobError, retryAt:
 /** Hands a job back unspent: it is due again at once. */
 export function releaseJob(run: Run, { jobIndex }: Claim, at: number): Run {
   const job = jobAt(run, jobIndex)
-  // A job that has the process asked to leave after each start must not do so for ever.
+  // A job whose start makes the process stop each time must not go on for ever.
   if (leaving(job) === 'too often') return loseStart(run, jobIndex, at)
   return changeJob(run, jobIndex, { to: 'queued', attempt: job.attempt - 1, runAt: at }, at)
 }
@@ -123,7 +123,7 @@ export function releaseJob(run: Run, { jobIndex }: Claim, at: number): Run {
 export function noteLeaving(run: Run, isHeld: (claim: Claim) => boolean, at: number): Run {
   const jobs = run.jobs.map((job, jobIndex) => {
     if (job.state !== 'running' || !isHeld({ runId: run.id, jobIndex, claim: job.claim })) return job
-    // Asked again for the same start.
+    // Already noted for this start.
     if (job.leftClaim === job.claim) return job
     const isSoon = (job.startedAt ?? at) > at - soonAfterStartMs
     return { ...job, leftClaim: job.claim, leftStarts: job.leftStarts + Number(isSoon) }
@@ -139,7 +139,7 @@ export function cancelJobs(run: Run, jobIndex: number | null, at: number): Run {
   return advanceChains(cancelOpen(run, jobIndex, byRequest, at), at)
 }
 
-/** What becomes of the other jobs when one fails for good. */
+/** Changes the other jobs when one fails for good. */
 function afterFailure(failed: Run, failedIndex: number, at: number): Run {
   const run = advanceChains(failed, at)
   if (failedIndex !== 0 || run.onFirstFailure !== 'cancel') return run
@@ -176,7 +176,7 @@ export function expiresAt({ state, runAt, claim, expiry }: Job): number | null {
 export function expireJobs(run: Run, at: number): Run {
   let changed = run
   for (const index of run.jobs.keys()) {
-    // As it is by now: the failure of another one may have cancelled it.
+    // Read from the changed run: the failure of another job may have cancelled this one.
     const job = jobAt(changed, index)
     const expires = expiresAt(job)
     if (expires === null || expires > at) continue
@@ -194,7 +194,7 @@ export function expireJobs(run: Run, at: number): Run {
 export function rescueJobs(run: Run, isLost: (claim: Claim) => boolean, at: number): Run {
   let changed = run
   for (const index of run.jobs.keys()) {
-    // As it is by now: the loss of the first job may have cancelled it.
+    // Read from the changed run: the loss of the first job may have cancelled this one.
     const job = jobAt(changed, index)
     if (job.state !== 'running' || !isLost({ runId: run.id, jobIndex: index, claim: job.claim })) continue
     changed = loseStart(changed, index, at)
@@ -215,7 +215,7 @@ function leaving({ claim, leftClaim, leftStarts }: Job): 'no' | 'yes' | 'too oft
 
 function lostStart(job: Job): JobChange {
   const left = leaving(job)
-  // The start does not count where the process was to leave anyway.
+  // The start does not count if the process was asked to leave.
   const lostStarts = left === 'yes' ? job.lostStarts : job.lostStarts + 1
   const unspent = { attempt: job.attempt - 1, lostStarts }
   if (lostStarts >= maxLostStarts(job.maxAttempts)) {
@@ -225,17 +225,17 @@ function lostStart(job: Job): JobChange {
         : `the process was asked to stop soon after ${job.leftStarts} starts of this job`
     return { to: 'failed', ...unspent, error: { code: 'crashed', message } }
   }
-  // Due since it was accepted: it goes before everything that was queued behind it.
+  // Due since it was accepted, so that it comes before jobs that were queued after it.
   return { to: 'queued', ...unspent, runAt: job.queuedAt }
 }
 
-/** The clock was set by so much: what waits goes on waiting for as long. No visible change. */
+/** Moves due times by a step of the clock, so that waits keep their length. No visible change. */
 export function shiftDueTimes(run: Run, byMs: number): Run {
   const jobs = run.jobs.map((job) => (job.runAt === null ? job : { ...job, runAt: job.runAt + byMs }))
   return { ...run, jobs }
 }
 
-/** The clock may have been set while no process had the run: no job waits longer than it was to wait at all. */
+/** Bounds each wait by its original length, because the clock may have been set while no process had the run. */
 export function boundDueTimes(run: Run, at: number): Run {
   const jobs = run.jobs.map((job) => {
     const runAt = boundedDueTime(job, at)
@@ -248,7 +248,7 @@ function boundedDueTime(job: Job, at: number): number | null {
   const { state, runAt } = job
   if (runAt === null || runAt <= at) return runAt
   const since = waitsSince(job)
-  // One that is due before it began to wait was moved before.
+  // A wait that is due before it began was moved before.
   const bounded = since > at && runAt >= since ? at + runAt - since : runAt
   return state === 'retrying' ? Math.min(bounded, at + maxRetryDelayMs) : bounded
 }
@@ -260,12 +260,12 @@ export function waitsSince({ state, queuedAt, startedAt, failures }: Job): numbe
   return last !== undefined && 'finishedAt' in last ? last.finishedAt : (startedAt ?? queuedAt)
 }
 
-/** Whether one more lost start is the last: such a job runs alone, so that no innocent one is blamed with it. */
+/** Whether the job fails when it loses one more start. It runs alone, so that no other job is blamed with it. */
 export function isSuspect(job: Pick<Job, 'lostStarts' | 'maxAttempts'>): boolean {
   return job.lostStarts >= maxLostStarts(job.maxAttempts) - 1
 }
 
-/** Claims that were running before a change and are cancelled by it. */
+/** Claims that a change cancelled while they were running. */
 export function voidedClaims(before: Run, after: Run): Claim[] {
   if (before.counts.cancelled === after.counts.cancelled) return []
   return after.jobs.flatMap(({ state, claim }, jobIndex) =>
@@ -278,11 +278,11 @@ export function statesOf({ jobs }: Run, jobIndex: number | null): JobState[] {
   return jobs.flatMap(({ state }, index) => (jobIndex === null || index === jobIndex ? [state] : []))
 }
 
-/** What is said of a cancel of jobs that were in these states. */
+/** The reply to a cancel of jobs that were in these states. */
 export function cancelResultOf(states: readonly JobState[]): CancelResult {
   if (states.length === 0) return 'not-found'
   if (!states.every(isFinalJob)) return 'cancelled'
-  // As the run's own state has it: one that failed did so before it could be cancelled.
+  // By the run's own state: a failed run failed before it could be cancelled.
   return states.includes('cancelled') && !states.includes('failed') ? 'was-cancelled' : 'was-final'
 }
 

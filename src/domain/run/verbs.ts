@@ -1,7 +1,7 @@
 /**
- * The store's verbs over one run: each checks whether it applies, changes the run by `transitions.ts`, and says what to
- * reply. A verb is repeated where it is not known whether its commit took place; it then replies as before and changes
- * nothing.
+ * The store's verbs over one run: each checks whether it applies, changes the run by `transitions.ts`, and returns the
+ * reply. A verb is repeated when it is unknown whether its commit took place; if it did, the repeat returns the same
+ * reply and changes nothing.
  */
 import type { Claim } from '../claim.ts'
 import { isFinalJob, type JobError } from '../job.ts'
@@ -53,7 +53,7 @@ export function release(run: Run | null, claim: Claim, at: number): Done<Settled
   return settle(run, claim, 'release', (owned) => releaseJob(owned, claim, at))
 }
 
-/** Under a void claim nothing changes: this is where a late outcome is turned away. */
+/** Changes nothing under a void claim: here a late outcome is rejected. */
 function settle(
   run: Run | null,
   claim: Claim,

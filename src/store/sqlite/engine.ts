@@ -43,11 +43,11 @@ interface Pending extends Operation {
   readonly reject: (error: Error) => void
 }
 
-/** What follows a reply is up to a tenth of a millisecond of work each. */
+/** Each reply causes up to a tenth of a millisecond of work. */
 const repliesPerTurn = 128
 /** Of the thread, in MiB: V8's own bound is 192, which garbage fills under load. */
 const maxYoungGenerationSizeMb = 6
-/** For how long a commit shows that another one can be made. */
+/** How long a commit counts as proof that the disk takes writes. */
 const freshMs = 2_000
 
 type State = 'new' | 'opening' | 'open' | 'closing' | 'closed'
@@ -58,7 +58,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
   let worker: Worker | null = null
   let waiting: Pending[] = []
   let inFlight: Pending[] = []
-  /** Whether a group was committed, and not all of its operations have got a reply. */
+  /** Whether operations of a committed group still wait for their replies. */
   let isReplying = false
   let sentAt = 0
   let backlog = 0
@@ -81,7 +81,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
       sentAt = performance.now()
       send(inFlight.map(({ verb, args }) => ({ verb, args })))
     } else if (state === 'closing' && !isCloseSent) {
-      // A turn can come here after the reply to what it has asked for.
+      // A turn can run after the reply to its own operation.
       isCloseSent = true
       send('close')
     }
@@ -94,10 +94,10 @@ export function createSqliteStore(options: SqliteOptions): Store {
         asked.reject(new AppError('store-unavailable', 'the store is not open'))
       } else {
         waiting.push({ verb, args, resolve: asked.resolve, reject: asked.reject })
-        // What this turn of the event loop asks for goes together.
+        // Operations of the same turn of the event loop form one group.
         if (waiting.length === 1 && inFlight.length === 0) setImmediate(flush)
       }
-      // What the thread replies to a verb is what the verb returns; the message has lost the pairing.
+      // The thread replies with the verb's result; the message does not carry its type.
       return asked.promise as ReturnType<Store[Name]>
     }
   }
@@ -113,7 +113,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     for (const listener of listeners) listener(change)
   }
 
-  /** What the replies have led to goes with the next group: its commit is larger, and there are fewer. */
+  /** Operations that the replies cause join the next group: commits are fewer and larger. */
   function endGroup(): void {
     isReplying = false
     setImmediate(flush)
@@ -186,7 +186,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
       const { path, lockWaitMs, tasks = null, stall = null, hasSearch = false } = options
       const workerData: ThreadOptions = { path, lockWaitMs, tasks, stall, hasSearch, owner: randomUUID() }
       const entry = import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js'
-      // Node strips types by itself: a loader inherited from the main thread would only make the start slower.
+      // Node strips types by itself: a loader inherited from the main thread would slow the start.
       const resourceLimits = { maxYoungGenerationSizeMb }
       worker = new Worker(new URL(entry, import.meta.url), { workerData, resourceLimits, execArgv: [], name: 'store' })
       worker.on('message', onMessage)

@@ -1,4 +1,4 @@
-/** What the engine and its thread say to each other. Both ends are ours and of one version. */
+/** Messages between the engine and its thread. Both ends are of the same version. */
 import type { ProblemCode } from '../../domain/problems.ts'
 import type { RunChange } from '../../domain/run.ts'
 import type { StallOptions } from '../stall-watch.ts'
@@ -21,7 +21,7 @@ export type WriteVerb =
   | 'shiftDueTimes'
   | 'checkWritable'
 
-/** One list for the type and for `isRead`, so that no read runs as a write. */
+/** The one list behind the type and `isRead`, so that no read runs as a write. */
 const readVerbs = ['getRun', 'getJob', 'getInput', 'listRuns', 'stats'] as const
 export type ReadVerb = (typeof readVerbs)[number]
 export type Verb = WriteVerb | ReadVerb
@@ -46,11 +46,11 @@ export type Reply =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly code: ProblemCode; readonly message: string }
 
-/** What became of a group of operations. */
+/** The outcome of a group of operations. */
 export interface Group {
   /** One per operation, in order. */
   readonly replies: readonly Reply[]
-  /** What was committed, in order of commit. */
+  /** Committed changes, in order of commit. */
   readonly changes: readonly RunChange[]
   /** Whether anything was written: an operation that changes nothing does not show that the disk takes writes. */
   readonly hasWritten: boolean
@@ -68,12 +68,12 @@ export interface ThreadOptions {
   readonly hasSearch: boolean
 }
 
-/** To the thread: a group of operations, or the wish to close. */
+/** To the thread: a group of operations, or `close`. */
 export type ToThread = readonly Operation[] | 'close'
 
 /**
  * From the thread: the process that opening waits for, how it went, then one reply per group, in order; `closed` is the
- * last. Between them, each record that cannot be read, and that the index for search cannot be written.
+ * last. Between them it reports each record that cannot be read, and failures to write the search index.
  */
 export type FromThread =
   | { readonly type: 'waiting'; readonly owner: string }

@@ -17,7 +17,7 @@ const say = (message: FromThread): void => port.postMessage(message)
 // Set by the engine, which is of the same version.
 const { path, lockWaitMs, tasks, stall, hasSearch } = workerData as ThreadOptions
 
-/** Without closing the database, which would write into what is another process's now. */
+/** Ends the process without closing the database, because closing writes to a file that belongs to another process now. */
 function endProcess(what: string): never {
   const log = createLog(stall?.logLevel ?? 'fatal')
   log.fatal({ database: path }, `${what} by another program: the process ends before it does harm`)

@@ -119,7 +119,7 @@ export const operations = {
   },
 }
 
-/** Runs can be large, and everything else waits for the commit: it forgets at most this many jobs and bytes, or one run. */
+/** Jobs and bytes that one commit removes at most, or one run, because everything else waits for the commit. */
 const maxForgottenJobs = 2_000
 const maxForgottenBytes = 32 * 2 ** 20
 

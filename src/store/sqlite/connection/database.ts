@@ -11,7 +11,7 @@ import { isBusy, remedyOf } from './errors.ts'
 
 const memory = ':memory:'
 const retryEveryMs = 50
-/** Its rows are copied by code, when the tables are as this version has them. */
+/** After this migration, code copies rows to records, once the tables are those of this version. */
 const rowsToRecords = '0005-one-record.sql'
 /** Marks a file as ours (https://sqlite.org/pragma.html#pragma_application_id): "Fore". */
 const applicationId = 0x466f7265
@@ -30,7 +30,7 @@ export interface OpenOptions {
   readonly path: string
   /** How long to wait for another process to let go of the file. */
   readonly waitMs: number
-  /** Called once where that takes any time. */
+  /** Called once if it has to wait. */
   readonly onWait: (owner: string) => void
 }
 
@@ -48,14 +48,14 @@ export async function openDatabase({ path, waitMs, onWait }: OpenOptions): Promi
   }
 }
 
-/** @returns who is using the file, where somebody is */
+/** @returns the opened database, or the name of the process that uses the file */
 async function tryOpen(path: string): Promise<OpenedDatabase | string> {
   try {
     if (path === memory) return { database: prepare(new DatabaseSync(path), path), file: null, socket: null }
     makeDirectory(dirname(resolve(path)))
     const file = realPathOf(path)
     checkNames(file, path)
-    // Before it is opened, which would write to it: its owner may have lost the lock, and lives.
+    // Checked before the file is opened, because opening writes to it: a living owner may have lost its lock.
     return (await findOwner(file)) ?? (await openFile(path, file))
   } catch (error) {
     if (error instanceof BootError) throw error
@@ -68,7 +68,7 @@ async function openFile(path: string, file: string): Promise<OpenedDatabase | st
   const database = new DatabaseSync(path, { timeout: 0 })
   let socket: OwnerSocket | null = null
   try {
-    // Exclusive before the first read: the WAL index then lives in this process's memory, and no second one gets in.
+    // Exclusive before the first read: then the WAL index is in this process's memory, and no second process can open the file.
     database.exec('PRAGMA locking_mode = EXCLUSIVE')
     checkOwnership(database, path)
     const owner = await findOwner(file)
@@ -95,7 +95,7 @@ function prepare(database: DatabaseSync, path: string): DatabaseSync {
   return database
 }
 
-/** One by one: `recursive` does not end where the system says that a directory which is there is not. */
+/** Makes directories one by one: `recursive` loops where the system denies that an existing directory exists. */
 export function makeDirectory(path: string): void {
   if (existsSync(path) || dirname(path) === path) return
   makeDirectory(dirname(path))
@@ -107,13 +107,13 @@ export function makeDirectory(path: string): void {
   }
 }
 
-/** As SQLite names the file, also one that is not there yet. */
+/** The path by which SQLite names the file, even before it exists. */
 export function realPathOf(path: string): string {
   const absolute = resolve(path)
   return existsSync(absolute) ? realpathSync(absolute) : join(realpathSync(dirname(absolute)), basename(absolute))
 }
 
-/** SQLite's log and the owner's socket stand beside one name: under another one neither would be found. */
+/** SQLite's log and the owner's socket have names derived from the file's: under another name neither would be found. */
 function checkNames(file: string, path: string): void {
   const names = statSync(file, { throwIfNoEntry: false })?.nlink ?? 1
   if (names <= 1) return
@@ -122,7 +122,7 @@ function checkNames(file: string, path: string): void {
   )
 }
 
-/** Before anything is changed in it. @throws BootError for the file of another program */
+/** Checks the file before anything in it is changed. @throws BootError for the file of another program */
 export function checkOwnership(database: DatabaseSync, path: string): void {
   const isNew = readNumber(database, 'SELECT count(*) FROM sqlite_schema') === 0
   if (!isNew && readNumber(database, 'PRAGMA application_id') !== applicationId) {
@@ -134,7 +134,7 @@ export function readNumber(database: DatabaseSync, sql: string): number {
   return Number(Object.values(database.prepare(sql).get() ?? {})[0])
 }
 
-/** As many as the version of a file that has had all of them. */
+/** The migrations; their number is the version of an up-to-date file. */
 export function migrationFiles(): string[] {
   return readdirSync(migrations)
     .filter((name) => name.endsWith('.sql'))

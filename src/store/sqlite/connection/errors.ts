@@ -8,12 +8,12 @@ export function isBusy(error: unknown): boolean {
   return busyCodes.has(primaryCode(error))
 }
 
-/** Whether the file or the disk failed, and not the statement: then the whole group could not be committed. */
+/** Whether the file or the disk failed, and not the statement: then the whole group is rolled back. */
 export function isUnavailable(error: unknown): boolean {
   return isBusy(error) || unavailableCodes.has(primaryCode(error))
 }
 
-/** What to mend where a file cannot be opened; empty where nothing is known. */
+/** Advice for a file that cannot be opened; empty if none is known. */
 export function remedyOf(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : ''
   switch (primaryCode(error)) {

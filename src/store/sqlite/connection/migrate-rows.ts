@@ -20,7 +20,7 @@ export function migrateRows(database: DatabaseSync): void {
     if (pending % runsPerFlush === 0) transaction.flush()
   }
   transaction.flush()
-  // Exact as it was: it counts runs that were forgotten since, too.
+  // The old totals, because they also count runs that were removed since.
   if (tally !== undefined) database.prepare('UPDATE tally SET totals = ? WHERE id = 1').run(String(tally['totals']))
   database.exec('DROP TABLE old_run; DROP TABLE old_job; DROP TABLE old_run_tag')
 }

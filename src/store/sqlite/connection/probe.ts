@@ -1,12 +1,12 @@
-/** Writes what means nothing, to see whether anything can be written. */
+/** Writes a row without meaning, which shows whether the disk takes writes. */
 import type { DatabaseSync } from 'node:sqlite'
 
 export interface Probe {
-  /** Within a transaction: one page, or after a failure as much as small runs take. */
+  /** Within a transaction: writes one page, or after a failure as many as small runs take. */
   write(): void
-  /** One page, outside of a transaction. */
+  /** Outside of a transaction: writes one page. */
   overwrite(): void
-  /** Call after a commit, and after one that the disk has failed. */
+  /** Call after each commit, whether it succeeded or failed. */
   note(hasFailed: boolean): void
 }
 

@@ -2,10 +2,10 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 
 /**
- * node:sqlite makes a dictionary of each row, which is slow to make, to read and to copy; of an array of values the
- * object is made here, of the same form each time.
- * @param columns of the rows, separated by commas; what is no column of its own has a name behind AS
- * @param rest of the statement, from its FROM on
+ * node:sqlite returns each row as an object in dictionary mode, which is slow to make, to read and to copy. From an array
+ * of values this makes objects that share one hidden class.
+ * @param columns separated by commas; an expression has a name after AS
+ * @param rest of the statement, beginning with FROM
  */
 export function prepareSelect<Row extends object>(database: DatabaseSync, columns: string, rest: string) {
   const names = columns.split(',').map((column) => column.trim().replace(/^.* AS |^\w+\./, ''))
@@ -20,7 +20,7 @@ export function prepareSelect<Row extends object>(database: DatabaseSync, column
   }
 
   return (...values: SQLInputValue[]): Row[] =>
-    // With arrays asked for, each row is one.
+    // `setReturnArrays` makes each row an array.
     statement.all(...values).map((row) => rowOf(row as unknown as ArrayLike<unknown>))
 }
 

@@ -1,4 +1,4 @@
-/** Reads a copy of a database back: whether its pages are sound, and each of its runs can be read. */
+/** Checks a copy of a database: its pages, and whether each of its runs can be read. */
 import { DatabaseSync } from 'node:sqlite'
 import { checkOwnership, migrationFiles, readNumber } from '../connection/database.ts'
 import { createReads } from '../statements/read.ts'
@@ -7,14 +7,14 @@ import { createTransaction } from '../writing/transaction.ts'
 export interface CopyReport {
   /** Null for the file of an older version, which reads it when it is started on it. */
   readonly runs: number | null
-  /** Why runs cannot be read; the rest of the file is sound. */
+  /** Reasons why runs cannot be read; the rest of the file is sound. */
   readonly unreadable: readonly string[]
 }
 
 const pageSize = 500
 
 /**
- * Takes the log beside the copy into it first, so that it is one file.
+ * First writes the log beside the copy into it, so that the copy is one file.
  * @param original for messages: the file that it is a copy of
  * @throws Error when it is no database of this program, was written by a newer version, or is damaged
  */

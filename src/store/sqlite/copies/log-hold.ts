@@ -1,6 +1,6 @@
 /**
- * Keeps the log from beginning again while a backup copies the file: the process that copies stays connected to the owner's
- * socket. The copy is right without it (`snapshot.ts`), but of a large file under load it would not come to an end.
+ * Prevents the log from restarting while a backup copies the file: the copying process stays connected to the owner's
+ * socket. The copy is correct without this (`snapshot.ts`), but a copy of a large file under load would not finish.
  */
 import { statSync } from 'node:fs'
 import type { Socket } from 'node:net'
@@ -13,13 +13,13 @@ export interface LogHold {
 
 const word = 'hold the log'
 const lookEveryMs = 200
-/** What has gathered is written into the file by one commit afterwards, which takes up to some tenths of a second. */
+/** Afterwards one commit writes the grown log into the file, which takes up to some tenths of a second. */
 const maxGrowthBytes = 64 * 1024 * 1024
 const maxHoldMs = 60_000
-/** After one that was ended: whoever asks again and again must not keep the log for ever. */
+/** Pause after a hold that was ended, so that repeated requests cannot hold the log for ever. */
 const pauseMs = 10_000
 
-/** @param setCheckpoints whether commits write the log into the file from time to time, which lets it begin again */
+/** @param setCheckpoints switches automatic checkpoints, which let the log restart */
 export function createLogHold(file: string, setCheckpoints: (isOn: boolean) => void): LogHold {
   const callers = new Set<Socket>()
   let timer: NodeJS.Timeout | undefined
@@ -65,7 +65,7 @@ export function createLogHold(file: string, setCheckpoints: (isOn: boolean) => v
   }
 }
 
-/** Asks the owner, where there is one; an owner that has held for long enough goes on without a word. */
+/** Asks the owner, if there is one, to hold its log. After its time limit the owner ends the hold without notice. */
 export async function holdLog(file: string): Promise<Disposable> {
   const socket = await connectToOwner(file)
   socket?.write(word)

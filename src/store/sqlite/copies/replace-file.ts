@@ -1,4 +1,4 @@
-/** Puts another database in the place of one that nobody has open. What was there is kept beside it. */
+/** Replaces a database that no process has open. The old file is kept beside it. */
 import { chmodSync, chownSync, existsSync, renameSync, rmSync, statSync, type Stats } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { checkOwnership } from '../connection/database.ts'
@@ -9,10 +9,10 @@ import { isBusy } from '../connection/errors.ts'
 const besides = ['-wal', '-shm', '-journal']
 
 /**
- * Owns the file meanwhile, as a service does, so that none starts in between.
- * @param keepAs where the file that was there is then
- * @returns whether there was one
- * @throws Error when somebody else has it open, BootError when it is the file of another program
+ * Owns the file meanwhile, as a service does, so that no service starts in between.
+ * @param keepAs path under which the old file is kept
+ * @returns whether there was an old file
+ * @throws Error when another process has it open, BootError when it is the file of another program
  */
 export async function replaceFile(file: string, replacement: string, keepAs: string): Promise<boolean> {
   const before = statSync(file, { throwIfNoEntry: false })
@@ -20,7 +20,7 @@ export async function replaceFile(file: string, replacement: string, keepAs: str
   try {
     if (before !== undefined) {
       giveTo(replacement, before)
-      // The log second: without it the file would be older than it was, and the log alone is nothing.
+      // The log second: the file without its log would be older, and a log without its file is useless.
       for (const ending of ['', ...besides]) if (existsSync(file + ending)) renameSync(file + ending, keepAs + ending)
     } else for (const ending of besides) rmSync(file + ending, { force: true })
     renameSync(replacement, file)
@@ -30,17 +30,17 @@ export async function replaceFile(file: string, replacement: string, keepAs: str
   }
 }
 
-/** Whoever restores need not be the user of the service. */
+/** Gives the file to the service's user, which need not be the one that restores. */
 function giveTo(path: string, { uid, gid, mode }: Stats): void {
   chmodSync(path, mode)
   try {
     chownSync(path, uid, gid)
   } catch {
-    // Only the system's own user can, and any other one has its own files.
+    // Only root can do that; any other user keeps its own files.
   }
 }
 
-/** Has SQLite take the log into the file first, so that what is kept is one file; a damaged one stays as it is. */
+/** Writes the log into the file first, so that one file is kept; a damaged file stays as it is. */
 async function takeFile(file: string): Promise<OwnerSocket | null> {
   const inUse = (owner: string): Error => new Error(`${owner} has ${file} open; stop it first`)
   const owner = await findOwner(file)
@@ -57,7 +57,7 @@ async function takeFile(file: string): Promise<OwnerSocket | null> {
   }
 }
 
-/** @returns who else has it open */
+/** @returns the name of the process that has it open, if any */
 function lock(database: DatabaseSync, file: string): string | null {
   try {
     database.exec('PRAGMA locking_mode = EXCLUSIVE')

@@ -1,10 +1,10 @@
 /**
- * Copies a database file that its owner goes on writing to. No second connection gets at such a file, and the owner's own
- * would stand still while the copy is put on the disk; so its files are copied as they are, and SQLite makes a whole
- * database of the copies, as it does after a crash.
+ * Copies a database file while its owner writes to it. A second connection cannot open such a file, and a backup through
+ * the owner's connection would stop the service while it writes the copy. So the files are copied as they are, and SQLite
+ * recovers a whole database from the copies, as it does after a crash.
  *
- * That is the state of one commit as long as the log has not begun again meanwhile: between two beginnings it only grows,
- * and whatever the owner has written from it into the file is still in it. Each beginning changes the header of the log
+ * The result is the state of one commit, unless the log restarted meanwhile: until a restart the log only grows, and
+ * everything that the owner wrote from it into the file is still in it. A restart changes the header of the log
  * (https://sqlite.org/fileformat2.html#walformat).
  */
 import { constants } from 'node:fs'
@@ -17,7 +17,7 @@ const maxTries = 20
 /**
  * @param file without symbolic links
  * @param to is overwritten, and so is the log beside it
- * @throws Error when the owner was faster each time
+ * @throws Error when the log restarted during each attempt
  */
 export async function copySnapshot(file: string, to: string): Promise<void> {
   using _ = await holdLog(file)

@@ -1,4 +1,4 @@
-/** Which process keeps SQLite's lock on a file, where the system tells: Linux lists all locks. */
+/** Finds the process that has SQLite's lock on a file, on systems that list their locks, such as Linux. */
 import { readFileSync, statSync } from 'node:fs'
 
 /** @returns a phrase for people */
@@ -14,7 +14,7 @@ export function lockHolder(path: string): string {
     // A process of another container has no number here.
     if (pid > 0) return `process ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`
   } catch {
-    // Another system, or it has left meanwhile.
+    // Another system, or the process has ended meanwhile.
   }
   return 'another process'
 }

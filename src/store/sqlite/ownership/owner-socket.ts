@@ -1,8 +1,8 @@
 /**
- * Shows other processes that a database file has a living owner. SQLite's own lock cannot do that alone: it is a POSIX
- * lock of the process, which the system drops as soon as any code of the process closes any descriptor of the file, as
- * every task does that reads or copies it. A socket that listens beside the file cannot be opened, so nobody loses it by
- * accident; it is seen wherever the directory is, in another container too, and it dies with its process.
+ * Shows other processes that a database file has a living owner. SQLite's own lock is not enough: it is a POSIX lock of
+ * the process, and the system drops it when any code of the process closes any descriptor of the file, as a task does
+ * that reads or copies the file. A listening socket beside the file cannot be opened, so no code drops it by accident. It
+ * is visible wherever the directory is, also in another container, and it dies with its process.
  */
 import { createHash } from 'node:crypto'
 import { lstatSync, mkdtempSync, rmSync, symlinkSync, unlinkSync } from 'node:fs'
@@ -11,17 +11,17 @@ import { hostname, tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 
 export interface OwnerSocket {
-  /** Called with each connection, which has been told whose the file is, and stays open until its caller ends it. */
+  /** Called with each connection after it received the owner's name; it stays open until its caller ends it. */
   onCaller(listener: (caller: Socket) => void): void
   /** `taken`: another process listens there now; `missing`: the socket was removed. */
   state(): 'ours' | 'missing' | 'taken'
-  /** Ends it; another process's stays. */
+  /** Stops listening; the socket of another process stays. */
   close(): void
 }
 
-/** The first owner can be slow to say who it is, and is the owner all the same. */
+/** Time limit for the owner's name; an owner that is slow to send it is still the owner. */
 const replyWaitMs = 250
-/** What the system takes of a path (sockaddr_un), on every platform. */
+/** Longest path of a socket (sockaddr_un) that every platform takes. */
 const maxPathBytes = 100
 const maxNameBytes = 40
 
@@ -35,7 +35,7 @@ function addressesOf(file: string): readonly string[] {
   return [beside, join(tmpdir(), `forerunner-${hash}`)]
 }
 
-/** @returns who owns the file; null when nobody does */
+/** @returns the name of the file's owner, or null */
 export async function findOwner(file: string): Promise<string | null> {
   for (const address of addressesOf(file)) {
     const owner = await ask(address)
@@ -54,7 +54,7 @@ export async function connectToOwner(file: string): Promise<Socket | null> {
 }
 
 /**
- * Removes what an owner that was killed has left. Only under SQLite's lock, so that no two processes find the same dead
+ * Removes the sockets of killed owners. Call only under SQLite's lock, so that no two processes find the same dead
  * socket at once.
  */
 export function removeDeadSockets(file: string): void {
@@ -111,7 +111,7 @@ function ask(address: string): Promise<string | null> {
     socket.setEncoding('utf8')
     socket.on('connect', () => (isAlive = true))
     socket.on('data', (text: string) => (name += text))
-    // A queue of connections that is full has an owner too.
+    // A full queue of connections also shows a living owner.
     socket.on('error', (error) => (isAlive ||= 'code' in error && error.code === 'EAGAIN'))
     socket.on('close', () => {
       clearTimeout(timer)
@@ -137,7 +137,7 @@ function reachOwner(address: string): Promise<Socket | null> {
 
 function listen(address: string): Promise<Server> {
   const { promise, resolve, reject } = Promise.withResolvers<Server>()
-  // A caller that has heard it may have more to say.
+  // After the owner's name, the caller may send a request.
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => {})
     socket.resume()
@@ -149,7 +149,7 @@ function listen(address: string): Promise<Server> {
       release()
       reject(error)
     })
-    // A process of another user may ask as well.
+    // Processes of other users may connect too.
     server.listen({ path, readableAll: true, writableAll: true }, () => {
       release()
       server.unref()
@@ -159,7 +159,7 @@ function listen(address: string): Promise<Server> {
   return promise
 }
 
-/** Calls with a path that is short enough; the function that it returns ends what was made for that. */
+/** Calls back with a path that is short enough; returns a function that removes the link made for it. */
 function reach(address: string, call: (path: string) => void): () => void {
   if (Buffer.byteLength(address) <= maxPathBytes) {
     // Not before the caller has what this returns.
@@ -173,7 +173,7 @@ function reach(address: string, call: (path: string) => void): () => void {
   return () => rmSync(directory, { recursive: true, force: true })
 }
 
-/** Of a socket; null where there is none. */
+/** Identity of the socket's file; null if there is none. */
 function inodeOf(path: string): number | null {
   const found = lstatSync(path, { throwIfNoEntry: false })
   return found?.isSocket() ? found.ino : null

@@ -1,15 +1,15 @@
 /**
- * Keeps a database file this process's own while it is open, whatever its code does to SQLite's locks: the owner's socket
- * keeps other services out, and where another program came in after all, that is noticed before anything is acknowledged.
+ * Keeps other processes out of a database file while it is open, even if code of this process drops SQLite's locks. The
+ * owner's socket keeps other services out; a write by another program is noticed before anything is acknowledged.
  */
 import { statSync, type Stats } from 'node:fs'
 import { createLogHold } from '../copies/log-hold.ts'
 import { listenAsOwner, type OwnerSocket } from './owner-socket.ts'
 
 export interface Ownership {
-  /** To be called before a group: ends the process where somebody else has written since the last one. */
+  /** Call before a group: ends the process if another program has written since the last group. */
   beforeGroup(): void
-  /** To be called when a group was committed and before it is acknowledged. @throws Error when the file is lost */
+  /** Call after a group's commit and before its replies. @throws Error when the file is lost */
   afterGroup(): void
   end(): void
 }
@@ -18,13 +18,13 @@ export interface OwnershipOptions {
   /** Null for a database in memory. */
   readonly file: string | null
   readonly socket: OwnerSocket | null
-  /** Another program has the file: SQLite must not even close it, which would write to it and remove the log. */
+  /** Another program has the file. The database must not be closed, because closing writes to it and removes the log. */
   readonly endProcess: (what: string) => never
-  /** Whether commits write the log into the file from time to time. */
+  /** Switches automatic checkpoints. */
   readonly setCheckpoints: (isOn: boolean) => void
 }
 
-/** How often an idle store looks. */
+/** How often an idle store checks. */
 const lookEveryMs = 1_000
 const inMemory: Ownership = { beforeGroup() {}, afterGroup() {}, end() {} }
 
@@ -68,10 +68,10 @@ function keep(file: string, { socket: first, endProcess, setCheckpoints }: Owner
     if (state === 'missing' && !isListening) void listenAgain()
   }
 
-  /** The socket was removed, as by a task that tidies up. */
+  /** The socket was removed, for example by a task that cleans up. */
   async function listenAgain(): Promise<void> {
     isListening = true
-    // Where another process was quicker, the next look finds its socket.
+    // If another process was faster, the next check finds its socket.
     socket = (await listenAsOwner(file).catch(() => null)) ?? socket
     socket?.onCaller(hold.add)
     isListening = false
@@ -91,8 +91,8 @@ function keep(file: string, { socket: first, endProcess, setCheckpoints }: Owner
 type File = Pick<Stats, 'dev' | 'ino' | 'size'>
 
 /**
- * By its name: that drops no lock, and opening and closing it would.
- * @returns null where the system does not say: an error of the disk is no sign of another file
+ * Looks at the file by its name, because opening and closing it would drop the lock.
+ * @returns null if the system reports an error, which does not show another file
  */
 function lookAt(path: string): File | null {
   try {

@@ -9,15 +9,15 @@ import { hasTag, hasTask, type Condition } from '../statements/lists.ts'
 import type { Search } from './search.ts'
 
 /**
- * Runs with the words that are held against the rest of the filter for one page, which everything else that is asked of
- * the store waits for. The page ends there, be it full or not.
+ * Candidates per page that are checked against the rest of the filter, because all other operations wait meanwhile. The
+ * page ends there even if it is not full.
  */
 const maxLookedAt = 2_000
 
 export interface FoundRuns {
   readonly keys: readonly number[]
   readonly hasMore: boolean
-  /** Of the last run that was looked at; null where there was none. */
+  /** Id of the last candidate; null if there was none. */
   readonly lastId: string | null
 }
 

@@ -1,7 +1,6 @@
 /**
- * Brings the words of runs into the index for search, some time after the records were committed: a little at a time,
- * and for a small part of the time of the store's thread, however many runs there are. What was committed meanwhile
- * follows. A run that ends within the pause is written once.
+ * Writes the words of runs to the search index some time after their commits: in small steps, and for a small part of the
+ * thread's time, however many runs there are. A run that ends within the pause is written once.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { searchText } from './text.ts'
@@ -23,14 +22,14 @@ export interface SearchIndexOptions {
 }
 
 const defaultDelayMs = 500
-/** One part of the work takes about so long, and the next one comes after the pause. */
+/** Milliseconds of one step of the work, and of the pause after it. */
 const stepMs = 2
 const pauseMs = 18
-/** The same while records are being written: they come first, and the index follows when they leave it time. */
+/** The same while records are being written, which come first. */
 const busyPauseMs = 98
-/** Since the last group that wrote. */
+/** Time after the last writing group. */
 const busyMs = 25
-/** After a failure, which is nearly always the disk's. */
+/** Pause after a failure, which is nearly always the disk's. */
 const troubledMs = 10_000
 const keysAtOnce = 64
 
@@ -52,11 +51,11 @@ export function createSearchIndex(
   let isStale = false
   let writtenAt = 0
   const due = endedSince()
-  /** Of this round: records from here on, and the last end of a run before it. */
+  /** Where this round began: the key of its first record, and the latest end of a run before it. */
   let endKey = 0
   let finishedAt: number | null = null
 
-  /** Runs that ended shortly before the process did: whether the index has them as they ended is not known. */
+  /** Runs that ended shortly before the last process did: the index may have an earlier state of them. */
   function endedSince(): Set<number> {
     const { nextKey, finishedAt: since } = index.progress()
     const rows = selectEnded.all(since ?? 0, nextKey)
@@ -88,7 +87,7 @@ export function createSearchIndex(
     try {
       text = searchText(stored, payloads)
     } catch (error) {
-      // A damaged text: the run is left out, and does not keep out the others.
+      // A damaged text: only this run is left out.
       onTrouble(`${stored.run.id}: ${messageOf(error)}`)
       return
     }
@@ -119,7 +118,7 @@ export function createSearchIndex(
       if (performance.now() >= until) return false
     }
     const nextKey = putNew(until)
-    // What ended before the round began, and was in the index already, is there as it ended.
+    // A run that ended before the round began and is in the index is there in its final state.
     index.setProgress({ finishedAt, nextKey: nextKey ?? endKey })
     return nextKey === null
   }
@@ -127,7 +126,7 @@ export function createSearchIndex(
   function step(): void {
     const taken: number[] = []
     try {
-      // Nobody waits for it to be on the disk: it is when the next group is, for it stands before that in the log.
+      // It need not be on the disk at once: it precedes the next group in the log, and is durable with that.
       database.exec('PRAGMA synchronous = NORMAL')
       begin.run()
       const isDone = putSome(taken)

@@ -1,6 +1,6 @@
 /**
- * The index for search. It is written some time after the records, by `search-index.ts`; a run that is forgotten leaves
- * it in the same transaction.
+ * The search index. `index-writer.ts` writes it some time after the records; the transaction that removes a run also
+ * removes it here.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { SearchWord } from '../../../domain/search.ts'
@@ -28,7 +28,7 @@ export interface Search {
   revert(): void
 }
 
-/** More can only change at once where many are cancelled together, which adds no words. */
+/** More runs change at once only when many are cancelled together, which adds no words. */
 const maxNoted = 50_000
 
 export function createSearch(database: DatabaseSync): Search {
@@ -45,7 +45,7 @@ export function createSearch(database: DatabaseSync): Search {
   function readProgress(): SearchProgress {
     const row = database.prepare('SELECT next_key, finished_at FROM search_progress').get()
     const finishedAt = row?.['finished_at'] ?? null
-    // Where the run with the highest key was forgotten, the next start gives its key to another one.
+    // After the run with the highest key was removed, the next start gives its key to another run.
     const nextKey = Math.min(Number(row?.['next_key']), Number(selectEnd.get()?.['n']))
     return { nextKey, finishedAt: finishedAt === null ? null : Number(finishedAt) }
   }

@@ -1,9 +1,9 @@
-/** Which run a caller's idempotency key names. The transaction that accepts the run claims the key; one of racing ones wins. */
+/** Idempotency keys and their runs. The transaction that accepts a run claims its key; the first one wins. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { NewRun } from '../../../domain/run/new-run.ts'
 import type { AcceptReport } from '../../store.ts'
 
-/** How long a key is kept, unless its run is forgotten before. */
+/** How long a key is kept, unless its run is removed before. */
 const keptMs = 86_400_000
 
 export interface IdempotencyKeys {
@@ -15,7 +15,7 @@ export interface IdempotencyKeys {
   shift(byMs: number): void
   /** The clock may have been set back while the file was closed: no key counts as claimed in the future. */
   bound(at: number): void
-  /** Forgets at most `limit` keys whose time is over; returns how many. */
+  /** Removes at most `limit` keys whose time is over; returns how many. */
   prune(limit: number, at: number): number
 }
 

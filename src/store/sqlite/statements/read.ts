@@ -41,7 +41,7 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
   function readPage(filter: RunFilter): RunPage & { readonly lastId: string } {
     const taskId = filter.task === undefined ? null : lists.taskId(filter.task)
     const { sql, values } = listQuery(filter, { runs: totals.current().runs, taskId })
-    // Keys alone: a query that sorts would carry the records along, and of large runs a page has only the first ones.
+    // Selects keys alone: a sort would carry the records along, and a page has only the first ones of large runs.
     const rows = prepareSelect<ListedRow>(database, 'record.key, record.id', sql)(...values)
     const runs: RunRecord[] = []
     let [jobs, read] = [0, 0]
@@ -75,7 +75,7 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
     listRuns(filter) {
       if (filter.words !== undefined) return searchPage(filter, filter.words)
       let page = readPage(filter)
-      // A page ends with a run that its reader can name.
+      // Skips pages without a readable run: the next page begins after the last run of this one.
       while (page.runs.length === 0 && page.hasMore) page = readPage({ ...filter, beforeId: page.lastId })
       return { runs: page.runs, hasMore: page.hasMore }
     },

@@ -1,7 +1,7 @@
 /**
- * Records of runs. What a transaction changes is kept in memory and written once, however often it changes; records of
- * unfinished runs stay there after the commit, so that what is claimed or settled next is not read first. The table
- * has everything that is committed: the memory can be dropped at any time between commits.
+ * Records of runs. A transaction keeps changed records in memory and writes each once. Records of unfinished runs stay in
+ * memory after the commit, so that the next claim or settlement needs no read. The table has everything that is
+ * committed: the memory can be dropped at any time between commits.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { runningJobs, type Run } from '../../../domain/run/aggregate.ts'
@@ -19,7 +19,7 @@ export interface Records {
   findByKey(key: number): StoredRun | null
   /** The record that another row refers to. */
   get(key: number): StoredRun
-  /** As `get`, but null where this program cannot read it: one such record must not keep up the others. */
+  /** As `get`, but null for an unreadable record, which must not hold up the others. */
   read(key: number): StoredRun | null
   /** Keys of the runs of which a process holds jobs. */
   held(): number[]
@@ -48,7 +48,7 @@ export interface RecordRow {
 
 const recordColumns = 'record.key, record.id, record.version, record.record'
 
-/** The record is there and this program cannot read it: a newer version wrote it, or the file is damaged. */
+/** The record exists, and this program cannot read it: a newer version wrote it, or the file is damaged. */
 export class UnreadableRecord extends Error {
   readonly runId: string
 
@@ -70,7 +70,7 @@ export function asStoredRun({ key, id, version, record }: RecordRow): StoredRun 
 
 interface Changed {
   stored: StoredRun
-  /** What the table has of it. */
+  /** The record as the table has it. */
   is: 'new' | 'changed' | 'written'
 }
 
@@ -79,7 +79,7 @@ export interface RecordsOptions {
   readonly maxJobs?: number
   /** Runs that a transaction keeps in memory when they are written. */
   readonly maxChanged?: number
-  /** Called once for each record that is met and cannot be read. */
+  /** Called once for each record that cannot be read. */
   readonly onUnreadable?: (message: string) => void
 }
 
@@ -109,7 +109,7 @@ export function createRecords(
   const liveKeys = new Map<number, string>()
   let liveJobs = 0
   const changed = new Map<string, Changed>()
-  /** Runs that the latest commit ended: the reads that came with it ask for them. */
+  /** Runs that the latest commit ended, for the reads of the same group. */
   let ended = new Map<string, StoredRun>()
   /** Keys of those that were met. */
   const unreadable = new Set<number>()
@@ -214,7 +214,7 @@ export function createRecords(
         entry.is = 'written'
       }
       if (changed.size <= maxChanged) return
-      // The table has them: within this transaction they are read again.
+      // The table has them, and they are read again within this transaction.
       for (const { stored } of changed.values()) {
         drop(stored.run.id)
         ended.delete(stored.run.id)

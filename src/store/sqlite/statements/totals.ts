@@ -30,7 +30,7 @@ export function createTotals(database: DatabaseSync, counted: number): Totals {
   const write = database.prepare('INSERT OR REPLACE INTO tally (id, totals) VALUES (1, ?)')
   const row = database.prepare('SELECT totals FROM tally WHERE id = 1').get()
   let committed = row === undefined ? JSON.stringify(emptyTotals()) : String(row['totals'])
-  /** What the row has within the transaction: it can be written several times, and end as it began. */
+  /** The row's text within the transaction, which can be written several times and end as it began. */
   let written = committed
   let totals = parseTotals(committed)
   let live = counted + totals.jobs.blocked
@@ -63,7 +63,7 @@ export function createTotals(database: DatabaseSync, counted: number): Totals {
 }
 
 function parseTotals(text: string): TotalsByState {
-  // Only this file writes the row; a state that is newer than its text has no jobs.
+  // Only this file writes the row. A state that is newer than the text has no jobs.
   const { jobs, ...totals } = JSON.parse(text) as TotalsByState
   return { ...totals, jobs: { ...emptyTotals().jobs, ...jobs } }
 }

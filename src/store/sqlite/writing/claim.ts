@@ -55,7 +55,7 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     return { taken: [], nextDueAt: null }
   }
 
-  /** Loads the records of what was chosen; null where one cannot be read, which is chosen no more. */
+  /** Loads the records of the chosen jobs; null if one cannot be read, which is left out from now on. */
   function load(taken: readonly Taken[]): Map<number, StoredRun> | null {
     const stored = new Map<number, StoredRun>()
     let isComplete = true
@@ -70,7 +70,7 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     return isComplete ? stored : null
   }
 
-  /** Claims what was chosen, each run once, and returns it in the order of the choice. */
+  /** Claims the chosen jobs, each run once, and returns them in the order of the choice. */
   function claim(taken: readonly Taken[], stored: ReadonlyMap<number, StoredRun>, at: number): ClaimedJob[] {
     const picks = Map.groupBy(taken, ({ waiting }) => waiting.run)
     const claimed = new Map<number, Run>()
@@ -94,7 +94,7 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
       const threads = threadsOf(slots, kind)
       const chosen = choose(kind, threads, at, limits)
       taken.push(...chosen)
-      // Where every slot was filled, the next claim comes when one is free, whatever is due by then.
+      // If every slot was filled, the next claim comes when one is free.
       if (chosen.length < threads.length) next = Math.min(next, queue.nextDueAt(kind, at))
     }
     return { taken, nextDueAt: Number.isFinite(next) ? next : null }

@@ -24,7 +24,7 @@ export function createGroupCommit(
   const begin = database.prepare('BEGIN IMMEDIATE')
   const end = database.prepare('COMMIT')
   const selectChanges = database.prepare('SELECT total_changes() AS n')
-  // Changes of this group's commits: where an operation failed, each of the others is a commit of its own.
+  // Changes of this group's commits: after an operation failed, each of the others is a commit of its own.
   let committed: RunChange[] = []
   let hasWritten = false
 
@@ -53,7 +53,7 @@ export function createGroupCommit(
     }
   }
 
-  /** By all statements so far. */
+  /** Rows changed by all statements so far. */
   function changedRows(): number {
     return Number(selectChanges.get()?.['n'])
   }
@@ -64,14 +64,14 @@ export function createGroupCommit(
   }
 
   function rollBack(): void {
-    // After some failures SQLite has rolled back by itself.
+    // SQLite rolls back by itself after some failures.
     if (database.isTransaction) database.exec('ROLLBACK')
     transaction.revert()
   }
 
   /**
-   * A commit that failed at its last step, the fsync, may stand whole in the log, and after a crash it would be found there
-   * and taken for committed. What is written next takes its place, even where that fails in turn.
+   * A commit that failed at its last step, the fsync, may be complete in the log, and would count as committed after a
+   * crash. The next write overwrites it in the log, even if that write fails too.
    */
   function overwriteFailed(): void {
     probe.note(true)

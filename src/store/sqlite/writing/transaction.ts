@@ -1,6 +1,6 @@
 /**
- * The transaction under way: loads records, and saves what the rules have made of them together with everything that
- * is derived from records: the queue, the payloads, the lists and the totals.
+ * The transaction under way: loads records, and saves changed ones together with everything that is derived from them:
+ * the queue, the payloads, the lists and the totals.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
@@ -26,7 +26,7 @@ export interface Transaction {
   readonly search: Search | null
   readonly changes: Pick<Changes, 'take'>
   add(run: Run): StoredRun
-  /** Saves what became of a record; nothing when it is the same. */
+  /** Saves a changed record; does nothing if it is the same. */
   save(before: StoredRun, run: Run): StoredRun
   remove(stored: StoredRun): void
   /** Writes everything; call before the commit, and before a statement of another file reads the tables. */

@@ -1,4 +1,4 @@
-/** The writing verbs: each loads the records that it names, lets the rules change them, and saves what they became. */
+/** The writing verbs: each loads its records, changes them by the rules, and saves them. */
 import type { Claim } from '../../../domain/claim.ts'
 import { acceptRun } from '../../../domain/run/new-run.ts'
 import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
@@ -17,7 +17,7 @@ import { createClaim } from './claim.ts'
 import type { Verbs, WriteVerb } from '../messages.ts'
 import type { Transaction } from './transaction.ts'
 
-/** Runs can be large, and everything else waits for the commit: it forgets at most this many jobs and bytes, or one run. */
+/** Jobs and bytes that one commit removes at most, or one run, because everything else waits for the commit. */
 const maxForgottenJobs = 2_000
 const maxForgottenBytes = 32 * 2 ** 20
 /** Runs of which jobs expire in one transaction. */
@@ -27,8 +27,8 @@ const runsPerFlush = 1_000
 
 export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 'checkWritable'>> {
   const { records, queue, payloads, keys } = transaction
-  // Only one process owns the file: what runs when it is opened was held by a process that is dead. A claim's number
-  // tells it from those that this process takes.
+  // Only one process owns the file, so jobs that run when it is opened belong to a dead process. The number of a claim
+  // distinguishes them from claims of this process.
   const lost = new Map(
     records.held().flatMap((key) => {
       const stored = records.read(key)
@@ -43,7 +43,7 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
     return value
   }
 
-  /** Changes the runs that have jobs which are due after the instant. */
+  /** Changes the runs with jobs that are due after the instant. */
   function changeWaiting(after: number, change: (run: Run) => Run): void {
     for (const [place, key] of queue.runsDueAfter(after).entries()) {
       const stored = records.read(key)
@@ -144,7 +144,7 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
   }
 }
 
-/** Numbers of the claims under which the run's jobs run, by index. */
+/** By job index, the numbers of the claims under which the run's jobs run. */
 function runningClaims({ jobs }: Run): ReadonlyMap<number, number> {
   return new Map(jobs.flatMap(({ state, claim }, index) => (state === 'running' ? [[index, claim] as const] : [])))
 }
