@@ -72,7 +72,7 @@ test('cancels, retries, and tells the attempts with their errors', async () => {
   checkClean(tab)
 })
 
-test('runs again what it has started, with changed input', async () => {
+test('runs again what was started, with changed input', async () => {
   await using service = await startService({ tasksDir })
   await using tab = await browser.open(`${service.url}/?start`)
   const { page } = tab
@@ -91,8 +91,12 @@ test('runs again what it has started, with changed input', async () => {
   const shown = JSON.parse((await page.locator('section pre').first().textContent()) ?? '') as unknown
   assert.equal(shown, { title: `it's "<b>bold</b>"`, copies: 3, size: 'large', extra: { a: [1] } })
 
+  const input = page.getByRole('region', { name: 'Input' })
+  await input.getByText(`"it's \\"<b>bold</b>\\""`).waitFor()
   await page.getByRole('link', { name: 'Run again…' }).click()
-  assert.is(await page.getByLabel('title *').inputValue(), `it's "<b>bold</b>"`)
+  await until('the form has what the service has', async () => {
+    return (await page.getByLabel('title *').inputValue()) === `it's "<b>bold</b>"`
+  })
   await page.getByLabel('copies').fill('4')
   await page.getByRole('button', { name: 'Start this run' }).click()
   await page.getByText('answer sent').waitFor()

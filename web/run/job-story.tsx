@@ -6,6 +6,7 @@ import { download, readBounded } from '../shell/bounded-read.ts'
 import { wordsOf } from '../shell/service.ts'
 import { StateMark } from '../shell/state.tsx'
 import { durationOf, shareOf } from '../time/format.ts'
+import { JobInput } from './job-input.tsx'
 import { JsonText, svgAddress } from './json-text.tsx'
 import type { LiveJob } from './run-store.ts'
 import { WhyWaiting } from './why-waiting.tsx'
@@ -52,12 +53,21 @@ export function JobStory({ runId, job, start, onCancel, onRetry }: JobStoryProps
         </div>
         <ol class="story">
           {segmentsOf(whole, start).map((segment) => (
-            <Chapter key={segment.from + segment.kind} job={whole} progress={job.progress} segment={segment} />
+            <Chapter
+              key={segment.from + segment.kind}
+              runId={runId}
+              job={whole}
+              progress={job.progress}
+              segment={segment}
+            />
           ))}
           {state === 'cancelled' && <Ending job={whole} start={start} />}
         </ol>
       </section>
-      <Result runId={runId} job={whole} />
+      <div>
+        <Result runId={runId} job={whole} />
+        <JobInput runId={runId} job={whole} />
+      </div>
     </div>
   )
 }
@@ -80,12 +90,13 @@ function useWhole(runId: string, job: JobView): JobView {
 }
 
 interface ChapterProps {
+  readonly runId: string
   readonly job: JobView
   readonly progress: LiveJob['progress']
   readonly segment: Segment
 }
 
-function Chapter({ job, progress, segment }: ChapterProps) {
+function Chapter({ runId, job, progress, segment }: ChapterProps) {
   const { kind, from, to, attempt } = segment
   const lasts = to === null ? '' : durationOf(to - from)
   const failure = attempt === null ? undefined : job.failures?.[attempt - 1]
@@ -96,7 +107,7 @@ function Chapter({ job, progress, segment }: ChapterProps) {
       <div>
         {(kind === 'waiting' || kind === 'backoff') && to === null && (
           <>
-            <b class="is-waiting">◌ Waiting.</b> <WhyWaiting job={job} />
+            <b class="is-waiting">◌ Waiting.</b> <WhyWaiting runId={runId} job={job} />
           </>
         )}
         {kind === 'waiting' && to !== null && <span class="dim">waited {lasts} for a thread</span>}
@@ -205,7 +216,7 @@ function Result({ runId, job }: ResultProps) {
       {job.resultBytes !== undefined && job.result === undefined ? (
         <LargeResult runId={runId} job={job} bytes={job.resultBytes} />
       ) : (
-        <JsonText value={job.result} name={`${job.task}-${job.index}`} />
+        <JsonText text={JSON.stringify(job.result, null, 2) ?? 'null'} name={`${job.task}-${job.index}`} />
       )}
     </section>
   )

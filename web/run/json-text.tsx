@@ -7,10 +7,11 @@ const shownLength = 100_000
 /** Coloured one by one only up to that: a span for each of many tokens is slow. */
 const colouredLength = 20_000
 
-const tokens = /(?<key>"(?:[^"\\]|\\.)*")(?=\s*:)|(?<text>"(?:[^"\\]|\\.)*")|(?<number>-?\d[\d.eE+-]*|true|false|null)/g
+const tokens =
+  /(?<key>"[^"\\]*(?:\\.[^"\\]*)*")(?=\s*:)|(?<text>"[^"\\]*(?:\\.[^"\\]*)*")|(?<number>-?\d[\d.eE+-]*|true|false|null)/g
 
-export function JsonText({ value, name }: { readonly value: unknown; readonly name: string }) {
-  const text = JSON.stringify(value, null, 2) ?? 'null'
+/** @param text with its line breaks */
+export function JsonText({ text, name }: { readonly text: string; readonly name: string }) {
   const isCut = text.length > shownLength
   return (
     <>

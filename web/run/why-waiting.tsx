@@ -1,31 +1,29 @@
-/** Says why a job does not run yet, and looks again. */
+/** Says why a job does not run yet, and asks again: what it waits for changes without a change of the job. */
 import { useSignal } from '@preact/signals'
 import type { JobView } from 'forerunner/client'
 import { useEffect } from 'preact/hooks'
 import { client } from '../shell/service.ts'
 import { secondNow } from '../time/clock.ts'
-import { whyOf, type ServiceState } from './why.ts'
+import { whyOf } from './why.ts'
 
 const pollMs = 2_000
 
-export function WhyWaiting({ job }: { readonly job: JobView }) {
-  const known = useSignal<ServiceState | null>(null)
+export function WhyWaiting({ runId, job }: { readonly runId: string; readonly job: JobView }) {
+  const newest = useSignal<JobView | null>(null)
   useEffect(() => {
     const end = new AbortController()
-    const { signal } = end
     let timer: ReturnType<typeof setTimeout> | undefined
     const look = async (): Promise<void> => {
-      const { stats, recent, listTasks } = client.peek()
-      const [now, minutes, tasks] = await Promise.all([stats({ signal }), recent({ signal }), listTasks({ signal })])
-      known.value = { stats: now, recent: minutes, tasks }
+      newest.value = await client.peek().getJob(runId, job.index, { signal: end.signal })
       timer = setTimeout(() => void look().catch(() => {}), pollMs)
     }
-    // Without it the sentence says less.
+    // Without it the sentence is that of the last event.
     look().catch(() => {})
     return () => {
       end.abort()
       clearTimeout(timer)
     }
-  }, [])
-  return <span class="why">{whyOf(job, known.value, secondNow.value)}</span>
+  }, [runId, job.index, job.state])
+  const known = newest.value
+  return <span class="why">{whyOf(known?.state === job.state ? known : job, secondNow.value)}</span>
 }

@@ -5,7 +5,7 @@ import { CopyButton } from '../shell/copy-button.tsx'
 import { runQueryOf } from './run-query.ts'
 import type { RunFilters } from '../shell/route.ts'
 import { baseUrl, client, curlKey, wordsOf } from '../shell/service.ts'
-import { countOf } from '../time/format.ts'
+import { clockOf, countOf } from '../time/format.ts'
 
 interface Change {
   readonly name: 'retry' | 'cancel'
@@ -84,7 +84,10 @@ export function BulkBar({ filters }: { readonly filters: RunFilters }) {
             {question.change.verb} <b>{countOf(question.count, `${question.state} run`)}</b>
             {filters.task !== '' && ` of ${filters.task}`}
             {filters.tag !== '' && ` tagged ${filters.tag}`}
-            {filters.q !== '' && ` with the words “${filters.q}”`}?
+            {filters.q !== '' && ` with the words “${filters.q}”`}
+            {given(filters, '')['createdAfter'] &&
+              `, accepted after ${clockOf(given(filters, '')['createdAfter'] ?? '')}`}
+            {filters.until !== '' && `, accepted before ${clockOf(filters.until)}`}?
           </p>
           <span class="actions">
             <button class="btn primary" type="button" disabled={isBusy.value} onClick={() => void confirm(question)}>
@@ -103,13 +106,12 @@ export function BulkBar({ filters }: { readonly filters: RunFilters }) {
 
 function Commands({ change, filter }: { readonly change: Change; readonly filter: Record<string, string> }) {
   const query = new URLSearchParams(filter).toString()
-  const options = Object.entries(filter).map(([name, value]) => `--${name} ${quote(value)}`)
+  const options = Object.entries(filter).map(([name, value]) => `--${optionOf(name)} ${quote(value)}`)
   const curl = `curl${curlKey()} -X POST '${new URL(`runs/${change.name}?${query}`, baseUrl).href}'`
-  // The command has no search.
-  const command = filter['q'] === undefined ? [`forerunner ${change.name} ${options.join(' ')}`] : []
+  const command = `forerunner ${change.name} ${options.join(' ')}`
   return (
     <div class="curl">
-      <pre tabIndex={0}>{[curl, ...command].join('\n')}</pre>
+      <pre tabIndex={0}>{`${curl}\n${command}`}</pre>
       <CopyButton text={curl} label="copy curl" />
     </div>
   )
@@ -117,6 +119,10 @@ function Commands({ change, filter }: { readonly change: Change; readonly filter
 
 function given(filters: RunFilters, state: string): Record<string, string> {
   return runQueryOf({ ...filters, state })
+}
+
+function optionOf(parameter: string): string {
+  return parameter === 'q' ? 'search' : parameter.replaceAll(/[A-Z]/g, '-$&').toLowerCase()
 }
 
 /** For a shell, where it would read more in it than a word. */

@@ -6,6 +6,7 @@ import { useEffect } from 'preact/hooks'
 import { addressOf, go, type RunFilters } from '../shell/route.ts'
 import { client } from '../shell/service.ts'
 import { SearchBox } from './search-box.tsx'
+import { TimeFilter } from './time-filter.tsx'
 import { glyphOf } from '../shell/state.tsx'
 
 const states = ['', 'running', 'completed', 'failed', 'cancelled']
@@ -62,6 +63,7 @@ export function FilterBar({ filters, children }: FilterBarProps) {
         value={filters.tag}
         onChange={(event) => narrow({ tag: event.currentTarget.value.trim() })}
       />
+      <TimeFilter filters={filters} onChange={narrow} />
       {children}
     </div>
   )

@@ -54,11 +54,9 @@ export function createRunList(runFilters: RunFilters): RunList {
   let timer: ReturnType<typeof setTimeout> | undefined
   let end = new AbortController()
 
-  const filters = runQueryOf(runFilters)
-
   function addressOf(token?: string): URL {
     const url = new URL('runs', baseUrl)
-    const query = { ...filters, pageSize: String(pageSize), ...(token && { pageToken: token }) }
+    const query = { ...runQueryOf(runFilters), pageSize: String(pageSize), ...(token && { pageToken: token }) }
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
     return url
   }

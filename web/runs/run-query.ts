@@ -1,11 +1,34 @@
 /** What the filters of the page are in the query of `GET /runs`. */
 import type { RunFilters } from '../shell/route.ts'
+import { serviceNow } from '../shell/service.ts'
 
 /** The last word is still being typed: what begins with it is found as well. */
 const openWord = /[\p{L}\p{N}]{3,}$/u
+const minuteMs = 60_000
+
+/** Times back from now. */
+export const spans: Readonly<Record<string, number>> = {
+  '15m': 15 * minuteMs,
+  '1h': 60 * minuteMs,
+  '24h': 1_440 * minuteMs,
+  '7d': 10_080 * minuteMs,
+}
 
 /** @returns the parameters that are not empty */
-export function runQueryOf({ q, ...filters }: RunFilters): Record<string, string> {
-  const found = { ...filters, q: openWord.test(q) ? `${q}*` : q }
+export function runQueryOf({ q, since, until, ...filters }: RunFilters): Record<string, string> {
+  const found = {
+    ...filters,
+    q: openWord.test(q) ? `${q}*` : q,
+    createdAfter: instantOf(since),
+    createdBefore: instantOf(until),
+  }
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== ''))
+}
+
+/** To the minute: what is asked for is the same for a while. Empty for what is no time. */
+function instantOf(text: string): string {
+  const span = Object.hasOwn(spans, text) ? spans[text] : undefined
+  if (span !== undefined) return new Date(Math.floor((serviceNow() - span) / minuteMs) * minuteMs).toISOString()
+  const at = Date.parse(text)
+  return Number.isNaN(at) ? '' : new Date(at).toISOString()
 }

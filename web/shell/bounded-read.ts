@@ -3,6 +3,12 @@ import { ask, authorization, baseUrl } from './service.ts'
 
 /** @returns null where the body is larger, which is then read no further; throws where there is no such thing */
 export async function readBounded(path: string, maxBytes: number, signal: AbortSignal): Promise<unknown> {
+  const text = await readBoundedText(path, maxBytes, signal)
+  return text === null ? null : (JSON.parse(text) as unknown)
+}
+
+/** As `readBounded`, of the text as it came. */
+export async function readBoundedText(path: string, maxBytes: number, signal: AbortSignal): Promise<string | null> {
   const response = await ask(new URL(path, baseUrl), { headers: authorization(), signal })
   if (!response.ok || response.body === null) throw await refusalOf(response)
   const reader = response.body.getReader()
@@ -10,7 +16,7 @@ export async function readBounded(path: string, maxBytes: number, signal: AbortS
   let bytes = 0
   for (;;) {
     const { done, value } = await reader.read()
-    if (done) return JSON.parse(await new Blob(parts).text())
+    if (done) return new Blob(parts).text()
     bytes += value.byteLength
     if (bytes > maxBytes) {
       await reader.cancel()

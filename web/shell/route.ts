@@ -7,6 +7,10 @@ export interface RunFilters {
   readonly tag: string
   /** Words that the runs have. */
   readonly q: string
+  /** When they were accepted: a time back from now such as `1h`, or an instant. */
+  readonly since: string
+  /** An instant. */
+  readonly until: string
 }
 
 export type Route =
@@ -28,7 +32,8 @@ export const route = computed((): Route => {
   }
   if (given.has('start')) return { page: 'start', from: text('start') || null }
   if (given.has('overview')) return { page: 'overview' }
-  return { page: 'runs', filters: { state: text('state'), task: text('task'), tag: text('tag'), q: text('q') } }
+  const filters = { state: text('state'), task: text('task'), tag: text('tag'), q: text('q') }
+  return { page: 'runs', filters: { ...filters, since: text('since'), until: text('until') } }
 })
 
 /** @returns an address relative to the page, of the parameters that are not empty */

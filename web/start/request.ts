@@ -5,6 +5,8 @@ import { baseUrl, curlKey } from '../shell/service.ts'
 export interface TaskEntry {
   readonly name: string
   readonly input: unknown
+  /** Indexes of earlier entries whose results it needs. */
+  readonly after?: readonly number[]
 }
 
 export interface Draft {
@@ -15,7 +17,11 @@ export interface Draft {
 
 export function requestOf({ tasks, respond, tags }: Draft): RunInput {
   const request = {
-    tasks: tasks.map(({ name, input }) => (input === undefined ? { name } : { name, input })),
+    tasks: tasks.map(({ name, input, after = [] }) => ({
+      name,
+      ...(input !== undefined && { input }),
+      ...(after.length > 0 && { after }),
+    })),
     ...(respond !== 'first' && { respond }),
     ...(tags.length > 0 && { tags }),
   }
@@ -34,23 +40,10 @@ export function curlOf(request: RunInput): string {
   return `curl${curlKey()} ${url} -H 'Content-Type: application/json' -d '${body.replaceAll("'", String.raw`'\''`)}'`
 }
 
-const keptRequests = 'forerunner-requests'
-const mostKept = 20
-
-/** Remembers what this tab has started, for the service does not show inputs. */
-export function keepDraft(runId: string, draft: Draft): void {
-  const kept = [[runId, draft] as const, ...readKept()].slice(0, mostKept)
-  try {
-    sessionStorage.setItem(keptRequests, JSON.stringify(kept))
-  } catch {
-    // Full: then it is not remembered.
-  }
-}
-
-export function keptDraft(runId: string): Draft | null {
-  return readKept().find(([id]) => id === runId)?.[1] ?? null
-}
-
-function readKept(): (readonly [string, Draft])[] {
-  return JSON.parse(sessionStorage.getItem(keptRequests) ?? '[]') as (readonly [string, Draft])[]
+/** The entries without one of them, and without what others have needed of it. */
+export function withoutEntry(entries: readonly TaskEntry[], index: number): TaskEntry[] {
+  return entries.toSpliced(index, 1).map(({ after, ...entry }) => {
+    const left = after?.filter((needed) => needed !== index).map((needed) => (needed > index ? needed - 1 : needed))
+    return left === undefined || left.length === 0 ? entry : { ...entry, after: left }
+  })
 }

@@ -5,15 +5,13 @@ import { useEffect, useMemo } from 'preact/hooks'
 import { CopyButton } from '../shell/copy-button.tsx'
 import { addressOf, go } from '../shell/route.ts'
 import { baseUrl, client, curlKey, wordsOf } from '../shell/service.ts'
-import { againOf, againTag } from '../shell/tag.tsx'
+import { readDraft } from './again.ts'
 import { csvExample, recipe, type Example } from './examples.ts'
-import { curlOf, keepDraft, keptDraft, requestOf, type Draft } from './request.ts'
+import { curlOf, requestOf, type Draft } from './request.ts'
 import { TaskList } from './task-list.tsx'
 
 /** How long the page waits for an answer before it shows the run without one. */
 const waitS = 10
-/** Of one run. */
-const mostTags = 16
 const modes = {
   first: 'the first task’s result',
   race: 'the first job to end',
@@ -47,7 +45,6 @@ export function StartPage({ from }: { readonly from: string | null }) {
     isWaiting.value = true
     try {
       const { id } = await runOf(given)
-      keepDraft(id, given)
       go(addressOf({ run: id }))
     } catch (error) {
       trouble.value = troubleOf(error)
@@ -173,19 +170,6 @@ function troubleOf(error: unknown): string {
   const { errors = [] } = error instanceof ProblemError ? error.problem : {}
   if (errors.length < 2) return wordsOf(error)
   return errors.map(({ pointer, detail }) => `${pointer}: ${detail}`).join('; ')
-}
-
-/** As this tab has started it; of other runs, the names of their tasks are known, and not their inputs. */
-async function readDraft(runId: string): Promise<Draft> {
-  const kept = keptDraft(runId)
-  const draft = kept ?? draftOf(await client.peek().getRun(runId))
-  const others = draft.tags.filter((tag) => againOf(tag) === null).slice(0, mostTags - 1)
-  return { ...draft, tags: [...others, againTag(runId)] }
-}
-
-function draftOf({ jobs, answer, tags }: RunView): Draft {
-  const tasks = jobs.map(({ task }) => ({ name: task, input: undefined }))
-  return { tasks, respond: answer?.mode ?? 'first', tags }
 }
 
 function tagsOf(text: string): string[] {

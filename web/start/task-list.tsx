@@ -1,6 +1,6 @@
 /** The tasks of the run to be started, in their order: the first one's result is the answer. */
 import type { TaskView } from 'forerunner/client'
-import type { TaskEntry } from './request.ts'
+import { withoutEntry, type TaskEntry } from './request.ts'
 import { SchemaForm } from './schema-form.tsx'
 
 export interface TaskListProps {
@@ -21,19 +21,29 @@ export function TaskList({ tasks, entries, respond, onChange }: TaskListProps) {
               <span>{index === 0 && respond === 'first' ? '▸ Answers' : `Job ${index}`}</span>
               <select
                 value={entry.name}
-                onChange={(event) => replace(index, { name: event.currentTarget.value, input: undefined })}
+                onChange={(event) => replace(index, { ...entry, name: event.currentTarget.value, input: undefined })}
               >
                 {[...new Set([entry.name, ...tasks.map(({ name }) => name)])].map((name) => (
                   <option key={name}>{name}</option>
                 ))}
               </select>
             </label>
+            {index > 0 && (
+              <label class="field inline needed">
+                <span>after jobs</span>
+                <input
+                  placeholder="none"
+                  value={entry.after?.join(', ') ?? ''}
+                  onChange={(event) => replace(index, { ...entry, after: indexesOf(event.currentTarget.value, index) })}
+                />
+              </label>
+            )}
             {entries.length > 1 && (
               <button
                 class="btn small"
                 type="button"
                 aria-label={`Remove job ${index}, ${entry.name}`}
-                onClick={() => onChange(entries.toSpliced(index, 1))}
+                onClick={() => onChange(withoutEntry(entries, index))}
               >
                 remove
               </button>
@@ -49,4 +59,10 @@ export function TaskList({ tasks, entries, respond, onChange }: TaskListProps) {
       ))}
     </ol>
   )
+}
+
+/** Of earlier entries alone: the service takes no others. */
+function indexesOf(text: string, below: number): number[] {
+  const indexes = text.split(/[\s,]+/).filter((part) => /^\d{1,4}$/.test(part))
+  return [...new Set(indexes.map(Number))].filter((index) => index < below)
 }

@@ -1,0 +1,38 @@
+/** A run that is to be run again, as the form takes it: its tasks with what they were given. */
+import type { JobView, RunView } from 'forerunner/client'
+import { readBoundedText } from '../shell/bounded-read.ts'
+import { client } from '../shell/service.ts'
+import { againOf, againTag } from '../shell/tag.tsx'
+import type { Draft, TaskEntry } from './request.ts'
+
+/** Of one run. */
+const mostTags = 16
+/** A form of more is of no use, and neither is a field of more. */
+const mostInputs = 100
+const maxInputBytes = 2 ** 18
+const atOnce = 6
+const timeoutMs = 30_000
+
+/** The new run gets a tag by which both lead to each other. @throws Error that says which input is too large for the form */
+export async function readDraft(runId: string): Promise<Draft> {
+  const run = await client.peek().getRun(runId)
+  if (run.jobs.length > mostInputs) throw new Error(`A form for ${run.jobs.length} jobs is of no use: use the API.`)
+  const tags = run.tags.filter((tag) => againOf(tag) === null).slice(0, mostTags - 1)
+  return { tasks: await entriesOf(run), respond: run.answer?.mode ?? 'first', tags: [...tags, againTag(runId)] }
+}
+
+async function entriesOf({ id, jobs }: RunView): Promise<TaskEntry[]> {
+  const entries: TaskEntry[] = []
+  for (let from = 0; from < jobs.length; from += atOnce) {
+    entries.push(...(await Promise.all(jobs.slice(from, from + atOnce).map((job) => entryOf(id, job)))))
+  }
+  return entries
+}
+
+async function entryOf(runId: string, { index, task, after }: JobView): Promise<TaskEntry> {
+  const path = `runs/${runId}/jobs/${index}/input`
+  const text = await readBoundedText(path, maxInputBytes, AbortSignal.timeout(timeoutMs))
+  if (text === null) throw new Error(`The input of job ${index} is too large for a form: download it from its run.`)
+  const input: unknown = text === 'null' ? undefined : JSON.parse(text)
+  return { name: task, input, ...(after !== undefined && { after }) }
+}
