@@ -101,10 +101,11 @@ function recordOf(run: ModelRun, { version, createdAt }: RunRecord): RunRecord {
 
 function jobRecordOf(run: ModelRun, job: ModelJob): JobRecord {
   const { index, given, state, thread, attempt, queuedAt, startedAt, finishedAt, runAt, result, error, failures } = job
+  const chain = (given.after ?? []).length > 0 && { after: given.after }
   const waits = state === 'blocked' && { waitsFor: missingOf(run, job) }
   const { task, maxAttempts } = given
   const times = { queuedAt, startedAt, finishedAt, runAt }
-  return { index, task, state, thread, attempt, maxAttempts, ...times, ...waits, result, error, failures }
+  return { index, task, state, thread, attempt, maxAttempts, ...times, ...chain, ...waits, result, error, failures }
 }
 
 /** Without the words that the store itself finds for an error. */
