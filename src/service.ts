@@ -110,7 +110,7 @@ export function createService(options: ServiceOptions): Service {
 
   const progressOf: ProgressOf = (...job) =>
     dispatcher.progress(...job) ?? store.notifier?.remoteProgress(...job) ?? null
-  const whyWaiting = createWhyWaiting({ clock, registry, dispatcher })
+  const whyWaiting = createWhyWaiting({ clock, registry, dispatcher, store })
   const trouble = () => pool.unhealthyReason() ?? limits.unhealthyReason()
   const served = {
     config,

@@ -9,6 +9,7 @@ import { addDev } from './dev.ts'
 import { addDoctor } from './doctor.ts'
 import { exitCodeOf, exitCodes, type ExitCode } from './exit-code.ts'
 import { addInit } from './init.ts'
+import { addPause, addResume } from './pause.ts'
 import { addRun } from './run.ts'
 import { addRuns, addShow } from './runs.ts'
 import { addStats, addTasks } from './service.ts'
@@ -39,7 +40,7 @@ const addServe: AddCommand = (program, act) => {
 const groups: Readonly<Record<string, readonly AddCommand[]>> = {
   'Your project:': [addInit, addDev, addServe, addTypes],
   'Runs:': [addRun, addRuns, addShow, addWatch, addCancel, addRetry, addPrune],
-  'The service:': [addTasks, addStats, addDoctor, addBackup, addRestore, addBench],
+  'The service:': [addTasks, addPause, addResume, addStats, addDoctor, addBackup, addRestore, addBench],
 }
 
 /** @param argv without the names of Node and of the script */

@@ -143,6 +143,7 @@ function detailOf(job: JobView, { detailWidth, now, progress, glyphs }: Layout):
 
 /** Why a job that is due does not run, where that is worth a word. */
 function whyText({ waiting }: JobView): string {
+  if (waiting?.reason === 'paused') return 'its task is paused'
   if (waiting?.reason === 'unknown-task') return 'no process here has its task'
   return waiting?.reason === 'limit' ? `${waiting.limit} of its task run, and no more may` : ''
 }

@@ -13,15 +13,18 @@ export const addTasks: AddCommand = (program, act) => {
         const tasks = await client.listTasks()
         if (isJson) printJson({ tasks })
         else {
-          const rows = tasks.map(({ name, kind, timeoutMs, maxAttempts, main, input }) => [
+          const hasPaused = tasks.some(({ paused }) => paused)
+          const rows = tasks.map(({ name, kind, timeoutMs, maxAttempts, main, paused, input }) => [
             name,
             kind,
             duration(timeoutMs),
             String(maxAttempts),
             main,
+            ...(hasPaused ? [paused ? 'paused' : ''] : []),
             input === null ? 'anything' : Object.keys(Object(input['properties'])).join(', ') || 'a JSON value',
           ])
-          print(table(['task', 'kind', 'timeout', 'attempts', 'main', 'input'], rows, glyphs.ellipsis))
+          const state = hasPaused ? ['state'] : []
+          print(table(['task', 'kind', 'timeout', 'attempts', 'main', ...state, 'input'], rows, glyphs.ellipsis))
         }
         return exitCodes.done
       }),

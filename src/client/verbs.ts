@@ -80,6 +80,9 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
   /** Forgets a run that has ended. */
   remove(id: string, options?: CallOptions): Promise<void>
   listTasks(options?: CallOptions): Promise<readonly TaskView[]>
+  /** Has no job of the task start, in any process, until it is resumed; those that run go on. */
+  pauseTask(name: string, options?: CallOptions): Promise<TaskView>
+  resumeTask(name: string, options?: CallOptions): Promise<TaskView>
   stats(options?: CallOptions): Promise<StatsView>
   /** The last minutes of the process that answers. */
   recent(options?: CallOptions): Promise<RecentView>
@@ -162,6 +165,8 @@ export function createVerbs(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
       await send({ method: 'DELETE', path: runPath(id), signal })
     },
     listTasks: async ({ signal } = {}) => (await read<TaskListView>({ path: '/tasks', signal })).tasks,
+    pauseTask: (name, { signal } = {}) => read({ method: 'POST', path: `${taskPath(name)}/pause`, signal }),
+    resumeTask: (name, { signal } = {}) => read({ method: 'POST', path: `${taskPath(name)}/resume`, signal }),
     stats: ({ signal } = {}) => read({ path: '/stats', signal }),
     recent: ({ signal } = {}) => read({ path: '/stats/recent', signal }),
     watch: (id, given) => watch(send, id, given, limits),
@@ -171,6 +176,10 @@ export function createVerbs(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
 
 function runPath(id: string): string {
   return `/runs/${encodeURIComponent(id)}`
+}
+
+function taskPath(name: string): string {
+  return `/tasks/${encodeURIComponent(name)}`
 }
 
 function jobPath(id: string, jobIndex: number): string {

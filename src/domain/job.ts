@@ -116,6 +116,8 @@ export type Waiting =
   /** It needs results of other jobs. */
   | { readonly reason: 'blocked' }
   | { readonly reason: 'delay' | 'retry'; readonly until: number }
+  /** No job of its task starts until that is resumed. */
+  | { readonly reason: 'paused' }
   /** This process has no such task: one that has it runs the job. */
   | { readonly reason: 'unknown-task' }
   /** As many jobs of its task run here as may at once. */

@@ -107,6 +107,13 @@ const table = {
     meaning: 'The run exists and has no job with this index.',
     remedy: 'Jobs are numbered from 0 in the order of the request.',
   },
+  'task-not-found': {
+    status: 404,
+    title: 'Task not found',
+    isRetryable: false,
+    meaning: 'No task of this name is registered here.',
+    remedy: 'GET /tasks lists the names.',
+  },
   'method-not-allowed': {
     status: 405,
     title: 'Method not allowed',
@@ -245,6 +252,15 @@ const table = {
     isRetryable: false,
     meaning: 'Something went wrong inside the service; its log says what.',
     remedy: 'Report it with the time of the request.',
+  },
+  'task-paused': {
+    status: 503,
+    title: 'Task paused',
+    isRetryable: true,
+    retryAfterS: 5,
+    meaning: 'The first task, for which the caller would wait, is paused. Nothing of this request was stored or run.',
+    remedy:
+      'Try again after the time in Retry-After, or send it with respond: none: then its jobs wait until the task is resumed.',
   },
   overloaded: {
     status: 503,

@@ -10,7 +10,7 @@ import { explainProblem, openapi } from './routes/documentation.ts'
 import { root } from './routes/root.ts'
 import { runTasks } from './routes/run-tasks.ts'
 import { prometheus, recent, stats } from './routes/stats.ts'
-import { listTasks } from './routes/tasks.ts'
+import { listTasks, pauseTask, resumeTask } from './routes/tasks.ts'
 import { watchRun, watchRuns } from './routes/watch-runs.ts'
 
 export const routeTable: readonly Route[] = [
@@ -28,6 +28,8 @@ export const routeTable: readonly Route[] = [
   retryJob,
   removeRun,
   listTasks,
+  pauseTask,
+  resumeTask,
   stats,
   recent,
   prometheus,

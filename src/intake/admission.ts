@@ -15,6 +15,8 @@ export interface PrepareOptions {
   readonly registry: Registry
   readonly guard: MainThreadGuard
   readonly clock: Clock
+  /** Whether no job of the task starts now. */
+  readonly isPaused: (task: string) => boolean
   /** Whether the main thread takes first jobs at all. */
   readonly takesFirstJobs: boolean
 }
@@ -35,7 +37,7 @@ export interface SubmitOptions {
  */
 export async function prepareRun(request: RunRequest, terms: SubmitOptions, options: PrepareOptions): Promise<NewRun> {
   const { tasks: entries, respond, onFirstFailure, tags } = request
-  const { registry, guard, clock, takesFirstJobs } = options
+  const { registry, guard, clock, isPaused, takesFirstJobs } = options
   const tasks = findTasks(entries, registry)
   const issues = [...(await inputIssues(entries, tasks)), ...delayIssues(request), ...afterIssues(entries)]
   if (issues.length > 0) throw invalid('validation-error', issues)
@@ -43,7 +45,8 @@ export async function prepareRun(request: RunRequest, terms: SubmitOptions, opti
   const [first] = tasks
   const isDeferred = respond === 'none' || terms.waitMs === 0
   // Where nobody waits for it, the first job has no business on the main thread.
-  const claimsFirst = takesFirstJobs && !isDeferred && first !== undefined && guard.allows(first)
+  const mayStart = first !== undefined && !isPaused(first.name)
+  const claimsFirst = takesFirstJobs && !isDeferred && mayStart && guard.allows(first)
   const idempotency = terms.idempotency && { ...terms.idempotency, isDeferred }
   const traceparent = parseTraceparent(terms.traceparent)
   return { id: newRunId(clock.now()), respond, onFirstFailure, tags, traceparent, jobs, claimsFirst, idempotency }

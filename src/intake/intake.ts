@@ -13,6 +13,7 @@ import type { Dispatcher } from '../dispatch/dispatcher.ts'
 import type { ExecuteHooks } from '../dispatch/execute.ts'
 import type { AcceptReport, RemoveResult, Store } from '../store/store.ts'
 import { createAdmission, prepareRun, type PrepareOptions, type SubmitOptions } from './admission.ts'
+import { createPausedRefusal } from './paused-refusal.ts'
 import { createReplay, deferAccepted, readAccepted, type AnswerWaiters } from './answer-waiters.ts'
 
 export interface Accepted {
@@ -32,6 +33,8 @@ export interface Intake {
    * @throws AppError for a request that is refused, or `store-unavailable` (with `runId` once it is accepted)
    */
   submit(request: RunRequest, terms: SubmitOptions): Promise<Accepted>
+  /** Has no job of the task start until that is resumed, or resumes it. */
+  setPaused(task: string, isPaused: boolean): Promise<void>
   /** Queues a failed or cancelled job again. @throws AppError when there is no room for it */
   retry(runId: string, jobIndex: number): Promise<RetryResult>
   /** Forgets a finished run, unless a caller still waits for its answer and must read it first. */
@@ -48,7 +51,7 @@ export interface Intake {
   dismiss(): Promise<void>
 }
 
-export interface IntakeOptions extends PrepareOptions {
+export interface IntakeOptions extends Omit<PrepareOptions, 'isPaused'> {
   readonly store: Store
   readonly clock: Clock
   readonly dispatcher: Pick<Dispatcher, 'wake' | 'runFirst'>
@@ -60,6 +63,8 @@ export function createIntake(options: IntakeOptions): Intake {
   const { store, clock, dispatcher, answerWaiters } = options
   const admission = createAdmission({ maxBacklog: options.maxBacklog, backlog: store.backlog })
   const replay = createReplay(store, answerWaiters)
+  const refusePaused = createPausedRefusal(options)
+  const prepare = { ...options, isPaused: (task: string) => store.pausedTasks().has(task) }
   const listeners: (() => void)[] = []
   const submitting = new Set<Promise<Accepted>>()
   const beginning = new Set<Promise<void>>()
@@ -143,12 +148,19 @@ export function createIntake(options: IntakeOptions): Intake {
 
   return {
     async submit(request, terms) {
-      const run = await prepareRun(request, terms, options)
+      const run = await prepareRun(request, terms, prepare)
+      await refusePaused(run)
       const submitted = submit(run, terms).finally(() => submitting.delete(submitted))
       submitting.add(submitted)
       return submitted
     },
     retry: (runId, jobIndex) => admit(1, () => store.retry(runId, jobIndex, clock.now())),
+    async setPaused(task, isPaused) {
+      const setting = store.setPaused(task, isPaused)
+      // What waited is claimed in the same commit.
+      if (!isPaused) dispatcher.wake()
+      await setting
+    },
     remove: async (runId) => (answerWaiters.isWaitedFor(runId) ? 'active' : store.remove(runId)),
     onAdmitted: (listener) => void listeners.push(listener),
     open: admission.open,

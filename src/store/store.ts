@@ -8,7 +8,7 @@
 import type { Claim, ClaimedJob, FreeSlots } from '../domain/claim.ts'
 import type { JobError, JobInput, JobRecord, JobState } from '../domain/job.ts'
 import type { RunChange, RunRecord, RunState } from '../domain/run.ts'
-import type { NewRun } from '../domain/run/new-run.ts'
+import type { IdempotencyClaim, NewRun } from '../domain/run/new-run.ts'
 import type { CancelResult } from '../domain/run/transitions.ts'
 import type { RetryResult, Settled } from '../domain/run/verbs.ts'
 import type { SearchWord } from '../domain/search.ts'
@@ -22,6 +22,9 @@ export type AcceptReport =
   | { readonly result: 'accepted'; readonly first: ClaimedJob | null }
   | { readonly result: 'replayed'; readonly runId: string; readonly isDeferred: boolean }
   | { readonly result: 'reused'; readonly runId: string }
+
+/** What an idempotency key stands for that is known already. */
+export type KnownKey = Exclude<AcceptReport, { readonly result: 'accepted' }>
 
 export interface ClaimRequest {
   readonly slots: readonly FreeSlots[]
@@ -102,6 +105,8 @@ export interface Store {
   onChange(listener: (change: RunChange) => void): void
   /** Jobs not yet final, as of the last commit that this process saw. */
   backlog(): number
+  /** Tasks of which no job starts now, as far as this process knows: of what others pause it hears within moments. */
+  pausedTasks(): ReadonlySet<string>
   /** Whether runs can be found by their words. */
   readonly canSearch?: boolean
   /** null for an engine that only one process uses. */
@@ -120,6 +125,11 @@ export interface Store {
    * @returns of how many runs, which is bounded
    */
   expire(at: number): Promise<number>
+  /**
+   * From then on no claim takes a job of the task, or claims take them again. What runs goes on, a run whose first job is
+   * claimed as it is accepted is accepted so, and every other process gets to know of it. Asked again, it changes nothing.
+   */
+  setPaused(task: string, isPaused: boolean): Promise<void>
   /** Hands a job back unspent: it is due again at once. */
   release(claim: Claim, at: number): Promise<Settled>
   /** Notes that the run's caller gets a reply before there is an answer; repeated requests then get one, too. */
@@ -168,5 +178,7 @@ export interface Store {
   /** null where there is no such job. */
   getInput(runId: string, jobIndex: number): Promise<JobInput | null>
   listRuns(filter: RunFilter): Promise<RunPage>
+  /** What `accept` would reply because of the key alone; null where it would accept a run. */
+  findKey(key: IdempotencyClaim, at: number): Promise<KnownKey | null>
   stats(at: number): Promise<StoreStats>
 }

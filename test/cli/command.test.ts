@@ -143,6 +143,12 @@ test('lists the tasks and the numbers, with a key where one is needed', async ()
   await using service = await startService({ apiKeys: ['secret'] })
   const { url } = service
   const environment = { FORERUNNER_API_KEY: 'secret' }
+  const paused = await forerunner(['pause', 'echo'], { url, environment })
+  assert.equal([paused.code, paused.output], [0, 'echo is paused: its jobs wait until it is resumed\n'])
+  assert.match((await forerunner(['tasks'], { url, environment })).output, /^echo +cpu .* paused/m)
+  const resumed = await forerunner(['resume', 'echo', '--json'], { url, environment })
+  assert.is((read(resumed) as { paused: boolean }).paused, false)
+  assert.is((await forerunner(['pause', 'gone'], { url, environment })).code, 2)
   assert.match((await forerunner(['tasks'], { url, environment })).output, /^echo +cpu/m)
   const stats = await forerunner(['stats', '--json', '--url', url], { url: nowhere, environment })
   assert.is((read(stats) as { backlog: number }).backlog, 0)

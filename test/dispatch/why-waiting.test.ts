@@ -16,6 +16,7 @@ function why(task: string, job: Partial<Parameters<WhyWaiting>[0]> = {}): Return
     clock: { now: () => now },
     registry: { get } as unknown as Registry,
     dispatcher: { running: (name) => running[name] ?? 0 },
+    store: { pausedTasks: () => new Set(['paused']) },
   })
   return whyWaiting({ state: 'queued', runAt: now, task, ...job })
 }
@@ -24,6 +25,7 @@ test('each reason, the one that holds first', () => {
   assert.equal(why('gone', { state: 'blocked', runAt: null }), { reason: 'blocked' })
   assert.equal(why('gone', { runAt: now + 1 }), { reason: 'delay', until: now + 1 })
   assert.equal(why('full', { state: 'retrying', runAt: now + 1 }), { reason: 'retry', until: now + 1 })
+  assert.equal(why('paused', { state: 'retrying' }), { reason: 'paused' })
   assert.equal(why('gone'), { reason: 'unknown-task' })
   assert.equal(why('full', { state: 'retrying' }), { reason: 'limit', limit: 2 })
   assert.equal(why('open'), { reason: 'thread' })

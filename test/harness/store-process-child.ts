@@ -2,7 +2,10 @@
 import type { Store } from '../../src/store/store.ts'
 import { sqliteStore } from './store-sqlite.ts'
 
-export type RemoteVerb = Exclude<keyof Store, 'open' | 'onChange' | 'backlog' | 'notifier' | 'canSearch'>
+export type RemoteVerb = Exclude<
+  keyof Store,
+  'open' | 'onChange' | 'backlog' | 'pausedTasks' | 'notifier' | 'canSearch'
+>
 
 export interface Asked {
   readonly id: number

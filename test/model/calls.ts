@@ -15,6 +15,7 @@ export const writeVerbs = [
   'remove',
   'rescue',
   'prune',
+  'setPaused',
 ] as const
 export const readVerbs = ['getRun', 'listRuns', 'stats'] as const
 

@@ -20,7 +20,7 @@ const roomFor = ({ slots }: ClaimRequest, kind: TaskKind): number =>
 function waiting(model: Model, kind: TaskKind): Place[] {
   const places = [...model.runs.values()].flatMap((run) => run.jobs.map((job) => ({ run, job })))
   return places
-    .filter(({ job }) => job.runAt !== null && job.given.kind === kind)
+    .filter(({ job }) => job.runAt !== null && job.given.kind === kind && !model.paused.has(job.given.task))
     .toSorted((a, b) => b.job.given.priority - a.job.given.priority || dueAt(a) - dueAt(b) || compareIds(a, b))
 }
 

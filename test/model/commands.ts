@@ -185,9 +185,11 @@ async function checkNotices(
   seen: Seen,
 ): Promise<void> {
   const { live } = seen.stats.conservation
-  for (const { id, heard, backlog } of subject.members) {
+  for (const { id, heard, backlog, paused } of subject.members) {
     const isCounted = (): boolean => (backlog() ?? live) === live
     await eventually(subject, `process ${id} has a backlog of ${live}`, isCounted)
+    const knowsPaused = (): boolean => isDeepStrictEqual(new Set(paused() ?? next.paused), next.paused)
+    await eventually(subject, `process ${id} knows that ${[...next.paused].join(' and ')} are paused`, knowsPaused)
     if (heard === null) continue
     for (const [runId, { changes }] of next.runs) {
       const record = seen.runs.get(runId)

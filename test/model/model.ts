@@ -63,6 +63,10 @@ export function apply(model: Model, call: Call, reply: Reply, isExact: boolean):
       return says(reply, rescue(model, call.args[0]))
     case 'prune':
       return says(reply, prune(model, ...call.args))
+    case 'setPaused':
+      if (call.args[1]) model.paused.add(call.args[0])
+      else model.paused.delete(call.args[0])
+      return says(reply, undefined)
   }
 }
 

@@ -4,7 +4,7 @@ import { start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 import { depose, kill, pass, poison, replace, together, type Command, type Session } from './commands.ts'
 import { createModel, isFinal } from './state.ts'
-import { anyStep, claimAll, type Step } from './steps.ts'
+import { anyStep, claimAll, resumeAll, type Step } from './steps.ts'
 import type { Subject } from './subject.ts'
 
 const dayMs = 86_400_000
@@ -74,6 +74,7 @@ function tell({ log, ids }: Session, error: unknown): string {
 /** All that was accepted can still be brought to its end, and then be forgotten. */
 async function drain(session: Session, subject: Subject): Promise<void> {
   await pass(dayMs).run(session, subject)
+  for (const step of resumeAll) await together([step]).run(session, subject)
   const isOpen = (): boolean => [...session.model.runs.values()].some(({ jobs }) => !jobs.every(isFinal))
   await until('every job is final', async () => {
     // Those that become due with the end of others can have a delay.

@@ -60,7 +60,7 @@ function remoteMember(id: number, opened: StoreProcess): Member {
     verb,
     (...args: readonly unknown[]) => call(verb, ...args),
   ])
-  return { id, store: Object.fromEntries(verbs) as Verbs, heard: null, backlog: () => null }
+  return { id, store: Object.fromEntries(verbs) as Verbs, heard: null, backlog: () => null, paused: () => null }
 }
 
 test('SQLite follows the model', () => runModel(openHere, { runs: 20, maxCommands: 60 }))

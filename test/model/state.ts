@@ -55,6 +55,8 @@ export interface Model {
   /** In order of acceptance. */
   readonly runs: Map<string, ModelRun>
   readonly keys: Map<string, Key>
+  /** Tasks of which no job is claimed. */
+  readonly paused: Set<string>
   accepted: number
   final: number
   /** Every claim that a process was given. */
@@ -64,7 +66,17 @@ export interface Model {
 }
 
 export function createModel(at: number): Model {
-  return { at, alive: [], runs: new Map(), keys: new Map(), accepted: 0, final: 0, given: [], voids: [] }
+  return {
+    at,
+    alive: [],
+    runs: new Map(),
+    keys: new Map(),
+    paused: new Set(),
+    accepted: 0,
+    final: 0,
+    given: [],
+    voids: [],
+  }
 }
 
 export function isFinal({ state }: Pick<ModelJob, 'state'>): boolean {

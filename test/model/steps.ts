@@ -190,6 +190,20 @@ const expire = who.map((by) =>
   step('expire', null, ({ model: { at } }, members) => ({ verb: 'expire', by: memberAt(members, by), args: [at] })),
 )
 
+const setPaused = fc
+  .tuple(fc.constantFrom(...tasks), fc.constantFrom(true, false, false), who)
+  .map(([{ task }, isPaused, by]) =>
+    step('set paused', { task, isPaused }, (_world, members) => {
+      return { verb: 'setPaused', by: memberAt(members, by), args: [task, isPaused] }
+    }),
+  )
+
+/** Has no task paused any more. */
+export const resumeAll: readonly Step[] = tasks.map(({ task }) => ({
+  name: `resume ${task}`,
+  ask: (_world, members) => ({ verb: 'setPaused', by: memberAt(members, 0), args: [task, false] }),
+}))
+
 export const anyStep = fc.oneof(
   { weight: 5, arbitrary: accept },
   { weight: 1, arbitrary: acceptTwice },
@@ -199,4 +213,5 @@ export const anyStep = fc.oneof(
   { weight: 1, arbitrary: prune },
   { weight: 1, arbitrary: rescue },
   { weight: 1, arbitrary: expire },
+  { weight: 1, arbitrary: setPaused },
 )

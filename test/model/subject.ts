@@ -9,8 +9,9 @@ export interface Member {
   readonly store: Verbs
   /** The changes of each run that it was notified of; null where it cannot be asked. */
   readonly heard: ReadonlyMap<string, readonly RunChange[]> | null
-  /** Null where it cannot be asked. */
+  /** Null where they cannot be asked. */
   backlog(): number | null
+  paused(): ReadonlySet<string> | null
 }
 
 export interface Subject extends AsyncDisposable {
@@ -38,5 +39,5 @@ export interface Deposed {
 export function memberOf(id: number, store: Store): Member {
   const heard = new Map<string, RunChange[]>()
   store.onChange((change) => void heard.set(change.runId, [...(heard.get(change.runId) ?? []), change]))
-  return { id, store, heard, backlog: () => store.backlog() }
+  return { id, store, heard, backlog: () => store.backlog(), paused: () => store.pausedTasks() }
 }

@@ -15,6 +15,7 @@ import { firstFailureContract } from './contract/first-failure.ts'
 import { idempotencyContract } from './contract/idempotency.ts'
 import { leaveContract } from './contract/leave.ts'
 import { payloadContract } from './contract/payload.ts'
+import { pauseContract } from './contract/pause.ts'
 import { pruneContract } from './contract/prune.ts'
 import { readContract } from './contract/read.ts'
 import { removeContract } from './contract/remove.ts'
@@ -49,6 +50,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
   removeContract(register)
   changeContract(register)
   pruneContract(register)
+  pauseContract(register)
   conservationContract(register)
   readContract(register)
   closeContract(register)

@@ -24,6 +24,7 @@ import {
 const pathParameters: Record<keyof PathParameters, z.ZodType> = {
   id: runIdSchema,
   index: jobIndexSchema,
+  name: z.string().describe('of a task'),
   slug: z.enum(problemCodes),
 }
 

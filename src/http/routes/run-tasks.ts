@@ -65,6 +65,7 @@ export const runTasks: Route = {
     'first-task-failed',
     'all-tasks-failed',
     'tasks-failed',
+    'task-paused',
     'overloaded',
     'shutting-down',
     'store-unavailable',

@@ -54,14 +54,14 @@ export const jobFailureSchema = z
   .readonly()
   .describe('One unsuccessful attempt')
 
-const waitReasons = ['blocked', 'delay', 'retry', 'unknown-task', 'limit', 'thread'] as const
+const waitReasons = ['blocked', 'delay', 'retry', 'paused', 'unknown-task', 'limit', 'thread'] as const
 
 export const waitingSchema = z
   .object({
     reason: z
       .enum(waitReasons)
       .describe(
-        '`blocked`: it waits for the jobs in `waitsFor`; `delay`, `retry`: it is due at `until`; `unknown-task`: the process that answers does not have the task; `limit`: `limit` jobs of its task run there, and no more may at once; `thread`: it is due, and starts when a thread takes it',
+        '`blocked`: it waits for the jobs in `waitsFor`; `delay`, `retry`: it is due at `until`; `paused`: its task is paused; `unknown-task`: the process that answers does not have the task; `limit`: `limit` jobs of its task run there, and no more may at once; `thread`: it is due, and starts when a thread takes it',
       ),
     until: instantSchema.exactOptional(),
     limit: z.int().min(1).exactOptional(),

@@ -16,6 +16,7 @@ export const taskSchema = z
     memoryMb: z.int().min(memoryMb.min).max(memoryMb.max),
     main: z.enum(mainPlacements),
     concurrency: z.int().min(1).nullable().describe('null: no limit'),
+    paused: z.boolean().describe('whether no job of it starts until it is resumed'),
     input: z
       .record(z.string(), z.unknown())
       .readonly()

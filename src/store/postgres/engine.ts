@@ -10,6 +10,7 @@ import { createSubscribers } from './notifications/notifier.ts'
 
 /** Each reply causes up to a tenth of a millisecond of work. */
 const repliesPerTurn = 32
+const none: ReadonlySet<string> = new Set()
 
 export function createPostgresStore(options: PostgresOptions): Store {
   const turns = createTurnScheduler(repliesPerTurn)
@@ -49,6 +50,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     },
     onChange: subscribers.onChange,
     backlog: () => service?.backlog() ?? 0,
+    pausedTasks: () => service?.pausedTasks() ?? none,
     notifier: {
       onWork: subscribers.onWork,
       onGap: subscribers.onGap,
@@ -63,6 +65,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     fail: verb('fail'),
     release: verb('release'),
     expire: verb('expire'),
+    setPaused: verb('setPaused'),
     defer: verb('defer'),
     cancel: verb('cancel'),
     retry: verb('retry'),
@@ -77,6 +80,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     getJob: verb('getJob'),
     getInput: verb('getInput'),
     listRuns: verb('listRuns'),
+    findKey: verb('findKey'),
     stats: verb('stats'),
   }
 }

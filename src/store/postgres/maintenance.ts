@@ -10,6 +10,7 @@ import type { Query } from './connection/connection.ts'
 import { heartbeatText, isAbandoned, type Heartbeats } from './ownership/lease.ts'
 import type { Lease } from './ownership/lease.ts'
 import type { Limits } from './limits.ts'
+import { isNotPaused, type PausedTasks } from './statements/paused-tasks.ts'
 import { runsHere } from './statements/queue.ts'
 import { foldTotals } from './statements/totals.ts'
 
@@ -27,6 +28,7 @@ export interface MaintenanceOptions {
   readonly tasks: readonly string[] | null
   readonly query: Query
   readonly backlog: Backlog
+  readonly pausedTasks: Pick<PausedTasks, 'refresh'>
   readonly lease: Lease
   readonly heartbeats: Heartbeats
   readonly log: Log
@@ -60,7 +62,8 @@ const selectAbandoned = {
 const selectSuspects = {
   name: 'select-suspects',
   text: `
-    SELECT 1 FROM queue WHERE lost = 2 AND (is_due OR run_at <= $1) AND ${runsHere('task', '$2')} LIMIT 1`,
+    SELECT 1 FROM queue WHERE lost = 2 AND (is_due OR run_at <= $1) AND ${runsHere('task', '$2')}
+      AND ${isNotPaused('queue.task')} LIMIT 1`,
 }
 const sumSuspects = { name: 'count-suspects', text: 'SELECT count(*) AS suspects FROM queue WHERE lost = 2' }
 // Waits that began in the future: the clock was set back since, or was ahead on another machine. A wait that is due
@@ -86,7 +89,7 @@ export async function countSuspects(query: Query): Promise<number> {
 export function createMaintenance(options: MaintenanceOptions): Maintenance {
   const { limits, process, tasks, query, backlog, lease, log, rescue, reclaim, hasOrphans, onSuspects, onRound } =
     options
-  const { heartbeats, boundWaits, clock } = options
+  const { heartbeats, pausedTasks, boundWaits, clock } = options
   const { leaseMs, roundMs } = limits
   const aheadOfMonotonic = (): number => clock.now() - performance.now()
   let lastAhead = aheadOfMonotonic()
@@ -97,7 +100,7 @@ export function createMaintenance(options: MaintenanceOptions): Maintenance {
 
   async function maintain(): Promise<void> {
     rounds += 1
-    await backlog.refresh(query)
+    await Promise.all([backlog.refresh(query), pausedTasks.refresh()])
     if (hasOrphans() || rounds % reclaimEvery === 0) await reclaim()
     await heartbeats.look(query)
     const silent = heartbeats.unchangedFor(leaseMs)

@@ -25,6 +25,7 @@ import { createListener } from './notifications/listener.ts'
 import { boundWaits, reclaim, rescue } from './ownership/recovery.ts'
 import { readRun } from './statements/read.ts'
 import { createReadable } from './statements/records.ts'
+import { createPausedTasks } from './statements/paused-tasks.ts'
 import { createReader } from './connection/reader.ts'
 import { createReadiness } from './connection/readiness.ts'
 import { createRemoteProgress } from './notifications/remote-progress.ts'
@@ -58,6 +59,7 @@ export interface PostgresOptions {
 export interface Service {
   readonly verbs: Verbs & Pick<Store, 'rescue' | 'checkWritable'>
   backlog(): number
+  pausedTasks(): ReadonlySet<string>
   publishProgress(progress: readonly JobProgress[]): Promise<void>
   remoteProgress(runId: string, jobIndex: number): Progress | null
   /** Claims of this process that ended without a notification, since it started. */
@@ -93,6 +95,11 @@ export async function startService(
   const emptyQueues = createEmptyQueueCache()
   const owned = createOwnedClaims()
   const readable = createReadable(log)
+  const pausedTasks = createPausedTasks(
+    reader.query,
+    channel,
+    encodeNotification({ type: 'pauses', from: process }).join(''),
+  )
   const quarantine = createQuarantine(owned, limits.aloneMs)
   const readiness = createReadiness(process, limits)
   const remoteProgress = createRemoteProgress()
@@ -123,7 +130,17 @@ export async function startService(
     })
   const intake = batchWriter(writers.intake)
   const settling = batchWriter(writers.settling)
-  const verbs = createVerbs({ process, tasks, intake, settling, reader, emptyQueues, readable, quarantine })
+  const verbs = createVerbs({
+    process,
+    tasks,
+    intake,
+    settling,
+    reader,
+    pausedTasks,
+    emptyQueues,
+    readable,
+    quarantine,
+  })
   const lease = createLease({ ...database, owner: process, tasks, stall: options.stall ?? null, onLost })
   let lostClaims = 0
   let greeting: NodeJS.Timeout | undefined
@@ -132,6 +149,7 @@ export async function startService(
     const notice = decodeNotification(text, process)
     if (notice === null) return
     if (notice.type === 'hello') return heartbeats.meet()
+    if (notice.type === 'pauses') return lookAtPauses()
     if (notice.type === 'progress') return remoteProgress.hear(notice.progress)
     const { from, writer, live, changes, voided, hasWork } = notice
     backlog.hear(writerName(from, writer), live)
@@ -146,6 +164,13 @@ export async function startService(
       }),
     )
     if (hasWork) wakeForWork()
+  }
+
+  /** A task that is not paused any more can have jobs to claim. */
+  async function lookAtPauses(): Promise<void> {
+    // Where it fails, the look of each second finds out.
+    await pausedTasks.refresh().catch(() => {})
+    wakeForWork()
   }
 
   async function takeOver(at: number): Promise<RescueReport> {
@@ -176,7 +201,7 @@ export async function startService(
 
   function onGap(): void {
     subscribers.gap()
-    wakeForWork()
+    void lookAtPauses()
     compareOwned().catch((error: unknown) => log.debug({ err: error }, 'the own jobs could not be looked through'))
   }
 
@@ -187,6 +212,7 @@ export async function startService(
     tasks,
     query: reader.query,
     backlog,
+    pausedTasks,
     lease,
     log,
     rescue: () => takeOver(clock.now()),
@@ -210,7 +236,7 @@ export async function startService(
   }
 
   try {
-    await Promise.all([listener.start(), lease.start(), backlog.refresh(reader.query)])
+    await Promise.all([listener.start(), lease.start(), backlog.refresh(reader.query), pausedTasks.refresh()])
     await sendNotifications(encodeNotification({ type: 'hello', from: process }))
   } catch (error) {
     await stop()
@@ -222,6 +248,10 @@ export async function startService(
   return {
     verbs: {
       ...verbs,
+      async setPaused(task, isPaused) {
+        await verbs.setPaused(task, isPaused)
+        wakeForWork()
+      },
       rescue: takeOver,
       async checkWritable() {
         // The lease is renewed every few seconds.
@@ -230,6 +260,7 @@ export async function startService(
       },
     },
     backlog: backlog.jobs,
+    pausedTasks: pausedTasks.all,
     // Progress is published again, so a lost message does no harm.
     publishProgress: async (progress) =>
       sendNotifications(encodeNotification({ type: 'progress', from: process, progress })).catch(() => {}),

@@ -1,10 +1,10 @@
 /** The verbs of the store: the connection that each uses, and the writes that each waits for. */
 import type { RunRecord } from '../../domain/run.ts'
 import type { Store } from '../store.ts'
-import { claimDue, claimSuspect, type Claimed } from './writing/claims.ts'
+import { claimDue, claimSuspect, type Claimed, type ClaimOptions } from './writing/claims.ts'
 import type { Quarantine } from './ownership/quarantine.ts'
 import { appErrorOf } from './connection/failure.ts'
-import { defer, forgetKeys } from './statements/idempotency-keys.ts'
+import { defer, findKey, forgetKeys } from './statements/idempotency-keys.ts'
 import type { BatchWriter } from './writing/batch-writer.ts'
 import { operations, pruneRuns } from './writing/operations.ts'
 import { expireRuns, leave } from './ownership/recovery.ts'
@@ -12,33 +12,29 @@ import { runsExpired, type DueRequest } from './statements/queue.ts'
 import { listRuns } from './statements/lists.ts'
 import { readInput, readJob, readRun, shownWhole } from './statements/read.ts'
 import { readStats } from './statements/totals.ts'
-import type { Readable } from './statements/records.ts'
+import type { PausedTasks } from './statements/paused-tasks.ts'
 import type { Reader } from './connection/reader.ts'
 import type { ClaimRequest, ClaimResult } from '../store.ts'
-import type { EmptyQueueCache } from './writing/empty-queue-cache.ts'
 
 export type Verbs = Omit<
   Store,
-  'open' | 'close' | 'onChange' | 'backlog' | 'notifier' | 'rescue' | 'checkWritable' | 'shiftDueTimes'
+  'open' | 'close' | 'onChange' | 'backlog' | 'pausedTasks' | 'notifier' | 'rescue' | 'checkWritable' | 'shiftDueTimes'
 >
 
-export interface VerbsOptions {
+export interface VerbsOptions extends ClaimOptions {
   /** Number of this process. */
   readonly process: number
-  /** That run here; null: any. */
-  readonly tasks: readonly string[] | null
   /** Accepts runs and claims jobs. */
   readonly intake: BatchWriter
   /** Settles, cancels, retries and removes. */
   readonly settling: BatchWriter
   readonly reader: Reader
-  readonly emptyQueues: EmptyQueueCache
-  readonly readable: Readable
+  readonly pausedTasks: PausedTasks
   readonly quarantine: Quarantine
 }
 
 export function createVerbs(options: VerbsOptions): Verbs {
-  const { process, tasks, intake, settling, reader, emptyQueues, readable, quarantine } = options
+  const { process, intake, settling, reader, pausedTasks, readable, quarantine } = options
   const { query } = reader
   /** Resolves when every earlier operation is settled. */
   const quiet = (): Promise<unknown> => Promise.all([intake.settled(), settling.settled()])
@@ -55,8 +51,7 @@ export function createVerbs(options: VerbsOptions): Verbs {
 
   /** @throws AppError */
   async function claim(request: ClaimRequest): Promise<ClaimResult> {
-    const suspect = async (): Promise<ClaimResult> =>
-      (await intake.askAlone(claimSuspect(request, tasks, readable))) as Claimed
+    const suspect = async (): Promise<ClaimResult> => (await intake.askAlone(claimSuspect(request, options))) as Claimed
     if (request.only === 'suspects') return withoutRest(await suspect())
     const claimable = quarantine.claimable()
     if (claimable === 'none') return { jobs: [], nextDueAt: null }
@@ -69,7 +64,7 @@ export function createVerbs(options: VerbsOptions): Verbs {
   }
 
   async function claimInRounds(request: DueRequest): Promise<ClaimResult> {
-    const claimed = (await intake.ask(claimDue(request, tasks, emptyQueues, readable))) as Claimed
+    const claimed = (await intake.ask(claimDue(request, options))) as Claimed
     const { jobs, nextDueAt, rest } = claimed
     if (rest === null) return { jobs, nextDueAt }
     // Jobs that are claimed stay claimed if the next round fails; a later claim asks again.
@@ -100,6 +95,7 @@ export function createVerbs(options: VerbsOptions): Verbs {
       const ids = await asked(runsExpired(query, at, readable), 'expire')
       return ids.length === 0 ? 0 : ((await settling.askAlone(expireRuns(ids, readable, at))) as number)
     },
+    setPaused: (task, isPaused) => asked(pausedTasks.set(task, isPaused), 'setPaused'),
     cancel: ask(settling, operations.cancel),
     retry: ask(settling, operations.retry),
     remove: ask(settling, operations.remove),
@@ -123,6 +119,7 @@ export function createVerbs(options: VerbsOptions): Verbs {
         Promise.all([settling.settledOf(runId), intake.settledOf(runId)]).then(() => readInput(query, runId, jobIndex)),
         'getInput',
       ),
+    findKey: (key, at) => behind('findKey', () => findKey(query, key, at)),
     listRuns: (filter) => behind('listRuns', () => listRuns(query, readable, filter)),
     stats: (at) => behind('stats', () => readStats(query, at)),
   }

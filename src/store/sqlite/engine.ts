@@ -62,6 +62,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
   let isReplying = false
   let sentAt = 0
   let backlog = 0
+  let paused = new Set<string>()
   /** When a group was last written, on the clock of `performance.now()`; at no time since one could not be. */
   let writtenAt = Number.NEGATIVE_INFINITY
   let isCloseSent = false
@@ -108,6 +109,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
   }
 
   const probe = call('checkWritable')
+  const setPaused = call('setPaused')
 
   function notify(change: RunChange): void {
     for (const listener of listeners) listener(change)
@@ -138,6 +140,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
       case 'open':
         state = 'open'
         backlog = message.backlog
+        paused = new Set(message.paused)
         opened.resolve()
         break
       case 'waiting':
@@ -208,6 +211,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     // No other process has the file open.
     notifier: null,
     backlog: () => backlog,
+    pausedTasks: () => paused,
 
     accept: call('accept'),
     claim: call('claim'),
@@ -223,11 +227,17 @@ export function createSqliteStore(options: SqliteOptions): Store {
     rescue: call('rescue'),
     prune: call('prune'),
     shiftDueTimes: call('shiftDueTimes'),
+    async setPaused(task, isPaused) {
+      await setPaused(task, isPaused)
+      if (isPaused) paused.add(task)
+      else paused.delete(task)
+    },
     checkWritable: () => (performance.now() - writtenAt < freshMs ? Promise.resolve() : probe()),
     getRun: call('getRun'),
     getJob: call('getJob'),
     getInput: call('getInput'),
     listRuns: call('listRuns'),
+    findKey: call('findKey'),
     stats: call('stats'),
   }
 }

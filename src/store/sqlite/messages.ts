@@ -19,10 +19,11 @@ export type WriteVerb =
   | 'rescue'
   | 'prune'
   | 'shiftDueTimes'
+  | 'setPaused'
   | 'checkWritable'
 
 /** The one list behind the type and `isRead`, so that no read runs as a write. */
-const readVerbs = ['getRun', 'getJob', 'getInput', 'listRuns', 'stats'] as const
+const readVerbs = ['getRun', 'getJob', 'getInput', 'listRuns', 'findKey', 'stats'] as const
 export type ReadVerb = (typeof readVerbs)[number]
 export type Verb = WriteVerb | ReadVerb
 
@@ -77,7 +78,7 @@ export type ToThread = readonly Operation[] | 'close'
  */
 export type FromThread =
   | { readonly type: 'waiting'; readonly owner: string }
-  | { readonly type: 'open'; readonly backlog: number }
+  | { readonly type: 'open'; readonly backlog: number; readonly paused: readonly string[] }
   | { readonly type: 'refused'; readonly message: string }
   | (Group & { readonly type: 'done'; readonly backlog: number })
   | { readonly type: 'unreadable'; readonly message: string }

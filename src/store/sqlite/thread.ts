@@ -68,7 +68,7 @@ try {
     if (group.hasWritten) searchIndex?.wake()
     say({ type: 'done', ...group, backlog: transaction.totals.live() })
   })
-  say({ type: 'open', backlog: transaction.totals.live() })
+  say({ type: 'open', backlog: transaction.totals.live(), paused: transaction.pausedTasks.all() })
 } catch (error) {
   say({ type: 'refused', message: error instanceof Error ? error.message : String(error) })
   port.close()

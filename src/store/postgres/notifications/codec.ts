@@ -18,6 +18,8 @@ export type Notification =
       /** Of jobs that were running and were cancelled. */
       readonly voided: readonly Claim[]
     }
+  /** Which tasks are paused has changed. */
+  | { readonly type: 'pauses'; readonly from: number }
   /** The sender has started, and listens. */
   | { readonly type: 'hello'; readonly from: number }
   | { readonly type: 'progress'; readonly from: number; readonly progress: readonly JobProgress[] }
@@ -44,7 +46,7 @@ export const notify = {
 
 /** Splits a notification that is too long for one text. */
 export function encodeNotification(notice: Notification): string[] {
-  if (notice.type === 'hello') return [`${notice.from} hello []`]
+  if (notice.type === 'hello' || notice.type === 'pauses') return [`${notice.from} ${notice.type} []`]
   if (notice.type === 'progress') {
     const entries = notice.progress.map(({ runId, jobIndex, fraction, message }): ProgressEntry => {
       return [runId, jobIndex, fraction, message]
@@ -87,7 +89,7 @@ function pack(head: string, entries: readonly (ChangeEntry | ProgressEntry)[]): 
 }
 
 const pattern =
-  /^(?<from>\d+) (?:hello|progress|commit (?<writer>\d+) (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s
+  /^(?<from>\d+) (?:hello|pauses|progress|commit (?<writer>\d+) (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s
 
 /** Returns null for a text of another kind, and for this process's own notifications. @param own number of this process */
 export function decodeNotification(text: string, own: number): Notification | null {
@@ -98,6 +100,7 @@ export function decodeNotification(text: string, own: number): Notification | nu
   // Only this file writes them.
   const all = JSON.parse(found['entries'] ?? '[]') as unknown
   if (text.startsWith(`${from} hello`)) return { type: 'hello', from }
+  if (text.startsWith(`${from} pauses`)) return { type: 'pauses', from }
   if (found['live'] === undefined) return { type: 'progress', from, progress: (all as ProgressEntry[]).map(progressOf) }
   const changes = all as ChangeEntry[]
   return {

@@ -1,13 +1,11 @@
 /** Idempotency keys and their runs. The transaction that accepts a run claims its key; of racing transactions one wins. */
 import { isRunId } from '../../../domain/ids.ts'
 import type { IdempotencyClaim, NewRun } from '../../../domain/run/new-run.ts'
-import type { AcceptReport } from '../../store.ts'
-import type { Query } from '../connection/connection.ts'
+import type { KnownKey } from '../../store.ts'
+import type { Query, Row } from '../connection/connection.ts'
 
 /** How long a key is kept, unless its run is removed before. */
 const keptMs = 86_400_000
-
-export type KnownReport = Exclude<AcceptReport, { readonly result: 'accepted' }>
 
 // A key of another run stays unchanged, and is locked for the next statement. Every transaction locks keys in this order.
 const claim = {
@@ -24,7 +22,7 @@ const claim = {
 const select = {
   name: 'select-keys',
   text: `
-    SELECT scope, key, body_digest, run_id, is_deferred
+    SELECT scope, key, body_digest, run_id, is_deferred, claimed_at
     FROM unnest($1::text[], $2::text[]) AS asked (scope, key) JOIN idempotency_key USING (scope, key)`,
 }
 
@@ -41,7 +39,7 @@ interface Keyed extends Acceptance {
 export async function claimKeys(
   query: Query,
   acceptances: readonly Acceptance[],
-): Promise<ReadonlyMap<string, KnownReport>> {
+): Promise<ReadonlyMap<string, KnownKey>> {
   const keyed = acceptances.flatMap(({ run, at }): Keyed[] => {
     return run.idempotency === null ? [] : [{ run, at, idempotency: run.idempotency }]
   })
@@ -60,19 +58,25 @@ export async function claimKeys(
     query(select, names),
   ])
   const found = new Map(rows.map((row) => [JSON.stringify([row['scope'], row['key']]), row]))
-  const reports = new Map<string, KnownReport>()
+  const reports = new Map<string, KnownKey>()
   for (const one of keyed) {
     const row = found.get(nameOf(one))
     if (row === undefined) throw new Error('an idempotency key that was claimed is not there')
-    const runId = String(row['run_id'])
-    if (runId === one.run.id) continue
-    const isSame = row['body_digest'] === one.idempotency.bodyDigest
-    reports.set(
-      one.run.id,
-      isSame ? { result: 'replayed', runId, isDeferred: row['is_deferred'] === true } : { result: 'reused', runId },
-    )
+    if (row['run_id'] !== one.run.id) reports.set(one.run.id, knownAs(row, one.idempotency))
   }
   return reports
+}
+
+function knownAs(row: Row, { bodyDigest }: IdempotencyClaim): KnownKey {
+  const runId = String(row['run_id'])
+  if (row['body_digest'] !== bodyDigest) return { result: 'reused', runId }
+  return { result: 'replayed', runId, isDeferred: row['is_deferred'] === true }
+}
+
+/** @returns what the key stands for; null where no run has it, or its time is over */
+export async function findKey(query: Query, idempotency: IdempotencyClaim, at: number): Promise<KnownKey | null> {
+  const [row] = await query(select, [[idempotency.scope], [idempotency.key]])
+  return row === undefined || Number(row['claimed_at']) <= at - keptMs ? null : knownAs(row, idempotency)
 }
 
 const update = {

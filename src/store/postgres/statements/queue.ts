@@ -5,6 +5,7 @@
  */
 import type { ClaimedJob, FreeSlots } from '../../../domain/claim.ts'
 import { taskKinds, type TaskKind } from '../../../domain/task.ts'
+import { isNotPaused } from './paused-tasks.ts'
 import { isNone, type Readable } from './records.ts'
 import { rowsOf } from './records.ts'
 import { readResults, type ResultOf } from './payloads.ts'
@@ -72,7 +73,7 @@ export function runsHere(task: string, tasks: string): string {
   return `(${tasks}::text[] IS NULL OR ${task} = ANY(${tasks}::text[]))`
 }
 
-const isClaimable = `level.task <> ALL($4::text[]) AND ${runsHere('level.task', '$6')}`
+const isClaimable = `level.task <> ALL($4::text[]) AND ${runsHere('level.task', '$6')} AND ${isNotPaused('level.task')}`
 const isOpen = `queue.run_at <= ${dueUntil('$3')} AND (queue.lost = 0 OR ($5::boolean AND queue.lost = 1))
   AND (queue.expires_at IS NULL OR queue.expires_at > $3::bigint)
   AND ${isNone('queue.run', '$7')}`
@@ -128,7 +129,8 @@ const selectSuspect = {
     WITH due AS MATERIALIZED (
       SELECT ${columns}, ${recordColumns} FROM queue JOIN record ON record.id = queue.run
       WHERE queue.lost = 2 AND (queue.is_due OR queue.run_at <= $1) AND queue.kind = ANY($2::text[])
-        AND queue.task <> ALL($3::text[]) AND ${runsHere('queue.task', '$4')} AND ${isNone('queue.run', '$5')}
+        AND queue.task <> ALL($3::text[]) AND ${runsHere('queue.task', '$4')} AND ${isNotPaused('queue.task')}
+        AND ${isNone('queue.run', '$5')}
       ORDER BY queue.run_at, queue.run, queue.job LIMIT 1 FOR UPDATE OF record SKIP LOCKED
     )
     SELECT due.*, payload.value AS input FROM due

@@ -12,6 +12,7 @@ import { isApart } from '../../apart.ts'
 import { threadsOf } from '../../slots.ts'
 import type { ClaimRequest, ClaimResult } from '../../store.ts'
 import type { Operation } from './operations.ts'
+import type { PausedTasks } from '../statements/paused-tasks.ts'
 import { lookForDue, lookForSuspect, slotsLeft, type Due, type DueRequest, type Look } from '../statements/queue.ts'
 import type { Readable } from '../statements/records.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
@@ -38,13 +39,16 @@ interface Choice {
 /** After this time a claim looks again for jobs that another transaction had locked. */
 const lockedMs = 5
 
-/** @param tasks that run here; null: any */
-export function claimDue(
-  request: DueRequest,
-  tasks: readonly string[] | null,
-  emptyQueues: EmptyQueueCache,
-  readable: Readable,
-): Operation {
+export interface ClaimOptions {
+  /** That run here; null: any. */
+  readonly tasks: readonly string[] | null
+  readonly pausedTasks: Pick<PausedTasks, 'has'>
+  readonly emptyQueues: EmptyQueueCache
+  readonly readable: Readable
+}
+
+export function claimDue(request: DueRequest, options: ClaimOptions): Operation {
+  const { tasks, pausedTasks, emptyQueues, readable } = options
   let look: Look | null = null
   let note: ReturnType<EmptyQueueCache['look']> | null = null
   let learned: (() => void)[] = []
@@ -65,7 +69,8 @@ export function claimDue(
     },
     apply(unit, { process, give }): Claimed {
       const added = unit.added().flatMap((run) => waitingIn(run, request.at))
-      const choice = choose(request, look, added, tasks, emptyQueues)
+      const claimable = added.filter(({ task }) => tasks?.includes(task) !== false && !pausedTasks.has(task))
+      const choice = choose(request, look, claimable, emptyQueues)
       const jobs = claimPicked(unit, choice.picked, look, request.at, process)
       for (const job of jobs) give(job)
       const atLimit = [...choice.limits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
@@ -85,7 +90,7 @@ export function claimDue(
 }
 
 /** Claims one suspect. */
-export function claimSuspect(request: ClaimRequest, tasks: readonly string[] | null, readable: Readable): Operation {
+export function claimSuspect(request: ClaimRequest, { tasks, readable }: ClaimOptions): Operation {
   let look: Look | null = null
   return {
     verb: 'claim',
@@ -123,13 +128,7 @@ export function waitingIn({ id, jobs }: Run, at: number): Due[] {
   })
 }
 
-function choose(
-  request: DueRequest,
-  look: Look | null,
-  added: readonly Due[],
-  tasks: readonly string[] | null,
-  emptyQueues: EmptyQueueCache,
-): Choice {
+function choose(request: DueRequest, look: Look | null, added: readonly Due[], emptyQueues: EmptyQueueCache): Choice {
   const { at } = request
   const limits = new Map(Object.entries(request.taskLimits))
   const picked: Picked[] = []
@@ -138,7 +137,7 @@ function choose(
   for (const kind of taskKinds) {
     const threads = threadsOf(request.slots, kind)
     if (threads.length === 0) continue
-    const starting = added.filter((job) => job.kind === kind && tasks?.includes(job.task) !== false)
+    const starting = added.filter((job) => job.kind === kind)
     const looked = look?.nextDueAt.has(kind) === true
     const found = looked ? look.due.filter((job) => job.kind === kind) : []
     const candidates = [...found, ...starting.filter(({ isDue }) => isDue)]

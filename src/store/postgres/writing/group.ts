@@ -12,8 +12,9 @@ import { liveOf } from '../../totals.ts'
 import type { RecordCache } from './record-cache.ts'
 import type { Connection, Query } from '../connection/connection.ts'
 import { isFailure } from '../connection/failure.ts'
-import { claimKeys, type KnownReport } from '../statements/idempotency-keys.ts'
+import { claimKeys } from '../statements/idempotency-keys.ts'
 import { encodeNotification } from '../notifications/codec.ts'
+import type { KnownKey } from '../../store.ts'
 import type { Operation } from './operations.ts'
 import { lockNamed } from '../statements/records.ts'
 import { createUnitOfWork, type Stored, type UnitOfWork, type Writes } from './unit-of-work.ts'
@@ -138,7 +139,7 @@ interface Planned {
 function plan(
   { operations, sender: { process }, isRepeat }: Group,
   unit: UnitOfWork,
-  known: ReadonlyMap<string, KnownReport>,
+  known: ReadonlyMap<string, KnownKey>,
 ): Planned {
   const given: ClaimedJob[] = []
   const context = { process, known, isRepeat, give: (job: ClaimedJob) => void given.push(job) }

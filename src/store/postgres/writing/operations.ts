@@ -5,10 +5,9 @@ import type { Run } from '../../../domain/run/aggregate.ts'
 import { acceptRun, type NewRun } from '../../../domain/run/new-run.ts'
 import { claimedJob } from '../../../domain/run/transitions.ts'
 import { cancel, complete, fail, release, retry, type Done } from '../../../domain/run/verbs.ts'
-import type { AcceptReport, RemoveResult } from '../../store.ts'
+import type { AcceptReport, KnownKey, RemoveResult } from '../../store.ts'
 import { bytesApart } from '../../apart.ts'
 import type { Query } from '../connection/connection.ts'
-import type { KnownReport } from '../statements/idempotency-keys.ts'
 import { isNone, type Readable } from '../statements/records.ts'
 import { rowsOf } from '../statements/records.ts'
 import type { Stored, UnitOfWork } from './unit-of-work.ts'
@@ -18,7 +17,7 @@ export interface Context {
   /** Number of this process. */
   readonly process: number
   /** Replies to runs whose key another run has, by run id. */
-  readonly known: ReadonlyMap<string, KnownReport>
+  readonly known: ReadonlyMap<string, KnownKey>
   /** Whether an earlier attempt may have been committed. */
   readonly isRepeat: boolean
   /** Gives the caller the right to run the job. */

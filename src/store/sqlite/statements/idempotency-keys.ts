@@ -1,14 +1,16 @@
 /** Idempotency keys and their runs. The transaction that accepts a run claims its key; the first one wins. */
 import type { DatabaseSync } from 'node:sqlite'
-import type { NewRun } from '../../../domain/run/new-run.ts'
-import type { AcceptReport } from '../../store.ts'
+import type { IdempotencyClaim, NewRun } from '../../../domain/run/new-run.ts'
+import type { KnownKey } from '../../store.ts'
 
 /** How long a key is kept, unless its run is removed before. */
 const keptMs = 86_400_000
 
 export interface IdempotencyKeys {
   /** Claims the run's key. @returns the reply where another run has it, else null */
-  claim(run: NewRun, at: number): Exclude<AcceptReport, { readonly result: 'accepted' }> | null
+  claim(run: NewRun, at: number): KnownKey | null
+  /** @returns the reply where a run has it, else null */
+  find(key: IdempotencyClaim, at: number): KnownKey | null
   defer(runId: string): void
   forget(runId: string): void
   /** The clock was set by this much: keys are kept for as long as they would have been. */
@@ -34,19 +36,24 @@ export function createIdempotencyKeys(database: DatabaseSync): IdempotencyKeys {
   const shiftAll = database.prepare('UPDATE idempotency_key SET claimed_at = claimed_at + ?')
   const boundAll = database.prepare('UPDATE idempotency_key SET claimed_at = ? WHERE claimed_at > ?')
 
+  function find({ scope, key, bodyDigest }: IdempotencyClaim, at: number): KnownKey | null {
+    const known = select.get(scope, key, at - keptMs)
+    if (known === undefined) return null
+    const runId = String(known['run_id'])
+    if (known['body_digest'] !== bodyDigest) return { result: 'reused', runId }
+    return { result: 'replayed', runId, isDeferred: known['is_deferred'] === 1 }
+  }
+
   return {
     claim({ id, idempotency }, at) {
       if (idempotency === null) return null
+      const known = find(idempotency, at)
+      if (known !== null) return known
       const { scope, key, bodyDigest, isDeferred } = idempotency
-      const known = select.get(scope, key, at - keptMs)
-      if (known === undefined) {
-        insert.run(scope, key, bodyDigest, id, Number(isDeferred), at)
-        return null
-      }
-      const runId = String(known['run_id'])
-      if (known['body_digest'] !== bodyDigest) return { result: 'reused', runId }
-      return { result: 'replayed', runId, isDeferred: known['is_deferred'] === 1 }
+      insert.run(scope, key, bodyDigest, id, Number(isDeferred), at)
+      return null
     },
+    find,
     defer: (runId) => void update.run(runId),
     forget: (runId) => void remove.run(runId),
     shift: (byMs) => void shiftAll.run(byMs),

@@ -27,7 +27,7 @@ export interface Queue {
   remove(entry: Waiting): void
   /** Priorities at which jobs of the kind wait, highest first. */
   priorities(kind: TaskKind): number[]
-  /** Tasks that run here and of which jobs wait at the priority. */
+  /** Tasks of which jobs wait at the priority and may be claimed. */
   tasks(kind: TaskKind, priority: number): string[]
   /** Jobs of the tasks that are due, at most so many of each as `limits` says; in the order in which they are due. */
   due(kind: TaskKind, priority: number, limits: ReadonlyMap<string, number>, at: number): Waiting[]
@@ -80,10 +80,18 @@ export function waitingOf(run: number, job: Job, index: number): Waiting | null 
 /** By kind, by priority, by task. */
 type Counts = Map<TaskKind, Map<number, Map<string, number>>>
 
-/** @param tasks that run here; null: any */
-export function createQueue(database: DatabaseSync, tasks: readonly string[] | null): Queue {
+/**
+ * @param tasks that run here; null: any
+ * @param isPaused whether no job of the task is to be claimed now
+ */
+export function createQueue(
+  database: DatabaseSync,
+  tasks: readonly string[] | null,
+  isPaused: (task: string) => boolean,
+): Queue {
   const known = tasks === null ? null : new Set(tasks)
   const isKnown = (task: string): boolean => known?.has(task) ?? true
+  const isClaimable = (task: string): boolean => isKnown(task) && !isPaused(task)
   const rowsOf = 'FROM queue WHERE kind = ? AND priority = ? AND task = ?'
   const selectDue = prepareSelect<Row>(
     database,
@@ -161,7 +169,7 @@ export function createQueue(database: DatabaseSync, tasks: readonly string[] | n
     tasks(kind, priority) {
       const found = new Set(counts.get(kind)?.get(priority)?.keys())
       for (const entry of added.values()) if (entry.kind === kind && entry.priority === priority) found.add(entry.task)
-      return [...found].filter(isKnown)
+      return [...found].filter(isClaimable)
     },
     due(kind, priority, limits, at) {
       const found: Waiting[] = []
@@ -181,16 +189,16 @@ export function createQueue(database: DatabaseSync, tasks: readonly string[] | n
       return found.toSorted(inOrder)
     },
     nextDueAt(kind, at) {
-      let next = least(selectNext, kind, isKnown, at)
+      let next = least(selectNext, kind, isClaimable, at)
       for (const entry of added.values()) {
-        if (entry.kind === kind && entry.runAt > at && isKnown(entry.task)) next = Math.min(next, entry.runAt)
+        if (entry.kind === kind && entry.runAt > at && isClaimable(entry.task)) next = Math.min(next, entry.runAt)
       }
       return next
     },
     dueSuspects: (at) =>
       selectSuspects()
         .map(waitingAt)
-        .filter(({ runAt, task, run }) => runAt <= at && isKnown(task) && !ignored.has(run))
+        .filter(({ runAt, task, run }) => runAt <= at && isClaimable(task) && !ignored.has(run))
         .toSorted(inOrder),
     suspects: () => selectSuspects().length,
     unknownTasks() {

@@ -79,6 +79,7 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
       while (page.runs.length === 0 && page.hasMore) page = readPage({ ...filter, beforeId: page.lastId })
       return { runs: page.runs, hasMore: page.hasMore }
     },
+    findKey: transaction.keys.find,
     stats(at) {
       const { accepted, final, runs, jobs } = totals.current()
       const live = totals.live()

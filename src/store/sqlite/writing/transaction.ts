@@ -10,6 +10,7 @@ import { createChanges, type Changes } from '../../changes.ts'
 import { createIdempotencyKeys, type IdempotencyKeys } from '../statements/idempotency-keys.ts'
 import { createLists, type Lists } from '../statements/lists.ts'
 import { createPayloads, type Payloads } from '../statements/payloads.ts'
+import { createPausedTasks, type PausedTasks } from '../statements/paused-tasks.ts'
 import { createQueue, waitingOf, type Queue } from '../statements/queue.ts'
 import { createRecords, type Records, type RecordsOptions, type StoredRun } from '../statements/records.ts'
 import { createSearch, type Search } from '../search/search.ts'
@@ -22,6 +23,7 @@ export interface Transaction {
   readonly lists: Pick<Lists, 'taskId'>
   readonly totals: Pick<Totals, 'current' | 'live'>
   readonly keys: IdempotencyKeys
+  readonly pausedTasks: Omit<PausedTasks, 'revert'>
   /** null: there is none. */
   readonly search: Search | null
   readonly changes: Pick<Changes, 'take'>
@@ -49,7 +51,8 @@ export function createTransaction(
   { tasks = null, hasSearch = false, ...options }: TransactionOptions = {},
 ): Transaction {
   const records = createRecords(database, options)
-  const queue = createQueue(database, tasks)
+  const pausedTasks = createPausedTasks(database)
+  const queue = createQueue(database, tasks, pausedTasks.has)
   const payloads = createPayloads(database)
   const lists = createLists(database)
   const totals = createTotals(database, queue.size() + records.heldJobs())
@@ -64,6 +67,7 @@ export function createTransaction(
     lists,
     totals,
     keys,
+    pausedTasks,
     search,
     changes,
     add(accepted) {
@@ -132,6 +136,7 @@ export function createTransaction(
       queue.revert()
       lists.revert()
       totals.revert()
+      pausedTasks.revert()
       changes.take()
     },
   }

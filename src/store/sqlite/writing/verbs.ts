@@ -26,7 +26,7 @@ const runsPerExpiry = 200
 const runsPerFlush = 1_000
 
 export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 'checkWritable'>> {
-  const { records, queue, payloads, keys } = transaction
+  const { records, queue, payloads, keys, pausedTasks } = transaction
   // Only one process owns the file, so jobs that run when it is opened belong to a dead process. The number of a claim
   // distinguishes them from claims of this process.
   const lost = new Map(
@@ -76,6 +76,7 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
     },
     release: (claim, at) => apply(claim.runId, (run) => release(run, claim, at)),
     defer: (runId) => keys.defer(runId),
+    setPaused: (task, isPaused) => pausedTasks.set(task, isPaused),
     cancel: (runId, jobIndex, at) => apply(runId, (run) => cancel(run, jobIndex, at)),
     retry: (runId, jobIndex, at) => apply(runId, (run) => retry(run, jobIndex, at)),
     remove(runId) {

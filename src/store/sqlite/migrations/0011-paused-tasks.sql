@@ -1,0 +1,5 @@
+-- Tasks of which no job starts until they are resumed.
+
+CREATE TABLE paused_task (
+  task TEXT NOT NULL PRIMARY KEY
+) STRICT, WITHOUT ROWID;
