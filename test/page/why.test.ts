@@ -16,6 +16,7 @@ test('each reason that the service gives is a sentence with its number', () => {
   assert.match(why({ reason: 'retry', until }, { attempt: 2 }), /^Attempt 3 is due at .*, in 1 min 05 s\.$/)
   assert.is(why({ reason: 'blocked' }, { waitsFor: [0] }), 'It needs the result of job 0.')
   assert.is(why({ reason: 'blocked' }, { waitsFor: [0, 2, 3] }), 'It needs the results of jobs 0, 2 and 3.')
+  assert.match(why({ reason: 'paused' }), /^The task mail is paused: /)
   assert.match(why({ reason: 'unknown-task' }), /^No process has the task mail: /)
   assert.is(why({ reason: 'limit', limit: 1 }), '1 job of mail runs, and no more may at once.')
   assert.is(why({ reason: 'limit', limit: 2 }), '2 jobs of mail run, and no more may at once.')

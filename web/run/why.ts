@@ -14,6 +14,8 @@ export function whyOf(job: JobView, now: number): string {
       return `It is due ${when}: that is its delay.`
     case 'retry':
       return `Attempt ${attempt + 1} is due ${when}.`
+    case 'paused':
+      return `The task ${task} is paused: its jobs wait until it is resumed.`
     case 'unknown-task':
       return `No process has the task ${task}: it waits for a version that has it.`
     case 'limit':
