@@ -29,6 +29,8 @@ function share(part: number): string {
   return `${(part * 100).toFixed(2)} %`
 }
 
+const noSteps = { keep: async () => 'stale' as const, stored: async () => null }
+
 /** Median milliseconds from asking a running job to stop to its outcome here. */
 async function signalMs(pool: Pool, registry: Registry, name: string): Promise<number> {
   const task = registry.get(name)
@@ -39,7 +41,7 @@ async function signalMs(pool: Pool, registry: Registry, name: string): Promise<n
     if (slot === undefined) throw new Error('no thread is free')
     const ids = { runId: `${round}`, jobIndex: 0, claim: 1, attempt: 1, maxAttempts: 1, lostStarts: 0, waitedMs: 0 }
     const job = { ...ids, task: name, kind: task.policy.kind, input: null, thread: slot.thread, timeoutMs: 60_000 }
-    const running = pool.run(job, task)
+    const running = pool.run(job, task, noSteps)
     await new Promise((resolve) => setTimeout(resolve, 20))
     const askedAt = performance.now()
     running.release()

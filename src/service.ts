@@ -2,6 +2,7 @@
 import type { Middleware } from 'koa'
 import type { Config } from './config.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
+import { createStepKeeper } from './dispatch/step-keeper.ts'
 import {
   createClockWatch,
   createProgressPublisher,
@@ -73,13 +74,15 @@ export function createService(options: ServiceOptions): Service {
   const metrics = createMetrics({ store, pool, guard, limits, loopDelay, clock })
 
   const heartbeat = createHeartbeat(heartbeatBuffer)
-  const mainThread = createMainThreadExecutor({ ...config, registry, guard, heartbeat, log })
+  const keeper = createStepKeeper({ store, clock, log })
+  const mainThread = createMainThreadExecutor({ ...config, registry, guard, heartbeat, keeper, log })
   const answerWaiters = createAnswerWaiters(feed)
   const dispatcher = createDispatcher({
     ...config,
     store,
     pool,
     mainThread,
+    keeper,
     registry,
     clock,
     log,
@@ -160,6 +163,7 @@ export function createService(options: ServiceOptions): Service {
     },
     stop() {
       dispatcher.stop()
+      keeper.stop()
       http.stop()
       for (const work of periodic) void work.stop()
       loopDelay.stop()

@@ -1,4 +1,5 @@
 /** Types of requests and runs where it is known which tasks there are. Nothing of it is there at run time. */
+import type { AsJson } from '../domain/json.ts'
 import type { SchemaInput, TaskCall } from '../domain/task-call.ts'
 import type { TaskDefinition } from '../domain/task.ts'
 import type { RunInput } from '../http/run-request.ts'
@@ -12,6 +13,8 @@ export type TaskMap<Tasks> = { readonly [Name in keyof Tasks]: AnyTask }
 
 /** Any task may be there. */
 export type AnyTasks = Readonly<Record<string, AnyTask>>
+
+export type { AsJson }
 
 type NameOf<Tasks> = keyof Tasks & string
 type Entry = NonNullable<RunInput['tasks']>[number]
@@ -48,19 +51,6 @@ type ResultOf<Tasks, Each> =
         ? AsJson<Awaited<Result>>
         : unknown
       : unknown
-
-/** As a value is when it has been JSON. */
-export type AsJson<Value> = unknown extends Value
-  ? unknown
-  : Value extends string | number | boolean | null
-    ? Value
-    : Value extends { toJSON(): infer Json }
-      ? AsJson<Json>
-      : [Value] extends [undefined | void]
-        ? null
-        : Value extends object
-          ? { [Key in keyof Value]: AsJson<Value[Key]> }
-          : never
 
 type DecidedResult<Tasks, Entries extends readonly unknown[], Mode> = [Mode] extends ['race' | 'any']
   ? ResultOf<Tasks, Entries[number]>

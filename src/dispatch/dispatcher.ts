@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { jobKey, type Claim, type ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { JobProgress, Progress } from '../domain/job.ts'
+import type { StepKeeper } from '../domain/step.ts'
 import { taskKinds } from '../domain/task.ts'
 import { createExecutor, notStarted, type Executor } from '../execution/executor.ts'
 import type { Pool } from '../execution/pool/pool.ts'
@@ -47,6 +48,7 @@ export interface DispatcherOptions extends Pick<ExecuteOptions, 'onUncommitted' 
   readonly store: Store
   readonly pool: Pool
   readonly mainThread: Executor
+  readonly keeper: StepKeeper
   readonly registry: Registry
   readonly clock: Clock
   readonly log: Log
@@ -64,7 +66,7 @@ const maxAloneMs = 30_000
 const commitAllowanceMs = 2_000
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
-  const { store, pool, mainThread, registry, clock, log, cancelGraceMs, onStarted, traceExecute } = options
+  const { store, pool, mainThread, keeper, registry, clock, log, cancelGraceMs, onStarted, traceExecute } = options
   const inFlight = new Set<Promise<void>>()
   const runningByTask = new Map<string, number>()
   /** Claims that were cancelled in the commit that gave them, and are not known here yet. */
@@ -90,7 +92,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const threads = createExecutor((job) => {
     const task = registry.get(job.task)
     // The store claims no job of a task that is unknown here: another version runs it.
-    return task === undefined || isStopped ? notStarted : pool.run(job, task)
+    return task === undefined || isStopped ? notStarted : pool.run(job, task, keeper)
   })
 
   const place: Place = async (job) => {

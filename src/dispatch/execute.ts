@@ -1,13 +1,14 @@
 /** One attempt as a pipeline: run at its place, excused, committed until it is on disk, and reported. */
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import { claimOf, type ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { AttemptOutcome, JobError } from '../domain/job.ts'
-import { backOffMs, retryDelayMs } from '../domain/retry.ts'
+import { retryDelayMs } from '../domain/retry.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
 import type { Log } from '../log.ts'
 import type { Settled } from '../domain/run/verbs.ts'
 import type { Store } from '../store/store.ts'
+import { untilCommitted } from './until-committed.ts'
 
 /** Where an attempt runs. Never rejects. `released`: it did not come to an outcome of its own. */
 export type Place = (job: ClaimedJob) => Promise<AttemptOutcome>
@@ -47,9 +48,6 @@ export interface EndedAttempt {
   readonly wasStopped: boolean
 }
 
-const firstRetryMs = 50
-const maxRetryMs = 2_000
-
 export function createExecute(options: ExecuteOptions): Execute {
   const { store, clock, log, signal, isLeaving, onUncommitted, onWaiting, onEnded } = options
 
@@ -68,19 +66,20 @@ export function createExecute(options: ExecuteOptions): Execute {
   /** Tries until the outcome is on disk; null when the service stopped before. */
   async function commit({ job, outcome }: Ended, hooks: ExecuteHooks): Promise<Committed | null> {
     const waitMs = retryWaitMs(job, outcome)
-    for (let failures = 1; !signal.aborted; failures += 1) {
+
+    async function ask(): Promise<Committed> {
       // Computed for each try: the clock may have been set since the last one.
       const retryAt = waitMs === null ? null : clock.now() + waitMs
-      try {
-        const settling = settle(job, outcome, retryAt)
-        hooks.onSettling?.()
-        return { settled: await settling, retryAt }
-      } catch (error) {
-        log.error({ ...idsOf(job), err: error }, 'an outcome could not be committed; trying again')
-        onUncommitted(job.runId, error)
-        await sleep(backOffMs(failures, firstRetryMs, maxRetryMs), undefined, { signal }).catch(() => {})
-      }
+      const settling = settle(job, outcome, retryAt)
+      hooks.onSettling?.()
+      return { settled: await settling, retryAt }
     }
+
+    const committed = await untilCommitted(ask, signal, (error) => {
+      log.error({ ...idsOf(job), err: error }, 'an outcome could not be committed; trying again')
+      onUncommitted(job.runId, error)
+    })
+    if (committed !== null) return committed.value
     log.warn(idsOf(job), 'an outcome was not committed before the service stopped: the job will run again')
     return null
   }

@@ -15,6 +15,8 @@ export interface ClaimedJob extends Claim {
   readonly input: string | null
   /** Results of the jobs that it has waited for, as JSON texts; absent where there are none. */
   readonly after?: readonly string[]
+  /** How many steps of the job are stored; absent where there are none. */
+  readonly steps?: number
   /** Present where other jobs of the run wait for its result. */
   readonly isAwaited?: true
   readonly thread: string

@@ -1,4 +1,5 @@
 /** A job's states, the one table of what may follow what, and the one function that moves it. */
+import type { StepRecord } from './step.ts'
 
 /** Stored records hold the index of a state: add new ones at the end. */
 export const jobStates = ['queued', 'running', 'retrying', 'completed', 'failed', 'cancelled', 'blocked'] as const
@@ -94,8 +95,10 @@ export interface JobRecord {
   readonly result: string | null
   readonly error: JobError | null
   readonly failures: readonly JobFailure[]
+  /** In the order in which they were stored; absent where there are none, and in lists. */
+  readonly steps?: readonly StepRecord[]
   /**
-   * Present where the result, the failures and the details of the error were left out because the run has more of them
+   * Present where the result, the failures, the steps and the details of the error were left out because the run has more of them
    * than is read at once; the job read by itself has them. `resultBytes` null: there is no result.
    */
   readonly omitted?: { readonly resultBytes: number | null }

@@ -28,3 +28,16 @@ export function isTooDeep(value: unknown, depth = 0): boolean {
   for (const name in value) if (isTooDeep(Reflect.get(value, name), depth + 1)) return true
   return false
 }
+
+/** As a value is when it has been JSON. */
+export type AsJson<Value> = unknown extends Value
+  ? unknown
+  : Value extends string | number | boolean | null
+    ? Value
+    : Value extends { toJSON(): infer Json }
+      ? AsJson<Json>
+      : [Value] extends [undefined | void]
+        ? null
+        : Value extends object
+          ? { [Key in keyof Value]: AsJson<Value[Key]> }
+          : never

@@ -1,5 +1,6 @@
 /** What a task is: a named definition with an input schema, a policy and a function to run. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { AsJson } from './json.ts'
 
 /** `cpu`: one job per thread, which can be killed. `io`: many jobs share a thread and are asked to stop. */
 export const taskKinds = ['cpu', 'io'] as const
@@ -22,6 +23,13 @@ export interface TaskLog {
   readonly error: WriteLine
 }
 
+/**
+ * Runs the work and stores what it returned, as JSON of at most 64 KiB; once its promise has resolved, no attempt of the
+ * job runs that work again: it gets the stored value. Resolves to the value as JSON has it. A name can be used once in an
+ * attempt, and a job can have 1,000 steps.
+ */
+export type StepFunction = <Value>(name: string, work: () => Value) => Promise<AsJson<Awaited<Value>>>
+
 /** What a task is given beside its input. */
 export interface TaskContext {
   /** Aborted when the attempt is out of time or the job is to stop. */
@@ -29,6 +37,7 @@ export interface TaskContext {
   /** Reports how far the task is, from 0 to 1, and what it is doing, in 120 bytes. Costs no message: report often. */
   readonly progress: (fraction: number, message?: string) => void
   readonly log: TaskLog
+  readonly step: StepFunction
   /** Results of the jobs named by `after` in the request, in that order; empty where it has none. */
   readonly after: readonly unknown[]
   /** 1 for the first attempt. */

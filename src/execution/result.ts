@@ -25,7 +25,7 @@ import { serializeError } from '../runtime/serialize-error.ts'
 
 export type EncodedResult =
   | { readonly ok: true; readonly text: string }
-  /** `problem` is a sentence that names the place, as a JSON Pointer. */
+  /** `problem` says what is wrong with it, as in “is not a JSON value”, and names the place as a JSON Pointer. */
   | { readonly ok: false; readonly problem: string }
 
 /** Where a value is in the result. */
@@ -45,31 +45,32 @@ const createObject = Object.create
 const { prototype: objectPrototype } = Object
 const { prototype: arrayPrototype } = Array
 
-/** Each takes two bytes at least, its comma or colon included. */
-const maxValues = maxResultBytes / 2
+/** Of each value, its comma or colon included. */
+const minValueBytes = 2
 const maxPointerLength = 300
 
 /** A sentence that goes into the job's error. */
 class NotJson extends Error {}
 
-export function encodeResult(value: unknown): EncodedResult {
+/** @param maxBytes of its JSON text */
+export function encodeResult(value: unknown, maxBytes: number = maxResultBytes): EncodedResult {
   let text: string
   try {
     // Written before it is copied, a value that is no JSON would cost twice.
-    text = stringify(isWrittenAsItIs(value) ? (value ?? null) : copyOf(value)) ?? 'null'
+    text = stringify(isWrittenAsItIs(value, maxBytes) ? (value ?? null) : copyOf(value, maxBytes)) ?? 'null'
   } catch (error) {
     if (error instanceof NotJson) return { ok: false, problem: error.message }
-    return { ok: false, problem: `the result is not a JSON value: ${serializeError(error).message}` }
+    return { ok: false, problem: `is not a JSON value: ${serializeError(error).message}` }
   }
   const bytes = byteLength(text)
-  if (bytes <= maxResultBytes) return { ok: true, text }
-  return { ok: false, problem: `the result has ${bytes} bytes as JSON; ${maxResultBytes} are allowed` }
+  if (bytes <= maxBytes) return { ok: true, text }
+  return { ok: false, problem: `has ${bytes} bytes as JSON; ${maxBytes} are allowed` }
 }
 
 /** Whether JSON.stringify can have the value itself, as by far the most. */
-function isWrittenAsItIs(value: unknown): boolean {
+function isWrittenAsItIs(value: unknown, maxBytes: number): boolean {
   try {
-    return isPlain(value, 0, { values: maxValues })
+    return isPlain(value, 0, { values: maxBytes / minValueBytes })
   } catch {
     return false
   }
@@ -94,14 +95,15 @@ function isPlain(value: unknown, depth: number, left: { values: number }): boole
 }
 
 /** What JSON.stringify would make of the value. @throws NotJson where that would lose something */
-function copyOf(result: unknown): unknown {
+function copyOf(result: unknown, maxBytes: number): unknown {
+  const maxValues = maxBytes / minValueBytes
   let values = 0
   let at: Place | null = null
 
   function copy(given: unknown, place: Place | null, depth: number): unknown {
     at = place
     values += 1
-    if (values > maxValues) throw new NotJson(`the result has more than ${maxResultBytes} bytes as JSON`)
+    if (values > maxValues) throw tooLarge(maxBytes)
     const value = unboxed(jsonOf(given, place))
     if (typeof value === 'number' && !isFinite(value)) throw notJson(toText(value), place)
     if (typeof value === 'bigint' || typeof value === 'function' || typeof value === 'symbol') {
@@ -114,7 +116,7 @@ function copyOf(result: unknown): unknown {
   }
 
   function copyList(list: readonly unknown[], place: Place | null, depth: number): unknown[] {
-    if (list.length > maxValues) throw notJson(`an array of ${list.length} elements`, place)
+    if (list.length > maxValues) throw tooLarge(maxBytes)
     const copied: unknown[] = []
     for (let key = 0; key < list.length; key += 1) {
       copied[key] = copy(list[key], { key, holder: list, above: place }, depth + 1)
@@ -179,7 +181,11 @@ function foreignKind(value: object, hasMembers: boolean): string | null {
 }
 
 function notJson(what: string, place: Place | null): NotJson {
-  return new NotJson(`the result is not a JSON value: ${what}${place === null ? '' : ` at ${pointerTo(place)}`}`)
+  return new NotJson(`is not a JSON value: ${what}${place === null ? '' : ` at ${pointerTo(place)}`}`)
+}
+
+function tooLarge(maxBytes: number): NotJson {
+  return new NotJson(`has more than the ${maxBytes} bytes as JSON that are allowed`)
 }
 
 function isWithin(value: object, place: Place | null): boolean {
@@ -189,7 +195,7 @@ function isWithin(value: object, place: Place | null): boolean {
 
 function tooDeep(place: Place | null): NotJson {
   const where = place === null ? '' : `, at ${pointerTo(place)}`
-  return new NotJson(`the result is nested more than ${maxJsonDepth} levels deep${where}`)
+  return new NotJson(`is nested more than ${maxJsonDepth} levels deep${where}`)
 }
 
 /** RFC 6901, and only as much of it as helps. */

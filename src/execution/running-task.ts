@@ -8,12 +8,14 @@ import type { RequestIssue } from '../domain/problems.ts'
 import { failedBy, type AttemptOutcome, type JobErrorCode, type Outcome, type Progress } from '../domain/job.ts'
 import { apply, parse, toNumber, toText } from '../runtime/primordials.ts'
 import { isRetryableThrown, serializeError } from '../runtime/serialize-error.ts'
-import type { TaskContext, TaskLog } from '../domain/task.ts'
+import type { AttemptSteps } from '../domain/step.ts'
+import type { StepFunction, TaskContext, TaskLog } from '../domain/task.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Task } from '../tasks/task.ts'
 import { createHide, type Hide } from './hide-secrets.ts'
 import { encodeResult } from './result.ts'
+import { createStep } from './step.ts'
 import { createTaskLog, type LineIds, type TaskLine } from './task-log.ts'
 
 export interface RunningTask {
@@ -36,6 +38,8 @@ export interface TaskHost {
   signal(): AbortSignal
   /** `fraction` from 0 to 1, or NaN. */
   report(progress: Progress): void
+  /** Called once at most. */
+  steps(): AttemptSteps
   write(line: TaskLine): void
   /** Ends the attempt, unless it has ended. */
   fail(outcome: Outcome): void
@@ -60,7 +64,7 @@ declare global {
   }
 }
 
-type Ids = Pick<ClaimedJob, 'runId' | 'jobIndex' | 'attempt' | 'task' | 'after' | 'traceparent'>
+type Ids = Pick<ClaimedJob, 'runId' | 'jobIndex' | 'attempt' | 'task' | 'after' | 'steps' | 'traceparent'>
 
 export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
   const { runId, jobIndex, attempt, task, traceparent } = job
@@ -69,6 +73,7 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
   const ids: LineIds = traceparent === undefined ? lineIds : { ...lineIds, ...traceFields(traceparent) }
   let log: TaskLog | undefined
   let after: readonly unknown[] | undefined
+  let step: StepFunction | undefined
   const context: TaskContext & { traceparent?: string } = {
     get signal() {
       return host.signal()
@@ -82,6 +87,9 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
     },
     get after() {
       return (after ??= parseAll(job.after))
+    },
+    get step() {
+      return (step ??= createStep({ stored: job.steps ?? 0, steps: host.steps(), isOver: host.isOver }))
     },
     attempt,
     runId,
@@ -155,7 +163,7 @@ export async function runTask(
       return failed('task_error', `the stored input no longer fits the task's schema${issues}`)
     }
     const encoded = encodeResult(await call(() => task.run(checked.value, context)))
-    return encoded.ok ? { ok: true, result: encoded.text } : failed('invalid_result', encoded.problem)
+    return encoded.ok ? { ok: true, result: encoded.text } : failed('invalid_result', `the result ${encoded.problem}`)
   } catch (error) {
     const thrown = hidden(running, serializeError(error))
     return { ok: false, error: { code: 'task_error', ...thrown }, isRetryable: isRetryableThrown(error) }

@@ -92,7 +92,8 @@ export function createAnswers(options: AnswersOptions): Answers {
       const whole = await readJob(runId, job.index)
       if (whole === null) throw noSuchRun(runId)
       const { omitted: _omitted, ...rest } = job
-      return { ...rest, result: whole.result, failures: whole.failures, error: job.error && (whole.error ?? job.error) }
+      const { result, failures, steps } = whole
+      return { ...rest, result, failures, error: job.error && (whole.error ?? job.error), ...(steps && { steps }) }
     }
   }
 

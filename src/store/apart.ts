@@ -40,10 +40,11 @@ export function isFull({ jobs }: Pick<Run, 'jobs'>): boolean {
   return length > maxTexts
 }
 
-/** Bytes of the run's texts that are outside its record. */
+/** Bytes of the run's texts and steps that are outside its record. */
 export function bytesApart({ jobs }: Run): number {
   const texts = jobs.flatMap(({ input, result, error, failures }) => [input, result, error, ...failures])
-  return texts.filter(isApart).reduce((sum, { bytes }) => sum + bytes, 0)
+  const stepBytes = jobs.reduce((sum, { steps }) => sum + (steps?.bytes ?? 0), 0)
+  return texts.filter(isApart).reduce((sum, { bytes }) => sum + bytes, stepBytes)
 }
 
 /** Moves new texts of the job to the shelf unless they are small. @param before null for a new job @returns the job for its record */

@@ -1,8 +1,10 @@
 /** Bounds of one read of runs, so that no reader has everything in memory: the rest can be read job by job. */
 import type { JobError } from '../domain/job.ts'
 
-/** Results, failures and errors of one run, in bytes. */
+/** Results, failures, errors and steps of one run, in bytes. */
 export const maxRunBytes = 65_536
+/** What a step counts there: all that one job can have fit. */
+export const bytesPerStep = 64
 /** Jobs of the runs in one page of a list. */
 export const maxPageJobs = 2_500
 /** Characters of the message of an error whose details are left out. */

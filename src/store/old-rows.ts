@@ -90,5 +90,6 @@ function jobOf(row: OldJob, holder: number | null): Job {
     chain: null,
     expiry: null,
     secret: null,
+    steps: null,
   }
 }

@@ -63,6 +63,7 @@ function encodeJob(job: Job, base: number): unknown[] {
     job.chain && [job.chain.after, job.chain.delayMs, job.chain.cancelledBy],
     job.expiry && [job.expiry.afterMs, job.expiry.claim],
     job.secret,
+    job.steps && [job.steps.count, job.steps.bytes],
   ]
   while (members.at(-1) === null) members.pop()
   return members
@@ -135,6 +136,7 @@ function decodeJob(members: readonly unknown[], base: number): Job {
     chain: decodeChain(members[21] as EncodedChain | null | undefined),
     expiry: decodeExpiry(members[22] as readonly [afterMs: number, claim: number] | null | undefined),
     secret: (members[23] as Job['secret'] | undefined) ?? null,
+    steps: decodeSteps(members[24] as readonly [count: number, bytes: number] | undefined),
   }
 }
 
@@ -148,6 +150,10 @@ function decodeChain(members: EncodedChain | null | undefined): Job['chain'] {
 
 function decodeExpiry(members: readonly [afterMs: number, claim: number] | null | undefined): Job['expiry'] {
   return members === undefined || members === null ? null : { afterMs: members[0], claim: members[1] }
+}
+
+function decodeSteps(members: readonly [count: number, bytes: number] | undefined): Job['steps'] {
+  return members === undefined ? null : { count: members[0], bytes: members[1] }
 }
 
 /** The number that stands for a run's state in a row. */

@@ -1,23 +1,32 @@
 /** Makes the run that readers receive from a stored one: whole up to a bound, and beyond it without large texts. */
 import { instantOf } from '../domain/ids.ts'
 import type { JobError, JobFailure, JobInput, JobRecord } from '../domain/job.ts'
+import type { StepRecord } from '../domain/step.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { Apart, Job, Run } from '../domain/run/aggregate.ts'
 import { missingOf } from '../domain/run/chains.ts'
 import { isApart } from './apart.ts'
-import { maxRunBytes, withoutDetails } from './bounds.ts'
+import { bytesPerStep, maxRunBytes, withoutDetails } from './bounds.ts'
 
 /** Looks up a text that is kept outside the record. */
 export type TextOf = (jobIndex: number, apart: Apart) => string
 
-export function runRecord(run: Run, textOf: TextOf): RunRecord {
+/** Looks up what is kept outside the record. */
+export interface Outside {
+  readonly textOf: TextOf
+  /** The first `count` steps of a job that has any. */
+  stepsOf(jobIndex: number, count: number): readonly StepRecord[]
+}
+
+export function runRecord(run: Run, outside: Outside): RunRecord {
   let room = maxRunBytes
   return withJobs(run, (job, index) => {
     const resultBytes = bytesOf(job.result)
-    const bytes = (resultBytes ?? 0) + (bytesOf(job.error) ?? 0) + sum(job.failures.map(bytesOf))
-    if (bytes > room) return { ...listedJob(run, job, index, textOf), omitted: { resultBytes } }
+    const stepBytes = (job.steps?.count ?? 0) * bytesPerStep
+    const bytes = (resultBytes ?? 0) + (bytesOf(job.error) ?? 0) + sum(job.failures.map(bytesOf)) + stepBytes
+    if (bytes > room) return { ...listedJob(run, job, index, outside.textOf), omitted: { resultBytes } }
     room -= bytes
-    return jobRecord(run, job, index, textOf)
+    return jobRecord(run, job, index, outside)
   })
 }
 
@@ -32,8 +41,8 @@ function withJobs(run: Run, view: (job: Job, index: number) => JobRecord): RunRe
 }
 
 /** @param run of the job */
-export function jobRecord(run: Run, job: Job, index: number, textOf: TextOf): JobRecord {
-  const { result } = job
+export function jobRecord(run: Run, job: Job, index: number, { textOf, stepsOf }: Outside): JobRecord {
+  const { result, steps } = job
   return {
     ...bareJob(run, job, index),
     result: isApart(result) ? textOf(index, result) : result,
@@ -42,6 +51,7 @@ export function jobRecord(run: Run, job: Job, index: number, textOf: TextOf): Jo
     failures: job.failures.map((failure) =>
       isApart(failure) ? (JSON.parse(textOf(index, failure)) as JobFailure) : failure,
     ),
+    ...(steps !== null && { steps: stepsOf(index, steps.count) }),
   }
 }
 

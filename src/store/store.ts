@@ -12,6 +12,7 @@ import type { IdempotencyClaim, NewRun } from '../domain/run/new-run.ts'
 import type { CancelResult } from '../domain/run/transitions.ts'
 import type { RetryResult, Settled } from '../domain/run/verbs.ts'
 import type { SearchWord } from '../domain/search.ts'
+import type { Step, StepPage, StepReport } from '../domain/step.ts'
 import type { Notifier } from './notifier.ts'
 
 /**
@@ -132,6 +133,12 @@ export interface Store {
   setPaused(task: string, isPaused: boolean): Promise<void>
   /** Hands a job back unspent: it is due again at once. */
   release(claim: Claim, at: number): Promise<Settled>
+  /**
+   * Stores a step of the job under a claim that owns it; `full` beyond `maxSteps`. Steps stay through later attempts, and
+   * are gone with the run and when a retry of the finished job is requested. Where a commit may have taken place and is
+   * asked for again, readers get the step once.
+   */
+  keepStep(claim: Claim, step: Step, at: number): Promise<StepReport>
   /** Notes that the run's caller gets a reply before there is an answer; repeated requests then get one, too. */
   defer(runId: string): Promise<void>
   /**
@@ -177,6 +184,8 @@ export interface Store {
   getJob(runId: string, jobIndex: number): Promise<JobRecord | null>
   /** null where there is no such job. */
   getInput(runId: string, jobIndex: number): Promise<JobInput | null>
+  /** At most `stepsPerPage` steps from a place on, the first at 0; null where the claim does not own its job. */
+  stepsOf(claim: Claim, from: number): Promise<StepPage | null>
   listRuns(filter: RunFilter): Promise<RunPage>
   /** What `accept` would reply because of the key alone; null where it would accept a run. */
   findKey(key: IdempotencyClaim, at: number): Promise<KnownKey | null>

@@ -4,6 +4,7 @@
  */
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Progress } from '../domain/job.ts'
+import { stepsOfAttempt, type StepKeeper } from '../domain/step.ts'
 import { createAttemptState } from '../execution/attempt.ts'
 import type { Attempt } from '../execution/executor.ts'
 import type { Pool, ThreadView } from '../execution/pool/pool.ts'
@@ -42,7 +43,7 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
   const listeners: (() => void)[] = []
   const countOn = (name: string): number => [...running].filter(({ thread }) => thread === name).length
 
-  function run(job: ClaimedJob, task: Task): Attempt {
+  function run(job: ClaimedJob, task: Task, keeper: StepKeeper): Attempt {
     const { timeoutMs, thread } = job
     const controller = new AbortController()
     let told: Progress | null = null
@@ -63,6 +64,7 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
       report(progress) {
         told = Number.isNaN(progress.fraction) ? null : progress
       },
+      steps: () => stepsOfAttempt(keeper, job),
       write: ({ level, fields, message }) => log[level](fields, message),
       fail: state.breakOff,
       onExit() {},

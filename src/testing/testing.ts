@@ -9,6 +9,7 @@ import { loadRegistry, registryOf, type Registry, isTaskName, type TaskModules }
 import { checkTask } from '../tasks/task.ts'
 import { createInlinePool, type InlinePool, createTestClock } from './inline-pool.ts'
 import { createTestTime, type TestTime } from './test-time.ts'
+import { createTrialSteps } from './trial-steps.ts'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Progress } from '../domain/job.ts'
 import type { SchemaInput } from '../domain/task-call.ts'
@@ -109,7 +110,10 @@ function rethrow(error: Error): never {
 }
 
 /** What the task is given; each has a default. */
-export type TestContext = Partial<Omit<TaskContext, 'progress' | 'log'>>
+export interface TestContext extends Partial<Omit<TaskContext, 'progress' | 'log' | 'step'>> {
+  /** Values of steps that an earlier attempt has stored, by name: their work is not run. */
+  readonly steps?: Readonly<Record<string, unknown>>
+}
 
 export interface TaskTrial<Result> {
   /** As a caller would get it: what was returned, as JSON has it. */
@@ -118,6 +122,8 @@ export interface TaskTrial<Result> {
   readonly progress: readonly Progress[]
   /** All that was logged, in order. */
   readonly log: readonly Pick<TaskLine, 'level' | 'message' | 'fields'>[]
+  /** Values of all steps that are stored in the end, as JSON has them, by name. */
+  readonly steps: Readonly<Record<string, unknown>>
 }
 
 type RunTaskArguments<Input> = undefined extends Input
@@ -143,10 +149,12 @@ export async function runTask<Schema extends StandardSchemaV1 | undefined, Resul
     const issues = checked.issues.map(({ pointer, detail }) => `${pointer || '/'}: ${detail}`)
     throw new TypeError(`the input is refused: ${issues.join('; ')}`)
   }
+  const steps = createTrialSteps(given.steps)
   const returned = await task.run(checked.value, {
     signal: given.signal ?? new AbortController().signal,
     progress: (fraction, message) => void progress.push(readProgress(fraction, message)),
     log: createTaskLog({ runId, jobIndex, attempt, task: name }, (line) => void log.push(line)),
+    step: steps.step,
     after,
     attempt,
     runId,
@@ -154,6 +162,6 @@ export async function runTask<Schema extends StandardSchemaV1 | undefined, Resul
     ...(traceparent !== undefined && { traceparent }),
   })
   const encoded = encodeResult(returned)
-  if (!encoded.ok) throw new TypeError(encoded.problem)
-  return { result: JSON.parse(encoded.text) as AsJson<Awaited<Result>>, progress, log }
+  if (!encoded.ok) throw new TypeError(`the result ${encoded.problem}`)
+  return { result: JSON.parse(encoded.text) as AsJson<Awaited<Result>>, progress, log, steps: steps.values() }
 }

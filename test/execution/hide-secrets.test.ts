@@ -21,6 +21,9 @@ async function attempt(secret: readonly string[], run: (given: typeof input, con
     hasBegun: () => true,
     signal: () => new AbortController().signal,
     report: (progress) => reports.push(progress),
+    steps() {
+      throw new Error('no step was expected')
+    },
     write: (line) => lines.push(line),
     fail() {},
     onExit() {},

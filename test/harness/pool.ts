@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Outcome } from '../../src/domain/job.ts'
+import type { StepKeeper } from '../../src/domain/step.ts'
 import { createLog, type Log } from '../../src/log.ts'
 import type { Attempt } from '../../src/execution/executor.ts'
 import type { Pool, PoolOptions } from '../../src/execution/pool/pool.ts'
@@ -30,6 +31,7 @@ export interface OpenPool extends AsyncDisposable {
   whole(): Promise<void>
 }
 
+const noSteps: StepKeeper = { keep: async () => 'stale', stored: async () => null }
 const dist = new URL('../../dist/', import.meta.url)
 const fixtureTasks = fileURLToPath(new URL('../fixtures/pool-tasks/', import.meta.url))
 
@@ -38,6 +40,8 @@ export interface OpenOptions extends Partial<PoolOptions> {
   readonly tasksDir?: string
   /** Where the compiled service is. */
   readonly distDir?: string
+  /** Of the steps of all jobs; default: none can be stored. */
+  readonly keeper?: StepKeeper
 }
 
 export async function openPool(options: OpenOptions = {}, log: Log = createLog('silent')): Promise<OpenPool> {
@@ -75,7 +79,8 @@ export async function openPool(options: OpenOptions = {}, log: Log = createLog('
     const slot = pool.freeSlots().find((free) => free.kind === kind && (thread === undefined || free.thread === thread))
     if (slot === undefined) return undefined
     // Taken in the same breath, before anybody else can.
-    const execution = pool.run({ ...ids, task: name, kind, input: text, thread: slot.thread, timeoutMs }, task)
+    const job = { ...ids, task: name, kind, input: text, thread: slot.thread, timeoutMs }
+    const execution = pool.run(job, task, options.keeper ?? noSteps)
     return { ...execution, outcome: within(`${name} has an outcome`, execution.outcome) }
   }
 

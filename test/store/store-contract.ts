@@ -21,6 +21,7 @@ import { readContract } from './contract/read.ts'
 import { removeContract } from './contract/remove.ts'
 import { retryContract } from './contract/retry.ts'
 import { rescueContract } from './contract/rescue.ts'
+import { stepsContract } from './contract/steps.ts'
 import { settleContract } from './contract/settle.ts'
 import { suspectContract } from './contract/suspect.ts'
 import { unknownTaskContract } from './contract/unknown-task.ts'
@@ -41,6 +42,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
   claimContract(register)
   claimOrderContract(register)
   settleContract(register)
+  stepsContract(register)
   fenceContract(register)
   cancelContract(register)
   retryContract(register)

@@ -11,6 +11,7 @@ const context: TaskContext = {
   signal: new AbortController().signal,
   progress() {},
   log: silent,
+  step: () => Promise.reject(new Error('no step was expected')),
   after: [],
   attempt: 1,
   runId: '01a20726-511c-723c-9ce9-a7c9e9b12f72',

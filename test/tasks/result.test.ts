@@ -79,11 +79,10 @@ const refused: readonly (readonly [unknown, string])[] = [
   [{ a: { toJSON: () => hostile('b') } }, 'what throws (not to be seen) at /a'],
   [Object.defineProperty({}, 'toJSON', { value: () => Number.NaN }), 'NaN'],
   [vm.runInNewContext('({ of: new Map() })'), 'an object of class Map at /of'],
-  [{ a: [], b: Object.assign([], { length: 4_000_000_000 }) }, 'an array of 4000000000 elements at /b'],
 ]
 
 for (const [value, what] of refused) {
-  test(`refuses ${what}`, () => assert.is(problemOf(value), `the result is not a JSON value: ${what}`))
+  test(`refuses ${what}`, () => assert.is(problemOf(value), `is not a JSON value: ${what}`))
 }
 
 const taken: readonly (readonly [unknown, string])[] = [
@@ -115,7 +114,7 @@ for (const [value, text] of taken) test(`takes ${text}`, () => assert.equal(enco
 test('takes as many levels as a request may have, and no more', () => {
   assert.ok(encodeResult(nested(maxJsonDepth)).ok)
   for (const value of [nested(maxJsonDepth + 1), [new Date(0), nested(5_000)], nested(100_000)]) {
-    assert.match(problemOf(value), /^the result is nested more than 200 levels deep, at \/[01]\/0\//)
+    assert.match(problemOf(value), /^is nested more than 200 levels deep, at \/[01]\/0\//)
   }
   let deep: unknown = {}
   for (let level = 0; level < 5_000; level += 1) deep = { 'a long name': deep }
@@ -127,8 +126,9 @@ test('takes as many levels as a request may have, and no more', () => {
 test('a value that repeats itself without end is looked at for as long as the bytes are allowed', () => {
   let value: unknown = 'x'
   for (let level = 0; level < 60; level += 1) value = [value, value]
-  assert.is(problemOf(value), `the result has more than ${maxResultBytes} bytes as JSON`)
-  assert.match(problemOf({ toJSON: () => value }), 'the result has more than')
+  const problem = `has more than the ${maxResultBytes} bytes as JSON that are allowed`
+  const long = { b: Object.assign([], { length: 4_000_000_000 }) }
+  for (const one of [value, { toJSON: () => value }, long]) assert.is(problemOf(one), problem)
 })
 
 test.run()

@@ -3,11 +3,14 @@ import * as assert from 'uvu/assert'
 import { z } from 'zod'
 import type { TaskContext } from '../../src/domain/task.ts'
 
+/** Runs the work, and keeps nothing. */
+const step: TaskContext['step'] = async (_name, work) => JSON.parse(JSON.stringify((await work()) ?? null))
+
 /** A context whose signal can be chosen; progress and log go nowhere. */
 export function contextWith(members: Partial<TaskContext> = {}): TaskContext {
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   const { signal } = new AbortController()
-  return { signal, progress() {}, log, after: [], attempt: 1, runId: 'run', jobIndex: 0, ...members }
+  return { signal, progress() {}, log, step, after: [], attempt: 1, runId: 'run', jobIndex: 0, ...members }
 }
 
 interface Task<Input, Output> {

@@ -5,6 +5,7 @@
 import { decideAnswer, type Answer, type RespondMode } from '../answer.ts'
 import { isFinalJob, moveJob, type JobCounts, type JobError, type JobFailure, type JobState } from '../job.ts'
 import { moveRun, type FirstFailurePolicy, type RunState } from '../run.ts'
+import type { StepTotals } from '../step.ts'
 import type { TaskKind } from '../task.ts'
 
 /** A text or an object that the store keeps outside the record because it is not small; opaque to the rules. */
@@ -70,6 +71,8 @@ export interface Job {
   readonly expiry: Expiry | null
   /** Paths of what is secret in its input and its result; null where nothing is. */
   readonly secret: readonly string[] | null
+  /** null where none is stored. */
+  readonly steps: StepTotals | null
 }
 
 export interface Run {
@@ -171,6 +174,8 @@ function changedJob(job: Job, change: JobChange, at: number): Job {
     chain: change.chain ?? job.chain,
     expiry: change.expiry ?? job.expiry,
     secret: job.secret,
+    // A requested retry begins without them.
+    steps: isFinalJob(job.state) ? null : job.steps,
   }
 }
 

@@ -121,5 +121,6 @@ function acceptJob(job: NewJob, isClaimed: boolean, at: number, holder: number |
     chain,
     expiry: job.expiresMs === undefined ? null : { afterMs: job.expiresMs, claim: 0 },
     secret: job.secret ?? null,
+    steps: null,
   }
 }

@@ -67,6 +67,7 @@ export function claimedJob(
     ...(run.traceparent !== null && { traceparent: run.traceparent }),
     ...(after && { after }),
     ...(isAwaited(run, jobIndex) && { isAwaited: true }),
+    ...(job.steps !== null && { steps: job.steps.count }),
   }
 }
 
@@ -109,6 +110,14 @@ export function failJob(run: Run, { jobIndex }: Claim, error: JobError, retryAt:
   const failures = [...job.failures, failure].slice(-maxFailures)
   if (retryAt !== null) return changeJob(run, jobIndex, { to: 'retrying', runAt: retryAt, failures }, at)
   return afterFailure(changeJob(run, jobIndex, { to: 'failed', error, failures }, at), jobIndex, at)
+}
+
+/** Counts a step that is stored with this change. */
+export function addStep(run: Run, { jobIndex }: Claim, bytes: number): Run {
+  const job = jobAt(run, jobIndex)
+  const { count, bytes: before } = job.steps ?? { count: 0, bytes: 0 }
+  const steps = { count: count + 1, bytes: before + bytes }
+  return { ...run, version: run.version + 1, jobs: run.jobs.with(jobIndex, { ...job, steps }) }
 }
 
 /** Hands a job back unspent: it is due again at once. */

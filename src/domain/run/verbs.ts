@@ -5,9 +5,11 @@
  */
 import type { Claim } from '../claim.ts'
 import { isFinalJob, type JobError } from '../job.ts'
+import { maxSteps, type Step, type StepReport } from '../step.ts'
 import { jobAt, type Run } from './aggregate.ts'
 import { lostOf } from './chains.ts'
 import {
+  addStep,
   cancelJobs,
   cancelResultOf,
   completeJob,
@@ -51,6 +53,13 @@ export function fail(
 
 export function release(run: Run | null, claim: Claim, at: number): Done<Settled> {
   return settle(run, claim, 'release', (owned) => releaseJob(owned, claim, at))
+}
+
+/** The caller stores the step itself where it is `kept`. */
+export function keepStep(run: Run | null, claim: Claim, { value }: Step): Done<StepReport> {
+  if (run === null || !ownsClaim(run, claim)) return { run, value: 'stale' }
+  if ((jobAt(run, claim.jobIndex).steps?.count ?? 0) >= maxSteps) return { run, value: 'full' }
+  return { run: addStep(run, claim, Buffer.byteLength(value)), value: 'kept' }
 }
 
 /** Changes nothing under a void claim: here a late outcome is rejected. */

@@ -2,6 +2,7 @@
 import type { ClaimedJob } from '../../domain/claim.ts'
 import type { Heartbeat } from '../../runtime/event-loop.ts'
 import { failedBy, maxProgressBytes, type Progress } from '../../domain/job.ts'
+import { stepsOfAttempt, type StepKeeper } from '../../domain/step.ts'
 import type { Log } from '../../log.ts'
 import type { Registry } from '../../tasks/registry.ts'
 import type { Task } from '../../tasks/task.ts'
@@ -20,6 +21,7 @@ export interface MainThreadExecutorOptions {
   readonly registry: Registry
   readonly guard: MainThreadGuard
   readonly heartbeat: Heartbeat
+  readonly keeper: StepKeeper
   readonly log: Log
   /** From the signal to the moment when the job is given up, in milliseconds. */
   readonly cancelGraceMs: number
@@ -33,7 +35,7 @@ const maxBeatMs = 1_000
 const maxShown = 8
 
 export function createMainThreadExecutor(options: MainThreadExecutorOptions): MainThreadExecutor {
-  const { registry, guard, heartbeat, log, cancelGraceMs, mainStallMs } = options
+  const { registry, guard, heartbeat, keeper, log, cancelGraceMs, mainStallMs } = options
   let recent: FirstAttempt[] = []
   let running = 0
   let beating: NodeJS.Timeout | undefined
@@ -65,7 +67,7 @@ export function createMainThreadExecutor(options: MainThreadExecutorOptions): Ma
     if (task === undefined) throw new Error(`the task ${job.task} was accepted and is not registered`)
     const { title } = process
     realmGuard().look(recent)
-    const attempt = startFirstAttempt({ job, task, guard, realm: realmGuard(), log, cancelGraceMs })
+    const attempt = startFirstAttempt({ job, task, guard, realm: realmGuard(), keeper, log, cancelGraceMs })
     recent = [...recent, attempt].slice(-maxShown)
     running += 1
     showRunning()
@@ -98,13 +100,14 @@ interface FirstAttempt extends Attempt {
   hasReturned(): boolean
 }
 
-interface FirstAttemptOptions extends Pick<MainThreadExecutorOptions, 'guard' | 'log' | 'cancelGraceMs'> {
+interface FirstAttemptOptions extends Pick<MainThreadExecutorOptions, 'guard' | 'keeper' | 'log' | 'cancelGraceMs'> {
   readonly job: ClaimedJob
   readonly task: Task
   readonly realm: RealmGuard
 }
 
-function startFirstAttempt({ job, task, guard, realm, log, cancelGraceMs }: FirstAttemptOptions): FirstAttempt {
+function startFirstAttempt(options: FirstAttemptOptions): FirstAttempt {
+  const { job, task, guard, realm, keeper, log, cancelGraceMs } = options
   const controller = new AbortController()
   const suspect = { task }
   let wasInterrupted = false
@@ -126,6 +129,7 @@ function startFirstAttempt({ job, task, guard, realm, log, cancelGraceMs }: Firs
     report(progress) {
       reported = Number.isNaN(progress.fraction) ? null : progress
     },
+    steps: () => stepsOfAttempt(keeper, job),
     write: ({ level, fields, message }) => log[level](fields, message),
     fail: state.breakOff,
     onExit(exitCode, name) {

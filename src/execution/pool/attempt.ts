@@ -1,5 +1,7 @@
 /** One attempt on a thread, from its send to its one outcome, whatever comes first; its time and its memory are watched. */
+import type { ClaimedJob } from '../../domain/claim.ts'
 import { failedBy, type AttemptOutcome, type JobError, type JobErrorCode } from '../../domain/job.ts'
+import type { StepKeeper } from '../../domain/step.ts'
 import { monotonicMs } from '../../runtime/clock.ts'
 import { createAttemptState } from '../attempt.ts'
 import type { Attempt } from '../executor.ts'
@@ -9,6 +11,8 @@ import { phases, type ControlBlock } from './control-block.ts'
 export type AbandonCause = JobErrorCode | 'released'
 
 export interface PoolAttempt extends Attempt {
+  readonly job: ClaimedJob
+  readonly keeper: StepKeeper
   readonly slot: number
   /** Hands the job back when its thread has not begun it; whether it could. */
   recall(): boolean
@@ -22,10 +26,9 @@ export interface PoolAttempt extends Attempt {
   evict(): void
 }
 
-export interface PoolAttemptOptions {
+export interface PoolAttemptOptions extends Pick<PoolAttempt, 'job' | 'keeper'> {
   readonly control: ControlBlock
   readonly slot: number
-  readonly timeoutMs: number
   /** How long a thread may take to import the task's module. */
   readonly loadLimitMs: number
   readonly cancelGraceMs: number
@@ -36,7 +39,7 @@ export interface PoolAttemptOptions {
 }
 
 export function startAttempt(options: PoolAttemptOptions): PoolAttempt {
-  const { control, slot, cancelGraceMs, onAbandoned } = options
+  const { job, keeper, control, slot, cancelGraceMs, onAbandoned } = options
   const state = createAttemptState({
     graceMs: cancelGraceMs,
     onStop: () => control.stop(slot),
@@ -53,6 +56,8 @@ export function startAttempt(options: PoolAttemptOptions): PoolAttempt {
   }
 
   return {
+    job,
+    keeper,
     slot,
     outcome: state.outcome,
     recall,
@@ -86,7 +91,8 @@ const unbegunAfterMs = 2_000
  * @returns a function that ends the counting
  */
 function startTimer(options: PoolAttemptOptions, onTimeout: (message: string) => void): () => void {
-  const { control, slot, timeoutMs, loadLimitMs, onUnbegun } = options
+  const { control, slot, loadLimitMs, onUnbegun } = options
+  const { timeoutMs } = options.job
   const sentAt = performance.now()
   let timer = setTimeout(look, Math.min(timeoutMs, unbegunAfterMs))
 

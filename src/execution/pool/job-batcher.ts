@@ -66,6 +66,11 @@ export function createJobBatcher({ hostOf, onReply, onLost }: JobBatcherOptions)
       if (outbox.size === 0) queueMicrotask(flush)
       outbox.set(thread, [message])
     },
+    /** On this thread; undefined where the job with the id was replied to. */
+    attemptOn(thread: PoolThread, id: number): PoolAttempt | undefined {
+      const receiver = awaited.get(id)
+      return receiver?.thread === thread ? receiver.attempt : undefined
+    },
     /** A thread has sent these before all jobs of their batch are over. */
     deliver,
   }

@@ -1,5 +1,6 @@
 /** What the pool and its threads say to each other. Both ends are ours and of one version. */
 import type { AttemptOutcome } from '../../domain/job.ts'
+import type { Step, StepPage, StepReport } from '../../domain/step.ts'
 import type { LogLevel } from '../task-log.ts'
 
 /** One attempt, sent to the thread that is to run it; its reply has the same id. */
@@ -15,6 +16,8 @@ export interface JobMessage {
   readonly attempt: number
   /** Results of the jobs that it has waited for, as JSON texts; absent where there are none. */
   readonly after?: readonly string[]
+  /** How many of its steps are stored; absent where there are none. */
+  readonly steps?: number
   /** Absent without a trace. */
   readonly traceparent?: string
 }
@@ -37,7 +40,13 @@ export interface LoadMessage {
   readonly url: string
 }
 
-export type ToThread = JobsMessage | PingMessage | LoadMessage
+/** Replies to step messages; the reply to it is empty. */
+export interface StepRepliesMessage {
+  readonly type: 'step-replies'
+  readonly replies: readonly StepReply[]
+}
+
+export type ToThread = JobsMessage | PingMessage | LoadMessage | StepRepliesMessage
 
 export interface LoadReply {
   /** Why the module could not be loaded; null when it was. */
@@ -70,17 +79,39 @@ export interface LogMessage {
   readonly fields: object
 }
 
-export type FromThread = RepliesMessage | LogMessage
+/** From the thread, at any time: a job wants a step kept, or its stored steps from a place on. */
+export interface StepMessage {
+  readonly type: 'step'
+  /** Of the job's message. */
+  readonly id: number
+  /** A number that the thread gives once. */
+  readonly call: number
+  readonly asked: Step | number
+}
+
+/** Another thread may be there by then: it knows neither the job nor the call. */
+export interface StepReply {
+  readonly id: number
+  readonly call: number
+  /** As `StepKeeper` says; `failed`: why it could not. */
+  readonly value: StepReport | StepPage | null | { readonly failed: string }
+}
+
+export type FromThread = RepliesMessage | LogMessage | StepMessage
 
 const levels: readonly unknown[] = ['debug', 'info', 'warn', 'error'] satisfies LogLevel[]
 
 /** @returns null for what the thread's entry never says: a task can get hold of the same port. */
 export function readFromThread(message: unknown): FromThread | null {
   if (!isObject(message)) return null
-  const { type, level, replies } = message
+  const { type, level, replies, id, call, asked } = message
   const isReplies = type === 'replies' && Array.isArray(replies) && replies.every(isReply)
+  const isStepAsked = isObject(asked)
+    ? typeof asked['name'] === 'string' && typeof asked['value'] === 'string'
+    : typeof asked === 'number'
+  const isStep = type === 'step' && typeof id === 'number' && typeof call === 'number' && isStepAsked
   // Of this form, it is the entry's, which is of the same version.
-  return isReplies || (type === 'log' && levels.includes(level)) ? (message as unknown as FromThread) : null
+  return isReplies || isStep || (type === 'log' && levels.includes(level)) ? (message as unknown as FromThread) : null
 }
 
 function isReply(value: unknown): boolean {

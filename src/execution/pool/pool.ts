@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClaimedJob, FreeSlots } from '../../domain/claim.ts'
+import type { StepKeeper } from '../../domain/step.ts'
 import type { TaskKind } from '../../domain/task.ts'
 import type { Log } from '../../log.ts'
 import type { Task } from '../../tasks/task.ts'
@@ -24,6 +25,7 @@ import {
   type PoolThread,
   type ThreadState,
 } from './pool-thread.ts'
+import { createStepDesk } from './step-desk.ts'
 import { createWorkerHost, describeExit, threadFlags, type WorkerHost } from './worker-host.ts'
 import { createThreadSupervisor, type ReplaceCause } from './thread-supervisor.ts'
 
@@ -93,8 +95,11 @@ export interface Pool {
   unhealthyReason(): string | null
   /** Has every thread replaced as soon as nobody is on it, for the reason given. */
   replaceAll(detail: string): void
-  /** Runs the job on the thread that it was claimed for; `released` at once when that thread has no room. */
-  run(job: ClaimedJob, task: Task): Attempt
+  /**
+   * Runs the job on the thread that it was claimed for; `released` at once when that thread has no room.
+   * @param keeper of its steps
+   */
+  run(job: ClaimedJob, task: Task, keeper: StepKeeper): Attempt
   /** Ends every thread, and every attempt as `released`. */
   stop(): Promise<void>
 }
@@ -123,6 +128,7 @@ export function createPool(options: PoolOptions): Pool {
     onReady: announceCapacity,
   })
   const batcher = createJobBatcher({ hostOf, onReply, onLost })
+  const answerStep = createStepDesk({ hostOf, attemptOn: batcher.attemptOn })
   const hosts = new Map(threads.map((thread) => [thread, makeHost(thread)]))
 
   function hostOf(thread: PoolThread): WorkerHost {
@@ -147,13 +153,14 @@ export function createPool(options: PoolOptions): Pool {
       onGone: () => supervisor.leave(thread),
       onGivenUpGone: supervisor.forget,
       onError: (error) => log.warn({ err: error, thread: name }, 'an error on a thread that belongs to no running job'),
-      onMessage,
+      onMessage: (message) => onMessage(thread, message),
     })
   }
 
-  function onMessage(message: unknown): void {
+  function onMessage(thread: PoolThread, message: unknown): void {
     const sent = readFromThread(message)
     if (sent?.type === 'replies') batcher.deliver(sent.replies)
+    else if (sent?.type === 'step') void answerStep(thread, sent)
     else if (sent?.type === 'log') log[sent.level](sent.fields, sent.message)
   }
 
@@ -183,12 +190,13 @@ export function createPool(options: PoolOptions): Pool {
     supervisor.endRetired(thread)
   }
 
-  function begin(thread: PoolThread, slot: number, job: ClaimedJob, task: Task): PoolAttempt {
+  function begin(thread: PoolThread, slot: number, job: ClaimedJob, task: Task, keeper: StepKeeper): PoolAttempt {
     let unwatch = (): void => {}
     const attempt = startAttempt({
+      job,
+      keeper,
       control,
       slot,
-      timeoutMs: job.timeoutMs,
       loadLimitMs,
       cancelGraceMs,
       onAbandoned: (cause) => supervisor.abandon(thread, attempt, cause),
@@ -238,11 +246,11 @@ export function createPool(options: PoolOptions): Pool {
       for (const thread of threads) supervisor.retire(thread, 'recycled', detail)
     },
 
-    run(job, task) {
+    run(job, task, keeper) {
       const thread = byName.get(job.thread)
       const slot = thread?.state === 'ready' ? thread.freeSlotNumbers.pop() : undefined
       if (thread === undefined || slot === undefined) return notStarted
-      const attempt = begin(thread, slot, job, task)
+      const attempt = begin(thread, slot, job, task, keeper)
       batcher.send(thread, attempt, messageOf(job, task, slot))
       supervisor.watchForHoldUp(thread)
       return attempt
@@ -267,8 +275,13 @@ function viewThread(thread: PoolThread, madeAt: number): ThreadView {
 }
 
 function messageOf(job: ClaimedJob, { name, url }: Task, slot: number): Omit<JobMessage, 'id'> {
-  const { input, runId, jobIndex, attempt, after, traceparent } = job
+  const { input, runId, jobIndex, attempt, after, steps, traceparent } = job
   const message = { slot, task: name, url, input, runId, jobIndex, attempt }
-  if (after === undefined && traceparent === undefined) return message
-  return { ...message, ...(after && { after }), ...(traceparent !== undefined && { traceparent }) }
+  if (after === undefined && steps === undefined && traceparent === undefined) return message
+  return {
+    ...message,
+    ...(after && { after }),
+    ...(steps !== undefined && { steps }),
+    ...(traceparent !== undefined && { traceparent }),
+  }
 }

@@ -1,6 +1,7 @@
 /** A job on this thread: meets the pool in its slot of the control block. */
 import { getHeapStatistics } from 'node:v8'
 import type { AttemptOutcome } from '../../domain/job.ts'
+import type { AttemptSteps } from '../../domain/step.ts'
 import { apply, withResolvers } from '../../runtime/primordials.ts'
 import { createRunningTask, type RunningTask } from '../running-task.ts'
 import type { ControlBlock } from './control-block.ts'
@@ -23,11 +24,15 @@ const StopError = DOMException
 const { abort } = AbortController.prototype
 const abortedGetter = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted')?.get
 
-/** @returns null when the job was taken back before */
+/**
+ * @param stepsOf the steps of the job with this id
+ * @returns null when the job was taken back before
+ */
 export function takeJob(
   message: JobMessage,
   control: ControlBlock,
   post: (message: LogMessage) => void,
+  stepsOf: (id: number) => AttemptSteps,
 ): RunningJob | null {
   if (!control.take(message.slot)) return null
   const { slot } = message
@@ -49,6 +54,7 @@ export function takeJob(
       stop ??= createStopSignal(control, slot)
       return stop.signal
     },
+    steps: () => stepsOf(message.id),
     report: ({ fraction, message: text }) => control.setProgress(slot, fraction, text),
     write,
     fail: resolve,

@@ -11,12 +11,14 @@ import { enterTrace } from '../../telemetry/trace-context.ts'
 import { createControlBlock } from './control-block.ts'
 import { createRunBatch } from './run-batch.ts'
 import type { FromThread, JobMessage, LoadMessage, LoadReply, JobReply, ThreadData, ToThread } from './messages.ts'
+import { createStepCalls } from './step-calls.ts'
 import { takeJob, type RunningJob } from './running-job.ts'
 
 // Set by the pool, which is of the same version.
 const { control: controlBuffer, isSequential } = workerData as ThreadData
 const control = createControlBlock(controlBuffer)
 const runBatch = createRunBatch({ isSequential, runJob, send: post })
+const stepCalls = createStepCalls(post)
 // Taken before any task runs, for a job can change what the next one depends on.
 const run = currentTask.run.bind(currentTask)
 const { assign } = Object
@@ -47,6 +49,7 @@ const keepStacks = watchStacks()
 export default async function onMessage(message: ToThread): Promise<readonly JobReply[] | LoadReply> {
   // Piscina has said by then all that it says there.
   sealPort()
+  if (message.type === 'step-replies') stepCalls.deliver(message.replies)
   if (message.type === 'load') return load(message)
   return message.type === 'jobs' ? runBatch(message.jobs) : []
 }
@@ -76,7 +79,7 @@ async function runJob(message: JobMessage): Promise<JobReply> {
     await charge(changedBefore)
     return reply('released', `a job has changed ${changedBefore}`, true)
   }
-  const job = takeJob(message, control, post)
+  const job = takeJob(message, control, post, stepCalls.of)
   if (job === null) return reply('released', null, false)
   runningJobs[message.id] = job
   void run(job.task, attempt, message, job)

@@ -4,7 +4,14 @@ import { version } from '../../runtime/version.ts'
 import { problemCodes } from '../../domain/problems.ts'
 import type { PathParameters } from '../requested-runs.ts'
 import { problemsOf, type NamedSchemas, type Route } from '../route.ts'
-import { causeSchema, jobErrorSchema, jobFailureSchema, jobIndexSchema, jobViewSchema } from '../views/job.ts'
+import {
+  causeSchema,
+  jobErrorSchema,
+  jobFailureSchema,
+  jobIndexSchema,
+  jobViewSchema,
+  stepSchema,
+} from '../views/job.ts'
 import { problemSchema, problemSchemaOf } from '../views/problem.ts'
 import { minimalRunSchema, runIdSchema, runViewSchema } from '../views/run.ts'
 import { problemExample } from './examples.ts'
@@ -103,6 +110,7 @@ const sharedSchemas: NamedSchemas = {
   Job: jobViewSchema,
   JobFailure: jobFailureSchema,
   JobError: jobErrorSchema,
+  JobStep: stepSchema,
   Cause: causeSchema,
   Problem: problemSchema,
 }

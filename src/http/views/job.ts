@@ -55,6 +55,10 @@ export const jobFailureSchema = z
   .describe('One unsuccessful attempt')
 
 const waitReasons = ['blocked', 'delay', 'retry', 'paused', 'unknown-task', 'limit', 'thread'] as const
+export const stepSchema = z
+  .object({ name: z.string(), finishedAt: instantSchema })
+  .readonly()
+  .describe('A piece of a task’s work that no later attempt runs again')
 
 export const waitingSchema = z
   .object({
@@ -101,6 +105,11 @@ export const jobViewSchema = z
       .readonly()
       .exactOptional()
       .describe('left out in lists, and in events where they are large'),
+    steps: z
+      .array(stepSchema)
+      .readonly()
+      .exactOptional()
+      .describe('steps that are stored, in that order; left out in lists, and in events where they are many'),
   })
   .readonly()
   .describe('One task of a run, with its input')
@@ -184,13 +193,18 @@ export function viewJob(runId: string, job: JobRecord, options: ViewOptions): Jo
     progress: job.state === 'running' ? (progressOf(runId, job.index)?.fraction ?? null) : null,
     ...result.view,
     error: job.error === null ? result.error : viewError(job.error, showsStacks),
-    ...(showsResults && job.omitted === undefined && { failures: viewFailures(job, showsStacks) }),
+    ...(showsResults &&
+      job.omitted === undefined && { failures: viewFailures(job, showsStacks), steps: viewSteps(job) }),
   }
 }
 
 function viewWaiting(waiting: Waiting | null): JobView['waiting'] {
   if (waiting === null) return null
   return 'until' in waiting ? { reason: waiting.reason, until: instant(waiting.until) } : waiting
+}
+
+function viewSteps({ steps = [] }: JobRecord): NonNullable<JobView['steps']> {
+  return steps.map(({ name, finishedAt }) => ({ name, finishedAt: instant(finishedAt) }))
 }
 
 function viewFailures({ failures }: JobRecord, showsStacks: boolean): NonNullable<JobView['failures']> {

@@ -11,6 +11,7 @@ import { expireRuns, leave } from './ownership/recovery.ts'
 import { runsExpired, type DueRequest } from './statements/queue.ts'
 import { listRuns } from './statements/lists.ts'
 import { readInput, readJob, readRun, shownWhole } from './statements/read.ts'
+import { readSteps } from './statements/steps.ts'
 import { readStats } from './statements/totals.ts'
 import type { PausedTasks } from './statements/paused-tasks.ts'
 import type { Reader } from './connection/reader.ts'
@@ -91,6 +92,7 @@ export function createVerbs(options: VerbsOptions): Verbs {
     complete: ask(settling, operations.complete),
     fail: ask(settling, operations.fail),
     release: ask(settling, operations.release),
+    keepStep: ask(settling, operations.keepStep),
     async expire(at) {
       const ids = await asked(runsExpired(query, at, readable), 'expire')
       return ids.length === 0 ? 0 : ((await settling.askAlone(expireRuns(ids, readable, at))) as number)
@@ -120,6 +122,7 @@ export function createVerbs(options: VerbsOptions): Verbs {
         'getInput',
       ),
     findKey: (key, at) => behind('findKey', () => findKey(query, key, at)),
+    stepsOf: (held, from) => asked(readSteps(query, held, from), 'stepsOf'),
     listRuns: (filter) => behind('listRuns', () => listRuns(query, readable, filter)),
     stats: (at) => behind('stats', () => readStats(query, at)),
   }

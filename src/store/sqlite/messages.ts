@@ -10,6 +10,7 @@ export type WriteVerb =
   | 'complete'
   | 'fail'
   | 'release'
+  | 'keepStep'
   | 'expire'
   | 'defer'
   | 'cancel'
@@ -23,7 +24,7 @@ export type WriteVerb =
   | 'checkWritable'
 
 /** The one list behind the type and `isRead`, so that no read runs as a write. */
-const readVerbs = ['getRun', 'getJob', 'getInput', 'listRuns', 'findKey', 'stats'] as const
+const readVerbs = ['getRun', 'getJob', 'getInput', 'stepsOf', 'listRuns', 'findKey', 'stats'] as const
 export type ReadVerb = (typeof readVerbs)[number]
 export type Verb = WriteVerb | ReadVerb
 

@@ -9,5 +9,6 @@ declare global {
   const csv: string
   function alert(runId: string): void
   function archive(run: unknown): Promise<void>
+  function sendReceipt(mail: string, payment: string): Promise<void>
   function charge(order: string, options: { idempotencyKey: string; signal: AbortSignal }): Promise<{ id: string }>
 }

@@ -1,9 +1,10 @@
 /** Texts that are kept apart from their records: for views of a run, and results that due jobs have waited for. */
 import { jobAt, type Apart, type Job } from '../../../domain/run/aggregate.ts'
 import { isApart, resultPart } from '../../apart.ts'
-import type { TextOf } from '../../run-record.ts'
+import type { Outside, TextOf } from '../../run-record.ts'
 import type { Query } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit-of-work.ts'
+import { listSteps } from './steps.ts'
 
 const selectTexts = {
   name: 'select-texts',
@@ -33,9 +34,10 @@ export async function steadily<Value>(read: () => Promise<Value>): Promise<Value
 /** Collects the texts that a view needs: the view is made once without them, then they are read together. */
 export function createWanted() {
   const keys: { readonly runId: string; readonly jobIndex: number; readonly part: number }[] = []
+  const stepped: number[] = []
   const nameOf = (runId: string, jobIndex: number, part: number): string => `${runId} ${jobIndex} ${part}`
 
-  return {
+  const wanted = {
     /** Returns a placeholder, an error without a message. */
     note:
       (runId: string): TextOf =>
@@ -43,6 +45,18 @@ export function createWanted() {
         keys.push({ runId, jobIndex, part })
         return '{"message":""}'
       },
+    /** Of one run, with its steps. */
+    noteAll: (runId: string): Outside => ({
+      textOf: wanted.note(runId),
+      stepsOf(jobIndex) {
+        stepped.push(jobIndex)
+        return []
+      },
+    }),
+    async readAll(query: Query, runId: string): Promise<Outside> {
+      const [texts, stepsOf] = await Promise.all([wanted.read(query), listSteps(query, runId, stepped)])
+      return { textOf: texts(runId), stepsOf }
+    },
     async read(query: Query): Promise<(runId: string) => TextOf> {
       const rows =
         keys.length === 0
@@ -63,6 +77,7 @@ export function createWanted() {
         }
     },
   }
+  return wanted
 }
 
 /** null if the job has no result. */

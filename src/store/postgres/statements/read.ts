@@ -20,17 +20,17 @@ export async function readRun(query: Query, id: string): Promise<RunRecord | nul
 /** @throws Changed if the run has changed since */
 async function showRun(query: Query, run: Run): Promise<RunRecord> {
   const wanted = createWanted()
-  runRecord(run, wanted.note(run.id))
-  const texts = await wanted.read(query)
-  return runRecord(run, texts(run.id))
+  runRecord(run, wanted.noteAll(run.id))
+  return runRecord(run, await wanted.readAll(query, run.id))
 }
 
 /** The view of a run as a commit left it; null if some of its texts are kept apart. */
 export function shownWhole(run: Run): RunRecord | null {
   const isWhole = run.jobs.every(
-    ({ result, error, failures }) => !isApart(result) && !isApart(error) && !failures.some(isApart),
+    ({ result, error, failures, steps }) =>
+      !isApart(result) && !isApart(error) && !failures.some(isApart) && steps === null,
   )
-  return isWhole ? runRecord(run, () => '') : null
+  return isWhole ? runRecord(run, { textOf: () => '', stepsOf: () => [] }) : null
 }
 
 export async function readJob(query: Query, runId: string, jobIndex: number): Promise<JobRecord | null> {
@@ -40,8 +40,8 @@ export async function readJob(query: Query, runId: string, jobIndex: number): Pr
     const job = stored?.run.jobs[jobIndex]
     if (stored === undefined || job === undefined) return null
     const wanted = createWanted()
-    jobRecord(stored.run, job, jobIndex, wanted.note(runId))
-    return jobRecord(stored.run, job, jobIndex, (await wanted.read(query))(runId))
+    jobRecord(stored.run, job, jobIndex, wanted.noteAll(runId))
+    return jobRecord(stored.run, job, jobIndex, await wanted.readAll(query, runId))
   })
 }
 

@@ -108,6 +108,8 @@ function partsOf(writer: Writer, writes: Writes): Part[] {
       values: [...payloadKeys(puts), puts.map(({ text }) => text)],
     },
     drops.length > 0 && { name: 'dropped', sql: dropPayloads, values: payloadKeys(drops) },
+    writes.steps.length > 0 && { name: 'stepped', sql: insertSteps, values: stepValues(writes.steps) },
+    writes.stepless.length > 0 && { name: 'unstepped', sql: dropSteps, values: stepKeys(writes.stepless) },
     writes.queued.length > 0 && { name: 'queued', sql: insertQueue, values: queueValues(writes.queued) },
     writes.unqueued.length > 0 && { name: 'unqueued', sql: deleteQueue, values: queueKeys(writes.unqueued) },
     writes.held.length > 0 && { name: 'held', sql: insertHolders, values: holderValues(writes.held) },
@@ -173,6 +175,25 @@ const dropPayloads = `DELETE FROM payload
   USING unnest(?::uuid[], ?::integer[], ?::integer[]) AS old (run, job, part)
   WHERE payload.run = old.run AND payload.job = old.job AND payload.part = old.part`
 
+const insertSteps = `INSERT INTO step (run, job, place, name, finished_at, value)
+  SELECT * FROM unnest(?::uuid[], ?::integer[], ?::integer[], ?::text[], ?::bigint[], ?::text[])`
+const dropSteps = `DELETE FROM step USING unnest(?::uuid[], ?::integer[]) AS old (run, job)
+  WHERE step.run = old.run AND step.job = old.job`
+
+function stepKeys(rows: Writes['stepless']): unknown[] {
+  return [rows.map(({ runId }) => runId), rows.map(({ jobIndex }) => jobIndex)]
+}
+
+function stepValues(rows: Writes['steps']): unknown[] {
+  return [
+    ...stepKeys(rows),
+    rows.map(({ place }) => place),
+    rows.map(({ name }) => name),
+    rows.map(({ at }) => at),
+    rows.map(({ value }) => value),
+  ]
+}
+
 const queueArrays = '?::text[], ?::integer[], ?::boolean[], ?::text[], ?::bigint[], ?::uuid[], ?::integer[]'
 const insertQueue = `INSERT INTO queue (kind, priority, is_due, task, run_at, run, job, lost, waits_since, expires_at)
   SELECT * FROM unnest(${queueArrays}, ?::smallint[], ?::bigint[], ?::bigint[])`
@@ -227,7 +248,11 @@ function forgetting(runs: readonly Run[]): Part[] {
   const listed = (table: string, column: string) => `DELETE FROM ${table}
     USING unnest(?::text[], ?::uuid[]) AS old (name, run_id)
     WHERE ${table}.${column} = old.name AND ${table}.run_id = old.run_id`
+  const stepped = runs.filter(({ jobs }) => jobs.some(({ steps }) => steps !== null))
   return [
+    ...(stepped.length === 0
+      ? []
+      : [{ name: 'stepless', sql: 'DELETE FROM step WHERE run = ANY(?::uuid[])', values: [idsOf(stepped)] }]),
     { name: 'unkeyed', sql: deleteKeys, values: [idsOf(runs)] },
     { name: 'unpaid', sql: 'DELETE FROM payload WHERE run = ANY(?::uuid[])', values: [idsOf(runs)] },
     { name: 'untagged', sql: listed('run_tag', 'tag'), values: values(tags) },

@@ -4,7 +4,8 @@ import type { JobError } from '../../../domain/job.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import { acceptRun, type NewRun } from '../../../domain/run/new-run.ts'
 import { claimedJob } from '../../../domain/run/transitions.ts'
-import { cancel, complete, fail, release, retry, type Done } from '../../../domain/run/verbs.ts'
+import { cancel, complete, fail, keepStep, release, retry, type Done } from '../../../domain/run/verbs.ts'
+import type { Step, StepReport } from '../../../domain/step.ts'
 import type { AcceptReport, KnownKey, RemoveResult } from '../../store.ts'
 import { bytesApart } from '../../apart.ts'
 import type { Query } from '../connection/connection.ts'
@@ -90,6 +91,19 @@ export const operations = {
     change('fail', claim.runId, (run) => fail(run, claim, error, retryAt, at), { settles: claim }),
   release: (claim: Claim, at: number): Operation =>
     change('release', claim.runId, (run) => release(run, claim, at), { settles: claim }),
+  keepStep: (claim: Claim, step: Step, at: number): Operation => ({
+    verb: 'keepStep',
+    runIds: [claim.runId],
+    length: step.value.length,
+    apply(unit): StepReport {
+      const { run, value } = keepStep(unit.find(claim.runId), claim, step)
+      if (run !== null && value === 'kept') {
+        unit.save(run)
+        unit.addStep(claim, step, at)
+      }
+      return value
+    },
+  }),
   cancel: (runId: string, jobIndex: number | null, at: number): Operation =>
     change('cancel', runId, (run, { isRepeat }) => {
       const done = cancel(run, jobIndex, at)

@@ -7,6 +7,7 @@ import type { RunChange } from '../../../domain/run.ts'
 import { jobAt, type Job, type Run } from '../../../domain/run/aggregate.ts'
 import { expiresAt, isSuspect, voidedClaims, waitsSince } from '../../../domain/run/transitions.ts'
 import type { TaskKind } from '../../../domain/task.ts'
+import type { Step } from '../../../domain/step.ts'
 import { isFull, setApart } from '../../apart.ts'
 import { createChanges } from '../../changes.ts'
 import { countJob, countRun, emptyTotals, type Totals } from '../../totals.ts'
@@ -46,6 +47,15 @@ export interface HolderRow {
   readonly runId: string
 }
 
+export interface StepRow {
+  readonly runId: string
+  readonly jobIndex: number
+  readonly place: number
+  readonly name: string
+  readonly at: number
+  readonly value: string
+}
+
 /** What is to be written. */
 export interface Writes {
   readonly added: readonly Run[]
@@ -53,6 +63,9 @@ export interface Writes {
   readonly changed: readonly Stored[]
   readonly removed: readonly Run[]
   readonly payloads: readonly PayloadRow[]
+  readonly steps: readonly StepRow[]
+  /** Jobs whose steps are dropped. */
+  readonly stepless: readonly Pick<StepRow, 'runId' | 'jobIndex'>[]
   readonly queued: readonly QueueRow[]
   readonly unqueued: readonly QueueRow[]
   readonly held: readonly HolderRow[]
@@ -71,6 +84,8 @@ export interface UnitOfWork {
   add(run: Run): void
   /** Replaces a run that was found by its changed version. */
   save(run: Run): void
+  /** Stores the step that the record of the run has just counted. */
+  addStep(claim: Claim, step: Step, at: number): void
   remove(run: Run): void
   /** Runs that were loaded, as they are now. */
   loaded(): Run[]
@@ -86,6 +101,7 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
   const removed = new Set<string>()
   const changes = createChanges()
   const voided: Claim[] = []
+  const steps: StepRow[] = []
 
   return {
     find: (runId) => (removed.has(runId) ? null : (now.get(runId) ?? null)),
@@ -104,6 +120,11 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
       voided.push(...ended)
       changes.note({ runId, version, state, isAnswered: answer !== null, voided: ended })
     },
+    addStep({ runId, jobIndex }, { name, value }, at) {
+      const count = now.get(runId)?.jobs[jobIndex]?.steps?.count
+      if (count === undefined) throw new Error(`the run ${runId} has no step`)
+      steps.push({ runId, jobIndex, place: count - 1, name, at, value })
+    },
     remove: ({ id }) => void removed.add(id),
     loaded: () => [...now.values()].filter(({ id }) => before.has(id) && !removed.has(id)),
     isAdded: ({ id }) => now.has(id) && !before.has(id),
@@ -119,16 +140,23 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
         else if (stored.run !== run) changed.push({ run: derived.differ(stored.run, run), revision: stored.revision })
       }
       const gone = [...removed].flatMap((id) => before.get(id)?.run ?? [])
-      return { added, changed, removed: gone, ...derived.rows(), changes: changes.take(), voided }
+      // A retry may have been requested in the same transaction.
+      const kept = steps.filter(({ runId, jobIndex }) => hasSteps(now.get(runId), jobIndex) && !removed.has(runId))
+      return { added, changed, removed: gone, steps: kept, ...derived.rows(), changes: changes.take(), voided }
     },
   }
 }
 
-type DerivedRows = Omit<Writes, 'added' | 'changed' | 'removed' | 'changes' | 'voided'>
+function hasSteps(run: Run | undefined, jobIndex: number): boolean {
+  return run !== undefined && jobAt(run, jobIndex).steps !== null
+}
+
+type DerivedRows = Omit<Writes, 'added' | 'changed' | 'removed' | 'steps' | 'changes' | 'voided'>
 
 /** Collects the differences in rows that are derived from records. */
 function createDerived() {
   const payloads: PayloadRow[] = []
+  const stepless: Pick<StepRow, 'runId' | 'jobIndex'>[] = []
   const queued: QueueRow[] = []
   const unqueued: QueueRow[] = []
   const held: HolderRow[] = []
@@ -157,6 +185,7 @@ function createDerived() {
           void payloads.push({ runId, jobIndex: index, part, text })
         const kept = setApart(old, job, isRecordFull, { put: row, drop: (part) => row(part, null) })
         if (kept !== job) run = { ...run, jobs: run.jobs.with(index, kept) }
+        if (old !== null && old.steps !== null && kept.steps === null) stepless.push({ runId, jobIndex: index })
         differInQueue(old && queueRow(runId, old, index), queueRow(runId, kept, index))
         if (old?.state !== job.state) countJob(totals, old && old.state, job.state)
       }
@@ -175,7 +204,7 @@ function createDerived() {
       for (const process of holdersOf(run)) unheld.push({ process, runId: run.id })
       countRun(totals, run.state, null)
     },
-    rows: (): DerivedRows => ({ payloads, queued, unqueued, held, unheld, totals, newWork }),
+    rows: (): DerivedRows => ({ payloads, stepless, queued, unqueued, held, unheld, totals, newWork }),
   }
 }
 

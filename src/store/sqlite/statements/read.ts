@@ -1,10 +1,11 @@
 /** The reading verbs: one run, a page of runs, the totals. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { RunRecord } from '../../../domain/run.ts'
+import { ownsClaim } from '../../../domain/run/transitions.ts'
 import type { SearchWord } from '../../../domain/search.ts'
 import { maxPageJobs } from '../../bounds.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
-import { jobInput, jobRecord, listedRun, runRecord, type TextOf } from '../../run-record.ts'
+import { jobInput, jobRecord, listedRun, runRecord, type Outside, type TextOf } from '../../run-record.ts'
 import { listQuery } from './lists.ts'
 import type { ReadVerb, Verbs } from '../messages.ts'
 import { createSearchRuns } from '../search/find-runs.ts'
@@ -15,10 +16,14 @@ import type { Transaction } from '../writing/transaction.ts'
 type ListedRow = Pick<RecordRow, 'key' | 'id'>
 
 export function createReads(database: DatabaseSync, transaction: Transaction): Verbs<ReadVerb> {
-  const { records, payloads, queue, totals, lists } = transaction
+  const { records, payloads, steps, queue, totals, lists } = transaction
   const textsOf = (key: number): TextOf => {
     return (index, apart) => payloads.text(key, index, apart)
   }
+  const outsideOf = (key: number): Outside => ({
+    textOf: textsOf(key),
+    stepsOf: (index) => steps.list(key, index),
+  })
 
   const searchRuns = transaction.search && createSearchRuns(database, transaction.search)
 
@@ -60,12 +65,16 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
   return {
     getRun(id) {
       const stored = records.find(id)
-      return stored === null ? null : runRecord(stored.run, textsOf(stored.key))
+      return stored === null ? null : runRecord(stored.run, outsideOf(stored.key))
     },
     getJob(runId, jobIndex) {
       const stored = records.find(runId)
       const job = stored?.run.jobs[jobIndex]
-      return stored === null || job === undefined ? null : jobRecord(stored.run, job, jobIndex, textsOf(stored.key))
+      return stored === null || job === undefined ? null : jobRecord(stored.run, job, jobIndex, outsideOf(stored.key))
+    },
+    stepsOf(claim, from) {
+      const stored = records.find(claim.runId)
+      return stored === null || !ownsClaim(stored.run, claim) ? null : steps.page(stored.key, claim.jobIndex, from)
     },
     getInput(runId, jobIndex) {
       const stored = records.find(runId)

@@ -3,8 +3,10 @@
  * the queue, the payloads, the lists and the totals.
  */
 import type { DatabaseSync } from 'node:sqlite'
+import type { Claim } from '../../../domain/claim.ts'
 import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
 import { voidedClaims } from '../../../domain/run/transitions.ts'
+import type { Step } from '../../../domain/step.ts'
 import { isFull } from '../../apart.ts'
 import { createChanges, type Changes } from '../../changes.ts'
 import { createIdempotencyKeys, type IdempotencyKeys } from '../statements/idempotency-keys.ts'
@@ -14,12 +16,14 @@ import { createPausedTasks, type PausedTasks } from '../statements/paused-tasks.
 import { createQueue, waitingOf, type Queue } from '../statements/queue.ts'
 import { createRecords, type Records, type RecordsOptions, type StoredRun } from '../statements/records.ts'
 import { createSearch, type Search } from '../search/search.ts'
+import { createSteps, type Steps } from '../statements/steps.ts'
 import { createTotals, type Totals } from '../statements/totals.ts'
 
 export interface Transaction {
   readonly records: Pick<Records, 'find' | 'findByKey' | 'read' | 'held' | 'finishedBefore'>
   readonly queue: Omit<Queue, 'add' | 'remove' | 'flush' | 'keep' | 'revert'>
   readonly payloads: Pick<Payloads, 'input' | 'result' | 'text' | 'beginning'>
+  readonly steps: Pick<Steps, 'list' | 'page'>
   readonly lists: Pick<Lists, 'taskId'>
   readonly totals: Pick<Totals, 'current' | 'live'>
   readonly keys: IdempotencyKeys
@@ -30,6 +34,8 @@ export interface Transaction {
   add(run: Run): StoredRun
   /** Saves a changed record; does nothing if it is the same. */
   save(before: StoredRun, run: Run): StoredRun
+  /** Stores the step that the record of the run has just counted. */
+  addStep(claim: Claim, step: Step, at: number): void
   remove(stored: StoredRun): void
   /** Writes everything; call before the commit, and before a statement of another file reads the tables. */
   flush(): void
@@ -54,6 +60,7 @@ export function createTransaction(
   const pausedTasks = createPausedTasks(database)
   const queue = createQueue(database, tasks, pausedTasks.has)
   const payloads = createPayloads(database)
+  const steps = createSteps(database)
   const lists = createLists(database)
   const totals = createTotals(database, queue.size() + records.heldJobs())
   const keys = createIdempotencyKeys(database)
@@ -64,6 +71,7 @@ export function createTransaction(
     records,
     queue,
     payloads,
+    steps,
     lists,
     totals,
     keys,
@@ -95,6 +103,7 @@ export function createTransaction(
         if (job === old) continue
         const kept = payloads.store(key, index, old, job, isRecordFull)
         if (kept !== job) run = { ...run, jobs: run.jobs.with(index, kept) }
+        if (old.steps !== null && kept.steps === null) steps.drop(key, index)
         const [waited, waits] = [waitingOf(key, old, index), waitingOf(key, kept, index)]
         if (waited !== null) queue.remove(waited)
         if (waits !== null) queue.add(waits)
@@ -110,11 +119,18 @@ export function createTransaction(
       search?.note(key)
       return saved
     },
+    addStep({ runId, jobIndex }, step, at) {
+      const stored = records.find(runId)
+      const count = stored?.run.jobs[jobIndex]?.steps?.count
+      if (stored === null || count === undefined) throw new Error(`the run ${runId} has no step`)
+      steps.put(stored.key, jobIndex, count - 1, step, at)
+    },
     remove(stored) {
       const { key, run } = stored
       for (const { state } of run.jobs) totals.countJob(state, null)
       totals.countRun(run.state, null)
       payloads.forget(key)
+      if (run.jobs.some((job) => job.steps !== null)) steps.forget(key)
       lists.remove(run)
       keys.forget(run.id)
       search?.remove(key)

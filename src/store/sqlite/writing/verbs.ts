@@ -10,7 +10,7 @@ import {
   rescueJobs,
   shiftDueTimes,
 } from '../../../domain/run/transitions.ts'
-import { cancel, complete, fail, release, retry, type Done } from '../../../domain/run/verbs.ts'
+import { cancel, complete, fail, keepStep, release, retry, type Done } from '../../../domain/run/verbs.ts'
 import { bytesApart } from '../../apart.ts'
 import type { AcceptReport, RescueReport } from '../../store.ts'
 import { createClaim } from './claim.ts'
@@ -75,6 +75,11 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       return expired
     },
     release: (claim, at) => apply(claim.runId, (run) => release(run, claim, at)),
+    keepStep(claim, step, at) {
+      const report = apply(claim.runId, (run) => keepStep(run, claim, step))
+      if (report === 'kept') transaction.addStep(claim, step, at)
+      return report
+    },
     defer: (runId) => keys.defer(runId),
     setPaused: (task, isPaused) => pausedTasks.set(task, isPaused),
     cancel: (runId, jobIndex, at) => apply(runId, (run) => cancel(run, jobIndex, at)),
