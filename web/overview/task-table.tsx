@@ -49,7 +49,7 @@ export function TaskTable({ recent }: { readonly recent: RecentView }) {
             {recent.tasks.map(({ name, failed, retried, waitMs, runMs }) => (
               <tr key={name}>
                 <th scope="row">
-                  <a class="task-link" href={addressOf({ task: name })}>
+                  <a class="task-link" href={addressOf({ about: name })}>
                     {name}
                   </a>
                 </th>

@@ -8,6 +8,7 @@ type Attempt = RecentView['running'][number]
 type Thread = StatsView['threads'][number]
 
 const shownAttempts = 4
+const mostOfTask = 12
 
 export function Threads({
   threads,
@@ -50,6 +51,25 @@ export function Threads({
   )
 }
 
+/** Attempts that are under way, of one task. */
+export function Running({ attempts }: { readonly attempts: readonly Attempt[] }) {
+  if (attempts.length === 0) return null
+  return (
+    <section class="card" aria-label="Running now">
+      <div class="head">
+        <h2>Running now</h2>
+        <small>{attempts.length}</small>
+      </div>
+      <p class="running-now">
+        {attempts.slice(0, mostOfTask).map((attempt) => (
+          <AttemptNow key={`${attempt.runId}/${attempt.jobIndex}`} attempt={attempt} label={attempt.thread} />
+        ))}
+        {attempts.length > mostOfTask && <span class="dim">and {attempts.length - mostOfTask} more</span>}
+      </p>
+    </section>
+  )
+}
+
 interface RowProps {
   readonly name: string
   readonly note: string
@@ -65,20 +85,27 @@ function Row({ name, note, attempts, busyShare }: RowProps) {
       </th>
       <td>
         {attempts.length === 0 && <span class="faint">idle</span>}
-        {attempts.slice(0, shownAttempts).map(({ runId, jobIndex, task, attempt, startedAt }) => (
-          <a key={`${runId}/${jobIndex}`} class="attempt-now" href={addressOf({ run: runId, job: jobIndex })}>
-            <span class="is-running" aria-hidden="true">
-              ◐
-            </span>{' '}
-            {task}
-            {attempt > 1 && <small class="dim"> attempt {attempt}</small>}{' '}
-            <small class="dim">{durationOf(Math.max(0, secondNow.value - Date.parse(startedAt)))}</small>
-          </a>
+        {attempts.slice(0, shownAttempts).map((attempt) => (
+          <AttemptNow key={`${attempt.runId}/${attempt.jobIndex}`} attempt={attempt} label={attempt.task} />
         ))}
         {attempts.length > shownAttempts && <span class="dim">and {attempts.length - shownAttempts} more</span>}
       </td>
       <td class="num">{busyShare === undefined ? '' : <Busy share={busyShare} />}</td>
     </tr>
+  )
+}
+
+function AttemptNow({ attempt: given, label }: { readonly attempt: Attempt; readonly label: string }) {
+  const { runId, jobIndex, attempt, startedAt } = given
+  return (
+    <a class="attempt-now" href={addressOf({ run: runId, job: jobIndex })}>
+      <span class="is-running" aria-hidden="true">
+        ◐
+      </span>{' '}
+      {label}
+      {attempt > 1 && <small class="dim"> attempt {attempt}</small>}{' '}
+      <small class="dim">{durationOf(Math.max(0, secondNow.value - Date.parse(startedAt)))}</small>
+    </a>
   )
 }
 

@@ -15,14 +15,14 @@ export interface DependenciesProps {
 const mostLines = 12
 
 export function Dependencies({ job, jobs, start, scale }: DependenciesProps) {
-  const { index, after = [], startedAt } = job.view.value
+  const { index, after = [] } = job.view.value
   if (after.length === 0) return null
   const lines = after
     .flatMap((from) => jobs.value[from]?.view.value ?? [])
     .map((needed) => ({ index: needed.index, end: segmentsOf(needed, start).at(-1)?.to ?? null }))
     .toSorted((one, other) => (one.end ?? Infinity) - (other.end ?? Infinity))
     .slice(-mostLines)
-  const begin = startedAt === null ? null : Math.max(0, Date.parse(startedAt) - start)
+  const begin = segmentsOf(job.view.value, start).find(({ attempt }) => attempt !== null)?.from ?? null
   return (
     <>
       {lines.map(({ index: from, end }) => (

@@ -3,6 +3,7 @@ import { useSignal } from '@preact/signals'
 import type { JobView } from 'forerunner/client'
 import { useEffect } from 'preact/hooks'
 import { download, readBounded } from '../shell/bounded-read.ts'
+import { addressOf } from '../shell/route.ts'
 import { wordsOf } from '../shell/service.ts'
 import { StateMark } from '../shell/state.tsx'
 import { durationOf, shareOf } from '../time/format.ts'
@@ -31,43 +32,47 @@ export function JobStory({ runId, job, start, onCancel, onRetry }: JobStoryProps
   const canRetry = state === 'failed' || state === 'cancelled'
   return (
     <div class="cols">
-      <section class="card" aria-label={`Job ${index}, ${task}`}>
-        <div class="head">
-          <h2>{task}</h2>
-          <StateMark state={state} />
-          <small>
-            job {index} · attempt {attempt} of {maxAttempts} · {thread ?? 'not started'}
-          </small>
-          <span class="actions">
-            {canRetry && (
-              <button class="btn small" type="button" onClick={() => onRetry(index)}>
-                Retry
-              </button>
-            )}
-            {!isFinal(state) && (
-              <button class="btn small danger" type="button" onClick={() => onCancel(index)}>
-                Cancel job
-              </button>
-            )}
-          </span>
-        </div>
-        <ol class="story">
-          {segmentsOf(whole, start).map((segment) => (
-            <Chapter
-              key={segment.from + segment.kind}
-              runId={runId}
-              job={whole}
-              progress={job.progress}
-              segment={segment}
-            />
-          ))}
-          {state === 'cancelled' && <Ending job={whole} start={start} />}
-        </ol>
-      </section>
       <div>
-        <Result runId={runId} job={whole} />
+        <section class="card" aria-label={`Job ${index}, ${task}`}>
+          <div class="head">
+            <h2>
+              <a class="task-link" href={addressOf({ about: task })}>
+                {task}
+              </a>
+            </h2>
+            <StateMark state={state} />
+            <small>
+              job {index} · attempt {attempt} of {maxAttempts} · {thread ?? 'not started'}
+            </small>
+            <span class="actions">
+              {canRetry && (
+                <button class="btn small" type="button" onClick={() => onRetry(index)}>
+                  Retry
+                </button>
+              )}
+              {!isFinal(state) && (
+                <button class="btn small danger" type="button" onClick={() => onCancel(index)}>
+                  Cancel job
+                </button>
+              )}
+            </span>
+          </div>
+          <ol class="story">
+            {segmentsOf(whole, start).map((segment) => (
+              <Chapter
+                key={segment.from + segment.kind}
+                runId={runId}
+                job={whole}
+                progress={job.progress}
+                segment={segment}
+              />
+            ))}
+            {state === 'cancelled' && <Ending job={whole} start={start} />}
+          </ol>
+        </section>
         <JobInput runId={runId} job={whole} />
       </div>
+      <Result runId={runId} job={whole} />
     </div>
   )
 }

@@ -29,7 +29,10 @@ export function FilterBar({ filters, children }: FilterBarProps) {
   const narrow = (change: Partial<RunFilters>): void => go(addressOf({ ...filters, ...change }))
   return (
     <div class="tools" role="group" aria-label="Filters">
-      <SearchBox filters={filters} />
+      <div class="search-row">
+        <SearchBox filters={filters} />
+        {children}
+      </div>
       {states.map((state) => (
         <button
           key={state}
@@ -42,7 +45,7 @@ export function FilterBar({ filters, children }: FilterBarProps) {
         </button>
       ))}
       <select
-        class="chip"
+        class="chip task-chip"
         aria-label="Task"
         value={filters.task}
         onChange={(event) => narrow({ task: event.currentTarget.value })}
@@ -64,7 +67,6 @@ export function FilterBar({ filters, children }: FilterBarProps) {
         onChange={(event) => narrow({ tag: event.currentTarget.value.trim() })}
       />
       <TimeFilter filters={filters} onChange={narrow} />
-      {children}
     </div>
   )
 }

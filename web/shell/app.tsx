@@ -3,6 +3,7 @@ import { OverviewPage } from '../overview/overview-page.tsx'
 import { RunPage } from '../run/run-page.tsx'
 import { RunsPage } from '../runs/runs-page.tsx'
 import { StartPage } from '../start/start-page.tsx'
+import { TaskPage } from '../task/task-page.tsx'
 import { EnvironmentBadge } from './environment.tsx'
 import { KeyForm } from './key-form.tsx'
 import { useKeys } from './keys.ts'
@@ -49,7 +50,8 @@ function Page() {
   const shown = route.value
   if (shown.page === 'run') return <RunPage key={shown.id} id={shown.id} />
   if (shown.page === 'overview') return <OverviewPage />
-  if (shown.page === 'start') return <StartPage key={shown.from ?? ''} from={shown.from} />
+  if (shown.page === 'task') return <TaskPage key={shown.name} name={shown.name} />
+  if (shown.page === 'start') return <StartPage key={shown.from ?? ''} from={shown.from} task={shown.task} />
   return <RunsPage filters={shown.filters} />
 }
 
@@ -58,7 +60,7 @@ function Connection() {
   return (
     <span class={isLive ? 'live' : 'live lost'} role="status">
       <span class="dot" />
-      {isLive ? 'live' : 'reconnecting…'}
+      <span class={isLive ? 'live-text' : ''}>{isLive ? 'live' : 'reconnecting…'}</span>
     </span>
   )
 }

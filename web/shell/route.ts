@@ -17,7 +17,8 @@ export type Route =
   | { readonly page: 'runs'; readonly filters: RunFilters }
   | { readonly page: 'run'; readonly id: string; readonly job: number | null }
   | { readonly page: 'overview' }
-  | { readonly page: 'start'; readonly from: string | null }
+  | { readonly page: 'task'; readonly name: string }
+  | { readonly page: 'start'; readonly from: string | null; readonly task: string | null }
 
 const query = signal(location.search)
 addEventListener('popstate', () => (query.value = location.search))
@@ -30,7 +31,8 @@ export const route = computed((): Route => {
     const job = text('job')
     return { page: 'run', id, job: /^\d{1,5}$/.test(job) ? Number(job) : null }
   }
-  if (given.has('start')) return { page: 'start', from: text('start') || null }
+  if (given.has('start')) return { page: 'start', from: text('start') || null, task: text('task') || null }
+  if (given.has('about')) return { page: 'task', name: text('about') }
   if (given.has('overview')) return { page: 'overview' }
   const filters = { state: text('state'), task: text('task'), tag: text('tag'), q: text('q') }
   return { page: 'runs', filters: { ...filters, since: text('since'), until: text('until') } }

@@ -1,5 +1,5 @@
 /** Starts a run: one of the examples with a click, or any tasks by a form, each shown as a `curl` as well. */
-import { useComputed, useSignal, type Signal } from '@preact/signals'
+import { batch, useComputed, useSignal, type Signal } from '@preact/signals'
 import { ProblemError, type RunView, type TaskView } from 'forerunner/client'
 import { useEffect, useMemo } from 'preact/hooks'
 import { CopyButton } from '../shell/copy-button.tsx'
@@ -20,9 +20,10 @@ const modes = {
   none: 'nothing: accepted, and that is all',
 }
 
-export function StartPage({ from }: { readonly from: string | null }) {
+export function StartPage({ from, task }: { readonly from: string | null; readonly task: string | null }) {
   const tasks = useSignal<readonly TaskView[]>([])
-  const draft = useSignal<Draft>(recipe.draft)
+  const draft = useSignal<Draft>(task === null ? recipe.draft : draftOfTask(task))
+  const isRead = useSignal(from === null)
   const isWaiting = useSignal(false)
   const trouble = useSignal('')
   const examples = useMemo(() => [recipe, csvExample()], [])
@@ -35,7 +36,11 @@ export function StartPage({ from }: { readonly from: string | null }) {
       .catch((error: unknown) => (trouble.value = wordsOf(error)))
     if (from !== null)
       void readDraft(from).then(
-        (found) => (draft.value = found),
+        (found) =>
+          batch(() => {
+            draft.value = found
+            isRead.value = true
+          }),
         (error: unknown) => (trouble.value = wordsOf(error)),
       )
   }, [])
@@ -60,16 +65,26 @@ export function StartPage({ from }: { readonly from: string | null }) {
       <p class="alert" role="alert">
         {trouble.value}
       </p>
-      {from === null && (
+      {from === null && task === null && (
         <div class="cols even">
           {possible.map((example) => (
             <ExampleCard key={example.title} example={example} isWaiting={isWaiting.value} onStart={start} />
           ))}
         </div>
       )}
-      <DraftForm tasks={tasks.value} draft={draft} isWaiting={isWaiting.value} onStart={start} />
+      <DraftForm
+        key={String(isRead.value)}
+        tasks={tasks.value}
+        draft={draft}
+        isWaiting={isWaiting.value}
+        onStart={start}
+      />
     </>
   )
+}
+
+function draftOfTask(name: string): Draft {
+  return { tasks: [{ name, input: undefined }], respond: 'first', tags: [] }
 }
 
 interface StartProps {

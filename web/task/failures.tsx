@@ -1,0 +1,56 @@
+/** The failures of a task, grouped by what they say, each group with its course in time. */
+import { addressOf } from '../shell/route.ts'
+import { secondNow } from '../time/clock.ts'
+import { ageOf, countOf } from '../time/format.ts'
+import type { FailureReport } from './failure-groups.ts'
+
+export function Failures({ task, report }: { readonly task: string; readonly report: FailureReport | null }) {
+  const total = report?.groups.reduce((sum, { count }) => sum + count, 0) ?? 0
+  return (
+    <section class="card" aria-label="Failures">
+      <div class="head">
+        <h2>Failures by what they say</h2>
+        <small>
+          {report === null || total === 0
+            ? ''
+            : `${countOf(total, 'job')}, the first ${ageOf(secondNow.value - report.from)} ago`}
+        </small>
+        {total > 0 && (
+          <span class="actions">
+            <a class="btn small" href={addressOf({ task, state: 'failed' })}>
+              all failed runs
+            </a>
+          </span>
+        )}
+      </div>
+      {report !== null && total === 0 && <p class="empty">No job of it has failed, among the runs that are kept.</p>}
+      <ul class="failure-groups">
+        {report?.groups.map(({ says, code, count, course, last }) => (
+          <li key={code + says}>
+            <b class="is-failed">✕ {count.toLocaleString('en')}</b>
+            <Course course={course} />
+            <div>
+              <code>{says}</code>
+              <small class="dim">
+                {code} · last{' '}
+                <a href={addressOf({ run: last.runId, job: last.jobIndex })}>{ageOf(secondNow.value - last.at)} ago</a>
+              </small>
+            </div>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+/** A bar for each part of the time. */
+function Course({ course }: { readonly course: readonly number[] }) {
+  const most = Math.max(1, ...course)
+  return (
+    <span class="course" role="img" aria-label={`over time: ${course.join(', ')}`}>
+      {course.map((count, part) => (
+        <i key={part} style={{ '--h': count / most }} />
+      ))}
+    </span>
+  )
+}

@@ -1,0 +1,91 @@
+/** One task: how often and how quick it runs, what it fails of, and whether it may start. */
+import type { RecentView, TaskView } from 'forerunner/client'
+import { useEffect, useMemo } from 'preact/hooks'
+import { Running } from '../overview/threads.tsx'
+import { Figure } from '../runs/figures.tsx'
+import { addressOf, overviewAddress, startAddress } from '../shell/route.ts'
+import { countOf, durationOf, millisecondsOf, rateOf } from '../time/format.ts'
+import { Failures } from './failures.tsx'
+import { createTaskStore } from './task-store.ts'
+
+type Figures = RecentView['tasks'][number]
+
+const minuteMs = 60_000
+
+export function TaskPage({ name }: { readonly name: string }) {
+  const store = useMemo(() => createTaskStore(name), [name])
+  useEffect(() => {
+    document.title = `${name} · Forerunner`
+    store.start()
+    return store.stop
+  }, [store])
+  const [task, recent] = [store.task.value, store.recent.value]
+  const figures = recent?.tasks.find((one) => one.name === name)
+  const minutes = (recent?.windowMs ?? minuteMs) / minuteMs
+  return (
+    <>
+      <div class="crumb">
+        <a href={overviewAddress}>Overview</a> / <span class="mono">{name}</span>
+      </div>
+      <h1>{sentenceOf(name, figures, minutes)}</h1>
+      <div class="sub">
+        {task === null && <span>No process that answers here has this task.</span>}
+        {task && <Policy task={task} />}
+        <span class="actions">
+          <a class="btn" href={addressOf({ task: name })}>
+            Its runs
+          </a>
+          {task && (
+            <a class="btn" href={`${startAddress}&task=${encodeURIComponent(name)}`}>
+              Start one…
+            </a>
+          )}
+        </span>
+      </div>
+      <p class="alert" role="alert">
+        {store.trouble.value}
+      </p>
+      {recent !== null && <Numbers figures={figures} minutes={minutes} />}
+      {recent !== null && <Running attempts={recent.running.filter((attempt) => attempt.task === name)} />}
+      <Failures task={name} report={store.failures.value} />
+    </>
+  )
+}
+
+function sentenceOf(name: string, figures: Figures | undefined, minutes: number): string {
+  if (figures === undefined || figures.runMs.count === 0) return `${name} has ended no attempt in these minutes.`
+  const { count, p50 } = figures.runMs
+  const rate = `${name} runs ${rateOf(count / minutes)} times a minute`
+  const took = p50 === null ? '' : `; half of its attempts take less than ${millisecondsOf(p50)}`
+  const failed = figures.failed === 0 ? ', and none has failed' : `, and ${countOf(figures.failed, 'job')} failed`
+  return `${rate}${took}${failed}.`
+}
+
+function Policy({ task: { kind, timeoutMs, maxAttempts, concurrency, memoryMb, main } }: { readonly task: TaskView }) {
+  return (
+    <>
+      <span>{kind === 'cpu' ? 'one on a thread' : 'many on a thread'}</span>
+      <span>{concurrency === null ? 'no limit at once' : `${concurrency} at once`}</span>
+      <span>{countOf(maxAttempts, 'attempt')}</span>
+      <span>{durationOf(timeoutMs)} each</span>
+      {kind === 'cpu' && <span>{memoryMb} MiB</span>}
+      {main !== 'auto' && <span>{main === 'never' ? 'never' : 'always'} on the main thread</span>}
+    </>
+  )
+}
+
+function Numbers({ figures, minutes }: { readonly figures: Figures | undefined; readonly minutes: number }) {
+  const pair = (quantiles: Figures['runMs'] | undefined): string => {
+    const { p50 = null, p99 = null } = quantiles ?? {}
+    return p50 === null || p99 === null ? '–' : `${millisecondsOf(p50)} / ${millisecondsOf(p99)}`
+  }
+  return (
+    <dl class="card figures">
+      <Figure value={rateOf((figures?.runMs.count ?? 0) / minutes)} name="attempts a minute" />
+      <Figure value={pair(figures?.waitMs)} name="waited for a thread, p50 / p99" />
+      <Figure value={pair(figures?.runMs)} name="ran, p50 / p99" />
+      <Figure value={(figures?.retried ?? 0).toLocaleString('en')} name={`tried again, in ${minutes} minutes`} />
+      <Figure value={(figures?.failed ?? 0).toLocaleString('en')} name={`failed for good, in ${minutes} minutes`} />
+    </dl>
+  )
+}
