@@ -27,11 +27,17 @@ export function TaskPage({ name }: { readonly name: string }) {
       <div class="crumb">
         <a href={overviewAddress}>Overview</a> / <span class="mono">{name}</span>
       </div>
-      <h1>{sentenceOf(name, figures, minutes)}</h1>
+      <h1>{task?.paused === true ? `${name} is paused: its jobs wait.` : sentenceOf(name, figures, minutes)}</h1>
       <div class="sub">
         {task === null && <span>No process that answers here has this task.</span>}
+        {task?.paused === true && <span class="paused">❚❚ paused</span>}
         {task && <Policy task={task} />}
         <span class="actions">
+          {task && (
+            <button class="btn" type="button" onClick={() => void store.setPaused(!task.paused)}>
+              {task.paused ? 'Resume' : 'Pause'}
+            </button>
+          )}
           <a class="btn" href={addressOf({ task: name })}>
             Its runs
           </a>

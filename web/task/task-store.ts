@@ -10,6 +10,8 @@ export interface TaskStore {
   readonly recent: ReadonlySignal<RecentView | null>
   readonly failures: ReadonlySignal<FailureReport | null>
   readonly trouble: ReadonlySignal<string>
+  /** Pauses it, or lets it go on. */
+  setPaused(isPaused: boolean): Promise<void>
   start(): void
   stop(): void
 }
@@ -63,6 +65,15 @@ export function createTaskStore(name: string): TaskStore {
     recent,
     failures,
     trouble: computed(() => (isReachable.value ? trouble.value : 'The service cannot be reached. Trying again…')),
+    async setPaused(isPaused) {
+      const { pauseTask, resumeTask } = client.peek()
+      try {
+        task.value = await (isPaused ? pauseTask : resumeTask)(name)
+        trouble.value = ''
+      } catch (error) {
+        trouble.value = wordsOf(error)
+      }
+    },
     start() {
       end = new AbortController()
       document.addEventListener('visibilitychange', onVisible)

@@ -1,0 +1,85 @@
+/** The live page in a real browser, against a real service: what it says of a task. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { RunView } from '../../src/client/client.ts'
+import { startService } from '../harness/service.ts'
+import { until } from '../harness/until.ts'
+import { groupFailures } from '../../web/task/failure-groups.ts'
+import { violationsOf } from './accessible.ts'
+import { startBrowser } from './browser.ts'
+import { checkClean, start, tasksDir } from './shared.ts'
+
+/** For all of them; the last test closes it. */
+const browser = await startBrowser()
+
+test('a task has its figures and its failures, is paused and goes on', async () => {
+  await using service = await startService({ tasksDir })
+  const login = (user: string) => ({ name: 'login', input: { user, password: 'correct horse', fails: true } })
+  const failing = {
+    tasks: [login(`"user 17"`), login(`"user 4"`), { name: 'charge', maxAttempts: 1 }],
+    respond: 'none',
+  }
+  const ids = await Promise.all([start(service, failing), start(service, failing)])
+  for (const id of ids) await (await service.get(`/runs/${id}/events`)).text()
+  await using tab = await browser.open(`${service.url}/?overview`)
+  const { page } = tab
+  await page.getByRole('region', { name: 'Tasks' }).getByRole('link', { name: 'login' }).click()
+  await page.getByRole('heading', { name: /^login runs [\d.]+ times a minute; .* and 4 jobs failed\.$/ }).waitFor()
+  const failures = page.getByRole('region', { name: 'Failures' })
+  await failures.getByText('✕ 4').waitFor()
+  await failures.getByText('Error: … cannot log in with ••• and undefined').waitFor()
+  assert.is(await failures.getByRole('listitem').count(), 1)
+  assert.equal(await violationsOf(page), [])
+
+  await page.getByRole('button', { name: 'Pause' }).click()
+  await page.getByRole('heading', { name: 'login is paused: its jobs wait.' }).waitFor()
+  const waiting = await start(service, {
+    tasks: [{ name: 'login', input: { user: 'ann', password: 'x' } }],
+    respond: 'none',
+  })
+  await page.goto(`${service.url}/?run=${waiting}`)
+  await page.getByText('The task login is paused: its jobs wait until it is resumed.').waitFor()
+  await page.getByRole('link', { name: 'login' }).first().click()
+  await page.getByRole('button', { name: 'Resume' }).click()
+  await until(
+    'it has run',
+    async () => ((await (await service.get(`/runs/${waiting}`)).json()) as RunView).state === 'completed',
+  )
+  await page.getByRole('link', { name: 'Start one…' }).click()
+  assert.is(await page.getByLabel('▸ Answers').inputValue(), 'login')
+  checkClean(tab)
+})
+
+test('failures that differ in numbers, ids and names alone are one group, with its course', () => {
+  const to = Date.UTC(2026, 10, 30)
+  const job = (index: number, message: string, at: number) => ({
+    index,
+    task: 'mail',
+    state: 'failed',
+    finishedAt: new Date(at).toISOString(),
+    error: { code: 'task_error', name: 'Error', message },
+  })
+  const runs = [
+    { id: 'b', jobs: [job(0, 'no route to 10.0.0.7:25 for ann@example.com', to - 1)] },
+    { id: 'a', jobs: [job(3, 'no route to 10.0.1.200:587 for bob.b@example.org', to - 24), job(4, 'full', to - 12)] },
+  ] as unknown as RunView[]
+  const { groups, from } = groupFailures('mail', runs, to)
+  assert.is(from, to - 24)
+  assert.equal(
+    groups.map(({ says, count, last }) => [says, count, last.runId, last.jobIndex]),
+    [
+      ['Error: no route to … for …', 2, 'b', 0],
+      ['Error: full', 1, 'a', 4],
+    ],
+  )
+  const [course] = groups.map((group) => group.course)
+  assert.is(course?.[0], 1)
+  assert.is(course?.at(-1), 1)
+  assert.equal(groupFailures('other', runs, to).groups, [])
+})
+
+test('the browser closes', async () => {
+  await browser[Symbol.asyncDispose]()
+})
+
+test.run()
