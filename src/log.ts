@@ -52,3 +52,8 @@ export function createLog(level: string): Log {
   const destination = pino.destination({ fd: 1, sync: true })
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters, serializers }, destination)
 }
+
+/** Passes on what a child process wrote to its standard error output. */
+export function passOnErrors(chunk: Buffer): void {
+  process.stderr.write(chunk)
+}

@@ -72,6 +72,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   /** Claims that were cancelled in the commit that gave them, and are not known here yet. */
   const cancelledEarly = new Set<string>()
   const stopping = new AbortController()
+  const isolated = new Set(registry.all().flatMap(({ name, policy }) => (policy.isolation === 'process' ? name : [])))
   let isLeaving = false
   let isOpen = false
   let isStopped = false
@@ -122,7 +123,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const taskLimits = Object.fromEntries(
       limited.map(({ name, policy }) => [name, (policy.concurrency ?? 0) - (runningByTask.get(name) ?? 0)]),
     )
-    return { slots: pool.freeSlots(), taskLimits, only, at: clock.now() }
+    const request = { slots: pool.freeSlots(), taskLimits, only, at: clock.now() }
+    if (isolated.size === 0) return request
+    const room = pool.freeProcesses()
+    for (const task of isolated) taskLimits[task] = Math.min(room, taskLimits[task] ?? room)
+    return { ...request, isolated }
   }
 
   function wake(): void {

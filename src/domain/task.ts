@@ -9,6 +9,10 @@ export type TaskKind = (typeof taskKinds)[number]
 export const mainPlacements = ['auto', 'never', 'always'] as const
 export type MainPlacement = (typeof mainPlacements)[number]
 
+/** `thread`: tasks share the process and its threads. `process`: the task runs in a child process. */
+export const isolations = ['thread', 'process'] as const
+export type Isolation = (typeof isolations)[number]
+
 /**
  * A line's message, and fields or an error, in either order. They stand in the line's `fields` and `error`; an error
  * alone is the message too.
@@ -77,6 +81,11 @@ export interface TaskDefinition<
    * Through a list a path leads to each of its elements.
    */
   readonly secret?: readonly string[]
+  /**
+   * `thread` (default), or `process`: in a child process, one job at a time, never on the main thread. For native code
+   * that can crash or does not return; a crash then fails one attempt. Only for kind `cpu`.
+   */
+  readonly isolation?: Isolation
   /** Returns (or resolves to) a JSON value of at most 1 MiB and 200 levels; `undefined` becomes null. */
   run(input: TaskInput<Schema>, context: TaskContext): Result
 }
@@ -92,6 +101,7 @@ export interface TaskPolicy {
   readonly main: MainPlacement
   /** null: no limit. */
   readonly concurrency: number | null
+  readonly isolation: Isolation
 }
 
 export const policyBounds = {

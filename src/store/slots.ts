@@ -24,3 +24,8 @@ export function slotFor(
   if (Object.hasOwn(taskLimits, job.task) && (taskLimits[job.task] ?? 0) <= 0) return undefined
   return slots.find(({ kind, count }) => kind === job.kind && count > 0)
 }
+
+/** Where a job of the task runs: on the thread, or in the process beside it. */
+export function placeOf({ isolated }: Pick<ClaimRequest, 'isolated'>, task: string, thread: string): string {
+  return isolated?.has(task) === true ? thread.replace('worker', 'process') : thread
+}

@@ -31,6 +31,8 @@ export interface ClaimRequest {
   readonly slots: readonly FreeSlots[]
   /** How many more jobs of these tasks may be claimed; a task that is not named has no limit. */
   readonly taskLimits: Readonly<Record<string, number>>
+  /** Tasks whose jobs run in the child process beside the thread that they are claimed for; absent without any. */
+  readonly isolated?: ReadonlySet<string>
   /** `suspects`: at most one job, and only one that fails when it loses one more start. */
   readonly only: 'all' | 'suspects'
   readonly at: number

@@ -58,6 +58,17 @@ export function fenceProcess(isInTask: () => boolean): void {
   syncBuiltinESMExports()
 }
 
+/** In a process of the tasks' own: there they are barred from the service alone, which is its parent. */
+export function fenceService(isInTask: () => boolean): void {
+  const reachesService: Reaches = ([pid]) => Number(pid) === process.ppid
+  const reachesAll: Reaches = ([pid, signal]) => signal !== 0 && (Number(pid) === -1 || reachesService([pid]))
+  bar(process, 'process', 'kill', isInTask, reachesAll)
+  bar(process, 'process', '_kill', isInTask, reachesAll)
+  bar(process, 'process', '_debugProcess', isInTask, reachesService)
+  bar(os, 'os', 'setPriority', isInTask, (args) => args.length > 1 && reachesService(args))
+  syncBuiltinESMExports()
+}
+
 /** Makes `holder[name]` throw in a task. Does nothing where there is no such function. */
 export function bar(
   holder: object,

@@ -4,7 +4,14 @@ import { fileURLToPath } from 'node:url'
 import { BootError } from '../domain/errors.ts'
 import { wrongWithPaths } from '../runtime/secret.ts'
 import { apply } from '../runtime/primordials.ts'
-import { mainPlacements, policyBounds, taskKinds, type TaskContext, type TaskPolicy } from '../domain/task.ts'
+import {
+  isolations,
+  mainPlacements,
+  policyBounds,
+  taskKinds,
+  type TaskContext,
+  type TaskPolicy,
+} from '../domain/task.ts'
 import { describeLoadFailure, traceImports } from './module-loading.ts'
 
 export interface Task {
@@ -20,9 +27,16 @@ export interface Task {
   readonly run: (input: unknown, context: TaskContext) => unknown
 }
 
-const policyMembers = ['kind', 'timeoutMs', 'maxAttempts', 'memoryMb', 'main', 'concurrency']
+const policyMembers = ['kind', 'timeoutMs', 'maxAttempts', 'memoryMb', 'main', 'concurrency', 'isolation']
 const knownMembers = new Set([...policyMembers, 'name', 'input', 'secret', 'run'])
-const defaults = { kind: 'cpu', timeoutMs: 60_000, maxAttempts: 3, memoryMb: 512, main: 'auto' } as const
+const defaults = {
+  kind: 'cpu',
+  timeoutMs: 60_000,
+  maxAttempts: 3,
+  memoryMb: 512,
+  main: 'auto',
+  isolation: 'thread',
+} as const
 
 /**
  * Imports a task module and checks its default export.
@@ -61,7 +75,8 @@ export function checkTask(name: string, url: string, definition: unknown, place?
   const unknownMember = Object.keys(given).find((member) => !knownMembers.has(member))
   if (unknownMember !== undefined) throw wrong(`a task has no member "${unknownMember}"`)
 
-  const { name: ownName = name, run, input, secret = [], kind = defaults.kind, main = defaults.main } = given
+  const { name: ownName = name, run, input, secret = [], kind = defaults.kind, isolation = defaults.isolation } = given
+  const { main = isolation === 'process' ? 'never' : defaults.main } = given
   if (ownName !== name) throw wrong(`its name is ${JSON.stringify(ownName)}, and it is loaded as "${name}"`)
   if (typeof run !== 'function') throw wrong('run must be a function')
   if (input !== undefined && !isStandardSchema(input))
@@ -72,6 +87,13 @@ export function checkTask(name: string, url: string, definition: unknown, place?
   if (knownKind === undefined) throw wrong(`kind must be one of ${taskKinds.join(', ')}`)
   const knownMain = mainPlacements.find((candidate) => candidate === main)
   if (knownMain === undefined) throw wrong(`main must be one of ${mainPlacements.join(', ')}`)
+
+  const knownIsolation = isolations.find((candidate) => candidate === isolation)
+  if (knownIsolation === undefined) throw wrong(`isolation must be one of ${isolations.join(', ')}`)
+  if (knownIsolation === 'process') {
+    if (knownKind !== 'cpu') throw wrong(`isolation 'process' is for kind cpu: a process runs one job at a time`)
+    if (knownMain !== 'never') throw wrong(`with isolation 'process', main can only be 'never'`)
+  }
 
   const whole = (member: string, min: number, max: number): number | undefined => {
     const value = given[member]
@@ -93,6 +115,7 @@ export function checkTask(name: string, url: string, definition: unknown, place?
       memoryMb: whole('memoryMb', memoryMb.min, memoryMb.max) ?? defaults.memoryMb,
       main: knownMain,
       concurrency: whole('concurrency', 1, 1_000_000) ?? null,
+      isolation: knownIsolation,
     },
     input,
     secret: secret as readonly string[],

@@ -7,7 +7,8 @@ import type { Progress } from '../domain/job.ts'
 import { stepsOfAttempt, type StepKeeper } from '../domain/step.ts'
 import { createAttemptState } from '../execution/attempt.ts'
 import type { Attempt } from '../execution/executor.ts'
-import type { Pool, ThreadView } from '../execution/pool/pool.ts'
+import type { Pool } from '../execution/pool/pool.ts'
+import type { ThreadView } from '../execution/pool/pool-thread.ts'
 import { createRunningTask, runTask } from '../execution/running-task.ts'
 import type { Log } from '../log.ts'
 import type { Task } from '../tasks/task.ts'
@@ -85,6 +86,7 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
     async load() {},
     onCapacity: (listener) => void listeners.push(listener),
     freeSlots: () => places.map(({ thread, kind, slots }) => ({ thread, kind, count: slots - countOn(thread) })),
+    freeProcesses: () => places[0].slots,
     threads: () => places.map(view),
     counts: () => ({ replaced: {}, zombies: 0 }),
     unhealthyReason: () => null,

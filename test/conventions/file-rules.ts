@@ -57,6 +57,7 @@ export const nothingIsAny: Rule = (sources) =>
 const besideTasks = new Set([
   ...['thread', 'run-batch', 'running-job'].map((name) => `src/execution/pool/${name}.ts`),
   ...['running-task', 'result', 'task-log'].map((name) => `src/execution/${name}.ts`),
+  'src/execution/process/entry.ts',
   'src/runtime/serialize-error.ts',
 ])
 // Inside of functions; what a module takes at its top, it takes before any task.

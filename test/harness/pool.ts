@@ -78,8 +78,11 @@ export async function openPool(options: OpenOptions = {}, log: Log = createLog('
     }
     const slot = pool.freeSlots().find((free) => free.kind === kind && (thread === undefined || free.thread === thread))
     if (slot === undefined) return undefined
+    const isIsolated = task.policy.isolation === 'process'
+    if (isIsolated && pool.freeProcesses() === 0) return undefined
+    const place = isIsolated ? slot.thread.replace('worker', 'process') : slot.thread
     // Taken in the same breath, before anybody else can.
-    const job = { ...ids, task: name, kind, input: text, thread: slot.thread, timeoutMs }
+    const job = { ...ids, task: name, kind, input: text, thread: place, timeoutMs }
     const execution = pool.run(job, task, options.keeper ?? noSteps)
     return { ...execution, outcome: within(`${name} has an outcome`, execution.outcome) }
   }

@@ -12,6 +12,7 @@ const policy = {
   memoryMb: 64,
   main: 'auto',
   concurrency: null,
+  isolation: 'thread',
 } as const
 
 function taskNamed(name: string): Task {

@@ -109,7 +109,7 @@ test('a thread whose own code cannot be loaded comes back when it can be', async
   await cp(dist, join(home.path, 'dist'), { recursive: true })
   await writeFile(join(home.path, 'package.json'), '{ "type": "module" }')
   await symlink(fileURLToPath(new URL('../../node_modules', import.meta.url)), join(home.path, 'node_modules'))
-  const entry = join(home.path, 'dist/src/execution/pool/thread.js')
+  const entry = join(home.path, 'dist/src/execution/pool/worker-entry.js')
   const code = await readFile(entry, 'utf8')
   let failures = 0
   const note = (fields: unknown): void => {

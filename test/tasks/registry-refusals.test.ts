@@ -35,6 +35,13 @@ const bad: Record<string, [source: string, ...words: string[]]> = {
   'has a kind that is null': ['export default { kind: null, run() {} }', 'kind'],
   'has a member that there is not': ['export default { retries: 3, run() {} }', 'retries'],
   'has an input that is no Standard Schema': ['export default { input: { type: "object" }, run() {} }', 'input'],
+  'has an isolation that there is not': [
+    'export default { isolation: "vm", run() {} }',
+    'isolation',
+    'thread, process',
+  ],
+  'shares its process as kind io': ['export default { isolation: "process", kind: "io", run() {} }', 'kind cpu'],
+  'has its process on the main thread': ['export default { isolation: "process", main: "auto", run() {} }', "'never'"],
   'has an input that is null': ['export default { input: null, run() {} }', 'input'],
   'has a Standard Schema without validate': ['export default { input: { "~standard": {} }, run() {} }', 'input'],
 }

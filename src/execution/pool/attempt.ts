@@ -32,6 +32,8 @@ export interface PoolAttemptOptions extends Pick<PoolAttempt, 'job' | 'keeper'> 
   /** How long a thread may take to import the task's module. */
   readonly loadLimitMs: number
   readonly cancelGraceMs: number
+  /** Whether its task has secrets, which what a thread or a process wrote last may hold. */
+  readonly hasSecrets: boolean
   /** The attempt has ended and its task has not: the slot stays taken until the thread is gone. */
   readonly onAbandoned: (cause: AbandonCause) => void
   /** The thread has not begun the job for longer than seems right; called again while it has not. */
@@ -39,7 +41,7 @@ export interface PoolAttemptOptions extends Pick<PoolAttempt, 'job' | 'keeper'> 
 }
 
 export function startAttempt(options: PoolAttemptOptions): PoolAttempt {
-  const { job, keeper, control, slot, cancelGraceMs, onAbandoned } = options
+  const { job, keeper, control, slot, hasSecrets, cancelGraceMs, onAbandoned } = options
   const state = createAttemptState({
     graceMs: cancelGraceMs,
     onStop: () => control.stop(slot),
@@ -76,7 +78,9 @@ export function startAttempt(options: PoolAttemptOptions): PoolAttempt {
     },
     progress: () => control.progress(slot),
     finish: state.finish,
-    crash: (error) => state.breakOff(failedBy(error)),
+    crash({ stack, ...error }) {
+      state.breakOff(failedBy(stack === undefined || hasSecrets ? error : { ...error, stack }))
+    },
     evict: () => state.breakOff('released'),
   }
 }

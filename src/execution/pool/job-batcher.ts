@@ -1,4 +1,6 @@
 /** Takes jobs to their threads and brings the replies back: one message for all that go the same way in one turn. */
+import type { ClaimedJob } from '../../domain/claim.ts'
+import type { Task } from '../../tasks/task.ts'
 import type { PoolAttempt } from './attempt.ts'
 import type { JobMessage, JobReply } from './messages.ts'
 import type { PoolThread } from './pool-thread.ts'
@@ -73,5 +75,17 @@ export function createJobBatcher({ hostOf, onReply, onLost }: JobBatcherOptions)
     },
     /** A thread has sent these before all jobs of their batch are over. */
     deliver,
+  }
+}
+
+export function messageOf(job: ClaimedJob, { name, url }: Task, slot: number): Omit<JobMessage, 'id'> {
+  const { input, runId, jobIndex, attempt, after, steps, traceparent } = job
+  const message = { slot, task: name, url, input, runId, jobIndex, attempt }
+  if (after === undefined && steps === undefined && traceparent === undefined) return message
+  return {
+    ...message,
+    ...(after && { after }),
+    ...(steps !== undefined && { steps }),
+    ...(traceparent !== undefined && { traceparent }),
   }
 }

@@ -10,6 +10,8 @@ export type ThreadState = 'starting' | 'ready' | 'retiring' | 'failing' | 'dying
 
 export interface PoolThread {
   readonly name: string
+  /** The place of a child process beside this thread: while a job runs there, this one takes none, for it is one core. */
+  readonly process: PoolThread | null
   readonly kind: TaskKind
   readonly slots: readonly number[]
   readonly freeSlotNumbers: number[]
@@ -52,17 +54,42 @@ function busyJobs({ busySlots, batchSize }: PoolThread): number {
 }
 
 /** Which part of its time attempts took, from 0 to 1, in so many milliseconds since the pool was made. */
-export function busyShare(thread: PoolThread, ageMs: number): number {
+function busyShare(thread: PoolThread, ageMs: number): number {
   const busyMs = thread.busySumMs + busyJobs(thread) * performance.now()
   const room = thread.batchSize === null ? thread.slots.length : 1
   return Math.round((busyMs / (ageMs * room)) * 1_000) / 1_000
 }
 
+export interface ThreadView {
+  readonly name: string
+  readonly kind: TaskKind
+  readonly state: ThreadState
+  /** Jobs on it. */
+  readonly running: number
+  /** Which part of its slots' time since the pool was made attempts took, from 0 to 1. */
+  readonly busyShare: number
+}
+
+export function viewThread(thread: PoolThread, madeAt: number): ThreadView {
+  const { name, kind, state, attempts } = thread
+  return { name, kind, state, running: attempts.size, busyShare: busyShare(thread, performance.now() - madeAt) }
+}
+
 /** For how many more jobs it has room now. */
-export function freeRoom({ state, freeSlotNumbers, slots, batchSize }: PoolThread): number {
-  if (state !== 'ready') return 0
+export function freeRoom({ state, freeSlotNumbers, slots, batchSize, process }: PoolThread): number {
+  if (state !== 'ready' || (process !== null && isTaken(process))) return 0
   const taken = slots.length - freeSlotNumbers.length
   return batchSize === null ? freeSlotNumbers.length : Math.max(0, batchSize.current() - taken)
+}
+
+function isTaken({ state, attempts }: PoolThread): boolean {
+  return attempts.size > 0 || state === 'retiring' || state === 'dying'
+}
+
+/** How many of these child processes could begin a job now; none while one cannot be started. */
+export function freeProcesses(processes: readonly PoolThread[]): number {
+  if (processes.some(({ state }) => state === 'starting')) return 0
+  return processes.filter((process) => !isTaken(process)).length
 }
 
 export interface ThreadCounts {
@@ -72,33 +99,50 @@ export interface ThreadCounts {
   readonly jobsAtOnce: number | null
 }
 
-/** Named `worker-1` and on, in the order of the kinds; their slots are numbered through. */
+/**
+ * Named `worker-1` and on, in the order of the kinds; their slots are numbered through. The child process beside
+ * `worker-2` is `process-2`.
+ */
 export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[] {
   const threads: PoolThread[] = []
   let nextSlot = 0
+
+  function createThread(
+    name: string,
+    kind: TaskKind,
+    jobsAtOnce: number | null,
+    process: PoolThread | null,
+  ): PoolThread {
+    const first = nextSlot
+    const slots = Array.from({ length: jobsAtOnce ?? maxBatch }, (_, index) => first + index)
+    nextSlot += slots.length
+    return {
+      name,
+      process,
+      kind,
+      slots,
+      freeSlotNumbers: [...slots],
+      attempts: new Set(),
+      batchSize: jobsAtOnce === null ? createBatchSize() : null,
+      state: 'starting',
+      unreadySince: performance.now(),
+      busySlots: 0,
+      busySumMs: 0,
+      replied: 0,
+      holdUpTimer: undefined,
+      isPinged: false,
+      wasEndedByJob: false,
+      givenUp: 0,
+    }
+  }
+
   for (const { kind, threads: count, jobsAtOnce } of counts) {
-    const width = jobsAtOnce ?? maxBatch
     for (let made = 0; made < count; made += 1) {
-      const first = nextSlot
-      const slots = Array.from({ length: width }, (_, index) => first + index)
-      nextSlot += width
-      threads.push({
-        name: `worker-${threads.length + 1}`,
-        kind,
-        slots,
-        freeSlotNumbers: [...slots],
-        attempts: new Set(),
-        batchSize: jobsAtOnce === null ? createBatchSize() : null,
-        state: 'starting',
-        unreadySince: performance.now(),
-        busySlots: 0,
-        busySumMs: 0,
-        replied: 0,
-        holdUpTimer: undefined,
-        isPinged: false,
-        wasEndedByJob: false,
-        givenUp: 0,
-      })
+      const number = threads.length + 1
+      const process = kind === 'cpu' ? createThread(`process-${number}`, kind, jobsAtOnce, null) : null
+      // It begins with the first job.
+      if (process !== null) setState(process, 'ready')
+      threads.push(createThread(`worker-${number}`, kind, jobsAtOnce, process))
     }
   }
   return threads
@@ -150,12 +194,17 @@ export function countZombies(threads: readonly Seen[], nowMs: number): number {
  * @returns what is wrong: most threads are zombies, one does not come back although that is tried again and again, or
  * for 30 s no `cpu` thread took jobs or all `io` threads were killed and stuck; null when nothing is
  */
-export function unhealthyReason(threads: readonly Seen[], nowMs: number): string | null {
+export function unhealthyReason(
+  threads: readonly Seen[],
+  nowMs: number,
+  processes: readonly Seen[] = [],
+): string | null {
   const zombies = countZombies(threads, nowMs)
   if (zombies * 2 > threads.length) return `${zombies} of ${threads.length} threads are stuck in native code`
   const isMissing = ({ state, unreadySince }: Seen): boolean =>
     state === 'starting' && isOlder(unreadySince, nowMs - unusableLimitMs)
   if (threads.some(isMissing)) return `a thread has not started for ${unusableLimitMs / 1000} s`
+  if (processes.some(isMissing)) return `a child process has not started for ${unusableLimitMs / 1000} s`
   const ofCpu = threads.filter(({ kind }) => kind === 'cpu')
   const isUseless =
     ofCpu.length > 0 && ofCpu.every(({ unreadySince }) => isOlder(unreadySince, nowMs - unusableLimitMs))

@@ -12,19 +12,22 @@ import type { Task } from '../../tasks/task.ts'
 import { notStarted, type Attempt } from '../executor.ts'
 import { createMemoryWatch, startAttempt, type PoolAttempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock } from './control-block.ts'
-import { createJobBatcher } from './job-batcher.ts'
-import { readFromThread, type JobMessage, type JobReply } from './messages.ts'
+import { createJobBatcher, messageOf } from './job-batcher.ts'
+import { readFromThread, type JobReply } from './messages.ts'
 import {
-  busyShare,
   countBusy,
   countZombies,
   createPoolThreads,
   unhealthyReason,
+  freeProcesses,
   freeRoom,
   setState,
+  viewThread,
   type PoolThread,
-  type ThreadState,
+  type ThreadView,
 } from './pool-thread.ts'
+import { createProcessHost } from '../process/host.ts'
+import { ProcessEnd } from '../process/child.ts'
 import { createStepDesk } from './step-desk.ts'
 import { createWorkerHost, describeExit, threadFlags, type WorkerHost } from './worker-host.ts'
 import { createThreadSupervisor, type ReplaceCause } from './thread-supervisor.ts'
@@ -56,16 +59,6 @@ export interface PoolOptions {
   readonly log: Log
 }
 
-export interface ThreadView {
-  readonly name: string
-  readonly kind: TaskKind
-  readonly state: ThreadState
-  /** Jobs on it. */
-  readonly running: number
-  /** Which part of its slots' time since the pool was made attempts took, from 0 to 1. */
-  readonly busyShare: number
-}
-
 export interface PoolCounts {
   /** Threads that were replaced since the start, by cause. */
   readonly replaced: Readonly<Partial<Record<ReplaceCause, number>>>
@@ -88,7 +81,9 @@ export interface Pool {
   onCapacity(listener: () => void): void
   /** Room for jobs now, per thread that is ready. */
   freeSlots(): FreeSlots[]
-  /** What each thread is doing. */
+  /** For how many jobs of tasks with `isolation: 'process'` there is room now; each takes a slot of kind `cpu` as well. */
+  freeProcesses(): number
+  /** What each thread is doing, and each child process that was started. */
   threads(): ThreadView[]
   counts(): PoolCounts
   /** Why the process should be started again: what is wrong with its threads; null when nothing is. */
@@ -112,8 +107,11 @@ export function createPool(options: PoolOptions): Pool {
     { kind: 'io', threads: options.ioThreads, jobsAtOnce: options.ioConcurrency },
   ] as const
   const threads = createPoolThreads(counts)
-  const byName = new Map(threads.map((thread) => [thread.name, thread]))
-  const controlBuffer = allocateControlBlock(threads.reduce((sum, { slots }) => sum + slots.length, 0))
+  const processes = threads.flatMap(({ process: beside }) => beside ?? [])
+  const byName = new Map([...threads, ...processes].map((thread) => [thread.name, thread]))
+  const controlBuffer = allocateControlBlock(
+    [...threads, ...processes].reduce((sum, { slots }) => sum + slots.length, 0),
+  )
   const control = createControlBlock(controlBuffer)
   const watchMemory = createMemoryWatch()
   const listeners: (() => void)[] = []
@@ -129,7 +127,10 @@ export function createPool(options: PoolOptions): Pool {
   })
   const batcher = createJobBatcher({ hostOf, onReply, onLost })
   const answerStep = createStepDesk({ hostOf, attemptOn: batcher.attemptOn })
-  const hosts = new Map(threads.map((thread) => [thread, makeHost(thread)]))
+  const hosts = new Map([
+    ...threads.map((thread) => [thread, makeHost(thread)] as const),
+    ...processes.map((place) => [place, makeProcessHost(place)] as const),
+  ])
 
   function hostOf(thread: PoolThread): WorkerHost {
     const host = hosts.get(thread)
@@ -156,6 +157,22 @@ export function createPool(options: PoolOptions): Pool {
       onMessage: (message) => onMessage(thread, message),
     })
   }
+
+  function makeProcessHost(place: PoolThread): WorkerHost {
+    return createProcessHost({
+      control,
+      startLimitMs: loadLimitMs,
+      maxHeapMb,
+      flags,
+      onReady: () => supervisor.enter(place),
+      onGone: () => supervisor.leave(place),
+      onError: (error) => log.warn({ err: error, thread: place.name }, 'a child process could not be started'),
+      onMessage: (message) => onMessage(place, message),
+    })
+  }
+
+  /** With the child processes that there are. */
+  const started = (): PoolThread[] => [...threads, ...processes.filter((place) => !hostOf(place).isCold())]
 
   function onMessage(thread: PoolThread, message: unknown): void {
     const sent = readFromThread(message)
@@ -184,7 +201,7 @@ export function createPool(options: PoolOptions): Pool {
   function onLost(thread: PoolThread, attempt: PoolAttempt, error: unknown): void {
     thread.attempts.delete(attempt)
     if (thread.wasEndedByJob && control.exitCode(attempt.slot) === null) attempt.evict()
-    else attempt.crash(describeExit(error))
+    else attempt.crash(error instanceof ProcessEnd ? error.jobError : describeExit(error))
     // A thread that lives and could not reply is in doubt; the slot is given back with it.
     supervisor.retire(thread, 'tainted', 'it could not reply')
     supervisor.endRetired(thread)
@@ -197,6 +214,7 @@ export function createPool(options: PoolOptions): Pool {
       keeper,
       control,
       slot,
+      hasSecrets: task.secret.length > 0,
       loadLimitMs,
       cancelGraceMs,
       onAbandoned: (cause) => supervisor.abandon(thread, attempt, cause),
@@ -227,23 +245,28 @@ export function createPool(options: PoolOptions): Pool {
       await Promise.all([...hosts.values()].map((host) => host.start()))
     },
     async load(tasks) {
-      const ofKind = (kind: TaskKind) => tasks.filter(({ policy }) => policy.kind === kind)
+      const isolated = tasks.filter(({ policy }) => policy.isolation === 'process')
+      const ofKind = (kind: TaskKind) => tasks.filter((task) => task.policy.kind === kind && !isolated.includes(task))
       const firsts = counts.flatMap(({ kind }) => threads.find((thread) => thread.kind === kind) ?? [])
-      await Promise.all(firsts.map((thread) => supervisor.load(thread, ofKind(thread.kind))))
+      await Promise.all([
+        ...firsts.map((thread) => supervisor.load(thread, ofKind(thread.kind))),
+        ...processes.slice(0, 1).map((place) => supervisor.load(place, isolated, 'a child process')),
+      ])
     },
     onCapacity: (listener) => void listeners.push(listener),
     freeSlots: () =>
       threads
         .map((thread) => ({ thread: thread.name, kind: thread.kind, count: freeRoom(thread) }))
         .filter(({ count }) => count > 0),
-    threads: () => threads.map((thread) => viewThread(thread, madeAt)),
+    freeProcesses: () => freeProcesses(processes),
+    threads: () => started().map((thread) => viewThread(thread, madeAt)),
     counts: () => ({
       replaced: supervisor.replaced(),
-      zombies: countZombies(threads, performance.now()) + supervisor.givenUp(),
+      zombies: countZombies(started(), performance.now()) + supervisor.givenUp(),
     }),
-    unhealthyReason: () => unhealthyReason(threads, performance.now()),
+    unhealthyReason: () => unhealthyReason(threads, performance.now(), processes),
     replaceAll(detail) {
-      for (const thread of threads) supervisor.retire(thread, 'recycled', detail)
+      for (const thread of started()) supervisor.retire(thread, 'recycled', detail)
     },
 
     run(job, task, keeper) {
@@ -258,7 +281,7 @@ export function createPool(options: PoolOptions): Pool {
 
     async stop() {
       supervisor.stop()
-      for (const thread of threads) {
+      for (const thread of [...threads, ...processes]) {
         setState(thread, 'dying')
         for (const attempt of thread.attempts) attempt.evict()
       }
@@ -266,22 +289,5 @@ export function createPool(options: PoolOptions): Pool {
       // Native code keeps its thread alive for as long as it likes; the process need not wait for it.
       await Promise.race([destroyed, sleep(stopLimitMs, undefined, { ref: false })])
     },
-  }
-}
-
-function viewThread(thread: PoolThread, madeAt: number): ThreadView {
-  const { name, kind, state, attempts } = thread
-  return { name, kind, state, running: attempts.size, busyShare: busyShare(thread, performance.now() - madeAt) }
-}
-
-function messageOf(job: ClaimedJob, { name, url }: Task, slot: number): Omit<JobMessage, 'id'> {
-  const { input, runId, jobIndex, attempt, after, steps, traceparent } = job
-  const message = { slot, task: name, url, input, runId, jobIndex, attempt }
-  if (after === undefined && steps === undefined && traceparent === undefined) return message
-  return {
-    ...message,
-    ...(after && { after }),
-    ...(steps !== undefined && { steps }),
-    ...(traceparent !== undefined && { traceparent }),
   }
 }

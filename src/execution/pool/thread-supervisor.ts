@@ -151,20 +151,20 @@ export function createThreadSupervisor({
     }
   }
 
-  async function load(thread: PoolThread, tasks: readonly Task[]): Promise<void> {
+  async function load(thread: PoolThread, tasks: readonly Task[], place = 'a worker thread'): Promise<void> {
     // One after another: the one that ends the thread is to be known.
     for (const { name, url } of tasks) {
       const path = fileURLToPath(url)
       const timer = setInterval(() => {
         // Else it waits for its turn.
         if (isBusy(thread)) return
-        log.warn({ thread: thread.name }, `${path}: a worker thread has not loaded it within ${loadLimitMs} ms`)
+        log.warn({ thread: thread.name }, `${path}: ${place} has not loaded it within ${loadLimitMs} ms`)
         void killIfBlocked(thread)
       }, loadLimitMs).unref()
       const reply = await askToLoad(thread, name, url)
       clearInterval(timer)
-      if (reply === null) log.warn({ task: name }, `${path}: no worker thread has loaded it: each has ended meanwhile`)
-      else if (reply.flaw !== null) throw new BootError(`${path}: a worker thread cannot load it: ${reply.flaw}`)
+      if (reply === null) log.warn({ task: name }, `${path}: ${place} has not loaded it: each has ended meanwhile`)
+      else if (reply.flaw !== null) throw new BootError(`${path}: ${place} cannot load it: ${reply.flaw}`)
     }
   }
 

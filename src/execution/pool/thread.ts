@@ -1,148 +1,158 @@
-/** The entry of every pool thread: runs the jobs that it is sent, and replies to each with its outcome. Never throws. */
-import { parentPort, workerData } from 'node:worker_threads'
+/** Runs the jobs that a thread is sent, or a process, and replies to each with its outcome. Never throws. */
 import type { AttemptOutcome, JobError } from '../../domain/job.ts'
 import { get, later, now, toObject, withResolvers } from '../../runtime/primordials.ts'
 import { serializeError } from '../../runtime/serialize-error.ts'
 import { watchIntrinsics, watchStacks } from '../intrinsics.ts'
-import { breakTask, currentTask, isInTask, runTask, taskNow, trapExit } from '../running-task.ts'
-import { fenceProcess } from '../../tasks/process-fence.ts'
+import { breakTask, currentTask, runTask, taskNow, trapExit } from '../running-task.ts'
 import { loadTask, type Task } from '../../tasks/task.ts'
 import { enterTrace } from '../../telemetry/trace-context.ts'
-import { createControlBlock } from './control-block.ts'
+import type { ControlBlock } from './control-block.ts'
 import { createRunBatch } from './run-batch.ts'
-import type { FromThread, JobMessage, LoadMessage, LoadReply, JobReply, ThreadData, ToThread } from './messages.ts'
+import type { FromThread, JobMessage, JobReply, LoadMessage, LoadReply, ToThread } from './messages.ts'
 import { createStepCalls } from './step-calls.ts'
 import { takeJob, type RunningJob } from './running-job.ts'
 
-// Set by the pool, which is of the same version.
-const { control: controlBuffer, isSequential } = workerData as ThreadData
-const control = createControlBlock(controlBuffer)
-const runBatch = createRunBatch({ isSequential, runJob, send: post })
-const stepCalls = createStepCalls(post)
 // Taken before any task runs, for a job can change what the next one depends on.
 const run = currentTask.run.bind(currentTask)
-const { assign } = Object
-const tasks = Object.create(null) as Record<string, Task>
-const runningJobs = Object.create(null) as Record<string, RunningJob>
-/** The job that left the language changed when the synchronous part of its task ended. */
-let changer: RunningJob | null = null
+const createObject = Object.create
 
-// What a module does while it is loaded it has done on the main thread too.
-fenceProcess(isInTask)
-process.on('uncaughtException', onStray)
-process.on('unhandledRejection', onStray)
-
-// Every message costs the main thread time and memory: what a task sends it of its own accord goes nowhere, and it
-// cannot close what its log lines go through.
-const send = parentPort?.postMessage.bind(parentPort)
-let isSealed = false
-function sealPort(): void {
-  if (parentPort !== null && !isSealed) assign(parentPort, { postMessage() {}, close() {} })
-  isSealed = true
+export interface ThreadOptions {
+  readonly control: ControlBlock
+  /** One job after another; otherwise all at once. */
+  readonly isSequential: boolean
+  /** Sends to the pool; must not throw. */
+  readonly post: (message: FromThread) => void
 }
 
-trapExit('reallyExit')
-// After everything that was replaced here.
-const intrinsics = watchIntrinsics()
-const keepStacks = watchStacks()
+export type OnMessage = (message: ToThread) => Promise<readonly JobReply[] | LoadReply>
 
-export default async function onMessage(message: ToThread): Promise<readonly JobReply[] | LoadReply> {
-  // Piscina has said by then all that it says there.
-  sealPort()
-  if (message.type === 'step-replies') stepCalls.deliver(message.replies)
-  if (message.type === 'load') return load(message)
-  return message.type === 'jobs' ? runBatch(message.jobs) : []
-}
+/** Call it before any task is loaded, after everything that is replaced of the built-ins. */
+export function createThread({ control, isSequential, post }: ThreadOptions): OnMessage {
+  const stepCalls = createStepCalls(post)
+  const runBatch = createRunBatch({ isSequential, runJob, send: post })
+  const tasks = createObject(null) as Record<string, Task>
+  const runningJobs = createObject(null) as Record<string, RunningJob>
+  /** The job that left the language changed when the synchronous part of its task ended. */
+  let changer: RunningJob | null = null
 
-async function load(message: LoadMessage): Promise<LoadReply> {
-  try {
-    await taskOf(message)
-    return { flaw: null }
-  } catch (error) {
-    // As for a job, that is not the module's fault.
-    return { flaw: isOutOfDescriptors(error) ? null : serializeError(error).message }
-  }
-}
+  process.on('uncaughtException', onStray)
+  process.on('unhandledRejection', onStray)
+  trapExit('reallyExit')
+  const intrinsics = watchIntrinsics()
+  const keepStacks = watchStacks()
 
-async function runJob(message: JobMessage): Promise<JobReply> {
-  const startedAt = now()
-  const reply = (outcome: AttemptOutcome, taint: string | null, isUnsafe: boolean): JobReply => ({
-    id: message.id,
-    outcome,
-    taint,
-    isUnsafe,
-    tookMs: now() - startedAt,
-  })
-  const changedBefore = intrinsics.findReplaced()
-  // What another job did to the language is not to be paid for by this one.
-  if (changedBefore !== null) {
-    await charge(changedBefore)
-    return reply('released', `a job has changed ${changedBefore}`, true)
-  }
-  const job = takeJob(message, control, post, stepCalls.of)
-  if (job === null) return reply('released', null, false)
-  runningJobs[message.id] = job
-  void run(job.task, attempt, message, job)
-  const outcome = await job.task.host.ended
-  job.end()
-  delete runningJobs[message.id]
-  if (changer === job) changer = null
-  keepStacks()
-  const changed = intrinsics.findChanged()
-  if (changed !== null) return reply(outcome, `${message.task} has changed ${changed}`, true)
-  if (outcome === 'released') return reply(outcome, 'no file descriptor was left to load a module with', false)
-  const isBroken = !outcome.ok && outcome.error.code === 'crashed'
-  return reply(outcome, isBroken ? 'an error that nobody caught' : null, false)
-}
-
-/**
- * A job that keeps the language changed while it waits spends its attempt when that holds up another one. Handed back
- * unspent, the two could meet again and again.
- */
-async function charge(changed: string): Promise<void> {
-  const culprit = changer ?? onlyRunning()
-  if (culprit === null) return
-  const message = `had ${changed} changed while it waited on a thread that it shares`
-  culprit.settle({ ok: false, error: { code: 'crashed', message }, isRetryable: true })
-  // Its reply goes first: after ours, the thread is ended.
-  const { promise, resolve }: PromiseWithResolvers<void> = withResolvers()
-  later(resolve)
-  await promise
-}
-
-function onlyRunning(): RunningJob | null {
-  let found: RunningJob | null = null
-  for (const id in runningJobs) {
-    const job = runningJobs[id]
-    if (job === undefined) continue
-    if (found !== null) return null
-    found = job
-  }
-  return found
-}
-
-async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
-  let task: Task
-  try {
-    task = await taskOf(message)
-  } catch (error) {
-    // That is not the task's fault, and this thread may be the one that has taken them all.
-    if (isOutOfDescriptors(error)) job.settle('released')
-    else job.settle({ ok: false, error: loadError(error), isRetryable: true })
-    return
-  }
-  const { traceparent } = message
-  const inTrace = traceparent === undefined ? null : await enterTrace(traceparent)
-  if (!job.begin()) return
-  const outcome = await runTask(task, message.input, job.task.context, (call) => {
+  async function load(message: LoadMessage): Promise<LoadReply> {
     try {
-      return inTrace === null ? call() : inTrace(call)
-    } finally {
-      // On a thread of its own it can be nobody else.
-      if (!isSequential && changer === null && intrinsics.findReplaced() !== null) changer = job
+      await taskOf(message)
+      return { flaw: null }
+    } catch (error) {
+      // As for a job, that is not the module's fault.
+      return { flaw: isOutOfDescriptors(error) ? null : serializeError(error).message }
     }
-  })
-  job.settle(outcome)
+  }
+
+  async function runJob(message: JobMessage): Promise<JobReply> {
+    const startedAt = now()
+    const reply = (outcome: AttemptOutcome, taint: string | null, isUnsafe: boolean): JobReply => ({
+      id: message.id,
+      outcome,
+      taint,
+      isUnsafe,
+      tookMs: now() - startedAt,
+    })
+    const changedBefore = intrinsics.findReplaced()
+    // What another job did to the language is not to be paid for by this one.
+    if (changedBefore !== null) {
+      await charge(changedBefore)
+      return reply('released', `a job has changed ${changedBefore}`, true)
+    }
+    const job = takeJob(message, control, post, stepCalls.of)
+    if (job === null) return reply('released', null, false)
+    runningJobs[message.id] = job
+    void run(job.task, attempt, message, job)
+    const outcome = await job.task.host.ended
+    job.end()
+    delete runningJobs[message.id]
+    if (changer === job) changer = null
+    keepStacks()
+    const changed = intrinsics.findChanged()
+    if (changed !== null) return reply(outcome, `${message.task} has changed ${changed}`, true)
+    if (outcome === 'released') return reply(outcome, 'no file descriptor was left to load a module with', false)
+    const isBroken = !outcome.ok && outcome.error.code === 'crashed'
+    return reply(outcome, isBroken ? 'an error that nobody caught' : null, false)
+  }
+
+  /**
+   * A job that keeps the language changed while it waits spends its attempt when that holds up another one. Handed back
+   * unspent, the two could meet again and again.
+   */
+  async function charge(changed: string): Promise<void> {
+    const culprit = changer ?? onlyRunning()
+    if (culprit === null) return
+    const message = `had ${changed} changed while it waited on a thread that it shares`
+    culprit.settle({ ok: false, error: { code: 'crashed', message }, isRetryable: true })
+    // Its reply goes first: after ours, the thread is ended.
+    const { promise, resolve }: PromiseWithResolvers<void> = withResolvers()
+    later(resolve)
+    await promise
+  }
+
+  function onlyRunning(): RunningJob | null {
+    let found: RunningJob | null = null
+    for (const id in runningJobs) {
+      const job = runningJobs[id]
+      if (job === undefined) continue
+      if (found !== null) return null
+      found = job
+    }
+    return found
+  }
+
+  async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
+    let task: Task
+    try {
+      task = await taskOf(message)
+    } catch (error) {
+      // That is not the task's fault, and this thread may be the one that has taken them all.
+      if (isOutOfDescriptors(error)) job.settle('released')
+      else job.settle({ ok: false, error: loadError(error), isRetryable: true })
+      return
+    }
+    const { traceparent } = message
+    const inTrace = traceparent === undefined ? null : await enterTrace(traceparent)
+    if (!job.begin()) return
+    const outcome = await runTask(task, message.input, job.task.context, (call) => {
+      try {
+        return inTrace === null ? call() : inTrace(call)
+      } finally {
+        // On a thread of its own it can be nobody else.
+        if (!isSequential && changer === null && intrinsics.findReplaced() !== null) changer = job
+      }
+    })
+    job.settle(outcome)
+  }
+
+  async function taskOf({ task: name, url }: JobMessage | LoadMessage): Promise<Task> {
+    const known = tasks[url]
+    if (known !== undefined) return known
+    const task = await loadTask(name, url)
+    tasks[url] = task
+    return task
+  }
+
+  /** What nobody caught belongs to the job whose code threw it. */
+  function onStray(thrown: unknown): void {
+    const task = taskNow()
+    if (task !== undefined) return breakTask(task, thrown)
+    const fields = { error: serializeError(thrown) }
+    post({ type: 'log', level: 'warn', message: 'an error on a thread, of no known job', fields })
+  }
+
+  return async (message) => {
+    if (message.type === 'step-replies') stepCalls.deliver(message.replies)
+    if (message.type === 'load') return load(message)
+    return message.type === 'jobs' ? runBatch(message.jobs) : []
+  }
 }
 
 /** With its files where stacks are, in the log: a reader of the run must not learn where they are. */
@@ -151,27 +161,7 @@ function loadError(error: unknown): JobError {
   return { code: 'task_error', message: 'its module cannot be loaded on a thread; the log says why', stack }
 }
 
-async function taskOf({ task: name, url }: JobMessage | LoadMessage): Promise<Task> {
-  const known = tasks[url]
-  if (known !== undefined) return known
-  const task = await loadTask(name, url)
-  tasks[url] = task
-  return task
-}
-
 function isOutOfDescriptors(error: unknown): boolean {
   const code: unknown = get(toObject(get(toObject(error), 'cause')), 'code')
   return code === 'EMFILE' || code === 'ENFILE'
-}
-
-/** What nobody caught belongs to the job whose code threw it. */
-function onStray(thrown: unknown): void {
-  const task = taskNow()
-  if (task !== undefined) return breakTask(task, thrown)
-  const fields = { error: serializeError(thrown) }
-  post({ type: 'log', level: 'warn', message: 'an error on a thread, of no known job', fields })
-}
-
-function post(message: FromThread): void {
-  send?.(message)
 }

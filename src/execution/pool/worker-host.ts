@@ -38,11 +38,26 @@ const maxYoungGenerationSizeMb = 48
 /** How long to wait before a thread that failed to load is tried again. */
 const reopenAfterMs = 1_000
 const ping: PingMessage = { type: 'ping' }
-const entry = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url).href
+const entry = new URL(import.meta.url.endsWith('.ts') ? './worker-entry.ts' : './worker-entry.js', import.meta.url).href
 
-export type WorkerHost = ReturnType<typeof createWorkerHost>
+export interface WorkerHost {
+  /** Resolves when the first thread is ready; rejects when it cannot be loaded. */
+  start(): Promise<void>
+  /** Sends to the thread, which must be ready; rejects when it dies. */
+  send(message: ToThread): Promise<unknown>
+  /** Bytes of heap and external memory that the thread holds; rejects when it dies. */
+  memory(): Promise<number>
+  /** Ends the thread; `onGone` says when it is really gone, which native code can delay. */
+  terminate(): void
+  /** Goes on without a thread that was terminated and does not end: `onGone` is called now, and a new one follows. */
+  giveUp(): void
+  /** Ends the thread for good; later sends are refused, and `onGone` says nothing. */
+  destroy(): Promise<void>
+  /** Whether there is no thread, because there was nothing to do for it. */
+  isCold(): boolean
+}
 
-export function createWorkerHost(options: WorkerHostOptions) {
+export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
   const { promise: started, resolve: onStarted, reject: onNotStarted } = Promise.withResolvers<void>()
   let piscina: Piscina | null = null
   let worker: Worker | null = null
@@ -147,36 +162,31 @@ export function createWorkerHost(options: WorkerHostOptions) {
   }
 
   return {
-    /** Resolves when the first thread is ready; rejects when it cannot be loaded. */
-    start(): Promise<void> {
+    start() {
       open()
       return started
     },
-    /** Sends to the thread, which must be ready; rejects when it dies. */
-    async send(message: ToThread): Promise<unknown> {
+    async send(message) {
       const [current] = piscina?.threads ?? []
       // One that is ending is no longer Piscina's.
       if (current !== threadNow()) throw new Error('no thread')
       const reply: unknown = await piscina?.run(message)
       return reply
     },
-    /** Bytes of heap and external memory that the thread holds; rejects when it dies. */
-    async memory(): Promise<number> {
+    async memory() {
       const { used_heap_size: heapBytes, external_memory: externalBytes } = await threadNow().getHeapStatistics()
       return heapBytes + externalBytes
     },
-    /** Ends the thread; `onGone` says when it is really gone, which native code can delay. */
     terminate: (): void => void worker?.terminate(),
-    /** Goes on without a thread that was terminated and does not end: `onGone` is called now, and a new one follows. */
-    giveUp(): void {
+    giveUp() {
       if (worker !== null && !isDestroyed) follow()
     },
-    /** Ends the thread for good; later sends are refused, and `onGone` says nothing. */
-    async destroy(): Promise<void> {
+    async destroy() {
       isDestroyed = true
       clearTimeout(reopening)
       await piscina?.destroy()
     },
+    isCold: () => false,
   }
 }
 

@@ -6,7 +6,15 @@ import type { HttpDeps, Route } from '../route.ts'
 import { sendJson } from '../views/json.ts'
 import { taskListSchema, taskSchema, type TaskListView, type TaskView } from '../views/service.ts'
 
-const first = { name: 'first', kind: 'io', main: 'auto', concurrency: null, paused: false, input: null } as const
+const first = {
+  name: 'first',
+  kind: 'io',
+  main: 'auto',
+  concurrency: null,
+  isolation: 'thread',
+  paused: false,
+  input: null,
+} as const
 const example: TaskView = { ...first, timeoutMs: 60_000, maxAttempts: 3, memoryMb: 512 }
 
 function viewTask(task: Task, store: HttpDeps['store']): TaskView {

@@ -77,7 +77,10 @@ export const jobViewSchema = z
     index: jobIndexSchema,
     task: z.string(),
     state: z.enum(jobStates),
-    thread: z.string().nullable().describe('`main`, `worker-N`, or null before the first start'),
+    thread: z
+      .string()
+      .nullable()
+      .describe('`main`, `worker-N`, `process-N` (a child process beside that thread), or null before the first start'),
     attempt: z.int().min(0).describe('spent attempts and the one under way; 0 before the first'),
     maxAttempts: z.int().min(1),
     queuedAt: instantSchema,

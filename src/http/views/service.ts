@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { jobStates } from '../../domain/job.ts'
 import { runStates } from '../../domain/run.ts'
 import { instantSchema } from './job.ts'
-import { mainPlacements, policyBounds, taskKinds } from '../../domain/task.ts'
+import { isolations, mainPlacements, policyBounds, taskKinds } from '../../domain/task.ts'
 
 const { timeoutMs, maxAttempts, memoryMb } = policyBounds
 
@@ -16,6 +16,7 @@ export const taskSchema = z
     memoryMb: z.int().min(memoryMb.min).max(memoryMb.max),
     main: z.enum(mainPlacements),
     concurrency: z.int().min(1).nullable().describe('null: no limit'),
+    isolation: z.enum(isolations).describe('`process`: it runs in a child process'),
     paused: z.boolean().describe('whether no job of it starts until it is resumed'),
     input: z
       .record(z.string(), z.unknown())
@@ -38,7 +39,7 @@ const ms = z.number().min(0)
 
 export const threadSchema = z
   .object({
-    name: z.string(),
+    name: z.string().describe('`worker-N`, or `process-N` of a child process that runs beside that thread'),
     kind: z.enum(taskKinds),
     state: z.enum(['starting', 'ready', 'retiring', 'failing', 'dying']),
     running: count.describe('jobs on it'),

@@ -63,6 +63,21 @@ export function claimContract(register: Register): void {
     assert.is((await store.stats(start)).jobs.queued, 3)
   })
 
+  register('a job of an isolated task runs in the process beside its thread, and takes its slot', async ({ store }) => {
+    const jobs = [jobOf({ task: 'alone', kind: 'cpu' }), jobOf({ kind: 'cpu' }), jobOf({ kind: 'cpu' })]
+    await store.accept(runOf({ jobs }), start)
+    const slots = [
+      { thread: 'worker-1', kind: 'cpu', count: 1 },
+      { thread: 'worker-2', kind: 'cpu', count: 1 },
+    ] as const
+    const request = requestAt(start, { slots, isolated: new Set(['alone']), taskLimits: { alone: 1 } })
+    const claimed = await store.claim(request)
+    assert.equal(
+      claimed.jobs.map(({ thread }) => thread),
+      ['process-1', 'worker-2'],
+    )
+  })
+
   register('without a slot nothing is taken', async ({ store }) => {
     const run = runOf({ jobs: [jobOf({ kind: 'cpu' })] })
     await store.accept(run, start)

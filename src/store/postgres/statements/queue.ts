@@ -9,7 +9,7 @@ import { isNotPaused } from './paused-tasks.ts'
 import { isNone, type Readable } from './records.ts'
 import { rowsOf } from './records.ts'
 import { readResults, type ResultOf } from './payloads.ts'
-import { threadsOf } from '../../slots.ts'
+import { placeOf, threadsOf } from '../../slots.ts'
 import type { ClaimRequest } from '../../store.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit-of-work.ts'
@@ -232,8 +232,10 @@ function dueOf(row: Row): Due {
   return { runId: run, jobIndex: job, kind, task, priority, runAt, isDue, input }
 }
 
-export function slotsLeft(slots: readonly FreeSlots[], taken: readonly ClaimedJob[]): FreeSlots[] {
-  return slots
-    .map((slot) => ({ ...slot, count: slot.count - taken.filter(({ thread }) => thread === slot.thread).length }))
+export function slotsLeft(request: ClaimRequest, taken: readonly ClaimedJob[]): FreeSlots[] {
+  const isOn = (slot: FreeSlots, { task, thread }: ClaimedJob): boolean =>
+    thread === placeOf(request, task, slot.thread)
+  return request.slots
+    .map((slot) => ({ ...slot, count: slot.count - taken.filter((job) => isOn(slot, job)).length }))
     .filter(({ count }) => count > 0)
 }

@@ -9,7 +9,7 @@ import { resultsFor } from '../../../domain/run/chains.ts'
 import { claimedJob, claimJobs, expiresAt, type ClaimPick } from '../../../domain/run/transitions.ts'
 import { taskKinds, type TaskKind } from '../../../domain/task.ts'
 import { isApart } from '../../apart.ts'
-import { threadsOf } from '../../slots.ts'
+import { placeOf, threadsOf } from '../../slots.ts'
 import type { ClaimRequest, ClaimResult } from '../../store.ts'
 import type { Operation } from './operations.ts'
 import type { PausedTasks } from '../statements/paused-tasks.ts'
@@ -101,7 +101,8 @@ export function claimSuspect(request: ClaimRequest, { tasks, readable }: ClaimOp
     },
     apply(unit, { process, give }): Claimed {
       const [due] = look?.due ?? []
-      const thread = due && threadsOf(request.slots, due.kind)[0]
+      const slot = due && threadsOf(request.slots, due.kind)[0]
+      const thread = slot && placeOf(request, due.task, slot)
       const picked = due && thread !== undefined ? [{ due, jobIndex: due.jobIndex, thread }] : []
       const jobs = claimPicked(unit, picked, look, request.at, process)
       for (const job of jobs) give(job)
@@ -147,7 +148,7 @@ function choose(request: DueRequest, look: Look | null, added: readonly Due[], e
       const thread = threads.shift()
       if (thread === undefined) break
       limits.set(due.task, left - 1)
-      picked.push({ due, jobIndex: due.jobIndex, thread })
+      picked.push({ due, jobIndex: due.jobIndex, thread: placeOf(request, due.task, thread) })
     }
     // If every slot was filled, the next claim comes when one is free.
     if (threads.length === 0) continue
@@ -209,7 +210,7 @@ function restOf(
   jobs: readonly ClaimedJob[],
   limits: ReadonlyMap<string, number>,
 ): DueRequest | null {
-  const slots = slotsLeft(request.slots, jobs)
+  const slots = slotsLeft(request, jobs)
   const isCut = (kind: TaskKind): boolean => {
     const asked = threadsOf(request.slots, kind).length
     return (look?.due.filter((due) => due.kind === kind).length ?? 0) >= asked

@@ -4,7 +4,7 @@ import { claimedJob, claimJobs, type ClaimPick } from '../../../domain/run/trans
 import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
 import { resultsFor } from '../../../domain/run/chains.ts'
 import { taskKinds, type TaskKind } from '../../../domain/task.ts'
-import { slotFor, threadsOf } from '../../slots.ts'
+import { placeOf, slotFor, threadsOf } from '../../slots.ts'
 import type { ClaimRequest, ClaimResult } from '../../store.ts'
 import type { Waiting } from '../statements/queue.ts'
 import type { StoredRun } from '../statements/records.ts'
@@ -23,7 +23,13 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
   const { queue, records, payloads } = transaction
 
   /** Chooses due jobs of one kind, one for each thread named, and takes them off `limits`. */
-  function choose(kind: TaskKind, threads: readonly string[], at: number, limits: Map<string, number>): Taken[] {
+  function choose(
+    request: ClaimRequest,
+    kind: TaskKind,
+    threads: readonly string[],
+    limits: Map<string, number>,
+  ): Taken[] {
+    const { at } = request
     const taken: Taken[] = []
     for (const priority of queue.priorities(kind)) {
       const free = threads.length - taken.length
@@ -40,7 +46,7 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
         const left = limits.get(task)
         if (left !== undefined && left <= 0) continue
         if (left !== undefined) limits.set(task, left - 1)
-        taken.push({ waiting, jobIndex, thread })
+        taken.push({ waiting, jobIndex, thread: placeOf(request, task, thread) })
       }
     }
     return taken
@@ -50,7 +56,8 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     for (const waiting of queue.dueSuspects(request.at)) {
       const slot = slotFor(request, waiting)
       if (slot === undefined) continue
-      return { taken: [{ waiting, jobIndex: waiting.job, thread: slot.thread }], nextDueAt: null }
+      const thread = placeOf(request, waiting.task, slot.thread)
+      return { taken: [{ waiting, jobIndex: waiting.job, thread }], nextDueAt: null }
     }
     return { taken: [], nextDueAt: null }
   }
@@ -86,13 +93,14 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     })
   }
 
-  function chooseAll({ slots, taskLimits, at }: ClaimRequest): Chosen {
+  function chooseAll(request: ClaimRequest): Chosen {
+    const { slots, taskLimits, at } = request
     const limits = new Map(Object.entries(taskLimits))
     const taken: Taken[] = []
     let next = Infinity
     for (const kind of taskKinds) {
       const threads = threadsOf(slots, kind)
-      const chosen = choose(kind, threads, at, limits)
+      const chosen = choose(request, kind, threads, limits)
       taken.push(...chosen)
       // If every slot was filled, the next claim comes when one is free.
       if (chosen.length < threads.length) next = Math.min(next, queue.nextDueAt(kind, at))
