@@ -168,5 +168,5 @@ async function createStore(
   }
   const { createPostgresStore } = await import('./store/postgres/engine.ts')
   const connection = { url: databaseUrl, schema: databaseSchema, connectWaitMs: databaseWaitMs }
-  return createPostgresStore({ ...options, ...connection })
+  return createPostgresStore({ ...options, ...connection, hasSearch: searchIndex })
 }

@@ -64,7 +64,7 @@ const schema = z
     maxStreams: wholeNumber(0, 1_000_000, 1000),
     mainBudgetMs: wholeNumber(1, maxTimerMs, 50),
     mainStallMs: wholeNumber(100, maxTimerMs, 30_000),
-    /** Whether SQLite keeps an index of the words of runs. */
+    /** Whether the store keeps an index of the words of runs. */
     searchIndex: z
       .enum(['true', 'false'])
       .default('true')

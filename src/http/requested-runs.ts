@@ -73,7 +73,7 @@ export function runFilterOf<Query extends { readonly q?: string }>(
 ): Omit<Query, 'q'> & Pick<RunFilter, 'words'> {
   if (q === undefined) return query
   if (canSearch !== true) {
-    throw new AppError('invalid-filter', 'q: this service has no search: it needs SQLite, with SEARCH_INDEX=true')
+    throw new AppError('invalid-filter', 'q: this service has no search: it needs SEARCH_INDEX=true')
   }
   return { ...query, words: parseSearch(q) }
 }

@@ -20,6 +20,7 @@ export function postgresStore(
   { url, name }: Place,
   limits: Partial<Limits> = {},
   tasks?: readonly string[],
+  hasSearch = false,
 ): ScopedStore {
   const onLost = (error: Error): void => {
     throw error
@@ -31,6 +32,7 @@ export function postgresStore(
     connectWaitMs: 0,
     limits,
     ...(tasks && { tasks }),
+    hasSearch,
     clock: systemClock,
     log,
     onLost,

@@ -49,6 +49,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
       await closing
     },
     onChange: subscribers.onChange,
+    canSearch: options.hasSearch === true,
     backlog: () => service?.backlog() ?? 0,
     pausedTasks: () => service?.pausedTasks() ?? none,
     notifier: {

@@ -31,6 +31,8 @@ import { createReadiness } from './connection/readiness.ts'
 import { createRemoteProgress } from './notifications/remote-progress.ts'
 import type { Subscribers } from './notifications/notifier.ts'
 import { countSuspects, createMaintenance } from './maintenance.ts'
+import { createSearchClearing } from './search/clear-search.ts'
+import { createSearchIndex } from './search/index-writer.ts'
 import { createVerbs, type Verbs } from './verbs.ts'
 import { createEmptyQueueCache } from './writing/empty-queue-cache.ts'
 import { createWorkNotifier } from './notifications/notifier.ts'
@@ -48,6 +50,8 @@ export interface PostgresOptions {
   readonly tasks?: readonly string[]
   readonly clock: Clock
   readonly log: Log
+  /** Whether runs can be found by their words; the index is built some time after the commits. Default: no. */
+  readonly hasSearch?: boolean
   /** Ends the process when the main thread stands still; default: nobody watches. */
   readonly stall?: StallOptions
   /** Called with each group that has ended: how many verbs it held, and how long it took, in milliseconds. */
@@ -76,14 +80,16 @@ export async function startService(
   subscribers: Subscribers,
   turns: TurnScheduler,
 ): Promise<Service> {
-  const { url, schema, tasks = null, clock, log, onLost } = options
+  const { url, schema, tasks = null, hasSearch = false, clock, log, onLost } = options
   const limits = { ...defaultLimits, ...options.limits }
   const { leaseMs } = limits
   const channel = `forerunner ${schema}`
   const pg = await loadPg()
   const database = { url, schema, limits }
   const connect = createConnect(pg, database)
-  const process = await prepareDatabase(connect, database, { tasks, waitMs: options.connectWaitMs })
+  const startedAt = clock.now()
+  const registration = { tasks, hasSearch, at: startedAt, waitMs: options.connectWaitMs }
+  const process = await prepareDatabase(connect, database, registration)
 
   const reader = createReader(pg, database)
   const heartbeats = createHeartbeats()
@@ -104,6 +110,8 @@ export async function startService(
   const readiness = createReadiness(process, limits)
   const remoteProgress = createRemoteProgress()
   const workNotifier = createWorkNotifier(process, writers.intake, sendNotifications)
+  const search = hasSearch ? createSearchIndex({ process, startedAt, query: reader.query, readable, clock, log }) : null
+  const clearing = hasSearch ? null : createSearchClearing(reader.query, log)
   const effects = createCommitEffects({
     process,
     backlog,
@@ -111,6 +119,7 @@ export async function startService(
     emptyQueues,
     owned,
     readiness,
+    search,
     subscribers,
     workNotifier,
   })
@@ -229,6 +238,7 @@ export async function startService(
     clearTimeout(greeting)
     await maintenance.stop()
     await Promise.all([intake.settled(), settling.settled()])
+    await Promise.all([search?.stop(), clearing?.stop()])
     await Promise.all([intake.close(), settling.close(), listener.stop(), lease.stop()])
     // Other processes can claim at once what this one could not hand back.
     await reader.query({ text: 'DELETE FROM process WHERE id = $1' }, [process]).catch(() => {})
@@ -243,6 +253,8 @@ export async function startService(
     throw new BootError('the database stopped answering', error)
   }
   maintenance.start()
+  search?.start()
+  clearing?.start()
   // Other processes sent no notifications for commits before they knew of this process.
   greeting = setTimeout(subscribers.gap, limits.queryMs)
   return {

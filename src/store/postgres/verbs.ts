@@ -9,10 +9,11 @@ import type { BatchWriter } from './writing/batch-writer.ts'
 import { operations, pruneRuns } from './writing/operations.ts'
 import { expireRuns, leave } from './ownership/recovery.ts'
 import { runsExpired, type DueRequest } from './statements/queue.ts'
-import { listRuns } from './statements/lists.ts'
+import { listFound, listRuns } from './statements/lists.ts'
 import { readInput, readJob, readRun, shownWhole } from './statements/read.ts'
 import { readSteps } from './statements/steps.ts'
 import { readStats } from './statements/totals.ts'
+import { findRuns } from './search/find-runs.ts'
 import type { PausedTasks } from './statements/paused-tasks.ts'
 import type { Reader } from './connection/reader.ts'
 import type { ClaimRequest, ClaimResult } from '../store.ts'
@@ -123,7 +124,12 @@ export function createVerbs(options: VerbsOptions): Verbs {
       ),
     findKey: (key, at) => behind('findKey', () => findKey(query, key, at)),
     stepsOf: (held, from) => asked(readSteps(query, held, from), 'stepsOf'),
-    listRuns: (filter) => behind('listRuns', () => listRuns(query, readable, filter)),
+    listRuns: (filter) =>
+      behind('listRuns', async () => {
+        const { words } = filter
+        if (words === undefined) return listRuns(query, readable, filter)
+        return listFound(query, readable, await findRuns(reader, filter, words))
+      }),
     stats: (at) => behind('stats', () => readStats(query, at)),
   }
 }

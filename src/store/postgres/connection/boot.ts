@@ -8,12 +8,20 @@ import { migrate } from './migrate.ts'
 const pauseMs = 250
 
 const register = {
-  text: 'INSERT INTO process (heartbeat_at, tasks) VALUES (clock_timestamp(), $1) RETURNING id',
+  text: `
+    WITH own AS (INSERT INTO process (heartbeat_at, tasks, has_search) VALUES (clock_timestamp(), $1, $2) RETURNING id),
+    -- Whether it writes the index or not: what it does not bring in, others do when it is gone.
+    progress AS (INSERT INTO search_progress (process, since) SELECT id, $3 FROM own)
+    SELECT id FROM own`,
 }
 
 export interface Registration {
   /** That run here; null: any. */
   readonly tasks: readonly string[] | null
+  /** Whether it writes the index for search. */
+  readonly hasSearch: boolean
+  /** The instant, by the clock of this process. */
+  readonly at: number
   /** How long to wait for a server that does not answer, or is starting, in milliseconds. */
   readonly waitMs: number
 }
@@ -25,7 +33,7 @@ export interface Registration {
 export async function prepareDatabase(
   connect: Connect,
   database: Database,
-  { tasks, waitMs }: Registration,
+  { tasks, hasSearch, at, waitMs }: Registration,
 ): Promise<number> {
   try {
     const connection = await connectWithin(connect, waitMs)
@@ -33,7 +41,7 @@ export async function prepareDatabase(
     try {
       await checkSessions(connection, await second)
       await migrate(connection, database)
-      const [own] = await connection.query(register, [tasks])
+      const [own] = await connection.query(register, [tasks, hasSearch, at])
       return Number(own?.['id'])
     } finally {
       await Promise.allSettled([connection.end(), second.then((other) => other.end())])

@@ -5,6 +5,7 @@ import type { OwnedClaims } from '../ownership/owned-claims.ts'
 import type { BatchWriterOptions } from './batch-writer.ts'
 import type { Readiness } from '../connection/readiness.ts'
 import type { Subscribers } from '../notifications/notifier.ts'
+import type { SearchIndex } from '../search/index-writer.ts'
 import type { EmptyQueueCache } from './empty-queue-cache.ts'
 import type { WorkNotifier } from '../notifications/notifier.ts'
 
@@ -30,12 +31,14 @@ export interface CommitEffectsOptions {
   readonly emptyQueues: EmptyQueueCache
   readonly owned: OwnedClaims
   readonly readiness: Readiness
+  /** Null without search. */
+  readonly search: Pick<SearchIndex, 'note'> | null
   readonly subscribers: Subscribers
   readonly workNotifier: WorkNotifier
 }
 
 export function createCommitEffects(options: CommitEffectsOptions): CommitEffects {
-  const { process, backlog, cache, emptyQueues, owned, readiness, subscribers, workNotifier } = options
+  const { process, backlog, cache, emptyQueues, owned, readiness, search, subscribers, workNotifier } = options
   let hasOrphans = false
 
   function wakeForWork(): void {
@@ -53,6 +56,7 @@ export function createCommitEffects(options: CommitEffectsOptions): CommitEffect
       if (live !== null) backlog.hear(writerName(process, writer), live)
       if (written.length + removed.length > 0) readiness.noteWritten()
       for (const stored of written) cache.keep(stored)
+      if (written.length > 0) search?.note(written)
       for (const { id } of removed) cache.forget(id)
       for (const job of given) owned.give(job)
       for (const claim of voided) owned.void(claim)

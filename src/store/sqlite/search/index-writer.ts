@@ -3,7 +3,7 @@
  * thread's time, however many runs there are. A run that ends within the pause is written once.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { searchText } from './text.ts'
+import { searchText } from '../../search-text.ts'
 import type { Transaction } from '../writing/transaction.ts'
 
 export interface SearchIndex {
@@ -85,7 +85,10 @@ export function createSearchIndex(
     if (stored === null) return
     let text: string
     try {
-      text = searchText(stored, payloads)
+      text = searchText(stored.run, {
+        text: (jobIndex, apart) => payloads.text(key, jobIndex, apart),
+        beginning: (jobIndex, apart, length) => payloads.beginning(key, jobIndex, apart, length),
+      })
     } catch (error) {
       // A damaged text: only this run is left out.
       onTrouble(`${stored.run.id}: ${messageOf(error)}`)

@@ -4,6 +4,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { SearchWord } from '../../../domain/search.ts'
+import { isAscii, wordsOf } from '../../search-words.ts'
 
 export interface SearchProgress {
   /** Of the first record that has never been in the index. */
@@ -60,7 +61,8 @@ export function createSearch(database: DatabaseSync): Search {
     },
     find: (words, from, below, limit) =>
       select.all(expressionOf(words), from, below, limit).map(({ key }) => Number(key)),
-    put: (key, text) => void insert.run(key, text),
+    // Of ASCII the index makes the same words by itself.
+    put: (key, text) => void insert.run(key, isAscii(text) ? text : wordsOf(text).join(' ')),
     takeNoted() {
       const taken = noted
       noted = new Set()
@@ -78,11 +80,9 @@ export function createSearch(database: DatabaseSync): Search {
   }
 }
 
-/** Each word in quotes, within which nothing is syntax but a NUL (https://sqlite.org/fts5.html#fts5_strings); all are needed. */
+/** Each as a phrase in quotes, within which nothing is syntax (https://sqlite.org/fts5.html#fts5_strings); all are needed. */
 function expressionOf(words: readonly SearchWord[]): string {
-  return words
-    .map(({ text, isBeginning }) => `"${text.replaceAll(/["\0]/g, ' ')}"${isBeginning ? ' *' : ''}`)
-    .join(' AND ')
+  return words.map(({ text, isBeginning }) => `"${wordsOf(text).join(' ')}"${isBeginning ? ' *' : ''}`).join(' AND ')
 }
 
 /** For a service without search: no words of runs are kept. */

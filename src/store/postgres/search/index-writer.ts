@@ -1,0 +1,192 @@
+/**
+ * Keeps the index for search: each process brings in the runs that it has written, some time after their commits, a few
+ * at a time and for a small part of the time. A run that ends within the pause is written once. What a process that is
+ * gone has not brought in, one of the others does.
+ */
+import type { Clock } from '../../../runtime/clock.ts'
+import type { Log } from '../../../log.ts'
+import type { Query } from '../connection/connection.ts'
+import { isFailure } from '../connection/failure.ts'
+import type { Readable } from '../statements/records.ts'
+import type { Stored } from '../writing/unit-of-work.ts'
+import {
+  arrearsOf,
+  compare,
+  findArrears,
+  forgetProgress,
+  noteIndexed,
+  noteLeft,
+  registerOthers,
+  type Arrears,
+} from './arrears.ts'
+import { indexRuns } from './index-runs.ts'
+
+export interface SearchIndex {
+  /** The runs were written by this process. */
+  note(written: readonly Stored[]): void
+  start(): void
+  /** Resolves when nothing is under way. */
+  stop(): Promise<void>
+}
+
+export interface SearchIndexOptions {
+  /** Number of this process. */
+  readonly process: number
+  /** By its clock. */
+  readonly startedAt: number
+  readonly query: Query
+  readonly readable: Readable
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** From a change to the first look at it. */
+const delayMs = 500
+const maxBatch = 32
+/** After each batch it rests for so many times as long as that took: runs that are being written come first. */
+const busyRest = 9
+const quietRest = 1
+/** Since this process has last written a run. */
+const busyMs = 25
+/** After a failure, which is nearly always the database's. */
+const troubledMs = 10_000
+/** Between two looks at what others have left behind. */
+const lookMs = 10_000
+/** Runs that are kept in mind. Of more, it is noted since when they came, and they are searched for. */
+const maxNoted = 50_000
+
+export function createSearchIndex({
+  process,
+  startedAt,
+  query,
+  readable,
+  clock,
+  log,
+}: SearchIndexOptions): SearchIndex {
+  let noted = new Set<string>()
+  let due: string[] = []
+  /** What was written before it is in `due`, or in the index. */
+  let roundAt = 0
+  /** As the database has it. */
+  let since = startedAt
+  /** Runs that this process has written were not noted. */
+  let hasMissed = false
+  let arrears: Arrears | null = null
+  let batch = maxBatch
+  let lookedAt = -Infinity
+  let notedAt = -Infinity
+  let timer: NodeJS.Timeout | undefined
+  /** Whether the timer is for what others have left behind. */
+  let isIdle = false
+  let isStopped = false
+  let underWay = Promise.resolve()
+
+  /** @returns whether there may be more */
+  async function step(): Promise<boolean> {
+    if (due.length > 0) {
+      await indexDue()
+      return true
+    }
+    if (noted.size > 0) {
+      roundAt = clock.now()
+      due = [...noted]
+      noted = new Set()
+      batch = maxBatch
+      return true
+    }
+    if (arrears !== null) {
+      await workOff(arrears)
+      return true
+    }
+    if (hasMissed) {
+      hasMissed = false
+      roundAt = clock.now()
+      arrears = arrearsOf(process, since)
+      return true
+    }
+    await noteProgress()
+    if (performance.now() - lookedAt < lookMs) return false
+    lookedAt = performance.now()
+    await registerOthers(query, process, clock.now())
+    arrears = await findArrears(query, process)
+    return arrears !== null
+  }
+
+  async function indexDue(): Promise<void> {
+    const ids = due.slice(0, batch)
+    try {
+      const skipped = await indexRuns(query, readable, ids, log)
+      for (const id of skipped) noted.add(id)
+    } catch (error) {
+      if (!isFailure(error, 'refused')) throw error
+      // One of them is to blame: the others are brought in without it.
+      if (ids.length > 1) {
+        batch = 1
+        return
+      }
+      log.warn({ runId: ids[0], err: error }, 'the words of a run cannot be written')
+    }
+    due = due.slice(ids.length)
+  }
+
+  async function workOff(from: Arrears): Promise<void> {
+    const { ids, left } = await compare(query, from, maxBatch)
+    due.push(...ids)
+    if (due.length > 0) await indexDue()
+    arrears = left
+    if (from.process !== process) await noteLeft(query, from, left)
+  }
+
+  /** Everything is in the index that was written before the round. */
+  async function noteProgress(): Promise<void> {
+    const at = clock.now()
+    if (noted.size === 0) roundAt = at
+    if (Math.abs(at - since) < lookMs) return
+    await noteIndexed(query, process, roundAt)
+    since = roundAt
+  }
+
+  async function run(): Promise<void> {
+    const beganAt = performance.now()
+    let hasMore = true
+    let pauseMs = troubledMs
+    try {
+      hasMore = await step()
+      const rest = performance.now() - notedAt < busyMs ? busyRest : quietRest
+      pauseMs = hasMore ? (performance.now() - beganAt) * rest : lookMs
+    } catch (error) {
+      log.warn({ err: error }, 'the index for search cannot be written')
+    }
+    if (isStopped) return
+    isIdle = !hasMore
+    schedule(isIdle && noted.size > 0 ? delayMs : pauseMs)
+  }
+
+  function schedule(afterMs: number): void {
+    clearTimeout(timer)
+    timer = setTimeout(() => (underWay = run()), afterMs)
+  }
+
+  return {
+    note(written) {
+      notedAt = performance.now()
+      for (const {
+        run: { id },
+      } of written) {
+        if (noted.size < maxNoted) noted.add(id)
+        else hasMissed = true
+      }
+      if (!isIdle || noted.size === 0) return
+      isIdle = false
+      schedule(delayMs)
+    },
+    start: () => schedule(delayMs),
+    async stop() {
+      isStopped = true
+      clearTimeout(timer)
+      await underWay
+      const isDone = noted.size + due.length === 0 && !hasMissed && arrears?.process !== process
+      if (isDone) await forgetProgress(query, process).catch(() => {})
+    },
+  }
+}
