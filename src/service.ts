@@ -87,6 +87,7 @@ export function createService(options: ServiceOptions): Service {
     clock,
     log,
     onStarted: metrics.attemptStarted,
+    onRecovered: metrics.recovered,
     traceExecute: telemetry && telemetry.traceExecute,
     onUncommitted: answerWaiters.failUncommitted,
     onEnded(attempt) {

@@ -54,6 +54,8 @@ export interface DispatcherOptions extends Pick<ExecuteOptions, 'onUncommitted' 
   readonly log: Log
   readonly cancelGraceMs: number
   readonly onStarted: (job: ClaimedJob) => void
+  /** Jobs of a process that died were taken back: how many. */
+  readonly onRecovered: (jobs: number) => void
   /** Wraps what executes a job; null: nothing does. */
   readonly traceExecute: ((execute: Execute) => Execute) | null
 }
@@ -66,7 +68,8 @@ const maxAloneMs = 30_000
 const commitAllowanceMs = 2_000
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
-  const { store, pool, mainThread, keeper, registry, clock, log, cancelGraceMs, onStarted, traceExecute } = options
+  const { store, pool, mainThread, keeper, registry, clock, log, cancelGraceMs, onStarted, onRecovered, traceExecute } =
+    options
   const inFlight = new Set<Promise<void>>()
   const runningByTask = new Map<string, number>()
   /** Claims that were cancelled in the commit that gave them, and are not known here yet. */
@@ -218,6 +221,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     async start() {
       const { requeued, crashed, suspects } = await store.rescue(clock.now())
       if (requeued + crashed > 0) log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')
+      if (requeued + crashed > 0) onRecovered(requeued + crashed)
       if (suspects === 0) return open()
       suspectsDone = runSuspects().catch((error: unknown) =>
         log.error({ err: error }, 'the suspect jobs could not be claimed'),

@@ -11,6 +11,8 @@ export interface Metrics {
   answered(tookMs: number): void
   /** A group of so many verbs was committed. */
   committed(verbs: number, tookMs: number): void
+  /** Jobs of a process that died were taken back. */
+  recovered(jobs: number): void
   attemptStarted(job: ClaimedJob): void
   attemptEnded(attempt: EndedAttempt): void
   /** The last minutes of this process. */
@@ -97,6 +99,7 @@ export function createMetrics(sources: Sources): Metrics {
     observeStreams(count) {
       openStreams = count
     },
+    recovered: recent.recovered,
     attemptStarted: recent.attemptStarted,
     attemptEnded(attempt) {
       const { job, outcome, tookMs, isFinal, wasStopped } = attempt

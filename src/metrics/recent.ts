@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os'
 import type { EndedAttempt } from '../dispatch/execute.ts'
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { Pool } from '../execution/pool/pool.ts'
 import type { Store } from '../store/store.ts'
 import { createLoopDelay } from '../runtime/event-loop.ts'
 import { createSlidingHistogram, type Quantiles, type SlidingHistogram } from './sliding-histogram.ts'
@@ -45,6 +46,17 @@ export interface RecentSlot {
   readonly cpuShare: number
 }
 
+/** What the lines of the last minutes do not say by themselves. */
+export interface RecentEvent {
+  /** Epoch milliseconds; of a thread, the end of its ten seconds. */
+  readonly at: number
+  readonly kind: 'started' | 'recovered' | 'thread-replaced'
+  /** Jobs that were taken back, or threads; 1 for the start of the process. */
+  readonly count: number
+  /** Of a thread. */
+  readonly cause?: string
+}
+
 export interface RecentFigures {
   readonly windowMs: number
   readonly firstResponseMs: Quantiles
@@ -55,9 +67,13 @@ export interface RecentFigures {
   readonly slotMs: number
   /** The oldest first. */
   readonly slots: readonly RecentSlot[]
+  /** The oldest first. */
+  readonly events: readonly RecentEvent[]
 }
 
 export interface Recent {
+  /** Jobs of a process that died were taken back. */
+  recovered(jobs: number): void
   answered(tookMs: number): void
   attemptStarted(job: ClaimedJob): void
   attemptEnded(attempt: EndedAttempt): void
@@ -67,6 +83,7 @@ export interface Recent {
 
 export interface RecentOptions {
   readonly store: Pick<Store, 'stats' | 'backlog'>
+  readonly pool: Pick<Pool, 'counts'>
   readonly clock: Clock
   readonly slotMs?: number
 }
@@ -75,6 +92,7 @@ const defaultSlotMs = 10_000
 const minuteMs = 60_000
 const windowMinutes = 5
 const keptSlots = 90
+const keptEvents = 50
 /** Attempts that are shown, of however many run. */
 const maxShown = 200
 const usPerMs = 1_000
@@ -90,7 +108,7 @@ const ofMinutes = (): SlidingHistogram => createSlidingHistogram(minuteMs, windo
 /** Until it is replaced. */
 const ofSlot = (): SlidingHistogram => createSlidingHistogram(Infinity, 1)
 
-export function createRecent({ store, clock, slotMs = defaultSlotMs }: RecentOptions): Recent {
+export function createRecent({ store, pool, clock, slotMs = defaultSlotMs }: RecentOptions): Recent {
   /** By the job as it was claimed: of one that was cancelled and retried, two attempts can be under way. */
   const running = new Map<object, RunningAttempt>()
   const tasks = new Map<string, TaskFigures>()
@@ -98,6 +116,8 @@ export function createRecent({ store, clock, slotMs = defaultSlotMs }: RecentOpt
   let [slotAnswers, slotWaits] = [ofSlot(), ofSlot()]
   const loopDelay = createLoopDelay(Infinity)
   const slots: RecentSlot[] = []
+  const events: RecentEvent[] = [{ at: clock.now(), kind: 'started', count: 1 }]
+  let replaced: Readonly<Record<string, number | undefined>> = {}
   let before: { readonly accepted: number; readonly final: number } | null = null
   let cpu = process.cpuUsage()
   let cpuAt = performance.now()
@@ -112,8 +132,23 @@ export function createRecent({ store, clock, slotMs = defaultSlotMs }: RecentOpt
     return (used.user + used.system) / usPerMs / Math.max(1, tookMs) / availableParallelism()
   }
 
+  function addEvent(event: RecentEvent): void {
+    events.push(event)
+    if (events.length > keptEvents) events.shift()
+  }
+
+  function addReplaced(at: number): void {
+    const now = pool.counts().replaced
+    for (const [cause, total] of Object.entries(now)) {
+      const count = total - (replaced[cause] ?? 0)
+      if (count > 0) addEvent({ at, kind: 'thread-replaced', count, cause })
+    }
+    replaced = now
+  }
+
   async function addSlot(): Promise<void> {
     const at = clock.now()
+    addReplaced(at)
     const cpuShare = takeCpuShare()
     const last = {
       firstResponseMs: slotAnswers.read(),
@@ -150,6 +185,7 @@ export function createRecent({ store, clock, slotMs = defaultSlotMs }: RecentOpt
   }
 
   return {
+    recovered: (jobs) => addEvent({ at: clock.now(), kind: 'recovered', count: jobs }),
     answered(tookMs) {
       answers.record(tookMs)
       slotAnswers.record(tookMs)
@@ -182,6 +218,7 @@ export function createRecent({ store, clock, slotMs = defaultSlotMs }: RecentOpt
         .toSorted((a, b) => a.name.localeCompare(b.name)),
       slotMs,
       slots,
+      events,
     }),
     stop() {
       clearInterval(timer)

@@ -13,6 +13,10 @@ async function recent(service: Service): Promise<RecentView> {
 test('names the jobs on the threads, and counts attempts by task', async () => {
   await using service = await startService()
   const empty = await recent(service)
+  assert.equal(
+    empty.events.map(({ kind, count }) => [kind, count]),
+    [['started', 1]],
+  )
   assert.equal([empty.running, empty.tasks, empty.firstResponseMs], [[], [], { count: 0, p50: null, p99: null }])
   const failing = { name: 'fail', maxAttempts: 1 }
   const tasks = [{ name: 'echo' }, { name: 'wait', input: { ms: 60_000 } }, failing, failing]

@@ -160,6 +160,7 @@ test('the overview shows what the threads run, the figures of the tasks, and tha
     .waitFor()
   await page.getByText('lost: 2 accepted = 1 final + 1 live').waitFor()
   await page.getByRole('region', { name: 'Tasks' }).getByRole('row').filter({ hasText: 'first' }).waitFor()
+  await page.getByText('The process started.').waitFor()
   assert.equal(await violationsOf(page), [])
   await page
     .getByRole('region', { name: 'Threads' })

@@ -4,6 +4,7 @@ import { useEffect, useMemo } from 'preact/hooks'
 import { Figure } from '../runs/figures.tsx'
 import { countOf, durationOf, millisecondsOf, rateOf, shareOf } from '../time/format.ts'
 import { createOverviewStore } from './overview-store.ts'
+import { Marks } from './marks.tsx'
 import { Series, type Line, type Slot } from './series.tsx'
 import { TaskTable } from './task-table.tsx'
 import { Threads } from './threads.tsx'
@@ -26,6 +27,7 @@ export function OverviewPage() {
         <>
           <Figures stats={stats} recent={recent} />
           <Charts recent={recent} />
+          <Marks marks={recent.events} />
           <Threads threads={stats.threads} running={recent.running} />
           <TaskTable recent={recent} />
         </>
@@ -103,13 +105,13 @@ const waits = both(({ queueWaitMs }) => queueWaitMs, 'wait')
 const delay: readonly Line[] = [{ name: 'p99', kind: 'delay', valueOf: (slot) => slot.eventLoopDelayMs }]
 const cpu: readonly Line[] = [{ name: 'of all cores', kind: 'cpu', valueOf: (slot) => slot.cpuShare }]
 
-function Charts({ recent: { slots, slotMs } }: { readonly recent: RecentView }) {
+function Charts({ recent: { slots, slotMs, events } }: { readonly recent: RecentView }) {
   const perSecond = (jobs: number): number => (jobs * 1_000) / slotMs
   const jobs: readonly Line[] = [
     { name: 'accepted', kind: 'accepted', valueOf: (slot) => perSecond(slot.accepted) },
     { name: 'finished', kind: 'finished', valueOf: (slot) => perSecond(slot.final) },
   ]
-  const common = { slots, slotMs }
+  const common = { slots, slotMs, marks: events }
   return (
     <div class="charts">
       <Series {...common} title="Jobs per second" lines={jobs} textOf={rateOf} least={1} />

@@ -2,6 +2,7 @@
 import { useSignal } from '@preact/signals'
 import type { RecentView } from 'forerunner/client'
 import { clockOf } from '../time/format.ts'
+import { glyphOfMark, wordsOfMark, type Mark } from './marks.tsx'
 
 export type Slot = RecentView['slots'][number]
 
@@ -18,6 +19,7 @@ export interface SeriesProps {
   readonly lines: readonly Line[]
   readonly slots: readonly Slot[]
   readonly slotMs: number
+  readonly marks: readonly Mark[]
   readonly textOf: (value: number) => string
   /** The axis ends there, or higher. */
   readonly least: number
@@ -27,7 +29,7 @@ const [width, height] = [600, 96]
 const minuteMs = 60_000
 const spansMin = [2, 5, 15]
 
-export function Series({ title, note, lines, slots, slotMs, textOf, least }: SeriesProps) {
+export function Series({ title, note, lines, slots, slotMs, marks, textOf, least }: SeriesProps) {
   const chosen = useSignal<number | null>(null)
   const last = slots.length - 1
   const place = chosen.value === null ? last : Math.max(0, Math.min(last, chosen.value))
@@ -36,7 +38,7 @@ export function Series({ title, note, lines, slots, slotMs, textOf, least }: Ser
   const ageMin = (end - (Date.parse(slots[0]?.at ?? '') || end)) / minuteMs
   const spanMin = spansMin.find((minutes) => minutes >= ageMin) ?? 15
   const spanMs = spanMin * minuteMs
-  const xOf = ({ at }: Slot): number => width * (1 - (end - Date.parse(at)) / spanMs)
+  const xOf = ({ at }: Pick<Slot, 'at'>): number => width * (1 - (end - Date.parse(at)) / spanMs)
   const values = lines.flatMap((line) => slots.map((slot) => line.valueOf(slot) ?? 0))
   const top = niceTop(Math.max(least, ...values))
   const yOf = (value: number): number => height * (1 - value / top)
@@ -92,6 +94,18 @@ export function Series({ title, note, lines, slots, slotMs, textOf, least }: Ser
             <path key={line.name} class={line.kind} d={pathOf(line)} />
           ))}
         </svg>
+        {marks
+          .filter((mark) => xOf(mark) >= 0 && xOf(mark) <= width)
+          .map((mark) => (
+            <span
+              key={mark.at + mark.kind + mark.cause}
+              class={`chart-mark ${mark.kind}`}
+              title={wordsOfMark(mark)}
+              style={{ '--x': xOf(mark) / width }}
+            >
+              {glyphOfMark(mark)}
+            </span>
+          ))}
         {slots.length < 2 && <span class="none">a point every ten seconds</span>}
       </div>
       <div class="ends" aria-hidden="true">

@@ -97,6 +97,7 @@ const recentExample: RecentView = {
       cpuShare: 0.04,
     },
   ],
+  events: [{ at: '2026-11-28T11:58:00.000Z', kind: 'started', count: 1 }],
 }
 
 export const recent: Route = {
@@ -119,11 +120,12 @@ export const recent: Route = {
 
   create({ metrics }) {
     return (ctx) => {
-      const { running, slots, ...figures } = metrics.recent()
+      const { running, slots, events, ...figures } = metrics.recent()
       const view: RecentView = {
         ...figures,
         running: running.map((attempt) => ({ ...attempt, startedAt: instant(attempt.startedAt) })),
         slots: slots.map((slot) => ({ ...slot, at: instant(slot.at) })),
+        events: events.map((event) => ({ ...event, at: instant(event.at) })),
       }
       ctx.set('Cache-Control', 'no-store')
       sendJson(ctx, view)

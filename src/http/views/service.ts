@@ -131,6 +131,23 @@ export const recentSchema = z
       )
       .readonly()
       .describe('the oldest first, a quarter of an hour at most'),
+    events: z
+      .array(
+        z
+          .object({
+            at: instantSchema,
+            kind: z
+              .enum(['started', 'recovered', 'thread-replaced'])
+              .describe(
+                'the process started; it took back jobs of one that died; threads were replaced, within ten seconds',
+              ),
+            count: count.describe('jobs or threads; 1 for the start of the process'),
+            cause: z.string().exactOptional().describe('why the threads were replaced'),
+          })
+          .readonly(),
+      )
+      .readonly()
+      .describe('the oldest first, 50 at most'),
   })
   .readonly()
   .describe('The last minutes of the process that answers')
