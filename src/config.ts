@@ -3,6 +3,7 @@ import { BlockList, isIPv6 } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { BootError } from './domain/errors.ts'
+import { isWebhookSecret, isWebhookUrl, secretBytes } from './domain/webhook.ts'
 
 const dayMs = 86_400_000
 /** Above it a timer fires at once. */
@@ -23,6 +24,18 @@ const apiKey = z.string().regex(/^[!-+\--~]{1,255}$/, 'must be 1 to 255 visible 
 const apiKeyList = z
   .union([z.array(z.string()), z.string().transform((text) => text.split(',').map((key) => key.trim()))])
   .pipe(z.array(apiKey))
+  .readonly()
+  .prefault([])
+
+const flag = (fallback: 'true' | 'false') =>
+  z
+    .enum(['true', 'false'])
+    .default(fallback)
+    .transform((text) => text === 'true')
+
+const webhookSecrets = z
+  .union([z.array(z.string()), z.string().transform((text) => text.trim().split(/\s+/))])
+  .pipe(z.array(z.string().refine(isWebhookSecret, 'must be whsec_ and a key in Base64')))
   .readonly()
   .prefault([])
 
@@ -65,10 +78,13 @@ const schema = z
     mainBudgetMs: wholeNumber(1, maxTimerMs, 50),
     mainStallMs: wholeNumber(100, maxTimerMs, 30_000),
     /** Whether the store keeps an index of the words of runs. */
-    searchIndex: z
-      .enum(['true', 'false'])
-      .default('true')
-      .transform((text) => text === 'true'),
+    searchIndex: flag('true'),
+    /** Where the end of each run is reported that names no other place; empty: nowhere. */
+    webhookUrl: z.string().refine(isWebhookUrl, 'must be an address that begins with http:// or https://').default(''),
+    /** Each webhook is signed with all of these; without one no webhook is sent. */
+    webhookSecret: webhookSecrets,
+    /** Whether webhooks may go to addresses that are private, loopback or link-local. */
+    webhookAllowPrivate: flag('false'),
     retentionMs: wholeNumber(0, 3650 * dayMs, 7 * dayMs),
     cancelGraceMs: wholeNumber(0, maxTimerMs, 500),
     shutdownGraceMs: wholeNumber(0, maxTimerMs, 7_000),
@@ -133,6 +149,9 @@ function parse(given: readonly (readonly [name: string, value: unknown])[], name
     const reason = `others can reach it there, so it needs ${nameOf('apiKeys')}`
     throw invalid(`${nameOf('host')} is ${host}, which is no loopback address; ${reason}`)
   }
+  if (data.webhookUrl !== '' && data.webhookSecret.length === 0) {
+    throw invalid(`${nameOf('webhookUrl')} needs ${nameOf('webhookSecret')}: every webhook is signed`)
+  }
   if (role !== 'all' && !isPostgres(data.databaseUrl)) {
     const reason = 'a database that other processes cannot share needs one that does everything'
     throw invalid(`${nameOf('role')} is ${role}; ${reason}`)
@@ -146,13 +165,21 @@ function invalid(what: string): BootError {
 
 /** More threads of kind `cpu` than this for each core make nothing faster. */
 const threadsPerCore = 4
+/** As Standard Webhooks wants it. */
+const minSecretBytes = 24
 
 /** Settings that are allowed and hardly meant; one line each. */
-export function doubtsAbout({ threads }: Config, nameOf: NameOf = variableName): string[] {
+export function doubtsAbout({ threads, webhookSecret }: Config, nameOf: NameOf = variableName): string[] {
   const cores = availableParallelism()
-  if (threads <= cores * threadsPerCore) return []
-  const what = `${nameOf('threads')} is ${threads} on ${cores} cores`
-  return [`${what}: more than one for each core runs nothing sooner, and each takes memory`]
+  const doubts: string[] = []
+  if (threads > cores * threadsPerCore) {
+    const what = `${nameOf('threads')} is ${threads} on ${cores} cores`
+    doubts.push(`${what}: more than one for each core runs nothing sooner, and each takes memory`)
+  }
+  if (webhookSecret.some((secret) => secretBytes(secret) < minSecretBytes)) {
+    doubts.push(`${nameOf('webhookSecret')} has a key of less than ${minSecretBytes} bytes, which can be guessed`)
+  }
+  return doubts
 }
 
 export function isPostgres(databaseUrl: string): boolean {

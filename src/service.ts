@@ -17,6 +17,8 @@ import { createCatchUp, createFeed } from './feed/feed.ts'
 import { createHttp, type Http } from './http/http.ts'
 import { createWhyWaiting } from './dispatch/why-waiting.ts'
 import type { ProgressOf } from './http/views/job.ts'
+import { withoutSecrets } from './http/secrets.ts'
+import { eventText } from './http/views/json.ts'
 import { createMainThreadExecutor } from './execution/main-thread/executor.ts'
 import { createAnswerWaiters } from './intake/answer-waiters.ts'
 import { createIntake, type Intake } from './intake/intake.ts'
@@ -28,6 +30,8 @@ import type { Pool } from './execution/pool/pool.ts'
 import type { Store } from './store/store.ts'
 import type { Registry } from './tasks/registry.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
+import { createPost } from './webhooks/post.ts'
+import { createWebhookSender } from './webhooks/sender.ts'
 
 export interface Service extends Pick<Http, 'mount' | 'connect'> {
   /** All routes, for a server of its own. */
@@ -102,6 +106,23 @@ export function createService(options: ServiceOptions): Service {
   const intake: Intake = telemetry === null ? taking : { ...taking, submit: telemetry.traceSubmit(taking.submit) }
 
   const pruner = createPruner({ ...config, store, clock, log })
+  /** Of addresses in webhooks: where the library is mounted. */
+  let ownPrefix = ''
+  const sendsWebhooks = config.webhookSecret.length > 0 && config.role !== 'http'
+  const sender = sendsWebhooks
+    ? createWebhookSender({
+        store,
+        secrets: config.webhookSecret,
+        post: createPost({ allowPrivate: config.webhookAllowPrivate }),
+        textOf: (run) => eventText(withoutSecrets(run), { showsStacks: false, prefix: ownPrefix }),
+        onTried: metrics.webhookTried,
+        onGivenUp: metrics.webhookGivenUp,
+        clock,
+        log,
+      })
+    : null
+  const onDeliveryDue = (): void => sender?.wake()
+  store.onChange(({ isDeliveryDue }) => isDeliveryDue === true && onDeliveryDue())
   const { notifier } = store
   const { allProgress } = dispatcher
   const periodic = [
@@ -127,6 +148,7 @@ export function createService(options: ServiceOptions): Service {
     whyWaiting,
     loopDelay,
     metrics,
+    onDeliveryDue,
     clock,
     log,
   }
@@ -141,6 +163,7 @@ export function createService(options: ServiceOptions): Service {
     committed: metrics.committed,
     mount: http.mount,
     connect(prefix) {
+      ownPrefix = prefix
       const ask = http.connect(prefix)
       if (telemetry === null) return ask
       return (url, init) => ask(url, { ...init, headers: telemetry.inject(init.headers) })
@@ -150,13 +173,18 @@ export function createService(options: ServiceOptions): Service {
       mainThread.start()
       limits.start()
       for (const work of periodic) work.start()
+      sender?.start()
       intake.open()
     },
     async drain() {
       http.dismissPolls()
       dispatcher.leave()
       await intake.close()
-      const [isCommitted] = await Promise.all([dispatcher.drain(config.shutdownGraceMs), pruner.stop()])
+      const [isCommitted] = await Promise.all([
+        dispatcher.drain(config.shutdownGraceMs),
+        pruner.stop(),
+        sender?.drain(config.shutdownGraceMs),
+      ])
       await intake.dismiss()
       // Last: watchers see how the jobs have ended.
       await http.closeStreams()
@@ -165,6 +193,7 @@ export function createService(options: ServiceOptions): Service {
     stop() {
       dispatcher.stop()
       keeper.stop()
+      sender?.stop()
       http.stop()
       for (const work of periodic) void work.stop()
       loopDelay.stop()

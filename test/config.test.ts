@@ -25,6 +25,9 @@ const defaults: Config = {
   mainBudgetMs: 50,
   mainStallMs: 30_000,
   searchIndex: true,
+  webhookUrl: '',
+  webhookSecret: [],
+  webhookAllowPrivate: false,
   retentionMs: 604_800_000,
   cancelGraceMs: 500,
   shutdownGraceMs: 7_000,
@@ -76,6 +79,9 @@ test('every variable sets its member', () => {
     MAIN_BUDGET_MS: '4',
     MAIN_STALL_MS: '100',
     SEARCH_INDEX: 'false',
+    WEBHOOK_URL: 'https://hooks.example/runs',
+    WEBHOOK_SECRET: ' whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\twhsec_AAAA ',
+    WEBHOOK_ALLOW_PRIVATE: 'true',
     RETENTION_MS: '0',
     CANCEL_GRACE_MS: '1',
     SHUTDOWN_GRACE_MS: '2',
@@ -103,6 +109,9 @@ test('every variable sets its member', () => {
     mainBudgetMs: 4,
     mainStallMs: 100,
     searchIndex: false,
+    webhookUrl: 'https://hooks.example/runs',
+    webhookSecret: ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', 'whsec_AAAA'],
+    webhookAllowPrivate: true,
     retentionMs: 0,
     cancelGraceMs: 1,
     shutdownGraceMs: 2,
@@ -124,6 +133,9 @@ const wrong: Record<string, readonly string[]> = {
   IO_THREADS: ['0', '65'],
   IO_CONCURRENCY: ['0', '10001'],
   API_KEYS: [',', ' ', 'a,', ',a', 'a,,b', 'a b', 'schlüssel', 'a\tb', 'x'.repeat(256)],
+  WEBHOOK_URL: ['hooks.example', 'ftp://hooks.example', 'https://', 'file:///etc/passwd'],
+  WEBHOOK_SECRET: ['secret', 'whsec_', 'whsec_a', 'whsec_AA=A', 'whsec_AAAA,whsec_AAAA', 'whsec_AAAA x'],
+  WEBHOOK_ALLOW_PRIVATE: ['yes', '1'],
   MAX_BODY_BYTES: ['0', '1mb'],
   MAX_IN_FLIGHT_BYTES: ['1048575', '64mb'],
   MAX_TASKS_PER_RUN: ['0', '10001'],
@@ -198,6 +210,16 @@ test('a key is for reading or for writing, and not for both', () => {
   const { message } = refusal(() => readConfig({ API_KEYS: 'one,twice', API_KEYS_READ: 'twice' }))
   assert.ok(message.includes('API_KEYS_READ') && !message.includes('twice'), message)
   assert.is(readConfig({ HOST: '0.0.0.0', API_KEYS_READ: 'reader' }).host, '0.0.0.0')
+})
+
+test('a wrong secret is not told, and an address for webhooks needs a secret', () => {
+  assert.not.ok(refusal(() => readConfig({ WEBHOOK_SECRET: 'whsec_nicht/ins/log' })).message.includes('nicht'))
+  const { message } = refusal(() => readConfig({ WEBHOOK_URL: 'https://user:nicht@hooks.example' }))
+  assert.ok(
+    message.includes('WEBHOOK_URL') && message.includes('WEBHOOK_SECRET') && !message.includes('nicht'),
+    message,
+  )
+  assert.match(doubtsAbout(readConfig({ WEBHOOK_SECRET: 'whsec_AAAA' }))[0] ?? '', /^WEBHOOK_SECRET has a key of less/)
 })
 
 test('a wrong key is not told', () => {

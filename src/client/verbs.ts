@@ -73,6 +73,8 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
   cancel(id: string, jobIndex?: number, options?: CallOptions): Promise<RunView>
   /** Queues a failed or cancelled job again. */
   retry(id: string, jobIndex: number, options?: CallOptions): Promise<RunView>
+  /** Sends a webhook of the run again; `deliveryId` is the `id` of one of its `deliveries`. */
+  retryDelivery(id: string, deliveryId: string, options?: CallOptions): Promise<RunView>
   /** Cancels every run that the filter matches; `changed` is the number of those that were running. */
   cancelRuns(filter: BulkFilter, options?: CallOptions): Promise<BulkChangeView>
   /** Queues the failed and cancelled jobs again of every run that the filter matches. */
@@ -161,6 +163,12 @@ export function createVerbs(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
       return read({ method: 'POST', path: `${what}/cancel`, signal })
     },
     retry: (id, jobIndex, { signal } = {}) => read({ method: 'POST', path: `${jobPath(id, jobIndex)}/retry`, signal }),
+    retryDelivery: (id, deliveryId, { signal } = {}) =>
+      read({
+        method: 'POST',
+        path: `${runPath(id)}/deliveries/${encodeURIComponent(deliveryId)}/retry`,
+        signal,
+      }),
     async remove(id, { signal } = {}) {
       await send({ method: 'DELETE', path: runPath(id), signal })
     },

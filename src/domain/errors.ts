@@ -1,5 +1,6 @@
 /** The error classes of this project. */
-import { problems, type ProblemCode, type ProblemMembers } from './problems.ts'
+import type { ProblemMembers } from './problem.ts'
+import { problems, type ProblemCode } from './problems.ts'
 
 export interface AppErrorOptions {
   readonly cause?: unknown

@@ -3,36 +3,7 @@
  * HTTP problems come from here.
  */
 
-interface Problem {
-  readonly status: number
-  readonly title: string
-  /** Whether the same request can succeed later without a change. */
-  readonly isRetryable: boolean
-  /** Seconds until another try is worth it: `Retry-After`. */
-  readonly retryAfterS?: number
-  /** Beside the standard ones. */
-  readonly members?: readonly (keyof ProblemMembers)[]
-  /** Members that it has where there is such a thing. */
-  readonly mayHave?: readonly (keyof ProblemMembers)[]
-  readonly meaning: string
-  readonly remedy: string
-}
-
-/** One place in a request that is wrong. */
-export interface RequestIssue {
-  /** RFC 6901 JSON Pointer into the request body; empty for the body itself. */
-  readonly pointer: string
-  readonly detail: string
-}
-
-/** Members that a problem can carry beside its standard ones. */
-export interface ProblemMembers {
-  readonly runId?: string
-  readonly jobIndex?: number | null
-  readonly errors?: readonly RequestIssue[]
-  readonly error?: unknown
-  readonly jobs?: unknown
-}
+import type { Problem } from './problem.ts'
 
 const table = {
   'malformed-json': {
@@ -113,6 +84,14 @@ const table = {
     isRetryable: false,
     meaning: 'No task of this name is registered here.',
     remedy: 'GET /tasks lists the names.',
+  },
+  'delivery-not-found': {
+    status: 404,
+    title: 'Delivery not found',
+    isRetryable: false,
+    members: ['runId'],
+    meaning: 'The run exists and has no delivery with this id.',
+    remedy: 'Take the id from `deliveries` of the run; there is one for each time that a run with a webhook has ended.',
   },
   'method-not-allowed': {
     status: 405,

@@ -1,6 +1,7 @@
 /** A run's states, the one table of what may follow what, and the function that derives a run's state. */
 import type { Answer, RespondMode } from './answer.ts'
 import type { Claim } from './claim.ts'
+import type { DeliveryRecord } from './delivery.ts'
 import type { JobCounts, JobRecord } from './job.ts'
 
 export const runStates = ['running', 'completed', 'failed', 'cancelled'] as const
@@ -46,6 +47,10 @@ export interface RunRecord {
   readonly finishedAt: number | null
   /** In order of their index. */
   readonly jobs: readonly JobRecord[]
+  /** Absent where the run has no webhook. */
+  readonly webhook?: string
+  /** In order of the ends that they report; absent where the run has no webhook, and in lists. */
+  readonly deliveries?: readonly DeliveryRecord[]
 }
 
 /** Says that a run's committed state changed. */
@@ -59,4 +64,6 @@ export interface RunChange {
    * claim by the time this is heard.
    */
   readonly voided: readonly Claim[]
+  /** Whether a delivery of the run is due since the change; only of commits of this process. */
+  readonly isDeliveryDue?: boolean
 }

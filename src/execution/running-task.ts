@@ -4,7 +4,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { ClaimedJob } from '../domain/claim.ts'
-import type { RequestIssue } from '../domain/problems.ts'
+import type { RequestIssue } from '../domain/problem.ts'
 import { failedBy, type AttemptOutcome, type JobErrorCode, type Outcome, type Progress } from '../domain/job.ts'
 import { apply, parse, toNumber, toText } from '../runtime/primordials.ts'
 import { isRetryableThrown, serializeError } from '../runtime/serialize-error.ts'

@@ -34,7 +34,7 @@ export interface Http {
 
 export interface HttpOptions extends Pick<
   HttpDeps,
-  'store' | 'registry' | 'intake' | 'pool' | 'trouble' | 'loopDelay' | 'metrics' | 'clock' | 'log'
+  'store' | 'registry' | 'intake' | 'pool' | 'trouble' | 'loopDelay' | 'metrics' | 'onDeliveryDue' | 'clock' | 'log'
 > {
   readonly config: Config
   readonly feed: Feed

@@ -2,6 +2,7 @@
 import fresh from 'fresh'
 import { hash } from 'node:crypto'
 import { AppError } from '../domain/errors.ts'
+import type { RunRecord } from '../domain/run.ts'
 
 /** What a client would like of an answer (RFC 7240). A wish that is unknown or malformed is as good as none. */
 export interface Preferences {
@@ -81,6 +82,13 @@ const digestLength = 22
 /** The entity tag (RFC 9110, 8.8.3) of a run: weak, for its progress is not part of its version. */
 export function tagOfVersion(version: number): string {
   return `W/"${version}"`
+}
+
+/** Deliveries change while the version of their run does not. */
+export function tagOfRun({ version, deliveries = [] }: Pick<RunRecord, 'version' | 'deliveries'>): string {
+  if (deliveries.length === 0) return tagOfVersion(version)
+  const digest = hash('sha256', JSON.stringify(deliveries), 'base64url').slice(0, digestLength)
+  return `W/"${version}-${digest}"`
 }
 
 /** That of a text as it is. */

@@ -6,7 +6,7 @@ import { runStates, type RunRecord } from '../domain/run.ts'
 import { parseSearch } from '../domain/search.ts'
 import type { RunFilter, Store } from '../store/store.ts'
 
-export type PathParameters = Readonly<Partial<Record<'id' | 'index' | 'name' | 'slug', string>>>
+export type PathParameters = Readonly<Partial<Record<'id' | 'index' | 'deliveryId' | 'name' | 'slug', string>>>
 
 /** @throws AppError `run-not-found` for what can be the id of no run */
 export function runIdOf({ id = '' }: PathParameters): string {

@@ -1,6 +1,7 @@
 /** Every route of the service, in the order in which they are shown. */
 import type { Route } from './route.ts'
 import { cancelJob, cancelRun, removeRun, retryJob } from './routes/change-run.ts'
+import { retryDelivery } from './routes/retry-delivery.ts'
 import { cancelRuns, retryRuns } from './routes/change-runs.ts'
 import { getInput } from './routes/get-input.ts'
 import { getJob, getRun } from './routes/get-run.ts'
@@ -26,6 +27,7 @@ export const routeTable: readonly Route[] = [
   cancelRun,
   cancelJob,
   retryJob,
+  retryDelivery,
   removeRun,
   listTasks,
   pauseTask,

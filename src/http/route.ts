@@ -104,6 +104,8 @@ export interface HttpDeps extends MountOptions {
   readonly changeStreams: ChangeStreams
   readonly loopDelay: LoopDelay
   readonly metrics: Metrics
+  /** A delivery was made due on request. */
+  readonly onDeliveryDue: () => void
   readonly clock: Clock
   readonly log: Log
 }

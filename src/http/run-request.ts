@@ -2,10 +2,11 @@
 import { z } from 'zod'
 import { respondModes } from '../domain/answer.ts'
 import { AppError } from '../domain/errors.ts'
-import type { RequestIssue } from '../domain/problems.ts'
+import type { RequestIssue } from '../domain/problem.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
 import { firstFailurePolicies } from '../domain/run.ts'
 import { policyBounds } from '../domain/task.ts'
+import { isWebhookUrl } from '../domain/webhook.ts'
 import { pointerOf } from '../tasks/input.ts'
 
 const maxDelayMs = 31_536_000_000
@@ -47,6 +48,14 @@ export const runSchema = z.strictObject({
   respond: z.enum(respondModes).default('first'),
   onFirstFailure: z.enum(firstFailurePolicies).default('continue'),
   tags: z.array(tagSchema).max(16).default([]),
+  webhook: z
+    .strictObject({
+      url: z
+        .string()
+        .refine(isWebhookUrl, 'must be an address of at most 2048 characters that begins with http:// or https://'),
+    })
+    .optional()
+    .describe('where the end of the run is reported, in place of WEBHOOK_URL'),
 })
 
 /** What a caller may write; everything can be left out. */

@@ -1,11 +1,12 @@
 /** Decides before anything is written whether a run may come in: what it asks for is checked, and the backlog has room. */
 import { AppError } from '../domain/errors.ts'
-import type { RequestIssue } from '../domain/problems.ts'
+import type { RequestIssue } from '../domain/problem.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newRunId } from '../domain/ids.ts'
 import { textOfJson } from '../domain/json.ts'
 import { parseTraceparent } from '../telemetry/trace-context.ts'
 import type { IdempotencyClaim, NewJob, NewRun, RunRequest, TaskRequest } from '../domain/run/new-run.ts'
+import { keptUrl } from '../domain/webhook.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Registry } from '../tasks/registry.ts'
 import type { Task } from '../tasks/task.ts'
@@ -19,6 +20,10 @@ export interface PrepareOptions {
   readonly isPaused: (task: string) => boolean
   /** Whether the main thread takes first jobs at all. */
   readonly takesFirstJobs: boolean
+  /** Of runs that name none; empty: they have none. */
+  readonly webhookUrl: string
+  /** Without one no webhook can be signed. */
+  readonly webhookSecret: readonly string[]
 }
 
 /** How the request is to be treated, beside what it asks for. */
@@ -39,7 +44,12 @@ export async function prepareRun(request: RunRequest, terms: SubmitOptions, opti
   const { tasks: entries, respond, onFirstFailure, tags } = request
   const { registry, guard, clock, isPaused, takesFirstJobs } = options
   const tasks = findTasks(entries, registry)
-  const issues = [...(await inputIssues(entries, tasks)), ...delayIssues(request), ...afterIssues(entries)]
+  const issues = [
+    ...(await inputIssues(entries, tasks)),
+    ...delayIssues(request),
+    ...afterIssues(entries),
+    ...webhookIssues(request, options),
+  ]
   if (issues.length > 0) throw invalid('validation-error', issues)
   const jobs = entries.map((entry, index) => newJob(entry, tasks[index], index))
   const [first] = tasks
@@ -49,7 +59,10 @@ export async function prepareRun(request: RunRequest, terms: SubmitOptions, opti
   const claimsFirst = takesFirstJobs && !isDeferred && mayStart && guard.allows(first)
   const idempotency = terms.idempotency && { ...terms.idempotency, isDeferred }
   const traceparent = parseTraceparent(terms.traceparent)
-  return { id: newRunId(clock.now()), respond, onFirstFailure, tags, traceparent, jobs, claimsFirst, idempotency }
+  const url = request.webhook?.url ?? options.webhookUrl
+  const webhook = url === '' ? null : keptUrl(url)
+  const choices = { respond, onFirstFailure, tags, traceparent, webhook, claimsFirst, idempotency }
+  return { id: newRunId(clock.now()), jobs, ...choices }
 }
 
 function findTasks(entries: readonly TaskRequest[], registry: Registry): Task[] {
@@ -87,6 +100,11 @@ function afterIssues(entries: readonly TaskRequest[]): RequestIssue[] {
       return after.indexOf(other) < place ? [{ pointer, detail: `names task ${other} a second time` }] : []
     }),
   )
+}
+
+function webhookIssues({ webhook }: RunRequest, { webhookSecret }: PrepareOptions): RequestIssue[] {
+  if (webhook === undefined || webhookSecret.length > 0) return []
+  return [{ pointer: '/webhook', detail: 'a webhook has to be signed, and this service has no WEBHOOK_SECRET' }]
 }
 
 function newJob(entry: TaskRequest, task: Task | undefined, index: number): NewJob {

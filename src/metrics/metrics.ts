@@ -3,6 +3,7 @@ import { Counter, Histogram, Registry } from 'prom-client'
 import type { EndedAttempt } from '../dispatch/execute.ts'
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { AttemptOutcome } from '../domain/job.ts'
+import type { TryOutcome } from '../webhooks/sender.ts'
 import { createObserved, type Sources } from './observed.ts'
 import { createRecent, type RecentFigures } from './recent.ts'
 
@@ -15,6 +16,8 @@ export interface Metrics {
   recovered(jobs: number): void
   attemptStarted(job: ClaimedJob): void
   attemptEnded(attempt: EndedAttempt): void
+  webhookTried(outcome: TryOutcome, tookMs: number): void
+  webhookGivenUp(): void
   /** The last minutes of this process. */
   recent(): RecentFigures
   /** Claims of this process that ended, or whose attempts were stopped, without a cancel or an outcome. */
@@ -80,6 +83,18 @@ export function createMetrics(sources: Sources): Metrics {
     labelNames: ['task'],
     registers,
   })
+  const webhooks = new Histogram({
+    name: 'forerunner_webhook_seconds',
+    help: 'How long one try to send a webhook took, by its outcome',
+    labelNames: ['outcome'],
+    buckets: slow,
+    registers,
+  })
+  const givenUp = new Counter({
+    name: 'forerunner_webhooks_given_up_total',
+    help: 'Webhooks that are not tried again, and that no receiver has taken',
+    registers,
+  })
   let stopped = 0
   const lostClaims = (): number => (sources.store.notifier?.lostClaims() ?? 0) + stopped
   const recent = createRecent(sources)
@@ -100,6 +115,8 @@ export function createMetrics(sources: Sources): Metrics {
       openStreams = count
     },
     recovered: recent.recovered,
+    webhookTried: (outcome, tookMs) => webhooks.observe({ outcome }, tookMs * sPerMs),
+    webhookGivenUp: () => givenUp.inc(),
     attemptStarted: recent.attemptStarted,
     attemptEnded(attempt) {
       const { job, outcome, tookMs, isFinal, wasStopped } = attempt

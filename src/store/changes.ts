@@ -11,8 +11,10 @@ export function createChanges(): Changes {
   const byRun = new Map<string, RunChange>()
   return {
     note(change) {
-      const before = byRun.get(change.runId)?.voided ?? []
-      byRun.set(change.runId, { ...change, voided: [...before, ...change.voided] })
+      const before = byRun.get(change.runId)
+      const isDeliveryDue = before?.isDeliveryDue === true || change.isDeliveryDue === true
+      const voided = [...(before?.voided ?? []), ...change.voided]
+      byRun.set(change.runId, { ...change, voided, ...(isDeliveryDue && { isDeliveryDue }) })
     },
     take() {
       const taken = [...byRun.values()]

@@ -55,6 +55,7 @@ export function runOfRows(row: OldRun, jobs: readonly OldJob[], holder: number |
     onFirstFailure: row.on_first_failure,
     tags: JSON.parse(row.tags) as string[],
     traceparent: null,
+    webhook: null,
     counts: { open: row.open_jobs, failed: row.failed_jobs, cancelled: row.cancelled_jobs },
     answer: status === null ? null : { mode: respond, jobIndex, status },
     respondedAt: row.responded_at,

@@ -32,8 +32,9 @@ export function encodeRun(run: Run): string {
     since(run.finishedAt, base),
     run.jobs.map((job) => encodeJob(job, base)),
   ]
-  // The last member is left out where it is null. Once another one follows it, null must be written.
-  if (run.traceparent !== null) members.push(run.traceparent)
+  // Left out at the end where they are null.
+  if (run.traceparent !== null || run.webhook !== null) members.push(run.traceparent)
+  if (run.webhook !== null) members.push(run.webhook)
   return JSON.stringify(members)
 }
 
@@ -72,19 +73,19 @@ function encodeJob(job: Job, base: number): unknown[] {
 /** @throws Error for a format that a newer version wrote */
 export function decodeRun(text: string, { id, version }: RunColumns): Run {
   // `encodeRun` wrote it; only the format can differ.
-  const [found, base, respond, onFirstFailure, tags, answer, finishedAt, encoded, traceparent = null] = JSON.parse(
-    text,
-  ) as readonly [
-    number,
-    number,
-    number,
-    number,
-    readonly string[],
-    readonly [jobIndex: number | null, status: number, respondedAt: Delta] | null,
-    Delta,
-    readonly unknown[][],
-    string?,
-  ]
+  const [found, base, respond, onFirstFailure, tags, answer, finishedAt, encoded, traceparent = null, webhook = null] =
+    JSON.parse(text) as readonly [
+      number,
+      number,
+      number,
+      number,
+      readonly string[],
+      readonly [jobIndex: number | null, status: number, respondedAt: Delta] | null,
+      Delta,
+      readonly unknown[][],
+      (string | null)?,
+      string?,
+    ]
   if (found !== format) throw new Error(`the run ${id} has the format ${found}, and this program knows ${format}`)
   const mode = at(respondModes, respond)
   const jobs = encoded.map((members) => decodeJob(members, base))
@@ -97,6 +98,7 @@ export function decodeRun(text: string, { id, version }: RunColumns): Run {
     onFirstFailure: at(firstFailurePolicies, onFirstFailure),
     tags,
     traceparent,
+    webhook,
     counts,
     answer: answer === null ? null : { mode, jobIndex: answer[0], status: answer[1] },
     respondedAt: answer === null ? null : instant(answer[2], base),

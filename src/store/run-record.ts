@@ -1,4 +1,5 @@
 /** Makes the run that readers receive from a stored one: whole up to a bound, and beyond it without large texts. */
+import type { DeliveryRecord } from '../domain/delivery.ts'
 import { instantOf } from '../domain/ids.ts'
 import type { JobError, JobFailure, JobInput, JobRecord } from '../domain/job.ts'
 import type { StepRecord } from '../domain/step.ts'
@@ -18,9 +19,10 @@ export interface Outside {
   stepsOf(jobIndex: number, count: number): readonly StepRecord[]
 }
 
-export function runRecord(run: Run, outside: Outside): RunRecord {
+/** @param deliveries of the run, where it has a webhook */
+export function runRecord(run: Run, outside: Outside, deliveries: readonly DeliveryRecord[] = []): RunRecord {
   let room = maxRunBytes
-  return withJobs(run, (job, index) => {
+  const record = withJobs(run, (job, index) => {
     const resultBytes = bytesOf(job.result)
     const stepBytes = (job.steps?.count ?? 0) * bytesPerStep
     const bytes = (resultBytes ?? 0) + (bytesOf(job.error) ?? 0) + sum(job.failures.map(bytesOf)) + stepBytes
@@ -28,6 +30,7 @@ export function runRecord(run: Run, outside: Outside): RunRecord {
     room -= bytes
     return jobRecord(run, job, index, outside)
   })
+  return run.webhook === null ? record : { ...record, webhook: run.webhook, deliveries }
 }
 
 export function listedRun(run: Run, textOf: TextOf): RunRecord {

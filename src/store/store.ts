@@ -6,6 +6,8 @@
  * from the caller; every payload is JSON text.
  */
 import type { Claim, ClaimedJob, FreeSlots } from '../domain/claim.ts'
+import type { TryResult } from '../domain/delivery.ts'
+import type { ClaimedDelivery } from '../domain/run/new-delivery.ts'
 import type { JobError, JobInput, JobRecord, JobState } from '../domain/job.ts'
 import type { RunChange, RunRecord, RunState } from '../domain/run.ts'
 import type { IdempotencyClaim, NewRun } from '../domain/run/new-run.ts'
@@ -13,6 +15,7 @@ import type { CancelResult } from '../domain/run/transitions.ts'
 import type { RetryResult, Settled } from '../domain/run/verbs.ts'
 import type { SearchWord } from '../domain/search.ts'
 import type { Step, StepPage, StepReport } from '../domain/step.ts'
+import type { DeliveryClaims, DeliveryRequest } from './deliveries.ts'
 import type { Notifier } from './notifier.ts'
 
 /**
@@ -165,9 +168,28 @@ export interface Store {
   rescue(at: number): Promise<RescueReport>
   /**
    * Forgets finished runs that ended before `finishedBefore`, oldest first, `limit` at the most and at least one where
-   * there is one, and as many idempotency keys that are over at `at`; how many of both.
+   * there is one, and as many idempotency keys that are over at `at`; how many of both. A run with a pending delivery
+   * stays: its receiver is to be sent the run.
    */
   prune(finishedBefore: number, limit: number, at: number): Promise<number>
+
+  /**
+   * Takes deliveries that are due, those that have been due for longest first, within the room for each receiver. The
+   * change that ends a run with a webhook adds one, which is due at once.
+   */
+  claimDeliveries(request: DeliveryRequest): Promise<DeliveryClaims>
+  /** Ends a try; nothing where another one has ended, or is under way, in its place. */
+  settleDelivery(delivery: ClaimedDelivery, result: TryResult): Promise<void>
+  /**
+   * Makes a delivery due at once, with all its tries where it was over; false where there is none. One that is being sent
+   * goes on.
+   */
+  retryDelivery(runId: string, version: number, at: number): Promise<boolean>
+  /**
+   * Hands back deliveries that were taken and that nobody sends: those of this process that are not among `kept`, and
+   * those of processes that are dead.
+   */
+  releaseDeliveries(kept: readonly Pick<ClaimedDelivery, 'runId' | 'version'>[]): Promise<void>
 
   /**
    * The caller's clock was set forward by so much, or back: what waits goes on waiting for as long as it would have. Where

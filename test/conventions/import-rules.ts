@@ -12,7 +12,7 @@ const layers = [
   ['http'],
   ['metrics'],
   ['intake'],
-  ['dispatch', 'feed'],
+  ['dispatch', 'feed', 'webhooks'],
   ['config.ts', 'store', 'execution'],
   ['tasks', 'limits', 'telemetry'],
   ['runtime'],

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/client/client.ts'
+import { webhookSecret } from '../harness/receiver.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { blocksOf, documents, type Block } from './blocks.ts'
@@ -55,7 +56,7 @@ test('there are commands with curl', () => assert.ok(typed.flatMap(({ blocks }) 
 
 for (const { path, blocks } of typed) {
   test(`the commands of ${path} print what it shows`, async () => {
-    await using open = await startService({ tasksDir, threads: 1 })
+    await using open = await startService({ tasksDir, threads: 1, webhookSecret: [webhookSecret] })
     await using closed = await startService({ tasksDir, threads: 1, apiKeys: ['key'] })
     for (const { line, language, text, answer } of blocks) {
       const service = text.includes('Authorization') ? closed : open

@@ -9,6 +9,7 @@ import { claimContract } from './contract/claim.ts'
 import { claimOrderContract } from './contract/claim-order.ts'
 import { closeContract } from './contract/close.ts'
 import { conservationContract } from './contract/conservation.ts'
+import { deliveriesContract } from './contract/deliveries.ts'
 import { expiryContract } from './contract/expiry.ts'
 import { fenceContract } from './contract/fence.ts'
 import { firstFailureContract } from './contract/first-failure.ts'
@@ -47,6 +48,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
   cancelContract(register)
   retryContract(register)
   expiryContract(register)
+  deliveriesContract(register)
   firstFailureContract(register)
   idempotencyContract(register)
   removeContract(register)

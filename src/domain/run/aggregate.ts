@@ -85,6 +85,8 @@ export interface Run {
   readonly tags: readonly string[]
   /** The span that has asked for the run, as W3C Trace Context names it; null where there was none. */
   readonly traceparent: string | null
+  /** Where its end is reported, as an address with its credentials; null: nowhere. */
+  readonly webhook: string | null
   readonly counts: JobCounts
   readonly answer: Answer | null
   readonly respondedAt: number | null
@@ -138,6 +140,7 @@ export function changeJob(run: Run, index: number, change: JobChange, at: number
     onFirstFailure: run.onFirstFailure,
     tags: run.tags,
     traceparent: run.traceparent,
+    webhook: run.webhook,
     counts,
     answer: decided ?? run.answer,
     respondedAt: decided === null ? run.respondedAt : at,

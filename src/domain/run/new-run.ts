@@ -25,6 +25,7 @@ export interface RunRequest {
   readonly respond: RespondMode
   readonly onFirstFailure: FirstFailurePolicy
   readonly tags: readonly string[]
+  readonly webhook?: { readonly url: string } | undefined
 }
 
 export interface NewJob {
@@ -53,6 +54,8 @@ export interface NewRun {
   readonly tags: readonly string[]
   /** The span that has asked for the run, as W3C Trace Context names it. */
   readonly traceparent?: string | null
+  /** Where its end is reported; absent or null: nowhere. */
+  readonly webhook?: string | null
   /** At least one. */
   readonly jobs: readonly NewJob[]
   /** Whether job 0 is claimed for the main thread in the same commit. */
@@ -76,7 +79,7 @@ const firstClaim = 1
 
 /** @param holder number of the process that claims the first job; null where no other process shares the store */
 export function acceptRun(given: NewRun, at: number, holder: number | null = null): Run {
-  const { id, respond, onFirstFailure, tags, jobs, claimsFirst, traceparent = null } = given
+  const { id, respond, onFirstFailure, tags, jobs, claimsFirst, traceparent = null, webhook = null } = given
   return {
     id,
     state: 'running',
@@ -85,6 +88,7 @@ export function acceptRun(given: NewRun, at: number, holder: number | null = nul
     onFirstFailure,
     tags,
     traceparent,
+    webhook,
     counts: { open: jobs.length, failed: 0, cancelled: 0 },
     answer: null,
     respondedAt: null,

@@ -2,7 +2,7 @@
  * Finds what JSON text says and its value does not: a member that another one of its name hides, and a number that
  * JavaScript has not. Its sender would not know that a task was given something else.
  */
-import type { RequestIssue } from '../../domain/problems.ts'
+import type { RequestIssue } from '../../domain/problem.ts'
 import { pointerOf } from '../../tasks/input.ts'
 
 /** What stands between a name and its value. Strings can hold it too, so there are at least as many as members. */

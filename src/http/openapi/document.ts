@@ -13,7 +13,7 @@ import {
   stepSchema,
 } from '../views/job.ts'
 import { problemSchema, problemSchemaOf } from '../views/problem.ts'
-import { minimalRunSchema, runIdSchema, runViewSchema } from '../views/run.ts'
+import { deliverySchema, minimalRunSchema, runIdSchema, runViewSchema } from '../views/run.ts'
 import { problemExample } from './examples.ts'
 import { requestHeaders } from './headers.ts'
 import {
@@ -32,6 +32,7 @@ const pathParameters: Record<keyof PathParameters, z.ZodType> = {
   id: runIdSchema,
   index: jobIndexSchema,
   name: z.string().describe('of a task'),
+  deliveryId: z.string(),
   slug: z.enum(problemCodes),
 }
 
@@ -112,6 +113,7 @@ const sharedSchemas: NamedSchemas = {
   JobError: jobErrorSchema,
   JobStep: stepSchema,
   Cause: causeSchema,
+  Delivery: deliverySchema,
   Problem: problemSchema,
 }
 

@@ -1,5 +1,6 @@
 /** Examples for the OpenAPI document, of one run of the tasks that come with the service. */
-import { problems, type ProblemCode, type ProblemMembers } from '../../domain/problems.ts'
+import type { ProblemMembers } from '../../domain/problem.ts'
+import { problems, type ProblemCode } from '../../domain/problems.ts'
 import type { RunInput } from '../run-request.ts'
 import type { JobView } from '../views/job.ts'
 import type { StandardMembers } from '../views/problem.ts'

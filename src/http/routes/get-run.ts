@@ -2,7 +2,7 @@
 import type { RunRecord } from '../../domain/run.ts'
 import { findRun, jobIndexOf, noSuchJob, noSuchRun, runIdOf } from '../requested-runs.ts'
 import { jobExample, runExample } from '../openapi/examples.ts'
-import { isKnown, parsePrefer, tagOfVersion } from '../request-headers.ts'
+import { isKnown, parsePrefer, tagOfRun, tagOfVersion } from '../request-headers.ts'
 import type { Route } from '../route.ts'
 import { hidesSecrets, jobWithoutSecrets } from '../secrets.ts'
 import { jobViewSchema, viewJob } from '../views/job.ts'
@@ -41,13 +41,15 @@ export const getRun: Route = {
     return async (ctx, params) => {
       const id = runIdOf(params)
       const known = ctx.get('If-None-Match')
-      const hasVersion = ({ version }: RunRecord): boolean => isKnown(known, tagOfVersion(version))
+      // A client may name the version alone, and then asks of nothing else.
+      const hasVersion = (run: RunRecord): boolean =>
+        isKnown(known, tagOfVersion(run.version)) || isKnown(known, tagOfRun(run))
       const { waitS } = parsePrefer(ctx.req.headersDistinct['prefer'])
       // Without a version that the client knows there is none to wait for.
       const waits = waitS !== null && known !== '' && known !== '*'
       const run = waits ? await nextVersion(waitS) : await findRun(store, id)
       ctx.status = 200
-      ctx.set({ ETag: tagOfVersion(run.version), 'Cache-Control': 'no-cache' })
+      ctx.set({ ETag: tagOfRun(run), 'Cache-Control': 'no-cache' })
       if (run.state === 'running') ctx.set('Retry-After', retryAfterS)
       if (hasVersion(run)) ctx.status = 304
       else await answers.sendRun(ctx, run)

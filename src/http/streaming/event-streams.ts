@@ -8,8 +8,7 @@ import { createTurnScheduler } from '../../runtime/event-loop.ts'
 import type { RunWatch, Snapshot } from '../../feed/run-watch.ts'
 import type { Log } from '../../log.ts'
 import type { ProgressOf, ProgressView } from '../views/job.ts'
-import { writeJson } from '../views/json.ts'
-import { viewRun } from '../views/run.ts'
+import { eventText } from '../views/json.ts'
 import { withoutSecrets } from '../secrets.ts'
 import { streamTiming, type StreamRoom, type StreamTiming } from './stream-responses.ts'
 import { createEventStream, type EventStream, type ProgressEvent } from './event-stream.ts'
@@ -53,8 +52,6 @@ interface Place {
 }
 
 const placesPerTurn = 32
-/** A result of more bytes of JSON text is not sent to everybody who only wants to know how far a run is. */
-const maxResultBytes = 16 * 1024
 
 export function createEventStreams(options: EventStreamsOptions): EventStreams {
   const { runWatch, room, progressOf, log } = options
@@ -72,7 +69,7 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
     try {
       const known = ofPrefix.get(run)
       if (known !== undefined) return known
-      const data = writeJson(viewRun(run, { ...options, prefix, maxResultBytes }))
+      const data = eventText(run, { ...options, prefix })
       const event = Buffer.from(`event: run\nid: ${run.version}\ndata: ${data}\n\n`)
       ofPrefix.set(run, event)
       return event

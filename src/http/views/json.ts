@@ -23,6 +23,13 @@ export function sendText(ctx: Context, json: string): void {
   ctx.body = json
 }
 
+/** Of a run, for those who want to know how far it is: larger results are left out. */
+const maxEventResultBytes = 16 * 1024
+
+export function eventText(run: RunRecord, options: ViewOptions): string {
+  return writeJson(viewRun(run, { ...options, maxResultBytes: maxEventResultBytes }))
+}
+
 /** A result that was stored too deep to be written is left out, and its job says why. */
 export function writeJson(view: unknown): string {
   try {
@@ -72,7 +79,7 @@ export async function wholeRun(run: RunRecord, wholeJob: WholeJob, index?: numbe
 export async function* runText(run: RunRecord, options: RunTextOptions): AsyncGenerator<string, void, undefined> {
   const { isMinimal, wholeJob } = options
   const bare = { ...options, showsResults: false }
-  const { id, state, version, jobs: _jobs, links, ...rest } = viewRun({ ...run, jobs: [] }, bare)
+  const { id, state, version, jobs: _jobs, deliveries, links, ...rest } = viewRun({ ...run, jobs: [] }, bare)
   yield membersOf(isMinimal ? viewMinimalRun({ ...run, answer: null }) : { id, state, version }, '{')
   yield* answerText(run, options)
   if (!isMinimal) {
@@ -82,7 +89,7 @@ export async function* runText(run: RunRecord, options: RunTextOptions): AsyncGe
       if (index > 0) yield ','
       yield writeJson(viewJob(run.id, await wholeJob(job), options))
     }
-    yield membersOf({ links }, '],')
+    yield membersOf({ ...(deliveries && { deliveries }), links }, '],')
   }
   yield '}'
 }

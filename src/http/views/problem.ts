@@ -1,7 +1,8 @@
 /** The JSON form of problems (RFC 9457). Which members a problem has of its own is said in the table of problems. */
 import { z } from 'zod'
 import { failureStatuses } from '../../domain/answer.ts'
-import { problems, type ProblemCode, type ProblemMembers } from '../../domain/problems.ts'
+import type { ProblemMembers } from '../../domain/problem.ts'
+import { problems, type ProblemCode } from '../../domain/problems.ts'
 import { jobErrorSchema, jobViewSchema } from './job.ts'
 import { runIdSchema } from './run.ts'
 

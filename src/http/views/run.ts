@@ -2,6 +2,8 @@
 import { z } from 'zod'
 import { respondModes } from '../../domain/answer.ts'
 import { runStates, type RunRecord } from '../../domain/run.ts'
+import { deliveryId, deliveryStates, type DeliveryRecord } from '../../domain/delivery.ts'
+import { shownUrl } from '../../domain/webhook.ts'
 import {
   instant,
   instantSchema,
@@ -25,6 +27,22 @@ const resultsSchema = z
 
 export const runIdSchema = z.uuidv7()
 
+export const deliverySchema = z
+  .object({
+    id: z.string().describe('sent as `webhook-id`, with every try'),
+    url: z.string().describe('without the user and the password that it may have'),
+    state: z
+      .enum(deliveryStates)
+      .describe(
+        '`pending`: it is sent at `nextAt`; `delivered`: the receiver has taken it; `failed`: it was given up, or the receiver wants no more (410)',
+      ),
+    attempts: z.int().min(0).describe('tries that have ended'),
+    lastStatus: z.int().nullable().describe('HTTP status of the last try; null where there was no answer'),
+    nextAt: instantSchema.nullable().describe('null where it is over'),
+  })
+  .readonly()
+  .describe('A webhook that says that the run has ended')
+
 export const runViewSchema = z
   .object({
     id: runIdSchema,
@@ -46,6 +64,11 @@ export const runViewSchema = z
     finishedAt: instantSchema.nullable(),
     tags: z.array(z.string()).readonly(),
     jobs: z.array(jobViewSchema).readonly(),
+    deliveries: z
+      .array(deliverySchema)
+      .readonly()
+      .exactOptional()
+      .describe('one for each time that the run has ended; absent where it has no webhook, and in lists'),
     links: z.object({ self: z.string(), events: z.string(), cancel: z.string() }).readonly(),
   })
   .readonly()
@@ -95,8 +118,20 @@ export function viewRun(run: RunRecord, options: ViewOptions): RunView {
     finishedAt: nullableInstant(run.finishedAt),
     tags: run.tags,
     jobs,
+    ...deliveryMembers(run),
     links: { self, events: `${self}/events`, cancel: `${self}/cancel` },
   }
+}
+
+function deliveryMembers({ id: runId, webhook, deliveries }: RunRecord): Pick<RunView, 'deliveries'> {
+  if (webhook === undefined || deliveries === undefined) return {}
+  const url = shownUrl(webhook)
+  return { deliveries: deliveries.map((delivery) => viewDelivery(runId, url, delivery)) }
+}
+
+function viewDelivery(runId: string, url: string, delivery: DeliveryRecord): z.output<typeof deliverySchema> {
+  const { version, state, attempts, lastStatus, nextAt } = delivery
+  return { id: deliveryId({ runId, version }), url, state, attempts, lastStatus, nextAt: nullableInstant(nextAt) }
 }
 
 /** A run as a caller wants it that prefers `return=minimal`. */

@@ -75,6 +75,10 @@ export function createPostgresStore(options: PostgresOptions): Store {
     leave: verb('leave'),
     rescue: verb('rescue'),
     prune: verb('prune'),
+    claimDeliveries: verb('claimDeliveries'),
+    settleDelivery: verb('settleDelivery'),
+    retryDelivery: verb('retryDelivery'),
+    releaseDeliveries: verb('releaseDeliveries'),
     // Several processes share the store, and each has a clock of its own.
     shiftDueTimes: () => Promise.resolve(),
     checkWritable: verb('checkWritable'),

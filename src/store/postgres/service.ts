@@ -14,6 +14,7 @@ import { createBacklog, writerName } from './statements/totals.ts'
 import { prepareDatabase } from './connection/boot.ts'
 import { createRecordCache } from './writing/record-cache.ts'
 import { createConnect, loadPg } from './connection/connection.ts'
+import { appErrorOf } from './connection/failure.ts'
 import { createQuarantine } from './ownership/quarantine.ts'
 import { createHeartbeats } from './ownership/lease.ts'
 import { createOwnedClaims } from './ownership/owned-claims.ts'
@@ -23,6 +24,7 @@ import { defaultLimits, type Limits } from './limits.ts'
 import { decodeNotification, encodeNotification, notify } from './notifications/codec.ts'
 import { createListener } from './notifications/listener.ts'
 import { boundWaits, reclaim, rescue } from './ownership/recovery.ts'
+import { boundDeliveries, releaseDeliveries } from './statements/deliveries.ts'
 import { readRun } from './statements/read.ts'
 import { createReadable } from './statements/records.ts'
 import { createPausedTasks } from './statements/paused-tasks.ts'
@@ -61,7 +63,7 @@ export interface PostgresOptions {
 }
 
 export interface Service {
-  readonly verbs: Verbs & Pick<Store, 'rescue' | 'checkWritable'>
+  readonly verbs: Verbs & Pick<Store, 'rescue' | 'checkWritable' | 'releaseDeliveries'>
   backlog(): number
   pausedTasks(): ReadonlySet<string>
   publishProgress(progress: readonly JobProgress[]): Promise<void>
@@ -182,10 +184,13 @@ export async function startService(
     wakeForWork()
   }
 
+  /** After an outage all leases look dead: every process gets the time to renew its own, as this one did. */
+  const silentProcesses = (): string[] => (lease.keptForMs() >= leaseMs ? heartbeats.unchangedFor(leaseMs) : [])
+
   async function takeOver(at: number): Promise<RescueReport> {
-    // After an outage all leases look dead: every process gets the time to renew its own, as this one did.
-    const silent = lease.keptForMs() >= leaseMs ? heartbeats.unchangedFor(leaseMs) : []
+    const silent = silentProcesses()
     const report = (await settling.askAlone(rescue(process, readable, silent, at))) as Omit<RescueReport, 'suspects'>
+    await boundDeliveries(reader.query, at)
     const suspects = await countSuspects(reader.query)
     quarantine.look(suspects > 0)
     return { ...report, suspects }
@@ -265,6 +270,13 @@ export async function startService(
         wakeForWork()
       },
       rescue: takeOver,
+      async releaseDeliveries(kept) {
+        try {
+          await releaseDeliveries(reader.query, process, kept, silentProcesses())
+        } catch (error) {
+          throw appErrorOf(error, 'releaseDeliveries')
+        }
+      },
       async checkWritable() {
         // The lease is renewed every few seconds.
         if (lease.keptForMs() === 0) throw new AppError('store-unavailable', 'the lease could not be renewed')

@@ -4,6 +4,7 @@ import type { Store } from '../store.ts'
 import { claimDue, claimSuspect, type Claimed, type ClaimOptions } from './writing/claims.ts'
 import type { Quarantine } from './ownership/quarantine.ts'
 import { appErrorOf } from './connection/failure.ts'
+import { claimDeliveries, retryDelivery, settleDelivery } from './statements/deliveries.ts'
 import { defer, findKey, forgetKeys } from './statements/idempotency-keys.ts'
 import type { BatchWriter } from './writing/batch-writer.ts'
 import { operations, pruneRuns } from './writing/operations.ts'
@@ -20,7 +21,16 @@ import type { ClaimRequest, ClaimResult } from '../store.ts'
 
 export type Verbs = Omit<
   Store,
-  'open' | 'close' | 'onChange' | 'backlog' | 'pausedTasks' | 'notifier' | 'rescue' | 'checkWritable' | 'shiftDueTimes'
+  | 'open'
+  | 'close'
+  | 'onChange'
+  | 'backlog'
+  | 'pausedTasks'
+  | 'notifier'
+  | 'rescue'
+  | 'checkWritable'
+  | 'shiftDueTimes'
+  | 'releaseDeliveries'
 >
 
 export interface VerbsOptions extends ClaimOptions {
@@ -111,6 +121,9 @@ export function createVerbs(options: VerbsOptions): Verbs {
       const runs = (await settling.askAlone(pruneRuns(finishedBefore, limit, readable))) as number
       return runs + (await asked(forgetKeys(query, limit, at), 'prune'))
     },
+    claimDeliveries: (request) => asked(claimDeliveries(query, process, request), 'claimDeliveries'),
+    settleDelivery: (...how) => asked(settleDelivery(query, process, ...how), 'settleDelivery'),
+    retryDelivery: (...which) => behind('retryDelivery', () => retryDelivery(query, ...which)),
     getRun,
     getJob: (runId, jobIndex) =>
       asked(

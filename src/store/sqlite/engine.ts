@@ -227,6 +227,10 @@ export function createSqliteStore(options: SqliteOptions): Store {
     leave: call('leave'),
     rescue: call('rescue'),
     prune: call('prune'),
+    claimDeliveries: call('claimDeliveries'),
+    settleDelivery: call('settleDelivery'),
+    retryDelivery: call('retryDelivery'),
+    releaseDeliveries: call('releaseDeliveries'),
     shiftDueTimes: call('shiftDueTimes'),
     async setPaused(task, isPaused) {
       await setPaused(task, isPaused)

@@ -22,6 +22,10 @@ export type WriteVerb =
   | 'shiftDueTimes'
   | 'setPaused'
   | 'checkWritable'
+  | 'claimDeliveries'
+  | 'settleDelivery'
+  | 'retryDelivery'
+  | 'releaseDeliveries'
 
 /** The one list behind the type and `isRead`, so that no read runs as a write. */
 const readVerbs = ['getRun', 'getJob', 'getInput', 'stepsOf', 'listRuns', 'findKey', 'stats'] as const

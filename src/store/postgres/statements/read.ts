@@ -6,6 +6,7 @@ import type { RunRecord } from '../../../domain/run.ts'
 import { isApart } from '../../apart.ts'
 import { jobInput, jobRecord, runRecord } from '../../run-record.ts'
 import type { Query } from '../connection/connection.ts'
+import { readDeliveries } from './deliveries.ts'
 import { createWanted, steadily } from './payloads.ts'
 import { readRecord } from './records.ts'
 
@@ -21,11 +22,16 @@ export async function readRun(query: Query, id: string): Promise<RunRecord | nul
 async function showRun(query: Query, run: Run): Promise<RunRecord> {
   const wanted = createWanted()
   runRecord(run, wanted.noteAll(run.id))
-  return runRecord(run, await wanted.readAll(query, run.id))
+  const [outside, deliveries] = await Promise.all([
+    wanted.readAll(query, run.id),
+    run.webhook === null ? [] : readDeliveries(query, run.id),
+  ])
+  return runRecord(run, outside, deliveries)
 }
 
 /** The view of a run as a commit left it; null if some of its texts are kept apart. */
 export function shownWhole(run: Run): RunRecord | null {
+  if (run.webhook !== null) return null
   const isWhole = run.jobs.every(
     ({ result, error, failures, steps }) =>
       !isApart(result) && !isApart(error) && !failures.some(isApart) && steps === null,

@@ -7,6 +7,7 @@ import { runningJobs, type Run } from '../../../domain/run/aggregate.ts'
 import { encodeRun, stateNumber } from '../../record.ts'
 import type { Query, Statement } from '../connection/connection.ts'
 import { isFailure } from '../connection/failure.ts'
+import { deleteDeliveries, deliveryValues, insertDeliveries } from './deliveries.ts'
 import { countTotals, isCounted, totalValues, type Writer } from './totals.ts'
 import type { HolderRow, QueueRow, Stored, Writes } from '../writing/unit-of-work.ts'
 
@@ -114,6 +115,11 @@ function partsOf(writer: Writer, writes: Writes): Part[] {
     writes.unqueued.length > 0 && { name: 'unqueued', sql: deleteQueue, values: queueKeys(writes.unqueued) },
     writes.held.length > 0 && { name: 'held', sql: insertHolders, values: holderValues(writes.held) },
     writes.unheld.length > 0 && { name: 'unheld', sql: deleteHolders, values: holderValues(writes.unheld) },
+    writes.deliveries.length > 0 && {
+      name: 'due',
+      sql: insertDeliveries,
+      values: deliveryValues(writes.deliveries),
+    },
     tags.length > 0 && { name: 'tags', sql: insertTags, values: named(tags) },
     tasks.length > 0 && { name: 'tasks', sql: insertTasks, values: named(tasks) },
     ...forgetting(writes.removed),
@@ -244,6 +250,7 @@ function forgetting(runs: readonly Run[]): Part[] {
   if (runs.length === 0) return []
   const tags = runs.flatMap(({ id, tags: all }) => [...new Set(all)].map((tag) => ({ name: tagText(tag), id })))
   const tasks = runs.flatMap((run) => tasksOf(run).map((name) => ({ name, id: run.id })))
+  const reported = runs.filter(({ webhook }) => webhook !== null)
   const values = (rows: typeof tags) => [rows.map(({ name }) => name), rows.map(({ id }) => id)]
   const listed = (table: string, column: string) => `DELETE FROM ${table}
     USING unnest(?::text[], ?::uuid[]) AS old (name, run_id)
@@ -258,6 +265,7 @@ function forgetting(runs: readonly Run[]): Part[] {
     { name: 'unpaid', sql: 'DELETE FROM payload WHERE run = ANY(?::uuid[])', values: [idsOf(runs)] },
     { name: 'untagged', sql: listed('run_tag', 'tag'), values: values(tags) },
     { name: 'untasked', sql: listed('run_task', 'task'), values: values(tasks) },
+    ...(reported.length === 0 ? [] : [{ name: 'undue', sql: deleteDeliveries, values: [idsOf(reported)] }]),
   ]
 }
 

@@ -135,12 +135,15 @@ export const operations = {
 /** Jobs and bytes that one commit removes at most, or one run, because everything else waits for the commit. */
 const maxForgottenJobs = 2_000
 const maxForgottenBytes = 32 * 2 ** 20
+/** A delivery that nobody has sent for so long does not keep its run beyond the retention. */
+const maxUnsentMs = 86_400_000
 
 // Skips runs that another process removes at the same time.
 const lockFinished = {
   name: 'lock-finished',
   text: `
     SELECT id, version, revision, record FROM record WHERE finished_at < $1 AND ${isNone('id', '$3')}
+      AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.run = record.id AND delivery.next_at > $1 - ${maxUnsentMs})
     ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED`,
 }
 

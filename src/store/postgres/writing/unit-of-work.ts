@@ -3,6 +3,7 @@
  * written once, with the differences in everything that is derived from it.
  */
 import type { Claim } from '../../../domain/claim.ts'
+import { deliveryOfEnd, type NewDelivery } from '../../../domain/run/new-delivery.ts'
 import type { RunChange } from '../../../domain/run.ts'
 import { jobAt, type Job, type Run } from '../../../domain/run/aggregate.ts'
 import { expiresAt, isSuspect, voidedClaims, waitsSince } from '../../../domain/run/transitions.ts'
@@ -70,6 +71,7 @@ export interface Writes {
   readonly unqueued: readonly QueueRow[]
   readonly held: readonly HolderRow[]
   readonly unheld: readonly HolderRow[]
+  readonly deliveries: readonly NewDelivery[]
   readonly totals: Totals
   readonly changes: readonly RunChange[]
   /** Claims of jobs that were running and are cancelled. */
@@ -102,6 +104,7 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
   const changes = createChanges()
   const voided: Claim[] = []
   const steps: StepRow[] = []
+  const deliveries: NewDelivery[] = []
 
   return {
     find: (runId) => (removed.has(runId) ? null : (now.get(runId) ?? null)),
@@ -118,7 +121,18 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
       if (version === old.version) return
       const ended = voidedClaims(old, run)
       voided.push(...ended)
-      changes.note({ runId, version, state, isAnswered: answer !== null, voided: ended })
+      // Here, where every end is seen: the run can go on in the same transaction.
+      const due = deliveryOfEnd(old, run)
+      if (due !== null) deliveries.push(due)
+      const isDeliveryDue = due !== null
+      changes.note({
+        runId,
+        version,
+        state,
+        isAnswered: answer !== null,
+        voided: ended,
+        ...(isDeliveryDue && { isDeliveryDue }),
+      })
     },
     addStep({ runId, jobIndex }, { name, value }, at) {
       const count = now.get(runId)?.jobs[jobIndex]?.steps?.count
@@ -141,8 +155,10 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
       }
       const gone = [...removed].flatMap((id) => before.get(id)?.run ?? [])
       // A retry may have been requested in the same transaction.
-      const kept = steps.filter(({ runId, jobIndex }) => hasSteps(now.get(runId), jobIndex) && !removed.has(runId))
-      return { added, changed, removed: gone, steps: kept, ...derived.rows(), changes: changes.take(), voided }
+      const keptSteps = steps.filter(({ runId, jobIndex }) => hasSteps(now.get(runId), jobIndex) && !removed.has(runId))
+      const due = deliveries.filter(({ runId }) => !removed.has(runId))
+      const kept = { steps: keptSteps, deliveries: due }
+      return { added, changed, removed: gone, ...kept, ...derived.rows(), changes: changes.take(), voided }
     },
   }
 }
@@ -151,7 +167,7 @@ function hasSteps(run: Run | undefined, jobIndex: number): boolean {
   return run !== undefined && jobAt(run, jobIndex).steps !== null
 }
 
-type DerivedRows = Omit<Writes, 'added' | 'changed' | 'removed' | 'steps' | 'changes' | 'voided'>
+type DerivedRows = Omit<Writes, 'added' | 'changed' | 'removed' | 'steps' | 'deliveries' | 'changes' | 'voided'>
 
 /** Collects the differences in rows that are derived from records. */
 function createDerived() {

@@ -16,7 +16,7 @@ import type { Transaction } from '../writing/transaction.ts'
 type ListedRow = Pick<RecordRow, 'key' | 'id'>
 
 export function createReads(database: DatabaseSync, transaction: Transaction): Verbs<ReadVerb> {
-  const { records, payloads, steps, queue, totals, lists } = transaction
+  const { records, payloads, steps, queue, totals, lists, deliveries } = transaction
   const textsOf = (key: number): TextOf => {
     return (index, apart) => payloads.text(key, index, apart)
   }
@@ -65,7 +65,9 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
   return {
     getRun(id) {
       const stored = records.find(id)
-      return stored === null ? null : runRecord(stored.run, outsideOf(stored.key))
+      if (stored === null) return null
+      const { key, run } = stored
+      return runRecord(run, outsideOf(key), run.webhook === null ? [] : deliveries.of(key))
     },
     getJob(runId, jobIndex) {
       const stored = records.find(runId)

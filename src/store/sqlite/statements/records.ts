@@ -23,7 +23,7 @@ export interface Records {
   read(key: number): StoredRun | null
   /** Keys of the runs of which a process holds jobs. */
   held(): number[]
-  /** Keys of the runs that ended before the instant, oldest first. */
+  /** Keys of the runs that ended before the instant, oldest first; not those that have a pending delivery. */
   finishedBefore(at: number, limit: number): number[]
   heldJobs(): number
   /** Key of the next run that is added. */
@@ -68,6 +68,9 @@ export function asStoredRun({ key, id, version, record }: RecordRow): StoredRun 
   }
 }
 
+/** A delivery that nobody has sent for so long does not keep its run beyond the retention. */
+const maxUnsentMs = 86_400_000
+
 interface Changed {
   stored: StoredRun
   /** The record as the table has it. */
@@ -94,7 +97,9 @@ export function createRecords(
   const selectFinished = prepareSelect<RecordRow>(
     database,
     'key',
-    'FROM record WHERE finished_at < ? ORDER BY finished_at LIMIT ?',
+    `FROM record WHERE finished_at < ?
+      AND NOT EXISTS (SELECT 1 FROM delivery WHERE run = record.key AND next_at > ?)
+      ORDER BY finished_at LIMIT ?`,
   )
   const insert = database.prepare(
     'INSERT INTO record (key, id, state, version, held, finished_at, record) VALUES (?, ?, ?, ?, ?, ?, ?)',
@@ -189,7 +194,7 @@ export function createRecords(
     read,
     held: () => selectHeld().map(({ key }) => key),
     finishedBefore: (at, limit) =>
-      selectFinished(at, limit + unreadable.size)
+      selectFinished(at, at - maxUnsentMs, limit + unreadable.size)
         .map(({ key }) => key)
         .filter((key) => !unreadable.has(key)),
     heldJobs: () => Number(sumHeld.get()?.['n']),

@@ -9,6 +9,7 @@ import { voidedClaims } from '../../../domain/run/transitions.ts'
 import type { Step } from '../../../domain/step.ts'
 import { isFull } from '../../apart.ts'
 import { createChanges, type Changes } from '../../changes.ts'
+import { createDeliveries, type Deliveries } from '../statements/deliveries.ts'
 import { createIdempotencyKeys, type IdempotencyKeys } from '../statements/idempotency-keys.ts'
 import { createLists, type Lists } from '../statements/lists.ts'
 import { createPayloads, type Payloads } from '../statements/payloads.ts'
@@ -26,6 +27,7 @@ export interface Transaction {
   readonly steps: Pick<Steps, 'list' | 'page'>
   readonly lists: Pick<Lists, 'taskId'>
   readonly totals: Pick<Totals, 'current' | 'live'>
+  readonly deliveries: Omit<Deliveries, 'add' | 'forget'>
   readonly keys: IdempotencyKeys
   readonly pausedTasks: Omit<PausedTasks, 'revert'>
   /** null: there is none. */
@@ -64,6 +66,7 @@ export function createTransaction(
   const lists = createLists(database)
   const totals = createTotals(database, queue.size() + records.heldJobs())
   const keys = createIdempotencyKeys(database)
+  const deliveries = createDeliveries(database)
   const search = hasSearch ? createSearch(database) : null
   const changes = createChanges()
 
@@ -74,6 +77,7 @@ export function createTransaction(
     steps,
     lists,
     totals,
+    deliveries,
     keys,
     pausedTasks,
     search,
@@ -112,7 +116,16 @@ export function createTransaction(
       if (run.state !== before.state) totals.countRun(before.state, run.state)
       const { id: runId, version, state, answer } = run
       if (version !== before.version) {
-        changes.note({ runId, version, state, isAnswered: answer !== null, voided: voidedClaims(before, run) })
+        const isDeliveryDue = run.webhook !== null && deliveries.add(key, before, run)
+        const voided = voidedClaims(before, run)
+        changes.note({
+          runId,
+          version,
+          state,
+          isAnswered: answer !== null,
+          voided,
+          ...(isDeliveryDue && { isDeliveryDue }),
+        })
       }
       const saved = { key, run }
       records.change(saved)
@@ -131,6 +144,7 @@ export function createTransaction(
       totals.countRun(run.state, null)
       payloads.forget(key)
       if (run.jobs.some((job) => job.steps !== null)) steps.forget(key)
+      if (run.webhook !== null) deliveries.forget(key)
       lists.remove(run)
       keys.forget(run.id)
       search?.remove(key)

@@ -26,7 +26,7 @@ const runsPerExpiry = 200
 const runsPerFlush = 1_000
 
 export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 'checkWritable'>> {
-  const { records, queue, payloads, keys, pausedTasks } = transaction
+  const { records, queue, payloads, keys, pausedTasks, deliveries } = transaction
   // Only one process owns the file, so jobs that run when it is opened belong to a dead process. The number of a claim
   // distinguishes them from claims of this process.
   const lost = new Map(
@@ -112,6 +112,7 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       transaction.flush()
       changeWaiting(Number.MIN_SAFE_INTEGER, (run) => shiftDueTimes(run, byMs))
       keys.shift(byMs)
+      deliveries.shift(byMs)
     },
     rescue(at): RescueReport {
       let requeued = 0
@@ -130,6 +131,7 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       transaction.flush()
       changeWaiting(at, (run) => boundDueTimes(run, at))
       keys.bound(at)
+      deliveries.bound(at)
       transaction.flush()
       return { requeued, crashed, suspects: queue.suspects() }
     },
@@ -146,6 +148,23 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
         transaction.remove(stored)
       }
       return pruned + keys.prune(limit, at)
+    },
+    claimDeliveries: deliveries.claim,
+    settleDelivery(delivery, result) {
+      const stored = records.find(delivery.runId)
+      if (stored !== null) deliveries.settle(stored.key, delivery, result)
+    },
+    retryDelivery(runId, version, at) {
+      const stored = records.find(runId)
+      return stored !== null && deliveries.retry(stored.key, version, at)
+    },
+    releaseDeliveries(kept) {
+      deliveries.release(
+        kept.flatMap(({ runId, version }) => {
+          const stored = records.find(runId)
+          return stored === null ? [] : [[stored.key, version] as const]
+        }),
+      )
     },
   }
 }

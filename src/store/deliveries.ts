@@ -1,0 +1,112 @@
+/** Which deliveries are claimed, and how they are kept in rows: the same in both engines. */
+import { deliveryStates, type DeliveryRecord, type DeliveryState } from '../domain/delivery.ts'
+import type { ClaimedDelivery } from '../domain/run/new-delivery.ts'
+import { runStates } from '../domain/run.ts'
+
+export interface DeliveryRequest {
+  /** Room for so many, at least one. */
+  readonly limit: number
+  /** For how many of one receiver there is room. */
+  readonly perReceiver: number
+  /** The same for receivers that have another number. */
+  readonly rooms: Readonly<Record<string, number>>
+  readonly at: number
+}
+
+export interface DeliveryClaims {
+  readonly deliveries: readonly ClaimedDelivery[]
+  /** When the next delivery is due, of receivers for which there is room; null without one. */
+  readonly nextDueAt: number | null
+}
+
+/** A receiver that has pending deliveries, and how many of them are wanted. */
+export interface Wanted {
+  readonly receiver: string
+  readonly room: number
+}
+
+export interface DeliveryRow {
+  readonly run: string
+  readonly version: number
+  readonly receiver: string
+  readonly outcome: number
+  readonly endedAt: number
+  readonly attempts: number
+  readonly nextAt: number
+}
+
+/** Receivers that are looked at: each that has no room has a delivery under way, so that some are left. */
+export function maxReceivers({ limit, rooms }: DeliveryRequest): number {
+  return limit + Object.keys(rooms).length + 1
+}
+
+/** @param receivers with pending deliveries, by the time of the first */
+export function wantedOf(
+  receivers: readonly { readonly receiver: string; readonly nextAt: number }[],
+  { perReceiver, rooms, at }: DeliveryRequest,
+): { readonly wanted: readonly Wanted[]; readonly nextDueAt: number | null } {
+  const open = receivers
+    .map(({ receiver, nextAt }) => ({ receiver, nextAt, room: rooms[receiver] ?? perReceiver }))
+    .filter(({ room }) => room > 0)
+  return {
+    wanted: open.filter(({ nextAt }) => nextAt <= at).map(({ receiver, room }) => ({ receiver, room })),
+    nextDueAt: open.find(({ nextAt }) => nextAt > at)?.nextAt ?? null,
+  }
+}
+
+/** @param rows of the receivers, each with one more than is wanted, the first to be due first */
+export function chosenOf<Row extends Pick<DeliveryRow, 'receiver' | 'nextAt'>>(
+  rows: readonly Row[],
+  wanted: readonly Wanted[],
+  { limit, at }: DeliveryRequest,
+): { readonly chosen: readonly Row[]; readonly nextDueAt: number | null } {
+  const left = new Map(wanted.map(({ receiver, room }) => [receiver, room]))
+  const chosen: Row[] = []
+  let nextDueAt: number | null = null
+  for (const row of rows) {
+    const room = left.get(row.receiver) ?? 0
+    if (room === 0 || chosen.length === limit) continue
+    if (row.nextAt > at) nextDueAt = earliest(nextDueAt, row.nextAt)
+    else {
+      chosen.push(row)
+      left.set(row.receiver, room - 1)
+    }
+  }
+  return { chosen, nextDueAt }
+}
+
+export function earliest(one: number | null, other: number | null): number | null {
+  if (one === null || other === null) return one ?? other
+  return Math.min(one, other)
+}
+
+export function claimedDelivery({
+  run: runId,
+  version,
+  receiver,
+  outcome,
+  endedAt,
+  attempts,
+}: Omit<DeliveryRow, 'nextAt'>): ClaimedDelivery {
+  const state = runStates[outcome]
+  if (state === undefined) throw new Error(`a delivery has the unknown outcome ${outcome}`)
+  return { runId, version, receiver, outcome: state, endedAt, attempts }
+}
+
+/** The number that stands for a delivery's state in a row. */
+export function deliveryStateNumber(state: DeliveryState): number {
+  return deliveryStates.indexOf(state)
+}
+
+export function deliveryRecord(row: {
+  readonly version: number
+  readonly state: number
+  readonly attempts: number
+  readonly lastStatus: number | null
+  readonly nextAt: number | null
+}): DeliveryRecord {
+  const { version, attempts, lastStatus, nextAt } = row
+  const state = deliveryStates[row.state]
+  if (state === undefined) throw new Error(`a delivery has the unknown state ${row.state}`)
+  return { version, state, attempts, lastStatus, nextAt }
+}

@@ -1,0 +1,193 @@
+/**
+ * Deliveries as rows: claimed by one process, settled, and handed back. They are added and forgotten by the statement
+ * that writes their runs (`writing/write.ts`).
+ */
+import { isRunId } from '../../../domain/ids.ts'
+import { maxDeliveryWaitMs, type DeliveryRecord, type TryResult } from '../../../domain/delivery.ts'
+import type { ClaimedDelivery, NewDelivery } from '../../../domain/run/new-delivery.ts'
+import {
+  chosenOf,
+  claimedDelivery,
+  deliveryRecord,
+  deliveryStateNumber,
+  earliest,
+  maxReceivers,
+  wantedOf,
+  type DeliveryClaims,
+  type DeliveryRequest,
+  type DeliveryRow,
+} from '../../deliveries.ts'
+import { stateNumber } from '../../record.ts'
+import type { Query, Row } from '../connection/connection.ts'
+import { heartbeatText } from '../ownership/lease.ts'
+
+type Named = Pick<ClaimedDelivery, 'runId' | 'version'>
+
+const isFree = 'next_at IS NOT NULL AND holder IS NULL'
+
+/** Parts of the statement that writes records, with a question mark for each value. */
+export const insertDeliveries = `INSERT INTO delivery (run, version, receiver, outcome, ended_at, next_at)
+  SELECT *, ended_at FROM unnest(?::uuid[], ?::integer[], ?::text[], ?::smallint[], ?::bigint[])
+    AS new (run, version, receiver, outcome, ended_at)`
+
+export const deleteDeliveries = 'DELETE FROM delivery WHERE run = ANY(?::uuid[])'
+
+export function deliveryValues(rows: readonly NewDelivery[]): unknown[] {
+  return [
+    rows.map(({ runId }) => runId),
+    rows.map(({ version }) => version),
+    rows.map(({ receiver }) => receiver),
+    rows.map(({ outcome }) => stateNumber(outcome)),
+    rows.map(({ endedAt }) => endedAt),
+  ]
+}
+
+const selectOf = {
+  name: 'select-deliveries',
+  text: `
+    SELECT version, state, attempts, last_status, next_at FROM delivery WHERE run = $1 ORDER BY version`,
+}
+// From each receiver to the next one, without the deliveries in between.
+const selectReceivers = {
+  name: 'select-receivers',
+  text: `
+    WITH RECURSIVE known (name) AS (
+      (SELECT receiver FROM delivery WHERE ${isFree} ORDER BY receiver LIMIT 1)
+      UNION ALL
+      SELECT (SELECT receiver FROM delivery WHERE receiver > known.name AND ${isFree} ORDER BY receiver LIMIT 1)
+      FROM known WHERE known.name IS NOT NULL)
+    SELECT name AS receiver, first.next_at FROM known
+    CROSS JOIN LATERAL (
+      SELECT next_at FROM delivery WHERE receiver = known.name AND ${isFree} ORDER BY next_at LIMIT 1) AS first
+    ORDER BY first.next_at LIMIT $1`,
+}
+const selectFree = {
+  name: 'select-free-deliveries',
+  text: `
+    SELECT found.* FROM unnest($1::text[], $2::integer[]) AS wanted (receiver, room)
+    CROSS JOIN LATERAL (
+      SELECT run, version, receiver, outcome, ended_at, attempts, next_at FROM delivery
+      WHERE receiver = wanted.receiver AND ${isFree} ORDER BY next_at LIMIT wanted.room + 1) AS found`,
+}
+// Another process may have chosen the same ones: each takes those that the other has not.
+const take = {
+  name: 'take-deliveries',
+  text: `
+    WITH free AS (
+      SELECT delivery.run, delivery.version FROM delivery
+      JOIN unnest($1::uuid[], $2::integer[]) AS chosen (run, version) USING (run, version)
+      WHERE ${isFree} FOR UPDATE OF delivery SKIP LOCKED)
+    UPDATE delivery SET holder = $3 FROM free WHERE delivery.run = free.run AND delivery.version = free.version
+    RETURNING delivery.run, delivery.version`,
+}
+// Not where it was handed back, and another try is under way or over.
+const end = {
+  name: 'end-try',
+  text: `
+    UPDATE delivery SET state = $1, attempts = attempts + 1, last_status = $2, next_at = $3, holder = NULL
+    WHERE run = $4 AND version = $5 AND attempts = $6 AND holder = $7`,
+}
+const restart = {
+  name: 'restart-delivery',
+  text: `
+    UPDATE delivery SET attempts = CASE state WHEN 0 THEN attempts ELSE 0 END, state = 0,
+      next_at = CASE WHEN holder IS NULL THEN $3 ELSE next_at END
+    WHERE run = $1 AND version = $2 RETURNING 1`,
+}
+const release = {
+  name: 'release-deliveries',
+  text: `
+    WITH lost AS (
+      SELECT run, version FROM delivery
+      WHERE holder IS NOT NULL AND (
+        (holder = $1 AND NOT EXISTS (
+          SELECT 1 FROM unnest($2::uuid[], $3::integer[]) AS kept (run, version)
+          WHERE kept.run = delivery.run AND kept.version = delivery.version))
+        OR (holder <> $1 AND NOT EXISTS (
+          SELECT 1 FROM process WHERE process.id = delivery.holder AND ${heartbeatText} <> ALL ($4::text[]))))
+      FOR UPDATE SKIP LOCKED)
+    UPDATE delivery SET holder = NULL FROM lost WHERE delivery.run = lost.run AND delivery.version = lost.version`,
+}
+const shorten = {
+  name: 'shorten-waits-of-deliveries',
+  text: `UPDATE delivery SET next_at = $1 WHERE ${isFree} AND next_at > $1`,
+}
+
+export async function readDeliveries(query: Query, runId: string): Promise<DeliveryRecord[]> {
+  return (await query(selectOf, [runId])).map((row) =>
+    deliveryRecord({
+      version: Number(row['version']),
+      state: Number(row['state']),
+      attempts: Number(row['attempts']),
+      lastStatus: row['last_status'] === null ? null : Number(row['last_status']),
+      nextAt: row['next_at'] === null ? null : Number(row['next_at']),
+    }),
+  )
+}
+
+/** @param process number of the one that sends them */
+export async function claimDeliveries(
+  query: Query,
+  process: number,
+  request: DeliveryRequest,
+): Promise<DeliveryClaims> {
+  const receivers = (await query(selectReceivers, [maxReceivers(request)])).map((row) => {
+    return { receiver: String(row['receiver']), nextAt: Number(row['next_at']) }
+  })
+  const { wanted, nextDueAt } = wantedOf(receivers, request)
+  if (wanted.length === 0) return { deliveries: [], nextDueAt }
+  const rooms = wanted.map(({ room }) => Math.min(room, request.limit))
+  const rows = await query(selectFree, [wanted.map(({ receiver }) => receiver), rooms])
+  const found = chosenOf(rows.map(rowOf), wanted, request)
+  const names = found.chosen.map(({ run, version }) => [run, version] as const)
+  const taken = new Set(
+    (await query(take, [names.map(([run]) => run), names.map(([, version]) => version), process])).map(
+      (row) => `${String(row['run'])} ${String(row['version'])}`,
+    ),
+  )
+  return {
+    deliveries: found.chosen.filter(({ run, version }) => taken.has(`${run} ${version}`)).map(claimedDelivery),
+    // Another process was quicker: there may be others.
+    nextDueAt: taken.size < names.length ? request.at : earliest(nextDueAt, found.nextDueAt),
+  }
+}
+
+export async function settleDelivery(
+  query: Query,
+  process: number,
+  { runId, version, attempts }: ClaimedDelivery,
+  { state, lastStatus, nextAt }: TryResult,
+): Promise<void> {
+  await query(end, [deliveryStateNumber(state), lastStatus, nextAt, runId, version, attempts, process])
+}
+
+export async function retryDelivery(query: Query, runId: string, version: number, at: number): Promise<boolean> {
+  return isRunId(runId) && (await query(restart, [runId, version, at])).length > 0
+}
+
+/** @param silent heartbeats of processes that are given up, like those without a lease */
+export async function releaseDeliveries(
+  query: Query,
+  process: number,
+  kept: readonly Named[],
+  silent: readonly string[],
+): Promise<void> {
+  await query(release, [process, kept.map(({ runId }) => runId), kept.map(({ version }) => version), silent])
+}
+
+/** A clock may have been set back: no delivery waits longer than any is to wait. */
+export async function boundDeliveries(query: Query, at: number): Promise<void> {
+  await query(shorten, [Math.round(at + maxDeliveryWaitMs)])
+}
+
+function rowOf(row: Row): DeliveryRow {
+  return {
+    run: String(row['run']),
+    version: Number(row['version']),
+    receiver: String(row['receiver']),
+    outcome: Number(row['outcome']),
+    endedAt: Number(row['ended_at']),
+    attempts: Number(row['attempts']),
+    nextAt: Number(row['next_at']),
+  }
+}

@@ -1,0 +1,232 @@
+/**
+ * Sends the deliveries that are due, a bounded number at once and few of them to one receiver, so that a receiver that
+ * fails or hangs holds up no other. A delivery is taken in the store before it is sent, and its outcome is committed
+ * after it: when the process dies in between it is sent again, with the same id.
+ */
+import { deliveryId, nextTryAt, type TryResult } from '../domain/delivery.ts'
+import type { ClaimedDelivery } from '../domain/run/new-delivery.ts'
+import type { RunRecord } from '../domain/run.ts'
+import type { Log } from '../log.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { version } from '../runtime/version.ts'
+import type { Store } from '../store/store.ts'
+import type { Answer, Post } from './post.ts'
+import { webhookHeaders } from './signature.ts'
+
+export interface WebhookSender {
+  start(): void
+  /** A delivery may be due. */
+  wake(): void
+  /** Begins no more tries; resolves when those under way have ended, or are handed back after the grace. */
+  drain(graceMs: number): Promise<void>
+  /** Ends what is left. */
+  stop(): void
+}
+
+/** How a try ended: it was taken, refused with a status, or not answered. */
+export type TryOutcome = 'delivered' | 'refused' | 'unanswered'
+
+export interface WebhookSenderOptions {
+  readonly store: Pick<Store, 'claimDeliveries' | 'settleDelivery' | 'releaseDeliveries' | 'getRun' | 'notifier'>
+  /** Each delivery is signed with all of them. */
+  readonly secrets: readonly string[]
+  readonly post: Post
+  /** The run as receivers see it, as JSON text. */
+  readonly textOf: (run: RunRecord) => string
+  readonly onTried: (outcome: TryOutcome, tookMs: number) => void
+  readonly onGivenUp: () => void
+  readonly clock: Clock
+  readonly log: Log
+  /** From 0 to 1, for the jitter; default: random. */
+  readonly random?: () => number
+}
+
+const maxAtOnce = 64
+const maxPerReceiver = 4
+/** While a receiver fails, its deliveries take the room of few others. */
+const maxPerFailing = 1
+/** Receivers of which it is known that they fail. */
+const maxFailing = 10_000
+/** Between two looks at what is due later, or was left by other processes. */
+const lookMs = 1_000
+const minPauseMs = 20
+/** The receiver wants no more of it. */
+const gone = 410
+
+export function createWebhookSender(options: WebhookSenderOptions): WebhookSender {
+  const { store, secrets, post, textOf, onTried, onGivenUp, clock, log, random = Math.random } = options
+  const isShared = store.notifier !== null
+  const sending = new Map<ClaimedDelivery, Promise<void>>()
+  const failing = new Set<string>()
+  const aborting = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  let looking: Promise<void> | null = null
+  let isAskedAgain = false
+  let isOver = true
+  /** When those were handed back that nobody sends, on a clock that nobody can set; null where there may be some. */
+  let releasedAt: number | null = null
+
+  function rooms(): Record<string, number> {
+    const all = Object.fromEntries([...failing].map((receiver) => [receiver, maxPerFailing]))
+    for (const { receiver } of sending.keys()) all[receiver] = (all[receiver] ?? maxPerReceiver) - 1
+    return all
+  }
+
+  /** @returns how long to wait until the next look, in milliseconds; null: until it is asked for */
+  async function look(): Promise<number | null> {
+    if (releasedAt === null || (isShared && performance.now() - releasedAt >= lookMs)) {
+      releasedAt = performance.now()
+      await store.releaseDeliveries([...sending.keys()])
+    }
+    const limit = maxAtOnce - sending.size
+    if (limit === 0) return isShared ? lookMs : null
+    const at = clock.now()
+    const { deliveries, nextDueAt } = await store.claimDeliveries({
+      limit,
+      perReceiver: maxPerReceiver,
+      rooms: rooms(),
+      at,
+    })
+    for (const delivery of deliveries) begin(delivery)
+    if (nextDueAt !== null) return Math.min(lookMs, Math.max(minPauseMs, nextDueAt - at))
+    return isShared ? lookMs : null
+  }
+
+  async function lookSurely(): Promise<void> {
+    let pauseMs: number | null = lookMs
+    try {
+      pauseMs = await look()
+    } catch (error) {
+      releasedAt = null
+      log.debug({ err: error }, 'due webhooks could not be looked for; trying again')
+    }
+    looking = null
+    if (isOver) return
+    if (isAskedAgain) wake()
+    else if (pauseMs !== null) wakeLater(pauseMs)
+  }
+
+  function wakeLater(pauseMs: number): void {
+    if (isOver || looking !== null) return
+    clearTimeout(timer)
+    timer = setTimeout(wake, pauseMs)
+  }
+
+  function wake(): void {
+    isAskedAgain = looking !== null
+    if (isOver || looking !== null) return
+    clearTimeout(timer)
+    looking = lookSurely()
+  }
+
+  function begin(delivery: ClaimedDelivery): void {
+    const leave = (): void => void sending.delete(delivery)
+    const end = send(delivery).then(
+      () => {
+        leave()
+        wake()
+      },
+      (error: unknown) => {
+        leave()
+        // Handed back by a later look, and sent again.
+        releasedAt = null
+        log.debug({ err: error, ...namesOf(delivery) }, 'the outcome of a webhook could not be stored')
+        wakeLater(lookMs)
+      },
+    )
+    sending.set(delivery, end)
+  }
+
+  async function send(delivery: ClaimedDelivery): Promise<void> {
+    const startedAt = performance.now()
+    const answer = await attempt(delivery)
+    if (answer === null) return
+    const result = resultOf(delivery, answer)
+    note(delivery, answer, result)
+    onTried(outcomeOf(answer), performance.now() - startedAt)
+    await store.settleDelivery(delivery, result)
+  }
+
+  /** null where there is nothing to settle: the run was removed, and the delivery with it, or the process leaves. */
+  async function attempt(delivery: ClaimedDelivery): Promise<Answer | null> {
+    try {
+      const run = await store.getRun(delivery.runId)
+      if (run?.webhook === undefined) return null
+      const answer = await post(run.webhook, messageOf(delivery, run), aborting.signal)
+      return aborting.signal.aborted ? null : answer
+    } catch (error) {
+      return { status: null, reason: error instanceof Error ? error.message : String(error) }
+    }
+  }
+
+  function messageOf(delivery: ClaimedDelivery, run: RunRecord) {
+    const { outcome, endedAt } = delivery
+    const timestamp = new Date(endedAt).toISOString()
+    const body = `{"type":"run.${outcome}","timestamp":"${timestamp}","data":${textOf(run)}}`
+    const signed = webhookHeaders({ id: deliveryId(delivery), at: clock.now(), body }, secrets)
+    const headers = { 'Content-Type': 'application/json', 'User-Agent': `Forerunner/${version}`, ...signed }
+    return { headers, body }
+  }
+
+  function resultOf({ attempts }: ClaimedDelivery, { status }: Answer): TryResult {
+    if (isTaken(status)) return { state: 'delivered', lastStatus: status, nextAt: null }
+    const nextAt = status === gone ? null : nextTryAt(attempts + 1, clock.now(), random())
+    return { state: nextAt === null ? 'failed' : 'pending', lastStatus: status, nextAt }
+  }
+
+  /** Once for each receiver that begins to fail: it may be one line for each run otherwise. */
+  function note(delivery: ClaimedDelivery, answer: Answer, { state }: TryResult): void {
+    const { receiver } = delivery
+    const fields = { ...namesOf(delivery), status: answer.status }
+    if (state === 'delivered') {
+      if (failing.delete(receiver)) log.info(fields, `${receiver} takes webhooks again`)
+      return
+    }
+    const why = answer.status === null ? answer.reason : `it answered ${answer.status}`
+    if (state === 'failed') {
+      onGivenUp()
+      log.warn(fields, `a webhook was given up after ${delivery.attempts + 1} tries: ${why}`)
+    } else if (!failing.has(receiver))
+      log.warn(fields, `${receiver} does not take webhooks, which are tried again: ${why}`)
+    if (answer.status !== gone && failing.size < maxFailing) failing.add(receiver)
+  }
+
+  return {
+    start() {
+      isOver = false
+      wake()
+    },
+    wake,
+    async drain(graceMs) {
+      isOver = true
+      clearTimeout(timer)
+      await looking
+      if (sending.size === 0) return
+      const late = setTimeout(() => aborting.abort(), graceMs)
+      await Promise.all(sending.values())
+      clearTimeout(late)
+      // What was broken off is free for others at once.
+      await store.releaseDeliveries([]).catch(() => {})
+    },
+    stop() {
+      isOver = true
+      clearTimeout(timer)
+      aborting.abort()
+    },
+  }
+}
+
+function isTaken(status: number | null): boolean {
+  return status !== null && status >= 200 && status <= 299
+}
+
+function outcomeOf({ status }: Answer): TryOutcome {
+  if (status === null) return 'unanswered'
+  return isTaken(status) ? 'delivered' : 'refused'
+}
+
+/** The receiver stands for its address, which can hold a secret. */
+function namesOf(delivery: ClaimedDelivery) {
+  const { runId, receiver } = delivery
+  return { runId, delivery: deliveryId(delivery), receiver }
+}
