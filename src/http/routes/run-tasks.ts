@@ -44,7 +44,7 @@ export const runTasks: Route = {
     },
     {
       status: 202,
-      description: 'The run is accepted and has no answer yet.',
+      description: 'The run is accepted and has no answer yet, or its caller waits for none.',
       json,
       example: waitingRunExample,
       headers: ['Location', 'Retry-After', 'Content-Location', 'Link', 'Cache-Control'],
@@ -88,10 +88,12 @@ export const runTasks: Route = {
       const { prefer, idempotency, request } = await receive(ctx, scope)
       const { respond } = request
       const traceparent = ctx.get('traceparent')
-      const accepted = await intake.submit(request, { waitMs: waitMsOf(prefer), idempotency, traceparent })
+      const waitMs = waitMsOf(prefer)
+      const accepted = await intake.submit(request, { waitMs, idempotency, traceparent })
       const { run, commitMs, answerMs } = accepted
       if (answerMs !== null) metrics.answered(commitMs + answerMs)
-      const { answer } = run
+      // A caller that waits for no answer gets none, however quick the first job was; a repeated request gets what is there.
+      const answer = waitMs === 0 && !accepted.isReplayed ? null : run.answer
       if (answer !== null && answer.status !== 200) {
         // Without the details of its error it is an answer all the same.
         const whole = await wholeRun(run, answers.wholeJob(run.id), answer.jobIndex).catch(() => run)
