@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert'
 import { until } from '../harness/until.ts'
 import { version } from '../../src/runtime/version.ts'
 import type { RunPageView, RunView } from '../../src/client/client.ts'
-import { fixtureTasks, startService } from '../harness/service.ts'
+import { fixtureTasks, shareService, startService } from '../harness/service.ts'
 import { forerunner, program, read } from './forerunner.ts'
 
 const nowhere = 'http://127.0.0.1:9'
@@ -57,7 +57,7 @@ test('ends with 3 where there is no service, and says what to do', async () => {
 })
 
 test('runs tasks, and prints the result', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { url } = service
   await using directory = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
   const file = join(directory.path, 'input.json')
@@ -76,7 +76,7 @@ test('runs tasks, and prints the result', async () => {
 })
 
 test('watches a run until its end', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { url } = service
   const watched = await forerunner(['run', 'echo', 'fail', '--watch'], { url })
   assert.is(watched.code, 1)
@@ -95,7 +95,7 @@ test('watches a run until its end', async () => {
 })
 
 test('lists, shows, cancels and retries', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { url } = service
   const waiting = { name: 'wait', input: { ms: 60_000 } }
   const accepted = await service.post('/run-tasks', {
@@ -157,7 +157,7 @@ test('lists the tasks and the numbers, with a key where one is needed', async ()
 })
 
 test('loads a service at a fixed rate, or one of its own', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { url } = service
   const loaded = await forerunner(['bench', 'echo', '--rate', '50', '--seconds', '0.2', '--json'], { url })
   const { answered, failed, tag } = read(loaded) as { answered: number; failed: number; tag: string }
@@ -174,7 +174,7 @@ test('loads a service at a fixed rate, or one of its own', async () => {
 })
 
 test('the doctor finds what is wrong', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   await using directory = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
   const databasePath = join(directory.path, 'a.db')
   const given = { TASKS_DIR: fixtureTasks, DATABASE_URL: `sqlite:${databasePath}` }

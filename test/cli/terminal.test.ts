@@ -5,7 +5,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { widthOf } from '../../src/cli/characters.ts'
 import { makeHome } from '../harness/child.ts'
-import { startService } from '../harness/service.ts'
+import { shareService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { program } from './forerunner.ts'
 
@@ -29,7 +29,7 @@ function inTerminal(url: string, args: string) {
 
 if (hasTerminal) {
   test('a run is painted over itself until it ends, in colours, and no line is too wide', async () => {
-    await using service = await startService()
+    await using service = await shareService()
     const watching = inTerminal(service.url, 'run echo tells fail --watch')
     assert.is(await watching.ended, 1)
     const shown = watching.output()
@@ -40,7 +40,7 @@ if (hasTerminal) {
   })
 
   test('Ctrl-C leaves the run alone, says so, and gives the cursor back', async () => {
-    await using service = await startService()
+    await using service = await shareService()
     const accepted = await service.post('/run-tasks', {
       tasks: [{ name: 'wait', input: { ms: 60_000 } }],
       respond: 'none',
@@ -70,7 +70,7 @@ if (hasTerminal) {
   })
 
   test('Ctrl-C ends what is under way', async () => {
-    await using service = await startService()
+    await using service = await shareService()
     const { ended, output, type } = inTerminal(service.url, 'bench echo --rate 5 --seconds 60')
     await until('it is under way', () => output().includes('requests in 60 s'))
     type('\u0003')
@@ -78,7 +78,7 @@ if (hasTerminal) {
   })
 
   test('a question is asked before many runs are changed', async () => {
-    await using service = await startService()
+    await using service = await shareService()
     await service.post('/run-tasks', { tasks: [{ name: 'wait', input: { ms: 60_000 } }], respond: 'none' })
     const { ended, output, type } = inTerminal(service.url, 'cancel --task wait')
     await until('it asks', () => output().includes('1 run matches'))

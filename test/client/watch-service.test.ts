@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClient, type WatchEvent } from '../../src/client/client.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
-import { startService } from '../harness/service.ts'
+import { shareService } from '../harness/service.ts'
 import { sharedContract } from '../http/contract.ts'
 import { collect } from './collect.ts'
 
@@ -16,7 +16,7 @@ function issueOf(event: WatchEvent): string | null {
 }
 
 test('tells every state of a run that was watched from its beginning, in the form of the contract', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const client = createClient({ baseUrl: service.url })
   const meeting = `${service.url}/watch`
   const long = 'x'.repeat(20_000)
@@ -44,7 +44,7 @@ test('tells every state of a run that was watched from its beginning, in the for
 })
 
 test('waits for a newer version', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const client = createClient({ baseUrl: service.url })
   const { id } = await client.runTasks({ tasks: [{ name: 'wait', input: { ms: 60_000 } }], respond: 'none' })
   const { version } = await client.cancel(id)

@@ -35,7 +35,7 @@ export async function readStats(service: Asked): Promise<StatsView> {
   return (await (await service.get('/stats')).json()) as StatsView
 }
 
-/** Jobs that were ever accepted. */
-export async function acceptedJobs(service: Asked): Promise<number> {
-  return (await readStats(service)).conservation.accepted
+/** Of all runs that the service has. */
+export async function countJobs(service: Asked): Promise<number> {
+  return (await listRuns(service, '?pageSize=500')).reduce((sum, { jobs }) => sum + jobs.length, 0)
 }

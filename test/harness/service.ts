@@ -6,25 +6,35 @@ import { configOf, type Config } from '../../src/config.ts'
 import type { ServerLimits } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
 import { sharedContract } from '../http/contract.ts'
+import { listRuns } from './run.ts'
+import { until } from './until.ts'
 
 // As it ships, compiled: its threads start several times faster than from sources with types.
 const built = (path: string): string => new URL(`../../dist/src/${path}`, import.meta.url).href
 const { startApp } = (await import(built('app.js'))) as typeof import('../../src/app.ts')
 const { createHttpServer } = (await import(built('http/server.js'))) as typeof import('../../src/http/server.ts')
+const { loadRegistry } = (await import(built('tasks/registry.js'))) as typeof import('../../src/tasks/registry.ts')
 
 export const fixtureTasks = fileURLToPath(new URL('../fixtures/tasks/', import.meta.url))
 
 export interface Service extends AsyncDisposable {
   readonly url: string
-  readonly app: App
   readonly config: Config
   /** Like the global one, of a path; like `post` and `get` it rejects where the answer breaks the contract. */
   fetch(path: string, init?: RequestInit): Promise<Response>
   /** POSTs JSON; a string is sent as it is. */
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>
   get(path: string, headers?: Record<string, string>): Promise<Response>
+}
+
+/** One that its test may end. */
+export interface OwnService extends Service {
+  readonly app: App
   stop(): Promise<void>
 }
+
+/** Loaded once in this process. */
+let fixtures: ReturnType<typeof loadRegistry> | undefined
 
 interface Database extends AsyncDisposable {
   readonly config: Pick<Config, 'databaseUrl' | 'databaseSchema'>
@@ -51,7 +61,7 @@ export async function startService(
   limits: Partial<ServerLimits> = {},
   whileStarting: (url: string) => Promise<void> = async () => {},
   clock?: ProcessClock,
-): Promise<Service> {
+): Promise<OwnService> {
   await using stack = new AsyncDisposableStack()
   const database = stack.use(await makeDatabase())
   const config = configOf({
@@ -71,6 +81,7 @@ export async function startService(
   let url = ''
   const app = await startApp({
     config,
+    ...(config.tasksDir === fixtureTasks && { registry: await (fixtures ??= loadRegistry(fixtureTasks)) }),
     log,
     ...(clock && { clock }),
     // As compiled code needs it: the loader that the tests run under would only make the start of threads slower.
@@ -115,4 +126,53 @@ export async function startService(
     stop: () => (stopping ??= stop()),
     [Symbol.asyncDispose]: () => (stopping ??= stop()),
   }
+}
+
+interface Shared {
+  readonly started: Promise<OwnService>
+  /** Tests that have it now. */
+  users: number
+  idle: NodeJS.Timeout | undefined
+}
+
+const shared = new Map<string, Shared>()
+/** Tests follow each other in less. */
+const idleMs = 100
+
+/**
+ * The same, one after another for all tests of this process that ask for it: starting threads is what costs most in a
+ * test of a request. Whoever gets it finds no run in it, and no request under way; numbers of the process go on.
+ */
+export async function shareService(options: Partial<Config> = {}): Promise<Service> {
+  const key = JSON.stringify(options)
+  const one: Shared = shared.get(key) ?? { started: startService(options), users: 0, idle: undefined }
+  shared.set(key, one)
+  one.users += 1
+  clearTimeout(one.idle)
+  const service = await one.started
+
+  async function release(): Promise<void> {
+    await removeRuns(service)
+    one.users -= 1
+    if (one.users > 0) return
+    one.idle = setTimeout(() => {
+      shared.delete(key)
+      void service.stop()
+    }, idleMs)
+  }
+  const { app: _app, stop: _stop, ...rest } = service
+  return { ...rest, [Symbol.asyncDispose]: release }
+}
+
+/** Cancels what still runs. A caller may be waiting for its answer, and then reads it. */
+async function removeRuns(service: Service): Promise<void> {
+  const [key] = service.config.apiKeys
+  const headers = key === undefined ? {} : { Authorization: `Bearer ${key}` }
+  await until('every run is removed', async () => {
+    const runs = await listRuns(service, '?pageSize=500', headers)
+    if (runs.length === 0) return true
+    await service.fetch('/runs/cancel?state=running', { method: 'POST', headers })
+    await Promise.all(runs.map(({ id }) => service.fetch(`/runs/${id}`, { method: 'DELETE', headers })))
+    return false
+  })
 }

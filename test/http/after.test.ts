@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/http/views/run.ts'
 import { jobAt, readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
@@ -17,7 +17,7 @@ function ended(service: Service, id: string): Promise<RunView> {
 }
 
 test('a task gets the results of those named by after, the one of the first included', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const large = 'x'.repeat(50_000)
   const tasks = [
     echo({ id: 7 }),
@@ -37,7 +37,7 @@ test('a task gets the results of those named by after, the one of the first incl
 })
 
 test('a blocked job says what it waits for, and a failed one cancels those that wait for it', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [
     echo(1),
     { name: 'fail', maxAttempts: 1, delayMs: 60_000 },
@@ -69,7 +69,7 @@ test('a blocked job says what it waits for, and a failed one cancels those that 
 })
 
 test('the retry of many runs lets what waited run with what it waited for', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [
     { ...echo('late'), delayMs: 60_000 },
     { name: 'gather', after: [0] },
@@ -85,7 +85,7 @@ test('the retry of many runs lets what waited run with what it waited for', asyn
 })
 
 test('after names earlier tasks, each once', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const entries = [[0], [0, 0], [2], [-1], [0.5], ['0'], 0]
   const tasks = [{ ...echo(1), after: [0] }, ...entries.slice(1).map((after) => ({ ...echo(1), after }))]
   const problem = await expectProblem(await service.post('/run-tasks', { tasks }), 'validation-error')

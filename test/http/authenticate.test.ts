@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createAuthenticate } from '../../src/http/authenticate.ts'
 import { listRuns, readRun } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { shareService, startService } from '../harness/service.ts'
 import { create, serve } from '../library/instance.ts'
 import { expectProblem } from './expect-problem.ts'
 import { answersOf, sendBytes } from './raw.ts'
@@ -15,7 +15,7 @@ const id = '01a20726-511c-723c-9ce9-a7c9e9b12f72'
 const bearer = (key: string) => ({ Authorization: `Bearer ${key}` })
 
 test('needs a key for whatever tells of runs or starts them', async () => {
-  await using service = await startService({ apiKeys })
+  await using service = await shareService({ apiKeys })
   const paths = [
     '/runs',
     '/RUNS',
@@ -41,7 +41,7 @@ test('needs a key for whatever tells of runs or starts them', async () => {
 })
 
 test('leaves open what says how it is, and what a problem means', async () => {
-  await using service = await startService({ apiKeys })
+  await using service = await shareService({ apiKeys })
   for (const path of ['/', '/livez', '/LIVEZ', '/readyz', '/problems/unauthorized']) {
     assert.is((await service.get(path)).status, 200, path)
     assert.is((await service.get(path, bearer('wrong'))).status, 200, path)
@@ -51,7 +51,7 @@ test('leaves open what says how it is, and what a problem means', async () => {
 })
 
 test('takes each of its keys, however the scheme is spelt', async () => {
-  await using service = await startService({ apiKeys })
+  await using service = await shareService({ apiKeys })
   for (const key of apiKeys) {
     for (const scheme of ['Bearer ', 'bearer ', 'BEARER   ']) {
       const response = await service.post('/run-tasks', echo, { Authorization: `${scheme}${key}` })
@@ -62,7 +62,7 @@ test('takes each of its keys, however the scheme is spelt', async () => {
 })
 
 test('takes nothing that is not exactly a key', async () => {
-  await using service = await startService({ apiKeys })
+  await using service = await shareService({ apiKeys })
   const wrong = [
     '',
     'first-ke',
@@ -94,7 +94,7 @@ test('takes nothing that is not exactly a key', async () => {
 })
 
 test('takes no request with two keys, for it cannot know which one is meant', async () => {
-  await using service = await startService({ apiKeys })
+  await using service = await shareService({ apiKeys })
   const head = 'GET /runs HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer first-key\r\n'
   const [one] = answersOf(await sendBytes(service.url, `${head}\r\n`))
   assert.is(one?.status, 200)
@@ -103,7 +103,7 @@ test('takes no request with two keys, for it cannot know which one is meant', as
 })
 
 test('a page of another site needs a key where there are keys, and with one it may', async () => {
-  await using service = await startService({ apiKeys })
+  await using service = await shareService({ apiKeys })
   const from = { 'Sec-Fetch-Site': 'cross-site' }
   assert.is((await service.post('/run-tasks', echo, { ...from, ...bearer('first-key') })).status, 200)
   await expectProblem(await service.post('/run-tasks', echo, from), 'unauthorized')
@@ -111,7 +111,7 @@ test('a page of another site needs a key where there are keys, and with one it m
 })
 
 test('a key does not help a page of another site where there are none', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const headers = { 'Sec-Fetch-Site': 'cross-site', ...bearer('first-key') }
   await expectProblem(await service.post('/run-tasks', echo, headers), 'cross-site')
 })
@@ -133,7 +133,7 @@ test('tells callers apart without telling their keys', async () => {
 })
 
 test('an idempotency key belongs to the API key that it came with', async () => {
-  await using service = await startService({ apiKeys })
+  await using service = await shareService({ apiKeys })
   const ask = async (key: string, input: number) => {
     const headers = { ...bearer(key), 'Idempotency-Key': 'one' }
     return service.post('/run-tasks', { tasks: [{ name: 'echo', input }] }, headers)

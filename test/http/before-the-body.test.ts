@@ -5,8 +5,8 @@ import { text } from 'node:stream/consumers'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ProblemCode } from '../../src/domain/problems.ts'
-import { listRuns, readRun, acceptedJobs } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { listRuns, readRun, countJobs } from '../harness/run.ts'
+import { type Service, shareService, startService } from '../harness/service.ts'
 import { expectProblem } from './expect-problem.ts'
 import { answersOf, open, sendBytes } from './raw.ts'
 
@@ -34,12 +34,12 @@ async function expectRefused(service: Service, code: ProblemCode, line: string, 
 }
 
 test('who is not known, where he comes from, and what there is not', async () => {
-  await using service = await startService({ apiKeys: ['key'] })
+  await using service = await shareService({ apiKeys: ['key'] })
   await expectRefused(service, 'unauthorized', 'POST /run-tasks', json)
   await expectRefused(service, 'unauthorized', 'POST /run-tasks', json, 'Authorization: Bearer wrong')
   await expectRefused(service, 'not-found', 'POST /nope', json)
   await expectRefused(service, 'method-not-allowed', 'PUT /run-tasks', json, 'Authorization: Bearer key')
-  await using keyless = await startService()
+  await using keyless = await shareService()
   await expectRefused(keyless, 'cross-site', 'POST /run-tasks', json, 'Sec-Fetch-Site: cross-site')
 })
 
@@ -58,7 +58,7 @@ test('that there is no room, or no time', async () => {
 })
 
 test('gives the go-ahead to who waits for it, and takes the body then', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const socket = open(service.url)
   const fields = [json, `Content-Length: ${body.length}`, 'Connection: close', 'Expect: 100-continue']
   socket.write(head('POST /run-tasks', ...fields))
@@ -71,7 +71,7 @@ test('gives the go-ahead to who waits for it, and takes the body then', async ()
 })
 
 test('takes no part in any other expectation', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const fields = ['Content-Length: 2', json, 'Expect: a-miracle']
   const [answer] = answersOf(await sendBytes(service.url, head('POST /run-tasks', ...fields), '{}'))
   assert.is(answer?.status, 417)
@@ -79,7 +79,7 @@ test('takes no part in any other expectation', async () => {
 })
 
 test('goes on with the connection when a small body was not read', async () => {
-  await using service = await startService({ apiKeys: ['key'] })
+  await using service = await shareService({ apiKeys: ['key'] })
   const refused = head('POST /run-tasks', json, `Content-Length: ${body.length}`) + body
   const last = head('GET /livez', 'Connection: close')
   const answers = answersOf(await sendBytes(service.url, refused, refused, last))
@@ -90,7 +90,7 @@ test('goes on with the connection when a small body was not read', async () => {
 })
 
 test('answers who sends ten megabytes without looking up, and ends the connection', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const piece = Buffer.alloc(10_000_000, ' ')
   const framings: [string, (string | Buffer)[]][] = [
     ['Content-Length: 10000000', [piece]],
@@ -118,7 +118,7 @@ test('answers who sends ten megabytes without looking up, and ends the connectio
 })
 
 test('begins nothing that was sent behind a request whose answer ends the connection', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { hostname, port } = new URL(service.url)
   const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true })
   const left = Buffer.alloc(100_000, ' ')
@@ -129,7 +129,7 @@ test('begins nothing that was sent behind a request whose answer ends the connec
   socket.write(left)
   socket.end(head('POST /run-tasks', json, `Content-Length: ${body.length}`) + body)
   await once(socket, 'close')
-  assert.is(await acceptedJobs(service), 0)
+  assert.is(await countJobs(service), 0)
 })
 
 test.run()

@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService } from '../harness/service.ts'
 import { expectProblem, pointersOf } from './expect-problem.ts'
 import { chunked, exchange } from './raw.ts'
 
@@ -26,20 +26,20 @@ const post = (service: Service, headers: Record<string, string>, body: string | 
   exchange(service.url, 'POST /run-tasks', { ...json, ...headers }, body)
 
 test('takes a body of as many bytes as are allowed, and no more', async () => {
-  await using service = await startService({ maxBodyBytes })
+  await using service = await shareService({ maxBodyBytes })
   assert.is((await service.post('/run-tasks', bodyOf(maxBodyBytes))).status, 200)
   await expectProblem(await service.post('/run-tasks', bodyOf(maxBodyBytes + 1)), 'content-too-large')
 })
 
 test('counts the bytes of a body that comes in chunks', async () => {
-  await using service = await startService({ maxBodyBytes })
+  await using service = await shareService({ maxBodyBytes })
   const send = (bytes: number) => post(service, { 'Transfer-Encoding': 'chunked' }, chunked(bodyOf(bytes)))
   assert.is((await send(maxBodyBytes)).status, 200)
   await expectProblem(await send(maxBodyBytes + 1), 'content-too-large')
 })
 
 test('counts the bytes of a compressed body after it was unpacked', async () => {
-  await using service = await startService({ maxBodyBytes })
+  await using service = await shareService({ maxBodyBytes })
   const send = (text: string) => {
     const bytes = gzipSync(text)
     assert.ok(bytes.length < maxBodyBytes)
@@ -51,7 +51,7 @@ test('counts the bytes of a compressed body after it was unpacked', async () => 
 })
 
 test('refuses by the length that is announced, without waiting for the body', async () => {
-  await using service = await startService({ maxBodyBytes })
+  await using service = await shareService({ maxBodyBytes })
   // The last two are beyond what fits into 32 bits.
   for (const length of [maxBodyBytes + 1, 2_000_000_000, 3_000_000_000, 2 ** 32 + 2]) {
     const response = await post(service, { 'Content-Length': `${length}` }, '')
@@ -61,13 +61,13 @@ test('refuses by the length that is announced, without waiting for the body', as
 })
 
 test('refuses a body that goes on for ever as soon as it is too large', async () => {
-  await using service = await startService({ maxBodyBytes })
+  await using service = await shareService({ maxBodyBytes })
   const unfinished = `2000\r\n${' '.repeat(0x2000)}\r\n`
   await expectProblem(await post(service, { 'Transfer-Encoding': 'chunked' }, unfinished), 'content-too-large')
 })
 
 test('takes 200 levels of nesting, and no more', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.post('/run-tasks', nested(200))
   assert.is(response.status, 200)
   assert.is(JSON.stringify((await readRun(response)).result), `${'['.repeat(197)}${']'.repeat(197)}`)
@@ -79,7 +79,7 @@ test('takes 200 levels of nesting, and no more', async () => {
 })
 
 test('refuses 100,000 levels without taking harm', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const bodies = [nested(100_000), nested(100_000, '{"a":', '}').replace(':}', ':0}'), '['.repeat(500_000)]
   for (const body of bodies) {
     const response = await service.post('/run-tasks', body)
@@ -89,7 +89,7 @@ test('refuses 100,000 levels without taking harm', async () => {
 })
 
 test('takes a wide body that is not deep', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const input = Array.from({ length: 50_000 }, () => [[]])
   const response = await service.post('/run-tasks', { tasks: [{ name: 'echo', input }] })
   assert.is(response.status, 200)

@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readRun, acceptedJobs } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { readRun, countJobs } from '../harness/run.ts'
+import { type Service, shareService } from '../harness/service.ts'
 import { expectProblem, pointersOf } from './expect-problem.ts'
 import { answersOf, chunked, exchange, sendBytes } from './raw.ts'
 
@@ -20,16 +20,16 @@ const postInChunks = (service: Service, headers: Record<string, string>, body: s
   exchange(service.url, 'POST /run-tasks', { ...headers, ...inChunks }, chunked(body))
 
 test('refuses a body without a content type', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   for (const body of ['{}', '""', 'null', ' ', 'x', '{"tasks":[{"name":"first"}]}']) {
     await expectProblem(await post(service, {}, body), 'unsupported-media-type')
     await expectProblem(await postInChunks(service, {}, body), 'unsupported-media-type')
   }
-  assert.is(await acceptedJobs(service), 0)
+  assert.is(await countJobs(service), 0)
 })
 
 test('refuses a body of another content type', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   const others = [
     'text/plain',
     'text/json',
@@ -46,20 +46,20 @@ test('refuses a body of another content type', async () => {
     await expectProblem(await post(service, { 'Content-Type': type }, '{}'), 'unsupported-media-type')
     await expectProblem(await postInChunks(service, { 'Content-Type': type }, '{}'), 'unsupported-media-type')
   }
-  assert.is(await acceptedJobs(service), 0)
+  assert.is(await countJobs(service), 0)
 })
 
 test('does not take a byte order mark alone for no body', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   for (const send of [post, postInChunks]) {
     await expectProblem(await send(service, json, '\uFEFF'), 'malformed-json')
     await expectProblem(await send(service, {}, '\uFEFF'), 'unsupported-media-type')
   }
-  assert.is(await acceptedJobs(service), 0)
+  assert.is(await countJobs(service), 0)
 })
 
 test('takes application/json however it is spelt', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   const spellings = [
     'application/json',
     'Application/JSON',
@@ -82,7 +82,7 @@ test('takes application/json however it is spelt', async () => {
 })
 
 test('a parameter without a value changes nothing', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const body = '{"tasks":[{"name":"echo","input":{"__proto__":1}}]}'
   const response = await service.post('/run-tasks', body, { 'Content-Type': 'application/json; charset' })
   assert.is(response.status, 200)
@@ -90,7 +90,7 @@ test('a parameter without a value changes nothing', async () => {
 })
 
 test('refuses JSON in any other charset than UTF-8', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   for (const charset of [
     'iso-8859-1',
     'utf-16',
@@ -104,11 +104,11 @@ test('refuses JSON in any other charset than UTF-8', async () => {
     const type = `application/json; charset=${charset}`
     await expectProblem(await post(service, { 'Content-Type': type }, '{}'), 'unsupported-media-type')
   }
-  assert.is(await acceptedJobs(service), 0)
+  assert.is(await countJobs(service), 0)
 })
 
 test('refuses text that is not JSON', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   for (const body of [
     '{',
     '{"tasks":',
@@ -124,22 +124,22 @@ test('refuses text that is not JSON', async () => {
     await expectProblem(await post(service, json, body), 'malformed-json')
     await expectProblem(await postInChunks(service, json, body), 'malformed-json')
   }
-  assert.is(await acceptedJobs(service), 0)
+  assert.is(await countJobs(service), 0)
 })
 
 test('refuses JSON that is not an object', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   for (const body of ['[]', '[{"tasks":[]}]', '1', '0', 'true', 'false', '"x"', 'null', '""']) {
     for (const response of [await post(service, json, body), await postInChunks(service, json, body)]) {
       assert.is(response.status, 422, `${body} was answered with ${response.status}`)
       assert.equal(pointersOf(await expectProblem(response, 'validation-error')), [''])
     }
   }
-  assert.is(await acceptedJobs(service), 0)
+  assert.is(await countJobs(service), 0)
 })
 
 test('takes a compressed body', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const body = Buffer.from('{"tasks":[{"name":"echo","input":"compressed"}]}')
   const encodings = {
     gzip: gzipSync(body),
@@ -158,7 +158,7 @@ test('takes a compressed body', async () => {
 })
 
 test('takes a large body that was a small one, and refuses one that is larger than it may be', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   const large = (bytes: number) => gzipSync(`{"tags":["a"]${' '.repeat(bytes - 14)}}`)
   const send = (bytes: number) => post(service, { ...json, 'Content-Encoding': 'gzip' }, large(bytes))
   assert.is((await send(1_000_000)).status, 200)
@@ -166,16 +166,16 @@ test('takes a large body that was a small one, and refuses one that is larger th
 })
 
 test('refuses a body that is not compressed as it says', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   const whole = gzipSync('{"respond":"first"}')
   for (const bytes of [Buffer.from('{}'), whole.subarray(0, -4), whole.subarray(0, 5)]) {
     await expectProblem(await post(service, { ...json, 'Content-Encoding': 'gzip' }, bytes), 'malformed-json')
   }
-  assert.is(await acceptedJobs(service), 0)
+  assert.is(await countJobs(service), 0)
 })
 
 test('refuses an encoding that it does not know', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   for (const encoding of ['zz', 'compress', 'gzip, gzip']) {
     const response = await post(service, { ...json, 'Content-Encoding': encoding }, '{}')
     const { detail } = await expectProblem(response, 'unsupported-media-type')
@@ -185,7 +185,7 @@ test('refuses an encoding that it does not know', async () => {
 })
 
 test('refuses a body that is declared twice', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   for (const types of [
     ['application/json', 'text/plain'],
     ['text/plain', 'application/json'],
@@ -202,7 +202,7 @@ test('refuses a body that is declared twice', async () => {
 })
 
 test('can be asked again on the connection of a refused body', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   const refused = 'POST /run-tasks HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello'
   const response = await exchange(service.url, `${refused}GET /livez`)
   assert.is(response.status, 415)

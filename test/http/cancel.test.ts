@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/http/views/run.ts'
 import { jobAt, readProblem, readRun, readStats } from '../harness/run.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 import { answersOf, sendBytes } from './raw.ts'
@@ -38,7 +38,7 @@ test('a run is cancelled at once: waiting jobs never start, running ones are sto
 })
 
 test('one job is cancelled and the others go on', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [{ name: 'echo', input: 'first' }, wait, { name: 'wait', input: { ms: 1 } }]
   const { id } = await readRun(await service.post('/run-tasks', { tasks }))
   assert.is((await service.post(`/runs/${id}/jobs/1/cancel`)).status, 202)
@@ -104,7 +104,7 @@ for (const job of [wait, spin]) {
 }
 
 test('a job that is cancelled and retried in one commit is begun anew', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const meeting = { meeting: `${service.url}/again`, count: 2 }
   const body = { respond: 'none', tasks: [{ name: 'meet', input: meeting }] }
   const { id } = await readRun(await service.post('/run-tasks', body))
@@ -127,7 +127,7 @@ test('a job that is cancelled and retried in one commit is begun anew', async ()
 
 for (const place of ['on the main thread', 'in the pool']) {
   test(`a cancel never stops the attempt of a retry right after it: ${place}`, async () => {
-    await using service = await startService()
+    await using service = await shareService()
     const respond = place === 'in the pool' ? 'none' : 'first'
     for (let round = 0; round < 30; round += 1) {
       const meeting = { meeting: `${service.url}/${round}`, count: 2 }
@@ -162,7 +162,7 @@ async function retryWhenCancelled(service: Service, id: string): Promise<Respons
 }
 
 test('what is cancelled, retried or asked for again is shown with the progress of the jobs that run', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const input = { meeting: `${service.url}/progress`, steps: [[0.5]] }
   const tasks = [{ name: 'echo' }, { name: 'tells', input }, { ...wait, delayMs: 60_000 }]
   const key = { 'Idempotency-Key': 'k' }
@@ -182,7 +182,7 @@ test('what is cancelled, retried or asked for again is shown with the progress o
 })
 
 test('what has ended cannot be cancelled, and what is not there is not found', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { id } = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo' }] }))
   for (const path of [`/runs/${id}/cancel`, `/runs/${id}/jobs/0/cancel`]) {
     const response = await service.post(path)

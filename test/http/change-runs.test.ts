@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readProblem, readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService, startService } from '../harness/service.ts'
 
 const waiting = { name: 'wait', input: { ms: 60_000 } }
 const failing = { name: 'fail', maxAttempts: 1 }
@@ -15,7 +15,7 @@ const change = async (service: Service, path: string) => (await service.post(pat
 const stateOf = async (service: Service, id: string) => (await readRun(await service.get(`/runs/${id}`))).state
 
 test('cancels those that run, and counts all that match', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const ended = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo' }], tags: ['x'] }))
   const ids = [await enqueue(service, [waiting, waiting], ['x']), await enqueue(service, [waiting], ['x', 'y'])]
   const other = await enqueue(service, [waiting], ['y'])
@@ -28,7 +28,7 @@ test('cancels those that run, and counts all that match', async () => {
 })
 
 test('queues failed and cancelled jobs again, and no others', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const id = await enqueue(service, [{ name: 'echo', input: 1 }, failing, failing])
   await service.get(`/runs/${id}`)
   const isOver = async () => (await stateOf(service, id)) === 'failed'
@@ -71,7 +71,7 @@ test('says how far it came when there is no more room', async () => {
 })
 
 test('needs a filter, and knows only those of the list', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const path of ['/runs/cancel', '/runs/retry', '/runs/cancel?dryRun=true', '/runs/retry?pageSize=1&tag=a']) {
     const response = await service.post(path)
     assert.is(response.status, 400, path)
@@ -83,7 +83,7 @@ test('needs a filter, and knows only those of the list', async () => {
 })
 
 test('is a path of its own, and no run', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.get('/runs/cancel')
   assert.is(response.status, 405)
   assert.is(response.headers.get('Allow'), 'POST, OPTIONS')

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { listRuns, readRun } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { answersOf, open, sendBytes } from './raw.ts'
 
@@ -17,14 +17,14 @@ function request(input: unknown, name = 'echo', connection = 'keep-alive'): stri
 }
 
 test('takes a request that comes byte by byte', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const bytes = [...Buffer.from(request('in pieces: ü€😀', 'echo', 'close'))].map((byte) => Buffer.of(byte))
   const [answer] = answersOf(await sendBytes(service.url, ...bytes))
   assert.is((await readRun(answer ?? new Response())).result, 'in pieces: ü€😀')
 })
 
 test('answers requests that come at once in their order', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const inputs = Array.from({ length: 40 }, (_, index) => index)
   // The first takes longest, so that its answer is the last to be known.
   const all = [request({ ms: 200 }, 'wait'), ...inputs.map((input) => request(input)), last].join('')
@@ -37,7 +37,7 @@ test('answers requests that come at once in their order', async () => {
 })
 
 test('reads as much as is announced: what is longer is another request, and what is shorter is none', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const body = '{"tasks":[{"name":"echo"}]}'
   const post = (length: number) =>
     `POST /run-tasks HTTP/1.1\r\nHost: x\r\n${json}\r\nContent-Length: ${length}\r\n\r\n${body}`
@@ -61,7 +61,7 @@ test('reads as much as is announced: what is longer is another request, and what
 })
 
 test('stores nothing of an upload that was broken off', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const whole = Buffer.from(request('x'.repeat(200_000)))
   const headEnd = whole.indexOf('\r\n\r\n') + 4
   for (const length of [headEnd, headEnd + 1, 100_000, whole.length - 1]) {

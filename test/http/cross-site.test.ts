@@ -1,12 +1,12 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { startService } from '../harness/service.ts'
+import { shareService } from '../harness/service.ts'
 import { expectProblem } from './expect-problem.ts'
 
 const from = (site: string) => ({ 'Sec-Fetch-Site': site })
 
 test('a web page of another site cannot start or end work; one of the same site and a program can', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const body = { tasks: [{ name: 'echo' }] }
   await expectProblem(await service.post('/run-tasks', body, from('cross-site')), 'cross-site')
   await expectProblem(await service.post('/runs/x/cancel', undefined, from('cross-site')), 'cross-site')

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/http/views/run.ts'
 import { createRandom } from '../harness/random.ts'
 import { listRuns, readStats } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
 const seed = Number(process.env['DISCONNECT_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
@@ -72,7 +72,7 @@ test(`of ${clients} clients that go away, every run that was accepted is complet
 })
 
 test('a run whose client has gone away is answered to the next one with its key', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   await leave(service, 1, request(1).length, maxTurns)
   const [run] = await until('it has ended', async () => {
     const runs = await runsIn(service)

@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { tagOfVersion, isKnown } from '../../src/http/request-headers.ts'
 import { readRun } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { shareService } from '../harness/service.ts'
 
 const holds = (field: string, version = 4) => isKnown(field, tagOfVersion(version))
 
@@ -24,7 +24,7 @@ test('the star holds for whatever there is', () => {
 })
 
 test('a request that wants nothing from a cache is told all the same what it knows', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { id } = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo' }] }))
   for (const path of [`/runs/${id}`, '/runs', '/openapi.json']) {
     const etag = (await service.get(path)).headers.get('ETag') ?? ''

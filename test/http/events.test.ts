@@ -5,7 +5,7 @@ import type { RunView } from '../../src/http/views/run.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { openEvents, type Told } from '../harness/event-client.ts'
 import { jobAt, readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 import { exchange } from './raw.ts'
@@ -22,7 +22,7 @@ const versionsOf = (runs: readonly RunView[]) => runs.map(({ version }) => versi
 const runsOf = (told: readonly Told[]) => told.flatMap((event) => (event.type === 'run' ? [event.run] : []))
 
 test('tells how the run is, each change of it, and ends with its final state', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const meeting = { meeting: `${service.url}/changes`, count: 2 }
   const id = await submit(service, {
     tasks: [
@@ -49,7 +49,7 @@ test('tells how the run is, each change of it, and ends with its final state', a
 })
 
 test('has the head of a stream that nobody on the way keeps, and the version as the id of an event', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const id = await submit(service, { tasks: [{ name: 'echo' }] })
   await using events = await eventsOf(service, id)
   const { headers } = events.response
@@ -66,7 +66,7 @@ test('has the head of a stream that nobody on the way keeps, and the version as 
 })
 
 test('tells every change of many jobs, also to those who come later', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const meeting = { meeting: `${service.url}/many`, count: 4 }
   const meet = { name: 'meet', input: meeting }
   const id = await submit(service, { tasks: [meet, meet, meet], respond: 'none' })
@@ -85,7 +85,7 @@ test('tells every change of many jobs, also to those who come later', async () =
 })
 
 test('leaves out results above 16 KiB, and says how large they are', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   // Quotes belong to the text, and é has two bytes.
   const [most, more] = ['x'.repeat(16 * 1024 - 2), `é${'x'.repeat(16 * 1024 - 3)}`]
   const tasks = [more, most, { a: 1 }].map((input) => ({ name: 'echo', input }))
@@ -111,7 +111,7 @@ test('leaves out results above 16 KiB, and says how large they are', async () =>
 })
 
 test('tells progress when it changes, without an id, and of each attempt anew', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const meeting = `${service.url}/progress`
   const input = { meeting, steps: [[0.25], [0.25, 'a "quarter"\n✓'], [0.25, '']], succeedsAt: 2 }
   const id = await submit(service, { tasks: [{ name: 'tells', input, maxAttempts: 2 }], respond: 'none' })
@@ -138,7 +138,7 @@ test('tells progress when it changes, without an id, and of each attempt anew', 
 })
 
 test('tells the progress of a first job too, whose caller may not wait any more', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const meeting = `${service.url}/first`
   const input = { meeting, steps: [[2, 'é'.repeat(100)]] }
   const early = await service.post('/run-tasks', { tasks: [{ name: 'tells', input }] }, { Prefer: 'wait=1' })
@@ -156,7 +156,7 @@ test('tells the progress of a first job too, whose caller may not wait any more'
 })
 
 test('tells a client that connects again how the run is now, and one that has seen the end nothing', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const running = await submit(service, { tasks: [{ name: 'echo' }, waiting] })
   await using events = await eventsOf(service, running)
   const { version } = await events.nextRun()
@@ -176,7 +176,7 @@ test('tells a client that connects again how the run is now, and one that has se
 })
 
 test('refuses what it cannot serve', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const id = await submit(service, { tasks: [{ name: 'echo' }, waiting] })
   for (const unknown of ['00000000-0000-7000-8000-000000000000', 'x', `${id}0`]) {
     await expectProblem(await service.get(`/runs/${unknown}/events`), 'run-not-found')

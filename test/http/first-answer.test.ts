@@ -2,14 +2,14 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { jobAt, readRun } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
 const waiting = { name: 'wait', input: { ms: 60_000 } }
 
 test('answers a failed first job with its error and its run, and lets the others go on', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const input = { message: 'no such order', code: 'ORDER_MISSING', cause: { message: 'row 7', code: 1 } }
   const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', input }, waiting] })
   const problem = await expectProblem(response, 'first-task-failed')
@@ -43,7 +43,7 @@ test('answers a failed first job with its error and its run, and lets the others
 })
 
 test("answers with the error's own status where that asks nothing of the client, and else with 500", async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const status of [400, 403, 404, 418, 422]) {
     const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', input: { status } }] })
     const { error } = await expectProblem(response, 'first-task-failed', status)
@@ -57,7 +57,7 @@ test("answers with the error's own status where that asks nothing of the client,
 })
 
 test('tries the first job again in the pool when its request allows it, and answers with what comes of it', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.post('/run-tasks', { tasks: [{ name: 'flaky', maxAttempts: 2 }] })
   assert.is(response.status, 200)
   const run = await readRun(response)
@@ -70,7 +70,7 @@ test('tries the first job again in the pool when its request allows it, and answ
 })
 
 test('does not try the first job again unless its request says so', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.post('/run-tasks', { tasks: [{ name: 'flaky' }] })
   const { runId } = await expectProblem(response, 'first-task-failed')
   const run = await readRun(await service.get(`/runs/${runId}`))
@@ -79,7 +79,7 @@ test('does not try the first job again unless its request says so', async () => 
 })
 
 test('answers when the last attempt of the first job has failed, and keeps each failure', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', maxAttempts: 2 }] })
   const { runId } = await expectProblem(response, 'first-task-failed')
   const { attempt, failures } = jobAt(await readRun(await service.get(`/runs/${runId}`)), 0)
@@ -91,7 +91,7 @@ test('answers when the last attempt of the first job has failed, and keeps each 
 })
 
 test('does not try again what says that it is useless', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const useless = { name: 'fail', maxAttempts: 5, input: { retryable: false } }
   const response = await service.post('/run-tasks', { tasks: [useless, useless] })
   const { runId } = await expectProblem(response, 'first-task-failed')
@@ -106,14 +106,14 @@ test('does not try again what says that it is useless', async () => {
 })
 
 test('answers a first job that is out of time', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.post('/run-tasks', { tasks: [{ ...waiting, timeoutMs: 1 }] })
   const { error } = await expectProblem(response, 'first-task-failed')
   assert.is(Reflect.get(Object(error), 'code'), 'timeout')
 })
 
 test('shows no stack to callers', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', input: { cause: { message: 'x' } } }] })
   const { runId } = await expectProblem(response, 'first-task-failed')
   const text = await (await service.get(`/runs/${runId}`)).text()
@@ -134,7 +134,7 @@ test('shows stacks wherever errors are shown to who debugs the service', async (
 })
 
 test('onFirstFailure: cancel ends the other jobs with the first, and they are told as cancelled', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [{ name: 'fail' }, waiting, { ...waiting, delayMs: 60_000 }, { name: 'echo', delayMs: 60_000 }]
   for (const [respond, code] of [
     ['first', 'first-task-failed'],
@@ -153,7 +153,7 @@ test('onFirstFailure: cancel ends the other jobs with the first, and they are to
 })
 
 test('onFirstFailure: cancel leaves the other jobs alone while the first is tried again', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [
     { name: 'flaky', maxAttempts: 2 },
     { ...waiting, delayMs: 60_000 },

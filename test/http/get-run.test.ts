@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import type { JobView } from '../../src/http/views/job.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { jobAt, readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 import { exchange } from './raw.ts'
@@ -17,7 +17,7 @@ async function submit(service: Service, body: unknown): Promise<string> {
 }
 
 test('shows a run with exactly the members of the contract', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const id = await submit(service, { tasks: [{ name: 'echo', input: [1] }, waiting], tags: ['b', 'a'] })
   const response = await service.get(`/runs/${id}`)
   assert.is(response.status, 200)
@@ -39,7 +39,7 @@ test('shows a run with exactly the members of the contract', async () => {
 })
 
 test('shows a job with exactly the members of the contract', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const id = await submit(service, { tasks: [{ name: 'echo', input: [1] }, waiting] })
   const response = await service.get(`/runs/${id}/jobs/0`)
   assert.is(response.status, 200)
@@ -68,7 +68,7 @@ test('shows a job with exactly the members of the contract', async () => {
 })
 
 test('shows each failure with its attempt, its times and its error', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', input: { message: 'm', code: 5 } }] })
   const { runId } = await expectProblem(response, 'first-task-failed')
   const { failures, error, startedAt, finishedAt } = jobAt(await readRun(await service.get(`/runs/${runId}`)), 0)
@@ -77,13 +77,13 @@ test('shows each failure with its attempt, its times and its error', async () =>
 })
 
 test('is what the answer to the POST was', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const posted = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo', input: { a: null } }] }))
   assert.equal(await readRun(await service.get(`/runs/${posted.id}`)), posted)
 })
 
 test('has an ETag that is the version, which grows with each change', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const meeting = { meeting: `${service.url}/etag`, count: 2 }
   const id = await submit(service, { tasks: [{ name: 'echo' }, { name: 'meet', input: meeting }] })
   const before = await service.get(`/runs/${id}`)
@@ -100,7 +100,7 @@ test('has an ETag that is the version, which grows with each change', async () =
 })
 
 test('says when to ask again while it runs, and not after', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const running = await service.get(`/runs/${await submit(service, { tasks: [{ name: 'echo' }, waiting] })}`)
   assert.match(running.headers.get('Retry-After') ?? '', /^[1-9]\d*$/)
   const finished = await service.get(`/runs/${await submit(service, { tasks: [{ name: 'echo' }] })}`)
@@ -108,7 +108,7 @@ test('says when to ask again while it runs, and not after', async () => {
 })
 
 test('answers 304 without a body to who has this version already', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const id = await submit(service, { tasks: [{ name: 'echo' }] })
   const etag = (await service.get(`/runs/${id}`)).headers.get('ETag') ?? ''
   for (const known of [etag, etag.slice(2), `"other", ${etag}`, '*']) {
@@ -125,7 +125,7 @@ test('answers 304 without a body to who has this version already', async () => {
 })
 
 test('answers 304 to fetch too, which sends Cache-Control: no-cache with If-None-Match', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const id = await submit(service, { tasks: [{ name: 'echo' }] })
   const etag = (await service.get(`/runs/${id}`)).headers.get('ETag') ?? ''
   const response = await service.get(`/runs/${id}`, { 'If-None-Match': etag })
@@ -133,7 +133,7 @@ test('answers 304 to fetch too, which sends Cache-Control: no-cache with If-None
 })
 
 test('answers HEAD like GET without a body', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const id = await submit(service, { tasks: [{ name: 'echo' }] })
   const got = await service.get(`/runs/${id}`)
   const head = await service.fetch(`/runs/${id}`, { method: 'HEAD' })
@@ -144,7 +144,7 @@ test('answers HEAD like GET without a body', async () => {
 })
 
 test('knows no run of another id', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const id = await submit(service, { tasks: [{ name: 'echo' }] })
   const ids = [
     '00000000-0000-7000-8000-000000000000',
@@ -164,7 +164,7 @@ test('knows no run of another id', async () => {
 })
 
 test('knows no job of another index', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const id = await submit(service, { tasks: [{ name: 'echo' }] })
   for (const index of ['1', '-1', '00', '0.0', '1e0', '0x0', '%30%30', 'x', 'length', '999999999999999999999']) {
     const problem = await expectProblem(await service.get(`/runs/${id}/jobs/${index}`), 'job-not-found')

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService, startService } from '../harness/service.ts'
 import { expectProblem, pointersOf } from './expect-problem.ts'
 
 const withInput = (input: string) => `{"tasks":[{"name":"echo","input":${input}}]}`
@@ -16,7 +16,7 @@ async function resultOf(service: Service, input: string): Promise<string> {
 }
 
 test('hands over members with the names of what every object has, as plain data', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const inputs = [
     '{"__proto__":{"isAdmin":true}}',
     '{"constructor":{"prototype":{"isAdmin":true}}}',
@@ -33,7 +33,7 @@ async function expectLoss(service: Service, body: string, pointer: string): Prom
 }
 
 test('refuses a member that hides another one of its name', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const inputs = {
     '{"a":1,"a":2}': '/a',
     '{"a":1,"b":"a\\":","a" : 1}': '/a',
@@ -56,7 +56,7 @@ test('refuses a member that hides another one of its name', async () => {
 })
 
 test('refuses a number that a task would be given as another one', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const numbers = [
     '9007199254740993',
     '-12345678901234567890',
@@ -76,7 +76,7 @@ test('refuses a number that a task would be given as another one', async () => {
 })
 
 test('takes any other number as JSON does', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const numbers = {
     '-0': '0',
     '1e2': '100',
@@ -98,7 +98,7 @@ test('takes any other number as JSON does', async () => {
 })
 
 test('takes no number for a setting that is not a whole one within its bounds', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const member of ['timeoutMs', 'maxAttempts', 'priority', 'delayMs']) {
     for (const value of ['1e400', '-1e400', '9007199254740993', '1e300', '1.5', '1e-400x', '"1e3"', '"5"', '[]']) {
       const body = `{"tasks":[{"name":"echo","${member}":${value}}]}`
@@ -127,7 +127,7 @@ test('refuses a million levels without taking harm', async () => {
 })
 
 test('counts ten thousand tasks before it looks at one', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const task of ['{"name":"echo"}', '{}', '0', '{"name":"nope","x":1}']) {
     const response = await service.post('/run-tasks', `{"tasks":[${`${task},`.repeat(9_999)}${task}]}`)
     const problem = await expectProblem(response, 'too-many-tasks')

@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { jobAt, listRuns, readRun } from '../harness/run.ts'
-import { fixtureTasks, startService, type Service } from '../harness/service.ts'
+import { fixtureTasks, type Service, shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
@@ -33,7 +33,7 @@ async function begun(service: Service): Promise<void> {
 }
 
 test('the same request again is answered with the same run, as it is by now', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const first = await post(service, 'k', echo)
   assert.not.ok(first.headers.has('Idempotency-Replayed'))
   const run = await readRun(first)
@@ -46,7 +46,7 @@ test('the same request again is answered with the same run, as it is by now', as
 })
 
 test('a key is the same with and without quotes, and another key is another run', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const ids = new Set<string>()
   for (const key of ['a', '"a"', 'a']) ids.add((await readRun(await post(service, key, echo))).id)
   assert.is(ids.size, 1)
@@ -56,7 +56,7 @@ test('a key is the same with and without quotes, and another key is another run'
 })
 
 test('the stored status is that of a failure too, and the failed task does not run again', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const body = { tasks: [{ name: 'fail', input: { message: 'no', status: 418 } }] }
   const first = await expectProblem(await post(service, 'k', body), 'first-task-failed', 418)
   const again = await post(service, 'k', body)
@@ -66,7 +66,7 @@ test('the stored status is that of a failure too, and the failed task does not r
 })
 
 test('the same body means the same bytes; headers do not count', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { id } = await readRun(await post(service, 'k', '{"tasks":[{"name":"echo"}]}'))
   const same = await post(service, 'k', '{"tasks":[{"name":"echo"}]}', { 'X-Other': '1', Prefer: 'return=minimal' })
   assert.is((await readRun(same)).id, id)
@@ -86,7 +86,7 @@ test('an empty body is a body of its own', async () => {
 })
 
 test('while the first is being answered, the same request is a conflict that names the run', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { body, end } = openMeeting()
   const first = post(service, 'k', body)
   await begun(service)
@@ -100,7 +100,7 @@ test('while the first is being answered, the same request is a conflict that nam
 })
 
 test('with Prefer: wait it joins the first one, and both get the answer', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { body, end } = openMeeting()
   const first = post(service, 'k', body)
   await begun(service)
@@ -117,7 +117,7 @@ test('with Prefer: wait it joins the first one, and both get the answer', async 
 })
 
 test('who joins waits no longer than it wants to', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { body, end } = openMeeting()
   const first = post(service, 'k', body)
   await begun(service)
@@ -133,7 +133,7 @@ for (const [what, headers] of [
   ['a wait that ended before the answer', { Prefer: 'wait=0' }],
 ] as const) {
   test(`where the first reply was a 202 (${what}), so are the next, until there is an answer`, async () => {
-    await using service = await startService()
+    await using service = await shareService()
     const { body, end } = openMeeting()
     const first = await post(service, 'k', body, headers)
     assert.is(first.status, 202)
@@ -154,7 +154,7 @@ for (const [what, headers] of [
 }
 
 test('who joins an answer after an early 202 does not keep others from theirs', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { body, end } = openMeeting()
   const { id } = await readRun(await post(service, 'k', body, { Prefer: 'respond-async' }))
   const joined = post(service, 'k', body, { Prefer: 'wait=60' })
@@ -166,7 +166,7 @@ test('who joins an answer after an early 202 does not keep others from theirs', 
 })
 
 test('with respond: none every reply is a 202', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const body = { ...echo, respond: 'none' }
   const { id } = await readRun(await post(service, 'k', body))
   await until('the run has ended', async () => (await readRun(await service.get(`/runs/${id}`))).state === 'completed')
@@ -181,7 +181,7 @@ test('with respond: none every reply is a 202', async () => {
 })
 
 test('200 requests at once with one key make exactly one run', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const body = { tasks: [{ name: 'where' }, { name: 'echo', input: 1 }] }
   const responses = await Promise.all(Array.from({ length: 200 }, () => post(service, 'k', body)))
   const statuses = new Set(responses.map(({ status }) => status))
@@ -204,14 +204,14 @@ test('200 requests at once with one key make exactly one run', async () => {
 })
 
 test('a request that is refused does not use the key up', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   await expectProblem(await post(service, 'k', { tasks: [{ name: 'no-such-task' }] }), 'unknown-task')
   await expectProblem(await post(service, 'k', '{'), 'malformed-json')
   assert.is((await post(service, 'k', echo)).status, 200)
 })
 
 test('a deleted run takes its key with it', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { id } = await readRun(await post(service, 'k', echo))
   assert.is((await service.fetch(`/runs/${id}`, { method: 'DELETE' })).status, 204)
   const again = await post(service, 'k', { tasks: [{ name: 'where' }] })
@@ -222,7 +222,7 @@ test('a deleted run takes its key with it', async () => {
 })
 
 test('a key that is none is refused, and nothing is accepted', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const key of ['', '""', '"open', 'sh"ut"', 'x'.repeat(256), `"${'x'.repeat(256)}"`, 'caf\u00e9']) {
     await expectProblem(await post(service, key, echo), 'idempotency-key-invalid')
   }
@@ -230,7 +230,7 @@ test('a key that is none is refused, and nothing is accepted', async () => {
 })
 
 test('a key may be of any characters that a header can have, and of 255 of them', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const keys = ['x', 'x'.repeat(255), `"${'y'.repeat(255)}"`, '"with \\"quotes\\" and \\\\"', '"a,b; c"', 'a b']
   for (const key of keys) {
     const first = await post(service, key, echo)

@@ -5,7 +5,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createBodyParser } from '../../src/http/body/body-parser.ts'
 import { readRun } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { shareService } from '../harness/service.ts'
 import { expectProblem, pointersOf } from './expect-problem.ts'
 
 const filler = 'x'.repeat(300_000)
@@ -14,7 +14,7 @@ const maxBytes = 64 * 1_048_576
 const bodyOf = (text: string) => ({ bytes: Buffer.from(text), coding: null })
 
 test('inputs arrive as they were sent', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const inputs = [
     `{"text":"${filler}","__proto__":{"a":1},"toJSON":2,"nested":[[[]]],"number":1e3}`,
     '["ä€😀\\u0000\\ud800", -0.5, 1234567890123456, true, null]',
@@ -33,7 +33,7 @@ test('inputs arrive as they were sent', async () => {
 })
 
 test('an input that was left out stays away', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const body = { tags: [], tasks: [{ name: 'echo' }, { name: 'echo', input: filler }] }
   const response = await service.post('/run-tasks', body)
   assert.is(response.status, 200)
@@ -41,7 +41,7 @@ test('an input that was left out stays away', async () => {
 })
 
 test('an input is held against the schema of its task', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const numbers: unknown[] = Array.from({ length: 100_000 }, (_, index) => index)
   const taken = await service.post('/run-tasks', { tasks: [{ name: 'sum', input: { numbers } }] })
   assert.is((await readRun(taken)).result, 4_999_950_000)
@@ -51,7 +51,7 @@ test('an input is held against the schema of its task', async () => {
 })
 
 test('what is wrong with it is said as of a small one', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const input = `"input":"${filler}"`
   const cases = [
     [`{"tasks":[{"name":"echo",${input},"__proto__":1}],"task":2}`, ['/tasks/0/__proto__', '/task']],

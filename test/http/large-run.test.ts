@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createForerunner } from '../../src/index.ts'
 import { listRuns, readRun } from '../harness/run.ts'
-import { fixtureTasks, startService, type Service } from '../harness/service.ts'
+import { fixtureTasks, type Service, shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 import { open } from './raw.ts'
@@ -17,7 +17,7 @@ async function ended(service: Service, id: string): Promise<void> {
 }
 
 test('the run, its parts and its short form have every result', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [large, { name: 'echo', input: 'small' }, large]
   const response = await service.post('/run-tasks', { respond: 'all', tasks })
   assert.is(response.status, 200)
@@ -46,7 +46,7 @@ test('the run, its parts and its short form have every result', async () => {
 })
 
 test('a replay has every result too', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const key = { 'Idempotency-Key': 'k' }
   const request = { respond: 'all', tasks: [large, large] }
   const first = await readRun(await service.post('/run-tasks', request, key))
@@ -56,7 +56,7 @@ test('a replay has every result too', async () => {
 })
 
 test('lists, events and problems leave out what is large, and say so', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const problem = await expectProblem(
     await service.post('/run-tasks', { respond: 'all', tasks: [large, failing] }),
     'tasks-failed',

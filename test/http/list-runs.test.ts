@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/http/views/run.ts'
 import { readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
@@ -41,12 +41,12 @@ async function ended(service: Service, id: string): Promise<RunView> {
 }
 
 test('is empty in the beginning', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   assert.equal(await list(service), { runs: [], nextPageToken: null, pageSize: 50 })
 })
 
 test('lists runs newest first, without results', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const first = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo', input: 'secret' }] }))
   const second = await readRun(await service.post('/run-tasks', { respond: 'all', tasks: [{ name: 'echo' }] }))
   const page = await list(service)
@@ -59,7 +59,7 @@ test('lists runs newest first, without results', async () => {
 })
 
 test('goes through all runs page by page', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const ids = (await submitMany(service, 5)).toReversed()
   const seen: string[][] = []
   let token: string | null = null
@@ -72,7 +72,7 @@ test('goes through all runs page by page', async () => {
 })
 
 test('has no next page when the last one is full', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   await submitMany(service, 2)
   const response = await service.get('/runs?pageSize=2')
   assert.not(response.headers.has('Link'))
@@ -80,7 +80,7 @@ test('has no next page when the last one is full', async () => {
 })
 
 test('links to the next page with the filter of this one', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const ids: string[] = []
   for (const tag of ['ü&=', 'other', 'ü&=', 'ü&=']) ids.push((await submit(service, waiting, [tag])).id)
   const response = await service.get(`/runs?pageSize=1&tag=${encodeURIComponent('ü&=')}`)
@@ -91,7 +91,7 @@ test('links to the next page with the filter of this one', async () => {
 })
 
 test('does not repeat a run when new ones come in between two pages', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const ids = (await submitMany(service, 4)).toReversed()
   const { nextPageToken } = await list(service, { pageSize: '2' })
   await submitMany(service, 3)
@@ -99,7 +99,7 @@ test('does not repeat a run when new ones come in between two pages', async () =
 })
 
 test('shows 50 runs where nothing is said, and 500 at the most', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const posts = Array.from({ length: 505 }, () => submit(service, { ...waiting, delayMs: 60_000 }))
   await Promise.all(posts)
   const first = await list(service)
@@ -118,7 +118,7 @@ test('shows 50 runs where nothing is said, and 500 at the most', async () => {
 })
 
 test('filters by state, task and tag, and by all of them at once', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const done = await submit(service, { name: 'echo' }, ['a', 'b'])
   const failed = await submit(service, { name: 'fail' }, ['a'])
   const running = await submit(service, waiting, ['b'])
@@ -148,7 +148,7 @@ test('filters by state, task and tag, and by all of them at once', async () => {
 })
 
 test('filters by the time of creation, bounds excluded', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const runs: RunView[] = []
   for (let index = 0; index < 3; index += 1) {
     const run = await submit(service, waiting)
@@ -166,7 +166,7 @@ test('filters by the time of creation, bounds excluded', async () => {
 })
 
 test('refuses a filter that it does not know or that has no such value', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const bad = ['state=done', 'state=', 'state=running&state=failed', 'status=running', 'task=', 'tag=', 'PageSize=1']
   const sizes = ['0', '-1', '1.5', 'x', '', '1e3', ' 1'].map((size) => `pageSize=${encodeURIComponent(size)}`)
   const instants = ['yesterday', '2026-11-23', '1700000000000', '2026-13-01T00:00:00Z', '2026-11-23T00:00:00', '']
@@ -178,7 +178,7 @@ test('refuses a filter that it does not know or that has no such value', async (
 })
 
 test('is not sent again to a client that has it', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { id } = await submit(service, waiting)
   const first = await service.get('/runs')
   const tag = first.headers.get('ETag') ?? ''
@@ -193,7 +193,7 @@ test('is not sent again to a client that has it', async () => {
 })
 
 test('refuses a page token that it has not made', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tokens = ['', 'x', 'null', Buffer.from('0').toString('base64url'), Buffer.from("' OR 1").toString('base64url')]
   for (const token of tokens) {
     await expectProblem(await service.get(`/runs?pageToken=${token}`), 'invalid-page-token')

@@ -6,7 +6,7 @@ import { attend } from '../fixtures/tasks/meet.ts'
 import { openEvents } from '../harness/event-client.ts'
 import { startLive } from '../harness/live.ts'
 import { readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService, startService } from '../harness/service.ts'
 import { acceptAndClaim, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
@@ -25,7 +25,7 @@ const poll = (service: Service, path: string, etag: string, prefer: string) =>
   service.get(path, { 'If-None-Match': etag, Prefer: prefer })
 
 test('answers with the next version as soon as there is one', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const meeting = { meeting: `${service.url}/next`, count: 2 }
   const { path } = await begin(service, { tasks: [{ name: 'echo' }, { name: 'meet', input: meeting }] })
   // Only its end is left to change.
@@ -55,7 +55,7 @@ async function running(service: Service, path: string, count: number): Promise<R
 }
 
 test('answers 304 when the time is over, and says how long it has waited', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { path, etag } = await begin(service, { tasks: [{ name: 'echo' }] })
   for (const [prefer, applied] of [
     ['wait=1', 'wait=1'],
@@ -71,7 +71,7 @@ test('answers 304 when the time is over, and says how long it has waited', async
 })
 
 test('does not find a run that was deleted while it waited', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { path, etag } = await begin(service, { tasks: [{ name: 'echo' }] })
   const polling = poll(service, path, etag, 'wait=1')
   assert.is((await service.fetch(path, { method: 'DELETE' })).status, 204)
@@ -79,7 +79,7 @@ test('does not find a run that was deleted while it waited', async () => {
 })
 
 test('does not wait where nothing is to be waited for', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { path, etag } = await begin(service, { tasks: [{ name: 'echo' }, waiting] })
   const cases: [Record<string, string>, number][] = [
     [{ Prefer: long }, 200],
@@ -101,7 +101,7 @@ test('does not wait where nothing is to be waited for', async () => {
 })
 
 test('waits beyond every version that the client names', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const [one, two] = ['one', 'two'].map((name) => ({ meeting: `${service.url}/${name}`, count: 2 }))
   if (one === undefined || two === undefined) return
   const tasks = [{ name: 'echo' }, { name: 'meet', input: one }, { name: 'meet', input: two }]

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { listRuns, readProblem, readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService } from '../harness/service.ts'
 import { answersOf, exchange, sendBytes } from './raw.ts'
 
 const post = 'POST /run-tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
@@ -29,7 +29,7 @@ async function expectNoRuns(service: Service): Promise<void> {
 }
 
 test('what is no request at all', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const lines = ['hello', 'GET', 'GET /livez HTTP/9', 'FETCH /livez HTTP/1.1', 'GET  HTTP/1.1', '\u0016\u0003\u0001']
   for (const line of lines) await expectRefused(service, 400, `${line}\r\n\r\n`)
   await expectRefused(service, 400, 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
@@ -37,7 +37,7 @@ test('what is no request at all', async () => {
 })
 
 test('header fields that are malformed, contradictory or missing', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const fields = [
     `Content-Length: ${body.length}\r\nContent-Length: ${body.length + 1}`,
     `Content-Length: ${body.length}\r\nContent-Length: ${body.length}`,
@@ -61,7 +61,7 @@ test('header fields that are malformed, contradictory or missing', async () => {
 })
 
 test('a header that is too large', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const bytes of [20_000, 2_000_000]) {
     await expectRefused(service, 431, `GET /livez HTTP/1.1\r\nHost: x\r\nX-Large: ${'x'.repeat(bytes)}\r\n\r\n`)
     await expectRefused(service, 431, `GET /${'x'.repeat(bytes)} HTTP/1.1\r\nHost: x\r\n\r\n`)
@@ -69,7 +69,7 @@ test('a header that is too large', async () => {
 })
 
 test('chunks that are none, and a body that ends too soon', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const chunked = `${post}Transfer-Encoding: chunked\r\n\r\n`
   for (const chunk of ['zz\r\n{}\r\n0\r\n\r\n', '-1\r\n', '2\r\n{}x\r\n0\r\n\r\n', 'ffffffffffffffffff\r\n{}']) {
     await expectRefused(service, 400, `${chunked}${chunk}`)
@@ -80,7 +80,7 @@ test('chunks that are none, and a body that ends too soon', async () => {
 })
 
 test('a target that is no URL, and a connection to somebody else', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const target of [
     'http://[',
     'http://[::1/livez',
@@ -98,7 +98,7 @@ test('a target that is no URL, and a connection to somebody else', async () => {
 })
 
 test('takes a target with its scheme and authority, whatever they are', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const target of [`${service.url}/livez`, 'HTTPS://example.org/livez?a=[', 'http://u:p@[::1]:80/livez']) {
     assert.is((await exchange(service.url, `GET ${target}`)).status, 200, target)
   }
@@ -113,7 +113,7 @@ test('takes a target with its scheme and authority, whatever they are', async ()
 })
 
 test('takes each half of a broken encoding as what it is', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const path of ['/runs/%', '/runs/%zz', '/runs/%c3%28', '/runs/%00', '/runs/a%2fb', '/runs/..%2flivez']) {
     const response = await exchange(service.url, `GET ${path}`)
     assert.is((await readProblem(response)).type, '/problems/run-not-found', path)
@@ -134,7 +134,7 @@ test('takes each half of a broken encoding as what it is', async () => {
 
 test('lets an answer that is under way out before it refuses what came behind the request', async () => {
   // However slow the machine: a first job that overruns its budget would begin again in the pool.
-  await using service = await startService()
+  await using service = await shareService()
   const meeting = { meeting: `${service.url}/behind`, count: 2 }
   const request = JSON.stringify({ tasks: [{ name: 'meet', input: meeting }] })
   const sent = `${post}Content-Length: ${request.length}\r\n\r\n${request}`
@@ -148,7 +148,7 @@ test('lets an answer that is under way out before it refuses what came behind th
 })
 
 test('answers the requests before a malformed body, each in its turn', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const good = `${post}Content-Length: ${body.length}\r\n\r\n${body}`
   const answers = answersOf(
     await sendBytes(service.url, `${good}${good}${post}Transfer-Encoding: chunked\r\n\r\nzz\r\n`),

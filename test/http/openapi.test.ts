@@ -9,7 +9,7 @@ import { runRequestExample } from '../../src/http/openapi/examples.ts'
 import { routeTable } from '../../src/http/route-table.ts'
 import { problemsOf } from '../../src/http/route.ts'
 import { watchRun } from '../../src/http/routes/watch-runs.ts'
-import { startService } from '../harness/service.ts'
+import { shareService } from '../harness/service.ts'
 import { sharedContract } from './contract.ts'
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
@@ -26,7 +26,7 @@ test('is a valid OpenAPI document of the version of the package', async () => {
 })
 
 test('gives each path exactly the methods that the service has there', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const path of new Set(routeTable.map((route) => route.path))) {
     const methods = table.flatMap((route) => (route.endsWith(` ${path}`) ? [route.split(' ')[0] ?? ''] : []))
     const response = await service.fetch(path.replaceAll(/\{\w+\}/g, 'x'), { method: 'OPTIONS' })
@@ -98,7 +98,7 @@ test('has every problem, with the page that is its type and a true example', () 
 })
 
 test('is served with a tag that stays, and not again to who has it', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.get('/openapi.json')
   assert.is(response.status, 200)
   assert.is(response.headers.get('Content-Type'), 'application/json; charset=utf-8')

@@ -5,7 +5,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { hosts } from '../library/hosts.ts'
 import { create } from '../library/instance.ts'
-import { startService } from '../harness/service.ts'
+import { shareService, startService } from '../harness/service.ts'
 import { expectProblem } from './expect-problem.ts'
 
 const browser = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8'
@@ -32,7 +32,7 @@ function fetchRaw(url: string, coding: string): Promise<{ readonly coding: strin
 }
 
 test('a browser gets the page, by a policy that allows nothing inline and nothing from elsewhere', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { response, html } = await documentOf(service.url)
   assert.is(response.status, 200)
   assert.is(response.headers.get('Content-Type'), 'text/html; charset=utf-8')
@@ -95,7 +95,7 @@ for (const name of ['Koa', 'Express', 'Express, mounted at the prefix', 'Fastify
 test('in an app of somebody else, without a prefix, the root and the assets are that app’s', async () => {
   await using instance = create()
   await instance.forerunner.start()
-  await using service = await startService()
+  await using service = await shareService()
   const [asset = ''] = assetsIn((await documentOf(service.url)).html)
   await using host = await hosts['Koa']?.(instance.forerunner)
   assert.is((await documentOf(`${host?.url}/`)).html, 'mine')

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { respondModes } from '../../src/domain/answer.ts'
 import type { TaskListView, TaskView } from '../../src/http/views/service.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
-import { acceptedJobs, jobAt, readRun } from '../harness/run.ts'
+import { countJobs, jobAt, readRun } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
@@ -43,14 +43,14 @@ test('a first job of a paused task is refused before anything is written, unless
   const key = { 'Idempotency-Key': 'earlier' }
   const earlier = await readRun(await service.post('/run-tasks', { tasks: [echo(1)] }, key))
   await change(service, 'echo', 'pause')
-  const before = await acceptedJobs(service)
+  const before = await countJobs(service)
   for (const respond of respondModes.filter((mode) => mode !== 'none')) {
     for (const headers of [undefined, { 'Idempotency-Key': respond }, { Prefer: 'respond-async' }]) {
       const response = await service.post('/run-tasks', { respond, tasks: [echo(1), sum] }, headers)
       assert.match((await expectProblem(response, 'task-paused')).detail, /echo/)
     }
   }
-  assert.is(await acceptedJobs(service), before)
+  assert.is(await countJobs(service), before)
   const replayed = await service.post('/run-tasks', { tasks: [echo(1)] }, key)
   assert.equal([replayed.status, replayed.headers.get('Idempotency-Replayed')], [200, 'true'])
   assert.is((await readRun(replayed)).id, earlier.id)

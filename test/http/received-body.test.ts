@@ -10,7 +10,7 @@ import { createBodyParser } from '../../src/http/body/body-parser.ts'
 import { createBodyReader } from '../../src/http/body/read-body.ts'
 import { createByteBudget } from '../../src/http/byte-budget.ts'
 import { readRun } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { shareService } from '../harness/service.ts'
 import { serve } from '../library/instance.ts'
 import { expectProblem } from './expect-problem.ts'
 import { answersOf, exchange, sendBytes } from './raw.ts'
@@ -87,7 +87,7 @@ test('does not keep a body that is too large, and does not wait for the end of o
 })
 
 test('refuses what is not UTF-8, packed or not', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const wrong = {
     'a lone continuation': [0x80],
     'a truncated sequence': [0xe2, 0x82],
@@ -115,7 +115,7 @@ test('refuses what is not UTF-8, packed or not', async () => {
 })
 
 test('passes over a byte order mark, and takes a lone escaped surrogate as JSON does', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const marked = await service.post('/run-tasks', '\uFEFF{"tasks":[{"name":"echo","input":"\uFEFFx"}]}')
   assert.is((await readRun(marked)).result, '\uFEFFx')
   await expectProblem(await service.post('/run-tasks', '\uFEFF\uFEFF{}'), 'malformed-json')

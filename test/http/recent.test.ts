@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RecentView } from '../../src/http/views/service.ts'
 import { readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
 async function recent(service: Service): Promise<RecentView> {

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { JobView } from '../../src/http/views/job.ts'
 import { jobAt, readRun } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { shareService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
@@ -12,7 +12,7 @@ const failing = { name: 'fail', input: { message: 'on purpose' } }
 const echo = (input: unknown) => ({ name: 'echo', input })
 
 test('race: answers with the first job to end, whichever it is', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.post('/run-tasks', { respond: 'race', tasks: [waiting, echo('winner'), waiting] })
   assert.is(response.status, 200)
   const run = await readRun(response)
@@ -23,7 +23,7 @@ test('race: answers with the first job to end, whichever it is', async () => {
 })
 
 test('race: the answer is a failure when the first job to end has failed', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const input = { message: 'too late', status: 410 }
   const tasks = [waiting, { name: 'fail', input }]
   const response = await service.post('/run-tasks', { respond: 'race', tasks })
@@ -33,7 +33,7 @@ test('race: the answer is a failure when the first job to end has failed', async
 })
 
 test('race: a job that is to be tried again has not ended', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [{ name: 'flaky', maxAttempts: 100 }, waiting]
   const run = await readRun(await service.post('/run-tasks', { respond: 'race', tasks }))
   assert.equal(run.answer, { mode: 'race', jobIndex: 0 })
@@ -41,7 +41,7 @@ test('race: a job that is to be tried again has not ended', async () => {
 })
 
 test('any: answers with the first job to succeed', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [failing, waiting, failing, echo('winner')]
   const response = await service.post('/run-tasks', { respond: 'any', tasks })
   assert.is(response.status, 200)
@@ -52,7 +52,7 @@ test('any: answers with the first job to succeed', async () => {
 })
 
 test('any: the answer is a failure when every job has failed', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.post('/run-tasks', { respond: 'any', tasks: [failing, failing, failing] })
   const problem = await expectProblem(response, 'all-tasks-failed')
   assert.is(problem.jobIndex, null)
@@ -64,7 +64,7 @@ test('any: the answer is a failure when every job has failed', async () => {
 })
 
 test('all: answers with every result in the order of the request', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [echo('a'), { name: 'wait', input: { ms: 20 } }, echo(null), { name: 'nothing' }]
   const response = await service.post('/run-tasks', { respond: 'all', tasks })
   assert.is(response.status, 200)
@@ -76,7 +76,7 @@ test('all: answers with every result in the order of the request', async () => {
 })
 
 test('all: the answer is a failure with all outcomes when one job has failed', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [echo('a'), failing, echo('b')]
   const response = await service.post('/run-tasks', { respond: 'all', tasks })
   const problem = await expectProblem(response, 'tasks-failed')
@@ -92,7 +92,7 @@ test('all: the answer is a failure with all outcomes when one job has failed', a
 })
 
 test('none: answers at once with where the run is', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.post('/run-tasks', { respond: 'none', tasks: [waiting, waiting] })
   assert.is(response.status, 202)
   const run = await readRun(response)
@@ -108,7 +108,7 @@ test('none: answers at once with where the run is', async () => {
 })
 
 test('none: runs every job in the pool, and a failure is told by the run alone', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [{ name: 'where' }, { name: 'where' }, failing]
   const { id } = await readRun(await service.post('/run-tasks', { respond: 'none', tasks }))
   const run = await until('the run has ended', async () => {
@@ -122,7 +122,7 @@ test('none: runs every job in the pool, and a failure is told by the run alone',
 })
 
 test('an answer stays as it was decided, whatever the other jobs do', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [echo('answer'), { ...failing, input: { message: 'later' } }]
   for (const respond of ['first', 'any']) {
     const { id, respondedAt } = await readRun(await service.post('/run-tasks', { respond, tasks }))

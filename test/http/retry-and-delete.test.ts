@@ -5,7 +5,7 @@ import { newRunId } from '../../src/domain/ids.ts'
 import type { RunView } from '../../src/http/views/run.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { jobAt, listRuns, readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
@@ -29,7 +29,7 @@ function remove(service: Service, id: string): Promise<Response> {
 }
 
 test('a failed job is queued again with fresh attempts; the answer of its run stays', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [{ name: 'fail' }, { name: 'echo', input: 1 }]
   const problem = await expectProblem(await service.post('/run-tasks', { tasks }), 'first-task-failed')
   const before = await ended(service, String(problem.runId))
@@ -45,7 +45,7 @@ test('a failed job is queued again with fresh attempts; the answer of its run st
 })
 
 test('a cancelled job runs when it is retried, and its run completes with it', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [{ name: 'echo', input: 'later', delayMs: 60_000 }]
   const { id } = await readRun(await service.post('/run-tasks', { respond: 'none', tasks }))
   await service.post(`/runs/${id}/cancel`)
@@ -69,7 +69,7 @@ test('what an answer failed of is told again by its key, also when its job was q
 })
 
 test('what has not ended or has succeeded cannot be retried, and what is not there cannot be found', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [{ name: 'echo', input: 1 }, waiting]
   const { id } = await readRun(await service.post('/run-tasks', { tasks }))
   for (const index of [0, 1]) {
@@ -95,7 +95,7 @@ test('a retry is refused when there is no room, and when the service is leaving'
 })
 
 test('a finished run is deleted, and nothing of it is left', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { id } = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo', input: 1 }], tags: ['t'] }))
   const response = await remove(service, id)
   assert.is(response.status, 204)
@@ -108,7 +108,7 @@ test('a finished run is deleted, and nothing of it is left', async () => {
 })
 
 test('a run is not deleted before its caller has the answer', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (let round = 0; round < 15; round += 1) {
     const meeting = { meeting: `${service.url}/${round}`, count: 3 }
     const meet = { name: 'meet', input: meeting }
@@ -125,7 +125,7 @@ test('a run is not deleted before its caller has the answer', async () => {
 })
 
 test('a run that has a job to do is not deleted', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const { id } = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo', input: 1 }, waiting] }))
   const problem = await expectProblem(await remove(service, id), 'run-active')
   assert.is(problem.runId, id)

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { listRuns } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { shareService } from '../harness/service.ts'
 import { expectProblem } from './expect-problem.ts'
 import { exchange } from './raw.ts'
 
@@ -21,7 +21,7 @@ const readable = [
 const allowOf = (response: Response) => (response.headers.get('Allow') ?? '').split(', ').toSorted()
 
 test('finds nothing at a path that it has not', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const paths = [
     '/nope',
     '/run-task',
@@ -40,21 +40,21 @@ test('finds nothing at a path that it has not', async () => {
 })
 
 test('does not climb out of a path', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const path of ['/runs/../livez', '/problems/..%2flivez', '/./livez', '/runs/%2e%2e/livez', '/%2e%2e/livez']) {
     assert.is((await exchange(service.url, `GET ${path}`)).status, 404, path)
   }
 })
 
 test('ignores the query where there is none to read', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const path of ['/livez?x=%zz', '/tasks?a=1&a=2', '/readyz?']) {
     assert.is((await exchange(service.url, `GET ${path}`)).status, 200, path)
   }
 })
 
 test('names the methods of a path when it is asked for another one', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const path of readable) {
     for (const method of ['POST', 'PUT', 'PATCH', 'PROPFIND']) {
       const response = await service.fetch(path, { method })
@@ -75,7 +75,7 @@ test('names the methods of a path when it is asked for another one', async () =>
 })
 
 test('tells the methods of a path to OPTIONS', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const path of [...readable, '/run-tasks']) {
     const response = await service.fetch(path, { method: 'OPTIONS' })
     assert.is(response.status, 204)
@@ -86,7 +86,7 @@ test('tells the methods of a path to OPTIONS', async () => {
 })
 
 test('answers HEAD where it answers GET', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const path of ['/', '/runs', '/tasks', '/stats', '/livez', '/readyz', '/problems/internal']) {
     const response = await service.fetch(path, { method: 'HEAD' })
     assert.is(response.status, 200, path)
@@ -95,7 +95,7 @@ test('answers HEAD where it answers GET', async () => {
 })
 
 test('does not start a run by anything but POST', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const body = JSON.stringify({ tasks: [{ name: 'echo' }] })
   for (const method of ['PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
     await service.fetch('/run-tasks', { method, body, headers: { 'Content-Type': 'application/json' } })

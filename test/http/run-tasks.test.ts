@@ -5,7 +5,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { jobAt, listRuns, readRun } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { shareService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { chunked, exchange, open } from './raw.ts'
 
@@ -13,7 +13,7 @@ const recipe = fileURLToPath(new URL('../fixtures/tasks/recipe/', import.meta.ur
 const json = { 'Content-Type': 'application/json' }
 
 test('answers with the first result while the others run', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.post('/run-tasks', {
     tasks: [
       { name: 'echo', input: { a: 1 } },
@@ -30,7 +30,7 @@ test('answers with the first result while the others run', async () => {
 })
 
 test('runs first, second and third when the body is empty, however it is sent', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   const requests = {
     'no body': exchange(service.url, 'POST /run-tasks'),
     'no body, declared as JSON': exchange(service.url, 'POST /run-tasks', json),
@@ -66,7 +66,7 @@ test('runs first, second and third when the body is empty, however it is sent', 
 })
 
 test('runs first, second and third where only other members are given', async () => {
-  await using service = await startService({ tasksDir: recipe })
+  await using service = await shareService({ tasksDir: recipe })
   const response = await service.post('/run-tasks', { respond: 'all', tags: ['a', 'b'] })
   const run = await readRun(response)
   assert.equal(run.results, ['First result', 'Second result', 'Third result'])
@@ -74,7 +74,7 @@ test('runs first, second and third where only other members are given', async ()
 })
 
 test('says where the run is, how long it took, and that the answer is not to be cached', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.post('/run-tasks', { tasks: [{ name: 'echo' }] })
   const { id } = await readRun(response)
   assert.is(response.headers.get('Content-Type'), 'application/json; charset=utf-8')
@@ -87,7 +87,7 @@ test('says where the run is, how long it took, and that the answer is not to be 
 })
 
 test('shows undefined as null, and an absent input as undefined', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const run = await readRun(
     await service.post('/run-tasks', { respond: 'all', tasks: [{ name: 'nothing' }, { name: 'echo' }] }),
   )
@@ -95,7 +95,7 @@ test('shows undefined as null, and an absent input as undefined', async () => {
 })
 
 test('keeps every JSON value that is an input, members named __proto__ included', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const inputs = ['null', '0', '-1.5e-7', '""', '"ü\\u0000\\ud800"', '[]', '{"":{"a/b":[null]}}', 'false']
   const hostile = '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}'
   for (const input of [...inputs, hostile]) {
@@ -109,7 +109,7 @@ test('keeps every JSON value that is an input, members named __proto__ included'
 })
 
 test("gives the first job one attempt and the others their task's policy, unless the request says otherwise", async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const wait = { name: 'wait', input: { ms: 60_000 }, delayMs: 60_000 }
   const run = await readRun(
     await service.post('/run-tasks', {
@@ -128,7 +128,7 @@ test("gives the first job one attempt and the others their task's policy, unless
 })
 
 test('lets a delayed job wait until it is due', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [{ name: 'echo' }, { name: 'echo', delayMs: 31_536_000_000 }]
   const run = await readRun(await service.post('/run-tasks', { tasks }))
   const { state, runAt, queuedAt, thread, attempt } = jobAt(run, 1)
@@ -137,7 +137,7 @@ test('lets a delayed job wait until it is due', async () => {
 })
 
 test('lets the run go on when its client disconnects', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const meeting = { meeting: `${service.url}/disconnect`, count: 3 }
   const tasks = [1, 2].map(() => ({ name: 'meet', input: meeting }))
   const body = JSON.stringify({ tasks })

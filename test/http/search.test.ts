@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/http/views/run.ts'
 import { readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
@@ -15,7 +15,7 @@ async function search(service: Service, query: Record<string, string>): Promise<
 }
 
 test('finds a run by the text of its error', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [{ name: 'fail', input: { message: 'the printer is on fire' }, maxAttempts: 1 }]
   const { id } = await readRun(await service.post('/run-tasks', { tasks, respond: 'none' }))
   await service.post('/run-tasks', { tasks: [{ name: 'echo', input: 'fire' }] })

@@ -5,14 +5,14 @@ import { problemCodes, problems } from '../../src/domain/problems.ts'
 import type { StatsView } from '../../src/http/views/service.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { readRun, readStats } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
 const waiting = { name: 'wait', input: { ms: 60_000 } }
 
 test('lists each task with its policy and its input', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.get('/tasks')
   assert.is(response.status, 200)
   const { tasks } = (await response.json()) as { tasks: Record<string, unknown>[] }
@@ -88,7 +88,7 @@ test('tells for how long the oldest due job has been waiting', async () => {
 })
 
 test('is alive and ready', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const path of ['/livez', '/readyz']) {
     const response = await service.get(path)
     assert.is(response.status, 200)
@@ -138,7 +138,7 @@ test('lives but takes nothing when it has stopped', async () => {
 })
 
 test('explains every problem at the address that is its type', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const code of problemCodes) {
     const response = await service.get(`/problems/${code}`)
     assert.is(response.status, 200, code)
@@ -168,7 +168,7 @@ test('names its routes to programs', async () => {
 })
 
 test('shows programs a first command that runs as it is, at the address that they have asked', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const response = await service.get('/')
   assert.match(response.headers.get('Content-Type') ?? '', /^text\/plain/)
   assert.ok((await response.text()).includes(`\ncurl -X POST ${service.url}/run-tasks\n`))

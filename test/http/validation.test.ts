@@ -1,8 +1,8 @@
 /** A request that has not the form of the contract is refused whole, with a pointer to each wrong place. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { acceptedJobs } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { countJobs } from '../harness/run.ts'
+import { type Service, shareService, startService } from '../harness/service.ts'
 import { expectProblem, pointersOf } from './expect-problem.ts'
 
 type Entry = Readonly<Record<string, unknown>>
@@ -19,7 +19,7 @@ async function isTaken(service: Service, body: unknown): Promise<boolean> {
 }
 
 test('points to each unknown member', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const cases: [unknown, string[]][] = [
     [{ task: [] }, ['/task']],
     [{ tasks: [echo], 'a/b~c': 1, '': 2 }, ['/a~1b~0c', '/']],
@@ -29,11 +29,11 @@ test('points to each unknown member', async () => {
     ['{"tasks":[{"name":"echo"}],"constructor":1,"toString":2}', ['/constructor', '/toString']],
   ]
   for (const [body, expected] of cases) assert.equal(await pointers(service, body), expected, JSON.stringify(body))
-  assert.is(await acceptedJobs(service), 0)
+  assert.is(await countJobs(service), 0)
 })
 
 test('points to each member of a wrong type', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const cases: [unknown, string[]][] = [
     [{ tasks: 'echo' }, ['/tasks']],
     [{ tasks: null }, ['/tasks']],
@@ -51,11 +51,11 @@ test('points to each member of a wrong type', async () => {
     [{ tasks: [{}], respond: 1, tags: [1] }, ['/tasks/0/name', '/respond', '/tags/0']],
   ]
   for (const [body, expected] of cases) assert.equal(await pointers(service, body), expected, JSON.stringify(body))
-  assert.is(await acceptedJobs(service), 0)
+  assert.is(await countJobs(service), 0)
 })
 
 test('takes each number of a task entry within its bounds, and no other', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const bounds = {
     timeoutMs: [1, 86_400_000],
     maxAttempts: [1, 100],
@@ -76,7 +76,7 @@ test('takes each number of a task entry within its bounds, and no other', async 
 })
 
 test('takes up to 16 tags of 1 to 64 characters', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tagged = (tags: unknown) => ({ tasks: [echo], tags })
   const many = (count: number) => Array.from({ length: count }, (_, index) => `tag-${index}`)
   for (const good of [[], ['a'], many(16), ['x'.repeat(64)], ['order:42', 'ü/~ "']]) {
@@ -87,7 +87,7 @@ test('takes up to 16 tags of 1 to 64 characters', async () => {
 })
 
 test('refuses to delay the first job while its caller waits', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const delayed = (respond: string, delayMs: number) => ({ respond, tasks: [{ ...echo, delayMs }, echo] })
   for (const respond of ['first', 'race', 'any', 'all']) {
     assert.equal(await pointers(service, delayed(respond, 1)), ['/tasks/0/delayMs'], respond)
@@ -97,7 +97,7 @@ test('refuses to delay the first job while its caller waits', async () => {
 })
 
 test('names every task that is not known', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const names = ['nope', 'echo', 'Echo', 'echo ', '../tasks/echo', '__proto__', 'constructor', 'x'.repeat(64)]
   const body = { tasks: names.map((name) => ({ name })) }
   const problem = await expectProblem(await service.post('/run-tasks', body), 'unknown-task')
@@ -105,11 +105,11 @@ test('names every task that is not known', async () => {
     pointersOf(problem),
     [0, 2, 3, 4, 5, 6, 7].map((index) => `/tasks/${index}/name`),
   )
-  assert.is(await acceptedJobs(service), 0)
+  assert.is(await countJobs(service), 0)
 })
 
 test("points into the input that does not fit its task's schema", async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const sum = (input?: unknown) => ({ name: 'sum', ...(input !== undefined && { input }) })
   const cases: [unknown[], string[]][] = [
     [
@@ -130,7 +130,7 @@ test("points into the input that does not fit its task's schema", async () => {
   for (const [tasks, expected] of cases) {
     assert.equal(await pointers(service, { tasks }), expected, JSON.stringify(tasks))
   }
-  assert.is(await acceptedJobs(service), 0)
+  assert.is(await countJobs(service), 0)
   assert.ok(await isTaken(service, { tasks: [sum({ numbers: [1, 2] })] }))
 })
 
@@ -140,11 +140,11 @@ test('takes as many tasks as one run may have, and no more', async () => {
   assert.ok(await isTaken(service, tasks(3)))
   const problem = await expectProblem(await service.post('/run-tasks', tasks(4)), 'too-many-tasks')
   assert.equal(pointersOf(problem), ['/tasks'])
-  assert.is(await acceptedJobs(service), 3)
+  assert.is(await countJobs(service), 3)
 })
 
 test('says in words what is wrong first, and how much more there is', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const body = { tasks: [{ name: 'echo', retries: 1, delay: 2, priority: 10 }] }
   const { detail, errors, instance } = await expectProblem(await service.post('/run-tasks', body), 'validation-error')
   assert.is(instance, '/run-tasks')

@@ -7,12 +7,12 @@ import * as assert from 'uvu/assert'
 import { createClient } from '../../src/client/client.ts'
 import { createChangeStreams } from '../../src/http/streaming/change-streams.ts'
 import { createStreamRoom } from '../../src/http/streaming/stream-responses.ts'
-import { startService } from '../harness/service.ts'
+import { shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
 test('says at once that it is there, and then how often runs were accepted or have changed', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const end = new AbortController()
   const events = createClient({ baseUrl: service.url }).watchRuns({ signal: end.signal })
   assert.equal((await events.next()).value, { changes: 0 })

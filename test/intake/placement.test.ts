@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { jobAt, readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
 interface Place {
@@ -22,14 +22,14 @@ function meeting(service: Service, name: string, count: number, others = 0) {
 }
 
 test('the first job runs while the others do', async () => {
-  await using service = await startService(twoCores)
+  await using service = await shareService(twoCores)
   const response = await service.post('/run-tasks', { respond: 'all', tasks: meeting(service, 'three', 3) })
   assert.is(response.status, 200)
   assert.equal((await readRun(response)).results, [3, 3, 3])
 })
 
 test('the first job need not end before the others begin, and is answered while they still run', async () => {
-  await using service = await startService(twoCores)
+  await using service = await shareService(twoCores)
   const [early] = meeting(service, 'early', 1, 1)
   const [late] = meeting(service, 'late', 2, 1)
   const posted = service.post('/run-tasks', { tasks: [early, late, late] })
@@ -52,7 +52,7 @@ test('as many jobs as there is room for run at once', async () => {
 })
 
 test('first jobs of several callers run at once', async () => {
-  await using service = await startService(twoCores)
+  await using service = await shareService(twoCores)
   const [task] = meeting(service, 'callers', 3)
   const responses = await Promise.all([1, 2, 3].map(() => service.post('/run-tasks', { tasks: [task] })))
   for (const response of responses) {
@@ -63,7 +63,7 @@ test('first jobs of several callers run at once', async () => {
 })
 
 test('the first job runs on the main thread and the others on threads of the pool', async () => {
-  await using service = await startService(twoCores)
+  await using service = await shareService(twoCores)
   const tasks = ['where', 'where', 'flaky', 'where'].map((name) => ({ name, maxAttempts: name === 'flaky' ? 2 : 1 }))
   const run = await readRun(await service.post('/run-tasks', { respond: 'all', tasks }))
   const [first, second, third, fourth] = run.results as [Place, Place, Place, Place]
@@ -78,7 +78,7 @@ test('the first job runs on the main thread and the others on threads of the poo
 })
 
 test('without an answer to wait for the first job runs in the pool too', async () => {
-  await using service = await startService(twoCores)
+  await using service = await shareService(twoCores)
   const { id } = await readRun(await service.post('/run-tasks', { respond: 'none', tasks: [{ name: 'where' }] }))
   const job = await until('the job has ended', async () => {
     const now = jobAt(await readRun(await service.get(`/runs/${id}`)), 0)
@@ -88,7 +88,7 @@ test('without an answer to wait for the first job runs in the pool too', async (
 })
 
 test('a job that blocks its thread does not hold up the first one', async () => {
-  await using service = await startService(twoCores)
+  await using service = await shareService(twoCores)
   // It would spin for a minute, and ends with the service.
   const spin = { name: 'spin', input: { ms: 60_000 } }
   const run = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'where' }, spin, { name: 'where' }] }))

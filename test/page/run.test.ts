@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { startService } from '../harness/service.ts'
+import { shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { violationsOf } from './accessible.ts'
 import { startBrowser } from './browser.ts'
@@ -12,7 +12,7 @@ import { checkClean, laneOf, start, tasksDir } from './shared.ts'
 const browser = await startBrowser()
 
 test('starts the recipe with a click, and shows the answer’s line before the other lanes end', async () => {
-  await using service = await startService({ tasksDir })
+  await using service = await shareService({ tasksDir })
   await using tab = await browser.open(service.url)
   const { page } = tab
   await page.getByText('No runs yet').waitFor()
@@ -44,7 +44,7 @@ test('starts the recipe with a click, and shows the answer’s line before the o
 })
 
 test('cancels, retries, and tells the attempts with their errors', async () => {
-  await using service = await startService({ tasksDir })
+  await using service = await shareService({ tasksDir })
   const charge = { name: 'charge', maxAttempts: 1 }
   const tasks = [{ name: 'first' }, { name: 'second', input: { ms: 60_000 } }, charge, charge]
   const id = await start(service, { tasks })
@@ -73,7 +73,7 @@ test('cancels, retries, and tells the attempts with their errors', async () => {
 })
 
 test('runs again what was started, with changed input', async () => {
-  await using service = await startService({ tasksDir })
+  await using service = await shareService({ tasksDir })
   await using tab = await browser.open(`${service.url}/?start`)
   const { page } = tab
   await page.getByRole('button', { name: 'Remove job 2, third' }).click()
@@ -114,7 +114,7 @@ test('runs again what was started, with changed input', async () => {
 })
 
 test('says why a job waits, and which job has won a race', async () => {
-  await using service = await startService({ tasksDir })
+  await using service = await shareService({ tasksDir })
   const tasks = [
     { name: 'second', input: { ms: 60_000 } },
     { name: 'form', input: { title: 'a' } },
@@ -157,7 +157,7 @@ test('cuts a large result, and leaves a larger one to a download', async () => {
 })
 
 test('zooms by keys and by the strip, and says the exact times of what is pointed at', async () => {
-  await using service = await startService({ tasksDir })
+  await using service = await shareService({ tasksDir })
   const tasks = [
     { name: 'form', input: { title: 'a' } },
     { name: 'second', input: { ms: 300 } },

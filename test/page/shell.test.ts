@@ -1,7 +1,7 @@
 /** The live page in a real browser, against a real service: what is around its pages. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { startService } from '../harness/service.ts'
+import { shareService, startService } from '../harness/service.ts'
 import { violationsOf } from './accessible.ts'
 import { startBrowser } from './browser.ts'
 import { checkClean, laneOf, start, tasksDir } from './shared.ts'
@@ -96,7 +96,7 @@ test('works below a prefix, and goes on after a restart of the service', async (
 })
 
 test('is used with the keyboard alone', async () => {
-  await using service = await startService({ tasksDir })
+  await using service = await shareService({ tasksDir })
   await using tab = await browser.open(service.url)
   const { page } = tab
   await page.getByText('No runs yet').waitFor()
