@@ -56,8 +56,8 @@ const mutants = [
     edits: [
       {
         file: 'src/domain/run/transitions.ts',
-        find: 'const job = jobAt(changed, index)',
-        replace: 'const job = jobAt(run, index)',
+        find: "const job = jobAt(changed, index)\n    if (job.state !== 'running'",
+        replace: "const job = jobAt(run, index)\n    if (job.state !== 'running'",
       },
     ],
   },
