@@ -82,11 +82,16 @@ function differs(model: Model, { runs, page, stats }: Seen): string | null {
     if (hasChanged ? record.version <= run.version : record.version !== run.version) {
       return `run ${id} goes from version ${run.version} to ${record.version} with ${run.changes} changes`
     }
+    const wrong = wrongDeliveries(record)
+    if (wrong !== null) return wrong
     const expected = recordOf(run, record)
     if (!isDeepStrictEqual(plain(record), expected)) return `the run is\n${show(plain(record))}, not\n${show(expected)}`
   }
   const listed = [...runs.values()].filter((record) => record !== null).toSorted((a, b) => (a.id < b.id ? 1 : -1))
-  const bare = listed.map((run) => ({ ...run, jobs: run.jobs.map((job) => ({ ...job, result: null, failures: [] })) }))
+  const bare = listed.map(({ webhook: _webhook, deliveries: _deliveries, ...run }) => ({
+    ...run,
+    jobs: run.jobs.map((job) => ({ ...job, result: null, failures: [] })),
+  }))
   if (!isDeepStrictEqual(page, { runs: bare, hasMore: false })) return `the list is ${show(page)}, not ${show(bare)}`
   const totals = totalsOf(model)
   return isDeepStrictEqual(stats, totals) ? null : `the totals are\n${show(stats)}, not\n${show(totals)}`
@@ -96,7 +101,23 @@ function recordOf(run: ModelRun, { version, createdAt }: RunRecord): RunRecord {
   const { given, answer, respondedAt, finishedAt, jobs } = run
   const { id, respond, tags } = given
   const own = { id, state: stateOf(run), version, respond, tags, answer, createdAt, respondedAt, finishedAt }
-  return { ...own, jobs: jobs.map((job) => jobRecordOf(run, job)) }
+  return { ...own, jobs: jobs.map((job) => jobRecordOf(run, job)), ...reportOf(run) }
+}
+
+/** One delivery for each end; which versions those had nobody here knows. */
+function reportOf({ given: { webhook }, ends }: ModelRun): Pick<RunRecord, 'webhook' | 'deliveries'> {
+  if (typeof webhook !== 'string') return {}
+  const pending = { version: 0, state: 'pending', attempts: 0, lastStatus: null } as const
+  return { webhook, deliveries: ends.map((nextAt) => ({ ...pending, nextAt })) }
+}
+
+/** The last one is that of the end, where the run has ended. */
+function wrongDeliveries({ id, state, version, deliveries = [], webhook }: RunRecord): string | null {
+  if (webhook === undefined) return null
+  const versions = deliveries.map((delivery) => delivery.version)
+  const hasGrown = versions.every((each, index) => each > (versions[index - 1] ?? 0) && each <= version)
+  const isReported = state === 'running' || versions.at(-1) === version
+  return hasGrown && isReported ? null : `run ${id} is ${state} at ${version} and has deliveries of ${versions.join()}`
 }
 
 function jobRecordOf(run: ModelRun, job: ModelJob): JobRecord {
@@ -114,7 +135,9 @@ function plain(run: RunRecord): RunRecord {
     error?.code === 'cancelled' || error?.code === 'crashed' || error?.code === 'expired'
       ? { code: error.code, message: '' }
       : error
-  return { ...run, jobs: run.jobs.map((job) => ({ ...job, error: bare(job.error) })) }
+  const { deliveries } = run
+  const jobs = run.jobs.map((job) => ({ ...job, error: bare(job.error) }))
+  return { ...run, jobs, ...(deliveries && { deliveries: deliveries.map((each) => ({ ...each, version: 0 })) }) }
 }
 
 function totalsOf({ runs, at, accepted, final }: Model): StoreStats {

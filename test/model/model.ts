@@ -93,7 +93,8 @@ function accept(model: Model, by: number, given: NewRun, at: number, reply: Repl
       : ({ state: 'queued', runAt: at + job.delayMs } as const)
     return { index, given: job, ...due, queuedAt: at, ...started, ...ended }
   })
-  const run = { given, jobs: waiting, answer: null, respondedAt: null, finishedAt: null, version: 0, changes: 0 }
+  const unended = { answer: null, respondedAt: null, finishedAt: null, ends: [] }
+  const run: ModelRun = { given, jobs: waiting, ...unended, version: 0, changes: 0 }
   model.runs.set(id, run)
   model.accepted += jobs.length
   const [first] = waiting
@@ -198,9 +199,16 @@ function rescue(model: Model, at: number) {
   return counts
 }
 
+/** Nobody sends a delivery here: a run is kept for its sake for another day. */
+function isToBeSent({ given: { webhook }, ends }: ModelRun, finishedBefore: number): boolean {
+  return typeof webhook === 'string' && ends.some((at) => at > finishedBefore - dayMs)
+}
+
 /** As many as there are: which go first is another test's. */
 function prune(model: Model, finishedBefore: number, _limit: number, at: number): number {
-  const old = [...model.runs.values()].filter(({ finishedAt }) => finishedAt !== null && finishedAt < finishedBefore)
+  const old = [...model.runs.values()].filter(
+    (run) => run.finishedAt !== null && run.finishedAt < finishedBefore && !isToBeSent(run, finishedBefore),
+  )
   for (const { given } of old) remove(model, given.id)
   const over = [...model.keys].filter(([, { claimedAt }]) => at - claimedAt >= dayMs)
   for (const [name] of over) model.keys.delete(name)

@@ -102,6 +102,8 @@ async function drain(session: Session, subject: Subject): Promise<void> {
     }
     return !isOpen()
   })
+  // Runs that nobody reports are kept for another day.
+  await pass(dayMs).run(session, subject)
   const { at } = session.model
   const by = subject.members[0]?.id ?? 0
   const prune: Step = { name: 'prune', ask: () => ({ verb: 'prune', by, args: [at + 1, 1_000, at] }) }

@@ -35,6 +35,8 @@ export interface ModelRun {
   answer: Answer | null
   respondedAt: number | null
   finishedAt: number | null
+  /** When it has ended, each time. */
+  readonly ends: number[]
   /** As it was last read; 0 before the first time. */
   version: number
   /** Changes since it was last read, beside its acceptance. */

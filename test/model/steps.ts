@@ -49,6 +49,7 @@ const newRun = fc.record({
   respond: fc.constantFrom(...respondModes),
   onFirstFailure: fc.constantFrom(...firstFailurePolicies),
   tags: fc.constantFrom([], ['a'], ['a', 'b']),
+  webhook: fc.constantFrom(null, 'https://hooks.example/'),
   jobs: fc.array(job, { minLength: 1, maxLength: 3 }),
   claimsFirst: fc.boolean(),
   idempotency: fc.option(key, { freq: 2 }),

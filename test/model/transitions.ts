@@ -91,7 +91,9 @@ function endOne(...[model, run, job, state, at, members]: Ending): void {
   run.changes += 1
   run.answer ??= answerOf(run, job)
   if (run.answer !== null) run.respondedAt ??= at
-  if (run.jobs.every(isFinal)) run.finishedAt = at
+  if (!run.jobs.every(isFinal)) return
+  run.finishedAt = at
+  run.ends.push(at)
 }
 
 function answerOf({ given: { respond }, jobs }: ModelRun, job: ModelJob): Answer | null {
