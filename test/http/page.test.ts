@@ -50,7 +50,7 @@ test('a browser gets the page, by a policy that allows nothing inline and nothin
   assert.is(again.status, 304)
 })
 
-test('assets are kept for good; one of another version is not found', async () => {
+test('assets are kept for good; one of another version is looked for some times', async () => {
   await using service = await startService({ apiKeys: ['key'] })
   const { html } = await documentOf(service.url)
   for (const path of assetsIn(html)) {
@@ -71,7 +71,8 @@ test('assets are kept for good; one of another version is not found', async () =
     assert.is(packed[2]?.body.toString(), text)
   }
   const others = [
-    '/assets/index-00000000.js',
+    '/assets/index-00000000.js?try=8',
+    '/assets/index-00000000.js.map',
     '/assets/',
     '/assets/..%2findex.html',
     '/assets/../index.html',
@@ -79,6 +80,11 @@ test('assets are kept for good; one of another version is not found', async () =
   ]
   for (const path of others) await expectProblem(await service.get(path), 'not-found')
   await expectProblem(await service.post('/assets/index-00000000.js'), 'not-found')
+  const other = await fetch(`${service.url}/assets/index-00000000.js`, { redirect: 'manual' })
+  assert.is(other.status, 307)
+  assert.is(other.headers.get('Location'), 'index-00000000.js?try=1')
+  assert.is(other.headers.get('Cache-Control'), 'no-store')
+  assert.is((await fetch(`${service.url}/assets/index-00000000.js`)).status, 404)
 })
 
 for (const name of ['Koa', 'Express', 'Express, mounted at the prefix', 'Fastify with middie', 'node:http'] as const) {

@@ -5,6 +5,7 @@ import { shareService, startService } from '../harness/service.ts'
 import { violationsOf } from './accessible.ts'
 import { startBrowser } from './browser.ts'
 import { checkClean, laneOf, start, tasksDir } from './shared.ts'
+import { startBalancer } from './balancer.ts'
 import { startHost } from './host.ts'
 
 /** For all of them; the last test closes it. */
@@ -93,6 +94,15 @@ test('works below a prefix, and goes on after a restart of the service', async (
     tab.wrongs.filter((line) => !line.includes('net::ERR_')),
     [],
   )
+})
+
+test('loads while another version, which has none of its assets, answers every other request', async () => {
+  await using service = await startService({ tasksDir })
+  await using balancer = await startBalancer(service.url)
+  await using tab = await browser.open(balancer.url)
+  await tab.page.getByText('No runs yet').waitFor()
+  assert.ok(balancer.misses() > 1, `${balancer.misses()} assets were asked of the other version`)
+  checkClean(tab)
 })
 
 test('is used with the keyboard alone', async () => {

@@ -19,6 +19,9 @@ const contentPolicy = [
   "frame-ancestors 'none'",
 ].join('; ')
 const yearS = 31_536_000
+/** As the build names them: with a hash of their content. */
+const assetName = /^\/assets\/[\w-]+-[\w-]{8}\.(?:js|css|svg)$/
+const mostTries = 8
 
 /** @returns false where the client does not ask for HTML, or the page was not built */
 export function sendPage(ctx: Context): boolean {
@@ -38,18 +41,36 @@ export function sendPage(ctx: Context): boolean {
   return true
 }
 
-/** Of this version of the page; one of another version is a path of nobody's. */
+/** Of this version of the page, or, by its name, of another one that may stand beside it behind a balancer. */
 export function isAsset(path: string): boolean {
-  return path.startsWith('/assets/') && pageFiles().has(path.slice(1))
+  return assetName.test(path) && pageFiles().size > 0
 }
 
 /** @returns false for everything that is not an asset */
 export function sendAsset(ctx: Context, path: string): boolean {
   if (!isAsset(path) || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return false
   const file = pageFiles().get(path.slice(1))
-  if (file === undefined) return false
+  if (file === undefined) return sendElsewhere(ctx, path)
   ctx.set({ 'Cache-Control': `public, max-age=${yearS}, immutable`, 'X-Content-Type-Options': 'nosniff' })
   sendFile(ctx, file)
+  return true
+}
+
+/**
+ * While two versions stand behind a balancer, one that has the document is followed by the other one that is asked for its
+ * assets: the same is asked for again, until the balancer has found the right one.
+ * @returns false where that was tried often enough
+ */
+function sendElsewhere(ctx: Context, path: string): boolean {
+  const tries = /^\?try=(?<tries>\d)$/.exec(ctx.search)?.groups?.['tries'] ?? '0'
+  if (Number(tries) >= mostTries) return false
+  ctx.status = 307
+  ctx.set({
+    Location: `${path.slice(path.lastIndexOf('/') + 1)}?try=${Number(tries) + 1}`,
+    'Cache-Control': 'no-store',
+  })
+  // The next request is a new connection's, where the balancer chooses by connection.
+  ctx.set('Connection', 'close')
   return true
 }
 
