@@ -1,0 +1,113 @@
+/**
+ * The live page under load: how many frames a second a real browser draws while 1,000 changes a second are committed, and
+ * what its reader costs the service: the first response's p99 with it and without it, in turns.
+ * `npm run bench:page -- --seconds 10 --rounds 5`. On a quiet machine: the browser needs cores of its own.
+ */
+import { parseArgs } from 'node:util'
+import { percentile } from '../src/cli/open-loop.ts'
+import { startBrowser, type TestBrowser } from '../test/page/browser.ts'
+import { forerunnerOnSqlite } from './contenders/contenders.ts'
+import { format, median, pairedRatios, spread } from './rig/figures.ts'
+import type { Generator } from './rig/load.ts'
+import { openBench } from './rig/open-bench.ts'
+import { wholeNumber } from './rig/options.ts'
+import { startServer, type Server } from './rig/server.ts'
+
+const options = { seconds: { type: 'string', default: '10' }, rounds: { type: 'string', default: '5' } } as const
+const { values } = parseArgs({ options })
+const seconds = wholeNumber('seconds', values.seconds)
+const rounds = wholeNumber('rounds', values.rounds)
+
+/** A run of three tasks is committed four times after it was accepted: a claim and three outcomes. */
+const runsPerSecond = 250
+const leastFps = 30
+const mostRatio = 1.1
+const jobsOfLargeRun = 1_000
+const body = JSON.stringify({ tasks: [{ name: 'first' }, { name: 'second' }, { name: 'third' }] })
+
+interface Frames {
+  readonly perSecond: number
+  /** Between two of them, in milliseconds. */
+  readonly longestMs: number
+}
+
+/** As text: what compiles this file would write names into it that the page does not have. */
+const countFrames = `new Promise((resolve) => {
+  const begin = performance.now()
+  let [last, longestMs, frames] = [begin, 0, 0]
+  const next = () => {
+    const now = performance.now()
+    longestMs = Math.max(longestMs, now - last)
+    last = now
+    frames += 1
+    if (now - begin < ${seconds * 1_000}) requestAnimationFrame(next)
+    else resolve({ perSecond: (frames * 1000) / (now - begin), longestMs })
+  }
+  requestAnimationFrame(next)
+})`
+
+async function firstResponseP99(generator: Generator, { url }: Server): Promise<number> {
+  const streams = [{ body, perSecond: runsPerSecond }]
+  const { streams: reports } = await generator.offer({ url: `${url}/run-tasks`, seconds, streams })
+  const [report] = reports
+  if (report === undefined || report.failed > 0) throw new Error(`${report?.failed} requests failed`)
+  return percentile(report.latenciesMs, 99)
+}
+
+/** Frames of one page while the load goes on. */
+async function framesOf(browser: TestBrowser, generator: Generator, server: Server, query: string): Promise<Frames> {
+  await using tab = await browser.open(`${server.url}/${query}`)
+  await tab.page.locator('main h1').first().waitFor()
+  const [frames] = await Promise.all([tab.page.evaluate<Frames>(countFrames), firstResponseP99(generator, server)])
+  return frames
+}
+
+async function largeRun({ url }: Server): Promise<string> {
+  // One after the other, until the frames are counted.
+  const tasks = Array.from({ length: jobsOfLargeRun }, (_, index) => ({
+    name: 'third',
+    delayMs: Math.round((index * seconds * 1_000) / jobsOfLargeRun),
+  }))
+  const request = { method: 'POST', headers: { 'Content-Type': 'application/json' } }
+  const response = await fetch(`${url}/run-tasks`, { ...request, body: JSON.stringify({ tasks, respond: 'none' }) })
+  return ((await response.json()) as { readonly id: string }).id
+}
+
+await using bench = openBench(false)
+const file = `${await bench.makeDirectory()}/forerunner.db`
+await using server = await startServer(forerunnerOnSqlite(file, { MAX_TASKS_PER_RUN: String(jobsOfLargeRun) }))
+await using generator = bench.startGenerator()
+await using browser = await startBrowser()
+await firstResponseP99(generator, server)
+
+const [alone, read]: [number[], number[]] = [[], []]
+for (let round = 0; round < rounds; round += 1) {
+  alone.push(await firstResponseP99(generator, server))
+  await using _tab = await browser.open(server.url)
+  read.push(await firstResponseP99(generator, server))
+  bench.say(
+    `round ${round + 1}: p99 ${format(alone.at(-1) ?? 0, 2)} ms alone, ${format(read.at(-1) ?? 0, 2)} ms with a reader`,
+  )
+}
+const ratio = median(pairedRatios(read, alone))
+
+const pages: readonly (readonly [name: string, query: string])[] = [
+  ['the list', ''],
+  ['the overview', '?overview'],
+  ['a task', '?about=second'],
+]
+const found: (readonly [string, Frames])[] = []
+for (const [name, query] of pages) found.push([name, await framesOf(browser, generator, server, query)])
+const large = `?run=${await largeRun(server)}`
+found.push([`a run of ${format(jobsOfLargeRun)} jobs that goes on`, await framesOf(browser, generator, server, large)])
+const isSlow = found.some(([, { perSecond }]) => perSecond < leastFps)
+
+console.log(`${format(runsPerSecond * 4)} changes a second; ${bench.cores.text}`)
+for (const [name, { perSecond, longestMs }] of found)
+  console.log(`${name}: ${format(perSecond)} frames a second, the longest pause ${format(longestMs)} ms`)
+console.log(
+  `first response, p99: ${spread(alone, 2)} ms alone, ${spread(read, 2)} ms with a reader, ratio ${format(ratio, 2)}`,
+)
+if (isSlow) console.log(`missed: ${leastFps} frames a second`)
+if (ratio > mostRatio) console.log(`missed: at most ${format((mostRatio - 1) * 100)} % more with a reader`)
+process.exitCode = isSlow || ratio > mostRatio ? 1 : 0
