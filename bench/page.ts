@@ -83,8 +83,9 @@ await firstResponseP99(generator, server)
 const [alone, read]: [number[], number[]] = [[], []]
 for (let round = 0; round < rounds; round += 1) {
   alone.push(await firstResponseP99(generator, server))
-  await using _tab = await browser.open(server.url)
+  await using reader = await browser.open(server.url)
   read.push(await firstResponseP99(generator, server))
+  if (reader.wrongs.length > 0) bench.say(reader.wrongs.join('\n'))
   bench.say(
     `round ${round + 1}: p99 ${format(alone.at(-1) ?? 0, 2)} ms alone, ${format(read.at(-1) ?? 0, 2)} ms with a reader`,
   )
