@@ -1,25 +1,43 @@
-// Runs the tests with uvu. All of them: three processes at a time, each with the tests of a directory, for one alone
-// leaves half a core idle. With a pattern of their paths, `npm test -- '^pool/'`: in one process, as they come.
-import { spawn } from 'node:child_process'
+// Runs the tests with uvu. All of them: three processes at a time, each of which takes one file after another, the longest
+// first, so that all of them end together. With a pattern of their paths, `npm test -- '^pool/'`: in one process, as they come.
+import { fork, spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { stripVTControlCharacters } from 'node:util'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const uvu = join(root, 'node_modules/uvu/bin.js')
-const env = { ...process.env, NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compile') }
+const lane = join(root, '.scripts/test-lane.mjs')
+const env = { ...process.env, NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compile'), FORCE_COLOR: '1' }
 
-/** Those that take longest come first. */
-const large = ['process', 'pool', 'http', 'store', 'model', 'cli|package|library', 'page']
-const parts = [...large.map((name) => `^(?:${name})/`), `^(?!(?:${large.join('|')})/)`]
+/** Those that take longest, for a file that is begun last is waited for alone. */
+const longest = [
+  'store/postgres-contract',
+  'pool/misbehaviour',
+  'store/sqlite-contract',
+  'process/crash',
+  'model/',
+  'process/',
+  'pool/',
+  'page/',
+  'package/',
+  'store/',
+  'library/',
+  'cli/',
+]
 /** No more, whatever the machine has: what some tests measure is time. One more than cores: a third of the time they wait. */
 const atOnce = Math.min(3, availableParallelism() + 1)
+/** What a process has left open when its last test is over keeps it from ending. */
+const endLimitMs = 20_000
 const [pattern] = process.argv.slice(2)
 
-const start = (paths, stdio) =>
-  spawn(process.execPath, ['--import', 'tsx', uvu, 'test', paths], { cwd: root, env, stdio })
+const files = readdirSync(join(root, 'test'), { recursive: true }).filter((path) => path.endsWith('.test.ts'))
+
+function rankOf(path) {
+  const rank = longest.findIndex((beginning) => path.startsWith(beginning))
+  return rank === -1 ? longest.length : rank
+}
 
 const ended = (child) =>
   new Promise((resolve, reject) => {
@@ -27,34 +45,45 @@ const ended = (child) =>
     child.once('close', (code, signal) => resolve(code ?? signal))
   })
 
-/** What uvu says of one part in the end; a part that said nothing did not get there. */
-function countsOf(output) {
-  const text = stripVTControlCharacters(output)
-  const count = (name) => Number(text.match(new RegExp(`^  ${name}: +(\\d+)$`, 'm'))?.[1] ?? Number.NaN)
-  return { total: count('Total'), passed: count('Passed'), skipped: count('Skipped') }
-}
-
-async function runPart(part) {
-  const child = start(`${part}.*\\.test\\.ts$`, ['ignore', 'pipe', 'pipe'])
+/** Takes files until there are none. @returns what each has come to */
+async function runLane(waiting) {
+  const child = fork(lane, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  const results = []
+  let current
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text))
+
+  function flush() {
+    process.stdout.write(output)
+    output = ''
+  }
+
+  function sendNext() {
+    current = waiting.shift()
+    if (current !== undefined) child.send(current)
+    else child.disconnect()
+  }
+
+  child.on('message', (counts) => {
+    results.push({ ...counts, isBroken: false })
+    flush()
+    sendNext()
+    if (current === undefined) setTimeout(() => child.kill('SIGKILL'), endLimitMs).unref()
+  })
+  sendNext()
   const code = await ended(child)
-  process.stdout.write(output)
-  const counts = countsOf(output)
-  const isBroken = Number.isNaN(counts.total) || (code !== 0 && counts.passed === counts.total)
-  if (isBroken) console.log(`the tests of ${part} ended with ${code} and without a result`)
-  return { ...counts, isBroken }
+  flush()
+  if (code === 0 && current === undefined) return results
+  console.log(`the tests of ${current ?? 'a process'} ended with ${code} and without a result`)
+  results.push({ total: 0, passed: 0, skipped: 0, isBroken: true })
+  return current === undefined ? results : [...results, ...(await runLane(waiting))]
 }
 
 async function runAll() {
   const startedAt = performance.now()
-  const waiting = [...parts]
-  const results = []
-  const lane = async () => {
-    for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) results.push(await runPart(part))
-  }
-  await Promise.all(Array.from({ length: atOnce }, lane))
-  const sum = (name) => results.reduce((all, counts) => all + (counts[name] || 0), 0)
+  const waiting = files.toSorted((one, other) => rankOf(one) - rankOf(other))
+  const results = (await Promise.all(Array.from({ length: atOnce }, () => runLane(waiting)))).flat()
+  const sum = (name) => results.reduce((all, counts) => all + counts[name], 0)
   const failed = sum('total') - sum('passed')
   console.log(`  Total:     ${sum('total')}`)
   console.log(`  Passed:    ${sum('passed')}`)
@@ -64,16 +93,12 @@ async function runAll() {
   return failed > 0 || results.some(({ isBroken }) => isBroken) ? 1 : 0
 }
 
-/** As uvu matches them: without regard to case, on the path under `test/`. A file that holds no tests is no match. */
-function matchesTests(text) {
-  const matched = new RegExp(text, 'i')
-  const paths = readdirSync(join(root, 'test'), { recursive: true })
-  return paths.some((path) => path.endsWith('.test.ts') && matched.test(path))
-}
-
 async function runMatching(text) {
   try {
-    if (matchesTests(text)) return await ended(start(text, 'inherit'))
+    // As uvu matches them: without regard to case, on the path under `test/`. A file that holds no tests is no match.
+    const matched = new RegExp(text, 'i')
+    if (files.some((path) => matched.test(path)))
+      return await ended(spawn(process.execPath, [uvu, 'test', text], { cwd: root, env, stdio: 'inherit' }))
     console.error(`no test file matches ${text}: the pattern is a regular expression of paths under test/`)
   } catch (error) {
     console.error(String(error))

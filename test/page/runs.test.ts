@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readRun } from '../harness/run.ts'
-import { shareService, startService } from '../harness/service.ts'
+import { startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { violationsOf } from './accessible.ts'
 import { startBrowser } from './browser.ts'
@@ -12,7 +12,7 @@ import { checkClean, start, tasksDir } from './shared.ts'
 const browser = await startBrowser()
 
 test('the list counts new runs and does not move; filters are in the address and survive a reload', async () => {
-  await using service = await shareService({ tasksDir })
+  await using service = await startService({ tasksDir })
   await start(service, { tasks: [{ name: 'form', input: { title: 'a' } }], tags: ['blue'] })
   await start(service, { tasks: [{ name: 'charge', maxAttempts: 1 }] }).catch(() => {})
   await using tab = await browser.open(service.url)
@@ -50,7 +50,7 @@ test('the list counts new runs and does not move; filters are in the address and
 })
 
 test('one stream serves all tabs of a browser, the list can be paused, and a tab that is left takes over', async () => {
-  await using service = await shareService({ tasksDir })
+  await using service = await startService({ tasksDir })
   const run = { tasks: [{ name: 'form', input: { title: 'a' } }] }
   await start(service, run)
   await using tab = await browser.open(service.url)
@@ -78,7 +78,7 @@ test('one stream serves all tabs of a browser, the list can be paused, and a tab
 })
 
 test('finds runs by the text of an error while it is typed, and keeps it over a reload', async () => {
-  await using service = await shareService({ tasksDir })
+  await using service = await startService({ tasksDir })
   await start(service, { tasks: [{ name: 'form', input: { title: 'a card' } }] })
   await start(service, { tasks: [{ name: 'charge', maxAttempts: 1 }], respond: 'none' })
   await until('the run can be found', async () =>
@@ -126,7 +126,7 @@ test('says that a service has no search, and goes on showing what it showed', as
 })
 
 test('retries everything that matches, with its number before', async () => {
-  await using service = await shareService({ tasksDir })
+  await using service = await startService({ tasksDir })
   const failing = { tasks: [{ name: 'charge', maxAttempts: 1 }], respond: 'none', tags: ['bulk'] }
   const ids = await Promise.all([start(service, failing), start(service, failing)])
   await start(service, { tasks: [{ name: 'form', input: { title: 'a' } }], tags: ['bulk'] })
@@ -149,7 +149,7 @@ test('retries everything that matches, with its number before', async () => {
 })
 
 test('the overview shows what the threads run, the figures of the tasks, and that nothing is lost', async () => {
-  await using service = await shareService({ tasksDir })
+  await using service = await startService({ tasksDir })
   const id = await start(service, { tasks: [{ name: 'first' }, { name: 'second', input: { ms: 60_000 } }] })
   await using tab = await browser.open(service.url)
   const { page } = tab
