@@ -3,6 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/client/client.ts'
 import { startService } from '../harness/service.ts'
+import { startReceiver, webhookSecret } from '../harness/receiver.ts'
 import { until } from '../harness/until.ts'
 import { groupFailures } from '../../web/task/failure-groups.ts'
 import { violationsOf } from './accessible.ts'
@@ -47,6 +48,26 @@ test('a task has its figures and its failures, is paused and goes on', async () 
   )
   await page.getByRole('link', { name: 'Start one…' }).click()
   assert.is(await page.getByLabel('▸ Answers').inputValue(), 'login')
+  checkClean(tab)
+})
+
+test('the webhooks of a run are shown as they go on, and are sent again', async () => {
+  await using receiver = await startReceiver(
+    (response, _request, nth) => void response.writeHead(nth === 0 ? 410 : 204).end(),
+  )
+  await using service = await startService({ tasksDir, webhookSecret: [webhookSecret], webhookAllowPrivate: true })
+  const body = { tasks: [{ name: 'form', input: { title: 'a' } }], webhook: { url: `${receiver.url}/hook` } }
+  const id = await start(service, body)
+  await receiver.gets(1)
+  await using tab = await browser.open(`${service.url}/?run=${id}`)
+  const { page } = tab
+  const webhooks = page.getByRole('region', { name: 'Webhooks' })
+  await webhooks.getByText('1 attempt, status 410.').waitFor()
+  await webhooks.locator('.is-failed').waitFor()
+  assert.equal(await violationsOf(page), [])
+  await webhooks.getByRole('button', { name: 'Send again' }).click()
+  await receiver.gets(2)
+  await webhooks.locator('.is-completed').waitFor()
   checkClean(tab)
 })
 

@@ -10,6 +10,7 @@ import { StateMark } from '../shell/state.tsx'
 import { againTag, Tag } from '../shell/tag.tsx'
 import { secondNow } from '../time/clock.ts'
 import { clockOf } from '../time/format.ts'
+import { Deliveries } from './deliveries.tsx'
 import { Headline } from './headline.tsx'
 import { JobStory } from './job-story.tsx'
 import { JobTable } from './job-table.tsx'
@@ -89,6 +90,7 @@ export function RunPage({ id }: { readonly id: string }) {
           onRetry={(index) => void act(() => store.retry([index]))}
         />
       )}
+      <Deliveries deliveries={run.deliveries ?? []} onRetry={(each) => void act(() => store.redeliver(each))} />
     </>
   )
 }

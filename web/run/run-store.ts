@@ -25,12 +25,15 @@ export interface RunStore {
   cancel(jobIndex?: number): Promise<void>
   /** One after the other, for each is a change of the run. */
   retry(jobIndexes: readonly number[]): Promise<void>
+  /** Has a webhook of the run sent again. */
+  redeliver(deliveryId: string): Promise<void>
   stop(): void
 }
 
 /** A page has no use for more at once. */
 const maxRunBytes = 2 * 2 ** 20
 const reconnectMs = 3_000
+const deliveriesMs = 2_000
 /** Between two times that what has come is shown: nobody reads faster, and a large run brings hundreds in it. */
 const showEveryMs = (jobs: number): number => (jobs < 100 ? 50 : 500)
 
@@ -91,7 +94,12 @@ export function createRunStore(id: string): RunStore {
         const known = (await readBounded(`runs/${id}`, maxRunBytes, signalOfEnd)) as RunView | null
         if (known !== null) show(known)
         // Of what is larger, the events have all but the results, which are read job by job.
-        if (known !== null && known.state !== 'running') return
+        if (known !== null && known.state !== 'running') {
+          if (known.deliveries?.every(({ state }) => state !== 'pending') ?? true) return
+          // The stream has ended with the run, and its webhooks go on.
+          await pause(deliveriesMs, signalOfEnd)
+          continue
+        }
         for await (const event of client.peek().watch(id, { signal: signalOfEnd })) take(event)
         if (known === null) return
       } catch (error) {
@@ -116,6 +124,10 @@ export function createRunStore(id: string): RunStore {
     follow,
     async cancel(jobIndex) {
       show(await client.peek().cancel(id, jobIndex))
+    },
+    async redeliver(deliveryId) {
+      show(await client.peek().retryDelivery(id, deliveryId))
+      follow()
     },
     async retry(jobIndexes) {
       try {
