@@ -40,6 +40,8 @@ export interface AppOptions {
   /** Makes what runs attempts; default: the pool of worker threads. */
   readonly makePool?: (options: PoolOptions) => Pool
   readonly log: Log
+  /** Schedules by name, as a caller would put them. */
+  readonly schedules?: Readonly<Record<string, unknown>>
   readonly clock?: ProcessClock
   /** Called when the store is gone for good: the process should end, and the next start recovers. */
   readonly onLost: (error: Error) => void
@@ -78,6 +80,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     config,
     tasks: modules,
     makePool = createPool,
+    schedules: declared = {},
     log,
     clock = createProcessClock(),
     onLost,
@@ -109,7 +112,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     const { createService } = await import('./service.ts')
     await prepare?.()
     telemetry = await loadTelemetry()
-    service = createService({ config, registry, store, pool, heartbeatBuffer, telemetry, clock, log })
+    service = createService({ config, registry, store, pool, heartbeatBuffer, telemetry, declared, clock, log })
     await opening
     await beforeJobs?.(service.middleware)
     await service.start()

@@ -7,7 +7,7 @@ import { nodeIsTooOld } from './runtime/version.ts'
 export type * from './client/client.ts'
 export { ProblemError } from './client/problem-error.ts'
 export { BootError } from './domain/errors.ts'
-export type { StepFunction, TaskContext, TaskDefinition, TaskLog } from './domain/task.ts'
+export type { StepFunction, TaskContext, TaskDefinition, TaskLog, TaskSchedule } from './domain/task.ts'
 export { defineTask, type DefinedTask } from './domain/task-call.ts'
 export type { Handler } from './http/handler.ts'
 export type { RunEvent, RunEventMap, RunEvents } from './library/events.ts'
@@ -23,7 +23,7 @@ export function createForerunner<Tasks extends TaskMap<Tasks> = AnyTasks>(
   options?: ForerunnerOptions,
 ): Forerunner<Tasks>
 export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
-  const { onLost = rethrow, prefix, logger, tasks, ...settings } = options
+  const { onLost = rethrow, prefix, logger, tasks, schedules, ...settings } = options
   return embed(async (onChange) => {
     const refusal = nodeIsTooOld(process.versions.node)
     if (refusal !== null) throw new BootError(refusal)
@@ -39,6 +39,7 @@ export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
     const app = await startApp({
       config,
       ...(tasks && { tasks }),
+      ...(schedules && { schedules }),
       log,
       onLost,
       onChange: (change) => onChange(change, log),

@@ -27,6 +27,9 @@ import { createLimits } from './limits/limits.ts'
 import type { Log } from './log.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Pool } from './execution/pool/pool.ts'
+import { parseSchedule } from './http/schedule-request.ts'
+import { declaredSchedules } from './schedules/declared.ts'
+import { createSchedules } from './schedules/schedules.ts'
 import type { Store } from './store/store.ts'
 import type { Registry } from './tasks/registry.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
@@ -58,12 +61,14 @@ export interface ServiceOptions {
   readonly heartbeatBuffer: SharedArrayBuffer
   /** null: no traces are asked for. */
   readonly telemetry: Telemetry | null
+  /** That the options of the library declare, by name. */
+  readonly declared: Readonly<Record<string, unknown>>
   readonly clock: ProcessClock
   readonly log: Log
 }
 
 export function createService(options: ServiceOptions): Service {
-  const { config, registry, store, pool, heartbeatBuffer, telemetry, clock, log } = options
+  const { config, registry, store, pool, heartbeatBuffer, telemetry, declared, clock, log } = options
   const feed = createFeed()
   store.onChange(feed.publish)
   store.notifier?.onGap(createCatchUp({ feed, store, log }))
@@ -105,6 +110,17 @@ export function createService(options: ServiceOptions): Service {
   const taking = createIntake({ ...config, store, registry, guard, takesFirstJobs, dispatcher, answerWaiters, clock })
   const intake: Intake = telemetry === null ? taking : { ...taking, submit: telemetry.traceSubmit(taking.submit) }
 
+  const schedules = createSchedules({
+    store,
+    intake,
+    registry,
+    clock,
+    log,
+    declared: declaredSchedules(registry, declared),
+    parse: (body) => parseSchedule(body, config.maxTasksPerRun),
+    onTick: metrics.ticked,
+  })
+
   const pruner = createPruner({ ...config, store, clock, log })
   /** Of addresses in webhooks: where the library is mounted. */
   let ownPrefix = ''
@@ -127,7 +143,7 @@ export function createService(options: ServiceOptions): Service {
   const { allProgress } = dispatcher
   const periodic = [
     pruner,
-    createClockWatch({ clock, store, log, onShifted: dispatcher.wake }),
+    createClockWatch({ clock, store, log, onStepped: schedules.clockStepped, onShifted: dispatcher.wake }),
     createUnknownTaskWatch({ store, clock, log }),
     createExpiry({ store, clock, log }),
     ...(notifier === null ? [] : [createProgressPublisher({ notifier, allProgress })]),
@@ -142,6 +158,7 @@ export function createService(options: ServiceOptions): Service {
     store,
     registry,
     intake,
+    schedules,
     pool,
     trouble,
     progressOf,
@@ -169,16 +186,19 @@ export function createService(options: ServiceOptions): Service {
       return (url, init) => ask(url, { ...init, headers: telemetry.inject(init.headers) })
     },
     async start() {
+      await schedules.prepare()
       await dispatcher.start()
       mainThread.start()
       limits.start()
       for (const work of periodic) work.start()
       sender?.start()
       intake.open()
+      await schedules.start()
     },
     async drain() {
       http.dismissPolls()
       dispatcher.leave()
+      await schedules.stop()
       await intake.close()
       const [isCommitted] = await Promise.all([
         dispatcher.drain(config.shutdownGraceMs),
@@ -191,6 +211,7 @@ export function createService(options: ServiceOptions): Service {
       return isCommitted
     },
     stop() {
+      void schedules.stop()
       dispatcher.stop()
       keeper.stop()
       sender?.stop()

@@ -22,7 +22,7 @@ interface FetchInit {
 }
 
 export interface Ask {
-  readonly method?: 'GET' | 'POST' | 'DELETE'
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE'
   /** Begins with a slash, and goes on from the base. */
   readonly path: string
   readonly query?: Readonly<Record<string, string | number | boolean | Date | undefined>>

@@ -1,6 +1,8 @@
 /** Every call of a service, which is reached over HTTP or runs in this process. */
 import type { JobView } from '../http/views/job.ts'
 import type { BulkChangeView, RunPageView, RunView } from '../http/views/run.ts'
+import type { SchedulePut } from '../http/schedule-request.ts'
+import type { ScheduleListView, ScheduleView } from '../http/views/schedule.ts'
 import type { RecentView, StatsView, TaskListView, TaskView } from '../http/views/service.ts'
 import type { AnyTasks, RunTasksOf, TaskMap } from './named-tasks.ts'
 import { createRunCalls, type EnqueueOptions, type RunTasksOptions, type NameOf } from './run-tasks.ts'
@@ -81,6 +83,18 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
   retryRuns(filter: BulkFilter, options?: CallOptions): Promise<BulkChangeView>
   /** Forgets a run that has ended. */
   remove(id: string, options?: CallOptions): Promise<void>
+  /** By name. */
+  listSchedules(options?: CallOptions): Promise<readonly ScheduleView[]>
+  getSchedule(name: string, options?: CallOptions): Promise<ScheduleView>
+  /** Makes a schedule, or replaces the one of that name. */
+  putSchedule(name: string, schedule: SchedulePut, options?: CallOptions): Promise<ScheduleView>
+  /** Its runs stay. */
+  removeSchedule(name: string, options?: CallOptions): Promise<void>
+  /** Makes a run of it now, which is no tick. */
+  runSchedule(name: string, options?: CallOptions): Promise<RunView>
+  /** Until it is resumed, its ticks pass. */
+  pauseSchedule(name: string, options?: CallOptions): Promise<ScheduleView>
+  resumeSchedule(name: string, options?: CallOptions): Promise<ScheduleView>
   listTasks(options?: CallOptions): Promise<readonly TaskView[]>
   /** Has no job of the task start, in any process, until it is resumed; those that run go on. */
   pauseTask(name: string, options?: CallOptions): Promise<TaskView>
@@ -172,6 +186,16 @@ export function createVerbs(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
     async remove(id, { signal } = {}) {
       await send({ method: 'DELETE', path: runPath(id), signal })
     },
+    listSchedules: async ({ signal } = {}) => (await read<ScheduleListView>({ path: '/schedules', signal })).schedules,
+    getSchedule: (name, { signal } = {}) => read({ path: schedulePath(name), signal }),
+    putSchedule: (name, schedule, { signal } = {}) =>
+      read({ method: 'PUT', path: schedulePath(name), body: JSON.stringify(schedule), signal }),
+    async removeSchedule(name, { signal } = {}) {
+      await send({ method: 'DELETE', path: schedulePath(name), signal })
+    },
+    runSchedule: (name, { signal } = {}) => read({ method: 'POST', path: `${schedulePath(name)}/run`, signal }),
+    pauseSchedule: (name, { signal } = {}) => read({ method: 'POST', path: `${schedulePath(name)}/pause`, signal }),
+    resumeSchedule: (name, { signal } = {}) => read({ method: 'POST', path: `${schedulePath(name)}/resume`, signal }),
     listTasks: async ({ signal } = {}) => (await read<TaskListView>({ path: '/tasks', signal })).tasks,
     pauseTask: (name, { signal } = {}) => read({ method: 'POST', path: `${taskPath(name)}/pause`, signal }),
     resumeTask: (name, { signal } = {}) => read({ method: 'POST', path: `${taskPath(name)}/resume`, signal }),
@@ -188,6 +212,10 @@ function runPath(id: string): string {
 
 function taskPath(name: string): string {
   return `/tasks/${encodeURIComponent(name)}`
+}
+
+function schedulePath(name: string): string {
+  return `/schedules/${encodeURIComponent(name)}`
 }
 
 function jobPath(id: string, jobIndex: number): string {

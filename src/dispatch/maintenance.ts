@@ -141,6 +141,8 @@ export interface ClockWatchOptions {
   readonly clock: ProcessClock
   readonly store: Pick<Store, 'shiftDueTimes'>
   readonly log: Log
+  /** The clock has moved. */
+  readonly onStepped?: (byMs: number) => void
   /** Due times have moved: what is due next must be looked up. */
   readonly onShifted: () => void
 }
@@ -148,7 +150,7 @@ export interface ClockWatchOptions {
 const secondMs = 1_000
 
 /** Lets the service's clock follow the system's when that is set, and what waits in the store keep its wait. */
-export function createClockWatch({ clock, store, log, onShifted }: ClockWatchOptions): Periodic {
+export function createClockWatch({ clock, store, log, onStepped, onShifted }: ClockWatchOptions): Periodic {
   /** What the store has not followed yet. */
   let owedMs = 0
   let isShifting = false
@@ -172,6 +174,7 @@ export function createClockWatch({ clock, store, log, onShifted }: ClockWatchOpt
     if (stepMs !== 0)
       log.warn({ stepMs }, `the system's clock has moved by ${stepMs} ms: jobs that wait keep their wait`)
     owedMs += stepMs
+    if (stepMs !== 0) onStepped?.(stepMs)
     // In the same turn: what was asked of the store before has the old time, and what is asked for next has the new one.
     // Not awaited: while the store is slow to follow, the clock is followed all the same.
     if (owedMs !== 0 && !isShifting) void shift(owedMs)

@@ -93,6 +93,13 @@ const table = {
     meaning: 'The run exists and has no delivery with this id.',
     remedy: 'Take the id from `deliveries` of the run; there is one for each time that a run with a webhook has ended.',
   },
+  'schedule-not-found': {
+    status: 404,
+    title: 'Schedule not found',
+    isRetryable: false,
+    meaning: 'There is no schedule of this name.',
+    remedy: 'GET /schedules lists them.',
+  },
   'method-not-allowed': {
     status: 405,
     title: 'Method not allowed',
@@ -139,6 +146,13 @@ const table = {
     members: ['runId'],
     meaning: 'The run has jobs that have not ended, or a caller who is still being answered.',
     remedy: 'Cancel the run, or wait until it has ended, and delete it then.',
+  },
+  'schedule-declared': {
+    status: 409,
+    title: 'Schedule declared',
+    isRetryable: false,
+    meaning: 'The schedule is declared in the code of the service, and cannot be changed or removed over HTTP.',
+    remedy: 'Change the code; until then it can be paused.',
   },
   'content-too-large': {
     status: 413,

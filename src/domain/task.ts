@@ -1,6 +1,7 @@
 /** What a task is: a named definition with an input schema, a policy and a function to run. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AsJson } from './json.ts'
+import type { MissedPolicy } from './schedule.ts'
 
 /** `cpu`: one job per thread, which can be killed. `io`: many jobs share a thread and are asked to stop. */
 export const taskKinds = ['cpu', 'io'] as const
@@ -52,6 +53,17 @@ export interface TaskContext {
   readonly traceparent?: string
 }
 
+/** When a task runs by itself. */
+export interface TaskSchedule {
+  /** Five fields, or six with seconds: `0 3 * * *` is every night at three. */
+  readonly cron: string
+  /** A name of the IANA database, such as `Europe/Berlin`; default `UTC`. */
+  readonly timeZone?: string
+  readonly input?: unknown
+  /** Of times that passed while no process ran: a run for the last of them (default), none, or one for each. */
+  readonly missed?: MissedPolicy
+}
+
 /** A task module's default export. */
 export interface TaskDefinition<
   Schema extends StandardSchemaV1 | undefined = StandardSchemaV1 | undefined,
@@ -86,6 +98,8 @@ export interface TaskDefinition<
    * that can crash or does not return; a crash then fails one attempt. Only for kind `cpu`.
    */
   readonly isolation?: Isolation
+  /** Runs the task by itself, at times of a pattern; the schedule has the name of the task. */
+  readonly schedule?: TaskSchedule
   /** Returns (or resolves to) a JSON value of at most 1 MiB and 200 levels; `undefined` becomes null. */
   run(input: TaskInput<Schema>, context: TaskContext): Result
 }

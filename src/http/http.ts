@@ -34,7 +34,17 @@ export interface Http {
 
 export interface HttpOptions extends Pick<
   HttpDeps,
-  'store' | 'registry' | 'intake' | 'pool' | 'trouble' | 'loopDelay' | 'metrics' | 'onDeliveryDue' | 'clock' | 'log'
+  | 'store'
+  | 'registry'
+  | 'intake'
+  | 'schedules'
+  | 'pool'
+  | 'trouble'
+  | 'loopDelay'
+  | 'metrics'
+  | 'onDeliveryDue'
+  | 'clock'
+  | 'log'
 > {
   readonly config: Config
   readonly feed: Feed

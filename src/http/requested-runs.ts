@@ -35,13 +35,16 @@ export function noSuchJob({ id, jobs }: RunRecord, { index }: PathParameters): A
   return new AppError('job-not-found', detail, { members: { runId: id } })
 }
 
+/** Schedules give their runs a tag that is longer than those of requests. */
+const maxFilteredTag = 80
+
 const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
 
 /** Everything in a query arrives as text. */
 export const runFilter = {
   state: z.enum(runStates).exactOptional(),
   task: z.string().min(1).max(64).exactOptional().describe('runs that have a job of this task'),
-  tag: z.string().min(1).max(64).exactOptional(),
+  tag: z.string().min(1).max(maxFilteredTag).exactOptional(),
   createdAfter: instant.exactOptional().describe('exclusive'),
   createdBefore: instant.exactOptional().describe('exclusive'),
   q: z

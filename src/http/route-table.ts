@@ -10,6 +10,15 @@ import { listRuns } from './routes/list-runs.ts'
 import { explainProblem, openapi } from './routes/documentation.ts'
 import { root } from './routes/root.ts'
 import { runTasks } from './routes/run-tasks.ts'
+import {
+  getSchedule,
+  listSchedules,
+  pauseSchedule,
+  putSchedule,
+  removeSchedule,
+  resumeSchedule,
+  runSchedule,
+} from './routes/schedules.ts'
 import { prometheus, recent, stats } from './routes/stats.ts'
 import { listTasks, pauseTask, resumeTask } from './routes/tasks.ts'
 import { watchRun, watchRuns } from './routes/watch-runs.ts'
@@ -29,6 +38,13 @@ export const routeTable: readonly Route[] = [
   retryJob,
   retryDelivery,
   removeRun,
+  listSchedules,
+  getSchedule,
+  putSchedule,
+  removeSchedule,
+  runSchedule,
+  pauseSchedule,
+  resumeSchedule,
   listTasks,
   pauseTask,
   resumeTask,

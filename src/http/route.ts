@@ -12,6 +12,7 @@ import type { Log } from '../log.ts'
 import type { LoopDelay } from '../runtime/event-loop.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { Pool } from '../execution/pool/pool.ts'
+import type { Schedules } from '../schedules/schedules.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
 import type { Answers } from './answers.ts'
@@ -26,7 +27,7 @@ import type { RequestHeaderName, ResponseHeaderName } from './openapi/headers.ts
 import type { ViewOptions } from './views/job.ts'
 
 export interface Route {
-  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   /** With its parameters in braces: `/runs/{id}`. */
   readonly path: string
   readonly operationId: string
@@ -60,7 +61,7 @@ export type Handle = (ctx: Context, params: PathParameters, callerScope: string)
 export type NamedSchemas = Readonly<Record<string, z.ZodType>>
 
 export interface RouteResponse {
-  readonly status: 200 | 202 | 204 | 304
+  readonly status: 200 | 201 | 202 | 204 | 304
   readonly description: string
   /** Forms that the JSON body can have. With `mediaType` the body is text; with neither there is none. */
   readonly json?: NamedSchemas
@@ -88,6 +89,7 @@ export interface HttpDeps extends MountOptions {
   readonly store: Store
   readonly registry: Registry
   readonly intake: Intake
+  readonly schedules: Schedules
   readonly pool: Pool
   /** Why the process should get no requests now, beside what the store says; null when nothing is wrong. */
   readonly trouble: () => string | null

@@ -67,18 +67,28 @@ const maxIssues = 100
 /** @throws AppError `too-many-tasks`, or `validation-error` with a pointer for each wrong place */
 export function parseRunRequest(body: unknown, maxTasksPerRun: number): RunRequest {
   // Before each of them is looked at.
-  const tasks: unknown = Reflect.get(Object(body), 'tasks')
-  if (Array.isArray(tasks) && tasks.length > maxTasksPerRun) {
-    const detail = `${tasks.length} tasks are more than the ${maxTasksPerRun} of one run`
-    throw new AppError('too-many-tasks', detail, { members: { errors: [{ pointer: '/tasks', detail }] } })
-  }
+  checkTaskCount(body, maxTasksPerRun, '/tasks')
   const parsed = runSchema.safeParse(body === undefined ? {} : body)
   if (parsed.success) return parsed.data
-  const errors = parsed.error.issues.slice(0, maxIssues).flatMap(issuesOf).slice(0, maxIssues)
+  throw invalidBody(parsed.error)
+}
+
+/** @throws AppError `too-many-tasks` */
+export function checkTaskCount(request: unknown, maxTasksPerRun: number, pointer: string): void {
+  const tasks: unknown = Reflect.get(Object(request), 'tasks')
+  if (Array.isArray(tasks) && tasks.length > maxTasksPerRun) {
+    const detail = `${tasks.length} tasks are more than the ${maxTasksPerRun} of one run`
+    throw new AppError('too-many-tasks', detail, { members: { errors: [{ pointer, detail }] } })
+  }
+}
+
+/** With a pointer for each wrong place. */
+export function invalidBody(error: z.ZodError): AppError {
+  const errors = error.issues.slice(0, maxIssues).flatMap(issuesOf).slice(0, maxIssues)
   const [first] = errors
   const where = first === undefined || first.pointer === '' ? 'the body' : first.pointer
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
-  throw new AppError('validation-error', `${where}: ${first?.detail}${more}`, { members: { errors } })
+  return new AppError('validation-error', `${where}: ${first?.detail}${more}`, { members: { errors } })
 }
 
 function issuesOf(issue: z.core.$ZodIssue): RequestIssue[] {

@@ -35,6 +35,13 @@ export interface Intake {
   submit(request: RunRequest, terms: SubmitOptions): Promise<Accepted>
   /** Has no job of the task start until that is resumed, or resumes it. */
   setPaused(task: string, isPaused: boolean): Promise<void>
+  /** The run of a request that nobody waits for, not accepted yet. @throws AppError where it cannot be run */
+  prepare(request: RunRequest): Promise<NewRun>
+  /**
+   * Asks the store for something that adds so many jobs, and in the same commit for claims of free slots.
+   * @throws AppError `shutting-down` or `overloaded`
+   */
+  admit<Value>(jobs: number, ask: () => Promise<Value>): Promise<Value>
   /** Queues a failed or cancelled job again. @throws AppError when there is no room for it */
   retry(runId: string, jobIndex: number): Promise<RetryResult>
   /** Forgets a finished run, unless a caller still waits for its answer and must read it first. */
@@ -69,7 +76,6 @@ export function createIntake(options: IntakeOptions): Intake {
   const submitting = new Set<Promise<Accepted>>()
   const beginning = new Set<Promise<void>>()
 
-  /** Asks the store for something that adds so many jobs, and in the same commit for claims of free slots. */
   async function admit<Value>(jobs: number, ask: () => Promise<Value>): Promise<Value> {
     const leave = admission.admit(jobs)
     try {
@@ -154,6 +160,8 @@ export function createIntake(options: IntakeOptions): Intake {
       submitting.add(submitted)
       return submitted
     },
+    prepare: (request) => prepareRun(request, { waitMs: 0, idempotency: null }, prepare),
+    admit,
     retry: (runId, jobIndex) => admit(1, () => store.retry(runId, jobIndex, clock.now())),
     async setPaused(task, isPaused) {
       const setting = store.setPaused(task, isPaused)

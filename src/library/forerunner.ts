@@ -7,6 +7,7 @@ import { createVerbs, type Client } from '../client/verbs.ts'
 import type { Config } from '../config.ts'
 import type { RunChange } from '../domain/run.ts'
 import type { Handler } from '../http/handler.ts'
+import type { SchedulePut } from '../http/schedule-request.ts'
 import type { AskInProcess } from '../http/in-process.ts'
 import { parsePrefix, type MountOptions } from '../http/mount.ts'
 import type { Log, Logger } from '../log.ts'
@@ -19,6 +20,8 @@ export type ForerunnerOptions = Partial<Omit<Config, 'host' | 'port'>> & {
   readonly prefix?: string
   /** Modules of tasks by their addresses, in place of `tasksDir`. */
   readonly tasks?: TaskModules
+  /** Schedules by name, which are there as long as the code says so. */
+  readonly schedules?: Readonly<Record<string, Omit<SchedulePut, 'paused'>>>
   /** Takes the lines of the log in place of standard output; its own level counts. */
   readonly logger?: Logger
   /** Called when the store is gone for good; default: throws, so that the process ends and a restart recovers. */

@@ -18,6 +18,8 @@ export interface Metrics {
   attemptEnded(attempt: EndedAttempt): void
   webhookTried(outcome: TryOutcome, tookMs: number): void
   webhookGivenUp(): void
+  /** What has become of a tick of a schedule. */
+  ticked(outcome: string): void
   /** The last minutes of this process. */
   recent(): RecentFigures
   /** Claims of this process that ended, or whose attempts were stopped, without a cancel or an outcome. */
@@ -95,6 +97,12 @@ export function createMetrics(sources: Sources): Metrics {
     help: 'Webhooks that are not tried again, and that no receiver has taken',
     registers,
   })
+  const ticks = new Counter({
+    name: 'forerunner_schedule_ticks_total',
+    help: 'Ticks of schedules that this process has dealt with, by what became of them: run, missed or refused',
+    labelNames: ['outcome'],
+    registers,
+  })
   let stopped = 0
   const lostClaims = (): number => (sources.store.notifier?.lostClaims() ?? 0) + stopped
   const recent = createRecent(sources)
@@ -110,6 +118,7 @@ export function createMetrics(sources: Sources): Metrics {
       commit.observe(tookMs * sPerMs)
       groupSize.observe(verbs)
     },
+    ticked: (outcome) => ticks.inc({ outcome }),
     lostClaims,
     observeStreams(count) {
       openStreams = count

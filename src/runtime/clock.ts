@@ -13,6 +13,8 @@ export interface Clock {
 export interface ProcessClock extends Clock {
   /** Takes the system's time where that has moved by itself. @returns by how many milliseconds it did; 0 for little */
   follow(): number
+  /** Calls back whenever it was moved; absent where time moves it. */
+  onMoved?(listener: () => void): void
 }
 
 interface TimeSources {
@@ -52,6 +54,38 @@ export function createProcessClock(sources: TimeSources = systemSources): Proces
   // The process may have begun long ago, and the clock have been set since.
   follow()
   return { now: evenly, follow }
+}
+
+export interface Alarm {
+  /** When it is to ring next; null: not at all. */
+  set(at: number | null): void
+}
+
+/** Above it a timer fires at once. */
+const maxTimerMs = 2_147_483_647
+
+/** Rings when the clock shows an instant, however far ahead that is; after a step of the clock it has to be set again. */
+export function createAlarm(clock: ProcessClock, ring: () => void): Alarm {
+  let setAt: number | null = null
+  let timer: NodeJS.Timeout | undefined
+
+  function check(): void {
+    clearTimeout(timer)
+    if (setAt === null) return
+    const leftMs = setAt - clock.now()
+    if (leftMs <= 0) {
+      setAt = null
+      ring()
+    } else if (clock.onMoved === undefined) timer = setTimeout(check, Math.min(leftMs, maxTimerMs))
+  }
+
+  clock.onMoved?.(check)
+  return {
+    set(at) {
+      setAt = at
+      check()
+    },
+  }
 }
 
 const msPerNs = 1e-6

@@ -13,6 +13,7 @@ import type { RunChange, RunRecord, RunState } from '../domain/run.ts'
 import type { IdempotencyClaim, NewRun } from '../domain/run/new-run.ts'
 import type { CancelResult } from '../domain/run/transitions.ts'
 import type { RetryResult, Settled } from '../domain/run/verbs.ts'
+import type { Schedule } from '../domain/schedule.ts'
 import type { SearchWord } from '../domain/search.ts'
 import type { Step, StepPage, StepReport } from '../domain/step.ts'
 import type { DeliveryClaims, DeliveryRequest } from './deliveries.ts'
@@ -80,6 +81,24 @@ export interface RunPage {
   readonly hasMore: boolean
   /** The next page begins after this run; not given where that is the last of `runs`. */
   readonly lastId?: string
+}
+
+/** Takes place only while the schedule is as its writer has read it. */
+export interface ScheduleChange {
+  readonly name: string
+  /** The revision that was read; null: there was no such schedule. */
+  readonly from: string | null
+  /** null: it is removed. */
+  readonly to: Schedule | null
+  /** Accepted in the same transaction. */
+  readonly run: NewRun | null
+}
+
+export interface DueSchedules {
+  /** Whose next tick is not later than the instant, the earliest first. */
+  readonly due: readonly Schedule[]
+  /** The first tick of all others; null without one. */
+  readonly nextAt: number | null
 }
 
 export interface StoreStats {
@@ -214,4 +233,14 @@ export interface Store {
   /** What `accept` would reply because of the key alone; null where it would accept a run. */
   findKey(key: IdempotencyClaim, at: number): Promise<KnownKey | null>
   stats(at: number): Promise<StoreStats>
+
+  /**
+   * Writes a schedule and accepts the run that comes with it, or does neither: `outdated` where the schedule is not as the
+   * change has it. So of several processes one makes the run of a tick, and no failure makes a second one.
+   */
+  changeSchedule(change: ScheduleChange, at: number): Promise<'changed' | 'outdated'>
+  getSchedule(name: string): Promise<Schedule | null>
+  /** By name. */
+  listSchedules(): Promise<readonly Schedule[]>
+  dueSchedules(at: number): Promise<DueSchedules>
 }

@@ -22,13 +22,15 @@ export interface Task {
   readonly url: string
   readonly policy: TaskPolicy
   readonly input: StandardSchemaV1 | undefined
+  /** As its module has it. */
+  readonly schedule?: unknown
   /** Paths of what is hidden. */
   readonly secret: readonly string[]
   readonly run: (input: unknown, context: TaskContext) => unknown
 }
 
 const policyMembers = ['kind', 'timeoutMs', 'maxAttempts', 'memoryMb', 'main', 'concurrency', 'isolation']
-const knownMembers = new Set([...policyMembers, 'name', 'input', 'secret', 'run'])
+const knownMembers = new Set([...policyMembers, 'name', 'input', 'secret', 'schedule', 'run'])
 const defaults = {
   kind: 'cpu',
   timeoutMs: 60_000,
@@ -119,6 +121,7 @@ export function checkTask(name: string, url: string, definition: unknown, place?
     },
     input,
     secret: secret as readonly string[],
+    schedule: given['schedule'],
     run: (value, context) => apply(run, definition, [value, context]) as unknown,
   }
 }

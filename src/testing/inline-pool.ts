@@ -111,12 +111,15 @@ export interface TestClock extends ProcessClock {
 /** @throws RangeError for what is no time */
 export function createTestClock(startAt: number): TestClock {
   let now = requireTime(startAt)
+  const listeners: (() => void)[] = []
   return {
     now: () => now,
     follow: () => 0,
     moveTo(at) {
       now = Math.max(now, requireTime(at))
+      for (const listener of listeners) listener()
     },
+    onMoved: (listener) => void listeners.push(listener),
   }
 }
 

@@ -22,7 +22,7 @@ export interface TestTime {
   /** What the clock shows, in epoch milliseconds. */
   now(): number
   /**
-   * Moves the clock ahead. It stops at each delay, each wait for a retry and each time limit that ends by then, for what
+   * Moves the clock ahead. It stops at each tick, each delay, each wait for a retry and each time limit that ends by then, for what
    * follows from it to follow. An attempt that does not end within 100 ms in the time of the system is passed over.
    */
   advance(ms: number, options?: LimitOptions): Promise<void>
@@ -52,6 +52,8 @@ interface Open {
   readonly isBusy: boolean
   /** When the next job is due that is not yet; null where none waits. */
   readonly nextDueAt: number | null
+  /** The next tick of a schedule; Infinity without one. */
+  readonly nextTickAt: number
 }
 
 const patienceMs = 100
@@ -69,6 +71,9 @@ export function createTestTime({ forerunner, clock, pool }: TestTimeOptions): Te
   })
 
   async function look(): Promise<Open> {
+    const ticks = (await forerunner.listSchedules()).flatMap(({ nextAt }) =>
+      nextAt === null ? [] : Date.parse(nextAt),
+    )
     const runs: RunView[] = []
     for await (const run of forerunner.allRuns({ state: 'running' })) runs.push(run)
     const jobs = runs.flatMap((run) => run.jobs)
@@ -76,8 +81,12 @@ export function createTestTime({ forerunner, clock, pool }: TestTimeOptions): Te
     const later = dues.filter((at) => at > clock.now())
     return {
       runs,
-      isBusy: jobs.some(({ state }) => state === 'running') || later.length < dues.length,
+      isBusy:
+        jobs.some(({ state }) => state === 'running') ||
+        later.length < dues.length ||
+        ticks.some((at) => at <= clock.now()),
       nextDueAt: later.length === 0 ? null : Math.min(...later),
+      nextTickAt: Math.min(...ticks.filter((at) => at > clock.now())),
     }
   }
 
@@ -123,7 +132,9 @@ export function createTestTime({ forerunner, clock, pool }: TestTimeOptions): Te
       const endAt = performance.now() + limitMs
       for (;;) {
         const open = (await until(idle, patienceMs)) ?? (await look())
-        const ahead = [open.nextDueAt, pool.nextTimeoutAt()].filter((at) => at !== null && at <= target)
+        const ahead = [open.nextDueAt, open.nextTickAt, pool.nextTimeoutAt()].filter(
+          (at) => at !== null && at <= target,
+        )
         if (ahead.length === 0) return moveTo(target)
         if (performance.now() > endAt) throw tooLong(`advance(${ms})`, limitMs, open)
         moveTo(Math.min(...ahead.filter((at) => at !== null)))

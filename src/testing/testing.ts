@@ -56,7 +56,7 @@ export async function startTestForerunner<Tasks extends TaskMap<Tasks>>(
 export async function startTestForerunner(
   options: Omit<TestOptions, 'tasks'> & { readonly tasks?: AnyTasks | TaskModules } = {},
 ): Promise<TestForerunner> {
-  const { tasks, startAt = Date.now(), logger, prefix, onLost = rethrow, ...settings } = options
+  const { tasks, schedules, startAt = Date.now(), logger, prefix, onLost = rethrow, ...settings } = options
   if (tasks !== undefined && settings.tasksDir !== undefined) throw new BootError('give tasks or tasksDir, not both')
   const config = configOf({
     databaseUrl: 'sqlite::memory:',
@@ -76,6 +76,7 @@ export async function startTestForerunner(
       config,
       registry,
       makePool,
+      ...(schedules && { schedules }),
       clock,
       log,
       onLost,

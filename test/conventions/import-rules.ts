@@ -11,6 +11,7 @@ const layers = [
   ['service.ts'],
   ['http'],
   ['metrics'],
+  ['schedules'],
   ['intake'],
   ['dispatch', 'feed', 'webhooks'],
   ['config.ts', 'store', 'execution'],

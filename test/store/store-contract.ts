@@ -23,6 +23,7 @@ import { removeContract } from './contract/remove.ts'
 import { retryContract } from './contract/retry.ts'
 import { rescueContract } from './contract/rescue.ts'
 import { stepsContract } from './contract/steps.ts'
+import { scheduleContract } from './contract/schedule.ts'
 import { settleContract } from './contract/settle.ts'
 import { suspectContract } from './contract/suspect.ts'
 import { unknownTaskContract } from './contract/unknown-task.ts'
@@ -62,4 +63,5 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
   leaveContract(register)
   suspectContract(register)
   unknownTaskContract(register)
+  scheduleContract(register)
 }

@@ -31,9 +31,12 @@ import {
 const pathParameters: Record<keyof PathParameters, z.ZodType> = {
   id: runIdSchema,
   index: jobIndexSchema,
-  name: z.string().describe('of a task'),
   deliveryId: z.string(),
   slug: z.enum(problemCodes),
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/)
+    .describe('of a task or a schedule'),
 }
 
 /**
@@ -63,7 +66,7 @@ export function createDocument(routes: readonly Route[], prefix = ''): JsonObjec
 }
 
 /** Addresses in texts: of examples, and the `type` of each problem. Paths are names of members, and have no prefix. */
-const address = /(?<before>^|[<"`])\/(?<first>runs|problems|run-tasks)(?=[/"`?]|$)/g
+const address = /(?<before>^|[<"`])\/(?<first>runs|problems|run-tasks|schedules)(?=[/"`?]|$)/g
 
 function addressed(value: unknown, prefix: string): unknown {
   if (typeof value === 'string') return value.replaceAll(address, `$<before>${prefix}/$<first>`)

@@ -5,6 +5,8 @@ import type { RunInput } from '../run-request.ts'
 import type { JobView } from '../views/job.ts'
 import type { StandardMembers } from '../views/problem.ts'
 import type { RunView } from '../views/run.ts'
+import type { SchedulePut } from '../schedule-request.ts'
+import type { ScheduleView } from '../views/schedule.ts'
 
 const id = '01a2071d-0a4a-7200-89ea-c1db971bb6b7'
 const createdAt = '2026-11-23T06:34:33.419Z'
@@ -74,6 +76,33 @@ export const waitingRunExample: RunView = {
 const { result: _left, failures: _failures, ...listedJob } = jobExample
 
 export const listedRunExample: RunView = { ...unanswered, jobs: [listedJob] }
+
+export const schedulePutExample: SchedulePut = {
+  cron: '0 3 * * *',
+  timeZone: 'Europe/Berlin',
+  request: { tasks: [{ name: 'first' }] },
+}
+
+export const scheduleExample: ScheduleView = {
+  name: 'nightly',
+  cron: '0 3 * * *',
+  timeZone: 'Europe/Berlin',
+  request: { tasks: [{ name: 'first' }], respond: 'none', onFirstFailure: 'continue', tags: [] },
+  missed: 'one',
+  paused: false,
+  declared: false,
+  nextAt: '2026-11-24T02:00:00.000Z',
+  lastAt: '2026-11-23T02:00:00.000Z',
+  lastRunId: id,
+  problem: null,
+  links: {
+    self: '/schedules/nightly',
+    runs: '/runs?tag=schedule%3Anightly',
+    run: '/schedules/nightly/run',
+    pause: '/schedules/nightly/pause',
+    resume: '/schedules/nightly/resume',
+  },
+}
 
 const failedJob = {
   ...completedJob,

@@ -15,6 +15,7 @@ const header = (description: string, example: string, schema: z.ZodType = z.stri
 
 const run = '/runs/01a2071d-0a4a-7200-89ea-c1db971bb6b7'
 const addressOfRun = z.string().regex(/\/runs\//)
+const address = z.string().regex(/\/(?:runs|schedules)\//)
 
 export const requestHeaders = {
   Prefer: header(
@@ -52,7 +53,7 @@ export const responseHeaders = {
     `<${run}>; rel="monitor"`,
     z.string().regex(/^<.+>; rel="\w+"$/),
   ),
-  Location: header('Where the answer will be.', run, addressOfRun),
+  Location: header('Where the answer will be, or what was made.', run, address),
   'Preference-Applied': header('The preferences of `Prefer` that were heeded.', 'wait=10'),
   'Retry-After': header('Seconds after which asking again is worth it.', '1', z.string().regex(/^\d+$/)),
   'Server-Timing': header(

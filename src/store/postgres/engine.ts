@@ -89,5 +89,9 @@ export function createPostgresStore(options: PostgresOptions): Store {
     listRuns: verb('listRuns'),
     findKey: verb('findKey'),
     stats: verb('stats'),
+    changeSchedule: verb('changeSchedule'),
+    getSchedule: verb('getSchedule'),
+    listSchedules: verb('listSchedules'),
+    dueSchedules: verb('dueSchedules'),
   }
 }

@@ -8,11 +8,13 @@ import { claimDeliveries, retryDelivery, settleDelivery } from './statements/del
 import { defer, findKey, forgetKeys } from './statements/idempotency-keys.ts'
 import type { BatchWriter } from './writing/batch-writer.ts'
 import { operations, pruneRuns } from './writing/operations.ts'
+import { changeSchedule, type ScheduleResult } from './writing/change-schedule.ts'
 import { expireRuns, leave } from './ownership/recovery.ts'
 import { runsExpired, type DueRequest } from './statements/queue.ts'
 import { listFound, listRuns } from './statements/lists.ts'
 import { readInput, readJob, readRun, shownWhole } from './statements/read.ts'
 import { readSteps } from './statements/steps.ts'
+import { readDueSchedules, readSchedule, readSchedules } from './statements/schedules.ts'
 import { readStats } from './statements/totals.ts'
 import { findRuns } from './search/find-runs.ts'
 import type { PausedTasks } from './statements/paused-tasks.ts'
@@ -144,6 +146,10 @@ export function createVerbs(options: VerbsOptions): Verbs {
         return listFound(query, readable, await findRuns(reader, filter, words))
       }),
     stats: (at) => behind('stats', () => readStats(query, at)),
+    changeSchedule: async (change, at) => (await intake.askAlone(changeSchedule(change, at))) as ScheduleResult,
+    getSchedule: (name) => behind('getSchedule', () => readSchedule(query, name)),
+    listSchedules: () => behind('listSchedules', () => readSchedules(query)),
+    dueSchedules: (at) => behind('dueSchedules', () => readDueSchedules(query, at)),
   }
 }
 

@@ -245,5 +245,9 @@ export function createSqliteStore(options: SqliteOptions): Store {
     listRuns: call('listRuns'),
     findKey: call('findKey'),
     stats: call('stats'),
+    changeSchedule: call('changeSchedule'),
+    getSchedule: call('getSchedule'),
+    listSchedules: call('listSchedules'),
+    dueSchedules: call('dueSchedules'),
   }
 }

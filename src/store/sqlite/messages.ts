@@ -26,9 +26,21 @@ export type WriteVerb =
   | 'settleDelivery'
   | 'retryDelivery'
   | 'releaseDeliveries'
+  | 'changeSchedule'
 
 /** The one list behind the type and `isRead`, so that no read runs as a write. */
-const readVerbs = ['getRun', 'getJob', 'getInput', 'stepsOf', 'listRuns', 'findKey', 'stats'] as const
+const readVerbs = [
+  'getRun',
+  'getJob',
+  'getInput',
+  'stepsOf',
+  'listRuns',
+  'findKey',
+  'stats',
+  'getSchedule',
+  'listSchedules',
+  'dueSchedules',
+] as const
 export type ReadVerb = (typeof readVerbs)[number]
 export type Verb = WriteVerb | ReadVerb
 

@@ -16,7 +16,7 @@ import type { Transaction } from '../writing/transaction.ts'
 type ListedRow = Pick<RecordRow, 'key' | 'id'>
 
 export function createReads(database: DatabaseSync, transaction: Transaction): Verbs<ReadVerb> {
-  const { records, payloads, steps, queue, totals, lists, deliveries } = transaction
+  const { records, payloads, steps, queue, totals, lists, deliveries, schedules } = transaction
   const textsOf = (key: number): TextOf => {
     return (index, apart) => payloads.text(key, index, apart)
   }
@@ -91,6 +91,9 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
       return { runs: page.runs, hasMore: page.hasMore }
     },
     findKey: transaction.keys.find,
+    getSchedule: schedules.find,
+    listSchedules: schedules.all,
+    dueSchedules: (at) => ({ due: schedules.dueAt(at), nextAt: schedules.nextAfter(at) }),
     stats(at) {
       const { accepted, final, runs, jobs } = totals.current()
       const live = totals.live()

@@ -16,6 +16,7 @@ import { createPayloads, type Payloads } from '../statements/payloads.ts'
 import { createPausedTasks, type PausedTasks } from '../statements/paused-tasks.ts'
 import { createQueue, waitingOf, type Queue } from '../statements/queue.ts'
 import { createRecords, type Records, type RecordsOptions, type StoredRun } from '../statements/records.ts'
+import { createSchedules, type Schedules } from '../statements/schedules.ts'
 import { createSearch, type Search } from '../search/search.ts'
 import { createSteps, type Steps } from '../statements/steps.ts'
 import { createTotals, type Totals } from '../statements/totals.ts'
@@ -30,6 +31,7 @@ export interface Transaction {
   readonly deliveries: Omit<Deliveries, 'add' | 'forget'>
   readonly keys: IdempotencyKeys
   readonly pausedTasks: Omit<PausedTasks, 'revert'>
+  readonly schedules: Schedules
   /** null: there is none. */
   readonly search: Search | null
   readonly changes: Pick<Changes, 'take'>
@@ -67,6 +69,7 @@ export function createTransaction(
   const totals = createTotals(database, queue.size() + records.heldJobs())
   const keys = createIdempotencyKeys(database)
   const deliveries = createDeliveries(database)
+  const schedules = createSchedules(database)
   const search = hasSearch ? createSearch(database) : null
   const changes = createChanges()
 
@@ -80,6 +83,7 @@ export function createTransaction(
     deliveries,
     keys,
     pausedTasks,
+    schedules,
     search,
     changes,
     add(accepted) {

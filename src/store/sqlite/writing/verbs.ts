@@ -26,7 +26,7 @@ const runsPerExpiry = 200
 const runsPerFlush = 1_000
 
 export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 'checkWritable'>> {
-  const { records, queue, payloads, keys, pausedTasks, deliveries } = transaction
+  const { records, queue, payloads, keys, pausedTasks, deliveries, schedules } = transaction
   // Only one process owns the file, so jobs that run when it is opened belong to a dead process. The number of a claim
   // distinguishes them from claims of this process.
   const lost = new Map(
@@ -60,6 +60,11 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       if (!run.claimsFirst) return { result: 'accepted', first: null }
       const input = payloads.input(stored.key, 0, jobAt(stored.run, 0))
       return { result: 'accepted', first: claimedJob(stored.run, 0, input, at, at) }
+    },
+    changeSchedule({ run, ...change }, at) {
+      if (!schedules.change(change)) return 'outdated'
+      if (run !== null) transaction.add(acceptRun(run, at))
+      return 'changed'
     },
     claim: createClaim(transaction),
     complete: (claim, ...how) => apply(claim.runId, (run) => complete(run, claim, ...how)),

@@ -1,0 +1,260 @@
+/** What can be asked of schedules: they are put, paused, run and removed here, and the ticker makes their runs. */
+import type { ProcessClock } from '../runtime/clock.ts'
+import { AppError, BootError } from '../domain/errors.ts'
+import type { RequestIssue } from '../domain/problem.ts'
+import type { NewRun, RunRequest } from '../domain/run/new-run.ts'
+import {
+  isScheduleName,
+  maxSchedules,
+  scheduleTag,
+  type MissedPolicy,
+  type Schedule,
+  type ScheduleDefinition,
+} from '../domain/schedule.ts'
+import type { RunRecord } from '../domain/run.ts'
+import type { Intake } from '../intake/intake.ts'
+import type { Log } from '../log.ts'
+import type { Store } from '../store/store.ts'
+import type { Registry } from '../tasks/registry.ts'
+import type { DeclaredSchedule } from './declared.ts'
+import { pause, put, resume, type PutOptions } from './rules.ts'
+import { createTicker, type Ticker, type TickOutcome } from './ticker.ts'
+import type { Timetable } from './timetable.ts'
+
+/** A schedule whose form was checked. */
+export interface ScheduleInput {
+  readonly cron: string
+  readonly timeZone: string
+  readonly request: RunRequest
+  readonly missed: MissedPolicy
+  readonly paused: boolean
+}
+
+export interface Schedules extends Pick<Ticker, 'clockStepped' | 'stop'> {
+  /** By name. */
+  list(): Promise<readonly Schedule[]>
+  /** @throws AppError `schedule-not-found` */
+  get(name: string): Promise<Schedule>
+  /** @throws AppError `validation-error` or `unknown-task` with a pointer for each wrong place, or `schedule-declared` */
+  put(name: string, input: ScheduleInput): Promise<{ readonly schedule: Schedule; readonly isNew: boolean }>
+  /** @throws AppError `schedule-not-found` or `schedule-declared` */
+  remove(name: string): Promise<void>
+  /** @throws AppError `schedule-not-found` */
+  setPaused(name: string, isPaused: boolean): Promise<Schedule>
+  /** Makes a run now, which is no tick. @throws AppError `schedule-not-found`, and as `submit` of the intake does */
+  run(name: string): Promise<RunRecord>
+  /** Checks what code declares. @throws BootError that says what is wrong */
+  prepare(): Promise<void>
+  /** Writes what code declares, and begins to wait for ticks. */
+  start(): Promise<void>
+}
+
+export interface SchedulesOptions {
+  readonly store: Store
+  readonly intake: Pick<Intake, 'prepare' | 'admit' | 'submit'>
+  readonly registry: Registry
+  readonly declared: readonly DeclaredSchedule[]
+  /** @throws AppError with a pointer for each wrong place */
+  readonly parse: (body: unknown) => ScheduleInput
+  readonly clock: ProcessClock
+  readonly log: Log
+  readonly onTick?: (outcome: TickOutcome) => void
+}
+
+/** Bytes of the request of one schedule: a list has all of them. */
+const maxRequestLength = 65_536
+
+export function createSchedules(options: SchedulesOptions): Schedules {
+  const { store, intake, registry, declared, parse, clock, log, onTick } = options
+  const isDeclaredHere = new Set(declared.map(({ name }) => name))
+  const declaredInputs = new Map<string, ScheduleInput>()
+
+  /** Loaded with the first schedule: without one it is not needed. */
+  async function timetableOf({ cron, timeZone }: Pick<Schedule, 'cron' | 'timeZone'>): Promise<Timetable> {
+    const { createTimetable } = await import('./timetable.ts')
+    return createTimetable(cron, timeZone)
+  }
+
+  function requestOf({ name, request }: Schedule): RunRequest {
+    const { tasks, ...rest } = JSON.parse(request) as RunRequest
+    const [first, ...others] = tasks
+    if (first === undefined) throw new Error(`the schedule ${name} has no task`)
+    // Nobody waits for the first job, so it has the attempts of its task.
+    const maxAttempts = first.maxAttempts ?? registry.get(first.name)?.policy.maxAttempts
+    return { ...rest, tasks: [{ ...first, maxAttempts }, ...others], tags: [...rest.tags, scheduleTag(name)] }
+  }
+
+  const prepare = async (schedule: Schedule): Promise<NewRun> => intake.prepare(requestOf(schedule))
+  // Of those that other code declares, that code's processes make the runs: they end with it.
+  const isOurs = ({ name, isDeclared }: Schedule): boolean => !isDeclared || isDeclaredHere.has(name)
+  const ticker = createTicker({ store, intake, prepare, timetableOf, isOurs, clock, log, ...(onTick && { onTick }) })
+
+  /** @throws AppError with a pointer for each wrong place */
+  async function check({ cron, timeZone, request, missed }: ScheduleInput): Promise<ScheduleDefinition> {
+    const issues = await timeIssues(cron, timeZone)
+    const text = JSON.stringify(request)
+    if (text.length > maxRequestLength) {
+      issues.push({ pointer: '/request', detail: `has more than ${maxRequestLength} characters as JSON` })
+    }
+    try {
+      await intake.prepare(request)
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error
+      const { errors = [] } = error.members
+      const ofRequest = errors.map(({ pointer, detail }) => ({ pointer: `/request${pointer}`, detail }))
+      throw refused(issues.length > 0 ? 'validation-error' : error.code, [...issues, ...ofRequest])
+    }
+    if (issues.length > 0) throw refused('validation-error', issues)
+    return { cron, timeZone, request: text, missed }
+  }
+
+  async function timeIssues(cron: string, timeZone: string): Promise<RequestIssue[]> {
+    const { checkTimeZone, createTimetable } = await import('./timetable.ts')
+    const issues: RequestIssue[] = []
+    const attempt = (pointer: string, work: () => void): void => {
+      try {
+        work()
+      } catch (error) {
+        const detail = error instanceof Error ? error.message.replace(/^CronPattern: /, '') : String(error)
+        issues.push({ pointer, detail })
+      }
+    }
+    attempt('/timeZone', () => checkTimeZone(timeZone))
+    attempt('/cron', () => {
+      if (createTimetable(cron, 'UTC').next(clock.now()) === null) throw new RangeError('no date matches it')
+    })
+    return issues
+  }
+
+  /**
+   * Writes what becomes of a schedule, however many others write it at the same time.
+   * @param next of null where there is no schedule; may be called several times
+   */
+  async function change(name: string, next: (before: Schedule | null) => Schedule | null): Promise<Schedule | null> {
+    for (;;) {
+      const before = await store.getSchedule(name)
+      const to = next(before)
+      if (to === before) return before
+      const written = { name, from: before?.revision ?? null, to, run: null }
+      if ((await store.changeSchedule(written, clock.now())) === 'changed') {
+        ticker.wake()
+        return to
+      }
+    }
+  }
+
+  async function putChecked(
+    name: string,
+    definition: ScheduleDefinition,
+    optionsOf: (before: Schedule | null) => PutOptions,
+  ): Promise<{ readonly schedule: Schedule; readonly isNew: boolean }> {
+    const timetable = await timetableOf(definition)
+    let isNew = false
+    const schedule = await change(name, (before) => {
+      isNew = before === null
+      return put(before, name, definition, optionsOf(before), timetable, clock.now())
+    })
+    if (schedule === null) throw new Error('a schedule that was put is not there')
+    return { schedule, isNew }
+  }
+
+  function refuseDeclared(name: string): void {
+    if (!isDeclaredHere.has(name)) return
+    throw new AppError('schedule-declared', `the schedule ${name} is declared in code: it can be paused, and run`)
+  }
+
+  async function get(name: string): Promise<Schedule> {
+    const schedule = isScheduleName(name) ? await store.getSchedule(name) : null
+    if (schedule === null) throw noSuchSchedule(name)
+    return schedule
+  }
+
+  /** Those that this code declared before it was changed. Other processes may have other code. */
+  async function removeUndeclared(): Promise<void> {
+    if (store.notifier !== null) return
+    for (const { name } of (await store.listSchedules()).filter((schedule) => !isOurs(schedule))) {
+      await change(name, () => null)
+      log.info({ schedule: name }, `the schedule ${name} is gone: no code declares it any more`)
+    }
+  }
+
+  return {
+    list: store.listSchedules,
+    get,
+    async put(name, input) {
+      if (!isScheduleName(name)) {
+        throw refused('validation-error', [{ pointer: '/name', detail: 'must be 1–64 letters, digits, "-" and "_"' }])
+      }
+      refuseDeclared(name)
+      const definition = await check(input)
+      const known = await store.listSchedules()
+      if (known.length >= maxSchedules && !known.some((other) => other.name === name)) {
+        throw refused('validation-error', [
+          { pointer: '', detail: `there are ${maxSchedules} schedules, and no more fit` },
+        ])
+      }
+      return putChecked(name, definition, () => ({ isDeclared: false, isPaused: input.paused }))
+    },
+    async remove(name) {
+      refuseDeclared(name)
+      await get(name)
+      await change(name, () => null)
+    },
+    async setPaused(name, isPaused) {
+      const timetable = await timetableOf(await get(name))
+      const schedule = await change(name, (before) => {
+        if (before === null) throw noSuchSchedule(name)
+        return isPaused ? pause(before) : resume(before, timetable, clock.now())
+      })
+      if (schedule === null) throw noSuchSchedule(name)
+      return schedule
+    },
+    async run(name) {
+      const request = requestOf(await get(name))
+      return (await intake.submit(request, { waitMs: 0, idempotency: null })).run
+    },
+    async prepare() {
+      for (const { name, body, place } of declared) {
+        try {
+          if (!isScheduleName(name)) throw new Error('its name must be 1–64 letters, digits, "-" and "_"')
+          const input = parse(body)
+          await check(input)
+          declaredInputs.set(name, input)
+        } catch (error) {
+          throw new BootError(`${place}: ${error instanceof Error ? error.message : String(error)}`, error)
+        }
+      }
+    },
+    async start() {
+      await removeUndeclared()
+      for (const [name, { cron, timeZone, request, missed, paused }] of declaredInputs) {
+        const definition = { cron, timeZone, request: JSON.stringify(request), missed }
+        const before = await store.getSchedule(name)
+        if (before !== null && before.isDeclared && isSame(before, definition)) continue
+        await putChecked(name, definition, (old) => ({ isDeclared: true, isPaused: old?.isPaused ?? paused }))
+      }
+      ticker.start()
+    },
+    clockStepped: ticker.clockStepped,
+    stop: ticker.stop,
+  }
+}
+
+function isSame(one: ScheduleDefinition, other: ScheduleDefinition): boolean {
+  return (
+    one.cron === other.cron &&
+    one.timeZone === other.timeZone &&
+    one.request === other.request &&
+    one.missed === other.missed
+  )
+}
+
+function refused(code: AppError['code'], errors: readonly RequestIssue[]): AppError {
+  const [first] = errors
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
+  return new AppError(code, `${first?.pointer}: ${first?.detail}${more}`, { members: { errors } })
+}
+
+function noSuchSchedule(name: string): AppError {
+  return new AppError('schedule-not-found', `there is no schedule ${name}`)
+}
