@@ -143,6 +143,8 @@ function detailOf(job: JobView, { detailWidth, now, progress, glyphs }: Layout):
 
 /** Why a job that is due does not run, where that is worth a word. */
 function whyText({ waiting }: JobView): string {
+  if (waiting?.reason === 'rate')
+    return `${waiting.limit} of its task start in ${duration(waiting.perMs ?? 0)}, and no more may`
   if (waiting?.reason === 'paused') return 'its task is paused'
   if (waiting?.reason === 'unknown-task') return 'no process here has its task'
   return waiting?.reason === 'limit' ? `${waiting.limit} of its task run, and no more may` : ''

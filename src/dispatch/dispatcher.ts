@@ -31,6 +31,8 @@ export interface Dispatcher {
   progress(runId: string, jobIndex: number): Progress | null
   /** How many jobs of the task run in the pool here. */
   running(task: string): number
+  /** When the next job of the task may start, where its rate is used up as far as the last claim has seen; else null. */
+  ratedUntil(task: string): number | null
   /** Of all jobs that run here and have reported any. */
   allProgress(): JobProgress[]
   /** The service was asked to leave: from now on a failure may come of that. */
@@ -71,6 +73,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const { store, pool, mainThread, keeper, registry, clock, log, cancelGraceMs, onStarted, onRecovered, traceExecute } =
     options
   const inFlight = new Set<Promise<void>>()
+  const rates = ratesOf(registry)
+  let ratedUntil: Readonly<Record<string, number>> = {}
   const runningByTask = new Map<string, number>()
   /** Claims that were cancelled in the commit that gave them, and are not known here yet. */
   const cancelledEarly = new Set<string>()
@@ -126,7 +130,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const taskLimits = Object.fromEntries(
       limited.map(({ name, policy }) => [name, (policy.concurrency ?? 0) - (runningByTask.get(name) ?? 0)]),
     )
-    const request = { slots: pool.freeSlots(), taskLimits, only, at: clock.now() }
+    const request = { slots: pool.freeSlots(), taskLimits, ...(rates && { rates }), only, at: clock.now() }
     if (isolated.size === 0) return request
     const room = pool.freeProcesses()
     for (const task of isolated) taskLimits[task] = Math.min(room, taskLimits[task] ?? room)
@@ -142,8 +146,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     claiming = store.claim(request).then(onClaimed, onClaimFailed)
   }
 
-  function onClaimed({ jobs, nextDueAt }: ClaimResult): void {
+  function onClaimed({ jobs, nextDueAt, ratedUntil: until = {} }: ClaimResult): void {
     claiming = null
+    ratedUntil = until
     for (const job of jobs) void run(job, place)
     cancelledEarly.clear()
     if (!isOpen) return
@@ -236,6 +241,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     },
     progress: (...job) => mainThread.progress(...job) ?? threads.progress(...job),
     running: (task) => runningByTask.get(task) ?? 0,
+    ratedUntil(task) {
+      const until = Object.hasOwn(ratedUntil, task) ? (ratedUntil[task] ?? 0) : 0
+      return until > clock.now() ? until : null
+    },
     allProgress: () => [...mainThread.allProgress(), ...threads.allProgress()],
     leave() {
       isLeaving = true
@@ -252,6 +261,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     },
     stop: () => stopping.abort(),
   }
+}
+
+/** Null where no task has one. */
+function ratesOf(registry: Registry): ClaimRequest['rates'] | null {
+  const rated = registry.all().flatMap(({ name, policy: { rate } }) => (rate === null ? [] : [[name, rate] as const]))
+  return rated.length === 0 ? null : Object.fromEntries(rated)
 }
 
 function claimKey(claim: Claim): string {

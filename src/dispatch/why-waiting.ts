@@ -8,7 +8,7 @@ import type { Dispatcher } from './dispatcher.ts'
 export interface WhyWaitingOptions {
   readonly clock: Clock
   readonly registry: Registry
-  readonly dispatcher: Pick<Dispatcher, 'running'>
+  readonly dispatcher: Pick<Dispatcher, 'running' | 'ratedUntil'>
   readonly store: Pick<Store, 'pausedTasks'>
 }
 
@@ -20,7 +20,9 @@ export function createWhyWaiting({ clock, registry, dispatcher, store }: WhyWait
     if (store.pausedTasks().has(task)) return { reason: 'paused' }
     const known = registry.get(task)
     if (known === undefined) return { reason: 'unknown-task' }
-    const { concurrency: limit } = known.policy
+    const { concurrency: limit, rate } = known.policy
+    const until = rate === null ? null : dispatcher.ratedUntil(task)
+    if (rate !== null && until !== null) return { reason: 'rate', ...rate, until }
     return limit !== null && dispatcher.running(task) >= limit ? { reason: 'limit', limit } : { reason: 'thread' }
   }
 }

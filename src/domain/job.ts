@@ -125,6 +125,8 @@ export type Waiting =
   | { readonly reason: 'unknown-task' }
   /** As many jobs of its task run here as may at once. */
   | { readonly reason: 'limit'; readonly limit: number }
+  /** As many jobs of its task have started as may within its time. */
+  | { readonly reason: 'rate'; readonly limit: number; readonly perMs: number; readonly until: number }
   /** It is due, and starts when a thread takes it. */
   | { readonly reason: 'thread' }
 

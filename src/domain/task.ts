@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AsJson } from './json.ts'
 import type { MissedPolicy } from './schedule.ts'
+import type { Rate } from './rate.ts'
 
 /** `cpu`: one job per thread, which can be killed. `io`: many jobs share a thread and are asked to stop. */
 export const taskKinds = ['cpu', 'io'] as const
@@ -89,6 +90,11 @@ export interface TaskDefinition<
   /** How many jobs of this task may run in the pool at once; default no limit. */
   readonly concurrency?: number
   /**
+   * How often jobs of this task may start, over all processes: no more than `limit` (1 … 1 000 000) in any window of
+   * `perMs` (1 … 31 536 000 000); what is beyond waits its turn, in the pool. Default no limit.
+   */
+  readonly rate?: Rate
+  /**
    * Members that are hidden from read-only keys, the search and the log, such as `['input.password', 'result.token']`.
    * Through a list a path leads to each of its elements.
    */
@@ -116,6 +122,7 @@ export interface TaskPolicy {
   /** null: no limit. */
   readonly concurrency: number | null
   readonly isolation: Isolation
+  readonly rate: Rate | null
 }
 
 export const policyBounds = {

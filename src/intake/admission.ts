@@ -55,7 +55,8 @@ export async function prepareRun(request: RunRequest, terms: SubmitOptions, opti
   const [first] = tasks
   const isDeferred = respond === 'none' || terms.waitMs === 0
   // Where nobody waits for it, the first job has no business on the main thread.
-  const mayStart = first !== undefined && !isPaused(first.name)
+  // A start on the main thread could not wait its turn.
+  const mayStart = first !== undefined && first.policy.rate === null && !isPaused(first.name)
   const claimsFirst = takesFirstJobs && !isDeferred && mayStart && guard.allows(first)
   const idempotency = terms.idempotency && { ...terms.idempotency, isDeferred }
   const traceparent = parseTraceparent(terms.traceparent)

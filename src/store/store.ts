@@ -12,6 +12,7 @@ import type { JobError, JobInput, JobRecord, JobState } from '../domain/job.ts'
 import type { RunChange, RunRecord, RunState } from '../domain/run.ts'
 import type { IdempotencyClaim, NewRun } from '../domain/run/new-run.ts'
 import type { CancelResult } from '../domain/run/transitions.ts'
+import type { Rate } from '../domain/rate.ts'
 import type { RetryResult, Settled } from '../domain/run/verbs.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import type { SearchWord } from '../domain/search.ts'
@@ -37,6 +38,8 @@ export interface ClaimRequest {
   readonly taskLimits: Readonly<Record<string, number>>
   /** Tasks whose jobs run in the child process beside the thread that they are claimed for; absent without any. */
   readonly isolated?: ReadonlySet<string>
+  /** Of tasks whose jobs may start only so often, over all processes that share the store; absent: none. */
+  readonly rates?: Readonly<Record<string, Rate>>
   /** `suspects`: at most one job, and only one that fails when it loses one more start. */
   readonly only: 'all' | 'suspects'
   readonly at: number
@@ -45,8 +48,10 @@ export interface ClaimRequest {
 export interface ClaimResult {
   /** Within a kind by priority, then by due time, then in order of acceptance. */
   readonly jobs: readonly ClaimedJob[]
-  /** When the next waiting job that is not yet due will be, of the kinds that have a slot left; null without one. */
+  /** When the next waiting job that cannot start now will, of the kinds that have a slot left; null without one. */
   readonly nextDueAt: number | null
+  /** Tasks whose rate is used up, and when the next of their jobs may start; that counts for `nextDueAt`. Absent: none. */
+  readonly ratedUntil?: Readonly<Record<string, number>>
 }
 
 /** `active`: the run has jobs that are not final. */

@@ -12,6 +12,7 @@ import {
   type TaskContext,
   type TaskPolicy,
 } from '../domain/task.ts'
+import { checkRate } from './rate.ts'
 import { describeLoadFailure, traceImports } from './module-loading.ts'
 
 export interface Task {
@@ -29,7 +30,7 @@ export interface Task {
   readonly run: (input: unknown, context: TaskContext) => unknown
 }
 
-const policyMembers = ['kind', 'timeoutMs', 'maxAttempts', 'memoryMb', 'main', 'concurrency', 'isolation']
+const policyMembers = ['kind', 'timeoutMs', 'maxAttempts', 'memoryMb', 'main', 'concurrency', 'isolation', 'rate']
 const knownMembers = new Set([...policyMembers, 'name', 'input', 'secret', 'schedule', 'run'])
 const defaults = {
   kind: 'cpu',
@@ -118,6 +119,7 @@ export function checkTask(name: string, url: string, definition: unknown, place?
       main: knownMain,
       concurrency: whole('concurrency', 1, 1_000_000) ?? null,
       isolation: knownIsolation,
+      rate: checkRate(given['rate'], knownMain, wrong),
     },
     input,
     secret: secret as readonly string[],

@@ -10,12 +10,18 @@ import { startDispatchService } from './dispatch-service.ts'
 const now = 1_000
 
 function why(task: string, job: Partial<Parameters<WhyWaiting>[0]> = {}): ReturnType<WhyWaiting> {
-  const running: Record<string, number> = { full: 2, open: 1 }
-  const get = (name: string) => (name in running ? { name, policy: { concurrency: 2 } } : undefined)
+  const running: Record<string, number> = { full: 2, open: 1, rated: 1, free: 0 }
+  const get = (name: string) =>
+    name in running
+      ? { name, policy: { concurrency: 2, rate: name === 'full' ? null : { limit: 3, perMs: 50 } } }
+      : undefined
   const whyWaiting = createWhyWaiting({
     clock: { now: () => now },
     registry: { get } as unknown as Registry,
-    dispatcher: { running: (name) => running[name] ?? 0 },
+    dispatcher: {
+      running: (name) => running[name] ?? 0,
+      ratedUntil: (name) => (name === 'rated' ? now + 5 : null),
+    },
     store: { pausedTasks: () => new Set(['paused']) },
   })
   return whyWaiting({ state: 'queued', runAt: now, task, ...job })
@@ -28,6 +34,7 @@ test('each reason, the one that holds first', () => {
   assert.equal(why('paused', { state: 'retrying' }), { reason: 'paused' })
   assert.equal(why('gone'), { reason: 'unknown-task' })
   assert.equal(why('full', { state: 'retrying' }), { reason: 'limit', limit: 2 })
+  assert.equal(why('rated'), { reason: 'rate', limit: 3, perMs: 50, until: now + 5 })
   assert.equal(why('open'), { reason: 'thread' })
   assert.is(why('open', { state: 'running', runAt: null }), null)
 })

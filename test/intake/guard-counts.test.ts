@@ -13,6 +13,7 @@ const policy = {
   main: 'auto',
   concurrency: null,
   isolation: 'thread',
+  rate: null,
 } as const
 
 function taskNamed(name: string): Task {

@@ -31,6 +31,36 @@ test('when the clock is set, what waits keeps its wait, and what is due stays du
   }
 })
 
+test('when the clock is set, a window of starts stays as long as it was', async () => {
+  const rates = { echo: { limit: 1, perMs: 1_000 } }
+  for (const step of steps) {
+    await using opened = await openSqlite(':memory:')
+    const { store } = opened
+    await store.accept(runOf({ jobs: [jobOf(), jobOf()] }), start)
+    assert.is((await store.claim(requestAt(start, { rates }))).jobs.length, 1)
+    await store.shiftDueTimes(step)
+    const { jobs, nextDueAt } = await store.claim(requestAt(start + step + 1, { rates }))
+    assert.equal([jobs, nextDueAt], [[], start + step + 1_000], `${step}`)
+    assert.is((await claimOne(store, start + step + 1_000, { rates })).jobIndex, 1)
+  }
+})
+
+test('after a start with the clock set back, a window of starts is no longer than it was', async () => {
+  using directory = temporaryDirectory()
+  const path = join(directory.path, 'runs.db')
+  const rates = { echo: { limit: 2, perMs: 1_000 } }
+  {
+    await using opened = await openSqlite(path)
+    await opened.store.accept(runOf({ jobs: [jobOf(), jobOf(), jobOf()] }), start)
+    await opened.store.claim(requestAt(start, { rates }))
+  }
+  await using opened = await openSqlite(path)
+  const now = start - hourMs
+  await opened.store.rescue(now)
+  assert.is((await opened.store.claim(requestAt(now, { rates }))).nextDueAt, now + 1_000)
+  assert.is((await opened.store.claim(requestAt(now + 1_000, { rates }))).jobs.length, 2)
+})
+
 test('an idempotency key names its run for its 24 hours, whatever the clock says', async () => {
   const idempotency = { scope: 'me', key: 'k', bodyDigest: 'd', isDeferred: false }
   for (const step of steps) {

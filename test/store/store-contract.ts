@@ -18,6 +18,7 @@ import { leaveContract } from './contract/leave.ts'
 import { payloadContract } from './contract/payload.ts'
 import { pauseContract } from './contract/pause.ts'
 import { pruneContract } from './contract/prune.ts'
+import { rateContract } from './contract/rate.ts'
 import { readContract } from './contract/read.ts'
 import { removeContract } from './contract/remove.ts'
 import { retryContract } from './contract/retry.ts'
@@ -57,6 +58,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
   pruneContract(register)
   pauseContract(register)
   conservationContract(register)
+  rateContract(register)
   readContract(register)
   closeContract(register)
   rescueContract(register)

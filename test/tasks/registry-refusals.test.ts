@@ -45,6 +45,23 @@ const bad: Record<string, [source: string, ...words: string[]]> = {
   'has an input that is null': ['export default { input: null, run() {} }', 'input'],
   'has a Standard Schema without validate': ['export default { input: { "~standard": {} }, run() {} }', 'input'],
 }
+const rates = {
+  'no object': '"10/s"',
+  null: 'null',
+  'without a limit': '{ perMs: 1000 }',
+  'with another member': '{ limit: 1, perMs: 1000, burst: 2 }',
+  'with a limit of 0': '{ limit: 0, perMs: 1000 }',
+  'with half a start': '{ limit: 0.5, perMs: 1000 }',
+  'with a window of a text': '{ limit: 1, perMs: "1000" }',
+  'with a window above a year': '{ limit: 1, perMs: 31_536_000_001 }',
+  'of a task that is always on the main thread': '{ limit: 1, perMs: 1000 }, main: "always"',
+}
+test('refuses a rate that is none', async () => {
+  for (const rate of Object.values(rates)) {
+    await refused({ 'task.js': `export default { rate: ${rate}, run() {} }` }, 'task.js', 'rate')
+  }
+})
+
 for (const [what, [source, ...words]] of Object.entries(bad)) {
   test(`refuses a module that ${what}`, () => refused({ 'task.js': source }, 'task.js', ...words))
 }

@@ -20,6 +20,8 @@ export function whyOf(job: JobView, now: number): string {
       return `No process has the task ${task}: it waits for a version that has it.`
     case 'limit':
       return `${countOf(waiting.limit ?? 1, 'job')} of ${task} ${waiting.limit === 1 ? 'runs' : 'run'}, and no more may at once.`
+    case 'rate':
+      return `${countOf(waiting.limit ?? 1, 'job')} of ${task} may start in ${durationOf(waiting.perMs ?? 0)}; the next one may ${when}.`
     case 'thread':
       return 'It is due, and starts as soon as a thread is free.'
     case undefined:

@@ -12,6 +12,7 @@ const first = {
   main: 'auto',
   concurrency: null,
   isolation: 'thread',
+  rate: null,
   paused: false,
   input: null,
 } as const

@@ -54,7 +54,7 @@ export const jobFailureSchema = z
   .readonly()
   .describe('One unsuccessful attempt')
 
-const waitReasons = ['blocked', 'delay', 'retry', 'paused', 'unknown-task', 'limit', 'thread'] as const
+const waitReasons = ['blocked', 'delay', 'retry', 'paused', 'unknown-task', 'limit', 'rate', 'thread'] as const
 export const stepSchema = z
   .object({ name: z.string(), finishedAt: instantSchema })
   .readonly()
@@ -65,10 +65,11 @@ export const waitingSchema = z
     reason: z
       .enum(waitReasons)
       .describe(
-        '`blocked`: it waits for the jobs in `waitsFor`; `delay`, `retry`: it is due at `until`; `paused`: its task is paused; `unknown-task`: the process that answers does not have the task; `limit`: `limit` jobs of its task run there, and no more may at once; `thread`: it is due, and starts when a thread takes it',
+        '`blocked`: it waits for the jobs in `waitsFor`; `delay`, `retry`: it is due at `until`; `paused`: its task is paused; `unknown-task`: the process that answers does not have the task; `limit`: `limit` jobs of its task run there, and no more may at once; `rate`: `limit` jobs of its task have started within `perMs`, and the next may at `until`; `thread`: it is due, and starts when a thread takes it',
       ),
     until: instantSchema.exactOptional(),
     limit: z.int().min(1).exactOptional(),
+    perMs: z.int().min(1).exactOptional(),
   })
   .readonly()
 
@@ -203,7 +204,7 @@ export function viewJob(runId: string, job: JobRecord, options: ViewOptions): Jo
 
 function viewWaiting(waiting: Waiting | null): JobView['waiting'] {
   if (waiting === null) return null
-  return 'until' in waiting ? { reason: waiting.reason, until: instant(waiting.until) } : waiting
+  return 'until' in waiting ? { ...waiting, until: instant(waiting.until) } : waiting
 }
 
 function viewSteps({ steps = [] }: JobRecord): NonNullable<JobView['steps']> {

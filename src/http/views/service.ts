@@ -1,6 +1,7 @@
 /** The JSON form of the service's tasks and numbers. */
 import { z } from 'zod'
 import { jobStates } from '../../domain/job.ts'
+import { rateBounds } from '../../domain/rate.ts'
 import { runStates } from '../../domain/run.ts'
 import { instantSchema } from './job.ts'
 import { isolations, mainPlacements, policyBounds, taskKinds } from '../../domain/task.ts'
@@ -17,6 +18,14 @@ export const taskSchema = z
     main: z.enum(mainPlacements),
     concurrency: z.int().min(1).nullable().describe('null: no limit'),
     isolation: z.enum(isolations).describe('`process`: it runs in a child process'),
+    rate: z
+      .object({
+        limit: z.int().min(rateBounds.limit.min).max(rateBounds.limit.max),
+        perMs: z.int().min(rateBounds.perMs.min).max(rateBounds.perMs.max),
+      })
+      .readonly()
+      .nullable()
+      .describe('how many of its jobs may start in any window of `perMs`; null: no limit'),
     paused: z.boolean().describe('whether no job of it starts until it is resumed'),
     input: z
       .record(z.string(), z.unknown())

@@ -27,6 +27,7 @@ import { boundWaits, reclaim, rescue } from './ownership/recovery.ts'
 import { boundDeliveries, releaseDeliveries } from './statements/deliveries.ts'
 import { readRun } from './statements/read.ts'
 import { createReadable } from './statements/records.ts'
+import { createRateLimits } from './writing/rate-limits.ts'
 import { createPausedTasks } from './statements/paused-tasks.ts'
 import { createReader } from './connection/reader.ts'
 import { createReadiness } from './connection/readiness.ts'
@@ -148,9 +149,11 @@ export async function startService(
     settling,
     reader,
     pausedTasks,
+    rateLimits: createRateLimits(schema),
     emptyQueues,
     readable,
     quarantine,
+    clock,
   })
   const lease = createLease({ ...database, owner: process, tasks, stall: options.stall ?? null, onLost })
   let lostClaims = 0

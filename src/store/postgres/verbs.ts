@@ -74,7 +74,9 @@ export function createVerbs(options: VerbsOptions): Verbs {
       if (claimed.jobs.length > 0) return withoutRest(claimed)
       quarantine.look(false)
     }
-    return claimInRounds({ ...request, lost: claimable !== 'unlost' })
+    const claimed = await claimInRounds({ ...request, lost: claimable !== 'unlost' })
+    if (request.rates === undefined) return claimed
+    return { ...claimed, ratedUntil: options.rateLimits.until(request, options.clock.now()) }
   }
 
   async function claimInRounds(request: DueRequest): Promise<ClaimResult> {

@@ -8,6 +8,7 @@ import { encodeRun, stateNumber } from '../../record.ts'
 import type { Query, Statement } from '../connection/connection.ts'
 import { isFailure } from '../connection/failure.ts'
 import { deleteDeliveries, deliveryValues, insertDeliveries } from './deliveries.ts'
+import { deleteStarts, insertStarts, startValues } from './task-starts.ts'
 import { countTotals, isCounted, totalValues, type Writer } from './totals.ts'
 import type { HolderRow, QueueRow, Stored, Writes } from '../writing/unit-of-work.ts'
 
@@ -123,6 +124,12 @@ function partsOf(writer: Writer, writes: Writes): Part[] {
     tags.length > 0 && { name: 'tags', sql: insertTags, values: named(tags) },
     tasks.length > 0 && { name: 'tasks', sql: insertTasks, values: named(tasks) },
     ...forgetting(writes.removed),
+    writes.starts.length > 0 && { name: 'started', sql: insertStarts, values: startValues(writes.starts) },
+    writes.starts.length > 0 && {
+      name: 'outlived',
+      sql: deleteStarts,
+      values: [writes.starts.map(({ task }) => task)],
+    },
     isCounted(writes.totals) && {
       name: 'totals',
       sql: countTotals,

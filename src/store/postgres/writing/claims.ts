@@ -12,9 +12,12 @@ import { isApart } from '../../apart.ts'
 import { placeOf, threadsOf } from '../../slots.ts'
 import type { ClaimRequest, ClaimResult } from '../../store.ts'
 import type { Operation } from './operations.ts'
+import type { Clock } from '../../../runtime/clock.ts'
+import type { TaskStart } from '../statements/task-starts.ts'
 import type { PausedTasks } from '../statements/paused-tasks.ts'
 import { lookForDue, lookForSuspect, slotsLeft, type Due, type DueRequest, type Look } from '../statements/queue.ts'
 import type { Readable } from '../statements/records.ts'
+import type { RateLimits } from './rate-limits.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 import type { EmptyQueueCache } from './empty-queue-cache.ts'
 
@@ -29,7 +32,8 @@ interface Picked extends ClaimPick {
 
 interface Choice {
   readonly picked: readonly Picked[]
-  readonly nextDueAt: number | null
+  /** Infinity without one. */
+  readonly nextDueAt: number
   /** Kinds with a slot left: no job that may be claimed is due. */
   readonly open: readonly TaskKind[]
   /** How many more jobs of these tasks may be claimed. */
@@ -43,14 +47,18 @@ export interface ClaimOptions {
   /** That run here; null: any. */
   readonly tasks: readonly string[] | null
   readonly pausedTasks: Pick<PausedTasks, 'has'>
+  readonly rateLimits: RateLimits
   readonly emptyQueues: EmptyQueueCache
   readonly readable: Readable
+  readonly clock: Clock
 }
 
 export function claimDue(request: DueRequest, options: ClaimOptions): Operation {
-  const { tasks, pausedTasks, emptyQueues, readable } = options
+  const { tasks, pausedTasks, rateLimits, emptyQueues, readable, clock } = options
+  const turn = rateLimits.begin(request)
   let look: Look | null = null
   let note: ReturnType<EmptyQueueCache['look']> | null = null
+  let starts: readonly TaskStart[] = []
   let learned: (() => void)[] = []
 
   return {
@@ -58,45 +66,60 @@ export function claimDue(request: DueRequest, options: ClaimOptions): Operation 
     runIds: [],
     look() {
       look = null
-      const unknown = taskKinds.filter((kind) => isAsked(request, kind) && !isKnownEmpty(emptyQueues, kind, request))
+      const known = { ...request, taskLimits: turn.known() }
+      const unknown = taskKinds.filter((kind) => isAsked(request, kind) && !isKnownEmpty(emptyQueues, kind, known))
       if (unknown.length === 0) return null
       note = emptyQueues.look()
       const slots = request.slots.filter(({ kind }) => unknown.includes(kind))
       return async (query) => {
-        look = await lookForDue(query, { ...request, slots }, tasks, readable)
+        await turn.look(query)
+        look = await lookForDue(query, { ...request, slots, taskLimits: turn.limits() }, tasks, readable)
         return look.records
       }
     },
     apply(unit, { process, give }): Claimed {
+      const bounded = { ...request, taskLimits: turn.limits() }
       const added = unit.added().flatMap((run) => waitingIn(run, request.at))
       const claimable = added.filter(({ task }) => tasks?.includes(task) !== false && !pausedTasks.has(task))
-      const choice = choose(request, look, claimable, emptyQueues)
-      const jobs = claimPicked(unit, choice.picked, look, request.at, process)
+      const choice = choose(bounded, look, claimable, emptyQueues)
+      const startedAt = turn.hasLooked() ? clock.now() : request.at
+      const jobs = claimPicked(unit, choice.picked, look, startedAt, process)
       for (const job of jobs) give(job)
+      starts = turn.startsOf(jobs)
+      unit.noteStarts(starts)
+      const isLeft = ({ task, kind, isDue }: Due): boolean => isDue && turn.isUnread(task) && choice.open.includes(kind)
+      const waitMs = claimable.some(isLeft) ? 0 : choice.open.length > 0 ? turn.nextInMs(starts) : Infinity
+      const nextDueAt = Math.min(choice.nextDueAt, startedAt + waitMs)
       const atLimit = [...choice.limits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
-      const rest = restOf(request, look, jobs, choice.limits)
+      const rest = restOf(bounded, look, jobs, choice.limits)
       // Jobs beyond a limit may be due.
       const learn = rest === null && request.lost ? note : null
       learned = choice.open.flatMap((kind) => {
-        const nextDueAt = look?.nextDueAt.get(kind)
-        return learn !== null && nextDueAt !== undefined ? [() => learn(kind, nextDueAt, atLimit)] : []
+        const nextOfKind = look?.nextDueAt.get(kind)
+        return learn !== null && nextOfKind !== undefined ? [() => learn(kind, nextOfKind, atLimit)] : []
       })
-      return { jobs, nextDueAt: choice.nextDueAt, rest }
+      return { jobs, nextDueAt: Number.isFinite(nextDueAt) ? nextDueAt : null, rest }
     },
     onCommitted() {
+      turn.keep(starts)
       for (const learn of learned) learn()
     },
   }
 }
 
 /** Claims one suspect. */
-export function claimSuspect(request: ClaimRequest, { tasks, readable }: ClaimOptions): Operation {
+export function claimSuspect(request: ClaimRequest, options: ClaimOptions): Operation {
+  const { tasks, rateLimits, readable, clock } = options
+  const turn = rateLimits.begin(request)
   let look: Look | null = null
+  let starts: readonly TaskStart[] = []
   return {
     verb: 'claim',
     runIds: [],
     look: () => async (query) => {
-      look = await lookForSuspect(query, request, tasks, readable)
+      turn.known()
+      await turn.look(query)
+      look = await lookForSuspect(query, { ...request, taskLimits: turn.limits() }, tasks, readable)
       return look.records
     },
     apply(unit, { process, give }): Claimed {
@@ -104,10 +127,13 @@ export function claimSuspect(request: ClaimRequest, { tasks, readable }: ClaimOp
       const slot = due && threadsOf(request.slots, due.kind)[0]
       const thread = slot && placeOf(request, due.task, slot)
       const picked = due && thread !== undefined ? [{ due, jobIndex: due.jobIndex, thread }] : []
-      const jobs = claimPicked(unit, picked, look, request.at, process)
+      const jobs = claimPicked(unit, picked, look, turn.hasLooked() ? clock.now() : request.at, process)
       for (const job of jobs) give(job)
+      starts = turn.startsOf(jobs)
+      unit.noteStarts(starts)
       return { jobs, nextDueAt: null, rest: null }
     },
+    onCommitted: () => turn.keep(starts),
   }
 }
 
@@ -162,7 +188,7 @@ function choose(request: DueRequest, look: Look | null, added: readonly Due[], e
   }
   // Leaves out tasks without a limit.
   for (const task of limits.keys()) if (!Object.hasOwn(request.taskLimits, task)) limits.delete(task)
-  return { picked, nextDueAt: Number.isFinite(next) ? next : null, open, limits }
+  return { picked, nextDueAt: next, open, limits }
 }
 
 /** By priority, then by due time, so that waiting jobs come before new ones. */

@@ -11,6 +11,7 @@ import type { TaskKind } from '../../../domain/task.ts'
 import type { Step } from '../../../domain/step.ts'
 import { isFull, setApart } from '../../apart.ts'
 import { createChanges } from '../../changes.ts'
+import type { TaskStart } from '../statements/task-starts.ts'
 import { countJob, countRun, emptyTotals, type Totals } from '../../totals.ts'
 
 /** A record as the table has it. */
@@ -73,6 +74,7 @@ export interface Writes {
   readonly unheld: readonly HolderRow[]
   readonly deliveries: readonly NewDelivery[]
   readonly totals: Totals
+  readonly starts: readonly TaskStart[]
   readonly changes: readonly RunChange[]
   /** Claims of jobs that were running and are cancelled. */
   readonly voided: readonly Claim[]
@@ -89,6 +91,8 @@ export interface UnitOfWork {
   /** Stores the step that the record of the run has just counted. */
   addStep(claim: Claim, step: Step, at: number): void
   remove(run: Run): void
+  /** Notes that jobs of tasks with a rate start. */
+  noteStarts(starts: readonly TaskStart[]): void
   /** Runs that were loaded, as they are now. */
   loaded(): Run[]
   /** Runs that were added, as they are now. */
@@ -105,6 +109,7 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
   const voided: Claim[] = []
   const steps: StepRow[] = []
   const deliveries: NewDelivery[] = []
+  const starts: TaskStart[] = []
 
   return {
     find: (runId) => (removed.has(runId) ? null : (now.get(runId) ?? null)),
@@ -139,6 +144,7 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
       if (count === undefined) throw new Error(`the run ${runId} has no step`)
       steps.push({ runId, jobIndex, place: count - 1, name, at, value })
     },
+    noteStarts: (more) => void starts.push(...more),
     remove: ({ id }) => void removed.add(id),
     loaded: () => [...now.values()].filter(({ id }) => before.has(id) && !removed.has(id)),
     isAdded: ({ id }) => now.has(id) && !before.has(id),
@@ -157,7 +163,7 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
       // A retry may have been requested in the same transaction.
       const keptSteps = steps.filter(({ runId, jobIndex }) => hasSteps(now.get(runId), jobIndex) && !removed.has(runId))
       const due = deliveries.filter(({ runId }) => !removed.has(runId))
-      const kept = { steps: keptSteps, deliveries: due }
+      const kept = { steps: keptSteps, deliveries: due, starts }
       return { added, changed, removed: gone, ...kept, ...derived.rows(), changes: changes.take(), voided }
     },
   }
@@ -167,7 +173,10 @@ function hasSteps(run: Run | undefined, jobIndex: number): boolean {
   return run !== undefined && jobAt(run, jobIndex).steps !== null
 }
 
-type DerivedRows = Omit<Writes, 'added' | 'changed' | 'removed' | 'steps' | 'deliveries' | 'changes' | 'voided'>
+type DerivedRows = Omit<
+  Writes,
+  'added' | 'changed' | 'removed' | 'steps' | 'deliveries' | 'starts' | 'changes' | 'voided'
+>
 
 /** Collects the differences in rows that are derived from records. */
 function createDerived() {

@@ -17,10 +17,12 @@ interface Taken extends ClaimPick {
 interface Chosen {
   readonly taken: readonly Taken[]
   readonly nextDueAt: number | null
+  /** Kinds with a slot left. */
+  readonly open: readonly TaskKind[]
 }
 
 export function createClaim(transaction: Transaction): (request: ClaimRequest) => ClaimResult {
-  const { queue, records, payloads } = transaction
+  const { queue, records, payloads, taskStarts } = transaction
 
   /** Chooses due jobs of one kind, one for each thread named, and takes them off `limits`. */
   function choose(
@@ -52,14 +54,25 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     return taken
   }
 
+  /** How many more jobs of these tasks may be claimed, and may start. */
+  function limitsOf({ taskLimits, rates = {}, at }: ClaimRequest): Map<string, number> {
+    const limits = new Map(Object.entries(taskLimits))
+    for (const [task, rate] of Object.entries(rates)) {
+      const { left } = taskStarts.allowance(task, rate, at)
+      limits.set(task, Math.min(left, limits.get(task) ?? left))
+    }
+    return limits
+  }
+
   function chooseSuspect(request: ClaimRequest): Chosen {
+    const bounded = { ...request, taskLimits: Object.fromEntries(limitsOf(request)) }
     for (const waiting of queue.dueSuspects(request.at)) {
-      const slot = slotFor(request, waiting)
+      const slot = slotFor(bounded, waiting)
       if (slot === undefined) continue
       const thread = placeOf(request, waiting.task, slot.thread)
-      return { taken: [{ waiting, jobIndex: waiting.job, thread }], nextDueAt: null }
+      return { taken: [{ waiting, jobIndex: waiting.job, thread }], nextDueAt: null, open: [] }
     }
-    return { taken: [], nextDueAt: null }
+    return { taken: [], nextDueAt: null, open: [] }
   }
 
   /** Loads the records of the chosen jobs; null if one cannot be read, which is left out from now on. */
@@ -94,27 +107,57 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
   }
 
   function chooseAll(request: ClaimRequest): Chosen {
-    const { slots, taskLimits, at } = request
-    const limits = new Map(Object.entries(taskLimits))
+    const { slots, at } = request
+    const limits = limitsOf(request)
     const taken: Taken[] = []
+    const open: TaskKind[] = []
     let next = Infinity
     for (const kind of taskKinds) {
       const threads = threadsOf(slots, kind)
       const chosen = choose(request, kind, threads, limits)
       taken.push(...chosen)
       // If every slot was filled, the next claim comes when one is free.
-      if (chosen.length < threads.length) next = Math.min(next, queue.nextDueAt(kind, at))
+      if (chosen.length === threads.length) continue
+      open.push(kind)
+      next = Math.min(next, queue.nextDueAt(kind, at))
     }
-    return { taken, nextDueAt: Number.isFinite(next) ? next : null }
+    return { taken, nextDueAt: Number.isFinite(next) ? next : null, open }
+  }
+
+  function noteStarts(taken: readonly Taken[], { rates = {}, at }: ClaimRequest): void {
+    for (const [task, rate] of Object.entries(rates)) {
+      const count = taken.filter(({ waiting }) => waiting.task === task).length
+      if (count > 0) taskStarts.note(task, rate, count, at)
+    }
+  }
+
+  /** Tasks whose rate is used up, and until when. */
+  function usedUp({ rates = {}, at }: ClaimRequest): Record<string, number> {
+    const entries = Object.entries(rates).map(
+      ([task, rate]) => [task, taskStarts.allowance(task, rate, at).until] as const,
+    )
+    return Object.fromEntries(entries.filter((entry): entry is readonly [string, number] => entry[1] !== null))
+  }
+
+  /** When the next job may start that waits for its task's rate. */
+  function nextInTurn(open: readonly TaskKind[], ratedUntil: Readonly<Record<string, number>>): number {
+    const waiting = open.flatMap((kind) => queue.priorities(kind).flatMap((priority) => queue.tasks(kind, priority)))
+    return Math.min(...waiting.map((task) => ratedUntil[task] ?? Infinity))
   }
 
   return (request) => {
     const { only, at } = request
     if (only === 'suspects') transaction.flush()
     for (;;) {
-      const { taken, nextDueAt } = only === 'suspects' ? chooseSuspect(request) : chooseAll(request)
+      const { taken, nextDueAt, open } = only === 'suspects' ? chooseSuspect(request) : chooseAll(request)
       const stored = load(taken)
-      if (stored !== null) return { jobs: claim(taken, stored, at), nextDueAt }
+      if (stored === null) continue
+      const jobs = claim(taken, stored, at)
+      if (request.rates === undefined) return { jobs, nextDueAt }
+      noteStarts(taken, request)
+      const ratedUntil = usedUp(request)
+      const next = Math.min(nextDueAt ?? Infinity, nextInTurn(open, ratedUntil))
+      return { jobs, nextDueAt: Number.isFinite(next) ? next : null, ratedUntil }
     }
   }
 }

@@ -19,6 +19,7 @@ import { createRecords, type Records, type RecordsOptions, type StoredRun } from
 import { createSchedules, type Schedules } from '../statements/schedules.ts'
 import { createSearch, type Search } from '../search/search.ts'
 import { createSteps, type Steps } from '../statements/steps.ts'
+import { createTaskStarts, type TaskStarts } from '../statements/task-starts.ts'
 import { createTotals, type Totals } from '../statements/totals.ts'
 
 export interface Transaction {
@@ -32,6 +33,7 @@ export interface Transaction {
   readonly keys: IdempotencyKeys
   readonly pausedTasks: Omit<PausedTasks, 'revert'>
   readonly schedules: Schedules
+  readonly taskStarts: Omit<TaskStarts, 'revert'>
   /** null: there is none. */
   readonly search: Search | null
   readonly changes: Pick<Changes, 'take'>
@@ -62,6 +64,7 @@ export function createTransaction(
 ): Transaction {
   const records = createRecords(database, options)
   const pausedTasks = createPausedTasks(database)
+  const taskStarts = createTaskStarts(database)
   const queue = createQueue(database, tasks, pausedTasks.has)
   const payloads = createPayloads(database)
   const steps = createSteps(database)
@@ -84,6 +87,7 @@ export function createTransaction(
     keys,
     pausedTasks,
     schedules,
+    taskStarts,
     search,
     changes,
     add(accepted) {
@@ -171,6 +175,7 @@ export function createTransaction(
       lists.revert()
       totals.revert()
       pausedTasks.revert()
+      taskStarts.revert()
       changes.take()
     },
   }

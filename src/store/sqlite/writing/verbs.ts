@@ -26,7 +26,7 @@ const runsPerExpiry = 200
 const runsPerFlush = 1_000
 
 export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 'checkWritable'>> {
-  const { records, queue, payloads, keys, pausedTasks, deliveries, schedules } = transaction
+  const { records, queue, payloads, keys, pausedTasks, taskStarts, deliveries, schedules } = transaction
   // Only one process owns the file, so jobs that run when it is opened belong to a dead process. The number of a claim
   // distinguishes them from claims of this process.
   const lost = new Map(
@@ -118,6 +118,7 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       changeWaiting(Number.MIN_SAFE_INTEGER, (run) => shiftDueTimes(run, byMs))
       keys.shift(byMs)
       deliveries.shift(byMs)
+      taskStarts.shift(byMs)
     },
     rescue(at): RescueReport {
       let requeued = 0
@@ -137,6 +138,7 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       changeWaiting(at, (run) => boundDueTimes(run, at))
       keys.bound(at)
       deliveries.bound(at)
+      taskStarts.bound(at)
       transaction.flush()
       return { requeued, crashed, suspects: queue.suspects() }
     },
