@@ -10,13 +10,17 @@ export interface DeliveryRequest {
   readonly perReceiver: number
   /** The same for receivers that have another number. */
   readonly rooms: Readonly<Record<string, number>>
+  /** Only receivers that come after this one; empty: all. */
+  readonly after: string
   readonly at: number
 }
 
 export interface DeliveryClaims {
   readonly deliveries: readonly ClaimedDelivery[]
-  /** When the next delivery is due, of receivers for which there is room; null without one. */
+  /** When the next delivery is due, of the receivers that were looked at and have room; null without one. */
   readonly nextDueAt: number | null
+  /** The last receiver that was looked at; null where there are no others after it. */
+  readonly after: string | null
 }
 
 /** A receiver that has pending deliveries, and how many of them are wanted. */
@@ -35,22 +39,22 @@ export interface DeliveryRow {
   readonly nextAt: number
 }
 
-/** Receivers that are looked at: each that has no room has a delivery under way, so that some are left. */
-export function maxReceivers({ limit, rooms }: DeliveryRequest): number {
-  return limit + Object.keys(rooms).length + 1
-}
+/** Receivers that one claim looks at: what waits for its commit must not wait long. */
+export const receiversPerClaim = 200
 
-/** @param receivers with pending deliveries, by the time of the first */
+/** @param receivers with pending deliveries, each with the time of the first, in order of their names */
 export function wantedOf(
   receivers: readonly { readonly receiver: string; readonly nextAt: number }[],
   { perReceiver, rooms, at }: DeliveryRequest,
-): { readonly wanted: readonly Wanted[]; readonly nextDueAt: number | null } {
+): Pick<DeliveryClaims, 'nextDueAt' | 'after'> & { readonly wanted: readonly Wanted[] } {
   const open = receivers
     .map(({ receiver, nextAt }) => ({ receiver, nextAt, room: rooms[receiver] ?? perReceiver }))
     .filter(({ room }) => room > 0)
+    .toSorted((one, other) => one.nextAt - other.nextAt)
   return {
     wanted: open.filter(({ nextAt }) => nextAt <= at).map(({ receiver, room }) => ({ receiver, room })),
     nextDueAt: open.find(({ nextAt }) => nextAt > at)?.nextAt ?? null,
+    after: receivers.length < receiversPerClaim ? null : (receivers.at(-1)?.receiver ?? null),
   }
 }
 

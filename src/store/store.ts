@@ -198,8 +198,8 @@ export interface Store {
   prune(finishedBefore: number, limit: number, at: number): Promise<number>
 
   /**
-   * Takes deliveries that are due, those that have been due for longest first, within the room for each receiver. The
-   * change that ends a run with a webhook adds one, which is due at once.
+   * Takes deliveries that are due, within the room for each receiver: of some receivers, in the order of their names, and
+   * of these the longest due first. The change that ends a run with a webhook adds one, which is due at once.
    */
   claimDeliveries(request: DeliveryRequest): Promise<DeliveryClaims>
   /** Ends a try; nothing where another one has ended, or is under way, in its place. */

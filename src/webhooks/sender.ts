@@ -50,6 +50,8 @@ const maxFailing = 10_000
 /** Between two looks at what is due later, or was left by other processes. */
 const lookMs = 1_000
 const minPauseMs = 20
+/** After a look at so many receivers that it took several claims, for each of these: the store has other work. */
+const restMs = 10
 /** The receiver wants no more of it. */
 const gone = 410
 
@@ -63,6 +65,10 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   let looking: Promise<void> | null = null
   let isAskedAgain = false
   let isOver = true
+  /** The receiver after which the next look begins. */
+  let cursor = ''
+  /** Of many receivers, on a clock that nobody can set. */
+  let restsUntil = 0
   /** When those were handed back that nobody sends, on a clock that nobody can set; null where there may be some. */
   let releasedAt: number | null = null
 
@@ -78,17 +84,20 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
       releasedAt = performance.now()
       await store.releaseDeliveries([...sending.keys()])
     }
-    const limit = maxAtOnce - sending.size
-    if (limit === 0) return isShared ? lookMs : null
-    const at = clock.now()
-    const { deliveries, nextDueAt } = await store.claimDeliveries({
-      limit,
-      perReceiver: maxPerReceiver,
-      rooms: rooms(),
-      at,
-    })
-    for (const delivery of deliveries) begin(delivery)
-    if (nextDueAt !== null) return Math.min(lookMs, Math.max(minPauseMs, nextDueAt - at))
+    let nextDueAt: number | null = null
+    let claims = 0
+    // To the last receiver, and where it began after others, once from the first one: they come in turn.
+    for (let rounds = cursor === '' ? 1 : 2; rounds > 0 && sending.size < maxAtOnce; claims += 1) {
+      const limit = maxAtOnce - sending.size
+      const request = { limit, perReceiver: maxPerReceiver, rooms: rooms(), after: cursor, at: clock.now() }
+      const found = await store.claimDeliveries(request)
+      for (const delivery of found.deliveries) begin(delivery)
+      if (found.nextDueAt !== null) nextDueAt = Math.min(nextDueAt ?? Infinity, found.nextDueAt)
+      if (found.after === null) rounds -= 1
+      cursor = found.after ?? ''
+    }
+    if (claims > 1) restsUntil = performance.now() + claims * restMs
+    if (nextDueAt !== null) return Math.min(lookMs, Math.max(minPauseMs, nextDueAt - clock.now()))
     return isShared ? lookMs : null
   }
 
@@ -115,6 +124,8 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   function wake(): void {
     isAskedAgain = looking !== null
     if (isOver || looking !== null) return
+    const restMsLeft = restsUntil - performance.now()
+    if (restMsLeft > 0) return wakeLater(restMsLeft)
     clearTimeout(timer)
     looking = lookSurely()
   }

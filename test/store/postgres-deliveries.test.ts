@@ -26,7 +26,7 @@ async function endRuns(store: Store, count: number): Promise<void> {
 }
 
 const claim = async (store: Store, limit = 5): Promise<readonly ClaimedDelivery[]> =>
-  (await store.claimDeliveries({ limit, perReceiver: limit, rooms: {}, at: start })).deliveries
+  (await store.claimDeliveries({ limit, perReceiver: limit, rooms: {}, after: '', at: start })).deliveries
 
 test('each delivery is taken by one process, though both claim at once', async () => {
   await using pair = await openPair()

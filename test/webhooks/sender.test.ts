@@ -207,7 +207,7 @@ test('what is due while nobody sends waits, and what is broken off is not counte
   await sender.drain(0)
   assert.is((await sending.deliveryOf(id)).attempts, 0)
   const other = await sending.end()
-  const { deliveries } = await store.claimDeliveries({ limit: 9, perReceiver: 9, rooms: {}, at: start })
+  const { deliveries } = await store.claimDeliveries({ limit: 9, perReceiver: 9, rooms: {}, after: '', at: start })
   assert.equal(new Set(deliveries.map(({ runId }) => runId)), new Set([id, other]))
 })
 

@@ -4,14 +4,24 @@ import type { DeliveryRecord } from '../../../src/domain/delivery.ts'
 import type { ClaimedDelivery } from '../../../src/domain/run/new-delivery.ts'
 import type { DeliveryRequest } from '../../../src/store/deliveries.ts'
 import type { Store } from '../../../src/store/store.ts'
-import { acceptAndClaim, claimOne, entryAt, jobOf, runIn, runOf, start, taskError } from '../../harness/store-run.ts'
+import {
+  acceptAndClaim,
+  acceptFirst,
+  claimOne,
+  entryAt,
+  jobOf,
+  runIn,
+  runOf,
+  start,
+  taskError,
+} from '../../harness/store-run.ts'
 import type { Register } from './subject.ts'
 
 const webhook = 'https://user:secret@hooks.example/runs?of=mine'
 const receiver = 'https://hooks.example'
 
 function request(at: number, members: Partial<DeliveryRequest> = {}): DeliveryRequest {
-  return { limit: 100, perReceiver: 100, rooms: {}, at, ...members }
+  return { limit: 100, perReceiver: 100, rooms: {}, after: '', at, ...members }
 }
 
 async function claimed(store: Store, at: number, members: Partial<DeliveryRequest> = {}) {
@@ -121,7 +131,11 @@ export function deliveriesContract(register: Register): void {
     await store.settleDelivery(delivery, { ...waits, nextAt: start + 50 })
     const [known] = await deliveriesOf(store, delivery.runId)
     assert.equal([known?.attempts, known?.lastStatus, known?.nextAt], [1, 503, start + 50])
-    assert.equal(await store.claimDeliveries(request(start + 49)), { deliveries: [], nextDueAt: start + 50 })
+    assert.equal(await store.claimDeliveries(request(start + 49)), {
+      deliveries: [],
+      nextDueAt: start + 50,
+      after: null,
+    })
     assert.equal(await claimed(store, start + 50), [{ ...delivery, attempts: 1 }])
   })
 
@@ -132,7 +146,7 @@ export function deliveriesContract(register: Register): void {
       const [known] = await deliveriesOf(store, delivery.runId)
       assert.equal([known?.state, known?.attempts, known?.lastStatus], [over.state, 1, over.lastStatus])
     }
-    assert.equal(await store.claimDeliveries(request(start + 1e9)), { deliveries: [], nextDueAt: null })
+    assert.equal(await store.claimDeliveries(request(start + 1e9)), { deliveries: [], nextDueAt: null, after: null })
   })
 
   register('deliveries: the longest due come first, within the room for each receiver', async ({ store }) => {
@@ -147,6 +161,22 @@ export function deliveriesContract(register: Register): void {
     assert.equal(places(await claimed(store, start + 9, { limit: 2 })), [2, 4])
     assert.equal(places(await claimed(store, start + 9)), [5])
   })
+
+  register(
+    'deliveries: of many receivers a claim looks at some, and the next one goes on after them',
+    async ({ store }) => {
+      const hosts = Array.from({ length: 210 }, (_, nth) => `https://r${String(nth).padStart(3, '0')}.example`)
+      const jobs = hosts.map((host) => acceptFirst(store, runOf({ webhook: `${host}/`, claimsFirst: true }), start))
+      await Promise.all(jobs.map(async (job) => store.complete(await job, '1', start)))
+      const first = await store.claimDeliveries(request(start, { limit: 1_000 }))
+      assert.is(first.after, hosts[199])
+      const { deliveries, after } = await store.claimDeliveries(
+        request(start, { limit: 1_000, after: first.after ?? '' }),
+      )
+      assert.is(after, null)
+      assert.equal([...first.deliveries, ...deliveries].map((delivery) => delivery.receiver).toSorted(), hosts)
+    },
+  )
 
   register(
     'deliveries: what nobody sends is handed back, and the late end of its try counts not',
@@ -194,7 +224,7 @@ export function deliveriesContract(register: Register): void {
     const id = await endRun(store, start)
     for (const runId of [delivery.runId, id]) assert.is(await store.remove(runId), 'removed')
     await store.settleDelivery(delivery, delivered)
-    assert.equal(await store.claimDeliveries(request(start + 1e9)), { deliveries: [], nextDueAt: null })
+    assert.equal(await store.claimDeliveries(request(start + 1e9)), { deliveries: [], nextDueAt: null, after: null })
   })
 
   register('deliveries: a run with a pending one is not forgotten, unless nobody sends it', async ({ store }) => {

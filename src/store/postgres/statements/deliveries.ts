@@ -11,7 +11,7 @@ import {
   deliveryRecord,
   deliveryStateNumber,
   earliest,
-  maxReceivers,
+  receiversPerClaim,
   wantedOf,
   type DeliveryClaims,
   type DeliveryRequest,
@@ -51,15 +51,15 @@ const selectOf = {
 const selectReceivers = {
   name: 'select-receivers',
   text: `
-    WITH RECURSIVE known (name) AS (
-      (SELECT receiver FROM delivery WHERE ${isFree} ORDER BY receiver LIMIT 1)
+    WITH RECURSIVE known (name, place) AS (
+      (SELECT receiver, 1 FROM delivery WHERE receiver > $1 AND ${isFree} ORDER BY receiver LIMIT 1)
       UNION ALL
-      SELECT (SELECT receiver FROM delivery WHERE receiver > known.name AND ${isFree} ORDER BY receiver LIMIT 1)
-      FROM known WHERE known.name IS NOT NULL)
+      SELECT (SELECT receiver FROM delivery WHERE receiver > known.name AND ${isFree} ORDER BY receiver LIMIT 1), place + 1
+      FROM known WHERE known.name IS NOT NULL AND place < ${receiversPerClaim})
     SELECT name AS receiver, first.next_at FROM known
     CROSS JOIN LATERAL (
       SELECT next_at FROM delivery WHERE receiver = known.name AND ${isFree} ORDER BY next_at LIMIT 1) AS first
-    ORDER BY first.next_at LIMIT $1`,
+    ORDER BY place`,
 }
 const selectFree = {
   name: 'select-free-deliveries',
@@ -131,11 +131,11 @@ export async function claimDeliveries(
   process: number,
   request: DeliveryRequest,
 ): Promise<DeliveryClaims> {
-  const receivers = (await query(selectReceivers, [maxReceivers(request)])).map((row) => {
+  const receivers = (await query(selectReceivers, [request.after])).map((row) => {
     return { receiver: String(row['receiver']), nextAt: Number(row['next_at']) }
   })
-  const { wanted, nextDueAt } = wantedOf(receivers, request)
-  if (wanted.length === 0) return { deliveries: [], nextDueAt }
+  const { wanted, nextDueAt, after } = wantedOf(receivers, request)
+  if (wanted.length === 0) return { deliveries: [], nextDueAt, after }
   const rooms = wanted.map(({ room }) => Math.min(room, request.limit))
   const rows = await query(selectFree, [wanted.map(({ receiver }) => receiver), rooms])
   const found = chosenOf(rows.map(rowOf), wanted, request)
@@ -149,6 +149,7 @@ export async function claimDeliveries(
     deliveries: found.chosen.filter(({ run, version }) => taken.has(`${run} ${version}`)).map(claimedDelivery),
     // Another process was quicker: there may be others.
     nextDueAt: taken.size < names.length ? request.at : earliest(nextDueAt, found.nextDueAt),
+    after,
   }
 }
 

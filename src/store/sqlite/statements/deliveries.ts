@@ -9,7 +9,7 @@ import {
   deliveryRecord,
   deliveryStateNumber,
   earliest,
-  maxReceivers,
+  receiversPerClaim,
   wantedOf,
   type DeliveryClaims,
   type DeliveryRequest,
@@ -53,10 +53,11 @@ export function createDeliveries(database: DatabaseSync): Deliveries {
     database,
     `name AS receiver, (SELECT min(next_at) FROM delivery WHERE receiver = name AND ${isFree}) AS nextAt`,
     `FROM (WITH RECURSIVE known (name) AS (
-        SELECT min(receiver) FROM delivery WHERE ${isFree}
+        SELECT min(receiver) FROM delivery WHERE receiver > ? AND ${isFree}
         UNION ALL
-        SELECT (SELECT min(receiver) FROM delivery WHERE receiver > name AND ${isFree}) FROM known WHERE name IS NOT NULL)
-      SELECT name FROM known WHERE name IS NOT NULL) ORDER BY nextAt LIMIT ?`,
+        SELECT (SELECT min(receiver) FROM delivery WHERE receiver > name AND ${isFree}) FROM known WHERE name IS NOT NULL
+        LIMIT ${receiversPerClaim})
+      SELECT name FROM known WHERE name IS NOT NULL)`,
   )
   const selectFree = prepareSelect<StoredRow>(
     database,
@@ -94,12 +95,12 @@ export function createDeliveries(database: DatabaseSync): Deliveries {
     },
     of: (run) => selectOf(run).map(deliveryRecord),
     claim(request) {
-      const { wanted, nextDueAt } = wantedOf(selectReceivers(maxReceivers(request)), request)
+      const { wanted, nextDueAt, after } = wantedOf(selectReceivers(request.after), request)
       const rows = wanted.flatMap(({ receiver, room }) => selectFree(receiver, Math.min(room, request.limit) + 1))
       const found = chosenOf(rows, wanted, request)
       for (const { key, version } of found.chosen) take.run(key, version)
       const deliveries = found.chosen.map((row) => claimedDelivery({ ...row, run: idOfBytes(row.id) }))
-      return { deliveries, nextDueAt: earliest(nextDueAt, found.nextDueAt) }
+      return { deliveries, nextDueAt: earliest(nextDueAt, found.nextDueAt), after }
     },
     settle(run, { version, attempts }, { state, lastStatus, nextAt }) {
       end.run(deliveryStateNumber(state), lastStatus, nextAt, run, version, attempts)
