@@ -62,6 +62,19 @@ const mutants = [
     ],
   },
   {
+    name: 'a step is said to be stored before its commit',
+    why: 'A process that dies right after it runs the step once more.',
+    tests: '^process/steps',
+    edits: [
+      {
+        file: 'src/dispatch/step-keeper.ts',
+        find: 'return persist(fields, () => store.keepStep(claimOf({ runId, jobIndex, claim }), step, clock.now()))',
+        replace: `void persist(fields, () => store.keepStep(claimOf({ runId, jobIndex, claim }), step, clock.now()))
+      return Promise.resolve('kept' as const)`,
+      },
+    ],
+  },
+  {
     name: 'PostgreSQL: the fence is taken out',
     why: 'A job that runs can be settled under any claim, also that of a process which was taken for dead.',
     tests: '^model/postgres',

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { startPostgresProxy } from '../harness/postgres-proxy.ts'
 import { makeSchema, type Postgres } from '../harness/postgres.ts'
 import { createRandom } from '../harness/random.ts'
-import { countExecutions } from '../process/executions.ts'
+import { countExecutions, stepsRunTwice } from '../process/executions.ts'
 import { createInterference } from '../process/interference.ts'
 import { startClients } from './clients.ts'
 import { startCluster, type Cluster } from './cluster.ts'
@@ -74,11 +74,13 @@ export async function undergo(options: OrdealOptions): Promise<Result> {
   const starts = executions.reduce((sum, count) => sum + count, 0)
   const lines = cluster.lines()
   const { staleWrites } = watch
+  const again = stepsRunTwice(join(cluster.home.directory, 'steps'), interference.mayGoOn)
   const wrong = [
     verdict.lost > 0 && `${verdict.lost} acknowledged runs are lost`,
     verdict.unfinished > 0 && `${verdict.unfinished} runs are not final`,
     verdict.miscounted > 0 && `${verdict.miscounted} counts are not what the rows are`,
     verdict.unasked > 0 && `${verdict.unasked} jobs ended as nobody asked for`,
+    again.length > 0 && `${again.length} stored steps ran again`,
     staleWrites > 0 && `${staleWrites} jobs changed after they were final`,
     load.acknowledged.size < kills && `only ${load.acknowledged.size} runs were acknowledged`,
     lines.some(({ level }) => level === 'fatal') && 'a process gave up',

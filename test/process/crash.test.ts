@@ -8,7 +8,7 @@ import { makeHome, type Child } from '../harness/child.ts'
 import { readRun } from '../harness/run.ts'
 import { until } from '../harness/until.ts'
 import { readDatabase, type StoredJob, type StoredRows } from './database-file.ts'
-import { countExecutions, jobKey } from './executions.ts'
+import { countExecutions, jobKey, stepsRunTwice } from './executions.ts'
 import { createInterference } from './interference.ts'
 import { loadUntilGone, type Reply } from './load.ts'
 import { unaskedOutcomes } from './unasked.ts'
@@ -39,6 +39,7 @@ test(`nothing is lost and nothing completed runs again, after ${kills} kills und
   await using home = await makeHome({ THREADS: '1' })
   const interference = createInterference(random)
   const executionsFile = join(home.directory, 'executions')
+  const stepsFile = join(home.directory, 'steps')
   const replies: Reply[] = []
   const done = new Map<string, Done>()
 
@@ -46,6 +47,7 @@ test(`nothing is lost and nothing completed runs again, after ${kills} kills und
     const rows = readDatabase(home.databasePath)
     checkReplies(rows, replies)
     checkDone(rows.jobs, countExecutions(executionsFile), done)
+    assert.equal(stepsRunTwice(stepsFile, interference.mayGoOn), [], 'stored steps that ran again')
     return rows
   }
 

@@ -27,6 +27,19 @@ export function countExecutions(path: string): Map<string, number> {
   return counts
 }
 
+/** Steps that ran after they had been stored, of jobs of which no retry was requested. */
+export function stepsRunTwice(path: string, mayGoOn: (job: string) => boolean): string[] {
+  const stored = new Set<string>()
+  const again: string[] = []
+  for (const line of existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter(Boolean) : []) {
+    const [runId = '', jobIndex, place, what] = line.split(' ')
+    const job = jobKey({ runId, jobIndex: Number(jobIndex) })
+    if (what === 'stored') stored.add(`${job} ${place}`)
+    else if (stored.has(`${job} ${place}`) && !mayGoOn(job)) again.push(line)
+  }
+  return again
+}
+
 export function jobKey({ runId, jobIndex }: { readonly runId: string; readonly jobIndex: number }): string {
   return `${runId}/${jobIndex}`
 }

@@ -60,7 +60,8 @@ export function mixedTasks(random: Random): object[] {
   const others = Array.from({ length: random.whole(1, 4) }, () => {
     const isCpu = random.chance(0.5)
     const failures = random.chance(0.15) ? random.whole(1, 2) : 0
-    return task(random, { ms: isCpu ? random.whole(0, 3) : random.whole(0, 150), failures, isCpu })
+    const one = task(random, { ms: isCpu ? random.whole(0, 3) : random.whole(0, 150), failures, isCpu })
+    return !isCpu && random.chance(0.3) ? { ...one, name: 'ten-steps' } : one
   })
   return [first, ...others]
 }
