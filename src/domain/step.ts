@@ -57,3 +57,9 @@ export interface AttemptSteps {
 export function stepsOfAttempt(keeper: StepKeeper, claim: Claim): AttemptSteps {
   return { keep: (step) => keeper.keep(claim, step), stored: (from) => keeper.stored(claim, from) }
 }
+
+/** Where a commit of unknown outcome was asked for again, a step may be there twice: the first one counts. */
+export function firstOfEachName<Named extends Pick<Step, 'name'>>(steps: readonly Named[]): Named[] {
+  const names = new Set<string>()
+  return steps.filter(({ name }) => names.size < names.add(name).size)
+}

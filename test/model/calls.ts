@@ -8,6 +8,7 @@ export const writeVerbs = [
   'complete',
   'fail',
   'release',
+  'keepStep',
   'expire',
   'defer',
   'cancel',
@@ -17,7 +18,7 @@ export const writeVerbs = [
   'prune',
   'setPaused',
 ] as const
-export const readVerbs = ['getRun', 'listRuns', 'stats'] as const
+export const readVerbs = ['getRun', 'stepsOf', 'listRuns', 'stats'] as const
 
 export type WriteVerb = (typeof writeVerbs)[number]
 export type Verbs = Pick<Store, WriteVerb | (typeof readVerbs)[number]>

@@ -168,13 +168,18 @@ function hasLost({ runs }: World['model']): boolean {
   return [...runs.values()].some(({ jobs }) => jobs.some(({ lostStarts }) => lostStarts > 0))
 }
 
+/** Those that were given last. */
+const claimsLookedAt = 3
+
 async function look({ store }: Member, { ids, model }: Session): Promise<Seen> {
-  const [records, page, stats] = await Promise.all([
+  const claims = model.given.slice(-claimsLookedAt).map(({ claim }) => claim)
+  const [records, page, stats, steps] = await Promise.all([
     Promise.all(ids.map((id) => store.getRun(id))),
     store.listRuns({ pageSize: 500 }),
     store.stats(model.at),
+    Promise.all(claims.map(async (claim) => ({ claim, stored: await store.stepsOf(claim, 0) }))),
   ])
-  return { runs: new Map(ids.map((id, index) => [id, records[index] ?? null])), page, stats }
+  return { runs: new Map(ids.map((id, index) => [id, records[index] ?? null])), page, stats, steps }
 }
 
 /** Every process is notified of the newest change of each run, and the one that ran a void claim of that. */

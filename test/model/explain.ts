@@ -1,7 +1,9 @@
 /** Finds an order in which the model does what was asked at once, with the replies and the state that were seen. */
 import { isDeepStrictEqual } from 'node:util'
+import type { Claim } from '../../src/domain/claim.ts'
 import type { JobError, JobRecord } from '../../src/domain/job.ts'
 import type { RunRecord } from '../../src/domain/run.ts'
+import { firstOfEachName, type StepPage } from '../../src/domain/step.ts'
 import type { RunPage, StoreStats } from '../../src/store/store.ts'
 import type { Call, Reply } from './calls.ts'
 import { apply } from './model.ts'
@@ -17,6 +19,8 @@ export interface Seen {
   readonly runs: ReadonlyMap<string, RunRecord | null>
   readonly page: RunPage
   readonly stats: StoreStats
+  /** Of some claims, whether they are void or not. */
+  readonly steps: readonly { readonly claim: Claim; readonly stored: StepPage | null }[]
 }
 
 export interface Happened {
@@ -70,7 +74,11 @@ export function explain(model: Model, happened: Happened): Model | string {
   return search(model, together) ?? reason
 }
 
-function differs(model: Model, { runs, page, stats }: Seen): string | null {
+function differs(model: Model, { runs, page, stats, steps }: Seen): string | null {
+  for (const { claim, stored } of steps) {
+    const expected = stepsOf(model, claim)
+    if (!isDeepStrictEqual(stored, expected)) return `its steps are ${show(stored)}, not ${show(expected)}`
+  }
   for (const [id, record] of runs) {
     const run = model.runs.get(id)
     if (run === undefined) {
@@ -90,11 +98,23 @@ function differs(model: Model, { runs, page, stats }: Seen): string | null {
   const listed = [...runs.values()].filter((record) => record !== null).toSorted((a, b) => (a.id < b.id ? 1 : -1))
   const bare = listed.map(({ webhook: _webhook, deliveries: _deliveries, ...run }) => ({
     ...run,
-    jobs: run.jobs.map((job) => ({ ...job, result: null, failures: [] })),
+    jobs: run.jobs.map(bareOf),
   }))
   if (!isDeepStrictEqual(page, { runs: bare, hasMore: false })) return `the list is ${show(page)}, not ${show(bare)}`
   const totals = totalsOf(model)
   return isDeepStrictEqual(stats, totals) ? null : `the totals are\n${show(stats)}, not\n${show(totals)}`
+}
+
+/** What an attempt under the claim finds; null where that is void. */
+function stepsOf({ runs }: Model, { runId, jobIndex, claim }: Claim): StepPage | null {
+  const job = runs.get(runId)?.jobs[jobIndex]
+  if (job?.claim !== claim || job.state !== 'running') return null
+  return { steps: job.steps.map(({ name, value }) => ({ name, value })), next: null }
+}
+
+/** As lists have it. */
+function bareOf({ steps: _steps, ...job }: JobRecord): JobRecord {
+  return { ...job, result: null, failures: [] }
 }
 
 function recordOf(run: ModelRun, { version, createdAt }: RunRecord): RunRecord {
@@ -124,9 +144,25 @@ function jobRecordOf(run: ModelRun, job: ModelJob): JobRecord {
   const { index, given, state, thread, attempt, queuedAt, startedAt, finishedAt, runAt, result, error, failures } = job
   const chain = (given.after ?? []).length > 0 && { after: given.after }
   const waits = state === 'blocked' && { waitsFor: missingOf(run, job) }
+  const names = firstOfEachName(job.steps).map(({ name, finishedAt: at }) => ({ name, finishedAt: at }))
+  const steps = names.length > 0 && { steps: names }
   const { task, maxAttempts } = given
   const times = { queuedAt, startedAt, finishedAt, runAt }
-  return { index, task, state, thread, attempt, maxAttempts, ...times, ...chain, ...waits, result, error, failures }
+  return {
+    index,
+    task,
+    state,
+    thread,
+    attempt,
+    maxAttempts,
+    ...times,
+    ...chain,
+    ...waits,
+    result,
+    error,
+    failures,
+    ...steps,
+  }
 }
 
 /** Without the words that the store itself finds for an error. */

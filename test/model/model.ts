@@ -7,6 +7,7 @@ import type { JobError, JobState } from '../../src/domain/job.ts'
 import type { NewRun } from '../../src/domain/run/new-run.ts'
 import type { CancelResult } from '../../src/domain/run/transitions.ts'
 import type { RetryResult } from '../../src/domain/run/verbs.ts'
+import type { Step, StepReport } from '../../src/domain/step.ts'
 import type { AcceptReport, RemoveResult } from '../../src/store/store.ts'
 import { says, wasLost, type Call, type Reply } from './calls.ts'
 import { claimJobs } from './claiming.ts'
@@ -48,6 +49,8 @@ export function apply(model: Model, call: Call, reply: Reply, isExact: boolean):
       return settle(model, call.args[0], reply, isHandedBack, (run, job) => {
         wait(run, job, { runAt: call.args[1], attempt: job.attempt - 1 })
       })
+    case 'keepStep':
+      return says(reply, keepStep(model, ...call.args))
     case 'expire':
       return says(reply, expire(model, call.args[0]))
     case 'defer':
@@ -85,7 +88,15 @@ function accept(model: Model, by: number, given: NewRun, at: number, reply: Repl
     model.keys.set(name, { runId: id, bodyDigest, isDeferred, claimedAt: at })
   }
   const started = { attempt: 0, lostStarts: 0, claim: 0, holder: null, thread: null, startedAt: null }
-  const ended = { finishedAt: null, result: null, error: null, failures: [], cancelledBy: null, queuedClaim: 0 }
+  const ended = {
+    finishedAt: null,
+    result: null,
+    error: null,
+    failures: [],
+    steps: [],
+    cancelledBy: null,
+    queuedClaim: 0,
+  }
   const waiting = jobs.map((job, index): ModelJob => {
     const waits = (job.after ?? []).length > 0
     const due = waits
@@ -128,6 +139,15 @@ function settle(
   return says(reply, 'settled')
 }
 
+function keepStep(model: Model, { runId, jobIndex, claim }: Claim, step: Step, at: number): StepReport {
+  const run = model.runs.get(runId)
+  const job = run?.jobs[jobIndex]
+  if (run === undefined || job?.claim !== claim || job.state !== 'running') return 'stale'
+  job.steps = [...job.steps, { ...step, finishedAt: at }]
+  run.changes += 1
+  return 'kept'
+}
+
 const expired: JobError = { code: 'expired', message: '' }
 
 /** Of how many runs a job has expired. */
@@ -161,7 +181,7 @@ function retry(model: Model, runId: string, jobIndex: number, at: number): Retry
   if (!isFinal(job)) return 'not-final'
   const needs = job.given.after ?? []
   if (needs.some((other) => ['failed', 'cancelled'].includes(run.jobs[other]?.state ?? ''))) return 'cannot-start'
-  const fresh = { queuedAt: at, attempt: 0, lostStarts: 0, cancelledBy: null, queuedClaim: job.claim }
+  const fresh = { queuedAt: at, attempt: 0, lostStarts: 0, steps: [], cancelledBy: null, queuedClaim: job.claim }
   if (missingOf(run, job).length > 0) wait(run, job, { ...fresh, state: 'blocked', runAt: null })
   else wait(run, job, { ...fresh, runAt: at })
   model.final -= 1

@@ -23,6 +23,8 @@ export interface ModelJob {
   result: string | null
   error: JobError | null
   failures: JobFailure[]
+  /** In the order in which they were stored. */
+  steps: { readonly name: string; readonly value: string; readonly finishedAt: number }[]
   /** The job whose end has cancelled it. */
   cancelledBy: number | null
   /** Its claim when it was queued afresh: once claimed again, it does not expire. */

@@ -164,6 +164,19 @@ const settle = fc
     }),
   )
 
+/** Under any claim that was ever given. A value is what its name says, for a name may come twice. */
+const keepStep = fc
+  .tuple(fc.constantFrom('a', 'b', 'c'), place, fc.constantFrom(0, 0, 0, 0, 1, -1), who)
+  .map(([name, nth, shift, other]) =>
+    step('keep step', { name, nth, shift }, ({ model }, members) => {
+      const given = newest(model.given, nth)
+      if (given === undefined) return null
+      const by = members.includes(given.holder) ? given.holder : memberAt(members, other)
+      const held: Claim = { ...given.claim, claim: given.claim.claim + shift }
+      return { verb: 'keepStep', by, args: [held, { name, value: `"${name}"` }, model.at] }
+    }),
+  )
+
 const ofRun = fc
   .tuple(fc.constantFrom('cancel', 'cancel', 'cancel all', 'retry', 'retry', 'remove', 'defer'), place, index, who)
   .map(([what, nth, jobIndex, asked]) =>
@@ -210,6 +223,7 @@ export const anyStep = fc.oneof(
   { weight: 1, arbitrary: acceptTwice },
   { weight: 5, arbitrary: claim },
   { weight: 8, arbitrary: settle },
+  { weight: 4, arbitrary: keepStep },
   { weight: 4, arbitrary: ofRun },
   { weight: 1, arbitrary: prune },
   { weight: 1, arbitrary: rescue },

@@ -32,6 +32,7 @@ export function take(
     lostStarts,
     waitedMs,
     ...(jobs.some((other) => other.given.after?.includes(jobIndex)) && { isAwaited: true }),
+    ...(job.steps.length > 0 && { steps: job.steps.length }),
     ...((job.given.after ?? []).length > 0 && { after: job.given.after?.map((other) => jobs[other]?.result) }),
   }
   const expected = { ...given, attempt: job.attempt + 1 }

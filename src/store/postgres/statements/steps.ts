@@ -2,7 +2,7 @@
 import type { Claim } from '../../../domain/claim.ts'
 import { isRunId } from '../../../domain/ids.ts'
 import { ownsClaim } from '../../../domain/run/transitions.ts'
-import { stepsPerPage, type StepPage, type StepRecord } from '../../../domain/step.ts'
+import { firstOfEachName, stepsPerPage, type StepPage, type StepRecord } from '../../../domain/step.ts'
 import type { Query } from '../connection/connection.ts'
 import { readRecord } from './records.ts'
 
@@ -24,14 +24,8 @@ export async function listSteps(
 ): Promise<(jobIndex: number, count: number) => StepRecord[]> {
   const rows = jobs.length === 0 ? [] : await query(selectNames, [runId, jobs])
   return (jobIndex, count) => {
-    // A commit of unknown outcome that was sent again may have stored one twice.
-    const found = new Map<string, StepRecord>()
-    for (const row of rows) {
-      const name = String(row['name'])
-      if (row['job'] !== jobIndex || Number(row['place']) >= count || found.has(name)) continue
-      found.set(name, { name, finishedAt: Number(row['finished_at']) })
-    }
-    return [...found.values()]
+    const ofJob = rows.filter(({ job, place }) => job === jobIndex && Number(place) < count)
+    return firstOfEachName(ofJob.map((row) => ({ name: String(row['name']), finishedAt: Number(row['finished_at']) })))
   }
 }
 

@@ -1,6 +1,6 @@
 /** Steps of jobs: a row each, so that a job with many writes only the next one. */
 import type { DatabaseSync } from 'node:sqlite'
-import { stepsPerPage, type Step, type StepPage, type StepRecord } from '../../../domain/step.ts'
+import { firstOfEachName, stepsPerPage, type Step, type StepPage, type StepRecord } from '../../../domain/step.ts'
 import { prepareSelect } from '../connection/rows.ts'
 
 export interface Steps {
@@ -36,7 +36,7 @@ export function createSteps(database: DatabaseSync): Steps {
 
   return {
     put: (run, job, place, { name, value }, at) => void insert.run(run, job, place, name, at, value),
-    list: selectAll,
+    list: (run, job) => firstOfEachName(selectAll(run, job)),
     page: (run, job, from) => pageOf(selectFrom(run, job, from)),
     drop: (run, job) => void remove.run(run, job),
     forget: (run) => void removeAll.run(run),
