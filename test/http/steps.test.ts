@@ -31,6 +31,7 @@ test('a step that was stored is not run by a later attempt, wherever the first o
     { name: 'stepwise', input, maxAttempts: 2 },
     { name: 'stepwise', input },
     { name: 'stepwise-cpu', input },
+    { name: 'stepwise-process', input },
   ]
   const { jobs } = await endOf(service, tasks, 'first')
   for (const job of jobs) {
@@ -47,7 +48,7 @@ test('steps that run at once are all stored, on each kind of thread', async () =
   await using service = await startService()
   const names = Array.from({ length: 60 }, (_, index) => `step ${index}`)
   const input = { names, isTogether: true }
-  const tasks = ['stepwise', 'stepwise', 'stepwise-cpu'].map((name) => ({ name, input }))
+  const tasks = ['stepwise', 'stepwise', 'stepwise-cpu', 'stepwise-process'].map((name) => ({ name, input }))
   const { jobs } = await endOf(service, tasks, 'first')
   for (const job of jobs) {
     assert.equal(Reflect.get(Object(job.result), 'ran'), names)

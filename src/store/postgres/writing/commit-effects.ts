@@ -52,7 +52,7 @@ export function createCommitEffects(options: CommitEffectsOptions): CommitEffect
     clearOrphans() {
       hasOrphans = false
     },
-    onCommitted({ live, written, removed, given, voided, queuedKinds }, operations, writer) {
+    onCommitted({ live, written, removed, given, voided, requeuedKinds }, operations, writer) {
       if (live !== null) backlog.hear(writerName(process, writer), live)
       if (written.length + removed.length > 0) readiness.noteWritten()
       for (const stored of written) cache.keep(stored)
@@ -65,7 +65,7 @@ export function createCommitEffects(options: CommitEffectsOptions): CommitEffect
       for (const { settles } of operations) if (settles !== undefined) owned.take(settles)
       // Other jobs may have waited for a job that ran alone.
       if (ranLost && owned.lostOnThreads().length === 0) wakeForWork()
-      if (queuedKinds.length > 0) emptyQueues.forget(queuedKinds)
+      if (requeuedKinds.length > 0) emptyQueues.forget(requeuedKinds)
       for (const { onCommitted } of operations) onCommitted?.()
     },
     onAnswered({ changes, newWork, live, isNotified }, writer) {

@@ -4,7 +4,7 @@
  * with the commit. Every transaction locks in one order, keys and then records by id, so that no two wait for each
  * other. A claim skips locked records.
  */
-import type { Claim, ClaimedJob } from '../../../domain/claim.ts'
+import { jobKey, type Claim, type ClaimedJob } from '../../../domain/claim.ts'
 import type { RunChange } from '../../../domain/run.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import type { TaskKind } from '../../../domain/task.ts'
@@ -46,7 +46,8 @@ export interface Outcome {
   readonly live: number | null
   /** Whether jobs were queued, and whether they are due at once. */
   readonly newWork: Writes['newWork']
-  readonly queuedKinds: readonly TaskKind[]
+  /** Kinds of which jobs were queued, or of which one waits no more that was to be due later: they have another next due time. */
+  readonly requeuedKinds: readonly TaskKind[]
   /** Whether the commit itself has notified other processes of that. */
   readonly isNotified: boolean
 }
@@ -179,9 +180,15 @@ async function save(query: Query, group: Group, planned: Planned, commit: typeof
     removed: writes.removed,
     live,
     newWork: writes.newWork,
-    queuedKinds: [...new Set(writes.queued.map(({ kind }) => kind))],
+    requeuedKinds: requeuedKinds(writes, given),
     isNotified,
   }
+}
+
+function requeuedKinds({ queued, unqueued }: Writes, given: readonly ClaimedJob[]): TaskKind[] {
+  const later = unqueued.filter(({ isDue }) => !isDue)
+  const claimed = new Set(later.length === 0 ? [] : given.map(jobKey))
+  return [...new Set([...queued, ...later.filter((row) => !claimed.has(jobKey(row)))].map(({ kind }) => kind))]
 }
 
 function messagesOf({ process, writer, live }: Sender, { changes, voided, newWork, totals }: Writes): string[] {
