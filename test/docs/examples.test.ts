@@ -95,6 +95,17 @@ test('the scripts write what they say', async () => {
   }
 })
 
+test('the payment charges once, though its first attempt fails later', async () => {
+  const lines = (await run('payment/payment')).trim().split('\n')
+  assert.equal(lines, [
+    'charge 19.9',
+    'book payment-of-order-42 to order-42',
+    'mail payment-of-order-42 to ada@example.com',
+    'the mail server does not answer → {"payment":"payment-of-order-42","attempts":2}',
+    'charge, book, receipt',
+  ])
+})
+
 for (const host of ['koa', 'express']) {
   test(`the handler in ${host} answers by itself, and the job runs`, async () => {
     await using program = await serve(`docs/examples/hosts/${host}.ts`)

@@ -44,6 +44,20 @@ test('refuses an input that the service would refuse, and a result that is no JS
   await rejects(runTask({ run: 1 } as never), 'BootError')
 })
 
+test('has steps, of which some may have been stored before', async () => {
+  const pays = defineTask({
+    async run(_input, { step }) {
+      const payment = await step('charge', () => ({ id: 7, at: new Date(0) }))
+      return step('mail', () => `sent for ${payment.id}`)
+    },
+  })
+  const first = await runTask(pays)
+  assert.is(first.result, 'sent for 7')
+  assert.equal(first.steps, { charge: { id: 7, at: '1970-01-01T00:00:00.000Z' }, mail: 'sent for 7' })
+  const { result, steps } = await runTask(pays, undefined, { attempt: 2, steps: { charge: { id: 8 } } })
+  assert.equal([result, steps], ['sent for 8', { charge: { id: 8 }, mail: 'sent for 8' }])
+})
+
 test('passes a signal on', async () => {
   const waits = defineTask({ run: (_input, { signal }) => signal.throwIfAborted() })
   await rejects(runTask(waits, undefined, { signal: AbortSignal.abort() }), 'AbortError')
