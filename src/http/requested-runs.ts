@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { AppError } from '../domain/errors.ts'
 import { isRunId } from '../domain/ids.ts'
 import { runStates, type RunRecord } from '../domain/run.ts'
+import { scheduleTag } from '../domain/schedule.ts'
 import { parseSearch } from '../domain/search.ts'
 import type { RunFilter, Store } from '../store/store.ts'
 
@@ -35,8 +36,9 @@ export function noSuchJob({ id, jobs }: RunRecord, { index }: PathParameters): A
   return new AppError('job-not-found', detail, { members: { runId: id } })
 }
 
-/** Schedules give their runs a tag that is longer than those of requests. */
-const maxFilteredTag = 80
+const maxTagLength = 64
+/** A schedule adds one to its runs that is longer than those of requests. */
+const longestTag = scheduleTag('x'.repeat(64))
 
 const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
 
@@ -44,7 +46,12 @@ const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(
 export const runFilter = {
   state: z.enum(runStates).exactOptional(),
   task: z.string().min(1).max(64).exactOptional().describe('runs that have a job of this task'),
-  tag: z.string().min(1).max(maxFilteredTag).exactOptional(),
+  tag: z
+    .string()
+    .min(1)
+    .max(longestTag.length)
+    .refine((tag) => tag.length <= maxTagLength || tag.startsWith(scheduleTag('')), 'must have at most 64 characters')
+    .exactOptional(),
   createdAfter: instant.exactOptional().describe('exclusive'),
   createdBefore: instant.exactOptional().describe('exclusive'),
   q: z

@@ -125,6 +125,27 @@ for (const [way, open] of Object.entries({ 'over HTTP': overHttp, 'inside the pr
     await problemOf(client.getRun(id), 'run-not-found')
   })
 
+  test('puts, shows, pauses, runs and removes schedules', async () => {
+    await using subject = await open()
+    const { client } = subject
+    const schedule = { cron: '0 3 * * *', request: { tasks: [{ name: 'echo', input: 1 }] } }
+    const put = await client.putSchedule('nightly', schedule)
+    assert.equal(await client.getSchedule('nightly'), put)
+    assert.equal(await client.listSchedules(), [put])
+    assert.is((await client.pauseSchedule('nightly')).nextAt, null)
+    assert.is((await client.resumeSchedule('nightly')).nextAt, put.nextAt)
+    const { id, tags } = await client.runSchedule('nightly')
+    assert.equal(tags, ['schedule:nightly'])
+    assert.is((await client.waitForRun(id)).jobs[0]?.result, 1)
+    const wrong = await problemOf(client.putSchedule('a/b', { ...schedule, cron: '' }), 'validation-error')
+    assert.equal(
+      wrong.problem.errors?.map(({ pointer }) => pointer),
+      ['/cron'],
+    )
+    await client.removeSchedule('nightly')
+    await problemOf(client.getSchedule('nightly'), 'schedule-not-found')
+  })
+
   test('reads the tasks and the numbers of the service', async () => {
     await using subject = await open()
     const { client } = subject

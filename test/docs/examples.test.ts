@@ -82,13 +82,19 @@ test('the scripts write what they say', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'forerunner-examples-'))
   try {
     const page = join(directory, 'report.html')
-    const [report, thumbnails] = await Promise.all([
+    const [report, thumbnails, night] = await Promise.all([
       run('csv-report/report', 'test/fixtures/airports.csv', 'latitude', page),
       run('thumbnails/thumbnails', 'docs/page/empty.png', directory),
+      run('nightly-report/night'),
     ])
     assert.match(report, 'latitude')
     assert.match(await readFile(page, 'utf8'), /<svg[\s\S]*"columns"/)
     assert.match(thumbnails, 'thumbnail-1024.png')
+    assert.match(night, "{ orders: 3, total: 50, currency: 'EUR' }")
+    assert.match(
+      night,
+      /2026-03-29T01:00:00.000Z 03:00:00 completed\n.*\n2026-03-31T01:00:00.000Z 03:00:00 completed\n$/,
+    )
     assert.is((await readFile(join(directory, 'thumbnail-96.png'))).readUInt32BE(16), 96)
   } finally {
     await rm(directory, { recursive: true })

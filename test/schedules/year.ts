@@ -13,6 +13,7 @@ import type { Store } from '../../src/store/store.ts'
 import { createRandom } from '../harness/random.ts'
 import { jobOf, runOf } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
+import { createClock } from './clock.ts'
 
 export interface Place {
   /** A process that can use the store. */
@@ -31,20 +32,6 @@ const patterns: readonly [zone: string, pattern: string][] = [
 ]
 const [from, to] = [Date.UTC(2026, 0), Date.UTC(2027, 0)]
 const hourMs = 3_600_000
-
-function createClock(startAt: number) {
-  let now = startAt
-  const listeners = new Set<() => void>()
-  return {
-    now: () => now,
-    follow: () => 0,
-    onMoved: (listener: () => void) => void listeners.add(listener),
-    moveTo(at: number) {
-      now = at
-      for (const listener of listeners) listener()
-    },
-  }
-}
 
 function scheduleOf(name: string, timeZone: string, cron: string): Schedule {
   const nextAt = createTimetable(cron, timeZone).next(from - 1)
@@ -103,8 +90,8 @@ export async function liveThroughYear(place: Place, seed: number, deaths: number
   }
   let dead = 0
   for (const instant of instants) {
-    if (random.chance(0.05)) clock.moveTo(clock.now() - 30 * hourMs)
-    clock.moveTo(instant)
+    if (random.chance(0.05)) clock.step(-30 * hourMs)
+    clock.step(instant - clock.now())
     while (alive.length < place.processes && (alive.length === 0 || random.chance(0.5))) await start()
     if (random.chance(deaths / instants.length)) {
       dead += 1

@@ -19,6 +19,7 @@ const sections = {
   Using: [
     page('Tasks', 'tasks'),
     page('HTTP by example', 'http'),
+    page('Schedules', 'schedules'),
     page('Webhooks', 'webhooks'),
     page('Library', 'library'),
     page('Command', 'command'),
