@@ -7,6 +7,8 @@ export const maxRunBytes = 65_536
 export const bytesPerStep = 64
 /** Jobs of the runs in one page of a list. */
 export const maxPageJobs = 2_500
+/** Jobs before another one in the queue that are counted of one task: further ones are not looked at. */
+export const maxCountedAhead = 1_000
 /** Characters of the message of an error whose details are left out. */
 const maxMessageLength = 500
 

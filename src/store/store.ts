@@ -232,6 +232,11 @@ export interface Store {
   getJob(runId: string, jobIndex: number): Promise<JobRecord | null>
   /** null where there is no such job. */
   getInput(runId: string, jobIndex: number): Promise<JobInput | null>
+  /**
+   * How many due jobs of its kind are claimed before this one, as far as its process may claim them; of each task and
+   * priority at most `maxCountedAhead` are counted. null where the job does not wait in the queue.
+   */
+  countAhead(runId: string, jobIndex: number, at: number): Promise<number | null>
   /** At most `stepsPerPage` steps from a place on, the first at 0; null where the claim does not own its job. */
   stepsOf(claim: Claim, from: number): Promise<StepPage | null>
   listRuns(filter: RunFilter): Promise<RunPage>

@@ -58,6 +58,7 @@ test('shows a job with exactly the members of the contract', async () => {
     result: [1],
     error: null,
     failures: [],
+    steps: [],
   })
   for (const at of [queuedAt, startedAt, finishedAt]) assert.match(at ?? '', instant)
   const running = (await (await service.get(`/runs/${id}/jobs/1`)).json()) as JobView

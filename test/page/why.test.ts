@@ -21,6 +21,9 @@ test('each reason that the service gives is a sentence with its number', () => {
   assert.is(why({ reason: 'limit', limit: 1 }), '1 job of mail runs, and no more may at once.')
   assert.is(why({ reason: 'limit', limit: 2 }), '2 jobs of mail run, and no more may at once.')
   assert.match(why({ reason: 'thread' }), /thread/)
+  assert.match(why({ reason: 'thread', ahead: 0 }), /^It is the next one to start: /)
+  assert.is(why({ reason: 'thread', ahead: 1 }), '1 job is before it in the queue.')
+  assert.is(why({ reason: 'thread', ahead: 1_204 }), '1,204 jobs are before it in the queue.')
 })
 
 test('a job of which nothing is known is due, and a reason of a newer service is shown as it is', () => {

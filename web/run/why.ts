@@ -23,7 +23,7 @@ export function whyOf(job: JobView, now: number): string {
     case 'rate':
       return `${countOf(waiting.limit ?? 1, 'job')} of ${task} may start in ${durationOf(waiting.perMs ?? 0)}; the next one may ${when}.`
     case 'thread':
-      return 'It is due, and starts as soon as a thread is free.'
+      return placeOf(waiting.ahead)
     case undefined:
       return 'It is due.'
     default:
@@ -34,4 +34,10 @@ export function whyOf(job: JobView, now: number): string {
 
 function listOf(indexes: readonly number[]): string {
   return indexes.length < 2 ? indexes.join('') : `${indexes.slice(0, -1).join(', ')} and ${indexes.at(-1)}`
+}
+
+function placeOf(ahead: number | undefined): string {
+  if (ahead === undefined) return 'It is due, and starts as soon as a thread is free.'
+  if (ahead === 0) return 'It is the next one to start: it waits for a free thread.'
+  return `${countOf(ahead, 'job')} ${ahead === 1 ? 'is' : 'are'} before it in the queue.`
 }

@@ -5,7 +5,7 @@ import { jobExample, runExample } from '../openapi/examples.ts'
 import { isKnown, parsePrefer, tagOfRun, tagOfVersion } from '../request-headers.ts'
 import type { Route } from '../route.ts'
 import { hidesSecrets, jobWithoutSecrets } from '../secrets.ts'
-import { jobViewSchema, viewJob } from '../views/job.ts'
+import { jobViewSchema, viewJob, type JobView } from '../views/job.ts'
 import { runViewSchema } from '../views/run.ts'
 
 const retryAfterS = '1'
@@ -84,7 +84,7 @@ export const getJob: Route = {
   ],
   problems: ['run-not-found', 'job-not-found', 'overloaded', 'store-unavailable'],
 
-  create({ store, view, answers }) {
+  create({ store, view, answers, clock }) {
     return async (ctx, params) => {
       const id = runIdOf(params)
       const index = jobIndexOf(params)
@@ -92,7 +92,13 @@ export const getJob: Route = {
       if (job === null) throw noSuchJob(await findRun(store, id), params)
       ctx.status = 200
       ctx.set('Cache-Control', 'no-cache')
-      await answers.send(ctx, viewJob(id, hidesSecrets(ctx) ? jobWithoutSecrets(job) : job, view))
+      const shown = viewJob(id, hidesSecrets(ctx) ? jobWithoutSecrets(job) : job, view)
+      const ahead = shown.waiting?.reason === 'thread' ? await store.countAhead(id, job.index, clock.now()) : null
+      await answers.send(ctx, withAhead(shown, ahead))
     }
   },
+}
+
+function withAhead(job: JobView, ahead: number | null): JobView {
+  return job.waiting === null || ahead === null ? job : { ...job, waiting: { ...job.waiting, ahead } }
 }

@@ -70,6 +70,13 @@ export const waitingSchema = z
     until: instantSchema.exactOptional(),
     limit: z.int().min(1).exactOptional(),
     perMs: z.int().min(1).exactOptional(),
+    ahead: z
+      .int()
+      .min(0)
+      .exactOptional()
+      .describe(
+        'with `thread`, where one job is asked for: due jobs before it; of each task and priority at most 1,000 are counted',
+      ),
   })
   .readonly()
 

@@ -85,6 +85,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     getRun: verb('getRun'),
     getJob: verb('getJob'),
     getInput: verb('getInput'),
+    countAhead: verb('countAhead'),
     stepsOf: verb('stepsOf'),
     listRuns: verb('listRuns'),
     findKey: verb('findKey'),

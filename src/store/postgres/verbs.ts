@@ -12,6 +12,7 @@ import { changeSchedule, type ScheduleResult } from './writing/change-schedule.t
 import { expireRuns, leave } from './ownership/recovery.ts'
 import { runsExpired, type DueRequest } from './statements/queue.ts'
 import { listFound, listRuns } from './statements/lists.ts'
+import { countAhead } from './statements/ahead.ts'
 import { readInput, readJob, readRun, shownWhole } from './statements/read.ts'
 import { readSteps } from './statements/steps.ts'
 import { readDueSchedules, readSchedule, readSchedules } from './statements/schedules.ts'
@@ -134,6 +135,8 @@ export function createVerbs(options: VerbsOptions): Verbs {
         Promise.all([settling.settledOf(runId), intake.settledOf(runId)]).then(() => readJob(query, runId, jobIndex)),
         'getJob',
       ),
+    countAhead: (runId, jobIndex, at) =>
+      behind('countAhead', () => countAhead(query, options.tasks, runId, jobIndex, at)),
     getInput: (runId, jobIndex) =>
       asked(
         Promise.all([settling.settledOf(runId), intake.settledOf(runId)]).then(() => readInput(query, runId, jobIndex)),

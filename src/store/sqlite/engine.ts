@@ -241,6 +241,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     getRun: call('getRun'),
     getJob: call('getJob'),
     getInput: call('getInput'),
+    countAhead: call('countAhead'),
     stepsOf: call('stepsOf'),
     listRuns: call('listRuns'),
     findKey: call('findKey'),

@@ -33,6 +33,7 @@ const readVerbs = [
   'getRun',
   'getJob',
   'getInput',
+  'countAhead',
   'stepsOf',
   'listRuns',
   'findKey',

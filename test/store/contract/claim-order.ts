@@ -28,6 +28,33 @@ export function claimOrderContract(register: Register): void {
     assert.equal(await takeAll(store, 7, start), names)
   })
 
+  register('a job that waits says how many are claimed before it', async ({ store }) => {
+    const runs = [
+      runOf({ jobs: [jobOf({ task: 'a' }), jobOf({ task: 'b' })] }),
+      runOf({ jobs: [jobOf({ task: 'high', priority: 9 })] }),
+      runOf({ jobs: [jobOf({ task: 'later', delayMs: 500 })] }),
+      runOf({ jobs: [jobOf({ task: 'other', kind: 'cpu', priority: 9 })] }),
+      runOf({ jobs: [jobOf({ task: 'a' })] }),
+    ]
+    for (const [index, run] of runs.entries()) await store.accept(run, start + index)
+    const ahead = (nth: number, job = 0): Promise<number | null> => {
+      return store.countAhead(runs[nth]?.id ?? '', job, start + 100)
+    }
+    assert.equal(await Promise.all([ahead(0), ahead(0, 1), ahead(1), ahead(2), ahead(3), ahead(4), ahead(0, 2)]), [
+      1,
+      2,
+      0,
+      4,
+      0,
+      3,
+      null,
+    ])
+    await store.setPaused('high', true)
+    assert.is(await ahead(0), 0)
+    await store.claim(requestAt(start + 100))
+    assert.is(await ahead(0), null)
+  })
+
   register('a job that waits for its retry goes by the time of the retry', async ({ store }) => {
     await store.accept(runOf({ jobs: [jobOf({ task: 'tried' })] }), start)
     const tried = await claimOne(store, start)

@@ -36,6 +36,8 @@ export interface Queue {
   /** Due jobs for which one more lost start is the last, in the order in which they are due. */
   dueSuspects(at: number): Waiting[]
   suspects(): number
+  /** How many due jobs are claimed before this one, of each task and priority at most so many. */
+  ahead(entry: Waiting, at: number, limit: number): number
   /** How many jobs wait of each task that does not run here. */
   unknownTasks(): Record<string, number>
   /** When the job that has been due the longest became so; Infinity when none is due. */
@@ -103,6 +105,9 @@ export function createQueue(
   const selectOldest = database.prepare(`SELECT min(run_at) AS at ${rowsOf}`)
   const selectCounts = database.prepare('SELECT kind, priority, task, count(*) AS n FROM queue GROUP BY 1, 2, 3')
   const countOf = database.prepare('SELECT count(*) AS n FROM queue WHERE run = ?')
+  const countAhead = database.prepare(`
+    SELECT count(*) AS n FROM (
+      SELECT 1 ${rowsOf} AND run_at <= ? AND (priority > ? OR (run_at, run, job) < (?, ?, ?)) LIMIT ?)`)
   const selectRuns = database.prepare('SELECT DISTINCT run FROM queue WHERE run_at > ? ORDER BY run')
   const selectExpired = database.prepare('SELECT DISTINCT run FROM queue WHERE expires_at <= ? LIMIT ?')
   const insert = database.prepare(`INSERT INTO queue (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
@@ -201,6 +206,17 @@ export function createQueue(
         .filter(({ runAt, task, run }) => runAt <= at && isClaimable(task) && !ignored.has(run))
         .toSorted(inOrder),
     suspects: () => selectSuspects().length,
+    ahead({ kind, priority: own, runAt, run, job }, at, limit) {
+      let ahead = 0
+      for (const [priority, ofTask] of counts.get(kind) ?? []) {
+        if (priority < own) continue
+        for (const task of ofTask.keys()) {
+          if (!isClaimable(task)) continue
+          ahead += Number(countAhead.get(kind, priority, task, at, own, runAt, run, job, limit)?.['n'])
+        }
+      }
+      return ahead
+    },
     unknownTasks() {
       const found: Record<string, number> = {}
       for (const ofKind of counts.values()) {

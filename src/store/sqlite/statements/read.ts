@@ -3,13 +3,14 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { RunRecord } from '../../../domain/run.ts'
 import { ownsClaim } from '../../../domain/run/transitions.ts'
 import type { SearchWord } from '../../../domain/search.ts'
-import { maxPageJobs } from '../../bounds.ts'
+import { maxCountedAhead, maxPageJobs } from '../../bounds.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
 import { jobInput, jobRecord, listedRun, runRecord, type Outside, type TextOf } from '../../run-record.ts'
 import { listQuery } from './lists.ts'
 import type { ReadVerb, Verbs } from '../messages.ts'
 import { createSearchRuns } from '../search/find-runs.ts'
 import { idOfBytes, prepareSelect } from '../connection/rows.ts'
+import { waitingOf } from './queue.ts'
 import type { RecordRow } from './records.ts'
 import type { Transaction } from '../writing/transaction.ts'
 
@@ -77,6 +78,12 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
     stepsOf(claim, from) {
       const stored = records.find(claim.runId)
       return stored === null || !ownsClaim(stored.run, claim) ? null : steps.page(stored.key, claim.jobIndex, from)
+    },
+    countAhead(runId, jobIndex, at) {
+      const stored = records.find(runId)
+      const job = stored?.run.jobs[jobIndex]
+      const waiting = stored === null || job === undefined ? null : waitingOf(stored.key, job, jobIndex)
+      return waiting && queue.ahead(waiting, at, maxCountedAhead)
     },
     getInput(runId, jobIndex) {
       const stored = records.find(runId)
