@@ -85,6 +85,10 @@ const schema = z
     webhookSecret: webhookSecrets,
     /** Whether webhooks may go to addresses that are private, loopback or link-local. */
     webhookAllowPrivate: flag('false'),
+    /** How long lines that tasks have logged are kept; 0: they are not. */
+    logRetentionMs: wholeNumber(0, 30 * dayMs, dayMs),
+    /** Of the lines of all runs together; the oldest are forgotten. */
+    logMaxBytes: wholeNumber(1_048_576, 1024 ** 4, 256 * 1_048_576),
     retentionMs: wholeNumber(0, 3650 * dayMs, 7 * dayMs),
     cancelGraceMs: wholeNumber(0, maxTimerMs, 500),
     shutdownGraceMs: wholeNumber(0, maxTimerMs, 7_000),

@@ -2,10 +2,12 @@
 import type { Middleware } from 'koa'
 import type { Config } from './config.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
+import { createLineKeeper } from './dispatch/line-keeper.ts'
 import { createStepKeeper } from './dispatch/step-keeper.ts'
 import {
   createClockWatch,
   createProgressPublisher,
+  createLinePruner,
   createPruner,
   createExpiry,
   createUnknownTaskWatch,
@@ -84,7 +86,17 @@ export function createService(options: ServiceOptions): Service {
 
   const heartbeat = createHeartbeat(heartbeatBuffer)
   const keeper = createStepKeeper({ store, clock, log })
-  const mainThread = createMainThreadExecutor({ ...config, registry, guard, heartbeat, keeper, log })
+  const lines = createLineKeeper({ ...config, store, clock, log })
+  pool.onLine(lines.note)
+  const mainThread = createMainThreadExecutor({
+    ...config,
+    registry,
+    guard,
+    heartbeat,
+    keeper,
+    onLine: lines.note,
+    log,
+  })
   const answerWaiters = createAnswerWaiters(feed)
   const dispatcher = createDispatcher({
     ...config,
@@ -146,6 +158,7 @@ export function createService(options: ServiceOptions): Service {
     createClockWatch({ clock, store, log, onStepped: schedules.clockStepped, onShifted: dispatcher.wake }),
     createUnknownTaskWatch({ store, clock, log }),
     createExpiry({ store, clock, log }),
+    createLinePruner({ ...config, store, clock, log }),
     ...(notifier === null ? [] : [createProgressPublisher({ notifier, allProgress })]),
   ]
 
@@ -164,6 +177,7 @@ export function createService(options: ServiceOptions): Service {
     progressOf,
     whyWaiting,
     loopDelay,
+    lines,
     metrics,
     onDeliveryDue,
     clock,
@@ -206,6 +220,7 @@ export function createService(options: ServiceOptions): Service {
         sender?.drain(config.shutdownGraceMs),
       ])
       await intake.dismiss()
+      await lines.flush()
       // Last: watchers see how the jobs have ended.
       await http.closeStreams()
       return isCommitted

@@ -1,12 +1,14 @@
 /** forerunner runs and show: what there is to read about runs. */
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import type { RunPageView, RunFilter } from '../client/client.ts'
+import type { LineView, RunPageView, RunFilter } from '../client/client.ts'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes } from './exit-code.ts'
 import type { Glyphs } from './characters.ts'
 import { age, runLines, stateText } from './run-lines.ts'
-import { clean, complain, print, printJson, table } from './terminal.ts'
+import { clean, complain, print, printJson, styled, table } from './terminal.ts'
 import { runStates } from '../domain/run.ts'
+
+const levelWidth = 'error'.length
 
 interface ListOptions extends FilterOptions {
   readonly limit: number
@@ -51,8 +53,13 @@ export const addShow: AddCommand = (program, act) => {
     .command('show')
     .description('show a run with the results of its jobs')
     .argument('<id>', 'of the run')
+    .option('--log', 'show what its tasks have logged, too; with --json nothing else')
     .action(
-      act(async ({ client, isJson, glyphs }: Context, id: string) => {
+      act(async ({ client, isJson, glyphs }: Context, id: string, { log }: { readonly log?: true }) => {
+        if (isJson && log === true) {
+          for await (const line of client.allLines(id)) printJson(line)
+          return exitCodes.done
+        }
         const run = await client.getRun(id)
         if (isJson) {
           printJson(run)
@@ -62,9 +69,23 @@ export const addShow: AddCommand = (program, act) => {
         for (const { index, state, result } of run.jobs) {
           if (state === 'completed') print(`\nresult of job ${index}:\n${JSON.stringify(result, null, 2)}`)
         }
+        if (log === true) await printLog(client.allLines(id))
         return exitCodes.done
       }),
     )
+}
+
+async function printLog(lines: AsyncIterable<LineView>): Promise<void> {
+  print('\nlog:')
+  let isEmpty = true
+  for await (const { at, level, jobIndex, attempt, message, fields, error } of lines) {
+    isEmpty = false
+    const more = [fields, error].flatMap((value) => (value === undefined ? [] : JSON.stringify(value)))
+    const style = level === 'error' ? 'red' : level === 'warn' ? 'yellow' : 'dim'
+    const head = `${at} ${styled(style, level.padEnd(levelWidth))} job ${jobIndex}, attempt ${attempt}`
+    print(`${head}: ${clean([message, ...more].join(' '))}`)
+  }
+  if (isEmpty) print(styled('dim', 'nothing is kept of what they have logged'))
 }
 
 export function wholeNumber(text: string): number {

@@ -5,6 +5,7 @@ import { createVerbs, type Client } from './verbs.ts'
 
 export type { RunInput } from '../http/run-request.ts'
 export type { JobView } from '../http/views/job.ts'
+export type { LinePageView, LineView } from '../http/views/line.ts'
 export type { BulkChangeView, RunPageView, RunView } from '../http/views/run.ts'
 export type { SchedulePut } from '../http/schedule-request.ts'
 export type { ScheduleView } from '../http/views/schedule.ts'
@@ -13,7 +14,7 @@ export type { JobOptions, TaskCall } from '../domain/task-call.ts'
 export { ProblemError, type ProblemErrorCode } from './problem-error.ts'
 export type { AnyTasks, AsJson, RunOf, TaskEntry, TaskMap } from './named-tasks.ts'
 export type { EnqueueOptions, RunTasksOptions } from './run-tasks.ts'
-export type { BulkFilter, CallOptions, Client, NewerOptions, RunFilter } from './verbs.ts'
+export type { BulkFilter, CallOptions, Client, LogOptions, NewerOptions, RunFilter } from './verbs.ts'
 export type { WatchEvent, WatchOptions } from './watch.ts'
 
 export type ClientOptions = TransportOptions

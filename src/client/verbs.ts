@@ -1,5 +1,6 @@
 /** Every call of a service, which is reached over HTTP or runs in this process. */
 import type { JobView } from '../http/views/job.ts'
+import type { LinePageView, LineView } from '../http/views/line.ts'
 import type { BulkChangeView, RunPageView, RunView } from '../http/views/run.ts'
 import type { SchedulePut } from '../http/schedule-request.ts'
 import type { ScheduleListView, ScheduleView } from '../http/views/schedule.ts'
@@ -18,6 +19,13 @@ export interface NewerOptions extends CallOptions {
   readonly ifNewerThan: number
   /** Seconds to wait for a newer version, 0–60; default: 0. */
   readonly waitS?: number
+}
+
+export interface LogOptions extends CallOptions {
+  /** Only lines after the one with this id. */
+  readonly after?: number
+  /** 1 to 1,000; default 1,000. */
+  readonly pageSize?: number
 }
 
 export interface RunFilter {
@@ -65,6 +73,10 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
   getJob(id: string, jobIndex: number, options?: CallOptions): Promise<JobView>
   /** What the job was given; null where its request had no input. */
   getInput(id: string, jobIndex: number, options?: CallOptions): Promise<unknown>
+  /** A page of what the run's tasks have logged, the oldest lines first; `after` is the id of a line. */
+  getLog(id: string, options?: LogOptions): Promise<LinePageView>
+  /** All of it. */
+  allLines(id: string, options?: CallOptions): AsyncGenerator<LineView, void, undefined>
   /** One page, newest first, without results. */
   listRuns(filter?: RunFilter, options?: CallOptions): Promise<RunPageView>
   /** All pages one after the other. */
@@ -148,6 +160,18 @@ export function createVerbs(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
     }
   }
 
+  const getLog = (id: string, { signal, ...query }: LogOptions = {}): Promise<LinePageView> =>
+    read({ path: `${runPath(id)}/log`, query, signal })
+
+  async function* allLines(id: string, given: CallOptions = {}): AsyncGenerator<LineView, void, undefined> {
+    for (let after = 0; ;) {
+      const page = await getLog(id, { ...given, after })
+      yield* page.lines
+      if (!page.hasMore) return
+      after = page.lines.at(-1)?.id ?? after
+    }
+  }
+
   async function waitForRun(id: string, { signal }: CallOptions = {}): Promise<RunView> {
     const given = signal === undefined ? {} : { signal }
     for (;;) {
@@ -166,6 +190,8 @@ export function createVerbs(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
     getRun,
     getJob: (id, jobIndex, { signal } = {}) => read({ path: jobPath(id, jobIndex), signal }),
     getInput: (id, jobIndex, { signal } = {}) => read({ path: `${jobPath(id, jobIndex)}/input`, signal }),
+    getLog,
+    allLines,
     listRuns,
     allRuns,
     waitForRun,

@@ -108,6 +108,26 @@ export function createPruner({ store, clock, steady = monotonicClock, log, reten
   }
 }
 
+export interface LinePrunerOptions {
+  readonly store: Pick<Store, 'pruneLines'>
+  readonly clock: Clock
+  readonly log: Log
+  readonly logRetentionMs: number
+  readonly logMaxBytes: number
+}
+
+/** Forgets lines of tasks that are too old or too many. */
+export function createLinePruner({ store, clock, log, logRetentionMs, logMaxBytes }: LinePrunerOptions): Periodic {
+  async function prune(): Promise<void> {
+    // In bounded steps, as above.
+    while ((await store.pruneLines(clock.now() - logRetentionMs, logMaxBytes)) > 0);
+  }
+
+  return createPeriodic(maxPruneMs, () =>
+    prune().catch((error: unknown) => log.debug({ err: error }, 'old lines of tasks could not be forgotten')),
+  )
+}
+
 export interface UnknownTaskWatchOptions {
   readonly store: Pick<Store, 'stats'>
   readonly clock: Clock

@@ -40,6 +40,7 @@ export interface HttpOptions extends Pick<
   | 'schedules'
   | 'pool'
   | 'trouble'
+  | 'lines'
   | 'loopDelay'
   | 'metrics'
   | 'onDeliveryDue'

@@ -4,6 +4,7 @@ import { cancelJob, cancelRun, removeRun, retryJob } from './routes/change-run.t
 import { retryDelivery } from './routes/retry-delivery.ts'
 import { cancelRuns, retryRuns } from './routes/change-runs.ts'
 import { getInput } from './routes/get-input.ts'
+import { getLog } from './routes/get-log.ts'
 import { getJob, getRun } from './routes/get-run.ts'
 import { livez, readyz } from './routes/health.ts'
 import { listRuns } from './routes/list-runs.ts'
@@ -32,6 +33,7 @@ export const routeTable: readonly Route[] = [
   getRun,
   getJob,
   getInput,
+  getLog,
   watchRun,
   cancelRun,
   cancelJob,

@@ -7,6 +7,7 @@ import type { z } from 'zod'
 import type { Config } from '../config.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { ProblemCode } from '../domain/problems.ts'
+import type { LineKeeper } from '../dispatch/line-keeper.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Log } from '../log.ts'
 import type { LoopDelay } from '../runtime/event-loop.ts'
@@ -104,6 +105,8 @@ export interface HttpDeps extends MountOptions {
   readonly polls: LongPolls
   readonly streams: EventStreams
   readonly changeStreams: ChangeStreams
+  /** What tasks have logged and the store does not have yet. */
+  readonly lines: Pick<LineKeeper, 'flush'>
   readonly loopDelay: LoopDelay
   readonly metrics: Metrics
   /** A delivery was made due on request. */

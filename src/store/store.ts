@@ -16,6 +16,7 @@ import type { Rate } from '../domain/rate.ts'
 import type { RetryResult, Settled } from '../domain/run/verbs.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import type { SearchWord } from '../domain/search.ts'
+import type { LineChunk, StoredChunk } from '../domain/line.ts'
 import type { Step, StepPage, StepReport } from '../domain/step.ts'
 import type { DeliveryClaims, DeliveryRequest } from './deliveries.ts'
 import type { Notifier } from './notifier.ts'
@@ -168,6 +169,17 @@ export interface Store {
    * asked for again, readers get the step once.
    */
   keepStep(claim: Claim, step: Step, at: number): Promise<StepReport>
+  /**
+   * Keeps lines that tasks have logged; of each run about the last `maxLinesPerRun`. Chunks of a run that there is not are
+   * dropped, and those of a run are gone with it.
+   */
+  keepLines(chunks: readonly LineChunk[], at: number): Promise<void>
+  /**
+   * Forgets chunks of lines that were written before the instant and, where all together have more than `maxBytes`, the
+   * oldest; a bounded number of them.
+   * @returns how many; 0 when nothing is left to forget
+   */
+  pruneLines(before: number, maxBytes: number): Promise<number>
   /** Notes that the run's caller gets a reply before there is an answer; repeated requests then get one, too. */
   defer(runId: string): Promise<void>
   /**
@@ -239,6 +251,8 @@ export interface Store {
   countAhead(runId: string, jobIndex: number, at: number): Promise<number | null>
   /** At most `stepsPerPage` steps from a place on, the first at 0; null where the claim does not own its job. */
   stepsOf(claim: Claim, from: number): Promise<StepPage | null>
+  /** Chunks of the run's lines with this id or a higher one, the oldest first. */
+  chunksOf(runId: string, fromId: number): Promise<readonly StoredChunk[]>
   listRuns(filter: RunFilter): Promise<RunPage>
   /** What `accept` would reply because of the key alone; null where it would accept a run. */
   findKey(key: IdempotencyClaim, at: number): Promise<KnownKey | null>

@@ -7,6 +7,7 @@ import type { Progress } from '../domain/job.ts'
 import { stepsOfAttempt, type StepKeeper } from '../domain/step.ts'
 import { createAttemptState } from '../execution/attempt.ts'
 import type { Attempt } from '../execution/executor.ts'
+import type { LogMessage } from '../execution/pool/messages.ts'
 import type { Pool } from '../execution/pool/pool.ts'
 import type { ThreadView } from '../execution/pool/pool-thread.ts'
 import { createRunningTask, runTask } from '../execution/running-task.ts'
@@ -42,6 +43,7 @@ const places = [
 export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOptions): InlinePool {
   const running = new Set<Running>()
   const listeners: (() => void)[] = []
+  const lineListeners: ((line: LogMessage) => void)[] = []
   const countOn = (name: string): number => [...running].filter(({ thread }) => thread === name).length
 
   function run(job: ClaimedJob, task: Task, keeper: StepKeeper): Attempt {
@@ -66,7 +68,10 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
         told = Number.isNaN(progress.fraction) ? null : progress
       },
       steps: () => stepsOfAttempt(keeper, job),
-      write: ({ level, fields, message }) => log[level](fields, message),
+      write(line) {
+        log[line.level](line.fields, line.message)
+        for (const listener of lineListeners) listener({ type: 'log', ...line })
+      },
       fail: state.breakOff,
       onExit() {},
     })
@@ -85,6 +90,7 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
     async start() {},
     async load() {},
     onCapacity: (listener) => void listeners.push(listener),
+    onLine: (listener) => void lineListeners.push(listener),
     freeSlots: () => places.map(({ thread, kind, slots }) => ({ thread, kind, count: slots - countOn(thread) })),
     freeProcesses: () => places[0].slots,
     threads: () => places.map(view),

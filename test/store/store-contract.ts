@@ -23,6 +23,7 @@ import { readContract } from './contract/read.ts'
 import { removeContract } from './contract/remove.ts'
 import { retryContract } from './contract/retry.ts'
 import { rescueContract } from './contract/rescue.ts'
+import { linesContract } from './contract/lines.ts'
 import { stepsContract } from './contract/steps.ts'
 import { scheduleContract } from './contract/schedule.ts'
 import { settleContract } from './contract/settle.ts'
@@ -46,6 +47,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
   claimOrderContract(register)
   settleContract(register)
   stepsContract(register)
+  linesContract(register)
   fenceContract(register)
   cancelContract(register)
   retryContract(register)

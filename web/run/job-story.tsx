@@ -8,6 +8,7 @@ import { wordsOf } from '../shell/service.ts'
 import { StateMark } from '../shell/state.tsx'
 import { durationOf, shareOf } from '../time/format.ts'
 import { JobInput } from './job-input.tsx'
+import { JobLog } from './job-log.tsx'
 import { JsonText, svgAddress } from './json-text.tsx'
 import type { LiveJob } from './run-store.ts'
 import { WhyWaiting } from './why-waiting.tsx'
@@ -70,6 +71,7 @@ export function JobStory({ runId, job, start, onCancel, onRetry }: JobStoryProps
             {state === 'cancelled' && <Ending job={whole} start={start} />}
           </ol>
         </section>
+        <JobLog runId={runId} job={whole} start={start} />
         <JobInput runId={runId} job={whole} />
       </div>
       <Result runId={runId} job={whole} />

@@ -9,6 +9,7 @@ import type { Task } from '../../tasks/task.ts'
 import { createAttemptState } from '../attempt.ts'
 import { createExecutor, type Attempt, type Executor } from '../executor.ts'
 import { createRunningTask, currentTask, runTask } from '../running-task.ts'
+import type { TaskLine } from '../task-log.ts'
 import { Interrupted, type MainThreadGuard } from './main-thread-guard.ts'
 import { createRealmGuard, type RealmGuard } from './realm-guard.ts'
 
@@ -23,6 +24,8 @@ export interface MainThreadExecutorOptions {
   readonly heartbeat: Heartbeat
   readonly keeper: StepKeeper
   readonly log: Log
+  /** Called with each line of a task, when it has been logged. */
+  readonly onLine: (line: TaskLine) => void
   /** From the signal to the moment when the job is given up, in milliseconds. */
   readonly cancelGraceMs: number
   /** How long the main thread may stand still before the watch acts, in milliseconds. */
@@ -35,7 +38,7 @@ const maxBeatMs = 1_000
 const maxShown = 8
 
 export function createMainThreadExecutor(options: MainThreadExecutorOptions): MainThreadExecutor {
-  const { registry, guard, heartbeat, keeper, log, cancelGraceMs, mainStallMs } = options
+  const { registry, guard, heartbeat, keeper, log, onLine, cancelGraceMs, mainStallMs } = options
   let recent: FirstAttempt[] = []
   let running = 0
   let beating: NodeJS.Timeout | undefined
@@ -67,7 +70,7 @@ export function createMainThreadExecutor(options: MainThreadExecutorOptions): Ma
     if (task === undefined) throw new Error(`the task ${job.task} was accepted and is not registered`)
     const { title } = process
     realmGuard().look(recent)
-    const attempt = startFirstAttempt({ job, task, guard, realm: realmGuard(), keeper, log, cancelGraceMs })
+    const attempt = startFirstAttempt({ job, task, guard, realm: realmGuard(), keeper, log, onLine, cancelGraceMs })
     recent = [...recent, attempt].slice(-maxShown)
     running += 1
     showRunning()
@@ -100,14 +103,17 @@ interface FirstAttempt extends Attempt {
   hasReturned(): boolean
 }
 
-interface FirstAttemptOptions extends Pick<MainThreadExecutorOptions, 'guard' | 'keeper' | 'log' | 'cancelGraceMs'> {
+interface FirstAttemptOptions extends Pick<
+  MainThreadExecutorOptions,
+  'guard' | 'keeper' | 'log' | 'onLine' | 'cancelGraceMs'
+> {
   readonly job: ClaimedJob
   readonly task: Task
   readonly realm: RealmGuard
 }
 
 function startFirstAttempt(options: FirstAttemptOptions): FirstAttempt {
-  const { job, task, guard, realm, keeper, log, cancelGraceMs } = options
+  const { job, task, guard, realm, keeper, log, onLine, cancelGraceMs } = options
   const controller = new AbortController()
   const suspect = { task }
   let wasInterrupted = false
@@ -130,7 +136,10 @@ function startFirstAttempt(options: FirstAttemptOptions): FirstAttempt {
       reported = Number.isNaN(progress.fraction) ? null : progress
     },
     steps: () => stepsOfAttempt(keeper, job),
-    write: ({ level, fields, message }) => log[level](fields, message),
+    write(line) {
+      log[line.level](line.fields, line.message)
+      onLine(line)
+    },
     fail: state.breakOff,
     onExit(exitCode, name) {
       const message = `called process.${name}(${exitCode}) on the main thread`

@@ -13,7 +13,7 @@ import { notStarted, type Attempt } from '../executor.ts'
 import { createMemoryWatch, startAttempt, type PoolAttempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock } from './control-block.ts'
 import { createJobBatcher, messageOf } from './job-batcher.ts'
-import { readFromThread, type JobReply } from './messages.ts'
+import { readFromThread, type JobReply, type LogMessage } from './messages.ts'
 import {
   countBusy,
   countZombies,
@@ -79,6 +79,8 @@ export interface Pool {
    * that was handed back before. That a job's outcome frees its slot is known to its caller.
    */
   onCapacity(listener: () => void): void
+  /** Calls back with each line of a task, when it has been logged. */
+  onLine(listener: (line: LogMessage) => void): void
   /** Room for jobs now, per thread that is ready. */
   freeSlots(): FreeSlots[]
   /** For how many jobs of tasks with `isolation: 'process'` there is room now; each takes a slot of kind `cpu` as well. */
@@ -115,6 +117,7 @@ export function createPool(options: PoolOptions): Pool {
   const control = createControlBlock(controlBuffer)
   const watchMemory = createMemoryWatch()
   const listeners: (() => void)[] = []
+  const lineListeners: ((line: LogMessage) => void)[] = []
   const madeAt = performance.now()
   const pingLimitMs = Math.max(minPingLimitMs, cancelGraceMs)
   const supervisor = createThreadSupervisor({
@@ -178,7 +181,10 @@ export function createPool(options: PoolOptions): Pool {
     const sent = readFromThread(message)
     if (sent?.type === 'replies') batcher.deliver(sent.replies)
     else if (sent?.type === 'step') void answerStep(thread, sent)
-    else if (sent?.type === 'log') log[sent.level](sent.fields, sent.message)
+    else if (sent?.type === 'log') {
+      log[sent.level](sent.fields, sent.message)
+      for (const listener of lineListeners) listener(sent)
+    }
   }
 
   function onReply(thread: PoolThread, attempt: PoolAttempt, reply: JobReply): void {
@@ -254,6 +260,7 @@ export function createPool(options: PoolOptions): Pool {
       ])
     },
     onCapacity: (listener) => void listeners.push(listener),
+    onLine: (listener) => void lineListeners.push(listener),
     freeSlots: () =>
       threads
         .map((thread) => ({ thread: thread.name, kind: thread.kind, count: freeRoom(thread) }))

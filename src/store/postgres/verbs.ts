@@ -14,6 +14,7 @@ import { runsExpired, type DueRequest } from './statements/queue.ts'
 import { listFound, listRuns } from './statements/lists.ts'
 import { countAhead } from './statements/ahead.ts'
 import { readInput, readJob, readRun, shownWhole } from './statements/read.ts'
+import { insertLines, pruneLines, readChunks } from './statements/lines.ts'
 import { readSteps } from './statements/steps.ts'
 import { readDueSchedules, readSchedule, readSchedules } from './statements/schedules.ts'
 import { readStats } from './statements/totals.ts'
@@ -143,6 +144,9 @@ export function createVerbs(options: VerbsOptions): Verbs {
         'getInput',
       ),
     findKey: (key, at) => behind('findKey', () => findKey(query, key, at)),
+    keepLines: (chunks, at) => asked(insertLines(query, chunks, at), 'keepLines'),
+    pruneLines: (before, maxBytes) => asked(pruneLines(query, before, maxBytes), 'pruneLines'),
+    chunksOf: (runId, fromId) => asked(readChunks(query, runId, fromId), 'chunksOf'),
     stepsOf: (held, from) => asked(readSteps(query, held, from), 'stepsOf'),
     listRuns: (filter) =>
       behind('listRuns', async () => {

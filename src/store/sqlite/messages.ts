@@ -11,6 +11,8 @@ export type WriteVerb =
   | 'fail'
   | 'release'
   | 'keepStep'
+  | 'keepLines'
+  | 'pruneLines'
   | 'expire'
   | 'defer'
   | 'cancel'
@@ -35,6 +37,7 @@ const readVerbs = [
   'getInput',
   'countAhead',
   'stepsOf',
+  'chunksOf',
   'listRuns',
   'findKey',
   'stats',

@@ -269,6 +269,7 @@ function forgetting(runs: readonly Run[]): Part[] {
       : [{ name: 'stepless', sql: 'DELETE FROM step WHERE run = ANY(?::uuid[])', values: [idsOf(stepped)] }]),
     { name: 'unkeyed', sql: deleteKeys, values: [idsOf(runs)] },
     { name: 'unfound', sql: 'DELETE FROM search WHERE run = ANY(?::uuid[])', values: [idsOf(runs)] },
+    { name: 'unlogged', sql: 'DELETE FROM log_chunk WHERE run = ANY(?::uuid[])', values: [idsOf(runs)] },
     { name: 'unpaid', sql: 'DELETE FROM payload WHERE run = ANY(?::uuid[])', values: [idsOf(runs)] },
     { name: 'untagged', sql: listed('run_tag', 'tag'), values: values(tags) },
     { name: 'untasked', sql: listed('run_task', 'task'), values: values(tasks) },

@@ -75,6 +75,7 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
       const job = stored?.run.jobs[jobIndex]
       return stored === null || job === undefined ? null : jobRecord(stored.run, job, jobIndex, outsideOf(stored.key))
     },
+    chunksOf: transaction.lines.chunksOf,
     stepsOf(claim, from) {
       const stored = records.find(claim.runId)
       return stored === null || !ownsClaim(stored.run, claim) ? null : steps.page(stored.key, claim.jobIndex, from)

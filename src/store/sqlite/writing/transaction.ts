@@ -11,6 +11,7 @@ import { isFull } from '../../apart.ts'
 import { createChanges, type Changes } from '../../changes.ts'
 import { createDeliveries, type Deliveries } from '../statements/deliveries.ts'
 import { createIdempotencyKeys, type IdempotencyKeys } from '../statements/idempotency-keys.ts'
+import { createLines, type Lines } from '../statements/lines.ts'
 import { createLists, type Lists } from '../statements/lists.ts'
 import { createPayloads, type Payloads } from '../statements/payloads.ts'
 import { createPausedTasks, type PausedTasks } from '../statements/paused-tasks.ts'
@@ -27,6 +28,7 @@ export interface Transaction {
   readonly queue: Omit<Queue, 'add' | 'remove' | 'flush' | 'keep' | 'revert'>
   readonly payloads: Pick<Payloads, 'input' | 'result' | 'text' | 'beginning'>
   readonly steps: Pick<Steps, 'list' | 'page'>
+  readonly lines: Pick<Lines, 'put' | 'chunksOf' | 'prune'>
   readonly lists: Pick<Lists, 'taskId'>
   readonly totals: Pick<Totals, 'current' | 'live'>
   readonly deliveries: Omit<Deliveries, 'add' | 'forget'>
@@ -68,6 +70,7 @@ export function createTransaction(
   const queue = createQueue(database, tasks, pausedTasks.has)
   const payloads = createPayloads(database)
   const steps = createSteps(database)
+  const lines = createLines(database)
   const lists = createLists(database)
   const totals = createTotals(database, queue.size() + records.heldJobs())
   const keys = createIdempotencyKeys(database)
@@ -81,6 +84,7 @@ export function createTransaction(
     queue,
     payloads,
     steps,
+    lines,
     lists,
     totals,
     deliveries,
@@ -153,6 +157,7 @@ export function createTransaction(
       payloads.forget(key)
       if (run.jobs.some((job) => job.steps !== null)) steps.forget(key)
       if (run.webhook !== null) deliveries.forget(key)
+      lines.forget(key)
       lists.remove(run)
       keys.forget(run.id)
       search?.remove(key)
@@ -166,12 +171,14 @@ export function createTransaction(
     keep() {
       records.keep()
       queue.keep()
+      lines.keep()
       lists.keep()
       totals.keep()
     },
     revert() {
       records.revert()
       queue.revert()
+      lines.revert()
       lists.revert()
       totals.revert()
       pausedTasks.revert()

@@ -26,7 +26,7 @@ const runsPerExpiry = 200
 const runsPerFlush = 1_000
 
 export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 'checkWritable'>> {
-  const { records, queue, payloads, keys, pausedTasks, taskStarts, deliveries, schedules } = transaction
+  const { records, queue, payloads, lines, keys, pausedTasks, taskStarts, deliveries, schedules } = transaction
   // Only one process owns the file, so jobs that run when it is opened belong to a dead process. The number of a claim
   // distinguishes them from claims of this process.
   const lost = new Map(
@@ -85,6 +85,10 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       if (report === 'kept') transaction.addStep(claim, step, at)
       return report
     },
+    keepLines(chunks, at) {
+      for (const chunk of chunks) lines.put(chunk, at)
+    },
+    pruneLines: (before, maxBytes) => lines.prune(before, maxBytes),
     defer: (runId) => keys.defer(runId),
     setPaused: (task, isPaused) => pausedTasks.set(task, isPaused),
     cancel: (runId, jobIndex, at) => apply(runId, (run) => cancel(run, jobIndex, at)),

@@ -1,0 +1,128 @@
+/**
+ * Has the store keep what tasks log, some time after they have logged it: lines wait here for up to a second and go there
+ * together. A job that logs nothing costs nothing. When lines come faster than they can be kept, they are only logged.
+ */
+import type { LoggedLine } from '../domain/line.ts'
+import { maxLineBytesPerRun, maxLinesPerRun } from '../domain/line.ts'
+import { isRunId } from '../domain/ids.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { LogMessage } from '../execution/pool/messages.ts'
+import type { Log } from '../log.ts'
+import type { Store } from '../store/store.ts'
+
+export interface LineKeeper {
+  /** Takes note of a line that was logged. */
+  note(line: Pick<LogMessage, 'level' | 'message' | 'fields'>): void
+  /** Resolves when the store has what was noted so far, or has refused it. */
+  flush(): Promise<void>
+}
+
+export interface LineKeeperOptions {
+  readonly store: Pick<Store, 'keepLines'>
+  readonly clock: Clock
+  readonly log: Log
+  /** 0: nothing is kept. */
+  readonly logRetentionMs: number
+}
+
+const delayMs = 1_000
+/** Of lines that wait here, of all runs together. */
+const maxWaitingBytes = 8 * 1_048_576
+/** Of one call of the store, whose group waits for it. */
+const maxBatchBytes = 262_144
+
+interface Waiting {
+  texts: string[]
+  bytes: number
+}
+
+export function createLineKeeper({ store, clock, log, logRetentionMs }: LineKeeperOptions): LineKeeper {
+  let waiting = new Map<string, Waiting>()
+  let waitingBytes = 0
+  let dropped = 0
+  let timer: NodeJS.Timeout | undefined
+  let writing: Promise<void> = Promise.resolve()
+
+  function add(runId: string, text: string): void {
+    const ofRun = waiting.get(runId) ?? { texts: [], bytes: 0 }
+    waiting.set(runId, ofRun)
+    ofRun.texts.push(text)
+    ofRun.bytes += text.length
+    waitingBytes += text.length
+    while (ofRun.texts.length > maxLinesPerRun || ofRun.bytes > maxLineBytesPerRun) {
+      const { length } = ofRun.texts.shift() ?? ''
+      ofRun.bytes -= length
+      waitingBytes -= length
+    }
+    timer ??= setTimeout(() => void flush(), delayMs)
+  }
+
+  function flush(): Promise<void> {
+    clearTimeout(timer)
+    timer = undefined
+    if (waiting.size === 0) return writing
+    const taken = waiting
+    waiting = new Map()
+    waitingBytes = 0
+    // One after the other, so that the lines of a run stay in their order.
+    writing = writing.then(() => write(taken))
+    return writing
+  }
+
+  async function write(taken: ReadonlyMap<string, Waiting>): Promise<void> {
+    for (const batch of batchesOf(taken)) {
+      try {
+        await store.keepLines(batch, clock.now())
+      } catch (error) {
+        for (const { lines } of batch) dropped += lines
+        log.debug({ err: error }, 'lines of tasks could not be kept')
+      }
+    }
+    if (dropped === 0) return
+    log.warn({ lines: dropped }, 'lines of tasks were logged and not kept')
+    dropped = 0
+  }
+
+  return {
+    note({ level, message, fields }) {
+      if (logRetentionMs === 0 || (level === 'debug' && !log.isLevelEnabled('debug'))) return
+      const { runId, jobIndex, attempt, fields: given, error }: Record<string, unknown> = { ...fields }
+      // A line of a thread belongs to no run.
+      if (typeof runId !== 'string' || !isRunId(runId)) return
+      if (!Number.isInteger(jobIndex) || !Number.isInteger(attempt) || typeof message !== 'string') return
+      const ids = { jobIndex: Number(jobIndex), attempt: Number(attempt) }
+      const text = textOf({ at: clock.now(), level, ...ids, message, fields: given, error })
+      if (text === null || waitingBytes + text.length > maxWaitingBytes) dropped += 1
+      else add(runId, text)
+    },
+    flush,
+  }
+
+  /** Null for what is no JSON: a task can send a line of its own making. */
+  function textOf(line: LoggedLine): string | null {
+    try {
+      return JSON.stringify(line, log.isLevelEnabled('debug') ? undefined : withoutStack)
+    } catch {
+      return null
+    }
+  }
+}
+
+/** Where stacks are not shown, they are not kept either. */
+function withoutStack(key: string, value: unknown): unknown {
+  return key === 'stack' && typeof value === 'string' ? undefined : value
+}
+
+function* batchesOf(taken: ReadonlyMap<string, Waiting>) {
+  let batch = []
+  let bytes = 0
+  for (const [runId, ofRun] of taken) {
+    batch.push({ runId, lines: ofRun.texts.length, text: `[${ofRun.texts.join(',')}]` })
+    bytes += ofRun.bytes
+    if (bytes < maxBatchBytes) continue
+    yield batch
+    batch = []
+    bytes = 0
+  }
+  if (batch.length > 0) yield batch
+}

@@ -1,0 +1,49 @@
+/** Lines that tasks have logged, as the store keeps them: the last ones of each run, several in one text. */
+
+export interface LoggedLine {
+  readonly at: number
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly jobIndex: number
+  readonly attempt: number
+  readonly message: string
+  readonly fields?: unknown
+  readonly error?: unknown
+}
+
+/** Lines of one run that are written together. */
+export interface LineChunk {
+  readonly runId: string
+  /** How many. */
+  readonly lines: number
+  /** The lines as a JSON array, the oldest first. */
+  readonly text: string
+}
+
+export interface StoredChunk {
+  /** Grows with each chunk that is written. */
+  readonly id: number
+  readonly text: string
+}
+
+/** Of the lines of a run, as many are kept as are not beyond either, and all of the last chunk. */
+export const maxLinesPerRun = 1_000
+export const maxLineBytesPerRun = 1_048_576
+
+/** Chunks that one commit forgets because of their age or size. */
+export const chunksPerPrune = 500
+
+/** The newest chunks of a run come first. @returns the id from which on chunks are kept; null: all are */
+export function keptFrom(
+  chunks: Iterable<{ readonly id: number; readonly lines: number; readonly bytes: number }>,
+): number | null {
+  let lines = 0
+  let bytes = 0
+  let kept: number | null = null
+  for (const chunk of chunks) {
+    if (lines >= maxLinesPerRun || (kept !== null && bytes + chunk.bytes > maxLineBytesPerRun)) return kept
+    lines += chunk.lines
+    bytes += chunk.bytes
+    kept = chunk.id
+  }
+  return null
+}

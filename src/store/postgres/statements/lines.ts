@@ -1,0 +1,69 @@
+/** Lines that tasks have logged. They are written on a connection of their own, and no group waits for them. */
+import { isRunId } from '../../../domain/ids.ts'
+import { chunksPerPrune, keptFrom, type LineChunk, type StoredChunk } from '../../../domain/line.ts'
+import type { Query } from '../connection/connection.ts'
+
+const insertChunks = {
+  name: 'insert-log-chunks',
+  text: `
+    INSERT INTO log_chunk (run, at, lines, bytes, text)
+    SELECT new.run, $1, new.lines, octet_length(new.text), new.text
+    FROM unnest($2::uuid[], $3::integer[], $4::text[]) AS new (run, lines, text)
+    WHERE EXISTS (SELECT FROM record WHERE record.id = new.run)`,
+}
+const selectSizes = {
+  name: 'select-log-sizes',
+  text: 'SELECT run, id, lines, bytes FROM log_chunk WHERE run = ANY($1::uuid[]) ORDER BY run, id DESC',
+}
+const removeOlder = {
+  name: 'remove-log-chunks',
+  text: `
+    DELETE FROM log_chunk USING unnest($1::uuid[], $2::bigint[]) AS kept (run, id)
+    WHERE log_chunk.run = kept.run AND log_chunk.id < kept.id`,
+}
+const selectChunks = {
+  name: 'select-log-chunks',
+  text: 'SELECT id, text FROM log_chunk WHERE run = $1 AND id >= $2 ORDER BY id',
+}
+const oldest = `SELECT id, at FROM log_chunk ORDER BY id LIMIT ${chunksPerPrune} FOR UPDATE SKIP LOCKED`
+const removeOld = {
+  name: 'remove-old-log-chunks',
+  text: `WITH oldest AS (${oldest}) DELETE FROM log_chunk USING oldest
+    WHERE log_chunk.id = oldest.id AND oldest.at < $1 RETURNING log_chunk.id`,
+}
+const removeOldest = {
+  name: 'remove-oldest-log-chunks',
+  text: `WITH oldest AS (${oldest}) DELETE FROM log_chunk USING oldest WHERE log_chunk.id = oldest.id
+    RETURNING log_chunk.id`,
+}
+// Of the files: as deleted rows leave room, only what is too large is added up.
+const selectFileSize = { name: 'select-log-file-size', text: "SELECT pg_total_relation_size('log_chunk') AS bytes" }
+const selectBytes = { name: 'select-log-bytes', text: 'SELECT coalesce(sum(bytes), 0) AS bytes FROM log_chunk' }
+
+export async function insertLines(query: Query, chunks: readonly LineChunk[], at: number): Promise<void> {
+  const runs = chunks.map(({ runId }) => runId)
+  await query(insertChunks, [at, runs, chunks.map(({ lines }) => lines), chunks.map(({ text }) => text)])
+  const sizes = (await query(selectSizes, [runs])).map((row) => {
+    const { run, id, lines, bytes } = row
+    return { run: String(run), id: Number(id), lines: Number(lines), bytes: Number(bytes) }
+  })
+  const cut = [...Map.groupBy(sizes, ({ run }) => run)].flatMap(([run, ofRun]) => {
+    const from = keptFrom(ofRun)
+    return from === null ? [] : [{ run, from }]
+  })
+  if (cut.length > 0) await query(removeOlder, [cut.map(({ run }) => run), cut.map(({ from }) => from)])
+}
+
+export async function readChunks(query: Query, runId: string, fromId: number): Promise<StoredChunk[]> {
+  if (!isRunId(runId)) return []
+  const rows = await query(selectChunks, [runId, fromId])
+  return rows.map(({ id, text }) => ({ id: Number(id), text: String(text) }))
+}
+
+export async function pruneLines(query: Query, before: number, maxBytes: number): Promise<number> {
+  const old = await query(removeOld, [before])
+  if (old.length > 0) return old.length
+  if (Number((await query(selectFileSize))[0]?.['bytes']) <= maxBytes) return 0
+  if (Number((await query(selectBytes))[0]?.['bytes']) <= maxBytes) return 0
+  return (await query(removeOldest)).length
+}
