@@ -72,6 +72,22 @@ test('cancels, retries, and tells the attempts with their errors', async () => {
   checkClean(tab)
 })
 
+test('marks the stored steps of a job on its lane, with their names there, in its story and in the table', async () => {
+  await using service = await shareService({ tasksDir })
+  const tasks = [{ name: 'first' }, { name: 'charge', input: { steps: ['authorize', 'book'], succeedsAt: 1 } }]
+  const id = await start(service, { tasks })
+  await using tab = await browser.open(`${service.url}/?run=${id}&job=1`)
+  const { page } = tab
+  const ticks = laneOf(page, /^charge/).locator('.step')
+  await until('both are marked', async () => (await ticks.count()) === 2)
+  assert.match((await ticks.first().getAttribute('title')) ?? '', /^authorize, \+\d/)
+  const listed = page.getByRole('list', { name: 'Stored steps' }).getByRole('listitem')
+  assert.match((await listed.allTextContents()).join(), /^authorize \+.*,book \+/)
+  await page.getByRole('cell', { name: 'authorize, book' }).waitFor()
+  assert.equal(await violationsOf(page), [])
+  checkClean(tab)
+})
+
 test('runs again what was started, with changed input', async () => {
   await using service = await shareService({ tasksDir })
   await using tab = await browser.open(`${service.url}/?start`)

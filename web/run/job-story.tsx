@@ -13,6 +13,7 @@ import { JsonText, svgAddress } from './json-text.tsx'
 import type { LiveJob } from './run-store.ts'
 import { WhyWaiting } from './why-waiting.tsx'
 import { isFinal, segmentsOf, type Segment } from './segments.ts'
+import { StepList } from './steps.tsx'
 
 export interface JobStoryProps {
   readonly runId: string
@@ -70,6 +71,7 @@ export function JobStory({ runId, job, start, onCancel, onRetry }: JobStoryProps
             ))}
             {state === 'cancelled' && <Ending job={whole} start={start} />}
           </ol>
+          <StepList steps={whole.steps} start={start} />
         </section>
         <JobLog runId={runId} job={whole} start={start} />
         <JobInput runId={runId} job={whole} />

@@ -5,6 +5,7 @@ import { StateMark } from '../shell/state.tsx'
 import { durationOf } from '../time/format.ts'
 import type { LiveJob } from './run-store.ts'
 import { segmentsOf } from './segments.ts'
+import { stepsText } from './steps.tsx'
 
 export interface JobTableProps {
   readonly jobs: ReadonlySignal<readonly LiveJob[]>
@@ -39,6 +40,7 @@ export function JobTable({ jobs, start, isShown }: JobTableProps) {
             <th scope="col" class="num">
               Ran
             </th>
+            <th scope="col">Steps</th>
             <th scope="col">Error</th>
           </tr>
         </thead>
@@ -53,7 +55,7 @@ export function JobTable({ jobs, start, isShown }: JobTableProps) {
 }
 
 function JobRow({ job, start }: { readonly job: ReadonlySignal<JobView>; readonly start: number }) {
-  const { index, task, state, thread, attempt, maxAttempts, startedAt, finishedAt, error } = job.value
+  const { index, task, state, thread, attempt, maxAttempts, startedAt, finishedAt, steps, error } = job.value
   const since = (instant: string | null): string =>
     instant === null ? '' : durationOf(Math.max(0, Date.parse(instant) - start))
   const attempts = segmentsOf(job.value, start).filter((segment) => segment.attempt !== null)
@@ -72,6 +74,7 @@ function JobRow({ job, start }: { readonly job: ReadonlySignal<JobView>; readonl
       <td class="num">{since(startedAt)}</td>
       <td class="num">{since(finishedAt)}</td>
       <td class="num">{attempts.length === 0 ? '' : durationOf(ran)}</td>
+      <td class="wrap">{stepsText(steps)}</td>
       <td class="wrap">{error?.message ?? ''}</td>
     </tr>
   )

@@ -7,6 +7,7 @@ import { durationOf, exactOf, shareOf } from '../time/format.ts'
 import { Dependencies } from './dependencies.tsx'
 import type { LiveJob } from './run-store.ts'
 import { segmentsOf, type Segment } from './segments.ts'
+import { StepTicks } from './steps.tsx'
 import type { TimeScale } from './time-scale.ts'
 
 export interface LaneProps {
@@ -46,6 +47,7 @@ export function Lane({ job, jobs, start, scale, selected, decidedBy, isRace, onS
         {segments.map((segment, place) => (
           <Bar key={place} segment={segment} scale={scale.value} progress={job.progress} />
         ))}
+        <StepTicks job={shown} start={start} scale={scale.value} />
       </div>
       <div class={`outcome is-${shown.state}`}>
         <span class="glyph" aria-hidden="true">
