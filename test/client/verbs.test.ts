@@ -5,14 +5,12 @@ import { createClient, ProblemError, type Client, type ClientOptions } from '../
 import type { Config } from '../../src/config.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { rejects } from '../harness/rejects.ts'
-import { startService } from '../harness/service.ts'
+import { shareService } from '../harness/service.ts'
 import { create } from '../library/instance.ts'
 import { collect } from './collect.ts'
 
 interface Subject extends AsyncDisposable {
   readonly client: Client
-  /** Ends the service. */
-  stop(): Promise<void>
 }
 
 const waiting = { name: 'wait', input: { ms: 60_000 } }
@@ -20,16 +18,19 @@ const long = 'x'.repeat(20_000)
 
 /** The harness holds what the client is answered against the contract. */
 async function overHttp(options: Partial<Config> = {}): Promise<Subject> {
-  const service = await startService(options)
-  const { url: baseUrl, stop } = service
+  const service = await shareService(options)
+  const { url: baseUrl } = service
   const checked: ClientOptions['fetch'] = ({ href }, init) => service.fetch(href.slice(baseUrl.length), init)
-  return { client: createClient({ baseUrl, fetch: checked }), stop, [Symbol.asyncDispose]: stop }
+  return {
+    client: createClient({ baseUrl, fetch: checked }),
+    [Symbol.asyncDispose]: () => service[Symbol.asyncDispose](),
+  }
 }
 
 async function inProcess(options: Partial<Omit<Config, 'host' | 'port'>> = {}): Promise<Subject> {
   const { forerunner } = create(options)
   await forerunner.start()
-  return { client: forerunner, stop: forerunner.stop, [Symbol.asyncDispose]: forerunner.stop }
+  return { client: forerunner, [Symbol.asyncDispose]: forerunner.stop }
 }
 
 async function problemOf(promise: Promise<unknown>, code: string): Promise<ProblemError> {
