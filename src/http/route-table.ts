@@ -8,8 +8,7 @@ import { getLog } from './routes/get-log.ts'
 import { getJob, getRun } from './routes/get-run.ts'
 import { livez, readyz } from './routes/health.ts'
 import { listRuns } from './routes/list-runs.ts'
-import { explainProblem, openapi } from './routes/documentation.ts'
-import { root } from './routes/root.ts'
+import { explainProblem, openapi, root } from './routes/documentation.ts'
 import { runTasks } from './routes/run-tasks.ts'
 import {
   getSchedule,

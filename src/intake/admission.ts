@@ -11,6 +11,7 @@ import { checkInput } from '../tasks/input.ts'
 import type { Registry } from '../tasks/registry.ts'
 import type { Task } from '../tasks/task.ts'
 import type { MainThreadGuard } from '../execution/main-thread/main-thread-guard.ts'
+import type { Store } from '../store/store.ts'
 
 export interface PrepareOptions {
   readonly registry: Registry
@@ -172,5 +173,20 @@ export function createAdmission({ maxBacklog, backlog }: AdmissionOptions) {
         pending -= jobs
       }
     },
+  }
+}
+
+/** Refuses a run whose caller would wait for a paused task, unless an earlier request with the same key has made one. */
+interface PausedRefusalOptions {
+  readonly store: Pick<Store, 'pausedTasks' | 'findKey'>
+  readonly clock: Clock
+}
+
+/** @returns a function that throws AppError `task-paused` */
+export function createPausedRefusal({ store, clock }: PausedRefusalOptions): (run: NewRun) => Promise<void> {
+  return async ({ jobs: [first], respond, idempotency }) => {
+    if (first === undefined || respond === 'none' || !store.pausedTasks().has(first.task)) return
+    const known = idempotency && (await store.findKey(idempotency, clock.now()))
+    if (known === null) throw new AppError('task-paused', `the task ${first.task} is paused: its jobs do not start now`)
   }
 }

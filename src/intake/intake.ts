@@ -5,15 +5,19 @@
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { AppError } from '../domain/errors.ts'
-import type { RunRequest } from '../domain/run/new-run.ts'
+import type { RunRequest, NewRun } from '../domain/run/new-run.ts'
 import type { RunRecord } from '../domain/run.ts'
-import type { NewRun } from '../domain/run/new-run.ts'
 import type { RetryResult } from '../domain/run/verbs.ts'
 import type { Dispatcher } from '../dispatch/dispatcher.ts'
 import type { ExecuteHooks } from '../dispatch/execute.ts'
 import type { AcceptReport, RemoveResult, Store } from '../store/store.ts'
-import { createAdmission, prepareRun, type PrepareOptions, type SubmitOptions } from './admission.ts'
-import { createPausedRefusal } from './paused-refusal.ts'
+import {
+  createAdmission,
+  prepareRun,
+  type PrepareOptions,
+  type SubmitOptions,
+  createPausedRefusal,
+} from './admission.ts'
 import { createReplay, deferAccepted, readAccepted, type AnswerWaiters } from './answer-waiters.ts'
 
 export interface Accepted {

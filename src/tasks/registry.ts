@@ -104,7 +104,7 @@ export async function listTaskFiles(directory: string, prefix = ''): Promise<Tas
     if (other !== undefined) throw new BootError(`${path} and ${other.path} define the same task "${name}"`)
     tasks.set(name, { name, path })
   }
-  return { tasks: [...tasks.values()], skipped, directories }
+  return { tasks: sorted([...tasks.values()]), skipped, directories }
 }
 
 async function readNames(directory: string): Promise<string[]> {

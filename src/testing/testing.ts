@@ -9,15 +9,15 @@ import { loadRegistry, registryOf, type Registry, isTaskName, type TaskModules }
 import { checkTask } from '../tasks/task.ts'
 import { createInlinePool, type InlinePool, createTestClock } from './inline-pool.ts'
 import { createTestTime, type TestTime } from './test-time.ts'
-import { createTrialSteps } from './trial-steps.ts'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Progress } from '../domain/job.ts'
 import type { SchemaInput } from '../domain/task-call.ts'
-import type { TaskContext, TaskDefinition } from '../domain/task.ts'
+import type { TaskContext, TaskDefinition, StepFunction } from '../domain/task.ts'
 import { encodeResult } from '../execution/result.ts'
 import { readProgress } from '../execution/running-task.ts'
 import { createTaskLog, type TaskLine } from '../execution/task-log.ts'
 import { checkInput } from '../tasks/input.ts'
+import { createStep } from '../execution/step.ts'
 
 export type { DrainReport, LimitOptions, TestTime, WaitOptions } from './test-time.ts'
 
@@ -165,4 +165,30 @@ export async function runTask<Schema extends StandardSchemaV1 | undefined, Resul
   const encoded = encodeResult(returned)
   if (!encoded.ok) throw new TypeError(`the result ${encoded.problem}`)
   return { result: JSON.parse(encoded.text) as AsJson<Awaited<Result>>, progress, log, steps: steps.values() }
+}
+
+/** Steps of a task that is run once in a test: kept in memory, beside those that the test says were stored before. */
+interface TrialSteps {
+  readonly step: StepFunction
+  /** Of all stored steps, by name. */
+  values(): Readonly<Record<string, unknown>>
+}
+
+function createTrialSteps(before: Readonly<Record<string, unknown>> = {}): TrialSteps {
+  const texts = new Map(Object.entries(before).map(([name, value]) => [name, JSON.stringify(value ?? null)]))
+  const step = createStep({
+    stored: texts.size,
+    steps: {
+      async keep({ name, value }) {
+        texts.set(name, value)
+        return 'kept'
+      },
+      stored: async () => ({ steps: [...texts].map(([name, value]) => ({ name, value })), next: null }),
+    },
+    isOver: () => false,
+  })
+  return {
+    step,
+    values: () => Object.fromEntries([...texts].map(([name, text]) => [name, JSON.parse(text) as unknown])),
+  }
 }

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { failedBy, type AttemptOutcome, type Outcome } from '../../src/domain/job.ts'
-import { createAttemptState } from '../../src/execution/attempt.ts'
+import { createAttemptState } from '../../src/execution/executor.ts'
 
 const done: Outcome = { ok: true, result: '1' }
 const thrown = failedBy({ code: 'task_error', message: 'thrown' })

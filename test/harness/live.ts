@@ -15,7 +15,7 @@ import { createLongPolls, type LongPolls } from '../../src/http/streaming/long-p
 import { answerProblem } from '../../src/http/handle-error.ts'
 import type { HttpDeps } from '../../src/http/route.ts'
 import { watchRun } from '../../src/http/routes/watch-runs.ts'
-import { createStreamRoom, type StreamRoom } from '../../src/http/streaming/stream-responses.ts'
+import { createStreamRoom, type StreamRoom } from '../../src/http/streaming/event-stream.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
 import type { Store } from '../../src/store/store.ts'

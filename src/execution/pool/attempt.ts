@@ -3,8 +3,7 @@ import type { ClaimedJob } from '../../domain/claim.ts'
 import { failedBy, type AttemptOutcome, type JobError, type JobErrorCode } from '../../domain/job.ts'
 import type { StepKeeper } from '../../domain/step.ts'
 import { monotonicMs } from '../../runtime/clock.ts'
-import { createAttemptState } from '../attempt.ts'
-import type { Attempt } from '../executor.ts'
+import { createAttemptState, type Attempt } from '../executor.ts'
 import { phases, type ControlBlock } from './control-block.ts'
 
 /** Why a job was to stop that did not. */

@@ -4,7 +4,7 @@ import { findRun, noSuchRun, runIdOf } from '../requested-runs.ts'
 import { runExample } from '../openapi/examples.ts'
 import type { Route } from '../route.ts'
 import { hidesSecrets } from '../secrets.ts'
-import { checkTakesEvents, eventStreamType, sendEventsHead } from '../streaming/stream-responses.ts'
+import { checkTakesEvents, eventStreamType, sendEventsHead } from '../streaming/event-stream.ts'
 import { progressSchema } from '../views/job.ts'
 
 const example = `id: 3\nevent: run\ndata: ${JSON.stringify(runExample)}\n\nevent: progress\ndata: {"jobIndex":1,"progress":0.5}\n\n`

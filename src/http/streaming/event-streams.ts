@@ -10,8 +10,14 @@ import type { Log } from '../../log.ts'
 import type { ProgressOf, ProgressView } from '../views/job.ts'
 import { eventText } from '../views/json.ts'
 import { withoutSecrets } from '../secrets.ts'
-import { streamTiming, type StreamRoom, type StreamTiming } from './stream-responses.ts'
-import { createEventStream, type EventStream, type ProgressEvent } from './event-stream.ts'
+import {
+  streamTiming,
+  type StreamRoom,
+  type StreamTiming,
+  createEventStream,
+  type EventStream,
+  type ProgressEvent,
+} from './event-stream.ts'
 
 export interface EventStreams {
   /**

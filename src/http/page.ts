@@ -3,9 +3,11 @@
  * hash of their content. All of it works below any path, for the page refers to nothing but relative addresses.
  */
 import type { Context } from 'koa'
-import { isKnown } from '../request-headers.ts'
-import { originalUrlOf } from '../mount.ts'
-import { pageDocument, pageFiles, type PageFile } from './page-files.ts'
+import { isKnown } from './request-headers.ts'
+import { originalUrlOf } from './mount.ts'
+import { hash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 
 // Nothing inline, and nothing from another host. Images may be data: the page shows results that are SVG in <img>.
 const contentPolicy = [
@@ -91,4 +93,55 @@ function directoryOf(url: string): string | null {
   const [path = '', ...query] = url.split('?')
   if (path.endsWith('/')) return null
   return `./${path.slice(path.lastIndexOf('/') + 1)}/${query.length === 0 ? '' : `?${query.join('?')}`}`
+}
+
+/** The built files of the live page, in memory: a path of the disk is never made from a request. */
+interface PageFile {
+  readonly type: string
+  readonly etag: string
+  readonly plain: Buffer
+  /** The same, compressed by the build; by name of the coding, best first. */
+  readonly packed: readonly { readonly coding: 'br' | 'gzip'; readonly bytes: Buffer }[]
+}
+
+/** By path below the page, `assets/main-1a2b3c.js`. */
+type PageFiles = ReadonlyMap<string, PageFile>
+
+const pageDocument = 'index.html'
+
+const types: Readonly<Record<string, string>> = {
+  css: 'text/css; charset=utf-8',
+  html: 'text/html; charset=utf-8',
+  js: 'text/javascript; charset=utf-8',
+  svg: 'image/svg+xml',
+}
+/** Beside the compiled code; where the sources run, in `dist/` as well. */
+const places = ['../../web/', '../../dist/web/'].map((path) => fileURLToPath(new URL(path, import.meta.url)))
+/** About 30 kB compressed. */
+let files: PageFiles | undefined
+
+/** Reads them once, at the first use. @returns none where the page was not built */
+function pageFiles(): PageFiles {
+  return (files ??= readPageFiles())
+}
+
+function readPageFiles(): PageFiles {
+  const place = places.find((path) => existsSync(`${path}${pageDocument}.br`))
+  if (place === undefined) return new Map()
+  const names = readdirSync(place, { recursive: true, encoding: 'utf8' }).map((name) => name.replaceAll('\\', '/'))
+  return new Map(
+    names.flatMap((name) => {
+      const type = types[name.slice(name.lastIndexOf('.') + 1)]
+      return type === undefined ? [] : [[name, readPageFile(place + name, type)] as const]
+    }),
+  )
+}
+
+function readPageFile(path: string, type: string): PageFile {
+  const plain = readFileSync(path)
+  const packed = [
+    { coding: 'br', bytes: readFileSync(`${path}.br`) },
+    { coding: 'gzip', bytes: readFileSync(`${path}.gz`) },
+  ] as const
+  return { type, plain, packed, etag: `"${hash('sha256', plain).slice(0, 24)}"` }
 }
