@@ -69,6 +69,9 @@ export interface ServiceOptions {
   readonly log: Log
 }
 
+/** For tries under way when the process leaves: one that is broken off is made again. */
+const webhookGraceMs = 2_000
+
 export function createService(options: ServiceOptions): Service {
   const { config, registry, store, pool, heartbeatBuffer, telemetry, declared, clock, log } = options
   const feed = createFeed()
@@ -217,7 +220,7 @@ export function createService(options: ServiceOptions): Service {
       const [isCommitted] = await Promise.all([
         dispatcher.drain(config.shutdownGraceMs),
         pruner.stop(),
-        sender?.drain(config.shutdownGraceMs),
+        sender?.drain(Math.min(config.shutdownGraceMs, webhookGraceMs)),
       ])
       await intake.dismiss()
       await lines.flush()

@@ -54,6 +54,7 @@ export function runLines(
     ...shown.flatMap((job) => jobLines(job, layout)),
     ...(others === '' ? [] : [styled('dim', `  and ${others}`)]),
     answerLine(run, layout),
+    ...deliveryLines(run),
   ]
   return lines.map((line) => fit(line.trimEnd(), glyphs))
 }
@@ -178,6 +179,15 @@ function answerLine(
     return `${' '.repeat(at)}${styled(answerStyle, `${toTheRight} ${text}`)}`
   }
   return `${' '.repeat(Math.max(0, at - text.length - 1))}${styled(answerStyle, `${text} ${toTheLeft}`)}`
+}
+
+function deliveryLines({ deliveries = [] }: RunView): string[] {
+  return deliveries.map(({ id, url, state, attempts, lastStatus, nextAt }) => {
+    const tries = `${attempts} ${attempts === 1 ? 'try' : 'tries'}`
+    const last = attempts === 0 ? '' : `, ${lastStatus === null ? 'no answer' : `answered ${lastStatus}`}`
+    const next = nextAt === null ? '' : `, next at ${nextAt}`
+    return styled('dim', `  webhook ${state} after ${tries}${last}${next}: ${clean(url)} (${id})`)
+  })
 }
 
 function barOf(share: number, { full, empty }: Glyphs): string {

@@ -34,6 +34,18 @@ const failure = (attempt: number, from: number, to: number, message: string) => 
   error: { code: 'task_error' as const, message },
 })
 
+test('webhooks of a run are shown below its jobs', () => {
+  const delivery = { id: 'msg_1', url: 'https://hooks.example/', state: 'delivered', attempts: 1 } as const
+  const deliveries = [
+    { ...delivery, lastStatus: 204, nextAt: null },
+    { ...delivery, id: 'msg_2', state: 'pending' as const, attempts: 2, lastStatus: null, nextAt: at(900) },
+  ]
+  assert.equal(drawn(runOf([jobOf(0, {})], { deliveries }), {}).slice(-2), [
+    '  webhook delivered after 1 try, answered 204: https://hooks.example/ (msg_1)',
+    `  webhook pending after 2 tries, no answer, next at ${at(900)}: https://hooks.example/ (msg_2)`,
+  ])
+})
+
 test('all jobs share one axis, and the answer has one place on it', () => {
   const lines = drawn(
     runOf([

@@ -82,11 +82,13 @@ test('the scripts write what they say', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'forerunner-examples-'))
   try {
     const page = join(directory, 'report.html')
-    const [report, thumbnails, night] = await Promise.all([
+    const [signUp, report, thumbnails, night] = await Promise.all([
+      run('sign-up/sign-up', 'ada@example.org'),
       run('csv-report/report', 'test/fixtures/airports.csv', 'latitude', page),
       run('thumbnails/thumbnails', 'docs/page/empty.png', directory),
       run('nightly-report/night'),
     ])
+    assert.match(signUp, /answer: \{ account: 7[\s\S]*completed: \{\s+sentTo: 'ada@example.org'[\s\S]*contact: 'crm-7'/)
     assert.match(report, 'latitude')
     assert.match(await readFile(page, 'utf8'), /<svg[\s\S]*"columns"/)
     assert.match(thumbnails, 'thumbnail-1024.png')
