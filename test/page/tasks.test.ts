@@ -71,6 +71,34 @@ test('the webhooks of a run are shown as they go on, and are sent again', async 
   checkClean(tab)
 })
 
+test('a schedule says when it ticks in words and both time zones, runs now, and is paused', async () => {
+  await using service = await startService({ tasksDir })
+  await using tab = await browser.open(`${service.url}/?schedules`, { timezoneId: 'America/New_York' })
+  const { page } = tab
+  await page.getByRole('heading', { name: 'No schedules yet.' }).waitFor()
+  await page.getByText('curl -X PUT').waitFor()
+  const request = { tasks: [{ name: 'form', input: { title: 'a' } }] }
+  const schedule = { cron: '30 3 * * 1-5', timeZone: 'Asia/Tokyo', request }
+  await service.fetch('/schedules/nightly', {
+    method: 'PUT',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(schedule),
+  })
+  await page.reload()
+  await page.getByRole('heading', { name: /^1 schedule; nightly is next, in .*\.$/ }).waitFor()
+  await page.getByText('at 03:30 on weekdays').waitFor()
+  await page.getByText(/· \w{3} \d+ \w{3}, 03:30 Asia\/Tokyo · .*1[34]:30 America\/New_York, here$/).waitFor()
+  await page.getByText('it has not ticked yet').waitFor()
+  assert.equal(await violationsOf(page), [])
+  await page.getByRole('button', { name: 'Run now' }).click()
+  await page.getByRole('status').filter({ hasText: 'started …' }).waitFor()
+  await page.getByRole('button', { name: 'Pause' }).click()
+  await page.getByText('not while it is paused').waitFor()
+  await page.getByRole('link', { name: 'nightly' }).click()
+  await page.locator('tbody tr').first().waitFor()
+  checkClean(tab)
+})
+
 test('failures that differ in numbers, ids and names alone are one group, with its course', () => {
   const to = Date.UTC(2026, 10, 30)
   const job = (index: number, message: string, at: number) => ({

@@ -2,17 +2,18 @@
 import { OverviewPage } from '../overview/overview-page.tsx'
 import { RunPage } from '../run/run-page.tsx'
 import { RunsPage } from '../runs/runs-page.tsx'
+import { SchedulesPage } from '../schedules/schedules-page.tsx'
 import { StartPage } from '../start/start-page.tsx'
 import { TaskPage } from '../task/task-page.tsx'
 import { EnvironmentBadge } from './environment.tsx'
 import { KeyForm } from './key-form.tsx'
 import { useKeys } from './keys.ts'
-import { followLink, go, overviewAddress, route, startAddress } from './route.ts'
+import { followLink, go, overviewAddress, route, schedulesAddress, startAddress } from './route.ts'
 import { apiKey, isReachable, needsKey } from './service.ts'
 import { Shortcuts } from './shortcuts.tsx'
 
 export function App() {
-  useKeys({ n: () => go(startAddress), g: () => go('./'), o: () => go(overviewAddress) })
+  useKeys({ n: () => go(startAddress), g: () => go('./'), o: () => go(overviewAddress), s: () => go(schedulesAddress) })
   const { page } = route.value
   return (
     <div onClick={followLink}>
@@ -26,11 +27,14 @@ export function App() {
         </a>
         <EnvironmentBadge />
         <nav aria-label="Pages">
-          <a href="./" aria-current={page === 'runs' ? 'page' : undefined}>
+          <a href="./" aria-current={page === 'runs' || page === 'run' ? 'page' : undefined}>
             Runs
           </a>
-          <a href={overviewAddress} aria-current={page === 'overview' ? 'page' : undefined}>
+          <a href={overviewAddress} aria-current={page === 'overview' || page === 'task' ? 'page' : undefined}>
             Overview
+          </a>
+          <a href={schedulesAddress} aria-current={page === 'schedules' ? 'page' : undefined}>
+            Schedules
           </a>
           <a href={startAddress} aria-current={page === 'start' ? 'page' : undefined}>
             Start<span class="aside"> a run</span>
@@ -50,6 +54,7 @@ function Page() {
   const shown = route.value
   if (shown.page === 'run') return <RunPage key={shown.id} id={shown.id} />
   if (shown.page === 'overview') return <OverviewPage />
+  if (shown.page === 'schedules') return <SchedulesPage />
   if (shown.page === 'task') return <TaskPage key={shown.name} name={shown.name} />
   if (shown.page === 'start') return <StartPage key={shown.from ?? ''} from={shown.from} task={shown.task} />
   return <RunsPage filters={shown.filters} />

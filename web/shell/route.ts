@@ -17,6 +17,7 @@ export type Route =
   | { readonly page: 'runs'; readonly filters: RunFilters }
   | { readonly page: 'run'; readonly id: string; readonly job: number | null }
   | { readonly page: 'overview' }
+  | { readonly page: 'schedules' }
   | { readonly page: 'task'; readonly name: string }
   | { readonly page: 'start'; readonly from: string | null; readonly task: string | null }
 
@@ -33,6 +34,7 @@ export const route = computed((): Route => {
   }
   if (given.has('start')) return { page: 'start', from: text('start') || null, task: text('task') || null }
   if (given.has('about')) return { page: 'task', name: text('about') }
+  if (given.has('schedules')) return { page: 'schedules' }
   if (given.has('overview')) return { page: 'overview' }
   const filters = { state: text('state'), task: text('task'), tag: text('tag'), q: text('q') }
   return { page: 'runs', filters: { ...filters, since: text('since'), until: text('until') } }
@@ -51,6 +53,7 @@ export function shortIdOf(id: string): string {
 
 export const startAddress = './?start'
 export const overviewAddress = './?overview'
+export const schedulesAddress = './?schedules'
 
 /** @param isStep false: takes the place of the current entry of the history */
 export function go(address: string, isStep = true): void {

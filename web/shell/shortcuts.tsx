@@ -10,6 +10,7 @@ const sections: readonly (readonly [where: string, shortcuts: readonly Shortcut[
     [
       [['g'], 'the runs'],
       [['o'], 'the overview'],
+      [['s'], 'the schedules'],
       [['n'], 'start a run'],
       [['?'], 'this sheet'],
       [['Esc'], 'close it'],
