@@ -18,11 +18,13 @@ import { createHeartbeat, createLoopDelay } from './runtime/event-loop.ts'
 import { createCatchUp, createFeed } from './feed/feed.ts'
 import { createHttp, type Http } from './http/http.ts'
 import { createWhyWaiting } from './dispatch/why-waiting.ts'
+import { createRequestTexts } from './http/request-text.ts'
 import type { ProgressOf } from './http/views/job.ts'
 import { withoutSecrets } from './http/secrets.ts'
 import { eventText } from './http/views/json.ts'
 import { createMainThreadExecutor } from './execution/main-thread/executor.ts'
 import { createAnswerWaiters } from './intake/answer-waiters.ts'
+import { createInboxReader } from './intake/inbox.ts'
 import { createIntake, type Intake } from './intake/intake.ts'
 import { createMainThreadGuard } from './execution/main-thread/main-thread-guard.ts'
 import { createLimits } from './limits/limits.ts'
@@ -136,6 +138,9 @@ export function createService(options: ServiceOptions): Service {
     onTick: metrics.ticked,
   })
 
+  const { inbox } = store
+  const texts = createRequestTexts(config)
+  const inboxReader = inbox && createInboxReader({ ...texts, ...config, inbox, intake, log })
   const pruner = createPruner({ ...config, store, clock, log })
   /** Of addresses in webhooks: where the library is mounted. */
   let ownPrefix = ''
@@ -211,10 +216,12 @@ export function createService(options: ServiceOptions): Service {
       sender?.start()
       intake.open()
       await schedules.start()
+      inboxReader?.start()
     },
     async drain() {
       http.dismissPolls()
       dispatcher.leave()
+      await inboxReader?.stop()
       await schedules.stop()
       await intake.close()
       const [isCommitted] = await Promise.all([

@@ -44,6 +44,7 @@ export const jobErrorCodes = [
   'cancelled',
   'invalid_result',
   'expired',
+  'invalid_request',
 ] as const
 export type JobErrorCode = (typeof jobErrorCodes)[number]
 

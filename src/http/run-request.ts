@@ -7,6 +7,7 @@ import type { RunRequest } from '../domain/run/new-run.ts'
 import { firstFailurePolicies } from '../domain/run.ts'
 import { policyBounds } from '../domain/task.ts'
 import { isWebhookUrl } from '../domain/webhook.ts'
+import type { RequestParts } from '../intake/inbox.ts'
 import { pointerOf } from '../tasks/input.ts'
 
 const maxDelayMs = 31_536_000_000
@@ -89,6 +90,15 @@ export function invalidBody(error: z.ZodError): AppError {
   const where = first === undefined || first.pointer === '' ? 'the body' : first.pointer
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
   return new AppError('validation-error', `${where}: ${first?.detail}${more}`, { members: { errors } })
+}
+
+/** What can be kept of a request that is not valid. */
+export function partsOfRequest(request: unknown): RequestParts {
+  const tasks: unknown = Reflect.get(Object(request), 'tasks')
+  const first: unknown = Array.isArray(tasks) ? tasks[0] : undefined
+  const task = taskSchema.shape.name.safeParse(Reflect.get(Object(first), 'name'))
+  const tags = runSchema.shape.tags.safeParse(Reflect.get(Object(request), 'tags'))
+  return { task: task.success ? task.data : null, tags: tags.success ? tags.data : [] }
 }
 
 function issuesOf(issue: z.core.$ZodIssue): RequestIssue[] {

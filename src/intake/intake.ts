@@ -7,6 +7,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { AppError } from '../domain/errors.ts'
 import type { RunRequest, NewRun } from '../domain/run/new-run.ts'
 import type { RunRecord } from '../domain/run.ts'
+import { keptUrl } from '../domain/webhook.ts'
 import type { RetryResult } from '../domain/run/verbs.ts'
 import type { Dispatcher } from '../dispatch/dispatcher.ts'
 import type { ExecuteHooks } from '../dispatch/execute.ts'
@@ -46,6 +47,13 @@ export interface Intake {
    * @throws AppError `shutting-down` or `overloaded`
    */
   admit<Value>(jobs: number, ask: () => Promise<Value>): Promise<Value>
+  /**
+   * Accepts the run that the inbox asks for under this id; nobody waits for its answer.
+   * @throws AppError for a request that is refused, and where there is no room
+   */
+  takeUp(id: string, request: RunRequest): Promise<void>
+  /** Accepts a failed run in its place. @throws AppError */
+  refuse(id: string, refusal: Refusal): Promise<void>
   /** Queues a failed or cancelled job again. @throws AppError when there is no room for it */
   retry(runId: string, jobIndex: number): Promise<RetryResult>
   /** Forgets a finished run, unless a caller still waits for its answer and must read it first. */
@@ -60,6 +68,13 @@ export interface Intake {
   checkRoom(): void
   /** Ends the waits for answers that are not there yet; resolves when no caller is left. */
   dismiss(): Promise<void>
+}
+
+/** A request that is not valid. */
+export interface Refusal {
+  readonly task: string
+  readonly tags: readonly string[]
+  readonly message: string
 }
 
 export interface IntakeOptions extends Omit<PrepareOptions, 'isPaused'> {
@@ -166,6 +181,14 @@ export function createIntake(options: IntakeOptions): Intake {
     },
     prepare: (request) => prepareRun(request, { waitMs: 0, idempotency: null }, prepare),
     admit,
+    async takeUp(id, request) {
+      const run = await prepareRun(request, { waitMs: 0, idempotency: null }, prepare)
+      await accept({ ...run, id, isFromInbox: true })
+    },
+    async refuse(id, refusal) {
+      const { webhookUrl: url } = options
+      await accept({ ...refusedRun(id, refusal), webhook: url === '' ? null : keptUrl(url) })
+    },
     retry: (runId, jobIndex) => admit(1, () => store.retry(runId, jobIndex, clock.now())),
     async setPaused(task, isPaused) {
       const setting = store.setPaused(task, isPaused)
@@ -187,6 +210,13 @@ export function createIntake(options: IntakeOptions): Intake {
       await Promise.allSettled(submitting)
     },
   }
+}
+
+/** Its job has no attempts, and so cannot be retried. */
+function refusedRun(id: string, { task, tags, message }: Refusal): NewRun {
+  const none = { input: null, priority: 0, timeoutMs: 0, maxAttempts: 0, delayMs: 0 }
+  const choices = { respond: 'none', onFirstFailure: 'continue', claimsFirst: false, idempotency: null } as const
+  return { id, tags, jobs: [{ task, kind: 'io', ...none }], ...choices, isFromInbox: true, refusal: message }
 }
 
 function reused(runId: string): AppError {

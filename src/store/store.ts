@@ -19,6 +19,7 @@ import type { SearchWord } from '../domain/search.ts'
 import type { LineChunk, StoredChunk } from '../domain/line.ts'
 import type { Step, StepPage, StepReport } from '../domain/step.ts'
 import type { DeliveryClaims, DeliveryRequest } from './deliveries.ts'
+import type { Inbox } from './inbox.ts'
 import type { Notifier } from './notifier.ts'
 
 /**
@@ -140,6 +141,8 @@ export interface Store {
   pausedTasks(): ReadonlySet<string>
   /** Whether runs can be found by their words. */
   readonly canSearch?: boolean
+  /** Requests that others than the service commit in the store; absent where there can be none. */
+  readonly inbox?: Inbox
   /** null for an engine that only one process uses. */
   readonly notifier: Notifier | null
 

@@ -8,7 +8,8 @@ import { Client } from 'pg'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClient, type RunView } from '../../src/client/client.ts'
-import { makeSchema } from '../harness/postgres.ts'
+import { makeSchema, sharedPostgres } from '../harness/postgres.ts'
+import { openPostgres } from '../harness/store-postgres.ts'
 import { until } from '../harness/until.ts'
 import { allBlocks, blocksOf, root } from './blocks.ts'
 
@@ -158,15 +159,29 @@ test('of two processes one answers and the other runs the jobs', async () => {
 })
 
 test('the SQL of the documents runs', async () => {
-  await using schema = await makeSchema()
-  const client = new Client({ connectionString: schema.url })
-  await client.connect()
+  const server = await sharedPostgres()
+  const admin = new Client({ connectionString: server.url })
+  await admin.connect()
+  await admin.query('CREATE DATABASE documents')
+  const url = new URL('/documents', server.url).href
+  const client = new Client({ connectionString: url })
   try {
-    await client.query('BEGIN')
-    for (const { text: sql } of allBlocks('sql')) await client.query(sql)
-    await client.query('ROLLBACK')
+    await client.connect()
+    const first = blocksOf('docs/scaling.md').find(({ language }) => language === 'sql')
+    await client.query(first?.text ?? '')
+    // The first start makes the tables.
+    await (await openPostgres({ url, name: 'forerunner' }))[Symbol.asyncDispose]()
+    await client.query('CREATE ROLE app; CREATE TABLE orders (mail text)')
+    for (const { text: sql } of allBlocks('sql')) if (sql !== first?.text) await client.query(sql)
+    const { rows } = await client.query(
+      'SELECT mail, (SELECT count(*)::integer FROM forerunner.inbox) AS asked FROM orders',
+    )
+    assert.equal(rows, [{ mail: 'ada@example.org', asked: 1 }])
   } finally {
     await client.end()
+    await admin.query('DROP DATABASE documents WITH (FORCE)')
+    await admin.query('DROP ROLE IF EXISTS forerunner, app')
+    await admin.end()
   }
 })
 

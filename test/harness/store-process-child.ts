@@ -4,7 +4,7 @@ import { sqliteStore } from './store-sqlite.ts'
 
 export type RemoteVerb = Exclude<
   keyof Store,
-  'open' | 'onChange' | 'backlog' | 'pausedTasks' | 'notifier' | 'canSearch'
+  'open' | 'onChange' | 'backlog' | 'pausedTasks' | 'notifier' | 'canSearch' | 'inbox'
 >
 
 export interface Asked {

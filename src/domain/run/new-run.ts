@@ -2,7 +2,7 @@
 import type { RespondMode } from '../answer.ts'
 import type { FirstFailurePolicy } from '../run.ts'
 import type { TaskKind } from '../task.ts'
-import type { Job, Run } from './aggregate.ts'
+import { changeJob, type Job, type Run } from './aggregate.ts'
 
 /** A task of a request whose form was checked. */
 export interface TaskRequest {
@@ -62,6 +62,10 @@ export interface NewRun {
   readonly claimsFirst: boolean
   /** null where the request had no Idempotency-Key. */
   readonly idempotency: IdempotencyClaim | null
+  /** Whether it is asked for in the store's inbox, under the run's id. */
+  readonly isFromInbox?: boolean
+  /** Why its request is not valid: the run is accepted, and its one job fails in the same commit. */
+  readonly refusal?: string
 }
 
 /** A caller's key, which names one run for 24 hours, or until that run is removed. */
@@ -127,4 +131,9 @@ function acceptJob(job: NewJob, isClaimed: boolean, at: number, holder: number |
     secret: job.secret ?? null,
     steps: null,
   }
+}
+
+/** Fails the run of a request that is not valid. */
+export function refuseRun(run: Run, message: string, at: number): Run {
+  return changeJob(run, 0, { to: 'failed', error: { code: 'invalid_request', message } }, at)
 }

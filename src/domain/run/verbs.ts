@@ -27,9 +27,9 @@ export type Settled = 'settled' | 'stale'
 
 /**
  * `queued`: it waits again with fresh attempts; `not-final`, `was-completed`: there is nothing to retry; `cannot-start`:
- * a job that it waits for has ended without a result, and has to be retried first.
+ * a job that it waits for has ended without a result, and has to be retried first; `was-refused`: its request was not valid.
  */
-export type RetryResult = 'queued' | 'not-final' | 'was-completed' | 'cannot-start' | 'not-found'
+export type RetryResult = 'queued' | 'not-final' | 'was-completed' | 'cannot-start' | 'was-refused' | 'not-found'
 
 /** The run after a verb, the same one where nothing changed; null where there is none. */
 export interface Done<Value> {
@@ -81,7 +81,8 @@ export function cancel(run: Run | null, jobIndex: number | null, at: number): Do
 
 export function retry(run: Run | null, jobIndex: number, at: number): Done<RetryResult> {
   if (run === null || run.jobs[jobIndex] === undefined) return { run, value: 'not-found' }
-  const { state, chain } = jobAt(run, jobIndex)
+  const { state, chain, maxAttempts } = jobAt(run, jobIndex)
+  if (maxAttempts === 0) return { run, value: 'was-refused' }
   if (state === 'completed') return { run, value: 'was-completed' }
   if (!isFinalJob(state)) return { run, value: 'not-final' }
   if (chain !== null && lostOf(run, chain) !== null) return { run, value: 'cannot-start' }

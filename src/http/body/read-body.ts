@@ -101,7 +101,8 @@ function holdUntilAnswered({ req, res }: Context, budget: ByteBudget, cutOff: ()
   return hold
 }
 
-function valueOf(parsed: ParsedBody, maxBytes: number): unknown {
+/** @throws AppError where it is not what it says, or says nothing that could be read */
+export function valueOf(parsed: ParsedBody, maxBytes: number): unknown {
   switch (parsed.kind) {
     case 'value':
       return parsed.value

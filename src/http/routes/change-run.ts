@@ -53,6 +53,7 @@ export const cancelJob: Route = {
 const whyNot = {
   'was-completed': 'has completed',
   'not-final': 'has not ended',
+  'was-refused': 'stands for a request that is not valid: send a new one',
   'cannot-start': 'waits for a job that has ended without a result: retry that one',
 } as const
 

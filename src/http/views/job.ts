@@ -90,7 +90,7 @@ export const jobViewSchema = z
       .nullable()
       .describe('`main`, `worker-N`, `process-N` (a child process beside that thread), or null before the first start'),
     attempt: z.int().min(0).describe('spent attempts and the one under way; 0 before the first'),
-    maxAttempts: z.int().min(1),
+    maxAttempts: z.int().min(0).describe('0: the request was not valid, and nothing has run'),
     queuedAt: instantSchema,
     startedAt: instantSchema.nullable(),
     finishedAt: instantSchema.nullable(),

@@ -50,6 +50,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     },
     onChange: subscribers.onChange,
     canSearch: options.hasSearch === true,
+    inbox: { onRequests: subscribers.onRequests, take: async (...of) => opened().takeRequests(...of) },
     backlog: () => service?.backlog() ?? 0,
     pausedTasks: () => service?.pausedTasks() ?? none,
     notifier: {

@@ -42,6 +42,8 @@ export interface MaintenanceOptions {
   /** Whether suspects are due. */
   readonly onSuspects: (wait: boolean) => void
   readonly clock: Clock
+  /** Requests may be waiting in the inbox without a notification. */
+  readonly lookAtInbox: () => Promise<void>
   /** Called after each round: jobs may wait without a notification. */
   readonly onRound: () => void
 }
@@ -89,7 +91,7 @@ export async function countSuspects(query: Query): Promise<number> {
 export function createMaintenance(options: MaintenanceOptions): Maintenance {
   const { limits, process, tasks, query, backlog, lease, log, rescue, reclaim, hasOrphans, onSuspects, onRound } =
     options
-  const { heartbeats, pausedTasks, boundWaits, clock } = options
+  const { lookAtInbox, heartbeats, pausedTasks, boundWaits, clock } = options
   const { leaseMs, roundMs } = limits
   const aheadOfMonotonic = (): number => clock.now() - performance.now()
   let lastAhead = aheadOfMonotonic()
@@ -100,7 +102,7 @@ export function createMaintenance(options: MaintenanceOptions): Maintenance {
 
   async function maintain(): Promise<void> {
     rounds += 1
-    await Promise.all([backlog.refresh(query), pausedTasks.refresh()])
+    await Promise.all([backlog.refresh(query), pausedTasks.refresh(), lookAtInbox()])
     if (hasOrphans() || rounds % reclaimEvery === 0) await reclaim()
     await heartbeats.look(query)
     const silent = heartbeats.unchangedFor(leaseMs)

@@ -8,6 +8,7 @@ import type { JobProgress, Progress } from '../../domain/job.ts'
 import type { TurnScheduler } from '../../runtime/event-loop.ts'
 import type { Log } from '../../log.ts'
 import type { StallOptions } from '../stall-watch.ts'
+import type { Inbox } from '../inbox.ts'
 import type { RescueReport, Store } from '../store.ts'
 import { createCommitEffects, writers } from './writing/commit-effects.ts'
 import { createBacklog, writerName } from './statements/totals.ts'
@@ -21,6 +22,7 @@ import { createOwnedClaims } from './ownership/owned-claims.ts'
 import { createBatchWriter } from './writing/batch-writer.ts'
 import { createLease } from './ownership/lease.ts'
 import { defaultLimits, type Limits } from './limits.ts'
+import { createInbox, inboxNotification } from './statements/inbox.ts'
 import { decodeNotification, encodeNotification, notify } from './notifications/codec.ts'
 import { createListener } from './notifications/listener.ts'
 import { boundWaits, reclaim, rescue } from './ownership/recovery.ts'
@@ -34,7 +36,6 @@ import { createReadiness } from './connection/readiness.ts'
 import { createRemoteProgress } from './notifications/remote-progress.ts'
 import type { Subscribers } from './notifications/notifier.ts'
 import { countSuspects, createMaintenance } from './maintenance.ts'
-import { createSearchClearing } from './search/clear-search.ts'
 import { createSearchIndex } from './search/index-writer.ts'
 import { createVerbs, type Verbs } from './verbs.ts'
 import { createEmptyQueueCache } from './writing/empty-queue-cache.ts'
@@ -66,6 +67,7 @@ export interface PostgresOptions {
 export interface Service {
   readonly verbs: Verbs & Pick<Store, 'rescue' | 'checkWritable' | 'releaseDeliveries'>
   backlog(): number
+  readonly takeRequests: Inbox['take']
   pausedTasks(): ReadonlySet<string>
   publishProgress(progress: readonly JobProgress[]): Promise<void>
   remoteProgress(runId: string, jobIndex: number): Progress | null
@@ -95,6 +97,7 @@ export async function startService(
   const process = await prepareDatabase(connect, database, registration)
 
   const reader = createReader(pg, database)
+  const inbox = createInbox(reader, subscribers.requests)
   const heartbeats = createHeartbeats()
   const sendNotifications = async (messages: readonly string[]): Promise<void> => {
     if (heartbeats.hasOthers()) await reader.query(notify, [channel, messages])
@@ -113,19 +116,9 @@ export async function startService(
   const readiness = createReadiness(process, limits)
   const remoteProgress = createRemoteProgress()
   const workNotifier = createWorkNotifier(process, writers.intake, sendNotifications)
-  const search = hasSearch ? createSearchIndex({ process, startedAt, query: reader.query, readable, clock, log }) : null
-  const clearing = hasSearch ? null : createSearchClearing(reader.query, log)
-  const effects = createCommitEffects({
-    process,
-    backlog,
-    cache,
-    emptyQueues,
-    owned,
-    readiness,
-    search,
-    subscribers,
-    workNotifier,
-  })
+  const search = createSearchIndex({ process, startedAt, hasSearch, query: reader.query, readable, clock, log })
+  const known = { backlog, cache, emptyQueues, owned }
+  const effects = createCommitEffects({ process, ...known, readiness, search, subscribers, workNotifier })
   const { wakeForWork } = effects
   const batchWriter = (writer: number) =>
     createBatchWriter({
@@ -148,6 +141,7 @@ export async function startService(
     intake,
     settling,
     reader,
+    awaitTakeUp: inbox.awaitTakeUp,
     pausedTasks,
     rateLimits: createRateLimits(schema),
     emptyQueues,
@@ -160,6 +154,7 @@ export async function startService(
   let greeting: NodeJS.Timeout | undefined
 
   async function hear(text: string): Promise<void> {
+    if (text === inboxNotification) return subscribers.requests()
     const notice = decodeNotification(text, process)
     if (notice === null) return
     if (notice.type === 'hello') return heartbeats.meet()
@@ -218,6 +213,7 @@ export async function startService(
 
   function onGap(): void {
     subscribers.gap()
+    subscribers.requests()
     void lookAtPauses()
     compareOwned().catch((error: unknown) => log.debug({ err: error }, 'the own jobs could not be looked through'))
   }
@@ -239,6 +235,7 @@ export async function startService(
     hasOrphans: effects.hasOrphans,
     onSuspects: quarantine.look,
     onRound: wakeForWork,
+    lookAtInbox: inbox.look,
     clock,
   })
 
@@ -246,7 +243,7 @@ export async function startService(
     clearTimeout(greeting)
     await maintenance.stop()
     await Promise.all([intake.settled(), settling.settled()])
-    await Promise.all([search?.stop(), clearing?.stop()])
+    await search.stop()
     await Promise.all([intake.close(), settling.close(), listener.stop(), lease.stop()])
     // Other processes can claim at once what this one could not hand back.
     await reader.query({ text: 'DELETE FROM process WHERE id = $1' }, [process]).catch(() => {})
@@ -261,8 +258,7 @@ export async function startService(
     throw new BootError('the database stopped answering', error)
   }
   maintenance.start()
-  search?.start()
-  clearing?.start()
+  search.start()
   // Other processes sent no notifications for commits before they knew of this process.
   greeting = setTimeout(subscribers.gap, limits.queryMs)
   return {
@@ -287,6 +283,7 @@ export async function startService(
       },
     },
     backlog: backlog.jobs,
+    takeRequests: inbox.take,
     pausedTasks: pausedTasks.all,
     // Progress is published again, so a lost message does no harm.
     publishProgress: async (progress) =>

@@ -1,5 +1,6 @@
 /** The verbs of the store: the connection that each uses, and the writes that each waits for. */
 import type { RunRecord } from '../../domain/run.ts'
+import type { CancelResult } from '../../domain/run/transitions.ts'
 import type { Store } from '../store.ts'
 import { claimDue, claimSuspect, type Claimed, type ClaimOptions } from './writing/claims.ts'
 import type { Quarantine } from './ownership/quarantine.ts'
@@ -19,6 +20,7 @@ import { readSteps } from './statements/steps.ts'
 import { readDueSchedules, readSchedule, readSchedules } from './statements/schedules.ts'
 import { readStats } from './statements/totals.ts'
 import { findRuns } from './search/find-runs.ts'
+import type { PostgresInbox } from './statements/inbox.ts'
 import type { PausedTasks } from './statements/paused-tasks.ts'
 import type { Reader } from './connection/reader.ts'
 import type { ClaimRequest, ClaimResult } from '../store.ts'
@@ -45,12 +47,13 @@ export interface VerbsOptions extends ClaimOptions {
   /** Settles, cancels, retries and removes. */
   readonly settling: BatchWriter
   readonly reader: Reader
+  readonly awaitTakeUp: PostgresInbox['awaitTakeUp']
   readonly pausedTasks: PausedTasks
   readonly quarantine: Quarantine
 }
 
 export function createVerbs(options: VerbsOptions): Verbs {
-  const { process, intake, settling, reader, pausedTasks, readable, quarantine } = options
+  const { process, intake, settling, reader, awaitTakeUp, pausedTasks, readable, quarantine } = options
   const { query } = reader
   /** Resolves when every earlier operation is settled. */
   const quiet = (): Promise<unknown> => Promise.all([intake.settled(), settling.settled()])
@@ -90,18 +93,32 @@ export function createVerbs(options: VerbsOptions): Verbs {
     return { jobs: [...jobs, ...more.jobs], nextDueAt: earliest(nextDueAt, more.nextDueAt) }
   }
 
+  /** Does it again where it gave `none` because the run was asked for in the database, and was taken up only then. */
+  async function onceTakenUp<Value>(id: string, none: Value, work: () => Promise<Value>): Promise<Value> {
+    const value = await work()
+    return value === none && (await awaitTakeUp(id)) ? work() : value
+  }
+
   /** Returns the run as a write under way leaves it; without such a write, reads it. */
   async function getRun(id: string): Promise<RunRecord | null> {
     const written = await Promise.all([settling.settledOf(id), intake.settledOf(id)])
     const stored = written.reduce((one, other) => ((other?.revision ?? 0) > (one?.revision ?? 0) ? other : one))
     const shown = stored ? shownWhole(stored.run) : null
-    return shown ?? asked(readRun(query, id), 'getRun')
+    return (
+      shown ??
+      asked(
+        onceTakenUp(id, null, () => readRun(query, id)),
+        'getRun',
+      )
+    )
   }
 
   const ask =
     <Args extends unknown[]>(lane: BatchWriter, operation: (...args: Args) => Parameters<BatchWriter['ask']>[0]) =>
     async <Value>(...args: Args): Promise<Value> =>
       (await lane.ask(operation(...args))) as Value
+
+  const cancel = ask(settling, operations.cancel)
 
   return {
     accept: ask(intake, operations.accept),
@@ -115,7 +132,11 @@ export function createVerbs(options: VerbsOptions): Verbs {
       return ids.length === 0 ? 0 : ((await settling.askAlone(expireRuns(ids, readable, at))) as number)
     },
     setPaused: (task, isPaused) => asked(pausedTasks.set(task, isPaused), 'setPaused'),
-    cancel: ask(settling, operations.cancel),
+    cancel: (...of) =>
+      asked(
+        onceTakenUp<CancelResult>(of[0], 'not-found', () => cancel(...of)),
+        'cancel',
+      ),
     retry: ask(settling, operations.retry),
     remove: ask(settling, operations.remove),
     async leave(at) {
@@ -133,7 +154,9 @@ export function createVerbs(options: VerbsOptions): Verbs {
     getRun,
     getJob: (runId, jobIndex) =>
       asked(
-        Promise.all([settling.settledOf(runId), intake.settledOf(runId)]).then(() => readJob(query, runId, jobIndex)),
+        Promise.all([settling.settledOf(runId), intake.settledOf(runId)]).then(() =>
+          onceTakenUp(runId, null, () => readJob(query, runId, jobIndex)),
+        ),
         'getJob',
       ),
     countAhead: (runId, jobIndex, at) =>

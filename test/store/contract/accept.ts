@@ -83,6 +83,16 @@ export function acceptContract(register: Register): void {
     assert.is(await store.complete(claim, '1', start + 2), 'settled')
   })
 
+  register('a request that is not valid is accepted as a failed run, which cannot be retried', async ({ store }) => {
+    const run = runOf({ respond: 'none', jobs: [jobOf({ maxAttempts: 0 })], refusal: 'the body: not valid' })
+    assert.equal(await store.accept(run, start), { result: 'accepted', first: null })
+    const { state, finishedAt, jobs } = await runIn(store, run.id)
+    assert.equal([state, finishedAt, jobs[0]?.state], ['failed', start, 'failed'])
+    assert.equal(jobs[0]?.error, { code: 'invalid_request', message: 'the body: not valid' })
+    assert.is(await store.retry(run.id, 0, start + 1), 'was-refused')
+    assert.equal((await store.stats(start)).conservation, { accepted: 1, final: 1, live: 0, lost: 0 })
+  })
+
   register('a refused run takes nothing away from what was asked for together with it', async ({ store }) => {
     const held = await acceptAndClaim(store, runOf(), start)
     const [twice, mate] = [runOf({ tags: ['kept'] }), runOf()]

@@ -21,7 +21,7 @@ const touch = {
   text: `
     WITH own AS (UPDATE process SET heartbeat_at = heartbeat_at WHERE id = $1)
     SELECT bool_and(has_table_privilege(name, privilege)) AS may_write
-    FROM unnest(ARRAY['record', 'payload', 'queue', 'holder', 'run_tag', 'run_task', 'idempotency_key', 'tally', 'search', 'search_progress']) AS name,
+    FROM unnest(ARRAY['record', 'payload', 'queue', 'holder', 'run_tag', 'run_task', 'idempotency_key', 'tally', 'search', 'search_progress', 'inbox']) AS name,
       unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege`,
 }
 

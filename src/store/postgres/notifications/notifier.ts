@@ -1,13 +1,17 @@
 /** Notifies after a commit: those that listen in this process, and other processes of jobs that are left to claim. */
 import type { RunChange } from '../../../domain/run.ts'
 import type { TurnScheduler } from '../../../runtime/event-loop.ts'
+import type { Inbox } from '../../inbox.ts'
 import type { Notifier } from '../../notifier.ts'
 import type { Store } from '../../store.ts'
 import { encodeNotification } from './codec.ts'
 
 export interface Subscribers extends Pick<Store, 'onChange'>, Pick<Notifier, 'onWork' | 'onGap'> {
+  onRequests: Inbox['onRequests']
   change(changes: readonly RunChange[]): void
   work(): void
+  /** Requests may be waiting in the inbox. */
+  requests(): void
   /** At once: what was missed has to be read before any later change. */
   gap(): void
 }
@@ -17,15 +21,18 @@ export function createSubscribers(turns: TurnScheduler): Subscribers {
   const changeListeners: ((change: RunChange) => void)[] = []
   const workListeners: (() => void)[] = []
   const gapListeners: (() => void)[] = []
+  const requestListeners: (() => void)[] = []
 
   return {
     onChange: (listener) => void changeListeners.push(listener),
     onWork: (listener) => void workListeners.push(listener),
+    onRequests: (listener) => void requestListeners.push(listener),
     onGap: (listener) => void gapListeners.push(listener),
     change(changes) {
       for (const change of changes) turns.run(() => changeListeners.forEach((listener) => listener(change)))
     },
     work: () => turns.run(() => workListeners.forEach((listener) => listener())),
+    requests: () => requestListeners.forEach((listener) => listener()),
     gap: () => gapListeners.forEach((listener) => listener()),
   }
 }

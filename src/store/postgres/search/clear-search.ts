@@ -8,6 +8,11 @@ export interface SearchClearing {
   stop(): Promise<void>
 }
 
+export interface SearchClearingOptions {
+  readonly query: Query
+  readonly log: Log
+}
+
 const lookMs = 60_000
 const pauseMs = 50
 
@@ -29,7 +34,7 @@ const clear = {
     SELECT count(*) AS cleared FROM cleared`,
 }
 
-export function createSearchClearing(query: Query, log: Log): SearchClearing {
+export function createSearchClearing({ query, log }: SearchClearingOptions): SearchClearing {
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
   let underWay = Promise.resolve()

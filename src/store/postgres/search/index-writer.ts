@@ -19,6 +19,7 @@ import {
   registerOthers,
   type Arrears,
 } from './arrears.ts'
+import { createSearchClearing } from './clear-search.ts'
 import { indexRuns } from './index-runs.ts'
 
 export interface SearchIndex {
@@ -34,6 +35,8 @@ export interface SearchIndexOptions {
   readonly process: number
   /** By its clock. */
   readonly startedAt: number
+  /** False: the index is emptied. */
+  readonly hasSearch: boolean
   readonly query: Query
   readonly readable: Readable
   readonly clock: Clock
@@ -55,14 +58,18 @@ const lookMs = 10_000
 /** Runs that are kept in mind. Of more, it is noted since when they came, and they are searched for. */
 const maxNoted = 50_000
 
-export function createSearchIndex({
+export function createSearchIndex({ hasSearch, ...options }: SearchIndexOptions): SearchIndex {
+  return hasSearch ? createIndexWriter(options) : { note() {}, ...createSearchClearing(options) }
+}
+
+function createIndexWriter({
   process,
   startedAt,
   query,
   readable,
   clock,
   log,
-}: SearchIndexOptions): SearchIndex {
+}: Omit<SearchIndexOptions, 'hasSearch'>): SearchIndex {
   let noted = new Set<string>()
   let due: string[] = []
   /** What was written before it is in `due`, or in the index. */

@@ -31,8 +31,7 @@ export interface CommitEffectsOptions {
   readonly emptyQueues: EmptyQueueCache
   readonly owned: OwnedClaims
   readonly readiness: Readiness
-  /** Null without search. */
-  readonly search: Pick<SearchIndex, 'note'> | null
+  readonly search: Pick<SearchIndex, 'note'>
   readonly subscribers: Subscribers
   readonly workNotifier: WorkNotifier
 }
@@ -56,7 +55,7 @@ export function createCommitEffects(options: CommitEffectsOptions): CommitEffect
       if (live !== null) backlog.hear(writerName(process, writer), live)
       if (written.length + removed.length > 0) readiness.noteWritten()
       for (const stored of written) cache.keep(stored)
-      if (written.length > 0) search?.note(written)
+      if (written.length > 0) search.note(written)
       for (const { id } of removed) cache.forget(id)
       for (const job of given) owned.give(job)
       for (const claim of voided) owned.void(claim)

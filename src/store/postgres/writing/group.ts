@@ -13,6 +13,7 @@ import type { RecordCache } from './record-cache.ts'
 import type { Connection, Query } from '../connection/connection.ts'
 import { isFailure } from '../connection/failure.ts'
 import { claimKeys } from '../statements/idempotency-keys.ts'
+import { claimRequests } from '../statements/inbox.ts'
 import { encodeNotification } from '../notifications/codec.ts'
 import type { KnownKey } from '../../store.ts'
 import type { Operation } from './operations.ts'
@@ -75,8 +76,8 @@ export async function commitGroup(connection: Connection, group: Group): Promise
   const looks = operations.flatMap(({ look }) => look?.() ?? [])
   const ids = runIdsOf(group)
   const known = ids.flatMap((id) => cache.get(id) ?? [])
-  const hasKeys = operations.some(({ accepts }) => accepts?.run.idempotency)
-  if (looks.length === 0 && !hasKeys && known.length === ids.length && !isRepeat) {
+  const isClaiming = operations.some(({ accepts }) => accepts?.run.idempotency || accepts?.run.isFromInbox)
+  if (looks.length === 0 && !isClaiming && known.length === ids.length && !isRepeat) {
     const planned = plan(group, createUnitOfWork(known), new Map())
     // The statement compares revisions of changed records alone: a reply that changes nothing may come from an old record.
     if (planned.writes.changed.length === ids.length) {
@@ -99,18 +100,20 @@ async function commitLocked(
   looks: readonly ((query: Query) => Promise<readonly Stored[]>)[],
 ): Promise<Outcome> {
   try {
-    const [, live, known, loaded, ...looked] = await Promise.all([
+    const accepts = group.operations.flatMap(({ accepts: acceptance }) => acceptance ?? [])
+    const [, live, known, gone, loaded, ...looked] = await Promise.all([
       query(begin),
       group.isRepeat ? liveOfWriter(query, group.sender) : null,
-      claimKeys(
+      claimKeys(query, accepts),
+      claimRequests(
         query,
-        group.operations.flatMap(({ accepts }) => accepts ?? []),
+        accepts.map(({ run }) => run),
       ),
       ids.length === 0 ? [] : lockNamed(query, ids, group.cache.get),
       ...looks.map((look) => look(query)),
     ])
     const unit = createUnitOfWork([...loaded, ...looked.flat()])
-    const planned = plan(group, unit, known)
+    const planned = plan(group, unit, new Map([...known, ...gone]))
     const outcome = await together(() => save(query, group, planned, end))
     return group.isRepeat
       ? { ...outcome, live: outcome.live ?? live, changes: [...outcome.changes, ...unit.loaded().map(changeOf)] }

@@ -2,7 +2,7 @@
 import type { Claim, ClaimedJob } from '../../../domain/claim.ts'
 import type { JobError } from '../../../domain/job.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
-import { acceptRun, type NewRun } from '../../../domain/run/new-run.ts'
+import { acceptRun, refuseRun, type NewRun } from '../../../domain/run/new-run.ts'
 import { claimedJob } from '../../../domain/run/transitions.ts'
 import { cancel, complete, fail, keepStep, release, retry, type Done } from '../../../domain/run/verbs.ts'
 import type { Step, StepReport } from '../../../domain/step.ts'
@@ -73,6 +73,7 @@ export const operations = {
         const before = isRepeat ? unit.find(run.id) : null
         const accepted = before ?? acceptRun(run, at, process)
         if (before === null) unit.add(accepted)
+        if (before === null && run.refusal !== undefined) unit.save(refuseRun(accepted, run.refusal, at))
         const [first] = accepted.jobs
         const isHeld = first?.state === 'running' && first.holder === process
         if (!run.claimsFirst || !isHeld) return { result: 'accepted', first: null }

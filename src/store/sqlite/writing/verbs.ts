@@ -1,6 +1,6 @@
 /** The writing verbs: each loads its records, changes them by the rules, and saves them. */
 import type { Claim } from '../../../domain/claim.ts'
-import { acceptRun } from '../../../domain/run/new-run.ts'
+import { acceptRun, refuseRun } from '../../../domain/run/new-run.ts'
 import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
 import {
   boundDueTimes,
@@ -57,6 +57,7 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       const known = keys.claim(run, at)
       if (known !== null) return known
       const stored = transaction.add(acceptRun(run, at))
+      if (run.refusal !== undefined) transaction.save(stored, refuseRun(stored.run, run.refusal, at))
       if (!run.claimsFirst) return { result: 'accepted', first: null }
       const input = payloads.input(stored.key, 0, jobAt(stored.run, 0))
       return { result: 'accepted', first: claimedJob(stored.run, 0, input, at, at) }

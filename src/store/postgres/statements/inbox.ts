@@ -1,0 +1,93 @@
+/** The requests of the SQL function `run_tasks`. Whoever accepts the run of one removes its row in the same transaction. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { AppError } from '../../../domain/errors.ts'
+import { isRunId } from '../../../domain/ids.ts'
+import type { NewRun } from '../../../domain/run/new-run.ts'
+import type { Inbox } from '../../inbox.ts'
+import type { KnownKey } from '../../store.ts'
+import type { Query } from '../connection/connection.ts'
+import type { Reader } from '../connection/reader.ts'
+
+/** What a process hears when a transaction with such requests was committed. */
+export const inboxNotification = 'inbox'
+
+const maxRequests = 100
+const maxBytes = 4 * 2 ** 20
+
+// One process at a time: the others would check the same requests.
+const takeTurn = {
+  name: 'take-turn-at-inbox',
+  text: `SELECT pg_try_advisory_xact_lock(hashtextextended('forerunner inbox ' || current_schema(), 0)) AS is_mine`,
+}
+const select = {
+  name: 'select-inbox',
+  text: `
+    SELECT id, text FROM (
+      SELECT id, text, sum(octet_length(text)) OVER (ORDER BY id) - octet_length(text) AS before
+      FROM (
+        SELECT id, CASE WHEN octet_length(request) <= $2 THEN request END AS text FROM inbox
+        WHERE id NOT IN (SELECT unnest($1::uuid[])) ORDER BY id LIMIT ${maxRequests}) AS oldest) AS summed
+    WHERE coalesce(before, 0) < ${maxBytes} ORDER BY id`,
+}
+const remove = {
+  name: 'remove-from-inbox',
+  text: `
+    DELETE FROM inbox WHERE id IN (SELECT id FROM inbox WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE) RETURNING id`,
+}
+const selectWaiting = { name: 'select-whether-inbox', text: 'SELECT EXISTS (SELECT FROM inbox) AS is_waiting' }
+const selectOne = { name: 'select-of-inbox', text: 'SELECT 1 FROM inbox WHERE id = $1' }
+
+export interface PostgresInbox extends Pick<Inbox, 'take'> {
+  /** Calls back where requests are waiting. @throws DatabaseFailure */
+  look(): Promise<void>
+  /**
+   * A run that is not there may be one that nobody has taken up yet: resolves to whether it was taken up meanwhile.
+   * @throws AppError `overloaded` where it still waits after a moment
+   */
+  awaitTakeUp(runId: string): Promise<boolean>
+}
+
+const takeUpMs = 2_000
+const lookAgainMs = 20
+
+/** @param onWaiting called when requests may be waiting */
+export function createInbox({ query, transact }: Reader, onWaiting: () => void): PostgresInbox {
+  const isInInbox = async (runId: string): Promise<boolean> => (await query(selectOne, [runId])).length > 0
+
+  return {
+    take: ({ except, maxBytes: maxOfOne }, work) =>
+      transact(async (within) => {
+        if ((await within(takeTurn))[0]?.['is_mine'] !== true) return false
+        const rows = await within(select, [except, maxOfOne])
+        const requests = rows.map(({ id, text }) => ({ id: String(id), text: typeof text === 'string' ? text : null }))
+        if (requests.length > 0) await work(requests)
+        return requests.length > 0
+      }),
+    async look() {
+      if ((await query(selectWaiting))[0]?.['is_waiting'] === true) onWaiting()
+    },
+    async awaitTakeUp(runId) {
+      if (!isRunId(runId) || !(await isInInbox(runId))) return false
+      onWaiting()
+      const until = performance.now() + takeUpMs
+      do await sleep(lookAgainMs)
+      while ((await isInInbox(runId)) && performance.now() < until)
+      if (!(await isInInbox(runId))) return true
+      throw new AppError('overloaded', 'the run was asked for in the database, and waits until there is room for it', {
+        members: { runId },
+      })
+    },
+  }
+}
+
+/**
+ * Takes the requests of these runs out of the inbox; a row that another transaction has locked is waited for.
+ * @returns by run id, the reply where the request is gone: another process has made the run
+ */
+export async function claimRequests(query: Query, runs: readonly NewRun[]): Promise<ReadonlyMap<string, KnownKey>> {
+  const ids = runs.flatMap(({ id, isFromInbox }) => (isFromInbox === true ? id : []))
+  if (ids.length === 0) return new Map()
+  const taken = new Set((await query(remove, [ids])).map(({ id }) => String(id)))
+  const gone = ids.filter((id) => !taken.has(id))
+  return new Map(gone.map((runId) => [runId, { result: 'replayed', runId, isDeferred: true }]))
+}

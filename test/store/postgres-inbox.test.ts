@@ -1,0 +1,99 @@
+/** Requests of the SQL function `run_tasks`: taken out of the inbox in the transaction that makes the run, by one process. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { instantOf, isRunId } from '../../src/domain/ids.ts'
+import type { InboxRequest } from '../../src/store/inbox.ts'
+import type { Store } from '../../src/store/store.ts'
+import { makeSchema, type Schema } from '../harness/postgres.ts'
+import { openPostgres } from '../harness/store-postgres.ts'
+import { runIn, runOf, start } from '../harness/store-run.ts'
+import { until } from '../harness/until.ts'
+
+async function ask(schema: Schema, request: unknown = {}): Promise<string> {
+  const [row] = await schema.query<{ id: string }>('SELECT run_tasks($1) AS id', [JSON.stringify(request)])
+  return row?.id ?? ''
+}
+
+async function take(store: Store, work: (requests: readonly InboxRequest[]) => Promise<void>, maxBytes = 1_000) {
+  return store.inbox?.take({ except: [], maxBytes }, work)
+}
+
+async function waiting(schema: Schema): Promise<string[]> {
+  return (await schema.query<{ id: string }>('SELECT id FROM inbox ORDER BY id')).map(({ id }) => id)
+}
+
+test('of processes that have a request in hand, one makes the run', async () => {
+  await using schema = await makeSchema()
+  await using one = await openPostgres(schema)
+  await using other = await openPostgres(schema)
+  const stores = [one.store, other.store]
+  const ids = [await ask(schema), await ask(schema, { tags: ['x'] }), await ask(schema)]
+  assert.equal([ids.toSorted(), ids.every(isRunId)], [ids, true], 'ids of one caller grow')
+  assert.ok(Math.abs(instantOf(ids[0] ?? '') - Date.now()) < 60_000)
+  const accepting = stores.flatMap((store) =>
+    ids.map((id) => store.accept(runOf({ id, isFromInbox: true, respond: 'none' }), start)),
+  )
+  const results = (await Promise.all(accepting)).map(({ result }) => result)
+  assert.equal(results.toSorted(), ['accepted', 'accepted', 'accepted', 'replayed', 'replayed', 'replayed'])
+  assert.equal(await waiting(schema), [])
+  const { runs } = await one.store.listRuns({ pageSize: 9 })
+  assert.equal(
+    runs.map(({ id }) => id),
+    ids.toReversed(),
+  )
+  assert.is((await one.store.stats(start)).conservation.accepted, 3)
+})
+
+test('one process at a time takes requests, and what it does not accept stays', async () => {
+  await using schema = await makeSchema()
+  await using one = await openPostgres(schema)
+  await using other = await openPostgres(schema)
+  const ids = [await ask(schema, { tags: ['ä'] }), await ask(schema, { tags: ['x'.repeat(2_000)] })]
+  let seen: readonly InboxRequest[] = []
+  const failure = new Error('it ends in the middle')
+  const taking = take(one.store, async (requests) => {
+    seen = requests
+    assert.is(await take(other.store, async () => {}), false, 'another one is at it')
+    throw failure
+  })
+  await taking?.then(
+    () => assert.unreachable(),
+    (error: unknown) => assert.is(error, failure),
+  )
+  assert.equal(seen, [
+    { id: ids[0], text: '{"tags": ["ä"]}' },
+    { id: ids[1], text: null },
+  ])
+  assert.equal(await waiting(schema), ids)
+  const again = take(other.store, async (requests) => {
+    assert.equal(requests, seen)
+  })
+  assert.is(await again, true)
+})
+
+test('a process hears of requests with the commit, and else looks each second', async () => {
+  await using schema = await makeSchema()
+  await using scoped = await openPostgres(schema)
+  const { store } = scoped
+  let calls = 0
+  store.inbox?.onRequests(() => (calls += 1))
+  await ask(schema)
+  await until('it has heard', () => calls > 0)
+  const before = calls
+  await until('it looks again while one waits', () => calls > before)
+})
+
+test('a run that is asked for is shown when it is taken up, and refused while there is no room', async () => {
+  await using schema = await makeSchema()
+  await using scoped = await openPostgres(schema)
+  const { store } = scoped
+  const id = await ask(schema)
+  const shown = store.getRun(id).catch((error: unknown) => Reflect.get(Object(error), 'code'))
+  assert.is(await shown, 'overloaded')
+  const accept = (): void => void store.accept(runOf({ id, isFromInbox: true }), start).catch(() => {})
+  store.inbox?.onRequests(accept)
+  assert.is(await store.cancel(id, null, start), 'cancelled')
+  assert.is((await runIn(store, id)).state, 'cancelled')
+})
+
+test.run()
