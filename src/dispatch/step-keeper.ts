@@ -11,7 +11,7 @@ import type { Store } from '../store/store.ts'
 import { untilCommitted } from './until-committed.ts'
 
 export interface StepKeeperOptions {
-  readonly store: Store
+  readonly store: Pick<Store, 'keepStep' | 'stepsOf'>
   readonly clock: Clock
   readonly log: Log
 }

@@ -99,6 +99,11 @@ const settle = fc.oneof(
     .tuple(nth, ahead)
     .map(([place, by]) => ofClaim(place, by, (one, { at }) => ({ verb: 'release', args: [one, at] }))),
 )
+const keepStep = fc
+  .tuple(nth, ahead, fc.constantFrom('a', 'b'), texts)
+  .map(([place, by, name, text]) =>
+    ofClaim(place, by, (one, { at }) => ({ verb: 'keepStep', args: [one, { name, value: text ?? small }, at] })),
+  )
 const ofRuns = fc.oneof(
   fc
     .tuple(nth, fc.option(nth, { freq: 1 }))
@@ -131,6 +136,7 @@ export const groups: fc.Arbitrary<DrawnGroup[]> = fc.array(
         { arbitrary: accept, weight: 3 },
         { arbitrary: claim, weight: 3 },
         { arbitrary: settle, weight: 6 },
+        { arbitrary: keepStep, weight: 3 },
         { arbitrary: ofRuns, weight: 6 },
         { arbitrary: ofAll, weight: 2 },
       ),

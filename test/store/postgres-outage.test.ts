@@ -131,6 +131,22 @@ test('what was committed while nobody could be told is handed back, or told when
   await until('the backlog is known', () => store.backlog() === 1)
 })
 
+test('a step whose reply is lost is kept, and read once', async () => {
+  await using opened = await openBehindProxy({ unknownCommitMs: 10_000 })
+  const { store, proxy } = opened
+  const claim = await acceptAndClaim(store, runOf(), start)
+  for (const verdict of ['cut-before', 'cut-behind'] as const) {
+    proxy.judge(inTurn([settling, verdict]))
+    assert.is(await store.keepStep(claim, { name: verdict, value: '1' }, start), 'kept')
+  }
+  assert.equal(
+    (await jobIn(store, claim.runId)).steps?.map(({ name }) => name),
+    ['cut-before', 'cut-behind'],
+  )
+  const page = await store.stepsOf(claim, 0)
+  assert.equal(new Set(page?.steps.map(({ name }) => name)), new Set(['cut-before', 'cut-behind']))
+})
+
 test('a removal whose reply is lost says that it has removed', async () => {
   await using opened = await openBehindProxy({ unknownCommitMs: 10_000 })
   const { store, proxy } = opened

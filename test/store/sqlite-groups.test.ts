@@ -50,6 +50,8 @@ const tables = {
     FROM queue LEFT JOIN record ON record.key = run ORDER BY run, job`,
   payload:
     'SELECT record.id, job, part, value FROM payload LEFT JOIN record ON record.key = run ORDER BY run, job, part',
+  step: `SELECT record.id, job, place, name, step.finished_at, value
+    FROM step LEFT JOIN record ON record.key = run ORDER BY run, job, place`,
   tasks: 'SELECT name, run_task.id FROM run_task JOIN task ON task.id = task ORDER BY name, run_task.id',
   tags: 'SELECT tag, id FROM run_tag ORDER BY tag, id',
   keys: 'SELECT * FROM idempotency_key ORDER BY scope, key',
