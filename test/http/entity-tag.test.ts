@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { tagOfVersion, isKnown } from '../../src/http/request-headers.ts'
 import { readRun } from '../harness/run.ts'
 import { shareService } from '../harness/service.ts'
+import { workedMs } from '../harness/worked-ms.ts'
 
 const holds = (field: string, version = 4) => isKnown(field, tagOfVersion(version))
 
@@ -46,9 +47,9 @@ test('finds the tag that it writes among any others', () => {
 
 test('takes no longer for what is written to take long', () => {
   for (const part of ['"', ' ', ',', '" ', 'W/', '"a" ', '"a",']) {
-    const startedAt = performance.now()
+    const before = workedMs()
     holds(`${part.repeat(100_000)}x`)
-    assert.ok(performance.now() - startedAt < 2_000, part)
+    assert.ok(workedMs() - before < 2_000, part)
   }
 })
 

@@ -3,6 +3,7 @@ import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { appliedPrefer, parsePrefer, type Preferences } from '../../src/http/request-headers.ts'
+import { workedMs } from '../harness/worked-ms.ts'
 
 const none: Preferences = { respondAsync: false, waitS: null, isMinimal: false }
 const cases = (table: [string | string[], Partial<Preferences>][]) => {
@@ -160,9 +161,9 @@ test('reads what it has named, in any order and among whatever else is preferred
 test('takes no longer for what is written to take long', () => {
   const length = 100_000
   for (const part of ['"', '\\"', '"\\', ';', ' ', '= ', 'a;', '";"', 'wait=;']) {
-    const startedAt = performance.now()
+    const before = workedMs()
     parsePrefer(`x=${part.repeat(length)}!`)
-    assert.ok(performance.now() - startedAt < 2_000, part)
+    assert.ok(workedMs() - before < 2_000, part)
   }
 })
 

@@ -26,7 +26,8 @@ test('after an overrun the first jobs of that task are placed in the pool; other
     return jobAt(run, 0).thread
   }
   assert.is(await ask('runaway', 'quick'), 'main')
-  assert.is(await ask('runaway', 'loop'), 'worker-1')
+  // One counts, unless the machine was too busy to let it loop: then the third in a row does.
+  for (let loop = 0; loop < 3; loop += 1) assert.is(await ask('runaway', 'loop'), 'worker-1')
   assert.is(await ask('runaway', 'quick'), 'worker-1')
   assert.is(await ask('echo', 1), 'main')
 })

@@ -40,7 +40,14 @@ export interface MainThreadGuardOptions {
   /** Whether a call under a time limit can have the thread and the descriptors that it takes; default: always. */
   readonly hasRoom?: () => boolean
   readonly clock: Clock
+  /** Milliseconds: how late it is, and how long this thread has worked. Default: of the system. */
+  readonly times?: CallTimes
   readonly log: Log
+}
+
+export interface CallTimes {
+  now(): number
+  workedMs(): number
 }
 
 const usPerMs = 1_000
@@ -64,6 +71,14 @@ const noRoomMs = 1_000
 /** Between two lines about it. */
 const noRoomLineMs = 60_000
 
+const systemTimes: CallTimes = {
+  now,
+  workedMs() {
+    const { user, system } = process.threadCpuUsage()
+    return (user + system) / usPerMs
+  },
+}
+
 interface Call {
   readonly tookMs: number
   /** What the thread worked of that; asked only after an overrun. */
@@ -85,6 +100,7 @@ export function createMainThreadGuard({
   budgetMs,
   hasRoom = () => true,
   clock,
+  times = systemTimes,
   log,
 }: MainThreadGuardOptions): MainThreadGuard {
   const records = new Map<string, TaskRecord>()
@@ -93,7 +109,7 @@ export function createMainThreadGuard({
   let noRoomUntil = Number.NEGATIVE_INFINITY
   let noRoomLineAt = Number.NEGATIVE_INFINITY
   let lookedAt = Number.NEGATIVE_INFINITY
-  let workedThen = process.threadCpuUsage()
+  let workedThen = times.workedMs()
 
   function recordOf({ name }: Task): TaskRecord {
     const known = records.get(name)
@@ -125,7 +141,7 @@ export function createMainThreadGuard({
   /** @throws Interrupted where V8 would abort the process, because what the limit takes cannot be had */
   function limitCall(): LimitedCall {
     if (hasRoom()) return (limitedCall ??= createLimitedCall(budgetMs))
-    const at = now()
+    const at = times.now()
     noRoomUntil = at + noRoomMs
     if (at - noRoomLineAt > noRoomLineMs) {
       noRoomLineAt = at
@@ -138,8 +154,7 @@ export function createMainThreadGuard({
 
   /** Milliseconds that the thread has worked since then, at the least: what it did since the last look is taken off. */
   function workedSince(startedAt: number): number {
-    const { user, system } = process.threadCpuUsage(workedThen)
-    return (user + system) / usPerMs - (startedAt - lookedAt)
+    return times.workedMs() - workedThen - (startedAt - lookedAt)
   }
 
   return {
@@ -147,15 +162,15 @@ export function createMainThreadGuard({
       if (banished.has(task.name)) return false
       if (task.policy.main !== 'auto') return task.policy.main === 'always'
       const { coolUntil, quickCalls } = recordOf(task)
-      return coolUntil <= clock.now() && (quickCalls >= provenAfter || noRoomUntil <= now())
+      return coolUntil <= clock.now() && (quickCalls >= provenAfter || noRoomUntil <= times.now())
     },
     call(task, run) {
       if (task.policy.main === 'always') return run()
       const record = recordOf(task)
-      const startedAt = now()
+      const startedAt = times.now()
       if (startedAt - lookedAt > lookEveryMs) {
         lookedAt = startedAt
-        workedThen = process.threadCpuUsage()
+        workedThen = times.workedMs()
       }
       let wasInterrupted = false
       const callWithin = record.quickCalls >= provenAfter ? callDirectly : limitCall()
@@ -165,7 +180,7 @@ export function createMainThreadGuard({
         wasInterrupted = error instanceof Interrupted
         throw error
       } finally {
-        const tookMs = now() - startedAt
+        const tookMs = times.now() - startedAt
         recordCall(task, record, { tookMs, workedMs: () => workedSince(startedAt), wasInterrupted })
       }
     },
