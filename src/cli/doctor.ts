@@ -76,9 +76,12 @@ async function checkService({ url, client, environment }: Context): Promise<Chec
   try {
     const { conservation, unknownTasks } = await client.stats({ signal: AbortSignal.timeout(answerLimitMs) })
     const unknown = Object.keys(unknownTasks)
+    const tasks = await client.listTasks({ signal: AbortSignal.timeout(answerLimitMs) })
+    const paused = tasks.flatMap((task) => (task.paused ? [task.name] : []))
     if (conservation.lost !== 0) checks.push({ name: 'jobs', state: 'fail', detail: `${conservation.lost} are lost` })
     else if (unknown.length > 0)
       checks.push({ name: 'jobs', state: 'warn', detail: `no process runs ${unknown.join(', ')}` })
+    else if (paused.length > 0) checks.push({ name: 'jobs', state: 'warn', detail: `paused: ${paused.join(', ')}` })
     else checks.push({ name: 'jobs', state: 'ok', detail: `none lost of ${conservation.accepted}` })
   } catch (error) {
     const detail = error instanceof ProblemError ? `${error.code}: ${error.message}` : messageOf(error)

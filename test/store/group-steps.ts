@@ -75,13 +75,14 @@ const claim = fc
     fc.constantFrom(1, 2, 9),
     fc.constantFrom({}, { sum: 1 }),
     fc.constantFrom('all' as const, 'suspects' as const),
+    fc.constantFrom({}, { rates: { echo: { limit: 2, perMs: 25 } } }),
   )
-  .map(([count, taskLimits, only]): Step => {
+  .map(([count, taskLimits, only, rates]): Step => {
     const slots = [
       { thread: 'w', kind: 'cpu', count },
       { thread: 'v', kind: 'io', count },
     ] as const
-    return ({ at }) => ({ verb: 'claim', args: [requestAt(at, { slots, taskLimits, only })] })
+    return ({ at }) => ({ verb: 'claim', args: [requestAt(at, { slots, taskLimits, only, ...rates })] })
   })
 const ahead = fc.constantFrom(0, 0, 0, 1)
 const settle = fc.oneof(
@@ -118,6 +119,7 @@ const ofAll = fc.oneof(
   fc.constant<Step>(({ at }) => ({ verb: 'prune', args: [at - 200, 2, at] })),
   fc.constantFrom(-30, 30).map((by): Step => () => ({ verb: 'shiftDueTimes', args: [by] })),
   fc.constant<Step>(() => ({ verb: 'checkWritable', args: [] })),
+  fc.constantFrom(true, false, false).map((isPaused): Step => () => ({ verb: 'setPaused', args: ['echo', isPaused] })),
 )
 
 export interface DrawnGroup {

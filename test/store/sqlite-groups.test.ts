@@ -56,6 +56,8 @@ const tables = {
   tags: 'SELECT tag, id FROM run_tag ORDER BY tag, id',
   keys: 'SELECT * FROM idempotency_key ORDER BY scope, key',
   tally: 'SELECT totals FROM tally',
+  paused: 'SELECT task FROM paused_task ORDER BY task',
+  starts: 'SELECT task, at, count FROM task_start ORDER BY task, at',
 }
 
 function rowsOf(database: DatabaseSync): Record<string, unknown> {

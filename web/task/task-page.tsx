@@ -67,11 +67,17 @@ function sentenceOf(name: string, figures: Figures | undefined, minutes: number)
   return `${rate}${took}${failed}.`
 }
 
-function Policy({ task: { kind, timeoutMs, maxAttempts, concurrency, memoryMb, main } }: { readonly task: TaskView }) {
+function Policy({ task }: { readonly task: TaskView }) {
+  const { kind, timeoutMs, maxAttempts, concurrency, rate, memoryMb, main } = task
   return (
     <>
       <span>{kind === 'cpu' ? 'one on a thread' : 'many on a thread'}</span>
       <span>{concurrency === null ? 'no limit at once' : `${concurrency} at once`}</span>
+      {rate !== null && (
+        <span>
+          {countOf(rate.limit, 'start')} in {durationOf(rate.perMs)}
+        </span>
+      )}
       <span>{countOf(maxAttempts, 'attempt')}</span>
       <span>{durationOf(timeoutMs)} each</span>
       {kind === 'cpu' && <span>{memoryMb} MiB</span>}
