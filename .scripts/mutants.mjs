@@ -122,6 +122,30 @@ const mutants = [
       },
     ],
   },
+  {
+    name: 'SQLite: a tick is not compared with what its process has read',
+    why: 'Two writers of one tick both go on to the next one, and each makes a run.',
+    tests: '^model/sqlite',
+    edits: [
+      {
+        file: 'src/store/sqlite/statements/schedules.ts',
+        find: "schedule = ? WHERE name = ? AND revision = ?'",
+        replace: "schedule = ? WHERE name = ? AND ? IS NOT NULL'",
+      },
+    ],
+  },
+  {
+    name: 'PostgreSQL: a tick is not compared with what its process has read',
+    why: 'Two processes of one tick both go on to the next one, and each makes a run.',
+    tests: '^schedules/year',
+    edits: [
+      {
+        file: 'src/store/postgres/statements/schedules.ts',
+        find: 'WHERE name = $1 AND revision = $5',
+        replace: 'WHERE name = $1 AND $5::text IS NOT NULL',
+      },
+    ],
+  },
 ]
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))

@@ -12,7 +12,7 @@ export interface PutOptions {
 }
 
 /**
- * With the same times as before, a tick that is due stays due.
+ * With the same times as before, a tick that is due stays due. What was wrong with the request before says nothing now.
  * @param before null: there was none of this name
  */
 export function put(
@@ -25,7 +25,7 @@ export function put(
 ): Schedule {
   const isSameTime = before?.cron === cron && before.timeZone === timeZone
   const nextAt = isSameTime && !before.isPaused ? before.nextAt : timetable.next(now)
-  const { lastAt = null, lastRunId = null, problem = null } = before ?? {}
+  const { lastAt = null, lastRunId = null } = before ?? {}
   return {
     name,
     cron,
@@ -36,7 +36,7 @@ export function put(
     isPaused,
     lastAt,
     lastRunId,
-    problem,
+    problem: null,
     revision: randomUUID(),
     nextAt: isPaused ? null : nextAt,
   }

@@ -130,10 +130,13 @@ export function createSchedules(options: SchedulesOptions): Schedules {
    * Writes what becomes of a schedule, however many others write it at the same time.
    * @param next of null where there is no schedule; may be called several times
    */
-  async function change(name: string, next: (before: Schedule | null) => Schedule | null): Promise<Schedule | null> {
+  async function change(
+    name: string,
+    next: (before: Schedule | null) => Schedule | null | Promise<Schedule | null>,
+  ): Promise<Schedule | null> {
     for (;;) {
       const before = await store.getSchedule(name)
-      const to = next(before)
+      const to = await next(before)
       if (to === before) return before
       const written = { name, from: before?.revision ?? null, to, run: null }
       if ((await store.changeSchedule(written, clock.now())) === 'changed') {
@@ -201,10 +204,10 @@ export function createSchedules(options: SchedulesOptions): Schedules {
       await change(name, () => null)
     },
     async setPaused(name, isPaused) {
-      const timetable = await timetableOf(await get(name))
-      const schedule = await change(name, (before) => {
+      await get(name)
+      const schedule = await change(name, async (before) => {
         if (before === null) throw noSuchSchedule(name)
-        return isPaused ? pause(before) : resume(before, timetable, clock.now())
+        return isPaused ? pause(before) : resume(before, await timetableOf(before), clock.now())
       })
       if (schedule === null) throw noSuchSchedule(name)
       return schedule

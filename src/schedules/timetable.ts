@@ -1,5 +1,5 @@
 /**
- * The ticks of a pattern in a time zone: croner's, with one rule of its own for the hours that clocks skip and repeat.
+ * The ticks of a pattern in a time zone: croner's, with rules of its own for the hours that clocks skip and repeat.
  *
  * A pattern that names every hour, or repeats within an hour (`*` or a step in its minutes or seconds), follows real time
  * in a repeated hour; every other one names times of the day, and a time that comes twice ticks the first time only. A
@@ -20,6 +20,7 @@ export interface Timetable {
 export type ClockChange = 'skipped' | 'repeated'
 
 const secondMs = 1_000
+const dayMs = 86_400_000
 /** No clock has been set back by more in living memory. */
 const maxRepeatMs = 3 * 3_600_000
 
@@ -29,22 +30,44 @@ export function createTimetable(pattern: string, timeZone: string): Timetable {
   if (fields.length < 5 || fields.length > 6) {
     throw new TypeError(`it has ${fields.length} fields; a pattern has five, or six with seconds`)
   }
-  const localTime = createLocalTime(timeZone)
+  const aheadMs = createAhead(timeZone)
   const given = cronOf(fields.join(' '), timeZone)
   const [seconds = '0', minutes = '*', hours = '*', ...days] = fields.length === 6 ? fields : ['0', ...fields]
   const hourList = listOf(hours, 24)
   const isHourly = hourList.length === 24
   const repeats = /[*?/]/.test(`${seconds}${minutes}`)
 
-  /** The same times, named one by one: croner takes them for times of the day. */
+  // The same times named one by one: croner takes them for times of the day, which tick once in a repeated hour.
   const named = (): Cron => cronOf([listOf(seconds, 60), listOf(minutes, 60), hourList, ...days].join(' '), timeZone)
-
-  // Those of a pattern that repeats within some hours are the real ones, and those of skipped times.
-  const crons = isHourly ? [given] : repeats ? [given, named()] : [named()]
+  const cron = isHourly || repeats ? given : named()
+  const onPaper = cronOf(fields.join(' '), 'UTC')
 
   function next(after: number): number | null {
-    const ticks = crons.flatMap((cron) => cron.nextRun(new Date(after))?.getTime() ?? [])
-    return ticks.length === 0 ? null : Math.min(...ticks)
+    const tick = cron.nextRun(new Date(after))?.getTime() ?? null
+    return tick === null || isHourly ? tick : (skippedBetween(after, tick) ?? tick)
+  }
+
+  /** The first change of the clocks, after the one instant and before the other, that skips times of the pattern. */
+  function skippedBetween(after: number, until: number): number | null {
+    for (let from = after; from < until; from += dayMs) {
+      const to = Math.min(from + dayMs, until)
+      const [beforeMs, afterMs] = [aheadMs(from), aheadMs(to)]
+      if (afterMs <= beforeMs) continue
+      const change = changeBetween(from, to)
+      const skipped = onPaper.nextRun(new Date(change + beforeMs - 1))?.getTime() ?? Infinity
+      if (skipped < change + afterMs) return change
+    }
+    return null
+  }
+
+  function changeBetween(from: number, to: number): number {
+    let [early, late] = [Math.floor(from / secondMs), Math.ceil(to / secondMs)]
+    while (late - early > 1) {
+      const middle = Math.floor((early + late) / 2)
+      if (aheadMs(middle * secondMs) === aheadMs(from)) early = middle
+      else late = middle
+    }
+    return late * secondMs
   }
 
   function ticksIn(after: number, until: number): number[] {
@@ -81,10 +104,9 @@ export function createTimetable(pattern: string, timeZone: string): Timetable {
     },
     changeAt(tick) {
       if (!given.match(new Date(tick))) return 'skipped'
-      const local = localTime(tick)
-      const backMs = local - tick - (localTime(tick + maxRepeatMs) - tick - maxRepeatMs)
+      const backMs = aheadMs(tick) - aheadMs(tick + maxRepeatMs)
       const again = tick + backMs
-      if (backMs <= 0 || localTime(again) !== local) return null
+      if (backMs <= 0 || aheadMs(again) !== aheadMs(tick) - backMs) return null
       return next(again - secondMs) === again ? null : 'repeated'
     },
   }
@@ -92,26 +114,20 @@ export function createTimetable(pattern: string, timeZone: string): Timetable {
 
 /** @throws RangeError for an unknown zone */
 export function checkTimeZone(timeZone: string): void {
-  createLocalTime(timeZone)
+  createAhead(timeZone)
 }
 
-/** What clocks in the zone show at an instant, as if they showed UTC. */
-function createLocalTime(timeZone: string): (at: number) => number {
+/** By how much clocks in the zone are ahead of UTC at an instant, in milliseconds. */
+function createAhead(timeZone: string): (at: number) => number {
   const numeric = 'numeric'
   const time = { hour: numeric, minute: numeric, second: numeric, hourCycle: 'h23' } as const
   const format = new Intl.DateTimeFormat('en-US', { timeZone, year: numeric, month: numeric, day: numeric, ...time })
   return (at) => {
     const parts = new Map(format.formatToParts(at).map(({ type, value }) => [type, Number(value)]))
     const part = (name: Intl.DateTimeFormatPartTypes): number => parts.get(name) ?? 0
-    return Date.UTC(
-      part('year'),
-      part('month') - 1,
-      part('day'),
-      part('hour'),
-      part('minute'),
-      part('second'),
-      at % secondMs,
-    )
+    const [year, month, day] = [part('year'), part('month') - 1, part('day')]
+    const shown = Date.UTC(year, month, day, part('hour'), part('minute'), part('second'))
+    return shown - Math.floor(at / secondMs) * secondMs
   }
 }
 

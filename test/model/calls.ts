@@ -17,8 +17,9 @@ export const writeVerbs = [
   'rescue',
   'prune',
   'setPaused',
+  'changeSchedule',
 ] as const
-export const readVerbs = ['getRun', 'stepsOf', 'listRuns', 'stats'] as const
+export const readVerbs = ['getRun', 'stepsOf', 'listRuns', 'stats', 'listSchedules'] as const
 
 export type WriteVerb = (typeof writeVerbs)[number]
 export type Verbs = Pick<Store, WriteVerb | (typeof readVerbs)[number]>

@@ -173,13 +173,15 @@ const claimsLookedAt = 3
 
 async function look({ store }: Member, { ids, model }: Session): Promise<Seen> {
   const claims = model.given.slice(-claimsLookedAt).map(({ claim }) => claim)
-  const [records, page, stats, steps] = await Promise.all([
+  const [records, page, stats, schedules, steps] = await Promise.all([
     Promise.all(ids.map((id) => store.getRun(id))),
     store.listRuns({ pageSize: 500 }),
     store.stats(model.at),
+    store.listSchedules(),
     Promise.all(claims.map(async (claim) => ({ claim, stored: await store.stepsOf(claim, 0) }))),
   ])
-  return { runs: new Map(ids.map((id, index) => [id, records[index] ?? null])), page, stats, steps }
+  const runs = new Map(ids.map((id, index) => [id, records[index] ?? null]))
+  return { runs, page, stats, schedules: new Map(schedules.map(({ name, revision }) => [name, revision])), steps }
 }
 
 /** Every process is notified of the newest change of each run, and the one that ran a void claim of that. */

@@ -19,6 +19,8 @@ export interface Seen {
   readonly runs: ReadonlyMap<string, RunRecord | null>
   readonly page: RunPage
   readonly stats: StoreStats
+  /** The revision of each, by name. */
+  readonly schedules: ReadonlyMap<string, string>
   /** Of some claims, whether they are void or not. */
   readonly steps: readonly { readonly claim: Claim; readonly stored: StepPage | null }[]
 }
@@ -74,7 +76,8 @@ export function explain(model: Model, happened: Happened): Model | string {
   return search(model, together) ?? reason
 }
 
-function differs(model: Model, { runs, page, stats, steps }: Seen): string | null {
+function differs(model: Model, { runs, page, stats, schedules, steps }: Seen): string | null {
+  if (!isDeepStrictEqual(schedules, model.schedules)) return `the schedules are ${show([...schedules])}`
   for (const { claim, stored } of steps) {
     const expected = stepsOf(model, claim)
     if (!isDeepStrictEqual(stored, expected)) return `its steps are ${show(stored)}, not ${show(expected)}`

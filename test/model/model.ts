@@ -8,7 +8,7 @@ import type { NewRun } from '../../src/domain/run/new-run.ts'
 import type { CancelResult } from '../../src/domain/run/transitions.ts'
 import type { RetryResult } from '../../src/domain/run/verbs.ts'
 import type { Step, StepReport } from '../../src/domain/step.ts'
-import type { AcceptReport, RemoveResult } from '../../src/store/store.ts'
+import type { AcceptReport, RemoveResult, ScheduleChange } from '../../src/store/store.ts'
 import { says, wasLost, type Call, type Reply } from './calls.ts'
 import { claimJobs } from './claiming.ts'
 import {
@@ -70,6 +70,8 @@ export function apply(model: Model, call: Call, reply: Reply, isExact: boolean):
       if (call.args[1]) model.paused.add(call.args[0])
       else model.paused.delete(call.args[0])
       return says(reply, undefined)
+    case 'changeSchedule':
+      return changeSchedule(model, call.by, ...call.args, reply)
   }
 }
 
@@ -114,6 +116,15 @@ function accept(model: Model, by: number, given: NewRun, at: number, reply: Repl
   const report = 'value' in reply ? (reply.value as AcceptReport) : null
   if (report?.result !== 'accepted' || report.first === null) return 'the first job was not claimed'
   return take(model, run, first, by, at, report.first, 'main')
+}
+
+function changeSchedule(model: Model, by: number, change: ScheduleChange, at: number, reply: Reply): string | null {
+  const { name, from, to, run } = change
+  if ((model.schedules.get(name) ?? null) !== from || (from === null && to === null)) return says(reply, 'outdated')
+  if (to === null) model.schedules.delete(name)
+  else model.schedules.set(name, to.revision)
+  const wrong = run && accept(model, by, run, at, 'lost')
+  return wrong ?? says(reply, 'changed')
 }
 
 const isCompleted = ({ state }: ModelJob): boolean => state === 'completed'

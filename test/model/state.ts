@@ -61,6 +61,8 @@ export interface Model {
   readonly keys: Map<string, Key>
   /** Tasks of which no job is claimed. */
   readonly paused: Set<string>
+  /** The revision of each, by name. */
+  readonly schedules: Map<string, string>
   accepted: number
   final: number
   /** Every claim that a process was given. */
@@ -76,6 +78,7 @@ export function createModel(at: number): Model {
     runs: new Map(),
     keys: new Map(),
     paused: new Set(),
+    schedules: new Map(),
     accepted: 0,
     final: 0,
     given: [],

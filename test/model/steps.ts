@@ -1,12 +1,13 @@
 /** What may be asked of the store, drawn at random; which run or claim it is about is found when it is asked. */
 import * as fc from 'fast-check'
+import { randomUUID } from 'node:crypto'
 import { respondModes } from '../../src/domain/answer.ts'
 import type { Claim } from '../../src/domain/claim.ts'
 import { newRunId } from '../../src/domain/ids.ts'
 import type { JobError } from '../../src/domain/job.ts'
 import { firstFailurePolicies } from '../../src/domain/run.ts'
 import type { NewRun } from '../../src/domain/run/new-run.ts'
-import { jobOf } from '../harness/store-run.ts'
+import { jobOf, runOf } from '../harness/store-run.ts'
 import type { Call } from './calls.ts'
 import type { Model } from './state.ts'
 
@@ -97,6 +98,30 @@ const accept = fc.tuple(newRun, who).map(([{ jobs, ...run }, by]) =>
     return { verb: 'accept', by: memberAt(members, by), args: [given, model.at] }
   }),
 )
+
+/** Mostly from the latest revision, as a tick of several processes does it: one of them makes the run. */
+const tick = fc
+  .tuple(fc.constantFrom('nightly', 'hourly'), fc.constantFrom('latest', 'latest', 'other', 'none'), fc.boolean(), who)
+  .map(([name, from, isRemoved, by]) =>
+    step('tick', { name, from, isRemoved }, ({ model, ids }, members) => {
+      const latest = model.schedules.get(name) ?? null
+      const revision = randomUUID()
+      const state = {
+        isDeclared: false,
+        isPaused: false,
+        nextAt: model.at,
+        lastAt: null,
+        lastRunId: null,
+        problem: null,
+      }
+      const to = { name, revision, cron: '* * * * *', timeZone: 'UTC', request: '{}', missed: 'one' as const, ...state }
+      const run = isRemoved ? null : runOf({ id: newRunId(), respond: 'none', tags: [`schedule:${name}`] })
+      if (run !== null) ids.push(run.id)
+      const read = { latest, other: 'of another one', none: null }[from]
+      const change = { name, from: read, to: isRemoved ? null : to, run }
+      return { verb: 'changeSchedule', by: memberAt(members, by), args: [change, model.at] }
+    }),
+  )
 
 /** The same id once more is refused, and must take nothing away from what is asked with it. */
 const acceptTwice = fc.tuple(place, who).map(([nth, by]) =>
@@ -229,4 +254,5 @@ export const anyStep = fc.oneof(
   { weight: 1, arbitrary: rescue },
   { weight: 1, arbitrary: expire },
   { weight: 1, arbitrary: setPaused },
+  { weight: 2, arbitrary: tick },
 )

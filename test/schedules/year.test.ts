@@ -46,7 +46,7 @@ test('SQLite: each tick of a year makes one run, however often its process is ki
       },
     },
     3,
-    10,
+    8,
   )
 })
 

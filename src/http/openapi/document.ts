@@ -99,7 +99,9 @@ function operation(route: Route): JsonObject {
     tags: [area],
     ...(isOpen === true && { security: [] }),
     ...(parameters.length > 0 && { parameters }),
-    ...(body !== undefined && { requestBody: { required: false, content: jsonContent(body.json, body.example) } }),
+    ...(body !== undefined && {
+      requestBody: { required: route.method === 'PUT', content: jsonContent(body.json, body.example) },
+    }),
     responses: {
       ...Object.fromEntries(responses.map((response) => [String(response.status), success(response)])),
       ...problemResponses(problemsOf(route)),
