@@ -12,6 +12,7 @@ import { makeHome, withDescriptors, withThreads, type Child } from '../harness/c
 import { readRun } from '../harness/run.ts'
 import { until } from '../harness/until.ts'
 import { open } from '../http/raw.ts'
+import { openGate } from './gate.ts'
 
 const tasks = fileURLToPath(new URL('../fixtures/limit-tasks/', import.meta.url))
 
@@ -95,7 +96,7 @@ testAsUser('when no thread is left, first jobs run in the pool, and a thread tha
   await using home = await makeHome({ TASKS_DIR: tasks })
   chmodSync(home.directory, 0o777)
   const child = await home.start({}, withThreads(60))
-  const spawning = child.post('/run-tasks', { tasks: [{ name: 'spawns-io', input: 2_000 }] })
+  const spawning = child.post('/run-tasks', { tasks: [{ name: 'spawns-io', input: 'gate' }] })
   await until('a first job is not called under a time limit', async () => {
     const run = await readRun(await child.post('/run-tasks', { tasks: [{ name: 'greets' }] }))
     assert.is(run.result, 'hello undefined')
@@ -105,6 +106,7 @@ testAsUser('when no thread is left, first jobs run in the pool, and a thread tha
   // It is parsed in a thread of its own, which there may be no room for.
   const large = { tasks: [{ name: 'greets', input: 'you'.repeat(100_000) }] }
   assert.ok([200, 503].includes((await child.post('/run-tasks', large)).status))
+  openGate(home)
   assert.is((await readRun(await spawning)).result, true)
   assert.is((await child.post('/run-tasks', large)).status, 200)
   assert.is(await resultOf(child, 'greets'), 'hello you')
