@@ -1,11 +1,9 @@
 /** Every route of the service, in the order in which they are shown. */
 import type { Route } from './route.ts'
-import { cancelJob, cancelRun, removeRun, retryJob } from './routes/change-run.ts'
-import { retryDelivery } from './routes/retry-delivery.ts'
+import { cancelJob, cancelRun, removeRun, retryJob, retryDelivery } from './routes/change-run.ts'
 import { cancelRuns, retryRuns } from './routes/change-runs.ts'
-import { getInput } from './routes/get-input.ts'
+import { getInput, getJob, getRun } from './routes/get-run.ts'
 import { getLog } from './routes/get-log.ts'
-import { getJob, getRun } from './routes/get-run.ts'
 import { livez, readyz } from './routes/health.ts'
 import { listRuns } from './routes/list-runs.ts'
 import { explainProblem, openapi, root } from './routes/documentation.ts'

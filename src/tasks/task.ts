@@ -12,8 +12,8 @@ import {
   type TaskContext,
   type TaskPolicy,
 } from '../domain/task.ts'
-import { checkRate } from './rate.ts'
 import { describeLoadFailure, traceImports } from './module-loading.ts'
+import { rateBounds, type Rate } from '../domain/rate.ts'
 
 export interface Task {
   readonly name: string
@@ -136,4 +136,26 @@ function isDefinition(value: unknown): value is object {
 function isStandardSchema(value: unknown): value is StandardSchemaV1 {
   const standard: unknown = Reflect.get(Object(value), '~standard')
   return typeof Reflect.get(Object(standard), 'validate') === 'function'
+}
+
+/**
+ * @param rate of a definition; undefined: none
+ * @param wrong makes the error of what is wrong with it
+ */
+function checkRate(rate: unknown, main: string, wrong: (what: string) => Error): Rate | null {
+  if (rate === undefined) return null
+  const names = Object.keys(Object(rate))
+  if (names.length !== 2 || !names.includes('limit') || !names.includes('perMs')) {
+    throw wrong('rate must be { limit, perMs }')
+  }
+  const whole = (member: keyof Rate): number => {
+    const value: unknown = Reflect.get(Object(rate), member)
+    const { min, max } = rateBounds[member]
+    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
+    throw wrong(`rate.${member} must be a whole number from ${min} to ${max}`)
+  }
+  const checked = { limit: whole('limit'), perMs: whole('perMs') }
+  if (main === 'always')
+    throw wrong("a task with a rate cannot have main: 'always': its jobs wait their turn in the pool")
+  return checked
 }

@@ -11,7 +11,8 @@ import type { Clock } from '../runtime/clock.ts'
 import { version } from '../runtime/version.ts'
 import type { Store } from '../store/store.ts'
 import type { Answer, Post } from './post.ts'
-import { webhookHeaders } from './signature.ts'
+import { createHmac } from 'node:crypto'
+import { keyOf } from '../domain/webhook.ts'
 
 export interface WebhookSender {
   start(): void
@@ -240,4 +241,20 @@ function outcomeOf({ status }: Answer): TryOutcome {
 function namesOf(delivery: ClaimedDelivery) {
   const { runId, receiver } = delivery
   return { runId, delivery: deliveryId(delivery), receiver }
+}
+
+/**
+ * The three headers of one try, signed by https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md.
+ * @param secrets each of which signs it
+ */
+function webhookHeaders(
+  { id, at, body }: { readonly id: string; readonly at: number; readonly body: string },
+  secrets: readonly string[],
+): Record<'webhook-id' | 'webhook-timestamp' | 'webhook-signature', string> {
+  const timestamp = String(Math.floor(at / 1_000))
+  const signed = `${id}.${timestamp}.${body}`
+  const signatures = secrets.map(
+    (secret) => `v1,${createHmac('sha256', keyOf(secret)).update(signed).digest('base64')}`,
+  )
+  return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signatures.join(' ') }
 }
