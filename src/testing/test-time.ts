@@ -26,7 +26,7 @@ export interface TestTime {
    * follows from it to follow. An attempt that does not end within 100 ms in the time of the system is passed over.
    */
   advance(ms: number, options?: LimitOptions): Promise<void>
-  /** Moves the clock to each job that waits for its time, until all runs have ended. */
+  /** Moves the clock to each job that waits for its time, until all runs have ended, or wait for paused tasks alone. */
   drain(options?: LimitOptions): Promise<DrainReport>
   /**
    * Resolves to the run when it, or one of its jobs, is in this state. The clock stands still.
@@ -77,7 +77,7 @@ export function createTestTime({ forerunner, clock, pool }: TestTimeOptions): Te
     const runs: RunView[] = []
     for await (const run of forerunner.allRuns({ state: 'running' })) runs.push(run)
     const jobs = runs.flatMap((run) => run.jobs)
-    const dues = jobs.flatMap(({ runAt }) => (runAt === null ? [] : [Date.parse(runAt)]))
+    const dues = jobs.flatMap((job) => dueAtOf(job) ?? [])
     const later = dues.filter((at) => at > clock.now())
     return {
       runs,
@@ -161,6 +161,12 @@ export function createTestTime({ forerunner, clock, pool }: TestTimeOptions): Te
 }
 
 const defaultLimitMs = 5_000
+
+/** When a waiting job can start: beyond its task's rate not yet when it is due, and not at all while its task is paused. */
+function dueAtOf({ runAt, waiting }: Job): number | null {
+  if (runAt === null || waiting?.reason === 'paused') return null
+  return Date.parse((waiting?.reason === 'rate' ? waiting.until : undefined) ?? runAt)
+}
 
 function within(promise: Promise<void>, ms: number): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>()

@@ -58,6 +58,34 @@ test('retries come when the clock is moved, and not before', async () => {
   assert.ok(Date.parse(done.finishedAt ?? '') < Date.parse('2030-01-01T00:00:08Z'), 'it came when it was due')
 })
 
+test('jobs beyond a rate take their turns when the clock is moved, and paused ones when they are resumed', async () => {
+  const startedAt: number[] = []
+  const rated = defineTask({
+    kind: 'io',
+    rate: { limit: 1, perMs: hourMs },
+    run: () => void startedAt.push(forerunner.now()),
+  })
+  await using forerunner = await startTestForerunner({ tasks: { rated, double } })
+  const tasks = [1, 2, 3].map(() => ({ name: 'rated' as const, input: null }))
+  await forerunner.enqueue({ tasks })
+  await forerunner.advance(hourMs * 1.1)
+  assert.is(startedAt.length, 2)
+  assert.equal(await forerunner.drain(), { completed: 1, failed: 0, cancelled: 0 })
+  const gaps = startedAt.slice(1).map((at, index) => at - (startedAt[index] ?? 0))
+  assert.ok(
+    gaps.every((gap) => gap >= hourMs && gap < hourMs * 1.01),
+    gaps.join(' '),
+  )
+
+  await forerunner.pauseTask('double')
+  const { id } = await forerunner.enqueue({ tasks: [{ name: 'double', input: 1 }], respond: 'none' })
+  await forerunner.advance(hourMs)
+  assert.equal(await forerunner.drain(), { completed: 1, failed: 0, cancelled: 0 })
+  assert.is((await forerunner.getRun(id)).state, 'running')
+  await forerunner.resumeTask('double')
+  assert.is((await forerunner.waitFor(id, 'completed')).state, 'completed')
+})
+
 test('drain() passes over delays and waits, however long', async () => {
   const { task, seen } = flaky(3)
   await using forerunner = await startTestForerunner({ tasks: { task, double } })
