@@ -89,6 +89,8 @@ const schema = z
     logRetentionMs: wholeNumber(0, 30 * dayMs, dayMs),
     /** Of the lines of all runs together; the oldest are forgotten. */
     logMaxBytes: wholeNumber(1_048_576, 1024 ** 4, 256 * 1_048_576),
+    /** How long it is kept what tasks did in each minute; 0: it is not. */
+    statsRetentionMs: wholeNumber(0, 366 * dayMs, 7 * dayMs),
     retentionMs: wholeNumber(0, 3650 * dayMs, 7 * dayMs),
     cancelGraceMs: wholeNumber(0, maxTimerMs, 500),
     shutdownGraceMs: wholeNumber(0, maxTimerMs, 7_000),

@@ -29,6 +29,7 @@ import { createIntake, type Intake } from './intake/intake.ts'
 import { createMainThreadGuard } from './execution/main-thread/main-thread-guard.ts'
 import { createLimits } from './limits/limits.ts'
 import type { Log } from './log.ts'
+import { createMinuteRecorder } from './metrics/minutes.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Pool } from './execution/pool/pool.ts'
 import { parseSchedule } from './http/schedule-request.ts'
@@ -91,6 +92,7 @@ export function createService(options: ServiceOptions): Service {
 
   const heartbeat = createHeartbeat(heartbeatBuffer)
   const keeper = createStepKeeper({ store, clock, log })
+  const minutes = createMinuteRecorder({ ...config, store, clock, log })
   const lines = createLineKeeper({ ...config, store, clock, log })
   pool.onLine(lines.note)
   const mainThread = createMainThreadExecutor({
@@ -112,12 +114,16 @@ export function createService(options: ServiceOptions): Service {
     registry,
     clock,
     log,
-    onStarted: metrics.attemptStarted,
+    onStarted(job) {
+      metrics.attemptStarted(job)
+      minutes.attemptStarted(job)
+    },
     onRecovered: metrics.recovered,
     traceExecute: telemetry && telemetry.traceExecute,
     onUncommitted: answerWaiters.failUncommitted,
     onEnded(attempt) {
       metrics.attemptEnded(attempt)
+      minutes.attemptEnded(attempt)
       if (hasTimedOut(attempt.outcome)) limits.noteTimeout(attempt.job.task)
     },
   })
@@ -186,6 +192,7 @@ export function createService(options: ServiceOptions): Service {
     whyWaiting,
     loopDelay,
     lines,
+    minutes,
     metrics,
     onDeliveryDue,
     clock,
@@ -212,6 +219,7 @@ export function createService(options: ServiceOptions): Service {
       await dispatcher.start()
       mainThread.start()
       limits.start()
+      minutes.start()
       for (const work of periodic) work.start()
       sender?.start()
       intake.open()
@@ -230,7 +238,7 @@ export function createService(options: ServiceOptions): Service {
         sender?.drain(Math.min(config.shutdownGraceMs, webhookGraceMs)),
       ])
       await intake.dismiss()
-      await lines.flush()
+      await Promise.all([lines.flush(), minutes.flush()])
       // Last: watchers see how the jobs have ended.
       await http.closeStreams()
       return isCommitted
@@ -243,6 +251,7 @@ export function createService(options: ServiceOptions): Service {
       http.stop()
       for (const work of periodic) void work.stop()
       loopDelay.stop()
+      minutes.stop()
       metrics.stop()
       limits.stop()
     },

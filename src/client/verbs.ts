@@ -4,7 +4,7 @@ import type { LinePageView, LineView } from '../http/views/line.ts'
 import type { BulkChangeView, RunPageView, RunView } from '../http/views/run.ts'
 import type { SchedulePut } from '../http/schedule-request.ts'
 import type { ScheduleListView, ScheduleView } from '../http/views/schedule.ts'
-import type { RecentView, StatsView, TaskListView, TaskView } from '../http/views/service.ts'
+import type { RecentView, StatsView, TaskListView, TaskStatsView, TaskView } from '../http/views/service.ts'
 import type { AnyTasks, RunTasksOf, TaskMap } from './named-tasks.ts'
 import { createRunCalls, type EnqueueOptions, type RunTasksOptions, type NameOf } from './run-tasks.ts'
 import type { Ask, Send } from './transport.ts'
@@ -19,6 +19,15 @@ export interface NewerOptions extends CallOptions {
   readonly ifNewerThan: number
   /** Seconds to wait for a newer version, 0–60; default: 0. */
   readonly waitS?: number
+}
+
+export interface TaskStatsOptions extends CallOptions {
+  /** Default: an hour before `to`. */
+  readonly from?: Date | string
+  /** Exclusive; default: now. */
+  readonly to?: Date | string
+  /** How many minutes are added up, 1 to 1,440; default 1. There can be 2,000 steps. */
+  readonly stepMinutes?: number
 }
 
 export interface LogOptions extends CallOptions {
@@ -111,6 +120,8 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
   /** Has no job of the task start, in any process, until it is resumed; those that run go on. */
   pauseTask(name: string, options?: CallOptions): Promise<TaskView>
   resumeTask(name: string, options?: CallOptions): Promise<TaskView>
+  /** What the task did, minute by minute. */
+  taskStats(name: string, options?: TaskStatsOptions): Promise<TaskStatsView>
   stats(options?: CallOptions): Promise<StatsView>
   /** The last minutes of the process that answers. */
   recent(options?: CallOptions): Promise<RecentView>
@@ -225,6 +236,7 @@ export function createVerbs(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
     listTasks: async ({ signal } = {}) => (await read<TaskListView>({ path: '/tasks', signal })).tasks,
     pauseTask: (name, { signal } = {}) => read({ method: 'POST', path: `${taskPath(name)}/pause`, signal }),
     resumeTask: (name, { signal } = {}) => read({ method: 'POST', path: `${taskPath(name)}/resume`, signal }),
+    taskStats: (name, { signal, ...query } = {}) => read({ path: `${taskPath(name)}/stats`, query, signal }),
     stats: ({ signal } = {}) => read({ path: '/stats', signal }),
     recent: ({ signal } = {}) => read({ path: '/stats/recent', signal }),
     watch: (id, given) => watch(send, id, given, limits),

@@ -109,22 +109,28 @@ export function createPruner({ store, clock, steady = monotonicClock, log, reten
 }
 
 export interface LinePrunerOptions {
-  readonly store: Pick<Store, 'pruneLines'>
+  readonly store: Pick<Store, 'pruneLines' | 'pruneMinutes'>
   readonly clock: Clock
   readonly log: Log
   readonly logRetentionMs: number
   readonly logMaxBytes: number
+  readonly statsRetentionMs: number
 }
 
-/** Forgets lines of tasks that are too old or too many. */
-export function createLinePruner({ store, clock, log, logRetentionMs, logMaxBytes }: LinePrunerOptions): Periodic {
+/** Forgets lines of tasks that are too old or too many, and minutes that are too old. */
+export function createLinePruner(options: LinePrunerOptions): Periodic {
+  const { store, clock, log, logRetentionMs, logMaxBytes, statsRetentionMs } = options
+
   async function prune(): Promise<void> {
     // In bounded steps, as above.
     while ((await store.pruneLines(clock.now() - logRetentionMs, logMaxBytes)) > 0);
+    while ((await store.pruneMinutes(clock.now() - statsRetentionMs)) > 0);
   }
 
   return createPeriodic(maxPruneMs, () =>
-    prune().catch((error: unknown) => log.debug({ err: error }, 'old lines of tasks could not be forgotten')),
+    prune().catch((error: unknown) =>
+      log.debug({ err: error }, 'old lines and minutes of tasks could not be forgotten'),
+    ),
   )
 }
 

@@ -41,6 +41,7 @@ export interface HttpOptions extends Pick<
   | 'pool'
   | 'trouble'
   | 'lines'
+  | 'minutes'
   | 'loopDelay'
   | 'metrics'
   | 'onDeliveryDue'

@@ -40,7 +40,7 @@ const maxTagLength = 64
 /** A schedule adds one to its runs that is longer than those of requests. */
 const longestTag = scheduleTag('x'.repeat(64))
 
-const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
+export const instantOf = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
 
 /** Everything in a query arrives as text. */
 export const runFilter = {
@@ -52,8 +52,8 @@ export const runFilter = {
     .max(longestTag.length)
     .refine((tag) => tag.length <= maxTagLength || tag.startsWith(scheduleTag('')), 'must have at most 64 characters')
     .exactOptional(),
-  createdAfter: instant.exactOptional().describe('exclusive'),
-  createdBefore: instant.exactOptional().describe('exclusive'),
+  createdAfter: instantOf.exactOptional().describe('exclusive'),
+  createdBefore: instantOf.exactOptional().describe('exclusive'),
   q: z
     .string()
     .max(200)

@@ -18,6 +18,7 @@ import {
   runSchedule,
 } from './routes/schedules.ts'
 import { prometheus, recent, stats } from './routes/stats.ts'
+import { taskStats } from './routes/task-stats.ts'
 import { listTasks, pauseTask, resumeTask } from './routes/tasks.ts'
 import { watchRun, watchRuns } from './routes/watch-runs.ts'
 
@@ -45,6 +46,7 @@ export const routeTable: readonly Route[] = [
   pauseSchedule,
   resumeSchedule,
   listTasks,
+  taskStats,
   pauseTask,
   resumeTask,
   stats,

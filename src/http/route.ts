@@ -11,6 +11,7 @@ import type { LineKeeper } from '../dispatch/line-keeper.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Log } from '../log.ts'
 import type { LoopDelay } from '../runtime/event-loop.ts'
+import type { MinuteRecorder } from '../metrics/minutes.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { Pool } from '../execution/pool/pool.ts'
 import type { Schedules } from '../schedules/schedules.ts'
@@ -108,6 +109,8 @@ export interface HttpDeps extends MountOptions {
   /** What tasks have logged and the store does not have yet. */
   readonly lines: Pick<LineKeeper, 'flush'>
   readonly loopDelay: LoopDelay
+  /** What tasks did in the minute that is not over. */
+  readonly minutes: Pick<MinuteRecorder, 'current'>
   readonly metrics: Metrics
   /** A delivery was made due on request. */
   readonly onDeliveryDue: () => void

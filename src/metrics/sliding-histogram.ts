@@ -47,9 +47,8 @@ export function createSlidingHistogram(
 
   return {
     record(ms) {
-      const bucket = ms <= lowestMs ? 0 : Math.ceil(Math.log2(ms / lowestMs) * bucketsPerOctave)
       const { buckets } = currentSlot()
-      const place = Math.min(bucket, bucketCount - 1)
+      const place = bucketOf(ms)
       buckets[place] = (buckets[place] ?? 0) + 1
     },
     read(wanted = slotCount) {
@@ -63,6 +62,22 @@ export function createSlidingHistogram(
       return { count, p50: quantileOf(sums, count * 0.5), p99: quantileOf(sums, count * 0.99) }
     },
   }
+}
+
+export function bucketOf(ms: number): number {
+  const bucket = ms <= lowestMs ? 0 : Math.ceil(Math.log2(ms / lowestMs) * bucketsPerOctave)
+  return Math.min(bucket, bucketCount - 1)
+}
+
+/** @param buckets how many lengths are in each bucket, by its number */
+export function quantilesOf(buckets: ReadonlyMap<number, number>): Quantiles {
+  const sums = new Float64Array(bucketCount)
+  let count = 0
+  for (const [bucket, n] of buckets) {
+    sums[bucket] = n
+    count += n
+  }
+  return { count, p50: quantileOf(sums, count * 0.5), p99: quantileOf(sums, count * 0.99) }
 }
 
 function quantileOf(sums: Float64Array, rank: number): number | null {

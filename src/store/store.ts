@@ -17,6 +17,7 @@ import type { RetryResult, Settled } from '../domain/run/verbs.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import type { SearchWord } from '../domain/search.ts'
 import type { LineChunk, StoredChunk } from '../domain/line.ts'
+import type { MinuteRange, MinuteRow, StoredMinute } from '../domain/minute.ts'
 import type { Step, StepPage, StepReport } from '../domain/step.ts'
 import type { DeliveryClaims, DeliveryRequest } from './deliveries.ts'
 import type { Inbox } from './inbox.ts'
@@ -183,6 +184,10 @@ export interface Store {
    * @returns how many; 0 when nothing is left to forget
    */
   pruneLines(before: number, maxBytes: number): Promise<number>
+  /** Keeps what tasks did in a minute, in addition to what is kept of it. */
+  addMinutes(rows: readonly MinuteRow[]): Promise<void>
+  /** Forgets rows of minutes before the instant, a bounded number of them. @returns how many */
+  pruneMinutes(before: number): Promise<number>
   /** Notes that the run's caller gets a reply before there is an answer; repeated requests then get one, too. */
   defer(runId: string): Promise<void>
   /**
@@ -256,6 +261,8 @@ export interface Store {
   stepsOf(claim: Claim, from: number): Promise<StepPage | null>
   /** Chunks of the run's lines with this id or a higher one, the oldest first. */
   chunksOf(runId: string, fromId: number): Promise<readonly StoredChunk[]>
+  /** In order of time, at most `minutesPerRead`. */
+  minutesOf(range: MinuteRange): Promise<readonly StoredMinute[]>
   listRuns(filter: RunFilter): Promise<RunPage>
   /** What `accept` would reply because of the key alone; null where it would accept a run. */
   findKey(key: IdempotencyClaim, at: number): Promise<KnownKey | null>

@@ -23,6 +23,7 @@ import { readContract } from './contract/read.ts'
 import { removeContract } from './contract/remove.ts'
 import { retryContract } from './contract/retry.ts'
 import { rescueContract } from './contract/rescue.ts'
+import { minutesContract } from './contract/minutes.ts'
 import { linesContract } from './contract/lines.ts'
 import { stepsContract } from './contract/steps.ts'
 import { scheduleContract } from './contract/schedule.ts'
@@ -48,6 +49,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
   settleContract(register)
   stepsContract(register)
   linesContract(register)
+  minutesContract(register)
   fenceContract(register)
   cancelContract(register)
   retryContract(register)

@@ -87,6 +87,32 @@ export const quantilesSchema = z
   .readonly()
   .describe('Milliseconds, right to 5 %; null where nothing was measured')
 
+export const taskStatsSchema = z
+  .object({
+    task: z.string(),
+    stepMs: count,
+    steps: z
+      .array(
+        z
+          .object({
+            at: instantSchema,
+            started: count.describe('attempts'),
+            completed: count.describe('jobs'),
+            failed: count.describe('jobs that failed for good'),
+            retried: count.describe('attempts that did not succeed and are followed by another'),
+            waitMs: quantilesSchema.describe('how long jobs of the pool were due before they were claimed'),
+            runMs: quantilesSchema.describe('how long attempts took'),
+          })
+          .readonly(),
+      )
+      .readonly(),
+    starts: z.array(instantSchema).readonly().describe('when the service, or a process of it, was started'),
+  })
+  .readonly()
+  .describe('What a task did, step by step')
+
+export type TaskStatsView = z.output<typeof taskStatsSchema>
+
 export const recentSchema = z
   .object({
     windowMs: count.describe('what the quantiles and the tasks are of'),

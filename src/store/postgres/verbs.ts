@@ -16,6 +16,7 @@ import { listFound, listRuns } from './statements/lists.ts'
 import { countAhead } from './statements/ahead.ts'
 import { readInput, readJob, readRun, shownWhole } from './statements/read.ts'
 import { insertLines, pruneLines, readChunks } from './statements/lines.ts'
+import { insertMinutes, pruneMinutes, readMinutes } from './statements/minutes.ts'
 import { readSteps } from './statements/steps.ts'
 import { readDueSchedules, readSchedule, readSchedules } from './statements/schedules.ts'
 import { readStats } from './statements/totals.ts'
@@ -169,6 +170,9 @@ export function createVerbs(options: VerbsOptions): Verbs {
     findKey: (key, at) => behind('findKey', () => findKey(query, key, at)),
     keepLines: (chunks, at) => asked(insertLines(query, chunks, at), 'keepLines'),
     pruneLines: (before, maxBytes) => asked(pruneLines(query, before, maxBytes), 'pruneLines'),
+    addMinutes: (rows) => asked(insertMinutes(query, rows), 'addMinutes'),
+    pruneMinutes: (before) => asked(pruneMinutes(query, before), 'pruneMinutes'),
+    minutesOf: (range) => asked(readMinutes(query, range), 'minutesOf'),
     chunksOf: (runId, fromId) => asked(readChunks(query, runId, fromId), 'chunksOf'),
     stepsOf: (held, from) => asked(readSteps(query, held, from), 'stepsOf'),
     listRuns: (filter) =>

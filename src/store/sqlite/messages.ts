@@ -13,6 +13,8 @@ export type WriteVerb =
   | 'keepStep'
   | 'keepLines'
   | 'pruneLines'
+  | 'addMinutes'
+  | 'pruneMinutes'
   | 'expire'
   | 'defer'
   | 'cancel'
@@ -38,6 +40,7 @@ const readVerbs = [
   'countAhead',
   'stepsOf',
   'chunksOf',
+  'minutesOf',
   'listRuns',
   'findKey',
   'stats',

@@ -76,6 +76,7 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
       return stored === null || job === undefined ? null : jobRecord(stored.run, job, jobIndex, outsideOf(stored.key))
     },
     chunksOf: transaction.lines.chunksOf,
+    minutesOf: transaction.minutes.read,
     stepsOf(claim, from) {
       const stored = records.find(claim.runId)
       return stored === null || !ownsClaim(stored.run, claim) ? null : steps.page(stored.key, claim.jobIndex, from)

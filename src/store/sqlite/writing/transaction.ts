@@ -13,6 +13,7 @@ import { createDeliveries, type Deliveries } from '../statements/deliveries.ts'
 import { createIdempotencyKeys, type IdempotencyKeys } from '../statements/idempotency-keys.ts'
 import { createLines, type Lines } from '../statements/lines.ts'
 import { createLists, type Lists } from '../statements/lists.ts'
+import { createMinutes, type Minutes } from '../statements/minutes.ts'
 import { createPayloads, type Payloads } from '../statements/payloads.ts'
 import { createPausedTasks, type PausedTasks } from '../statements/paused-tasks.ts'
 import { createQueue, waitingOf, type Queue } from '../statements/queue.ts'
@@ -29,6 +30,7 @@ export interface Transaction {
   readonly payloads: Pick<Payloads, 'input' | 'result' | 'text' | 'beginning'>
   readonly steps: Pick<Steps, 'list' | 'page'>
   readonly lines: Pick<Lines, 'put' | 'chunksOf' | 'prune'>
+  readonly minutes: Minutes
   readonly lists: Pick<Lists, 'taskId'>
   readonly totals: Pick<Totals, 'current' | 'live'>
   readonly deliveries: Omit<Deliveries, 'add' | 'forget'>
@@ -71,6 +73,7 @@ export function createTransaction(
   const payloads = createPayloads(database)
   const steps = createSteps(database)
   const lines = createLines(database)
+  const minutes = createMinutes(database)
   const lists = createLists(database)
   const totals = createTotals(database, queue.size() + records.heldJobs())
   const keys = createIdempotencyKeys(database)
@@ -85,6 +88,7 @@ export function createTransaction(
     payloads,
     steps,
     lines,
+    minutes,
     lists,
     totals,
     deliveries,

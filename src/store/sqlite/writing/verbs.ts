@@ -90,6 +90,8 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       for (const chunk of chunks) lines.put(chunk, at)
     },
     pruneLines: (before, maxBytes) => lines.prune(before, maxBytes),
+    addMinutes: transaction.minutes.add,
+    pruneMinutes: transaction.minutes.prune,
     defer: (runId) => keys.defer(runId),
     setPaused: (task, isPaused) => pausedTasks.set(task, isPaused),
     cancel: (runId, jobIndex, at) => apply(runId, (run) => cancel(run, jobIndex, at)),

@@ -1,0 +1,77 @@
+/** GET /tasks/{name}/stats: what a task did minute by minute, from the store and from the minute that is not over. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createClient } from '../../src/client/client.ts'
+import { minuteMs } from '../../src/domain/minute.ts'
+import { createLog } from '../../src/log.ts'
+import { addUp, createMinuteRecorder } from '../../src/metrics/minutes.ts'
+import { expectProblem } from './expect-problem.ts'
+import { startService } from '../harness/service.ts'
+
+test('what a task did is counted, by outcome, with its times', async () => {
+  await using service = await startService()
+  const client = createClient({ baseUrl: service.url })
+  const input = { texts: [], failures: 9 }
+  const tasks = [{ name: 'logs', input: { texts: [] } }, { name: 'logs', input, maxAttempts: 1 }, { name: 'nothing' }]
+  await service.post('/run-tasks', { tasks, respond: 'all' })
+  const { steps, starts, ...stats } = await client.taskStats('logs', { stepMinutes: 1_440 })
+  assert.equal(stats, { task: 'logs', stepMs: 1_440 * minuteMs })
+  assert.is(starts.length, 1)
+  const [step] = steps
+  assert.equal([step?.started, step?.completed, step?.failed, step?.retried], [2, 1, 1, 0])
+  assert.equal([step?.runMs.count, step?.waitMs.count], [2, 1])
+  const from = new Date(Date.now() - 2 * minuteMs)
+  assert.equal((await client.taskStats('logs', { from, to: from })).steps, [])
+  await expectProblem(await service.get('/tasks/none/stats'), 'task-not-found')
+  for (const query of ['from=today', 'stepMinutes=0', 'stepMinutes=1441', 'from=2026-01-01T00:00:00Z', 'task=logs']) {
+    await expectProblem(await service.get(`/tasks/logs/stats?${query}`), 'invalid-filter')
+  }
+})
+
+test('each minute is written once, and minutes of several processes are added up', async () => {
+  const written: { readonly at: number; readonly task: string; readonly figures: string }[] = []
+  let now = 10 * minuteMs + 5
+  const open = (statsRetentionMs: number) =>
+    createMinuteRecorder({
+      store: { addMinutes: async (rows) => void written.push(...rows) },
+      clock: { now: () => now },
+      log: createLog('silent'),
+      statsRetentionMs,
+    })
+  const ids = { runId: 'r', jobIndex: 0, claim: 1, kind: 'io', input: null, timeoutMs: 1, attempt: 1 } as const
+  const job = { ...ids, task: 'a', thread: 'worker-1', maxAttempts: 2, lostStarts: 0, waitedMs: 8 }
+  const error = { ok: false, error: { code: 'timeout', message: '' }, isRetryable: true } as const
+  const [one, other] = [open(1), open(1)]
+  for (const recorder of [one, other, open(0)]) {
+    recorder.attemptStarted(job)
+    recorder.attemptEnded({ job, outcome: { ok: true, result: '1' }, tookMs: 100, isFinal: true })
+    recorder.attemptEnded({ job, outcome: error, tookMs: 200, isFinal: false })
+    recorder.attemptEnded({ job, outcome: 'released', tookMs: 300, isFinal: false })
+    await recorder.flush()
+  }
+  now += minuteMs
+  one.attemptEnded({ job, outcome: error, tookMs: 100, isFinal: true })
+  assert.is(one.current('b'), null)
+  assert.is(one.current('a')?.at, 10 * minuteMs, 'a minute goes on until it is written')
+  await one.flush()
+  await one.flush()
+  assert.equal(
+    written.map(({ at }) => at / minuteMs),
+    [10, 10, 10],
+  )
+  const [step, ...more] = addUp(written, minuteMs)
+  assert.equal(more, [])
+  if (step === undefined) throw new Error('no step')
+  const { waitMs, runMs, ...counts } = step
+  assert.equal(counts, { at: 10 * minuteMs, started: 2, completed: 2, failed: 1, retried: 2 })
+  assert.equal([waitMs.count, runMs.count], [5, 5])
+  for (const [shown, ms] of [
+    [waitMs.p50, 8],
+    [runMs.p50, 100],
+    [runMs.p99, 200],
+  ]) {
+    assert.ok(Math.abs(Number(shown) / Number(ms) - 1) < 0.06, `${shown} for ${ms}`)
+  }
+})
+
+test.run()
