@@ -28,7 +28,6 @@ export function JobLog({ runId, job, start }: JobLogProps) {
     <section class="card" aria-label="Log">
       <div class="head">
         <h2>Log of {job.task}</h2>
-        <small>kept for a day</small>
       </div>
       {[...byAttempt].map(([attempt, ofAttempt]) => (
         <div key={attempt}>

@@ -5,6 +5,7 @@ import { Running } from '../overview/threads.tsx'
 import { Figure } from '../runs/figures.tsx'
 import { addressOf, overviewAddress, startAddress } from '../shell/route.ts'
 import { countOf, durationOf, millisecondsOf, rateOf } from '../time/format.ts'
+import { History } from './history.tsx'
 import { Failures } from './failures.tsx'
 import { createTaskStore } from './task-store.ts'
 
@@ -53,6 +54,7 @@ export function TaskPage({ name }: { readonly name: string }) {
       </p>
       {recent !== null && <Numbers figures={figures} minutes={minutes} />}
       {recent !== null && <Running attempts={recent.running.filter((attempt) => attempt.task === name)} />}
+      <History task={name} />
       <Failures task={name} report={store.failures.value} />
     </>
   )
@@ -68,10 +70,12 @@ function sentenceOf(name: string, figures: Figures | undefined, minutes: number)
 }
 
 function Policy({ task }: { readonly task: TaskView }) {
-  const { kind, timeoutMs, maxAttempts, concurrency, rate, memoryMb, main } = task
+  const { kind, timeoutMs, maxAttempts, concurrency, rate, memoryMb, main, isolation } = task
   return (
     <>
-      <span>{kind === 'cpu' ? 'one on a thread' : 'many on a thread'}</span>
+      <span>
+        {isolation === 'process' ? 'one in a process' : kind === 'cpu' ? 'one on a thread' : 'many on a thread'}
+      </span>
       <span>{concurrency === null ? 'no limit at once' : `${concurrency} at once`}</span>
       {rate !== null && (
         <span>
@@ -81,7 +85,9 @@ function Policy({ task }: { readonly task: TaskView }) {
       <span>{countOf(maxAttempts, 'attempt')}</span>
       <span>{durationOf(timeoutMs)} each</span>
       {kind === 'cpu' && <span>{memoryMb} MiB</span>}
-      {main !== 'auto' && <span>{main === 'never' ? 'never' : 'always'} on the main thread</span>}
+      {main !== 'auto' && isolation !== 'process' && (
+        <span>{main === 'never' ? 'never' : 'always'} on the main thread</span>
+      )}
     </>
   )
 }
