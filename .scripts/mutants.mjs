@@ -62,6 +62,18 @@ const mutants = [
     ],
   },
   {
+    name: 'SQLite: the webhook of a cancelled run is not due',
+    why: 'Each end of a run makes one delivery, also an end that nobody has worked for.',
+    tests: '^model/sqlite',
+    edits: [
+      {
+        file: 'src/domain/run/new-delivery.ts',
+        find: "outcome === 'running'",
+        replace: "outcome === 'running' || outcome === 'cancelled'",
+      },
+    ],
+  },
+  {
     name: 'a step is said to be stored before its commit',
     why: 'A process that dies right after it runs the step once more.',
     tests: '^process/steps',
@@ -71,6 +83,18 @@ const mutants = [
         find: 'return persist(fields, () => store.keepStep(claimOf({ runId, jobIndex, claim }), step, clock.now()))',
         replace: `void persist(fields, () => store.keepStep(claimOf({ runId, jobIndex, claim }), step, clock.now()))
       return Promise.resolve('kept' as const)`,
+      },
+    ],
+  },
+  {
+    name: 'PostgreSQL: the webhook of an end is not due where the run goes on in the same transaction',
+    why: 'A retry in the group that ends a run hides the end from who looks at the transaction as a whole.',
+    tests: '^(model|store)/postgres-(model|contract)',
+    edits: [
+      {
+        file: 'src/store/postgres/writing/unit-of-work.ts',
+        find: 'const due = deliveryOfEnd(old, run)',
+        replace: 'const due = deliveryOfEnd(before.get(run.id)?.run ?? old, run)',
       },
     ],
   },

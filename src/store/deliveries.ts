@@ -39,6 +39,8 @@ export interface DeliveryRow {
   readonly nextAt: number
 }
 
+/** Of one run, the latest: requested retries can make them without end. */
+export const maxShownDeliveries = 100
 /** Receivers that one claim looks at: what waits for its commit must not wait long. */
 export const receiversPerClaim = 200
 

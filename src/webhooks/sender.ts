@@ -43,7 +43,7 @@ export interface WebhookSenderOptions {
 }
 
 const maxAtOnce = 64
-const maxPerReceiver = 4
+const maxPerReceiver = 16
 /** While a receiver fails, its deliveries take the room of few others. */
 const maxPerFailing = 1
 /** Receivers of which it is known that they fail. */

@@ -68,7 +68,9 @@ export const runViewSchema = z
       .array(deliverySchema)
       .readonly()
       .exactOptional()
-      .describe('one for each time that the run has ended; absent where it has no webhook, and in lists'),
+      .describe(
+        'one for each of the latest hundred times that the run has ended; absent where it has no webhook, and in lists',
+      ),
     links: z.object({ self: z.string(), events: z.string(), cancel: z.string() }).readonly(),
   })
   .readonly()

@@ -11,6 +11,7 @@ import {
   deliveryRecord,
   deliveryStateNumber,
   earliest,
+  maxShownDeliveries,
   receiversPerClaim,
   wantedOf,
   type DeliveryClaims,
@@ -45,7 +46,8 @@ export function deliveryValues(rows: readonly NewDelivery[]): unknown[] {
 const selectOf = {
   name: 'select-deliveries',
   text: `
-    SELECT version, state, attempts, last_status, next_at FROM delivery WHERE run = $1 ORDER BY version`,
+    SELECT version, state, attempts, last_status, next_at FROM delivery WHERE run = $1
+    ORDER BY version DESC LIMIT ${maxShownDeliveries}`,
 }
 // From each receiver to the next one, without the deliveries in between.
 const selectReceivers = {
@@ -114,7 +116,7 @@ const shorten = {
 }
 
 export async function readDeliveries(query: Query, runId: string): Promise<DeliveryRecord[]> {
-  return (await query(selectOf, [runId])).map((row) =>
+  return (await query(selectOf, [runId])).toReversed().map((row) =>
     deliveryRecord({
       version: Number(row['version']),
       state: Number(row['state']),

@@ -9,6 +9,7 @@ import {
   deliveryRecord,
   deliveryStateNumber,
   earliest,
+  maxShownDeliveries,
   receiversPerClaim,
   wantedOf,
   type DeliveryClaims,
@@ -46,7 +47,7 @@ export function createDeliveries(database: DatabaseSync): Deliveries {
   const selectOf = prepareSelect<Parameters<typeof deliveryRecord>[0]>(
     database,
     'version, state, attempts, last_status AS lastStatus, next_at AS nextAt',
-    'FROM delivery WHERE run = ? ORDER BY version',
+    `FROM delivery WHERE run = ? ORDER BY version DESC LIMIT ${maxShownDeliveries}`,
   )
   // From each receiver to the next one, without the deliveries in between.
   const selectReceivers = prepareSelect<{ readonly receiver: string; readonly nextAt: number }>(
@@ -93,7 +94,7 @@ export function createDeliveries(database: DatabaseSync): Deliveries {
       insert.run(run, version, receiver, stateNumber(outcome), endedAt, endedAt)
       return true
     },
-    of: (run) => selectOf(run).map(deliveryRecord),
+    of: (run) => selectOf(run).toReversed().map(deliveryRecord),
     claim(request) {
       const { wanted, nextDueAt, after } = wantedOf(selectReceivers(request.after), request)
       const rows = wanted.flatMap(({ receiver, room }) => selectFree(receiver, Math.min(room, request.limit) + 1))
