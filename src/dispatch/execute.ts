@@ -8,7 +8,7 @@ import { traceFields } from '../telemetry/trace-context.ts'
 import type { Log } from '../log.ts'
 import type { Settled } from '../domain/run/verbs.ts'
 import type { Store } from '../store/store.ts'
-import { untilCommitted } from './until-committed.ts'
+import { pauseAfter } from './pause-after.ts'
 
 /** Where an attempt runs. Never rejects. `released`: it did not come to an outcome of its own. */
 export type Place = (job: ClaimedJob) => Promise<AttemptOutcome>
@@ -66,20 +66,19 @@ export function createExecute(options: ExecuteOptions): Execute {
   /** Tries until the outcome is on disk; null when the service stopped before. */
   async function commit({ job, outcome }: Ended, hooks: ExecuteHooks): Promise<Committed | null> {
     const waitMs = retryWaitMs(job, outcome)
-
-    async function ask(): Promise<Committed> {
+    for (let failures = 1; !signal.aborted; failures += 1) {
       // Computed for each try: the clock may have been set since the last one.
       const retryAt = waitMs === null ? null : clock.now() + waitMs
-      const settling = settle(job, outcome, retryAt)
-      hooks.onSettling?.()
-      return { settled: await settling, retryAt }
+      try {
+        const settling = settle(job, outcome, retryAt)
+        hooks.onSettling?.()
+        return { settled: await settling, retryAt }
+      } catch (error) {
+        log.error({ ...idsOf(job), err: error }, 'an outcome could not be committed; trying again')
+        onUncommitted(job.runId, error)
+        await pauseAfter(failures, signal)
+      }
     }
-
-    const committed = await untilCommitted(ask, signal, (error) => {
-      log.error({ ...idsOf(job), err: error }, 'an outcome could not be committed; trying again')
-      onUncommitted(job.runId, error)
-    })
-    if (committed !== null) return committed.value
     log.warn(idsOf(job), 'an outcome was not committed before the service stopped: the job will run again')
     return null
   }

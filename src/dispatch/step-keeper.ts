@@ -8,7 +8,7 @@ import { AppError } from '../domain/errors.ts'
 import type { StepKeeper } from '../domain/step.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
-import { untilCommitted } from './until-committed.ts'
+import { pauseAfter } from './pause-after.ts'
 
 export interface StepKeeperOptions {
   readonly store: Pick<Store, 'keepStep' | 'stepsOf'>
@@ -18,14 +18,19 @@ export interface StepKeeperOptions {
 
 export function createStepKeeper({ store, clock, log }: StepKeeperOptions): StepKeeper & { stop(): void } {
   const stopping = new AbortController()
+  const { signal } = stopping
 
   async function persist<Value>(fields: object, ask: () => Promise<Value>): Promise<Value> {
-    const done = await untilCommitted(ask, stopping.signal, (error) => {
-      if (!(error instanceof AppError) || error.code !== 'store-unavailable') throw error
-      log.error({ ...fields, err: error }, 'a step could not be committed or read; trying again')
-    })
-    if (done === null) throw new Error('the service stopped before the step was committed or read')
-    return done.value
+    for (let failures = 1; !signal.aborted; failures += 1) {
+      try {
+        return await ask()
+      } catch (error) {
+        if (!(error instanceof AppError) || error.code !== 'store-unavailable') throw error
+        log.error({ ...fields, err: error }, 'a step could not be committed or read; trying again')
+        await pauseAfter(failures, signal)
+      }
+    }
+    throw new Error('the service stopped before the step was committed or read')
   }
 
   return {
