@@ -32,8 +32,13 @@ function command(name: string, run: (session: Session, subject: Subject) => Prom
 export function together(steps: readonly Step[]): Command {
   return command(steps.map(({ name }) => name).join(' & '), async (session, subject) => {
     const calls = callsOf(session, subject, steps)
-    const replies = await Promise.all(calls.map((call) => perform(storeOf(subject, call), call)))
-    await observe(session, subject, answeredOf(calls, replies.map(answered)), [])
+    // A prune skips runs that another transaction has locked, so it comes after the others.
+    const [prunes = [], others = []] = [true, false].map((isPrune) =>
+      calls.filter(({ verb }) => (verb === 'prune') === isPrune),
+    )
+    const ask = (call: Call): Promise<Reply> => perform(storeOf(subject, call), call)
+    const replies = [...(await Promise.all(others.map(ask))), ...(await Promise.all(prunes.map(ask)))]
+    await observe(session, subject, answeredOf([...others, ...prunes], replies.map(answered)), [])
   })
 }
 

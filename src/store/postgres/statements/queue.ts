@@ -97,7 +97,8 @@ const recordColumns = 'record.id, record.version, record.revision, record.record
 const firstRecord = `CASE WHEN row_number() OVER (PARTITION BY due.run ORDER BY due.job) = 1 THEN due.record END AS record`
 
 // One range per level: a single ordering over all levels would read jobs that are not due yet, or do not run here. A
-// record that another transaction has locked is skipped, so that a claim never waits.
+// record that another transaction has locked is skipped, so that a claim never waits. Search locks
+// FOR KEY SHARE, which does not make a claim skip.
 const selectDue = {
   name: 'select-due',
   text: `
@@ -109,7 +110,7 @@ const selectDue = {
           SELECT waiting.* FROM level CROSS JOIN LATERAL (
             SELECT ${columns}, ${recordColumns} FROM queue JOIN record ON record.id = queue.run
             WHERE ${isInLevel} AND ${isOpen}
-            ORDER BY queue.run_at, queue.run, queue.job LIMIT slot.free FOR UPDATE OF record SKIP LOCKED
+            ORDER BY queue.run_at, queue.run, queue.job LIMIT slot.free FOR NO KEY UPDATE OF record SKIP LOCKED
           ) AS waiting
           WHERE level.kind = slot.kind AND level.priority = rank.priority AND ${isClaimable}
           ORDER BY waiting.run_at, waiting.run, waiting.job LIMIT slot.free
@@ -131,7 +132,7 @@ const selectSuspect = {
       WHERE queue.lost = 2 AND (queue.is_due OR queue.run_at <= $1) AND queue.kind = ANY($2::text[])
         AND queue.task <> ALL($3::text[]) AND ${runsHere('queue.task', '$4')} AND ${isNotPaused('queue.task')}
         AND ${isNone('queue.run', '$5')}
-      ORDER BY queue.run_at, queue.run, queue.job LIMIT 1 FOR UPDATE OF record SKIP LOCKED
+      ORDER BY queue.run_at, queue.run, queue.job LIMIT 1 FOR NO KEY UPDATE OF record SKIP LOCKED
     )
     SELECT due.*, payload.value AS input FROM due
     LEFT JOIN payload ON payload.run = due.run AND payload.job = due.job AND payload.part = 0`,
