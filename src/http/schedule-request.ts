@@ -1,7 +1,7 @@
 /** The form of a schedule as its caller puts it. */
 import { z } from 'zod'
 import { missedPolicies } from '../domain/schedule.ts'
-import type { ScheduleInput } from '../schedules/schedules.ts'
+import type { ScheduleInput } from '../schedules/check.ts'
 import { checkTaskCount, invalidBody, runSchema } from './run-request.ts'
 
 export const putScheduleSchema = z.strictObject({

@@ -1,13 +1,11 @@
 /** What can be asked of schedules: they are put, paused, run and removed here, and the ticker makes their runs. */
 import type { ProcessClock } from '../runtime/clock.ts'
 import { AppError, BootError } from '../domain/errors.ts'
-import type { RequestIssue } from '../domain/problem.ts'
 import type { NewRun, RunRequest } from '../domain/run/new-run.ts'
 import {
   isScheduleName,
   maxSchedules,
   scheduleTag,
-  type MissedPolicy,
   type Schedule,
   type ScheduleDefinition,
 } from '../domain/schedule.ts'
@@ -16,19 +14,12 @@ import type { Intake } from '../intake/intake.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
+import { createCheck, refused, type ScheduleInput } from './check.ts'
 import type { DeclaredSchedule } from './declared.ts'
 import { pause, put, resume, type PutOptions } from './rules.ts'
-import { createTicker, type Ticker, type TickOutcome } from './ticker.ts'
+import type { TickOutcome } from './deal.ts'
+import { createTicker, type Ticker } from './ticker.ts'
 import type { Timetable } from './timetable.ts'
-
-/** A schedule whose form was checked. */
-export interface ScheduleInput {
-  readonly cron: string
-  readonly timeZone: string
-  readonly request: RunRequest
-  readonly missed: MissedPolicy
-  readonly paused: boolean
-}
 
 export interface Schedules extends Pick<Ticker, 'clockStepped' | 'stop'> {
   /** By name. */
@@ -61,9 +52,6 @@ export interface SchedulesOptions {
   readonly onTick?: (outcome: TickOutcome) => void
 }
 
-/** Bytes of the request of one schedule: a list has all of them. */
-const maxRequestLength = 65_536
-
 export function createSchedules(options: SchedulesOptions): Schedules {
   const { store, intake, registry, declared, parse, clock, log, onTick } = options
   const isDeclaredHere = new Set(declared.map(({ name }) => name))
@@ -84,47 +72,11 @@ export function createSchedules(options: SchedulesOptions): Schedules {
     return { ...rest, tasks: [{ ...first, maxAttempts }, ...others], tags: [...rest.tags, scheduleTag(name)] }
   }
 
+  const check = createCheck(intake, clock)
   const prepare = async (schedule: Schedule): Promise<NewRun> => intake.prepare(requestOf(schedule))
   // Of those that other code declares, that code's processes make the runs: they end with it.
   const isOurs = ({ name, isDeclared }: Schedule): boolean => !isDeclared || isDeclaredHere.has(name)
   const ticker = createTicker({ store, intake, prepare, timetableOf, isOurs, clock, log, ...(onTick && { onTick }) })
-
-  /** @throws AppError with a pointer for each wrong place */
-  async function check({ cron, timeZone, request, missed }: ScheduleInput): Promise<ScheduleDefinition> {
-    const issues = await timeIssues(cron, timeZone)
-    const text = JSON.stringify(request)
-    if (text.length > maxRequestLength) {
-      issues.push({ pointer: '/request', detail: `has more than ${maxRequestLength} characters as JSON` })
-    }
-    try {
-      await intake.prepare(request)
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error
-      const { errors = [] } = error.members
-      const ofRequest = errors.map(({ pointer, detail }) => ({ pointer: `/request${pointer}`, detail }))
-      throw refused(issues.length > 0 ? 'validation-error' : error.code, [...issues, ...ofRequest])
-    }
-    if (issues.length > 0) throw refused('validation-error', issues)
-    return { cron, timeZone, request: text, missed }
-  }
-
-  async function timeIssues(cron: string, timeZone: string): Promise<RequestIssue[]> {
-    const { checkTimeZone, createTimetable } = await import('./timetable.ts')
-    const issues: RequestIssue[] = []
-    const attempt = (pointer: string, work: () => void): void => {
-      try {
-        work()
-      } catch (error) {
-        const detail = error instanceof Error ? error.message.replace(/^CronPattern: /, '') : String(error)
-        issues.push({ pointer, detail })
-      }
-    }
-    attempt('/timeZone', () => checkTimeZone(timeZone))
-    attempt('/cron', () => {
-      if (createTimetable(cron, 'UTC').next(clock.now()) === null) throw new RangeError('no date matches it')
-    })
-    return issues
-  }
 
   /**
    * Writes what becomes of a schedule, however many others write it at the same time.
@@ -250,12 +202,6 @@ function isSame(one: ScheduleDefinition, other: ScheduleDefinition): boolean {
     one.request === other.request &&
     one.missed === other.missed
   )
-}
-
-function refused(code: AppError['code'], errors: readonly RequestIssue[]): AppError {
-  const [first] = errors
-  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
-  return new AppError(code, `${first?.pointer}: ${first?.detail}${more}`, { members: { errors } })
 }
 
 function noSuchSchedule(name: string): AppError {
