@@ -1,4 +1,5 @@
 /** The service as processes on PostgreSQL: what keeps one from starting, and what one leaves to another. */
+import { Client } from 'pg'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { makeHome, type Environment, type Home } from '../harness/child.ts'
@@ -65,6 +66,31 @@ test('a first job that is cut off by the end of its process is run by another on
   assert.equal([jobAt(run, 0).attempt, jobAt(run, 0).failures], [1, []])
   const [job] = await schema.query<{ lost_starts: number; claim: number }>('SELECT lost_starts, claim FROM job')
   assert.equal(job, { lost_starts: 1, claim: 2 })
+})
+
+test('requests that were committed in the database make one run each, whatever process dies among them', async () => {
+  await using shared = await makeShared()
+  const { home, schema } = shared
+  const [one, other] = await Promise.all([home.start(), home.start()])
+  const client = new Client({ connectionString: schema.url })
+  await client.connect()
+  const ids: string[] = []
+  try {
+    for (let index = 0; index < 60; index += 1) {
+      const { rows } = await client.query<{ id: string }>(`SELECT ${schema.name}.run_tasks($1) AS id`, [
+        { tasks: [{ name: 'mark-io', input: { ms: 0, failures: 0, value: index } }] },
+      ])
+      ids.push(rows[0]?.id ?? '')
+      if (index === 30) void one.kill('SIGKILL')
+    }
+  } finally {
+    await client.end()
+  }
+  for (const id of ids) assert.is((await readRun(await other.get(`/runs/${id}`))).id, id)
+  const [row] = await schema.query(
+    'SELECT count(*)::integer AS runs, (SELECT count(*)::integer FROM inbox) AS asked FROM record',
+  )
+  assert.equal(row, { runs: ids.length, asked: 0 })
 })
 
 test('a database that cannot be used is refused by its name, and never with its password', async () => {

@@ -191,15 +191,20 @@ export function searchContract(name: string, makePlace: () => Promise<SearchPlac
     await found(scoped.store, 'ended', [early.id])
   })
 
-  register('of a large run and of a large text the beginning is found, and nothing of it is held up', async (place) => {
+  register('of a large run and of a large text the beginning is found, and nothing that is secret', async (place) => {
     await using scoped = await place.open()
     const { store } = scoped
     const large = runOf({ jobs: [input(`beginning ${'x '.repeat(100_000)} ending`)] })
     const wide = runOf({ jobs: Array.from({ length: 100 }, (_, index) => input(`n${index} ${'y '.repeat(500)}`)) })
+    const hidden = { password: 'hunter2', note: `visible ${'z '.repeat(400)}` }
+    const secret = runOf({ jobs: [{ ...input(hidden), secret: ['input.password'] }] })
     await store.accept(large, start)
     await store.accept(wide, start)
+    await store.accept(secret, start)
     await found(store, 'beginning', [large.id])
     await found(store, 'n3', [wide.id])
+    await found(store, 'visible', [secret.id])
+    assert.equal(await find(store, 'hunter2'), [])
     assert.equal(await find(store, 'ending'), [])
     assert.equal(await find(store, 'n99'), [])
   })

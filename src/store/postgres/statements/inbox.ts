@@ -73,7 +73,7 @@ export function createInbox({ query, transact }: Reader, onWaiting: () => void):
       do await sleep(lookAgainMs)
       while ((await isInInbox(runId)) && performance.now() < until)
       if (!(await isInInbox(runId))) return true
-      throw new AppError('overloaded', 'the run was asked for in the database, and waits until there is room for it', {
+      throw new AppError('overloaded', 'the run was asked for in the database, and no process has taken it up yet', {
         members: { runId },
       })
     },
