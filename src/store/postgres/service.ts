@@ -266,6 +266,8 @@ export async function startService(
       ...verbs,
       async setPaused(task, isPaused) {
         await verbs.setPaused(task, isPaused)
+        // A claim that is under way may have looked before.
+        await intake.settled()
         wakeForWork()
       },
       rescue: takeOver,
