@@ -14,7 +14,7 @@ const tasksDir = fileURLToPath(new URL('../fixtures/page-tasks/', import.meta.ur
 
 mkdirSync(docs, { recursive: true })
 await using service = await startService({ tasksDir, threads: 2, maxTasksPerRun: 1_000 })
-await using busy = await startService({ tasksDir, threads: 2 })
+await using busy = await startService({ tasksDir, threads: 2, environment: 'production' })
 const loaded = load(busy)
 await using browser = await startBrowser()
 
@@ -60,10 +60,13 @@ async function load({ url, post }: Service): Promise<string> {
     const runs = 1 + Math.round(3 * Math.abs(Math.sin(round / 90)))
     const charge =
       round % 9 === 0 ? [{ name: 'charge', input: { succeedsAt: 2 }, maxAttempts: round % 27 === 0 ? 1 : 3 }] : []
+    const [user, password] = [`user-${round}@example.com`, 'correct horse']
+    const login = round % 23 === 0 ? [{ name: 'login', input: { user, password, fails: true } }] : []
     const tasks = [
       { name: 'form', input: { title: 'a' } },
       { name: 'csv-peek', input: { csv: 'a,b\n1,2\n' } },
       ...charge,
+      ...login,
     ]
     await Promise.all(Array.from({ length: runs }, () => post('/run-tasks', { tasks })))
     await pause(120)
@@ -98,6 +101,23 @@ await picture('run-phone', `?run=${running}`, shown('failed after'), phone)
 await picture('run-table', `?run=${running}`, async (page) => {
   await page.getByText('failed after').first().waitFor()
   await page.keyboard.press('t')
+})
+
+const chain = await start({
+  tasks: [
+    { name: 'first' },
+    { name: 'charge', input: { succeedsAt: 2 }, after: [0] },
+    { name: 'second', input: { ms: 900 }, after: [0] },
+    { name: 'third', after: [1, 2] },
+    { name: 'csv-peek', input: { csv: 'a,b\n1,2\n' }, after: [3] },
+  ],
+  tags: ['order:40'],
+})
+await end(chain)
+await picture('run-chain', `?run=${chain}&job=1`, shown('completed after'))
+await picture('shortcuts', `?run=${chain}`, async (page) => {
+  await page.getByText('answer sent').waitFor()
+  await page.keyboard.press('?')
 })
 
 await using starter = await browser.open(`${service.url}/?start`)
@@ -150,7 +170,41 @@ const many = await start({
 await end(many)
 await picture('run-1000', `?run=${many}`, shown('answer sent'))
 
+for (const [name, cron, timeZone] of [
+  ['nightly-report', '0 3 * * *', 'Europe/Berlin'],
+  ['invoices', '30 8 1 * *', 'America/New_York'],
+  ['heartbeat', '*/5 * * * * *', 'UTC'],
+]) {
+  const request = {
+    tasks: [
+      { name: 'csv-peek', input: { csv: 'a\n1' } },
+      { name: 'form', input: { title: 'a' } },
+    ],
+  }
+  await service.fetch(`/schedules/${name}`, {
+    method: 'PUT',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ cron, timeZone, request }),
+  })
+}
+await service.post('/schedules/invoices/pause')
+await service.post('/schedules/heartbeat/run')
+await until('the heartbeat has ticked', async () =>
+  (await (await service.get('/schedules/heartbeat')).text()).includes('"lastRunId":"'),
+)
+await picture('schedules', '?schedules', shown('at 03:00 every day'))
+await picture('schedules-phone', '?schedules', shown('at 03:00 every day'), phone)
+
 const url = await loaded
+for (const [name, options] of [
+  ['task', {}],
+  ['task-dark', dark],
+  ['task-phone', phone],
+] as const) {
+  await using tab = await browser.open(`${url}/?about=charge`, options)
+  await tab.page.getByText('card declined').first().waitFor()
+  await take(tab.page, name, name !== 'task-phone')
+}
 for (const [name, options] of [
   ['overview', {}],
   ['overview-dark', dark],

@@ -27,9 +27,9 @@ export function OverviewPage() {
         <>
           <Figures stats={stats} recent={recent} />
           <Charts recent={recent} />
-          <Marks marks={recent.events} />
           <Threads threads={stats.threads} running={recent.running} />
           <TaskTable recent={recent} />
+          <Marks marks={recent.events} />
         </>
       )}
     </>

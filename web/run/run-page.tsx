@@ -9,7 +9,7 @@ import { baseUrl, client, curlKey, serviceNow, wordsOf } from '../shell/service.
 import { StateMark } from '../shell/state.tsx'
 import { againTag, Tag } from '../shell/tag.tsx'
 import { secondNow } from '../time/clock.ts'
-import { clockOf } from '../time/format.ts'
+import { clockOf, countOf } from '../time/format.ts'
 import { Deliveries } from './deliveries.tsx'
 import { Headline } from './headline.tsx'
 import { JobStory } from './job-story.tsx'
@@ -134,7 +134,7 @@ function Facts({ run, onCancel, onRetry }: FactsProps) {
     <div class="sub">
       <StateMark state={run.state} />
       <span>
-        {done} of {run.jobs.length} jobs done
+        {done.toLocaleString('en')} of {countOf(run.jobs.length, 'job')} done
       </span>
       <span>
         accepted <time dateTime={run.createdAt}>{clockOf(run.createdAt)}</time>

@@ -6,7 +6,7 @@ import { BulkBar } from './bulk-bar.tsx'
 import { FilterBar } from './filter-bar.tsx'
 import { Figures, Sentence } from './figures.tsx'
 import { createRunList, type RunList } from './run-list.ts'
-import { RunRow } from './run-row.tsx'
+import { RunTable } from './run-table.tsx'
 
 export function RunsPage({ filters }: { readonly filters: RunFilters }) {
   const address = addressOf({ ...filters })
@@ -72,31 +72,7 @@ function Table({ list }: { readonly list: RunList }) {
             ↑ {newCount} new
           </button>
         )}
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">State</th>
-              <th scope="col">Tasks</th>
-              <th scope="col">Timeline</th>
-              <th scope="col" class="num">
-                Answered
-              </th>
-              <th scope="col" class="num">
-                Finished
-              </th>
-              <th scope="col">Tags</th>
-              <th scope="col" class="num">
-                Age
-              </th>
-              <th scope="col">Id</th>
-            </tr>
-          </thead>
-          <tbody>
-            {list.runs.value.map((run) => (
-              <RunRow key={run.id} run={run} />
-            ))}
-          </tbody>
-        </table>
+        <RunTable runs={list.runs.value} />
       </div>
       {list.hasMore.value && (
         <button class="btn older" type="button" onClick={() => void list.showOlder()}>

@@ -5,7 +5,7 @@ import { CopyButton } from '../shell/copy-button.tsx'
 import { addressOf, shortIdOf } from '../shell/route.ts'
 import { baseUrl, curlKey } from '../shell/service.ts'
 import { secondNow } from '../time/clock.ts'
-import { ageOf, countOf, durationOf } from '../time/format.ts'
+import { agoOf, countOf, durationOf } from '../time/format.ts'
 import { wordsOfCron } from './cron-words.ts'
 import { createScheduleStore, type ScheduleStore } from './schedule-store.ts'
 import { bothZones } from './tick-time.ts'
@@ -98,6 +98,12 @@ function Schedule({ schedule, store }: { readonly schedule: ScheduleView; readon
         )}
       </dl>
       <span class="actions">
+        <button class="btn small" type="button" onClick={() => void store.run(name)}>
+          Run now
+        </button>
+        <button class="btn small" type="button" onClick={() => void store.setPaused(name, !paused)}>
+          {paused ? 'Resume' : 'Pause'}
+        </button>
         <span role="status">
           {started !== undefined && (
             <a class="mono" href={addressOf({ run: started })}>
@@ -105,12 +111,6 @@ function Schedule({ schedule, store }: { readonly schedule: ScheduleView; readon
             </a>
           )}
         </span>
-        <button class="btn small" type="button" onClick={() => void store.run(name)}>
-          Run now
-        </button>
-        <button class="btn small" type="button" onClick={() => void store.setPaused(name, !paused)}>
-          {paused ? 'Resume' : 'Pause'}
-        </button>
       </span>
     </li>
   )
@@ -129,7 +129,7 @@ function nextOf({ nextAt, paused, timeZone }: ScheduleView, now: number): string
 
 function Last({ schedule: { lastAt, lastRunId, timeZone } }: { readonly schedule: ScheduleView }) {
   if (lastAt === null) return <>it has not ticked yet</>
-  const text = `${ageOf(secondNow.value - Date.parse(lastAt))} ago`
+  const text = agoOf(secondNow.value - Date.parse(lastAt))
   return (
     <>
       {lastRunId === null ? text : <a href={addressOf({ run: lastRunId })}>{text}</a>} · {bothZones(lastAt, timeZone)}

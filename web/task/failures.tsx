@@ -1,7 +1,7 @@
 /** The failures of a task, grouped by what they say, each group with its course in time. */
 import { addressOf } from '../shell/route.ts'
 import { secondNow } from '../time/clock.ts'
-import { ageOf, countOf } from '../time/format.ts'
+import { agoOf, countOf } from '../time/format.ts'
 import type { FailureReport } from './failure-groups.ts'
 
 export function Failures({ task, report }: { readonly task: string; readonly report: FailureReport | null }) {
@@ -13,7 +13,7 @@ export function Failures({ task, report }: { readonly task: string; readonly rep
         <small>
           {report === null || total === 0
             ? ''
-            : `${countOf(total, 'job')}, the first ${ageOf(secondNow.value - report.from)} ago`}
+            : `${countOf(total, 'job')}, the first ${agoOf(secondNow.value - report.from)}`}
         </small>
         {total > 0 && (
           <span class="actions">
@@ -33,7 +33,7 @@ export function Failures({ task, report }: { readonly task: string; readonly rep
               <code>{says}</code>
               <small class="dim">
                 {code} · last{' '}
-                <a href={addressOf({ run: last.runId, job: last.jobIndex })}>{ageOf(secondNow.value - last.at)} ago</a>
+                <a href={addressOf({ run: last.runId, job: last.jobIndex })}>{agoOf(secondNow.value - last.at)}</a>
               </small>
             </div>
           </li>

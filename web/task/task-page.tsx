@@ -1,10 +1,11 @@
 /** One task: how often and how quick it runs, what it fails of, and whether it may start. */
-import type { RecentView, TaskView } from 'forerunner/client'
+import type { RecentView, RunView, TaskView } from 'forerunner/client'
 import { useEffect, useMemo } from 'preact/hooks'
 import { Running } from '../overview/threads.tsx'
 import { Figure } from '../runs/figures.tsx'
+import { RunTable } from '../runs/run-table.tsx'
 import { addressOf, overviewAddress, startAddress } from '../shell/route.ts'
-import { countOf, durationOf, millisecondsOf, rateOf } from '../time/format.ts'
+import { countOf, millisecondsOf, rateOf, settingOf } from '../time/format.ts'
 import { History } from './history.tsx'
 import { Failures } from './failures.tsx'
 import { createTaskStore } from './task-store.ts'
@@ -56,6 +57,7 @@ export function TaskPage({ name }: { readonly name: string }) {
       {recent !== null && <Running attempts={recent.running.filter((attempt) => attempt.task === name)} />}
       <History task={name} />
       <Failures task={name} report={store.failures.value} />
+      <LastRuns runs={store.runs.value} />
     </>
   )
 }
@@ -79,11 +81,11 @@ function Policy({ task }: { readonly task: TaskView }) {
       <span>{concurrency === null ? 'no limit at once' : `${concurrency} at once`}</span>
       {rate !== null && (
         <span>
-          {countOf(rate.limit, 'start')} in {durationOf(rate.perMs)}
+          {countOf(rate.limit, 'start')} in {settingOf(rate.perMs)}
         </span>
       )}
       <span>{countOf(maxAttempts, 'attempt')}</span>
-      <span>{durationOf(timeoutMs)} each</span>
+      <span>{settingOf(timeoutMs)} each</span>
       {kind === 'cpu' && <span>{memoryMb} MiB</span>}
       {main !== 'auto' && isolation !== 'process' && (
         <span>{main === 'never' ? 'never' : 'always'} on the main thread</span>
@@ -105,5 +107,17 @@ function Numbers({ figures, minutes }: { readonly figures: Figures | undefined; 
       <Figure value={(figures?.retried ?? 0).toLocaleString('en')} name={`tried again, in ${minutes} minutes`} />
       <Figure value={(figures?.failed ?? 0).toLocaleString('en')} name={`failed for good, in ${minutes} minutes`} />
     </dl>
+  )
+}
+
+function LastRuns({ runs }: { readonly runs: readonly RunView[] }) {
+  if (runs.length === 0) return null
+  return (
+    <section aria-label="Last runs">
+      <h2 class="above">Its last runs</h2>
+      <div class="card runs">
+        <RunTable runs={runs} />
+      </div>
+    </section>
   )
 }

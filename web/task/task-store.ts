@@ -1,6 +1,6 @@
 /** What the service says of one task, asked for again while the tab is visible; its failures less often. */
 import { batch, computed, signal, type ReadonlySignal } from '@preact/signals'
-import type { RecentView, TaskView } from 'forerunner/client'
+import type { RecentView, RunView, TaskView } from 'forerunner/client'
 import { client, isReachable, needsKey, serviceNow, wordsOf } from '../shell/service.ts'
 import { groupFailures, type FailureReport } from './failure-groups.ts'
 
@@ -9,6 +9,8 @@ export interface TaskStore {
   readonly task: ReadonlySignal<TaskView | null | undefined>
   readonly recent: ReadonlySignal<RecentView | null>
   readonly failures: ReadonlySignal<FailureReport | null>
+  /** The newest ones that have a job of it. */
+  readonly runs: ReadonlySignal<readonly RunView[]>
   readonly trouble: ReadonlySignal<string>
   /** Pauses it, or lets it go on. */
   setPaused(isPaused: boolean): Promise<void>
@@ -20,11 +22,13 @@ const pollMs = 2_000
 /** In polls. */
 const failuresEvery = 5
 const readFailures = 200
+const readRuns = 8
 
 export function createTaskStore(name: string): TaskStore {
   const task = signal<TaskView | null | undefined>(undefined)
   const recent = signal<RecentView | null>(null)
   const failures = signal<FailureReport | null>(null)
+  const runs = signal<readonly RunView[]>([])
   const trouble = signal('')
   let timer: ReturnType<typeof setTimeout> | undefined
   let end = new AbortController()
@@ -35,16 +39,18 @@ export function createTaskStore(name: string): TaskStore {
     const api = client.peek()
     try {
       const isFull = polls % failuresEvery === 0
-      const [tasks, minutes, failed] = await Promise.all([
+      const [tasks, minutes, failed, newest] = await Promise.all([
         api.listTasks(options),
         api.recent(options),
         isFull ? api.listRuns({ task: name, state: 'failed', pageSize: readFailures }, options) : null,
+        isFull ? api.listRuns({ task: name, pageSize: readRuns }, options) : null,
       ])
       polls += 1
       batch(() => {
         task.value = tasks.find((one) => one.name === name) ?? null
         recent.value = minutes
         if (failed !== null) failures.value = groupFailures(name, failed.runs, serviceNow())
+        if (newest !== null) runs.value = newest.runs
         trouble.value = ''
       })
     } catch (error) {
@@ -64,6 +70,7 @@ export function createTaskStore(name: string): TaskStore {
     task,
     recent,
     failures,
+    runs,
     trouble: computed(() => (isReachable.value ? trouble.value : 'The service cannot be reached. Trying again…')),
     async setPaused(isPaused) {
       const { pauseTask, resumeTask } = client.peek()

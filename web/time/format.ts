@@ -46,6 +46,18 @@ export function ageOf(ms: number): string {
   return `${Math.floor(ms / dayMs)} d`
 }
 
+/** `just now`, `8 s ago`, `3 min ago` */
+export function agoOf(ms: number): string {
+  return ms < secondMs ? 'just now' : `${ageOf(ms)} ago`
+}
+
+/** Of a setting: `1 min`, `90 s`, `30 s`, `2 h` */
+export function settingOf(ms: number): string {
+  if (ms % hourMs === 0) return `${ms / hourMs} h`
+  if (ms % minuteMs === 0) return `${ms / minuteMs} min`
+  return ms % secondMs === 0 ? `${ms / secondMs} s` : `${ms.toLocaleString('en')} ms`
+}
+
 /** `18:08:58`, of today; with the date for another day. */
 export function clockOf(instant: string): string {
   const at = new Date(instant)
