@@ -36,6 +36,7 @@ const table: Readonly<Record<string, Expected>> = {
   'endless microtasks': timeout,
   'polls the signal': timeout,
   'heeds the signal': timeout,
+  'stops itself': timeout,
   'blocks in native code': timeout,
   'hoards small objects': tooMuch,
   'hoards buffers': tooMuch,
