@@ -89,7 +89,7 @@ const mutants = [
   {
     name: 'PostgreSQL: the webhook of an end is not due where the run goes on in the same transaction',
     why: 'A retry in the group that ends a run hides the end from who looks at the transaction as a whole.',
-    tests: '^(model|store)/postgres-(model|contract)',
+    tests: '^store/postgres-deliveries',
     edits: [
       {
         file: 'src/store/postgres/writing/unit-of-work.ts',

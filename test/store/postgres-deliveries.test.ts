@@ -4,8 +4,8 @@ import * as assert from 'uvu/assert'
 import type { ClaimedDelivery } from '../../src/domain/run/new-delivery.ts'
 import type { Store } from '../../src/store/store.ts'
 import { makeSchema, silence } from '../harness/postgres.ts'
-import { acceptFirst, entryAt, runIn, runOf, start } from '../harness/store-run.ts'
-import { postgresStore } from '../harness/store-postgres.ts'
+import { acceptFirst, entryAt, runIn, runOf, start, taskError } from '../harness/store-run.ts'
+import { openPostgres, postgresStore } from '../harness/store-postgres.ts'
 import { until } from '../harness/until.ts'
 
 const quick = { leaseMs: 2_000, renewMs: 200, roundMs: 100 }
@@ -27,6 +27,24 @@ async function endRuns(store: Store, count: number): Promise<void> {
 
 const claim = async (store: Store, limit = 5): Promise<readonly ClaimedDelivery[]> =>
   (await store.claimDeliveries({ limit, perReceiver: limit, rooms: {}, after: '', at: start })).deliveries
+
+test('each end makes a delivery, also where its run goes on in the same transaction', async () => {
+  await using schema = await makeSchema()
+  await using scoped = await openPostgres(schema)
+  const { store } = scoped
+  const job = await acceptFirst(store, runOf({ webhook: 'https://hooks.example/', claimsFirst: true }), start)
+  const { runId } = job
+  await Promise.all([
+    store.fail(job, taskError, null, start),
+    store.retry(runId, 0, start),
+    store.cancel(runId, 0, start),
+  ])
+  // Here it has ended before the transaction, too.
+  await Promise.all([store.retry(runId, 0, start), store.cancel(runId, 0, start)])
+  const outcomes = (await claim(store)).map(({ outcome }) => outcome)
+  assert.equal(outcomes.toSorted(), ['cancelled', 'cancelled', 'failed'])
+  assert.equal((await runIn(store, runId)).deliveries?.length, 3)
+})
 
 test('each delivery is taken by one process, though both claim at once', async () => {
   await using pair = await openPair()
