@@ -5,6 +5,7 @@
  */
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
 import { BlockList, type LookupFunction } from 'node:net'
+import { createLookup } from './lookup.ts'
 
 export interface PostOptions {
   /** Whether addresses may be private, loopback or link-local. */
@@ -29,7 +30,7 @@ const answerMs = 15_000
 /** Of an answer, more is not read. */
 const maxAnswerBytes = 65_536
 
-export function createPost({ allowPrivate, timeoutMs = answerMs, lookup }: PostOptions): Post {
+export function createPost({ allowPrivate, timeoutMs = answerMs, lookup = createLookup() }: PostOptions): Post {
   let sending: ReturnType<typeof load> | undefined
 
   /** When the first one is sent: most services send none. */
@@ -61,7 +62,7 @@ export function createPost({ allowPrivate, timeoutMs = answerMs, lookup }: PostO
       method: 'POST',
       headers: { ...headers, ...length },
       signal,
-      ...(lookup && { lookup }),
+      lookup,
     })
     const timer = setTimeout(() => {
       fail(`there was no answer within ${timeoutMs} ms`)
