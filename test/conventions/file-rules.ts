@@ -55,7 +55,7 @@ export const nothingIsAny: Rule = (sources) =>
 
 /** What runs on a thread between jobs, and beside them. */
 const besideTasks = new Set([
-  ...['thread', 'run-batch', 'running-job'].map((name) => `src/execution/pool/${name}.ts`),
+  ...['thread', 'running-job'].map((name) => `src/execution/pool/${name}.ts`),
   ...['running-task', 'result', 'task-log'].map((name) => `src/execution/${name}.ts`),
   'src/execution/process/entry.ts',
   'src/runtime/serialize-error.ts',

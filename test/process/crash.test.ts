@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { makeHome, type Child } from '../harness/child.ts'
+import { makeHome, within, type Child } from '../harness/child.ts'
 import { readRun } from '../harness/run.ts'
 import { until } from '../harness/until.ts'
 import { readDatabase, type StoredJob, type StoredRows } from './database-file.ts'
@@ -54,8 +54,9 @@ test(`nothing is lost and nothing completed runs again, after ${kills} kills und
   for (let kill = 0; kill < kills; kill += 1) {
     const child = await home.start()
     const killed = new AbortController()
-    const loading = loadUntilGone(child, random, interference, killed.signal)
-    const [heard, exit] = await Promise.all([loading, killAfter(child, random.whole(100, 400), killed)])
+    const { promise: replied, resolve: onReply } = Promise.withResolvers<void>()
+    const loading = loadUntilGone(child, random, interference, killed.signal, onReply)
+    const [heard, exit] = await Promise.all([loading, killAfter(child, replied, random.whole(100, 400), killed)])
     assert.is(exit.signal, 'SIGKILL')
     checkLog(child)
     replies.push(...heard)
@@ -82,9 +83,9 @@ test(`nothing is lost and nothing completed runs again, after ${kills} kills und
   )
 })
 
-async function killAfter(child: Child, delayMs: number, killed: AbortController) {
-  // A random moment is what this test is about.
-  await pause(delayMs)
+async function killAfter(child: Child, replied: Promise<void>, delayMs: number, killed: AbortController) {
+  // A random moment is what this test is about; on a busy machine, one at which something was accepted.
+  await Promise.all([pause(delayMs), within('a run was accepted', replied)])
   killed.abort()
   return child.kill('SIGKILL')
 }

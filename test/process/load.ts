@@ -17,12 +17,14 @@ const clients = 6
 /**
  * Resolves to every reply that named a run, when no client gets through any more.
  * @param killed aborted when the service is to be killed; until then every request is to be answered
+ * @param onReply called for each reply that named a run
  */
 export async function loadUntilGone(
   child: Child,
   random: Random,
   interference: Interference,
   killed: AbortSignal,
+  onReply: () => void,
 ): Promise<Reply[]> {
   const replies: Reply[] = []
 
@@ -33,6 +35,7 @@ export async function loadUntilGone(
       })
       if (reply === undefined) return
       replies.push(reply)
+      onReply()
       await interference.disturb((path) => child.post(path), reply.runId)
     }
   }

@@ -7,10 +7,9 @@ import { breakTask, currentTask, runTask, taskNow, trapExit } from '../running-t
 import { loadTask, type Task } from '../../tasks/task.ts'
 import { enterTrace } from '../../telemetry/trace-context.ts'
 import type { ControlBlock } from './control-block.ts'
-import { createRunBatch } from './run-batch.ts'
+import { createRunBatch, takeJob, type RunningJob } from './running-job.ts'
 import type { FromThread, JobMessage, JobReply, LoadMessage, LoadReply, ToThread } from './messages.ts'
 import { createStepCalls } from './step-calls.ts'
-import { takeJob, type RunningJob } from './running-job.ts'
 
 // Taken before any task runs, for a job can change what the next one depends on.
 const run = currentTask.run.bind(currentTask)
