@@ -94,7 +94,7 @@ export function createMetrics(sources: Sources): Metrics {
   })
   const givenUp = new Counter({
     name: 'forerunner_webhooks_given_up_total',
-    help: 'Webhooks that are not tried again, and that no receiver has taken',
+    help: 'Webhooks that were given up: the last try failed, or the receiver answered 410',
     registers,
   })
   const ticks = new Counter({

@@ -68,9 +68,9 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   let isOver = true
   /** The receiver after which the next look begins. */
   let cursor = ''
-  /** Of many receivers, on a clock that nobody can set. */
+  /** No look before this, on the monotonic clock: the last one took several claims. */
   let restsUntil = 0
-  /** When those were handed back that nobody sends, on a clock that nobody can set; null where there may be some. */
+  /** When taken deliveries without a try were last handed back, on the monotonic clock; null where there may be some. */
   let releasedAt: number | null = null
 
   function rooms(): Record<string, number> {
