@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createLog, type Log } from '../../src/log.ts'
+import { rejects } from '../harness/rejects.ts'
+import { taskDirectory } from '../tasks/task-directory.ts'
 import { openPool, type OpenPool } from '../harness/pool.ts'
 import { until } from '../harness/until.ts'
 
@@ -110,9 +112,13 @@ test('progress is seen while the job keeps its thread busy', async () => {
 })
 
 test('a module that cannot be loaded in a process is named', async () => {
-  await using opened = await openPool()
-  await opened.load('misbehave-process')
-  assert.is(opened.pool.threads().at(-1)?.name, 'process-1')
+  await using directory = await taskDirectory({
+    'elsewhere.mjs': `if (process.argv[1].endsWith('entry.js')) throw new Error('not here')
+      export default { isolation: 'process', run: () => null }`,
+  })
+  await using opened = await openPool({ tasksDir: directory.path })
+  const { message } = await rejects(opened.load('elsewhere'), 'BootError')
+  assert.match(message, /elsewhere\.mjs: a child process cannot load it: .*not here/)
 })
 
 test('jobs of a process that cannot be started are handed back, and it is tried again until it can', async () => {
