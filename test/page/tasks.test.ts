@@ -30,7 +30,7 @@ test('a task has its figures and its failures, is paused and goes on', async () 
   await failures.getByText('✕ 4').waitFor()
   await failures.getByText('Error: … cannot log in with ••• and undefined').waitFor()
   assert.is(await failures.getByRole('listitem').count(), 1)
-  await page.getByRole('img', { name: 'login in the last week: 4 attempts, 4 failed' }).waitFor()
+  await page.getByRole('img', { name: 'login in the last hour: 4 attempts, 4 failed' }).waitFor()
   assert.equal(await violationsOf(page), [])
 
   await page.goto(`${service.url}/?run=${ids[0]}`)

@@ -55,7 +55,7 @@ export function Lane({ job, jobs, start, scale, selected, decidedBy, isRace, onS
         </span>
         <span class="unseen">{shown.state}</span>{' '}
         {shown.state === 'running' ? <Share progress={job.progress} /> : outcomeOf(shown, segments)}
-        {tries > 1 && <span class="aside">, {tries} tries</span>}
+        {tries > 1 && shown.state !== 'retrying' && <span class="aside">, {tries} tries</span>}
       </div>
     </li>
   )

@@ -19,7 +19,7 @@ type Span = keyof typeof spans
 const [width, height] = [600, 96]
 
 export function History({ task }: { readonly task: string }) {
-  const span = useSignal<Span>('week')
+  const span = useSignal<Span>('hour')
   const chosen = useSignal<Step | null>(null)
   const stats = useStats(task, span.value)
   const { length, step: stepMinutes } = spans[span.value]
