@@ -1,4 +1,5 @@
-// Runs the tests of one file after another, as its parent names them, and tells it what each has come to.
+// Runs the tests of one file after another, as its parent names them, and tells it what each has come to. An empty name is
+// the last one.
 import { pathToFileURL } from 'node:url'
 
 globalThis.UVU_DEFER = 1
@@ -22,6 +23,6 @@ async function run(path) {
 }
 
 process.on('message', async (path) => {
-  const counts = await run(path)
-  process.send(counts)
+  if (path === '') process.disconnect()
+  else process.send(await run(path))
 })

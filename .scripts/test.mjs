@@ -60,8 +60,8 @@ async function runLane(waiting) {
 
   function sendNext() {
     current = waiting.shift()
-    if (current !== undefined) child.send(current)
-    else child.disconnect()
+    // Without a file it leaves. It has to close the channel itself: after a disconnect of ours no `close` is told.
+    child.send(current ?? '')
   }
 
   child.on('message', (counts) => {
