@@ -107,6 +107,17 @@ test('a tick whose store fails is tried again, and so is one that nobody knows t
   }
 })
 
+test('a stop leaves no timer, whatever is under way', async () => {
+  const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+  await using scoped = await openSqlite(':memory:')
+  await addSchedule(scoped.store, 'one')
+  const before = timers()
+  const { onMoved: _none, ...clock } = createClock(firstTick - hourMs)
+  const subject = startTicker(scoped.store, clock)
+  await subject.ticker.stop()
+  assert.is(timers(), before)
+})
+
 test('of processes that share a store, one that knows better has 15 s before a tick is missed or refused', async () => {
   await using schema = await makeSchema()
   await using scoped = await openPostgres(schema)
