@@ -70,8 +70,11 @@ for (const { path, blocks } of typed) {
 
 /** The run that a block speaks of: its last job still runs, and where one is cancelled, so does that one. */
 async function makeRun(service: Service, text: string): Promise<string> {
-  const second = { name: 'second', input: { ms: text.includes('/cancel') ? 60_000 : 100 } }
-  const response = await service.post('/run-tasks', { tasks: [{ name: 'first' }, second, { name: 'third' }] })
+  // A poll is to begin before its run changes, however slowly curl starts.
+  const isPolled = text.includes('wait=30')
+  const second = { name: 'second', input: { ms: text.includes('/cancel') ? 60_000 : isPolled ? 3_000 : 100 } }
+  const third = { name: 'third', input: isPolled ? { ms: 60_000 } : {} }
+  const response = await service.post('/run-tasks', { tasks: [{ name: 'first' }, second, third] })
   const { id } = (await response.json()) as RunView
   return id
 }
