@@ -6,7 +6,19 @@ const secretPrefix = 'whsec_'
 /** Whether something can be sent there at all; which addresses are refused is found out at every try. */
 export function isWebhookUrl(text: string): boolean {
   if (text.length > maxUrlLength || !/^https?:\/\//i.test(text)) return false
-  return URL.canParse(text)
+  const url = URL.parse(text)
+  // A request to port 0 would go to the port of the scheme.
+  return url !== null && url.port !== '0' && isDecodable(url.username) && isDecodable(url.password)
+}
+
+/** A parser of addresses lets pass what no request can be made of. */
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** As it is kept: in a form that every database takes. */

@@ -105,6 +105,8 @@ export function createAnswers(options: AnswersOptions): Answers {
   async function write(ctx: Context, pieces: Iterable<string> | AsyncIterable<string>, runId?: string): Promise<void> {
     const { res } = ctx
     ctx.set('Content-Type', 'application/json; charset=utf-8')
+    // Without a body of its own Koa answers 404, unless the route has set a status.
+    if (ctx.status === 404) ctx.status = 200
     // Not as a body of Koa's: it reports every client that goes away as an error of the app.
     ctx.respond = false
     ctx.flushHeaders()

@@ -16,7 +16,7 @@ export interface ScheduleInput {
 }
 
 /** Bytes of the request of one schedule: a list has all of them. */
-const maxRequestLength = 65_536
+const maxRequestBytes = 65_536
 
 /** @throws AppError `validation-error` or `unknown-task` with a pointer for each wrong place */
 export type Check = (input: ScheduleInput) => Promise<ScheduleDefinition>
@@ -46,8 +46,8 @@ export function createCheck(intake: Pick<Intake, 'prepare'>, clock: Clock): Chec
   return async ({ cron, timeZone, request, missed }) => {
     const issues = await timeIssues(cron, timeZone)
     const text = JSON.stringify(request)
-    if (text.length > maxRequestLength) {
-      issues.push({ pointer: '/request', detail: `has more than ${maxRequestLength} characters as JSON` })
+    if (Buffer.byteLength(text) > maxRequestBytes) {
+      issues.push({ pointer: '/request', detail: `has more than ${maxRequestBytes} bytes as JSON` })
     }
     try {
       await intake.prepare(request)

@@ -112,8 +112,9 @@ export function createTimetable(pattern: string, timeZone: string): Timetable {
   }
 }
 
-/** @throws RangeError for an unknown zone */
+/** @throws RangeError for an unknown zone, and for an offset, which is none */
 export function checkTimeZone(timeZone: string): void {
+  if (/^[+-]/.test(timeZone)) throw new RangeError(`Invalid time zone specified: ${timeZone}`)
   createAhead(timeZone)
 }
 

@@ -67,6 +67,16 @@ test('a schedule is put, replaced, shown, listed and removed', async () => {
   await expectProblem(await service.get('/schedules/nightly'), 'schedule-not-found')
 })
 
+test('a list of large schedules is answered as a small one is', async () => {
+  await using service = await startService()
+  const request = { tasks: [{ name: 'echo', input: 'x'.repeat(60_000) }] }
+  for (const name of ['a', 'b', 'c']) await read(put(service, name, { ...nightly, request }), 201)
+  const response = await service.get('/schedules')
+  assert.is(response.status, 200)
+  assert.is(((await response.json()) as ScheduleListView).schedules.length, 3)
+  assert.is((await service.fetch('/schedules', { method: 'HEAD' })).status, 200)
+})
+
 test('a schedule is run at once, which is no tick, paused and resumed', async () => {
   await using service = await startService()
   const name = 'n'.repeat(64)
@@ -114,12 +124,15 @@ test('what is wrong with a schedule is named', async () => {
   for (const cron of ['@daily', '* * * *', '* * * * * * *', '61 * * * *', '0 0 30 2 *', '2030-01-01', '   ']) {
     await refused({ ...nightly, cron }, ['/cron'])
   }
-  for (const timeZone of ['Europe/Nowhere', 'local', '../etc']) await refused({ ...nightly, timeZone }, ['/timeZone'])
+  for (const timeZone of ['Europe/Nowhere', 'local', '../etc', '+01:00'])
+    await refused({ ...nightly, timeZone }, ['/timeZone'])
   await refused({ ...nightly, cron: 'x', timeZone: 'y', request: { tasks: [{ name: 'nope' }] } }, [
     '/timeZone',
     '/cron',
     '/request/tasks/0/name',
   ])
+  const euros = { tasks: [{ name: 'echo', input: '€'.repeat(22_000) }] }
+  await refused({ ...nightly, request: euros }, ['/request'])
   for (const name of ['a.b', 'a%20b', 'a%2Fb', 'ä', 'n'.repeat(65)]) await refused(nightly, ['/name'], name)
 
   const unknown = await put(service, 'x', { ...nightly, request: { tasks: [{ name: 'echo' }, { name: 'nope' }] } })

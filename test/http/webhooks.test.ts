@@ -95,6 +95,9 @@ test('a webhook needs a secret, and an address', async () => {
   for (const [webhook, pointer] of [
     [{ url: 'hooks.example' }, '/webhook/url'],
     [{ url: 'ftp://hooks.example' }, '/webhook/url'],
+    [{ url: 'https://hooks.example:0' }, '/webhook/url'],
+    [{ url: 'https://me%zz@hooks.example' }, '/webhook/url'],
+    [{ url: 'https://me:%ff@hooks.example' }, '/webhook/url'],
     [{ url: `https://hooks.example/${'x'.repeat(2_048)}` }, '/webhook/url'],
     [{ url: 7 }, '/webhook/url'],
     [{}, '/webhook/url'],
