@@ -166,10 +166,12 @@ function fitting(parts: readonly string[], width: number, { ellipsis }: Glyphs):
 
 /** Below the track, at the place where the answer left. */
 function answerLine(
-  { answer, createdAt, respondedAt }: RunView,
+  { answer, createdAt, respondedAt, finishedAt }: RunView,
   { indexWidth, nameWidth, axis, glyphs }: Layout,
 ): string {
-  if (answer === null || respondedAt === null) return styled('dim', '  no answer yet')
+  if (answer === null || respondedAt === null) {
+    return styled('dim', finishedAt === null ? '  no answer yet' : '  no caller waited for an answer')
+  }
   const by = answer.jobIndex === null ? 'all jobs' : `job ${answer.jobIndex}`
   const text = `answered after ${duration(Date.parse(respondedAt) - Date.parse(createdAt))} by ${by}${answer.mode === 'first' ? '' : ` (${answer.mode})`}`
   if (axis === null) return `  ${styled(answerStyle, text)}`

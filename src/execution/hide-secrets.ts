@@ -48,7 +48,9 @@ function hideIn(value: unknown, secrets: readonly string[], depth: number): unkn
     for (let index = 0; index < secrets.length; index += 1) if (toText(value) === secrets[index]) return mask
     return value
   }
-  if (typeof value !== 'object' || value === null || depth > maxDepth) return value
+  if (typeof value !== 'object' || value === null) return value
+  // Too deep to look through: it may hold a secret.
+  if (depth > maxDepth) return mask
   if (isArray(value)) {
     const shown: unknown[] = []
     for (let index = 0; index < value.length; index += 1) shown[index] = hideIn(value[index], secrets, depth + 1)
@@ -58,7 +60,7 @@ function hideIn(value: unknown, secrets: readonly string[], depth: number): unkn
   const names = keys(value)
   for (let index = 0; index < names.length; index += 1) {
     const name = names[index] as string
-    shown[name] = hideIn((value as Record<string, unknown>)[name], secrets, depth + 1)
+    shown[hideIn(name, secrets, depth) as string] = hideIn((value as Record<string, unknown>)[name], secrets, depth + 1)
   }
   return shown
 }

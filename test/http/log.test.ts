@@ -38,7 +38,7 @@ test('lines of every attempt are shown, from the main thread and from the pool, 
     'in their order',
   )
   const [{ fields }] = lines as [LinePageView['lines'][number]]
-  assert.equal(fields, { attempt: 1, password: '•••' })
+  assert.equal(fields, { attempt: 1, password: '•••', 'of •••': true })
   const failure = lines.find(({ level }) => level === 'error')
   assert.equal(failure?.error, { message: 'on purpose', name: 'RangeError' })
   for (const { at } of lines) assert.ok(at >= run.createdAt && at <= new Date().toISOString())

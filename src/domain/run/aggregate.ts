@@ -1,6 +1,6 @@
 /**
  * A run with its jobs as one record: the unit that a store loads, changes by the functions of this folder, and saves.
- * Records are immutable. Every rule of the two state machines is applied here and nowhere else.
+ * Records are immutable. The rules of the two state machines are in this folder and nowhere else.
  */
 import { decideAnswer, type Answer, type RespondMode } from '../answer.ts'
 import { isFinalJob, moveJob, type JobCounts, type JobError, type JobFailure, type JobState } from '../job.ts'

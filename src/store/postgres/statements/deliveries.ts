@@ -1,6 +1,6 @@
 /**
  * Deliveries as rows: claimed by one process, settled, and handed back. They are added and forgotten by the statement
- * that writes their runs (`writing/write.ts`).
+ * that writes their runs (`save.ts`).
  */
 import { isRunId } from '../../../domain/ids.ts'
 import { maxDeliveryWaitMs, type DeliveryRecord, type TryResult } from '../../../domain/delivery.ts'

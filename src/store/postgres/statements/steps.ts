@@ -1,4 +1,4 @@
-/** Steps of jobs, as readers and attempts get them; `writing/write.ts` writes them. */
+/** Steps of jobs, as readers and attempts get them; `save.ts` writes them. */
 import type { Claim } from '../../../domain/claim.ts'
 import { isRunId } from '../../../domain/ids.ts'
 import { ownsClaim } from '../../../domain/run/transitions.ts'
