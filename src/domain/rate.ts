@@ -1,4 +1,4 @@
-/** How often jobs of a task may start: no more than so many in any window, wherever it begins. */
+/** How often jobs of a task may start: at most `limit` in any window, wherever it begins. */
 
 export interface Rate {
   /** How many starts a window may have. */

@@ -5,7 +5,7 @@ export const missedPolicies = ['one', 'skip', 'all'] as const
 export type MissedPolicy = (typeof missedPolicies)[number]
 
 export interface ScheduleDefinition {
-  /** Five fields or six, the first of which is then the second. */
+  /** Five fields, or six with the seconds first. */
   readonly cron: string
   /** A name of the IANA database. */
   readonly timeZone: string

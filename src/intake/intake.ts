@@ -43,7 +43,7 @@ export interface Intake {
   /** The run of a request that nobody waits for, not accepted yet. @throws AppError where it cannot be run */
   prepare(request: RunRequest): Promise<NewRun>
   /**
-   * Asks the store for something that adds so many jobs, and in the same commit for claims of free slots.
+   * Asks the store for something that adds `jobs` jobs, and in the same commit for claims of free slots.
    * @throws AppError `shutting-down` or `overloaded`
    */
   admit<Value>(jobs: number, ask: () => Promise<Value>): Promise<Value>

@@ -112,7 +112,7 @@ export function createMinuteRecorder({ store, clock, log, statsRetentionMs }: Mi
   }
 }
 
-/** Adds the rows of one task up in steps of so many milliseconds; those in which nothing was done are left out. */
+/** Adds the rows of one task up in steps of `stepMs`; empty steps are left out. */
 export function addUp(rows: readonly Pick<MinuteRow, 'at' | 'figures'>[], stepMs: number): TaskMinutes[] {
   const steps = Map.groupBy(rows, ({ at }) => Math.floor(at / stepMs) * stepMs)
   return [...steps]

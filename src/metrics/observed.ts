@@ -29,7 +29,7 @@ export function createObserved(
   const backlog = gauge('forerunner_backlog', 'Jobs that are not final', [])
   const oldest = gauge('forerunner_oldest_queued_seconds', 'How long the longest-waiting due job has been due', [])
   const unknown = gauge('forerunner_unknown_task_jobs', 'Waiting jobs of tasks that no process runs', ['task'])
-  const paused = gauge('forerunner_task_paused', '1 for each task of which no job starts until it is resumed', ['task'])
+  const paused = gauge('forerunner_task_paused', '1 for each paused task', ['task'])
   const lostClaims = new Counter({
     name: 'forerunner_lost_claims_total',
     help: 'Claims that ended without a cancel or an outcome: taken over by another process, or stopped without a cause',

@@ -9,7 +9,7 @@ export interface Ticker {
   start(): void
   /** A schedule was written: looks for what is due, and for when the next tick is. */
   wake(): void
-  /** The service's clock was moved by so many milliseconds. */
+  /** The service's clock was moved by this number of milliseconds. */
   clockStepped(byMs: number): void
   /** Resolves when no tick is under way. */
   stop(): Promise<void>

@@ -138,7 +138,7 @@ export interface Store {
   onChange(listener: (change: RunChange) => void): void
   /** Jobs not yet final, as of the last commit that this process saw. */
   backlog(): number
-  /** Tasks of which no job starts now, as far as this process knows: of what others pause it hears within moments. */
+  /** Paused tasks, as far as this process knows: it hears within moments of pauses by other processes. */
   pausedTasks(): ReadonlySet<string>
   /** Whether runs can be found by their words. */
   readonly canSearch?: boolean

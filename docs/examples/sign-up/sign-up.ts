@@ -12,7 +12,7 @@ import { Webhook } from 'standardwebhooks'
 const [email = 'ada@example.org'] = process.argv.slice(2)
 const webhookSecret = `whsec_${randomBytes(32).toString('base64')}`
 
-// Elsewhere: whoever wants to know when a sign-up is done.
+// Elsewhere: a service that reacts to the end of a sign-up.
 const webhook = new Webhook(webhookSecret)
 const { promise: done, resolve } = Promise.withResolvers<RunView>()
 const receiver = createServer(async (request, response) => {

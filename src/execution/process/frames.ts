@@ -24,7 +24,7 @@ export function encodeFrame(receiver: number, value: unknown): Buffer {
 export function createFrameReader(onFrame: (receiver: number, body: Buffer) => void): (chunk: Buffer) => void {
   let chunks: Buffer[] = []
   let length = 0
-  /** Until so many bytes are there, there is nothing to look at. */
+  /** Bytes that must arrive before the next frame is complete. */
   let needed = headBytes
 
   return (chunk) => {

@@ -1,5 +1,5 @@
 /**
- * Tasks of which no job is claimed. A claim that looks into the queue asks the table; what this process knows of it, by
+ * Paused tasks, whose jobs are not claimed. A claim that looks into the queue asks the table; what this process knows of it, by
  * notifications and a look each second, decides where nothing is looked for: for jobs that are claimed as they are accepted.
  */
 import type { Query } from '../connection/connection.ts'

@@ -1,4 +1,4 @@
-/** Tasks of which no job is claimed. Kept in memory, so that a claim asks no query, and reverted with the transaction. */
+/** Paused tasks, whose jobs are not claimed. Kept in memory, so that a claim asks no query, and reverted with the transaction. */
 import type { DatabaseSync } from 'node:sqlite'
 
 export interface PausedTasks {
