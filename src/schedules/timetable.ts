@@ -10,7 +10,7 @@ import { Cron } from 'croner'
 export interface Timetable {
   /** The first tick after the instant; null where none follows. */
   next(after: number): number | null
-  /** The last ticks after one instant and up to another, in order, `limit` at the most. */
+  /** The last `limit` ticks between two instants, in order; a tick at `after` is excluded, one at `until` included. */
   last(after: number, until: number, limit: number): readonly number[]
   /** What a change of clocks does to the tick; null where it does nothing. */
   changeAt(tick: number): ClockChange | null
@@ -76,7 +76,7 @@ export function createTimetable(pattern: string, timeZone: string): Timetable {
     return ticks
   }
 
-  /** Whether there are so many ticks after the one instant and up to the other. */
+  /** Whether there are at least `count` ticks after `after` and up to `until`. */
   function hasMany(after: number, until: number, count: number): boolean {
     let tick: number | null = after
     for (let found = 0; found < count; found += 1) {

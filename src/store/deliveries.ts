@@ -4,7 +4,7 @@ import type { ClaimedDelivery } from '../domain/run/new-delivery.ts'
 import { runStates } from '../domain/run.ts'
 
 export interface DeliveryRequest {
-  /** Room for so many, at least one. */
+  /** Number of deliveries to claim, at least one. */
   readonly limit: number
   /** For how many of one receiver there is room. */
   readonly perReceiver: number

@@ -1,4 +1,4 @@
--- Tasks of which no job starts until they are resumed.
+-- Paused tasks: their jobs do not start until they are resumed.
 
 CREATE TABLE paused_task (
   task text COLLATE "C" PRIMARY KEY

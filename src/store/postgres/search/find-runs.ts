@@ -90,7 +90,7 @@ async function askIndex(query: Query, values: readonly string[]): Promise<Look |
   return row?.['is_common'] === true ? null : { ids: idsIn(row?.['ids']), end: null }
 }
 
-/** Those of the runs that the rest of the filter has, a page and one more at the most. Each is looked up by its id. */
+/** Selects the runs that match the rest of the filter, at most one more than a page. Each is looked up by its id. */
 async function matching(query: Query, { state, task, tag, pageSize }: RunFilter, ids: string[]): Promise<string[]> {
   if (ids.length === 0) return []
   const values: unknown[] = [ids]

@@ -46,7 +46,7 @@ export interface SearchIndexOptions {
 /** From a change to the first look at it. */
 const delayMs = 500
 const maxBatch = 32
-/** After each batch it rests for so many times as long as that took: runs that are being written come first. */
+/** The pause after each batch, as a multiple of the time that the batch took: runs that are being written come first. */
 const busyRest = 9
 const quietRest = 1
 /** Since this process has last written a run. */

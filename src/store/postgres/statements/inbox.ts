@@ -1,4 +1,4 @@
-/** The requests of the SQL function `run_tasks`. Whoever accepts the run of one removes its row in the same transaction. */
+/** The requests of the SQL function `run_tasks`. The transaction that accepts a run removes the row of its request. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../../../domain/errors.ts'
 import { isRunId } from '../../../domain/ids.ts'

@@ -24,7 +24,7 @@ export interface Room {
 /** Starts can be written by a clock that was set back since; a rounded instant is a little ahead, too. */
 const toleranceMs = 1_000
 
-// Whoever finds it locked need not wait: jobs of this task are claimed by somebody else just now.
+// A claim that finds the lock taken does not wait: another process is claiming jobs of this task.
 const lock = {
   name: 'lock-rates',
   text: `SELECT task FROM unnest($1::text[]) AS task

@@ -1,6 +1,6 @@
 /**
- * Claims: free slots go to waiting jobs and to jobs that are accepted in the same commit, by priority. A kind of which
- * no job waits, as far as is known, costs no query.
+ * Claims: free slots go to waiting jobs and to jobs that are accepted in the same commit, by priority. A claim
+ * makes no query for a kind whose queue is known to be empty.
  */
 import type { ClaimedJob } from '../../../domain/claim.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'

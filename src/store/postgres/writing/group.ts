@@ -47,7 +47,7 @@ export interface Outcome {
   readonly live: number | null
   /** Whether jobs were queued, and whether they are due at once. */
   readonly newWork: Writes['newWork']
-  /** Kinds of which jobs were queued, or of which one waits no more that was to be due later: they have another next due time. */
+  /** Kinds whose next due time has changed: a job was queued, or one that was due later does not wait any more. */
   readonly requeuedKinds: readonly TaskKind[]
   /** Whether the commit itself has notified other processes of that. */
   readonly isNotified: boolean

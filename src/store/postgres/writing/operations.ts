@@ -1,4 +1,4 @@
-/** Operations, of which a transaction consists: the runs that a verb needs, and how it changes them. */
+/** The operations of a transaction: each names the runs that a verb needs, and changes them. */
 import type { Claim, ClaimedJob } from '../../../domain/claim.ts'
 import type { JobError } from '../../../domain/job.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
