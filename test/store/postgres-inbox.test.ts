@@ -1,4 +1,5 @@
 /** Requests of the SQL function `run_tasks`: taken out of the inbox in the transaction that makes the run, by one process. */
+import { Client } from 'pg'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { instantOf, isRunId } from '../../src/domain/ids.ts'
@@ -21,6 +22,37 @@ async function take(store: Store, work: (requests: readonly InboxRequest[]) => P
 async function waiting(schema: Schema): Promise<string[]> {
   return (await schema.query<{ id: string }>('SELECT id FROM inbox ORDER BY id')).map(({ id }) => id)
 }
+
+test('a run that is accepted while its request is looked for is found', async () => {
+  await using schema = await makeSchema()
+  await using opened = await openPostgres(schema)
+  const { store } = opened
+  const known = runOf({ respond: 'none' })
+  await store.accept(known, start)
+  const id = await ask(schema)
+  await using other = Object.assign(new Client({ connectionString: schema.url }), {
+    [Symbol.asyncDispose]: () => other.end(),
+  })
+  await other.connect()
+  await other.query(`SET search_path TO "${schema.name}"`)
+  await other.query('BEGIN')
+  await other.query('LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE')
+  const reading = store.getRun(id)
+  await until('the read waits for the inbox', async () => {
+    const [row] = await schema.query<{ waiters: string }>(
+      "SELECT count(*) AS waiters FROM pg_locks WHERE NOT granted AND relation = 'inbox'::regclass",
+    )
+    return Number(row?.waiters) > 0
+  })
+  await other.query('DELETE FROM inbox')
+  // The record of a run does not have its id.
+  await other.query(
+    "INSERT INTO record SELECT (jsonb_populate_record(one, jsonb_build_object('id', $1::uuid))).* FROM record AS one WHERE id = $2",
+    [id, known.id],
+  )
+  await other.query('COMMIT')
+  assert.is((await reading)?.id, id)
+})
 
 test('of processes that have a request in hand, one makes the run', async () => {
   await using schema = await makeSchema()

@@ -94,10 +94,15 @@ export function createVerbs(options: VerbsOptions): Verbs {
     return { jobs: [...jobs, ...more.jobs], nextDueAt: earliest(nextDueAt, more.nextDueAt) }
   }
 
-  /** Does it again where it gave `none` because the run was asked for in the database, and was taken up only then. */
+  /**
+   * Does the work again if it gave `none`: the run may be a request of the inbox. Also if the inbox does not have it, for
+   * its run may have been accepted between the two looks.
+   */
   async function onceTakenUp<Value>(id: string, none: Value, work: () => Promise<Value>): Promise<Value> {
     const value = await work()
-    return value === none && (await awaitTakeUp(id)) ? work() : value
+    if (value !== none) return value
+    await awaitTakeUp(id)
+    return work()
   }
 
   /** Returns the run as a write under way leaves it; without such a write, reads it. */

@@ -41,10 +41,10 @@ export interface PostgresInbox extends Pick<Inbox, 'take'> {
   /** Calls back where requests are waiting. @throws DatabaseFailure */
   look(): Promise<void>
   /**
-   * A run that is not there may be one that nobody has taken up yet: resolves to whether it was taken up meanwhile.
-   * @throws AppError `overloaded` where it still waits after a moment
+   * Resolves when the inbox does not have the request: then its run exists, or never will.
+   * @throws AppError `overloaded` if it still waits after a moment
    */
-  awaitTakeUp(runId: string): Promise<boolean>
+  awaitTakeUp(runId: string): Promise<void>
 }
 
 const takeUpMs = 2_000
@@ -67,12 +67,12 @@ export function createInbox({ query, transact }: Reader, onWaiting: () => void):
       if ((await query(selectWaiting))[0]?.['is_waiting'] === true) onWaiting()
     },
     async awaitTakeUp(runId) {
-      if (!isRunId(runId) || !(await isInInbox(runId))) return false
+      if (!isRunId(runId) || !(await isInInbox(runId))) return
       onWaiting()
       const until = performance.now() + takeUpMs
       do await sleep(lookAgainMs)
       while ((await isInInbox(runId)) && performance.now() < until)
-      if (!(await isInInbox(runId))) return true
+      if (!(await isInInbox(runId))) return
       throw new AppError('overloaded', 'the run was asked for in the database, and no process has taken it up yet', {
         members: { runId },
       })
