@@ -1,4 +1,4 @@
-/** forerunner cancel, retry and prune: change one job, one run, or every run that the filters match. */
+/** forerunner cancel, retry, redeliver and prune: change one job, one run, or every run that the filters match. */
 import { InvalidArgumentError, type Command } from 'commander'
 import type { RunView, BulkChangeView } from '../client/client.ts'
 import type { AddCommand, Context } from './context.ts'
@@ -64,6 +64,23 @@ export const addRetry = add({
     return run
   },
 })
+
+/** forerunner redeliver: sends a webhook again. */
+export const addRedeliver: AddCommand = (program, act) => {
+  program
+    .command('redeliver')
+    .description('send a webhook of a run again')
+    .argument('<id>', 'of the run')
+    .argument('<delivery>', 'its id, as "show" prints it')
+    .action(
+      act(async ({ client, isJson, glyphs }: Context, id: string, delivery: string) => {
+        const run = await client.retryDelivery(id, delivery)
+        if (isJson) printJson(run)
+        else for (const line of runLines(run, { glyphs })) print(line)
+        return exitCodes.done
+      }),
+    )
+}
 
 function jobIndexOf(text: string): number {
   if (!/^(?:0|[1-9]\d{0,8})$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 0.')

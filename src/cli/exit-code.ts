@@ -31,6 +31,7 @@ export function exitCodeOf(error: unknown, { url, isJson, name }: FailedCommand)
     for (const each of errors)
       if (!detail.includes(each.detail)) complain(`  ${clean(each.pointer)}: ${clean(each.detail)}`)
     if (error.runId !== undefined) complain(`see it with: ${name} show ${error.runId}`)
+    if (error.code === 'schedule-not-found') complain(`see which there are with: ${name} schedules`)
     const isUnknown = error.code === 'unknown-task' || error.code === 'task-not-found'
     if (isUnknown) complain(`see which there are with: ${name} tasks`)
     return isUnknown || error.status === 400 || error.status === 422 ? wrongUnlessAnswer(error) : exitCodes.failed

@@ -3,12 +3,13 @@ import { Command, CommanderError } from 'commander'
 import { version } from '../runtime/version.ts'
 import { addBackup, addRestore } from './backup.ts'
 import { addBench } from './bench.ts'
-import { addCancel, addRetry, addPrune } from './change.ts'
+import { addCancel, addRetry, addRedeliver, addPrune } from './change.ts'
 import { createContext, defaultUrl, nameIn, type Act, type AddCommand, type Environment } from './context.ts'
 import { addDev } from './dev.ts'
 import { addDoctor } from './doctor.ts'
 import { exitCodeOf, exitCodes, type ExitCode } from './exit-code.ts'
 import { addInit } from './init.ts'
+import { addSchedules } from './schedules.ts'
 import { addPause, addResume, addStats, addTasks } from './service.ts'
 import { addRun } from './run.ts'
 import { addRuns, addShow } from './runs.ts'
@@ -38,8 +39,8 @@ const addServe: AddCommand = (program, act) => {
 /** In the order in which they are shown. */
 const groups: Readonly<Record<string, readonly AddCommand[]>> = {
   'Your project:': [addInit, addDev, addServe, addTypes],
-  'Runs:': [addRun, addRuns, addShow, addWatch, addCancel, addRetry, addPrune],
-  'The service:': [addTasks, addPause, addResume, addStats, addDoctor, addBackup, addRestore, addBench],
+  'Runs:': [addRun, addRuns, addShow, addWatch, addCancel, addRetry, addRedeliver, addPrune],
+  'The service:': [addTasks, addPause, addResume, addSchedules, addStats, addDoctor, addBackup, addRestore, addBench],
 }
 
 /** @param argv without the names of Node and of the script */
@@ -77,6 +78,8 @@ export async function runCommand(argv: readonly string[], environment: Environme
   }
   for (const command of program.commands) {
     command.showHelpAfterError(`(see ${name} ${command.name()} --help)`)
+    for (const part of command.commands)
+      part.showHelpAfterError(`(see ${name} ${command.name()} ${part.name()} --help)`)
   }
   program.commandsGroup('Help:').helpCommand('help [command]', 'show the help of a command')
 

@@ -9,10 +9,13 @@ import { print, printJson, readInput } from './terminal.ts'
 import { watchRun } from './watch.ts'
 import { readFile } from 'node:fs/promises'
 
-interface RunOptions {
+export interface RequestOptions {
   readonly input?: string
-  readonly watch?: true
   readonly tag?: string[]
+}
+
+interface RunOptions extends RequestOptions {
+  readonly watch?: true
   readonly respond?: RespondMode
 }
 
@@ -26,10 +29,10 @@ export const addRun: AddCommand = (program, act) => {
     .option('--tag <tag...>', 'of the run')
     .addOption(new Option('--respond <mode>', 'what the answer is').choices(respondModes))
     .action(
-      act(async (context: Context, tasks: string[], options: RunOptions) => {
-        const request = await requestOf(tasks, options)
+      act(async (context: Context, tasks: string[], { watch, respond, ...options }: RunOptions) => {
+        const request = { ...(await requestOf(tasks, options)), ...(respond !== undefined && { respond }) }
         const { client, isJson, glyphs } = context
-        if (options.watch === true) return watchRun(context, (await client.enqueue(request)).id)
+        if (watch === true) return watchRun(context, (await client.enqueue(request)).id)
         const run = await client.runTasks(request)
         if (isJson) printJson(run)
         else {
@@ -42,12 +45,15 @@ export const addRun: AddCommand = (program, act) => {
     )
 }
 
-async function requestOf(names: readonly string[], { input, tag, respond }: RunOptions): Promise<RunInput> {
+/** What the caller asks for: these tasks, each with the same input. */
+export async function requestOf(
+  names: readonly string[],
+  { input, tag }: RequestOptions,
+): Promise<Pick<RunInput, 'tasks' | 'tags'>> {
   const given = input === undefined ? {} : { input: await readJson(input) }
   return {
     tasks: names.map((name) => ({ name, ...given })),
     ...(tag !== undefined && { tags: tag }),
-    ...(respond !== undefined && { respond }),
   }
 }
 

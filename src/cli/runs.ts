@@ -1,6 +1,6 @@
 /** forerunner runs and show: what there is to read about runs. */
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import type { LineView, RunPageView, RunFilter } from '../client/client.ts'
+import type { JobView, LineView, RunPageView, RunFilter } from '../client/client.ts'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes } from './exit-code.ts'
 import type { Glyphs } from './characters.ts'
@@ -51,7 +51,7 @@ function tasksOf(jobs: RunPageView['runs'][number]['jobs']): string {
 export const addShow: AddCommand = (program, act) => {
   program
     .command('show')
-    .description('show a run with the results of its jobs')
+    .description('show a run with the steps and results of its jobs')
     .argument('<id>', 'of the run')
     .option('--log', 'show what its tasks have logged, too; with --json nothing else')
     .action(
@@ -66,6 +66,9 @@ export const addShow: AddCommand = (program, act) => {
           return exitCodes.done
         }
         for (const line of runLines(run, { glyphs })) print(line)
+        for (const { index, steps = [] } of run.jobs) {
+          if (steps.length > 0) print(`\nsteps of job ${index}:\n${stepLines(steps)}`)
+        }
         for (const { index, state, result } of run.jobs) {
           if (state === 'completed') print(`\nresult of job ${index}:\n${JSON.stringify(result, null, 2)}`)
         }
@@ -73,6 +76,10 @@ export const addShow: AddCommand = (program, act) => {
         return exitCodes.done
       }),
     )
+}
+
+function stepLines(steps: NonNullable<JobView['steps']>): string {
+  return steps.map(({ name, finishedAt }) => `${finishedAt}  ${clean(name)}`).join('\n')
 }
 
 async function printLog(lines: AsyncIterable<LineView>): Promise<void> {

@@ -7,7 +7,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { until } from '../harness/until.ts'
 import { version } from '../../src/runtime/version.ts'
-import type { RunPageView, RunView } from '../../src/client/client.ts'
+import type { RunPageView, RunView, ScheduleView } from '../../src/client/client.ts'
+import { startReceiver, webhookSecret } from '../harness/receiver.ts'
+import { readRun } from '../harness/run.ts'
 import { fixtureTasks, shareService, startService } from '../harness/service.ts'
 import { forerunner, program, read } from './forerunner.ts'
 
@@ -134,6 +136,9 @@ test('lists, shows, cancels and retries', async () => {
   const logging = await service.post('/run-tasks', { tasks: [{ name: 'logs', input: { texts: ['\u001B[31mone'] } }] })
   const logged = await forerunner(['show', ((await logging.json()) as RunView).id, '--log'], { url })
   assert.match(logged.output, /Z info  job 0, attempt 1: one \{"attempt":1\}/)
+  const stepwise = { tasks: [{ name: 'stepwise', input: { names: ['charge'] } }] }
+  const stepped = await forerunner(['show', (await readRun(await service.post('/run-tasks', stepwise))).id], { url })
+  assert.match(stepped.output, /^steps of job 0:\n\S+Z {2}charge$/m)
   const unsaid = await forerunner(['prune', '--task', 'wait'], { url })
   assert.equal([unsaid.code, unsaid.output], [2, ''])
   assert.match(unsaid.errors, '1 run matches; --yes is needed to forget it')
@@ -157,6 +162,38 @@ test('lists the tasks and the numbers, with a key where one is needed', async ()
   assert.is((read(stats) as { backlog: number }).backlog, 0)
   const refused = await forerunner(['stats'], { url })
   assert.equal([refused.code, refused.output], [1, ''])
+})
+
+test('puts, runs, pauses and removes schedules, and sends a webhook again', async () => {
+  await using receiver = await startReceiver()
+  const webhooks = { webhookUrl: receiver.url, webhookSecret: [webhookSecret], webhookAllowPrivate: true }
+  await using service = await startService(webhooks)
+  const { url } = service
+  const none = await forerunner(['schedules'], { url })
+  assert.equal([none.code, none.output], [0, ''])
+  const put = ['schedules', 'put', 'nightly', '30 6 * * *', 'echo', '--time-zone', 'Asia/Tokyo', '--input', '-']
+  const shown = await forerunner([...put, '--tag', 'a'], { url, input: '[1]' })
+  assert.match(shown.output, /^nightly {2}30 6 \* \* \* {2}Asia\/Tokyo$/m)
+  assert.match((await forerunner(['schedules'], { url })).output, /^nightly .*T21:30:00\.000Z \(in .* echo$/m)
+  const paused = await forerunner(['schedules', 'pause', 'nightly', '--json'], { url })
+  assert.equal((read(paused) as ScheduleView).request.tasks, [{ name: 'echo', input: [1] }])
+  assert.match((await forerunner(['schedules', 'show', 'nightly'], { url })).output, /^next {4}paused$/m)
+  const ran = read(await forerunner(['schedules', 'run', 'nightly', '--json'], { url })) as RunView
+  assert.equal(ran.tags, ['a', 'schedule:nightly'])
+  const [webhook] = await receiver.gets(1)
+  const deliveryId = String(webhook?.headers['webhook-id'])
+  // Its outcome is committed some time after it came.
+  await until('the webhook is sent again', async () => {
+    return (await forerunner(['redeliver', ran.id, deliveryId], { url })).code === 0
+  })
+  await receiver.gets(2)
+  assert.match((await forerunner(['show', ran.id], { url })).output, deliveryId)
+  assert.is((await forerunner(['schedules', 'remove', 'nightly'], { url })).code, 0)
+  const gone = await forerunner(['schedules', 'show', 'nightly'], { url })
+  assert.equal([gone.code, gone.output], [1, ''])
+  assert.match(gone.errors, 'see which there are with: forerunner schedules')
+  for (const wrong of [['put', 'a'], ['put', 'a', '', 'echo'], ['put', 'a', '61 * * * *', 'echo'], ['nope']])
+    assert.is((await forerunner(['schedules', ...wrong], { url })).code, 2, wrong.join(' '))
 })
 
 test('loads a service at a fixed rate, or one of its own', async () => {

@@ -1,0 +1,129 @@
+/** forerunner schedules: list them, put one, run it now, pause, resume and remove it. */
+import { InvalidArgumentError, Option } from 'commander'
+import type { ScheduleView } from '../client/client.ts'
+import { missedPolicies } from '../domain/schedule.ts'
+import type { AddCommand, Context } from './context.ts'
+import { exitCodes, type ExitCode } from './exit-code.ts'
+import { age, duration, runLines } from './run-lines.ts'
+import { requestOf, type RequestOptions } from './run.ts'
+import { clean, complain, print, printJson, styled, table } from './terminal.ts'
+
+interface PutOptions extends RequestOptions {
+  readonly timeZone?: string
+  readonly missed?: (typeof missedPolicies)[number]
+  readonly paused?: true
+}
+
+export const addSchedules: AddCommand = (program, act) => {
+  const schedules = program.command('schedules').description('list the schedules of the service, or change one')
+
+  /** A command about one schedule. */
+  function addOne(
+    verb: string,
+    description: string,
+    change: (client: Context['client'], name: string) => Promise<ScheduleView>,
+  ): void {
+    schedules
+      .command(`${verb} <name>`)
+      .description(description)
+      .action(act(async (context: Context, name: string) => showSchedule(context, await change(context.client, name))))
+  }
+
+  schedules.command('list', { isDefault: true }).description('list all of them, by name').action(act(listSchedules))
+  addOne('show', 'show a schedule', (client, name) => client.getSchedule(name))
+  schedules
+    .command('put')
+    .description('make a schedule, or replace the one of that name')
+    .argument('<name>', 'of the schedule')
+    .argument('<cron>', 'when it ticks, such as "30 6 * * 1-5"', notBlank)
+    .argument('<task...>', 'names of tasks, which each of its runs has')
+    .option('--time-zone <zone>', 'such as Europe/Berlin; default: UTC')
+    .addOption(new Option('--missed <policy>', 'of ticks that passed while no service ran').choices(missedPolicies))
+    .option('--paused', 'it makes no runs until it is resumed')
+    .option('--input <file>', 'JSON for each of them; - reads standard input')
+    .option('--tag <tag...>', 'tags of each run')
+    .action(
+      act(async (context: Context, name: string, cron: string, tasks: string[], options: PutOptions) => {
+        const { timeZone, missed, paused, ...rest } = options
+        const schedule = {
+          cron,
+          ...(timeZone !== undefined && { timeZone }),
+          ...(missed !== undefined && { missed }),
+          ...(paused && { paused }),
+          request: await requestOf(tasks, rest),
+        }
+        return showSchedule(context, await context.client.putSchedule(name, schedule))
+      }),
+    )
+  addOne('pause', 'let its ticks pass until it is resumed', (client, name) => client.pauseSchedule(name))
+  addOne('resume', 'let a paused schedule make runs again', (client, name) => client.resumeSchedule(name))
+  schedules
+    .command('run <name>')
+    .description('make a run of it now, which is no tick')
+    .action(
+      act(async ({ client, isJson, glyphs }: Context, name: string) => {
+        const run = await client.runSchedule(name)
+        if (isJson) printJson(run)
+        else for (const line of runLines(run, { glyphs })) print(line)
+        return exitCodes.done
+      }),
+    )
+  schedules
+    .command('remove <name>')
+    .description('remove a schedule; its runs stay')
+    .action(
+      act(async ({ client, isJson }: Context, name: string) => {
+        await client.removeSchedule(name)
+        if (isJson) printJson({ name })
+        else print(`${clean(name)} is removed; its runs stay`)
+        return exitCodes.done
+      }),
+    )
+}
+
+async function listSchedules({ client, isJson, glyphs }: Context): Promise<ExitCode> {
+  const schedules = await client.listSchedules()
+  if (isJson) printJson({ schedules })
+  else if (schedules.length === 0) complain('there are no schedules')
+  else {
+    const rows = schedules.map((schedule) => [
+      schedule.name,
+      clean(schedule.cron),
+      schedule.timeZone,
+      nextText(schedule),
+      schedule.lastAt === null ? '' : age(Date.now() - Date.parse(schedule.lastAt)),
+      taskNames(schedule),
+      schedule.problem === null ? '' : styled('red', schedule.problem.code),
+    ])
+    print(table(['schedule', 'cron', 'time zone', 'next', 'last', 'tasks', 'problem'], rows, glyphs.ellipsis))
+  }
+  return exitCodes.done
+}
+
+function showSchedule({ isJson }: Context, schedule: ScheduleView): ExitCode {
+  const { name, cron, timeZone, missed, lastAt, lastRunId, problem } = schedule
+  if (isJson) printJson(schedule)
+  else {
+    print(`${styled('bold', clean(name))}  ${clean(cron)}  ${timeZone}`)
+    print(`tasks   ${taskNames(schedule)}`)
+    print(`next    ${nextText(schedule)}`)
+    print(`last    ${lastAt === null ? 'none yet' : `${lastAt}  ${lastRunId ?? ''}`}`)
+    print(`missed  ${missed}`)
+    if (problem !== null) print(`${styled('red', problem.code)} at ${problem.at}: ${clean(problem.detail)}`)
+  }
+  return exitCodes.done
+}
+
+function nextText({ nextAt, paused }: ScheduleView): string {
+  if (nextAt === null) return paused ? 'paused' : 'never'
+  return `${nextAt} (in ${duration(Date.parse(nextAt) - Date.now())})`
+}
+
+function taskNames({ request }: ScheduleView): string {
+  return request.tasks.map(({ name }) => clean(name)).join(', ')
+}
+
+function notBlank(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('It must say when, such as "30 6 * * 1-5".')
+  return text
+}
