@@ -19,8 +19,9 @@ export interface TestBrowser extends AsyncDisposable {
 const unwanted = new Set(['--single-process', '--no-zygote'])
 const timeoutMs = 10_000
 
-export async function startBrowser(): Promise<TestBrowser> {
-  const browser = await launch()
+/** @param program Chromium's; default: as above */
+export async function startBrowser(program?: string): Promise<TestBrowser> {
+  const browser = await launch(program ?? process.env['CHROMIUM_PATH'] ?? (await chromium.executablePath()))
   return {
     async open(url, options = {}) {
       const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options })
@@ -44,8 +45,7 @@ export async function startBrowser(): Promise<TestBrowser> {
   }
 }
 
-async function launch(): Promise<Browser> {
-  const named = process.env['CHROMIUM_PATH']
+async function launch(executablePath: string): Promise<Browser> {
   const args = [...chromium.args.filter((arg) => !unwanted.has(arg)), '--no-sandbox', '--disable-background-networking']
-  return playwright.launch({ executablePath: named ?? (await chromium.executablePath()), args, headless: true })
+  return playwright.launch({ executablePath, args, headless: true })
 }
