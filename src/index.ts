@@ -20,7 +20,7 @@ export type { TaskModules } from './tasks/registry.ts'
  * @throws BootError for a prefix that is none, here and where it is mounted
  */
 export function createForerunner<Tasks extends TaskMap<Tasks> = AnyTasks>(
-  options?: ForerunnerOptions,
+  options?: ForerunnerOptions<Tasks>,
 ): Forerunner<Tasks>
 export function createForerunner(options: ForerunnerOptions = {}): Forerunner {
   const { onLost = rethrow, prefix, logger, tasks, schedules, ...settings } = options

@@ -3,6 +3,7 @@ import type { AsJson } from '../domain/json.ts'
 import type { SchemaInput, TaskCall } from '../domain/task-call.ts'
 import type { TaskDefinition } from '../domain/task.ts'
 import type { RunInput } from '../http/run-request.ts'
+import type { SchedulePut } from '../http/schedule-request.ts'
 import type { RunView } from '../http/views/run.ts'
 
 /** Whatever `defineTask` returns. */
@@ -62,6 +63,11 @@ type DecidedResult<Tasks, Entries extends readonly unknown[], Mode> = [Mode] ext
 export type RunOf<Tasks, Entries extends readonly unknown[], Mode> = Omit<RunView, 'result' | 'results'> & {
   readonly result?: DecidedResult<Tasks, Entries, Mode>
   readonly results?: { readonly [Index in keyof Entries]: ResultOf<Tasks, Entries[Index]> }
+}
+
+/** A schedule whose runs have some of these tasks. */
+export type SchedulePutOf<Tasks> = Omit<SchedulePut, 'request'> & {
+  readonly request: Omit<SchedulePut['request'], 'tasks'> & { readonly tasks?: readonly TaskEntry<Tasks>[] | undefined }
 }
 
 /** `runTasks` and `enqueue`, with the request and the run of the tasks that there are. */

@@ -1,13 +1,12 @@
 /** A service inside the process of its user: the calls of the client, the routes for a host's server, and its life. */
 import type { Middleware } from 'koa'
 import type { App } from '../app.ts'
-import type { AnyTasks, TaskMap } from '../client/named-tasks.ts'
+import type { AnyTasks, SchedulePutOf, TaskMap } from '../client/named-tasks.ts'
 import { createSend, type Fetch } from '../client/transport.ts'
 import { createVerbs, type Client } from '../client/verbs.ts'
 import type { Config } from '../config.ts'
 import type { RunChange } from '../domain/run.ts'
 import type { Handler } from '../http/handler.ts'
-import type { SchedulePut } from '../http/schedule-request.ts'
 import type { AskInProcess } from '../http/in-process.ts'
 import { parsePrefix, type MountOptions } from '../http/mount.ts'
 import type { Log, Logger } from '../log.ts'
@@ -15,13 +14,13 @@ import type { TaskModules } from '../tasks/registry.ts'
 import { createRunEvents, type RunEvents } from './events.ts'
 
 /** The settings of the configuration table in camel case; an address is not among them, for the server is yours. */
-export type ForerunnerOptions = Partial<Omit<Config, 'host' | 'port'>> & {
+export type ForerunnerOptions<Tasks extends TaskMap<Tasks> = AnyTasks> = Partial<Omit<Config, 'host' | 'port'>> & {
   /** Stands before all addresses, such as `/jobs`; default: nothing. */
   readonly prefix?: string
   /** Modules of tasks by their addresses, in place of `tasksDir`. */
   readonly tasks?: TaskModules
   /** Schedules by name, which are there as long as the code says so. */
-  readonly schedules?: Readonly<Record<string, Omit<SchedulePut, 'paused'>>>
+  readonly schedules?: Readonly<Record<string, Omit<SchedulePutOf<Tasks>, 'paused'>>>
   /** Takes the lines of the log in place of standard output; its own level counts. */
   readonly logger?: Logger
   /** Called when the store is gone for good; default: throws, so that the process ends and a restart recovers. */

@@ -61,7 +61,12 @@ export async function untyped(client: Client, request: RunInput): Promise<RunVie
   const { result } = await client.runTasks({ tasks: [{ name: 'whatever', input: { any: 'thing' } }] })
   void (true satisfies Same<typeof result, unknown>)
   const made: Client<Tasks> = createClient<Tasks>({ baseUrl: 'http://127.0.0.1:3000' })
-  const own: Client<Tasks> = createForerunner<Tasks>()
+  const cron = '0 3 * * *'
+  const own: Client<Tasks> = createForerunner<Tasks>({ schedules: { nightly: { cron, request: { tasks: [two] } } } })
+  // @ts-expect-error there is no task of this name
+  createForerunner<Tasks>({ schedules: { nightly: { cron, request: { tasks: [{ name: 'great' }] } } } })
+  const anyOf: Client = own
+  void anyOf
   void [made, own]
   await client.enqueue({})
   await client.runTasks()
