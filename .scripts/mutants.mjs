@@ -116,7 +116,7 @@ const mutants = [
     tests: '^model/postgres',
     edits: [
       {
-        file: 'src/store/postgres/writing/group.ts',
+        file: 'src/store/postgres/writing/group-commit.ts',
         find: 'await Promise.all([sent, commit && query(commit)])',
         replace: 'await Promise.all([sent, commit && void setTimeout(() => void query(commit).catch(() => {}), 20)])',
       },

@@ -1,7 +1,7 @@
 /** PostgreSQL stores for tests: opened, and closed at the end of the test's scope; each schema is a database of its own. */
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/log.ts'
-import type { Limits } from '../../src/store/postgres/limits.ts'
+import type { Limits } from '../../src/store/postgres/connection/connection.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Schema } from './postgres.ts'
 

@@ -1,9 +1,13 @@
 /** Prepares the database: waits for the server, checks the sessions, migrates the schema, and registers this process. */
+import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BootError } from '../../../domain/errors.ts'
-import type { Connect, Connection, Database } from './connection.ts'
-import { isFailure } from './failure.ts'
-import { migrate } from './migrate.ts'
+import { type OldJob, type OldRun, runOfRows } from '../../old-rows.ts'
+import { saveWrites } from '../statements/save.ts'
+import { totalColumns } from '../statements/totals.ts'
+import { createUnitOfWork } from '../writing/unit-of-work.ts'
+import type { Connect, Connection, Database, Query, Row } from './connection.ts'
+import { isFailure } from './errors.ts'
 
 const pauseMs = 250
 
@@ -97,3 +101,118 @@ export async function checkSessions(one: Connection, other: Connection): Promise
 const remedy =
   'a pooler gives each transaction another session of the server (PgBouncer: pool_mode = transaction or statement), and LISTEN, ' +
   'settings and prepared statements need one session: use the address of PostgreSQL itself, or pool_mode = session'
+
+/** Id of the advisory lock for all schemas of a database; migrations are rare. */
+const lockId = 0x466f7265
+
+/** After this migration, code copies rows to records, once the tables are those of this version. */
+const rowsToRecords = '0005-one-record.sql'
+
+const directory = new URL('../migrations/', import.meta.url)
+
+/** @throws BootError when the schema was written by a newer version. @throws DatabaseFailure */
+export async function migrate({ query }: Connection, { schema }: Database): Promise<void> {
+  const files = readdirSync(directory)
+    .filter((name) => name.endsWith('.sql'))
+    .toSorted()
+  if ((await versionIn(query, schema)) === files.length) return
+  await query({ text: 'BEGIN' })
+  await query({ text: `SELECT pg_advisory_xact_lock(${lockId})` })
+  const applied = await versionIn(query, schema)
+  if (applied > files.length) {
+    const known = `this program knows ${files.length} at the most`
+    throw new BootError(`the schema ${schema} of the database has version ${applied}; ${known}`)
+  }
+  // CREATE SCHEMA needs a right that the role may not have, even where the schema exists.
+  const [found] = await query({ text: 'SELECT 1 FROM pg_namespace WHERE nspname = $1' }, [schema])
+  if (found === undefined) await query({ text: `CREATE SCHEMA "${schema}"` })
+  await query({ text: 'CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)' })
+  const coming = files.slice(applied)
+  if (applied > 0 && coming.includes(rowsToRecords)) await refuseBeside(query, schema)
+  for (const file of coming) {
+    await query({ text: readFileSync(new URL(file, directory), 'utf8') })
+  }
+  if (coming.includes(rowsToRecords)) await migrateRows(query)
+  await query({ text: 'DELETE FROM schema_version' })
+  await query({ text: 'INSERT INTO schema_version VALUES ($1)' }, [files.length])
+  await query({ text: 'COMMIT' })
+}
+
+/** Refuses while processes of an older version write tables that are about to be dropped. */
+async function refuseBeside(query: Connection['query'], schema: string): Promise<void> {
+  const text = "SELECT count(*) AS running FROM process WHERE heartbeat_at > clock_timestamp() - interval '30 s'"
+  const [row] = await query({ text })
+  const running = Number(row?.['running'])
+  if (running === 0) return
+  throw new BootError(
+    `the schema ${schema} has to be changed for this version, and ${running} processes of an older version use it: ` +
+      'stop all of them, wait for half a minute where one of them was killed, and start this one again',
+  )
+}
+
+async function versionIn(query: Connection['query'], schema: string): Promise<number> {
+  // From the rows of the catalogue, because to_regclass can be older than the lock.
+  const [found] = await query(
+    { text: "SELECT 1 FROM pg_tables WHERE schemaname = $1 AND tablename = 'schema_version'" },
+    [schema],
+  )
+  if (found === undefined) return 0
+  const [row] = await query({ text: `SELECT version FROM "${schema}".schema_version` })
+  return Number(row?.['version'] ?? 0)
+}
+
+interface RunRow extends OldRun {
+  /** Bytes of the texts of its jobs. */
+  readonly bytes: number
+}
+
+/** Runs that are copied at once, and bytes of their jobs; at least one run. */
+const maxRuns = 500
+const maxBytes = 16 * 2 ** 20
+/** A number that no process has: jobs that ran before the migration are taken back from it. */
+const nobody = 0
+
+const selectRuns = {
+  text: `
+    SELECT *, (
+      SELECT sum(coalesce(octet_length(input), 0) + coalesce(octet_length(result), 0) + octet_length(failures))
+      FROM old_job WHERE run_id = old_run.id) AS bytes
+    FROM old_run WHERE id > $1 ORDER BY id LIMIT ${maxRuns}`,
+}
+const selectJobs = { text: 'SELECT * FROM old_job WHERE run_id = ANY($1::uuid[]) ORDER BY run_id, job_index' }
+const lowestId = '00000000-0000-0000-0000-000000000000'
+
+/** Within the transaction of the migration. */
+export async function migrateRows(query: Query): Promise<void> {
+  let last = lowestId
+  for (;;) {
+    const rows = within(await query(selectRuns, [last]))
+    const end = rows.at(-1)
+    if (end === undefined) break
+    last = end.id
+    const jobs = await query(selectJobs, [rows.map(({ id }) => id)])
+    const jobsOf = Map.groupBy(jobs, (row) => String(row['run_id']))
+    const unit = createUnitOfWork([])
+    // Of the tables above.
+    for (const row of rows) unit.add(runOfRows(row, (jobsOf.get(row.id) ?? []) as unknown as OldJob[], nobody))
+    await saveWrites(query, { process: nobody, writer: 0 }, '', unit.finish(), [])
+  }
+  // The old totals, because they also count runs that were removed since.
+  await query({ text: 'DELETE FROM tally' })
+  // The old version had no blocked jobs.
+  const sums = totalColumns.map((column) => (column === 'jobs_blocked' ? '0' : `sum(${column})`)).join(', ')
+  await query({ text: `INSERT INTO tally SELECT ${nobody}, 0, ${sums} FROM old_tally HAVING count(*) > 0` })
+  await query({ text: 'DROP TABLE old_run, old_job, old_tally' })
+}
+
+function within(rows: readonly Row[]): RunRow[] {
+  const taken: RunRow[] = []
+  let bytes = 0
+  // Of the columns above.
+  for (const row of rows as unknown as readonly RunRow[]) {
+    bytes += row.bytes
+    if (taken.length > 0 && bytes > maxBytes) break
+    taken.push(row)
+  }
+  return taken
+}

@@ -1,9 +1,8 @@
-/** Connections to the server, their settings, and statements. Every error is a `DatabaseFailure`. */
+/** Connections to the server, their settings and time limits, and statements. Every error is a `DatabaseFailure`. */
 import type { Duplex } from 'node:stream'
-import type { Client, ClientConfig } from 'pg'
+import type { Client, ClientConfig, PoolClient } from 'pg'
 import { BootError } from '../../../domain/errors.ts'
-import { DatabaseFailure } from './failure.ts'
-import type { Limits } from '../limits.ts'
+import { DatabaseFailure } from './errors.ts'
 
 export type Pg = typeof import('pg')
 
@@ -182,4 +181,93 @@ function typeParserOf({ types }: Pg): NonNullable<ClientConfig['types']>['getTyp
     oid === int8 || oid === numeric ? Number : Reflect.apply(types.getTypeParser, undefined, [oid, format])
   // Of its many overloads, text is the only format that is asked for.
   return parserOf as NonNullable<ClientConfig['types']>['getTypeParser']
+}
+
+export interface Limits {
+  /** For a connection to be made. */
+  readonly connectMs: number
+  /** For one statement, as the server counts it: it gives up first, so that the connection survives. */
+  readonly statementMs: number
+  /** The same as this process counts it, for a server that is frozen or out of reach. */
+  readonly queryMs: number
+  /** For callers to be kept waiting while it is not known whether their commit took place. */
+  readonly unknownCommitMs: number
+  /** Between two looks at what other processes do or have left behind. */
+  readonly roundMs: number
+  /** For a process to be silent before it is given up. */
+  readonly leaseMs: number
+  /** Between two renewals of the lease. */
+  readonly renewMs: number
+  /** For a suspect to wait for a process that has nothing else to run, and to be left alone there. */
+  readonly aloneMs: number
+  /** For a process to count as not ready after a commit that the database has failed. */
+  readonly unreadyMs: number
+}
+
+export const defaultLimits: Limits = {
+  connectMs: 3_000,
+  statementMs: 5_000,
+  queryMs: 6_000,
+  unknownCommitMs: 3_000,
+  roundMs: 1_000,
+  leaseMs: 8_000,
+  renewMs: 2_000,
+  aloneMs: 10_000,
+  unreadyMs: 5_000,
+}
+
+export interface Reader {
+  readonly query: Query
+  /** Runs the work in a transaction; commits what resolves, takes back what rejects. @throws DatabaseFailure */
+  transact<Value>(work: (query: Query) => Promise<Value>): Promise<Value>
+  end(): Promise<void>
+}
+
+const maxConnections = 4
+const idleMs = 30_000
+
+export function createReader(pg: Pg, database: Database): Reader {
+  const pool = new pg.Pool({
+    ...configFor(pg, database),
+    max: maxConnections,
+    idleTimeoutMillis: idleMs,
+    onConnect: async (client) => void (await client.query(settingsFor('read', database))),
+  })
+  // Of an idle connection; without a listener it would end the process.
+  pool.on('error', () => {})
+
+  const queryOn =
+    (target: Pick<PoolClient, 'query'>): Query =>
+    async (statement, values = []) => {
+      try {
+        return (await target.query<Row>({ ...statement, values: [...values] })).rows
+      } catch (error) {
+        throw new DatabaseFailure(error, describe(statement))
+      }
+    }
+
+  return {
+    query: queryOn(pool),
+    async transact(work) {
+      const client = await pool.connect().catch((error: unknown) => {
+        throw new DatabaseFailure(error, 'connecting to PostgreSQL')
+      })
+      const ignore = (): void => {}
+      client.on('error', ignore)
+      const query = queryOn(client)
+      try {
+        await query({ text: 'BEGIN' })
+        const value = await work(query)
+        await query({ text: 'COMMIT' })
+        client.off('error', ignore)
+        client.release()
+        return value
+      } catch (error) {
+        // ROLLBACK would wait again on a frozen server; ending the connection rolls back too.
+        client.release(true)
+        throw error
+      }
+    },
+    end: () => pool.end(),
+  }
 }

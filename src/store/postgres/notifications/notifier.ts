@@ -1,9 +1,15 @@
-/** Notifies after a commit: those that listen in this process, and other processes of jobs that are left to claim. */
+/**
+ * Notifies after a commit: those that listen in this process, and other processes of jobs that are left to claim. Receives
+ * the notifications of other processes, and keeps the progress that they send.
+ */
+import { jobKey } from '../../../domain/claim.ts'
+import type { JobProgress, Progress } from '../../../domain/job.ts'
 import type { RunChange } from '../../../domain/run.ts'
 import type { TurnScheduler } from '../../../runtime/event-loop.ts'
 import type { Inbox } from '../../inbox.ts'
 import type { Notifier } from '../../notifier.ts'
 import type { Store } from '../../store.ts'
+import type { Connect, Connection } from '../connection/connection.ts'
 import { encodeNotification } from './codec.ts'
 
 export interface Subscribers extends Pick<Store, 'onChange'>, Pick<Notifier, 'onWork' | 'onGap'> {
@@ -76,6 +82,109 @@ export function createWorkNotifier(
       if (leaves === 'none' && live - lastSent < maxUnnotified) return
       next = { live, hasWork: leaves !== 'none' || next?.hasWork === true }
       sending ??= sendAll()
+    },
+  }
+}
+
+/** A connection that listens. While it is lost, notifications may be missed. */
+export interface Listener {
+  /** Resolves when it listens. @throws DatabaseFailure */
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+export interface ListenerOptions {
+  readonly connect: Connect
+  readonly channel: string
+  readonly onMessage: (text: string) => void
+  /** It listens again, and may have missed something. */
+  readonly onGap: () => void
+}
+
+const firstPauseMs = 250
+const maxPauseMs = 5_000
+/** A query shows whether the connection still works. */
+const probeMs = 5_000
+
+export function createListener({ connect, channel, onMessage, onGap }: ListenerOptions): Listener {
+  let connection: Connection | null = null
+  let isStopped = false
+  let timer: NodeJS.Timeout | undefined
+  let pauseMs = firstPauseMs
+
+  async function listen(): Promise<void> {
+    const fresh = await connect('listen')
+    fresh.onNotification(onMessage)
+    await fresh.query({ text: `LISTEN "${channel}"` })
+    if (isStopped) return fresh.end()
+    connection = fresh
+    pauseMs = firstPauseMs
+    fresh.onLost(again)
+    timer = setTimeout(probe, probeMs, fresh)
+  }
+
+  function probe(probed: Connection): void {
+    // `onLost` reports a failure.
+    void probed.query({ text: 'SELECT 1' }).then(
+      () => {
+        if (probed === connection && !isStopped) timer = setTimeout(probe, probeMs, probed)
+      },
+      () => {},
+    )
+  }
+
+  function again(): void {
+    clearTimeout(timer)
+    connection = null
+    if (isStopped) return
+    timer = setTimeout(() => void listen().then(onGap, again), pauseMs)
+    pauseMs = Math.min(maxPauseMs, pauseMs * 2)
+  }
+
+  return {
+    start: listen,
+    async stop() {
+      isStopped = true
+      clearTimeout(timer)
+      await connection?.end()
+    },
+  }
+}
+
+/** Progress of jobs that run in other processes. It travels by notification alone, because it is soon out of date. */
+export interface RemoteProgress {
+  hear(progress: readonly JobProgress[]): void
+  of(runId: string, jobIndex: number): Progress | null
+}
+
+/** Progress is published again within this time; a job that has ended is forgotten after it. */
+const keptMs = 10_000
+const maxKept = 100_000
+
+export function createRemoteProgress(): RemoteProgress {
+  // In order of arrival.
+  const heard = new Map<string, { readonly progress: Progress; readonly at: number }>()
+
+  function forgetOld(now: number): void {
+    for (const [name, { at }] of heard) {
+      if (now - at < keptMs && heard.size <= maxKept) return
+      heard.delete(name)
+    }
+  }
+
+  return {
+    hear(all) {
+      const now = performance.now()
+      for (const { runId, jobIndex, fraction, message } of all) {
+        const name = jobKey({ runId, jobIndex })
+        heard.delete(name)
+        heard.set(name, { progress: { fraction, message }, at: now })
+      }
+      forgetOld(now)
+    },
+    of(runId, jobIndex) {
+      const found = heard.get(jobKey({ runId, jobIndex }))
+      return found !== undefined && performance.now() - found.at < keptMs ? found.progress : null
     },
   }
 }

@@ -112,7 +112,7 @@ export function isAbandoned(silent: string): string {
       SELECT 1 FROM process WHERE process.id = holder.process AND ${heartbeatText} <> ALL (${silent}::text[]))`
 }
 
-const select = { name: 'select-heartbeats', text: `SELECT ${heartbeatText} AS heartbeat FROM process` }
+const selectHeartbeats = { name: 'select-heartbeats', text: `SELECT ${heartbeatText} AS heartbeat FROM process` }
 
 export function createHeartbeats(): Heartbeats {
   /** When each was seen first, on the clock of `performance.now()`. */
@@ -129,7 +129,7 @@ export function createHeartbeats(): Heartbeats {
     },
     async look(query) {
       const before = meetings
-      const rows = await query(select)
+      const rows = await query(selectHeartbeats)
       // A process that started during the query may be missing from its rows.
       if (before === meetings) hasOthers = rows.length > 1
       const now = performance.now()

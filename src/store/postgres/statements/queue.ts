@@ -4,15 +4,16 @@
  * next, so that a level of no use to a claim costs one look-up, however many jobs wait in it.
  */
 import type { ClaimedJob, FreeSlots } from '../../../domain/claim.ts'
-import { taskKinds, type TaskKind } from '../../../domain/task.ts'
-import { isNotPaused } from './paused-tasks.ts'
-import { isNone, type Readable } from './records.ts'
-import { rowsOf } from './records.ts'
-import { readResults, type ResultOf } from './payloads.ts'
+import { isRunId } from '../../../domain/ids.ts'
+import { type TaskKind, taskKinds } from '../../../domain/task.ts'
+import { maxCountedAhead } from '../../bounds.ts'
 import { placeOf, threadsOf } from '../../slots.ts'
 import type { ClaimRequest } from '../../store.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit-of-work.ts'
+import { isNotPaused } from './tasks.ts'
+import { readResults, type ResultOf } from './read.ts'
+import { isNone, type Readable, rowsOf } from './records.ts'
 
 /** A claim of jobs other than suspects. */
 export interface DueRequest extends ClaimRequest {
@@ -239,4 +240,36 @@ export function slotsLeft(request: ClaimRequest, taken: readonly ClaimedJob[]): 
   return request.slots
     .map((slot) => ({ ...slot, count: slot.count - taken.filter((job) => isOn(slot, job)).length }))
     .filter(({ count }) => count > 0)
+}
+
+const selectPlace = {
+  name: 'select-place',
+  text: 'SELECT kind, priority, run_at FROM queue WHERE run = $1::uuid AND job = $2::integer',
+}
+const countBefore = {
+  name: 'count-before',
+  text: `
+    WITH RECURSIVE ${levelsOf('ARRAY[$1::text]')}
+    SELECT count(*) AS ahead FROM level CROSS JOIN LATERAL (
+      SELECT FROM queue WHERE ${isInLevel} AND queue.run_at <= ${dueUntil('$6')}
+        AND (level.priority > $2::integer
+          OR (queue.run_at, queue.run, queue.job) < ($3::bigint, $4::uuid, $5::integer))
+      LIMIT ${maxCountedAhead}) AS before
+    WHERE level.priority >= $2::integer AND ${runsHere('level.task', '$7')} AND ${isNotPaused('level.task')}`,
+}
+
+/** @param tasks that run here; null: any */
+export async function countAhead(
+  query: Query,
+  tasks: readonly string[] | null,
+  runId: string,
+  jobIndex: number,
+  at: number,
+): Promise<number | null> {
+  if (!isRunId(runId)) return null
+  const [place] = await query(selectPlace, [runId, jobIndex])
+  if (place === undefined) return null
+  const { kind, priority, run_at: runAt } = place
+  const [row] = await query(countBefore, [kind, priority, runAt, runId, jobIndex, at, tasks])
+  return Number(row?.['ahead'] ?? 0)
 }

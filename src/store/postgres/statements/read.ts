@@ -1,13 +1,16 @@
-/** Reads a run or a job for a view, as of one moment. */
+/** Reads a run or a job for a view, as of one moment, with its steps and the texts that are kept apart from its record. */
+import type { Claim } from '../../../domain/claim.ts'
 import { isRunId } from '../../../domain/ids.ts'
 import type { JobInput, JobRecord } from '../../../domain/job.ts'
-import type { Run } from '../../../domain/run/aggregate.ts'
 import type { RunRecord } from '../../../domain/run.ts'
-import { isApart } from '../../apart.ts'
-import { jobInput, jobRecord, runRecord } from '../../run-record.ts'
+import { type Apart, type Job, jobAt, type Run } from '../../../domain/run/aggregate.ts'
+import { ownsClaim } from '../../../domain/run/transitions.ts'
+import { firstOfEachName, type StepPage, type StepRecord, stepsPerPage } from '../../../domain/step.ts'
+import { isApart, resultPart } from '../../apart.ts'
+import { jobInput, jobRecord, type Outside, runRecord, type TextOf } from '../../run-record.ts'
 import type { Query } from '../connection/connection.ts'
+import type { Stored } from '../writing/unit-of-work.ts'
 import { readDeliveries } from './deliveries.ts'
-import { createWanted, steadily } from './payloads.ts'
 import { readRecord } from './records.ts'
 
 export async function readRun(query: Query, id: string): Promise<RunRecord | null> {
@@ -60,4 +63,146 @@ export async function readInput(query: Query, runId: string, jobIndex: number): 
     jobInput(job, jobIndex, wanted.note(runId))
     return jobInput(job, jobIndex, (await wanted.read(query))(runId))
   })
+}
+
+const selectTexts = {
+  name: 'select-texts',
+  text: `
+    SELECT payload.run, payload.job, payload.part, payload.value
+    FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS asked (run, job, part) JOIN payload USING (run, job, part)`,
+}
+
+/** A text that the record names is gone, because the run changed after its record was read. */
+class Changed extends Error {
+  override readonly name = 'Changed'
+}
+
+const maxReads = 5
+
+/** Reads again if the run changed between the read of its record and of its texts. */
+export async function steadily<Value>(read: () => Promise<Value>): Promise<Value> {
+  for (let reads = 1; ; reads += 1) {
+    try {
+      return await read()
+    } catch (error) {
+      if (!(error instanceof Changed) || reads === maxReads) throw error
+    }
+  }
+}
+
+/** Collects the texts that a view needs: the view is made once without them, then they are read together. */
+export function createWanted() {
+  const keys: { readonly runId: string; readonly jobIndex: number; readonly part: number }[] = []
+  const stepped: number[] = []
+  const nameOf = (runId: string, jobIndex: number, part: number): string => `${runId} ${jobIndex} ${part}`
+
+  const wanted = {
+    /** Returns a placeholder, an error without a message. */
+    note:
+      (runId: string): TextOf =>
+      (jobIndex, { part }) => {
+        keys.push({ runId, jobIndex, part })
+        return '{"message":""}'
+      },
+    /** Of one run, with its steps. */
+    noteAll: (runId: string): Outside => ({
+      textOf: wanted.note(runId),
+      stepsOf(jobIndex) {
+        stepped.push(jobIndex)
+        return []
+      },
+    }),
+    async readAll(query: Query, runId: string): Promise<Outside> {
+      const [texts, stepsOf] = await Promise.all([wanted.read(query), listSteps(query, runId, stepped)])
+      return { textOf: texts(runId), stepsOf }
+    },
+    async read(query: Query): Promise<(runId: string) => TextOf> {
+      const rows =
+        keys.length === 0
+          ? []
+          : await query(selectTexts, [
+              keys.map(({ runId }) => runId),
+              keys.map(({ jobIndex }) => jobIndex),
+              keys.map(({ part }) => part),
+            ])
+      const texts = new Map(
+        rows.map((row) => [nameOf(String(row['run']), Number(row['job']), Number(row['part'])), String(row['value'])]),
+      )
+      return (runId) =>
+        (jobIndex: number, { part }: Apart): string => {
+          const text = texts.get(nameOf(runId, jobIndex, part))
+          if (text === undefined) throw new Changed(`the text ${part} of job ${jobIndex} of the run ${runId} is gone`)
+          return text
+        }
+    },
+  }
+  return wanted
+}
+
+/** null if the job has no result. */
+export type ResultOf = (runId: string, job: Job, jobIndex: number) => string | null
+
+const selectResults = {
+  name: 'select-results',
+  text: `
+    SELECT payload.run, payload.job, payload.value
+    FROM unnest($1::uuid[], $2::integer[]) AS asked (run, job)
+    JOIN payload ON payload.run = asked.run AND payload.job = asked.job AND payload.part = ${resultPart}`,
+}
+
+/** @param records of the due jobs, which the transaction has locked */
+export async function readResults(
+  query: Query,
+  due: readonly { readonly runId: string; readonly jobIndex: number }[],
+  records: readonly Stored[],
+): Promise<ResultOf> {
+  const runs = new Map(records.map(({ run }) => [run.id, run]))
+  const asked = due.flatMap(({ runId, jobIndex }) => {
+    const run = runs.get(runId)
+    const after = run === undefined ? [] : (jobAt(run, jobIndex).chain?.after ?? [])
+    return after.flatMap((job) => (isApart(run?.jobs[job]?.result) ? [{ runId, job }] : []))
+  })
+  const texts = new Map<string, string>()
+  if (asked.length > 0) {
+    const values = [asked.map(({ runId }) => runId), asked.map(({ job }) => job)]
+    for (const row of await query(selectResults, values)) {
+      texts.set(`${String(row['run'])} ${String(row['job'])}`, String(row['value']))
+    }
+  }
+  return (runId, { result }, jobIndex) => (isApart(result) ? (texts.get(`${runId} ${jobIndex}`) ?? null) : result)
+}
+
+const selectNames = {
+  name: 'select-step-names',
+  text: 'SELECT job, place, name, finished_at FROM step WHERE run = $1 AND job = ANY($2::integer[]) ORDER BY job, place',
+}
+const selectPage = {
+  name: 'select-steps',
+  text: `
+    SELECT place, name, value FROM step WHERE run = $1 AND job = $2 AND place >= $3 ORDER BY place LIMIT ${stepsPerPage}`,
+}
+
+/** Of these jobs of a run; the lookup takes the number that the record has, for others can be stored by then. */
+export async function listSteps(
+  query: Query,
+  runId: string,
+  jobs: readonly number[],
+): Promise<(jobIndex: number, count: number) => StepRecord[]> {
+  const rows = jobs.length === 0 ? [] : await query(selectNames, [runId, jobs])
+  return (jobIndex, count) => {
+    const ofJob = rows.filter(({ job, place }) => job === jobIndex && Number(place) < count)
+    return firstOfEachName(ofJob.map((row) => ({ name: String(row['name']), finishedAt: Number(row['finished_at']) })))
+  }
+}
+
+/** Null where the claim does not own its job. */
+export async function readSteps(query: Query, claim: Claim, from: number): Promise<StepPage | null> {
+  if (!isRunId(claim.runId)) return null
+  const rows = await query(selectPage, [claim.runId, claim.jobIndex, from])
+  // After the steps: where the claim still owns the job, none of them was dropped before they were read.
+  const stored = await readRecord(query, claim.runId)
+  if (stored === undefined || !ownsClaim(stored.run, claim)) return null
+  const last = rows.at(-1)
+  const next = last === undefined || rows.length < stepsPerPage ? null : Number(last['place']) + 1
+  return { steps: rows.map((row) => ({ name: String(row['name']), value: String(row['value']) })), next }
 }

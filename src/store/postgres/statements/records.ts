@@ -1,5 +1,5 @@
 /**
- * Records as rows. Every transaction locks them in the same order. A record that this program cannot read, because it is
+ * Records as rows, and the records that this process keeps in memory. Every transaction locks them in the same order. A record that this program cannot read, because it is
  * damaged or a newer version wrote it, stays as it is, and searches pass it over. A statement that takes a few of many
  * receives the ids of such records, for else it would find nothing but them.
  */
@@ -126,6 +126,56 @@ export function createReadable(log: Pick<Log, 'error'>): Readable {
     unreadable() {
       const since = performance.now() - keptMs
       return [...found].flatMap(([runId, at]) => (at >= since ? runId : []))
+    },
+  }
+}
+
+/**
+ * Keeps the records of runs whose jobs this process runs, so that settling a job needs no read. The cache may be outdated:
+ * a write compares the revision, and fails if another process has changed the record.
+ */
+export interface RecordCache {
+  get(runId: string): Stored | undefined
+  /** Keeps the record as a commit left it. */
+  keep(stored: Stored): void
+  forget(runId: string): void
+  /** Another process has committed the version. */
+  hear(runId: string, version: number): void
+}
+
+/** Jobs of the runs that are kept. */
+const maxJobs = 32_768
+
+export function createRecordCache(): RecordCache {
+  const records = new Map<string, Stored>()
+  let jobs = 0
+
+  function forget(runId: string): void {
+    const stored = records.get(runId)
+    if (stored === undefined) return
+    records.delete(runId)
+    jobs -= stored.run.jobs.length
+  }
+
+  return {
+    get: (runId) => records.get(runId),
+    keep(stored) {
+      const { id, jobs: all, state } = stored.run
+      // Two connections write, and their replies can overtake each other.
+      if ((records.get(id)?.revision ?? 0) > stored.revision) return
+      forget(id)
+      if (state !== 'running' || all.every(({ holder }) => holder === null)) return
+      records.set(id, stored)
+      jobs += all.length
+      // A map iterates in order of insertion: the oldest first.
+      for (const oldest of records.keys()) {
+        if (jobs <= maxJobs) break
+        forget(oldest)
+      }
+    },
+    forget,
+    hear(runId, version) {
+      if ((records.get(runId)?.run.version ?? version) < version) forget(runId)
     },
   }
 }

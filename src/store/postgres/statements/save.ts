@@ -6,9 +6,9 @@
 import { runningJobs, type Run } from '../../../domain/run/aggregate.ts'
 import { encodeRun, stateNumber } from '../../record.ts'
 import type { Query, Statement } from '../connection/connection.ts'
-import { isFailure } from '../connection/failure.ts'
+import { isFailure } from '../connection/errors.ts'
 import { deleteDeliveries, deliveryValues, insertDeliveries } from './deliveries.ts'
-import { deleteStarts, insertStarts, startValues } from './task-starts.ts'
+import { deleteStarts, insertStarts, startValues } from './tasks.ts'
 import { countTotals, isCounted, totalValues, type Writer } from './totals.ts'
 import type { HolderRow, QueueRow, Stored, Writes } from '../writing/unit-of-work.ts'
 

@@ -1,8 +1,10 @@
 /** Schedules: read as they are asked for, and written only by a writer that knows the latest revision. */
+import { acceptRun } from '../../../domain/run/new-run.ts'
 import type { Schedule } from '../../../domain/schedule.ts'
 import { scheduleOf, scheduleRow } from '../../schedule-row.ts'
 import type { DueSchedules, ScheduleChange } from '../../store.ts'
 import type { Query, Row } from '../connection/connection.ts'
+import type { Operation } from '../writing/operations.ts'
 
 const insert = {
   name: 'insert-schedule',
@@ -58,4 +60,30 @@ export async function readDueSchedules(query: Query, at: number): Promise<DueSch
   const [due, [next]] = await Promise.all([query(selectDue, [at]), query(selectNext, [at])])
   const nextAt = next?.['next_at']
   return { due: due.map(scheduleOf), nextAt: nextAt === null || nextAt === undefined ? null : Number(nextAt) }
+}
+
+export type ScheduleResult = 'changed' | 'outdated'
+
+/** Alone in its transaction: those of two processes that change the same schedules then lock one row each. */
+export function changeSchedule({ run, ...change }: ScheduleChange, at: number): Operation {
+  const { name, to } = change
+  let isChanged = false
+  /** As the schedule is, where it was not changed. */
+  let revision: string | null = null
+  return {
+    verb: 'changeSchedule',
+    runIds: [],
+    ...(run && { accepts: { run, at } }),
+    look: () => async (query) => {
+      isChanged = await writeSchedule(query, change)
+      revision = isChanged ? null : ((await readSchedule(query, name))?.revision ?? null)
+      return []
+    },
+    apply(unit, { process, isRepeat }): ScheduleResult {
+      // Sent before, it may have taken place: nobody else has this revision.
+      if (!isChanged) return isRepeat && revision === (to?.revision ?? null) ? 'changed' : 'outdated'
+      if (run !== null) unit.add(acceptRun(run, at, process))
+      return 'changed'
+    },
+  }
 }

@@ -1,9 +1,17 @@
 /**
  * How many runs and jobs there are in each state, without counting them: each connection that writes has a row of its own,
  * to which its commits add. The backlog is what they have added less what they have ended. A process knows its own
- * share, and gets those of others with their notifications; all of them are read once a second.
+ * share, and gets those of others with their notifications; all of them are read once a second. The figures of tasks for
+ * each minute are here, too.
  */
 import { jobStates } from '../../../domain/job.ts'
+import {
+  type MinuteRange,
+  type MinuteRow,
+  minutesPerPrune,
+  minutesPerRead,
+  type StoredMinute,
+} from '../../../domain/minute.ts'
 import { runStates } from '../../../domain/run.ts'
 import type { StoreStats } from '../../store.ts'
 import { emptyTotals, liveOf, type Totals } from '../../totals.ts'
@@ -145,4 +153,38 @@ function totalsIn(row: Row): Totals {
   for (const state of runStates) totals.runs[state] = read(`runs_${state}`)
   for (const state of jobStates) totals.jobs[state] = read(`jobs_${state}`)
   return totals
+}
+
+const insertFigures = {
+  name: 'insert-minutes',
+  text: 'INSERT INTO minute (at, task, figures) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])',
+}
+const selectFigures = {
+  name: 'select-minutes',
+  text: `
+    SELECT id, at, figures FROM minute WHERE task = $1 AND at < $2 AND (at, id) > ($3, $4)
+    ORDER BY at, id LIMIT ${minutesPerRead}`,
+}
+const removeOldFigures = {
+  name: 'remove-minutes',
+  text: `
+    WITH oldest AS (SELECT id, at FROM minute ORDER BY id LIMIT ${minutesPerPrune} FOR UPDATE SKIP LOCKED)
+    DELETE FROM minute USING oldest WHERE minute.id = oldest.id AND oldest.at < $1 RETURNING minute.id`,
+}
+
+export async function insertMinutes(query: Query, rows: readonly MinuteRow[]): Promise<void> {
+  await query(insertFigures, [
+    rows.map(({ at }) => at),
+    rows.map(({ task }) => task),
+    rows.map(({ figures }) => figures),
+  ])
+}
+
+export async function readMinutes(query: Query, { task, from, to, after }: MinuteRange): Promise<StoredMinute[]> {
+  const rows = await query(selectFigures, [task, to, ...(after === null ? [from, -1] : [after.at, after.id])])
+  return rows.map(({ id, at, figures }) => ({ id: Number(id), at: Number(at), figures: String(figures) }))
+}
+
+export async function pruneMinutes(query: Query, before: number): Promise<number> {
+  return (await query(removeOldFigures, [before])).length
 }

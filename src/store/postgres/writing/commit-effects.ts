@@ -1,13 +1,18 @@
-/** Effects of a commit in this process: caches are updated, and subscribers and other processes are notified. */
-import { writerName, type Backlog } from '../statements/totals.ts'
-import type { RecordCache } from './record-cache.ts'
+/**
+ * Effects of a commit in this process: caches are updated, subscribers and other processes are notified, and the process
+ * counts as able to commit, or not.
+ */
+import { AppError } from '../../../domain/errors.ts'
+import { type TaskKind, taskKinds } from '../../../domain/task.ts'
+import type { ClaimRequest } from '../../store.ts'
+import type { Limits } from '../connection/connection.ts'
+import type { Subscribers, WorkNotifier } from '../notifications/notifier.ts'
 import type { OwnedClaims } from '../ownership/owned-claims.ts'
-import type { BatchWriterOptions } from './batch-writer.ts'
-import type { Readiness } from '../connection/readiness.ts'
-import type { Subscribers } from '../notifications/notifier.ts'
 import type { SearchIndex } from '../search/index-writer.ts'
-import type { EmptyQueueCache } from './empty-queue-cache.ts'
-import type { WorkNotifier } from '../notifications/notifier.ts'
+import type { RecordCache } from '../statements/records.ts'
+import { type Backlog, writerName } from '../statements/totals.ts'
+import type { BatchWriter, BatchWriterOptions } from './batch-writer.ts'
+import type { Operation } from './operations.ts'
 
 /** Numbers of the two connections through which a process writes. */
 export const writers = { intake: 1, settling: 2 }
@@ -77,6 +82,119 @@ export function createCommitEffects(options: CommitEffectsOptions): CommitEffect
     onUnknownCommit() {
       hasOrphans = true
       emptyQueues.forget()
+    },
+  }
+}
+
+/**
+ * Remembers for each kind of task that no job is due in the database. Then a new job can be claimed in the commit that
+ * accepts it, and a claim needs no query. Anything that may queue a job, here or in another process, clears the memory.
+ */
+export interface EmptyQueueCache {
+  /** When the next known job of this kind is due; null: none waits; undefined: one may be due now. */
+  nextDueAt(kind: TaskKind, request: Pick<ClaimRequest, 'taskLimits' | 'at'>): number | null | undefined
+  /** Jobs may have been queued. */
+  forget(kinds?: readonly TaskKind[]): void
+  /** Call before a claim is sent, and the result with what the claim found; a job queued in between voids the finding. */
+  look(): (kind: TaskKind, nextDueAt: number | null, atLimit: readonly string[]) => void
+}
+
+interface Known {
+  readonly nextDueAt: number | null
+  /** Jobs of these tasks may be due: their tasks had reached their limits. */
+  readonly atLimit: readonly string[]
+}
+
+export function createEmptyQueueCache(): EmptyQueueCache {
+  const known = new Map<TaskKind, Known>()
+  const changes = new Map<TaskKind, number>()
+
+  return {
+    nextDueAt(kind, { taskLimits, at }) {
+      const found = known.get(kind)
+      if (found === undefined || (found.nextDueAt !== null && found.nextDueAt <= at)) return undefined
+      const limits = new Map(Object.entries(taskLimits))
+      return found.atLimit.every((task) => (limits.get(task) ?? 1) <= 0) ? found.nextDueAt : undefined
+    },
+    forget(kinds = taskKinds) {
+      for (const kind of kinds) {
+        known.delete(kind)
+        changes.set(kind, (changes.get(kind) ?? 0) + 1)
+      }
+    },
+    look() {
+      const before = new Map(changes)
+      return (kind, nextDueAt, atLimit) => {
+        if (before.get(kind) === changes.get(kind)) known.set(kind, { nextDueAt, atLimit })
+      }
+    },
+  }
+}
+
+/**
+ * Whether this process can commit now: it has committed lately, or a probe through each writing connection succeeds.
+ * After a failed commit it counts as unready for a while, because a probe is small and may succeed where a run fails.
+ */
+export interface Readiness {
+  /** @throws AppError `store-unavailable` */
+  probe(lanes: readonly Pick<BatchWriter, 'askAlone'>[]): Promise<void>
+  /** A commit failed because of the database. */
+  noteFailure(error: unknown): void
+  /** A transaction that wrote something was committed. */
+  noteWritten(): void
+}
+
+const touch = {
+  name: 'touch',
+  text: `
+    WITH own AS (UPDATE process SET heartbeat_at = heartbeat_at WHERE id = $1)
+    SELECT bool_and(has_table_privilege(name, privilege)) AS may_write
+    FROM unnest(ARRAY['record', 'payload', 'queue', 'holder', 'run_tag', 'run_task', 'idempotency_key', 'tally', 'search', 'search_progress', 'inbox']) AS name,
+      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege`,
+}
+
+function probeOf(process: number): Operation {
+  let mayWrite = false
+  return {
+    verb: 'probe',
+    runIds: [],
+    look: () => async (query) => {
+      const [row] = await query(touch, [process])
+      mayWrite = row?.['may_write'] === true
+      return []
+    },
+    apply: () => (mayWrite ? null : new AppError('store-unavailable', 'the role may not write all tables')),
+  }
+}
+
+/** A commit counts as a probe for one round. */
+export function createReadiness(
+  process: number,
+  { roundMs, unreadyMs }: Pick<Limits, 'roundMs' | 'unreadyMs'>,
+): Readiness {
+  let writtenAt = -Infinity
+  let failure: { readonly error: unknown; readonly at: number } | null = null
+  let probing: Promise<unknown> | null = null
+
+  const noteFailure = (error: unknown): void => void (failure = { error, at: performance.now() })
+
+  return {
+    async probe(lanes) {
+      const now = performance.now()
+      if (failure !== null && now - failure.at < unreadyMs) {
+        throw new AppError('store-unavailable', 'a commit has failed a moment ago', { cause: failure.error })
+      }
+      if (now - writtenAt < roundMs) return
+      probing ??= Promise.all(lanes.map((lane) => lane.askAlone(probeOf(process)))).finally(() => (probing = null))
+      await probing.catch((error: unknown) => {
+        noteFailure(error)
+        throw error
+      })
+      writtenAt = performance.now()
+    },
+    noteFailure,
+    noteWritten() {
+      writtenAt = performance.now()
     },
   }
 }

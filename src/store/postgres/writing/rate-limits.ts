@@ -6,7 +6,7 @@ import type { ClaimedJob } from '../../../domain/claim.ts'
 import type { Rate } from '../../../domain/rate.ts'
 import type { ClaimRequest } from '../../store.ts'
 import type { Query } from '../connection/connection.ts'
-import { roomFor, type RatedTask, type Room, type TaskStart } from '../statements/task-starts.ts'
+import { roomFor, type RatedTask, type Room, type TaskStart } from '../statements/tasks.ts'
 
 type Limits = Readonly<Record<string, number>>
 

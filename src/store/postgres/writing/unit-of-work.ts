@@ -11,7 +11,7 @@ import type { TaskKind } from '../../../domain/task.ts'
 import type { Step } from '../../../domain/step.ts'
 import { isFull, setApart } from '../../apart.ts'
 import { createChanges } from '../../changes.ts'
-import type { TaskStart } from '../statements/task-starts.ts'
+import type { TaskStart } from '../statements/tasks.ts'
 import { countJob, countRun, emptyTotals, type Totals } from '../../totals.ts'
 
 /** A record as the table has it. */

@@ -1,8 +1,9 @@
 /**
- * When jobs of tasks with a rate have started, by the clock of the database: processes have different ones. The
- * transaction that claims such jobs holds a lock of their task, so that no two of them count the same room.
+ * What claims ask about tasks: when jobs of those with a rate have started, and which are paused. Starts are by the clock
+ * of the database, because processes have different ones. A transaction that claims jobs of a task with a rate holds a
+ * lock of that task, so that no two of them count the same room.
  */
-import { rateStepMs, type Rate } from '../../../domain/rate.ts'
+import { type Rate, rateStepMs } from '../../../domain/rate.ts'
 import type { Query } from '../connection/connection.ts'
 
 export type RatedTask = readonly [task: string, rate: Rate]
@@ -25,13 +26,13 @@ export interface Room {
 const toleranceMs = 1_000
 
 // A claim that finds the lock taken does not wait: another process is claiming jobs of this task.
-const lock = {
+const lockRates = {
   name: 'lock-rates',
   text: `SELECT task FROM unnest($1::text[]) AS task
     WHERE pg_try_advisory_xact_lock(hashtextextended($2::text || ' ' || task, 0))`,
 }
 const dbNow = '(extract(epoch FROM clock_timestamp()) * 1000)'
-const select = {
+const selectStarts = {
   name: 'select-starts',
   text: `
     WITH clock AS MATERIALIZED (SELECT floor${dbNow}::bigint AS now)
@@ -45,7 +46,7 @@ const select = {
         WHERE task_start.task = rate.task AND task_start.at > clock.now - rate.per_ms) AS recent
     ) AS counted`,
 }
-const bound = {
+const boundStarts = {
   name: 'bound-starts',
   text: `
     WITH clock AS MATERIALIZED (SELECT floor${dbNow}::bigint AS now),
@@ -59,7 +60,7 @@ const bound = {
 export async function roomFor(query: Query, schema: string, rated: readonly RatedTask[]): Promise<Map<string, Room>> {
   const values = [rated.map(([task]) => task), rated.map(([, { limit }]) => limit), rated.map(([, { perMs }]) => perMs)]
   // Another statement: it sees what the last owner of the lock has committed.
-  const [locked, rows] = await Promise.all([query(lock, [values[0], schema]), query(select, values)])
+  const [locked, rows] = await Promise.all([query(lockRates, [values[0], schema]), query(selectStarts, values)])
   const own = new Set(locked.map(({ task }) => String(task)))
   const found = new Map<string, Room>()
   for (const [task, rate] of rated) {
@@ -68,7 +69,7 @@ export async function roomFor(query: Query, schema: string, rated: readonly Rate
     const [now, used] = [Number(row['now']), Number(row['used'])]
     const at = (name: string): number | null => (row[name] === null ? null : Number(row[name]))
     if ((at('last_at') ?? 0) > now + rateStepMs(rate) + toleranceMs) {
-      await query(bound, [task])
+      await query(boundStarts, [task])
       return roomFor(query, schema, rated)
     }
     const full = at('full_at')
@@ -97,4 +98,59 @@ export function startValues(starts: readonly TaskStart[]): unknown[] {
     starts.map(({ rate }) => rateStepMs(rate)),
     starts.map(({ rate }) => rate.perMs),
   ]
+}
+
+/**
+ * A claim that looks into the queue asks the table. What this process knows of it, by notifications and a look each second,
+ * decides where nothing is looked for: for jobs that are claimed as they are accepted.
+ */
+export interface PausedTasks {
+  all(): ReadonlySet<string>
+  has(task: string): boolean
+  /** Notifies the other processes with the commit. @throws DatabaseFailure */
+  set(task: string, isPaused: boolean): Promise<void>
+  /** @throws DatabaseFailure */
+  refresh(): Promise<void>
+}
+
+/** As SQL has it: whether the task may start. */
+export function isNotPaused(task: string): string {
+  return `NOT EXISTS (SELECT FROM paused_task WHERE paused_task.task = ${task})`
+}
+
+const selectPaused = { name: 'select-paused', text: 'SELECT task FROM paused_task' }
+const pause = {
+  name: 'pause-task',
+  text: `WITH paused AS (INSERT INTO paused_task VALUES ($1) ON CONFLICT (task) DO NOTHING) SELECT pg_notify($2, $3)`,
+}
+const resume = {
+  name: 'resume-task',
+  text: `WITH resumed AS (DELETE FROM paused_task WHERE task = $1) SELECT pg_notify($2, $3)`,
+}
+
+/** @param message that the others receive: they read the table again */
+export function createPausedTasks(query: Query, channel: string, message: string): PausedTasks {
+  let paused: ReadonlySet<string> = new Set()
+  let reads = 0
+  let newest = 0
+
+  async function refresh(): Promise<void> {
+    reads += 1
+    const read = reads
+    const rows = await query(selectPaused)
+    // Two reads run on two connections, and the older one can return last.
+    if (read < newest) return
+    newest = read
+    paused = new Set(rows.map(({ task }) => String(task)))
+  }
+
+  return {
+    all: () => paused,
+    has: (task) => paused.has(task),
+    async set(task, isPaused) {
+      await query(isPaused ? pause : resume, [task, channel, message])
+      await refresh()
+    },
+    refresh,
+  }
 }

@@ -13,13 +13,13 @@ import { placeOf, threadsOf } from '../../slots.ts'
 import type { ClaimRequest, ClaimResult } from '../../store.ts'
 import type { Operation } from './operations.ts'
 import type { Clock } from '../../../runtime/clock.ts'
-import type { TaskStart } from '../statements/task-starts.ts'
-import type { PausedTasks } from '../statements/paused-tasks.ts'
+import type { TaskStart } from '../statements/tasks.ts'
+import type { PausedTasks } from '../statements/tasks.ts'
 import { lookForDue, lookForSuspect, slotsLeft, type Due, type DueRequest, type Look } from '../statements/queue.ts'
 import type { Readable } from '../statements/records.ts'
 import type { RateLimits } from './rate-limits.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
-import type { EmptyQueueCache } from './empty-queue-cache.ts'
+import type { EmptyQueueCache } from './commit-effects.ts'
 
 /** The result of a claim, and what is left to ask for if jobs beyond a limit took the places of others. */
 export interface Claimed extends ClaimResult {
