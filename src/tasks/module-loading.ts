@@ -58,6 +58,9 @@ const excerptMark = /^ *(?=\^)/
 const frame = /^\s+at (?:.*? \()?(?<file>(?:file:\/\/|\/|[A-Za-z]:\\).*?):(?<line>\d+):(?<column>\d+)\)?$/
 const ourOwnFrame = /^\s+at (?:async )?loadTask /
 const loaderFrame = /\bnode_modules\/(?:tsx|esbuild)\//
+/** What Node says where `package.json` has `"type": "commonjs"`, and the file is an ES module. */
+const isTakenForCommonJs = /^(?:Cannot use import statement outside a module|Unexpected token 'export')$/
+const moduleHint = 'an ES module needs "type": "module" in its package.json, or a name that ends with .mts or .mjs'
 /** Each is a process. */
 const maxChecked = 10
 
@@ -69,7 +72,8 @@ export function describeLoadFailure(error: unknown, trace: ImportTrace): string 
     placeOfExcerpt(stack) ??
     placeOfFrame(stack) ??
     (name === 'SyntaxError' ? findSyntaxError(trace) : undefined)
-  const text = `${isNamed ? `${name}: ` : ''}${message}`.replaceAll(/\s*\n\s*/g, ' ')
+  const hint = isTakenForCommonJs.test(message) ? `; ${moduleHint}` : ''
+  const text = `${isNamed ? `${name}: ` : ''}${message}${hint}`.replaceAll(/\s*\n\s*/g, ' ')
   return place === undefined ? text : `${text} (${place})`
 }
 

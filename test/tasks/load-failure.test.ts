@@ -45,6 +45,11 @@ const failures: Record<string, [files: Record<string, string>, reason: string, p
   ],
   'a package that is not there': [{ 'task.js': "import no from 'no-such-package'" }, 'no-such-package', 'task.js:1:16'],
   'a name that is not exported': [{ 'task.js': '\nimport { nope } from "node:fs"' }, 'nope', 'task.js:2:10'],
+  'an ES module that is taken for CommonJS': [
+    { 'package.json': '{"type":"commonjs"}', 'task.js': 'import "node:fs"\nexport default { run() {} }' },
+    'a name that ends with .mts or .mjs',
+    'task.js:1:1',
+  ],
   'a path with blanks and braces': [{ 'a (b) ü/task.js': '\n throw new Error("x")' }, 'x', 'a (b) ü/task.js:2:8'],
 }
 for (const [what, [files, reason, place]] of Object.entries(failures)) {
