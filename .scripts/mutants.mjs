@@ -67,7 +67,7 @@ const mutants = [
     tests: '^model/sqlite',
     edits: [
       {
-        file: 'src/domain/run/new-delivery.ts',
+        file: 'src/domain/run/verbs.ts',
         find: "outcome === 'running'",
         replace: "outcome === 'running' || outcome === 'cancelled'",
       },

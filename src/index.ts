@@ -7,8 +7,15 @@ import { nodeIsTooOld } from './runtime/version.ts'
 export type * from './client/client.ts'
 export { ProblemError } from './client/problem-error.ts'
 export { BootError } from './domain/errors.ts'
-export type { StepFunction, TaskContext, TaskDefinition, TaskLog, TaskSchedule } from './domain/task.ts'
-export { defineTask, type DefinedTask } from './domain/task-call.ts'
+export {
+  defineTask,
+  type DefinedTask,
+  type StepFunction,
+  type TaskContext,
+  type TaskDefinition,
+  type TaskLog,
+} from './domain/task.ts'
+export type { TaskSchedule } from './domain/schedule.ts'
 export type { Handler } from './http/handler.ts'
 export type { RunEvent, RunEventMap, RunEvents } from './library/events.ts'
 export type { Forerunner, ForerunnerOptions, PlaceOptions } from './library/forerunner.ts'

@@ -13,7 +13,7 @@ import {
   createUnknownTaskWatch,
 } from './dispatch/maintenance.ts'
 import { monotonicClock, type ProcessClock } from './runtime/clock.ts'
-import type { AttemptOutcome } from './domain/job.ts'
+import type { AttemptOutcome } from './domain/claim.ts'
 import { createHeartbeat, createLoopDelay } from './runtime/event-loop.ts'
 import { createCatchUp, createFeed } from './feed/feed.ts'
 import { createHttp, type Http } from './http/http.ts'

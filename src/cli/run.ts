@@ -1,6 +1,6 @@
 /** forerunner run: runs tasks and shows the answer, or with --watch everything until the end. */
 import type { RunInput } from '../client/client.ts'
-import { respondModes, type RespondMode } from '../domain/answer.ts'
+import { respondModes, type RespondMode } from '../domain/run.ts'
 import { Option } from 'commander'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes, UsageError } from './exit-code.ts'

@@ -2,7 +2,7 @@
 import type { RunView } from '../http/views/run.ts'
 import { backOffMs, pause, isDecided, isPassing, type Send } from './transport.ts'
 import { ProblemError } from './problem-error.ts'
-import type { TaskCall } from '../domain/task-call.ts'
+import type { TaskCall } from '../domain/task.ts'
 
 export interface RunTasksOptions {
   /** The longest time to wait for the answer, in seconds, at most 60; default: as long as the task takes. */

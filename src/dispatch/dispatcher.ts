@@ -3,10 +3,15 @@
  * claimed that could not start at once or behind quick jobs, and one claim is under way at a time.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { jobKey, type Claim, type ClaimedJob } from '../domain/claim.ts'
+import {
+  jobKey,
+  type Claim,
+  type ClaimedJob,
+  type JobProgress,
+  type Progress,
+  type StepKeeper,
+} from '../domain/claim.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { JobProgress, Progress } from '../domain/job.ts'
-import type { StepKeeper } from '../domain/step.ts'
 import { taskKinds } from '../domain/task.ts'
 import { createExecutor, notStarted, type Executor } from '../execution/executor.ts'
 import type { Pool } from '../execution/pool/pool.ts'

@@ -1,9 +1,8 @@
 /** One attempt as a pipeline: run at its place, excused, committed until it is on disk, and reported. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { claimOf, type ClaimedJob } from '../domain/claim.ts'
+import { claimOf, type ClaimedJob, type AttemptOutcome } from '../domain/claim.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { AttemptOutcome, JobError } from '../domain/job.ts'
-import { retryDelayMs } from '../domain/retry.ts'
+import { type JobError, retryDelayMs } from '../domain/job.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
 import type { Log } from '../log.ts'
 import type { Settled } from '../domain/run/verbs.ts'

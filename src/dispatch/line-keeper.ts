@@ -2,8 +2,7 @@
  * Has the store keep what tasks log, some time after they have logged it: lines wait here for up to a second and go there
  * together. A job that logs nothing costs nothing. When lines come faster than they can be kept, they are only logged.
  */
-import type { LoggedLine } from '../domain/line.ts'
-import { maxLineBytesPerRun, maxLinesPerRun } from '../domain/line.ts'
+import { type LoggedLine, maxLineBytesPerRun, maxLinesPerRun } from '../domain/task-history.ts'
 import { isRunId } from '../domain/ids.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { LogMessage } from '../execution/pool/messages.ts'

@@ -2,9 +2,8 @@
  * Periodic work next to the jobs: forgetting old runs, failing expired jobs, warning of unknown tasks, following the clock,
  * publishing progress.
  */
-import { jobKey } from '../domain/claim.ts'
+import { jobKey, type JobProgress } from '../domain/claim.ts'
 import { monotonicClock, type Clock, type ProcessClock } from '../runtime/clock.ts'
-import type { JobProgress } from '../domain/job.ts'
 import type { Log } from '../log.ts'
 import type { Notifier } from '../store/notifier.ts'
 import type { Store } from '../store/store.ts'

@@ -1,6 +1,6 @@
 /** The pause between two tries to commit something. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { backOffMs } from '../domain/retry.ts'
+import { backOffMs } from '../domain/job.ts'
 
 const firstMs = 50
 const maxMs = 2_000

@@ -2,10 +2,9 @@
  * Keeps the steps of attempts in the store. A step whose work is done must not be lost for a moment in which nothing can
  * be committed: it is tried again, as an outcome is, and its task waits meanwhile.
  */
-import { claimOf } from '../domain/claim.ts'
+import { claimOf, type StepKeeper } from '../domain/claim.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { AppError } from '../domain/errors.ts'
-import type { StepKeeper } from '../domain/step.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import { pauseAfter } from './pause-after.ts'

@@ -1,4 +1,5 @@
-/** The right to run a job, and what goes with it to the thread. */
+/** The right to run a job, what goes with it to the thread, and what its attempt gives back: progress, steps, an outcome. */
+import type { JobError } from './job.ts'
 import type { TaskKind } from './task.ts'
 
 /** The right to settle a job: void as soon as the job was claimed again or became final. */
@@ -47,4 +48,91 @@ export interface FreeSlots {
   readonly thread: string
   readonly kind: TaskKind
   readonly count: number
+}
+
+/** The most that a progress message may have, in bytes of UTF-8. */
+export const maxProgressBytes = 120
+
+/** How far a running task is, as it has reported. */
+export interface Progress {
+  /** From 0 to 1. */
+  readonly fraction: number
+  /** Empty when the task gave none. */
+  readonly message: string
+}
+
+export interface JobProgress extends Progress {
+  readonly runId: string
+  readonly jobIndex: number
+}
+
+/** How an attempt ended, as it crosses threads: plain data, never a thrown error. */
+export type Outcome =
+  | { readonly ok: true; readonly result: string }
+  | { readonly ok: false; readonly error: JobError; readonly isRetryable: boolean }
+
+/** `released`: the attempt did not come to an outcome of its own, so it is not spent and the job is handed back. */
+export type AttemptOutcome = Outcome | 'released'
+
+/** An attempt that failed and is worth another. */
+export function failedBy(error: JobError): Outcome {
+  return { ok: false, error, isRetryable: true }
+}
+
+// Steps of a job: pieces of its work that are stored as they end, so that no later attempt runs them again.
+
+/** Of one job. */
+export const maxSteps = 1_000
+/** Of one step's value, in bytes of UTF-8 JSON text. */
+export const maxStepBytes = 65_536
+export const maxStepNameLength = 200
+/** Steps that are read at once. */
+export const stepsPerPage = 50
+
+export interface Step {
+  /** Unique within its job. */
+  readonly name: string
+  /** JSON text. */
+  readonly value: string
+}
+
+/** What the record of a run has of a job's steps. */
+export interface StepTotals {
+  readonly count: number
+  /** Of their values. */
+  readonly bytes: number
+}
+
+/** In the order in which they were stored. */
+export interface StepPage {
+  readonly steps: readonly Step[]
+  /** Place of the next one; null: there is none. */
+  readonly next: number | null
+}
+
+/** `stale`: the claim is void, and nothing was written; `full`: the job has as many as it may have. */
+export type StepReport = 'kept' | 'stale' | 'full'
+
+/** Where the steps of attempts are kept. */
+export interface StepKeeper {
+  /** Resolves when the step is durable; rejects when it cannot be. */
+  keep(claim: Claim, step: Step): Promise<StepReport>
+  /** Stored steps from a place on; null where the claim is void. */
+  stored(claim: Claim, from: number): Promise<StepPage | null>
+}
+
+/** Those of one attempt. */
+export interface AttemptSteps {
+  keep(step: Step): Promise<StepReport>
+  stored(from: number): Promise<StepPage | null>
+}
+
+export function stepsOfAttempt(keeper: StepKeeper, claim: Claim): AttemptSteps {
+  return { keep: (step) => keeper.keep(claim, step), stored: (from) => keeper.stored(claim, from) }
+}
+
+/** Where a commit of unknown outcome was asked for again, a step may be there twice: the first one counts. */
+export function firstOfEachName<Named extends Pick<Step, 'name'>>(steps: readonly Named[]): Named[] {
+  const names = new Set<string>()
+  return steps.filter(({ name }) => names.size < names.add(name).size)
 }

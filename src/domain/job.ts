@@ -1,5 +1,4 @@
-/** A job's states, the one table of what may follow what, and the one function that moves it. */
-import type { StepRecord } from './step.ts'
+/** A job's states and what may follow what, its record, why it failed or waits, and when it is tried again. */
 
 /** Stored records hold the index of a state: add new ones at the end. */
 export const jobStates = ['queued', 'running', 'retrying', 'completed', 'failed', 'cancelled', 'blocked'] as const
@@ -71,6 +70,13 @@ export interface JobFailure {
   readonly error: JobError
 }
 
+/** A step of a job as readers get it. */
+export interface StepRecord {
+  readonly name: string
+  /** In epoch milliseconds. */
+  readonly finishedAt: number
+}
+
 /** A job as a store gives it to readers, without input and claim. Instants are epoch milliseconds; null where the thing has not happened. */
 export interface JobRecord {
   readonly index: number
@@ -112,9 +118,6 @@ export interface JobInput {
   readonly secret?: readonly string[]
 }
 
-/** The most that a progress message may have, in bytes of UTF-8. */
-export const maxProgressBytes = 120
-
 /** Why a job does not run yet, as far as the process that answers knows. `until` is in epoch milliseconds. */
 export type Waiting =
   /** It needs results of other jobs. */
@@ -134,28 +137,32 @@ export type Waiting =
 /** null: the job does not wait. */
 export type WhyWaiting = (job: Pick<JobRecord, 'state' | 'runAt' | 'task'>) => Waiting | null
 
-/** How far a running task is, as it has reported. */
-export interface Progress {
-  /** From 0 to 1. */
-  readonly fraction: number
-  /** Empty when the task gave none. */
-  readonly message: string
+/** `firstMs` after the first failure, doubled with each further one, and `maxMs` at most. */
+export function backOffMs(failures: number, firstMs: number, maxMs: number): number {
+  return Math.min(maxMs, firstMs * 2 ** (failures - 1))
 }
 
-export interface JobProgress extends Progress {
-  readonly runId: string
-  readonly jobIndex: number
+/** No attempt waits longer for the next one. */
+export const maxRetryDelayMs = 60_000
+const firstDelayMs = 1_000
+
+/**
+ * Wait after attempt `attempt` (1 is the first): exponential backoff with full jitter, uniform in
+ * 0 … min(60 s, 1 s · 2^(attempt − 1)), in whole milliseconds.
+ * @param random uniform in [0, 1)
+ */
+export function retryDelayMs(attempt: number, random: () => number = Math.random): number {
+  const ceilingMs = backOffMs(attempt, firstDelayMs, maxRetryDelayMs)
+  return Math.floor(random() * (ceilingMs + 1))
 }
 
-/** How an attempt ended, as it crosses threads: plain data, never a thrown error. */
-export type Outcome =
-  | { readonly ok: true; readonly result: string }
-  | { readonly ok: false; readonly error: JobError; readonly isRetryable: boolean }
+/** A process that is asked to leave within this time of a job's start may have been asked by that job. */
+export const soonAfterStartMs = 60_000
 
-/** `released`: the attempt did not come to an outcome of its own, so it is not spent and the job is handed back. */
-export type AttemptOutcome = Outcome | 'released'
+/** How often that may happen to a job, in a row or not, before it counts as a lost start each time. */
+export const maxLeftStarts = 20
 
-/** An attempt that failed and is worth another. */
-export function failedBy(error: JobError): Outcome {
-  return { ok: false, error, isRetryable: true }
+/** How many starts of a job may be lost to the end of the whole process before it fails as `crashed`. */
+export function maxLostStarts(maxAttempts: number): number {
+  return Math.max(maxAttempts, 3)
 }

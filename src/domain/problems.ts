@@ -3,9 +3,8 @@
  * HTTP problems come from here.
  */
 
-import type { Problem } from './problem.ts'
-
-const table = {
+/** `problems` in `errors.ts` is the same with its type. */
+export const table = {
   'malformed-json': {
     status: 400,
     title: 'Malformed JSON',
@@ -282,10 +281,8 @@ const table = {
     meaning: 'The store could not commit. Where a runId is given, that run was accepted and goes on.',
     remedy: 'Try again after the time in Retry-After; with a runId, read that run instead.',
   },
-} as const satisfies Record<string, Problem>
+} as const
 
 export type ProblemCode = keyof typeof table
 
-export const problems: Readonly<Record<ProblemCode, Problem>> = table
-
-export const problemCodes = Object.keys(problems) as readonly ProblemCode[]
+export const problemCodes = Object.keys(table) as readonly ProblemCode[]

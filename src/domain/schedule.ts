@@ -1,8 +1,19 @@
-/** A schedule as the store keeps it: when its ticks are, and the run that each of them makes. */
+/** Schedules, as a task declares one and as the store keeps it: when its ticks are, and the run that each of them makes. */
 
 /** Of ticks that passed while no process ran: one run for the last of them, none, or one for each. */
 export const missedPolicies = ['one', 'skip', 'all'] as const
 export type MissedPolicy = (typeof missedPolicies)[number]
+
+/** When a task runs by itself. */
+export interface TaskSchedule {
+  /** Five fields, or six with seconds: `0 3 * * *` is every night at three. */
+  readonly cron: string
+  /** A name of the IANA database, such as `Europe/Berlin`; default `UTC`. */
+  readonly timeZone?: string
+  readonly input?: unknown
+  /** Of times that passed while no process ran: a run for the last of them (default), none, or one for each. */
+  readonly missed?: MissedPolicy
+}
 
 export interface ScheduleDefinition {
   /** Five fields, or six with the seconds first. */

@@ -1,8 +1,7 @@
-/** What a task is: a named definition with an input schema, a policy and a function to run. */
+/** What a task is: a named definition with an input schema, a policy and a function to run; and asking for one by it. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AsJson } from './json.ts'
-import type { MissedPolicy } from './schedule.ts'
-import type { Rate } from './rate.ts'
+import type { TaskSchedule } from './schedule.ts'
 
 /** `cpu`: one job per thread, which can be killed. `io`: many jobs share a thread and are asked to stop. */
 export const taskKinds = ['cpu', 'io'] as const
@@ -52,17 +51,6 @@ export interface TaskContext {
   readonly jobIndex: number
   /** For requests of the task's own: the span of this attempt, as W3C Trace Context names it; absent without a trace. */
   readonly traceparent?: string
-}
-
-/** When a task runs by itself. */
-export interface TaskSchedule {
-  /** Five fields, or six with seconds: `0 3 * * *` is every night at three. */
-  readonly cron: string
-  /** A name of the IANA database, such as `Europe/Berlin`; default `UTC`. */
-  readonly timeZone?: string
-  readonly input?: unknown
-  /** Of times that passed while no process ran: a run for the last of them (default), none, or one for each. */
-  readonly missed?: MissedPolicy
 }
 
 /** A task module's default export. */
@@ -133,3 +121,119 @@ export const policyBounds = {
 
 /** The largest result of a task, in bytes of UTF-8 JSON text. */
 export const maxResultBytes = 1_048_576
+
+// How often jobs of a task may start: at most `limit` in any window, wherever it begins.
+
+export interface Rate {
+  /** How many starts a window may have. */
+  readonly limit: number
+  /** The length of a window, in milliseconds. */
+  readonly perMs: number
+}
+
+export const rateBounds = {
+  limit: { min: 1, max: 1_000_000 },
+  perMs: { min: 1, max: 31_536_000_000 },
+} as const
+
+/** Starts of one instant. */
+export interface Starts {
+  readonly at: number
+  readonly count: number
+}
+
+export interface Allowance {
+  /** How many more jobs may start now. */
+  readonly left: number
+  /** When the next one may, where none may now; else null. */
+  readonly until: number | null
+}
+
+/** A window has no more instants than this: they are rounded up, which makes none of its starts seem earlier. */
+const instantsPerWindow = 1_000
+
+/** Instants are rounded up to a multiple of this. */
+export function rateStepMs({ perMs }: Rate): number {
+  return Math.max(1, Math.floor(perMs / instantsPerWindow))
+}
+
+export function startInstant(at: number, rate: Rate): number {
+  const stepMs = rateStepMs(rate)
+  return Math.ceil(at / stepMs) * stepMs
+}
+
+/** @param starts in order of their instants */
+export function allowanceOf(starts: readonly Starts[], { limit, perMs }: Rate, at: number): Allowance {
+  let count = 0
+  for (const start of starts.toReversed()) {
+    if (start.at <= at - perMs) break
+    count += start.count
+    // As soon as this one has left the window, there is room again.
+    if (count >= limit) return { left: 0, until: start.at + perMs }
+  }
+  return { left: limit - count, until: null }
+}
+
+// Asking for a task by its definition, in place of its name: `{ task: csvPeek, input: { csv } }`.
+
+/** What a request may say about one of its jobs, in place of what the task says. */
+export interface JobOptions {
+  /** Per attempt, in milliseconds: 1 … 86 400 000. */
+  readonly timeoutMs?: number | undefined
+  /** 1 … 100. */
+  readonly maxAttempts?: number | undefined
+  /** 0 … 9, the highest first; default 0. */
+  readonly priority?: number | undefined
+  /** Before the first attempt, in milliseconds. */
+  readonly delayMs?: number | undefined
+  /** How long the job may be due without a start before it fails as `expired`, in milliseconds: 1 … 31 536 000 000. */
+  readonly expiresMs?: number | undefined
+  /** Indexes of earlier tasks of the request: it starts when they are completed, with their results in `context.after`. */
+  readonly after?: readonly number[] | undefined
+}
+
+/** One entry of a request; its name is looked up when the request is sent. */
+export interface TaskCall<Result = unknown> extends JobOptions {
+  readonly task: { run(...given: never[]): Result }
+  readonly input?: unknown
+}
+
+/** The input as a caller sends it, which the schema may turn into something else. */
+export type SchemaInput<Schema> = [Schema] extends [never]
+  ? unknown
+  : Schema extends StandardSchemaV1
+    ? StandardSchemaV1.InferInput<Schema>
+    : unknown
+
+/** A task that takes `undefined` needs no input. */
+type CallArguments<Input> = undefined extends Input
+  ? [input?: Input, options?: JobOptions]
+  : [input: Input, options?: JobOptions]
+
+/** A definition that can be called: `forerunner.run([csvPeek({ csv })])`. The call runs nothing. */
+export interface DefinedTask<Schema extends StandardSchemaV1 | undefined, Result> extends TaskDefinition<
+  Schema,
+  Result
+> {
+  (...given: CallArguments<SchemaInput<Schema>>): TaskCall<Result>
+}
+
+/**
+ * Types a task definition, its result included, and makes it callable. A plain object of the same shape is a task too,
+ * which is asked for by its name.
+ */
+export function defineTask<const Schema extends StandardSchemaV1 | undefined = undefined, Result = unknown>(
+  definition: TaskDefinition<Schema, Result>,
+): DefinedTask<Schema, Result> {
+  const task = (input?: unknown, options?: JobOptions): object => ({
+    ...options,
+    task,
+    ...(input !== undefined && { input }),
+  })
+  // A function has a name and a length of its own: the members of the definition take their places.
+  Reflect.deleteProperty(task, 'name')
+  Reflect.deleteProperty(task, 'length')
+  // What is no object has no members, and is refused when the module is loaded, with the name of its file.
+  Object.defineProperties(task, Object.getOwnPropertyDescriptors(Object(definition)))
+  return task as unknown as DefinedTask<Schema, Result>
+}

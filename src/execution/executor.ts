@@ -1,6 +1,13 @@
 /** Where attempts run, the main thread or the pool: starts them, finds them by job, and stops them. */
-import { jobKey, type Claim, type ClaimedJob } from '../domain/claim.ts'
-import { type AttemptOutcome, type JobProgress, type Progress, failedBy } from '../domain/job.ts'
+import {
+  jobKey,
+  type Claim,
+  type ClaimedJob,
+  type AttemptOutcome,
+  type JobProgress,
+  type Progress,
+  failedBy,
+} from '../domain/claim.ts'
 
 /** One attempt, as its caller sees it. */
 export interface Attempt {

@@ -3,12 +3,18 @@
  * and how code that runs outside of `run` ends its attempt.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { ClaimedJob } from '../domain/claim.ts'
-import type { RequestIssue } from '../domain/problem.ts'
-import { failedBy, type AttemptOutcome, type JobErrorCode, type Outcome, type Progress } from '../domain/job.ts'
+import {
+  type ClaimedJob,
+  failedBy,
+  type AttemptOutcome,
+  type Outcome,
+  type Progress,
+  type AttemptSteps,
+} from '../domain/claim.ts'
+import type { RequestIssue } from '../domain/errors.ts'
+import type { JobErrorCode } from '../domain/job.ts'
 import { apply, parse, toNumber, toText } from '../runtime/primordials.ts'
 import { isRetryableThrown, serializeError } from '../runtime/serialize-error.ts'
-import type { AttemptSteps } from '../domain/step.ts'
 import type { StepFunction, TaskContext, TaskLog } from '../domain/task.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
 import { checkInput } from '../tasks/input.ts'

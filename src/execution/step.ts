@@ -3,7 +3,7 @@
  * first step is asked for, so that a job with many large values has a few of them in memory.
  */
 import { isWellFormed, parse } from '../runtime/primordials.ts'
-import { maxStepBytes, maxStepNameLength, maxSteps, type AttemptSteps } from '../domain/step.ts'
+import { maxStepBytes, maxStepNameLength, maxSteps, type AttemptSteps } from '../domain/claim.ts'
 import type { StepFunction } from '../domain/task.ts'
 import { encodeResult } from './result.ts'
 

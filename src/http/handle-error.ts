@@ -1,7 +1,7 @@
 /** Turns whatever a route throws into an answer of type application/problem+json (RFC 9457), at one place. */
 import type { Context } from 'koa'
-import { AppError } from '../domain/errors.ts'
-import { problems, type ProblemCode } from '../domain/problems.ts'
+import { AppError, problems } from '../domain/errors.ts'
+import type { ProblemCode } from '../domain/problems.ts'
 import type { Log } from '../log.ts'
 import { writeJson } from './views/json.ts'
 import type { StandardMembers } from './views/problem.ts'

@@ -1,10 +1,8 @@
 /** The form of a run's request, and the issues of a body that has another. */
 import { z } from 'zod'
-import { respondModes } from '../domain/answer.ts'
-import { AppError } from '../domain/errors.ts'
-import type { RequestIssue } from '../domain/problem.ts'
+import { respondModes, firstFailurePolicies } from '../domain/run.ts'
+import { AppError, type RequestIssue } from '../domain/errors.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
-import { firstFailurePolicies } from '../domain/run.ts'
 import { policyBounds } from '../domain/task.ts'
 import { isWebhookUrl } from '../domain/webhook.ts'
 import type { RequestParts } from '../intake/inbox.ts'

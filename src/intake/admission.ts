@@ -1,6 +1,5 @@
 /** Decides before anything is written whether a run may come in: what it asks for is checked, and the backlog has room. */
-import { AppError } from '../domain/errors.ts'
-import type { RequestIssue } from '../domain/problem.ts'
+import { AppError, type RequestIssue } from '../domain/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newRunId } from '../domain/ids.ts'
 import { textOfJson } from '../domain/json.ts'

@@ -1,8 +1,7 @@
 /** The service's own numbers for Prometheus: what is counted as it happens, and what is looked up when somebody asks. */
 import { Counter, Histogram, Registry } from 'prom-client'
 import type { EndedAttempt } from '../dispatch/execute.ts'
-import type { ClaimedJob } from '../domain/claim.ts'
-import type { AttemptOutcome } from '../domain/job.ts'
+import type { ClaimedJob, AttemptOutcome } from '../domain/claim.ts'
 import type { TryOutcome } from '../webhooks/sender.ts'
 import { createObserved, type Sources } from './observed.ts'
 import { createRecent, type RecentFigures } from './recent.ts'

@@ -4,7 +4,7 @@
  */
 import type { EndedAttempt } from '../dispatch/execute.ts'
 import type { ClaimedJob } from '../domain/claim.ts'
-import { minuteMs, type MinuteRow } from '../domain/minute.ts'
+import { minuteMs, type MinuteRow } from '../domain/task-history.ts'
 import type { Log } from '../log.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Store } from '../store/store.ts'

@@ -1,7 +1,6 @@
 /** Decides whether a schedule can be put, or says everything that is wrong with it. */
 import type { Clock } from '../runtime/clock.ts'
-import { AppError } from '../domain/errors.ts'
-import type { RequestIssue } from '../domain/problem.ts'
+import { AppError, type RequestIssue } from '../domain/errors.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
 import type { MissedPolicy, ScheduleDefinition } from '../domain/schedule.ts'
 import type { Intake } from '../intake/intake.ts'

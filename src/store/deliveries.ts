@@ -1,6 +1,6 @@
 /** Which deliveries are claimed, and how they are kept in rows: the same in both engines. */
-import { deliveryStates, type DeliveryRecord, type DeliveryState } from '../domain/delivery.ts'
-import type { ClaimedDelivery } from '../domain/run/new-delivery.ts'
+import { deliveryStates, type DeliveryRecord, type DeliveryState } from '../domain/webhook.ts'
+import type { ClaimedDelivery } from '../domain/run/verbs.ts'
 import { runStates } from '../domain/run.ts'
 
 export interface DeliveryRequest {

@@ -2,7 +2,7 @@
  * Notifications between processes that share a store, apart from changes of runs. An engine that only one process uses
  * has none.
  */
-import type { JobProgress, Progress } from '../domain/job.ts'
+import type { JobProgress, Progress } from '../domain/claim.ts'
 
 export interface Notifier {
   /**

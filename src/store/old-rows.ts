@@ -1,7 +1,6 @@
 /** Rows of runs and jobs in the tables that older versions wrote, and the record that is made of them. */
-import type { RespondMode } from '../domain/answer.ts'
+import type { RespondMode, FirstFailurePolicy, RunState } from '../domain/run.ts'
 import type { JobError, JobFailure, JobState } from '../domain/job.ts'
-import type { FirstFailurePolicy, RunState } from '../domain/run.ts'
 import type { Job, Run } from '../domain/run/aggregate.ts'
 import type { TaskKind } from '../domain/task.ts'
 

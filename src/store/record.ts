@@ -2,9 +2,8 @@
  * The text of a run's record, as both engines keep it: a JSON array with a format number, in which instants are
  * milliseconds since a base of its own and states are numbers, because this text is most of what a run costs on disk.
  */
-import { respondModes } from '../domain/answer.ts'
+import { respondModes, firstFailurePolicies, runStateOf, runStates } from '../domain/run.ts'
 import { isFinalJob, jobStates, type JobCounts } from '../domain/job.ts'
-import { firstFailurePolicies, runStateOf, runStates } from '../domain/run.ts'
 import type { Job, Run } from '../domain/run/aggregate.ts'
 import { taskKinds } from '../domain/task.ts'
 

@@ -1,8 +1,7 @@
 /** Makes the run that readers receive from a stored one: whole up to a bound, and beyond it without large texts. */
-import type { DeliveryRecord } from '../domain/delivery.ts'
+import type { DeliveryRecord } from '../domain/webhook.ts'
 import { instantOf } from '../domain/ids.ts'
-import type { JobError, JobFailure, JobInput, JobRecord } from '../domain/job.ts'
-import type { StepRecord } from '../domain/step.ts'
+import type { JobError, JobFailure, JobInput, JobRecord, StepRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { Apart, Job, Run } from '../domain/run/aggregate.ts'
 import { missingOf } from '../domain/run/chains.ts'

@@ -50,3 +50,30 @@ function withoutAccents(found: string): string {
 function cut(found: string): string {
   return found.length <= maxLength ? found : found.slice(0, maxLength).toWellFormed()
 }
+
+// What a caller looks for: words, as a text holds them separated by blanks.
+
+export interface SearchWord {
+  readonly text: string
+  /** Whether longer words that begin with it are found as well. */
+  readonly isBeginning: boolean
+}
+
+const maxWords = 16
+/** Fewer letters are the beginning of too many words. */
+const minBeginning = 3
+
+/**
+ * `card declined`, `card decl*`: a word with an asterisk behind at least three letters or digits finds all that begin so.
+ * @returns none where the text has no letter and no digit
+ */
+export function parseSearch(text: string): readonly SearchWord[] {
+  return text
+    .split(/\s+/)
+    .filter((part) => /[\p{L}\p{N}]/u.test(part))
+    .slice(0, maxWords)
+    .map((part) => ({
+      text: part.replace(/\*$/, ''),
+      isBeginning: new RegExp(`[\\p{L}\\p{N}]{${minBeginning},}\\*$`, 'u').test(part),
+    }))
+}

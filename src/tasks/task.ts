@@ -11,9 +11,10 @@ import {
   taskKinds,
   type TaskContext,
   type TaskPolicy,
+  rateBounds,
+  type Rate,
 } from '../domain/task.ts'
 import { describeLoadFailure, traceImports } from './module-loading.ts'
-import { rateBounds, type Rate } from '../domain/rate.ts'
 
 export interface Task {
   readonly name: string

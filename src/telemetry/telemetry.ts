@@ -5,9 +5,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Attributes, Context, Span } from '@opentelemetry/api'
-import type { ClaimedJob } from '../domain/claim.ts'
+import type { ClaimedJob, AttemptOutcome } from '../domain/claim.ts'
 import { AppError } from '../domain/errors.ts'
-import type { AttemptOutcome } from '../domain/job.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
 import type { RunRecord } from '../domain/run.ts'
 import { parseTraceparent, hasSdk, loadApi } from './trace-context.ts'

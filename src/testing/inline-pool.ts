@@ -2,9 +2,7 @@
  * Stands in for the worker threads: runs attempts in the thread of the test, where a task shares memory with it. A time
  * limit ends when the test's clock has passed it.
  */
-import type { ClaimedJob } from '../domain/claim.ts'
-import type { Progress } from '../domain/job.ts'
-import { stepsOfAttempt, type StepKeeper } from '../domain/step.ts'
+import { type ClaimedJob, type Progress, stepsOfAttempt, type StepKeeper } from '../domain/claim.ts'
 import { createAttemptState, type Attempt } from '../execution/executor.ts'
 import type { LogMessage } from '../execution/pool/messages.ts'
 import type { Pool } from '../execution/pool/pool.ts'

@@ -3,8 +3,8 @@
  * fails or hangs holds up no other. A delivery is taken in the store before it is sent, and its outcome is committed
  * after it: when the process dies in between it is sent again, with the same id.
  */
-import { deliveryId, nextTryAt, type TryResult } from '../domain/delivery.ts'
-import type { ClaimedDelivery } from '../domain/run/new-delivery.ts'
+import { deliveryId, nextTryAt, type TryResult, keyOf } from '../domain/webhook.ts'
+import type { ClaimedDelivery } from '../domain/run/verbs.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -12,7 +12,6 @@ import { version } from '../runtime/version.ts'
 import type { Store } from '../store/store.ts'
 import type { Answer, Post } from './post.ts'
 import { createHmac } from 'node:crypto'
-import { keyOf } from '../domain/webhook.ts'
 
 export interface WebhookSender {
   start(): void

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createLineKeeper } from '../../src/dispatch/line-keeper.ts'
 import { newRunId } from '../../src/domain/ids.ts'
-import { maxLinesPerRun, type LineChunk, type LoggedLine } from '../../src/domain/line.ts'
+import { maxLinesPerRun, type LineChunk, type LoggedLine } from '../../src/domain/task-history.ts'
 import { createLog, type Log } from '../../src/log.ts'
 
 const runId = newRunId(0)

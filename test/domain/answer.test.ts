@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { decideAnswer, respondModes, type RespondMode } from '../../src/domain/answer.ts'
+import { decideAnswer, respondModes, type RespondMode } from '../../src/domain/run.ts'
 import type { JobError, JobState } from '../../src/domain/job.ts'
 
 interface Situation {

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { failedBy, type AttemptOutcome, type Outcome } from '../../src/domain/job.ts'
+import { failedBy, type AttemptOutcome, type Outcome } from '../../src/domain/claim.ts'
 import { createAttemptState } from '../../src/execution/executor.ts'
 
 const done: Outcome = { ok: true, result: '1' }

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { AppError, BootError } from '../../src/domain/errors.ts'
-import { problemCodes, problems } from '../../src/domain/problems.ts'
+import { AppError, BootError, problems } from '../../src/domain/errors.ts'
+import { problemCodes } from '../../src/domain/problems.ts'
 
 test('each problem has a code for a path, a title of its own, and tells what to do', () => {
   for (const code of problemCodes) {

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { allowanceOf, startInstant, type Starts } from '../../src/domain/rate.ts'
+import { allowanceOf, startInstant, type Starts } from '../../src/domain/task.ts'
 
 test('no window has more starts than it may, and what waits starts at the earliest such instant', () => {
   const rates = fc.record({ limit: fc.integer({ min: 1, max: 5 }), perMs: fc.integer({ min: 1, max: 3_000 }) })

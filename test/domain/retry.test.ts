@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { maxLostStarts, retryDelayMs } from '../../src/domain/retry.ts'
+import { maxLostStarts, retryDelayMs } from '../../src/domain/job.ts'
 
 const attempts = Array.from({ length: 20 }, (_, index) => index + 1)
 const justBelowOne = 1 - 2 ** -53

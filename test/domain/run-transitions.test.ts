@@ -2,10 +2,9 @@
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { respondModes } from '../../src/domain/answer.ts'
+import { respondModes, firstFailurePolicies, runStateOf } from '../../src/domain/run.ts'
 import { newRunId } from '../../src/domain/ids.ts'
 import { isFinalJob } from '../../src/domain/job.ts'
-import { firstFailurePolicies, runStateOf } from '../../src/domain/run.ts'
 import { runningJobs, type Run } from '../../src/domain/run/aggregate.ts'
 import { lostOf, missingOf } from '../../src/domain/run/chains.ts'
 import { acceptRun } from '../../src/domain/run/new-run.ts'
@@ -20,8 +19,8 @@ import {
   releaseJob,
   rescueJobs,
   retryJob,
-  voidedClaims,
 } from '../../src/domain/run/transitions.ts'
+import { voidedClaims } from '../../src/domain/run/verbs.ts'
 import { decodeRun, encodeRun } from '../../src/store/record.ts'
 import { jobOf, runOf, start, taskError } from '../harness/store-run.ts'
 

@@ -2,9 +2,8 @@
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { decideAnswer, respondModes, type Answer } from '../../src/domain/answer.ts'
+import { decideAnswer, respondModes, type Answer, moveRun, type RunState } from '../../src/domain/run.ts'
 import { isFinalJob, jobStates, moveJob, type JobState } from '../../src/domain/job.ts'
-import { moveRun, type RunState } from '../../src/domain/run.ts'
 
 const moves = fc.array(fc.record({ job: fc.nat(3), to: fc.constantFrom(...jobStates) }), { maxLength: 60 })
 const mode = fc.constantFrom(...respondModes)

@@ -1,8 +1,7 @@
 /** Which attempts run at a place, and how they are found and stopped; the same for the main thread and the pool. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ClaimedJob } from '../../src/domain/claim.ts'
-import type { AttemptOutcome, Progress } from '../../src/domain/job.ts'
+import type { ClaimedJob, AttemptOutcome, Progress } from '../../src/domain/claim.ts'
 import { createExecutor, notStarted } from '../../src/execution/executor.ts'
 
 const done: AttemptOutcome = { ok: true, result: '1' }

@@ -1,7 +1,7 @@
 /** What a task marks as secret does not leave it by its errors, its lines of the log or its progress. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Progress } from '../../src/domain/job.ts'
+import type { Progress } from '../../src/domain/claim.ts'
 import type { TaskContext } from '../../src/domain/task.ts'
 import { createRunningTask, currentTask, runTask } from '../../src/execution/running-task.ts'
 import type { TaskLine } from '../../src/execution/task-log.ts'

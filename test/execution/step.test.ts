@@ -9,7 +9,7 @@ import {
   type AttemptSteps,
   type Step,
   type StepReport,
-} from '../../src/domain/step.ts'
+} from '../../src/domain/claim.ts'
 import type { StepFunction } from '../../src/domain/task.ts'
 import { createStep } from '../../src/execution/step.ts'
 import { rejects } from '../harness/rejects.ts'

@@ -1,8 +1,7 @@
 /** A real pool with the tasks of one directory: `await using pool = await openPool()`. */
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import type { Outcome } from '../../src/domain/job.ts'
-import type { StepKeeper } from '../../src/domain/step.ts'
+import type { Outcome, StepKeeper } from '../../src/domain/claim.ts'
 import { createLog, type Log } from '../../src/log.ts'
 import type { Attempt } from '../../src/execution/executor.ts'
 import type { Pool, PoolOptions } from '../../src/execution/pool/pool.ts'

@@ -1,5 +1,6 @@
 import * as assert from 'uvu/assert'
-import { problems, type ProblemCode } from '../../src/domain/problems.ts'
+import { problems } from '../../src/domain/errors.ts'
+import type { ProblemCode } from '../../src/domain/problems.ts'
 import type { ProblemDocument } from '../../src/http/views/problem.ts'
 import { readProblem } from '../harness/run.ts'
 

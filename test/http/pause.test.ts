@@ -1,7 +1,7 @@
 /** POST /tasks/{name}/pause and /resume: which requests a paused task refuses, and what waits for its return. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { respondModes } from '../../src/domain/answer.ts'
+import { respondModes } from '../../src/domain/run.ts'
 import type { TaskListView, TaskView } from '../../src/http/views/service.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { countJobs, jobAt, readRun } from '../harness/run.ts'

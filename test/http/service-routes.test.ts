@@ -1,7 +1,8 @@
 /** What the service tells about itself: its tasks, its counts, its health, its problems, its routes. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { problemCodes, problems } from '../../src/domain/problems.ts'
+import { problemCodes } from '../../src/domain/problems.ts'
+import { problems } from '../../src/domain/errors.ts'
 import type { StatsView } from '../../src/http/views/service.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { readRun, readStats } from '../harness/run.ts'

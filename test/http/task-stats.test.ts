@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClient } from '../../src/client/client.ts'
-import { minuteMs } from '../../src/domain/minute.ts'
+import { minuteMs } from '../../src/domain/task-history.ts'
 import { createLog } from '../../src/log.ts'
 import { addUp, createMinuteRecorder } from '../../src/metrics/minutes.ts'
 import { expectProblem } from './expect-problem.ts'

@@ -1,9 +1,8 @@
 /** Finds an order in which the model does what was asked at once, with the replies and the state that were seen. */
 import { isDeepStrictEqual } from 'node:util'
-import type { Claim } from '../../src/domain/claim.ts'
+import { type Claim, firstOfEachName, type StepPage } from '../../src/domain/claim.ts'
 import type { JobError, JobRecord } from '../../src/domain/job.ts'
 import type { RunRecord } from '../../src/domain/run.ts'
-import { firstOfEachName, type StepPage } from '../../src/domain/step.ts'
 import type { RunPage, StoreStats } from '../../src/store/store.ts'
 import type { Call, Reply } from './calls.ts'
 import { apply } from './model.ts'

@@ -2,12 +2,10 @@
  * The store's protocol as a model in memory: what each verb may reply, and what it makes of the runs. It shares types
  * with the store and no rule, so that a mistake in a rule cannot be in both.
  */
-import type { Claim } from '../../src/domain/claim.ts'
+import type { Claim, Step, StepReport } from '../../src/domain/claim.ts'
 import type { JobError, JobState } from '../../src/domain/job.ts'
 import type { NewRun } from '../../src/domain/run/new-run.ts'
-import type { CancelResult } from '../../src/domain/run/transitions.ts'
-import type { RetryResult } from '../../src/domain/run/verbs.ts'
-import type { Step, StepReport } from '../../src/domain/step.ts'
+import type { CancelResult, RetryResult } from '../../src/domain/run/verbs.ts'
 import type { AcceptReport, RemoveResult, ScheduleChange } from '../../src/store/store.ts'
 import { says, wasLost, type Call, type Reply } from './calls.ts'
 import { claimJobs } from './claiming.ts'

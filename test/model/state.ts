@@ -1,8 +1,7 @@
 /** What the model knows of the jobs, runs, keys and claims of a store. */
-import type { Answer } from '../../src/domain/answer.ts'
+import type { Answer, RunState } from '../../src/domain/run.ts'
 import type { Claim } from '../../src/domain/claim.ts'
 import type { JobError, JobFailure, JobState } from '../../src/domain/job.ts'
-import type { RunState } from '../../src/domain/run.ts'
 import type { NewJob, NewRun } from '../../src/domain/run/new-run.ts'
 
 export interface ModelJob {

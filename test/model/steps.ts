@@ -1,11 +1,10 @@
 /** What may be asked of the store, drawn at random; which run or claim it is about is found when it is asked. */
 import * as fc from 'fast-check'
 import { randomUUID } from 'node:crypto'
-import { respondModes } from '../../src/domain/answer.ts'
+import { respondModes, firstFailurePolicies } from '../../src/domain/run.ts'
 import type { Claim } from '../../src/domain/claim.ts'
 import { newRunId } from '../../src/domain/ids.ts'
 import type { JobError } from '../../src/domain/job.ts'
-import { firstFailurePolicies } from '../../src/domain/run.ts'
 import type { NewRun } from '../../src/domain/run/new-run.ts'
 import { jobOf, runOf } from '../harness/store-run.ts'
 import type { Call } from './calls.ts'

@@ -1,6 +1,6 @@
 /** How the model moves a job: into a claim, back to those that wait, or to its end, and what that makes of its run. */
 import { isDeepStrictEqual } from 'node:util'
-import type { Answer } from '../../src/domain/answer.ts'
+import type { Answer } from '../../src/domain/run.ts'
 import type { ClaimedJob } from '../../src/domain/claim.ts'
 import type { JobError, JobState } from '../../src/domain/job.ts'
 import { isFinal, type Model, type ModelJob, type ModelRun } from './state.ts'

@@ -1,7 +1,7 @@
 /** Jobs of kind cpu that are quick are given to a thread several at a time; none pays for those before it. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { AttemptOutcome } from '../../src/domain/job.ts'
+import type { AttemptOutcome } from '../../src/domain/claim.ts'
 import type { Attempt } from '../../src/execution/executor.ts'
 import { openPool, type Ask, type OpenPool } from '../harness/pool.ts'
 import { until } from '../harness/until.ts'

@@ -1,8 +1,7 @@
 /** Steps on their way between a thread and the main one, when the thread does not live to hear of them. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Claim } from '../../src/domain/claim.ts'
-import type { StepKeeper, StepReport } from '../../src/domain/step.ts'
+import type { Claim, StepKeeper, StepReport } from '../../src/domain/claim.ts'
 import { openPool } from '../harness/pool.ts'
 import { until } from '../harness/until.ts'
 

@@ -1,7 +1,8 @@
 /** One attempt comes to one outcome, whatever the task does; nothing that it throws or returns gets past. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { JobError, Outcome } from '../../src/domain/job.ts'
+import type { JobError } from '../../src/domain/job.ts'
+import type { Outcome } from '../../src/domain/claim.ts'
 import { maxResultBytes, type TaskContext } from '../../src/domain/task.ts'
 import { runTask } from '../../src/execution/running-task.ts'
 import { loadTask, type Task } from '../../src/tasks/task.ts'

@@ -1,7 +1,7 @@
 /** When deliveries are sent, how often, and how many at once: on a real store, with a clock of the test's own. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { DeliveryRecord } from '../../src/domain/delivery.ts'
+import type { DeliveryRecord } from '../../src/domain/webhook.ts'
 import { createLog } from '../../src/log.ts'
 import type { Store } from '../../src/store/store.ts'
 import { createTestClock } from '../../src/testing/inline-pool.ts'

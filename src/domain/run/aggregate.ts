@@ -2,10 +2,9 @@
  * A run with its jobs as one record: the unit that a store loads, changes by the functions of this folder, and saves.
  * Records are immutable. The rules of the two state machines are in this folder and nowhere else.
  */
-import { decideAnswer, type Answer, type RespondMode } from '../answer.ts'
+import { decideAnswer, type Answer, type RespondMode, moveRun, type FirstFailurePolicy, type RunState } from '../run.ts'
 import { isFinalJob, moveJob, type JobCounts, type JobError, type JobFailure, type JobState } from '../job.ts'
-import { moveRun, type FirstFailurePolicy, type RunState } from '../run.ts'
-import type { StepTotals } from '../step.ts'
+import type { StepTotals } from '../claim.ts'
 import type { TaskKind } from '../task.ts'
 
 /** A text or an object that the store keeps outside the record because it is not small; opaque to the rules. */

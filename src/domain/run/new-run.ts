@@ -1,6 +1,5 @@
 /** A run before it is stored: the request, the new run that a store accepts, and its first record. */
-import type { RespondMode } from '../answer.ts'
-import type { FirstFailurePolicy } from '../run.ts'
+import type { RespondMode, FirstFailurePolicy } from '../run.ts'
 import type { TaskKind } from '../task.ts'
 import { changeJob, type Job, type Run } from './aggregate.ts'
 

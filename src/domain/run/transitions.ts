@@ -4,8 +4,15 @@
  * something to save.
  */
 import type { Claim, ClaimedJob } from '../claim.ts'
-import { isFinalJob, moveJob, type JobError, type JobState } from '../job.ts'
-import { maxLeftStarts, maxLostStarts, maxRetryDelayMs, soonAfterStartMs } from '../retry.ts'
+import {
+  isFinalJob,
+  maxLeftStarts,
+  maxLostStarts,
+  maxRetryDelayMs,
+  moveJob,
+  soonAfterStartMs,
+  type JobError,
+} from '../job.ts'
 import { changeJob, jobAt, type Job, type JobChange, type Run } from './aggregate.ts'
 import { advanceChains, isAwaited, missingOf } from './chains.ts'
 
@@ -273,27 +280,3 @@ export function waitsSince({ state, queuedAt, startedAt, failures }: Job): numbe
 export function isSuspect(job: Pick<Job, 'lostStarts' | 'maxAttempts'>): boolean {
   return job.lostStarts >= maxLostStarts(job.maxAttempts) - 1
 }
-
-/** Claims that a change cancelled while they were running. */
-export function voidedClaims(before: Run, after: Run): Claim[] {
-  if (before.counts.cancelled === after.counts.cancelled) return []
-  return after.jobs.flatMap(({ state, claim }, jobIndex) =>
-    state === 'cancelled' && before.jobs[jobIndex]?.state === 'running' ? [{ runId: after.id, jobIndex, claim }] : [],
-  )
-}
-
-/** States of the jobs that a request names, none where the run has no such job. */
-export function statesOf({ jobs }: Run, jobIndex: number | null): JobState[] {
-  return jobs.flatMap(({ state }, index) => (jobIndex === null || index === jobIndex ? [state] : []))
-}
-
-/** The reply to a cancel of jobs that were in these states. */
-export function cancelResultOf(states: readonly JobState[]): CancelResult {
-  if (states.length === 0) return 'not-found'
-  if (!states.every(isFinalJob)) return 'cancelled'
-  // By the run's own state: a failed run failed before it could be cancelled.
-  return states.includes('cancelled') && !states.includes('failed') ? 'was-cancelled' : 'was-final'
-}
-
-/** `cancelled`: takes effect now; `was-…`: there was nothing left to cancel. */
-export type CancelResult = 'cancelled' | 'was-cancelled' | 'was-final' | 'not-found'

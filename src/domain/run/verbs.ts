@@ -1,26 +1,14 @@
 /**
  * The store's verbs over one run: each checks whether it applies, changes the run by `transitions.ts`, and returns the
  * reply. A verb is repeated when it is unknown whether its commit took place; if it did, the repeat returns the same
- * reply and changes nothing.
+ * reply and changes nothing. What else a change brings about, void claims and a delivery, is found here too.
  */
-import type { Claim } from '../claim.ts'
-import { isFinalJob, type JobError } from '../job.ts'
-import { maxSteps, type Step, type StepReport } from '../step.ts'
+import { maxSteps, type Claim, type Step, type StepReport } from '../claim.ts'
+import { isFinalJob, type JobError, type JobState } from '../job.ts'
+import type { RunState } from '../run.ts'
 import { jobAt, type Run } from './aggregate.ts'
 import { lostOf } from './chains.ts'
-import {
-  addStep,
-  cancelJobs,
-  cancelResultOf,
-  completeJob,
-  failJob,
-  ownsClaim,
-  releaseJob,
-  repeats,
-  retryJob,
-  statesOf,
-  type CancelResult,
-} from './transitions.ts'
+import { addStep, cancelJobs, completeJob, failJob, ownsClaim, releaseJob, repeats, retryJob } from './transitions.ts'
 
 /** `stale`: the claim is void (settled otherwise, cancelled or claimed again), and nothing was written. */
 export type Settled = 'settled' | 'stale'
@@ -30,6 +18,9 @@ export type Settled = 'settled' | 'stale'
  * a job that it waits for has ended without a result, and has to be retried first; `was-refused`: its request was not valid.
  */
 export type RetryResult = 'queued' | 'not-final' | 'was-completed' | 'cannot-start' | 'was-refused' | 'not-found'
+
+/** `cancelled`: takes effect now; `was-…`: there was nothing left to cancel. */
+export type CancelResult = 'cancelled' | 'was-cancelled' | 'was-final' | 'not-found'
 
 /** The run after a verb, the same one where nothing changed; null where there is none. */
 export interface Done<Value> {
@@ -87,4 +78,47 @@ export function retry(run: Run | null, jobIndex: number, at: number): Done<Retry
   if (!isFinalJob(state)) return { run, value: 'not-final' }
   if (chain !== null && lostOf(run, chain) !== null) return { run, value: 'cannot-start' }
   return { run: retryJob(run, jobIndex, at), value: 'queued' }
+}
+
+/** Claims that a change cancelled while they were running. */
+export function voidedClaims(before: Run, after: Run): Claim[] {
+  if (before.counts.cancelled === after.counts.cancelled) return []
+  return after.jobs.flatMap(({ state, claim }, jobIndex) =>
+    state === 'cancelled' && before.jobs[jobIndex]?.state === 'running' ? [{ runId: after.id, jobIndex, claim }] : [],
+  )
+}
+
+/** States of the jobs that a request names, none where the run has no such job. */
+export function statesOf({ jobs }: Run, jobIndex: number | null): JobState[] {
+  return jobs.flatMap(({ state }, index) => (jobIndex === null || index === jobIndex ? [state] : []))
+}
+
+/** The reply to a cancel of jobs that were in these states. */
+export function cancelResultOf(states: readonly JobState[]): CancelResult {
+  if (states.length === 0) return 'not-found'
+  if (!states.every(isFinalJob)) return 'cancelled'
+  // By the run's own state: a failed run failed before it could be cancelled.
+  return states.includes('cancelled') && !states.includes('failed') ? 'was-cancelled' : 'was-final'
+}
+
+/** A delivery when its run ends. */
+export interface NewDelivery {
+  readonly runId: string
+  readonly version: number
+  /** Where the webhook's address is: receivers share no room. */
+  readonly receiver: string
+  readonly outcome: RunState
+  readonly endedAt: number
+}
+
+/** One that a process has taken to send it. */
+export interface ClaimedDelivery extends NewDelivery {
+  readonly attempts: number
+}
+
+/** The delivery that is due because a change has ended the run; null where there is none. */
+export function deliveryOfEnd(before: Run, after: Run): NewDelivery | null {
+  const { id: runId, webhook, version, state: outcome, finishedAt } = after
+  if (webhook === null || outcome === 'running' || before.state !== 'running') return null
+  return { runId, version, receiver: URL.parse(webhook)?.origin ?? '', outcome, endedAt: finishedAt ?? 0 }
 }

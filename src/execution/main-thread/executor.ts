@@ -1,8 +1,13 @@
 /** Runs first jobs on the main thread, where their callers wait for them, and shows the stall watch which ones. */
-import type { ClaimedJob } from '../../domain/claim.ts'
+import {
+  type ClaimedJob,
+  failedBy,
+  maxProgressBytes,
+  type Progress,
+  stepsOfAttempt,
+  type StepKeeper,
+} from '../../domain/claim.ts'
 import type { Heartbeat } from '../../runtime/event-loop.ts'
-import { failedBy, maxProgressBytes, type Progress } from '../../domain/job.ts'
-import { stepsOfAttempt, type StepKeeper } from '../../domain/step.ts'
 import type { Log } from '../../log.ts'
 import type { Registry } from '../../tasks/registry.ts'
 import type { Task } from '../../tasks/task.ts'

@@ -5,7 +5,7 @@
 import { createContext, Script } from 'node:vm'
 import type { Clock } from '../../runtime/clock.ts'
 import { now } from '../../runtime/primordials.ts'
-import { backOffMs } from '../../domain/retry.ts'
+import { backOffMs } from '../../domain/job.ts'
 import type { Log } from '../../log.ts'
 import type { Task } from '../../tasks/task.ts'
 

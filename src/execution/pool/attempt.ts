@@ -1,7 +1,6 @@
 /** One attempt on a thread, from its send to its one outcome, whatever comes first; its time and its memory are watched. */
-import type { ClaimedJob } from '../../domain/claim.ts'
-import { failedBy, type AttemptOutcome, type JobError, type JobErrorCode } from '../../domain/job.ts'
-import type { StepKeeper } from '../../domain/step.ts'
+import { type ClaimedJob, failedBy, type AttemptOutcome, type StepKeeper } from '../../domain/claim.ts'
+import type { JobError, JobErrorCode } from '../../domain/job.ts'
 import { monotonicMs } from '../../runtime/clock.ts'
 import { createAttemptState, type Attempt } from '../executor.ts'
 import { phases, type ControlBlock } from './control-block.ts'

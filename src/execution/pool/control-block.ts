@@ -3,7 +3,7 @@
  * phase that the job is in and since when, its progress, and what is to be known when its thread dies. Reading or
  * writing it costs no message.
  */
-import { maxProgressBytes, type Progress } from '../../domain/job.ts'
+import { maxProgressBytes, type Progress } from '../../domain/claim.ts'
 import { monotonicMs } from '../../runtime/clock.ts'
 import { isNaN, uncurryThis } from '../../runtime/primordials.ts'
 

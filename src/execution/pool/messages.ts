@@ -1,6 +1,5 @@
 /** What the pool and its threads say to each other. Both ends are ours and of one version. */
-import type { AttemptOutcome } from '../../domain/job.ts'
-import type { Step, StepPage, StepReport } from '../../domain/step.ts'
+import type { AttemptOutcome, Step, StepPage, StepReport } from '../../domain/claim.ts'
 import type { LogLevel } from '../task-log.ts'
 
 /** One attempt, sent to the thread that is to run it; its reply has the same id. */

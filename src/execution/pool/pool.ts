@@ -4,8 +4,7 @@
  * ends once: with its task's outcome, or with what became of its thread.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ClaimedJob, FreeSlots } from '../../domain/claim.ts'
-import type { StepKeeper } from '../../domain/step.ts'
+import type { ClaimedJob, FreeSlots, StepKeeper } from '../../domain/claim.ts'
 import type { TaskKind } from '../../domain/task.ts'
 import type { Log } from '../../log.ts'
 import type { Task } from '../../tasks/task.ts'

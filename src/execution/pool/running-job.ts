@@ -1,7 +1,6 @@
 /** A job on this thread, which meets the pool in its slot of the control block; and the jobs of one message, run together. */
 import { getHeapStatistics } from 'node:v8'
-import type { AttemptOutcome } from '../../domain/job.ts'
-import type { AttemptSteps } from '../../domain/step.ts'
+import type { AttemptOutcome, AttemptSteps } from '../../domain/claim.ts'
 import { apply, withResolvers, later, now } from '../../runtime/primordials.ts'
 import { createRunningTask, type RunningTask } from '../running-task.ts'
 import type { ControlBlock } from './control-block.ts'

@@ -1,6 +1,6 @@
 /** The steps of a thread's jobs, which the main thread keeps: asks for each by a message, and waits for its reply. */
 import { withResolvers } from '../../runtime/primordials.ts'
-import type { AttemptSteps, StepPage, StepReport } from '../../domain/step.ts'
+import type { AttemptSteps, StepPage, StepReport } from '../../domain/claim.ts'
 import type { StepMessage, StepReply } from './messages.ts'
 
 const CallError = Error

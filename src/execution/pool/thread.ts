@@ -1,5 +1,6 @@
 /** Runs the jobs that a thread is sent, or a process, and replies to each with its outcome. Never throws. */
-import type { AttemptOutcome, JobError } from '../../domain/job.ts'
+import type { AttemptOutcome } from '../../domain/claim.ts'
+import type { JobError } from '../../domain/job.ts'
 import { get, later, now, toObject, withResolvers } from '../../runtime/primordials.ts'
 import { serializeError } from '../../runtime/serialize-error.ts'
 import { watchIntrinsics, watchStacks } from '../intrinsics.ts'

@@ -1,5 +1,5 @@
 /** What the pool and a child process say to each other, beside what it says to a thread. Both are of one version. */
-import type { Progress } from '../../domain/job.ts'
+import type { Progress } from '../../domain/claim.ts'
 import { readFromThread, type FromThread, type ToThread } from '../pool/messages.ts'
 
 /** Places among the child's files: one for the relay, both ways, and one on which its main thread writes. */

@@ -1,5 +1,5 @@
 /** A body's bytes as a value, for the thread that has them; with few imports, for that may be one of its own. */
-import type { RequestIssue } from '../../domain/problem.ts'
+import type { RequestIssue } from '../../domain/errors.ts'
 import { brotliDecompressSync, unzipSync, zstdDecompressSync } from 'node:zlib'
 import { isTooDeep } from '../../domain/json.ts'
 import type { Coding } from '../request-headers.ts'

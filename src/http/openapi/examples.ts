@@ -1,6 +1,6 @@
 /** Examples for the OpenAPI document, of one run of the tasks that come with the service. */
-import type { ProblemMembers } from '../../domain/problem.ts'
-import { problems, type ProblemCode } from '../../domain/problems.ts'
+import { type ProblemMembers, problems } from '../../domain/errors.ts'
+import type { ProblemCode } from '../../domain/problems.ts'
 import type { RunInput } from '../run-request.ts'
 import type { JobView } from '../views/job.ts'
 import type { StandardMembers } from '../views/problem.ts'

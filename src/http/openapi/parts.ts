@@ -1,7 +1,8 @@
 /** Parts of the OpenAPI document: schemas, references to them, and the responses of an operation. */
 import { z } from 'zod'
-import { failureStatuses } from '../../domain/answer.ts'
-import { problems, type ProblemCode } from '../../domain/problems.ts'
+import { failureStatuses } from '../../domain/run.ts'
+import { problems } from '../../domain/errors.ts'
+import type { ProblemCode } from '../../domain/problems.ts'
 import type { NamedSchemas, RouteResponse } from '../route.ts'
 import { responseHeaders, type ResponseHeaderName } from './headers.ts'
 

@@ -4,7 +4,7 @@ import { findRun, jobIndexOf, noSuchJob, noSuchRun, runIdOf } from '../requested
 import { runExample } from '../openapi/examples.ts'
 import type { Route, RouteResponse } from '../route.ts'
 import { runViewSchema } from '../views/run.ts'
-import { deliveryVersion } from '../../domain/delivery.ts'
+import { deliveryVersion } from '../../domain/webhook.ts'
 
 const wholeRun = { json: { Run: runViewSchema }, example: runExample, headers: ['Cache-Control'] } as const
 const responsesOfCancel: readonly RouteResponse[] = [

@@ -1,7 +1,7 @@
 /** What the service says of its interface: GET /openapi.json, and GET /problems/{slug}, where a problem's `type` leads. */
 import { z } from 'zod'
-import { AppError } from '../../domain/errors.ts'
-import { problemCodes, problems, type ProblemCode } from '../../domain/problems.ts'
+import { AppError, problems } from '../../domain/errors.ts'
+import { problemCodes, type ProblemCode } from '../../domain/problems.ts'
 import { createDocument } from '../openapi/document.ts'
 import { isKnown, tagOfText } from '../request-headers.ts'
 import type { Route, HttpDeps } from '../route.ts'

@@ -1,6 +1,6 @@
 /** GET /runs/{id}/log: what the tasks of a run have logged. */
 import { z } from 'zod'
-import { maxLinesPerRun } from '../../domain/line.ts'
+import { maxLinesPerRun } from '../../domain/task-history.ts'
 import { findRun, parseQuery, runIdOf } from '../requested-runs.ts'
 import type { Route } from '../route.ts'
 import { chunkIdOf, linePageSchema, lineSchema, viewLines, type LinePageView } from '../views/line.ts'

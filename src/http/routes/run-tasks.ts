@@ -1,9 +1,8 @@
 /** POST /run-tasks: accepts a run and answers with its first result, or with where to find it. */
 import type { Context } from 'koa'
-import { failureStatusOf, type Answer } from '../../domain/answer.ts'
+import { failureStatusOf, type Answer, type RunRecord } from '../../domain/run.ts'
 import { AppError } from '../../domain/errors.ts'
 import type { RunRequest } from '../../domain/run/new-run.ts'
-import type { RunRecord } from '../../domain/run.ts'
 import type { Accepted } from '../../intake/intake.ts'
 import type { SubmitOptions } from '../../intake/admission.ts'
 import { createBodyReader, type Body } from '../body/read-body.ts'

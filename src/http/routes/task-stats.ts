@@ -1,7 +1,7 @@
 /** GET /tasks/{name}/stats: what a task did minute by minute, in all processes. */
 import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
-import { minuteMs, minutesPerRead, type StoredMinute } from '../../domain/minute.ts'
+import { minuteMs, minutesPerRead, type StoredMinute } from '../../domain/task-history.ts'
 import { addUp } from '../../metrics/minutes.ts'
 import type { Store } from '../../store/store.ts'
 import { instantOf, parseQuery } from '../requested-runs.ts'

@@ -5,10 +5,10 @@ import {
   jobStates,
   type JobError,
   type JobRecord,
-  type Progress,
   type Waiting,
   type WhyWaiting,
 } from '../../domain/job.ts'
+import type { Progress } from '../../domain/claim.ts'
 
 export const instantSchema = z.iso.datetime({ precision: 3 }).describe('UTC with milliseconds')
 

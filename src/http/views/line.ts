@@ -1,6 +1,6 @@
 /** The JSON form of what tasks have logged. */
 import { z } from 'zod'
-import type { LoggedLine, StoredChunk } from '../../domain/line.ts'
+import type { LoggedLine, StoredChunk } from '../../domain/task-history.ts'
 import { instantSchema, jobIndexSchema } from './job.ts'
 
 export const lineSchema = z

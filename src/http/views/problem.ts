@@ -1,8 +1,8 @@
 /** The JSON form of problems (RFC 9457). Which members a problem has of its own is said in the table of problems. */
 import { z } from 'zod'
-import { failureStatuses } from '../../domain/answer.ts'
-import type { ProblemMembers } from '../../domain/problem.ts'
-import { problems, type ProblemCode } from '../../domain/problems.ts'
+import { failureStatuses } from '../../domain/run.ts'
+import { type ProblemMembers, problems } from '../../domain/errors.ts'
+import type { ProblemCode } from '../../domain/problems.ts'
 import { jobErrorSchema, jobViewSchema } from './job.ts'
 import { runIdSchema } from './run.ts'
 

@@ -1,9 +1,7 @@
 /** How a run is shown, whole and short: its JSON form, and its making. */
 import { z } from 'zod'
-import { respondModes } from '../../domain/answer.ts'
-import { runStates, type RunRecord } from '../../domain/run.ts'
-import { deliveryId, deliveryStates, type DeliveryRecord } from '../../domain/delivery.ts'
-import { shownUrl } from '../../domain/webhook.ts'
+import { respondModes, runStates, type RunRecord } from '../../domain/run.ts'
+import { deliveryId, deliveryStates, type DeliveryRecord, shownUrl } from '../../domain/webhook.ts'
 import {
   instant,
   instantSchema,

@@ -1,10 +1,9 @@
 /** The JSON form of the service's tasks and numbers. */
 import { z } from 'zod'
 import { jobStates } from '../../domain/job.ts'
-import { rateBounds } from '../../domain/rate.ts'
+import { rateBounds, isolations, mainPlacements, policyBounds, taskKinds } from '../../domain/task.ts'
 import { runStates } from '../../domain/run.ts'
 import { instantSchema } from './job.ts'
-import { isolations, mainPlacements, policyBounds, taskKinds } from '../../domain/task.ts'
 
 const { timeoutMs, maxAttempts, memoryMb } = policyBounds
 

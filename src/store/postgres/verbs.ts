@@ -1,7 +1,7 @@
 /** The verbs of the store: the connection that each uses, and the writes that each waits for. */
 import type { RunRecord } from '../../domain/run.ts'
-import type { CancelResult } from '../../domain/run/transitions.ts'
-import type { Store } from '../store.ts'
+import type { CancelResult } from '../../domain/run/verbs.ts'
+import type { Store, ClaimRequest, ClaimResult } from '../store.ts'
 import { claimDue, claimSuspect, type Claimed, type ClaimOptions } from './writing/claim.ts'
 import type { Quarantine } from './ownership/owned-claims.ts'
 import { appErrorOf } from './connection/errors.ts'
@@ -9,22 +9,22 @@ import { claimDeliveries, retryDelivery, settleDelivery } from './statements/del
 import { defer, findKey, forgetKeys } from './statements/idempotency-keys.ts'
 import type { BatchWriter } from './writing/batch-writer.ts'
 import { operations, pruneRuns } from './writing/operations.ts'
-import { changeSchedule, type ScheduleResult } from './statements/schedules.ts'
+import {
+  changeSchedule,
+  type ScheduleResult,
+  readDueSchedules,
+  readSchedule,
+  readSchedules,
+} from './statements/schedules.ts'
 import { expireRuns, leave } from './ownership/recovery.ts'
-import { runsExpired, type DueRequest } from './statements/queue.ts'
-import { listFound, listRuns } from './statements/lists.ts'
-import { countAhead } from './statements/queue.ts'
-import { readInput, readJob, readRun, shownWhole } from './statements/read.ts'
+import { runsExpired, type DueRequest, countAhead } from './statements/queue.ts'
+import { listFound, listRuns, findRuns } from './statements/lists.ts'
+import { readInput, readJob, readRun, shownWhole, readSteps } from './statements/read.ts'
 import { insertLines, pruneLines, readChunks } from './statements/lines.ts'
-import { insertMinutes, pruneMinutes, readMinutes } from './statements/totals.ts'
-import { readSteps } from './statements/read.ts'
-import { readDueSchedules, readSchedule, readSchedules } from './statements/schedules.ts'
-import { readStats } from './statements/totals.ts'
-import { findRuns } from './statements/lists.ts'
+import { insertMinutes, pruneMinutes, readMinutes, readStats } from './statements/totals.ts'
 import type { PostgresInbox } from './statements/inbox.ts'
 import type { PausedTasks } from './statements/tasks.ts'
 import type { Reader } from './connection/connection.ts'
-import type { ClaimRequest, ClaimResult } from '../store.ts'
 
 export type Verbs = Omit<
   Store,

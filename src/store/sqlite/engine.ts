@@ -10,15 +10,7 @@ import { createTurnScheduler } from '../../runtime/event-loop.ts'
 import type { Log } from '../../log.ts'
 import type { StallOptions } from '../stall-watch.ts'
 import type { Store } from '../store.ts'
-import {
-  type FromThread,
-  type Group,
-  type Operation,
-  type Reply,
-  type ThreadOptions,
-  type ToThread,
-  type Verb,
-} from './messages.ts'
+import type { FromThread, Group, Operation, Reply, ThreadOptions, ToThread, Verb } from './messages.ts'
 
 export interface SqliteOptions {
   /** `:memory:` or a file's path. */

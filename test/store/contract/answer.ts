@@ -1,10 +1,8 @@
 /** The commit that settles the deciding job decides the answer, once and for all. */
 import * as assert from 'uvu/assert'
-import { respondModes, type Answer, type RespondMode } from '../../../src/domain/answer.ts'
+import { respondModes, type Answer, type RespondMode, type RunState } from '../../../src/domain/run.ts'
 import type { ClaimedJob } from '../../../src/domain/claim.ts'
-import type { RunState } from '../../../src/domain/run.ts'
-import type { CancelResult } from '../../../src/domain/run/transitions.ts'
-import type { Settled } from '../../../src/domain/run/verbs.ts'
+import type { CancelResult, Settled } from '../../../src/domain/run/verbs.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { entryAt, jobOf, requestAt, runIn, runOf, start, taskError } from '../../harness/store-run.ts'
 import type { Register } from './subject.ts'

@@ -1,7 +1,7 @@
 /** A process that was asked to leave and is killed has cost its jobs no start, unless that goes on for too long. */
 import * as assert from 'uvu/assert'
 import type { ClaimedJob } from '../../../src/domain/claim.ts'
-import { maxLeftStarts, soonAfterStartMs } from '../../../src/domain/retry.ts'
+import { maxLeftStarts, soonAfterStartMs } from '../../../src/domain/job.ts'
 import type { Store } from '../../../src/store/store.ts'
 import {
   acceptAndClaim,

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import * as assert from 'uvu/assert'
 import { newRunId } from '../../../src/domain/ids.ts'
-import { chunksPerPrune, maxLineBytesPerRun, maxLinesPerRun } from '../../../src/domain/line.ts'
+import { chunksPerPrune, maxLineBytesPerRun, maxLinesPerRun } from '../../../src/domain/task-history.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { acceptFirst, claimOne, runOf, start } from '../../harness/store-run.ts'
 import type { Register } from './subject.ts'

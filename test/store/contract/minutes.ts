@@ -1,6 +1,6 @@
 /** What tasks did in each minute is kept in addition to what is kept of it, and read in order of time. */
 import * as assert from 'uvu/assert'
-import { minutesPerPrune, minutesPerRead } from '../../../src/domain/minute.ts'
+import { minutesPerPrune, minutesPerRead } from '../../../src/domain/task-history.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { start } from '../../harness/store-run.ts'
 import type { Register } from './subject.ts'

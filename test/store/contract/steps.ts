@@ -1,8 +1,7 @@
 /** Steps are stored under the claim of their job, stay through every later attempt, and are gone with the run. */
 import * as assert from 'uvu/assert'
-import type { Claim } from '../../../src/domain/claim.ts'
+import { type Claim, maxSteps, stepsPerPage, type Step } from '../../../src/domain/claim.ts'
 import { newRunId } from '../../../src/domain/ids.ts'
-import { maxSteps, stepsPerPage, type Step } from '../../../src/domain/step.ts'
 import type { Store } from '../../../src/store/store.ts'
 import {
   acceptAndClaim,

@@ -1,6 +1,5 @@
 /** The text of notifications between processes: what a commit changed, progress of jobs, and the greeting of a new process. */
-import type { Claim } from '../../../domain/claim.ts'
-import type { JobProgress } from '../../../domain/job.ts'
+import type { Claim, JobProgress } from '../../../domain/claim.ts'
 import { runStates, type RunChange } from '../../../domain/run.ts'
 
 export type Notification =

@@ -2,8 +2,7 @@
  * Notifies after a commit: those that listen in this process, and other processes of jobs that are left to claim. Receives
  * the notifications of other processes, and keeps the progress that they send.
  */
-import { jobKey } from '../../../domain/claim.ts'
-import type { JobProgress, Progress } from '../../../domain/job.ts'
+import { jobKey, type JobProgress, type Progress } from '../../../domain/claim.ts'
 import type { RunChange } from '../../../domain/run.ts'
 import type { TurnScheduler } from '../../../runtime/event-loop.ts'
 import type { Inbox } from '../../inbox.ts'

@@ -10,8 +10,7 @@ import type { Query } from '../connection/connection.ts'
 import { isAbandoned } from './lease.ts'
 import type { OwnedClaims } from './owned-claims.ts'
 import type { Operation } from '../writing/operations.ts'
-import type { Readable } from '../statements/records.ts'
-import { lockRuns, selectRuns } from '../statements/records.ts'
+import { type Readable, lockRuns, selectRuns } from '../statements/records.ts'
 
 const selectDead = {
   name: 'select-dead',

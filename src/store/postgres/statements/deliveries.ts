@@ -3,8 +3,8 @@
  * that writes their runs (`save.ts`).
  */
 import { isRunId } from '../../../domain/ids.ts'
-import { maxDeliveryWaitMs, type DeliveryRecord, type TryResult } from '../../../domain/delivery.ts'
-import type { ClaimedDelivery, NewDelivery } from '../../../domain/run/new-delivery.ts'
+import { maxDeliveryWaitMs, type DeliveryRecord, type TryResult } from '../../../domain/webhook.ts'
+import type { ClaimedDelivery, NewDelivery } from '../../../domain/run/verbs.ts'
 import {
   chosenOf,
   claimedDelivery,

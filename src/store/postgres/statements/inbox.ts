@@ -5,8 +5,7 @@ import { isRunId } from '../../../domain/ids.ts'
 import type { NewRun } from '../../../domain/run/new-run.ts'
 import type { Inbox } from '../../inbox.ts'
 import type { KnownKey } from '../../store.ts'
-import type { Query } from '../connection/connection.ts'
-import type { Reader } from '../connection/connection.ts'
+import type { Query, Reader } from '../connection/connection.ts'
 
 /** What a process hears when a transaction with such requests was committed. */
 export const inboxNotification = 'inbox'

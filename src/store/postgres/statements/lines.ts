@@ -1,6 +1,6 @@
 /** Lines that tasks have logged. They are written on a connection of their own, and no group waits for them. */
 import { isRunId } from '../../../domain/ids.ts'
-import { chunksPerPrune, keptFrom, type LineChunk, type StoredChunk } from '../../../domain/line.ts'
+import { chunksPerPrune, keptFrom, type LineChunk, type StoredChunk } from '../../../domain/task-history.ts'
 import type { Query } from '../connection/connection.ts'
 
 const insertChunks = {

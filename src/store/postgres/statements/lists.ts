@@ -5,11 +5,10 @@
  * be short for that.
  */
 import { lowestRunId } from '../../../domain/ids.ts'
-import type { SearchWord } from '../../../domain/search.ts'
+import { type SearchWord, wordsOf } from '../../search-words.ts'
 import { maxPageJobs } from '../../bounds.ts'
 import { stateNumber } from '../../record.ts'
 import { listedRun } from '../../run-record.ts'
-import { wordsOf } from '../../search-words.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
 import type { Query, Reader, Statement } from '../connection/connection.ts'
 import { createWanted, steadily } from './read.ts'

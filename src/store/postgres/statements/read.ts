@@ -1,11 +1,10 @@
 /** Reads a run or a job for a view, as of one moment, with its steps and the texts that are kept apart from its record. */
-import type { Claim } from '../../../domain/claim.ts'
+import { type Claim, firstOfEachName, type StepPage, stepsPerPage } from '../../../domain/claim.ts'
 import { isRunId } from '../../../domain/ids.ts'
-import type { JobInput, JobRecord } from '../../../domain/job.ts'
+import type { JobInput, JobRecord, StepRecord } from '../../../domain/job.ts'
 import type { RunRecord } from '../../../domain/run.ts'
 import { type Apart, type Job, jobAt, type Run } from '../../../domain/run/aggregate.ts'
 import { ownsClaim } from '../../../domain/run/transitions.ts'
-import { firstOfEachName, type StepPage, type StepRecord, stepsPerPage } from '../../../domain/step.ts'
 import { isApart, resultPart } from '../../apart.ts'
 import { jobInput, jobRecord, type Outside, runRecord, type TextOf } from '../../run-record.ts'
 import type { Query } from '../connection/connection.ts'

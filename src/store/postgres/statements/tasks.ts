@@ -3,7 +3,7 @@
  * of the database, because processes have different ones. A transaction that claims jobs of a task with a rate holds a
  * lock of that task, so that no two of them count the same room.
  */
-import { type Rate, rateStepMs } from '../../../domain/rate.ts'
+import { type Rate, rateStepMs } from '../../../domain/task.ts'
 import type { Query } from '../connection/connection.ts'
 
 export type RatedTask = readonly [task: string, rate: Rate]

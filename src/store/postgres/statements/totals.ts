@@ -11,7 +11,7 @@ import {
   minutesPerPrune,
   minutesPerRead,
   type StoredMinute,
-} from '../../../domain/minute.ts'
+} from '../../../domain/task-history.ts'
 import { runStates } from '../../../domain/run.ts'
 import type { StoreStats } from '../../store.ts'
 import { emptyTotals, liveOf, type Totals } from '../../totals.ts'

@@ -1,16 +1,14 @@
 /** The operations of a transaction: each names the runs that a verb needs, and changes them. */
-import type { Claim, ClaimedJob } from '../../../domain/claim.ts'
+import type { Claim, ClaimedJob, Step, StepReport } from '../../../domain/claim.ts'
 import type { JobError } from '../../../domain/job.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import { acceptRun, refuseRun, type NewRun } from '../../../domain/run/new-run.ts'
 import { claimedJob } from '../../../domain/run/transitions.ts'
 import { cancel, complete, fail, keepStep, release, retry, type Done } from '../../../domain/run/verbs.ts'
-import type { Step, StepReport } from '../../../domain/step.ts'
 import type { AcceptReport, KnownKey, RemoveResult } from '../../store.ts'
 import { bytesApart } from '../../apart.ts'
 import type { Query } from '../connection/connection.ts'
-import { isNone, type Readable } from '../statements/records.ts'
-import { rowsOf } from '../statements/records.ts'
+import { isNone, type Readable, rowsOf } from '../statements/records.ts'
 import type { Stored, UnitOfWork } from './unit-of-work.ts'
 
 /** What a verb receives besides the runs that it names. */

@@ -3,7 +3,7 @@
  * wait for their turn cost its claims nothing until then.
  */
 import type { ClaimedJob } from '../../../domain/claim.ts'
-import type { Rate } from '../../../domain/rate.ts'
+import type { Rate } from '../../../domain/task.ts'
 import type { ClaimRequest } from '../../store.ts'
 import type { Query } from '../connection/connection.ts'
 import { roomFor, type RatedTask, type Room, type TaskStart } from '../statements/tasks.ts'

@@ -2,13 +2,12 @@
  * The unit of work of one transaction: verbs change runs here, one after the other. At the end each changed run is
  * written once, with the differences in everything that is derived from it.
  */
-import type { Claim } from '../../../domain/claim.ts'
-import { deliveryOfEnd, type NewDelivery } from '../../../domain/run/new-delivery.ts'
+import type { Claim, Step } from '../../../domain/claim.ts'
+import { deliveryOfEnd, type NewDelivery, voidedClaims } from '../../../domain/run/verbs.ts'
 import type { RunChange } from '../../../domain/run.ts'
 import { jobAt, type Job, type Run } from '../../../domain/run/aggregate.ts'
-import { expiresAt, isSuspect, voidedClaims, waitsSince } from '../../../domain/run/transitions.ts'
+import { expiresAt, isSuspect, waitsSince } from '../../../domain/run/transitions.ts'
 import type { TaskKind } from '../../../domain/task.ts'
-import type { Step } from '../../../domain/step.ts'
 import { isFull, setApart } from '../../apart.ts'
 import { createChanges } from '../../changes.ts'
 import type { TaskStart } from '../statements/tasks.ts'

@@ -1,7 +1,7 @@
 /** A page of the runs that have all words of a search, newest first. */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import { lowestRunId } from '../../../domain/ids.ts'
-import type { SearchWord } from '../../../domain/search.ts'
+import type { SearchWord } from '../../search-words.ts'
 import { stateNumber } from '../../record.ts'
 import type { RunFilter } from '../../store.ts'
 import { bytesOfId, idOfBytes } from '../connection/rows.ts'

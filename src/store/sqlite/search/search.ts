@@ -3,8 +3,7 @@
  * removes it here.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import type { SearchWord } from '../../../domain/search.ts'
-import { isAscii, wordsOf } from '../../search-words.ts'
+import { type SearchWord, isAscii, wordsOf } from '../../search-words.ts'
 
 export interface SearchProgress {
   /** Of the first record that has never been in the index. */

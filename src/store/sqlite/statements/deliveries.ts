@@ -1,7 +1,7 @@
 /** Deliveries as rows: added with the end of their run, claimed, settled, and forgotten with the run. */
 import type { DatabaseSync } from 'node:sqlite'
-import { maxDeliveryWaitMs, type DeliveryRecord, type TryResult } from '../../../domain/delivery.ts'
-import { deliveryOfEnd, type ClaimedDelivery } from '../../../domain/run/new-delivery.ts'
+import { maxDeliveryWaitMs, type DeliveryRecord, type TryResult } from '../../../domain/webhook.ts'
+import { deliveryOfEnd, type ClaimedDelivery } from '../../../domain/run/verbs.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import {
   chosenOf,

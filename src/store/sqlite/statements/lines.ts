@@ -1,6 +1,6 @@
 /** Lines that tasks have logged. How many bytes they take is known without a query. */
 import type { DatabaseSync } from 'node:sqlite'
-import { chunksPerPrune, keptFrom, type LineChunk, type StoredChunk } from '../../../domain/line.ts'
+import { chunksPerPrune, keptFrom, type LineChunk, type StoredChunk } from '../../../domain/task-history.ts'
 import { bytesOfId, prepareSelect } from '../connection/rows.ts'
 
 export interface Lines {

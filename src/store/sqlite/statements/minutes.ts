@@ -6,7 +6,7 @@ import {
   type MinuteRange,
   type MinuteRow,
   type StoredMinute,
-} from '../../../domain/minute.ts'
+} from '../../../domain/task-history.ts'
 import { prepareSelect } from '../connection/rows.ts'
 
 export interface Minutes {

@@ -2,7 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { RunRecord } from '../../../domain/run.ts'
 import { ownsClaim } from '../../../domain/run/transitions.ts'
-import type { SearchWord } from '../../../domain/search.ts'
+import type { SearchWord } from '../../search-words.ts'
 import { maxCountedAhead, maxPageJobs } from '../../bounds.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
 import { jobInput, jobRecord, listedRun, runRecord, type Outside, type TextOf } from '../../run-record.ts'

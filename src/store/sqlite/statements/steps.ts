@@ -1,6 +1,7 @@
 /** Steps of jobs: a row each, so that a job with many writes only the next one. */
 import type { DatabaseSync } from 'node:sqlite'
-import { firstOfEachName, stepsPerPage, type Step, type StepPage, type StepRecord } from '../../../domain/step.ts'
+import { firstOfEachName, stepsPerPage, type Step, type StepPage } from '../../../domain/claim.ts'
+import type { StepRecord } from '../../../domain/job.ts'
 import { prepareSelect } from '../connection/rows.ts'
 
 export interface Steps {

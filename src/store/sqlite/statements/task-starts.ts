@@ -3,7 +3,7 @@
  * that claims the jobs, and reverted with it.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { allowanceOf, rateBounds, startInstant, type Allowance, type Rate, type Starts } from '../../../domain/rate.ts'
+import { allowanceOf, rateBounds, startInstant, type Allowance, type Rate, type Starts } from '../../../domain/task.ts'
 
 export interface TaskStarts {
   allowance(task: string, rate: Rate, at: number): Allowance

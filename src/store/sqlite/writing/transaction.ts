@@ -3,10 +3,9 @@
  * the queue, the payloads, the lists and the totals.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import type { Claim } from '../../../domain/claim.ts'
+import type { Claim, Step } from '../../../domain/claim.ts'
 import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
-import { voidedClaims } from '../../../domain/run/transitions.ts'
-import type { Step } from '../../../domain/step.ts'
+import { voidedClaims } from '../../../domain/run/verbs.ts'
 import { isFull } from '../../apart.ts'
 import { createChanges, type Changes } from '../../changes.ts'
 import { createDeliveries, type Deliveries } from '../statements/deliveries.ts'
