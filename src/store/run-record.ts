@@ -6,7 +6,17 @@ import type { RunRecord } from '../domain/run.ts'
 import type { Apart, Job, Run } from '../domain/run/aggregate.ts'
 import { missingOf } from '../domain/run/chains.ts'
 import { isApart } from './apart.ts'
-import { bytesPerStep, maxRunBytes, withoutDetails } from './bounds.ts'
+
+/** Bytes of results, failures, errors and steps of one run that are read at once; the rest is read job by job. */
+const maxRunBytes = 65_536
+/** What a step counts there: all that one job can have fit. */
+const bytesPerStep = 64
+/** Jobs of the runs in one page of a list. */
+export const maxPageJobs = 2_500
+/** Jobs before another one in the queue that are counted of one task: further ones are not looked at. */
+export const maxCountedAhead = 1_000
+/** Characters of the message of an error whose details are left out. */
+const maxMessageLength = 500
 
 /** Looks up a text that is kept outside the record. */
 export type TextOf = (jobIndex: number, apart: Apart) => string
@@ -69,6 +79,22 @@ function listedJob(run: Run, job: Job, index: number, textOf: TextOf): JobRecord
 
 function errorOf({ error }: Job, index: number, textOf: TextOf): JobError | null {
   return isApart(error) ? (JSON.parse(textOf(index, error)) as JobError) : error
+}
+
+/** The error as lists have it. */
+function withoutDetails({ code, message, name, taskCode, status, exitCode }: JobError): JobError {
+  return {
+    code,
+    message: shorten(message),
+    ...(name !== undefined && { name: shorten(name) }),
+    ...(taskCode !== undefined && { taskCode: typeof taskCode === 'string' ? shorten(taskCode) : taskCode }),
+    ...(status !== undefined && { status }),
+    ...(exitCode !== undefined && { exitCode }),
+  }
+}
+
+function shorten(text: string): string {
+  return text.length <= maxMessageLength ? text : `${text.slice(0, maxMessageLength).toWellFormed()}…`
 }
 
 function bareJob(run: Run, job: Job, index: number): JobRecord {

@@ -8,7 +8,7 @@ import { AppError, BootError } from '../../domain/errors.ts'
 import type { RunChange } from '../../domain/run.ts'
 import { createTurnScheduler } from '../../runtime/event-loop.ts'
 import type { Log } from '../../log.ts'
-import type { StallOptions } from '../stall-watch.ts'
+import type { StallOptions } from '../../runtime/stall-watch.ts'
 import type { Store } from '../store.ts'
 import type { FromThread, Group, Operation, Reply, ThreadOptions, ToThread, Verb } from './messages.ts'
 

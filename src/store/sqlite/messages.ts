@@ -1,7 +1,7 @@
 /** Messages between the engine and its thread. Both ends are of the same version. */
 import type { ProblemCode } from '../../domain/problems.ts'
 import type { RunChange } from '../../domain/run.ts'
-import type { StallOptions } from '../stall-watch.ts'
+import type { StallOptions } from '../../runtime/stall-watch.ts'
 import type { Store } from '../store.ts'
 
 export type WriteVerb =

@@ -6,7 +6,7 @@ import { createGroupCommit } from './writing/group-commit.ts'
 import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
 import { keepOwnership } from './ownership/ownership.ts'
 import { createSearchIndex } from './search/index-writer.ts'
-import { watchForStall } from '../stall-watch.ts'
+import { watchForStall } from '../../runtime/stall-watch.ts'
 import { clearSearch } from './search/search.ts'
 import { createTransaction } from './writing/transaction.ts'
 

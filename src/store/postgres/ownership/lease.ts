@@ -5,7 +5,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { allocateHeartbeat, createHeartbeat } from '../../../runtime/event-loop.ts'
-import type { StallOptions } from '../../stall-watch.ts'
+import type { StallOptions } from '../../../runtime/stall-watch.ts'
 import type { Database, Query } from '../connection/connection.ts'
 
 export interface LeaseThreadOptions extends Database {

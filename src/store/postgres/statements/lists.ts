@@ -6,9 +6,8 @@
  */
 import { lowestRunId } from '../../../domain/ids.ts'
 import { type SearchWord, wordsOf } from '../../search-words.ts'
-import { maxPageJobs } from '../../bounds.ts'
+import { listedRun, maxPageJobs } from '../../run-record.ts'
 import { stateNumber } from '../../record.ts'
-import { listedRun } from '../../run-record.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
 import type { Query, Reader, Statement } from '../connection/connection.ts'
 import { createWanted, steadily } from './read.ts'

@@ -6,7 +6,7 @@
 import type { ClaimedJob, FreeSlots } from '../../../domain/claim.ts'
 import { isRunId } from '../../../domain/ids.ts'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
-import { maxCountedAhead } from '../../bounds.ts'
+import { maxCountedAhead } from '../../run-record.ts'
 import { placeOf, threadsOf } from '../../slots.ts'
 import type { ClaimRequest } from '../../store.ts'
 import type { Query, Row } from '../connection/connection.ts'

@@ -3,9 +3,17 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { RunRecord } from '../../../domain/run.ts'
 import { ownsClaim } from '../../../domain/run/transitions.ts'
 import type { SearchWord } from '../../search-words.ts'
-import { maxCountedAhead, maxPageJobs } from '../../bounds.ts'
+import {
+  jobInput,
+  jobRecord,
+  listedRun,
+  maxCountedAhead,
+  maxPageJobs,
+  type Outside,
+  runRecord,
+  type TextOf,
+} from '../../run-record.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
-import { jobInput, jobRecord, listedRun, runRecord, type Outside, type TextOf } from '../../run-record.ts'
 import { listQuery } from './lists.ts'
 import type { ReadVerb, Verbs } from '../messages.ts'
 import { createSearchRuns } from '../search/find-runs.ts'

@@ -1,4 +1,4 @@
-/** The thread of the load watch. Nearly always it is ended before it has loaded anything. */
+/** The entry of the load watch's thread. It is short because the thread nearly always ends before it has loaded anything. */
 import { workerData } from 'node:worker_threads'
 import type { StallOptions } from './stall-watch.ts'
 
