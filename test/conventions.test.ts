@@ -200,7 +200,7 @@ holds('what runs beside tasks uses nothing that they can replace', threadsUsePri
     'src/execution/pool/pool.ts': 'function f() {\n  return JSON.stringify(1)\n}\n',
   },
   bad: {
-    'src/execution/task-log.ts': 'function f() {\n  return Date.now()\n}\n',
+    'src/execution/task-context.ts': 'function f() {\n  return Date.now()\n}\n',
     'src/execution/pool/running-job.ts': 'function f(list) {\n  for (const one of list) g(one)\n}\n',
     'src/execution/result.ts': 'function f(list) {\n  list.push(1)\n}\n',
     'src/runtime/serialize-error.ts': 'function f() {\n  return new Map()\n}\n',

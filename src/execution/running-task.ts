@@ -19,10 +19,9 @@ import type { StepFunction, TaskContext, TaskLog } from '../domain/task.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Task } from '../tasks/task.ts'
-import { createHide, type Hide } from './hide-secrets.ts'
+import { createHide, type Hide } from '../runtime/secret.ts'
 import { encodeResult } from './result.ts'
-import { createStep } from './step.ts'
-import { createTaskLog, type LineIds, type TaskLine } from './task-log.ts'
+import { createStep, createTaskLog, type LineIds, type TaskLine } from './task-context.ts'
 
 export interface RunningTask {
   readonly ids: LineIds

@@ -14,9 +14,8 @@ import type { Progress } from '../domain/claim.ts'
 import type { SchemaInput, TaskContext, TaskDefinition, StepFunction } from '../domain/task.ts'
 import { encodeResult } from '../execution/result.ts'
 import { readProgress } from '../execution/running-task.ts'
-import { createTaskLog, type TaskLine } from '../execution/task-log.ts'
+import { createTaskLog, type TaskLine, createStep } from '../execution/task-context.ts'
 import { checkInput } from '../tasks/input.ts'
-import { createStep } from '../execution/step.ts'
 
 export type { DrainReport, LimitOptions, TestTime, WaitOptions } from './test-time.ts'
 

@@ -56,7 +56,7 @@ export const nothingIsAny: Rule = (sources) =>
 /** What runs on a thread between jobs, and beside them. */
 const besideTasks = new Set([
   ...['thread', 'running-job'].map((name) => `src/execution/pool/${name}.ts`),
-  ...['running-task', 'result', 'task-log'].map((name) => `src/execution/${name}.ts`),
+  ...['running-task', 'result', 'task-context'].map((name) => `src/execution/${name}.ts`),
   'src/execution/process/entry.ts',
   'src/runtime/serialize-error.ts',
 ])

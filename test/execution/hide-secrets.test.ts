@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import type { Progress } from '../../src/domain/claim.ts'
 import type { TaskContext } from '../../src/domain/task.ts'
 import { createRunningTask, currentTask, runTask } from '../../src/execution/running-task.ts'
-import type { TaskLine } from '../../src/execution/task-log.ts'
+import type { TaskLine } from '../../src/execution/task-context.ts'
 import { checkTask } from '../../src/tasks/task.ts'
 
 const job = { runId: '01a20726-511c-723c-9ce9-a7c9e9b12f72', jobIndex: 0, attempt: 1, task: 'pay' }

@@ -11,7 +11,7 @@ import {
   type StepReport,
 } from '../../src/domain/claim.ts'
 import type { StepFunction } from '../../src/domain/task.ts'
-import { createStep } from '../../src/execution/step.ts'
+import { createStep } from '../../src/execution/task-context.ts'
 import { rejects } from '../harness/rejects.ts'
 
 interface Attempt {

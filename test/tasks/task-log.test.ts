@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { TaskLog } from '../../src/domain/task.ts'
-import { createTaskLog, type TaskLine } from '../../src/execution/task-log.ts'
+import { createTaskLog, type TaskLine } from '../../src/execution/task-context.ts'
 import { createLog } from '../../src/log.ts'
 import { openPool } from '../harness/pool.ts'
 import { startService } from '../harness/service.ts'

@@ -1,8 +1,8 @@
-/** Takes jobs to their threads and brings the replies back: one message for all that go the same way in one turn. */
+/** Takes jobs, and replies to their steps, to the threads: one message for all that go the same way in one turn. */
 import type { ClaimedJob } from '../../domain/claim.ts'
 import type { Task } from '../../tasks/task.ts'
 import type { PoolAttempt } from './attempt.ts'
-import type { JobMessage, JobReply } from './messages.ts'
+import type { JobMessage, JobReply, StepMessage, StepReply } from './messages.ts'
 import type { PoolThread } from './pool-thread.ts'
 import type { WorkerHost } from './worker-host.ts'
 
@@ -10,71 +10,99 @@ export interface JobBatcherOptions {
   readonly hostOf: (thread: PoolThread) => WorkerHost
   readonly onReply: (thread: PoolThread, attempt: PoolAttempt, reply: JobReply) => void
   /** The thread ended, or could not reply. */
-  readonly onLost: (thread: PoolThread, attempt: PoolAttempt, error: unknown) => void
+  readonly onNoReply: (thread: PoolThread, attempt: PoolAttempt, error: unknown) => void
 }
 
-export function createJobBatcher({ hostOf, onReply, onLost }: JobBatcherOptions) {
+/** A job that was sent and is not replied to. */
+interface Sent {
+  readonly thread: PoolThread
+  readonly attempt: PoolAttempt
   /** `givenUp` of the thread when the job was sent: another number later is another thread. */
-  const awaited = new Map<
-    number,
-    { readonly thread: PoolThread; readonly attempt: PoolAttempt; readonly givenUp: number }
-  >()
-  const outbox = new Map<PoolThread, JobMessage[]>()
+  readonly givenUp: number
+}
+
+export function createJobBatcher({ hostOf, onReply, onNoReply }: JobBatcherOptions) {
+  const sent = new Map<number, Sent>()
   let nextId = 0
+
+  const sendJob = createOutbox<JobMessage>((thread, jobs) => {
+    hostOf(thread)
+      .send({ type: 'jobs', jobs })
+      // It comes from the thread's entry, which is of the same version.
+      .then(
+        (replies) => deliver(replies as JobReply[]),
+        (error: unknown) => endUnreplied(jobs, error),
+      )
+  })
+  const sendStepReply = createOutbox<StepReply>((thread, replies) => {
+    // Where the thread has died, nobody waits for them.
+    hostOf(thread)
+      .send({ type: 'step-replies', replies })
+      .catch(() => {})
+  })
 
   function deliver(replies: readonly JobReply[]): void {
     for (const reply of replies) {
-      const receiver = awaited.get(reply.id)
+      const job = sent.get(reply.id)
       // Its thread was found dead before its last words came.
-      if (receiver === undefined) continue
-      awaited.delete(reply.id)
-      onReply(receiver.thread, receiver.attempt, reply)
+      if (job === undefined) continue
+      sent.delete(reply.id)
+      onReply(job.thread, job.attempt, reply)
     }
   }
 
-  function lose(jobs: readonly JobMessage[], error: unknown): void {
+  function endUnreplied(jobs: readonly JobMessage[], error: unknown): void {
     for (const { id } of jobs) {
-      const receiver = awaited.get(id)
-      awaited.delete(id)
-      if (receiver === undefined || receiver.givenUp !== receiver.thread.givenUp) continue
-      onLost(receiver.thread, receiver.attempt, error)
+      const job = sent.get(id)
+      sent.delete(id)
+      if (job === undefined || job.givenUp !== job.thread.givenUp) continue
+      onNoReply(job.thread, job.attempt, error)
     }
   }
 
-  function flush(): void {
-    for (const [thread, jobs] of outbox) {
-      hostOf(thread)
-        .send({ type: 'jobs', jobs })
-        // It comes from the thread's entry, which is of the same version.
-        .then(
-          (replies) => deliver(replies as JobReply[]),
-          (error: unknown) => lose(jobs, error),
-        )
+  async function valueOf(thread: PoolThread, { id, asked }: StepMessage): Promise<StepReply['value']> {
+    const job = sent.get(id)
+    if (job?.thread !== thread) return typeof asked === 'number' ? null : 'stale'
+    const { job: claimed, keeper } = job.attempt
+    try {
+      return await (typeof asked === 'number' ? keeper.stored(claimed, asked) : keeper.keep(claimed, asked))
+    } catch (error) {
+      return { failed: error instanceof Error ? error.message : String(error) }
     }
-    outbox.clear()
   }
 
   return {
-    /** Sends the job with all others of this turn; `onReply` or `onLost` follows, once. */
+    /** Sends the job with all others of this turn; `onReply` or `onNoReply` follows, once. */
     send(thread: PoolThread, attempt: PoolAttempt, job: Omit<JobMessage, 'id'>): void {
       const message = { ...job, id: nextId }
       nextId += 1
-      awaited.set(message.id, { thread, attempt, givenUp: thread.givenUp })
-      const jobs = outbox.get(thread)
-      if (jobs !== undefined) {
-        jobs.push(message)
-        return
-      }
-      if (outbox.size === 0) queueMicrotask(flush)
-      outbox.set(thread, [message])
-    },
-    /** On this thread; undefined where the job with the id was replied to. */
-    attemptOn(thread: PoolThread, id: number): PoolAttempt | undefined {
-      const receiver = awaited.get(id)
-      return receiver?.thread === thread ? receiver.attempt : undefined
+      sent.set(message.id, { thread, attempt, givenUp: thread.givenUp })
+      sendJob(thread, message)
     },
     /** A thread has sent these before all jobs of their batch are over. */
     deliver,
+    /** Keeps or reads the steps of a job on a thread, and replies to it. */
+    async answerStep(thread: PoolThread, message: StepMessage): Promise<void> {
+      const { id, call } = message
+      sendStepReply(thread, { id, call, value: await valueOf(thread, message) })
+    },
+  }
+}
+
+/** @returns a function that collects what goes to each thread in one turn of the event loop */
+function createOutbox<Item>(send: (thread: PoolThread, items: readonly Item[]) => void) {
+  const outbox = new Map<PoolThread, Item[]>()
+
+  function flush(): void {
+    for (const [thread, items] of outbox) send(thread, items)
+    outbox.clear()
+  }
+
+  return (thread: PoolThread, item: Item): void => {
+    const items = outbox.get(thread)
+    if (items !== undefined) return void items.push(item)
+    if (outbox.size === 0) queueMicrotask(flush)
+    outbox.set(thread, [item])
   }
 }
 

@@ -1,6 +1,7 @@
-/** What the pool and its threads say to each other. Both ends are ours and of one version. */
-import type { AttemptOutcome, Step, StepPage, StepReport } from '../../domain/claim.ts'
-import type { LogLevel } from '../task-log.ts'
+/** What the pool, its threads and its child processes say to each other. All ends are ours and of one version. */
+import { serialize } from 'node:v8'
+import type { AttemptOutcome, Progress, Step, StepPage, StepReport } from '../../domain/claim.ts'
+import type { LogLevel } from '../task-context.ts'
 
 /** One attempt, sent to the thread that is to run it; its reply has the same id. */
 export interface JobMessage {
@@ -127,4 +128,95 @@ export interface ThreadData {
   readonly control: SharedArrayBuffer
   /** Whether it runs one job after another. */
   readonly isSequential: boolean
+}
+
+// What the pool and a child process say to each other, beside what it says to a thread.
+
+/** Places among the child's files: one for the relay, both ways, and one on which its main thread writes. */
+export const relayFile = 3
+export const tasksFile = 4
+
+/** To the main thread; its reply has the same number. */
+export interface TasksMessage {
+  readonly seq: number
+  readonly message: ToThread
+}
+
+/** To the relay. `next`: the slot is made ready for the job that follows. */
+export type RelayMessage =
+  | { readonly type: 'next' }
+  | { readonly type: 'stop' }
+  | { readonly type: 'look'; readonly seq: number }
+
+/** From the relay. */
+export interface LookReply {
+  readonly seq: number
+  /** What the whole process has in memory. */
+  readonly rssBytes: number
+  readonly progress: Progress | null
+}
+
+/** From the main thread, written before it goes on: what came before a crash is there after it. */
+export type FromChild =
+  | { readonly type: 'hello' }
+  | { readonly type: 'reply'; readonly seq: number; readonly reply: unknown }
+  /** The job's module is loaded. */
+  | { readonly type: 'begun'; readonly startBytes: number }
+  /** The job is about to end the process; null: what is left of one that has ended is. */
+  | { readonly type: 'exit'; readonly code: number | null }
+  | FromThread
+
+const types: ReadonlySet<unknown> = new Set(['hello', 'reply', 'begun', 'exit'])
+
+/** @returns null for what the child's entry never says: a task can write to the same file */
+export function readFromChild(value: unknown): FromChild | null {
+  const type: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, 'type') : null
+  // Of this form, it is the entry's, which is of the same version.
+  return types.has(type) ? (value as FromChild) : readFromThread(value)
+}
+
+// A frame: four bytes of length, one that says for whom it is, and the value as V8 serializes it, which costs a text no
+// more than a copy.
+
+/** `relay`: for the thread of the child that always listens; `tasks`: for its main thread, which runs tasks. */
+export const receivers = { relay: 0, tasks: 1 } as const
+
+export const headBytes = 5
+/** A result has 1 MiB of UTF-8 at most; what claims to be longer than any message is none. */
+const maxBytes = 1_073_741_824
+
+export function encodeFrame(receiver: number, value: unknown): Buffer {
+  const body = serialize(value)
+  const frame = Buffer.allocUnsafe(headBytes + body.length)
+  frame.writeUInt32LE(body.length, 0)
+  frame[headBytes - 1] = receiver
+  body.copy(frame, headBytes)
+  return frame
+}
+
+/** @returns takes bytes as they come; throws at what is no frame */
+export function createFrameReader(onFrame: (receiver: number, body: Buffer) => void): (chunk: Buffer) => void {
+  let chunks: Buffer[] = []
+  let length = 0
+  /** Bytes that must arrive before the next frame is complete. */
+  let needed = headBytes
+
+  return (chunk) => {
+    chunks.push(chunk)
+    length += chunk.length
+    if (length < needed) return
+    let rest = chunks.length === 1 ? chunk : Buffer.concat(chunks)
+    needed = headBytes
+    while (rest.length >= headBytes) {
+      const bytes = rest.readUInt32LE(0)
+      if (bytes > maxBytes) throw new Error(`a message of ${bytes} bytes`)
+      needed = headBytes + bytes
+      if (rest.length < needed) break
+      onFrame(rest[headBytes - 1] ?? -1, rest.subarray(headBytes, needed))
+      rest = rest.subarray(needed)
+      needed = headBytes
+    }
+    chunks = [rest]
+    length = rest.length
+  }
 }

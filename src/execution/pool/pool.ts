@@ -27,7 +27,6 @@ import {
 } from './pool-thread.ts'
 import { createProcessHost } from '../process/host.ts'
 import { ProcessEnd } from '../process/child.ts'
-import { createStepDesk } from './step-desk.ts'
 import { createWorkerHost, describeExit, threadFlags, type WorkerHost } from './worker-host.ts'
 import { createThreadSupervisor, type ReplaceCause } from './thread-supervisor.ts'
 
@@ -127,8 +126,7 @@ export function createPool(options: PoolOptions): Pool {
     log,
     onReady: announceCapacity,
   })
-  const batcher = createJobBatcher({ hostOf, onReply, onLost })
-  const answerStep = createStepDesk({ hostOf, attemptOn: batcher.attemptOn })
+  const batcher = createJobBatcher({ hostOf, onReply, onNoReply })
   const hosts = new Map([
     ...threads.map((thread) => [thread, makeHost(thread)] as const),
     ...processes.map((place) => [place, makeProcessHost(place)] as const),
@@ -179,7 +177,7 @@ export function createPool(options: PoolOptions): Pool {
   function onMessage(thread: PoolThread, message: unknown): void {
     const sent = readFromThread(message)
     if (sent?.type === 'replies') batcher.deliver(sent.replies)
-    else if (sent?.type === 'step') void answerStep(thread, sent)
+    else if (sent?.type === 'step') void batcher.answerStep(thread, sent)
     else if (sent?.type === 'log') {
       log[sent.level](sent.fields, sent.message)
       for (const listener of lineListeners) listener(sent)
@@ -203,7 +201,7 @@ export function createPool(options: PoolOptions): Pool {
     if (outcome === 'released') announceCapacity()
   }
 
-  function onLost(thread: PoolThread, attempt: PoolAttempt, error: unknown): void {
+  function onNoReply(thread: PoolThread, attempt: PoolAttempt, error: unknown): void {
     thread.attempts.delete(attempt)
     if (thread.wasEndedByJob && control.exitCode(attempt.slot) === null) attempt.evict()
     else attempt.crash(error instanceof ProcessEnd ? error.jobError : describeExit(error))

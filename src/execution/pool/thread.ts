@@ -1,5 +1,5 @@
 /** Runs the jobs that a thread is sent, or a process, and replies to each with its outcome. Never throws. */
-import type { AttemptOutcome } from '../../domain/claim.ts'
+import type { AttemptOutcome, AttemptSteps, StepPage, StepReport } from '../../domain/claim.ts'
 import type { JobError } from '../../domain/job.ts'
 import { get, later, now, toObject, withResolvers } from '../../runtime/primordials.ts'
 import { serializeError } from '../../runtime/serialize-error.ts'
@@ -9,12 +9,21 @@ import { loadTask, type Task } from '../../tasks/task.ts'
 import { enterTrace } from '../../telemetry/trace-context.ts'
 import type { ControlBlock } from './control-block.ts'
 import { createRunBatch, takeJob, type RunningJob } from './running-job.ts'
-import type { FromThread, JobMessage, JobReply, LoadMessage, LoadReply, ToThread } from './messages.ts'
-import { createStepCalls } from './step-calls.ts'
+import type {
+  FromThread,
+  JobMessage,
+  JobReply,
+  LoadMessage,
+  LoadReply,
+  StepMessage,
+  StepReply,
+  ToThread,
+} from './messages.ts'
 
 // Taken before any task runs, for a job can change what the next one depends on.
 const run = currentTask.run.bind(currentTask)
 const createObject = Object.create
+const CallError = Error
 
 export interface ThreadOptions {
   readonly control: ControlBlock
@@ -152,6 +161,45 @@ export function createThread({ control, isSequential, post }: ThreadOptions): On
     if (message.type === 'step-replies') stepCalls.deliver(message.replies)
     if (message.type === 'load') return load(message)
     return message.type === 'jobs' ? runBatch(message.jobs) : []
+  }
+}
+
+interface StepCall {
+  readonly id: number
+  readonly reply: PromiseWithResolvers<unknown>
+}
+
+/** The steps of the thread's jobs, which the main thread keeps: asks for each by a message, and waits for its reply. */
+function createStepCalls(post: (message: StepMessage) => void) {
+  const waiting = createObject(null) as Record<number, StepCall>
+  let nextCall = 0
+
+  function ask(id: number, asked: StepMessage['asked']): Promise<unknown> {
+    const reply: PromiseWithResolvers<unknown> = withResolvers()
+    waiting[nextCall] = { id, reply }
+    post({ type: 'step', id, call: nextCall, asked })
+    nextCall += 1
+    return reply.promise
+  }
+
+  return {
+    /** @param id of the job's message */
+    of: (id: number): AttemptSteps => ({
+      // The main thread is of the same version.
+      keep: (step) => ask(id, step) as Promise<StepReport>,
+      stored: (from) => ask(id, from) as Promise<StepPage | null>,
+    }),
+    deliver(replies: readonly StepReply[]): void {
+      for (let index = 0; index < replies.length; index += 1) {
+        const { id, call, value } = replies[index] as StepReply
+        const asked = waiting[call]
+        if (asked === undefined || asked.id !== id) continue
+        delete waiting[call]
+        if (typeof value === 'object' && value !== null && 'failed' in value) {
+          asked.reply.reject(new CallError(value.failed))
+        } else asked.reply.resolve(value)
+      }
+    },
   }
 }
 

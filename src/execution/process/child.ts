@@ -6,8 +6,15 @@ import { deserialize } from 'node:v8'
 import type { JobError } from '../../domain/job.ts'
 import { serializeError } from '../../runtime/serialize-error.ts'
 import { passOnErrors } from '../../log.ts'
-import { createFrameReader, encodeFrame, type receivers } from './frames.ts'
-import { readFromChild, relayFile, type FromChild, type LookReply } from './messages.ts'
+import {
+  createFrameReader,
+  encodeFrame,
+  type receivers,
+  readFromChild,
+  relayFile,
+  type FromChild,
+  type LookReply,
+} from '../pool/messages.ts'
 
 export interface ChildOptions {
   /** V8's own limit, in MiB. */

@@ -9,8 +9,7 @@ import { fenceService } from '../../tasks/process-fence.ts'
 import { allocateControlBlock, createControlBlock } from '../pool/control-block.ts'
 import { createThread } from '../pool/thread.ts'
 import { isInTask } from '../running-task.ts'
-import { headBytes, receivers } from './frames.ts'
-import { tasksFile, type FromChild, type TasksMessage } from './messages.ts'
+import { headBytes, receivers, tasksFile, type FromChild, type TasksMessage } from '../pool/messages.ts'
 
 // Taken before any task runs, for a job can change what the next one depends on.
 const write = writeSync

@@ -3,12 +3,19 @@
  * worked is followed by another as soon as it is gone. It has no memory in common with the service: what its thread
  * would write to the control block is written here, by what it says.
  */
-import type { JobMessage, JobReply, ToThread } from '../pool/messages.ts'
+import {
+  type JobMessage,
+  type JobReply,
+  type ToThread,
+  receivers,
+  type FromChild,
+  type LookReply,
+  type RelayMessage,
+  type TasksMessage,
+} from '../pool/messages.ts'
 import type { ControlBlock } from '../pool/control-block.ts'
 import type { WorkerHost, WorkerHostOptions } from '../pool/worker-host.ts'
 import { startChild, type Child, type ProcessEnd } from './child.ts'
-import { receivers } from './frames.ts'
-import type { FromChild, LookReply, RelayMessage, TasksMessage } from './messages.ts'
 
 export interface ProcessHostOptions extends Pick<
   WorkerHostOptions,

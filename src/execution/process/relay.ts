@@ -1,5 +1,5 @@
 /**
- * A thread of a child process that always listens, whatever the main thread does: it passes messages on, writes `stop` to
+ * The entry of a thread of a child process that always listens, whatever the main thread does: it passes messages on, writes `stop` to
  * the shared memory, and says what the process has in memory and how far its job is. When the service is gone, however
  * that died, it ends the process, and what the process has started with it.
  */
@@ -7,8 +7,14 @@ import { Socket } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
 import { deserialize } from 'node:v8'
 import { createControlBlock } from '../pool/control-block.ts'
-import { createFrameReader, encodeFrame, receivers } from './frames.ts'
-import { relayFile, type LookReply, type RelayMessage } from './messages.ts'
+import {
+  createFrameReader,
+  encodeFrame,
+  receivers,
+  relayFile,
+  type LookReply,
+  type RelayMessage,
+} from '../pool/messages.ts'
 
 /** The child runs one job at a time. */
 const slot = 0

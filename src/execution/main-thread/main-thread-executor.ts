@@ -13,7 +13,7 @@ import type { Registry } from '../../tasks/registry.ts'
 import type { Task } from '../../tasks/task.ts'
 import { createAttemptState, createExecutor, type Attempt, type Executor } from '../executor.ts'
 import { createRunningTask, currentTask, runTask } from '../running-task.ts'
-import type { TaskLine } from '../task-log.ts'
+import type { TaskLine } from '../task-context.ts'
 import { Interrupted, type MainThreadGuard } from './main-thread-guard.ts'
 import { createRealmGuard, type RealmGuard } from './realm-guard.ts'
 

@@ -1,0 +1,204 @@
+/** What a task has in its context, wherever it runs: a log with lines of one form and within bounds, and its stored steps. */
+import { types } from 'node:util'
+import { maxStepBytes, maxStepNameLength, maxSteps, type AttemptSteps } from '../domain/claim.ts'
+import type { StepFunction, TaskLog } from '../domain/task.ts'
+import { floor, get, isWellFormed, now, parse, stringify, toText } from '../runtime/primordials.ts'
+import { cut, serializeError } from '../runtime/serialize-error.ts'
+import type { TraceFields } from '../telemetry/trace-context.ts'
+import { encodeResult } from './result.ts'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+export interface LineIds extends TraceFields {
+  readonly runId: string
+  readonly jobIndex: number
+  readonly attempt: number
+  readonly task: string
+}
+
+export interface TaskLine {
+  readonly level: LogLevel
+  readonly message: string
+  /** The ids; what the task gave stands in `fields` and `error`, where it cannot be taken for anything of the line. */
+  readonly fields: LineIds & { readonly fields?: unknown; readonly error?: unknown }
+}
+
+/** A job that logs without end must not keep the main thread busy with it. */
+const maxLinesPerSecond = 1_000
+const maxMessageLength = 4_096
+const maxFieldsLength = 4_096
+const maxErrorLength = 16_384
+const msPerSecond = 1_000
+
+const { isNativeError } = types
+const WebError = DOMException
+
+/** @param write must not throw */
+export function createTaskLog(ids: LineIds, write: (line: TaskLine) => void): TaskLog {
+  let secondNow = 0
+  let lines = 0
+
+  /** The first line after a second of too many says how many were dropped. */
+  function mayWrite(): boolean {
+    const current = floor(now() / msPerSecond)
+    if (current !== secondNow) {
+      const dropped = lines - maxLinesPerSecond
+      if (dropped > 0) {
+        write({ level: 'warn', message: `${dropped} lines of a job were dropped: it logs too fast`, fields: ids })
+      }
+      secondNow = current
+      lines = 0
+    }
+    lines += 1
+    return lines <= maxLinesPerSecond
+  }
+
+  const at =
+    (level: LogLevel) =>
+    (...given: unknown[]) => {
+      if (mayWrite()) write({ level, ...lineOf(ids, given) })
+    }
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+}
+
+/** The first text is the message, the first error is the line's error, and everything else is fields, in any order. */
+function lineOf(ids: LineIds, given: readonly unknown[]): Omit<TaskLine, 'level'> {
+  let text: string | undefined
+  let thrown: object | undefined
+  const others: unknown[] = []
+  for (let index = 0; index < given.length; index += 1) {
+    const value = given[index]
+    if (value === undefined) continue
+    if (thrown === undefined && isError(value)) thrown = value
+    else if (text === undefined && !isObject(value)) text = toText(value)
+    else others[others.length] = value
+  }
+  const error = thrown === undefined ? undefined : serializeError(thrown)
+  return {
+    message: cut(text ?? error?.message ?? '', maxMessageLength),
+    fields: {
+      ...ids,
+      ...(error !== undefined && { error: plain(error, maxErrorLength) }),
+      ...(others.length > 0 && { fields: plain(others.length === 1 ? others[0] : others, maxFieldsLength) }),
+    },
+  }
+}
+
+/** As JSON has it: what cannot be cloned must not fail the job that logs it. */
+function plain(value: unknown, maxLength: number): unknown {
+  try {
+    const text = stringify(value, readable) ?? toText(value)
+    return text.length <= maxLength ? parse(text) : cut(text, maxLength)
+  } catch (error) {
+    return `not JSON: ${serializeError(error).message}`
+  }
+}
+
+/** For JSON.stringify, which makes {} of an error, and fails for a bigint. */
+function readable(this: unknown, key: string, value: unknown): unknown {
+  const given: unknown = get(this as object, key)
+  if (isError(given)) return serializeError(given)
+  return typeof value === 'bigint' ? toText(value) : value
+}
+
+function isError(value: unknown): value is object {
+  return isNativeError(value) || value instanceof WebError
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+export interface StepOptions {
+  /** How many are stored. */
+  readonly stored: number
+  readonly steps: AttemptSteps
+  /** Whether the attempt is over. */
+  isOver(): boolean
+}
+
+const createObject = Object.create
+
+const nameRule = `its name must be a text of 1 to ${maxStepNameLength} characters, well-formed and without NUL`
+
+/** Another attempt would come to the same. */
+class StepError extends Error {
+  override readonly name = 'StepError'
+  readonly retryable = false
+}
+
+const stepError = (name: string, problem: string): StepError => new StepError(`step "${name}": ${problem}`)
+
+/**
+ * `context.step` of one attempt: what was stored by earlier attempts is read page by page, when the first step is asked
+ * for, so that a job with many large values has a few of them in memory.
+ */
+export function createStep({ stored, steps, isOver }: StepOptions): StepFunction {
+  const used = createObject(null) as Record<string, true>
+  /** Values that were read and not asked for, by name. */
+  const found = createObject(null) as Record<string, string>
+  /** Place of the next page; null: all were read. */
+  let next: number | null = stored === 0 ? null : 0
+  let reading: Promise<void> | null = null
+  /** Stored, or on their way there. */
+  let count = stored
+
+  async function readPage(name: string, from: number): Promise<void> {
+    try {
+      const page = await steps.stored(from)
+      if (page === null) throw isLost(name)
+      for (let index = 0; index < page.steps.length; index += 1) {
+        const step = page.steps[index]
+        if (step !== undefined) found[step.name] = step.value
+      }
+      next = page.next
+    } finally {
+      reading = null
+    }
+  }
+
+  async function findStored(name: string): Promise<string | undefined> {
+    while (found[name] === undefined && next !== null) await (reading ??= readPage(name, next))
+    const value = found[name]
+    delete found[name]
+    return value
+  }
+
+  async function run(name: string, work: () => unknown): Promise<string> {
+    if (count >= maxSteps) throw stepError(name, `a job can have ${maxSteps} steps at most`)
+    count += 1
+    try {
+      const encoded = encodeResult(await work(), maxStepBytes)
+      if (!encoded.ok) throw stepError(name, `its value ${encoded.problem}`)
+      if (isOver()) throw stepError(name, 'it was not stored, for its attempt is over')
+      const report = await steps.keep({ name, value: encoded.text })
+      if (report === 'stale') throw isLost(name)
+      if (report === 'full') throw stepError(name, `it was not stored, for a job can have ${maxSteps} steps at most`)
+      return encoded.text
+    } catch (error) {
+      count -= 1
+      throw error
+    }
+  }
+
+  const step = async (name: unknown, work: unknown): Promise<unknown> => {
+    if (!isName(name)) throw new StepError(`step: ${nameRule}`)
+    if (typeof work !== 'function') throw stepError(name, 'its work must be a function')
+    if (isOver()) throw stepError(name, 'its attempt is over')
+    if (used[name] === true) throw stepError(name, 'the name was used before in this attempt')
+    used[name] = true
+    return parse((await findStored(name)) ?? (await run(name, work as () => unknown)))
+  }
+  // Its value has been JSON.
+  return step as StepFunction
+}
+
+function isLost(name: string): StepError {
+  return stepError(name, 'its attempt has lost the job, which was cancelled or is run by another attempt')
+}
+
+function isName(name: unknown): name is string {
+  if (typeof name !== 'string' || name.length === 0 || name.length > maxStepNameLength) return false
+  for (let index = 0; index < name.length; index += 1) if (name[index] === '\0') return false
+  return isWellFormed(name)
+}
