@@ -1,7 +1,7 @@
 /**
- * The entry of a thread of a child process that always listens, whatever the main thread does: it passes messages on, writes `stop` to
- * the shared memory, and says what the process has in memory and how far its job is. When the service is gone, however
- * that died, it ends the process, and what the process has started with it.
+ * The entry of a thread of a child process that always listens, whatever the main thread does: it passes messages on,
+ * writes `stop` to the shared memory, and says what the process has in memory and how far its job is. When the service
+ * is gone, however that died, it ends the process, and what the process has started with it.
  */
 import { Socket } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
