@@ -10,6 +10,8 @@ export interface DeliveryRequest {
   readonly perReceiver: number
   /** The same for receivers that have another number. */
   readonly rooms: Readonly<Record<string, number>>
+  /** Of these receivers together, no more than `limit` are claimed. */
+  readonly late: { readonly receivers: readonly string[]; readonly limit: number }
   /** Only receivers that come after this one; empty: all. */
   readonly after: string
   readonly at: number
@@ -64,16 +66,19 @@ export function wantedOf(
 export function chosenOf<Row extends Pick<DeliveryRow, 'receiver' | 'nextAt'>>(
   rows: readonly Row[],
   wanted: readonly Wanted[],
-  { limit, at }: DeliveryRequest,
+  { limit, late, at }: DeliveryRequest,
 ): { readonly chosen: readonly Row[]; readonly nextDueAt: number | null } {
   const left = new Map(wanted.map(({ receiver, room }) => [receiver, room]))
+  const isLate = new Set(late.receivers)
+  let leftOfLate = late.limit
   const chosen: Row[] = []
   let nextDueAt: number | null = null
   for (const row of rows) {
     const room = left.get(row.receiver) ?? 0
     if (room === 0 || chosen.length === limit) continue
     if (row.nextAt > at) nextDueAt = earliest(nextDueAt, row.nextAt)
-    else {
+    else if (!isLate.has(row.receiver) || leftOfLate > 0) {
+      if (isLate.has(row.receiver)) leftOfLate -= 1
       chosen.push(row)
       left.set(row.receiver, room - 1)
     }

@@ -4,7 +4,7 @@
  * address is checked after it was looked up, at every try. `fetch` takes no agent that could check it.
  */
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
-import { BlockList, type LookupFunction } from 'node:net'
+import { BlockList, isIPv6, type LookupFunction } from 'node:net'
 import { createLookup } from './lookup.ts'
 
 export interface PostOptions {
@@ -29,6 +29,8 @@ export type Post = (url: string, message: Message, signal: AbortSignal) => Promi
 const answerMs = 15_000
 /** Of an answer, more is not read. */
 const maxAnswerBytes = 65_536
+/** Interim responses (1xx) before an answer. A receiver that sends them without end would keep the main thread busy. */
+const maxInterim = 100
 
 export function createPost({ allowPrivate, timeoutMs = answerMs, lookup = createLookup() }: PostOptions): Post {
   let sending: ReturnType<typeof load> | undefined
@@ -50,9 +52,19 @@ export function createPost({ allowPrivate, timeoutMs = answerMs, lookup = create
         : http.request(url, { ...given, agent: plain })
   }
 
+  /** Before the agent's own check of the same addresses. */
+  const lookUpGlobal: LookupFunction = (name, options, found) =>
+    lookup(name, options, (error, addresses, family) => {
+      const all = typeof addresses === 'string' ? [addresses] : (addresses ?? []).map(({ address }) => address)
+      const refused = all.find(isOutsideGlobal)
+      if (refused === undefined) found(error, addresses, family)
+      else found(new Error(`${name} leads to ${refused}, which is not allowed`), '')
+    })
+
   return async (url, { headers, body }, signal) => {
     const address = new URL(url)
-    if (!allowPrivate && isCompatible(address)) return { status: null, reason: `${address.host} is not allowed` }
+    const literal = address.hostname.replace(/^\[|\]$/g, '')
+    if (!allowPrivate && isOutsideGlobal(literal)) return { status: null, reason: `${address.host} is not allowed` }
     sending ??= load()
     const request = await sending
     const { promise, resolve } = Promise.withResolvers<Answer>()
@@ -62,7 +74,7 @@ export function createPost({ allowPrivate, timeoutMs = answerMs, lookup = create
       method: 'POST',
       headers: { ...headers, ...length },
       signal,
-      lookup,
+      lookup: allowPrivate ? lookup : lookUpGlobal,
     })
     const timer = setTimeout(() => {
       fail(`there was no answer within ${timeoutMs} ms`)
@@ -72,6 +84,13 @@ export function createPost({ allowPrivate, timeoutMs = answerMs, lookup = create
     asked.on('response', (response) => {
       closed = 'the answer broke off'
       read(response, resolve)
+    })
+    let interim = 0
+    asked.on('information', () => {
+      interim += 1
+      if (interim <= maxInterim) return
+      fail(`more than ${maxInterim} interim responses came`)
+      asked.destroy()
     })
     asked.on('error', (error) => fail(error.message))
     asked.on('close', () => fail(closed))
@@ -85,12 +104,14 @@ export function createPost({ allowPrivate, timeoutMs = answerMs, lookup = create
   }
 }
 
-/** Addresses of IPv4 in one of IPv6 that the agent takes for public ones when they are written in hexadecimal. */
-const compatible = new BlockList()
-compatible.addSubnet('::', 96, 'ipv6')
+/** What is assigned to hosts of IPv6 anywhere. The agent knows what is special in it, and less of what is outside of it. */
+const global = new BlockList()
+global.addSubnet('2000::', 3, 'ipv6')
 
-function isCompatible({ hostname }: URL): boolean {
-  return hostname.startsWith('[') && compatible.check(hostname.slice(1, -1), 'ipv6')
+/** Loopback, an address of IPv4 within one of IPv6, a private or unassigned one, in any notation, with a zone or without. */
+function isOutsideGlobal(address: string): boolean {
+  const [bare = ''] = address.split('%')
+  return isIPv6(bare) && !global.check(bare, 'ipv6')
 }
 
 /** The first outcome counts. */

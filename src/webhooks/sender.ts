@@ -9,6 +9,7 @@ import type { RunRecord } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { version } from '../runtime/version.ts'
+import type { DeliveryRequest } from '../store/deliveries.ts'
 import type { Store } from '../store/store.ts'
 import type { Answer, Post } from './post.ts'
 import { createHmac } from 'node:crypto'
@@ -42,11 +43,13 @@ export interface WebhookSenderOptions {
 }
 
 const maxAtOnce = 64
+/** Of a receiver whose last try was delivered; any other one gets one at a time. */
 const maxPerReceiver = 16
-/** While a receiver fails, its deliveries take the room of few others. */
-const maxPerFailing = 1
-/** Receivers of which it is known that they fail. */
-const maxFailing = 10_000
+/** Of all receivers together whose last try has failed or was slow: however many there are, others have room. */
+const maxOfLate = 32
+const slowMs = 1_000
+/** Receivers of which it is known how their last try ended; of any more, the one that was tried longest ago is forgotten. */
+const maxKnown = 2_000
 /** Between two looks at what is due later, or was left by other processes. */
 const lookMs = 1_000
 const minPauseMs = 20
@@ -59,7 +62,8 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   const { store, secrets, post, textOf, onTried, onGivenUp, clock, log, random = Math.random } = options
   const isShared = store.notifier !== null
   const sending = new Map<ClaimedDelivery, Promise<void>>()
-  const failing = new Set<string>()
+  /** How the last try of a receiver ended, the latest last. */
+  const known = new Map<string, 'taken' | 'slow' | 'failed'>()
   const aborting = new AbortController()
   let timer: NodeJS.Timeout | undefined
   let looking: Promise<void> | null = null
@@ -72,10 +76,21 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   /** When taken deliveries without a try were last handed back, on the monotonic clock; null where there may be some. */
   let releasedAt: number | null = null
 
-  function rooms(): Record<string, number> {
-    const all = Object.fromEntries([...failing].map((receiver) => [receiver, maxPerFailing]))
-    for (const { receiver } of sending.keys()) all[receiver] = (all[receiver] ?? maxPerReceiver) - 1
-    return all
+  /** What may be claimed now. */
+  function room(): Pick<DeliveryRequest, 'limit' | 'perReceiver' | 'rooms' | 'late'> {
+    const rooms: Record<string, number> = {}
+    const late = new Set<string>()
+    for (const [receiver, last] of known) {
+      if (last !== 'failed') rooms[receiver] = maxPerReceiver
+      if (last !== 'taken') late.add(receiver)
+    }
+    let ofLate = 0
+    for (const { receiver } of sending.keys()) {
+      rooms[receiver] = (rooms[receiver] ?? 1) - 1
+      if (late.has(receiver)) ofLate += 1
+    }
+    const limit = maxAtOnce - sending.size
+    return { limit, perReceiver: 1, rooms, late: { receivers: [...late], limit: Math.max(0, maxOfLate - ofLate) } }
   }
 
   /** @returns how long to wait until the next look, in milliseconds; null: until it is asked for */
@@ -88,9 +103,7 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
     let claims = 0
     // To the last receiver, and where it began after others, once from the first one: they come in turn.
     for (let rounds = cursor === '' ? 1 : 2; rounds > 0 && sending.size < maxAtOnce; claims += 1) {
-      const limit = maxAtOnce - sending.size
-      const request = { limit, perReceiver: maxPerReceiver, rooms: rooms(), after: cursor, at: clock.now() }
-      const found = await store.claimDeliveries(request)
+      const found = await store.claimDeliveries({ ...room(), after: cursor, at: clock.now() })
       for (const delivery of found.deliveries) begin(delivery)
       if (found.nextDueAt !== null) nextDueAt = Math.min(nextDueAt ?? Infinity, found.nextDueAt)
       if (found.after === null) rounds -= 1
@@ -153,8 +166,9 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
     const answer = await attempt(delivery)
     if (answer === null) return
     const result = resultOf(delivery, answer)
-    note(delivery, answer, result)
-    onTried(outcomeOf(answer), performance.now() - startedAt)
+    const tookMs = performance.now() - startedAt
+    note(delivery, answer, result, tookMs)
+    onTried(outcomeOf(answer), tookMs)
     await store.settleDelivery(delivery, result)
   }
 
@@ -185,21 +199,28 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
     return { state: nextAt === null ? 'failed' : 'pending', lastStatus: status, nextAt }
   }
 
-  /** Once for each receiver that begins to fail: it may be one line for each run otherwise. */
-  function note(delivery: ClaimedDelivery, answer: Answer, { state }: TryResult): void {
+  /** One line for each receiver that begins to fail: it may be one for each run otherwise. */
+  function note(delivery: ClaimedDelivery, answer: Answer, { state }: TryResult, tookMs: number): void {
     const { receiver } = delivery
     const fields = { ...namesOf(delivery), status: answer.status }
+    const isFailing = known.get(receiver) === 'failed'
     if (state === 'delivered') {
-      if (failing.delete(receiver)) log.info(fields, `${receiver} takes webhooks again`)
-      return
+      if (isFailing) log.info(fields, `${receiver} takes webhooks again`)
+      return know(receiver, tookMs < slowMs ? 'taken' : 'slow')
     }
     const why = answer.status === null ? answer.reason : `it answered ${answer.status}`
     if (state === 'failed') {
       onGivenUp()
       log.warn(fields, `a webhook was given up after ${delivery.attempts + 1} tries: ${why}`)
-    } else if (!failing.has(receiver))
-      log.warn(fields, `${receiver} does not take webhooks, which are tried again: ${why}`)
-    if (answer.status !== gone && failing.size < maxFailing) failing.add(receiver)
+    } else if (!isFailing) log.warn(fields, `${receiver} does not take webhooks, which are tried again: ${why}`)
+    if (answer.status !== gone) know(receiver, 'failed')
+  }
+
+  function know(receiver: string, last: 'taken' | 'slow' | 'failed'): void {
+    known.delete(receiver)
+    known.set(receiver, last)
+    const [longestAgo] = known.keys()
+    if (known.size > maxKnown && longestAgo !== undefined) known.delete(longestAgo)
   }
 
   return {

@@ -65,6 +65,17 @@ test('an answer that breaks off is none', async () => {
   assert.match(await reasonOf((response) => void response.socket?.end('no HTTP at all\r\n\r\n')), 'Parse Error')
 })
 
+test('interim responses are no answer, however many come', async () => {
+  const interim = (count: number): Respond => {
+    return (response) => {
+      response.socket?.write('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(count))
+      response.writeHead(204).end()
+    }
+  }
+  assert.is(await reasonOf(interim(3)), 'it answered 204')
+  assert.match(await reasonOf(interim(1_000)), 'more than 100 interim responses')
+})
+
 test('of a large answer no more is read than is needed', async () => {
   await using receiver = await startReceiver((response) => {
     response.writeHead(200)
@@ -102,6 +113,8 @@ const refused = [
   'http://[fe80::1]',
   'http://[fec0::1]',
   'http://[fc00::1]',
+  'http://[4000::1]',
+  'http://[100:0:0:1::1]',
   'http://localhost',
   'http://localhost.',
 ]
@@ -130,10 +143,20 @@ test('a name that leads to a private address is refused, also with a public one 
       if (all === true) found(null, all4)
       else found(null, addresses[0] ?? '', 4)
     }
-  for (const addresses of [['127.0.0.1'], ['::ffff:127.0.0.1'], ['93.184.216.34', '127.0.0.1'], ['10.0.0.1']]) {
+  for (const addresses of [
+    ['127.0.0.1'],
+    ['93.184.216.34', '127.0.0.1'],
+    ['10.0.0.1'],
+    ...['::ffff:127.0.0.1', '::ffff:7f00:1', '::7f00:1', '::7f00:1%1', '::1', '::2', '::ffff:0:7f00:1'].map((one) => [
+      one,
+    ]),
+    ...['64:ff9b::7f00:1', '64:ff9b:1::a', '100:0:0:1::1', '2002:7f00:1::', '4000::1', 'f000::1'].map((one) => [one]),
+    ['2606:4700::1', '::7f00:1'],
+    ...['127.1', '2130706433', '0177.0.0.1', '0x7f000001'].map((one) => [one]),
+  ]) {
     const given = { lookup: lookup(...addresses) }
     const answer = await post(`http://hooks.example:${port}/`, { allowPrivate: false, ...given })
-    assert.match(answer.status === null ? answer.reason : 'an answer', 'not allowed', addresses.join())
+    assert.match(answer.status === null ? answer.reason : 'an answer', /not allowed|Invalid IP/, addresses.join())
   }
   assert.equal(receiver.received, [])
   assert.equal(await post(`http://hooks.example:${port}/`, { lookup: lookup('127.0.0.1') }), { status: 204 })

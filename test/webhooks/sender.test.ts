@@ -34,6 +34,7 @@ interface Sending extends AsyncDisposable {
 }
 
 const hook = 'https://hooks.example/runs'
+const none = { receivers: [], limit: 0 }
 
 async function startSending({ secrets = [webhookSecret], random = 0.5 } = {}): Promise<Sending> {
   const scoped = await openSqlite(':memory:')
@@ -153,20 +154,35 @@ test('each try is signed with every secret, and has the time of the try', async 
   assert.equal(JSON.parse(message.body), { type: 'run.completed', timestamp: at, data: { id, state: 'completed' } })
 })
 
-test('a receiver that hangs holds up no other, and one that fails gets one at a time', async () => {
+test('a receiver gets one at a time until one was taken, and again when one has failed', async () => {
   await using sending = await startSending()
-  const bad = await Promise.all(Array.from({ length: 20 }, () => sending.end('https://bad.example/')))
-  await until('it has all it may have', () => sending.tries.length === 16)
-  const delivery = await answerOneOf(sending, 'https://good.example/a', 204)
+  const [proven, bad] = ['https://proven.example/', 'https://bad.example/']
+  const to = (url: string) => sending.tries.filter((one) => one.url === url)
+  await Promise.all(Array.from({ length: 20 }, () => sending.end(bad)))
+  const delivery = await answerOneOf(sending, proven, 204)
   assert.is(delivery.state, 'delivered')
-  assert.is(sending.tries.length, 16)
-  while (sending.tries.length > 0) sending.tries[0]?.answer(null)
-  await until('their outcomes are stored', async () => {
-    const attempts = await Promise.all(bad.map(async (id) => (await sending.deliveryOf(id)).attempts))
-    return attempts.filter((count) => count === 1).length === 16
-  })
-  await answerOneOf(sending, 'https://good.example/b', 204)
-  assert.is(sending.tries.length, 1)
+  assert.is(to(bad).length, 1)
+  await Promise.all(Array.from({ length: 20 }, () => sending.end(proven)))
+  await until('it has all it may have', () => to(proven).length === 16)
+  for (const one of to(proven)) one.answer(null)
+  await until('others follow', () => to(proven).length > 0)
+  await answerOneOf(sending, 'https://good.example/', 204)
+  assert.equal([to(proven).length, to(bad).length], [1, 1])
+})
+
+test('however many receivers fail, others have room', async () => {
+  await using sending = await startSending()
+  const bad = Array.from({ length: 70 }, (_, nth) => `https://bad${nth}.example/`)
+  await Promise.all([...bad, ...bad].map((url) => sending.end(url)))
+  const failed = new Set<string>()
+  while (failed.size < bad.length) {
+    const fresh = await until('one is tried', () => sending.tries.find(({ url }) => !failed.has(url)))
+    failed.add(fresh.url)
+    fresh.answer(500)
+  }
+  await until('they have all they may have', () => sending.tries.length === 32)
+  for (const path of ['a', 'b']) await answerOneOf(sending, `https://good.example/${path}`, 204)
+  assert.is(sending.tries.length, 32)
 })
 
 /** Makes one more delivery due, and ends its try. */
@@ -207,7 +223,14 @@ test('what is due while nobody sends waits, and what is broken off is not counte
   await sender.drain(0)
   assert.is((await sending.deliveryOf(id)).attempts, 0)
   const other = await sending.end()
-  const { deliveries } = await store.claimDeliveries({ limit: 9, perReceiver: 9, rooms: {}, after: '', at: start })
+  const { deliveries } = await store.claimDeliveries({
+    limit: 9,
+    perReceiver: 9,
+    rooms: {},
+    late: none,
+    after: '',
+    at: start,
+  })
   assert.equal(new Set(deliveries.map(({ runId }) => runId)), new Set([id, other]))
 })
 

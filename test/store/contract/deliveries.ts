@@ -21,7 +21,7 @@ const webhook = 'https://user:secret@hooks.example/runs?of=mine'
 const receiver = 'https://hooks.example'
 
 function request(at: number, members: Partial<DeliveryRequest> = {}): DeliveryRequest {
-  return { limit: 100, perReceiver: 100, rooms: {}, after: '', at, ...members }
+  return { limit: 100, perReceiver: 100, rooms: {}, late: { receivers: [], limit: 0 }, after: '', at, ...members }
 }
 
 async function claimed(store: Store, at: number, members: Partial<DeliveryRequest> = {}) {
@@ -158,7 +158,9 @@ export function deliveriesContract(register: Register): void {
     const rooms = { 'https://c.example': 0 }
     const first = await store.claimDeliveries(request(start + 9, { perReceiver: 2, rooms }))
     assert.equal(places(first.deliveries), [0, 1, 3])
-    assert.equal(places(await claimed(store, start + 9, { limit: 2 })), [2, 4])
+    const late = { receivers: ['https://a.example', 'https://b.example'], limit: 0 }
+    assert.equal(places(await claimed(store, start + 9, { limit: 1, late })), [4])
+    assert.equal(places(await claimed(store, start + 9, { limit: 1, late: { ...late, limit: 1 } })), [2])
     assert.equal(places(await claimed(store, start + 9)), [5])
   })
 
