@@ -2,8 +2,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { z } from 'zod'
-import { createClient, type Client, type RunInput, type RunView } from '../../src/client/client.ts'
-import { createForerunner, defineTask, type Forerunner } from '../../src/index.ts'
+import { createClient, type Client, type RunInput, type RunView } from 'forerunner/client'
+import { createForerunner, defineTask, type Forerunner } from 'forerunner'
 import { create } from '../library/instance.ts'
 
 const greet = defineTask({

@@ -1,12 +1,11 @@
 /** The calls of the client and those of the library are the same: each test runs over HTTP and inside the process. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createClient, ProblemError, type Client, type ClientOptions } from '../../src/client/client.ts'
-import type { Config } from '../../src/config.ts'
+import { createClient, ProblemError, type Client, type ClientOptions } from 'forerunner/client'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { rejects } from '../harness/rejects.ts'
 import { shareService } from '../harness/service.ts'
-import { create } from '../library/instance.ts'
+import { share } from '../library/instance.ts'
 import { collect } from './collect.ts'
 
 interface Subject extends AsyncDisposable {
@@ -17,8 +16,8 @@ const waiting = { name: 'wait', input: { ms: 60_000 } }
 const long = 'x'.repeat(20_000)
 
 /** The harness holds what the client is answered against the contract. */
-async function overHttp(options: Partial<Config> = {}): Promise<Subject> {
-  const service = await shareService(options)
+async function overHttp(): Promise<Subject> {
+  const service = await shareService()
   const { url: baseUrl } = service
   const checked: ClientOptions['fetch'] = ({ href }, init) => service.fetch(href.slice(baseUrl.length), init)
   return {
@@ -27,10 +26,9 @@ async function overHttp(options: Partial<Config> = {}): Promise<Subject> {
   }
 }
 
-async function inProcess(options: Partial<Omit<Config, 'host' | 'port'>> = {}): Promise<Subject> {
-  const { forerunner } = create(options)
-  await forerunner.start()
-  return { client: forerunner, [Symbol.asyncDispose]: forerunner.stop }
+async function inProcess(): Promise<Subject> {
+  const { forerunner: client, ...scoped } = await share()
+  return { client, ...scoped }
 }
 
 async function problemOf(promise: Promise<unknown>, code: string): Promise<ProblemError> {

@@ -7,6 +7,7 @@ import type { ServerLimits } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
 import { sharedContract } from '../http/contract.ts'
 import { listRuns } from './run.ts'
+import { shareByOptions } from './share.ts'
 import { until } from './until.ts'
 
 // As it ships, compiled: its threads start several times faster than from sources with types.
@@ -128,40 +129,13 @@ export async function startService(
   }
 }
 
-interface Shared {
-  readonly started: Promise<OwnService>
-  /** Tests that have it now. */
-  users: number
-  idle: NodeJS.Timeout | undefined
-}
+const lend = shareByOptions(startService, removeRuns, (service) => service.stop())
 
-const shared = new Map<string, Shared>()
-/** Tests follow each other in less. */
-const idleMs = 100
-
-/**
- * The same, one after another for all tests of this process that ask for it: starting threads is what costs most in a
- * test of a request. Whoever gets it finds no run in it, and no request under way; numbers of the process go on.
- */
+/** The same for all that ask for it. It has no run, and no request under way; numbers of the process go on. */
 export async function shareService(options: Partial<Config> = {}): Promise<Service> {
-  const key = JSON.stringify(options)
-  const one: Shared = shared.get(key) ?? { started: startService(options), users: 0, idle: undefined }
-  shared.set(key, one)
-  one.users += 1
-  clearTimeout(one.idle)
-  const service = await one.started
-
-  async function release(): Promise<void> {
-    await removeRuns(service)
-    one.users -= 1
-    if (one.users > 0) return
-    one.idle = setTimeout(() => {
-      shared.delete(key)
-      void service.stop()
-    }, idleMs)
-  }
-  const { app: _app, stop: _stop, ...rest } = service
-  return { ...rest, [Symbol.asyncDispose]: release }
+  const { value, ...scoped } = await lend(options)
+  const { app: _app, stop: _stop, ...rest } = value
+  return { ...rest, ...scoped }
 }
 
 /** Cancels what still runs. A caller may be waiting for its answer, and then reads it. */

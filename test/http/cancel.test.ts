@@ -54,7 +54,7 @@ test('one job is cancelled and the others go on', async () => {
 })
 
 test('a first job that is cancelled is answered as failed, and hears its signal', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const asked = service.post('/run-tasks', { tasks: [wait] })
   const id = await until('the run is there', async () => {
     const list: { runs: { id: string }[] } = JSON.parse(await (await service.get('/runs')).text())

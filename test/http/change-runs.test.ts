@@ -93,7 +93,7 @@ test('is a path of its own, and no run', async () => {
 test('needs a key where there are some, and no other site', async () => {
   await using service = await startService({ apiKeys: ['k'] })
   assert.is((await service.post('/runs/cancel?tag=a')).status, 401)
-  await using open = await startService()
+  await using open = await shareService()
   assert.is((await open.post('/runs/cancel?tag=a', undefined, { 'Sec-Fetch-Site': 'cross-site' })).status, 403)
 })
 

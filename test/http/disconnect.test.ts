@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/http/views/run.ts'
 import { createRandom } from '../harness/random.ts'
 import { listRuns, readStats } from '../harness/run.ts'
-import { type Service, shareService, startService } from '../harness/service.ts'
+import { type Service, shareService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
 const seed = Number(process.env['DISCONNECT_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
@@ -40,7 +40,7 @@ async function leave(service: Service, name: number, bytes: number, turns: numbe
 const runsIn = (service: Service) => listRuns(service, '?pageSize=500')
 
 test(`of ${clients} clients that go away, every run that was accepted is completed (DISCONNECT_SEED=${seed})`, async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const random = createRandom(seed)
   const whole = request(0).length
   let complete = 0

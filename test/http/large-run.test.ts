@@ -1,7 +1,7 @@
 /** A run with results that are too large to be read at once is answered with all the same, piece by piece. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createForerunner } from '../../src/index.ts'
+import { createForerunner } from 'forerunner'
 import { listRuns, readRun } from '../harness/run.ts'
 import { fixtureTasks, type Service, shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'

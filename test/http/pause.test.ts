@@ -5,7 +5,7 @@ import { respondModes } from '../../src/domain/run.ts'
 import type { TaskListView, TaskView } from '../../src/http/views/service.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { countJobs, jobAt, readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { shareService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
@@ -24,7 +24,7 @@ async function pausedTasks(service: Service): Promise<string[]> {
 }
 
 test('pauses and resumes a task, as often as it is asked; a task that is not there cannot be', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const how of ['pause', 'pause', 'resume', 'resume'] as const) {
     const { name, paused, kind } = await change(service, 'echo', how)
     assert.equal([name, paused, kind], ['echo', how === 'pause', 'cpu'])
@@ -39,7 +39,7 @@ test('pauses and resumes a task, as often as it is asked; a task that is not the
 })
 
 test('a first job of a paused task is refused before anything is written, unless nobody is to be answered', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const key = { 'Idempotency-Key': 'earlier' }
   const earlier = await readRun(await service.post('/run-tasks', { tasks: [echo(1)] }, key))
   await change(service, 'echo', 'pause')
@@ -70,7 +70,7 @@ test('a first job of a paused task is refused before anything is written, unless
 })
 
 test('later entries of a paused task wait, and the answer waits for those that it needs', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   await change(service, 'sum', 'pause')
   const tasks = [echo(1), sum]
   for (const respond of ['first', 'race', 'any']) {
@@ -85,7 +85,7 @@ test('later entries of a paused task wait, and the answer waits for those that i
 })
 
 test('a job that runs goes on, and its next attempt waits', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const meeting = `${service.url}/pause`
   const tasks = [
     { name: 'meet', input: { meeting, count: 2 } },

@@ -156,7 +156,7 @@ test('explains every problem at the address that is its type', async () => {
 })
 
 test('names its routes to programs', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   for (const accept of ['*/*', 'text/plain', 'application/json']) {
     const response = await service.get('/', { Accept: accept })
     assert.is(response.status, 200)

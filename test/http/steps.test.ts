@@ -5,7 +5,7 @@ import type { JobView } from '../../src/http/views/job.ts'
 import type { RunView } from '../../src/http/views/run.ts'
 import { openEvents } from '../harness/event-client.ts'
 import { jobAt, listRuns, readRun } from '../harness/run.ts'
-import { startService, type Service } from '../harness/service.ts'
+import { type Service, shareService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
 const abc = ['a', 'b', 'c']
@@ -25,7 +25,7 @@ async function endOf(service: Service, tasks: readonly object[], respond = 'none
 const namesOf = ({ steps }: JobView) => steps?.map(({ name }) => name)
 
 test('a step that was stored is not run by a later attempt, wherever the first one ran', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const input = { names: abc, failAfter: 2 }
   const tasks = [
     { name: 'stepwise', input, maxAttempts: 2 },
@@ -45,7 +45,7 @@ test('a step that was stored is not run by a later attempt, wherever the first o
 })
 
 test('steps that run at once are all stored, on each kind of thread', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const names = Array.from({ length: 60 }, (_, index) => `step ${index}`)
   const input = { names, isTogether: true }
   const tasks = ['stepwise', 'stepwise', 'stepwise-cpu', 'stepwise-process'].map((name) => ({ name, input }))
@@ -57,7 +57,7 @@ test('steps that run at once are all stored, on each kind of thread', async () =
 })
 
 test('a run, its job and its events have the steps with their instants, and lists leave them out', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [{ name: 'stepwise', input: { names: abc } }, { name: 'echo' }]
   const { id } = await readRun(await service.post('/run-tasks', { tasks, respond: 'none' }))
   await using events = await openEvents(`${service.url}/runs/${id}/events`)
@@ -77,7 +77,7 @@ test('a run, its job and its events have the steps with their instants, and list
 })
 
 test('a requested retry of a finished job begins without its steps', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const task = { name: 'stepwise', input: { names: abc, failAfter: 2 }, maxAttempts: 1 }
   const { id, jobs } = await endOf(service, [task])
   assert.equal([jobs[0]?.error?.message, jobs[0] && namesOf(jobs[0])], ['ran a, b', ['a', 'b']])
@@ -90,7 +90,7 @@ test('a requested retry of a finished job begins without its steps', async () =>
 })
 
 test('a value beyond 64 KiB fails the job at once, with the name of its step and its size', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [{ name: 'stepwise', input: { names: ['big'], bytes: 65_536 } }]
   const { state, jobs } = await endOf(service, tasks)
   assert.is(state, 'failed')
@@ -101,7 +101,7 @@ test('a value beyond 64 KiB fails the job at once, with the name of its step and
 })
 
 test('a job has 1,000 steps, and one more fails it', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const names = Array.from({ length: 1_001 }, (_, index) => `${index}`)
   const { jobs } = await endOf(service, [{ name: 'stepwise-cpu', input: { names, isTogether: true } }])
   assert.is(jobs[0]?.error?.message, 'step "1000": a job can have 1000 steps at most')

@@ -6,7 +6,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { JobView } from '../../src/http/views/job.ts'
 import { jobAt, readRun } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
 interface Seen {
@@ -36,7 +36,7 @@ test('a job that runs can read itself as running, on the main thread and in the 
 })
 
 test('a job that nobody waits for can read itself as running too', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const tasks = [{ name: 'own-run', input: { url: service.url } }]
   const { id } = await readRun(await service.post('/run-tasks', { respond: 'none', tasks }))
   const ended = await until('the job has ended', async () => {
@@ -49,7 +49,7 @@ test('a job that nobody waits for can read itself as running too', async () => {
 })
 
 test('an answer that is out can be read again at once, by whoever asks', async () => {
-  await using service = await startService()
+  await using service = await shareService()
   const ask = async (index: number) => {
     const posted = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo', input: index }] }))
     const read = await readRun(await service.get(`/runs/${posted.id}`))

@@ -2,11 +2,11 @@
 import { createServer } from 'node:http'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createClient, ProblemError } from '../../src/client/client.ts'
+import { createClient, ProblemError } from 'forerunner/client'
 import { rejects } from '../harness/rejects.ts'
 import { readProblem, readRun } from '../harness/run.ts'
 import { hosts, listen } from './hosts.ts'
-import { create } from './instance.ts'
+import { create, share } from './instance.ts'
 
 const prefix = '/jobs/v1'
 const json = { 'Content-Type': 'application/json' }
@@ -17,9 +17,8 @@ for (const [name, open] of Object.entries(hosts)) {
   const test = suite(name)
 
   test('has the prefix in every address', async () => {
-    await using instance = create()
+    await using instance = await share()
     const { forerunner } = instance
-    await forerunner.start()
     await using host = await open(forerunner, prefix)
     const ask = (path: string, init = {}) => fetch(`${host.url}${path}`, init)
     const post = (body: unknown) =>
@@ -60,9 +59,8 @@ for (const [name, open] of Object.entries(hosts)) {
   })
 
   test('leaves everything else to the host', async () => {
-    await using instance = create({ prefix })
+    await using instance = await share()
     const { forerunner } = instance
-    await forerunner.start()
     await using host = await open(forerunner, prefix)
     const ask = (path: string) => fetch(`${host.url}${path}`)
     for (const path of ['/', '/mine']) assert.is(await (await ask(path)).text(), 'mine', path)
@@ -74,9 +72,8 @@ for (const [name, open] of Object.entries(hosts)) {
   })
 
   test('without a prefix has its own routes only', async () => {
-    await using instance = create()
+    await using instance = await share()
     const { forerunner } = instance
-    await forerunner.start()
     await using host = await open(forerunner)
     const client = createClient({ baseUrl: host.url })
     const { id, links } = await client.runTasks(echo)
@@ -91,9 +88,8 @@ for (const [name, open] of Object.entries(hosts)) {
   })
 
   test('serves the client, which is given the prefix with the address', async () => {
-    await using instance = create()
+    await using instance = await share()
     const { forerunner } = instance
-    await forerunner.start()
     await using host = await open(forerunner, prefix)
     const client = createClient({ baseUrl: host.url + prefix })
     const error = await rejects(client.runTasks({ tasks: [{ name: 'fail' }] }), 'first-task-failed')
@@ -134,9 +130,8 @@ test('says that the service was not started, and serves when it is', async () =>
 })
 
 test('can be at several places of one service', async () => {
-  await using instance = create()
+  await using instance = await share()
   const { forerunner } = instance
-  await forerunner.start()
   const [one, two] = [forerunner.handler({ prefix: '/one' }), forerunner.handler({ prefix: '/two/' })]
   await using host = await listen(
     createServer((incoming, response) => one(incoming, response, () => two(incoming, response))),

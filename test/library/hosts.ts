@@ -9,7 +9,7 @@ import express from 'express'
 import fastify from 'fastify'
 import { Hono } from 'hono'
 import Koa from 'koa'
-import type { Forerunner } from '../../src/index.ts'
+import type { Forerunner } from 'forerunner'
 
 export interface Host extends AsyncDisposable {
   readonly url: string

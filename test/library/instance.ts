@@ -3,8 +3,10 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import Koa, { type Middleware } from 'koa'
-import { createForerunner, type Forerunner, type ForerunnerOptions } from '../../src/index.ts'
+import { createForerunner, type Forerunner, type ForerunnerOptions } from 'forerunner'
 import { fixtureTasks } from '../harness/service.ts'
+import { shareByOptions } from '../harness/share.ts'
+import { until } from '../harness/until.ts'
 
 /** The tasks of the default run. */
 export const recipe = fileURLToPath(new URL('../fixtures/tasks/recipe/', import.meta.url))
@@ -26,6 +28,29 @@ export function create(options: ForerunnerOptions = {}): Instance {
     ...options,
   })
   return { forerunner, [Symbol.asyncDispose]: () => forerunner.stop() }
+}
+
+const lend = shareByOptions(startOne, removeRuns, (forerunner) => forerunner.stop())
+
+/** Started, and the same for all tests that ask for it. It has no run, and nobody stops it. */
+export async function share(options: ForerunnerOptions = {}): Promise<Instance> {
+  const { value: forerunner, ...scoped } = await lend(options)
+  return { forerunner, ...scoped }
+}
+
+async function startOne(options: ForerunnerOptions): Promise<Forerunner> {
+  const { forerunner } = create(options)
+  await forerunner.start()
+  return forerunner
+}
+
+async function removeRuns(forerunner: Forerunner): Promise<void> {
+  await until('every run is removed', async () => {
+    await forerunner.cancelRuns({ state: 'running' })
+    const { runs } = await forerunner.listRuns({ pageSize: 500 })
+    await Promise.allSettled(runs.map(({ id }) => forerunner.remove(id)))
+    return runs.length === 0
+  })
 }
 
 /** A Koa app with these middlewares, in this order, on a port of its own. */

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { AppError } from '../../src/domain/errors.ts'
 import { openEvents } from '../harness/event-client.ts'
 import { readProblem, readRun } from '../harness/run.ts'
-import { create, recipe, serve } from './instance.ts'
+import { create, recipe, serve, share } from './instance.ts'
 
 const waiting = { name: 'wait', input: { ms: 60_000 } }
 
@@ -17,9 +17,8 @@ const ask = (url: string, body?: unknown) =>
   })
 
 test('serves its routes in a Koa app beside others', async () => {
-  await using instance = create()
+  await using instance = await share()
   const { forerunner } = instance
-  await forerunner.start()
   await using app = await serve(forerunner.middleware(), (ctx) => {
     ctx.body = `mine: ${ctx.method} ${ctx.path}`
   })
@@ -35,9 +34,8 @@ test('serves its routes in a Koa app beside others', async () => {
 })
 
 test('does not report a client that leaves its stream as an error of the app', async () => {
-  await using instance = create()
+  await using instance = await share()
   const { forerunner } = instance
-  await forerunner.start()
   const reported: unknown[] = []
   const listening: Middleware = async (ctx, next) => {
     ctx.app.on('error', (error) => reported.push(error))
@@ -58,9 +56,8 @@ test('does not report a client that leaves its stream as an error of the app', a
 })
 
 test('leaves the errors of other middlewares to who mounted it', async () => {
-  await using instance = create()
+  await using instance = await share()
   const { forerunner } = instance
-  await forerunner.start()
   const caught: unknown[] = []
   const outer: Middleware = async (ctx, next) => {
     try {

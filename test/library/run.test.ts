@@ -1,18 +1,17 @@
 /** Runs without HTTP; that all calls are those of the client, `test/client/verbs.test.ts` shows. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ProblemError } from '../../src/index.ts'
+import { ProblemError } from 'forerunner'
 import { rejects } from '../harness/rejects.ts'
 import { jobAt } from '../harness/run.ts'
 import { collect } from '../client/collect.ts'
-import { create, recipe, serve } from './instance.ts'
+import { create, recipe, serve, share } from './instance.ts'
 
 const waiting = { name: 'wait', input: { ms: 60_000 } }
 
 test('run() resolves to the run when its answer is decided', async () => {
-  await using instance = create()
+  await using instance = await share()
   const { forerunner } = instance
-  await forerunner.start()
   const run = await forerunner.run({ tasks: [{ name: 'echo', input: { a: 1 } }, waiting], tags: ['direct'] })
   assert.equal(run.result, { a: 1 })
   assert.equal(run.tags, ['direct'])
@@ -83,9 +82,8 @@ test('a service that leaves refuses at once, and ends what is watched', async ()
 })
 
 test('answers a reader who takes its time', async () => {
-  await using instance = create()
+  await using instance = await share()
   const { forerunner } = instance
-  await forerunner.start()
   const tasks = Array.from({ length: 3 }, () => ({ name: 'echo', input: 'x'.repeat(500_000) }))
   const run = await forerunner.runTasks({ tasks, respond: 'all' })
   assert.is(JSON.stringify(run.results).length, 3 * 500_003 + 1)

@@ -5,8 +5,7 @@ import { startReceiver, verify, webhookSecret } from '../harness/receiver.ts'
 import { fixtureTasks } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 
-const built = new URL('../../dist/src/index.js', import.meta.url).href
-const { createForerunner } = (await import(built)) as typeof import('../../src/index.ts')
+import { createForerunner } from 'forerunner'
 
 test('a webhook has the addresses of its host, and a call sends it again', async () => {
   await using receiver = await startReceiver()

@@ -92,7 +92,7 @@ const cpuOnly: Readonly<Record<string, Expected>> = {
 }
 
 /** How long those may run that never end: the answers have to come before. The others must not be hurried. */
-const timeoutMs = 800
+const timeoutMs = 300
 
 const service = await startService({
   tasksDir: fileURLToPath(new URL('../fixtures/pool-tasks/', import.meta.url)),

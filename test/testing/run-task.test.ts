@@ -2,8 +2,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { z } from 'zod'
-import { defineTask } from '../../src/index.ts'
-import { runTask } from '../../src/testing/testing.ts'
+import { defineTask } from 'forerunner'
+import { runTask } from 'forerunner/testing'
 import { rejects } from '../harness/rejects.ts'
 
 const greet = defineTask({

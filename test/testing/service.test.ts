@@ -2,8 +2,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { z } from 'zod'
-import { BootError, defineTask, type RunEvent } from '../../src/index.ts'
-import { startTestForerunner } from '../../src/testing/testing.ts'
+import { BootError, defineTask, type RunEvent } from 'forerunner'
+import { startTestForerunner } from 'forerunner/testing'
 import { rejects } from '../harness/rejects.ts'
 import { fixtureTasks } from '../harness/service.ts'
 
