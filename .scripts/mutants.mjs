@@ -79,7 +79,7 @@ const mutants = [
     tests: '^process/steps',
     edits: [
       {
-        file: 'src/dispatch/step-keeper.ts',
+        file: 'src/dispatch/execute.ts',
         find: 'return persist(fields, () => store.keepStep(claimOf({ runId, jobIndex, claim }), step, clock.now()))',
         replace: `void persist(fields, () => store.keepStep(claimOf({ runId, jobIndex, claim }), step, clock.now()))
       return Promise.resolve('kept' as const)`,

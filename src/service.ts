@@ -3,7 +3,7 @@ import type { Middleware } from 'koa'
 import type { Config } from './config.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
 import { createLineKeeper } from './dispatch/line-keeper.ts'
-import { createStepKeeper } from './dispatch/step-keeper.ts'
+import { createStepKeeper } from './dispatch/execute.ts'
 import {
   createClockWatch,
   createProgressPublisher,
@@ -17,7 +17,6 @@ import type { AttemptOutcome } from './domain/claim.ts'
 import { createHeartbeat, createLoopDelay } from './runtime/event-loop.ts'
 import { createCatchUp, createFeed } from './feed/feed.ts'
 import { createHttp, type Http } from './http/http.ts'
-import { createWhyWaiting } from './dispatch/why-waiting.ts'
 import { createRequestTexts } from './http/request-text.ts'
 import type { ProgressOf } from './http/views/job.ts'
 import { withoutSecrets } from './http/secrets.ts'
@@ -178,7 +177,6 @@ export function createService(options: ServiceOptions): Service {
 
   const progressOf: ProgressOf = (...job) =>
     dispatcher.progress(...job) ?? store.notifier?.remoteProgress(...job) ?? null
-  const whyWaiting = createWhyWaiting({ clock, registry, dispatcher, store })
   const trouble = () => pool.unhealthyReason() ?? limits.unhealthyReason()
   const served = {
     config,
@@ -189,7 +187,7 @@ export function createService(options: ServiceOptions): Service {
     pool,
     trouble,
     progressOf,
-    whyWaiting,
+    whyWaiting: dispatcher.whyWaiting,
     loopDelay,
     lines,
     minutes,

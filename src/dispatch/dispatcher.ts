@@ -11,6 +11,7 @@ import {
   type Progress,
   type StepKeeper,
 } from '../domain/claim.ts'
+import type { Waiting, WhyWaiting } from '../domain/job.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { taskKinds } from '../domain/task.ts'
 import { createExecutor, notStarted, type Executor } from '../execution/executor.ts'
@@ -34,10 +35,8 @@ export interface Dispatcher {
   cancel(claim: Claim): void
   /** The progress that a job has reported; null before it has reported any, or when it does not run here. */
   progress(runId: string, jobIndex: number): Progress | null
-  /** How many jobs of the task run in the pool here. */
-  running(task: string): number
-  /** When the next job of the task may start, where its rate is used up as far as the last claim has seen; else null. */
-  ratedUntil(task: string): number | null
+  /** Why a job does not run yet, as far as this process knows. */
+  readonly whyWaiting: WhyWaiting
   /** Of all jobs that run here and have reported any. */
   allProgress(): JobProgress[]
   /** The service was asked to leave: from now on a failure may come of that. */
@@ -79,6 +78,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     options
   const inFlight = new Set<Promise<void>>()
   const rates = ratesOf(registry)
+  /** Tasks whose rate is used up, as far as the last claim has seen, and when the next job of each may start. */
   let ratedUntil: Readonly<Record<string, number>> = {}
   const runningByTask = new Map<string, number>()
   /** Claims that were cancelled in the commit that gave them, and are not known here yet. */
@@ -126,14 +126,32 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     return done
   }
 
+  function runningOf(task: string): number {
+    return runningByTask.get(task) ?? 0
+  }
+
   function count(task: string, change: number): void {
-    runningByTask.set(task, (runningByTask.get(task) ?? 0) + change)
+    runningByTask.set(task, runningOf(task) + change)
+  }
+
+  function whyWaiting({ state, runAt, task }: Parameters<WhyWaiting>[0]): Waiting | null {
+    if (state === 'blocked') return { reason: 'blocked' }
+    if (runAt === null) return null
+    const now = clock.now()
+    if (runAt > now) return { reason: state === 'retrying' ? 'retry' : 'delay', until: runAt }
+    if (store.pausedTasks().has(task)) return { reason: 'paused' }
+    const known = registry.get(task)
+    if (known === undefined) return { reason: 'unknown-task' }
+    const { concurrency: limit, rate } = known.policy
+    const until = Object.hasOwn(ratedUntil, task) ? (ratedUntil[task] ?? 0) : 0
+    if (rate !== null && until > now) return { reason: 'rate', ...rate, until }
+    return limit !== null && runningOf(task) >= limit ? { reason: 'limit', limit } : { reason: 'thread' }
   }
 
   function claimRequest(only: ClaimRequest['only']): ClaimRequest {
     const limited = registry.all().filter(({ policy }) => policy.concurrency !== null)
     const taskLimits = Object.fromEntries(
-      limited.map(({ name, policy }) => [name, (policy.concurrency ?? 0) - (runningByTask.get(name) ?? 0)]),
+      limited.map(({ name, policy }) => [name, (policy.concurrency ?? 0) - runningOf(name)]),
     )
     const request = { slots: pool.freeSlots(), taskLimits, ...(rates && { rates }), only, at: clock.now() }
     if (isolated.size === 0) return request
@@ -245,11 +263,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (claiming !== null || !isOpen) cancelledEarly.add(claimKey(claim))
     },
     progress: (...job) => mainThread.progress(...job) ?? threads.progress(...job),
-    running: (task) => runningByTask.get(task) ?? 0,
-    ratedUntil(task) {
-      const until = Object.hasOwn(ratedUntil, task) ? (ratedUntil[task] ?? 0) : 0
-      return until > clock.now() ? until : null
-    },
+    whyWaiting,
     allProgress: () => [...mainThread.allProgress(), ...threads.allProgress()],
     leave() {
       isLeaving = true

@@ -1,13 +1,13 @@
-/** One attempt as a pipeline: run at its place, excused, committed until it is on disk, and reported. */
-import { setImmediate as turn } from 'node:timers/promises'
-import { claimOf, type ClaimedJob, type AttemptOutcome } from '../domain/claim.ts'
+/** One attempt as a pipeline: run at its place, excused, committed until it is on disk, and reported; and its steps. */
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { claimOf, type AttemptOutcome, type ClaimedJob, type StepKeeper } from '../domain/claim.ts'
+import { AppError } from '../domain/errors.ts'
+import { backOffMs, retryDelayMs, type JobError } from '../domain/job.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { type JobError, retryDelayMs } from '../domain/job.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
 import type { Log } from '../log.ts'
 import type { Settled } from '../domain/run/verbs.ts'
 import type { Store } from '../store/store.ts'
-import { pauseAfter } from './pause-after.ts'
 
 /** Where an attempt runs. Never rejects. `released`: it did not come to an outcome of its own. */
 export type Place = (job: ClaimedJob) => Promise<AttemptOutcome>
@@ -152,4 +152,50 @@ function logOutcome(
   else if (outcome.ok) log.debug(ids, 'job completed')
   else if (retryAt === null) log.warn({ ...ids, error }, 'job failed')
   else log.warn({ ...ids, error, retryAt: new Date(retryAt).toISOString() }, 'attempt failed')
+}
+
+export interface StepKeeperOptions {
+  readonly store: Pick<Store, 'keepStep' | 'stepsOf'>
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/**
+ * Keeps the steps of attempts in the store. A step whose work is done must not be lost for a moment in which nothing can
+ * be committed: it is tried again, as an outcome is, and its task waits meanwhile.
+ */
+export function createStepKeeper({ store, clock, log }: StepKeeperOptions): StepKeeper & { stop(): void } {
+  const stopping = new AbortController()
+  const { signal } = stopping
+
+  async function persist<Value>(fields: object, ask: () => Promise<Value>): Promise<Value> {
+    for (let failures = 1; !signal.aborted; failures += 1) {
+      try {
+        return await ask()
+      } catch (error) {
+        if (!(error instanceof AppError) || error.code !== 'store-unavailable') throw error
+        log.error({ ...fields, err: error }, 'a step could not be committed or read; trying again')
+        await pauseAfter(failures, signal)
+      }
+    }
+    throw new Error('the service stopped before the step was committed or read')
+  }
+
+  return {
+    keep({ runId, jobIndex, claim }, step) {
+      const fields = { runId, jobIndex, step: step.name }
+      return persist(fields, () => store.keepStep(claimOf({ runId, jobIndex, claim }), step, clock.now()))
+    },
+    stored: ({ runId, jobIndex, claim }, from) =>
+      persist({ runId, jobIndex }, () => store.stepsOf(claimOf({ runId, jobIndex, claim }), from)),
+    stop: () => stopping.abort(),
+  }
+}
+
+const firstPauseMs = 50
+const maxPauseMs = 2_000
+
+/** The pause between two tries to commit something; resolves at once when the signal is aborted. @param failures so far, 1 after the first */
+async function pauseAfter(failures: number, signal: AbortSignal): Promise<void> {
+  await sleep(backOffMs(failures, firstPauseMs, maxPauseMs), undefined, { signal }).catch(() => {})
 }

@@ -1,8 +1,7 @@
 /** The HTTP side of a service: what all places where it is mounted share, and its end. */
 import type { Config } from '../config.ts'
 import type { WhyWaiting } from '../domain/job.ts'
-import type { Feed } from '../feed/feed.ts'
-import { createRunWatch } from '../feed/run-watch.ts'
+import { type Feed, createRunWatch } from '../feed/feed.ts'
 import { createAnswers } from './answers.ts'
 import { createBodyParser } from './body/body-parser.ts'
 import { createByteBudget } from './byte-budget.ts'

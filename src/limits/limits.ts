@@ -1,7 +1,12 @@
 /** What the process may take from the system: what is left of it, and what to do when it runs short. */
 import type { Log } from '../log.ts'
-import { canOpen, countDescriptors, createDescriptorWatch, descriptorLimit } from './descriptors.ts'
-import { createThreadRoom } from './thread-room.ts'
+import {
+  canOpen,
+  countDescriptors,
+  createDescriptorWatch,
+  descriptorLimit,
+  createThreadRoom,
+} from './process-limits.ts'
 import { randomFill } from 'node:crypto'
 
 export interface LimitCounts {

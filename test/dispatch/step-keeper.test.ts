@@ -1,7 +1,7 @@
 /** A step whose work is done waits for a store that cannot commit, and is not given up before the service stops. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createStepKeeper } from '../../src/dispatch/step-keeper.ts'
+import { createStepKeeper } from '../../src/dispatch/execute.ts'
 import { AppError } from '../../src/domain/errors.ts'
 import type { StepReport } from '../../src/domain/claim.ts'
 import { createLog } from '../../src/log.ts'

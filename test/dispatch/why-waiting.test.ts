@@ -1,33 +1,47 @@
 /** Why a job does not run yet, as the process that answers sees it. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createWhyWaiting } from '../../src/dispatch/why-waiting.ts'
+import { createDispatcher, type Dispatcher, type DispatcherOptions } from '../../src/dispatch/dispatcher.ts'
 import type { WhyWaiting } from '../../src/domain/job.ts'
-import type { Registry } from '../../src/tasks/registry.ts'
+import { notStarted } from '../../src/execution/executor.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { startDispatchService } from './dispatch-service.ts'
 
 const now = 1_000
 
-function why(task: string, job: Partial<Parameters<WhyWaiting>[0]> = {}): ReturnType<WhyWaiting> {
-  const running: Record<string, number> = { full: 2, open: 1, rated: 1, free: 0 }
-  const get = (name: string) =>
-    name in running
-      ? { name, policy: { concurrency: 2, rate: name === 'full' ? null : { limit: 3, perMs: 50 } } }
-      : undefined
-  const whyWaiting = createWhyWaiting({
-    clock: { now: () => now },
-    registry: { get } as unknown as Registry,
-    dispatcher: {
-      running: (name) => running[name] ?? 0,
-      ratedUntil: (name) => (name === 'rated' ? now + 5 : null),
-    },
-    store: { pausedTasks: () => new Set(['paused']) },
+/** A dispatcher with two jobs of `full` and one of `open` in the pool, and a rate of `rated` that is used up. */
+async function startDispatcher(): Promise<Dispatcher> {
+  const tasks = ['full', 'open', 'rated'].map((name) => {
+    const rate = name === 'full' ? null : { limit: 3, perMs: 50 }
+    return { name, policy: { concurrency: 2, isolation: 'thread', rate } }
   })
-  return whyWaiting({ state: 'queued', runAt: now, task, ...job })
+  const jobs = ['full', 'full', 'open'].map((task, jobIndex) => ({ runId: 'a', jobIndex, claim: 1, task }))
+  const dispatcher = createDispatcher({
+    clock: { now: () => now },
+    registry: { all: () => tasks, get: (name: string) => tasks.find((task) => task.name === name) },
+    pool: {
+      onCapacity() {},
+      freeSlots: () => [{ thread: 'worker-1', kind: 'cpu', count: 9 }],
+      run: () => ({ ...notStarted, outcome: new Promise(() => {}) }),
+    },
+    store: {
+      rescue: async () => ({ requeued: 0, crashed: 0, suspects: 0 }),
+      claim: async () => ({ jobs: jobs.splice(0), nextDueAt: null, ratedUntil: { rated: now + 5 } }),
+      pausedTasks: () => new Set(['paused']),
+    },
+    onStarted() {},
+    traceExecute: null,
+  } as unknown as DispatcherOptions)
+  await dispatcher.start()
+  await nextTurn()
+  return dispatcher
 }
 
-test('each reason, the one that holds first', () => {
+test('each reason, the one that holds first', async () => {
+  const { whyWaiting } = await startDispatcher()
+  const why = (task: string, job: Partial<Parameters<WhyWaiting>[0]> = {}) =>
+    whyWaiting({ state: 'queued', runAt: now, task, ...job })
   assert.equal(why('gone', { state: 'blocked', runAt: null }), { reason: 'blocked' })
   assert.equal(why('gone', { runAt: now + 1 }), { reason: 'delay', until: now + 1 })
   assert.equal(why('full', { state: 'retrying', runAt: now + 1 }), { reason: 'retry', until: now + 1 })

@@ -4,8 +4,7 @@
  */
 import { once } from 'node:events'
 import { Router } from '@koa/router'
-import { createFeed, type Feed } from '../../src/feed/feed.ts'
-import { createRunWatch } from '../../src/feed/run-watch.ts'
+import { createFeed, type Feed, createRunWatch } from '../../src/feed/feed.ts'
 import {
   createEventStreams,
   type EventStreams,

@@ -5,7 +5,7 @@
 import type { ServerResponse } from 'node:http'
 import type { RunRecord } from '../../domain/run.ts'
 import { createTurnScheduler } from '../../runtime/event-loop.ts'
-import type { RunWatch, Snapshot } from '../../feed/run-watch.ts'
+import type { RunWatch, Snapshot } from '../../feed/feed.ts'
 import type { Log } from '../../log.ts'
 import type { ProgressOf, ProgressView } from '../views/job.ts'
 import { eventText } from '../views/json.ts'

@@ -1,7 +1,7 @@
 /** Lets a client wait for a run's next version: while it is connected, for as long as it wants, and not beyond the service's leaving. */
 import type { ServerResponse } from 'node:http'
 import type { RunRecord } from '../../domain/run.ts'
-import type { RunWatch } from '../../feed/run-watch.ts'
+import type { RunWatch } from '../../feed/feed.ts'
 
 export interface Polled {
   /** null: there is no such run, or no longer. */
