@@ -1,22 +1,22 @@
 /** The library's face. Importing it loads neither the server nor the store: threads import it for `defineTask`. */
 import type { AnyTasks, TaskMap } from './client/named-tasks.ts'
 import { BootError } from './domain/errors.ts'
-import { embed, leave, type Forerunner, type ForerunnerOptions } from './library/forerunner.ts'
+import { embed, type Forerunner, type ForerunnerOptions, leave } from './library/forerunner.ts'
 import { nodeIsTooOld } from './runtime/version.ts'
 
 export type * from './client/client.ts'
 export { ProblemError } from './client/problem-error.ts'
 export { BootError } from './domain/errors.ts'
 export {
-  defineTask,
   type DefinedTask,
+  defineTask,
   type StepFunction,
   type TaskContext,
   type TaskDefinition,
   type TaskLog,
 } from './domain/task.ts'
 export type { TaskSchedule } from './domain/schedule.ts'
-export type { Handler } from './http/handler.ts'
+export type { Handler } from './http/server.ts'
 export type { RunEvent, RunEventMap, RunEvents } from './library/events.ts'
 export type { Forerunner, ForerunnerOptions, PlaceOptions } from './library/forerunner.ts'
 export type { Logger } from './log.ts'

@@ -6,10 +6,10 @@ import { createLineKeeper } from './dispatch/line-keeper.ts'
 import { createStepKeeper } from './dispatch/execute.ts'
 import {
   createClockWatch,
-  createProgressPublisher,
-  createLinePruner,
-  createPruner,
   createExpiry,
+  createLinePruner,
+  createProgressPublisher,
+  createPruner,
   createUnknownTaskWatch,
 } from './dispatch/maintenance.ts'
 import { monotonicClock, type ProcessClock } from './runtime/clock.ts'
@@ -17,9 +17,8 @@ import type { AttemptOutcome } from './domain/claim.ts'
 import { createHeartbeat, createLoopDelay } from './runtime/event-loop.ts'
 import { createCatchUp, createFeed } from './feed/feed.ts'
 import { createHttp, type Http } from './http/http.ts'
-import { createRequestTexts } from './http/request-text.ts'
 import type { ProgressOf } from './http/views/job.ts'
-import { withoutSecrets } from './http/secrets.ts'
+import { withoutSecrets } from './http/permissions.ts'
 import { eventText } from './http/views/json.ts'
 import { createMainThreadExecutor } from './execution/main-thread/main-thread-executor.ts'
 import { createAnswerWaiters } from './intake/answer-waiters.ts'
@@ -31,7 +30,7 @@ import type { Log } from './log.ts'
 import { createMinuteRecorder } from './metrics/minutes.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Pool } from './execution/pool/pool.ts'
-import { parseSchedule } from './http/schedule-request.ts'
+import { parseRunText, parseSchedule, partsOfRequest } from './http/run-request.ts'
 import { declaredSchedules } from './schedules/declared.ts'
 import { createSchedules } from './schedules/schedules.ts'
 import type { Store } from './store/store.ts'
@@ -144,8 +143,8 @@ export function createService(options: ServiceOptions): Service {
   })
 
   const { inbox } = store
-  const texts = createRequestTexts(config)
-  const inboxReader = inbox && createInboxReader({ ...texts, ...config, inbox, intake, log })
+  const parse = (text: string) => parseRunText(text, config)
+  const inboxReader = inbox && createInboxReader({ ...config, inbox, intake, parse, partsOf: partsOfRequest, log })
   const pruner = createPruner({ ...config, store, clock, log })
   /** Of addresses in webhooks: where the library is mounted. */
   let ownPrefix = ''

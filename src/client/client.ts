@@ -1,13 +1,11 @@
 /** The service for programs in TypeScript, in Node and in browsers. It needs `fetch` and nothing else. */
 import type { AnyTasks, TaskMap } from './named-tasks.ts'
 import { createSend, type TransportOptions } from './transport.ts'
-import { createVerbs, type Client } from './verbs.ts'
+import { type Client, createVerbs } from './verbs.ts'
 
-export type { RunInput } from '../http/run-request.ts'
+export type { RunInput, SchedulePut } from '../http/run-request.ts'
 export type { JobView } from '../http/views/job.ts'
-export type { LinePageView, LineView } from '../http/views/line.ts'
-export type { BulkChangeView, RunPageView, RunView } from '../http/views/run.ts'
-export type { SchedulePut } from '../http/schedule-request.ts'
+export type { BulkChangeView, LinePageView, LineView, RunPageView, RunView } from '../http/views/run.ts'
 export type { ScheduleView } from '../http/views/schedule.ts'
 export type { RecentView, StatsView, TaskStatsView, TaskView } from '../http/views/service.ts'
 export type { JobOptions, TaskCall } from '../domain/task.ts'

@@ -1,6 +1,6 @@
 /** A refusal or failure that the service, or something in front of it, has answered with. */
 import type { ProblemCode } from '../domain/problems.ts'
-import type { ProblemDocument } from '../http/views/problem.ts'
+import type { ProblemDocument } from '../http/problem.ts'
 
 /** A response over HTTP, or one from inside the process: as much of it as is read. */
 export interface Reply extends Pick<Response, 'ok' | 'status' | 'statusText' | 'url' | 'text' | 'json'> {

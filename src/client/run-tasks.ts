@@ -1,6 +1,6 @@
 /** POST /run-tasks, sent again with the same key as long as that is safe and worth it; with its answer, or without. */
 import type { RunView } from '../http/views/run.ts'
-import { backOffMs, pause, isDecided, isPassing, type Send } from './transport.ts'
+import { backOffMs, isDecided, isPassing, pause, type Send } from './transport.ts'
 import { ProblemError } from './problem-error.ts'
 import type { TaskCall } from '../domain/task.ts'
 

@@ -1,14 +1,13 @@
 /** Every call of a service, which is reached over HTTP or runs in this process. */
 import type { JobView } from '../http/views/job.ts'
-import type { LinePageView, LineView } from '../http/views/line.ts'
-import type { BulkChangeView, RunPageView, RunView } from '../http/views/run.ts'
-import type { SchedulePut } from '../http/schedule-request.ts'
+import type { BulkChangeView, LinePageView, LineView, RunPageView, RunView } from '../http/views/run.ts'
+import type { SchedulePut } from '../http/run-request.ts'
 import type { ScheduleListView, ScheduleView } from '../http/views/schedule.ts'
 import type { RecentView, StatsView, TaskListView, TaskStatsView, TaskView } from '../http/views/service.ts'
 import type { AnyTasks, RunTasksOf, TaskMap } from './named-tasks.ts'
-import { createRunCalls, type EnqueueOptions, type RunTasksOptions, type NameOf } from './run-tasks.ts'
+import { createRunCalls, type EnqueueOptions, type NameOf, type RunTasksOptions } from './run-tasks.ts'
 import type { Ask, Send } from './transport.ts'
-import { watchRuns, localWatchLimits, watch, watchLimits, type WatchEvent, type WatchOptions } from './watch.ts'
+import { localWatchLimits, watch, type WatchEvent, watchLimits, type WatchOptions, watchRuns } from './watch.ts'
 
 export interface CallOptions {
   readonly signal?: AbortSignal

@@ -1,8 +1,8 @@
 /** A run as it changes, over as many connections as it takes. */
 import type { RunView } from '../http/views/run.ts'
 import type { ProgressView } from '../http/views/job.ts'
-import { type ServerEvent, createEventParser } from './event-parser.ts'
-import { backOffMs, pause, isPassing, type Send } from './transport.ts'
+import { createEventParser, type ServerEvent } from './event-parser.ts'
+import { backOffMs, isPassing, pause, type Send } from './transport.ts'
 import { ProblemError } from './problem-error.ts'
 
 /** A run comes whole, except that a result above 16 KiB is replaced by `resultBytes`. */

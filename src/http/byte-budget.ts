@@ -1,5 +1,5 @@
 /** Bounds the bytes that clients decide about and this process holds for them, over all requests together. */
-import { monotonicClock, type Clock } from '../runtime/clock.ts'
+import { type Clock, monotonicClock } from '../runtime/clock.ts'
 
 export interface ByteHold {
   /**

@@ -6,7 +6,9 @@ import type { Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Log } from '../log.ts'
-import { STATUS_CODES } from './lazy-http.ts'
+
+// Not imported, see `server.ts`.
+const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 export interface Connections {
   /**

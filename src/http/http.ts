@@ -8,11 +8,10 @@ import { createByteBudget } from './byte-budget.ts'
 import { createChangeStreams } from './streaming/change-streams.ts'
 import { createEventStreams } from './streaming/event-streams.ts'
 import { createStreamRoom } from './streaming/event-stream.ts'
-import { createInProcess, type AskInProcess } from './in-process.ts'
+import { type AskInProcess, createInProcess } from './in-process.ts'
 import { createLongPolls } from './streaming/long-poll.ts'
 import { createMount, type Mount } from './middleware.ts'
-import type { MountOptions } from './mount.ts'
-import type { HttpDeps } from './route.ts'
+import type { HttpDeps, MountOptions } from './route.ts'
 import type { ProgressOf } from './views/job.ts'
 
 export interface Http {

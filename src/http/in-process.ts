@@ -7,7 +7,9 @@ import { duplexPair } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Middleware } from 'koa'
 import type { Log } from '../log.ts'
-import { createServer, request } from './lazy-http.ts'
+
+// Not imported, see `server.ts`.
+const { createServer, request } = process.getBuiltinModule('node:http')
 
 export interface InProcessRequest {
   readonly method: string
@@ -41,7 +43,7 @@ export function createInProcess(middleware: Middleware, log: Log): AskInProcess 
 
   /** At the first call: a host with an app of its own may never make one. */
   async function load(): Promise<Server> {
-    const { createListener } = await import('./handler.ts')
+    const { createListener } = await import('./server.ts')
     // It never listens, and so has no timers.
     return createServer(createListener(middleware, log))
   }

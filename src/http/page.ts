@@ -3,8 +3,7 @@
  * hash of their content. All of it works below any path, for the page refers to nothing but relative addresses.
  */
 import type { Context } from 'koa'
-import { isKnown } from './request-headers.ts'
-import { originalUrlOf } from './mount.ts'
+import { isKnown, originalUrlOf } from './request-head.ts'
 import { hash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

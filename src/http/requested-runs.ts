@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { AppError } from '../domain/errors.ts'
 import { isRunId } from '../domain/ids.ts'
-import { runStates, type RunRecord } from '../domain/run.ts'
+import { type RunRecord, runStates } from '../domain/run.ts'
 import { scheduleTag } from '../domain/schedule.ts'
 import { parseSearch } from '../store/search-words.ts'
 import type { RunFilter, Store } from '../store/store.ts'
@@ -42,7 +42,12 @@ const longestTag = scheduleTag('x'.repeat(64))
 
 export const instantOf = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
 
-/** Everything in a query arrives as text. */
+/** A number from 1, which a query has as text. */
+export const countText = z
+  .string()
+  .regex(/^[1-9]\d{0,8}$/, 'must be a whole number from 1')
+  .transform(Number)
+
 export const runFilter = {
   state: z.enum(runStates).exactOptional(),
   task: z.string().min(1).max(64).exactOptional().describe('runs that have a job of this task'),

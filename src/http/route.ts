@@ -23,7 +23,6 @@ import type { ByteBudget } from './byte-budget.ts'
 import type { ChangeStreams } from './streaming/change-streams.ts'
 import type { EventStreams } from './streaming/event-streams.ts'
 import type { LongPolls } from './streaming/long-poll.ts'
-import type { MountOptions } from './mount.ts'
 import type { PathParameters } from './requested-runs.ts'
 import type { RequestHeaderName, ResponseHeaderName } from './openapi/headers.ts'
 import type { ViewOptions } from './views/job.ts'
@@ -83,6 +82,16 @@ export function problemsOf({ method, isOpen, problems }: Route): ProblemCode[] {
     ...problems,
     'internal',
   ]
+}
+
+/** Where the routes are in the address space of a host. */
+export interface MountOptions {
+  /** Stands before the path of each route, and in each address that is given out; empty, or such as `/jobs`. */
+  readonly prefix: string
+  /** Whether the routes stand beside those of another app. */
+  readonly isHosted: boolean
+  /** Whether its requests are the process's own: they need no API key, and their bodies may be of any size. */
+  readonly isOwn?: boolean
 }
 
 /** What routes use of the rest of the service. */

@@ -1,12 +1,16 @@
-/** The form of a run's request, and the issues of a body that has another. */
+/** The form of a run's request, and of a schedule, which has one; and the issues of a body that has another. */
 import { z } from 'zod'
-import { respondModes, firstFailurePolicies } from '../domain/run.ts'
+import { firstFailurePolicies, respondModes } from '../domain/run.ts'
 import { AppError, type RequestIssue } from '../domain/errors.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
+import { missedPolicies } from '../domain/schedule.ts'
 import { policyBounds } from '../domain/task.ts'
 import { isWebhookUrl } from '../domain/webhook.ts'
 import type { RequestParts } from '../intake/inbox.ts'
+import type { ScheduleInput } from '../schedules/check.ts'
 import { pointerOf } from '../tasks/input.ts'
+import { parseBody } from './body/parse-body.ts'
+import { valueOf } from './body/read-body.ts'
 
 const maxDelayMs = 31_536_000_000
 const { timeoutMs, maxAttempts } = policyBounds
@@ -60,6 +64,27 @@ export const runSchema = z.strictObject({
 /** What a caller may write; everything can be left out. */
 export type RunInput = z.input<typeof runSchema>
 
+export const putScheduleSchema = z.strictObject({
+  cron: z.string().min(1).max(256).describe('five fields, or six with seconds'),
+  timeZone: z.string().min(1).max(64).default('UTC').describe('a name of the IANA database'),
+  request: runSchema
+    .extend({ respond: z.literal('none').default('none') })
+    .describe('as for POST /run-tasks; nobody waits for an answer'),
+  missed: z
+    .enum(missedPolicies)
+    .default('one')
+    .describe('of ticks that passed while nothing ran: one run for the last, none, or one each for the last 100'),
+  paused: z.boolean().default(false),
+})
+
+/** What a caller may write; only `cron` and `request` are needed. */
+export type SchedulePut = z.input<typeof putScheduleSchema>
+
+export interface RequestBounds {
+  readonly maxBodyBytes: number
+  readonly maxTasksPerRun: number
+}
+
 /** Wrong places that are named, of however many. */
 const maxIssues = 100
 
@@ -67,13 +92,29 @@ const maxIssues = 100
 export function parseRunRequest(body: unknown, maxTasksPerRun: number): RunRequest {
   // Before each of them is looked at.
   checkTaskCount(body, maxTasksPerRun, '/tasks')
-  const parsed = runSchema.safeParse(body === undefined ? {} : body)
+  return parseForm(runSchema, body)
+}
+
+/** Of a request that did not come as a body: with the same checks as of a body's bytes. */
+export function parseRunText(text: string, { maxBodyBytes, maxTasksPerRun }: RequestBounds): RunRequest {
+  const parsed = parseBody({ bytes: Buffer.from(text), coding: null }, maxBodyBytes)
+  return parseRunRequest(valueOf(parsed, maxBodyBytes), maxTasksPerRun)
+}
+
+/** @throws AppError `too-many-tasks`, or `validation-error` with a pointer for each wrong place */
+export function parseSchedule(body: unknown, maxTasksPerRun: number): ScheduleInput {
+  checkTaskCount(Reflect.get(Object(body), 'request'), maxTasksPerRun, '/request/tasks')
+  return parseForm(putScheduleSchema, body)
+}
+
+function parseForm<Form>(schema: z.ZodType<Form>, body: unknown = {}): Form {
+  const parsed = schema.safeParse(body)
   if (parsed.success) return parsed.data
   throw invalidBody(parsed.error)
 }
 
 /** @throws AppError `too-many-tasks` */
-export function checkTaskCount(request: unknown, maxTasksPerRun: number, pointer: string): void {
+function checkTaskCount(request: unknown, maxTasksPerRun: number, pointer: string): void {
   const tasks: unknown = Reflect.get(Object(request), 'tasks')
   if (Array.isArray(tasks) && tasks.length > maxTasksPerRun) {
     const detail = `${tasks.length} tasks are more than the ${maxTasksPerRun} of one run`
@@ -82,7 +123,7 @@ export function checkTaskCount(request: unknown, maxTasksPerRun: number, pointer
 }
 
 /** With a pointer for each wrong place. */
-export function invalidBody(error: z.ZodError): AppError {
+function invalidBody(error: z.ZodError): AppError {
   const errors = error.issues.slice(0, maxIssues).flatMap(issuesOf).slice(0, maxIssues)
   const [first] = errors
   const where = first === undefined || first.pointer === '' ? 'the body' : first.pointer
@@ -90,8 +131,9 @@ export function invalidBody(error: z.ZodError): AppError {
   return new AppError('validation-error', `${where}: ${first?.detail}${more}`, { members: { errors } })
 }
 
-/** What can be kept of a request that is not valid. */
-export function partsOfRequest(request: unknown): RequestParts {
+/** What can be kept of a request that is not valid. @param text JSON */
+export function partsOfRequest(text: string): RequestParts {
+  const request: unknown = JSON.parse(text)
   const tasks: unknown = Reflect.get(Object(request), 'tasks')
   const first: unknown = Array.isArray(tasks) ? tasks[0] : undefined
   const task = taskSchema.shape.name.safeParse(Reflect.get(Object(first), 'name'))

@@ -1,16 +1,20 @@
-/** The service as an HTTP server of its own: the middleware, and a problem for every other path. */
+/** The routes on `node:http`: as a function of a request and a response for every host, and as a server of its own. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Middleware } from 'koa'
-import { BootError } from '../domain/errors.ts'
-import { createTurnScheduler } from '../runtime/event-loop.ts'
-import type { Log } from '../log.ts'
+import Koa, { type Middleware } from 'koa'
+import { AppError, BootError } from '../domain/errors.ts'
 import { connectionRoom } from '../limits/process-limits.ts'
-import { manageConnections, type Refusal } from './connections.ts'
+import type { Log } from '../log.ts'
+import { createTurnScheduler } from '../runtime/event-loop.ts'
 import { noteExpectation } from './body/receive.ts'
-import { createListener } from './handler.ts'
-import { createServer, request } from './lazy-http.ts'
-import { pathAndQueryOf } from './mount.ts'
+import { manageConnections, type Refusal } from './connections.ts'
+import { answerProblem } from './problem.ts'
+import type { Mount } from './middleware.ts'
+import { pathAndQueryOf } from './request-head.ts'
+
+// Not imported: the first import of `node:http`, by any module, has Node load all of `fetch` with it, for names that it has
+// on offer there (24.21; 40 ms of the start). See also `sendJson`.
+const { createServer, request } = process.getBuiltinModule('node:http')
 
 export interface HttpServer {
   /** @returns the base URL it can be reached at; rejects with BootError when the address cannot be had */
@@ -135,4 +139,30 @@ function urlOf(address: AddressInfo | string | null): string {
   if (typeof address !== 'object' || address === null) return String(address)
   const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
   return `http://${host}:${address.port}`
+}
+
+export type Listener = (incoming: IncomingMessage, response: ServerResponse) => void
+
+/** A path that is none of the routes is answered with 404. */
+export function createListener(middleware: Middleware, log: Log, prefix = ''): Listener {
+  const app = new Koa()
+  // A client that goes away while it is answered is no error of the host.
+  app.on('error', (error: unknown) => log.debug({ err: error }, 'a connection failed'))
+  app.use(middleware)
+  app.use((ctx) => answerProblem(ctx, new AppError('not-found', `there is nothing at ${ctx.path}`), log, prefix))
+  const handle = app.callback()
+  return (incoming, response) => void handle(incoming, response)
+}
+
+/** `next` is called for a path that is none of the routes. */
+export type Handler = (incoming: IncomingMessage, response: ServerResponse, next?: (error?: unknown) => void) => void
+
+export function createHandler({ middleware, owns }: Mount, prefix: string, log: Log): Handler {
+  const listener = createListener(middleware, log, prefix)
+
+  return (incoming, response, next) => {
+    const target = pathAndQueryOf(incoming.url ?? '')
+    if (next !== undefined && (target === undefined || !owns(target, incoming))) next()
+    else listener(incoming, response)
+  }
 }

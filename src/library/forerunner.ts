@@ -3,12 +3,13 @@ import type { Middleware } from 'koa'
 import type { App } from '../app.ts'
 import type { AnyTasks, SchedulePutOf, TaskMap } from '../client/named-tasks.ts'
 import { createSend, type Fetch } from '../client/transport.ts'
-import { createVerbs, type Client } from '../client/verbs.ts'
+import { type Client, createVerbs } from '../client/verbs.ts'
 import type { Config } from '../config.ts'
+import { BootError } from '../domain/errors.ts'
 import type { RunChange } from '../domain/run.ts'
-import type { Handler } from '../http/handler.ts'
+import type { Handler } from '../http/server.ts'
 import type { AskInProcess } from '../http/in-process.ts'
-import { parsePrefix, type MountOptions } from '../http/mount.ts'
+import type { MountOptions } from '../http/route.ts'
 import type { Log, Logger } from '../log.ts'
 import type { TaskModules } from '../tasks/registry.ts'
 import { createRunEvents, type RunEvents } from './events.ts'
@@ -118,7 +119,7 @@ export function embed(begin: Begin, givenPrefix = ''): Forerunner {
       const place = placeOf(given)
       let handle: Handler | undefined
       async function make(): Promise<Handler> {
-        const [{ app, log }, { createHandler }] = await Promise.all([started(), import('../http/handler.ts')])
+        const [{ app, log }, { createHandler }] = await Promise.all([started(), import('../http/server.ts')])
         return (handle ??= createHandler(app.mount(place), place.prefix, log))
       }
       return (incoming, response, next) => {
@@ -135,6 +136,15 @@ export function embed(begin: Begin, givenPrefix = ''): Forerunner {
     stop,
     [Symbol.asyncDispose]: stop,
   }
+}
+
+/** @returns it without a slash at its end @throws BootError for what is no prefix of a path */
+function parsePrefix(prefix: string): string {
+  const bare = prefix.replace(/\/$/, '')
+  if (bare === '' || /^(?:\/[\w.~-]+)+$/.test(bare)) return bare
+  throw new BootError(
+    `the prefix ${prefix} is no path: it has to be like /jobs, of letters, digits, "-", ".", "_" and "~"`,
+  )
 }
 
 /** Closes everything, also when what was to be handed back could not be. */

@@ -11,7 +11,7 @@ import {
   type EventStreamsOptions,
 } from '../../src/http/streaming/event-streams.ts'
 import { createLongPolls, type LongPolls } from '../../src/http/streaming/long-poll.ts'
-import { answerProblem } from '../../src/http/handle-error.ts'
+import { answerProblem } from '../../src/http/problem.ts'
 import type { HttpDeps } from '../../src/http/route.ts'
 import { watchRun } from '../../src/http/routes/watch-runs.ts'
 import { createStreamRoom, type StreamRoom } from '../../src/http/streaming/event-stream.ts'

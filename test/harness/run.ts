@@ -1,5 +1,5 @@
 /** Reads the JSON that the service answers, in the form that the contract gives it. */
-import type { ProblemDocument } from '../../src/http/views/problem.ts'
+import type { ProblemDocument } from '../../src/http/problem.ts'
 import type { JobView } from '../../src/http/views/job.ts'
 import type { RunPageView, RunView } from '../../src/http/views/run.ts'
 import type { StatsView } from '../../src/http/views/service.ts'

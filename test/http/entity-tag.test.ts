@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { tagOfVersion, isKnown } from '../../src/http/request-headers.ts'
+import { tagOfVersion, isKnown } from '../../src/http/request-head.ts'
 import { readRun } from '../harness/run.ts'
 import { shareService } from '../harness/service.ts'
 import { workedMs } from '../harness/worked-ms.ts'

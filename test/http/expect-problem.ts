@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert'
 import { problems } from '../../src/domain/errors.ts'
 import type { ProblemCode } from '../../src/domain/problems.ts'
-import type { ProblemDocument } from '../../src/http/views/problem.ts'
+import type { ProblemDocument } from '../../src/http/problem.ts'
 import { readProblem } from '../harness/run.ts'
 
 /** Fails unless the answer is this problem in the form of RFC 9457; `status` only where it is not the table's. */

@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { AppError } from '../../src/domain/errors.ts'
-import { parseIdempotencyKey } from '../../src/http/request-headers.ts'
+import { parseIdempotencyKey } from '../../src/http/request-head.ts'
 
 const printable = fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCodePoint(code))
 const key = fc.string({ unit: printable, minLength: 1, maxLength: 255 })

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { appliedPrefer, parsePrefer, type Preferences } from '../../src/http/request-headers.ts'
+import { appliedPrefer, parsePrefer, type Preferences } from '../../src/http/request-head.ts'
 import { workedMs } from '../harness/worked-ms.ts'
 
 const none: Preferences = { respondAsync: false, waitS: null, isMinimal: false }

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { AppError } from '../../src/domain/errors.ts'
-import { answerProblem } from '../../src/http/handle-error.ts'
+import { answerProblem } from '../../src/http/problem.ts'
 import { createLog } from '../../src/log.ts'
 import { serve } from '../library/instance.ts'
 

@@ -1,6 +1,6 @@
 /** Several clients that post mixed runs one after the other until the service is gone, and note what they were told. */
 import type { Child } from '../harness/child.ts'
-import type { ProblemDocument } from '../../src/http/views/problem.ts'
+import type { ProblemDocument } from '../../src/http/problem.ts'
 import type { RunView } from '../../src/http/views/run.ts'
 import type { Random } from '../harness/random.ts'
 import type { Interference } from './interference.ts'

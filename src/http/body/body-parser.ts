@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads'
 import { AppError } from '../../domain/errors.ts'
 import { RawJson } from '../../domain/json.ts'
 import type { BodyReply, BodyWork } from './body-thread.ts'
-import { parseBody, tasksOf, type PackedBody, type ParsedBody } from './parse-body.ts'
+import { type PackedBody, parseBody, type ParsedBody, tasksOf } from './parse-body.ts'
 
 export interface BodyParser {
   /**

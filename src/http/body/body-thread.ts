@@ -1,6 +1,6 @@
 /** Parses bodies beside the main thread, one after another, and takes the inputs of their tasks out as text. */
 import { parentPort } from 'node:worker_threads'
-import { parseBody, tasksOf, type PackedBody, type ParsedBody } from './parse-body.ts'
+import { type PackedBody, parseBody, type ParsedBody, tasksOf } from './parse-body.ts'
 
 export interface BodyWork extends PackedBody {
   readonly maxBytes: number

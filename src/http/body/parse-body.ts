@@ -2,7 +2,7 @@
 import type { RequestIssue } from '../../domain/errors.ts'
 import { brotliDecompressSync, unzipSync, zstdDecompressSync } from 'node:zlib'
 import { isTooDeep } from '../../domain/json.ts'
-import type { Coding } from '../request-headers.ts'
+import type { Coding } from '../request-head.ts'
 import { pointerOf } from '../../tasks/input.ts'
 
 /** A body as it was received; `coding` null where it is not packed. */

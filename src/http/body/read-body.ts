@@ -4,10 +4,10 @@ import type { Context } from 'koa'
 import { AppError } from '../../domain/errors.ts'
 import { isTooDeep, maxJsonDepth } from '../../domain/json.ts'
 import type { ByteBudget, ByteHold } from '../byte-budget.ts'
-import { acceptedCodings, isJsonInUtf8, parseCoding } from '../request-headers.ts'
+import { acceptedCodings, isJsonInUtf8, parseCoding } from '../request-head.ts'
 import type { BodyParser } from './body-parser.ts'
 import type { PackedBody, ParsedBody } from './parse-body.ts'
-import { hostBodyOf, isReadSmall, receive, receiveSmall, sendContinue, type Reading } from './receive.ts'
+import { hostBodyOf, isReadSmall, type Reading, receive, receiveSmall, sendContinue } from './receive.ts'
 
 export interface BodyReaderOptions {
   /** Of a body, packed and unpacked. */

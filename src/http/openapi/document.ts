@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { version } from '../../runtime/version.ts'
 import { problemCodes } from '../../domain/problems.ts'
 import type { PathParameters } from '../requested-runs.ts'
-import { problemsOf, type NamedSchemas, type Route } from '../route.ts'
+import { type NamedSchemas, problemsOf, type Route } from '../route.ts'
 import {
   causeSchema,
   jobErrorSchema,
@@ -12,12 +12,13 @@ import {
   jobViewSchema,
   stepSchema,
 } from '../views/job.ts'
-import { problemSchema, problemSchemaOf } from '../views/problem.ts'
+import { problemSchema, problemSchemaOf } from '../problem.ts'
 import { deliverySchema, minimalRunSchema, runIdSchema, runViewSchema } from '../views/run.ts'
 import { problemExample } from './examples.ts'
 import { requestHeaders } from './headers.ts'
 import {
   jsonContent,
+  type JsonObject,
   jsonSchema,
   namedSchemas,
   parameterName,
@@ -25,7 +26,6 @@ import {
   problemSchemaName,
   refTo,
   success,
-  type JsonObject,
 } from './parts.ts'
 
 const pathParameters: Record<keyof PathParameters, z.ZodType> = {

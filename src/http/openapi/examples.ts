@@ -1,11 +1,10 @@
 /** Examples for the OpenAPI document, of one run of the tasks that come with the service. */
 import { type ProblemMembers, problems } from '../../domain/errors.ts'
 import type { ProblemCode } from '../../domain/problems.ts'
-import type { RunInput } from '../run-request.ts'
+import type { RunInput, SchedulePut } from '../run-request.ts'
 import type { JobView } from '../views/job.ts'
-import type { StandardMembers } from '../views/problem.ts'
+import type { StandardMembers } from '../problem.ts'
 import type { RunView } from '../views/run.ts'
-import type { SchedulePut } from '../schedule-request.ts'
 import type { ScheduleView } from '../views/schedule.ts'
 
 const id = '01a2071d-0a4a-7200-89ea-c1db971bb6b7'

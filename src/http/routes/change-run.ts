@@ -1,16 +1,24 @@
 /** Requests that change one run: cancel it or one of its jobs, retry a job or a delivery, forget the run. */
+import type { Context } from 'koa'
+import { deliveryVersion } from '../../domain/webhook.ts'
 import { AppError } from '../../domain/errors.ts'
+import type { RunRecord } from '../../domain/run.ts'
 import { findRun, jobIndexOf, noSuchJob, noSuchRun, runIdOf } from '../requested-runs.ts'
 import { runExample } from '../openapi/examples.ts'
-import type { Route, RouteResponse } from '../route.ts'
+import type { HttpDeps, Route, RouteResponse } from '../route.ts'
 import { runViewSchema } from '../views/run.ts'
-import { deliveryVersion } from '../../domain/webhook.ts'
 
 const wholeRun = { json: { Run: runViewSchema }, example: runExample, headers: ['Cache-Control'] } as const
 const responsesOfCancel: readonly RouteResponse[] = [
   { status: 202, description: 'The cancel takes effect; the run as it is now.', ...wholeRun },
   { status: 200, description: 'It was cancelled before; the run as it is now.', ...wholeRun },
 ]
+
+async function sendChanged(ctx: Context, answers: HttpDeps['answers'], run: RunRecord, status: 200 | 202) {
+  ctx.set('Cache-Control', 'no-store')
+  ctx.status = status
+  await answers.sendRun(ctx, run)
+}
 
 const createCancel: Route['create'] = ({ store, clock, answers }) => {
   return async (ctx, params) => {
@@ -23,9 +31,7 @@ const createCancel: Route['create'] = ({ store, clock, answers }) => {
       const what = index === null ? 'the run' : `job ${index}`
       throw new AppError('not-cancellable', `${what} has ended before`, { members: { runId: id } })
     }
-    ctx.set('Cache-Control', 'no-store')
-    ctx.status = result === 'cancelled' ? 202 : 200
-    await answers.sendRun(ctx, run)
+    await sendChanged(ctx, answers, run, result === 'cancelled' ? 202 : 200)
   }
 }
 
@@ -78,9 +84,7 @@ export const retryJob: Route = {
         const why = whyNot[result]
         throw new AppError('not-retryable', `job ${index} ${why}`, { members: { runId: id } })
       }
-      ctx.set('Cache-Control', 'no-store')
-      ctx.status = 202
-      await answers.sendRun(ctx, run)
+      await sendChanged(ctx, answers, run, 202)
     }
   },
 }
@@ -108,7 +112,6 @@ export const removeRun: Route = {
   },
 }
 
-/** POST /runs/{id}/deliveries/{deliveryId}/retry: sends a webhook again that was given up, or was sent before. */
 export const retryDelivery: Route = {
   method: 'POST',
   path: '/runs/{id}/deliveries/{deliveryId}/retry',
@@ -116,13 +119,7 @@ export const retryDelivery: Route = {
   summary: 'sends a webhook again, with all its tries where it was over',
   area: 'runs',
   responses: [
-    {
-      status: 202,
-      description: 'It is sent as soon as there is room for it; the run as it is now.',
-      json: { Run: runViewSchema },
-      example: runExample,
-      headers: ['Cache-Control'],
-    },
+    { status: 202, description: 'It is sent as soon as there is room for it; the run as it is now.', ...wholeRun },
   ],
   problems: ['run-not-found', 'delivery-not-found', 'overloaded', 'store-unavailable'],
 
@@ -137,9 +134,7 @@ export const retryDelivery: Route = {
         throw new AppError('delivery-not-found', `the run has no delivery ${deliveryId}`, { members: { runId: id } })
       }
       onDeliveryDue()
-      ctx.set('Cache-Control', 'no-store')
-      ctx.status = 202
-      await answers.sendRun(ctx, run)
+      await sendChanged(ctx, answers, run, 202)
     }
   },
 }

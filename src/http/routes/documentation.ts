@@ -1,10 +1,10 @@
 /** What the service says of its interface: GET /openapi.json, and GET /problems/{slug}, where a problem's `type` leads. */
 import { z } from 'zod'
 import { AppError, problems } from '../../domain/errors.ts'
-import { problemCodes, type ProblemCode } from '../../domain/problems.ts'
+import { type ProblemCode, problemCodes } from '../../domain/problems.ts'
 import { createDocument } from '../openapi/document.ts'
-import { isKnown, tagOfText } from '../request-headers.ts'
-import type { Route, HttpDeps } from '../route.ts'
+import { isKnown, tagOfText } from '../request-head.ts'
+import type { HttpDeps, Route } from '../route.ts'
 import { sendJson, sendText } from '../views/json.ts'
 import { sendPage } from '../page.ts'
 

@@ -1,14 +1,15 @@
-/** GET /runs/{id}: a run as it is now, or as soon as it has changed. GET /runs/{id}/jobs/{index}: one of its jobs, and its input. */
-import type { RunRecord } from '../../domain/run.ts'
-import { findRun, jobIndexOf, noSuchJob, noSuchRun, runIdOf } from '../requested-runs.ts'
-import { jobExample, runExample } from '../openapi/examples.ts'
-import { isKnown, parsePrefer, tagOfRun, tagOfVersion } from '../request-headers.ts'
-import type { Route } from '../route.ts'
-import { hidesSecrets, jobWithoutSecrets } from '../secrets.ts'
-import { jobViewSchema, viewJob, type JobView } from '../views/job.ts'
-import { runViewSchema } from '../views/run.ts'
+/** One run as it is: GET /runs/{id}, now or as soon as it has changed, GET of one of its jobs, its input, and GET /runs/{id}/log. */
 import { z } from 'zod'
+import { maxLinesPerRun } from '../../domain/task-history.ts'
+import type { RunRecord } from '../../domain/run.ts'
 import { mask, maskText } from '../../runtime/secret.ts'
+import { jobExample, runExample } from '../openapi/examples.ts'
+import { isKnown, parsePrefer, tagOfRun, tagOfVersion } from '../request-head.ts'
+import { countText, findRun, jobIndexOf, noSuchJob, noSuchRun, parseQuery, runIdOf } from '../requested-runs.ts'
+import type { Route } from '../route.ts'
+import { hidesSecrets, jobWithoutSecrets } from '../permissions.ts'
+import { type JobView, jobViewSchema, viewJob } from '../views/job.ts'
+import { chunkIdOf, linePageSchema, type LinePageView, lineSchema, runViewSchema, viewLines } from '../views/run.ts'
 
 const retryAfterS = '1'
 const msPerS = 1_000
@@ -142,4 +143,72 @@ export const getInput: Route = {
 function hidden({ input, secret }: { readonly input: string | null; readonly secret?: readonly string[] }): string {
   if (input === null || secret === undefined) return input ?? 'null'
   return input.length > maxMaskedLength ? JSON.stringify(mask) : maskText(input, secret, 'input')
+}
+
+const logQuerySchema = z.strictObject({
+  after: z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be a whole number')
+    .transform(Number)
+    .default(0),
+  pageSize: countText.transform((size) => Math.min(size, maxLinesPerRun)).default(maxLinesPerRun),
+})
+
+const logQuery: Record<keyof z.output<typeof logQuerySchema>, z.ZodType> = {
+  after: z.int().min(0).default(0).describe('only lines after the one with this id'),
+  pageSize: z.int().min(1).default(maxLinesPerRun).describe('above 1,000 it is 1,000'),
+}
+
+const logExample: LinePageView = {
+  lines: [
+    {
+      id: 7_168,
+      at: '2026-11-23T06:34:34.021Z',
+      level: 'info',
+      jobIndex: 1,
+      attempt: 1,
+      message: 'mail sent',
+      fields: { to: 'ann@example.com' },
+    },
+  ],
+  hasMore: false,
+}
+
+export const getLog: Route = {
+  method: 'GET',
+  path: '/runs/{id}/log',
+  operationId: 'getLog',
+  summary: 'shows what the tasks of a run have logged',
+  description:
+    'The last lines of the run, about a thousand, for a day. Lines of another process that shares the database come up to a second later.',
+  area: 'runs',
+  query: logQuery,
+  headers: ['If-None-Match'],
+  responses: [
+    {
+      status: 200,
+      description: 'Lines, the oldest first.',
+      json: { LinePage: linePageSchema },
+      example: logExample,
+      headers: ['ETag', 'Cache-Control'],
+    },
+    { status: 304, description: 'It has not changed.', headers: ['ETag', 'Cache-Control'] },
+  ],
+  schemas: { Line: lineSchema },
+  problems: ['run-not-found', 'invalid-filter', 'overloaded', 'store-unavailable'],
+
+  create({ store, lines, answers }) {
+    return async (ctx, params) => {
+      const id = runIdOf(params)
+      const { after, pageSize } = parseQuery(logQuerySchema, ctx.query)
+      await lines.flush()
+      const found = viewLines(await store.chunksOf(id, chunkIdOf(after))).filter((line) => line.id > after)
+      if (found.length === 0) await findRun(store, id)
+      // Chunks are kept whole: the first one can have lines before the last thousand.
+      const kept = after === 0 ? found.slice(-maxLinesPerRun) : found
+      ctx.status = 200
+      ctx.set('Cache-Control', 'no-cache')
+      await answers.sendTagged(ctx, { lines: kept.slice(0, pageSize), hasMore: kept.length > pageSize })
+    }
+  },
 }

@@ -5,10 +5,10 @@ import { mask, maskText } from '../../runtime/secret.ts'
 import { createBodyReader } from '../body/read-body.ts'
 import { runExample, scheduleExample, schedulePutExample } from '../openapi/examples.ts'
 import type { HttpDeps, Route, RouteResponse } from '../route.ts'
-import { parseSchedule, putScheduleSchema } from '../schedule-request.ts'
-import { hidesSecrets } from '../secrets.ts'
+import { parseSchedule, putScheduleSchema } from '../run-request.ts'
+import { hidesSecrets } from '../permissions.ts'
 import { runViewSchema } from '../views/run.ts'
-import { scheduleListSchema, scheduleSchema, viewSchedule, type ScheduleView } from '../views/schedule.ts'
+import { scheduleListSchema, scheduleSchema, type ScheduleView, viewSchedule } from '../views/schedule.ts'
 
 const oneSchedule = {
   json: { Schedule: scheduleSchema },

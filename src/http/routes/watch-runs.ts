@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { findRun, noSuchRun, runIdOf } from '../requested-runs.ts'
 import { runExample } from '../openapi/examples.ts'
 import type { Route } from '../route.ts'
-import { hidesSecrets } from '../secrets.ts'
+import { hidesSecrets } from '../permissions.ts'
 import { checkTakesEvents, eventStreamType, sendEventsHead } from '../streaming/event-stream.ts'
 import { progressSchema } from '../views/job.ts'
 

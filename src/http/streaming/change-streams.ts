@@ -3,7 +3,7 @@
  * shows. A change costs an addition, and an event is one text for all streams, however many changes there were.
  */
 import type { ServerResponse } from 'node:http'
-import { comment, streamTiming, type StreamRoom, type StreamTiming } from './event-stream.ts'
+import { comment, type StreamRoom, streamTiming, type StreamTiming } from './event-stream.ts'
 
 export interface ChangeStreams {
   /** A run was accepted, or has changed. */

@@ -9,14 +9,14 @@ import type { RunWatch, Snapshot } from '../../feed/feed.ts'
 import type { Log } from '../../log.ts'
 import type { ProgressOf, ProgressView } from '../views/job.ts'
 import { eventText } from '../views/json.ts'
-import { withoutSecrets } from '../secrets.ts'
+import { withoutSecrets } from '../permissions.ts'
 import {
-  streamTiming,
-  type StreamRoom,
-  type StreamTiming,
   createEventStream,
   type EventStream,
   type ProgressEvent,
+  type StreamRoom,
+  streamTiming,
+  type StreamTiming,
 } from './event-stream.ts'
 
 export interface EventStreams {

@@ -1,10 +1,10 @@
 /** How a job and its errors are shown: their JSON form, and its making. Instants become ISO 8601 in UTC with milliseconds. */
 import { z } from 'zod'
 import {
-  jobErrorCodes,
-  jobStates,
   type JobError,
+  jobErrorCodes,
   type JobRecord,
+  jobStates,
   type Waiting,
   type WhyWaiting,
 } from '../../domain/job.ts'

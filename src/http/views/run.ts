@@ -1,16 +1,18 @@
-/** How a run is shown, whole and short: its JSON form, and its making. */
+/** How a run is shown, whole and short, and what its tasks have logged: their JSON forms, and their making. */
 import { z } from 'zod'
-import { respondModes, runStates, type RunRecord } from '../../domain/run.ts'
-import { deliveryId, deliveryStates, type DeliveryRecord, shownUrl } from '../../domain/webhook.ts'
+import { respondModes, type RunRecord, runStates } from '../../domain/run.ts'
+import { deliveryId, type DeliveryRecord, deliveryStates, shownUrl } from '../../domain/webhook.ts'
+import type { LoggedLine, StoredChunk } from '../../domain/task-history.ts'
 import {
   instant,
   instantSchema,
+  jobIndexSchema,
   jobViewSchema,
   nullableInstant,
-  viewJob,
-  viewResult,
   type ResultView,
+  viewJob,
   type ViewOptions,
+  viewResult,
 } from './job.ts'
 
 const resultSchema = z
@@ -158,4 +160,45 @@ function answerMembers(
   const results = jobs.map(({ result, resultBytes }) => (resultBytes === undefined ? { result } : { resultBytes }))
   if (answer.jobIndex !== null) return results[answer.jobIndex] ?? {}
   return { results: results.map((each) => ('resultBytes' in each ? each : each.result)) }
+}
+
+export const lineSchema = z
+  .object({
+    id: z.int().min(1).describe('grows from line to line'),
+    at: instantSchema,
+    level: z.enum(['debug', 'info', 'warn', 'error']),
+    jobIndex: jobIndexSchema,
+    attempt: z.int().min(1),
+    message: z.string(),
+    fields: z.unknown().optional().describe('what was given beside the message'),
+    error: z.unknown().optional().describe('the error that was given, in the form of a job’s'),
+  })
+  .readonly()
+  .describe('A line that a task has logged')
+
+export const linePageSchema = z
+  .object({ lines: z.array(lineSchema).readonly(), hasMore: z.boolean().describe('whether more lines follow') })
+  .readonly()
+  .describe('Lines of one run, the oldest first')
+
+export type LineView = z.output<typeof lineSchema>
+export type LinePageView = z.output<typeof linePageSchema>
+
+/** More than the lines of any chunk. */
+const idsPerChunk = 1_024
+
+/** Of the chunk with the line, whose id this is. */
+export function chunkIdOf(lineId: number): number {
+  return Math.floor(lineId / idsPerChunk)
+}
+
+export function viewLines(chunks: readonly StoredChunk[]): LineView[] {
+  return chunks.flatMap(({ id, text }) =>
+    // They are written by the service alone.
+    (JSON.parse(text) as LoggedLine[]).map((line, index) => ({
+      id: id * idsPerChunk + index,
+      ...line,
+      at: instant(line.at),
+    })),
+  )
 }

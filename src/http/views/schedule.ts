@@ -1,9 +1,9 @@
 /** The JSON form of a schedule. */
 import { z } from 'zod'
 import { firstFailurePolicies } from '../../domain/run.ts'
-import { missedPolicies, scheduleTag, type Schedule } from '../../domain/schedule.ts'
+import { missedPolicies, type Schedule, scheduleTag } from '../../domain/schedule.ts'
 import { shownUrl } from '../../domain/webhook.ts'
-import { instantSchema } from './job.ts'
+import { instant, instantSchema, nullableInstant } from './job.ts'
 import { runIdSchema } from './run.ts'
 
 export const scheduleSchema = z
@@ -74,18 +74,14 @@ export function viewSchedule(schedule: Schedule, { prefix = '', showTask }: Sche
     missed,
     paused: isPaused,
     declared: isDeclared,
-    nextAt: instantOf(nextAt),
-    lastAt: instantOf(lastAt),
+    nextAt: nullableInstant(nextAt),
+    lastAt: nullableInstant(lastAt),
     lastRunId,
-    problem: problem && { ...problem, at: new Date(problem.at).toISOString() },
+    problem: problem && { ...problem, at: instant(problem.at) },
     links: { self, runs, run: `${self}/run`, pause: `${self}/pause`, resume: `${self}/resume` },
   }
 }
 
 function shownWebhook({ url }: { readonly url: string }): { url: string } {
   return { url: shownUrl(url) }
-}
-
-function instantOf(at: number | null): string | null {
-  return at === null ? null : new Date(at).toISOString()
 }

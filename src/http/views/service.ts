@@ -1,7 +1,7 @@
 /** The JSON form of the service's tasks and numbers. */
 import { z } from 'zod'
 import { jobStates } from '../../domain/job.ts'
-import { rateBounds, isolations, mainPlacements, policyBounds, taskKinds } from '../../domain/task.ts'
+import { isolations, mainPlacements, policyBounds, rateBounds, taskKinds } from '../../domain/task.ts'
 import { runStates } from '../../domain/run.ts'
 import { instantSchema } from './job.ts'
 

@@ -2,7 +2,7 @@
 import Koa, { type Middleware } from 'koa'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createAuthenticate } from '../../src/http/authenticate.ts'
+import { createAuthenticate } from '../../src/http/permissions.ts'
 import { listRuns, readRun } from '../harness/run.ts'
 import { shareService, startService } from '../harness/service.ts'
 import { create, serve } from '../library/instance.ts'

@@ -1,8 +1,14 @@
-/** Who asks: API keys as Bearer tokens (RFC 6750), compared in constant time. Without keys everybody may. */
+/**
+ * What a caller may do and see. API keys are Bearer tokens (RFC 6750), compared in constant time; without keys everybody may
+ * do everything. What tasks mark as secret is hidden from callers whose key can only read.
+ */
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { Context } from 'koa'
 import type { Config } from '../config.ts'
 import { AppError } from '../domain/errors.ts'
+import type { JobRecord } from '../domain/job.ts'
+import type { RunRecord } from '../domain/run.ts'
+import { maskText } from '../runtime/secret.ts'
 
 const credentials = /^bearer(?: +(?<key>.*))?$/i
 const challenge = 'Bearer realm="forerunner"'
@@ -72,4 +78,40 @@ function matchOf(key: string, known: readonly KnownKey[]): KnownKey | undefined 
   let match: KnownKey | undefined
   for (const one of known) if (timingSafeEqual(digest, one.digest)) match = one
   return match
+}
+
+/**
+ * Lets a request pass whose method the caller may use. The answer to one that only reads is kept from a page of another
+ * site by the browser.
+ * @throws AppError `read-only-key` or `cross-site`
+ */
+export function checkPermission(ctx: Context, kind: KeyKind): void {
+  if (kind === 'read') readers.add(ctx.req)
+  if (ctx.method === 'GET' || ctx.method === 'HEAD') return
+  if (kind === 'read')
+    throw new AppError('read-only-key', 'this key may read, and not start, change or delete anything')
+  if (kind === 'none' && ctx.get('Sec-Fetch-Site') === 'cross-site') {
+    throw new AppError('cross-site', 'a web page of another site must not start or end work here')
+  }
+}
+
+/** Requests of read-only keys; not a member of the context, which an app around may have filled. */
+const readers = new WeakSet<object>()
+const shownRuns = new WeakMap<RunRecord, RunRecord>()
+
+export function hidesSecrets({ req }: Context): boolean {
+  return readers.has(req)
+}
+
+/** The same object for the same run, so that an event of it is written once. */
+export function withoutSecrets(run: RunRecord): RunRecord {
+  if (!run.jobs.some(({ secret }) => secret !== undefined)) return run
+  const shown = shownRuns.get(run) ?? { ...run, jobs: run.jobs.map(jobWithoutSecrets) }
+  shownRuns.set(run, shown)
+  return shown
+}
+
+export function jobWithoutSecrets(job: JobRecord): JobRecord {
+  const { result, secret } = job
+  return secret === undefined || result === null ? job : { ...job, result: maskText(result, secret, 'result') }
 }

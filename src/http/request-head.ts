@@ -1,6 +1,7 @@
-/** What requests say in their headers: Prefer, Idempotency-Key, If-None-Match, Content-Type, Content-Encoding. */
-import fresh from 'fresh'
+/** What requests say before their body: where they lead, and Prefer, Idempotency-Key, If-None-Match, Content-Type, Content-Encoding. */
 import { hash } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import fresh from 'fresh'
 import { AppError } from '../domain/errors.ts'
 import type { RunRecord } from '../domain/run.ts'
 
@@ -159,4 +160,37 @@ export function parseCoding(field: string): Coding | null | undefined {
     .filter((coding) => coding !== '' && coding !== 'identity')
   if (first === undefined) return null
   return more.length === 0 ? codings.find((known) => known === first) : undefined
+}
+
+/**
+ * A host can have taken the prefix away from the path already, as `app.use('/jobs', …)` of Express does.
+ * @param path of the request
+ * @param original that it had when it came, with or without its query
+ * @returns the path as the routes have it; undefined where it is none of theirs
+ */
+export function pathBehind(prefix: string, path: string, original: string): string | undefined {
+  if (prefix === '') return path
+  return [path, original.replace(/[?#].*$/, '')]
+    .filter((each) => each === prefix || each.startsWith(`${prefix}/`))
+    .map((each) => each.slice(prefix.length) || '/')[0]
+}
+
+/** The target of a request before its host has changed it, as Express, Koa and middie note it. */
+export function originalUrlOf(incoming: IncomingMessage, otherwise = incoming.url ?? ''): string {
+  const noted: unknown = Reflect.get(incoming, 'originalUrl')
+  return typeof noted === 'string' ? noted : otherwise
+}
+
+const absolute = /^https?:\/\/[^/?#]+(?<rest>.*)$/i
+
+/**
+ * The path and query of the target in a request's first line (RFC 9112, 3.2); `*` stays what it is. Dots in a path are
+ * not resolved: no route has one.
+ * @returns undefined for what is no target
+ */
+export function pathAndQueryOf(target: string): string | undefined {
+  if (target.startsWith('/') || target === '*') return target
+  const rest = absolute.exec(target)?.groups?.['rest']
+  if (rest === undefined || !URL.canParse(target)) return undefined
+  return rest.startsWith('/') ? rest : `/${rest}`
 }

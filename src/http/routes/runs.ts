@@ -1,22 +1,101 @@
-/**
- * POST /runs/cancel and /runs/retry: change every run that a filter matches, a batch at a time, from the newest to the
- * oldest of those that were there at the beginning. Other requests get their turn between two batches.
- */
+/** All runs that a filter matches: GET /runs lists them, POST /runs/cancel and /runs/retry change them. */
 import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
+import { isRunId } from '../../domain/ids.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import type { RunFilter } from '../../store/store.ts'
+import { listedRunExample } from '../openapi/examples.ts'
+import { countText, parseQuery, runFilter, runFilterOf } from '../requested-runs.ts'
 import type { HttpDeps, Route } from '../route.ts'
-import { parseQuery, runFilter, runFilterOf } from '../requested-runs.ts'
 import { sendJson } from '../views/json.ts'
-import { bulkChangeSchema, type BulkChangeView } from '../views/run.ts'
+import { bulkChangeSchema, type BulkChangeView, runPageSchema, type RunPageView, viewRun } from '../views/run.ts'
+
+const maxPageSize = 500
+
+const pageQuerySchema = z.strictObject({
+  ...runFilter,
+  pageSize: countText.transform((size) => Math.min(size, maxPageSize)).default(50),
+  pageToken: z.string().exactOptional().describe('`nextPageToken` of the page before'),
+})
+
+const pageQuery: Record<keyof z.output<typeof pageQuerySchema>, z.ZodType> = {
+  ...pageQuerySchema.shape,
+  // Arrives as text, and is a number to its sender.
+  pageSize: z.int().min(1).default(50).describe('above 500 it is 500, as `pageSize` of the page says'),
+}
+
+const pageExample: RunPageView = {
+  runs: [listedRunExample],
+  nextPageToken: 'MDFhMjA3MWQtMGE0YS03MjAwLTg5ZWEtYzFkYjk3MWJiNmI3',
+  pageSize: 50,
+}
+
+export const listRuns: Route = {
+  method: 'GET',
+  path: '/runs',
+  operationId: 'listRuns',
+  summary: 'lists the runs, newest first',
+  area: 'runs',
+  query: pageQuery,
+  headers: ['If-None-Match'],
+  responses: [
+    {
+      status: 200,
+      description: 'One page. While there are more, `Link` names the next.',
+      json: { RunPage: runPageSchema },
+      example: pageExample,
+      headers: ['ETag', 'Cache-Control'],
+      mayHave: ['Link'],
+    },
+    { status: 304, description: 'It has not changed.', headers: ['ETag', 'Cache-Control'], mayHave: ['Link'] },
+  ],
+  problems: ['invalid-filter', 'invalid-page-token', 'overloaded', 'store-unavailable'],
+
+  create({ store, view, answers, prefix }) {
+    return async (ctx) => {
+      const { pageToken, ...asked } = parseQuery(pageQuerySchema, ctx.query)
+      const { pageSize } = asked
+      const before = pageToken === undefined ? {} : { beforeId: parsePageToken(pageToken) }
+      const filter = { ...runFilterOf(asked, store), ...before }
+      const { runs, hasMore, lastId = runs.at(-1)?.id } = await answers.readPage(filter)
+      const nextPageToken = hasMore && lastId !== undefined ? pageTokenOf(lastId) : null
+      if (nextPageToken !== null) {
+        const next = new URLSearchParams(ctx.querystring)
+        if (next.has('pageSize')) next.set('pageSize', String(pageSize))
+        next.set('pageToken', nextPageToken)
+        ctx.set('Link', `<${prefix}/runs?${next.toString()}>; rel="next"`)
+      }
+      ctx.status = 200
+      ctx.set('Cache-Control', 'no-cache')
+      const shown = runs.map((run) => viewRun(run, { ...view, showsResults: false }))
+      const page: RunPageView = { runs: shown, nextPageToken, pageSize }
+      await answers.sendTagged(ctx, page)
+    }
+  },
+}
+
+/** The id of the last run on the page before, opaque to callers. */
+export function pageTokenOf(runId: string): string {
+  return Buffer.from(runId).toString('base64url')
+}
+
+/** @returns the run's id. @throws AppError `invalid-page-token` for every text that `pageTokenOf` does not make */
+export function parsePageToken(token: string): string {
+  const id = Buffer.from(token, 'base64url').toString()
+  // Decoding passes over what it does not know, so other texts would give the same id.
+  if (isRunId(id) && pageTokenOf(id) === token) return id
+  throw new AppError('invalid-page-token', 'the pageToken is none that this service has made')
+}
 
 /** Runs that are read at once, and changed in one commit where they have few jobs. */
 const runsPerBatch = 100
 /** Jobs that are queued again at once. */
 const jobsPerBatch = 100
 
-const querySchema = z.strictObject({
+// A change goes through the runs a batch at a time, from the newest to the oldest of those that were there at the beginning.
+// Other requests get their turn between two batches.
+
+const changeQuerySchema = z.strictObject({
   ...runFilter,
   dryRun: z
     .enum(['true', 'false'])
@@ -24,12 +103,12 @@ const querySchema = z.strictObject({
     .default(false),
 })
 
-const query: Record<keyof z.output<typeof querySchema>, z.ZodType> = {
+const changeQuery: Record<keyof z.output<typeof changeQuerySchema>, z.ZodType> = {
   ...runFilter,
   dryRun: z.boolean().default(false).describe('only counts'),
 }
 
-const example: BulkChangeView = { matched: 12, changed: 9 }
+const changeExample: BulkChangeView = { matched: 12, changed: 9 }
 
 /** Calls `count` for each run that it has changed. */
 type Change = (runs: readonly RunRecord[], count: () => void) => Promise<void>
@@ -75,9 +154,15 @@ function changeRoute(
     description:
       'At least one filter is needed. It goes through the runs a batch at a time, from the newest to the oldest, and answers when it is done; a caller that goes away ends it.',
     area: 'runs',
-    query,
+    query: changeQuery,
     responses: [
-      { status: 200, description, json: { BulkChange: bulkChangeSchema }, example, headers: ['Cache-Control'] },
+      {
+        status: 200,
+        description,
+        json: { BulkChange: bulkChangeSchema },
+        example: changeExample,
+        headers: ['Cache-Control'],
+      },
     ],
     problems: ['invalid-filter', 'overloaded', 'shutting-down', 'store-unavailable'],
 
@@ -86,7 +171,7 @@ function changeRoute(
       const change = createChange(deps)
 
       return async (ctx) => {
-        const { dryRun, ...given } = parseQuery(querySchema, ctx.query)
+        const { dryRun, ...given } = parseQuery(changeQuerySchema, ctx.query)
         // Without a filter it would be all runs.
         if (Object.keys(given).length === 0) {
           throw new AppError('invalid-filter', `at least one of ${Object.keys(runFilter).join(', ')} is needed`)

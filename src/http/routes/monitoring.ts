@@ -1,14 +1,16 @@
-/** The numbers of the service: GET /stats now, GET /stats/recent of the last minutes, GET /metrics for Prometheus. */
-import type { Route } from '../route.ts'
+/** What monitoring reads: /livez and /readyz, GET /stats now, GET /stats/recent of the last minutes, GET /metrics for Prometheus. */
+import { z } from 'zod'
+import { AppError } from '../../domain/errors.ts'
+import type { Route, RouteResponse } from '../route.ts'
 import { instant } from '../views/job.ts'
 import { sendJson } from '../views/json.ts'
 import {
   quantilesSchema,
   recentSchema,
-  statsSchema,
-  threadSchema,
   type RecentView,
+  statsSchema,
   type StatsView,
+  threadSchema,
 } from '../views/service.ts'
 
 const statsExample: StatsView = {
@@ -154,6 +156,45 @@ export const prometheus: Route = {
     return async (ctx) => {
       ctx.body = await metrics.text()
       ctx.set({ 'Content-Type': metrics.contentType, 'Cache-Control': 'no-store' })
+    }
+  },
+}
+
+const healthSchema = z.object({ status: z.literal('ok') }).readonly()
+const healthy: z.output<typeof healthSchema> = { status: 'ok' }
+const responses: readonly RouteResponse[] = [
+  { status: 200, description: 'It does.', json: { Health: healthSchema }, example: healthy },
+]
+
+export const livez: Route = {
+  method: 'GET',
+  path: '/livez',
+  operationId: 'livez',
+  summary: 'says whether the process lives',
+  area: 'service',
+  isOpen: true,
+  responses,
+  problems: [],
+  create: () => (ctx) => sendJson(ctx, healthy),
+}
+
+export const readyz: Route = {
+  method: 'GET',
+  path: '/readyz',
+  operationId: 'readyz',
+  summary: 'says whether it takes new runs',
+  area: 'service',
+  isOpen: true,
+  responses,
+  problems: ['overloaded', 'shutting-down', 'store-unavailable'],
+
+  create({ store, intake, trouble, clock }) {
+    return async (ctx) => {
+      if (!intake.isOpen()) throw new AppError('shutting-down', 'the service is not taking new runs')
+      const reason = trouble()
+      if (reason !== null) throw new AppError('overloaded', reason)
+      await Promise.all([store.stats(clock.now()), store.checkWritable()])
+      sendJson(ctx, healthy)
     }
   },
 }
