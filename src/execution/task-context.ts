@@ -146,7 +146,7 @@ export function createStep({ stored, steps, isOver }: StepOptions): StepFunction
   async function readPage(name: string, from: number): Promise<void> {
     try {
       const page = await steps.stored(from)
-      if (page === null) throw isLost(name)
+      if (page === null) throw voidClaim(name)
       for (let index = 0; index < page.steps.length; index += 1) {
         const step = page.steps[index]
         if (step !== undefined) found[step.name] = step.value
@@ -172,7 +172,7 @@ export function createStep({ stored, steps, isOver }: StepOptions): StepFunction
       if (!encoded.ok) throw stepError(name, `its value ${encoded.problem}`)
       if (isOver()) throw stepError(name, 'it was not stored, for its attempt is over')
       const report = await steps.keep({ name, value: encoded.text })
-      if (report === 'stale') throw isLost(name)
+      if (report === 'stale') throw voidClaim(name)
       if (report === 'full') throw stepError(name, `it was not stored, for a job can have ${maxSteps} steps at most`)
       return encoded.text
     } catch (error) {
@@ -193,8 +193,8 @@ export function createStep({ stored, steps, isOver }: StepOptions): StepFunction
   return step as StepFunction
 }
 
-function isLost(name: string): StepError {
-  return stepError(name, 'its attempt has lost the job, which was cancelled or is run by another attempt')
+function voidClaim(name: string): StepError {
+  return stepError(name, 'its claim is void: the job was cancelled or is run by another attempt')
 }
 
 function isName(name: unknown): name is string {

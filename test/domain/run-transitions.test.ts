@@ -6,7 +6,7 @@ import { respondModes, firstFailurePolicies, runStateOf } from '../../src/domain
 import { newRunId } from '../../src/domain/ids.ts'
 import { isFinalJob } from '../../src/domain/job.ts'
 import { runningJobs, type Run } from '../../src/domain/run/aggregate.ts'
-import { lostOf, missingOf } from '../../src/domain/run/chains.ts'
+import { failedDependency, missingOf } from '../../src/domain/run/chains.ts'
 import { acceptRun } from '../../src/domain/run/new-run.ts'
 import {
   cancelJobs,
@@ -132,7 +132,7 @@ function check(before: Run, run: Run, { verb }: Step): void {
 
 function checkChain(run: Run, { chain, state, attempt }: Run['jobs'][number]): void {
   if (chain === null) return assert.is.not(state, 'blocked')
-  const [missing, lost] = [missingOf(run, chain), lostOf(run, chain)]
+  const [missing, lost] = [missingOf(run, chain), failedDependency(run, chain)]
   if (state === 'blocked') assert.ok(missing.length > 0 && lost === null, 'a blocked job waits for one that goes on')
   else if (state !== 'cancelled') assert.equal(missing, [], 'a job that is due has all that it needs')
   if (chain.cancelledBy === null) return

@@ -198,11 +198,11 @@ test('a name is a text of 1 to 200 characters, and the work a function', async (
   assert.is(kept.length, 4)
 })
 
-test('an attempt that has lost its job rejects, before the work where it can know', async () => {
+test('an attempt under a void claim rejects, before the work where it can know', async () => {
   const late = attempt([], 'stale')
-  assert.match(await refusal(late.step('a', () => 1)), /^step "a": its attempt has lost the job/)
+  assert.match(await refusal(late.step('a', () => 1)), /^step "a": its claim is void/)
   const knows = attempt(storedOf(1), 'kept', true)
-  assert.match(await refusal(knows.step('b', forbidden)), /^step "b": its attempt has lost the job/)
+  assert.match(await refusal(knows.step('b', forbidden)), /^step "b": its claim is void/)
 })
 
 test('an attempt that is over begins no step, and stores none', async () => {

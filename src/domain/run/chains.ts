@@ -18,27 +18,27 @@ export function advanceChains(run: Run, at: number): Run {
 function advance(run: Run, index: number, chain: Chain, at: number): Run {
   const { state } = jobAt(run, index)
   const { cancelledBy } = chain
-  if (state === 'cancelled' && cancelledBy !== null && !isLost(run, cancelledBy)) {
+  if (state === 'cancelled' && cancelledBy !== null && !endedWithoutResult(run, cancelledBy)) {
     const blocked = { ...chain, cancelledBy: null }
     return advance(changeJob(run, index, { to: 'blocked', queuedAt: at, chain: blocked }, at), index, blocked, at)
   }
   if (state !== 'blocked') return run
-  const lost = lostOf(run, chain)
-  if (lost !== null) {
-    const message = `job ${lost} ${jobAt(run, lost).state === 'failed' ? 'failed' : 'was cancelled'}`
-    const cancelled = { ...chain, cancelledBy: lost }
+  const failed = failedDependency(run, chain)
+  if (failed !== null) {
+    const message = `job ${failed} ${jobAt(run, failed).state === 'failed' ? 'failed' : 'was cancelled'}`
+    const cancelled = { ...chain, cancelledBy: failed }
     return changeJob(run, index, { to: 'cancelled', error: { code: 'cancelled', message }, chain: cancelled }, at)
   }
   if (missingOf(run, chain).length > 0) return run
   return changeJob(run, index, { to: 'queued', queuedAt: at, runAt: at + chain.delayMs }, at)
 }
 
-/** The first dependency that ended without a result, or null. */
-export function lostOf(run: Run, { after }: Chain): number | null {
-  return after.find((index) => isLost(run, index)) ?? null
+/** The first dependency that failed or was cancelled, or null. */
+export function failedDependency(run: Run, { after }: Chain): number | null {
+  return after.find((index) => endedWithoutResult(run, index)) ?? null
 }
 
-function isLost(run: Run, index: number): boolean {
+function endedWithoutResult(run: Run, index: number): boolean {
   const { state } = jobAt(run, index)
   return state === 'failed' || state === 'cancelled'
 }

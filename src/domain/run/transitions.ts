@@ -207,12 +207,12 @@ export function expireJobs(run: Run, at: number): Run {
 }
 
 /** Takes back the running jobs that a dead process held: no attempt is spent, a lost start is counted. */
-export function rescueJobs(run: Run, isLost: (claim: Claim) => boolean, at: number): Run {
+export function rescueJobs(run: Run, isHeldByDead: (claim: Claim) => boolean, at: number): Run {
   let changed = run
   for (const index of run.jobs.keys()) {
     // Read from the changed run: the loss of the first job may have cancelled this one.
     const job = jobAt(changed, index)
-    if (job.state !== 'running' || !isLost({ runId: run.id, jobIndex: index, claim: job.claim })) continue
+    if (job.state !== 'running' || !isHeldByDead({ runId: run.id, jobIndex: index, claim: job.claim })) continue
     changed = loseStart(changed, index, at)
   }
   return changed

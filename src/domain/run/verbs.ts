@@ -7,7 +7,7 @@ import { maxSteps, type Claim, type Step, type StepReport } from '../claim.ts'
 import { isFinalJob, type JobError, type JobState } from '../job.ts'
 import type { RunState } from '../run.ts'
 import { jobAt, type Run } from './aggregate.ts'
-import { lostOf } from './chains.ts'
+import { failedDependency } from './chains.ts'
 import { addStep, cancelJobs, completeJob, failJob, ownsClaim, releaseJob, repeats, retryJob } from './transitions.ts'
 
 /** `stale`: the claim is void (settled otherwise, cancelled or claimed again), and nothing was written. */
@@ -76,7 +76,7 @@ export function retry(run: Run | null, jobIndex: number, at: number): Done<Retry
   if (maxAttempts === 0) return { run, value: 'was-refused' }
   if (state === 'completed') return { run, value: 'was-completed' }
   if (!isFinalJob(state)) return { run, value: 'not-final' }
-  if (chain !== null && lostOf(run, chain) !== null) return { run, value: 'cannot-start' }
+  if (chain !== null && failedDependency(run, chain) !== null) return { run, value: 'cannot-start' }
   return { run: retryJob(run, jobIndex, at), value: 'queued' }
 }
 

@@ -80,7 +80,7 @@ export function createVerbs(options: VerbsOptions): Verbs {
       if (claimed.jobs.length > 0) return withoutRest(claimed)
       quarantine.look(false)
     }
-    const claimed = await claimInRounds({ ...request, lost: claimable !== 'unlost' })
+    const claimed = await claimInRounds({ ...request, mayHaveLostStart: claimable !== 'no-lost-start' })
     if (request.rates === undefined) return claimed
     return { ...claimed, ratedUntil: options.rateLimits.until(request, options.clock.now()) }
   }

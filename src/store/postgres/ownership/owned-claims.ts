@@ -17,7 +17,7 @@ export interface OwnedClaims {
   /** How many of the jobs run on threads of the pool. */
   onThreads(): number
   /** Those of them that have lost a start. */
-  lostOnThreads(): readonly OwnedClaim[]
+  withLostStart(): readonly OwnedClaim[]
 }
 
 export interface OwnedClaim {
@@ -29,14 +29,14 @@ export interface OwnedClaim {
 
 export function createOwnedClaims(): OwnedClaims {
   const entries = new Map<string, OwnedClaim>()
-  const lost = new Map<string, OwnedClaim>()
+  const withLostStart = new Map<string, OwnedClaim>()
   let onThreads = 0
 
   function remove(key: string): void {
     const entry = entries.get(key)
     if (entry === undefined) return
     entries.delete(key)
-    lost.delete(key)
+    withLostStart.delete(key)
     onThreads -= Number(isOnThread(entry.job))
   }
 
@@ -48,7 +48,7 @@ export function createOwnedClaims(): OwnedClaims {
       entries.set(key, entry)
       if (!isOnThread(job)) return
       onThreads += 1
-      if (job.lostStarts > 0) lost.set(key, entry)
+      if (job.lostStarts > 0) withLostStart.set(key, entry)
     },
     take(claim) {
       const key = jobKey(claim)
@@ -63,7 +63,7 @@ export function createOwnedClaims(): OwnedClaims {
       return true
     },
     onThreads: () => onThreads,
-    lostOnThreads: () => [...lost.values()],
+    withLostStart: () => [...withLostStart.values()],
   }
 }
 
@@ -72,10 +72,10 @@ function isOnThread({ thread }: ClaimedJob): boolean {
 }
 
 /**
- * `none`: nothing is to be claimed; `unlost`: only jobs that have never lost a start; `unsuspicious`: all but suspects;
+ * `none`: nothing is to be claimed; `no-lost-start`: only jobs that have never lost a start; `unsuspicious`: all but suspects;
  * `suspect`: a suspect, and where there is none, as `unsuspicious`.
  */
-export type Claimable = 'none' | 'unlost' | 'unsuspicious' | 'suspect'
+export type Claimable = 'none' | 'no-lost-start' | 'unsuspicious' | 'suspect'
 
 /**
  * Runs suspects alone. A suspect is a job that fails when it loses one more start; a job that dies beside it would be
@@ -90,18 +90,18 @@ export interface Quarantine {
 }
 
 /** @param aloneMs how long a suspect waits for an idle process, and how long it is left alone */
-export function createQuarantine(owned: Pick<OwnedClaims, 'onThreads' | 'lostOnThreads'>, aloneMs: number): Quarantine {
+export function createQuarantine(owned: Pick<OwnedClaims, 'onThreads' | 'withLostStart'>, aloneMs: number): Quarantine {
   let waitsSince: number | null = null
 
   return {
     claimable() {
       const now = performance.now()
-      const lost = owned.lostOnThreads()
-      const suspect = lost.find(isOfSuspect)
-      if (suspect !== undefined) return now - suspect.givenAt < aloneMs ? 'none' : 'unlost'
+      const withLostStart = owned.withLostStart()
+      const suspect = withLostStart.find(isOfSuspect)
+      if (suspect !== undefined) return now - suspect.givenAt < aloneMs ? 'none' : 'no-lost-start'
       if (waitsSince === null) return 'unsuspicious'
       const isOverdue = now - waitsSince >= aloneMs
-      return owned.onThreads() === 0 || (isOverdue && lost.length === 0) ? 'suspect' : 'unsuspicious'
+      return owned.onThreads() === 0 || (isOverdue && withLostStart.length === 0) ? 'suspect' : 'unsuspicious'
     },
     look(waits) {
       waitsSince = waits ? (waitsSince ?? performance.now()) : null

@@ -44,8 +44,8 @@ export function rescue(process: number, readable: Readable, silent: readonly str
     apply(unit) {
       const report = { requeued: 0, crashed: 0 }
       for (const run of unit.loaded()) {
-        const isLost = ({ jobIndex }: Claim): boolean => dead.has(run.jobs[jobIndex]?.holder ?? 0)
-        const rescued = rescueJobs(run, isLost, at)
+        const isHeldByDead = ({ jobIndex }: Claim): boolean => dead.has(run.jobs[jobIndex]?.holder ?? 0)
+        const rescued = rescueJobs(run, isHeldByDead, at)
         unit.save(rescued)
         for (const [index, { state }] of rescued.jobs.entries()) {
           const before = run.jobs[index]
@@ -69,7 +69,7 @@ export function reclaim(
   owned: Pick<OwnedClaims, 'claims' | 'has'>,
   at: number,
 ): Operation {
-  let lost: Claim[] = []
+  let unowned: Claim[] = []
   let orphans: Claim[] = []
   return {
     verb: 'reclaim',
@@ -83,7 +83,7 @@ export function reclaim(
       // Nothing is known of a run whose record cannot be read.
       const read = new Set(records.map(({ run }) => run.id))
       const unread = new Set(ids.filter((id) => !read.has(id)))
-      lost = before.filter((claim) => !names.has(claimName(claim)) && !unread.has(claim.runId))
+      unowned = before.filter((claim) => !names.has(claimName(claim)) && !unread.has(claim.runId))
       orphans = recorded.filter((claim) => !owned.has(claim))
       if (orphans.length === 0) return []
       return readable.decode(await lockRuns(query, [...new Set(orphans.map(({ runId }) => runId))]))
@@ -95,7 +95,7 @@ export function reclaim(
           run !== null && claimsHeldBy(process, run).some((claim) => claimName(claim) === claimName(orphan))
         if (isOwned) unit.save(releaseJob(run, orphan, at))
       }
-      return lost
+      return unowned
     },
   }
 }

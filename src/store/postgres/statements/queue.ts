@@ -18,7 +18,7 @@ import { isNone, type Readable, rowsOf } from './records.ts'
 /** A claim of jobs other than suspects. */
 export interface DueRequest extends ClaimRequest {
   /** Whether they may have lost a start. */
-  readonly lost: boolean
+  readonly mayHaveLostStart: boolean
 }
 
 /** A waiting job from the queue. The transaction has locked its record. */
@@ -152,7 +152,7 @@ export async function lookForDue(
     kinds.map((kind) => threadsOf(request.slots, kind).length),
     request.at,
     fullTasks(request),
-    request.lost,
+    request.mayHaveLostStart,
     tasks,
     readable.unreadable(),
   ])

@@ -95,7 +95,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
 
   async function attempt(group: readonly Asked[]): Promise<Outcome> {
     const isRepeat = group.some((asked) => asked.isRepeat)
-    const operations = group.map(({ operation }) => (isRepeat && operation.verb === 'claim' ? lostClaim : operation))
+    const operations = group.map(({ operation }) => (isRepeat && operation.verb === 'claim' ? unknownClaim : operation))
     const ready = await connected()
     const sender = { process, writer, channel, live, hasOthers: hasOthers() }
     const outcome = await ready.together(() => commitGroup(ready, { operations, sender, cache, isRepeat }))
@@ -248,7 +248,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
   }
 }
 
-const lostClaim: Operation = {
+const unknownClaim: Operation = {
   verb: 'claim',
   runIds: [],
   apply: () => new AppError('store-unavailable', 'it is not known which jobs were claimed'),

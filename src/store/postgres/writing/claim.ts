@@ -91,7 +91,7 @@ export function claimDue(request: DueRequest, options: ClaimOptions): Operation 
       const atLimit = [...choice.limits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
       const rest = restOf(bounded, look, jobs, choice.limits)
       // Jobs beyond a limit may be due.
-      const learn = rest === null && request.lost ? note : null
+      const learn = rest === null && request.mayHaveLostStart ? note : null
       learned = choice.open.flatMap((kind) => {
         const nextOfKind = look?.nextDueAt.get(kind)
         return learn !== null && nextOfKind !== undefined ? [() => learn(kind, nextOfKind, atLimit)] : []

@@ -64,11 +64,11 @@ export function createCommitEffects(options: CommitEffectsOptions): CommitEffect
       for (const { id } of removed) cache.forget(id)
       for (const job of given) owned.give(job)
       for (const claim of voided) owned.void(claim)
-      const ranLost = owned.lostOnThreads().length > 0
+      const hadLostStart = owned.withLostStart().length > 0
       // The claim is over, settled or stale.
       for (const { settles } of operations) if (settles !== undefined) owned.take(settles)
       // Other jobs may have waited for a job that ran alone.
-      if (ranLost && owned.lostOnThreads().length === 0) wakeForWork()
+      if (hadLostStart && owned.withLostStart().length === 0) wakeForWork()
       if (requeuedKinds.length > 0) emptyQueues.forget(requeuedKinds)
       for (const { onCommitted } of operations) onCommitted?.()
     },

@@ -29,7 +29,7 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
   const { records, queue, payloads, lines, keys, pausedTasks, taskStarts, deliveries, schedules } = transaction
   // Only one process owns the file, so jobs that run when it is opened belong to a dead process. The number of a claim
   // distinguishes them from claims of this process.
-  const lost = new Map(
+  const heldByDead = new Map(
     records.held().flatMap((key) => {
       const stored = records.read(key)
       return stored === null ? [] : [[key, runningClaims(stored.run)] as const]
@@ -109,7 +109,7 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       const isOurs =
         (key: number) =>
         ({ jobIndex, claim }: Claim): boolean => {
-          const isHeld = lost.get(key)?.get(jobIndex) !== claim
+          const isHeld = heldByDead.get(key)?.get(jobIndex) !== claim
           held += Number(isHeld)
           return isHeld
         }
@@ -130,11 +130,11 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
     rescue(at): RescueReport {
       let requeued = 0
       let crashed = 0
-      for (const [key, claims] of lost) {
+      for (const [key, claims] of heldByDead) {
         const stored = records.findByKey(key)
         if (stored === null) continue
-        const isLost = ({ jobIndex, claim }: Claim): boolean => claims.get(jobIndex) === claim
-        const { run } = transaction.save(stored, rescueJobs(stored.run, isLost, at))
+        const isHeldByDead = ({ jobIndex, claim }: Claim): boolean => claims.get(jobIndex) === claim
+        const { run } = transaction.save(stored, rescueJobs(stored.run, isHeldByDead, at))
         for (const [index, job] of run.jobs.entries()) {
           if (job === stored.run.jobs[index] || !claims.has(index)) continue
           if (job.runAt !== null) requeued += 1
