@@ -4,9 +4,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
-  jobKey,
   type Claim,
   type ClaimedJob,
+  jobKey,
   type JobProgress,
   type Progress,
   type StepKeeper,
@@ -14,10 +14,11 @@ import {
 import type { Waiting, WhyWaiting } from '../domain/job.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { taskKinds } from '../domain/task.ts'
-import { createExecutor, notStarted, type Executor } from '../execution/executor.ts'
+import { createExecutor, type Executor, notStarted } from '../execution/executor.ts'
 import type { Pool } from '../execution/pool/pool.ts'
 import type { Log } from '../log.ts'
-import type { ClaimRequest, ClaimResult, Store } from '../store/store.ts'
+import type { ClaimRequest, ClaimResult } from '../store/claim-request.ts'
+import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
 import { createExecute, type Execute, type ExecuteHooks, type ExecuteOptions, type Place } from './execute.ts'
 

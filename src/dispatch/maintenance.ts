@@ -3,10 +3,9 @@
  * publishing progress.
  */
 import { jobKey, type JobProgress } from '../domain/claim.ts'
-import { monotonicClock, type Clock, type ProcessClock } from '../runtime/clock.ts'
+import { type Clock, monotonicClock, type ProcessClock } from '../runtime/clock.ts'
 import type { Log } from '../log.ts'
-import type { Notifier } from '../store/notifier.ts'
-import type { Store } from '../store/store.ts'
+import type { Notifier, Store } from '../store/store.ts'
 
 export interface Periodic {
   start(): void

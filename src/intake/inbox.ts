@@ -5,7 +5,7 @@
 import { AppError } from '../domain/errors.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
 import type { Log } from '../log.ts'
-import type { Inbox, InboxRequest } from '../store/inbox.ts'
+import type { Inbox, InboxRequest } from '../store/store.ts'
 import type { Intake } from './intake.ts'
 
 export interface InboxReader {

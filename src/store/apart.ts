@@ -40,8 +40,23 @@ export function isFull({ jobs }: Pick<Run, 'jobs'>): boolean {
   return length > maxTexts
 }
 
+/** Jobs and bytes that one commit removes at most, or one run, because everything else waits for the commit. */
+const maxRemovedJobs = 2_000
+const maxRemovedBytes = 32 * 2 ** 20
+
+/** @returns whether the commit that removes runs may remove this one, too */
+export function createRemovalBound(): (run: Run) => boolean {
+  let [runs, jobs, bytes] = [0, 0, 0]
+  return (run) => {
+    runs += 1
+    jobs += run.jobs.length
+    bytes += bytesApart(run)
+    return runs === 1 || (jobs <= maxRemovedJobs && bytes <= maxRemovedBytes)
+  }
+}
+
 /** Bytes of the run's texts and steps that are outside its record. */
-export function bytesApart({ jobs }: Run): number {
+function bytesApart({ jobs }: Run): number {
   const texts = jobs.flatMap(({ input, result, error, failures }) => [input, result, error, ...failures])
   const stepBytes = jobs.reduce((sum, { steps }) => sum + (steps?.bytes ?? 0), 0)
   return texts.filter(isApart).reduce((sum, { bytes }) => sum + bytes, stepBytes)

@@ -1,7 +1,5 @@
-/** Which deliveries are claimed, and how they are kept in rows: the same in both engines. */
-import { deliveryStates, type DeliveryRecord, type DeliveryState } from '../domain/webhook.ts'
+/** Which deliveries are claimed: the same in both engines. */
 import type { ClaimedDelivery } from '../domain/run/verbs.ts'
-import { runStates } from '../domain/run.ts'
 
 export interface DeliveryRequest {
   /** Number of deliveries to claim, at least one. */
@@ -31,16 +29,8 @@ export interface Wanted {
   readonly room: number
 }
 
-export interface DeliveryRow {
-  readonly run: string
-  readonly version: number
-  readonly receiver: string
-  readonly outcome: number
-  readonly endedAt: number
-  readonly attempts: number
-  readonly nextAt: number
-}
-
+/** A delivery that nobody has sent for so long does not keep its run beyond the retention. */
+export const maxUnsentMs = 86_400_000
 /** Of one run, the latest: requested retries can make them without end. */
 export const maxShownDeliveries = 100
 /** Receivers that one claim looks at: what waits for its commit must not wait long. */
@@ -63,7 +53,7 @@ export function wantedOf(
 }
 
 /** @param rows of the receivers, each with one more than is wanted, the first to be due first */
-export function chosenOf<Row extends Pick<DeliveryRow, 'receiver' | 'nextAt'>>(
+export function chosenOf<Row extends { readonly receiver: string; readonly nextAt: number }>(
   rows: readonly Row[],
   wanted: readonly Wanted[],
   { limit, late, at }: DeliveryRequest,
@@ -89,35 +79,4 @@ export function chosenOf<Row extends Pick<DeliveryRow, 'receiver' | 'nextAt'>>(
 export function earliest(one: number | null, other: number | null): number | null {
   if (one === null || other === null) return one ?? other
   return Math.min(one, other)
-}
-
-export function claimedDelivery({
-  run: runId,
-  version,
-  receiver,
-  outcome,
-  endedAt,
-  attempts,
-}: Omit<DeliveryRow, 'nextAt'>): ClaimedDelivery {
-  const state = runStates[outcome]
-  if (state === undefined) throw new Error(`a delivery has the unknown outcome ${outcome}`)
-  return { runId, version, receiver, outcome: state, endedAt, attempts }
-}
-
-/** The number that stands for a delivery's state in a row. */
-export function deliveryStateNumber(state: DeliveryState): number {
-  return deliveryStates.indexOf(state)
-}
-
-export function deliveryRecord(row: {
-  readonly version: number
-  readonly state: number
-  readonly attempts: number
-  readonly lastStatus: number | null
-  readonly nextAt: number | null
-}): DeliveryRecord {
-  const { version, attempts, lastStatus, nextAt } = row
-  const state = deliveryStates[row.state]
-  if (state === undefined) throw new Error(`a delivery has the unknown state ${row.state}`)
-  return { version, state, attempts, lastStatus, nextAt }
 }

@@ -5,19 +5,18 @@
  * read sees every earlier write. Every instant is in epoch milliseconds and comes
  * from the caller; every payload is JSON text.
  */
-import type { Claim, ClaimedJob, FreeSlots, Step, StepPage, StepReport } from '../domain/claim.ts'
+import type { Claim, ClaimedJob, JobProgress, Progress, Step, StepPage, StepReport } from '../domain/claim.ts'
 import type { TryResult } from '../domain/webhook.ts'
-import type { ClaimedDelivery, CancelResult, RetryResult, Settled } from '../domain/run/verbs.ts'
-import type { JobError, JobInput, JobRecord, JobState } from '../domain/job.ts'
+import type { CancelResult, ClaimedDelivery, RetryResult, Settled } from '../domain/run/verbs.ts'
+import type { JobError, JobInput, JobRecord } from '../domain/job.ts'
 import type { RunChange, RunRecord, RunState } from '../domain/run.ts'
 import type { IdempotencyClaim, NewRun } from '../domain/run/new-run.ts'
-import type { Rate } from '../domain/task.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import type { SearchWord } from './search-words.ts'
-import type { LineChunk, StoredChunk, MinuteRange, MinuteRow, StoredMinute } from '../domain/task-history.ts'
+import type { LineChunk, MinuteRange, MinuteRow, StoredChunk, StoredMinute } from '../domain/task-history.ts'
 import type { DeliveryClaims, DeliveryRequest } from './deliveries.ts'
-import type { Inbox } from './inbox.ts'
-import type { Notifier } from './notifier.ts'
+import type { ClaimRequest, ClaimResult } from './claim-request.ts'
+import type { StoreStats } from './totals.ts'
 
 /**
  * `accepted`, with job 0's claim (null unless `claimsFirst`). With an idempotency key that is known already nothing is
@@ -30,28 +29,6 @@ export type AcceptReport =
 
 /** What an idempotency key stands for that is known already. */
 export type KnownKey = Exclude<AcceptReport, { readonly result: 'accepted' }>
-
-export interface ClaimRequest {
-  readonly slots: readonly FreeSlots[]
-  /** How many more jobs of these tasks may be claimed; a task that is not named has no limit. */
-  readonly taskLimits: Readonly<Record<string, number>>
-  /** Tasks whose jobs run in the child process beside the thread that they are claimed for; absent without any. */
-  readonly isolated?: ReadonlySet<string>
-  /** Of tasks whose jobs may start only so often, over all processes that share the store; absent: none. */
-  readonly rates?: Readonly<Record<string, Rate>>
-  /** `suspects`: at most one job, and only one that fails when it loses one more start. */
-  readonly only: 'all' | 'suspects'
-  readonly at: number
-}
-
-export interface ClaimResult {
-  /** Within a kind by priority, then by due time, then in order of acceptance. */
-  readonly jobs: readonly ClaimedJob[]
-  /** When the next waiting job that cannot start now will, of the kinds that have a slot left; null without one. */
-  readonly nextDueAt: number | null
-  /** Tasks whose rate is used up, and when the next of their jobs may start; that counts for `nextDueAt`. Absent: none. */
-  readonly ratedUntil?: Readonly<Record<string, number>>
-}
 
 /** `active`: the run has jobs that are not final. */
 export type RemoveResult = 'removed' | 'active' | 'not-found'
@@ -103,22 +80,6 @@ export interface DueSchedules {
   readonly due: readonly Schedule[]
   /** The first tick of all others; null without one. */
   readonly nextAt: number | null
-}
-
-export interface StoreStats {
-  readonly runs: Readonly<Record<RunState, number>>
-  readonly jobs: Readonly<Record<JobState, number>>
-  /** How long the longest-waiting due job has been due; null when none waits. */
-  readonly oldestQueuedMs: number | null
-  /** Waiting jobs of tasks that no process runs, by task: how many. */
-  readonly unknownTasks: Readonly<Record<string, number>>
-  /** Jobs ever accepted, settled for good, and still to settle; `lost` is what is missing in between: always 0. */
-  readonly conservation: {
-    readonly accepted: number
-    readonly final: number
-    readonly live: number
-    readonly lost: number
-  }
 }
 
 export interface Store {
@@ -273,4 +234,60 @@ export interface Store {
   /** By name. */
   listSchedules(): Promise<readonly Schedule[]>
   dueSchedules(at: number): Promise<DueSchedules>
+}
+
+/**
+ * Notifications between processes that share a store, apart from changes of runs. An engine that only one process uses
+ * has none.
+ */
+export interface Notifier {
+  /**
+   * Calls back when there may be jobs to claim that no verb of this process has announced: another process has left
+   * some, or time has passed.
+   */
+  onWork(listener: () => void): void
+  /**
+   * Calls back when changes that another process committed may have been missed: every waiter for a change is to read
+   * its run.
+   */
+  onGap(listener: () => void): void
+  /**
+   * Publishes the progress of jobs that run here. Other processes forget it after a few seconds, so it is to be published
+   * again. It changes no run and is not kept: the promise resolves whether any process has received it or not.
+   */
+  publishProgress(progress: readonly JobProgress[]): Promise<void>
+  /** Progress of a job that runs in another process; null where none was received lately. */
+  remoteProgress(runId: string, jobIndex: number): Progress | null
+  /**
+   * How many claims of this process ended without notice since it started: their jobs were taken over while it was
+   * silent.
+   */
+  lostClaims(): number
+}
+
+/** Requests for runs that others than the service have committed, together with changes of their own. */
+export interface Inbox {
+  /** Calls back when requests may be waiting. */
+  onRequests(listener: () => void): void
+  /**
+   * Calls `work` with the oldest requests, for one process at a time. `accept` of a run with `isFromInbox` takes the request
+   * of that id out of the inbox.
+   * @returns whether there may be more, and no other process is at them
+   * @throws DatabaseFailure
+   */
+  take(query: InboxQuery, work: (requests: readonly InboxRequest[]) => Promise<void>): Promise<boolean>
+}
+
+export interface InboxRequest {
+  /** Of the run. */
+  readonly id: string
+  /** JSON; null where it is larger than was asked for. */
+  readonly text: string | null
+}
+
+export interface InboxQuery {
+  /** Ids of requests that are left where they are. */
+  readonly except: readonly string[]
+  /** Of a request. */
+  readonly maxBytes: number
 }

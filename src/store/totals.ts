@@ -1,6 +1,6 @@
 /** Totals by state and since the beginning, so that no reply needs a count over the runs. */
-import { isFinalJob, jobStates, type JobState } from '../domain/job.ts'
-import { runStates, type RunState } from '../domain/run.ts'
+import { isFinalJob, type JobState, jobStates } from '../domain/job.ts'
+import { type RunState, runStates } from '../domain/run.ts'
 
 export interface Totals {
   /** Jobs ever accepted, and jobs settled for good; both include runs that were forgotten since. */
@@ -35,4 +35,42 @@ export function countRun(totals: Totals, from: RunState | null, to: RunState | n
 /** Jobs not yet final. */
 export function liveOf({ accepted, final }: Totals): number {
   return accepted - final
+}
+
+export interface StoreStats {
+  readonly runs: Readonly<Record<RunState, number>>
+  readonly jobs: Readonly<Record<JobState, number>>
+  /** How long the longest-waiting due job has been due; null when none waits. */
+  readonly oldestQueuedMs: number | null
+  /** Waiting jobs of tasks that no process runs, by task: how many. */
+  readonly unknownTasks: Readonly<Record<string, number>>
+  /** Jobs ever accepted, settled for good, and still to settle; `lost` is what is missing in between: always 0. */
+  readonly conservation: {
+    readonly accepted: number
+    readonly final: number
+    readonly live: number
+    readonly lost: number
+  }
+}
+
+/**
+ * @param live jobs not yet final, counted from rows
+ * @param oldestDueAt since when the longest-waiting due job has been due; null when none waits
+ */
+export function storeStats(
+  totals: Readonly<Totals>,
+  live: number,
+  oldestDueAt: number | null,
+  unknownTasks: StoreStats['unknownTasks'],
+  at: number,
+): StoreStats {
+  const { runs, jobs, accepted, final } = totals
+  const oldestQueuedMs = oldestDueAt === null ? null : Math.max(0, at - oldestDueAt)
+  return {
+    runs,
+    jobs,
+    oldestQueuedMs,
+    unknownTasks,
+    conservation: { accepted, final, live, lost: liveOf(totals) - live },
+  }
 }

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { createUnknownTaskWatch } from '../../src/dispatch/maintenance.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/log.ts'
-import type { StoreStats } from '../../src/store/store.ts'
+import type { StoreStats } from '../../src/store/totals.ts'
 import { until } from '../harness/until.ts'
 
 test('each task is warned of once, and again when its jobs wait again', async () => {

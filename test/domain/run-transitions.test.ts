@@ -20,7 +20,7 @@ import {
   rescueJobs,
   retryJob,
 } from '../../src/domain/run/transitions.ts'
-import { voidedClaims } from '../../src/domain/run/verbs.ts'
+import { changeOf } from '../../src/domain/run/verbs.ts'
 import { decodeRun, encodeRun } from '../../src/store/record.ts'
 import { jobOf, runOf, start, taskError } from '../harness/store-run.ts'
 
@@ -127,7 +127,7 @@ function check(before: Run, run: Run, { verb }: Step): void {
   }
   if (before.answer !== null) assert.equal(run.answer, before.answer, 'an answer stays')
   const ended = runningJobs(before) - runningJobs(run)
-  assert.ok(voidedClaims(before, run).length <= Math.max(0, ended))
+  assert.ok(changeOf(before, run).voided.length <= Math.max(0, ended))
 }
 
 function checkChain(run: Run, { chain, state, attempt }: Run['jobs'][number]): void {

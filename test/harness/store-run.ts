@@ -6,7 +6,8 @@ import { v7 } from 'uuid'
 import type { JobError, JobRecord } from '../../src/domain/job.ts'
 import type { RunRecord } from '../../src/domain/run.ts'
 import type { NewJob, NewRun } from '../../src/domain/run/new-run.ts'
-import type { ClaimRequest, Store } from '../../src/store/store.ts'
+import type { ClaimRequest } from '../../src/store/claim-request.ts'
+import type { Store } from '../../src/store/store.ts'
 
 /** An instant to begin at: a store takes every instant from its caller. */
 export const start = 1_790_000_000_000

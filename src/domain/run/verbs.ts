@@ -5,7 +5,7 @@
  */
 import { maxSteps, type Claim, type Step, type StepReport } from '../claim.ts'
 import { isFinalJob, type JobError, type JobState } from '../job.ts'
-import type { RunState } from '../run.ts'
+import type { RunChange, RunState } from '../run.ts'
 import { jobAt, type Run } from './aggregate.ts'
 import { failedDependency } from './chains.ts'
 import { addStep, cancelJobs, completeJob, failJob, ownsClaim, releaseJob, repeats, retryJob } from './transitions.ts'
@@ -81,7 +81,7 @@ export function retry(run: Run | null, jobIndex: number, at: number): Done<Retry
 }
 
 /** Claims that a change cancelled while they were running. */
-export function voidedClaims(before: Run, after: Run): Claim[] {
+function voidedClaims(before: Run, after: Run): Claim[] {
   if (before.counts.cancelled === after.counts.cancelled) return []
   return after.jobs.flatMap(({ state, claim }, jobIndex) =>
     state === 'cancelled' && before.jobs[jobIndex]?.state === 'running' ? [{ runId: after.id, jobIndex, claim }] : [],
@@ -121,4 +121,15 @@ export function deliveryOfEnd(before: Run, after: Run): NewDelivery | null {
   const { id: runId, webhook, version, state: outcome, finishedAt } = after
   if (webhook === null || outcome === 'running' || before.state !== 'running') return null
   return { runId, version, receiver: URL.parse(webhook)?.origin ?? '', outcome, endedAt: finishedAt ?? 0 }
+}
+
+/**
+ * What others hear of a change.
+ * @param earlier of the run, in the same transaction: they hear of both as one
+ */
+export function changeOf(before: Run, after: Run, earlier?: RunChange): RunChange {
+  const { id: runId, version, state, answer } = after
+  const voided = [...(earlier?.voided ?? []), ...voidedClaims(before, after)]
+  const isDeliveryDue = earlier?.isDeliveryDue === true || deliveryOfEnd(before, after) !== null
+  return { runId, version, state, isAnswered: answer !== null, voided, ...(isDeliveryDue && { isDeliveryDue }) }
 }

@@ -1,8 +1,9 @@
 /** The verbs of the store: the connection that each uses, and the writes that each waits for. */
 import type { RunRecord } from '../../domain/run.ts'
 import type { CancelResult } from '../../domain/run/verbs.ts'
-import type { Store, ClaimRequest, ClaimResult } from '../store.ts'
-import { claimDue, claimSuspect, type Claimed, type ClaimOptions } from './writing/claim.ts'
+import type { ClaimRequest, ClaimResult } from '../claim-request.ts'
+import type { Store } from '../store.ts'
+import { claimDue, type Claimed, type ClaimOptions, claimSuspect } from './writing/claim.ts'
 import type { Quarantine } from './ownership/owned-claims.ts'
 import { appErrorOf } from './connection/errors.ts'
 import { claimDeliveries, retryDelivery, settleDelivery } from './statements/deliveries.ts'
@@ -11,15 +12,15 @@ import type { BatchWriter } from './writing/batch-writer.ts'
 import { operations, pruneRuns } from './writing/operations.ts'
 import {
   changeSchedule,
-  type ScheduleResult,
   readDueSchedules,
   readSchedule,
   readSchedules,
+  type ScheduleResult,
 } from './statements/schedules.ts'
 import { expireRuns, leave } from './ownership/recovery.ts'
-import { runsExpired, type DueRequest, countAhead } from './statements/queue.ts'
-import { listFound, listRuns, findRuns } from './statements/lists.ts'
-import { readInput, readJob, readRun, shownWhole, readSteps } from './statements/read.ts'
+import { countAhead, type DueRequest, runsExpired } from './statements/queue.ts'
+import { findRuns, listFound, listRuns } from './statements/lists.ts'
+import { readInput, readJob, readRun, readSteps, shownWhole } from './statements/read.ts'
 import { insertLines, pruneLines, readChunks } from './statements/lines.ts'
 import { insertMinutes, pruneMinutes, readMinutes, readStats } from './statements/totals.ts'
 import type { PostgresInbox } from './statements/inbox.ts'

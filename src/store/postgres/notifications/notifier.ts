@@ -5,9 +5,7 @@
 import { jobKey, type JobProgress, type Progress } from '../../../domain/claim.ts'
 import type { RunChange } from '../../../domain/run.ts'
 import type { TurnScheduler } from '../../../runtime/event-loop.ts'
-import type { Inbox } from '../../inbox.ts'
-import type { Notifier } from '../../notifier.ts'
-import type { Store } from '../../store.ts'
+import type { Inbox, Notifier, Store } from '../../store.ts'
 import type { Connect, Connection } from '../connection/connection.ts'
 import { encodeNotification } from './codec.ts'
 

@@ -3,21 +3,18 @@
  * that writes their runs (`save.ts`).
  */
 import { isRunId } from '../../../domain/ids.ts'
-import { maxDeliveryWaitMs, type DeliveryRecord, type TryResult } from '../../../domain/webhook.ts'
+import { type DeliveryRecord, maxDeliveryWaitMs, type TryResult } from '../../../domain/webhook.ts'
 import type { ClaimedDelivery, NewDelivery } from '../../../domain/run/verbs.ts'
 import {
   chosenOf,
-  claimedDelivery,
-  deliveryRecord,
-  deliveryStateNumber,
+  type DeliveryClaims,
+  type DeliveryRequest,
   earliest,
   maxShownDeliveries,
   receiversPerClaim,
   wantedOf,
-  type DeliveryClaims,
-  type DeliveryRequest,
-  type DeliveryRow,
 } from '../../deliveries.ts'
+import { claimedDelivery, deliveryRecord, type DeliveryRow, deliveryStateNumber } from '../../rows.ts'
 import { stateNumber } from '../../record.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import { heartbeatText } from '../ownership/lease.ts'

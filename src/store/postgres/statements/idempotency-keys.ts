@@ -1,11 +1,9 @@
 /** Idempotency keys and their runs. The transaction that accepts a run claims its key; of racing transactions one wins. */
 import { isRunId } from '../../../domain/ids.ts'
 import type { IdempotencyClaim, NewRun } from '../../../domain/run/new-run.ts'
+import { keyMs, knownKey } from '../../rows.ts'
 import type { KnownKey } from '../../store.ts'
-import type { Query, Row } from '../connection/connection.ts'
-
-/** How long a key is kept, unless its run is removed before. */
-const keptMs = 86_400_000
+import type { Query } from '../connection/connection.ts'
 
 // A key of another run stays unchanged, and is locked for the next statement. Every transaction locks keys in this order.
 const claim = {
@@ -17,7 +15,7 @@ const claim = {
     ORDER BY scope, key
     ON CONFLICT (scope, key) DO UPDATE SET body_digest = excluded.body_digest, run_id = excluded.run_id,
       is_deferred = excluded.is_deferred, claimed_at = excluded.claimed_at
-    WHERE known.claimed_at <= excluded.claimed_at - ${keptMs}`,
+    WHERE known.claimed_at <= excluded.claimed_at - ${keyMs}`,
 }
 const select = {
   name: 'select-keys',
@@ -62,21 +60,15 @@ export async function claimKeys(
   for (const one of keyed) {
     const row = found.get(nameOf(one))
     if (row === undefined) throw new Error('an idempotency key that was claimed is not there')
-    if (row['run_id'] !== one.run.id) reports.set(one.run.id, knownAs(row, one.idempotency))
+    if (row['run_id'] !== one.run.id) reports.set(one.run.id, knownKey(row, one.idempotency))
   }
   return reports
-}
-
-function knownAs(row: Row, { bodyDigest }: IdempotencyClaim): KnownKey {
-  const runId = String(row['run_id'])
-  if (row['body_digest'] !== bodyDigest) return { result: 'reused', runId }
-  return { result: 'replayed', runId, isDeferred: row['is_deferred'] === true }
 }
 
 /** @returns what the key stands for; null where no run has it, or its time is over */
 export async function findKey(query: Query, idempotency: IdempotencyClaim, at: number): Promise<KnownKey | null> {
   const [row] = await query(select, [[idempotency.scope], [idempotency.key]])
-  return row === undefined || Number(row['claimed_at']) <= at - keptMs ? null : knownAs(row, idempotency)
+  return row === undefined || Number(row['claimed_at']) <= at - keyMs ? null : knownKey(row, idempotency)
 }
 
 const update = {
@@ -102,5 +94,5 @@ const removeOld = {
 
 /** Removes at most `limit` keys whose time is over; returns how many. */
 export async function forgetKeys(query: Query, limit: number, at: number): Promise<number> {
-  return (await query(removeOld, [at - keptMs, limit])).length
+  return (await query(removeOld, [at - keyMs, limit])).length
 }

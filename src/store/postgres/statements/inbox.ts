@@ -3,8 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../../../domain/errors.ts'
 import { isRunId } from '../../../domain/ids.ts'
 import type { NewRun } from '../../../domain/run/new-run.ts'
-import type { Inbox } from '../../inbox.ts'
-import type { KnownKey } from '../../store.ts'
+import type { Inbox, KnownKey } from '../../store.ts'
 import type { Query, Reader } from '../connection/connection.ts'
 
 /** What a process hears when a transaction with such requests was committed. */

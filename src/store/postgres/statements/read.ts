@@ -5,6 +5,7 @@ import type { JobInput, JobRecord, StepRecord } from '../../../domain/job.ts'
 import type { RunRecord } from '../../../domain/run.ts'
 import { type Apart, type Job, jobAt, type Run } from '../../../domain/run/aggregate.ts'
 import { ownsClaim } from '../../../domain/run/transitions.ts'
+import { stepPage } from '../../rows.ts'
 import { isApart, resultPart } from '../../apart.ts'
 import { jobInput, jobRecord, type Outside, runRecord, type TextOf } from '../../run-record.ts'
 import type { Query } from '../connection/connection.ts'
@@ -201,7 +202,5 @@ export async function readSteps(query: Query, claim: Claim, from: number): Promi
   // After the steps: where the claim still owns the job, none of them was dropped before they were read.
   const stored = await readRecord(query, claim.runId)
   if (stored === undefined || !ownsClaim(stored.run, claim)) return null
-  const last = rows.at(-1)
-  const next = last === undefined || rows.length < stepsPerPage ? null : Number(last['place']) + 1
-  return { steps: rows.map((row) => ({ name: String(row['name']), value: String(row['value']) })), next }
+  return stepPage(rows)
 }

@@ -1,7 +1,7 @@
 /** Schedules: read as they are asked for, and written only by a writer that knows the latest revision. */
 import { acceptRun } from '../../../domain/run/new-run.ts'
 import type { Schedule } from '../../../domain/schedule.ts'
-import { scheduleOf, scheduleRow } from '../../schedule-row.ts'
+import { scheduleOf, scheduleRow } from '../../rows.ts'
 import type { DueSchedules, ScheduleChange } from '../../store.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Operation } from '../writing/operations.ts'

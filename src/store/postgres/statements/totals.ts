@@ -13,8 +13,7 @@ import {
   type StoredMinute,
 } from '../../../domain/task-history.ts'
 import { runStates } from '../../../domain/run.ts'
-import type { StoreStats } from '../../store.ts'
-import { emptyTotals, liveOf, type Totals } from '../../totals.ts'
+import { emptyTotals, storeStats, type StoreStats, type Totals } from '../../totals.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import { dueUntil, isInLevel, levelsOf, runsHere } from './queue.ts'
 
@@ -131,18 +130,10 @@ const selectStats = {
 
 export async function readStats(query: Query, at: number): Promise<StoreStats> {
   const [row = {}] = await query(selectStats, [at])
-  const totals = totalsIn(row)
-  const { accepted, final, runs, jobs } = totals
-  const live = Number(row['live'])
   const oldest = row['oldest']
-  return {
-    runs,
-    jobs,
-    oldestQueuedMs: typeof oldest === 'number' ? Math.max(0, at - oldest) : null,
-    // The statement makes it.
-    unknownTasks: (row['unknown_tasks'] ?? {}) as Record<string, number>,
-    conservation: { accepted, final, live, lost: liveOf(totals) - live },
-  }
+  // The statement makes it.
+  const unknownTasks = (row['unknown_tasks'] ?? {}) as StoreStats['unknownTasks']
+  return storeStats(totalsIn(row), Number(row['live']), typeof oldest === 'number' ? oldest : null, unknownTasks, at)
 }
 
 function totalsIn(row: Row): Totals {

@@ -5,6 +5,7 @@
  * other. A claim skips locked records.
  */
 import { jobKey, type Claim, type ClaimedJob } from '../../../domain/claim.ts'
+import { changeOf } from '../../../domain/run/verbs.ts'
 import type { RunChange } from '../../../domain/run.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import type { TaskKind } from '../../../domain/task.ts'
@@ -114,18 +115,14 @@ async function commitLocked(
     const unit = createUnitOfWork([...loaded, ...looked.flat()])
     const planned = plan(group, unit, new Map([...known, ...gone]))
     const outcome = await together(() => save(query, group, planned, end))
-    return group.isRepeat
-      ? { ...outcome, live: outcome.live ?? live, changes: [...outcome.changes, ...unit.loaded().map(changeOf)] }
-      : outcome
+    if (!group.isRepeat) return outcome
+    // If an earlier attempt was committed, it has notified other processes, and no subscriber here.
+    const missed = unit.loaded().map((run) => changeOf(run, run))
+    return { ...outcome, live: outcome.live ?? live, changes: [...outcome.changes, ...missed] }
   } catch (error) {
     if (isOpen()) await query(takeBack).catch(() => {})
     throw error
   }
-}
-
-/** If an earlier attempt was committed, it has notified other processes, and no subscriber here. */
-function changeOf({ id: runId, version, state, answer }: Run): RunChange {
-  return { runId, version, state, isAnswered: answer !== null, voided: [] }
 }
 
 function runIdsOf({ operations, isRepeat }: Group): string[] {

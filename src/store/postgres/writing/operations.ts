@@ -2,11 +2,12 @@
 import type { Claim, ClaimedJob, Step, StepReport } from '../../../domain/claim.ts'
 import type { JobError } from '../../../domain/job.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
-import { acceptRun, refuseRun, type NewRun } from '../../../domain/run/new-run.ts'
+import { acceptRun, type NewRun, refuseRun } from '../../../domain/run/new-run.ts'
 import { claimedJob } from '../../../domain/run/transitions.ts'
-import { cancel, complete, fail, keepStep, release, retry, type Done } from '../../../domain/run/verbs.ts'
+import { cancel, complete, type Done, fail, keepStep, release, retry } from '../../../domain/run/verbs.ts'
 import type { AcceptReport, KnownKey, RemoveResult } from '../../store.ts'
-import { bytesApart } from '../../apart.ts'
+import { createRemovalBound } from '../../apart.ts'
+import { maxUnsentMs } from '../../deliveries.ts'
 import type { Query } from '../connection/connection.ts'
 import { isNone, type Readable, rowsOf } from '../statements/records.ts'
 import type { Stored, UnitOfWork } from './unit-of-work.ts'
@@ -131,12 +132,6 @@ export const operations = {
   },
 }
 
-/** Jobs and bytes that one commit removes at most, or one run, because everything else waits for the commit. */
-const maxForgottenJobs = 2_000
-const maxForgottenBytes = 32 * 2 ** 20
-/** A delivery that nobody has sent for so long does not keep its run beyond the retention. */
-const maxUnsentMs = 86_400_000
-
 // Skips runs that another process removes at the same time.
 const lockFinished = {
   name: 'lock-finished',
@@ -161,11 +156,10 @@ export function pruneRuns(finishedBefore: number, limit: number, readable: Reada
       }
     },
     apply(unit) {
-      let [jobs, bytes, pruned] = [0, 0, 0]
+      const mayRemove = createRemovalBound()
+      let pruned = 0
       for (const run of unit.loaded()) {
-        jobs += run.jobs.length
-        bytes += bytesApart(run)
-        if (pruned > 0 && (jobs > maxForgottenJobs || bytes > maxForgottenBytes)) break
+        if (!mayRemove(run)) break
         pruned += 1
         unit.remove(run)
       }

@@ -4,9 +4,9 @@
  */
 import type { ClaimedJob } from '../../../domain/claim.ts'
 import type { Rate } from '../../../domain/task.ts'
-import type { ClaimRequest } from '../../store.ts'
+import type { ClaimRequest } from '../../claim-request.ts'
 import type { Query } from '../connection/connection.ts'
-import { roomFor, type RatedTask, type Room, type TaskStart } from '../statements/tasks.ts'
+import { type RatedTask, type Room, roomFor, type TaskStart } from '../statements/tasks.ts'
 
 type Limits = Readonly<Record<string, number>>
 

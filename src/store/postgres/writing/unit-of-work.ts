@@ -3,13 +3,12 @@
  * written once, with the differences in everything that is derived from it.
  */
 import type { Claim, Step } from '../../../domain/claim.ts'
-import { deliveryOfEnd, type NewDelivery, voidedClaims } from '../../../domain/run/verbs.ts'
+import { deliveryOfEnd, type NewDelivery, changeOf } from '../../../domain/run/verbs.ts'
 import type { RunChange } from '../../../domain/run.ts'
 import { jobAt, type Job, type Run } from '../../../domain/run/aggregate.ts'
 import { expiresAt, isSuspect, waitsSince } from '../../../domain/run/transitions.ts'
 import type { TaskKind } from '../../../domain/task.ts'
 import { isFull, setApart } from '../../apart.ts'
-import { createChanges } from '../../changes.ts'
 import type { TaskStart } from '../statements/tasks.ts'
 import { countJob, countRun, emptyTotals, type Totals } from '../../totals.ts'
 
@@ -104,8 +103,7 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
   const before = new Map(loaded.map((stored) => [stored.run.id, stored]))
   const now = new Map(loaded.map(({ run }) => [run.id, run]))
   const removed = new Set<string>()
-  const changes = createChanges()
-  const voided: Claim[] = []
+  const changes = new Map<string, RunChange>()
   const steps: StepRow[] = []
   const deliveries: NewDelivery[] = []
   const starts: TaskStart[] = []
@@ -121,22 +119,11 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
       if (old === undefined) throw new Error(`the run ${run.id} was not loaded`)
       if (old === run) return
       now.set(run.id, run)
-      const { id: runId, version, state, answer } = run
-      if (version === old.version) return
-      const ended = voidedClaims(old, run)
-      voided.push(...ended)
+      if (run.version === old.version) return
       // Here, where every end is seen: the run can go on in the same transaction.
       const due = deliveryOfEnd(old, run)
       if (due !== null) deliveries.push(due)
-      const isDeliveryDue = due !== null
-      changes.note({
-        runId,
-        version,
-        state,
-        isAnswered: answer !== null,
-        voided: ended,
-        ...(isDeliveryDue && { isDeliveryDue }),
-      })
+      changes.set(run.id, changeOf(old, run, changes.get(run.id)))
     },
     addStep({ runId, jobIndex }, { name, value }, at) {
       const count = now.get(runId)?.jobs[jobIndex]?.steps?.count
@@ -162,8 +149,9 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
       // A retry may have been requested in the same transaction.
       const keptSteps = steps.filter(({ runId, jobIndex }) => hasSteps(now.get(runId), jobIndex) && !removed.has(runId))
       const due = deliveries.filter(({ runId }) => !removed.has(runId))
-      const kept = { steps: keptSteps, deliveries: due, starts }
-      return { added, changed, removed: gone, ...kept, ...derived.rows(), changes: changes.take(), voided }
+      const kept = { steps: keptSteps, deliveries: due, starts, changes: [...changes.values()] }
+      const voided = kept.changes.flatMap((change) => change.voided)
+      return { added, changed, removed: gone, ...kept, ...derived.rows(), voided }
     },
   }
 }

@@ -1,28 +1,25 @@
 /** Deliveries as rows: added with the end of their run, claimed, settled, and forgotten with the run. */
 import type { DatabaseSync } from 'node:sqlite'
-import { maxDeliveryWaitMs, type DeliveryRecord, type TryResult } from '../../../domain/webhook.ts'
-import { deliveryOfEnd, type ClaimedDelivery } from '../../../domain/run/verbs.ts'
+import { type DeliveryRecord, maxDeliveryWaitMs, type TryResult } from '../../../domain/webhook.ts'
+import { type ClaimedDelivery, deliveryOfEnd } from '../../../domain/run/verbs.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import {
   chosenOf,
-  claimedDelivery,
-  deliveryRecord,
-  deliveryStateNumber,
+  type DeliveryClaims,
+  type DeliveryRequest,
   earliest,
   maxShownDeliveries,
   receiversPerClaim,
   wantedOf,
-  type DeliveryClaims,
-  type DeliveryRequest,
-  type DeliveryRow,
 } from '../../deliveries.ts'
+import { claimedDelivery, deliveryRecord, type DeliveryRow, deliveryStateNumber } from '../../rows.ts'
 import { stateNumber } from '../../record.ts'
 import { idOfBytes, prepareSelect } from '../connection/rows.ts'
 
 /** Those of a run are named by its key. */
 export interface Deliveries {
-  /** Adds the one that is due because of the change; whether there is one. */
-  add(run: number, before: Run, after: Run): boolean
+  /** Adds the one that is due because of the change, if there is one. */
+  add(run: number, before: Run, after: Run): void
   of(run: number): DeliveryRecord[]
   claim(request: DeliveryRequest): DeliveryClaims
   settle(run: number, delivery: Pick<ClaimedDelivery, 'version' | 'attempts'>, result: TryResult): void
@@ -89,10 +86,9 @@ export function createDeliveries(database: DatabaseSync): Deliveries {
   return {
     add(run, before, after) {
       const due = deliveryOfEnd(before, after)
-      if (due === null) return false
+      if (due === null) return
       const { version, receiver, outcome, endedAt } = due
       insert.run(run, version, receiver, stateNumber(outcome), endedAt, endedAt)
-      return true
     },
     of: (run) => selectOf(run).toReversed().map(deliveryRecord),
     claim(request) {

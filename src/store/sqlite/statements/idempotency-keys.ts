@@ -1,10 +1,8 @@
 /** Idempotency keys and their runs. The transaction that accepts a run claims its key; the first one wins. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { IdempotencyClaim, NewRun } from '../../../domain/run/new-run.ts'
+import { keyMs, knownKey } from '../../rows.ts'
 import type { KnownKey } from '../../store.ts'
-
-/** How long a key is kept, unless its run is removed before. */
-const keptMs = 86_400_000
 
 export interface IdempotencyKeys {
   /** Claims the run's key. @returns the reply where another run has it, else null */
@@ -36,12 +34,9 @@ export function createIdempotencyKeys(database: DatabaseSync): IdempotencyKeys {
   const shiftAll = database.prepare('UPDATE idempotency_key SET claimed_at = claimed_at + ?')
   const boundAll = database.prepare('UPDATE idempotency_key SET claimed_at = ? WHERE claimed_at > ?')
 
-  function find({ scope, key, bodyDigest }: IdempotencyClaim, at: number): KnownKey | null {
-    const known = select.get(scope, key, at - keptMs)
-    if (known === undefined) return null
-    const runId = String(known['run_id'])
-    if (known['body_digest'] !== bodyDigest) return { result: 'reused', runId }
-    return { result: 'replayed', runId, isDeferred: known['is_deferred'] === 1 }
+  function find(claim: IdempotencyClaim, at: number): KnownKey | null {
+    const row = select.get(claim.scope, claim.key, at - keyMs)
+    return row === undefined ? null : knownKey(row, claim)
   }
 
   return {
@@ -58,6 +53,6 @@ export function createIdempotencyKeys(database: DatabaseSync): IdempotencyKeys {
     forget: (runId) => void remove.run(runId),
     shift: (byMs) => void shiftAll.run(byMs),
     bound: (at) => void boundAll.run(at, at),
-    prune: (limit, at) => Number(removeOld.run(at - keptMs, limit).changes),
+    prune: (limit, at) => Number(removeOld.run(at - keyMs, limit).changes),
   }
 }

@@ -4,7 +4,7 @@
  * without a query: a claim asks only for tasks that have some, and one whose limit is reached costs nothing.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { taskKinds, type TaskKind } from '../../../domain/task.ts'
+import { type TaskKind, taskKinds } from '../../../domain/task.ts'
 import { expiresAt, isSuspect } from '../../../domain/run/transitions.ts'
 import type { Job } from '../../../domain/run/aggregate.ts'
 import { prepareSelect } from '../connection/rows.ts'
@@ -40,8 +40,8 @@ export interface Queue {
   ahead(entry: Waiting, at: number, limit: number): number
   /** How many jobs wait of each task that does not run here. */
   unknownTasks(): Record<string, number>
-  /** When the job that has been due the longest became so; Infinity when none is due. */
-  oldestDueAt(at: number): number
+  /** When the job that has been due the longest became so; null when none is due. */
+  oldestDueAt(at: number): number | null
   /** Keys of the records with jobs that are due after the instant. */
   runsDueAfter(at: number): number[]
   /** Keys of records with jobs that have expired, at most so many. */
@@ -228,7 +228,7 @@ export function createQueue(
     },
     oldestDueAt(at) {
       const oldest = Math.min(...taskKinds.map((kind) => least(selectOldest, kind, () => true)))
-      return oldest <= at ? oldest : Infinity
+      return oldest <= at ? oldest : null
     },
     runsExpired: (at, limit) =>
       selectExpired

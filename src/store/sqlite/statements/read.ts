@@ -13,6 +13,7 @@ import {
   runRecord,
   type TextOf,
 } from '../../run-record.ts'
+import { storeStats } from '../../totals.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
 import { listQuery } from './lists.ts'
 import type { ReadVerb, Verbs } from '../messages.ts'
@@ -112,16 +113,7 @@ export function createReads(database: DatabaseSync, transaction: Transaction): V
     listSchedules: schedules.all,
     dueSchedules: (at) => ({ due: schedules.dueAt(at), nextAt: schedules.nextAfter(at) }),
     stats(at) {
-      const { accepted, final, runs, jobs } = totals.current()
-      const live = totals.live()
-      const oldestQueuedMs = at - queue.oldestDueAt(at)
-      return {
-        runs,
-        jobs,
-        oldestQueuedMs: Number.isFinite(oldestQueuedMs) ? oldestQueuedMs : null,
-        unknownTasks: queue.unknownTasks(),
-        conservation: { accepted, final, live, lost: accepted - final - live },
-      }
+      return storeStats(totals.current(), totals.live(), queue.oldestDueAt(at), queue.unknownTasks(), at)
     },
   }
 }

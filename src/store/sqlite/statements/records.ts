@@ -4,7 +4,8 @@
  * committed: the memory can be dropped at any time between commits.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { runningJobs, type Run } from '../../../domain/run/aggregate.ts'
+import { type Run, runningJobs } from '../../../domain/run/aggregate.ts'
+import { maxUnsentMs } from '../../deliveries.ts'
 import { decodeRun, encodeRun, stateNumber } from '../../record.ts'
 import { bytesOfId, idOfBytes, prepareSelect } from '../connection/rows.ts'
 
@@ -67,9 +68,6 @@ export function asStoredRun({ key, id, version, record }: RecordRow): StoredRun 
     throw new UnreadableRecord(runId, error)
   }
 }
-
-/** A delivery that nobody has sent for so long does not keep its run beyond the retention. */
-const maxUnsentMs = 86_400_000
 
 interface Changed {
   stored: StoredRun

@@ -1,7 +1,7 @@
 /** Schedules: read as they are asked for, and written only by a writer that knows the latest revision. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Schedule } from '../../../domain/schedule.ts'
-import { scheduleOf, scheduleRow } from '../../schedule-row.ts'
+import { scheduleOf, scheduleRow } from '../../rows.ts'
 import type { ScheduleChange } from '../../store.ts'
 
 export interface Schedules {

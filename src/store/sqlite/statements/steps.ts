@@ -1,7 +1,8 @@
 /** Steps of jobs: a row each, so that a job with many writes only the next one. */
 import type { DatabaseSync } from 'node:sqlite'
-import { firstOfEachName, stepsPerPage, type Step, type StepPage } from '../../../domain/claim.ts'
+import { firstOfEachName, type Step, type StepPage, stepsPerPage } from '../../../domain/claim.ts'
 import type { StepRecord } from '../../../domain/job.ts'
+import { stepPage } from '../../rows.ts'
 import { prepareSelect } from '../connection/rows.ts'
 
 export interface Steps {
@@ -14,10 +15,6 @@ export interface Steps {
   forget(run: number): void
 }
 
-interface StepRow extends Step {
-  readonly place: number
-}
-
 export function createSteps(database: DatabaseSync): Steps {
   const insert = database.prepare(
     'INSERT INTO step (run, job, place, name, finished_at, value) VALUES (?, ?, ?, ?, ?, ?)',
@@ -27,7 +24,7 @@ export function createSteps(database: DatabaseSync): Steps {
     'name, finished_at AS finishedAt',
     'FROM step WHERE run = ? AND job = ? ORDER BY place',
   )
-  const selectFrom = prepareSelect<StepRow>(
+  const selectFrom = prepareSelect<Record<'place' | 'name' | 'value', unknown>>(
     database,
     'place, name, value',
     `FROM step WHERE run = ? AND job = ? AND place >= ? ORDER BY place LIMIT ${stepsPerPage}`,
@@ -38,14 +35,8 @@ export function createSteps(database: DatabaseSync): Steps {
   return {
     put: (run, job, place, { name, value }, at) => void insert.run(run, job, place, name, at, value),
     list: (run, job) => firstOfEachName(selectAll(run, job)),
-    page: (run, job, from) => pageOf(selectFrom(run, job, from)),
+    page: (run, job, from) => stepPage(selectFrom(run, job, from)),
     drop: (run, job) => void remove.run(run, job),
     forget: (run) => void removeAll.run(run),
   }
-}
-
-function pageOf(rows: readonly StepRow[]): StepPage {
-  const last = rows.at(-1)
-  const next = last === undefined || rows.length < stepsPerPage ? null : last.place + 1
-  return { steps: rows.map(({ name, value }) => ({ name, value })), next }
 }

@@ -3,9 +3,8 @@ import type { ClaimedJob } from '../../../domain/claim.ts'
 import { claimedJob, claimJobs, type ClaimPick } from '../../../domain/run/transitions.ts'
 import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
 import { resultsFor } from '../../../domain/run/chains.ts'
-import { taskKinds, type TaskKind } from '../../../domain/task.ts'
-import { placeOf, slotFor, threadsOf } from '../../slots.ts'
-import type { ClaimRequest, ClaimResult } from '../../store.ts'
+import { type TaskKind, taskKinds } from '../../../domain/task.ts'
+import { type ClaimRequest, type ClaimResult, placeOf, threadsOf } from '../../claim-request.ts'
 import type { Waiting } from '../statements/queue.ts'
 import type { StoredRun } from '../statements/records.ts'
 import type { Transaction } from './transaction.ts'
@@ -65,9 +64,10 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
   }
 
   function chooseSuspect(request: ClaimRequest): Chosen {
-    const bounded = { ...request, taskLimits: Object.fromEntries(limitsOf(request)) }
+    const limits = limitsOf(request)
     for (const waiting of queue.dueSuspects(request.at)) {
-      const slot = slotFor(bounded, waiting)
+      if ((limits.get(waiting.task) ?? 1) <= 0) continue
+      const slot = request.slots.find(({ kind, count }) => kind === waiting.kind && count > 0)
       if (slot === undefined) continue
       const thread = placeOf(request, waiting.task, slot.thread)
       return { taken: [{ waiting, jobIndex: waiting.job, thread }], nextDueAt: null, open: [] }

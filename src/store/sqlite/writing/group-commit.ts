@@ -41,8 +41,7 @@ export function createGroupCommit(
       const replies = operations.map((operation): Reply => ({ ok: true, value: run(operation) }))
       transaction.flush()
       end.run()
-      transaction.keep()
-      committed.push(...transaction.changes.take())
+      committed.push(...transaction.keep())
       if (changedRows() > before) noteWritten()
       return replies
     } catch (error) {

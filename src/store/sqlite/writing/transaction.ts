@@ -5,9 +5,9 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Claim, Step } from '../../../domain/claim.ts'
 import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
-import { voidedClaims } from '../../../domain/run/verbs.ts'
+import type { RunChange } from '../../../domain/run.ts'
+import { changeOf } from '../../../domain/run/verbs.ts'
 import { isFull } from '../../apart.ts'
-import { createChanges, type Changes } from '../../changes.ts'
 import { createDeliveries, type Deliveries } from '../statements/deliveries.ts'
 import { createIdempotencyKeys, type IdempotencyKeys } from '../statements/idempotency-keys.ts'
 import { createLines, type Lines } from '../statements/lines.ts'
@@ -39,7 +39,6 @@ export interface Transaction {
   readonly taskStarts: Omit<TaskStarts, 'revert'>
   /** null: there is none. */
   readonly search: Search | null
-  readonly changes: Pick<Changes, 'take'>
   add(run: Run): StoredRun
   /** Saves a changed record; does nothing if it is the same. */
   save(before: StoredRun, run: Run): StoredRun
@@ -48,8 +47,8 @@ export interface Transaction {
   remove(stored: StoredRun): void
   /** Writes everything; call before the commit, and before a statement of another file reads the tables. */
   flush(): void
-  /** Call after the commit. */
-  keep(): void
+  /** Call after the commit. @returns its changes, one for each run */
+  keep(): RunChange[]
   /** Call when the transaction was rolled back. */
   revert(): void
 }
@@ -79,7 +78,7 @@ export function createTransaction(
   const deliveries = createDeliveries(database)
   const schedules = createSchedules(database)
   const search = hasSearch ? createSearch(database) : null
-  const changes = createChanges()
+  const changes = new Map<string, RunChange>()
 
   return {
     records,
@@ -96,7 +95,6 @@ export function createTransaction(
     schedules,
     taskStarts,
     search,
-    changes,
     add(accepted) {
       const key = records.nextKey()
       const isRecordFull = isFull(accepted)
@@ -129,18 +127,9 @@ export function createTransaction(
         totals.countJob(old.state, job.state)
       }
       if (run.state !== before.state) totals.countRun(before.state, run.state)
-      const { id: runId, version, state, answer } = run
-      if (version !== before.version) {
-        const isDeliveryDue = run.webhook !== null && deliveries.add(key, before, run)
-        const voided = voidedClaims(before, run)
-        changes.note({
-          runId,
-          version,
-          state,
-          isAnswered: answer !== null,
-          voided,
-          ...(isDeliveryDue && { isDeliveryDue }),
-        })
+      if (run.version !== before.version) {
+        if (run.webhook !== null) deliveries.add(key, before, run)
+        changes.set(run.id, changeOf(before, run, changes.get(run.id)))
       }
       const saved = { key, run }
       records.change(saved)
@@ -177,6 +166,9 @@ export function createTransaction(
       lines.keep()
       lists.keep()
       totals.keep()
+      const committed = [...changes.values()]
+      changes.clear()
+      return committed
     },
     revert() {
       records.revert()
@@ -186,7 +178,7 @@ export function createTransaction(
       totals.revert()
       pausedTasks.revert()
       taskStarts.revert()
-      changes.take()
+      changes.clear()
     },
   }
 }

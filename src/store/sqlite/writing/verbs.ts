@@ -10,16 +10,13 @@ import {
   rescueJobs,
   shiftDueTimes,
 } from '../../../domain/run/transitions.ts'
-import { cancel, complete, fail, keepStep, release, retry, type Done } from '../../../domain/run/verbs.ts'
-import { bytesApart } from '../../apart.ts'
+import { cancel, complete, type Done, fail, keepStep, release, retry } from '../../../domain/run/verbs.ts'
+import { createRemovalBound } from '../../apart.ts'
 import type { AcceptReport, RescueReport } from '../../store.ts'
 import { createClaim } from './claim.ts'
 import type { Verbs, WriteVerb } from '../messages.ts'
 import type { Transaction } from './transaction.ts'
 
-/** Jobs and bytes that one commit removes at most, or one run, because everything else waits for the commit. */
-const maxForgottenJobs = 2_000
-const maxForgottenBytes = 32 * 2 ** 20
 /** Runs of which jobs expire in one transaction. */
 const runsPerExpiry = 200
 /** Changed runs that are kept in memory before they are written. */
@@ -150,14 +147,13 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       return { requeued, crashed, suspects: queue.suspects() }
     },
     prune(finishedBefore, limit, at) {
-      let [jobs, bytes, pruned] = [0, 0, 0]
+      const mayRemove = createRemovalBound()
+      let pruned = 0
       transaction.flush()
       for (const key of records.finishedBefore(finishedBefore, limit)) {
         const stored = records.read(key)
         if (stored === null) continue
-        jobs += stored.run.jobs.length
-        bytes += bytesApart(stored.run)
-        if (pruned > 0 && (jobs > maxForgottenJobs || bytes > maxForgottenBytes)) break
+        if (!mayRemove(stored.run)) break
         pruned += 1
         transaction.remove(stored)
       }
