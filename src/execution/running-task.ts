@@ -15,13 +15,13 @@ import type { RequestIssue } from '../domain/errors.ts'
 import type { JobErrorCode } from '../domain/job.ts'
 import { apply, parse, toNumber, toText } from '../runtime/primordials.ts'
 import { isRetryableThrown, serializeError } from '../runtime/serialize-error.ts'
-import type { StepFunction, TaskContext, TaskLog } from '../domain/task.ts'
+import type { StepFunction, TaskContext } from '../domain/task.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Task } from '../tasks/task.ts'
 import { createHide, type Hide } from '../runtime/secret.ts'
 import { encodeResult } from './result.ts'
-import { createStep, createTaskLog, type LineIds, type TaskLine } from './task-context.ts'
+import { createStep, createTaskLog, type LimitedLog, type LineIds, type TaskLine } from './task-context.ts'
 
 export interface RunningTask {
   readonly ids: LineIds
@@ -29,6 +29,8 @@ export interface RunningTask {
   readonly host: TaskHost
   /** Hides what the task marks as secret; null where nothing is, and before its input is read. */
   hide: Hide | null
+  /** null until the task logs. */
+  log: LimitedLog | null
 }
 
 /** What differs between the main thread and a thread of the pool. */
@@ -76,7 +78,6 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
   const lineIds = { runId, jobIndex, attempt, task }
   // Not spread for each job: that costs more than the rest.
   const ids: LineIds = traceparent === undefined ? lineIds : { ...lineIds, ...traceFields(traceparent) }
-  let log: TaskLog | undefined
   let after: readonly unknown[] | undefined
   let step: StepFunction | undefined
   const context: TaskContext & { traceparent?: string } = {
@@ -87,8 +88,8 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
       if (!host.isOver()) host.report(hidden(running, readProgress(fraction, message)))
     },
     get log() {
-      log ??= createTaskLog(ids, (line) => host.write(hidden(running, line)))
-      return log
+      running.log ??= createTaskLog(ids, (line) => host.write(hidden(running, line)))
+      return running.log.log
     },
     get after() {
       return (after ??= parseAll(job.after))
@@ -101,7 +102,7 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
     jobIndex,
   }
   if (traceparent !== undefined) context.traceparent = traceparent
-  const running: RunningTask = { ids, context, host, hide: null }
+  const running: RunningTask = { ids, context, host, hide: null, log: null }
   return running
 }
 
@@ -172,6 +173,8 @@ export async function runTask(
   } catch (error) {
     const thrown = hidden(running, serializeError(error))
     return { ok: false, error: { code: 'task_error', ...thrown }, isRetryable: isRetryableThrown(error) }
+  } finally {
+    taskNow()?.log?.reportDropped()
   }
 }
 

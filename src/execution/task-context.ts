@@ -23,8 +23,9 @@ export interface TaskLine {
   readonly fields: LineIds & { readonly fields?: unknown; readonly error?: unknown }
 }
 
-/** A job that logs without end must not keep the main thread busy with it. */
+/** A job that logs without end must not keep the main thread busy with it, and neither must many jobs together. */
 const maxLinesPerSecond = 1_000
+const maxLinesOfThread = 5_000
 const maxMessageLength = 4_096
 const maxFieldsLength = 4_096
 const maxErrorLength = 16_384
@@ -33,24 +34,46 @@ const msPerSecond = 1_000
 const { isNativeError } = types
 const WebError = DOMException
 
-/** @param write must not throw */
-export function createTaskLog(ids: LineIds, write: (line: TaskLine) => void): TaskLog {
-  let secondNow = 0
-  let lines = 0
+/** Of all jobs on this thread, in the second under way. */
+const ofThread = { second: 0, lines: 0 }
 
-  /** The first line after a second of too many says how many were dropped. */
+export interface LimitedLog {
+  readonly log: TaskLog
+  /** Writes how many lines were dropped, if any, since it last did so. */
+  reportDropped(): void
+}
+
+/** @param write must not throw */
+export function createTaskLog(ids: LineIds, write: (line: TaskLine) => void): LimitedLog {
+  let second = 0
+  let lines = 0
+  let dropped = 0
+
+  function reportDropped(): void {
+    if (dropped === 0) return
+    const message = `${dropped} lines of a job were dropped: too many came in a second`
+    dropped = 0
+    write({ level: 'warn', message, fields: ids })
+  }
+
   function mayWrite(): boolean {
     const current = floor(now() / msPerSecond)
-    if (current !== secondNow) {
-      const dropped = lines - maxLinesPerSecond
-      if (dropped > 0) {
-        write({ level: 'warn', message: `${dropped} lines of a job were dropped: it logs too fast`, fields: ids })
-      }
-      secondNow = current
+    if (current !== second) {
+      second = current
       lines = 0
+      reportDropped()
+    }
+    if (current !== ofThread.second) {
+      ofThread.second = current
+      ofThread.lines = 0
+    }
+    if (lines >= maxLinesPerSecond || ofThread.lines >= maxLinesOfThread) {
+      dropped += 1
+      return false
     }
     lines += 1
-    return lines <= maxLinesPerSecond
+    ofThread.lines += 1
+    return true
   }
 
   const at =
@@ -58,7 +81,7 @@ export function createTaskLog(ids: LineIds, write: (line: TaskLine) => void): Ta
     (...given: unknown[]) => {
       if (mayWrite()) write({ level, ...lineOf(ids, given) })
     }
-  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+  return { log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }, reportDropped }
 }
 
 /** The first text is the message, the first error is the line's error, and everything else is fields, in any order. */

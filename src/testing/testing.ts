@@ -152,7 +152,7 @@ export async function runTask<Schema extends StandardSchemaV1 | undefined, Resul
   const returned = await task.run(checked.value, {
     signal: given.signal ?? new AbortController().signal,
     progress: (fraction, message) => void progress.push(readProgress(fraction, message)),
-    log: createTaskLog({ runId, jobIndex, attempt, task: name }, (line) => void log.push(line)),
+    log: createTaskLog({ runId, jobIndex, attempt, task: name }, (line) => void log.push(line)).log,
     step: steps.step,
     after,
     attempt,

@@ -12,7 +12,7 @@ const ids = { runId: 'run-1', jobIndex: 2, attempt: 3, task: 'tells' }
 
 function logged(write: (log: TaskLog) => void): TaskLine[] {
   const lines: TaskLine[] = []
-  write(createTaskLog(ids, (line) => lines.push(line)))
+  write(createTaskLog(ids, (line) => lines.push(line)).log)
   return lines
 }
 
@@ -114,11 +114,35 @@ test('whatever it is given, it throws nothing and the line is plain and within b
   }
 })
 
-test('lines that come too fast are dropped', () => {
-  const lines = logged(({ info }) => {
-    for (let line = 0; line < 10_000; line += 1) info('again')
-  })
+test('lines of a job that come too fast are dropped, and the log says how many', () => {
+  const lines: TaskLine[] = []
+  const { log, reportDropped } = createTaskLog(ids, (line) => lines.push(line))
+  for (let line = 0; line < 10_000; line += 1) log.info('again')
   assert.ok(lines.length <= 2_001, `${lines.length} lines`)
+  reportDropped()
+  reportDropped()
+  const reports = lines.flatMap(({ message }) => /^(\d+) lines of a job were dropped/.exec(message)?.slice(1) ?? [])
+  const kept = lines.filter(({ message }) => message === 'again').length
+  assert.is(
+    reports.reduce((sum, count) => sum + Number(count), kept),
+    10_000,
+  )
+})
+
+test('lines of many jobs that come too fast are dropped', () => {
+  let kept = 0
+  let dropped = 0
+  for (let job = 0; job < 100; job += 1) {
+    const { log, reportDropped } = createTaskLog(ids, ({ message }) => {
+      const [count] = /^\d+(?= lines of a job were dropped)/.exec(message) ?? []
+      if (count === undefined) kept += 1
+      else dropped += Number(count)
+    })
+    for (let line = 0; line < 500; line += 1) log.info('again')
+    reportDropped()
+  }
+  assert.ok(kept <= 10_000, `${kept} lines`)
+  assert.is(kept + dropped, 50_000)
 })
 
 test('a line of a job on a thread has the ids, the name of the task and what it was given', async () => {
