@@ -91,7 +91,13 @@ export function createSchedules(options: SchedulesOptions): Schedules {
       const to = await next(before)
       if (to === before) return before
       const written = { name, from: before?.revision ?? null, to, run: null }
-      if ((await store.changeSchedule(written, clock.now())) === 'changed') {
+      const result = await store.changeSchedule(written, clock.now())
+      if (result === 'full') {
+        throw refused('validation-error', [
+          { pointer: '', detail: `there are ${maxSchedules} schedules, and no more fit` },
+        ])
+      }
+      if (result === 'changed') {
         ticker.wake()
         return to
       }
@@ -142,12 +148,6 @@ export function createSchedules(options: SchedulesOptions): Schedules {
       }
       refuseDeclared(name)
       const definition = await check(input)
-      const known = await store.listSchedules()
-      if (known.length >= maxSchedules && !known.some((other) => other.name === name)) {
-        throw refused('validation-error', [
-          { pointer: '', detail: `there are ${maxSchedules} schedules, and no more fit` },
-        ])
-      }
       return putChecked(name, definition, () => ({ isDeclared: false, isPaused: input.paused }))
     },
     async remove(name) {

@@ -75,6 +75,9 @@ export interface ScheduleChange {
   readonly run: NewRun | null
 }
 
+/** `outdated`: the schedule is not as the change has it; `full`: there are `maxSchedules`, and it is another one. */
+export type ScheduleResult = 'changed' | 'outdated' | 'full'
+
 export interface DueSchedules {
   /** Whose next tick is not later than the instant, the earliest first. */
   readonly due: readonly Schedule[]
@@ -226,10 +229,10 @@ export interface Store {
   stats(at: number): Promise<StoreStats>
 
   /**
-   * Writes a schedule and accepts the run that comes with it, or does neither: `outdated` where the schedule is not as the
-   * change has it. So of several processes one makes the run of a tick, and no failure makes a second one.
+   * Writes a schedule and accepts the run that comes with it, or does neither. So of several processes one makes the run of
+   * a tick, and no failure makes a second one. What code declares is never too much.
    */
-  changeSchedule(change: ScheduleChange, at: number): Promise<'changed' | 'outdated'>
+  changeSchedule(change: ScheduleChange, at: number): Promise<ScheduleResult>
   getSchedule(name: string): Promise<Schedule | null>
   /** By name. */
   listSchedules(): Promise<readonly Schedule[]>

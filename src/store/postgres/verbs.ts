@@ -2,7 +2,7 @@
 import type { RunRecord } from '../../domain/run.ts'
 import type { CancelResult } from '../../domain/run/verbs.ts'
 import type { ClaimRequest, ClaimResult } from '../claim-request.ts'
-import type { Store } from '../store.ts'
+import type { ScheduleResult, Store } from '../store.ts'
 import { claimDue, type Claimed, type ClaimOptions, claimSuspect } from './writing/claim.ts'
 import type { Quarantine } from './ownership/owned-claims.ts'
 import { appErrorOf } from './connection/errors.ts'
@@ -10,13 +10,7 @@ import { claimDeliveries, retryDelivery, settleDelivery } from './statements/del
 import { defer, findKey, forgetKeys } from './statements/idempotency-keys.ts'
 import type { BatchWriter } from './writing/batch-writer.ts'
 import { operations, pruneRuns } from './writing/operations.ts'
-import {
-  changeSchedule,
-  readDueSchedules,
-  readSchedule,
-  readSchedules,
-  type ScheduleResult,
-} from './statements/schedules.ts'
+import { changeSchedule, readDueSchedules, readSchedule, readSchedules } from './statements/schedules.ts'
 import { expireRuns, leave } from './ownership/recovery.ts'
 import { countAhead, type DueRequest, runsExpired } from './statements/queue.ts'
 import { findRuns, listFound, listRuns } from './statements/lists.ts'

@@ -1,8 +1,8 @@
 /** A schedule is written by a writer that knows its latest revision, in one transaction with the run of a tick. */
 import { randomUUID } from 'node:crypto'
 import * as assert from 'uvu/assert'
-import type { Schedule } from '../../../src/domain/schedule.ts'
-import type { ScheduleChange, Store } from '../../../src/store/store.ts'
+import { maxSchedules, type Schedule } from '../../../src/domain/schedule.ts'
+import type { ScheduleChange, ScheduleResult, Store } from '../../../src/store/store.ts'
 import { claimOne, runIn, runOf, start } from '../../harness/store-run.ts'
 import type { Register } from './subject.ts'
 
@@ -12,7 +12,7 @@ function scheduleOf(members: Partial<Schedule> = {}): Schedule {
   return { name: 'nightly', revision: randomUUID(), ...definition, ...state, ...members }
 }
 
-function change(store: Store, members: Partial<ScheduleChange>): Promise<'changed' | 'outdated'> {
+function change(store: Store, members: Partial<ScheduleChange>): Promise<ScheduleResult> {
   return store.changeSchedule({ name: 'nightly', from: null, to: null, run: null, ...members }, start)
 }
 
@@ -47,6 +47,23 @@ export function scheduleContract(register: Register): void {
     assert.is(await change(store, { from: second.revision }), 'changed')
     assert.is(await store.getSchedule('nightly'), null)
     assert.is(await change(store, { from: second.revision }), 'outdated')
+  })
+
+  register('schedule: of writers that race for the last places each gets one or none', async ({ store }) => {
+    const names = Array.from({ length: maxSchedules - 2 }, (_, index) => `s${index}`)
+    await Promise.all(names.map((name) => added(store, { name, isDeclared: true })))
+    const racing = await Promise.all(
+      ['a', 'b', 'c', 'd', 'e'].map((name) => change(store, { name, to: scheduleOf({ name }) })),
+    )
+    assert.equal(racing.toSorted(), ['changed', 'changed', 'full', 'full', 'full'])
+    assert.is(await change(store, { name: 's0', to: scheduleOf({ name: 's0' }) }), 'outdated')
+    await added(store, { name: 'declared', isDeclared: true })
+    const first = await store.getSchedule('s0')
+    assert.is(
+      await change(store, { name: 's0', from: first?.revision ?? '', to: scheduleOf({ name: 's0' }) }),
+      'changed',
+    )
+    assert.is((await store.listSchedules()).length, maxSchedules + 1)
   })
 
   register('schedule: of writers that race for a tick, one makes its run', async ({ store }) => {

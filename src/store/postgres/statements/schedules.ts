@@ -1,8 +1,8 @@
 /** Schedules: read as they are asked for, and written only by a writer that knows the latest revision. */
 import { acceptRun } from '../../../domain/run/new-run.ts'
-import type { Schedule } from '../../../domain/schedule.ts'
+import { maxSchedules, type Schedule } from '../../../domain/schedule.ts'
 import { scheduleOf, scheduleRow } from '../../rows.ts'
-import type { DueSchedules, ScheduleChange } from '../../store.ts'
+import type { DueSchedules, ScheduleChange, ScheduleResult } from '../../store.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Operation } from '../writing/operations.ts'
 
@@ -11,6 +11,16 @@ const insert = {
   text: `
     INSERT INTO schedule (name, revision, next_at, schedule) VALUES ($1, $2, $3, $4)
     ON CONFLICT DO NOTHING RETURNING 1`,
+}
+// Of processes that add schedules, each counts what the one before has committed.
+const lockCount = {
+  name: 'lock-count-of-schedules',
+  text: `SELECT pg_advisory_xact_lock(hashtextextended('forerunner schedules ' || current_schema(), 0))`,
+}
+const selectFull = {
+  name: 'select-whether-schedules-are-full',
+  text: `
+    SELECT (SELECT count(*) FROM schedule) >= ${maxSchedules} AND NOT EXISTS (SELECT FROM schedule WHERE name = $1) AS is_full`,
 }
 const update = {
   name: 'update-schedule',
@@ -32,12 +42,18 @@ const selectDue = {
 }
 const selectNext = { name: 'select-next-tick', text: 'SELECT min(next_at) AS next_at FROM schedule WHERE next_at > $1' }
 
-/**
- * @returns whether it took place: the schedule was as the change has it
- */
-export async function writeSchedule(query: Query, { name, from, to }: Omit<ScheduleChange, 'run'>): Promise<boolean> {
+export async function writeSchedule(
+  query: Query,
+  { name, from, to }: Omit<ScheduleChange, 'run'>,
+): Promise<ScheduleResult> {
+  if (from === null && to !== null && !to.isDeclared && (await isFull(query, name))) return 'full'
   const rows = await write(query, name, from, to)
-  return rows.length > 0
+  return rows.length > 0 ? 'changed' : 'outdated'
+}
+
+async function isFull(query: Query, name: string): Promise<boolean> {
+  await query(lockCount)
+  return (await query(selectFull, [name]))[0]?.['is_full'] === true
 }
 
 async function write(query: Query, name: string, from: string | null, to: Schedule | null): Promise<Row[]> {
@@ -62,12 +78,10 @@ export async function readDueSchedules(query: Query, at: number): Promise<DueSch
   return { due: due.map(scheduleOf), nextAt: nextAt === null || nextAt === undefined ? null : Number(nextAt) }
 }
 
-export type ScheduleResult = 'changed' | 'outdated'
-
 /** Alone in its transaction: those of two processes that change the same schedules then lock one row each. */
 export function changeSchedule({ run, ...change }: ScheduleChange, at: number): Operation {
   const { name, to } = change
-  let isChanged = false
+  let result: ScheduleResult = 'outdated'
   /** As the schedule is, where it was not changed. */
   let revision: string | null = null
   return {
@@ -75,13 +89,14 @@ export function changeSchedule({ run, ...change }: ScheduleChange, at: number): 
     runIds: [],
     ...(run && { accepts: { run, at } }),
     look: () => async (query) => {
-      isChanged = await writeSchedule(query, change)
-      revision = isChanged ? null : ((await readSchedule(query, name))?.revision ?? null)
+      result = await writeSchedule(query, change)
+      revision = result === 'changed' ? null : ((await readSchedule(query, name))?.revision ?? null)
       return []
     },
     apply(unit, { process, isRepeat }): ScheduleResult {
       // Sent before, it may have taken place: nobody else has this revision.
-      if (!isChanged) return isRepeat && revision === (to?.revision ?? null) ? 'changed' : 'outdated'
+      if (result === 'outdated' && isRepeat && revision === (to?.revision ?? null)) return 'changed'
+      if (result !== 'changed') return result
       if (run !== null) unit.add(acceptRun(run, at, process))
       return 'changed'
     },

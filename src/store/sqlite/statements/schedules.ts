@@ -1,12 +1,11 @@
 /** Schedules: read as they are asked for, and written only by a writer that knows the latest revision. */
 import type { DatabaseSync } from 'node:sqlite'
-import type { Schedule } from '../../../domain/schedule.ts'
+import { maxSchedules, type Schedule } from '../../../domain/schedule.ts'
 import { scheduleOf, scheduleRow } from '../../rows.ts'
-import type { ScheduleChange } from '../../store.ts'
+import type { ScheduleChange, ScheduleResult } from '../../store.ts'
 
 export interface Schedules {
-  /** Whether it took place: the schedule was as the change has it. */
-  change(change: Omit<ScheduleChange, 'run'>): boolean
+  change(change: Omit<ScheduleChange, 'run'>): ScheduleResult
   find(name: string): Schedule | null
   all(): Schedule[]
   dueAt(at: number): Schedule[]
@@ -21,6 +20,7 @@ export function createSchedules(database: DatabaseSync): Schedules {
     'UPDATE schedule SET revision = ?, next_at = ?, schedule = ? WHERE name = ? AND revision = ?',
   )
   const remove = database.prepare('DELETE FROM schedule WHERE name = ? AND revision = ?')
+  const count = database.prepare('SELECT count(*) AS total FROM schedule')
   const selectOne = database.prepare(`SELECT ${columns} FROM schedule WHERE name = ?`)
   const selectAll = database.prepare(`SELECT ${columns} FROM schedule ORDER BY name`)
   const selectDue = database.prepare(`SELECT ${columns} FROM schedule WHERE next_at <= ? ORDER BY next_at`)
@@ -34,12 +34,18 @@ export function createSchedules(database: DatabaseSync): Schedules {
     return result.changes
   }
 
+  const find = (name: string): Schedule | null => {
+    const row = selectOne.get(name)
+    return row === undefined ? null : scheduleOf(row)
+  }
+
   return {
-    change: ({ name, from, to }) => Number(write(name, from, to)) > 0,
-    find(name) {
-      const row = selectOne.get(name)
-      return row === undefined ? null : scheduleOf(row)
+    change({ name, from, to }) {
+      const isNew = from === null && to !== null && find(name) === null
+      if (isNew && !to.isDeclared && Number(count.get()?.['total']) >= maxSchedules) return 'full'
+      return Number(write(name, from, to)) > 0 ? 'changed' : 'outdated'
     },
+    find,
     all: () => selectAll.all().map(scheduleOf),
     dueAt: (at) => selectDue.all(at).map(scheduleOf),
     nextAfter(at) {

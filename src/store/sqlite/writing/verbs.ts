@@ -60,9 +60,9 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
       return { result: 'accepted', first: claimedJob(stored.run, 0, input, at, at) }
     },
     changeSchedule({ run, ...change }, at) {
-      if (!schedules.change(change)) return 'outdated'
-      if (run !== null) transaction.add(acceptRun(run, at))
-      return 'changed'
+      const result = schedules.change(change)
+      if (result === 'changed' && run !== null) transaction.add(acceptRun(run, at))
+      return result
     },
     claim: createClaim(transaction),
     complete: (claim, ...how) => apply(claim.runId, (run) => complete(run, claim, ...how)),
