@@ -2,7 +2,7 @@
  * Connections: what Node leaves to its user, and a proxy in front does not take over. The proxy itself is a client here:
  * it sends one request after another, closes its half of a connection, and needs an answer to everything that it sends.
  */
-import type { Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Log } from '../log.ts'
@@ -189,6 +189,19 @@ function documentOf({ status, detail }: Refusal): { readonly headers: Record<str
       Connection: 'close',
     },
   }
+}
+
+/** Requests whose clients ask before they send their body (RFC 9110, 10.1.1). */
+const asking = new WeakSet<IncomingMessage>()
+
+/** Node leaves the go-ahead to us. An answer without it ends the connection, which Node sees to. */
+export function noteExpectation(request: IncomingMessage): void {
+  asking.add(request)
+}
+
+/** Call it when nothing but the body itself can still be refused. */
+export function sendContinue(request: IncomingMessage, response: ServerResponse): void {
+  if (asking.delete(request)) response.writeContinue()
 }
 
 /** The codes are those of Node's parser and server. */

@@ -6,7 +6,7 @@ import { createAnswers } from './answers.ts'
 import { createBodyParser } from './body/body-parser.ts'
 import { createByteBudget } from './byte-budget.ts'
 import { createChangeStreams } from './streaming/change-streams.ts'
-import { createEventStreams } from './streaming/event-streams.ts'
+import { createRunStreams } from './streaming/run-streams.ts'
 import { createStreamRoom } from './streaming/event-stream.ts'
 import { type AskInProcess, createInProcess } from './in-process.ts'
 import { createLongPolls } from './streaming/long-poll.ts'
@@ -58,7 +58,7 @@ export function createHttp({ feed, progressOf, whyWaiting, ...options }: HttpOpt
   const runWatch = createRunWatch(feed, store)
   const polls = createLongPolls(runWatch)
   const streamRoom = createStreamRoom(config.maxStreams)
-  const streams = createEventStreams({ ...view, room: streamRoom, runWatch, log })
+  const streams = createRunStreams({ ...view, room: streamRoom, runWatch, log })
   const changeStreams = createChangeStreams({ room: streamRoom })
   const bodyParser = createBodyParser()
   const bodyBudget = createByteBudget(config.maxInFlightBytes)

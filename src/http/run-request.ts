@@ -9,8 +9,8 @@ import { isWebhookUrl } from '../domain/webhook.ts'
 import type { RequestParts } from '../intake/inbox.ts'
 import type { ScheduleInput } from '../schedules/check.ts'
 import { pointerOf } from '../tasks/input.ts'
+import { valueOf } from './body/body-parser.ts'
 import { parseBody } from './body/parse-body.ts'
-import { valueOf } from './body/read-body.ts'
 
 const maxDelayMs = 31_536_000_000
 const { timeoutMs, maxAttempts } = policyBounds

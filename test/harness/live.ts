@@ -5,11 +5,7 @@
 import { once } from 'node:events'
 import { Router } from '@koa/router'
 import { createFeed, type Feed, createRunWatch } from '../../src/feed/feed.ts'
-import {
-  createEventStreams,
-  type EventStreams,
-  type EventStreamsOptions,
-} from '../../src/http/streaming/event-streams.ts'
+import { createRunStreams, type RunStreams, type RunStreamsOptions } from '../../src/http/streaming/run-streams.ts'
 import { createLongPolls, type LongPolls } from '../../src/http/streaming/long-poll.ts'
 import { answerProblem } from '../../src/http/problem.ts'
 import type { HttpDeps } from '../../src/http/route.ts'
@@ -24,13 +20,13 @@ export interface Live extends AsyncDisposable {
   readonly url: string
   readonly store: Store
   readonly feed: Feed
-  readonly streams: EventStreams & Pick<StreamRoom, 'size'>
+  readonly streams: RunStreams & Pick<StreamRoom, 'size'>
   readonly polls: LongPolls
   /** How often a run was read. */
   reads(): number
 }
 
-interface LiveOptions extends Partial<EventStreamsOptions> {
+interface LiveOptions extends Partial<RunStreamsOptions> {
   readonly maxStreams?: number
 }
 
@@ -47,7 +43,7 @@ export async function startLive({ maxStreams = 1_000, ...options }: LiveOptions 
   })
   const log = createLog('silent')
   const room = createStreamRoom(maxStreams)
-  const streams = createEventStreams({
+  const streams = createRunStreams({
     runWatch,
     room,
     showsStacks: false,

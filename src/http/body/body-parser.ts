@@ -5,7 +5,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { AppError } from '../../domain/errors.ts'
-import { RawJson } from '../../domain/json.ts'
+import { maxJsonDepth, RawJson } from '../../domain/json.ts'
 import type { BodyReply, BodyWork } from './body-thread.ts'
 import { type PackedBody, parseBody, type ParsedBody, tasksOf } from './parse-body.ts'
 
@@ -127,4 +127,34 @@ function putInputs({ parsed, inputs }: BodyReply): void {
   for (const [index, text] of inputs.entries()) {
     if (text !== undefined) Reflect.set(Object(tasks[index]), 'input', new RawJson(text))
   }
+}
+
+/** @throws AppError where it is not what it says, or says nothing that could be read */
+export function valueOf(parsed: ParsedBody, maxBytes: number): unknown {
+  switch (parsed.kind) {
+    case 'value':
+      return parsed.value
+    case 'too-deep':
+      throw tooDeep()
+    case 'too-large':
+      throw tooLarge(maxBytes)
+    case 'lossy': {
+      const [first] = parsed.issues
+      const detail = `${first?.pointer}: ${first?.detail}`
+      throw new AppError('validation-error', detail, { members: { errors: parsed.issues } })
+    }
+    case 'malformed':
+      throw new AppError('malformed-json', `the body could not be read as JSON: ${parsed.reason}`)
+  }
+}
+
+export function tooLarge(maxBytes: number): AppError {
+  return new AppError('content-too-large', `the body is larger than ${maxBytes} bytes`)
+}
+
+export function tooDeep(): AppError {
+  const detail = `the body is nested more than ${maxJsonDepth} levels deep`
+  return new AppError('validation-error', detail, {
+    members: { errors: [{ pointer: '', detail: `at most ${maxJsonDepth} levels of nesting` }] },
+  })
 }

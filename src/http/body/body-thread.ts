@@ -1,4 +1,4 @@
-/** Parses bodies beside the main thread, one after another, and takes the inputs of their tasks out as text. */
+/** Entry of a thread, which loads no more than it needs: parses bodies one after another, and takes the inputs of their tasks out as text. */
 import { parentPort } from 'node:worker_threads'
 import { type PackedBody, parseBody, type ParsedBody, tasksOf } from './parse-body.ts'
 

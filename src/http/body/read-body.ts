@@ -1,13 +1,18 @@
-/** Reads a request's JSON body within its bounds; the default run is never mistaken for a body that was not read. */
+/**
+ * Reads a request's JSON body within its bounds, wherever it is to be had: each is read once, and kept once. The default run is
+ * never mistaken for a body that was not read.
+ */
 import { hash } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import type { Context } from 'koa'
+import bodyParser from 'koa-bodyparser'
 import { AppError } from '../../domain/errors.ts'
-import { isTooDeep, maxJsonDepth } from '../../domain/json.ts'
+import { isTooDeep } from '../../domain/json.ts'
 import type { ByteBudget, ByteHold } from '../byte-budget.ts'
+import { sendContinue } from '../connections.ts'
 import { acceptedCodings, isJsonInUtf8, parseCoding } from '../request-head.ts'
-import type { BodyParser } from './body-parser.ts'
-import type { PackedBody, ParsedBody } from './parse-body.ts'
-import { hostBodyOf, isReadSmall, type Reading, receive, receiveSmall, sendContinue } from './receive.ts'
+import { tooDeep, tooLarge, valueOf, type BodyParser } from './body-parser.ts'
+import type { PackedBody } from './parse-body.ts'
 
 export interface BodyReaderOptions {
   /** Of a body, packed and unpacked. */
@@ -51,7 +56,8 @@ export function createBodyReader({ maxBytes, parser, budget }: BodyReaderOptions
     function check(bytes: number): void {
       if (!isJson && bytes > 0) throw notJson(ctx)
       if (bytes > maxBytes) throw tooLarge(maxBytes)
-      if (bytes > smallBody && !takeRoom(bytes)) throw noRoom()
+      if (bytes <= smallBody || takeRoom(bytes)) return
+      throw new AppError('overloaded', 'the bodies of other requests take all the room that there is for bodies')
     }
 
     function takeRoom(bytes: number): boolean {
@@ -101,23 +107,114 @@ function holdUntilAnswered({ req, res }: Context, budget: ByteBudget, cutOff: ()
   return hold
 }
 
-/** @throws AppError where it is not what it says, or says nothing that could be read */
-export function valueOf(parsed: ParsedBody, maxBytes: number): unknown {
-  switch (parsed.kind) {
-    case 'value':
-      return parsed.value
-    case 'too-deep':
-      throw tooDeep()
-    case 'too-large':
-      throw tooLarge(maxBytes)
-    case 'lossy': {
-      const [first] = parsed.issues
-      const detail = `${first?.pointer}: ${first?.detail}`
-      throw new AppError('validation-error', detail, { members: { errors: parsed.issues } })
-    }
-    case 'malformed':
-      throw new AppError('malformed-json', `the body could not be read as JSON: ${parsed.reason}`)
+// Without an encoding it leaves the bytes: they are parsed once, strictly, and no text is kept beside them. Its types
+// know only texts (https://github.com/cojs/co-body/blob/master/lib/text.js passes the option to raw-body).
+const bytesOnly = { encoding: null } as unknown as { readonly encoding?: string }
+const readBytes = bodyParser({
+  ...bytesOnly,
+  enableTypes: ['text'],
+  extendTypes: { text: ['application/json'] },
+  onerror(error) {
+    throw new AppError('malformed-json', 'the body was cut off', { cause: error })
+  },
+})
+
+/** Whether `receiveSmall` would read the body, which leaves alone what a parser of the app around has begun. */
+function isReadSmall({ request }: Context): boolean {
+  return request.body === undefined && request.is('application/json') === 'application/json'
+}
+
+/**
+ * Reads a body whose length was announced, and is small: nearly all there are.
+ * @throws AppError `malformed-json` when it ends too early
+ */
+async function receiveSmall(ctx: Context): Promise<Uint8Array> {
+  await readBytes(ctx, async () => {})
+  const bytes: unknown = ctx.request.body
+  // The body of the app around is its own.
+  Reflect.deleteProperty(ctx.request, 'body')
+  Reflect.deleteProperty(ctx.request, 'rawBody')
+  if (!(bytes instanceof Uint8Array)) throw new Error('koa-bodyparser has left no bytes')
+  return bytes
+}
+
+interface Reading {
+  readonly bytes: Promise<Uint8Array>
+  /** Ends it, and lets go of what there is; `bytes` rejects with this. */
+  fail(error: unknown): void
+}
+
+/**
+ * Reads any body, piece by piece.
+ * @param check called with the number of bytes that there are, whenever there are more; what it throws ends the reading
+ */
+function receive(req: IncomingMessage, check: (bytes: number) => void): Reading {
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
+  const chunks: Buffer[] = []
+  let length = 0
+
+  function stop(): void {
+    req.off('data', take).off('end', finish).off('error', fail).off('close', cutOff)
   }
+  function fail(error: unknown): void {
+    stop()
+    chunks.length = 0
+    req.pause()
+    reject(error)
+  }
+  function take(chunk: Buffer): void {
+    length += chunk.length
+    chunks.push(chunk)
+    try {
+      check(length)
+    } catch (error) {
+      fail(error)
+    }
+  }
+  function finish(): void {
+    stop()
+    const [first = Buffer.alloc(0)] = chunks
+    resolve(chunks.length < 2 ? first : Buffer.concat(chunks))
+  }
+  const cutOff = (): void => fail(new AppError('malformed-json', 'the body was cut off'))
+
+  req.on('data', take).once('end', finish).once('error', fail).once('close', cutOff)
+  if (req.destroyed) cutOff()
+  return { bytes: promise, fail }
+}
+
+/** `bytes`: not parsed yet. `value`: parsed; `text` is the value written again. */
+type HostBody =
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  | { readonly kind: 'value'; readonly value: unknown; readonly text: string }
+
+/** The bytes of `{}` and `[]`. */
+const emptyBytes = 2
+
+/**
+ * What a body parser of the app around has left of a body that it has read: koa-bodyparser, koa-body, express.json. Its
+ * text is taken where it is kept, for a value no longer tells what was written. What nobody has kept is never taken for
+ * no body at all: that would be another request.
+ * @param announced bytes; NaN where the request does not say
+ * @throws AppError `body-already-read` that says what is to be done in the app
+ */
+function hostBodyOf(ctx: Context, announced: number): HostBody {
+  const raw: unknown = Reflect.get(ctx.request, 'rawBody') ?? Reflect.get(ctx.req, 'rawBody')
+  const body: unknown = Reflect.get(ctx.request, 'body') ?? Reflect.get(ctx.req, 'body')
+  for (const kept of [raw, body]) {
+    if (typeof kept === 'string') return { kind: 'bytes', bytes: Buffer.from(kept) }
+    if (kept instanceof Uint8Array) return { kind: 'bytes', bytes: kept }
+  }
+  // They leave {} also where they have thrown away what there was.
+  const isEmpty = typeof body === 'object' && body !== null && Object.keys(body).length === 0
+  if (body !== undefined && !(isEmpty && announced !== emptyBytes)) {
+    return { kind: 'value', value: body, text: JSON.stringify(body) }
+  }
+  const remedy = 'mount Forerunner before it, or keep it from reading the bodies of POST /run-tasks'
+  throw new AppError(
+    'body-already-read',
+    `a body parser of the app has read the body and left nothing of it; ${remedy}`,
+  )
 }
 
 /** Of two, Node takes the first, and a proxy on the way may have taken the other one. */
@@ -137,21 +234,6 @@ function notDecodable(ctx: Context): AppError {
   return new AppError('unsupported-media-type', detail)
 }
 
-function noRoom(): AppError {
-  return new AppError('overloaded', 'the bodies of other requests take all the room that there is for bodies')
-}
-
 function tooSlow(): AppError {
   return new AppError('overloaded', 'the body came slowly while other requests waited for the room that it took')
-}
-
-function tooLarge(maxBytes: number): AppError {
-  return new AppError('content-too-large', `the body is larger than ${maxBytes} bytes`)
-}
-
-function tooDeep(): AppError {
-  const detail = `the body is nested more than ${maxJsonDepth} levels deep`
-  return new AppError('validation-error', detail, {
-    members: { errors: [{ pointer: '', detail: `at most ${maxJsonDepth} levels of nesting` }] },
-  })
 }

@@ -15,7 +15,7 @@ import {
 import { problemSchema, problemSchemaOf } from '../problem.ts'
 import { deliverySchema, minimalRunSchema, runIdSchema, runViewSchema } from '../views/run.ts'
 import { problemExample } from './examples.ts'
-import { requestHeaders } from './headers.ts'
+import { requestHeaders } from '../route.ts'
 import {
   jsonContent,
   type JsonObject,

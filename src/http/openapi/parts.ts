@@ -4,7 +4,7 @@ import { failureStatuses } from '../../domain/run.ts'
 import { problems } from '../../domain/errors.ts'
 import type { ProblemCode } from '../../domain/problems.ts'
 import type { NamedSchemas, RouteResponse } from '../route.ts'
-import { type ResponseHeaderName, responseHeaders } from './headers.ts'
+import { type ResponseHeaderName, responseHeaders } from '../route.ts'
 
 export type JsonObject = Readonly<Record<string, unknown>>
 

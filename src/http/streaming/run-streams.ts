@@ -19,7 +19,7 @@ import {
   type StreamTiming,
 } from './event-stream.ts'
 
-export interface EventStreams {
+export interface RunStreams {
   /**
    * Takes a place until the response is over. Resolves to null when there is no such run, else to the run as it will be
    * shown first, and a function that begins to write when the head of the response is out.
@@ -40,7 +40,7 @@ export interface EventForm {
 
 type OpenedStream = Pick<EventStream, 'start'> & { readonly run: RunRecord }
 
-export interface EventStreamsOptions {
+export interface RunStreamsOptions {
   readonly runWatch: RunWatch
   readonly room: StreamRoom
   readonly showsStacks: boolean
@@ -59,7 +59,7 @@ interface Place {
 
 const placesPerTurn = 32
 
-export function createEventStreams(options: EventStreamsOptions): EventStreams {
+export function createRunStreams(options: RunStreamsOptions): RunStreams {
   const { runWatch, room, progressOf, log } = options
   const timing = { ...streamTiming, ...options.timing }
   const written = new Map<string, WeakMap<RunRecord, Buffer>>()
