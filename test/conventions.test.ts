@@ -195,7 +195,7 @@ holds('nothing is of type any', nothingIsAny, {
 
 holds('what runs beside tasks uses nothing that they can replace', threadsUsePrimordials, {
   good: {
-    'src/execution/pool/thread.ts':
+    'src/execution/pool/job-runner.ts':
       'const { now } = Date\nconst text = JSON.stringify.bind(JSON)\nfunction f() {\n  return now()\n}\n',
     'src/execution/pool/pool.ts': 'function f() {\n  return JSON.stringify(1)\n}\n',
   },

@@ -5,7 +5,7 @@
 import { type LoggedLine, maxLineBytesPerRun, maxLinesPerRun } from '../domain/task-history.ts'
 import { isRunId } from '../domain/ids.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { LogMessage } from '../execution/pool/messages.ts'
+import type { LogMessage } from '../execution/pool/pool-messages.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 

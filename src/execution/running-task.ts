@@ -18,7 +18,7 @@ import { isRetryableThrown, serializeError } from '../runtime/serialize-error.ts
 import type { StepFunction, TaskContext } from '../domain/task.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
 import { checkInput } from '../tasks/input.ts'
-import type { Task } from '../tasks/task.ts'
+import type { Task } from '../tasks/task-module.ts'
 import { createHide, type Hide } from '../runtime/secret.ts'
 import { encodeResult } from './result.ts'
 import { createStep, createTaskLog, type LimitedLog, type LineIds, type TaskLine } from './task-context.ts'

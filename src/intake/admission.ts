@@ -8,7 +8,7 @@ import type { IdempotencyClaim, NewJob, NewRun, RunRequest, TaskRequest } from '
 import { keptUrl } from '../domain/webhook.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Registry } from '../tasks/registry.ts'
-import type { Task } from '../tasks/task.ts'
+import type { Task } from '../tasks/task-module.ts'
 import type { MainThreadGuard } from '../execution/main-thread/main-thread-guard.ts'
 import type { Store } from '../store/store.ts'
 

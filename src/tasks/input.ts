@@ -2,7 +2,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { RequestIssue } from '../domain/errors.ts'
 import { RawJson } from '../domain/json.ts'
-import type { Task } from './task.ts'
+import type { Task } from './task-module.ts'
 
 export type CheckedInput =
   | { readonly ok: true; readonly value: unknown }

@@ -4,12 +4,12 @@
  */
 import { type ClaimedJob, type Progress, stepsOfAttempt, type StepKeeper } from '../domain/claim.ts'
 import { createAttemptState, type Attempt } from '../execution/executor.ts'
-import type { LogMessage } from '../execution/pool/messages.ts'
+import type { LogMessage } from '../execution/pool/pool-messages.ts'
 import type { Pool } from '../execution/pool/pool.ts'
 import type { ThreadView } from '../execution/pool/pool-thread.ts'
 import { createRunningTask, runTask } from '../execution/running-task.ts'
 import type { Log } from '../log.ts'
-import type { Task } from '../tasks/task.ts'
+import type { Task } from '../tasks/task-module.ts'
 import type { ProcessClock } from '../runtime/clock.ts'
 
 export interface InlinePool extends Pool {

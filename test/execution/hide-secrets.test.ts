@@ -5,7 +5,7 @@ import type { Progress } from '../../src/domain/claim.ts'
 import type { TaskContext } from '../../src/domain/task.ts'
 import { createRunningTask, currentTask, runTask } from '../../src/execution/running-task.ts'
 import type { TaskLine } from '../../src/execution/task-context.ts'
-import { checkTask } from '../../src/tasks/task.ts'
+import { checkTask } from '../../src/tasks/task-module.ts'
 
 const job = { runId: '01a20726-511c-723c-9ce9-a7c9e9b12f72', jobIndex: 0, attempt: 1, task: 'pay' }
 const input = { pin: '$& 1', card: { number: 4_242_424_242, holder: 'Ann' }, to: 'bob', x: 'abc' }

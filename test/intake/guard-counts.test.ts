@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createMainThreadGuard, Interrupted } from '../../src/execution/main-thread/main-thread-guard.ts'
 import { createLog } from '../../src/log.ts'
-import type { Task } from '../../src/tasks/task.ts'
+import type { Task } from '../../src/tasks/task-module.ts'
 
 const policy = {
   kind: 'cpu',

@@ -5,7 +5,7 @@ import type { JobError } from '../../src/domain/job.ts'
 import type { Outcome } from '../../src/domain/claim.ts'
 import { maxResultBytes, type TaskContext } from '../../src/domain/task.ts'
 import { runTask } from '../../src/execution/running-task.ts'
-import { loadTask, type Task } from '../../src/tasks/task.ts'
+import { loadTask, type Task } from '../../src/tasks/task-module.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 const context: TaskContext = {

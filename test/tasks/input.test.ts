@@ -6,7 +6,7 @@ import { z } from 'zod'
 import type { TaskContext } from '../../src/domain/task.ts'
 import { runTask } from '../../src/execution/running-task.ts'
 import { checkInput, inputJsonSchema } from '../../src/tasks/input.ts'
-import { loadTask, type Task } from '../../src/tasks/task.ts'
+import { loadTask, type Task } from '../../src/tasks/task-module.ts'
 
 const { policy } = await loadTask('bare', 'data:text/javascript,export default { run() {} }')
 

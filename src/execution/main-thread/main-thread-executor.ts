@@ -10,7 +10,7 @@ import {
 import type { Heartbeat } from '../../runtime/event-loop.ts'
 import type { Log } from '../../log.ts'
 import type { Registry } from '../../tasks/registry.ts'
-import type { Task } from '../../tasks/task.ts'
+import type { Task } from '../../tasks/task-module.ts'
 import { createAttemptState, createExecutor, type Attempt, type Executor } from '../executor.ts'
 import { createRunningTask, currentTask, runTask } from '../running-task.ts'
 import type { TaskLine } from '../task-context.ts'

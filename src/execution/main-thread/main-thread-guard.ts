@@ -7,7 +7,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { now } from '../../runtime/primordials.ts'
 import { backOffMs } from '../../domain/job.ts'
 import type { Log } from '../../log.ts'
-import type { Task } from '../../tasks/task.ts'
+import type { Task } from '../../tasks/task-module.ts'
 
 export interface MainThreadGuard {
   /** Whether a first job of this task may run on the main thread now. */

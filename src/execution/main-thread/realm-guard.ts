@@ -4,7 +4,7 @@
  */
 import type { Log } from '../../log.ts'
 import { watchIntrinsics, type Intrinsics } from '../intrinsics.ts'
-import type { Task } from '../../tasks/task.ts'
+import type { Task } from '../../tasks/task-module.ts'
 
 /** A job of which code may have run since the last look. */
 export interface Suspect {

@@ -1,8 +1,8 @@
 /** Takes jobs, and replies to their steps, to the threads: one message for all that go the same way in one turn. */
 import type { ClaimedJob } from '../../domain/claim.ts'
-import type { Task } from '../../tasks/task.ts'
+import type { Task } from '../../tasks/task-module.ts'
 import type { PoolAttempt } from './attempt.ts'
-import type { JobMessage, JobReply, StepMessage, StepReply } from './messages.ts'
+import type { JobMessage, JobReply, StepMessage, StepReply } from './pool-messages.ts'
 import type { PoolThread } from './pool-thread.ts'
 import type { WorkerHost } from './worker-host.ts'
 

@@ -7,12 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClaimedJob, FreeSlots, StepKeeper } from '../../domain/claim.ts'
 import type { TaskKind } from '../../domain/task.ts'
 import type { Log } from '../../log.ts'
-import type { Task } from '../../tasks/task.ts'
+import type { Task } from '../../tasks/task-module.ts'
 import { notStarted, type Attempt } from '../executor.ts'
 import { createMemoryWatch, startAttempt, type PoolAttempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock } from './control-block.ts'
 import { createJobBatcher, messageOf } from './job-batcher.ts'
-import { readFromThread, type JobReply, type LogMessage } from './messages.ts'
+import { readFromThread, type JobReply, type LogMessage } from './pool-messages.ts'
 import {
   countBusy,
   countZombies,
@@ -25,8 +25,8 @@ import {
   type PoolThread,
   type ThreadView,
 } from './pool-thread.ts'
-import { createProcessHost } from '../process/host.ts'
-import { ProcessEnd } from '../process/child.ts'
+import { createProcessHost } from '../process/process-host.ts'
+import { ProcessEnd } from '../process/child-process.ts'
 import { createWorkerHost, describeExit, threadFlags, type WorkerHost } from './worker-host.ts'
 import { createThreadSupervisor, type ReplaceCause } from './thread-supervisor.ts'
 

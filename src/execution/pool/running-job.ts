@@ -4,7 +4,7 @@ import type { AttemptOutcome, AttemptSteps } from '../../domain/claim.ts'
 import { apply, withResolvers, later, now } from '../../runtime/primordials.ts'
 import { createRunningTask, type RunningTask } from '../running-task.ts'
 import type { ControlBlock } from './control-block.ts'
-import type { JobMessage, LogMessage, RepliesMessage, JobReply } from './messages.ts'
+import type { JobMessage, LogMessage, RepliesMessage, JobReply } from './pool-messages.ts'
 
 export interface RunningJob {
   readonly task: RunningTask

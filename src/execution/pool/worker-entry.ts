@@ -3,8 +3,8 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { fenceProcess } from '../../tasks/process-fence.ts'
 import { isInTask } from '../running-task.ts'
 import { createControlBlock } from './control-block.ts'
-import type { ThreadData, ToThread } from './messages.ts'
-import { createThread } from './thread.ts'
+import type { ThreadData, ToThread } from './pool-messages.ts'
+import { createJobRunner } from './job-runner.ts'
 
 // Set by the pool, which is of the same version.
 const { control, isSequential } = workerData as ThreadData
@@ -21,7 +21,7 @@ function sealPort(): void {
 
 // What a module does while it is loaded it has done on the main thread too.
 fenceProcess(isInTask)
-const run = createThread({ control: createControlBlock(control), isSequential, post: (message) => send?.(message) })
+const run = createJobRunner({ control: createControlBlock(control), isSequential, post: (message) => send?.(message) })
 
 export default function onMessage(message: ToThread): ReturnType<typeof run> {
   // Piscina has said by then all that it says there.

@@ -9,7 +9,7 @@ import { Piscina } from 'piscina'
 import type { Worker } from 'node:worker_threads'
 import type { JobError } from '../../domain/job.ts'
 import { serializeError } from '../../runtime/serialize-error.ts'
-import type { PingMessage, ThreadData, ToThread } from './messages.ts'
+import type { PingMessage, ThreadData, ToThread } from './pool-messages.ts'
 
 export interface WorkerHostOptions {
   /** Jobs on the thread. */

@@ -5,7 +5,7 @@ import { minuteMs, minutesPerRead, type StoredMinute } from '../../domain/task-h
 import { addUp } from '../../metrics/minutes.ts'
 import type { Store } from '../../store/store.ts'
 import { inputJsonSchema } from '../../tasks/input.ts'
-import type { Task } from '../../tasks/task.ts'
+import type { Task } from '../../tasks/task-module.ts'
 import { countText, instantOf, parseQuery } from '../requested-runs.ts'
 import type { HttpDeps, Route } from '../route.ts'
 import { instant } from '../views/job.ts'

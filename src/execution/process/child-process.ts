@@ -14,7 +14,7 @@ import {
   relayFile,
   type FromChild,
   type LookReply,
-} from '../pool/messages.ts'
+} from '../pool/pool-messages.ts'
 
 export interface ChildOptions {
   /** V8's own limit, in MiB. */
@@ -37,7 +37,9 @@ export class ProcessEnd extends Error {
   }
 }
 
-const entry = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './entry.ts' : './entry.js', import.meta.url))
+const entry = fileURLToPath(
+  new URL(import.meta.url.endsWith('.ts') ? './process-entry.ts' : './process-entry.js', import.meta.url),
+)
 /** Something that the child has started can keep its files open. */
 const hearLimitMs = 200
 /** How long one that can no longer report may take to end by itself. */

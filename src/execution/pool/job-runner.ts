@@ -5,7 +5,7 @@ import { get, later, now, toObject, withResolvers } from '../../runtime/primordi
 import { serializeError } from '../../runtime/serialize-error.ts'
 import { watchIntrinsics, watchStacks } from '../intrinsics.ts'
 import { breakTask, currentTask, runTask, taskNow, trapExit } from '../running-task.ts'
-import { loadTask, type Task } from '../../tasks/task.ts'
+import { loadTask, type Task } from '../../tasks/task-module.ts'
 import { enterTrace } from '../../telemetry/trace-context.ts'
 import type { ControlBlock } from './control-block.ts'
 import { createRunBatch, takeJob, type RunningJob } from './running-job.ts'
@@ -18,14 +18,14 @@ import type {
   StepMessage,
   StepReply,
   ToThread,
-} from './messages.ts'
+} from './pool-messages.ts'
 
 // Taken before any task runs, for a job can change what the next one depends on.
 const run = currentTask.run.bind(currentTask)
 const createObject = Object.create
 const CallError = Error
 
-export interface ThreadOptions {
+export interface JobRunnerOptions {
   readonly control: ControlBlock
   /** One job after another; otherwise all at once. */
   readonly isSequential: boolean
@@ -36,7 +36,7 @@ export interface ThreadOptions {
 export type OnMessage = (message: ToThread) => Promise<readonly JobReply[] | LoadReply>
 
 /** Call it before any task is loaded, after everything that is replaced of the built-ins. */
-export function createThread({ control, isSequential, post }: ThreadOptions): OnMessage {
+export function createJobRunner({ control, isSequential, post }: JobRunnerOptions): OnMessage {
   const stepCalls = createStepCalls(post)
   const runBatch = createRunBatch({ isSequential, runJob, send: post })
   const tasks = createObject(null) as Record<string, Task>

@@ -14,7 +14,7 @@ import {
   relayFile,
   type LookReply,
   type RelayMessage,
-} from '../pool/messages.ts'
+} from '../pool/pool-messages.ts'
 
 /** The child runs one job at a time. */
 const slot = 0

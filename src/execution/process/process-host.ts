@@ -12,10 +12,10 @@ import {
   type LookReply,
   type RelayMessage,
   type TasksMessage,
-} from '../pool/messages.ts'
+} from '../pool/pool-messages.ts'
 import type { ControlBlock } from '../pool/control-block.ts'
 import type { WorkerHost, WorkerHostOptions } from '../pool/worker-host.ts'
-import { startChild, type Child, type ProcessEnd } from './child.ts'
+import { startChild, type Child, type ProcessEnd } from './child-process.ts'
 
 export interface ProcessHostOptions extends Pick<
   WorkerHostOptions,

@@ -7,9 +7,9 @@ import { deserialize, serialize } from 'node:v8'
 import { Worker } from 'node:worker_threads'
 import { fenceService } from '../../tasks/process-fence.ts'
 import { allocateControlBlock, createControlBlock } from '../pool/control-block.ts'
-import { createThread } from '../pool/thread.ts'
+import { createJobRunner } from '../pool/job-runner.ts'
 import { isInTask } from '../running-task.ts'
-import { headBytes, receivers, tasksFile, type FromChild, type TasksMessage } from '../pool/messages.ts'
+import { headBytes, receivers, tasksFile, type FromChild, type TasksMessage } from '../pool/pool-messages.ts'
 
 // Taken before any task runs, for a job can change what the next one depends on.
 const write = writeSync
@@ -46,7 +46,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 fenceService(isInTask)
 const buffer = allocateControlBlock(1)
 const control = createControlBlock(buffer)
-const onMessage = createThread({
+const onMessage = createJobRunner({
   control: {
     ...control,
     run(slot) {
@@ -64,7 +64,7 @@ async function answer({ seq, message }: TasksMessage): Promise<void> {
 }
 
 const isSource = import.meta.url.endsWith('.ts')
-const relay = new Worker(new URL(isSource ? './relay.ts' : './relay.js', import.meta.url), {
+const relay = new Worker(new URL(isSource ? './process-relay.ts' : './process-relay.js', import.meta.url), {
   workerData: buffer,
   // What the process loads for tasks is of no use there.
   ...(!isSource && { execArgv: [] }),
