@@ -3,6 +3,7 @@
  * fails or hangs holds up no other. A delivery is taken in the store before it is sent, and its outcome is committed
  * after it: when the process dies in between it is sent again, with the same id.
  */
+import { AppError } from '../domain/errors.ts'
 import { deliveryId, nextTryAt, type TryResult, keyOf } from '../domain/webhook.ts'
 import type { ClaimedDelivery } from '../domain/run/verbs.ts'
 import type { RunRecord } from '../domain/run.ts'
@@ -125,6 +126,8 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
     looking = null
     if (isOver) return
     if (isAskedAgain) wake()
+    // A try has failed meanwhile, and its delivery is to be handed back.
+    else if (releasedAt === null) wakeLater(lookMs)
     else if (pauseMs !== null) wakeLater(pauseMs)
   }
 
@@ -154,7 +157,10 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
         leave()
         // Handed back by a later look, and sent again.
         releasedAt = null
-        log.debug({ err: error, ...namesOf(delivery) }, 'the outcome of a webhook could not be stored')
+        log.debug(
+          { err: error, ...namesOf(delivery) },
+          'the run of a webhook could not be read, or its outcome not be stored',
+        )
         wakeLater(lookMs)
       },
     )
@@ -180,6 +186,8 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
       const answer = await post(run.webhook, messageOf(delivery, run), aborting.signal)
       return aborting.signal.aborted ? null : answer
     } catch (error) {
+      // Nothing was sent: the receiver has not failed.
+      if (error instanceof AppError && error.code === 'store-unavailable') throw error
       return { status: null, reason: error instanceof Error ? error.message : String(error) }
     }
   }

@@ -1,6 +1,7 @@
 /** When deliveries are sent, how often, and how many at once: on a real store, with a clock of the test's own. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { AppError } from '../../src/domain/errors.ts'
 import type { DeliveryRecord } from '../../src/domain/webhook.ts'
 import { createLog } from '../../src/log.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -201,6 +202,29 @@ test('no more than a bounded number is under way at once', async () => {
   await until('all places are taken', () => sending.tries.length === 64)
   for (const _ of ids) (await sending.nextTry()).answer(200)
   for (const id of ids) await until('it is delivered', async () => (await sending.deliveryOf(id)).state === 'delivered')
+})
+
+test('while the store cannot say what to send, no try is counted, and no receiver fails', async () => {
+  await using sending = await startSending()
+  const { store } = sending
+  const { getRun } = store
+  let failures = 2
+  store.getRun = (id) => {
+    if (failures === 0) return getRun(id)
+    failures -= 1
+    return Promise.reject(new AppError('store-unavailable', 'the database does not answer'))
+  }
+  const ids = [await sending.end(), await sending.end()]
+  sending.sender.wake()
+  for (const _ of ids) (await sending.nextTry()).answer(200)
+  for (const id of ids) {
+    const { attempts } = await until('it is delivered', async () => {
+      const delivery = await sending.deliveryOf(id)
+      return delivery.state === 'delivered' && delivery
+    })
+    assert.is(attempts, 1)
+  }
+  assert.equal(sending.outcomes, ['delivered', 'delivered'])
 })
 
 test('a delivery whose run was removed is not sent again', async () => {
