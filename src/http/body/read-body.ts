@@ -53,11 +53,11 @@ export function createBodyReader({ maxBytes, parser, budget }: BodyReaderOptions
     const isJson = isJsonInUtf8(contentTypeOf(ctx))
     const coding = parseCoding(ctx.get('Content-Encoding'))
 
+    /** Passes NaN. */
     function check(bytes: number): void {
       if (!isJson && bytes > 0) throw notJson(ctx)
       if (bytes > maxBytes) throw tooLarge(maxBytes)
-      if (bytes <= smallBody || takeRoom(bytes)) return
-      throw new AppError('overloaded', 'the bodies of other requests take all the room that there is for bodies')
+      if (bytes > smallBody && !takeRoom(bytes)) throw noRoom()
     }
 
     function takeRoom(bytes: number): boolean {
@@ -232,6 +232,10 @@ function notDecodable(ctx: Context): AppError {
   ctx.set('Accept-Encoding', acceptedCodings)
   const detail = `the Content-Encoding ${ctx.get('Content-Encoding')} is not taken; one of ${acceptedCodings} is`
   return new AppError('unsupported-media-type', detail)
+}
+
+function noRoom(): AppError {
+  return new AppError('overloaded', 'the bodies of other requests take all the room that there is for bodies')
 }
 
 function tooSlow(): AppError {
