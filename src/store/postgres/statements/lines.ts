@@ -25,16 +25,18 @@ const selectChunks = {
   name: 'select-log-chunks',
   text: 'SELECT id, text FROM log_chunk WHERE run = $1 AND id >= $2 ORDER BY id',
 }
-const oldest = `SELECT id, at FROM log_chunk ORDER BY id LIMIT ${chunksPerPrune} FOR UPDATE SKIP LOCKED`
+const oldest = `SELECT id, at, bytes FROM log_chunk ORDER BY id LIMIT ${chunksPerPrune} FOR UPDATE SKIP LOCKED`
 const removeOld = {
   name: 'remove-old-log-chunks',
   text: `WITH oldest AS (${oldest}) DELETE FROM log_chunk USING oldest
     WHERE log_chunk.id = oldest.id AND oldest.at < $1 RETURNING log_chunk.id`,
 }
+// As many as are too much, and no more.
 const removeOldest = {
   name: 'remove-oldest-log-chunks',
-  text: `WITH oldest AS (${oldest}) DELETE FROM log_chunk USING oldest WHERE log_chunk.id = oldest.id
-    RETURNING log_chunk.id`,
+  text: `WITH oldest AS (${oldest}),
+      counted AS (SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS earlier FROM oldest)
+    DELETE FROM log_chunk USING counted WHERE log_chunk.id = counted.id AND counted.earlier < $1 RETURNING log_chunk.id`,
 }
 // Of the files: as deleted rows leave room, only what is too large is added up.
 const selectFileSize = { name: 'select-log-file-size', text: "SELECT pg_total_relation_size('log_chunk') AS bytes" }
@@ -64,6 +66,6 @@ export async function pruneLines(query: Query, before: number, maxBytes: number)
   const old = await query(removeOld, [before])
   if (old.length > 0) return old.length
   if (Number((await query(selectFileSize))[0]?.['bytes']) <= maxBytes) return 0
-  if (Number((await query(selectBytes))[0]?.['bytes']) <= maxBytes) return 0
-  return (await query(removeOldest)).length
+  const tooMuch = Number((await query(selectBytes))[0]?.['bytes']) - maxBytes
+  return tooMuch > 0 ? (await query(removeOldest, [tooMuch])).length : 0
 }
