@@ -13,7 +13,7 @@ import {
 } from '../domain/claim.ts'
 import type { RequestIssue } from '../domain/errors.ts'
 import type { JobErrorCode } from '../domain/job.ts'
-import { apply, parse, toNumber, toText } from '../runtime/primordials.ts'
+import { apply, now, parse, toNumber, toText } from '../runtime/primordials.ts'
 import { isRetryableThrown, serializeError } from '../runtime/serialize-error.ts'
 import type { StepFunction, TaskContext } from '../domain/task.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
@@ -78,6 +78,7 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
   const lineIds = { runId, jobIndex, attempt, task }
   // Not spread for each job: that costs more than the rest.
   const ids: LineIds = traceparent === undefined ? lineIds : { ...lineIds, ...traceFields(traceparent) }
+  const startedAt = now()
   let after: readonly unknown[] | undefined
   let step: StepFunction | undefined
   const context: TaskContext & { traceparent?: string } = {
@@ -95,7 +96,7 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
       return (after ??= parseAll(job.after))
     },
     get step() {
-      return (step ??= createStep({ stored: job.steps ?? 0, steps: host.steps(), isOver: host.isOver }))
+      return (step ??= createStep({ stored: job.steps ?? 0, steps: host.steps(), isOver: host.isOver, startedAt }))
     },
     attempt,
     runId,

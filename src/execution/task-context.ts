@@ -138,7 +138,15 @@ export interface StepOptions {
   readonly steps: AttemptSteps
   /** Whether the attempt is over. */
   isOver(): boolean
+  /** When the attempt began, on the clock of `performance.now()`. */
+  readonly startedAt: number
 }
+
+/**
+ * A process that stood still, or was cut off, for twice as long may have lost the job: before the work of a step it asks.
+ * Asked each time, it would cost every step a read.
+ */
+const confirmAfterMs = 4_000
 
 const createObject = Object.create
 
@@ -156,7 +164,7 @@ const stepError = (name: string, problem: string): StepError => new StepError(`s
  * `context.step` of one attempt: what was stored by earlier attempts is read page by page, when the first step is asked
  * for, so that a job with many large values has a few of them in memory.
  */
-export function createStep({ stored, steps, isOver }: StepOptions): StepFunction {
+export function createStep({ stored, steps, isOver, startedAt }: StepOptions): StepFunction {
   const used = createObject(null) as Record<string, true>
   /** Values that were read and not asked for, by name. */
   const found = createObject(null) as Record<string, string>
@@ -165,6 +173,15 @@ export function createStep({ stored, steps, isOver }: StepOptions): StepFunction
   let reading: Promise<void> | null = null
   /** Stored, or on their way there. */
   let count = stored
+  /** When the attempt was known to own its job. */
+  let ownedAt = startedAt
+
+  async function confirmClaim(name: string): Promise<void> {
+    const askedAt = now()
+    if (askedAt - ownedAt < confirmAfterMs) return
+    if ((await steps.stored(count)) === null) throw voidClaim(name)
+    ownedAt = askedAt
+  }
 
   async function readPage(name: string, from: number): Promise<void> {
     try {
@@ -191,12 +208,16 @@ export function createStep({ stored, steps, isOver }: StepOptions): StepFunction
     if (count >= maxSteps) throw stepError(name, `a job can have ${maxSteps} steps at most`)
     count += 1
     try {
+      await confirmClaim(name)
+      if (isOver()) throw stepError(name, 'its attempt is over')
       const encoded = encodeResult(await work(), maxStepBytes)
       if (!encoded.ok) throw stepError(name, `its value ${encoded.problem}`)
       if (isOver()) throw stepError(name, 'it was not stored, for its attempt is over')
+      const askedAt = now()
       const report = await steps.keep({ name, value: encoded.text })
       if (report === 'stale') throw voidClaim(name)
       if (report === 'full') throw stepError(name, `it was not stored, for a job can have ${maxSteps} steps at most`)
+      ownedAt = askedAt
       return encoded.text
     } catch (error) {
       count -= 1

@@ -184,6 +184,7 @@ function createTrialSteps(before: Readonly<Record<string, unknown>> = {}): Trial
       stored: async () => ({ steps: [...texts].map(([name, value]) => ({ name, value })), next: null }),
     },
     isOver: () => false,
+    startedAt: performance.now(),
   })
   return {
     step,

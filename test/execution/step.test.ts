@@ -23,7 +23,8 @@ interface Attempt {
 }
 
 /** An attempt of a job with these stored steps. */
-function attempt(stored: readonly Step[] = [], report: StepReport = 'kept', isVoid = false): Attempt {
+function attempt(stored: readonly Step[] = [], report: StepReport = 'kept', isVoid = false, agoMs = 0): Attempt {
+  const startedAt = performance.now() - agoMs
   const kept: Step[] = []
   const reads: number[] = []
   const steps: AttemptSteps = {
@@ -39,7 +40,7 @@ function attempt(stored: readonly Step[] = [], report: StepReport = 'kept', isVo
     },
   }
   const state: Attempt = {
-    step: createStep({ stored: stored.length, steps, isOver: () => state.isOver }),
+    step: createStep({ stored: stored.length, steps, isOver: () => state.isOver, startedAt }),
     kept,
     reads,
     isOver: false,
@@ -104,6 +105,7 @@ test('it resolves when the step is kept, and not before', async () => {
     stored: 0,
     steps: { keep: () => committed, stored: async () => null },
     isOver: () => false,
+    startedAt: performance.now(),
   })
   const running = step('a', () => 1).then(() => (isResolved = true))
   await new Promise(setImmediate)
@@ -203,6 +205,12 @@ test('an attempt under a void claim rejects, before the work where it can know',
   assert.match(await refusal(late.step('a', () => 1)), /^step "a": its claim is void/)
   const knows = attempt(storedOf(1), 'kept', true)
   assert.match(await refusal(knows.step('b', forbidden)), /^step "b": its claim is void/)
+  // As after its process stood still: another one may have run the work since.
+  const woken = attempt([], 'kept', true, 5_000)
+  assert.match(await refusal(woken.step('c', forbidden)), /^step "c": its claim is void/)
+  const slow = attempt([], 'kept', false, 5_000)
+  assert.equal([await slow.step('d', () => 1), await slow.step('e', () => 2)], [1, 2])
+  assert.equal(slow.reads, [1], 'it asks once in a while')
 })
 
 test('an attempt that is over begins no step, and stores none', async () => {
