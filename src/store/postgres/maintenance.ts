@@ -2,17 +2,14 @@
  * Work of each second: reads the backlog, detects dead processes and takes back their jobs, shortens waits that a step
  * of a clock has made longer, and adds up the totals of processes that have left.
  */
-import type { Clock } from '../../runtime/clock.ts'
 import type { Log } from '../../log.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import type { RescueReport } from '../store.ts'
-import type { Backlog } from './statements/totals.ts'
-import type { Query } from './connection/connection.ts'
-import { heartbeatText, isAbandoned, type Heartbeats } from './ownership/lease.ts'
-import type { Lease } from './ownership/lease.ts'
-import type { Limits } from './connection/connection.ts'
-import { isNotPaused, type PausedTasks } from './statements/tasks.ts'
+import type { Limits, Query } from './connection/connection.ts'
+import { type Heartbeats, heartbeatText, isAbandoned, type Lease } from './ownership/lease.ts'
 import { runsHere } from './statements/queue.ts'
-import { foldTotals } from './statements/totals.ts'
+import { isNotPaused, type PausedTasks } from './statements/tasks.ts'
+import { type Backlog, foldTotals } from './statements/totals.ts'
 
 export interface Maintenance {
   start(): void

@@ -2,33 +2,40 @@
  * The parts of the engine: two connections that write in groups, a few that read, one that hears of the others'
  * commits, and a thread that keeps the right to the claimed jobs.
  */
+import type { Claim, JobProgress } from '../../domain/claim.ts'
 import { AppError, BootError } from '../../domain/errors.ts'
-import type { Clock } from '../../runtime/clock.ts'
-import type { Claim, JobProgress, Progress } from '../../domain/claim.ts'
-import type { TurnScheduler } from '../../runtime/event-loop.ts'
+import type { Progress } from '../../domain/job.ts'
 import type { Log } from '../../log.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { TurnScheduler } from '../../runtime/event-loop.ts'
 import type { StallOptions } from '../../runtime/stall-watch.ts'
-import type { Inbox, RescueReport, Store } from '../store.ts'
-import { createCommitEffects, createEmptyQueueCache, createReadiness, writers } from './writing/commit-effects.ts'
-import { createBacklog, writerName } from './statements/totals.ts'
+import type { RescueReport } from '../store.ts'
 import { prepareDatabase } from './connection/boot.ts'
-import { createReadable, createRecordCache } from './statements/records.ts'
-import { createConnect, createReader, defaultLimits, type Limits, loadPg } from './connection/connection.ts'
-import { appErrorOf } from './connection/errors.ts'
-import { createOwnedClaims, createQuarantine } from './ownership/owned-claims.ts'
-import { createHeartbeats, createLease } from './ownership/lease.ts'
-import { createBatchWriter } from './writing/batch-writer.ts'
-import { createInbox, inboxNotification } from './statements/inbox.ts'
+import {
+  createConnect,
+  createReader,
+  defaultLimits,
+  type Limits,
+  loadPg,
+  type Reader,
+} from './connection/connection.ts'
+import { countSuspects, createMaintenance } from './maintenance.ts'
 import { decodeNotification, encodeNotification, notify } from './notifications/codec.ts'
 import { createListener, createRemoteProgress, createWorkNotifier, type Subscribers } from './notifications/notifier.ts'
+import { createHeartbeats, createLease } from './ownership/lease.ts'
+import { createOwnedClaims, createQuarantine, type Quarantine } from './ownership/owned-claims.ts'
 import { boundWaits, reclaim, rescue } from './ownership/recovery.ts'
-import { boundDeliveries, releaseDeliveries } from './statements/deliveries.ts'
-import { readRun } from './statements/read.ts'
-import { createRateLimits } from './writing/rate-limits.ts'
-import { createPausedTasks } from './statements/tasks.ts'
-import { countSuspects, createMaintenance } from './maintenance.ts'
 import { createSearchIndex } from './search/index-writer.ts'
-import { createVerbs, type Verbs } from './verbs.ts'
+import { boundDeliveries } from './statements/deliveries.ts'
+import { createInbox, inboxNotification, type PostgresInbox } from './statements/inbox.ts'
+import { readRun } from './statements/read.ts'
+import { createReadable, createRecordCache, type Readable } from './statements/records.ts'
+import { createPausedTasks, type PausedTasks } from './statements/tasks.ts'
+import { createBacklog, writerName } from './statements/totals.ts'
+import { type BatchWriter, createBatchWriter } from './writing/batch-writer.ts'
+import type { ClaimOptions } from './writing/claim.ts'
+import { createCommitEffects, createEmptyQueueCache, createReadiness, writers } from './writing/commit-effects.ts'
+import { createRateLimits } from './writing/rate-limits.ts'
 
 export interface PostgresOptions {
   /** `postgres://…` */
@@ -52,11 +59,28 @@ export interface PostgresOptions {
   readonly onLost: (error: Error) => void
 }
 
+/** What the verbs are made of. */
 export interface Service {
-  readonly verbs: Verbs & Pick<Store, 'rescue' | 'checkWritable' | 'releaseDeliveries'>
+  /** Number of this process. */
+  readonly process: number
+  /** Accepts runs and claims jobs. */
+  readonly intake: BatchWriter
+  /** Settles, cancels, retries and removes. */
+  readonly settling: BatchWriter
+  readonly reader: Reader
+  readonly readable: Readable
+  readonly inbox: PostgresInbox
+  readonly pausedTasks: PausedTasks
+  readonly quarantine: Quarantine
+  readonly claiming: ClaimOptions
   backlog(): number
-  readonly takeRequests: Inbox['take']
-  pausedTasks(): ReadonlySet<string>
+  /** There may be jobs to claim. */
+  wakeForWork(): void
+  /** Heartbeats of processes that are given up. */
+  silentProcesses(): string[]
+  takeOver(at: number): Promise<RescueReport>
+  /** @throws AppError `store-unavailable` where nothing can be committed */
+  probe(): Promise<void>
   publishProgress(progress: readonly JobProgress[]): Promise<void>
   remoteProgress(runId: string, jobIndex: number): Progress | null
   /** Claims of this process that ended without a notification, since it started. */
@@ -123,20 +147,6 @@ export async function startService(
     })
   const intake = batchWriter(writers.intake)
   const settling = batchWriter(writers.settling)
-  const verbs = createVerbs({
-    process,
-    tasks,
-    intake,
-    settling,
-    reader,
-    awaitTakeUp: inbox.awaitTakeUp,
-    pausedTasks,
-    rateLimits: createRateLimits(schema),
-    emptyQueues,
-    readable,
-    quarantine,
-    clock,
-  })
   const lease = createLease({ ...database, owner: process, tasks, stall: options.stall ?? null, onLost })
   let lostClaims = 0
   let greeting: NodeJS.Timeout | undefined
@@ -250,31 +260,24 @@ export async function startService(
   // Other processes sent no notifications for commits before they knew of this process.
   greeting = setTimeout(subscribers.gap, limits.queryMs)
   return {
-    verbs: {
-      ...verbs,
-      async setPaused(task, isPaused) {
-        await verbs.setPaused(task, isPaused)
-        // A claim that is under way may have looked before.
-        await intake.settled()
-        wakeForWork()
-      },
-      rescue: takeOver,
-      async releaseDeliveries(kept) {
-        try {
-          await releaseDeliveries(reader.query, process, kept, silentProcesses())
-        } catch (error) {
-          throw appErrorOf(error, 'releaseDeliveries')
-        }
-      },
-      async checkWritable() {
-        // The lease is renewed every few seconds.
-        if (lease.keptForMs() === 0) throw new AppError('store-unavailable', 'the lease could not be renewed')
-        await readiness.probe([intake, settling])
-      },
-    },
+    process,
+    intake,
+    settling,
+    reader,
+    readable,
+    inbox,
+    pausedTasks,
+    quarantine,
+    claiming: { tasks, pausedTasks, rateLimits: createRateLimits(schema), emptyQueues, readable, clock },
     backlog: backlog.jobs,
-    takeRequests: inbox.take,
-    pausedTasks: pausedTasks.all,
+    wakeForWork,
+    silentProcesses,
+    takeOver,
+    async probe() {
+      // The lease is renewed every few seconds.
+      if (lease.keptForMs() === 0) throw new AppError('store-unavailable', 'the lease could not be renewed')
+      await readiness.probe([intake, settling])
+    },
     // Progress is published again, so a lost message does no harm.
     publishProgress: async (progress) =>
       sendNotifications(encodeNotification({ type: 'progress', from: process, progress })).catch(() => {}),

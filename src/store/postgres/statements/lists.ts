@@ -14,9 +14,11 @@ import { createWanted, steadily } from './read.ts'
 import { type Readable, rowsOf } from './records.ts'
 import { tagText } from './save.ts'
 
-/** Skips pages without a readable run: the next page begins after the last run of this one. */
-export async function listRuns(query: Query, readable: Readable, filter: RunFilter): Promise<RunPage> {
+export async function listRuns(reader: Reader, readable: Readable, filter: RunFilter): Promise<RunPage> {
+  const { query } = reader
+  if (filter.words !== undefined) return listFound(query, readable, await findRuns(reader, filter, filter.words))
   let page = await readPage(query, readable, listQuery(filter), filter.pageSize)
+  // Without a readable run, the next page begins after the last run of this one.
   while (page.runs.length === 0 && page.hasMore) {
     page = await readPage(query, readable, listQuery({ ...filter, beforeId: page.lastId }), filter.pageSize)
   }
@@ -24,19 +26,14 @@ export async function listRuns(query: Query, readable: Readable, filter: RunFilt
 }
 
 /** What a search has found: ids of a page, newest first. */
-export interface FoundRuns {
+interface FoundRuns {
   readonly ids: readonly string[]
   readonly hasMore: boolean
   /** The next page begins after it. */
   readonly lastId: string | null
 }
 
-/** Reads them as a page. */
-export async function listFound(
-  query: Query,
-  readable: Readable,
-  { ids, hasMore, lastId }: FoundRuns,
-): Promise<RunPage> {
+async function listFound(query: Query, readable: Readable, { ids, hasMore, lastId }: FoundRuns): Promise<RunPage> {
   const asked = { text: 'SELECT * FROM record WHERE id = ANY ($1::uuid[]) ORDER BY id DESC', values: [ids] }
   const page = await readPage(query, readable, asked, ids.length)
   if (page.hasMore) return page
@@ -63,12 +60,6 @@ function readPage(query: Query, readable: Readable, { text, values }: ListQuery,
     const hasMore = Number(rows[0]?.['found'] ?? 0) > looked.length
     return { runs: shown, hasMore, lastId: looked.at(-1)?.id ?? '' }
   })
-}
-
-/** Exclusive at the upper end. */
-export interface Bounds {
-  readonly from: string
-  readonly below: string
 }
 
 interface ListQuery {
@@ -107,8 +98,8 @@ function listQuery({ state, task, tag, ...bounds }: RunFilter): ListQuery {
 export const lowestUuid = '00000000-0000-0000-0000-000000000000'
 export const highestUuid = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 
-/** Ids of the filter's runs: from the one on, below the other. An id holds its run's creation. */
-export function boundsOf({ beforeId = highestUuid, createdAfter, createdBefore }: Omit<RunFilter, 'pageSize'>): Bounds {
+/** Ids of the filter's runs: from the one on, and below the other. An id holds its run's creation. */
+function boundsOf({ beforeId = highestUuid, createdAfter, createdBefore }: RunFilter) {
   const before = createdBefore === undefined ? highestUuid : lowestUuidAt(createdBefore)
   return {
     from: createdAfter === undefined ? lowestUuid : lowestUuidAt(createdAfter + 1),
@@ -117,7 +108,7 @@ export function boundsOf({ beforeId = highestUuid, createdAfter, createdBefore }
 }
 
 /** PostgreSQL's text cannot hold a NUL, and no task's name has one. */
-export function taskText(task: string): string {
+function taskText(task: string): string {
   return task.replaceAll('\0', ' ')
 }
 
@@ -165,7 +156,7 @@ const ask = {
     SELECT ${foundColumns}, (SELECT count(*) FROM asked) > ${maxFound} AS is_common`,
 }
 
-export async function findRuns(reader: Reader, filter: RunFilter, words: readonly SearchWord[]): Promise<FoundRuns> {
+async function findRuns(reader: Reader, filter: RunFilter, words: readonly SearchWord[]): Promise<FoundRuns> {
   const { pageSize } = filter
   const wanted = queryOf(words)
   const { from, ...bounds } = boundsOf(filter)
