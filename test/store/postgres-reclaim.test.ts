@@ -20,7 +20,7 @@ test('claims that are given while the owned jobs are compared stay valid', async
   let isHeld = false
   proxy.judge((bytes) => {
     if (bytes.includes('select-owned')) comparisons += 1
-    if (!bytes.includes('write changed unheld')) return 'pass'
+    if (!bytes.includes('write changed holders_removed')) return 'pass'
     isHeld = true
     return 'hold'
   })

@@ -2,9 +2,8 @@
  * The parts of the engine: two connections that write in groups, a few that read, one that hears of the others'
  * commits, and a thread that keeps the right to the claimed jobs.
  */
-import type { Claim, JobProgress } from '../../domain/claim.ts'
+import type { Claim, JobProgress, Progress } from '../../domain/claim.ts'
 import { AppError, BootError } from '../../domain/errors.ts'
-import type { Progress } from '../../domain/job.ts'
 import type { Log } from '../../log.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { TurnScheduler } from '../../runtime/event-loop.ts'

@@ -3,14 +3,16 @@
  * processes, `reclaim` hands back jobs that this process owns and does not run, `leave` marks its jobs when it stops.
  * Each is a transaction of its own, which locks records by id.
  */
-import { claimOf, type Claim } from '../../../domain/claim.ts'
+import { type Claim, claimOf } from '../../../domain/claim.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import { boundDueTimes, expireJobs, noteLeaving, releaseJob, rescueJobs } from '../../../domain/run/transitions.ts'
+import type { RescueReport } from '../../store.ts'
 import type { Query } from '../connection/connection.ts'
+import { lockRuns, type Readable, selectRuns } from '../statements/records.ts'
+import { lookingFor, type Operation } from '../writing/operations.ts'
+import type { UnitOfWork } from '../writing/unit-of-work.ts'
 import { isAbandoned } from './lease.ts'
 import type { OwnedClaims } from './owned-claims.ts'
-import type { Operation } from '../writing/operations.ts'
-import { type Readable, lockRuns, selectRuns } from '../statements/records.ts'
 
 const selectDead = {
   name: 'select-dead',
@@ -20,6 +22,8 @@ const selectHeld = {
   name: 'select-held',
   text: 'SELECT DISTINCT run FROM holder WHERE process = ANY($1::integer[])',
 }
+
+// Under a name of its own: the same statement, for another purpose.
 const selectOwned = { name: 'select-owned', text: selectHeld.text }
 
 /** Runs of which one of these processes runs jobs. */
@@ -32,31 +36,28 @@ async function runsHeldBy(query: Query, processes: readonly number[]): Promise<s
  * @param silent heartbeats of processes that are given up, like those without a lease
  */
 export function rescue(process: number, readable: Readable, silent: readonly string[], at: number): Operation {
-  let dead: ReadonlySet<number> = new Set()
-  return {
-    verb: 'rescue',
-    runIds: [],
-    look: () => async (query) => {
-      dead = new Set((await query(selectDead, [process, silent])).map((row) => Number(row['process'])))
-      if (dead.size === 0) return []
-      return readable.decode(await lockRuns(query, await runsHeldBy(query, [...dead])))
-    },
-    apply(unit) {
-      const report = { requeued: 0, crashed: 0 }
-      for (const run of unit.loaded()) {
-        const isHeldByDead = ({ jobIndex }: Claim): boolean => dead.has(run.jobs[jobIndex]?.holder ?? 0)
-        const rescued = rescueJobs(run, isHeldByDead, at)
-        unit.save(rescued)
-        for (const [index, { state }] of rescued.jobs.entries()) {
-          const before = run.jobs[index]
-          if (before?.state !== 'running' || !dead.has(before.holder ?? 0)) continue
-          if (state === 'queued') report.requeued += 1
-          else if (state === 'failed') report.crashed += 1
-        }
-      }
-      return report
-    },
+  return lookingFor('rescue', async (query) => {
+    const dead = new Set((await query(selectDead, [process, silent])).map((row) => Number(row['process'])))
+    const runIds = dead.size === 0 ? [] : await runsHeldBy(query, [...dead])
+    const records = runIds.length === 0 ? [] : readable.decode(await lockRuns(query, runIds))
+    return { records, apply: (unit) => takeBack(unit, dead, at) }
+  })
+}
+
+function takeBack(unit: UnitOfWork, dead: ReadonlySet<number>, at: number): Omit<RescueReport, 'suspects'> {
+  let [requeued, crashed] = [0, 0]
+  for (const run of unit.loaded()) {
+    const isHeldByDead = ({ jobIndex }: Claim): boolean => dead.has(run.jobs[jobIndex]?.holder ?? 0)
+    const rescued = rescueJobs(run, isHeldByDead, at)
+    unit.save(rescued)
+    for (const [index, { state }] of rescued.jobs.entries()) {
+      const before = run.jobs[index]
+      if (before?.state !== 'running' || !dead.has(before.holder ?? 0)) continue
+      requeued += Number(state === 'queued')
+      crashed += Number(state === 'failed')
+    }
   }
+  return { requeued, crashed }
 }
 
 /**
@@ -69,26 +70,20 @@ export function reclaim(
   owned: Pick<OwnedClaims, 'claims' | 'has'>,
   at: number,
 ): Operation {
-  let unowned: Claim[] = []
-  let orphans: Claim[] = []
-  return {
-    verb: 'reclaim',
-    runIds: [],
-    look: () => async (query) => {
-      const before = owned.claims()
-      const ids = (await query(selectOwned, [[process]])).map(({ run }) => String(run))
-      const records = readable.decode(await selectRuns(query, ids))
-      const recorded = records.flatMap(({ run }) => claimsHeldBy(process, run))
-      const names = new Set(recorded.map(claimName))
-      // Nothing is known of a run whose record cannot be read.
-      const read = new Set(records.map(({ run }) => run.id))
-      const unread = new Set(ids.filter((id) => !read.has(id)))
-      unowned = before.filter((claim) => !names.has(claimName(claim)) && !unread.has(claim.runId))
-      orphans = recorded.filter((claim) => !owned.has(claim))
-      if (orphans.length === 0) return []
-      return readable.decode(await lockRuns(query, [...new Set(orphans.map(({ runId }) => runId))]))
-    },
-    apply(unit) {
+  return lookingFor('reclaim', async (query) => {
+    const before = owned.claims()
+    const ids = (await query(selectOwned, [[process]])).map(({ run }) => String(run))
+    const read = readable.decode(await selectRuns(query, ids))
+    const recorded = read.flatMap(({ run }) => claimsHeldBy(process, run))
+    const names = new Set(recorded.map(claimName))
+    // Nothing is known of a run whose record cannot be read.
+    const readIds = new Set(read.map(({ run }) => run.id))
+    const unread = new Set(ids.filter((id) => !readIds.has(id)))
+    const unowned = before.filter((claim) => !names.has(claimName(claim)) && !unread.has(claim.runId))
+    const orphans = recorded.filter((claim) => !owned.has(claim))
+    const orphaned = [...new Set(orphans.map(({ runId }) => runId))]
+    const records = orphaned.length === 0 ? [] : readable.decode(await lockRuns(query, orphaned))
+    const apply = (unit: UnitOfWork): readonly Claim[] => {
       for (const orphan of orphans) {
         const run = unit.find(orphan.runId)
         const isOwned =
@@ -96,55 +91,43 @@ export function reclaim(
         if (isOwned) unit.save(releaseJob(run, orphan, at))
       }
       return unowned
-    },
-  }
+    }
+    return { records, apply }
+  })
 }
 
 /** Notes that this process was asked to leave: if it dies from now on, its jobs lose no start. Replies how many jobs. */
 export function leave(process: number, readable: Readable, at: number): Operation {
-  return {
-    verb: 'leave',
-    runIds: [],
-    look: () => async (query) => readable.decode(await lockRuns(query, await runsHeldBy(query, [process]))),
-    apply(unit) {
-      let count = 0
+  return lookingFor('leave', async (query) => {
+    const records = readable.decode(await lockRuns(query, await runsHeldBy(query, [process])))
+    const apply = (unit: UnitOfWork): number => {
       for (const run of unit.loaded()) {
-        count += claimsHeldBy(process, run).length
         unit.save(noteLeaving(run, ({ jobIndex }) => run.jobs[jobIndex]?.holder === process, at))
       }
-      return count
-    },
-  }
+      return records.flatMap(({ run }) => claimsHeldBy(process, run)).length
+    }
+    return { records, apply }
+  })
 }
 
 /** Moves waits that began in the future, so that a step of a clock makes no wait longer. */
 export function boundWaits(runIds: readonly string[], readable: Readable, at: number): Operation {
-  return {
-    verb: 'bound',
-    runIds: [],
-    look: () => async (query) => readable.decode(await lockRuns(query, runIds)),
-    apply(unit) {
-      for (const run of unit.loaded()) unit.save(boundDueTimes(run, at))
-    },
-  }
+  return changing('bound', runIds, readable, (run) => boundDueTimes(run, at))
 }
 
 /** Fails the expired jobs of these runs; replies in how many runs. */
 export function expireRuns(runIds: readonly string[], readable: Readable, at: number): Operation {
-  return {
-    verb: 'expire',
-    runIds: [],
-    look: () => async (query) => readable.decode(await lockRuns(query, runIds)),
-    apply(unit) {
-      let expired = 0
-      for (const run of unit.loaded()) {
-        const after = expireJobs(run, at)
-        unit.save(after)
-        expired += Number(after !== run)
-      }
-      return expired
-    },
+  return changing('expire', runIds, readable, (run) => expireJobs(run, at))
+}
+
+/** Changes each of these runs that can be read; replies how many have changed. */
+function changing(verb: string, runIds: readonly string[], readable: Readable, change: (run: Run) => Run): Operation {
+  const apply = (unit: UnitOfWork): number => {
+    const changed = unit.loaded().map((run) => ({ run, after: change(run) }))
+    for (const { after } of changed) unit.save(after)
+    return changed.filter(({ run, after }) => after !== run).length
   }
+  return lookingFor(verb, async (query) => ({ records: readable.decode(await lockRuns(query, runIds)), apply }))
 }
 
 function claimsHeldBy(process: number, { id: runId, jobs }: Run): Claim[] {

@@ -9,7 +9,7 @@ import { wordsOf } from '../../search-words.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import { isFailure } from '../connection/errors.ts'
 import { highestUuid, lowestUuid, lowestUuidAt } from '../statements/lists.ts'
-import { type Readable, rowsOf } from '../statements/records.ts'
+import type { Readable } from '../statements/records.ts'
 import type { Stored } from '../writing/unit-of-work.ts'
 
 const selectStale = {
@@ -55,7 +55,7 @@ export async function indexRuns(
   ids: readonly string[],
   log: Pick<Log, 'warn'>,
 ): Promise<string[]> {
-  const stale = readable.decode(rowsOf(await query(selectStale, [ids])))
+  const stale = readable.decode(await query(selectStale, [ids]))
   const runs: string[] = []
   const revisions: number[] = []
   const vectors: string[] = []

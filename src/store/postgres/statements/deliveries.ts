@@ -23,12 +23,10 @@ type Named = Pick<ClaimedDelivery, 'runId' | 'version'>
 
 const isFree = 'next_at IS NOT NULL AND holder IS NULL'
 
-/** Parts of the statement that writes records, with a question mark for each value. */
+/** Part of the statement that writes records, with a question mark for each value. */
 export const insertDeliveries = `INSERT INTO delivery (run, version, receiver, outcome, ended_at, next_at)
   SELECT *, ended_at FROM unnest(?::uuid[], ?::integer[], ?::text[], ?::smallint[], ?::bigint[])
     AS new (run, version, receiver, outcome, ended_at)`
-
-export const deleteDeliveries = 'DELETE FROM delivery WHERE run = ANY(?::uuid[])'
 
 export function deliveryValues(rows: readonly NewDelivery[]): unknown[] {
   return [

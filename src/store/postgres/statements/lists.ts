@@ -11,7 +11,7 @@ import { stateNumber } from '../../record.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
 import type { Query, Reader, Statement } from '../connection/connection.ts'
 import { createWanted, steadily } from './read.ts'
-import { type Readable, rowsOf } from './records.ts'
+import type { Readable } from './records.ts'
 import { tagText } from './save.ts'
 
 export async function listRuns(reader: Reader, readable: Readable, filter: RunFilter): Promise<RunPage> {
@@ -51,14 +51,15 @@ function readPage(query: Query, readable: Readable, { text, values }: ListQuery,
         SELECT *, count(*) OVER () AS found, sum(jobs) OVER (ORDER BY id DESC) - jobs AS jobs_before FROM found)
       SELECT id, version, revision, record, found FROM bounded WHERE jobs_before < ${maxPageJobs} ORDER BY id DESC`
     const rows = await query({ text: whole }, values)
-    const looked = rowsOf(rows.slice(0, pageSize))
+    const looked = rows.slice(0, pageSize)
     const runs = readable.decode(looked).map(({ run }) => run)
     const wanted = createWanted()
     for (const run of runs) listedRun(run, wanted.note(run.id))
     const texts = await wanted.read(query)
     const shown = runs.map((run) => listedRun(run, texts(run.id)))
     const hasMore = Number(rows[0]?.['found'] ?? 0) > looked.length
-    return { runs: shown, hasMore, lastId: looked.at(-1)?.id ?? '' }
+    const last = looked.at(-1)
+    return { runs: shown, hasMore, lastId: last === undefined ? '' : String(last['id']) }
   })
 }
 

@@ -3,16 +3,15 @@
  * Jobs that have these four in common form a level. Few levels exist at a time. A query skips from one level to the
  * next, so that a level of no use to a claim costs one look-up, however many jobs wait in it.
  */
-import type { ClaimedJob, FreeSlots } from '../../../domain/claim.ts'
 import { isRunId } from '../../../domain/ids.ts'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
+import { type ClaimRequest, threadsOf } from '../../claim-request.ts'
 import { maxCountedAhead } from '../../run-record.ts'
-import { type ClaimRequest, placeOf, threadsOf } from '../../claim-request.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit-of-work.ts'
-import { isNotPaused } from './tasks.ts'
 import { readResults, type ResultOf } from './read.ts'
-import { isNone, type Readable, rowsOf } from './records.ts'
+import { isNone, type Readable } from './records.ts'
+import { isNotPaused } from './tasks.ts'
 
 /** A claim of jobs other than suspects. */
 export interface DueRequest extends ClaimRequest {
@@ -34,11 +33,11 @@ export interface Due {
   readonly input: string | null
 }
 
-export interface Look {
-  /** Within a kind by priority, then by due time. */
-  readonly due: readonly Due[]
+export interface DueJobs {
+  readonly jobs: readonly Due[]
+  /** Of these jobs, which the transaction has locked. */
   readonly records: readonly Stored[]
-  /** By kind, when the next job becomes due. */
+  /** By kind that was asked for, when the next job becomes due. */
   readonly nextDueAt: ReadonlyMap<TaskKind, number | null>
   /** Kinds with more due jobs, which another transaction has locked. */
   readonly skipped: readonly TaskKind[]
@@ -73,69 +72,68 @@ export function runsHere(task: string, tasks: string): string {
   return `(${tasks}::text[] IS NULL OR ${task} = ANY(${tasks}::text[]))`
 }
 
-const isClaimable = `level.task <> ALL($4::text[]) AND ${runsHere('level.task', '$6')} AND ${isNotPaused('level.task')}`
-const isOpen = `queue.run_at <= ${dueUntil('$3')} AND (queue.lost = 0 OR ($5::boolean AND queue.lost = 1))
-  AND (queue.expires_at IS NULL OR queue.expires_at > $3::bigint)
-  AND ${isNone('queue.run', '$7')}`
+const jobColumns = 'queue.run, queue.job, queue.kind, queue.task, queue.priority, queue.run_at, queue.is_due'
+const recordColumns = 'record.version, record.revision, record.record'
+const nextInOrder = 'ORDER BY queue.run_at, queue.run, queue.job'
+const joinInput = 'LEFT JOIN payload ON payload.run = due.run AND payload.job = due.job AND payload.part = 0'
 
-const nextDue = (kind: TaskKind): string => `
-  (SELECT min(later.run_at) FROM level CROSS JOIN LATERAL (
-    SELECT run_at FROM queue WHERE ${isInLevel} AND run_at > $3::bigint ORDER BY run_at LIMIT 1) AS later
-  WHERE level.kind = '${kind}' AND NOT level.is_due AND ${isClaimable}) AS next_${kind}`
-
-const skipped = (kind: TaskKind): string => `
-  (SELECT count(*) FROM due WHERE due.kind = '${kind}') < (
-      SELECT coalesce(sum(free), 0) FROM unnest($1::text[], $2::integer[]) AS slot (kind, free) WHERE slot.kind = '${kind}')
-    AND EXISTS (SELECT FROM level CROSS JOIN LATERAL (
-      SELECT FROM queue WHERE ${isInLevel} AND ${isOpen}
-        AND NOT EXISTS (SELECT FROM due WHERE due.run = queue.run AND due.job = queue.job) LIMIT 1) AS other
-    WHERE level.kind = '${kind}' AND ${isClaimable}) AS skipped_${kind}`
-
-const columns = 'queue.run, queue.job, queue.kind, queue.task, queue.priority, queue.run_at, queue.is_due'
-const recordColumns = 'record.id, record.version, record.revision, record.record'
-/** Returns each record once, however many of its jobs are due. */
-const firstRecord = `CASE WHEN row_number() OVER (PARTITION BY due.run ORDER BY due.job) = 1 THEN due.record END AS record`
+// Parameters: $1 kinds; $2 free slots of each; $3 now; $4 tasks at their limit; $5 whether to claim jobs that have lost a
+// start; $6 tasks that run here; $7 runs with unreadable records.
+const isDueNow = `queue.run_at <= ${dueUntil('$3')} AND (queue.expires_at IS NULL OR queue.expires_at > $3::bigint)
+            AND (queue.lost = 0 OR ($5::boolean AND queue.lost = 1)) AND ${isNone('queue.run', '$7')}`
 
 // One range per level: a single ordering over all levels would read jobs that are not due yet, or do not run here. A
-// record that another transaction has locked is skipped, so that a claim never waits. Search locks
-// FOR KEY SHARE, which does not make a claim skip.
+// record that another transaction has locked is skipped, so that a claim never waits. Search locks FOR KEY SHARE, which
+// does not make a claim skip. Each record is returned once, however many of its jobs are due.
 const selectDue = {
   name: 'select-due',
   text: `
-    WITH RECURSIVE ${levelsOf('$1::text[]')}, due AS MATERIALIZED (
-      SELECT found.* FROM unnest($1::text[], $2::integer[]) AS slot (kind, free) CROSS JOIN LATERAL (
-        SELECT ranged.* FROM (
-          SELECT DISTINCT priority FROM level WHERE level.kind = slot.kind AND ${isClaimable} ORDER BY priority DESC
-        ) AS rank CROSS JOIN LATERAL (
-          SELECT waiting.* FROM level CROSS JOIN LATERAL (
-            SELECT ${columns}, ${recordColumns} FROM queue JOIN record ON record.id = queue.run
-            WHERE ${isInLevel} AND ${isOpen}
-            ORDER BY queue.run_at, queue.run, queue.job LIMIT slot.free FOR NO KEY UPDATE OF record SKIP LOCKED
-          ) AS waiting
-          WHERE level.kind = slot.kind AND level.priority = rank.priority AND ${isClaimable}
-          ORDER BY waiting.run_at, waiting.run, waiting.job LIMIT slot.free
-        ) AS ranged LIMIT slot.free
-      ) AS found
-    )
-    SELECT next.*, due.run, due.job, due.kind, due.task, due.priority, due.run_at, due.is_due, due.version, due.revision,
-      ${firstRecord}, payload.value AS input
-    FROM (SELECT ${nextDue('cpu')}, ${nextDue('io')}, ${skipped('cpu')}, ${skipped('io')}) AS next
-    LEFT JOIN due ON true
-    LEFT JOIN payload ON payload.run = due.run AND payload.job = due.job AND payload.part = 0`,
+    WITH RECURSIVE slot (kind, free) AS (SELECT * FROM unnest($1::text[], $2::integer[])),
+      ${levelsOf('$1::text[]')},
+      claimable AS (
+        SELECT * FROM level
+        WHERE level.task <> ALL($4::text[]) AND ${runsHere('level.task', '$6')} AND ${isNotPaused('level.task')}),
+      due AS MATERIALIZED (
+        SELECT best.* FROM slot CROSS JOIN LATERAL (
+          SELECT of_priority.* FROM (
+            SELECT DISTINCT priority FROM claimable WHERE claimable.kind = slot.kind ORDER BY priority DESC
+          ) AS rank CROSS JOIN LATERAL (
+            SELECT of_level.* FROM claimable AS level CROSS JOIN LATERAL (
+              SELECT ${jobColumns}, ${recordColumns} FROM queue JOIN record ON record.id = queue.run
+              WHERE ${isInLevel} AND ${isDueNow}
+              ${nextInOrder} LIMIT slot.free FOR NO KEY UPDATE OF record SKIP LOCKED
+            ) AS of_level
+            WHERE level.kind = slot.kind AND level.priority = rank.priority
+            ORDER BY of_level.run_at, of_level.run, of_level.job LIMIT slot.free
+          ) AS of_priority LIMIT slot.free
+        ) AS best),
+      state AS (
+        SELECT slot.kind,
+          (SELECT min(later.run_at) FROM claimable AS level CROSS JOIN LATERAL (
+              SELECT run_at FROM queue WHERE ${isInLevel} AND run_at > $3::bigint ORDER BY run_at LIMIT 1) AS later
+            WHERE level.kind = slot.kind AND NOT level.is_due) AS next_due_at,
+          (SELECT count(*) FROM due WHERE due.kind = slot.kind) < slot.free AND EXISTS (
+            SELECT FROM claimable AS level CROSS JOIN LATERAL (
+              SELECT FROM queue WHERE ${isInLevel} AND ${isDueNow}
+                AND NOT EXISTS (SELECT FROM due WHERE due.run = queue.run AND due.job = queue.job) LIMIT 1) AS other
+            WHERE level.kind = slot.kind) AS is_skipped
+        FROM slot)
+    SELECT state.kind AS asked_kind, state.next_due_at, state.is_skipped, due.run, due.job, due.kind, due.task,
+      due.priority, due.run_at, due.is_due, due.version, due.revision, payload.value AS input,
+      CASE WHEN row_number() OVER (PARTITION BY due.run ORDER BY due.job) = 1 THEN due.record END AS record
+    FROM state LEFT JOIN due ON due.kind = state.kind ${joinInput}`,
 }
 
 const selectSuspect = {
   name: 'select-suspect',
   text: `
     WITH due AS MATERIALIZED (
-      SELECT ${columns}, ${recordColumns} FROM queue JOIN record ON record.id = queue.run
+      SELECT ${jobColumns}, ${recordColumns} FROM queue JOIN record ON record.id = queue.run
       WHERE queue.lost = 2 AND (queue.is_due OR queue.run_at <= $1) AND queue.kind = ANY($2::text[])
         AND queue.task <> ALL($3::text[]) AND ${runsHere('queue.task', '$4')} AND ${isNotPaused('queue.task')}
         AND ${isNone('queue.run', '$5')}
-      ORDER BY queue.run_at, queue.run, queue.job LIMIT 1 FOR NO KEY UPDATE OF record SKIP LOCKED
-    )
-    SELECT due.*, payload.value AS input FROM due
-    LEFT JOIN payload ON payload.run = due.run AND payload.job = due.job AND payload.part = 0`,
+      ${nextInOrder} LIMIT 1 FOR NO KEY UPDATE OF record SKIP LOCKED)
+    SELECT due.*, payload.value AS input FROM due ${joinInput}`,
 }
 
 /** Due jobs, of each kind as many as there are free slots, without tasks at their limit. */
@@ -144,31 +142,33 @@ export async function lookForDue(
   request: DueRequest,
   tasks: readonly string[] | null,
   readable: Readable,
-): Promise<Look> {
-  const kinds = taskKinds.filter((kind) => threadsOf(request.slots, kind).length > 0)
+): Promise<DueJobs> {
+  const kinds = kindsOf(request)
+  const free = kinds.map((kind) => threadsOf(request.slots, kind).length)
+  const unreadable = readable.unreadable()
   const rows = await query(selectDue, [
     kinds,
-    kinds.map((kind) => threadsOf(request.slots, kind).length),
+    free,
     request.at,
     fullTasks(request),
     request.mayHaveLostStart,
     tasks,
-    readable.unreadable(),
+    unreadable,
   ])
-  const [first = {}] = rows
-  const next = (kind: TaskKind): number | null => {
-    const at = first[`next_${kind}`]
-    return typeof at === 'number' ? at : null
-  }
   const found = rows.filter((row) => row['run'] !== null)
-  const { due, records } = readDue(found, readable)
-  // Includes jobs that changed since this statement began, and unreadable records, which are left out from now on.
-  const isSkipped = (kind: TaskKind): boolean =>
-    first[`skipped_${kind}`] === true ||
-    found.filter((row) => row['kind'] === kind).length > due.filter((job) => job.kind === kind).length
-  const nextDueAt = new Map(kinds.map((kind) => [kind, next(kind)]))
-  const resultOf = await readResults(query, due, records)
-  return { due, records, nextDueAt, skipped: kinds.filter(isSkipped), resultOf }
+  const read = await readDue(query, found, readable)
+  const nextDueAt = new Map<TaskKind, number | null>()
+  const skipped: TaskKind[] = []
+  for (const kind of kinds) {
+    const state = rows.find((row) => row['asked_kind'] === kind)
+    const next = state?.['next_due_at']
+    nextDueAt.set(kind, typeof next === 'number' ? next : null)
+    // Includes jobs that changed since this statement began, and unreadable records, which are left out from now on.
+    const count = found.filter((row) => row['kind'] === kind).length
+    const hasMore = count > read.jobs.filter((job) => job.kind === kind).length
+    if (state?.['is_skipped'] === true || hasMore) skipped.push(kind)
+  }
+  return { ...read, nextDueAt, skipped }
 }
 
 /** The suspect that has been due the longest. */
@@ -177,12 +177,10 @@ export async function lookForSuspect(
   request: ClaimRequest,
   tasks: readonly string[] | null,
   readable: Readable,
-): Promise<Look> {
-  const kinds = taskKinds.filter((kind) => threadsOf(request.slots, kind).length > 0)
-  const values = [request.at, kinds, fullTasks(request), tasks, readable.unreadable()]
-  const { due, records } = readDue(await query(selectSuspect, values), readable)
-  const resultOf = await readResults(query, due, records)
-  return { due, records, nextDueAt: new Map(), skipped: [], resultOf }
+): Promise<DueJobs> {
+  const values = [request.at, kindsOf(request), fullTasks(request), tasks, readable.unreadable()]
+  const read = await readDue(query, await query(selectSuspect, values), readable)
+  return { ...read, nextDueAt: new Map(), skipped: [] }
 }
 
 const selectExpired = {
@@ -199,48 +197,38 @@ function fullTasks({ taskLimits }: ClaimRequest): string[] {
   return Object.entries(taskLimits).flatMap(([task, left]) => (left <= 0 ? [task] : []))
 }
 
+function kindsOf({ slots }: ClaimRequest): TaskKind[] {
+  return taskKinds.filter((kind) => threadsOf(slots, kind).length > 0)
+}
+
 /** Leaves out jobs whose records another transaction has changed since, or which cannot be read. */
-function readDue(rows: readonly Row[], readable: Readable): Pick<Look, 'due' | 'records'> {
-  const withRecord = rowsOf(rows.filter(({ record }) => record !== null).map((row) => ({ ...row, id: row['run'] })))
-  const records = new Map(readable.decode(withRecord).map((stored) => [stored.run.id, stored]))
-  const due = rows.map(dueOf).filter(({ runId, jobIndex, runAt }) => {
-    return records.get(runId)?.run.jobs[jobIndex]?.runAt === runAt
-  })
-  return { due, records: [...records.values()] }
+async function readDue(
+  query: Query,
+  rows: readonly Row[],
+  readable: Readable,
+): Promise<Pick<DueJobs, 'jobs' | 'records' | 'resultOf'>> {
+  const withRecord = rows.filter(({ record }) => record !== null).map((row) => ({ ...row, id: row['run'] }))
+  const records = readable.decode(withRecord)
+  const runs = new Map(records.map(({ run }) => [run.id, run]))
+  const jobs = rows.map(dueOf).filter(({ runId, jobIndex, runAt }) => runs.get(runId)?.jobs[jobIndex]?.runAt === runAt)
+  return { jobs, records, resultOf: await readResults(query, jobs, runs) }
 }
 
 function dueOf(row: Row): Due {
-  // Selected above.
-  const {
-    run,
-    job,
-    kind,
-    task,
-    priority,
-    run_at: runAt,
-    is_due: isDue,
-    input,
-  } = row as {
-    readonly run: string
-    readonly job: number
-    readonly kind: TaskKind
-    readonly task: string
-    readonly priority: number
-    readonly run_at: number
-    readonly is_due: boolean
-    readonly input: string | null
+  return {
+    runId: String(row['run']),
+    jobIndex: Number(row['job']),
+    // As the queue was written.
+    kind: row['kind'] as TaskKind,
+    task: String(row['task']),
+    priority: Number(row['priority']),
+    runAt: Number(row['run_at']),
+    isDue: row['is_due'] === true,
+    input: row['input'] as string | null,
   }
-  return { runId: run, jobIndex: job, kind, task, priority, runAt, isDue, input }
 }
 
-export function slotsLeft(request: ClaimRequest, taken: readonly ClaimedJob[]): FreeSlots[] {
-  const isOn = (slot: FreeSlots, { task, thread }: ClaimedJob): boolean =>
-    thread === placeOf(request, task, slot.thread)
-  return request.slots
-    .map((slot) => ({ ...slot, count: slot.count - taken.filter((job) => isOn(slot, job)).length }))
-    .filter(({ count }) => count > 0)
-}
-
+/** A job's place in the queue: how many due jobs are claimed before it. */
 const selectPlace = {
   name: 'select-place',
   text: 'SELECT kind, priority, run_at FROM queue WHERE run = $1::uuid AND job = $2::integer',

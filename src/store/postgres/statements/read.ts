@@ -9,7 +9,6 @@ import { stepPage } from '../../rows.ts'
 import { isApart, resultPart } from '../../apart.ts'
 import { jobInput, jobRecord, type Outside, runRecord, type TextOf } from '../../run-record.ts'
 import type { Query } from '../connection/connection.ts'
-import type { Stored } from '../writing/unit-of-work.ts'
 import { readDeliveries } from './deliveries.ts'
 import { readRecord } from './records.ts'
 
@@ -150,13 +149,12 @@ const selectResults = {
     JOIN payload ON payload.run = asked.run AND payload.job = asked.job AND payload.part = ${resultPart}`,
 }
 
-/** @param records of the due jobs, which the transaction has locked */
+/** @param runs of the due jobs, by id; the transaction has locked them */
 export async function readResults(
   query: Query,
   due: readonly { readonly runId: string; readonly jobIndex: number }[],
-  records: readonly Stored[],
+  runs: ReadonlyMap<string, Run>,
 ): Promise<ResultOf> {
-  const runs = new Map(records.map(({ run }) => [run.id, run]))
   const asked = due.flatMap(({ runId, jobIndex }) => {
     const run = runs.get(runId)
     const after = run === undefined ? [] : (jobAt(run, jobIndex).chain?.after ?? [])

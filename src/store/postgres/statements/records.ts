@@ -9,7 +9,7 @@ import { decodeRun } from '../../record.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit-of-work.ts'
 
-export interface RecordRow {
+interface RecordRow {
   readonly id: string
   readonly version: number
   readonly revision: number
@@ -17,7 +17,7 @@ export interface RecordRow {
 }
 
 /** The record exists, and this program cannot read it. */
-export class UnreadableRecord extends Error {
+class UnreadableRecord extends Error {
   override readonly name = 'UnreadableRecord'
   readonly runId: string
 
@@ -37,7 +37,9 @@ const lockRecords = {
 }
 
 /** @throws UnreadableRecord */
-export function decodeRow({ id, version, revision, record }: RecordRow): Stored {
+function decodeRow(row: Row): Stored {
+  // As the statements select them.
+  const { id, version, revision, record } = row as unknown as RecordRow
   try {
     return { run: decodeRun(record, { id, version }), revision }
   } catch (error) {
@@ -46,13 +48,13 @@ export function decodeRow({ id, version, revision, record }: RecordRow): Stored 
 }
 
 /** The records among these ids. */
-export async function selectRuns(query: Query, ids: readonly string[]): Promise<RecordRow[]> {
-  return rowsOf(await query(selectRecords, [ids.filter(isRunId)]))
+export function selectRuns(query: Query, ids: readonly string[]): Promise<Row[]> {
+  return query(selectRecords, [ids.filter(isRunId)])
 }
 
 /** As `selectRuns`, and locks them until the end of the transaction. */
-export async function lockRuns(query: Query, ids: readonly string[]): Promise<RecordRow[]> {
-  return rowsOf(await query(lockRecords, [ids.filter(isRunId)]))
+export function lockRuns(query: Query, ids: readonly string[]): Promise<Row[]> {
+  return query(lockRecords, [ids.filter(isRunId)])
 }
 
 /** @throws UnreadableRecord */
@@ -71,19 +73,14 @@ export async function lockNamed(
   known: (id: string) => Stored | undefined,
 ): Promise<Stored[]> {
   return (await lockRuns(query, ids)).map((row) => {
-    const stored = known(row.id)
-    return stored?.revision === row.revision ? stored : decodeRow(row)
+    const stored = known(String(row['id']))
+    return stored !== undefined && stored.revision === row['revision'] ? stored : decodeRow(row)
   })
 }
 
-/** As these statements select them. */
-export function rowsOf(rows: readonly Row[]): RecordRow[] {
-  return rows as unknown as RecordRow[]
-}
-
 export interface Readable {
-  /** Decodes the rows that can be read. */
-  decode(rows: readonly RecordRow[]): Stored[]
+  /** Decodes those of the rows (id, version, revision, record) that can be read. */
+  decode(rows: readonly Row[]): Stored[]
   /** Runs whose records could not be read in the last minute. */
   unreadable(): readonly string[]
 }

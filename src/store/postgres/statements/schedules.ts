@@ -4,7 +4,8 @@ import { maxSchedules, type Schedule } from '../../../domain/schedule.ts'
 import { scheduleOf, scheduleRow } from '../../rows.ts'
 import type { DueSchedules, ScheduleChange, ScheduleResult } from '../../store.ts'
 import type { Query, Row } from '../connection/connection.ts'
-import type { Operation } from '../writing/operations.ts'
+import { lookingFor, type Context, type Look, type Operation } from '../writing/operations.ts'
+import type { UnitOfWork } from '../writing/unit-of-work.ts'
 
 const insert = {
   name: 'insert-schedule',
@@ -81,24 +82,16 @@ export async function readDueSchedules(query: Query, at: number): Promise<DueSch
 /** Alone in its transaction: those of two processes that change the same schedules then lock one row each. */
 export function changeSchedule({ run, ...change }: ScheduleChange, at: number): Operation {
   const { name, to } = change
-  let result: ScheduleResult = 'outdated'
-  /** As the schedule is, where it was not changed. */
-  let revision: string | null = null
-  return {
-    verb: 'changeSchedule',
-    runIds: [],
-    ...(run && { accepts: { run, at } }),
-    look: () => async (query) => {
-      result = await writeSchedule(query, change)
-      revision = result === 'changed' ? null : ((await readSchedule(query, name))?.revision ?? null)
-      return []
-    },
-    apply(unit, { process, isRepeat }): ScheduleResult {
+  const look: Look = async (query) => {
+    const result = await writeSchedule(query, change)
+    const revision = result === 'outdated' ? ((await readSchedule(query, name))?.revision ?? null) : null
+    const apply = (unit: UnitOfWork, { process, isRepeat }: Context): ScheduleResult => {
       // Sent before, it may have taken place: nobody else has this revision.
       if (result === 'outdated' && isRepeat && revision === (to?.revision ?? null)) return 'changed'
-      if (result !== 'changed') return result
-      if (run !== null) unit.add(acceptRun(run, at, process))
-      return 'changed'
-    },
+      if (result === 'changed' && run !== null) unit.add(acceptRun(run, at, process))
+      return result
+    }
+    return { records: [], apply }
   }
+  return lookingFor('changeSchedule', look, run === null ? {} : { accepts: { run, at } })
 }

@@ -2,43 +2,26 @@
  * Claims: free slots go to waiting jobs and to jobs that are accepted in the same commit, by priority. A claim
  * makes no query for a kind whose queue is known to be empty.
  */
-import type { ClaimedJob } from '../../../domain/claim.ts'
+import type { ClaimedJob, FreeSlots } from '../../../domain/claim.ts'
 import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
 import { resultsFor } from '../../../domain/run/chains.ts'
 import { claimedJob, claimJobs, type ClaimPick, expiresAt } from '../../../domain/run/transitions.ts'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
+import type { Clock } from '../../../runtime/clock.ts'
 import { isApart } from '../../apart.ts'
 import { type ClaimRequest, type ClaimResult, placeOf, threadsOf } from '../../claim-request.ts'
-import type { Operation } from './operations.ts'
-import type { Clock } from '../../../runtime/clock.ts'
-import type { PausedTasks, TaskStart } from '../statements/tasks.ts'
-import { type Due, type DueRequest, type Look, lookForDue, lookForSuspect, slotsLeft } from '../statements/queue.ts'
+import { type Due, type DueJobs, type DueRequest, lookForDue, lookForSuspect } from '../statements/queue.ts'
 import type { Readable } from '../statements/records.ts'
-import type { RateLimits } from './rate-limits.ts'
+import type { PausedTasks, TaskStart } from '../statements/tasks.ts'
+import type { EmptyQueueCache, Learn } from './commit-effects.ts'
+import { type Context, lookingFor, type Operation } from './operations.ts'
+import type { ClaimLimits, RateLimits } from './rate-limits.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
-import type { EmptyQueueCache } from './commit-effects.ts'
 
 /** The result of a claim, and what is left to ask for if jobs beyond a limit took the places of others. */
 export interface Claimed extends ClaimResult {
   readonly rest: DueRequest | null
 }
-
-interface Picked extends ClaimPick {
-  readonly due: Due
-}
-
-interface Choice {
-  readonly picked: readonly Picked[]
-  /** Infinity without one. */
-  readonly nextDueAt: number
-  /** Kinds with a slot left: no job that may be claimed is due. */
-  readonly open: readonly TaskKind[]
-  /** How many more jobs of these tasks may be claimed. */
-  readonly limits: ReadonlyMap<string, number>
-}
-
-/** After this time a claim looks again for jobs that another transaction had locked. */
-const lockedMs = 5
 
 export interface ClaimOptions {
   /** That run here; null: any. */
@@ -50,100 +33,78 @@ export interface ClaimOptions {
   readonly clock: Clock
 }
 
+/** What the transaction of a claim has read. */
+interface Seen {
+  readonly due: DueJobs
+  readonly limits: ClaimLimits
+}
+
+/** Claims due jobs of the queue, and of the runs that its group accepts. */
 export function claimDue(request: DueRequest, options: ClaimOptions): Operation {
   const { tasks, pausedTasks, rateLimits, emptyQueues, readable, clock } = options
-  const turn = rateLimits.begin(request)
-  let look: Look | null = null
-  let note: ReturnType<EmptyQueueCache['look']> | null = null
-  let starts: readonly TaskStart[] = []
-  let learned: (() => void)[] = []
+
+  function apply(unit: UnitOfWork, context: Context, seen: Seen | null, learn: Learn | null): Claimed {
+    const { due = null, limits = rateLimits.none(request) } = seen ?? {}
+    const bounded = { ...request, taskLimits: limits.taskLimits }
+    const accepted = unit.added().flatMap((run) => waitingIn(run, request.at))
+    const claimable = accepted.filter(({ task }) => tasks?.includes(task) !== false && !pausedTasks.has(task))
+    const { picked, open, taskLimits, nextDueAt } = choose(bounded, due, claimable, emptyQueues)
+    const startedAt = limits.hasLooked ? clock.now() : request.at
+    const { jobs, starts } = start(unit, context, picked, due, limits, startedAt)
+    const rest = restOf(bounded, due, jobs, taskLimits)
+    // Jobs beyond a limit may be due.
+    if (due !== null && learn !== null && rest === null && request.mayHaveLostStart) {
+      const atLimit = [...taskLimits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
+      context.onCommitted(() => {
+        for (const kind of open) learn(kind, due.nextDueAt.get(kind), atLimit)
+      })
+    }
+    const isLeft = ({ task, kind, isDue }: Due): boolean => isDue && limits.isUnread(task) && open.includes(kind)
+    const waitMs = claimable.some(isLeft) ? 0 : open.length > 0 ? limits.nextInMs(starts) : Infinity
+    const next = Math.min(nextDueAt, startedAt + waitMs)
+    return { jobs, nextDueAt: Number.isFinite(next) ? next : null, rest }
+  }
 
   return {
     verb: 'claim',
     runIds: [],
     look() {
-      look = null
-      const known = { ...request, taskLimits: turn.known() }
-      const unknown = taskKinds.filter((kind) => isAsked(request, kind) && !isKnownEmpty(emptyQueues, kind, known))
+      const known = { ...request, taskLimits: rateLimits.known(request) }
+      const unknown = taskKinds.filter((kind) => {
+        return threadsOf(request.slots, kind).length > 0 && emptyQueues.nextDueAt(kind, known) === undefined
+      })
       if (unknown.length === 0) return null
-      note = emptyQueues.look()
+      const learn = emptyQueues.look()
       const slots = request.slots.filter(({ kind }) => unknown.includes(kind))
       return async (query) => {
-        await turn.look(query)
-        look = await lookForDue(query, { ...request, slots, taskLimits: turn.limits() }, tasks, readable)
-        return look.records
+        const limits = await rateLimits.look(query, request)
+        const due = await lookForDue(query, { ...request, slots, taskLimits: limits.taskLimits }, tasks, readable)
+        return { records: due.records, apply: (...of) => apply(...of, { due, limits }, learn) }
       }
     },
-    apply(unit, { process, give }): Claimed {
-      const bounded = { ...request, taskLimits: turn.limits() }
-      const added = unit.added().flatMap((run) => waitingIn(run, request.at))
-      const claimable = added.filter(({ task }) => tasks?.includes(task) !== false && !pausedTasks.has(task))
-      const choice = choose(bounded, look, claimable, emptyQueues)
-      const startedAt = turn.hasLooked() ? clock.now() : request.at
-      const jobs = claimPicked(unit, choice.picked, look, startedAt, process)
-      for (const job of jobs) give(job)
-      starts = turn.startsOf(jobs)
-      unit.noteStarts(starts)
-      const isLeft = ({ task, kind, isDue }: Due): boolean => isDue && turn.isUnread(task) && choice.open.includes(kind)
-      const waitMs = claimable.some(isLeft) ? 0 : choice.open.length > 0 ? turn.nextInMs(starts) : Infinity
-      const nextDueAt = Math.min(choice.nextDueAt, startedAt + waitMs)
-      const atLimit = [...choice.limits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
-      const rest = restOf(bounded, look, jobs, choice.limits)
-      // Jobs beyond a limit may be due.
-      const learn = rest === null && request.mayHaveLostStart ? note : null
-      learned = choice.open.flatMap((kind) => {
-        const nextOfKind = look?.nextDueAt.get(kind)
-        return learn !== null && nextOfKind !== undefined ? [() => learn(kind, nextOfKind, atLimit)] : []
-      })
-      return { jobs, nextDueAt: Number.isFinite(nextDueAt) ? nextDueAt : null, rest }
-    },
-    onCommitted() {
-      turn.keep(starts)
-      for (const learn of learned) learn()
-    },
+    apply: (...of) => apply(...of, null, null),
   }
 }
 
 /** Claims one suspect. */
 export function claimSuspect(request: ClaimRequest, options: ClaimOptions): Operation {
   const { tasks, rateLimits, readable, clock } = options
-  const turn = rateLimits.begin(request)
-  let look: Look | null = null
-  let starts: readonly TaskStart[] = []
-  return {
-    verb: 'claim',
-    runIds: [],
-    look: () => async (query) => {
-      turn.known()
-      await turn.look(query)
-      look = await lookForSuspect(query, { ...request, taskLimits: turn.limits() }, tasks, readable)
-      return look.records
-    },
-    apply(unit, { process, give }): Claimed {
-      const [due] = look?.due ?? []
-      const slot = due && threadsOf(request.slots, due.kind)[0]
-      const thread = slot && placeOf(request, due.task, slot)
-      const picked = due && thread !== undefined ? [{ due, jobIndex: due.jobIndex, thread }] : []
-      const jobs = claimPicked(unit, picked, look, turn.hasLooked() ? clock.now() : request.at, process)
-      for (const job of jobs) give(job)
-      starts = turn.startsOf(jobs)
-      unit.noteStarts(starts)
+  return lookingFor('claim', async (query) => {
+    const limits = await rateLimits.look(query, request)
+    const due = await lookForSuspect(query, { ...request, taskLimits: limits.taskLimits }, tasks, readable)
+    const apply = (unit: UnitOfWork, context: Context): Claimed => {
+      const [job] = due.jobs
+      const [thread] = job === undefined ? [] : threadsOf(request.slots, job.kind)
+      const picked = job === undefined || thread === undefined ? [] : [pick(request, job, thread)]
+      const { jobs } = start(unit, context, picked, due, limits, limits.hasLooked ? clock.now() : request.at)
       return { jobs, nextDueAt: null, rest: null }
-    },
-    onCommitted: () => turn.keep(starts),
-  }
-}
-
-function isAsked({ slots }: ClaimRequest, kind: TaskKind): boolean {
-  return threadsOf(slots, kind).length > 0
-}
-
-function isKnownEmpty(emptyQueues: EmptyQueueCache, kind: TaskKind, request: ClaimRequest): boolean {
-  return emptyQueues.nextDueAt(kind, request) !== undefined
+    }
+    return { records: due.records, apply }
+  })
 }
 
 /** The waiting jobs of a run that is being accepted. */
-export function waitingIn({ id, jobs }: Run, at: number): Due[] {
+function waitingIn({ id, jobs }: Run, at: number): Due[] {
   return jobs.flatMap((job, jobIndex) => {
     const { kind, task, priority, runAt } = job
     if (runAt === null || (expiresAt(job) ?? Infinity) <= at) return []
@@ -152,40 +113,70 @@ export function waitingIn({ id, jobs }: Run, at: number): Due[] {
   })
 }
 
-function choose(request: DueRequest, look: Look | null, added: readonly Due[], emptyQueues: EmptyQueueCache): Choice {
-  const { at } = request
-  const limits = new Map(Object.entries(request.taskLimits))
-  const picked: Picked[] = []
-  const open: TaskKind[] = []
-  let next = Infinity
-  for (const kind of taskKinds) {
-    const threads = threadsOf(request.slots, kind)
-    if (threads.length === 0) continue
-    const starting = added.filter((job) => job.kind === kind)
-    const looked = look?.nextDueAt.has(kind) === true
-    const found = looked ? look.due.filter((job) => job.kind === kind) : []
-    const candidates = [...found, ...starting.filter(({ isDue }) => isDue)]
-    for (const due of candidates.toSorted(inOrder)) {
-      const left = limits.get(due.task) ?? Infinity
-      if (left <= 0) continue
+interface Picked extends ClaimPick {
+  readonly due: Due
+}
+
+function pick(request: ClaimRequest, due: Due, thread: string): Picked {
+  return { due, jobIndex: due.jobIndex, thread: placeOf(request, due.task, thread) }
+}
+
+interface Choice {
+  readonly picked: readonly Picked[]
+  /** Infinity without one. */
+  readonly nextDueAt: number
+  /** Kinds with a slot left: no job that may be claimed is due. */
+  readonly open: readonly TaskKind[]
+  /** How many more jobs of these tasks may be claimed. */
+  readonly taskLimits: ReadonlyMap<string, number>
+}
+
+/** After this time a claim looks again for jobs that another transaction had locked. */
+const lockedMs = 5
+
+/** Gives the free slots to due jobs, in order. @param accepted jobs of runs that the group accepts */
+function choose(
+  request: DueRequest,
+  due: DueJobs | null,
+  accepted: readonly Due[],
+  emptyQueues: EmptyQueueCache,
+): Choice {
+  const taskLimits = new Map(Object.entries(request.taskLimits))
+
+  function take(candidates: readonly Due[], threads: string[]): Picked[] {
+    const picked: Picked[] = []
+    for (const job of candidates) {
+      const left = taskLimits.get(job.task)
+      if (left !== undefined && left <= 0) continue
       const thread = threads.shift()
       if (thread === undefined) break
-      limits.set(due.task, left - 1)
-      picked.push({ due, jobIndex: due.jobIndex, thread: placeOf(request, due.task, thread) })
+      if (left !== undefined) taskLimits.set(job.task, left - 1)
+      picked.push(pick(request, job, thread))
     }
-    // If every slot was filled, the next claim comes when one is free.
-    if (threads.length === 0) continue
-    if (look?.skipped.includes(kind) === true) {
-      next = Math.min(next, at + lockedMs)
-      continue
-    }
-    open.push(kind)
-    const later = looked ? look.nextDueAt.get(kind) : emptyQueues.nextDueAt(kind, request)
-    next = Math.min(next, later ?? Infinity, ...starting.filter(({ isDue }) => !isDue).map(({ runAt }) => runAt))
+    return picked
   }
-  // Leaves out tasks without a limit.
-  for (const task of limits.keys()) if (!Object.hasOwn(request.taskLimits, task)) limits.delete(task)
-  return { picked, nextDueAt: next, open, limits }
+
+  function chooseOf(kind: TaskKind): Choice {
+    const threads = threadsOf(request.slots, kind)
+    const isOfKind = (job: Due): boolean => job.kind === kind
+    const [now, later] = [true, false].map((isDue) => accepted.filter((job) => isOfKind(job) && job.isDue === isDue))
+    const waiting = due?.jobs.filter(isOfKind) ?? []
+    const picked = take([...waiting, ...(now ?? [])].toSorted(inOrder), threads)
+    // If every slot was filled, the next claim comes when one is free.
+    if (threads.length === 0) return { picked, nextDueAt: Infinity, open: [], taskLimits }
+    if (due?.skipped.includes(kind) === true) return { picked, nextDueAt: request.at + lockedMs, open: [], taskLimits }
+    const nextInQueue = due?.nextDueAt.has(kind) ? due.nextDueAt.get(kind) : emptyQueues.nextDueAt(kind, request)
+    const nextDueAt = Math.min(nextInQueue ?? Infinity, ...(later ?? []).map(({ runAt }) => runAt))
+    return { picked, nextDueAt, open: [kind], taskLimits }
+  }
+
+  const choices = taskKinds.filter((kind) => threadsOf(request.slots, kind).length > 0).map(chooseOf)
+  return {
+    picked: choices.flatMap(({ picked }) => picked),
+    nextDueAt: Math.min(...choices.map(({ nextDueAt }) => nextDueAt)),
+    open: choices.flatMap(({ open }) => open),
+    taskLimits,
+  }
 }
 
 /** By priority, then by due time, so that waiting jobs come before new ones. */
@@ -196,16 +187,23 @@ function inOrder(one: Due, other: Due): number {
   return one.jobIndex - other.jobIndex
 }
 
-/** Claims the chosen jobs, each run once, and returns them in the order of the choice. */
-function claimPicked(
+interface Started {
+  /** In the order of the choice. */
+  readonly jobs: readonly ClaimedJob[]
+  readonly starts: readonly TaskStart[]
+}
+
+/** Claims the chosen jobs, each run once, and gives them to the caller. */
+function start(
   unit: UnitOfWork,
+  { process, give, onCommitted }: Context,
   picked: readonly Picked[],
-  look: Look | null,
+  due: DueJobs | null,
+  limits: ClaimLimits,
   at: number,
-  process: number,
-): ClaimedJob[] {
+): Started {
   const claimed = new Map<string, { readonly run: Run; readonly startedAt: number }>()
-  for (const [runId, picks] of Map.groupBy(picked, ({ due }) => due.runId)) {
+  for (const [runId, picks] of Map.groupBy(picked, (one) => one.due.runId)) {
     const run = unit.find(runId)
     if (run === null) throw new Error(`the run ${runId} was not loaded`)
     // A run of the same commit may be a moment younger than the claim.
@@ -214,31 +212,40 @@ function claimPicked(
     unit.save(after)
     claimed.set(runId, { run: after, startedAt })
   }
-  return picked.flatMap(({ due: { runId, runAt, input: apart }, jobIndex }) => {
+  const jobs = picked.flatMap(({ due: { runId, runAt, input: apart }, jobIndex }) => {
     const found = claimed.get(runId)
     if (found === undefined) return []
     const { run, startedAt } = found
     const job = jobAt(run, jobIndex)
     const input = isApart(job.input) ? apart : job.input
     // Without a query no job is older than this commit, and so none has waited for another.
-    const after = resultsFor(run, job, (other, place) => look?.resultOf(runId, other, place) ?? null)
+    const after = resultsFor(run, job, (other, place) => due?.resultOf(runId, other, place) ?? null)
     return [claimedJob(run, jobIndex, input, Math.min(runAt, startedAt), startedAt, after)]
   })
+  for (const job of jobs) give(job)
+  const starts = limits.startsOf(jobs)
+  unit.noteStarts(starts)
+  if (starts.length > 0) onCommitted(() => limits.keep(starts))
+  return { jobs, starts }
 }
 
 /** The next request, if jobs beyond a limit may have taken the places of others; otherwise null. */
 function restOf(
   request: DueRequest,
-  look: Look | null,
+  due: DueJobs | null,
   jobs: readonly ClaimedJob[],
-  limits: ReadonlyMap<string, number>,
+  taskLimits: ReadonlyMap<string, number>,
 ): DueRequest | null {
-  const slots = slotsLeft(request, jobs)
+  const isOn = (slot: FreeSlots, { task, thread }: ClaimedJob): boolean =>
+    thread === placeOf(request, task, slot.thread)
+  const slots = request.slots
+    .map((slot) => ({ ...slot, count: slot.count - jobs.filter((job) => isOn(slot, job)).length }))
+    .filter(({ count }) => count > 0)
   const isCut = (kind: TaskKind): boolean => {
-    const asked = threadsOf(request.slots, kind).length
-    return (look?.due.filter((due) => due.kind === kind).length ?? 0) >= asked
+    const found = due?.jobs.filter((job) => job.kind === kind).length ?? 0
+    return found >= threadsOf(request.slots, kind).length
   }
-  const hasReached = jobs.some(({ task }) => (limits.get(task) ?? 1) <= 0)
+  const hasReached = jobs.some(({ task }) => (taskLimits.get(task) ?? 1) <= 0)
   if (!hasReached || !slots.some(({ kind }) => isCut(kind))) return null
-  return { ...request, slots, taskLimits: Object.fromEntries(limits) }
+  return { ...request, slots, taskLimits: Object.fromEntries(taskLimits) }
 }

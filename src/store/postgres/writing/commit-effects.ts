@@ -12,7 +12,7 @@ import type { SearchIndex } from '../search/index-writer.ts'
 import type { RecordCache } from '../statements/records.ts'
 import { type Backlog, writerName } from '../statements/totals.ts'
 import type { BatchWriter, BatchWriterOptions } from './batch-writer.ts'
-import type { Operation } from './operations.ts'
+import { lookingFor, type Operation } from './operations.ts'
 
 /** Numbers of the two connections through which a process writes. */
 export const writers = { intake: 1, settling: 2 }
@@ -56,7 +56,7 @@ export function createCommitEffects(options: CommitEffectsOptions): CommitEffect
     clearOrphans() {
       hasOrphans = false
     },
-    onCommitted({ live, written, removed, given, voided, requeuedKinds }, operations, writer) {
+    onCommitted({ live, written, removed, given, voided, requeuedKinds, effects: further }, operations, writer) {
       if (live !== null) backlog.hear(writerName(process, writer), live)
       if (written.length + removed.length > 0) readiness.noteWritten()
       for (const stored of written) cache.keep(stored)
@@ -70,7 +70,7 @@ export function createCommitEffects(options: CommitEffectsOptions): CommitEffect
       // Other jobs may have waited for a job that ran alone.
       if (hadLostStart && owned.withLostStart().length === 0) wakeForWork()
       if (requeuedKinds.length > 0) emptyQueues.forget(requeuedKinds)
-      for (const { onCommitted } of operations) onCommitted?.()
+      for (const effect of further) effect()
     },
     onAnswered({ changes, newWork, live, isNotified }, writer) {
       subscribers.change(changes)
@@ -96,8 +96,11 @@ export interface EmptyQueueCache {
   /** Jobs may have been queued. */
   forget(kinds?: readonly TaskKind[]): void
   /** Call before a claim is sent, and the result with what the claim found; a job queued in between voids the finding. */
-  look(): (kind: TaskKind, nextDueAt: number | null, atLimit: readonly string[]) => void
+  look(): Learn
 }
+
+/** @param nextDueAt null: no job of the kind waits; undefined: it was not looked for. @param atLimit tasks at their limits */
+export type Learn = (kind: TaskKind, nextDueAt: number | null | undefined, atLimit: readonly string[]) => void
 
 interface Known {
   readonly nextDueAt: number | null
@@ -125,7 +128,8 @@ export function createEmptyQueueCache(): EmptyQueueCache {
     look() {
       const before = new Map(changes)
       return (kind, nextDueAt, atLimit) => {
-        if (before.get(kind) === changes.get(kind)) known.set(kind, { nextDueAt, atLimit })
+        if (nextDueAt === undefined || before.get(kind) !== changes.get(kind)) return
+        known.set(kind, { nextDueAt, atLimit })
       }
     },
   }
@@ -154,17 +158,12 @@ const touch = {
 }
 
 function probeOf(process: number): Operation {
-  let mayWrite = false
-  return {
-    verb: 'probe',
-    runIds: [],
-    look: () => async (query) => {
-      const [row] = await query(touch, [process])
-      mayWrite = row?.['may_write'] === true
-      return []
-    },
-    apply: () => (mayWrite ? null : new AppError('store-unavailable', 'the role may not write all tables')),
-  }
+  return lookingFor('probe', async (query) => {
+    const [row] = await query(touch, [process])
+    const mayWrite = row?.['may_write'] === true
+    const refusal = mayWrite ? null : new AppError('store-unavailable', 'the role may not write all tables')
+    return { records: [], apply: () => refusal }
+  })
 }
 
 /** A commit counts as a probe for one round. */

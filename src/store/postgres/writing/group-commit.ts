@@ -4,23 +4,23 @@
  * with the commit. Every transaction locks in one order, keys and then records by id, so that no two wait for each
  * other. A claim skips locked records.
  */
-import { jobKey, type Claim, type ClaimedJob } from '../../../domain/claim.ts'
-import { changeOf } from '../../../domain/run/verbs.ts'
+import { type Claim, type ClaimedJob, jobKey } from '../../../domain/claim.ts'
 import type { RunChange } from '../../../domain/run.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import type { TaskKind } from '../../../domain/task.ts'
+import type { KnownKey } from '../../store.ts'
+import { changeOf } from '../../../domain/run/verbs.ts'
 import { liveOf } from '../../totals.ts'
-import { type RecordCache, lockNamed } from '../statements/records.ts'
 import type { Connection, Query } from '../connection/connection.ts'
 import { isFailure } from '../connection/errors.ts'
+import { encodeNotification } from '../notifications/codec.ts'
 import { claimKeys } from '../statements/idempotency-keys.ts'
 import { claimRequests } from '../statements/inbox.ts'
-import { encodeNotification } from '../notifications/codec.ts'
-import type { KnownKey } from '../../store.ts'
-import type { Operation } from './operations.ts'
-import { createUnitOfWork, type Stored, type UnitOfWork, type Writes } from './unit-of-work.ts'
+import { lockNamed, type RecordCache } from '../statements/records.ts'
 import { hasWrites, Outdated, saveWrites } from '../statements/save.ts'
 import { liveOfWriter, type Writer } from '../statements/totals.ts'
+import type { Context, Found, Look, Operation } from './operations.ts'
+import { createUnitOfWork, type Stored, type UnitOfWork, type Writes } from './unit-of-work.ts'
 
 /** The connection that writes, and its process. */
 export interface Sender extends Writer {
@@ -37,6 +37,8 @@ export interface Outcome {
   readonly values: readonly unknown[]
   /** Jobs that were claimed, for the callers of their operations to run. */
   readonly given: readonly ClaimedJob[]
+  /** What operations have to do after the commit. */
+  readonly effects: readonly (() => void)[]
   readonly changes: readonly RunChange[]
   /** The claims of jobs that were running and are cancelled. */
   readonly voided: readonly Claim[]
@@ -73,12 +75,15 @@ interface Group {
 /** @throws UnknownCommit @throws DatabaseFailure */
 export async function commitGroup(connection: Connection, group: Group): Promise<Outcome> {
   const { operations, cache, isRepeat } = group
-  const looks = operations.flatMap(({ look }) => look?.() ?? [])
+  const looks = operations.flatMap((operation) => {
+    const look = operation.look?.() ?? null
+    return look === null ? [] : [{ operation, look }]
+  })
   const ids = runIdsOf(group)
   const known = ids.flatMap((id) => cache.get(id) ?? [])
   const isClaiming = operations.some(({ accepts }) => accepts?.run.idempotency || accepts?.run.isFromInbox)
   if (looks.length === 0 && !isClaiming && known.length === ids.length && !isRepeat) {
-    const planned = plan(group, createUnitOfWork(known), new Map())
+    const planned = plan(group, createUnitOfWork(known))
     // The statement compares revisions of changed records alone: a reply that changes nothing may come from an old record.
     if (planned.writes.changed.length === ids.length) {
       try {
@@ -97,7 +102,7 @@ async function commitLocked(
   { query, together, isOpen }: Connection,
   group: Group,
   ids: readonly string[],
-  looks: readonly ((query: Query) => Promise<readonly Stored[]>)[],
+  looks: readonly { readonly operation: Operation; readonly look: Look }[],
 ): Promise<Outcome> {
   try {
     const accepts = group.operations.flatMap(({ accepts: acceptance }) => acceptance ?? [])
@@ -110,10 +115,11 @@ async function commitLocked(
         accepts.map(({ run }) => run),
       ),
       ids.length === 0 ? [] : lockNamed(query, ids, group.cache.get),
-      ...looks.map((look) => look(query)),
+      ...looks.map(({ look }) => look(query)),
     ])
-    const unit = createUnitOfWork([...loaded, ...looked.flat()])
-    const planned = plan(group, unit, new Map([...known, ...gone]))
+    const unit = createUnitOfWork([...loaded, ...looked.flatMap(({ records }) => records)])
+    const found = new Map(looks.map(({ operation }, index) => [operation, looked[index]]))
+    const planned = plan(group, unit, new Map([...known, ...gone]), found)
     const outcome = await together(() => save(query, group, planned, end))
     if (!group.isRepeat) return outcome
     // If an earlier attempt was committed, it has notified other processes, and no subscriber here.
@@ -133,28 +139,39 @@ function runIdsOf({ operations, isRepeat }: Group): string[] {
 interface Planned {
   readonly values: readonly unknown[]
   readonly given: readonly ClaimedJob[]
+  readonly effects: readonly (() => void)[]
   readonly writes: Writes
 }
 
+/** @param found by the looks of operations */
 function plan(
   { operations, sender: { process }, isRepeat }: Group,
   unit: UnitOfWork,
-  known: ReadonlyMap<string, KnownKey>,
+  known: ReadonlyMap<string, KnownKey> = new Map(),
+  found: ReadonlyMap<Operation, Found | undefined> = new Map(),
 ): Planned {
   const given: ClaimedJob[] = []
-  const context = { process, known, isRepeat, give: (job: ClaimedJob) => void given.push(job) }
+  const effects: (() => void)[] = []
+  const context: Context = {
+    process,
+    known,
+    isRepeat,
+    give: (job) => void given.push(job),
+    onCommitted: (effect) => void effects.push(effect),
+  }
   const values = new Map<Operation, unknown>()
   // Claims come last, so that they can take jobs of runs that this group accepts.
   for (const operation of operations.toSorted(
     (one, other) => Number(one.verb === 'claim') - Number(other.verb === 'claim'),
   )) {
-    values.set(operation, operation.apply(unit, context))
+    const { apply } = found.get(operation) ?? operation
+    values.set(operation, apply(unit, context))
   }
-  return { values: operations.map((operation) => values.get(operation)), given, writes: unit.finish() }
+  return { values: operations.map((operation) => values.get(operation)), given, effects, writes: unit.finish() }
 }
 
 async function save(query: Query, group: Group, planned: Planned, commit: typeof end | null): Promise<Outcome> {
-  const { values, given, writes } = planned
+  const { values, given, effects, writes } = planned
   const { sender } = group
   const added = new Set(writes.added.map(({ id }) => id))
   const changes = writes.changes.filter(({ runId }) => !added.has(runId))
@@ -170,6 +187,7 @@ async function save(query: Query, group: Group, planned: Planned, commit: typeof
   return {
     values,
     given,
+    effects,
     changes: writes.changes,
     voided: writes.voided,
     written: [

@@ -9,10 +9,10 @@ import type { AcceptReport, KnownKey, RemoveResult } from '../../store.ts'
 import { createRemovalBound } from '../../apart.ts'
 import { maxUnsentMs } from '../../deliveries.ts'
 import type { Query } from '../connection/connection.ts'
-import { isNone, type Readable, rowsOf } from '../statements/records.ts'
+import { isNone, type Readable } from '../statements/records.ts'
 import type { Stored, UnitOfWork } from './unit-of-work.ts'
 
-/** What a verb receives besides the runs that it names. */
+/** What a verb receives besides its runs. */
 export interface Context {
   /** Number of this process. */
   readonly process: number
@@ -22,7 +22,20 @@ export interface Context {
   readonly isRepeat: boolean
   /** Gives the caller the right to run the job. */
   give(job: ClaimedJob): void
+  /** Calls back after the commit. */
+  onCommitted(effect: () => void): void
 }
+
+/** Changes the runs of the unit of work; returns the reply, where an error rejects. */
+type Apply = (unit: UnitOfWork, context: Context) => unknown
+
+/** Further runs of an operation, which its transaction has locked, and what it makes of them. */
+export interface Found {
+  readonly records: readonly Stored[]
+  readonly apply: Apply
+}
+
+export type Look = (query: Query) => Promise<Found>
 
 export interface Operation {
   readonly verb: string
@@ -34,11 +47,18 @@ export interface Operation {
   readonly settles?: Claim
   /** Characters of the texts that it writes, where they can be many. */
   readonly length?: number
-  /** Finds, locks and reads further runs; null if there is nothing to look for. Called once per transaction. */
-  readonly look?: (() => ((query: Query) => Promise<readonly Stored[]>) | null) | undefined
-  apply(unit: UnitOfWork, context: Context): unknown
-  /** Called after the commit. */
-  readonly onCommitted?: () => void
+  /** Called once per transaction: how it finds further runs; null if there is nothing to look for. */
+  readonly look?: () => Look | null
+  /** Without a look. */
+  readonly apply: Apply
+}
+
+/** An operation that finds its runs by itself. */
+export function lookingFor(verb: string, look: Look, members: Pick<Operation, 'accepts'> = {}): Operation {
+  const apply = (): never => {
+    throw new Error(`${verb} was applied without its look`)
+  }
+  return { verb, runIds: [], ...members, look: () => look, apply }
 }
 
 function change<Value>(
@@ -143,27 +163,23 @@ const lockFinished = {
 
 /** Removes the runs that ended first; replies how many. */
 export function pruneRuns(finishedBefore: number, limit: number, readable: Readable): Operation {
-  return {
-    verb: 'prune',
-    runIds: [],
-    look: () => async (query) => {
-      for (;;) {
-        const unreadable = readable.unreadable()
-        const rows = rowsOf(await query(lockFinished, [finishedBefore, limit, unreadable]))
-        const records = readable.decode(rows)
-        // If none of them can be read, others follow, unless there are more unreadable ones than are remembered.
-        if (records.length > 0 || readable.unreadable().length <= unreadable.length) return records
-      }
-    },
-    apply(unit) {
-      const mayRemove = createRemovalBound()
-      let pruned = 0
-      for (const run of unit.loaded()) {
-        if (!mayRemove(run)) break
-        pruned += 1
-        unit.remove(run)
-      }
-      return pruned
-    },
+  return lookingFor('prune', async (query) => {
+    for (;;) {
+      const unreadable = readable.unreadable()
+      const records = readable.decode(await query(lockFinished, [finishedBefore, limit, unreadable]))
+      // If none of them can be read, others follow, unless there are more unreadable ones than are remembered.
+      if (records.length > 0 || readable.unreadable().length <= unreadable.length) return { records, apply: removeSome }
+    }
+  })
+}
+
+function removeSome(unit: UnitOfWork): number {
+  const mayRemove = createRemovalBound()
+  let pruned = 0
+  for (const run of unit.loaded()) {
+    if (!mayRemove(run)) break
+    pruned += 1
+    unit.remove(run)
   }
+  return pruned
 }
