@@ -14,7 +14,7 @@ const built = (path) => join(root, 'dist/src', path)
 const load = (path) => import(pathToFileURL(built(path)).href)
 
 const { createDocument } = await load('http/openapi/document.js')
-const { routeTable } = await load('http/route-table.js')
+const { routeTable } = await load('http/router.js')
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 const measured = JSON.parse(readFileSync(join(root, 'docs/benchmarks.json'), 'utf8'))
 

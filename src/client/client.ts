@@ -1,7 +1,7 @@
 /** The service for programs in TypeScript, in Node and in browsers. It needs `fetch` and nothing else. */
 import type { AnyTasks, TaskMap } from './named-tasks.ts'
 import { createSend, type TransportOptions } from './transport.ts'
-import { type Client, createVerbs } from './verbs.ts'
+import { type Client, createCalls } from './calls.ts'
 
 export type { RunInput, SchedulePut } from '../http/run-request.ts'
 export type { JobView } from '../http/views/job.ts'
@@ -12,7 +12,7 @@ export type { JobOptions, TaskCall } from '../domain/task.ts'
 export { ProblemError, type ProblemErrorCode } from './problem-error.ts'
 export type { AnyTasks, AsJson, RunOf, TaskEntry, TaskMap } from './named-tasks.ts'
 export type { EnqueueOptions, RunTasksOptions } from './run-tasks.ts'
-export type { BulkFilter, CallOptions, Client, LogOptions, NewerOptions, RunFilter, TaskStatsOptions } from './verbs.ts'
+export type { BulkFilter, CallOptions, Client, LogOptions, NewerOptions, RunFilter, TaskStatsOptions } from './calls.ts'
 export type { WatchEvent, WatchOptions } from './watch.ts'
 
 export type ClientOptions = TransportOptions
@@ -20,5 +20,5 @@ export type ClientOptions = TransportOptions
 /** @throws TypeError for a base URL that is none */
 export function createClient<Tasks extends TaskMap<Tasks> = AnyTasks>(options: ClientOptions): Client<Tasks>
 export function createClient(options: ClientOptions): Client {
-  return createVerbs(createSend(options), true)
+  return createCalls(createSend(options), true)
 }

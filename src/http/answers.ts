@@ -12,6 +12,7 @@ import { AppError } from '../domain/errors.ts'
 import type { JobInput, JobRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { Log } from '../log.ts'
+import { createGate } from '../runtime/event-loop.ts'
 import type { RunFilter, RunPage, Store } from '../store/store.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import { isKnown, tagOfText } from './request-head.ts'
@@ -197,25 +198,4 @@ async function drained(response: ServerResponse, stuckMs: number): Promise<void>
 /** A caller inside the process has a pair of streams, and takes its time as it likes. */
 function isOfNetwork(socket: Duplex): socket is Socket {
   return socket instanceof Socket
-}
-
-type Gate = <Value>(work: () => Promise<Value>) => Promise<Value>
-
-/** Lets a few pieces of work be under way at once; the others wait in their order. */
-function createGate(atOnce: number): Gate {
-  const waiting: (() => void)[] = []
-  let running = 0
-
-  return async (work) => {
-    if (running >= atOnce) await new Promise<void>((resolve) => waiting.push(resolve))
-    else running += 1
-    try {
-      return await work()
-    } finally {
-      const next = waiting.shift()
-      // Its place is handed on.
-      if (next === undefined) running -= 1
-      else next()
-    }
-  }
 }

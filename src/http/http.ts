@@ -10,7 +10,7 @@ import { createRunStreams } from './streaming/run-streams.ts'
 import { createStreamRoom } from './streaming/event-stream.ts'
 import { type AskInProcess, createInProcess } from './in-process.ts'
 import { createLongPolls } from './streaming/long-poll.ts'
-import { createMount, type Mount } from './middleware.ts'
+import { createMount, type Mount } from './router.ts'
 import type { HttpDeps, MountOptions } from './route.ts'
 import type { ProgressOf } from './views/job.ts'
 

@@ -1,6 +1,6 @@
 /**
  * A route: data from which the OpenAPI document and the list at `/` are made, and a function that makes its handler; and the
- * headers that requests and responses can have. `route-table.ts` lists the routes of the files in `routes/`.
+ * headers that requests and responses can have. `router.ts` lists the routes of the files in `routes/`.
  */
 import type { Context } from 'koa'
 import { z } from 'zod'

@@ -3,7 +3,7 @@ import type { Middleware } from 'koa'
 import type { App } from '../app.ts'
 import type { AnyTasks, SchedulePutOf, TaskMap } from '../client/named-tasks.ts'
 import { createSend, type Fetch } from '../client/transport.ts'
-import { type Client, createVerbs } from '../client/verbs.ts'
+import { type Client, createCalls } from '../client/calls.ts'
 import type { Config } from '../config.ts'
 import { BootError } from '../domain/errors.ts'
 import type { RunChange } from '../domain/run.ts'
@@ -98,14 +98,14 @@ export function embed(begin: Begin, givenPrefix = ''): Forerunner {
   }
 
   const fetch: Fetch = async (url, init) => (await started()).ask(url, init)
-  const verbs = createVerbs(createSend({ baseUrl: `http://forerunner${prefix}`, fetch }), false, async (definition) =>
+  const calls = createCalls(createSend({ baseUrl: `http://forerunner${prefix}`, fetch }), false, async (definition) =>
     (await started()).app.nameOf(definition),
   )
 
   return {
-    ...verbs,
+    ...calls,
     events,
-    run: verbs.runTasks,
+    run: calls.runTasks,
     middleware(given = {}) {
       const place = placeOf(given)
       let middleware: Middleware | undefined

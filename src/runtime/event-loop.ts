@@ -1,4 +1,4 @@
-/** The event loop of a thread: a sign to other threads that it turns, work spread over its turns, and how late it is. */
+/** The event loop of a thread: a sign to other threads that it turns, work spread over its turns or bounded, and how late it is. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
 const beatInt = 0
@@ -91,6 +91,27 @@ export function createTurnScheduler(perTurn: number): TurnScheduler {
       pieces.push(piece)
       schedule()
     },
+  }
+}
+
+export type Gate = <Value>(work: () => Promise<Value>) => Promise<Value>
+
+/** Lets a few pieces of work be under way at once; the others wait in their order. */
+export function createGate(atOnce: number): Gate {
+  const waiting: (() => void)[] = []
+  let running = 0
+
+  return async (work) => {
+    if (running >= atOnce) await new Promise<void>((resolve) => waiting.push(resolve))
+    else running += 1
+    try {
+      return await work()
+    } finally {
+      const next = waiting.shift()
+      // Its place is handed on.
+      if (next === undefined) running -= 1
+      else next()
+    }
   }
 }
 

@@ -3,9 +3,10 @@
  * redirect is followed, and no connection is made to an address that is not public, whatever name leads there: the
  * address is checked after it was looked up, at every try. `fetch` takes no agent that could check it.
  */
+import { lookup as systemLookup, type LookupAddress } from 'node:dns'
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
 import { BlockList, isIPv6, type LookupFunction } from 'node:net'
-import { createLookup } from './lookup.ts'
+import { createGate } from '../runtime/event-loop.ts'
 
 export interface PostOptions {
   /** Whether addresses may be private, loopback or link-local. */
@@ -124,4 +125,46 @@ function read(response: IncomingMessage, resolve: (answer: Answer) => void): voi
     if (bytes > maxAnswerBytes) resolve({ status })
   })
   response.on('end', () => resolve({ status }))
+}
+
+/** Finds all addresses of a name. */
+export type FindAddresses = (name: string) => Promise<readonly LookupAddress[]>
+
+const maxLookups = 2
+
+/**
+ * Few names at once: each lookup holds one of libuv's few threads, for many seconds where a name server does not answer, and
+ * tasks need these threads for files.
+ * @param find default: as the system does
+ */
+export function createLookup(find: FindAddresses = findAddresses): LookupFunction {
+  const underWay = new Map<string, Promise<readonly LookupAddress[]>>()
+  const inTurn = createGate(maxLookups)
+
+  /** Those that ask for the same name meanwhile share the answer. */
+  function addressesOf(name: string): Promise<readonly LookupAddress[]> {
+    const shared = underWay.get(name) ?? inTurn(() => find(name)).finally(() => underWay.delete(name))
+    underWay.set(name, shared)
+    return shared
+  }
+
+  return (name, { all }, found) => {
+    addressesOf(name).then(
+      (addresses) => {
+        const [first] = addresses
+        if (all === true) found(null, [...addresses])
+        else found(null, first?.address ?? '', first?.family)
+      },
+      (error: NodeJS.ErrnoException) => found(error, ''),
+    )
+  }
+}
+
+function findAddresses(name: string): Promise<readonly LookupAddress[]> {
+  return new Promise((resolve, reject) => {
+    systemLookup(name, { all: true }, (error, addresses) => {
+      if (error === null) resolve(addresses)
+      else reject(error)
+    })
+  })
 }

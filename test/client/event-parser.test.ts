@@ -2,7 +2,7 @@
 import { array, assert as check, constantFrom, nat, property } from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createEventParser, type ServerEvent } from '../../src/client/event-parser.ts'
+import { createEventParser, type ServerEvent } from '../../src/client/watch.ts'
 
 function parse(...pieces: string[]): ServerEvent[] {
   const parser = createEventParser()

@@ -5,7 +5,7 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
 import { createDocument } from '../../src/http/openapi/document.ts'
-import { routeTable } from '../../src/http/route-table.ts'
+import { routeTable } from '../../src/http/router.ts'
 
 export interface Contract {
   /** Rejects where the answer is not as the document says; what is no route of the document can be anything. */

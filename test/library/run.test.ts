@@ -1,4 +1,4 @@
-/** Runs without HTTP; that all calls are those of the client, `test/client/verbs.test.ts` shows. */
+/** Runs without HTTP; that all calls are those of the client, `test/client/calls.test.ts` shows. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ProblemError } from 'forerunner'

@@ -10,7 +10,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startApp, type App } from '../../src/app.ts'
 import { createSend } from '../../src/client/transport.ts'
-import { createVerbs } from '../../src/client/verbs.ts'
+import { createCalls } from '../../src/client/calls.ts'
 import { configOf } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
 import { fixtureTasks, startService } from '../harness/service.ts'
@@ -69,7 +69,7 @@ test('a suspect whose claim is under way when the service stops is handed back',
 })
 
 function callsOf(app: App) {
-  return createVerbs(createSend({ baseUrl: 'http://forerunner', fetch: app.connect('') }), false)
+  return createCalls(createSend({ baseUrl: 'http://forerunner', fetch: app.connect('') }), false)
 }
 
 /** Resolves when a commit that accepts a run is on its way to the thread of the database. */

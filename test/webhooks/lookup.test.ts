@@ -2,7 +2,7 @@
 import type { LookupAddress } from 'node:dns'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createLookup } from '../../src/webhooks/lookup.ts'
+import { createLookup } from '../../src/webhooks/post.ts'
 
 test('few names are looked up at once, and those who ask for the same one share the answer', async () => {
   const asked: string[] = []

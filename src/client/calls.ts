@@ -137,7 +137,7 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
 }
 
 /** @param isRemote whether the service is on the other side of a network, or in this process */
-export function createVerbs(send: Send, isRemote: boolean, nameOf?: NameOf): Client {
+export function createCalls(send: Send, isRemote: boolean, nameOf?: NameOf): Client {
   const limits = isRemote ? watchLimits : localWatchLimits
 
   /** The body in the form that the contract gives it. */

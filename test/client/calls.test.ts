@@ -157,7 +157,7 @@ for (const [way, open] of Object.entries({ 'over HTTP': overHttp, 'inside the pr
   test('lets go when it is told to', async () => {
     await using subject = await open()
     const { client } = subject
-    const meeting = `verbs/${way}`
+    const meeting = `calls/${way}`
     const ending = new AbortController()
     const { signal } = ending
     const running = client.runTasks({ tasks: [{ name: 'meet', input: { meeting, count: 3 } }] }, { signal })

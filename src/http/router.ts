@@ -1,0 +1,210 @@
+/**
+ * Every route of the service, in the order in which they are shown, and all of them as one Koa middleware, which leaves paths
+ * that are not its own to whatever comes after it.
+ */
+import type { IncomingMessage } from 'node:http'
+import { createRequire } from 'node:module'
+import type * as KoaRouter from '@koa/router'
+import type { Context, Middleware } from 'koa'
+import { AppError } from '../domain/errors.ts'
+import { isAsset, sendAsset } from './page.ts'
+import { anybody, type Caller, checkPermission, createAuthenticate } from './permissions.ts'
+import { answerProblem } from './problem.ts'
+import { originalUrlOf, pathBehind } from './request-head.ts'
+import type { PathParameters } from './requested-runs.ts'
+import type { Handle, HttpDeps, MountOptions, Route } from './route.ts'
+import { cancelJob, cancelRun, removeRun, retryDelivery, retryJob } from './routes/change-run.ts'
+import { explainProblem, openapi, root } from './routes/documentation.ts'
+import { getInput, getJob, getLog, getRun } from './routes/get-run.ts'
+import { livez, prometheus, readyz, recent, stats } from './routes/monitoring.ts'
+import { runTasks } from './routes/run-tasks.ts'
+import { cancelRuns, listRuns, retryRuns } from './routes/runs.ts'
+import {
+  getSchedule,
+  listSchedules,
+  pauseSchedule,
+  putSchedule,
+  removeSchedule,
+  resumeSchedule,
+  runSchedule,
+} from './routes/schedules.ts'
+import { listTasks, pauseTask, resumeTask, taskStats } from './routes/tasks.ts'
+import { watchRun, watchRuns } from './routes/watch-runs.ts'
+
+// Not imported: its module would import `node:http`, see `server.ts`.
+const { Router } = createRequire(import.meta.url)('@koa/router') as typeof KoaRouter
+
+export const routeTable: readonly Route[] = [
+  runTasks,
+  listRuns,
+  cancelRuns,
+  retryRuns,
+  watchRuns,
+  getRun,
+  getJob,
+  getInput,
+  getLog,
+  watchRun,
+  cancelRun,
+  cancelJob,
+  retryJob,
+  retryDelivery,
+  removeRun,
+  listSchedules,
+  getSchedule,
+  putSchedule,
+  removeSchedule,
+  runSchedule,
+  pauseSchedule,
+  resumeSchedule,
+  listTasks,
+  taskStats,
+  pauseTask,
+  resumeTask,
+  stats,
+  recent,
+  prometheus,
+  livez,
+  readyz,
+  openapi,
+  explainProblem,
+  root,
+]
+
+export interface Mount {
+  /** Leaves what is none of its paths to whatever comes after it. */
+  readonly middleware: Middleware
+  /** @param target path and query */
+  owns(target: string, incoming: IncomingMessage): boolean
+}
+
+/** Without a prefix, an app of somebody else's has these itself. */
+const pathsOfTheHost: ReadonlySet<string> = new Set(['/', '/metrics', '/livez', '/readyz'])
+
+const ownCaller: Caller = { kind: 'write', scope: '' }
+
+export function createMount(deps: Omit<HttpDeps, keyof MountOptions | 'routes'>, place: MountOptions): Mount {
+  const { config, log } = deps
+  const { prefix, isHosted, isOwn = false } = place
+  const left = isHosted && prefix === '' ? pathsOfTheHost : new Set<string>()
+  const mounted = routeTable.filter(({ path }) => !left.has(path))
+  const isWorker = config.role === 'worker'
+  const servesPage = !isWorker && !left.has('/')
+  const authenticate = createAuthenticate(config)
+  const find = createFindRoute(mounted, {
+    ...deps,
+    ...place,
+    // A process that only runs jobs leaves the runs to others; its own calls are answered all the same.
+    routes: isWorker ? mounted.filter(({ area }) => area === 'service') : mounted,
+  })
+
+  async function answer(ctx: Context, { methods, isOpen, isOfRuns, route }: Match): Promise<void> {
+    ctx.set('X-Content-Type-Options', 'nosniff')
+    if (isWorker && isOfRuns && !isOwn) throw notHere(ctx)
+    const { kind, scope } = isOwn ? ownCaller : isOpen ? anybody : authenticate(ctx)
+    if (ctx.method === 'OPTIONS') {
+      ctx.status = 204
+      ctx.set('Allow', allowOf(methods))
+      return
+    }
+    if (route === undefined) throw notAllowed(ctx, methods)
+    checkPermission(ctx, kind)
+    await route.handle(ctx, route.params, scope)
+  }
+
+  return {
+    async middleware(ctx, next) {
+      const given = pathOf(ctx)
+      const path = given === undefined ? undefined : pathBehind(prefix, given, originalUrlOf(ctx.req, ctx.originalUrl))
+      if (given === undefined || path === undefined) return next()
+      if (servesPage && sendAsset(ctx, path)) return
+      const match = find(path, ctx.method)
+      if (match === undefined) return next()
+      try {
+        // As the routes have it, and as long as they need it.
+        if (path !== given) ctx.path = path
+        await answer(ctx, match)
+      } catch (error) {
+        answerProblem(ctx, error, log, prefix)
+      } finally {
+        if (path !== given) ctx.path = given
+      }
+    },
+    owns(target, incoming) {
+      const path = pathBehind(prefix, target.replace(/\?.*$/s, ''), originalUrlOf(incoming))
+      if (path === undefined) return false
+      return (servesPage && isAsset(path)) || find(path, incoming.method ?? 'GET') !== undefined
+    },
+  }
+}
+
+/** A path of ours; all routes of one path are open, or of runs, alike. */
+interface Match {
+  readonly methods: ReadonlySet<string>
+  readonly isOpen: boolean
+  readonly isOfRuns: boolean
+  /** Of the path and the method; undefined where the path has not this method. */
+  readonly route: { readonly handle: Handle; readonly params: PathParameters } | undefined
+}
+
+/** Undefined for a path of nobody's. */
+type FindRoute = (path: string, method: string) => Match | undefined
+
+/** Makes the handlers of these routes, for one place where they are mounted. */
+function createFindRoute(routes: readonly Route[], deps: HttpDeps): FindRoute {
+  const router = new Router()
+  const byName = new Map(routes.map((route) => [route.operationId, { route, handle: route.create(deps) }]))
+  for (const { method, path, operationId } of routes) {
+    const verb = method.toLowerCase() as Lowercase<typeof method>
+    // Matching is all that the router does: to dispatch, it would match again, and it would note its matches where a
+    // router of the app around has noted its own.
+    router[verb](operationId, path.replaceAll(/\{(\w+)\}/g, ':$1'), () => {})
+  }
+
+  function match(path: string, method: string): Match | undefined {
+    const { path: matching } = router.match(path, method)
+    // `/runs/cancel` is a path of its own, and no run.
+    const literal = matching.filter((layer) => layer.path === path)
+    const layers = literal.length > 0 ? literal : matching
+    const [first] = layers.map(({ name = '' }) => byName.get(name)?.route)
+    if (first === undefined) return undefined
+    const layer = layers.find(({ methods }) => methods.includes(method))
+    const handle = byName.get(layer?.name ?? '')?.handle
+    return {
+      methods: new Set(layers.flatMap(({ methods }) => methods)),
+      isOpen: first.isOpen === true,
+      isOfRuns: first.area === 'runs',
+      route: layer && handle && { handle, params: layer.params(path, layer.captures(path)) },
+    }
+  }
+
+  let last: { readonly path: string; readonly method: string; readonly match: Match | undefined } | undefined
+  // An app around asks first whether a path is ours: the same request is not matched again.
+  return (path, method) => {
+    if (last?.path !== path || last.method !== method) last = { path, method, match: match(path, method) }
+    return last.match
+  }
+}
+
+/** Undefined for a target that is no URL: in an app of somebody else's, it is that app's to answer. */
+function pathOf(ctx: Context): string | undefined {
+  try {
+    return ctx.path
+  } catch {
+    return undefined
+  }
+}
+
+function allowOf(methods: ReadonlySet<string>): string {
+  return [...methods, 'OPTIONS'].join(', ')
+}
+
+function notHere({ path }: Context): AppError {
+  return new AppError('not-found', `there is nothing at ${path} in a process that only runs jobs (ROLE=worker)`)
+}
+
+function notAllowed(ctx: Context, methods: ReadonlySet<string>): AppError {
+  const allowed = allowOf(methods)
+  ctx.set('Allow', allowed)
+  return new AppError('method-not-allowed', `${ctx.path} does not support ${ctx.method}; it supports ${allowed}`)
+}
