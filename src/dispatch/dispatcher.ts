@@ -23,7 +23,7 @@ import type { Registry } from '../tasks/registry.ts'
 import { createExecute, type Execute, type ExecuteHooks, type ExecuteOptions, type Place } from './execute.ts'
 
 export interface Dispatcher {
-  /** Jobs may have become claimable: claims in the same commit as whatever was just asked of the store. */
+  /** Jobs may have become claimable: claims them in the same commit as what was asked of the store in this turn. */
   wake(): void
   /**
    * Takes back the jobs of a dead process, and begins to claim: at once where nothing is suspect, else after the
@@ -40,7 +40,7 @@ export interface Dispatcher {
   readonly whyWaiting: WhyWaiting
   /** Of all jobs that run here and have reported any. */
   allProgress(): JobProgress[]
-  /** The service was asked to leave: from now on a failure may come of that. */
+  /** The service was asked to leave: from now on that may be the cause of a failure. */
   leave(): void
   /**
    * Claims no more, and resolves when every running job has ended and is settled; after `graceMs` they are handed back.
@@ -79,7 +79,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     options
   const inFlight = new Set<Promise<void>>()
   const rates = ratesOf(registry)
-  /** Tasks whose rate is used up, as far as the last claim has seen, and when the next job of each may start. */
+  /** Tasks whose rate was used up at the last claim, and when the next job of each may start. */
   let ratedUntil: Readonly<Record<string, number>> = {}
   const runningByTask = new Map<string, number>()
   /** Claims that were cancelled in the commit that gave them, and are not known here yet. */
@@ -198,7 +198,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     wake()
   }
 
-  /** Runs the jobs that may have killed the process before, one at a time and nothing beside them. */
+  /** Runs the jobs that may have killed the process before, one at a time, and nothing else meanwhile. */
   async function runSuspects(): Promise<void> {
     while (!isStopped) {
       const request = claimRequest('suspects')

@@ -30,7 +30,7 @@ export interface ExecuteOptions {
   readonly isLeaving: () => boolean
   /** An outcome of this run could not be committed; it is tried again until it is. */
   readonly onUncommitted: (runId: string, error: unknown) => void
-  /** Jobs may be claimable: this one was handed back or is to be retried, or others have waited for its result. */
+  /** Jobs may be claimable: this one was handed back or will be retried, or others have waited for its result. */
   readonly onWaiting: () => void
   readonly onEnded: (attempt: EndedAttempt) => void
 }

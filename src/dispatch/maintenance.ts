@@ -50,7 +50,7 @@ const expiryPauseMs = 1_000
 export function createExpiry({ store, clock, log }: ExpiryOptions): Periodic {
   async function expire(): Promise<void> {
     let total = 0
-    // In bounded steps: in between, whatever waits for a commit gets its turn.
+    // In bounded steps, so that other commits get their turn in between.
     for (let expired = 1; expired > 0; total += expired) expired = await store.expire(clock.now())
     if (total > 0) log.info({ runs: total }, 'jobs have expired: they had not started in time')
   }
@@ -84,7 +84,7 @@ export function createPruner({ store, clock, steady = monotonicClock, log, reten
     let total = 0
     let pruned = 1
     while (pruned > 0 && !isStopped) {
-      // Between two batches, whatever waits for a commit gets its turn.
+      // In batches, so that other commits get their turn in between.
       const now = clock.now()
       // A clock that is set forward makes no run older: that cannot be taken back. The store knows whole milliseconds.
       const atMost = Math.floor(Math.min(now, aheadMs + steady.now()))

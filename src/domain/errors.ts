@@ -8,7 +8,7 @@ export interface Problem {
   readonly isRetryable: boolean
   /** Seconds until another try is worth it: `Retry-After`. */
   readonly retryAfterS?: number
-  /** Beside the standard ones. */
+  /** In addition to the standard ones. */
   readonly members?: readonly (keyof ProblemMembers)[]
   /** Members that it has where there is such a thing. */
   readonly mayHave?: readonly (keyof ProblemMembers)[]
@@ -23,7 +23,7 @@ export interface RequestIssue {
   readonly detail: string
 }
 
-/** Members that a problem can carry beside its standard ones. */
+/** Members that a problem can have in addition to its standard ones. */
 export interface ProblemMembers {
   readonly runId?: string
   readonly jobIndex?: number | null

@@ -114,8 +114,8 @@ function statusOf(job: SettledJob): number {
 }
 
 /**
- * Statuses that a task's error can give the answer: those that speak of the request and ask nothing of who receives them.
- * Others would not be a task's to say: 401 and 407 want a challenge, and would look like a refusal of the service; 408,
+ * Statuses that a task's error can give the answer: those that are about the request and do not ask the client to act.
+ * Others are not for a task to set: 401 and 407 want a challenge, and would look like a refusal of the service; 408,
  * 421, 425 and 429 have clients send the request again, though its answer is decided; 405, 406, 411 to 417, 426, 428 and
  * 431 are about the form of the HTTP message.
  */

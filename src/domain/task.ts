@@ -35,7 +35,7 @@ export interface TaskLog {
  */
 export type StepFunction = <Value>(name: string, work: () => Value) => Promise<AsJson<Awaited<Value>>>
 
-/** What a task is given beside its input. */
+/** What a task is given in addition to its input. */
 export interface TaskContext {
   /** Aborted when the attempt is out of time or the job is to stop. */
   readonly signal: AbortSignal

@@ -75,7 +75,7 @@ export function deliveryId({ runId, version }: { readonly runId: string; readonl
   return `msg_${runId.replaceAll('-', '')}_${version}`
 }
 
-/** Number of the run's delivery that has this id; null where the id is none of the run's. */
+/** Number of the run's delivery that has this id; null where the run has no such delivery. */
 export function deliveryVersion(runId: string, id: string): number | null {
   const version = Number(/_(?<version>[1-9]\d{0,8})$/.exec(id)?.groups?.['version'])
   return id === deliveryId({ runId, version }) ? version : null

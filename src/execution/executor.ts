@@ -80,10 +80,6 @@ export function createExecutor(start: (job: ClaimedJob) => Attempt): Executor {
   }
 }
 
-/**
- * How an attempt ends, wherever it runs: once, with its task's own outcome or, when it was asked to stop and did not in
- * time, with what it was to stop for.
- */
 interface AttemptStateOptions {
   /** From the request to stop to the end of the attempt, in milliseconds. */
   readonly graceMs: number
@@ -94,6 +90,10 @@ interface AttemptStateOptions {
   readonly onEnd: () => void
 }
 
+/**
+ * How an attempt ends, wherever it runs: once, with its task's own outcome or, when it was asked to stop and did not in
+ * time, with the reason for which it was asked.
+ */
 export function createAttemptState({ graceMs, onStop, onGraceOver, onEnd }: AttemptStateOptions) {
   const { promise, resolve } = Promise.withResolvers<AttemptOutcome>()
   let isOver = false

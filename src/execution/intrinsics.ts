@@ -1,4 +1,4 @@
-/** Notices when a task has changed the language under everybody's feet, and can undo it. */
+/** Notices when a task has changed a built-in that other code uses, and can undo it. */
 import { absent, bases, findHolders, globalNames, processNames } from './built-ins.ts'
 
 interface Property {
@@ -103,7 +103,7 @@ export function watchIntrinsics() {
 }
 
 /**
- * How an error's stack is written is nobody's result, and libraries change it: what is left changed is put back.
+ * No result depends on how an error's stack is written, and libraries change that: what is left changed is put back.
  * @returns a function that does so
  */
 export function watchStacks(): () => void {
@@ -146,7 +146,7 @@ function listProperties(): Property[] {
   for (const key of globalNames) {
     const descriptor = getOwnPropertyDescriptor(globalThis, key)
     if (descriptor === undefined) continue
-    // Node has `Buffer` and `process` behind setters.
+    // Node defines `Buffer` and `process` by setters.
     const written = 'value' in descriptor ? {} : { written: get(globalThis, key) as unknown }
     listed.push({ name: `globalThis.${key}`, holder: globalThis, key, descriptor, ...written })
   }
@@ -186,7 +186,7 @@ interface Piece {
 function pieceOf(properties: readonly Property[]): Piece {
   const holders = properties.map(({ holder }) => holder)
   const keys = properties.map(({ key }) => key)
-  // Where it has none of its own, what it inherits.
+  // Inherited values, where it has none of its own.
   const values: unknown[] = properties.map(({ holder, key }) => get(holder, key))
   const numbered = (letter: string): string[] => properties.map((_, index) => `${letter}${index}`)
   const comparisons = keys.map(

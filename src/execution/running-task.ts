@@ -123,14 +123,14 @@ export function breakTask(running: RunningTask, thrown: unknown): void {
   const error = hidden(running, serializeError(thrown))
   const { message, ...rest } = error
   if (host.isOver()) {
-    // Described, for the log cannot be trusted with whatever a task throws.
+    // Serialized: a logger may fail at an arbitrary value that a task throws.
     host.write({ level: 'warn', message: `an error of ${host.called} that had ended`, fields: { ...ids, error } })
   } else {
     host.fail(failedBy({ ...rest, code: 'crashed', message: `an error that nobody caught: ${message}` }))
   }
 }
 
-/** Whatever a task reports: that must not fail it. The message is empty for what is no text. */
+/** A task can report any value, and must not fail by it. The message is empty where it is not a text. */
 export function readProgress(fraction: unknown, message: unknown): Progress {
   const part = typeof fraction === 'number' || typeof fraction === 'string' ? toNumber(fraction) : notANumber
   const isText = typeof message === 'string' || typeof message === 'number' || typeof message === 'boolean'

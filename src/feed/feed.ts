@@ -1,4 +1,4 @@
-/** Changes of runs for those who watch: that a run's committed state has changed, and the run as it is since. */
+/** Changes of runs for their subscribers: that a run's committed state has changed, and the run as it is now. */
 import type { RunChange, RunRecord } from '../domain/run.ts'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import type { Log } from '../log.ts'
@@ -10,7 +10,7 @@ export interface Feed {
   publish(change: RunChange): void
   /** @returns a function that ends the subscription */
   subscribe(runId: string, listener: RunListener): () => void
-  /** The runs that somebody has subscribed to. */
+  /** The runs that have a subscription. */
   runIds(): string[]
   /** How many subscriptions there are, of all runs. */
   size(): number
@@ -36,7 +36,6 @@ export function createFeed(): Feed {
   }
 }
 
-/** Makes up for changes that were missed: every run that somebody is interested in is read, and told as it is. */
 interface CatchUpOptions {
   readonly feed: Pick<Feed, 'runIds' | 'publish'>
   readonly store: Pick<Store, 'getRun'>
@@ -46,20 +45,23 @@ interface CatchUpOptions {
 const runsAtOnce = 100
 const retryMs = 1_000
 
-/** @returns a function that begins it and waits for nothing; while it is under way, another call begins it anew */
+/**
+ * Makes up for changes that were missed: reads every run that has a subscription, and publishes its state.
+ * @returns a function that begins this and does not wait; a call while it is under way begins again
+ */
 export function createCatchUp({ feed, store, log }: CatchUpOptions): () => void {
   let round = 0
 
   async function catchUp(own: number): Promise<void> {
     const ids = feed.runIds()
     for (let next = 0; next < ids.length && own === round; next += runsAtOnce) {
-      await Promise.all(ids.slice(next, next + runsAtOnce).map(tell))
+      await Promise.all(ids.slice(next, next + runsAtOnce).map(publishState))
     }
   }
 
-  async function tell(runId: string): Promise<void> {
+  async function publishState(runId: string): Promise<void> {
     const run = await store.getRun(runId)
-    // Who watches a run that is gone finds out when he reads it.
+    // A subscriber of a run that is gone finds that when it reads the run.
     const { version, state, answer } = run ?? { version: 0, state: 'cancelled' as const, answer: {} }
     feed.publish({ runId, version, state, isAnswered: answer !== null, voided: [] })
   }
@@ -86,14 +88,13 @@ export type Snapshot =
   | { readonly kind: 'gone' }
   | { readonly kind: 'failed'; readonly error: unknown }
 
-/** Must not throw; one that does when it is shown a run is shown the error. */
-export type ShowRun = (sight: Snapshot) => void
+/** Must not throw; if it throws when it is shown a run, it is shown the error. */
+export type ShowRun = (snapshot: Snapshot) => void
 
 export interface RunWatch {
   /**
-   * Shows the run as a read finds it that is begun after this call, and then each version that is read after a change,
-   * in growing order: the newest always, one that was passed meanwhile perhaps not. Everybody is shown the same object,
-   * in the order in which they came.
+   * Shows the run as the next read finds it, and then the newest version after each change, in growing order; versions in
+   * between may be left out. All subscribers are shown the same object, in the order in which they subscribed.
    * @returns a function that ends it, at once
    */
   watch(runId: string, show: ShowRun): () => void
@@ -105,25 +106,25 @@ interface Subscriber {
 }
 
 interface Watched {
-  readonly viewers: Set<Subscriber>
+  readonly subscribers: Set<Subscriber>
   run: RunRecord | null
   isOutdated: boolean
   isReading: boolean
 }
 
 /**
- * A run of thousands of jobs that end one after the other must not be all that the store reads and this thread writes:
- * reads that take longer than this are under way for a quarter of the time at the most.
+ * A run of thousands of jobs that end one after another must not keep the store and this thread busy with reads: reads
+ * that take longer than this take up a quarter of the time at most.
  */
 const quickMs = 5
 const pausePerRead = 3
 const maxPauseMs = 1_000
-/** Who writes to a thousand sockets in one turn of the event loop holds up everybody else. */
-const viewersPerTurn = 32
+/** Writing to a thousand sockets in one turn of the event loop would hold up all other work. */
+const subscribersPerTurn = 32
 
 /**
- * Shows runs to those who watch them. However many watch a run, it is read once for each change, and one read of it is
- * under way at a time; what changes meanwhile is read next.
+ * Shows runs to subscribers. However many subscribe to a run, it is read once for each change, and one read of it is
+ * under way at a time; changes during a read share the next one.
  */
 export function createRunWatch({ subscribe }: Pick<Feed, 'subscribe'>, { getRun }: Pick<Store, 'getRun'>): RunWatch {
   const watchedRuns = new Map<string, { readonly watched: Watched; readonly unsubscribe: () => void }>()
@@ -131,7 +132,7 @@ export function createRunWatch({ subscribe }: Pick<Feed, 'subscribe'>, { getRun 
   function find(runId: string): Watched {
     const known = watchedRuns.get(runId)
     if (known !== undefined) return known.watched
-    const watched: Watched = { viewers: new Set(), run: null, isOutdated: false, isReading: false }
+    const watched: Watched = { subscribers: new Set(), run: null, isOutdated: false, isReading: false }
     const unsubscribe = subscribe(runId, () => refresh(runId, watched))
     watchedRuns.set(runId, { watched, unsubscribe })
     return watched
@@ -144,14 +145,14 @@ export function createRunWatch({ subscribe }: Pick<Feed, 'subscribe'>, { getRun 
 
   async function readWhileOutdated(runId: string, watched: Watched): Promise<void> {
     watched.isReading = true
-    while (watched.isOutdated && watched.viewers.size > 0) {
+    while (watched.isOutdated && watched.subscribers.size > 0) {
       watched.isOutdated = false
       const startedAt = performance.now()
-      // Who comes during the read may know of more than it finds.
-      const viewers = [...watched.viewers]
-      const sight = await read(runId, watched.run)
-      if (sight.kind === 'run') watched.run = sight.run
-      await showAll(viewers, watched, sight)
+      // A subscriber that comes during the read may know of a newer version than the read finds.
+      const subscribers = [...watched.subscribers]
+      const snapshot = await read(runId, watched.run)
+      if (snapshot.kind === 'run') watched.run = snapshot.run
+      await showAll(subscribers, watched, snapshot)
       const tookMs = performance.now() - startedAt
       if (tookMs > quickMs) await pause(Math.min(tookMs * pausePerRead, maxPauseMs), undefined, { ref: false })
     }
@@ -171,13 +172,13 @@ export function createRunWatch({ subscribe }: Pick<Feed, 'subscribe'>, { getRun 
   return {
     watch(runId, show) {
       const watched = find(runId)
-      const viewer: Subscriber = { show, lastVersion: -1 }
-      watched.viewers.add(viewer)
+      const subscriber: Subscriber = { show, lastVersion: -1 }
+      watched.subscribers.add(subscriber)
       refresh(runId, watched)
       return () => {
-        watched.viewers.delete(viewer)
+        watched.subscribers.delete(subscriber)
         const known = watchedRuns.get(runId)
-        if (watched.viewers.size > 0 || known?.watched !== watched) return
+        if (watched.subscribers.size > 0 || known?.watched !== watched) return
         known.unsubscribe()
         watchedRuns.delete(runId)
       }
@@ -185,23 +186,23 @@ export function createRunWatch({ subscribe }: Pick<Feed, 'subscribe'>, { getRun 
   }
 }
 
-async function showAll(viewers: readonly Subscriber[], watched: Watched, sight: Snapshot): Promise<void> {
-  for (const [index, viewer] of viewers.entries()) {
-    if (index > 0 && index % viewersPerTurn === 0) await nextTurn()
+async function showAll(subscribers: readonly Subscriber[], watched: Watched, snapshot: Snapshot): Promise<void> {
+  for (const [index, subscriber] of subscribers.entries()) {
+    if (index > 0 && index % subscribersPerTurn === 0) await nextTurn()
     // It may have ended meanwhile.
-    if (watched.viewers.has(viewer)) showOne(viewer, sight)
+    if (watched.subscribers.has(subscriber)) showOne(subscriber, snapshot)
   }
 }
 
-function showOne(viewer: Subscriber, sight: Snapshot): void {
-  if (sight.kind === 'run') {
-    if (sight.run.version <= viewer.lastVersion) return
-    viewer.lastVersion = sight.run.version
+function showOne(subscriber: Subscriber, snapshot: Snapshot): void {
+  if (snapshot.kind === 'run') {
+    if (snapshot.run.version <= subscriber.lastVersion) return
+    subscriber.lastVersion = snapshot.run.version
   }
   try {
-    viewer.show(sight)
+    subscriber.show(snapshot)
   } catch (error) {
     // One that cannot show a run must neither end the process nor keep the others from seeing it.
-    viewer.show({ kind: 'failed', error })
+    subscriber.show({ kind: 'failed', error })
   }
 }

@@ -1,4 +1,4 @@
-/** Decides before anything is written whether a run may come in: what it asks for is checked, and the backlog has room. */
+/** Decides before anything is written whether a run is accepted: its request is valid, and the backlog has room. */
 import { AppError, type RequestIssue } from '../domain/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newRunId } from '../domain/ids.ts'
@@ -26,7 +26,7 @@ export interface PrepareOptions {
   readonly webhookSecret: readonly string[]
 }
 
-/** How the request is to be treated, beside what it asks for. */
+/** How the service treats a request: what its headers say. */
 export interface SubmitOptions {
   /** How long the caller waits for the answer, in milliseconds; null: as long as it takes; 0: not at all. */
   readonly waitMs: number | null
@@ -40,7 +40,11 @@ export interface SubmitOptions {
  * Turns a request into a run that can be accepted, or says everything that is wrong with it.
  * @throws AppError `unknown-task` or `validation-error` with a pointer for each wrong place
  */
-export async function prepareRun(request: RunRequest, terms: SubmitOptions, options: PrepareOptions): Promise<NewRun> {
+export async function prepareRun(
+  request: RunRequest,
+  submitOptions: SubmitOptions,
+  options: PrepareOptions,
+): Promise<NewRun> {
   const { tasks: entries, respond, onFirstFailure, tags } = request
   const { registry, guard, clock, isPaused, takesFirstJobs } = options
   const tasks = findTasks(entries, registry)
@@ -53,13 +57,13 @@ export async function prepareRun(request: RunRequest, terms: SubmitOptions, opti
   if (issues.length > 0) throw invalid('validation-error', issues)
   const jobs = entries.map((entry, index) => newJob(entry, tasks[index], index))
   const [first] = tasks
-  const isDeferred = respond === 'none' || terms.waitMs === 0
-  // Where nobody waits for it, the first job has no business on the main thread.
-  // A start on the main thread could not wait its turn.
+  const isDeferred = respond === 'none' || submitOptions.waitMs === 0
+  // On the main thread a job cannot wait for its rate, or until its task is resumed.
   const mayStart = first !== undefined && first.policy.rate === null && !isPaused(first.name)
+  // A first job for which no caller waits runs in the pool.
   const claimsFirst = takesFirstJobs && !isDeferred && mayStart && guard.allows(first)
-  const idempotency = terms.idempotency && { ...terms.idempotency, isDeferred }
-  const traceparent = parseTraceparent(terms.traceparent)
+  const idempotency = submitOptions.idempotency && { ...submitOptions.idempotency, isDeferred }
+  const traceparent = parseTraceparent(submitOptions.traceparent)
   const url = request.webhook?.url ?? options.webhookUrl
   const webhook = url === '' ? null : keptUrl(url)
   const choices = { respond, onFirstFailure, tags, traceparent, webhook, claimsFirst, idempotency }
@@ -138,7 +142,7 @@ export interface AdmissionOptions {
   readonly backlog: () => number
 }
 
-/** Room for runs: while it is open, and as far as the backlog goes. */
+/** Room for runs: while it is open, and within the backlog. */
 export function createAdmission({ maxBacklog, backlog }: AdmissionOptions) {
   let isOpen = false
   // On their way into a commit, and so not yet in the backlog.
@@ -162,7 +166,7 @@ export function createAdmission({ maxBacklog, backlog }: AdmissionOptions) {
     /** Whether the smallest run could come in now. @throws AppError `shutting-down` or `overloaded` */
     checkRoom: (): void => check(1),
     /**
-     * Makes room for so many jobs; call the returned function when they are accepted or refused by the store.
+     * Reserves room for jobs; call the returned function when the store has accepted or refused them.
      * @throws AppError `shutting-down` or `overloaded`
      */
     admit(jobs: number): () => void {
@@ -175,13 +179,15 @@ export function createAdmission({ maxBacklog, backlog }: AdmissionOptions) {
   }
 }
 
-/** Refuses a run whose caller would wait for a paused task, unless an earlier request with the same key has made one. */
 interface PausedRefusalOptions {
   readonly store: Pick<Store, 'pausedTasks' | 'findKey'>
   readonly clock: Clock
 }
 
-/** @returns a function that throws AppError `task-paused` */
+/**
+ * Refuses a run whose caller would wait for a paused task, unless an earlier request with the same key has made one.
+ * @returns a function that throws AppError `task-paused`
+ */
 export function createPausedRefusal({ store, clock }: PausedRefusalOptions): (run: NewRun) => Promise<void> {
   return async ({ jobs: [first], respond, idempotency }) => {
     if (first === undefined || respond === 'none' || !store.pausedTasks().has(first.task)) return

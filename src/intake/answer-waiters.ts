@@ -5,7 +5,7 @@ import type { Feed } from '../feed/feed.ts'
 import type { Store } from '../store/store.ts'
 
 export interface Wait {
-  /** Resolves when the answer is decided or nobody is to wait any longer. @throws AppError `store-unavailable` */
+  /** Resolves when the answer is decided, the time is up or the service leaves. @throws AppError `store-unavailable` */
   readonly ended: Promise<void>
   leave(): void
 }
@@ -88,7 +88,7 @@ export function createReplay(store: Store, answerWaiters: AnswerWaiters): Replay
       const run = await readAccepted(store, runId)
       if (run === null || run.answer !== null || run.respond === 'none') return run
       const joins = waitMs !== null && waitMs > 0
-      // Who joins it waits too, and does not take an early reply back.
+      // A caller that joins waits too, and does not get an early reply.
       if (isBeingAnswered && !isDeferred && !joins) {
         const detail = 'the first request with this Idempotency-Key is still being answered'
         throw new AppError('idempotency-in-progress', detail, { members: { runId } })

@@ -31,7 +31,7 @@ export interface InboxReaderOptions {
   readonly log: Log
 }
 
-/** A request with a task that is not known here waits so long for a process that knows it. */
+/** How long a request with a task that is not known here waits for a process that knows it. */
 const unknownTaskMs = 10_000
 const maxLeft = 1_000
 const maxMessageLength = 2_000

@@ -37,7 +37,7 @@ export interface Intake {
    * leaves meanwhile, it resolves without one. Failures of the deciding task are an answer too and do not reject.
    * @throws AppError for a request that is refused, or `store-unavailable` (with `runId` once it is accepted)
    */
-  submit(request: RunRequest, terms: SubmitOptions): Promise<Accepted>
+  submit(request: RunRequest, submitOptions: SubmitOptions): Promise<Accepted>
   /** Has no job of the task start until that is resumed, or resumes it. */
   setPaused(task: string, isPaused: boolean): Promise<void>
   /** The run of a request that nobody waits for, not accepted yet. @throws AppError where it cannot be run */
@@ -144,18 +144,18 @@ export function createIntake(options: IntakeOptions): Intake {
     return run
   }
 
-  async function submit(run: NewRun, terms: SubmitOptions): Promise<Accepted> {
+  async function submit(run: NewRun, submitOptions: SubmitOptions): Promise<Accepted> {
     const startedAt = performance.now()
-    const isDeferred = run.respond === 'none' || terms.waitMs === 0
-    const wait = answerWaiters.enter(run.id, terms.waitMs)
+    const isDeferred = run.respond === 'none' || submitOptions.waitMs === 0
+    const wait = answerWaiters.enter(run.id, submitOptions.waitMs)
     try {
       const report = await accept(run)
       const commitMs = performance.now() - startedAt
       if (report.result === 'reused') throw reused(report.runId)
       if (report.result === 'replayed') {
-        const known = await replay(report, terms.waitMs)
+        const known = await replay(report, submitOptions.waitMs)
         // Forgotten in between, and its key with it: this is a first request again.
-        if (known === null) return await submit(run, terms)
+        if (known === null) return await submit(run, submitOptions)
         return { run: known, commitMs, answerMs: null, isReplayed: true }
       }
       const noAnswer = { commitMs, answerMs: null, isReplayed: false }
@@ -172,10 +172,10 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 
   return {
-    async submit(request, terms) {
-      const run = await prepareRun(request, terms, prepare)
+    async submit(request, submitOptions) {
+      const run = await prepareRun(request, submitOptions, prepare)
       await refusePaused(run)
-      const submitted = submit(run, terms).finally(() => submitting.delete(submitted))
+      const submitted = submit(run, submitOptions).finally(() => submitting.delete(submitted))
       submitting.add(submitted)
       return submitted
     },

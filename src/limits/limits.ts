@@ -1,13 +1,13 @@
 /** What the process may take from the system: what is left of it, and what to do when it runs short. */
+import { randomFill } from 'node:crypto'
 import type { Log } from '../log.ts'
 import {
   canOpen,
   countDescriptors,
   createDescriptorWatch,
-  descriptorLimit,
   createThreadRoom,
+  descriptorLimit,
 } from './process-limits.ts'
-import { randomFill } from 'node:crypto'
 
 export interface LimitCounts {
   /** Open file descriptors, and how many there may be; NaN and Infinity where the system does not say. */
@@ -67,10 +67,6 @@ export function createLimits({ replaceThreads, log }: LimitsOptions) {
   }
 }
 
-/**
- * Notices that nothing comes back from libuv's threads any more, on which file systems, compression, DNS look-ups and
- * much of `crypto` work for all threads of the process: native calls of tasks that do not return have taken them all.
- */
 interface NativeWatchOptions {
   /** How long the smallest call may take before libuv's threads count as stuck, in milliseconds; default 10 000. */
   readonly stuckAfterMs?: number
@@ -81,6 +77,10 @@ const probesPerLimit = 10
 /** Of the latest. */
 const maxNames = 20
 
+/**
+ * Notices that no call comes back from libuv's threads any more, on which file systems, compression, DNS look-ups and
+ * much of `crypto` work for all threads of the process: native calls of tasks that do not return have taken them all.
+ */
 export function createNativeWatch({ stuckAfterMs = 10_000, log }: NativeWatchOptions) {
   const scrap = Buffer.alloc(1)
   /** In the order in which they did last. */

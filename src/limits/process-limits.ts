@@ -14,7 +14,7 @@ export function descriptorLimit(): number {
 
 /**
  * How many connections a server may hold, so that a twentieth of all descriptors is left for tasks, threads and files,
- * and 32 at the least. Not above zero where there are too few to begin with; Infinity where no limit is known.
+ * and at least 32. Not above zero where there are too few to begin with; Infinity where no limit is known.
  */
 export function connectionRoom(): number {
   const limit = descriptorLimit()
@@ -32,14 +32,14 @@ export function countDescriptors(limit: number): number {
   }
 }
 
-/** Whether so many more can be opened, which is tried: about 3 µs each. */
+/** Whether `count` more can be opened, by opening them: about 3 µs each. */
 export function canOpen(count: number): boolean {
   const opened = openSome(count)
   closeAll(opened)
   return opened.length === count
 }
 
-/** Fewer where there are not so many. */
+/** Fewer where fewer are left. */
 function openSome(count: number): number[] {
   const opened: number[] = []
   try {
@@ -98,7 +98,7 @@ export function createDescriptorWatch({ onShort, count, log }: DescriptorWatchOp
     else if (reserve.length === 0) reserve = openSome(heldBack)
     if (isShort && performance.now() - reactedAt > shortAgainMs) {
       reactedAt = performance.now()
-      log.warn({ open: count() }, 'file descriptors run short: the threads are to be replaced')
+      log.warn({ open: count() }, 'file descriptors run short: the threads will be replaced')
       onShort()
     } else if (wasShort && !isShort) {
       log.info({ open: count() }, 'there are enough file descriptors again')

@@ -7,8 +7,8 @@ export interface Clock {
 }
 
 /**
- * Runs evenly whatever is done to the system's clock: a clock that is set, or a machine that slept, moves it only when
- * `follow` is called, so that due times can be moved in the same moment.
+ * Runs evenly, also when the system's clock is set or the machine sleeps: that moves it only when `follow` is called, so
+ * that due times can be moved in the same moment.
  */
 export interface ProcessClock extends Clock {
   /** Takes the system's time where that has moved by itself. @returns by how many milliseconds it did; 0 for little */

@@ -77,8 +77,8 @@ const maxSecrets = 64
 const maxDepth = 20
 
 /**
- * Keeps what a task marks as secret in its input out of what leaves the task beside its result: errors, lines of the log
- * and messages of progress.
+ * Keeps what a task marks as secret in its input out of all that leaves the task except its result: errors, lines of the
+ * log and messages of progress.
  * @returns null where nothing is secret
  */
 export function createHide(paths: readonly string[], input: unknown): Hide | null {

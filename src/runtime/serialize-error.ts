@@ -1,4 +1,4 @@
-/** Describes whatever a task threw as plain data, so that it can cross threads and be stored. Never throws. */
+/** Describes a thrown value of any kind as plain data, so that it can cross threads and be stored. Never throws. */
 import { types } from 'node:util'
 import type { JobError } from '../domain/job.ts'
 import {
@@ -47,7 +47,7 @@ const none: Carried = { first: [], labels: [], total: 0 }
 
 /**
  * Keeps name, message, code, status, cause chain and stack of an error; describes any other value as what it is. The errors
- * that it carries beside its cause (`errors` and `issues`, which can be lists, maps or objects, and `suppressed`) are
+ * that it carries in addition to its cause (`errors` and `issues`, which can be lists, maps or objects, and `suppressed`) are
  * listed in its message, and the first of them is its cause where it has none. Its other members, where they are texts,
  * numbers, booleans or errors, follow its stack. Every text is well-formed Unicode.
  */
@@ -113,7 +113,7 @@ function summaryOf(thrown: unknown, depthLeft: number): { readonly name: string;
   }
 }
 
-/** What an AggregateError, a SuppressedError and the errors of validators carry beside their cause. */
+/** What an AggregateError, a SuppressedError and the errors of validators carry in addition to their cause. */
 function errorsIn(thrown: unknown): Carried {
   for (let place = 0; place < carriers.length; place += 1) {
     const carried = listedIn(read(thrown, carriers[place] as string))
@@ -164,15 +164,15 @@ function stackOf(thrown: unknown): string | null {
 }
 
 function membersOf(thrown: unknown): string {
-  const told = ['message', 'name', 'code', 'status', 'stack', 'cause', 'retryable']
+  const shownElsewhere = ['message', 'name', 'code', 'status', 'stack', 'cause', 'retryable']
   const members: Record<string, unknown> = { __proto__: null }
   const responseStatus = read(read(thrown, 'response'), 'status')
-  if (isTold(responseStatus)) members['response.status'] = responseStatus
+  if (isShowable(responseStatus)) members['response.status'] = responseStatus
   const names = keysOf(thrown)
   for (let index = 0; index < names.length && index < maxMembers; index += 1) {
     const name = names[index] as string
     const value = plainMember(read(thrown, name))
-    if (isTold(value) && !isAmong(told, name))
+    if (isShowable(value) && !isAmong(shownElsewhere, name))
       members[name] = typeof value === 'string' ? cut(value, maxListedLength) : value
   }
   const text = stringify(members)
@@ -187,7 +187,7 @@ function plainMember(value: unknown): unknown {
   return name + message
 }
 
-function isTold(value: unknown): boolean {
+function isShowable(value: unknown): boolean {
   return typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && isFinite(value))
 }
 
@@ -222,7 +222,7 @@ function read(value: unknown, key: string): unknown {
   try {
     return get(value, key)
   } catch {
-    // A getter or a proxy of the task's that throws has nothing to say.
+    // A getter or a proxy of the task throws: there is no value.
     return undefined
   }
 }

@@ -5,7 +5,7 @@ export const version = '0.1.0'
 
 const neededMajor = 24
 
-/** @returns one line for who started it with a version that is too old, or null */
+/** @returns one line that says that Node is too old, or null */
 export function nodeIsTooOld(running: string): string | null {
   if (Number.parseInt(running, 10) >= neededMajor) return null
   return `Forerunner needs Node ${neededMajor} or later, and this is Node ${running}`

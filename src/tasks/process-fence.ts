@@ -48,13 +48,13 @@ export function fenceProcess(isInTask: () => boolean): void {
   for (const [name, reaches] of Object.entries(inProcess)) bar(process, 'process', name, isInTask, reaches)
   bar(v8, 'v8', 'setFlagsFromString', isInTask)
   bar(inspector, 'inspector', 'open', isInTask)
-  // An error in such a hook ends the process, whatever runs just then.
+  // An error in such a hook ends the process, no matter whose code runs.
   bar(asyncHooks, 'async_hooks', 'createHook', isInTask)
   bar(os, 'os', 'setPriority', isInTask, (args) => args.length < 2 || isOurs(args[0]))
   fenceStream('stdin', ['setRawMode'], isInTask)
   fenceStream('stdout', ['end', 'destroy'], isInTask)
   fenceStream('stderr', ['end', 'destroy'], isInTask)
-  // Those who import a function by its name get the same.
+  // An import of a function by its name gets the same.
   syncBuiltinESMExports()
 }
 
@@ -140,13 +140,13 @@ export function processGroupOf(pid: string): string | undefined {
   }
 }
 
-/** `path` of the module; null when it has been loaded, and what it has left behind goes on. */
+/** `path` of the module; null once it is loaded: code that it has left running keeps the context. */
 const loading = new AsyncLocalStorage<{ path: string | null }>()
 let isWatching = false
 
 /**
  * Makes what ends the process fail in a module that is being loaded: the start would end there, even as a success.
- * @throws BootError that names the file when its module wants to end the process; else whatever `load` throws
+ * @throws BootError that names the file when its module wants to end the process; else what `load` throws
  */
 export async function withoutExit<Value>(path: string, load: () => Promise<Value>): Promise<Value> {
   if (!isWatching) watchExits()

@@ -64,7 +64,7 @@ export interface TaskFile {
 interface TaskFiles {
   /** Sorted by name. */
   readonly tasks: readonly TaskFile[]
-  /** Everything else but dot files and what a compiler writes beside modules, each with the reason: `a.test.ts (a test)`. */
+  /** All other files except dot files, declarations and source maps, each with the reason: `a.test.ts (a test)`. */
   readonly skipped: readonly string[]
   /** Names of the directories in it, which are skipped as well. */
   readonly directories: readonly string[]

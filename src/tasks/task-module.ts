@@ -8,11 +8,12 @@ import {
   isolations,
   mainPlacements,
   policyBounds,
+  rateBounds,
   taskKinds,
+  type MainPlacement,
+  type Rate,
   type TaskContext,
   type TaskPolicy,
-  rateBounds,
-  type Rate,
 } from '../domain/task.ts'
 import { describeLoadFailure, traceImports } from './module-loading.ts'
 
@@ -79,54 +80,80 @@ export function checkTask(name: string, url: string, definition: unknown, place?
   const unknownMember = Object.keys(given).find((member) => !knownMembers.has(member))
   if (unknownMember !== undefined) throw wrong(`a task has no member "${unknownMember}"`)
 
-  const { name: ownName = name, run, input, secret = [], kind = defaults.kind, isolation = defaults.isolation } = given
-  const { main = isolation === 'process' ? 'never' : defaults.main } = given
+  const { name: ownName = name, run, input, secret = [], schedule, rate } = given
   if (ownName !== name) throw wrong(`its name is ${JSON.stringify(ownName)}, and it is loaded as "${name}"`)
   if (typeof run !== 'function') throw wrong('run must be a function')
   if (input !== undefined && !isStandardSchema(input))
     throw wrong('input must be a Standard Schema, such as one of zod from 3.24 on, valibot or arktype')
   const wrongPaths = wrongWithPaths(secret)
   if (wrongPaths !== null) throw wrong(`secret ${wrongPaths}`)
-  const knownKind = taskKinds.find((candidate) => candidate === kind)
-  if (knownKind === undefined) throw wrong(`kind must be one of ${taskKinds.join(', ')}`)
-  const knownMain = mainPlacements.find((candidate) => candidate === main)
-  if (knownMain === undefined) throw wrong(`main must be one of ${mainPlacements.join(', ')}`)
-
-  const knownIsolation = isolations.find((candidate) => candidate === isolation)
-  if (knownIsolation === undefined) throw wrong(`isolation must be one of ${isolations.join(', ')}`)
-  if (knownIsolation === 'process') {
-    if (knownKind !== 'cpu') throw wrong(`isolation 'process' is for kind cpu: a process runs one job at a time`)
-    if (knownMain !== 'never') throw wrong(`with isolation 'process', main can only be 'never'`)
-  }
-
-  const whole = (member: string, min: number, max: number): number | undefined => {
-    const value = given[member]
-    if (value === undefined) return undefined
-    if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
-      throw wrong(`${member} must be a whole number from ${min} to ${max}`)
-    }
-    return value
-  }
-  const { timeoutMs, maxAttempts, memoryMb } = policyBounds
   return {
     name,
     definition,
     url,
-    policy: {
-      kind: knownKind,
-      timeoutMs: whole('timeoutMs', timeoutMs.min, timeoutMs.max) ?? defaults.timeoutMs,
-      maxAttempts: whole('maxAttempts', maxAttempts.min, maxAttempts.max) ?? defaults.maxAttempts,
-      memoryMb: whole('memoryMb', memoryMb.min, memoryMb.max) ?? defaults.memoryMb,
-      main: knownMain,
-      concurrency: whole('concurrency', 1, 1_000_000) ?? null,
-      isolation: knownIsolation,
-      rate: checkRate(given['rate'], knownMain, wrong),
-    },
+    policy: checkPolicy(given, rate, wrong),
     input,
     secret: secret as readonly string[],
-    schedule: given['schedule'],
+    schedule,
     run: (value, context) => apply(run, definition, [value, context]) as unknown,
   }
+}
+
+/** Makes the error of what is wrong with a definition. */
+type Wrong = (what: string) => Error
+
+function checkPolicy(given: Readonly<Record<string, unknown>>, rate: unknown, wrong: Wrong): TaskPolicy {
+  const oneOf = <Value>(member: string, values: readonly Value[], missing: Value): Value => {
+    const { [member]: value = missing } = given
+    const known = values.find((candidate) => candidate === value)
+    if (known === undefined) throw wrong(`${member} must be one of ${values.join(', ')}`)
+    return known
+  }
+  const whole = (member: keyof typeof policyBounds): number =>
+    given[member] === undefined ? defaults[member] : wholeNumber(given[member], member, policyBounds[member], wrong)
+
+  const kind = oneOf('kind', taskKinds, defaults.kind)
+  const main = oneOf('main', mainPlacements, given['isolation'] === 'process' ? 'never' : defaults.main)
+  const isolation = oneOf('isolation', isolations, defaults.isolation)
+  if (isolation === 'process') {
+    if (kind !== 'cpu') throw wrong(`isolation 'process' is for kind cpu: a process runs one job at a time`)
+    if (main !== 'never') throw wrong(`with isolation 'process', main can only be 'never'`)
+  }
+  const { concurrency } = given
+  return {
+    kind,
+    timeoutMs: whole('timeoutMs'),
+    maxAttempts: whole('maxAttempts'),
+    memoryMb: whole('memoryMb'),
+    main,
+    concurrency:
+      concurrency === undefined ? null : wholeNumber(concurrency, 'concurrency', { min: 1, max: 1_000_000 }, wrong),
+    isolation,
+    rate: rate === undefined ? null : checkRate(rate, main, wrong),
+  }
+}
+
+interface Bounds {
+  readonly min: number
+  readonly max: number
+}
+
+function wholeNumber(value: unknown, member: string, { min, max }: Bounds, wrong: Wrong): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
+  throw wrong(`${member} must be a whole number from ${min} to ${max}`)
+}
+
+function checkRate(rate: unknown, main: MainPlacement, wrong: Wrong): Rate {
+  const names = Object.keys(Object(rate))
+  if (names.length !== 2 || !names.includes('limit') || !names.includes('perMs')) {
+    throw wrong('rate must be { limit, perMs }')
+  }
+  const whole = (member: keyof Rate): number =>
+    wholeNumber(Reflect.get(Object(rate), member), `rate.${member}`, rateBounds[member], wrong)
+  const checked = { limit: whole('limit'), perMs: whole('perMs') }
+  if (main === 'always')
+    throw wrong("a task with a rate cannot have main: 'always': its jobs wait their turn in the pool")
+  return checked
 }
 
 /** Functions are definitions as `defineTask` returns them, and nothing else. */
@@ -137,26 +164,4 @@ function isDefinition(value: unknown): value is object {
 function isStandardSchema(value: unknown): value is StandardSchemaV1 {
   const standard: unknown = Reflect.get(Object(value), '~standard')
   return typeof Reflect.get(Object(standard), 'validate') === 'function'
-}
-
-/**
- * @param rate of a definition; undefined: none
- * @param wrong makes the error of what is wrong with it
- */
-function checkRate(rate: unknown, main: string, wrong: (what: string) => Error): Rate | null {
-  if (rate === undefined) return null
-  const names = Object.keys(Object(rate))
-  if (names.length !== 2 || !names.includes('limit') || !names.includes('perMs')) {
-    throw wrong('rate must be { limit, perMs }')
-  }
-  const whole = (member: keyof Rate): number => {
-    const value: unknown = Reflect.get(Object(rate), member)
-    const { min, max } = rateBounds[member]
-    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
-    throw wrong(`rate.${member} must be a whole number from ${min} to ${max}`)
-  }
-  const checked = { limit: whole('limit'), perMs: whole('perMs') }
-  if (main === 'always')
-    throw wrong("a task with a rate cannot have main: 'always': its jobs wait their turn in the pool")
-  return checked
 }

@@ -53,7 +53,7 @@ export function createMainThreadExecutor(options: MainThreadExecutorOptions): Ma
   }
 
   function showRunning(): void {
-    // The latest are the likeliest to stand in the way.
+    // The latest are the likeliest to block the thread.
     const latest = recent.map(({ job }) => `${job.task} (run ${job.runId})`)
     const more = running - latest.length
     heartbeat.setRunning(more > 0 ? [...latest, `and ${more} more`] : latest)
@@ -64,7 +64,7 @@ export function createMainThreadExecutor(options: MainThreadExecutorOptions): Ma
     if (recent.length === 0) return
     // Of jobs that run, or ended since the last beat.
     realm?.look(recent)
-    // Not before: what one leaves behind at its end can stand in the way too, and one that was given up goes on.
+    // Not before: code that a job has left running can block the thread too, and so can a job that was given up.
     recent = recent.filter((attempt) => !attempt.hasReturned())
     showRunning()
   }
@@ -89,7 +89,7 @@ export function createMainThreadExecutor(options: MainThreadExecutorOptions): Ma
   return {
     ...executor,
     start() {
-      // Takes its time, and nobody needs it at once.
+      // It takes some time, and is not needed at once.
       setImmediate(realmGuard)
       beating = setInterval(beat, Math.min(maxBeatMs, mainStallMs / beatsPerStall))
     },
@@ -161,7 +161,7 @@ function startFirstAttempt(options: FirstAttemptOptions): FirstAttempt {
       throw error
     } finally {
       realm.lookEarly(suspect)
-      // That of the process is for its owner to say.
+      // The exit code of the process is its owner's to set.
       if (process.exitCode !== exitCode) process.exitCode = exitCode
     }
   }

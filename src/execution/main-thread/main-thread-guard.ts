@@ -14,10 +14,10 @@ export interface MainThreadGuard {
   allows(task: Task): boolean
   /**
    * Calls the synchronous part of a task and returns what it returns.
-   * @throws Interrupted when it was cut off, or could not be called under a limit; else whatever the task throws
+   * @throws Interrupted when it was cut off, or could not be called under a limit; else what the task throws
    */
   call(task: Task, run: () => unknown): unknown
-  /** From now on the task's first jobs run in the pool, whatever it says. */
+  /** From now on the task's first jobs run in the pool, even if its `main` is `always`. */
   banish(task: Task): void
   counts(): GuardCounts
 }
@@ -29,7 +29,7 @@ export interface GuardCounts {
   readonly coolingDown: readonly string[]
 }
 
-/** The synchronous part was cut off, or not called: the job is to be run elsewhere. */
+/** The synchronous part was cut off, or not called: the job must run elsewhere. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted'
 }
@@ -51,13 +51,13 @@ export interface CallTimes {
 }
 
 const usPerMs = 1_000
-/** After so many quick calls in a row a task is called without the limit, which costs about 0.1 ms a call. */
+/** After this many quick calls in a row, a task is called without the limit, which costs about 0.1 ms a call. */
 const provenAfter = 20
 /** Quick is below this part of the budget. */
 const quickPart = 0.2
 /**
- * An overrun in which the thread worked for less than this part of the budget is a task that blocks, or a machine that
- * is too busy to let it run: only so many in a row are held against the task.
+ * An overrun in which the thread worked for less than this part of the budget comes from a task that blocks, or from a
+ * machine that is too busy: the task cools down only after `idleOverruns` of them in a row.
  */
 const idlePart = 0.1
 const idleOverruns = 3
@@ -152,7 +152,7 @@ export function createMainThreadGuard({
     throw new Interrupted('could not be called under a time limit')
   }
 
-  /** Milliseconds that the thread has worked since then, at the least: what it did since the last look is taken off. */
+  /** A lower bound of the milliseconds that the thread has worked since then: its work since the last look is deducted. */
   function workedSince(startedAt: number): number {
     return times.workedMs() - workedThen - (startedAt - lookedAt)
   }

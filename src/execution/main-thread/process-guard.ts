@@ -1,7 +1,7 @@
 /**
  * Keeps first jobs from ending or changing the process that they share with every request, and as a library with their
  * host. It heeds only code that a first job has started, which it knows by its asynchronous context: what the host does
- * itself, and what becomes of the host's own errors, stays as it is.
+ * itself, and how its own errors are handled, stays as it is.
  */
 import dns from 'node:dns'
 import net from 'node:net'
@@ -13,7 +13,7 @@ const strays: ReadonlySet<unknown> = new Set(['uncaughtException', 'unhandledRej
 
 let isGuarded = false
 
-/** Call it before any task is loaded. It lasts: what a first job has left behind may act at any time. */
+/** Call it before any task is loaded. It lasts: code that a first job has left running may act at any time. */
 export function guardProcess(): void {
   if (isGuarded) return
   isGuarded = true
@@ -134,7 +134,7 @@ export function fenceEnvironment(): void {
     const task = taskNow()
     if (typeof name === 'symbol') return change()
     if (task === undefined) {
-      // The host's own word stands.
+      // What the host writes stays.
       changed.delete(name)
       return change()
     }
@@ -163,7 +163,7 @@ function fenceListeners(): void {
   const isOthers = (event: unknown, listener: unknown): boolean =>
     process.listeners(event as NodeJS.Signals).includes(listener as () => void) && !own.has(listener as Listener)
 
-  // Emitted before the listener is added, in the context of who adds it.
+  // Emitted before the listener is added, in the context of the code that adds it.
   process.on('newListener', (event: string | symbol, listener: Listener) => {
     const task = taskNow()
     if (task === undefined) return

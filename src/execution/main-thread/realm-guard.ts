@@ -35,7 +35,7 @@ export function createRealmGuard({ onGuilty, log }: RealmGuardOptions) {
 
   function putBack(changed: string, suspects: readonly Suspect[]): void {
     const left = intrinsics.restore()
-    // What cannot be put back is not to be found again and again.
+    // Otherwise what cannot be put back would be found again at each look.
     if (left.length > 0) intrinsics = watchIntrinsics()
     const names = [...new Set(suspects.map(({ task }) => task.name))]
     const only = names.length === 1 ? suspects[0]?.task : undefined
@@ -58,7 +58,7 @@ export function createRealmGuard({ onGuilty, log }: RealmGuardOptions) {
   }
 
   return {
-    /** Puts back what has changed since the last look; without a suspect, somebody else has changed it, and it stays. */
+    /** Puts back what has changed since the last look; without a suspect, no first job has changed it, and it stays. */
     look(suspects: readonly Suspect[]): void {
       const only = suspects.length === 1 ? suspects[0] : undefined
       const isFull = only !== undefined && isNew(only.task)

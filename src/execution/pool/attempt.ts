@@ -1,11 +1,11 @@
-/** One attempt on a thread, from its send to its one outcome, whatever comes first; its time and its memory are watched. */
+/** One attempt on a thread, from its send to its one outcome; its time and its memory are watched. */
 import { type ClaimedJob, failedBy, type AttemptOutcome, type StepKeeper } from '../../domain/claim.ts'
 import type { JobError, JobErrorCode } from '../../domain/job.ts'
 import { monotonicMs } from '../../runtime/clock.ts'
 import { createAttemptState, type Attempt } from '../executor.ts'
 import { phases, type ControlBlock } from './control-block.ts'
 
-/** Why a job was to stop that did not. */
+/** Why a job that did not stop was asked to stop. */
 export type AbandonCause = JobErrorCode | 'released'
 
 export interface PoolAttempt extends Attempt {

@@ -1,13 +1,13 @@
 /**
  * Memory that the main thread and the pool's threads share: per slot (room for one job) a command to the thread, the
- * phase that the job is in and since when, its progress, and what is to be known when its thread dies. Reading or
- * writing it costs no message.
+ * phase that the job is in and since when, its progress, and how it has ended its thread. Reading or writing
+ * it costs no message.
  */
 import { maxProgressBytes, type Progress } from '../../domain/claim.ts'
 import { monotonicMs } from '../../runtime/clock.ts'
 import { isNaN, uncurryThis } from '../../runtime/primordials.ts'
 
-/** `stop` is the main thread's wish, `done` the thread's own word that nobody need listen any more. */
+/** `stop`: the main thread asks the job to stop; `done`: the thread no longer needs to listen. */
 const commands = { none: 0, stop: 1, done: 2 } as const
 /**
  * `sent`: on its way to the thread; `loading`: the thread imports the task's module; `running`: the task runs;
@@ -31,10 +31,10 @@ const messageLength = 10
 const messageWrites = 11
 const messageByte = 48
 
-/** Who ended the thread: nobody yet, the job on this slot, or something that an ended job of this slot left behind. */
+/** What ended the thread: nothing yet, the job on this slot, or code that an ended job of this slot left running. */
 const exits = { none: 0, job: 1, leftover: 2 } as const
 
-// Its thread's side runs beside tasks, which can replace what it would look up.
+// The thread's side runs between tasks, which can replace what it would look up.
 const { add, compareExchange, load, notify, store, waitAsync } = Atomics
 const { NaN: notANumber } = Number
 const Bytes = Uint8Array
@@ -86,7 +86,7 @@ export function createControlBlock(buffer: SharedArrayBuffer) {
 
   function reset(slot: number): void {
     floats[float(slot, progress)] = notANumber
-    // Not known before the job begins: until then nothing it is held against can be exceeded.
+    // Not known before the job begins: no comparison with NaN is true.
     floats[float(slot, startBytes)] = notANumber
     store(ints, int(slot, messageLength), 0)
     store(ints, int(slot, phase), phases.sent)
@@ -138,7 +138,7 @@ export function createControlBlock(buffer: SharedArrayBuffer) {
     },
     /** Thread: the job has its outcome. */
     end: (slot: number) => void store(ints, int(slot, phase), phases.over),
-    /** Thread: ends whatever waits for `stop`. */
+    /** Thread: ends the wait for `stop`. */
     finish: (slot: number) => issue(slot, commands.done),
     /** Thread: whether the job was asked to stop. */
     isStopped: (slot: number) => load(ints, int(slot, command)) === commands.stop,
@@ -152,7 +152,7 @@ export function createControlBlock(buffer: SharedArrayBuffer) {
       if (message !== lastMessage[slot]) writeMessage(slot, message)
       floats[float(slot, progress)] = fraction
     },
-    /** Thread: the job is about to end the thread; null: what is left of one that has ended is. */
+    /** Thread: the job is about to end the thread with this code; null: code that an ended job has left running is. */
     setExit(slot: number, code: number | null) {
       store(ints, int(slot, exitCode), code ?? 0)
       store(ints, int(slot, exit), code === null ? exits.leftover : exits.job)

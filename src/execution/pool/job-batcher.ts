@@ -1,5 +1,4 @@
 /** Takes jobs, and replies to their steps, to the threads: one message for all that go the same way in one turn. */
-import type { ClaimedJob } from '../../domain/claim.ts'
 import type { Task } from '../../tasks/task-module.ts'
 import type { PoolAttempt } from './attempt.ts'
 import type { JobMessage, JobReply, StepMessage, StepReply } from './pool-messages.ts'
@@ -73,11 +72,11 @@ export function createJobBatcher({ hostOf, onReply, onNoReply }: JobBatcherOptio
 
   return {
     /** Sends the job with all others of this turn; `onReply` or `onNoReply` follows, once. */
-    send(thread: PoolThread, attempt: PoolAttempt, job: Omit<JobMessage, 'id'>): void {
-      const message = { ...job, id: nextId }
+    send(thread: PoolThread, attempt: PoolAttempt, task: Task): void {
+      const id = nextId
       nextId += 1
-      sent.set(message.id, { thread, attempt, givenUp: thread.givenUp })
-      sendJob(thread, message)
+      sent.set(id, { thread, attempt, givenUp: thread.givenUp })
+      sendJob(thread, messageOf(id, attempt, task))
     },
     /** A thread has sent these before all jobs of their batch are over. */
     deliver,
@@ -106,9 +105,9 @@ function createOutbox<Item>(send: (thread: PoolThread, items: readonly Item[]) =
   }
 }
 
-export function messageOf(job: ClaimedJob, { name, url }: Task, slot: number): Omit<JobMessage, 'id'> {
+function messageOf(id: number, { job, slot }: PoolAttempt, { name, url }: Task): JobMessage {
   const { input, runId, jobIndex, attempt, after, steps, traceparent } = job
-  const message = { slot, task: name, url, input, runId, jobIndex, attempt }
+  const message = { id, slot, task: name, url, input, runId, jobIndex, attempt }
   if (after === undefined && steps === undefined && traceparent === undefined) return message
   return {
     ...message,

@@ -1,4 +1,4 @@
-/** What the pool, its threads and its child processes say to each other. All ends are ours and of one version. */
+/** Messages between the pool, its threads and its child processes. All ends are ours and of one version. */
 import { serialize } from 'node:v8'
 import type { AttemptOutcome, Progress, Step, StepPage, StepReport } from '../../domain/claim.ts'
 import type { LogLevel } from '../task-context.ts'
@@ -57,7 +57,7 @@ export interface JobReply {
   readonly id: number
   /** `released`: the thread did not begin the job, because it was taken back or the thread is in doubt. */
   readonly outcome: AttemptOutcome
-  /** Why the thread should take no more jobs; null when it is as good as before. */
+  /** Why the thread should take no more jobs; null where it can go on. */
   readonly taint: string | null
   /** Whether the jobs that it still runs are in doubt too, because the language itself was changed. */
   readonly isUnsafe: boolean
@@ -130,7 +130,7 @@ export interface ThreadData {
   readonly isSequential: boolean
 }
 
-// What the pool and a child process say to each other, beside what it says to a thread.
+// Further messages between the pool and a child process.
 
 /** Places among the child's files: one for the relay, both ways, and one on which its main thread writes. */
 export const relayFile = 3
@@ -162,7 +162,7 @@ export type FromChild =
   | { readonly type: 'reply'; readonly seq: number; readonly reply: unknown }
   /** The job's module is loaded. */
   | { readonly type: 'begun'; readonly startBytes: number }
-  /** The job is about to end the process; null: what is left of one that has ended is. */
+  /** The job is about to end the process with this code; null: code that an ended job has left running is. */
   | { readonly type: 'exit'; readonly code: number | null }
   | FromThread
 

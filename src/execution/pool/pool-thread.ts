@@ -10,7 +10,7 @@ export type ThreadState = 'starting' | 'ready' | 'retiring' | 'failing' | 'dying
 
 export interface PoolThread {
   readonly name: string
-  /** The place of a child process beside this thread: while a job runs there, this one takes none, for it is one core. */
+  /** The place of a child process next to this thread: the two share a core, so only one of them runs jobs at a time. */
   readonly process: PoolThread | null
   readonly kind: TaskKind
   readonly slots: readonly number[]
@@ -26,13 +26,13 @@ export interface PoolThread {
   busySumMs: number
   /** Jobs replied to by the thread that is there now. */
   replied: number
-  /** Looks whether a job holds up those that wait behind it. */
+  /** Checks whether a job holds up those that wait after it. */
   holdUpTimer: NodeJS.Timeout | undefined
   /** Whether it is being asked if its loop turns. */
   isPinged: boolean
   /** Whether code of a job ended the last thread here: then no other job is to blame. */
   wasEndedByJob: boolean
-  /** Threads that were here and have been given up: what their jobs say no longer matters. */
+  /** How many threads were here and have been given up: replies of their jobs no longer count. */
   givenUp: number
 }
 
@@ -53,7 +53,7 @@ function busyJobs({ busySlots, batchSize }: PoolThread): number {
   return batchSize === null ? busySlots : Math.min(1, busySlots)
 }
 
-/** Which part of its time attempts took, from 0 to 1, in so many milliseconds since the pool was made. */
+/** Which part of its time attempts took, from 0 to 1. @param ageMs since the pool was made */
 function busyShare(thread: PoolThread, ageMs: number): number {
   const busyMs = thread.busySumMs + busyJobs(thread) * performance.now()
   const room = thread.batchSize === null ? thread.slots.length : 1
@@ -100,7 +100,7 @@ export interface ThreadCounts {
 }
 
 /**
- * Named `worker-1` and on, in the order of the kinds; their slots are numbered through. The child process beside
+ * Named `worker-1` and on, in the order of the kinds; their slots are numbered through. The child process next to
  * `worker-2` is `process-2`.
  */
 export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[] {
@@ -155,7 +155,7 @@ export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[]
 export interface BatchSize {
   /** At least 1. */
   current(): number
-  /** The thread has run one more job; it took so many milliseconds, its way included. */
+  /** The thread has run one more job. @param tookMs its way to the thread included */
   note(tookMs: number): void
   /** Something was held up: one at a time, until they are seen to be quick. */
   reset(): void
@@ -179,7 +179,7 @@ function createBatchSize(): BatchSize {
   }
 }
 
-/** A thread that was killed so long ago and is still there is stuck in native code: a zombie, whose slot is held back. */
+/** A thread that has not exited this long after it was killed is stuck in native code: a zombie, whose slot is held back. */
 const zombieAfterMs = 2_000
 const unusableLimitMs = 30_000
 
@@ -210,7 +210,7 @@ export function unhealthyReason(
     ofCpu.length > 0 && ofCpu.every(({ unreadySince }) => isOlder(unreadySince, nowMs - unusableLimitMs))
   if (isUseless) return `no cpu thread has taken jobs for ${unusableLimitMs / 1000} s`
   const ofIo = threads.filter(({ kind }) => kind === 'io')
-  // One that is only to be replaced may wait for its last jobs as long as they like.
+  // A retiring thread may wait for its last jobs without a limit.
   const isStuck = ({ state, unreadySince }: Seen): boolean =>
     state === 'dying' && isOlder(unreadySince, nowMs - unusableLimitMs)
   return ofIo.length > 0 && ofIo.every(isStuck) ? 'all io threads are stuck in native code' : null

@@ -1,7 +1,7 @@
 /**
  * The worker threads and what runs where. A slot is room for one attempt: a thread of kind `io` runs those of all its
  * slots at once, one of kind `cpu` one after another, and holds more than one only while jobs are quick. Every attempt
- * ends once: with its task's outcome, or with what became of its thread.
+ * ends once: with its task's outcome, or with the end of its thread.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClaimedJob, FreeSlots, StepKeeper } from '../../domain/claim.ts'
@@ -11,7 +11,7 @@ import type { Task } from '../../tasks/task-module.ts'
 import { notStarted, type Attempt } from '../executor.ts'
 import { createMemoryWatch, startAttempt, type PoolAttempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock } from './control-block.ts'
-import { createJobBatcher, messageOf } from './job-batcher.ts'
+import { createJobBatcher } from './job-batcher.ts'
 import { readFromThread, type JobReply, type LogMessage } from './pool-messages.ts'
 import {
   countBusy,
@@ -46,7 +46,7 @@ export interface PoolOptions {
   readonly ioConcurrency: number
   /** From the cooperative signal to the hard kill, in milliseconds. */
   readonly cancelGraceMs: number
-  /** A thread is replaced after so many jobs, so that what leaks is given back; default 100 000. */
+  /** A thread is replaced after this many jobs, so that leaked memory is given back; default 100 000. */
   readonly maxJobsPerThread?: number
   /** A thread is replaced that held more than this before a job, in MiB; default 512. */
   readonly maxIdleMb?: number
@@ -68,13 +68,13 @@ export interface Pool {
   /** Resolves when every thread has loaded its entry and replied. */
   start(): Promise<void>
   /**
-   * Has a thread of each kind load the modules of its tasks, beside the jobs that it runs.
+   * Has a thread of each kind load the modules of its tasks while it runs jobs.
    * @throws BootError that names the file when one cannot be loaded there
    */
   load(tasks: readonly Task[]): Promise<void>
   /**
-   * Calls back when there may be room that no outcome announces: a thread became ready, or gave back the slot of a job
-   * that was handed back before. That a job's outcome frees its slot is known to its caller.
+   * Calls back when a thread became ready, or gave back the slot of a job that was handed back before: no outcome says so.
+   * That the outcome of a job frees its slot is known to its caller.
    */
   onCapacity(listener: () => void): void
   /** Calls back with each line of a task, when it has been logged. */
@@ -88,7 +88,7 @@ export interface Pool {
   counts(): PoolCounts
   /** Why the process should be started again: what is wrong with its threads; null when nothing is. */
   unhealthyReason(): string | null
-  /** Has every thread replaced as soon as nobody is on it, for the reason given. */
+  /** Has every thread replaced as soon as it runs no job. @param detail why */
   replaceAll(detail: string): void
   /**
    * Runs the job on the thread that it was claimed for; `released` at once when that thread has no room.
@@ -107,7 +107,7 @@ export function createPool(options: PoolOptions): Pool {
     { kind: 'io', threads: options.ioThreads, jobsAtOnce: options.ioConcurrency },
   ] as const
   const threads = createPoolThreads(counts)
-  const processes = threads.flatMap(({ process: beside }) => beside ?? [])
+  const processes = threads.flatMap(({ process: place }) => place ?? [])
   const byName = new Map([...threads, ...processes].map((thread) => [thread.name, thread]))
   const controlBuffer = allocateControlBlock(
     [...threads, ...processes].reduce((sum, { slots }) => sum + slots.length, 0),
@@ -278,7 +278,7 @@ export function createPool(options: PoolOptions): Pool {
       const slot = thread?.state === 'ready' ? thread.freeSlotNumbers.pop() : undefined
       if (thread === undefined || slot === undefined) return notStarted
       const attempt = begin(thread, slot, job, task, keeper)
-      batcher.send(thread, attempt, messageOf(job, task, slot))
+      batcher.send(thread, attempt, task)
       supervisor.watchForHoldUp(thread)
       return attempt
     },

@@ -136,7 +136,6 @@ function readAborted(signal: AbortSignal): boolean {
   return abortedGetter !== undefined && apply(abortedGetter, signal, []) === true
 }
 
-/** Runs the jobs of one message; replies of those that are over go out early when the rest takes longer. */
 interface RunBatchOptions {
   /** One job after another, over all batches; otherwise all at once. */
   readonly isSequential: boolean
@@ -149,7 +148,10 @@ const nothingBefore = Promise.resolve()
 /** Replies of jobs that run one after another wait this long for the rest, in milliseconds. */
 const sendAfterMs = 5
 
-/** @returns a function that resolves with the replies that were not sent before */
+/**
+ * Runs the jobs of one message; replies of those that are over go out early when the rest takes longer.
+ * @returns a function that resolves with the replies that were not sent before
+ */
 export function createRunBatch({ isSequential, runJob, send }: RunBatchOptions) {
   let last: Promise<unknown> = nothingBefore
 

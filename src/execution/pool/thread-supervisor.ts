@@ -1,4 +1,4 @@
-/** Keeps the threads of the pool: who takes jobs, who is to be replaced and why, and who is really gone. */
+/** Supervises the threads of the pool: which take jobs, which are replaced and why, and which have really exited. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { BootError } from '../../domain/errors.ts'
@@ -32,7 +32,7 @@ const holdUpMs = 20
 /** A killed thread that is still there is stuck in native code. */
 const stuckAfterMs = 2_000
 const loadPauseMs = 100
-/** A thread can end because of a job that it runs meanwhile, and be replaced; hardly so often for one module. */
+/** A thread can end because of a job that it runs meanwhile, and be replaced; hardly this often for one module. */
 const loadTries = 3
 /** Each keeps its memory until its call returns. */
 const maxGivenUp = 4
@@ -93,7 +93,7 @@ export function createThreadSupervisor({
     for (const attempt of thread.attempts) if (attempt.recall()) thread.attempts.delete(attempt)
   }
 
-  /** A job that is not quick must not hold up those behind it. */
+  /** A job that is not quick must not hold up the jobs after it. */
   function watchForHoldUp(thread: PoolThread): void {
     if (thread.batchSize === null || thread.state !== 'ready' || thread.attempts.size < 2) return
     thread.holdUpTimer ??= setTimeout(() => {
@@ -115,7 +115,7 @@ export function createThreadSupervisor({
     if (thread.kind === 'io') killed.set(thread, setInterval(giveUp, stuckAfterMs, thread).unref())
   }
 
-  /** Such a thread waits, and nearly always for something that does not come: its place is needed. */
+  /** A stuck `io` thread nearly always waits for something that does not come: its place is needed. */
   function giveUp(thread: PoolThread): void {
     if (givenUp >= maxGivenUp) return
     givenUp += 1
@@ -131,12 +131,12 @@ export function createThreadSupervisor({
     thread.attempts.delete(attempt)
     retire(thread, cause)
     if (thread.state !== 'retiring') return
-    // Of those that run one after another, it was the one: replies of what was over before have been sent, or are lost with it.
+    // A thread that runs one job after another can be killed at once: replies to earlier jobs have been sent, or end with it.
     if (thread.batchSize !== null && !isBusy(thread)) kill(thread)
     else void killIfBlocked(thread)
   }
 
-  /** A loop that does not turn stops the neighbours too: they are better off elsewhere. */
+  /** If the loop does not turn, no other job of the thread goes on either: they must run elsewhere. */
   async function killIfBlocked(thread: PoolThread): Promise<void> {
     if (thread.isPinged) return
     thread.isPinged = true
@@ -152,7 +152,7 @@ export function createThreadSupervisor({
   }
 
   async function load(thread: PoolThread, tasks: readonly Task[], place = 'a worker thread'): Promise<void> {
-    // One after another: the one that ends the thread is to be known.
+    // One after another, so that the one that ends the thread is known.
     for (const { name, url } of tasks) {
       const path = fileURLToPath(url)
       const timer = setInterval(() => {
@@ -195,11 +195,11 @@ export function createThreadSupervisor({
     /** The attempt has ended and its task has not. */
     abandon,
     /**
-     * Has the thread load these modules, beside the jobs that it runs.
+     * Has the thread load these modules while it runs jobs.
      * @throws BootError that names the file when one cannot be loaded there
      */
     load,
-    /** The thread has more to do: sees to it that a job which takes long does not keep others waiting behind it. */
+    /** The thread was sent a job: if an earlier one takes long, the jobs after it are handed back. */
     watchForHoldUp,
     /** A thread does not begin what it was sent: it is replaced unless one of its jobs keeps it busy, or it replies. */
     doubt(thread: PoolThread): void {

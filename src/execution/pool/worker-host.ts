@@ -144,7 +144,7 @@ export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
 
   function follow(): void {
     worker = null
-    // Nobody follows one that was ended for good.
+    // A thread that was ended for good has no successor.
     if (isDestroyed) return
     options.onGone()
     open()
@@ -204,7 +204,7 @@ export function describeExit(thrown: unknown): JobError {
   return { ...rest, code: 'crashed', message: `the thread died of an uncaught error: ${message}` }
 }
 
-/** Their value is behind "=", or is the next argument. */
+/** Their value follows "=", or is the next argument. */
 const withValue = new Set(['--import', '--require', '-r', '--conditions', '-C', '--loader', '--experimental-loader'])
 /** With or without `no-` in their name. Others are of the process alone, or must not begin twice (`--inspect`). */
 const alone = new Set([

@@ -1,6 +1,6 @@
 /**
  * The entry of a child process of the pool. Its main thread runs tasks, so that native code which works on no other
- * thread works here; a thread beside it, the relay, listens to the service meanwhile.
+ * thread works here; another thread, the relay, listens to the service meanwhile.
  */
 import { writeSync } from 'node:fs'
 import { deserialize, serialize } from 'node:v8'
@@ -20,7 +20,7 @@ const head = Buffer.alloc(headBytes)
 const byteBits = 8
 const byteMask = 0xff
 
-/** Returns when the service's system has it: a crash right after loses nothing. */
+/** Returns when the operating system has the message: a crash right after does not lose it. */
 function post(message: FromChild): void {
   const body = encode(message)
   let bytes = body.length
@@ -66,7 +66,7 @@ async function answer({ seq, message }: TasksMessage): Promise<void> {
 const isSource = import.meta.url.endsWith('.ts')
 const relay = new Worker(new URL(isSource ? './process-relay.ts' : './process-relay.js', import.meta.url), {
   workerData: buffer,
-  // What the process loads for tasks is of no use there.
+  // The relay does not need what the process loads for tasks.
   ...(!isSource && { execArgv: [] }),
 })
 // They come from the service, which is of the same version.

@@ -1,7 +1,7 @@
 /**
- * A place for a child process in the pool, in the form of a worker host. There is none before its first job; one that has
- * worked is followed by another as soon as it is gone. It has no memory in common with the service: what its thread
- * would write to the control block is written here, by what it says.
+ * A place for a child process in the pool, in the form of a worker host. The process is started with its first job; one
+ * that has run a job is followed by another as soon as it is gone. It shares no memory with the service: its messages
+ * say what a thread would write to the control block, and it is written here.
  */
 import {
   type JobMessage,
@@ -99,7 +99,7 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
     for (const { reject } of [...untilUp.splice(0), ...asked.values()]) reject(error)
     asked.clear()
     last = nothingBefore
-    // Nobody need listen to the slot's commands any more.
+    // Ends the wait for the slot's commands.
     if (running !== null) control.finish(running.slot)
     running = null
     if (isDestroyed) return
@@ -115,7 +115,7 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
 
   function goOn(): void {
     if (isDestroyed) return
-    // One that ends without having worked is no use: the next waits for a job.
+    // After a process that ended without having run a job, the next one waits for a job.
     if (hasWorked && child === null) open()
     options.onReady()
   }
@@ -128,7 +128,7 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
     return promise
   }
 
-  function tell(message: RelayMessage): void {
+  function sendToRelay(message: RelayMessage): void {
     child?.send(receivers.relay, message)
   }
 
@@ -158,7 +158,7 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
     }
     running = job
     hasWorked = true
-    tell({ type: 'next' })
+    sendToRelay({ type: 'next' })
     void passStop(job)
     const replies = await askTasks({ type: 'jobs', jobs: [{ ...job, slot: 0 }] })
     running = null
@@ -170,7 +170,7 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
 
   async function passStop(job: JobMessage): Promise<void> {
     await control.stopped(job.slot)
-    if (running === job && control.isStopped(job.slot)) tell({ type: 'stop' })
+    if (running === job && control.isStopped(job.slot)) sendToRelay({ type: 'stop' })
   }
 
   return {
@@ -191,7 +191,7 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
     async memory() {
       const job = running
       if (child === null) throw new Error('no process')
-      const { rssBytes, progress } = (await ask((seq) => tell({ type: 'look', seq }))) as Omit<LookReply, 'seq'>
+      const { rssBytes, progress } = (await ask((seq) => sendToRelay({ type: 'look', seq }))) as Omit<LookReply, 'seq'>
       // Seen on the way: progress needs no messages of its own.
       if (job !== null && running === job && progress !== null) {
         control.setProgress(job.slot, progress.fraction, progress.message)
