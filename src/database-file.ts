@@ -2,11 +2,9 @@
 import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, open, rename, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { checkCopy, type CopyReport } from './store/sqlite/copies/check-copy.ts'
+import { checkCopy, type CopyReport, copySnapshot, replaceFile } from './store/sqlite/backup.ts'
 import { makeDirectory, realPathOf } from './store/sqlite/connection/database.ts'
 import { findOwner } from './store/sqlite/ownership/owner-socket.ts'
-import { replaceFile } from './store/sqlite/copies/replace-file.ts'
-import { copySnapshot } from './store/sqlite/copies/snapshot.ts'
 
 export interface Copied extends CopyReport {
   readonly bytes: number

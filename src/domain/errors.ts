@@ -63,3 +63,8 @@ export class BootError extends Error {
     this.name = 'BootError'
   }
 }
+
+/** What was thrown need not be an error. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,5 +1,6 @@
 /** The store's thread: owns the connection, so that an fsync never stops the event loop that serves requests. */
 import { parentPort, workerData } from 'node:worker_threads'
+import { messageOf } from '../../domain/errors.ts'
 import { createLog } from '../../log.ts'
 import { openDatabase } from './connection/database.ts'
 import { createGroupCommit } from './writing/group-commit.ts'
@@ -70,6 +71,6 @@ try {
   })
   say({ type: 'open', backlog: transaction.totals.live(), paused: transaction.pausedTasks.all() })
 } catch (error) {
-  say({ type: 'refused', message: error instanceof Error ? error.message : String(error) })
+  say({ type: 'refused', message: messageOf(error) })
   port.close()
 }

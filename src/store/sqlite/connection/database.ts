@@ -3,16 +3,18 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSyn
 import { basename, dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as pause } from 'node:timers/promises'
-import { BootError } from '../../../domain/errors.ts'
-import { lockHolder } from '../ownership/lock-holder.ts'
-import { migrateRows } from './migrate-rows.ts'
-import { findOwner, listenAsOwner, removeDeadSockets, type OwnerSocket } from '../ownership/owner-socket.ts'
-import { isBusy, remedyOf } from './errors.ts'
+import { BootError, messageOf } from '../../../domain/errors.ts'
+import { type OldJob, type OldRun, runOfRows } from '../../old-rows.ts'
+import { findOwner, listenAsOwner, lockHolder, type OwnerSocket, removeDeadSockets } from '../ownership/owner-socket.ts'
+import { createTransaction } from '../writing/transaction.ts'
+import { isBusy, remedyOf } from './node-sqlite.ts'
 
 const memory = ':memory:'
 const retryEveryMs = 50
 /** After this migration, code copies rows to records, once the tables are those of this version. */
 const rowsToRecords = '0005-one-record.sql'
+/** Runs that are kept in memory before they are written. */
+const runsPerFlush = 1_000
 /** Marks a file as ours (https://sqlite.org/pragma.html#pragma_application_id): "Fore". */
 const applicationId = 0x466f7265
 const migrations = new URL('../migrations/', import.meta.url)
@@ -157,6 +159,21 @@ function migrate(database: DatabaseSync, path: string): void {
   database.exec('COMMIT')
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+/** Copies runs and jobs from the tables of a row each, which older versions wrote, to records. */
+function migrateRows(database: DatabaseSync): void {
+  const tally = database.prepare('SELECT totals FROM tally WHERE id = 1').get()
+  const selectJobs = database.prepare('SELECT * FROM old_job WHERE run_id = ? ORDER BY job_index')
+  const transaction = createTransaction(database)
+  let pending = 0
+  // The ids sort by time of creation, so the keys come in that order too.
+  for (const row of database.prepare('SELECT * FROM old_run ORDER BY id').iterate()) {
+    const run = row as unknown as OldRun
+    transaction.add(runOfRows(run, selectJobs.all(run.id) as unknown as OldJob[], null))
+    pending += 1
+    if (pending % runsPerFlush === 0) transaction.flush()
+  }
+  transaction.flush()
+  // The old totals, because they also count runs that were removed since.
+  if (tally !== undefined) database.prepare('UPDATE tally SET totals = ? WHERE id = 1').run(String(tally['totals']))
+  database.exec('DROP TABLE old_run; DROP TABLE old_job; DROP TABLE old_run_tag')
 }

@@ -5,7 +5,7 @@
  * is visible wherever the directory is, also in another container, and it dies with its process.
  */
 import { createHash } from 'node:crypto'
-import { lstatSync, mkdtempSync, rmSync, symlinkSync, unlinkSync } from 'node:fs'
+import { lstatSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { hostname, tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -42,6 +42,27 @@ export async function findOwner(file: string): Promise<string | null> {
     if (owner !== null) return owner
   }
   return null
+}
+
+/**
+ * Finds the process that has SQLite's lock on the file, on systems that list their locks, such as Linux.
+ * @returns a phrase for people
+ */
+export function lockHolder(path: string): string {
+  try {
+    const { ino } = statSync(path)
+    // "1: POSIX  ADVISORY  WRITE 4711 08:01:131085 1073741826 1073742335" (https://man7.org/linux/man-pages/man5/proc_locks.5.html)
+    const lock = readFileSync('/proc/locks', 'utf8')
+      .split('\n')
+      .map((line) => line.split(/\s+/))
+      .find(([, , , , , file]) => file?.endsWith(`:${ino}`))
+    const pid = Number(lock?.[4])
+    // A process of another container has no number here.
+    if (pid > 0) return `process ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`
+  } catch {
+    // Another system, or the process has ended meanwhile.
+  }
+  return 'another process'
 }
 
 /** @returns a connection that stays open until one of the two ends it; null when nobody owns the file */

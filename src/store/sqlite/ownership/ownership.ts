@@ -3,7 +3,7 @@
  * owner's socket keeps other services out; a write by another program is noticed before anything is acknowledged.
  */
 import { statSync, type Stats } from 'node:fs'
-import { createLogHold } from '../copies/log-hold.ts'
+import { createLogHold } from './log-hold.ts'
 import { listenAsOwner, type OwnerSocket } from './owner-socket.ts'
 
 export interface Ownership {

@@ -3,6 +3,7 @@
  * thread's time, however many runs there are. A run that ends within the pause is written once.
  */
 import type { DatabaseSync } from 'node:sqlite'
+import { messageOf } from '../../../domain/errors.ts'
 import { searchText } from '../../search-text.ts'
 import type { Transaction } from '../writing/transaction.ts'
 
@@ -164,8 +165,4 @@ export function createSearchIndex(
     wake,
     stop: () => clearTimeout(timer),
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

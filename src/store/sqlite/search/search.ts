@@ -3,7 +3,7 @@
  * removes it here.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { type SearchWord, isAscii, wordsOf } from '../../search-words.ts'
+import { isAscii, type SearchWord, wordsOf } from '../../search-words.ts'
 
 export interface SearchProgress {
   /** Of the first record that has never been in the index. */

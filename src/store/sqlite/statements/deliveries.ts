@@ -14,7 +14,7 @@ import {
 } from '../../deliveries.ts'
 import { claimedDelivery, deliveryRecord, type DeliveryRow, deliveryStateNumber } from '../../rows.ts'
 import { stateNumber } from '../../record.ts'
-import { idOfBytes, prepareSelect } from '../connection/rows.ts'
+import { idOfBytes, prepareSelect } from '../connection/node-sqlite.ts'
 
 /** Those of a run are named by its key. */
 export interface Deliveries {

@@ -1,7 +1,7 @@
 /** Lines that tasks have logged. How many bytes they take is known without a query. */
 import type { DatabaseSync } from 'node:sqlite'
 import { chunksPerPrune, keptFrom, type LineChunk, type StoredChunk } from '../../../domain/task-history.ts'
-import { bytesOfId, prepareSelect } from '../connection/rows.ts'
+import { bytesOfId, prepareSelect } from '../connection/node-sqlite.ts'
 
 export interface Lines {
   /** Does nothing for a run that there is not. */

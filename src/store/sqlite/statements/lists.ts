@@ -1,11 +1,20 @@
-/** Lists: the tags and tasks they filter by, and the query of a page. It walks the most selective index, newest run first. */
+/**
+ * Lists of runs: the tags and the tasks by which they filter, and pages, newest run first. A page walks the most selective
+ * index, or looks at the runs that a search finds.
+ */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import { lowestRunId } from '../../../domain/ids.ts'
-import type { RunState } from '../../../domain/run.ts'
+import type { RunRecord, RunState } from '../../../domain/run.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import { stateNumber } from '../../record.ts'
-import type { RunFilter } from '../../store.ts'
-import { bytesOfId } from '../connection/rows.ts'
+import { listedRun, maxPageJobs } from '../../run-record.ts'
+import type { SearchWord } from '../../search-words.ts'
+import type { RunFilter, RunPage } from '../../store.ts'
+import { bytesOfId, idOfBytes, prepareSelect } from '../connection/node-sqlite.ts'
+import type { Search } from '../search/search.ts'
+import type { Payloads } from './payloads.ts'
+import type { Records } from './records.ts'
+import type { Totals } from './totals.ts'
 
 export interface Lists {
   add(run: Run): void
@@ -62,91 +71,183 @@ export function createLists(database: DatabaseSync): Lists {
   }
 }
 
-export interface Query {
-  /** From its FROM on. */
-  readonly sql: string
-  readonly values: readonly SQLInputValue[]
-}
-
-export type Condition = readonly [sql: string, value: SQLInputValue | undefined]
-
 /** The index of a state with at most this many runs is walked itself. */
 const fewRuns = 10_000
+/**
+ * Found runs per page that are checked against the rest of the filter, because all other operations wait meanwhile. The
+ * page ends there even if it is not full.
+ */
+const maxLookedAt = 2_000
 
-export interface ListStatistics {
-  readonly runs: Readonly<Record<RunState, number>>
-  /** Number of the filter's task; null where no run ever had it. */
-  readonly taskId: number | null
+export interface PageSources {
+  readonly records: Pick<Records, 'read'>
+  readonly payloads: Pick<Payloads, 'text'>
+  readonly lists: Pick<Lists, 'taskId'>
+  readonly totals: Pick<Totals, 'current'>
+  /** null: there is none. */
+  readonly search: Search | null
 }
 
-/** Selects one row more than a page holds, so that it is known whether there are more. */
-export function listQuery({ tag, task, state, ...bounds }: RunFilter, { runs, taskId }: ListStatistics): Query {
-  const { source, id, found, only } =
-    state !== undefined && runs[state] <= fewRuns ? ofState(state, runs, tag, taskOf()) : sourceOf(tag, taskOf())
-  const conditions: Condition[] = [
-    ...found,
-    ['record.state = ?', state && stateNumber(state)],
-    [`${id} < ?`, bounds.beforeId && bytesOfId(bounds.beforeId)],
-    // The bounds are exclusive, and an id holds its run's creation.
-    [`${id} >= ?`, bounds.createdAfter === undefined ? undefined : bytesOfId(lowestRunId(bounds.createdAfter + 1))],
-    [`${id} < ?`, bounds.createdBefore === undefined ? undefined : bytesOfId(lowestRunId(bounds.createdBefore))],
-  ]
-  const used = conditions.filter((entry): entry is [string, SQLInputValue] => entry[1] !== undefined)
-  const all = [...(only === undefined ? [] : [only]), ...used.map(([sql]) => sql)]
-  const where = all.length === 0 ? '' : `WHERE ${all.join(' AND ')}`
-  return {
-    sql: `FROM ${source} ${where} ORDER BY ${id} DESC LIMIT ?`,
-    values: [...used.map(([, value]) => value), bounds.pageSize + 1],
+/** `lastId` of the last run that was looked at; null without one. */
+type Page = Omit<RunPage, 'lastId'> & { readonly lastId: string | null }
+
+/** @returns reads a page */
+export function createPages(
+  database: DatabaseSync,
+  { records, payloads, lists, totals, search }: PageSources,
+): (filter: RunFilter) => RunPage {
+  const selectFrom = database.prepare('SELECT key FROM record WHERE id >= ? ORDER BY id LIMIT 1')
+  const selectId = database.prepare('SELECT id FROM record WHERE key = ?')
+  const selectEnd = database.prepare('SELECT coalesce(max(key), 0) + 1 AS key FROM record')
+
+  /** Keys grow as ids do: runs are accepted in the order in which they get theirs. */
+  function keyFrom(id: string): number {
+    return Number((selectFrom.get(bytesOfId(id)) ?? selectEnd.get())?.['key'])
   }
 
-  function taskOf(): number | undefined {
-    // No task has the number 0, so nothing is found.
-    return task === undefined ? undefined : (taskId ?? 0)
+  function idOf(key: number | undefined): string | null {
+    const id = key === undefined ? undefined : selectId.get(key)?.['id']
+    return id instanceof Uint8Array ? idOfBytes(id) : null
+  }
+
+  /** No task has the number 0, so nothing is found of one that no run ever had. */
+  const taskOf = ({ task }: RunFilter): number | undefined =>
+    task === undefined ? undefined : (lists.taskId(task) ?? 0)
+
+  /** The first runs that together have as many jobs as a page; those that cannot be read are left out. */
+  function readRuns(keys: readonly number[]): { readonly runs: readonly RunRecord[]; readonly looked: number } {
+    const runs: RunRecord[] = []
+    let jobs = 0
+    for (const [looked, key] of keys.entries()) {
+      if (jobs >= maxPageJobs) return { runs, looked }
+      const stored = records.read(key)
+      if (stored === null) continue
+      runs.push(listedRun(stored.run, (index, apart) => payloads.text(key, index, apart)))
+      jobs += stored.run.jobs.length
+    }
+    return { runs, looked: keys.length }
+  }
+
+  function walk(filter: RunFilter): Page {
+    const { sql, values } = listQuery(filter, taskOf(filter), totals.current().runs)
+    // Selects keys alone: a sort would carry the records along, and a page has only the first ones of large runs.
+    const rows = prepareSelect<{ readonly key: number; readonly id: Uint8Array }>(
+      database,
+      'record.key, record.id',
+      sql,
+    )(...values)
+    const { runs, looked } = readRuns(rows.slice(0, filter.pageSize).map(({ key }) => key))
+    const last = rows[looked - 1]
+    return { runs, hasMore: rows.length > looked, lastId: last === undefined ? null : idOfBytes(last.id) }
+  }
+
+  function find(filter: RunFilter, words: readonly SearchWord[]): RunPage {
+    if (search === null) throw new Error('there is no index for search')
+    const { beforeId, createdAfter, createdBefore } = filter
+    const from = createdAfter === undefined ? 0 : keyFrom(lowestRunId(createdAfter + 1))
+    const below = Math.min(
+      beforeId === undefined ? Number.MAX_SAFE_INTEGER : keyFrom(beforeId),
+      createdBefore === undefined ? Number.MAX_SAFE_INTEGER : keyFrom(lowestRunId(createdBefore)),
+    )
+    const found = search.find(words, from, below, maxLookedAt)
+    const conditions = [...hasState(filter.state), ...hasTag(filter.tag), ...hasTask(taskOf(filter))]
+    const { where, values } = allOf([['key = ?'], ...conditions])
+    const matches = database.prepare(`SELECT 1 FROM record ${where}`)
+    const keys: number[] = []
+    let checked = 0
+    for (const key of found) {
+      if (keys.length === filter.pageSize) break
+      checked += 1
+      if (matches.get(key, ...values) !== undefined) keys.push(key)
+    }
+    const { runs, looked } = readRuns(keys)
+    if (looked < keys.length) return { runs, hasMore: true }
+    const lastId = idOf(found[checked - 1])
+    const hasMore = checked < found.length || found.length === maxLookedAt
+    return { runs, hasMore, ...(lastId !== null && { lastId }) }
+  }
+
+  return (filter) => {
+    if (filter.words !== undefined) return find(filter, filter.words)
+    let page = walk(filter)
+    // Skips pages without a readable run: the next page begins after the last run of this one.
+    while (page.runs.length === 0 && page.hasMore && page.lastId !== null)
+      page = walk({ ...filter, beforeId: page.lastId })
+    return { runs: page.runs, hasMore: page.hasMore }
   }
 }
 
+/** With the values of its question marks. */
+type Condition = readonly [sql: string, ...values: SQLInputValue[]]
+
+function allOf(conditions: readonly Condition[]) {
+  const where = conditions.length === 0 ? '' : `WHERE ${conditions.map(([sql]) => sql).join(' AND ')}`
+  return { where, values: conditions.flatMap(([, ...values]) => values) }
+}
+
+/** No condition where the filter has no value. */
+function given<Value>(value: Value | undefined, condition: (value: Value) => Condition): Condition[] {
+  return value === undefined ? [] : [condition(value)]
+}
+
+const hasState = (state: RunState | undefined): Condition[] =>
+  given(state, (known) => ['record.state = ?', stateNumber(known)])
+const hasTag = (tag: string | undefined): Condition[] =>
+  given(tag, (known) => ['EXISTS (SELECT 1 FROM run_tag WHERE tag = ? AND id = record.id)', known])
+const hasTask = (task: number | undefined): Condition[] =>
+  given(task, (known) => ['EXISTS (SELECT 1 FROM run_task WHERE task = ? AND id = record.id)', known])
+
+/** Where a page comes from, and the column of ids along which it walks. */
 interface Source {
-  readonly source: string
-  /** The column that is walked. */
+  readonly tables: string
   readonly id: string
-  readonly found: readonly Condition[]
-  /** The condition of a partial index, which is used only where the query has it (https://sqlite.org/partialindex.html). */
-  readonly only?: string
+  readonly conditions: readonly Condition[]
+}
+
+/** Selects one row more than a page holds, so that it is known whether there are more. @returns what follows the columns */
+function listQuery(filter: RunFilter, task: number | undefined, runs: Readonly<Record<RunState, number>>) {
+  const { state, tag, beforeId, createdAfter, createdBefore, pageSize } = filter
+  const { tables, id, conditions } = sourceByState(filter, task, runs) ?? sourceOf(tag, task)
+  const { where, values } = allOf([
+    ...conditions,
+    ...hasState(state),
+    ...given(beforeId, (last): Condition => [`${id} < ?`, bytesOfId(last)]),
+    // The bounds are exclusive, and an id holds its run's creation.
+    ...given(createdAfter, (at): Condition => [`${id} >= ?`, bytesOfId(lowestRunId(at + 1))]),
+    ...given(createdBefore, (at): Condition => [`${id} < ?`, bytesOfId(lowestRunId(at))]),
+  ])
+  return { sql: `FROM ${tables} ${where} ORDER BY ${id} DESC LIMIT ?`, values: [...values, pageSize + 1] }
 }
 
 function sourceOf(tag: string | undefined, task: number | undefined): Source {
   // CROSS JOIN keeps the order of the tables (https://sqlite.org/lang_select.html).
   if (tag !== undefined) {
-    const source = 'run_tag CROSS JOIN record ON record.id = run_tag.id'
-    return { source, id: 'run_tag.id', found: [['run_tag.tag = ?', tag], hasTask(task)] }
+    const tables = 'run_tag CROSS JOIN record ON record.id = run_tag.id'
+    return { tables, id: 'run_tag.id', conditions: [['run_tag.tag = ?', tag], ...hasTask(task)] }
   }
   if (task !== undefined) {
-    const source = 'run_task CROSS JOIN record ON record.id = run_task.id'
-    return { source, id: 'run_task.id', found: [['run_task.task = ?', task]] }
+    const tables = 'run_task CROSS JOIN record ON record.id = run_task.id'
+    return { tables, id: 'run_task.id', conditions: [['run_task.task = ?', task]] }
   }
-  return { source: 'record', id: 'record.id', found: [] }
+  return { tables: 'record', id: 'record.id', conditions: [] }
 }
 
-/** Few runs are in the state: they are read, and asked for the tag and the task. */
-function ofState(
-  state: RunState,
-  runs: ListStatistics['runs'],
-  tag: string | undefined,
+/**
+ * The partial index of a state with few runs, which are read and asked for the tag and the task; null without one. Such an
+ * index is used only where the query has its condition (https://sqlite.org/partialindex.html).
+ */
+function sourceByState(
+  { state, tag }: RunFilter,
   task: number | undefined,
-): Source {
-  const found = [hasTag(tag), hasTask(task)]
-  if (state !== 'completed') {
-    return { source: 'record INDEXED BY record_by_state', id: 'record.id', found, only: 'record.state <> 1' }
+  runs: Readonly<Record<RunState, number>>,
+): Source | null {
+  if (state === undefined || runs[state] > fewRuns) return null
+  const conditions = [...hasTag(tag), ...hasTask(task)]
+  const partial = (index: string, condition: string): Source => {
+    return { tables: `record INDEXED BY ${index}`, id: 'record.id', conditions: [[condition], ...conditions] }
   }
-  if (runs.completed + runs.failed + runs.cancelled > fewRuns) return sourceOf(tag, task)
-  const only = 'record.finished_at IS NOT NULL'
-  return { source: 'record INDEXED BY record_finished', id: 'record.id', found, only }
-}
-
-export function hasTag(tag: string | undefined): Condition {
-  return ['EXISTS (SELECT 1 FROM run_tag WHERE tag = ? AND id = record.id)', tag]
-}
-
-export function hasTask(task: number | undefined): Condition {
-  return ['EXISTS (SELECT 1 FROM run_task WHERE task = ? AND id = record.id)', task]
+  if (state !== 'completed') return partial('record_by_state', 'record.state <> 1')
+  // The index of finished runs has these as well.
+  const finished = runs.completed + runs.failed + runs.cancelled
+  return finished <= fewRuns ? partial('record_finished', 'record.finished_at IS NOT NULL') : null
 }

@@ -1,7 +1,11 @@
-/** Texts that are too large for the record of their run. */
+/** What is kept apart from the record of a run: texts that are too large for it, and the steps of jobs, a row each. */
 import type { DatabaseSync } from 'node:sqlite'
+import { firstOfEachName, type Step, type StepPage, stepsPerPage } from '../../../domain/claim.ts'
+import type { StepRecord } from '../../../domain/job.ts'
 import type { Apart, Job } from '../../../domain/run/aggregate.ts'
 import { isApart, setApart } from '../../apart.ts'
+import { stepPage } from '../../rows.ts'
+import { prepareSelect } from '../connection/node-sqlite.ts'
 
 export interface Payloads {
   /** The job with what is new in it and not small moved to the table. `before` is null for a new job. */
@@ -39,6 +43,42 @@ export function createPayloads(database: DatabaseSync): Payloads {
     result: (run, index, { result }) => (isApart(result) ? textAt(run, index, result) : result),
     text: textAt,
     beginning: (run, index, { part }, length) => String(selectBeginning.get(length, run, index, part)?.['value'] ?? ''),
+    forget: (run) => void removeAll.run(run),
+  }
+}
+
+export interface Steps {
+  put(run: number, job: number, place: number, step: Step, at: number): void
+  list(run: number, job: number): StepRecord[]
+  page(run: number, job: number, from: number): StepPage
+  /** Those of one job. */
+  drop(run: number, job: number): void
+  /** Those of all jobs of the run. */
+  forget(run: number): void
+}
+
+export function createSteps(database: DatabaseSync): Steps {
+  const insert = database.prepare(
+    'INSERT INTO step (run, job, place, name, finished_at, value) VALUES (?, ?, ?, ?, ?, ?)',
+  )
+  const selectAll = prepareSelect<StepRecord>(
+    database,
+    'name, finished_at AS finishedAt',
+    'FROM step WHERE run = ? AND job = ? ORDER BY place',
+  )
+  const selectFrom = prepareSelect<Record<'place' | 'name' | 'value', unknown>>(
+    database,
+    'place, name, value',
+    `FROM step WHERE run = ? AND job = ? AND place >= ? ORDER BY place LIMIT ${stepsPerPage}`,
+  )
+  const remove = database.prepare('DELETE FROM step WHERE run = ? AND job = ?')
+  const removeAll = database.prepare('DELETE FROM step WHERE run = ?')
+
+  return {
+    put: (run, job, place, { name, value }, at) => void insert.run(run, job, place, name, at, value),
+    list: (run, job) => firstOfEachName(selectAll(run, job)),
+    page: (run, job, from) => stepPage(selectFrom(run, job, from)),
+    drop: (run, job) => void remove.run(run, job),
     forget: (run) => void removeAll.run(run),
   }
 }

@@ -7,7 +7,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
 import { expiresAt, isSuspect } from '../../../domain/run/transitions.ts'
 import type { Job } from '../../../domain/run/aggregate.ts'
-import { prepareSelect } from '../connection/rows.ts'
+import { prepareSelect } from '../connection/node-sqlite.ts'
 
 export interface Waiting {
   readonly kind: TaskKind

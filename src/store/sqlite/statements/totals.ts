@@ -1,11 +1,19 @@
 /**
- * Totals by state and since the beginning, so that no reply needs a count over the tables. Kept in memory, written in
- * the transaction that changes them, and reverted with it.
+ * Totals by state and since the beginning, so that no reply needs a count over the tables, and what tasks did in each
+ * minute. Totals are kept in memory, written in the transaction that changes them, and reverted with it.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { JobState } from '../../../domain/job.ts'
 import type { RunState } from '../../../domain/run.ts'
+import {
+  type MinuteRange,
+  type MinuteRow,
+  minutesPerPrune,
+  minutesPerRead,
+  type StoredMinute,
+} from '../../../domain/task-history.ts'
 import { countJob, countRun, emptyTotals, liveOf, type Totals as TotalsByState } from '../../totals.ts'
+import { prepareSelect } from '../connection/node-sqlite.ts'
 
 export interface Totals {
   current(): Readonly<TotalsByState>
@@ -66,4 +74,32 @@ function parseTotals(text: string): TotalsByState {
   // Only this file writes the row. A state that is newer than the text has no jobs.
   const { jobs, ...totals } = JSON.parse(text) as TotalsByState
   return { ...totals, jobs: { ...emptyTotals().jobs, ...jobs } }
+}
+
+export interface Minutes {
+  add(rows: readonly MinuteRow[]): void
+  /** In their order, at most `minutesPerRead`. */
+  read(range: MinuteRange): StoredMinute[]
+  /** The oldest rows before the instant. @returns how many */
+  prune(before: number): number
+}
+
+export function createMinutes(database: DatabaseSync): Minutes {
+  const insert = database.prepare('INSERT INTO minute (at, task, figures) VALUES (?, ?, ?)')
+  const select = prepareSelect<StoredMinute>(
+    database,
+    'id, at, figures',
+    `FROM minute WHERE task = ? AND at < ? AND (at, id) > (?, ?) ORDER BY at, id LIMIT ${minutesPerRead}`,
+  )
+  const remove = database.prepare(
+    `DELETE FROM minute WHERE at < ? AND id IN (SELECT id FROM minute ORDER BY id LIMIT ${minutesPerPrune})`,
+  )
+
+  return {
+    add(rows) {
+      for (const { at, task, figures } of rows) insert.run(at, task, figures)
+    },
+    read: ({ task, from, to, after }) => select(task, to, ...(after === null ? [from, -1] : [after.at, after.id])),
+    prune: (before) => Number(remove.run(before).changes),
+  }
 }

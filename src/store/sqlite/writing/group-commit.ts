@@ -3,23 +3,27 @@
  * the group; a failing operation rejects only itself.
  */
 import type { DatabaseSync } from 'node:sqlite'
+import { messageOf } from '../../../domain/errors.ts'
 import type { RunChange } from '../../../domain/run.ts'
-import { isRead, type Group, type Operation, type Reply, type Verbs } from '../messages.ts'
-import { createProbe } from '../connection/probe.ts'
+import { type Group, isRead, type Operation, type Reply, type Verbs } from '../messages.ts'
 import { createReads } from '../statements/read.ts'
-import { isUnavailable } from '../connection/errors.ts'
+import { isUnavailable } from '../connection/node-sqlite.ts'
 import type { Transaction } from './transaction.ts'
 import { createVerbs } from './verbs.ts'
+
+/** Size of the row that shows whether the disk takes writes: a disk with room for one page may have none for a run. */
+const bytesAfterFailure = 65_536
 
 export function createGroupCommit(
   database: DatabaseSync,
   transaction: Transaction,
 ): (operations: readonly Operation[]) => Group {
-  const probe = createProbe(database)
+  const writeProbe = database.prepare('INSERT OR REPLACE INTO probe (id, filler) VALUES (1, zeroblob(?))')
+  let probeBytes = 0
   const verbs: Verbs = {
     ...createVerbs(transaction),
     ...createReads(database, transaction),
-    checkWritable: probe.write,
+    checkWritable: () => void writeProbe.run(probeBytes),
   }
   const begin = database.prepare('BEGIN IMMEDIATE')
   const end = database.prepare('COMMIT')
@@ -59,7 +63,7 @@ export function createGroupCommit(
 
   function noteWritten(): void {
     hasWritten = true
-    probe.note(false)
+    probeBytes = 0
   }
 
   function rollBack(): void {
@@ -73,9 +77,9 @@ export function createGroupCommit(
    * crash. The next write overwrites it in the log, even if that write fails too.
    */
   function overwriteFailed(): void {
-    probe.note(true)
+    probeBytes = bytesAfterFailure
     try {
-      probe.overwrite()
+      writeProbe.run(0)
     } catch {
       // As expected of a disk that fails.
     }
@@ -109,6 +113,5 @@ export function createGroupCommit(
 }
 
 function failure(error: unknown): Reply {
-  const message = error instanceof Error ? error.message : String(error)
-  return { ok: false, code: isUnavailable(error) ? 'store-unavailable' : 'internal', message }
+  return { ok: false, code: isUnavailable(error) ? 'store-unavailable' : 'internal', message: messageOf(error) }
 }

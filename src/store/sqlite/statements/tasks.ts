@@ -1,9 +1,9 @@
 /**
- * When jobs of tasks with a rate have started. Kept in memory, so that a claim asks no query, written in the transaction
- * that claims the jobs, and reverted with it.
+ * What claims ask about tasks: when jobs of those with a rate have started, and which are paused. Kept in memory, so that a
+ * claim asks no query, written in the transaction, and reverted with it.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { allowanceOf, rateBounds, startInstant, type Allowance, type Rate, type Starts } from '../../../domain/task.ts'
+import { type Allowance, allowanceOf, type Rate, rateBounds, startInstant, type Starts } from '../../../domain/task.ts'
 
 export interface TaskStarts {
   allowance(task: string, rate: Rate, at: number): Allowance
@@ -70,6 +70,43 @@ export function createTaskStarts(database: DatabaseSync): TaskStarts {
     bound: (now) => move((at) => (at <= now - rateBounds.perMs.max ? null : Math.min(at, now))),
     revert() {
       if (hasChanged) byTask = read()
+      hasChanged = false
+    },
+  }
+}
+
+export interface PausedTasks {
+  all(): string[]
+  has(task: string): boolean
+  set(task: string, isPaused: boolean): void
+  /** Call when the transaction was rolled back. */
+  revert(): void
+}
+
+export function createPausedTasks(database: DatabaseSync): PausedTasks {
+  const select = database.prepare('SELECT task FROM paused_task ORDER BY task')
+  const insert = database.prepare('INSERT OR IGNORE INTO paused_task (task) VALUES (?)')
+  const remove = database.prepare('DELETE FROM paused_task WHERE task = ?')
+  const read = (): Set<string> => new Set(select.all().map(({ task }) => String(task)))
+  let paused = read()
+  let hasChanged = false
+
+  return {
+    all: () => [...paused],
+    has: (task) => paused.has(task),
+    set(task, isPaused) {
+      if (isPaused === paused.has(task)) return
+      hasChanged = true
+      if (isPaused) {
+        insert.run(task)
+        paused.add(task)
+      } else {
+        remove.run(task)
+        paused.delete(task)
+      }
+    },
+    revert() {
+      if (hasChanged) paused = read()
       hasChanged = false
     },
   }

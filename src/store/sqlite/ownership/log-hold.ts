@@ -1,10 +1,10 @@
 /**
  * Prevents the log from restarting while a backup copies the file: the copying process stays connected to the owner's
- * socket. The copy is correct without this (`snapshot.ts`), but a copy of a large file under load would not finish.
+ * socket. The copy is correct without this (`backup.ts`), but a copy of a large file under load would not finish.
  */
 import { statSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { connectToOwner } from '../ownership/owner-socket.ts'
+import { connectToOwner } from './owner-socket.ts'
 
 export interface LogHold {
   add(caller: Socket): void

@@ -1,0 +1,190 @@
+/**
+ * A backup of a database file, and its way back: a copy that is made while the owner writes to the file, its check, and
+ * its move to the place of a file that no process has open.
+ */
+import { chmodSync, chownSync, constants, existsSync, renameSync, rmSync, type Stats, statSync } from 'node:fs'
+import { copyFile, open, rm, stat } from 'node:fs/promises'
+import { DatabaseSync } from 'node:sqlite'
+import { messageOf } from '../../domain/errors.ts'
+import { checkOwnership, migrationFiles, readNumber } from './connection/database.ts'
+import { isBusy } from './connection/node-sqlite.ts'
+import { holdLog } from './ownership/log-hold.ts'
+import { findOwner, listenAsOwner, lockHolder, type OwnerSocket, removeDeadSockets } from './ownership/owner-socket.ts'
+import { createReads } from './statements/read.ts'
+import { createTransaction } from './writing/transaction.ts'
+
+const logHeaderBytes = 32
+const maxTries = 20
+const pageSize = 500
+const besides = ['-wal', '-shm', '-journal']
+
+export interface CopyReport {
+  /** Null for the file of an older version, which reads it when it is started on it. */
+  readonly runs: number | null
+  /** Reasons why runs cannot be read; the rest of the file is sound. */
+  readonly unreadable: readonly string[]
+}
+
+/**
+ * Copies the file while its owner writes to it. A second connection cannot open such a file, and a backup through the
+ * owner's connection would stop the service while it writes the copy. So the files are copied as they are, and SQLite
+ * recovers a whole database from the copies, as it does after a crash.
+ *
+ * The result is the state of one commit, unless the log restarted meanwhile: until a restart the log only grows, and
+ * everything that the owner wrote from it into the file is still in it. A restart changes the header of the log
+ * (https://sqlite.org/fileformat2.html#walformat).
+ * @param file without symbolic links
+ * @param to is overwritten, and so is the log beside it
+ * @throws Error when the log restarted during each attempt
+ */
+export async function copySnapshot(file: string, to: string): Promise<void> {
+  using _ = await holdLog(file)
+  for (let tries = 0; tries < maxTries; tries += 1) {
+    const before = await stampOf(file)
+    await copyFile(file, to, constants.COPYFILE_FICLONE)
+    await copyLog(`${file}-wal`, `${to}-wal`)
+    if ((await stampOf(file)) === before) return
+  }
+  throw new Error(`${file} is written to faster than it can be copied: try again when the service has less to do`)
+}
+
+/** Changes when the log begins again; without a log, with each write to the file. */
+async function stampOf(file: string): Promise<string> {
+  const { ino, size, mtimeNs } = await stat(file, { bigint: true })
+  const header = await headerOf(`${file}-wal`)
+  return `${ino} ${header === '' ? `${size} ${mtimeNs}` : header}`
+}
+
+async function headerOf(log: string): Promise<string> {
+  try {
+    await using handle = await open(log)
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(logHeaderBytes), 0, logHeaderBytes, 0)
+    return buffer.toString('hex', 0, bytesRead)
+  } catch (error) {
+    if (isMissing(error)) return ''
+    throw error
+  }
+}
+
+async function copyLog(log: string, to: string): Promise<void> {
+  try {
+    await copyFile(log, to, constants.COPYFILE_FICLONE)
+  } catch (error) {
+    if (!isMissing(error)) throw error
+    await rm(to, { force: true })
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+}
+
+/**
+ * Checks a copy: its pages, and whether each of its runs can be read. First writes the log beside the copy into it, so that the copy is one file.
+ * @param original for messages: the file that it is a copy of
+ * @throws Error when it is no database of this program, was written by a newer version, or is damaged
+ */
+export function checkCopy(path: string, original: string): CopyReport {
+  const database = new DatabaseSync(path)
+  try {
+    checkOwnership(database, original)
+    const version = readNumber(database, 'PRAGMA user_version')
+    const known = migrationFiles().length
+    if (version === 0) throw new Error(`${original} is empty`)
+    if (version > known) throw new Error(`${original} has schema version ${version}; this program knows ${known}`)
+    database.exec('PRAGMA journal_mode = DELETE')
+    const damage = database.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check']
+    if (damage !== 'ok') throw new Error(`${original} is damaged: ${String(damage)}`)
+    return version === known ? readAll(database) : { runs: null, unreadable: [] }
+  } catch (error) {
+    // Of SQLite itself.
+    if (!(error instanceof Error) || !('errcode' in error)) throw error
+    throw new Error(`${original} cannot be read: ${error.message}`, { cause: error })
+  } finally {
+    database.close()
+  }
+}
+
+function readAll(database: DatabaseSync): CopyReport {
+  const unreadable: string[] = []
+  const transaction = createTransaction(database, { onUnreadable: (message) => unreadable.push(message) })
+  const reads = createReads(database, transaction)
+  let runs = 0
+  for (let beforeId: string | undefined; ;) {
+    const page = reads.listRuns({ pageSize, ...(beforeId !== undefined && { beforeId }) })
+    for (const { id } of page.runs) {
+      try {
+        reads.getRun(id)
+        runs += 1
+      } catch (error) {
+        unreadable.push(`run ${id}: ${messageOf(error)}`)
+      }
+    }
+    beforeId = page.runs.at(-1)?.id
+    if (!page.hasMore || beforeId === undefined) return { runs, unreadable }
+  }
+}
+
+/**
+ * Replaces a database that no process has open; the old file is kept. Owns the file meanwhile, as a service does, so that
+ * no service starts in between.
+ * @param keepAs path under which the old file is kept
+ * @returns whether there was an old file
+ * @throws Error when another process has it open, BootError when it is the file of another program
+ */
+export async function replaceFile(file: string, replacement: string, keepAs: string): Promise<boolean> {
+  const before = statSync(file, { throwIfNoEntry: false })
+  const socket = await takeFile(file)
+  try {
+    if (before !== undefined) {
+      giveTo(replacement, before)
+      // The log second: the file without its log would be older, and a log without its file is useless.
+      for (const ending of ['', ...besides]) if (existsSync(file + ending)) renameSync(file + ending, keepAs + ending)
+    } else for (const ending of besides) rmSync(file + ending, { force: true })
+    renameSync(replacement, file)
+    return before !== undefined
+  } finally {
+    socket?.close()
+  }
+}
+
+/** Gives the file to the service's user, which need not be the one that restores. */
+function giveTo(path: string, { uid, gid, mode }: Stats): void {
+  chmodSync(path, mode)
+  try {
+    chownSync(path, uid, gid)
+  } catch {
+    // Only root can do that; any other user keeps its own files.
+  }
+}
+
+/** Writes the log into the file first, so that one file is kept; a damaged file stays as it is. */
+async function takeFile(file: string): Promise<OwnerSocket | null> {
+  const inUse = (owner: string): Error => new Error(`${owner} has ${file} open; stop it first`)
+  const owner = await findOwner(file)
+  if (owner !== null) throw inUse(owner)
+  const database = new DatabaseSync(file, { timeout: 0 })
+  try {
+    const holder = lock(database, file)
+    const newOwner = holder ?? (await findOwner(file))
+    if (newOwner !== null) throw inUse(newOwner)
+    removeDeadSockets(file)
+    return await listenAsOwner(file)
+  } finally {
+    database.close()
+  }
+}
+
+/** @returns the name of the process that has it open, if any */
+function lock(database: DatabaseSync, file: string): string | null {
+  try {
+    database.exec('PRAGMA locking_mode = EXCLUSIVE')
+    checkOwnership(database, file)
+    database.exec('BEGIN EXCLUSIVE; COMMIT; PRAGMA wal_checkpoint(TRUNCATE)')
+    return null
+  } catch (error) {
+    if (isBusy(error)) return lockHolder(file)
+    if (error instanceof Error && 'errcode' in error) return null
+    throw error
+  }
+}
