@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/client/client.ts'
-import type { TaskListView } from '../../src/http/views/service.ts'
+import type { TaskListView } from '../../src/http/views/stats.ts'
 import { jobAt, readRun } from '../harness/run.ts'
 import { startDispatchService } from './dispatch-service.ts'
 

@@ -2,7 +2,7 @@
 import type { ProblemDocument } from '../../src/http/problem.ts'
 import type { JobView } from '../../src/http/views/job.ts'
 import type { RunPageView, RunView } from '../../src/http/views/run.ts'
-import type { StatsView } from '../../src/http/views/service.ts'
+import type { StatsView } from '../../src/http/views/stats.ts'
 
 /** A service in this process, or in one of its own. */
 interface Asked {

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { respondModes } from '../../src/domain/run.ts'
-import type { TaskListView, TaskView } from '../../src/http/views/service.ts'
+import type { TaskListView, TaskView } from '../../src/http/views/stats.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { countJobs, jobAt, readRun } from '../harness/run.ts'
 import { shareService, type Service } from '../harness/service.ts'

@@ -1,7 +1,7 @@
 /** GET /stats/recent: what the process runs now, and how its last minutes were. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { RecentView } from '../../src/http/views/service.ts'
+import type { RecentView } from '../../src/http/views/stats.ts'
 import { readRun } from '../harness/run.ts'
 import { type Service, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'

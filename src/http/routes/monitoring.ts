@@ -11,7 +11,7 @@ import {
   statsSchema,
   type StatsView,
   threadSchema,
-} from '../views/service.ts'
+} from '../views/stats.ts'
 
 const statsExample: StatsView = {
   environment: 'production',

@@ -18,7 +18,7 @@ import {
   taskStatsSchema,
   type TaskStatsView,
   type TaskView,
-} from '../views/service.ts'
+} from '../views/stats.ts'
 
 const first = {
   name: 'first',

@@ -1,4 +1,4 @@
-/** The JSON form of the service's tasks and numbers. */
+/** The JSON form of tasks, and of the numbers of tasks and of the service. */
 import { z } from 'zod'
 import { jobStates } from '../../domain/job.ts'
 import { isolations, mainPlacements, policyBounds, rateBounds, taskKinds } from '../../domain/task.ts'
