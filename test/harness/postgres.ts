@@ -85,6 +85,48 @@ export async function silence({ query }: Schema, process: number): Promise<void>
   await query('DELETE FROM process WHERE id = $1', [process])
 }
 
+/** As `pg` has it; its types leave this out. */
+type Kept = Client & { ref(): void; unref(): void }
+
+/** Kept from one query to the next, and made again when the server was gone; it holds up the end of no process. */
+function keepConnection(url: string, schema: string): { query: Schema['query']; end(): Promise<void> } {
+  let kept: Promise<Kept> | null = null
+  let pending = 0
+
+  async function connect(): Promise<Kept> {
+    const client = new Client({ connectionString: url }) as Kept
+    const onGone = (): void => void (kept = null)
+    client.on('error', onGone)
+    client.on('end', onGone)
+    await client.connect()
+    await client.query(`SET search_path = ${schema}`)
+    return client
+  }
+
+  return {
+    async query<Row extends object>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+      kept ??= connect().catch((error: unknown) => {
+        kept = null
+        throw error
+      })
+      const client = await kept
+      client.ref()
+      pending += 1
+      try {
+        return (await client.query<Row>(text, [...values])).rows
+      } finally {
+        pending -= 1
+        if (pending === 0) client.unref()
+      }
+    },
+    async end() {
+      const client = await kept
+      client?.ref()
+      await client?.end()
+    },
+  }
+}
+
 /**
  * A name for a schema that nobody else uses; it is dropped at the end of the scope, with all that was made in it.
  * @param server default: that of this process
@@ -93,25 +135,40 @@ export async function makeSchema(server?: Postgres): Promise<Schema> {
   const postgres = server ?? (await sharedPostgres())
   const name = `test_${randomUUID().replaceAll('-', '')}`
 
-  async function query<Row extends object>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
-    const client = new Client({ connectionString: postgres.url })
-    client.on('error', () => {})
-    await client.connect()
-    try {
-      await client.query(`SET search_path = ${name}`)
-      return (await client.query<Row>(text, [...values])).rows
-    } finally {
-      await client.end()
-    }
-  }
+  const connection = keepConnection(postgres.url, name)
 
   return {
     name,
     url: postgres.url,
     postgres,
-    query,
+    query: connection.query,
     async [Symbol.asyncDispose]() {
-      await query(`DROP SCHEMA IF EXISTS ${name} CASCADE`)
+      await connection.query(`DROP SCHEMA IF EXISTS ${name} CASCADE`)
+      await connection.end()
     },
   }
+}
+
+/** Every table but the one with the version. The tables of the search have a row of their own before the first process. */
+const empty = `
+  DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'schema_version' LOOP
+      EXECUTE format('DELETE FROM %I', name);
+    END LOOP;
+  END $$;
+  INSERT INTO search_progress (process, since) VALUES (0, 0)`
+const unused: Schema[] = []
+
+/**
+ * A schema that is empty, with its tables or without them: making them takes longer than most tests. At the end of the
+ * scope the next test gets it, so a test changes rows and nothing else, and leaves no store open.
+ */
+export async function lendSchema(): Promise<Schema> {
+  const schema = unused.pop() ?? (await makeSchema())
+
+  async function takeBack(): Promise<void> {
+    await schema.query(empty)
+    unused.push(schema)
+  }
+  return { ...schema, [Symbol.asyncDispose]: takeBack }
 }

@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import type { Config } from '../../src/config.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { openEvents } from '../harness/event-client.ts'
-import { makeSchema } from '../harness/postgres.ts'
+import { lendSchema } from '../harness/postgres.ts'
 import { jobAt, readRun, readStats } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
@@ -20,7 +20,7 @@ interface Pair extends AsyncDisposable {
 
 async function startPair(options: Partial<Config> = {}): Promise<Pair> {
   const stack = new AsyncDisposableStack()
-  const { url: databaseUrl, name: databaseSchema } = stack.use(await makeSchema())
+  const { url: databaseUrl, name: databaseSchema } = stack.use(await lendSchema())
   const shared = { databaseUrl, databaseSchema, threads: 1, ...options }
   const http = stack.use(await startService({ ...shared, role: 'http' }))
   const worker = stack.use(await startService({ ...shared, role: 'worker' }))
@@ -128,7 +128,7 @@ test('progress of a job in the other process is shown, and told to who watches',
 
 test('the bound of the backlog holds for all processes together, but for what is on its way', async () => {
   await using stack = new AsyncDisposableStack()
-  const { url: databaseUrl, name: databaseSchema } = stack.use(await makeSchema())
+  const { url: databaseUrl, name: databaseSchema } = stack.use(await lendSchema())
   const options = { databaseUrl, databaseSchema, role: 'http', maxBacklog: 100 } as const
   const services = [stack.use(await startService(options)), stack.use(await startService(options))]
   const atOnce = 5

@@ -1,7 +1,7 @@
 /** PostgreSQL does what the model of the protocol says, with one process and with two, one of which may be taken for dead. */
 import { test } from 'uvu'
 import type { Store } from '../../src/store/store.ts'
-import { makeSchema, silence } from '../harness/postgres.ts'
+import { lendSchema, silence } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import { entryAt } from '../harness/store-run.ts'
 import { runModel } from './run-model.ts'
@@ -18,7 +18,7 @@ interface Opened {
 
 /** @param roundMs between two looks at what others have left behind */
 async function openProcesses(count: number, roundMs: number): Promise<Subject> {
-  const schema = await makeSchema()
+  const schema = await lendSchema()
   const opened: Opened[] = []
   const members: Member[] = []
   let last = 0

@@ -9,7 +9,7 @@ import type { TickOutcome } from '../../src/schedules/deal.ts'
 import { createTicker, type TickerOptions } from '../../src/schedules/ticker.ts'
 import { createTimetable } from '../../src/schedules/timetable.ts'
 import type { Store } from '../../src/store/store.ts'
-import { makeSchema } from '../harness/postgres.ts'
+import { lendSchema } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import { openSqlite } from '../harness/store-sqlite.ts'
 import { runOf, start } from '../harness/store-run.ts'
@@ -119,7 +119,7 @@ test('a stop leaves no timer, whatever is under way', async () => {
 })
 
 test('of processes that share a store, one that knows better has 15 s before a tick is missed or refused', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using scoped = await openPostgres(schema)
   const { store } = scoped
   const unknown = async (): Promise<never> => {

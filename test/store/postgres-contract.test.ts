@@ -1,5 +1,5 @@
 import { test } from 'uvu'
-import { makeSchema } from '../harness/postgres.ts'
+import { lendSchema } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import type { StoreUnderTest } from './contract/subject.ts'
 import { storeContract } from './store-contract.ts'
@@ -8,7 +8,7 @@ import { storeContract } from './store-contract.ts'
 const limits = { aloneMs: 0 }
 
 async function openSchema(): Promise<StoreUnderTest> {
-  const schema = await makeSchema()
+  const schema = await lendSchema()
   let { store } = await openPostgres(schema)
   return {
     store,

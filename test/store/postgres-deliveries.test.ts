@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ClaimedDelivery } from '../../src/domain/run/verbs.ts'
 import type { Store } from '../../src/store/store.ts'
-import { makeSchema, silence } from '../harness/postgres.ts'
+import { lendSchema, silence } from '../harness/postgres.ts'
 import { acceptFirst, entryAt, runIn, runOf, start, taskError } from '../harness/store-run.ts'
 import { openPostgres, postgresStore } from '../harness/store-postgres.ts'
 import { until } from '../harness/until.ts'
@@ -12,7 +12,7 @@ const quick = { leaseMs: 2_000, renewMs: 200, roundMs: 100 }
 
 async function openPair() {
   const stack = new AsyncDisposableStack()
-  const schema = stack.use(await makeSchema())
+  const schema = stack.use(await lendSchema())
   const { store: one } = stack.use(postgresStore(schema, quick))
   const { store: other } = stack.use(postgresStore(schema, quick))
   await Promise.all([one.open(), other.open()])
@@ -30,7 +30,7 @@ const claim = async (store: Store, limit = 5): Promise<readonly ClaimedDelivery[
   (await store.claimDeliveries({ limit, perReceiver: limit, rooms: {}, late, after: '', at: start })).deliveries
 
 test('each end makes a delivery, also where its run goes on in the same transaction', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using scoped = await openPostgres(schema)
   const { store } = scoped
   const job = await acceptFirst(store, runOf({ webhook: 'https://hooks.example/', claimsFirst: true }), start)

@@ -1,12 +1,12 @@
 /** How much travels in one transaction: a statement has to end in its time, and what is small does not wait for all of it. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { makeSchema } from '../harness/postgres.ts'
+import { lendSchema } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import { jobOf, requestAt, runOf, start } from '../harness/store-run.ts'
 
 test('large texts that come together are written in several transactions, in the order in which they came', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema)
   const { store } = opened
   const written = async (part: number): Promise<readonly number[]> => {

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunChange } from '../../src/domain/run.ts'
-import { makeSchema } from '../harness/postgres.ts'
+import { lendSchema } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import { entryAt, jobOf, requestAt, runIn, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
@@ -12,7 +12,7 @@ const asleep = { roundMs: 3_600_000 }
 const io = (count: number) => [{ thread: 'worker-1', kind: 'io', count }] as const
 
 test('it runs from its first version on, and the change is told', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema, asleep)
   const { store } = opened
   const changes: RunChange[] = []
@@ -46,7 +46,7 @@ test('it runs from its first version on, and the change is told', async () => {
 })
 
 test('who has the higher priority goes first, within the limit of its task, and the rest waits', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema, asleep)
   const { store } = opened
   await store.claim(requestAt(start))
@@ -83,7 +83,7 @@ test('who has the higher priority goes first, within the limit of its task, and 
 })
 
 test('what waits for the end of a limit is not forgotten over it', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema, asleep)
   const { store } = opened
   await store.accept(runOf({ jobs: [jobOf({ task: 'limited' }), jobOf({ task: 'limited' })] }), start)
@@ -104,7 +104,7 @@ test('what waits for the end of a limit is not forgotten over it', async () => {
 })
 
 test('jobs that are released, retried, or left by another process are found by the next claim', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema, asleep)
   await using other = await openPostgres(schema, asleep)
   const { store } = opened

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Store } from '../../src/store/store.ts'
-import { makeSchema } from '../harness/postgres.ts'
+import { lendSchema } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import { claimOne, requestAt, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
@@ -13,7 +13,7 @@ const deaf = { roundMs: 3_600_000 }
 const isPaused = (store: Store) => (): boolean => store.pausedTasks().has('echo')
 
 test('what one process pauses and resumes the other one hears of, and is woken for', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using one = await openPostgres(schema, deaf)
   await using other = await openPostgres(schema, deaf)
   await one.store.setPaused('echo', true)
@@ -32,7 +32,7 @@ test('what one process pauses and resumes the other one hears of, and is woken f
 })
 
 test('a claim takes no job of a task that was paused unheard, and a lost notification is made up for', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema, deaf)
   const { store } = opened
   const run = runOf()

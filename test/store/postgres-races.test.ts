@@ -3,14 +3,14 @@ import { Client } from 'pg'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { cancelJobs, completeJob, retryJob } from '../../src/domain/run/transitions.ts'
-import { makeSchema } from '../harness/postgres.ts'
+import { lendSchema } from '../harness/postgres.ts'
 import { changeRecords } from '../harness/postgres-records.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import { acceptFirst, entryAt, jobOf, requestAt, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
 test('a reply that changes nothing comes of the run as it is, not as this process last saw it', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema, { roundMs: 3_600_000 })
   const { store } = opened
   const run = runOf({ jobs: [jobOf(), jobOf(), jobOf()] })
@@ -28,7 +28,7 @@ test('a reply that changes nothing comes of the run as it is, not as this proces
 })
 
 test('of a run that ends in the commit that removes it no table has anything', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema)
   const { store } = opened
   const runs = [runOf({ claimsFirst: true }), runOf({ tags: ['t'], jobs: [jobOf({ input: `"${'x'.repeat(600)}"` })] })]
@@ -40,7 +40,7 @@ test('of a run that ends in the commit that removes it no table has anything', a
 })
 
 test('what one accepts for later, the other one knows of before it is due', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   const seldom = { roundMs: 3_600_000 }
   await using here = await openPostgres(schema, seldom)
   await using there = await openPostgres(schema, seldom)
@@ -54,7 +54,7 @@ test('what one accepts for later, the other one knows of before it is due', asyn
 })
 
 test('runs that are forgotten and their keys that are asked for again wait for each other in one order', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   // Two that wait for each other would do so until their statements are given up.
   const url = `${schema.url}?options=${encodeURIComponent('-c deadlock_timeout=60s')}`
   const place = { url, name: schema.name }

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Store } from '../../src/store/store.ts'
-import { makeSchema } from '../harness/postgres.ts'
+import { lendSchema } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import { jobIn, jobOf, requestAt, runOf } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
@@ -13,7 +13,7 @@ const slots = [{ thread: 'worker-1', kind: 'io', count: 2 }] as const
 const claim = async (store: Store) => (await store.claim(requestAt(Date.now(), { slots, rates: { echo: rate } }))).jobs
 
 test('two processes that claim at once start no more jobs in any window than one may', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using one = await openPostgres(schema)
   await using other = await openPostgres(schema)
   const run = runOf({ jobs: Array.from({ length: 14 }, () => jobOf()) })
@@ -33,7 +33,7 @@ test('two processes that claim at once start no more jobs in any window than one
 })
 
 test('starts that a clock ahead has noted keep nothing waiting for longer than a window', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema)
   const hour = 3_600_000
   await schema.query('INSERT INTO task_start VALUES ($1, $2, 4, $3)', [

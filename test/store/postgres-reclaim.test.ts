@@ -3,13 +3,13 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunChange } from '../../src/domain/run.ts'
 import { startPostgresProxy } from '../harness/postgres-proxy.ts'
-import { makeSchema } from '../harness/postgres.ts'
+import { lendSchema } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import { acceptAndClaim, acceptFirst, jobIn, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
 test('claims that are given while the owned jobs are compared stay valid', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using proxy = await startPostgresProxy(schema.url)
   await using opened = await openPostgres({ ...schema, url: proxy.url }, { roundMs: 20 })
   const { store } = opened

@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import type { RunChange } from '../../src/domain/run.ts'
 import { cancelJobs } from '../../src/domain/run/transitions.ts'
 import type { Store } from '../../src/store/store.ts'
-import { makeSchema, silence, type Schema } from '../harness/postgres.ts'
+import { lendSchema, silence, type Schema } from '../harness/postgres.ts'
 import { changeRecords } from '../harness/postgres-records.ts'
 import { openPostgres, postgresStore } from '../harness/store-postgres.ts'
 import {
@@ -33,7 +33,7 @@ interface Pair extends AsyncDisposable {
 
 async function openPair(): Promise<Pair> {
   const stack = new AsyncDisposableStack()
-  const schema = stack.use(await makeSchema())
+  const schema = stack.use(await lendSchema())
   const { store: one } = stack.use(postgresStore(schema, quick))
   const { store: other } = stack.use(postgresStore(schema, quick))
   // Both at once, as a deployment starts them: one makes the tables.
@@ -137,7 +137,7 @@ test('a cancel here is told where the job runs', async () => {
 })
 
 test('a process that is alone tells nobody anything, and one that comes is told from then on', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   const heard: string[] = []
   await using opened = await openPostgres(schema, { roundMs: 20 })
   const { store } = opened
@@ -170,7 +170,7 @@ test('a process that is alone tells nobody anything, and one that comes is told 
 })
 
 test('a run that another process has changed unheard is settled as it is now', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema, { roundMs: 3_600_000 })
   const { store } = opened
   const run = runOf({ jobs: [jobOf(), jobOf(), jobOf()] })

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Store } from '../../src/store/store.ts'
 import { changeRecords } from '../harness/postgres-records.ts'
-import { makeSchema, type Schema } from '../harness/postgres.ts'
+import { lendSchema, type Schema } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import { acceptFirst, claimOne, entryAt, jobOf, requestAt, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
@@ -28,7 +28,7 @@ const claim = async (store: Store) => (await store.claim(requestAt(start))).jobs
 const tasksOf = async (store: Store) => (await claim(store)).map(({ task }) => task)
 
 test('it waits for a process that has nothing else to run, and is left alone there', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema, patient)
   await using other = await openPostgres(schema, patient)
   const [busy, idle] = [opened.store, other.store]
@@ -50,7 +50,7 @@ test('it waits for a process that has nothing else to run, and is left alone the
 })
 
 test('where nobody is idle it is begun in the end, but beside nothing that has lost a start', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema, impatient)
   const { store } = opened
   // On the main thread, where somebody always waits.

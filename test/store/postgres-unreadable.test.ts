@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Store } from '../../src/store/store.ts'
-import { makeSchema, type Schema } from '../harness/postgres.ts'
+import { lendSchema, type Schema } from '../harness/postgres.ts'
 import { rejects } from '../harness/rejects.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import { acceptFirst, jobIn, jobOf, requestAt, runOf, start } from '../harness/store-run.ts'
@@ -29,7 +29,7 @@ async function listAll(store: Store, pageSize: number): Promise<string[]> {
 
 for (const [what, how] of Object.entries({ 'of a newer format': ofNewerFormat, 'that is damaged': damaged })) {
   test(`a record ${what} keeps no other run from starting, being listed, settled, taken over and forgotten`, async () => {
-    await using schema = await makeSchema()
+    await using schema = await lendSchema()
     await using opened = await openPostgres(schema, { roundMs: 3_600_000 })
     const { store } = opened
     const [waiting, held, finished, lost] = [
@@ -83,7 +83,7 @@ for (const [what, how] of Object.entries({ 'of a newer format': ofNewerFormat, '
 }
 
 test('a suspect whose record cannot be read keeps no other one waiting', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema, { roundMs: 3_600_000 })
   const { store } = opened
   const [bad, good] = [runOf(), runOf()]
@@ -95,7 +95,7 @@ test('a suspect whose record cannot be read keeps no other one waiting', async (
 })
 
 test('a claim that was lost ends here, and one whose record cannot be read goes on', async () => {
-  await using schema = await makeSchema()
+  await using schema = await lendSchema()
   await using opened = await openPostgres(schema, { roundMs: 20 })
   const { store } = opened
   const [unread, lost, gone] = [
