@@ -97,7 +97,7 @@ test('one process at a time takes requests, and what it does not accept stays', 
     { id: ids[1], text: null },
   ])
   assert.equal(await waiting(schema), ids)
-  const again = (): Promise<boolean> | undefined =>
+  const again = () =>
     take(other.store, async (requests) => {
       assert.equal(requests, seen)
     })
