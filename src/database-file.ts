@@ -1,4 +1,4 @@
-/** What is done with the file of a database from outside of the service: a backup beside its owner, and its way back. */
+/** What the command does with the file of a database: a backup while its owner runs, and the way back. */
 import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, open, rename, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -15,7 +15,7 @@ export interface Restored extends Copied {
   readonly kept: string | null
 }
 
-/** @returns who has the file open; null when nobody has, or it is not there */
+/** @returns the process that has the file open; null when none has, or it is not there */
 export async function ownerOf(file: string): Promise<string | null> {
   return existsSync(file) ? findOwner(realPathOf(file)) : null
 }

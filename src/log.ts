@@ -37,7 +37,7 @@ export function adaptLogger(logger: Logger): Log {
 
 /** @param level `silent` writes nothing */
 export function createLog(level: string): Log {
-  // Whatever was thrown: a getter of it that throws must not fail who logs it.
+  // A getter of the thrown object can throw: that must not make logging fail.
   const serializers = {
     err(thrown: Error): unknown {
       try {

@@ -89,7 +89,7 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
   listRuns(filter?: RunFilter, options?: CallOptions): Promise<RunPageView>
   /** All pages one after the other. */
   allRuns(filter?: RunFilter, options?: CallOptions): AsyncGenerator<RunView, void, undefined>
-  /** Resolves to the run with its results when it has ended, however it ended. */
+  /** Resolves to the run with its results when it has ended, also with a failure. */
   waitForRun(id: string, options?: CallOptions): Promise<RunView>
   /** Cancels one job, or all of the run's that have not ended. */
   cancel(id: string, jobIndex?: number, options?: CallOptions): Promise<RunView>
@@ -110,7 +110,7 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
   putSchedule(name: string, schedule: SchedulePut, options?: CallOptions): Promise<ScheduleView>
   /** Its runs stay. */
   removeSchedule(name: string, options?: CallOptions): Promise<void>
-  /** Makes a run of it now, which is no tick. */
+  /** Makes a run of it now, which does not count as a tick. */
   runSchedule(name: string, options?: CallOptions): Promise<RunView>
   /** Until it is resumed, its ticks pass. */
   pauseSchedule(name: string, options?: CallOptions): Promise<ScheduleView>

@@ -13,7 +13,7 @@ export interface ReplyReader {
   cancel(): Promise<void>
 }
 
-/** `about:blank`: the answer is none of the service's problems, but a proxy's or that of the HTTP server itself. */
+/** `about:blank`: the answer comes from a proxy or from the HTTP server itself, and is no problem of the service. */
 export type ProblemErrorCode = ProblemCode | 'about:blank'
 
 export class ProblemError extends Error {

@@ -78,7 +78,7 @@ export function createRunCalls(send: Send, isRemote: boolean, nameOf?: NameOf): 
       try {
         return await run(request, { idempotencyKey, signal, respondAsync: true }, false)
       } catch (error) {
-        // An earlier request with this key has made the run, which is what was wanted, however it goes.
+        // An earlier request with this key has made the run, which is all that was wanted.
         if (!(isDecided(error) || isInProgress(error)) || error.runId === undefined) throw error
         const response = await send({ path: `/runs/${encodeURIComponent(error.runId)}`, signal })
         return (await response.json()) as RunView

@@ -68,7 +68,7 @@ export function createSend({
 
 const decided: ReadonlySet<unknown> = new Set<ProblemCode>(['first-task-failed', 'all-tasks-failed', 'tasks-failed'])
 
-/** Whether it is the answer of a run: whatever its status, it is that of every further try. */
+/** Whether it is the answer of a run: every further try would get the same. */
 export function isDecided(error: unknown): error is ProblemError {
   return error instanceof ProblemError && decided.has(error.code)
 }

@@ -126,7 +126,7 @@ async function connect(send: Send, options: ConnectOptions): Promise<EventConnec
         yield* parser.push(decoder.decode(value, { stream: true }))
       }
     } finally {
-      // Also when nobody wants more of it. It fails where the stream has, which is known by then.
+      // Also when the caller stops reading. It fails where the stream has failed, which is known by then.
       await reader.cancel().catch(() => {})
     }
   }
@@ -134,7 +134,7 @@ async function connect(send: Send, options: ConnectOptions): Promise<EventConnec
   return { events: read(body), retryMs: parser.retryMs }
 }
 
-/** When runs change, of whatever number: over one connection, with which it ends, or throws. */
+/** How many changes of runs there were: over one connection, with which it ends, or throws. */
 export async function* watchRuns(
   send: Send,
   { signal }: WatchOptions = {},

@@ -1,6 +1,6 @@
 /**
  * Sends views within a bound of bytes that clients have not read yet. What is small is not counted, so that requests with
- * small answers are served whatever others do; what is large has to find room, and a run with large results is written
+ * small answers are always served; what is large has to find room, and a run with large results is written
  * as its client reads it.
  */
 import { once } from 'node:events'
@@ -120,7 +120,7 @@ export function createAnswers(options: AnswersOptions): Answers {
       res.end()
     } catch (error) {
       log.warn({ err: error, runId }, 'an answer could not be sent to its end')
-      // Cut off, so that nobody takes it for the whole.
+      // Cut off, so that no client takes it for the whole.
       res.destroy()
     }
   }
@@ -174,7 +174,7 @@ function noRoom(runId: string | undefined): AppError {
   return new AppError('overloaded', 'other clients have not read their large answers yet', { members })
 }
 
-/** Resolves when there is room for more. A client that takes nothing for so long is cut off. */
+/** Resolves when there is room for more. A client that takes nothing for `stuckMs` is cut off. */
 async function writePiece(response: ServerResponse, bytes: Buffer, stuckMs: number): Promise<void> {
   for (let at = 0; at < bytes.length && !response.destroyed; at += partBytes) {
     if (!response.write(bytes.subarray(at, at + partBytes))) await drained(response, stuckMs)

@@ -45,7 +45,7 @@ const msPerS = 1_000
 /**
  * Where there is no room for a client, those are cut off that hold some and move slowly: a client that sends or reads
  * byte by byte would keep all others out.
- * @param maxBytes in all; whatever its size, one hold fits when there is no other
+ * @param maxBytes in all; a single hold of any size fits when there is no other
  */
 export function createByteBudget(maxBytes: number, clock: Clock = monotonicClock): ByteBudget {
   const holds = new Set<Held>()

@@ -44,7 +44,7 @@ interface Connection {
 /** Connections beyond the bound that get an answer; any more are closed without one. */
 const refusedAtOnce = 8
 const tooManyLineMs = 60_000
-/** Requests of one connection, beside the one that is being answered. */
+/** Requests of one connection that wait for the one that is being answered. */
 const maxWaiting = 64
 
 export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log }: ConnectionsOptions): Connections {
@@ -128,7 +128,7 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
   function handleNext(connection: Connection, socket: Duplex): void {
     const next = connection.waiting.shift()
     if (next === undefined || socket.destroyed) return
-    // It was refused meanwhile, because of what came behind it.
+    // It was refused meanwhile, because of what came after it.
     if (next.response.closed || next.response.headersSent) handleNext(connection, socket)
     else handleNow(connection, next.response, next.handle)
   }
@@ -141,13 +141,13 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
     take(response, handle, flaw) {
       const { socket } = response.req
       const connection = connectionOf(socket)
-      // The client has sent it behind one whose answer ends the connection: it must not be begun (RFC 9112, 9.6).
+      // The client has sent it after one whose answer ends the connection: it must not be begun (RFC 9112, 9.6).
       if (socket.writableEnded || connection.isRefused) return
       connection.newest = response
-      // Without it an answer that nobody reads would be kept for ever; and the time for the next request, which Node
+      // Without it an answer that the client does not read would be kept for ever; and the time for the next request, which Node
       // counts from the last write, would cut off one that is being read (https://github.com/nodejs/node/issues/15082).
       response.once('prefinish', () => socket.setTimeout(sendTimeoutMs))
-      // Behind the last answer Node sets its own limit; behind another one it would be left to the answer that follows.
+      // After the last answer Node sets its own limit; after another one the limit would stay for the answer that follows.
       response.once('finish', () => connection.newest !== response && socket.setTimeout(0))
       // Node would begin pipelined requests all at once, also those that change something (RFC 9112, 9.3.2;
       // https://github.com/nodejs/node/issues/50850), and hold all their answers for a client that reads none.

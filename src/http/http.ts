@@ -15,7 +15,7 @@ import type { HttpDeps, MountOptions } from './route.ts'
 import type { ProgressOf } from './views/job.ts'
 
 export interface Http {
-  /** The routes at a place of their own: in a server, or in an app of somebody else's. */
+  /** The routes at a place of their own: in a server, or in another app. */
   mount(options: MountOptions): Mount
   /** The routes for this process itself. @param prefix of the addresses that it is given */
   connect(prefix: string): AskInProcess

@@ -32,7 +32,7 @@ export function sendPage(ctx: Context): boolean {
   if (file === undefined || ctx.accepts('text/plain', 'text/html') !== 'text/html') return false
   const directory = directoryOf(originalUrlOf(ctx.req, ctx.originalUrl))
   if (directory !== null) {
-    // Without the slash, its relative addresses would lead beside the place where the service is mounted.
+    // Without the slash, its relative addresses would leave out the last part of the path.
     ctx.status = 308
     ctx.set('Location', directory)
     return true
@@ -42,7 +42,7 @@ export function sendPage(ctx: Context): boolean {
   return true
 }
 
-/** Of this version of the page, or, by its name, of another one that may stand beside it behind a balancer. */
+/** An asset of this version of the page, or, by its name, of another version that the same balancer serves. */
 export function isAsset(path: string): boolean {
   return assetName.test(path) && pageFiles().size > 0
 }
@@ -58,9 +58,9 @@ export function sendAsset(ctx: Context, path: string): boolean {
 }
 
 /**
- * While two versions stand behind a balancer, one that has the document is followed by the other one that is asked for its
- * assets: the same is asked for again, until the balancer has found the right one.
- * @returns false where that was tried often enough
+ * While a balancer serves two versions, one can send the document and the other one get the requests for its assets: the
+ * client is sent to the same address again, until the balancer chooses the right version.
+ * @returns false after the last try
  */
 function sendElsewhere(ctx: Context, path: string): boolean {
   const tries = /^\?try=(?<tries>\d)$/.exec(ctx.search)?.groups?.['tries'] ?? '0'

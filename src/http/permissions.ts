@@ -12,7 +12,7 @@ import { maskText } from '../runtime/secret.ts'
 
 const credentials = /^bearer(?: +(?<key>.*))?$/i
 const challenge = 'Bearer realm="forerunner"'
-/** Hexadecimal digits of a key's digest that tell its holder from the others. */
+/** Hexadecimal digits of a key's digest, enough to differ from those of the other keys. */
 const scopeDigits = 16
 
 /** What a key permits; `none`: no keys are configured, and everything is permitted. */
@@ -63,7 +63,7 @@ function knownKey(key: string, kind: KeyKind): KnownKey {
   return { kind, digest, scope: digest.toString('hex').slice(0, scopeDigits) }
 }
 
-/** What stands behind `Bearer` in each field; another scheme is no key at all. */
+/** What follows `Bearer` in each field; another scheme has no key. */
 function keysOf(ctx: Context): string[] {
   const fields = ctx.req.headersDistinct['authorization'] ?? []
   return fields.flatMap((field) => {
@@ -72,7 +72,7 @@ function keysOf(ctx: Context): string[] {
   })
 }
 
-/** Looks at every key, whichever it is: the time must not tell how near a guess has come. */
+/** Compares every key, also after a match: the time must not show how near a guess has come. */
 function matchOf(key: string, known: readonly KnownKey[]): KnownKey | undefined {
   const digest = hash('sha256', key, 'buffer')
   let match: KnownKey | undefined

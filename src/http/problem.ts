@@ -1,4 +1,4 @@
-/** Problems (RFC 9457): their JSON form, and the answer that is made of whatever a route throws. */
+/** Problems (RFC 9457): their JSON form, and the answer that is made of an error. */
 import type { Context } from 'koa'
 import { z } from 'zod'
 import { failureStatuses } from '../domain/run.ts'
@@ -75,7 +75,7 @@ const insideDetails: Partial<Record<ProblemCode, string>> & { readonly internal:
 }
 
 /**
- * Answers with the problem that `thrown` is; what is not an AppError is logged whole and tells nothing.
+ * Answers with the problem that `thrown` is; what is not an AppError is logged whole, and its answer says nothing of it.
  * @param prefix of all addresses; the path of the request has none
  */
 export function answerProblem(ctx: Context, thrown: unknown, log: Log, prefix = ''): void {

@@ -29,7 +29,7 @@ const namedValue = new RegExp(
 
 /**
  * @param values of the header fields `Prefer`, one or several, each of them a list
- * @returns of a preference that is repeated the first one, whatever its value
+ * @returns for a repeated preference its first value
  */
 export function parsePrefer(values: string | readonly string[] = []): Preferences {
   const wanted = new Map<string, string>()
@@ -166,7 +166,7 @@ export function parseCoding(field: string): Coding | null | undefined {
  * A host can have taken the prefix away from the path already, as `app.use('/jobs', …)` of Express does.
  * @param path of the request
  * @param original that it had when it came, with or without its query
- * @returns the path as the routes have it; undefined where it is none of theirs
+ * @returns the path without the prefix; undefined for a path outside of it
  */
 export function pathBehind(prefix: string, path: string, original: string): string | undefined {
   if (prefix === '') return path

@@ -53,7 +53,7 @@ export interface Route {
 
 /**
  * A problem is thrown as AppError.
- * @param callerScope tells the holders of API keys apart; empty where there is no key
+ * @param callerScope differs between API keys; empty where there is no key
  */
 export type Handle = (ctx: Context, params: PathParameters, callerScope: string) => void | Promise<void>
 
@@ -87,7 +87,7 @@ export function problemsOf({ method, isOpen, problems }: Route): ProblemCode[] {
 export interface MountOptions {
   /** Stands before the path of each route, and in each address that is given out; empty, or such as `/jobs`. */
   readonly prefix: string
-  /** Whether the routes stand beside those of another app. */
+  /** Whether another app has routes at the same place. */
   readonly isHosted: boolean
   /** Whether its requests are the process's own: they need no API key, and their bodies may be of any size. */
   readonly isOwn?: boolean
@@ -101,7 +101,7 @@ export interface HttpDeps extends MountOptions {
   readonly intake: Intake
   readonly schedules: Schedules
   readonly pool: Pool
-  /** Why the process should get no requests now, beside what the store says; null when nothing is wrong. */
+  /** Why the process should get no requests now, apart from the store; null when nothing is wrong. */
   readonly trouble: () => string | null
   /** How runs are shown here. */
   readonly view: ViewOptions

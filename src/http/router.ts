@@ -1,6 +1,6 @@
 /**
- * Every route of the service, in the order in which they are shown, and all of them as one Koa middleware, which leaves paths
- * that are not its own to whatever comes after it.
+ * Every route of the service, in the order in which they are shown, and all of them as one Koa middleware, which leaves other
+ * paths to the next one.
  */
 import type { IncomingMessage } from 'node:http'
 import { createRequire } from 'node:module'
@@ -72,13 +72,13 @@ export const routeTable: readonly Route[] = [
 ]
 
 export interface Mount {
-  /** Leaves what is none of its paths to whatever comes after it. */
+  /** Leaves other paths to the next middleware. */
   readonly middleware: Middleware
   /** @param target path and query */
   owns(target: string, incoming: IncomingMessage): boolean
 }
 
-/** Without a prefix, an app of somebody else's has these itself. */
+/** Without a prefix, the app around has these itself. */
 const pathsOfTheHost: ReadonlySet<string> = new Set(['/', '/metrics', '/livez', '/readyz'])
 
 const ownCaller: Caller = { kind: 'write', scope: '' }
@@ -147,7 +147,7 @@ interface Match {
   readonly route: { readonly handle: Handle; readonly params: PathParameters } | undefined
 }
 
-/** Undefined for a path of nobody's. */
+/** Undefined for a path that no route has. */
 type FindRoute = (path: string, method: string) => Match | undefined
 
 /** Makes the handlers of these routes, for one place where they are mounted. */
@@ -186,7 +186,7 @@ function createFindRoute(routes: readonly Route[], deps: HttpDeps): FindRoute {
   }
 }
 
-/** Undefined for a target that is no URL: in an app of somebody else's, it is that app's to answer. */
+/** Undefined for a target that is no URL: the app around has to answer it. */
 function pathOf(ctx: Context): string | undefined {
   try {
     return ctx.path

@@ -85,7 +85,7 @@ export interface RequestBounds {
   readonly maxTasksPerRun: number
 }
 
-/** Wrong places that are named, of however many. */
+/** Wrong places that a problem names at most. */
 const maxIssues = 100
 
 /** @throws AppError `too-many-tasks`, or `validation-error` with a pointer for each wrong place */

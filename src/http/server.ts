@@ -112,7 +112,7 @@ function roomForConnections(): number {
   throw new BootError(`the limit of open files (ulimit -n) is too low by ${minConnections - room}`)
 }
 
-/** What is wrong with a request before anybody looks where it leads; with a path and query as its URL when nothing is. */
+/** What is wrong with a request, before it is routed. Leaves a path and a query as its URL when nothing is. */
 function flawOf(incoming: IncomingMessage): Refusal | undefined {
   const target = pathAndQueryOf(incoming.url ?? '')
   if (target === undefined) return { status: 400, detail: 'the target of the request is no URL' }

@@ -40,7 +40,7 @@ export interface Forerunner<Tasks extends TaskMap<Tasks> = AnyTasks> extends Cli
    * `/metrics`, `/livez` and `/readyz` are yours.
    */
   middleware(options?: PlaceOptions): Middleware
-  /** The same for `node:http`, Express, Fastify and whatever else has requests and responses of Node. */
+  /** The same for `node:http`, Express, Fastify and others that have requests and responses of Node. */
   handler(options?: PlaceOptions): Handler
   /** Every committed change of a run: `events.on('failed', listener)`, or `for await (const event of events)`. */
   readonly events: RunEvents
@@ -58,7 +58,7 @@ interface Started {
   readonly ask: AskInProcess
 }
 
-/** Starts the service, which tells each change with the log that it writes to. */
+/** Starts the service, which reports each change together with the log that it writes to. */
 export type Begin = (onChange: (change: RunChange, log: Log) => void) => Promise<Omit<Started, 'ask'>>
 
 /**

@@ -1,4 +1,4 @@
-/** The service's own numbers for Prometheus: what is counted as it happens, and what is looked up when somebody asks. */
+/** The service's own numbers for Prometheus: what is counted as it happens, and what is looked up at each request. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { EndedAttempt } from '../dispatch/execute.ts'
 import type { ClaimedJob, AttemptOutcome } from '../domain/claim.ts'
@@ -12,9 +12,9 @@ import type { TryOutcome } from '../webhooks/sender.ts'
 import { createRecent, type RecentFigures } from './recent.ts'
 
 export interface Metrics {
-  /** The answer of a run was decided, so long after its request came. */
+  /** The answer of a run was decided `tookMs` after its request came. */
   answered(tookMs: number): void
-  /** A group of so many verbs was committed. */
+  /** A group of verbs was committed. */
   committed(verbs: number, tookMs: number): void
   /** Jobs of a process that died were taken back. */
   recovered(jobs: number): void
@@ -28,7 +28,7 @@ export interface Metrics {
   recent(): RecentFigures
   /** Claims of this process that ended, or whose attempts were stopped, without a cancel or an outcome. */
   lostClaims(): number
-  /** Has the open streams counted by this function whenever somebody asks. */
+  /** Sets the function that counts the open streams. */
   observeStreams(count: () => number): void
   /** All of them in Prometheus' text format. @throws AppError `store-unavailable` */
   text(): Promise<string>

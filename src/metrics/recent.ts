@@ -93,7 +93,7 @@ const minuteMs = 60_000
 const windowMinutes = 5
 const keptSlots = 90
 const keptEvents = 50
-/** Attempts that are shown, of however many run. */
+/** Attempts that are shown at most. */
 const maxShown = 200
 const usPerMs = 1_000
 

@@ -61,7 +61,7 @@ export interface Due {
 }
 
 /**
- * @param watchedSince since when the process has been there: a later tick makes its run, however late it is; of earlier
+ * @param watchedSince since when the process has been there: a later tick makes its run, even if it is late; of earlier
  *   ones, which were missed, `missed` decides
  */
 export function dueOf({ nextAt, missed }: Schedule, timetable: Timetable, watchedSince: number): Due | null {

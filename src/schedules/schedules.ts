@@ -79,7 +79,7 @@ export function createSchedules(options: SchedulesOptions): Schedules {
   const ticker = createTicker({ store, intake, prepare, timetableOf, isOurs, clock, log, ...(onTick && { onTick }) })
 
   /**
-   * Writes what becomes of a schedule, however many others write it at the same time.
+   * Writes a new state of a schedule, also while others write it.
    * @param next of null where there is no schedule; may be called several times
    */
   async function change(

@@ -1,6 +1,6 @@
 /**
  * One try to send a webhook. The receiver has a bounded time for its whole answer, of which only the status counts. No
- * redirect is followed, and no connection is made to an address that is not public, whatever name leads there: the
+ * redirect is followed, and no connection is made to an address that is not public, under any name: the
  * address is checked after it was looked up, at every try. `fetch` takes no agent that could check it.
  */
 import { lookup as systemLookup, type LookupAddress } from 'node:dns'

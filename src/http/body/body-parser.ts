@@ -16,7 +16,7 @@ export interface BodyParser {
    * @throws AppError `overloaded` when too much waits already, `shutting-down` after `close`
    */
   parse(body: PackedBody, maxBytes: number): Promise<ParsedBody>
-  /** Ends the thread; who still waits is sent away. */
+  /** Ends the thread; bodies that wait are refused. */
   close(): void
 }
 

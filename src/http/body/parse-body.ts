@@ -99,7 +99,7 @@ function unpack(bytes: Uint8Array, coding: Coding, maxBytes: number): Buffer | n
 
 /** What stands between a name and its value. Strings can hold it too, so there are at least as many as members. */
 const nameEnd = '":'
-/** The same with blanks, which hardly anybody writes. */
+/** The same with blanks before the colon, which is rare. */
 const blankNameEnd = /"\s+:/
 /** A whole number of 16 digits, an exponent of three, or a fraction of many zeros; also within strings. */
 const numberLike = /(?<![\d.])\d{16}|\d[eE][+-]?\d{3}|\.0{300}/
@@ -192,7 +192,7 @@ function lossOf(literal: string): string | null {
   const shown = literal.length > maxShown ? `${literal.slice(0, maxShown)}…` : literal
   if (!Number.isFinite(value)) return `the number ${shown} is too large`
   if (value === 0) return /^-?[0.]*(?:[eE]|$)/.test(literal) ? null : `the number ${shown} is too small`
-  // Its digits, whatever power of ten they are multiplied by.
+  // Its digits without the power of ten.
   const whole = literal.replace(/(?:\.0+)?(?:[eE]\+?\d+)?$/, '')
   if (!/^-?\d+$/.test(whole)) return null
   const digits = Number(whole)

@@ -107,7 +107,7 @@ function holdUntilAnswered({ req, res }: Context, budget: ByteBudget, cutOff: ()
   return hold
 }
 
-// Without an encoding it leaves the bytes: they are parsed once, strictly, and no text is kept beside them. Its types
+// Without an encoding it leaves the bytes: they are parsed once, strictly, and no text is kept as well. Its types
 // know only texts (https://github.com/cojs/co-body/blob/master/lib/text.js passes the option to raw-body).
 const bytesOnly = { encoding: null } as unknown as { readonly encoding?: string }
 const readBytes = bodyParser({
@@ -193,8 +193,8 @@ const emptyBytes = 2
 
 /**
  * What a body parser of the app around has left of a body that it has read: koa-bodyparser, koa-body, express.json. Its
- * text is taken where it is kept, for a value no longer tells what was written. What nobody has kept is never taken for
- * no body at all: that would be another request.
+ * text is taken where it is kept, for the value alone does not say how it was written. A body of which nothing was kept is
+ * never taken for no body at all: that would be another request.
  * @param announced bytes; NaN where the request does not say
  * @throws AppError `body-already-read` that says what is to be done in the app
  */

@@ -104,7 +104,7 @@ export const removeRun: Route = {
       const result = await intake.remove(id)
       if (result === 'not-found') throw noSuchRun(id)
       if (result === 'active') {
-        const detail = 'the run has jobs that have not ended, or a caller who is being answered'
+        const detail = 'the run has jobs that have not ended, or a caller that is being answered'
         throw new AppError('run-active', detail, { members: { runId: id } })
       }
       ctx.status = 204

@@ -48,7 +48,7 @@ export const getRun: Route = {
       const hasVersion = (run: RunRecord): boolean =>
         isKnown(known, tagOfVersion(run.version)) || isKnown(known, tagOfRun(run))
       const { waitS } = parsePrefer(ctx.req.headersDistinct['prefer'])
-      // Without a version that the client knows there is none to wait for.
+      // A client that knows no version has none to wait for.
       const waits = waitS !== null && known !== '' && known !== '*'
       const run = waits ? await nextVersion(waitS) : await findRun(store, id)
       ctx.status = 200

@@ -139,7 +139,7 @@ export const prometheus: Route = {
   method: 'GET',
   path: '/metrics',
   operationId: 'metrics',
-  summary: 'tells the same and more to Prometheus',
+  summary: 'shows the same numbers and more to Prometheus',
   area: 'service',
   responses: [
     {

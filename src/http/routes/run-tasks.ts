@@ -17,7 +17,7 @@ import { minimalRunSchema, runViewSchema } from '../views/run.ts'
 /** When a run that is not answered yet is worth asking for. */
 const retryAfterS = '1'
 const msPerS = 1_000
-/** Larger results are left out of a problem, where nobody has asked for them: the run has them. */
+/** Larger results are left out of a problem: the run has them. */
 const maxResultBytes = 16 * 1024
 
 const json = { Run: runViewSchema, MinimalRun: minimalRunSchema }
@@ -91,7 +91,7 @@ export const runTasks: Route = {
       const accepted = await intake.submit(request, { waitMs, idempotency, traceparent })
       const { run, commitMs, answerMs } = accepted
       if (answerMs !== null) metrics.answered(commitMs + answerMs)
-      // A caller that waits for no answer gets none, however quick the first job was; a repeated request gets what is there.
+      // A caller that waits for no answer gets none, even if the first job was quick; a repeated request gets what is there.
       const answer = waitMs === 0 && !accepted.isReplayed ? null : run.answer
       if (answer !== null && answer.status !== 200) {
         // Without the details of its error it is an answer all the same.

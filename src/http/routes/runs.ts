@@ -185,7 +185,7 @@ function changeRoute(
             const { runs, hasMore, lastId = runs.at(-1)?.id } = await answers.readPage(filter)
             matched += runs.length
             if (!dryRun) await change(runs, () => (changed += 1))
-            // A caller who has gone away wants no more of it.
+            // A caller that has gone away wants no more of it.
             if (!hasMore || lastId === undefined || ctx.res.destroyed) break
             filter = { ...filter, beforeId: lastId }
           }

@@ -22,7 +22,7 @@ type Deps = Pick<HttpDeps, 'registry' | 'answers' | 'prefix'>
 function createView({ registry, prefix }: Omit<Deps, 'answers'>): (ctx: Context, schedule: Schedule) => ScheduleView {
   type Task = ScheduleView['request']['tasks'][number]
 
-  /** What nobody here knows the secrets of is hidden altogether. */
+  /** The whole input of a task that is not known here is hidden: any member may be secret. */
   function withoutSecrets(task: Task): Task {
     const { input } = task
     if (input === undefined) return task

@@ -144,7 +144,7 @@ async function readMinutes(
   to: number,
 ): Promise<StoredMinute[]> {
   const rows: StoredMinute[] = []
-  // Between two reads, whatever else there is gets its turn.
+  // Other work gets its turn between two reads.
   for (let after: StoredMinute | null = null; ;) {
     const read: readonly StoredMinute[] = await store.minutesOf({ task, from, to, after })
     rows.push(...read)

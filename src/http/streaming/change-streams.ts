@@ -1,6 +1,6 @@
 /**
  * Streams that say that runs were accepted or have changed, and how many times, not which: a reader asks for what it
- * shows. A change costs an addition, and an event is one text for all streams, however many changes there were.
+ * shows. A change costs an addition; an event carries a number and no runs.
  */
 import type { ServerResponse } from 'node:http'
 import { comment, type StreamRoom, streamTiming, type StreamTiming } from './event-stream.ts'

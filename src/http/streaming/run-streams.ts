@@ -1,6 +1,6 @@
 /**
  * All open streams of events: no more than are allowed, each in a place until its response is over, and one timer for
- * everything that is not a change. An event is written once, however many streams send it.
+ * everything that is not a change. An event is serialised once for all streams that send it.
  */
 import type { ServerResponse } from 'node:http'
 import type { RunRecord } from '../../domain/run.ts'
@@ -67,7 +67,7 @@ export function createRunStreams(options: RunStreamsOptions): RunStreams {
   const turns = createTurnScheduler(placesPerTurn)
   let ticker: NodeJS.Timeout | undefined
 
-  /** It is called by whatever changes a run: no error of showing it may reach there. */
+  /** Never throws: the code that has changed the run calls it. */
   function eventOf(record: RunRecord, { prefix, isReader }: EventForm): Buffer | null {
     const ofPrefix = written.get(prefix) ?? new WeakMap<RunRecord, Buffer>()
     written.set(prefix, ofPrefix)
@@ -80,7 +80,7 @@ export function createRunStreams(options: RunStreamsOptions): RunStreams {
       ofPrefix.set(run, event)
       return event
     } catch (error) {
-      log.error({ err: error, runId: run.id }, 'a run could not be shown to those who watch it')
+      log.error({ err: error, runId: run.id }, 'a run could not be shown to its watchers')
       return null
     }
   }

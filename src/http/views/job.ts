@@ -140,7 +140,7 @@ export type JobView = z.output<typeof jobViewSchema>
 type ErrorView = z.output<typeof jobErrorSchema>
 export type ResultView = Pick<JobView, 'result' | 'resultBytes'>
 
-/** What a job that runs here has told of its progress; null while it has told nothing, or does not run here. */
+/** The progress that a job has reported; null before its first report, and for a job that does not run here. */
 export type ProgressOf = (runId: string, jobIndex: number) => Progress | null
 
 export interface ViewOptions {
@@ -152,9 +152,9 @@ export interface ViewOptions {
   readonly maxResultBytes?: number
   /** Before each address, where the service is not at the root of its host; default: nothing. */
   readonly prefix?: string
-  /** How far a running job is; default: nobody knows. */
+  /** How far a running job is; default: unknown. */
   readonly progressOf?: ProgressOf
-  /** Why a job does not run yet; default: nobody knows. */
+  /** Why a job does not run yet; default: unknown. */
   readonly whyWaiting?: WhyWaiting
 }
 
@@ -170,7 +170,7 @@ export function viewResult(
   return { view: { result: value }, error }
 }
 
-/** What is stored is JSON, unless somebody else has written to the database: even then its run must be shown. */
+/** The service stores JSON only. A run whose row was written by another program must be shown all the same. */
 function parseResult(text: string): { readonly value: unknown; readonly error: ErrorView | null } {
   try {
     return { value: JSON.parse(text) as unknown, error: null }

@@ -23,7 +23,7 @@ export function sendText(ctx: Context, json: string): void {
   ctx.body = json
 }
 
-/** Of a run, for those who want to know how far it is: larger results are left out. */
+/** Larger results are left out of an event: its receiver wants to know how far the run is. */
 const maxEventResultBytes = 16 * 1024
 
 export function eventText(run: RunRecord, options: ViewOptions): string {
