@@ -5,7 +5,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { makeHome, type Child } from '../harness/child.ts'
 import { readRun } from '../harness/run.ts'
-import { forerunner, read } from './forerunner.ts'
+import { command, forerunner, read } from './forerunner.ts'
 
 const mark = { name: 'mark-io', input: { ms: 0, failures: 0, value: 'x'.repeat(4_000) } }
 
@@ -17,7 +17,8 @@ test('a backup of a database that is written to has all that was acknowledged, a
   await using home = await makeHome({ THREADS: '1' })
   const { databasePath } = home
   const at = (name: string): string => join(home.directory, name)
-  const command = (...args: string[]) => forerunner(args, { environment: { DATABASE_URL: `sqlite:${databasePath}` } })
+  const surroundings = { environment: { DATABASE_URL: `sqlite:${databasePath}` } }
+  const ask = (...args: string[]) => command(args, surroundings)
   const child = await home.start()
 
   const acknowledged: string[] = []
@@ -29,7 +30,7 @@ test('a backup of a database that is written to has all that was acknowledged, a
   )
   const first = await accept(child)
   const before = [...acknowledged]
-  const backedUp = await command('backup', at('one.db'), '--json')
+  const backedUp = await forerunner(['backup', at('one.db'), '--json'], surroundings)
   isOn = false
   await writing
   assert.is(backedUp.code, 0, backedUp.errors)
@@ -38,24 +39,24 @@ test('a backup of a database that is written to has all that was acknowledged, a
   assert.match(owner, new RegExp(`^process ${child.pid} `))
   assert.equal(unreadable, [])
 
-  const taken = await command('backup', at('one.db'))
+  const taken = await ask('backup', at('one.db'))
   assert.equal([taken.code, taken.output], [2, ''])
   assert.match(taken.errors, '--yes overwrites it')
   for (const ending of ['', '-wal', '-shm']) {
-    assert.is((await command('backup', databasePath + ending, '--yes')).code, 2, 'it belongs to the database')
+    assert.is((await ask('backup', databasePath + ending, '--yes')).code, 2, 'it belongs to the database')
   }
-  assert.is((await command('restore', databasePath, '--yes')).code, 2)
-  const refused = await command('restore', at('one.db'), '--yes')
+  assert.is((await ask('restore', databasePath, '--yes')).code, 2)
+  const refused = await ask('restore', at('one.db'), '--yes')
   assert.equal([refused.code, refused.output], [1, ''])
   assert.match(refused.errors, `process ${child.pid}`)
   await accept(child)
 
   await child.kill('SIGKILL')
-  const whole = await command('backup', at('two.db'))
+  const whole = await ask('backup', at('two.db'))
   assert.equal([whole.code, whole.errors], [0, ''])
   assert.match(whole.output, `${acknowledged.length + 2} runs, all read back`)
-  assert.is((await command('restore', at('one.db'))).code, 2, 'nobody was asked')
-  const restored = await command('restore', at('one.db'), '--yes', '--json')
+  assert.is((await ask('restore', at('one.db'))).code, 2, 'nobody was asked')
+  const restored = await ask('restore', at('one.db'), '--yes', '--json')
   assert.is(restored.code, 0, restored.errors)
   const { kept } = read(restored) as { kept: string }
   assert.equal(
@@ -71,17 +72,16 @@ test('refuses what is no backup, and where there is nothing to back up', async (
   await using home = await makeHome()
   const { databasePath } = home
   const at = (name: string): string => join(home.directory, name)
-  const command = (args: string[], url = `sqlite:${databasePath}`) =>
-    forerunner(args, { environment: { DATABASE_URL: url } })
-  assert.is((await command(['backup', at('a.db')])).code, 1)
-  assert.is((await command(['backup', at('a.db')], 'sqlite::memory:')).code, 2)
-  assert.is((await command(['restore', at('none.db')])).code, 2)
-  const postgres = await command(['backup', at('a.db')], 'postgres://127.0.0.1:9/x')
+  const ask = (args: string[], url = `sqlite:${databasePath}`) => command(args, { environment: { DATABASE_URL: url } })
+  assert.is((await ask(['backup', at('a.db')])).code, 1)
+  assert.is((await ask(['backup', at('a.db')], 'sqlite::memory:')).code, 2)
+  assert.is((await ask(['restore', at('none.db')])).code, 2)
+  const postgres = await ask(['backup', at('a.db')], 'postgres://127.0.0.1:9/x')
   assert.is(postgres.code, 2)
   assert.match(postgres.errors, 'pg_dump')
   for (const content of ['', 'this is no database, and longer than a header of SQLite is'.repeat(20)]) {
     writeFileSync(at('wrong.db'), content)
-    const { code, output, errors } = await command(['restore', at('wrong.db')])
+    const { code, output, errors } = await ask(['restore', at('wrong.db')])
     assert.equal([code, output], [1, ''])
     assert.match(errors, at('wrong.db'))
     assert.not(existsSync(databasePath))
@@ -90,11 +90,11 @@ test('refuses what is no backup, and where there is nothing to back up', async (
   const child = await home.start()
   const id = await accept(child)
   await child.kill('SIGTERM')
-  assert.is((await command(['backup', at('good.db')])).code, 0)
+  assert.is((await ask(['backup', at('good.db')])).code, 0)
   writeFileSync(databasePath, 'broken'.repeat(1_000))
-  const damaged = await command(['backup', at('bad.db')])
+  const damaged = await ask(['backup', at('bad.db')])
   assert.equal([damaged.code, existsSync(at('bad.db'))], [1, false])
-  assert.is((await command(['restore', at('good.db'), '--yes'])).code, 0)
+  assert.is((await ask(['restore', at('good.db'), '--yes'])).code, 0)
   const successor = await home.start()
   assert.is((await successor.get(`/runs/${id}`)).status, 200)
 })

@@ -1,4 +1,4 @@
-/** The command as it is installed: a process of its own, its exit code, and what it prints. */
+/** The command: its exit code, and what it prints. Each code is that of a process of its own, too. */
 import { spawn } from 'node:child_process'
 import { mkdtempDisposable, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -11,13 +11,13 @@ import type { RunPageView, RunView, ScheduleView } from '../../src/client/client
 import { startReceiver, webhookSecret } from '../harness/receiver.ts'
 import { readRun } from '../harness/run.ts'
 import { fixtureTasks, shareService, startService } from '../harness/service.ts'
-import { forerunner, program, read } from './forerunner.ts'
+import { command, forerunner, program, read } from './forerunner.ts'
 
 const nowhere = 'http://127.0.0.1:9'
 
 test('helps and tells its version, and starts nothing', async () => {
   for (const args of [['--help'], ['run', '--help'], ['help', 'retry'], []]) {
-    const { code, output, errors } = await forerunner(args, { url: nowhere })
+    const { code, output, errors } = await command(args, { url: nowhere })
     assert.equal([code, errors], [0, ''], args.join(' '))
     assert.match(output, 'Usage: forerunner')
   }
@@ -42,7 +42,7 @@ test('ends with 2 where it is used wrongly', async () => {
     ['stats', '--url', 'nowhere'],
   ]
   for (const args of wrong) {
-    const { code, output, errors } = await forerunner(args, { url: nowhere })
+    const { code, output, errors } = await command(args, { url: nowhere })
     assert.equal([code, output], [2, ''], args.join(' '))
     assert.ok(errors.length > 0, args.join(' '))
   }
@@ -51,11 +51,12 @@ test('ends with 2 where it is used wrongly', async () => {
 
 test('ends with 3 where there is no service, and says what to do', async () => {
   for (const args of [['runs'], ['run', 'echo'], ['watch', 'x'], ['stats', '--json']]) {
-    const { code, output, errors } = await forerunner(args, { url: nowhere })
+    const { code, output, errors } = await command(args, { url: nowhere })
     assert.equal([code, output], [3, ''], args.join(' '))
     assert.match(errors, `no service answers at ${nowhere}`)
     assert.match(errors, 'forerunner serve')
   }
+  assert.is((await forerunner(['runs'], { url: nowhere })).code, 3, 'of the process')
 })
 
 test('runs tasks, and prints the result', async () => {
@@ -64,7 +65,7 @@ test('runs tasks, and prints the result', async () => {
   await using directory = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
   const file = join(directory.path, 'input.json')
   await writeFile(file, '{"a":"ü"}')
-  const { code, output } = await forerunner(['run', 'echo', 'echo', '--input', file], { url })
+  const { code, output } = await command(['run', 'echo', 'echo', '--input', file], { url })
   assert.is(code, 0)
   assert.match(output, '"a": "ü"')
   const ran = await forerunner(['run', 'echo', '--input', '-', '--json', '--tag', 'a', 'b'], { url, input: '[1]' })
@@ -73,22 +74,22 @@ test('runs tasks, and prints the result', async () => {
   const failed = await forerunner(['run', 'fail', '--json'], { url })
   assert.equal([failed.code, (read(failed) as { type: string }).type], [1, '/problems/first-task-failed'])
   assert.match(failed.errors, /first-task-failed.*failed on purpose/)
-  assert.is((await forerunner(['run', 'nope'], { url })).code, 2)
-  assert.is((await forerunner(['run', 'echo', 'fail'], { url })).code, 0, 'the first decides')
+  assert.is((await command(['run', 'nope'], { url })).code, 2)
+  assert.is((await command(['run', 'echo', 'fail'], { url })).code, 0, 'the first decides')
 })
 
 test('watches a run until its end', async () => {
   await using service = await shareService()
   const { url } = service
-  const watched = await forerunner(['run', 'echo', 'fail', '--watch'], { url })
+  const watched = await command(['run', 'echo', 'fail', '--watch'], { url })
   assert.is(watched.code, 1)
   for (const line of ['job 0  echo  completed', 'job 1  fail  failed  task_error: failed on purpose', 'answered']) {
     assert.match(watched.output, line)
   }
   assert.not.match(watched.output, '\u001B')
-  const again = await forerunner(['watch'], { url })
+  const again = await command(['watch'], { url })
   assert.equal([again.code, again.output.includes('failed')], [1, true])
-  const streamed = await forerunner(['run', 'echo', '--watch', '--json'], { url })
+  const streamed = await command(['run', 'echo', '--watch', '--json'], { url })
   const events = streamed.output
     .trim()
     .split('\n')
@@ -106,61 +107,61 @@ test('lists, shows, cancels and retries', async () => {
     tags: ['\u001B[31mred'],
   })
   const { id } = (await accepted.json()) as RunView
-  const listed = await forerunner(['runs', '--state', 'running'], { url })
+  const listed = await command(['runs', '--state', 'running'], { url })
   assert.match(listed.output, id)
   // The index is written some time after the run.
   await until('it is found by a word', async () => {
-    const found = await forerunner(['runs', '--search', 'wait', '--json'], { url })
+    const found = await command(['runs', '--search', 'wait', '--json'], { url })
     return (read(found) as RunPageView).runs[0]?.id === id
   })
   assert.not.match(listed.output, '\u001B')
-  const page = read(await forerunner(['runs', '--json', '--limit', '1'], { url })) as RunPageView
+  const page = read(await command(['runs', '--json', '--limit', '1'], { url })) as RunPageView
   assert.is(page.runs[0]?.id, id)
-  assert.is((read(await forerunner(['cancel', id, '1', '--json'], { url })) as RunView).jobs[1]?.state, 'cancelled')
-  assert.is((read(await forerunner(['cancel', id, '--json'], { url })) as RunView).state, 'cancelled')
-  assert.is((await forerunner(['cancel', id, '0'], { url })).code, 0)
-  assert.is((read(await forerunner(['retry', id, '--json'], { url })) as RunView).state, 'running')
-  const counted = await forerunner(['cancel', '--task', 'wait', '--dry-run', '--json'], { url })
+  assert.is((read(await command(['cancel', id, '1', '--json'], { url })) as RunView).jobs[1]?.state, 'cancelled')
+  assert.is((read(await command(['cancel', id, '--json'], { url })) as RunView).state, 'cancelled')
+  assert.is((await command(['cancel', id, '0'], { url })).code, 0)
+  assert.is((read(await command(['retry', id, '--json'], { url })) as RunView).state, 'running')
+  const counted = await command(['cancel', '--task', 'wait', '--dry-run', '--json'], { url })
   assert.equal(read(counted), { matched: 1, changed: 0 })
-  const unasked = await forerunner(['cancel', '--task', 'wait'], { url })
+  const unasked = await command(['cancel', '--task', 'wait'], { url })
   assert.equal([unasked.code, unasked.output], [2, ''])
   assert.match(unasked.errors, '1 run matches; --yes is needed')
-  const changed = await forerunner(['cancel', '--task', 'wait', '--yes', '--json'], { url })
+  const changed = await command(['cancel', '--task', 'wait', '--yes', '--json'], { url })
   assert.equal(read(changed), { matched: 1, changed: 1 })
   await service.post('/run-tasks', { tasks: [waiting], respond: 'none' })
-  assert.is((await forerunner(['prune'], { url })).code, 2)
-  const forgettable = await forerunner(['prune', '--task', 'echo', '--dry-run', '--json'], { url })
+  assert.is((await command(['prune'], { url })).code, 2)
+  const forgettable = await command(['prune', '--task', 'echo', '--dry-run', '--json'], { url })
   assert.equal(read(forgettable), { matched: 0, changed: 0 })
-  const shown = await forerunner(['show', id], { url })
+  const shown = await command(['show', id], { url })
   assert.equal([shown.code, shown.output.includes('cancelled')], [0, true])
   const logging = await service.post('/run-tasks', { tasks: [{ name: 'logs', input: { texts: ['\u001B[31mone'] } }] })
-  const logged = await forerunner(['show', ((await logging.json()) as RunView).id, '--log'], { url })
+  const logged = await command(['show', ((await logging.json()) as RunView).id, '--log'], { url })
   assert.match(logged.output, /Z info  job 0, attempt 1: one \{"attempt":1\}/)
   const stepwise = { tasks: [{ name: 'stepwise', input: { names: ['charge'] } }] }
-  const stepped = await forerunner(['show', (await readRun(await service.post('/run-tasks', stepwise))).id], { url })
+  const stepped = await command(['show', (await readRun(await service.post('/run-tasks', stepwise))).id], { url })
   assert.match(stepped.output, /^steps of job 0:\n\S+Z {2}charge$/m)
-  const unsaid = await forerunner(['prune', '--task', 'wait'], { url })
+  const unsaid = await command(['prune', '--task', 'wait'], { url })
   assert.equal([unsaid.code, unsaid.output], [2, ''])
   assert.match(unsaid.errors, '1 run matches; --yes is needed to forget it')
-  const pruned = await forerunner(['prune', '--task', 'wait', '--yes'], { url })
+  const pruned = await command(['prune', '--task', 'wait', '--yes'], { url })
   assert.equal([pruned.code, pruned.output], [0, '1 run matches, 1 changed\n'], 'one goes on')
-  assert.is((await forerunner(['show', id], { url })).code, 1)
+  assert.is((await command(['show', id], { url })).code, 1)
 })
 
 test('lists the tasks and the numbers, with a key where one is needed', async () => {
   await using service = await startService({ apiKeys: ['secret'] })
   const { url } = service
   const environment = { FORERUNNER_API_KEY: 'secret' }
-  const paused = await forerunner(['pause', 'echo'], { url, environment })
+  const paused = await command(['pause', 'echo'], { url, environment })
   assert.equal([paused.code, paused.output], [0, 'echo is paused: its jobs wait until it is resumed\n'])
-  assert.match((await forerunner(['tasks'], { url, environment })).output, /^echo +cpu .* paused/m)
-  const resumed = await forerunner(['resume', 'echo', '--json'], { url, environment })
+  assert.match((await command(['tasks'], { url, environment })).output, /^echo +cpu .* paused/m)
+  const resumed = await command(['resume', 'echo', '--json'], { url, environment })
   assert.is((read(resumed) as { paused: boolean }).paused, false)
-  assert.is((await forerunner(['pause', 'gone'], { url, environment })).code, 2)
-  assert.match((await forerunner(['tasks'], { url, environment })).output, /^echo +cpu/m)
-  const stats = await forerunner(['stats', '--json', '--url', url], { url: nowhere, environment })
+  assert.is((await command(['pause', 'gone'], { url, environment })).code, 2)
+  assert.match((await command(['tasks'], { url, environment })).output, /^echo +cpu/m)
+  const stats = await command(['stats', '--json', '--url', url], { url: nowhere, environment })
   assert.is((read(stats) as { backlog: number }).backlog, 0)
-  const refused = await forerunner(['stats'], { url })
+  const refused = await command(['stats'], { url })
   assert.equal([refused.code, refused.output], [1, ''])
 })
 
@@ -169,46 +170,46 @@ test('puts, runs, pauses and removes schedules, and sends a webhook again', asyn
   const webhooks = { webhookUrl: receiver.url, webhookSecret: [webhookSecret], webhookAllowPrivate: true }
   await using service = await startService(webhooks)
   const { url } = service
-  const none = await forerunner(['schedules'], { url })
+  const none = await command(['schedules'], { url })
   assert.equal([none.code, none.output], [0, ''])
   const put = ['schedules', 'put', 'nightly', '30 6 * * *', 'echo', '--time-zone', 'Asia/Tokyo', '--input', '-']
   const shown = await forerunner([...put, '--tag', 'a'], { url, input: '[1]' })
   assert.match(shown.output, /^nightly {2}30 6 \* \* \* {2}Asia\/Tokyo$/m)
-  assert.match((await forerunner(['schedules'], { url })).output, /^nightly .*T21:30:00\.000Z \(in .* echo$/m)
-  const paused = await forerunner(['schedules', 'pause', 'nightly', '--json'], { url })
+  assert.match((await command(['schedules'], { url })).output, /^nightly .*T21:30:00\.000Z \(in .* echo$/m)
+  const paused = await command(['schedules', 'pause', 'nightly', '--json'], { url })
   assert.equal((read(paused) as ScheduleView).request.tasks, [{ name: 'echo', input: [1] }])
-  assert.match((await forerunner(['schedules', 'show', 'nightly'], { url })).output, /^next {4}paused$/m)
-  const ran = read(await forerunner(['schedules', 'run', 'nightly', '--json'], { url })) as RunView
+  assert.match((await command(['schedules', 'show', 'nightly'], { url })).output, /^next {4}paused$/m)
+  const ran = read(await command(['schedules', 'run', 'nightly', '--json'], { url })) as RunView
   assert.equal(ran.tags, ['a', 'schedule:nightly'])
   const [webhook] = await receiver.gets(1)
   const deliveryId = String(webhook?.headers['webhook-id'])
   // Its outcome is committed some time after it came.
   await until('the webhook is sent again', async () => {
-    return (await forerunner(['redeliver', ran.id, deliveryId], { url })).code === 0
+    return (await command(['redeliver', ran.id, deliveryId], { url })).code === 0
   })
   await receiver.gets(2)
-  assert.match((await forerunner(['show', ran.id], { url })).output, deliveryId)
-  assert.is((await forerunner(['schedules', 'remove', 'nightly'], { url })).code, 0)
-  const gone = await forerunner(['schedules', 'show', 'nightly'], { url })
+  assert.match((await command(['show', ran.id], { url })).output, deliveryId)
+  assert.is((await command(['schedules', 'remove', 'nightly'], { url })).code, 0)
+  const gone = await command(['schedules', 'show', 'nightly'], { url })
   assert.equal([gone.code, gone.output], [1, ''])
   assert.match(gone.errors, 'see which there are with: forerunner schedules')
   for (const wrong of [['put', 'a'], ['put', 'a', '', 'echo'], ['put', 'a', '61 * * * *', 'echo'], ['nope']])
-    assert.is((await forerunner(['schedules', ...wrong], { url })).code, 2, wrong.join(' '))
+    assert.is((await command(['schedules', ...wrong], { url })).code, 2, wrong.join(' '))
 })
 
 test('loads a service at a fixed rate, or one of its own', async () => {
   await using service = await shareService()
   const { url } = service
-  const loaded = await forerunner(['bench', 'echo', '--rate', '50', '--seconds', '0.2', '--json'], { url })
+  const loaded = await command(['bench', 'echo', '--rate', '50', '--seconds', '0.2', '--json'], { url })
   const { answered, failed, tag } = read(loaded) as { answered: number; failed: number; tag: string }
   assert.equal([loaded.code, answered, failed], [0, 10, 0])
-  const { matched } = read(await forerunner(['prune', '--tag', tag, '--dry-run', '--json'], { url })) as {
+  const { matched } = read(await command(['prune', '--tag', tag, '--dry-run', '--json'], { url })) as {
     matched: number
   }
   assert.is(matched, 11, 'and the one that was sent before')
-  assert.is((await forerunner(['bench', 'nope'], { url })).code, 2)
-  assert.is((await forerunner(['bench', 'echo'], { url: nowhere })).code, 3)
-  assert.is((await forerunner(['bench', '--rate', '0'])).code, 2)
+  assert.is((await command(['bench', 'nope'], { url })).code, 2)
+  assert.is((await command(['bench', 'echo'], { url: nowhere })).code, 3)
+  assert.is((await command(['bench', '--rate', '0'])).code, 2)
   const alone = await forerunner(['bench', '--rate', '20', '--seconds', '0.2'])
   assert.equal([alone.code, /^answered {2}4 of 4$/m.test(alone.output)], [0, true], alone.errors)
 })
@@ -219,11 +220,7 @@ test('the doctor finds what is wrong', async () => {
   const databasePath = join(directory.path, 'a.db')
   const given = { TASKS_DIR: fixtureTasks, DATABASE_URL: `sqlite:${databasePath}` }
   const ask = async (environment: Record<string, string>, url = service.url) => {
-    const ended = await forerunner(['doctor', '--json'], {
-      url,
-      directory: directory.path,
-      environment: { ...given, ...environment },
-    })
+    const ended = await command(['doctor', '--json'], { url, environment: { ...given, ...environment } })
     const { ok, checks } = read(ended) as { ok: boolean; checks: { name: string; state: string }[] }
     assert.is(ended.code, ok ? 0 : 1)
     return checks.filter(({ state }) => state !== 'ok').map(({ name, state }) => `${name}: ${state}`)
@@ -235,7 +232,7 @@ test('the doctor finds what is wrong', async () => {
   assert.equal(await ask({ DATABASE_URL: 'sqlite:/dev/null/x.db' }), ['database: fail', 'disk: fail'])
   await writeFile(databasePath, 'this is no database at all')
   assert.equal(await ask({}), ['database: fail'])
-  const { code, output } = await forerunner(['doctor'], { url: service.url, environment: given })
+  const { code, output } = await command(['doctor'], { url: service.url, environment: given })
   assert.is(code, 1)
   assert.match(output, /^fail {2}database {6}.*is no SQLite database$/m)
 })
