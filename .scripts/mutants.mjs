@@ -74,6 +74,18 @@ const mutants = [
     ],
   },
   {
+    name: 'SQLite: starts before a restart do not count to a rate',
+    why: 'A process that dies lets the next one start as many jobs again, within the same window.',
+    tests: '^model/sqlite',
+    edits: [
+      {
+        file: 'src/store/sqlite/statements/task-starts.ts',
+        find: 'let byTask = read()',
+        replace: 'let byTask: ReturnType<typeof read> = new Map()',
+      },
+    ],
+  },
+  {
     name: 'a step is said to be stored before its commit',
     why: 'A process that dies right after it runs the step once more.',
     tests: '^process/steps',

@@ -42,6 +42,16 @@ function fitting(places: readonly Place[], room: number, limits: Map<string, num
   return taken
 }
 
+/** How many more jobs of each task may be claimed, and may start. */
+function limitsOf(model: Model, { taskLimits, rates = {}, at }: ClaimRequest): Map<string, number> {
+  const limits = new Map(Object.entries(taskLimits))
+  for (const [task, { limit, perMs }] of Object.entries(rates)) {
+    const begun = model.starts.filter((one) => one.task === task && one.at > at - perMs).length
+    limits.set(task, Math.min(limits.get(task) ?? limit, limit - begun))
+  }
+  return limits
+}
+
 /** @returns null, or why the reply is wrong */
 export function claimJobs(
   model: Model,
@@ -50,12 +60,12 @@ export function claimJobs(
   reply: Reply,
   isExact: boolean,
 ): string | null {
-  const { at, only, slots, taskLimits } = request
+  const { at, only, slots, rates = {} } = request
   if (!wasLost(reply) && !('value' in reply)) return 'it is rejected'
   const claimed = wasLost(reply) ? null : (reply.value as ClaimResult)
-  const limits = new Map(Object.entries(taskLimits))
+  const limits = limitsOf(model, request)
   const canTake = (places: readonly Place[], room: number): boolean =>
-    fitting(places, room, new Map(Object.entries(taskLimits))).length > 0
+    fitting(places, room, limitsOf(model, request)).length > 0
   const picked: Place[] = []
   const later: ModelJob[] = []
   for (const kind of kinds) {
@@ -78,7 +88,9 @@ export function claimJobs(
   // A task that is at its limit may be counted or not: the end of one of its jobs is a reason to claim again.
   const isFree = ({ given: { task } }: ModelJob): boolean => (limits.get(task) ?? 1) > 0
   const next = [later, later.filter(isFree)].map((jobs) => (only === 'all' ? firstDueAt(jobs) : null))
-  if (isExact && claimed !== null && !next.includes(claimed.nextDueAt)) {
+  // When the next one of a task may start whose rate is used up, the store's own clock says.
+  const isUsedUp = Object.keys(rates).some((task) => (limits.get(task) ?? 1) <= 0)
+  if (isExact && claimed !== null && !isUsedUp && !next.includes(claimed.nextDueAt)) {
     return `the next is due at ${next.join(' or ')}, not ${claimed.nextDueAt}`
   }
   for (const { thread, kind, count } of slots) {
@@ -86,6 +98,8 @@ export function claimJobs(
     if (used.length > count || used.some((job) => job.kind !== kind)) return `${thread} has no room for them`
   }
   for (const { run, job } of picked) {
+    const { task } = job.given
+    if (task in rates) model.starts.push({ task, at })
     const taken = claimed?.jobs.find((other) => isOf(other, run, job)) ?? null
     const wrong = take(model, run, job, by, at, taken, taken?.thread ?? '')
     if (wrong !== null) return wrong

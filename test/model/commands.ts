@@ -6,7 +6,7 @@ import type { RunChange, RunRecord } from '../../src/domain/run.ts'
 import { until } from '../harness/until.ts'
 import { perform, type Call, type Reply, type Verbs } from './calls.ts'
 import { explain, type Answered, type Happened, type Seen } from './explain.ts'
-import { claimAll, type Step, type World } from './steps.ts'
+import { claimAll, claimOneOfEach, type Step, type World } from './steps.ts'
 import type { Member, Subject } from './subject.ts'
 
 /** What happened so far, for the message of a failure. */
@@ -63,6 +63,15 @@ export function poison(nth: number): Command {
       await together([claimAll(nth)]).run(session, subject)
       await replace(nth).run(session, subject)
     }
+  })
+}
+
+/** A process dies in the middle of a window, and the starts before that count. */
+export function restart(nth: number): Command {
+  return command(`process ${nth} dies in a window`, async (session, subject) => {
+    await together([claimOneOfEach(nth)]).run(session, subject)
+    await replace(nth).run(session, subject)
+    await together([claimOneOfEach(nth)]).run(session, subject)
   })
 }
 

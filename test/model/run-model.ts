@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import { start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
-import { depose, kill, pass, poison, replace, together, type Command, type Session } from './commands.ts'
+import { depose, kill, pass, poison, replace, restart, together, type Command, type Session } from './commands.ts'
 import { createModel, isFinal } from './state.ts'
 import { anyStep, claimAll, resumeAll, type Step } from './steps.ts'
 import type { Subject } from './subject.ts'
@@ -28,6 +28,7 @@ function commandsOf({ kills = false, deposes = false }: ModelOptions): fc.Arbitr
     { weight: 6, arbitrary: fc.constantFrom(1, 1, 40, 40, dayMs).map(pass) },
     { weight: 1, arbitrary: fc.nat(3).map(replace) },
     { weight: 1, arbitrary: fc.nat(3).map(poison) },
+    { weight: 1, arbitrary: fc.nat(3).map(restart) },
     ...(kills
       ? [{ weight: 2, arbitrary: fc.tuple(steps, fc.nat(4)).map(([asked, count]) => kill(asked, count)) }]
       : []),
@@ -45,6 +46,8 @@ export async function runModel(open: () => Promise<Subject>, options: ModelOptio
     async (commands) => {
       await using subject = await open()
       const model = { ...createModel(start), alive: subject.members.map(({ id }) => id) }
+      // Processes that share a store go by its clock for a rate, which is not the model's.
+      if (subject.isShared) model.ratePerMs = null
       const session: Session = { model, ids: [], log: [], turn: 0 }
       try {
         await fc.asyncModelRun(() => ({ model: session, real: subject }), commands)

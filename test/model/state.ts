@@ -58,6 +58,10 @@ export interface Model {
   /** In order of acceptance. */
   readonly runs: Map<string, ModelRun>
   readonly keys: Map<string, Key>
+  /** Of each start of a job that counts to the rate of its task. */
+  readonly starts: { readonly task: string; readonly at: number }[]
+  /** The length of a window of a rate; null: no claim has one. */
+  ratePerMs: number | null
   /** Tasks of which no job is claimed. */
   readonly paused: Set<string>
   /** The revision of each, by name. */
@@ -76,6 +80,8 @@ export function createModel(at: number): Model {
     alive: [],
     runs: new Map(),
     keys: new Map(),
+    starts: [],
+    ratePerMs: 900,
     paused: new Set(),
     schedules: new Map(),
     accepted: 0,

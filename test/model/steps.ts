@@ -61,6 +61,8 @@ const slots = fc.tuple(room, room, room).map(([first, second, third]) => [
   { thread: 'cpu-1', kind: 'cpu' as const, count: third },
 ])
 const taskLimits = fc.constantFrom({}, {}, {}, { quick: 1 }, { quick: 0, sum: 1 })
+/** A claim without the rate of a task takes what there is, and its starts do not count. */
+const rateLimits = fc.constantFrom({}, {}, { quick: 1 }, { quick: 2, sum: 1 })
 /** Mostly the newest. */
 const place = fc.oneof({ weight: 4, arbitrary: fc.nat(3) }, { weight: 1, arbitrary: fc.nat(30) })
 const who = fc.nat(3)
@@ -136,12 +138,17 @@ const acceptTwice = fc.tuple(place, who).map(([nth, by]) =>
 )
 
 const claim = fc
-  .tuple(slots, taskLimits, fc.constantFrom('all', 'all', 'all', 'all', 'suspects'), who)
-  .map(([free, limits, only, by]) =>
-    step('claim', { slots: free.map(({ count }) => count), limits, only }, ({ model }, members) => {
+  .tuple(slots, taskLimits, rateLimits, fc.constantFrom('all', 'all', 'all', 'all', 'suspects'), who)
+  .map(([free, limits, perWindow, only, by]) =>
+    step('claim', { slots: free.map(({ count }) => count), limits, perWindow, only }, ({ model }, members) => {
+      const { ratePerMs: perMs } = model
+      const rates = Object.entries(perWindow).flatMap(([task, limit]) =>
+        perMs === null ? [] : [[task, { limit, perMs }]],
+      )
       const request = {
         slots: free,
         taskLimits: limits,
+        ...(rates.length > 0 && { rates: Object.fromEntries(rates) }),
         only: only === 'all' ? 'all' : 'suspects',
         at: model.at,
       } as const
@@ -149,14 +156,29 @@ const claim = fc
     }),
   )
 
+const plenty = [
+  { thread: 'io-1', kind: 'io', count: 50 },
+  { thread: 'cpu-1', kind: 'cpu', count: 50 },
+] as const
+
 /** Takes all that is due. */
 export function claimAll(nth: number): Step {
-  const plenty = [
-    { thread: 'io-1', kind: 'io', count: 50 },
-    { thread: 'cpu-1', kind: 'cpu', count: 50 },
-  ] as const
   return step('claim all', null, ({ model: { at } }, members) => {
     return { verb: 'claim', by: memberAt(members, nth), args: [{ slots: plenty, taskLimits: {}, only: 'all', at }] }
+  })
+}
+
+/** Takes one job of each task, where the rates of a single process allow that. */
+export function claimOneOfEach(nth: number): Step {
+  return step('claim one of each', null, ({ model: { at, ratePerMs } }, members) => {
+    const rated = ratePerMs !== null && {
+      rates: Object.fromEntries(tasks.map(({ task }) => [task, { limit: 1, perMs: ratePerMs }])),
+    }
+    return {
+      verb: 'claim',
+      by: memberAt(members, nth),
+      args: [{ slots: plenty, taskLimits: {}, ...rated, only: 'all', at }],
+    }
   })
 }
 
