@@ -56,6 +56,10 @@ export class AppError extends Error {
   }
 }
 
+export function taskPaused(task: string): AppError {
+  return new AppError('task-paused', `the task ${task} is paused: its jobs do not start now`)
+}
+
 /** A wrong setting or a bad task module: the process cannot start, and `message` says what to mend. */
 export class BootError extends Error {
   constructor(message: string, cause?: unknown) {

@@ -1,10 +1,17 @@
 /** Decides before anything is written whether a run is accepted: its request is valid, and the backlog has room. */
-import { AppError, type RequestIssue } from '../domain/errors.ts'
+import { AppError, taskPaused, type RequestIssue } from '../domain/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newRunId } from '../domain/ids.ts'
 import { textOfJson } from '../domain/json.ts'
 import { parseTraceparent } from '../telemetry/trace-context.ts'
-import type { IdempotencyClaim, NewJob, NewRun, RunRequest, TaskRequest } from '../domain/run/new-run.ts'
+import {
+  asksForAnswer,
+  type IdempotencyClaim,
+  type NewJob,
+  type NewRun,
+  type RunRequest,
+  type TaskRequest,
+} from '../domain/run/new-run.ts'
 import { keptUrl } from '../domain/webhook.ts'
 import { checkInput } from '../tasks/input.ts'
 import type { Registry } from '../tasks/registry.ts'
@@ -189,9 +196,11 @@ interface PausedRefusalOptions {
  * @returns a function that throws AppError `task-paused`
  */
 export function createPausedRefusal({ store, clock }: PausedRefusalOptions): (run: NewRun) => Promise<void> {
-  return async ({ jobs: [first], respond, idempotency }) => {
-    if (first === undefined || respond === 'none' || !store.pausedTasks().has(first.task)) return
+  return async (run) => {
+    const { idempotency } = run
+    const [first] = run.jobs
+    if (first === undefined || !asksForAnswer(run) || !store.pausedTasks().has(first.task)) return
     const known = idempotency && (await store.findKey(idempotency, clock.now()))
-    if (known === null) throw new AppError('task-paused', `the task ${first.task} is paused: its jobs do not start now`)
+    if (known === null) throw taskPaused(first.task)
   }
 }

@@ -121,8 +121,9 @@ export interface Store {
    */
   expire(at: number): Promise<number>
   /**
-   * From then on no claim takes a job of the task, or claims take them again. What runs goes on, a run whose first job is
-   * claimed as it is accepted is accepted so, and every other process gets to know of it. Asked again, it changes nothing.
+   * From then on no claim takes a job of the task, or claims take them again. What runs goes on, and every other process gets
+   * to know of it. One that has not yet starts no such job: `accept` of a run whose caller waits for it rejects there, with
+   * `task-paused`. Asked again, it changes nothing.
    */
   setPaused(task: string, isPaused: boolean): Promise<void>
   /** Hands a job back unspent: it is due again at once. */

@@ -3,8 +3,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Store } from '../../src/store/store.ts'
 import { lendSchema } from '../harness/postgres.ts'
+import { rejects } from '../harness/rejects.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
-import { claimOne, requestAt, runOf, start } from '../harness/store-run.ts'
+import { claimOne, jobIn, jobOf, requestAt, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
 /** What is known comes by notifications alone. */
@@ -48,6 +49,51 @@ test('a claim takes no job of a task that was paused unheard, and a lost notific
   await using looking = await openPostgres(schema, { roundMs: 50 })
   await schema.query("INSERT INTO paused_task VALUES ('echo')")
   await until('the look of each round finds it', isPaused(looking.store))
+})
+
+test('nothing starts in the commit that accepts it, though the process has not heard of the pause', async () => {
+  await using schema = await lendSchema()
+  await using opened = await openPostgres(schema, deaf)
+  const { store } = opened
+  // What waits in its queue is known, so that a claim in the same commit looks for nothing.
+  await store.claim(requestAt(start))
+  const unheard = async (): Promise<void> => {
+    await store.setPaused('echo', false)
+    await schema.query("INSERT INTO paused_task VALUES ('echo')")
+    assert.not(isPaused(store)())
+  }
+  await unheard()
+  const other = jobOf({ task: 'other' })
+  const [first, awaited, later] = [
+    runOf({ claimsFirst: true, jobs: [jobOf(), other] }),
+    runOf(),
+    runOf({ respond: 'none', jobs: [jobOf(), other] }),
+  ]
+  const [refused, alsoRefused, , { jobs }] = await Promise.all([
+    rejects(store.accept(first, start), 'task-paused'),
+    rejects(store.accept(awaited, start), 'task-paused'),
+    store.accept(later, start),
+    store.claim(requestAt(start)),
+  ])
+  assert.ok(refused && alsoRefused)
+  assert.equal(
+    jobs.map(({ runId, task }) => [runId, task]),
+    [[later.id, 'other']],
+  )
+  assert.is(await store.getRun(first.id), null, 'nothing of it is written')
+  assert.is((await jobIn(store, later.id, 0)).state, 'queued')
+
+  // Its caller had been let in before the pause was heard of.
+  await store.setPaused('echo', true)
+  await rejects(store.accept(runOf({ claimsFirst: true }), start), 'task-paused')
+
+  const key = { scope: '', key: 'k', bodyDigest: 'd', isDeferred: false }
+  await store.setPaused('echo', false)
+  const keyed = runOf({ claimsFirst: true, idempotency: key })
+  await store.accept(keyed, start)
+  await unheard()
+  const again = await store.accept(runOf({ claimsFirst: true, idempotency: key }), start)
+  assert.equal(again, { result: 'replayed', runId: keyed.id, isDeferred: false })
 })
 
 test.run()

@@ -67,6 +67,11 @@ export interface NewRun {
   readonly refusal?: string
 }
 
+/** Whether somebody wants the answer: then its first job must be able to start. */
+export function asksForAnswer({ respond }: Pick<NewRun, 'respond'>): boolean {
+  return respond !== 'none'
+}
+
 /** A caller's key, which names one run for 24 hours, or until that run is removed. */
 export interface IdempotencyClaim {
   /** Identifies the caller: the same key of another caller is another key. */

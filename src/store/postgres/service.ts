@@ -139,6 +139,7 @@ export async function startService(
       limits,
       connect,
       cache,
+      pausedTasks,
       hasOthers: heartbeats.hasOthers,
       ...effects,
       onGroup: (...group) => options.onCommit?.(...group),

@@ -17,6 +17,18 @@ export class Outdated extends Error {
   override readonly name = 'Outdated'
 }
 
+/** A task of which a job was to start is paused, which this process did not know: nothing was written. */
+export class StartPaused extends Error {
+  override readonly name = 'StartPaused'
+  /** Runs that were to be accepted. */
+  readonly runIds: ReadonlySet<string>
+
+  constructor(runs: readonly Run[]) {
+    super('a task of which a job was to start is paused')
+    this.runIds = new Set(idsOf(runs))
+  }
+}
+
 export interface Written {
   /** This writer's share of the backlog: jobs it added, less jobs it ended; null if nothing was counted. */
   readonly live: number | null
@@ -31,12 +43,15 @@ interface Part {
 
 /** SQLSTATE of a division by zero (https://www.postgresql.org/docs/current/errcodes-appendix.html). */
 const divisionByZero = '22012'
+/** The same of a root of a negative number. */
+const negativeRoot = '2201F'
 
 const statements = new Map<string, Statement>()
 
 /**
  * @param messages that other processes receive with the commit
- * @throws Outdated where a record has another revision @throws DatabaseFailure
+ * @param starting tasks of which jobs start
+ * @throws Outdated where a record has another revision @throws StartPaused @throws DatabaseFailure
  */
 export async function saveWrites(
   query: Query,
@@ -44,14 +59,18 @@ export async function saveWrites(
   channel: string,
   writes: Writes,
   messages: readonly string[],
+  starting: readonly string[] = [],
 ): Promise<Written> {
   const parts = partsOf(writer, writes)
-  const name = [...parts.map((part) => part.name), ...(messages.length > 0 ? ['notifications'] : [])].join(' ')
-  const values = parts.flatMap((part) => part.values)
-  if (messages.length > 0) values.push(channel, messages)
+  const outputs = [
+    starting.length > 0 && { name: 'starting', sql: noneIsPaused, values: [starting] },
+    messages.length > 0 && { name: 'notifications', sql: notifications, values: [channel, messages] },
+  ].filter((output) => output !== false)
+  const all = [...parts, ...outputs]
+  const name = all.map((part) => part.name).join(' ')
+  const values = all.flatMap((part) => part.values)
   // PostgreSQL keeps 63 bytes of a name: it is cut, and numbered.
-  const statement =
-    statements.get(name) ?? compose(`write ${name.slice(0, 50)} ${statements.size}`, parts, messages.length > 0)
+  const statement = statements.get(name) ?? compose(`write ${name.slice(0, 50)} ${statements.size}`, parts, outputs)
   statements.set(name, statement)
   try {
     const [row] = await query(statement, values)
@@ -59,29 +78,33 @@ export async function saveWrites(
     return { live: typeof live === 'number' ? live : null }
   } catch (error) {
     if (isFailure(error) && error.code === divisionByZero) throw new Outdated('a record has another revision')
+    if (isFailure(error) && error.code === negativeRoot) throw new StartPaused(writes.added)
     throw error
   }
 }
+
+// Evaluated before the transaction ends: what was paused before starts nothing.
+const noneIsPaused =
+  'sqrt(CASE WHEN EXISTS (SELECT FROM paused_task WHERE task = ANY(?::text[])) THEN -1 ELSE 0 END::float8) AS may_start'
+const notifications = '(SELECT count(pg_notify(?, message)) FROM unnest(?::text[]) AS message) AS notified'
 
 /** Whether there is anything to write. */
 export function hasWrites({ added, changed, removed }: Writes): boolean {
   return added.length + changed.length + removed.length > 0
 }
 
-function compose(name: string, parts: readonly Part[], hasNotifications: boolean): Statement {
+function compose(name: string, parts: readonly Part[], outputs: readonly Part[]): Statement {
   const has = (part: string): boolean => parts.some((one) => one.name === part)
-  const outputs = [
+  const selected = [
     // First, so that records are locked before anything else. Where not all of them were current, nothing is written.
     ...(has('changed')
       ? ['1 / (SELECT count(*) = coalesce(min(wanted), -1) FROM changed)::integer AS is_current']
       : []),
     has('totals') ? '(SELECT live FROM totals) AS live' : 'NULL::bigint AS live',
-    ...(hasNotifications
-      ? ['(SELECT count(pg_notify(?, message)) FROM unnest(?::text[]) AS message) AS notified']
-      : []),
+    ...outputs.map(({ sql }) => sql),
   ]
   let place = 0
-  const text = `WITH ${parts.map((part) => `${part.name} AS (${part.sql})`).join(', ')} SELECT ${outputs.join(', ')}`
+  const text = `WITH ${parts.map((part) => `${part.name} AS (${part.sql})`).join(', ')} SELECT ${selected.join(', ')}`
   return {
     name,
     text: text.replaceAll('?', () => {

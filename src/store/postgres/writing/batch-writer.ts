@@ -5,7 +5,10 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { AppError } from '../../../domain/errors.ts'
+import { AppError, taskPaused } from '../../../domain/errors.ts'
+import { asksForAnswer } from '../../../domain/run/new-run.ts'
+import { StartPaused } from '../statements/save.ts'
+import type { PausedTasks } from '../statements/tasks.ts'
 import type { RecordCache } from '../statements/records.ts'
 import type { Connect, Connection, Limits } from '../connection/connection.ts'
 import { appErrorOf, isFailure, isUnavailable } from '../connection/errors.ts'
@@ -34,6 +37,7 @@ export interface BatchWriterOptions {
   readonly limits: Limits
   readonly connect: Connect
   readonly cache: RecordCache
+  readonly pausedTasks: Pick<PausedTasks, 'has' | 'refresh'>
   /** Whether other processes may exist, which are notified of changes. */
   readonly hasOthers: () => boolean
   /** Called after a commit, before the next group is sent. */
@@ -73,6 +77,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
     limits,
     connect,
     cache,
+    pausedTasks,
     hasOthers,
     onCommitted,
     onAnswered,
@@ -98,7 +103,8 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
     const operations = group.map(({ operation }) => (isRepeat && operation.verb === 'claim' ? unknownClaim : operation))
     const ready = await connected()
     const sender = { process, writer, channel, live, hasOthers: hasOthers() }
-    const outcome = await ready.together(() => commitGroup(ready, { operations, sender, cache, isRepeat }))
+    const isPaused = pausedTasks.has
+    const outcome = await ready.together(() => commitGroup(ready, { operations, sender, cache, isRepeat, isPaused }))
     live = outcome.live ?? live
     return outcome
   }
@@ -167,10 +173,35 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
     asked.ended.resolve(outcome)
   }
 
+  /** Another process has paused a task. @throws what is no StartPaused */
+  async function knowPauses(error: unknown): Promise<StartPaused> {
+    if (!(error instanceof StartPaused)) throw error
+    await pausedTasks.refresh()
+    return error
+  }
+
+  /** @returns the operations that are left: those whose callers wait for a job of a paused task are over */
+  function refuseStarts(group: readonly Asked[], { runIds }: StartPaused): readonly Asked[] {
+    const left: Asked[] = []
+    for (const asked of group) {
+      const asking = asked.operation.accepts?.run
+      const isNew = asking !== undefined && asksForAnswer(asking) && runIds.has(asking.id)
+      const task = isNew ? asking.jobs[0]?.task : undefined
+      if (task === undefined || !pausedTasks.has(task)) left.push(asked)
+      else {
+        leave(asked, null)
+        answer(asked, taskPaused(task))
+      }
+    }
+    return left
+  }
+
   async function runGroup(group: readonly Asked[]): Promise<void> {
+    if (group.length === 0) return
     const startedAt = performance.now()
     try {
-      const outcome = await run(group)
+      const outcome = await run(group).catch(knowPauses)
+      if (outcome instanceof StartPaused) return await runGroup(refuseStarts(group, outcome))
       onGroup(group.length, performance.now() - startedAt)
       for (const asked of group) leave(asked, outcome)
       for (const [index, asked] of group.entries()) answer(asked, outcome.values[index])

@@ -17,6 +17,7 @@ import { encodeNotification } from '../notifications/codec.ts'
 import { claimKeys } from '../statements/idempotency-keys.ts'
 import { claimRequests } from '../statements/inbox.ts'
 import { lockNamed, type RecordCache } from '../statements/records.ts'
+import { asksForAnswer } from '../../../domain/run/new-run.ts'
 import { hasWrites, Outdated, saveWrites } from '../statements/save.ts'
 import { liveOfWriter, type Writer } from '../statements/totals.ts'
 import type { Context, Found, Look, Operation } from './operations.ts'
@@ -70,9 +71,11 @@ interface Group {
   readonly cache: RecordCache
   /** Whether it was sent before, and may have taken place. */
   readonly isRepeat: boolean
+  /** As far as this process knows. */
+  readonly isPaused: (task: string) => boolean
 }
 
-/** @throws UnknownCommit @throws DatabaseFailure */
+/** @throws UnknownCommit @throws StartPaused @throws DatabaseFailure */
 export async function commitGroup(connection: Connection, group: Group): Promise<Outcome> {
   const { operations, cache, isRepeat } = group
   const looks = operations.flatMap((operation) => {
@@ -178,7 +181,10 @@ async function save(query: Query, group: Group, planned: Planned, commit: typeof
   const isNotified = changes.length > 0 && sender.hasOthers
   // A commit that only accepts notifies nobody: PostgreSQL commits one transaction with notifications at a time.
   const messages = isNotified ? messagesOf(sender, { ...writes, changes }) : []
-  const sent = hasWrites(writes) ? saveWrites(query, sender, sender.channel, writes, messages) : { live: null }
+  const starting = startingTasks(group, planned, added)
+  const sent = hasWrites(writes)
+    ? saveWrites(query, sender, sender.channel, writes, messages, starting)
+    : { live: null }
   const [{ live }] = await Promise.all([sent, commit && query(commit)]).catch((error: unknown) => {
     throw isFailure(error, 'lost')
       ? new UnknownCommit('the connection was lost during a commit', { cause: error })
@@ -200,6 +206,15 @@ async function save(query: Query, group: Group, planned: Planned, commit: typeof
     requeuedKinds: requeuedKinds(writes, given),
     isNotified,
   }
+}
+
+/** Tasks of jobs that start, and of first jobs that can do so when their callers wait for them. */
+function startingTasks({ operations, isPaused }: Group, { given }: Planned, added: ReadonlySet<string>): string[] {
+  const firsts = operations.flatMap(({ accepts }) =>
+    accepts && asksForAnswer(accepts.run) && added.has(accepts.run.id) ? accepts.run.jobs.slice(0, 1) : [],
+  )
+  const tasks = [...given.map(({ task }) => task), ...firsts.flatMap(({ task }) => (isPaused(task) ? [] : task))]
+  return [...new Set(tasks)]
 }
 
 function requeuedKinds({ queued, unqueued }: Writes, given: readonly ClaimedJob[]): TaskKind[] {
