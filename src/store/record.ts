@@ -16,29 +16,72 @@ export interface RunColumns {
   readonly version: number
 }
 
+/** Milliseconds since the base of the record. */
 type Delta = number | null
+
+/** The last two are left out where they are null. */
+type EncodedRun = [
+  format: number,
+  base: number,
+  respond: number,
+  onFirstFailure: number,
+  tags: readonly string[],
+  answer: readonly [jobIndex: number | null, status: number, respondedAt: Delta] | null,
+  finishedAt: Delta,
+  jobs: readonly EncodedJob[],
+  traceparent?: string | null,
+  webhook?: string | null,
+]
+
+/** From `runAt` on, members are left out at the end where they are null. */
+type EncodedJob = [
+  task: string,
+  kind: number,
+  state: number,
+  priority: number,
+  timeoutMs: number,
+  maxAttempts: number,
+  attempt: number,
+  claim: number,
+  lostStarts: number,
+  thread: string | null,
+  queuedAt: number,
+  runAt?: Delta,
+  startedAt?: Delta,
+  finishedAt?: Delta,
+  input?: Job['input'],
+  result?: Job['result'],
+  error?: Job['error'],
+  failures?: Job['failures'] | null,
+  leftClaim?: number | null,
+  leftStarts?: number | null,
+  holder?: number | null,
+  chain?: readonly [after: readonly number[], delayMs: number, cancelledBy: number | null] | null,
+  expiry?: readonly [afterMs: number, claim: number] | null,
+  secret?: Job['secret'],
+  steps?: readonly [count: number, bytes: number] | null,
+]
 
 export function encodeRun(run: Run): string {
   const { answer } = run
   const base = run.jobs[0]?.queuedAt ?? 0
-  const members: unknown[] = [
+  const members: EncodedRun = [
     format,
     base,
     respondModes.indexOf(run.respond),
     firstFailurePolicies.indexOf(run.onFirstFailure),
     run.tags,
-    answer === null ? null : [answer.jobIndex, answer.status, since(run.respondedAt, base)],
+    answer && [answer.jobIndex, answer.status, since(run.respondedAt, base)],
     since(run.finishedAt, base),
     run.jobs.map((job) => encodeJob(job, base)),
+    run.traceparent,
+    run.webhook,
   ]
-  // Left out at the end where they are null.
-  if (run.traceparent !== null || run.webhook !== null) members.push(run.traceparent)
-  if (run.webhook !== null) members.push(run.webhook)
-  return JSON.stringify(members)
+  return JSON.stringify(withoutNullsAtEnd(members))
 }
 
-function encodeJob(job: Job, base: number): unknown[] {
-  const members: unknown[] = [
+function encodeJob(job: Job, base: number): EncodedJob {
+  return withoutNullsAtEnd<EncodedJob>([
     job.task,
     taskKinds.indexOf(job.kind),
     jobStates.indexOf(job.state),
@@ -64,7 +107,10 @@ function encodeJob(job: Job, base: number): unknown[] {
     job.expiry && [job.expiry.afterMs, job.expiry.claim],
     job.secret,
     job.steps && [job.steps.count, job.steps.bytes],
-  ]
+  ])
+}
+
+function withoutNullsAtEnd<Members extends unknown[]>(members: Members): Members {
   while (members.at(-1) === null) members.pop()
   return members
 }
@@ -73,18 +119,7 @@ function encodeJob(job: Job, base: number): unknown[] {
 export function decodeRun(text: string, { id, version }: RunColumns): Run {
   // `encodeRun` wrote it; only the format can differ.
   const [found, base, respond, onFirstFailure, tags, answer, finishedAt, encoded, traceparent = null, webhook = null] =
-    JSON.parse(text) as readonly [
-      number,
-      number,
-      number,
-      number,
-      readonly string[],
-      readonly [jobIndex: number | null, status: number, respondedAt: Delta] | null,
-      Delta,
-      readonly unknown[][],
-      (string | null)?,
-      string?,
-    ]
+    JSON.parse(text) as EncodedRun
   if (found !== format) throw new Error(`the run ${id} has the format ${found}, and this program knows ${format}`)
   const mode = at(respondModes, respond)
   const jobs = encoded.map((members) => decodeJob(members, base))
@@ -99,62 +134,68 @@ export function decodeRun(text: string, { id, version }: RunColumns): Run {
     traceparent,
     webhook,
     counts,
-    answer: answer === null ? null : { mode, jobIndex: answer[0], status: answer[1] },
-    respondedAt: answer === null ? null : instant(answer[2], base),
+    answer: answer && { mode, jobIndex: answer[0], status: answer[1] },
+    respondedAt: answer && instant(answer[2], base),
     finishedAt: instant(finishedAt, base),
     jobs,
   }
 }
 
-function decodeJob(members: readonly unknown[], base: number): Job {
-  // In the order of `encodeJob`.
-  const [task, kind, state, priority, timeoutMs, maxAttempts, attempt, claim, lostStarts] = members as [
-    string,
-    ...number[],
-  ]
+function decodeJob(members: EncodedJob, base: number): Job {
+  const [
+    task,
+    kind,
+    state,
+    priority,
+    timeoutMs,
+    maxAttempts,
+    attempt,
+    claim,
+    lostStarts,
+    thread,
+    queued,
+    runAt,
+    startedAt,
+    finishedAt,
+    input = null,
+    result = null,
+    error = null,
+    failures,
+    leftClaim,
+    leftStarts,
+    holder = null,
+    chain,
+    expiry,
+    secret = null,
+    steps,
+  ] = members
   return {
     task,
     kind: at(taskKinds, kind),
     state: at(jobStates, state),
-    priority: priority ?? 0,
-    timeoutMs: timeoutMs ?? 0,
-    maxAttempts: maxAttempts ?? 0,
-    attempt: attempt ?? 0,
-    claim: claim ?? 0,
-    lostStarts: lostStarts ?? 0,
-    leftClaim: (members[18] as number | undefined) ?? 0,
-    leftStarts: (members[19] as number | undefined) ?? 0,
-    thread: (members[9] as string | undefined) ?? null,
-    holder: (members[20] as number | undefined) ?? null,
-    queuedAt: base + (members[10] as number),
-    runAt: instant(members[11] as Delta, base),
-    startedAt: instant(members[12] as Delta, base),
-    finishedAt: instant(members[13] as Delta, base),
-    input: (members[14] as Job['input'] | undefined) ?? null,
-    result: (members[15] as Job['result'] | undefined) ?? null,
-    error: (members[16] as Job['error'] | undefined) ?? null,
-    failures: (members[17] as Job['failures'] | undefined) ?? [],
-    chain: decodeChain(members[21] as EncodedChain | null | undefined),
-    expiry: decodeExpiry(members[22] as readonly [afterMs: number, claim: number] | null | undefined),
-    secret: (members[23] as Job['secret'] | undefined) ?? null,
-    steps: decodeSteps(members[24] as readonly [count: number, bytes: number] | undefined),
+    priority,
+    timeoutMs,
+    maxAttempts,
+    attempt,
+    claim,
+    lostStarts,
+    leftClaim: leftClaim ?? 0,
+    leftStarts: leftStarts ?? 0,
+    thread,
+    holder,
+    queuedAt: base + queued,
+    runAt: instant(runAt, base),
+    startedAt: instant(startedAt, base),
+    finishedAt: instant(finishedAt, base),
+    input,
+    result,
+    error,
+    failures: failures ?? [],
+    chain: chain ? { after: chain[0], delayMs: chain[1], cancelledBy: chain[2] } : null,
+    expiry: expiry ? { afterMs: expiry[0], claim: expiry[1] } : null,
+    secret,
+    steps: steps ? { count: steps[0], bytes: steps[1] } : null,
   }
-}
-
-type EncodedChain = readonly [after: readonly number[], delayMs: number, cancelledBy: number | null]
-
-function decodeChain(members: EncodedChain | null | undefined): Job['chain'] {
-  if (members === null || members === undefined) return null
-  const [after, delayMs, cancelledBy] = members
-  return { after, delayMs, cancelledBy }
-}
-
-function decodeExpiry(members: readonly [afterMs: number, claim: number] | null | undefined): Job['expiry'] {
-  return members === undefined || members === null ? null : { afterMs: members[0], claim: members[1] }
-}
-
-function decodeSteps(members: readonly [count: number, bytes: number] | undefined): Job['steps'] {
-  return members === undefined ? null : { count: members[0], bytes: members[1] }
 }
 
 /** The number that stands for a run's state in a row. */
