@@ -221,8 +221,8 @@ function instant(delta: Delta | undefined, base: number): number | null {
   return delta === null || delta === undefined ? null : base + delta
 }
 
-function at<Value>(values: readonly Value[], index: number | undefined): Value {
-  const value = values[index ?? -1]
+function at<Value>(values: readonly Value[], index: number): Value {
+  const value = values[index]
   if (value === undefined) throw new Error(`a record has the unknown number ${index}`)
   return value
 }

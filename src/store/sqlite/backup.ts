@@ -10,7 +10,7 @@ import { checkOwnership, migrationFiles, readNumber } from './connection/databas
 import { isBusy } from './connection/node-sqlite.ts'
 import { holdLog } from './ownership/log-hold.ts'
 import { findOwner, listenAsOwner, lockHolder, type OwnerSocket, removeDeadSockets } from './ownership/owner-socket.ts'
-import { createReads } from './statements/read.ts'
+import { createReadingVerbs } from './verbs.ts'
 import { createTransaction } from './writing/transaction.ts'
 
 const logHeaderBytes = 32
@@ -108,7 +108,7 @@ export function checkCopy(path: string, original: string): CopyReport {
 function readAll(database: DatabaseSync): CopyReport {
   const unreadable: string[] = []
   const transaction = createTransaction(database, { onUnreadable: (message) => unreadable.push(message) })
-  const reads = createReads(database, transaction)
+  const reads = createReadingVerbs(database, transaction)
   let runs = 0
   for (let beforeId: string | undefined; ;) {
     const page = reads.listRuns({ pageSize, ...(beforeId !== undefined && { beforeId }) })

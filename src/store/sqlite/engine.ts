@@ -10,7 +10,16 @@ import { createTurnScheduler } from '../../runtime/event-loop.ts'
 import type { Log } from '../../log.ts'
 import type { StallOptions } from '../../runtime/stall-watch.ts'
 import type { Store } from '../store.ts'
-import type { FromThread, Group, Operation, Reply, ThreadOptions, ToThread, Verb } from './messages.ts'
+import {
+  allVerbs,
+  type FromThread,
+  type Group,
+  type Operation,
+  type Reply,
+  type ThreadOptions,
+  type ToThread,
+  type Verb,
+} from './messages.ts'
 
 export interface SqliteOptions {
   /** `:memory:` or a file's path. */
@@ -100,8 +109,8 @@ export function createSqliteStore(options: SqliteOptions): Store {
     else pending.reject(new AppError(reply?.code ?? 'internal', `${pending.verb}: ${reply?.message ?? 'no reply'}`))
   }
 
-  const probe = call('checkWritable')
-  const setPaused = call('setPaused')
+  // `call` takes the name of each verb of the store, and gives the verb.
+  const verbs = Object.fromEntries(allVerbs.map((verb) => [verb, call(verb)])) as Pick<Store, Verb>
 
   function notify(change: RunChange): void {
     for (const listener of listeners) listener(change)
@@ -205,48 +214,12 @@ export function createSqliteStore(options: SqliteOptions): Store {
     backlog: () => backlog,
     pausedTasks: () => paused,
 
-    accept: call('accept'),
-    claim: call('claim'),
-    complete: call('complete'),
-    fail: call('fail'),
-    release: call('release'),
-    keepStep: call('keepStep'),
-    keepLines: call('keepLines'),
-    pruneLines: call('pruneLines'),
-    addMinutes: call('addMinutes'),
-    pruneMinutes: call('pruneMinutes'),
-    defer: call('defer'),
-    cancel: call('cancel'),
-    retry: call('retry'),
-    remove: call('remove'),
-    expire: call('expire'),
-    leave: call('leave'),
-    rescue: call('rescue'),
-    prune: call('prune'),
-    claimDeliveries: call('claimDeliveries'),
-    settleDelivery: call('settleDelivery'),
-    retryDelivery: call('retryDelivery'),
-    releaseDeliveries: call('releaseDeliveries'),
-    shiftDueTimes: call('shiftDueTimes'),
+    ...verbs,
     async setPaused(task, isPaused) {
-      await setPaused(task, isPaused)
+      await verbs.setPaused(task, isPaused)
       if (isPaused) paused.add(task)
       else paused.delete(task)
     },
-    checkWritable: () => (performance.now() - writtenAt < freshMs ? Promise.resolve() : probe()),
-    getRun: call('getRun'),
-    getJob: call('getJob'),
-    getInput: call('getInput'),
-    countAhead: call('countAhead'),
-    stepsOf: call('stepsOf'),
-    chunksOf: call('chunksOf'),
-    minutesOf: call('minutesOf'),
-    listRuns: call('listRuns'),
-    findKey: call('findKey'),
-    stats: call('stats'),
-    changeSchedule: call('changeSchedule'),
-    getSchedule: call('getSchedule'),
-    listSchedules: call('listSchedules'),
-    dueSchedules: call('dueSchedules'),
+    checkWritable: () => (performance.now() - writtenAt < freshMs ? Promise.resolve() : verbs.checkWritable()),
   }
 }

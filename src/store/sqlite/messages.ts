@@ -4,35 +4,35 @@ import type { RunChange } from '../../domain/run.ts'
 import type { StallOptions } from '../../runtime/stall-watch.ts'
 import type { Store } from '../store.ts'
 
-export type WriteVerb =
-  | 'accept'
-  | 'claim'
-  | 'complete'
-  | 'fail'
-  | 'release'
-  | 'keepStep'
-  | 'keepLines'
-  | 'pruneLines'
-  | 'addMinutes'
-  | 'pruneMinutes'
-  | 'expire'
-  | 'defer'
-  | 'cancel'
-  | 'retry'
-  | 'remove'
-  | 'leave'
-  | 'rescue'
-  | 'prune'
-  | 'shiftDueTimes'
-  | 'setPaused'
-  | 'checkWritable'
-  | 'claimDeliveries'
-  | 'settleDelivery'
-  | 'retryDelivery'
-  | 'releaseDeliveries'
-  | 'changeSchedule'
-
-/** The one list behind the type and `isRead`, so that no read runs as a write. */
+/** The lists behind the types, the calls of the engine and `isRead`, so that no read runs as a write. */
+const writeVerbs = [
+  'accept',
+  'claim',
+  'complete',
+  'fail',
+  'release',
+  'keepStep',
+  'keepLines',
+  'pruneLines',
+  'addMinutes',
+  'pruneMinutes',
+  'expire',
+  'defer',
+  'cancel',
+  'retry',
+  'remove',
+  'leave',
+  'rescue',
+  'prune',
+  'shiftDueTimes',
+  'setPaused',
+  'checkWritable',
+  'claimDeliveries',
+  'settleDelivery',
+  'retryDelivery',
+  'releaseDeliveries',
+  'changeSchedule',
+] as const
 const readVerbs = [
   'getRun',
   'getJob',
@@ -48,6 +48,8 @@ const readVerbs = [
   'listSchedules',
   'dueSchedules',
 ] as const
+export const allVerbs = [...writeVerbs, ...readVerbs]
+export type WriteVerb = (typeof writeVerbs)[number]
 export type ReadVerb = (typeof readVerbs)[number]
 export type Verb = WriteVerb | ReadVerb
 

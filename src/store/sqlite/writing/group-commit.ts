@@ -6,10 +6,9 @@ import type { DatabaseSync } from 'node:sqlite'
 import { messageOf } from '../../../domain/errors.ts'
 import type { RunChange } from '../../../domain/run.ts'
 import { type Group, isRead, type Operation, type Reply, type Verbs } from '../messages.ts'
-import { createReads } from '../statements/read.ts'
+import { createReadingVerbs, createWritingVerbs } from '../verbs.ts'
 import { isUnavailable } from '../connection/node-sqlite.ts'
 import type { Transaction } from './transaction.ts'
-import { createVerbs } from './verbs.ts'
 
 /** Size of the row that shows whether the disk takes writes: a disk with room for one page may have none for a run. */
 const bytesAfterFailure = 65_536
@@ -21,8 +20,8 @@ export function createGroupCommit(
   const writeProbe = database.prepare('INSERT OR REPLACE INTO probe (id, filler) VALUES (1, zeroblob(?))')
   let probeBytes = 0
   const verbs: Verbs = {
-    ...createVerbs(transaction),
-    ...createReads(database, transaction),
+    ...createWritingVerbs(transaction),
+    ...createReadingVerbs(database, transaction),
     checkWritable: () => void writeProbe.run(probeBytes),
   }
   const begin = database.prepare('BEGIN IMMEDIATE')

@@ -1,31 +1,41 @@
-/** The writing verbs: each loads its records, changes them by the rules, and saves them. */
-import type { Claim } from '../../../domain/claim.ts'
-import { acceptRun, refuseRun } from '../../../domain/run/new-run.ts'
-import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
+/**
+ * The verbs of the store, as its thread runs them. One that writes loads its records, changes them by the rules, and saves
+ * them.
+ */
+import type { DatabaseSync } from 'node:sqlite'
+import type { Claim } from '../../domain/claim.ts'
+import { type Job, jobAt, type Run } from '../../domain/run/aggregate.ts'
+import { acceptRun, refuseRun } from '../../domain/run/new-run.ts'
 import {
   boundDueTimes,
   claimedJob,
   expireJobs,
   noteLeaving,
+  ownsClaim,
   rescueJobs,
   shiftDueTimes,
-} from '../../../domain/run/transitions.ts'
-import { cancel, complete, type Done, fail, keepStep, release, retry } from '../../../domain/run/verbs.ts'
-import { createRemovalBound } from '../../apart.ts'
-import type { AcceptReport, RescueReport } from '../../store.ts'
-import { createClaim } from './claim.ts'
-import type { Verbs, WriteVerb } from '../messages.ts'
-import type { Transaction } from './transaction.ts'
+} from '../../domain/run/transitions.ts'
+import { cancel, complete, type Done, fail, keepStep, release, retry } from '../../domain/run/verbs.ts'
+import { createRemovalBound } from '../apart.ts'
+import { jobInput, jobRecord, maxCountedAhead, type Outside, runRecord } from '../run-record.ts'
+import type { AcceptReport, RescueReport } from '../store.ts'
+import { storeStats } from '../totals.ts'
+import type { ReadVerb, Verbs, WriteVerb } from './messages.ts'
+import { createPages } from './statements/lists.ts'
+import { waitingOf } from './statements/queue.ts'
+import type { StoredRun } from './statements/records.ts'
+import { createClaim } from './writing/claim.ts'
+import type { Transaction } from './writing/transaction.ts'
 
 /** Runs of which jobs expire in one transaction. */
 const runsPerExpiry = 200
 /** Changed runs that are kept in memory before they are written. */
 const runsPerFlush = 1_000
 
-export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 'checkWritable'>> {
+export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 'checkWritable'>> {
   const { records, queue, payloads, lines, keys, pausedTasks, taskStarts, deliveries, schedules } = transaction
-  // Only one process owns the file, so jobs that run when it is opened belong to a dead process. The number of a claim
-  // distinguishes them from claims of this process.
+  // By record and job, the claims of the process that had the file before: only one process owns it, so jobs that run when it
+  // is opened belong to a dead one. The number of a claim tells them from claims of this process.
   const heldByDead = new Map(
     records.held().flatMap((key) => {
       const stored = records.read(key)
@@ -103,17 +113,15 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
     },
     leave(at) {
       let held = 0
-      const isOurs =
-        (key: number) =>
-        ({ jobIndex, claim }: Claim): boolean => {
-          const isHeld = heldByDead.get(key)?.get(jobIndex) !== claim
-          held += Number(isHeld)
-          return isHeld
-        }
       transaction.flush()
       for (const key of records.held()) {
         const stored = records.read(key)
-        if (stored !== null) transaction.save(stored, noteLeaving(stored.run, isOurs(key), at))
+        if (stored === null) continue
+        const ofDead = heldByDead.get(key)
+        const isOurs = (claim: number, jobIndex: number): boolean => ofDead?.get(jobIndex) !== claim
+        for (const [jobIndex, claim] of runningClaims(stored.run)) held += Number(isOurs(claim, jobIndex))
+        const left = noteLeaving(stored.run, ({ jobIndex, claim }) => isOurs(claim, jobIndex), at)
+        transaction.save(stored, left)
       }
       return held
     },
@@ -182,4 +190,48 @@ export function createVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 
 /** By job index, the numbers of the claims under which the run's jobs run. */
 function runningClaims({ jobs }: Run): ReadonlyMap<number, number> {
   return new Map(jobs.flatMap(({ state, claim }, index) => (state === 'running' ? [[index, claim] as const] : [])))
+}
+
+export function createReadingVerbs(database: DatabaseSync, transaction: Transaction): Verbs<ReadVerb> {
+  const { records, payloads, steps, queue, totals, deliveries, schedules } = transaction
+
+  const outsideOf = (key: number): Outside => ({
+    textOf: (index, apart) => payloads.text(key, index, apart),
+    stepsOf: (index) => steps.list(key, index),
+  })
+
+  /** null where there is no such job. */
+  function ofJob<Value>(runId: string, index: number, view: (job: Job, stored: StoredRun) => Value): Value | null {
+    const stored = records.find(runId)
+    const job = stored?.run.jobs[index]
+    return stored === null || job === undefined ? null : view(job, stored)
+  }
+
+  return {
+    getRun(id) {
+      const stored = records.find(id)
+      if (stored === null) return null
+      const { key, run } = stored
+      return runRecord(run, outsideOf(key), run.webhook === null ? [] : deliveries.of(key))
+    },
+    getJob: (runId, index) => ofJob(runId, index, (job, { key, run }) => jobRecord(run, job, index, outsideOf(key))),
+    getInput: (runId, index) => ofJob(runId, index, (job, { key }) => jobInput(job, index, outsideOf(key).textOf)),
+    countAhead: (runId, index, at) =>
+      ofJob(runId, index, (job, { key }) => {
+        const waiting = waitingOf(key, job, index)
+        return waiting && queue.ahead(waiting, at, maxCountedAhead)
+      }),
+    stepsOf(claim, from) {
+      const stored = records.find(claim.runId)
+      return stored === null || !ownsClaim(stored.run, claim) ? null : steps.page(stored.key, claim.jobIndex, from)
+    },
+    chunksOf: transaction.lines.chunksOf,
+    minutesOf: transaction.minutes.read,
+    listRuns: createPages(database, transaction),
+    findKey: transaction.keys.find,
+    getSchedule: schedules.find,
+    listSchedules: schedules.all,
+    dueSchedules: (at) => ({ due: schedules.dueAt(at), nextAt: schedules.nextAfter(at) }),
+    stats: (at) => storeStats(totals.current(), totals.live(), queue.oldestDueAt(at), queue.unknownTasks(), at),
+  }
 }
