@@ -3,6 +3,7 @@
  * the one before is answered wait together with a service that stands still, and do not count it.
  */
 import { randomUUID } from 'node:crypto'
+import { writeJson } from '../domain/json.ts'
 import { InvalidArgumentError } from 'commander'
 import { createContext, type AddCommand, type Context, type Environment } from './context.ts'
 import { exitCodes, UsageError } from './exit-code.ts'
@@ -69,7 +70,7 @@ async function report(context: Context, load: Load, isOwn: boolean) {
   const tag = `bench:${randomUUID().slice(0, 8)}`
   const request = { tasks: load.tasks.map((task) => ({ name: task, input: load.input })), tags: [tag] }
   await client.runTasks(request)
-  const { streams, latenessMs } = await send(context, JSON.stringify(request), load)
+  const { streams, latenessMs } = await send(context, writeJson(request), load)
   const { latenciesMs = [], failed = 0, failures = {} } = streams[0] ?? {}
   const drainedMs = await whileWorking('waiting for the jobs to end', () => drain(client, tag))
   const latencyMs = figuresOf(latenciesMs)

@@ -1,6 +1,8 @@
 /** What every command is given: the service, and how it is to answer. */
 import type { Command } from 'commander'
 import { createClient, type Client, type ClientOptions } from '../client/client.ts'
+import { writeJson } from '../domain/json.ts'
+import { parseKeeping } from '../domain/json-places.ts'
 import { glyphsOf, type Glyphs } from './characters.ts'
 import { NoServiceError, UsageError, type ExitCode } from './exit-code.ts'
 
@@ -39,7 +41,8 @@ export function createContext(
   const url = options.url ?? (fromEnvironment || defaultUrl)
   if (!URL.canParse(url) || !/^https?:/.test(url)) throw new UsageError(`the address ${url} is no http URL`)
   const connection = createConnection()
-  const client = createClient({ baseUrl: url, fetch: connection.fetch, ...(apiKey && { apiKey }) })
+  const json = { parse: (text: string) => parseKeeping(text, dataPaths), stringify: writeJson }
+  const client = createClient({ baseUrl: url, fetch: connection.fetch, json, ...(apiKey && { apiKey }) })
   return {
     environment,
     name: nameIn(environment),
@@ -51,6 +54,15 @@ export function createContext(
     glyphs: glyphsOf(environment),
   }
 }
+
+/** Inputs and results are printed as the service has them: as values they could lose digits. */
+const dataPaths = [
+  ['result'],
+  ['results'],
+  ['jobs', 'result'],
+  ['request', 'tasks', 'input'],
+  ['schedules', 'request', 'tasks', 'input'],
+]
 
 /** Through npx the command has no name of its own in the shell. */
 export function nameIn({ npm_command: npmCommand }: Environment): string {

@@ -1,6 +1,8 @@
 /** forerunner run: runs tasks and shows the answer, or with --watch everything until the end. */
 import type { RunInput } from '../client/client.ts'
 import { respondModes, type RespondMode } from '../domain/run.ts'
+import { RawJson, writeJson } from '../domain/json.ts'
+import { prettyJson } from '../domain/json-places.ts'
 import { Option } from 'commander'
 import type { AddCommand, Context } from './context.ts'
 import { exitCodes, UsageError } from './exit-code.ts'
@@ -38,7 +40,7 @@ export const addRun: AddCommand = (program, act) => {
         else {
           for (const line of runLines(run, { glyphs })) print(line)
           const result = run.results ?? run.result
-          if (result !== undefined) print(JSON.stringify(result, null, 2))
+          if (result !== undefined) print(prettyJson(writeJson(result)))
         }
         return exitCodes.done
       }),
@@ -57,11 +59,11 @@ export async function requestOf(
   }
 }
 
-/** JSON of a file. @param file `-` for standard input */
-export async function readJson(file: string): Promise<unknown> {
+/** JSON of a file, to be sent as it is. @param file `-` for standard input */
+export async function readJson(file: string): Promise<RawJson> {
   const text = await read(file)
   try {
-    return JSON.parse(text) as unknown
+    return new RawJson(text, JSON.parse(text))
   } catch (error) {
     throw new UsageError(`the input is no JSON: ${error instanceof Error ? error.message : String(error)}`)
   }

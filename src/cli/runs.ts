@@ -1,4 +1,6 @@
 /** forerunner runs and show: what there is to read about runs. */
+import { writeJson } from '../domain/json.ts'
+import { prettyJson } from '../domain/json-places.ts'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { JobView, LineView, RunPageView, RunFilter } from '../client/client.ts'
 import type { AddCommand, Context } from './context.ts'
@@ -70,7 +72,7 @@ export const addShow: AddCommand = (program, act) => {
           if (steps.length > 0) print(`\nsteps of job ${index}:\n${stepLines(steps)}`)
         }
         for (const { index, state, result } of run.jobs) {
-          if (state === 'completed') print(`\nresult of job ${index}:\n${JSON.stringify(result, null, 2)}`)
+          if (state === 'completed') print(`\nresult of job ${index}:\n${prettyJson(writeJson(result))}`)
         }
         if (log === true) await printLog(client.allLines(id))
         return exitCodes.done

@@ -1,5 +1,6 @@
 /** The only writer to the terminal: results on standard output, everything else on standard error. */
 import { stripVTControlCharacters, styleText } from 'node:util'
+import { writeJson } from '../domain/json.ts'
 import { cut, pad, widthOf } from './characters.ts'
 
 /** As shells have it: 128 and the number of SIGINT. */
@@ -26,7 +27,7 @@ export function print(text: string): void {
 }
 
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value))
+  print(writeJson(value))
 }
 
 export function complain(text: string): void {

@@ -6,7 +6,7 @@ import type { ScheduleListView, ScheduleView } from '../http/views/schedule.ts'
 import type { RecentView, StatsView, TaskListView, TaskStatsView, TaskView } from '../http/views/stats.ts'
 import type { AnyTasks, RunTasksOf, TaskMap } from './named-tasks.ts'
 import { createRunCalls, type EnqueueOptions, type NameOf, type RunTasksOptions } from './run-tasks.ts'
-import type { Ask, Send } from './transport.ts'
+import type { Ask, JsonFormat, Send } from './transport.ts'
 import { localWatchLimits, watch, type WatchEvent, watchLimits, type WatchOptions, watchRuns } from './watch.ts'
 
 export interface CallOptions {
@@ -137,13 +137,13 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
 }
 
 /** @param isRemote whether the service is on the other side of a network, or in this process */
-export function createCalls(send: Send, isRemote: boolean, nameOf?: NameOf): Client {
+export function createCalls(send: Send, isRemote: boolean, nameOf?: NameOf, json: JsonFormat = JSON): Client {
   const limits = isRemote ? watchLimits : localWatchLimits
 
   /** The body in the form that the contract gives it. */
   async function read<Body>(ask: Ask): Promise<Body> {
     const response = await send(ask)
-    return (await response.json()) as Body
+    return json.parse(await response.text()) as Body
   }
 
   function getRun(id: string, given?: CallOptions): Promise<RunView>
@@ -155,7 +155,7 @@ export function createCalls(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
       ...(waitS !== undefined && { Prefer: `wait=${waitS}` }),
     }
     const response = await send({ path: runPath(id), headers, signal })
-    return response.status === 304 ? null : ((await response.json()) as RunView)
+    return response.status === 304 ? null : (json.parse(await response.text()) as RunView)
   }
 
   const listRuns = (filter: RunFilter = {}, { signal }: CallOptions = {}): Promise<RunPageView> =>
@@ -186,7 +186,7 @@ export function createCalls(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
     const given = signal === undefined ? {} : { signal }
     for (;;) {
       // Events leave large results out, and cost little; the run is read once, when it has ended.
-      const watching = watch(send, id, given, limits)
+      const watching = watch(send, id, given, limits, json)
       while ((await watching.next()).done !== true);
       const run = await getRun(id, given)
       // One of its jobs can have been queued again since.
@@ -196,7 +196,7 @@ export function createCalls(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
 
   return {
     // Which tasks there are is known to the types alone; the service checks what it is sent.
-    ...(createRunCalls(send, isRemote, nameOf) as Pick<Client, 'runTasks' | 'enqueue'>),
+    ...(createRunCalls(send, isRemote, nameOf, json) as Pick<Client, 'runTasks' | 'enqueue'>),
     getRun,
     getJob: (id, jobIndex, { signal } = {}) => read({ path: jobPath(id, jobIndex), signal }),
     getInput: (id, jobIndex, { signal } = {}) => read({ path: `${jobPath(id, jobIndex)}/input`, signal }),
@@ -225,7 +225,7 @@ export function createCalls(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
     listSchedules: async ({ signal } = {}) => (await read<ScheduleListView>({ path: '/schedules', signal })).schedules,
     getSchedule: (name, { signal } = {}) => read({ path: schedulePath(name), signal }),
     putSchedule: (name, schedule, { signal } = {}) =>
-      read({ method: 'PUT', path: schedulePath(name), body: JSON.stringify(schedule), signal }),
+      read({ method: 'PUT', path: schedulePath(name), body: json.stringify(schedule), signal }),
     async removeSchedule(name, { signal } = {}) {
       await send({ method: 'DELETE', path: schedulePath(name), signal })
     },
@@ -238,7 +238,7 @@ export function createCalls(send: Send, isRemote: boolean, nameOf?: NameOf): Cli
     taskStats: (name, { signal, ...query } = {}) => read({ path: `${taskPath(name)}/stats`, query, signal }),
     stats: ({ signal } = {}) => read({ path: '/stats', signal }),
     recent: ({ signal } = {}) => read({ path: '/stats/recent', signal }),
-    watch: (id, given) => watch(send, id, given, limits),
+    watch: (id, given) => watch(send, id, given, limits, json),
     watchRuns: (given) => watchRuns(send, given),
   }
 }

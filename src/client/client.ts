@@ -20,5 +20,5 @@ export type ClientOptions = TransportOptions
 /** @throws TypeError for a base URL that is none */
 export function createClient<Tasks extends TaskMap<Tasks> = AnyTasks>(options: ClientOptions): Client<Tasks>
 export function createClient(options: ClientOptions): Client {
-  return createCalls(createSend(options), true)
+  return createCalls(createSend(options), true, undefined, options.json)
 }

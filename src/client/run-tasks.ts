@@ -1,6 +1,6 @@
 /** POST /run-tasks, sent again with the same key as long as that is safe and worth it; with its answer, or without. */
 import type { RunView } from '../http/views/run.ts'
-import { backOffMs, isDecided, isPassing, pause, type Send } from './transport.ts'
+import { backOffMs, isDecided, isPassing, type JsonFormat, pause, type Send } from './transport.ts'
 import { ProblemError } from './problem-error.ts'
 import type { TaskCall } from '../domain/task.ts'
 
@@ -40,7 +40,7 @@ const joinS = 60
  * that was made for that
  * @param nameOf knows the names of definitions that do not say theirs
  */
-export function createRunCalls(send: Send, isRemote: boolean, nameOf?: NameOf): RunCalls {
+export function createRunCalls(send: Send, isRemote: boolean, nameOf: NameOf | undefined, json: JsonFormat): RunCalls {
   async function post(body: string | undefined, options: Wishes): Promise<RunView> {
     const { waitS, respondAsync = false, idempotencyKey, signal } = options
     const prefer = [...(respondAsync ? ['respond-async'] : []), ...(waitS === undefined ? [] : [`wait=${waitS}`])]
@@ -49,13 +49,13 @@ export function createRunCalls(send: Send, isRemote: boolean, nameOf?: NameOf): 
       ...(prefer.length > 0 && { Prefer: prefer.join(', ') }),
     }
     const response = await send({ method: 'POST', path: '/run-tasks', headers, body, signal })
-    return (await response.json()) as RunView
+    return json.parse(await response.text()) as RunView
   }
 
   /** @param joins whether a request with the same key that is still being answered is waited for */
   async function run(request: object | undefined, given: Wishes, joins: boolean): Promise<RunView> {
     // The same bytes each time, or the key would be refused.
-    const body = request === undefined ? undefined : JSON.stringify(await withNames(request, nameOf))
+    const body = request === undefined ? undefined : json.stringify(await withNames(request, nameOf))
     const { waitS, respondAsync, idempotencyKey = isRemote ? newKey() : undefined, signal } = given
     let waitsS = waitS
     for (let tries = 1; ; tries += 1) {
@@ -81,7 +81,7 @@ export function createRunCalls(send: Send, isRemote: boolean, nameOf?: NameOf): 
         // An earlier request with this key has made the run, which is all that was wanted.
         if (!(isDecided(error) || isInProgress(error)) || error.runId === undefined) throw error
         const response = await send({ path: `/runs/${encodeURIComponent(error.runId)}`, signal })
-        return (await response.json()) as RunView
+        return json.parse(await response.text()) as RunView
       }
     },
   }

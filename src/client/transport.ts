@@ -9,6 +9,14 @@ export interface TransportOptions {
   readonly apiKey?: string
   /** Default: the global one. */
   readonly fetch?: (url: URL, init: RequestInit) => Promise<Response>
+  /** For requests, replies and events, not for problems. Default: the global one. */
+  readonly json?: JsonFormat
+}
+
+/** `JSON`, or what loses less of its texts: digits of long numbers, the order of members. */
+export interface JsonFormat {
+  parse(text: string): unknown
+  stringify(value: unknown): string
 }
 
 /** `fetch`, or what does the same without a network. */
@@ -39,7 +47,7 @@ export function createSend({
   baseUrl,
   apiKey,
   fetch: given,
-}: Omit<TransportOptions, 'fetch'> & { readonly fetch?: Fetch | undefined }): Send {
+}: Omit<TransportOptions, 'fetch' | 'json'> & { readonly fetch?: Fetch | undefined }): Send {
   const base = new URL(baseUrl)
   if (!base.pathname.endsWith('/')) base.pathname += '/'
   // Called as a method of something else, the global one throws in browsers.

@@ -2,7 +2,7 @@
 import type { ProgressView } from '../http/views/job.ts'
 import type { RunView } from '../http/views/run.ts'
 import { ProblemError } from './problem-error.ts'
-import { backOffMs, isPassing, pause, type Send } from './transport.ts'
+import { backOffMs, isPassing, type JsonFormat, pause, type Send } from './transport.ts'
 
 /** A run comes whole, except that a result above 16 KiB is replaced by `resultBytes`. */
 export type WatchEvent =
@@ -40,6 +40,7 @@ export async function* watch(
   id: string,
   { signal }: WatchOptions = {},
   { maxFailures, firstPauseMs, heedsServer, silenceLimitMs }: WatchLimits = watchLimits,
+  json: JsonFormat = JSON,
 ): AsyncGenerator<WatchEvent, void, undefined> {
   const path = `/runs/${encodeURIComponent(id)}/events`
   let lastEventId = ''
@@ -56,7 +57,7 @@ export async function* watch(
       for await (const event of connection.events) {
         failures = 0
         lastEventId = event.lastEventId
-        const news = newsOf(event)
+        const news = newsOf(event, json)
         if (news === null) continue
         // A new connection begins with the run as it is, changed or not.
         const isKnown = news.type === 'run' && news.run.version <= version
@@ -76,8 +77,8 @@ export async function* watch(
   }
 }
 
-function newsOf({ name, data }: ServerEvent): WatchEvent | null {
-  if (name === 'run') return { type: 'run', run: JSON.parse(data) as RunView }
+function newsOf({ name, data }: ServerEvent, json: JsonFormat): WatchEvent | null {
+  if (name === 'run') return { type: 'run', run: json.parse(data) as RunView }
   if (name === 'progress') return { type: 'progress', ...(JSON.parse(data) as ProgressView) }
   return null
 }

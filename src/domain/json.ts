@@ -1,11 +1,46 @@
-/** JSON as it comes and goes. Without imports, for the thread that parses bodies. */
+/** JSON as it comes and goes. Without imports, for the thread that parses bodies, and for browsers. */
 
-/** JSON that stays text, for nobody on the main thread needs to know its value. */
+/** A JSON value with its text: `1.0`, long numbers and the order of members are kept only by the text. */
 export class RawJson {
   readonly text: string
+  readonly #value: unknown
 
-  constructor(text: string) {
+  /** @param value of the text, where it is known */
+  constructor(text: string, value?: unknown) {
     this.text = text
+    this.#value = value
+  }
+
+  parse(): unknown {
+    return this.#value === undefined ? JSON.parse(this.text) : this.#value
+  }
+
+  toJSON(): unknown {
+    // Browsers older than 2025 may not have it, and lose what a value loses.
+    if (written === null || !('rawJSON' in JSON)) return this.parse()
+    written.push(this.text)
+    return rawJson(mark)
+  }
+}
+
+/** Not in the types of TypeScript yet: https://tc39.es/proposal-json-parse-with-source/ */
+const rawJson = (text: string): unknown => Reflect.apply(Reflect.get(JSON, 'rawJSON') as () => unknown, JSON, [text])
+/** Stands for a text while JSON is written. JSON.stringify escapes no letter, so that no data looks like it. */
+const mark = String.raw`"\u0041"`
+/** The texts that marks stand for; null while nothing is written. */
+let written: string[] | null = null
+
+/** As JSON.stringify, with the text of each RawJson in the value. */
+export function writeJson(value: unknown): string {
+  const texts: string[] = []
+  written = texts
+  try {
+    const json = JSON.stringify(value)
+    if (texts.length === 0) return json
+    const [first = '', ...others] = json.split(mark)
+    return others.reduce((all, other, index) => all + texts[index] + other, first)
+  } finally {
+    written = null
   }
 }
 

@@ -6,7 +6,7 @@ import { AppError, type ProblemMembers, problems } from '../domain/errors.ts'
 import type { ProblemCode } from '../domain/problems.ts'
 import type { Log } from '../log.ts'
 import { jobErrorSchema, jobViewSchema } from './views/job.ts'
-import { writeJson } from './views/json.ts'
+import { writeJson } from '../domain/json.ts'
 import { runIdSchema } from './views/run.ts'
 
 const standardMembers = {

@@ -2,6 +2,7 @@
  * What a task marks as secret: members of its input and its result, by paths such as `input.password`. Through a list a
  * path leads to each of its elements. What runs between jobs' code uses functions that were taken before any task ran.
  */
+import { replaceTexts } from '../domain/json-places.ts'
 import { hasOwn, isArray, keys, replaceAll, split, toText } from './primordials.ts'
 
 /** In the place of what is hidden. */
@@ -27,11 +28,16 @@ export function hasSecret(paths: readonly string[] | null | undefined, part: Sec
 export function maskText(text: string, paths: readonly string[] | null | undefined, part: SecretPart): string {
   if (!hasSecret(paths, part)) return text
   try {
-    return JSON.stringify(eachSecret(JSON.parse(text), paths ?? [], part, () => mask))
+    JSON.parse(text)
   } catch {
     // What is no JSON cannot be looked into.
     return JSON.stringify(mask)
   }
+  // What is not hidden is shown as it was written.
+  return (paths ?? []).reduce((shown, path) => {
+    const [first, ...members] = path.split('.')
+    return first === part ? replaceTexts(shown, members, JSON.stringify(mask)) : shown
+  }, text)
 }
 
 /** The value with each secret part of it replaced. It runs on threads between jobs, too. */

@@ -1,5 +1,6 @@
 /** What a schedule is before it is stored: as code declares it, and the check whether it can be put, or what is wrong with it. */
 import { AppError, BootError, type RequestIssue } from '../domain/errors.ts'
+import { writeJson } from '../domain/json.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
 import type { MissedPolicy, ScheduleDefinition } from '../domain/schedule.ts'
 import type { Intake } from '../intake/intake.ts'
@@ -45,7 +46,7 @@ export function createCheck(intake: Pick<Intake, 'prepare'>, clock: Clock): Chec
 
   return async ({ cron, timeZone, request, missed }) => {
     const issues = await timeIssues(cron, timeZone)
-    const text = JSON.stringify(request)
+    const text = writeJson(request)
     if (Buffer.byteLength(text) > maxRequestBytes) {
       issues.push({ pointer: '/request', detail: `has more than ${maxRequestBytes} bytes as JSON` })
     }

@@ -1,6 +1,8 @@
 /** What can be asked of schedules: they are put, paused, run and removed here, and the ticker makes their runs. */
 import type { ProcessClock } from '../runtime/clock.ts'
 import { AppError, BootError } from '../domain/errors.ts'
+import { writeJson } from '../domain/json.ts'
+import { parseKeeping } from '../domain/json-places.ts'
 import type { NewRun, RunRequest } from '../domain/run/new-run.ts'
 import {
   isScheduleName,
@@ -64,7 +66,7 @@ export function createSchedules(options: SchedulesOptions): Schedules {
   }
 
   function requestOf({ name, request }: Schedule): RunRequest {
-    const { tasks, ...rest } = JSON.parse(request) as RunRequest
+    const { tasks, ...rest } = parseKeeping(request, [['tasks', 'input']]) as RunRequest
     const [first, ...others] = tasks
     if (first === undefined) throw new Error(`the schedule ${name} has no task`)
     // Nobody waits for the first job, so it has the attempts of its task.
@@ -183,7 +185,7 @@ export function createSchedules(options: SchedulesOptions): Schedules {
     async start() {
       await removeUndeclared()
       for (const [name, { cron, timeZone, request, missed, paused }] of declaredInputs) {
-        const definition = { cron, timeZone, request: JSON.stringify(request), missed }
+        const definition = { cron, timeZone, request: writeJson(request), missed }
         const before = await store.getSchedule(name)
         if (before !== null && before.isDeclared && isSame(before, definition)) continue
         await putChecked(name, definition, (old) => ({ isDeclared: true, isPaused: old?.isPaused ?? paused }))

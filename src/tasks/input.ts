@@ -11,7 +11,7 @@ export type CheckedInput =
 /** @returns the value as the schema parsed it, or its issues with JSON Pointers relative to the input */
 export async function checkInput(task: Task, input: unknown): Promise<CheckedInput> {
   if (task.input === undefined) return { ok: true, value: input }
-  const value: unknown = input instanceof RawJson ? JSON.parse(input.text) : input
+  const value: unknown = input instanceof RawJson ? input.parse() : input
   const result = await task.input['~standard'].validate(value)
   if (result.issues === undefined) return { ok: true, value: result.value }
   return {

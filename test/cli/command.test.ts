@@ -12,6 +12,8 @@ import { startReceiver, webhookSecret } from '../harness/receiver.ts'
 import { readRun } from '../harness/run.ts'
 import { fixtureTasks, shareService, startService } from '../harness/service.ts'
 import { command, forerunner, program, read } from './forerunner.ts'
+import { tasksDir } from '../page/shared.ts'
+import { forerunner, program, read } from './forerunner.ts'
 
 const nowhere = 'http://127.0.0.1:9'
 
@@ -95,6 +97,17 @@ test('watches a run until its end', async () => {
     .split('\n')
     .map((line) => JSON.parse(line) as RunView)
   assert.equal([streamed.code, events.at(-1)?.state], [0, 'completed'])
+})
+
+test('sends and prints every digit', async () => {
+  await using service = await shareService({ tasksDir })
+  const { url } = service
+  const input = '{"b":1.0,"10":18446744073709551616}'
+  const ran = await forerunner(['run', 'exact', '--input', '-', '--json'], { url, input })
+  assert.match(ran.output, '"result":{"token":"hidden","id":12345678901234567890,"share":1.0},"answer"')
+  const { id } = read(ran) as RunView
+  assert.is(await (await service.get(`/runs/${id}/jobs/0/input`)).text(), input)
+  assert.match((await forerunner(['show', id], { url })).output, '  "id": 12345678901234567890,\n  "share": 1.0')
 })
 
 test('lists, shows, cancels and retries', async () => {

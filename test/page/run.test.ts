@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { readRun } from '../harness/run.ts'
 import { shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { violationsOf } from './accessible.ts'
@@ -127,6 +128,26 @@ test('runs again what was started, with changed input', async () => {
     tab.wrongs.filter((line) => !line.includes('status of 422')),
     [],
   )
+})
+
+test('shows inputs and results as they were written, also where a run is started again', async () => {
+  await using service = await shareService({ tasksDir })
+  const input = '{"b":1.0,"10":18446744073709551616}'
+  const sent = await service.post('/run-tasks', `{"tasks":[{"name":"exact","input":${input}}]}`)
+  const { id } = await readRun(sent)
+  await using tab = await browser.open(`${service.url}/?run=${id}`)
+  const { page } = tab
+  const textOf = async (part: string): Promise<string> =>
+    (await page.getByRole('region', { name: part }).locator('pre').textContent()) ?? ''
+  assert.is(await textOf('Result'), '{\n  "token": "hidden",\n  "id": 12345678901234567890,\n  "share": 1.0\n}')
+  assert.is(await textOf('Input'), '{\n  "b": 1.0,\n  "10": 18446744073709551616\n}')
+  await page.getByRole('link', { name: 'Run again…' }).click()
+  await page.locator('.curl').getByText(`"input":${input}`).waitFor()
+  await page.getByRole('button', { name: 'Start this run' }).click()
+  await page.getByText('run again').waitFor()
+  const { runs } = (await (await service.get('/runs?task=exact&pageSize=1')).json()) as { runs: { id: string }[] }
+  assert.is(await (await service.get(`/runs/${runs[0]?.id}/jobs/0/input`)).text(), input)
+  checkClean(tab)
 })
 
 test('says why a job waits, and which job has won a race', async () => {

@@ -2,6 +2,8 @@
 import { useSignal } from '@preact/signals'
 import type { JobView } from 'forerunner/client'
 import { useEffect } from 'preact/hooks'
+import { RawJson, writeJson } from '../../src/domain/json.ts'
+import { prettyJson } from '../../src/domain/json-places.ts'
 import { download, readBounded } from '../shell/bounded-read.ts'
 import { addressOf } from '../shell/route.ts'
 import { wordsOf } from '../shell/service.ts'
@@ -215,7 +217,7 @@ function Result({ runId, job }: ResultProps) {
       </section>
     )
   }
-  const image = svgAddress(job.result)
+  const image = job.result instanceof RawJson ? svgAddress(job.result.parse()) : null
   return (
     <section class="card" aria-label="Result">
       <div class="head">
@@ -225,7 +227,7 @@ function Result({ runId, job }: ResultProps) {
       {job.resultBytes !== undefined && job.result === undefined ? (
         <LargeResult runId={runId} job={job} bytes={job.resultBytes} />
       ) : (
-        <JsonText text={JSON.stringify(job.result, null, 2) ?? 'null'} name={`${job.task}-${job.index}`} />
+        <JsonText text={prettyJson(writeJson(job.result ?? null))} name={`${job.task}-${job.index}`} />
       )}
     </section>
   )

@@ -5,6 +5,7 @@
  */
 import { batch, signal, type ReadonlySignal, type Signal } from '@preact/signals'
 import type { JobView, RunView, WatchEvent } from 'forerunner/client'
+import { writeJson } from '../../src/domain/json.ts'
 import { readBounded } from '../shell/bounded-read.ts'
 import { client, wordsOf } from '../shell/service.ts'
 
@@ -73,7 +74,7 @@ export function createRunStore(id: string): RunStore {
       const before = run.peek()?.jobs ?? []
       for (const [index, job] of next.jobs.entries()) {
         // Faster than a look at each member, and the service writes the same job in the same way.
-        if (JSON.stringify(before[index]) !== JSON.stringify(job)) update(known[index], job)
+        if (writeJson(before[index]) !== writeJson(job)) update(known[index], job)
       }
     } else jobs.value = next.jobs.map((job) => ({ view: signal(job), progress: signal(job.progress) }))
     run.value = next

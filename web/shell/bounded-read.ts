@@ -1,10 +1,10 @@
 /** Reads of what can be large: up to a bound, and beyond it into a file of the reader's. */
-import { ask, authorization, baseUrl } from './service.ts'
+import { ask, authorization, baseUrl, parse } from './service.ts'
 
 /** @returns null where the body is larger, which is then read no further; throws where there is no such thing */
 export async function readBounded(path: string, maxBytes: number, signal: AbortSignal): Promise<unknown> {
   const text = await readBoundedText(path, maxBytes, signal)
-  return text === null ? null : (JSON.parse(text) as unknown)
+  return text === null ? null : parse(text)
 }
 
 /** As `readBounded`, of the text as it came. */

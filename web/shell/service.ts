@@ -1,6 +1,8 @@
 /** The service that has served this page: its client, the API key of this tab, and whether it can be reached. */
 import { computed, signal } from '@preact/signals'
 import { createClient, ProblemError } from 'forerunner/client'
+import { writeJson } from '../../src/domain/json.ts'
+import { parseKeeping } from '../../src/domain/json-places.ts'
 
 const storedKey = 'forerunner-api-key'
 
@@ -44,8 +46,20 @@ export async function ask(url: URL, init: RequestInit): Promise<Response> {
   }
 }
 
+/** Results of jobs stay text, so that they are shown as they were written. */
+export function parse(text: string): unknown {
+  return parseKeeping(text, resultPaths)
+}
+
+const resultPaths = [['jobs', 'result'], ['result']]
+
 export const client = computed(() =>
-  createClient({ baseUrl, fetch: ask, ...(apiKey.value !== '' && { apiKey: apiKey.value }) }),
+  createClient({
+    baseUrl,
+    fetch: ask,
+    json: { parse, stringify: writeJson },
+    ...(apiKey.value !== '' && { apiKey: apiKey.value }),
+  }),
 )
 
 export function authorization(): Record<string, string> {

@@ -1,5 +1,6 @@
 /** A run that is to be run again, as the form takes it: its tasks with what they were given. */
 import type { JobView, RunView } from 'forerunner/client'
+import { RawJson } from '../../src/domain/json.ts'
 import { readBoundedText } from '../shell/bounded-read.ts'
 import { client } from '../shell/service.ts'
 import { againOf, againTag } from '../shell/tag.tsx'
@@ -33,6 +34,6 @@ async function entryOf(runId: string, { index, task, after }: JobView): Promise<
   const path = `runs/${runId}/jobs/${index}/input`
   const text = await readBoundedText(path, maxInputBytes, AbortSignal.timeout(timeoutMs))
   if (text === null) throw new Error(`The input of job ${index} is too large for a form: download it from its run.`)
-  const input: unknown = text === 'null' ? undefined : JSON.parse(text)
+  const input = text === 'null' ? undefined : new RawJson(text)
   return { name: task, input, ...(after !== undefined && { after }) }
 }

@@ -1,9 +1,11 @@
 /** The request that the form makes, as the API takes it, and as a command line that does the same. */
 import type { RunInput } from 'forerunner/client'
+import { writeJson } from '../../src/domain/json.ts'
 import { baseUrl, curlKey } from '../shell/service.ts'
 
 export interface TaskEntry {
   readonly name: string
+  /** A RawJson where it is kept as it was written. */
   readonly input: unknown
   /** Indexes of earlier entries whose results it needs. */
   readonly after?: readonly number[]
@@ -33,7 +35,7 @@ const longestShown = 4_000
 
 /** For a shell: single quotes keep everything but themselves. */
 export function curlOf(request: RunInput): string {
-  const body = JSON.stringify(request)
+  const body = writeJson(request)
   const url = new URL('run-tasks', baseUrl).href
   if (body.length > longestShown)
     return `curl${curlKey()} ${url} -H 'Content-Type: application/json' --data-binary @request.json`

@@ -1,5 +1,7 @@
 /** A form for the input of a task, made from its JSON Schema: fields for plain members, and JSON text for the rest. */
 import type { ComponentChildren } from 'preact'
+import { RawJson, writeJson } from '../../src/domain/json.ts'
+import { parseKeeping, prettyJson } from '../../src/domain/json-places.ts'
 import { parseTyped } from './typed-json.ts'
 
 type Schema = Readonly<Record<string, unknown>>
@@ -15,7 +17,7 @@ export function SchemaForm({ schema, value, onChange, label }: SchemaFormProps) 
   const members = membersOf(schema)
   if (members === null)
     return <JsonField label={`Input of ${label}`} value={value} onChange={onChange} hint={hintOf(schema)} />
-  const known = (typeof value === 'object' && value !== null ? value : {}) as Readonly<Record<string, unknown>>
+  const known = membersOfInput(value)
   const set = (name: string, next: unknown): void => {
     const { [name]: _before, ...rest } = known
     onChange(next === undefined ? rest : { ...rest, [name]: next })
@@ -36,6 +38,15 @@ export function SchemaForm({ schema, value, onChange, label }: SchemaFormProps) 
   )
 }
 
+/** Each as it was written, until it is changed. */
+function membersOfInput(value: unknown): Readonly<Record<string, unknown>> {
+  const whole = value instanceof RawJson ? value.parse() : value
+  if (typeof whole !== 'object' || whole === null) return {}
+  if (!(value instanceof RawJson)) return whole as Readonly<Record<string, unknown>>
+  const paths = Object.keys(whole).map((name) => [name])
+  return parseKeeping(value.text, paths) as Readonly<Record<string, unknown>>
+}
+
 interface MemberProps {
   readonly name: string
   readonly schema: Schema
@@ -43,7 +54,8 @@ interface MemberProps {
   readonly onChange: (value: unknown) => void
 }
 
-function Member({ name, schema, value, onChange }: MemberProps) {
+function Member({ name, schema, value: given, onChange }: MemberProps) {
+  const value = given instanceof RawJson ? given.parse() : given
   const { type, enum: choices, default: standard } = schema
   const hint = hintOf(schema)
   const placeholder = standard === undefined ? '' : `default: ${JSON.stringify(standard)}`
@@ -101,7 +113,7 @@ function Member({ name, schema, value, onChange }: MemberProps) {
       </Field>
     )
   }
-  return <JsonField label={name} value={value} onChange={onChange} hint={hint} />
+  return <JsonField label={name} value={given} onChange={onChange} hint={hint} />
 }
 
 interface JsonFieldProps {
@@ -120,7 +132,7 @@ function JsonField({ label, value, hint, onChange }: JsonFieldProps) {
         placeholder="JSON; empty for none"
         spellcheck={false}
         class="mono"
-        defaultValue={value === undefined ? '' : JSON.stringify(value, null, 2)}
+        defaultValue={value === undefined ? '' : prettyJson(writeJson(value))}
         onInput={({ currentTarget }) => {
           const parsed = parseTyped(currentTarget.value)
           currentTarget.setCustomValidity(parsed.ok ? '' : parsed.reason)

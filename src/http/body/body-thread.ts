@@ -1,5 +1,6 @@
 /** Entry of a thread, which loads no more than it needs: parses bodies one after another, and takes the inputs of their tasks out as text. */
 import { parentPort } from 'node:worker_threads'
+import { textOfJson } from '../../domain/json.ts'
 import { type PackedBody, parseBody, type ParsedBody, tasksOf } from './parse-body.ts'
 
 export interface BodyWork extends PackedBody {
@@ -14,7 +15,7 @@ export interface BodyReply {
 
 function takeInput(task: unknown): string | undefined {
   if (typeof task !== 'object' || task === null || !Object.hasOwn(task, 'input')) return undefined
-  const text = JSON.stringify(Reflect.get(task, 'input'))
+  const text = textOfJson(Reflect.get(task, 'input'))
   Reflect.set(task, 'input', null)
   return text
 }

@@ -2,6 +2,7 @@
 import type { RequestIssue } from '../../domain/errors.ts'
 import { brotliDecompressSync, unzipSync, zstdDecompressSync } from 'node:zlib'
 import { isTooDeep } from '../../domain/json.ts'
+import { endOfString, type JsonPath, keepTexts, nameOf } from '../../domain/json-places.ts'
 import type { Coding } from '../request-head.ts'
 import { pointerOf } from '../../tasks/input.ts'
 
@@ -12,7 +13,7 @@ export interface PackedBody {
 }
 
 export type ParsedBody =
-  /** `bytes`: of the text, unpacked. */
+  /** `bytes`: of the text, unpacked. Each task's input is a RawJson. */
   | { readonly kind: 'value'; readonly value: unknown; readonly bytes: number }
   | { readonly kind: 'too-deep' }
   /** Unpacked it has more bytes than are allowed. */
@@ -58,13 +59,24 @@ function parseText(text: string, bytes: number): ParsedBody {
   }
   if (isTooDeep(value)) return { kind: 'too-deep' }
   const issues = mayLose(text, countMembers(value)) ? findLosses(text) : []
-  return issues.length > 0 ? { kind: 'lossy', issues } : { kind: 'value', value, bytes }
+  if (issues.length > 0) return { kind: 'lossy', issues }
+  for (const path of inputPaths) keepTexts(text, value, path)
+  return { kind: 'value', value, bytes }
 }
 
-/** The value's member `tasks`; empty where that is no list. */
+/** Of a run's request, and of a schedule: what a task was given is kept as it was sent. */
+const inputPaths: readonly JsonPath[] = [
+  ['tasks', 'input'],
+  ['request', 'tasks', 'input'],
+]
+
+/** The tasks of a run's request, or of that of a schedule; empty where that is no list. */
 export function tasksOf(parsed: ParsedBody): readonly unknown[] {
-  const tasks: unknown = parsed.kind === 'value' ? Reflect.get(Object(parsed.value), 'tasks') : undefined
-  return Array.isArray(tasks) ? tasks : []
+  const value: unknown = parsed.kind === 'value' ? parsed.value : undefined
+  return [value, Reflect.get(Object(value), 'request')].flatMap((request) => {
+    const tasks: unknown = Reflect.get(Object(request), 'tasks')
+    return Array.isArray(tasks) ? (tasks as unknown[]) : []
+  })
 }
 
 /** Of all objects within. */
@@ -170,20 +182,6 @@ function findLosses(text: string): RequestIssue[] {
     at += 1
   }
   return issues
-}
-
-/** The place after its closing quote. */
-function endOfString(text: string, start: number): number {
-  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
-    let backslashes = 0
-    while (text[end - 1 - backslashes] === '\\') backslashes += 1
-    if (backslashes % 2 === 0) return end + 1
-  }
-  return text.length
-}
-
-function nameOf(quoted: string): string {
-  return quoted.includes('\\') ? String(JSON.parse(quoted)) : quoted.slice(1, -1)
 }
 
 /** Decimals are rounded to what JavaScript has, which is their nature; whole numbers are not, for they may be ids. */

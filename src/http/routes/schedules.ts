@@ -1,5 +1,6 @@
 /** Schedules: listed, put, removed, paused, resumed, and run at once. */
 import type { Context } from 'koa'
+import { RawJson, textOfJson } from '../../domain/json.ts'
 import type { Schedule } from '../../domain/schedule.ts'
 import { mask, maskText } from '../../runtime/secret.ts'
 import { createBodyReader } from '../body/read-body.ts'
@@ -27,7 +28,7 @@ function createView({ registry, prefix }: Omit<Deps, 'answers'>): (ctx: Context,
     const { input } = task
     if (input === undefined) return task
     const secret = registry.get(task.name)?.secret
-    const shown: unknown = secret === undefined ? mask : JSON.parse(maskText(JSON.stringify(input), secret, 'input'))
+    const shown = secret === undefined ? mask : new RawJson(maskText(textOfJson(input), secret, 'input'))
     return { ...task, input: shown }
   }
 

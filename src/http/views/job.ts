@@ -9,6 +9,7 @@ import {
   type WhyWaiting,
 } from '../../domain/job.ts'
 import type { Progress } from '../../domain/claim.ts'
+import { isTooDeep, maxJsonDepth, RawJson } from '../../domain/json.ts'
 
 export const instantSchema = z.iso.datetime({ precision: 3 }).describe('UTC with milliseconds')
 
@@ -158,7 +159,7 @@ export interface ViewOptions {
   readonly whyWaiting?: WhyWaiting
 }
 
-/** Text that is too long is not even parsed. */
+/** A result is written as its task's thread has written it; text that is too long is not even parsed. */
 export function viewResult(
   { result, omitted }: JobRecord,
   maxBytes = Infinity,
@@ -166,21 +167,31 @@ export function viewResult(
   const bytes = result === null || maxBytes === Infinity ? 0 : Buffer.byteLength(result)
   const resultBytes = omitted?.resultBytes ?? (bytes > maxBytes ? bytes : null)
   if (resultBytes !== null) return { view: { resultBytes }, error: null }
-  const { value, error } = result === null ? { value: null, error: null } : parseResult(result)
-  return { view: { result: value }, error }
+  if (result === null) return { view: { result: null }, error: null }
+  const problem = problemOf(result)
+  if (problem !== null) return { view: { result: null }, error: unreadable(problem) }
+  return { view: { result: new RawJson(result) }, error: null }
 }
 
+<<<<<<< HEAD
 /** The service stores JSON only. A run whose row was written by another program must be shown all the same. */
 function parseResult(text: string): { readonly value: unknown; readonly error: ErrorView | null } {
+=======
+/** What is stored is JSON, unless somebody else has written to the database: even then its run must be shown. */
+function problemOf(text: string): string | null {
+>>>>>>> b295777 (Keep inputs and results as the text that was written)
   try {
-    return { value: JSON.parse(text) as unknown, error: null }
+    const value: unknown = JSON.parse(text)
+    // A level has at least two brackets.
+    const isDeep = text.length > 2 * maxJsonDepth && isTooDeep(value)
+    return isDeep ? `it is nested more than ${maxJsonDepth} levels deep` : null
   } catch (error) {
-    return { value: null, error: unreadable(String(error)) }
+    return String(error)
   }
 }
 
 /** The error of a job that was completed with a result which cannot be shown. */
-export function unreadable(reason: string): ErrorView {
+function unreadable(reason: string): ErrorView {
   return { code: 'invalid_result', message: `the stored result cannot be shown: ${reason}` }
 }
 

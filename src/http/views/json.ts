@@ -4,10 +4,10 @@
  * job that goes on, the failures can be newer.
  */
 import type { Context } from 'koa'
-import { isTooDeep, maxJsonDepth } from '../../domain/json.ts'
+import { writeJson } from '../../domain/json.ts'
 import type { JobRecord } from '../../domain/job.ts'
 import type { RunRecord } from '../../domain/run.ts'
-import { unreadable, viewJob, type ViewOptions } from './job.ts'
+import { viewJob, viewResult, type ViewOptions } from './job.ts'
 import { viewMinimalRun, viewRun } from './run.ts'
 
 /**
@@ -28,32 +28,6 @@ const maxEventResultBytes = 16 * 1024
 
 export function eventText(run: RunRecord, options: ViewOptions): string {
   return writeJson(viewRun(run, { ...options, maxResultBytes: maxEventResultBytes }))
-}
-
-/** A result that was stored too deep to be written is left out, and its job says why. */
-export function writeJson(view: unknown): string {
-  try {
-    return JSON.stringify(view)
-  } catch {
-    return JSON.stringify(withoutDeep(view))
-  }
-}
-
-/** Of a run, a job, a list of runs or a problem, in which they are. */
-function withoutDeep(view: unknown): unknown {
-  if (Array.isArray(view)) return view.map(withoutDeep)
-  if (typeof view !== 'object' || view === null) return view
-  const members: Record<string, unknown> = { ...view }
-  const { jobs, runs, results, result, error } = members
-  const isDeep = isTooDeep(result)
-  return {
-    ...members,
-    ...(jobs !== undefined && { jobs: withoutDeep(jobs) }),
-    ...(runs !== undefined && { runs: withoutDeep(runs) }),
-    ...(Array.isArray(results) && { results: results.map((each) => (isTooDeep(each) ? null : each)) }),
-    ...(isDeep && { result: null }),
-    ...(isDeep && error === null && { error: unreadable(`it is nested more than ${maxJsonDepth} levels deep`) }),
-  }
 }
 
 /** Reads a job with what was omitted. */
@@ -81,7 +55,7 @@ export async function* runText(run: RunRecord, options: RunTextOptions): AsyncGe
   const bare = { ...options, showsResults: false }
   const { id, state, version, jobs: _jobs, deliveries, links, ...rest } = viewRun({ ...run, jobs: [] }, bare)
   yield membersOf(isMinimal ? viewMinimalRun({ ...run, answer: null }) : { id, state, version }, '{')
-  yield* answerText(run, options)
+  yield* answerText(run, wholeJob)
   if (!isMinimal) {
     yield membersOf(rest, ',')
     yield ',"jobs":['
@@ -94,13 +68,11 @@ export async function* runText(run: RunRecord, options: RunTextOptions): AsyncGe
   yield '}'
 }
 
-async function* answerText(run: RunRecord, { wholeJob, ...options }: RunTextOptions): AsyncGenerator<string> {
+async function* answerText(run: RunRecord, wholeJob: WholeJob): AsyncGenerator<string> {
   const { answer, jobs } = run
   if (answer === null || answer.status !== 200) return
   const resultText = async (job: JobRecord | undefined): Promise<string> =>
-    job === undefined
-      ? 'null'
-      : writeJson({ result: viewJob(run.id, await wholeJob(job), options).result }).slice('{"result":'.length, -1)
+    job === undefined ? 'null' : writeJson(viewResult(await wholeJob(job)).view.result)
   if (answer.jobIndex !== null) {
     yield `,"result":${await resultText(jobs[answer.jobIndex])}`
     return

@@ -1,5 +1,6 @@
 /** The JSON form of a schedule. */
 import { z } from 'zod'
+import { parseKeeping } from '../../domain/json-places.ts'
 import { firstFailurePolicies } from '../../domain/run.ts'
 import { missedPolicies, type Schedule, scheduleTag } from '../../domain/schedule.ts'
 import { shownUrl } from '../../domain/webhook.ts'
@@ -59,7 +60,7 @@ export interface ScheduleViewOptions {
 export function viewSchedule(schedule: Schedule, { prefix = '', showTask }: ScheduleViewOptions): ScheduleView {
   const { name, cron, timeZone, missed, isPaused, isDeclared, nextAt, lastAt, lastRunId, problem } = schedule
   // Its form was checked when it was put.
-  const { tasks, ...request } = JSON.parse(schedule.request) as RequestView
+  const { tasks, ...request } = parseKeeping(schedule.request, [['tasks', 'input']]) as RequestView
   const self = `${prefix}/schedules/${name}`
   const runs = `${prefix}/runs?tag=${encodeURIComponent(scheduleTag(name))}`
   return {
