@@ -45,6 +45,8 @@ export function createAuthenticate({ apiKeys, apiKeysRead }: Pick<Config, 'apiKe
 
   return (ctx) => {
     if (known.length === 0) return anybody
+    // A browser's cache has pages with different keys: without it, one could be shown what another one may see.
+    ctx.vary('Authorization')
     const given = keysOf(ctx)
     // Two are ambiguous: a proxy on the way may have checked the other one.
     const [key] = given

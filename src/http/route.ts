@@ -186,7 +186,7 @@ export const responseHeaders = {
     'commit;dur=0.9, first;dur=12.4',
     z.string().regex(/^commit;dur=[\d.]+(?:, first;dur=[\d.]+)?$/),
   ),
-  Vary: header('RFC 9110.', 'Accept'),
+  Vary: header('RFC 9110; `Authorization` in all answers of a service with keys, but for open routes.', 'Accept'),
   'WWW-Authenticate': header('RFC 6750.', 'Bearer', z.string().regex(/^Bearer\b/)),
 } satisfies Record<string, Header>
 

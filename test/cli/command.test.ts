@@ -11,9 +11,8 @@ import type { RunPageView, RunView, ScheduleView } from '../../src/client/client
 import { startReceiver, webhookSecret } from '../harness/receiver.ts'
 import { readRun } from '../harness/run.ts'
 import { fixtureTasks, shareService, startService } from '../harness/service.ts'
-import { command, forerunner, program, read } from './forerunner.ts'
 import { tasksDir } from '../page/shared.ts'
-import { forerunner, program, read } from './forerunner.ts'
+import { command, forerunner, program, read } from './forerunner.ts'
 
 const nowhere = 'http://127.0.0.1:9'
 

@@ -149,8 +149,12 @@ test('a read-only key reads everything, and changes nothing', async () => {
   const database = { apiKeys, apiKeysRead: ['reader', 'other-reader'] }
   await using service = await startService(database)
   const run = await readRun(await service.post('/run-tasks', echo, bearer('first-key')))
-  for (const path of ['/runs', `/runs/${run.id}`, `/runs/${run.id}/jobs/0`, '/tasks', '/stats', '/metrics']) {
-    assert.is((await service.get(path, bearer('reader'))).status, 200, path)
+  const vary = (response: Response): string | null => response.headers.get('Vary')
+  const paths = ['/runs', `/runs/${run.id}`, `/runs/${run.id}/jobs/0`, `/runs/${run.id}/events`, '/tasks', '/metrics']
+  for (const path of paths) {
+    const response = await service.get(path, bearer('reader'))
+    assert.equal([response.status, vary(response)], [200, 'Authorization'], path)
+    await response.text()
     assert.is((await service.fetch(path, { method: 'HEAD', headers: bearer('other-reader') })).status, 200, path)
   }
   const writes = [
@@ -163,11 +167,23 @@ test('a read-only key reads everything, and changes nothing', async () => {
   for (const [method, path] of writes) {
     for (const site of ['same-origin', 'cross-site']) {
       const headers = { ...bearer('reader'), 'Sec-Fetch-Site': site }
-      await expectProblem(await service.fetch(path, { method, headers }), 'read-only-key')
+      const refused = await service.fetch(path, { method, headers })
+      assert.is(vary(refused), 'Authorization')
+      await expectProblem(refused, 'read-only-key')
     }
   }
   const runs = await listRuns(service, '', bearer('reader'))
   assert.is(runs.length, 1)
+  const started = await service.post('/run-tasks', echo, bearer('first-key'))
+  const known = {
+    ...bearer('reader'),
+    'If-None-Match': (await service.get(`/runs/${run.id}`, bearer('reader'))).headers.get('ETag') ?? '',
+  }
+  const unchanged = await service.get(`/runs/${run.id}`, known)
+  const stranger = await service.get('/runs')
+  assert.equal([unchanged.status, stranger.status], [304, 401])
+  assert.equal([started, unchanged, stranger].map(vary), ['Authorization', 'Authorization', 'Authorization'])
+  assert.is(vary(await service.get('/livez', bearer('reader'))), null)
 })
 
 test('with read-only keys alone, a key is needed and nobody can write', async () => {

@@ -54,8 +54,8 @@ interface MemberProps {
   readonly onChange: (value: unknown) => void
 }
 
-function Member({ name, schema, value: given, onChange }: MemberProps) {
-  const value = given instanceof RawJson ? given.parse() : given
+function Member({ name, schema, value: written, onChange }: MemberProps) {
+  const value = written instanceof RawJson ? written.parse() : written
   const { type, enum: choices, default: standard } = schema
   const hint = hintOf(schema)
   const placeholder = standard === undefined ? '' : `default: ${JSON.stringify(standard)}`
@@ -113,7 +113,7 @@ function Member({ name, schema, value: given, onChange }: MemberProps) {
       </Field>
     )
   }
-  return <JsonField label={name} value={given} onChange={onChange} hint={hint} />
+  return <JsonField label={name} value={written} onChange={onChange} hint={hint} />
 }
 
 interface JsonFieldProps {

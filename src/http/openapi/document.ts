@@ -103,7 +103,7 @@ function operation(route: Route): JsonObject {
       requestBody: { required: route.method === 'PUT', content: jsonContent(body.json, body.example) },
     }),
     responses: {
-      ...Object.fromEntries(responses.map((response) => [String(response.status), success(response)])),
+      ...Object.fromEntries(responses.map((response) => [String(response.status), success(response, isOpen === true)])),
       ...problemResponses(problemsOf(route)),
     },
   }

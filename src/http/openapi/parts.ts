@@ -54,16 +54,12 @@ export function namedSchemas(schemas: NamedSchemas, io: 'input' | 'output'): Jso
 /** Whether each of them is always sent, or only where it applies. */
 type Headers = Partial<Record<ResponseHeaderName, boolean>>
 
-export function success({
-  description,
-  json,
-  mediaType,
-  example,
-  headers = [],
-  mayHave = [],
-}: RouteResponse): JsonObject {
+export function success(
+  { description, json, mediaType, example, headers = [], mayHave = [] }: RouteResponse,
+  isOpen: boolean,
+): JsonObject {
   const always = headers.map((name) => [name, true] as const)
-  const perhaps = mayHave.map((name) => [name, false] as const)
+  const perhaps = [...mayHave, ...(isOpen ? [] : (['Vary'] as const))].map((name) => [name, false] as const)
   return {
     description,
     headers: headerObjects(Object.fromEntries([...always, ...perhaps])),
@@ -115,6 +111,7 @@ function headersOf(code: ProblemCode): Headers {
   const { retryAfterS, members = [], mayHave = [] } = problems[code]
   return {
     'Cache-Control': true,
+    Vary: false,
     ...(code === 'unauthorized' && { 'WWW-Authenticate': true }),
     ...(code === 'unsupported-media-type' && { 'Accept-Encoding': false }),
     ...(retryAfterS !== undefined && { 'Retry-After': true }),

@@ -173,13 +173,8 @@ export function viewResult(
   return { view: { result: new RawJson(result) }, error: null }
 }
 
-<<<<<<< HEAD
 /** The service stores JSON only. A run whose row was written by another program must be shown all the same. */
-function parseResult(text: string): { readonly value: unknown; readonly error: ErrorView | null } {
-=======
-/** What is stored is JSON, unless somebody else has written to the database: even then its run must be shown. */
 function problemOf(text: string): string | null {
->>>>>>> b295777 (Keep inputs and results as the text that was written)
   try {
     const value: unknown = JSON.parse(text)
     // A level has at least two brackets.
