@@ -11,16 +11,17 @@ import {
   type Progress,
   type StepKeeper,
 } from '../domain/claim.ts'
-import type { Waiting, WhyWaiting } from '../domain/job.ts'
+import type { WhyWaiting } from '../domain/job.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { taskKinds } from '../domain/task.ts'
 import { createExecutor, type Executor, notStarted } from '../execution/executor.ts'
 import type { Pool } from '../execution/pool/pool.ts'
 import type { Log } from '../log.ts'
-import type { ClaimRequest, ClaimResult } from '../store/claim-request.ts'
+import type { ClaimResult } from '../store/claim-request.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
 import { createExecute, type Execute, type ExecuteHooks, type ExecuteOptions, type Place } from './execute.ts'
+import { createTaskLimits } from './task-limits.ts'
 
 export interface Dispatcher {
   /** Jobs may have become claimable: claims them in the same commit as what was asked of the store in this turn. */
@@ -78,14 +79,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const { store, pool, mainThread, keeper, registry, clock, log, cancelGraceMs, onStarted, onRecovered, traceExecute } =
     options
   const inFlight = new Set<Promise<void>>()
-  const rates = ratesOf(registry)
-  /** Tasks whose rate was used up at the last claim, and when the next job of each may start. */
-  let ratedUntil: Readonly<Record<string, number>> = {}
-  const runningByTask = new Map<string, number>()
+  const limits = createTaskLimits(options)
   /** Claims that were cancelled in the commit that gave them, and are not known here yet. */
   const cancelledEarly = new Set<string>()
   const stopping = new AbortController()
-  const isolated = new Set(registry.all().flatMap(({ name, policy }) => (policy.isolation === 'process' ? name : [])))
   let isLeaving = false
   let isOpen = false
   let isStopped = false
@@ -112,9 +109,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const place: Place = async (job) => {
     const running = threads.run(job)
     if (cancelledEarly.has(claimKey(job))) threads.cancel(job)
-    count(job.task, 1)
+    limits.count(job.task, 1)
     const outcome = await running
-    count(job.task, -1)
+    limits.count(job.task, -1)
     // The claim of the next job goes into the commit that settles this one.
     wake()
     return outcome
@@ -127,52 +124,18 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     return done
   }
 
-  function runningOf(task: string): number {
-    return runningByTask.get(task) ?? 0
-  }
-
-  function count(task: string, change: number): void {
-    runningByTask.set(task, runningOf(task) + change)
-  }
-
-  function whyWaiting({ state, runAt, task }: Parameters<WhyWaiting>[0]): Waiting | null {
-    if (state === 'blocked') return { reason: 'blocked' }
-    if (runAt === null) return null
-    const now = clock.now()
-    if (runAt > now) return { reason: state === 'retrying' ? 'retry' : 'delay', until: runAt }
-    if (store.pausedTasks().has(task)) return { reason: 'paused' }
-    const known = registry.get(task)
-    if (known === undefined) return { reason: 'unknown-task' }
-    const { concurrency: limit, rate } = known.policy
-    const until = Object.hasOwn(ratedUntil, task) ? (ratedUntil[task] ?? 0) : 0
-    if (rate !== null && until > now) return { reason: 'rate', ...rate, until }
-    return limit !== null && runningOf(task) >= limit ? { reason: 'limit', limit } : { reason: 'thread' }
-  }
-
-  function claimRequest(only: ClaimRequest['only']): ClaimRequest {
-    const limited = registry.all().filter(({ policy }) => policy.concurrency !== null)
-    const taskLimits = Object.fromEntries(
-      limited.map(({ name, policy }) => [name, (policy.concurrency ?? 0) - runningOf(name)]),
-    )
-    const request = { slots: pool.freeSlots(), taskLimits, ...(rates && { rates }), only, at: clock.now() }
-    if (isolated.size === 0) return request
-    const room = pool.freeProcesses()
-    for (const task of isolated) taskLimits[task] = Math.min(room, taskLimits[task] ?? room)
-    return { ...request, isolated }
-  }
-
   function wake(): void {
     wantsMore = true
     if (!isOpen || claiming !== null) return
-    const request = claimRequest('all')
+    const request = limits.request('all')
     if (request.slots.length === 0) return
     wantsMore = false
     claiming = store.claim(request).then(onClaimed, onClaimFailed)
   }
 
-  function onClaimed({ jobs, nextDueAt, ratedUntil: until = {} }: ClaimResult): void {
+  function onClaimed({ jobs, nextDueAt, ratedUntil }: ClaimResult): void {
     claiming = null
-    ratedUntil = until
+    limits.noteRates(ratedUntil)
     for (const job of jobs) void run(job, place)
     cancelledEarly.clear()
     if (!isOpen) return
@@ -201,7 +164,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   /** Runs the jobs that may have killed the process before, one at a time, and nothing else meanwhile. */
   async function runSuspects(): Promise<void> {
     while (!isStopped) {
-      const request = claimRequest('suspects')
+      const request = limits.request('suspects')
       const changed = capacity.promise
       const claimed = store.claim(request)
       claimingSuspect = claimed
@@ -264,7 +227,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (claiming !== null || !isOpen) cancelledEarly.add(claimKey(claim))
     },
     progress: (...job) => mainThread.progress(...job) ?? threads.progress(...job),
-    whyWaiting,
+    whyWaiting: limits.whyWaiting,
     allProgress: () => [...mainThread.allProgress(), ...threads.allProgress()],
     leave() {
       isLeaving = true
@@ -281,12 +244,6 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     },
     stop: () => stopping.abort(),
   }
-}
-
-/** Null where no task has one. */
-function ratesOf(registry: Registry): ClaimRequest['rates'] | null {
-  const rated = registry.all().flatMap(({ name, policy: { rate } }) => (rate === null ? [] : [[name, rate] as const]))
-  return rated.length === 0 ? null : Object.fromEntries(rated)
 }
 
 function claimKey(claim: Claim): string {

@@ -1,3 +1,4 @@
+/** Ids of runs. Apart from `run.ts`, which the command loads as well: `uuid` takes milliseconds to load. */
 import { randomFillSync } from 'node:crypto'
 import { v7 } from 'uuid'
 

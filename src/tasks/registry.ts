@@ -85,7 +85,7 @@ export function isTaskName(name: string): boolean {
  * @throws BootError that names the file: unreadable directory, bad or duplicate name
  */
 export async function listTaskFiles(directory: string, prefix = ''): Promise<TaskFiles> {
-  const tasks = new Map<string, TaskFile>()
+  const tasks: TaskFile[] = []
   const skipped: string[] = []
   const directories: string[] = []
   for (const file of await readNames(directory)) {
@@ -97,14 +97,12 @@ export async function listTaskFiles(directory: string, prefix = ''): Promise<Tas
       continue
     }
     const name = `${prefix}${modulePattern.exec(file)?.groups?.['name'] ?? ''}`
-    const other = tasks.get(name)
     if (!isTaskName(name)) {
       throw new BootError(`${path}: a task's name is 1–64 letters, digits, "-" and "_"; begin a helper's with "_"`)
     }
-    if (other !== undefined) throw new BootError(`${path} and ${other.path} define the same task "${name}"`)
-    tasks.set(name, { name, path })
+    tasks.push({ name, path })
   }
-  return { tasks: sorted([...tasks.values()]), skipped, directories }
+  return { tasks: sorted(tasks), skipped, directories }
 }
 
 async function readNames(directory: string): Promise<string[]> {
@@ -167,6 +165,7 @@ async function listTree(directory: string, prefix: string): Promise<TaskFiles> {
   }
 }
 
+/** @throws BootError that names two modules of one name */
 function sorted(tasks: readonly TaskFile[]): TaskFile[] {
   const byName = tasks.toSorted((one, other) => (one.name < other.name ? -1 : 1))
   const twice = byName.find(({ name }, index) => byName[index + 1]?.name === name)

@@ -55,9 +55,8 @@ export const nothingIsAny: Rule = (sources) =>
 
 /** What runs on a thread between jobs, and beside them. */
 const besideTasks = new Set([
-  ...['job-runner', 'running-job'].map((name) => `src/execution/pool/${name}.ts`),
+  ...['job-runner', 'running-job', 'process-entry'].map((name) => `src/execution/pool/${name}.ts`),
   ...['running-task', 'result', 'task-context'].map((name) => `src/execution/${name}.ts`),
-  'src/execution/process/process-entry.ts',
   'src/runtime/serialize-error.ts',
 ])
 // Inside of functions; what a module takes at its top, it takes before any task.

@@ -1,47 +1,30 @@
 /** Why a job does not run yet, as the process that answers sees it. */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createDispatcher, type Dispatcher, type DispatcherOptions } from '../../src/dispatch/dispatcher.ts'
+import { createTaskLimits, type TaskLimitsOptions } from '../../src/dispatch/task-limits.ts'
 import type { WhyWaiting } from '../../src/domain/job.ts'
-import { notStarted } from '../../src/execution/executor.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { startDispatchService } from './dispatch-service.ts'
 
 const now = 1_000
 
-/** A dispatcher with two jobs of `full` and one of `open` in the pool, and a rate of `rated` that is used up. */
-async function startDispatcher(): Promise<Dispatcher> {
-  const tasks = ['full', 'open', 'rated'].map((name) => {
-    const rate = name === 'full' ? null : { limit: 3, perMs: 50 }
-    return { name, policy: { concurrency: 2, isolation: 'thread', rate } }
-  })
-  const jobs = ['full', 'full', 'open'].map((task, jobIndex) => ({ runId: 'a', jobIndex, claim: 1, task }))
-  const dispatcher = createDispatcher({
+const known = ['full', 'open', 'rated'].map((name) => {
+  const rate = name === 'full' ? null : { limit: 3, perMs: 50 }
+  return { name, policy: { concurrency: 2, isolation: 'thread', rate } }
+})
+
+function why(task: string, job: Partial<Parameters<WhyWaiting>[0]> = {}): ReturnType<WhyWaiting> {
+  const limits = createTaskLimits({
     clock: { now: () => now },
-    registry: { all: () => tasks, get: (name: string) => tasks.find((task) => task.name === name) },
-    pool: {
-      onCapacity() {},
-      freeSlots: () => [{ thread: 'worker-1', kind: 'cpu', count: 9 }],
-      run: () => ({ ...notStarted, outcome: new Promise(() => {}) }),
-    },
-    store: {
-      rescue: async () => ({ requeued: 0, crashed: 0, suspects: 0 }),
-      claim: async () => ({ jobs: jobs.splice(0), nextDueAt: null, ratedUntil: { rated: now + 5 } }),
-      pausedTasks: () => new Set(['paused']),
-    },
-    onStarted() {},
-    traceExecute: null,
-  } as unknown as DispatcherOptions)
-  await dispatcher.start()
-  await nextTurn()
-  return dispatcher
+    registry: { all: () => known, get: (name: string) => known.find((one) => one.name === name) },
+    store: { pausedTasks: () => new Set(['paused']) },
+  } as unknown as TaskLimitsOptions)
+  for (const running of ['full', 'full', 'open']) limits.count(running, 1)
+  limits.noteRates({ rated: now + 5 })
+  return limits.whyWaiting({ state: 'queued', runAt: now, task, ...job })
 }
 
-test('each reason, the one that holds first', async () => {
-  const { whyWaiting } = await startDispatcher()
-  const why = (task: string, job: Partial<Parameters<WhyWaiting>[0]> = {}) =>
-    whyWaiting({ state: 'queued', runAt: now, task, ...job })
+test('each reason, the one that holds first', () => {
   assert.equal(why('gone', { state: 'blocked', runAt: null }), { reason: 'blocked' })
   assert.equal(why('gone', { runAt: now + 1 }), { reason: 'delay', until: now + 1 })
   assert.equal(why('full', { state: 'retrying', runAt: now + 1 }), { reason: 'retry', until: now + 1 })

@@ -127,7 +127,7 @@ test('jobs of a process that cannot be started are handed back, and it is tried 
   await cp(join(dist, 'src'), join(home.path, 'dist/src'), { recursive: true })
   await writeFile(join(home.path, 'package.json'), '{ "type": "module" }')
   await symlink(fileURLToPath(new URL('../../node_modules', import.meta.url)), join(home.path, 'node_modules'))
-  const entry = join(home.path, 'dist/src/execution/process/process-entry.js')
+  const entry = join(home.path, 'dist/src/execution/pool/process-entry.js')
   const code = await readFile(entry, 'utf8')
   await writeFile(entry, 'process.exit(9)')
   let failures = 0

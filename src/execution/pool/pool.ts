@@ -25,8 +25,8 @@ import {
   type PoolThread,
   type ThreadView,
 } from './pool-thread.ts'
-import { createProcessHost } from '../process/process-host.ts'
-import { ProcessEnd } from '../process/child-process.ts'
+import { createProcessHost } from './process-host.ts'
+import { ProcessEnd } from './child-process.ts'
 import { createWorkerHost, describeExit, threadFlags, type WorkerHost } from './worker-host.ts'
 import { createThreadSupervisor, type ReplaceCause } from './thread-supervisor.ts'
 

@@ -1,0 +1,68 @@
+/**
+ * What keeps jobs of a task from starting here: its concurrency, its rate, its child processes, and a pause. It makes the
+ * requests for claims, and says why a job waits.
+ */
+import type { Waiting, WhyWaiting } from '../domain/job.ts'
+import type { Pool } from '../execution/pool/pool.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { ClaimRequest, ClaimResult } from '../store/claim-request.ts'
+import type { Store } from '../store/store.ts'
+import type { Registry } from '../tasks/registry.ts'
+
+export interface TaskLimits {
+  /** A request for all that can start now. */
+  request(only: ClaimRequest['only']): ClaimRequest
+  /** When tasks may start again whose rate is used up, as a claim has seen it. */
+  noteRates(until: ClaimResult['ratedUntil']): void
+  /** A job of the task begins in the pool (1) or ends (-1). */
+  count(task: string, change: 1 | -1): void
+  readonly whyWaiting: WhyWaiting
+}
+
+export interface TaskLimitsOptions {
+  readonly registry: Registry
+  readonly pool: Pick<Pool, 'freeSlots' | 'freeProcesses'>
+  readonly store: Pick<Store, 'pausedTasks'>
+  readonly clock: Clock
+}
+
+export function createTaskLimits({ registry, pool, store, clock }: TaskLimitsOptions): TaskLimits {
+  const running = new Map<string, number>()
+  const limited = registry.all().flatMap(({ name, policy: { concurrency } }) => {
+    return concurrency === null ? [] : [[name, concurrency] as const]
+  })
+  const rated = registry.all().flatMap(({ name, policy: { rate } }) => (rate === null ? [] : [[name, rate] as const]))
+  const rates = rated.length === 0 ? {} : { rates: Object.fromEntries(rated) }
+  const isolated = new Set(registry.all().flatMap(({ name, policy }) => (policy.isolation === 'process' ? name : [])))
+  let ratedUntil: NonNullable<ClaimResult['ratedUntil']> = {}
+
+  const runningOf = (task: string): number => running.get(task) ?? 0
+
+  return {
+    request(only) {
+      const taskLimits = Object.fromEntries(limited.map(([task, limit]) => [task, limit - runningOf(task)]))
+      const request = { slots: pool.freeSlots(), taskLimits, ...rates, only, at: clock.now() }
+      if (isolated.size === 0) return request
+      const room = pool.freeProcesses()
+      for (const task of isolated) taskLimits[task] = Math.min(room, taskLimits[task] ?? room)
+      return { ...request, isolated }
+    },
+    noteRates(until = {}) {
+      ratedUntil = until
+    },
+    count: (task, change) => void running.set(task, runningOf(task) + change),
+    whyWaiting({ state, runAt, task }): Waiting | null {
+      if (state === 'blocked') return { reason: 'blocked' }
+      if (runAt === null) return null
+      const now = clock.now()
+      if (runAt > now) return { reason: state === 'retrying' ? 'retry' : 'delay', until: runAt }
+      if (store.pausedTasks().has(task)) return { reason: 'paused' }
+      const known = registry.get(task)
+      if (known === undefined) return { reason: 'unknown-task' }
+      const { concurrency: limit, rate } = known.policy
+      const until = Object.hasOwn(ratedUntil, task) ? (ratedUntil[task] ?? 0) : 0
+      if (rate !== null && until > now) return { reason: 'rate', ...rate, until }
+      return limit !== null && runningOf(task) >= limit ? { reason: 'limit', limit } : { reason: 'thread' }
+    },
+  }
+}
