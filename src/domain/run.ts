@@ -67,6 +67,11 @@ export interface RunChange {
   readonly isDeliveryDue?: boolean
 }
 
+/** The run as the commit of a change left it; null where it has to be read. */
+export type AsCommitted = () => RunRecord | null
+/** @param asCommitted absent where the commit is not this process's, or the engine does not have the run at hand */
+export type ChangeListener = (change: RunChange, asCommitted?: AsCommitted) => void
+
 export const respondModes = ['first', 'race', 'any', 'all', 'none'] as const
 export type RespondMode = (typeof respondModes)[number]
 

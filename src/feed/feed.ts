@@ -1,13 +1,13 @@
 /** Changes of runs for their subscribers: that a run's committed state has changed, and the run as it is now. */
-import type { RunChange, RunRecord } from '../domain/run.ts'
-import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
+import type { ChangeListener, RunRecord } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 
-export type RunListener = (change: RunChange) => void
+export type RunListener = ChangeListener
 
 export interface Feed {
-  publish(change: RunChange): void
+  publish: ChangeListener
   /** @returns a function that ends the subscription */
   subscribe(runId: string, listener: RunListener): () => void
   /** The runs that have a subscription. */
@@ -20,8 +20,8 @@ export function createFeed(): Feed {
   const listeners = new Map<string, Set<RunListener>>()
 
   return {
-    publish(change) {
-      for (const listener of listeners.get(change.runId) ?? []) listener(change)
+    publish(change, asCommitted) {
+      for (const listener of listeners.get(change.runId) ?? []) listener(change, asCommitted)
     },
     subscribe(runId, listener) {
       const ofRun = listeners.get(runId) ?? new Set()

@@ -1,16 +1,20 @@
 /** Waiting for the answer of a run: what ends it (the answer, time, or the service leaving), and requests that join it. */
 import { AppError } from '../domain/errors.ts'
-import type { RunRecord } from '../domain/run.ts'
+import type { AsCommitted, RunRecord } from '../domain/run.ts'
 import type { Feed } from '../feed/feed.ts'
 import type { Store } from '../store/store.ts'
 
 export interface Wait {
-  /** Resolves when the answer is decided, the time is up or the service leaves. @throws AppError `store-unavailable` */
-  readonly ended: Promise<void>
+  /**
+   * Resolves when the answer is decided, to the run as that commit left it where the store has it at hand; also when the
+   * time is up or the service leaves.
+   * @throws AppError `store-unavailable`
+   */
+  readonly ended: Promise<AsCommitted | undefined>
   leave(): void
 }
 
-type Waiter = PromiseWithResolvers<void>
+type Waiter = PromiseWithResolvers<AsCommitted | undefined>
 
 export type AnswerWaiters = ReturnType<typeof createAnswerWaiters>
 
@@ -33,15 +37,15 @@ export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>) {
      * @param limitMs null: as long as it takes
      */
     enter(runId: string, limitMs: number | null): Wait {
-      const waiter = Promise.withResolvers<void>()
+      const waiter = Promise.withResolvers<AsCommitted | undefined>()
       // A caller that has left does not listen any more.
       waiter.promise.catch(() => {})
       const remove = add(runId, waiter)
-      const unsubscribe = subscribe(runId, ({ isAnswered }) => {
-        if (isAnswered) waiter.resolve()
+      const unsubscribe = subscribe(runId, ({ isAnswered }, asCommitted) => {
+        if (isAnswered) waiter.resolve(asCommitted)
       })
-      const timer = limitMs === null ? undefined : setTimeout(waiter.resolve, limitMs)
-      if (isDismissed) waiter.resolve()
+      const timer = limitMs === null ? undefined : setTimeout(waiter.resolve, limitMs, undefined)
+      if (isDismissed) waiter.resolve(undefined)
       return {
         ended: waiter.promise,
         leave() {
@@ -62,7 +66,7 @@ export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>) {
     /** Ends every wait; those that come later end at once. */
     dismiss(): void {
       isDismissed = true
-      for (const ofRun of waiting.values()) for (const { resolve } of ofRun) resolve()
+      for (const ofRun of waiting.values()) for (const { resolve } of ofRun) resolve(undefined)
     },
   }
 }

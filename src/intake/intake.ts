@@ -10,7 +10,6 @@ import type { RunRecord } from '../domain/run.ts'
 import { keptUrl } from '../domain/webhook.ts'
 import type { RetryResult } from '../domain/run/verbs.ts'
 import type { Dispatcher } from '../dispatch/dispatcher.ts'
-import type { ExecuteHooks } from '../dispatch/execute.ts'
 import type { AcceptReport, RemoveResult, Store } from '../store/store.ts'
 import {
   createAdmission,
@@ -19,7 +18,7 @@ import {
   type SubmitOptions,
   createPausedRefusal,
 } from './admission.ts'
-import { createReplay, deferAccepted, readAccepted, type AnswerWaiters } from './answer-waiters.ts'
+import { createReplay, deferAccepted, readAccepted, type AnswerWaiters, type Wait } from './answer-waiters.ts'
 
 export interface Accepted {
   /** As of the commit that decided the answer, or as it is when there is no answer to wait for. */
@@ -107,11 +106,16 @@ export function createIntake(options: IntakeOptions): Intake {
     }
   }
 
-  async function accept(run: NewRun): Promise<AcceptReport> {
+  /** @param onAsked called when the run is on its way into a commit */
+  async function accept(run: NewRun, onAsked?: () => void): Promise<AcceptReport> {
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
     beginning.add(begun)
     try {
-      return await admit(run.jobs.length, () => store.accept(run, clock.now()))
+      return await admit(run.jobs.length, () => {
+        const accepting = store.accept(run, clock.now())
+        onAsked?.()
+        return accepting
+      })
     } finally {
       // After this turn, in which the first job begins.
       setImmediate(() => {
@@ -122,20 +126,25 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 
   /** Runs the first job, unless it is null because the pool does; resolves when the wait has ended. */
-  async function answer(runId: string, first: ClaimedJob | null, ended: Promise<void>): Promise<RunRecord> {
+  async function answer(runId: string, first: ClaimedJob | null, ended: Wait['ended']): Promise<RunRecord> {
+    const { read, reading } = readInGroup(runId)
+    if (first !== null) void dispatcher.runFirst(first, { onSettling: read })
+    const asCommitted = await ended
+    const early = await reading()
+    return early?.answer ? early : (asCommitted?.() ?? readRun(runId))
+  }
+
+  /** Reads a run in the group that commits a change of it, which saves a second way to the store. Call `read` after the verb. */
+  function readInGroup(runId: string) {
     let reading: Promise<RunRecord | null> | undefined
-    const hooks: ExecuteHooks = {
-      onSettling() {
-        // Read in the group that commits the outcome: it saves a second way to the store.
+    return {
+      read() {
         reading = readAccepted(store, runId)
         // Callers learn of a failing store from the commit.
         reading.catch(() => {})
       },
+      reading: () => reading,
     }
-    if (first !== null) void dispatcher.runFirst(first, hooks)
-    await ended
-    const early = await reading
-    return early?.answer ? early : readRun(runId)
   }
 
   async function readRun(runId: string): Promise<RunRecord> {
@@ -149,7 +158,8 @@ export function createIntake(options: IntakeOptions): Intake {
     const isDeferred = run.respond === 'none' || submitOptions.waitMs === 0
     const wait = answerWaiters.enter(run.id, submitOptions.waitMs)
     try {
-      const report = await accept(run)
+      const { read, reading } = readInGroup(run.id)
+      const report = await accept(run, isDeferred ? read : undefined)
       const commitMs = performance.now() - startedAt
       if (report.result === 'reused') throw reused(report.runId)
       if (report.result === 'replayed') {
@@ -159,7 +169,7 @@ export function createIntake(options: IntakeOptions): Intake {
         return { run: known, commitMs, answerMs: null, isReplayed: true }
       }
       const noAnswer = { commitMs, answerMs: null, isReplayed: false }
-      if (isDeferred) return { run: await readRun(run.id), ...noAnswer }
+      if (isDeferred) return { run: (await reading()) ?? (await readRun(run.id)), ...noAnswer }
       const answered = await answer(run.id, report.first, wait.ended)
       if (answered.answer !== null) {
         return { run: answered, commitMs, answerMs: performance.now() - startedAt - commitMs, isReplayed: false }

@@ -6,16 +6,16 @@
  * from the caller; every payload is JSON text.
  */
 import type { Claim, ClaimedJob, JobProgress, Progress, Step, StepPage, StepReport } from '../domain/claim.ts'
-import type { TryResult } from '../domain/webhook.ts'
-import type { CancelResult, ClaimedDelivery, RetryResult, Settled } from '../domain/run/verbs.ts'
 import type { JobError, JobInput, JobRecord } from '../domain/job.ts'
-import type { RunChange, RunRecord, RunState } from '../domain/run.ts'
+import type { ChangeListener, RunRecord, RunState } from '../domain/run.ts'
 import type { IdempotencyClaim, NewRun } from '../domain/run/new-run.ts'
+import type { CancelResult, ClaimedDelivery, RetryResult, Settled } from '../domain/run/verbs.ts'
 import type { Schedule } from '../domain/schedule.ts'
-import type { SearchWord } from './search-words.ts'
 import type { LineChunk, MinuteRange, MinuteRow, StoredChunk, StoredMinute } from '../domain/task-history.ts'
-import type { DeliveryClaims, DeliveryRequest } from './deliveries.ts'
+import type { TryResult } from '../domain/webhook.ts'
 import type { ClaimRequest, ClaimResult } from './claim-request.ts'
+import type { DeliveryClaims, DeliveryRequest } from './deliveries.ts'
+import type { SearchWord } from './search-words.ts'
 import type { StoreStats } from './totals.ts'
 
 /**
@@ -95,7 +95,7 @@ export interface Store {
    * the same commit other processes are not notified: they cannot have seen the run before. Their commits are reported
    * here too, and can come late: of two changes of a run, the one with the higher version counts.
    */
-  onChange(listener: (change: RunChange) => void): void
+  onChange(listener: ChangeListener): void
   /** Jobs not yet final, as of the last commit that this process saw. */
   backlog(): number
   /** Paused tasks, as far as this process knows: it hears within moments of pauses by other processes. */

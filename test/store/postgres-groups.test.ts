@@ -1,9 +1,11 @@
 /** How much travels in one transaction: a statement has to end in its time, and what is small does not wait for all of it. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { RunRecord } from '../../src/domain/run.ts'
 import { lendSchema } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
-import { jobOf, requestAt, runOf, start } from '../harness/store-run.ts'
+import { acceptFirst, jobOf, requestAt, runIn, runOf, start } from '../harness/store-run.ts'
+import { until } from '../harness/until.ts'
 
 test('large texts that come together are written in several transactions, in the order in which they came', async () => {
   await using schema = await lendSchema()
@@ -24,6 +26,33 @@ test('large texts that come together are written in several transactions, in the
   const held = jobs.filter(({ task }) => task === 'large')
   await Promise.all(held.map((job) => store.complete(job, large, start)))
   assert.equal(await written(1), [4, 4, 1])
+})
+
+test('the change that decides an answer has the run as its commit left it, unless some of it is kept apart', async () => {
+  await using schema = await lendSchema()
+  await using opened = await openPostgres(schema)
+  const { store } = opened
+  const decided = new Map<string, RunRecord | null | undefined>()
+  store.onChange(({ runId, isAnswered }, asCommitted) => void (isAnswered && decided.set(runId, asCommitted?.())))
+  const first = (run: Parameters<typeof runOf>[0]) => acceptFirst(store, runOf({ claimsFirst: true, ...run }), start)
+  const [small, large, failed, reported] = [
+    await first({ jobs: [jobOf(), jobOf()] }),
+    await first({}),
+    await first({}),
+    await first({ webhook: 'http://127.0.0.1/' }),
+  ]
+  const error = { code: 'task_error', message: 'no' } as const
+  await Promise.all([
+    store.complete(small, '1', start),
+    store.complete(large, JSON.stringify('x'.repeat(1_000)), start),
+    store.fail(failed, error, null, start),
+    store.complete(reported, '1', start),
+  ])
+  await until('all answers are decided', () => decided.size === 4)
+  for (const { runId } of [small, failed]) {
+    assert.equal(decided.get(runId), await runIn(store, runId))
+  }
+  for (const { runId } of [large, reported]) assert.is(decided.get(runId), null)
 })
 
 test.run()

@@ -3,7 +3,7 @@
  * the notifications of other processes, and keeps the progress that they send.
  */
 import { jobKey, type JobProgress, type Progress } from '../../../domain/claim.ts'
-import type { RunChange } from '../../../domain/run.ts'
+import type { ChangeListener, RunChange, RunRecord } from '../../../domain/run.ts'
 import type { TurnScheduler } from '../../../runtime/event-loop.ts'
 import type { Inbox, Notifier, Store } from '../../store.ts'
 import type { Connect, Connection } from '../connection/connection.ts'
@@ -11,7 +11,8 @@ import { encodeNotification } from './codec.ts'
 
 export interface Subscribers extends Pick<Store, 'onChange'>, Pick<Notifier, 'onWork' | 'onGap'> {
   onRequests: Inbox['onRequests']
-  change(changes: readonly RunChange[]): void
+  /** @param asCommitted a run as the commit left it, where that was this process's */
+  change(changes: readonly RunChange[], asCommitted?: (runId: string) => RunRecord | null): void
   work(): void
   /** Requests may be waiting in the inbox. */
   requests(): void
@@ -21,7 +22,7 @@ export interface Subscribers extends Pick<Store, 'onChange'>, Pick<Notifier, 'on
 
 /** Calls back a few pieces per turn of the event loop. */
 export function createSubscribers(turns: TurnScheduler): Subscribers {
-  const changeListeners: ((change: RunChange) => void)[] = []
+  const changeListeners: ChangeListener[] = []
   const workListeners: (() => void)[] = []
   const gapListeners: (() => void)[] = []
   const requestListeners: (() => void)[] = []
@@ -31,8 +32,10 @@ export function createSubscribers(turns: TurnScheduler): Subscribers {
     onWork: (listener) => void workListeners.push(listener),
     onRequests: (listener) => void requestListeners.push(listener),
     onGap: (listener) => void gapListeners.push(listener),
-    change(changes) {
-      for (const change of changes) turns.run(() => changeListeners.forEach((listener) => listener(change)))
+    change(changes, asCommitted = () => null) {
+      for (const change of changes) {
+        turns.run(() => changeListeners.forEach((listener) => listener(change, () => asCommitted(change.runId))))
+      }
     },
     work: () => turns.run(() => workListeners.forEach((listener) => listener())),
     requests: () => requestListeners.forEach((listener) => listener()),

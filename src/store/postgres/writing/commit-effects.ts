@@ -72,8 +72,8 @@ export function createCommitEffects(options: CommitEffectsOptions): CommitEffect
       if (requeuedKinds.length > 0) emptyQueues.forget(requeuedKinds)
       for (const effect of further) effect()
     },
-    onAnswered({ changes, newWork, live, isNotified }, writer) {
-      subscribers.change(changes)
+    onAnswered({ changes, asCommitted, newWork, live, isNotified }, writer) {
+      subscribers.change(changes, asCommitted)
       if (writer === writers.settling) {
         if (newWork === 'due') subscribers.work()
       } else if (live !== null) workNotifier.note(live, isNotified && newWork === 'due' ? 'none' : newWork)

@@ -5,7 +5,7 @@
  * other. A claim skips locked records.
  */
 import { type Claim, type ClaimedJob, jobKey } from '../../../domain/claim.ts'
-import type { RunChange } from '../../../domain/run.ts'
+import type { RunChange, RunRecord } from '../../../domain/run.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import type { TaskKind } from '../../../domain/task.ts'
 import type { KnownKey } from '../../store.ts'
@@ -16,6 +16,7 @@ import { isFailure } from '../connection/errors.ts'
 import { encodeNotification } from '../notifications/codec.ts'
 import { claimKeys } from '../statements/idempotency-keys.ts'
 import { claimRequests } from '../statements/inbox.ts'
+import { shownWhole } from '../statements/read.ts'
 import { lockNamed, type RecordCache } from '../statements/records.ts'
 import { asksForAnswer } from '../../../domain/run/new-run.ts'
 import { hasWrites, Outdated, saveWrites } from '../statements/save.ts'
@@ -41,6 +42,8 @@ export interface Outcome {
   /** What operations have to do after the commit. */
   readonly effects: readonly (() => void)[]
   readonly changes: readonly RunChange[]
+  /** A run that was written, for readers; null where some of it has to be read. */
+  readonly asCommitted: (runId: string) => RunRecord | null
   /** The claims of jobs that were running and are cancelled. */
   readonly voided: readonly Claim[]
   /** Records as they were written. */
@@ -176,7 +179,7 @@ function plan(
 async function save(query: Query, group: Group, planned: Planned, commit: typeof end | null): Promise<Outcome> {
   const { values, given, effects, writes } = planned
   const { sender } = group
-  const added = new Set(writes.added.map(({ id }) => id))
+  const added = new Map(writes.added.map((run) => [run.id, run]))
   const changes = writes.changes.filter(({ runId }) => !added.has(runId))
   const isNotified = changes.length > 0 && sender.hasOthers
   // A commit that only accepts notifies nobody: PostgreSQL commits one transaction with notifications at a time.
@@ -195,6 +198,10 @@ async function save(query: Query, group: Group, planned: Planned, commit: typeof
     given,
     effects,
     changes: writes.changes,
+    asCommitted(runId) {
+      const run = added.get(runId) ?? writes.changed.find((changed) => changed.run.id === runId)?.run
+      return run === undefined ? null : shownWhole(run)
+    },
     voided: writes.voided,
     written: [
       ...writes.added.map((run) => ({ run, revision: 1 })),
@@ -209,7 +216,7 @@ async function save(query: Query, group: Group, planned: Planned, commit: typeof
 }
 
 /** Tasks of jobs that start, and of first jobs that can do so when their callers wait for them. */
-function startingTasks({ operations, isPaused }: Group, { given }: Planned, added: ReadonlySet<string>): string[] {
+function startingTasks({ operations, isPaused }: Group, { given }: Planned, added: ReadonlyMap<string, Run>): string[] {
   const firsts = operations.flatMap(({ accepts }) =>
     accepts && asksForAnswer(accepts.run) && added.has(accepts.run.id) ? accepts.run.jobs.slice(0, 1) : [],
   )
