@@ -75,9 +75,10 @@ const webhookGraceMs = 2_000
 
 export function createService(options: ServiceOptions): Service {
   const { config, registry, store, pool, heartbeatBuffer, telemetry, declared, clock, log } = options
+  const { inbox, notifier } = store
   const feed = createFeed()
   store.onChange(feed.publish)
-  store.notifier?.onGap(createCatchUp({ feed, store, log }))
+  notifier?.onGap(createCatchUp({ feed, store, log }))
   const limits = createLimits({ replaceThreads: pool.replaceAll, log })
   const guard = createMainThreadGuard({
     budgetMs: config.mainBudgetMs,
@@ -125,7 +126,7 @@ export function createService(options: ServiceOptions): Service {
       if (hasTimedOut(attempt.outcome)) limits.noteTimeout(attempt.job.task)
     },
   })
-  store.notifier?.onWork(dispatcher.wake)
+  notifier?.onWork(dispatcher.wake)
   store.onChange(({ voided }) => voided.forEach(dispatcher.cancel))
   const takesFirstJobs = config.firstJobs === 'main'
   const taking = createIntake({ ...config, store, registry, guard, takesFirstJobs, dispatcher, answerWaiters, clock })
@@ -142,7 +143,6 @@ export function createService(options: ServiceOptions): Service {
     onTick: metrics.ticked,
   })
 
-  const { inbox } = store
   const parse = (text: string) => parseRunText(text, config)
   const inboxReader = inbox && createInboxReader({ ...config, inbox, intake, parse, partsOf: partsOfRequest, log })
   const pruner = createPruner({ ...config, store, clock, log })
@@ -163,28 +163,25 @@ export function createService(options: ServiceOptions): Service {
     : null
   const onDeliveryDue = (): void => sender?.wake()
   store.onChange(({ isDeliveryDue }) => isDeliveryDue === true && onDeliveryDue())
-  const { notifier } = store
-  const { allProgress } = dispatcher
   const periodic = [
     pruner,
     createClockWatch({ clock, store, log, onStepped: schedules.clockStepped, onShifted: dispatcher.wake }),
     createUnknownTaskWatch({ store, clock, log }),
     createExpiry({ store, clock, log }),
     createLinePruner({ ...config, store, clock, log }),
-    ...(notifier === null ? [] : [createProgressPublisher({ notifier, allProgress })]),
+    ...(notifier === null ? [] : [createProgressPublisher({ notifier, allProgress: dispatcher.allProgress })]),
   ]
 
-  const progressOf: ProgressOf = (...job) =>
-    dispatcher.progress(...job) ?? store.notifier?.remoteProgress(...job) ?? null
-  const trouble = () => pool.unhealthyReason() ?? limits.unhealthyReason()
-  const served = {
+  const progressOf: ProgressOf = (...job) => dispatcher.progress(...job) ?? notifier?.remoteProgress(...job) ?? null
+  const http = createHttp({
     config,
     store,
     registry,
     intake,
     schedules,
     pool,
-    trouble,
+    feed,
+    trouble: () => pool.unhealthyReason() ?? limits.unhealthyReason(),
     progressOf,
     whyWaiting: dispatcher.whyWaiting,
     loopDelay,
@@ -194,8 +191,7 @@ export function createService(options: ServiceOptions): Service {
     onDeliveryDue,
     clock,
     log,
-  }
-  const http = createHttp({ ...served, feed })
+  })
   intake.onAdmitted(http.noteChange)
   store.onChange(http.noteChange)
   metrics.observeStreams(http.openStreams)

@@ -146,6 +146,9 @@ export function createCalls(send: Send, isRemote: boolean, nameOf?: NameOf, json
     return json.parse(await response.text()) as Body
   }
 
+  const post = <Body>(path: string, { signal }: CallOptions = {}, query: Ask['query'] = {}): Promise<Body> =>
+    read({ method: 'POST', path, query, signal })
+
   function getRun(id: string, given?: CallOptions): Promise<RunView>
   function getRun(id: string, given: NewerOptions): Promise<RunView | null>
   async function getRun(id: string, given: Partial<NewerOptions> = {}): Promise<RunView | null> {
@@ -205,20 +208,13 @@ export function createCalls(send: Send, isRemote: boolean, nameOf?: NameOf, json
     listRuns,
     allRuns,
     waitForRun,
-    cancelRuns: (filter, { signal } = {}) =>
-      read({ method: 'POST', path: '/runs/cancel', query: { ...filter }, signal }),
-    retryRuns: (filter, { signal } = {}) => read({ method: 'POST', path: '/runs/retry', query: { ...filter }, signal }),
-    cancel(id, jobIndex, { signal } = {}) {
-      const what = jobIndex === undefined ? runPath(id) : jobPath(id, jobIndex)
-      return read({ method: 'POST', path: `${what}/cancel`, signal })
-    },
-    retry: (id, jobIndex, { signal } = {}) => read({ method: 'POST', path: `${jobPath(id, jobIndex)}/retry`, signal }),
-    retryDelivery: (id, deliveryId, { signal } = {}) =>
-      read({
-        method: 'POST',
-        path: `${runPath(id)}/deliveries/${encodeURIComponent(deliveryId)}/retry`,
-        signal,
-      }),
+    cancelRuns: (filter, given) => post('/runs/cancel', given, { ...filter }),
+    retryRuns: (filter, given) => post('/runs/retry', given, { ...filter }),
+    cancel: (id, jobIndex, given) =>
+      post(`${jobIndex === undefined ? runPath(id) : jobPath(id, jobIndex)}/cancel`, given),
+    retry: (id, jobIndex, given) => post(`${jobPath(id, jobIndex)}/retry`, given),
+    retryDelivery: (id, deliveryId, given) =>
+      post(`${runPath(id)}/deliveries/${encodeURIComponent(deliveryId)}/retry`, given),
     async remove(id, { signal } = {}) {
       await send({ method: 'DELETE', path: runPath(id), signal })
     },
@@ -229,12 +225,12 @@ export function createCalls(send: Send, isRemote: boolean, nameOf?: NameOf, json
     async removeSchedule(name, { signal } = {}) {
       await send({ method: 'DELETE', path: schedulePath(name), signal })
     },
-    runSchedule: (name, { signal } = {}) => read({ method: 'POST', path: `${schedulePath(name)}/run`, signal }),
-    pauseSchedule: (name, { signal } = {}) => read({ method: 'POST', path: `${schedulePath(name)}/pause`, signal }),
-    resumeSchedule: (name, { signal } = {}) => read({ method: 'POST', path: `${schedulePath(name)}/resume`, signal }),
+    runSchedule: (name, given) => post(`${schedulePath(name)}/run`, given),
+    pauseSchedule: (name, given) => post(`${schedulePath(name)}/pause`, given),
+    resumeSchedule: (name, given) => post(`${schedulePath(name)}/resume`, given),
     listTasks: async ({ signal } = {}) => (await read<TaskListView>({ path: '/tasks', signal })).tasks,
-    pauseTask: (name, { signal } = {}) => read({ method: 'POST', path: `${taskPath(name)}/pause`, signal }),
-    resumeTask: (name, { signal } = {}) => read({ method: 'POST', path: `${taskPath(name)}/resume`, signal }),
+    pauseTask: (name, given) => post(`${taskPath(name)}/pause`, given),
+    resumeTask: (name, given) => post(`${taskPath(name)}/resume`, given),
     taskStats: (name, { signal, ...query } = {}) => read({ path: `${taskPath(name)}/stats`, query, signal }),
     stats: ({ signal } = {}) => read({ path: '/stats', signal }),
     recent: ({ signal } = {}) => read({ path: '/stats/recent', signal }),

@@ -1,4 +1,4 @@
-/** The service for programs in TypeScript, in Node and in browsers. It needs `fetch` and nothing else. */
+/** Entry of `forerunner/client`: the service for programs in TypeScript, in Node and in browsers, which needs `fetch` alone. */
 import type { AnyTasks, TaskMap } from './named-tasks.ts'
 import { createSend, type TransportOptions } from './transport.ts'
 import { type Client, createCalls } from './calls.ts'

@@ -1,9 +1,9 @@
 /** The HTTP side of a service: what all places where it is mounted share, and its end. */
-import type { Config } from '../config.ts'
 import type { WhyWaiting } from '../domain/job.ts'
 import { type Feed, createRunWatch } from '../feed/feed.ts'
 import { createAnswers } from './answers.ts'
 import { createBodyParser } from './body/body-parser.ts'
+import { createBodyReader } from './body/read-body.ts'
 import { createByteBudget } from './byte-budget.ts'
 import { createChangeStreams } from './streaming/change-streams.ts'
 import { createRunStreams } from './streaming/run-streams.ts'
@@ -11,7 +11,7 @@ import { createStreamRoom } from './streaming/event-stream.ts'
 import { type AskInProcess, createInProcess } from './in-process.ts'
 import { createLongPolls } from './streaming/long-poll.ts'
 import { createMount, type Mount } from './router.ts'
-import type { HttpDeps, MountOptions } from './route.ts'
+import type { MountOptions, ServiceParts } from './route.ts'
 import type { ProgressOf } from './views/job.ts'
 
 export interface Http {
@@ -30,23 +30,7 @@ export interface Http {
   stop(): void
 }
 
-export interface HttpOptions extends Pick<
-  HttpDeps,
-  | 'store'
-  | 'registry'
-  | 'intake'
-  | 'schedules'
-  | 'pool'
-  | 'trouble'
-  | 'lines'
-  | 'minutes'
-  | 'loopDelay'
-  | 'metrics'
-  | 'onDeliveryDue'
-  | 'clock'
-  | 'log'
-> {
-  readonly config: Config
+export interface HttpOptions extends ServiceParts {
   readonly feed: Feed
   readonly progressOf: ProgressOf
   readonly whyWaiting: WhyWaiting
@@ -66,9 +50,10 @@ export function createHttp({ feed, progressOf, whyWaiting, ...options }: HttpOpt
 
   function mount(place: MountOptions): Mount {
     const ownView = { ...view, prefix: place.prefix }
+    const maxBytes = place.isOwn === true ? Infinity : config.maxBodyBytes
+    const readBody = createBodyReader({ maxBytes, parser: bodyParser, budget: bodyBudget })
     const answers = createAnswers({ view: ownView, store, budget: answerBudget, log })
-    const shared = { answers, bodyParser, bodyBudget, polls, streams, changeStreams }
-    return createMount({ ...options, ...shared, view: ownView }, place)
+    return createMount({ ...options, view: ownView, readBody, answers, polls, streams, changeStreams }, place)
   }
 
   return {

@@ -75,10 +75,7 @@ export function createInProcess(middleware: Middleware, log: Log): AskInProcess 
 
 function replyOf(incoming: IncomingMessage, { href }: URL, signal: AbortSignal | null): InProcessReply {
   const { statusCode: status = 0, statusMessage: statusText = '' } = incoming
-  const whole = (): Promise<string> =>
-    text(incoming).catch((error: unknown) => {
-      throw signal?.aborted === true ? signal.reason : error
-    })
+  const whole = (): Promise<string> => text(incoming).catch((error: unknown) => throwReason(error, signal))
   return {
     ok: status >= 200 && status < 300,
     status,
@@ -104,11 +101,15 @@ function readerOf(incoming: IncomingMessage, signal: AbortSignal | null): ReplyR
         const { done = false, value } = await chunks.next()
         return { done, value: done ? undefined : value }
       } catch (error) {
-        throw signal?.aborted === true ? signal.reason : error
+        throwReason(error, signal)
       }
     },
     async cancel() {
       incoming.destroy()
     },
   }
+}
+
+function throwReason(error: unknown, signal: AbortSignal | null): never {
+  throw signal?.aborted === true ? signal.reason : error
 }

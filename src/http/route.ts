@@ -18,8 +18,7 @@ import type { Schedules } from '../schedules/schedules.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
 import type { Answers } from './answers.ts'
-import type { BodyParser } from './body/body-parser.ts'
-import type { ByteBudget } from './byte-budget.ts'
+import type { ReadBody } from './body/read-body.ts'
 import type { PathParameters } from './requested-runs.ts'
 import type { ChangeStreams } from './streaming/change-streams.ts'
 import type { RunStreams } from './streaming/run-streams.ts'
@@ -93,8 +92,8 @@ export interface MountOptions {
   readonly isOwn?: boolean
 }
 
-/** What routes use of the rest of the service. */
-export interface HttpDeps extends MountOptions {
+/** Parts of the service that routes use. */
+export interface ServiceParts {
   readonly config: Config
   readonly store: Store
   readonly registry: Registry
@@ -103,17 +102,6 @@ export interface HttpDeps extends MountOptions {
   readonly pool: Pool
   /** Why the process should get no requests now, apart from the store; null when nothing is wrong. */
   readonly trouble: () => string | null
-  /** How runs are shown here. */
-  readonly view: ViewOptions
-  /** All routes that are answered here. */
-  readonly routes: readonly Route[]
-  readonly answers: Answers
-  readonly bodyParser: BodyParser
-  /** For bodies that are received, and of requests that are answered. */
-  readonly bodyBudget: ByteBudget
-  readonly polls: LongPolls
-  readonly streams: RunStreams
-  readonly changeStreams: ChangeStreams
   /** What tasks have logged and the store does not have yet. */
   readonly lines: Pick<LineKeeper, 'flush'>
   readonly loopDelay: LoopDelay
@@ -124,6 +112,19 @@ export interface HttpDeps extends MountOptions {
   readonly onDeliveryDue: () => void
   readonly clock: Clock
   readonly log: Log
+}
+
+/** What a route has at one place where it is mounted. */
+export interface HttpDeps extends ServiceParts, MountOptions {
+  /** How runs are shown here. */
+  readonly view: ViewOptions
+  /** All routes that are answered here. */
+  readonly routes: readonly Route[]
+  readonly readBody: ReadBody
+  readonly answers: Answers
+  readonly polls: LongPolls
+  readonly streams: RunStreams
+  readonly changeStreams: ChangeStreams
 }
 
 interface Header {

@@ -5,7 +5,7 @@ import { AppError } from '../../domain/errors.ts'
 import type { RunRequest } from '../../domain/run/new-run.ts'
 import type { Accepted } from '../../intake/intake.ts'
 import type { SubmitOptions } from '../../intake/admission.ts'
-import { type Body, createBodyReader } from '../body/read-body.ts'
+import type { Body } from '../body/read-body.ts'
 import { runExample, runRequestExample, waitingRunExample } from '../openapi/examples.ts'
 import { appliedPrefer, parseIdempotencyKey, parsePrefer, type Preferences } from '../request-head.ts'
 import type { Route } from '../route.ts'
@@ -70,9 +70,7 @@ export const runTasks: Route = {
     'store-unavailable',
   ],
 
-  create({ intake, config, metrics, view, answers, prefix, isOwn, bodyParser: parser, bodyBudget: budget }) {
-    const readBody = createBodyReader({ maxBytes: isOwn === true ? Infinity : config.maxBodyBytes, parser, budget })
-
+  create({ intake, config, metrics, view, answers, prefix, readBody }) {
     /** Apart, so that the body is not kept while its request waits for an answer. */
     async function receive(ctx: Context, scope: string) {
       // Before the body is read: what will be refused is not worth it.

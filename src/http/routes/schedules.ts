@@ -3,7 +3,6 @@ import type { Context } from 'koa'
 import { RawJson, textOfJson } from '../../domain/json.ts'
 import type { Schedule } from '../../domain/schedule.ts'
 import { mask, maskText } from '../../runtime/secret.ts'
-import { createBodyReader } from '../body/read-body.ts'
 import { runExample, scheduleExample, schedulePutExample } from '../openapi/examples.ts'
 import type { HttpDeps, Route, RouteResponse } from '../route.ts'
 import { parseSchedule, putScheduleSchema } from '../run-request.ts'
@@ -114,8 +113,7 @@ export const putSchedule: Route = {
     'store-unavailable',
   ],
 
-  create({ schedules, config, isOwn, bodyParser: parser, bodyBudget: budget, ...deps }) {
-    const readBody = createBodyReader({ maxBytes: isOwn === true ? Infinity : config.maxBodyBytes, parser, budget })
+  create({ schedules, config, readBody, ...deps }) {
     const send = createSend(deps)
     return async (ctx, { name = '' }) => {
       const { value } = await readBody(ctx)
