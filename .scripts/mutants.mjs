@@ -79,7 +79,7 @@ const mutants = [
     tests: '^model/sqlite',
     edits: [
       {
-        file: 'src/store/sqlite/statements/task-starts.ts',
+        file: 'src/store/sqlite/statements/tasks.ts',
         find: 'let byTask = read()',
         replace: 'let byTask: ReturnType<typeof read> = new Map()',
       },
