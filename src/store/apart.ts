@@ -18,8 +18,8 @@ const maxTextWhenFull = 32
 /** The same for a job's error: the service's own errors fit, so that a cancel of a large run writes no further rows. */
 const maxErrorWhenFull = 128
 
-/** Writes the texts of one job to the engine's table. */
-export interface Shelf {
+/** The table's rows of one job. */
+export interface JobPayloads {
   put(part: number, text: string): void
   drop(part: number): void
 }
@@ -62,10 +62,10 @@ function bytesApart({ jobs }: Run): number {
   return texts.filter(isApart).reduce((sum, { bytes }) => sum + bytes, stepBytes)
 }
 
-/** Moves new texts of the job to the shelf unless they are small. @param before null for a new job @returns the job for its record */
-export function setApart(before: Job | null, job: Job, isRecordFull: boolean, shelf: Shelf): Job {
+/** Moves new texts of the job to the table unless they are small. @param before null for a new job @returns the job for its record */
+export function setApart(before: Job | null, job: Job, isRecordFull: boolean, payloads: JobPayloads): Job {
   function put(part: number, text: string): Apart {
-    shelf.put(part, text)
+    payloads.put(part, text)
     return { part, bytes: Buffer.byteLength(text) }
   }
   const maxLength = isRecordFull ? maxTextWhenFull : maxText
@@ -82,7 +82,7 @@ export function setApart(before: Job | null, job: Job, isRecordFull: boolean, sh
     kept = { ...kept, result: keptText(resultPart, job.result) }
   }
   if (job.error !== before?.error) {
-    if (isApart(before?.error)) shelf.drop(before.error.part)
+    if (isApart(before?.error)) payloads.drop(before.error.part)
     if (job.error !== null) kept = { ...kept, error: keptError(errorPart, job.error, maxErrorWhenFull) }
   }
   if (job.failures.length > 0 && job.failures !== before?.failures) {
@@ -93,7 +93,7 @@ export function setApart(before: Job | null, job: Job, isRecordFull: boolean, sh
         ? failure
         : keptError(failureParts + job.claim - (last - place), failure, maxTextWhenFull),
     )
-    for (const old of known) if (isApart(old) && !failures.includes(old)) shelf.drop(old.part)
+    for (const old of known) if (isApart(old) && !failures.includes(old)) payloads.drop(old.part)
     kept = { ...kept, failures }
   }
   return kept

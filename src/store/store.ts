@@ -172,7 +172,7 @@ export interface Store {
    */
   rescue(at: number): Promise<RescueReport>
   /**
-   * Forgets finished runs that ended before `finishedBefore`, oldest first, `limit` at the most and at least one where
+   * Forgets finished runs that ended before `finishedBefore`, oldest first, at most `limit` and at least one where
    * there is one, and as many idempotency keys that are over at `at`; how many of both. A run with a pending delivery
    * stays: its receiver is to be sent the run.
    */

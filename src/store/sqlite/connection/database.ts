@@ -148,7 +148,7 @@ function migrate(database: DatabaseSync, path: string): void {
   database.exec('BEGIN EXCLUSIVE')
   const applied = readNumber(database, 'PRAGMA user_version')
   if (applied > files.length) {
-    const known = `this program knows ${files.length} at the most`
+    const known = `this program knows at most ${files.length}`
     throw new BootError(`the database ${path} has schema version ${applied}; ${known}`)
   }
   const coming = files.slice(applied)

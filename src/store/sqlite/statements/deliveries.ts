@@ -16,7 +16,7 @@ import { claimedDelivery, deliveryRecord, type DeliveryRow, deliveryStateNumber 
 import { stateNumber } from '../../record.ts'
 import { idOfBytes, prepareSelect } from '../connection/node-sqlite.ts'
 
-/** Those of a run are named by its key. */
+/** `run` is the key of a record. */
 export interface Deliveries {
   /** Adds the one that is due because of the change, if there is one. */
   add(run: number, before: Run, after: Run): void

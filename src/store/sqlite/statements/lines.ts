@@ -7,7 +7,7 @@ export interface Lines {
   /** Does nothing for a run that there is not. */
   put(chunk: LineChunk, at: number): void
   chunksOf(runId: string, fromId: number): StoredChunk[]
-  /** Those of the run. */
+  /** Of the run. */
   forget(run: number): void
   /** The oldest chunks that were written before the instant, or that are too much. @returns how many */
   prune(before: number, maxBytes: number): number

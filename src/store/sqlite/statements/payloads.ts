@@ -51,9 +51,9 @@ export interface Steps {
   put(run: number, job: number, place: number, step: Step, at: number): void
   list(run: number, job: number): StepRecord[]
   page(run: number, job: number, from: number): StepPage
-  /** Those of one job. */
+  /** Of one job. */
   drop(run: number, job: number): void
-  /** Those of all jobs of the run. */
+  /** Of all jobs of the run. */
   forget(run: number): void
 }
 

@@ -29,14 +29,14 @@ export interface Queue {
   priorities(kind: TaskKind): number[]
   /** Tasks of which jobs wait at the priority and may be claimed. */
   tasks(kind: TaskKind, priority: number): string[]
-  /** Jobs of the tasks that are due, at most so many of each as `limits` says; in the order in which they are due. */
+  /** Jobs of the tasks that are due, of each at most as many as `limits` says; in the order in which they are due. */
   due(kind: TaskKind, priority: number, limits: ReadonlyMap<string, number>, at: number): Waiting[]
   /** When the first job of the kind that is not due will be; Infinity without one. */
   nextDueAt(kind: TaskKind, at: number): number
   /** Due jobs for which one more lost start is the last, in the order in which they are due. */
   dueSuspects(at: number): Waiting[]
   suspects(): number
-  /** How many due jobs are claimed before this one, of each task and priority at most so many. */
+  /** How many due jobs are claimed before this one, of each task and priority at most `limit`. */
   ahead(entry: Waiting, at: number, limit: number): number
   /** How many jobs wait of each task that does not run here. */
   unknownTasks(): Record<string, number>
@@ -44,7 +44,7 @@ export interface Queue {
   oldestDueAt(at: number): number | null
   /** Keys of the records with jobs that are due after the instant. */
   runsDueAfter(at: number): number[]
-  /** Keys of records with jobs that have expired, at most so many. */
+  /** Keys of records with jobs that have expired, at most `limit`. */
   runsExpired(at: number, limit: number): number[]
   size(): number
   /** Leaves out the jobs of a record that cannot be read from what is claimed and changed. */
@@ -57,18 +57,10 @@ export interface Queue {
   revert(): void
 }
 
-interface Row {
-  readonly kind: TaskKind
-  readonly priority: number
-  readonly task: string
-  readonly run_at: number
-  readonly run: number
-  readonly job: number
-  readonly is_suspect: number
-  readonly expires_at: number | null
-}
+type Row = Omit<Waiting, 'isSuspect'> & { readonly isSuspect: number }
 
-const columns = 'kind, priority, task, run_at, run, job, is_suspect, expires_at'
+const rowColumns = 'kind, priority, task, run_at AS runAt, run, job, is_suspect AS isSuspect, expires_at AS expiresAt'
+const isOfTask = 'kind = ? AND priority = ? AND task = ?'
 /** More than the jobs of any run. */
 const jobsPerRun = 2 ** 20
 
@@ -94,25 +86,26 @@ export function createQueue(
   const known = tasks === null ? null : new Set(tasks)
   const isKnown = (task: string): boolean => known?.has(task) ?? true
   const isClaimable = (task: string): boolean => isKnown(task) && !isPaused(task)
-  const rowsOf = 'FROM queue WHERE kind = ? AND priority = ? AND task = ?'
   const selectDue = prepareSelect<Row>(
     database,
-    columns,
-    `${rowsOf} AND run_at <= ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY run_at, run, job LIMIT ?`,
+    rowColumns,
+    `FROM queue WHERE ${isOfTask} AND run_at <= ? AND (expires_at IS NULL OR expires_at > ?)
+      ORDER BY run_at, run, job LIMIT ?`,
   )
-  const selectSuspects = prepareSelect<Row>(database, columns, 'FROM queue WHERE is_suspect = 1')
-  const selectNext = database.prepare(`SELECT min(run_at) AS at ${rowsOf} AND run_at > ?`)
-  const selectOldest = database.prepare(`SELECT min(run_at) AS at ${rowsOf}`)
+  const selectSuspects = prepareSelect<Row>(database, rowColumns, 'FROM queue WHERE is_suspect = 1')
+  const selectNext = database.prepare(`SELECT min(run_at) AS at FROM queue WHERE ${isOfTask} AND run_at > ?`)
+  const selectOldest = database.prepare(`SELECT min(run_at) AS at FROM queue WHERE ${isOfTask}`)
   const selectCounts = database.prepare('SELECT kind, priority, task, count(*) AS n FROM queue GROUP BY 1, 2, 3')
-  const countOf = database.prepare('SELECT count(*) AS n FROM queue WHERE run = ?')
+  const countOfRun = database.prepare('SELECT count(*) AS n FROM queue WHERE run = ?')
   const countAhead = database.prepare(`
     SELECT count(*) AS n FROM (
-      SELECT 1 ${rowsOf} AND run_at <= ? AND (priority > ? OR (run_at, run, job) < (?, ?, ?)) LIMIT ?)`)
+      SELECT 1 FROM queue
+      WHERE ${isOfTask} AND run_at <= ? AND (priority > ? OR (run_at, run, job) < (?, ?, ?)) LIMIT ?)`)
   const selectRuns = database.prepare('SELECT DISTINCT run FROM queue WHERE run_at > ? ORDER BY run')
   const selectExpired = database.prepare('SELECT DISTINCT run FROM queue WHERE expires_at <= ? LIMIT ?')
-  const insert = database.prepare(`INSERT INTO queue (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
-  const remove = database.prepare(`
-    DELETE FROM queue WHERE kind = ? AND priority = ? AND task = ? AND run_at = ? AND run = ? AND job = ?`)
+  const insert = database.prepare(`
+    INSERT INTO queue (kind, priority, task, run_at, run, job, is_suspect, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
+  const remove = database.prepare(`DELETE FROM queue WHERE ${isOfTask} AND run_at = ? AND run = ? AND job = ?`)
   const ignored = new Set<number>()
   let ignoredRows = 0
   /** Added in this transaction and not written yet. */
@@ -120,10 +113,10 @@ export function createQueue(
   /** How many rows the table has. */
   const counts: Counts = new Map()
   let rows = 0
-  /** What the transaction has added to the counts. */
-  let counted: (readonly [TaskKind, number, string, number])[] = []
+  /** Changes of the counts by this transaction. */
+  let changes: (readonly [TaskKind, number, string, number])[] = []
 
-  function count(kind: TaskKind, priority: number, task: string, change: number): void {
+  function applyChange(kind: TaskKind, priority: number, task: string, change: number): void {
     const ofKind = counts.get(kind) ?? new Map<number, Map<string, number>>()
     const ofPriority = ofKind.get(priority) ?? new Map<string, number>()
     const waiting = (ofPriority.get(task) ?? 0) + change
@@ -135,13 +128,13 @@ export function createQueue(
     rows += change
   }
 
-  function recount(...entry: readonly [TaskKind, number, string, number]): void {
-    count(...entry)
-    counted.push(entry)
+  function count(...change: readonly [TaskKind, number, string, number]): void {
+    applyChange(...change)
+    changes.push(change)
   }
 
   for (const row of selectCounts.all()) {
-    count(row['kind'] as TaskKind, Number(row['priority']), String(row['task']), Number(row['n']))
+    applyChange(row['kind'] as TaskKind, Number(row['priority']), String(row['task']), Number(row['n']))
   }
 
   /** The least instant that the statement finds for a task of the kind. */
@@ -162,9 +155,9 @@ export function createQueue(
     },
     remove({ kind, priority, task, runAt, run, job }) {
       if (added.delete(run * jobsPerRun + job)) return
-      const { changes } = remove.run(kind, priority, task, runAt, run, job)
-      if (changes !== 1) throw new Error(`job ${job} of the record ${run} waits, and the queue has no row of it`)
-      recount(kind, priority, task, -1)
+      const removed = remove.run(kind, priority, task, runAt, run, job).changes
+      if (removed !== 1) throw new Error(`job ${job} of the record ${run} waits, and the queue has no row of it`)
+      count(kind, priority, task, -1)
     },
     priorities(kind) {
       const found = new Set(counts.get(kind)?.keys())
@@ -239,31 +232,30 @@ export function createQueue(
     size: () => rows + added.size,
     ignore(run) {
       ignored.add(run)
-      ignoredRows += Number(countOf.get(run)?.['n'])
+      ignoredRows += Number(countOfRun.get(run)?.['n'])
     },
     flush() {
       for (const entry of added.values()) {
         const { kind, priority, task, runAt, run, job } = entry
         insert.run(kind, priority, task, runAt, run, job, Number(entry.isSuspect), entry.expiresAt)
-        recount(kind, priority, task, 1)
+        count(kind, priority, task, 1)
       }
       added.clear()
     },
     keep() {
-      counted = []
+      changes = []
     },
     revert() {
       added.clear()
       // Backwards, through what the counts have been: none of them was less than nothing.
-      for (const [kind, priority, task, change] of counted.toReversed()) count(kind, priority, task, -change)
-      counted = []
+      for (const [kind, priority, task, change] of changes.toReversed()) applyChange(kind, priority, task, -change)
+      changes = []
     },
   }
 }
 
 function waitingAt(row: Row): Waiting {
-  const { kind, priority, task, run_at: runAt, run, job } = row
-  return { kind, priority, task, runAt, run, job, isSuspect: row.is_suspect === 1, expiresAt: row.expires_at }
+  return { ...row, isSuspect: row.isSuspect === 1 }
 }
 
 function inOrder(one: Waiting, other: Waiting): number {
