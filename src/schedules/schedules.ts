@@ -19,7 +19,7 @@ import type { Registry } from '../tasks/registry.ts'
 import { createCheck, refused, type ScheduleInput } from './definition.ts'
 import type { DeclaredSchedule } from './definition.ts'
 import { pause, put, resume, type PutOptions } from './rules.ts'
-import type { TickOutcome } from './deal.ts'
+import type { TickOutcome } from './ticker.ts'
 import { createTicker, type Ticker } from './ticker.ts'
 import type { Timetable } from './timetable.ts'
 
