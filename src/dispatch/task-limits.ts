@@ -5,7 +5,7 @@
 import type { Waiting, WhyWaiting } from '../domain/job.ts'
 import type { Pool } from '../execution/pool/pool.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { ClaimRequest, ClaimResult } from '../store/claim-request.ts'
+import type { ClaimRequest, ClaimResult } from '../store/claim-requests.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
 

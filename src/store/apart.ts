@@ -87,11 +87,10 @@ export function setApart(before: Job | null, job: Job, isRecordFull: boolean, pa
   }
   if (job.failures.length > 0 && job.failures !== before?.failures) {
     const known = before?.failures ?? []
-    const last = job.failures.length - 1
+    // The last failure is that of the latest claim.
+    const partOf = (place: number): number => failureParts + job.claim - (job.failures.length - 1 - place)
     const failures = job.failures.map((failure, place) =>
-      isApart(failure) || known.includes(failure)
-        ? failure
-        : keptError(failureParts + job.claim - (last - place), failure, maxTextWhenFull),
+      isApart(failure) || known.includes(failure) ? failure : keptError(partOf(place), failure, maxTextWhenFull),
     )
     for (const old of known) if (isApart(old) && !failures.includes(old)) payloads.drop(old.part)
     kept = { ...kept, failures }

@@ -4,13 +4,13 @@
  * after it: when the process dies in between it is sent again, with the same id.
  */
 import { AppError } from '../domain/errors.ts'
-import { deliveryId, nextTryAt, type TryResult, keyOf } from '../domain/webhook.ts'
+import { deliveryId, keyOf, nextTryAt, type TryResult } from '../domain/webhook.ts'
 import type { ClaimedDelivery } from '../domain/run/verbs.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { version } from '../runtime/version.ts'
-import type { DeliveryRequest } from '../store/deliveries.ts'
+import type { DeliveryRequest } from '../store/claim-requests.ts'
 import type { Store } from '../store/store.ts'
 import type { Answer, Post } from './post.ts'
 import { createHmac } from 'node:crypto'

@@ -6,7 +6,7 @@ import { v7 } from 'uuid'
 import type { JobError, JobRecord } from '../../src/domain/job.ts'
 import type { RunRecord } from '../../src/domain/run.ts'
 import type { NewJob, NewRun } from '../../src/domain/run/new-run.ts'
-import type { ClaimRequest } from '../../src/store/claim-request.ts'
+import type { ClaimRequest } from '../../src/store/claim-requests.ts'
 import type { Store } from '../../src/store/store.ts'
 
 /** An instant to begin at: a store takes every instant from its caller. */

@@ -1,8 +1,8 @@
 /** Which jobs a claim takes, as the model has it. */
 import type { ClaimedJob } from '../../src/domain/claim.ts'
 import type { TaskKind } from '../../src/domain/task.ts'
-import type { ClaimRequest, ClaimResult } from '../../src/store/claim-request.ts'
-import { wasLost, type Reply } from './calls.ts'
+import type { ClaimRequest, ClaimResult } from '../../src/store/claim-requests.ts'
+import { type Reply, wasLost } from './calls.ts'
 import { isExpired, isSuspect, type Model, type ModelJob, type ModelRun } from './state.ts'
 import { take } from './transitions.ts'
 

@@ -8,8 +8,8 @@ import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Claim } from '../../src/domain/claim.ts'
-import { runningJobs, type Run } from '../../src/domain/run/aggregate.ts'
-import type { ClaimResult } from '../../src/store/claim-request.ts'
+import { type Run, runningJobs } from '../../src/domain/run/aggregate.ts'
+import type { ClaimResult } from '../../src/store/claim-requests.ts'
 import type { RunPage } from '../../src/store/store.ts'
 import { isApart } from '../../src/store/apart.ts'
 import { openDatabase } from '../../src/store/sqlite/connection/database.ts'
@@ -18,7 +18,7 @@ import type { Group, Operation, Reply } from '../../src/store/sqlite/messages.ts
 import { asStoredRun, type RecordRow } from '../../src/store/sqlite/statements/records.ts'
 import { createTransaction, type TransactionOptions } from '../../src/store/sqlite/writing/transaction.ts'
 import { jobOf, requestAt, runOf, start, taskError } from '../harness/store-run.ts'
-import { beginning, groups, type DrawnGroup } from './group-steps.ts'
+import { beginning, type DrawnGroup, groups } from './group-steps.ts'
 
 interface Engine {
   readonly database: DatabaseSync

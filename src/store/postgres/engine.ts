@@ -5,7 +5,7 @@
 import { AppError } from '../../domain/errors.ts'
 import type { CancelResult } from '../../domain/run/verbs.ts'
 import { createTurnScheduler } from '../../runtime/event-loop.ts'
-import type { ClaimRequest, ClaimResult } from '../claim-request.ts'
+import type { ClaimRequest, ClaimResult } from '../claim-requests.ts'
 import type { ScheduleResult, Store } from '../store.ts'
 import type { Query } from './connection/connection.ts'
 import { appErrorOf } from './connection/errors.ts'

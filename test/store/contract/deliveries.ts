@@ -2,7 +2,7 @@
 import * as assert from 'uvu/assert'
 import type { DeliveryRecord } from '../../../src/domain/webhook.ts'
 import type { ClaimedDelivery } from '../../../src/domain/run/verbs.ts'
-import type { DeliveryRequest } from '../../../src/store/deliveries.ts'
+import type { DeliveryRequest } from '../../../src/store/claim-requests.ts'
 import type { Store } from '../../../src/store/store.ts'
 import {
   acceptAndClaim,

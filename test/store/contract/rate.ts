@@ -1,7 +1,7 @@
 /** Rates of tasks: how many of their jobs may start in any window. Shared stores have one clock for it, so time is real. */
 import * as assert from 'uvu/assert'
 import type { Rate } from '../../../src/domain/task.ts'
-import type { ClaimRequest, ClaimResult } from '../../../src/store/claim-request.ts'
+import type { ClaimRequest, ClaimResult } from '../../../src/store/claim-requests.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { jobIn, jobOf, requestAt, runOf, taskError } from '../../harness/store-run.ts'
 import { until } from '../../harness/until.ts'

@@ -1,6 +1,6 @@
 /** A job that one more lost start would fail can be claimed alone, so that the blame falls on it and on nobody else. */
 import * as assert from 'uvu/assert'
-import type { ClaimRequest } from '../../../src/store/claim-request.ts'
+import type { ClaimRequest } from '../../../src/store/claim-requests.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { claimOne, jobOf, requestAt, runOf, start, taskError } from '../../harness/store-run.ts'
 import type { Register, StoreUnderTest } from './subject.ts'

@@ -13,7 +13,7 @@ import {
   maxShownDeliveries,
   receiversPerClaim,
   wantedOf,
-} from '../../deliveries.ts'
+} from '../../claim-requests.ts'
 import { claimedDelivery, deliveryRecord, type DeliveryRow, deliveryStateNumber } from '../../rows.ts'
 import { stateNumber } from '../../record.ts'
 import type { Query, Row } from '../connection/connection.ts'

@@ -5,7 +5,7 @@
  */
 import { isRunId } from '../../../domain/ids.ts'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
-import { type ClaimRequest, threadsOf } from '../../claim-request.ts'
+import { type ClaimRequest, threadsOf } from '../../claim-requests.ts'
 import { maxCountedAhead } from '../../run-record.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit-of-work.ts'

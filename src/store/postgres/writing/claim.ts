@@ -9,7 +9,7 @@ import { claimedJob, claimJobs, type ClaimPick, expiresAt } from '../../../domai
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
 import type { Clock } from '../../../runtime/clock.ts'
 import { isApart } from '../../apart.ts'
-import { type ClaimRequest, type ClaimResult, placeOf, threadsOf } from '../../claim-request.ts'
+import { type ClaimRequest, type ClaimResult, placeOf, threadsOf } from '../../claim-requests.ts'
 import { type Due, type DueJobs, type DueRequest, lookForDue, lookForSuspect } from '../statements/queue.ts'
 import type { Readable } from '../statements/records.ts'
 import type { PausedTasks, TaskStart } from '../statements/tasks.ts'

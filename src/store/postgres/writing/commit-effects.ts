@@ -4,7 +4,7 @@
  */
 import { AppError } from '../../../domain/errors.ts'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
-import type { ClaimRequest } from '../../claim-request.ts'
+import type { ClaimRequest } from '../../claim-requests.ts'
 import type { Limits } from '../connection/connection.ts'
 import type { Subscribers, WorkNotifier } from '../notifications/notifier.ts'
 import type { OwnedClaims } from '../ownership/owned-claims.ts'

@@ -5,7 +5,7 @@
  */
 import type { ClaimedJob } from '../../../domain/claim.ts'
 import type { Rate } from '../../../domain/task.ts'
-import type { ClaimRequest } from '../../claim-request.ts'
+import type { ClaimRequest } from '../../claim-requests.ts'
 import type { Query } from '../connection/connection.ts'
 import { type RatedTask, type Room, roomFor, type TaskStart } from '../statements/tasks.ts'
 

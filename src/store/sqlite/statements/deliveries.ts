@@ -11,7 +11,7 @@ import {
   maxShownDeliveries,
   receiversPerClaim,
   wantedOf,
-} from '../../deliveries.ts'
+} from '../../claim-requests.ts'
 import { claimedDelivery, deliveryRecord, type DeliveryRow, deliveryStateNumber } from '../../rows.ts'
 import { stateNumber } from '../../record.ts'
 import { idOfBytes, prepareSelect } from '../connection/node-sqlite.ts'

@@ -5,7 +5,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { type Run, runningJobs } from '../../../domain/run/aggregate.ts'
-import { maxUnsentMs } from '../../deliveries.ts'
+import { maxUnsentMs } from '../../claim-requests.ts'
 import { decodeRun, encodeRun, stateNumber } from '../../record.ts'
 import { bytesOfId, idOfBytes, prepareSelect } from '../connection/node-sqlite.ts'
 

@@ -4,7 +4,7 @@ import { claimedJob, claimJobs, type ClaimPick } from '../../../domain/run/trans
 import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
 import { resultsFor } from '../../../domain/run/chains.ts'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
-import { type ClaimRequest, type ClaimResult, placeOf, threadsOf } from '../../claim-request.ts'
+import { type ClaimRequest, type ClaimResult, placeOf, threadsOf } from '../../claim-requests.ts'
 import type { Waiting } from '../statements/queue.ts'
 import type { StoredRun } from '../statements/records.ts'
 import type { Transaction } from './transaction.ts'
