@@ -13,14 +13,21 @@ export interface Periodic {
   stop(): Promise<void>
 }
 
-/** @param round must not reject; the next one begins `pauseMs` after its end */
-function createPeriodic(pauseMs: number, round: () => Promise<void> | void): Periodic {
+interface PeriodicOptions {
+  /** From the end of a round to the beginning of the next one. */
+  readonly pauseMs: number
+  readonly round: () => Promise<void> | void
+  /** A round has rejected; others follow. */
+  readonly onFailed?: (error: unknown) => void
+}
+
+function createPeriodic({ pauseMs, round, onFailed = () => {} }: PeriodicOptions): Periodic {
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
   let running: Promise<void> | undefined
 
   async function begin(): Promise<void> {
-    await round()
+    await Promise.resolve(round()).catch(onFailed)
     if (!isStopped) timer = setTimeout(start, pauseMs)
   }
 
@@ -38,8 +45,8 @@ function createPeriodic(pauseMs: number, round: () => Promise<void> | void): Per
   }
 }
 
-export interface ExpiryOptions {
-  readonly store: Pick<Store, 'expire'>
+interface StoreOptions<Verb extends keyof Store> {
+  readonly store: Pick<Store, Verb>
   readonly clock: Clock
   readonly log: Log
 }
@@ -47,7 +54,7 @@ export interface ExpiryOptions {
 const expiryPauseMs = 1_000
 
 /** Fails jobs that were due for too long without a start. */
-export function createExpiry({ store, clock, log }: ExpiryOptions): Periodic {
+export function createExpiry({ store, clock, log }: StoreOptions<'expire'>): Periodic {
   async function expire(): Promise<void> {
     let total = 0
     // In bounded steps, so that other commits get their turn in between.
@@ -55,17 +62,13 @@ export function createExpiry({ store, clock, log }: ExpiryOptions): Periodic {
     if (total > 0) log.info({ runs: total }, 'jobs have expired: they had not started in time')
   }
 
-  return createPeriodic(expiryPauseMs, () =>
-    expire().catch((error: unknown) => log.debug({ err: error }, 'expired jobs could not be failed')),
-  )
+  const onFailed = (error: unknown): void => log.debug({ err: error }, 'expired jobs could not be failed')
+  return createPeriodic({ pauseMs: expiryPauseMs, round: expire, onFailed })
 }
 
-export interface PrunerOptions {
-  readonly store: Pick<Store, 'prune'>
-  readonly clock: Clock
+export interface PrunerOptions extends StoreOptions<'prune'> {
   /** Milliseconds on a clock that nobody can set. */
   readonly steady?: Clock
-  readonly log: Log
   readonly retentionMs: number
 }
 
@@ -94,9 +97,8 @@ export function createPruner({ store, clock, steady = monotonicClock, log, reten
     if (total > 0) log.debug({ total }, 'forgot runs and idempotency keys whose time is over')
   }
 
-  const rounds = createPeriodic(pauseMs, () =>
-    prune().catch((error: unknown) => log.error({ err: error }, 'old runs could not be forgotten; trying again')),
-  )
+  const onFailed = (error: unknown): void => log.error({ err: error }, 'old runs could not be forgotten; trying again')
+  const rounds = createPeriodic({ pauseMs, round: prune, onFailed })
   return {
     start: rounds.start,
     stop() {
@@ -106,10 +108,7 @@ export function createPruner({ store, clock, steady = monotonicClock, log, reten
   }
 }
 
-export interface LinePrunerOptions {
-  readonly store: Pick<Store, 'pruneLines' | 'pruneMinutes'>
-  readonly clock: Clock
-  readonly log: Log
+export interface LinePrunerOptions extends StoreOptions<'pruneLines' | 'pruneMinutes'> {
   readonly logRetentionMs: number
   readonly logMaxBytes: number
   readonly statsRetentionMs: number
@@ -125,17 +124,12 @@ export function createLinePruner(options: LinePrunerOptions): Periodic {
     while ((await store.pruneMinutes(clock.now() - statsRetentionMs)) > 0);
   }
 
-  return createPeriodic(maxPruneMs, () =>
-    prune().catch((error: unknown) =>
-      log.debug({ err: error }, 'old lines and minutes of tasks could not be forgotten'),
-    ),
-  )
+  const onFailed = (error: unknown): void =>
+    log.debug({ err: error }, 'old lines and minutes of tasks could not be forgotten')
+  return createPeriodic({ pauseMs: maxPruneMs, round: prune, onFailed })
 }
 
-export interface UnknownTaskWatchOptions {
-  readonly store: Pick<Store, 'stats'>
-  readonly clock: Clock
-  readonly log: Log
+export interface UnknownTaskWatchOptions extends StoreOptions<'stats'> {
   /** Between two looks; default 30 s. */
   readonly pauseMs?: number
 }
@@ -155,16 +149,13 @@ export function createUnknownTaskWatch(options: UnknownTaskWatchOptions): Period
     log.warn({ unknownTasks }, message)
   }
 
-  return createPeriodic(pauseMs, () =>
-    // Callers of the store see its failure themselves.
-    look().catch((error: unknown) => log.debug({ err: error }, 'the waiting jobs could not be looked through')),
-  )
+  // Callers of the store see its failure themselves.
+  const onFailed = (error: unknown): void => log.debug({ err: error }, 'the waiting jobs could not be looked through')
+  return createPeriodic({ pauseMs, round: look, onFailed })
 }
 
-export interface ClockWatchOptions {
+export interface ClockWatchOptions extends StoreOptions<'shiftDueTimes'> {
   readonly clock: ProcessClock
-  readonly store: Pick<Store, 'shiftDueTimes'>
-  readonly log: Log
   /** The clock has moved. */
   readonly onStepped?: (byMs: number) => void
   /** Due times have moved: what is due next must be looked up. */
@@ -193,7 +184,7 @@ export function createClockWatch({ clock, store, log, onStepped, onShifted }: Cl
     }
   }
 
-  return createPeriodic(secondMs, () => {
+  function round(): void {
     const stepMs = clock.follow()
     if (stepMs !== 0)
       log.warn({ stepMs }, `the system's clock has moved by ${stepMs} ms: jobs that wait keep their wait`)
@@ -202,7 +193,9 @@ export function createClockWatch({ clock, store, log, onStepped, onShifted }: Cl
     // In the same turn: what was asked of the store before has the old time, and what is asked for next has the new one.
     // Not awaited: while the store is slow to follow, the clock is followed all the same.
     if (owedMs !== 0 && !isShifting) void shift(owedMs)
-  })
+  }
+
+  return createPeriodic({ pauseMs: secondMs, round })
 }
 
 export interface ProgressPublisherOptions {
@@ -219,12 +212,14 @@ export function createProgressPublisher({ notifier, allProgress }: ProgressPubli
   let published = new Map<string, string>()
   let rounds = 0
 
-  return createPeriodic(secondMs, () => {
+  function round(): void {
     rounds += 1
     const all = allProgress().map((job) => ({ job, key: jobKey(job), text: JSON.stringify(job) }))
     const isRepeat = rounds % repeatEvery === 0
     const changed = all.filter(({ key, text }) => isRepeat || published.get(key) !== text)
     published = new Map(all.map(({ key, text }) => [key, text]))
     if (changed.length > 0) void notifier.publishProgress(changed.map(({ job }) => job))
-  })
+  }
+
+  return createPeriodic({ pauseMs: secondMs, round })
 }

@@ -143,7 +143,7 @@ export interface StepOptions {
 }
 
 /**
- * A process that stood still, or was cut off, for twice as long may have lost the job: before the work of a step it asks.
+ * A process that stood still, or was cut off, for twice as long may have a void claim: it asks before the work of a step.
  * Asked each time, it would cost every step a read.
  */
 const confirmAfterMs = 4_000

@@ -108,10 +108,10 @@ export function createPool(options: PoolOptions): Pool {
   ] as const
   const threads = createPoolThreads(counts)
   const processes = threads.flatMap(({ process: place }) => place ?? [])
-  const byName = new Map([...threads, ...processes].map((thread) => [thread.name, thread]))
-  const controlBuffer = allocateControlBlock(
-    [...threads, ...processes].reduce((sum, { slots }) => sum + slots.length, 0),
-  )
+  /** Places for worker threads and for child processes. */
+  const places = [...threads, ...processes]
+  const byName = new Map(places.map((thread) => [thread.name, thread]))
+  const controlBuffer = allocateControlBlock(places.reduce((sum, { slots }) => sum + slots.length, 0))
   const control = createControlBlock(controlBuffer)
   const watchMemory = createMemoryWatch()
   const listeners: (() => void)[] = []
@@ -127,10 +127,7 @@ export function createPool(options: PoolOptions): Pool {
     onReady: announceCapacity,
   })
   const batcher = createJobBatcher({ hostOf, onReply, onNoReply })
-  const hosts = new Map([
-    ...threads.map((thread) => [thread, makeHost(thread)] as const),
-    ...processes.map((place) => [place, makeProcessHost(place)] as const),
-  ])
+  const hosts = new Map(places.map((thread) => [thread, makeHost(thread)]))
 
   function hostOf(thread: PoolThread): WorkerHost {
     const host = hosts.get(thread)
@@ -143,31 +140,25 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   function makeHost(thread: PoolThread): WorkerHost {
-    const { name, slots } = thread
-    return createWorkerHost({
-      jobs: slots.length,
-      data: { control: controlBuffer, isSequential: thread.batchSize !== null },
+    const warn = (message: string) => (error: unknown) => log.warn({ err: error, thread: thread.name }, message)
+    const common = {
       maxHeapMb,
       flags,
       onReady: () => supervisor.enter(thread),
-      onFailing: () => setState(thread, 'failing'),
       onGone: () => supervisor.leave(thread),
+      onMessage: (message: unknown) => onMessage(thread, message),
+    }
+    if (processes.includes(thread)) {
+      const onError = warn('a child process could not be started')
+      return createProcessHost({ ...common, control, startLimitMs: loadLimitMs, onError })
+    }
+    return createWorkerHost({
+      ...common,
+      jobs: thread.slots.length,
+      data: { control: controlBuffer, isSequential: thread.batchSize !== null },
+      onFailing: () => setState(thread, 'failing'),
       onGivenUpGone: supervisor.forget,
-      onError: (error) => log.warn({ err: error, thread: name }, 'an error on a thread that belongs to no running job'),
-      onMessage: (message) => onMessage(thread, message),
-    })
-  }
-
-  function makeProcessHost(place: PoolThread): WorkerHost {
-    return createProcessHost({
-      control,
-      startLimitMs: loadLimitMs,
-      maxHeapMb,
-      flags,
-      onReady: () => supervisor.enter(place),
-      onGone: () => supervisor.leave(place),
-      onError: (error) => log.warn({ err: error, thread: place.name }, 'a child process could not be started'),
-      onMessage: (message) => onMessage(place, message),
+      onError: warn('an error on a thread that belongs to no running job'),
     })
   }
 
@@ -285,7 +276,7 @@ export function createPool(options: PoolOptions): Pool {
 
     async stop() {
       supervisor.stop()
-      for (const thread of [...threads, ...processes]) {
+      for (const thread of places) {
         setState(thread, 'dying')
         for (const attempt of thread.attempts) attempt.evict()
       }
