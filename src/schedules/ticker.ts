@@ -53,6 +53,9 @@ export function createTicker(options: TickerOptions): Ticker {
   const alarm = createAlarm(clock, wake)
   /** Since when this process has handled ticks. */
   let watchedSince = 0
+  /** What is known of the others, from its start or the end of a sleep on. */
+  let beganAt = 0
+  let sharedSince: number | null = null
   let isStarted = false
   let isStopped = false
   let isWanted = false
@@ -81,11 +84,12 @@ export function createTicker(options: TickerOptions): Ticker {
     clearTimeout(retry)
     try {
       const now = clock.now()
+      sharedSince ??= store.notifier === null ? beganAt : await store.notifier.watchedSince(beganAt)
       const { due, nextAt } = await store.dueSchedules(now)
       const handled = await Promise.all(due.filter(isOurs).map(attempt))
       // It may have another tick that is due.
       if (handled.includes(true)) isWanted = true
-      else if (handled.includes(false)) lookLater()
+      else if (handled.includes(false) || sharedSince === null) lookLater()
       if (!isStopped) alarm.set(isShared ? Math.min(nextAt ?? Infinity, now + lookMs) : nextAt)
       troubles.delete('')
     } catch (error) {
@@ -102,7 +106,7 @@ export function createTicker(options: TickerOptions): Ticker {
   async function attempt(schedule: Schedule): Promise<boolean> {
     const { name } = schedule
     try {
-      const isDone = await handle(schedule, watchedSince)
+      const isDone = await handle(schedule, { since: watchedSince, sharedSince })
       if (isDone) troubles.delete(name)
       return isDone
     } catch (error) {
@@ -119,20 +123,25 @@ export function createTicker(options: TickerOptions): Ticker {
     log.warn({ ...(name !== '' && { schedule: name }), err: error }, `${message}: ${reason}; trying again`)
   }
 
+  function beginToWatch(): void {
+    beganAt = clock.now()
+    watchedSince = beganAt
+    sharedSince = null
+  }
+
   return {
     start() {
-      watchedSince = clock.now()
+      beginToWatch()
       isStarted = true
       wake()
     },
     wake,
     clockStepped(byMs) {
-      const now = clock.now()
-      // While the machine slept no process ran.
+      // While the machine slept no process ran here.
       if (byMs >= sleepMs) {
-        watchedSince = now
+        beginToWatch()
         forget()
-      } else watchedSince = Math.min(watchedSince, now)
+      } else watchedSince = Math.min(watchedSince, clock.now())
       wake()
     },
     async stop() {
@@ -144,13 +153,20 @@ export function createTicker(options: TickerOptions): Ticker {
   }
 }
 
+/** Since when processes have handled ticks. */
+interface Watched {
+  /** This one. */
+  readonly since: number
+  /** One or another of those that share the store; null while that is not known. */
+  readonly sharedSince: number | null
+}
+
 interface TickHandler {
   /**
-   * @param watchedSince since when this process has handled ticks
    * @returns whether something has become of the tick; else it is to be tried again
    * @throws where the store fails, or the backlog is full
    */
-  handle(schedule: Schedule, watchedSince: number): Promise<boolean>
+  handle(schedule: Schedule, watched: Watched): Promise<boolean>
   /** Ticks have been missed: what was decided of earlier ones is void. */
   forget(): void
 }
@@ -164,8 +180,19 @@ function createTickHandler(options: TickerOptions): TickHandler {
   /** By schedule, the first of many missed ticks that each make a run. */
   const owedSince = new Map<string, number>()
 
-  async function handle(schedule: Schedule, watchedSince: number): Promise<boolean> {
+  /** null while it is not known whether the tick that is due was missed. */
+  function sinceFor({ nextAt, isDeclared }: Schedule, { since, sharedSince }: Watched): number | null {
+    if (nextAt === null || nextAt >= since) return since
+    if (sharedSince === null) return null
+    if (!isDeclared) return Math.min(since, sharedSince)
+    // Not all processes need to have its code: those that do have the time to handle it.
+    return sharedSince < since && clock.now() - since < takeoverMs ? null : since
+  }
+
+  async function handle(schedule: Schedule, watched: Watched): Promise<boolean> {
     const { name, nextAt } = schedule
+    const watchedSince = sinceFor(schedule, watched)
+    if (watchedSince === null) return false
     const timetable = await timetableOf(schedule)
     const due = dueOf(schedule, timetable, Math.min(watchedSince, owedSince.get(name) ?? watchedSince))
     if (due === null) return true

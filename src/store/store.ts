@@ -259,6 +259,8 @@ export interface Notifier {
    * again. It changes no run and is not kept: the promise resolves whether any process has received it or not.
    */
   publishProgress(progress: readonly JobProgress[]): Promise<void>
+  /** Since when processes have seen ticks without a gap: `at`, where this one began, or earlier; null for some seconds. */
+  watchedSince(at: number): Promise<number | null>
   /** Progress of a job that runs in another process; null where none was received lately. */
   remoteProgress(runId: string, jobIndex: number): Progress | null
   /**

@@ -9,7 +9,7 @@ import type { TickOutcome } from '../../src/schedules/ticker.ts'
 import { createTicker, type TickerOptions } from '../../src/schedules/ticker.ts'
 import { createTimetable } from '../../src/schedules/timetable.ts'
 import type { Store } from '../../src/store/store.ts'
-import { lendSchema } from '../harness/postgres.ts'
+import { lendSchema, makeSchema } from '../harness/postgres.ts'
 import { openPostgres } from '../harness/store-postgres.ts'
 import { openSqlite } from '../harness/store-sqlite.ts'
 import { runOf, start } from '../harness/store-run.ts'
@@ -116,6 +116,39 @@ test('a stop leaves no timer, whatever is under way', async () => {
   const subject = startTicker(scoped.store, clock)
   await subject.ticker.stop()
   assert.is(timers(), before)
+})
+
+test('a tick that another process has not come to yet is no missed one, as long as a process lives that was there', async () => {
+  await using schema = await makeSchema()
+  const quick = { renewMs: 100, roundMs: 100 }
+  await using one = await openPostgres(schema, quick)
+  await addSchedule(one.store, 'one')
+  const clock = createClock(firstTick - 1)
+  const admit = async (): Promise<never> => {
+    throw new AppError('overloaded', 'there is no room')
+  }
+  await using older = startTicker(one.store, clock, { intake: { admit } })
+  await until('it knows of no other', async () => (await one.store.notifier?.watchedSince(clock.now())) !== null)
+  clock.step(1 + 2 * hourMs)
+  await using other = await openPostgres(schema, quick)
+  const middle = startTicker(other.store, clock, { intake: { admit } })
+  await until('it knows of the older one', async () => {
+    return (await other.store.notifier?.watchedSince(clock.now())) === firstTick - 1
+  })
+  await older.ticker.stop()
+  await one.store.close()
+  await using third = await openPostgres(schema, quick)
+  {
+    await using newer = startTicker(third.store, clock)
+    await newer.dealt('run', 'run', 'run')
+    await middle.ticker.stop()
+    await other.store.close()
+  }
+  clock.step(3 * hourMs)
+  await third.store.close()
+  await using last = await openPostgres(schema, quick)
+  await using late = startTicker(last.store, clock)
+  await late.dealt('run')
 })
 
 test('of processes that share a store, one that knows better has 15 s before a tick is missed or refused', async () => {

@@ -50,6 +50,9 @@ test('SQLite: each tick of a year makes one run, however often its process is ki
   )
 })
 
+/** A process that has died is soon known to be gone. */
+const quick = { renewMs: 100, roundMs: 100 }
+
 test('PostgreSQL: each tick of a year makes one run, while two processes race for it, are cut off, and die', async () => {
   await using schema = await makeSchema()
   await using own = await openPostgres(schema)
@@ -65,7 +68,7 @@ test('PostgreSQL: each tick of a year makes one run, while two processes race fo
       processes: 2,
       async start() {
         const proxy = await startPostgresProxy(schema.url)
-        const { store } = postgresStore({ url: proxy.url, name: schema.name })
+        const { store } = postgresStore({ url: proxy.url, name: schema.name }, quick)
         await store.open()
         proxy.judge(judge)
         return {

@@ -140,6 +140,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
       onWork: subscribers.onWork,
       onGap: subscribers.onGap,
       publishProgress: async (progress) => service?.publishProgress(progress),
+      watchedSince: (at) => ask('watchedSince', (_query, of) => of.watchedSince(at)),
       remoteProgress: (...of) => service?.remoteProgress(...of) ?? null,
       lostClaims: () => service?.lostClaims() ?? 0,
     },

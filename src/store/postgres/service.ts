@@ -8,7 +8,7 @@ import type { Log } from '../../log.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { TurnScheduler } from '../../runtime/event-loop.ts'
 import type { StallOptions } from '../../runtime/stall-watch.ts'
-import type { RescueReport } from '../store.ts'
+import type { Notifier, RescueReport } from '../store.ts'
 import { prepareDatabase } from './connection/boot.ts'
 import {
   createConnect,
@@ -22,6 +22,7 @@ import { countSuspects, createMaintenance } from './maintenance.ts'
 import { decodeNotification, encodeNotification, notify } from './notifications/codec.ts'
 import { createListener, createRemoteProgress, createWorkNotifier, type Subscribers } from './notifications/notifier.ts'
 import { createHeartbeats, createLease } from './ownership/lease.ts'
+import { createTickWatch } from './ownership/tick-watch.ts'
 import { createOwnedClaims, createQuarantine, type Quarantine } from './ownership/owned-claims.ts'
 import { boundWaits, reclaim, rescue } from './ownership/recovery.ts'
 import { createSearchIndex } from './search/index-writer.ts'
@@ -81,6 +82,7 @@ export interface Service {
   /** @throws AppError `store-unavailable` where nothing can be committed */
   probe(): Promise<void>
   publishProgress(progress: readonly JobProgress[]): Promise<void>
+  readonly watchedSince: Notifier['watchedSince']
   remoteProgress(runId: string, jobIndex: number): Progress | null
   /** Claims of this process that ended without a notification, since it started. */
   lostClaims(): number
@@ -281,6 +283,7 @@ export async function startService(
     // Progress is published again, so a lost message does no harm.
     publishProgress: async (progress) =>
       sendNotifications(encodeNotification({ type: 'progress', from: process, progress })).catch(() => {}),
+    watchedSince: createTickWatch(reader.query, process, limits),
     remoteProgress: remoteProgress.of,
     lostClaims: () => lostClaims,
     stop,
