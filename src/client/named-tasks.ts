@@ -4,16 +4,11 @@ import type { SchemaInput, TaskCall, TaskDefinition } from '../domain/task.ts'
 import type { RunInput, SchedulePut } from '../http/run-request.ts'
 import type { RunView } from '../http/views/run.ts'
 
-/** Whatever `defineTask` returns. */
-type AnyTask = TaskDefinition
-
 /** Names of tasks, and their definitions. */
-export type TaskMap<Tasks> = { readonly [Name in keyof Tasks]: AnyTask }
+export type TaskMap<Tasks> = { readonly [Name in keyof Tasks]: TaskDefinition }
 
 /** Any task may be there. */
-export type AnyTasks = Readonly<Record<string, AnyTask>>
-
-export type { AsJson }
+export type AnyTasks = Readonly<Record<string, TaskDefinition>>
 
 type NameOf<Tasks> = keyof Tasks & string
 type Entry = NonNullable<RunInput['tasks']>[number]

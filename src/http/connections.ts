@@ -144,8 +144,8 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
       // The client has sent it after one whose answer ends the connection: it must not be begun (RFC 9112, 9.6).
       if (socket.writableEnded || connection.isRefused) return
       connection.newest = response
-      // Without it an answer that the client does not read would be kept for ever; and the time for the next request, which Node
-      // counts from the last write, would cut off one that is being read (https://github.com/nodejs/node/issues/15082).
+      // Without it an answer that the client does not read would be kept for ever; and the time for the next request,
+      // which Node counts from the last write, would cut off one that is being read (https://github.com/nodejs/node/issues/15082).
       response.once('prefinish', () => socket.setTimeout(sendTimeoutMs))
       // After the last answer Node sets its own limit; after another one the limit would stay for the answer that follows.
       response.once('finish', () => connection.newest !== response && socket.setTimeout(0))

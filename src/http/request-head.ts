@@ -1,4 +1,4 @@
-/** What requests say before their body: where they lead, and Prefer, Idempotency-Key, If-None-Match, Content-Type, Content-Encoding. */
+/** What a request says before its body: its target and its headers. */
 import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import fresh from 'fresh'

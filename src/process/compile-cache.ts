@@ -1,4 +1,7 @@
-/** A module of its own, because it is loaded before all others. Keeps what V8 has compiled for the next start, next to the compiled program: an eighth of the main thread's start. */
+/**
+ * Loaded before all other modules. Keeps what V8 has compiled for the next start, next to the compiled program: an eighth of
+ * the main thread's start.
+ */
 import { enableCompileCache, flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 

@@ -1,4 +1,4 @@
-/** What a schedule is before it is stored: as code declares it, and the check whether it can be put, or what is wrong with it. */
+/** A schedule before it is stored: as code declares it, and the check whether it can be put, or what is wrong with it. */
 import { AppError, BootError, type RequestIssue } from '../domain/errors.ts'
 import { writeJson } from '../domain/json.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'

@@ -1,4 +1,7 @@
-/** Apart from `telemetry.ts`, because worker threads load it. The `traceparent` of W3C Trace Context, which names the span of a caller or of an attempt, and the API of an SDK. */
+/**
+ * Apart from `telemetry.ts`, because worker threads load it: the `traceparent` of W3C Trace Context, which names the span of
+ * a caller or of an attempt, and the API of an SDK.
+ */
 import { slice } from '../runtime/primordials.ts'
 
 /** Makes the span of an attempt that of the task's own code, on a thread that has an SDK of its own. */

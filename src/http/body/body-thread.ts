@@ -1,4 +1,4 @@
-/** Entry of a thread, which loads no more than it needs: parses bodies one after another, and takes the inputs of their tasks out as text. */
+/** Entry of a thread, with few imports: parses bodies one by one, and takes the inputs of their tasks out as text. */
 import { parentPort } from 'node:worker_threads'
 import { textOfJson } from '../../domain/json.ts'
 import { type PackedBody, parseBody, type ParsedBody, tasksOf } from './parse-body.ts'

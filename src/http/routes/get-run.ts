@@ -1,4 +1,4 @@
-/** One run as it is: GET /runs/{id}, now or as soon as it has changed, GET of one of its jobs, its input, and GET /runs/{id}/log. */
+/** One run: GET /runs/{id}, now or as soon as it has changed, one of its jobs, the job's input, and the run's log. */
 import { z } from 'zod'
 import { maxLinesPerRun } from '../../domain/task-history.ts'
 import type { RunRecord } from '../../domain/run.ts'

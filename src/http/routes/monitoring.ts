@@ -1,4 +1,4 @@
-/** What monitoring reads: /livez and /readyz, GET /stats now, GET /stats/recent of the last minutes, GET /metrics for Prometheus. */
+/** What monitoring reads: /livez and /readyz, /stats now, /stats/recent of the last minutes, /metrics for Prometheus. */
 import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
 import type { Route, RouteResponse } from '../route.ts'
