@@ -2,6 +2,7 @@
  * The text of a run's record, as both engines keep it: a JSON array with a format number, in which instants are
  * milliseconds since a base of its own and states are numbers, because this text is most of what a run costs on disk.
  */
+import { messageOf } from '../domain/errors.ts'
 import { respondModes, firstFailurePolicies, runStateOf, runStates } from '../domain/run.ts'
 import { isFinalJob, jobStates, type JobCounts } from '../domain/job.ts'
 import type { Job, Run } from '../domain/run/aggregate.ts'
@@ -115,12 +116,31 @@ function withoutNullsAtEnd<Members extends unknown[]>(members: Members): Members
   return members
 }
 
-/** @throws Error for a format that a newer version wrote */
-export function decodeRun(text: string, { id, version }: RunColumns): Run {
+/** The record exists, and this program cannot read it: a newer version wrote it, or it is damaged. */
+export class UnreadableRecord extends Error {
+  override readonly name = 'UnreadableRecord'
+  readonly runId: string
+
+  constructor(runId: string, cause: unknown) {
+    super(`the record of the run ${runId} cannot be read: ${messageOf(cause)}`, { cause })
+    this.runId = runId
+  }
+}
+
+/** @throws UnreadableRecord */
+export function decodeRun(text: string, columns: RunColumns): Run {
+  try {
+    return decode(text, columns)
+  } catch (error) {
+    throw new UnreadableRecord(columns.id, error)
+  }
+}
+
+function decode(text: string, { id, version }: RunColumns): Run {
   // `encodeRun` wrote it; only the format can differ.
   const [found, base, respond, onFirstFailure, tags, answer, finishedAt, encoded, traceparent = null, webhook = null] =
     JSON.parse(text) as EncodedRun
-  if (found !== format) throw new Error(`the run ${id} has the format ${found}, and this program knows ${format}`)
+  if (found !== format) throw new Error(`it has the format ${found}, and this program knows ${format}`)
   const mode = at(respondModes, respond)
   const jobs = encoded.map((members) => decodeJob(members, base))
   const counts = countJobs(jobs)

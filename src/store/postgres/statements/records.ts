@@ -5,7 +5,7 @@
  */
 import { isRunId } from '../../../domain/ids.ts'
 import type { Log } from '../../../log.ts'
-import { decodeRun } from '../../record.ts'
+import { decodeRun, UnreadableRecord } from '../../record.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit-of-work.ts'
 
@@ -14,17 +14,6 @@ interface RecordRow {
   readonly version: number
   readonly revision: number
   readonly record: string
-}
-
-/** The record exists, and this program cannot read it. */
-class UnreadableRecord extends Error {
-  override readonly name = 'UnreadableRecord'
-  readonly runId: string
-
-  constructor(runId: string, cause: unknown) {
-    super(`the record of the run ${runId} cannot be read`, { cause })
-    this.runId = runId
-  }
 }
 
 const selectRecords = {
@@ -40,11 +29,7 @@ const lockRecords = {
 function decodeRow(row: Row): Stored {
   // As the statements select them.
   const { id, version, revision, record } = row as unknown as RecordRow
-  try {
-    return { run: decodeRun(record, { id, version }), revision }
-  } catch (error) {
-    throw new UnreadableRecord(id, error)
-  }
+  return { run: decodeRun(record, { id, version }), revision }
 }
 
 /** The records among these ids. */

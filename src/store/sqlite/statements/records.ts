@@ -6,7 +6,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { type Run, runningJobs } from '../../../domain/run/aggregate.ts'
 import { maxUnsentMs } from '../../claim-requests.ts'
-import { decodeRun, encodeRun, stateNumber } from '../../record.ts'
+import { decodeRun, encodeRun, stateNumber, UnreadableRecord } from '../../record.ts'
 import { bytesOfId, idOfBytes, prepareSelect } from '../connection/node-sqlite.ts'
 
 export interface StoredRun {
@@ -49,24 +49,9 @@ export interface RecordRow {
 
 const recordColumns = 'record.key, record.id, record.version, record.record'
 
-/** The record exists, and this program cannot read it: a newer version wrote it, or the file is damaged. */
-export class UnreadableRecord extends Error {
-  readonly runId: string
-
-  constructor(runId: string, cause: unknown) {
-    super(`the record of the run ${runId} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`)
-    this.runId = runId
-  }
-}
-
 /** @throws UnreadableRecord */
 export function asStoredRun({ key, id, version, record }: RecordRow): StoredRun {
-  const runId = idOfBytes(id)
-  try {
-    return { key, run: decodeRun(record, { id: runId, version }) }
-  } catch (error) {
-    throw new UnreadableRecord(runId, error)
-  }
+  return { key, run: decodeRun(record, { id: idOfBytes(id), version }) }
 }
 
 interface Changed {
