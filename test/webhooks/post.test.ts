@@ -1,8 +1,9 @@
-/** One try to send a webhook: what counts as an answer, and which addresses are refused. */
+/** One try to send a webhook: what counts as an answer, which addresses are refused, and how names are looked up. */
+import type { LookupAddress } from 'node:dns'
+import type { LookupFunction } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { LookupFunction } from 'node:net'
-import { createPost, type Answer, type PostOptions } from '../../src/webhooks/post.ts'
+import { createLookup, createPost, type Answer, type PostOptions } from '../../src/webhooks/post.ts'
 import { startReceiver, type Respond } from '../harness/receiver.ts'
 
 const message = { headers: { 'webhook-id': 'msg_1' }, body: '{"data":"ü"}' }
@@ -160,6 +161,37 @@ test('a name that leads to a private address is refused, also with a public one 
   }
   assert.equal(receiver.received, [])
   assert.equal(await post(`http://hooks.example:${port}/`, { lookup: lookup('127.0.0.1') }), { status: 204 })
+})
+
+test('few names are looked up at once, and requests for the same one share the answer', async () => {
+  const asked: string[] = []
+  const answers = new Map<string, PromiseWithResolvers<readonly LookupAddress[]>>()
+  const lookup = createLookup((name) => {
+    asked.push(name)
+    const answer = Promise.withResolvers<readonly LookupAddress[]>()
+    answers.set(name, answer)
+    return answer.promise
+  })
+  const ask = (name: string, all: boolean): Promise<unknown> =>
+    new Promise((resolve) => {
+      lookup(name, { all }, (error, found, family) => resolve(error === null ? [found, family] : error.message))
+    })
+  const [one, same, two, three] = [ask('one', true), ask('one', false), ask('two', true), ask('three', false)]
+  assert.equal(asked, ['one', 'two'])
+  const addresses = [
+    { address: '192.0.2.1', family: 4 },
+    { address: '192.0.2.2', family: 4 },
+  ]
+  answers.get('one')?.resolve(addresses)
+  assert.equal(await one, [addresses, undefined])
+  assert.equal(await same, ['192.0.2.1', 4])
+  assert.equal(asked, ['one', 'two', 'three'])
+  answers.get('two')?.reject(new Error('nobody knows it'))
+  answers.get('three')?.resolve(addresses)
+  assert.is(await two, 'nobody knows it')
+  assert.equal(await three, ['192.0.2.1', 4])
+  void ask('two', true)
+  assert.equal(asked, ['one', 'two', 'three', 'two'])
 })
 
 test.run()

@@ -110,41 +110,37 @@ const changeQuery: Record<keyof z.output<typeof changeQuerySchema>, z.ZodType> =
 
 const changeExample: BulkChangeView = { matched: 12, changed: 9 }
 
+type ChangeDeps = Pick<HttpDeps, 'store' | 'intake' | 'clock'>
 /** Calls `count` for each run that it has changed. */
-type Change = (runs: readonly RunRecord[], count: () => void) => Promise<void>
-type CreateChange = (deps: Pick<HttpDeps, 'store' | 'intake' | 'clock'>) => Change
+type Change = (deps: ChangeDeps, runs: readonly RunRecord[], count: () => void) => Promise<void>
 
-const createCancelAll: CreateChange =
-  ({ store, clock }) =>
-  async (runs, count) => {
-    const live = runs.filter(({ state }) => state === 'running')
-    const results = await Promise.all(live.map(({ id }) => store.cancel(id, null, clock.now())))
-    for (const result of results) if (result === 'cancelled') count()
-  }
+const cancelAll: Change = async ({ store, clock }, runs, count) => {
+  const live = runs.filter(({ state }) => state === 'running')
+  const results = await Promise.all(live.map(({ id }) => store.cancel(id, null, clock.now())))
+  for (const result of results) if (result === 'cancelled') count()
+}
 
-const createRetryAll: CreateChange =
-  ({ intake }) =>
-  async (runs, count) => {
-    const ended = runs.flatMap(({ id, jobs }) =>
-      jobs.flatMap(({ index, state }) => (state === 'failed' || state === 'cancelled' ? [{ id, index }] : [])),
-    )
-    const counted = new Set<string>()
-    for (let at = 0; at < ended.length; at += jobsPerBatch) {
-      const batch = ended.slice(at, at + jobsPerBatch)
-      const settled = await Promise.allSettled(batch.map(({ id, index }) => intake.retry(id, index)))
-      for (const [index, { id }] of batch.entries()) {
-        const result = settled[index]
-        if (result?.status !== 'fulfilled' || result.value !== 'queued' || counted.has(id)) continue
-        counted.add(id)
-        count()
-      }
-      const refused = settled.find((result) => result.status === 'rejected')
-      if (refused !== undefined) throw refused.reason
+const retryAll: Change = async ({ intake }, runs, count) => {
+  const ended = runs.flatMap(({ id, jobs }) =>
+    jobs.flatMap(({ index, state }) => (state === 'failed' || state === 'cancelled' ? [{ id, index }] : [])),
+  )
+  const counted = new Set<string>()
+  for (let at = 0; at < ended.length; at += jobsPerBatch) {
+    const batch = ended.slice(at, at + jobsPerBatch)
+    const settled = await Promise.allSettled(batch.map(({ id, index }) => intake.retry(id, index)))
+    for (const [index, { id }] of batch.entries()) {
+      const result = settled[index]
+      if (result?.status !== 'fulfilled' || result.value !== 'queued' || counted.has(id)) continue
+      counted.add(id)
+      count()
     }
+    const refused = settled.find((result) => result.status === 'rejected')
+    if (refused !== undefined) throw refused.reason
   }
+}
 
 function changeRoute(
-  createChange: CreateChange,
+  change: Change,
   description: string,
   route: Pick<Route, 'path' | 'operationId' | 'summary'>,
 ): Route {
@@ -168,8 +164,6 @@ function changeRoute(
 
     create(deps) {
       const { store, intake, answers } = deps
-      const change = createChange(deps)
-
       return async (ctx) => {
         const { dryRun, ...given } = parseQuery(changeQuerySchema, ctx.query)
         // Without a filter it would be all runs.
@@ -184,7 +178,7 @@ function changeRoute(
             if (!intake.isOpen()) throw new AppError('shutting-down', 'the service is leaving')
             const { runs, hasMore, lastId = runs.at(-1)?.id } = await answers.readPage(filter)
             matched += runs.length
-            if (!dryRun) await change(runs, () => (changed += 1))
+            if (!dryRun) await change(deps, runs, () => (changed += 1))
             // A caller that has gone away wants no more of it.
             if (!hasMore || lastId === undefined || ctx.res.destroyed) break
             filter = { ...filter, beforeId: lastId }
@@ -202,17 +196,13 @@ function changeRoute(
 }
 
 export const cancelRuns = changeRoute(
-  createCancelAll,
+  cancelAll,
   'How many runs match, and how many of them were running and are cancelled.',
   { path: '/runs/cancel', operationId: 'cancelRuns', summary: 'cancels every run that the filter matches' },
 )
 
-export const retryRuns = changeRoute(
-  createRetryAll,
-  'How many runs match, and of how many of them jobs were queued again.',
-  {
-    path: '/runs/retry',
-    operationId: 'retryRuns',
-    summary: 'queues the failed and cancelled jobs again of every run that the filter matches',
-  },
-)
+export const retryRuns = changeRoute(retryAll, 'How many runs match, and of how many of them jobs were queued again.', {
+  path: '/runs/retry',
+  operationId: 'retryRuns',
+  summary: 'queues the failed and cancelled jobs again of every run that the filter matches',
+})
