@@ -2,9 +2,11 @@
 
 // The last lines of each run, several in one text.
 
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
 export interface LoggedLine {
   readonly at: number
-  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly level: LogLevel
   readonly jobIndex: number
   readonly attempt: number
   readonly message: string

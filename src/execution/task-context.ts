@@ -1,13 +1,12 @@
 /** What a task has in its context, wherever it runs: a log with lines of one form and within bounds, and its stored steps. */
 import { types } from 'node:util'
 import { maxStepBytes, maxStepNameLength, maxSteps, type AttemptSteps } from '../domain/claim.ts'
+import type { LogLevel } from '../domain/task-history.ts'
 import type { StepFunction, TaskLog } from '../domain/task.ts'
 import { floor, get, isWellFormed, now, parse, stringify, toText } from '../runtime/primordials.ts'
 import { cut, serializeError } from '../runtime/serialize-error.ts'
 import type { TraceFields } from '../telemetry/trace-context.ts'
 import { encodeResult } from './result.ts'
-
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
 export interface LineIds extends TraceFields {
   readonly runId: string

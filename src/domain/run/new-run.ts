@@ -1,21 +1,13 @@
 /** A run before it is stored: the request, the new run that a store accepts, and its first record. */
 import type { RespondMode, FirstFailurePolicy } from '../run.ts'
-import type { TaskKind } from '../task.ts'
+import type { JobOptions, TaskKind } from '../task.ts'
 import { changeJob, type Job, type Run } from './aggregate.ts'
 
 /** A task of a request whose form was checked. */
-export interface TaskRequest {
+export interface TaskRequest extends JobOptions {
   readonly name: string
   /** Any JSON value, or the text of one (`RawJson`); absent is `undefined`. */
   readonly input?: unknown
-  /** These three override the task's own policy or the default. */
-  readonly timeoutMs?: number | undefined
-  readonly maxAttempts?: number | undefined
-  readonly priority?: number | undefined
-  readonly delayMs?: number | undefined
-  /** Indexes of earlier entries, whose results the task needs. */
-  readonly after?: readonly number[] | undefined
-  readonly expiresMs?: number | undefined
 }
 
 export interface RunRequest {

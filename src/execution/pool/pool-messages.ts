@@ -1,25 +1,17 @@
 /** Messages between the pool, its threads and its child processes. All ends are ours and of one version. */
 import { serialize } from 'node:v8'
-import type { AttemptOutcome, Progress, Step, StepPage, StepReport } from '../../domain/claim.ts'
-import type { LogLevel } from '../task-context.ts'
+import type { AttemptOutcome, ClaimedJob, Progress, Step, StepPage, StepReport } from '../../domain/claim.ts'
+import type { LogLevel } from '../../domain/task-history.ts'
 
 /** One attempt, sent to the thread that is to run it; its reply has the same id. */
-export interface JobMessage {
+export interface JobMessage extends Pick<
+  ClaimedJob,
+  'runId' | 'jobIndex' | 'task' | 'attempt' | 'input' | 'after' | 'steps' | 'traceparent'
+> {
   readonly id: number
   /** Where in the control block the two sides meet. */
   readonly slot: number
-  readonly task: string
   readonly url: string
-  readonly input: string | null
-  readonly runId: string
-  readonly jobIndex: number
-  readonly attempt: number
-  /** Results of the jobs that it has waited for, as JSON texts; absent where there are none. */
-  readonly after?: readonly string[]
-  /** How many of its steps are stored; absent where there are none. */
-  readonly steps?: number
-  /** Absent without a trace. */
-  readonly traceparent?: string
 }
 
 /** Its replies come when all jobs are over, except those that were sent before. */

@@ -31,10 +31,7 @@ const reopenAfterMs = 1_000
 
 const nothingBefore: Promise<unknown> = Promise.resolve()
 
-interface Asked {
-  resolve(value: unknown): void
-  reject(error: unknown): void
-}
+type Asked = Omit<PromiseWithResolvers<unknown>, 'promise'>
 
 export function createProcessHost(options: ProcessHostOptions): WorkerHost {
   const { control, startLimitMs, maxHeapMb, flags } = options
