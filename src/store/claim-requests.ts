@@ -54,6 +54,8 @@ export interface DeliveryRequest {
   readonly late: { readonly receivers: readonly string[]; readonly limit: number }
   /** Only receivers that come after this one; empty: all. */
   readonly after: string
+  /** Only these receivers, whatever `after` is; absent: all. */
+  readonly among?: readonly string[]
   readonly at: number
 }
 

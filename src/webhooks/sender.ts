@@ -10,9 +10,9 @@ import type { RunRecord } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { version } from '../runtime/version.ts'
-import type { DeliveryRequest } from '../store/claim-requests.ts'
 import type { Store } from '../store/store.ts'
 import type { Answer, Post } from './post.ts'
+import { createReceivers, maxAtOnce } from './receivers.ts'
 import { createHmac } from 'node:crypto'
 
 export interface WebhookSender {
@@ -43,14 +43,6 @@ export interface WebhookSenderOptions {
   readonly random?: () => number
 }
 
-const maxAtOnce = 64
-/** Of a receiver whose last try was delivered; any other one gets one at a time. */
-const maxPerReceiver = 16
-/** Of all receivers together whose last try has failed or was slow: however many there are, others have room. */
-const maxOfLate = 32
-const slowMs = 1_000
-/** Receivers of which it is known how their last try ended; of any more, the one that was tried longest ago is forgotten. */
-const maxKnown = 2_000
 /** Between two looks at what is due later, or was left by other processes. */
 const lookMs = 1_000
 const minPauseMs = 20
@@ -63,8 +55,7 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   const { store, secrets, post, textOf, onTried, onGivenUp, clock, log, random = Math.random } = options
   const isShared = store.notifier !== null
   const sending = new Map<ClaimedDelivery, Promise<void>>()
-  /** How the last try of a receiver ended, the latest last. */
-  const known = new Map<string, 'taken' | 'slow' | 'failed'>()
+  const receivers = createReceivers()
   const aborting = new AbortController()
   let timer: NodeJS.Timeout | undefined
   let looking: Promise<void> | null = null
@@ -74,25 +65,10 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   let cursor = ''
   /** No look before this, on the monotonic clock: the last one took several claims. */
   let restsUntil = 0
+  /** Receivers of which a try has ended since the last look. */
+  const ended = new Set<string>()
   /** When taken deliveries without a try were last handed back, on the monotonic clock; null where there may be some. */
   let releasedAt: number | null = null
-
-  /** What may be claimed now. */
-  function room(): Pick<DeliveryRequest, 'limit' | 'perReceiver' | 'rooms' | 'late'> {
-    const rooms: Record<string, number> = {}
-    const late = new Set<string>()
-    for (const [receiver, last] of known) {
-      if (last !== 'failed') rooms[receiver] = maxPerReceiver
-      if (last !== 'taken') late.add(receiver)
-    }
-    let ofLate = 0
-    for (const { receiver } of sending.keys()) {
-      rooms[receiver] = (rooms[receiver] ?? 1) - 1
-      if (late.has(receiver)) ofLate += 1
-    }
-    const limit = maxAtOnce - sending.size
-    return { limit, perReceiver: 1, rooms, late: { receivers: [...late], limit: Math.max(0, maxOfLate - ofLate) } }
-  }
 
   /** @returns how long to wait until the next look, in milliseconds; null: until it is asked for */
   async function look(): Promise<number | null> {
@@ -100,11 +76,12 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
       releasedAt = performance.now()
       await store.releaseDeliveries([...sending.keys()])
     }
+    ended.clear()
     let nextDueAt: number | null = null
     let claims = 0
     // To the last receiver, and where it began after others, once from the first one: they come in turn.
     for (let rounds = cursor === '' ? 1 : 2; rounds > 0 && sending.size < maxAtOnce; claims += 1) {
-      const found = await store.claimDeliveries({ ...room(), after: cursor, at: clock.now() })
+      const found = await store.claimDeliveries({ ...receivers.room(sending.keys()), after: cursor, at: clock.now() })
       for (const delivery of found.deliveries) begin(delivery)
       if (found.nextDueAt !== null) nextDueAt = Math.min(nextDueAt ?? Infinity, found.nextDueAt)
       if (found.after === null) rounds -= 1
@@ -115,10 +92,21 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
     return isShared ? lookMs : null
   }
 
+  /** A look at all receivers costs the more the more there are, and one of them may have many deliveries that are due. */
+  async function lookAtEnded(): Promise<number> {
+    const among = [...ended]
+    ended.clear()
+    const found = await store.claimDeliveries({ ...receivers.room(sending.keys()), after: '', among, at: clock.now() })
+    for (const delivery of found.deliveries) begin(delivery)
+    return Math.max(0, restMsLeft())
+  }
+
+  const restMsLeft = (): number => restsUntil - performance.now()
+
   async function lookSurely(): Promise<void> {
     let pauseMs: number | null = lookMs
     try {
-      pauseMs = await look()
+      pauseMs = await (restMsLeft() > 0 ? lookAtEnded() : look())
     } catch (error) {
       releasedAt = null
       log.debug({ err: error }, 'due webhooks could not be looked for; trying again')
@@ -140,14 +128,18 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   function wake(): void {
     isAskedAgain = looking !== null
     if (isOver || looking !== null) return
-    const restMsLeft = restsUntil - performance.now()
-    if (restMsLeft > 0) return wakeLater(restMsLeft)
+    // Where half of the places are taken, those that wait for the next look come first.
+    const hasRoom = ended.size > 0 && sending.size < maxAtOnce / 2
+    if (restMsLeft() > 0 && !hasRoom) return wakeLater(restMsLeft())
     clearTimeout(timer)
     looking = lookSurely()
   }
 
   function begin(delivery: ClaimedDelivery): void {
-    const leave = (): void => void sending.delete(delivery)
+    const leave = (): void => {
+      sending.delete(delivery)
+      ended.add(delivery.receiver)
+    }
     const end = send(delivery).then(
       () => {
         leave()
@@ -211,24 +203,17 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   function note(delivery: ClaimedDelivery, answer: Answer, { state }: TryResult, tookMs: number): void {
     const { receiver } = delivery
     const fields = { ...namesOf(delivery), status: answer.status }
-    const isFailing = known.get(receiver) === 'failed'
     if (state === 'delivered') {
-      if (isFailing) log.info(fields, `${receiver} takes webhooks again`)
-      return know(receiver, tookMs < slowMs ? 'taken' : 'slow')
+      if (receivers.note(receiver, 'taken', tookMs)) log.info(fields, `${receiver} takes webhooks again`)
+      return
     }
     const why = answer.status === null ? answer.reason : `it answered ${answer.status}`
+    // One that wants no more of this webhook may take others.
+    const wasFailing = answer.status === gone || receivers.note(receiver, 'failed', tookMs)
     if (state === 'failed') {
       onGivenUp()
       log.warn(fields, `a webhook was given up after ${delivery.attempts + 1} tries: ${why}`)
-    } else if (!isFailing) log.warn(fields, `${receiver} does not take webhooks, which are tried again: ${why}`)
-    if (answer.status !== gone) know(receiver, 'failed')
-  }
-
-  function know(receiver: string, last: 'taken' | 'slow' | 'failed'): void {
-    known.delete(receiver)
-    known.set(receiver, last)
-    const [longestAgo] = known.keys()
-    if (known.size > maxKnown && longestAgo !== undefined) known.delete(longestAgo)
+    } else if (!wasFailing) log.warn(fields, `${receiver} does not take webhooks, which are tried again: ${why}`)
   }
 
   return {

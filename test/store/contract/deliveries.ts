@@ -172,11 +172,14 @@ export function deliveriesContract(register: Register): void {
       await Promise.all(jobs.map(async (job) => store.complete(await job, '1', start)))
       const first = await store.claimDeliveries(request(start, { limit: 1_000 }))
       assert.is(first.after, hosts[199])
+      const [named] = await claimed(store, start, { among: ['https://none.example', 'https://r205.example'] })
+      assert.is(named?.receiver, 'https://r205.example')
       const { deliveries, after } = await store.claimDeliveries(
         request(start, { limit: 1_000, after: first.after ?? '' }),
       )
       assert.is(after, null)
-      assert.equal([...first.deliveries, ...deliveries].map((delivery) => delivery.receiver).toSorted(), hosts)
+      const all = [...first.deliveries, named, ...deliveries]
+      assert.equal(all.map((delivery) => delivery?.receiver ?? '').toSorted(), hosts)
     },
   )
 

@@ -128,9 +128,12 @@ export async function claimDeliveries(
   process: number,
   request: DeliveryRequest,
 ): Promise<DeliveryClaims> {
-  const receivers = (await query(selectReceivers, [request.after])).map((row) => {
-    return { receiver: String(row['receiver']), nextAt: Number(row['next_at']) }
-  })
+  const { at, among } = request
+  const receivers =
+    among?.map((receiver) => ({ receiver, nextAt: at })) ??
+    (await query(selectReceivers, [request.after])).map((row) => {
+      return { receiver: String(row['receiver']), nextAt: Number(row['next_at']) }
+    })
   const { wanted, nextDueAt, after } = wantedOf(receivers, request)
   if (wanted.length === 0) return { deliveries: [], nextDueAt, after }
   const rooms = wanted.map(({ room }) => Math.min(room, request.limit))

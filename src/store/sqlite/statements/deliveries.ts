@@ -92,7 +92,9 @@ export function createDeliveries(database: DatabaseSync): Deliveries {
     },
     of: (run) => selectOf(run).toReversed().map(deliveryRecord),
     claim(request) {
-      const { wanted, nextDueAt, after } = wantedOf(selectReceivers(request.after), request)
+      const { at, among } = request
+      const receivers = among?.map((receiver) => ({ receiver, nextAt: at })) ?? selectReceivers(request.after)
+      const { wanted, nextDueAt, after } = wantedOf(receivers, request)
       const rows = wanted.flatMap(({ receiver, room }) => selectFree(receiver, Math.min(room, request.limit) + 1))
       const found = chosenOf(rows, wanted, request)
       for (const { key, version } of found.chosen) take.run(key, version)
