@@ -4,6 +4,7 @@ import { createLog } from '../../src/log.ts'
 import type { Limits } from '../../src/store/postgres/connection/connection.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Schema } from './postgres.ts'
+import { withWarmThreads } from './warm-threads.ts'
 
 // As it ships, compiled: its thread starts several times faster than from sources with types.
 const built = new URL('../../dist/src/store/postgres/engine.js', import.meta.url).href
@@ -46,6 +47,6 @@ export async function openPostgres(
   tasks?: readonly string[],
 ): Promise<ScopedStore> {
   const scoped = postgresStore(place, limits, tasks)
-  await scoped.store.open()
+  await withWarmThreads(scoped.store.open)
   return scoped
 }

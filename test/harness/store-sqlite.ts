@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createLog } from '../../src/log.ts'
 import type { Store } from '../../src/store/store.ts'
+import { withWarmThreads } from './warm-threads.ts'
 
 // As it ships, compiled: its thread starts several times faster than from sources with types.
 const built = new URL('../../dist/src/store/sqlite/engine.js', import.meta.url).href
@@ -35,6 +36,6 @@ export function sqliteStore(path: string, lockWaitMs = 0, tasks?: readonly strin
 
 export async function openSqlite(path: string, lockWaitMs = 0, tasks?: readonly string[]): Promise<ScopedStore> {
   const scoped = sqliteStore(path, lockWaitMs, tasks)
-  await scoped.store.open()
+  await withWarmThreads(scoped.store.open)
   return scoped
 }
