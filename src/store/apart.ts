@@ -4,9 +4,9 @@
  */
 import type { Apart, Job, Run } from '../domain/run/aggregate.ts'
 
-export const inputPart = 0
+const inputPart = 0
 export const resultPart = 1
-export const errorPart = 2
+const errorPart = 2
 /** The failure of claim n has part n plus this number: a claim fails at most once. */
 const failureParts = 2
 

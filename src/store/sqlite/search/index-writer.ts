@@ -18,11 +18,10 @@ export interface SearchIndexOptions {
   readonly write: (work: () => void) => void
   /** Called when the index could not be written. */
   readonly onTrouble: (message: string) => void
-  /** From a change to the first look at it. */
-  readonly delayMs?: number
 }
 
-const defaultDelayMs = 500
+/** From a change to the round that begins with it. */
+const delayMs = 500
 /** Milliseconds of one step of the work, and of the pause after it. */
 const stepMs = 2
 const pauseMs = 18
@@ -37,7 +36,7 @@ const keysAtOnce = 64
 export function createSearchIndex(
   database: DatabaseSync,
   { search, records, payloads }: Pick<Transaction, 'search' | 'records' | 'payloads'>,
-  { write, onTrouble, delayMs = defaultDelayMs }: SearchIndexOptions,
+  { write, onTrouble }: SearchIndexOptions,
 ): SearchIndex | null {
   if (search === null) return null
   const index = search
@@ -52,7 +51,7 @@ export function createSearchIndex(
   let isStale = false
   let writtenAt = 0
   const due = endedSince()
-  /** Where this round began: the key of its first record, and the latest end of a run before it. */
+  /** The bounds of this round, as they were when it began: the key after its last record, and the latest end of a run. */
   let endKey = 0
   let finishedAt: number | null = null
 

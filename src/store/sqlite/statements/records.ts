@@ -18,9 +18,7 @@ export interface StoredRun {
 export interface Records {
   find(id: string): StoredRun | null
   findByKey(key: number): StoredRun | null
-  /** The record that another row refers to. */
-  get(key: number): StoredRun
-  /** As `get`, but null for an unreadable record, which must not hold up the others. */
+  /** The record that another row refers to; null for an unreadable one, which must not hold up the others. */
   read(key: number): StoredRun | null
   /** Keys of the runs of which a process holds jobs. */
   held(): number[]
@@ -75,9 +73,9 @@ export function createRecords(
 ): Records {
   const selectById = prepareSelect<RecordRow>(database, recordColumns, 'FROM record WHERE id = ?')
   const selectByKey = prepareSelect<RecordRow>(database, recordColumns, 'FROM record WHERE key = ?')
-  const selectHeld = prepareSelect<RecordRow>(database, 'key', 'FROM record WHERE held > 0')
+  const selectHeld = prepareSelect<Pick<RecordRow, 'key'>>(database, 'key', 'FROM record WHERE held > 0')
   const sumHeld = database.prepare('SELECT coalesce(sum(held), 0) AS n FROM record WHERE held > 0')
-  const selectFinished = prepareSelect<RecordRow>(
+  const selectFinished = prepareSelect<Pick<RecordRow, 'key'>>(
     database,
     'key',
     `FROM record WHERE finished_at < ?
@@ -94,12 +92,13 @@ export function createRecords(
   const lastKey = database.prepare('SELECT coalesce(max(key), 0) AS key FROM record')
 
   const live = new Map<string, StoredRun>()
-  const liveKeys = new Map<number, string>()
   let liveJobs = 0
   const changed = new Map<string, Changed>()
+  /** Of live and of changed records, by key. */
+  const ids = new Map<number, string>()
   /** Runs that the latest commit ended, for the reads of the same group. */
   let ended = new Map<string, StoredRun>()
-  /** Keys of those that were met. */
+  /** Keys of the records that were met and could not be read. */
   const unreadable = new Set<number>()
   let nextKey = Number(lastKey.get()?.['key']) + 1
 
@@ -107,14 +106,14 @@ export function createRecords(
     const stored = live.get(id)
     if (stored === undefined) return
     live.delete(id)
-    liveKeys.delete(stored.key)
+    ids.delete(stored.key)
     liveJobs -= stored.run.jobs.length
   }
 
   function keepLive(stored: StoredRun): void {
     drop(stored.run.id)
     live.set(stored.run.id, stored)
-    liveKeys.set(stored.key, stored.run.id)
+    ids.set(stored.key, stored.run.id)
     liveJobs += stored.run.jobs.length
     // The oldest first.
     for (const [id] of live) {
@@ -137,7 +136,7 @@ export function createRecords(
     const known = changed.get(stored.run.id)
     if (known === undefined) {
       changed.set(stored.run.id, { stored, is })
-      liveKeys.set(stored.key, stored.run.id)
+      ids.set(stored.key, stored.run.id)
     } else {
       known.stored = stored
       if (known.is === 'written') known.is = 'changed'
@@ -148,20 +147,16 @@ export function createRecords(
     changed.get(id)?.stored ?? live.get(id) ?? ended.get(id) ?? load(selectById(bytesOfId(id)))
 
   function findByKey(key: number): StoredRun | null {
-    const id = liveKeys.get(key)
+    const id = ids.get(key)
     const known = id === undefined ? undefined : (changed.get(id)?.stored ?? live.get(id))
     return known ?? load(selectByKey(key))
   }
 
-  function get(key: number): StoredRun {
-    const stored = findByKey(key)
-    if (stored === null) throw new Error(`the record ${key} is gone, and a row refers to it`)
-    return stored
-  }
-
   function read(key: number): StoredRun | null {
     try {
-      return get(key)
+      const stored = findByKey(key)
+      if (stored === null) throw new Error(`the record ${key} is gone, and a row refers to it`)
+      return stored
     } catch (error) {
       if (!(error instanceof UnreadableRecord)) throw error
       if (!unreadable.has(key)) onUnreadable?.(error.message)
@@ -173,7 +168,6 @@ export function createRecords(
   return {
     find,
     findByKey,
-    get,
     read,
     held: () => selectHeld().map(({ key }) => key),
     finishedBefore: (at, limit) =>
@@ -192,7 +186,7 @@ export function createRecords(
       drop(stored.run.id)
       ended.delete(stored.run.id)
       changed.delete(stored.run.id)
-      liveKeys.delete(stored.key)
+      ids.delete(stored.key)
       remove.run(stored.key)
     },
     flush() {
@@ -206,7 +200,7 @@ export function createRecords(
       for (const { stored } of changed.values()) {
         drop(stored.run.id)
         ended.delete(stored.run.id)
-        liveKeys.delete(stored.key)
+        ids.delete(stored.key)
       }
       changed.clear()
     },
@@ -216,14 +210,14 @@ export function createRecords(
         if (stored.run.state === 'running') keepLive(stored)
         else {
           drop(stored.run.id)
-          liveKeys.delete(stored.key)
+          ids.delete(stored.key)
           ended.set(stored.run.id, stored)
         }
       }
       changed.clear()
     },
     revert() {
-      for (const { stored } of changed.values()) if (!live.has(stored.run.id)) liveKeys.delete(stored.key)
+      for (const { stored } of changed.values()) if (!live.has(stored.run.id)) ids.delete(stored.key)
       changed.clear()
     },
   }
