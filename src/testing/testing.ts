@@ -150,10 +150,11 @@ export async function runTask<Schema extends StandardSchemaV1 | undefined, Resul
     throw new TypeError(`the input is refused: ${issues.join('; ')}`)
   }
   const steps = createTrialSteps(given.steps)
+  const limited = createTaskLog({ runId, jobIndex, attempt, task: name }, (line) => void log.push(line))
   const returned = await task.run(checked.value, {
     signal: given.signal ?? new AbortController().signal,
     progress: (fraction, message) => void progress.push(readProgress(fraction, message)),
-    log: createTaskLog({ runId, jobIndex, attempt, task: name }, (line) => void log.push(line)).log,
+    log: limited.log,
     step: steps.step,
     after,
     attempt,
@@ -161,6 +162,7 @@ export async function runTask<Schema extends StandardSchemaV1 | undefined, Resul
     jobIndex,
     ...(traceparent !== undefined && { traceparent }),
   })
+  limited.reportDropped()
   const encoded = encodeResult(returned)
   if (!encoded.ok) throw new TypeError(`the result ${encoded.problem}`)
   return { result: JSON.parse(encoded.text) as AsJson<Awaited<Result>>, progress, log, steps: steps.values() }

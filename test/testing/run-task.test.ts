@@ -23,6 +23,16 @@ test('gives the result as a caller gets it, and what was told and logged', async
   assert.equal([log[0]?.level, log[0]?.message, log[0]?.fields.fields], ['info', 'greeting', { name: 'Ada' }])
 })
 
+test('says how many lines the service would drop', async () => {
+  const noisy = defineTask({
+    run(_input, { log }) {
+      for (let line = 0; line < 4_000; line += 1) log.info('again')
+    },
+  })
+  const { log } = await runTask(noisy)
+  assert.match(log.at(-1)?.message ?? '', /^\d+ lines of a job were dropped/)
+})
+
 test('rejects with what the task throws', async () => {
   const own = new Error('of the task')
   const throws = defineTask({
