@@ -127,6 +127,7 @@ export function createService(options: ServiceOptions): Service {
     },
   })
   notifier?.onWork(dispatcher.wake)
+  notifier?.onTakeover(metrics.recovered)
   store.onChange(({ voided }) => voided.forEach(dispatcher.cancel))
   const takesFirstJobs = config.firstJobs === 'main'
   const taking = createIntake({ ...config, store, registry, guard, takesFirstJobs, dispatcher, answerWaiters, clock })

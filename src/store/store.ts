@@ -254,6 +254,8 @@ export interface Notifier {
    * its run.
    */
   onGap(listener: () => void): void
+  /** Calls back with the number of jobs that this process has taken back from one that died, outside of `rescue`. */
+  onTakeover(listener: (jobs: number) => void): void
   /**
    * Publishes the progress of jobs that run here. Other processes forget it after a few seconds, so it is to be published
    * again. It changes no run and is not kept: the promise resolves whether any process has received it or not.

@@ -222,9 +222,13 @@ test('what a silent process held is taken over, and what it says afterwards is n
   const run = runOf({ claimsFirst: true })
   const kept = await acceptFirst(one, run, start)
   const lost = await acceptFirst(other, runOf({ claimsFirst: true }), start)
+  const takeovers: number[] = []
+  one.notifier?.onTakeover((jobs) => void takeovers.push(jobs))
   const [job] = await schema.query<{ holder: number }>('SELECT holder FROM job WHERE run_id = $1', [lost.runId])
   await silence(schema, job?.holder ?? 0)
   await until('it is taken over', async () => (await jobIn(one, lost.runId)).state === 'queued')
+  await until('the takeover is counted', () => takeovers.length > 0)
+  assert.equal(takeovers, [1])
   assert.is(await other.complete(lost, '1', start), 'stale')
   const again = await claimOne(one, Date.now())
   assert.equal([again.runId, again.attempt, again.lostStarts], [lost.runId, 1, 1])

@@ -139,6 +139,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     notifier: {
       onWork: subscribers.onWork,
       onGap: subscribers.onGap,
+      onTakeover: subscribers.onTakeover,
       publishProgress: async (progress) => service?.publishProgress(progress),
       watchedSince: (at) => ask('watchedSince', (_query, of) => of.watchedSince(at)),
       remoteProgress: (...of) => service?.remoteProgress(...of) ?? null,

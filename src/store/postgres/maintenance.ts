@@ -38,6 +38,8 @@ export interface MaintenanceOptions {
   readonly hasOrphans: () => boolean
   /** Whether suspects are due. */
   readonly onSuspects: (wait: boolean) => void
+  /** Called with the number of jobs that were taken back. */
+  readonly onTakeover: (jobs: number) => void
   readonly clock: Clock
   /** Requests may be waiting in the inbox without a notification. */
   readonly lookAtInbox: () => Promise<void>
@@ -86,8 +88,21 @@ export async function countSuspects(query: Query): Promise<number> {
 }
 
 export function createMaintenance(options: MaintenanceOptions): Maintenance {
-  const { limits, process, tasks, query, backlog, lease, log, rescue, reclaim, hasOrphans, onSuspects, onRound } =
-    options
+  const {
+    limits,
+    process,
+    tasks,
+    query,
+    backlog,
+    lease,
+    log,
+    rescue,
+    reclaim,
+    hasOrphans,
+    onSuspects,
+    onRound,
+    onTakeover,
+  } = options
   const { lookAtInbox, heartbeats, pausedTasks, boundWaits, clock } = options
   const { leaseMs, roundMs } = limits
   const aheadOfMonotonic = (): number => clock.now() - performance.now()
@@ -105,7 +120,10 @@ export function createMaintenance(options: MaintenanceOptions): Maintenance {
     const silent = heartbeats.unchangedFor(leaseMs)
     if (lease.keptForMs() >= leaseMs && (await query(selectAbandoned, [process, silent])).length > 0) {
       const { requeued, crashed, suspects } = await rescue()
-      if (requeued + crashed > 0) log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')
+      if (requeued + crashed > 0) {
+        log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')
+        onTakeover(requeued + crashed)
+      }
     }
     await lookAtWaits()
     onSuspects((await query(selectSuspects, [clock.now(), tasks])).length > 0)

@@ -234,6 +234,7 @@ export async function startService(
     reclaim: compareOwned,
     hasOrphans: effects.hasOrphans,
     onSuspects: quarantine.look,
+    onTakeover: subscribers.takeover,
     onRound: wakeForWork,
     lookAtInbox: inbox.look,
     clock,

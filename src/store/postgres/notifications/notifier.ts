@@ -9,7 +9,7 @@ import type { Inbox, Notifier, Store } from '../../store.ts'
 import type { Connect, Connection } from '../connection/connection.ts'
 import { encodeNotification } from './codec.ts'
 
-export interface Subscribers extends Pick<Store, 'onChange'>, Pick<Notifier, 'onWork' | 'onGap'> {
+export interface Subscribers extends Pick<Store, 'onChange'>, Pick<Notifier, 'onWork' | 'onGap' | 'onTakeover'> {
   onRequests: Inbox['onRequests']
   /** @param asCommitted a run as the commit left it, where that was this process's */
   change(changes: readonly RunChange[], asCommitted?: (runId: string) => RunRecord | null): void
@@ -18,6 +18,7 @@ export interface Subscribers extends Pick<Store, 'onChange'>, Pick<Notifier, 'on
   requests(): void
   /** At once: what was missed has to be read before any later change. */
   gap(): void
+  takeover(jobs: number): void
 }
 
 /** Calls back a few pieces per turn of the event loop. */
@@ -26,12 +27,14 @@ export function createSubscribers(turns: TurnScheduler): Subscribers {
   const workListeners: (() => void)[] = []
   const gapListeners: (() => void)[] = []
   const requestListeners: (() => void)[] = []
+  const takeoverListeners: ((jobs: number) => void)[] = []
 
   return {
     onChange: (listener) => void changeListeners.push(listener),
     onWork: (listener) => void workListeners.push(listener),
     onRequests: (listener) => void requestListeners.push(listener),
     onGap: (listener) => void gapListeners.push(listener),
+    onTakeover: (listener) => void takeoverListeners.push(listener),
     change(changes, asCommitted = () => null) {
       for (const change of changes) {
         turns.run(() => changeListeners.forEach((listener) => listener(change, () => asCommitted(change.runId))))
@@ -40,6 +43,7 @@ export function createSubscribers(turns: TurnScheduler): Subscribers {
     work: () => turns.run(() => workListeners.forEach((listener) => listener())),
     requests: () => requestListeners.forEach((listener) => listener()),
     gap: () => gapListeners.forEach((listener) => listener()),
+    takeover: (jobs) => takeoverListeners.forEach((listener) => listener(jobs)),
   }
 }
 
