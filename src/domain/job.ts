@@ -63,10 +63,13 @@ export interface JobError {
 }
 
 /** One unsuccessful attempt. Instants are epoch milliseconds. */
-export interface JobFailure {
-  readonly attempt: number
+export interface FailedAttempt {
   readonly startedAt: number
   readonly finishedAt: number
+}
+
+export interface JobFailure extends FailedAttempt {
+  readonly attempt: number
   readonly error: JobError
 }
 
@@ -102,6 +105,8 @@ export interface JobRecord {
   readonly result: string | null
   readonly error: JobError | null
   readonly failures: readonly JobFailure[]
+  /** The latest of its failures where they are left out; absent where there are none. */
+  readonly failedAttempts?: readonly FailedAttempt[]
   /** In the order in which they were stored; absent where there are none, and in lists. */
   readonly steps?: readonly StepRecord[]
   /**

@@ -89,9 +89,13 @@ export function setApart(before: Job | null, job: Job, isRecordFull: boolean, pa
     const known = before?.failures ?? []
     // The last failure is that of the latest claim.
     const partOf = (place: number): number => failureParts + job.claim - (job.failures.length - 1 - place)
-    const failures = job.failures.map((failure, place) =>
-      isApart(failure) || known.includes(failure) ? failure : keptError(partOf(place), failure, maxTextWhenFull),
-    )
+    const failures = job.failures.map((failure, place) => {
+      if (isApart(failure) || known.includes(failure)) return failure
+      const { startedAt, finishedAt } = failure
+      const stored = keptError(partOf(place), failure, maxTextWhenFull)
+      // Lists show when it ran, and read no further rows for that.
+      return isApart(stored) ? { ...stored, at: startedAt, ms: finishedAt - startedAt } : stored
+    })
     for (const old of known) if (isApart(old) && !failures.includes(old)) payloads.drop(old.part)
     kept = { ...kept, failures }
   }

@@ -1,7 +1,7 @@
 /** Makes the run that readers receive from a stored one: whole up to a bound, and beyond it without large texts. */
 import type { DeliveryRecord } from '../domain/webhook.ts'
 import { instantOf } from '../domain/ids.ts'
-import type { JobError, JobFailure, JobInput, JobRecord, StepRecord } from '../domain/job.ts'
+import type { FailedAttempt, JobError, JobFailure, JobInput, JobRecord, StepRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
 import type { Apart, Job, Run } from '../domain/run/aggregate.ts'
 import { missingOf } from '../domain/run/chains.ts'
@@ -15,6 +15,8 @@ const bytesPerStep = 64
 export const maxPageJobs = 2_500
 /** Jobs before another one in the queue that are counted of one task: further ones are not looked at. */
 export const maxCountedAhead = 1_000
+/** Of one job in a list. */
+const maxListedAttempts = 8
 /** Characters of the message of an error whose details are left out. */
 const maxMessageLength = 500
 
@@ -74,7 +76,20 @@ export function jobInput({ input, secret }: Job, index: number, textOf: TextOf):
 /** A job as lists have it. */
 function listedJob(run: Run, job: Job, index: number, textOf: TextOf): JobRecord {
   const error = errorOf(job, index, textOf)
-  return { ...bareJob(run, job, index), error: error && withoutDetails(error) }
+  const failedAttempts = failedAttemptsOf(job)
+  return {
+    ...bareJob(run, job, index),
+    error: error && withoutDetails(error),
+    ...(failedAttempts.length > 0 && { failedAttempts }),
+  }
+}
+
+function failedAttemptsOf({ failures }: Job): FailedAttempt[] {
+  return failures.slice(-maxListedAttempts).flatMap((failure) => {
+    if (!isApart(failure)) return [{ startedAt: failure.startedAt, finishedAt: failure.finishedAt }]
+    const { at, ms } = failure
+    return at === undefined || ms === undefined ? [] : [{ startedAt: at, finishedAt: at + ms }]
+  })
 }
 
 function errorOf({ error }: Job, index: number, textOf: TextOf): JobError | null {

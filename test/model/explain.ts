@@ -117,7 +117,8 @@ function stepsOf({ runs }: Model, { runId, jobIndex, claim }: Claim): StepPage |
 
 /** As lists have it. */
 function bareOf({ steps: _steps, ...job }: JobRecord): JobRecord {
-  return { ...job, result: null, failures: [] }
+  const failedAttempts = job.failures.slice(-8).map(({ startedAt, finishedAt }) => ({ startedAt, finishedAt }))
+  return { ...job, result: null, failures: [], ...(failedAttempts.length > 0 && { failedAttempts }) }
 }
 
 function recordOf(run: ModelRun, { version, createdAt }: RunRecord): RunRecord {

@@ -74,6 +74,18 @@ test('a job can be cancelled before it has started, and while it runs', () => {
   assert.equal(shapes({ state: 'cancelled', startedAt: at(0), finishedAt: at(20) }), ['cancelled 0–20'])
 })
 
+test('in a list the attempts that failed are known by their times alone', () => {
+  const { failures: _failures, ...listed } = job({ state: 'failed', startedAt: at(40), finishedAt: at(50) })
+  const failedAttempts = [failure(1, 0, 10), failure(2, 40, 50)].map(({ startedAt, finishedAt }) => ({
+    startedAt,
+    finishedAt,
+  }))
+  assert.equal(
+    segmentsOf({ ...listed, failedAttempts }, start).map(({ kind, from, to }) => `${kind} ${from}–${to ?? ''}`),
+    ['failed 0–10', 'backoff 10–40', 'failed 40–50'],
+  )
+})
+
 test('an event that leaves the failures out has the last attempt at least', () => {
   const { failures: _left, ...short } = job({ state: 'failed', startedAt: at(40), finishedAt: at(50), error })
   assert.equal(segmentsOf(short, start).at(-1), { kind: 'failed', from: 40, to: 50, attempt: 1 })

@@ -12,6 +12,8 @@ export interface Segment {
   readonly attempt: number | null
 }
 
+type FailedAttempt = NonNullable<JobView['failedAttempts']>[number] & { readonly error?: { readonly code: string } }
+
 /** Of a part that takes no time worth showing, such as the wait of a job that was started by the commit itself. */
 const leastWaitMs = 1
 
@@ -38,13 +40,13 @@ export function segmentsOf(job: JobView, start: number): Segment[] {
     }
   }
 
-  const failures = job.failures ?? []
+  const failures = failedAttemptsOf(job)
   for (const [index, failure] of failures.entries()) {
     const [from, to] = [at(failure.startedAt), at(failure.finishedAt)]
     if (cursor === null && queuedAt > from) cursor = from
     wait(from)
-    const kind = failure.error.code === 'cancelled' ? 'cancelled' : 'failed'
-    segments.push({ kind, from, to, attempt: index + 1 })
+    const isCancelled = failure.error?.code === 'cancelled'
+    segments.push({ kind: isCancelled ? 'cancelled' : 'failed', from, to, attempt: index + 1 })
     cursor = to
   }
   const last = lastAttemptOf(job, at, failures.length)
@@ -56,11 +58,16 @@ export function segmentsOf(job: JobView, start: number): Segment[] {
   return segments
 }
 
+/** In lists only when they ran. */
+function failedAttemptsOf({ failures, failedAttempts = [] }: JobView): readonly FailedAttempt[] {
+  return failures ?? failedAttempts
+}
+
 /** The attempt that is not among the failures: one that goes on, that completed, or whose failure was left out. */
 function lastAttemptOf(job: JobView, at: (instant: string) => number, failures: number): Segment | null {
   const { state, startedAt, finishedAt } = job
   if (startedAt === null || state === 'queued' || state === 'retrying') return null
-  const isListed = job.failures?.some((failure) => failure.startedAt === startedAt) ?? false
+  const isListed = failedAttemptsOf(job).some((failure) => failure.startedAt === startedAt)
   if (isListed && isFinal(state)) return null
   const kind = state === 'running' || state === 'completed' || state === 'failed' ? state : 'cancelled'
   return { kind, from: at(startedAt), to: finishedAt === null ? null : at(finishedAt), attempt: failures + 1 }

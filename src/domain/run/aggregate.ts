@@ -15,6 +15,13 @@ export interface Apart {
   readonly bytes: number
 }
 
+/** A failure that is kept there. Its times, in short for the record, are absent in older ones. */
+export interface ApartFailure extends Apart {
+  /** When the attempt started. */
+  readonly at?: number
+  readonly ms?: number
+}
+
 /** JSON text, or where the store keeps it; null where there is none. */
 export type Payload = string | Apart | null
 
@@ -63,7 +70,7 @@ export interface Job {
   readonly result: Payload
   readonly error: JobError | Apart | null
   /** The latest unsuccessful attempts, oldest first. */
-  readonly failures: readonly (JobFailure | Apart)[]
+  readonly failures: readonly (JobFailure | ApartFailure)[]
   /** null where it waits for no other job. */
   readonly chain: Chain | null
   /** null where it may wait for ever. */
@@ -105,7 +112,7 @@ export interface JobChange {
   readonly runAt?: number
   readonly result?: string
   readonly error?: JobError
-  readonly failures?: readonly (JobFailure | Apart)[]
+  readonly failures?: readonly (JobFailure | ApartFailure)[]
   readonly chain?: Chain
   readonly expiry?: Expiry | null
 }

@@ -1,6 +1,7 @@
 /** How a job and its errors are shown: their JSON form, and its making. Instants become ISO 8601 in UTC with milliseconds. */
 import { z } from 'zod'
 import {
+  type FailedAttempt,
   type JobError,
   jobErrorCodes,
   type JobRecord,
@@ -45,13 +46,10 @@ export const jobErrorSchema = z
   .readonly()
   .describe('Why an attempt did not succeed')
 
+const attemptTimes = { startedAt: instantSchema, finishedAt: instantSchema }
+
 export const jobFailureSchema = z
-  .object({
-    attempt: z.int().min(1),
-    startedAt: instantSchema,
-    finishedAt: instantSchema,
-    error: jobErrorSchema,
-  })
+  .object({ attempt: z.int().min(1), ...attemptTimes, error: jobErrorSchema })
   .readonly()
   .describe('One unsuccessful attempt')
 
@@ -117,6 +115,13 @@ export const jobViewSchema = z
       .readonly()
       .exactOptional()
       .describe('left out in lists, and in events where they are large'),
+    failedAttempts: z
+      .array(z.object(attemptTimes).readonly())
+      .readonly()
+      .exactOptional()
+      .describe(
+        'in place of `failures` where those are left out: when the latest eight ran; absent where there are none',
+      ),
     steps: z
       .array(stepSchema)
       .readonly()
@@ -210,9 +215,14 @@ export function viewJob(runId: string, job: JobRecord, options: ViewOptions): Jo
     progress: job.state === 'running' ? (progressOf(runId, job.index)?.fraction ?? null) : null,
     ...result.view,
     error: job.error === null ? result.error : viewError(job.error, showsStacks),
-    ...(showsResults &&
-      job.omitted === undefined && { failures: viewFailures(job, showsStacks), steps: viewSteps(job) }),
+    ...(showsResults && job.omitted === undefined
+      ? { failures: viewFailures(job, showsStacks), steps: viewSteps(job) }
+      : job.failedAttempts && { failedAttempts: job.failedAttempts.map(viewTimes) }),
   }
+}
+
+function viewTimes({ startedAt, finishedAt }: FailedAttempt) {
+  return { startedAt: instant(startedAt), finishedAt: instant(finishedAt) }
 }
 
 function viewWaiting(waiting: Waiting | null): JobView['waiting'] {
@@ -225,11 +235,10 @@ function viewSteps({ steps = [] }: JobRecord): NonNullable<JobView['steps']> {
 }
 
 function viewFailures({ failures }: JobRecord, showsStacks: boolean): NonNullable<JobView['failures']> {
-  return failures.map(({ attempt, startedAt, finishedAt, error }) => ({
-    attempt,
-    startedAt: instant(startedAt),
-    finishedAt: instant(finishedAt),
-    error: viewError(error, showsStacks),
+  return failures.map((failure) => ({
+    attempt: failure.attempt,
+    ...viewTimes(failure),
+    error: viewError(failure.error, showsStacks),
   }))
 }
 

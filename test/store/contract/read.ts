@@ -53,7 +53,13 @@ export function readContract(register: Register): void {
     const short = { ...taskError, message: `${'x'.repeat(500)}…` }
     const bare = expected.map((run) => ({
       ...run,
-      jobs: run.jobs.map((job) => ({ ...job, result: null, failures: [], error: job.error && short })),
+      jobs: run.jobs.map((job) => ({
+        ...job,
+        result: null,
+        failures: [],
+        error: job.error && short,
+        ...(job.failures.length > 0 && { failedAttempts: [{ startedAt: start, finishedAt: start + 1 }] }),
+      })),
     }))
     assert.equal(await store.listRuns({ pageSize: 10 }), { runs: bare, hasMore: false })
   })
