@@ -1,5 +1,6 @@
 /** The form of a run's request, and of a schedule, which has one; and the issues of a body that has another. */
 import { z } from 'zod'
+import type { Config } from '../config.ts'
 import { firstFailurePolicies, respondModes } from '../domain/run.ts'
 import { AppError, type RequestIssue } from '../domain/errors.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
@@ -80,11 +81,6 @@ export const putScheduleSchema = z.strictObject({
 /** What a caller may write; only `cron` and `request` are needed. */
 export type SchedulePut = z.input<typeof putScheduleSchema>
 
-export interface RequestBounds {
-  readonly maxBodyBytes: number
-  readonly maxTasksPerRun: number
-}
-
 /** Wrong places that a problem names at most. */
 const maxIssues = 100
 
@@ -96,7 +92,8 @@ export function parseRunRequest(body: unknown, maxTasksPerRun: number): RunReque
 }
 
 /** Of a request that did not come as a body: with the same checks as of a body's bytes. */
-export function parseRunText(text: string, { maxBodyBytes, maxTasksPerRun }: RequestBounds): RunRequest {
+export function parseRunText(text: string, bounds: Pick<Config, 'maxBodyBytes' | 'maxTasksPerRun'>): RunRequest {
+  const { maxBodyBytes, maxTasksPerRun } = bounds
   const parsed = parseBody({ bytes: Buffer.from(text), coding: null }, maxBodyBytes)
   return parseRunRequest(valueOf(parsed, maxBodyBytes), maxTasksPerRun)
 }

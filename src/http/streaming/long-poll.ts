@@ -37,14 +37,14 @@ export function createLongPolls({ watch }: RunWatch): LongPolls {
       let latest: RunRecord | null = null
       let timer: NodeJS.Timeout | undefined
 
-      // Before the first sight there is nothing to answer with, and it is near.
+      // Before the first snapshot there is nothing to answer with; it comes soon.
       const giveUp = (): void => {
         if (latest !== null) resolve({ run: latest, hasWaited: timer !== undefined })
       }
-      const unwatch = watch(runId, (sight) => {
-        if (sight.kind === 'failed') return reject(sight.error)
-        if (sight.kind === 'gone') return resolve({ run: null, hasWaited: timer !== undefined })
-        latest = sight.run
+      const unwatch = watch(runId, (snapshot) => {
+        if (snapshot.kind === 'failed') return reject(snapshot.error)
+        if (snapshot.kind === 'gone') return resolve({ run: null, hasWaited: timer !== undefined })
+        latest = snapshot.run
         if (!isKnown(latest) || isLeaving || response.destroyed) return giveUp()
         timer ??= setTimeout(giveUp, waitMs)
       })

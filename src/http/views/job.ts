@@ -59,7 +59,7 @@ export const stepSchema = z
   .readonly()
   .describe('A piece of a task’s work that no later attempt runs again')
 
-export const waitingSchema = z
+const waitingSchema = z
   .object({
     reason: z
       .enum(waitReasons)
