@@ -1,6 +1,6 @@
 /**
  * Connections: what Node leaves to its user, and a proxy in front does not take over. The proxy itself is a client here:
- * it sends one request after another, closes its half of a connection, and needs an answer to everything that it sends.
+ * it sends one request after another, closes its half of a connection, and needs a response to everything that it sends.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -12,7 +12,7 @@ const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 export interface Connections {
   /**
-   * Has a request handled when those before it on its connection are answered, and their answers taken by the operating
+   * Has a request handled when those before it on its connection are answered, and their responses taken by the operating
    * system, which it does as the client reads. A request with a flaw is answered with that, in its turn.
    */
   take(response: ServerResponse, handle: () => void, flaw?: Refusal): void
@@ -27,7 +27,7 @@ export interface Refusal {
 }
 
 export interface ConnectionsOptions {
-  /** How long a client may leave an answer unread, without any progress, when all of it is written. */
+  /** How long a client may leave a response unread, without any progress, when all of it is written. */
   readonly sendTimeoutMs: number
   /** How long a client may go on sending after the service has closed its half. */
   readonly lingerMs: number
@@ -41,7 +41,7 @@ interface Connection {
   readonly waiting: { readonly response: ServerResponse; readonly handle: () => void }[]
 }
 
-/** Connections beyond the bound that get an answer; any more are closed without one. */
+/** Connections beyond the bound that get a response; any more are closed without one. */
 const refusedAtOnce = 8
 const tooManyLineMs = 60_000
 /** Requests of one connection that wait for the one that is being answered. */
@@ -62,13 +62,13 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
   }
 
   server.on('connection', (socket: Socket) => {
-    // Node destroys the socket after the last answer. With bytes unread, that resets the connection, and the client
-    // may never see the answer (RFC 9112, 9.6; https://github.com/nodejs/node/issues/21026).
+    // Node destroys the socket after the last response. With bytes unread, that resets the connection, and the client
+    // may never see the response (RFC 9112, 9.6; https://github.com/nodejs/node/issues/21026).
     socket.destroySoon = () => closeGently(socket, lingerMs)
     open += 1
     socket.once('close', () => (open -= 1))
     if (open < maxOpen) return
-    // Room for the next one: closing a connection that waits for a request loses no answer.
+    // Room for the next one: closing a connection that waits for a request loses no response.
     server.closeIdleConnections()
     if (open > maxOpen) turnAway(socket)
   })
@@ -82,7 +82,7 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
     refuseSocket(socket, { status: 503, detail: 'too many connections are open' })
   }
 
-  // Node would answer what its parser refuses without a body, and cut off an answer that is under way
+  // Node would answer what its parser refuses without a body, and cut off a response that is under way
   // (https://nodejs.org/api/http.html#event-clienterror).
   server.on('clientError', (error: Error, socket) => {
     const connection = connectionOf(socket)
@@ -141,16 +141,16 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
     take(response, handle, flaw) {
       const { socket } = response.req
       const connection = connectionOf(socket)
-      // The client has sent it after one whose answer ends the connection: it must not be begun (RFC 9112, 9.6).
+      // The client has sent it after one whose response ends the connection: it must not be begun (RFC 9112, 9.6).
       if (socket.writableEnded || connection.isRefused) return
       connection.newest = response
-      // Without it an answer that the client does not read would be kept for ever; and the time for the next request,
+      // Without it a response that the client does not read would be kept for ever; and the time for the next request,
       // which Node counts from the last write, would cut off one that is being read (https://github.com/nodejs/node/issues/15082).
       response.once('prefinish', () => socket.setTimeout(sendTimeoutMs))
-      // After the last answer Node sets its own limit; after another one the limit would stay for the answer that follows.
+      // After the last response Node sets its own limit; after another one the limit would stay for the response that follows.
       response.once('finish', () => connection.newest !== response && socket.setTimeout(0))
       // Node would begin pipelined requests all at once, also those that change something (RFC 9112, 9.3.2;
-      // https://github.com/nodejs/node/issues/50850), and hold all their answers for a client that reads none.
+      // https://github.com/nodejs/node/issues/50850), and hold all their responses for a client that reads none.
       if (flaw !== undefined) refuse(response, flaw)
       else if (!connection.isAnswering) handleNow(connection, response, handle)
       else if (connection.waiting.length < maxWaiting) connection.waiting.push({ response, handle })
@@ -171,7 +171,7 @@ function closeGently(socket: Duplex, lingerMs: number): void {
   socket.once('close', () => clearTimeout(timer))
 }
 
-/** In turn with the answers before it. */
+/** In turn with the responses before it. */
 function refuse(response: ServerResponse, refusal: Refusal): void {
   const { headers, text } = documentOf(refusal)
   response.writeHead(refusal.status, headers).end(text)
@@ -194,7 +194,7 @@ function documentOf({ status, detail }: Refusal): { readonly headers: Record<str
 /** Requests whose clients ask before they send their body (RFC 9110, 10.1.1). */
 const asking = new WeakSet<IncomingMessage>()
 
-/** Node leaves the go-ahead to us. An answer without it ends the connection, which Node sees to. */
+/** Node leaves the go-ahead to us. A response without it ends the connection, which Node sees to. */
 export function noteExpectation(request: IncomingMessage): void {
   asking.add(request)
 }

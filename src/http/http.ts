@@ -1,7 +1,7 @@
 /** The HTTP side of a service: what all places where it is mounted share, and its end. */
 import type { WhyWaiting } from '../domain/job.ts'
 import { type Feed, createRunWatch } from '../feed/feed.ts'
-import { createAnswers } from './answers.ts'
+import { createResponder } from './responder.ts'
 import { createBodyParser } from './body/body-parser.ts'
 import { createBodyReader } from './body/read-body.ts'
 import { createByteBudget } from './byte-budget.ts'
@@ -52,8 +52,8 @@ export function createHttp({ feed, progressOf, whyWaiting, ...options }: HttpOpt
     const ownView = { ...view, prefix: place.prefix }
     const maxBytes = place.isOwn === true ? Infinity : config.maxBodyBytes
     const readBody = createBodyReader({ maxBytes, parser: bodyParser, budget: bodyBudget })
-    const answers = createAnswers({ view: ownView, store, budget: answerBudget, log })
-    return createMount({ ...options, view: ownView, readBody, answers, polls, streams, changeStreams }, place)
+    const responder = createResponder({ view: ownView, store, budget: answerBudget, log })
+    return createMount({ ...options, view: ownView, readBody, responder, polls, streams, changeStreams }, place)
   }
 
   return {

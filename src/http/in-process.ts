@@ -35,7 +35,7 @@ interface ReplyReader {
   cancel(): Promise<void>
 }
 
-/** Rejects with the reason of the signal when it is aborted before the answer begins. */
+/** Rejects with the reason of the signal when it is aborted before the response begins. */
 export type AskInProcess = (url: URL, init: InProcessRequest) => Promise<InProcessReply>
 
 export function createInProcess(middleware: Middleware, log: Log): AskInProcess {
@@ -65,7 +65,7 @@ export function createInProcess(middleware: Middleware, log: Log): AskInProcess 
     const onAbort = (): void => void asking.destroy(signal?.reason)
     signal?.addEventListener('abort', onAbort, { once: true })
     asking.once('close', () => signal?.removeEventListener('abort', onAbort))
-    // An error after the answer has begun is thrown to its reader.
+    // An error after the response has begun is thrown to its reader.
     asking.on('error', (error) => reject(signal?.aborted === true ? signal.reason : error))
     asking.once('response', (incoming) => resolve(replyOf(incoming, url, signal)))
     asking.end(body)

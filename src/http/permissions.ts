@@ -83,7 +83,7 @@ function matchOf(key: string, known: readonly KnownKey[]): KnownKey | undefined 
 }
 
 /**
- * Lets a request pass whose method the caller may use. The answer to one that only reads is kept from a page of another
+ * Lets a request pass whose method the caller may use. The response to one that only reads is kept from a page of another
  * site by the browser.
  * @throws AppError `read-only-key` or `cross-site`
  */

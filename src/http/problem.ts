@@ -1,4 +1,4 @@
-/** Problems (RFC 9457): their JSON form, and the answer that is made of an error. */
+/** Problems (RFC 9457): their JSON form, and the response that is made of an error. */
 import type { Context } from 'koa'
 import { z } from 'zod'
 import { failureStatuses } from '../domain/run.ts'
@@ -75,10 +75,10 @@ const insideDetails: Partial<Record<ProblemCode, string>> & { readonly internal:
 }
 
 /**
- * Answers with the problem that `thrown` is; what is not an AppError is logged whole, and its answer says nothing of it.
+ * Responds with the problem that `thrown` is; what is not an AppError is logged whole, and its response says nothing of it.
  * @param prefix of all addresses; the path of the request has none
  */
-export function answerProblem(ctx: Context, thrown: unknown, log: Log, prefix = ''): void {
+export function sendProblem(ctx: Context, thrown: unknown, log: Log, prefix = ''): void {
   const error = thrown instanceof AppError ? thrown : new AppError('internal', insideDetails.internal)
   if (error.code === 'internal') log.error({ err: thrown, method: ctx.method, path: ctx.path }, 'a request failed')
   if (error.code === 'store-unavailable') log.warn({ err: thrown, path: ctx.path }, 'the store is unavailable')
@@ -106,7 +106,7 @@ function detailOf({ code, message, members }: AppError): string {
   return (members.runId === undefined ? insideDetails[code] : undefined) ?? message
 }
 
-/** Nobody will read what is still to come of it. Called before the answer is sent. */
+/** The rest of the body is not read. Called before the response is sent. */
 function dropBody(ctx: Context): void {
   const { req } = ctx
   if (req.complete) return

@@ -5,7 +5,7 @@ import fresh from 'fresh'
 import { AppError } from '../domain/errors.ts'
 import type { RunRecord } from '../domain/run.ts'
 
-/** What a client would like of an answer (RFC 7240). A wish that is unknown or malformed is as good as none. */
+/** What a client would like of a response (RFC 7240). A wish that is unknown or malformed is as good as none. */
 export interface Preferences {
   /** Rather be answered at once, without a result. */
   readonly respondAsync: boolean

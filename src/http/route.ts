@@ -17,7 +17,7 @@ import type { LoopDelay } from '../runtime/event-loop.ts'
 import type { Schedules } from '../schedules/schedules.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
-import type { Answers } from './answers.ts'
+import type { Responder } from './responder.ts'
 import type { ReadBody } from './body/read-body.ts'
 import type { PathParameters } from './requested-runs.ts'
 import type { ChangeStreams } from './streaming/change-streams.ts'
@@ -121,7 +121,7 @@ export interface HttpDeps extends ServiceParts, MountOptions {
   /** All routes that are answered here. */
   readonly routes: readonly Route[]
   readonly readBody: ReadBody
-  readonly answers: Answers
+  readonly responder: Responder
   readonly polls: LongPolls
   readonly streams: RunStreams
   readonly changeStreams: ChangeStreams

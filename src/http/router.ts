@@ -9,7 +9,7 @@ import type { Context, Middleware } from 'koa'
 import { AppError } from '../domain/errors.ts'
 import { isAsset, sendAsset } from './page.ts'
 import { anybody, type Caller, checkPermission, createAuthenticate } from './permissions.ts'
-import { answerProblem } from './problem.ts'
+import { sendProblem } from './problem.ts'
 import { originalUrlOf, pathBehind } from './request-head.ts'
 import type { PathParameters } from './requested-runs.ts'
 import type { Handle, HttpDeps, MountOptions, Route } from './route.ts'
@@ -98,7 +98,7 @@ export function createMount(deps: Omit<HttpDeps, keyof MountOptions | 'routes'>,
     routes: isWorker ? mounted.filter(({ area }) => area === 'service') : mounted,
   })
 
-  async function answer(ctx: Context, { methods, isOpen, isOfRuns, route }: Match): Promise<void> {
+  async function respond(ctx: Context, { methods, isOpen, isOfRuns, route }: Match): Promise<void> {
     ctx.set('X-Content-Type-Options', 'nosniff')
     if (isWorker && isOfRuns && !isOwn) throw notHere(ctx)
     const { kind, scope } = isOwn ? ownCaller : isOpen ? anybody : authenticate(ctx)
@@ -123,9 +123,9 @@ export function createMount(deps: Omit<HttpDeps, keyof MountOptions | 'routes'>,
       try {
         // As the routes have it, and as long as they need it.
         if (path !== given) ctx.path = path
-        await answer(ctx, match)
+        await respond(ctx, match)
       } catch (error) {
-        answerProblem(ctx, error, log, prefix)
+        sendProblem(ctx, error, log, prefix)
       } finally {
         if (path !== given) ctx.path = given
       }

@@ -7,7 +7,7 @@ import { connectionRoom } from '../limits/process-limits.ts'
 import type { Log } from '../log.ts'
 import { createTurnScheduler } from '../runtime/event-loop.ts'
 import { manageConnections, noteExpectation, type Refusal } from './connections.ts'
-import { answerProblem } from './problem.ts'
+import { sendProblem } from './problem.ts'
 import type { Mount } from './router.ts'
 import { pathAndQueryOf } from './request-head.ts'
 
@@ -24,7 +24,7 @@ export interface HttpServer {
    * @param apiKey one that is known, where one is needed
    */
   warmUp(apiKey: string | undefined): Promise<void>
-  /** Takes no more connections; resolves when the answers under way are out, and cuts them off after a second. */
+  /** Takes no more connections; resolves when the responses under way are out, and cuts them off after a second. */
   close(): Promise<void>
 }
 
@@ -35,15 +35,15 @@ const defaultLimits = {
   /** To the end of its body; at least the time for the header. */
   requestTimeoutMs: 60_000,
   /**
-   * From an answer to the next request on the connection. Longer than the 60 s of common proxies: the side that closes
+   * From a response to the next request on the connection. Longer than the 60 s of common proxies: the side that closes
    * first must not be the one that is sent requests (https://github.com/nodejs/node/issues/59193).
    */
   keepAliveTimeoutMs: 65_000,
   /** Between two looks for clients that are late. */
   checkIntervalMs: 1_000,
-  /** For reading an answer, without any progress; an answer that is still being written has no limit here. */
+  /** For reading a response, without any progress; a response that is still being written has no limit here. */
   sendTimeoutMs: 60_000,
-  /** For sending on after the last answer of a connection, unheard. */
+  /** For sending on after the last response of a connection, unheard. */
   lingerMs: 2_000,
 }
 
@@ -65,7 +65,7 @@ export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): 
     requestTimeout: timeouts.requestTimeoutMs,
     keepAliveTimeout: timeouts.keepAliveTimeoutMs,
     connectionsCheckingInterval: timeouts.checkIntervalMs,
-    // Checked here: Node's own answer has no body.
+    // Checked here: Node's own response has no body.
     requireHostHeader: false,
   })
   const connections = manageConnections(server, { sendTimeoutMs, lingerMs, log })
@@ -148,7 +148,7 @@ export function createListener(middleware: Middleware, log: Log, prefix = ''): L
   // A client that goes away while it is answered is no error of the host.
   app.on('error', (error: unknown) => log.debug({ err: error }, 'a connection failed'))
   app.use(middleware)
-  app.use((ctx) => answerProblem(ctx, new AppError('not-found', `there is nothing at ${ctx.path}`), log, prefix))
+  app.use((ctx) => sendProblem(ctx, new AppError('not-found', `there is nothing at ${ctx.path}`), log, prefix))
   const handle = app.callback()
   return (incoming, response) => void handle(incoming, response)
 }

@@ -7,7 +7,7 @@ import { Router } from '@koa/router'
 import { createFeed, type Feed, createRunWatch } from '../../src/feed/feed.ts'
 import { createRunStreams, type RunStreams, type RunStreamsOptions } from '../../src/http/streaming/run-streams.ts'
 import { createLongPolls, type LongPolls } from '../../src/http/streaming/long-poll.ts'
-import { answerProblem } from '../../src/http/problem.ts'
+import { sendProblem } from '../../src/http/problem.ts'
 import type { HttpDeps } from '../../src/http/route.ts'
 import { watchRun } from '../../src/http/routes/watch-runs.ts'
 import { createStreamRoom, type StreamRoom } from '../../src/http/streaming/event-stream.ts'
@@ -71,7 +71,7 @@ export async function startLive({ maxStreams = 1_000, ...options }: LiveOptions 
         if (ctx.get('X-Late') !== '') await once(ctx.res, 'close')
         await Reflect.apply(routes, undefined, [ctx, next])
       } catch (error) {
-        answerProblem(ctx, error, log)
+        sendProblem(ctx, error, log)
       }
     },
     '127.0.0.1',

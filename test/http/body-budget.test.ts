@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { createBodyParser } from '../../src/http/body/body-parser.ts'
 import { createBodyReader } from '../../src/http/body/read-body.ts'
 import { createByteBudget } from '../../src/http/byte-budget.ts'
-import { answerProblem } from '../../src/http/problem.ts'
+import { sendProblem } from '../../src/http/problem.ts'
 import { createLog } from '../../src/log.ts'
 import { within } from '../harness/child.ts'
 import { listRuns } from '../harness/run.ts'
@@ -108,7 +108,7 @@ test('a body that comes slowly makes room for others', async () => {
   const parser = createBodyParser()
   const read = createBodyReader({ maxBytes: mebibyte, parser, budget })
   await using app = await serve(
-    (ctx, next) => Promise.resolve(next()).catch((error: unknown) => answerProblem(ctx, error, createLog('silent'))),
+    (ctx, next) => Promise.resolve(next()).catch((error: unknown) => sendProblem(ctx, error, createLog('silent'))),
     async (ctx) => {
       await read(ctx)
       ctx.body = 'taken'

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { AppError } from '../../src/domain/errors.ts'
-import { answerProblem } from '../../src/http/problem.ts'
+import { sendProblem } from '../../src/http/problem.ts'
 import { createLog } from '../../src/log.ts'
 import { serve } from '../library/instance.ts'
 
@@ -11,7 +11,7 @@ const inside = 'getRun: connect ECONNREFUSED 127.0.0.1:4290; SELECT * FROM run; 
 const runId = '01a20726-511c-723c-9ce9-a7c9e9b12f72'
 
 async function answerTo(thrown: unknown): Promise<string> {
-  await using app = await serve((ctx) => answerProblem(ctx, thrown, log))
+  await using app = await serve((ctx) => sendProblem(ctx, thrown, log))
   return (await fetch(app.url)).text()
 }
 

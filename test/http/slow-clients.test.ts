@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import type { Middleware } from 'koa'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createAnswers } from '../../src/http/answers.ts'
+import { createResponder } from '../../src/http/responder.ts'
 import { createByteBudget } from '../../src/http/byte-budget.ts'
 import { createHttpServer, type ServerLimits } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
@@ -103,11 +103,17 @@ test('a client that stops reading an answer of many parts is cut off, and its ro
     getInput: async () => null,
     listRuns: async () => ({ runs: [], hasMore: false }),
   }
-  const answers = createAnswers({ view: { showsStacks: false }, store, budget, log: createLog('silent'), stuckMs: 300 })
+  const responder = createResponder({
+    view: { showsStacks: false },
+    store,
+    budget,
+    log: createLog('silent'),
+    stuckMs: 300,
+  })
   const large = 'x'.repeat(32 * 1024 * 1024)
   const middleware: Middleware = (ctx) => {
     ctx.res.once('close', () => resolve(ctx.res.writableFinished))
-    return answers.send(ctx, large)
+    return responder.send(ctx, large)
   }
   await using server = await serve(middleware, {})
   const socket = open(server.url)

@@ -14,7 +14,7 @@ import {
   relayFile,
   type FromChild,
   type LookReply,
-} from '../pool/pool-messages.ts'
+} from './pool-messages.ts'
 
 export interface ChildOptions {
   /** V8's own limit, in MiB. */

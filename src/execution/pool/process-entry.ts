@@ -6,10 +6,10 @@ import { writeSync } from 'node:fs'
 import { deserialize, serialize } from 'node:v8'
 import { Worker } from 'node:worker_threads'
 import { fenceService } from '../../tasks/process-fence.ts'
-import { allocateControlBlock, createControlBlock } from '../pool/control-block.ts'
-import { createJobRunner } from '../pool/job-runner.ts'
+import { allocateControlBlock, createControlBlock } from './control-block.ts'
+import { createJobRunner } from './job-runner.ts'
 import { isInTask } from '../running-task.ts'
-import { headBytes, receivers, tasksFile, type FromChild, type TasksMessage } from '../pool/pool-messages.ts'
+import { headBytes, receivers, tasksFile, type FromChild, type TasksMessage } from './pool-messages.ts'
 
 // Taken before any task runs, for a job can change what the next one depends on.
 const write = writeSync

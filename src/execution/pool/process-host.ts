@@ -12,9 +12,9 @@ import {
   type LookReply,
   type RelayMessage,
   type TasksMessage,
-} from '../pool/pool-messages.ts'
-import type { ControlBlock } from '../pool/control-block.ts'
-import type { WorkerHost, WorkerHostOptions } from '../pool/worker-host.ts'
+} from './pool-messages.ts'
+import type { ControlBlock } from './control-block.ts'
+import type { WorkerHost, WorkerHostOptions } from './worker-host.ts'
 import { startChild, type Child, type ProcessEnd } from './child-process.ts'
 
 export interface ProcessHostOptions extends Pick<

@@ -6,7 +6,7 @@
 import { Socket } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
 import { deserialize } from 'node:v8'
-import { createControlBlock } from '../pool/control-block.ts'
+import { createControlBlock } from './control-block.ts'
 import {
   createFrameReader,
   encodeFrame,
@@ -14,7 +14,7 @@ import {
   relayFile,
   type LookReply,
   type RelayMessage,
-} from '../pool/pool-messages.ts'
+} from './pool-messages.ts'
 
 /** The child runs one job at a time. */
 const slot = 0

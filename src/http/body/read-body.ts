@@ -22,7 +22,7 @@ export interface BodyReaderOptions {
   readonly budget: ByteBudget
 }
 
-/** To be let go before a request waits for its answer: the memory is better used for others. */
+/** To be let go before a request waits for the run's answer: the memory is better used for others. */
 export interface Body {
   /** Undefined where there is no body. */
   readonly value: unknown
@@ -89,7 +89,7 @@ export function createBodyReader({ maxBytes, parser, budget }: BodyReaderOptions
     }
     reading = receive(req, (length) => check(Math.max(length, announced || 0)))
     const bytes = await reading.bytes
-    // The room is held until the answer; what was read for it need not be.
+    // The room is held until the response; what was read for it need not be.
     reading = undefined
     return parse({ bytes, coding })
   }

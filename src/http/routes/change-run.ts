@@ -14,13 +14,13 @@ const responsesOfCancel: readonly RouteResponse[] = [
   { status: 200, description: 'It was cancelled before; the run as it is now.', ...wholeRun },
 ]
 
-async function sendChanged(ctx: Context, answers: HttpDeps['answers'], run: RunRecord, status: 200 | 202) {
+async function sendChanged(ctx: Context, responder: HttpDeps['responder'], run: RunRecord, status: 200 | 202) {
   ctx.set('Cache-Control', 'no-store')
   ctx.status = status
-  await answers.sendRun(ctx, run)
+  await responder.sendRun(ctx, run)
 }
 
-const createCancel: Route['create'] = ({ store, clock, answers }) => {
+const createCancel: Route['create'] = ({ store, clock, responder }) => {
   return async (ctx, params) => {
     const id = runIdOf(params)
     const index = params.index === undefined ? null : jobIndexOf(params)
@@ -31,7 +31,7 @@ const createCancel: Route['create'] = ({ store, clock, answers }) => {
       const what = index === null ? 'the run' : `job ${index}`
       throw new AppError('not-cancellable', `${what} has ended before`, { members: { runId: id } })
     }
-    await sendChanged(ctx, answers, run, result === 'cancelled' ? 202 : 200)
+    await sendChanged(ctx, responder, run, result === 'cancelled' ? 202 : 200)
   }
 }
 
@@ -73,7 +73,7 @@ export const retryJob: Route = {
   responses: [{ status: 202, description: 'The job is queued; the run as it is now.', ...wholeRun }],
   problems: ['run-not-found', 'job-not-found', 'not-retryable', 'overloaded', 'shutting-down', 'store-unavailable'],
 
-  create({ intake, store, answers }) {
+  create({ intake, store, responder }) {
     return async (ctx, params) => {
       const id = runIdOf(params)
       const index = jobIndexOf(params)
@@ -84,7 +84,7 @@ export const retryJob: Route = {
         const why = whyNot[result]
         throw new AppError('not-retryable', `job ${index} ${why}`, { members: { runId: id } })
       }
-      await sendChanged(ctx, answers, run, 202)
+      await sendChanged(ctx, responder, run, 202)
     }
   },
 }
@@ -123,7 +123,7 @@ export const retryDelivery: Route = {
   ],
   problems: ['run-not-found', 'delivery-not-found', 'overloaded', 'store-unavailable'],
 
-  create({ store, clock, answers, onDeliveryDue }) {
+  create({ store, clock, responder, onDeliveryDue }) {
     return async (ctx, params) => {
       const id = runIdOf(params)
       const { deliveryId = '' } = params
@@ -134,7 +134,7 @@ export const retryDelivery: Route = {
         throw new AppError('delivery-not-found', `the run has no delivery ${deliveryId}`, { members: { runId: id } })
       }
       onDeliveryDue()
-      await sendChanged(ctx, answers, run, 202)
+      await sendChanged(ctx, responder, run, 202)
     }
   },
 }

@@ -40,7 +40,7 @@ export const getRun: Route = {
   ],
   problems: ['run-not-found', 'overloaded', 'store-unavailable'],
 
-  create({ store, polls, answers }) {
+  create({ store, polls, responder }) {
     return async (ctx, params) => {
       const id = runIdOf(params)
       const known = ctx.get('If-None-Match')
@@ -55,7 +55,7 @@ export const getRun: Route = {
       ctx.set({ ETag: tagOfRun(run), 'Cache-Control': 'no-cache' })
       if (run.state === 'running') ctx.set('Retry-After', retryAfterS)
       if (hasVersion(run)) ctx.status = 304
-      else await answers.sendRun(ctx, run)
+      else await responder.sendRun(ctx, run)
 
       /** The run as soon as it has a version that the client does not know, or as it is after `seconds`. */
       async function nextVersion(seconds: number): Promise<RunRecord> {
@@ -87,17 +87,17 @@ export const getJob: Route = {
   ],
   problems: ['run-not-found', 'job-not-found', 'overloaded', 'store-unavailable'],
 
-  create({ store, view, answers, clock }) {
+  create({ store, view, responder, clock }) {
     return async (ctx, params) => {
       const id = runIdOf(params)
       const index = jobIndexOf(params)
-      const job = index === undefined ? null : await answers.readJob(id, index)
+      const job = index === undefined ? null : await responder.readJob(id, index)
       if (job === null) throw noSuchJob(await findRun(store, id), params)
       ctx.status = 200
       ctx.set('Cache-Control', 'no-cache')
       const shown = viewJob(id, hidesSecrets(ctx) ? jobWithoutSecrets(job) : job, view)
       const ahead = shown.waiting?.reason === 'thread' ? await store.countAhead(id, job.index, clock.now()) : null
-      await answers.send(ctx, withAhead(shown, ahead))
+      await responder.send(ctx, withAhead(shown, ahead))
     }
   },
 }
@@ -127,15 +127,15 @@ export const getInput: Route = {
   ],
   problems: ['run-not-found', 'job-not-found', 'overloaded', 'store-unavailable'],
 
-  create({ store, answers }) {
+  create({ store, responder }) {
     return async (ctx, params) => {
       const id = runIdOf(params)
       const index = jobIndexOf(params)
-      const found = index === undefined ? null : await answers.readInput(id, index)
+      const found = index === undefined ? null : await responder.readInput(id, index)
       if (found === null) throw noSuchJob(await findRun(store, id), params)
       ctx.status = 200
       ctx.set('Cache-Control', 'no-cache')
-      await answers.sendText(ctx, hidesSecrets(ctx) ? hidden(found) : (found.input ?? 'null'))
+      await responder.sendText(ctx, hidesSecrets(ctx) ? hidden(found) : (found.input ?? 'null'))
     }
   },
 }
@@ -197,7 +197,7 @@ export const getLog: Route = {
   schemas: { Line: lineSchema },
   problems: ['run-not-found', 'invalid-filter', 'overloaded', 'store-unavailable'],
 
-  create({ store, lines, answers }) {
+  create({ store, lines, responder }) {
     return async (ctx, params) => {
       const id = runIdOf(params)
       const { after, pageSize } = parseQuery(logQuerySchema, ctx.query)
@@ -208,7 +208,7 @@ export const getLog: Route = {
       const kept = after === 0 ? found.slice(-maxLinesPerRun) : found
       ctx.status = 200
       ctx.set('Cache-Control', 'no-cache')
-      await answers.sendTagged(ctx, { lines: kept.slice(0, pageSize), hasMore: kept.length > pageSize })
+      await responder.sendTagged(ctx, { lines: kept.slice(0, pageSize), hasMore: kept.length > pageSize })
     }
   },
 }

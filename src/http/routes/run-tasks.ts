@@ -70,7 +70,7 @@ export const runTasks: Route = {
     'store-unavailable',
   ],
 
-  create({ intake, config, metrics, view, answers, prefix, readBody }) {
+  create({ intake, config, metrics, view, responder, prefix, readBody }) {
     /** Apart, so that the body is not kept while its request waits for an answer. */
     async function receive(ctx: Context, scope: string) {
       // Before the body is read: what will be refused is not worth it.
@@ -93,12 +93,12 @@ export const runTasks: Route = {
       const answer = waitMs === 0 && !accepted.isReplayed ? null : run.answer
       if (answer !== null && answer.status !== 200) {
         // Without the details of its error it is an answer all the same.
-        const whole = await wholeRun(run, answers.wholeJob(run.id), answer.jobIndex).catch(() => run)
+        const whole = await wholeRun(run, responder.wholeJob(run.id), answer.jobIndex).catch(() => run)
         describe(ctx, accepted, prefix)
         apply(ctx, honoured(prefer, respond, answer.status))
         throw failureOf(whole, answer, view)
       }
-      const send = answers.prepareRun(ctx, run, prefer.isMinimal)
+      const send = responder.prepareRun(ctx, run, prefer.isMinimal)
       describe(ctx, accepted, prefix)
       ctx.status = answer === null ? 202 : 200
       apply(ctx, honoured(prefer, respond, ctx.status))

@@ -51,13 +51,13 @@ export const listRuns: Route = {
   ],
   problems: ['invalid-filter', 'invalid-page-token', 'overloaded', 'store-unavailable'],
 
-  create({ store, view, answers, prefix }) {
+  create({ store, view, responder, prefix }) {
     return async (ctx) => {
       const { pageToken, ...asked } = parseQuery(pageQuerySchema, ctx.query)
       const { pageSize } = asked
       const before = pageToken === undefined ? {} : { beforeId: parsePageToken(pageToken) }
       const filter = { ...runFilterOf(asked, store), ...before }
-      const { runs, hasMore, lastId = runs.at(-1)?.id } = await answers.readPage(filter)
+      const { runs, hasMore, lastId = runs.at(-1)?.id } = await responder.readPage(filter)
       const nextPageToken = hasMore && lastId !== undefined ? pageTokenOf(lastId) : null
       if (nextPageToken !== null) {
         const next = new URLSearchParams(ctx.querystring)
@@ -69,7 +69,7 @@ export const listRuns: Route = {
       ctx.set('Cache-Control', 'no-cache')
       const shown = runs.map((run) => viewRun(run, { ...view, showsResults: false }))
       const page: RunPageView = { runs: shown, nextPageToken, pageSize }
-      await answers.sendTagged(ctx, page)
+      await responder.sendTagged(ctx, page)
     }
   },
 }
@@ -163,7 +163,7 @@ function changeRoute(
     problems: ['invalid-filter', 'overloaded', 'shutting-down', 'store-unavailable'],
 
     create(deps) {
-      const { store, intake, answers } = deps
+      const { store, intake, responder } = deps
       return async (ctx) => {
         const { dryRun, ...given } = parseQuery(changeQuerySchema, ctx.query)
         // Without a filter it would be all runs.
@@ -176,7 +176,7 @@ function changeRoute(
         try {
           for (;;) {
             if (!intake.isOpen()) throw new AppError('shutting-down', 'the service is leaving')
-            const { runs, hasMore, lastId = runs.at(-1)?.id } = await answers.readPage(filter)
+            const { runs, hasMore, lastId = runs.at(-1)?.id } = await responder.readPage(filter)
             matched += runs.length
             if (!dryRun) await change(deps, runs, () => (changed += 1))
             // A caller that has gone away wants no more of it.

@@ -17,9 +17,9 @@ const oneSchedule = {
 } as const
 const whole = (description: string): RouteResponse => ({ status: 200, description, ...oneSchedule })
 
-type Deps = Pick<HttpDeps, 'registry' | 'answers' | 'prefix'>
+type Deps = Pick<HttpDeps, 'registry' | 'responder' | 'prefix'>
 
-function createView({ registry, prefix }: Omit<Deps, 'answers'>): (ctx: Context, schedule: Schedule) => ScheduleView {
+function createView({ registry, prefix }: Omit<Deps, 'responder'>): (ctx: Context, schedule: Schedule) => ScheduleView {
   type Task = ScheduleView['request']['tasks'][number]
 
   /** The whole input of a task that is not known here is hidden: any member may be secret. */
@@ -39,7 +39,7 @@ function createSend(deps: Deps): (ctx: Context, schedule: Schedule) => Promise<v
   const view = createView(deps)
   return async (ctx, schedule) => {
     ctx.set('Cache-Control', 'no-store')
-    await deps.answers.send(ctx, view(ctx, schedule))
+    await deps.responder.send(ctx, view(ctx, schedule))
   }
 }
 
@@ -61,12 +61,12 @@ export const listSchedules: Route = {
   schemas: { Schedule: scheduleSchema },
   problems: ['overloaded', 'store-unavailable'],
 
-  create({ schedules, answers, ...deps }) {
+  create({ schedules, responder, ...deps }) {
     const view = createView(deps)
     return async (ctx) => {
       const all = await schedules.list()
       ctx.set('Cache-Control', 'no-store')
-      await answers.send(ctx, { schedules: all.map((schedule) => view(ctx, schedule)) })
+      await responder.send(ctx, { schedules: all.map((schedule) => view(ctx, schedule)) })
     }
   },
 }
@@ -167,12 +167,12 @@ export const runSchedule: Route = {
     'store-unavailable',
   ],
 
-  create({ schedules, answers, prefix }) {
+  create({ schedules, responder, prefix }) {
     return async (ctx, { name = '' }) => {
       const run = await schedules.run(name)
       ctx.status = 202
       ctx.set({ Location: `${prefix}/runs/${run.id}`, 'Cache-Control': 'no-store' })
-      await answers.sendRun(ctx, run)
+      await responder.sendRun(ctx, run)
     }
   },
 }

@@ -1,6 +1,6 @@
 /**
  * Sends views within a bound of bytes that clients have not read yet. What is small is not counted, so that requests with
- * small answers are always served; what is large has to find room, and a run with large results is written
+ * small responses are always served; what is large has to find room, and a run with large results is written
  * as its client reads it.
  */
 import { once } from 'node:events'
@@ -23,7 +23,7 @@ import type { ViewOptions } from './views/job.ts'
 import { hasOmissions, runText, sendText, type WholeJob } from './views/json.ts'
 import { viewMinimalRun, viewRun } from './views/run.ts'
 
-export interface Answers {
+export interface Responder {
   /** Resolves when it is written. @throws AppError `overloaded`, before anything is written */
   send(ctx: Context, view: unknown): Promise<void>
   /** The same of JSON text. */
@@ -42,7 +42,7 @@ export interface Answers {
   readPage(filter: RunFilter): Promise<RunPage>
 }
 
-export interface AnswersOptions {
+export interface ResponderOptions {
   readonly view: ViewOptions
   readonly store: Pick<Store, 'getJob' | 'getInput' | 'listRuns'>
   readonly budget: ByteBudget
@@ -51,7 +51,7 @@ export interface AnswersOptions {
   readonly stuckMs?: number
 }
 
-/** An answer up to this needs no room. */
+/** A response up to this needs no room. */
 const smallBytes = 131_072
 /** Forms of a result in memory at once: it is read, parsed and written again. */
 const formsOfResult = 4
@@ -61,7 +61,7 @@ const defaultStuckMs = 60_000
 /** They describe a run's answer, and do not belong to the problem that is sent instead. */
 const headersOfAnswer = ['ETag', 'Link', 'Preference-Applied']
 
-export function createAnswers(options: AnswersOptions): Answers {
+export function createResponder(options: ResponderOptions): Responder {
   const { view, store, budget, log, stuckMs = defaultStuckMs } = options
   const inTurn = createGate(readsAtOnce)
 
@@ -120,7 +120,7 @@ export function createAnswers(options: AnswersOptions): Answers {
       }
       res.end()
     } catch (error) {
-      log.warn({ err: error, runId }, 'an answer could not be sent to its end')
+      log.warn({ err: error, runId }, 'a response could not be sent to its end')
       // Cut off, so that no client takes it for the whole.
       res.destroy()
     }
@@ -172,7 +172,7 @@ export function createAnswers(options: AnswersOptions): Answers {
 
 function noRoom(runId: string | undefined): AppError {
   const members = runId === undefined ? {} : { runId }
-  return new AppError('overloaded', 'other clients have not read their large answers yet', { members })
+  return new AppError('overloaded', 'other clients have not read their large responses yet', { members })
 }
 
 /** Resolves when there is room for more. A client that takes nothing for `stuckMs` is cut off. */
