@@ -2,7 +2,7 @@
  * Takes up requests that were committed in the store by others than the service. Each becomes a run; one that is not valid
  * becomes a failed run that says why. Where there is no room, or the service leaves, requests wait in the inbox.
  */
-import { AppError } from '../domain/errors.ts'
+import { AppError, messageOf } from '../domain/errors.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
 import type { Log } from '../log.ts'
 import type { Inbox, InboxRequest } from '../store/store.ts'
@@ -68,7 +68,7 @@ export function createInboxReader(options: InboxReaderOptions): InboxReader {
       if (error instanceof AppError && error.status >= 500) throw error
       if (error instanceof AppError && error.code === 'unknown-task' && isLeft(id)) return
       if (!(error instanceof AppError)) log.error({ runId: id, err: error }, 'a request of the inbox cannot be checked')
-      const message = error instanceof Error ? error.message : String(error)
+      const message = messageOf(error)
       const kept = text === null ? null : partsOf(text)
       await intake.refuse(id, { task: kept?.task ?? unnamed, tags: kept?.tags ?? [], message: cut(message) })
     }

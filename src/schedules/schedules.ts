@@ -1,6 +1,6 @@
 /** What can be asked of schedules: they are put, paused, run and removed here, and the ticker makes their runs. */
 import type { ProcessClock } from '../runtime/clock.ts'
-import { AppError, BootError } from '../domain/errors.ts'
+import { AppError, BootError, messageOf } from '../domain/errors.ts'
 import { writeJson } from '../domain/json.ts'
 import { parseKeeping } from '../domain/json-places.ts'
 import type { NewRun, RunRequest } from '../domain/run/new-run.ts'
@@ -178,7 +178,7 @@ export function createSchedules(options: SchedulesOptions): Schedules {
           await check(input)
           declaredInputs.set(name, input)
         } catch (error) {
-          throw new BootError(`${place}: ${error instanceof Error ? error.message : String(error)}`, error)
+          throw new BootError(`${place}: ${messageOf(error)}`, error)
         }
       }
     },

@@ -3,7 +3,7 @@
  * run also goes on to the next tick, and takes place only if no other process has done so: a process that dies at any moment
  * leaves a tick due, or done.
  */
-import { AppError } from '../domain/errors.ts'
+import { AppError, messageOf } from '../domain/errors.ts'
 import type { NewRun } from '../domain/run/new-run.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import type { Intake } from '../intake/intake.ts'
@@ -116,7 +116,7 @@ export function createTicker(options: TickerOptions): Ticker {
   }
 
   function noteTrouble(name: string, message: string, error: unknown): void {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = messageOf(error)
     const code = error instanceof AppError ? error.code : reason
     if (isStopped || troubles.get(name) === code) return
     troubles.set(name, code)
@@ -234,7 +234,7 @@ function createTickHandler(options: TickerOptions): TickHandler {
     const { name } = schedule
     if (isLeftToOthers(tick)) return false
     const code = error instanceof AppError ? error.code : 'internal'
-    const detail = error instanceof Error ? error.message : String(error)
+    const detail = messageOf(error)
     if (await change(schedule, passed(schedule, due, { at: tick, code, detail }), null)) {
       log.error(
         { schedule: name, tick: iso(tick), err: error },

@@ -2,8 +2,8 @@
  * The contract of every engine. Each verb is atomic: its promise resolves when its writes are durable, and rejects with
  * `AppError('store-unavailable')` otherwise. A rejected verb has written nothing, unless the connection to a server was
  * lost during the commit: then it may have written everything. Settling the same claim again is safe in both cases. A
- * read sees every earlier write. Every instant is in epoch milliseconds and comes
- * from the caller; every payload is JSON text.
+ * read sees every earlier write. Every instant is in epoch milliseconds and comes from the caller; every payload is JSON
+ * text.
  */
 import type { Claim, ClaimedJob, JobProgress, Progress, Step, StepPage, StepReport } from '../domain/claim.ts'
 import type { JobError, JobInput, JobRecord } from '../domain/job.ts'

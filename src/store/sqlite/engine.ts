@@ -67,7 +67,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
   /** When a group was last written, on the clock of `performance.now()`; at no time since one could not be. */
   let writtenAt = Number.NEGATIVE_INFINITY
   let isCloseSent = false
-  let opened = Promise.withResolvers<void>()
+  const opened = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<void>()
   const turns = createTurnScheduler(repliesPerTurn)
 

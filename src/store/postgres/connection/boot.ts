@@ -1,7 +1,7 @@
 /** Prepares the database: waits for the server, checks the sessions, migrates the schema, and registers this process. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BootError } from '../../../domain/errors.ts'
+import { BootError, messageOf } from '../../../domain/errors.ts'
 import { type OldJob, type OldRun, runOfRows } from '../../old-rows.ts'
 import { saveWrites } from '../statements/save.ts'
 import { totalColumns } from '../statements/totals.ts'
@@ -51,7 +51,7 @@ export async function prepareDatabase(
       await Promise.allSettled([connection.end(), second.then((other) => other.end())])
     }
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = messageOf(error)
     throw new BootError(`the database ${nameOf(database.url)} cannot be used: ${reason}`, error)
   }
 }
