@@ -84,8 +84,10 @@ export function deliveryVersion(runId: string, id: string): number | null {
 /** Before the second try, the third, and so on: as the contract says. */
 const waitsMs = [5_000, 30_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 28_800_000, 28_800_000]
 const jitter = 0.1
-/** No delivery waits longer for a try. */
-export const maxDeliveryWaitMs = Math.max(...waitsMs) * (1 + jitter)
+/** Clocks of two processes may differ by that much. */
+const toleranceMs = 1_000
+/** After each number of tries that have ended, from 0 on: no delivery waits longer for the next one. */
+export const maxDeliveryWaitsMs = [toleranceMs, ...waitsMs.map((waitMs) => Math.ceil(waitMs * (1 + jitter)))]
 
 /**
  * When a delivery is sent again; null where it is given up.

@@ -212,7 +212,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     retryDelivery: (...of) => askQuiet('retryDelivery', (query) => retryDelivery(query, ...of)),
     releaseDeliveries: (kept) =>
       ask('releaseDeliveries', (query, { process, silentProcesses }) => {
-        return releaseDeliveries(query, process, kept, silentProcesses())
+        return releaseDeliveries(query, process, kept, silentProcesses(), options.clock.now())
       }),
     changeSchedule: async (...of) => (await opened().intake.askAlone(changeSchedule(...of))) as ScheduleResult,
     getSchedule: (name) => askQuiet('getSchedule', (query) => readSchedule(query, name)),

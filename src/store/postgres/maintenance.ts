@@ -10,6 +10,7 @@ import { type Heartbeats, heartbeatText, isAbandoned, type Lease } from './owner
 import { runsHere } from './statements/queue.ts'
 import { isNotPaused, type PausedTasks } from './statements/tasks.ts'
 import { type Backlog, foldTotals } from './statements/totals.ts'
+import { boundDeliveries } from './statements/deliveries.ts'
 
 export interface Maintenance {
   start(): void
@@ -137,6 +138,7 @@ export function createMaintenance(options: MaintenanceOptions): Maintenance {
     const ahead = aheadOfMonotonic()
     if (ahead < lastAhead - toleranceMs || rounds % waitsEvery === 1) {
       const at = clock.now()
+      await boundDeliveries(query, at)
       const runIds = (await query(selectAhead, [at])).map(({ run }) => String(run))
       for (let place = 0; place < runIds.length; place += maxBound) {
         await boundWaits(runIds.slice(place, place + maxBound), at)

@@ -224,6 +224,23 @@ export function deliveriesContract(register: Register): void {
     }
   })
 
+  register('deliveries: one of a clock that was an hour ahead waits no longer than it is to wait', async (subject) => {
+    const { store } = subject
+    const ahead = start + 3_600_000
+    const delivery = await endAndTake(store, ahead)
+    await store.settleDelivery(delivery, { ...waits, nextAt: ahead + 5_000 })
+    const held = await endAndTake(store, ahead)
+    const fresh = await endRun(store, ahead)
+    const next = await subject.replace()
+    await next.rescue(start)
+    await next.releaseDeliveries([])
+    await next.rescue(start)
+    const due = await claimed(next, start + 1_000)
+    assert.ok(due.some(({ runId }) => runId === fresh))
+    const later = await claimed(next, start + 5_500)
+    assert.equal(new Set([...due, ...later].map(({ runId }) => runId)), new Set([delivery.runId, held.runId, fresh]))
+  })
+
   register('deliveries: a removed run takes its own along', async ({ store }) => {
     const delivery = await endAndTake(store, start)
     const id = await endRun(store, start)

@@ -3,7 +3,7 @@
  * that writes their runs (`save.ts`).
  */
 import { isRunId } from '../../../domain/ids.ts'
-import { type DeliveryRecord, maxDeliveryWaitMs, type TryResult } from '../../../domain/webhook.ts'
+import { type DeliveryRecord, maxDeliveryWaitsMs, type TryResult } from '../../../domain/webhook.ts'
 import type { ClaimedDelivery, NewDelivery } from '../../../domain/run/verbs.ts'
 import {
   chosenOf,
@@ -103,11 +103,13 @@ const release = {
         OR (holder <> $1 AND NOT EXISTS (
           SELECT 1 FROM process WHERE process.id = delivery.holder AND ${heartbeatText} <> ALL ($4::text[]))))
       FOR UPDATE SKIP LOCKED)
-    UPDATE delivery SET holder = NULL FROM lost WHERE delivery.run = lost.run AND delivery.version = lost.version`,
+    UPDATE delivery SET holder = NULL, next_at = least(next_at, $5::bigint) FROM lost WHERE delivery.run = lost.run AND delivery.version = lost.version`,
 }
 const shorten = {
   name: 'shorten-waits-of-deliveries',
-  text: `UPDATE delivery SET next_at = $1 WHERE ${isFree} AND next_at > $1`,
+  text: `
+    UPDATE delivery SET next_at = $1::bigint + longest.ms FROM unnest($2::bigint[]) WITH ORDINALITY AS longest (ms, nth)
+    WHERE ${isFree} AND attempts = longest.nth - 1 AND next_at > $1 + longest.ms`,
 }
 
 export async function readDeliveries(query: Query, runId: string): Promise<DeliveryRecord[]> {
@@ -172,13 +174,15 @@ export async function releaseDeliveries(
   process: number,
   kept: readonly Named[],
   silent: readonly string[],
+  at: number,
 ): Promise<void> {
-  await query(release, [process, kept.map(({ runId }) => runId), kept.map(({ version }) => version), silent])
+  // What was held was due, by the clock of its holder.
+  await query(release, [process, kept.map(({ runId }) => runId), kept.map(({ version }) => version), silent, at])
 }
 
-/** A clock may have been set back: no delivery waits longer than any is to wait. */
+/** A clock may have been set back, or be ahead in another process: no delivery waits longer than it is to wait. */
 export async function boundDeliveries(query: Query, at: number): Promise<void> {
-  await query(shorten, [Math.round(at + maxDeliveryWaitMs)])
+  await query(shorten, [at, maxDeliveryWaitsMs])
 }
 
 function rowOf(row: Row): DeliveryRow {

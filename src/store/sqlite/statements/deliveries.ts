@@ -1,6 +1,6 @@
 /** Deliveries as rows: added with the end of their run, claimed, settled, and forgotten with the run. */
 import type { DatabaseSync } from 'node:sqlite'
-import { type DeliveryRecord, maxDeliveryWaitMs, type TryResult } from '../../../domain/webhook.ts'
+import { type DeliveryRecord, maxDeliveryWaitsMs, type TryResult } from '../../../domain/webhook.ts'
 import { type ClaimedDelivery, deliveryOfEnd } from '../../../domain/run/verbs.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import {
@@ -80,7 +80,7 @@ export function createDeliveries(database: DatabaseSync): Deliveries {
   )
   const free = database.prepare('UPDATE delivery SET is_taken = 0 WHERE run = ? AND version = ?')
   const move = database.prepare('UPDATE delivery SET next_at = next_at + ? WHERE next_at IS NOT NULL')
-  const shorten = database.prepare('UPDATE delivery SET next_at = ?1 WHERE next_at > ?1')
+  const shorten = database.prepare('UPDATE delivery SET next_at = ?1 WHERE next_at > ?1 AND attempts = ?2')
   const remove = database.prepare('DELETE FROM delivery WHERE run = ?')
 
   return {
@@ -110,7 +110,9 @@ export function createDeliveries(database: DatabaseSync): Deliveries {
       for (const { run, version } of selectTaken()) if (!names.has(`${run} ${version}`)) free.run(run, version)
     },
     shift: (byMs) => void move.run(byMs),
-    bound: (at) => void shorten.run(Math.round(at + maxDeliveryWaitMs)),
+    bound(at) {
+      for (const [attempts, waitMs] of maxDeliveryWaitsMs.entries()) shorten.run(at + waitMs, attempts)
+    },
     forget: (run) => void remove.run(run),
   }
 }
