@@ -9,6 +9,7 @@ import { sharedContract } from '../http/contract.ts'
 import { listRuns } from './run.ts'
 import { shareByOptions } from './share.ts'
 import { until } from './until.ts'
+import { withWarmThreads } from './warm-threads.ts'
 
 // As it ships, compiled: its threads start several times faster than from sources with types.
 const built = (path: string): string => new URL(`../../dist/src/${path}`, import.meta.url).href
@@ -80,21 +81,23 @@ export async function startService(
   const log = createLog('silent')
   const server = createHttpServer(log, limits)
   let url = ''
-  const app = await startApp({
-    config,
-    ...(config.tasksDir === fixtureTasks && { registry: await (fixtures ??= loadRegistry(fixtureTasks)) }),
-    log,
-    ...(clock && { clock }),
-    // As compiled code needs it: the loader that the tests run under would only make the start of threads slower.
-    threadFlags: [],
-    onLost(error) {
-      throw error
-    },
-    async beforeJobs(middleware) {
-      url = await server.listen(middleware, config.host, config.port)
-      await whileStarting(url)
-    },
-  })
+  const app = await withWarmThreads(async () =>
+    startApp({
+      config,
+      ...(config.tasksDir === fixtureTasks && { registry: await (fixtures ??= loadRegistry(fixtureTasks)) }),
+      log,
+      ...(clock && { clock }),
+      // As compiled code needs it: the loader that the tests run under would only make the start of threads slower.
+      threadFlags: [],
+      onLost(error) {
+        throw error
+      },
+      async beforeJobs(middleware) {
+        url = await server.listen(middleware, config.host, config.port)
+        await whileStarting(url)
+      },
+    }),
+  )
   let stopping: Promise<void> | undefined
   const owned = stack.move()
 

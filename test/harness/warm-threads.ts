@@ -52,10 +52,15 @@ class WarmThread extends EventEmitter {
   }
 }
 
+/** And not of the pool, of which a service starts threads as well. */
+function isOfStore(url: URL | string): boolean {
+  return String(url).includes('/dist/src/store/')
+}
+
 // The engines import the name from Node, and get what stands behind it at the time.
 threads.Worker = new Proxy(OwnThread, {
   construct: (target, given: ConstructorParameters<typeof OwnThread>) =>
-    isWarm.getStore() === true ? Reflect.construct(WarmThread, given) : Reflect.construct(target, given),
+    Reflect.construct(isWarm.getStore() === true && isOfStore(given[0]) ? WarmThread : target, given),
 })
 syncBuiltinESMExports()
 

@@ -105,7 +105,7 @@ test('threads that were replaced are counted by cause', async () => {
 
 test('a first job that holds up the main thread is counted by its task', async () => {
   await using service = await startService({ mainBudgetMs: 10 })
-  await service.post('/run-tasks', { tasks: [{ name: 'spin', input: { ms: 200 } }] })
+  await service.post('/run-tasks', { tasks: [{ name: 'spin', input: { ms: 2_000 } }] })
   const samples = await scrape(service)
   assert.is(samples.get('forerunner_main_overruns_total{task="spin",end="interrupted"}'), 1)
   assert.is(samples.get('forerunner_main_cooling_tasks'), 1)
