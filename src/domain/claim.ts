@@ -81,9 +81,9 @@ export function failedBy(error: JobError): Outcome {
 
 // Steps of a job: pieces of its work that are stored as they end, so that no later attempt runs them again.
 
-/** Of one job. */
+/** How many steps a job may have. */
 export const maxSteps = 1_000
-/** Of one step's value, in bytes of UTF-8 JSON text. */
+/** The largest value of a step, in bytes of UTF-8 JSON text. */
 export const maxStepBytes = 65_536
 export const maxStepNameLength = 200
 /** Steps that are read at once. */
@@ -96,7 +96,7 @@ export interface Step {
   readonly value: string
 }
 
-/** What the record of a run has of a job's steps. */
+/** How many steps a job has, and how large they are: kept in the record of its run. */
 export interface StepTotals {
   readonly count: number
   /** Of their values. */
@@ -121,7 +121,7 @@ export interface StepKeeper {
   stored(claim: Claim, from: number): Promise<StepPage | null>
 }
 
-/** Those of one attempt. */
+/** Where the steps of one attempt are kept. */
 export interface AttemptSteps {
   keep(step: Step): Promise<StepReport>
   stored(from: number): Promise<StepPage | null>
@@ -131,7 +131,7 @@ export function stepsOfAttempt(keeper: StepKeeper, claim: Claim): AttemptSteps {
   return { keep: (step) => keeper.keep(claim, step), stored: (from) => keeper.stored(claim, from) }
 }
 
-/** Where a commit of unknown outcome was asked for again, a step may be there twice: the first one counts. */
+/** A step whose commit was repeated, because its outcome was unknown, may be stored twice: the first one counts. */
 export function firstOfEachName<Named extends Pick<Step, 'name'>>(steps: readonly Named[]): Named[] {
   const names = new Set<string>()
   return steps.filter(({ name }) => names.size < names.add(name).size)

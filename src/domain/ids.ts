@@ -39,7 +39,7 @@ export function instantOf(runId: string): number {
   return Number.parseInt(runId.slice(0, 8) + runId.slice(9, 13), 16)
 }
 
-/** What sorts before every run id made at or after the instant, and after every one made before it. */
+/** A text that sorts before the ids that are made at or after the instant, and after those that were made earlier. */
 export function lowestRunId(at: number): string {
   const hex = Math.min(maxInstant, Math.max(0, at)).toString(16).padStart(12, '0')
   return `${hex.slice(0, 8)}-${hex.slice(8)}`

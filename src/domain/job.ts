@@ -23,12 +23,12 @@ export function moveJob(from: JobState, to: JobState): JobState {
   return to
 }
 
-/** Whether nothing more will happen to the job unless a retry is requested. */
+/** Whether the job has ended: only a requested retry changes it. */
 export function isFinalJob(state: JobState): boolean {
   return state === 'completed' || state === 'failed' || state === 'cancelled'
 }
 
-/** How many of a run's jobs are in which kind of state. */
+/** How many of a run's jobs are not final, have failed, and were cancelled. */
 export interface JobCounts {
   readonly open: number
   readonly failed: number
@@ -132,9 +132,9 @@ export type Waiting =
   | { readonly reason: 'paused' }
   /** This process has no such task: one that has it runs the job. */
   | { readonly reason: 'unknown-task' }
-  /** As many jobs of its task run here as may at once. */
+  /** The concurrency of its task is used up here. */
   | { readonly reason: 'limit'; readonly limit: number }
-  /** As many jobs of its task have started as may within its time. */
+  /** The rate of its task is used up. */
   | { readonly reason: 'rate'; readonly limit: number; readonly perMs: number; readonly until: number }
   /** It is due, and starts when a thread takes it. */
   | { readonly reason: 'thread' }
@@ -164,7 +164,7 @@ export function retryDelayMs(attempt: number, random: () => number = Math.random
 /** A process that is asked to leave within this time of a job's start may have been asked by that job. */
 export const soonAfterStartMs = 60_000
 
-/** How often that may happen to a job, in a row or not, before it counts as a lost start each time. */
+/** How many such starts a job may have, in a row or not; each further one counts as a lost start. */
 export const maxLeftStarts = 20
 
 /** How many starts of a job may be lost to the end of the whole process before it fails as `crashed`. */

@@ -29,14 +29,17 @@ export interface StoredChunk {
   readonly text: string
 }
 
-/** Of the lines of a run, as many are kept as are not beyond either, and all of the last chunk. */
+/** The latest lines of a run are kept within both bounds, and the last chunk always. */
 export const maxLinesPerRun = 1_000
 export const maxLineBytesPerRun = 1_048_576
 
-/** Chunks that one commit forgets because of their age or size. */
+/** How many chunks one commit forgets because of their age or size. */
 export const chunksPerPrune = 500
 
-/** The newest chunks of a run come first. @returns the id from which on chunks are kept; null: all are */
+/**
+ * @param chunks of a run, the newest first
+ * @returns the id from which on chunks are kept; null: all are
+ */
 export function keptFrom(
   chunks: Iterable<{ readonly id: number; readonly lines: number; readonly bytes: number }>,
 ): number | null {

@@ -11,7 +11,7 @@ export function isWebhookUrl(text: string): boolean {
   return url !== null && url.port !== '0' && isDecodable(url.username) && isDecodable(url.password)
 }
 
-/** A parser of addresses lets pass what no request can be made of. */
+/** `URL.parse` accepts a user and a password that cannot be decoded, and with these no request can be made. */
 function isDecodable(text: string): boolean {
   try {
     decodeURIComponent(text)

@@ -34,7 +34,7 @@ export interface Executor {
   stop(graceMs: number): Promise<void>
 }
 
-/** Of a job that its place could not begin. */
+/** The attempt of a job that could not begin at its place. */
 export const notStarted: Attempt = {
   outcome: Promise.resolve('released'),
   release() {},
