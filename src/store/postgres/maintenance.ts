@@ -12,13 +12,7 @@ import { isNotPaused, type PausedTasks } from './statements/tasks.ts'
 import { type Backlog, foldTotals } from './statements/totals.ts'
 import { boundDeliveries } from './statements/deliveries.ts'
 
-export interface Maintenance {
-  start(): void
-  /** Resolves when no round is under way. */
-  stop(): Promise<void>
-}
-
-export interface MaintenanceOptions {
+interface MaintenanceOptions {
   readonly limits: Limits
   /** Number of this process. */
   readonly process: number
@@ -88,7 +82,7 @@ export async function countSuspects(query: Query): Promise<number> {
   return Number((await query(sumSuspects))[0]?.['suspects'])
 }
 
-export function createMaintenance(options: MaintenanceOptions): Maintenance {
+export function createMaintenance(options: MaintenanceOptions) {
   const {
     limits,
     process,
@@ -160,8 +154,9 @@ export function createMaintenance(options: MaintenanceOptions): Maintenance {
   }
 
   return {
-    start: () => void (timer = setTimeout(round, roundMs)),
-    async stop() {
+    start: (): void => void (timer = setTimeout(round, roundMs)),
+    /** Resolves when no round is under way. */
+    async stop(): Promise<void> {
       isStopped = true
       clearTimeout(timer)
       await underWay

@@ -143,7 +143,7 @@ export async function startService(
       cache,
       pausedTasks,
       hasOthers: heartbeats.hasOthers,
-      ...effects,
+      effects,
       onGroup: (...group) => options.onCommit?.(...group),
       defer: turns.run,
     })
@@ -279,7 +279,7 @@ export async function startService(
     async probe() {
       // The lease is renewed every few seconds.
       if (lease.keptForMs() === 0) throw new AppError('store-unavailable', 'the lease could not be renewed')
-      await readiness.probe([intake, settling])
+      await readiness.probe([intake.askAlone, settling.askAlone])
     },
     // Progress is published again, so a lost message does no harm.
     publishProgress: async (progress) =>

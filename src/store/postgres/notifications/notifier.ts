@@ -47,24 +47,21 @@ export function createSubscribers(turns: TurnScheduler): Subscribers {
   }
 }
 
+/** Jobs that start as they are accepted: others need not hear of fewer than this at once. */
+const maxUnnotified = 100
+
+export type WorkNotifier = ReturnType<typeof createWorkNotifier>
+
 /**
  * Notifies other processes of jobs that are left to claim, and of the backlog. It sends after the commit, because a
  * process that misses the hint looks within a second, and a notification inside a commit makes commits wait for each
  * other. One message is under way at a time; what comes meanwhile goes with the next.
  */
-export interface WorkNotifier {
-  /** @param live of the writer. @param leaves whether there are jobs of which no process was notified */
-  note(live: number, leaves: 'none' | 'later' | 'due'): void
-}
-
-/** Jobs that start as they are accepted: others need not hear of fewer than this at once. */
-const maxUnnotified = 100
-
 export function createWorkNotifier(
   from: number,
   writer: number,
   send: (messages: readonly string[]) => Promise<unknown>,
-): WorkNotifier {
+) {
   let lastSent = 0
   let next: { readonly live: number; readonly hasWork: boolean } | null = null
   let sending: Promise<void> | null = null
@@ -82,7 +79,8 @@ export function createWorkNotifier(
   }
 
   return {
-    note(live, leaves) {
+    /** @param live of the writer. @param leaves whether there are jobs of which no process was notified */
+    note(live: number, leaves: 'none' | 'later' | 'due'): void {
       if (leaves === 'none' && live - lastSent < maxUnnotified) return
       next = { live, hasWork: leaves !== 'none' || next?.hasWork === true }
       sending ??= sendAll()
@@ -90,14 +88,7 @@ export function createWorkNotifier(
   }
 }
 
-/** A connection that listens. While it is lost, notifications may be missed. */
-export interface Listener {
-  /** Resolves when it listens. @throws DatabaseFailure */
-  start(): Promise<void>
-  stop(): Promise<void>
-}
-
-export interface ListenerOptions {
+interface ListenerOptions {
   readonly connect: Connect
   readonly channel: string
   readonly onMessage: (text: string) => void
@@ -110,7 +101,8 @@ const maxPauseMs = 5_000
 /** A query shows whether the connection still works. */
 const probeMs = 5_000
 
-export function createListener({ connect, channel, onMessage, onGap }: ListenerOptions): Listener {
+/** A connection that listens. While it is lost, notifications may be missed. */
+export function createListener({ connect, channel, onMessage, onGap }: ListenerOptions) {
   let connection: Connection | null = null
   let isStopped = false
   let timer: NodeJS.Timeout | undefined
@@ -146,8 +138,9 @@ export function createListener({ connect, channel, onMessage, onGap }: ListenerO
   }
 
   return {
+    /** Resolves when it listens. @throws DatabaseFailure */
     start: listen,
-    async stop() {
+    async stop(): Promise<void> {
       isStopped = true
       clearTimeout(timer)
       await connection?.end()
@@ -155,17 +148,12 @@ export function createListener({ connect, channel, onMessage, onGap }: ListenerO
   }
 }
 
-/** Progress of jobs that run in other processes. It travels by notification alone, because it is soon out of date. */
-export interface RemoteProgress {
-  hear(progress: readonly JobProgress[]): void
-  of(runId: string, jobIndex: number): Progress | null
-}
-
 /** Progress is published again within this time; a job that has ended is forgotten after it. */
 const keptMs = 10_000
 const maxKept = 100_000
 
-export function createRemoteProgress(): RemoteProgress {
+/** Progress of jobs that run in other processes. It travels by notification alone, because it is soon out of date. */
+export function createRemoteProgress() {
   // In order of arrival.
   const heard = new Map<string, { readonly progress: Progress; readonly at: number }>()
 
@@ -177,7 +165,7 @@ export function createRemoteProgress(): RemoteProgress {
   }
 
   return {
-    hear(all) {
+    hear(all: readonly JobProgress[]): void {
       const now = performance.now()
       for (const { runId, jobIndex, fraction, message } of all) {
         const name = jobKey({ runId, jobIndex })
@@ -186,7 +174,7 @@ export function createRemoteProgress(): RemoteProgress {
       }
       forgetOld(now)
     },
-    of(runId, jobIndex) {
+    of(runId: string, jobIndex: number): Progress | null {
       const found = heard.get(jobKey({ runId, jobIndex }))
       return found !== undefined && performance.now() - found.at < keptMs ? found.progress : null
     },

@@ -20,22 +20,16 @@ export interface LeaseThreadOptions extends Database {
 
 export type FromLeaseThread = { readonly type: 'renewed' } | { readonly type: 'missed'; readonly reason: string }
 
-export interface Lease {
-  /** Resolves with the first renewal. */
-  start(): Promise<void>
-  /** Milliseconds since which it has been renewed without a gap. */
-  keptForMs(): number
-  stop(): Promise<void>
-}
+export type Lease = ReturnType<typeof createLease>
 
-export interface LeaseOptions extends Omit<LeaseThreadOptions, 'heartbeat'> {
+interface LeaseOptions extends Omit<LeaseThreadOptions, 'heartbeat'> {
   /** The thread is gone, and nobody keeps the lease any more. */
   readonly onLost: (error: Error) => void
 }
 
 const beatMs = 1_000
 
-export function createLease({ onLost, ...options }: LeaseOptions): Lease {
+export function createLease({ onLost, ...options }: LeaseOptions) {
   const heartbeat = allocateHeartbeat()
   // A renewal that is reported later than this does not count.
   const maxGapMs = options.limits.renewMs * 2.5
@@ -69,7 +63,8 @@ export function createLease({ onLost, ...options }: LeaseOptions): Lease {
   }
 
   return {
-    start() {
+    /** Resolves with the first renewal. */
+    start(): Promise<void> {
       beating = setInterval(beat, beatMs)
       const entry = import.meta.url.endsWith('.ts') ? './lease-thread.ts' : './lease-thread.js'
       const workerData: LeaseThreadOptions = { ...options, heartbeat }
@@ -79,28 +74,18 @@ export function createLease({ onLost, ...options }: LeaseOptions): Lease {
       worker.on('exit', (code) => onGone(new Error(`the thread that keeps the lease ended with code ${code}`)))
       return started.promise
     },
-    keptForMs() {
+    /** Milliseconds since which it has been renewed without a gap. */
+    keptForMs(): number {
       const now = performance.now()
       return keptSince === null || now - renewedAt > maxGapMs ? 0 : now - keptSince
     },
-    async stop() {
+    async stop(): Promise<void> {
       if (worker === null || isStopping) return
       isStopping = true
       worker.postMessage('stop')
       await ended.promise
     },
   }
-}
-
-export interface Heartbeats {
-  /** @throws DatabaseFailure */
-  look(query: Query): Promise<void>
-  /** Whether other processes may exist: without them nothing is notified. */
-  hasOthers(): boolean
-  /** Another process has just said that it exists. */
-  meet(): void
-  /** Heartbeats that have not changed for `ms` milliseconds, each with its process. */
-  unchangedFor(ms: number): string[]
 }
 
 /** SQL: id and heartbeat of a row of `process`. */
@@ -114,7 +99,9 @@ export function isAbandoned(silent: string): string {
 
 const selectHeartbeats = { name: 'select-heartbeats', text: `SELECT ${heartbeatText} AS heartbeat FROM process` }
 
-export function createHeartbeats(): Heartbeats {
+export type Heartbeats = ReturnType<typeof createHeartbeats>
+
+export function createHeartbeats() {
   /** When each was seen first, on the clock of `performance.now()`. */
   let seen = new Map<string, number>()
   // True until the first look, and after a greeting.
@@ -122,12 +109,15 @@ export function createHeartbeats(): Heartbeats {
   let meetings = 0
 
   return {
-    hasOthers: () => hasOthers,
-    meet() {
+    /** Whether other processes may exist: without them nothing is notified. */
+    hasOthers: (): boolean => hasOthers,
+    /** Another process has just said that it exists. */
+    meet(): void {
       hasOthers = true
       meetings += 1
     },
-    async look(query) {
+    /** @throws DatabaseFailure */
+    async look(query: Query): Promise<void> {
       const before = meetings
       const rows = await query(selectHeartbeats)
       // A process that started during the query may be missing from its rows.
@@ -135,7 +125,8 @@ export function createHeartbeats(): Heartbeats {
       const now = performance.now()
       seen = new Map(rows.map((row) => String(row['heartbeat'])).map((text) => [text, seen.get(text) ?? now]))
     },
-    unchangedFor(ms) {
+    /** Heartbeats that have not changed for `ms` milliseconds, each with its process. */
+    unchangedFor(ms: number): string[] {
       const now = performance.now()
       return [...seen].filter(([, firstSeenAt]) => now - firstSeenAt >= ms).map(([text]) => text)
     },

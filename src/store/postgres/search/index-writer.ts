@@ -29,7 +29,7 @@ export interface SearchIndex {
   stop(): Promise<void>
 }
 
-export interface SearchIndexOptions {
+interface SearchIndexOptions {
   /** Number of this process. */
   readonly process: number
   /** By its clock. */
@@ -58,17 +58,11 @@ const lookMs = 10_000
 const maxNoted = 50_000
 
 export function createSearchIndex({ hasSearch, ...options }: SearchIndexOptions): SearchIndex {
-  return hasSearch ? createIndexWriter(options) : { note() {}, ...createSearchClearing(options) }
+  return hasSearch ? createIndexWriter(options) : createSearchClearing(options)
 }
 
-function createIndexWriter({
-  process,
-  startedAt,
-  query,
-  readable,
-  clock,
-  log,
-}: Omit<SearchIndexOptions, 'hasSearch'>): SearchIndex {
+function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): SearchIndex {
+  const { process, startedAt, query, readable, clock, log } = options
   let noted = new Set<string>()
   let due: string[] = []
   /** What was written before it is in `due`, or in the index. */
@@ -197,18 +191,6 @@ function createIndexWriter({
   }
 }
 
-/** For a service without search: no words of runs are kept, once no process keeps an index any more. */
-export interface SearchClearing {
-  start(): void
-  /** Resolves when nothing is under way. */
-  stop(): Promise<void>
-}
-
-export interface SearchClearingOptions {
-  readonly query: Query
-  readonly log: Log
-}
-
 const clearLookMs = 60_000
 const clearPauseMs = 50
 
@@ -230,7 +212,8 @@ const clear = {
     SELECT count(*) AS cleared FROM cleared`,
 }
 
-export function createSearchClearing({ query, log }: SearchClearingOptions): SearchClearing {
+/** For a service without search: no words of runs are kept, once no process keeps an index any more. */
+function createSearchClearing({ query, log }: Pick<SearchIndexOptions, 'query' | 'log'>): SearchIndex {
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
   let underWay = Promise.resolve()
@@ -251,6 +234,7 @@ export function createSearchClearing({ query, log }: SearchClearingOptions): Sea
   }
 
   return {
+    note() {},
     start: () => void (underWay = run()),
     async stop() {
       isStopped = true

@@ -35,36 +35,33 @@ const remove = {
 const selectWaiting = { name: 'select-whether-inbox', text: 'SELECT EXISTS (SELECT FROM inbox) AS is_waiting' }
 const selectOne = { name: 'select-of-inbox', text: 'SELECT 1 FROM inbox WHERE id = $1' }
 
-export interface PostgresInbox extends Pick<Inbox, 'take'> {
-  /** Calls back where requests are waiting. @throws DatabaseFailure */
-  look(): Promise<void>
-  /**
-   * Resolves when the inbox does not have the request: then its run exists, or never will.
-   * @throws AppError `overloaded` if it still waits after a moment
-   */
-  awaitTakeUp(runId: string): Promise<void>
-}
+export type PostgresInbox = ReturnType<typeof createInbox>
 
 const takeUpMs = 2_000
 const lookAgainMs = 20
 
 /** @param onWaiting called when requests may be waiting */
-export function createInbox({ query, transact }: Reader, onWaiting: () => void): PostgresInbox {
+export function createInbox({ query, transact }: Reader, onWaiting: () => void) {
   const isInInbox = async (runId: string): Promise<boolean> => (await query(selectOne, [runId])).length > 0
 
   return {
-    take: ({ except, maxBytes: maxOfOne }, work) =>
+    take: (({ except, maxBytes: maxOfOne }, work) =>
       transact(async (within) => {
         if ((await within(takeTurn))[0]?.['is_mine'] !== true) return false
         const rows = await within(select, [except, maxOfOne])
         const requests = rows.map(({ id, text }) => ({ id: String(id), text: typeof text === 'string' ? text : null }))
         if (requests.length > 0) await work(requests)
         return requests.length > 0
-      }),
-    async look() {
+      })) satisfies Inbox['take'],
+    /** Calls back where requests are waiting. @throws DatabaseFailure */
+    async look(): Promise<void> {
       if ((await query(selectWaiting))[0]?.['is_waiting'] === true) onWaiting()
     },
-    async awaitTakeUp(runId) {
+    /**
+     * Resolves when the inbox does not have the request: then its run exists, or never will.
+     * @throws AppError `overloaded` if it still waits after a moment
+     */
+    async awaitTakeUp(runId: string): Promise<void> {
       if (!isRunId(runId) || !(await isInInbox(runId))) return
       onWaiting()
       const until = performance.now() + takeUpMs

@@ -63,13 +63,6 @@ export async function lockNamed(
   })
 }
 
-export interface Readable {
-  /** Decodes those of the rows (id, version, revision, record) that can be read. */
-  decode(rows: readonly Row[]): Stored[]
-  /** Runs whose records could not be read in the last minute. */
-  unreadable(): readonly string[]
-}
-
 /** After this the record is tried again: another process may have written it. */
 const keptMs = 60_000
 const maxKept = 5_000
@@ -79,7 +72,9 @@ export function isNone(run: string, ids: string): string {
   return `${run} NOT IN (SELECT unnest(${ids}::uuid[]))`
 }
 
-export function createReadable(log: Pick<Log, 'error'>): Readable {
+export type Readable = ReturnType<typeof createReadable>
+
+export function createReadable(log: Pick<Log, 'error'>) {
   /** When each was found first or again, on the clock of `performance.now()`; the latest last. */
   const found = new Map<string, number>()
 
@@ -95,7 +90,8 @@ export function createReadable(log: Pick<Log, 'error'>): Readable {
   }
 
   return {
-    decode: (rows) =>
+    /** Decodes those of the rows (id, version, revision, record) that can be read. */
+    decode: (rows: readonly Row[]): Stored[] =>
       rows.flatMap((row) => {
         try {
           return decodeRow(row)
@@ -105,30 +101,24 @@ export function createReadable(log: Pick<Log, 'error'>): Readable {
           return []
         }
       }),
-    unreadable() {
+    /** Runs whose records could not be read in the last minute. */
+    unreadable(): string[] {
       const since = performance.now() - keptMs
       return [...found].flatMap(([runId, at]) => (at >= since ? runId : []))
     },
   }
 }
 
+/** Jobs of the runs that are kept. */
+const maxJobs = 32_768
+
+export type RecordCache = ReturnType<typeof createRecordCache>
+
 /**
  * Keeps the records of runs whose jobs this process runs, so that settling a job needs no read. The cache may be outdated:
  * a write compares the revision, and fails if another process has changed the record.
  */
-export interface RecordCache {
-  get(runId: string): Stored | undefined
-  /** Keeps the record as a commit left it. */
-  keep(stored: Stored): void
-  forget(runId: string): void
-  /** Another process has committed the version. */
-  hear(runId: string, version: number): void
-}
-
-/** Jobs of the runs that are kept. */
-const maxJobs = 32_768
-
-export function createRecordCache(): RecordCache {
+export function createRecordCache() {
   const records = new Map<string, Stored>()
   let jobs = 0
 
@@ -140,8 +130,9 @@ export function createRecordCache(): RecordCache {
   }
 
   return {
-    get: (runId) => records.get(runId),
-    keep(stored) {
+    get: (runId: string): Stored | undefined => records.get(runId),
+    /** Keeps the record as a commit left it. */
+    keep(stored: Stored): void {
       const { id, jobs: all, state } = stored.run
       // Two connections write, and their replies can overtake each other.
       if ((records.get(id)?.revision ?? 0) > stored.revision) return
@@ -156,7 +147,8 @@ export function createRecordCache(): RecordCache {
       }
     },
     forget,
-    hear(runId, version) {
+    /** Another process has committed the version. */
+    hear(runId: string, version: number): void {
       if ((records.get(runId)?.run.version ?? version) < version) forget(runId)
     },
   }

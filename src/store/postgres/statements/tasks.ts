@@ -100,19 +100,6 @@ export function startValues(starts: readonly TaskStart[]): unknown[] {
   ]
 }
 
-/**
- * A claim that looks into the queue asks the table. What this process knows of it, by notifications and a look each second,
- * decides where nothing is looked for: for jobs that are claimed as they are accepted.
- */
-export interface PausedTasks {
-  all(): ReadonlySet<string>
-  has(task: string): boolean
-  /** Notifies the other processes with the commit. @throws DatabaseFailure */
-  set(task: string, isPaused: boolean): Promise<void>
-  /** @throws DatabaseFailure */
-  refresh(): Promise<void>
-}
-
 /** As SQL has it: whether the task may start. */
 export function isNotPaused(task: string): string {
   return `NOT EXISTS (SELECT FROM paused_task WHERE paused_task.task = ${task})`
@@ -128,12 +115,19 @@ const resume = {
   text: `WITH resumed AS (DELETE FROM paused_task WHERE task = $1) SELECT pg_notify($2, $3)`,
 }
 
-/** @param message that the others receive: they read the table again */
-export function createPausedTasks(query: Query, channel: string, message: string): PausedTasks {
+export type PausedTasks = ReturnType<typeof createPausedTasks>
+
+/**
+ * A claim that looks into the queue asks the table. What this process knows of it, by notifications and a look each second,
+ * decides where nothing is looked for: for jobs that are claimed as they are accepted.
+ * @param message that the others receive: they read the table again
+ */
+export function createPausedTasks(query: Query, channel: string, message: string) {
   let paused: ReadonlySet<string> = new Set()
   let reads = 0
   let newest = 0
 
+  /** @throws DatabaseFailure */
   async function refresh(): Promise<void> {
     reads += 1
     const read = reads
@@ -145,9 +139,10 @@ export function createPausedTasks(query: Query, channel: string, message: string
   }
 
   return {
-    all: () => paused,
-    has: (task) => paused.has(task),
-    async set(task, isPaused) {
+    all: (): ReadonlySet<string> => paused,
+    has: (task: string): boolean => paused.has(task),
+    /** Notifies the other processes with the commit. @throws DatabaseFailure */
+    async set(task: string, isPaused: boolean): Promise<void> {
       await query(isPaused ? pause : resume, [task, channel, message])
       await refresh()
     },

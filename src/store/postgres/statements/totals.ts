@@ -65,14 +65,6 @@ export const foldTotals = {
     ON CONFLICT (process, writer) DO UPDATE SET ${addTotals}`,
 }
 
-export interface Backlog {
-  jobs(): number
-  /** @param writer a connection of this or another process */
-  hear(writer: string, live: number): void
-  /** @throws DatabaseFailure */
-  refresh(query: Query): Promise<void>
-}
-
 const select = {
   name: 'select-live',
   text: `SELECT process || ' ' || writer AS name, accepted - final AS live FROM tally`,
@@ -83,7 +75,9 @@ export function writerName(process: number, writer: number): string {
   return `${process} ${writer}`
 }
 
-export function createBacklog(): Backlog {
+export type Backlog = ReturnType<typeof createBacklog>
+
+export function createBacklog() {
   let writers = new Map<string, number>()
   let sum = 0
   /** Writers whose share arrived while the totals are being read: the rows can be older. */
@@ -91,13 +85,15 @@ export function createBacklog(): Backlog {
 
   return {
     // The rows of a process that has left are added to another row: in between, the sum can be too small.
-    jobs: () => Math.max(0, sum),
-    hear(name, live) {
+    jobs: (): number => Math.max(0, sum),
+    /** @param name of a writer of this or another process */
+    hear(name: string, live: number): void {
       sum += live - (writers.get(name) ?? 0)
       writers.set(name, live)
       heardMeanwhile.add(name)
     },
-    async refresh(query) {
+    /** @throws DatabaseFailure */
+    async refresh(query: Query): Promise<void> {
       heardMeanwhile = new Set()
       const rows = await query(select)
       const known = [...writers].filter(([name]) => heardMeanwhile.has(name))

@@ -3,8 +3,7 @@
  * operation that needs a transaction of its own waits for its turn. If it is unknown whether a group was committed, the
  * group is sent again, and each operation finds out whether it has taken effect.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { AppError, taskPaused } from '../../../domain/errors.ts'
 import { asksForAnswer } from '../../../domain/run/new-run.ts'
 import { StartPaused } from '../statements/save.ts'
@@ -13,23 +12,13 @@ import type { RecordCache } from '../statements/records.ts'
 import type { Connect, Connection, Limits } from '../connection/connection.ts'
 import { appErrorOf, isFailure, isUnavailable } from '../connection/errors.ts'
 import { commitGroup, UnknownCommit, type Outcome } from './group-commit.ts'
+import type { CommitEffects } from './commit-effects.ts'
 import type { Operation } from './operations.ts'
 import type { Stored } from './unit-of-work.ts'
 
-export interface BatchWriter {
-  /** Runs the operation in one of the next groups. */
-  ask(operation: Operation): Promise<unknown>
-  /** Runs the operation in a transaction of its own. */
-  askAlone(operation: Operation): Promise<unknown>
-  /** Resolves when every earlier operation has a reply; null when none is under way. */
-  settled(): Promise<unknown> | null
-  /** The same for the operations on one run; resolves to its record as it was written. */
-  settledOf(runId: string): Promise<Stored | undefined> | null
-  /** Waits for earlier operations, then ends the connection. */
-  close(): Promise<void>
-}
+export type BatchWriter = ReturnType<typeof createBatchWriter>
 
-export interface BatchWriterOptions {
+interface BatchWriterOptions {
   readonly process: number
   /** Number of its row in the totals. */
   readonly writer: number
@@ -40,14 +29,7 @@ export interface BatchWriterOptions {
   readonly pausedTasks: Pick<PausedTasks, 'has' | 'refresh'>
   /** Whether other processes may exist, which are notified of changes. */
   readonly hasOthers: () => boolean
-  /** Called after a commit, before the next group is sent. */
-  readonly onCommitted: (outcome: Outcome, operations: readonly Operation[], writer: number) => void
-  /** Called after the replies of its operations are scheduled. */
-  readonly onAnswered: (outcome: Outcome, writer: number) => void
-  /** A transaction failed because of the database. */
-  readonly onUnavailable: (error: unknown) => void
-  /** It is unknown whether a transaction was committed, and what it did. */
-  readonly onUnknownCommit: () => void
+  readonly effects: CommitEffects
   /** Called after each group, with the number of its operations and the milliseconds since it was sent. */
   readonly onGroup: (operations: number, tookMs: number) => void
   /** Runs a piece of work in this or a later turn of the event loop. */
@@ -69,23 +51,8 @@ const maxLength = 8 * 2 ** 20
 const maxConflicts = 5
 const repeatPauseMs = 100
 
-export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
-  const {
-    process,
-    writer,
-    channel,
-    limits,
-    connect,
-    cache,
-    pausedTasks,
-    hasOthers,
-    onCommitted,
-    onAnswered,
-    onUnavailable,
-    onUnknownCommit,
-    onGroup,
-  } = options
-  const { defer } = options
+export function createBatchWriter(options: BatchWriterOptions) {
+  const { process, writer, channel, limits, connect, cache, pausedTasks, hasOthers, effects, onGroup, defer } = options
   /** In order of arrival. */
   const pending = new Set<Asked>()
   let queue: Asked[] = []
@@ -113,7 +80,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
   async function repeat(group: readonly Asked[], unknown: UnknownCommit): Promise<Outcome> {
     const deadline = performance.now() + limits.unknownCommitMs
     for (const asked of group) asked.isRepeat = true
-    onUnknownCommit()
+    effects.unknownCommit()
     for (;;) {
       try {
         return await attempt(group)
@@ -140,17 +107,14 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
           mayBeLost = false
           return repeat(group, error)
         })
-        onCommitted(
-          outcome,
-          group.map(({ operation }) => operation),
-          writer,
-        )
+        const operations = group.map(({ operation }) => operation)
+        effects.committed(outcome, operations, writer)
         return outcome
       } catch (error) {
         if (isFailure(error, 'conflict') && conflicts < maxConflicts) conflicts += 1
         else if (isFailure(error, 'lost') && wasOpen && mayBeLost) mayBeLost = false
         else {
-          if (isUnavailable(error)) onUnavailable(error)
+          if (isUnavailable(error)) effects.unavailable(error)
           throw error
         }
       }
@@ -205,7 +169,7 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
       onGroup(group.length, performance.now() - startedAt)
       for (const asked of group) leave(asked, outcome)
       for (const [index, asked] of group.entries()) answer(asked, outcome.values[index])
-      onAnswered(outcome, writer)
+      effects.answered(outcome, writer)
     } catch (error) {
       if (isUnavailable(error) || group.length === 1) {
         for (const asked of group) {
@@ -264,15 +228,21 @@ export function createBatchWriter(options: BatchWriterOptions): BatchWriter {
     runIds.includes(runId) || accepts?.run.id === runId
 
   return {
-    ask: (operation) => enqueue(operation, false),
-    askAlone: (operation) => enqueue(operation, true),
-    settled: () => (pending.size === 0 ? null : Promise.allSettled([...pending].map(({ promise }) => promise))),
-    settledOf(runId) {
+    /** Runs the operation in one of the next groups. */
+    ask: (operation: Operation): Promise<unknown> => enqueue(operation, false),
+    /** Runs the operation in a transaction of its own. */
+    askAlone: (operation: Operation): Promise<unknown> => enqueue(operation, true),
+    /** Resolves when every earlier operation has a reply; null when none is under way. */
+    settled: (): Promise<unknown> | null =>
+      pending.size === 0 ? null : Promise.allSettled([...pending].map(({ promise }) => promise)),
+    /** The same for the operations on one run; resolves to its record as it was written. */
+    settledOf(runId: string): Promise<Stored | undefined> | null {
       const last = [...pending].findLast(({ operation }) => concerns(operation, runId))
       if (last === undefined) return null
       return last.ended.promise.then((outcome) => outcome?.written.find(({ run: { id } }) => id === runId))
     },
-    async close() {
+    /** Waits for earlier operations, then ends the connection. */
+    async close(): Promise<void> {
       await running
       await connection?.end()
     },

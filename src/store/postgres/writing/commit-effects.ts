@@ -11,25 +11,13 @@ import type { OwnedClaims } from '../ownership/owned-claims.ts'
 import type { SearchIndex } from '../search/index-writer.ts'
 import type { RecordCache } from '../statements/records.ts'
 import { type Backlog, writerName } from '../statements/totals.ts'
-import type { BatchWriter, BatchWriterOptions } from './batch-writer.ts'
+import type { Outcome } from './group-commit.ts'
 import { lookingFor, type Operation } from './operations.ts'
 
 /** Numbers of the two connections through which a process writes. */
 export const writers = { intake: 1, settling: 2 }
 
-export interface CommitEffects extends Pick<
-  BatchWriterOptions,
-  'onCommitted' | 'onAnswered' | 'onUnavailable' | 'onUnknownCommit'
-> {
-  /** Whether the database may have jobs of this process that it does not run. */
-  hasOrphans(): boolean
-  /** Call before those jobs are looked for. */
-  clearOrphans(): void
-  /** There may be jobs to claim. */
-  wakeForWork(): void
-}
-
-export interface CommitEffectsOptions {
+interface CommitEffectsOptions {
   readonly process: number
   readonly backlog: Backlog
   readonly cache: RecordCache
@@ -41,10 +29,13 @@ export interface CommitEffectsOptions {
   readonly workNotifier: WorkNotifier
 }
 
-export function createCommitEffects(options: CommitEffectsOptions): CommitEffects {
+export type CommitEffects = ReturnType<typeof createCommitEffects>
+
+export function createCommitEffects(options: CommitEffectsOptions) {
   const { process, backlog, cache, emptyQueues, owned, readiness, search, subscribers, workNotifier } = options
   let hasOrphans = false
 
+  /** There may be jobs to claim. */
   function wakeForWork(): void {
     emptyQueues.forget()
     subscribers.work()
@@ -52,11 +43,15 @@ export function createCommitEffects(options: CommitEffectsOptions): CommitEffect
 
   return {
     wakeForWork,
-    hasOrphans: () => hasOrphans,
-    clearOrphans() {
+    /** Whether the database may have jobs of this process that it does not run. */
+    hasOrphans: (): boolean => hasOrphans,
+    /** Call before those jobs are looked for. */
+    clearOrphans(): void {
       hasOrphans = false
     },
-    onCommitted({ live, written, removed, given, voided, requeuedKinds, effects: further }, operations, writer) {
+    /** After a commit, before the next group is sent. */
+    committed(outcome: Outcome, operations: readonly Operation[], writer: number): void {
+      const { live, written, removed, given, voided, requeuedKinds, effects } = outcome
       if (live !== null) backlog.hear(writerName(process, writer), live)
       if (written.length + removed.length > 0) readiness.noteWritten()
       for (const stored of written) cache.keep(stored)
@@ -70,33 +65,23 @@ export function createCommitEffects(options: CommitEffectsOptions): CommitEffect
       // Other jobs may have waited for a job that ran alone.
       if (hadLostStart && owned.withLostStart().length === 0) wakeForWork()
       if (requeuedKinds.length > 0) emptyQueues.forget(requeuedKinds)
-      for (const effect of further) effect()
+      for (const effect of effects) effect()
     },
-    onAnswered({ changes, asCommitted, newWork, live, isNotified }, writer) {
+    /** After the replies of its operations are scheduled. */
+    answered({ changes, asCommitted, newWork, live, isNotified }: Outcome, writer: number): void {
       subscribers.change(changes, asCommitted)
       if (writer === writers.settling) {
         if (newWork === 'due') subscribers.work()
       } else if (live !== null) workNotifier.note(live, isNotified && newWork === 'due' ? 'none' : newWork)
     },
-    onUnavailable: readiness.noteFailure,
-    onUnknownCommit() {
+    /** A transaction failed because of the database. */
+    unavailable: readiness.noteFailure,
+    /** It is unknown whether a transaction was committed, and what it did. */
+    unknownCommit(): void {
       hasOrphans = true
       emptyQueues.forget()
     },
   }
-}
-
-/**
- * Remembers for each kind of task that no job is due in the database. Then a new job can be claimed in the commit that
- * accepts it, and a claim needs no query. Anything that may queue a job, here or in another process, clears the memory.
- */
-export interface EmptyQueueCache {
-  /** When the next known job of this kind is due; null: none waits; undefined: one may be due now. */
-  nextDueAt(kind: TaskKind, request: Pick<ClaimRequest, 'taskLimits' | 'at'>): number | null | undefined
-  /** Jobs may have been queued. */
-  forget(kinds?: readonly TaskKind[]): void
-  /** Call before a claim is sent, and the result with what the claim found; a job queued in between voids the finding. */
-  look(): Learn
 }
 
 /** @param nextDueAt null: no job of the kind waits; undefined: it was not looked for. @param atLimit tasks at their limits */
@@ -108,24 +93,31 @@ interface Known {
   readonly atLimit: readonly string[]
 }
 
-export function createEmptyQueueCache(): EmptyQueueCache {
+/**
+ * Remembers for each kind of task that no job is due in the database. Then a new job can be claimed in the commit that
+ * accepts it, and a claim needs no query. Anything that may queue a job, here or in another process, clears the memory.
+ */
+export function createEmptyQueueCache() {
   const known = new Map<TaskKind, Known>()
   const changes = new Map<TaskKind, number>()
 
   return {
-    nextDueAt(kind, { taskLimits, at }) {
+    /** When the next known job of this kind is due; null: none waits; undefined: one may be due now. */
+    nextDueAt(kind: TaskKind, { taskLimits, at }: Pick<ClaimRequest, 'taskLimits' | 'at'>): number | null | undefined {
       const found = known.get(kind)
       if (found === undefined || (found.nextDueAt !== null && found.nextDueAt <= at)) return undefined
       const limits = new Map(Object.entries(taskLimits))
       return found.atLimit.every((task) => (limits.get(task) ?? 1) <= 0) ? found.nextDueAt : undefined
     },
-    forget(kinds = taskKinds) {
+    /** Jobs may have been queued. */
+    forget(kinds: readonly TaskKind[] = taskKinds): void {
       for (const kind of kinds) {
         known.delete(kind)
         changes.set(kind, (changes.get(kind) ?? 0) + 1)
       }
     },
-    look() {
+    /** Call before a claim is sent, and the result with what the claim found; a job queued in between voids the finding. */
+    look(): Learn {
       const before = new Map(changes)
       return (kind, nextDueAt, atLimit) => {
         if (nextDueAt === undefined || before.get(kind) !== changes.get(kind)) return
@@ -135,18 +127,7 @@ export function createEmptyQueueCache(): EmptyQueueCache {
   }
 }
 
-/**
- * Whether this process can commit now: it has committed lately, or a probe through each writing connection succeeds.
- * After a failed commit it counts as unready for a while, because a probe is small and may succeed where a run fails.
- */
-export interface Readiness {
-  /** @throws AppError `store-unavailable` */
-  probe(lanes: readonly Pick<BatchWriter, 'askAlone'>[]): Promise<void>
-  /** A commit failed because of the database. */
-  noteFailure(error: unknown): void
-  /** A transaction that wrote something was committed. */
-  noteWritten(): void
-}
+export type EmptyQueueCache = ReturnType<typeof createEmptyQueueCache>
 
 const touch = {
   name: 'touch',
@@ -166,25 +147,28 @@ function probeOf(process: number): Operation {
   })
 }
 
-/** A commit counts as a probe for one round. */
-export function createReadiness(
-  process: number,
-  { roundMs, unreadyMs }: Pick<Limits, 'roundMs' | 'unreadyMs'>,
-): Readiness {
+/**
+ * Whether this process can commit now: it has committed lately, or a probe through each writing connection succeeds.
+ * After a failed commit it counts as unready for a while, because a probe is small and may succeed where a run fails.
+ * A commit counts as a probe for one round.
+ */
+export function createReadiness(process: number, { roundMs, unreadyMs }: Limits) {
   let writtenAt = -Infinity
   let failure: { readonly error: unknown; readonly at: number } | null = null
   let probing: Promise<unknown> | null = null
 
+  /** A commit failed because of the database. */
   const noteFailure = (error: unknown): void => void (failure = { error, at: performance.now() })
 
   return {
-    async probe(lanes) {
+    /** @throws AppError `store-unavailable` */
+    async probe(askAlone: readonly ((operation: Operation) => Promise<unknown>)[]): Promise<void> {
       const now = performance.now()
       if (failure !== null && now - failure.at < unreadyMs) {
         throw new AppError('store-unavailable', 'a commit has failed a moment ago', { cause: failure.error })
       }
       if (now - writtenAt < roundMs) return
-      probing ??= Promise.all(lanes.map((lane) => lane.askAlone(probeOf(process)))).finally(() => (probing = null))
+      probing ??= Promise.all(askAlone.map((ask) => ask(probeOf(process)))).finally(() => (probing = null))
       await probing.catch((error: unknown) => {
         noteFailure(error)
         throw error
@@ -192,8 +176,11 @@ export function createReadiness(
       writtenAt = performance.now()
     },
     noteFailure,
-    noteWritten() {
+    /** A transaction that wrote something was committed. */
+    noteWritten(): void {
       writtenAt = performance.now()
     },
   }
 }
+
+export type Readiness = ReturnType<typeof createReadiness>

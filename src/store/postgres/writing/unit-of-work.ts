@@ -80,26 +80,9 @@ export interface Writes {
   readonly newWork: 'none' | 'later' | 'due'
 }
 
-export interface UnitOfWork {
-  /** As earlier verbs left it; null where it was not loaded. */
-  find(runId: string): Run | null
-  add(run: Run): void
-  /** Replaces a run that was found by its changed version. */
-  save(run: Run): void
-  /** Stores the step that the record of the run has just counted. */
-  addStep(claim: Claim, step: Step, at: number): void
-  remove(run: Run): void
-  /** Notes that jobs of tasks with a rate start. */
-  noteStarts(starts: readonly TaskStart[]): void
-  /** Runs that were loaded, as they are now. */
-  loaded(): Run[]
-  /** Runs that were added, as they are now. */
-  added(): Run[]
-  isAdded(run: Run): boolean
-  finish(): Writes
-}
+export type UnitOfWork = ReturnType<typeof createUnitOfWork>
 
-export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
+export function createUnitOfWork(loaded: readonly Stored[]) {
   const before = new Map(loaded.map((stored) => [stored.run.id, stored]))
   const now = new Map(loaded.map(({ run }) => [run.id, run]))
   const removed = new Set<string>()
@@ -109,12 +92,14 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
   const starts: TaskStart[] = []
 
   return {
-    find: (runId) => (removed.has(runId) ? null : (now.get(runId) ?? null)),
-    add(run) {
+    /** As earlier verbs left it; null where it was not loaded. */
+    find: (runId: string): Run | null => (removed.has(runId) ? null : (now.get(runId) ?? null)),
+    add(run: Run): void {
       if (now.has(run.id)) throw new Error(`the run ${run.id} was accepted before`)
       now.set(run.id, run)
     },
-    save(run) {
+    /** Replaces a run that was found by its changed version. */
+    save(run: Run): void {
       const old = now.get(run.id)
       if (old === undefined) throw new Error(`the run ${run.id} was not loaded`)
       if (old === run) return
@@ -125,17 +110,21 @@ export function createUnitOfWork(loaded: readonly Stored[]): UnitOfWork {
       if (due !== null) deliveries.push(due)
       changes.set(run.id, changeOf(old, run, changes.get(run.id)))
     },
-    addStep({ runId, jobIndex }, { name, value }, at) {
+    /** Stores the step that the record of the run has just counted. */
+    addStep({ runId, jobIndex }: Claim, { name, value }: Step, at: number): void {
       const count = now.get(runId)?.jobs[jobIndex]?.steps?.count
       if (count === undefined) throw new Error(`the run ${runId} has no step`)
       steps.push({ runId, jobIndex, place: count - 1, name, at, value })
     },
-    noteStarts: (more) => void starts.push(...more),
-    remove: ({ id }) => void removed.add(id),
-    loaded: () => [...now.values()].filter(({ id }) => before.has(id) && !removed.has(id)),
-    isAdded: ({ id }) => now.has(id) && !before.has(id),
-    added: () => [...now.values()].filter(({ id }) => !before.has(id)),
-    finish() {
+    /** Notes that jobs of tasks with a rate start. */
+    noteStarts: (more: readonly TaskStart[]): void => void starts.push(...more),
+    remove: ({ id }: Run): void => void removed.add(id),
+    /** Runs that were loaded, as they are now. */
+    loaded: (): Run[] => [...now.values()].filter(({ id }) => before.has(id) && !removed.has(id)),
+    isAdded: ({ id }: Run): boolean => now.has(id) && !before.has(id),
+    /** Runs that were added, as they are now. */
+    added: (): Run[] => [...now.values()].filter(({ id }) => !before.has(id)),
+    finish(): Writes {
       const derived = createDerived()
       const added: Run[] = []
       const changed: Stored[] = []
