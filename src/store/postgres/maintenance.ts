@@ -2,44 +2,46 @@
  * Work of each second: reads the backlog, detects dead processes and takes back their jobs, shortens waits that a step
  * of a clock has made longer, and adds up the totals of processes that have left.
  */
+import type { Claim } from '../../domain/claim.ts'
 import type { Log } from '../../log.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { RescueReport } from '../store.ts'
 import type { Limits, Query } from './connection/connection.ts'
+import type { Subscribers } from './notifications/notifier.ts'
 import { type Heartbeats, heartbeatText, isAbandoned, type Lease } from './ownership/lease.ts'
+import type { OwnedClaims, Quarantine } from './ownership/owned-claims.ts'
+import { boundWaits, reclaim, rescue } from './ownership/recovery.ts'
+import { boundDeliveries } from './statements/deliveries.ts'
+import type { PostgresInbox } from './statements/inbox.ts'
 import { runsHere } from './statements/queue.ts'
+import { readRun } from './statements/read.ts'
+import type { Readable } from './statements/records.ts'
 import { isNotPaused, type PausedTasks } from './statements/tasks.ts'
 import { type Backlog, foldTotals } from './statements/totals.ts'
-import { boundDeliveries } from './statements/deliveries.ts'
+import type { BatchWriter } from './writing/batch-writer.ts'
+import type { CommitEffects } from './writing/commit-effects.ts'
 
 interface MaintenanceOptions {
-  readonly limits: Limits
   /** Number of this process. */
   readonly process: number
   /** That run here; null: any. */
   readonly tasks: readonly string[] | null
+  readonly limits: Limits
   readonly query: Query
-  readonly backlog: Backlog
-  readonly pausedTasks: Pick<PausedTasks, 'refresh'>
+  readonly intake: BatchWriter
+  readonly settling: BatchWriter
   readonly lease: Lease
   readonly heartbeats: Heartbeats
-  readonly log: Log
-  /** Takes back the jobs of processes that have been silent for too long. */
-  readonly rescue: () => Promise<RescueReport>
-  /** Moves waits of these runs that began in the future. */
-  readonly boundWaits: (runIds: readonly string[], at: number) => Promise<void>
-  /** Compares what this process owns with what it runs. */
-  readonly reclaim: () => Promise<void>
-  readonly hasOrphans: () => boolean
-  /** Whether suspects are due. */
-  readonly onSuspects: (wait: boolean) => void
-  /** Called with the number of jobs that were taken back. */
-  readonly onTakeover: (jobs: number) => void
+  readonly owned: OwnedClaims
+  readonly quarantine: Quarantine
+  readonly effects: CommitEffects
+  readonly subscribers: Subscribers
+  readonly inbox: PostgresInbox
+  readonly backlog: Backlog
+  readonly pausedTasks: PausedTasks
+  readonly readable: Readable
   readonly clock: Clock
-  /** Requests may be waiting in the inbox without a notification. */
-  readonly lookAtInbox: () => Promise<void>
-  /** Called after each round: jobs may wait without a notification. */
-  readonly onRound: () => void
+  readonly log: Log
 }
 
 const reclaimEvery = 10
@@ -61,6 +63,7 @@ const selectSuspects = {
     SELECT 1 FROM queue WHERE lost = 2 AND (is_due OR run_at <= $1) AND ${runsHere('task', '$2')}
       AND ${isNotPaused('queue.task')} LIMIT 1`,
 }
+/** Waiting jobs that fail when they lose one more start. */
 const sumSuspects = { name: 'count-suspects', text: 'SELECT count(*) AS suspects FROM queue WHERE lost = 2' }
 // Waits that began in the future: the clock was set back since, or was ahead on another machine. A wait that is due
 // before it began was moved before.
@@ -77,28 +80,12 @@ const forgetProcesses = {
     DELETE FROM process
     WHERE heartbeat_at < clock_timestamp() - interval '1 hour' AND ${heartbeatText} = ANY ($1::text[])`,
 }
-/** Waiting jobs that fail when they lose one more start. */
-export async function countSuspects(query: Query): Promise<number> {
-  return Number((await query(sumSuspects))[0]?.['suspects'])
-}
+/** Reported for a run that was removed: subscribers read it, and find that it is gone. */
+const removed = { version: 0, state: 'running', answer: null } as const
 
 export function createMaintenance(options: MaintenanceOptions) {
-  const {
-    limits,
-    process,
-    tasks,
-    query,
-    backlog,
-    lease,
-    log,
-    rescue,
-    reclaim,
-    hasOrphans,
-    onSuspects,
-    onRound,
-    onTakeover,
-  } = options
-  const { lookAtInbox, heartbeats, pausedTasks, boundWaits, clock } = options
+  const { process, tasks, limits, query, intake, settling, lease, heartbeats, owned, readable, clock, log } = options
+  const { quarantine, effects, subscribers, inbox, backlog, pausedTasks } = options
   const { leaseMs, roundMs } = limits
   const aheadOfMonotonic = (): number => clock.now() - performance.now()
   let lastAhead = aheadOfMonotonic()
@@ -106,22 +93,52 @@ export function createMaintenance(options: MaintenanceOptions) {
   let isStopped = false
   let underWay = Promise.resolve()
   let rounds = 0
+  let lostClaims = 0
+
+  /** Heartbeats of processes that are given up. After an outage all leases look dead: every process gets the time to renew its own, as this one did. */
+  const silentProcesses = (): string[] => (lease.keptForMs() >= leaseMs ? heartbeats.unchangedFor(leaseMs) : [])
+
+  /** Takes back the jobs of processes that are gone or have been silent for too long. */
+  async function takeOver(at: number): Promise<RescueReport> {
+    const report = await settling.askAlone(rescue(process, readable, silentProcesses(), at))
+    await boundDeliveries(query, at)
+    const suspects = Number((await query(sumSuspects))[0]?.['suspects'])
+    quarantine.look(suspects > 0)
+    return { ...(report as Omit<RescueReport, 'suspects'>), suspects }
+  }
+
+  /** Compares the claims in the database with the attempts here: a job that nobody runs is handed back, and an attempt without a claim ends. */
+  async function compareOwned(): Promise<void> {
+    effects.clearOrphans()
+    // After every claim under way: it is not known yet which jobs those take.
+    const missing = (await intake.askAlone(reclaim(process, readable, owned, clock.now()))) as readonly Claim[]
+    // A settled job has no owner either. Here that is known once its outcome has a reply.
+    await settling.settled()
+    for (const claim of missing) {
+      const { runId } = claim
+      // Read before the claim is marked void: if the read fails, the next comparison finds the claim again.
+      const { version, state, answer } = (await readRun(query, runId)) ?? removed
+      if (!owned.void(claim)) continue
+      lostClaims += 1
+      subscribers.change([{ runId, version, state, isAnswered: answer !== null, voided: [claim] }])
+    }
+  }
 
   async function maintain(): Promise<void> {
     rounds += 1
-    await Promise.all([backlog.refresh(query), pausedTasks.refresh(), lookAtInbox()])
-    if (hasOrphans() || rounds % reclaimEvery === 0) await reclaim()
+    await Promise.all([backlog.refresh(query), pausedTasks.refresh(), inbox.look()])
+    if (effects.hasOrphans() || rounds % reclaimEvery === 0) await compareOwned()
     await heartbeats.look(query)
     const silent = heartbeats.unchangedFor(leaseMs)
     if (lease.keptForMs() >= leaseMs && (await query(selectAbandoned, [process, silent])).length > 0) {
-      const { requeued, crashed, suspects } = await rescue()
+      const { requeued, crashed, suspects } = await takeOver(clock.now())
       if (requeued + crashed > 0) {
         log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')
-        onTakeover(requeued + crashed)
+        subscribers.takeover(requeued + crashed)
       }
     }
     await lookAtWaits()
-    onSuspects((await query(selectSuspects, [clock.now(), tasks])).length > 0)
+    quarantine.look((await query(selectSuspects, [clock.now(), tasks])).length > 0)
     if (rounds % foldEvery === 1) {
       await query(forgetProcesses, [silent])
       await query(foldTotals)
@@ -135,7 +152,7 @@ export function createMaintenance(options: MaintenanceOptions) {
       await boundDeliveries(query, at)
       const runIds = (await query(selectAhead, [at])).map(({ run }) => String(run))
       for (let place = 0; place < runIds.length; place += maxBound) {
-        await boundWaits(runIds.slice(place, place + maxBound), at)
+        await settling.askAlone(boundWaits(runIds.slice(place, place + maxBound), readable, at))
       }
     }
     // After a failure the next round tries again.
@@ -148,7 +165,8 @@ export function createMaintenance(options: MaintenanceOptions) {
       .catch((error: unknown) => log.debug({ err: error }, 'the database could not be looked after'))
       .then(() => {
         if (isStopped) return
-        onRound()
+        // Jobs may wait without a notification.
+        effects.wakeForWork()
         timer = setTimeout(round, roundMs)
       })
   }
@@ -161,5 +179,10 @@ export function createMaintenance(options: MaintenanceOptions) {
       clearTimeout(timer)
       await underWay
     },
+    silentProcesses,
+    takeOver,
+    compareOwned,
+    /** Claims of this process that ended without a notification, since it started. */
+    lostClaims: (): number => lostClaims,
   }
 }

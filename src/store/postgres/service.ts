@@ -2,38 +2,26 @@
  * The parts of the engine: two connections that write in groups, a few that read, one that hears of the others'
  * commits, and a thread that keeps the right to the claimed jobs.
  */
-import type { Claim, JobProgress, Progress } from '../../domain/claim.ts'
+import type { JobProgress } from '../../domain/claim.ts'
 import { AppError, BootError } from '../../domain/errors.ts'
 import type { Log } from '../../log.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { TurnScheduler } from '../../runtime/event-loop.ts'
 import type { StallOptions } from '../../runtime/stall-watch.ts'
-import type { Notifier, RescueReport } from '../store.ts'
 import { prepareDatabase } from './connection/boot.ts'
-import {
-  createConnect,
-  createReader,
-  defaultLimits,
-  type Limits,
-  loadPg,
-  type Reader,
-} from './connection/connection.ts'
-import { countSuspects, createMaintenance } from './maintenance.ts'
+import { createConnect, createReader, defaultLimits, type Limits, loadPg } from './connection/connection.ts'
+import { createMaintenance } from './maintenance.ts'
 import { decodeNotification, encodeNotification, notify } from './notifications/codec.ts'
 import { createListener, createRemoteProgress, createWorkNotifier, type Subscribers } from './notifications/notifier.ts'
 import { createHeartbeats, createLease } from './ownership/lease.ts'
 import { createTickWatch } from './ownership/tick-watch.ts'
-import { createOwnedClaims, createQuarantine, type Quarantine } from './ownership/owned-claims.ts'
-import { boundWaits, reclaim, rescue } from './ownership/recovery.ts'
+import { createOwnedClaims, createQuarantine } from './ownership/owned-claims.ts'
 import { createSearchIndex } from './search/index-writer.ts'
-import { boundDeliveries } from './statements/deliveries.ts'
-import { createInbox, inboxNotification, type PostgresInbox } from './statements/inbox.ts'
-import { readRun } from './statements/read.ts'
-import { createReadable, createRecordCache, type Readable } from './statements/records.ts'
-import { createPausedTasks, type PausedTasks } from './statements/tasks.ts'
+import { createInbox, inboxNotification } from './statements/inbox.ts'
+import { createReadable, createRecordCache } from './statements/records.ts'
+import { createPausedTasks } from './statements/tasks.ts'
 import { createBacklog, writerName } from './statements/totals.ts'
-import { type BatchWriter, createBatchWriter } from './writing/batch-writer.ts'
-import type { ClaimOptions } from './writing/claim.ts'
+import { createBatchWriter } from './writing/batch-writer.ts'
 import { createCommitEffects, createEmptyQueueCache, createReadiness, writers } from './writing/commit-effects.ts'
 import { createRateLimits } from './writing/rate-limits.ts'
 
@@ -60,47 +48,12 @@ export interface PostgresOptions {
 }
 
 /** What the verbs are made of. */
-export interface Service {
-  /** Number of this process. */
-  readonly process: number
-  /** Accepts runs and claims jobs. */
-  readonly intake: BatchWriter
-  /** Settles, cancels, retries and removes. */
-  readonly settling: BatchWriter
-  readonly reader: Reader
-  readonly readable: Readable
-  readonly inbox: PostgresInbox
-  readonly pausedTasks: PausedTasks
-  readonly quarantine: Quarantine
-  readonly claiming: ClaimOptions
-  backlog(): number
-  /** There may be jobs to claim. */
-  wakeForWork(): void
-  /** Heartbeats of processes that are given up. */
-  silentProcesses(): string[]
-  takeOver(at: number): Promise<RescueReport>
-  /** @throws AppError `store-unavailable` where nothing can be committed */
-  probe(): Promise<void>
-  publishProgress(progress: readonly JobProgress[]): Promise<void>
-  readonly watchedSince: Notifier['watchedSince']
-  remoteProgress(runId: string, jobIndex: number): Progress | null
-  /** Claims of this process that ended without a notification, since it started. */
-  lostClaims(): number
-  stop(): Promise<void>
-}
-
-/** Reported for a run that was removed: subscribers read it, and find that it is gone. */
-const forgotten = { version: 0, state: 'running', answer: null } as const
+export type Service = Awaited<ReturnType<typeof startService>>
 
 /** @throws BootError */
-export async function startService(
-  options: PostgresOptions,
-  subscribers: Subscribers,
-  turns: TurnScheduler,
-): Promise<Service> {
+export async function startService(options: PostgresOptions, subscribers: Subscribers, turns: TurnScheduler) {
   const { url, schema, tasks = null, hasSearch = false, clock, log, onLost } = options
   const limits = { ...defaultLimits, ...options.limits }
-  const { leaseMs } = limits
   const channel = `forerunner ${schema}`
   const pg = await loadPg()
   const database = { url, schema, limits }
@@ -147,10 +100,11 @@ export async function startService(
       onGroup: (...group) => options.onCommit?.(...group),
       defer: turns.run,
     })
+  /** Accepts runs and claims jobs. */
   const intake = batchWriter(writers.intake)
+  /** Settles, cancels, retries and removes. */
   const settling = batchWriter(writers.settling)
   const lease = createLease({ ...database, owner: process, tasks, stall: options.stall ?? null, onLost })
-  let lostClaims = 0
   let greeting: NodeJS.Timeout | undefined
 
   async function hear(text: string): Promise<void> {
@@ -182,63 +136,36 @@ export async function startService(
     wakeForWork()
   }
 
-  /** After an outage all leases look dead: every process gets the time to renew its own, as this one did. */
-  const silentProcesses = (): string[] => (lease.keptForMs() >= leaseMs ? heartbeats.unchangedFor(leaseMs) : [])
-
-  async function takeOver(at: number): Promise<RescueReport> {
-    const silent = silentProcesses()
-    const report = (await settling.askAlone(rescue(process, readable, silent, at))) as Omit<RescueReport, 'suspects'>
-    await boundDeliveries(reader.query, at)
-    const suspects = await countSuspects(reader.query)
-    quarantine.look(suspects > 0)
-    return { ...report, suspects }
-  }
-
-  /** Compares the claims in the database with the attempts here: a job that nobody runs is handed back, and an attempt without a claim ends. */
-  async function compareOwned(): Promise<void> {
-    effects.clearOrphans()
-    // After every claim under way: it is not known yet which jobs those take.
-    const missing = (await intake.askAlone(reclaim(process, readable, owned, clock.now()))) as readonly Claim[]
-    // A settled job has no owner either. Here that is known once its outcome has a reply.
-    await settling.settled()
-    for (const claim of missing) {
-      const { runId } = claim
-      // Read before the claim is marked void: if the read fails, the next comparison finds the claim again.
-      const { version, state, answer } = (await readRun(reader.query, runId)) ?? forgotten
-      if (!owned.void(claim)) continue
-      lostClaims += 1
-      subscribers.change([{ runId, version, state, isAnswered: answer !== null, voided: [claim] }])
-    }
-  }
+  const maintenance = createMaintenance({
+    process,
+    tasks,
+    limits,
+    query: reader.query,
+    intake,
+    settling,
+    lease,
+    heartbeats,
+    owned,
+    quarantine,
+    effects,
+    subscribers,
+    inbox,
+    backlog,
+    pausedTasks,
+    readable,
+    clock,
+    log,
+  })
 
   function onGap(): void {
     subscribers.gap()
     subscribers.requests()
     void lookAtPauses()
-    compareOwned().catch((error: unknown) => log.debug({ err: error }, 'the own jobs could not be looked through'))
+    const noteError = (error: unknown): void => log.debug({ err: error }, 'the own jobs could not be looked through')
+    maintenance.compareOwned().catch(noteError)
   }
 
   const listener = createListener({ connect, channel, onMessage: (text) => void hear(text), onGap })
-  const maintenance = createMaintenance({
-    limits,
-    process,
-    tasks,
-    query: reader.query,
-    backlog,
-    pausedTasks,
-    lease,
-    log,
-    rescue: () => takeOver(clock.now()),
-    heartbeats,
-    boundWaits: async (runIds, at) => void (await settling.askAlone(boundWaits(runIds, readable, at))),
-    reclaim: compareOwned,
-    hasOrphans: effects.hasOrphans,
-    onSuspects: quarantine.look,
-    onTakeover: subscribers.takeover,
-    onRound: wakeForWork,
-    lookAtInbox: inbox.look,
-    clock,
-  })
 
   async function stop(): Promise<void> {
     clearTimeout(greeting)
@@ -274,19 +201,20 @@ export async function startService(
     claiming: { tasks, pausedTasks, rateLimits: createRateLimits(schema), emptyQueues, readable, clock },
     backlog: backlog.jobs,
     wakeForWork,
-    silentProcesses,
-    takeOver,
-    async probe() {
+    silentProcesses: maintenance.silentProcesses,
+    takeOver: maintenance.takeOver,
+    lostClaims: maintenance.lostClaims,
+    /** @throws AppError `store-unavailable` where nothing can be committed */
+    async probe(): Promise<void> {
       // The lease is renewed every few seconds.
       if (lease.keptForMs() === 0) throw new AppError('store-unavailable', 'the lease could not be renewed')
       await readiness.probe([intake.askAlone, settling.askAlone])
     },
     // Progress is published again, so a lost message does no harm.
-    publishProgress: async (progress) =>
+    publishProgress: (progress: readonly JobProgress[]): Promise<void> =>
       sendNotifications(encodeNotification({ type: 'progress', from: process, progress })).catch(() => {}),
     watchedSince: createTickWatch(reader.query, process, limits),
     remoteProgress: remoteProgress.of,
-    lostClaims: () => lostClaims,
     stop,
   }
 }

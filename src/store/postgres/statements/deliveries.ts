@@ -16,7 +16,7 @@ import {
 } from '../../claim-requests.ts'
 import { claimedDelivery, deliveryRecord, type DeliveryRow, deliveryStateNumber } from '../../rows.ts'
 import { stateNumber } from '../../record.ts'
-import type { Query, Row } from '../connection/connection.ts'
+import type { Query } from '../connection/connection.ts'
 import { heartbeatText } from '../ownership/lease.ts'
 
 type Named = Pick<ClaimedDelivery, 'runId' | 'version'>
@@ -41,7 +41,7 @@ export function deliveryValues(rows: readonly NewDelivery[]): unknown[] {
 const selectOf = {
   name: 'select-deliveries',
   text: `
-    SELECT version, state, attempts, last_status, next_at FROM delivery WHERE run = $1
+    SELECT version, state, attempts, last_status AS "lastStatus", next_at AS "nextAt" FROM delivery WHERE run = $1
     ORDER BY version DESC LIMIT ${maxShownDeliveries}`,
 }
 // From each receiver to the next one, without the deliveries in between.
@@ -53,7 +53,7 @@ const selectReceivers = {
       UNION ALL
       SELECT (SELECT receiver FROM delivery WHERE receiver > known.name AND ${isFree} ORDER BY receiver LIMIT 1), place + 1
       FROM known WHERE known.name IS NOT NULL AND place < ${receiversPerClaim})
-    SELECT name AS receiver, first.next_at FROM known
+    SELECT name AS receiver, first.next_at AS "nextAt" FROM known
     CROSS JOIN LATERAL (
       SELECT next_at FROM delivery WHERE receiver = known.name AND ${isFree} ORDER BY next_at LIMIT 1) AS first
     ORDER BY place`,
@@ -63,7 +63,7 @@ const selectFree = {
   text: `
     SELECT found.* FROM unnest($1::text[], $2::integer[]) AS wanted (receiver, room)
     CROSS JOIN LATERAL (
-      SELECT run, version, receiver, outcome, ended_at, attempts, next_at FROM delivery
+      SELECT run, version, receiver, outcome, ended_at AS "endedAt", attempts, next_at AS "nextAt" FROM delivery
       WHERE receiver = wanted.receiver AND ${isFree} ORDER BY next_at LIMIT wanted.room + 1) AS found`,
 }
 // Another process may have chosen the same ones: each takes those that the other has not.
@@ -113,15 +113,10 @@ const shorten = {
 }
 
 export async function readDeliveries(query: Query, runId: string): Promise<DeliveryRecord[]> {
-  return (await query(selectOf, [runId])).toReversed().map((row) =>
-    deliveryRecord({
-      version: Number(row['version']),
-      state: Number(row['state']),
-      attempts: Number(row['attempts']),
-      lastStatus: row['last_status'] === null ? null : Number(row['last_status']),
-      nextAt: row['next_at'] === null ? null : Number(row['next_at']),
-    }),
-  )
+  // Selected by the names of its members.
+  return ((await query(selectOf, [runId])) as unknown as Parameters<typeof deliveryRecord>[0][])
+    .toReversed()
+    .map(deliveryRecord)
 }
 
 /** @param process number of the one that sends them */
@@ -130,17 +125,16 @@ export async function claimDeliveries(
   process: number,
   request: DeliveryRequest,
 ): Promise<DeliveryClaims> {
-  const { at, among } = request
+  const { at, after: last, among } = request
   const receivers =
     among?.map((receiver) => ({ receiver, nextAt: at })) ??
-    (await query(selectReceivers, [request.after])).map((row) => {
-      return { receiver: String(row['receiver']), nextAt: Number(row['next_at']) }
-    })
+    // Selected by the names of their members.
+    ((await query(selectReceivers, [last])) as unknown as Parameters<typeof wantedOf>[0])
   const { wanted, nextDueAt, after } = wantedOf(receivers, request)
   if (wanted.length === 0) return { deliveries: [], nextDueAt, after }
   const rooms = wanted.map(({ room }) => Math.min(room, request.limit))
-  const rows = await query(selectFree, [wanted.map(({ receiver }) => receiver), rooms])
-  const found = chosenOf(rows.map(rowOf), wanted, request)
+  const rows = (await query(selectFree, [wanted.map(({ receiver }) => receiver), rooms])) as unknown as DeliveryRow[]
+  const found = chosenOf(rows, wanted, request)
   const names = found.chosen.map(({ run, version }) => [run, version] as const)
   const taken = new Set(
     (await query(take, [names.map(([run]) => run), names.map(([, version]) => version), process])).map(
@@ -183,16 +177,4 @@ export async function releaseDeliveries(
 /** A clock may have been set back, or be ahead in another process: no delivery waits longer than it is to wait. */
 export async function boundDeliveries(query: Query, at: number): Promise<void> {
   await query(shorten, [at, maxDeliveryWaitsMs])
-}
-
-function rowOf(row: Row): DeliveryRow {
-  return {
-    run: String(row['run']),
-    version: Number(row['version']),
-    receiver: String(row['receiver']),
-    outcome: Number(row['outcome']),
-    endedAt: Number(row['ended_at']),
-    attempts: Number(row['attempts']),
-    nextAt: Number(row['next_at']),
-  }
 }

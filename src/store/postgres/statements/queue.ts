@@ -75,6 +75,9 @@ export function runsHere(task: string, tasks: string): string {
 const jobColumns = 'queue.run, queue.job, queue.kind, queue.task, queue.priority, queue.run_at, queue.is_due'
 const recordColumns = 'record.version, record.revision, record.record'
 const nextInOrder = 'ORDER BY queue.run_at, queue.run, queue.job'
+/** Members of `Due`. */
+const dueColumns = `due.run AS "runId", due.job AS "jobIndex", due.kind, due.task, due.priority, due.run_at AS "runAt",
+      due.is_due AS "isDue", payload.value AS input`
 const joinInput = 'LEFT JOIN payload ON payload.run = due.run AND payload.job = due.job AND payload.part = 0'
 
 // Parameters: $1 kinds; $2 free slots of each; $3 now; $4 tasks at their limit; $5 whether to claim jobs that have lost a
@@ -118,8 +121,7 @@ const selectDue = {
                 AND NOT EXISTS (SELECT FROM due WHERE due.run = queue.run AND due.job = queue.job) LIMIT 1) AS other
             WHERE level.kind = slot.kind) AS is_skipped
         FROM slot)
-    SELECT state.kind AS asked_kind, state.next_due_at, state.is_skipped, due.run, due.job, due.kind, due.task,
-      due.priority, due.run_at, due.is_due, due.version, due.revision, payload.value AS input,
+    SELECT state.kind AS asked_kind, state.next_due_at, state.is_skipped, ${dueColumns}, due.version, due.revision,
       CASE WHEN row_number() OVER (PARTITION BY due.run ORDER BY due.job) = 1 THEN due.record END AS record
     FROM state LEFT JOIN due ON due.kind = state.kind ${joinInput}`,
 }
@@ -133,7 +135,7 @@ const selectSuspect = {
         AND queue.task <> ALL($3::text[]) AND ${runsHere('queue.task', '$4')} AND ${isNotPaused('queue.task')}
         AND ${isNone('queue.run', '$5')}
       ${nextInOrder} LIMIT 1 FOR NO KEY UPDATE OF record SKIP LOCKED)
-    SELECT due.*, payload.value AS input FROM due ${joinInput}`,
+    SELECT ${dueColumns}, due.version, due.revision, due.record FROM due ${joinInput}`,
 }
 
 /** Due jobs, of each kind as many as there are free slots, without tasks at their limit. */
@@ -155,7 +157,7 @@ export async function lookForDue(
     tasks,
     unreadable,
   ])
-  const found = rows.filter((row) => row['run'] !== null)
+  const found = rows.filter(({ runId }) => runId !== null)
   const read = await readDue(query, found, readable)
   const nextDueAt = new Map<TaskKind, number | null>()
   const skipped: TaskKind[] = []
@@ -207,25 +209,13 @@ async function readDue(
   rows: readonly Row[],
   readable: Readable,
 ): Promise<Pick<DueJobs, 'jobs' | 'records' | 'resultOf'>> {
-  const withRecord = rows.filter(({ record }) => record !== null).map((row) => ({ ...row, id: row['run'] }))
+  const withRecord = rows.filter(({ record }) => record !== null).map((row) => ({ ...row, id: row['runId'] }))
   const records = readable.decode(withRecord)
   const runs = new Map(records.map(({ run }) => [run.id, run]))
-  const jobs = rows.map(dueOf).filter(({ runId, jobIndex, runAt }) => runs.get(runId)?.jobs[jobIndex]?.runAt === runAt)
+  const isAsRead = ({ runId, jobIndex, runAt }: Due): boolean => runs.get(runId)?.jobs[jobIndex]?.runAt === runAt
+  // Selected by `dueColumns`.
+  const jobs = (rows as unknown as readonly Due[]).filter(isAsRead)
   return { jobs, records, resultOf: await readResults(query, jobs, runs) }
-}
-
-function dueOf(row: Row): Due {
-  return {
-    runId: String(row['run']),
-    jobIndex: Number(row['job']),
-    // As the queue was written.
-    kind: row['kind'] as TaskKind,
-    task: String(row['task']),
-    priority: Number(row['priority']),
-    runAt: Number(row['run_at']),
-    isDue: row['is_due'] === true,
-    input: row['input'] as string | null,
-  }
 }
 
 /** A job's place in the queue: how many due jobs are claimed before it. */
