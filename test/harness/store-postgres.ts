@@ -2,6 +2,7 @@
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/log.ts'
 import type { Limits } from '../../src/store/postgres/connection/connection.ts'
+import type { PostgresOptions } from '../../src/store/postgres/service.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Schema } from './postgres.ts'
 import { withWarmThreads } from './warm-threads.ts'
@@ -22,6 +23,7 @@ export function postgresStore(
   limits: Partial<Limits> = {},
   tasks?: readonly string[],
   hasSearch = false,
+  options: Partial<PostgresOptions> = {},
 ): ScopedStore {
   const onLost = (error: Error): void => {
     throw error
@@ -37,6 +39,7 @@ export function postgresStore(
     clock: systemClock,
     log,
     onLost,
+    ...options,
   })
   return { store, [Symbol.asyncDispose]: () => store.close() }
 }

@@ -1,9 +1,10 @@
 /** Clocks that step, of this machine, of another one and of the server: nothing waits longer for that, and nothing dies. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { adaptLogger } from '../../src/log.ts'
 import type { Store } from '../../src/store/store.ts'
 import { makeSchema } from '../harness/postgres.ts'
-import { openPostgres } from '../harness/store-postgres.ts'
+import { openPostgres, postgresStore } from '../harness/store-postgres.ts'
 import {
   acceptAndClaim,
   acceptFirst,
@@ -95,6 +96,24 @@ test('processes whose heartbeats look old on the clock of the server, and change
   const job = await jobIn(other.store, kept.runId)
   assert.is(job.state, 'running')
   assert.is(await one.store.complete(kept, '1', start), 'settled')
+})
+
+test('a process whose clock differs from that of the database says so at its start', async () => {
+  await using schema = await makeSchema()
+  const warnings: string[] = []
+  const ignore = (): void => {}
+  const warn = (_fields: object, message: string): void => void warnings.push(message)
+  const log = adaptLogger({ debug: ignore, info: ignore, warn, error: ignore })
+  for (const aheadMs of [hourMs, -hourMs, 1_000]) {
+    const clock = { now: () => Date.now() + aheadMs }
+    await using scoped = postgresStore(schema, {}, [], false, { clock, log })
+    await scoped.store.open()
+  }
+  const consequence = 'that of the database: delays, expiry, schedules and retention go by it'
+  assert.equal(warnings, [
+    `the clock of this process is 3600 s ahead of ${consequence}`,
+    `the clock of this process is 3600 s behind ${consequence}`,
+  ])
 })
 
 test.run()

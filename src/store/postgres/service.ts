@@ -59,7 +59,7 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   const database = { url, schema, limits }
   const connect = createConnect(pg, database)
   const startedAt = clock.now()
-  const registration = { tasks, hasSearch, at: startedAt, waitMs: options.connectWaitMs }
+  const registration = { tasks, hasSearch, at: startedAt, waitMs: options.connectWaitMs, clock, log }
   const process = await prepareDatabase(connect, database, registration)
 
   const reader = createReader(pg, database)

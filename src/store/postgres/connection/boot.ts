@@ -2,6 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BootError, messageOf } from '../../../domain/errors.ts'
+import type { Log } from '../../../log.ts'
+import type { Clock } from '../../../runtime/clock.ts'
 import { type OldJob, type OldRun, runOfRows } from '../../old-rows.ts'
 import { saveWrites } from '../statements/save.ts'
 import { totalColumns } from '../statements/totals.ts'
@@ -16,7 +18,7 @@ const register = {
     WITH own AS (INSERT INTO process (heartbeat_at, tasks, has_search) VALUES (clock_timestamp(), $1, $2) RETURNING id),
     -- Whether it writes the index or not: what it does not bring in, others do when it is gone.
     progress AS (INSERT INTO search_progress (process, since) SELECT id, $3 FROM own)
-    SELECT id FROM own`,
+    SELECT id, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now FROM own`,
 }
 
 export interface Registration {
@@ -28,6 +30,8 @@ export interface Registration {
   readonly at: number
   /** How long to wait for a server that does not answer, or is starting, in milliseconds. */
   readonly waitMs: number
+  readonly clock: Clock
+  readonly log: Log
 }
 
 /**
@@ -37,7 +41,7 @@ export interface Registration {
 export async function prepareDatabase(
   connect: Connect,
   database: Database,
-  { tasks, hasSearch, at, waitMs }: Registration,
+  { tasks, hasSearch, at, waitMs, clock, log }: Registration,
 ): Promise<number> {
   try {
     const connection = await connectWithin(connect, waitMs)
@@ -46,6 +50,7 @@ export async function prepareDatabase(
       await checkSessions(connection, await second)
       await migrate(connection, database)
       const [own] = await connection.query(register, [tasks, hasSearch, at])
+      warnOfClock(clock.now() - Number(own?.['now']), log)
       return Number(own?.['id'])
     } finally {
       await Promise.allSettled([connection.end(), second.then((other) => other.end())])
@@ -54,6 +59,16 @@ export async function prepareDatabase(
     const reason = messageOf(error)
     throw new BootError(`the database ${nameOf(database.url)} cannot be used: ${reason}`, error)
   }
+}
+
+/** Clocks that are kept right differ by less. */
+const maxAheadMs = 5_000
+
+function warnOfClock(aheadMs: number, log: Log): void {
+  if (Math.abs(aheadMs) < maxAheadMs) return
+  const difference = `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'}`
+  const message = `the clock of this process is ${difference} that of the database: delays, expiry, schedules and retention go by it`
+  log.warn({ aheadMs }, message)
 }
 
 async function connectWithin(connect: Connect, waitMs: number): Promise<Connection> {
