@@ -24,7 +24,9 @@ export interface TaskLine {
 
 /** A job that logs without end must not keep the main thread busy with it, and neither must many jobs together. */
 const maxLinesPerSecond = 1_000
-const maxLinesOfThread = 5_000
+const maxLinesOfThread = 1_000
+/** Lines of all threads in one such window are handled in one turn of the main thread, at worst. */
+const threadWindowMs = 100
 const maxMessageLength = 4_096
 const maxFieldsLength = 4_096
 const maxErrorLength = 16_384
@@ -33,8 +35,8 @@ const msPerSecond = 1_000
 const { isNativeError } = types
 const WebError = DOMException
 
-/** Of all jobs on this thread, in the second under way. */
-const ofThread = { second: 0, lines: 0 }
+/** Of all jobs on this thread, in the window under way. */
+const ofThread = { window: 0, lines: 0 }
 
 export interface LimitedLog {
   readonly log: TaskLog
@@ -50,20 +52,22 @@ export function createTaskLog(ids: LineIds, write: (line: TaskLine) => void): Li
 
   function reportDropped(): void {
     if (dropped === 0) return
-    const message = `${dropped} lines of a job were dropped: too many came in a second`
+    const message = `${dropped} lines of a job were dropped: too many came at once`
     dropped = 0
     write({ level: 'warn', message, fields: ids })
   }
 
   function mayWrite(): boolean {
-    const current = floor(now() / msPerSecond)
-    if (current !== second) {
-      second = current
+    const at = now()
+    const currentSecond = floor(at / msPerSecond)
+    if (currentSecond !== second) {
+      second = currentSecond
       lines = 0
       reportDropped()
     }
-    if (current !== ofThread.second) {
-      ofThread.second = current
+    const currentWindow = floor(at / threadWindowMs)
+    if (currentWindow !== ofThread.window) {
+      ofThread.window = currentWindow
       ofThread.lines = 0
     }
     if (lines >= maxLinesPerSecond || ofThread.lines >= maxLinesOfThread) {
