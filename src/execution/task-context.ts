@@ -24,7 +24,7 @@ export interface TaskLine {
 
 /** A job that logs without end must not keep the main thread busy with it, and neither must many jobs together. */
 const maxLinesPerSecond = 1_000
-const maxLinesOfThread = 1_000
+const maxLinesOfThread = 2_000
 /** Lines of all threads in one such window are handled in one turn of the main thread, at worst. */
 const threadWindowMs = 100
 const maxMessageLength = 4_096
