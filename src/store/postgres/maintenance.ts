@@ -95,7 +95,10 @@ export function createMaintenance(options: MaintenanceOptions) {
   let rounds = 0
   let lostClaims = 0
 
-  /** Heartbeats of processes that are given up. After an outage all leases look dead: every process gets the time to renew its own, as this one did. */
+  /**
+   * Heartbeats of processes that are given up. After an outage all leases look dead: every process gets the time to renew
+   * its own, as this one did.
+   */
   const silentProcesses = (): string[] => (lease.keptForMs() >= leaseMs ? heartbeats.unchangedFor(leaseMs) : [])
 
   /** Takes back the jobs of processes that are gone or have been silent for too long. */
@@ -107,7 +110,10 @@ export function createMaintenance(options: MaintenanceOptions) {
     return { ...(report as Omit<RescueReport, 'suspects'>), suspects }
   }
 
-  /** Compares the claims in the database with the attempts here: a job that nobody runs is handed back, and an attempt without a claim ends. */
+  /**
+   * Compares the claims in the database with the attempts here: a job that nobody runs is handed back, and an attempt
+   * without a claim ends.
+   */
   async function compareOwned(): Promise<void> {
     effects.clearOrphans()
     // After every claim under way: it is not known yet which jobs those take.

@@ -103,7 +103,8 @@ const release = {
         OR (holder <> $1 AND NOT EXISTS (
           SELECT 1 FROM process WHERE process.id = delivery.holder AND ${heartbeatText} <> ALL ($4::text[]))))
       FOR UPDATE SKIP LOCKED)
-    UPDATE delivery SET holder = NULL, next_at = least(next_at, $5::bigint) FROM lost WHERE delivery.run = lost.run AND delivery.version = lost.version`,
+    UPDATE delivery SET holder = NULL, next_at = least(next_at, $5::bigint) FROM lost
+    WHERE delivery.run = lost.run AND delivery.version = lost.version`,
 }
 const shorten = {
   name: 'shorten-waits-of-deliveries',

@@ -1,8 +1,8 @@
 /**
- * A page of runs, newest first: those that match a filter, or also have all words of a search. The index of words knows no order,
- * and gives all runs with a word or none. So a search looks at the newest runs one by one, which finds common words, and
- * then asks the index for a bounded number of runs. Whatever the words are, a page costs a bounded number of rows; it can
- * be short for that.
+ * A page of runs, newest first: those that match a filter, or also have all words of a search. The index of words knows
+ * no order, and gives all runs with a word or none. So a search looks at the newest runs one by one, which finds common
+ * words, and then asks the index for a bounded number of runs. A page costs a bounded number of rows, whatever the words
+ * are, and can be short for that.
  */
 import { lowestRunId } from '../../../domain/ids.ts'
 import { type SearchWord, wordsOf } from '../../search-words.ts'

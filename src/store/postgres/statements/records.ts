@@ -1,7 +1,8 @@
 /**
- * Records as rows, and the records that this process keeps in memory. Every transaction locks them in the same order. A record that this program cannot read, because it is
- * damaged or a newer version wrote it, stays as it is, and searches pass it over. A statement that takes a few of many
- * receives the ids of such records, for else it would find nothing but them.
+ * Records as rows, which every transaction locks in the same order, and the records that this process keeps in memory. A
+ * record that this program cannot read, because it is damaged or a newer version wrote it, stays as it is, and searches
+ * pass it over. A statement that takes a few of many receives the ids of such records, for else it would find nothing
+ * but them.
  */
 import { isRunId } from '../../../domain/ids.ts'
 import type { Log } from '../../../log.ts'

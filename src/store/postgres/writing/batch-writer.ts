@@ -183,7 +183,10 @@ export function createBatchWriter(options: BatchWriterOptions) {
     }
   }
 
-  /** Takes the next group. An operation that runs alone keeps its place. A second claim waits: it must see what the first took. */
+  /**
+   * Takes the next group. An operation that runs alone keeps its place. A second claim waits: it must see what the first
+   * took.
+   */
   function takeNext(): Asked[] {
     if (queue[0]?.isAlone === true) return queue.splice(0, 1)
     const taken: Asked[] = []
