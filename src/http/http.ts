@@ -38,7 +38,8 @@ export interface HttpOptions extends ServiceParts {
 
 export function createHttp({ feed, progressOf, whyWaiting, ...options }: HttpOptions): Http {
   const { config, store, log } = options
-  const view = { showsStacks: config.logLevel === 'debug', progressOf, whyWaiting }
+  const { committedAt } = options.intake
+  const view = { showsStacks: config.logLevel === 'debug', progressOf, whyWaiting, committedAt }
   const runWatch = createRunWatch(feed, store)
   const polls = createLongPolls(runWatch)
   const streamRoom = createStreamRoom(config.maxStreams)

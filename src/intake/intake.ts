@@ -20,6 +20,9 @@ import {
 } from './admission.ts'
 import { createReplay, deferAccepted, readAccepted, type AnswerWaiters, type Wait } from './answer-waiters.ts'
 
+/** About 1 MB. */
+const keptCommits = 10_000
+
 export interface Accepted {
   /** As of the commit that decided the answer, or as it is when there is no answer to wait for. */
   readonly run: RunRecord
@@ -57,6 +60,8 @@ export interface Intake {
   retry(runId: string, jobIndex: number): Promise<RetryResult>
   /** Forgets a finished run, unless a caller still waits for its answer and must read it first. */
   remove(runId: string): Promise<RemoveResult>
+  /** When the commit of a run was over, in epoch milliseconds; null but for the latest that were accepted here. */
+  committedAt(runId: string): number | null
   /** Calls back when something was admitted, and is on its way into a commit. */
   onAdmitted(listener: () => void): void
   open(): void
@@ -93,6 +98,8 @@ export function createIntake(options: IntakeOptions): Intake {
   const listeners: (() => void)[] = []
   const submitting = new Set<Promise<Accepted>>()
   const beginning = new Set<Promise<void>>()
+  /** Stored with the run it would take a second write. */
+  const commits = new Map<string, number>()
 
   async function admit<Value>(jobs: number, ask: () => Promise<Value>): Promise<Value> {
     const leave = admission.admit(jobs)
@@ -111,11 +118,13 @@ export function createIntake(options: IntakeOptions): Intake {
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
     beginning.add(begun)
     try {
-      return await admit(run.jobs.length, () => {
+      const report = await admit(run.jobs.length, () => {
         const accepting = store.accept(run, clock.now())
         onAsked?.()
         return accepting
       })
+      if (report.result === 'accepted') noteCommit(run.id)
+      return report
     } finally {
       // After this turn, in which the first job begins.
       setImmediate(() => {
@@ -123,6 +132,12 @@ export function createIntake(options: IntakeOptions): Intake {
         begin()
       })
     }
+  }
+
+  function noteCommit(runId: string): void {
+    commits.set(runId, clock.now())
+    const [oldest] = commits.size > keptCommits ? commits.keys() : []
+    if (oldest !== undefined) commits.delete(oldest)
   }
 
   /** Runs the first job, unless it is null because the pool does; resolves when the wait has ended. */
@@ -189,6 +204,7 @@ export function createIntake(options: IntakeOptions): Intake {
       submitting.add(submitted)
       return submitted
     },
+    committedAt: (runId) => commits.get(runId) ?? null,
     prepare: (request) => prepareRun(request, { waitMs: 0, idempotency: null }, prepare),
     admit,
     async takeUp(id, request) {

@@ -22,7 +22,7 @@ test('shows a run with exactly the members of the contract', async () => {
   const response = await service.get(`/runs/${id}`)
   assert.is(response.status, 200)
   assert.is(response.headers.get('Content-Type'), 'application/json; charset=utf-8')
-  const { jobs, version, createdAt, respondedAt, links, ...run } = await readRun(response)
+  const { jobs, version, createdAt, committedAt, respondedAt, links, ...run } = await readRun(response)
   assert.equal(run, {
     id,
     state: 'running',
@@ -34,7 +34,7 @@ test('shows a run with exactly the members of the contract', async () => {
   assert.is(links.self, `/runs/${id}`)
   assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
   assert.ok(Number.isInteger(version) && version >= 1)
-  for (const at of [createdAt, respondedAt]) assert.match(at ?? '', instant)
+  for (const at of [createdAt, committedAt, respondedAt]) assert.match(at ?? '', instant)
   assert.is(jobs.length, 2)
 })
 

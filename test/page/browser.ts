@@ -18,6 +18,8 @@ export interface TestBrowser extends AsyncDisposable {
 /** With which closing one page ends the browser. */
 const unwanted = new Set(['--single-process', '--no-zygote'])
 const timeoutMs = 10_000
+/** This host, under a name that makes its pages no secure context. */
+export const plainHost = 'plain.test'
 
 /** @param program Chromium's; default: as above */
 export async function startBrowser(program?: string): Promise<TestBrowser> {
@@ -46,6 +48,11 @@ export async function startBrowser(program?: string): Promise<TestBrowser> {
 }
 
 async function launch(executablePath: string): Promise<Browser> {
-  const args = [...chromium.args.filter((arg) => !unwanted.has(arg)), '--no-sandbox', '--disable-background-networking']
+  const args = [
+    ...chromium.args.filter((arg) => !unwanted.has(arg)),
+    '--no-sandbox',
+    '--disable-background-networking',
+    `--host-resolver-rules=MAP ${plainHost} 127.0.0.1`,
+  ]
   return playwright.launch({ executablePath, args, headless: true })
 }

@@ -30,6 +30,13 @@ test('starts the recipe with a click, and shows the answer’s line before the o
     const found = await line.boundingBox()
     return found !== null && found.width > 0 && found.height > 100 && found
   })
+  const committed = page.locator('.row.http .committed')
+  assert.match((await committed.getAttribute('title')) ?? '', /^committed, \+[\d.]+ ms$/)
+  await page.locator('.row.http .bar').hover({ force: true })
+  await page
+    .locator('.readout')
+    .filter({ hasText: /^HTTP, received \+0 ms, committed \+[\d.]+ ms, answer sent \+[\d.]+ m?s$/ })
+    .waitFor()
   assert.equal(await violationsOf(page), [])
 
   // It moves: progress of the job, and the line, for the axis grows.

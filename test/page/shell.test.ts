@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { shareService, startService } from '../harness/service.ts'
 import { violationsOf } from './accessible.ts'
-import { startBrowser } from './browser.ts'
+import { plainHost, startBrowser } from './browser.ts'
 import { checkClean, laneOf, start, tasksDir } from './shared.ts'
 import { startBalancer } from './balancer.ts'
 import { startHost } from './host.ts'
@@ -47,6 +47,16 @@ test('says where the service runs, lists its shortcuts, and draws what a job has
   await page.keyboard.press('Enter')
   await page.getByText('answer sent').waitFor()
   checkClean(tab)
+
+  await using plain = await browser.open(`${service.url.replace('127.0.0.1', plainHost)}/?run=${id}`)
+  await plain.page.getByRole('button', { name: 'copy as curl' }).click()
+  await plain.page.getByRole('button', { name: 'copied' }).waitFor()
+  assert.is(await plain.page.evaluate('isSecureContext'), false)
+  await plain.page.keyboard.press('g')
+  await plain.page.getByRole('searchbox').click()
+  await plain.page.keyboard.press('Control+V')
+  assert.match(await plain.page.getByRole('searchbox').inputValue(), `${plainHost}:`)
+  checkClean(plain)
 })
 
 test('asks for the key once, keeps it for the tab, and says what a read-only key cannot do', async () => {

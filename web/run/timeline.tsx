@@ -42,6 +42,10 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
     const at = run.value?.respondedAt ?? null
     return at === null ? null : Math.max(0, Date.parse(at) - start)
   })
+  const committed = useComputed(() => {
+    const at = run.value?.committedAt
+    return at === undefined ? null : Math.max(0, Date.parse(at) - start)
+  })
   const decidedBy = useComputed(() => run.value?.answer?.jobIndex ?? null)
   const isRace = useComputed(() => run.value?.answer?.mode === 'race' || run.value?.answer?.mode === 'any')
   const scale = useComputed((): TimeScale => {
@@ -145,7 +149,7 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
             <div class="hair" ref={hair} hidden />
           </div>
           <ol class="lanes" ref={lanes}>
-            <HttpLane answer={answer} scale={scale} />
+            <HttpLane answer={answer} committed={committed} scale={scale} />
             {shown.first > 0 && <Unseen rows={shown.first} />}
             {jobs.value.slice(shown.first, shown.end).map((job) => (
               <Lane
@@ -185,8 +189,17 @@ function Answer({ answer, scale }: AnswerProps) {
   )
 }
 
-function HttpLane({ answer, scale }: AnswerProps) {
-  const at = answer.value
+interface HttpLaneProps extends AnswerProps {
+  readonly committed: ReadonlySignal<number | null>
+}
+
+function HttpLane({ answer, committed, scale }: HttpLaneProps) {
+  const [at, kept] = [answer.value, committed.value]
+  const times = [
+    'received +0 ms',
+    ...(kept === null ? [] : [`committed +${exactOf(kept)}`]),
+    ...(at === null ? [] : [`answer sent +${exactOf(at)}`]),
+  ]
   const place = { '--s': 0, ...(at !== null && { '--e': scale.value.toAxis(at) }) }
   return (
     <li class="row http">
@@ -197,8 +210,11 @@ function HttpLane({ answer, scale }: AnswerProps) {
         </small>
       </div>
       <div class="track" aria-hidden="true">
-        <span class="received" title="received and committed" />
-        <span class={at === null ? 'bar http open' : 'bar http'} style={place} />
+        <span class="received" title={kept === null ? 'received and committed' : 'received'} />
+        {kept !== null && (
+          <span class="committed" title={`committed, +${exactOf(kept)}`} style={{ '--s': scale.value.toAxis(kept) }} />
+        )}
+        <span class={at === null ? 'bar http open' : 'bar http'} style={place} data-times={times.join(', ')} />
       </div>
       <div class="outcome is-answer">
         <span class="glyph">▸</span> {at === null ? 'no answer yet' : durationOf(at)}

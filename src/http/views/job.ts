@@ -162,6 +162,8 @@ export interface ViewOptions {
   readonly progressOf?: ProgressOf
   /** Why a job does not run yet; default: unknown. */
   readonly whyWaiting?: WhyWaiting
+  /** When a run was committed; default: nobody knows. */
+  readonly committedAt?: (runId: string) => number | null
 }
 
 /** A result is written as its task's thread has written it; text that is too long is not even parsed. */

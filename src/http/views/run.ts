@@ -60,6 +60,11 @@ export const runViewSchema = z
       .nullable()
       .describe('null until it is decided'),
     createdAt: instantSchema,
+    committedAt: instantSchema
+      .exactOptional()
+      .describe(
+        'the commit of the run, which is not stored: known of the latest 10,000 that the process which answers has accepted',
+      ),
     respondedAt: instantSchema.nullable().describe('the commit of the answer'),
     finishedAt: instantSchema.nullable(),
     tags: z.array(z.string()).readonly(),
@@ -109,6 +114,7 @@ type MinimalRunView = z.output<typeof minimalRunSchema>
 export function viewRun(run: RunRecord, options: ViewOptions): RunView {
   const self = `${options.prefix ?? ''}/runs/${run.id}`
   const jobs = run.jobs.map((job) => viewJob(run.id, job, options))
+  const committedAt = options.committedAt?.(run.id) ?? null
   return {
     id: run.id,
     state: run.state,
@@ -116,6 +122,7 @@ export function viewRun(run: RunRecord, options: ViewOptions): RunView {
     ...((options.showsResults ?? true) && answerMembers(run, jobs)),
     answer: run.answer === null ? null : { mode: run.answer.mode, jobIndex: run.answer.jobIndex },
     createdAt: instant(run.createdAt),
+    ...(committedAt !== null && { committedAt: instant(committedAt) }),
     respondedAt: nullableInstant(run.respondedAt),
     finishedAt: nullableInstant(run.finishedAt),
     tags: run.tags,
