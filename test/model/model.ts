@@ -83,6 +83,9 @@ function accept(model: Model, by: number, given: NewRun, at: number, reply: Repl
     return says(reply, isSame ? { result: 'replayed', runId, isDeferred } : { result: 'reused', runId })
   }
   if (model.runs.has(id)) return wasLost(reply) || 'rejected' in reply ? null : 'the id was accepted before'
+  // PostgreSQL looks for pauses in the commit; with SQLite, only its callers do.
+  const wasPaused = !wasLost(reply) && 'rejected' in reply && reply.rejected === 'task-paused'
+  if (wasPaused && given.claimsFirst && model.paused.has(jobs[0]?.task ?? '')) return null
   if (idempotency !== null) {
     const { bodyDigest, isDeferred } = idempotency
     model.keys.set(name, { runId: id, bodyDigest, isDeferred, claimedAt: at })
