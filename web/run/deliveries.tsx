@@ -20,7 +20,7 @@ export function Deliveries({ deliveries, onRetry }: DeliveriesProps) {
     <section class="card" aria-label="Webhooks">
       <div class="head">
         <h2>Webhooks</h2>
-        <small>the run’s end, as its receiver is told</small>
+        <small>reports of the run’s end</small>
       </div>
       <ul class="deliveries">
         {deliveries.map((delivery) => (

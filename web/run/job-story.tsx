@@ -25,7 +25,7 @@ export interface JobStoryProps {
   readonly onRetry: (index: number) => void
 }
 
-/** What is larger is downloaded by whoever wants it. */
+/** A larger result is offered as a download. */
 const maxJobBytes = 2 ** 18
 
 type ErrorView = NonNullable<JobView['error']>

@@ -9,7 +9,7 @@ export interface Window {
 /** Nothing was measured finer. */
 const leastMs = 4
 
-/** @returns null for the whole axis, of so many milliseconds */
+/** @returns null for the whole axis, with this length in milliseconds */
 export function windowOf(from: number, to: number, whole: number): Window | null {
   const width = Math.max(leastMs, Math.abs(to - from))
   if (width >= whole) return null

@@ -28,7 +28,7 @@ export interface RunList {
 }
 
 const leastGapMs = 1_000
-/** The time between two times is so many times what it took. */
+/** The pause between two requests is this multiple of what a request took. */
 const restFactor = 8
 /** What no change says: runs that were forgotten, and those that other processes have accepted. */
 const longestGapMs = 30_000

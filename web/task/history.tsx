@@ -1,4 +1,4 @@
-/** What a task did in the last hour, day or week: attempts that ended, of which failed, and how long they ran. */
+/** What a task did in the last hour, day or week: attempts that ended, how many of them failed, and how long they ran. */
 import { useSignal } from '@preact/signals'
 import type { TaskStatsView } from 'forerunner/client'
 import { useEffect } from 'preact/hooks'
