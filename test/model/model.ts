@@ -82,8 +82,6 @@ function accept(model: Model, by: number, given: NewRun, at: number, reply: Repl
     const isSame = bodyDigest === idempotency.bodyDigest
     return says(reply, isSame ? { result: 'replayed', runId, isDeferred } : { result: 'reused', runId })
   }
-  const isPaused = model.paused.has(given.jobs[0]?.task ?? '')
-  if (isPaused && given.respond !== 'none' && 'rejected' in Object(reply) && !wasLost(reply)) return null
   if (model.runs.has(id)) return wasLost(reply) || 'rejected' in reply ? null : 'the id was accepted before'
   // PostgreSQL looks for pauses in the commit; with SQLite, only its callers do.
   const wasPaused = !wasLost(reply) && 'rejected' in reply && reply.rejected === 'task-paused'
