@@ -1,13 +1,12 @@
 // Runs the tests with uvu. All of them: three processes at a time, each of which takes one file after another, the longest
-// first, so that all of them end together. With a pattern of their paths, `npm test -- '^pool/'`: in one process, as they come.
-import { fork, spawn } from 'node:child_process'
+// first, so that all of them end together. With a pattern of their paths, `npm test -- '^pool/'`: one process, as they come.
+import { fork } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const uvu = join(root, 'node_modules/uvu/bin.js')
 const lane = join(root, '.scripts/test-lane.mjs')
 const env = { ...process.env, NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compile'), FORCE_COLOR: '1' }
 
@@ -79,10 +78,10 @@ async function runLane(waiting) {
   return current === undefined ? results : [...results, ...(await runLane(waiting))]
 }
 
-async function runAll() {
+/** @returns whether all has passed */
+async function runFiles(waiting, processes) {
   const startedAt = performance.now()
-  const waiting = files.toSorted((one, other) => rankOf(one) - rankOf(other))
-  const results = (await Promise.all(Array.from({ length: atOnce }, () => runLane(waiting)))).flat()
+  const results = (await Promise.all(Array.from({ length: processes }, () => runLane(waiting)))).flat()
   const sum = (name) => results.reduce((all, counts) => all + counts[name], 0)
   const failed = sum('total') - sum('passed')
   console.log(`  Total:     ${sum('total')}`)
@@ -90,21 +89,22 @@ async function runAll() {
   console.log(`  Skipped:   ${sum('skipped')}`)
   console.log(`  Duration:  ${(performance.now() - startedAt).toFixed(2)}ms\n`)
   console.log(`${sum('passed')} passed, ${failed} failed`)
-  return failed > 0 || results.some(({ isBroken }) => isBroken) ? 1 : 0
+  return sum('passed') > 0 && failed === 0 && !results.some(({ isBroken }) => isBroken)
 }
 
+/** As uvu matches: without regard to case, on the path under `test/`. A file that holds no tests is no match. */
 async function runMatching(text) {
   try {
-    // As uvu matches them: without regard to case, on the path under `test/`. A file that holds no tests is no match.
     const matched = new RegExp(text, 'i')
-    if (files.some((path) => matched.test(path)))
-      return await ended(spawn(process.execPath, [uvu, 'test', text], { cwd: root, env, stdio: 'inherit' }))
+    const some = files.filter((path) => matched.test(path)).toSorted()
+    if (some.length > 0) return await runFiles(some, 1)
     console.error(`no test file matches ${text}: the pattern is a regular expression of paths under test/`)
   } catch (error) {
     console.error(String(error))
   }
-  return 1
+  return false
 }
 
-const code = pattern === undefined ? await runAll() : await runMatching(pattern)
-process.exitCode = typeof code === 'number' ? code : 1
+const byRank = files.toSorted((one, other) => rankOf(one) - rankOf(other))
+const hasPassed = pattern === undefined ? await runFiles(byRank, atOnce) : await runMatching(pattern)
+process.exitCode = hasPassed ? 0 : 1
