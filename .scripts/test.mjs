@@ -96,7 +96,7 @@ async function runFiles(waiting, processes) {
 async function runMatching(text) {
   try {
     const matched = new RegExp(text, 'i')
-    const some = files.filter((path) => matched.test(path)).toSorted()
+    const some = files.filter((path) => matched.test(path))
     if (some.length > 0) return await runFiles(some, 1)
     console.error(`no test file matches ${text}: the pattern is a regular expression of paths under test/`)
   } catch (error) {
