@@ -197,7 +197,7 @@ function watch(child: ChildProcess, stdout: Readable, stderr: Readable, isGroup:
   }
 }
 
-function reach(started: Process, url: string): Child {
+export function reach(started: Process, url: string): Child {
   async function ask(path: string, init: RequestInit): Promise<Response> {
     try {
       return await fetch(`${url}${path}`, init)

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { makeHome, type Child } from '../harness/child.ts'
+import { makeHome, reach, type Child, type Home } from '../harness/child.ts'
 import { readRun } from '../harness/run.ts'
 import { until } from '../harness/until.ts'
 import { stepsRunTwice } from './executions.ts'
@@ -22,6 +22,16 @@ async function survives(child: Child, id: string): Promise<boolean> {
   return Promise.race([finished.catch(() => false), child.ended().then(() => false)])
 }
 
+/** A recovered job can kill the process before it is ready. */
+async function startUntilReady(home: Home): Promise<Child> {
+  for (;;) {
+    const started = home.spawn()
+    const { url } = await Promise.race([started.logged('ready at '), started.ended().then(() => ({ url: null }))])
+    if (url !== null) return reach(started, String(url))
+    assert.is((await started.ended()).signal, 'SIGKILL')
+  }
+}
+
 test('a task of ten steps, killed after one on each kind of thread, runs no stored step twice', async () => {
   await using home = await makeHome({ THREADS: '1' })
   const tasks = [tenSteps('ten-steps', 3), tenSteps('ten-steps', 5), tenSteps('ten-steps-cpu', 7)]
@@ -33,10 +43,10 @@ test('a task of ten steps, killed after one on each kind of thread, runs no stor
   )
   assert.ok(refused)
   assert.is((await child.ended()).signal, 'SIGKILL')
-  child = await home.start()
+  child = await startUntilReady(home)
   const { runs } = (await (await child.get('/runs')).json()) as { runs: { id: string }[] }
   const [{ id } = { id: '' }] = runs
-  while (!(await survives(child, id))) child = await home.start()
+  while (!(await survives(child, id))) child = await startUntilReady(home)
   const { state, jobs } = await readRun(await child.get(`/runs/${id}`))
   assert.is(state, 'completed')
   const names = Array.from({ length: 10 }, (_, index) => `step ${index + 1}`)
