@@ -26,8 +26,8 @@ async function survives(child: Child, id: string): Promise<boolean> {
 async function startUntilReady(home: Home): Promise<Child> {
   for (;;) {
     const started = home.spawn()
-    const { url } = await Promise.race([started.logged('ready at '), started.ended().then(() => ({ url: null }))])
-    if (url !== null) return reach(started, String(url))
+    const ready = await Promise.race([started.logged('ready at '), started.ended().then(() => null)])
+    if (ready !== null) return reach(started, String(ready['url']))
     assert.is((await started.ended()).signal, 'SIGKILL')
   }
 }
