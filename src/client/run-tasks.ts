@@ -1,6 +1,6 @@
 /** POST /run-tasks, sent again with the same key as long as that is safe and worth it; with its answer, or without. */
 import type { RunView } from '../http/views/run.ts'
-import { backOffMs, isDecided, isPassing, type JsonFormat, pause, type Send } from './transport.ts'
+import { jitteredBackOffMs, isDecided, isPassing, type JsonFormat, pause, type Send } from './transport.ts'
 import { ProblemError } from './problem-error.ts'
 import type { TaskCall } from '../domain/task.ts'
 
@@ -67,7 +67,7 @@ export function createRunCalls(send: Send, isRemote: boolean, nameOf: NameOf | u
         const after = error instanceof ProblemError ? error.retryAfterS : null
         if (!isWorthIt || tries === maxTries || (after ?? 0) > maxRetryAfterS) throw error
         if (isEarlier && respondAsync !== true) waitsS ??= joinS
-        await pause(after === null ? backOffMs(tries, firstPauseMs) : after * 1_000, signal)
+        await pause(after === null ? jitteredBackOffMs(tries, firstPauseMs) : after * 1_000, signal)
       }
     }
   }

@@ -93,7 +93,7 @@ export function isPassing(error: unknown): boolean {
 const maxPauseMs = 30_000
 
 /** Doubles with each try and is drawn from its upper half, so that clients that failed together part. */
-export function backOffMs(tries: number, firstMs: number): number {
+export function jitteredBackOffMs(tries: number, firstMs: number): number {
   const limit = Math.min(maxPauseMs, firstMs * 2 ** (tries - 1))
   return limit / 2 + (Math.random() * limit) / 2
 }

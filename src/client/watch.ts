@@ -2,7 +2,7 @@
 import type { ProgressView } from '../http/views/job.ts'
 import type { RunView } from '../http/views/run.ts'
 import { ProblemError } from './problem-error.ts'
-import { backOffMs, isPassing, type JsonFormat, pause, type Send } from './transport.ts'
+import { jitteredBackOffMs, isPassing, type JsonFormat, pause, type Send } from './transport.ts'
 
 /** A run comes whole, except that a result above 16 KiB is replaced by `resultBytes`. */
 export type WatchEvent =
@@ -73,7 +73,7 @@ export async function* watch(
     if (failures > maxFailures) throw cut
     if (heedsServer) retryMs = connection?.retryMs() ?? retryMs
     const afterMs = cut instanceof ProblemError ? (cut.retryAfterS ?? 0) * 1_000 : 0
-    await pause(Math.max(afterMs, backOffMs(failures, retryMs ?? firstPauseMs)), signal)
+    await pause(Math.max(afterMs, jitteredBackOffMs(failures, retryMs ?? firstPauseMs)), signal)
   }
 }
 

@@ -64,10 +64,10 @@ export function createExecute(options: ExecuteOptions): Execute {
 
   /** Tries until the outcome is on disk; null when the service stopped before. */
   async function commit({ job, outcome }: Ended, hooks: ExecuteHooks): Promise<Committed | null> {
-    const waitMs = retryWaitMs(job, outcome)
+    const delayMs = isRetried(job, outcome) ? retryDelayMs(job.attempt) : null
     for (let failures = 1; !signal.aborted; failures += 1) {
       // Computed for each try: the clock may have been set since the last one.
-      const retryAt = waitMs === null ? null : clock.now() + waitMs
+      const retryAt = delayMs === null ? null : clock.now() + delayMs
       try {
         const settling = settle(job, outcome, retryAt)
         hooks.onSettling?.()
@@ -126,10 +126,8 @@ function isCancelled(outcome: AttemptOutcome): boolean {
   return errorOf(outcome)?.code === 'cancelled'
 }
 
-/** Null where no attempt follows. */
-function retryWaitMs(job: ClaimedJob, outcome: AttemptOutcome): number | null {
-  if (outcome === 'released' || outcome.ok || !outcome.isRetryable || job.attempt >= job.maxAttempts) return null
-  return retryDelayMs(job.attempt)
+function isRetried(job: ClaimedJob, outcome: AttemptOutcome): boolean {
+  return outcome !== 'released' && !outcome.ok && outcome.isRetryable && job.attempt < job.maxAttempts
 }
 
 function idsOf({ runId, jobIndex, task, attempt, traceparent }: ClaimedJob): object {

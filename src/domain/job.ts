@@ -164,7 +164,7 @@ export function retryDelayMs(attempt: number, random: () => number = Math.random
 /** A process that is asked to leave within this time of a job's start may have been asked by that job. */
 export const soonAfterStartMs = 60_000
 
-/** How many such starts a job may have, in a row or not; each further one counts as a lost start. */
+/** In how many starts of a job, in a row or not, the process may be asked to leave that soon; each further one is lost. */
 export const maxLeftStarts = 20
 
 /** How many starts of a job may be lost to the end of the whole process before it fails as `crashed`. */

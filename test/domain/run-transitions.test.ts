@@ -21,7 +21,7 @@ import {
   retryJob,
 } from '../../src/domain/run/transitions.ts'
 import { changeOf } from '../../src/domain/run/verbs.ts'
-import { decodeRun, encodeRun } from '../../src/store/record.ts'
+import { decodeRun, encodeRun } from '../../src/store/run-codec.ts'
 import { jobOf, runOf, start, taskError } from '../harness/store-run.ts'
 
 const verbs = [

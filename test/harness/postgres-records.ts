@@ -1,7 +1,7 @@
 /** Changes runs in the database behind the back of every process, as another version or a person might. */
 import { isSuspect, waitsSince } from '../../src/domain/run/transitions.ts'
 import type { Run } from '../../src/domain/run/aggregate.ts'
-import { decodeRun, encodeRun } from '../../src/store/record.ts'
+import { decodeRun, encodeRun } from '../../src/store/run-codec.ts'
 import type { Schema } from './postgres.ts'
 
 interface Row {

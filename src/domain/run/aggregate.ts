@@ -139,14 +139,9 @@ export function changeJob(run: Run, index: number, change: JobChange, at: number
   const settled = { index, state: job.state, error: change.error ?? null }
   const decided = run.answer === null ? decideAnswer(run.respond, counts, settled) : null
   return {
-    id: run.id,
+    ...run,
     state,
     version: run.version + 1,
-    respond: run.respond,
-    onFirstFailure: run.onFirstFailure,
-    tags: run.tags,
-    traceparent: run.traceparent,
-    webhook: run.webhook,
     counts,
     answer: decided ?? run.answer,
     respondedAt: decided === null ? run.respondedAt : at,
@@ -159,16 +154,10 @@ function changedJob(job: Job, change: JobChange, at: number): Job {
   const state = moveJob(job.state, change.to)
   const isUnspent = state === 'queued' || state === 'blocked'
   return {
-    task: job.task,
-    kind: job.kind,
+    ...job,
     state,
-    priority: job.priority,
-    timeoutMs: job.timeoutMs,
-    maxAttempts: job.maxAttempts,
     attempt: change.attempt ?? job.attempt,
-    claim: job.claim,
     lostStarts: change.lostStarts ?? job.lostStarts,
-    leftClaim: job.leftClaim,
     leftStarts: change.leftStarts ?? job.leftStarts,
     thread: isUnspent ? null : job.thread,
     holder: null,
@@ -176,13 +165,11 @@ function changedJob(job: Job, change: JobChange, at: number): Job {
     runAt: change.runAt ?? null,
     startedAt: isUnspent ? null : job.startedAt,
     finishedAt: isFinalJob(state) ? at : null,
-    input: job.input,
     result: change.result ?? null,
     error: change.error ?? null,
     failures: change.failures ?? job.failures,
     chain: change.chain ?? job.chain,
     expiry: change.expiry ?? job.expiry,
-    secret: job.secret,
     // A requested retry begins without them.
     steps: isFinalJob(job.state) ? null : job.steps,
   }

@@ -96,7 +96,7 @@ export function repeats(run: Run, { jobIndex, claim }: Claim, asked: 'complete' 
     case 'complete':
       return job.state === 'completed'
     case 'fail':
-      // One that has lost too many starts was failed by a rescue.
+      // A job that has lost too many starts was not failed by its owner: a rescue did that, or a release.
       return job.state === 'retrying' || (job.state === 'failed' && job.lostStarts < maxLostStarts(job.maxAttempts))
     case 'release':
       return job.state === 'queued'
@@ -231,8 +231,9 @@ function leaving({ claim, leftClaim, leftStarts }: Job): 'no' | 'yes' | 'too oft
 
 function lostStart(job: Job): JobChange {
   const left = leaving(job)
-  // The start does not count if the process was asked to leave.
-  const lostStarts = left === 'yes' ? job.lostStarts : job.lostStarts + 1
+  // A start during which the process was asked to leave counts only where that has happened too often.
+  const counts = left !== 'yes'
+  const lostStarts = job.lostStarts + Number(counts)
   const unspent = { attempt: job.attempt - 1, lostStarts }
   if (lostStarts >= maxLostStarts(job.maxAttempts)) {
     const message =
@@ -263,10 +264,12 @@ export function boundDueTimes(run: Run, at: number): Run {
 function boundedDueTime(job: Job, at: number): number | null {
   const { state, runAt } = job
   if (runAt === null || runAt <= at) return runAt
-  const since = waitsSince(job)
-  // A wait that is due before it began was moved before.
-  const bounded = since > at && runAt >= since ? at + runAt - since : runAt
-  return state === 'retrying' ? Math.min(bounded, at + maxRetryDelayMs) : bounded
+  const beganAt = waitsSince(job)
+  const lengthMs = runAt - beganAt
+  // The clock was set back. A wait of negative length was moved by such a step before.
+  const isOfLaterClock = beganAt > at && lengthMs >= 0
+  const dueAt = isOfLaterClock ? at + lengthMs : runAt
+  return state === 'retrying' ? Math.min(dueAt, at + maxRetryDelayMs) : dueAt
 }
 
 /** When a waiting job began to wait. */

@@ -1,4 +1,4 @@
--- A run with its jobs is one record (see store/record.ts); every other table is derived from the records or keeps what
+-- A run with its jobs is one record (see store/run-codec.ts); every other table is derived from the records or keeps what
 -- is too large for them. The rows of the tables before are copied by code, then those tables are dropped.
 
 ALTER TABLE run RENAME TO old_run;

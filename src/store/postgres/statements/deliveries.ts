@@ -15,7 +15,7 @@ import {
   wantedOf,
 } from '../../claim-requests.ts'
 import { claimedDelivery, deliveryRecord, type DeliveryRow, deliveryStateNumber } from '../../rows.ts'
-import { stateNumber } from '../../record.ts'
+import { stateNumber } from '../../run-codec.ts'
 import type { Query } from '../connection/connection.ts'
 import { heartbeatText } from '../ownership/lease.ts'
 

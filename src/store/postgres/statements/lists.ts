@@ -7,7 +7,7 @@
 import { lowestRunId } from '../../../domain/ids.ts'
 import { type SearchWord, wordsOf } from '../../search-words.ts'
 import { listedRun, maxPageJobs } from '../../run-record.ts'
-import { stateNumber } from '../../record.ts'
+import { stateNumber } from '../../run-codec.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
 import type { Query, Reader, Statement } from '../connection/connection.ts'
 import { createWanted, steadily } from './read.ts'

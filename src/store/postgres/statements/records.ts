@@ -6,7 +6,7 @@
  */
 import { isRunId } from '../../../domain/ids.ts'
 import type { Log } from '../../../log.ts'
-import { decodeRun, UnreadableRecord } from '../../record.ts'
+import { decodeRun, UnreadableRecord } from '../../run-codec.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit-of-work.ts'
 

@@ -4,7 +4,7 @@
  */
 
 import { runningJobs, type Run } from '../../../domain/run/aggregate.ts'
-import { encodeRun, stateNumber } from '../../record.ts'
+import { encodeRun, stateNumber } from '../../run-codec.ts'
 import type { Query, Statement } from '../connection/connection.ts'
 import { isFailure } from '../connection/errors.ts'
 import { deliveryValues, insertDeliveries } from './deliveries.ts'

@@ -13,7 +13,7 @@ import {
   wantedOf,
 } from '../../claim-requests.ts'
 import { claimedDelivery, deliveryRecord, type DeliveryRow, deliveryStateNumber } from '../../rows.ts'
-import { stateNumber } from '../../record.ts'
+import { stateNumber } from '../../run-codec.ts'
 import { idOfBytes, prepareSelect } from '../connection/node-sqlite.ts'
 
 /** `run` is the key of a record. */

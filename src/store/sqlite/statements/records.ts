@@ -6,7 +6,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { type Run, runningJobs } from '../../../domain/run/aggregate.ts'
 import { maxUnsentMs } from '../../claim-requests.ts'
-import { decodeRun, encodeRun, stateNumber, UnreadableRecord } from '../../record.ts'
+import { decodeRun, encodeRun, stateNumber, UnreadableRecord } from '../../run-codec.ts'
 import { bytesOfId, idOfBytes, prepareSelect } from '../connection/node-sqlite.ts'
 
 export interface StoredRun {

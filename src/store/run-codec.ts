@@ -20,7 +20,7 @@ export interface RunColumns {
 /** Milliseconds since the base of the record. */
 type Delta = number | null
 
-/** The last two are left out where they are null. */
+/** Members that are null at the end are left out, here and in a job. */
 type EncodedRun = [
   format: number,
   base: number,
@@ -34,7 +34,6 @@ type EncodedRun = [
   webhook?: string | null,
 ]
 
-/** From `runAt` on, members are left out at the end where they are null. */
 type EncodedJob = [
   task: string,
   kind: number,
@@ -138,9 +137,9 @@ export function decodeRun(text: string, columns: RunColumns): Run {
 
 function decode(text: string, { id, version }: RunColumns): Run {
   // `encodeRun` wrote it; only the format can differ.
-  const [found, base, respond, onFirstFailure, tags, answer, finishedAt, encoded, traceparent = null, webhook = null] =
-    JSON.parse(text) as EncodedRun
+  const [found, base, ...rest] = JSON.parse(text) as EncodedRun
   if (found !== format) throw new Error(`it has the format ${found}, and this program knows ${format}`)
+  const [respond, onFirstFailure, tags, answer, finishedAt, encoded, traceparent = null, webhook = null] = rest
   const mode = at(respondModes, respond)
   const jobs = encoded.map((members) => decodeJob(members, base))
   const counts = countJobs(jobs)
