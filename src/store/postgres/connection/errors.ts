@@ -18,7 +18,7 @@ export class DatabaseFailure extends Error {
     const code = codeOf(cause)
     super(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
     this.code = code
-    this.kind = kindOf(code)
+    this.kind = isFromServer(cause) ? kindOf(code) : 'lost'
   }
 }
 
@@ -35,12 +35,14 @@ const sessionCodes = new Set(['26000', '0A000'])
 const refusedClasses = new Set(['21', '22', '23', '44', '54', 'P0'])
 
 function kindOf(code: string): FailureKind {
-  // Without SQLSTATE the error comes from the socket or from pg: a timeout, or an ended connection.
-  if (!/^[0-9A-Z]{5}$/.test(code) || code.startsWith('08') || lostCodes.has(code) || sessionCodes.has(code)) {
-    return 'lost'
-  }
+  if (code.startsWith('08') || lostCodes.has(code) || sessionCodes.has(code)) return 'lost'
   if (conflictCodes.has(code)) return 'conflict'
   return refusedClasses.has(code.slice(0, 2)) ? 'refused' : 'unavailable'
+}
+
+/** Any other error comes from the socket or from pg: a timeout, or an ended connection. Codes of both can look alike. */
+function isFromServer(error: unknown): boolean {
+  return Reflect.get(Object(error), 'severity') !== undefined
 }
 
 function codeOf(error: unknown): string {
