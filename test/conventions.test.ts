@@ -132,8 +132,8 @@ holds('no file is longer than 300 lines', filesAreShort, {
 holds('names are telling, and written-like-this', namesAreTelling, {
   good: {
     'src/index.ts': '',
-    'src/http/requested-runs.ts': '',
-    'test/http/requested-runs.test.ts': '',
+    'src/http/request-parameters.ts': '',
+    'test/http/request-parameters.test.ts': '',
     'src/store/sqlite/migrations/0001-runs-and-jobs.sql': '',
     'test/fixtures/README.md': '',
   },

@@ -11,7 +11,7 @@ import { isAsset, sendAsset } from './page.ts'
 import { anybody, type Caller, checkPermission, createAuthenticate } from './permissions.ts'
 import { sendProblem } from './problem.ts'
 import { originalUrlOf, pathBehind } from './request-head.ts'
-import type { PathParameters } from './requested-runs.ts'
+import type { PathParameters } from './request-parameters.ts'
 import type { Handle, HttpDeps, MountOptions, Route } from './route.ts'
 import { cancelJob, cancelRun, removeRun, retryDelivery, retryJob } from './routes/change-run.ts'
 import { explainProblem, openapi, root } from './routes/documentation.ts'
@@ -150,15 +150,19 @@ interface Match {
 /** Undefined for a path that no route has. */
 type FindRoute = (path: string, method: string) => Match | undefined
 
+/**
+ * The router only matches: `Match` has the handler. To dispatch, it would match again, and it would note its matches where
+ * a router of the app around has noted its own.
+ */
+const neverCalled = (): void => {}
+
 /** Makes the handlers of these routes, for one place where they are mounted. */
 function createFindRoute(routes: readonly Route[], deps: HttpDeps): FindRoute {
   const router = new Router()
   const byName = new Map(routes.map((route) => [route.operationId, { route, handle: route.create(deps) }]))
   for (const { method, path, operationId } of routes) {
     const verb = method.toLowerCase() as Lowercase<typeof method>
-    // Matching is all that the router does: to dispatch, it would match again, and it would note its matches where a
-    // router of the app around has noted its own.
-    router[verb](operationId, path.replaceAll(/\{(\w+)\}/g, ':$1'), () => {})
+    router[verb](operationId, path.replaceAll(/\{(\w+)\}/g, ':$1'), neverCalled)
   }
 
   function match(path: string, method: string): Match | undefined {

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { version } from '../../runtime/version.ts'
 import { problemCodes } from '../../domain/problems.ts'
-import type { PathParameters } from '../requested-runs.ts'
+import type { PathParameters } from '../request-parameters.ts'
 import { type NamedSchemas, problemsOf, type Route } from '../route.ts'
 import {
   causeSchema,

@@ -5,7 +5,7 @@ import type { RunRecord } from '../../domain/run.ts'
 import { mask, maskText } from '../../runtime/secret.ts'
 import { jobExample, runExample } from '../openapi/examples.ts'
 import { isKnown, parsePrefer, tagOfRun, tagOfVersion } from '../request-head.ts'
-import { countText, findRun, jobIndexOf, noSuchJob, noSuchRun, parseQuery, runIdOf } from '../requested-runs.ts'
+import { countText, findRun, jobIndexOf, noSuchJob, noSuchRun, parseQuery, runIdOf } from '../request-parameters.ts'
 import type { Route } from '../route.ts'
 import { hidesSecrets, jobWithoutSecrets } from '../permissions.ts'
 import { type JobView, jobViewSchema, viewJob } from '../views/job.ts'
@@ -203,6 +203,7 @@ export const getLog: Route = {
       const { after, pageSize } = parseQuery(logQuerySchema, ctx.query)
       await lines.flush()
       const found = viewLines(await store.chunksOf(id, chunkIdOf(after))).filter((line) => line.id > after)
+      // For a run that does not exist this throws.
       if (found.length === 0) await findRun(store, id)
       // Chunks are kept whole: the first one can have lines before the last thousand.
       const kept = after === 0 ? found.slice(-maxLinesPerRun) : found

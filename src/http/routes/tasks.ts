@@ -6,7 +6,7 @@ import { addUp } from '../../metrics/minutes.ts'
 import type { Store } from '../../store/store.ts'
 import { inputJsonSchema } from '../../tasks/input.ts'
 import type { Task } from '../../tasks/task-module.ts'
-import { countText, instantOf, parseQuery } from '../requested-runs.ts'
+import { countText, instantText, parseQuery } from '../request-parameters.ts'
 import type { HttpDeps, Route } from '../route.ts'
 import { instant } from '../views/job.ts'
 import { sendJson } from '../views/json.ts'
@@ -109,8 +109,8 @@ const maxSteps = 2_000
 const hourMs = 3_600_000
 
 const statsQuerySchema = z.strictObject({
-  from: instantOf.exactOptional(),
-  to: instantOf.exactOptional(),
+  from: instantText.exactOptional(),
+  to: instantText.exactOptional(),
   stepMinutes: countText.pipe(z.int().max(maxStepMinutes, `must be at most ${maxStepMinutes}`)).default(1),
 })
 

@@ -1,6 +1,6 @@
 /** Server-sent events: GET /runs/{id}/events of one run while it changes, GET /runs/events of all. */
 import { z } from 'zod'
-import { findRun, noSuchRun, runIdOf } from '../requested-runs.ts'
+import { findRun, noSuchRun, runIdOf } from '../request-parameters.ts'
 import { runExample } from '../openapi/examples.ts'
 import type { Route } from '../route.ts'
 import { hidesSecrets } from '../permissions.ts'

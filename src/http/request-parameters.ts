@@ -1,4 +1,4 @@
-/** Which runs a request is about: the one that its path names, or those that its query matches. */
+/** Parameters of a path, and the run or the job that they name; parameters of a query, and the runs that they match. */
 import { z } from 'zod'
 import { AppError } from '../domain/errors.ts'
 import { isRunId } from '../domain/ids.ts'
@@ -40,7 +40,8 @@ const maxTagLength = 64
 /** A schedule adds one to its runs that is longer than those of requests. */
 const longestTag = scheduleTag('x'.repeat(64))
 
-export const instantOf = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
+/** A time, which a query has as text. */
+export const instantText = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
 
 /** A number from 1, which a query has as text. */
 export const countText = z
@@ -57,8 +58,8 @@ export const runFilter = {
     .max(longestTag.length)
     .refine((tag) => tag.length <= maxTagLength || tag.startsWith(scheduleTag('')), 'must have at most 64 characters')
     .exactOptional(),
-  createdAfter: instantOf.exactOptional().describe('exclusive'),
-  createdBefore: instantOf.exactOptional().describe('exclusive'),
+  createdAfter: instantText.exactOptional().describe('exclusive'),
+  createdBefore: instantText.exactOptional().describe('exclusive'),
   q: z
     .string()
     .max(200)
