@@ -7,7 +7,7 @@ import { shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { violationsOf } from './accessible.ts'
 import { startBrowser } from './browser.ts'
-import { checkClean, laneOf, start, tasksDir } from './shared.ts'
+import { checkClean, commandsIn, laneOf, start, tasksDir } from './shared.ts'
 
 /** For all of them; the last test closes it. */
 const browser = await startBrowser()
@@ -62,6 +62,14 @@ test('cancels, retries, and tells the attempts with their errors', async () => {
   await page.getByText('caused by Error: response 402 of the bank').waitFor()
   assert.equal(await violationsOf(page), [])
 
+  const [ofRun, ofJob] = [page.locator('.sub'), page.getByRole('region', { name: 'Job 2, charge' })]
+  assert.equal(await commandsIn(page, ofRun), [
+    `curl -X POST '/runs/${id}/jobs/{2,3}/retry'`,
+    `forerunner retry ${id}`,
+    `curl -X POST /runs/${id}/cancel`,
+    `forerunner cancel ${id}`,
+  ])
+  assert.equal(await commandsIn(page, ofJob), [`curl -X POST /runs/${id}/jobs/2/retry`, `forerunner retry ${id} 2`])
   await page.getByRole('button', { name: 'Cancel', exact: true }).click()
   await page.locator('.sub .is-failed').waitFor()
   assert.is(await laneOf(page, /^second/).getAttribute('data-state'), 'cancelled')

@@ -72,6 +72,7 @@ test('asks for the key once, keeps it for the tab, and says what a read-only key
   await page.keyboard.press('Enter')
   await page.getByRole('button', { name: 'Cancel', exact: true }).click()
   await page.getByRole('alert').filter({ hasText: 'this key may read' }).waitFor()
+  assert.is(await page.getByRole('button', { name: 'as a command' }).count(), 0)
   await page.reload()
   await page.getByRole('heading', { name: /^No answer after/ }).waitFor()
   assert.equal(

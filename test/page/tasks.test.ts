@@ -8,7 +8,7 @@ import { until } from '../harness/until.ts'
 import { groupFailures } from '../../web/task/failure-groups.ts'
 import { violationsOf } from './accessible.ts'
 import { startBrowser } from './browser.ts'
-import { checkClean, start, tasksDir } from './shared.ts'
+import { checkClean, commandsIn, start, tasksDir } from './shared.ts'
 
 /** For all of them; the last test closes it. */
 const browser = await startBrowser()
@@ -40,6 +40,10 @@ test('a task has its figures and its failures, is paused and goes on', async () 
     .waitFor()
   await page.goto(`${service.url}/?about=login`)
 
+  assert.equal(await commandsIn(page, page.locator('main')), [
+    'curl -X POST /tasks/login/pause',
+    'forerunner pause login',
+  ])
   await page.getByRole('button', { name: 'Pause' }).click()
   await page.getByRole('heading', { name: 'login is paused: its jobs wait.' }).waitFor()
   const waiting = await start(service, {
@@ -73,6 +77,8 @@ test('the webhooks of a run are shown as they go on, and are sent again', async 
   await webhooks.getByText('1 attempt, status 410.').waitFor()
   await webhooks.locator('.is-failed').waitFor()
   assert.equal(await violationsOf(page), [])
+  const [, redeliver] = await commandsIn(page, webhooks)
+  assert.match(redeliver ?? '', new RegExp(`^forerunner redeliver ${id} \\S+$`))
   await webhooks.getByRole('button', { name: 'Send again' }).click()
   await receiver.gets(2)
   await webhooks.locator('.is-completed').waitFor()
@@ -100,6 +106,12 @@ test('a schedule says when it ticks in words and both time zones, runs now, and 
   assert.equal(await violationsOf(page), [])
   await page.getByRole('button', { name: 'Run now' }).click()
   await page.getByRole('status').filter({ hasText: 'started …' }).waitFor()
+  assert.equal(await commandsIn(page, page.locator('main')), [
+    'curl -X POST /schedules/nightly/run',
+    'forerunner schedules run nightly',
+    'curl -X POST /schedules/nightly/pause',
+    'forerunner schedules pause nightly',
+  ])
   await page.getByRole('button', { name: 'Pause' }).click()
   await page.getByText('not while it is paused').waitFor()
   await page.getByRole('link', { name: 'nightly' }).click()

@@ -1,5 +1,6 @@
 /** The webhooks that say that the run has ended: how far each is, and sending it again. */
 import type { RunView } from 'forerunner/client'
+import { AsCommands } from '../shell/commands.tsx'
 import { CopyButton } from '../shell/copy-button.tsx'
 import { secondNow } from '../time/clock.ts'
 import { clockOf, countOf, durationOf } from '../time/format.ts'
@@ -7,6 +8,7 @@ import { clockOf, countOf, durationOf } from '../time/format.ts'
 type Delivery = NonNullable<RunView['deliveries']>[number]
 
 export interface DeliveriesProps {
+  readonly runId: string
   readonly deliveries: readonly Delivery[]
   readonly onRetry: (deliveryId: string) => void
 }
@@ -14,7 +16,7 @@ export interface DeliveriesProps {
 const glyphs: Readonly<Record<string, string>> = { pending: '◌', delivered: '✓', failed: '✕' }
 const kinds: Readonly<Record<string, string>> = { pending: 'queued', delivered: 'completed', failed: 'failed' }
 
-export function Deliveries({ deliveries, onRetry }: DeliveriesProps) {
+export function Deliveries({ runId, deliveries, onRetry }: DeliveriesProps) {
   if (deliveries.length === 0) return null
   return (
     <section class="card" aria-label="Webhooks">
@@ -42,6 +44,14 @@ export function Deliveries({ deliveries, onRetry }: DeliveriesProps) {
               <button class="btn small" type="button" onClick={() => onRetry(delivery.id)}>
                 {delivery.state === 'pending' ? 'Try now' : 'Send again'}
               </button>
+              <AsCommands
+                actions={[
+                  {
+                    path: `runs/${runId}/deliveries/${delivery.id}/retry`,
+                    words: ['redeliver', runId, delivery.id],
+                  },
+                ]}
+              />
             </span>
           </li>
         ))}

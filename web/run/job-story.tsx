@@ -5,6 +5,7 @@ import { useEffect } from 'preact/hooks'
 import { RawJson, writeJson } from '../../src/domain/json.ts'
 import { prettyJson } from '../../src/domain/json-places.ts'
 import { download, readBounded } from '../shell/bounded-read.ts'
+import { AsCommands } from '../shell/commands.tsx'
 import { addressOf } from '../shell/route.ts'
 import { wordsOf } from '../shell/service.ts'
 import { StateMark } from '../shell/state.tsx'
@@ -59,6 +60,13 @@ export function JobStory({ runId, job, start, onCancel, onRetry }: JobStoryProps
                   Cancel job
                 </button>
               )}
+              <AsCommands
+                actions={[canRetry && 'retry', !isFinal(state) && 'cancel'].flatMap((verb) =>
+                  verb === false
+                    ? []
+                    : { path: `runs/${runId}/jobs/${index}/${verb}`, words: [verb, runId, String(index)] },
+                )}
+              />
             </span>
           </div>
           <ol class="story">

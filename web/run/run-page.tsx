@@ -2,6 +2,7 @@
 import { useComputed, useSignal } from '@preact/signals'
 import type { RunView } from 'forerunner/client'
 import { useEffect, useMemo } from 'preact/hooks'
+import { AsCommands, type Action } from '../shell/commands.tsx'
 import { CopyButton } from '../shell/copy-button.tsx'
 import { useKeys } from '../shell/keys.ts'
 import { addressOf, go, route, shortIdOf } from '../shell/route.ts'
@@ -90,7 +91,11 @@ export function RunPage({ id }: { readonly id: string }) {
           onRetry={(index) => void act(() => store.retry([index]))}
         />
       )}
-      <Deliveries deliveries={run.deliveries ?? []} onRetry={(each) => void act(() => store.redeliver(each))} />
+      <Deliveries
+        runId={id}
+        deliveries={run.deliveries ?? []}
+        onRetry={(each) => void act(() => store.redeliver(each))}
+      />
     </>
   )
 }
@@ -157,9 +162,19 @@ function Facts({ run, onCancel, onRetry }: FactsProps) {
             Cancel
           </button>
         )}
+        <AsCommands actions={actionsOf(run, failed)} />
       </span>
     </div>
   )
+}
+
+function actionsOf(run: RunView, failed: readonly number[]): Action[] {
+  const actions: Action[] = []
+  // The command retries what was cancelled, too. The braces are curl's.
+  if (failed.length > 1 && !run.jobs.some(({ state }) => state === 'cancelled'))
+    actions.push({ path: `runs/${run.id}/jobs/{${failed.join(',')}}/retry`, words: ['retry', run.id] })
+  if (run.state === 'running') actions.push({ path: `runs/${run.id}/cancel`, words: ['cancel', run.id] })
+  return actions
 }
 
 /** Before it is known, or where it is not there. */

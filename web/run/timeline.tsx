@@ -81,7 +81,8 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
       if (at === null) return
       const place = (scale.peek().toAxis(at) - from) / span
       element.classList.toggle('late-answer', place > flagTurnsAt)
-      element.classList.toggle('no-answer', place < 0 || place > 1)
+      element.classList.toggle('past-answer', place < 0)
+      element.classList.toggle('no-answer', place > 1)
     }
     draw(serviceNow())
     if (first?.state !== 'running') return undefined

@@ -8,11 +8,12 @@ export interface Window {
 
 /** Nothing was measured finer. */
 const leastMs = 4
+const roundingMs = 1e-6
 
 /** @returns null for the whole axis, with this length in milliseconds */
 export function windowOf(from: number, to: number, whole: number): Window | null {
   const width = Math.max(leastMs, Math.abs(to - from))
-  if (width >= whole) return null
+  if (width > whole - roundingMs) return null
   const start = Math.max(0, Math.min(whole - width, Math.min(from, to)))
   return { from: start, to: start + width }
 }

@@ -1,10 +1,10 @@
 /** Changes every run that the filters match: it counts them first, and shows the same as command lines. */
 import { useSignal } from '@preact/signals'
 import type { BulkFilter } from 'forerunner/client'
-import { CopyButton } from '../shell/copy-button.tsx'
+import { CommandLines, type Action } from '../shell/commands.tsx'
 import { runQueryOf } from './run-query.ts'
 import type { RunFilters } from '../shell/route.ts'
-import { baseUrl, client, curlKey, wordsOf } from '../shell/service.ts'
+import { client, wordsOf } from '../shell/service.ts'
 import { clockOf, countOf } from '../time/format.ts'
 
 interface Change {
@@ -97,24 +97,16 @@ export function BulkBar({ filters }: { readonly filters: RunFilters }) {
               Leave them
             </button>
           </span>
-          <Commands change={question.change} filter={given(filters, question.state)} />
+          <CommandLines {...actionOf(question.change, given(filters, question.state))} />
         </section>
       )}
     </div>
   )
 }
 
-function Commands({ change, filter }: { readonly change: Change; readonly filter: Record<string, string> }) {
-  const query = new URLSearchParams(filter).toString()
-  const options = Object.entries(filter).map(([name, value]) => `--${optionOf(name)} ${quote(value)}`)
-  const curl = `curl${curlKey()} -X POST '${new URL(`runs/${change.name}?${query}`, baseUrl).href}'`
-  const command = `forerunner ${change.name} ${options.join(' ')}`
-  return (
-    <div class="curl">
-      <pre tabIndex={0}>{`${curl}\n${command}`}</pre>
-      <CopyButton text={curl} label="copy curl" />
-    </div>
-  )
+function actionOf({ name }: Change, filter: Record<string, string>): Action {
+  const options = Object.entries(filter).flatMap(([parameter, value]) => [`--${optionOf(parameter)}`, value])
+  return { path: `runs/${name}?${new URLSearchParams(filter).toString()}`, words: [name, ...options] }
 }
 
 function given(filters: RunFilters, state: string): Record<string, string> {
@@ -123,9 +115,4 @@ function given(filters: RunFilters, state: string): Record<string, string> {
 
 function optionOf(parameter: string): string {
   return parameter === 'q' ? 'search' : parameter.replaceAll(/[A-Z]/g, '-$&').toLowerCase()
-}
-
-/** For a shell, where it would read more in it than a word. */
-function quote(text: string): string {
-  return /^[\w:.@/-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 }

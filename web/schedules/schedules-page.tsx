@@ -1,6 +1,7 @@
 /** The schedules: when each ticks next and ticked last, and what became of that. */
 import type { ScheduleView } from 'forerunner/client'
 import { useEffect, useMemo } from 'preact/hooks'
+import { AsCommands } from '../shell/commands.tsx'
 import { CopyButton } from '../shell/copy-button.tsx'
 import { addressOf, shortIdOf } from '../shell/route.ts'
 import { baseUrl, curlKey } from '../shell/service.ts'
@@ -104,6 +105,12 @@ function Schedule({ schedule, store }: { readonly schedule: ScheduleView; readon
         <button class="btn small" type="button" onClick={() => void store.setPaused(name, !paused)}>
           {paused ? 'Resume' : 'Pause'}
         </button>
+        <AsCommands
+          actions={['run', paused ? 'resume' : 'pause'].map((verb) => ({
+            path: `schedules/${encodeURIComponent(name)}/${verb}`,
+            words: ['schedules', verb, name],
+          }))}
+        />
         <span role="status">
           {started !== undefined && (
             <a class="mono" href={addressOf({ run: started })}>

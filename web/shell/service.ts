@@ -15,6 +15,9 @@ export const isReachable = signal(true)
 /** Set when the service has refused the key, or the lack of one. */
 export const needsKey = signal(false)
 
+/** Set when the service has refused a change: the key may only read. */
+export const isReadOnly = signal(false)
+
 /** How far the service's clock is ahead of this one, in milliseconds. */
 let clockLeadMs = 0
 /** The header that it is read from counts whole seconds. */
@@ -38,6 +41,7 @@ export async function ask(url: URL, init: RequestInit): Promise<Response> {
     const response = await fetch(url, init)
     isReachable.value = true
     if (response.status === 401) needsKey.value = true
+    if (response.status === 403) isReadOnly.value = true
     noteClock(response.headers.get('Date'))
     return response
   } catch (error) {
@@ -75,6 +79,7 @@ export function setKey(key: string): void {
   sessionStorage.setItem(storedKey, key)
   apiKey.value = key
   needsKey.value = false
+  isReadOnly.value = false
 }
 
 /** What went wrong, in words for people. */

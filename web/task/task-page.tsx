@@ -4,6 +4,7 @@ import { useEffect, useMemo } from 'preact/hooks'
 import { Running } from '../overview/threads.tsx'
 import { Figure } from '../runs/figures.tsx'
 import { RunTable } from '../runs/run-table.tsx'
+import { AsCommands, type Action } from '../shell/commands.tsx'
 import { addressOf, overviewAddress, startAddress } from '../shell/route.ts'
 import { countOf, millisecondsOf, rateOf, settingOf } from '../time/format.ts'
 import { History } from './history.tsx'
@@ -48,6 +49,7 @@ export function TaskPage({ name }: { readonly name: string }) {
               Start one…
             </a>
           )}
+          {task && <AsCommands actions={[actionOf(task)]} />}
         </span>
       </div>
       <p class="alert" role="alert">
@@ -60,6 +62,11 @@ export function TaskPage({ name }: { readonly name: string }) {
       <LastRuns runs={store.runs.value} />
     </>
   )
+}
+
+function actionOf({ name, paused }: TaskView): Action {
+  const verb = paused ? 'resume' : 'pause'
+  return { path: `tasks/${encodeURIComponent(name)}/${verb}`, words: [verb, name] }
 }
 
 function sentenceOf(name: string, figures: Figures | undefined, minutes: number): string {
