@@ -11,7 +11,7 @@ import {
   createProgressPublisher,
   createPruner,
   createUnknownTaskWatch,
-} from './dispatch/maintenance.ts'
+} from './dispatch/periodic.ts'
 import { monotonicClock, type ProcessClock } from './runtime/clock.ts'
 import type { AttemptOutcome } from './domain/claim.ts'
 import { createHeartbeat, createLoopDelay } from './runtime/event-loop.ts'

@@ -76,7 +76,7 @@ export function createSchedules(options: SchedulesOptions): Schedules {
 
   const check = createCheck(intake, clock)
   const prepare = async (schedule: Schedule): Promise<NewRun> => intake.prepare(requestOf(schedule))
-  // Of those that other code declares, that code's processes make the runs: they end with it.
+  // A schedule that other code declares is left to the processes with that code: its ticks end with them.
   const isOurs = ({ name, isDeclared }: Schedule): boolean => !isDeclared || isDeclaredHere.has(name)
   const ticker = createTicker({ store, intake, prepare, timetableOf, isOurs, clock, log, ...(onTick && { onTick }) })
 

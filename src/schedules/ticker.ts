@@ -53,8 +53,9 @@ export function createTicker(options: TickerOptions): Ticker {
   const alarm = createAlarm(clock, wake)
   /** Since when this process has handled ticks. */
   let watchedSince = 0
-  /** What is known of the others, from its start or the end of a sleep on. */
+  /** When it began to, at its start or after a sleep. */
   let beganAt = 0
+  /** Since when one process or another has handled ticks; null while that is not known. */
   let sharedSince: number | null = null
   let isStarted = false
   let isStopped = false
@@ -106,7 +107,7 @@ export function createTicker(options: TickerOptions): Ticker {
   async function attempt(schedule: Schedule): Promise<boolean> {
     const { name } = schedule
     try {
-      const isDone = await handle(schedule, { since: watchedSince, sharedSince })
+      const isDone = await handle(schedule, { watchedSince, sharedSince })
       if (isDone) troubles.delete(name)
       return isDone
     } catch (error) {
@@ -156,7 +157,7 @@ export function createTicker(options: TickerOptions): Ticker {
 /** Since when processes have handled ticks. */
 interface Watched {
   /** This one. */
-  readonly since: number
+  readonly watchedSince: number
   /** One or another of those that share the store; null while that is not known. */
   readonly sharedSince: number | null
 }
@@ -171,7 +172,7 @@ interface TickHandler {
   forget(): void
 }
 
-/** Until what this process would not run is taken for missed, or refused: another one may know better. */
+/** How long a tick that this process would miss or refuse is left to the others, which may be able to run it. */
 const takeoverMs = 15_000
 
 function createTickHandler(options: TickerOptions): TickHandler {
@@ -180,21 +181,21 @@ function createTickHandler(options: TickerOptions): TickHandler {
   /** By schedule, the first of many missed ticks that each make a run. */
   const owedSince = new Map<string, number>()
 
-  /** null while it is not known whether the tick that is due was missed. */
-  function sinceFor({ nextAt, isDeclared }: Schedule, { since, sharedSince }: Watched): number | null {
-    if (nextAt === null || nextAt >= since) return since
+  /** @returns the instant before which its ticks were missed; null while it is not known whether the due one was */
+  function missedBeforeOf({ nextAt, isDeclared }: Schedule, { watchedSince, sharedSince }: Watched): number | null {
+    if (nextAt === null || nextAt >= watchedSince) return watchedSince
     if (sharedSince === null) return null
-    if (!isDeclared) return Math.min(since, sharedSince)
+    if (!isDeclared) return Math.min(watchedSince, sharedSince)
     // Not all processes need to have its code: those that do have the time to handle it.
-    return sharedSince < since && clock.now() - since < takeoverMs ? null : since
+    return sharedSince < watchedSince && clock.now() - watchedSince < takeoverMs ? null : watchedSince
   }
 
   async function handle(schedule: Schedule, watched: Watched): Promise<boolean> {
     const { name, nextAt } = schedule
-    const watchedSince = sinceFor(schedule, watched)
-    if (watchedSince === null) return false
+    const missedBefore = missedBeforeOf(schedule, watched)
+    if (missedBefore === null) return false
     const timetable = await timetableOf(schedule)
-    const due = dueOf(schedule, timetable, Math.min(watchedSince, owedSince.get(name) ?? watchedSince))
+    const due = dueOf(schedule, timetable, Math.min(missedBefore, owedSince.get(name) ?? missedBefore))
     if (due === null) return true
     const { tick } = due
     if (tick === null) return miss(schedule, due)
@@ -206,7 +207,7 @@ function createTickHandler(options: TickerOptions): TickHandler {
     }
     const accept = (): Promise<boolean> => change(schedule, ticked(schedule, due, run.id), run)
     if (!(await intake.admit(run.jobs.length, accept))) return true
-    if (tick < watchedSince) owedSince.set(name, owedSince.get(name) ?? tick)
+    if (tick < missedBefore) owedSince.set(name, owedSince.get(name) ?? tick)
     else owedSince.delete(name)
     onTick?.('run')
     log.debug({ schedule: name, tick: iso(tick), runId: run.id }, `a tick of the schedule ${name} has made its run`)

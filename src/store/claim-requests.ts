@@ -17,7 +17,7 @@ export interface ClaimRequest {
 }
 
 export interface ClaimResult {
-  /** Within a kind by priority, then by due time, then in order of acceptance. */
+  /** Within a kind by priority, then by due time, then in order of acceptance; on PostgreSQL by run id in place of that. */
   readonly jobs: readonly ClaimedJob[]
   /** When the next waiting job that cannot start now will, of the kinds that have a slot left; null without one. */
   readonly nextDueAt: number | null

@@ -1,7 +1,7 @@
 /** A clock that is set must not have runs forgotten before their time. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createPruner } from '../../src/dispatch/maintenance.ts'
+import { createPruner } from '../../src/dispatch/periodic.ts'
 import { createLog } from '../../src/log.ts'
 
 const dayMs = 86_400_000

@@ -1,7 +1,7 @@
 /** The warning about jobs of tasks that no process runs. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createUnknownTaskWatch } from '../../src/dispatch/maintenance.ts'
+import { createUnknownTaskWatch } from '../../src/dispatch/periodic.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/log.ts'
 import type { StoreStats } from '../../src/store/totals.ts'

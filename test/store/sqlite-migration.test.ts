@@ -1,14 +1,16 @@
 /** A file of an older version, with a row for each job, becomes one of records, whatever is in it and whenever it dies. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { readNumber } from '../../src/store/sqlite/connection/database.ts'
 import { claimOne, requestAt, runIdAt, runIn, start, taskError } from '../harness/store-run.ts'
 import { openSqlite, temporaryDirectory } from '../harness/store-sqlite.ts'
+import { until } from '../harness/until.ts'
 
 const migrations = fileURLToPath(new URL('../../src/store/sqlite/migrations/', import.meta.url))
 const oldVersion = 4
@@ -96,20 +98,29 @@ test('jobs in every state are carried over with all that they have', async () =>
   assert.is((await claimOne(store, start + 12)).claim, 3)
 })
 
+/** Of the transaction under way, which outgrows SQLite's cache. */
+function logBytes(path: string): number {
+  return statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0
+}
+
+function versionOf(path: string): number {
+  using database = new DatabaseSync(path)
+  return readNumber(database, 'PRAGMA user_version')
+}
+
 test('a file whose process is killed while it is carried over is whole, and carried over by the next one', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'old.db')
   const runs = 3_000
   makeOldFile(path, runs)
   const entry = fileURLToPath(new URL('../harness/store-process-child.ts', import.meta.url))
-  for (const afterMs of [40, 80, 120]) {
+  for (const written of [1, 2 ** 21, 2 ** 23]) {
     const child = spawn(process.execPath, [entry, path], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     const exited = once(child, 'exit')
-    const opened = new AbortController()
-    child.once('message', () => opened.abort())
-    // Not a wait for something: a moment at which to die, which may come before the work begins or after it.
-    setTimeout(() => child.kill('SIGKILL'), afterMs + 200)
+    await until(`its transaction has written ${written} bytes`, () => logBytes(path) >= written)
+    child.kill('SIGKILL')
     await exited
+    assert.is(versionOf(path), oldVersion)
   }
   await using opened = await openSqlite(path)
   assert.equal((await opened.store.stats(start)).conservation, {

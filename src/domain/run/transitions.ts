@@ -86,8 +86,7 @@ export function ownsClaim(run: Run, { jobIndex, claim }: Claim): boolean {
 
 /**
  * Whether the job has had this outcome under this claim before: after a commit whose reply was lost, its owner settles it
- * again. Only the owner of a claim completes or fails a job under it. A job that waits again counts as released, by
- * whichever process.
+ * again. Only that owner makes a job `completed` or `retrying`. A rescue queues a job, too, and still counts as a release.
  */
 export function repeats(run: Run, { jobIndex, claim }: Claim, asked: 'complete' | 'fail' | 'release'): boolean {
   const job = run.jobs[jobIndex]

@@ -4,8 +4,15 @@
  * Each is a transaction of its own, which locks records by id.
  */
 import { type Claim, claimOf } from '../../../domain/claim.ts'
-import type { Run } from '../../../domain/run/aggregate.ts'
-import { boundDueTimes, expireJobs, noteLeaving, releaseJob, rescueJobs } from '../../../domain/run/transitions.ts'
+import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
+import {
+  boundDueTimes,
+  expireJobs,
+  noteLeaving,
+  ownsClaim,
+  releaseJob,
+  rescueJobs,
+} from '../../../domain/run/transitions.ts'
 import type { RescueReport } from '../../store.ts'
 import type { Query } from '../connection/connection.ts'
 import { lockRuns, type Readable, selectRuns } from '../statements/records.ts'
@@ -74,23 +81,22 @@ export function reclaim(
     const before = owned.claims()
     const ids = (await query(selectOwned, [[process]])).map(({ run }) => String(run))
     const read = readable.decode(await selectRuns(query, ids))
-    const recorded = read.flatMap(({ run }) => claimsHeldBy(process, run))
-    const names = new Set(recorded.map(claimName))
+    const inDatabase = read.flatMap(({ run }) => claimsHeldBy(process, run))
+    const names = new Set(inDatabase.map(claimName))
     // Nothing is known of a run whose record cannot be read.
     const readIds = new Set(read.map(({ run }) => run.id))
-    const unread = new Set(ids.filter((id) => !readIds.has(id)))
-    const unowned = before.filter((claim) => !names.has(claimName(claim)) && !unread.has(claim.runId))
-    const orphans = recorded.filter((claim) => !owned.has(claim))
-    const orphaned = [...new Set(orphans.map(({ runId }) => runId))]
-    const records = orphaned.length === 0 ? [] : readable.decode(await lockRuns(query, orphaned))
+    const isUnread = ({ runId }: Claim): boolean => ids.includes(runId) && !readIds.has(runId)
+    const missing = before.filter((claim) => !names.has(claimName(claim)) && !isUnread(claim))
+    const orphans = inDatabase.filter((claim) => !owned.has(claim))
+    const runIds = [...new Set(orphans.map(({ runId }) => runId))]
+    const records = runIds.length === 0 ? [] : readable.decode(await lockRuns(query, runIds))
     const apply = (unit: UnitOfWork): readonly Claim[] => {
       for (const orphan of orphans) {
         const run = unit.find(orphan.runId)
-        const isOwned =
-          run !== null && claimsHeldBy(process, run).some((claim) => claimName(claim) === claimName(orphan))
-        if (isOwned) unit.save(releaseJob(run, orphan, at))
+        if (run === null || !ownsClaim(run, orphan)) continue
+        if (jobAt(run, orphan.jobIndex).holder === process) unit.save(releaseJob(run, orphan, at))
       }
-      return unowned
+      return missing
     }
     return { records, apply }
   })

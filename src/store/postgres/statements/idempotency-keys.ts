@@ -6,7 +6,7 @@ import type { KnownKey } from '../../store.ts'
 import type { Query } from '../connection/connection.ts'
 
 // A key of another run stays unchanged, and is locked for the next statement. Every transaction locks keys in this order.
-const claim = {
+const insert = {
   name: 'claim-keys',
   text: `
     INSERT INTO idempotency_key AS known (scope, key, body_digest, run_id, is_deferred, claimed_at)
@@ -46,7 +46,7 @@ export async function claimKeys(
   const firsts = keyed.filter((one, index) => keyed.findIndex((other) => nameOf(other) === nameOf(one)) === index)
   const names = [firsts.map(({ idempotency }) => idempotency.scope), firsts.map(({ idempotency }) => idempotency.key)]
   const [, rows] = await Promise.all([
-    query(claim, [
+    query(insert, [
       ...names,
       firsts.map(({ idempotency }) => idempotency.bodyDigest),
       firsts.map(({ run }) => run.id),

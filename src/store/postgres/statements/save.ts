@@ -41,9 +41,11 @@ interface Part {
   readonly values: readonly unknown[]
 }
 
-/** SQLSTATE of a division by zero (https://www.postgresql.org/docs/current/errcodes-appendix.html). */
+// SQL has no expression that raises an error. These two do where a condition does not hold, each with its own SQLSTATE
+// (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+const outdatedUnless = (condition: string): string => `1 / (${condition})::integer`
 const divisionByZero = '22012'
-/** The same of a root of a negative number. */
+const pausedUnless = (condition: string): string => `sqrt(CASE WHEN ${condition} THEN 0 ELSE -1 END::float8)`
 const negativeRoot = '2201F'
 
 const statements = new Map<string, Statement>()
@@ -84,8 +86,7 @@ export async function saveWrites(
 }
 
 // Evaluated before the transaction ends: what was paused before starts nothing.
-const noneIsPaused =
-  'sqrt(CASE WHEN EXISTS (SELECT FROM paused_task WHERE task = ANY(?::text[])) THEN -1 ELSE 0 END::float8) AS may_start'
+const noneIsPaused = `${pausedUnless('NOT EXISTS (SELECT FROM paused_task WHERE task = ANY(?::text[]))')} AS may_start`
 const notifications = '(SELECT count(pg_notify(?, message)) FROM unnest(?::text[]) AS message) AS notified'
 
 /** Whether there is anything to write. */
@@ -98,7 +99,7 @@ function compose(name: string, parts: readonly Part[], outputs: readonly Part[])
   const selected = [
     // First, so that records are locked before anything else. Where not all of them were current, nothing is written.
     ...(has('changed')
-      ? ['1 / (SELECT count(*) = coalesce(min(wanted), -1) FROM changed)::integer AS is_current']
+      ? [`${outdatedUnless('SELECT count(*) = coalesce(min(wanted), -1) FROM changed')} AS is_current`]
       : []),
     has('totals') ? '(SELECT live FROM totals) AS live' : 'NULL::bigint AS live',
     ...outputs.map(({ sql }) => sql),

@@ -77,7 +77,7 @@ export function createBatchWriter(options: BatchWriterOptions) {
   }
 
   /** Sends the group again for a while. A claim fails: nobody would know which jobs it took. */
-  async function repeat(group: readonly Asked[], unknown: UnknownCommit): Promise<Outcome> {
+  async function repeat(group: readonly Asked[]): Promise<Outcome> {
     const deadline = performance.now() + limits.unknownCommitMs
     for (const asked of group) asked.isRepeat = true
     effects.unknownCommit()
@@ -85,34 +85,38 @@ export function createBatchWriter(options: BatchWriterOptions) {
       try {
         return await attempt(group)
       } catch (error) {
-        const isLate = performance.now() > deadline
-        // Refused: the first attempt was committed, and its id exists.
-        if (isLate || !(error instanceof UnknownCommit || isUnavailable(error) || isFailure(error, 'refused'))) {
-          throw error instanceof UnknownCommit ? unknown.cause : error
-        }
+        const failure = error instanceof UnknownCommit ? error.cause : error
+        // Also after a refusal: where the first attempt was committed meanwhile, its id exists.
+        if (!isFailure(failure) || performance.now() > deadline) throw failure
         await sleep(repeatPauseMs)
       }
     }
   }
 
-  /** Runs a group; again after a conflict, and once on a new connection if the old one was lost before. */
+  async function send(group: readonly Asked[]): Promise<Outcome> {
+    try {
+      return await attempt(group)
+    } catch (error) {
+      if (error instanceof UnknownCommit) return repeat(group)
+      throw error
+    }
+  }
+
+  /** Sends a group; again after a conflict, and once on a new connection if the old one was lost before its commit. */
   async function run(group: readonly Asked[]): Promise<Outcome> {
     let conflicts = 0
-    let mayBeLost = !group.some(({ isRepeat }) => isRepeat)
+    let hasReconnected = false
     for (;;) {
       const wasOpen = connection?.isOpen() === true
       try {
-        const outcome = await attempt(group).catch((error: unknown) => {
-          if (!(error instanceof UnknownCommit)) throw error
-          mayBeLost = false
-          return repeat(group, error)
-        })
+        const outcome = await send(group)
         const operations = group.map(({ operation }) => operation)
         effects.committed(outcome, operations, writer)
         return outcome
       } catch (error) {
+        const mayReconnect = wasOpen && !hasReconnected && !group.some(({ isRepeat }) => isRepeat)
         if (isFailure(error, 'conflict') && conflicts < maxConflicts) conflicts += 1
-        else if (isFailure(error, 'lost') && wasOpen && mayBeLost) mayBeLost = false
+        else if (isFailure(error, 'lost') && mayReconnect) hasReconnected = true
         else {
           if (isUnavailable(error)) effects.unavailable(error)
           throw error

@@ -33,17 +33,19 @@ export interface ClaimOptions {
   readonly clock: Clock
 }
 
-/** What the transaction of a claim has read. */
+/** What the transaction of a claim has read, and how the claim notes what it has not found. */
 interface Seen {
   readonly due: DueJobs
   readonly limits: ClaimLimits
+  readonly learn: Learn
 }
 
 /** Claims due jobs of the queue, and of the runs that its group accepts. */
 export function claimDue(request: DueRequest, options: ClaimOptions): Operation {
   const { tasks, pausedTasks, rateLimits, emptyQueues, readable, clock } = options
 
-  function apply(unit: UnitOfWork, context: Context, seen: Seen | null, learn: Learn | null): Claimed {
+  /** @param seen null: no job can be due in the queue, which was not looked at */
+  function apply(unit: UnitOfWork, context: Context, seen: Seen | null): Claimed {
     const { due = null, limits = rateLimits.none(request) } = seen ?? {}
     const bounded = { ...request, taskLimits: limits.taskLimits }
     const accepted = unit.added().flatMap((run) => waitingIn(run, request.at))
@@ -53,10 +55,10 @@ export function claimDue(request: DueRequest, options: ClaimOptions): Operation 
     const { jobs, starts } = start(unit, context, picked, due, limits, startedAt)
     const rest = restOf(bounded, due, jobs, taskLimits)
     // Jobs beyond a limit may be due.
-    if (due !== null && learn !== null && rest === null && request.mayHaveLostStart) {
+    if (seen !== null && rest === null && request.mayHaveLostStart) {
       const atLimit = [...taskLimits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
       context.onCommitted(() => {
-        for (const kind of open) learn(kind, due.nextDueAt.get(kind), atLimit)
+        for (const kind of open) seen.learn(kind, seen.due.nextDueAt.get(kind), atLimit)
       })
     }
     const isLeft = ({ task, kind, isDue }: Due): boolean => isDue && limits.isUnread(task) && open.includes(kind)
@@ -70,19 +72,19 @@ export function claimDue(request: DueRequest, options: ClaimOptions): Operation 
     runIds: [],
     look() {
       const known = { ...request, taskLimits: rateLimits.known(request) }
-      const unknown = taskKinds.filter((kind) => {
+      const kindsToLookFor = taskKinds.filter((kind) => {
         return threadsOf(request.slots, kind).length > 0 && emptyQueues.nextDueAt(kind, known) === undefined
       })
-      if (unknown.length === 0) return null
+      if (kindsToLookFor.length === 0) return null
       const learn = emptyQueues.look()
-      const slots = request.slots.filter(({ kind }) => unknown.includes(kind))
+      const slots = request.slots.filter(({ kind }) => kindsToLookFor.includes(kind))
       return async (query) => {
         const limits = await rateLimits.look(query, request)
         const due = await lookForDue(query, { ...request, slots, taskLimits: limits.taskLimits }, tasks, readable)
-        return { records: due.records, apply: (...of) => apply(...of, { due, limits }, learn) }
+        return { records: due.records, apply: (unit, context) => apply(unit, context, { due, limits, learn }) }
       }
     },
-    apply: (...of) => apply(...of, null, null),
+    apply: (unit, context) => apply(unit, context, null),
   }
 }
 

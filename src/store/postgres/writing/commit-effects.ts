@@ -94,8 +94,8 @@ interface Known {
 }
 
 /**
- * Remembers for each kind of task that no job is due in the database. Then a new job can be claimed in the commit that
- * accepts it, and a claim needs no query. Anything that may queue a job, here or in another process, clears the memory.
+ * Remembers for each kind of task that no job is due in the database: then a claim needs no query. Anything that may
+ * queue a job, here or in another process, clears the memory.
  */
 export function createEmptyQueueCache() {
   const known = new Map<TaskKind, Known>()

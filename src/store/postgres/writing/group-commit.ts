@@ -66,7 +66,7 @@ export class UnknownCommit extends Error {
 
 const begin = { name: 'begin', text: 'BEGIN ISOLATION LEVEL READ COMMITTED' }
 const end = { name: 'commit', text: 'COMMIT' }
-const takeBack = { name: 'rollback', text: 'ROLLBACK' }
+const rollBack = { name: 'rollback', text: 'ROLLBACK' }
 
 interface Group {
   readonly operations: readonly Operation[]
@@ -90,7 +90,8 @@ export async function commitGroup(connection: Connection, group: Group): Promise
   const isClaiming = operations.some(({ accepts }) => accepts?.run.idempotency || accepts?.run.isFromInbox)
   if (looks.length === 0 && !isClaiming && known.length === ids.length && !isRepeat) {
     const planned = plan(group, createUnitOfWork(known))
-    // The statement compares revisions of changed records alone: a reply that changes nothing may come from an old record.
+    // The statement compares the revisions of changed records only. A record that stays unchanged may be outdated, and with
+    // it the reply.
     if (planned.writes.changed.length === ids.length) {
       try {
         return await save(connection.query, group, planned, null)
@@ -132,7 +133,7 @@ async function commitLocked(
     const missed = unit.loaded().map((run) => changeOf(run, run))
     return { ...outcome, live: outcome.live ?? live, changes: [...outcome.changes, ...missed] }
   } catch (error) {
-    if (isOpen()) await query(takeBack).catch(() => {})
+    if (isOpen()) await query(rollBack).catch(() => {})
     throw error
   }
 }

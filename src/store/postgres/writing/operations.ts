@@ -89,13 +89,16 @@ export const operations = {
       apply(unit, { process, known, isRepeat, give }): AcceptReport {
         const report = known.get(run.id)
         if (report !== undefined) return report
-        const before = isRepeat ? unit.find(run.id) : null
-        const accepted = before ?? acceptRun(run, at, process)
-        if (before === null) unit.add(accepted)
-        if (before === null && run.refusal !== undefined) unit.save(refuseRun(accepted, run.refusal, at))
+        const stored = isRepeat ? unit.find(run.id) : null
+        const accepted = stored ?? acceptRun(run, at, process)
+        if (stored === null) {
+          unit.add(accepted)
+          if (run.refusal !== undefined) unit.save(refuseRun(accepted, run.refusal, at))
+        }
         const [first] = accepted.jobs
-        const isHeld = first?.state === 'running' && first.holder === process
-        if (!run.claimsFirst || !isHeld) return { result: 'accepted', first: null }
+        // On a repeat it may have been settled or rescued since.
+        const isClaimed = run.claimsFirst && first?.state === 'running' && first.holder === process
+        if (!isClaimed) return { result: 'accepted', first: null }
         const job = claimedJob(accepted, 0, run.jobs[0]?.input ?? null, at, at)
         give(job)
         return { result: 'accepted', first: job }

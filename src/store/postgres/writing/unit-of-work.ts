@@ -105,7 +105,7 @@ export function createUnitOfWork(loaded: readonly Stored[]) {
       if (old === run) return
       now.set(run.id, run)
       if (run.version === old.version) return
-      // Here, where every end is seen: the run can go on in the same transaction.
+      // With each change, not at the end: a run that ends can be retried in the same transaction.
       const due = deliveryOfEnd(old, run)
       if (due !== null) deliveries.push(due)
       changes.set(run.id, changeOf(old, run, changes.get(run.id)))

@@ -34,9 +34,9 @@ export function createIdempotencyKeys(database: DatabaseSync): IdempotencyKeys {
   const shiftAll = database.prepare('UPDATE idempotency_key SET claimed_at = claimed_at + ?')
   const boundAll = database.prepare('UPDATE idempotency_key SET claimed_at = ? WHERE claimed_at > ?')
 
-  function find(claim: IdempotencyClaim, at: number): KnownKey | null {
-    const row = select.get(claim.scope, claim.key, at - keyMs)
-    return row === undefined ? null : knownKey(row, claim)
+  function find(key: IdempotencyClaim, at: number): KnownKey | null {
+    const row = select.get(key.scope, key.key, at - keyMs)
+    return row === undefined ? null : knownKey(row, key)
   }
 
   return {

@@ -1,5 +1,5 @@
 /**
- * Jobs that wait, in the order in which they are due. What a transaction adds stays in memory until it is flushed, so
+ * Jobs that wait; those of one kind and priority in the order in which they are due. What a transaction adds stays in memory until it is flushed, so
  * that a job which starts in the commit that accepts it is never written here. How many wait of each task is known
  * without a query: a claim asks only for tasks that have some, and one whose limit is reached costs nothing.
  */

@@ -41,6 +41,8 @@ export function createGroupCommit(
     try {
       begin.run()
       const before = changedRows()
+      // In order of arrival. Claims that came last, as on PostgreSQL, would see more new runs, but saved no claim and no
+      // commit when that was counted; and they would pass a step of the clock, whose due times are not theirs.
       const replies = operations.map((operation): Reply => ({ ok: true, value: run(operation) }))
       transaction.flush()
       end.run()
