@@ -93,6 +93,17 @@ test('an error that nobody caught fails its own job; the neighbour ends as it wo
   await opened.whole()
 })
 
+test('a job that a living thread could not begin is handed back; its neighbour ends as it would have', async () => {
+  await using opened = await openPool()
+  using place = openMeetingPlace(opened)
+  const culprit = await place.begin('hold up')
+  await place.begun(1)
+  const next = await opened.start({ task: 'good-io', input: 1 })
+  assert.is(await next.outcome, 'released')
+  assert.is(codeOf(await culprit.outcome), '"hold up"')
+  await opened.whole()
+})
+
 test('a job that ignores its signal is abandoned; its neighbour ends, and then the thread is replaced', async () => {
   await using opened = await openPool()
   const neighbour = await opened.start({ task: 'good-io', input: 700 })

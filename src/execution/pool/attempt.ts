@@ -8,19 +8,25 @@ import { phases, type ControlBlock } from './control-block.ts'
 /** Why a job that did not stop was asked to stop. */
 export type AbandonCause = JobErrorCode | 'released'
 
+/**
+ * The first of these ends it. Where it was asked to stop before, it ends as it was to end then.
+ *
+ * | `release`, `cancel` | after the grace, unless the task ends before | `released`, `cancelled`  |
+ * | `recall`            | at once, if the thread has not begun it      | `released`               |
+ * | `finish`            | the thread has replied                       | the outcome of the reply |
+ * | `kill`              | at once, and its thread with it              | the error                |
+ * | `crash`             | its thread ended or could not reply, and this attempt may be the cause | the error |
+ * | `evict`             | its thread ended or is ended, and this attempt is not the cause | `released` |
+ */
 export interface PoolAttempt extends Attempt {
   readonly job: ClaimedJob
   readonly keeper: StepKeeper
   readonly slot: number
-  /** Hands the job back when its thread has not begun it; whether it could. */
+  /** Whether it could be. */
   recall(): boolean
-  /** Ends the attempt at once, and its thread with it. */
   kill(error: JobError): void
-  /** The thread replied. */
   finish(outcome: AttemptOutcome): void
-  /** The thread ended by something that this attempt may have done. */
   crash(error: JobError): void
-  /** The thread is being killed for the sake of another attempt. */
   evict(): void
 }
 

@@ -4,7 +4,6 @@ import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { deserialize } from 'node:v8'
 import type { JobError } from '../../domain/job.ts'
-import { serializeError } from '../../runtime/serialize-error.ts'
 import { passOnErrors } from '../../log.ts'
 import {
   createFrameReader,
@@ -23,8 +22,8 @@ export interface ChildOptions {
   readonly flags: readonly string[]
   readonly onMessage: (message: FromChild) => void
   readonly onLook: (reply: LookReply) => void
-  /** It is gone, and all that it has said was heard; called once, never while it is being started. */
-  readonly onGone: (error: ProcessEnd) => void
+  /** It is gone, and all that it has said was heard, or it could not be started; called once, and not before `startChild` returns. */
+  readonly onGone: (error: unknown) => void
 }
 
 /** How a process ended, as its job's error. */
@@ -66,12 +65,12 @@ export function startChild({ maxHeapMb, flags, onMessage, onLook, onGone }: Chil
     follow(child)
   } catch (error) {
     // The system has no descriptor or no process left, for now.
-    setImmediate(end, failedToStart(error))
+    setImmediate(end, error)
   }
 
   function follow(made: ChildProcess): void {
     const [, , stderr, relay, tasks] = made.stdio as (Duplex | null | undefined)[]
-    made.once('error', (error) => end(failedToStart(error)))
+    made.once('error', end)
     made.once('exit', (code, signal) => {
       kill()
       const over = (): void => end(new ProcessEnd(describeEnd(code, signal, fault, lastWords)))
@@ -112,7 +111,7 @@ export function startChild({ maxHeapMb, flags, onMessage, onLook, onGone }: Chil
     })
   }
 
-  function end(error: ProcessEnd): void {
+  function end(error: unknown): void {
     if (isGone) return
     isGone = true
     for (const stream of child?.stdio ?? []) stream?.destroy()
@@ -137,10 +136,6 @@ export function startChild({ maxHeapMb, flags, onMessage, onLook, onGone }: Chil
     },
     kill,
   }
-}
-
-function failedToStart(error: unknown): ProcessEnd {
-  return new ProcessEnd({ ...serializeError(error), code: 'crashed' })
 }
 
 /** Its last words stand where stacks are: they can name files. */

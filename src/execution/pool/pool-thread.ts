@@ -30,8 +30,8 @@ export interface PoolThread {
   holdUpTimer: NodeJS.Timeout | undefined
   /** Whether it is being asked if its loop turns. */
   isPinged: boolean
-  /** Whether code of a job ended the last thread here: then no other job is to blame. */
-  wasEndedByJob: boolean
+  /** Whether the last thread here was ended by an exit that is noted in the control block: then no other job is to blame. */
+  hasNotedExit: boolean
   /** How many threads were here and have been given up: replies of their jobs no longer count. */
   givenUp: number
 }
@@ -131,7 +131,7 @@ export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[]
       replied: 0,
       holdUpTimer: undefined,
       isPinged: false,
-      wasEndedByJob: false,
+      hasNotedExit: false,
       givenUp: 0,
     }
   }

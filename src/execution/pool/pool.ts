@@ -10,7 +10,7 @@ import type { Log } from '../../log.ts'
 import type { Task } from '../../tasks/task-module.ts'
 import { notStarted, type Attempt } from '../executor.ts'
 import { createMemoryWatch, startAttempt, type PoolAttempt } from './attempt.ts'
-import { allocateControlBlock, createControlBlock } from './control-block.ts'
+import { allocateControlBlock, createControlBlock, phases } from './control-block.ts'
 import { createJobBatcher } from './job-batcher.ts'
 import { readFromThread, type JobReply, type LogMessage } from './pool-messages.ts'
 import {
@@ -27,7 +27,7 @@ import {
 } from './pool-thread.ts'
 import { createProcessHost } from './process-host.ts'
 import { ProcessEnd } from './child-process.ts'
-import { createWorkerHost, describeExit, threadFlags, type WorkerHost } from './worker-host.ts'
+import { createWorkerHost, describeNoReply, threadFlags, type WorkerHost } from './worker-host.ts'
 import { createThreadSupervisor, type ReplaceCause } from './thread-supervisor.ts'
 
 /** V8's own limit, far above what a task may use: it is no safe boundary, for many ways to reach it end the process. */
@@ -194,11 +194,18 @@ export function createPool(options: PoolOptions): Pool {
 
   function onNoReply(thread: PoolThread, attempt: PoolAttempt, error: unknown): void {
     thread.attempts.delete(attempt)
-    if (thread.wasEndedByJob && control.exitCode(attempt.slot) === null) attempt.evict()
-    else attempt.crash(error instanceof ProcessEnd ? error.jobError : describeExit(error))
+    const isAlive = thread.state === 'ready' || thread.state === 'retiring'
+    if (!mayBeToBlame(thread, attempt)) attempt.evict()
+    else attempt.crash(error instanceof ProcessEnd ? error.jobError : describeNoReply(error, isAlive))
     // A thread that lives and could not reply is in doubt; the slot is given back with it.
     supervisor.retire(thread, 'tainted', 'it could not reply')
     supervisor.endRetired(thread)
+  }
+
+  /** A noted exit names its job, or one that has ended. Without a note it may be any job that the thread had begun. */
+  function mayBeToBlame(thread: PoolThread, { slot }: PoolAttempt): boolean {
+    if (control.phase(slot).phase === phases.sent) return false
+    return !thread.hasNotedExit || control.exitCode(slot) !== null
   }
 
   function begin(thread: PoolThread, slot: number, job: ClaimedJob, task: Task, keeper: StepKeeper): PoolAttempt {

@@ -15,7 +15,7 @@ import {
 } from './pool-messages.ts'
 import type { ControlBlock } from './control-block.ts'
 import type { WorkerHost, WorkerHostOptions } from './worker-host.ts'
-import { startChild, type Child, type ProcessEnd } from './child-process.ts'
+import { startChild, type Child } from './child-process.ts'
 
 export interface ProcessHostOptions extends Pick<
   WorkerHostOptions,
@@ -86,7 +86,7 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
     asked.delete(seq)
   }
 
-  function onGone(error: ProcessEnd): void {
+  function onGone(error: unknown): void {
     clearTimeout(timer)
     const wasUp = isUp
     child = null

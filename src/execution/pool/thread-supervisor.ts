@@ -55,7 +55,7 @@ export function createThreadSupervisor({
 
   function enter(thread: PoolThread): void {
     thread.replied = 0
-    thread.wasEndedByJob = false
+    thread.hasNotedExit = false
     thread.batchSize?.reset()
     for (const slot of thread.slots) control.renew(slot)
     setState(thread, 'ready')
@@ -72,7 +72,7 @@ export function createThreadSupervisor({
     // Neither what it had not begun nor what it was done with can have ended it.
     for (const attempt of thread.attempts) if (!control.isBegun(attempt.slot)) attempt.evict()
     // Read before the slots are used again: the attempts end right after this.
-    thread.wasEndedByJob = thread.slots.some((slot) => control.hasExited(slot))
+    thread.hasNotedExit = thread.slots.some((slot) => control.hasExited(slot))
     thread.freeSlotNumbers.splice(0, Number.POSITIVE_INFINITY, ...thread.slots)
   }
 

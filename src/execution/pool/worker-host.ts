@@ -193,9 +193,10 @@ export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
 const exitPattern = /^worker exited with code: (?<code>-?\d+)$/
 const outOfMemoryCode = 'ERR_WORKER_OUT_OF_MEMORY'
 
-/** How a thread ended, read from Piscina's error: only the message of that says so (piscina 5.3). */
-export function describeExit(thrown: unknown): JobError {
+/** How a thread ended, read from Piscina's error: only the message of that says so (piscina 5.3); or why one that lives has not replied. */
+export function describeNoReply(thrown: unknown, isAlive: boolean): JobError {
   const { message, ...rest } = serializeError(thrown)
+  if (isAlive) return { ...rest, code: 'crashed', message: `the thread could not reply: ${message}` }
   const code = exitPattern.exec(message)?.groups?.['code']
   if (code !== undefined) {
     return { code: 'crashed', message: `the thread exited with code ${code}`, exitCode: Number(code) }
