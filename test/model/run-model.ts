@@ -60,8 +60,9 @@ export async function runModel(open: () => Promise<Subject>, options: ModelOptio
   const times = numberOf('MODEL_RUNS', 1)
   await fc.assert(property, {
     numRuns: Math.ceil(options.runs * times),
-    // Also for the search for a shorter sequence.
+    // Also for the search for a shorter sequence. A verb that never replies fails.
     interruptAfterTimeLimit: times * 120_000,
+    markInterruptAsFailure: true,
     seed: numberOf('MODEL_SEED', 20_261_129),
     includeErrorInReport: true,
     endOnFailure: process.env['MODEL_SHRINK'] === 'off',

@@ -85,7 +85,8 @@ test('nothing starts in the commit that accepts it, though the process has not h
 
   // Its caller had been let in before the pause was heard of.
   await store.setPaused('echo', true)
-  await rejects(store.accept(runOf({ claimsFirst: true }), start), 'task-paused')
+  for (const respond of ['first', 'none'] as const)
+    await rejects(store.accept(runOf({ claimsFirst: true, respond }), start), 'task-paused')
 
   const key = { scope: '', key: 'k', bodyDigest: 'd', isDeferred: false }
   await store.setPaused('echo', false)

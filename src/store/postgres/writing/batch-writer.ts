@@ -148,13 +148,13 @@ export function createBatchWriter(options: BatchWriterOptions) {
     return error
   }
 
-  /** @returns the operations that are left: those whose callers wait for a job of a paused task are over */
+  /** @returns the operations that are left: those that would start a first job of a paused task are over */
   function refuseStarts(group: readonly Asked[], { runIds }: StartPaused): readonly Asked[] {
     const left: Asked[] = []
     for (const asked of group) {
       const asking = asked.operation.accepts?.run
-      const isNew = asking !== undefined && asksForAnswer(asking) && runIds.has(asking.id)
-      const task = isNew ? asking.jobs[0]?.task : undefined
+      const isStart = asking !== undefined && (asking.claimsFirst || asksForAnswer(asking)) && runIds.has(asking.id)
+      const task = isStart ? asking.jobs[0]?.task : undefined
       if (task === undefined || !pausedTasks.has(task)) left.push(asked)
       else {
         leave(asked, null)
