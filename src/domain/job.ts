@@ -80,6 +80,13 @@ export interface StepRecord {
   readonly finishedAt: number
 }
 
+/** A start that ended with its process, and spent no attempt. */
+export interface LostStart {
+  readonly startedAt: number
+  /** By the process as it left, by the same one after its restart, or by another one. */
+  readonly takenBackAt: number
+}
+
 /** A job as a store gives it to readers, without input and claim. Instants are epoch milliseconds; null where the thing has not happened. */
 export interface JobRecord {
   readonly index: number
@@ -95,6 +102,8 @@ export interface JobRecord {
   readonly finishedAt: number | null
   /** When a waiting job is due; null in every other state. */
   readonly runAt: number | null
+  /** The latest; absent where there is none. */
+  readonly lostStart?: LostStart
   /** Jobs whose results it was to wait for; absent where there are none. */
   readonly after?: readonly number[]
   /** Jobs whose results a blocked job still waits for; absent in every other state. */

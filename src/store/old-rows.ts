@@ -77,6 +77,7 @@ function jobOf(row: OldJob, holder: number | null): Job {
     lostStarts: row.lost_starts,
     leftClaim: row.left_claim,
     leftStarts: row.left_starts,
+    lostStart: null,
     thread: row.thread,
     holder: row.state === 'running' ? holder : null,
     queuedAt: row.queued_at,

@@ -60,6 +60,7 @@ type EncodedJob = [
   expiry?: readonly [afterMs: number, claim: number] | null,
   secret?: Job['secret'],
   steps?: readonly [count: number, bytes: number] | null,
+  lostStart?: readonly [startedAt: number, takenBackAt: number] | null,
 ]
 
 export function encodeRun(run: Run): string {
@@ -107,6 +108,7 @@ function encodeJob(job: Job, base: number): EncodedJob {
     job.expiry && [job.expiry.afterMs, job.expiry.claim],
     job.secret,
     job.steps && [job.steps.count, job.steps.bytes],
+    job.lostStart && [job.lostStart.startedAt - base, job.lostStart.takenBackAt - base],
   ])
 }
 
@@ -187,6 +189,7 @@ function decodeJob(members: EncodedJob, base: number): Job {
     expiry,
     secret = null,
     steps,
+    lostStart,
   ] = members
   return {
     task,
@@ -200,6 +203,7 @@ function decodeJob(members: EncodedJob, base: number): Job {
     lostStarts,
     leftClaim: leftClaim ?? 0,
     leftStarts: leftStarts ?? 0,
+    lostStart: lostStart ? { startedAt: base + lostStart[0], takenBackAt: base + lostStart[1] } : null,
     thread,
     holder,
     queuedAt: base + queued,

@@ -124,6 +124,7 @@ function bareJob(run: Run, job: Job, index: number): JobRecord {
     startedAt: job.startedAt,
     finishedAt: job.finishedAt,
     runAt: job.runAt,
+    ...(job.lostStart !== null && { lostStart: job.lostStart }),
     ...(job.chain !== null && { after: job.chain.after }),
     ...(job.secret !== null && { secret: job.secret }),
     ...(job.state === 'blocked' && job.chain !== null && { waitsFor: missingOf(run, job.chain) }),

@@ -160,6 +160,7 @@ function jobRecordOf(run: ModelRun, job: ModelJob): JobRecord {
     attempt,
     maxAttempts,
     ...times,
+    ...(job.lostStart && { lostStart: job.lostStart }),
     ...chain,
     ...waits,
     result,

@@ -90,7 +90,7 @@ function accept(model: Model, by: number, given: NewRun, at: number, reply: Repl
     const { bodyDigest, isDeferred } = idempotency
     model.keys.set(name, { runId: id, bodyDigest, isDeferred, claimedAt: at })
   }
-  const started = { attempt: 0, lostStarts: 0, claim: 0, holder: null, thread: null, startedAt: null }
+  const started = { attempt: 0, lostStarts: 0, lostStart: null, claim: 0, holder: null, thread: null, startedAt: null }
   const ended = {
     finishedAt: null,
     result: null,
@@ -215,7 +215,8 @@ function rescue(model: Model, at: number) {
   for (const run of model.runs.values()) {
     for (const job of run.jobs) {
       if (job.holder === null || model.alive.includes(job.holder)) continue
-      const lost = { attempt: job.attempt - 1, lostStarts: job.lostStarts + 1 }
+      const lostStart = { startedAt: job.startedAt ?? at, takenBackAt: at }
+      const lost = { attempt: job.attempt - 1, lostStarts: job.lostStarts + 1, lostStart }
       if (lost.lostStarts < allowedLosses(job)) {
         wait(run, job, { ...lost, runAt: job.queuedAt })
         counts.requeued += 1

@@ -1,7 +1,7 @@
 /** What the model knows of the jobs, runs, keys and claims of a store. */
 import type { Answer, RunState } from '../../src/domain/run.ts'
 import type { Claim } from '../../src/domain/claim.ts'
-import type { JobError, JobFailure, JobState } from '../../src/domain/job.ts'
+import type { JobError, JobFailure, JobState, LostStart } from '../../src/domain/job.ts'
 import type { NewJob, NewRun } from '../../src/domain/run/new-run.ts'
 
 export interface ModelJob {
@@ -10,6 +10,7 @@ export interface ModelJob {
   state: JobState
   attempt: number
   lostStarts: number
+  lostStart: LostStart | null
   /** The number of its last claim; 0 before the first. */
   claim: number
   /** The process that runs it. */

@@ -47,7 +47,7 @@ async function picture(
   prepare: (page: Page) => Promise<unknown>,
   options: BrowserContextOptions = {},
 ): Promise<void> {
-  await using tab = await browser.open(`${service.url}/${query}`, options)
+  await using tab = await browser.open(`${service.url}/${query}`, { reducedMotion: 'reduce', ...options })
   await prepare(tab.page)
   await take(tab.page, name)
   if (tab.wrongs.length > 0) console.error(name, tab.wrongs)

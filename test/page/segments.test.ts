@@ -51,6 +51,20 @@ test('a job waits for its thread, and goes on waiting', () => {
   assert.equal(shapes({ state: 'running', startedAt: at(30) }), ['waiting 0–30', 'running 30–'])
 })
 
+test('a start that was lost with its process stands among the attempts, and spends none', () => {
+  const lostStart = { startedAt: at(40), takenBackAt: at(60) }
+  const failures = [failure(1, 0, 10)]
+  const before = ['failed 0–10', 'backoff 10–40', 'lost 40–60']
+  assert.equal(shapes({ failures, lostStart }), [...before, 'waiting 60–'])
+  const again = { failures, lostStart, startedAt: at(70) }
+  assert.equal(shapes({ ...again, state: 'running' }), [...before, 'waiting 60–70', 'running 70–'])
+  const crashed = { state: 'failed', error, startedAt: at(40), finishedAt: at(60) } as const
+  assert.equal(shapes({ ...crashed, failures, lostStart }), ['failed 0–10', 'backoff 10–40', 'failed 40–60'])
+  const [first] = segmentsOf(job({ lostStart: { startedAt: at(0), takenBackAt: at(9e6) } }), start)
+  assert.is(first?.attempt, null)
+  assert.is(timeScaleOf(first === undefined ? [] : [first, { ...first, from: 9e6, attempt: 1 }], [0]).breaks.length, 1)
+})
+
 test('each attempt is a stretch of its own, with the wait for the next one before it', () => {
   const failures = [failure(1, 0, 10), failure(2, 40, 50)]
   const attempts = ['failed 0–10', 'backoff 10–40', 'failed 40–50']

@@ -130,6 +130,11 @@ function Chapter({ runId, job, progress, segment }: ChapterProps) {
           </>
         )}
         {kind === 'waiting' && to !== null && <span class="dim">waited {lasts} for a thread</span>}
+        {kind === 'lost' && (
+          <>
+            <b>⚡ Lost with its process</b>, and taken back {lasts} after its start; this spends no attempt
+          </>
+        )}
         {kind === 'backoff' && to !== null && <span class="dim">waited {lasts} to try again</span>}
         {kind === 'running' && (
           <>

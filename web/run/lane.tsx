@@ -69,7 +69,7 @@ interface BarProps {
 
 function Bar({ segment: { kind, from, to, attempt }, scale, progress }: BarProps) {
   const lasts = to === null ? 'goes on' : `to +${exactOf(to)}, ${exactOf(to - from)}`
-  const what = attempt === null ? kind : `attempt ${attempt}: ${kind}`
+  const what = attempt === null ? (kind === 'lost' ? 'lost with its process' : kind) : `attempt ${attempt}: ${kind}`
   const place = {
     '--s': scale.toAxis(from),
     ...(to !== null && { '--e': scale.toAxis(to) }),

@@ -27,6 +27,7 @@ const colours: Partial<Record<SegmentKind, string>> = {
   failed: '--bad',
   cancelled: '--wait',
   waiting: '--strong-line',
+  lost: '--wait',
 }
 
 export function RangeBrush({ run, scale, zoom, whole }: RangeBrushProps) {

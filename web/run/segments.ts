@@ -1,7 +1,7 @@
 /** What a job did when: its stretches of time, in milliseconds since the run was accepted. Pure. */
 import type { JobView, RunView } from 'forerunner/client'
 
-export type SegmentKind = 'waiting' | 'running' | 'completed' | 'failed' | 'cancelled' | 'backoff'
+export type SegmentKind = 'waiting' | 'running' | 'completed' | 'failed' | 'cancelled' | 'backoff' | 'lost'
 
 export interface Segment {
   readonly kind: SegmentKind
@@ -13,6 +13,14 @@ export interface Segment {
 }
 
 type FailedAttempt = NonNullable<JobView['failedAttempts']>[number] & { readonly error?: { readonly code: string } }
+
+/** What has run and did not complete. */
+interface Ended {
+  readonly kind: 'failed' | 'cancelled' | 'lost'
+  readonly startedAt: string
+  readonly finishedAt: string
+  readonly attempt: number | null
+}
 
 /** Of a part that takes no time worth showing, such as the wait of a job that was started by the commit itself. */
 const leastWaitMs = 1
@@ -27,6 +35,7 @@ export function segmentsOf(job: JobView, start: number): Segment[] {
   const segments: Segment[] = []
   /** Where the part before has ended; null before the first. */
   let cursor: number | null = null
+  let isAfterLost = false
   const queuedAt = at(job.queuedAt)
 
   const wait = (to: number | null): void => {
@@ -36,26 +45,45 @@ export function segmentsOf(job: JobView, start: number): Segment[] {
     } else if (to === null || to - cursor > leastWaitMs) {
       // A job that was queued again by request has waited since then, and did nothing before.
       const isAgain = queuedAt >= cursor
-      segments.push({ kind: isAgain ? 'waiting' : 'backoff', from: isAgain ? queuedAt : cursor, to, attempt: null })
+      // A lost start is tried again at once.
+      segments.push({
+        kind: isAgain || isAfterLost ? 'waiting' : 'backoff',
+        from: isAgain ? queuedAt : cursor,
+        to,
+        attempt: null,
+      })
     }
   }
 
-  const failures = failedAttemptsOf(job)
-  for (const [index, failure] of failures.entries()) {
-    const [from, to] = [at(failure.startedAt), at(failure.finishedAt)]
+  for (const { kind, startedAt, finishedAt, attempt } of endedOf(job)) {
+    const [from, to] = [at(startedAt), at(finishedAt)]
     if (cursor === null && queuedAt > from) cursor = from
     wait(from)
-    const isCancelled = failure.error?.code === 'cancelled'
-    segments.push({ kind: isCancelled ? 'cancelled' : 'failed', from, to, attempt: index + 1 })
+    segments.push({ kind, from, to, attempt })
     cursor = to
+    isAfterLost = kind === 'lost'
   }
-  const last = lastAttemptOf(job, at, failures.length)
+  const last = lastAttemptOf(job, at, failedAttemptsOf(job).length)
   if (last !== null && (cursor === null || last.from >= cursor)) {
     wait(last.from)
     segments.push(last)
   } else if (!isFinal(job.state) && job.state !== 'running') wait(null)
   else if (cursor === null && job.finishedAt !== null) wait(at(job.finishedAt))
   return segments
+}
+
+function endedOf(job: JobView): Ended[] {
+  const { lostStart: lost, startedAt } = job
+  const ended: Ended[] = failedAttemptsOf(job).map((failure, index) => ({
+    kind: failure.error?.code === 'cancelled' ? 'cancelled' : 'failed',
+    startedAt: failure.startedAt,
+    finishedAt: failure.finishedAt,
+    attempt: index + 1,
+  }))
+  // The last one that may be lost is the attempt that has failed.
+  if (lost === undefined || lost.startedAt === startedAt) return ended
+  ended.push({ kind: 'lost', startedAt: lost.startedAt, finishedAt: lost.takenBackAt, attempt: null })
+  return ended.toSorted((one, other) => Date.parse(one.startedAt) - Date.parse(other.startedAt))
 }
 
 /** In lists only when they ran. */

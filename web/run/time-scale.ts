@@ -27,8 +27,9 @@ const plainScale: TimeScale = { breaks: [], toAxis: (ms) => ms, fromAxis: (at) =
 /** @param marks instants that are something themselves, such as the answer */
 export function timeScaleOf(segments: readonly Segment[], marks: readonly number[]): TimeScale {
   const busy = segments
-    .filter(({ attempt }) => attempt !== null)
-    .map(({ from, to }) => [from, to ?? Infinity] as const)
+    .filter(({ kind, attempt }) => attempt !== null || kind === 'lost')
+    // When a process has died is not known.
+    .map(({ kind, from, to }) => [from, kind === 'lost' ? from : (to ?? Infinity)] as const)
     .concat(marks.map((at) => [at, at] as const))
     .toSorted(([a], [b]) => a - b)
   const gaps: { from: number; to: number }[] = []

@@ -107,7 +107,7 @@ function Numbers({ figures, minutes }: { readonly figures: Figures | undefined; 
     return p50 === null || p99 === null ? '–' : `${millisecondsOf(p50)} / ${millisecondsOf(p99)}`
   }
   return (
-    <dl class="card figures">
+    <dl class="card overview figures">
       <Figure value={rateOf((figures?.runMs.count ?? 0) / minutes)} name="attempts a minute" />
       <Figure value={pair(figures?.waitMs)} name="waited for a thread, p50 / p99" />
       <Figure value={pair(figures?.runMs)} name="ran, p50 / p99" />

@@ -3,7 +3,15 @@
  * Records are immutable. The rules of the two state machines are in this folder and nowhere else.
  */
 import { decideAnswer, type Answer, type RespondMode, moveRun, type FirstFailurePolicy, type RunState } from '../run.ts'
-import { isFinalJob, moveJob, type JobCounts, type JobError, type JobFailure, type JobState } from '../job.ts'
+import {
+  isFinalJob,
+  moveJob,
+  type JobCounts,
+  type JobError,
+  type JobFailure,
+  type JobState,
+  type LostStart,
+} from '../job.ts'
 import type { StepTotals } from '../claim.ts'
 import type { TaskKind } from '../task.ts'
 
@@ -58,6 +66,8 @@ export interface Job {
   /** The claim during which the process was last asked to leave, and how often that came soon after a start. */
   readonly leftClaim: number
   readonly leftStarts: number
+  /** The latest start that ended with its process; null where there is none. */
+  readonly lostStart: LostStart | null
   readonly thread: string | null
   /** Number of the process that runs it, where several share the store; null elsewhere, and while it does not run. */
   readonly holder: number | null
@@ -107,6 +117,7 @@ export interface JobChange {
   readonly attempt?: number
   readonly lostStarts?: number
   readonly leftStarts?: number
+  readonly lostStart?: LostStart
   readonly queuedAt?: number
   /** Given if the job waits again. */
   readonly runAt?: number
@@ -159,6 +170,7 @@ function changedJob(job: Job, change: JobChange, at: number): Job {
     attempt: change.attempt ?? job.attempt,
     lostStarts: change.lostStarts ?? job.lostStarts,
     leftStarts: change.leftStarts ?? job.leftStarts,
+    lostStart: change.lostStart ?? job.lostStart,
     thread: isUnspent ? null : job.thread,
     holder: null,
     queuedAt: change.queuedAt ?? job.queuedAt,

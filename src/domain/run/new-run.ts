@@ -112,6 +112,7 @@ function acceptJob(job: NewJob, isClaimed: boolean, at: number, holder: number |
     lostStarts: 0,
     leftClaim: 0,
     leftStarts: 0,
+    lostStart: null,
     thread: isClaimed ? 'main' : null,
     holder: isClaimed ? holder : null,
     queuedAt: at,

@@ -130,8 +130,10 @@ export function addStep(run: Run, { jobIndex }: Claim, bytes: number): Run {
 export function releaseJob(run: Run, { jobIndex }: Claim, at: number): Run {
   const job = jobAt(run, jobIndex)
   // A job whose start makes the process stop each time must not go on for ever.
-  if (leaving(job) === 'too often') return loseStart(run, jobIndex, at)
-  return changeJob(run, jobIndex, { to: 'queued', attempt: job.attempt - 1, runAt: at }, at)
+  const left = leaving(job)
+  if (left === 'too often') return loseStart(run, jobIndex, at)
+  const lost = left === 'yes' && { lostStart: { startedAt: job.startedAt ?? at, takenBackAt: at } }
+  return changeJob(run, jobIndex, { to: 'queued', attempt: job.attempt - 1, runAt: at, ...lost }, at)
 }
 
 /** Notes that the process was asked to leave: the running jobs named lose no start if it dies. No visible change. */
@@ -218,7 +220,7 @@ export function rescueJobs(run: Run, isHeldByDead: (claim: Claim) => boolean, at
 }
 
 function loseStart(run: Run, index: number, at: number): Run {
-  const changed = changeJob(run, index, lostStart(jobAt(run, index)), at)
+  const changed = changeJob(run, index, lostStart(jobAt(run, index), at), at)
   return jobAt(changed, index).state === 'failed' ? afterFailure(changed, index, at) : changed
 }
 
@@ -228,12 +230,13 @@ function leaving({ claim, leftClaim, leftStarts }: Job): 'no' | 'yes' | 'too oft
   return leftStarts > maxLeftStarts ? 'too often' : 'yes'
 }
 
-function lostStart(job: Job): JobChange {
+function lostStart(job: Job, at: number): JobChange {
   const left = leaving(job)
   // A start during which the process was asked to leave counts only where that has happened too often.
   const counts = left !== 'yes'
   const lostStarts = job.lostStarts + Number(counts)
-  const unspent = { attempt: job.attempt - 1, lostStarts }
+  const lost = { startedAt: job.startedAt ?? at, takenBackAt: at }
+  const unspent = { attempt: job.attempt - 1, lostStarts, lostStart: lost }
   if (lostStarts >= maxLostStarts(job.maxAttempts)) {
     const message =
       left === 'no'

@@ -94,6 +94,13 @@ export const jobViewSchema = z
     startedAt: instantSchema.nullable(),
     finishedAt: instantSchema.nullable(),
     runAt: instantSchema.nullable().describe('when a waiting job is due'),
+    lostStart: z
+      .object({ startedAt: instantSchema, takenBackAt: instantSchema })
+      .readonly()
+      .exactOptional()
+      .describe(
+        'the latest start that ended with its process, which spends no attempt, and when the job was taken back; absent where there is none',
+      ),
     waiting: waitingSchema.nullable().describe('why the job does not run yet; null when it does not wait'),
     after: z
       .array(jobIndexSchema)
@@ -211,6 +218,9 @@ export function viewJob(runId: string, job: JobRecord, options: ViewOptions): Jo
     startedAt: nullableInstant(job.startedAt),
     finishedAt: nullableInstant(job.finishedAt),
     runAt: nullableInstant(job.runAt),
+    ...(job.lostStart && {
+      lostStart: { startedAt: instant(job.lostStart.startedAt), takenBackAt: instant(job.lostStart.takenBackAt) },
+    }),
     waiting: viewWaiting(whyWaiting(job)),
     ...(job.after !== undefined && { after: job.after }),
     waitsFor: job.waitsFor ?? [],

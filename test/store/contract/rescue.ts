@@ -44,10 +44,12 @@ export function rescueContract(register: Register): void {
       const held = await jobIn(store, id)
       assert.equal([held.state, held.attempt, held.thread], ['queued', 0, null])
       assert.equal(held.failures, [])
+      assert.equal(held.lostStart, { startedAt: start, takenBackAt: start + 100 })
     }
     const again = await store.claim(requestAt(start + 100))
     assert.equal(again.jobs.map(({ runId }) => runId).toSorted(), [run.id, main.id].toSorted())
     for (const job of again.jobs) assert.equal([job.jobIndex, job.attempt, job.lostStarts], [0, 1, 1])
+    assert.is((await jobIn(store, run.id)).lostStart?.takenBackAt, start + 100, 'it stays known')
     assert.is((await store.stats(start)).conservation.lost, 0)
   })
 
