@@ -1,4 +1,4 @@
-/** Wires everything that works with the store and the pool, and stops it in reverse. It decides nothing. */
+/** Wires everything that works with the store and the pool, starts it, drains it and stops it. It decides nothing. */
 import type { Middleware } from 'koa'
 import type { Config } from './config.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
@@ -222,10 +222,9 @@ export function createService(options: ServiceOptions): Service {
     },
     async drain() {
       http.dismissPolls()
-      dispatcher.leave()
-      await inboxReader?.stop()
-      await schedules.stop()
-      await intake.close()
+      dispatcher.excuseFailures()
+      // All begin to stop in this turn; the intake first, so that what the others still ask for is refused and waits.
+      await Promise.all([intake.close(), inboxReader?.stop(), schedules.stop()])
       const [isCommitted] = await Promise.all([
         dispatcher.drain(config.shutdownGraceMs),
         pruner.stop(),

@@ -41,8 +41,8 @@ export interface Dispatcher {
   readonly whyWaiting: WhyWaiting
   /** Of all jobs that run here and have reported any. */
   allProgress(): JobProgress[]
-  /** The service was asked to leave: from now on that may be the cause of a failure. */
-  leave(): void
+  /** The service was asked to leave: from now on that may be the cause of a failure, which is handed back. */
+  excuseFailures(): void
   /**
    * Claims no more, and resolves when every running job has ended and is settled; after `graceMs` they are handed back.
    * False when the store did not take all outcomes in time.
@@ -197,7 +197,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   /** A supervisor may kill the process before its graces are over: that must not cost its jobs a start. */
-  async function excuseJobs(): Promise<void> {
+  async function markRunningJobs(): Promise<void> {
     try {
       const jobs = await store.leave(clock.now())
       if (jobs > 0) log.info({ jobs }, 'from now on the running jobs lose no start when the process is killed')
@@ -229,12 +229,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     progress: (...job) => mainThread.progress(...job) ?? threads.progress(...job),
     whyWaiting: limits.whyWaiting,
     allProgress: () => [...mainThread.allProgress(), ...threads.allProgress()],
-    leave() {
+    excuseFailures() {
       isLeaving = true
     },
     async drain(graceMs) {
       const closed = close()
-      void closed.then(excuseJobs)
+      // After the last claims, whose jobs are marked too. Not awaited: the jobs can end meanwhile.
+      void closed.then(markRunningJobs)
       // A store that cannot commit must not hold up the leaving: what is not on disk then runs again.
       const giveUp = setTimeout(() => stopping.abort(), graceMs + cancelGraceMs + commitAllowanceMs)
       await Promise.all([closed, suspectsDone, mainThread.stop(graceMs), threads.stop(graceMs)])

@@ -72,8 +72,8 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
       log.error({ limitMs }, 'stopping took too long; the next start recovers what was not handed back')
       exit(1)
     }, limitMs).unref()
-    // Before the first job there is nothing to hand back, and the start may be waiting for the database.
     let isHandedBack = true
+    // Before the first job there is nothing to hand back, and the start may be waiting for the database.
     if (server !== undefined) {
       const app = await starting
       isHandedBack = await app.drain()

@@ -8,7 +8,7 @@ import { processGroupOf } from '../tasks/process-fence.ts'
 const shell = '/bin/sh'
 
 /**
- * Takes `process.exit()` before any task is loaded. From now on it replaces the program by one that exits with the same
+ * Call it before any task is loaded. From then on `process.exit()` replaces the program by one that exits with the same
  * code: the system ends all threads with that, also those in a native call. Where the system cannot do it (Windows) or Node
  * may not, Node's own way stays.
  * @returns the same function, for a process in which tasks have replaced `process.exit`
