@@ -18,6 +18,7 @@ test('says where the service runs, lists its shortcuts, and draws what a job has
   await using tab = await browser.open(`${service.url}/?run=${id}`)
   const { page } = tab
   await page.locator('.environment.production').filter({ hasText: 'production' }).waitFor()
+  await page.locator('.needs').nth(1).waitFor()
   assert.is(await page.locator('.needs').count(), 2)
   const [line, needed, waiting] = await Promise.all([
     page.locator('.needs').first().boundingBox(),

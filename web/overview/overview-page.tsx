@@ -68,7 +68,7 @@ function Figures({ stats, recent }: Shown) {
     jobs === undefined ? '–' : rateOf((jobs * 1_000) / recent.slotMs)
   const number = (value: number): string => value.toLocaleString('en')
   return (
-    <dl class="card overview figures">
+    <dl class="card overview tall figures">
       <Figure
         value={`${perSecond(last?.accepted)} / ${perSecond(last?.final)}`}
         name="jobs accepted / finished per second"
