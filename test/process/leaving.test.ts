@@ -13,7 +13,7 @@ import { createSend } from '../../src/client/transport.ts'
 import { createCalls } from '../../src/client/calls.ts'
 import { configOf } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
-import { fixtureTasks, startService } from '../harness/service.ts'
+import { fixtureTasks } from '../harness/service.ts'
 import { readDatabase } from './database-file.ts'
 
 const long = { name: 'wait', input: { ms: 60_000 } }
@@ -22,11 +22,11 @@ const unspent = { state: 'queued', attempt: 0, lostStarts: 0 }
 
 test('a run whose commit is under way when the service stops is handed back after the grace', async () => {
   using directory = makeDirectory()
-  await using service = await startService({ databaseUrl: directory.databaseUrl, shutdownGraceMs: 50 })
+  const app = await start(directory.databaseUrl, 50)
   const committing = commitOfRun()
-  const answering = callsOf(service.app).runTasks({ tasks: [long] })
+  const answering = callsOf(app).runTasks({ tasks: [long] })
   await committing
-  await service.stop()
+  await stop(app)
   const run = await answering
   assert.is(run.answer, null)
   assert.equal(directory.jobs(), [unspent])
@@ -34,11 +34,11 @@ test('a run whose commit is under way when the service stops is handed back afte
 
 test('a run whose commit is under way when the service stops has the grace to end', async () => {
   using directory = makeDirectory()
-  await using service = await startService({ databaseUrl: directory.databaseUrl, shutdownGraceMs: 30_000 })
+  const app = await start(directory.databaseUrl, 30_000)
   const committing = commitOfRun()
-  const answering = callsOf(service.app).runTasks({ tasks: [short] })
+  const answering = callsOf(app).runTasks({ tasks: [short] })
   await committing
-  await service.stop()
+  await stop(app)
   const run = await answering
   assert.is(run.result, 1)
   assert.equal(directory.jobs(), [{ state: 'completed', attempt: 1, lostStarts: 0 }])
@@ -50,8 +50,7 @@ test('a suspect whose claim is under way when the service stops is handed back',
   const first = await startApp({ config, log: createLog('silent'), onLost: rethrow })
   const later = { delayMs: 60_000 }
   await callsOf(first).runTasks({ tasks: [short, long].map((task) => ({ ...task, ...later })), respond: 'none' })
-  await first.drain()
-  await first.close()
+  await stop(first)
   directory.makeSuspects()
 
   const { promise: completed, resolve } = Promise.withResolvers<void>()
@@ -60,13 +59,23 @@ test('a suspect whose claim is under way when the service stops is handed back',
   await completed
   // The claim of the next suspect is asked for within this turn, and answered after it.
   await turn()
-  await second.drain()
-  await second.close()
+  await stop(second)
   assert.equal(directory.jobs(), [
     { state: 'completed', attempt: 1, lostStarts: 2 },
     { ...unspent, lostStarts: 2 },
   ])
 })
+
+/** With a thread of its own for the store, whose messages are watched below. */
+function start(databaseUrl: string, shutdownGraceMs: number): Promise<App> {
+  const config = configOf({ databaseUrl, tasksDir: fixtureTasks, threads: 1, shutdownGraceMs })
+  return startApp({ config, log: createLog('silent'), onLost: rethrow })
+}
+
+async function stop(app: App): Promise<void> {
+  await app.drain()
+  await app.close()
+}
 
 function callsOf(app: App) {
   return createCalls(createSend({ baseUrl: 'http://forerunner', fetch: app.connect('') }), false)

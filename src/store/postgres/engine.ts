@@ -154,6 +154,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     keepStep: inGroup('settling', operations.keepStep),
     retry: inGroup('settling', operations.retry),
     remove: inGroup('settling', operations.remove),
+    // A request of the inbox can be cancelled; it has nothing yet to retry or to remove.
     cancel: (runId, ...of) =>
       ask('cancel', () => onceTakenUp<CancelResult>(runId, 'not-found', () => cancel(runId, ...of))),
     expire: (at) =>
