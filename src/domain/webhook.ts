@@ -1,4 +1,4 @@
-/** Webhooks: addresses and secrets, and deliveries, each of which says to a receiver that a run has ended. */
+/** Webhooks: addresses, secrets and deliveries. A delivery tells a receiver that a run has ended. */
 
 const maxUrlLength = 2_048
 const secretPrefix = 'whsec_'

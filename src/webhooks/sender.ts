@@ -65,7 +65,7 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   let cursor = ''
   /** No look before this, on the monotonic clock: the last one took several claims. */
   let restsUntil = 0
-  /** Receivers of which a try has ended since the last look. */
+  /** Receivers that a try has ended for since the last look. */
   const ended = new Set<string>()
   /** When taken deliveries without a try were last handed back, on the monotonic clock; null where there may be some. */
   let releasedAt: number | null = null

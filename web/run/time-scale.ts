@@ -73,7 +73,7 @@ export function timeScaleOf(segments: readonly Segment[], marks: readonly number
 const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000]
 const longSteps = [60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000]
 
-/** The distance of ticks of which `most` fit on an axis with this length in milliseconds. */
+/** The distance between ticks, in milliseconds, so that at most `most` of them fit on an axis of this length. */
 export function tickStepOf(spanMs: number, most: number): number {
   return [...steps, ...longSteps].find((step) => spanMs / step <= most) ?? 7 * 86_400_000
 }

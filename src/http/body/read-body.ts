@@ -193,8 +193,8 @@ const emptyBytes = 2
 
 /**
  * What a body parser of the app around has left of a body that it has read: koa-bodyparser, koa-body, express.json. Its
- * text is taken where it is kept, for the value alone does not say how it was written. A body of which nothing was kept is
- * never taken for no body at all: that would be another request.
+ * text is taken where it is kept, for the value alone does not say how it was written. A body that was not kept is
+ * never taken for an empty one: that would be another request.
  * @param announced bytes; NaN where the request does not say
  * @throws AppError `body-already-read` that says what is to be done in the app
  */

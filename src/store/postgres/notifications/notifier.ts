@@ -79,7 +79,7 @@ export function createWorkNotifier(
   }
 
   return {
-    /** @param live of the writer. @param leaves whether there are jobs of which no process was notified */
+    /** @param live of the writer. @param leaves whether there are jobs that no process was notified of */
     note(live: number, leaves: 'none' | 'later' | 'due'): void {
       if (leaves === 'none' && live - lastSent < maxUnnotified) return
       next = { live, hasWork: leaves !== 'none' || next?.hasWork === true }

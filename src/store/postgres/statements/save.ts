@@ -17,14 +17,14 @@ export class Outdated extends Error {
   override readonly name = 'Outdated'
 }
 
-/** A task of which a job was to start is paused, which this process did not know: nothing was written. */
+/** A job was to start whose task is paused. This process did not know it, and nothing was written. */
 export class StartPaused extends Error {
   override readonly name = 'StartPaused'
   /** Runs that were to be accepted. */
   readonly runIds: ReadonlySet<string>
 
   constructor(runs: readonly Run[]) {
-    super('a task of which a job was to start is paused')
+    super('the task of a job that was to start is paused')
     this.runIds = new Set(idsOf(runs))
   }
 }
@@ -52,7 +52,7 @@ const statements = new Map<string, Statement>()
 
 /**
  * @param messages that other processes receive with the commit
- * @param starting tasks of which jobs start
+ * @param starting the tasks of the jobs that start
  * @throws Outdated where a record has another revision @throws StartPaused @throws DatabaseFailure
  */
 export async function saveWrites(
