@@ -135,7 +135,7 @@ export async function migrate({ query }: Connection, { schema }: Database): Prom
   await query({ text: `SELECT pg_advisory_xact_lock(${lockId})` })
   const applied = await versionIn(query, schema)
   if (applied > files.length) {
-    const known = `the newest that this program knows is ${files.length}`
+    const known = `this program knows at most ${files.length}`
     throw new BootError(`the schema ${schema} of the database has version ${applied}; ${known}`)
   }
   // CREATE SCHEMA needs a right that the role may not have, even where the schema exists.
