@@ -1,4 +1,5 @@
 /** What the doctor finds out about a database without opening it as a service would. */
+import { messageOf } from '../domain/errors.ts'
 import { constants } from 'node:fs'
 import { access, open, stat, statfs } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
@@ -89,8 +90,4 @@ async function beginningOf(path: string): Promise<string> {
   await using file = await open(path)
   const { buffer } = await file.read(Buffer.alloc(magic.length), 0, magic.length, 0)
   return buffer.toString('latin1')
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

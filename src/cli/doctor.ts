@@ -1,4 +1,5 @@
 /** forerunner doctor: looks at everything that a service here needs, and at the service that is to be there. */
+import { messageOf } from '../domain/errors.ts'
 import type { AddCommand, Context } from './context.ts'
 import { type Check, checkDatabase } from './doctor-database.ts'
 import { doubtsAbout, readConfig, type Config } from '../config.ts'
@@ -117,8 +118,4 @@ function clockOf({ headers }: Response): Check {
   const skewMs = Math.abs(Date.parse(headers.get('Date') ?? '') - Date.now())
   if (!(skewMs > maxSkewMs)) return { name: 'clock', state: 'ok', detail: 'as that of the service' }
   return { name: 'clock', state: 'warn', detail: `${Math.round(skewMs / 1_000)} s from that of the service` }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

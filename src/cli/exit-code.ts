@@ -1,4 +1,5 @@
 /** How a command ends: 0 done, 1 failed, 2 used wrongly, 3 no service there. */
+import { messageOf } from '../domain/errors.ts'
 import { CommanderError } from 'commander'
 import { ProblemError } from '../client/problem-error.ts'
 import { asError, clean, complain, printJson } from './terminal.ts'
@@ -46,7 +47,7 @@ export function exitCodeOf(error: unknown, { url, isJson, name }: FailedCommand)
     complain(`start one with "${name} serve", or say where it is with --url or FORERUNNER_URL`)
     return exitCodes.noService
   }
-  complain(asError(error instanceof Error ? error.message : String(error)))
+  complain(asError(messageOf(error)))
   return exitCodes.failed
 }
 

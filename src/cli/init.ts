@@ -1,4 +1,5 @@
 /** forerunner init: a project with a task, its test and everything that is needed to start it. */
+import { messageOf } from '../domain/errors.ts'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -83,7 +84,7 @@ async function readPackage(directory: string): Promise<Package | undefined> {
     return JSON.parse(await readFile(path, 'utf8')) as Package
   } catch (error) {
     if (Reflect.get(Object(error), 'code') === 'ENOENT') return undefined
-    throw new UsageError(`${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+    throw new UsageError(`${path} cannot be read: ${messageOf(error)}`)
   }
 }
 

@@ -1,4 +1,5 @@
 /** forerunner run: runs tasks and shows the answer, or with --watch everything until the end. */
+import { messageOf } from '../domain/errors.ts'
 import type { RunInput } from '../client/client.ts'
 import { respondModes, type RespondMode } from '../domain/run.ts'
 import { RawJson, writeJson } from '../domain/json.ts'
@@ -65,7 +66,7 @@ export async function readJson(file: string): Promise<RawJson> {
   try {
     return new RawJson(text, JSON.parse(text))
   } catch (error) {
-    throw new UsageError(`the input is no JSON: ${error instanceof Error ? error.message : String(error)}`)
+    throw new UsageError(`the input is no JSON: ${messageOf(error)}`)
   }
 }
 
@@ -74,6 +75,6 @@ async function read(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (error) {
-    throw new UsageError(`the input cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+    throw new UsageError(`the input cannot be read: ${messageOf(error)}`)
   }
 }

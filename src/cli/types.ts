@@ -1,4 +1,5 @@
 /** forerunner types: writes which tasks there are as a declaration, for `createClient<Tasks>` and `createForerunner<Tasks>`. */
+import { messageOf } from '../domain/errors.ts'
 import { writeFile } from 'node:fs/promises'
 import { dirname, relative, resolve, sep } from 'node:path'
 import { readConfig } from '../config.ts'
@@ -31,7 +32,7 @@ async function write(file: string, text: string): Promise<void> {
   try {
     await writeFile(file, text)
   } catch (error) {
-    throw new UsageError(`the types cannot be written: ${error instanceof Error ? error.message : String(error)}`)
+    throw new UsageError(`the types cannot be written: ${messageOf(error)}`)
   }
 }
 

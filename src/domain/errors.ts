@@ -68,7 +68,7 @@ export class BootError extends Error {
   }
 }
 
-/** What was thrown need not be an error. */
+/** The message of a thrown value, which need not be an error. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }

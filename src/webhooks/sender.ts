@@ -3,7 +3,7 @@
  * fails or hangs holds up no other. A delivery is taken in the store before it is sent, and its outcome is committed
  * after it: when the process dies in between it is sent again, with the same id.
  */
-import { AppError } from '../domain/errors.ts'
+import { messageOf, AppError } from '../domain/errors.ts'
 import { deliveryId, keyOf, nextTryAt, type TryResult } from '../domain/webhook.ts'
 import type { ClaimedDelivery } from '../domain/run/verbs.ts'
 import type { RunRecord } from '../domain/run.ts'
@@ -175,16 +175,16 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
     try {
       const run = await store.getRun(delivery.runId)
       if (run?.webhook === undefined) return null
-      const answer = await post(run.webhook, messageOf(delivery, run), aborting.signal)
+      const answer = await post(run.webhook, deliveryMessage(delivery, run), aborting.signal)
       return aborting.signal.aborted ? null : answer
     } catch (error) {
       // Nothing was sent: the receiver has not failed.
       if (error instanceof AppError && error.code === 'store-unavailable') throw error
-      return { status: null, reason: error instanceof Error ? error.message : String(error) }
+      return { status: null, reason: messageOf(error) }
     }
   }
 
-  function messageOf(delivery: ClaimedDelivery, run: RunRecord) {
+  function deliveryMessage(delivery: ClaimedDelivery, run: RunRecord) {
     const { outcome, endedAt } = delivery
     const timestamp = new Date(endedAt).toISOString()
     const body = `{"type":"run.${outcome}","timestamp":"${timestamp}","data":${textOf(run)}}`

@@ -1,4 +1,5 @@
 /** Takes jobs, and replies to their steps, to the threads: one message for all that go the same way in one turn. */
+import { messageOf } from '../../domain/errors.ts'
 import type { Task } from '../../tasks/task-module.ts'
 import type { PoolAttempt } from './attempt.ts'
 import type { JobMessage, JobReply, StepMessage, StepReply } from './pool-messages.ts'
@@ -66,7 +67,7 @@ export function createJobBatcher({ hostOf, onReply, onNoReply }: JobBatcherOptio
     try {
       return await (typeof asked === 'number' ? keeper.stored(claimed, asked) : keeper.keep(claimed, asked))
     } catch (error) {
-      return { failed: error instanceof Error ? error.message : String(error) }
+      return { failed: messageOf(error) }
     }
   }
 
@@ -76,7 +77,7 @@ export function createJobBatcher({ hostOf, onReply, onNoReply }: JobBatcherOptio
       const id = nextId
       nextId += 1
       sent.set(id, { thread, attempt, givenUp: thread.givenUp })
-      sendJob(thread, messageOf(id, attempt, task))
+      sendJob(thread, jobMessage(id, attempt, task))
     },
     /** A thread has sent these before all jobs of their batch are over. */
     deliver,
@@ -105,7 +106,7 @@ function createOutbox<Item>(send: (thread: PoolThread, items: readonly Item[]) =
   }
 }
 
-function messageOf(id: number, { job, slot }: PoolAttempt, { name, url }: Task): JobMessage {
+function jobMessage(id: number, { job, slot }: PoolAttempt, { name, url }: Task): JobMessage {
   const { input, runId, jobIndex, attempt, after, steps, traceparent } = job
   const message = { id, slot, task: name, url, input, runId, jobIndex, attempt }
   if (after === undefined && steps === undefined && traceparent === undefined) return message

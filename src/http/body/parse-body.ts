@@ -1,5 +1,5 @@
 /** A body's bytes as a value, for the thread that has them; with few imports, for that may be one of its own. */
-import type { RequestIssue } from '../../domain/errors.ts'
+import { messageOf, type RequestIssue } from '../../domain/errors.ts'
 import { brotliDecompressSync, unzipSync, zstdDecompressSync } from 'node:zlib'
 import { isTooDeep } from '../../domain/json.ts'
 import { endOfString, type JsonPath, keepTexts, nameOf } from '../../domain/json-places.ts'
@@ -86,10 +86,6 @@ function countMembers(value: unknown): number {
   let count = Array.isArray(value) ? 0 : within.length
   for (const each of within) if (typeof each === 'object') count += countMembers(each)
   return count
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Failures of the database, classified by what can be done about them. Only this file knows pg's errors. */
 
-import { AppError } from '../../../domain/errors.ts'
+import { messageOf, AppError } from '../../../domain/errors.ts'
 
 /**
  * `lost`: the connection is of no more use, and it is unknown whether a commit under way took place; `unavailable`: the server
@@ -16,7 +16,7 @@ export class DatabaseFailure extends Error {
 
   constructor(cause: unknown, what: string) {
     const code = codeOf(cause)
-    super(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    super(`${what}: ${messageOf(cause)}`, { cause })
     this.code = code
     this.kind = isFromServer(cause) ? kindOf(code) : 'lost'
   }

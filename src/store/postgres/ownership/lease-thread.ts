@@ -2,6 +2,7 @@
  * The thread that renews this process's lease, on a connection of its own, so that a busy main thread does not lose its
  * jobs. When the main thread has not turned for a minute, the lease is not renewed any more, and the jobs are lost.
  */
+import { messageOf } from '../../../domain/errors.ts'
 import { parentPort, workerData } from 'node:worker_threads'
 import { createHeartbeat } from '../../../runtime/event-loop.ts'
 import { watchForStall } from '../../../runtime/stall-watch.ts'
@@ -44,7 +45,7 @@ async function look(): Promise<void> {
     await connection.query(renew, [owner, tasks])
     say({ type: 'renewed' })
   } catch (error) {
-    say({ type: 'missed', reason: error instanceof Error ? error.message : String(error) })
+    say({ type: 'missed', reason: messageOf(error) })
   }
 }
 
