@@ -1,8 +1,7 @@
 /** forerunner backup and restore: copy the database of a running service, and put such a copy in its place. */
 import { existsSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import type { AddCommand, Context } from './context.ts'
-import { exitCodes, UsageError } from './exit-code.ts'
+import { type AddCommand, type Context, exitCodes, UsageError } from './context.ts'
 import { endWithSignals, print, printJson, whileWorking, clean, complain, confirm, isInteractive } from './terminal.ts'
 import { isPostgres, readConfig } from '../config.ts'
 

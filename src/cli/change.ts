@@ -1,8 +1,7 @@
 /** forerunner cancel, retry, redeliver and prune: change one job, one run, or every run that the filters match. */
 import { InvalidArgumentError, type Command } from 'commander'
 import type { RunView, BulkChangeView } from '../client/client.ts'
-import type { AddCommand, Context } from './context.ts'
-import { exitCodes, UsageError, type ExitCode } from './exit-code.ts'
+import { type AddCommand, type Context, type ExitCode, exitCodes, UsageError } from './context.ts'
 import { filterOf, withFilters, type FilterOptions } from './runs.ts'
 import { runLines } from './run-lines.ts'
 import { print, printJson, complain, confirm, isInteractive } from './terminal.ts'

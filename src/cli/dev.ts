@@ -4,8 +4,7 @@ import { existsSync, watch } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { readConfig } from '../config.ts'
-import type { AddCommand, Context } from './context.ts'
-import { exitCodes, type ExitCode } from './exit-code.ts'
+import { type AddCommand, type Context, type ExitCode, exitCodes } from './context.ts'
 import { complain, isTerminal, print, clean, styled } from './terminal.ts'
 
 /** An editor writes a file in several steps. */

@@ -4,18 +4,25 @@ import { version } from '../runtime/version.ts'
 import { addBackup, addRestore } from './backup.ts'
 import { addBench } from './bench.ts'
 import { addCancel, addRetry, addRedeliver, addPrune } from './change.ts'
-import { createContext, defaultUrl, nameIn, type Act, type AddCommand, type Environment } from './context.ts'
+import {
+  type Act,
+  type AddCommand,
+  createContext,
+  defaultUrl,
+  type Environment,
+  type ExitCode,
+  exitCodeOf,
+  exitCodes,
+  nameIn,
+} from './context.ts'
 import { addDev } from './dev.ts'
 import { addDoctor } from './doctor.ts'
-import { exitCodeOf, exitCodes, type ExitCode } from './exit-code.ts'
-import { addInit } from './init.ts'
+import { addInit, addTypes } from './project.ts'
 import { addSchedules } from './schedules.ts'
 import { addPause, addResume, addStats, addTasks } from './service.ts'
-import { addRun } from './run.ts'
+import { addRun, addWatch } from './run.ts'
 import { addRuns, addShow } from './runs.ts'
 import { allowClosedPipe, asError, print, styled } from './terminal.ts'
-import { addTypes } from './types.ts'
-import { addWatch } from './watch.ts'
 import { existsSync } from 'node:fs'
 
 const guide = `

@@ -1,7 +1,6 @@
 /** A run as lines for people: a line for each job, on one axis of time, and where on it the answer left. */
 import type { JobView, RunView } from '../client/client.ts'
-import { type Glyphs, cut, pad, widthOf } from './characters.ts'
-import { clean, columns, styled } from './terminal.ts'
+import { clean, columns, cut, type Glyphs, pad, styled, widthOf } from './terminal.ts'
 import { answerStyle, axisOf, columnOf, stateStyles, trackOf, type Axis } from './timeline.ts'
 
 const [minNameWidth, maxNameWidth] = [8, 24]

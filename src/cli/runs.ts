@@ -3,11 +3,9 @@ import { writeJson } from '../domain/json.ts'
 import { prettyJson } from '../domain/json-places.ts'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { JobView, LineView, RunPageView, RunFilter } from '../client/client.ts'
-import type { AddCommand, Context } from './context.ts'
-import { exitCodes } from './exit-code.ts'
-import type { Glyphs } from './characters.ts'
+import { type AddCommand, type Context, exitCodes } from './context.ts'
+import { clean, complain, type Glyphs, print, printJson, styled, table } from './terminal.ts'
 import { age, runLines, stateText } from './run-lines.ts'
-import { clean, complain, print, printJson, styled, table } from './terminal.ts'
 import { runStates } from '../domain/run.ts'
 
 const levelWidth = 'error'.length

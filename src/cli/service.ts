@@ -1,6 +1,5 @@
 /** forerunner tasks, stats, pause and resume: what the service says of itself, and whether jobs of a task start. */
-import type { AddCommand, Context } from './context.ts'
-import { exitCodes } from './exit-code.ts'
+import { type AddCommand, type Context, exitCodes } from './context.ts'
 import { duration } from './run-lines.ts'
 import { print, printJson, table } from './terminal.ts'
 import type { TaskView } from '../client/client.ts'

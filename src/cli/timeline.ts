@@ -1,7 +1,6 @@
 /** The time of a run as a row of columns: when each job waited, when it ran, and when the answer left. */
 import type { JobView, RunView } from '../client/client.ts'
-import type { Glyphs } from './characters.ts'
-import { styled } from './terminal.ts'
+import { type Glyphs, styled } from './terminal.ts'
 
 type Style = Parameters<typeof styled>[0]
 type Cell = readonly [character: string, style: Style | null]

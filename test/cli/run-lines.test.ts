@@ -3,7 +3,7 @@ import { stripVTControlCharacters } from 'node:util'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { JobView, RunView } from '../../src/client/client.ts'
-import { glyphsOf, cut, pad, widthOf } from '../../src/cli/characters.ts'
+import { glyphsOf, cut, pad, widthOf } from '../../src/cli/terminal.ts'
 import { age, duration, runLines, type LinesOptions } from '../../src/cli/run-lines.ts'
 
 const start = Date.parse('2026-11-29T12:00:00.000Z')
