@@ -4,7 +4,7 @@ import { AppError } from '../domain/errors.ts'
 import { isRunId } from '../domain/ids.ts'
 import { type RunRecord, runStates } from '../domain/run.ts'
 import { scheduleTag } from '../domain/schedule.ts'
-import { parseSearch } from '../store/search-words.ts'
+import { parseSearch } from '../store/search-text.ts'
 import type { RunFilter, Store } from '../store/store.ts'
 
 export type PathParameters = Readonly<Partial<Record<'id' | 'index' | 'deliveryId' | 'name' | 'slug', string>>>

@@ -14,7 +14,7 @@ import type { Schedule } from '../domain/schedule.ts'
 import type { LineChunk, MinuteRange, MinuteRow, StoredChunk, StoredMinute } from '../domain/task-history.ts'
 import type { TryResult } from '../domain/webhook.ts'
 import type { ClaimRequest, ClaimResult, DeliveryClaims, DeliveryRequest } from './claim-requests.ts'
-import type { SearchWord } from './search-words.ts'
+import type { SearchWord } from './search-text.ts'
 import type { StoreStats } from './totals.ts'
 
 /**

@@ -1,7 +1,7 @@
 /** The index for search of PostgreSQL: the contract, and what is its own. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parseSearch } from '../../src/store/search-words.ts'
+import { parseSearch } from '../../src/store/search-text.ts'
 import type { RunFilter } from '../../src/store/store.ts'
 import { makeSchema, type Schema } from '../harness/postgres.ts'
 import { postgresStore, type ScopedStore } from '../harness/store-postgres.ts'

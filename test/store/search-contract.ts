@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { claimOf } from '../../src/domain/claim.ts'
-import { parseSearch } from '../../src/store/search-words.ts'
+import { parseSearch } from '../../src/store/search-text.ts'
 import type { RunFilter, Store } from '../../src/store/store.ts'
 import { acceptAndClaim, claimOne, jobOf, runIdAt, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'

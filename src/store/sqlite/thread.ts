@@ -6,9 +6,8 @@ import { openDatabase } from './connection/database.ts'
 import { createGroupCommit } from './writing/group-commit.ts'
 import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
 import { keepOwnership } from './ownership/ownership.ts'
-import { createSearchIndex } from './search/index-writer.ts'
 import { watchForStall } from '../../runtime/stall-watch.ts'
-import { clearSearch } from './search/search.ts'
+import { clearSearchIndex, createIndexWriter } from './search-index.ts'
 import { createTransaction } from './writing/transaction.ts'
 
 const port = parentPort
@@ -29,7 +28,7 @@ function endProcess(what: string): never {
 try {
   const onWait = (user: string): void => say({ type: 'waiting', owner: user })
   const { database, file, socket } = await openDatabase({ path, waitMs: lockWaitMs, onWait })
-  if (!hasSearch) clearSearch(database)
+  if (!hasSearch) clearSearchIndex(database)
   const transaction = createTransaction(database, {
     tasks,
     hasSearch,
@@ -40,22 +39,27 @@ try {
   const setCheckpoints = (isOn: boolean): void =>
     database.exec(`PRAGMA wal_autocheckpoint = ${isOn ? checkpointPages : 0}`)
   const ownership = keepOwnership({ file, socket, endProcess, setCheckpoints })
-  const searchIndex = createSearchIndex(database, transaction, {
-    write(work) {
-      ownership.beforeGroup()
-      work()
-      ownership.afterGroup()
-    },
-    onTrouble: (text) => say({ type: 'search-failed', message: text }),
-  })
-  searchIndex?.wake()
+  const { records, payloads, searchIndex } = transaction
+  const indexWriter =
+    searchIndex &&
+    createIndexWriter(database, searchIndex, {
+      records,
+      payloads,
+      write(work) {
+        ownership.beforeGroup()
+        work()
+        ownership.afterGroup()
+      },
+      onFailure: (text) => say({ type: 'search-failed', message: text }),
+    })
+  indexWriter?.wake()
 
   const watch = stall && watchForStall(stall)
 
   port.on('message', (message: ToThread) => {
     if (message === 'close') {
       watch?.stop()
-      searchIndex?.stop()
+      indexWriter?.stop()
       // The socket last: by then another process may open the file.
       database.close()
       ownership.end()
@@ -66,7 +70,7 @@ try {
     ownership.beforeGroup()
     const group = runGroup(message)
     ownership.afterGroup()
-    if (group.hasWritten) searchIndex?.wake()
+    if (group.hasWritten) indexWriter?.wake()
     say({ type: 'done', ...group, backlog: transaction.totals.live() })
   })
   say({ type: 'open', backlog: transaction.totals.live(), paused: transaction.pausedTasks.all() })

@@ -4,8 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Log } from '../../../log.ts'
-import { maxSearchText, searchText } from '../../search-text.ts'
-import { wordsOf } from '../../search-words.ts'
+import { maxSearchText, searchText, wordsOf } from '../../search-text.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import { isFailure } from '../connection/errors.ts'
 import { highestUuid, lowestUuid, lowestUuidAt } from '../statements/lists.ts'

@@ -5,7 +5,7 @@
  * are, and can be short for that.
  */
 import { lowestRunId } from '../../../domain/ids.ts'
-import { type SearchWord, wordsOf } from '../../search-words.ts'
+import { type SearchWord, wordsOf } from '../../search-text.ts'
 import { listedRun, maxPageJobs } from '../../run-record.ts'
 import { stateNumber } from '../../run-codec.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
@@ -222,7 +222,7 @@ function idsIn(value: unknown): string[] {
 /** Each word as a phrase of what it is made of; all are needed (https://www.postgresql.org/docs/current/datatype-textsearch.html). */
 function queryOf(words: readonly SearchWord[]): string {
   return words
-    .map(({ text, isBeginning }) => ({ parts: wordsOf(text), end: isBeginning ? ':*' : '' }))
+    .map(({ text, isPrefix }) => ({ parts: wordsOf(text), end: isPrefix ? ':*' : '' }))
     .filter(({ parts }) => parts.length > 0)
     .map(({ parts, end }) => `('${parts.join("' <-> '")}'${end})`)
     .join(' & ')

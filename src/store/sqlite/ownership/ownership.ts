@@ -1,51 +1,51 @@
 /**
  * Keeps other processes out of a database file while it is open, even if code of this process drops SQLite's locks. The
- * owner's socket keeps other services out; a write by another program is noticed before anything is acknowledged.
+ * owner's socket keeps other services out. A write by another program is noticed before any reply leaves. A backup can
+ * ask the owner to hold its log.
  */
 import { statSync, type Stats } from 'node:fs'
-import { createLogHold } from './log-hold.ts'
-import { listenAsOwner, type OwnerSocket } from './owner-socket.ts'
+import type { Socket } from 'node:net'
+import { connectToOwner, listenAsOwner, type OwnerSocket } from './owner-socket.ts'
 
 export interface Ownership {
   /** Call before a group: ends the process if another program has written since the last group. */
   beforeGroup(): void
-  /** Call after a group's commit and before its replies. @throws Error when the file is lost */
+  /** Call after a group's commit and before its replies. @throws Error when the file was removed or replaced */
   afterGroup(): void
   end(): void
 }
 
 export interface OwnershipOptions {
-  /** Null for a database in memory. */
+  /** null for a database in memory. */
   readonly file: string | null
   readonly socket: OwnerSocket | null
-  /** Another program has the file. The database must not be closed, because closing writes to it and removes the log. */
+  /** Called when another program has the file. It must not close the database: that writes to the file and removes the log. */
   readonly endProcess: (what: string) => never
-  /** Switches automatic checkpoints. */
+  /** Switches automatic checkpoints, which let the log restart. */
   readonly setCheckpoints: (isOn: boolean) => void
 }
 
-/** How often an idle store checks. */
-const lookEveryMs = 1_000
+/** How often an idle store checks its files. */
+const checkEveryMs = 1_000
 const inMemory: Ownership = { beforeGroup() {}, afterGroup() {}, end() {} }
 
-export function keepOwnership(options: OwnershipOptions): Ownership {
-  return options.file === null ? inMemory : keep(options.file, options)
+export function keepOwnership({ file, ...options }: OwnershipOptions): Ownership {
+  return file === null ? inMemory : keep(file, options)
 }
 
-function keep(file: string, { socket: first, endProcess, setCheckpoints }: OwnershipOptions): Ownership {
+function keep(file: string, { socket: first, endProcess, setCheckpoints }: Omit<OwnershipOptions, 'file'>): Ownership {
   const logPath = `${file}-wal`
-  const opened = lookAt(file)
-  let log = lookAt(logPath)
+  const opened = identityOf(file)
+  let log = identityOf(logPath)
   let socket = first
   let isListening = false
-  const hold = createLogHold(file, setCheckpoints)
+  const hold = createLogHold(logPath, setCheckpoints)
   socket?.onCaller(hold.add)
-  const timer = setInterval(look, lookEveryMs)
-  // The port keeps the thread.
-  timer.unref()
+  // The message port keeps the thread alive, not this timer.
+  const timer = setInterval(check, checkEveryMs).unref()
 
-  function checkLog(): File | null {
-    const now = lookAt(logPath)
+  function checkLog(): Identity | null {
+    const now = identityOf(logPath)
     if (isOther(now, log)) endProcess(`${logPath} was removed or replaced`)
     return now
   }
@@ -56,11 +56,13 @@ function keep(file: string, { socket: first, endProcess, setCheckpoints }: Owner
   }
 
   function afterGroup(): void {
-    if (isOther(lookAt(file), opened)) throw new Error(`the database file ${file} was removed or replaced while in use`)
+    if (isOther(identityOf(file), opened)) {
+      throw new Error(`the database file ${file} was removed or replaced while in use`)
+    }
     log = checkLog() ?? log
   }
 
-  function look(): void {
+  function check(): void {
     beforeGroup()
     afterGroup()
     const state = socket?.state() ?? 'ours'
@@ -68,7 +70,7 @@ function keep(file: string, { socket: first, endProcess, setCheckpoints }: Owner
     if (state === 'missing' && !isListening) void listenAgain()
   }
 
-  /** The socket was removed, for example by a task that cleans up. */
+  /** Replaces a removed socket: a task may have cleaned up the directory. */
   async function listenAgain(): Promise<void> {
     isListening = true
     // If another process was faster, the next check finds its socket.
@@ -88,13 +90,13 @@ function keep(file: string, { socket: first, endProcess, setCheckpoints }: Owner
   }
 }
 
-type File = Pick<Stats, 'dev' | 'ino' | 'size'>
+type Identity = Pick<Stats, 'dev' | 'ino' | 'size'>
 
 /**
- * Looks at the file by its name, because opening and closing it would drop the lock.
- * @returns null if the system reports an error, which does not show another file
+ * Stats the file by its name: opening and closing it would drop the lock.
+ * @returns null when the system reports an error, which does not prove that the file is another one
  */
-function lookAt(path: string): File | null {
+function identityOf(path: string): Identity | null {
   try {
     return statSync(path, { throwIfNoEntry: false }) ?? { dev: 0, ino: 0, size: 0 }
   } catch {
@@ -102,6 +104,78 @@ function lookAt(path: string): File | null {
   }
 }
 
-function isOther(now: File | null, before: File | null): boolean {
+function isOther(now: Identity | null, before: Identity | null): boolean {
   return now !== null && before !== null && (now.ino !== before.ino || now.dev !== before.dev)
+}
+
+/**
+ * Prevents the log from restarting while a backup copies the file. The copy is correct without a hold (`backup.ts`), but
+ * copying a large file under load would never finish.
+ */
+interface LogHold {
+  /** Holds the log if the caller asks for it, and until the caller disconnects. */
+  add(caller: Socket): void
+  end(): void
+}
+
+const holdRequest = 'hold the log'
+const checkHoldEveryMs = 200
+/** After the hold, one commit writes the grown log into the file, which takes some tenths of a second. */
+const maxGrowthBytes = 64 * 1024 * 1024
+const maxHoldMs = 60_000
+/** Pause after a hold that the owner ended: repeated requests must not hold the log for ever. */
+const pauseAfterHoldMs = 10_000
+
+function createLogHold(logPath: string, setCheckpoints: (isOn: boolean) => void): LogHold {
+  const callers = new Set<Socket>()
+  let timer: NodeJS.Timeout | undefined
+  let startedAt = 0
+  let bytesAtStart = 0
+  let refusedUntil = 0
+
+  const logBytes = (): number => statSync(logPath, { throwIfNoEntry: false })?.size ?? 0
+
+  function endIfTooLong(): void {
+    const now = performance.now()
+    if (logBytes() - bytesAtStart <= maxGrowthBytes && now - startedAt <= maxHoldMs) return
+    refusedUntil = now + pauseAfterHoldMs
+    for (const caller of callers) caller.destroy()
+  }
+
+  function hold(caller: Socket, request: string): void {
+    const now = performance.now()
+    if (request !== holdRequest || now < refusedUntil) return
+    if (callers.size === 0) {
+      startedAt = now
+      bytesAtStart = logBytes()
+      setCheckpoints(false)
+      timer = setInterval(endIfTooLong, checkHoldEveryMs).unref()
+    }
+    callers.add(caller)
+  }
+
+  function release(caller: Socket): void {
+    if (!callers.delete(caller) || callers.size > 0) return
+    clearInterval(timer)
+    setCheckpoints(true)
+  }
+
+  return {
+    add(caller) {
+      caller.once('data', (bytes: Buffer) => hold(caller, bytes.toString()))
+      caller.once('close', () => release(caller))
+    },
+    end() {
+      for (const caller of callers) caller.destroy()
+      callers.clear()
+      clearInterval(timer)
+    },
+  }
+}
+
+/** Asks the owner, if there is one, to hold its log. After a time limit the owner ends the hold without notice. */
+export async function holdLog(file: string): Promise<Disposable> {
+  const socket = await connectToOwner(file)
+  socket?.write(holdRequest)
+  return { [Symbol.dispose]: () => void socket?.destroy() }
 }

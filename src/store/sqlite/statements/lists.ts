@@ -8,10 +8,10 @@ import type { RunRecord, RunState } from '../../../domain/run.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import { stateNumber } from '../../run-codec.ts'
 import { listedRun, maxPageJobs } from '../../run-record.ts'
-import type { SearchWord } from '../../search-words.ts'
+import type { SearchWord } from '../../search-text.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
 import { bytesOfId, idOfBytes, prepareSelect } from '../connection/node-sqlite.ts'
-import type { Search } from '../search/search.ts'
+import type { SearchIndex } from '../search-index.ts'
 import type { Payloads } from './payloads.ts'
 import type { Records } from './records.ts'
 import type { Totals } from './totals.ts'
@@ -85,7 +85,7 @@ export interface PageSources {
   readonly lists: Pick<Lists, 'taskId'>
   readonly totals: Pick<Totals, 'current'>
   /** null: there is none. */
-  readonly search: Search | null
+  readonly searchIndex: SearchIndex | null
 }
 
 /** `lastId` of the last run that was looked at; null without one. */
@@ -94,7 +94,7 @@ type Page = Omit<RunPage, 'lastId'> & { readonly lastId: string | null }
 /** @returns reads a page */
 export function createPages(
   database: DatabaseSync,
-  { records, payloads, lists, totals, search }: PageSources,
+  { records, payloads, lists, totals, searchIndex }: PageSources,
 ): (filter: RunFilter) => RunPage {
   const selectFrom = database.prepare('SELECT key FROM record WHERE id >= ? ORDER BY id LIMIT 1')
   const selectId = database.prepare('SELECT id FROM record WHERE key = ?')
@@ -142,14 +142,14 @@ export function createPages(
   }
 
   function find(filter: RunFilter, words: readonly SearchWord[]): RunPage {
-    if (search === null) throw new Error('there is no index for search')
+    if (searchIndex === null) throw new Error('there is no index for search')
     const { beforeId, createdAfter, createdBefore } = filter
     const from = createdAfter === undefined ? 0 : keyFrom(lowestRunId(createdAfter + 1))
     const below = Math.min(
       beforeId === undefined ? Number.MAX_SAFE_INTEGER : keyFrom(beforeId),
       createdBefore === undefined ? Number.MAX_SAFE_INTEGER : keyFrom(lowestRunId(createdBefore)),
     )
-    const found = search.find(words, from, below, maxLookedAt)
+    const found = searchIndex.find(words, from, below, maxLookedAt)
     const conditions = [...hasState(filter.state), ...hasTag(filter.tag), ...hasTask(taskOf(filter))]
     const { where, values } = allOf([['key = ?'], ...conditions])
     const matches = database.prepare(`SELECT 1 FROM record ${where}`)

@@ -18,7 +18,7 @@ import { createPausedTasks, createTaskStarts, type PausedTasks, type TaskStarts 
 import { createQueue, type Queue, waitingOf } from '../statements/queue.ts'
 import { createRecords, type Records, type RecordsOptions, type StoredRun } from '../statements/records.ts'
 import { createSchedules, type Schedules } from '../statements/schedules.ts'
-import { createSearch, type Search } from '../search/search.ts'
+import { createSearchIndex, type SearchIndex } from '../search-index.ts'
 
 export interface Transaction {
   readonly records: Pick<Records, 'find' | 'findByKey' | 'read' | 'held' | 'finishedBefore'>
@@ -35,7 +35,7 @@ export interface Transaction {
   readonly schedules: Schedules
   readonly taskStarts: Omit<TaskStarts, 'revert'>
   /** null: there is none. */
-  readonly search: Search | null
+  readonly searchIndex: SearchIndex | null
   add(run: Run): StoredRun
   /** Saves a changed record; does nothing if it is the same. */
   save(before: StoredRun, run: Run): StoredRun
@@ -74,7 +74,7 @@ export function createTransaction(
   const keys = createIdempotencyKeys(database)
   const deliveries = createDeliveries(database)
   const schedules = createSchedules(database)
-  const search = hasSearch ? createSearch(database) : null
+  const searchIndex = hasSearch ? createSearchIndex(database) : null
   const changes = new Map<string, RunChange>()
 
   return {
@@ -91,7 +91,7 @@ export function createTransaction(
     pausedTasks,
     schedules,
     taskStarts,
-    search,
+    searchIndex,
     add(accepted) {
       const key = records.nextKey()
       const isRecordFull = isFull(accepted)
@@ -130,7 +130,7 @@ export function createTransaction(
       }
       const saved = { key, run }
       records.change(saved)
-      search?.note(key)
+      searchIndex?.noteChange(key)
       return saved
     },
     addStep({ runId, jobIndex }, step, at) {
@@ -149,7 +149,7 @@ export function createTransaction(
       lines.forget(key)
       lists.remove(run)
       keys.forget(run.id)
-      search?.remove(key)
+      searchIndex?.remove(key)
       records.remove(stored)
     },
     flush() {
