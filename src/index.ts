@@ -2,7 +2,7 @@
 import type { AnyTasks, TaskMap } from './client/named-tasks.ts'
 import { BootError } from './domain/errors.ts'
 import { embed, type Forerunner, type ForerunnerOptions, leave } from './library/forerunner.ts'
-import { nodeIsTooOld } from './runtime/version.ts'
+import { nodeIsTooOld } from './runtime/package.ts'
 
 export type * from './client/client.ts'
 export { ProblemError } from './client/problem-error.ts'

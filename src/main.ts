@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The program. An older Node could not load the rest, so this says which one is needed before anything else is loaded. */
-import { nodeIsTooOld } from './runtime/version.ts'
+import { nodeIsTooOld, useCompileCache } from './runtime/package.ts'
 
 // Read by libuv at its first use. Native calls of tasks that do not return hold one thread each: four, its own default,
 // would soon be taken.
@@ -8,7 +8,6 @@ process.env['UV_THREADPOOL_SIZE'] ??= '8'
 
 const refusal = nodeIsTooOld(process.versions.node)
 if (refusal === null) {
-  const { useCompileCache } = await import('./process/compile-cache.ts')
   useCompileCache()
   const { serve } = await import('./process/serve.ts')
   await serve(process.env)

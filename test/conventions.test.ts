@@ -67,7 +67,7 @@ holds('imports point downward, and only app.ts and database-file.ts name an engi
     'src/tasks/a.ts': "const late = () => import('../execution/x.ts')\n",
     'src/execution/a.ts': imports('../store/store.ts'),
     'src/execution/b.ts': "export * from '../config.ts'\n",
-    'src/store/store.ts': imports('../tasks/../execution/x.ts'),
+    'src/store/store.ts': imports('../execution/x.ts'),
     'src/dispatch/b.ts': imports('../intake/x.ts'),
     'src/feed/a.ts': imports('../http/x.ts'),
     'src/dispatch/a.ts': imports('../store/sqlite/rows.ts'),

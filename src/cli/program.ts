@@ -1,6 +1,6 @@
 /** The command line: reads it, runs one command, and ends with its exit code. */
 import { Command, CommanderError } from 'commander'
-import { version } from '../runtime/version.ts'
+import { version } from '../runtime/package.ts'
 import { addBackup, addRestore } from './backup.ts'
 import { addBench } from './bench.ts'
 import { addCancel, addRetry, addRedeliver, addPrune } from './change.ts'

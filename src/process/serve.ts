@@ -1,13 +1,14 @@
 /** The process of its own: reads its settings, starts, listens, and leaves on a signal. Exit code 0 after a clean stop, else 1. */
+import { accessSync, constants, readdirSync, readFileSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import { setFlagsFromString } from 'node:v8'
 import { startApp } from '../app.ts'
-import { doubtsAbout, readConfig, shownDatabase, type Config } from '../config.ts'
+import { type Config, doubtsAbout, readConfig, shownDatabase } from '../config.ts'
 import { BootError } from '../domain/errors.ts'
-import type { HttpServer } from '../http/server.ts'
 import { fenceEnvironment } from '../execution/main-thread/process-guard.ts'
+import type { HttpServer } from '../http/server.ts'
 import { createLog, type Log } from '../log.ts'
-import { keepCompiled } from './compile-cache.ts'
-import { makeExitSure } from './sure-exit.ts'
+import { processGroupOf } from '../tasks/process-fence.ts'
 
 const loadServer = () => import('../http/server.ts')
 
@@ -46,7 +47,8 @@ function freeThreadsFromBound(): void {
  * before the start is over: V8 takes code that was compiled with other flags for unknown, and compiles it again.
  */
 function boundHeapGrowth(): void {
-  keepCompiled()
+  // Node itself writes the cache of compiled code at a normal exit, which ours is not. It takes 40 ms the first time only.
+  flushCompileCache()
   setFlagsFromString('--heap-growing-percent=75')
 }
 
@@ -147,4 +149,71 @@ function onLeaveSignal(log: Log, leave: (signal: NodeJS.Signals) => void): void 
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, onSignal)
   // Node would open its debugger to everybody on this machine.
   process.on('SIGUSR1', () => log.warn('SIGUSR1 is not heeded: start with --inspect to debug'))
+}
+
+const shell = '/bin/sh'
+
+/**
+ * Call it before any task is loaded. From then on `process.exit()` replaces the program by one that exits with the same
+ * code: the system ends all threads with that, also those in a native call. Where the system cannot do it (Windows) or Node
+ * may not, Node's own way stays.
+ * @returns the same function, for a process in which tasks have replaced `process.exit`
+ */
+export function makeExitSure(): (code: number) => never {
+  const { execve, execPath, exit, platform, reallyExit } = process
+  const replace = (code = 0): never => {
+    endChildren()
+    if (platform === 'win32' || execve === undefined) return reallyExit.call(process, code)
+    try {
+      // A program that is not there would abort the process.
+      if (isExecutable(shell)) return execve(shell, ['sh', '-c', `exit ${code}`], {})
+      return execve(execPath, ['node', '-e', `process.exit(${code})`], {})
+    } catch {
+      // Under `--permission` it needs `--allow-child-process`.
+      return reallyExit.call(process, code)
+    }
+  }
+  process.reallyExit = replace
+  return (code) => {
+    try {
+      return exit.call(process, code)
+    } finally {
+      replace(code)
+    }
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Ends the child processes that tasks have left: their jobs are handed back and may run again elsewhere. One that was
+ * started with `detached` is in a process group of its own, and is meant to outlive us.
+ */
+function endChildren(): void {
+  const group = processGroupOf('self')
+  for (const pid of childrenOf('self')) {
+    try {
+      if (processGroupOf(pid) === group) process.kill(Number(pid), 'SIGKILL')
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+}
+
+/** Empty where the system does not say (it does on Linux). */
+function childrenOf(pid: string): string[] {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`)
+    const lists = threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8'))
+    return lists.flatMap((list) => list.split(' ').filter(Boolean))
+  } catch {
+    return []
+  }
 }

@@ -10,7 +10,7 @@ import { AppError } from '../domain/errors.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
 import type { RunRecord } from '../domain/run.ts'
 import { parseTraceparent, hasSdk, loadApi } from './trace-context.ts'
-import { version } from '../runtime/version.ts'
+import { version } from '../runtime/package.ts'
 
 interface SubmitOptions {
   readonly traceparent?: string | null

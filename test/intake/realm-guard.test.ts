@@ -1,7 +1,7 @@
 /** What a first job changes of the language is put back, and its task runs in the pool from then on. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createRealmGuard } from '../../src/execution/main-thread/realm-guard.ts'
+import { createRealmGuard } from '../../src/execution/main-thread/process-guard.ts'
 import { createLog } from '../../src/log.ts'
 import type { Task } from '../../src/tasks/task-module.ts'
 import { makeHome, type Child } from '../harness/child.ts'

@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunView } from '../../src/client/client.ts'
-import { version } from '../../src/runtime/version.ts'
+import { version } from '../../src/runtime/package.ts'
 import { until } from '../harness/until.ts'
 import { makeConsumer, root } from './consumer.ts'
 

@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { version } from '../../src/runtime/version.ts'
+import { version } from '../../src/runtime/package.ts'
 import { makeConsumer, nodes } from './consumer.ts'
 
 const task = `import { defineTask } from 'forerunner'

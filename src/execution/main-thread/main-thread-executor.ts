@@ -7,7 +7,7 @@ import {
   stepsOfAttempt,
   type StepKeeper,
 } from '../../domain/claim.ts'
-import type { Heartbeat } from '../../runtime/event-loop.ts'
+import type { Heartbeat } from '../../runtime/stall-watch.ts'
 import type { Log } from '../../log.ts'
 import type { Registry } from '../../tasks/registry.ts'
 import type { Task } from '../../tasks/task-module.ts'
@@ -15,7 +15,7 @@ import { createAttemptState, createExecutor, type Attempt, type Executor } from 
 import { createRunningTask, currentTask, runTask } from '../running-task.ts'
 import type { TaskLine } from '../task-context.ts'
 import { Interrupted, type MainThreadGuard } from './main-thread-guard.ts'
-import { createRealmGuard, type RealmGuard } from './realm-guard.ts'
+import { createRealmGuard, type RealmGuard } from './process-guard.ts'
 
 export interface MainThreadExecutor extends Executor {
   /** Begins to show that the main thread's loop turns. */

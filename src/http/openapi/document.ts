@@ -1,6 +1,6 @@
 /** The OpenAPI document, made of the table of routes and of the schemas that type responses. */
 import { z } from 'zod'
-import { version } from '../../runtime/version.ts'
+import { version } from '../../runtime/package.ts'
 import { problemCodes } from '../../domain/problems.ts'
 import type { PathParameters } from '../request-parameters.ts'
 import { type NamedSchemas, problemsOf, type Route } from '../route.ts'

@@ -4,8 +4,7 @@
  */
 import { messageOf } from '../../../domain/errors.ts'
 import { parentPort, workerData } from 'node:worker_threads'
-import { createHeartbeat } from '../../../runtime/event-loop.ts'
-import { watchForStall } from '../../../runtime/stall-watch.ts'
+import { createHeartbeat, watchForStall } from '../../../runtime/stall-watch.ts'
 import { createConnect, loadPg, type Connection } from '../connection/connection.ts'
 import type { FromLeaseThread, LeaseThreadOptions } from './lease.ts'
 

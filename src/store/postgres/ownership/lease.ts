@@ -4,8 +4,7 @@
  * a step of the server's clock makes no process look dead.
  */
 import { Worker } from 'node:worker_threads'
-import { allocateHeartbeat, createHeartbeat } from '../../../runtime/event-loop.ts'
-import type { StallOptions } from '../../../runtime/stall-watch.ts'
+import { allocateHeartbeat, createHeartbeat, type StallOptions } from '../../../runtime/stall-watch.ts'
 import type { Database, Query } from '../connection/connection.ts'
 
 export interface LeaseThreadOptions extends Database {

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { allocateHeartbeat, createHeartbeat } from '../../src/runtime/event-loop.ts'
+import { allocateHeartbeat, createHeartbeat } from '../../src/runtime/stall-watch.ts'
 
 test('the other side of the memory sees the beats and what runs', () => {
   const memory = allocateHeartbeat()
