@@ -3,8 +3,7 @@ import { type Command, CommanderError } from 'commander'
 import { messageOf } from '../domain/errors.ts'
 import { type Client, type ClientOptions, createClient } from '../client/client.ts'
 import { ProblemError } from '../client/problem-error.ts'
-import { parseKeeping } from '../domain/json-places.ts'
-import { writeJson } from '../domain/json.ts'
+import { parseKeeping, writeJson } from '../domain/json.ts'
 import { asError, clean, complain, type Glyphs, glyphsOf, printJson } from './terminal.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>

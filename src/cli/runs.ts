@@ -1,6 +1,5 @@
 /** forerunner runs and show: what there is to read about runs. */
-import { writeJson } from '../domain/json.ts'
-import { prettyJson } from '../domain/json-places.ts'
+import { prettyJson, writeJson } from '../domain/json.ts'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { JobView, LineView, RunPageView, RunFilter } from '../client/client.ts'
 import { type AddCommand, type Context, exitCodes } from './context.ts'

@@ -1,38 +1,5 @@
-/** The error classes of this project, and what a problem of HTTP is made of; `problems.ts` has the table of them. */
-import { table, type ProblemCode } from './problems.ts'
-
-export interface Problem {
-  readonly status: number
-  readonly title: string
-  /** Whether the same request can succeed later without a change. */
-  readonly isRetryable: boolean
-  /** Seconds until another try is worth it: `Retry-After`. */
-  readonly retryAfterS?: number
-  /** In addition to the standard ones. */
-  readonly members?: readonly (keyof ProblemMembers)[]
-  /** Members that it has where there is such a thing. */
-  readonly mayHave?: readonly (keyof ProblemMembers)[]
-  readonly meaning: string
-  readonly remedy: string
-}
-
-/** One place in a request that is wrong. */
-export interface RequestIssue {
-  /** RFC 6901 JSON Pointer into the request body; empty for the body itself. */
-  readonly pointer: string
-  readonly detail: string
-}
-
-/** Members that a problem can have in addition to its standard ones. */
-export interface ProblemMembers {
-  readonly runId?: string
-  readonly jobIndex?: number | null
-  readonly errors?: readonly RequestIssue[]
-  readonly error?: unknown
-  readonly jobs?: unknown
-}
-
-export const problems: Readonly<Record<ProblemCode, Problem>> = table
+/** The errors that this project throws: `AppError` for callers, `BootError` for operators. */
+import { problems, type ProblemCode, type ProblemMembers } from './problems.ts'
 
 export interface AppErrorOptions {
   readonly cause?: unknown

@@ -11,7 +11,7 @@ import {
   type Progress,
   type AttemptSteps,
 } from '../domain/claim.ts'
-import type { RequestIssue } from '../domain/errors.ts'
+import type { RequestIssue } from '../domain/problems.ts'
 import type { JobErrorCode } from '../domain/job.ts'
 import { apply, now, parse, toNumber, toText } from '../runtime/primordials.ts'
 import { isRetryableThrown, serializeError } from '../runtime/serialize-error.ts'

@@ -1,5 +1,6 @@
 /** Decides before anything is written whether a run is accepted: its request is valid, and the backlog has room. */
-import { AppError, taskPaused, type RequestIssue } from '../domain/errors.ts'
+import { AppError, taskPaused } from '../domain/errors.ts'
+import type { RequestIssue } from '../domain/problems.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newRunId } from '../domain/ids.ts'
 import { textOfJson } from '../domain/json.ts'

@@ -2,7 +2,7 @@
  * What a task marks as secret: members of its input and its result, by paths such as `input.password`. Through a list a
  * path leads to each of its elements. What runs between jobs' code uses functions that were taken before any task ran.
  */
-import { replaceTexts } from '../domain/json-places.ts'
+import { replaceTexts } from '../domain/json.ts'
 import { hasOwn, isArray, keys, replaceAll, split, toText } from './primordials.ts'
 
 /** In the place of what is hidden. */

@@ -1,5 +1,6 @@
 /** A schedule before it is stored: as code declares it, and the check whether it can be put, or what is wrong with it. */
-import { AppError, BootError, type RequestIssue } from '../domain/errors.ts'
+import { AppError, BootError } from '../domain/errors.ts'
+import type { RequestIssue } from '../domain/problems.ts'
 import { writeJson } from '../domain/json.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
 import type { MissedPolicy, ScheduleDefinition } from '../domain/schedule.ts'

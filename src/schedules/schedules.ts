@@ -1,8 +1,7 @@
 /** What can be asked of schedules: they are put, paused, run and removed here, and the ticker makes their runs. */
 import type { ProcessClock } from '../runtime/clock.ts'
 import { AppError, BootError, messageOf } from '../domain/errors.ts'
-import { writeJson } from '../domain/json.ts'
-import { parseKeeping } from '../domain/json-places.ts'
+import { parseKeeping, writeJson } from '../domain/json.ts'
 import type { NewRun, RunRequest } from '../domain/run/new-run.ts'
 import {
   isScheduleName,
@@ -16,11 +15,9 @@ import type { Intake } from '../intake/intake.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
-import { createCheck, refused, type ScheduleInput } from './definition.ts'
-import type { DeclaredSchedule } from './definition.ts'
+import { createCheck, type DeclaredSchedule, refused, type ScheduleInput } from './definition.ts'
 import { pause, put, resume, type PutOptions } from './rules.ts'
-import type { TickOutcome } from './ticker.ts'
-import { createTicker, type Ticker } from './ticker.ts'
+import { createTicker, type Ticker, type TickOutcome } from './ticker.ts'
 import type { Timetable } from './timetable.ts'
 
 export interface Schedules extends Pick<Ticker, 'clockStepped' | 'stop'> {

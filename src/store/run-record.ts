@@ -3,8 +3,7 @@ import type { DeliveryRecord } from '../domain/webhook.ts'
 import { instantOf } from '../domain/ids.ts'
 import type { FailedAttempt, JobError, JobFailure, JobInput, JobRecord, StepRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
-import type { Apart, Job, Run } from '../domain/run/aggregate.ts'
-import { missingOf } from '../domain/run/chains.ts'
+import { type Apart, type Job, missingOf, type Run } from '../domain/run/aggregate.ts'
 import { isApart } from './apart.ts'
 
 /** Bytes of results, failures, errors and steps of one run that are read at once; the rest is read job by job. */

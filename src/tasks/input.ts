@@ -1,6 +1,6 @@
 /** Checks a task's input against its schema, and says where it is wrong. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { RequestIssue } from '../domain/errors.ts'
+import type { RequestIssue } from '../domain/problems.ts'
 import { RawJson } from '../domain/json.ts'
 import type { Task } from './task-module.ts'
 

@@ -5,8 +5,7 @@ import * as assert from 'uvu/assert'
 import { respondModes, firstFailurePolicies, runStateOf } from '../../src/domain/run.ts'
 import { newRunId } from '../../src/domain/ids.ts'
 import { isFinalJob } from '../../src/domain/job.ts'
-import { runningJobs, type Run } from '../../src/domain/run/aggregate.ts'
-import { failedDependency, missingOf } from '../../src/domain/run/chains.ts'
+import { failedDependency, missingOf, type Run, runningJobs } from '../../src/domain/run/aggregate.ts'
 import { acceptRun } from '../../src/domain/run/new-run.ts'
 import {
   cancelJobs,

@@ -1,6 +1,5 @@
 import * as assert from 'uvu/assert'
-import { problems } from '../../src/domain/errors.ts'
-import type { ProblemCode } from '../../src/domain/problems.ts'
+import { type ProblemCode, problems } from '../../src/domain/problems.ts'
 import type { ProblemDocument } from '../../src/http/problem.ts'
 import { readProblem } from '../harness/run.ts'
 

@@ -1,8 +1,7 @@
 /** What the service tells about itself: its tasks, its counts, its health, its problems, its routes. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { problemCodes } from '../../src/domain/problems.ts'
-import { problems } from '../../src/domain/errors.ts'
+import { problemCodes, problems } from '../../src/domain/problems.ts'
 import type { StatsView } from '../../src/http/views/stats.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { readRun, readStats } from '../harness/run.ts'

@@ -5,7 +5,7 @@ import { useEffect } from 'preact/hooks'
 import { download, readBoundedText } from '../shell/bounded-read.ts'
 import { wordsOf } from '../shell/service.ts'
 import { JsonText } from './json-text.tsx'
-import { prettyJson } from '../../src/domain/json-places.ts'
+import { prettyJson } from '../../src/domain/json.ts'
 
 const maxInputBytes = 2 ** 18
 

@@ -1,8 +1,7 @@
 /** The service that has served this page: its client, the API key of this tab, and whether it can be reached. */
 import { computed, signal } from '@preact/signals'
 import { createClient, ProblemError } from 'forerunner/client'
-import { writeJson } from '../../src/domain/json.ts'
-import { parseKeeping } from '../../src/domain/json-places.ts'
+import { parseKeeping, writeJson } from '../../src/domain/json.ts'
 
 const storedKey = 'forerunner-api-key'
 

@@ -1,7 +1,6 @@
 /** A form for the input of a task, made from its JSON Schema: fields for plain members, and JSON text for the rest. */
 import type { ComponentChildren } from 'preact'
-import { RawJson, writeJson } from '../../src/domain/json.ts'
-import { parseKeeping, prettyJson } from '../../src/domain/json-places.ts'
+import { parseKeeping, prettyJson, RawJson, writeJson } from '../../src/domain/json.ts'
 import { parseTyped } from './typed-json.ts'
 
 type Schema = Readonly<Record<string, unknown>>

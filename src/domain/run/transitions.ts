@@ -13,8 +13,16 @@ import {
   soonAfterStartMs,
   type JobError,
 } from '../job.ts'
-import { changeJob, jobAt, type Job, type JobChange, type Run } from './aggregate.ts'
-import { advanceChains, isAwaited, missingOf } from './chains.ts'
+import {
+  advanceChains,
+  changeJob,
+  isAwaited,
+  type Job,
+  jobAt,
+  type JobChange,
+  missingOf,
+  type Run,
+} from './aggregate.ts'
 
 /** A job to claim, and its thread. */
 export interface ClaimPick {

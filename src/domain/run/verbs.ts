@@ -6,8 +6,7 @@
 import { maxSteps, type Claim, type Step, type StepReport } from '../claim.ts'
 import { isFinalJob, type JobError, type JobState } from '../job.ts'
 import type { RunChange, RunState } from '../run.ts'
-import { jobAt, type Run } from './aggregate.ts'
-import { failedDependency } from './chains.ts'
+import { failedDependency, jobAt, type Run } from './aggregate.ts'
 import { addStep, cancelJobs, completeJob, failJob, ownsClaim, releaseJob, repeats, retryJob } from './transitions.ts'
 
 /** `stale`: the claim is void (settled otherwise, cancelled or claimed again), and nothing was written. */

@@ -1,8 +1,8 @@
 /** A body's bytes as a value, for the thread that has them; with few imports, for that may be one of its own. */
-import { messageOf, type RequestIssue } from '../../domain/errors.ts'
+import { messageOf } from '../../domain/errors.ts'
+import type { RequestIssue } from '../../domain/problems.ts'
 import { brotliDecompressSync, unzipSync, zstdDecompressSync } from 'node:zlib'
-import { isTooDeep } from '../../domain/json.ts'
-import { endOfString, type JsonPath, keepTexts, nameOf } from '../../domain/json-places.ts'
+import { endOfString, isTooDeep, type JsonPath, keepTexts, nameOf } from '../../domain/json.ts'
 import type { Coding } from '../request-head.ts'
 import { pointerOf } from '../../tasks/input.ts'
 

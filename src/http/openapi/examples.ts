@@ -1,6 +1,5 @@
 /** Examples for the OpenAPI document, of one run of the tasks that come with the service. */
-import { type ProblemMembers, problems } from '../../domain/errors.ts'
-import type { ProblemCode } from '../../domain/problems.ts'
+import { type ProblemCode, type ProblemMembers, problems } from '../../domain/problems.ts'
 import type { RunInput, SchedulePut } from '../run-request.ts'
 import type { JobView } from '../views/job.ts'
 import type { StandardMembers } from '../problem.ts'

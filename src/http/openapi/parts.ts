@@ -1,10 +1,8 @@
 /** Parts of the OpenAPI document: schemas, references to them, and the responses of an operation. */
 import { z } from 'zod'
 import { failureStatuses } from '../../domain/run.ts'
-import { problems } from '../../domain/errors.ts'
-import type { ProblemCode } from '../../domain/problems.ts'
-import type { NamedSchemas, RouteResponse } from '../route.ts'
-import { type ResponseHeaderName, responseHeaders } from '../route.ts'
+import { type ProblemCode, problems } from '../../domain/problems.ts'
+import { type NamedSchemas, type ResponseHeaderName, responseHeaders, type RouteResponse } from '../route.ts'
 
 export type JsonObject = Readonly<Record<string, unknown>>
 

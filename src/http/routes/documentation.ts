@@ -1,7 +1,7 @@
 /** What the service says of its interface: GET /openapi.json, and GET /problems/{slug}, where a problem's `type` leads. */
 import { z } from 'zod'
-import { AppError, problems } from '../../domain/errors.ts'
-import { type ProblemCode, problemCodes } from '../../domain/problems.ts'
+import { AppError } from '../../domain/errors.ts'
+import { type ProblemCode, problemCodes, problems } from '../../domain/problems.ts'
 import { createDocument } from '../openapi/document.ts'
 import { isKnown, tagOfText } from '../request-head.ts'
 import type { HttpDeps, Route } from '../route.ts'
@@ -52,7 +52,7 @@ const problemPageSchema = z
   .describe('What a problem means and what to do')
 
 function pageOf(code: ProblemCode, prefix: string): z.output<typeof problemPageSchema> {
-  const { status, title, isRetryable, meaning, remedy } = problems[code]
+  const { status, title, isRetryable = false, meaning, remedy } = problems[code]
   return { type: `${prefix}/problems/${code}`, title, status, isRetryable, meaning, remedy }
 }
 

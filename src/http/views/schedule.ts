@@ -1,6 +1,6 @@
 /** The JSON form of a schedule. */
 import { z } from 'zod'
-import { parseKeeping } from '../../domain/json-places.ts'
+import { parseKeeping } from '../../domain/json.ts'
 import { firstFailurePolicies } from '../../domain/run.ts'
 import { missedPolicies, type Schedule, scheduleTag } from '../../domain/schedule.ts'
 import { shownUrl } from '../../domain/webhook.ts'

@@ -3,8 +3,7 @@
  * makes no query for a kind whose queue is known to be empty.
  */
 import type { ClaimedJob, FreeSlots } from '../../../domain/claim.ts'
-import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
-import { resultsFor } from '../../../domain/run/chains.ts'
+import { jobAt, resultsFor, type Run } from '../../../domain/run/aggregate.ts'
 import { claimedJob, claimJobs, type ClaimPick, expiresAt } from '../../../domain/run/transitions.ts'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
 import type { Clock } from '../../../runtime/clock.ts'

@@ -1,8 +1,7 @@
 /** Takes due jobs for free slots: by priority, then by due time, within each task's limit. */
 import type { ClaimedJob } from '../../../domain/claim.ts'
 import { claimedJob, claimJobs, type ClaimPick } from '../../../domain/run/transitions.ts'
-import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
-import { resultsFor } from '../../../domain/run/chains.ts'
+import { jobAt, resultsFor, type Run } from '../../../domain/run/aggregate.ts'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
 import { type ClaimRequest, type ClaimResult, placeOf, threadsOf } from '../../claim-requests.ts'
 import type { Waiting } from '../statements/queue.ts'

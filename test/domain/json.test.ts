@@ -1,8 +1,15 @@
 /** JSON is found, replaced and shown as it is: every number with its digits, every member in its place. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { RawJson, textOfJson, writeJson } from '../../src/domain/json.ts'
-import { parseKeeping, placesOf, prettyJson, replaceTexts } from '../../src/domain/json-places.ts'
+import {
+  parseKeeping,
+  placesOf,
+  prettyJson,
+  RawJson,
+  replaceTexts,
+  textOfJson,
+  writeJson,
+} from '../../src/domain/json.ts'
 
 test('line breaks are all that is added', () => {
   const text = '{"b":12345678901234567890,"10":1.0,"2":[],"a":[1E400,{"x":"{\\"[,:]"}],"e":{}}'
