@@ -1,7 +1,7 @@
 /** Every call of a service, which is reached over HTTP or runs in this process. */
 import type { JobView } from '../http/views/job.ts'
 import type { BulkChangeView, LinePageView, LineView, RunPageView, RunView } from '../http/views/run.ts'
-import type { SchedulePut } from '../http/run-request.ts'
+import type { SchedulePut } from '../http/validation.ts'
 import type { ScheduleListView, ScheduleView } from '../http/views/schedule.ts'
 import type { RecentView, StatsView, TaskListView, TaskStatsView, TaskView } from '../http/views/stats.ts'
 import type { AnyTasks, RunTasksOf, TaskMap } from './named-tasks.ts'

@@ -4,7 +4,7 @@ import { createSend, type TransportOptions } from './transport.ts'
 import { type Client, createCalls } from './calls.ts'
 
 export type { AsJson } from '../domain/json.ts'
-export type { RunInput, SchedulePut } from '../http/run-request.ts'
+export type { RunInput, SchedulePut } from '../http/validation.ts'
 export type { JobView } from '../http/views/job.ts'
 export type { BulkChangeView, LinePageView, LineView, RunPageView, RunView } from '../http/views/run.ts'
 export type { ScheduleView } from '../http/views/schedule.ts'

@@ -1,7 +1,7 @@
 /** Types of requests and runs where it is known which tasks there are. Nothing of it is there at run time. */
 import type { AsJson } from '../domain/json.ts'
 import type { SchemaInput, TaskCall, TaskDefinition } from '../domain/task.ts'
-import type { RunInput, SchedulePut } from '../http/run-request.ts'
+import type { RunInput, SchedulePut } from '../http/validation.ts'
 import type { RunView } from '../http/views/run.ts'
 
 /** Names of tasks, and their definitions. */

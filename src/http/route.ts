@@ -2,7 +2,8 @@
  * A route: data from which the OpenAPI document and the list at `/` are made, and a function that makes its handler; and the
  * headers that requests and responses can have. `router.ts` lists the routes of the files in `routes/`.
  */
-import type { Context } from 'koa'
+import type { IncomingMessage } from 'node:http'
+import type { Context, Middleware } from 'koa'
 import { z } from 'zod'
 import type { Config } from '../config.ts'
 import type { LineKeeper } from '../dispatch/line-keeper.ts'
@@ -19,7 +20,7 @@ import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
 import type { Responder } from './responder.ts'
 import type { ReadBody } from './body/read-body.ts'
-import type { PathParameters } from './request-parameters.ts'
+import type { PathParameters } from './validation.ts'
 import type { ChangeStreams } from './streaming/change-streams.ts'
 import type { RunStreams } from './streaming/run-streams.ts'
 import type { LongPolls } from './streaming/long-poll.ts'
@@ -90,6 +91,13 @@ export interface MountOptions {
   readonly isHosted: boolean
   /** Whether its requests are the process's own: they need no API key, and their bodies may be of any size. */
   readonly isOwn?: boolean
+}
+
+export interface Mount {
+  /** Leaves other paths to the next middleware. */
+  readonly middleware: Middleware
+  /** @param target path and query */
+  owns(target: string, incoming: IncomingMessage): boolean
 }
 
 /** Parts of the service that routes use. */

@@ -1,24 +1,37 @@
 /**
- * Every route of the service, in the order in which they are shown, and all of them as one Koa middleware, which leaves other
- * paths to the next one.
+ * The HTTP side of a service: every route, in the order in which they are shown, and for each place where they are mounted a
+ * Koa middleware that answers their paths and leaves the others to the next one.
  */
-import type { IncomingMessage } from 'node:http'
 import { createRequire } from 'node:module'
 import type * as KoaRouter from '@koa/router'
-import type { Context, Middleware } from 'koa'
+import type { Context } from 'koa'
 import { AppError } from '../domain/errors.ts'
+import type { WhyWaiting } from '../domain/job.ts'
+import { createRunWatch, type Feed } from '../feed/feed.ts'
+import { createBodyParser } from './body/body-parser.ts'
+import { createBodyReader } from './body/read-body.ts'
+import { createByteBudget } from './byte-budget.ts'
+import { type AskInProcess, createInProcess } from './in-process.ts'
 import { isAsset, sendAsset } from './page.ts'
 import { anybody, type Caller, checkPermission, createAuthenticate } from './permissions.ts'
 import { sendProblem } from './problem.ts'
 import { originalUrlOf, pathBehind } from './request-head.ts'
-import type { PathParameters } from './request-parameters.ts'
-import type { Handle, HttpDeps, MountOptions, Route } from './route.ts'
-import { cancelJob, cancelRun, removeRun, retryDelivery, retryJob } from './routes/change-run.ts'
+import { createResponder } from './responder.ts'
+import type { Handle, HttpDeps, Mount, MountOptions, Route, ServiceParts } from './route.ts'
+import {
+  cancelJob,
+  cancelRun,
+  cancelRuns,
+  removeRun,
+  retryDelivery,
+  retryJob,
+  retryRuns,
+} from './routes/change-runs.ts'
 import { explainProblem, openapi, root } from './routes/documentation.ts'
-import { getInput, getJob, getLog, getRun } from './routes/get-run.ts'
+import { getInput, getJob, getLog, getRun, watchRun } from './routes/get-run.ts'
+import { listRuns, watchRuns } from './routes/list-runs.ts'
 import { livez, prometheus, readyz, recent, stats } from './routes/monitoring.ts'
 import { runTasks } from './routes/run-tasks.ts'
-import { cancelRuns, listRuns, retryRuns } from './routes/runs.ts'
 import {
   getSchedule,
   listSchedules,
@@ -29,7 +42,12 @@ import {
   runSchedule,
 } from './routes/schedules.ts'
 import { listTasks, pauseTask, resumeTask, taskStats } from './routes/tasks.ts'
-import { watchRun, watchRuns } from './routes/watch-runs.ts'
+import { createChangeStreams } from './streaming/change-streams.ts'
+import { createStreamRoom } from './streaming/event-stream.ts'
+import { createLongPolls } from './streaming/long-poll.ts'
+import { createRunStreams } from './streaming/run-streams.ts'
+import type { PathParameters } from './validation.ts'
+import type { ProgressOf } from './views/job.ts'
 
 // Not imported: its module would import `node:http`, see `server.ts`.
 const { Router } = createRequire(import.meta.url)('@koa/router') as typeof KoaRouter
@@ -71,11 +89,61 @@ export const routeTable: readonly Route[] = [
   root,
 ]
 
-export interface Mount {
-  /** Leaves other paths to the next middleware. */
-  readonly middleware: Middleware
-  /** @param target path and query */
-  owns(target: string, incoming: IncomingMessage): boolean
+export interface Http {
+  /** The routes at a place of their own: in a server, or in another app. */
+  mount(options: MountOptions): Mount
+  /** The routes for this process itself. @param prefix of the addresses that it is given */
+  connect(prefix: string): AskInProcess
+  /** A run was accepted, or has changed: streams of the list say so. */
+  noteChange(): void
+  openStreams(): number
+  /** Answers all long polls, and those that come later at once. */
+  dismissPolls(): void
+  /** Sends each stream the newest state of its run, and ends it. */
+  closeStreams(): Promise<void>
+  /** Ends what is left, when no request is under way. */
+  stop(): void
+}
+
+export interface HttpOptions extends ServiceParts {
+  readonly feed: Feed
+  readonly progressOf: ProgressOf
+  readonly whyWaiting: WhyWaiting
+}
+
+export function createHttp({ feed, progressOf, whyWaiting, ...options }: HttpOptions): Http {
+  const { config, store, log } = options
+  const { committedAt } = options.intake
+  const view = { showsStacks: config.logLevel === 'debug', progressOf, whyWaiting, committedAt }
+  const runWatch = createRunWatch(feed, store)
+  const polls = createLongPolls(runWatch)
+  const streamRoom = createStreamRoom(config.maxStreams)
+  const streams = createRunStreams({ ...view, room: streamRoom, runWatch, log })
+  const changeStreams = createChangeStreams({ room: streamRoom })
+  const bodyParser = createBodyParser()
+  const bodyBudget = createByteBudget(config.maxInFlightBytes)
+  const answerBudget = createByteBudget(config.maxInFlightBytes)
+
+  function mount(place: MountOptions): Mount {
+    const ownView = { ...view, prefix: place.prefix }
+    const maxBytes = place.isOwn === true ? Infinity : config.maxBodyBytes
+    const readBody = createBodyReader({ maxBytes, parser: bodyParser, budget: bodyBudget })
+    const responder = createResponder({ view: ownView, store, budget: answerBudget, log })
+    return createMount({ ...options, view: ownView, readBody, responder, polls, streams, changeStreams }, place)
+  }
+
+  return {
+    mount,
+    connect: (prefix) => createInProcess(mount({ prefix, isHosted: false, isOwn: true }).middleware, log),
+    noteChange: changeStreams.note,
+    openStreams: streamRoom.size,
+    dismissPolls: polls.dismiss,
+    async closeStreams() {
+      changeStreams.close()
+      await streams.close()
+    },
+    stop: bodyParser.close,
+  }
 }
 
 /** Without a prefix, the app around has these itself. */

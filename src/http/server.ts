@@ -8,7 +8,7 @@ import type { Log } from '../log.ts'
 import { createTurnScheduler } from '../runtime/event-loop.ts'
 import { manageConnections, noteExpectation, type Refusal } from './connections.ts'
 import { sendProblem } from './problem.ts'
-import type { Mount } from './router.ts'
+import type { Mount } from './route.ts'
 import { pathAndQueryOf } from './request-head.ts'
 
 // Not imported: the first import of `node:http`, by any module, has Node load all of `fetch` with it, for names that it has

@@ -9,7 +9,7 @@ import { createRunStreams, type RunStreams, type RunStreamsOptions } from '../..
 import { createLongPolls, type LongPolls } from '../../src/http/streaming/long-poll.ts'
 import { sendProblem } from '../../src/http/problem.ts'
 import type { HttpDeps } from '../../src/http/route.ts'
-import { watchRun } from '../../src/http/routes/watch-runs.ts'
+import { watchRun } from '../../src/http/routes/get-run.ts'
 import { createStreamRoom, type StreamRoom } from '../../src/http/streaming/event-stream.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'

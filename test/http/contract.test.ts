@@ -1,7 +1,7 @@
 /** What holds answers against the OpenAPI document is itself held against answers that break it. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { listRuns } from '../../src/http/routes/runs.ts'
+import { listRuns } from '../../src/http/routes/list-runs.ts'
 import { problemExample, runExample } from '../../src/http/openapi/examples.ts'
 import { rejects } from '../harness/rejects.ts'
 import { sharedContract } from './contract.ts'

@@ -8,7 +8,7 @@ import { createDocument } from '../../src/http/openapi/document.ts'
 import { runRequestExample } from '../../src/http/openapi/examples.ts'
 import { routeTable } from '../../src/http/router.ts'
 import { problemsOf } from '../../src/http/route.ts'
-import { watchRun } from '../../src/http/routes/watch-runs.ts'
+import { watchRun } from '../../src/http/routes/get-run.ts'
 import { shareService } from '../harness/service.ts'
 import { sharedContract } from './contract.ts'
 

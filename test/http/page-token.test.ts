@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { AppError } from '../../src/domain/errors.ts'
 import { newRunId } from '../../src/domain/ids.ts'
-import { pageTokenOf, parsePageToken } from '../../src/http/routes/runs.ts'
+import { pageTokenOf, parsePageToken } from '../../src/http/routes/list-runs.ts'
 
 test('a token gives back the id that it was made of', () => {
   fc.assert(fc.property(fc.uuid({ version: 7 }), (id) => parsePageToken(pageTokenOf(id)) === id))

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { version } from '../../runtime/package.ts'
 import { problemCodes } from '../../domain/problems.ts'
-import type { PathParameters } from '../request-parameters.ts'
+import type { PathParameters } from '../validation.ts'
 import { type NamedSchemas, problemsOf, type Route } from '../route.ts'
 import {
   causeSchema,

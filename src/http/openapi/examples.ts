@@ -1,6 +1,6 @@
 /** Examples for the OpenAPI document, of one run of the tasks that come with the service. */
 import { type ProblemCode, type ProblemMembers, problems } from '../../domain/problems.ts'
-import type { RunInput, SchedulePut } from '../run-request.ts'
+import type { RunInput, SchedulePut } from '../validation.ts'
 import type { JobView } from '../views/job.ts'
 import type { StandardMembers } from '../problem.ts'
 import type { RunView } from '../views/run.ts'

@@ -1,14 +1,15 @@
-/** One run: GET /runs/{id}, now or as soon as it has changed, one of its jobs, the job's input, and the run's log. */
+/** One run: its current state, its changes as they happen, its jobs, their inputs, and its log. */
 import { z } from 'zod'
-import { maxLinesPerRun } from '../../domain/task-history.ts'
 import type { RunRecord } from '../../domain/run.ts'
+import { maxLinesPerRun } from '../../domain/task-history.ts'
 import { mask, maskText } from '../../runtime/secret.ts'
 import { jobExample, runExample } from '../openapi/examples.ts'
-import { isKnown, parsePrefer, tagOfRun, tagOfVersion } from '../request-head.ts'
-import { countText, findRun, jobIndexOf, noSuchJob, noSuchRun, parseQuery, runIdOf } from '../request-parameters.ts'
-import type { Route } from '../route.ts'
 import { hidesSecrets, jobWithoutSecrets } from '../permissions.ts'
-import { type JobView, jobViewSchema, viewJob } from '../views/job.ts'
+import { isKnown, parsePrefer, tagOfRun, tagOfVersion } from '../request-head.ts'
+import { countText, findRun, jobIndexOf, noSuchJob, noSuchRun, parseQuery, runIdOf } from '../validation.ts'
+import type { Route } from '../route.ts'
+import { checkTakesEvents, eventStreamType, sendEventsHead } from '../streaming/event-stream.ts'
+import { type JobView, jobViewSchema, progressSchema, viewJob } from '../views/job.ts'
 import { chunkIdOf, linePageSchema, type LinePageView, lineSchema, runViewSchema, viewLines } from '../views/run.ts'
 
 const retryAfterS = '1'
@@ -66,6 +67,54 @@ export const getRun: Route = {
         if (hasWaited) ctx.set('Preference-Applied', `wait=${seconds}`)
         return newest
       }
+    }
+  },
+}
+
+const streamExample = `id: 3\nevent: run\ndata: ${JSON.stringify(runExample)}\n\nevent: progress\ndata: {"jobIndex":1,"progress":0.5}\n\n`
+
+export const watchRun: Route = {
+  method: 'GET',
+  path: '/runs/{id}/events',
+  operationId: 'watchRun',
+  summary: 'sends the run now, and whenever it changes, until it ends',
+  description:
+    'Server-sent events: `run` has a Run as its data and its version as id; `progress` has a Progress and no id. A result above 16 KiB is replaced by `resultBytes`.',
+  area: 'runs',
+  headers: ['Last-Event-ID'],
+  responses: [
+    {
+      status: 200,
+      description: 'The stream, which ends after the final state.',
+      mediaType: eventStreamType,
+      example: streamExample,
+      headers: ['Cache-Control'],
+    },
+    { status: 204, description: 'The final state has been received before.', headers: ['Cache-Control'] },
+  ],
+  schemas: { Progress: progressSchema },
+  problems: ['run-not-found', 'not-acceptable', 'too-many-streams', 'store-unavailable', 'shutting-down'],
+
+  create({ store, streams, prefix }) {
+    return async (ctx, params) => {
+      checkTakesEvents(ctx)
+      const id = runIdOf(params)
+      if (ctx.method === 'HEAD') {
+        await findRun(store, id)
+        sendEventsHead(ctx)
+        return
+      }
+      const opened = await streams.open(id, ctx.res, { prefix, isReader: hidesSecrets(ctx) })
+      if (opened === null) throw noSuchRun(id)
+      const { state, version } = opened.run
+      if (state !== 'running' && ctx.get('Last-Event-ID') === String(version)) {
+        // An EventSource that has seen the end would ask for ever; this stops it.
+        ctx.status = 204
+        ctx.set('Cache-Control', 'no-store')
+        return
+      }
+      sendEventsHead(ctx)
+      opened.start()
     }
   },
 }
