@@ -1,11 +1,11 @@
 /** The library's face. Importing it loads neither the server nor the store: threads import it for `defineTask`. */
-import type { AnyTasks, TaskMap } from './client/named-tasks.ts'
+import type { AnyTasks, TaskMap } from './client/run-tasks.ts'
 import { BootError } from './domain/errors.ts'
 import { embed, type Forerunner, type ForerunnerOptions, leave } from './library/forerunner.ts'
 import { nodeIsTooOld } from './runtime/package.ts'
 
 export type * from './client/client.ts'
-export { ProblemError } from './client/problem-error.ts'
+export { ProblemError } from './client/transport.ts'
 export { BootError } from './domain/errors.ts'
 export {
   type DefinedTask,

@@ -5,7 +5,7 @@ import { type AddCommand, type Context, type ExitCode, exitCodes, UsageError } f
 import { filterOf, withFilters, type FilterOptions } from './runs.ts'
 import { runLines } from './run-lines.ts'
 import { print, printJson, complain, confirm, isInteractive } from './terminal.ts'
-import { ProblemError } from '../client/problem-error.ts'
+import { ProblemError } from '../client/transport.ts'
 
 interface Change {
   readonly name: 'cancel' | 'retry'

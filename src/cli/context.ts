@@ -2,7 +2,7 @@
 import { type Command, CommanderError } from 'commander'
 import { messageOf } from '../domain/errors.ts'
 import { type Client, type ClientOptions, createClient } from '../client/client.ts'
-import { ProblemError } from '../client/problem-error.ts'
+import { ProblemError } from '../client/transport.ts'
 import { parseKeeping, writeJson } from '../domain/json.ts'
 import { asError, clean, complain, type Glyphs, glyphsOf, printJson } from './terminal.ts'
 

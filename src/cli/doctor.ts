@@ -2,7 +2,7 @@
 import { constants } from 'node:fs'
 import { access, open, stat, statfs } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { ProblemError } from '../client/problem-error.ts'
+import { ProblemError } from '../client/transport.ts'
 import { type Config, doubtsAbout, isPostgres, readConfig, shownDatabase } from '../config.ts'
 import { messageOf } from '../domain/errors.ts'
 import { version } from '../runtime/package.ts'

@@ -4,7 +4,7 @@ import type { BulkChangeView, LinePageView, LineView, RunPageView, RunView } fro
 import type { SchedulePut } from '../http/validation.ts'
 import type { ScheduleListView, ScheduleView } from '../http/views/schedule.ts'
 import type { RecentView, StatsView, TaskListView, TaskStatsView, TaskView } from '../http/views/stats.ts'
-import type { AnyTasks, RunTasksOf, TaskMap } from './named-tasks.ts'
+import type { AnyTasks, RunTasksOf, TaskMap } from './run-tasks.ts'
 import { createRunCalls, type EnqueueOptions, type NameOf, type RunTasksOptions } from './run-tasks.ts'
 import type { Ask, JsonFormat, Send } from './transport.ts'
 import { localWatchLimits, watch, type WatchEvent, watchLimits, type WatchOptions, watchRuns } from './watch.ts'

@@ -1,5 +1,5 @@
 /** Entry of `forerunner/client`: the service for programs in TypeScript, in Node and in browsers, which needs `fetch` alone. */
-import type { AnyTasks, TaskMap } from './named-tasks.ts'
+import type { AnyTasks, TaskMap } from './run-tasks.ts'
 import { createSend, type TransportOptions } from './transport.ts'
 import { type Client, createCalls } from './calls.ts'
 
@@ -10,8 +10,8 @@ export type { BulkChangeView, LinePageView, LineView, RunPageView, RunView } fro
 export type { ScheduleView } from '../http/views/schedule.ts'
 export type { RecentView, StatsView, TaskStatsView, TaskView } from '../http/views/stats.ts'
 export type { JobOptions, TaskCall } from '../domain/task.ts'
-export { ProblemError, type ProblemErrorCode } from './problem-error.ts'
-export type { AnyTasks, RunOf, TaskEntry, TaskMap } from './named-tasks.ts'
+export { ProblemError, type ProblemErrorCode } from './transport.ts'
+export type { AnyTasks, RunOf, TaskEntry, TaskMap } from './run-tasks.ts'
 export type { EnqueueOptions, RunTasksOptions } from './run-tasks.ts'
 export type { BulkFilter, CallOptions, Client, LogOptions, NewerOptions, RunFilter, TaskStatsOptions } from './calls.ts'
 export type { WatchEvent, WatchOptions } from './watch.ts'

@@ -1,8 +1,7 @@
 /** Server-sent events: a run as it changes, over as many connections as it takes, and the parser of a stream. */
 import type { ProgressView } from '../http/views/job.ts'
 import type { RunView } from '../http/views/run.ts'
-import { ProblemError } from './problem-error.ts'
-import { jitteredBackOffMs, isPassing, type JsonFormat, pause, type Send } from './transport.ts'
+import { isPassing, jitteredBackOffMs, type JsonFormat, pause, ProblemError, type Send } from './transport.ts'
 
 /** A run comes whole, except that a result above 16 KiB is replaced by `resultBytes`. */
 export type WatchEvent =

@@ -1,7 +1,7 @@
 /** A service inside the process of its user: the calls of the client, the routes for a host's server, and its life. */
 import type { Middleware } from 'koa'
 import type { App } from '../app.ts'
-import type { AnyTasks, SchedulePutOf, TaskMap } from '../client/named-tasks.ts'
+import type { AnyTasks, SchedulePutOf, TaskMap } from '../client/run-tasks.ts'
 import { createSend, type Fetch } from '../client/transport.ts'
 import { type Client, createCalls } from '../client/calls.ts'
 import type { Config } from '../config.ts'

@@ -1,5 +1,5 @@
 /** For tests of tasks, and of programs that use them: `forerunner/testing`. */
-import type { AnyTasks, TaskMap } from '../client/named-tasks.ts'
+import type { AnyTasks, TaskMap } from '../client/run-tasks.ts'
 import type { AsJson } from '../domain/json.ts'
 import { configOf } from '../config.ts'
 import { BootError } from '../domain/errors.ts'

@@ -17,7 +17,7 @@ import {
   runIdOf,
 } from '../validation.ts'
 import type { HttpDeps, Route, RouteResponse } from '../route.ts'
-import { sendJson } from '../views/json.ts'
+import { sendJson } from '../responder.ts'
 import { bulkChangeSchema, type BulkChangeView, runViewSchema } from '../views/run.ts'
 
 const wholeRun = { json: { Run: runViewSchema }, example: runExample, headers: ['Cache-Control'] } as const

@@ -5,7 +5,7 @@ import { type ProblemCode, problemCodes, problems } from '../../domain/problems.
 import { createDocument } from '../openapi/document.ts'
 import { isKnown, tagOfText } from '../request-head.ts'
 import type { HttpDeps, Route } from '../route.ts'
-import { sendJson, sendText } from '../views/json.ts'
+import { sendJson, sendText } from '../responder.ts'
 import { sendPage } from '../page.ts'
 
 export const openapi: Route = {

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
 import type { Route, RouteResponse } from '../route.ts'
 import { instant } from '../views/job.ts'
-import { sendJson } from '../views/json.ts'
+import { sendJson } from '../responder.ts'
 import {
   quantilesSchema,
   recentSchema,

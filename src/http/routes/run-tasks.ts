@@ -11,8 +11,7 @@ import { appliedPrefer, parseIdempotencyKey, parsePrefer, type Preferences } fro
 import type { Route } from '../route.ts'
 import { parseRunRequest, runSchema } from '../validation.ts'
 import { viewError, viewJob, type ViewOptions } from '../views/job.ts'
-import { wholeRun } from '../views/json.ts'
-import { minimalRunSchema, runViewSchema } from '../views/run.ts'
+import { minimalRunSchema, runViewSchema, wholeRun } from '../views/run.ts'
 
 /** When a run that is not answered yet is worth asking for. */
 const retryAfterS = '1'

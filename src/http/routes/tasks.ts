@@ -9,7 +9,7 @@ import type { Task } from '../../tasks/task-module.ts'
 import { countText, instantText, parseQuery } from '../validation.ts'
 import type { HttpDeps, Route } from '../route.ts'
 import { instant } from '../views/job.ts'
-import { sendJson } from '../views/json.ts'
+import { sendJson } from '../responder.ts'
 import {
   quantilesSchema,
   taskListSchema,

@@ -8,7 +8,7 @@ import { createTurnScheduler } from '../../runtime/event-loop.ts'
 import type { RunWatch, Snapshot } from '../../feed/feed.ts'
 import type { Log } from '../../log.ts'
 import type { ProgressOf, ProgressView } from '../views/job.ts'
-import { eventText } from '../views/json.ts'
+import { eventText } from '../views/run.ts'
 import { withoutSecrets } from '../permissions.ts'
 import {
   createEventStream,

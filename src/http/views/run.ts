@@ -1,5 +1,7 @@
 /** How a run is shown, whole and short, and what its tasks have logged: their JSON forms, and their making. */
 import { z } from 'zod'
+import { writeJson } from '../../domain/json.ts'
+import type { JobRecord } from '../../domain/job.ts'
 import { respondModes, type RunRecord, runStates } from '../../domain/run.ts'
 import { deliveryId, type DeliveryRecord, deliveryStates, shownUrl } from '../../domain/webhook.ts'
 import type { LoggedLine, StoredChunk } from '../../domain/task-history.ts'
@@ -167,6 +169,69 @@ function answerMembers(
   const results = jobs.map(({ result, resultBytes }) => (resultBytes === undefined ? { result } : { resultBytes }))
   if (answer.jobIndex !== null) return results[answer.jobIndex] ?? {}
   return { results: results.map((each) => ('resultBytes' in each ? each : each.result)) }
+}
+
+/** Larger results are left out of an event: its receiver wants to know how far the run is. */
+const maxEventResultBytes = 16 * 1024
+
+export function eventText(run: RunRecord, options: ViewOptions): string {
+  return writeJson(viewRun(run, { ...options, maxResultBytes: maxEventResultBytes }))
+}
+
+/** Reads a job with what was omitted. */
+export type WholeJob = (job: JobRecord) => Promise<JobRecord>
+
+export interface RunTextOptions extends ViewOptions {
+  readonly isMinimal: boolean
+  readonly wholeJob: WholeJob
+}
+
+export function hasOmissions({ jobs }: RunRecord): boolean {
+  return jobs.some(({ omitted }) => omitted !== undefined)
+}
+
+/** All of it in memory, or all of one job. @param index of the one; default: all of them */
+export async function wholeRun(run: RunRecord, wholeJob: WholeJob, index?: number | null): Promise<RunRecord> {
+  if (!hasOmissions(run)) return run
+  const jobs = run.jobs.map(async (job) => (index === undefined || job.index === index ? wholeJob(job) : job))
+  return { ...run, jobs: await Promise.all(jobs) }
+}
+
+/** The same members in the same order as the views have. */
+export async function* runText(run: RunRecord, options: RunTextOptions): AsyncGenerator<string, void, undefined> {
+  const { isMinimal, wholeJob } = options
+  const bare = { ...options, showsResults: false }
+  const { id, state, version, jobs: _jobs, deliveries, links, ...rest } = viewRun({ ...run, jobs: [] }, bare)
+  yield membersOf(isMinimal ? viewMinimalRun({ ...run, answer: null }) : { id, state, version }, '{')
+  yield* answerText(run, wholeJob)
+  if (!isMinimal) {
+    yield membersOf(rest, ',')
+    yield ',"jobs":['
+    for (const [index, job] of run.jobs.entries()) {
+      if (index > 0) yield ','
+      yield writeJson(viewJob(run.id, await wholeJob(job), options))
+    }
+    yield membersOf({ ...(deliveries && { deliveries }), links }, '],')
+  }
+  yield '}'
+}
+
+async function* answerText(run: RunRecord, wholeJob: WholeJob): AsyncGenerator<string> {
+  const { answer, jobs } = run
+  if (answer === null || answer.status !== 200) return
+  const resultText = async (job: JobRecord | undefined): Promise<string> =>
+    job === undefined ? 'null' : writeJson(viewResult(await wholeJob(job)).view.result)
+  if (answer.jobIndex !== null) {
+    yield `,"result":${await resultText(jobs[answer.jobIndex])}`
+    return
+  }
+  for (const [index, job] of jobs.entries()) yield (index === 0 ? ',"results":[' : ',') + (await resultText(job))
+  yield ']'
+}
+
+/** An object's text without its braces. */
+function membersOf(view: object, before: string): string {
+  return before + JSON.stringify(view).slice(1, -1)
 }
 
 export const lineSchema = z
