@@ -26,7 +26,7 @@ import { createAnswerWaiters } from './intake/answer-waiters.ts'
 import { createInboxReader } from './intake/inbox.ts'
 import { createIntake, type Intake } from './intake/intake.ts'
 import { createMainThreadGuard } from './execution/main-thread/main-thread-guard.ts'
-import { createLimits } from './limits/limits.ts'
+import { createSystemLimits } from './limits/system-limits.ts'
 import type { Log } from './log.ts'
 import { createMinuteRecorder } from './metrics/minutes.ts'
 import { createMetrics } from './metrics/metrics.ts'
@@ -80,15 +80,15 @@ export function createService(options: ServiceOptions): Service {
   const feed = createFeed()
   store.onChange(feed.publish)
   notifier?.onGap(createCatchUp({ feed, store, log }))
-  const limits = createLimits({ replaceThreads: pool.replaceAll, log })
+  const systemLimits = createSystemLimits({ replaceThreads: pool.replaceAll, log })
   const guard = createMainThreadGuard({
     budgetMs: config.mainBudgetMs,
-    hasRoom: limits.hasRoom,
+    hasRoom: systemLimits.hasRoom,
     clock: monotonicClock,
     log,
   })
   const loopDelay = createLoopDelay()
-  const metrics = createMetrics({ store, pool, guard, limits, loopDelay, clock })
+  const metrics = createMetrics({ store, pool, guard, limits: systemLimits, loopDelay, clock })
 
   const heartbeat = createHeartbeat(heartbeatBuffer)
   const keeper = createStepKeeper({ store, clock, log })
@@ -124,7 +124,7 @@ export function createService(options: ServiceOptions): Service {
     onEnded(attempt) {
       metrics.attemptEnded(attempt)
       minutes.attemptEnded(attempt)
-      if (hasTimedOut(attempt.outcome)) limits.noteTimeout(attempt.job.task)
+      if (hasTimedOut(attempt.outcome)) systemLimits.noteTimeout(attempt.job.task)
     },
   })
   notifier?.onWork(dispatcher.wake)
@@ -183,7 +183,7 @@ export function createService(options: ServiceOptions): Service {
     schedules,
     pool,
     feed,
-    trouble: () => pool.unhealthyReason() ?? limits.unhealthyReason(),
+    trouble: () => pool.unhealthyReason() ?? systemLimits.unhealthyReason(),
     progressOf,
     whyWaiting: dispatcher.whyWaiting,
     loopDelay,
@@ -213,7 +213,7 @@ export function createService(options: ServiceOptions): Service {
       await schedules.prepare()
       await dispatcher.start()
       mainThread.start()
-      limits.start()
+      systemLimits.start()
       minutes.start()
       for (const work of periodic) work.start()
       sender?.start()
@@ -247,7 +247,7 @@ export function createService(options: ServiceOptions): Service {
       loopDelay.stop()
       minutes.stop()
       metrics.stop()
-      limits.stop()
+      systemLimits.stop()
     },
   }
 }

@@ -79,7 +79,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const { store, pool, mainThread, keeper, registry, clock, log, cancelGraceMs, onStarted, onRecovered, traceExecute } =
     options
   const inFlight = new Set<Promise<void>>()
-  const limits = createTaskLimits(options)
+  const taskLimits = createTaskLimits(options)
   /** Claims that were cancelled in the commit that gave them, and are not known here yet. */
   const cancelledEarly = new Set<string>()
   const stopping = new AbortController()
@@ -109,9 +109,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const place: Place = async (job) => {
     const running = threads.run(job)
     if (cancelledEarly.has(claimKey(job))) threads.cancel(job)
-    limits.count(job.task, 1)
+    taskLimits.count(job.task, 1)
     const outcome = await running
-    limits.count(job.task, -1)
+    taskLimits.count(job.task, -1)
     // The claim of the next job goes into the commit that settles this one.
     wake()
     return outcome
@@ -127,7 +127,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   function wake(): void {
     wantsMore = true
     if (!isOpen || claiming !== null) return
-    const request = limits.request('all')
+    const request = taskLimits.request('all')
     if (request.slots.length === 0) return
     wantsMore = false
     claiming = store.claim(request).then(onClaimed, onClaimFailed)
@@ -135,7 +135,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   function onClaimed({ jobs, nextDueAt, ratedUntil }: ClaimResult): void {
     claiming = null
-    limits.noteRates(ratedUntil)
+    taskLimits.noteRates(ratedUntil)
     for (const job of jobs) void run(job, place)
     cancelledEarly.clear()
     if (!isOpen) return
@@ -164,7 +164,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   /** Runs the jobs that may have killed the process before, one at a time, and nothing else meanwhile. */
   async function runSuspects(): Promise<void> {
     while (!isStopped) {
-      const request = limits.request('suspects')
+      const request = taskLimits.request('suspects')
       const changed = capacity.promise
       const claimed = store.claim(request)
       claimingSuspect = claimed
@@ -227,7 +227,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (claiming !== null || !isOpen) cancelledEarly.add(claimKey(claim))
     },
     progress: (...job) => mainThread.progress(...job) ?? threads.progress(...job),
-    whyWaiting: limits.whyWaiting,
+    whyWaiting: taskLimits.whyWaiting,
     allProgress: () => [...mainThread.allProgress(), ...threads.allProgress()],
     excuseFailures() {
       isLeaving = true

@@ -1,4 +1,5 @@
 /** JSON text and its values: raw JSON, the places of values in a text, limits. Without imports, for the thread that parses bodies and for browsers. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 
 /** A JSON value with its text: `1.0`, long numbers and the order of members are kept only by the text. */
 export class RawJson {
@@ -231,4 +232,10 @@ export function prettyJson(text: string): string {
     before = token
   }
   return shown
+}
+
+/** A path as a JSON Pointer (RFC 6901). */
+export function pointerOf(path: StandardSchemaV1.Issue['path']): string {
+  const keys = (path ?? []).map((segment) => (typeof segment === 'object' ? segment.key : segment))
+  return keys.map((key) => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
 }

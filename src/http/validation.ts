@@ -13,7 +13,7 @@ import type { RequestParts } from '../intake/inbox.ts'
 import type { ScheduleInput } from '../schedules/definition.ts'
 import { parseSearch } from '../store/search-text.ts'
 import type { RunFilter, Store } from '../store/store.ts'
-import { pointerOf } from '../tasks/input.ts'
+import { pointerOf } from '../domain/json.ts'
 import { valueOf } from './body/body-parser.ts'
 import { parseBody } from './body/parse-body.ts'
 

@@ -14,9 +14,8 @@ import {
   type TaskRequest,
 } from '../domain/run/new-run.ts'
 import { keptUrl } from '../domain/webhook.ts'
-import { checkInput } from '../tasks/input.ts'
+import { checkInput, type Task } from '../tasks/task-module.ts'
 import type { Registry } from '../tasks/registry.ts'
-import type { Task } from '../tasks/task-module.ts'
 import type { MainThreadGuard } from '../execution/main-thread/main-thread-guard.ts'
 import type { Store } from '../store/store.ts'
 

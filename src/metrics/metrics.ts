@@ -4,7 +4,7 @@ import type { EndedAttempt } from '../dispatch/execute.ts'
 import type { ClaimedJob, AttemptOutcome } from '../domain/claim.ts'
 import type { MainThreadGuard } from '../execution/main-thread/main-thread-guard.ts'
 import type { Pool } from '../execution/pool/pool.ts'
-import type { Limits } from '../limits/limits.ts'
+import type { SystemLimits } from '../limits/system-limits.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { LoopDelay } from '../runtime/event-loop.ts'
 import type { Store } from '../store/store.ts'
@@ -41,7 +41,7 @@ export interface Sources {
   readonly pool: Pool
   readonly loopDelay: LoopDelay
   readonly guard: Pick<MainThreadGuard, 'counts'>
-  readonly limits: Pick<Limits, 'counts'>
+  readonly limits: Pick<SystemLimits, 'counts'>
   readonly clock: Clock
 }
 

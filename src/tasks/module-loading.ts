@@ -6,9 +6,34 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { BootError } from '../domain/errors.ts'
 import { serializeError } from '../runtime/serialize-error.ts'
+import { checkTask, type Task } from './task-module.ts'
 
-export interface ImportTrace {
+/**
+ * Imports a task module and checks its default export.
+ * @throws BootError that names the file and what is wrong with it
+ */
+export async function loadTask(name: string, url: string): Promise<Task> {
+  const { trace, stop } = traceImports()
+  try {
+    return checkTask(name, url, defaultOf(await import(url)))
+  } catch (error) {
+    if (error instanceof BootError) throw error
+    throw new BootError(`${fileURLToPath(url)}: cannot be loaded: ${describeLoadFailure(error, trace)}`, error)
+  } finally {
+    stop()
+  }
+}
+
+/** What TypeScript and others compile to CommonJS has its default export inside of the one that Node sees. */
+function defaultOf(module: unknown): unknown {
+  const outer: unknown = Reflect.get(Object(module), 'default')
+  const isWrapped = typeof outer === 'object' && outer !== null && 'default' in outer && !('run' in outer)
+  return isWrapped ? outer.default : outer
+}
+
+interface ImportTrace {
   /** Modules that were found, by URL, in order. */
   readonly found: string[]
   /** The last import that led nowhere. */
@@ -19,7 +44,7 @@ let isHooked = false
 let current: ImportTrace | null = null
 
 /** Notes all imports until `stop` is called. One at a time: a later call takes over. */
-export function traceImports(): { readonly trace: ImportTrace; stop(): void } {
+function traceImports(): { readonly trace: ImportTrace; stop(): void } {
   if (!isHooked) hookResolution()
   const own: ImportTrace = { found: [], missing: null }
   current = own
@@ -64,7 +89,7 @@ const moduleHint = 'an ES module needs "type": "module" in its package.json, or 
 /** Each is a process. */
 const maxChecked = 10
 
-export function describeLoadFailure(error: unknown, trace: ImportTrace): string {
+function describeLoadFailure(error: unknown, trace: ImportTrace): string {
   const { name, message, stack = '' } = serializeError(error)
   const isNamed = name !== undefined && name !== 'Error'
   const place =

@@ -2,7 +2,8 @@
 import { pathToFileURL, fileURLToPath } from 'node:url'
 import { BootError } from '../domain/errors.ts'
 import { withoutExit } from './process-fence.ts'
-import { loadTask, type Task } from './task-module.ts'
+import { loadTask } from './module-loading.ts'
+import type { Task } from './task-module.ts'
 import { readdir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 

@@ -1,21 +1,22 @@
-/** A loaded task module, and the check that turns a module's default export into one. */
-import type { StandardSchemaV1 } from '@standard-schema/spec'
+/** A loaded task module: the check that turns a default export into one, and the check of inputs against its schema. */
 import { fileURLToPath } from 'node:url'
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { BootError } from '../domain/errors.ts'
-import { wrongWithPaths } from '../runtime/secret.ts'
-import { apply } from '../runtime/primordials.ts'
+import { pointerOf, RawJson } from '../domain/json.ts'
+import type { RequestIssue } from '../domain/problems.ts'
 import {
   isolations,
+  type MainPlacement,
   mainPlacements,
   policyBounds,
-  rateBounds,
-  taskKinds,
-  type MainPlacement,
   type Rate,
+  rateBounds,
   type TaskContext,
+  taskKinds,
   type TaskPolicy,
 } from '../domain/task.ts'
-import { describeLoadFailure, traceImports } from './module-loading.ts'
+import { apply } from '../runtime/primordials.ts'
+import { wrongWithPaths } from '../runtime/secret.ts'
 
 export interface Task {
   readonly name: string
@@ -42,29 +43,6 @@ const defaults = {
   main: 'auto',
   isolation: 'thread',
 } as const
-
-/**
- * Imports a task module and checks its default export.
- * @throws BootError that names the file and what is wrong with it
- */
-export async function loadTask(name: string, url: string): Promise<Task> {
-  const { trace, stop } = traceImports()
-  try {
-    return checkTask(name, url, defaultOf(await import(url)))
-  } catch (error) {
-    if (error instanceof BootError) throw error
-    throw new BootError(`${fileURLToPath(url)}: cannot be loaded: ${describeLoadFailure(error, trace)}`, error)
-  } finally {
-    stop()
-  }
-}
-
-/** What TypeScript and others compile to CommonJS has its default export inside of the one that Node sees. */
-function defaultOf(module: unknown): unknown {
-  const outer: unknown = Reflect.get(Object(module), 'default')
-  const isWrapped = typeof outer === 'object' && outer !== null && 'default' in outer && !('run' in outer)
-  return isWrapped ? outer.default : outer
-}
 
 /**
  * @param place names the definition in what is thrown; default: its file
@@ -164,4 +142,61 @@ function isDefinition(value: unknown): value is object {
 function isStandardSchema(value: unknown): value is StandardSchemaV1 {
   const standard: unknown = Reflect.get(Object(value), '~standard')
   return typeof Reflect.get(Object(standard), 'validate') === 'function'
+}
+
+export type CheckedInput =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly issues: readonly RequestIssue[] }
+
+/** @returns the value as the schema parsed it, or its issues with JSON Pointers relative to the input */
+export async function checkInput(task: Task, input: unknown): Promise<CheckedInput> {
+  if (task.input === undefined) return { ok: true, value: input }
+  const value: unknown = input instanceof RawJson ? input.parse() : input
+  const result = await task.input['~standard'].validate(value)
+  if (result.issues === undefined) return { ok: true, value: result.value }
+  return {
+    ok: false,
+    issues: result.issues.map(({ path, message }) => ({ pointer: pointerOf(path), detail: message })),
+  }
+}
+
+/**
+ * The input as JSON Schema (draft 2020-12). What JSON Schema cannot say is a description, and everything else is shown.
+ * @returns null where the task takes anything
+ */
+export function inputJsonSchema(task: Task): Readonly<Record<string, unknown>> | null {
+  if (task.input === undefined) return null
+  const standard: object = task.input['~standard']
+  return (
+    converted(standard) ?? {
+      description: `checked by ${String(Reflect.get(standard, 'vendor'))}, which cannot say how`,
+    }
+  )
+}
+
+/** https://standardschema.dev/json-schema: optional, so its absence is no defect of the schema. */
+function converted(standard: object): Readonly<Record<string, unknown>> | null {
+  const converter: unknown = Reflect.get(standard, 'jsonSchema')
+  const convert: unknown = Reflect.get(Object(converter), 'input')
+  if (typeof convert !== 'function') return null
+  // Those of zod; each library looks for its own.
+  const libraryOptions = { unrepresentable: 'any', override: describeUnrepresentable }
+  for (const options of [{ libraryOptions }, {}]) {
+    try {
+      const made: unknown = Reflect.apply(convert, converter, [{ target: 'draft-2020-12', ...options }])
+      if (typeof made === 'object' && made !== null) return { ...made }
+    } catch {
+      // Not with these.
+    }
+  }
+  return null
+}
+
+/** An empty schema says that anything is taken. */
+function describeUnrepresentable({ zodSchema, jsonSchema }: { zodSchema: unknown; jsonSchema: object }): void {
+  const definition: unknown = Reflect.get(Object(Reflect.get(Object(zodSchema), '_zod')), 'def')
+  const type = String(Reflect.get(Object(definition), 'type'))
+  const isAnything = type === 'any' || type === 'unknown'
+  if (!isAnything && Object.keys(jsonSchema).length === 0)
+    Reflect.set(jsonSchema, 'description', `${type}, which JSON Schema cannot say`)
 }

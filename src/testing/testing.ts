@@ -7,7 +7,7 @@ import { createLog, adaptLogger } from '../log.ts'
 import { startApp } from '../app.ts'
 import { embed, type Forerunner, type ForerunnerOptions } from '../library/forerunner.ts'
 import { loadRegistry, registryOf, type Registry, isTaskName, type TaskModules } from '../tasks/registry.ts'
-import { checkTask } from '../tasks/task-module.ts'
+import { checkInput, checkTask } from '../tasks/task-module.ts'
 import { createInlinePool, type InlinePool, createTestClock } from './inline-pool.ts'
 import { createTestTime, type TestTime } from './test-time.ts'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
@@ -16,7 +16,6 @@ import type { SchemaInput, TaskContext, TaskDefinition, StepFunction } from '../
 import { encodeResult } from '../execution/result.ts'
 import { readProgress } from '../execution/running-task.ts'
 import { createTaskLog, type TaskLine, createStep } from '../execution/task-context.ts'
-import { checkInput } from '../tasks/input.ts'
 
 export type { DrainReport, LimitOptions, TestTime, WaitOptions } from './test-time.ts'
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createNativeWatch } from '../../src/limits/limits.ts'
+import { createNativeWatch } from '../../src/limits/system-limits.ts'
 import { createLog, type Log } from '../../src/log.ts'
 import { until } from '../harness/until.ts'
 

@@ -5,7 +5,8 @@ import type { JobError } from '../../src/domain/job.ts'
 import type { Outcome } from '../../src/domain/claim.ts'
 import { maxResultBytes, type TaskContext } from '../../src/domain/task.ts'
 import { runTask } from '../../src/execution/running-task.ts'
-import { loadTask, type Task } from '../../src/tasks/task-module.ts'
+import { loadTask } from '../../src/tasks/module-loading.ts'
+import type { Task } from '../../src/tasks/task-module.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 const context: TaskContext = {

@@ -5,8 +5,8 @@ import * as assert from 'uvu/assert'
 import { z } from 'zod'
 import type { TaskContext } from '../../src/domain/task.ts'
 import { runTask } from '../../src/execution/running-task.ts'
-import { checkInput, inputJsonSchema } from '../../src/tasks/input.ts'
-import { loadTask, type Task } from '../../src/tasks/task-module.ts'
+import { checkInput, inputJsonSchema, type Task } from '../../src/tasks/task-module.ts'
+import { loadTask } from '../../src/tasks/module-loading.ts'
 
 const { policy } = await loadTask('bare', 'data:text/javascript,export default { run() {} }')
 

@@ -2,9 +2,8 @@
 import { messageOf } from '../../domain/errors.ts'
 import type { RequestIssue } from '../../domain/problems.ts'
 import { brotliDecompressSync, unzipSync, zstdDecompressSync } from 'node:zlib'
-import { endOfString, isTooDeep, type JsonPath, keepTexts, nameOf } from '../../domain/json.ts'
+import { endOfString, isTooDeep, type JsonPath, keepTexts, nameOf, pointerOf } from '../../domain/json.ts'
 import type { Coding } from '../request-head.ts'
-import { pointerOf } from '../../tasks/input.ts'
 
 /** A body as it was received; `coding` null where it is not packed. */
 export interface PackedBody {

@@ -17,7 +17,7 @@ export interface LimitCounts {
   readonly nativeStuckMs: number
 }
 
-export interface LimitsOptions {
+export interface SystemLimitsOptions {
   /** Replaces the threads, whose end closes what tasks have left open. */
   readonly replaceThreads: (detail: string) => void
   readonly log: Log
@@ -26,9 +26,9 @@ export interface LimitsOptions {
 /** An event loop takes three; the others are for what other threads open meanwhile. */
 const descriptorsPerCall = 12
 
-export type Limits = ReturnType<typeof createLimits>
+export type SystemLimits = ReturnType<typeof createSystemLimits>
 
-export function createLimits({ replaceThreads, log }: LimitsOptions) {
+export function createSystemLimits({ replaceThreads, log }: SystemLimitsOptions) {
   const onShort = (): void => replaceThreads('file descriptors run short')
   const maxDescriptors = descriptorLimit()
   const count = (): number => countDescriptors(maxDescriptors)
