@@ -183,7 +183,7 @@ export interface Store {
    */
   claimDeliveries(request: DeliveryRequest): Promise<DeliveryClaims>
   /** Ends a try; nothing where another one has ended, or is under way, in its place. */
-  settleDelivery(delivery: ClaimedDelivery, result: TryResult): Promise<void>
+  endDeliveryTry(delivery: ClaimedDelivery, result: TryResult): Promise<void>
   /**
    * Makes a delivery due at once, with all its tries where it was over; false where there is none. One that is being sent
    * goes on.

@@ -29,7 +29,7 @@ export interface WebhookSender {
 export type TryOutcome = 'delivered' | 'refused' | 'unanswered'
 
 export interface WebhookSenderOptions {
-  readonly store: Pick<Store, 'claimDeliveries' | 'settleDelivery' | 'releaseDeliveries' | 'getRun' | 'notifier'>
+  readonly store: Pick<Store, 'claimDeliveries' | 'endDeliveryTry' | 'releaseDeliveries' | 'getRun' | 'notifier'>
   /** Each delivery is signed with all of them. */
   readonly secrets: readonly string[]
   readonly post: Post
@@ -167,7 +167,7 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
     const tookMs = performance.now() - startedAt
     note(delivery, answer, result, tookMs)
     onTried(outcomeOf(answer), tookMs)
-    await store.settleDelivery(delivery, result)
+    await store.endDeliveryTry(delivery, result)
   }
 
   /** null where there is nothing to settle: the run was removed, and the delivery with it, or the process leaves. */

@@ -75,9 +75,9 @@ test('what a dead process was sending is taken over, and what it still says of i
     return (await claim(other))[0]
   })
   assert.equal(taken, delivery)
-  await one.settleDelivery(delivery, { state: 'delivered', lastStatus: 200, nextAt: null })
+  await one.endDeliveryTry(delivery, { state: 'delivered', lastStatus: 200, nextAt: null })
   assert.is((await runIn(other, delivery.runId)).deliveries?.[0]?.state, 'pending')
-  await other.settleDelivery(taken, { state: 'delivered', lastStatus: 200, nextAt: null })
+  await other.endDeliveryTry(taken, { state: 'delivered', lastStatus: 200, nextAt: null })
   assert.is((await runIn(one, delivery.runId)).deliveries?.[0]?.state, 'delivered')
 })
 

@@ -12,7 +12,7 @@ import { appErrorOf } from './connection/errors.ts'
 import { createSubscribers } from './notifications/notifier.ts'
 import { expireRuns, leave } from './ownership/recovery.ts'
 import { type PostgresOptions, type Service, startService } from './service.ts'
-import { claimDeliveries, releaseDeliveries, retryDelivery, settleDelivery } from './statements/deliveries.ts'
+import { claimDeliveries, releaseDeliveries, retryDelivery, endDeliveryTry } from './statements/deliveries.ts'
 import { defer, findKey, forgetKeys } from './statements/idempotency-keys.ts'
 import { insertLines, pruneLines, readChunks } from './statements/lines.ts'
 import { listRuns } from './statements/lists.ts'
@@ -209,7 +209,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     minutesOf: (range) => ask('minutesOf', (query) => readMinutes(query, range)),
     claimDeliveries: (request) =>
       ask('claimDeliveries', (query, { process }) => claimDeliveries(query, process, request)),
-    settleDelivery: (...of) => ask('settleDelivery', (query, { process }) => settleDelivery(query, process, ...of)),
+    endDeliveryTry: (...of) => ask('endDeliveryTry', (query, { process }) => endDeliveryTry(query, process, ...of)),
     retryDelivery: (...of) => askQuiet('retryDelivery', (query) => retryDelivery(query, ...of)),
     releaseDeliveries: (kept) =>
       ask('releaseDeliveries', (query, { process, silentProcesses }) => {

@@ -28,7 +28,7 @@ const writeVerbs = [
   'setPaused',
   'checkWritable',
   'claimDeliveries',
-  'settleDelivery',
+  'endDeliveryTry',
   'retryDelivery',
   'releaseDeliveries',
   'changeSchedule',

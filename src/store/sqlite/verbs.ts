@@ -22,7 +22,7 @@ import type { AcceptReport, RescueReport } from '../store.ts'
 import { storeStats } from '../totals.ts'
 import type { ReadVerb, Verbs, WriteVerb } from './messages.ts'
 import { createPages } from './statements/lists.ts'
-import { waitingOf } from './statements/queue.ts'
+import { queueEntry } from './statements/queue.ts'
 import type { StoredRun } from './statements/records.ts'
 import { createClaim } from './writing/claim.ts'
 import type { Transaction } from './writing/transaction.ts'
@@ -37,7 +37,7 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
   // By record and job, the claims of the process that had the file before: only one process owns it, so jobs that run when it
   // is opened belong to a dead one. The number of a claim tells them from claims of this process.
   const heldByDead = new Map(
-    records.held().flatMap((key) => {
+    records.heldKeys().flatMap((key) => {
       const stored = records.read(key)
       return stored === null ? [] : [[key, runningClaims(stored.run)] as const]
     }),
@@ -80,7 +80,7 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
     expire(at) {
       transaction.flush()
       let expired = 0
-      for (const key of queue.runsExpired(at, runsPerExpiry)) {
+      for (const key of queue.expiredRuns(at, runsPerExpiry)) {
         const stored = records.read(key)
         if (stored === null) queue.ignore(key)
         else if (transaction.save(stored, expireJobs(stored.run, at)) !== stored) expired += 1
@@ -94,7 +94,7 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
       return report
     },
     keepLines(chunks, at) {
-      for (const chunk of chunks) lines.put(chunk, at)
+      for (const chunk of chunks) lines.add(chunk, at)
     },
     pruneLines: (before, maxBytes) => lines.prune(before, maxBytes),
     addMinutes: transaction.minutes.add,
@@ -114,7 +114,7 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
     leave(at) {
       let held = 0
       transaction.flush()
-      for (const key of records.held()) {
+      for (const key of records.heldKeys()) {
         const stored = records.read(key)
         if (stored === null) continue
         const ofDead = heldByDead.get(key)
@@ -168,9 +168,9 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
       return pruned + keys.prune(limit, at)
     },
     claimDeliveries: deliveries.claim,
-    settleDelivery(delivery, result) {
+    endDeliveryTry(delivery, result) {
       const stored = records.find(delivery.runId)
-      if (stored !== null) deliveries.settle(stored.key, delivery, result)
+      if (stored !== null) deliveries.endTry(stored.key, delivery, result)
     },
     retryDelivery(runId, version, at) {
       const stored = records.find(runId)
@@ -218,8 +218,8 @@ export function createReadingVerbs(database: DatabaseSync, transaction: Transact
     getInput: (runId, index) => ofJob(runId, index, (job, { key }) => jobInput(job, index, outsideOf(key).textOf)),
     countAhead: (runId, index, at) =>
       ofJob(runId, index, (job, { key }) => {
-        const waiting = waitingOf(key, job, index)
-        return waiting && queue.ahead(waiting, at, maxCountedAhead)
+        const entry = queueEntry(key, job, index)
+        return entry && queue.countAhead(entry, at, maxCountedAhead)
       }),
     stepsOf(claim, from) {
       const stored = records.find(claim.runId)

@@ -128,7 +128,7 @@ export function deliveriesContract(register: Register): void {
 
   register('deliveries: one that was not taken waits for its next try', async ({ store }) => {
     const delivery = await endAndTake(store, start)
-    await store.settleDelivery(delivery, { ...waits, nextAt: start + 50 })
+    await store.endDeliveryTry(delivery, { ...waits, nextAt: start + 50 })
     const [known] = await deliveriesOf(store, delivery.runId)
     assert.equal([known?.attempts, known?.lastStatus, known?.nextAt], [1, 503, start + 50])
     assert.equal(await store.claimDeliveries(request(start + 49)), {
@@ -142,7 +142,7 @@ export function deliveriesContract(register: Register): void {
   register('deliveries: one that is over is not sent again', async ({ store }) => {
     for (const over of [delivered, failed]) {
       const delivery = await endAndTake(store, start)
-      await store.settleDelivery(delivery, over)
+      await store.endDeliveryTry(delivery, over)
       const [known] = await deliveriesOf(store, delivery.runId)
       assert.equal([known?.state, known?.attempts, known?.lastStatus], [over.state, 1, over.lastStatus])
     }
@@ -189,9 +189,9 @@ export function deliveriesContract(register: Register): void {
       const [one, other] = [await endAndTake(store, start), await endAndTake(store, start)]
       await store.releaseDeliveries([other])
       assert.equal(await claimed(store, start), [one])
-      await store.settleDelivery(one, { ...waits, nextAt: start })
+      await store.endDeliveryTry(one, { ...waits, nextAt: start })
       assert.equal(await claimed(store, start), [{ ...one, attempts: 1 }])
-      await store.settleDelivery(one, delivered)
+      await store.endDeliveryTry(one, delivered)
       assert.is((await deliveriesOf(store, one.runId))[0]?.state, 'pending', 'that try has ended before')
     },
   )
@@ -208,10 +208,10 @@ export function deliveriesContract(register: Register): void {
     const { runId, version } = delivery
     assert.is(await store.retryDelivery(runId, version, start + 1), true)
     assert.equal(await claimed(store, start + 1), [], 'it is being sent')
-    await store.settleDelivery(delivery, { ...waits, nextAt: start + 1_000 })
+    await store.endDeliveryTry(delivery, { ...waits, nextAt: start + 1_000 })
     await store.retryDelivery(runId, version, start + 2)
     assert.equal(await claimed(store, start + 2), [{ ...delivery, attempts: 1 }], 'tries that have ended count')
-    await store.settleDelivery({ ...delivery, attempts: 1 }, failed)
+    await store.endDeliveryTry({ ...delivery, attempts: 1 }, failed)
     await store.retryDelivery(runId, version, start + 3)
     const [known] = await deliveriesOf(store, runId)
     assert.equal([known?.state, known?.attempts, known?.nextAt], ['pending', 0, start + 3])
@@ -228,7 +228,7 @@ export function deliveriesContract(register: Register): void {
     const { store } = subject
     const ahead = start + 3_600_000
     const delivery = await endAndTake(store, ahead)
-    await store.settleDelivery(delivery, { ...waits, nextAt: ahead + 5_000 })
+    await store.endDeliveryTry(delivery, { ...waits, nextAt: ahead + 5_000 })
     const held = await endAndTake(store, ahead)
     const fresh = await endRun(store, ahead)
     const next = await subject.replace()
@@ -245,7 +245,7 @@ export function deliveriesContract(register: Register): void {
     const delivery = await endAndTake(store, start)
     const id = await endRun(store, start)
     for (const runId of [delivery.runId, id]) assert.is(await store.remove(runId), 'removed')
-    await store.settleDelivery(delivery, delivered)
+    await store.endDeliveryTry(delivery, delivered)
     assert.equal(await store.claimDeliveries(request(start + 1e9)), { deliveries: [], nextDueAt: null, after: null })
   })
 
@@ -254,7 +254,7 @@ export function deliveriesContract(register: Register): void {
     const other = await endRun(store, start)
     const dayMs = 86_400_000
     assert.is(await store.prune(start + 1, 100, start + 1), 0)
-    await store.settleDelivery(delivery, delivered)
+    await store.endDeliveryTry(delivery, delivered)
     assert.is(await store.prune(start + 1, 100, start + 1), 1)
     assert.is(await store.getRun(delivery.runId), null)
     assert.is(await store.prune(start + dayMs, 100, start + dayMs), 1)

@@ -150,7 +150,7 @@ export async function claimDeliveries(
   }
 }
 
-export async function settleDelivery(
+export async function endDeliveryTry(
   query: Query,
   process: number,
   { runId, version, attempts }: ClaimedDelivery,

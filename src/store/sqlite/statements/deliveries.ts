@@ -1,6 +1,9 @@
-/** Deliveries as rows: added with the end of their run, claimed, settled, and forgotten with the run. */
+/**
+ * Deliveries: added with the end of their run, claimed for a try, and removed with the run. A run is named by the key of
+ * its record, and a delivery by the version of its run.
+ */
 import type { DatabaseSync } from 'node:sqlite'
-import { type DeliveryRecord, maxDeliveryWaitsMs, type TryResult } from '../../../domain/webhook.ts'
+import { maxDeliveryWaitsMs, type TryResult } from '../../../domain/webhook.ts'
 import { type ClaimedDelivery, deliveryOfEnd } from '../../../domain/run/verbs.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import {
@@ -16,28 +19,12 @@ import { claimedDelivery, deliveryRecord, type DeliveryRow, deliveryStateNumber 
 import { stateNumber } from '../../run-codec.ts'
 import { idOfBytes, prepareSelect } from '../connection/node-sqlite.ts'
 
-/** `run` is the key of a record. */
-export interface Deliveries {
-  /** Adds the one that is due because of the change, if there is one. */
-  add(run: number, before: Run, after: Run): void
-  of(run: number): DeliveryRecord[]
-  claim(request: DeliveryRequest): DeliveryClaims
-  settle(run: number, delivery: Pick<ClaimedDelivery, 'version' | 'attempts'>, result: TryResult): void
-  /** Makes it due at once; whether there is one. */
-  retry(run: number, version: number, at: number): boolean
-  /** Hands back what is taken and not among these. */
-  release(kept: readonly (readonly [run: number, version: number])[]): void
-  shift(byMs: number): void
-  /** None waits longer than any is to wait. */
-  bound(at: number): void
-  forget(run: number): void
-}
-
 type StoredRow = DeliveryRow & { readonly key: number; readonly id: Uint8Array }
 
+/** Pending, and not claimed. */
 const isFree = 'next_at IS NOT NULL AND is_taken = 0'
 
-export function createDeliveries(database: DatabaseSync): Deliveries {
+export function createDeliveries(database: DatabaseSync) {
   const insert = database.prepare(`
     INSERT INTO delivery (run, version, receiver, outcome, ended_at, state, attempts, next_at, is_taken)
     VALUES (?, ?, ?, ?, ?, 0, 0, ?, 0)`)
@@ -46,7 +33,7 @@ export function createDeliveries(database: DatabaseSync): Deliveries {
     'version, state, attempts, last_status AS lastStatus, next_at AS nextAt',
     `FROM delivery WHERE run = ? ORDER BY version DESC LIMIT ${maxShownDeliveries}`,
   )
-  // From each receiver to the next one, without the deliveries in between.
+  // Steps from each receiver to the next one, and skips the deliveries in between.
   const selectReceivers = prepareSelect<{ readonly receiver: string; readonly nextAt: number }>(
     database,
     `name AS receiver, (SELECT min(next_at) FROM delivery WHERE receiver = name AND ${isFree}) AS nextAt`,
@@ -64,55 +51,66 @@ export function createDeliveries(database: DatabaseSync): Deliveries {
     `FROM delivery JOIN record ON record.key = delivery.run
       WHERE receiver = ? AND ${isFree} ORDER BY next_at LIMIT ?`,
   )
-  const take = database.prepare('UPDATE delivery SET is_taken = 1 WHERE run = ? AND version = ?')
-  // Not where it was handed back, and another try is under way or over.
-  const end = database.prepare(`
+  const claim = database.prepare('UPDATE delivery SET is_taken = 1 WHERE run = ? AND version = ?')
+  // Changes nothing if the delivery was handed back meanwhile, and another try ended or is under way.
+  const endTry = database.prepare(`
     UPDATE delivery SET state = ?, attempts = attempts + 1, last_status = ?, next_at = ?, is_taken = 0
     WHERE run = ? AND version = ? AND attempts = ? AND is_taken = 1`)
   const restart = database.prepare(`
     UPDATE delivery SET attempts = CASE state WHEN 0 THEN attempts ELSE 0 END, state = 0,
       next_at = CASE is_taken WHEN 0 THEN ? ELSE next_at END
     WHERE run = ? AND version = ?`)
-  const selectTaken = prepareSelect<{ readonly run: number; readonly version: number }>(
+  const selectClaimed = prepareSelect<{ readonly run: number; readonly version: number }>(
     database,
     'run, version',
     'FROM delivery WHERE is_taken = 1',
   )
-  const free = database.prepare('UPDATE delivery SET is_taken = 0 WHERE run = ? AND version = ?')
+  const handBack = database.prepare('UPDATE delivery SET is_taken = 0 WHERE run = ? AND version = ?')
   const move = database.prepare('UPDATE delivery SET next_at = next_at + ? WHERE next_at IS NOT NULL')
   const shorten = database.prepare('UPDATE delivery SET next_at = ?1 WHERE next_at > ?1 AND attempts = ?2')
   const remove = database.prepare('DELETE FROM delivery WHERE run = ?')
 
   return {
-    add(run, before, after) {
+    /** Adds the delivery that a change makes due, if it ends a run with a webhook. */
+    add(key: number, before: Run, after: Run): void {
       const due = deliveryOfEnd(before, after)
       if (due === null) return
       const { version, receiver, outcome, endedAt } = due
-      insert.run(run, version, receiver, stateNumber(outcome), endedAt, endedAt)
+      insert.run(key, version, receiver, stateNumber(outcome), endedAt, endedAt)
     },
-    of: (run) => selectOf(run).toReversed().map(deliveryRecord),
-    claim(request) {
+    of: (key: number) => selectOf(key).toReversed().map(deliveryRecord),
+    claim(request: DeliveryRequest): DeliveryClaims {
       const { at, among } = request
       const receivers = among?.map((receiver) => ({ receiver, nextAt: at })) ?? selectReceivers(request.after)
       const { wanted, nextDueAt, after } = wantedOf(receivers, request)
       const rows = wanted.flatMap(({ receiver, room }) => selectFree(receiver, Math.min(room, request.limit) + 1))
       const found = chosenOf(rows, wanted, request)
-      for (const { key, version } of found.chosen) take.run(key, version)
+      for (const { key, version } of found.chosen) claim.run(key, version)
       const deliveries = found.chosen.map((row) => claimedDelivery({ ...row, run: idOfBytes(row.id) }))
       return { deliveries, nextDueAt: earliest(nextDueAt, found.nextDueAt), after }
     },
-    settle(run, { version, attempts }, { state, lastStatus, nextAt }) {
-      end.run(deliveryStateNumber(state), lastStatus, nextAt, run, version, attempts)
+    endTry(
+      key: number,
+      { version, attempts }: Pick<ClaimedDelivery, 'version' | 'attempts'>,
+      { state, lastStatus, nextAt }: TryResult,
+    ): void {
+      endTry.run(deliveryStateNumber(state), lastStatus, nextAt, key, version, attempts)
     },
-    retry: (run, version, at) => restart.run(at, run, version).changes > 0,
-    release(kept) {
-      const names = new Set(kept.map(([run, version]) => `${run} ${version}`))
-      for (const { run, version } of selectTaken()) if (!names.has(`${run} ${version}`)) free.run(run, version)
+    /** Makes it due at once. @returns whether there is such a delivery */
+    retry: (key: number, version: number, at: number) => restart.run(at, key, version).changes > 0,
+    /** Hands back every claimed delivery that is not in `kept`. */
+    release(kept: readonly (readonly [key: number, version: number])[]): void {
+      const keptNames = new Set(kept.map(([key, version]) => `${key} ${version}`))
+      for (const { run, version } of selectClaimed()) {
+        if (!keptNames.has(`${run} ${version}`)) handBack.run(run, version)
+      }
     },
-    shift: (byMs) => void move.run(byMs),
-    bound(at) {
+    /** Call when the clock was set by this much: waits keep their length. */
+    shift: (byMs: number) => void move.run(byMs),
+    /** Call on opening, in case the clock was set back: no delivery waits longer than the longest wait. */
+    bound(at: number): void {
       for (const [attempts, waitMs] of maxDeliveryWaitsMs.entries()) shorten.run(at + waitMs, attempts)
     },
-    forget: (run) => void remove.run(run),
+    removeRun: (key: number) => void remove.run(key),
   }
 }

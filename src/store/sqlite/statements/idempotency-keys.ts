@@ -1,25 +1,10 @@
-/** Idempotency keys and their runs. The transaction that accepts a run claims its key; the first one wins. */
+/** Idempotency keys and their runs. The transaction that accepts a run claims its key; the first run wins. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { IdempotencyClaim, NewRun } from '../../../domain/run/new-run.ts'
 import { keyMs, knownKey } from '../../rows.ts'
 import type { KnownKey } from '../../store.ts'
 
-export interface IdempotencyKeys {
-  /** Claims the run's key. @returns the reply where another run has it, else null */
-  claim(run: NewRun, at: number): KnownKey | null
-  /** @returns the reply where a run has it, else null */
-  find(key: IdempotencyClaim, at: number): KnownKey | null
-  defer(runId: string): void
-  forget(runId: string): void
-  /** The clock was set by this much: keys are kept for as long as they would have been. */
-  shift(byMs: number): void
-  /** The clock may have been set back while the file was closed: no key counts as claimed in the future. */
-  bound(at: number): void
-  /** Removes at most `limit` keys whose time is over; returns how many. */
-  prune(limit: number, at: number): number
-}
-
-export function createIdempotencyKeys(database: DatabaseSync): IdempotencyKeys {
+export function createIdempotencyKeys(database: DatabaseSync) {
   const select = database.prepare(`
     SELECT body_digest, run_id, is_deferred FROM idempotency_key WHERE scope = ? AND key = ? AND claimed_at > ?`)
   const insert = database.prepare(`
@@ -30,17 +15,19 @@ export function createIdempotencyKeys(database: DatabaseSync): IdempotencyKeys {
   const removeOld = database.prepare(`
     DELETE FROM idempotency_key WHERE (scope, key) IN
       (SELECT scope, key FROM idempotency_key WHERE claimed_at <= ? ORDER BY claimed_at LIMIT ?)`)
+  const move = database.prepare('UPDATE idempotency_key SET claimed_at = claimed_at + ?')
+  const bound = database.prepare('UPDATE idempotency_key SET claimed_at = ?1 WHERE claimed_at > ?1')
 
-  const shiftAll = database.prepare('UPDATE idempotency_key SET claimed_at = claimed_at + ?')
-  const boundAll = database.prepare('UPDATE idempotency_key SET claimed_at = ? WHERE claimed_at > ?')
-
+  /** @returns the reply to a request with the key; null if no run has it */
   function find(key: IdempotencyClaim, at: number): KnownKey | null {
     const row = select.get(key.scope, key.key, at - keyMs)
     return row === undefined ? null : knownKey(row, key)
   }
 
   return {
-    claim({ id, idempotency }, at) {
+    find,
+    /** Claims the key of the run. @returns the reply if another run has the key, else null */
+    claim({ id, idempotency }: NewRun, at: number): KnownKey | null {
       if (idempotency === null) return null
       const known = find(idempotency, at)
       if (known !== null) return known
@@ -48,11 +35,13 @@ export function createIdempotencyKeys(database: DatabaseSync): IdempotencyKeys {
       insert.run(scope, key, bodyDigest, id, Number(isDeferred), at)
       return null
     },
-    find,
-    defer: (runId) => void update.run(runId),
-    forget: (runId) => void remove.run(runId),
-    shift: (byMs) => void shiftAll.run(byMs),
-    bound: (at) => void boundAll.run(at, at),
-    prune: (limit, at) => Number(removeOld.run(at - keyMs, limit).changes),
+    defer: (runId: string) => void update.run(runId),
+    remove: (runId: string) => void remove.run(runId),
+    /** Call when the clock was set by this much: keys are kept for as long as before. */
+    shift: (byMs: number) => void move.run(byMs),
+    /** Call on opening, in case the clock was set back: no key stays claimed in the future. */
+    bound: (at: number) => void bound.run(at),
+    /** Removes keys that are too old. @returns how many, at most `limit` */
+    prune: (limit: number, at: number) => Number(removeOld.run(at - keyMs, limit).changes),
   }
 }

@@ -1,30 +1,16 @@
-/** Lines that tasks have logged. How many bytes they take is known without a query. */
+/** Lines that tasks have logged, in chunks. Their total size is known without a query. */
 import type { DatabaseSync } from 'node:sqlite'
 import { chunksPerPrune, keptFrom, type LineChunk, type StoredChunk } from '../../../domain/task-history.ts'
 import { bytesOfId, prepareSelect } from '../connection/node-sqlite.ts'
 
-export interface Lines {
-  /** Does nothing for a run that there is not. */
-  put(chunk: LineChunk, at: number): void
-  chunksOf(runId: string, fromId: number): StoredChunk[]
-  /** Of the run. */
-  forget(run: number): void
-  /** The oldest chunks that were written before the instant, or that are too much. @returns how many */
-  prune(before: number, maxBytes: number): number
-  keep(): void
-  revert(): void
-}
-
-interface Size {
-  readonly id: number
-  readonly lines: number
-  readonly bytes: number
-}
-
-export function createLines(database: DatabaseSync): Lines {
+export function createLines(database: DatabaseSync) {
   const selectKey = database.prepare('SELECT key FROM record WHERE id = ?')
   const insert = database.prepare('INSERT INTO log_chunk (run, at, lines, bytes, text) VALUES (?, ?, ?, ?, ?)')
-  const selectSizes = prepareSelect<Size>(database, 'id, lines, bytes', 'FROM log_chunk WHERE run = ? ORDER BY id DESC')
+  const selectSizes = prepareSelect<{ readonly id: number; readonly lines: number; readonly bytes: number }>(
+    database,
+    'id, lines, bytes',
+    'FROM log_chunk WHERE run = ? ORDER BY id DESC',
+  )
   const selectOldest = prepareSelect<{ readonly id: number; readonly at: number; readonly bytes: number }>(
     database,
     'id, at, bytes',
@@ -38,49 +24,51 @@ export function createLines(database: DatabaseSync): Lines {
   const removeOlder = database.prepare('DELETE FROM log_chunk WHERE run = ? AND id < ?')
   const removeUpTo = database.prepare('DELETE FROM log_chunk WHERE id <= ?')
   const removeAll = database.prepare('DELETE FROM log_chunk WHERE run = ?')
-  let committed = Number(database.prepare('SELECT total(bytes) AS n FROM log_chunk').get()?.['n'])
-  let bytesNow = committed
+  let committedBytes = Number(database.prepare('SELECT total(bytes) AS n FROM log_chunk').get()?.['n'])
+  let totalBytes = committedBytes
 
   return {
-    put({ runId, lines, text }, at) {
+    /** Adds a chunk and drops the oldest lines of its run; does nothing if there is no such run. */
+    add({ runId, lines, text }: LineChunk, at: number): void {
       const key = selectKey.get(bytesOfId(runId))?.['key']
-      if (key === undefined || key === null) return
-      const run = Number(key)
+      if (typeof key !== 'number') return
       const bytes = Buffer.byteLength(text)
-      insert.run(run, at, lines, bytes, text)
-      bytesNow += bytes
-      const sizes = selectSizes(run)
-      const from = keptFrom(sizes)
-      if (from === null) return
-      for (const { id, bytes: gone } of sizes) if (id < from) bytesNow -= gone
-      removeOlder.run(run, from)
+      insert.run(key, at, lines, bytes, text)
+      totalBytes += bytes
+      const sizes = selectSizes(key)
+      const firstKept = keptFrom(sizes)
+      if (firstKept === null) return
+      for (const { id, bytes: removed } of sizes) if (id < firstKept) totalBytes -= removed
+      removeOlder.run(key, firstKept)
     },
-    chunksOf: (runId, fromId) => selectTexts(bytesOfId(runId), fromId),
-    forget(run) {
-      if (bytesNow === 0) return
-      const sizes = selectSizes(run)
+    chunksOf: (runId: string, fromId: number) => selectTexts(bytesOfId(runId), fromId),
+    /** @param key of the run's record */
+    removeRun(key: number): void {
+      if (totalBytes === 0) return
+      const sizes = selectSizes(key)
       if (sizes.length === 0) return
-      for (const { bytes } of sizes) bytesNow -= bytes
-      removeAll.run(run)
+      for (const { bytes } of sizes) totalBytes -= bytes
+      removeAll.run(key)
     },
-    prune(before, maxBytes) {
-      if (bytesNow === 0) return 0
+    /** Removes the oldest chunks: those before the instant, and more while the rest is too large. @returns how many */
+    prune(before: number, maxBytes: number): number {
+      if (totalBytes === 0) return 0
       let pruned = 0
       let last = 0
       for (const { id, at, bytes } of selectOldest()) {
-        if (at >= before && bytesNow <= maxBytes) break
-        bytesNow -= bytes
+        if (at >= before && totalBytes <= maxBytes) break
+        totalBytes -= bytes
         last = id
         pruned += 1
       }
       if (pruned > 0) removeUpTo.run(last)
       return pruned
     },
-    keep() {
-      committed = bytesNow
+    afterCommit() {
+      committedBytes = totalBytes
     },
-    revert() {
-      bytesNow = committed
+    afterRollback() {
+      totalBytes = committedBytes
     },
   }
 }

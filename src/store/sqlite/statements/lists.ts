@@ -1,6 +1,6 @@
 /**
- * Lists of runs: the tags and the tasks by which they filter, and pages, newest run first. A page walks the most selective
- * index, or looks at the runs that a search finds.
+ * Lists of runs: the tables of tags and tasks that filters use, and pages, newest run first. A page walks the most
+ * selective index, or checks the runs that a search finds.
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import { lowestRunId } from '../../../domain/ids.ts'
@@ -16,82 +16,72 @@ import type { Payloads } from './payloads.ts'
 import type { Records } from './records.ts'
 import type { Totals } from './totals.ts'
 
-export interface Lists {
-  add(run: Run): void
-  remove(run: Run): void
-  /** The number that stands for a task; null where no run ever had it. */
-  taskId(name: string): number | null
-  /** Call after the commit. */
-  keep(): void
-  /** Call when the transaction was rolled back. */
-  revert(): void
-}
+export type Lists = ReturnType<typeof createLists>
 
-export function createLists(database: DatabaseSync): Lists {
+export function createLists(database: DatabaseSync) {
   const insertTag = database.prepare('INSERT OR IGNORE INTO run_tag (tag, id) VALUES (?, ?)')
   const deleteTag = database.prepare('DELETE FROM run_tag WHERE tag = ? AND id = ?')
   const insertTask = database.prepare('INSERT INTO run_task (task, id) VALUES (?, ?)')
   const deleteTask = database.prepare('DELETE FROM run_task WHERE task = ? AND id = ?')
   const insertName = database.prepare('INSERT INTO task (name) VALUES (?)')
   const selectNames = database.prepare('SELECT id, name FROM task')
-  const ids = new Map(selectNames.all().map(({ id, name }) => [String(name), Number(id)]))
-  /** That the transaction has added. */
+  /** The numbers that stand for tasks in the table of their runs. */
+  const numbers = new Map(selectNames.all().map(({ id, name }) => [String(name), Number(id)]))
+  /** Names that this transaction has added. */
   let added: string[] = []
 
-  function idOf(name: string): number {
-    const known = ids.get(name)
+  function numberOf(name: string): number {
+    const known = numbers.get(name)
     if (known !== undefined) return known
-    const id = Number(insertName.run(name).lastInsertRowid)
-    ids.set(name, id)
+    const number = Number(insertName.run(name).lastInsertRowid)
+    numbers.set(name, number)
     added.push(name)
-    return id
+    return number
   }
 
   const tasksOf = ({ jobs }: Run): Set<string> => new Set(jobs.map(({ task }) => task))
 
   return {
-    add(run) {
+    add(run: Run): void {
       const bytes = bytesOfId(run.id)
       for (const tag of run.tags) insertTag.run(tag, bytes)
-      for (const task of tasksOf(run)) insertTask.run(idOf(task), bytes)
+      for (const task of tasksOf(run)) insertTask.run(numberOf(task), bytes)
     },
-    remove(run) {
+    remove(run: Run): void {
       const bytes = bytesOfId(run.id)
       for (const tag of run.tags) deleteTag.run(tag, bytes)
-      for (const task of tasksOf(run)) deleteTask.run(idOf(task), bytes)
+      for (const task of tasksOf(run)) deleteTask.run(numberOf(task), bytes)
     },
-    taskId: (name) => ids.get(name) ?? null,
-    keep() {
+    /** @returns null if no run ever had the task */
+    taskNumber: (name: string) => numbers.get(name) ?? null,
+    afterCommit() {
       added = []
     },
-    revert() {
-      for (const name of added) ids.delete(name)
+    afterRollback() {
+      for (const name of added) numbers.delete(name)
       added = []
     },
   }
 }
 
-/** The index of a state with at most this many runs is walked itself. */
+/** A page walks the index of its state if that has at most this many runs. */
 const fewRuns = 10_000
-/**
- * Found runs per page that are checked against the rest of the filter, because all other operations wait meanwhile. The
- * page ends there even if it is not full.
- */
-const maxLookedAt = 2_000
+/** Bound on the found runs that one page checks, because all other operations wait. The page ends there, full or not. */
+const maxChecked = 2_000
 
 export interface PageSources {
   readonly records: Pick<Records, 'read'>
   readonly payloads: Pick<Payloads, 'text'>
-  readonly lists: Pick<Lists, 'taskId'>
+  readonly lists: Pick<Lists, 'taskNumber'>
   readonly totals: Pick<Totals, 'current'>
-  /** null: there is none. */
+  /** null for a store without search. */
   readonly searchIndex: SearchIndex | null
 }
 
-/** `lastId` of the last run that was looked at; null without one. */
+/** `lastId`: id of the last run that was read, shown or not; null without one. */
 type Page = Omit<RunPage, 'lastId'> & { readonly lastId: string | null }
 
-/** @returns reads a page */
+/** @returns a function that reads a page */
 export function createPages(
   database: DatabaseSync,
   { records, payloads, lists, totals, searchIndex }: PageSources,
@@ -100,7 +90,7 @@ export function createPages(
   const selectId = database.prepare('SELECT id FROM record WHERE key = ?')
   const selectEnd = database.prepare('SELECT coalesce(max(key), 0) + 1 AS key FROM record')
 
-  /** Keys grow as ids do: runs are accepted in the order in which they get theirs. */
+  /** The first key of a run with this id or a higher one. Keys are in the order of ids, because runs get both on acceptance. */
   function keyFrom(id: string): number {
     return Number((selectFrom.get(bytesOfId(id)) ?? selectEnd.get())?.['key'])
   }
@@ -110,35 +100,35 @@ export function createPages(
     return id instanceof Uint8Array ? idOfBytes(id) : null
   }
 
-  /** No task has the number 0, so nothing is found of one that no run ever had. */
+  /** 0 for a task that no run ever had: it matches no run. */
   const taskOf = ({ task }: RunFilter): number | undefined =>
-    task === undefined ? undefined : (lists.taskId(task) ?? 0)
+    task === undefined ? undefined : (lists.taskNumber(task) ?? 0)
 
-  /** The first runs that together have as many jobs as a page; those that cannot be read are left out. */
-  function readRuns(keys: readonly number[]): { readonly runs: readonly RunRecord[]; readonly looked: number } {
+  /** Reads runs until they have the jobs of a page; leaves out those that cannot be read. */
+  function readRuns(keys: readonly number[]): { readonly runs: readonly RunRecord[]; readonly keysRead: number } {
     const runs: RunRecord[] = []
     let jobs = 0
-    for (const [looked, key] of keys.entries()) {
-      if (jobs >= maxPageJobs) return { runs, looked }
+    for (const [keysRead, key] of keys.entries()) {
+      if (jobs >= maxPageJobs) return { runs, keysRead }
       const stored = records.read(key)
       if (stored === null) continue
       runs.push(listedRun(stored.run, (index, apart) => payloads.text(key, index, apart)))
       jobs += stored.run.jobs.length
     }
-    return { runs, looked: keys.length }
+    return { runs, keysRead: keys.length }
   }
 
   function walk(filter: RunFilter): Page {
     const { sql, values } = listQuery(filter, taskOf(filter), totals.current().runs)
-    // Selects keys alone: a sort would carry the records along, and a page has only the first ones of large runs.
+    // Selects no records: a sort would carry them along, and a page of large runs needs only the first ones.
     const rows = prepareSelect<{ readonly key: number; readonly id: Uint8Array }>(
       database,
       'record.key, record.id',
       sql,
     )(...values)
-    const { runs, looked } = readRuns(rows.slice(0, filter.pageSize).map(({ key }) => key))
-    const last = rows[looked - 1]
-    return { runs, hasMore: rows.length > looked, lastId: last === undefined ? null : idOfBytes(last.id) }
+    const { runs, keysRead } = readRuns(rows.slice(0, filter.pageSize).map(({ key }) => key))
+    const last = rows[keysRead - 1]
+    return { runs, hasMore: rows.length > keysRead, lastId: last === undefined ? null : idOfBytes(last.id) }
   }
 
   function find(filter: RunFilter, words: readonly SearchWord[]): RunPage {
@@ -149,9 +139,9 @@ export function createPages(
       beforeId === undefined ? Number.MAX_SAFE_INTEGER : keyFrom(beforeId),
       createdBefore === undefined ? Number.MAX_SAFE_INTEGER : keyFrom(lowestRunId(createdBefore)),
     )
-    const found = searchIndex.find(words, from, below, maxLookedAt)
+    const found = searchIndex.find(words, from, below, maxChecked)
     const conditions = [...hasState(filter.state), ...hasTag(filter.tag), ...hasTask(taskOf(filter))]
-    const { where, values } = allOf([['key = ?'], ...conditions])
+    const { where, values } = whereOf([['key = ?'], ...conditions])
     const matches = database.prepare(`SELECT 1 FROM record ${where}`)
     const keys: number[] = []
     let checked = 0
@@ -160,32 +150,33 @@ export function createPages(
       checked += 1
       if (matches.get(key, ...values) !== undefined) keys.push(key)
     }
-    const { runs, looked } = readRuns(keys)
-    if (looked < keys.length) return { runs, hasMore: true }
+    const { runs, keysRead } = readRuns(keys)
+    if (keysRead < keys.length) return { runs, hasMore: true }
     const lastId = idOf(found[checked - 1])
-    const hasMore = checked < found.length || found.length === maxLookedAt
+    const hasMore = checked < found.length || found.length === maxChecked
     return { runs, hasMore, ...(lastId !== null && { lastId }) }
   }
 
   return (filter) => {
     if (filter.words !== undefined) return find(filter, filter.words)
     let page = walk(filter)
-    // Skips pages without a readable run: the next page begins after the last run of this one.
-    while (page.runs.length === 0 && page.hasMore && page.lastId !== null)
+    // A caller pages by the last run of a page: skips pages without a readable one.
+    while (page.runs.length === 0 && page.hasMore && page.lastId !== null) {
       page = walk({ ...filter, beforeId: page.lastId })
+    }
     return { runs: page.runs, hasMore: page.hasMore }
   }
 }
 
-/** With the values of its question marks. */
+/** SQL, and the values of its question marks. */
 type Condition = readonly [sql: string, ...values: SQLInputValue[]]
 
-function allOf(conditions: readonly Condition[]) {
+function whereOf(conditions: readonly Condition[]) {
   const where = conditions.length === 0 ? '' : `WHERE ${conditions.map(([sql]) => sql).join(' AND ')}`
   return { where, values: conditions.flatMap(([, ...values]) => values) }
 }
 
-/** No condition where the filter has no value. */
+/** No condition for a filter without a value. */
 function given<Value>(value: Value | undefined, condition: (value: Value) => Condition): Condition[] {
   return value === undefined ? [] : [condition(value)]
 }
@@ -197,18 +188,19 @@ const hasTag = (tag: string | undefined): Condition[] =>
 const hasTask = (task: number | undefined): Condition[] =>
   given(task, (known) => ['EXISTS (SELECT 1 FROM run_task WHERE task = ? AND id = record.id)', known])
 
-/** Where a page comes from, and the column of ids along which it walks. */
+/** What a page walks. */
 interface Source {
   readonly tables: string
+  /** The column of ids that orders it. */
   readonly id: string
   readonly conditions: readonly Condition[]
 }
 
-/** Selects one row more than a page holds, so that it is known whether there are more. @returns what follows the columns */
+/** Selects one row more than a page holds, to know whether there are more. @returns the SQL after the columns */
 function listQuery(filter: RunFilter, task: number | undefined, runs: Readonly<Record<RunState, number>>) {
   const { state, tag, beforeId, createdAfter, createdBefore, pageSize } = filter
   const { tables, id, conditions } = sourceByState(filter, task, runs) ?? sourceOf(tag, task)
-  const { where, values } = allOf([
+  const { where, values } = whereOf([
     ...conditions,
     ...hasState(state),
     ...given(beforeId, (last): Condition => [`${id} < ?`, bytesOfId(last)]),
@@ -233,8 +225,8 @@ function sourceOf(tag: string | undefined, task: number | undefined): Source {
 }
 
 /**
- * The partial index of a state with few runs, which are read and asked for the tag and the task; null without one. Such an
- * index is used only where the query has its condition (https://sqlite.org/partialindex.html).
+ * The partial index of a state with few runs, each of which is checked for the tag and the task; null without one. SQLite
+ * uses such an index only if the query has its condition (https://sqlite.org/partialindex.html).
  */
 function sourceByState(
   { state, tag }: RunFilter,
@@ -247,7 +239,7 @@ function sourceByState(
     return { tables: `record INDEXED BY ${index}`, id: 'record.id', conditions: [[condition], ...conditions] }
   }
   if (state !== 'completed') return partial('record_by_state', 'record.state <> 1')
-  // The index of finished runs has these as well.
+  // Completed runs share an index with all other finished runs.
   const finished = runs.completed + runs.failed + runs.cancelled
   return finished <= fewRuns ? partial('record_finished', 'record.finished_at IS NOT NULL') : null
 }

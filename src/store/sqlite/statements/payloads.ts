@@ -1,24 +1,16 @@
-/** What is kept apart from the record of a run: texts that are too large for it, and the steps of jobs, a row each. */
+/** What is kept outside the record of a run: texts that are too large for it, and the steps of jobs, a row each. */
 import type { DatabaseSync } from 'node:sqlite'
-import { firstOfEachName, type Step, type StepPage, stepsPerPage } from '../../../domain/claim.ts'
+import { firstOfEachName, type Step, stepsPerPage } from '../../../domain/claim.ts'
 import type { StepRecord } from '../../../domain/job.ts'
 import type { Apart, Job } from '../../../domain/run/aggregate.ts'
 import { isApart, setApart } from '../../apart.ts'
 import { stepPage } from '../../rows.ts'
 import { prepareSelect } from '../connection/node-sqlite.ts'
 
-export interface Payloads {
-  /** The job with what is new in it and not small moved to the table. `before` is null for a new job. */
-  store(run: number, index: number, before: Job | null, job: Job, isRecordFull: boolean): Job
-  input(run: number, index: number, job: Job): string | null
-  result(run: number, index: number, job: Job): string | null
-  text(run: number, index: number, apart: Apart): string
-  /** Its first characters. */
-  beginning(run: number, index: number, apart: Apart, length: number): string
-  forget(run: number): void
-}
+export type Payloads = ReturnType<typeof createPayloads>
 
-export function createPayloads(database: DatabaseSync): Payloads {
+/** A run is named by the key of its record, and a job by its index. */
+export function createPayloads(database: DatabaseSync) {
   const insert = database.prepare('INSERT OR REPLACE INTO payload (run, job, part, value) VALUES (?, ?, ?, ?)')
   const remove = database.prepare('DELETE FROM payload WHERE run = ? AND job = ? AND part = ?')
   const removeAll = database.prepare('DELETE FROM payload WHERE run = ?')
@@ -27,37 +19,30 @@ export function createPayloads(database: DatabaseSync): Payloads {
   )
   const selectOne = database.prepare('SELECT value FROM payload WHERE run = ? AND job = ? AND part = ?')
 
-  function textAt(run: number, index: number, { part }: Apart): string {
-    const value = selectOne.get(run, index, part)?.['value']
+  function text(key: number, index: number, { part }: Apart): string {
+    const value = selectOne.get(key, index, part)?.['value']
     if (typeof value !== 'string') throw new Error(`the text ${part} of job ${index} is gone`)
     return value
   }
 
   return {
-    store: (run, index, before, job, isRecordFull) =>
+    text,
+    /** The first `length` characters of the text. */
+    beginning: (key: number, index: number, { part }: Apart, length: number) =>
+      String(selectBeginning.get(length, key, index, part)?.['value'] ?? ''),
+    input: (key: number, index: number, { input }: Job) => (isApart(input) ? text(key, index, input) : input),
+    result: (key: number, index: number, { result }: Job) => (isApart(result) ? text(key, index, result) : result),
+    /** Moves large new texts of the job to the table. @param before null for a new job @returns the job for the record */
+    moveApart: (key: number, index: number, before: Job | null, job: Job, isRecordFull: boolean) =>
       setApart(before, job, isRecordFull, {
-        put: (part, text) => void insert.run(run, index, part, text),
-        drop: (part) => void remove.run(run, index, part),
+        put: (part, value) => void insert.run(key, index, part, value),
+        drop: (part) => void remove.run(key, index, part),
       }),
-    input: (run, index, { input }) => (isApart(input) ? textAt(run, index, input) : input),
-    result: (run, index, { result }) => (isApart(result) ? textAt(run, index, result) : result),
-    text: textAt,
-    beginning: (run, index, { part }, length) => String(selectBeginning.get(length, run, index, part)?.['value'] ?? ''),
-    forget: (run) => void removeAll.run(run),
+    removeRun: (key: number) => void removeAll.run(key),
   }
 }
 
-export interface Steps {
-  put(run: number, job: number, place: number, step: Step, at: number): void
-  list(run: number, job: number): StepRecord[]
-  page(run: number, job: number, from: number): StepPage
-  /** Of one job. */
-  drop(run: number, job: number): void
-  /** Of all jobs of the run. */
-  forget(run: number): void
-}
-
-export function createSteps(database: DatabaseSync): Steps {
+export function createSteps(database: DatabaseSync) {
   const insert = database.prepare(
     'INSERT INTO step (run, job, place, name, finished_at, value) VALUES (?, ?, ?, ?, ?, ?)',
   )
@@ -75,10 +60,12 @@ export function createSteps(database: DatabaseSync): Steps {
   const removeAll = database.prepare('DELETE FROM step WHERE run = ?')
 
   return {
-    put: (run, job, place, { name, value }, at) => void insert.run(run, job, place, name, at, value),
-    list: (run, job) => firstOfEachName(selectAll(run, job)),
-    page: (run, job, from) => stepPage(selectFrom(run, job, from)),
-    drop: (run, job) => void remove.run(run, job),
-    forget: (run) => void removeAll.run(run),
+    /** @param position 0 for the first step of the job */
+    add: (key: number, index: number, position: number, { name, value }: Step, at: number) =>
+      void insert.run(key, index, position, name, at, value),
+    list: (key: number, index: number) => firstOfEachName(selectAll(key, index)),
+    page: (key: number, index: number, from: number) => stepPage(selectFrom(key, index, from)),
+    removeJob: (key: number, index: number) => void remove.run(key, index),
+    removeRun: (key: number) => void removeAll.run(key),
   }
 }

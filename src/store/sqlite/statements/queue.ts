@@ -1,7 +1,7 @@
 /**
- * Jobs that wait; those of one kind and priority in the order in which they are due. What a transaction adds stays in memory until it is flushed, so
- * that a job which starts in the commit that accepts it is never written here. How many wait of each task is known
- * without a query: a claim asks only for tasks that have some, and one whose limit is reached costs nothing.
+ * Jobs that wait. Rows that a transaction adds stay in memory until they are flushed, so that a job which starts in the
+ * commit that accepts it never gets a row. The number of rows of each task is known without a query: a claim asks only
+ * for tasks that have some, and a task whose limit is reached costs nothing.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
@@ -9,80 +9,43 @@ import { expiresAt, isSuspect } from '../../../domain/run/transitions.ts'
 import type { Job } from '../../../domain/run/aggregate.ts'
 import { prepareSelect } from '../connection/node-sqlite.ts'
 
-export interface Waiting {
+export interface QueueEntry {
   readonly kind: TaskKind
   readonly priority: number
   readonly task: string
+  /** When the job is due. */
   readonly runAt: number
   /** Key of the record. */
-  readonly run: number
-  readonly job: number
+  readonly key: number
+  readonly jobIndex: number
   readonly isSuspect: boolean
   /** null: never. */
   readonly expiresAt: number | null
 }
 
-export interface Queue {
-  add(entry: Waiting): void
-  remove(entry: Waiting): void
-  /** Priorities at which jobs of the kind wait, highest first. */
-  priorities(kind: TaskKind): number[]
-  /** Tasks of which jobs wait at the priority and may be claimed. */
-  tasks(kind: TaskKind, priority: number): string[]
-  /** Jobs of the tasks that are due, of each at most as many as `limits` says; in the order in which they are due. */
-  due(kind: TaskKind, priority: number, limits: ReadonlyMap<string, number>, at: number): Waiting[]
-  /** When the first job of the kind that is not due will be; Infinity without one. */
-  nextDueAt(kind: TaskKind, at: number): number
-  /** Due jobs for which one more lost start is the last, in the order in which they are due. */
-  dueSuspects(at: number): Waiting[]
-  suspects(): number
-  /** How many due jobs are claimed before this one, of each task and priority at most `limit`. */
-  ahead(entry: Waiting, at: number, limit: number): number
-  /** How many jobs wait of each task that does not run here. */
-  unknownTasks(): Record<string, number>
-  /** When the job that has been due the longest became so; null when none is due. */
-  oldestDueAt(at: number): number | null
-  /** Keys of the records with jobs that are due after the instant. */
-  runsDueAfter(at: number): number[]
-  /** Keys of records with jobs that have expired, at most `limit`. */
-  runsExpired(at: number, limit: number): number[]
-  size(): number
-  /** Leaves out the jobs of a record that cannot be read from what is claimed and changed. */
-  ignore(run: number): void
-  /** Writes what the transaction has added. */
-  flush(): void
-  /** Call after the commit. */
-  keep(): void
-  /** Call when the transaction was rolled back. */
-  revert(): void
-}
+type Row = Omit<QueueEntry, 'isSuspect'> & { readonly isSuspect: number }
+type TaskQueue = Pick<QueueEntry, 'kind' | 'priority' | 'task'>
 
-type Row = Omit<Waiting, 'isSuspect'> & { readonly isSuspect: number }
-
-const rowColumns = 'kind, priority, task, run_at AS runAt, run, job, is_suspect AS isSuspect, expires_at AS expiresAt'
+const rowColumns = `kind, priority, task, run_at AS runAt, run AS key, job AS jobIndex, is_suspect AS isSuspect,
+  expires_at AS expiresAt`
 const isOfTask = 'kind = ? AND priority = ? AND task = ?'
-/** More than the jobs of any run. */
+/** No run has that many jobs. */
 const jobsPerRun = 2 ** 20
 
-/** The queue's entry of a job; null unless it waits. */
-export function waitingOf(run: number, job: Job, index: number): Waiting | null {
+/** @returns null for a job that does not wait */
+export function queueEntry(key: number, job: Job, jobIndex: number): QueueEntry | null {
   const { kind, priority, task, runAt } = job
   if (runAt === null) return null
-  return { kind, priority, task, runAt, run, job: index, isSuspect: isSuspect(job), expiresAt: expiresAt(job) }
+  return { kind, priority, task, runAt, key, jobIndex, isSuspect: isSuspect(job), expiresAt: expiresAt(job) }
 }
 
-/** By kind, by priority, by task. */
-type Counts = Map<TaskKind, Map<number, Map<string, number>>>
+export interface QueueOptions {
+  /** Tasks that run here; null: any. */
+  readonly tasks: readonly string[] | null
+  readonly isPaused: (task: string) => boolean
+}
 
-/**
- * @param tasks that run here; null: any
- * @param isPaused whether no job of the task is to be claimed now
- */
-export function createQueue(
-  database: DatabaseSync,
-  tasks: readonly string[] | null,
-  isPaused: (task: string) => boolean,
-): Queue {
+export function createQueue(database: DatabaseSync, { tasks, isPaused }: QueueOptions) {
   const known = tasks === null ? null : new Set(tasks)
   const isKnown = (task: string): boolean => known?.has(task) ?? true
   const isClaimable = (task: string): boolean => isKnown(task) && !isPaused(task)
@@ -106,21 +69,22 @@ export function createQueue(
   const insert = database.prepare(`
     INSERT INTO queue (kind, priority, task, run_at, run, job, is_suspect, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
   const remove = database.prepare(`DELETE FROM queue WHERE ${isOfTask} AND run_at = ? AND run = ? AND job = ?`)
+  /** Keys of records that cannot be read. */
   const ignored = new Set<number>()
   let ignoredRows = 0
-  /** Added in this transaction and not written yet. */
-  const added = new Map<number, Waiting>()
-  /** How many rows the table has. */
-  const counts: Counts = new Map()
+  /** Entries of this transaction that have no row yet. */
+  const added = new Map<number, QueueEntry>()
+  /** Number of rows by kind, by priority, by task. */
+  const counts = new Map<TaskKind, Map<number, Map<string, number>>>()
   let rows = 0
   /** Changes of the counts by this transaction. */
-  let changes: (readonly [TaskKind, number, string, number])[] = []
+  let changes: { readonly of: TaskQueue; readonly change: number }[] = []
 
-  function applyChange(kind: TaskKind, priority: number, task: string, change: number): void {
+  function applyChange({ kind, priority, task }: TaskQueue, change: number): void {
     const ofKind = counts.get(kind) ?? new Map<number, Map<string, number>>()
     const ofPriority = ofKind.get(priority) ?? new Map<string, number>()
-    const waiting = (ofPriority.get(task) ?? 0) + change
-    if (waiting > 0) ofPriority.set(task, waiting)
+    const count = (ofPriority.get(task) ?? 0) + change
+    if (count > 0) ofPriority.set(task, count)
     else ofPriority.delete(task)
     if (ofPriority.size > 0) ofKind.set(priority, ofPriority)
     else ofKind.delete(priority)
@@ -128,136 +92,150 @@ export function createQueue(
     rows += change
   }
 
-  function count(...change: readonly [TaskKind, number, string, number]): void {
-    applyChange(...change)
-    changes.push(change)
+  function changeCount(of: TaskQueue, change: number): void {
+    applyChange(of, change)
+    changes.push({ of, change })
   }
 
-  for (const row of selectCounts.all()) {
-    applyChange(row['kind'] as TaskKind, Number(row['priority']), String(row['task']), Number(row['n']))
+  for (const { kind, priority, task, n } of selectCounts.all()) {
+    applyChange({ kind: kind as TaskKind, priority: Number(priority), task: String(task) }, Number(n))
   }
 
-  /** The least instant that the statement finds for a task of the kind. */
-  function least(statement: StatementSync, kind: TaskKind, isAsked: typeof isKnown, ...rest: number[]): number {
-    let found = Infinity
-    for (const [priority, ofTask] of counts.get(kind) ?? []) {
-      for (const task of ofTask.keys()) {
-        if (!isAsked(task)) continue
-        found = Math.min(found, Number(statement.get(kind, priority, task, ...rest)?.['at'] ?? Infinity))
-      }
+  /** Tasks of the kind that have rows. */
+  function* countsOf(kind: TaskKind) {
+    for (const [priority, ofPriority] of counts.get(kind) ?? []) {
+      for (const [task, count] of ofPriority) yield { priority, task, count }
     }
-    return found
+  }
+
+  /** The earliest instant that the statement finds for a task of the kind; Infinity without one. */
+  function earliestOf(statement: StatementSync, kind: TaskKind, isWanted: typeof isKnown, ...values: number[]): number {
+    let earliest = Infinity
+    for (const { priority, task } of countsOf(kind)) {
+      if (!isWanted(task)) continue
+      earliest = Math.min(earliest, Number(statement.get(kind, priority, task, ...values)?.['at'] ?? Infinity))
+    }
+    return earliest
   }
 
   return {
-    add(entry) {
-      added.set(entry.run * jobsPerRun + entry.job, entry)
+    add(entry: QueueEntry): void {
+      added.set(entry.key * jobsPerRun + entry.jobIndex, entry)
     },
-    remove({ kind, priority, task, runAt, run, job }) {
-      if (added.delete(run * jobsPerRun + job)) return
-      const removed = remove.run(kind, priority, task, runAt, run, job).changes
-      if (removed !== 1) throw new Error(`job ${job} of the record ${run} waits, and the queue has no row of it`)
-      count(kind, priority, task, -1)
+    remove(entry: QueueEntry): void {
+      const { kind, priority, task, runAt, key, jobIndex } = entry
+      if (added.delete(key * jobsPerRun + jobIndex)) return
+      const removed = remove.run(kind, priority, task, runAt, key, jobIndex).changes
+      if (removed !== 1) throw new Error(`job ${jobIndex} of the record ${key} waits, and the queue has no row of it`)
+      changeCount(entry, -1)
     },
-    priorities(kind) {
+    /** Priorities at which jobs of the kind wait, highest first. */
+    priorities(kind: TaskKind): number[] {
       const found = new Set(counts.get(kind)?.keys())
       for (const entry of added.values()) if (entry.kind === kind) found.add(entry.priority)
       return [...found].toSorted((one, other) => other - one)
     },
-    tasks(kind, priority) {
+    /** Claimable tasks with jobs of the kind and priority. */
+    tasks(kind: TaskKind, priority: number): string[] {
       const found = new Set(counts.get(kind)?.get(priority)?.keys())
       for (const entry of added.values()) if (entry.kind === kind && entry.priority === priority) found.add(entry.task)
       return [...found].filter(isClaimable)
     },
-    due(kind, priority, limits, at) {
-      const found: Waiting[] = []
-      const written = counts.get(kind)?.get(priority)
-      for (const [task, limit] of limits) {
-        if (written?.has(task) !== true) continue
-        const rowsAtMost = limit + ignoredRows
-        for (const row of selectDue(kind, priority, task, at, at, rowsAtMost)) {
-          if (!ignored.has(row.run)) found.push(waitingAt(row))
+    /**
+     * @param wanted the tasks, and how many jobs of each
+     * @returns due jobs, the longest due first; of a task there can be more than wanted
+     */
+    due(kind: TaskKind, priority: number, wanted: ReadonlyMap<string, number>, at: number): QueueEntry[] {
+      const found: QueueEntry[] = []
+      const withRows = counts.get(kind)?.get(priority)
+      for (const [task, count] of wanted) {
+        if (withRows?.has(task) !== true) continue
+        for (const row of selectDue(kind, priority, task, at, at, count + ignoredRows)) {
+          if (!ignored.has(row.key)) found.push(entryOf(row))
         }
       }
       for (const entry of added.values()) {
-        if (entry.kind === kind && entry.priority === priority && entry.runAt <= at && limits.has(entry.task)) {
-          if (entry.expiresAt === null || entry.expiresAt > at) found.push(entry)
-        }
+        if (entry.kind !== kind || entry.priority !== priority || entry.runAt > at || !wanted.has(entry.task)) continue
+        if (entry.expiresAt === null || entry.expiresAt > at) found.push(entry)
       }
       return found.toSorted(inOrder)
     },
-    nextDueAt(kind, at) {
-      let next = least(selectNext, kind, isClaimable, at)
+    /** When the next claimable job of the kind will be due; Infinity without one. */
+    nextDueAt(kind: TaskKind, at: number): number {
+      let next = earliestOf(selectNext, kind, isClaimable, at)
       for (const entry of added.values()) {
         if (entry.kind === kind && entry.runAt > at && isClaimable(entry.task)) next = Math.min(next, entry.runAt)
       }
       return next
     },
-    dueSuspects: (at) =>
+    /** The longest due first. */
+    dueSuspects: (at: number) =>
       selectSuspects()
-        .map(waitingAt)
-        .filter(({ runAt, task, run }) => runAt <= at && isClaimable(task) && !ignored.has(run))
+        .map(entryOf)
+        .filter(({ runAt, task, key }) => runAt <= at && isClaimable(task) && !ignored.has(key))
         .toSorted(inOrder),
     suspects: () => selectSuspects().length,
-    ahead({ kind, priority: own, runAt, run, job }, at, limit) {
+    /** Number of due jobs that are claimed before this one; counts at most `limit` of each task and priority. */
+    countAhead(entry: QueueEntry, at: number, limit: number): number {
+      const { kind, priority: own, runAt, key, jobIndex } = entry
       let ahead = 0
-      for (const [priority, ofTask] of counts.get(kind) ?? []) {
-        if (priority < own) continue
-        for (const task of ofTask.keys()) {
-          if (!isClaimable(task)) continue
-          ahead += Number(countAhead.get(kind, priority, task, at, own, runAt, run, job, limit)?.['n'])
-        }
+      for (const { priority, task } of countsOf(kind)) {
+        if (priority < own || !isClaimable(task)) continue
+        ahead += Number(countAhead.get(kind, priority, task, at, own, runAt, key, jobIndex, limit)?.['n'])
       }
       return ahead
     },
-    unknownTasks() {
+    /** Number of waiting jobs of each task that does not run here. */
+    unknownTasks(): Record<string, number> {
       const found: Record<string, number> = {}
-      for (const ofKind of counts.values()) {
-        for (const [task, waiting] of [...ofKind.values()].flatMap((ofTask) => [...ofTask])) {
-          if (!isKnown(task)) found[task] = (found[task] ?? 0) + waiting
-        }
+      for (const { task, count } of taskKinds.flatMap((kind) => [...countsOf(kind)])) {
+        if (!isKnown(task)) found[task] = (found[task] ?? 0) + count
       }
       return found
     },
-    oldestDueAt(at) {
-      const oldest = Math.min(...taskKinds.map((kind) => least(selectOldest, kind, () => true)))
+    /** Since when the longest due job has been due; null when none is due. */
+    oldestDueAt(at: number): number | null {
+      const oldest = Math.min(...taskKinds.map((kind) => earliestOf(selectOldest, kind, () => true)))
       return oldest <= at ? oldest : null
     },
-    runsExpired: (at, limit) =>
+    /** Keys of records with expired jobs, at most `limit`. */
+    expiredRuns: (at: number, limit: number) =>
       selectExpired
         .all(at, limit + ignored.size)
         .map(({ run }) => Number(run))
-        .filter((run) => !ignored.has(run)),
-    runsDueAfter: (at) => selectRuns.all(at).map(({ run }) => Number(run)),
+        .filter((key) => !ignored.has(key)),
+    /** Keys of records with jobs that are due after the instant. */
+    runsDueAfter: (at: number) => selectRuns.all(at).map(({ run }) => Number(run)),
     size: () => rows + added.size,
-    ignore(run) {
-      ignored.add(run)
-      ignoredRows += Number(countOfRun.get(run)?.['n'])
+    /** Leaves out the jobs of a record that cannot be read. */
+    ignore(key: number): void {
+      ignored.add(key)
+      ignoredRows += Number(countOfRun.get(key)?.['n'])
     },
     flush() {
       for (const entry of added.values()) {
-        const { kind, priority, task, runAt, run, job } = entry
-        insert.run(kind, priority, task, runAt, run, job, Number(entry.isSuspect), entry.expiresAt)
-        count(kind, priority, task, 1)
+        const { kind, priority, task, runAt, key, jobIndex } = entry
+        insert.run(kind, priority, task, runAt, key, jobIndex, Number(entry.isSuspect), entry.expiresAt)
+        changeCount(entry, 1)
       }
       added.clear()
     },
-    keep() {
+    afterCommit() {
       changes = []
     },
-    revert() {
+    afterRollback() {
       added.clear()
-      // Backwards, through what the counts have been: none of them was less than nothing.
-      for (const [kind, priority, task, change] of changes.toReversed()) applyChange(kind, priority, task, -change)
+      // In reverse order, so that no count falls below 0 in between.
+      for (const { of, change } of changes.toReversed()) applyChange(of, -change)
       changes = []
     },
   }
 }
 
-function waitingAt(row: Row): Waiting {
+function entryOf(row: Row): QueueEntry {
   return { ...row, isSuspect: row.isSuspect === 1 }
 }
 
-function inOrder(one: Waiting, other: Waiting): number {
-  return one.runAt - other.runAt || one.run - other.run || one.job - other.job
+function inOrder(one: QueueEntry, other: QueueEntry): number {
+  return one.runAt - other.runAt || one.key - other.key || one.jobIndex - other.jobIndex
 }

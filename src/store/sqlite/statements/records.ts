@@ -1,7 +1,7 @@
 /**
  * Records of runs. A transaction keeps changed records in memory and writes each once. Records of unfinished runs stay in
- * memory after the commit, so that the next claim or settlement needs no read. The table has everything that is
- * committed: the memory can be dropped at any time between commits.
+ * memory after the commit, so that the next claim or outcome needs no read. The table has everything that is committed:
+ * the memory can be dropped at any time between commits.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { type Run, runningJobs } from '../../../domain/run/aggregate.ts'
@@ -13,29 +13,6 @@ export interface StoredRun {
   /** In order of acceptance. */
   readonly key: number
   readonly run: Run
-}
-
-export interface Records {
-  find(id: string): StoredRun | null
-  findByKey(key: number): StoredRun | null
-  /** The record that another row refers to; null for an unreadable one, which must not hold up the others. */
-  read(key: number): StoredRun | null
-  /** Keys of the runs of which a process holds jobs. */
-  held(): number[]
-  /** Keys of the runs that ended before the instant, oldest first; not those that have a pending delivery. */
-  finishedBefore(at: number, limit: number): number[]
-  heldJobs(): number
-  /** Key of the next run that is added. */
-  nextKey(): number
-  add(stored: StoredRun): void
-  change(stored: StoredRun): void
-  remove(stored: StoredRun): void
-  /** Writes what the transaction has changed; call before the commit, and before another statement reads the table. */
-  flush(): void
-  /** Call after the commit. */
-  keep(): void
-  /** Call when the transaction was rolled back. */
-  revert(): void
 }
 
 export interface RecordRow {
@@ -52,25 +29,27 @@ export function asStoredRun({ key, id, version, record }: RecordRow): StoredRun 
   return { key, run: decodeRun(record, { id: idOfBytes(id), version }) }
 }
 
-interface Changed {
+interface ChangedRecord {
   stored: StoredRun
-  /** The record as the table has it. */
-  is: 'new' | 'changed' | 'written'
+  /** `new` and `changed` are still to be written. */
+  status: 'new' | 'changed' | 'written'
 }
 
 export interface RecordsOptions {
-  /** Jobs of the runs that are kept between commits. */
+  /** Bound on the jobs of runs that stay in memory between commits. */
   readonly maxJobs?: number
-  /** Runs that a transaction keeps in memory when they are written. */
+  /** Bound on the runs that a transaction keeps in memory after a flush. */
   readonly maxChanged?: number
   /** Called once for each record that cannot be read. */
   readonly onUnreadable?: (message: string) => void
 }
 
+export type Records = ReturnType<typeof createRecords>
+
 export function createRecords(
   database: DatabaseSync,
   { maxJobs = 32_768, maxChanged = 4_096, onUnreadable }: RecordsOptions = {},
-): Records {
+) {
   const selectById = prepareSelect<RecordRow>(database, recordColumns, 'FROM record WHERE id = ?')
   const selectByKey = prepareSelect<RecordRow>(database, recordColumns, 'FROM record WHERE key = ?')
   const selectHeld = prepareSelect<Pick<RecordRow, 'key'>>(database, 'key', 'FROM record WHERE held > 0')
@@ -91,18 +70,19 @@ export function createRecords(
   const remove = database.prepare('DELETE FROM record WHERE key = ?')
   const lastKey = database.prepare('SELECT coalesce(max(key), 0) AS key FROM record')
 
+  /** Unfinished runs as committed, by id. */
   const live = new Map<string, StoredRun>()
   let liveJobs = 0
-  const changed = new Map<string, Changed>()
-  /** Of live and of changed records, by key. */
+  /** Runs that this transaction changed, by id. */
+  const changed = new Map<string, ChangedRecord>()
+  /** Ids of live and changed records, by key. */
   const ids = new Map<number, string>()
-  /** Runs that the latest commit ended, for the reads of the same group. */
+  /** Runs that the last commit ended: the reads of its group need them. */
   let ended = new Map<string, StoredRun>()
-  /** Keys of the records that were met and could not be read. */
   const unreadable = new Set<number>()
   let nextKey = Number(lastKey.get()?.['key']) + 1
 
-  function drop(id: string): void {
+  function dropLive(id: string): void {
     const stored = live.get(id)
     if (stored === undefined) return
     live.delete(id)
@@ -110,41 +90,48 @@ export function createRecords(
     liveJobs -= stored.run.jobs.length
   }
 
-  function keepLive(stored: StoredRun): void {
-    drop(stored.run.id)
+  function addLive(stored: StoredRun): void {
+    dropLive(stored.run.id)
     live.set(stored.run.id, stored)
     ids.set(stored.key, stored.run.id)
     liveJobs += stored.run.jobs.length
-    // The oldest first.
-    for (const [id] of live) {
+    for (const [oldestId] of live) {
       if (liveJobs <= maxJobs) break
-      drop(id)
+      dropLive(oldestId)
     }
+  }
+
+  /** Forgets a record that is not to be found in memory any more. */
+  function forget({ key, run }: StoredRun): void {
+    dropLive(run.id)
+    ended.delete(run.id)
+    ids.delete(key)
   }
 
   const load = ([row]: readonly RecordRow[]): StoredRun | null => (row === undefined ? null : asStoredRun(row))
 
-  function write({ stored: { key, run }, is }: Changed): void {
+  function write({ stored: { key, run }, status }: ChangedRecord): void {
     const state = stateNumber(run.state)
     const held = runningJobs(run)
     const record = encodeRun(run)
-    if (is === 'new') insert.run(key, bytesOfId(run.id), state, run.version, held, run.finishedAt, record)
+    if (status === 'new') insert.run(key, bytesOfId(run.id), state, run.version, held, run.finishedAt, record)
     else update.run(state, run.version, held, run.finishedAt, record, key)
   }
 
-  function note(stored: StoredRun, is: Changed['is']): void {
+  function noteChange(stored: StoredRun, status: ChangedRecord['status']): void {
     const known = changed.get(stored.run.id)
     if (known === undefined) {
-      changed.set(stored.run.id, { stored, is })
+      changed.set(stored.run.id, { stored, status })
       ids.set(stored.key, stored.run.id)
     } else {
       known.stored = stored
-      if (known.is === 'written') known.is = 'changed'
+      if (known.status === 'written') known.status = 'changed'
     }
   }
 
-  const find = (id: string): StoredRun | null =>
-    changed.get(id)?.stored ?? live.get(id) ?? ended.get(id) ?? load(selectById(bytesOfId(id)))
+  function find(id: string): StoredRun | null {
+    return changed.get(id)?.stored ?? live.get(id) ?? ended.get(id) ?? load(selectById(bytesOfId(id)))
+  }
 
   function findByKey(key: number): StoredRun | null {
     const id = ids.get(key)
@@ -152,71 +139,69 @@ export function createRecords(
     return known ?? load(selectByKey(key))
   }
 
-  function read(key: number): StoredRun | null {
-    try {
-      const stored = findByKey(key)
-      if (stored === null) throw new Error(`the record ${key} is gone, and a row refers to it`)
-      return stored
-    } catch (error) {
-      if (!(error instanceof UnreadableRecord)) throw error
-      if (!unreadable.has(key)) onUnreadable?.(error.message)
-      unreadable.add(key)
-      return null
-    }
-  }
-
   return {
+    /** @throws UnreadableRecord */
     find,
+    /** @throws UnreadableRecord */
     findByKey,
-    read,
-    held: () => selectHeld().map(({ key }) => key),
-    finishedBefore: (at, limit) =>
+    /** Reads a record that another row refers to. @returns null if it cannot be read: it must not hold up the others */
+    read(key: number): StoredRun | null {
+      try {
+        const stored = findByKey(key)
+        if (stored === null) throw new Error(`the record ${key} is gone, and a row refers to it`)
+        return stored
+      } catch (error) {
+        if (!(error instanceof UnreadableRecord)) throw error
+        if (!unreadable.has(key)) onUnreadable?.(error.message)
+        unreadable.add(key)
+        return null
+      }
+    },
+    /** Keys of runs with running jobs. */
+    heldKeys: () => selectHeld().map(({ key }) => key),
+    /** Number of running jobs. */
+    heldJobs: () => Number(sumHeld.get()?.['n']),
+    /** Keys of runs that ended before the instant, oldest first; leaves out runs with a pending delivery. */
+    finishedBefore: (at: number, limit: number) =>
       selectFinished(at, at - maxUnsentMs, limit + unreadable.size)
         .map(({ key }) => key)
         .filter((key) => !unreadable.has(key)),
-    heldJobs: () => Number(sumHeld.get()?.['n']),
-    nextKey: () => nextKey++,
-    add(stored) {
+    /** Key for a run to add. */
+    takeKey: () => nextKey++,
+    add(stored: StoredRun): void {
       const { id } = stored.run
       if (changed.has(id) || live.has(id)) throw new Error(`the run ${id} was accepted before`)
-      note(stored, 'new')
+      noteChange(stored, 'new')
     },
-    change: (stored) => note(stored, 'changed'),
-    remove(stored) {
-      drop(stored.run.id)
-      ended.delete(stored.run.id)
+    change: (stored: StoredRun) => noteChange(stored, 'changed'),
+    remove(stored: StoredRun): void {
+      forget(stored)
       changed.delete(stored.run.id)
-      ids.delete(stored.key)
       remove.run(stored.key)
     },
     flush() {
-      for (const entry of changed.values()) {
-        if (entry.is === 'written') continue
-        write(entry)
-        entry.is = 'written'
+      for (const record of changed.values()) {
+        if (record.status === 'written') continue
+        write(record)
+        record.status = 'written'
       }
       if (changed.size <= maxChanged) return
-      // The table has them, and they are read again within this transaction.
-      for (const { stored } of changed.values()) {
-        drop(stored.run.id)
-        ended.delete(stored.run.id)
-        ids.delete(stored.key)
-      }
+      // Later reads of this transaction find them in the table.
+      for (const { stored } of changed.values()) forget(stored)
       changed.clear()
     },
-    keep() {
+    afterCommit() {
       ended = new Map()
       for (const { stored } of changed.values()) {
-        if (stored.run.state === 'running') keepLive(stored)
+        if (stored.run.state === 'running') addLive(stored)
         else {
-          drop(stored.run.id)
-          ids.delete(stored.key)
+          forget(stored)
           ended.set(stored.run.id, stored)
         }
       }
       changed.clear()
     },
-    revert() {
+    afterRollback() {
       for (const { stored } of changed.values()) if (!live.has(stored.run.id)) ids.delete(stored.key)
       changed.clear()
     },

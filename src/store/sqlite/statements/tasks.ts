@@ -1,22 +1,11 @@
 /**
- * What claims ask about tasks: when jobs of those with a rate have started, and which are paused. Kept in memory, so that a
- * claim asks no query, written in the transaction, and reverted with it.
+ * What a claim asks about tasks: when jobs of tasks with a rate have started, and which tasks are paused. Both are kept
+ * in memory, so that a claim needs no query, and written in the transaction.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { type Allowance, allowanceOf, type Rate, rateBounds, startInstant, type Starts } from '../../../domain/task.ts'
+import { allowanceOf, type Rate, rateBounds, startInstant, type Starts } from '../../../domain/task.ts'
 
-export interface TaskStarts {
-  allowance(task: string, rate: Rate, at: number): Allowance
-  note(task: string, rate: Rate, count: number, at: number): void
-  /** The clock was set by this much: a window is a length of time. */
-  shift(byMs: number): void
-  /** The clock may have been set back while the file was closed: no start counts as one of the future. */
-  bound(at: number): void
-  /** Call when the transaction was rolled back. */
-  revert(): void
-}
-
-export function createTaskStarts(database: DatabaseSync): TaskStarts {
+export function createTaskStarts(database: DatabaseSync) {
   const select = database.prepare('SELECT task, at, count FROM task_start ORDER BY task, at')
   const insert = database.prepare(`
     INSERT INTO task_start (task, at, count) VALUES (?, ?, ?)
@@ -26,16 +15,14 @@ export function createTaskStarts(database: DatabaseSync): TaskStarts {
   let byTask = read()
   let hasChanged = false
 
-  function read(): Map<string, Starts[]> {
-    const found = new Map<string, Starts[]>()
-    for (const { task, at, count } of select.all()) {
-      const name = String(task)
-      found.set(name, [...(found.get(name) ?? []), { at: Number(at), count: Number(count) }])
-    }
-    return found
+  function read(): Map<string, readonly Starts[]> {
+    const rows = select
+      .all()
+      .map(({ task, at, count }) => ({ task: String(task), at: Number(at), count: Number(count) }))
+    return Map.groupBy(rows, ({ task }) => task)
   }
 
-  /** Writes every start again at another instant; null: it is forgotten. */
+  /** Moves every start to another instant, and forgets it where that is null. */
   function move(instantOf: (at: number) => number | null): void {
     if (byTask.size === 0) return
     hasChanged = true
@@ -50,8 +37,9 @@ export function createTaskStarts(database: DatabaseSync): TaskStarts {
   }
 
   return {
-    allowance: (task, rate, at) => allowanceOf(byTask.get(task) ?? [], rate, at),
-    note(task, rate, count, at) {
+    allowance: (task: string, rate: Rate, at: number) => allowanceOf(byTask.get(task) ?? [], rate, at),
+    /** Adds `count` starts at the instant, and forgets starts that no window of the rate reaches. */
+    add(task: string, rate: Rate, count: number, at: number): void {
       hasChanged = true
       const before = byTask.get(task) ?? []
       const instant = startInstant(at, rate)
@@ -59,31 +47,27 @@ export function createTaskStarts(database: DatabaseSync): TaskStarts {
       if (kept.length < before.length) removeUntil.run(task, at - rate.perMs)
       insert.run(task, instant, count)
       const same = kept.find((start) => start.at === instant)
-      const others = kept.filter((start) => start !== same)
-      const starts = [...others, { at: instant, count: count + (same?.count ?? 0) }]
+      const starts = [...kept.filter((start) => start !== same), { at: instant, count: count + (same?.count ?? 0) }]
       byTask.set(
         task,
         starts.toSorted((one, other) => one.at - other.at),
       )
     },
-    shift: (byMs) => move((at) => at + byMs),
-    bound: (now) => move((at) => (at <= now - rateBounds.perMs.max ? null : Math.min(at, now))),
-    revert() {
+    /** Call when the clock was set by this much: windows keep their length. */
+    shift: (byMs: number) => move((at) => at + byMs),
+    /** Call on opening, in case the clock was set back: no start stays in the future. */
+    bound: (now: number) => move((at) => (at <= now - rateBounds.perMs.max ? null : Math.min(at, now))),
+    afterCommit() {
+      hasChanged = false
+    },
+    afterRollback() {
       if (hasChanged) byTask = read()
       hasChanged = false
     },
   }
 }
 
-export interface PausedTasks {
-  all(): string[]
-  has(task: string): boolean
-  set(task: string, isPaused: boolean): void
-  /** Call when the transaction was rolled back. */
-  revert(): void
-}
-
-export function createPausedTasks(database: DatabaseSync): PausedTasks {
+export function createPausedTasks(database: DatabaseSync) {
   const select = database.prepare('SELECT task FROM paused_task ORDER BY task')
   const insert = database.prepare('INSERT OR IGNORE INTO paused_task (task) VALUES (?)')
   const remove = database.prepare('DELETE FROM paused_task WHERE task = ?')
@@ -93,8 +77,8 @@ export function createPausedTasks(database: DatabaseSync): PausedTasks {
 
   return {
     all: () => [...paused],
-    has: (task) => paused.has(task),
-    set(task, isPaused) {
+    has: (task: string) => paused.has(task),
+    set(task: string, isPaused: boolean): void {
       if (isPaused === paused.has(task)) return
       hasChanged = true
       if (isPaused) {
@@ -105,7 +89,10 @@ export function createPausedTasks(database: DatabaseSync): PausedTasks {
         paused.delete(task)
       }
     },
-    revert() {
+    afterCommit() {
+      hasChanged = false
+    },
+    afterRollback() {
       if (hasChanged) paused = read()
       hasChanged = false
     },

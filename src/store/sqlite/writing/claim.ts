@@ -1,84 +1,101 @@
-/** Takes due jobs for free slots: by priority, then by due time, within each task's limit. */
+/** Claims due jobs for free slots: by priority, then by due time, within the limit and the rate of each task. */
 import type { ClaimedJob } from '../../../domain/claim.ts'
-import { claimedJob, claimJobs, type ClaimPick } from '../../../domain/run/transitions.ts'
+import { claimedJob, claimJobs } from '../../../domain/run/transitions.ts'
 import { jobAt, resultsFor, type Run } from '../../../domain/run/aggregate.ts'
-import { type TaskKind, taskKinds } from '../../../domain/task.ts'
+import { type Rate, type TaskKind, taskKinds } from '../../../domain/task.ts'
 import { type ClaimRequest, type ClaimResult, placeOf, threadsOf } from '../../claim-requests.ts'
-import type { Waiting } from '../statements/queue.ts'
+import type { QueueEntry } from '../statements/queue.ts'
 import type { StoredRun } from '../statements/records.ts'
 import type { Transaction } from './transaction.ts'
 
-interface Taken extends ClaimPick {
-  readonly waiting: Waiting
+interface ChosenJob extends QueueEntry {
+  readonly thread: string
 }
 
-interface Chosen {
-  readonly taken: readonly Taken[]
-  readonly nextDueAt: number | null
-  /** Kinds with a slot left. */
-  readonly open: readonly TaskKind[]
+interface Choice {
+  readonly chosen: readonly ChosenJob[]
+  /** Of the kinds with a free slot left; Infinity without one. */
+  readonly nextDueAt: number
+  readonly kindsWithSlot: readonly TaskKind[]
 }
+
+type Rates = Readonly<Record<string, Rate>>
 
 export function createClaim(transaction: Transaction): (request: ClaimRequest) => ClaimResult {
   const { queue, records, payloads, taskStarts } = transaction
 
-  /** Chooses due jobs of one kind, one for each thread named, and takes them off `limits`. */
-  function choose(
+  /** How many more jobs of each task may start; a task without an entry has no limit. */
+  function startsLeft({ taskLimits, rates = {}, at }: ClaimRequest): Map<string, number> {
+    const left = new Map(Object.entries(taskLimits))
+    for (const [task, rate] of Object.entries(rates)) {
+      const allowance = taskStarts.allowance(task, rate, at).left
+      left.set(task, Math.min(allowance, left.get(task) ?? allowance))
+    }
+    return left
+  }
+
+  function chooseSuspect(request: ClaimRequest): Choice {
+    const left = startsLeft(request)
+    const chosen: ChosenJob[] = []
+    for (const entry of queue.dueSuspects(request.at)) {
+      const slot = request.slots.find(({ kind, count }) => kind === entry.kind && count > 0)
+      if (slot === undefined || (left.get(entry.task) ?? 1) <= 0) continue
+      chosen.push({ ...entry, thread: placeOf(request, entry.task, slot.thread) })
+      break
+    }
+    return { chosen, nextDueAt: Infinity, kindsWithSlot: [] }
+  }
+
+  function chooseJobs(request: ClaimRequest): Choice {
+    const left = startsLeft(request)
+    const chosen: ChosenJob[] = []
+    const kindsWithSlot: TaskKind[] = []
+    let nextDueAt = Infinity
+    for (const kind of taskKinds) {
+      const threads = threadsOf(request.slots, kind)
+      const ofKind = chooseOfKind(request, kind, threads, left)
+      chosen.push(...ofKind)
+      // When every slot is filled, the next claim comes with the next free slot.
+      if (ofKind.length === threads.length) continue
+      kindsWithSlot.push(kind)
+      nextDueAt = Math.min(nextDueAt, queue.nextDueAt(kind, request.at))
+    }
+    return { chosen, nextDueAt, kindsWithSlot }
+  }
+
+  /** Chooses at most one job for each of the threads, and subtracts the chosen jobs from `left`. */
+  function chooseOfKind(
     request: ClaimRequest,
     kind: TaskKind,
     threads: readonly string[],
-    limits: Map<string, number>,
-  ): Taken[] {
-    const { at } = request
-    const taken: Taken[] = []
+    left: Map<string, number>,
+  ): ChosenJob[] {
+    const chosen: ChosenJob[] = []
     for (const priority of queue.priorities(kind)) {
-      const free = threads.length - taken.length
+      const free = threads.length - chosen.length
       if (free === 0) break
-      const open = new Map<string, number>()
+      const wanted = new Map<string, number>()
       for (const task of queue.tasks(kind, priority)) {
-        const room = Math.min(free, limits.get(task) ?? free)
-        if (room > 0) open.set(task, room)
+        const count = Math.min(free, left.get(task) ?? free)
+        if (count > 0) wanted.set(task, count)
       }
-      for (const waiting of queue.due(kind, priority, open, at)) {
-        const thread = threads[taken.length]
+      for (const entry of queue.due(kind, priority, wanted, request.at)) {
+        const thread = threads[chosen.length]
         if (thread === undefined) break
-        const { task, job: jobIndex } = waiting
-        const left = limits.get(task)
-        if (left !== undefined && left <= 0) continue
-        if (left !== undefined) limits.set(task, left - 1)
-        taken.push({ waiting, jobIndex, thread: placeOf(request, task, thread) })
+        const leftOfTask = left.get(entry.task) ?? Infinity
+        if (leftOfTask <= 0) continue
+        left.set(entry.task, leftOfTask - 1)
+        chosen.push({ ...entry, thread: placeOf(request, entry.task, thread) })
       }
     }
-    return taken
+    return chosen
   }
 
-  /** How many more jobs of these tasks may be claimed, and may start. */
-  function limitsOf({ taskLimits, rates = {}, at }: ClaimRequest): Map<string, number> {
-    const limits = new Map(Object.entries(taskLimits))
-    for (const [task, rate] of Object.entries(rates)) {
-      const { left } = taskStarts.allowance(task, rate, at)
-      limits.set(task, Math.min(left, limits.get(task) ?? left))
-    }
-    return limits
-  }
-
-  function chooseSuspect(request: ClaimRequest): Chosen {
-    const limits = limitsOf(request)
-    for (const waiting of queue.dueSuspects(request.at)) {
-      if ((limits.get(waiting.task) ?? 1) <= 0) continue
-      const slot = request.slots.find(({ kind, count }) => kind === waiting.kind && count > 0)
-      if (slot === undefined) continue
-      const thread = placeOf(request, waiting.task, slot.thread)
-      return { taken: [{ waiting, jobIndex: waiting.job, thread }], nextDueAt: null, open: [] }
-    }
-    return { taken: [], nextDueAt: null, open: [] }
-  }
-
-  /** Loads the records of the chosen jobs; null if one cannot be read, which is left out from now on. */
-  function load(taken: readonly Taken[]): Map<number, StoredRun> | null {
+  /** Loads the records of the chosen jobs. @returns null if one cannot be read: the queue leaves it out from now on */
+  function load(chosen: readonly ChosenJob[]): Map<number, StoredRun> | null {
     const stored = new Map<number, StoredRun>()
     let isComplete = true
-    for (const key of new Set(taken.map(({ waiting }) => waiting.run))) {
+    for (const key of new Set(chosen.map((entry) => entry.key))) {
       const found = records.read(key)
       if (found !== null) stored.set(key, found)
       else {
@@ -89,74 +106,62 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     return isComplete ? stored : null
   }
 
-  /** Claims the chosen jobs, each run once, and returns them in the order of the choice. */
-  function claim(taken: readonly Taken[], stored: ReadonlyMap<number, StoredRun>, at: number): ClaimedJob[] {
-    const picks = Map.groupBy(taken, ({ waiting }) => waiting.run)
+  /** Saves each run once. @returns the claimed jobs, in the order of the choice */
+  function claim(chosen: readonly ChosenJob[], stored: ReadonlyMap<number, StoredRun>, at: number): ClaimedJob[] {
+    const byKey = Map.groupBy(chosen, ({ key }) => key)
     const claimed = new Map<number, Run>()
-    for (const [key, one] of stored) {
-      claimed.set(key, transaction.save(one, claimJobs(one.run, picks.get(key) ?? [], at)).run)
+    for (const [key, before] of stored) {
+      claimed.set(key, transaction.save(before, claimJobs(before.run, byKey.get(key) ?? [], at)).run)
     }
-    return taken.flatMap(({ waiting: { run: key, job: index, runAt } }) => {
+    return chosen.flatMap(({ key, jobIndex, runAt }) => {
       const run = claimed.get(key)
       if (run === undefined) return []
-      const job = jobAt(run, index)
-      const after = resultsFor(run, job, (other, place) => payloads.result(key, place, other))
-      return [claimedJob(run, index, payloads.input(key, index, job), runAt, at, after)]
+      const job = jobAt(run, jobIndex)
+      const after = resultsFor(run, job, (other, otherIndex) => payloads.result(key, otherIndex, other))
+      return [claimedJob(run, jobIndex, payloads.input(key, jobIndex, job), runAt, at, after)]
     })
   }
 
-  function chooseAll(request: ClaimRequest): Chosen {
-    const { slots, at } = request
-    const limits = limitsOf(request)
-    const taken: Taken[] = []
-    const open: TaskKind[] = []
-    let next = Infinity
-    for (const kind of taskKinds) {
-      const threads = threadsOf(slots, kind)
-      const chosen = choose(request, kind, threads, limits)
-      taken.push(...chosen)
-      // If every slot was filled, the next claim comes when one is free.
-      if (chosen.length === threads.length) continue
-      open.push(kind)
-      next = Math.min(next, queue.nextDueAt(kind, at))
-    }
-    return { taken, nextDueAt: Number.isFinite(next) ? next : null, open }
-  }
-
-  function noteStarts(taken: readonly Taken[], { rates = {}, at }: ClaimRequest): void {
+  function noteStarts(chosen: readonly ChosenJob[], rates: Rates, at: number): void {
     for (const [task, rate] of Object.entries(rates)) {
-      const count = taken.filter(({ waiting }) => waiting.task === task).length
-      if (count > 0) taskStarts.note(task, rate, count, at)
+      const count = chosen.filter((entry) => entry.task === task).length
+      if (count > 0) taskStarts.add(task, rate, count, at)
     }
   }
 
   /** Tasks whose rate is used up, and until when. */
-  function usedUp({ rates = {}, at }: ClaimRequest): Record<string, number> {
-    const entries = Object.entries(rates).map(
-      ([task, rate]) => [task, taskStarts.allowance(task, rate, at).until] as const,
-    )
-    return Object.fromEntries(entries.filter((entry): entry is readonly [string, number] => entry[1] !== null))
+  function usedUp(rates: Rates, at: number): Record<string, number> {
+    const found: Record<string, number> = {}
+    for (const [task, rate] of Object.entries(rates)) {
+      const { until } = taskStarts.allowance(task, rate, at)
+      if (until !== null) found[task] = until
+    }
+    return found
   }
 
-  /** When the next job may start that waits for its task's rate. */
-  function nextInTurn(open: readonly TaskKind[], ratedUntil: Readonly<Record<string, number>>): number {
-    const waiting = open.flatMap((kind) => queue.priorities(kind).flatMap((priority) => queue.tasks(kind, priority)))
-    return Math.min(...waiting.map((task) => ratedUntil[task] ?? Infinity))
+  /** When the next job may start that waits for the rate of its task; Infinity without one. */
+  function nextWithinRate(kinds: readonly TaskKind[], ratedUntil: Readonly<Record<string, number>>): number {
+    const tasks = kinds.flatMap((kind) => queue.priorities(kind).flatMap((priority) => queue.tasks(kind, priority)))
+    return Math.min(...tasks.map((task) => ratedUntil[task] ?? Infinity))
   }
 
   return (request) => {
-    const { only, at } = request
+    const { only, rates, at } = request
     if (only === 'suspects') transaction.flush()
     for (;;) {
-      const { taken, nextDueAt, open } = only === 'suspects' ? chooseSuspect(request) : chooseAll(request)
-      const stored = load(taken)
+      const { chosen, nextDueAt, kindsWithSlot } = only === 'suspects' ? chooseSuspect(request) : chooseJobs(request)
+      const stored = load(chosen)
+      // Chooses again without the record that cannot be read.
       if (stored === null) continue
-      const jobs = claim(taken, stored, at)
-      if (request.rates === undefined) return { jobs, nextDueAt }
-      noteStarts(taken, request)
-      const ratedUntil = usedUp(request)
-      const next = Math.min(nextDueAt ?? Infinity, nextInTurn(open, ratedUntil))
-      return { jobs, nextDueAt: Number.isFinite(next) ? next : null, ratedUntil }
+      const jobs = claim(chosen, stored, at)
+      if (rates === undefined) return { jobs, nextDueAt: orNull(nextDueAt) }
+      noteStarts(chosen, rates, at)
+      const ratedUntil = usedUp(rates, at)
+      return { jobs, nextDueAt: orNull(Math.min(nextDueAt, nextWithinRate(kindsWithSlot, ratedUntil))), ratedUntil }
     }
   }
+}
+
+function orNull(instant: number): number | null {
+  return instant === Infinity ? null : instant
 }

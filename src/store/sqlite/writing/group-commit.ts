@@ -46,7 +46,7 @@ export function createGroupCommit(
       const replies = operations.map((operation): Reply => ({ ok: true, value: run(operation) }))
       transaction.flush()
       end.run()
-      committed.push(...transaction.keep())
+      committed.push(...transaction.afterCommit())
       if (changedRows() > before) noteWritten()
       return replies
     } catch (error) {
@@ -70,7 +70,7 @@ export function createGroupCommit(
   function rollBack(): void {
     // SQLite rolls back by itself after some failures.
     if (database.isTransaction) database.exec('ROLLBACK')
-    transaction.revert()
+    transaction.afterRollback()
   }
 
   /**

@@ -8,47 +8,17 @@ import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
 import type { RunChange } from '../../../domain/run.ts'
 import { changeOf } from '../../../domain/run/verbs.ts'
 import { isFull } from '../../apart.ts'
-import { createDeliveries, type Deliveries } from '../statements/deliveries.ts'
-import { createIdempotencyKeys, type IdempotencyKeys } from '../statements/idempotency-keys.ts'
-import { createLines, type Lines } from '../statements/lines.ts'
-import { createLists, type Lists } from '../statements/lists.ts'
-import { createMinutes, createTotals, type Minutes, type Totals } from '../statements/totals.ts'
-import { createPayloads, createSteps, type Payloads, type Steps } from '../statements/payloads.ts'
-import { createPausedTasks, createTaskStarts, type PausedTasks, type TaskStarts } from '../statements/tasks.ts'
-import { createQueue, type Queue, waitingOf } from '../statements/queue.ts'
-import { createRecords, type Records, type RecordsOptions, type StoredRun } from '../statements/records.ts'
-import { createSchedules, type Schedules } from '../statements/schedules.ts'
-import { createSearchIndex, type SearchIndex } from '../search-index.ts'
-
-export interface Transaction {
-  readonly records: Pick<Records, 'find' | 'findByKey' | 'read' | 'held' | 'finishedBefore'>
-  readonly queue: Omit<Queue, 'add' | 'remove' | 'flush' | 'keep' | 'revert'>
-  readonly payloads: Pick<Payloads, 'input' | 'result' | 'text' | 'beginning'>
-  readonly steps: Pick<Steps, 'list' | 'page'>
-  readonly lines: Pick<Lines, 'put' | 'chunksOf' | 'prune'>
-  readonly minutes: Minutes
-  readonly lists: Pick<Lists, 'taskId'>
-  readonly totals: Pick<Totals, 'current' | 'live'>
-  readonly deliveries: Omit<Deliveries, 'add' | 'forget'>
-  readonly keys: IdempotencyKeys
-  readonly pausedTasks: Omit<PausedTasks, 'revert'>
-  readonly schedules: Schedules
-  readonly taskStarts: Omit<TaskStarts, 'revert'>
-  /** null: there is none. */
-  readonly searchIndex: SearchIndex | null
-  add(run: Run): StoredRun
-  /** Saves a changed record; does nothing if it is the same. */
-  save(before: StoredRun, run: Run): StoredRun
-  /** Stores the step that the record of the run has just counted. */
-  addStep(claim: Claim, step: Step, at: number): void
-  remove(stored: StoredRun): void
-  /** Writes everything; call before the commit, and before a statement of another file reads the tables. */
-  flush(): void
-  /** Call after the commit. @returns its changes, one for each run */
-  keep(): RunChange[]
-  /** Call when the transaction was rolled back. */
-  revert(): void
-}
+import { createSearchIndex } from '../search-index.ts'
+import { createDeliveries } from '../statements/deliveries.ts'
+import { createIdempotencyKeys } from '../statements/idempotency-keys.ts'
+import { createLines } from '../statements/lines.ts'
+import { createLists } from '../statements/lists.ts'
+import { createPayloads, createSteps } from '../statements/payloads.ts'
+import { createQueue, queueEntry } from '../statements/queue.ts'
+import { createRecords, type RecordsOptions, type StoredRun } from '../statements/records.ts'
+import { createSchedules } from '../statements/schedules.ts'
+import { createPausedTasks, createTaskStarts } from '../statements/tasks.ts'
+import { createMinutes, createTotals } from '../statements/totals.ts'
 
 export interface TransactionOptions extends RecordsOptions {
   /** Tasks that run here: no job of another task is claimed. Default null: any. */
@@ -57,14 +27,22 @@ export interface TransactionOptions extends RecordsOptions {
   readonly hasSearch?: boolean
 }
 
+/** A table whose state is also in memory, and follows the commit or the rollback. */
+interface InMemory {
+  afterCommit(): void
+  afterRollback(): void
+}
+
+export type Transaction = ReturnType<typeof createTransaction>
+
 export function createTransaction(
   database: DatabaseSync,
   { tasks = null, hasSearch = false, ...options }: TransactionOptions = {},
-): Transaction {
+) {
   const records = createRecords(database, options)
   const pausedTasks = createPausedTasks(database)
   const taskStarts = createTaskStarts(database)
-  const queue = createQueue(database, tasks, pausedTasks.has)
+  const queue = createQueue(database, { tasks, isPaused: pausedTasks.has })
   const payloads = createPayloads(database)
   const steps = createSteps(database)
   const lines = createLines(database)
@@ -74,7 +52,9 @@ export function createTransaction(
   const keys = createIdempotencyKeys(database)
   const deliveries = createDeliveries(database)
   const schedules = createSchedules(database)
+  /** null for a store without search. */
   const searchIndex = hasSearch ? createSearchIndex(database) : null
+  const inMemory: readonly InMemory[] = [records, queue, lines, lists, totals, pausedTasks, taskStarts]
   const changes = new Map<string, RunChange>()
 
   return {
@@ -92,22 +72,23 @@ export function createTransaction(
     schedules,
     taskStarts,
     searchIndex,
-    add(accepted) {
-      const key = records.nextKey()
+    add(accepted: Run): StoredRun {
+      const key = records.takeKey()
       const isRecordFull = isFull(accepted)
-      const jobs = accepted.jobs.map((job, index) => payloads.store(key, index, null, job, isRecordFull))
+      const jobs = accepted.jobs.map((job, index) => payloads.moveApart(key, index, null, job, isRecordFull))
       const stored = { key, run: { ...accepted, jobs } }
       records.add(stored)
       lists.add(accepted)
       totals.countRun(null, accepted.state)
       for (const [index, job] of jobs.entries()) {
-        const waiting = waitingOf(key, job, index)
-        if (waiting !== null) queue.add(waiting)
+        const entry = queueEntry(key, job, index)
+        if (entry !== null) queue.add(entry)
         totals.countJob(null, job.state)
       }
       return stored
     },
-    save(stored, changed) {
+    /** Saves a changed record. @returns `stored` itself if nothing changed */
+    save(stored: StoredRun, changed: Run): StoredRun {
       const { key, run: before } = stored
       if (changed === before) return stored
       const isRecordFull = isFull(before)
@@ -115,12 +96,12 @@ export function createTransaction(
       for (const [index, job] of changed.jobs.entries()) {
         const old = jobAt(before, index)
         if (job === old) continue
-        const kept = payloads.store(key, index, old, job, isRecordFull)
+        const kept = payloads.moveApart(key, index, old, job, isRecordFull)
         if (kept !== job) run = { ...run, jobs: run.jobs.with(index, kept) }
-        if (old.steps !== null && kept.steps === null) steps.drop(key, index)
-        const [waited, waits] = [waitingOf(key, old, index), waitingOf(key, kept, index)]
-        if (waited !== null) queue.remove(waited)
-        if (waits !== null) queue.add(waits)
+        if (old.steps !== null && kept.steps === null) steps.removeJob(key, index)
+        const [oldEntry, entry] = [queueEntry(key, old, index), queueEntry(key, kept, index)]
+        if (oldEntry !== null) queue.remove(oldEntry)
+        if (entry !== null) queue.add(entry)
         totals.countJob(old.state, job.state)
       }
       if (run.state !== before.state) totals.countRun(before.state, run.state)
@@ -133,48 +114,41 @@ export function createTransaction(
       searchIndex?.noteChange(key)
       return saved
     },
-    addStep({ runId, jobIndex }, step, at) {
+    /** Stores the step that the record of the run has just counted. */
+    addStep({ runId, jobIndex }: Claim, step: Step, at: number): void {
       const stored = records.find(runId)
       const count = stored?.run.jobs[jobIndex]?.steps?.count
       if (stored === null || count === undefined) throw new Error(`the run ${runId} has no step`)
-      steps.put(stored.key, jobIndex, count - 1, step, at)
+      steps.add(stored.key, jobIndex, count - 1, step, at)
     },
-    remove(stored) {
+    remove(stored: StoredRun): void {
       const { key, run } = stored
       for (const { state } of run.jobs) totals.countJob(state, null)
       totals.countRun(run.state, null)
-      payloads.forget(key)
-      if (run.jobs.some((job) => job.steps !== null)) steps.forget(key)
-      if (run.webhook !== null) deliveries.forget(key)
-      lines.forget(key)
+      payloads.removeRun(key)
+      if (run.jobs.some((job) => job.steps !== null)) steps.removeRun(key)
+      if (run.webhook !== null) deliveries.removeRun(key)
+      lines.removeRun(key)
       lists.remove(run)
-      keys.forget(run.id)
+      keys.remove(run.id)
       searchIndex?.remove(key)
       records.remove(stored)
     },
-    flush() {
+    /** Writes what is only in memory. Call before the commit, and before a statement reads tables that others write. */
+    flush(): void {
       records.flush()
       queue.flush()
       totals.flush()
     },
-    keep() {
-      records.keep()
-      queue.keep()
-      lines.keep()
-      lists.keep()
-      totals.keep()
+    /** @returns the changes of the commit, one for each run */
+    afterCommit(): RunChange[] {
+      for (const table of inMemory) table.afterCommit()
       const committed = [...changes.values()]
       changes.clear()
       return committed
     },
-    revert() {
-      records.revert()
-      queue.revert()
-      lines.revert()
-      lists.revert()
-      totals.revert()
-      pausedTasks.revert()
-      taskStarts.revert()
+    afterRollback(): void {
+      for (const table of inMemory) table.afterRollback()
       changes.clear()
     },
   }
