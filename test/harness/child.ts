@@ -140,6 +140,8 @@ function watch(child: ChildProcess, stdout: Readable, stderr: Readable, isGroup:
     for (const listener of listeners) listener(line)
   })
   stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
+  // A program that is not there: without a listener the tests would end here.
+  child.once('error', (error) => (errors += String(error)))
 
   const { promise: exit, resolve } = Promise.withResolvers<Exit>()
   let isGone = false

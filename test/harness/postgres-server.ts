@@ -25,7 +25,7 @@ const server = new EmbeddedPostgres({
   password: 'postgres',
   authMethod: 'password',
   createPostgresUser: process.getuid?.() === 0,
-  initdbFlags: ['--no-sync', '--encoding=UTF8', '--locale=C'],
+  initdbFlags: ['--no-sync', '--set=scram_iterations=1', '--encoding=UTF8', '--locale=C'],
   postgresFlags: ['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', ...process.argv.slice(2)],
   onLog: () => {},
   onError: (error) => process.stderr.write(`${String(error)}\n`),

@@ -49,7 +49,7 @@ export async function makeConsumer(begin?: string): Promise<Consumer> {
       timeout: limitMs,
       stdio: ['ignore', 'pipe', 'pipe'],
     })
-    const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+    const ended = new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve))
     const [output, errors, code] = await Promise.all([text(child.stdout), text(child.stderr), ended])
     return { code, output: output + errors }
   }

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openPool } from '../harness/pool.ts'
 
-const kills = 100
+const kills = 32
 /** So many are ended at once, each as soon as it is there. */
 const threads = 4
 

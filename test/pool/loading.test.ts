@@ -37,27 +37,30 @@ const bad = (kind: string, way: string) => `
   if (!isMainThread) { ${way} }
   export default { kind: '${kind}', run: () => 'never' }`
 
-for (const kind of ['cpu', 'io'] as const) {
-  test(`a module that misbehaves while it is loaded fails its job, and nobody else on ${kind} threads`, async () => {
-    const modules = Object.entries(ways).map(([name, way]) => [`${name}.mjs`, bad(kind, way)] as const)
-    await using directory = await taskDirectory({ 'good.mjs': good(kind), ...Object.fromEntries(modules) })
-    await using opened = await openPool({ loadLimitMs: 500, tasksDir: directory.path })
-    for (const [name, { code, message, exitCode }] of Object.entries(expected)) {
-      // On a shared thread it is there all the while.
-      const neighbour = kind === 'io' ? await opened.start({ task: 'good', input: 100 }) : null
-      const outcome = await opened.outcomeOf({ task: name, timeoutMs: 60_000 })
-      assert.not.ok(outcome.ok, name)
-      const error = outcome.ok ? undefined : outcome.error
-      assert.is(error?.code, code, name)
-      // The log has the place, and callers do not.
-      assert.match((name === 'throws' ? error?.stack : error?.message) ?? '', message)
-      assert.is(error?.exitCode, exitCode, name)
-      const ended = await neighbour?.outcome
-      assert.ok(ended === undefined || ended === 'released' || ended.ok, name)
-      await opened.whole()
-      assert.equal(await opened.outcomeOf({ task: 'good', input: 1 }), { ok: true, result: '"good"' })
-    }
-  })
+test('a module that misbehaves while it is loaded fails its job, and nobody else on threads of its kind', async () => {
+  await Promise.all([checkOn('cpu'), checkOn('io')])
+})
+
+async function checkOn(kind: 'cpu' | 'io'): Promise<void> {
+  const modules = Object.entries(ways).map(([name, way]) => [`${name}.mjs`, bad(kind, way)] as const)
+  await using directory = await taskDirectory({ 'good.mjs': good(kind), ...Object.fromEntries(modules) })
+  await using opened = await openPool({ loadLimitMs: 500, tasksDir: directory.path })
+  for (const [name, { code, message, exitCode }] of Object.entries(expected)) {
+    const what = `${name} (${kind})`
+    // On a shared thread it is there all the while.
+    const neighbour = kind === 'io' ? await opened.start({ task: 'good', input: 100 }) : null
+    const outcome = await opened.outcomeOf({ task: name, timeoutMs: 60_000 })
+    assert.not.ok(outcome.ok, what)
+    const error = outcome.ok ? undefined : outcome.error
+    assert.is(error?.code, code, what)
+    // The log has the place, and callers do not.
+    assert.match((name === 'throws' ? error?.stack : error?.message) ?? '', message)
+    assert.is(error?.exitCode, exitCode, what)
+    const ended = await neighbour?.outcome
+    assert.ok(ended === undefined || ended === 'released' || ended.ok, what)
+    await opened.whole()
+    assert.equal(await opened.outcomeOf({ task: 'good', input: 1 }), { ok: true, result: '"good"' })
+  }
 }
 
 test('a module that a thread does not get done with is logged by its name, and the thread replaced', async () => {

@@ -4,7 +4,6 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { makeHome, root, type Environment, type Home } from '../harness/child.ts'
@@ -17,68 +16,21 @@ import { endsWithRefusal } from './refusal.ts'
 const clean = { code: 0, signal: null }
 const good = 'export default { run: () => null }\n'
 
-test('a wrong setting is refused by its name', async () => {
+test('what cannot be used is refused by its name: a setting, a directory of tasks, a module, a database', async () => {
   await using home = await makeHome()
-  await checkRefused(home, { PORT: 'none' }, ['PORT'])
-  await checkRefused(home, { DATABASE_URL: 'mysql://localhost/jobs' }, ['DATABASE_URL'])
-  await checkRefused(home, { THREADS: '0', LOG_LEVEL: 'loud' }, ['THREADS', 'LOG_LEVEL'])
-  await checkRefused(home, { HOST: '0.0.0.0' }, ['HOST', 'API_KEYS'])
-})
-
-test('a directory of tasks that cannot be used is refused by its path', async () => {
-  await using home = await makeHome()
-  const missing = join(home.directory, 'missing')
-  await checkRefused(home, { TASKS_DIR: missing }, [missing])
-  const tasks = (name: string, files: Record<string, string>): string => {
-    const directory = join(home.directory, name)
-    mkdirSync(directory)
-    for (const [file, text] of Object.entries(files)) writeFileSync(join(directory, file), text)
-    return directory
-  }
-  await checkRefused(home, { TASKS_DIR: tasks('syntax', { 'good.js': good, 'broken.js': 'export default {' }) }, [
-    'syntax/broken.js',
-  ])
-  await checkRefused(home, { TASKS_DIR: tasks('throws', { 'thrower.js': 'throw new Error("no licence")' }) }, [
-    'throws/thrower.js',
-    'no licence',
-  ])
+  const leaver = join(home.directory, 'exits')
+  mkdirSync(leaver)
   // Even as a success: nothing would say why nothing runs.
-  await checkRefused(home, { TASKS_DIR: tasks('exits', { 'leaver.js': 'process.exit(0)' }) }, [
-    'exits/leaver.js',
-    'process.exit(0)',
-  ])
-  await checkRefused(home, { TASKS_DIR: tasks('kind', { 'odd.js': 'export default { kind: "gpu", run() {} }' }) }, [
-    'kind/odd.js',
-    'kind',
-  ])
-  await checkRefused(home, { TASKS_DIR: tasks('twice', { 'a.ts': good, 'a.js': good }) }, ['twice/a.js', 'twice/a.ts'])
-})
-
-test('the tasks are listed with what is none, and an empty directory is said to be', async () => {
-  await using home = await makeHome()
-  const directory = join(home.directory, 'listed')
-  mkdirSync(directory)
-  const start = async (message: string) => {
-    const service = await home.start({ TASKS_DIR: directory })
-    const line = await service.logged(message)
-    await service.kill('SIGTERM')
-    return line
-  }
-  assert.is((await start('there are no tasks in ')).level, 'warn')
-  for (const file of ['b.js', 'a.mjs', '_c.js']) writeFileSync(join(directory, file), good)
-  const line = await start('loaded 2 tasks of ')
-  assert.equal([line['tasks'], line['skipped']], [['a', 'b'], ['_c.js (begins with "_")']])
-})
-
-test('a database that cannot be used is refused by its path', async () => {
-  await using home = await makeHome()
+  writeFileSync(join(leaver, 'leaver.js'), 'process.exit(0)')
+  const missing = join(home.directory, 'missing')
   const file = join(home.directory, 'text')
   writeFileSync(file, 'this is not a database, and long enough that SQLite looks at it twice '.repeat(20))
-  await checkRefused(home, { DATABASE_URL: `sqlite:${file}` }, [file])
-  await checkRefused(home, { DATABASE_URL: `sqlite:${file}/below.db` }, [`${file}/below.db`])
-  const newer = join(home.directory, 'newer.db')
-  new DatabaseSync(newer).exec('PRAGMA user_version = 99')
-  await checkRefused(home, { DATABASE_URL: `sqlite:${newer}` }, [newer, '99'])
+  await Promise.all([
+    checkRefused(home, { THREADS: '0', LOG_LEVEL: 'loud' }, ['THREADS', 'LOG_LEVEL']),
+    checkRefused(home, { TASKS_DIR: missing }, [missing]),
+    checkRefused(home, { TASKS_DIR: leaver }, ['exits/leaver.js', 'process.exit(0)']),
+    checkRefused(home, { DATABASE_URL: `sqlite:${file}` }, [file]),
+  ])
 })
 
 test('an older Node is refused in one line, as a program and as a library', async () => {
@@ -96,7 +48,7 @@ test('an older Node is refused in one line, as a program and as a library', asyn
   assert.is(told, 'BootError Forerunner needs Node 24 or later, and this is Node 22.1.0\n')
 })
 
-test('npm start bounds the young generation of each thread', async () => {
+test('npm start bounds the young generation of each thread, lists the tasks, and keeps what V8 has compiled', async () => {
   await using home = await makeHome()
   const tasks = join(home.directory, 'tasks')
   mkdirSync(tasks)
@@ -106,21 +58,26 @@ test('npm start bounds the young generation of each thread', async () => {
       for (let at = 0; at < 2_000_000; at += 1) kept[at % 100_000] = { list: [at] }
       return getHeapSpaceStatistics().find((space) => space.space_name === 'new_space').space_size
     }`
-  writeFileSync(join(tasks, 'on-main.js'), `${young}\nexport default { main: 'always', run }\n`)
   writeFileSync(join(tasks, 'on-thread.js'), `${young}\nexport default { main: 'never', run }\n`)
-  const child = await home.start({ TASKS_DIR: tasks }, 'npm')
+  writeFileSync(join(tasks, 'on-main.mjs'), `${young}\nexport default { main: 'always', run }\n`)
+  writeFileSync(join(tasks, '_shared.js'), good)
+  const cache = join(home.directory, 'compiled')
+  const child = await home.start({ TASKS_DIR: tasks, NODE_COMPILE_CACHE: cache }, 'npm')
+  const line = await child.logged('loaded 2 tasks of ')
+  assert.equal([line['tasks'], line['skipped']], [['on-main', 'on-thread'], ['_shared.js (begins with "_")']])
   const sizeOn = async (name: string): Promise<number> =>
     Number((await readRun(await child.post('/run-tasks', { tasks: [{ name }] }))).result)
   assert.ok((await sizeOn('on-main')) <= 48 * 1_048_576)
   assert.ok((await sizeOn('on-thread')) <= 48 * 1_048_576)
-})
-
-test('a start keeps what V8 has compiled for the next one', async () => {
-  await using home = await makeHome()
-  const cache = join(home.directory, 'compiled')
-  const child = await home.start({ NODE_COMPILE_CACHE: cache }, 'npm')
   await until('compiled code', () => existsSync(cache) && readdirSync(cache, { recursive: true }).length > 100)
   assert.equal(await child.kill('SIGTERM'), clean)
+})
+
+test('an empty directory of tasks is warned about', async () => {
+  await using home = await makeHome()
+  const empty = join(home.directory, 'empty')
+  mkdirSync(empty)
+  assert.is((await home.spawn({ TASKS_DIR: empty }).logged('there are no tasks in ')).level, 'warn')
 })
 
 test('an address in use is refused, and the stored jobs do not suffer from it', async () => {
@@ -130,9 +87,7 @@ test('an address in use is refused, and the stored jobs do not suffer from it', 
   assert.equal(await first.kill('SIGTERM'), clean)
 
   await using occupant = await occupyPort()
-  for (let boot = 0; boot < 3; boot += 1) {
-    await checkRefused(home, { HOST: 'localhost', PORT: String(occupant.port) }, [`localhost:${occupant.port}`])
-  }
+  await checkRefused(home, { HOST: 'localhost', PORT: String(occupant.port) }, [`localhost:${occupant.port}`])
   openGate(home)
   const last = await home.start()
   await until('every job is final', () => isIdle(last.url))

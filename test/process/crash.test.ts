@@ -14,7 +14,7 @@ import { loadUntilGone, type Reply } from './load.ts'
 import { unaskedOutcomes } from './unasked.ts'
 import { createRandom } from '../harness/random.ts'
 
-const kills = 20
+const kills = 12
 
 /** What a completed job leaves behind: neither may ever change. */
 interface Done {

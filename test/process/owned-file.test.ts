@@ -1,16 +1,19 @@
-/** Whatever tasks do with the database file of their service, it stays that service's own. */
+/** A database file has one process at a time, and stays that one's own whatever tasks and other programs do with it. */
 import { renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { allWays } from '../fixtures/process-tasks/touches.ts'
-import { makeHome, type Child, type Home } from '../harness/child.ts'
+import { makeHome, type Child, type Home, type Process } from '../harness/child.ts'
 import { rejects } from '../harness/rejects.ts'
 import { readRun } from '../harness/run.ts'
 import { sqliteStore } from '../harness/store-sqlite.ts'
 import { until } from '../harness/until.ts'
+import { withWarmThreads } from '../harness/warm-threads.ts'
+import { endsWithRefusal } from './refusal.ts'
 
 const mark = { name: 'mark-io', input: { ms: 0, failures: 0, value: 1 } }
 
@@ -28,17 +31,29 @@ async function touch(home: Home, child: Child, way: string, place: 'main' | 'wor
 /** Another process, which this one is, cannot have the file, and hears whose it is. */
 async function isRefused(home: Home, child: Child, why: string): Promise<void> {
   await using newcomer = sqliteStore(home.databasePath)
-  const { message } = await rejects(newcomer.store.open(), 'BootError')
+  const { message } = await rejects(withWarmThreads(newcomer.store.open), 'BootError')
   assert.ok(message.includes(home.databasePath), why)
   assert.match(message, new RegExp(`process ${child.pid}\\b`), why)
 }
 
 async function accept(child: Child): Promise<string> {
-  return (await readRun(await child.post('/run-tasks', { tasks: [mark] }))).id
+  const response = await child.post('/run-tasks', { tasks: [mark] })
+  assert.is(response.status, 200)
+  return (await readRun(response)).id
 }
 
 async function checkThere(child: Child, ids: readonly string[]): Promise<void> {
   for (const id of ids) assert.is((await child.get(`/runs/${id}`)).status, 200, `the run ${id} is there`)
+}
+
+// Begun first, for it takes 15 s: the other tests run meanwhile.
+const rivals = startRivals()
+rivals.catch(() => {})
+
+async function startRivals(): Promise<{ readonly home: Home; readonly first: Child; readonly second: Process }> {
+  const home = await makeHome({ THREADS: '1' })
+  const first = await home.start()
+  return { home, first, second: home.spawn() }
 }
 
 test('no way to touch the file gives it away, and after a kill all that was acknowledged is there', async () => {
@@ -53,23 +68,18 @@ test('no way to touch the file gives it away, and after a kill all that was ackn
       ids.push(await accept(child))
     }
   }
+  const socket = `${home.databasePath}-owner`
+  rmSync(socket)
+  await until('the socket is made again', () => statSync(socket, { throwIfNoEntry: false })?.isSocket())
+  ids.push(await touch(home, child, 'readFileSync', 'main'))
+  await isRefused(home, child, 'with the new socket')
   const late = home.spawn()
-  assert.is((await late.logged('process ')).owner, `process ${child.pid} on ${(await import('node:os')).hostname()}`)
+  assert.is((await late.logged('process ')).owner, `process ${child.pid} on ${hostname()}`)
   await late.kill('SIGKILL')
   ids.push(await accept(child))
   await child.kill('SIGKILL')
   const successor = await home.start()
   await checkThere(successor, ids)
-})
-
-test('a socket that was removed is made again', async () => {
-  await using home = await makeHome({ THREADS: '1' })
-  const child = await home.start()
-  const socket = `${home.databasePath}-owner`
-  rmSync(socket)
-  await until('it is there again', () => statSync(socket, { throwIfNoEntry: false })?.isSocket())
-  await touch(home, child, 'readFileSync', 'main')
-  await isRefused(home, child, 'with the new socket')
 })
 
 test('a file that was removed or replaced ends the process before anything else is acknowledged', async () => {
@@ -109,6 +119,16 @@ test('another program that takes the log away ends the process, and what was ack
   assert.is((await child.ended()).signal, 'SIGKILL')
   assert.match(JSON.stringify(child.lines.at(-1)), /by another program/)
   await checkThere(await home.start(), ids)
+})
+
+test('a second process waits in vain, and the first goes on; when that one leaves, another one gets in', async () => {
+  const { first, second, ...rest } = await rivals
+  await using home = rest.home
+  await endsWithRefusal(second, [home.databasePath])
+  await accept(first)
+  const opening = home.start()
+  assert.equal(await first.kill('SIGTERM'), { code: 0, signal: null })
+  await accept(await opening)
 })
 
 function openAndClose(path: string): void {
