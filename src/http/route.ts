@@ -21,9 +21,8 @@ import type { Registry } from '../tasks/registry.ts'
 import type { Responder } from './responder.ts'
 import type { ReadBody } from './body/read-body.ts'
 import type { PathParameters } from './validation.ts'
-import type { ChangeStreams } from './streaming/change-streams.ts'
-import type { RunStreams } from './streaming/run-streams.ts'
 import type { LongPolls } from './streaming/long-poll.ts'
+import type { ChangeStreams, RunStreams } from './streaming/open-streams.ts'
 import type { ViewOptions } from './views/job.ts'
 
 export interface Route {

@@ -42,10 +42,9 @@ import {
   runSchedule,
 } from './routes/schedules.ts'
 import { listTasks, pauseTask, resumeTask, taskStats } from './routes/tasks.ts'
-import { createChangeStreams } from './streaming/change-streams.ts'
-import { createStreamRoom } from './streaming/event-stream.ts'
+import { createStreamQuota } from './streaming/event-stream.ts'
 import { createLongPolls } from './streaming/long-poll.ts'
-import { createRunStreams } from './streaming/run-streams.ts'
+import { createChangeStreams, createRunStreams } from './streaming/open-streams.ts'
 import type { PathParameters } from './validation.ts'
 import type { ProgressOf } from './views/job.ts'
 
@@ -117,9 +116,9 @@ export function createHttp({ feed, progressOf, whyWaiting, ...options }: HttpOpt
   const view = { showsStacks: config.logLevel === 'debug', progressOf, whyWaiting, committedAt }
   const runWatch = createRunWatch(feed, store)
   const polls = createLongPolls(runWatch)
-  const streamRoom = createStreamRoom(config.maxStreams)
-  const streams = createRunStreams({ ...view, room: streamRoom, runWatch, log })
-  const changeStreams = createChangeStreams({ room: streamRoom })
+  const streamQuota = createStreamQuota(config.maxStreams)
+  const streams = createRunStreams({ runWatch, quota: streamQuota, view, log })
+  const changeStreams = createChangeStreams(streamQuota)
   const bodyParser = createBodyParser()
   const bodyBudget = createByteBudget(config.maxInFlightBytes)
   const answerBudget = createByteBudget(config.maxInFlightBytes)
@@ -135,8 +134,8 @@ export function createHttp({ feed, progressOf, whyWaiting, ...options }: HttpOpt
   return {
     mount,
     connect: (prefix) => createInProcess(mount({ prefix, isHosted: false, isOwn: true }).middleware, log),
-    noteChange: changeStreams.note,
-    openStreams: streamRoom.size,
+    noteChange: changeStreams.noteChange,
+    openStreams: streamQuota.taken,
     dismissPolls: polls.dismiss,
     async closeStreams() {
       changeStreams.close()

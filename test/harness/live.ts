@@ -5,12 +5,12 @@
 import { once } from 'node:events'
 import { Router } from '@koa/router'
 import { createFeed, type Feed, createRunWatch } from '../../src/feed/feed.ts'
-import { createRunStreams, type RunStreams, type RunStreamsOptions } from '../../src/http/streaming/run-streams.ts'
+import { createRunStreams, type RunStreams, type RunStreamsOptions } from '../../src/http/streaming/open-streams.ts'
 import { createLongPolls, type LongPolls } from '../../src/http/streaming/long-poll.ts'
 import { sendProblem } from '../../src/http/problem.ts'
 import type { HttpDeps } from '../../src/http/route.ts'
 import { watchRun } from '../../src/http/routes/get-run.ts'
-import { createStreamRoom, type StreamRoom } from '../../src/http/streaming/event-stream.ts'
+import { createStreamQuota } from '../../src/http/streaming/event-stream.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -20,7 +20,7 @@ export interface Live extends AsyncDisposable {
   readonly url: string
   readonly store: Store
   readonly feed: Feed
-  readonly streams: RunStreams & Pick<StreamRoom, 'size'>
+  readonly streams: RunStreams & { size(): number }
   readonly polls: LongPolls
   /** How often a run was read. */
   reads(): number
@@ -42,12 +42,11 @@ export async function startLive({ maxStreams = 1_000, ...options }: LiveOptions 
     },
   })
   const log = createLog('silent')
-  const room = createStreamRoom(maxStreams)
+  const quota = createStreamQuota(maxStreams)
   const streams = createRunStreams({
     runWatch,
-    room,
-    showsStacks: false,
-    progressOf: () => null,
+    quota,
+    view: { showsStacks: false },
     log,
     ...options,
   })
@@ -59,7 +58,12 @@ export async function startLive({ maxStreams = 1_000, ...options }: LiveOptions 
     // Until the run has another version than the one in the path.
     .get('/runs/:id/versions/:version', async (ctx) => {
       const [id, version] = [String(ctx.params['id']), Number(ctx.params['version'])]
-      const { run } = await polls.wait(id, (latest) => latest.version === version, 60_000, ctx.res)
+      const { run } = await polls.wait({
+        runId: id,
+        isKnown: (latest) => latest.version === version,
+        waitMs: 60_000,
+        response: ctx.res,
+      })
       ctx.body = { version: run?.version ?? null }
     })
     .routes()
@@ -82,7 +86,7 @@ export async function startLive({ maxStreams = 1_000, ...options }: LiveOptions 
     url,
     store,
     feed,
-    streams: { ...streams, size: room.size },
+    streams: { ...streams, size: quota.taken },
     polls,
     reads: () => reads,
     async [Symbol.asyncDispose]() {

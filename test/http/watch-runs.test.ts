@@ -5,8 +5,8 @@ import { connect } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClient } from '../../src/client/client.ts'
-import { createChangeStreams } from '../../src/http/streaming/change-streams.ts'
-import { createStreamRoom } from '../../src/http/streaming/event-stream.ts'
+import { createChangeStreams } from '../../src/http/streaming/open-streams.ts'
+import { createStreamQuota } from '../../src/http/streaming/event-stream.ts'
 import { shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
@@ -38,15 +38,15 @@ test('shares the bound of all streams, and ends when the service does', async ()
 })
 
 test('cuts a client off that takes nothing, and holds one event for it', async () => {
-  const room = createStreamRoom(9)
-  const streams = createChangeStreams({ room, timing: { sampleMs: 1, stuckMs: 50 } })
+  const quota = createStreamQuota(9)
+  const streams = createChangeStreams(quota, { sampleMs: 1, stuckMs: 50 })
   let held = 0
   const server = createServer((_request, response) => {
     streams.open(response).start()
     // More than the system takes for a client that does not read.
     response.write('x'.repeat(16 * 2 ** 20))
     const noter = setInterval(() => {
-      streams.note()
+      streams.noteChange()
       held = Math.max(held, response.writableLength)
     }, 1)
     response.once('close', () => clearInterval(noter))
@@ -57,15 +57,15 @@ test('cuts a client off that takes nothing, and holds one event for it', async (
   socket.on('error', () => {})
   socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
   await once(server, 'request')
-  await until('it is cut off', () => room.size() === 0)
+  await until('it is cut off', () => quota.taken() === 0)
   assert.ok(held < 17 * 2 ** 20, `${held} bytes`)
   socket.destroy()
   server.close()
 })
 
 test('gives the place of a client back that went away before it had one', async () => {
-  const room = createStreamRoom(1)
-  const streams = createChangeStreams({ room })
+  const quota = createStreamQuota(1)
+  const streams = createChangeStreams(quota)
   const { promise: closed, resolve } = Promise.withResolvers<void>()
   const server = createServer((_request, response) => {
     response.once('close', () => {
@@ -80,7 +80,7 @@ test('gives the place of a client back that went away before it had one', async 
     .on('error', () => {})
     .write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
   await closed
-  assert.is(room.size(), 0)
+  assert.is(quota.taken(), 0)
   server.close()
 })
 

@@ -8,7 +8,7 @@ import { hidesSecrets, jobWithoutSecrets } from '../permissions.ts'
 import { isKnown, parsePrefer, tagOfRun, tagOfVersion } from '../request-head.ts'
 import { countText, findRun, jobIndexOf, noSuchJob, noSuchRun, parseQuery, runIdOf } from '../validation.ts'
 import type { Route } from '../route.ts'
-import { checkTakesEvents, eventStreamType, sendEventsHead } from '../streaming/event-stream.ts'
+import { checkAcceptsEvents, eventStreamType, sendEventsHead } from '../streaming/event-stream.ts'
 import { type JobView, jobViewSchema, progressSchema, viewJob } from '../views/job.ts'
 import { chunkIdOf, linePageSchema, type LinePageView, lineSchema, runViewSchema, viewLines } from '../views/run.ts'
 
@@ -60,7 +60,12 @@ export const getRun: Route = {
 
       /** The run as soon as it has a version that the client does not know, or as it is after `seconds`. */
       async function nextVersion(seconds: number): Promise<RunRecord> {
-        const { run: latest, hasWaited } = await polls.wait(id, hasVersion, seconds * msPerS, ctx.res)
+        const { run: latest, hasWaited } = await polls.wait({
+          runId: id,
+          isKnown: hasVersion,
+          waitMs: seconds * msPerS,
+          response: ctx.res,
+        })
         if (latest === null) throw noSuchRun(id)
         // A run that is deleted meanwhile does not change, so the poll hears nothing of it.
         const newest = hasWaited && hasVersion(latest) ? await findRun(store, id) : latest
@@ -97,7 +102,7 @@ export const watchRun: Route = {
 
   create({ store, streams, prefix }) {
     return async (ctx, params) => {
-      checkTakesEvents(ctx)
+      checkAcceptsEvents(ctx)
       const id = runIdOf(params)
       if (ctx.method === 'HEAD') {
         await findRun(store, id)

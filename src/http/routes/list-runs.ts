@@ -5,7 +5,7 @@ import { isRunId } from '../../domain/ids.ts'
 import { listedRunExample } from '../openapi/examples.ts'
 import { countText, parseQuery, runFilter, runFilterOf } from '../validation.ts'
 import type { Route } from '../route.ts'
-import { checkTakesEvents, eventStreamType, sendEventsHead } from '../streaming/event-stream.ts'
+import { checkAcceptsEvents, eventStreamType, sendEventsHead } from '../streaming/event-stream.ts'
 import { runPageSchema, type RunPageView, viewRun } from '../views/run.ts'
 
 const maxPageSize = 500
@@ -112,7 +112,7 @@ export const watchRuns: Route = {
 
   create({ changeStreams }) {
     return (ctx) => {
-      checkTakesEvents(ctx)
+      checkAcceptsEvents(ctx)
       const opened = ctx.method === 'HEAD' ? null : changeStreams.open(ctx.res)
       sendEventsHead(ctx)
       opened?.start()

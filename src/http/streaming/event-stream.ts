@@ -1,93 +1,175 @@
 /**
- * One response that is a stream of events (https://html.spec.whatwg.org/multipage/server-sent-events.html). It never
- * holds more than one event for its client: while the client takes nothing, the newest state of the run replaces the one
- * before, and everything else is dropped.
+ * One response that is a stream of server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html):
+ * what all such responses have in common, and the stream of one run.
  */
 import type { ServerResponse } from 'node:http'
-import type { RunRecord } from '../../domain/run.ts'
 import type { Context } from 'koa'
 import { AppError } from '../../domain/errors.ts'
+import type { RunRecord } from '../../domain/run.ts'
 
-export interface EventStream {
-  /** Begins to write, when the head of the response is out; a run that was shown before is not lost. */
+export const eventStreamType = 'text/event-stream'
+
+const head = {
+  'Content-Type': `${eventStreamType}; charset=utf-8`,
+  'Cache-Control': 'no-store',
+  // Makes nginx, and proxies that read the same header, pass on each event at once.
+  'X-Accel-Buffering': 'no',
+}
+
+/** @throws AppError `not-acceptable` */
+export function checkAcceptsEvents(ctx: Context): void {
+  if (ctx.accepts(eventStreamType) !== false) return
+  throw new AppError('not-acceptable', `events are ${eventStreamType}, which the Accept header excludes`)
+}
+
+/** Sends the head, which is the whole response to HEAD. */
+export function sendEventsHead(ctx: Context): void {
+  ctx.status = 200
+  ctx.set(head)
+  if (ctx.method === 'HEAD') return
+  // The stream is not a body of Koa's: Koa reports each client that leaves as an error of the app.
+  ctx.respond = false
+  ctx.flushHeaders()
+}
+
+/** An empty comment, which keeps the connection in use and shows when it is broken. */
+export const comment = ':\n\n'
+
+/** In milliseconds. */
+export const streamTiming = {
+  /** Interval at which streams look for progress, for comments that are due, and for stuck clients. */
+  sampleMs: 250,
+  /** Interval between two comments. */
+  commentMs: 15_000,
+  /** A client that reads nothing for this long is cut off. It can connect again. */
+  stuckMs: 10_000,
+}
+export type StreamTiming = typeof streamTiming
+
+/** Bounds the number of open streams. */
+export interface StreamQuota {
+  /** @returns a function to call when the stream has ended. @throws AppError `too-many-streams` or `shutting-down` */
+  take(): () => void
+  /** From now on no stream is opened. */
+  close(): void
+  /** The number of open streams. */
+  taken(): number
+}
+
+export function createStreamQuota(maxStreams: number): StreamQuota {
+  const streams = new Set<symbol>()
+  let isClosed = false
+
+  return {
+    take() {
+      if (isClosed) throw new AppError('shutting-down', 'the service is leaving')
+      if (streams.size >= maxStreams) {
+        throw new AppError('too-many-streams', `${streams.size} event streams are open, and no more are allowed`)
+      }
+      const stream = Symbol('stream')
+      streams.add(stream)
+      return () => void streams.delete(stream)
+    },
+    close() {
+      isClosed = true
+    },
+    taken: () => streams.size,
+  }
+}
+
+/** Calls `leave` once the response is closed. A response that is closed already emits no further event. */
+export function onceClosed(response: ServerResponse, leave: () => void): void {
+  if (response.closed) leave()
+  else response.once('close', leave)
+}
+
+/** The stream of one run. At most one event waits for the client: a newer state of the run replaces an older one. */
+export interface RunStream {
+  /** Starts to write. Called once the head is sent; a run that was shown before is kept until then. */
   start(): void
-  /** After a final state the response ends. */
+  /** Sends the run. A final state ends the response. */
   showRun(run: RunRecord): void
   /** Ends the response after the run that was shown last. */
   end(): void
-  /** To be called every so often: for progress, comments, and clients that are gone. @returns whether it lives on */
-  attend(progressOf: (run: RunRecord) => readonly ProgressEvent[]): boolean
+  /** Called every `sampleMs`: sends progress and comments, and cuts off a stuck client. */
+  tick(progressOf: (run: RunRecord) => readonly ProgressEvent[]): void
 }
 
 export interface ProgressEvent {
   readonly jobIndex: number
-  /** Differs between two events of a job, of two attempts too. */
+  /** Differs between any two events of a job, also if they are of two attempts. */
   readonly key: string
   readonly text: string
 }
 
-/** A large event goes out in pieces: a slow client that takes one after the other is not stuck. */
+/** A large event is written in pieces: a slow client that reads one after the other is not stuck. */
 const maxPieceBytes = 64 * 1024
-/** When a client may connect again: a thousand must not all do so at once. */
+/** Clients reconnect after a random time, so that a thousand of them do not all come at once. */
 const minRetryMs = 2_000
 const maxRetryMs = 5_000
 
-/** @param eventOf null for a run that cannot be shown: the response ends, and its client can ask again */
-export function createEventStream(
+/** @param eventOf returns null for a run that cannot be shown: the response ends, and the client can connect again */
+export function createRunStream(
   response: ServerResponse,
   eventOf: (run: RunRecord) => Buffer | null,
   { commentMs, stuckMs }: StreamTiming,
-): EventStream {
+): RunStream {
   const retryMs = Math.round(minRetryMs + Math.random() * (maxRetryMs - minRetryMs))
   const sentProgress = new Map<number, string>()
-  let rest: Buffer = Buffer.from(`retry: ${retryMs}\n\n`)
+  /** What is left to write of the current event. */
+  let unwritten: Buffer = Buffer.from(`retry: ${retryMs}\n\n`)
   let newest: RunRecord | null = null
   let lastSent: RunRecord | null = null
-  let commentAt = performance.now() + commentMs
-  let takesMore = false
-  /** Since when something waits that the client does not take. */
-  let stuckSince: number | null = null
+  let nextCommentAt = performance.now() + commentMs
+  let canWrite = false
+  /** The time of the last write, while the client has not read all of it. */
+  let unreadSince: number | null = null
   let isEnding = false
 
   function nextPiece(): Buffer {
-    if (rest.length === 0 && newest !== null) {
+    if (unwritten.length === 0 && newest !== null) {
       const event = eventOf(newest)
-      rest = event ?? rest
       if (event === null || newest.state !== 'running') isEnding = true
+      unwritten = event ?? unwritten
       lastSent = newest
       newest = null
     }
-    const piece = rest.subarray(0, maxPieceBytes)
-    rest = rest.subarray(maxPieceBytes)
+    const piece = unwritten.subarray(0, maxPieceBytes)
+    unwritten = unwritten.subarray(maxPieceBytes)
     return piece
   }
 
+  /** Writes until nothing is left, or until the client has to read first. */
   function flush(): void {
-    while (takesMore && !response.destroyed) {
+    while (canWrite && !response.destroyed) {
       const piece = nextPiece()
-      if (piece.length === 0 && !isEnding) return
-      if (piece.length === 0) response.end()
-      else if (response.write(piece)) continue
-      takesMore = false
-      stuckSince = performance.now()
+      if (piece.length > 0) {
+        canWrite = response.write(piece)
+      } else {
+        if (!isEnding) return
+        response.end()
+        canWrite = false
+      }
+      if (!canWrite) unreadSince = performance.now()
     }
   }
 
-  function takeMore(): void {
+  function resume(): void {
     if (response.writableEnded) return
-    takesMore = true
-    stuckSince = null
+    canWrite = true
+    unreadSince = null
     flush()
   }
 
+  /** @returns false if the client has to read first; nothing is sent or kept then */
   function sendNow(text: string): boolean {
-    if (!takesMore || isEnding) return false
-    rest = Buffer.from(text)
+    if (!canWrite || isEnding) return false
+    unwritten = Buffer.from(text)
     flush()
     return true
   }
 
-  /** Once each; what the client does not take now waits for the next time. */
+  /** Sends each event once. Events that cannot be sent now are sent at a later tick, unless newer ones replace them. */
   function sendProgress(events: readonly ProgressEvent[]): void {
     const unsent = events.filter(({ jobIndex, key }) => sentProgress.get(jobIndex) !== key)
     if (unsent.length === 0 || !sendNow(unsent.map(({ text }) => text).join(''))) return
@@ -96,10 +178,10 @@ export function createEventStream(
 
   return {
     start() {
-      response.on('drain', takeMore)
-      // Of a client that goes away while something is written: the response closes, and that is enough.
+      response.on('drain', resume)
+      // The client can leave during a write. The response closes then, which is all that matters.
       response.on('error', () => {})
-      takeMore()
+      resume()
     },
     showRun(run) {
       if (isEnding) return
@@ -110,86 +192,14 @@ export function createEventStream(
       isEnding = true
       flush()
     },
-    attend(progressOf) {
+    tick(progressOf) {
       const now = performance.now()
-      const { socket } = response.req
-      if (stuckSince !== null && now - stuckSince > stuckMs) socket.destroy()
-      if (socket.destroyed) return false
+      if (unreadSince !== null && now - unreadSince > stuckMs) response.req.socket.destroy()
+      if (response.destroyed) return
       if (lastSent !== null) sendProgress(progressOf(lastSent))
-      if (now >= commentAt) {
-        sendNow(comment)
-        commentAt = now + commentMs
-      }
-      return true
+      if (now < nextCommentAt) return
+      sendNow(comment)
+      nextCommentAt = now + commentMs
     },
-  }
-}
-
-/** What all responses that are streams of events have in common: their media type, their head, and their number. */
-export const eventStreamType = 'text/event-stream'
-
-const head = {
-  'Content-Type': `${eventStreamType}; charset=utf-8`,
-  'Cache-Control': 'no-store',
-  // Tells nginx, and proxies that do the same, to pass each event on.
-  'X-Accel-Buffering': 'no',
-}
-
-/** @throws AppError `not-acceptable` */
-export function checkTakesEvents(ctx: Context): void {
-  if (ctx.accepts(eventStreamType) !== false) return
-  throw new AppError('not-acceptable', `events are ${eventStreamType}, which the Accept header excludes`)
-}
-
-/** Sends the head; for HEAD it is all. */
-export function sendEventsHead(ctx: Context): void {
-  ctx.status = 200
-  ctx.set(head)
-  if (ctx.method === 'HEAD') return
-  // Not as a body of Koa's: it reports every client that goes away as an error of the app.
-  ctx.respond = false
-  ctx.flushHeaders()
-}
-
-export const comment = ':\n\n'
-
-/** In milliseconds. */
-export const streamTiming = {
-  /** Between two looks for what is to be sent. */
-  sampleMs: 250,
-  /** Between two comments, which keep a connection in use and find out that it is broken. */
-  commentMs: 15_000,
-  /** After this a client is cut off that takes nothing of what waits for it; it can connect again. */
-  stuckMs: 10_000,
-}
-export type StreamTiming = typeof streamTiming
-
-export interface StreamRoom {
-  /** @returns a function that gives the place back. @throws AppError `too-many-streams` or `shutting-down` */
-  take(): () => void
-  /** From now on there is no room. */
-  close(): void
-  /** Places that are taken. */
-  size(): number
-}
-
-export function createStreamRoom(maxStreams: number): StreamRoom {
-  const places = new Set<symbol>()
-  let isClosed = false
-
-  return {
-    take() {
-      if (isClosed) throw new AppError('shutting-down', 'the service is leaving')
-      if (places.size >= maxStreams) {
-        throw new AppError('too-many-streams', `${places.size} event streams are open, and no more are allowed`)
-      }
-      const place = Symbol('place')
-      places.add(place)
-      return () => void places.delete(place)
-    },
-    close() {
-      isClosed = true
-    },
-    size: () => places.size,
   }
 }

@@ -1,66 +1,70 @@
-/** Lets a client wait for a run's next version: while it is connected, for as long as it wants, and not beyond the service's leaving. */
+/** Long polls: a client waits for a newer version of a run, for as long as it asked for and until the service stops. */
 import type { ServerResponse } from 'node:http'
 import type { RunRecord } from '../../domain/run.ts'
 import type { RunWatch } from '../../feed/feed.ts'
 
-export interface Polled {
+export interface PollOptions {
+  readonly runId: string
+  /** Whether the client has this version of the run. */
+  readonly isKnown: (run: RunRecord) => boolean
+  readonly waitMs: number
+  readonly response: Pick<ServerResponse, 'once' | 'off' | 'destroyed'>
+}
+
+export interface PollResult {
   /** null: there is no such run, or no longer. */
   readonly run: RunRecord | null
-  /** Whether there was anything to wait for. */
+  /** False if the first version that was read is new to the client. */
   readonly hasWaited: boolean
 }
 
 export interface LongPolls {
   /**
-   * Resolves as soon as the run is not one that the client knows, and after `waitMs` in any case.
+   * Resolves as soon as the run has a version that the client does not know, and after `waitMs` at the latest.
    * @throws AppError `store-unavailable`
    */
-  wait(
-    runId: string,
-    isKnown: (run: RunRecord) => boolean,
-    waitMs: number,
-    response: Pick<ServerResponse, 'once' | 'off' | 'destroyed'>,
-  ): Promise<Polled>
-  /** Answers all polls; from now on each is answered at once. */
+  wait(options: PollOptions): Promise<PollResult>
+  /** Ends all polls. From now on `wait` does not wait. */
   dismiss(): void
-  /** How many wait. */
+  /** The number of polls that wait. */
   size(): number
 }
 
 export function createLongPolls({ watch }: RunWatch): LongPolls {
-  const waiting = new Set<() => void>()
-  let isLeaving = false
+  const polls = new Set<() => void>()
+  let isDismissed = false
 
   return {
-    wait(runId, isKnown, waitMs, response) {
-      const { promise, resolve, reject } = Promise.withResolvers<Polled>()
+    wait({ runId, isKnown, waitMs, response }) {
+      const { promise, resolve, reject } = Promise.withResolvers<PollResult>()
       let latest: RunRecord | null = null
       let timer: NodeJS.Timeout | undefined
 
-      // Before the first snapshot there is nothing to answer with; it comes soon.
+      const end = (run: RunRecord | null): void => resolve({ run, hasWaited: timer !== undefined })
+      // Before the run is read there is nothing to resolve to. The read takes a moment, and checks everything again.
       const giveUp = (): void => {
-        if (latest !== null) resolve({ run: latest, hasWaited: timer !== undefined })
+        if (latest !== null) end(latest)
       }
       const unwatch = watch(runId, (snapshot) => {
         if (snapshot.kind === 'failed') return reject(snapshot.error)
-        if (snapshot.kind === 'gone') return resolve({ run: null, hasWaited: timer !== undefined })
+        if (snapshot.kind === 'gone') return end(null)
         latest = snapshot.run
-        if (!isKnown(latest) || isLeaving || response.destroyed) return giveUp()
+        if (!isKnown(latest) || isDismissed || response.destroyed) return giveUp()
         timer ??= setTimeout(giveUp, waitMs)
       })
-      waiting.add(giveUp)
+      polls.add(giveUp)
       response.once('close', giveUp)
       return promise.finally(() => {
         clearTimeout(timer)
         unwatch()
-        waiting.delete(giveUp)
+        polls.delete(giveUp)
         response.off('close', giveUp)
       })
     },
     dismiss() {
-      isLeaving = true
-      for (const giveUp of waiting) giveUp()
+      isDismissed = true
+      for (const giveUp of polls) giveUp()
     },
-    size: () => waiting.size,
+    size: () => polls.size,
   }
 }
