@@ -1,14 +1,12 @@
 /**
- * The embedded engine as the rest of the service sees it: sends operations to the store's thread in groups. What comes in
- * while a group is being committed and replied to is the next group (group commit).
+ * The embedded engine as the rest of the service sees it: sends operations to the store's thread in groups. The
+ * operations that arrive while one group is committed and replied to are the next group (group commit).
  */
-import { randomUUID } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import { AppError, BootError } from '../../domain/errors.ts'
-import type { RunChange } from '../../domain/run.ts'
+import type { ChangeListener, RunChange } from '../../domain/run.ts'
 import { createTurnScheduler } from '../../runtime/event-loop.ts'
 import type { Log } from '../../log.ts'
-import type { StallOptions } from '../../runtime/stall-watch.ts'
 import type { Store } from '../store.ts'
 import {
   allVerbs,
@@ -21,51 +19,41 @@ import {
   type Verb,
 } from './messages.ts'
 
-export interface SqliteOptions {
-  /** `:memory:` or a file's path. */
-  readonly path: string
-  /** How long to wait for another process to let go of the file, in milliseconds. */
-  readonly lockWaitMs: number
-  /** Tasks that run here: no job of another one is claimed. Default: any. */
-  readonly tasks?: readonly string[]
-  /** Ends the process when the main thread stands still; default: nobody watches. */
-  readonly stall?: StallOptions
-  /** Whether runs can be found by their words; the index is built some time after the commits. Default: no. */
-  readonly hasSearch?: boolean
+export interface SqliteOptions extends ThreadOptions {
   readonly log: Log
-  /** Called with each group that was committed: how many verbs it held, and how long it took, in milliseconds. */
+  /** Called for each committed group: how many verbs it had, and how long it took, in milliseconds. */
   readonly onCommit?: (verbs: number, tookMs: number) => void
-  /** Called when the store's thread is gone for good: nothing can be accepted or settled any more. */
+  /** Called when the store's thread has ended without a call of `close`: nothing can be accepted or settled any more. */
   readonly onLost: (error: Error) => void
 }
 
-interface Pending extends Operation {
+interface Call extends Operation {
   readonly resolve: (value: unknown) => void
   readonly reject: (error: Error) => void
 }
 
 /** Each reply causes up to a tenth of a millisecond of work. */
 const repliesPerTurn = 128
-/** Of the thread, in MiB: V8's own bound is 192, which garbage fills under load. */
+/** Bound on the thread's young generation: V8's default is 192 MiB, which garbage fills under load. */
 const maxYoungGenerationSizeMb = 6
 /** How long a commit counts as proof that the disk takes writes. */
-const freshMs = 2_000
-
-type State = 'new' | 'opening' | 'open' | 'closing' | 'closed'
+const writableMs = 2_000
 
 export function createSqliteStore(options: SqliteOptions): Store {
-  const listeners: ((change: RunChange) => void)[] = []
-  let state: State = 'new'
+  const { path, lockWaitMs, tasks, stall, hasSearch = false, log, onCommit, onLost } = options
+  const listeners: ChangeListener[] = []
+  let state: 'new' | 'opening' | 'open' | 'closing' | 'closed' = 'new'
   let worker: Worker | null = null
-  let waiting: Pending[] = []
-  let inFlight: Pending[] = []
-  /** Whether operations of a committed group still wait for their replies. */
+  /** Calls of the next group. */
+  let queued: Call[] = []
+  let inFlight: Call[] = []
+  /** Whether calls of a committed group still wait for their replies. */
   let isReplying = false
   let sentAt = 0
   let backlog = 0
   let paused = new Set<string>()
-  /** When a group was last written, on the clock of `performance.now()`; at no time since one could not be. */
-  let writtenAt = Number.NEGATIVE_INFINITY
+  /** When a group was last written, by `performance.now()`; reset by a failed write. */
+  let writtenAt = -Infinity
   let isCloseSent = false
   const opened = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<void>()
@@ -77,78 +65,74 @@ export function createSqliteStore(options: SqliteOptions): Store {
 
   function flush(): void {
     if (inFlight.length > 0 || isReplying || state === 'opening') return
-    if (waiting.length > 0) {
-      inFlight = waiting
-      waiting = []
+    if (queued.length > 0) {
+      inFlight = queued
+      queued = []
       sentAt = performance.now()
       send(inFlight.map(({ verb, args }) => ({ verb, args })))
     } else if (state === 'closing' && !isCloseSent) {
-      // A turn can run after the reply to its own operation.
+      // `flush` can run again while the thread closes.
       isCloseSent = true
       send('close')
     }
   }
 
-  function call<Name extends Verb>(verb: Name) {
-    return (...args: Parameters<Store[Name]>): ReturnType<Store[Name]> => {
-      const asked = Promise.withResolvers<unknown>()
-      if (state !== 'open') {
-        asked.reject(new AppError('store-unavailable', 'the store is not open'))
-      } else {
-        waiting.push({ verb, args, resolve: asked.resolve, reject: asked.reject })
-        // Operations of the same turn of the event loop form one group.
-        if (waiting.length === 1 && inFlight.length === 0) setImmediate(flush)
-      }
-      // The thread replies with the verb's result; the message does not carry its type.
-      return asked.promise as ReturnType<Store[Name]>
-    }
+  function call(verb: Verb, args: readonly unknown[]): Promise<unknown> {
+    if (state !== 'open') return Promise.reject(new AppError('store-unavailable', 'the store is not open'))
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+    queued.push({ verb, args, resolve, reject })
+    // The calls of one turn of the event loop form a group.
+    if (queued.length === 1 && inFlight.length === 0) setImmediate(flush)
+    return promise
   }
 
-  function deliver(pending: Pending, reply: Reply | undefined): void {
-    if (reply?.ok === true) pending.resolve(reply.value)
-    else pending.reject(new AppError(reply?.code ?? 'internal', `${pending.verb}: ${reply?.message ?? 'no reply'}`))
-  }
-
-  // `call` takes the name of each verb of the store, and gives the verb.
-  const verbs = Object.fromEntries(allVerbs.map((verb) => [verb, call(verb)])) as Pick<Store, Verb>
+  // The messages do not carry the types of the verbs.
+  const verbs = Object.fromEntries(
+    allVerbs.map((verb) => [verb, (...args: readonly unknown[]) => call(verb, args)]),
+  ) as unknown as Pick<Store, Verb>
 
   function notify(change: RunChange): void {
     for (const listener of listeners) listener(change)
   }
 
-  /** Operations that the replies cause join the next group: commits are fewer and larger. */
+  function reply({ verb, resolve, reject }: Call, result: Reply | undefined): void {
+    if (result?.ok === true) resolve(result.value)
+    else reject(new AppError(result?.code ?? 'internal', `${verb}: ${result?.message ?? 'no reply'}`))
+  }
+
+  /** Calls that the replies cause join the next group: that makes commits fewer and larger. */
   function endGroup(): void {
     isReplying = false
     setImmediate(flush)
   }
 
-  function settle({ replies, changes, hasWritten }: Group): void {
-    const settled = inFlight
-    const hasFailed = replies.some((reply) => !reply.ok && reply.code === 'store-unavailable')
-    if (hasFailed) writtenAt = Number.NEGATIVE_INFINITY
+  function finish({ replies, changes, hasWritten }: Group): void {
+    const calls = inFlight
+    const hasFailed = replies.some((result) => !result.ok && result.code === 'store-unavailable')
+    if (hasFailed) writtenAt = -Infinity
     else if (hasWritten) writtenAt = sentAt
-    options.onCommit?.(settled.length, performance.now() - sentAt)
+    onCommit?.(calls.length, performance.now() - sentAt)
     inFlight = []
     isReplying = true
     // Notify before replying: a listener that stops a void claim must not mistake it for a new claim from the same commit.
     for (const change of changes) turns.run(() => notify(change))
-    for (const [index, pending] of settled.entries()) turns.run(() => deliver(pending, replies[index]))
+    for (const [index, one] of calls.entries()) turns.run(() => reply(one, replies[index]))
     turns.run(endGroup)
   }
 
   function onMessage(message: FromThread): void {
     switch (message.type) {
+      case 'in-use':
+        log.warn(
+          { database: path, owner: message.owner },
+          `${message.owner} is using the database; waiting up to ${lockWaitMs} ms for it to leave`,
+        )
+        break
       case 'open':
         state = 'open'
         backlog = message.backlog
         paused = new Set(message.paused)
         opened.resolve()
-        break
-      case 'waiting':
-        options.log.warn(
-          { database: options.path, owner: message.owner },
-          `${message.owner} is using the database; waiting up to ${options.lockWaitMs} ms for it to leave`,
-        )
         break
       case 'refused':
         state = 'closed'
@@ -156,13 +140,13 @@ export function createSqliteStore(options: SqliteOptions): Store {
         break
       case 'done':
         backlog = message.backlog
-        settle(message)
+        finish(message)
         break
       case 'unreadable':
-        options.log.error({ database: options.path }, `${message.message}; it is left as it is`)
+        log.error({ database: path }, `${message.message}; it is left as it is`)
         break
       case 'search-failed':
-        options.log.warn({ database: options.path }, `the index for search cannot be written: ${message.message}`)
+        log.warn({ database: path }, `the index for search cannot be written: ${message.message}`)
         break
       case 'closed':
         state = 'closed'
@@ -170,45 +154,55 @@ export function createSqliteStore(options: SqliteOptions): Store {
     }
   }
 
-  function onGone(error: Error): void {
+  function onThreadEnd(error: Error): void {
     const wasLost = state !== 'closed'
     state = 'closed'
     opened.reject(error)
-    for (const pending of [...inFlight, ...waiting]) {
-      pending.reject(new AppError('store-unavailable', 'the store has stopped', { cause: error }))
+    for (const { reject } of [...inFlight, ...queued]) {
+      reject(new AppError('store-unavailable', 'the store has stopped', { cause: error }))
     }
     inFlight = []
-    waiting = []
+    queued = []
     closed.resolve()
-    if (wasLost) options.onLost(error)
+    if (wasLost) onLost(error)
   }
 
   return {
     open() {
       if (state !== 'new') return Promise.reject(new Error('the store was opened before'))
       state = 'opening'
-      const { path, lockWaitMs, tasks = null, stall = null, hasSearch = false } = options
-      const workerData: ThreadOptions = { path, lockWaitMs, tasks, stall, hasSearch, owner: randomUUID() }
+      const workerData: ThreadOptions = {
+        path,
+        lockWaitMs,
+        hasSearch,
+        ...(tasks && { tasks }),
+        ...(stall && { stall }),
+      }
       const entry = import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js'
-      // Node strips types by itself: a loader inherited from the main thread would slow the start.
-      const resourceLimits = { maxYoungGenerationSizeMb }
-      worker = new Worker(new URL(entry, import.meta.url), { workerData, resourceLimits, execArgv: [], name: 'store' })
+      worker = new Worker(new URL(entry, import.meta.url), {
+        workerData,
+        resourceLimits: { maxYoungGenerationSizeMb },
+        // Node strips types by itself: a loader inherited from the main thread would slow the start.
+        execArgv: [],
+        name: 'store',
+      })
       worker.on('message', onMessage)
-      worker.on('error', onGone)
-      worker.on('exit', (code) => onGone(new Error(`the store's thread ended with code ${code}`)))
+      worker.on('error', onThreadEnd)
+      worker.on('exit', (code) => onThreadEnd(new Error(`the store's thread ended with code ${code}`)))
       return opened.promise
     },
     async close() {
       if (state === 'opening') await opened.promise.catch(() => {})
       if (state === 'new') state = 'closed'
       if (state === 'closed') return
-      if (state === 'closing') return closed.promise
-      state = 'closing'
-      flush()
+      if (state === 'open') {
+        state = 'closing'
+        flush()
+      }
       await closed.promise
     },
     onChange: (listener) => void listeners.push(listener),
-    canSearch: options.hasSearch === true,
+    canSearch: hasSearch,
     // No other process has the file open.
     notifier: null,
     backlog: () => backlog,
@@ -220,6 +214,6 @@ export function createSqliteStore(options: SqliteOptions): Store {
       if (isPaused) paused.add(task)
       else paused.delete(task)
     },
-    checkWritable: () => (performance.now() - writtenAt < freshMs ? Promise.resolve() : verbs.checkWritable()),
+    checkWritable: () => (performance.now() - writtenAt < writableMs ? Promise.resolve() : verbs.checkWritable()),
   }
 }

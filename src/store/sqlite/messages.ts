@@ -1,10 +1,10 @@
-/** Messages between the engine and its thread. Both ends are of the same version. */
+/** Messages between the engine and its thread. Both are of the same version. */
 import type { ProblemCode } from '../../domain/problems.ts'
 import type { RunChange } from '../../domain/run.ts'
 import type { StallOptions } from '../../runtime/stall-watch.ts'
 import type { Store } from '../store.ts'
 
-/** The lists behind the types, the calls of the engine and `isRead`, so that no read runs as a write. */
+/** Written only here: the types, the calls of the engine and `isRead` derive from these lists. */
 const writeVerbs = [
   'accept',
   'claim',
@@ -59,7 +59,7 @@ export function isRead(verb: Verb): boolean {
   return reads.has(verb)
 }
 
-/** The verbs as the thread runs them: the contract's, without the promise. */
+/** The verbs as the thread runs them: those of the contract, without promises. */
 export type Verbs<Names extends Verb = Verb> = {
   readonly [Name in Names]: (...args: Parameters<Store[Name]>) => Awaited<ReturnType<Store[Name]>>
 }
@@ -77,33 +77,34 @@ export type Reply =
 export interface Group {
   /** One per operation, in order. */
   readonly replies: readonly Reply[]
-  /** Committed changes, in order of commit. */
+  /** In order of commit. */
   readonly changes: readonly RunChange[]
-  /** Whether anything was written: an operation that changes nothing does not show that the disk takes writes. */
+  /** Whether a row was written. If not, the group does not prove that the disk takes writes. */
   readonly hasWritten: boolean
 }
 
 export interface ThreadOptions {
-  /** `:memory:` or a file's path. */
+  /** Of the file; `:memory:` for a database that ends with the process. */
   readonly path: string
+  /** How long to wait for another process to leave the file, in milliseconds. */
   readonly lockWaitMs: number
-  readonly owner: string
-  /** That run here; null: any. */
-  readonly tasks: readonly string[] | null
-  /** null: nobody watches the main thread. */
-  readonly stall: StallOptions | null
-  readonly hasSearch: boolean
+  /** Tasks that run here: no job of another task is claimed. Default: any. */
+  readonly tasks?: readonly string[]
+  /** Ends the process when the main thread blocks. Default: nothing watches it. */
+  readonly stall?: StallOptions
+  /** Whether runs can be found by their words. The index is written some time after the commits. Default: no. */
+  readonly hasSearch?: boolean
 }
 
 /** To the thread: a group of operations, or `close`. */
 export type ToThread = readonly Operation[] | 'close'
 
 /**
- * From the thread: the process that opening waits for, how it went, then one reply per group, in order; `closed` is the
- * last. Between them it reports each record that cannot be read, and failures to write the search index.
+ * From the thread, in this order: `in-use` while another process has the file, `open` or `refused`, then one `done` per
+ * group, and `closed`. Unreadable records and failures of the search index are reported in between.
  */
 export type FromThread =
-  | { readonly type: 'waiting'; readonly owner: string }
+  | { readonly type: 'in-use'; readonly owner: string }
   | { readonly type: 'open'; readonly backlog: number; readonly paused: readonly string[] }
   | { readonly type: 'refused'; readonly message: string }
   | (Group & { readonly type: 'done'; readonly backlog: number })

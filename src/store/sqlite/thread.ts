@@ -2,22 +2,25 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { messageOf } from '../../domain/errors.ts'
 import { createLog } from '../../log.ts'
+import { watchForStall } from '../../runtime/stall-watch.ts'
 import { openDatabase } from './connection/database.ts'
-import { createGroupCommit } from './writing/group-commit.ts'
 import type { FromThread, ThreadOptions, ToThread } from './messages.ts'
 import { keepOwnership } from './ownership/ownership.ts'
-import { watchForStall } from '../../runtime/stall-watch.ts'
 import { clearSearchIndex, createIndexWriter } from './search-index.ts'
+import { createGroupCommit } from './writing/group-commit.ts'
 import { createTransaction } from './writing/transaction.ts'
 
 const port = parentPort
 if (port === null) throw new Error('the store runs in a thread of its own')
 
-const say = (message: FromThread): void => port.postMessage(message)
-// Set by the engine, which is of the same version.
-const { path, lockWaitMs, tasks, stall, hasSearch } = workerData as ThreadOptions
+// The engine set it, which is of the same version.
+const { path, lockWaitMs, stall, ...options } = workerData as ThreadOptions
 
-/** Ends the process without closing the database, because closing writes to a file that belongs to another process now. */
+function post(message: FromThread): void {
+  port?.postMessage(message)
+}
+
+/** Ends the process without closing the database: closing writes to a file that belongs to another process now. */
 function endProcess(what: string): never {
   const log = createLog(stall?.logLevel ?? 'fatal')
   log.fatal({ database: path }, `${what} by another program: the process ends before it does harm`)
@@ -26,55 +29,54 @@ function endProcess(what: string): never {
 }
 
 try {
-  const onWait = (user: string): void => say({ type: 'waiting', owner: user })
-  const { database, file, socket } = await openDatabase({ path, waitMs: lockWaitMs, onWait })
-  if (!hasSearch) clearSearchIndex(database)
+  const { database, file, socket } = await openDatabase({
+    path,
+    waitMs: lockWaitMs,
+    onWait: (owner) => post({ type: 'in-use', owner }),
+  })
+  if (options.hasSearch !== true) clearSearchIndex(database)
   const transaction = createTransaction(database, {
-    tasks,
-    hasSearch,
-    onUnreadable: (text) => say({ type: 'unreadable', message: text }),
+    ...options,
+    onUnreadable: (message) => post({ type: 'unreadable', message }),
   })
   const runGroup = createGroupCommit(database, transaction)
   const checkpointPages = Number(database.prepare('PRAGMA wal_autocheckpoint').get()?.['wal_autocheckpoint'])
   const setCheckpoints = (isOn: boolean): void =>
     database.exec(`PRAGMA wal_autocheckpoint = ${isOn ? checkpointPages : 0}`)
   const ownership = keepOwnership({ file, socket, endProcess, setCheckpoints })
-  const { records, payloads, searchIndex } = transaction
-  const indexWriter =
-    searchIndex &&
-    createIndexWriter(database, searchIndex, {
-      records,
-      payloads,
-      write(work) {
-        ownership.beforeGroup()
-        work()
-        ownership.afterGroup()
-      },
-      onFailure: (text) => say({ type: 'search-failed', message: text }),
-    })
+
+  /** Writes to the file only while no other program does. */
+  function write<Value>(work: () => Value): Value {
+    ownership.beforeGroup()
+    const value = work()
+    ownership.afterGroup()
+    return value
+  }
+
+  const { records, payloads, searchIndex, totals, pausedTasks } = transaction
+  const onFailure = (message: string): void => post({ type: 'search-failed', message })
+  const indexWriter = searchIndex && createIndexWriter(database, searchIndex, { records, payloads, write, onFailure })
   indexWriter?.wake()
 
-  const watch = stall && watchForStall(stall)
+  const stallWatch = stall && watchForStall(stall)
 
   port.on('message', (message: ToThread) => {
     if (message === 'close') {
-      watch?.stop()
+      stallWatch?.stop()
       indexWriter?.stop()
-      // The socket last: by then another process may open the file.
+      // Closes the socket last: without it another process may open the file.
       database.close()
       ownership.end()
-      say({ type: 'closed' })
+      post({ type: 'closed' })
       port.close()
       return
     }
-    ownership.beforeGroup()
-    const group = runGroup(message)
-    ownership.afterGroup()
+    const group = write(() => runGroup(message))
     if (group.hasWritten) indexWriter?.wake()
-    say({ type: 'done', ...group, backlog: transaction.totals.live() })
+    post({ type: 'done', ...group, backlog: totals.live() })
   })
-  say({ type: 'open', backlog: transaction.totals.live(), paused: transaction.pausedTasks.all() })
+  post({ type: 'open', backlog: totals.live(), paused: pausedTasks.all() })
 } catch (error) {
-  say({ type: 'refused', message: messageOf(error) })
+  post({ type: 'refused', message: messageOf(error) })
   port.close()
 }

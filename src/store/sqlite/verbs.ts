@@ -1,7 +1,4 @@
-/**
- * The verbs of the store, as its thread runs them. One that writes loads its records, changes them by the rules, and saves
- * them.
- */
+/** The verbs of the store, as its thread runs them. A verb that writes loads records, changes them by the rules, and saves them. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Claim } from '../../domain/claim.ts'
 import { type Job, jobAt, type Run } from '../../domain/run/aggregate.ts'
@@ -18,7 +15,6 @@ import {
 import { cancel, complete, type Done, fail, keepStep, release, retry } from '../../domain/run/verbs.ts'
 import { createRemovalBound } from '../apart.ts'
 import { jobInput, jobRecord, maxCountedAhead, type Outside, runRecord } from '../run-record.ts'
-import type { AcceptReport, RescueReport } from '../store.ts'
 import { storeStats } from '../totals.ts'
 import type { ReadVerb, Verbs, WriteVerb } from './messages.ts'
 import { createPages } from './statements/lists.ts'
@@ -27,21 +23,21 @@ import type { StoredRun } from './statements/records.ts'
 import { createClaim } from './writing/claim.ts'
 import type { Transaction } from './writing/transaction.ts'
 
-/** Runs of which jobs expire in one transaction. */
+/** Bound on the runs whose jobs expire in one transaction. */
 const runsPerExpiry = 200
-/** Changed runs that are kept in memory before they are written. */
+/** Number of changed runs that stay in memory before they are written. */
 const runsPerFlush = 1_000
 
 export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<WriteVerb, 'checkWritable'>> {
-  const { records, queue, payloads, lines, keys, pausedTasks, taskStarts, deliveries, schedules } = transaction
-  // By record and job, the claims of the process that had the file before: only one process owns it, so jobs that run when it
-  // is opened belong to a dead one. The number of a claim tells them from claims of this process.
-  const heldByDead = new Map(
-    records.heldKeys().flatMap((key) => {
-      const stored = records.read(key)
-      return stored === null ? [] : [[key, runningClaims(stored.run)] as const]
-    }),
-  )
+  const { records, queue, payloads, lines, minutes, keys, pausedTasks, taskStarts, deliveries, schedules } = transaction
+  // Jobs that run when the file is opened belong to a dead process, because only one process owns the file. The number of a
+  // claim distinguishes them from jobs that this process claims later.
+  const claimsOfDead = new Map(readRuns(records.heldKeys()).map(({ key, run }) => [key, runningClaims(run)]))
+
+  /** Leaves out runs that cannot be read. */
+  function readRuns(recordKeys: readonly number[]): StoredRun[] {
+    return recordKeys.map(records.read).filter((stored) => stored !== null)
+  }
 
   function apply<Value>(runId: string, verb: (run: Run | null) => Done<Value>): Value {
     const stored = records.find(runId)
@@ -52,15 +48,16 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
 
   /** Changes the runs with jobs that are due after the instant. */
   function changeWaiting(after: number, change: (run: Run) => Run): void {
-    for (const [place, key] of queue.runsDueAfter(after).entries()) {
+    transaction.flush()
+    for (const [index, key] of queue.runsDueAfter(after).entries()) {
       const stored = records.read(key)
       if (stored !== null) transaction.save(stored, change(stored.run))
-      if (place % runsPerFlush === 0) transaction.flush()
+      if (index % runsPerFlush === 0) transaction.flush()
     }
   }
 
   return {
-    accept(run, at): AcceptReport {
+    accept(run, at) {
       const known = keys.claim(run, at)
       if (known !== null) return known
       const stored = transaction.add(acceptRun(run, at))
@@ -75,8 +72,11 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
       return result
     },
     claim: createClaim(transaction),
-    complete: (claim, ...how) => apply(claim.runId, (run) => complete(run, claim, ...how)),
-    fail: (claim, ...how) => apply(claim.runId, (run) => fail(run, claim, ...how)),
+    complete: (claim, ...rest) => apply(claim.runId, (run) => complete(run, claim, ...rest)),
+    fail: (claim, ...rest) => apply(claim.runId, (run) => fail(run, claim, ...rest)),
+    release: (claim, at) => apply(claim.runId, (run) => release(run, claim, at)),
+    cancel: (runId, jobIndex, at) => apply(runId, (run) => cancel(run, jobIndex, at)),
+    retry: (runId, jobIndex, at) => apply(runId, (run) => retry(run, jobIndex, at)),
     expire(at) {
       transaction.flush()
       let expired = 0
@@ -87,7 +87,6 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
       }
       return expired
     },
-    release: (claim, at) => apply(claim.runId, (run) => release(run, claim, at)),
     keepStep(claim, step, at) {
       const report = apply(claim.runId, (run) => keepStep(run, claim, step))
       if (report === 'kept') transaction.addStep(claim, step, at)
@@ -96,13 +95,11 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
     keepLines(chunks, at) {
       for (const chunk of chunks) lines.add(chunk, at)
     },
-    pruneLines: (before, maxBytes) => lines.prune(before, maxBytes),
-    addMinutes: transaction.minutes.add,
-    pruneMinutes: transaction.minutes.prune,
-    defer: (runId) => keys.defer(runId),
-    setPaused: (task, isPaused) => pausedTasks.set(task, isPaused),
-    cancel: (runId, jobIndex, at) => apply(runId, (run) => cancel(run, jobIndex, at)),
-    retry: (runId, jobIndex, at) => apply(runId, (run) => retry(run, jobIndex, at)),
+    pruneLines: lines.prune,
+    addMinutes: minutes.add,
+    pruneMinutes: minutes.prune,
+    defer: keys.defer,
+    setPaused: pausedTasks.set,
     remove(runId) {
       const stored = records.find(runId)
       if (stored === null) return 'not-found'
@@ -114,28 +111,25 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
     leave(at) {
       let held = 0
       transaction.flush()
-      for (const key of records.heldKeys()) {
-        const stored = records.read(key)
-        if (stored === null) continue
-        const ofDead = heldByDead.get(key)
-        const isOurs = (claim: number, jobIndex: number): boolean => ofDead?.get(jobIndex) !== claim
-        for (const [jobIndex, claim] of runningClaims(stored.run)) held += Number(isOurs(claim, jobIndex))
-        const left = noteLeaving(stored.run, ({ jobIndex, claim }) => isOurs(claim, jobIndex), at)
-        transaction.save(stored, left)
+      for (const stored of readRuns(records.heldKeys())) {
+        const ofDead = claimsOfDead.get(stored.key)
+        const isOurs = ({ jobIndex, claim }: Pick<Claim, 'jobIndex' | 'claim'>): boolean =>
+          ofDead?.get(jobIndex) !== claim
+        for (const [jobIndex, claim] of runningClaims(stored.run)) held += Number(isOurs({ jobIndex, claim }))
+        transaction.save(stored, noteLeaving(stored.run, isOurs, at))
       }
       return held
     },
     shiftDueTimes(byMs) {
-      transaction.flush()
       changeWaiting(Number.MIN_SAFE_INTEGER, (run) => shiftDueTimes(run, byMs))
       keys.shift(byMs)
       deliveries.shift(byMs)
       taskStarts.shift(byMs)
     },
-    rescue(at): RescueReport {
+    rescue(at) {
       let requeued = 0
       let crashed = 0
-      for (const [key, claims] of heldByDead) {
+      for (const [key, claims] of claimsOfDead) {
         const stored = records.findByKey(key)
         if (stored === null) continue
         const isHeldByDead = ({ jobIndex, claim }: Claim): boolean => claims.get(jobIndex) === claim
@@ -146,7 +140,6 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
           else if (job.state === 'failed') crashed += 1
         }
       }
-      transaction.flush()
       changeWaiting(at, (run) => boundDueTimes(run, at))
       keys.bound(at)
       deliveries.bound(at)
@@ -187,7 +180,7 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
   }
 }
 
-/** By job index, the numbers of the claims under which the run's jobs run. */
+/** The numbers of the claims under which jobs of the run are running, by job index. */
 function runningClaims({ jobs }: Run): ReadonlyMap<number, number> {
   return new Map(jobs.flatMap(({ state, claim }, index) => (state === 'running' ? [[index, claim] as const] : [])))
 }
@@ -200,8 +193,8 @@ export function createReadingVerbs(database: DatabaseSync, transaction: Transact
     stepsOf: (index) => steps.list(key, index),
   })
 
-  /** null where there is no such job. */
-  function ofJob<Value>(runId: string, index: number, view: (job: Job, stored: StoredRun) => Value): Value | null {
+  /** @returns null if there is no such job */
+  function viewJob<Value>(runId: string, index: number, view: (job: Job, stored: StoredRun) => Value): Value | null {
     const stored = records.find(runId)
     const job = stored?.run.jobs[index]
     return stored === null || job === undefined ? null : view(job, stored)
@@ -214,10 +207,10 @@ export function createReadingVerbs(database: DatabaseSync, transaction: Transact
       const { key, run } = stored
       return runRecord(run, outsideOf(key), run.webhook === null ? [] : deliveries.of(key))
     },
-    getJob: (runId, index) => ofJob(runId, index, (job, { key, run }) => jobRecord(run, job, index, outsideOf(key))),
-    getInput: (runId, index) => ofJob(runId, index, (job, { key }) => jobInput(job, index, outsideOf(key).textOf)),
+    getJob: (runId, index) => viewJob(runId, index, (job, { key, run }) => jobRecord(run, job, index, outsideOf(key))),
+    getInput: (runId, index) => viewJob(runId, index, (job, { key }) => jobInput(job, index, outsideOf(key).textOf)),
     countAhead: (runId, index, at) =>
-      ofJob(runId, index, (job, { key }) => {
+      viewJob(runId, index, (job, { key }) => {
         const entry = queueEntry(key, job, index)
         return entry && queue.countAhead(entry, at, maxCountedAhead)
       }),

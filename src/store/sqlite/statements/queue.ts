@@ -39,14 +39,13 @@ export function queueEntry(key: number, job: Job, jobIndex: number): QueueEntry 
   return { kind, priority, task, runAt, key, jobIndex, isSuspect: isSuspect(job), expiresAt: expiresAt(job) }
 }
 
-export interface QueueOptions {
-  /** Tasks that run here; null: any. */
-  readonly tasks: readonly string[] | null
-  readonly isPaused: (task: string) => boolean
-}
-
-export function createQueue(database: DatabaseSync, { tasks, isPaused }: QueueOptions) {
-  const known = tasks === null ? null : new Set(tasks)
+/** @param tasks that run here; undefined: any */
+export function createQueue(
+  database: DatabaseSync,
+  tasks: readonly string[] | undefined,
+  isPaused: (task: string) => boolean,
+) {
+  const known = tasks && new Set(tasks)
   const isKnown = (task: string): boolean => known?.has(task) ?? true
   const isClaimable = (task: string): boolean => isKnown(task) && !isPaused(task)
   const selectDue = prepareSelect<Row>(

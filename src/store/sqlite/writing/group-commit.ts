@@ -1,16 +1,16 @@
 /**
- * Runs a group of operations: its writes in one transaction, then its reads. A failing disk rejects the writes of
- * the group; a failing operation rejects only itself.
+ * Runs a group of operations: its writes in one transaction, then its reads. A failing disk rejects all writes of the
+ * group; a failing operation rejects only itself.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { messageOf } from '../../../domain/errors.ts'
 import type { RunChange } from '../../../domain/run.ts'
+import { isUnavailable } from '../connection/node-sqlite.ts'
 import { type Group, isRead, type Operation, type Reply, type Verbs } from '../messages.ts'
 import { createReadingVerbs, createWritingVerbs } from '../verbs.ts'
-import { isUnavailable } from '../connection/node-sqlite.ts'
 import type { Transaction } from './transaction.ts'
 
-/** Size of the row that shows whether the disk takes writes: a disk with room for one page may have none for a run. */
+/** Size of the probe row after a failure: a disk with room for one page may have no room for a run. */
 const bytesAfterFailure = 65_536
 
 export function createGroupCommit(
@@ -26,28 +26,36 @@ export function createGroupCommit(
   }
   const begin = database.prepare('BEGIN IMMEDIATE')
   const end = database.prepare('COMMIT')
-  const selectChanges = database.prepare('SELECT total_changes() AS n')
-  // Changes of this group's commits: after an operation failed, each of the others is a commit of its own.
-  let committed: RunChange[] = []
+  const selectChangedRows = database.prepare('SELECT total_changes() AS n')
+  // Of the whole group: after an operation failed, each of the others is a commit of its own.
+  let changes: RunChange[] = []
   let hasWritten = false
 
   function run({ verb, args }: Operation): unknown {
-    // The engine's typed methods made the operation; the message between the threads has lost the pairing.
+    // The engine's typed methods made the operation; the message between the threads lost the types.
     const call = verbs[verb] as (...args: readonly unknown[]) => unknown
     return call(...args)
+  }
+
+  /** Number of rows that all statements have changed so far. */
+  function changedRows(): number {
+    return Number(selectChangedRows.get()?.['n'])
   }
 
   function commit(operations: readonly Operation[]): Reply[] {
     try {
       begin.run()
       const before = changedRows()
-      // In order of arrival. Claims that came last, as on PostgreSQL, would see more new runs, but saved no claim and no
-      // commit when that was counted; and they would pass a step of the clock, whose due times are not theirs.
+      // In order of arrival. Running claims last, as PostgreSQL does, saved no claim and no commit when measured; and a
+      // claim must not overtake a step of the clock, which moves due times.
       const replies = operations.map((operation): Reply => ({ ok: true, value: run(operation) }))
       transaction.flush()
       end.run()
-      committed.push(...transaction.afterCommit())
-      if (changedRows() > before) noteWritten()
+      changes.push(...transaction.afterCommit())
+      if (changedRows() > before) {
+        hasWritten = true
+        probeBytes = 0
+      }
       return replies
     } catch (error) {
       rollBack()
@@ -57,32 +65,22 @@ export function createGroupCommit(
     }
   }
 
-  /** Rows changed by all statements so far. */
-  function changedRows(): number {
-    return Number(selectChanges.get()?.['n'])
-  }
-
-  function noteWritten(): void {
-    hasWritten = true
-    probeBytes = 0
-  }
-
   function rollBack(): void {
-    // SQLite rolls back by itself after some failures.
+    // SQLite itself rolls back after some failures.
     if (database.isTransaction) database.exec('ROLLBACK')
     transaction.afterRollback()
   }
 
   /**
-   * A commit that failed at its last step, the fsync, may be complete in the log, and would count as committed after a
-   * crash. The next write overwrites it in the log, even if that write fails too.
+   * A commit whose last step failed, the fsync, may be complete in the log, and would count as committed after a crash.
+   * The next write overwrites it in the log, even if that write fails, too.
    */
   function overwriteFailed(): void {
     probeBytes = bytesAfterFailure
     try {
       writeProbe.run(0)
     } catch {
-      // As expected of a disk that fails.
+      // Expected while the disk fails.
     }
     if (database.isTransaction) database.exec('ROLLBACK')
   }
@@ -96,20 +94,19 @@ export function createGroupCommit(
   }
 
   return (operations) => {
-    const writing = operations.filter(({ verb }) => !isRead(verb))
-    const written = writing.length === 0 ? [] : commit(writing)
+    changes = []
+    hasWritten = false
+    const writes = operations.filter(({ verb }) => !isRead(verb))
+    const writeReplies = writes.length === 0 ? [] : commit(writes)
     let next = 0
     const replies = operations.map((operation) => {
       if (isRead(operation.verb)) return read(operation)
-      const reply = written[next]
+      const reply = writeReplies[next]
       next += 1
       if (reply === undefined) throw new Error('a write has no reply')
       return reply
     })
-    const group = { replies, changes: committed, hasWritten }
-    committed = []
-    hasWritten = false
-    return group
+    return { replies, changes, hasWritten }
   }
 }
 

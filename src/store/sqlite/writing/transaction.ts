@@ -21,8 +21,8 @@ import { createPausedTasks, createTaskStarts } from '../statements/tasks.ts'
 import { createMinutes, createTotals } from '../statements/totals.ts'
 
 export interface TransactionOptions extends RecordsOptions {
-  /** Tasks that run here: no job of another task is claimed. Default null: any. */
-  readonly tasks?: readonly string[] | null
+  /** Tasks that run here: no job of another task is claimed. Default: any. */
+  readonly tasks?: readonly string[]
   /** Whether runs can be found by their words. Default: no. */
   readonly hasSearch?: boolean
 }
@@ -37,12 +37,12 @@ export type Transaction = ReturnType<typeof createTransaction>
 
 export function createTransaction(
   database: DatabaseSync,
-  { tasks = null, hasSearch = false, ...options }: TransactionOptions = {},
+  { tasks, hasSearch = false, ...options }: TransactionOptions = {},
 ) {
   const records = createRecords(database, options)
   const pausedTasks = createPausedTasks(database)
   const taskStarts = createTaskStarts(database)
-  const queue = createQueue(database, { tasks, isPaused: pausedTasks.has })
+  const queue = createQueue(database, tasks, pausedTasks.has)
   const payloads = createPayloads(database)
   const steps = createSteps(database)
   const lines = createLines(database)
