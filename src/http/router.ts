@@ -8,7 +8,7 @@ import type { Context } from 'koa'
 import { AppError } from '../domain/errors.ts'
 import type { WhyWaiting } from '../domain/job.ts'
 import { createRunWatch, type Feed } from '../feed/feed.ts'
-import { createBodyParser } from './body/body-parser.ts'
+import { createLargeBodyParser } from './body/large-body-parser.ts'
 import { createBodyReader } from './body/read-body.ts'
 import { createByteBudget } from './byte-budget.ts'
 import { type AskInProcess, createInProcess } from './in-process.ts'
@@ -119,14 +119,14 @@ export function createHttp({ feed, progressOf, whyWaiting, ...options }: HttpOpt
   const streamQuota = createStreamQuota(config.maxStreams)
   const streams = createRunStreams({ runWatch, quota: streamQuota, view, log })
   const changeStreams = createChangeStreams(streamQuota)
-  const bodyParser = createBodyParser()
+  const largeBodies = createLargeBodyParser()
   const bodyBudget = createByteBudget(config.maxInFlightBytes)
   const answerBudget = createByteBudget(config.maxInFlightBytes)
 
   function mount(place: MountOptions): Mount {
     const ownView = { ...view, prefix: place.prefix }
     const maxBytes = place.isOwn === true ? Infinity : config.maxBodyBytes
-    const readBody = createBodyReader({ maxBytes, parser: bodyParser, budget: bodyBudget })
+    const readBody = createBodyReader({ maxBytes, largeBodies, budget: bodyBudget })
     const responder = createResponder({ view: ownView, store, budget: answerBudget, log })
     return createMount({ ...options, view: ownView, readBody, responder, polls, streams, changeStreams }, place)
   }
@@ -141,7 +141,7 @@ export function createHttp({ feed, progressOf, whyWaiting, ...options }: HttpOpt
       changeStreams.close()
       await streams.close()
     },
-    stop: bodyParser.close,
+    stop: largeBodies.close,
   }
 }
 

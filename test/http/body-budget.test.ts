@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createBodyParser } from '../../src/http/body/body-parser.ts'
+import { createLargeBodyParser } from '../../src/http/body/large-body-parser.ts'
 import { createBodyReader } from '../../src/http/body/read-body.ts'
 import { createByteBudget } from '../../src/http/byte-budget.ts'
 import { sendProblem } from '../../src/http/problem.ts'
@@ -105,8 +105,8 @@ test('a client that moves slowly is cut off when others need its room, and no ot
 test('a body that comes slowly makes room for others', async () => {
   let now = 0
   const budget = createByteBudget(mebibyte, { now: () => now })
-  const parser = createBodyParser()
-  const read = createBodyReader({ maxBytes: mebibyte, parser, budget })
+  const largeBodies = createLargeBodyParser()
+  const read = createBodyReader({ maxBytes: mebibyte, largeBodies, budget })
   await using app = await serve(
     (ctx, next) => Promise.resolve(next()).catch((error: unknown) => sendProblem(ctx, error, createLog('silent'))),
     async (ctx) => {
@@ -126,7 +126,7 @@ test('a body that comes slowly makes room for others', async () => {
   const [answer] = answersOf(await within('it is refused', answered))
   assert.equal([answer?.status, answer?.headers.get('Retry-After')], [503, '1'])
   assert.is(budget.held(), 0)
-  parser.close()
+  largeBodies.close()
 })
 
 test.run()

@@ -6,7 +6,7 @@ import bodyParser from 'koa-bodyparser'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { AppError } from '../../src/domain/errors.ts'
-import { createBodyParser } from '../../src/http/body/body-parser.ts'
+import { createLargeBodyParser } from '../../src/http/body/large-body-parser.ts'
 import { createBodyReader } from '../../src/http/body/read-body.ts'
 import { createByteBudget } from '../../src/http/byte-budget.ts'
 import { readRun } from '../harness/run.ts'
@@ -21,7 +21,11 @@ const sha256 = (bytes: string | Buffer) => createHash('sha256').update(bytes).di
 const packings = { gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync }
 
 function tell(): Middleware {
-  const read = createBodyReader({ maxBytes, parser: createBodyParser(), budget: createByteBudget(10 * maxBytes) })
+  const read = createBodyReader({
+    maxBytes,
+    largeBodies: createLargeBodyParser(),
+    budget: createByteBudget(10 * maxBytes),
+  })
   return async (ctx) => {
     ctx.body = (await read(ctx)).digest()
   }

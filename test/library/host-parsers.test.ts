@@ -1,4 +1,4 @@
-/** Behind a body parser of the app: what it has read is taken, and what it has thrown away is no default run. */
+/** After a body parser of the host app: what it kept of a body is used, and a body that it dropped is not the default run. */
 import bodyParserOfKoa from '@koa/bodyparser'
 import { json as expressJson } from 'body-parser'
 import type { Middleware } from 'koa'
@@ -63,12 +63,15 @@ for (const [name, parser] of Object.entries(takers)) {
     }
   })
 
-  test('refuses a form', async () => {
+  test('refuses a form, also one of unknown length', async () => {
     await using instance = create({ tasksDir: recipe })
     await instance.forerunner.start()
     await using app = await serve(parser, instance.forerunner.middleware())
-    const form = await fetch(`${app.url}/run-tasks`, { method: 'POST', body: new URLSearchParams({ a: '1' }) })
-    assert.is(form.status, 415)
+    const headers = { 'Content-Type': 'application/x-www-form-urlencoded' }
+    for (const body of ['respond=none', new Blob(['respond=none']).stream()]) {
+      const form = await fetch(`${app.url}/run-tasks`, { method: 'POST', headers, body, duplex: 'half' })
+      assert.is(form.status, 415)
+    }
   })
 
   test.run()

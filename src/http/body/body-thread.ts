@@ -1,15 +1,16 @@
-/** Entry of a thread, with few imports: parses bodies one by one, and takes the inputs of their tasks out as text. */
+/** Entry of the thread that parses large bodies. It sends the inputs of tasks back as text. */
 import { parentPort } from 'node:worker_threads'
 import { textOfJson } from '../../domain/json.ts'
 import { type PackedBody, parseBody, type ParsedBody, tasksOf } from './parse-body.ts'
 
-export interface BodyWork extends PackedBody {
+export interface BodyRequest extends PackedBody {
   readonly maxBytes: number
 }
 
 export interface BodyReply {
+  /** Without the inputs of tasks. */
   readonly parsed: ParsedBody
-  /** By task, of the value's `tasks`; undefined where there is no input. */
+  /** One per task, in the order of `tasksOf`; undefined for a task without an input. */
   readonly inputs: readonly (string | undefined)[]
 }
 
@@ -21,10 +22,10 @@ function takeInput(task: unknown): string | undefined {
 }
 
 const port = parentPort
-if (port === null) throw new Error('bodies are parsed in a thread of its own')
+if (port === null) throw new Error('this file is the entry of a worker thread')
 
-port.on('message', ({ maxBytes, ...body }: BodyWork) => {
+port.on('message', ({ maxBytes, ...body }: BodyRequest) => {
   const parsed = parseBody(body, maxBytes)
-  const inputs = tasksOf(parsed).map(takeInput)
+  const inputs = parsed.ok ? tasksOf(parsed).map(takeInput) : []
   port.postMessage({ parsed, inputs } satisfies BodyReply)
 })

@@ -1,26 +1,60 @@
-/** A body's bytes as a value, for the thread that has them; with few imports, for that may be one of its own. */
-import { messageOf } from '../../domain/errors.ts'
-import type { RequestIssue } from '../../domain/problems.ts'
+/** Turns the bytes of a body into a value. With few imports, because the thread that parses large bodies loads this file. */
 import { brotliDecompressSync, unzipSync, zstdDecompressSync } from 'node:zlib'
-import { endOfString, isTooDeep, type JsonPath, keepTexts, nameOf, pointerOf } from '../../domain/json.ts'
+import { endOfString, isTooDeep, type JsonPath, keepTexts, maxJsonDepth, nameOf, pointerOf } from '../../domain/json.ts'
+import type { ProblemCode, ProblemMembers, RequestIssue } from '../../domain/problems.ts'
 import type { Coding } from '../request-head.ts'
 
-/** A body as it was received; `coding` null where it is not packed. */
+/** A body as it was received. */
 export interface PackedBody {
   readonly bytes: Uint8Array
+  /** null: the bytes are not compressed. */
   readonly coding: Coding | null
 }
 
-export type ParsedBody =
-  /** `bytes`: of the text, unpacked. Each task's input is a RawJson. */
-  | { readonly kind: 'value'; readonly value: unknown; readonly bytes: number }
-  | { readonly kind: 'too-deep' }
-  /** Unpacked it has more bytes than are allowed. */
-  | { readonly kind: 'too-large' }
-  /** It is JSON, and its value would not be what it says at these places. */
-  | { readonly kind: 'lossy'; readonly issues: readonly RequestIssue[] }
-  | { readonly kind: 'malformed'; readonly reason: string }
+/** Why a body is refused: what an AppError is made of, as plain data that threads can send. */
+export interface BodyRefusal {
+  readonly ok: false
+  readonly code: ProblemCode
+  readonly detail: string
+  readonly members: ProblemMembers
+}
 
+export interface BodyValue {
+  readonly ok: true
+  /** Each task's input is a RawJson. */
+  readonly value: unknown
+  /** Length of the decompressed text. */
+  readonly bytes: number
+}
+
+export type ParsedBody = BodyValue | BodyRefusal
+
+/** Parses JSON in UTF-8; a byte order mark is ignored, as RFC 8259 allows. */
+export function parseBody({ bytes, coding }: PackedBody, maxBytes: number): ParsedBody {
+  let unpacked: Uint8Array
+  let text: string
+  let value: unknown
+  try {
+    unpacked = coding === null ? bytes : unpackers[coding](bytes, { maxOutputLength: maxBytes })
+    text = utf8.decode(unpacked)
+    if (text === '') return malformed('it has no text')
+    // Members named `__proto__` are plain data; nothing here merges objects.
+    value = JSON.parse(text)
+  } catch (error) {
+    // zlib, TextDecoder and JSON.parse throw errors only.
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ERR_BUFFER_TOO_LARGE') return tooLarge(maxBytes)
+    return malformed(code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'it is not valid UTF-8' : message)
+  }
+  if (isTooDeep(value)) return tooDeep()
+  const losses = mayLoseData(text, countMembers(value)) ? findLosses(text) : []
+  const [first] = losses
+  if (first !== undefined) return invalid(`${first.pointer}: ${first.detail}`, losses)
+  for (const path of inputPaths) keepTexts(text, value, path)
+  return { ok: true, value, bytes: unpacked.length }
+}
+
+// The synchronous forms: the asynchronous ones share libuv's threads with tasks, whose calls may never return.
 const unpackers = {
   gzip: unzipSync,
   'x-gzip': unzipSync,
@@ -31,80 +65,50 @@ const unpackers = {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** Takes JSON in UTF-8 and, as RFC 8259 allows, passes over a byte order mark. */
-export function parseBody({ bytes, coding }: PackedBody, maxBytes: number): ParsedBody {
-  let text: string
-  let length: number
-  try {
-    const unpacked = coding === null ? bytes : unpack(bytes, coding, maxBytes)
-    if (unpacked === null) return { kind: 'too-large' }
-    text = utf8.decode(unpacked)
-    length = unpacked.length
-  } catch (error) {
-    const isEncoding = Reflect.get(Object(error), 'code') === 'ERR_ENCODING_INVALID_ENCODED_DATA'
-    return { kind: 'malformed', reason: isEncoding ? 'it is not valid UTF-8' : messageOf(error) }
-  }
-  return text === '' ? { kind: 'malformed', reason: 'it has no text' } : parseText(text, length)
-}
-
-/** Members named `__proto__` are plain data; nothing here merges objects. */
-function parseText(text: string, bytes: number): ParsedBody {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (error) {
-    // With the reason that V8 gives.
-    return { kind: 'malformed', reason: messageOf(error) }
-  }
-  if (isTooDeep(value)) return { kind: 'too-deep' }
-  const issues = mayLose(text, countMembers(value)) ? findLosses(text) : []
-  if (issues.length > 0) return { kind: 'lossy', issues }
-  for (const path of inputPaths) keepTexts(text, value, path)
-  return { kind: 'value', value, bytes }
-}
-
-/** Of a run's request, and of a schedule: what a task was given is kept as it was sent. */
+/** Inputs of tasks, in a run's request and in a schedule. They keep their text. */
 const inputPaths: readonly JsonPath[] = [
   ['tasks', 'input'],
   ['request', 'tasks', 'input'],
 ]
 
-/** The tasks of a run's request, or of that of a schedule; empty where that is no list. */
-export function tasksOf(parsed: ParsedBody): readonly unknown[] {
-  const value: unknown = parsed.kind === 'value' ? parsed.value : undefined
+function malformed(reason: string): BodyRefusal {
+  return { ok: false, code: 'malformed-json', detail: `the body could not be read as JSON: ${reason}`, members: {} }
+}
+
+function invalid(detail: string, errors: readonly RequestIssue[]): BodyRefusal {
+  return { ok: false, code: 'validation-error', detail, members: { errors } }
+}
+
+export function tooLarge(maxBytes: number): BodyRefusal {
+  return { ok: false, code: 'content-too-large', detail: `the body is larger than ${maxBytes} bytes`, members: {} }
+}
+
+export function tooDeep(): BodyRefusal {
+  const issue = { pointer: '', detail: `at most ${maxJsonDepth} levels of nesting` }
+  return invalid(`the body is nested more than ${maxJsonDepth} levels deep`, [issue])
+}
+
+/** The tasks of a run's request or of a schedule's; empty if there is no array of them. */
+export function tasksOf({ value }: BodyValue): readonly unknown[] {
   return [value, Reflect.get(Object(value), 'request')].flatMap((request) => {
     const tasks: unknown = Reflect.get(Object(request), 'tasks')
     return Array.isArray(tasks) ? (tasks as unknown[]) : []
   })
 }
 
-/** Of all objects within. */
+/** Counts the members of an object and of all objects nested in it. */
 function countMembers(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0
-  const within: readonly unknown[] = Array.isArray(value) ? value : Object.values(value)
-  let count = Array.isArray(value) ? 0 : within.length
-  for (const each of within) if (typeof each === 'object') count += countMembers(each)
+  const nested: readonly unknown[] = Array.isArray(value) ? value : Object.values(value)
+  let count = Array.isArray(value) ? 0 : nested.length
+  for (const each of nested) if (typeof each === 'object') count += countMembers(each)
   return count
 }
 
-/**
- * In this thread, so that it never waits for those that tasks may have filled with calls that do not return.
- * @returns null where it has more than `maxBytes`
- * @throws what zlib throws for bytes that are not packed so
- */
-function unpack(bytes: Uint8Array, coding: Coding, maxBytes: number): Buffer | null {
-  try {
-    return unpackers[coding](bytes, { maxOutputLength: maxBytes })
-  } catch (error) {
-    if (Reflect.get(Object(error), 'code') === 'ERR_BUFFER_TOO_LARGE') return null
-    throw error
-  }
-}
+// JSON.parse silently drops data in two cases: the first of two members with the same name, and digits of a number that
+// JavaScript cannot represent. The task would get another input than the one that was sent, so such a body is refused.
 
-// What JSON text says and its value does not: a member that another one of its name hides, and a number that JavaScript
-// has not. Its sender would not know that a task was given something else.
-
-/** What stands between a name and its value. Strings can hold it too, so there are at least as many as members. */
+/** Between a name and its value. Strings may contain it too, so there are at least as many as members. */
 const nameEnd = '":'
 /** The same with blanks before the colon, which is rare. */
 const blankNameEnd = /"\s+:/
@@ -113,14 +117,14 @@ const numberLike = /(?<![\d.])\d{16}|\d[eE][+-]?\d{3}|\.0{300}/
 const number = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 
 const maxIssues = 100
-const maxShown = 40
+const maxShownLength = 40
 
 /**
- * Whether it is worth to look; nearly always not, and found out quickly.
- * @param members of all objects in the text's value
+ * A cheap test that is false for nearly every text.
+ * @param memberCount of all objects in the value of the text
  */
-function mayLose(text: string, members: number): boolean {
-  return countNameEnds(text) > members || blankNameEnd.test(text) || numberLike.test(text)
+function mayLoseData(text: string, memberCount: number): boolean {
+  return countNameEnds(text) > memberCount || blankNameEnd.test(text) || numberLike.test(text)
 }
 
 function countNameEnds(text: string): number {
@@ -129,44 +133,46 @@ function countNameEnds(text: string): number {
   return count
 }
 
+/** An object or an array that the scan is inside of. */
 interface Level {
-  /** null: an array. */
+  /** Names so far; null: an array. */
   readonly names: Set<string> | null
+  /** Name or index of the current member. */
   key: string | number
   isNameNext: boolean
 }
 
-/** @param text that is JSON, nested no deeper than is allowed */
+/** @param text valid JSON, not nested too deep */
 function findLosses(text: string): RequestIssue[] {
-  const issues: RequestIssue[] = []
+  const losses: RequestIssue[] = []
   const levels: Level[] = []
-  const note = (detail: string): void => {
-    issues.push({ pointer: pointerOf(levels.map(({ key }) => key)), detail })
+  let at = 0
+
+  function report(detail: string): void {
+    losses.push({ pointer: pointerOf(levels.map(({ key }) => key)), detail })
   }
 
-  let at = 0
-  while (at < text.length && issues.length < maxIssues) {
-    const character = text[at]
-    const level = levels.at(-1)
-    if (character === '"') {
-      const end = endOfString(text, at)
-      if (level?.isNameNext === true) {
-        level.key = nameOf(text.slice(at, end))
-        level.isNameNext = false
-        if (level.names?.has(level.key) === true) note('there is a member of this name before')
-        level.names?.add(level.key)
-      }
-      at = end
-      continue
-    }
+  function readString(level: Level | undefined): void {
+    const start = at
+    at = endOfString(text, at)
+    if (level === undefined || !level.isNameNext) return
+    level.key = nameOf(text.slice(start, at))
+    level.isNameNext = false
+    if (level.names?.has(level.key) === true) report('an earlier member has the same name')
+    level.names?.add(level.key)
+  }
+
+  function readOther(level: Level | undefined): void {
     number.lastIndex = at
     const literal = number.exec(text)?.[0]
     if (literal !== undefined) {
       const loss = lossOf(literal)
-      if (loss !== null) note(loss)
+      if (loss !== null) report(loss)
       at += literal.length
-      continue
+      return
     }
+    const character = text[at]
+    at += 1
     if (character === '{') levels.push({ names: new Set(), key: '', isNameNext: true })
     else if (character === '[') levels.push({ names: null, key: 0, isNameNext: false })
     else if (character === '}' || character === ']') levels.pop()
@@ -174,21 +180,28 @@ function findLosses(text: string): RequestIssue[] {
       level.isNameNext = level.names !== null
       if (typeof level.key === 'number') level.key += 1
     }
-    at += 1
   }
-  return issues
+
+  while (at < text.length && losses.length < maxIssues) {
+    if (text[at] === '"') readString(levels.at(-1))
+    else readOther(levels.at(-1))
+  }
+  return losses
 }
 
-/** Decimals are rounded to what JavaScript has, which is their nature; whole numbers are not, for they may be ids. */
+/**
+ * What JavaScript would change about a number. Decimals are rounded, as everywhere; whole numbers must be exact, because
+ * they may be ids.
+ */
 function lossOf(literal: string): string | null {
   const value = Number(literal)
-  const shown = literal.length > maxShown ? `${literal.slice(0, maxShown)}…` : literal
+  const shown = literal.length > maxShownLength ? `${literal.slice(0, maxShownLength)}…` : literal
   if (!Number.isFinite(value)) return `the number ${shown} is too large`
   if (value === 0) return /^-?[0.]*(?:[eE]|$)/.test(literal) ? null : `the number ${shown} is too small`
-  // Its digits without the power of ten.
-  const whole = literal.replace(/(?:\.0+)?(?:[eE]\+?\d+)?$/, '')
-  if (!/^-?\d+$/.test(whole)) return null
-  const digits = Number(whole)
-  if (Number.isSafeInteger(digits) || String(digits) === whole || BigInt(digits) === BigInt(whole)) return null
-  return `the number ${shown} would become ${value}; send it as a string`
+  const withoutExponent = literal.replace(/(?:\.0+)?(?:[eE]\+?\d+)?$/, '')
+  if (!/^-?\d+$/.test(withoutExponent)) return null
+  const digits = Number(withoutExponent)
+  const isExact =
+    Number.isSafeInteger(digits) || String(digits) === withoutExponent || BigInt(digits) === BigInt(withoutExponent)
+  return isExact ? null : `the number ${shown} would become ${value}; send it as a string`
 }

@@ -1,6 +1,6 @@
 /**
- * Reads a request's JSON body within its bounds, wherever it is to be had: each is read once, and kept once. The default run is
- * never mistaken for a body that was not read.
+ * Reads the JSON body of a request within its bounds, once, and keeps one copy of its bytes. A body that could not be read
+ * is refused; it is never mistaken for the absent body that stands for the default run.
  */
 import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
@@ -11,25 +11,24 @@ import { isTooDeep } from '../../domain/json.ts'
 import type { ByteBudget, ByteHold } from '../byte-budget.ts'
 import { sendContinue } from '../connections.ts'
 import { acceptedCodings, isJsonInUtf8, parseCoding } from '../request-head.ts'
-import { tooDeep, tooLarge, valueOf, type BodyParser } from './body-parser.ts'
-import type { PackedBody } from './parse-body.ts'
+import type { LargeBodyParser } from './large-body-parser.ts'
+import { type BodyRefusal, type PackedBody, parseBody, type ParsedBody, tooDeep, tooLarge } from './parse-body.ts'
 
 export interface BodyReaderOptions {
-  /** Of a body, packed and unpacked. */
+  /** Largest body, both compressed and decompressed. */
   readonly maxBytes: number
-  readonly parser: BodyParser
-  /** For the bodies of all requests that are not answered yet. */
+  readonly largeBodies: LargeBodyParser
+  /** Shared by the bodies of all requests that are not answered yet. */
   readonly budget: ByteBudget
 }
 
-/** To be let go before a request waits for the run's answer: the memory is better used for others. */
+/** Drop it before the request waits for the run's answer, so that its memory is free for other requests. */
 export interface Body {
-  /** Undefined where there is no body. */
+  /** undefined: the request has no body. */
   readonly value: unknown
   /**
-   * The SHA-256 of the body's bytes as they were received, packed or not, in hexadecimal; of nothing for no body. Where a
-   * parser of the app around has read the body first, it is that of the text that it has kept, or else of the value,
-   * written again.
+   * SHA-256 of the bytes as received, compressed or not, in hexadecimal; of no bytes if there is no body. If a body parser of
+   * the host app has read the body first, it is the digest of the text that the parser kept, or else of the value as JSON.
    */
   digest(): string
 }
@@ -37,69 +36,94 @@ export interface Body {
 /** @throws AppError `unsupported-media-type`, `content-too-large`, `malformed-json`, `validation-error` or `overloaded` */
 export type ReadBody = (ctx: Context) => Promise<Body>
 
-/** A body up to this needs no room in the budget: while others have filled it, small requests are served. */
+/** Bytes. A body up to this size needs no room in the budget, so small requests are served while large ones fill it. */
 const smallBody = 16_384
+/** Bytes. A body of this size takes about two milliseconds to parse; larger ones are parsed in a thread. */
+const largeBody = 131_072
 
-/** Takes JSON in UTF-8. */
-export function createBodyReader({ maxBytes, parser, budget }: BodyReaderOptions): ReadBody {
+/** Reads JSON in UTF-8. */
+export function createBodyReader({ maxBytes, largeBodies, budget }: BodyReaderOptions): ReadBody {
   return async (ctx) => {
     const { req, res } = ctx
-    const isChunked = ctx.get('Transfer-Encoding') !== ''
-    /** Bytes; NaN where the request does not say. */
-    const announced = isChunked ? Number.NaN : Number(ctx.get('Content-Length'))
-    if (!isChunked && !(announced > 0)) return bodyOf(undefined, '')
-    let reading: Reading | undefined
-    let hold: ByteHold | undefined
+    const announced = announcedBytes(ctx)
+    if (announced === 0) return bodyOf(undefined, '')
     const isJson = isJsonInUtf8(contentTypeOf(ctx))
     const coding = parseCoding(ctx.get('Content-Encoding'))
+    let reading: Reading | undefined
+    let hold: ByteHold | undefined
 
-    /** Passes NaN. */
+    /** @param bytes that the body is known to have; called again as that grows */
     function check(bytes: number): void {
-      if (!isJson && bytes > 0) throw notJson(ctx)
-      if (bytes > maxBytes) throw tooLarge(maxBytes)
-      if (bytes > smallBody && !takeRoom(bytes)) throw noRoom()
-    }
-
-    function takeRoom(bytes: number): boolean {
+      if (bytes === 0) return
+      if (!isJson) throw notJson(ctx)
+      if (bytes > maxBytes) throw errorOf(tooLarge(maxBytes))
+      if (bytes <= smallBody) return
       hold ??= holdUntilAnswered(ctx, budget, () => reading?.fail(tooSlow()))
-      return hold.resize(bytes)
+      if (!hold.resize(bytes)) throw noRoom()
     }
 
-    async function parse(body: PackedBody): Promise<Body> {
-      // Chunks of nothing are no body; announced bytes that are not there are one.
-      if (body.bytes.length === 0 && !(announced > 0)) return bodyOf(undefined, '')
-      const parsed = await parser.parse(body, maxBytes)
-      if (parsed.kind === 'value') check(parsed.bytes)
-      return bodyOf(valueOf(parsed, maxBytes), body.bytes)
+    async function finish(body: PackedBody): Promise<Body> {
+      // A chunked body without any bytes is no body. Announced bytes that are missing are malformed.
+      if (body.bytes.length === 0 && announced === null) return bodyOf(undefined, '')
+      const parsed = await parse(body)
+      if (parsed.ok) check(parsed.bytes)
+      return bodyOf(valueOf(parsed), body.bytes)
     }
 
-    // Room for all of it, or it is not read: many that grew together would all be refused in the middle.
-    check(announced)
+    async function parse(body: PackedBody): Promise<ParsedBody> {
+      if (body.bytes.length >= largeBody) return largeBodies.parse(body, maxBytes)
+      const parsed = parseBody(body, Math.min(maxBytes, largeBody))
+      const isLargeDecompressed = !parsed.ok && parsed.code === 'content-too-large' && maxBytes > largeBody
+      return isLargeDecompressed ? largeBodies.parse(body, maxBytes) : parsed
+    }
+
+    // Takes room for all of it before any is read: bodies that grew side by side would all be refused half-way.
+    check(announced ?? 0)
     if (coding === undefined) throw notDecodable(ctx)
     if (req.readableDidRead) {
-      const body = hostBodyOf(ctx, announced)
-      check(body.kind === 'bytes' ? body.bytes.length : 0)
-      if (body.kind === 'bytes') return parse({ bytes: body.bytes, coding: null })
-      if (isTooDeep(body.value)) throw tooDeep()
-      return bodyOf(body.value, body.text)
+      const kept = hostBodyOf(ctx, announced)
+      // The JSON of a parsed body may be longer than the body was.
+      check(kept.isParsed && announced !== null ? announced : kept.bytes.length)
+      if (!kept.isParsed) return finish({ bytes: kept.bytes, coding: null })
+      if (isTooDeep(kept.value)) throw errorOf(tooDeep())
+      return bodyOf(kept.value, kept.bytes)
     }
     sendContinue(req, res)
-    if (announced <= smallBody && coding === null && isReadSmall(ctx)) {
-      return parse({ bytes: await receiveSmall(ctx), coding })
+    if (announced !== null && announced <= smallBody && coding === null && isReadSmall(ctx)) {
+      return finish({ bytes: await receiveSmall(ctx), coding })
     }
-    reading = receive(req, (length) => check(Math.max(length, announced || 0)))
+    reading = receive(req, (received) => check(announced ?? received))
     const bytes = await reading.bytes
-    // The room is held until the response; what was read for it need not be.
+    // The hold refers to it until the response is sent; the memory must be free before.
     reading = undefined
-    return parse({ bytes, coding })
+    return finish({ bytes, coding })
   }
+}
+
+/** JSON that did not come as the body of a request, parsed with the same checks. @throws AppError as ReadBody */
+export function parseJsonText(text: string, maxBytes: number): unknown {
+  return valueOf(parseBody({ bytes: Buffer.from(text), coding: null }, maxBytes))
+}
+
+function valueOf(parsed: ParsedBody): unknown {
+  if (parsed.ok) return parsed.value
+  throw errorOf(parsed)
+}
+
+function errorOf({ code, detail, members }: BodyRefusal): AppError {
+  return new AppError(code, detail, { members })
 }
 
 function bodyOf(value: unknown, received: Uint8Array | string): Body {
   return { value, digest: () => hash('sha256', received) }
 }
 
-/** Until then parts of the body are held: its inputs, and what was made of them. */
+/** Length of the body by its headers; null: chunked, so its length is unknown. */
+function announcedBytes(ctx: Context): number | null {
+  return ctx.get('Transfer-Encoding') === '' ? Number(ctx.get('Content-Length')) : null
+}
+
+/** Until the response, memory holds parts of the body: its inputs, and what was made of them. */
 function holdUntilAnswered({ req, res }: Context, budget: ByteBudget, cutOff: () => void): ByteHold {
   const hold = budget.open({ moved: () => req.socket.bytesRead, isAwaited: () => !req.complete, cutOff })
   if (res.closed) hold.release()
@@ -107,60 +131,63 @@ function holdUntilAnswered({ req, res }: Context, budget: ByteBudget, cutOff: ()
   return hold
 }
 
-// Without an encoding it leaves the bytes: they are parsed once, strictly, and no text is kept as well. Its types
-// know only texts (https://github.com/cojs/co-body/blob/master/lib/text.js passes the option to raw-body).
+// With `encoding: null` it leaves the bytes, so that they are parsed once, strictly, and no text is kept as well. Its types
+// allow strings only (https://github.com/cojs/co-body/blob/master/lib/text.js passes the option to raw-body).
 const bytesOnly = { encoding: null } as unknown as { readonly encoding?: string }
 const readBytes = bodyParser({
   ...bytesOnly,
   enableTypes: ['text'],
   extendTypes: { text: ['application/json'] },
-  onerror(error) {
-    throw new AppError('malformed-json', 'the body was cut off', { cause: error })
+  onerror: (error) => {
+    throw incomplete(error)
   },
 })
 
-/** Whether `receiveSmall` would read the body, which leaves alone what a parser of the app around has begun. */
+/** Whether koa-bodyparser would read the body: it skips one that another parser has taken, and other content types. */
 function isReadSmall({ request }: Context): boolean {
   return request.body === undefined && request.is('application/json') === 'application/json'
 }
 
 /**
- * Reads a body whose length was announced, and is small: nearly all there are.
- * @throws AppError `malformed-json` when it ends too early
+ * Reads a small body of announced length, which nearly all bodies are.
+ * @throws AppError `malformed-json` if it ends too early
  */
 async function receiveSmall(ctx: Context): Promise<Uint8Array> {
   await readBytes(ctx, async () => {})
   const bytes: unknown = ctx.request.body
-  // The body of the app around is its own.
+  // The host app may set a body of its own.
   Reflect.deleteProperty(ctx.request, 'body')
   Reflect.deleteProperty(ctx.request, 'rawBody')
-  if (!(bytes instanceof Uint8Array)) throw new Error('koa-bodyparser has left no bytes')
+  if (!(bytes instanceof Uint8Array)) throw new Error('koa-bodyparser left no bytes')
   return bytes
 }
 
 interface Reading {
   readonly bytes: Promise<Uint8Array>
-  /** Ends it, and lets go of what there is; `bytes` rejects with this. */
+  /** Stops reading and drops what was received; `bytes` rejects with the error. */
   fail(error: unknown): void
 }
 
 /**
- * Reads any body, piece by piece.
- * @param check called with the number of bytes that there are, whenever there are more; what it throws ends the reading
+ * Reads any body piece by piece.
+ * @param check called with the number of bytes received so far; reading fails with what it throws
  */
-function receive(req: IncomingMessage, check: (bytes: number) => void): Reading {
+function receive(req: IncomingMessage, check: (received: number) => void): Reading {
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
   const chunks: Buffer[] = []
   let length = 0
 
   function stop(): void {
-    req.off('data', take).off('end', finish).off('error', fail).off('close', cutOff)
+    req.off('data', take).off('end', finish).off('error', fail).off('close', failIncomplete)
   }
   function fail(error: unknown): void {
     stop()
     chunks.length = 0
     req.pause()
     reject(error)
+  }
+  function failIncomplete(): void {
+    fail(incomplete())
   }
   function take(chunk: Buffer): void {
     length += chunk.length
@@ -173,53 +200,56 @@ function receive(req: IncomingMessage, check: (bytes: number) => void): Reading 
   }
   function finish(): void {
     stop()
-    const [first = Buffer.alloc(0)] = chunks
-    resolve(chunks.length < 2 ? first : Buffer.concat(chunks))
+    const [first] = chunks
+    resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks))
   }
-  const cutOff = (): void => fail(new AppError('malformed-json', 'the body was cut off'))
 
-  req.on('data', take).once('end', finish).once('error', fail).once('close', cutOff)
-  if (req.destroyed) cutOff()
+  req.on('data', take).once('end', finish).once('error', fail).once('close', failIncomplete)
+  if (req.destroyed) failIncomplete()
   return { bytes: promise, fail }
 }
 
-/** `bytes`: not parsed yet. `value`: parsed; `text` is the value written again. */
+/** A body that a parser of the host app has read. `bytes`: its text, or its value as JSON if it `isParsed`. */
 type HostBody =
-  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
-  | { readonly kind: 'value'; readonly value: unknown; readonly text: string }
+  | { readonly isParsed: false; readonly bytes: Uint8Array }
+  | { readonly isParsed: true; readonly bytes: Uint8Array; readonly value: unknown }
 
-/** The bytes of `{}` and `[]`. */
-const emptyBytes = 2
+/** The length of `{}` and `[]`. */
+const emptyJsonBytes = 2
 
 /**
- * What a body parser of the app around has left of a body that it has read: koa-bodyparser, koa-body, express.json. Its
- * text is taken where it is kept, for the value alone does not say how it was written. A body that was not kept is
- * never taken for an empty one: that would be another request.
- * @param announced bytes; NaN where the request does not say
- * @throws AppError `body-already-read` that says what is to be done in the app
+ * Finds what a body parser of the host app (koa-bodyparser, koa-body, express.json) has left of the body. The text is
+ * preferred where it was kept, because the value does not say how it was written. A body that was not kept is never taken
+ * for an empty one: that would be another request.
+ * @param announced bytes; null: unknown
+ * @throws AppError `body-already-read`, which says how to change the host app
  */
-function hostBodyOf(ctx: Context, announced: number): HostBody {
+function hostBodyOf(ctx: Context, announced: number | null): HostBody {
   const raw: unknown = Reflect.get(ctx.request, 'rawBody') ?? Reflect.get(ctx.req, 'rawBody')
   const body: unknown = Reflect.get(ctx.request, 'body') ?? Reflect.get(ctx.req, 'body')
   for (const kept of [raw, body]) {
-    if (typeof kept === 'string') return { kind: 'bytes', bytes: Buffer.from(kept) }
-    if (kept instanceof Uint8Array) return { kind: 'bytes', bytes: kept }
+    if (typeof kept === 'string') return { isParsed: false, bytes: Buffer.from(kept) }
+    if (kept instanceof Uint8Array) return { isParsed: false, bytes: kept }
   }
-  // They leave {} also where they have thrown away what there was.
+  // Parsers also leave {} for a body that they skipped.
   const isEmpty = typeof body === 'object' && body !== null && Object.keys(body).length === 0
-  if (body !== undefined && !(isEmpty && announced !== emptyBytes)) {
-    return { kind: 'value', value: body, text: JSON.stringify(body) }
+  if (body !== undefined && !(isEmpty && announced !== emptyJsonBytes)) {
+    return { isParsed: true, bytes: Buffer.from(JSON.stringify(body)), value: body }
   }
   const remedy = 'mount Forerunner before it, or keep it from reading the bodies of POST /run-tasks'
   throw new AppError(
     'body-already-read',
-    `a body parser of the app has read the body and left nothing of it; ${remedy}`,
+    `a body parser of the app has read the body and kept nothing of it; ${remedy}`,
   )
 }
 
-/** Of two, Node takes the first, and a proxy on the way may have taken the other one. */
+/** Node's `headers` has only the first of two fields, and a proxy may have used the other one. */
 function contentTypeOf({ req }: Context): string {
   return (req.headersDistinct['content-type'] ?? []).join(', ')
+}
+
+function incomplete(cause?: unknown): AppError {
+  return new AppError('malformed-json', 'the body was cut off', { cause })
 }
 
 function notJson(ctx: Context): AppError {
@@ -230,14 +260,14 @@ function notJson(ctx: Context): AppError {
 
 function notDecodable(ctx: Context): AppError {
   ctx.set('Accept-Encoding', acceptedCodings)
-  const detail = `the Content-Encoding ${ctx.get('Content-Encoding')} is not taken; one of ${acceptedCodings} is`
+  const detail = `the Content-Encoding ${ctx.get('Content-Encoding')} is not supported; one of ${acceptedCodings} is`
   return new AppError('unsupported-media-type', detail)
 }
 
 function noRoom(): AppError {
-  return new AppError('overloaded', 'the bodies of other requests take all the room that there is for bodies')
+  return new AppError('overloaded', 'the bodies of other requests use all the memory for bodies')
 }
 
 function tooSlow(): AppError {
-  return new AppError('overloaded', 'the body came slowly while other requests waited for the room that it took')
+  return new AppError('overloaded', 'the body came too slowly while other requests waited for memory')
 }

@@ -12,7 +12,7 @@ import {
   noSuchJob,
   noSuchRun,
   parseQuery,
-  runFilter,
+  runFilterParameters,
   runFilterOf,
   runIdOf,
 } from '../validation.ts'
@@ -160,7 +160,7 @@ const jobsPerBatch = 100
 // Other requests get their turn between two batches.
 
 const changeQuerySchema = z.strictObject({
-  ...runFilter,
+  ...runFilterParameters,
   dryRun: z
     .enum(['true', 'false'])
     .transform((text) => text === 'true')
@@ -168,7 +168,7 @@ const changeQuerySchema = z.strictObject({
 })
 
 const changeQuery: Record<keyof z.output<typeof changeQuerySchema>, z.ZodType> = {
-  ...runFilter,
+  ...runFilterParameters,
   dryRun: z.boolean().default(false).describe('only counts'),
 }
 
@@ -232,7 +232,10 @@ function changeRoute(
         const { dryRun, ...given } = parseQuery(changeQuerySchema, ctx.query)
         // Without a filter it would be all runs.
         if (Object.keys(given).length === 0) {
-          throw new AppError('invalid-filter', `at least one of ${Object.keys(runFilter).join(', ')} is needed`)
+          throw new AppError(
+            'invalid-filter',
+            `at least one of ${Object.keys(runFilterParameters).join(', ')} is needed`,
+          )
         }
         let filter: RunFilter = { ...runFilterOf(given, store), pageSize: runsPerBatch }
         let matched = 0

@@ -6,7 +6,7 @@ import { mask, maskText } from '../../runtime/secret.ts'
 import { jobExample, runExample } from '../openapi/examples.ts'
 import { hidesSecrets, jobWithoutSecrets } from '../permissions.ts'
 import { isKnown, parsePrefer, tagOfRun, tagOfVersion } from '../request-head.ts'
-import { countText, findRun, jobIndexOf, noSuchJob, noSuchRun, parseQuery, runIdOf } from '../validation.ts'
+import { countParameter, findRun, jobIndexOf, noSuchJob, noSuchRun, parseQuery, runIdOf } from '../validation.ts'
 import type { Route } from '../route.ts'
 import { checkAcceptsEvents, eventStreamType, sendEventsHead } from '../streaming/event-stream.ts'
 import { type JobView, jobViewSchema, progressSchema, viewJob } from '../views/job.ts'
@@ -205,7 +205,7 @@ const logQuerySchema = z.strictObject({
     .regex(/^\d{1,15}$/, 'must be a whole number')
     .transform(Number)
     .default(0),
-  pageSize: countText.transform((size) => Math.min(size, maxLinesPerRun)).default(maxLinesPerRun),
+  pageSize: countParameter.transform((size) => Math.min(size, maxLinesPerRun)).default(maxLinesPerRun),
 })
 
 const logQuery: Record<keyof z.output<typeof logQuerySchema>, z.ZodType> = {

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
 import { isRunId } from '../../domain/ids.ts'
 import { listedRunExample } from '../openapi/examples.ts'
-import { countText, parseQuery, runFilter, runFilterOf } from '../validation.ts'
+import { countParameter, parseQuery, runFilterParameters, runFilterOf } from '../validation.ts'
 import type { Route } from '../route.ts'
 import { checkAcceptsEvents, eventStreamType, sendEventsHead } from '../streaming/event-stream.ts'
 import { runPageSchema, type RunPageView, viewRun } from '../views/run.ts'
@@ -11,8 +11,8 @@ import { runPageSchema, type RunPageView, viewRun } from '../views/run.ts'
 const maxPageSize = 500
 
 const pageQuerySchema = z.strictObject({
-  ...runFilter,
-  pageSize: countText.transform((size) => Math.min(size, maxPageSize)).default(50),
+  ...runFilterParameters,
+  pageSize: countParameter.transform((size) => Math.min(size, maxPageSize)).default(50),
   pageToken: z.string().exactOptional().describe('`nextPageToken` of the page before'),
 })
 

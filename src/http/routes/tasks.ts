@@ -5,7 +5,7 @@ import { minuteMs, minutesPerRead, type StoredMinute } from '../../domain/task-h
 import { addUp } from '../../metrics/minutes.ts'
 import type { Store } from '../../store/store.ts'
 import { inputJsonSchema, type Task } from '../../tasks/task-module.ts'
-import { countText, instantText, parseQuery } from '../validation.ts'
+import { countParameter, instantParameter, parseQuery } from '../validation.ts'
 import type { HttpDeps, Route } from '../route.ts'
 import { instant } from '../views/job.ts'
 import { sendJson } from '../responder.ts'
@@ -108,9 +108,9 @@ const maxSteps = 2_000
 const hourMs = 3_600_000
 
 const statsQuerySchema = z.strictObject({
-  from: instantText.exactOptional(),
-  to: instantText.exactOptional(),
-  stepMinutes: countText.pipe(z.int().max(maxStepMinutes, `must be at most ${maxStepMinutes}`)).default(1),
+  from: instantParameter.exactOptional(),
+  to: instantParameter.exactOptional(),
+  stepMinutes: countParameter.pipe(z.int().max(maxStepMinutes, `must be at most ${maxStepMinutes}`)).default(1),
 })
 
 const statsQuery: Record<keyof z.output<typeof statsQuerySchema>, z.ZodType> = {
