@@ -1,6 +1,6 @@
 /**
- * What each task did in each minute, for the store to keep: added up here, and written once a minute some time after the
- * commits. What the last minute had is lost when the process is killed.
+ * What each task did in each minute. The store keeps one row for each task and minute, which is written once the minute is
+ * over. A process that is killed loses its last minute.
  */
 import type { EndedAttempt } from '../dispatch/execute.ts'
 import type { ClaimedJob } from '../domain/claim.ts'
@@ -8,20 +8,29 @@ import { minuteMs, type MinuteRow } from '../domain/task-history.ts'
 import type { Log } from '../log.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Store } from '../store/store.ts'
-import { bucketOf, quantilesOf, type Quantiles } from './sliding-histogram.ts'
+import { add, type Buckets, type Quantiles, quantilesOf, record } from './histogram.ts'
 
-/** As JSON in the store; lengths of time by bucket of the histogram. */
-interface Figures {
-  readonly started: number
-  readonly completed: number
-  readonly failed: number
-  readonly retried: number
+/** The counts of jobs that completed or failed, and of attempts that started or are retried. */
+interface Counts {
+  started: number
+  completed: number
+  failed: number
+  retried: number
+}
+
+interface Sums extends Counts {
+  readonly waits: Buckets
+  readonly runs: Buckets
+}
+
+/** `figures` of a row, as JSON: durations by the number of their bucket. */
+interface Figures extends Readonly<Counts> {
   readonly waits: Readonly<Record<string, number>>
   readonly runs: Readonly<Record<string, number>>
 }
 
-/** What was done in one step of time. */
-export interface TaskMinutes extends Pick<Figures, 'started' | 'completed' | 'failed' | 'retried'> {
+/** What a task did from `at` on, for the length of one step. */
+export interface TaskStep extends Readonly<Counts> {
   readonly at: number
   readonly waitMs: Quantiles
   readonly runMs: Quantiles
@@ -31,9 +40,9 @@ export interface MinuteRecorder {
   start(): void
   attemptStarted(job: Pick<ClaimedJob, 'task'>): void
   attemptEnded(attempt: Pick<EndedAttempt, 'job' | 'outcome' | 'tookMs' | 'isFinal'>): void
-  /** Of the minute that is not over; null where there is nothing. */
+  /** The row of the current minute; null if the task has done nothing in it. */
   current(task: string): MinuteRow | null
-  /** Writes what there is. */
+  /** Writes the rows of the current minute. */
   flush(): Promise<void>
   stop(): void
 }
@@ -42,30 +51,26 @@ export interface MinuteRecorderOptions {
   readonly store: Pick<Store, 'addMinutes'>
   readonly clock: Clock
   readonly log: Log
-  /** 0: nothing is kept. */
+  /** 0: nothing is counted or kept. */
   readonly statsRetentionMs: number
-}
-
-type Sums = {
-  -readonly [Name in keyof Figures]: Figures[Name] extends number ? number : Map<number, number>
 }
 
 const newSums = (): Sums => ({ started: 0, completed: 0, failed: 0, retried: 0, waits: new Map(), runs: new Map() })
 
 export function createMinuteRecorder({ store, clock, log, statsRetentionMs }: MinuteRecorderOptions): MinuteRecorder {
   const isOn = statsRetentionMs > 0
-  let sums = new Map<string, Sums>()
+  let sumsByTask = new Map<string, Sums>()
   let at = minuteOf(clock.now())
   let timer: NodeJS.Timeout | undefined
 
   function sumsOf(task: string): Sums {
-    const known = sums.get(task) ?? newSums()
-    sums.set(task, known)
-    return known
+    const sums = sumsByTask.get(task) ?? newSums()
+    sumsByTask.set(task, sums)
+    return sums
   }
 
   async function write(rows: readonly MinuteRow[]): Promise<void> {
-    if (rows.length === 0 || !isOn) return
+    if (rows.length === 0) return
     try {
       await store.addMinutes(rows)
     } catch (error) {
@@ -74,8 +79,8 @@ export function createMinuteRecorder({ store, clock, log, statsRetentionMs }: Mi
   }
 
   async function flush(): Promise<void> {
-    const rows = [...sums].map(([task, of]) => ({ at, task, figures: figuresOf(of) }))
-    sums = new Map()
+    const rows = [...sumsByTask].map(([task, sums]) => ({ at, task, figures: figuresOf(sums) }))
+    sumsByTask = new Map()
     at = minuteOf(clock.now())
     await write(rows)
   }
@@ -94,55 +99,60 @@ export function createMinuteRecorder({ store, clock, log, statsRetentionMs }: Mi
     attemptStarted({ task }) {
       if (isOn) sumsOf(task).started += 1
     },
-    attemptEnded({ job, outcome, tookMs, isFinal }) {
-      if (!isOn || outcome === 'released' || (!outcome.ok && outcome.error.code === 'cancelled')) return
-      const of = sumsOf(job.task)
-      if (outcome.ok) of.completed += 1
-      else if (isFinal) of.failed += 1
-      else of.retried += 1
-      addTo(of.runs, tookMs)
-      if (job.thread !== 'main') addTo(of.waits, job.waitedMs)
+    attemptEnded(attempt) {
+      const end = endOf(attempt)
+      if (!isOn || end === null) return
+      const { job, tookMs } = attempt
+      const sums = sumsOf(job.task)
+      sums[end] += 1
+      record(sums.runs, tookMs)
+      if (job.thread !== 'main') record(sums.waits, job.waitedMs)
     },
     current(task) {
-      const of = sums.get(task)
-      return of === undefined ? null : { at, task, figures: figuresOf(of) }
+      const sums = sumsByTask.get(task)
+      return sums === undefined ? null : { at, task, figures: figuresOf(sums) }
     },
     flush,
     stop: () => clearTimeout(timer),
   }
 }
 
-/** Adds the rows of one task up in steps of `stepMs`; empty steps are left out. */
-export function addUp(rows: readonly Pick<MinuteRow, 'at' | 'figures'>[], stepMs: number): TaskMinutes[] {
+/** @returns null for an attempt that was released or cancelled, which says nothing about its task */
+export function endOf({
+  outcome,
+  isFinal,
+}: Pick<EndedAttempt, 'outcome' | 'isFinal'>): 'completed' | 'failed' | 'retried' | null {
+  if (outcome === 'released' || (!outcome.ok && outcome.error.code === 'cancelled')) return null
+  if (outcome.ok) return 'completed'
+  return isFinal ? 'failed' : 'retried'
+}
+
+/** Sums up the rows of one task in steps of `stepMs`. Steps without a row are left out. */
+export function sumUp(rows: readonly Pick<MinuteRow, 'at' | 'figures'>[], stepMs: number): TaskStep[] {
   const steps = Map.groupBy(rows, ({ at }) => Math.floor(at / stepMs) * stepMs)
   return [...steps]
     .toSorted(([one], [other]) => one - other)
-    .map(([at, ofStep]) => {
-      const sum = newSums()
-      for (const { figures } of ofStep) {
-        // It was written here.
-        const { waits, runs, ...counts } = JSON.parse(figures) as Figures
-        for (const name of ['started', 'completed', 'failed', 'retried'] as const) sum[name] += counts[name]
-        for (const [bucket, n] of Object.entries(waits)) add(sum.waits, Number(bucket), n)
-        for (const [bucket, n] of Object.entries(runs)) add(sum.runs, Number(bucket), n)
-      }
-      const { waits, runs, ...counts } = sum
+    .map(([at, rowsOfStep]) => {
+      const sums = newSums()
+      for (const { figures } of rowsOfStep) addFigures(sums, figures)
+      const { waits, runs, ...counts } = sums
       return { at, ...counts, waitMs: quantilesOf(waits), runMs: quantilesOf(runs) }
     })
 }
 
-function minuteOf(at: number): number {
-  return Math.floor(at / minuteMs) * minuteMs
-}
-
-function addTo(buckets: Map<number, number>, ms: number): void {
-  add(buckets, bucketOf(ms), 1)
-}
-
-function add(buckets: Map<number, number>, bucket: number, n: number): void {
-  buckets.set(bucket, (buckets.get(bucket) ?? 0) + n)
+function addFigures(sums: Sums, text: string): void {
+  // Only this file writes the text.
+  const { waits, runs, ...counts } = JSON.parse(text) as Figures
+  for (const name of ['started', 'completed', 'failed', 'retried'] as const) sums[name] += counts[name]
+  for (const [bucket, count] of Object.entries(waits)) add(sums.waits, Number(bucket), count)
+  for (const [bucket, count] of Object.entries(runs)) add(sums.runs, Number(bucket), count)
 }
 
 function figuresOf({ waits, runs, ...counts }: Sums): string {
-  return JSON.stringify({ ...counts, waits: Object.fromEntries(waits), runs: Object.fromEntries(runs) })
+  const figures: Figures = { ...counts, waits: Object.fromEntries(waits), runs: Object.fromEntries(runs) }
+  return JSON.stringify(figures)
+}
+
+function minuteOf(at: number): number {
+  return Math.floor(at / minuteMs) * minuteMs
 }

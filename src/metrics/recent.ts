@@ -1,30 +1,28 @@
 /**
  * The last minutes of this process: the attempts under way, how long answers, waits and attempts took, and a row of
- * figures every ten seconds. In memory, and bounded.
+ * figures for every ten seconds. All of it is in memory, and bounded.
  */
 import { availableParallelism } from 'node:os'
 import type { EndedAttempt } from '../dispatch/execute.ts'
 import type { ClaimedJob } from '../domain/claim.ts'
-import type { Clock } from '../runtime/clock.ts'
+import { minuteMs } from '../domain/task-history.ts'
 import type { Pool } from '../execution/pool/pool.ts'
-import type { Store } from '../store/store.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { createLoopDelay } from '../runtime/event-loop.ts'
-import { createSlidingHistogram, type Quantiles, type SlidingHistogram } from './sliding-histogram.ts'
+import type { Store } from '../store/store.ts'
+import { type Buckets, createSlidingHistogram, type Quantiles, quantilesOf, record } from './histogram.ts'
+import { endOf } from './minutes.ts'
 
-export interface RunningAttempt {
-  readonly thread: string
-  readonly runId: string
-  readonly jobIndex: number
-  readonly task: string
-  readonly attempt: number
+export interface RunningAttempt extends Pick<ClaimedJob, 'thread' | 'runId' | 'jobIndex' | 'task' | 'attempt'> {
   /** Epoch milliseconds. */
   readonly startedAt: number
 }
 
-/** Attempts that ended within the window, and how long they took and waited. */
+/** The attempts of a task that ended within the window. */
 export interface RecentTask {
   readonly name: string
   readonly completed: number
+  /** Attempts that were the last of their job. */
   readonly failed: number
   readonly retried: number
   readonly waitMs: Quantiles
@@ -33,27 +31,27 @@ export interface RecentTask {
 
 /** Ten seconds. */
 export interface RecentSlot {
-  /** Its end, in epoch milliseconds. */
+  /** The end of the ten seconds, in epoch milliseconds. */
   readonly at: number
-  /** Jobs, of all processes. */
+  /** Jobs of all processes. */
   readonly accepted: number
   readonly final: number
   readonly backlog: number
   readonly firstResponseMs: Quantiles
   readonly queueWaitMs: Quantiles
   readonly eventLoopDelayMs: number
-  /** Which part of all cores the process used, from 0 to 1. */
+  /** The share of all cores that the process used, from 0 to 1. */
   readonly cpuShare: number
 }
 
-/** What the lines of the last minutes do not say by themselves. */
+/** An event that explains a change in the figures. */
 export interface RecentEvent {
-  /** Epoch milliseconds; of a thread, the end of its ten seconds. */
+  /** Epoch milliseconds. For `thread-replaced`, the end of the ten seconds. */
   readonly at: number
   readonly kind: 'started' | 'recovered' | 'thread-replaced'
-  /** Jobs that were taken back, or threads; 1 for the start of the process. */
+  /** The number of jobs or threads; 1 for `started`. */
   readonly count: number
-  /** Of a thread. */
+  /** Only for `thread-replaced`. */
   readonly cause?: string
 }
 
@@ -61,18 +59,18 @@ export interface RecentFigures {
   readonly windowMs: number
   readonly firstResponseMs: Quantiles
   readonly queueWaitMs: Quantiles
-  /** The longest first. */
+  /** The attempt that started first comes first. */
   readonly running: readonly RunningAttempt[]
   readonly tasks: readonly RecentTask[]
   readonly slotMs: number
-  /** The oldest first. */
+  /** The oldest comes first. */
   readonly slots: readonly RecentSlot[]
-  /** The oldest first. */
+  /** The oldest comes first. */
   readonly events: readonly RecentEvent[]
 }
 
 export interface Recent {
-  /** Jobs of a process that died were taken back. */
+  /** Called when jobs of a process that died were taken back. */
   recovered(jobs: number): void
   answered(tookMs: number): void
   attemptStarted(job: ClaimedJob): void
@@ -85,59 +83,42 @@ export interface RecentOptions {
   readonly store: Pick<Store, 'stats' | 'backlog'>
   readonly pool: Pick<Pool, 'counts'>
   readonly clock: Clock
-  readonly slotMs?: number
 }
 
-const defaultSlotMs = 10_000
-const minuteMs = 60_000
+const slotMs = 10_000
 const windowMinutes = 5
 const keptSlots = 90
 const keptEvents = 50
-/** Attempts that are shown at most. */
-const maxShown = 200
+const maxRunningShown = 200
 const usPerMs = 1_000
 
-interface TaskFigures {
-  readonly wait: SlidingHistogram
-  readonly run: SlidingHistogram
-  readonly failure: SlidingHistogram
-  readonly retry: SlidingHistogram
-}
+const overWindow = () => createSlidingHistogram(minuteMs, windowMinutes)
 
-const ofMinutes = (): SlidingHistogram => createSlidingHistogram(minuteMs, windowMinutes)
-/** Until it is replaced. */
-const ofSlot = (): SlidingHistogram => createSlidingHistogram(Infinity, 1)
+const newTask = () => ({ waits: overWindow(), runs: overWindow(), failures: overWindow(), retries: overWindow() })
 
-export function createRecent({ store, pool, clock, slotMs = defaultSlotMs }: RecentOptions): Recent {
-  /** By the job as it was claimed: of one that was cancelled and retried, two attempts can be under way. */
-  const running = new Map<object, RunningAttempt>()
-  const tasks = new Map<string, TaskFigures>()
-  const [answers, waits] = [ofMinutes(), ofMinutes()]
-  let [slotAnswers, slotWaits] = [ofSlot(), ofSlot()]
-  const loopDelay = createLoopDelay(Infinity)
+export function createRecent({ store, pool, clock }: RecentOptions): Recent {
+  /** By the claimed job, because two attempts of one job can be under way: one that was cancelled, and its retry. */
+  const running = new Map<ClaimedJob, RunningAttempt>()
+  const tasks = new Map<string, ReturnType<typeof newTask>>()
+  const answers = overWindow()
+  const waits = overWindow()
   const slots: RecentSlot[] = []
   const events: RecentEvent[] = [{ at: clock.now(), kind: 'started', count: 1 }]
+  const loopDelay = createLoopDelay(Infinity)
+  const takeCpuShare = createCpuShare()
+  let slotAnswers: Buckets = new Map()
+  let slotWaits: Buckets = new Map()
   let replaced: Readonly<Record<string, number | undefined>> = {}
-  let before: { readonly accepted: number; readonly final: number } | null = null
-  let cpu = process.cpuUsage()
-  let cpuAt = performance.now()
-  const timer = setInterval(() => void addSlot(), slotMs).unref()
-  void addSlot()
-
-  function takeCpuShare(): number {
-    const used = process.cpuUsage(cpu)
-    const tookMs = performance.now() - cpuAt
-    cpu = process.cpuUsage()
-    cpuAt = performance.now()
-    return (used.user + used.system) / usPerMs / Math.max(1, tookMs) / availableParallelism()
-  }
+  let lastTotals: { readonly accepted: number; readonly final: number } | null = null
+  const timer = setInterval(() => void endSlot(), slotMs).unref()
+  void endSlot()
 
   function addEvent(event: RecentEvent): void {
     events.push(event)
     if (events.length > keptEvents) events.shift()
   }
 
-  function addReplaced(at: number): void {
+  function addReplacedThreads(at: number): void {
     const now = pool.counts().replaced
     for (const [cause, total] of Object.entries(now)) {
       const count = total - (replaced[cause] ?? 0)
@@ -146,76 +127,71 @@ export function createRecent({ store, pool, clock, slotMs = defaultSlotMs }: Rec
     replaced = now
   }
 
-  async function addSlot(): Promise<void> {
+  async function endSlot(): Promise<void> {
     const at = clock.now()
-    addReplaced(at)
-    const cpuShare = takeCpuShare()
-    const last = {
-      firstResponseMs: slotAnswers.read(),
-      queueWaitMs: slotWaits.read(),
+    addReplacedThreads(at)
+    const ownFigures = {
+      firstResponseMs: quantilesOf(slotAnswers),
+      queueWaitMs: quantilesOf(slotWaits),
       eventLoopDelayMs: loopDelay.take().p99,
+      cpuShare: takeCpuShare(),
     }
-    slotAnswers = ofSlot()
-    slotWaits = ofSlot()
-    // Without an answer there is no row: the store is not open yet, or out of reach.
-    const counts = await store.stats(at).catch(() => null)
-    if (counts === null) return
-    const { accepted, final } = counts.conservation
-    if (before !== null) {
+    slotAnswers = new Map()
+    slotWaits = new Map()
+    // The store may not be open yet, or be out of reach. Then there is no row.
+    const stats = await store.stats(at).catch(() => null)
+    if (stats === null) return
+    const { accepted, final } = stats.conservation
+    if (lastTotals !== null) {
       slots.push({
         at,
-        // A retry makes a final job live again.
-        accepted: Math.max(0, accepted - before.accepted),
-        final: Math.max(0, final - before.final),
+        accepted: Math.max(0, accepted - lastTotals.accepted),
+        // A retry makes a final job live again, so the total can shrink.
+        final: Math.max(0, final - lastTotals.final),
         backlog: store.backlog(),
-        ...last,
-        cpuShare: Number(cpuShare.toFixed(3)),
+        ...ownFigures,
       })
     }
     if (slots.length > keptSlots) slots.shift()
-    before = { accepted, final }
+    lastTotals = { accepted, final }
   }
 
-  function figuresOf(task: string): TaskFigures {
-    const known = tasks.get(task)
-    if (known !== undefined) return known
-    const figures = { wait: ofMinutes(), run: ofMinutes(), failure: ofMinutes(), retry: ofMinutes() }
-    tasks.set(task, figures)
-    return figures
+  function taskOf(name: string): ReturnType<typeof newTask> {
+    const task = tasks.get(name) ?? newTask()
+    tasks.set(name, task)
+    return task
   }
 
   return {
     recovered: (jobs) => addEvent({ at: clock.now(), kind: 'recovered', count: jobs }),
     answered(tookMs) {
       answers.record(tookMs)
-      slotAnswers.record(tookMs)
+      record(slotAnswers, tookMs)
     },
     attemptStarted(job) {
       const { runId, jobIndex, task, thread, attempt } = job
       running.set(job, { thread, runId, jobIndex, task, attempt, startedAt: clock.now() })
     },
-    attemptEnded({ job, outcome, tookMs, isFinal }) {
+    attemptEnded(attempt) {
+      const { job, tookMs } = attempt
       running.delete(job)
-      if (outcome === 'released' || (!outcome.ok && outcome.error.code === 'cancelled')) return
-      const figures = figuresOf(job.task)
-      figures.run.record(tookMs)
-      if (job.thread !== 'main') {
-        figures.wait.record(job.waitedMs)
-        waits.record(job.waitedMs)
-        slotWaits.record(job.waitedMs)
-      }
-      if (outcome.ok) return
-      if (isFinal) figures.failure.record(tookMs)
-      else figures.retry.record(tookMs)
+      const end = endOf(attempt)
+      if (end === null) return
+      const task = taskOf(job.task)
+      task.runs.record(tookMs)
+      if (end === 'failed') task.failures.record(tookMs)
+      if (end === 'retried') task.retries.record(tookMs)
+      if (job.thread === 'main') return
+      task.waits.record(job.waitedMs)
+      waits.record(job.waitedMs)
+      record(slotWaits, job.waitedMs)
     },
     read: () => ({
       windowMs: windowMinutes * minuteMs,
       firstResponseMs: answers.read(),
       queueWaitMs: waits.read(),
-      running: [...running.values()].slice(0, maxShown),
-      tasks: [...tasks]
-        .map(([name, figures]) => taskOf(name, figures))
-        .toSorted((a, b) => a.name.localeCompare(b.name)),
+      running: [...running.values()].slice(0, maxRunningShown),
+      tasks: [...tasks].map(([name, task]) => readTask(name, task)).toSorted((a, b) => a.name.localeCompare(b.name)),
       slotMs,
       slots,
       events,
@@ -227,7 +203,23 @@ export function createRecent({ store, pool, clock, slotMs = defaultSlotMs }: Rec
   }
 }
 
-function taskOf(name: string, { wait, run, failure, retry }: TaskFigures): RecentTask {
-  const [runMs, failed, retried] = [run.read(), failure.read().count, retry.read().count]
-  return { name, completed: runMs.count - failed - retried, failed, retried, waitMs: wait.read(), runMs }
+function readTask(name: string, { waits, runs, failures, retries }: ReturnType<typeof newTask>): RecentTask {
+  const runMs = runs.read()
+  const failed = failures.read().count
+  const retried = retries.read().count
+  return { name, completed: runMs.count - failed - retried, failed, retried, waitMs: waits.read(), runMs }
+}
+
+/** @returns a function that returns the share of all cores that the process used since its last call */
+function createCpuShare(): () => number {
+  let lastUsage = process.cpuUsage()
+  let lastAt = performance.now()
+
+  return () => {
+    const { user, system } = process.cpuUsage(lastUsage)
+    const elapsedMs = Math.max(1, performance.now() - lastAt)
+    lastUsage = process.cpuUsage()
+    lastAt = performance.now()
+    return Number(((user + system) / usPerMs / elapsedMs / availableParallelism()).toFixed(3))
+  }
 }

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { createClient } from '../../src/client/client.ts'
 import { minuteMs } from '../../src/domain/task-history.ts'
 import { createLog } from '../../src/log.ts'
-import { addUp, createMinuteRecorder } from '../../src/metrics/minutes.ts'
+import { sumUp, createMinuteRecorder } from '../../src/metrics/minutes.ts'
 import { expectProblem } from './expect-problem.ts'
 import { startService } from '../harness/service.ts'
 
@@ -59,7 +59,7 @@ test('each minute is written once, and minutes of several processes are added up
     written.map(({ at }) => at / minuteMs),
     [10, 10, 10],
   )
-  const [step, ...more] = addUp(written, minuteMs)
+  const [step, ...more] = sumUp(written, minuteMs)
   assert.equal(more, [])
   if (step === undefined) throw new Error('no step')
   const { waitMs, runMs, ...counts } = step

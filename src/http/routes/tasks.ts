@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
 import { minuteMs, minutesPerRead, type StoredMinute } from '../../domain/task-history.ts'
-import { addUp } from '../../metrics/minutes.ts'
+import { sumUp } from '../../metrics/minutes.ts'
 import type { Store } from '../../store/store.ts'
 import { inputJsonSchema, type Task } from '../../tasks/task-module.ts'
 import { countParameter, instantParameter, parseQuery } from '../validation.ts'
@@ -192,7 +192,7 @@ export const taskStats: Route = {
       const view: TaskStatsView = {
         task: name,
         stepMs,
-        steps: addUp(isAsked ? [...rows, current] : rows, stepMs).map((step) => ({ ...step, at: instant(step.at) })),
+        steps: sumUp(isAsked ? [...rows, current] : rows, stepMs).map((step) => ({ ...step, at: instant(step.at) })),
         starts: starts.map(({ at }) => instant(at)),
       }
       ctx.set('Cache-Control', 'no-store')

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createSlidingHistogram } from '../../src/metrics/sliding-histogram.ts'
+import { createSlidingHistogram } from '../../src/metrics/histogram.ts'
 
 const near = (value: number | null, expected: number): void =>
   assert.ok(value !== null && Math.abs(value - expected) <= expected * 0.05, `${value} is about ${expected}`)
@@ -22,7 +22,7 @@ test('takes whatever length of time there is', () => {
   assert.equal([count, p50], [5, 0])
 })
 
-test('forgets what is older than its slots', () => {
+test('forgets what is older than its intervals', () => {
   let now = 0
   const histogram = createSlidingHistogram(1_000, 3, () => now)
   histogram.record(10)
