@@ -1,7 +1,7 @@
 /** PostgreSQL stores for tests: opened, and closed at the end of the test's scope; each schema is a database of its own. */
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/log.ts'
-import type { Limits } from '../../src/store/postgres/connection/connection.ts'
+import type { Timing } from '../../src/store/postgres/connection/connection.ts'
 import type { PostgresOptions } from '../../src/store/postgres/service.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Schema } from './postgres.ts'
@@ -20,7 +20,7 @@ type Place = Pick<Schema, 'url' | 'name'>
 /** A store that is not open yet. */
 export function postgresStore(
   { url, name }: Place,
-  limits: Partial<Limits> = {},
+  timing: Partial<Timing> = {},
   tasks?: readonly string[],
   hasSearch = false,
   options: Partial<PostgresOptions> = {},
@@ -33,7 +33,7 @@ export function postgresStore(
     url,
     schema: name,
     connectWaitMs: 0,
-    limits,
+    timing,
     ...(tasks && { tasks }),
     hasSearch,
     clock: systemClock,
@@ -46,10 +46,10 @@ export function postgresStore(
 
 export async function openPostgres(
   place: Place,
-  limits: Partial<Limits> = {},
+  timing: Partial<Timing> = {},
   tasks?: readonly string[],
 ): Promise<ScopedStore> {
-  const scoped = postgresStore(place, limits, tasks)
+  const scoped = postgresStore(place, timing, tasks)
   await withWarmThreads(scoped.store.open)
   return scoped
 }

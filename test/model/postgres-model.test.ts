@@ -8,7 +8,7 @@ import { runModel } from './run-model.ts'
 import { memberOf, type Member, type Subject } from './subject.ts'
 
 /** Takes over only when it is asked to, and leaves no suspect alone: both are timed, and tested elsewhere. */
-const limits = { aloneMs: 0, leaseMs: 60_000 }
+const timing = { aloneMs: 0, leaseMs: 60_000 }
 
 interface Opened {
   readonly store: Store
@@ -25,7 +25,7 @@ async function openProcesses(count: number, roundMs: number): Promise<Subject> {
 
   async function begin(place: number): Promise<void> {
     const before = await processes()
-    const { store } = await openPostgres(schema, { ...limits, roundMs })
+    const { store } = await openPostgres(schema, { ...timing, roundMs })
     const process = (await processes()).find((id) => !before.includes(id)) ?? 0
     last += 1
     opened[place] = { store, process }

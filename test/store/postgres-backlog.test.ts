@@ -8,9 +8,9 @@ test('what is heard during a read is newer than what the read finds', async () =
   const backlog = createBacklog()
   const found = Promise.withResolvers<Record<string, unknown>[]>()
   const query: Query = () => found.promise
-  backlog.hear('1 1', 2)
+  backlog.setShare('1 1', 2)
   const refreshed = backlog.refresh(query)
-  backlog.hear('2 1', 50)
+  backlog.setShare('2 1', 50)
   found.resolve([
     { name: '1 1', live: 2 },
     { name: '2 1', live: 10 },

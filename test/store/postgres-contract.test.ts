@@ -5,7 +5,7 @@ import type { StoreUnderTest } from './contract/subject.ts'
 import { storeContract } from './store-contract.ts'
 
 /** How long a suspect is left alone is another test's. */
-const limits = { aloneMs: 0 }
+const timing = { aloneMs: 0 }
 
 async function openSchema(): Promise<StoreUnderTest> {
   const schema = await lendSchema()
@@ -14,7 +14,7 @@ async function openSchema(): Promise<StoreUnderTest> {
     store,
     async replace(tasks) {
       await store.close()
-      ;({ store } = await openPostgres(schema, limits, tasks))
+      ;({ store } = await openPostgres(schema, timing, tasks))
       return store
     },
     async [Symbol.asyncDispose]() {

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunChange } from '../../src/domain/run.ts'
 import { rescueJobs } from '../../src/domain/run/transitions.ts'
-import type { Limits } from '../../src/store/postgres/connection/connection.ts'
+import type { Timing } from '../../src/store/postgres/connection/connection.ts'
 import { changeRecords } from '../harness/postgres-records.ts'
 import { startPostgresProxy, type Verdict } from '../harness/postgres-proxy.ts'
 import { makeSchema } from '../harness/postgres.ts'
@@ -42,11 +42,11 @@ const [accepting, settling, ending] = ['write added', 'write changed', 'commit\0
 /** The first statement of what is asked again, because it may have taken place. */
 const askingAgain = 'lock-records'
 
-async function openBehindProxy(limits: Partial<Limits> = {}) {
+async function openBehindProxy(timing: Partial<Timing> = {}) {
   const stack = new AsyncDisposableStack()
   const schema = stack.use(await makeSchema())
   const proxy = stack.use(await startPostgresProxy(schema.url))
-  const { store } = stack.use(await openPostgres({ url: proxy.url, name: schema.name }, { ...quick, ...limits }))
+  const { store } = stack.use(await openPostgres({ url: proxy.url, name: schema.name }, { ...quick, ...timing }))
   // Both of its connections for writing are made.
   await store.complete(await acceptAndClaim(store, runOf(), start), '1', start)
   return { store, proxy, schema, [Symbol.asyncDispose]: () => stack.disposeAsync() }

@@ -16,7 +16,7 @@ import { claimDeliveries, releaseDeliveries, retryDelivery, endDeliveryTry } fro
 import { defer, findKey, forgetKeys } from './statements/idempotency-keys.ts'
 import { insertLines, pruneLines, readChunks } from './statements/lines.ts'
 import { listRuns } from './statements/lists.ts'
-import { countAhead, type DueRequest, runsExpired } from './statements/queue.ts'
+import { countAhead, type DueRequest, readExpired } from './statements/queue.ts'
 import { readInput, readJob, readRun, readSteps, shownWhole } from './statements/read.ts'
 import { changeSchedule, readDueSchedules, readSchedule, readSchedules } from './statements/schedules.ts'
 import { insertMinutes, pruneMinutes, readMinutes, readStats } from './statements/totals.ts'
@@ -44,7 +44,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
   const inGroup =
     <Args extends unknown[]>(writer: 'intake' | 'settling', operation: (...args: Args) => Operation) =>
     async <Value>(...args: Args): Promise<Value> =>
-      (await opened()[writer].ask(operation(...args))) as Value
+      (await opened()[writer].submit(operation(...args))) as Value
 
   /** A verb outside of groups. @throws AppError */
   async function ask<Value>(what: string, work: (query: Query, of: Service) => Value | Promise<Value>): Promise<Value> {
@@ -59,7 +59,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
   /** The same after every earlier operation. */
   const askQuiet = <Value>(what: string, work: (query: Query, of: Service) => Promise<Value>): Promise<Value> =>
     ask(what, async (query, of) => {
-      await Promise.all([of.intake.settled(), of.settling.settled()])
+      await Promise.all([of.intake.earlierReplies(), of.settling.earlierReplies()])
       return work(query, of)
     })
 
@@ -70,7 +70,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     work: (query: Query, of: Service) => Promise<Value>,
   ): Promise<Value> =>
     ask(what, async (query, of) => {
-      await Promise.all([of.settling.settledOf(runId), of.intake.settledOf(runId)])
+      await Promise.all([of.settling.latestWrite(runId), of.intake.latestWrite(runId)])
       return work(query, of)
     })
 
@@ -89,7 +89,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
   async function claim(request: ClaimRequest): Promise<ClaimResult> {
     const { quarantine, intake, claiming } = opened()
     const suspect = async (): Promise<ClaimResult> => {
-      const { jobs, nextDueAt } = (await intake.askAlone(claimSuspect(request, claiming))) as Claimed
+      const { jobs, nextDueAt } = (await intake.submitAlone(claimSuspect(request, claiming))) as Claimed
       return { jobs, nextDueAt }
     }
     if (request.only === 'suspects') return suspect()
@@ -98,7 +98,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     if (claimable === 'suspect') {
       const claimed = await suspect()
       if (claimed.jobs.length > 0) return claimed
-      quarantine.look(false)
+      quarantine.noteSuspects(false)
     }
     const claimed = await claimInRounds({ ...request, mayHaveLostStart: claimable !== 'no-lost-start' })
     if (request.rates === undefined) return claimed
@@ -107,7 +107,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
 
   async function claimInRounds(request: DueRequest): Promise<ClaimResult> {
     const { intake, claiming } = opened()
-    const { jobs, nextDueAt, rest } = (await intake.ask(claimDue(request, claiming))) as Claimed
+    const { jobs, nextDueAt, rest } = (await intake.submit(claimDue(request, claiming))) as Claimed
     if (rest === null) return { jobs, nextDueAt }
     // Jobs that are claimed stay claimed if the next round fails; a later claim asks again.
     const more = await claimInRounds(rest).catch(() => ({ jobs: [], nextDueAt: null }))
@@ -158,18 +158,18 @@ export function createPostgresStore(options: PostgresOptions): Store {
     cancel: (runId, ...of) =>
       ask('cancel', () => onceTakenUp<CancelResult>(runId, 'not-found', () => cancel(runId, ...of))),
     expire: (at) =>
-      ask('expire', async (query, { settling, readable }) => {
-        const ids = await runsExpired(query, at, readable)
-        return ids.length === 0 ? 0 : ((await settling.askAlone(expireRuns(ids, readable, at))) as number)
+      ask('expire', async (query, { settling, decoder }) => {
+        const ids = await readExpired(query, at, decoder)
+        return ids.length === 0 ? 0 : ((await settling.submitAlone(expireRuns(ids, decoder, at))) as number)
       }),
     leave: (at) =>
-      askQuiet('leave', async (_, { intake, process, readable }) => {
-        return (await intake.askAlone(leave(process, readable, at))) as number
+      askQuiet('leave', async (_, { intake, process, decoder }) => {
+        return (await intake.submitAlone(leave(process, decoder, at))) as number
       }),
     rescue: async (at) => opened().takeOver(at),
     prune: (finishedBefore, limit, at) =>
-      ask('prune', async (query, { settling, readable }) => {
-        const runs = (await settling.askAlone(pruneRuns(finishedBefore, limit, readable))) as number
+      ask('prune', async (query, { settling, decoder }) => {
+        const runs = (await settling.submitAlone(pruneRuns(finishedBefore, limit, decoder))) as number
         return runs + (await forgetKeys(query, limit, at))
       }),
     // Several processes share the store, and each has a clock of its own.
@@ -179,7 +179,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     getRun: (id) =>
       ask('getRun', async (query, { intake, settling }) => {
         // The run as a write under way leaves it; without such a write it is read.
-        const written = await Promise.all([settling.settledOf(id), intake.settledOf(id)])
+        const written = await Promise.all([settling.latestWrite(id), intake.latestWrite(id)])
         const stored = written.reduce((one, other) => ((other?.revision ?? 0) > (one?.revision ?? 0) ? other : one))
         const shown = stored ? shownWhole(stored.run) : null
         return shown ?? onceTakenUp(id, null, () => readRun(query, id))
@@ -188,7 +188,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
       askAbout('getJob', runId, (query) => onceTakenUp(runId, null, () => readJob(query, runId, jobIndex))),
     getInput: (runId, jobIndex) => askAbout('getInput', runId, (query) => readInput(query, runId, jobIndex)),
     countAhead: (...of) => askQuiet('countAhead', (query) => countAhead(query, tasks, ...of)),
-    listRuns: (filter) => askQuiet('listRuns', (_, { reader, readable }) => listRuns(reader, readable, filter)),
+    listRuns: (filter) => askQuiet('listRuns', (_, { reader, decoder }) => listRuns(reader, decoder, filter)),
     stats: (at) => askQuiet('stats', (query) => readStats(query, at)),
     stepsOf: (...of) => ask('stepsOf', (query) => readSteps(query, ...of)),
 
@@ -198,7 +198,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
       ask('setPaused', async (_, { pausedTasks, intake, wakeForWork }) => {
         await pausedTasks.set(task, isPaused)
         // A claim that is under way may have looked before.
-        await intake.settled()
+        await intake.earlierReplies()
         wakeForWork()
       }),
     keepLines: (...of) => ask('keepLines', (query) => insertLines(query, ...of)),
@@ -215,7 +215,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
       ask('releaseDeliveries', (query, { process, silentProcesses }) => {
         return releaseDeliveries(query, process, kept, silentProcesses(), options.clock.now())
       }),
-    changeSchedule: async (...of) => (await opened().intake.askAlone(changeSchedule(...of))) as ScheduleResult,
+    changeSchedule: async (...of) => (await opened().intake.submitAlone(changeSchedule(...of))) as ScheduleResult,
     getSchedule: (name) => askQuiet('getSchedule', (query) => readSchedule(query, name)),
     listSchedules: () => askQuiet('listSchedules', (query) => readSchedules(query)),
     dueSchedules: (at) => askQuiet('dueSchedules', (query) => readDueSchedules(query, at)),

@@ -6,7 +6,7 @@ import type { Claim } from '../../domain/claim.ts'
 import type { Log } from '../../log.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { RescueReport } from '../store.ts'
-import type { Limits, Query } from './connection/connection.ts'
+import type { Timing, Query } from './connection/connection.ts'
 import type { Subscribers } from './notifications/notifier.ts'
 import { type Heartbeats, heartbeatText, isAbandoned, type Lease } from './ownership/lease.ts'
 import type { OwnedClaims, Quarantine } from './ownership/owned-claims.ts'
@@ -15,7 +15,7 @@ import { boundDeliveries } from './statements/deliveries.ts'
 import type { PostgresInbox } from './statements/inbox.ts'
 import { runsHere } from './statements/queue.ts'
 import { readRun } from './statements/read.ts'
-import type { Readable } from './statements/records.ts'
+import type { RecordDecoder } from './statements/records.ts'
 import { isNotPaused, type PausedTasks } from './statements/tasks.ts'
 import { type Backlog, foldTotals } from './statements/totals.ts'
 import type { BatchWriter } from './writing/batch-writer.ts'
@@ -26,7 +26,7 @@ interface MaintenanceOptions {
   readonly process: number
   /** That run here; null: any. */
   readonly tasks: readonly string[] | null
-  readonly limits: Limits
+  readonly timing: Timing
   readonly query: Query
   readonly intake: BatchWriter
   readonly settling: BatchWriter
@@ -39,7 +39,7 @@ interface MaintenanceOptions {
   readonly inbox: PostgresInbox
   readonly backlog: Backlog
   readonly pausedTasks: PausedTasks
-  readonly readable: Readable
+  readonly decoder: RecordDecoder
   readonly clock: Clock
   readonly log: Log
 }
@@ -84,9 +84,9 @@ const forgetProcesses = {
 const removed = { version: 0, state: 'running', answer: null } as const
 
 export function createMaintenance(options: MaintenanceOptions) {
-  const { process, tasks, limits, query, intake, settling, lease, heartbeats, owned, readable, clock, log } = options
+  const { process, tasks, timing, query, intake, settling, lease, heartbeats, owned, decoder, clock, log } = options
   const { quarantine, effects, subscribers, inbox, backlog, pausedTasks } = options
-  const { leaseMs, roundMs } = limits
+  const { leaseMs, roundMs } = timing
   const aheadOfMonotonic = (): number => clock.now() - performance.now()
   let lastAhead = aheadOfMonotonic()
   let timer: NodeJS.Timeout | undefined
@@ -103,10 +103,10 @@ export function createMaintenance(options: MaintenanceOptions) {
 
   /** Takes back the jobs of processes that are gone or have been silent for too long. */
   async function takeOver(at: number): Promise<RescueReport> {
-    const report = await settling.askAlone(rescue(process, readable, silentProcesses(), at))
+    const report = await settling.submitAlone(rescue(process, decoder, silentProcesses(), at))
     await boundDeliveries(query, at)
     const suspects = Number((await query(sumSuspects))[0]?.['suspects'])
-    quarantine.look(suspects > 0)
+    quarantine.noteSuspects(suspects > 0)
     return { ...(report as Omit<RescueReport, 'suspects'>), suspects }
   }
 
@@ -117,9 +117,9 @@ export function createMaintenance(options: MaintenanceOptions) {
   async function compareOwned(): Promise<void> {
     effects.clearOrphans()
     // After every claim under way: it is not known yet which jobs those take.
-    const missing = (await intake.askAlone(reclaim(process, readable, owned, clock.now()))) as readonly Claim[]
+    const missing = (await intake.submitAlone(reclaim(process, decoder, owned, clock.now()))) as readonly Claim[]
     // A settled job has no owner either. Here that is known once its outcome has a reply.
-    await settling.settled()
+    await settling.earlierReplies()
     for (const claim of missing) {
       const { runId } = claim
       // Read before the claim is marked void: if the read fails, the next comparison finds the claim again.
@@ -144,7 +144,7 @@ export function createMaintenance(options: MaintenanceOptions) {
       }
     }
     await lookAtWaits()
-    quarantine.look((await query(selectSuspects, [clock.now(), tasks])).length > 0)
+    quarantine.noteSuspects((await query(selectSuspects, [clock.now(), tasks])).length > 0)
     if (rounds % foldEvery === 1) {
       await query(forgetProcesses, [silent])
       await query(foldTotals)
@@ -158,7 +158,7 @@ export function createMaintenance(options: MaintenanceOptions) {
       await boundDeliveries(query, at)
       const runIds = (await query(selectAhead, [at])).map(({ run }) => String(run))
       for (let place = 0; place < runIds.length; place += maxBound) {
-        await settling.askAlone(boundWaits(runIds.slice(place, place + maxBound), readable, at))
+        await settling.submitAlone(boundWaits(runIds.slice(place, place + maxBound), decoder, at))
       }
     }
     // After a failure the next round tries again.

@@ -9,7 +9,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { TurnScheduler } from '../../runtime/event-loop.ts'
 import type { StallOptions } from '../../runtime/stall-watch.ts'
 import { prepareDatabase } from './connection/boot.ts'
-import { createConnect, createReader, defaultLimits, type Limits, loadPg } from './connection/connection.ts'
+import { createConnect, createReader, defaultTiming, type Timing, loadPg } from './connection/connection.ts'
 import { createMaintenance } from './maintenance.ts'
 import { decodeNotification, encodeNotification, notify } from './notifications/codec.ts'
 import { createListener, createRemoteProgress, createWorkNotifier, type Subscribers } from './notifications/notifier.ts'
@@ -18,12 +18,11 @@ import { createTickWatch } from './statements/schedules.ts'
 import { createOwnedClaims, createQuarantine } from './ownership/owned-claims.ts'
 import { createSearchIndex } from './search/index-writer.ts'
 import { createInbox, inboxNotification } from './statements/inbox.ts'
-import { createReadable, createRecordCache } from './statements/records.ts'
-import { createPausedTasks } from './statements/tasks.ts'
+import { createRecordDecoder, createRecordCache } from './statements/records.ts'
+import { createPausedTasks, createRateLimits } from './statements/tasks.ts'
 import { createBacklog, writerName } from './statements/totals.ts'
 import { createBatchWriter } from './writing/batch-writer.ts'
 import { createCommitEffects, createEmptyQueueCache, createReadiness, writers } from './writing/commit-effects.ts'
-import { createRateLimits } from './writing/rate-limits.ts'
 
 export interface PostgresOptions {
   /** `postgres://…` */
@@ -32,7 +31,7 @@ export interface PostgresOptions {
   readonly schema: string
   /** How long to wait at the start for a server that does not answer, in milliseconds. */
   readonly connectWaitMs: number
-  readonly limits?: Partial<Limits>
+  readonly timing?: Partial<Timing>
   /** Tasks that run here: no job of another one is claimed. Default: any. */
   readonly tasks?: readonly string[]
   readonly clock: Clock
@@ -53,10 +52,10 @@ export type Service = Awaited<ReturnType<typeof startService>>
 /** @throws BootError */
 export async function startService(options: PostgresOptions, subscribers: Subscribers, turns: TurnScheduler) {
   const { url, schema, tasks = null, hasSearch = false, clock, log, onLost } = options
-  const limits = { ...defaultLimits, ...options.limits }
+  const timing = { ...defaultTiming, ...options.timing }
   const channel = `forerunner ${schema}`
   const pg = await loadPg()
-  const database = { url, schema, limits }
+  const database = { url, schema, timing }
   const connect = createConnect(pg, database)
   const startedAt = clock.now()
   const registration = { tasks, hasSearch, at: startedAt, waitMs: options.connectWaitMs, clock, log }
@@ -72,17 +71,17 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   const cache = createRecordCache()
   const emptyQueues = createEmptyQueueCache()
   const owned = createOwnedClaims()
-  const readable = createReadable(log)
+  const decoder = createRecordDecoder(log)
   const pausedTasks = createPausedTasks(
     reader.query,
     channel,
     encodeNotification({ type: 'pauses', from: process }).join(''),
   )
-  const quarantine = createQuarantine(owned, limits.aloneMs)
-  const readiness = createReadiness(process, limits)
+  const quarantine = createQuarantine(owned, timing.aloneMs)
+  const readiness = createReadiness(process, timing)
   const remoteProgress = createRemoteProgress()
   const workNotifier = createWorkNotifier(process, writers.intake, sendNotifications)
-  const search = createSearchIndex({ process, startedAt, hasSearch, query: reader.query, readable, clock, log })
+  const search = createSearchIndex({ process, startedAt, hasSearch, query: reader.query, decoder, clock, log })
   const known = { backlog, cache, emptyQueues, owned }
   const effects = createCommitEffects({ process, ...known, readiness, search, subscribers, workNotifier })
   const { wakeForWork } = effects
@@ -91,7 +90,7 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
       process,
       writer,
       channel,
-      limits,
+      timing,
       connect,
       cache,
       pausedTasks,
@@ -115,10 +114,10 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
     if (notice.type === 'pauses') return lookAtPauses()
     if (notice.type === 'progress') return remoteProgress.hear(notice.progress)
     const { from, writer, live, changes, voided, hasWork } = notice
-    backlog.hear(writerName(from, writer), live)
+    backlog.setShare(writerName(from, writer), live)
     for (const { runId, version } of changes) cache.hear(runId, version)
     // A claim under way must be known here before it can be stopped.
-    if (voided.length > 0) await intake.settled()
+    if (voided.length > 0) await intake.earlierReplies()
     // An attempt under a newer claim of the job goes on.
     const ended = Map.groupBy(voided.filter(owned.void), ({ runId }) => runId)
     subscribers.change(
@@ -139,7 +138,7 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   const maintenance = createMaintenance({
     process,
     tasks,
-    limits,
+    timing,
     query: reader.query,
     intake,
     settling,
@@ -152,7 +151,7 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
     inbox,
     backlog,
     pausedTasks,
-    readable,
+    decoder,
     clock,
     log,
   })
@@ -170,7 +169,7 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   async function stop(): Promise<void> {
     clearTimeout(greeting)
     await maintenance.stop()
-    await Promise.all([intake.settled(), settling.settled()])
+    await Promise.all([intake.earlierReplies(), settling.earlierReplies()])
     await search.stop()
     await Promise.all([intake.close(), settling.close(), listener.stop(), lease.stop()])
     // Other processes can claim at once what this one could not hand back.
@@ -188,17 +187,17 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   maintenance.start()
   search.start()
   // Other processes sent no notifications for commits before they knew of this process.
-  greeting = setTimeout(subscribers.gap, limits.queryMs)
+  greeting = setTimeout(subscribers.gap, timing.queryMs)
   return {
     process,
     intake,
     settling,
     reader,
-    readable,
+    decoder,
     inbox,
     pausedTasks,
     quarantine,
-    claiming: { tasks, pausedTasks, rateLimits: createRateLimits(schema), emptyQueues, readable, clock },
+    claiming: { tasks, pausedTasks, rateLimits: createRateLimits(), emptyQueues, decoder, clock },
     backlog: backlog.jobs,
     wakeForWork,
     silentProcesses: maintenance.silentProcesses,
@@ -208,12 +207,12 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
     async probe(): Promise<void> {
       // The lease is renewed every few seconds.
       if (lease.keptForMs() === 0) throw new AppError('store-unavailable', 'the lease could not be renewed')
-      await readiness.probe([intake.askAlone, settling.askAlone])
+      await readiness.probe([intake.submitAlone, settling.submitAlone])
     },
     // Progress is published again, so a lost message does no harm.
     publishProgress: (progress: readonly JobProgress[]): Promise<void> =>
       sendNotifications(encodeNotification({ type: 'progress', from: process, progress })).catch(() => {}),
-    watchedSince: createTickWatch(reader.query, process, limits),
+    watchedSince: createTickWatch(reader.query, process, timing),
     remoteProgress: remoteProgress.of,
     stop,
   }

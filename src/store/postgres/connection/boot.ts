@@ -210,7 +210,7 @@ export async function migrateRows(query: Query): Promise<void> {
     const unit = createUnitOfWork([])
     // Of the tables above.
     for (const row of rows) unit.add(runOfRows(row, (jobsOf.get(row.id) ?? []) as unknown as OldJob[], nobody))
-    await saveWrites(query, { process: nobody, writer: 0 }, '', unit.finish(), [])
+    await saveWrites(query, { process: nobody, writer: 0 }, unit.finish())
   }
   // The old totals, because they also count runs that were removed since.
   await query({ text: 'DELETE FROM tally' })

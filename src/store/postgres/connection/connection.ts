@@ -1,12 +1,12 @@
-/** Connections to the server, their settings and time limits, and statements. Every error is a `DatabaseFailure`. */
+/** Connections to the server, their settings and time timing, and statements. Every error is a `DatabaseFailure`. */
 import type { Duplex } from 'node:stream'
 import type { Client, ClientConfig, PoolClient } from 'pg'
 import { BootError } from '../../../domain/errors.ts'
 import { DatabaseFailure } from './errors.ts'
 
-export type Pg = typeof import('pg')
+type Pg = typeof import('pg')
 
-/** A row, by column. */
+/** A row: its values by the names of the columns. */
 export type Row = Readonly<Record<string, unknown>>
 
 export interface Statement {
@@ -15,45 +15,69 @@ export interface Statement {
   readonly text: string
 }
 
-/** A statement that is planned each time it runs. */
-export type Text = Pick<Statement, 'text'>
+/** A statement without a name is planned each time it runs. */
+type Unnamed = Pick<Statement, 'text'>
 
 /** @throws DatabaseFailure */
-export type Query = (statement: Statement | Text, values?: readonly unknown[]) => Promise<Row[]>
+export type Query = (statement: Statement | Unnamed, values?: readonly unknown[]) => Promise<Row[]>
 
 export interface Connection {
-  /** On a connection for writing, statements of the same turn are pipelined, and run one after the other. */
+  /** A connection for writing pipelines its statements: it sends them without waiting, and the server runs them in order. */
   readonly query: Query
-  /** Statements that are sent before the function returns leave in one packet. */
-  readonly together: <Value>(ask: () => Value) => Value
-  /** Whether it can still be used. */
+  /** Sends the statements of the function's synchronous part in one packet. */
+  readonly together: <Value>(send: () => Value) => Value
+  /** Whether the connection can still be used. */
   isOpen(): boolean
-  /** Calls back with each notification of the channels that it listens to. */
+  /** Calls back with each notification of the channels that this connection listens to. */
   onNotification(listener: (payload: string) => void): void
-  /** Calls back once, when the connection ended without a call of `end`. */
+  /** Calls back once, when the connection ends without a call of `end`. */
   onLost(listener: () => void): void
-  /** Ends it at once, without waiting for a server that may be frozen. */
+  /** Ends the connection at once, without waiting for a server that may be frozen. */
   destroy(): void
   end(): Promise<void>
 }
 
-export interface Database {
-  /** `postgres://…`, as libpq takes it. */
-  readonly url: string
-  readonly schema: string
-  readonly limits: Limits
+export const defaultTiming = {
+  /** Time limit for connecting. */
+  connectMs: 3_000,
+  /** Time limit of a statement on the server. It is shorter than `queryMs`, so that the connection survives. */
+  statementMs: 5_000,
+  /** Time limit of a statement in this process, for a server that is frozen or unreachable. */
+  queryMs: 6_000,
+  /** For how long a commit of unknown outcome is repeated while its callers wait. */
+  unknownCommitMs: 3_000,
+  /** Between two rounds of maintenance. */
+  roundMs: 1_000,
+  /** After this silence a process counts as dead. */
+  leaseMs: 8_000,
+  /** Between two renewals of the lease. */
+  renewMs: 2_000,
+  /** For how long a suspect waits for an idle process, and for how long it then runs alone. */
+  aloneMs: 10_000,
+  /** For how long a process counts as not ready after a failed commit. */
+  unreadyMs: 5_000,
 }
 
-export type Purpose = 'write' | 'read' | 'listen' | 'lease' | 'migrate'
+/** Milliseconds, see `defaultTiming`. */
+export type Timing = Readonly<typeof defaultTiming>
+
+export interface Database {
+  /** `postgres://…`, in the form that libpq accepts. */
+  readonly url: string
+  readonly schema: string
+  readonly timing: Timing
+}
+
+type Purpose = 'write' | 'read' | 'listen' | 'lease' | 'migrate'
 
 /** @throws DatabaseFailure */
 export type Connect = (purpose: Purpose) => Promise<Connection>
 
-/** The time limit of migrations: they may rewrite a large table, or wait for another process that does. */
+/** A migration may rewrite a large table, or wait for another process that does. */
 const migrationLimitMs = 600_000
 const keepAliveMs = 10_000
 
-/** @throws BootError where the package is missing */
+/** @throws BootError when the package is missing */
 export async function loadPg(): Promise<Pg> {
   try {
     return await import('pg')
@@ -63,12 +87,12 @@ export async function loadPg(): Promise<Pg> {
   }
 }
 
-export function configFor(pg: Pg, { url, limits }: Database): ClientConfig {
+function configFor(pg: Pg, { url, timing }: Database): ClientConfig {
   return {
     connectionString: url,
     application_name: 'forerunner',
-    connectionTimeoutMillis: limits.connectMs,
-    query_timeout: limits.queryMs,
+    connectionTimeoutMillis: timing.connectMs,
+    query_timeout: timing.queryMs,
     keepAlive: true,
     keepAliveInitialDelayMillis: keepAliveMs,
     types: { getTypeParser: typeParserOf(pg) },
@@ -92,18 +116,18 @@ export function createConnect(pg: Pg, database: Database): Connect {
   }
 }
 
-export function settingsFor(purpose: Purpose, { schema, limits }: Database): string {
+function settingsFor(purpose: Purpose, { schema, timing }: Database): string {
   const settings = [
     `SET search_path = "${schema}"`,
-    `SET statement_timeout = ${purpose === 'migrate' ? migrationLimitMs : limits.statementMs}`,
-    // Ends the locks of a process that froze in the middle of a transaction.
-    `SET idle_in_transaction_session_timeout = ${limits.queryMs}`,
-    // A reply means that the data is on disk, whatever the role's default is.
+    `SET statement_timeout = ${purpose === 'migrate' ? migrationLimitMs : timing.statementMs}`,
+    // Releases the locks of a process that froze in the middle of a transaction.
+    `SET idle_in_transaction_session_timeout = ${timing.queryMs}`,
+    // A reply means that the data is on disk, even if the role's default is `off`.
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
   ]
   if (purpose === 'write' || purpose === 'read') {
-    // Every statement finds its rows by keys or in the order of an index. With old statistics, or none, the planner
-    // would choose a scan, a hash or a bitmap of a whole table.
+    // Every statement finds its rows by key or in index order. With outdated statistics, or none, the planner would
+    // choose a scan, a hash or a bitmap of a whole table.
     settings.push('SET jit = off')
     for (const method of ['seqscan', 'hashjoin', 'mergejoin', 'bitmapscan']) settings.push(`SET enable_${method} = off`)
   }
@@ -116,7 +140,7 @@ function wrap(client: Client): Connection {
   const listeners: (() => void)[] = []
   let isOpen = true
 
-  // With TLS the stream is replaced after the start.
+  // Looked up each time: with TLS, pg replaces the stream during the handshake.
   const streamNow = (): Duplex => (Reflect.get(client, 'connection') as { readonly stream: Duplex }).stream
 
   function lose(): void {
@@ -168,57 +192,24 @@ function wrap(client: Client): Connection {
   }
 }
 
-export function describe(statement: Statement | Text): string {
+function describe(statement: Statement | Unnamed): string {
   return 'name' in statement ? statement.name : statement.text.trim().slice(0, 60)
 }
 
 const int8 = 20
 const numeric = 1700
 
-/** Instants and totals are far below 2^53. */
+/** Parses 64-bit integers and sums as numbers: instants and totals are far below 2^53. */
 function typeParserOf({ types }: Pg): NonNullable<ClientConfig['types']>['getTypeParser'] {
   const parserOf = (oid: number, format?: 'text'): unknown =>
     oid === int8 || oid === numeric ? Number : Reflect.apply(types.getTypeParser, undefined, [oid, format])
-  // Of its many overloads, text is the only format that is asked for.
+  // pg declares many overloads, and asks only for the text format.
   return parserOf as NonNullable<ClientConfig['types']>['getTypeParser']
-}
-
-export interface Limits {
-  /** For a connection to be made. */
-  readonly connectMs: number
-  /** For one statement, as the server counts it: it gives up first, so that the connection survives. */
-  readonly statementMs: number
-  /** The same as this process counts it, for a server that is frozen or out of reach. */
-  readonly queryMs: number
-  /** For callers to be kept waiting while it is not known whether their commit took place. */
-  readonly unknownCommitMs: number
-  /** Between two looks at what other processes do or have left behind. */
-  readonly roundMs: number
-  /** For a process to be silent before it is given up. */
-  readonly leaseMs: number
-  /** Between two renewals of the lease. */
-  readonly renewMs: number
-  /** For a suspect to wait for a process that has nothing else to run, and to be left alone there. */
-  readonly aloneMs: number
-  /** For a process to count as not ready after a commit that the database has failed. */
-  readonly unreadyMs: number
-}
-
-export const defaultLimits: Limits = {
-  connectMs: 3_000,
-  statementMs: 5_000,
-  queryMs: 6_000,
-  unknownCommitMs: 3_000,
-  roundMs: 1_000,
-  leaseMs: 8_000,
-  renewMs: 2_000,
-  aloneMs: 10_000,
-  unreadyMs: 5_000,
 }
 
 export interface Reader {
   readonly query: Query
-  /** Runs the work in a transaction; commits what resolves, takes back what rejects. @throws DatabaseFailure */
+  /** Runs the work in a transaction, which is rolled back if the work rejects. @throws DatabaseFailure */
   transact<Value>(work: (query: Query) => Promise<Value>): Promise<Value>
   end(): Promise<void>
 }
@@ -233,7 +224,7 @@ export function createReader(pg: Pg, database: Database): Reader {
     idleTimeoutMillis: idleMs,
     onConnect: async (client) => void (await client.query(settingsFor('read', database))),
   })
-  // Of an idle connection; without a listener it would end the process.
+  // Without a listener, an error of an idle connection would end the process.
   pool.on('error', () => {})
 
   const queryOn =
@@ -263,11 +254,19 @@ export function createReader(pg: Pg, database: Database): Reader {
         client.release()
         return value
       } catch (error) {
-        // ROLLBACK would wait again on a frozen server; ending the connection rolls back too.
+        // On a frozen server ROLLBACK would wait, too. Ending the connection rolls back.
         client.release(true)
         throw error
       }
     },
     end: () => pool.end(),
   }
+}
+
+/** The values of these members, one array for each: parameters for `unnest`. */
+export function columns<Item, Member extends keyof Item>(
+  rows: readonly Item[],
+  ...members: Member[]
+): Item[Member][][] {
+  return members.map((member) => rows.map((row) => row[member]))
 }

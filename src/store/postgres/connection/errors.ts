@@ -3,15 +3,16 @@
 import { messageOf, AppError } from '../../../domain/errors.ts'
 
 /**
- * `lost`: the connection is of no more use, and it is unknown whether a commit under way took place; `unavailable`: the server
- * cannot serve now; `conflict`: the same transaction succeeds when it is run again; `refused`: it never will.
+ * `lost`: the connection cannot be used any more, and a commit under way may or may not have taken place;
+ * `unavailable`: the server cannot serve now; `conflict`: the same transaction may succeed when it is repeated;
+ * `refused`: it never will.
  */
-export type FailureKind = 'lost' | 'unavailable' | 'conflict' | 'refused'
+type FailureKind = 'lost' | 'unavailable' | 'conflict' | 'refused'
 
 export class DatabaseFailure extends Error {
   override readonly name = 'DatabaseFailure'
   readonly kind: FailureKind
-  /** SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html) or the system's code; empty without one. */
+  /** SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html) or the system's code; may be empty. */
   readonly code: string
 
   constructor(cause: unknown, what: string) {
@@ -22,15 +23,15 @@ export class DatabaseFailure extends Error {
   }
 }
 
-/** The server ended the session, or did not begin it. */
+/** The server ended the session, or refused to start it. */
 const lostCodes = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03', '25P04'])
 const conflictCodes = new Set(['40001', '40P01'])
-// The session has lost its state: a new one has it.
+// A prepared statement of the session is missing or outdated. A new session prepares it again.
 const sessionCodes = new Set(['26000', '0A000'])
 /**
- * The statement is refused: data that does not fit or is too large for an index, a key that exists, an exception of a
- * trigger. Every other code is the database's fault (resources, rights, a standby, changed tables), because all
- * statements are this program's own.
+ * The data is at fault: it does not fit, is too large for an index, repeats a key, or a trigger raised an exception. Every
+ * other code is the database's fault (resources, rights, a standby, changed tables), because this program wrote all the
+ * statements.
  */
 const refusedClasses = new Set(['21', '22', '23', '44', '54', 'P0'])
 
@@ -40,7 +41,7 @@ function kindOf(code: string): FailureKind {
   return refusedClasses.has(code.slice(0, 2)) ? 'refused' : 'unavailable'
 }
 
-/** Any other error comes from the socket or from pg: a timeout, or an ended connection. Codes of both can look alike. */
+/** Other errors come from the socket or from pg, such as a timeout or an ended connection. Their codes can look alike. */
 function isFromServer(error: unknown): boolean {
   return Reflect.get(Object(error), 'severity') !== undefined
 }
@@ -50,17 +51,17 @@ function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : ''
 }
 
-/** @param kinds none: any */
+/** @param kinds without one, a failure of any kind */
 export function isFailure(error: unknown, ...kinds: FailureKind[]): error is DatabaseFailure {
   return error instanceof DatabaseFailure && (kinds.length === 0 || kinds.includes(error.kind))
 }
 
-/** Whether the database failed, and not the statement. */
+/** Whether the database is at fault, and not the data. */
 export function isUnavailable(error: unknown): boolean {
   return isFailure(error, 'lost', 'unavailable', 'conflict')
 }
 
-/** The error that callers see. The database's own message names hosts, roles and statements, so it goes to the log only. */
+/** The error for callers. The database's own message goes only to the log: it names hosts, roles and statements. */
 export function appErrorOf(error: unknown, what: string): AppError {
   if (error instanceof AppError) return error
   return isUnavailable(error)

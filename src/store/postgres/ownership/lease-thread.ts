@@ -50,7 +50,7 @@ async function look(): Promise<void> {
 
 function round(): void {
   renewing = look().then(() => {
-    if (!isStopped) timer = setTimeout(round, database.limits.renewMs)
+    if (!isStopped) timer = setTimeout(round, database.timing.renewMs)
   })
 }
 

@@ -31,7 +31,7 @@ const beatMs = 1_000
 export function createLease({ onLost, ...options }: LeaseOptions) {
   const heartbeat = allocateHeartbeat()
   // A renewal that is reported later than this does not count.
-  const maxGapMs = options.limits.renewMs * 2.5
+  const maxGapMs = options.timing.renewMs * 2.5
   const { beat } = createHeartbeat(heartbeat)
   const started = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<void>()

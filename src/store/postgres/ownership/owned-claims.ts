@@ -1,6 +1,6 @@
 /**
- * Claims of this process that are not settled: `reclaim` compares them with the claims in the database, and the quarantine
- * decides from them whether a suspect can run alone.
+ * Claims of this process that have not ended. `reclaim` compares them with the claims in the database, and the quarantine
+ * decides by them whether a suspect can run alone.
  */
 import { type Claim, type ClaimedJob, claimOf, jobKey } from '../../../domain/claim.ts'
 import { isSuspect } from '../../../domain/run/transitions.ts'
@@ -10,7 +10,7 @@ export type OwnedClaims = ReturnType<typeof createOwnedClaims>
 interface OwnedClaim {
   readonly job: ClaimedJob
   /** On the clock of `performance.now()`. */
-  readonly givenAt: number
+  readonly claimedAt: number
   isVoid: boolean
 }
 
@@ -19,7 +19,7 @@ export function createOwnedClaims() {
   const withLostStart = new Map<string, OwnedClaim>()
   let onThreads = 0
 
-  function remove(key: string): void {
+  function removeKey(key: string): void {
     const entry = entries.get(key)
     if (entry === undefined) return
     entries.delete(key)
@@ -28,33 +28,33 @@ export function createOwnedClaims() {
   }
 
   return {
-    give(job: ClaimedJob): void {
+    add(job: ClaimedJob): void {
       const key = jobKey(job)
-      remove(key)
-      const entry = { job, givenAt: performance.now(), isVoid: false }
+      removeKey(key)
+      const entry = { job, claimedAt: performance.now(), isVoid: false }
       entries.set(key, entry)
       if (!isOnThread(job)) return
       onThreads += 1
       if (job.lostStarts > 0) withLostStart.set(key, entry)
     },
-    /** The claim is settled or void, and its attempt has ended. */
-    take(claim: Claim): void {
+    /** Call when the claim is settled, or is void and its attempt has ended. */
+    remove(claim: Claim): void {
       const key = jobKey(claim)
-      if (entries.get(key)?.job.claim === claim.claim) remove(key)
+      if (entries.get(key)?.job.claim === claim.claim) removeKey(key)
     },
     has: (claim: Claim): boolean => entries.get(jobKey(claim))?.job.claim === claim.claim,
-    /** All claims that are not marked void. */
+    /** The claims that are not marked void. */
     claims: (): Claim[] => [...entries.values()].filter(({ isVoid }) => !isVoid).map(({ job }) => claimOf(job)),
-    /** Marks the claim void; returns whether it was owned and not yet void. */
+    /** Marks the claim void. @returns whether it was owned and not yet void */
     void(claim: Claim): boolean {
       const entry = entries.get(jobKey(claim))
       if (entry?.job.claim !== claim.claim || entry.isVoid) return false
       entry.isVoid = true
       return true
     },
-    /** How many of the jobs run on threads of the pool. */
+    /** Number of claimed jobs on threads of the pool. */
     onThreads: (): number => onThreads,
-    /** Those of them that have lost a start. */
+    /** The claims of jobs on threads that have lost a start. */
     withLostStart: (): readonly OwnedClaim[] => [...withLostStart.values()],
   }
 }
@@ -64,17 +64,17 @@ function isOnThread({ thread }: ClaimedJob): boolean {
 }
 
 /**
- * `none`: nothing is to be claimed; `no-lost-start`: only jobs that have never lost a start; `unsuspicious`: all but suspects;
- * `suspect`: a suspect, and where there is none, as `unsuspicious`.
+ * `none`: no job; `no-lost-start`: only jobs that have never lost a start; `unsuspicious`: all jobs but suspects;
+ * `suspect`: a suspect, or else as `unsuspicious`.
  */
 type Claimable = 'none' | 'no-lost-start' | 'unsuspicious' | 'suspect'
 
 /**
- * Runs suspects alone. A suspect is a job that fails when it loses one more start; a job that dies beside it would be
- * blamed too. A suspect is claimed when no job is on this process's threads. If no process has been idle for a while,
- * a suspect is also claimed beside jobs that have never lost a start. For a while nothing else is claimed then; later,
- * until the suspect ends, no job that has lost a start.
- * @param aloneMs how long a suspect waits for an idle process, and how long it is left alone
+ * Runs suspects alone: a job that is lost together with a suspect would be blamed, too. A suspect is claimed when no job
+ * is on this process's threads. If it has waited for an idle process for too long, it is also claimed beside jobs that have
+ * never lost a start. From then on no other job is claimed for a while, and after that no job that has lost a start,
+ * until the suspect ends.
+ * @param aloneMs how long a suspect waits for an idle process, and for how long it then runs alone
  */
 export function createQuarantine(owned: OwnedClaims, aloneMs: number) {
   let waitsSince: number | null = null
@@ -84,14 +84,14 @@ export function createQuarantine(owned: OwnedClaims, aloneMs: number) {
       const now = performance.now()
       const withLostStart = owned.withLostStart()
       const suspect = withLostStart.find(({ job }) => isSuspect(job))
-      if (suspect !== undefined) return now - suspect.givenAt < aloneMs ? 'none' : 'no-lost-start'
+      if (suspect !== undefined) return now - suspect.claimedAt < aloneMs ? 'none' : 'no-lost-start'
       if (waitsSince === null) return 'unsuspicious'
       const isOverdue = now - waitsSince >= aloneMs
       return owned.onThreads() === 0 || (isOverdue && withLostStart.length === 0) ? 'suspect' : 'unsuspicious'
     },
-    /** @param waits whether suspects are due, as the database says */
-    look(waits: boolean): void {
-      waitsSince = waits ? (waitsSince ?? performance.now()) : null
+    /** Call with each read of the queue. */
+    noteSuspects(areDue: boolean): void {
+      waitsSince = areDue ? (waitsSince ?? performance.now()) : null
     },
   }
 }

@@ -15,8 +15,8 @@ import {
 } from '../../../domain/run/transitions.ts'
 import type { RescueReport } from '../../store.ts'
 import type { Query } from '../connection/connection.ts'
-import { lockRuns, type Readable, selectRuns } from '../statements/records.ts'
-import { lookingFor, type Operation } from '../writing/operations.ts'
+import { lockRuns, type RecordDecoder, selectRuns } from '../statements/records.ts'
+import { withLookup, type Operation } from '../writing/operations.ts'
 import type { UnitOfWork } from '../writing/unit-of-work.ts'
 import { isAbandoned } from './lease.ts'
 import type { OwnedClaims } from './owned-claims.ts'
@@ -42,11 +42,11 @@ async function runsHeldBy(query: Query, processes: readonly number[]): Promise<s
  * Takes back the jobs of processes that are gone; replies how many wait again, and how many failed.
  * @param silent heartbeats of processes that are given up, like those without a lease
  */
-export function rescue(process: number, readable: Readable, silent: readonly string[], at: number): Operation {
-  return lookingFor('rescue', async (query) => {
+export function rescue(process: number, decoder: RecordDecoder, silent: readonly string[], at: number): Operation {
+  return withLookup('rescue', async (query) => {
     const dead = new Set((await query(selectDead, [process, silent])).map((row) => Number(row['process'])))
     const runIds = dead.size === 0 ? [] : await runsHeldBy(query, [...dead])
-    const records = runIds.length === 0 ? [] : readable.decode(await lockRuns(query, runIds))
+    const records = runIds.length === 0 ? [] : decoder.decode(await lockRuns(query, runIds))
     return { records, apply: (unit) => takeBack(unit, dead, at) }
   })
 }
@@ -73,14 +73,14 @@ function takeBack(unit: UnitOfWork, dead: ReadonlySet<number>, at: number): Omit
  */
 export function reclaim(
   process: number,
-  readable: Readable,
+  decoder: RecordDecoder,
   owned: Pick<OwnedClaims, 'claims' | 'has'>,
   at: number,
 ): Operation {
-  return lookingFor('reclaim', async (query) => {
+  return withLookup('reclaim', async (query) => {
     const before = owned.claims()
     const ids = (await query(selectOwned, [[process]])).map(({ run }) => String(run))
-    const read = readable.decode(await selectRuns(query, ids))
+    const read = decoder.decode(await selectRuns(query, ids))
     const inDatabase = read.flatMap(({ run }) => claimsHeldBy(process, run))
     const names = new Set(inDatabase.map(claimName))
     // Nothing is known of a run whose record cannot be read.
@@ -89,7 +89,7 @@ export function reclaim(
     const missing = before.filter((claim) => !names.has(claimName(claim)) && !isUnread(claim))
     const orphans = inDatabase.filter((claim) => !owned.has(claim))
     const runIds = [...new Set(orphans.map(({ runId }) => runId))]
-    const records = runIds.length === 0 ? [] : readable.decode(await lockRuns(query, runIds))
+    const records = runIds.length === 0 ? [] : decoder.decode(await lockRuns(query, runIds))
     const apply = (unit: UnitOfWork): readonly Claim[] => {
       for (const orphan of orphans) {
         const run = unit.find(orphan.runId)
@@ -103,9 +103,9 @@ export function reclaim(
 }
 
 /** Notes that this process was asked to leave: if it dies from now on, its jobs lose no start. Replies how many jobs. */
-export function leave(process: number, readable: Readable, at: number): Operation {
-  return lookingFor('leave', async (query) => {
-    const records = readable.decode(await lockRuns(query, await runsHeldBy(query, [process])))
+export function leave(process: number, decoder: RecordDecoder, at: number): Operation {
+  return withLookup('leave', async (query) => {
+    const records = decoder.decode(await lockRuns(query, await runsHeldBy(query, [process])))
     const apply = (unit: UnitOfWork): number => {
       for (const run of unit.loaded()) {
         unit.save(noteLeaving(run, ({ jobIndex }) => run.jobs[jobIndex]?.holder === process, at))
@@ -117,23 +117,28 @@ export function leave(process: number, readable: Readable, at: number): Operatio
 }
 
 /** Moves waits that began in the future, so that a step of a clock makes no wait longer. */
-export function boundWaits(runIds: readonly string[], readable: Readable, at: number): Operation {
-  return changing('bound', runIds, readable, (run) => boundDueTimes(run, at))
+export function boundWaits(runIds: readonly string[], decoder: RecordDecoder, at: number): Operation {
+  return changing('bound', runIds, decoder, (run) => boundDueTimes(run, at))
 }
 
 /** Fails the expired jobs of these runs; replies in how many runs. */
-export function expireRuns(runIds: readonly string[], readable: Readable, at: number): Operation {
-  return changing('expire', runIds, readable, (run) => expireJobs(run, at))
+export function expireRuns(runIds: readonly string[], decoder: RecordDecoder, at: number): Operation {
+  return changing('expire', runIds, decoder, (run) => expireJobs(run, at))
 }
 
 /** Changes each of these runs that can be read; replies how many have changed. */
-function changing(verb: string, runIds: readonly string[], readable: Readable, change: (run: Run) => Run): Operation {
+function changing(
+  verb: string,
+  runIds: readonly string[],
+  decoder: RecordDecoder,
+  change: (run: Run) => Run,
+): Operation {
   const apply = (unit: UnitOfWork): number => {
     const changed = unit.loaded().map((run) => ({ run, after: change(run) }))
     for (const { after } of changed) unit.save(after)
     return changed.filter(({ run, after }) => after !== run).length
   }
-  return lookingFor(verb, async (query) => ({ records: readable.decode(await lockRuns(query, runIds)), apply }))
+  return withLookup(verb, async (query) => ({ records: decoder.decode(await lockRuns(query, runIds)), apply }))
 }
 
 function claimsHeldBy(process: number, { id: runId, jobs }: Run): Claim[] {

@@ -8,7 +8,7 @@ import { maxSearchText, searchText, wordsOf } from '../../search-text.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import { isFailure } from '../connection/errors.ts'
 import { highestUuid, lowestUuid, lowestUuidAt } from '../statements/lists.ts'
-import type { Readable } from '../statements/records.ts'
+import type { RecordDecoder } from '../statements/records.ts'
 import type { Stored } from '../writing/unit-of-work.ts'
 
 const selectStale = {
@@ -50,11 +50,11 @@ const sliceMs = 2
  */
 export async function indexRuns(
   query: Query,
-  readable: Readable,
+  decoder: RecordDecoder,
   ids: readonly string[],
   log: Pick<Log, 'warn'>,
 ): Promise<string[]> {
-  const stale = readable.decode(await query(selectStale, [ids]))
+  const stale = decoder.decode(await query(selectStale, [ids]))
   const runs: string[] = []
   const revisions: number[] = []
   const vectors: string[] = []
@@ -132,7 +132,7 @@ function vectorOf(words: readonly string[]): string {
  * has written may not be in the index. The row of a process that is gone is worked off by another one, which compares the
  * runs that were created or have ended since then with the index. Runs from before there was an index are worked off so, too.
  */
-export interface Arrears {
+export interface CatchUp {
   readonly process: number
   /** By the clock of that process. */
   readonly since: number
@@ -160,8 +160,8 @@ const registerRows = {
     ON CONFLICT (process) DO NOTHING`,
 }
 // One process works them off.
-const selectArrears = {
-  name: 'select-search-arrears',
+const selectCatchUp = {
+  name: 'select-search-catchUp',
   text: `
     SELECT process, since, below FROM search_progress
     WHERE process <> $1 AND NOT EXISTS (SELECT FROM process WHERE id = search_progress.process AND ${isAlive})
@@ -196,20 +196,20 @@ export async function forgetProgress(query: Query, process: number): Promise<voi
   await query(removeProgress, [process])
 }
 
-export async function findArrears(query: Query, process: number): Promise<Arrears | null> {
-  const [row] = await query(selectArrears, [process])
+export async function findCatchUp(query: Query, process: number): Promise<CatchUp | null> {
+  const [row] = await query(selectCatchUp, [process])
   if (row === undefined) return null
   const { below } = row
-  return arrearsOf(Number(row['process']), Number(row['since']), typeof below === 'string' ? below : highestUuid)
+  return catchUpOf(Number(row['process']), Number(row['since']), typeof below === 'string' ? below : highestUuid)
 }
 
 /** Of a process that could not keep all in mind that it has written. */
-export function arrearsOf(process: number, since: number, below = highestUuid): Arrears {
+export function catchUpOf(process: number, since: number, below = highestUuid): CatchUp {
   return { process, since, below, ended: { at: since - marginMs, id: lowestUuid } }
 }
 
 /** Notes what is left of it. @throws DatabaseFailure */
-export async function noteLeft(query: Query, { process }: Arrears, left: Arrears | null): Promise<void> {
+export async function noteLeft(query: Query, { process }: CatchUp, left: CatchUp | null): Promise<void> {
   await (left === null ? query(removeProgress, [process]) : query(setBelow, [process, left.below]))
 }
 
@@ -217,23 +217,23 @@ export interface Compared {
   /** Runs that are not in the index as they are. */
   readonly ids: readonly string[]
   /** null: nothing. */
-  readonly left: Arrears | null
+  readonly left: CatchUp | null
 }
 
 /** Compares a part of the runs. @param limit of those that are not in the index. @throws DatabaseFailure */
-export async function compare(query: Query, arrears: Arrears, limit: number): Promise<Compared> {
-  const { since, below, ended } = arrears
+export async function compare(query: Query, catchUp: CatchUp, limit: number): Promise<Compared> {
+  const { since, below, ended } = catchUp
   const from = since - marginMs
   if (below !== null) {
     const created = take(await query(selectCreated, [lowestUuidAt(from), below]), limit)
     const { ids, last } = created
-    if (last !== null) return { ids, left: { ...arrears, below: String(last['id']) } }
+    if (last !== null) return { ids, left: { ...catchUp, below: String(last['id']) } }
     // From the beginning on: all runs were created since.
-    return { ids, left: from < 0 ? null : { ...arrears, below: null } }
+    return { ids, left: from < 0 ? null : { ...catchUp, below: null } }
   }
   const { ids, last } = take(await query(selectEnded, [ended.at, ended.id]), limit)
   const place = last && { at: Number(last['finished_at']), id: String(last['id']) }
-  return { ids, left: place && { ...arrears, ended: place } }
+  return { ids, left: place && { ...catchUp, ended: place } }
 }
 
 /** @returns with the row after which the next part begins; null: there is none */

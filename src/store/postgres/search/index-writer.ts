@@ -7,13 +7,13 @@ import type { Log } from '../../../log.ts'
 import type { Clock } from '../../../runtime/clock.ts'
 import type { Query } from '../connection/connection.ts'
 import { isFailure } from '../connection/errors.ts'
-import type { Readable } from '../statements/records.ts'
+import type { RecordDecoder } from '../statements/records.ts'
 import type { Stored } from '../writing/unit-of-work.ts'
 import {
-  type Arrears,
-  arrearsOf,
+  type CatchUp,
+  catchUpOf,
   compare,
-  findArrears,
+  findCatchUp,
   forgetProgress,
   indexRuns,
   noteIndexed,
@@ -37,7 +37,7 @@ interface SearchIndexOptions {
   /** False: the index is emptied. */
   readonly hasSearch: boolean
   readonly query: Query
-  readonly readable: Readable
+  readonly decoder: RecordDecoder
   readonly clock: Clock
   readonly log: Log
 }
@@ -62,7 +62,7 @@ export function createSearchIndex({ hasSearch, ...options }: SearchIndexOptions)
 }
 
 function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): SearchIndex {
-  const { process, startedAt, query, readable, clock, log } = options
+  const { process, startedAt, query, decoder, clock, log } = options
   let noted = new Set<string>()
   let due: string[] = []
   /** What was written before it is in `due`, or in the index. */
@@ -71,7 +71,7 @@ function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): Sear
   let since = startedAt
   /** Runs that this process has written were not noted. */
   let hasMissed = false
-  let arrears: Arrears | null = null
+  let catchUp: CatchUp | null = null
   let batch = maxBatch
   let lookedAt = -Infinity
   let notedAt = -Infinity
@@ -94,28 +94,28 @@ function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): Sear
       batch = maxBatch
       return true
     }
-    if (arrears !== null) {
-      await workOff(arrears)
+    if (catchUp !== null) {
+      await workOff(catchUp)
       return true
     }
     if (hasMissed) {
       hasMissed = false
       roundAt = clock.now()
-      arrears = arrearsOf(process, since)
+      catchUp = catchUpOf(process, since)
       return true
     }
     await noteProgress()
     if (performance.now() - lookedAt < lookMs) return false
     lookedAt = performance.now()
     await registerOthers(query, process, clock.now())
-    arrears = await findArrears(query, process)
-    return arrears !== null
+    catchUp = await findCatchUp(query, process)
+    return catchUp !== null
   }
 
   async function indexDue(): Promise<void> {
     const ids = due.slice(0, batch)
     try {
-      const skipped = await indexRuns(query, readable, ids, log)
+      const skipped = await indexRuns(query, decoder, ids, log)
       for (const id of skipped) noted.add(id)
     } catch (error) {
       if (!isFailure(error, 'refused')) throw error
@@ -129,11 +129,11 @@ function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): Sear
     due = due.slice(ids.length)
   }
 
-  async function workOff(from: Arrears): Promise<void> {
+  async function workOff(from: CatchUp): Promise<void> {
     const { ids, left } = await compare(query, from, maxBatch)
     due.push(...ids)
     if (due.length > 0) await indexDue()
-    arrears = left
+    catchUp = left
     if (from.process !== process) await noteLeft(query, from, left)
   }
 
@@ -185,7 +185,7 @@ function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): Sear
       isStopped = true
       clearTimeout(timer)
       await underWay
-      const isDone = noted.size + due.length === 0 && !hasMissed && arrears?.process !== process
+      const isDone = noted.size + due.length === 0 && !hasMissed && catchUp?.process !== process
       if (isDone) await forgetProgress(query, process).catch(() => {})
     },
   }

@@ -28,14 +28,8 @@ export const insertDeliveries = `INSERT INTO delivery (run, version, receiver, o
   SELECT *, ended_at FROM unnest(?::uuid[], ?::integer[], ?::text[], ?::smallint[], ?::bigint[])
     AS new (run, version, receiver, outcome, ended_at)`
 
-export function deliveryValues(rows: readonly NewDelivery[]): unknown[] {
-  return [
-    rows.map(({ runId }) => runId),
-    rows.map(({ version }) => version),
-    rows.map(({ receiver }) => receiver),
-    rows.map(({ outcome }) => stateNumber(outcome)),
-    rows.map(({ endedAt }) => endedAt),
-  ]
+export function deliveryRow({ outcome, ...rest }: NewDelivery) {
+  return { ...rest, outcome: stateNumber(outcome) }
 }
 
 const selectOf = {

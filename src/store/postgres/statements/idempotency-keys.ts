@@ -1,11 +1,11 @@
-/** Idempotency keys and their runs. The transaction that accepts a run claims its key; of racing transactions one wins. */
+/** Idempotency keys and their runs. The transaction that accepts a run claims its key; one of racing transactions wins. */
 import { isRunId } from '../../../domain/ids.ts'
 import type { IdempotencyClaim, NewRun } from '../../../domain/run/new-run.ts'
 import { keyMs, knownKey } from '../../rows.ts'
 import type { KnownKey } from '../../store.ts'
-import type { Query } from '../connection/connection.ts'
+import { columns, type Query } from '../connection/connection.ts'
 
-// A key of another run stays unchanged, and is locked for the next statement. Every transaction locks keys in this order.
+// A key that another run has stays unchanged, and is locked for the next statement. The order is that of every transaction.
 const insert = {
   name: 'claim-keys',
   text: `
@@ -29,43 +29,36 @@ export interface Acceptance {
   readonly at: number
 }
 
-interface Keyed extends Acceptance {
-  readonly idempotency: IdempotencyClaim
-}
-
-/** Claims the keys of these runs. @returns by run id, the reply where another run has the key */
+/** Claims the keys of accepted runs. @returns by run id, the reply if another run has the key */
 export async function claimKeys(
   query: Query,
   acceptances: readonly Acceptance[],
 ): Promise<ReadonlyMap<string, KnownKey>> {
-  const keyed = acceptances.flatMap(({ run, at }): Keyed[] => {
-    return run.idempotency === null ? [] : [{ run, at, idempotency: run.idempotency }]
+  const keyed = acceptances.flatMap(({ run: { id: runId, idempotency }, at }) => {
+    return idempotency === null ? [] : { ...idempotency, name: nameOf(idempotency.scope, idempotency.key), runId, at }
   })
   if (keyed.length === 0) return new Map()
-  // Of several requests in one group, the first makes the run.
-  const firsts = keyed.filter((one, index) => keyed.findIndex((other) => nameOf(other) === nameOf(one)) === index)
-  const names = [firsts.map(({ idempotency }) => idempotency.scope), firsts.map(({ idempotency }) => idempotency.key)]
+  // The first of several requests in one group makes the run.
+  const firsts = keyed.filter((one, index) => keyed.findIndex(({ name }) => name === one.name) === index)
   const [, rows] = await Promise.all([
-    query(insert, [
-      ...names,
-      firsts.map(({ idempotency }) => idempotency.bodyDigest),
-      firsts.map(({ run }) => run.id),
-      firsts.map(({ idempotency }) => idempotency.isDeferred),
-      firsts.map(({ at }) => at),
-    ]),
-    query(select, names),
+    query(insert, columns(firsts, 'scope', 'key', 'bodyDigest', 'runId', 'isDeferred', 'at')),
+    query(select, columns(firsts, 'scope', 'key')),
   ])
-  const found = new Map(rows.map((row) => [JSON.stringify([row['scope'], row['key']]), row]))
-  const reports = new Map<string, KnownKey>()
+  const rowOf = new Map(rows.map((row) => [nameOf(row['scope'], row['key']), row]))
+  const replies = new Map<string, KnownKey>()
   for (const one of keyed) {
-    const row = found.get(nameOf(one))
-    if (row === undefined) throw new Error('an idempotency key that was claimed is not there')
-    if (row['run_id'] !== one.run.id) reports.set(one.run.id, knownKey(row, one.idempotency))
+    const row = rowOf.get(one.name)
+    if (row === undefined) throw new Error('an idempotency key that was claimed is missing')
+    if (row['run_id'] !== one.runId) replies.set(one.runId, knownKey(row, one))
   }
-  return reports
+  return replies
 }
 
-/** @returns what the key stands for; null where no run has it, or its time is over */
+function nameOf(scope: unknown, key: unknown): string {
+  return JSON.stringify([scope, key])
+}
+
+/** Returns null if no run has the key, or if the key has expired. */
 export async function findKey(query: Query, idempotency: IdempotencyClaim, at: number): Promise<KnownKey | null> {
   const [row] = await query(select, [[idempotency.scope], [idempotency.key]])
   return row === undefined || Number(row['claimed_at']) <= at - keyMs ? null : knownKey(row, idempotency)
@@ -80,10 +73,6 @@ export async function defer(query: Query, runId: string): Promise<void> {
   if (isRunId(runId)) await query(update, [runId])
 }
 
-function nameOf({ idempotency: { scope, key } }: Keyed): string {
-  return JSON.stringify([scope, key])
-}
-
 const removeOld = {
   name: 'forget-keys',
   text: `
@@ -92,7 +81,7 @@ const removeOld = {
     RETURNING 1`,
 }
 
-/** Removes at most `limit` keys whose time is over; returns how many. */
+/** Removes at most `limit` expired keys. @returns how many */
 export async function forgetKeys(query: Query, limit: number, at: number): Promise<number> {
   return (await query(removeOld, [at - keyMs, limit])).length
 }

@@ -2,17 +2,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../../../domain/errors.ts'
 import { isRunId } from '../../../domain/ids.ts'
-import type { NewRun } from '../../../domain/run/new-run.ts'
 import type { Inbox, KnownKey } from '../../store.ts'
 import type { Query, Reader } from '../connection/connection.ts'
+import type { Acceptance } from './idempotency-keys.ts'
 
-/** What a process hears when a transaction with such requests was committed. */
+/** The notification that a transaction with such requests was committed. */
 export const inboxNotification = 'inbox'
 
 const maxRequests = 100
 const maxBytes = 4 * 2 ** 20
 
-// One process at a time: the others would check the same requests.
+// One process at a time takes requests: others would check the same ones.
 const takeTurn = {
   name: 'take-turn-at-inbox',
   text: `SELECT pg_try_advisory_xact_lock(hashtextextended('forerunner inbox ' || current_schema(), 0)) AS is_mine`,
@@ -53,21 +53,22 @@ export function createInbox({ query, transact }: Reader, onWaiting: () => void) 
         if (requests.length > 0) await work(requests)
         return requests.length > 0
       })) satisfies Inbox['take'],
-    /** Calls back where requests are waiting. @throws DatabaseFailure */
+    /** Calls `onWaiting` if requests are waiting. @throws DatabaseFailure */
     async look(): Promise<void> {
       if ((await query(selectWaiting))[0]?.['is_waiting'] === true) onWaiting()
     },
     /**
-     * Resolves when the inbox does not have the request: then its run exists, or never will.
-     * @throws AppError `overloaded` if it still waits after a moment
+     * Resolves when the inbox does not have the request: its run exists by then, or never will.
+     * @throws AppError `overloaded` if the request still waits after two seconds
      */
     async awaitTakeUp(runId: string): Promise<void> {
       if (!isRunId(runId) || !(await isInInbox(runId))) return
       onWaiting()
-      const until = performance.now() + takeUpMs
-      do await sleep(lookAgainMs)
-      while ((await isInInbox(runId)) && performance.now() < until)
-      if (!(await isInInbox(runId))) return
+      const deadline = performance.now() + takeUpMs
+      while (performance.now() < deadline) {
+        await sleep(lookAgainMs)
+        if (!(await isInInbox(runId))) return
+      }
       throw new AppError('overloaded', 'the run was asked for in the database, and no process has taken it up yet', {
         members: { runId },
       })
@@ -76,11 +77,14 @@ export function createInbox({ query, transact }: Reader, onWaiting: () => void) 
 }
 
 /**
- * Takes the requests of these runs out of the inbox; a row that another transaction has locked is waited for.
- * @returns by run id, the reply where the request is gone: another process has made the run
+ * Takes the requests of accepted runs out of the inbox. It waits for rows that another transaction has locked.
+ * @returns by run id, the reply if the request is gone: another process has accepted the run
  */
-export async function claimRequests(query: Query, runs: readonly NewRun[]): Promise<ReadonlyMap<string, KnownKey>> {
-  const ids = runs.flatMap(({ id, isFromInbox }) => (isFromInbox === true ? id : []))
+export async function claimRequests(
+  query: Query,
+  acceptances: readonly Acceptance[],
+): Promise<ReadonlyMap<string, KnownKey>> {
+  const ids = acceptances.flatMap(({ run }) => (run.isFromInbox === true ? run.id : []))
   if (ids.length === 0) return new Map()
   const taken = new Set((await query(remove, [ids])).map(({ id }) => String(id)))
   const gone = ids.filter((id) => !taken.has(id))

@@ -11,16 +11,16 @@ import { stateNumber } from '../../run-codec.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
 import type { Query, Reader, Statement } from '../connection/connection.ts'
 import { createWanted, steadily } from './read.ts'
-import type { Readable } from './records.ts'
+import type { RecordDecoder } from './records.ts'
 import { tagText } from './save.ts'
 
-export async function listRuns(reader: Reader, readable: Readable, filter: RunFilter): Promise<RunPage> {
+export async function listRuns(reader: Reader, decoder: RecordDecoder, filter: RunFilter): Promise<RunPage> {
   const { query } = reader
-  if (filter.words !== undefined) return listFound(query, readable, await findRuns(reader, filter, filter.words))
-  let page = await readPage(query, readable, listQuery(filter), filter.pageSize)
-  // Without a readable run, the next page begins after the last run of this one.
+  if (filter.words !== undefined) return listFound(query, decoder, await findRuns(reader, filter, filter.words))
+  let page = await readPage(query, decoder, listQuery(filter), filter.pageSize)
+  // Without a decoder run, the next page begins after the last run of this one.
   while (page.runs.length === 0 && page.hasMore) {
-    page = await readPage(query, readable, listQuery({ ...filter, beforeId: page.lastId }), filter.pageSize)
+    page = await readPage(query, decoder, listQuery({ ...filter, beforeId: page.lastId }), filter.pageSize)
   }
   return { runs: page.runs, hasMore: page.hasMore }
 }
@@ -33,9 +33,9 @@ interface FoundRuns {
   readonly lastId: string | null
 }
 
-async function listFound(query: Query, readable: Readable, { ids, hasMore, lastId }: FoundRuns): Promise<RunPage> {
+async function listFound(query: Query, decoder: RecordDecoder, { ids, hasMore, lastId }: FoundRuns): Promise<RunPage> {
   const asked = { text: 'SELECT * FROM record WHERE id = ANY ($1::uuid[]) ORDER BY id DESC', values: [ids] }
-  const page = await readPage(query, readable, asked, ids.length)
+  const page = await readPage(query, decoder, asked, ids.length)
   if (page.hasMore) return page
   return { runs: page.runs, hasMore, ...(hasMore && lastId !== null && { lastId }) }
 }
@@ -45,14 +45,19 @@ interface ReadPage extends RunPage {
   readonly lastId: string
 }
 
-function readPage(query: Query, readable: Readable, { text, values }: ListQuery, pageSize: number): Promise<ReadPage> {
+function readPage(
+  query: Query,
+  decoder: RecordDecoder,
+  { text, values }: ListQuery,
+  pageSize: number,
+): Promise<ReadPage> {
   return steadily(async () => {
     const whole = `WITH found AS (${text}), bounded AS (
         SELECT *, count(*) OVER () AS found, sum(jobs) OVER (ORDER BY id DESC) - jobs AS jobs_before FROM found)
       SELECT id, version, revision, record, found FROM bounded WHERE jobs_before < ${maxPageJobs} ORDER BY id DESC`
     const rows = await query({ text: whole }, values)
     const looked = rows.slice(0, pageSize)
-    const runs = readable.decode(looked).map(({ run }) => run)
+    const runs = decoder.decode(looked).map(({ run }) => run)
     const wanted = createWanted()
     for (const run of runs) listedRun(run, wanted.note(run.id))
     const texts = await wanted.read(query)
@@ -126,7 +131,7 @@ const maxFound = 20_000
 /** Runs with the words that are held against the rest of the filter at once. */
 const maxCompared = 2_000
 
-interface Look {
+interface Lookup {
   /** Newest first; of more than these, the newest. */
   readonly ids: readonly string[]
   /** Where the next look goes on; null: there is nothing more. */
@@ -182,14 +187,14 @@ async function findRuns(reader: Reader, filter: RunFilter, words: readonly Searc
   return { ids: found, hasMore: true, lastId: below }
 }
 
-async function walk(query: Query, statement: Statement, values: readonly string[]): Promise<Look> {
+async function walk(query: Query, statement: Statement, values: readonly string[]): Promise<Lookup> {
   const [row] = await query(statement, values)
   const last = row?.['last']
   return { ids: idsIn(row?.['ids']), end: typeof last === 'string' ? last : null }
 }
 
 /** @returns null where the words are too common for it */
-async function askIndex(query: Query, values: readonly string[]): Promise<Look | null> {
+async function askIndex(query: Query, values: readonly string[]): Promise<Lookup | null> {
   // Such an index can be read in no other way.
   await query({ text: 'SET LOCAL enable_bitmapscan = on' })
   const [row] = await query(ask, values)

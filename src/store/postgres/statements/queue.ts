@@ -1,7 +1,7 @@
 /**
  * Queries of the queue. One index sorts waiting jobs by kind, priority, whether they are due on every clock, and task.
- * Jobs that have these four in common form a level. Few levels exist at a time. A query skips from one level to the
- * next, so that a level of no use to a claim costs one look-up, however many jobs wait in it.
+ * Jobs with the same four values form a level, and few levels exist at a time. A query skips from level to level, so that
+ * a level that a claim cannot use costs one look-up, however many jobs wait in it.
  */
 import { isRunId } from '../../../domain/ids.ts'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
@@ -10,42 +10,42 @@ import { maxCountedAhead } from '../../run-record.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit-of-work.ts'
 import { readResults, type ResultOf } from './read.ts'
-import { isNone, type Readable } from './records.ts'
+import { isNone, type RecordDecoder } from './records.ts'
 import { isNotPaused } from './tasks.ts'
 
-/** A claim of jobs other than suspects. */
+/** Asks for jobs that are not suspects. */
 export interface DueRequest extends ClaimRequest {
-  /** Whether they may have lost a start. */
+  /** Whether the jobs may have lost a start. */
   readonly mayHaveLostStart: boolean
 }
 
-/** A waiting job from the queue. The transaction has locked its record. */
-export interface Due {
+/** A job that waits in the queue, where the transaction has locked its record, or in a run that is being accepted. */
+export interface WaitingJob {
   readonly runId: string
   readonly jobIndex: number
   readonly kind: TaskKind
   readonly task: string
   readonly priority: number
   readonly runAt: number
-  /** On every clock. */
+  /** Whether the job is due on every clock. */
   readonly isDue: boolean
-  /** Where it is not in the record. */
+  /** Null if the record holds the input. */
   readonly input: string | null
 }
 
 export interface DueJobs {
-  readonly jobs: readonly Due[]
-  /** Of these jobs, which the transaction has locked. */
+  readonly jobs: readonly WaitingJob[]
+  /** The records of the jobs' runs; the transaction has locked them. */
   readonly records: readonly Stored[]
-  /** By kind that was asked for, when the next job becomes due. */
+  /** For each requested kind, when its next job becomes due; null: no further job waits. */
   readonly nextDueAt: ReadonlyMap<TaskKind, number | null>
-  /** Kinds with more due jobs, which another transaction has locked. */
+  /** Kinds with further due jobs that another transaction has locked. */
   readonly skipped: readonly TaskKind[]
-  /** Of the jobs that due ones have waited for. */
+  /** Finds the result of a job that a due job has waited for. */
   readonly resultOf: ResultOf
 }
 
-/** SQL for a WITH RECURSIVE: every level of these kinds. @param kinds SQL of an array */
+/** SQL, part of a WITH RECURSIVE: the table `level` of every level of the kinds. @param kinds SQL of an array */
 export function levelsOf(kinds: string): string {
   const order = 'ORDER BY priority DESC, is_due DESC, task DESC LIMIT 1'
   return `level AS (
@@ -58,16 +58,16 @@ export function levelsOf(kinds: string): string {
     )`
 }
 
-/** Of a row of queue in the same scope as one of level. */
+/** SQL: whether a row of `queue` belongs to a row of `level` in the same scope. */
 export const isInLevel = `queue.kind = level.kind AND queue.priority = level.priority AND queue.is_due = level.is_due
   AND queue.task = level.task`
 
-/** SQL: until when jobs of the level are due. @param at on the caller's clock */
+/** SQL: the latest `run_at` of a due job of the level. @param at SQL of the instant on the caller's clock */
 export function dueUntil(at: string): string {
   return `CASE WHEN level.is_due THEN ${2n ** 63n - 1n} ELSE ${at}::bigint END`
 }
 
-/** SQL: whether jobs of the task run here. @param tasks SQL of an array; null: any */
+/** SQL: whether jobs of the task run here. @param tasks SQL of an array of tasks; its value null means any */
 export function runsHere(task: string, tasks: string): string {
   return `(${tasks}::text[] IS NULL OR ${task} = ANY(${tasks}::text[]))`
 }
@@ -75,7 +75,7 @@ export function runsHere(task: string, tasks: string): string {
 const jobColumns = 'queue.run, queue.job, queue.kind, queue.task, queue.priority, queue.run_at, queue.is_due'
 const recordColumns = 'record.version, record.revision, record.record'
 const nextInOrder = 'ORDER BY queue.run_at, queue.run, queue.job'
-/** Members of `Due`. */
+/** The members of `WaitingJob`. */
 const dueColumns = `due.run AS "runId", due.job AS "jobIndex", due.kind, due.task, due.priority, due.run_at AS "runAt",
       due.is_due AS "isDue", payload.value AS input`
 const joinInput = 'LEFT JOIN payload ON payload.run = due.run AND payload.job = due.job AND payload.part = 0'
@@ -86,8 +86,8 @@ const isDueNow = `queue.run_at <= ${dueUntil('$3')} AND (queue.expires_at IS NUL
             AND (queue.lost = 0 OR ($5::boolean AND queue.lost = 1)) AND ${isNone('queue.run', '$7')}`
 
 // One range per level: a single ordering over all levels would read jobs that are not due yet, or do not run here. A
-// record that another transaction has locked is skipped, so that a claim never waits. Search locks FOR KEY SHARE, which
-// does not make a claim skip. Each record is returned once, however many of its jobs are due.
+// claim never waits: it skips a record that another transaction has locked. It does not skip the records that search
+// locks, FOR KEY SHARE. Each record is returned once, however many of its jobs are due.
 const selectDue = {
   name: 'select-due',
   text: `
@@ -138,34 +138,27 @@ const selectSuspect = {
     SELECT ${dueColumns}, due.version, due.revision, due.record FROM due ${joinInput}`,
 }
 
-/** Due jobs, of each kind as many as there are free slots, without tasks at their limit. */
-export async function lookForDue(
+/** Finds due jobs, for each kind up to its number of free slots, without tasks at their limit. */
+export async function findDue(
   query: Query,
   request: DueRequest,
   tasks: readonly string[] | null,
-  readable: Readable,
+  decoder: RecordDecoder,
 ): Promise<DueJobs> {
-  const kinds = kindsOf(request)
-  const free = kinds.map((kind) => threadsOf(request.slots, kind).length)
-  const unreadable = readable.unreadable()
-  const rows = await query(selectDue, [
-    kinds,
-    free,
-    request.at,
-    fullTasks(request),
-    request.mayHaveLostStart,
-    tasks,
-    unreadable,
-  ])
+  const { slots, at, mayHaveLostStart } = request
+  const kinds = kindsWithSlots(request)
+  const free = kinds.map((kind) => threadsOf(slots, kind).length)
+  const values = [kinds, free, at, tasksAtLimit(request), mayHaveLostStart, tasks, decoder.unreadable()]
+  const rows = await query(selectDue, values)
   const found = rows.filter(({ runId }) => runId !== null)
-  const read = await readDue(query, found, readable)
+  const read = await readDue(query, found, decoder)
   const nextDueAt = new Map<TaskKind, number | null>()
   const skipped: TaskKind[] = []
   for (const kind of kinds) {
     const state = rows.find((row) => row['asked_kind'] === kind)
     const next = state?.['next_due_at']
     nextDueAt.set(kind, typeof next === 'number' ? next : null)
-    // Includes jobs that changed since this statement began, and unreadable records, which are left out from now on.
+    // Also counts jobs that changed after this statement began, and jobs of unreadable records, which later claims leave out.
     const count = found.filter((row) => row['kind'] === kind).length
     const hasMore = count > read.jobs.filter((job) => job.kind === kind).length
     if (state?.['is_skipped'] === true || hasMore) skipped.push(kind)
@@ -173,15 +166,15 @@ export async function lookForDue(
   return { ...read, nextDueAt, skipped }
 }
 
-/** The suspect that has been due the longest. */
-export async function lookForSuspect(
+/** Finds the suspect that has been due the longest. */
+export async function findSuspect(
   query: Query,
   request: ClaimRequest,
   tasks: readonly string[] | null,
-  readable: Readable,
+  decoder: RecordDecoder,
 ): Promise<DueJobs> {
-  const values = [request.at, kindsOf(request), fullTasks(request), tasks, readable.unreadable()]
-  const read = await readDue(query, await query(selectSuspect, values), readable)
+  const values = [request.at, kindsWithSlots(request), tasksAtLimit(request), tasks, decoder.unreadable()]
+  const read = await readDue(query, await query(selectSuspect, values), decoder)
   return { ...read, nextDueAt: new Map(), skipped: [] }
 }
 
@@ -190,37 +183,37 @@ const selectExpired = {
   text: `SELECT DISTINCT run FROM queue WHERE expires_at <= $1 AND ${isNone('run', '$2')} LIMIT 200`,
 }
 
-/** Some of the runs with expired jobs. */
-export async function runsExpired(query: Query, at: number, readable: Readable): Promise<string[]> {
-  return (await query(selectExpired, [at, readable.unreadable()])).map(({ run }) => String(run))
+/** Returns up to 200 runs with expired jobs. */
+export async function readExpired(query: Query, at: number, decoder: RecordDecoder): Promise<string[]> {
+  return (await query(selectExpired, [at, decoder.unreadable()])).map(({ run }) => String(run))
 }
 
-function fullTasks({ taskLimits }: ClaimRequest): string[] {
+function tasksAtLimit({ taskLimits }: ClaimRequest): string[] {
   return Object.entries(taskLimits).flatMap(([task, left]) => (left <= 0 ? [task] : []))
 }
 
-function kindsOf({ slots }: ClaimRequest): TaskKind[] {
+/** Kinds for which the request has free slots. */
+export function kindsWithSlots({ slots }: ClaimRequest): TaskKind[] {
   return taskKinds.filter((kind) => threadsOf(slots, kind).length > 0)
 }
 
-/** Leaves out jobs whose records another transaction has changed since, or which cannot be read. */
+/** Leaves out jobs that another transaction changed after the statement began, and jobs of unreadable records. */
 async function readDue(
   query: Query,
   rows: readonly Row[],
-  readable: Readable,
+  decoder: RecordDecoder,
 ): Promise<Pick<DueJobs, 'jobs' | 'records' | 'resultOf'>> {
   const withRecord = rows.filter(({ record }) => record !== null).map((row) => ({ ...row, id: row['runId'] }))
-  const records = readable.decode(withRecord)
+  const records = decoder.decode(withRecord)
   const runs = new Map(records.map(({ run }) => [run.id, run]))
-  const isAsRead = ({ runId, jobIndex, runAt }: Due): boolean => runs.get(runId)?.jobs[jobIndex]?.runAt === runAt
+  const isAsRead = ({ runId, jobIndex, runAt }: WaitingJob): boolean => runs.get(runId)?.jobs[jobIndex]?.runAt === runAt
   // Selected by `dueColumns`.
-  const jobs = (rows as unknown as readonly Due[]).filter(isAsRead)
+  const jobs = (rows as unknown as readonly WaitingJob[]).filter(isAsRead)
   return { jobs, records, resultOf: await readResults(query, jobs, runs) }
 }
 
-/** A job's place in the queue: how many due jobs are claimed before it. */
-const selectPlace = {
-  name: 'select-place',
+const selectPosition = {
+  name: 'select-position',
   text: 'SELECT kind, priority, run_at FROM queue WHERE run = $1::uuid AND job = $2::integer',
 }
 const countBefore = {
@@ -235,7 +228,7 @@ const countBefore = {
     WHERE level.priority >= $2::integer AND ${runsHere('level.task', '$7')} AND ${isNotPaused('level.task')}`,
 }
 
-/** @param tasks that run here; null: any */
+/** Counts the due jobs that are claimed before this one; null if it does not wait. @param tasks that run here; null: any */
 export async function countAhead(
   query: Query,
   tasks: readonly string[] | null,
@@ -244,9 +237,9 @@ export async function countAhead(
   at: number,
 ): Promise<number | null> {
   if (!isRunId(runId)) return null
-  const [place] = await query(selectPlace, [runId, jobIndex])
-  if (place === undefined) return null
-  const { kind, priority, run_at: runAt } = place
+  const [position] = await query(selectPosition, [runId, jobIndex])
+  if (position === undefined) return null
+  const { kind, priority, run_at: runAt } = position
   const [row] = await query(countBefore, [kind, priority, runAt, runId, jobIndex, at, tasks])
   return Number(row?.['ahead'] ?? 0)
 }

@@ -73,9 +73,9 @@ export function isNone(run: string, ids: string): string {
   return `${run} NOT IN (SELECT unnest(${ids}::uuid[]))`
 }
 
-export type Readable = ReturnType<typeof createReadable>
+export type RecordDecoder = ReturnType<typeof createRecordDecoder>
 
-export function createReadable(log: Pick<Log, 'error'>) {
+export function createRecordDecoder(log: Pick<Log, 'error'>) {
   /** When each was found first or again, on the clock of `performance.now()`; the latest last. */
   const found = new Map<string, number>()
 

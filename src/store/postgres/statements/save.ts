@@ -1,37 +1,31 @@
 /**
- * The one statement that writes: records, everything that is derived from them, totals, and notifications to other
- * processes. It consists of the parts that have something to write, and is prepared for each combination of parts.
+ * The statement that writes records, everything that is derived from them, totals, and notifications to other processes.
+ * It consists of the parts that have something to write, and is prepared for each combination of parts.
  */
-
 import { runningJobs, type Run } from '../../../domain/run/aggregate.ts'
 import { encodeRun, stateNumber } from '../../run-codec.ts'
-import type { Query, Statement } from '../connection/connection.ts'
+import { columns, type Query, type Statement } from '../connection/connection.ts'
 import { isFailure } from '../connection/errors.ts'
-import { deliveryValues, insertDeliveries } from './deliveries.ts'
-import { deleteStarts, insertStarts, startValues } from './tasks.ts'
+import { deliveryRow, insertDeliveries } from './deliveries.ts'
+import { deleteStarts, insertStarts, startRow } from './tasks.ts'
 import { countTotals, isCounted, totalValues, type Writer } from './totals.ts'
 import type { Stored, Writes } from '../writing/unit-of-work.ts'
 
-/** A record has another revision than this process knew: nothing was written. */
+/** Nothing was written: a record has another revision than this process knew. */
 export class Outdated extends Error {
   override readonly name = 'Outdated'
 }
 
-/** A job was to start whose task is paused. This process did not know it, and nothing was written. */
+/** Nothing was written: a job would start whose task another process has paused. */
 export class StartPaused extends Error {
   override readonly name = 'StartPaused'
-  /** Runs that were to be accepted. */
+  /** The runs to be accepted. */
   readonly runIds: ReadonlySet<string>
 
   constructor(runs: readonly Run[]) {
-    super('the task of a job that was to start is paused')
-    this.runIds = new Set(idsOf(runs))
+    super('the task of a job that would start is paused')
+    this.runIds = new Set(runs.map(({ id }) => id))
   }
-}
-
-export interface Written {
-  /** This writer's share of the backlog: jobs it added, less jobs it ended; null if nothing was counted. */
-  readonly live: number | null
 }
 
 interface Part {
@@ -41,33 +35,42 @@ interface Part {
   readonly values: readonly unknown[]
 }
 
-// SQL has no expression that raises an error. These two do where a condition does not hold, each with its own SQLSTATE
-// (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+// A statement that must write nothing has to fail, and SQL has no expression that raises an error. So each of these two
+// makes the server raise one if its condition is false: a division by zero, and the root of a negative number. The SQLSTATE
+// of the error (https://www.postgresql.org/docs/current/errcodes-appendix.html) tells which condition it was.
 const outdatedUnless = (condition: string): string => `1 / (${condition})::integer`
 const divisionByZero = '22012'
 const pausedUnless = (condition: string): string => `sqrt(CASE WHEN ${condition} THEN 0 ELSE -1 END::float8)`
 const negativeRoot = '2201F'
 
+// Evaluated before the transaction ends: a job of a task that was paused before does not start.
+const noneIsPaused = `${pausedUnless('NOT EXISTS (SELECT FROM paused_task WHERE task = ANY(?::text[]))')} AS may_start`
+const notifications = '(SELECT count(pg_notify(?, message)) FROM unnest(?::text[]) AS message) AS notified'
+
 const statements = new Map<string, Statement>()
 
+interface CommitMessages {
+  readonly channel: string
+  /** Sent to other processes with the commit. */
+  readonly messages: readonly string[]
+  /** The tasks of jobs that start. */
+  readonly starting: readonly string[]
+}
+
 /**
- * @param messages that other processes receive with the commit
- * @param starting the tasks of the jobs that start
- * @throws Outdated where a record has another revision @throws StartPaused @throws DatabaseFailure
+ * @returns the writer's share of the backlog: jobs it added, less jobs it ended; null if nothing was counted
+ * @throws Outdated @throws StartPaused @throws DatabaseFailure
  */
 export async function saveWrites(
   query: Query,
   writer: Writer,
-  channel: string,
   writes: Writes,
-  messages: readonly string[],
-  starting: readonly string[] = [],
-): Promise<Written> {
+  { channel, messages, starting }: CommitMessages = { channel: '', messages: [], starting: [] },
+): Promise<{ readonly live: number | null }> {
   const parts = partsOf(writer, writes)
-  const outputs = [
-    starting.length > 0 && { name: 'starting', sql: noneIsPaused, values: [starting] },
-    messages.length > 0 && { name: 'notifications', sql: notifications, values: [channel, messages] },
-  ].filter((output) => output !== false)
+  const outputs: Part[] = []
+  if (starting.length > 0) outputs.push({ name: 'starting', sql: noneIsPaused, values: [starting] })
+  if (messages.length > 0) outputs.push({ name: 'notifications', sql: notifications, values: [channel, messages] })
   const all = [...parts, ...outputs]
   const name = all.map((part) => part.name).join(' ')
   const values = all.flatMap((part) => part.values)
@@ -85,10 +88,6 @@ export async function saveWrites(
   }
 }
 
-// Evaluated before the transaction ends: what was paused before starts nothing.
-const noneIsPaused = `${pausedUnless('NOT EXISTS (SELECT FROM paused_task WHERE task = ANY(?::text[]))')} AS may_start`
-const notifications = '(SELECT count(pg_notify(?, message)) FROM unnest(?::text[]) AS message) AS notified'
-
 /** Whether there is anything to write. */
 export function hasWrites({ added, changed, removed }: Writes): boolean {
   return added.length + changed.length + removed.length > 0
@@ -96,74 +95,65 @@ export function hasWrites({ added, changed, removed }: Writes): boolean {
 
 function compose(name: string, parts: readonly Part[], outputs: readonly Part[]): Statement {
   const has = (part: string): boolean => parts.some((one) => one.name === part)
+  // The first expression locks the changed records before any other part writes.
+  const isCurrent = `${outdatedUnless('SELECT count(*) = coalesce(min(wanted), -1) FROM changed')} AS is_current`
   const selected = [
-    // First, so that records are locked before anything else. Where not all of them were current, nothing is written.
-    ...(has('changed')
-      ? [`${outdatedUnless('SELECT count(*) = coalesce(min(wanted), -1) FROM changed')} AS is_current`]
-      : []),
+    ...(has('changed') ? [isCurrent] : []),
     has('totals') ? '(SELECT live FROM totals) AS live' : 'NULL::bigint AS live',
     ...outputs.map(({ sql }) => sql),
   ]
-  let place = 0
   const text = `WITH ${parts.map((part) => `${part.name} AS (${part.sql})`).join(', ')} SELECT ${selected.join(', ')}`
-  return {
-    name,
-    text: text.replaceAll('?', () => {
-      place += 1
-      return `$${place}`
-    }),
-  }
+  let parameters = 0
+  return { name, text: text.replaceAll('?', () => `$${(parameters += 1)}`) }
 }
 
 function partsOf(writer: Writer, writes: Writes): Part[] {
-  const { added, changed, removed, starts, totals } = writes
-  const put = writes.payloads.filter(({ text }) => text !== null)
-  const dropped = writes.payloads.filter(({ text }) => text === null)
+  const { added, changed, removed, payloads, starts, totals } = writes
   const parts: Part[] = []
-  /** Adds a part, unless it has no rows. */
-  function add<Row>(
-    name: string,
-    sql: string,
-    rows: readonly Row[],
-    values: (rows: readonly Row[]) => unknown[],
-  ): void {
-    if (rows.length > 0) parts.push({ name, sql, values: values(rows) })
+  /** Adds a part for the rows, with the values of these members; no rows, no part. */
+  function add<Row>(name: string, sql: string, rows: readonly Row[], ...members: (keyof Row)[]): void {
+    if (rows.length > 0) parts.push({ name, sql, values: columns(rows, ...members) })
   }
-  add('added', insertRecords, added, recordValues)
-  add('changed', updateRecords, changed, changedValues)
-  add('removed', deleteRecords, removed, idValues)
-  add('payloads_put', putPayloads, put, columns('runId', 'jobIndex', 'part', 'text'))
-  add('payloads_removed', deletePayloads, dropped, columns('runId', 'jobIndex', 'part'))
-  add('steps_added', insertSteps, writes.steps, columns('runId', 'jobIndex', 'place', 'name', 'at', 'value'))
-  add('steps_removed', deleteSteps, writes.stepless, columns('runId', 'jobIndex'))
-  add('queue_added', insertQueue, writes.queued, columns(...queueKey, 'lost', 'since', 'expiresAt'))
-  add('queue_removed', deleteQueue, writes.unqueued, columns(...queueKey))
-  add('holders_added', insertHolders, writes.held, columns('process', 'runId'))
-  add('holders_removed', deleteHolders, writes.unheld, columns('process', 'runId'))
-  add('deliveries_added', insertDeliveries, writes.deliveries, deliveryValues)
-  add('tags_added', insertTags, tagsOf(added), columns('name', 'runId'))
-  add('tasks_added', insertTasks, tasksOf(added), columns('name', 'runId'))
-  // Everything else of runs that are removed.
-  add('payloads_forgotten', deleteOf('payload'), removed, idValues)
-  add('steps_forgotten', deleteOf('step'), removed.filter(hasSteps), idValues)
-  add('lines_forgotten', deleteOf('log_chunk'), removed, idValues)
-  add('deliveries_forgotten', deleteOf('delivery'), removed.filter(hasWebhook), idValues)
-  add('keys_forgotten', deleteKeys, removed, idValues)
-  add('search_forgotten', deleteOf('search'), removed, idValues)
-  add('tags_forgotten', deleteNames('run_tag', 'tag'), tagsOf(removed), columns('name', 'runId'))
-  add('tasks_forgotten', deleteNames('run_task', 'task'), tasksOf(removed), columns('name', 'runId'))
-  add('starts_added', insertStarts, starts, startValues)
-  add('starts_removed', deleteStarts, starts, columns('task'))
+  add('added', insertRecords, added.map(addedRow), 'id', 'jobs', ...recordMembers)
+  add('changed', updateRecords, changedRows(changed), 'id', 'revision', ...recordMembers, 'wanted')
+  add('removed', deleteRecords, removed, 'id')
+  const put = payloads.filter(({ text }) => text !== null)
+  const dropped = payloads.filter(({ text }) => text === null)
+  add('payloads_put', putPayloads, put, 'runId', 'jobIndex', 'part', 'text')
+  add('payloads_removed', deletePayloads, dropped, 'runId', 'jobIndex', 'part')
+  add('steps_added', insertSteps, writes.steps, 'runId', 'jobIndex', 'index', 'name', 'at', 'value')
+  add('steps_removed', deleteSteps, writes.stepless, 'runId', 'jobIndex')
+  add('queue_added', insertQueue, writes.queued, ...queueKey, 'lost', 'since', 'expiresAt')
+  add('queue_removed', deleteQueue, writes.unqueued, ...queueKey)
+  add('holders_added', insertHolders, writes.held, 'process', 'runId')
+  add('holders_removed', deleteHolders, writes.unheld, 'process', 'runId')
+  add(
+    'deliveries_added',
+    insertDeliveries,
+    writes.deliveries.map(deliveryRow),
+    'runId',
+    'version',
+    'receiver',
+    'outcome',
+    'endedAt',
+  )
+  add('tags_added', insertTags, tagsOf(added), 'name', 'runId')
+  add('tasks_added', insertTasks, tasksOf(added), 'name', 'runId')
+  // All other rows of removed runs.
+  add('payloads_forgotten', deleteOf('payload'), removed, 'id')
+  add('steps_forgotten', deleteOf('step'), removed.filter(hasSteps), 'id')
+  add('lines_forgotten', deleteOf('log_chunk'), removed, 'id')
+  add('deliveries_forgotten', deleteOf('delivery'), removed.filter(hasWebhook), 'id')
+  add('keys_forgotten', deleteKeys, removed, 'id')
+  add('search_forgotten', deleteOf('search'), removed, 'id')
+  add('tags_forgotten', deleteNames('run_tag', 'tag'), tagsOf(removed), 'name', 'runId')
+  add('tasks_forgotten', deleteNames('run_task', 'task'), tasksOf(removed), 'name', 'runId')
+  add('starts_added', insertStarts, starts.map(startRow), 'task', 'count', 'stepMs', 'perMs')
+  add('starts_removed', deleteStarts, starts, 'task')
   if (isCounted(totals)) {
     parts.push({ name: 'totals', sql: countTotals, values: [writer.process, writer.writer, ...totalValues(totals)] })
   }
   return parts
-}
-
-/** Values of these members of the rows, each as one array. */
-function columns<Name extends string>(...names: Name[]) {
-  return (rows: readonly Readonly<Record<Name, unknown>>[]): unknown[] =>
-    names.map((name) => rows.map((row) => row[name]))
 }
 
 const insertRecords = `INSERT INTO record (id, state, version, revision, jobs, held, finished_at, record)
@@ -171,33 +161,30 @@ const insertRecords = `INSERT INTO record (id, state, version, revision, jobs, h
   FROM unnest(?::uuid[], ?::integer[], ?::smallint[], ?::integer[], ?::integer[], ?::bigint[], ?::text[])
     AS new (id, jobs, state, version, held, finished_at, record)`
 
-function recordValues(runs: readonly Run[]): unknown[] {
-  return [idsOf(runs), runs.map(({ jobs }) => jobs.length), ...contentsOf(runs)]
+const recordMembers = ['state', 'version', 'held', 'finishedAt', 'record'] as const
+
+function recordRow(run: Run) {
+  const { id, state, version, finishedAt } = run
+  return { id, state: stateNumber(state), version, held: runningJobs(run), finishedAt, record: encodeRun(run) }
 }
 
-/** State, version, held, finished_at and record. */
-function contentsOf(runs: readonly Run[]): unknown[] {
-  return [
-    runs.map(({ state }) => stateNumber(state)),
-    runs.map(({ version }) => version),
-    runs.map(runningJobs),
-    runs.map(({ finishedAt }) => finishedAt),
-    runs.map(encodeRun),
-  ]
+function addedRow(run: Run) {
+  return { ...recordRow(run), jobs: run.jobs.length }
 }
 
-// The list is sorted by id, the order in which every transaction locks records. A nested loop, the only join that the
-// connection allows, keeps that order.
+// Rows are sorted by id, the order in which every transaction locks records. The connection allows only nested loops, and
+// these keep the order.
 const updateRecords = `UPDATE record SET state = new.state, version = new.version, revision = new.revision + 1,
     held = new.held, finished_at = new.finished_at, record = new.record
-  FROM unnest(?::uuid[], ?::integer[], ?::smallint[], ?::integer[], ?::integer[], ?::bigint[], ?::text[])
-    AS new (id, revision, state, version, held, finished_at, record)
-  WHERE record.id = new.id AND record.revision = new.revision RETURNING ?::integer AS wanted`
+  FROM unnest(?::uuid[], ?::integer[], ?::smallint[], ?::integer[], ?::integer[], ?::bigint[], ?::text[], ?::integer[])
+    AS new (id, revision, state, version, held, finished_at, record, wanted)
+  WHERE record.id = new.id AND record.revision = new.revision RETURNING wanted`
 
-function changedValues(changed: readonly Stored[]): unknown[] {
-  const inOrder = changed.toSorted((one, other) => (one.run.id < other.run.id ? -1 : 1))
-  const runs = inOrder.map(({ run }) => run)
-  return [idsOf(runs), inOrder.map(({ revision }) => revision), ...contentsOf(runs), runs.length]
+/** `wanted` is the number of records to change, so that the statement can compare it with the number of changed ones. */
+function changedRows(changed: readonly Stored[]) {
+  return changed
+    .toSorted((one, other) => (one.run.id < other.run.id ? -1 : 1))
+    .map(({ run, revision }) => ({ ...recordRow(run), revision, wanted: changed.length }))
 }
 
 const deleteRecords = 'DELETE FROM record WHERE id = ANY(?::uuid[])'
@@ -230,17 +217,17 @@ const deleteHolders = `DELETE FROM holder USING unnest(?::integer[], ?::uuid[]) 
 const insertTags = 'INSERT INTO run_tag (tag, run_id) SELECT * FROM unnest(?::text[], ?::uuid[])'
 const insertTasks = 'INSERT INTO run_task (task, run_id) SELECT * FROM unnest(?::text[], ?::uuid[])'
 
-// In the order in which every transaction locks them.
+// Locks the keys in the order of every transaction.
 const deleteKeys = `DELETE FROM idempotency_key AS known
   USING (SELECT scope, key FROM idempotency_key WHERE run_id = ANY(?::uuid[]) ORDER BY scope, key FOR UPDATE) AS old
   WHERE known.scope = old.scope AND known.key = old.key`
 
-/** SQL: deletes the rows of these runs. */
+/** SQL: deletes the table's rows of the runs. */
 function deleteOf(table: string): string {
   return `DELETE FROM ${table} WHERE run = ANY(?::uuid[])`
 }
 
-/** SQL: deletes rows by name and run. */
+/** SQL: deletes the table's rows by name and run. */
 function deleteNames(table: string, column: string): string {
   return `DELETE FROM ${table} USING unnest(?::text[], ?::uuid[]) AS old (name, run_id)
   WHERE ${table}.${column} = old.name AND ${table}.run_id = old.run_id`
@@ -269,15 +256,7 @@ function hasWebhook({ webhook }: Run): boolean {
   return webhook !== null
 }
 
-function idsOf(runs: readonly Run[]): string[] {
-  return runs.map(({ id }) => id)
-}
-
-function idValues(runs: readonly Run[]): unknown[] {
-  return [idsOf(runs)]
-}
-
-/** As JSON, because a tag can hold characters that PostgreSQL's text cannot. */
+/** A tag as the tables store it: as JSON, because it can hold characters that PostgreSQL's text cannot. */
 export function tagText(tag: string): string {
   return JSON.stringify(tag)
 }

@@ -1,14 +1,14 @@
 /**
- * Schedules: read as they are asked for, and written only by a writer that knows the latest revision; and since when
- * processes have been there to see their ticks.
+ * Schedules, which only a writer that knows their latest revision can change, and since when processes have watched their
+ * ticks.
  */
 import { acceptRun } from '../../../domain/run/new-run.ts'
 import { maxSchedules, type Schedule } from '../../../domain/schedule.ts'
 import { scheduleOf, scheduleRow } from '../../rows.ts'
 import type { DueSchedules, ScheduleChange, ScheduleResult } from '../../store.ts'
-import type { Limits, Query, Row } from '../connection/connection.ts'
+import type { Timing, Query, Row } from '../connection/connection.ts'
 import { heartbeatText } from '../ownership/lease.ts'
-import { type Context, type Look, lookingFor, type Operation } from '../writing/operations.ts'
+import { type Context, type Lookup, withLookup, type Operation } from '../writing/operations.ts'
 import type { UnitOfWork } from '../writing/unit-of-work.ts'
 
 const insert = {
@@ -17,7 +17,7 @@ const insert = {
     INSERT INTO schedule (name, revision, next_at, schedule) VALUES ($1, $2, $3, $4)
     ON CONFLICT DO NOTHING RETURNING 1`,
 }
-// Of processes that add schedules, each counts what the one before has committed.
+// A process that adds a schedule counts all that other processes have added before.
 const lockCount = {
   name: 'lock-count-of-schedules',
   text: `SELECT pg_advisory_xact_lock(hashtextextended('forerunner schedules ' || current_schema(), 0))`,
@@ -47,10 +47,7 @@ const selectDue = {
 }
 const selectNext = { name: 'select-next-tick', text: 'SELECT min(next_at) AS next_at FROM schedule WHERE next_at > $1' }
 
-export async function writeSchedule(
-  query: Query,
-  { name, from, to }: Omit<ScheduleChange, 'run'>,
-): Promise<ScheduleResult> {
+async function writeSchedule(query: Query, { name, from, to }: Omit<ScheduleChange, 'run'>): Promise<ScheduleResult> {
   if (from === null && to !== null && !to.isDeclared && (await isFull(query, name))) return 'full'
   const rows = await write(query, name, from, to)
   return rows.length > 0 ? 'changed' : 'outdated'
@@ -83,21 +80,24 @@ export async function readDueSchedules(query: Query, at: number): Promise<DueSch
   return { due: due.map(scheduleOf), nextAt: nextAt === null || nextAt === undefined ? null : Number(nextAt) }
 }
 
-/** Alone in its transaction: those of two processes that change the same schedules then lock one row each. */
+/**
+ * Runs alone in its transaction, which so locks the row of one schedule: transactions that lock several rows in different
+ * orders could wait for each other.
+ */
 export function changeSchedule({ run, ...change }: ScheduleChange, at: number): Operation {
   const { name, to } = change
-  const look: Look = async (query) => {
+  const lookup: Lookup = async (query) => {
     const result = await writeSchedule(query, change)
     const revision = result === 'outdated' ? ((await readSchedule(query, name))?.revision ?? null) : null
     const apply = (unit: UnitOfWork, { process, isRepeat }: Context): ScheduleResult => {
-      // Sent before, it may have taken place: nobody else has this revision.
+      // This very change was committed when it was first sent: no other change makes this revision.
       if (result === 'outdated' && isRepeat && revision === (to?.revision ?? null)) return 'changed'
       if (result === 'changed' && run !== null) unit.add(acceptRun(run, at, process))
       return result
     }
     return { records: [], apply }
   }
-  return lookingFor('changeSchedule', look, run === null ? {} : { accepts: { run, at } })
+  return withLookup('changeSchedule', lookup, run === null ? undefined : { run, at })
 }
 
 const forget = { name: 'forget-watch', text: 'UPDATE process SET watched_since = NULL WHERE id = $1' }
@@ -110,42 +110,38 @@ const note = { name: 'note-watch', text: 'UPDATE process SET watched_since = $2 
 interface Watch {
   readonly at: number
   /** On the clock of `performance.now()`. */
-  readonly begunAt: number
+  readonly startedAt: number
   readonly heartbeats: ReadonlySet<unknown>
   since: number | null
 }
 
 /**
- * A process that starts goes on where others, that live still, have been before it. Whether another one lives is seen by
- * its heartbeat, which changes; the row of a dead one can stay for long.
- * @param process number of this one
+ * Finds out since when processes have watched the ticks: a process that starts continues the watch of the processes that
+ * are alive. A process is alive if its heartbeat changes; the row of a dead one can stay for long.
+ * @param process number of this process
  * @returns see `watchedSince` of the store's notifier
  */
-export function createTickWatch(query: Query, process: number, { renewMs, roundMs }: Limits) {
+export function createTickWatch(query: Query, process: number, { renewMs, roundMs }: Timing) {
   let watch: Watch | null = null
 
-  async function begin(at: number): Promise<Watch> {
-    // Others are not to rely on what it knew before.
+  async function start(at: number): Promise<Watch> {
+    // Other processes must not rely on an earlier watch of this process.
     await query(forget, [process])
     const others = await query(selectOthers, [process])
-    return {
-      at,
-      begunAt: performance.now(),
-      heartbeats: new Set(others.map(({ heartbeat }) => heartbeat)),
-      since: null,
-    }
+    const heartbeats = new Set(others.map(({ heartbeat }) => heartbeat))
+    return { at, startedAt: performance.now(), heartbeats, since: null }
   }
 
   return async (at: number): Promise<number | null> => {
-    if (watch?.at !== at) watch = await begin(at)
+    if (watch?.at !== at) watch = await start(at)
     if (watch.since !== null) return watch.since
     const others = await query(selectOthers, [process])
-    const { begunAt, heartbeats } = watch
-    const knowing = others.filter((row) => !heartbeats.has(row['heartbeat']) && sinceOf(row) !== null)
-    // Long enough for each that lives to have renewed its lease, and to know by itself.
-    const isLate = performance.now() - begunAt > 2 * renewMs + roundMs
-    if (knowing.length < others.length && !isLate) return null
-    const since = Math.min(at, ...knowing.map((row) => sinceOf(row) ?? at))
+    const { startedAt, heartbeats } = watch
+    const watching = others.filter((row) => !heartbeats.has(row['heartbeat']) && sinceOf(row) !== null)
+    // By then every process that is alive has renewed its lease and finished its own start.
+    const isLate = performance.now() - startedAt > 2 * renewMs + roundMs
+    if (watching.length < others.length && !isLate) return null
+    const since = Math.min(at, ...watching.map((row) => sinceOf(row) ?? at))
     await query(note, [process, since])
     watch.since = since
     return since

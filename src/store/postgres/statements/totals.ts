@@ -1,8 +1,8 @@
 /**
- * How many runs and jobs there are in each state, without counting them: each connection that writes has a row of its own,
- * to which its commits add. The backlog is what they have added less what they have ended. A process knows its own
- * share, and gets those of others with their notifications; all of them are read once a second. The figures of tasks for
- * each minute are here, too.
+ * Numbers of runs and jobs in each state, kept without counting: each writer has a row, to which its commits add. The
+ * backlog is the number of jobs that all writers have added, less the number that they have ended. A process knows the
+ * shares of its own writers, receives those of others by notification, and reads all of them once a second. The figures of
+ * tasks for each minute are here, too.
  */
 import { jobStates } from '../../../domain/job.ts'
 import {
@@ -14,10 +14,10 @@ import {
 } from '../../../domain/task-history.ts'
 import { runStates } from '../../../domain/run.ts'
 import { emptyTotals, storeStats, type StoreStats, type Totals } from '../../totals.ts'
-import type { Query, Row } from '../connection/connection.ts'
+import { columns, type Query, type Row } from '../connection/connection.ts'
 import { dueUntil, isInLevel, levelsOf, runsHere } from './queue.ts'
 
-/** Whose row of the totals is written. */
+/** A writing connection of a process; it has a row in the totals. */
 export interface Writer {
   readonly process: number
   readonly writer: number
@@ -29,8 +29,8 @@ export const totalColumns = [
   ...runStates.map((state) => `runs_${state}`),
   ...jobStates.map((state) => `jobs_${state}`),
 ]
-/** SQL: adds the inserted values to those that are there. */
-export const addTotals = totalColumns.map((column) => `${column} = tally.${column} + excluded.${column}`).join(', ')
+/** SQL: adds the inserted values to those of the row. */
+const addTotals = totalColumns.map((column) => `${column} = tally.${column} + excluded.${column}`).join(', ')
 
 export const countTotals = `INSERT INTO tally (process, writer, ${totalColumns.join(', ')})
   VALUES (?::integer, ?::integer, ${totalColumns.map(() => '?::bigint').join(', ')})
@@ -41,7 +41,7 @@ const selectLive = {
   text: 'SELECT accepted - final AS live FROM tally WHERE process = $1 AND writer = $2',
 }
 
-/** The writer's share of the backlog as of its last commit; null if it has counted nothing. */
+/** Reads the writer's share of the backlog; null if it has counted nothing yet. */
 export async function liveOfWriter(query: Query, { process, writer }: Writer): Promise<number | null> {
   const [row] = await query(selectLive, [process, writer])
   return row === undefined ? null : Number(row['live'])
@@ -65,12 +65,12 @@ export const foldTotals = {
     ON CONFLICT (process, writer) DO UPDATE SET ${addTotals}`,
 }
 
-const select = {
+const selectShares = {
   name: 'select-live',
   text: `SELECT process || ' ' || writer AS name, accepted - final AS live FROM tally`,
 }
 
-/** Names a connection through which a process writes. */
+/** Names a writer in maps. */
 export function writerName(process: number, writer: number): string {
   return `${process} ${writer}`
 }
@@ -80,30 +80,30 @@ export type Backlog = ReturnType<typeof createBacklog>
 export function createBacklog() {
   let writers = new Map<string, number>()
   let sum = 0
-  /** Writers whose share arrived while the totals are being read: the rows can be older. */
-  let heardMeanwhile = new Set<string>()
+  /** Writers whose shares arrived during the read under way: the rows can be older. */
+  let setMeanwhile = new Set<string>()
 
   return {
-    // The rows of a process that has left are added to another row: in between, the sum can be too small.
+    // The rows of a process that has left are moved into one row. Between two reads the sum can be too small for that.
     jobs: (): number => Math.max(0, sum),
-    /** @param name of a writer of this or another process */
-    hear(name: string, live: number): void {
+    /** @param name of the writer, in this or another process, see `writerName` */
+    setShare(name: string, live: number): void {
       sum += live - (writers.get(name) ?? 0)
       writers.set(name, live)
-      heardMeanwhile.add(name)
+      setMeanwhile.add(name)
     },
     /** @throws DatabaseFailure */
     async refresh(query: Query): Promise<void> {
-      heardMeanwhile = new Set()
-      const rows = await query(select)
-      const known = [...writers].filter(([name]) => heardMeanwhile.has(name))
-      writers = new Map([...rows.map((row) => [String(row['name']), Number(row['live'])] as const), ...known])
+      setMeanwhile = new Set()
+      const rows = await query(selectShares)
+      const newer = [...writers].filter(([name]) => setMeanwhile.has(name))
+      writers = new Map([...rows.map((row) => [String(row['name']), Number(row['live'])] as const), ...newer])
       sum = [...writers.values()].reduce((all, live) => all + live, 0)
     },
   }
 }
 
-// Counts the live jobs in the queue and the records instead of the totals, so that the two can be compared.
+// Counts the live jobs in the queue and in the records, so that they can be compared with the totals.
 const selectStats = {
   name: 'select-stats',
   text: `
@@ -127,7 +127,7 @@ const selectStats = {
 export async function readStats(query: Query, at: number): Promise<StoreStats> {
   const [row = {}] = await query(selectStats, [at])
   const oldest = row['oldest']
-  // The statement makes it.
+  // The statement returns an object of this form, or null.
   const unknownTasks = (row['unknown_tasks'] ?? {}) as StoreStats['unknownTasks']
   return storeStats(totalsIn(row), Number(row['live']), typeof oldest === 'number' ? oldest : null, unknownTasks, at)
 }
@@ -160,11 +160,7 @@ const removeOldFigures = {
 }
 
 export async function insertMinutes(query: Query, rows: readonly MinuteRow[]): Promise<void> {
-  await query(insertFigures, [
-    rows.map(({ at }) => at),
-    rows.map(({ task }) => task),
-    rows.map(({ figures }) => figures),
-  ])
+  await query(insertFigures, columns(rows, 'at', 'task', 'figures'))
 }
 
 export async function readMinutes(query: Query, { task, from, to, after }: MinuteRange): Promise<StoredMinute[]> {

@@ -6,13 +6,13 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { AppError, taskPaused } from '../../../domain/errors.ts'
 import { asksForAnswer } from '../../../domain/run/new-run.ts'
+import type { Connect, Connection, Timing } from '../connection/connection.ts'
+import { appErrorOf, isFailure, isUnavailable } from '../connection/errors.ts'
+import type { RecordCache } from '../statements/records.ts'
 import { StartPaused } from '../statements/save.ts'
 import type { PausedTasks } from '../statements/tasks.ts'
-import type { RecordCache } from '../statements/records.ts'
-import type { Connect, Connection, Limits } from '../connection/connection.ts'
-import { appErrorOf, isFailure, isUnavailable } from '../connection/errors.ts'
-import { commitGroup, UnknownCommit, type Outcome } from './group-commit.ts'
 import type { CommitEffects } from './commit-effects.ts'
+import { commitGroup, type Outcome, UnknownCommit } from './group-commit.ts'
 import type { Operation } from './operations.ts'
 import type { Stored } from './unit-of-work.ts'
 
@@ -20,42 +20,42 @@ export type BatchWriter = ReturnType<typeof createBatchWriter>
 
 interface BatchWriterOptions {
   readonly process: number
-  /** Number of its row in the totals. */
+  /** Number of the writer's row in the totals. */
   readonly writer: number
   readonly channel: string
-  readonly limits: Limits
+  readonly timing: Timing
   readonly connect: Connect
   readonly cache: RecordCache
   readonly pausedTasks: Pick<PausedTasks, 'has' | 'refresh'>
   /** Whether other processes may exist, which are notified of changes. */
   readonly hasOthers: () => boolean
   readonly effects: CommitEffects
-  /** Called after each group, with the number of its operations and the milliseconds since it was sent. */
+  /** Called after each group with the number of its operations, and with the milliseconds since it was sent. */
   readonly onGroup: (operations: number, tookMs: number) => void
   /** Runs a piece of work in this or a later turn of the event loop. */
   readonly defer: (piece: () => void) => void
 }
 
-interface Asked extends PromiseWithResolvers<unknown> {
+interface Pending extends PromiseWithResolvers<unknown> {
   readonly operation: Operation
   readonly isAlone: boolean
-  /** Resolves when its transaction has ended, before its reply; to null if the transaction failed. */
+  /** Resolves when the transaction has ended, before the reply; to null if the transaction failed. */
   readonly ended: PromiseWithResolvers<Outcome | null>
-  /** Whether an earlier attempt may have been committed: then the operation finds out by itself. */
+  /** Whether the operation was sent before, and may have been committed then. */
   isRepeat: boolean
 }
 
 const maxOperations = 200
-/** Characters of the texts of one group, so that it takes a fraction of a statement's time limit; at least one operation. */
+/** Characters of the texts of one group: writing them takes a fraction of a statement's time limit. One operation may exceed it. */
 const maxLength = 8 * 2 ** 20
 const maxConflicts = 5
 const repeatPauseMs = 100
 
 export function createBatchWriter(options: BatchWriterOptions) {
-  const { process, writer, channel, limits, connect, cache, pausedTasks, hasOthers, effects, onGroup, defer } = options
-  /** In order of arrival. */
-  const pending = new Set<Asked>()
-  let queue: Asked[] = []
+  const { process, writer, channel, timing, connect, cache, pausedTasks, hasOthers, effects, onGroup, defer } = options
+  /** Operations without a reply, in order of arrival. */
+  const unreplied = new Set<Pending>()
+  let queue: Pending[] = []
   let connection: Connection | null = null
   let live = 0
   let running: Promise<void> | null = null
@@ -65,155 +65,148 @@ export function createBatchWriter(options: BatchWriterOptions) {
     return connection
   }
 
-  async function attempt(group: readonly Asked[]): Promise<Outcome> {
-    const isRepeat = group.some((asked) => asked.isRepeat)
+  async function send(group: readonly Pending[]): Promise<Outcome> {
+    const isRepeat = group.some((pending) => pending.isRepeat)
     const operations = group.map(({ operation }) => (isRepeat && operation.verb === 'claim' ? unknownClaim : operation))
-    const ready = await connected()
+    const open = await connected()
     const sender = { process, writer, channel, live, hasOthers: hasOthers() }
     const isPaused = pausedTasks.has
-    const outcome = await ready.together(() => commitGroup(ready, { operations, sender, cache, isRepeat, isPaused }))
+    const outcome = await open.together(() => commitGroup(open, { operations, sender, cache, isRepeat, isPaused }))
     live = outcome.live ?? live
     return outcome
   }
 
-  /** Sends the group again for a while. A claim fails: nobody would know which jobs it took. */
-  async function repeat(group: readonly Asked[]): Promise<Outcome> {
-    const deadline = performance.now() + limits.unknownCommitMs
-    for (const asked of group) asked.isRepeat = true
+  /** Repeats a group for a while after a commit of unknown outcome. A claim fails: nothing shows which jobs it took. */
+  async function repeat(group: readonly Pending[]): Promise<Outcome> {
+    const deadline = performance.now() + timing.unknownCommitMs
+    for (const pending of group) pending.isRepeat = true
     effects.unknownCommit()
     for (;;) {
       try {
-        return await attempt(group)
+        return await send(group)
       } catch (error) {
         const failure = error instanceof UnknownCommit ? error.cause : error
-        // Also after a refusal: where the first attempt was committed meanwhile, its id exists.
+        // Also repeated after a refusal: the first commit may take place meanwhile, and then the id of its run exists.
         if (!isFailure(failure) || performance.now() > deadline) throw failure
         await sleep(repeatPauseMs)
       }
     }
   }
 
-  async function send(group: readonly Asked[]): Promise<Outcome> {
+  /** Sends a group again after a conflict, and once if an idle connection turns out to be lost. */
+  async function sendAgain(group: readonly Pending[]): Promise<Outcome> {
+    let conflicts = 0
+    let hasReconnected = false
+    for (;;) {
+      const wasIdle = connection?.isOpen() === true
+      try {
+        return await send(group)
+      } catch (error) {
+        if (error instanceof UnknownCommit) return repeat(group)
+        const isConflict = isFailure(error, 'conflict') && conflicts < maxConflicts
+        const isStale = isFailure(error, 'lost') && wasIdle && !hasReconnected
+        if (!isConflict && !isStale) throw error
+        if (isConflict) conflicts += 1
+        else hasReconnected = true
+      }
+    }
+  }
+
+  /** Returns StartPaused if a job of a paused task would start: then nothing was written. */
+  async function commit(group: readonly Pending[]): Promise<Outcome | StartPaused> {
     try {
-      return await attempt(group)
+      const outcome = await sendAgain(group)
+      const operations = group.map(({ operation }) => operation)
+      effects.committed(outcome, operations, writer)
+      return outcome
     } catch (error) {
-      if (error instanceof UnknownCommit) return repeat(group)
+      if (error instanceof StartPaused) return error
+      if (isUnavailable(error)) effects.unavailable(error)
       throw error
     }
   }
 
-  /** Sends a group; again after a conflict, and once on a new connection if the old one was lost before its commit. */
-  async function run(group: readonly Asked[]): Promise<Outcome> {
-    let conflicts = 0
-    let hasReconnected = false
-    for (;;) {
-      const wasOpen = connection?.isOpen() === true
-      try {
-        const outcome = await send(group)
-        const operations = group.map(({ operation }) => operation)
-        effects.committed(outcome, operations, writer)
-        return outcome
-      } catch (error) {
-        const mayReconnect = wasOpen && !hasReconnected && !group.some(({ isRepeat }) => isRepeat)
-        if (isFailure(error, 'conflict') && conflicts < maxConflicts) conflicts += 1
-        else if (isFailure(error, 'lost') && mayReconnect) hasReconnected = true
-        else {
-          if (isUnavailable(error)) effects.unavailable(error)
-          throw error
-        }
-      }
-    }
+  /** @param value an error rejects the operation */
+  function reply({ operation, resolve, reject }: Pending, value: unknown): void {
+    const callBack = (): void => (value instanceof Error ? reject(appErrorOf(value, operation.verb)) : resolve(value))
+    // A claim gets its reply at once: the next claim can then join the next group, with the runs that wait to be accepted.
+    if (operation.verb === 'claim') callBack()
+    else defer(callBack)
   }
 
-  function answer(asked: Asked, value: unknown): void {
-    const reply = (): void => {
-      if (value instanceof Error)
-        asked.reject(value instanceof AppError ? value : appErrorOf(value, asked.operation.verb))
-      else asked.resolve(value)
-    }
-    // The next group can give slots to runs that wait to be accepted.
-    if (asked.operation.verb === 'claim') reply()
-    else defer(reply)
+  /** Ends the transaction of the operation. */
+  function end(pending: Pending, outcome: Outcome | null): void {
+    unreplied.delete(pending)
+    pending.ended.resolve(outcome)
   }
 
-  function leave(asked: Asked, outcome: Outcome | null): void {
-    pending.delete(asked)
-    asked.ended.resolve(outcome)
+  function fail(pending: Pending, error: unknown): void {
+    end(pending, null)
+    reply(pending, appErrorOf(error, pending.operation.verb))
   }
 
-  /** Another process has paused a task. @throws what is no StartPaused */
-  async function knowPauses(error: unknown): Promise<StartPaused> {
-    if (!(error instanceof StartPaused)) throw error
-    await pausedTasks.refresh()
-    return error
-  }
-
-  /** @returns the operations that are left: those that would start a first job of a paused task are over */
-  function refuseStarts(group: readonly Asked[], { runIds }: StartPaused): readonly Asked[] {
-    const left: Asked[] = []
-    for (const asked of group) {
-      const asking = asked.operation.accepts?.run
-      const isStart = asking !== undefined && (asking.claimsFirst || asksForAnswer(asking)) && runIds.has(asking.id)
-      const task = isStart ? asking.jobs[0]?.task : undefined
-      if (task === undefined || !pausedTasks.has(task)) left.push(asked)
-      else {
-        leave(asked, null)
-        answer(asked, taskPaused(task))
-      }
-    }
-    return left
-  }
-
-  async function runGroup(group: readonly Asked[]): Promise<void> {
+  async function runGroup(group: readonly Pending[]): Promise<void> {
     if (group.length === 0) return
     const startedAt = performance.now()
     try {
-      const outcome = await run(group).catch(knowPauses)
-      if (outcome instanceof StartPaused) return await runGroup(refuseStarts(group, outcome))
+      const outcome = await commit(group)
+      if (outcome instanceof StartPaused) return await runGroup(await refuseStarts(group, outcome))
       onGroup(group.length, performance.now() - startedAt)
-      for (const asked of group) leave(asked, outcome)
-      for (const [index, asked] of group.entries()) answer(asked, outcome.values[index])
-      effects.answered(outcome, writer)
+      for (const pending of group) end(pending, outcome)
+      for (const [index, pending] of group.entries()) reply(pending, outcome.replies[index])
+      effects.replied(outcome, writer)
     } catch (error) {
-      if (isUnavailable(error) || group.length === 1) {
-        for (const asked of group) {
-          leave(asked, null)
-          answer(asked, error instanceof Error ? error : new Error(String(error)))
-        }
-        return
-      }
+      if (isUnavailable(error) || group.length === 1) for (const pending of group) fail(pending, error)
       // One operation is to blame: the others are committed without it.
-      for (const asked of group) await runGroup([asked])
+      else for (const pending of group) await runGroup([pending])
     }
   }
 
   /**
-   * Takes the next group. An operation that runs alone keeps its place. A second claim waits: it must see what the first
-   * took.
+   * Refuses the operations that would start a first job of a task that another process has paused.
+   * @returns the other operations of the group
    */
-  function takeNext(): Asked[] {
+  async function refuseStarts(group: readonly Pending[], { runIds }: StartPaused): Promise<readonly Pending[]> {
+    await pausedTasks.refresh()
+    const others: Pending[] = []
+    for (const pending of group) {
+      const run = pending.operation.accepts?.run
+      const startsFirst = run !== undefined && runIds.has(run.id) && (run.claimsFirst || asksForAnswer(run))
+      const task = startsFirst ? run.jobs[0]?.task : undefined
+      if (task === undefined || !pausedTasks.has(task)) others.push(pending)
+      else fail(pending, taskPaused(task))
+    }
+    return others
+  }
+
+  /**
+   * Takes the next group from the queue. An operation that runs alone is a group of its own, in its turn. A group has one
+   * claim, because a second one must see which jobs the first took.
+   */
+  function takeNext(): Pending[] {
     if (queue[0]?.isAlone === true) return queue.splice(0, 1)
-    const taken: Asked[] = []
-    const left: Asked[] = []
+    const taken: Pending[] = []
+    const left: Pending[] = []
     let hasClaim = false
-    let isOver = false
-    let room = maxLength
-    for (const asked of queue) {
-      const { length = 0 } = asked.operation
-      isOver ||= asked.isAlone || taken.length === maxOperations || (length > room && taken.length > 0)
-      const isSecondClaim = hasClaim && asked.operation.verb === 'claim'
-      if (isOver || isSecondClaim) left.push(asked)
-      else {
-        taken.push(asked)
-        room -= length
-        hasClaim ||= asked.operation.verb === 'claim'
+    let isFull = false
+    let length = 0
+    for (const pending of queue) {
+      const { verb, length: more = 0 } = pending.operation
+      isFull ||= pending.isAlone || taken.length === maxOperations || (length + more > maxLength && taken.length > 0)
+      const isClaim = verb === 'claim'
+      if (isFull || (isClaim && hasClaim)) {
+        left.push(pending)
+        continue
       }
+      taken.push(pending)
+      length += more
+      hasClaim ||= isClaim
     }
     queue = left
     return taken
   }
 
-  async function drain(): Promise<void> {
+  async function runQueue(): Promise<void> {
     while (queue.length > 0) {
       await runGroup(takeNext())
       await nextTurn()
@@ -223,12 +216,12 @@ export function createBatchWriter(options: BatchWriterOptions) {
 
   function enqueue(operation: Operation, isAlone: boolean): Promise<unknown> {
     const ended = Promise.withResolvers<Outcome | null>()
-    const asked: Asked = { operation, isAlone, isRepeat: false, ended, ...Promise.withResolvers<unknown>() }
-    pending.add(asked)
-    queue.push(asked)
+    const pending: Pending = { operation, isAlone, isRepeat: false, ended, ...Promise.withResolvers<unknown>() }
+    unreplied.add(pending)
+    queue.push(pending)
     // Operations of the same turn of the event loop form one group.
-    running ??= nextTurn().then(drain)
-    return asked.promise
+    running ??= nextTurn().then(runQueue)
+    return pending.promise
   }
 
   const concerns = ({ runIds, accepts }: Operation, runId: string): boolean =>
@@ -236,15 +229,15 @@ export function createBatchWriter(options: BatchWriterOptions) {
 
   return {
     /** Runs the operation in one of the next groups. */
-    ask: (operation: Operation): Promise<unknown> => enqueue(operation, false),
+    submit: (operation: Operation): Promise<unknown> => enqueue(operation, false),
     /** Runs the operation in a transaction of its own. */
-    askAlone: (operation: Operation): Promise<unknown> => enqueue(operation, true),
-    /** Resolves when every earlier operation has a reply; null when none is under way. */
-    settled: (): Promise<unknown> | null =>
-      pending.size === 0 ? null : Promise.allSettled([...pending].map(({ promise }) => promise)),
-    /** The same for the operations on one run; resolves to its record as it was written. */
-    settledOf(runId: string): Promise<Stored | undefined> | null {
-      const last = [...pending].findLast(({ operation }) => concerns(operation, runId))
+    submitAlone: (operation: Operation): Promise<unknown> => enqueue(operation, true),
+    /** Resolves when every earlier operation has a reply; null if all of them have. */
+    earlierReplies: (): Promise<unknown> | null =>
+      unreplied.size === 0 ? null : Promise.allSettled([...unreplied].map(({ promise }) => promise)),
+    /** Resolves to the run's record as the last earlier operation on it leaves it; null if none of them is under way. */
+    latestWrite(runId: string): Promise<Stored | undefined> | null {
+      const last = [...unreplied].findLast(({ operation }) => concerns(operation, runId))
       if (last === undefined) return null
       return last.ended.promise.then((outcome) => outcome?.written.find(({ run: { id } }) => id === runId))
     },

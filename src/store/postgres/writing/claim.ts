@@ -1,111 +1,128 @@
 /**
- * Claims: free slots go to waiting jobs and to jobs that are accepted in the same commit, by priority. A claim
- * makes no query for a kind whose queue is known to be empty.
+ * Claims: free slots go to waiting jobs, by priority, and to jobs that are accepted in the same commit. A claim makes no
+ * query for a kind whose queue is known to be empty.
  */
 import type { ClaimedJob, FreeSlots } from '../../../domain/claim.ts'
 import { jobAt, resultsFor, type Run } from '../../../domain/run/aggregate.ts'
 import { claimedJob, claimJobs, type ClaimPick, expiresAt } from '../../../domain/run/transitions.ts'
-import { type TaskKind, taskKinds } from '../../../domain/task.ts'
+import type { TaskKind } from '../../../domain/task.ts'
 import type { Clock } from '../../../runtime/clock.ts'
 import { isApart } from '../../apart.ts'
 import { type ClaimRequest, type ClaimResult, placeOf, threadsOf } from '../../claim-requests.ts'
-import { type Due, type DueJobs, type DueRequest, lookForDue, lookForSuspect } from '../statements/queue.ts'
-import type { Readable } from '../statements/records.ts'
-import type { PausedTasks, TaskStart } from '../statements/tasks.ts'
-import type { EmptyQueueCache, Learn } from './commit-effects.ts'
-import { type Context, lookingFor, type Operation } from './operations.ts'
-import type { ClaimLimits, RateLimits } from './rate-limits.ts'
+import {
+  type DueJobs,
+  type DueRequest,
+  findDue,
+  findSuspect,
+  kindsWithSlots,
+  type WaitingJob,
+} from '../statements/queue.ts'
+import type { RecordDecoder } from '../statements/records.ts'
+import type { ClaimLimits, PausedTasks, RateLimits, TaskStart } from '../statements/tasks.ts'
+import type { EmptyQueueCache, NoteQueue } from './commit-effects.ts'
+import { type Context, type Operation, withLookup } from './operations.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
-/** The result of a claim, and what is left to ask for if jobs beyond a limit took the places of others. */
+/** The result of a claim, and the next request if jobs beyond a limit took the places of others; otherwise null. */
 export interface Claimed extends ClaimResult {
   readonly rest: DueRequest | null
 }
 
-export interface ClaimOptions {
-  /** That run here; null: any. */
+interface ClaimOptions {
+  /** Tasks that run here; null: any. */
   readonly tasks: readonly string[] | null
   readonly pausedTasks: Pick<PausedTasks, 'has'>
   readonly rateLimits: RateLimits
   readonly emptyQueues: EmptyQueueCache
-  readonly readable: Readable
+  readonly decoder: RecordDecoder
   readonly clock: Clock
 }
 
-/** What the transaction of a claim has read, and how the claim notes what it has not found. */
-interface Seen {
+/** What a claim has read in its transaction. */
+interface Reading {
   readonly due: DueJobs
   readonly limits: ClaimLimits
-  readonly learn: Learn
+  readonly noteQueue: NoteQueue
 }
 
 /** Claims due jobs of the queue, and of the runs that its group accepts. */
 export function claimDue(request: DueRequest, options: ClaimOptions): Operation {
-  const { tasks, pausedTasks, rateLimits, emptyQueues, readable, clock } = options
-
-  /** @param seen null: no job can be due in the queue, which was not looked at */
-  function apply(unit: UnitOfWork, context: Context, seen: Seen | null): Claimed {
-    const { due = null, limits = rateLimits.none(request) } = seen ?? {}
-    const bounded = { ...request, taskLimits: limits.taskLimits }
-    const accepted = unit.added().flatMap((run) => waitingIn(run, request.at))
-    const claimable = accepted.filter(({ task }) => tasks?.includes(task) !== false && !pausedTasks.has(task))
-    const { picked, open, taskLimits, nextDueAt } = choose(bounded, due, claimable, emptyQueues)
-    const startedAt = limits.hasLooked ? clock.now() : request.at
-    const { jobs, starts } = start(unit, context, picked, due, limits, startedAt)
-    const rest = restOf(bounded, due, jobs, taskLimits)
-    // Jobs beyond a limit may be due.
-    if (seen !== null && rest === null && request.mayHaveLostStart) {
-      const atLimit = [...taskLimits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
-      context.onCommitted(() => {
-        for (const kind of open) seen.learn(kind, seen.due.nextDueAt.get(kind), atLimit)
-      })
-    }
-    const isLeft = ({ task, kind, isDue }: Due): boolean => isDue && limits.isUnread(task) && open.includes(kind)
-    const waitMs = claimable.some(isLeft) ? 0 : open.length > 0 ? limits.nextInMs(starts) : Infinity
-    const next = Math.min(nextDueAt, startedAt + waitMs)
-    return { jobs, nextDueAt: Number.isFinite(next) ? next : null, rest }
-  }
-
+  const { tasks, rateLimits, emptyQueues, decoder } = options
   return {
     verb: 'claim',
     runIds: [],
-    look() {
-      const known = { ...request, taskLimits: rateLimits.known(request) }
-      const kindsToLookFor = taskKinds.filter((kind) => {
-        return threadsOf(request.slots, kind).length > 0 && emptyQueues.nextDueAt(kind, known) === undefined
-      })
-      if (kindsToLookFor.length === 0) return null
-      const learn = emptyQueues.look()
-      const slots = request.slots.filter(({ kind }) => kindsToLookFor.includes(kind))
+    lookup() {
+      const known = { ...request, taskLimits: rateLimits.knownLimits(request) }
+      const kinds = kindsWithSlots(request).filter((kind) => emptyQueues.nextDueAt(kind, known) === undefined)
+      if (kinds.length === 0) return null
+      const noteQueue = emptyQueues.beforeQuery()
+      const slots = request.slots.filter(({ kind }) => kinds.includes(kind))
       return async (query) => {
-        const limits = await rateLimits.look(query, request)
-        const due = await lookForDue(query, { ...request, slots, taskLimits: limits.taskLimits }, tasks, readable)
-        return { records: due.records, apply: (unit, context) => apply(unit, context, { due, limits, learn }) }
+        const limits = await rateLimits.lock(query, request)
+        const due = await findDue(query, { ...request, slots, taskLimits: limits.taskLimits }, tasks, decoder)
+        const reading = { due, limits, noteQueue }
+        return { records: due.records, apply: (unit, context) => applyClaim(request, options, reading, unit, context) }
       }
     },
-    apply: (unit, context) => apply(unit, context, null),
+    apply: (unit, context) => applyClaim(request, options, null, unit, context),
   }
+}
+
+/** @param reading null: no job in the queue can be due, so nothing was read */
+function applyClaim(
+  request: DueRequest,
+  { tasks, pausedTasks, rateLimits, emptyQueues, clock }: ClaimOptions,
+  reading: Reading | null,
+  unit: UnitOfWork,
+  context: Context,
+): Claimed {
+  const { due = null, limits = rateLimits.unlocked(request) } = reading ?? {}
+  const bounded = { ...request, taskLimits: limits.taskLimits }
+  const accepted = unit
+    .added()
+    .flatMap((run) => waitingJobs(run, request.at))
+    .filter(({ task }) => tasks?.includes(task) !== false && !pausedTasks.has(task))
+  const { picked, openKinds, taskLimits, nextDueAt } = choose(bounded, due, accepted, emptyQueues)
+  const at = limits.hasLocked ? clock.now() : request.at
+  const { jobs, starts } = start(unit, context, { picked, due, limits, at })
+  const rest = restOf(bounded, due, jobs, taskLimits)
+  if (reading !== null && rest === null && request.mayHaveLostStart) {
+    const atLimit = [...taskLimits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
+    context.onCommitted(() => {
+      for (const kind of openKinds) reading.noteQueue(kind, reading.due.nextDueAt.get(kind), atLimit)
+    })
+  }
+  const isLeftForLock = ({ task, kind, isDue }: WaitingJob): boolean =>
+    isDue && limits.needsLock(task) && openKinds.includes(kind)
+  let ratedAt = Infinity
+  if (accepted.some(isLeftForLock)) ratedAt = at
+  else if (openKinds.length > 0) ratedAt = at + limits.nextInMs(starts)
+  const next = Math.min(nextDueAt, ratedAt)
+  return { jobs, nextDueAt: Number.isFinite(next) ? next : null, rest }
 }
 
 /** Claims one suspect. */
 export function claimSuspect(request: ClaimRequest, options: ClaimOptions): Operation {
-  const { tasks, rateLimits, readable, clock } = options
-  return lookingFor('claim', async (query) => {
-    const limits = await rateLimits.look(query, request)
-    const due = await lookForSuspect(query, { ...request, taskLimits: limits.taskLimits }, tasks, readable)
-    const apply = (unit: UnitOfWork, context: Context): Claimed => {
-      const [job] = due.jobs
-      const [thread] = job === undefined ? [] : threadsOf(request.slots, job.kind)
-      const picked = job === undefined || thread === undefined ? [] : [pick(request, job, thread)]
-      const { jobs } = start(unit, context, picked, due, limits, limits.hasLooked ? clock.now() : request.at)
-      return { jobs, nextDueAt: null, rest: null }
+  const { tasks, rateLimits, decoder, clock } = options
+  return withLookup('claim', async (query) => {
+    const limits = await rateLimits.lock(query, request)
+    const due = await findSuspect(query, { ...request, taskLimits: limits.taskLimits }, tasks, decoder)
+    return {
+      records: due.records,
+      apply(unit, context): Claimed {
+        const [job] = due.jobs
+        const [thread] = job === undefined ? [] : threadsOf(request.slots, job.kind)
+        const picked = job === undefined || thread === undefined ? [] : [pick(request, job, thread)]
+        const at = limits.hasLocked ? clock.now() : request.at
+        const { jobs } = start(unit, context, { picked, due, limits, at })
+        return { jobs, nextDueAt: null, rest: null }
+      },
     }
-    return { records: due.records, apply }
   })
 }
 
 /** The waiting jobs of a run that is being accepted. */
-function waitingIn({ id, jobs }: Run, at: number): Due[] {
+function waitingJobs({ id, jobs }: Run, at: number): WaitingJob[] {
   return jobs.flatMap((job, jobIndex) => {
     const { kind, task, priority, runAt } = job
     if (runAt === null || (expiresAt(job) ?? Infinity) <= at) return []
@@ -115,36 +132,37 @@ function waitingIn({ id, jobs }: Run, at: number): Due[] {
 }
 
 interface Picked extends ClaimPick {
-  readonly due: Due
+  readonly job: WaitingJob
 }
 
-function pick(request: ClaimRequest, due: Due, thread: string): Picked {
-  return { due, jobIndex: due.jobIndex, thread: placeOf(request, due.task, thread) }
+function pick(request: ClaimRequest, job: WaitingJob, thread: string): Picked {
+  return { job, jobIndex: job.jobIndex, thread: placeOf(request, job.task, thread) }
 }
 
 interface Choice {
   readonly picked: readonly Picked[]
-  /** Infinity without one. */
+  /** When the next job is due that may be claimed; Infinity: never. */
   readonly nextDueAt: number
-  /** Kinds with a slot left: no job that may be claimed is due. */
-  readonly open: readonly TaskKind[]
+  /** Kinds with a slot left: no further job of theirs that may be claimed is due. */
+  readonly openKinds: readonly TaskKind[]
   /** How many more jobs of these tasks may be claimed. */
   readonly taskLimits: ReadonlyMap<string, number>
 }
 
-/** After this time a claim looks again for jobs that another transaction had locked. */
+/** How soon a claim looks again for jobs that another transaction has locked. */
 const lockedMs = 5
 
 /** Gives the free slots to due jobs, in order. @param accepted jobs of runs that the group accepts */
 function choose(
   request: DueRequest,
   due: DueJobs | null,
-  accepted: readonly Due[],
+  accepted: readonly WaitingJob[],
   emptyQueues: EmptyQueueCache,
 ): Choice {
   const taskLimits = new Map(Object.entries(request.taskLimits))
 
-  function take(candidates: readonly Due[], threads: string[]): Picked[] {
+  /** Takes threads from the list. */
+  function take(candidates: readonly WaitingJob[], threads: string[]): Picked[] {
     const picked: Picked[] = []
     for (const job of candidates) {
       const left = taskLimits.get(job.task)
@@ -157,76 +175,82 @@ function choose(
     return picked
   }
 
-  function chooseOf(kind: TaskKind): Choice {
+  function chooseOf(kind: TaskKind) {
     const threads = threadsOf(request.slots, kind)
-    const isOfKind = (job: Due): boolean => job.kind === kind
-    const [now, later] = [true, false].map((isDue) => accepted.filter((job) => isOfKind(job) && job.isDue === isDue))
-    const waiting = due?.jobs.filter(isOfKind) ?? []
-    const picked = take([...waiting, ...(now ?? [])].toSorted(inOrder), threads)
-    // If every slot was filled, the next claim comes when one is free.
-    if (threads.length === 0) return { picked, nextDueAt: Infinity, open: [], taskLimits }
-    if (due?.skipped.includes(kind) === true) return { picked, nextDueAt: request.at + lockedMs, open: [], taskLimits }
+    const isOfKind = (job: WaitingJob): boolean => job.kind === kind
+    const inQueue = due?.jobs.filter(isOfKind) ?? []
+    const added = accepted.filter(isOfKind)
+    const picked = take([...inQueue, ...added.filter(({ isDue }) => isDue)].toSorted(inOrder), threads)
+    // Every slot is filled: the next claim comes when one is free.
+    if (threads.length === 0) return { kind, picked, nextDueAt: Infinity, isOpen: false }
+    if (due?.skipped.includes(kind) === true) {
+      return { kind, picked, nextDueAt: request.at + lockedMs, isOpen: false }
+    }
     const nextInQueue = due?.nextDueAt.has(kind) ? due.nextDueAt.get(kind) : emptyQueues.nextDueAt(kind, request)
-    const nextDueAt = Math.min(nextInQueue ?? Infinity, ...(later ?? []).map(({ runAt }) => runAt))
-    return { picked, nextDueAt, open: [kind], taskLimits }
+    const later = added.filter(({ isDue }) => !isDue).map(({ runAt }) => runAt)
+    return { kind, picked, nextDueAt: Math.min(nextInQueue ?? Infinity, ...later), isOpen: true }
   }
 
-  const choices = taskKinds.filter((kind) => threadsOf(request.slots, kind).length > 0).map(chooseOf)
+  const choices = kindsWithSlots(request).map(chooseOf)
   return {
     picked: choices.flatMap(({ picked }) => picked),
     nextDueAt: Math.min(...choices.map(({ nextDueAt }) => nextDueAt)),
-    open: choices.flatMap(({ open }) => open),
+    openKinds: choices.flatMap(({ kind, isOpen }) => (isOpen ? kind : [])),
     taskLimits,
   }
 }
 
 /** By priority, then by due time, so that waiting jobs come before new ones. */
-function inOrder(one: Due, other: Due): number {
+function inOrder(one: WaitingJob, other: WaitingJob): number {
   if (one.priority !== other.priority) return other.priority - one.priority
   if (one.runAt !== other.runAt) return one.runAt - other.runAt
   if (one.runId !== other.runId) return one.runId < other.runId ? -1 : 1
   return one.jobIndex - other.jobIndex
 }
 
+interface Start {
+  readonly picked: readonly Picked[]
+  readonly due: DueJobs | null
+  readonly limits: ClaimLimits
+  readonly at: number
+}
+
 interface Started {
-  /** In the order of the choice. */
+  /** In the order of `picked`. */
   readonly jobs: readonly ClaimedJob[]
   readonly starts: readonly TaskStart[]
 }
 
-/** Claims the chosen jobs, each run once, and gives them to the caller. */
+/** Claims the picked jobs: each run changes once. */
 function start(
   unit: UnitOfWork,
-  { process, give, onCommitted }: Context,
-  picked: readonly Picked[],
-  due: DueJobs | null,
-  limits: ClaimLimits,
-  at: number,
+  { process, addClaimed, onCommitted }: Context,
+  { picked, due, limits, at }: Start,
 ): Started {
   const claimed = new Map<string, { readonly run: Run; readonly startedAt: number }>()
-  for (const [runId, picks] of Map.groupBy(picked, (one) => one.due.runId)) {
-    const run = unit.find(runId)
-    if (run === null) throw new Error(`the run ${runId} was not loaded`)
+  for (const [runId, picks] of Map.groupBy(picked, ({ job }) => job.runId)) {
+    const before = unit.find(runId)
+    if (before === null) throw new Error(`the run ${runId} was not loaded`)
     // A run of the same commit may be a moment younger than the claim.
-    const startedAt = unit.isAdded(run) ? Math.max(at, run.jobs[0]?.queuedAt ?? at) : at
-    const after = claimJobs(run, picks, startedAt, process)
-    unit.save(after)
-    claimed.set(runId, { run: after, startedAt })
+    const startedAt = unit.isAdded(before) ? Math.max(at, before.jobs[0]?.queuedAt ?? at) : at
+    const run = claimJobs(before, picks, startedAt, process)
+    unit.save(run)
+    claimed.set(runId, { run, startedAt })
   }
-  const jobs = picked.flatMap(({ due: { runId, runAt, input: apart }, jobIndex }) => {
+  const jobs = picked.flatMap(({ job: { runId, runAt, input: inputApart }, jobIndex }) => {
     const found = claimed.get(runId)
     if (found === undefined) return []
     const { run, startedAt } = found
     const job = jobAt(run, jobIndex)
-    const input = isApart(job.input) ? apart : job.input
-    // Without a query no job is older than this commit, and so none has waited for another.
-    const after = resultsFor(run, job, (other, place) => due?.resultOf(runId, other, place) ?? null)
-    return [claimedJob(run, jobIndex, input, Math.min(runAt, startedAt), startedAt, after)]
+    const input = isApart(job.input) ? inputApart : job.input
+    // Without a query every job is new in this commit, and so none has waited for the result of another.
+    const results = resultsFor(run, job, (other, otherIndex) => due?.resultOf(runId, other, otherIndex) ?? null)
+    return [claimedJob(run, jobIndex, input, Math.min(runAt, startedAt), startedAt, results)]
   })
-  for (const job of jobs) give(job)
+  for (const job of jobs) addClaimed(job)
   const starts = limits.startsOf(jobs)
   unit.noteStarts(starts)
-  if (starts.length > 0) onCommitted(() => limits.keep(starts))
+  if (starts.length > 0) onCommitted(() => limits.noteStarted(starts))
   return { jobs, starts }
 }
 
@@ -237,16 +261,14 @@ function restOf(
   jobs: readonly ClaimedJob[],
   taskLimits: ReadonlyMap<string, number>,
 ): DueRequest | null {
-  const isOn = (slot: FreeSlots, { task, thread }: ClaimedJob): boolean =>
-    thread === placeOf(request, task, slot.thread)
+  const hasReachedLimit = jobs.some(({ task }) => (taskLimits.get(task) ?? 1) <= 0)
+  if (due === null || !hasReachedLimit) return null
+  const isIn = ({ thread }: FreeSlots, job: ClaimedJob): boolean => job.thread === placeOf(request, job.task, thread)
   const slots = request.slots
-    .map((slot) => ({ ...slot, count: slot.count - jobs.filter((job) => isOn(slot, job)).length }))
+    .map((slot) => ({ ...slot, count: slot.count - jobs.filter((job) => isIn(slot, job)).length }))
     .filter(({ count }) => count > 0)
-  const isCut = (kind: TaskKind): boolean => {
-    const found = due?.jobs.filter((job) => job.kind === kind).length ?? 0
-    return found >= threadsOf(request.slots, kind).length
-  }
-  const hasReached = jobs.some(({ task }) => (taskLimits.get(task) ?? 1) <= 0)
-  if (!hasReached || !slots.some(({ kind }) => isCut(kind))) return null
+  const wasCut = (kind: TaskKind): boolean =>
+    due.jobs.filter((job) => job.kind === kind).length >= threadsOf(request.slots, kind).length
+  if (!slots.some(({ kind }) => wasCut(kind))) return null
   return { ...request, slots, taskLimits: Object.fromEntries(taskLimits) }
 }

@@ -1,15 +1,15 @@
 /**
- * A group of operations as one transaction. If every record it needs is in memory, the group is one statement, which
+ * A group of operations as one transaction. If every record that it needs is in memory, the group is one statement, which
  * writes nothing if one of the records is outdated. Otherwise it locks and reads the records first, and writes together
  * with the commit. Every transaction locks in one order, keys and then records by id, so that no two wait for each
  * other. A claim skips locked records.
  */
-import { type Claim, type ClaimedJob, jobKey } from '../../../domain/claim.ts'
-import type { RunChange, RunRecord } from '../../../domain/run.ts'
-import type { Run } from '../../../domain/run/aggregate.ts'
+import { type ClaimedJob, jobKey } from '../../../domain/claim.ts'
+import type { RunRecord } from '../../../domain/run.ts'
+import { asksForAnswer } from '../../../domain/run/new-run.ts'
+import { changeOf } from '../../../domain/run/verbs.ts'
 import type { TaskKind } from '../../../domain/task.ts'
 import type { KnownKey } from '../../store.ts'
-import { changeOf } from '../../../domain/run/verbs.ts'
 import { liveOf } from '../../totals.ts'
 import type { Connection, Query } from '../connection/connection.ts'
 import { isFailure } from '../connection/errors.ts'
@@ -18,44 +18,51 @@ import { claimKeys } from '../statements/idempotency-keys.ts'
 import { claimRequests } from '../statements/inbox.ts'
 import { shownWhole } from '../statements/read.ts'
 import { lockNamed, type RecordCache } from '../statements/records.ts'
-import { asksForAnswer } from '../../../domain/run/new-run.ts'
 import { hasWrites, Outdated, saveWrites } from '../statements/save.ts'
 import { liveOfWriter, type Writer } from '../statements/totals.ts'
-import type { Context, Found, Look, Operation } from './operations.ts'
+import type { Context, Lookup, LookupResult, Operation } from './operations.ts'
 import { createUnitOfWork, type Stored, type UnitOfWork, type Writes } from './unit-of-work.ts'
 
-/** The connection that writes, and its process. */
-export interface Sender extends Writer {
+/** The writing connection, and its process. */
+interface Sender extends Writer {
   readonly channel: string
-  /** Its share of the backlog: jobs it added less jobs it ended; below 0 if it ends jobs of others. */
+  /** The writer's share of the backlog: jobs it added less jobs it ended. Negative if it ends jobs of other writers. */
   readonly live: number
-  /** Whether there may be other processes. */
+  /** Whether other processes may exist. */
   readonly hasOthers: boolean
 }
 
-/** The result of a committed transaction. */
-export interface Outcome {
+interface Group {
+  readonly operations: readonly Operation[]
+  readonly sender: Sender
+  readonly cache: RecordCache
+  /** Whether the group was sent before, and may have been committed. */
+  readonly isRepeat: boolean
+  /** Whether the task is paused, as far as this process knows. */
+  readonly isPaused: (task: string) => boolean
+}
+
+interface Plan {
   /** The reply to each operation; an error rejects it. */
-  readonly values: readonly unknown[]
-  /** Jobs that were claimed, for the callers of their operations to run. */
-  readonly given: readonly ClaimedJob[]
-  /** What operations have to do after the commit. */
+  readonly replies: readonly unknown[]
+  /** Jobs that were claimed for this process. */
+  readonly claimed: readonly ClaimedJob[]
+  /** Called after the commit. */
   readonly effects: readonly (() => void)[]
-  readonly changes: readonly RunChange[]
-  /** A run that was written, for readers; null where some of it has to be read. */
+  readonly writes: Writes
+}
+
+/** The result of a committed transaction. */
+export interface Outcome extends Omit<Plan, 'writes'>, Pick<Writes, 'changes' | 'voided' | 'removed' | 'newWork'> {
+  /** A run that was written, for readers; null if some of its texts have to be read. */
   readonly asCommitted: (runId: string) => RunRecord | null
-  /** The claims of jobs that were running and are cancelled. */
-  readonly voided: readonly Claim[]
-  /** Records as they were written. */
+  /** The records as they were written. */
   readonly written: readonly Stored[]
-  readonly removed: readonly Run[]
   /** The sender's share of the backlog after the commit; null if nothing was counted. */
   readonly live: number | null
-  /** Whether jobs were queued, and whether they are due at once. */
-  readonly newWork: Writes['newWork']
-  /** Kinds whose next due time has changed: a job was queued, or one that was due later does not wait any more. */
+  /** Kinds whose next due time may have changed: a job was queued, or a job that was due later left the queue unclaimed. */
   readonly requeuedKinds: readonly TaskKind[]
-  /** Whether the commit itself has notified other processes of that. */
+  /** Whether the commit has notified other processes. */
   readonly isNotified: boolean
 }
 
@@ -68,68 +75,67 @@ const begin = { name: 'begin', text: 'BEGIN ISOLATION LEVEL READ COMMITTED' }
 const end = { name: 'commit', text: 'COMMIT' }
 const rollBack = { name: 'rollback', text: 'ROLLBACK' }
 
-interface Group {
-  readonly operations: readonly Operation[]
-  readonly sender: Sender
-  readonly cache: RecordCache
-  /** Whether it was sent before, and may have taken place. */
-  readonly isRepeat: boolean
-  /** As far as this process knows. */
-  readonly isPaused: (task: string) => boolean
-}
-
 /** @throws UnknownCommit @throws StartPaused @throws DatabaseFailure */
 export async function commitGroup(connection: Connection, group: Group): Promise<Outcome> {
-  const { operations, cache, isRepeat } = group
-  const looks = operations.flatMap((operation) => {
-    const look = operation.look?.() ?? null
-    return look === null ? [] : [{ operation, look }]
-  })
-  const ids = runIdsOf(group)
-  const known = ids.flatMap((id) => cache.get(id) ?? [])
-  const isClaiming = operations.some(({ accepts }) => accepts?.run.idempotency || accepts?.run.isFromInbox)
-  if (looks.length === 0 && !isClaiming && known.length === ids.length && !isRepeat) {
-    const planned = plan(group, createUnitOfWork(known))
-    // The statement compares the revisions of changed records only. A record that stays unchanged may be outdated, and with
-    // it the reply.
-    if (planned.writes.changed.length === ids.length) {
-      try {
-        return await save(connection.query, group, planned, null)
-      } catch (error) {
-        if (!(error instanceof Outdated)) throw error
-        for (const id of ids) cache.forget(id)
-      }
+  const lookups = new Map<Operation, Lookup>()
+  for (const operation of group.operations) {
+    const lookup = operation.lookup?.() ?? null
+    if (lookup !== null) lookups.set(operation, lookup)
+  }
+  const runIds = runIdsOf(group)
+  const planned = lookups.size === 0 ? planFromCache(group, runIds) : null
+  if (planned !== null) {
+    try {
+      return await save(connection.query, group, planned, null)
+    } catch (error) {
+      if (!(error instanceof Outdated)) throw error
+      for (const id of runIds) group.cache.forget(id)
     }
   }
-  return commitLocked(connection, group, ids, looks)
+  return commitLocked(connection, group, runIds, lookups)
+}
+
+function runIdsOf({ operations, isRepeat }: Group): string[] {
+  const ids = operations.flatMap(({ runIds, accepts }) => [...runIds, ...(isRepeat && accepts ? [accepts.run.id] : [])])
+  return [...new Set(ids)]
+}
+
+/** Returns null if the group needs rows that are not in memory. */
+function planFromCache(group: Group, runIds: readonly string[]): Plan | null {
+  const { operations, cache, isRepeat } = group
+  const hasKeys = operations.some(({ accepts }) => accepts?.run.idempotency || accepts?.run.isFromInbox)
+  const cached = runIds.flatMap((id) => cache.get(id) ?? [])
+  if (isRepeat || hasKeys || cached.length < runIds.length) return null
+  const planned = plan(group, createUnitOfWork(cached))
+  // The statement compares only the revisions of changed records. An unchanged record, and with it the reply, may be
+  // outdated.
+  return planned.writes.changed.length === runIds.length ? planned : null
 }
 
 /** Two trips to the server: all reads, then all writes with the commit. */
 async function commitLocked(
   { query, together, isOpen }: Connection,
   group: Group,
-  ids: readonly string[],
-  looks: readonly { readonly operation: Operation; readonly look: Look }[],
+  runIds: readonly string[],
+  lookups: ReadonlyMap<Operation, Lookup>,
 ): Promise<Outcome> {
+  const { operations, sender, cache, isRepeat } = group
   try {
-    const accepts = group.operations.flatMap(({ accepts: acceptance }) => acceptance ?? [])
-    const [, live, known, gone, loaded, ...looked] = await Promise.all([
+    const acceptances = operations.flatMap(({ accepts }) => accepts ?? [])
+    const [, live, known, takenUp, loaded, ...found] = await Promise.all([
       query(begin),
-      group.isRepeat ? liveOfWriter(query, group.sender) : null,
-      claimKeys(query, accepts),
-      claimRequests(
-        query,
-        accepts.map(({ run }) => run),
-      ),
-      ids.length === 0 ? [] : lockNamed(query, ids, group.cache.get),
-      ...looks.map(({ look }) => look(query)),
+      isRepeat ? liveOfWriter(query, sender) : null,
+      claimKeys(query, acceptances),
+      claimRequests(query, acceptances),
+      runIds.length === 0 ? [] : lockNamed(query, runIds, cache.get),
+      ...[...lookups.values()].map((lookup) => lookup(query)),
     ])
-    const unit = createUnitOfWork([...loaded, ...looked.flatMap(({ records }) => records)])
-    const found = new Map(looks.map(({ operation }, index) => [operation, looked[index]]))
-    const planned = plan(group, unit, new Map([...known, ...gone]), found)
+    const unit = createUnitOfWork([...loaded, ...found.flatMap(({ records }) => records)])
+    const results = new Map([...lookups.keys()].map((operation, index) => [operation, found[index]]))
+    const planned = plan(group, unit, new Map([...known, ...takenUp]), results)
     const outcome = await together(() => save(query, group, planned, end))
-    if (!group.isRepeat) return outcome
-    // If an earlier attempt was committed, it has notified other processes, and no subscriber here.
+    if (!isRepeat) return outcome
+    // If the group was committed when it was first sent, that commit notified other processes, but no subscriber here.
     const missed = unit.loaded().map((run) => changeOf(run, run))
     return { ...outcome, live: outcome.live ?? live, changes: [...outcome.changes, ...missed] }
   } catch (error) {
@@ -138,56 +144,42 @@ async function commitLocked(
   }
 }
 
-function runIdsOf({ operations, isRepeat }: Group): string[] {
-  const ids = operations.flatMap(({ runIds, accepts }) => [...runIds, ...(isRepeat && accepts ? [accepts.run.id] : [])])
-  return [...new Set(ids)]
-}
-
-interface Planned {
-  readonly values: readonly unknown[]
-  readonly given: readonly ClaimedJob[]
-  readonly effects: readonly (() => void)[]
-  readonly writes: Writes
-}
-
-/** @param found by the looks of operations */
 function plan(
   { operations, sender: { process }, isRepeat }: Group,
   unit: UnitOfWork,
-  known: ReadonlyMap<string, KnownKey> = new Map(),
-  found: ReadonlyMap<Operation, Found | undefined> = new Map(),
-): Planned {
-  const given: ClaimedJob[] = []
+  replayed: ReadonlyMap<string, KnownKey> = new Map(),
+  results: ReadonlyMap<Operation, LookupResult | undefined> = new Map(),
+): Plan {
+  const claimed: ClaimedJob[] = []
   const effects: (() => void)[] = []
   const context: Context = {
     process,
-    known,
+    replayed,
     isRepeat,
-    give: (job) => void given.push(job),
+    addClaimed: (job) => void claimed.push(job),
     onCommitted: (effect) => void effects.push(effect),
   }
-  const values = new Map<Operation, unknown>()
+  const replies = new Map<Operation, unknown>()
   // Claims come last, so that they can take jobs of runs that this group accepts.
-  for (const operation of operations.toSorted(
-    (one, other) => Number(one.verb === 'claim') - Number(other.verb === 'claim'),
-  )) {
-    const { apply } = found.get(operation) ?? operation
-    values.set(operation, apply(unit, context))
+  const inOrder = operations.toSorted((one, other) => Number(one.verb === 'claim') - Number(other.verb === 'claim'))
+  for (const operation of inOrder) {
+    const { apply } = results.get(operation) ?? operation
+    replies.set(operation, apply(unit, context))
   }
-  return { values: operations.map((operation) => values.get(operation)), given, effects, writes: unit.finish() }
+  return { replies: operations.map((operation) => replies.get(operation)), claimed, effects, writes: unit.finish() }
 }
 
-async function save(query: Query, group: Group, planned: Planned, commit: typeof end | null): Promise<Outcome> {
-  const { values, given, effects, writes } = planned
+async function save(query: Query, group: Group, planned: Plan, commit: typeof end | null): Promise<Outcome> {
   const { sender } = group
+  const { writes, ...plannedOutcome } = planned
+  const { changes, voided, removed, newWork } = writes
   const added = new Map(writes.added.map((run) => [run.id, run]))
-  const changes = writes.changes.filter(({ runId }) => !added.has(runId))
-  const isNotified = changes.length > 0 && sender.hasOthers
+  const knownChanges = changes.filter(({ runId }) => !added.has(runId))
   // A commit that only accepts notifies nobody: PostgreSQL commits one transaction with notifications at a time.
-  const messages = isNotified ? messagesOf(sender, { ...writes, changes }) : []
-  const starting = startingTasks(group, planned, added)
+  const isNotified = knownChanges.length > 0 && sender.hasOthers
+  const messages = isNotified ? messagesOf(sender, { ...writes, changes: knownChanges }) : []
   const sent = hasWrites(writes)
-    ? saveWrites(query, sender, sender.channel, writes, messages, starting)
+    ? saveWrites(query, sender, writes, { channel: sender.channel, messages, starting: startingTasks(group, planned) })
     : { live: null }
   const [{ live }] = await Promise.all([sent, commit && query(commit)]).catch((error: unknown) => {
     throw isFailure(error, 'lost')
@@ -195,51 +187,42 @@ async function save(query: Query, group: Group, planned: Planned, commit: typeof
       : error
   })
   return {
-    values,
-    given,
-    effects,
-    changes: writes.changes,
+    ...plannedOutcome,
+    changes,
+    voided,
+    removed,
+    newWork,
     asCommitted(runId) {
       const run = added.get(runId) ?? writes.changed.find((changed) => changed.run.id === runId)?.run
       return run === undefined ? null : shownWhole(run)
     },
-    voided: writes.voided,
     written: [
       ...writes.added.map((run) => ({ run, revision: 1 })),
       ...writes.changed.map(({ run, revision }) => ({ run, revision: revision + 1 })),
     ],
-    removed: writes.removed,
     live,
-    newWork: writes.newWork,
-    requeuedKinds: requeuedKinds(writes, given),
+    requeuedKinds: requeuedKinds(writes, planned.claimed),
     isNotified,
   }
 }
 
-/** Tasks of jobs that start, and of first jobs that can do so when their callers wait for them. */
-function startingTasks({ operations, isPaused }: Group, { given }: Planned, added: ReadonlyMap<string, Run>): string[] {
-  const firsts = operations.flatMap(({ accepts }) =>
-    accepts && asksForAnswer(accepts.run) && added.has(accepts.run.id) ? accepts.run.jobs.slice(0, 1) : [],
+/** The tasks of claimed jobs, and of accepted first jobs whose callers wait: a first job may start after the commit. */
+function startingTasks({ operations, isPaused }: Group, { claimed, writes }: Plan): string[] {
+  const added = new Set(writes.added.map(({ id }) => id))
+  const firstTasks = operations.flatMap(({ accepts }) =>
+    accepts && asksForAnswer(accepts.run) && added.has(accepts.run.id) ? (accepts.run.jobs[0]?.task ?? []) : [],
   )
-  const tasks = [...given.map(({ task }) => task), ...firsts.flatMap(({ task }) => (isPaused(task) ? [] : task))]
-  return [...new Set(tasks)]
+  return [...new Set([...claimed.map(({ task }) => task), ...firstTasks.filter((task) => !isPaused(task))])]
 }
 
-function requeuedKinds({ queued, unqueued }: Writes, given: readonly ClaimedJob[]): TaskKind[] {
+function requeuedKinds({ queued, unqueued }: Writes, claimed: readonly ClaimedJob[]): TaskKind[] {
   const later = unqueued.filter(({ isDue }) => !isDue)
-  const claimed = new Set(later.length === 0 ? [] : given.map(jobKey))
-  return [...new Set([...queued, ...later.filter((row) => !claimed.has(jobKey(row)))].map(({ kind }) => kind))]
+  const claimedKeys = new Set(later.length === 0 ? [] : claimed.map(jobKey))
+  return [...new Set([...queued, ...later.filter((row) => !claimedKeys.has(jobKey(row)))].map(({ kind }) => kind))]
 }
 
 function messagesOf({ process, writer, live }: Sender, { changes, voided, newWork, totals }: Writes): string[] {
+  const liveAfter = live + liveOf(totals)
   const hasWork = newWork === 'due'
-  return encodeNotification({
-    type: 'commit',
-    from: process,
-    writer,
-    live: live + liveOf(totals),
-    hasWork,
-    changes,
-    voided,
-  })
+  return encodeNotification({ type: 'commit', from: process, writer, live: liveAfter, hasWork, changes, voided })
 }

@@ -1,4 +1,4 @@
-/** The operations of a transaction: each names the runs that a verb needs, and changes them. */
+/** Operations: each is one call of a verb, names the runs that it needs, and changes them in its transaction. */
 import type { Claim, ClaimedJob, Step, StepReport } from '../../../domain/claim.ts'
 import type { JobError } from '../../../domain/job.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
@@ -9,62 +9,65 @@ import type { AcceptReport, KnownKey, RemoveResult } from '../../store.ts'
 import { createRemovalBound } from '../../apart.ts'
 import { maxUnsentMs } from '../../claim-requests.ts'
 import type { Query } from '../connection/connection.ts'
-import { isNone, type Readable } from '../statements/records.ts'
+import type { Acceptance } from '../statements/idempotency-keys.ts'
+import { isNone, type RecordDecoder } from '../statements/records.ts'
 import type { Stored, UnitOfWork } from './unit-of-work.ts'
 
-/** What a verb receives besides its runs. */
+/** What an operation receives beside its runs. */
 export interface Context {
   /** Number of this process. */
   readonly process: number
-  /** Replies to runs whose key another run has, by run id. */
-  readonly known: ReadonlyMap<string, KnownKey>
-  /** Whether an earlier attempt may have been committed. */
+  /** By run id, the replies to runs that are not accepted: another run has the key, or was made of the same request. */
+  readonly replayed: ReadonlyMap<string, KnownKey>
+  /** Whether the operation was sent before, and may have been committed then. */
   readonly isRepeat: boolean
-  /** Gives the caller the right to run the job. */
-  give(job: ClaimedJob): void
-  /** Calls back after the commit. */
+  /** Reports a job that was claimed for this process. */
+  addClaimed(job: ClaimedJob): void
+  /** Calls the effect after the commit. */
   onCommitted(effect: () => void): void
 }
 
-/** Changes the runs of the unit of work; returns the reply, where an error rejects. */
+/** Changes the runs of the unit of work. Returns the reply; a returned error rejects the operation. */
 type Apply = (unit: UnitOfWork, context: Context) => unknown
 
-/** Further runs of an operation, which its transaction has locked, and what it makes of them. */
-export interface Found {
+/** What a lookup has found: further runs, which it has locked, and how they are changed. */
+export interface LookupResult {
   readonly records: readonly Stored[]
   readonly apply: Apply
 }
 
-export type Look = (query: Query) => Promise<Found>
+/** Finds in the transaction what an operation cannot name in advance. */
+export type Lookup = (query: Query) => Promise<LookupResult>
 
 export interface Operation {
   readonly verb: string
-  /** Runs to load, as far as they are known in advance. */
+  /** Runs to load. */
   readonly runIds: readonly string[]
-  /** The run that is to be accepted. */
-  readonly accepts?: { readonly run: NewRun; readonly at: number }
-  /** The claim that ends with the operation, whatever the outcome. */
+  /** The run to accept. */
+  readonly accepts?: Acceptance
+  /** The claim that ends with the operation, even if the operation finds it void. */
   readonly settles?: Claim
-  /** Characters of the texts that it writes, where they can be many. */
+  /** Characters of the texts to write, if they can be many. */
   readonly length?: number
-  /** Called once per transaction: how it finds further runs; null if there is nothing to look for. */
-  readonly look?: () => Look | null
-  /** Without a look. */
+  /** Called once per transaction; null if no lookup is needed. */
+  readonly lookup?: () => Lookup | null
+  /** Called unless a lookup has returned another function. */
   readonly apply: Apply
 }
 
-/** An operation that finds its runs by itself. */
-export function lookingFor(verb: string, look: Look, members: Pick<Operation, 'accepts'> = {}): Operation {
+/** An operation that always needs its lookup. */
+export function withLookup(verb: string, lookup: Lookup, accepts?: Acceptance): Operation {
   const apply = (): never => {
-    throw new Error(`${verb} was applied without its look`)
+    throw new Error(`${verb} was applied without its lookup`)
   }
-  return { verb, runIds: [], ...members, look: () => look, apply }
+  return { verb, runIds: [], ...(accepts && { accepts }), lookup: () => lookup, apply }
 }
 
+/** An operation that changes one run. */
 function change<Value>(
   verb: string,
   runId: string,
-  of: (run: Run | null, context: Context) => Done<Value>,
+  changeRun: (run: Run | null, context: Context) => Done<Value>,
   members: Pick<Operation, 'settles' | 'length'> = {},
 ): Operation {
   return {
@@ -72,7 +75,7 @@ function change<Value>(
     runIds: [runId],
     ...members,
     apply(unit, context) {
-      const { run, value } = of(unit.find(runId), context)
+      const { run, value } = changeRun(unit.find(runId), context)
       if (run !== null) unit.save(run)
       return value
     },
@@ -86,9 +89,9 @@ export const operations = {
       runIds: [],
       accepts: { run, at },
       length: run.jobs.reduce((sum, { input }) => sum + (input?.length ?? 0), 0),
-      apply(unit, { process, known, isRepeat, give }): AcceptReport {
-        const report = known.get(run.id)
-        if (report !== undefined) return report
+      apply(unit, { process, replayed, isRepeat, addClaimed }): AcceptReport {
+        const replay = replayed.get(run.id)
+        if (replay !== undefined) return replay
         const stored = isRepeat ? unit.find(run.id) : null
         const accepted = stored ?? acceptRun(run, at, process)
         if (stored === null) {
@@ -96,11 +99,11 @@ export const operations = {
           if (run.refusal !== undefined) unit.save(refuseRun(accepted, run.refusal, at))
         }
         const [first] = accepted.jobs
-        // On a repeat it may have been settled or rescued since.
+        // On a repeat, the job may have been settled or rescued since.
         const isClaimed = run.claimsFirst && first?.state === 'running' && first.holder === process
         if (!isClaimed) return { result: 'accepted', first: null }
         const job = claimedJob(accepted, 0, run.jobs[0]?.input ?? null, at, at)
-        give(job)
+        addClaimed(job)
         return { result: 'accepted', first: job }
       },
     }
@@ -155,7 +158,7 @@ export const operations = {
   },
 }
 
-// Skips runs that another process removes at the same time.
+// Skips runs that another process is removing.
 const lockFinished = {
   name: 'lock-finished',
   text: `
@@ -164,25 +167,26 @@ const lockFinished = {
     ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED`,
 }
 
-/** Removes the runs that ended first; replies how many. */
-export function pruneRuns(finishedBefore: number, limit: number, readable: Readable): Operation {
-  return lookingFor('prune', async (query) => {
+/** Removes the runs that ended first. Replies how many. */
+export function pruneRuns(finishedBefore: number, limit: number, decoder: RecordDecoder): Operation {
+  return withLookup('prune', async (query) => {
     for (;;) {
-      const unreadable = readable.unreadable()
-      const records = readable.decode(await query(lockFinished, [finishedBefore, limit, unreadable]))
-      // If none of them can be read, others follow, unless there are more unreadable ones than are remembered.
-      if (records.length > 0 || readable.unreadable().length <= unreadable.length) return { records, apply: removeSome }
+      const unreadable = decoder.unreadable()
+      const records = decoder.decode(await query(lockFinished, [finishedBefore, limit, unreadable]))
+      // Looks again while it finds only unreadable records that it did not know.
+      if (records.length > 0 || decoder.unreadable().length <= unreadable.length) return { records, apply: removeSome }
     }
   })
 }
 
+/** Removes as many of the runs as one commit may remove. */
 function removeSome(unit: UnitOfWork): number {
   const mayRemove = createRemovalBound()
-  let pruned = 0
+  let removed = 0
   for (const run of unit.loaded()) {
     if (!mayRemove(run)) break
-    pruned += 1
     unit.remove(run)
+    removed += 1
   }
-  return pruned
+  return removed
 }

@@ -1,5 +1,5 @@
 /**
- * The unit of work of one transaction: verbs change runs here, one after the other. At the end each changed run is
+ * The unit of work of one transaction: operations change runs here, one after the other. At the end each changed run is
  * written once, with the differences in everything that is derived from it.
  */
 import type { Claim, Step } from '../../../domain/claim.ts'
@@ -12,72 +12,78 @@ import { isFull, setApart } from '../../apart.ts'
 import type { TaskStart } from '../statements/tasks.ts'
 import { countJob, countRun, emptyTotals, type Totals } from '../../totals.ts'
 
-/** A record as the table has it. */
+/** A record, with the revision that the table has. */
 export interface Stored {
   readonly run: Run
   readonly revision: number
 }
 
-export interface QueueRow {
+interface QueueRow {
   readonly kind: TaskKind
   readonly priority: number
-  /** On every clock. */
+  /** Whether the job is due on every clock. */
   readonly isDue: boolean
   readonly task: string
   readonly runAt: number
+  /** Since when the job waits. */
   readonly since: number
   readonly runId: string
   readonly jobIndex: number
-  /** 0: it has lost no start; 2: one more lost start is the last. */
+  /** 0: the job has lost no start; 1: it has; 2: it is a suspect. */
   readonly lost: 0 | 1 | 2
   /** null: never. */
   readonly expiresAt: number | null
 }
 
-export interface PayloadRow {
+interface PayloadRow {
   readonly runId: string
   readonly jobIndex: number
   readonly part: number
-  /** null: it is dropped. */
+  /** null: the row is deleted. */
   readonly text: string | null
 }
 
-export interface HolderRow {
+interface HolderRow {
   readonly process: number
   readonly runId: string
 }
 
-export interface StepRow {
+interface StepRow {
   readonly runId: string
   readonly jobIndex: number
-  readonly place: number
+  /** Position among the steps of the job. */
+  readonly index: number
   readonly name: string
   readonly at: number
   readonly value: string
 }
 
-/** What is to be written. */
-export interface Writes {
-  readonly added: readonly Run[]
-  /** With the revision that the table has. */
-  readonly changed: readonly Stored[]
-  readonly removed: readonly Run[]
+/** The rows that are derived from records, as differences. */
+interface DerivedWrites {
   readonly payloads: readonly PayloadRow[]
-  readonly steps: readonly StepRow[]
-  /** Jobs whose steps are dropped. */
+  /** Jobs whose steps are deleted. */
   readonly stepless: readonly Pick<StepRow, 'runId' | 'jobIndex'>[]
   readonly queued: readonly QueueRow[]
   readonly unqueued: readonly QueueRow[]
   readonly held: readonly HolderRow[]
   readonly unheld: readonly HolderRow[]
-  readonly deliveries: readonly NewDelivery[]
   readonly totals: Totals
-  readonly starts: readonly TaskStart[]
-  readonly changes: readonly RunChange[]
-  /** Claims of jobs that were running and are cancelled. */
-  readonly voided: readonly Claim[]
   /** Whether jobs were queued, and whether one of them is due at once. */
   readonly newWork: 'none' | 'later' | 'due'
+}
+
+/** Everything that the transaction writes. */
+export interface Writes extends DerivedWrites {
+  readonly added: readonly Run[]
+  /** With the revisions that the table has. */
+  readonly changed: readonly Stored[]
+  readonly removed: readonly Run[]
+  readonly steps: readonly StepRow[]
+  readonly deliveries: readonly NewDelivery[]
+  readonly starts: readonly TaskStart[]
+  readonly changes: readonly RunChange[]
+  /** Claims of running jobs that were cancelled. */
+  readonly voided: readonly Claim[]
 }
 
 export type UnitOfWork = ReturnType<typeof createUnitOfWork>
@@ -91,71 +97,74 @@ export function createUnitOfWork(loaded: readonly Stored[]) {
   const deliveries: NewDelivery[] = []
   const starts: TaskStart[] = []
 
+  function runOf(runId: string): Run {
+    const run = now.get(runId)
+    if (run === undefined) throw new Error(`the run ${runId} was not loaded`)
+    return run
+  }
+
   return {
-    /** As earlier verbs left it; null where it was not loaded. */
+    /** The run as earlier operations left it; null if it was removed or not loaded. */
     find: (runId: string): Run | null => (removed.has(runId) ? null : (now.get(runId) ?? null)),
     add(run: Run): void {
       if (now.has(run.id)) throw new Error(`the run ${run.id} was accepted before`)
       now.set(run.id, run)
     },
-    /** Replaces a run that was found by its changed version. */
+    /** Replaces a run by its changed version. */
     save(run: Run): void {
-      const old = now.get(run.id)
-      if (old === undefined) throw new Error(`the run ${run.id} was not loaded`)
+      const old = runOf(run.id)
       if (old === run) return
       now.set(run.id, run)
       if (run.version === old.version) return
-      // With each change, not at the end: a run that ends can be retried in the same transaction.
+      // Noted at each change, not at the end: a run that has ended can be retried in the same transaction.
       const due = deliveryOfEnd(old, run)
       if (due !== null) deliveries.push(due)
       changes.set(run.id, changeOf(old, run, changes.get(run.id)))
     },
-    /** Stores the step that the record of the run has just counted. */
+    /** Stores the step that the run has just counted. */
     addStep({ runId, jobIndex }: Claim, { name, value }: Step, at: number): void {
-      const count = now.get(runId)?.jobs[jobIndex]?.steps?.count
-      if (count === undefined) throw new Error(`the run ${runId} has no step`)
-      steps.push({ runId, jobIndex, place: count - 1, name, at, value })
+      const count = jobAt(runOf(runId), jobIndex).steps?.count ?? 0
+      steps.push({ runId, jobIndex, index: count - 1, name, at, value })
     },
     /** Notes that jobs of tasks with a rate start. */
     noteStarts: (more: readonly TaskStart[]): void => void starts.push(...more),
     remove: ({ id }: Run): void => void removed.add(id),
-    /** Runs that were loaded, as they are now. */
+    /** The loaded runs as they are now. */
     loaded: (): Run[] => [...now.values()].filter(({ id }) => before.has(id) && !removed.has(id)),
-    isAdded: ({ id }: Run): boolean => now.has(id) && !before.has(id),
-    /** Runs that were added, as they are now. */
+    isAdded: ({ id }: Run): boolean => !before.has(id),
+    /** The added runs as they are now. */
     added: (): Run[] => [...now.values()].filter(({ id }) => !before.has(id)),
     finish(): Writes {
-      const derived = createDerived()
+      const derived = createDerivedWrites()
       const added: Run[] = []
       const changed: Stored[] = []
       for (const [id, run] of now) {
         const stored = before.get(id)
         if (removed.has(id)) derived.forget(stored?.run ?? run)
-        else if (stored === undefined) added.push(derived.differ(null, run))
-        else if (stored.run !== run) changed.push({ run: derived.differ(stored.run, run), revision: stored.revision })
+        else if (stored === undefined) added.push(derived.addDifferences(null, run))
+        else if (stored.run !== run)
+          changed.push({ run: derived.addDifferences(stored.run, run), revision: stored.revision })
       }
-      const gone = [...removed].flatMap((id) => before.get(id)?.run ?? [])
-      // A retry may have been requested in the same transaction.
-      const keptSteps = steps.filter(({ runId, jobIndex }) => hasSteps(now.get(runId), jobIndex) && !removed.has(runId))
-      const due = deliveries.filter(({ runId }) => !removed.has(runId))
-      const kept = { steps: keptSteps, deliveries: due, starts, changes: [...changes.values()] }
-      const voided = kept.changes.flatMap((change) => change.voided)
-      return { added, changed, removed: gone, ...kept, ...derived.rows(), voided }
+      // A retry that was requested in the same transaction drops the steps of its job.
+      const isKept = ({ runId, jobIndex }: StepRow): boolean =>
+        !removed.has(runId) && jobAt(runOf(runId), jobIndex).steps !== null
+      const runChanges = [...changes.values()]
+      return {
+        ...derived.writes(),
+        added,
+        changed,
+        removed: [...removed].flatMap((id) => before.get(id)?.run ?? []),
+        steps: steps.filter(isKept),
+        deliveries: deliveries.filter(({ runId }) => !removed.has(runId)),
+        starts,
+        changes: runChanges,
+        voided: runChanges.flatMap((change) => change.voided),
+      }
     },
   }
 }
 
-function hasSteps(run: Run | undefined, jobIndex: number): boolean {
-  return run !== undefined && jobAt(run, jobIndex).steps !== null
-}
-
-type DerivedRows = Omit<
-  Writes,
-  'added' | 'changed' | 'removed' | 'steps' | 'deliveries' | 'starts' | 'changes' | 'voided'
->
-
-/** Collects the differences in rows that are derived from records. */
-function createDerived() {
+function createDerivedWrites() {
   const payloads: PayloadRow[] = []
   const stepless: Pick<StepRow, 'runId' | 'jobIndex'>[] = []
   const queued: QueueRow[] = []
@@ -165,7 +174,7 @@ function createDerived() {
   const totals = emptyTotals()
   let newWork: Writes['newWork'] = 'none'
 
-  function differInQueue(before: QueueRow | null, after: QueueRow | null): void {
+  function moveInQueue(before: QueueRow | null, after: QueueRow | null): void {
     if (before !== null && after !== null && isSameRow(before, after)) return
     if (before !== null) unqueued.push(before)
     if (after === null) return
@@ -174,8 +183,8 @@ function createDerived() {
   }
 
   return {
-    /** Returns the run as it is written, without texts that are kept apart. */
-    differ(before: Run | null, after: Run): Run {
+    /** Adds the differences between two versions of a run. @returns the run to write, without texts that are kept apart */
+    addDifferences(before: Run | null, after: Run): Run {
       const { id: runId } = after
       const isRecordFull = isFull(before ?? after)
       let run = after
@@ -186,8 +195,8 @@ function createDerived() {
           void payloads.push({ runId, jobIndex: index, part, text })
         const kept = setApart(old, job, isRecordFull, { put: row, drop: (part) => row(part, null) })
         if (kept !== job) run = { ...run, jobs: run.jobs.with(index, kept) }
-        if (old !== null && old.steps !== null && kept.steps === null) stepless.push({ runId, jobIndex: index })
-        differInQueue(old && queueRow(runId, old, index), queueRow(runId, kept, index))
+        if (old?.steps && kept.steps === null) stepless.push({ runId, jobIndex: index })
+        moveInQueue(old && queueRow(runId, old, index), queueRow(runId, kept, index))
         if (old?.state !== job.state) countJob(totals, old && old.state, job.state)
       }
       const [had, has] = [holdersOf(before), holdersOf(after)]
@@ -196,16 +205,16 @@ function createDerived() {
       if (before?.state !== run.state) countRun(totals, before && before.state, run.state)
       return run
     },
-    /** As it was loaded: it may have ended in this transaction. */
+    /** Deletes the rows of a removed run. @param run as it was loaded: it may have changed in this transaction */
     forget(run: Run): void {
       for (const [index, job] of run.jobs.entries()) {
-        differInQueue(queueRow(run.id, job, index), null)
+        moveInQueue(queueRow(run.id, job, index), null)
         countJob(totals, job.state, null)
       }
       for (const process of holdersOf(run)) unheld.push({ process, runId: run.id })
       countRun(totals, run.state, null)
     },
-    rows: (): DerivedRows => ({ payloads, stepless, queued, unqueued, held, unheld, totals, newWork }),
+    writes: (): DerivedWrites => ({ payloads, stepless, queued, unqueued, held, unheld, totals, newWork }),
   }
 }
 
@@ -227,18 +236,15 @@ function queueRow(runId: string, job: Job, jobIndex: number): QueueRow | null {
   }
 }
 
-/** Whether a waiting job is due on every clock: it waits for no instant, or has been due before. */
+/** Whether a waiting job is due on every clock: it waits for no instant, or was due before. */
 function isDueAtOnce({ state, claim, runAt, queuedAt }: Job): boolean {
   return state === 'queued' && (claim > 0 || runAt === null || runAt <= queuedAt)
 }
 
+/** @param one and `other`, of the same job */
 function isSameRow(one: QueueRow, other: QueueRow): boolean {
-  return (
-    one.runAt === other.runAt &&
-    one.isDue === other.isDue &&
-    one.lost === other.lost &&
-    one.expiresAt === other.expiresAt
-  )
+  const members = ['runAt', 'isDue', 'lost', 'expiresAt'] as const
+  return members.every((member) => one[member] === other[member])
 }
 
 function holdersOf(run: Run | null): ReadonlySet<number> {
