@@ -45,6 +45,20 @@ test('the owner is found by any name of the file, however long', async () => {
   }
 })
 
+test('a file opens where the system has no place for a socket', async () => {
+  using directory = temporaryDirectory()
+  const path = join(directory.path, 'x'.repeat(120), 'runs.db')
+  const { TMPDIR } = process.env
+  process.env['TMPDIR'] = join(directory.path, 'missing')
+  try {
+    await using opened = await openSqlite(path)
+    assert.is(opened.store.backlog(), 0)
+  } finally {
+    if (TMPDIR === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = TMPDIR
+  }
+})
+
 test('a file with a second name is refused by each name, as long as it has two', async () => {
   using directory = temporaryDirectory()
   const names = ['runs.db', 'other.db'].map((name) => join(directory.path, name))

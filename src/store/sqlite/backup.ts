@@ -1,13 +1,13 @@
 /**
- * A backup of a database file, and its way back: a copy that is made while the owner writes to the file, its check, and
+ * Backup and restore of a database file: a copy that is made while the owner writes to the file, the check of a copy, and
  * its move to the place of a file that no process has open.
  */
 import { chmodSync, chownSync, constants, existsSync, renameSync, rmSync, type Stats, statSync } from 'node:fs'
 import { copyFile, open, rm, stat } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { messageOf } from '../../domain/errors.ts'
-import { checkOwnership, migrationFiles, readNumber } from './connection/database.ts'
-import { isBusy } from './connection/node-sqlite.ts'
+import { checkApplication, migrationFiles, readNumber } from './connection/database.ts'
+import { isBusy, isSqliteError } from './connection/node-sqlite.ts'
 import { holdLog } from './ownership/ownership.ts'
 import { findOwner, listenAsOwner, lockHolder, type OwnerSocket, removeDeadSockets } from './ownership/owner-socket.ts'
 import { createReadingVerbs } from './verbs.ts'
@@ -16,10 +16,10 @@ import { createTransaction } from './writing/transaction.ts'
 const logHeaderBytes = 32
 const maxTries = 20
 const pageSize = 500
-const besides = ['-wal', '-shm', '-journal']
+const suffixesOfLogs = ['-wal', '-shm', '-journal']
 
 export interface CopyReport {
-  /** Null for the file of an older version, which reads it when it is started on it. */
+  /** null for a file of an older version: its runs are read when the service starts on it. */
   readonly runs: number | null
   /** Reasons why runs cannot be read; the rest of the file is sound. */
   readonly unreadable: readonly string[]
@@ -27,15 +27,15 @@ export interface CopyReport {
 
 /**
  * Copies the file while its owner writes to it. A second connection cannot open such a file, and a backup through the
- * owner's connection would stop the service while it writes the copy. So the files are copied as they are, and SQLite
+ * owner's connection would stop the service meanwhile. So this copies the file and its log as they are, and SQLite
  * recovers a whole database from the copies, as it does after a crash.
  *
- * The result is the state of one commit, unless the log restarted meanwhile: until a restart the log only grows, and
- * everything that the owner wrote from it into the file is still in it. A restart changes the header of the log
+ * The result is the state at one commit, unless the log restarted meanwhile: until a restart the log only grows, and it
+ * still has everything that the owner wrote from it into the file. A restart changes the header of the log
  * (https://sqlite.org/fileformat2.html#walformat).
  * @param file without symbolic links
- * @param to is overwritten, and so is the log beside it
- * @throws Error when the log restarted during each attempt
+ * @param to is overwritten, and so is the log next to it
+ * @throws Error when the log restarted during each try
  */
 export async function copySnapshot(file: string, to: string): Promise<void> {
   using _ = await holdLog(file)
@@ -48,13 +48,14 @@ export async function copySnapshot(file: string, to: string): Promise<void> {
   throw new Error(`${file} is written to faster than it can be copied: try again when the service has less to do`)
 }
 
-/** Changes when the log begins again; without a log, with each write to the file. */
+/** Changes when the log restarts; without a log, with each write to the file. */
 async function stampOf(file: string): Promise<string> {
   const { ino, size, mtimeNs } = await stat(file, { bigint: true })
   const header = await headerOf(`${file}-wal`)
   return `${ino} ${header === '' ? `${size} ${mtimeNs}` : header}`
 }
 
+/** @returns an empty text if there is no log */
 async function headerOf(log: string): Promise<string> {
   try {
     await using handle = await open(log)
@@ -80,14 +81,14 @@ function isMissing(error: unknown): boolean {
 }
 
 /**
- * Checks a copy: its pages, and whether each of its runs can be read. First writes the log beside the copy into it, so that the copy is one file.
- * @param original for messages: the file that it is a copy of
+ * Writes the log of a copy into it, so that the copy is one file, and then checks its pages and reads each of its runs.
+ * @param original the copied file, for messages
  * @throws Error when it is no database of this program, was written by a newer version, or is damaged
  */
 export function checkCopy(path: string, original: string): CopyReport {
   const database = new DatabaseSync(path)
   try {
-    checkOwnership(database, original)
+    checkApplication(database, original)
     const version = readNumber(database, 'PRAGMA user_version')
     const known = migrationFiles().length
     if (version === 0) throw new Error(`${original} is empty`)
@@ -95,17 +96,16 @@ export function checkCopy(path: string, original: string): CopyReport {
     database.exec('PRAGMA journal_mode = DELETE')
     const damage = database.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check']
     if (damage !== 'ok') throw new Error(`${original} is damaged: ${String(damage)}`)
-    return version === known ? readAll(database) : { runs: null, unreadable: [] }
+    return version === known ? readAllRuns(database) : { runs: null, unreadable: [] }
   } catch (error) {
-    // Of SQLite itself.
-    if (!(error instanceof Error) || !('errcode' in error)) throw error
+    if (!isSqliteError(error)) throw error
     throw new Error(`${original} cannot be read: ${error.message}`, { cause: error })
   } finally {
     database.close()
   }
 }
 
-function readAll(database: DatabaseSync): CopyReport {
+function readAllRuns(database: DatabaseSync): CopyReport {
   const unreadable: string[] = []
   const transaction = createTransaction(database, { onUnreadable: (message) => unreadable.push(message) })
   const reads = createReadingVerbs(database, transaction)
@@ -126,21 +126,25 @@ function readAll(database: DatabaseSync): CopyReport {
 }
 
 /**
- * Replaces a database that no process has open; the old file is kept. Owns the file meanwhile, as a service does, so that
- * no service starts in between.
- * @param keepAs path under which the old file is kept
+ * Replaces a database that no process has open, and keeps the old file. Owns the file meanwhile, so that no service opens
+ * it.
+ * @param keepAs new path of the old file
  * @returns whether there was an old file
- * @throws Error when another process has it open, BootError when it is the file of another program
+ * @throws Error when another process has it open; BootError when it is the file of another program
  */
 export async function replaceFile(file: string, replacement: string, keepAs: string): Promise<boolean> {
   const before = statSync(file, { throwIfNoEntry: false })
   const socket = await takeFile(file)
   try {
-    if (before !== undefined) {
+    if (before === undefined) {
+      for (const suffix of suffixesOfLogs) rmSync(file + suffix, { force: true })
+    } else {
       giveTo(replacement, before)
-      // The log second: the file without its log would be older, and a log without its file is useless.
-      for (const ending of ['', ...besides]) if (existsSync(file + ending)) renameSync(file + ending, keepAs + ending)
-    } else for (const ending of besides) rmSync(file + ending, { force: true })
+      // Moves the file before its log: the file without its log would be an older state, and the log alone is useless.
+      for (const suffix of ['', ...suffixesOfLogs]) {
+        if (existsSync(file + suffix)) renameSync(file + suffix, keepAs + suffix)
+      }
+    }
     renameSync(replacement, file)
     return before !== undefined
   } finally {
@@ -148,7 +152,7 @@ export async function replaceFile(file: string, replacement: string, keepAs: str
   }
 }
 
-/** Gives the file to the service's user, which need not be the one that restores. */
+/** Gives the file to the user of the service, who may not be the user that restores. */
 function giveTo(path: string, { uid, gid, mode }: Stats): void {
   chmodSync(path, mode)
   try {
@@ -158,15 +162,14 @@ function giveTo(path: string, { uid, gid, mode }: Stats): void {
   }
 }
 
-/** Writes the log into the file first, so that one file is kept; a damaged file stays as it is. */
+/** Becomes the owner of the file. Writes the log into it first, so that one file is kept; a damaged file stays as it is. */
 async function takeFile(file: string): Promise<OwnerSocket | null> {
   const inUse = (owner: string): Error => new Error(`${owner} has ${file} open; stop it first`)
   const owner = await findOwner(file)
   if (owner !== null) throw inUse(owner)
   const database = new DatabaseSync(file, { timeout: 0 })
   try {
-    const holder = lock(database, file)
-    const newOwner = holder ?? (await findOwner(file))
+    const newOwner = lock(database, file) ?? (await findOwner(file))
     if (newOwner !== null) throw inUse(newOwner)
     removeDeadSockets(file)
     return await listenAsOwner(file)
@@ -175,16 +178,16 @@ async function takeFile(file: string): Promise<OwnerSocket | null> {
   }
 }
 
-/** @returns the name of the process that has it open, if any */
+/** @returns the name of the process that has the file open; null if it is locked now, or too damaged to lock */
 function lock(database: DatabaseSync, file: string): string | null {
   try {
     database.exec('PRAGMA locking_mode = EXCLUSIVE')
-    checkOwnership(database, file)
+    checkApplication(database, file)
     database.exec('BEGIN EXCLUSIVE; COMMIT; PRAGMA wal_checkpoint(TRUNCATE)')
     return null
   } catch (error) {
     if (isBusy(error)) return lockHolder(file)
-    if (error instanceof Error && 'errcode' in error) return null
+    if (isSqliteError(error)) return null
     throw error
   }
 }

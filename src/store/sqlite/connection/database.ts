@@ -1,4 +1,4 @@
-/** Opens the database file: durable pragmas, exclusive ownership, migrations. Used only inside the store's thread. */
+/** Opens the database file: exclusive ownership, durable writes, migrations. Used only inside the store's thread. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -11,9 +11,9 @@ import { isBusy, remedyOf } from './node-sqlite.ts'
 
 const memory = ':memory:'
 const retryEveryMs = 50
-/** After this migration, code copies rows to records, once the tables are those of this version. */
+/** When this migration is applied, code also copies runs from the old tables to records. */
 const rowsToRecords = '0005-one-record.sql'
-/** Runs that are kept in memory before they are written. */
+/** Number of copied runs that stay in memory before they are written. */
 const runsPerFlush = 1_000
 /** Marks a file as ours (https://sqlite.org/pragma.html#pragma_application_id): "Fore". */
 const applicationId = 0x466f7265
@@ -21,16 +21,16 @@ const migrations = new URL('../migrations/', import.meta.url)
 
 export interface OpenedDatabase {
   readonly database: DatabaseSync
-  /** Absolute and without links; null for one in memory. */
+  /** Absolute and without links; null for a database in memory. */
   readonly file: string | null
-  /** Null in memory, and where the system has no place for it. */
+  /** null for a database in memory, and where the system has no place for a socket. */
   readonly socket: OwnerSocket | null
 }
 
 export interface OpenOptions {
-  /** Of the file, made with its directory when missing; `:memory:` for a store that ends with the process. */
+  /** Of the file, made with its directory when missing; `:memory:` for a database that ends with the process. */
   readonly path: string
-  /** How long to wait for another process to let go of the file. */
+  /** How long to wait for another process to leave the file. */
   readonly waitMs: number
   /** Called once if it has to wait. */
   readonly onWait: (owner: string) => void
@@ -56,8 +56,8 @@ async function tryOpen(path: string): Promise<OpenedDatabase | string> {
     if (path === memory) return { database: prepare(new DatabaseSync(path), path), file: null, socket: null }
     makeDirectory(dirname(resolve(path)))
     const file = realPathOf(path)
-    checkNames(file, path)
-    // Checked before the file is opened, because opening writes to it: a living owner may have lost its lock.
+    checkLinks(file, path)
+    // Checks before it opens the file, because opening writes to it: a living owner may have lost its lock.
     return (await findOwner(file)) ?? (await openFile(path, file))
   } catch (error) {
     if (error instanceof BootError) throw error
@@ -70,17 +70,17 @@ async function openFile(path: string, file: string): Promise<OpenedDatabase | st
   const database = new DatabaseSync(path, { timeout: 0 })
   let socket: OwnerSocket | null = null
   try {
-    // Exclusive before the first read: then the WAL index is in this process's memory, and no second process can open the file.
+    // Before the first read: then the index of the log is in this process's memory, and no second process can open the file.
     database.exec('PRAGMA locking_mode = EXCLUSIVE')
-    checkOwnership(database, path)
+    checkApplication(database, path)
     const owner = await findOwner(file)
-    if (owner === null) {
-      removeDeadSockets(file)
-      socket = await listenAsOwner(file)
-      return { database: prepare(database, path), file, socket }
+    if (owner !== null) {
+      database.close()
+      return owner
     }
-    database.close()
-    return owner
+    removeDeadSockets(file)
+    socket = await listenAsOwner(file)
+    return { database: prepare(database, path), file, socket }
   } catch (error) {
     database.close()
     socket?.close()
@@ -115,8 +115,8 @@ export function realPathOf(path: string): string {
   return existsSync(absolute) ? realpathSync(absolute) : join(realpathSync(dirname(absolute)), basename(absolute))
 }
 
-/** SQLite's log and the owner's socket have names derived from the file's: under another name neither would be found. */
-function checkNames(file: string, path: string): void {
+/** The names of SQLite's log and of the owner's socket derive from the file's: by another name, neither is found. */
+function checkLinks(file: string, path: string): void {
   const names = statSync(file, { throwIfNoEntry: false })?.nlink ?? 1
   if (names <= 1) return
   throw new BootError(
@@ -124,8 +124,8 @@ function checkNames(file: string, path: string): void {
   )
 }
 
-/** Checks the file before anything in it is changed. @throws BootError for the file of another program */
-export function checkOwnership(database: DatabaseSync, path: string): void {
+/** Call before anything in the file is changed. @throws BootError for the file of another program */
+export function checkApplication(database: DatabaseSync, path: string): void {
   const isNew = readNumber(database, 'SELECT count(*) FROM sqlite_schema') === 0
   if (!isNew && readNumber(database, 'PRAGMA application_id') !== applicationId) {
     throw new BootError(`the database ${path} belongs to another program`)
@@ -136,7 +136,7 @@ export function readNumber(database: DatabaseSync, sql: string): number {
   return Number(Object.values(database.prepare(sql).get() ?? {})[0])
 }
 
-/** The migrations; their number is the version of an up-to-date file. */
+/** Names of the migrations, in order; their number is the schema version of an up-to-date file. */
 export function migrationFiles(): string[] {
   return readdirSync(migrations)
     .filter((name) => name.endsWith('.sql'))
@@ -151,29 +151,30 @@ function migrate(database: DatabaseSync, path: string): void {
     const known = `this program knows at most ${files.length}`
     throw new BootError(`the database ${path} has schema version ${applied}; ${known}`)
   }
-  const coming = files.slice(applied)
-  for (const file of coming) database.exec(readFileSync(new URL(file, migrations), 'utf8'))
-  if (coming.includes(rowsToRecords)) migrateRows(database)
+  const pending = files.slice(applied)
+  for (const file of pending) database.exec(readFileSync(new URL(file, migrations), 'utf8'))
+  // After all migrations: it writes to the tables of this version.
+  if (pending.includes(rowsToRecords)) copyRowsToRecords(database)
   database.exec(`PRAGMA application_id = ${applicationId}`)
   database.exec(`PRAGMA user_version = ${files.length}`)
   database.exec('COMMIT')
 }
 
-/** Copies runs and jobs from the tables of a row each, which older versions wrote, to records. */
-function migrateRows(database: DatabaseSync): void {
+/** Older versions wrote a row for each run and each job. */
+function copyRowsToRecords(database: DatabaseSync): void {
   const tally = database.prepare('SELECT totals FROM tally WHERE id = 1').get()
   const selectJobs = database.prepare('SELECT * FROM old_job WHERE run_id = ? ORDER BY job_index')
   const transaction = createTransaction(database)
-  let pending = 0
-  // The ids sort by time of creation, so the keys come in that order too.
+  let copied = 0
+  // Ids are in the order of creation, so the keys of the records are, too.
   for (const row of database.prepare('SELECT * FROM old_run ORDER BY id').iterate()) {
     const run = row as unknown as OldRun
     transaction.add(runOfRows(run, selectJobs.all(run.id) as unknown as OldJob[], null))
-    pending += 1
-    if (pending % runsPerFlush === 0) transaction.flush()
+    copied += 1
+    if (copied % runsPerFlush === 0) transaction.flush()
   }
   transaction.flush()
-  // The old totals, because they also count runs that were removed since.
+  // Keeps the old totals, because they also count removed runs.
   if (tally !== undefined) database.prepare('UPDATE tally SET totals = ? WHERE id = 1').run(String(tally['totals']))
   database.exec('DROP TABLE old_run; DROP TABLE old_job; DROP TABLE old_run_tag')
 }

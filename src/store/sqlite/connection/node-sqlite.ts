@@ -1,6 +1,6 @@
 /**
- * What node:sqlite gives: rows, as objects that V8 is quick with; ids of runs, as the sixteen bytes of their UUIDs, which
- * sort as the text does; and errors, classified by SQLite's primary result code (https://sqlite.org/rescode.html).
+ * What node:sqlite returns: rows, made into objects that V8 handles fast; ids of runs, as the sixteen bytes of their UUIDs,
+ * which sort as the text does; and errors, classified by SQLite's primary result code (https://sqlite.org/rescode.html).
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 
@@ -9,10 +9,10 @@ const busyCodes = new Set([5, 6]) // BUSY, LOCKED
 const unavailableCodes = new Set([7, 8, 10, 11, 13, 14, 26])
 
 /**
- * node:sqlite returns each row as an object in dictionary mode, which is slow to make, to read and to copy. From an array
- * of values this makes objects that share one hidden class.
- * @param columns separated by commas; an expression has a name after AS
- * @param rest of the statement, beginning with FROM
+ * node:sqlite returns each row as an object in dictionary mode, which is slow to make, to read and to copy. This reads
+ * arrays of values instead, and makes objects of them that share one hidden class.
+ * @param columns separated by commas; an expression needs a name after AS
+ * @param rest of the statement, from FROM on
  */
 export function prepareSelect<Row extends object>(database: DatabaseSync, columns: string, rest: string) {
   const names = columns.split(',').map((column) => column.trim().replace(/^.* AS |^\w+\./, ''))
@@ -22,7 +22,7 @@ export function prepareSelect<Row extends object>(database: DatabaseSync, column
   function rowOf(values: ArrayLike<unknown>): Row {
     const row: Record<string, unknown> = {}
     for (const [index, name] of names.entries()) row[name] = values[index]
-    // The statement has the columns that its caller names.
+    // The caller names the columns of its statement in `Row`.
     return row as Row
   }
 
@@ -40,11 +40,15 @@ export function idOfBytes(bytes: Uint8Array): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
+export function isSqliteError(error: unknown): error is Error & { readonly errcode: unknown } {
+  return error instanceof Error && 'errcode' in error
+}
+
 export function isBusy(error: unknown): boolean {
   return busyCodes.has(primaryCode(error))
 }
 
-/** Whether the file or the disk failed, and not the statement: then the whole group is rolled back. */
+/** Whether the file or the disk failed, and not the statement. Then the whole group is rolled back. */
 export function isUnavailable(error: unknown): boolean {
   return isBusy(error) || unavailableCodes.has(primaryCode(error))
 }
@@ -68,7 +72,7 @@ export function remedyOf(error: unknown): string {
   }
 }
 
+/** @returns -1 for an error that is not SQLite's */
 function primaryCode(error: unknown): number {
-  if (!(error instanceof Error) || !('errcode' in error)) return -1
-  return Number(error.errcode) & 0xff
+  return isSqliteError(error) ? Number(error.errcode) & 0xff : -1
 }

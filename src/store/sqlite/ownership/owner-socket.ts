@@ -1,17 +1,18 @@
 /**
  * Shows other processes that a database file has a living owner. SQLite's own lock is not enough: it is a POSIX lock of
  * the process, and the system drops it when any code of the process closes any descriptor of the file, as a task does
- * that reads or copies the file. A listening socket beside the file cannot be opened, so no code drops it by accident. It
+ * that reads or copies the file. A listening socket next to the file cannot be opened, so no code drops it by accident. It
  * is visible wherever the directory is, also in another container, and it dies with its process.
  */
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { lstatSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { hostname, tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 
 export interface OwnerSocket {
-  /** Called with each connection after it received the owner's name; it stays open until its caller ends it. */
+  /** Called with each connection after it received the owner's name; it stays open until the caller ends it. */
   onCaller(listener: (caller: Socket) => void): void
   /** `taken`: another process listens there now; `missing`: the socket was removed. */
   state(): 'ours' | 'missing' | 'taken'
@@ -21,24 +22,24 @@ export interface OwnerSocket {
 
 /** Time limit for the owner's name; an owner that is slow to send it is still the owner. */
 const replyWaitMs = 250
-/** Longest path of a socket (sockaddr_un) that every platform takes. */
+/** Longest path of a socket (sockaddr_un) that every platform accepts. */
 const maxPathBytes = 100
 const maxNameBytes = 40
 
-/** Where owners of the file listen: beside it or, where its file system holds no sockets, in the directory for temporary files. */
+/** Next to the file and, for file systems that hold no sockets, in the directory for temporary files. */
 function addressesOf(file: string): readonly string[] {
   // Windows keeps a lock per handle, so its locks are not lost.
   if (process.platform === 'win32') return []
   const hash = createHash('sha256').update(file).digest('hex').slice(0, 24)
   const isShort = Buffer.byteLength(basename(file)) <= maxNameBytes
-  const beside = isShort ? `${file}-owner` : join(dirname(file), `${hash}-owner`)
-  return [beside, join(tmpdir(), `forerunner-${hash}`)]
+  const nextToFile = isShort ? `${file}-owner` : join(dirname(file), `${hash}-owner`)
+  return [nextToFile, join(tmpdir(), `forerunner-${hash}`)]
 }
 
 /** @returns the name of the file's owner, or null */
 export async function findOwner(file: string): Promise<string | null> {
   for (const address of addressesOf(file)) {
-    const owner = await ask(address)
+    const owner = await askName(address)
     if (owner !== null) return owner
   }
   return null
@@ -60,32 +61,28 @@ export function lockHolder(path: string): string {
     // A process of another container has no number here.
     if (pid > 0) return `process ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`
   } catch {
-    // Another system, or the process has ended meanwhile.
+    // The system has no such list, or the process has ended meanwhile.
   }
   return 'another process'
 }
 
-/** @returns a connection that stays open until one of the two ends it; null when nobody owns the file */
+/** @returns a connection that stays open until one side ends it; null if the file has no owner */
 export async function connectToOwner(file: string): Promise<Socket | null> {
   for (const address of addressesOf(file)) {
-    const socket = await reachOwner(address)
+    const socket = await connectTo(address)
     if (socket !== null) return socket
   }
   return null
 }
 
-/**
- * Removes the sockets of killed owners. Call only under SQLite's lock, so that no two processes find the same dead
- * socket at once.
- */
+/** Removes the sockets of killed owners. Call only under SQLite's lock, so that no two processes do it at once. */
 export function removeDeadSockets(file: string): void {
   for (const address of addressesOf(file)) removeSocket(address)
 }
 
 /**
- * Begins to listen.
- * @returns null where the system has no place for a socket: then SQLite's lock is all there is
- * @throws Error when somebody else listens there
+ * @returns null if the system has no place for a socket: then SQLite's lock has to do
+ * @throws Error when another process listens there
  */
 export async function listenAsOwner(file: string): Promise<OwnerSocket | null> {
   for (const address of addressesOf(file)) {
@@ -95,10 +92,15 @@ export async function listenAsOwner(file: string): Promise<OwnerSocket | null> {
   return null
 }
 
+function unlessTaken(error: unknown): null {
+  if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') throw error
+  return null
+}
+
 function ownerSocket(server: Server, address: string): OwnerSocket {
   const own = inodeOf(address)
-  server.on('connection', (caller) => onCaller?.(caller))
   let onCaller: ((caller: Socket) => void) | undefined
+  server.on('connection', (caller) => onCaller?.(caller))
 
   function state(): 'ours' | 'missing' | 'taken' {
     const inode = inodeOf(address)
@@ -116,48 +118,41 @@ function ownerSocket(server: Server, address: string): OwnerSocket {
   }
 }
 
-function unlessTaken(error: unknown): null {
-  if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') throw error
-  return null
-}
-
-function ask(address: string): Promise<string | null> {
+async function askName(address: string): Promise<string | null> {
+  if (inodeOf(address) === null) return null
+  const { path, release } = shortPathTo(address)
   const { promise, resolve } = Promise.withResolvers<string | null>()
-  if (inodeOf(address) === null) return Promise.resolve(null)
-  const release = reach(address, (path) => {
-    let name = ''
-    const socket = connect(path)
-    const timer = setTimeout(() => socket.destroy(), replyWaitMs)
-    let isAlive = false
-    socket.setEncoding('utf8')
-    socket.on('connect', () => (isAlive = true))
-    socket.on('data', (text: string) => (name += text))
-    // A full queue of connections also shows a living owner.
-    socket.on('error', (error) => (isAlive ||= 'code' in error && error.code === 'EAGAIN'))
-    socket.on('close', () => {
-      clearTimeout(timer)
-      release()
-      resolve(isAlive ? name || 'another process' : null)
-    })
+  const socket = connect(path)
+  const timer = setTimeout(() => socket.destroy(), replyWaitMs)
+  let isAlive = false
+  let name = ''
+  socket.setEncoding('utf8')
+  socket.on('connect', () => (isAlive = true))
+  socket.on('data', (text: string) => (name += text))
+  // A full queue of connections also proves a living owner.
+  socket.on('error', (error) => (isAlive ||= 'code' in error && error.code === 'EAGAIN'))
+  socket.on('close', () => {
+    clearTimeout(timer)
+    release()
+    resolve(isAlive ? name || 'another process' : null)
   })
   return promise
 }
 
-function reachOwner(address: string): Promise<Socket | null> {
+async function connectTo(address: string): Promise<Socket | null> {
+  if (inodeOf(address) === null) return null
+  const { path, release } = shortPathTo(address)
   const { promise, resolve } = Promise.withResolvers<Socket | null>()
-  if (inodeOf(address) === null) return Promise.resolve(null)
-  const release = reach(address, (path) => {
-    const socket = connect({ path, allowHalfOpen: true })
-    socket.resume()
-    socket.on('connect', () => resolve(socket))
-    socket.on('error', () => resolve(null))
-    socket.on('close', release)
-  })
+  const socket = connect({ path, allowHalfOpen: true })
+  socket.resume()
+  socket.on('connect', () => resolve(socket))
+  socket.on('error', () => resolve(null))
+  socket.on('close', release)
   return promise
 }
 
-function listen(address: string): Promise<Server> {
-  const { promise, resolve, reject } = Promise.withResolvers<Server>()
+async function listen(address: string): Promise<Server> {
+  const { path, release } = shortPathTo(address)
   // After the owner's name, the caller may send a request.
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => {})
@@ -165,33 +160,28 @@ function listen(address: string): Promise<Server> {
     socket.unref()
     socket.end(`process ${process.pid} on ${hostname()}`)
   })
-  const release = reach(address, (path) => {
-    server.on('error', (error) => {
-      release()
-      reject(error)
-    })
-    // Processes of other users may connect too.
-    server.listen({ path, readableAll: true, writableAll: true }, () => {
-      release()
-      server.unref()
-      resolve(server)
-    })
-  })
-  return promise
+  // A later error, such as too many open files, must not end the process.
+  server.on('error', () => {})
+  try {
+    // Processes of other users may connect, too.
+    server.listen({ path, readableAll: true, writableAll: true })
+    await once(server, 'listening')
+  } finally {
+    release()
+  }
+  return server.unref()
 }
 
-/** Calls back with a path that is short enough; returns a function that removes the link made for it. */
-function reach(address: string, call: (path: string) => void): () => void {
-  if (Buffer.byteLength(address) <= maxPathBytes) {
-    // Not before the caller has what this returns.
-    setImmediate(call, address)
-    return () => {}
-  }
+/** A path to the address that is short enough for a socket; `release` removes the link that a long address needs. */
+function shortPathTo(address: string): { readonly path: string; readonly release: () => void } {
+  if (Buffer.byteLength(address) <= maxPathBytes) return { path: address, release() {} }
   const directory = mkdtempSync(join(tmpdir(), 'forerunner-'))
   const link = join(directory, 'd')
   symlinkSync(dirname(address), link)
-  setImmediate(call, join(link, basename(address)))
-  return () => rmSync(directory, { recursive: true, force: true })
+  return {
+    path: join(link, basename(address)),
+    release: () => rmSync(directory, { recursive: true, force: true }),
+  }
 }
 
 /** Identity of the socket's file; null if there is none. */
