@@ -1,4 +1,4 @@
-/** Runs first jobs on the main thread, where their callers wait for them, and shows the stall watch which ones. */
+/** Runs first jobs on the main thread, and shows the stall watch which ones. */
 import {
   type ClaimedJob,
   failedBy,
@@ -15,7 +15,7 @@ import { createAttemptState, createExecutor, type Attempt, type Executor } from 
 import { createRunningTask, currentTask, runTask } from '../running-task.ts'
 import type { TaskLine } from '../task-context.ts'
 import { Interrupted, type MainThreadGuard } from './main-thread-guard.ts'
-import { createRealmGuard, type RealmGuard } from './process-guard.ts'
+import { createBuiltInsGuard, type BuiltInsGuard } from './process-guard.ts'
 
 export interface MainThreadExecutor extends Executor {
   /** Begins to show that the main thread's loop turns. */
@@ -28,32 +28,33 @@ export interface MainThreadExecutorOptions {
   readonly heartbeat: Heartbeat
   readonly keeper: StepKeeper
   readonly log: Log
-  /** Called with each line of a task, when it has been logged. */
+  /** Called with each log line of a task. */
   readonly onLine: (line: TaskLine) => void
   /** From the signal to the moment when the job is given up, in milliseconds. */
   readonly cancelGraceMs: number
-  /** How long the main thread may stand still before the watch acts, in milliseconds. */
+  /** How long the main thread may block before the stall watch acts, in milliseconds. */
   readonly mainStallMs: number
 }
 
-/** The watch looks about five times in one stall. */
+/** The stall watch reads the heartbeat five times in `mainStallMs`. */
 const beatsPerStall = 10
 const maxBeatMs = 1_000
 const maxShown = 8
 
 export function createMainThreadExecutor(options: MainThreadExecutorOptions): MainThreadExecutor {
-  const { registry, guard, heartbeat, keeper, log, onLine, cancelGraceMs, mainStallMs } = options
+  const { registry, guard, heartbeat, log, mainStallMs } = options
+  /** Attempts whose code may still run, latest last; the oldest are dropped. */
   let recent: FirstAttempt[] = []
   let running = 0
   let beating: NodeJS.Timeout | undefined
-  let realm: RealmGuard | undefined
+  let madeBuiltInsGuard: BuiltInsGuard | undefined
 
-  function realmGuard(): RealmGuard {
-    return (realm ??= createRealmGuard({ onGuilty: guard.banish, log }))
+  function builtInsGuard(): BuiltInsGuard {
+    return (madeBuiltInsGuard ??= createBuiltInsGuard({ onChangedBy: guard.moveToPool, log }))
   }
 
   function showRunning(): void {
-    // The latest are the likeliest to block the thread.
+    // The latest attempts are the likeliest to block the thread.
     const latest = recent.map(({ job }) => `${job.task} (run ${job.runId})`)
     const more = running - latest.length
     heartbeat.setRunning(more > 0 ? [...latest, `and ${more} more`] : latest)
@@ -62,19 +63,23 @@ export function createMainThreadExecutor(options: MainThreadExecutorOptions): Ma
   function beat(): void {
     heartbeat.beat()
     if (recent.length === 0) return
-    // Of jobs that run, or ended since the last beat.
-    realm?.look(recent)
-    // Not before: code that a job has left running can block the thread too, and so can a job that was given up.
+    // Includes jobs that have ended since the last beat: their code may have changed something before.
+    checkBuiltIns()
+    // Kept until now: code that an ended or a given-up job has left running can block the thread too.
     recent = recent.filter((attempt) => !attempt.hasReturned())
     showRunning()
+  }
+
+  function checkBuiltIns(): void {
+    builtInsGuard().check(recent.map(({ task }) => task))
   }
 
   function start(job: ClaimedJob): FirstAttempt {
     const task = registry.get(job.task)
     if (task === undefined) throw new Error(`the task ${job.task} was accepted and is not registered`)
     const { title } = process
-    realmGuard().look(recent)
-    const attempt = startFirstAttempt({ job, task, guard, realm: realmGuard(), keeper, log, onLine, cancelGraceMs })
+    checkBuiltIns()
+    const attempt = startFirstAttempt({ ...options, job, task, builtInsGuard: builtInsGuard() })
     recent = [...recent, attempt].slice(-maxShown)
     running += 1
     showRunning()
@@ -89,8 +94,8 @@ export function createMainThreadExecutor(options: MainThreadExecutorOptions): Ma
   return {
     ...executor,
     start() {
-      // It takes some time, and is not needed at once.
-      setImmediate(realmGuard)
+      // Making the guard takes some time, which the start need not wait for.
+      setImmediate(builtInsGuard)
       beating = setInterval(beat, Math.min(maxBeatMs, mainStallMs / beatsPerStall))
     },
     async stop(graceMs) {
@@ -103,28 +108,24 @@ export function createMainThreadExecutor(options: MainThreadExecutorOptions): Ma
 interface FirstAttempt extends Attempt {
   readonly job: ClaimedJob
   readonly task: Task
-  /** Whether its task has ended too, which it need not have when the attempt is over. */
+  /** Whether the task itself has ended; it may go on when the attempt is over. */
   hasReturned(): boolean
 }
 
-interface FirstAttemptOptions extends Pick<
-  MainThreadExecutorOptions,
-  'guard' | 'keeper' | 'log' | 'onLine' | 'cancelGraceMs'
-> {
+interface FirstAttemptOptions extends MainThreadExecutorOptions {
   readonly job: ClaimedJob
   readonly task: Task
-  readonly realm: RealmGuard
+  readonly builtInsGuard: BuiltInsGuard
 }
 
 function startFirstAttempt(options: FirstAttemptOptions): FirstAttempt {
-  const { job, task, guard, realm, keeper, log, onLine, cancelGraceMs } = options
+  const { job, task, guard, builtInsGuard, keeper, log, onLine, cancelGraceMs } = options
   const controller = new AbortController()
-  const suspect = { task }
   let wasInterrupted = false
   let hasReturned = false
   let reported: Progress | null = null
   const state = createAttemptState({
-    // The main thread cannot be killed: a job that does not heed its signal is left to itself.
+    // The main thread cannot be killed: a job that ignores its signal goes on after the grace, and its outcome is dropped.
     graceMs: cancelGraceMs,
     onStop: () => controller.abort(new DOMException('the job was asked to stop', 'AbortError')),
     onEnd: () => clearTimeout(timer),
@@ -160,15 +161,15 @@ function startFirstAttempt(options: FirstAttemptOptions): FirstAttempt {
       wasInterrupted = error instanceof Interrupted
       throw error
     } finally {
-      realm.lookEarly(suspect)
-      // The exit code of the process is its owner's to set.
+      builtInsGuard.checkEarly(task)
+      // Only the owner of the process sets its exit code.
       if (process.exitCode !== exitCode) process.exitCode = exitCode
     }
   }
 
   void currentTask.run(running, runTask, task, job.input, running.context, call).then((outcome) => {
     hasReturned = true
-    realm.look([suspect])
+    builtInsGuard.check([task])
     if (wasInterrupted) state.breakOff('released')
     else state.finish(outcome)
   })
@@ -177,14 +178,14 @@ function startFirstAttempt(options: FirstAttemptOptions): FirstAttempt {
     task,
     outcome: state.outcome,
     hasReturned: () => hasReturned,
-    progress: () => reported && { ...reported, message: cut(reported.message) },
+    progress: () => reported && { ...reported, message: cutMessage(reported.message) },
     release: state.release,
     cancel: state.cancel,
   }
 }
 
-/** As on a thread, where it has no more room; only when it is looked at. */
-function cut(message: string): string {
-  const room = new Uint8Array(maxProgressBytes)
-  return new TextDecoder().decode(room.subarray(0, new TextEncoder().encodeInto(message, room).written))
+/** Cuts the message to the room that a thread has for it in shared memory. Called only when a reader asks for progress. */
+function cutMessage(message: string): string {
+  const bytes = new Uint8Array(maxProgressBytes)
+  return new TextDecoder().decode(bytes.subarray(0, new TextEncoder().encodeInto(message, bytes).written))
 }

@@ -1,7 +1,7 @@
 /**
- * Keeps first jobs from ending or changing the process that they share with every request, and as a library with their
- * host. It heeds only code that a first job has started, which it knows by its asynchronous context: what the host does
- * itself, and how its own errors are handled, stays as it is.
+ * Keeps first jobs from ending or changing the process that they share with the service and, as a library, with a host. It
+ * acts only on code that a first job has started, which it knows by the asynchronous context: what the host does itself,
+ * and how the host's errors are handled, stays as it is.
  */
 import dns from 'node:dns'
 import net from 'node:net'
@@ -9,19 +9,17 @@ import type { Worker } from 'node:worker_threads'
 import type { Log } from '../../log.ts'
 import { bar, fenceProcess } from '../../tasks/process-fence.ts'
 import type { Task } from '../../tasks/task-module.ts'
-import { type Intrinsics, watchIntrinsics } from '../intrinsics.ts'
-import { breakTask, currentTask, isInTask, type RunningTask, taskNow, trapExit } from '../running-task.ts'
-
-const strays: ReadonlySet<unknown> = new Set(['uncaughtException', 'unhandledRejection'])
+import { watchIntrinsics } from '../intrinsics.ts'
+import { breakTask, currentTask, isInTask, taskNow, trapExit, type RunningTask } from '../running-task.ts'
 
 let isGuarded = false
 
-/** Call it before any task is loaded. It lasts: code that a first job has left running may act at any time. */
+/** Call it before any task is loaded. It lasts, because code that a first job has left running may act at any time. */
 export function guardProcess(): void {
   if (isGuarded) return
   isGuarded = true
   fenceListeners()
-  // In a pool thread these are the thread's own.
+  // These settings belong to the whole process here; a pool thread has its own.
   for (const name of ['setServers', 'setDefaultResultOrder']) {
     bar(dns, 'dns', name, isInTask)
     bar(dns.promises, 'dns.promises', name, isInTask)
@@ -29,40 +27,35 @@ export function guardProcess(): void {
   for (const name of ['setDefaultAutoSelectFamily', 'setDefaultAutoSelectFamilyAttemptTimeout']) {
     bar(net, 'net', name, isInTask)
   }
-  keepContexts()
+  // Node emits `worker` in the context of the code that made the worker, before any event of the worker itself.
+  process.on('worker', keepContextOfWorker)
+  keepContextOfFinalizers()
+  keepContextOfWebAssembly()
   containStrays()
   trapExit('exit')
   trapExit('reallyExit')
   fenceProcess(isInTask)
 }
 
-/** Node emits each of these before it does anything about the error, and does nothing where that has returned true. */
+/** Node emits these events before it handles an uncaught error, and leaves the error alone when `emit` returns true. */
 function containStrays(): void {
   const { emit } = process
-
-  /** Whether the event is about an error of a first job, which then has it. */
-  function hasBroken(event: unknown, thrown: unknown): boolean {
+  const value = (event: unknown, ...args: unknown[]): boolean => {
     const task = taskNow()
-    if (task === undefined) return false
-    // The monitor's event comes just before the other one.
-    if (event === 'uncaughtExceptionMonitor') return true
-    if (!strays.has(event)) return false
-    breakTask(task, thrown)
-    return true
+    if (task !== undefined) {
+      // The monitor's event comes just before `uncaughtException`, which breaks the task.
+      if (event === 'uncaughtExceptionMonitor') return true
+      if (event === 'uncaughtException' || event === 'unhandledRejection') {
+        breakTask(task, args[0])
+        return true
+      }
+    }
+    return Boolean(Reflect.apply(emit, process, [event, ...args]))
   }
-
-  const emitUncontained = (...args: unknown[]): boolean =>
-    hasBroken(args[0], args[1]) || Boolean(Reflect.apply(emit, process, args))
-  Object.defineProperty(process, 'emit', { value: emitUncontained, writable: true, configurable: true })
+  Object.defineProperty(process, 'emit', { value, writable: true, configurable: true })
 }
 
-/** Where Node loses the asynchronous context of a first job: events of a worker's end, finalizers, and WebAssembly. */
-function keepContexts(): void {
-  // Emitted in the context of the code that has made it, before any event of its own.
-  process.on('worker', keepContextOfWorker)
-  keepContextOfFinalizers()
-  keepContextOfWebAssembly()
-}
+// Node loses the asynchronous context in a worker's events, finalizers and WebAssembly: it is kept for first jobs.
 
 function keepContextOfWorker(worker: Worker): void {
   const task = taskNow()
@@ -71,7 +64,7 @@ function keepContextOfWorker(worker: Worker): void {
   worker.emit = (...args: unknown[]) => contain(task, () => Boolean(Reflect.apply(emit, worker, args)))
 }
 
-/** @returns true where the call throws: as an event, it has been heard */
+/** @returns true when the call throws: the event counts as heard */
 function contain(task: RunningTask, call: () => boolean): boolean {
   try {
     return currentTask.run(task, call)
@@ -91,46 +84,46 @@ function keepContextOfFinalizers(): void {
       return Reflect.construct(target, [contained], newTarget)
     },
   })
-  // Where the language is frozen (`--frozen-intrinsics`) this does nothing.
+  // Fails without an error when the built-ins are frozen (`--frozen-intrinsics`).
   Reflect.defineProperty(globalThis, 'FinalizationRegistry', { value, writable: true, configurable: true })
 }
 
 function keepContextOfWebAssembly(): void {
-  // Node's types do not have it.
+  // Node's types do not declare it.
   const api = Object(Reflect.get(globalThis, 'WebAssembly')) as object
   for (const name of ['compile', 'compileStreaming', 'instantiate', 'instantiateStreaming']) {
     const original: unknown = Reflect.get(api, name)
     if (typeof original !== 'function') continue
     const value = (...args: unknown[]): unknown => {
       const promise: unknown = Reflect.apply(original, api, args)
-      // The one that is made here is rejected in the context that is there now.
+      // A promise that `then` makes is rejected in the context of the call, not in that of WebAssembly.
       return taskNow() === undefined ? promise : (promise as Promise<unknown>).then((made) => made)
     }
     Reflect.defineProperty(api, name, { value, writable: true, configurable: true, enumerable: true })
   }
 }
 
-interface Changed {
-  /** Before the first of them wrote it; undefined: there was none. */
+interface ChangedVariable {
+  /** The value before the first job wrote it; undefined: the variable did not exist. */
   readonly before: string | undefined
   readonly writers: Set<RunningTask>
 }
 
 /**
- * In a pool thread a task has an environment of its own; here it has that of the process until it ends. For a process of
- * our own: what stands for the environment from now on cannot be cloned, which a host may want to do.
+ * Takes back the environment variables that a first job wrote when the job ends; a pool thread has its own environment. Not
+ * for a library: the proxy that replaces `process.env` cannot be cloned, which a host may want to do.
  */
 export function fenceEnvironment(): void {
-  // Nothing is read here: main.ts alone does that.
+  // Only replaced, not read: main.ts alone reads the environment.
   const variables: NodeJS.ProcessEnv = Reflect.get(process, 'env')
-  const changed = new Map<string, Changed>()
+  const changed = new Map<string, ChangedVariable>()
 
-  function forget(name: string, entry: Changed, writer: RunningTask): void {
-    entry.writers.delete(writer)
-    if (entry.writers.size > 0 || changed.get(name) !== entry) return
+  function forget(name: string, variable: ChangedVariable, writer: RunningTask): void {
+    variable.writers.delete(writer)
+    if (variable.writers.size > 0 || changed.get(name) !== variable) return
     changed.delete(name)
-    if (entry.before === undefined) delete variables[name]
-    else variables[name] = entry.before
+    if (variable.before === undefined) delete variables[name]
+    else variables[name] = variable.before
   }
 
   function write(name: string | symbol, change: () => boolean): boolean {
@@ -141,36 +134,37 @@ export function fenceEnvironment(): void {
       changed.delete(name)
       return change()
     }
-    // What a job writes after its end is no longer taken back, and so is not written.
+    // Ignored, because nothing would take it back.
     if (task.host.isOver()) return true
-    const entry = changed.get(name) ?? { before: variables[name], writers: new Set() }
-    changed.set(name, entry)
-    if (!entry.writers.has(task)) void task.host.ended.then(() => forget(name, entry, task))
-    entry.writers.add(task)
+    const variable = changed.get(name) ?? { before: variables[name], writers: new Set() }
+    changed.set(name, variable)
+    if (!variable.writers.has(task)) void task.host.ended.then(() => forget(name, variable, task))
+    variable.writers.add(task)
     return change()
   }
 
   const value = new Proxy(variables, {
     set: (target, name, text) => write(name, () => Reflect.set(target, name, text)),
     deleteProperty: (target, name) => write(name, () => Reflect.deleteProperty(target, name)),
-    defineProperty: (target, name, rule) => write(name, () => Reflect.defineProperty(target, name, rule)),
+    defineProperty: (target, name, descriptor) => write(name, () => Reflect.defineProperty(target, name, descriptor)),
   })
   Object.defineProperty(process, 'env', { value, writable: true, configurable: true, enumerable: true })
 }
 
 type Listener = (...args: readonly unknown[]) => void
 
-/** A first job can listen until it ends, and cannot end the listening of others. */
+/** Removes the listeners of a first job when it ends, and keeps the job from removing others. */
 function fenceListeners(): void {
-  const own = new WeakSet<Listener>()
+  const ofFirstJobs = new WeakSet<Listener>()
   const isOthers = (event: unknown, listener: unknown): boolean =>
-    process.listeners(event as NodeJS.Signals).includes(listener as () => void) && !own.has(listener as Listener)
+    process.listeners(event as NodeJS.Signals).includes(listener as () => void) &&
+    !ofFirstJobs.has(listener as Listener)
 
-  // Emitted before the listener is added, in the context of the code that adds it.
+  // Node emits `newListener` before it adds the listener, in the context of the code that adds it.
   process.on('newListener', (event: string | symbol, listener: Listener) => {
     const task = taskNow()
     if (task === undefined) return
-    own.add(listener)
+    ofFirstJobs.add(listener)
     const remove = (): void => void process.removeListener(event, listener)
     if (task.host.isOver()) queueMicrotask(remove)
     else void task.host.ended.then(remove)
@@ -180,67 +174,62 @@ function fenceListeners(): void {
   }
 }
 
-/** A job of which code may have run since the last look. */
-export interface Suspect {
-  readonly task: Task
-}
-
-export interface RealmGuardOptions {
-  /** Called with a task that has changed something. */
-  readonly onGuilty: (task: Task) => void
+export interface BuiltInsGuardOptions {
+  /** Called with a task that has changed a built-in. */
+  readonly onChangedBy: (task: Task) => void
   readonly log: Log
 }
 
-/** While a task is new, it is looked at more often, and getters are looked at too. */
-const fullLooks = 60
+/** A new task gets this many thorough checks, which include getters. */
+const thoroughChecks = 60
 
-export type RealmGuard = ReturnType<typeof createRealmGuard>
+export type BuiltInsGuard = ReturnType<typeof createBuiltInsGuard>
 
-export function createRealmGuard({ onGuilty, log }: RealmGuardOptions) {
-  let intrinsics: Intrinsics = watchIntrinsics()
-  // Not a Map: what it does may be what was changed.
-  const looks = Object.create(null) as Record<string, number>
+/** Restores built-ins that a first job has changed, as soon as the job has given the thread back. */
+export function createBuiltInsGuard({ onChangedBy, log }: BuiltInsGuardOptions) {
+  let intrinsics = watchIntrinsics()
+  // Not a Map, whose methods a task may have changed.
+  const checksOf = Object.create(null) as Record<string, number>
 
   function isNew({ name }: Task): boolean {
-    const count = looks[name] ?? 0
-    if (count < fullLooks) looks[name] = count + 1
-    return count < fullLooks
+    const count = checksOf[name] ?? 0
+    if (count < thoroughChecks) checksOf[name] = count + 1
+    return count < thoroughChecks
   }
 
-  function putBack(changed: string, suspects: readonly Suspect[]): void {
+  function restore(changed: string, tasks: readonly Task[]): void {
     const left = intrinsics.restore()
-    // Otherwise what cannot be put back would be found again at each look.
+    // Without a new watch, each check would find again what cannot be restored.
     if (left.length > 0) intrinsics = watchIntrinsics()
-    const names = [...new Set(suspects.map(({ task }) => task.name))]
-    const only = names.length === 1 ? suspects[0]?.task : undefined
-    if (only !== undefined) onGuilty(only)
-    const what = only === undefined ? 'a first job' : `the task ${only.name}`
-    const then = only === undefined ? 'it was put back' : 'its first jobs run in the pool now'
-    if (left.length === 0)
-      log.warn({ tasks: names, changed }, `${what} changed ${changed} for the whole process: ${then}`)
-    else
-      log.error(
-        { tasks: names, changed, left },
-        `${what} changed ${changed} for the whole process, for good: start it again`,
-      )
+    const names = [...new Set(tasks.map(({ name }) => name))]
+    const only = names.length === 1 ? tasks[0] : undefined
+    if (only !== undefined) onChangedBy(only)
+    const what = `${only === undefined ? 'a first job' : `the task ${only.name}`} changed ${changed} for the whole process`
+    if (left.length > 0) return log.error({ tasks: names, changed, left }, `${what}, for good: start it again`)
+    const effect = only === undefined ? 'it was put back' : 'its first jobs run in the pool now'
+    log.warn({ tasks: names, changed }, `${what}: ${effect}`)
   }
 
-  function act(changed: string | null, suspects: readonly Suspect[]): void {
+  function handle(changed: string | null, tasks: readonly Task[]): void {
     if (changed === null) return
-    if (suspects.length === 0) intrinsics = watchIntrinsics()
-    else putBack(changed, suspects)
+    // The host changed it itself.
+    if (tasks.length === 0) intrinsics = watchIntrinsics()
+    else restore(changed, tasks)
   }
 
   return {
-    /** Puts back what has changed since the last look; without a suspect, no first job has changed it, and it stays. */
-    look(suspects: readonly Suspect[]): void {
-      const only = suspects.length === 1 ? suspects[0] : undefined
-      const isFull = only !== undefined && isNew(only.task)
-      act(isFull ? intrinsics.findChanged() : intrinsics.findReplaced(), suspects)
+    /**
+     * Restores what has changed since the last check.
+     * @param tasks those whose code may have run since then; with none, a change is the host's own and stays
+     */
+    check(tasks: readonly Task[]): void {
+      const only = tasks.length === 1 ? tasks[0] : undefined
+      const isThorough = only !== undefined && isNew(only)
+      handle(isThorough ? intrinsics.findChanged() : intrinsics.findReplaced(), tasks)
     },
-    /** For a job that has only given the thread back: looks as long as its task is new here. */
-    lookEarly(suspect: Suspect): void {
-      if (isNew(suspect.task)) act(intrinsics.findChanged(), [suspect])
+    /** For a job that has given the thread back and goes on later: checks only while its task is new. */
+    checkEarly(task: Task): void {
+      if (isNew(task)) handle(intrinsics.findChanged(), [task])
     },
   }
 }

@@ -1,28 +1,32 @@
-/** One attempt on a thread, from its send to its one outcome; its time and its memory are watched. */
+/** One attempt on a thread, from sending the job to its one outcome; its time and memory are watched from the main thread. */
 import { type ClaimedJob, failedBy, type AttemptOutcome, type StepKeeper } from '../../domain/claim.ts'
 import type { JobError, JobErrorCode } from '../../domain/job.ts'
 import { monotonicMs } from '../../runtime/clock.ts'
 import { createAttemptState, type Attempt } from '../executor.ts'
 import { phases, type ControlBlock } from './control-block.ts'
 
-/** Why a job that did not stop was asked to stop. */
+/** Why a job that did not stop in time was asked to stop. */
 export type AbandonCause = JobErrorCode | 'released'
 
 /**
- * The first of these ends it. Where it was asked to stop before, it ends as it was to end then.
+ * The first of these calls that ends the attempt decides its outcome:
  *
+ * | call                | the attempt ends                             | with                     |
+ * | ------------------- | -------------------------------------------- | ------------------------ |
  * | `release`, `cancel` | after the grace, unless the task ends before | `released`, `cancelled`  |
- * | `recall`            | at once, if the thread has not begun it      | `released`               |
- * | `finish`            | the thread has replied                       | the outcome of the reply |
- * | `kill`              | at once, and its thread with it              | the error                |
- * | `crash`             | its thread ended or could not reply, and this attempt may be the cause | the error |
- * | `evict`             | its thread ended or is ended, and this attempt is not the cause | `released` |
+ * | `recall`            | at once, if the thread has not begun the job | `released`               |
+ * | `finish`            | at once: the thread has replied              | the outcome of the reply |
+ * | `kill`              | at once, and its thread is ended             | the error                |
+ * | `crash`             | at once: its thread ended or could not reply, and it may be the cause | the error |
+ * | `evict`             | at once: its thread ends, and it is not the cause | `released`          |
+ *
+ * An attempt that was asked to stop before ends with the outcome of that request.
  */
 export interface PoolAttempt extends Attempt {
   readonly job: ClaimedJob
   readonly keeper: StepKeeper
   readonly slot: number
-  /** Whether it could be. */
+  /** @returns false when the thread has begun the job, or the attempt is over */
   recall(): boolean
   kill(error: JobError): void
   finish(outcome: AttemptOutcome): void
@@ -30,22 +34,21 @@ export interface PoolAttempt extends Attempt {
   evict(): void
 }
 
-export interface PoolAttemptOptions extends Pick<PoolAttempt, 'job' | 'keeper'> {
+export interface PoolAttemptOptions extends Pick<PoolAttempt, 'job' | 'keeper' | 'slot'> {
   readonly control: ControlBlock
-  readonly slot: number
-  /** How long a thread may take to import the task's module. */
+  /** How long a thread may take to import the task's module, in milliseconds. */
   readonly loadLimitMs: number
   readonly cancelGraceMs: number
-  /** Whether its task has secrets, which what a thread or a process wrote last may hold. */
+  /** Whether its task has secrets: the stack of a crash, which is the last output of the thread, may contain them. */
   readonly hasSecrets: boolean
-  /** The attempt has ended and its task has not: the slot stays taken until the thread is gone. */
+  /** The attempt is over and its task goes on: the slot stays taken until the thread is gone. */
   readonly onAbandoned: (cause: AbandonCause) => void
-  /** The thread has not begun the job for longer than seems right; called again while it has not. */
+  /** The thread should have begun the job by now; called again until it does. */
   readonly onUnbegun: () => void
 }
 
 export function startAttempt(options: PoolAttemptOptions): PoolAttempt {
-  const { job, keeper, control, slot, hasSecrets, cancelGraceMs, onAbandoned } = options
+  const { job, keeper, slot, control, hasSecrets, cancelGraceMs, onAbandoned } = options
   const state = createAttemptState({
     graceMs: cancelGraceMs,
     onStop: () => control.stop(slot),
@@ -72,7 +75,7 @@ export function startAttempt(options: PoolAttemptOptions): PoolAttempt {
     },
     cancel() {
       state.cancel()
-      // What was not begun needs no grace: it ends as what it was to stop for.
+      // A job that has not begun needs no grace. It still ends as cancelled.
       recall()
     },
     kill(error) {
@@ -89,81 +92,77 @@ export function startAttempt(options: PoolAttemptOptions): PoolAttempt {
   }
 }
 
-/** How soon to look again at a job that its thread has not begun. */
-const lookAgainMs = 100
+const pollMs = 100
 const unbegunAfterMs = 2_000
 
 /**
- * Counts an attempt's time from its start on the thread, which only the shared memory knows: time on the way to the
- * thread does not count.
- * @returns a function that ends the counting
+ * Limits the time of an attempt. The time counts from the start on the thread, which only shared memory shows: the way to
+ * the thread does not count.
+ * @returns cancels the timer
  */
 function startTimer(options: PoolAttemptOptions, onTimeout: (message: string) => void): () => void {
   const { control, slot, loadLimitMs, onUnbegun } = options
   const { timeoutMs } = options.job
   const sentAt = performance.now()
-  let timer = setTimeout(look, Math.min(timeoutMs, unbegunAfterMs))
+  let timer = setTimeout(check, Math.min(timeoutMs, unbegunAfterMs))
 
-  function look(): void {
+  function check(): void {
     const { phase, sinceMs } = control.phase(slot)
-    if (phase === phases.sent) {
-      if (performance.now() - sentAt >= unbegunAfterMs) onUnbegun()
-      return lookIn(Math.min(timeoutMs, lookAgainMs))
-    }
-    if (!control.isBegun(slot)) return lookIn(Math.min(timeoutMs, lookAgainMs))
+    if (phase === phases.sent && performance.now() - sentAt >= unbegunAfterMs) onUnbegun()
+    if (phase !== phases.loading && phase !== phases.running) return checkIn(Math.min(timeoutMs, pollMs))
     const isLoading = phase === phases.loading
     const leftMs = sinceMs + (isLoading ? loadLimitMs : timeoutMs) - monotonicMs()
-    if (leftMs > 0) return lookIn(isLoading ? Math.min(leftMs, lookAgainMs) : leftMs)
+    if (leftMs > 0) return checkIn(isLoading ? Math.min(leftMs, pollMs) : leftMs)
     onTimeout(isLoading ? `the module did not load within ${loadLimitMs} ms` : `did not end within ${timeoutMs} ms`)
   }
 
-  function lookIn(delayMs: number): void {
-    timer = setTimeout(look, delayMs)
+  function checkIn(delayMs: number): void {
+    timer = setTimeout(check, delayMs)
   }
 
   return () => clearTimeout(timer)
 }
 
-const lookEveryMs = 50
+const measureEveryMs = 50
 
 interface Watched {
-  /** Bytes of heap and external memory that the thread holds now; waits while the thread is in native code. */
+  /** Bytes of heap and external memory that the thread holds now; does not resolve while the thread is in native code. */
   measure(): Promise<number>
-  /** Bytes that it held when the attempt began. */
+  /** Bytes that the thread held when the attempt began. */
   startBytes(): number
   readonly limitBytes: number
   onExceeded(usedBytes: number): void
 }
 
 /**
- * Watches from outside how much memory the attempts on `cpu` threads take, for V8's own limit can end the process. One
- * timer for all attempts, and at most one measurement of each under way.
- * @returns a function that begins to watch an attempt, and returns one that ends it
+ * Watches the memory of attempts on `cpu` threads from the main thread, because V8's own limit can end the process. One
+ * timer serves all attempts; each has one measurement under way at most.
+ * @returns watches an attempt, and returns a function that ends the watch
  */
 export function createMemoryWatch(): (attempt: Watched) => () => void {
   const watched = new Set<Watched>()
   const measuring = new Set<Watched>()
   let timer: NodeJS.Timeout | undefined
 
-  async function look(attempt: Watched): Promise<void> {
+  async function measure(attempt: Watched): Promise<void> {
     measuring.add(attempt)
     try {
       const usedBytes = (await attempt.measure()) - attempt.startBytes()
       if (watched.has(attempt) && usedBytes > attempt.limitBytes) attempt.onExceeded(usedBytes)
     } catch {
-      // The thread has ended, and with it the attempt.
+      // The thread has ended, and the attempt with it.
     } finally {
       measuring.delete(attempt)
     }
   }
 
-  function lookAtAll(): void {
-    for (const attempt of watched) if (!measuring.has(attempt)) void look(attempt)
+  function measureAll(): void {
+    for (const attempt of watched) if (!measuring.has(attempt)) void measure(attempt)
   }
 
   return (attempt) => {
     watched.add(attempt)
-    timer ??= setInterval(lookAtAll, lookEveryMs)
+    timer ??= setInterval(measureAll, measureEveryMs)
     return () => {
       watched.delete(attempt)
       if (watched.size > 0) return

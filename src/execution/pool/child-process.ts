@@ -1,4 +1,4 @@
-/** One child process: started, written to, killed, and how it ended. */
+/** One child process: how it is started, written to and killed, and how it ended. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
@@ -8,11 +8,11 @@ import { passOnErrors } from '../../log.ts'
 import {
   createFrameReader,
   encodeFrame,
-  type receivers,
-  readFromChild,
-  relayFile,
   type FromChild,
-  type LookReply,
+  type Measurement,
+  readFromChild,
+  type receivers,
+  relayDescriptor,
 } from './pool-messages.ts'
 
 export interface ChildOptions {
@@ -21,8 +21,8 @@ export interface ChildOptions {
   /** Command-line flags of Node. */
   readonly flags: readonly string[]
   readonly onMessage: (message: FromChild) => void
-  readonly onLook: (reply: LookReply) => void
-  /** It is gone, and all that it has said was heard, or it could not be started; called once, and not before `startChild` returns. */
+  readonly onMeasured: (measured: Measurement) => void
+  /** Called once: the process has ended and its last message was read, or it could not be started. Not before `startChild` returns. */
   readonly onGone: (error: unknown) => void
 }
 
@@ -39,19 +39,19 @@ export class ProcessEnd extends Error {
 const entry = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? './process-entry.ts' : './process-entry.js', import.meta.url),
 )
-/** Something that the child has started can keep its files open. */
-const hearLimitMs = 200
-/** How long one that can no longer report may take to end by itself. */
+/** How long to read after the exit. A process that the child has started can keep the pipes open. */
+const readLimitMs = 200
+/** How long a process that has closed its pipes may take to end by itself. */
 const closedLimitMs = 500
-const maxLastWords = 4_096
-/** What V8 writes before it ends the process. */
+const maxOutputLength = 4_096
+/** V8 writes this before it ends the process. */
 const heapLimitPattern = /heap out of memory|Reached heap limit/i
 
 export type Child = ReturnType<typeof startChild>
 
-export function startChild({ maxHeapMb, flags, onMessage, onLook, onGone }: ChildOptions) {
-  let lastWords = ''
-  /** Why it was killed, where that was its own doing. */
+export function startChild({ maxHeapMb, flags, onMessage, onMeasured, onGone }: ChildOptions) {
+  let lastOutput = ''
+  /** Why it was killed, if the reason was its own behaviour; else null. */
   let fault: string | null = null
   let isGone = false
   let child: ChildProcess | null = null
@@ -59,54 +59,54 @@ export function startChild({ maxHeapMb, flags, onMessage, onLook, onGone }: Chil
   try {
     child = spawn(process.execPath, [...flags, `--max-old-space-size=${maxHeapMb}`, entry], {
       stdio: ['ignore', 'inherit', 'pipe', 'pipe', 'pipe'],
-      // A group of its own: a terminal does not signal it with the service, and it is killed with what it has started.
+      // A process group of its own: a terminal does not signal it with the service, and `kill` reaches what it has started.
       detached: true,
     })
     follow(child)
   } catch (error) {
-    // The system has no descriptor or no process left, for now.
+    // The system has no free descriptor or process at the moment.
     setImmediate(end, error)
   }
 
-  function follow(made: ChildProcess): void {
-    const [, , stderr, relay, tasks] = made.stdio as (Duplex | null | undefined)[]
-    made.once('error', end)
-    made.once('exit', (code, signal) => {
+  function follow(started: ChildProcess): void {
+    const [, , stderr, relay, main] = started.stdio as (Duplex | null | undefined)[]
+    started.once('error', end)
+    started.once('exit', (code, signal) => {
       kill()
-      const over = (): void => end(new ProcessEnd(describeEnd(code, signal, fault, lastWords)))
-      if (tasks === undefined || tasks === null || tasks.readableEnded || tasks.destroyed) setImmediate(over)
-      else for (const event of ['end', 'close']) tasks.once(event, () => setImmediate(over))
-      setTimeout(over, hearLimitMs).unref()
+      const finish = (): void => end(new ProcessEnd(describeEnd({ code, signal, fault, lastOutput })))
+      if (main === undefined || main === null || main.readableEnded || main.destroyed) setImmediate(finish)
+      else for (const event of ['end', 'close']) main.once(event, () => setImmediate(finish))
+      setTimeout(finish, readLimitMs).unref()
     })
+    stderr?.on('error', () => {})
     stderr?.on('data', (chunk: Buffer) => {
-      lastWords = (lastWords + chunk.toString()).slice(-maxLastWords)
+      lastOutput = (lastOutput + chunk.toString()).slice(-maxOutputLength)
       passOnErrors(chunk)
     })
-    hear(tasks, (body) => {
+    readFrames(main, (body) => {
       const message = readFromChild(deserialize(body))
       if (message !== null) onMessage(message)
     })
-    // From the relay, which is of the same version.
-    hear(relay, (body) => onLook(deserialize(body) as LookReply))
-    stderr?.on('error', () => {})
-    // It closes them when it ends, too, and then its own code is what counts.
-    const onClosed = (): void => void setTimeout(condemn, closedLimitMs, 'it closed what it reports through').unref()
-    for (const stream of [relay, tasks]) stream?.on('error', () => {}).once('close', onClosed)
+    // Trusted without a check: the relay is of the same version.
+    readFrames(relay, (body) => onMeasured(deserialize(body) as Measurement))
+    // A process that ends closes them too: then its own exit code counts.
+    const onClosed = (): void => void setTimeout(killFor, closedLimitMs, 'it closed what it reports through').unref()
+    for (const stream of [relay, main]) stream?.on('error', () => {}).once('close', onClosed)
   }
 
-  function condemn(reason: string): void {
+  function killFor(reason: string): void {
     fault ??= reason
     kill()
   }
 
-  function hear(stream: Duplex | null | undefined, onBody: (body: Buffer) => void): void {
+  function readFrames(stream: Duplex | null | undefined, onBody: (body: Buffer) => void): void {
     const read = createFrameReader((_receiver, body) => onBody(body))
     stream?.on('data', (chunk: Buffer) => {
       try {
         read(chunk)
       } catch {
         stream.destroy()
-        condemn('it wrote to what only its own code reports through')
+        killFor('it wrote to what only its own code reports through')
       }
     })
   }
@@ -118,40 +118,41 @@ export function startChild({ maxHeapMb, flags, onMessage, onLook, onGone }: Chil
     onGone(error)
   }
 
-  /** And all that it has started; again after its end, when only those are left. */
+  /** Kills its process group, which also works when only processes that it has started are left. */
   function kill(): void {
     if (child?.pid === undefined || isGone) return
     try {
       process.kill(-child.pid, 'SIGKILL')
     } catch {
-      // Gone already.
+      // The group has ended.
     }
   }
 
   return {
-    pid: child?.pid,
     send(receiver: (typeof receivers)[keyof typeof receivers], message: unknown): void {
-      const relay = child?.stdio[relayFile] as Duplex | null | undefined
+      const relay = child?.stdio[relayDescriptor] as Duplex | null | undefined
       if (relay?.writable === true) relay.write(encodeFrame(receiver, message))
     },
     kill,
   }
 }
 
-/** Its last words stand where stacks are: they can name files. */
-function describeEnd(
-  code: number | null,
-  signal: NodeJS.Signals | null,
-  fault: string | null,
-  lastWords: string,
-): JobError {
-  const words = lastWords.trim() === '' ? {} : { stack: lastWords.trim() }
+interface End {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly fault: string | null
+  readonly lastOutput: string
+}
+
+/** Its last output is in `stack`, which readers of the run do not see: it can name files. */
+function describeEnd({ code, signal, fault, lastOutput }: End): JobError {
+  const output = lastOutput.trim() === '' ? {} : { stack: lastOutput.trim() }
   if (signal === null) {
-    return { code: 'crashed', message: `the process exited with code ${code}`, exitCode: code ?? 0, ...words }
+    return { code: 'crashed', message: `the process exited with code ${code}`, exitCode: code ?? 0, ...output }
   }
-  if (fault !== null) return { code: 'crashed', message: `the process was ended: ${fault}`, ...words }
-  if (signal !== 'SIGKILL' && heapLimitPattern.test(lastWords)) {
-    return { code: 'out_of_memory', message: 'the process reached its heap limit', ...words }
+  if (fault !== null) return { code: 'crashed', message: `the process was ended: ${fault}`, ...output }
+  if (signal !== 'SIGKILL' && heapLimitPattern.test(lastOutput)) {
+    return { code: 'out_of_memory', message: 'the process reached its heap limit', ...output }
   }
-  return { code: 'crashed', message: `the process was ended by ${signal}`, ...words }
+  return { code: 'crashed', message: `the process was ended by ${signal}`, ...output }
 }

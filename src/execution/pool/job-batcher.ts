@@ -1,4 +1,4 @@
-/** Takes jobs, and replies to their steps, to the threads: one message for all that go the same way in one turn. */
+/** Sends jobs, and replies to their steps, to the threads: one message for everything that goes to a thread in one turn. */
 import { messageOf } from '../../domain/errors.ts'
 import type { Task } from '../../tasks/task-module.ts'
 import type { PoolAttempt } from './attempt.ts'
@@ -13,45 +13,46 @@ export interface JobBatcherOptions {
   readonly onNoReply: (thread: PoolThread, attempt: PoolAttempt, error: unknown) => void
 }
 
-/** A job that was sent and is not replied to. */
-interface Sent {
+/** A job without a reply yet. */
+interface SentJob {
   readonly thread: PoolThread
   readonly attempt: PoolAttempt
-  /** `givenUp` of the thread when the job was sent: another number later is another thread. */
+  /** `thread.givenUp` when the job was sent. A different number later means that a new thread has replaced that one. */
   readonly givenUp: number
 }
 
 export function createJobBatcher({ hostOf, onReply, onNoReply }: JobBatcherOptions) {
-  const sent = new Map<number, Sent>()
+  const sent = new Map<number, SentJob>()
   let nextId = 0
 
   const sendJob = createOutbox<JobMessage>((thread, jobs) => {
     hostOf(thread)
       .send({ type: 'jobs', jobs })
-      // It comes from the thread's entry, which is of the same version.
+      // Trusted without a check: the thread's entry is of the same version.
       .then(
         (replies) => deliver(replies as JobReply[]),
-        (error: unknown) => endUnreplied(jobs, error),
+        (error: unknown) => failUnreplied(jobs, error),
       )
   })
   const sendStepReply = createOutbox<StepReply>((thread, replies) => {
-    // Where the thread has died, nobody waits for them.
     hostOf(thread)
       .send({ type: 'step-replies', replies })
-      .catch(() => {})
+      .catch(() => {
+        // The thread has ended: nothing waits for the replies.
+      })
   })
 
   function deliver(replies: readonly JobReply[]): void {
     for (const reply of replies) {
       const job = sent.get(reply.id)
-      // Its thread was found dead before its last words came.
+      // The end of the thread can be noticed before its last message arrives.
       if (job === undefined) continue
       sent.delete(reply.id)
       onReply(job.thread, job.attempt, reply)
     }
   }
 
-  function endUnreplied(jobs: readonly JobMessage[], error: unknown): void {
+  function failUnreplied(jobs: readonly JobMessage[], error: unknown): void {
     for (const { id } of jobs) {
       const job = sent.get(id)
       sent.delete(id)
@@ -60,8 +61,9 @@ export function createJobBatcher({ hostOf, onReply, onNoReply }: JobBatcherOptio
     }
   }
 
-  async function valueOf(thread: PoolThread, { id, asked }: StepMessage): Promise<StepReply['value']> {
+  async function callKeeper(thread: PoolThread, { id, asked }: StepMessage): Promise<StepReply['value']> {
     const job = sent.get(id)
+    // The job has ended, or a task has forged the message.
     if (job?.thread !== thread) return typeof asked === 'number' ? null : 'stale'
     const { job: claimed, keeper } = job.attempt
     try {
@@ -77,19 +79,19 @@ export function createJobBatcher({ hostOf, onReply, onNoReply }: JobBatcherOptio
       const id = nextId
       nextId += 1
       sent.set(id, { thread, attempt, givenUp: thread.givenUp })
-      sendJob(thread, jobMessage(id, attempt, task))
+      sendJob(thread, createJobMessage(id, attempt, task))
     },
-    /** A thread has sent these before all jobs of their batch are over. */
+    /** Handles replies that a thread sends while other jobs of their batch still run. */
     deliver,
-    /** Keeps or reads the steps of a job on a thread, and replies to it. */
-    async answerStep(thread: PoolThread, message: StepMessage): Promise<void> {
+    /** Keeps a step of a job on the thread, or reads its steps, and replies. */
+    async replyToStep(thread: PoolThread, message: StepMessage): Promise<void> {
       const { id, call } = message
-      sendStepReply(thread, { id, call, value: await valueOf(thread, message) })
+      sendStepReply(thread, { id, call, value: await callKeeper(thread, message) })
     },
   }
 }
 
-/** @returns a function that collects what goes to each thread in one turn of the event loop */
+/** @returns collects the items for each thread, and sends them at the end of this turn of the event loop */
 function createOutbox<Item>(send: (thread: PoolThread, items: readonly Item[]) => void) {
   const outbox = new Map<PoolThread, Item[]>()
 
@@ -106,12 +108,17 @@ function createOutbox<Item>(send: (thread: PoolThread, items: readonly Item[]) =
   }
 }
 
-function jobMessage(id: number, { job, slot }: PoolAttempt, { name, url }: Task): JobMessage {
+function createJobMessage(id: number, { job, slot }: PoolAttempt, { name, url }: Task): JobMessage {
   const { input, runId, jobIndex, attempt, after, steps, traceparent } = job
-  const message = { id, slot, task: name, url, input, runId, jobIndex, attempt }
-  if (after === undefined && steps === undefined && traceparent === undefined) return message
   return {
-    ...message,
+    id,
+    slot,
+    task: name,
+    url,
+    input,
+    runId,
+    jobIndex,
+    attempt,
     ...(after && { after }),
     ...(steps !== undefined && { steps }),
     ...(traceparent !== undefined && { traceparent }),

@@ -1,4 +1,4 @@
-/** Runs the jobs that a thread is sent, or a process, and replies to each with its outcome. Never throws. */
+/** Runs the jobs that a thread or a process is sent, and replies to each with its outcome. Never throws. */
 import type { AttemptOutcome, AttemptSteps, StepPage, StepReport } from '../../domain/claim.ts'
 import type { JobError } from '../../domain/job.ts'
 import { get, later, now, toObject, withResolvers } from '../../runtime/primordials.ts'
@@ -21,8 +21,8 @@ import type {
   ToThread,
 } from './pool-messages.ts'
 
-// Taken before any task runs, for a job can change what the next one depends on.
-const run = currentTask.run.bind(currentTask)
+// Taken before any task runs, because a job can change what the next one depends on.
+const runInContext = currentTask.run.bind(currentTask)
 const createObject = Object.create
 const CallError = Error
 
@@ -36,27 +36,27 @@ export interface JobRunnerOptions {
 
 export type OnMessage = (message: ToThread) => Promise<readonly JobReply[] | LoadReply>
 
-/** Call it before any task is loaded, after everything that is replaced of the built-ins. */
+/** Call it before any task is loaded, and after all changes that our own code makes to built-ins. */
 export function createJobRunner({ control, isSequential, post }: JobRunnerOptions): OnMessage {
   const stepCalls = createStepCalls(post)
   const runBatch = createRunBatch({ isSequential, runJob, send: post })
   const tasks = createObject(null) as Record<string, Task>
   const runningJobs = createObject(null) as Record<string, RunningJob>
-  /** The job that left the language changed when the synchronous part of its task ended. */
+  /** The running job that left built-ins changed at the end of its synchronous part; null if no job did. */
   let changer: RunningJob | null = null
 
   process.on('uncaughtException', onStray)
   process.on('unhandledRejection', onStray)
   trapExit('reallyExit')
   const intrinsics = watchIntrinsics()
-  const keepStacks = watchStacks()
+  const restoreStacks = watchStacks()
 
   async function load(message: LoadMessage): Promise<LoadReply> {
     try {
       await taskOf(message)
       return { flaw: null }
     } catch (error) {
-      // As for a job, that is not the module's fault.
+      // A lack of file descriptors is not the module's fault.
       return { flaw: isOutOfDescriptors(error) ? null : serializeError(error).message }
     }
   }
@@ -71,20 +71,20 @@ export function createJobRunner({ control, isSequential, post }: JobRunnerOption
       tookMs: now() - startedAt,
     })
     const changedBefore = intrinsics.findReplaced()
-    // What another job did to the language is not to be paid for by this one.
+    // Another job changed it: this one must not begin, and does not lose its attempt.
     if (changedBefore !== null) {
-      await charge(changedBefore)
+      await crashChanger(changedBefore)
       return reply('released', `a job has changed ${changedBefore}`, true)
     }
     const job = takeJob(message, control, post, stepCalls.of)
     if (job === null) return reply('released', null, false)
     runningJobs[message.id] = job
-    void run(job.task, attempt, message, job)
+    void runInContext(job.task, loadAndRun, message, job)
     const outcome = await job.task.host.ended
-    job.end()
+    job.close()
     delete runningJobs[message.id]
     if (changer === job) changer = null
-    keepStacks()
+    restoreStacks()
     const changed = intrinsics.findChanged()
     if (changed !== null) return reply(outcome, `${message.task} has changed ${changed}`, true)
     if (outcome === 'released') return reply(outcome, 'no file descriptor was left to load a module with', false)
@@ -93,15 +93,15 @@ export function createJobRunner({ control, isSequential, post }: JobRunnerOption
   }
 
   /**
-   * A job that keeps the language changed while it waits spends its attempt when that holds up another one. Handed back
-   * unspent, the two could meet again and again.
+   * Fails the job that keeps a built-in changed while it waits, because that stops another job. If it was handed back with
+   * its attempt, the two jobs could meet again and again.
    */
-  async function charge(changed: string): Promise<void> {
-    const culprit = changer ?? onlyRunning()
-    if (culprit === null) return
+  async function crashChanger(changed: string): Promise<void> {
+    const job = changer ?? onlyRunning()
+    if (job === null) return
     const message = `had ${changed} changed while it waited on a thread that it shares`
-    culprit.settle({ ok: false, error: { code: 'crashed', message }, isRetryable: true })
-    // Its reply goes first: after ours, the thread is ended.
+    job.endWith({ ok: false, error: { code: 'crashed', message }, isRetryable: true })
+    // Its reply must go before that of the caller, after which the thread is killed.
     const { promise, resolve }: PromiseWithResolvers<void> = withResolvers()
     later(resolve)
     await promise
@@ -110,22 +110,20 @@ export function createJobRunner({ control, isSequential, post }: JobRunnerOption
   function onlyRunning(): RunningJob | null {
     let found: RunningJob | null = null
     for (const id in runningJobs) {
-      const job = runningJobs[id]
-      if (job === undefined) continue
       if (found !== null) return null
-      found = job
+      found = runningJobs[id] ?? null
     }
     return found
   }
 
-  async function attempt(message: JobMessage, job: RunningJob): Promise<void> {
+  async function loadAndRun(message: JobMessage, job: RunningJob): Promise<void> {
     let task: Task
     try {
       task = await taskOf(message)
     } catch (error) {
-      // That is not the task's fault, and this thread may be the one that has taken them all.
-      if (isOutOfDescriptors(error)) job.settle('released')
-      else job.settle({ ok: false, error: loadError(error), isRetryable: true })
+      // Without a free file descriptor the job is handed back: this thread may hold them all.
+      if (isOutOfDescriptors(error)) job.endWith('released')
+      else job.endWith({ ok: false, error: loadError(error), isRetryable: true })
       return
     }
     const { traceparent } = message
@@ -135,22 +133,18 @@ export function createJobRunner({ control, isSequential, post }: JobRunnerOption
       try {
         return inTrace === null ? call() : inTrace(call)
       } finally {
-        // On a thread of its own it can be nobody else.
+        // A sequential thread needs no record: no other job can have changed it.
         if (!isSequential && changer === null && intrinsics.findReplaced() !== null) changer = job
       }
     })
-    job.settle(outcome)
+    job.endWith(outcome)
   }
 
   async function taskOf({ task: name, url }: JobMessage | LoadMessage): Promise<Task> {
-    const known = tasks[url]
-    if (known !== undefined) return known
-    const task = await loadTask(name, url)
-    tasks[url] = task
-    return task
+    return (tasks[url] ??= await loadTask(name, url))
   }
 
-  /** What nobody caught belongs to the job whose code threw it. */
+  /** An uncaught error belongs to the job whose code threw it. */
   function onStray(thrown: unknown): void {
     const task = taskNow()
     if (task !== undefined) return breakTask(task, thrown)
@@ -170,7 +164,7 @@ interface StepCall {
   readonly reply: PromiseWithResolvers<unknown>
 }
 
-/** The steps of the thread's jobs, which the main thread keeps: asks for each by a message, and waits for its reply. */
+/** Steps of the thread's jobs. The main thread keeps them: each call is a message that waits for its reply. */
 function createStepCalls(post: (message: StepMessage) => void) {
   const waiting = createObject(null) as Record<number, StepCall>
   let nextCall = 0
@@ -186,25 +180,26 @@ function createStepCalls(post: (message: StepMessage) => void) {
   return {
     /** @param id of the job's message */
     of: (id: number): AttemptSteps => ({
-      // The main thread is of the same version.
+      // Trusted without a check: the main thread is of the same version.
       keep: (step) => ask(id, step) as Promise<StepReport>,
       stored: (from) => ask(id, from) as Promise<StepPage | null>,
     }),
     deliver(replies: readonly StepReply[]): void {
       for (let index = 0; index < replies.length; index += 1) {
         const { id, call, value } = replies[index] as StepReply
-        const asked = waiting[call]
-        if (asked === undefined || asked.id !== id) continue
+        const waitingCall = waiting[call]
+        // The reply is for a job of the thread that was here before.
+        if (waitingCall === undefined || waitingCall.id !== id) continue
         delete waiting[call]
-        if (typeof value === 'object' && value !== null && 'failed' in value) {
-          asked.reply.reject(new CallError(value.failed))
-        } else asked.reply.resolve(value)
+        const { reply } = waitingCall
+        if (typeof value === 'object' && value !== null && 'failed' in value) reply.reject(new CallError(value.failed))
+        else reply.resolve(value)
       }
     },
   }
 }
 
-/** With its files where stacks are, in the log: a reader of the run must not learn where they are. */
+/** The details are in the stack, which only the log shows: a reader of the run must not learn where files are. */
 function loadError(error: unknown): JobError {
   const { message, stack = message } = serializeError(error)
   return { code: 'task_error', message: 'its module cannot be loaded on a thread; the log says why', stack }

@@ -1,20 +1,20 @@
-/** Messages between the pool, its threads and its child processes. All ends are ours and of one version. */
+/** Messages between the pool, its threads and its child processes. All ends are of the same version. */
 import { serialize } from 'node:v8'
 import type { AttemptOutcome, ClaimedJob, Progress, Step, StepPage, StepReport } from '../../domain/claim.ts'
 import type { LogLevel } from '../../domain/task-history.ts'
 
-/** One attempt, sent to the thread that is to run it; its reply has the same id. */
+/** One attempt, sent to its thread; the reply has the same id. */
 export interface JobMessage extends Pick<
   ClaimedJob,
   'runId' | 'jobIndex' | 'task' | 'attempt' | 'input' | 'after' | 'steps' | 'traceparent'
 > {
   readonly id: number
-  /** Where in the control block the two sides meet. */
+  /** Its slot in the control block. */
   readonly slot: number
   readonly url: string
 }
 
-/** Its replies come when all jobs are over, except those that were sent before. */
+/** Its reply, a list of JobReply, comes when all jobs are over, without the replies that were sent early. */
 export interface JobsMessage {
   readonly type: 'jobs'
   readonly jobs: readonly JobMessage[]
@@ -25,7 +25,7 @@ export interface PingMessage {
   readonly type: 'ping'
 }
 
-/** Has a task's module loaded; replied to by a LoadReply. */
+/** Loads a task's module; the reply is a LoadReply. */
 export interface LoadMessage {
   readonly type: 'load'
   readonly task: string
@@ -47,17 +47,22 @@ export interface LoadReply {
 
 export interface JobReply {
   readonly id: number
-  /** `released`: the thread did not begin the job, because it was taken back or the thread is in doubt. */
+  /** `released`: the attempt is not spent. */
   readonly outcome: AttemptOutcome
-  /** Why the thread should take no more jobs; null where it can go on. */
+  /** Why the thread should take no more jobs; null when it can go on. */
   readonly taint: string | null
-  /** Whether the jobs that it still runs are in doubt too, because the language itself was changed. */
+  /** Whether a built-in was changed, so that the results of other jobs on the thread could be wrong. */
   readonly isUnsafe: boolean
-  /** How long the thread had to do with it, in milliseconds. */
+  /** How long the thread worked on the job, in milliseconds. */
   readonly tookMs: number
 }
 
-/** From the thread, at any time: what is over of a batch that is not. */
+/** The reply to a job that was not begun. */
+export function unspentReply(id: number): JobReply {
+  return { id, outcome: 'released', taint: null, isUnsafe: false, tookMs: 0 }
+}
+
+/** From the thread, at any time: replies of a batch that still runs. */
 export interface RepliesMessage {
   readonly type: 'replies'
   readonly replies: readonly JobReply[]
@@ -71,21 +76,21 @@ export interface LogMessage {
   readonly fields: object
 }
 
-/** From the thread, at any time: a job wants a step kept, or its stored steps from a place on. */
+/** From the thread, at any time: a job keeps a step, or reads its stored steps from an index on. */
 export interface StepMessage {
   readonly type: 'step'
   /** Of the job's message. */
   readonly id: number
-  /** A number that the thread gives once. */
+  /** Unique on the thread. */
   readonly call: number
   readonly asked: Step | number
 }
 
-/** Another thread may be there by then: it knows neither the job nor the call. */
+/** A new thread may receive it: that thread knows neither the id nor the call. */
 export interface StepReply {
   readonly id: number
   readonly call: number
-  /** As `StepKeeper` says; `failed`: why it could not. */
+  /** What the StepKeeper returned; `failed`: the message of its error. */
   readonly value: StepReport | StepPage | null | { readonly failed: string }
 }
 
@@ -93,7 +98,7 @@ export type FromThread = RepliesMessage | LogMessage | StepMessage
 
 const levels: readonly unknown[] = ['debug', 'info', 'warn', 'error'] satisfies LogLevel[]
 
-/** @returns null for what the thread's entry never says: a task can get hold of the same port. */
+/** @returns null for a message that the thread's entry never sends: a task can get hold of the same port */
 export function readFromThread(message: unknown): FromThread | null {
   if (!isObject(message)) return null
   const { type, level, replies, id, call, asked } = message
@@ -102,7 +107,7 @@ export function readFromThread(message: unknown): FromThread | null {
     ? typeof asked['name'] === 'string' && typeof asked['value'] === 'string'
     : typeof asked === 'number'
   const isStep = type === 'step' && typeof id === 'number' && typeof call === 'number' && isStepAsked
-  // Of this form, it is the entry's, which is of the same version.
+  // The form shows that the entry sent it, which is of the same version.
   return isReplies || isStep || (type === 'log' && levels.includes(level)) ? (message as unknown as FromThread) : null
 }
 
@@ -118,63 +123,62 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 
 export interface ThreadData {
   readonly control: SharedArrayBuffer
-  /** Whether it runs one job after another. */
+  /** Whether the thread runs one job after another. */
   readonly isSequential: boolean
 }
 
 // Further messages between the pool and a child process.
 
-/** Places among the child's files: one for the relay, both ways, and one on which its main thread writes. */
-export const relayFile = 3
-export const tasksFile = 4
+/** File descriptors of the child: both ways to its relay thread, and from its main thread. */
+export const relayDescriptor = 3
+export const mainDescriptor = 4
 
-/** To the main thread; its reply has the same number. */
-export interface TasksMessage {
+/** To the main thread of the child; its reply has the same number. */
+export interface MainMessage {
   readonly seq: number
   readonly message: ToThread
 }
 
-/** To the relay. `next`: the slot is made ready for the job that follows. */
+/** To the relay. `next`: prepare the slot for the next job; `measure`: reply with a Measurement. */
 export type RelayMessage =
   | { readonly type: 'next' }
   | { readonly type: 'stop' }
-  | { readonly type: 'look'; readonly seq: number }
+  | { readonly type: 'measure'; readonly seq: number }
 
 /** From the relay. */
-export interface LookReply {
+export interface Measurement {
   readonly seq: number
-  /** What the whole process has in memory. */
+  /** Memory of the whole process. */
   readonly rssBytes: number
   readonly progress: Progress | null
 }
 
-/** From the main thread, written before it goes on: what came before a crash is there after it. */
+/** From the main thread of the child, which writes it before it goes on: a crash loses no message. */
 export type FromChild =
   | { readonly type: 'hello' }
   | { readonly type: 'reply'; readonly seq: number; readonly reply: unknown }
   /** The job's module is loaded. */
   | { readonly type: 'begun'; readonly startBytes: number }
-  /** The job is about to end the process with this code; null: code that an ended job has left running is. */
-  | { readonly type: 'exit'; readonly code: number | null }
+  /** The current job, or code that an ended job left running, is about to end the process. */
+  | { readonly type: 'exit'; readonly by: 'job' | 'endedJob' }
   | FromThread
 
 const types: ReadonlySet<unknown> = new Set(['hello', 'reply', 'begun', 'exit'])
 
-/** @returns null for what the child's entry never says: a task can write to the same file */
-export function readFromChild(value: unknown): FromChild | null {
-  const type: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, 'type') : null
-  // Of this form, it is the entry's, which is of the same version.
-  return types.has(type) ? (value as FromChild) : readFromThread(value)
+/** @returns null for a message that the child's entry never sends: a task can write to the same descriptor */
+export function readFromChild(message: unknown): FromChild | null {
+  // The form shows that the entry sent it, which is of the same version.
+  return isObject(message) && types.has(message['type']) ? (message as FromChild) : readFromThread(message)
 }
 
-// A frame: four bytes of length, one that says for whom it is, and the value as V8 serializes it, which costs a text no
-// more than a copy.
+// A frame: four bytes of length, one byte for the receiver, and the value as V8 serializes it, which costs a text no more
+// than a copy.
 
-/** `relay`: for the thread of the child that always listens; `tasks`: for its main thread, which runs tasks. */
-export const receivers = { relay: 0, tasks: 1 } as const
+/** Threads of the child: the relay always listens, and the main thread runs tasks. */
+export const receivers = { relay: 0, main: 1 } as const
 
 export const headBytes = 5
-/** A result has 1 MiB of UTF-8 at most; what claims to be longer than any message is none. */
+/** Far above the longest message; a task's own bytes can claim any length. */
 const maxBytes = 1_073_741_824
 
 export function encodeFrame(receiver: number, value: unknown): Buffer {
@@ -186,7 +190,7 @@ export function encodeFrame(receiver: number, value: unknown): Buffer {
   return frame
 }
 
-/** @returns takes bytes as they come; throws at what is no frame */
+/** @returns reads bytes as they arrive; throws at bytes that are no frame */
 export function createFrameReader(onFrame: (receiver: number, body: Buffer) => void): (chunk: Buffer) => void {
   let chunks: Buffer[] = []
   let length = 0

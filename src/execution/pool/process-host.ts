@@ -1,21 +1,22 @@
 /**
- * A place for a child process in the pool, in the form of a worker host. The process is started with its first job; one
- * that has run a job is followed by another as soon as it is gone. It shares no memory with the service: its messages
- * say what a thread would write to the control block, and it is written here.
+ * The host of one child process, in the form of a worker host. The first job starts the process; a process that has run a
+ * job is replaced as soon as it has ended. It shares no memory with the service: what a thread would write to the control
+ * block arrives in messages and is written here.
  */
+import type { ControlBlock } from './control-block.ts'
+import { startChild, type Child } from './child-process.ts'
 import {
+  type FromChild,
   type JobMessage,
   type JobReply,
-  type ToThread,
+  type MainMessage,
+  type Measurement,
   receivers,
-  type FromChild,
-  type LookReply,
   type RelayMessage,
-  type TasksMessage,
+  type ToThread,
+  unspentReply,
 } from './pool-messages.ts'
-import type { ControlBlock } from './control-block.ts'
 import type { WorkerHost, WorkerHostOptions } from './worker-host.ts'
-import { startChild, type Child } from './child-process.ts'
 
 export interface ProcessHostOptions extends Pick<
   WorkerHostOptions,
@@ -26,64 +27,64 @@ export interface ProcessHostOptions extends Pick<
   readonly startLimitMs: number
 }
 
-/** How long to wait before a process that failed to start is tried again. */
+/** The pause before a process that failed to start is tried again. */
 const reopenAfterMs = 1_000
 
 const nothingBefore: Promise<unknown> = Promise.resolve()
 
-type Asked = Omit<PromiseWithResolvers<unknown>, 'promise'>
+type Waiting = Omit<PromiseWithResolvers<unknown>, 'promise'>
 
 export function createProcessHost(options: ProcessHostOptions): WorkerHost {
   const { control, startLimitMs, maxHeapMb, flags } = options
   let child: Child | null = null
   let isUp = false
   let hasWorked = false
-  /** Whether the last start failed: it takes no jobs until one has not. */
+  /** Whether the last start failed: the host takes no jobs until a start succeeds. */
   let hasFailed = false
   let isDestroyed = false
   let timer: NodeJS.Timeout | undefined
   let running: JobMessage | null = null
   let last: Promise<unknown> = nothingBefore
   let nextSeq = 0
-  const asked = new Map<number, Asked>()
-  const untilUp: Asked[] = []
+  const waitingForReply = new Map<number, Waiting>()
+  const waitingForStart: Waiting[] = []
   const gone = Promise.withResolvers<void>()
 
   function open(): void {
     isUp = false
     hasWorked = false
-    child = startChild({ maxHeapMb, flags, onMessage, onLook, onGone })
+    child = startChild({ maxHeapMb, flags, onMessage, onMeasured, onGone })
     timer = setTimeout(child.kill, startLimitMs)
   }
 
   function onMessage(message: FromChild): void {
     if (message.type === 'hello') onHello()
-    else if (message.type === 'reply') answer(message.seq, message.reply)
+    else if (message.type === 'reply') deliver(message.seq, message.reply)
     else if (message.type === 'log' || message.type === 'step' || message.type === 'replies') options.onMessage(message)
     else if (running === null) return
-    else if (message.type === 'exit') control.setExit(running.slot, message.code)
+    else if (message.type === 'exit') control.noteExit(running.slot, message.by)
     else {
       control.setStartBytes(running.slot, message.startBytes)
-      control.run(running.slot)
+      control.setRunning(running.slot)
     }
   }
 
   function onHello(): void {
     clearTimeout(timer)
     isUp = true
-    for (const { resolve } of untilUp.splice(0)) resolve(null)
+    for (const { resolve } of waitingForStart.splice(0)) resolve(null)
     if (!hasFailed) return
     hasFailed = false
     options.onReady()
   }
 
-  function onLook({ seq, ...reply }: LookReply): void {
-    answer(seq, reply)
+  function onMeasured(measured: Measurement): void {
+    deliver(measured.seq, measured)
   }
 
-  function answer(seq: number, value: unknown): void {
-    asked.get(seq)?.resolve(value)
-    asked.delete(seq)
+  function deliver(seq: number, reply: unknown): void {
+    waitingForReply.get(seq)?.resolve(reply)
+    waitingForReply.delete(seq)
   }
 
   function onGone(error: unknown): void {
@@ -93,15 +94,14 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
     isUp = false
     if (isDestroyed) gone.resolve()
     else if (!hasFailed) options.onGone()
-    for (const { reject } of [...untilUp.splice(0), ...asked.values()]) reject(error)
-    asked.clear()
+    for (const { reject } of [...waitingForStart.splice(0), ...waitingForReply.values()]) reject(error)
+    waitingForReply.clear()
     last = nothingBefore
-    // Ends the wait for the slot's commands.
-    if (running !== null) control.finish(running.slot)
+    if (running !== null) control.endWait(running.slot)
     running = null
     if (isDestroyed) return
     if (wasUp) {
-      // Not before the attempts have ended: their slots are used again from then on.
+      // Not before the attempts have ended, because then their slots are used again.
       setImmediate(goOn)
       return
     }
@@ -112,7 +112,7 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
 
   function goOn(): void {
     if (isDestroyed) return
-    // After a process that ended without having run a job, the next one waits for a job.
+    // After a process that ran no job, the next one is started by its first job.
     if (hasWorked && child === null) open()
     options.onReady()
   }
@@ -120,7 +120,7 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
   function ask(send: (seq: number) => void): Promise<unknown> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
     nextSeq += 1
-    asked.set(nextSeq, { resolve, reject })
+    waitingForReply.set(nextSeq, { resolve, reject })
     send(nextSeq)
     return promise
   }
@@ -129,14 +129,14 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
     child?.send(receivers.relay, message)
   }
 
-  function askTasks(message: ToThread): Promise<unknown> {
-    return ask((seq) => child?.send(receivers.tasks, { seq, message } satisfies TasksMessage))
+  function askMainThread(message: ToThread): Promise<unknown> {
+    return ask((seq) => child?.send(receivers.main, { seq, message } satisfies MainMessage))
   }
 
-  /** Resolves when there is a process that replies; rejects when it does not get there. */
+  /** Resolves when the process has started; rejects when it cannot be started. */
   async function whenUp(): Promise<void> {
     if (isUp) return
-    await new Promise((resolve, reject) => untilUp.push({ resolve, reject }))
+    await new Promise((resolve, reject) => waitingForStart.push({ resolve, reject }))
   }
 
   async function runInTurn(jobs: readonly JobMessage[], before: Promise<unknown>): Promise<JobReply[]> {
@@ -150,23 +150,21 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
   }
 
   async function runJob(job: JobMessage): Promise<readonly JobReply[]> {
-    if (!control.take(job.slot)) {
-      return [{ id: job.id, outcome: 'released', taint: null, isUnsafe: false, tookMs: 0 }]
-    }
+    if (!control.take(job.slot)) return [unspentReply(job.id)]
     running = job
     hasWorked = true
     sendToRelay({ type: 'next' })
     void passStop(job)
-    const replies = await askTasks({ type: 'jobs', jobs: [{ ...job, slot: 0 }] })
+    const replies = await askMainThread({ type: 'jobs', jobs: [{ ...job, slot: 0 }] })
     running = null
-    control.end(job.slot)
-    control.finish(job.slot)
-    // They come from the child's entry, which is of the same version.
+    control.setOver(job.slot)
+    control.endWait(job.slot)
+    // Trusted without a check: the child's entry is of the same version.
     return replies as readonly JobReply[]
   }
 
   async function passStop(job: JobMessage): Promise<void> {
-    await control.stopped(job.slot)
+    await control.waitForStop(job.slot)
     if (running === job && control.isStopped(job.slot)) sendToRelay({ type: 'stop' })
   }
 
@@ -174,7 +172,7 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
     async start() {},
     async send(message) {
       if (isDestroyed || hasFailed) throw new Error('no process')
-      // One that starts has its own limit.
+      // The start has a limit of its own.
       if (message.type === 'ping' && !isUp) return []
       if (child === null) open()
       if (message.type === 'jobs') {
@@ -183,13 +181,13 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
         return inTurn
       }
       await whenUp()
-      return askTasks(message)
+      return askMainThread(message)
     },
     async memory() {
       const job = running
       if (child === null) throw new Error('no process')
-      const { rssBytes, progress } = (await ask((seq) => sendToRelay({ type: 'look', seq }))) as Omit<LookReply, 'seq'>
-      // Seen on the way: progress needs no messages of its own.
+      const { rssBytes, progress } = (await ask((seq) => sendToRelay({ type: 'measure', seq }))) as Measurement
+      // Progress comes along, so that it needs no messages of its own.
       if (job !== null && running === job && progress !== null) {
         control.setProgress(job.slot, progress.fraction, progress.message)
       }
@@ -203,6 +201,7 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
           options.onReady()
         })
     },
+    // Never called: only `io` threads are given up.
     giveUp() {},
     async destroy() {
       isDestroyed = true
@@ -211,6 +210,6 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
       child.kill()
       await gone.promise
     },
-    isCold: () => child === null && !hasFailed,
+    isStarted: () => child !== null || hasFailed,
   }
 }

@@ -1,7 +1,7 @@
 /**
- * The entry of a thread of a child process that always listens, whatever the main thread does: it passes messages on,
- * writes `stop` to the shared memory, and says what the process has in memory and how far its job is. When the service
- * is gone, however that died, it ends the process, and what the process has started with it.
+ * The entry of the relay, a thread of a child process that always listens to the service. It passes messages to the main
+ * thread, writes `stop` to shared memory, and measures memory and progress. When the service has ended, however it died, the
+ * relay kills the process and everything that the process has started.
  */
 import { Socket } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -11,8 +11,8 @@ import {
   createFrameReader,
   encodeFrame,
   receivers,
-  relayFile,
-  type LookReply,
+  relayDescriptor,
+  type Measurement,
   type RelayMessage,
 } from './pool-messages.ts'
 
@@ -20,10 +20,10 @@ import {
 const slot = 0
 
 const control = createControlBlock(workerData as SharedArrayBuffer)
-const service = new Socket({ fd: relayFile, readable: true, writable: true })
+const service = new Socket({ fd: relayDescriptor, readable: true, writable: true })
 
 const read = createFrameReader((receiver, body) => {
-  // It comes from the service, which is of the same version.
+  // Trusted without a check: the service is of the same version.
   if (receiver === receivers.relay) return onMessage(deserialize(body) as RelayMessage)
   const bytes = Uint8Array.from(body)
   parentPort?.postMessage(bytes, [bytes.buffer])
@@ -33,17 +33,14 @@ function onMessage(message: RelayMessage): void {
   if (message.type === 'next') control.reset(slot)
   else if (message.type === 'stop') control.stop(slot)
   else {
-    const reply: LookReply = {
-      seq: message.seq,
-      rssBytes: process.memoryUsage.rss(),
-      progress: control.progress(slot),
-    }
-    service.write(encodeFrame(receivers.relay, reply))
+    const { seq } = message
+    const measured: Measurement = { seq, rssBytes: process.memoryUsage.rss(), progress: control.progress(slot) }
+    service.write(encodeFrame(receivers.relay, measured))
   }
 }
 
-/** The process leads a group of its own. */
-function endAll(): void {
+/** The process leads a process group of its own. */
+function killGroup(): void {
   try {
     process.kill(-process.pid, 'SIGKILL')
   } finally {
@@ -52,7 +49,7 @@ function endAll(): void {
 }
 
 service.on('data', read)
-// Its end is the service's, and an error is followed by it.
+// `close` follows an error.
 service.on('error', () => {})
-service.on('end', endAll)
-service.on('close', endAll)
+service.on('end', killGroup)
+service.on('close', killGroup)

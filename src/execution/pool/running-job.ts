@@ -1,21 +1,22 @@
-/** A job on this thread, which meets the pool in its slot of the control block; and the jobs of one message, run together. */
+/** One job on this thread, which meets the pool in its slot of the control block; and the jobs of one message. */
 import { getHeapStatistics } from 'node:v8'
 import type { AttemptOutcome, AttemptSteps } from '../../domain/claim.ts'
 import { apply, withResolvers, later, now } from '../../runtime/primordials.ts'
 import { createRunningTask, type RunningTask } from '../running-task.ts'
 import type { ControlBlock } from './control-block.ts'
-import type { JobMessage, LogMessage, RepliesMessage, JobReply } from './pool-messages.ts'
+import { unspentReply, type JobMessage, type LogMessage, type RepliesMessage, type JobReply } from './pool-messages.ts'
 
 export interface RunningJob {
   readonly task: RunningTask
-  /** Its module is loaded: from now on its time and its memory count. False when it is over, or is to stop, already. */
+  /** Its module is loaded: from now on its time and memory count. False when it is over or was asked to stop. */
   begin(): boolean
-  /** It has come to an outcome of its own; the first one counts. */
-  settle(outcome: AttemptOutcome): void
-  end(): void
+  /** Ends the attempt; the first outcome counts. */
+  endWith(outcome: AttemptOutcome): void
+  /** Leaves the slot to the next job. */
+  close(): void
 }
 
-// Taken before any task runs, for a job that has ended can still change what the next one depends on.
+// Taken before any task runs, because a job that has ended can still change what the next one depends on.
 const { defineProperty } = Reflect
 const measure = getHeapStatistics
 const Controller = AbortController
@@ -25,7 +26,7 @@ const abortedGetter = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'ab
 
 /**
  * @param stepsOf the steps of the job with this id
- * @returns null when the job was taken back before
+ * @returns null when the job was recalled before
  */
 export function takeJob(
   message: JobMessage,
@@ -46,9 +47,9 @@ export function takeJob(
     ended: promise,
     isOver: () => isOver,
     hasBegun: () => hasBegun,
-    // Made when it is asked for: most jobs never do, and listening costs more than a quick job.
+    // Made on demand: most jobs never use it, and the wait for `stop` costs more than a quick job.
     signal() {
-      // After the end the slot is the next job's.
+      // The slot may belong to the next job already, so it must not be read.
       if (stop === undefined && isOver) return new Controller().signal
       stop ??= createStopSignal(control, slot)
       return stop.signal
@@ -57,16 +58,16 @@ export function takeJob(
     report: ({ fraction, message: text }) => control.setProgress(slot, fraction, text),
     write,
     fail: resolve,
-    // Noted before the thread ends, so that the right one of its jobs is blamed.
-    onExit(code) {
-      control.setExit(slot, isOver ? null : code)
+    // Noted before the thread ends, so that only the right job is blamed.
+    onExit() {
+      control.noteExit(slot, isOver ? 'endedJob' : 'job')
       if (isOver) write({ level: 'warn', message: 'a job that had ended ends its thread', fields: task.ids })
     },
   })
   return {
     task,
     begin() {
-      // After the end the slot is the next job's.
+      // The slot may belong to the next job already.
       if (isOver) return false
       if (control.isStopped(slot)) {
         resolve({ ok: false, error: { code: 'cancelled', message: 'was not begun' }, isRetryable: false })
@@ -74,46 +75,45 @@ export function takeJob(
       }
       const { used_heap_size: heapBytes, external_memory: externalBytes } = measure()
       control.setStartBytes(slot, heapBytes + externalBytes)
-      control.run(slot)
+      control.setRunning(slot)
       hasBegun = true
       return true
     },
-    settle: resolve,
-    end() {
+    endWith: resolve,
+    close() {
       isOver = true
-      control.end(slot)
-      stop?.end()
+      control.setOver(slot)
+      stop?.close()
     },
   }
 }
 
 interface StopSignal {
   readonly signal: AbortSignal
-  /** The job has ended: the slot's commands are no longer meant for this signal. */
-  end(): void
+  /** The slot's commands are not for this signal any more. */
+  close(): void
 }
 
 /**
- * A signal that follows the slot's `stop` command: asynchronous code hears it as an event. Its `aborted` and
- * `throwIfAborted()` look into the shared memory themselves, so a loop that never lets the event loop turn sees the
- * command too.
+ * A signal that follows the slot's `stop` command. Asynchronous code gets an `abort` event. `aborted` and
+ * `throwIfAborted()` read the shared memory themselves, so a loop that blocks the event loop sees the command too.
  */
 function createStopSignal(control: ControlBlock, slot: number): StopSignal {
   const controller = new Controller()
   const { signal } = controller
-  let isOver = false
+  let isClosed = false
 
   const poll = (): boolean => {
     const isAborted = readAborted(signal)
-    if (isAborted || isOver || !control.isStopped(slot)) return isAborted
+    if (isAborted || isClosed || !control.isStopped(slot)) return isAborted
     apply(abort, controller, [new StopError('the job was asked to stop', 'AbortError')])
     return true
   }
   async function pollWhenStopped(): Promise<void> {
-    await control.stopped(slot)
+    await control.waitForStop(slot)
     poll()
   }
-  // Both: throwIfAborted() does not ask the overridden getter.
+  // Both are overridden, because throwIfAborted() does not use the getter.
   defineProperty(signal, 'aborted', { __proto__: null, get: poll } as PropertyDescriptor)
   defineProperty(signal, 'throwIfAborted', {
     __proto__: null,
@@ -124,14 +124,14 @@ function createStopSignal(control: ControlBlock, slot: number): StopSignal {
   void pollWhenStopped()
   return {
     signal,
-    end() {
-      isOver = true
-      control.finish(slot)
+    close() {
+      isClosed = true
+      control.endWait(slot)
     },
   }
 }
 
-/** The signal's own state, past the override. */
+/** The signal's own state, without the override. */
 function readAborted(signal: AbortSignal): boolean {
   return abortedGetter !== undefined && apply(abortedGetter, signal, []) === true
 }
@@ -145,75 +145,36 @@ interface RunBatchOptions {
 }
 
 const nothingBefore = Promise.resolve()
-/** Replies of jobs that run one after another wait this long for the rest, in milliseconds. */
+/** How long replies wait for further jobs of the turn that run one after another, in milliseconds. */
 const sendAfterMs = 5
 
 /**
- * Runs the jobs of one message; replies of those that are over go out early when the rest takes longer.
- * @returns a function that resolves with the replies that were not sent before
+ * Runs the jobs of one message. Replies are sent early when other jobs of the message take longer.
+ * @returns resolves with the replies that were not sent early
  */
 export function createRunBatch({ isSequential, runJob, send }: RunBatchOptions) {
   let last: Promise<unknown> = nothingBefore
 
   async function runInTurn(jobs: readonly JobMessage[], before: Promise<unknown>): Promise<JobReply[]> {
     await before
-    let over: JobReply[] = []
-    let sentAt = now()
-    let isInDoubt = false
-
-    function sendEarly(): void {
-      sentAt = now()
-      if (over.length === 0) return
-      send({ type: 'replies', replies: over })
-      over = []
-    }
-
+    const replies = collectReplies(jobs.length, send)
+    let isTainted = false
     for (let index = 0; index < jobs.length; index += 1) {
       const job = jobs[index] as JobMessage
-      if (now() - sentAt > sendAfterMs) sendEarly()
-      // Should the next one wait for something, it may wait for ever.
-      if (over.length === 1) later(sendEarly)
-      const reply: JobReply = isInDoubt ? handBack(job) : await runJob(job)
-      over[over.length] = reply
-      isInDoubt ||= reply.taint !== null
-      // At once, by what was taken before: Piscina looks up what it needs for the last replies.
-      if (reply.isUnsafe) sendEarly()
+      replies.sendIfLate()
+      // A tainted thread begins no further job.
+      const reply: JobReply = isTainted ? unspentReply(job.id) : await runJob(job)
+      isTainted ||= reply.taint !== null
+      replies.add(reply)
     }
-    const rest = over
-    over = []
-    return rest
+    return replies.rest
   }
 
   function runTogether(jobs: readonly JobMessage[]): Promise<JobReply[]> {
-    const { promise, resolve }: PromiseWithResolvers<JobReply[]> = withResolvers()
-    let over: JobReply[] = []
-    let left = jobs.length
-    let isSending = false
-
-    function sendEarly(): void {
-      isSending = false
-      if (left > 0) sendAll()
-    }
-
-    function sendAll(): void {
-      if (over.length > 0) send({ type: 'replies', replies: over })
-      over = []
-    }
-
-    async function run(job: JobMessage): Promise<void> {
-      const reply = await runJob(job)
-      over[over.length] = reply
-      left -= 1
-      if (reply.isUnsafe) sendAll()
-      if (left === 0) resolve(over)
-      else if (!isSending) {
-        isSending = true
-        later(sendEarly)
-      }
-    }
-
+    const replies = collectReplies(jobs.length, send)
+    const run = async (job: JobMessage): Promise<void> => replies.add(await runJob(job))
     for (let index = 0; index < jobs.length; index += 1) void run(jobs[index] as JobMessage)
-    return promise
+    return replies.rest
   }
 
   return (jobs: readonly JobMessage[]): Promise<JobReply[]> => {
@@ -224,7 +185,42 @@ export function createRunBatch({ isSequential, runJob, send }: RunBatchOptions) 
   }
 }
 
-/** The thread is not to be trusted any more with what has not begun. */
-function handBack({ id }: JobMessage): JobReply {
-  return { id, outcome: 'released', taint: null, isUnsafe: false, tookMs: 0 }
+/** Collects the replies of one batch, and sends those early that are ready in an earlier turn than the last one. */
+function collectReplies(count: number, send: RunBatchOptions['send']) {
+  const { promise: rest, resolve }: PromiseWithResolvers<JobReply[]> = withResolvers()
+  let ready: JobReply[] = []
+  let left = count
+  let isScheduled = false
+  let sentAt = now()
+
+  function sendReady(): void {
+    isScheduled = false
+    sentAt = now()
+    // The last replies go with `rest`.
+    if (ready.length > 0 && left > 0) sendAll()
+  }
+
+  function sendAll(): void {
+    send({ type: 'replies', replies: ready })
+    ready = []
+  }
+
+  return {
+    /** Resolves with the replies that were not sent early. */
+    rest,
+    add(reply: JobReply): void {
+      ready[ready.length] = reply
+      left -= 1
+      // At once and by our own port: what Piscina needs to send the rest may be changed.
+      if (reply.isUnsafe) sendAll()
+      if (left === 0) return resolve(ready)
+      if (isScheduled) return
+      isScheduled = true
+      later(sendReady)
+    },
+    /** Sends what is ready when jobs have kept the event loop from turning. */
+    sendIfLate(): void {
+      if (now() - sentAt > sendAfterMs) sendReady()
+    },
+  }
 }

@@ -1,4 +1,4 @@
-/** Supervises the threads of the pool: which take jobs, which are replaced and why, and which have really exited. */
+/** Supervises the threads of the pool: which take jobs, which are replaced and why, and which have ended. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { BootError } from '../../domain/errors.ts'
@@ -12,15 +12,15 @@ import { setState, type PoolThread } from './pool-thread.ts'
 import type { WorkerHost } from './worker-host.ts'
 
 /**
- * `tainted`: a job left the thread in doubt; `recycled`: it was used long enough; `died`: it ended by itself; the
- * others: a job was to stop for that reason and did not.
+ * `tainted`: a job left the thread in a state that can affect other jobs; `recycled`: it was used long enough; `died`: it
+ * ended by itself; the others: why a job was asked to stop that did not.
  */
 export type ReplaceCause = AbandonCause | 'tainted' | 'recycled' | 'died'
 
 export interface ThreadSupervisorOptions {
   readonly control: ControlBlock
   readonly hostOf: (thread: PoolThread) => WorkerHost
-  /** How long a thread's loop may need to show that it turns, in milliseconds. */
+  /** How long a thread may take to reply to a ping, in milliseconds; then its loop counts as blocked. */
   readonly pingLimitMs: number
   /** How long a thread may take to import a task's module, in milliseconds. */
   readonly loadLimitMs: number
@@ -29,12 +29,12 @@ export interface ThreadSupervisorOptions {
 }
 
 const holdUpMs = 20
-/** A killed thread that is still there is stuck in native code. */
+/** A killed thread that has not ended after this time is stuck in native code. */
 const stuckAfterMs = 2_000
 const loadPauseMs = 100
-/** A thread can end because of a job that it runs meanwhile, and be replaced; hardly this often for one module. */
+/** A job that runs meanwhile can end the thread, but hardly this often during one load. */
 const loadTries = 3
-/** Each keeps its memory until its call returns. */
+/** Each keeps its memory until its native call returns. */
 const maxGivenUp = 4
 
 export function createThreadSupervisor({
@@ -46,64 +46,32 @@ export function createThreadSupervisor({
   onReady,
 }: ThreadSupervisorOptions) {
   const replaced = new Map<ReplaceCause, number>()
-  const killed = new Map<PoolThread, NodeJS.Timeout>()
+  const giveUpTimers = new Map<PoolThread, NodeJS.Timeout>()
   let givenUp = 0
 
   function countReplaced(cause: ReplaceCause): void {
     replaced.set(cause, (replaced.get(cause) ?? 0) + 1)
   }
 
-  function enter(thread: PoolThread): void {
-    thread.replied = 0
-    thread.hasNotedExit = false
+  /** Hands back the jobs that the thread has not begun. */
+  function recallJobs(thread: PoolThread): void {
     thread.batchSize?.reset()
-    for (const slot of thread.slots) control.renew(slot)
-    setState(thread, 'ready')
-    onReady()
+    for (const attempt of thread.attempts) if (attempt.recall()) thread.attempts.delete(attempt)
   }
 
-  function leave(thread: PoolThread): void {
-    log.info({ thread: thread.name }, 'a thread is gone, a new one is starting')
-    clearInterval(killed.get(thread))
-    killed.delete(thread)
-    // A failing one was never asked to go either.
-    if (thread.state === 'ready' || thread.state === 'failing') countReplaced('died')
-    setState(thread, 'starting')
-    // Neither what it had not begun nor what it was done with can have ended it.
-    for (const attempt of thread.attempts) if (!control.isBegun(attempt.slot)) attempt.evict()
-    // Read before the slots are used again: the attempts end right after this.
-    thread.hasNotedExit = thread.slots.some((slot) => control.hasExited(slot))
-    thread.freeSlotNumbers.splice(0, Number.POSITIVE_INFINITY, ...thread.slots)
-  }
-
-  function retire(thread: PoolThread, cause: ReplaceCause, detail?: string, atOnce = false): void {
+  function retire(thread: PoolThread, cause: ReplaceCause, detail?: string): void {
     if (thread.state === 'ready') {
       setState(thread, 'retiring')
       countReplaced(cause)
       log.warn({ thread: thread.name, cause, detail }, 'a thread is to be replaced')
     }
     if (thread.state !== 'retiring') return
-    if (thread.batchSize !== null) recall(thread)
-    if (atOnce || thread.attempts.size === 0) kill(thread)
+    if (thread.batchSize !== null) recallJobs(thread)
+    replaceIfIdle(thread)
   }
 
-  /** Hands back what the thread has not begun. */
-  function recall(thread: PoolThread): void {
-    thread.batchSize?.reset()
-    for (const attempt of thread.attempts) if (attempt.recall()) thread.attempts.delete(attempt)
-  }
-
-  /** A job that is not quick must not hold up the jobs after it. */
-  function watchForHoldUp(thread: PoolThread): void {
-    if (thread.batchSize === null || thread.state !== 'ready' || thread.attempts.size < 2) return
-    thread.holdUpTimer ??= setTimeout(() => {
-      thread.holdUpTimer = undefined
-      const isHeldUp = [...thread.attempts].some(
-        ({ slot }) => control.isBegun(slot) && monotonicMs() - control.phase(slot).sinceMs >= holdUpMs,
-      )
-      if (isHeldUp) recall(thread)
-      else watchForHoldUp(thread)
-    }, holdUpMs)
+  function replaceIfIdle(thread: PoolThread): void {
+    if (thread.state === 'retiring' && thread.attempts.size === 0) kill(thread)
   }
 
   function kill(thread: PoolThread): void {
@@ -111,11 +79,11 @@ export function createThreadSupervisor({
     setState(thread, 'dying')
     for (const attempt of thread.attempts) attempt.evict()
     hostOf(thread).terminate()
-    // A stuck cpu thread keeps its place, for what it does may take a core.
-    if (thread.kind === 'io') killed.set(thread, setInterval(giveUp, stuckAfterMs, thread).unref())
+    // A stuck `cpu` thread may still use a core, so only an `io` thread gets a successor before it has ended.
+    if (thread.kind === 'io') giveUpTimers.set(thread, setInterval(giveUp, stuckAfterMs, thread).unref())
   }
 
-  /** A stuck `io` thread nearly always waits for something that does not come: its place is needed. */
+  /** A stuck `io` thread nearly always waits for something that does not happen. */
   function giveUp(thread: PoolThread): void {
     if (givenUp >= maxGivenUp) return
     givenUp += 1
@@ -126,17 +94,7 @@ export function createThreadSupervisor({
     hostOf(thread).giveUp()
   }
 
-  /** The attempt has ended and its task has not. */
-  function abandon(thread: PoolThread, attempt: PoolAttempt, cause: AbandonCause): void {
-    thread.attempts.delete(attempt)
-    retire(thread, cause)
-    if (thread.state !== 'retiring') return
-    // A thread that runs one job after another can be killed at once: replies to earlier jobs have been sent, or end with it.
-    if (thread.batchSize !== null && !isBusy(thread)) kill(thread)
-    else void killIfBlocked(thread)
-  }
-
-  /** If the loop does not turn, no other job of the thread goes on either: they must run elsewhere. */
+  /** When the loop is blocked, the other jobs of the thread cannot go on either: they must run elsewhere. */
   async function killIfBlocked(thread: PoolThread): Promise<void> {
     if (thread.isPinged) return
     thread.isPinged = true
@@ -144,35 +102,18 @@ export function createThreadSupervisor({
     try {
       await hostOf(thread).send({ type: 'ping' })
     } catch {
-      // It is gone already.
+      // The thread has ended.
     } finally {
       thread.isPinged = false
       clearTimeout(timer)
     }
   }
 
-  async function load(thread: PoolThread, tasks: readonly Task[], place = 'a worker thread'): Promise<void> {
-    // One after another, so that the one that ends the thread is known.
-    for (const { name, url } of tasks) {
-      const path = fileURLToPath(url)
-      const timer = setInterval(() => {
-        // Else it waits for its turn.
-        if (isBusy(thread)) return
-        log.warn({ thread: thread.name }, `${path}: ${place} has not loaded it within ${loadLimitMs} ms`)
-        void killIfBlocked(thread)
-      }, loadLimitMs).unref()
-      const reply = await askToLoad(thread, name, url)
-      clearInterval(timer)
-      if (reply === null) log.warn({ task: name }, `${path}: ${place} has not loaded it: each has ended meanwhile`)
-      else if (reply.flaw !== null) throw new BootError(`${path}: ${place} cannot load it: ${reply.flaw}`)
-    }
-  }
-
-  /** @returns null when there was no thread that could reply */
+  /** @returns null when the thread ended at each try */
   async function askToLoad(thread: PoolThread, task: string, url: string): Promise<LoadReply | null> {
     for (let left = loadTries; left > 0; left -= 1) {
       try {
-        // It comes from the thread's entry, which is of the same version.
+        // Trusted without a check: the thread's entry is of the same version.
         return (await hostOf(thread).send({ type: 'load', task, url })) as LoadReply
       } catch {
         await sleep(loadPauseMs, undefined, { ref: false })
@@ -185,39 +126,96 @@ export function createThreadSupervisor({
     return [...thread.attempts].some(({ slot }) => control.isBegun(slot))
   }
 
+  /** A slow job must not hold up the jobs that were sent after it: they are handed back. */
+  function watchForHoldUp(thread: PoolThread): void {
+    if (thread.batchSize === null || thread.state !== 'ready' || thread.attempts.size < 2) return
+    thread.holdUpTimer ??= setTimeout(() => {
+      thread.holdUpTimer = undefined
+      const isHeldUp = [...thread.attempts].some(
+        ({ slot }) => control.isBegun(slot) && monotonicMs() - control.phase(slot).sinceMs >= holdUpMs,
+      )
+      if (isHeldUp) recallJobs(thread)
+      else watchForHoldUp(thread)
+    }, holdUpMs)
+  }
+
   return {
-    /** A thread has loaded its entry and takes jobs. */
-    enter,
-    /** A thread is gone; a new one follows. */
-    leave,
-    /** Gives it no more jobs, and replaces it as soon as nobody is on it; `atOnce`, handing back the jobs on it. */
+    /** The thread has loaded its entry and takes jobs. */
+    onThreadReady(thread: PoolThread): void {
+      thread.replied = 0
+      thread.hasNotedExit = false
+      thread.batchSize?.reset()
+      for (const slot of thread.slots) control.resetForThread(slot)
+      setState(thread, 'ready')
+      onReady()
+    },
+    /** The thread has ended; another one follows. */
+    onThreadGone(thread: PoolThread): void {
+      log.info({ thread: thread.name }, 'a thread is gone, a new one is starting')
+      clearInterval(giveUpTimers.get(thread))
+      giveUpTimers.delete(thread)
+      // In the other states it was asked to end, which is counted already.
+      if (thread.state === 'ready' || thread.state === 'failing') countReplaced('died')
+      setState(thread, 'starting')
+      // A job that the thread had not begun, or had finished, cannot have ended it.
+      for (const attempt of thread.attempts) if (!control.isBegun(attempt.slot)) attempt.evict()
+      // Read now: the other attempts end right after this, and then their slots are used again.
+      thread.hasNotedExit = thread.slots.some((slot) => control.hasNotedExit(slot))
+      thread.freeSlots.splice(0, Number.POSITIVE_INFINITY, ...thread.slots)
+    },
+    /** Gives the thread no more jobs, and replaces it as soon as none runs on it. */
     retire,
-    /** The attempt has ended and its task has not. */
-    abandon,
+    /** Replaces the thread at once, and hands back its jobs: their results could be wrong. */
+    replaceNow(thread: PoolThread, cause: ReplaceCause, detail: string): void {
+      retire(thread, cause, detail)
+      if (thread.state === 'retiring') kill(thread)
+    },
+    /** Replaces a retiring thread if no job runs on it any more. */
+    replaceIfIdle,
+    /** The attempt is over and its task goes on: only the end of the thread can stop it. */
+    abandon(thread: PoolThread, attempt: PoolAttempt, cause: AbandonCause): void {
+      thread.attempts.delete(attempt)
+      retire(thread, cause)
+      if (thread.state !== 'retiring') return
+      // A thread that runs one job after another is killed at once, unless the next job has begun meanwhile. Earlier jobs
+      // whose replies have not been sent yet are handed back.
+      if (thread.batchSize !== null && !isBusy(thread)) kill(thread)
+      else void killIfBlocked(thread)
+    },
     /**
-     * Has the thread load these modules while it runs jobs.
+     * Has the thread load the modules of these tasks while it runs jobs.
+     * @param called as the log calls the thread
      * @throws BootError that names the file when one cannot be loaded there
      */
-    load,
-    /** The thread was sent a job: if an earlier one takes long, the jobs after it are handed back. */
+    async load(thread: PoolThread, tasks: readonly Task[], called = 'a worker thread'): Promise<void> {
+      // One after another, so that the module that ends the thread is known.
+      for (const { name, url } of tasks) {
+        const path = fileURLToPath(url)
+        const timer = setInterval(() => {
+          // A busy thread has not come to the module yet.
+          if (isBusy(thread)) return
+          log.warn({ thread: thread.name }, `${path}: ${called} has not loaded it within ${loadLimitMs} ms`)
+          void killIfBlocked(thread)
+        }, loadLimitMs).unref()
+        const reply = await askToLoad(thread, name, url)
+        clearInterval(timer)
+        if (reply === null) log.warn({ task: name }, `${path}: ${called} has not loaded it: each has ended meanwhile`)
+        else if (reply.flaw !== null) throw new BootError(`${path}: ${called} cannot load it: ${reply.flaw}`)
+      }
+    },
     watchForHoldUp,
-    /** A thread does not begin what it was sent: it is replaced unless one of its jobs keeps it busy, or it replies. */
-    doubt(thread: PoolThread): void {
+    /** The thread has not begun a job that it was sent: it is killed if its loop is blocked and no job keeps it busy. */
+    checkUnbegun(thread: PoolThread): void {
       if (!isBusy(thread)) void killIfBlocked(thread)
     },
-    /** Replaces a retiring thread when nobody is on it any more. */
-    endRetired(thread: PoolThread): void {
-      if (thread.state === 'retiring' && thread.attempts.size === 0) kill(thread)
-    },
-    /** A thread that was given up has ended after all. */
-    forget: (): void => void (givenUp -= 1),
+    /** A thread that was given up has ended. */
+    onGivenUpGone: (): void => void (givenUp -= 1),
     /** Threads that were replaced since the start, by cause. */
     replaced: (): Readonly<Partial<Record<ReplaceCause, number>>> => Object.fromEntries(replaced),
-    /** Threads that were killed, are stuck in native code, and have been replaced all the same. */
+    /** Threads that were given up and have not ended. */
     givenUp: (): number => givenUp,
-    /** From now on no thread is followed by another. */
     stop(): void {
-      for (const timer of killed.values()) clearInterval(timer)
+      for (const timer of giveUpTimers.values()) clearInterval(timer)
     },
   }
 }

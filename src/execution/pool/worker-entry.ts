@@ -6,12 +6,12 @@ import { createControlBlock } from './control-block.ts'
 import type { ThreadData, ToThread } from './pool-messages.ts'
 import { createJobRunner } from './job-runner.ts'
 
-// Set by the pool, which is of the same version.
+// Trusted without a check: the pool is of the same version.
 const { control, isSequential } = workerData as ThreadData
 const { assign } = Object
 
-// Every message costs the main thread time and memory: what a task sends it of its own accord goes nowhere, and it
-// cannot close what its log lines go through.
+// Every message costs the main thread time and memory. So a task's own messages are dropped, and a task cannot close the
+// port of the log lines.
 const send = parentPort?.postMessage.bind(parentPort)
 let isSealed = false
 function sealPort(): void {
@@ -19,12 +19,12 @@ function sealPort(): void {
   isSealed = true
 }
 
-// What a module does while it is loaded it has done on the main thread too.
+// The main thread has loaded the same modules, so what they do while they are loaded need not be fenced here.
 fenceProcess(isInTask)
 const run = createJobRunner({ control: createControlBlock(control), isSequential, post: (message) => send?.(message) })
 
 export default function onMessage(message: ToThread): ReturnType<typeof run> {
-  // Piscina has said by then all that it says there.
+  // Not earlier: Piscina reports through the same port that the thread is ready.
   sealPort()
   return run(message)
 }

@@ -1,9 +1,11 @@
 /**
- * The adapter to Piscina: a host for one thread, which is replaced whenever it is gone. Only here is it known how
- * Piscina behaves. Each thread has a Piscina of its own, which starts no second one: it would do so while it handles the
- * end of the first, where nobody can catch that the system has no thread left. Nothing ever waits in Piscina's own queue,
- * because a job is sent only to a thread that is ready, and no job carries an AbortSignal, because those bypass its
- * limits; a thread is killed by `terminate()`.
+ * The adapter to Piscina: a host for one thread, which is replaced whenever it has ended. What Piscina does is known here
+ * only:
+ *
+ * - Each thread has a Piscina of its own, which starts no second one. Piscina would start it while it handles the end of the
+ *   first; the error of a system without a free thread could not be caught there.
+ * - No job waits in Piscina's queue, because a job is sent only to a thread that is ready.
+ * - No job carries an AbortSignal, because those bypass Piscina's limits. `terminate()` kills a thread.
  */
 import { Piscina } from 'piscina'
 import type { Worker } from 'node:worker_threads'
@@ -12,30 +14,30 @@ import { serializeError } from '../../runtime/serialize-error.ts'
 import type { PingMessage, ThreadData, ToThread } from './pool-messages.ts'
 
 export interface WorkerHostOptions {
-  /** Jobs on the thread. */
+  /** Jobs at once on the thread. */
   readonly jobs: number
   readonly data: ThreadData
   /** V8's own limit, in MiB. */
   readonly maxHeapMb: number
   /** Command-line flags of Node for the thread. */
   readonly flags: readonly string[]
-  /** The host has a thread that takes jobs. */
+  /** A thread is there and takes jobs. */
   readonly onReady: () => void
-  /** The thread died of an uncaught error and is about to be gone. */
+  /** The thread has an uncaught error and is about to end. */
   readonly onFailing: () => void
-  /** The thread is gone; a new one follows. All its jobs have been rejected or are about to be. */
+  /** The thread has ended and a new one follows. Its jobs have been rejected or are about to be. */
   readonly onGone: () => void
-  /** A thread that was given up has ended after all. */
+  /** A thread that was given up has ended. */
   readonly onGivenUpGone: () => void
-  /** Something went wrong that belongs to no job. */
+  /** An error that belongs to no job. */
   readonly onError: (error: unknown) => void
-  /** The thread said something on its own. */
+  /** A message that is no reply. */
   readonly onMessage: (message: unknown) => void
 }
 
-/** V8's own bound is 192 MiB, which garbage fills under load. */
+/** V8's own default is 192 MiB, which garbage fills under load. */
 const maxYoungGenerationSizeMb = 48
-/** How long to wait before a thread that failed to load is tried again. */
+/** The pause before a thread that failed to load is tried again. */
 const reopenAfterMs = 1_000
 const ping: PingMessage = { type: 'ping' }
 const entry = new URL(import.meta.url.endsWith('.ts') ? './worker-entry.ts' : './worker-entry.js', import.meta.url).href
@@ -43,23 +45,24 @@ const entry = new URL(import.meta.url.endsWith('.ts') ? './worker-entry.ts' : '.
 export interface WorkerHost {
   /** Resolves when the first thread is ready; rejects when it cannot be loaded. */
   start(): Promise<void>
-  /** Sends to the thread, which must be ready; rejects when it dies. */
+  /** Sends to the thread, which must be ready; rejects when it ends before it replies. */
   send(message: ToThread): Promise<unknown>
-  /** Bytes of heap and external memory that the thread holds; rejects when it dies. */
+  /** Bytes of heap and external memory that the thread holds; rejects when it ends. */
   memory(): Promise<number>
-  /** Ends the thread; `onGone` says when it is really gone, which native code can delay. */
+  /** Kills the thread; `onGone` follows when it has really ended, which native code can delay. */
   terminate(): void
-  /** Goes on without a thread that was terminated and does not end: `onGone` is called now, and a new one follows. */
+  /** Goes on without a terminated thread that does not end: `onGone` is called now, and a new thread follows. */
   giveUp(): void
-  /** Ends the thread for good; later sends are refused, and `onGone` says nothing. */
+  /** Ends the thread for good; later sends are refused, and `onGone` is not called. */
   destroy(): Promise<void>
-  /** Whether there is no thread, because there was nothing to do for it. */
-  isCold(): boolean
+  /** False for a child process that no job has needed yet. */
+  isStarted(): boolean
 }
 
 export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
   const { promise: started, resolve: onStarted, reject: onNotStarted } = Promise.withResolvers<void>()
   let piscina: Piscina | null = null
+  /** The thread that takes jobs; null before it is ready. */
   let worker: Worker | null = null
   let reopening: NodeJS.Timeout | undefined
   let hasStarted = false
@@ -67,22 +70,22 @@ export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
 
   function open(): void {
     try {
-      piscina = make()
+      piscina = createPiscina()
     } catch (error) {
-      // The system has no thread left, for now.
-      miss(error)
+      // The system has no free thread at the moment.
+      reportFailure(error)
       reopenLater()
     }
   }
 
-  /** `start` reports those of the first thread. */
-  function miss(error: unknown): void {
+  /** The first thread's failure rejects `start`. */
+  function reportFailure(error: unknown): void {
     if (hasStarted) options.onError(error)
     else onNotStarted(error)
   }
 
-  function make(): Piscina {
-    const made = new Piscina({
+  function createPiscina(): Piscina {
+    const created = new Piscina({
       filename: entry,
       minThreads: 1,
       maxThreads: 1,
@@ -94,47 +97,47 @@ export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
       resourceLimits: { maxOldGenerationSizeMb: options.maxHeapMb, maxYoungGenerationSizeMb },
       execArgv: [...options.flags],
       loadBalancer(_message, [only]) {
-        // Null would queue it. The thread may have more on it than it has room for jobs: a ping.
+        // Returning null would queue the message. A ping goes to a thread that has no room for another job, too.
         if (only === undefined) throw new Error('no thread')
         return only
       },
     })
-    // Without a listener an error that belongs to no job would end the process.
-    made.on('error', options.onError)
-    made.on('message', options.onMessage)
-    made.on('workerCreate', () => void welcome(made))
-    made.on('workerDestroy', () => {
-      // One that was taken is followed when it is really gone.
-      if (piscina === made && worker === null) reopenLater()
+    // Without a listener, an error that belongs to no job would end the process.
+    created.on('error', options.onError)
+    created.on('message', options.onMessage)
+    created.on('workerCreate', () => void takeWhenLoaded(created))
+    created.on('workerDestroy', () => {
+      // The `exit` event of a thread that was taken opens the next one.
+      if (piscina === created && worker === null) reopenLater()
     })
-    made.options.minThreads = 0
-    return made
+    created.options.minThreads = 0
+    return created
   }
 
-  /** Piscina reports its first thread before that is loaded, so each one has to reply before it takes jobs. */
-  async function welcome(made: Piscina): Promise<void> {
-    const [loaded] = made.threads
+  /** Piscina reports its first thread before the thread is loaded, so a thread must reply before it takes jobs. */
+  async function takeWhenLoaded(created: Piscina): Promise<void> {
+    const [loaded] = created.threads
     if (loaded === undefined) return
     try {
-      // Piscina reports a thread just before it would send it something.
+      // Piscina reports a thread just before it can be sent a message.
       await Promise.resolve()
-      await made.run(ping)
+      await created.run(ping)
     } catch (error) {
-      if (!isDestroyed) miss(error)
+      if (!isDestroyed) reportFailure(error)
       return
     }
     if (!isDestroyed) take(loaded)
   }
 
   function take(loaded: Worker): void {
-    // It may be gone by now.
+    // The thread has ended meanwhile.
     if (loaded.threadId === -1) return reopenLater()
     worker = loaded
     loaded.once('error', () => {
       if (worker === loaded) options.onFailing()
     })
     loaded.once('exit', () => {
-      if (worker === loaded) follow()
+      if (worker === loaded) replace()
       else options.onGivenUpGone()
     })
     hasStarted = true
@@ -142,9 +145,8 @@ export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
     onStarted()
   }
 
-  function follow(): void {
+  function replace(): void {
     worker = null
-    // A thread that was ended for good has no successor.
     if (isDestroyed) return
     options.onGone()
     open()
@@ -156,7 +158,7 @@ export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
     reopening = setTimeout(open, reopenAfterMs)
   }
 
-  function threadNow(): Worker {
+  function currentWorker(): Worker {
     if (isDestroyed || worker === null) throw new Error('no thread')
     return worker
   }
@@ -168,47 +170,59 @@ export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
     },
     async send(message) {
       const [current] = piscina?.threads ?? []
-      // One that is ending is no longer Piscina's.
-      if (current !== threadNow()) throw new Error('no thread')
+      // A thread that is ending is no longer among Piscina's.
+      if (current !== currentWorker()) throw new Error('no thread')
       const reply: unknown = await piscina?.run(message)
       return reply
     },
     async memory() {
-      const { used_heap_size: heapBytes, external_memory: externalBytes } = await threadNow().getHeapStatistics()
+      const { used_heap_size: heapBytes, external_memory: externalBytes } = await currentWorker().getHeapStatistics()
       return heapBytes + externalBytes
     },
     terminate: (): void => void worker?.terminate(),
     giveUp() {
-      if (worker !== null && !isDestroyed) follow()
+      if (worker !== null && !isDestroyed) replace()
     },
     async destroy() {
       isDestroyed = true
       clearTimeout(reopening)
       await piscina?.destroy()
     },
-    isCold: () => false,
+    isStarted: () => true,
   }
 }
 
 const exitPattern = /^worker exited with code: (?<code>-?\d+)$/
-const outOfMemoryCode = 'ERR_WORKER_OUT_OF_MEMORY'
 
-/** How a thread ended, read from Piscina's error: only the message of that says so (piscina 5.3); or why one that lives has not replied. */
+/**
+ * The error of a job whose thread ended, or lives and could not reply. How the thread ended is read from the message of
+ * Piscina's error, because nothing else says so (Piscina 5.3).
+ */
 export function describeNoReply(thrown: unknown, isAlive: boolean): JobError {
   const { message, ...rest } = serializeError(thrown)
   if (isAlive) return { ...rest, code: 'crashed', message: `the thread could not reply: ${message}` }
-  const code = exitPattern.exec(message)?.groups?.['code']
-  if (code !== undefined) {
-    return { code: 'crashed', message: `the thread exited with code ${code}`, exitCode: Number(code) }
+  const exitCode = exitPattern.exec(message)?.groups?.['code']
+  if (exitCode !== undefined) {
+    return { code: 'crashed', message: `the thread exited with code ${exitCode}`, exitCode: Number(exitCode) }
   }
-  if (rest.taskCode === outOfMemoryCode) return { code: 'out_of_memory', message: 'the thread reached its heap limit' }
+  if (rest.taskCode === 'ERR_WORKER_OUT_OF_MEMORY') {
+    return { code: 'out_of_memory', message: 'the thread reached its heap limit' }
+  }
   return { ...rest, code: 'crashed', message: `the thread died of an uncaught error: ${message}` }
 }
 
-/** Their value follows "=", or is the next argument. */
-const withValue = new Set(['--import', '--require', '-r', '--conditions', '-C', '--loader', '--experimental-loader'])
-/** With or without `no-` in their name. Others are of the process alone, or must not begin twice (`--inspect`). */
-const alone = new Set([
+/** The value of these flags follows "=", or is the next argument. */
+const flagsWithValue = new Set([
+  '--import',
+  '--require',
+  '-r',
+  '--conditions',
+  '-C',
+  '--loader',
+  '--experimental-loader',
+])
+/** With or without `no-`. Other flags apply to the whole process, or must not apply twice (`--inspect`). */
+const flagsWithoutValue = new Set([
   '--enable-source-maps',
   '--experimental-addon-modules',
   '--experimental-detect-module',
@@ -222,13 +236,11 @@ const alone = new Set([
   '--strip-types',
 ])
 
-/** Which flags of the process its threads get too: those that decide how a module is found, loaded and traced. */
+/** The flags of the process that its threads get too: those that decide how a module is found, loaded and traced. */
 export function threadFlags(processFlags: readonly string[]): string[] {
-  const flags: string[] = []
-  for (const [index, flag] of processFlags.entries()) {
+  return processFlags.flatMap((flag, index) => {
     const name = flag.split('=', 1)[0] ?? ''
-    if (alone.has(flag.replace('--no-', '--')) || (withValue.has(name) && name !== flag)) flags.push(flag)
-    else if (withValue.has(flag)) flags.push(flag, ...processFlags.slice(index + 1, index + 2))
-  }
-  return flags
+    if (flagsWithoutValue.has(flag.replace('--no-', '--')) || (flagsWithValue.has(name) && name !== flag)) return [flag]
+    return flagsWithValue.has(flag) ? [flag, ...processFlags.slice(index + 1, index + 2)] : []
+  })
 }

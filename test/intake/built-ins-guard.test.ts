@@ -1,7 +1,7 @@
-/** What a first job changes of the language is put back, and its task runs in the pool from then on. */
+/** Built-ins that a first job changes are restored, and its task runs in the pool from then on. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createRealmGuard } from '../../src/execution/main-thread/process-guard.ts'
+import { createBuiltInsGuard } from '../../src/execution/main-thread/process-guard.ts'
 import { createLog } from '../../src/log.ts'
 import type { Task } from '../../src/tasks/task-module.ts'
 import { makeHome, type Child } from '../harness/child.ts'
@@ -48,7 +48,7 @@ async function isWell(child: Child): Promise<void> {
   assert.is((await child.get('/runs?pageSize=5')).status, 200)
 }
 
-/** A task for each change, for one that has changed something does not come back to the main thread. */
+/** One task for each change: a task that has changed a built-in does not run on the main thread again. */
 const task = (code: string, wait: string) =>
   `export default { maxAttempts: 1, run: async (isFirst) => { ${wait}; if (isFirst) { ${code} } return 'done' } }`
 const files = Object.fromEntries(
@@ -58,7 +58,7 @@ const files = Object.fromEntries(
   ]),
 )
 
-test('a first job that changes the language ends nothing, and costs nobody else anything', async () => {
+test('a first job that changes built-ins harms neither the process nor other jobs', async () => {
   await using tasks = await taskDirectory({ 'echo.mjs': 'export default { run: (input) => input }', ...files })
   await using home = await makeHome({ TASKS_DIR: tasks.path, MAIN_BUDGET_MS: '5000' })
   const child = await home.start()
@@ -78,7 +78,7 @@ test('a first job that changes the language ends nothing, and costs nobody else 
   }
 })
 
-test('what cannot be put back is told, and told once', async () => {
+test('a change that cannot be undone is logged once', async () => {
   const freezes = 'export default { run: () => void Object.freeze(Object.prototype) }'
   await using tasks = await taskDirectory({
     'echo.mjs': 'export default { run: (input) => input }',
@@ -94,24 +94,24 @@ test('what cannot be put back is told, and told once', async () => {
   assert.is(child.lines.filter(({ msg }) => msg.includes('for the whole process')).length, 1)
 })
 
-test('what was changed while no first job ran is left to who changed it', () => {
+test('a change that the host makes while no first job runs stays', () => {
   const lines: unknown[] = []
   const log = Object.assign(createLog('silent'), { warn: (line: unknown) => lines.push(line) })
-  const guilty: string[] = []
-  const { look } = createRealmGuard({ onGuilty: ({ name }) => guilty.push(name), log })
-  const suspects = [one, another].map((name) => ({ task: { name } as Task }))
+  const changers: string[] = []
+  const { check } = createBuiltInsGuard({ onChangedBy: ({ name }) => changers.push(name), log })
+  const tasks = [one, another].map((name) => ({ name }) as Task)
   const { random } = Math
   const ours = (): number => 0.5
   try {
     Math.random = ours
-    look([])
-    look(suspects.slice(1))
+    check([])
+    check(tasks.slice(1))
     assert.is(Math.random, ours)
     assert.equal(lines, [])
     Math.random = random
-    look(suspects)
+    check(tasks)
     assert.is(Math.random, ours, 'as it was before any of them')
-    assert.equal(guilty, [], 'either can have done it')
+    assert.equal(changers, [], 'either can have done it')
     assert.equal(lines, [{ tasks: [one, another], changed: 'Math.random' }])
   } finally {
     Math.random = random

@@ -1,0 +1,44 @@
+/** The flags that threads get, and the error of a job whose thread has not replied. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { describeNoReply, threadFlags } from '../../src/execution/pool/worker-host.ts'
+
+test('threads get the flags that decide how modules are found, loaded and traced', () => {
+  const flags = ['--import', 'tsx', '--require=./a.cjs', '-C', 'development', '--conditions=x', '--enable-source-maps']
+  assert.equal(threadFlags(flags), flags)
+  assert.equal(threadFlags(['--experimental-transform-types', '--no-experimental-require-module']), [
+    '--experimental-transform-types',
+    '--no-experimental-require-module',
+  ])
+})
+
+test('threads get no other flags', () => {
+  const others = [
+    '--max-semi-space-size=8',
+    '--inspect',
+    '--watch',
+    '--env-file=.env',
+    '--experimental-sea-config',
+    '--title=x',
+  ]
+  assert.equal(threadFlags(['--import', 'a', ...others, '--import', 'b']), ['--import', 'a', '--import', 'b'])
+})
+
+test('a thread that lives and could not reply is told from one that has ended', () => {
+  const error = Object.assign(new Error('no reply'), { stack: 'Error: no reply' })
+  const message = 'the thread could not reply: no reply'
+  assert.equal(describeNoReply(error, true), { code: 'crashed', name: 'Error', message, stack: error.stack })
+  // The message that Piscina has for a thread that exited may come from a living one, too.
+  const exited = new Error('worker exited with code: 7')
+  assert.is(describeNoReply(exited, true).message, 'the thread could not reply: worker exited with code: 7')
+  assert.equal(describeNoReply(exited, false), {
+    code: 'crashed',
+    message: 'the thread exited with code 7',
+    exitCode: 7,
+  })
+  const full = Object.assign(new Error('heap limit'), { code: 'ERR_WORKER_OUT_OF_MEMORY' })
+  assert.equal(describeNoReply(full, false), { code: 'out_of_memory', message: 'the thread reached its heap limit' })
+  assert.is(describeNoReply(error, false).message, 'the thread died of an uncaught error: no reply')
+})
+
+test.run()
