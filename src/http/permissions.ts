@@ -1,6 +1,6 @@
 /**
- * What a caller may do and see. API keys are Bearer tokens (RFC 6750), compared in constant time; without keys everybody may
- * do everything. What tasks mark as secret is hidden from callers whose key can only read.
+ * What a caller may do and see. API keys are Bearer tokens (RFC 6750), compared in constant time. Without any keys configured
+ * every caller may do everything. Values that tasks mark as secret are hidden from callers with a read-only key.
  */
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { Context } from 'koa'
@@ -12,15 +12,13 @@ import { maskText } from '../runtime/secret.ts'
 
 const credentials = /^bearer(?: +(?<key>.*))?$/i
 const challenge = 'Bearer realm="forerunner"'
-/** Hexadecimal digits of a key's digest, enough to differ from those of the other keys. */
+/** Hexadecimal digits of a key's digest, enough to differ from those of all other keys. */
 const scopeDigits = 16
 
-/** What a key permits; `none`: no keys are configured, and everything is permitted. */
-export type KeyKind = 'write' | 'read' | 'none'
-
 export interface Caller {
-  readonly kind: KeyKind
-  /** Stable for each API key, and neither the key nor a way to it; empty for no key. */
+  /** What the key of the request allows; `keyless`: the request needed none, and everything is allowed. */
+  readonly access: 'write' | 'read' | 'keyless'
+  /** Identifies the API key without revealing it; empty without a key. */
   readonly scope: string
 }
 
@@ -28,15 +26,11 @@ interface KnownKey extends Caller {
   readonly digest: Buffer
 }
 
-export const anybody: Caller = { kind: 'none', scope: '' }
+export const keylessCaller: Caller = { access: 'keyless', scope: '' }
 
-/**
- * Lets a request pass that carries one of the keys, or any where none is configured.
- * @throws AppError `unauthorized`, with `WWW-Authenticate` set on the response
- */
+/** @throws AppError `unauthorized`, with `WWW-Authenticate` set on the response */
 export type Authenticate = (ctx: Context) => Caller
 
-/** Without keys of either kind every request passes. */
 export function createAuthenticate({ apiKeys, apiKeysRead }: Pick<Config, 'apiKeys' | 'apiKeysRead'>): Authenticate {
   const known = [
     ...apiKeys.map((key) => knownKey(key, 'write')),
@@ -44,28 +38,26 @@ export function createAuthenticate({ apiKeys, apiKeysRead }: Pick<Config, 'apiKe
   ] as const
 
   return (ctx) => {
-    if (known.length === 0) return anybody
-    // A browser's cache has pages with different keys: without it, one could be shown what another one may see.
+    if (known.length === 0) return keylessCaller
+    // Otherwise the cache of a browser could show the holder of one key what another key may see.
     ctx.vary('Authorization')
     const given = keysOf(ctx)
-    // Two are ambiguous: a proxy on the way may have checked the other one.
     const [key] = given
-    const match = key === undefined || given.length > 1 ? undefined : matchOf(key, known)
+    // Two keys are ambiguous: a proxy may have checked the other one.
+    const match = key === undefined || given.length > 1 ? undefined : findKey(key, known)
     if (match !== undefined) return match
     ctx.set('WWW-Authenticate', key === undefined ? challenge : `${challenge}, error="invalid_token"`)
-    throw new AppError(
-      'unauthorized',
-      key === undefined ? 'the request has no API key' : 'the API key is not one of this service',
-    )
+    const detail = key === undefined ? 'the request has no API key' : 'the API key is not one of this service'
+    throw new AppError('unauthorized', detail)
   }
 }
 
-function knownKey(key: string, kind: KeyKind): KnownKey {
+function knownKey(key: string, access: Caller['access']): KnownKey {
   const digest = hash('sha256', key, 'buffer')
-  return { kind, digest, scope: digest.toString('hex').slice(0, scopeDigits) }
+  return { access, digest, scope: digest.toString('hex').slice(0, scopeDigits) }
 }
 
-/** What follows `Bearer` in each field; another scheme has no key. */
+/** Keys in all `Authorization` fields; schemes other than Bearer have none. */
 function keysOf(ctx: Context): string[] {
   const fields = ctx.req.headersDistinct['authorization'] ?? []
   return fields.flatMap((field) => {
@@ -74,42 +66,43 @@ function keysOf(ctx: Context): string[] {
   })
 }
 
-/** Compares every key, also after a match: the time must not show how near a guess has come. */
-function matchOf(key: string, known: readonly KnownKey[]): KnownKey | undefined {
+/** Compares every key, even after a match: the duration must not reveal how close a guess is. */
+function findKey(key: string, known: readonly KnownKey[]): KnownKey | undefined {
   const digest = hash('sha256', key, 'buffer')
   let match: KnownKey | undefined
-  for (const one of known) if (timingSafeEqual(digest, one.digest)) match = one
+  for (const each of known) if (timingSafeEqual(digest, each.digest)) match = each
   return match
 }
 
 /**
- * Lets a request pass whose method the caller may use. The response to one that only reads is kept from a page of another
- * site by the browser.
+ * Checks that the caller may use the method of the request. Reading is always allowed: browsers hide the responses of such
+ * requests from pages of other sites.
  * @throws AppError `read-only-key` or `cross-site`
  */
-export function checkPermission(ctx: Context, kind: KeyKind): void {
-  if (kind === 'read') readers.add(ctx.req)
+export function checkPermission(ctx: Context, access: Caller['access']): void {
+  if (access === 'read') readers.add(ctx.req)
   if (ctx.method === 'GET' || ctx.method === 'HEAD') return
-  if (kind === 'read')
+  if (access === 'read') {
     throw new AppError('read-only-key', 'this key may read, and not start, change or delete anything')
-  if (kind === 'none' && ctx.get('Sec-Fetch-Site') === 'cross-site') {
+  }
+  if (access === 'keyless' && ctx.get('Sec-Fetch-Site') === 'cross-site') {
     throw new AppError('cross-site', 'a web page of another site must not start or end work here')
   }
 }
 
-/** Requests of read-only keys; not a member of the context, which an app around may have filled. */
+/** Requests with read-only keys. Not noted in the context, which belongs to the host app. */
 const readers = new WeakSet<object>()
-const shownRuns = new WeakMap<RunRecord, RunRecord>()
+const runsWithoutSecrets = new WeakMap<RunRecord, RunRecord>()
 
 export function hidesSecrets({ req }: Context): boolean {
   return readers.has(req)
 }
 
-/** The same object for the same run, so that an event of it is written once. */
+/** Returns the same object each time it gets the same run, so that an event for many readers is written once. */
 export function withoutSecrets(run: RunRecord): RunRecord {
   if (!run.jobs.some(({ secret }) => secret !== undefined)) return run
-  const shown = shownRuns.get(run) ?? { ...run, jobs: run.jobs.map(jobWithoutSecrets) }
-  shownRuns.set(run, shown)
+  const shown = runsWithoutSecrets.get(run) ?? { ...run, jobs: run.jobs.map(jobWithoutSecrets) }
+  runsWithoutSecrets.set(run, shown)
   return shown
 }
 

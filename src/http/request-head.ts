@@ -168,7 +168,7 @@ export function parseCoding(field: string): Coding | null | undefined {
  * @param original that it had when it came, with or without its query
  * @returns the path without the prefix; undefined for a path outside of it
  */
-export function pathBehind(prefix: string, path: string, original: string): string | undefined {
+export function withoutPrefix(prefix: string, path: string, original: string): string | undefined {
   if (prefix === '') return path
   return [path, original.replace(/[?#].*$/, '')]
     .filter((each) => each === prefix || each.startsWith(`${prefix}/`))

@@ -1,6 +1,6 @@
 /**
- * A route: data from which the OpenAPI document and the list at `/` are made, and a function that makes its handler; and the
- * headers that requests and responses can have. `router.ts` lists the routes of the files in `routes/`.
+ * What a route is: a description, from which the OpenAPI document and the list at `/` are made, and a function that creates
+ * its handler. Also the headers of requests and responses. `router.ts` lists all routes.
  */
 import type { IncomingMessage } from 'node:http'
 import type { Context, Middleware } from 'koa'
@@ -27,52 +27,53 @@ import type { ViewOptions } from './views/job.ts'
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
-  /** With its parameters in braces: `/runs/{id}`. */
+  /** With parameters in braces: `/runs/{id}`. */
   readonly path: string
   readonly operationId: string
-  /** Continues "POST /run-tasks …". */
+  /** Continues a sentence that begins with method and path: "POST /run-tasks …". */
   readonly summary: string
   readonly description?: string
-  /** Routes of `runs` are not served by a process that only runs jobs. */
+  /** A process that only runs jobs does not serve `runs`. */
   readonly area: 'runs' | 'service'
   readonly query?: NamedSchemas
   readonly headers?: readonly RequestHeaderName[]
-  /** Absent where the route takes none. */
+  /** Absent: the route ignores bodies. */
   readonly body?: { readonly json: NamedSchemas; readonly example: unknown }
   readonly responses: readonly RouteResponse[]
-  /** Parts of its responses that have a name in the document. */
+  /** Parts of the responses that have a name of their own in the OpenAPI document. */
   readonly schemas?: NamedSchemas
-  /** In addition to those that every route can have. */
+  /** Its problems, without those that every route has (`problemsOf`). */
   readonly problems: readonly ProblemCode[]
-  /** Needs no API key where there are some. */
+  /** The route needs no API key even if keys are configured. */
   readonly isOpen?: true
   /** Called once for each place where the routes are mounted. */
-  create(deps: HttpDeps): Handle
+  create(dependencies: RouteDependencies): Handle
 }
 
 /**
- * A problem is thrown as AppError.
- * @param callerScope differs between API keys; empty where there is no key
+ * Handles a request.
+ * @param callerScope differs between API keys; empty without a key
+ * @throws AppError, which becomes a problem
  */
 export type Handle = (ctx: Context, params: PathParameters, callerScope: string) => void | Promise<void>
 
-/** Under the names that they have in the document, or in a query. */
+/** By name: of a schema in the OpenAPI document, or of a parameter in a query. */
 export type NamedSchemas = Readonly<Record<string, z.ZodType>>
 
 export interface RouteResponse {
   readonly status: 200 | 201 | 202 | 204 | 304
   readonly description: string
-  /** Forms that the JSON body can have. With `mediaType` the body is text; with neither there is none. */
+  /** Schemas of the JSON body, any of which it may have. With `mediaType` the body is text; with neither there is no body. */
   readonly json?: NamedSchemas
   readonly mediaType?: string | readonly string[]
   readonly example?: unknown
   /** Always sent with this response. */
   readonly headers?: readonly ResponseHeaderName[]
-  /** Sent where they apply. */
+  /** Sent if they apply. */
   readonly mayHave?: readonly ResponseHeaderName[]
 }
 
-/** Every problem that the route can respond with. */
+/** All problems that the route can respond with. */
 export function problemsOf({ method, isOpen, problems }: Route): ProblemCode[] {
   return [
     ...(isOpen === true ? [] : (['unauthorized'] as const)),
@@ -82,20 +83,20 @@ export function problemsOf({ method, isOpen, problems }: Route): ProblemCode[] {
   ]
 }
 
-/** Where the routes are in the address space of a host. */
+/** A place where the routes are mounted. */
 export interface MountOptions {
-  /** Stands before the path of each route, and in each address that is given out; empty, or such as `/jobs`. */
+  /** Comes before the path of each route, also in links of responses; empty, or for example `/jobs`. */
   readonly prefix: string
-  /** Whether another app has routes at the same place. */
+  /** Whether a host app has routes of its own at this place. */
   readonly isHosted: boolean
-  /** Whether its requests are the process's own: they need no API key, and their bodies may be of any size. */
-  readonly isOwn?: boolean
+  /** Whether all requests come from inside the process: they need no API key, and their bodies have no limit. */
+  readonly isInProcess?: boolean
 }
 
 export interface Mount {
-  /** Leaves other paths to the next middleware. */
+  /** Passes other paths on to the next middleware. */
   readonly middleware: Middleware
-  /** @param target path and query */
+  /** Whether the middleware handles the request. @param target path and query */
   owns(target: string, incoming: IncomingMessage): boolean
 }
 
@@ -107,25 +108,24 @@ export interface ServiceParts {
   readonly intake: Intake
   readonly schedules: Schedules
   readonly pool: Pool
-  /** Why the process should get no requests now, apart from the store; null when nothing is wrong. */
+  /** The reason why the process should get no requests at the moment, apart from the store; null: none. */
   readonly trouble: () => string | null
-  /** What tasks have logged and the store does not have yet. */
+  /** Log lines of tasks that are not in the store yet. */
   readonly lines: Pick<LineKeeper, 'flush'>
   readonly loopDelay: LoopDelay
-  /** What tasks did in the minute that is not over. */
+  /** What tasks did in the current minute. */
   readonly minutes: Pick<MinuteRecorder, 'current'>
   readonly metrics: Metrics
-  /** A delivery was made due on request. */
+  /** Call it when a delivery was made due on request. */
   readonly onDeliveryDue: () => void
   readonly clock: Clock
   readonly log: Log
 }
 
-/** What a route has at one place where it is mounted. */
-export interface HttpDeps extends ServiceParts, MountOptions {
-  /** How runs are shown here. */
+/** What the routes at one place use. */
+export interface RouteDependencies extends ServiceParts, MountOptions {
   readonly view: ViewOptions
-  /** All routes that are answered here. */
+  /** The routes that are served at this place. */
   readonly routes: readonly Route[]
   readonly readBody: ReadBody
   readonly responder: Responder
@@ -140,11 +140,9 @@ interface Header {
   readonly schema: z.ZodType
 }
 
-const header = (description: string, example: string, schema: z.ZodType = z.string()): Header => ({
-  description,
-  example,
-  schema,
-})
+function header(description: string, example: string, schema: z.ZodType = z.string()): Header {
+  return { description, example, schema }
+}
 
 const run = '/runs/01a2071d-0a4a-7200-89ea-c1db971bb6b7'
 const addressOfRun = z.string().regex(/\/runs\//)
@@ -152,27 +150,27 @@ const address = z.string().regex(/\/(?:runs|schedules)\//)
 
 export const requestHeaders = {
   Prefer: header(
-    'RFC 7240. `respond-async`: answer 202 at once; `wait=N`: wait at most N seconds, up to 60, then 202, or 304 for a run that has not changed; `return=minimal`: a short body. What is unknown is ignored.',
+    'RFC 7240. `respond-async`: answer 202 at once; `wait=N`: wait at most N seconds, up to 60, then 202, or 304 for a run that has not changed; `return=minimal`: a short body. Unknown preferences are ignored.',
     'wait=10',
   ),
   'Idempotency-Key': header(
-    'A request that is sent again with the same key and body makes no second run; bare or as a quoted string, of 1 to 255 characters.',
+    'A request that is repeated with the same key and body makes no second run. 1 to 255 characters, bare or as a quoted string.',
     '"b9e8c2a4-1f0d-4c53-9a52-6f0a1f7f3d11"',
   ),
   traceparent: header(
     'W3C Trace Context: the span that asks for the run. Its attempts belong to that trace.',
     '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
   ),
-  'If-None-Match': header('An `ETag` from before: 304 while it still holds.', 'W/"4"'),
+  'If-None-Match': header('An `ETag` of an earlier response: 304 while nothing has changed.', 'W/"4"'),
   'Last-Event-ID': header(
-    'The last `id` that was received, to go on after a cut; the final one is answered with 204.',
+    'The last `id` that was received before the connection was lost. 204 if it is the final one.',
     '4',
   ),
 } satisfies Record<string, Header>
 
 export const responseHeaders = {
   'Accept-Encoding': header('The codings that a body may have.', 'gzip, identity'),
-  Allow: header('The methods of this path.', 'GET, HEAD, OPTIONS'),
+  Allow: header('The methods that this path supports.', 'GET, HEAD, OPTIONS'),
   'Cache-Control': header('RFC 9111.', 'no-store'),
   'Content-Location': header('Where the run can be read.', run, addressOfRun),
   ETag: header('RFC 9110; of a run, its version.', 'W/"4"', z.string().regex(/^(?:W\/)?".*"$/)),
@@ -187,14 +185,14 @@ export const responseHeaders = {
     z.string().regex(/^<.+>; rel="\w+"$/),
   ),
   Location: header('Where the answer will be, or what was made.', run, address),
-  'Preference-Applied': header('The preferences of `Prefer` that were heeded.', 'wait=10'),
-  'Retry-After': header('Seconds after which asking again is worth it.', '1', z.string().regex(/^\d+$/)),
+  'Preference-Applied': header('The preferences of `Prefer` that were applied.', 'wait=10'),
+  'Retry-After': header('Seconds to wait before the next request.', '1', z.string().regex(/^\d+$/)),
   'Server-Timing': header(
     'Milliseconds until the run was committed, and from there to its answer.',
     'commit;dur=0.9, first;dur=12.4',
     z.string().regex(/^commit;dur=[\d.]+(?:, first;dur=[\d.]+)?$/),
   ),
-  Vary: header('RFC 9110; `Authorization` in all answers of a service with keys, but for open routes.', 'Accept'),
+  Vary: header('RFC 9110; includes `Authorization` if API keys are configured, except on open routes.', 'Accept'),
   'WWW-Authenticate': header('RFC 6750.', 'Bearer', z.string().regex(/^Bearer\b/)),
 } satisfies Record<string, Header>
 

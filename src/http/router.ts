@@ -1,6 +1,6 @@
 /**
- * The HTTP side of a service: every route, in the order in which they are shown, and for each place where they are mounted a
- * Koa middleware that answers their paths and leaves the others to the next one.
+ * The HTTP side of a service: the table of all routes, and a Koa middleware for each place where they are mounted. The
+ * middleware handles the paths of the routes and passes all others on.
  */
 import { createRequire } from 'node:module'
 import type * as KoaRouter from '@koa/router'
@@ -13,11 +13,11 @@ import { createBodyReader } from './body/read-body.ts'
 import { createByteBudget } from './byte-budget.ts'
 import { type AskInProcess, createInProcess } from './in-process.ts'
 import { isAsset, sendAsset } from './page.ts'
-import { anybody, type Caller, checkPermission, createAuthenticate } from './permissions.ts'
+import { type Caller, checkPermission, createAuthenticate, keylessCaller } from './permissions.ts'
 import { sendProblem } from './problem.ts'
-import { originalUrlOf, pathBehind } from './request-head.ts'
+import { originalUrlOf, withoutPrefix } from './request-head.ts'
 import { createResponder } from './responder.ts'
-import type { Handle, HttpDeps, Mount, MountOptions, Route, ServiceParts } from './route.ts'
+import type { Handle, RouteDependencies, Mount, MountOptions, Route, ServiceParts } from './route.ts'
 import {
   cancelJob,
   cancelRun,
@@ -48,9 +48,10 @@ import { createChangeStreams, createRunStreams } from './streaming/open-streams.
 import type { PathParameters } from './validation.ts'
 import type { ProgressOf } from './views/job.ts'
 
-// Not imported: its module would import `node:http`, see `server.ts`.
+// Not an import: that would import `node:http`, see `server.ts`.
 const { Router } = createRequire(import.meta.url)('@koa/router') as typeof KoaRouter
 
+/** In the order in which the documentation shows them. */
 export const routeTable: readonly Route[] = [
   runTasks,
   listRuns,
@@ -89,18 +90,18 @@ export const routeTable: readonly Route[] = [
 ]
 
 export interface Http {
-  /** The routes at a place of their own: in a server, or in another app. */
+  /** Mounts the routes in a server or in a host app. */
   mount(options: MountOptions): Mount
-  /** The routes for this process itself. @param prefix of the addresses that it is given */
+  /** Mounts the routes for calls from inside the process. @param prefix of the addresses in the calls */
   connect(prefix: string): AskInProcess
-  /** A run was accepted, or has changed: streams of the list say so. */
+  /** Call it when a run was accepted or has changed: streams of `GET /runs/events` report it. */
   noteChange(): void
   openStreams(): number
-  /** Answers all long polls, and those that come later at once. */
+  /** Ends all long polls; later ones end at once. */
   dismissPolls(): void
-  /** Sends each stream the newest state of its run, and ends it. */
+  /** Sends the newest state of its run on each stream, and ends the stream. */
   closeStreams(): Promise<void>
-  /** Ends what is left, when no request is under way. */
+  /** Call it when no request is being handled any more. */
   stop(): void
 }
 
@@ -110,30 +111,30 @@ export interface HttpOptions extends ServiceParts {
   readonly whyWaiting: WhyWaiting
 }
 
-export function createHttp({ feed, progressOf, whyWaiting, ...options }: HttpOptions): Http {
-  const { config, store, log } = options
-  const { committedAt } = options.intake
-  const view = { showsStacks: config.logLevel === 'debug', progressOf, whyWaiting, committedAt }
+export function createHttp({ feed, progressOf, whyWaiting, ...parts }: HttpOptions): Http {
+  const { config, store, log } = parts
+  const { committedAt } = parts.intake
+  const sharedView = { showsStacks: config.logLevel === 'debug', progressOf, whyWaiting, committedAt }
   const runWatch = createRunWatch(feed, store)
   const polls = createLongPolls(runWatch)
   const streamQuota = createStreamQuota(config.maxStreams)
-  const streams = createRunStreams({ runWatch, quota: streamQuota, view, log })
+  const streams = createRunStreams({ runWatch, quota: streamQuota, view: sharedView, log })
   const changeStreams = createChangeStreams(streamQuota)
   const largeBodies = createLargeBodyParser()
   const bodyBudget = createByteBudget(config.maxInFlightBytes)
-  const answerBudget = createByteBudget(config.maxInFlightBytes)
+  const responseBudget = createByteBudget(config.maxInFlightBytes)
 
-  function mount(place: MountOptions): Mount {
-    const ownView = { ...view, prefix: place.prefix }
-    const maxBytes = place.isOwn === true ? Infinity : config.maxBodyBytes
+  function mount(options: MountOptions): Mount {
+    const view = { ...sharedView, prefix: options.prefix }
+    const maxBytes = options.isInProcess === true ? Infinity : config.maxBodyBytes
     const readBody = createBodyReader({ maxBytes, largeBodies, budget: bodyBudget })
-    const responder = createResponder({ view: ownView, store, budget: answerBudget, log })
-    return createMount({ ...options, view: ownView, readBody, responder, polls, streams, changeStreams }, place)
+    const responder = createResponder({ view, store, budget: responseBudget, log })
+    return createMount({ ...parts, ...options, view, readBody, responder, polls, streams, changeStreams })
   }
 
   return {
     mount,
-    connect: (prefix) => createInProcess(mount({ prefix, isHosted: false, isOwn: true }).middleware, log),
+    connect: (prefix) => createInProcess(mount({ prefix, isHosted: false, isInProcess: true }).middleware, log),
     noteChange: changeStreams.noteChange,
     openStreams: streamQuota.taken,
     dismissPolls: polls.dismiss,
@@ -145,119 +146,120 @@ export function createHttp({ feed, progressOf, whyWaiting, ...options }: HttpOpt
   }
 }
 
-/** Without a prefix, the app around has these itself. */
-const pathsOfTheHost: ReadonlySet<string> = new Set(['/', '/metrics', '/livez', '/readyz'])
+/** Without a prefix, the host app has these paths itself. */
+const hostPaths: ReadonlySet<string> = new Set(['/', '/metrics', '/livez', '/readyz'])
 
-const ownCaller: Caller = { kind: 'write', scope: '' }
+const inProcessCaller: Caller = { access: 'write', scope: '' }
 
-export function createMount(deps: Omit<HttpDeps, keyof MountOptions | 'routes'>, place: MountOptions): Mount {
-  const { config, log } = deps
-  const { prefix, isHosted, isOwn = false } = place
-  const left = isHosted && prefix === '' ? pathsOfTheHost : new Set<string>()
-  const mounted = routeTable.filter(({ path }) => !left.has(path))
+function createMount(dependencies: Omit<RouteDependencies, 'routes'>): Mount {
+  const { config, log, prefix, isHosted, isInProcess = false } = dependencies
+  const leavesHostPaths = isHosted && prefix === ''
+  const mounted = leavesHostPaths ? routeTable.filter(({ path }) => !hostPaths.has(path)) : routeTable
+  // A process that only runs jobs does not serve runs to others. Calls from inside the process may use all routes.
   const isWorker = config.role === 'worker'
-  const servesPage = !isWorker && !left.has('/')
+  const routes = isWorker ? mounted.filter(({ area }) => area === 'service') : mounted
+  const servesPage = !isWorker && !leavesHostPaths
   const authenticate = createAuthenticate(config)
-  const find = createFindRoute(mounted, {
-    ...deps,
-    ...place,
-    // A process that only runs jobs leaves the runs to others; its own calls are answered all the same.
-    routes: isWorker ? mounted.filter(({ area }) => area === 'service') : mounted,
-  })
+  const match = createMatcher(mounted, { ...dependencies, routes })
 
-  async function respond(ctx: Context, { methods, isOpen, isOfRuns, route }: Match): Promise<void> {
+  function callerOf(ctx: Context, { isOpen }: Match): Caller {
+    if (isInProcess) return inProcessCaller
+    return isOpen ? keylessCaller : authenticate(ctx)
+  }
+
+  async function handle(ctx: Context, matched: Match): Promise<void> {
+    const { methods, route } = matched
     ctx.set('X-Content-Type-Options', 'nosniff')
-    if (isWorker && isOfRuns && !isOwn) throw notHere(ctx)
-    const { kind, scope } = isOwn ? ownCaller : isOpen ? anybody : authenticate(ctx)
+    if (isWorker && matched.isOfRuns && !isInProcess) throw notServedByWorker(ctx)
+    const { access, scope } = callerOf(ctx, matched)
     if (ctx.method === 'OPTIONS') {
       ctx.status = 204
       ctx.set('Allow', allowOf(methods))
       return
     }
-    if (route === undefined) throw notAllowed(ctx, methods)
-    checkPermission(ctx, kind)
+    if (route === undefined) throw methodNotAllowed(ctx, methods)
+    checkPermission(ctx, access)
     await route.handle(ctx, route.params, scope)
   }
 
   return {
     async middleware(ctx, next) {
-      const given = pathOf(ctx)
-      const path = given === undefined ? undefined : pathBehind(prefix, given, originalUrlOf(ctx.req, ctx.originalUrl))
-      if (given === undefined || path === undefined) return next()
-      if (servesPage && sendAsset(ctx, path)) return
-      const match = find(path, ctx.method)
-      if (match === undefined) return next()
+      const fullPath = pathOf(ctx)
+      const path = fullPath && withoutPrefix(prefix, fullPath, originalUrlOf(ctx.req, ctx.originalUrl))
+      if (fullPath === undefined || path === undefined) return next()
+      const matched = match(path, ctx.method)
+      if (matched === undefined) return servesPage && sendAsset(ctx, path) ? undefined : next()
       try {
-        // As the routes have it, and as long as they need it.
-        if (path !== given) ctx.path = path
-        await respond(ctx, match)
+        // Routes know paths without the prefix. The host app gets its path back.
+        if (path !== fullPath) ctx.path = path
+        await handle(ctx, matched)
       } catch (error) {
         sendProblem(ctx, error, log, prefix)
       } finally {
-        if (path !== given) ctx.path = given
+        if (path !== fullPath) ctx.path = fullPath
       }
     },
     owns(target, incoming) {
-      const path = pathBehind(prefix, target.replace(/\?.*$/s, ''), originalUrlOf(incoming))
+      const path = withoutPrefix(prefix, target.replace(/\?.*$/s, ''), originalUrlOf(incoming))
       if (path === undefined) return false
-      return (servesPage && isAsset(path)) || find(path, incoming.method ?? 'GET') !== undefined
+      return (servesPage && isAsset(path)) || match(path, incoming.method ?? 'GET') !== undefined
     },
   }
 }
 
-/** A path of ours; all routes of one path are open, or of runs, alike. */
+/** A path that routes have. All routes with the same path have the same `isOpen` and the same area. */
 interface Match {
   readonly methods: ReadonlySet<string>
   readonly isOpen: boolean
   readonly isOfRuns: boolean
-  /** Of the path and the method; undefined where the path has not this method. */
+  /** undefined: no route has this path and the method of the request. */
   readonly route: { readonly handle: Handle; readonly params: PathParameters } | undefined
 }
 
-/** Undefined for a path that no route has. */
-type FindRoute = (path: string, method: string) => Match | undefined
+/** @returns undefined if no route has the path */
+type Matcher = (path: string, method: string) => Match | undefined
 
 /**
- * The router only matches: `Match` has the handler. To dispatch, it would match again, and it would note its matches where
- * a router of the app around has noted its own.
+ * The router only matches, and `Match` has the handler. Dispatching would match again, and it would overwrite what a router
+ * of the host app has noted in the context about its own match.
  */
 const neverCalled = (): void => {}
 
-/** Makes the handlers of these routes, for one place where they are mounted. */
-function createFindRoute(routes: readonly Route[], deps: HttpDeps): FindRoute {
+/** Creates the handlers of the routes for one place where they are mounted. */
+function createMatcher(routes: readonly Route[], dependencies: RouteDependencies): Matcher {
   const router = new Router()
-  const byName = new Map(routes.map((route) => [route.operationId, { route, handle: route.create(deps) }]))
+  const byName = new Map(routes.map((route) => [route.operationId, { route, handle: route.create(dependencies) }]))
   for (const { method, path, operationId } of routes) {
     const verb = method.toLowerCase() as Lowercase<typeof method>
     router[verb](operationId, path.replaceAll(/\{(\w+)\}/g, ':$1'), neverCalled)
   }
 
-  function match(path: string, method: string): Match | undefined {
+  function find(path: string, method: string): Match | undefined {
     const { path: matching } = router.match(path, method)
-    // `/runs/cancel` is a path of its own, and no run.
+    // `/runs/cancel` also matches `/runs/{id}`.
     const literal = matching.filter((layer) => layer.path === path)
     const layers = literal.length > 0 ? literal : matching
-    const [first] = layers.map(({ name = '' }) => byName.get(name)?.route)
-    if (first === undefined) return undefined
+    const route = byName.get(layers[0]?.name ?? '')?.route
+    if (route === undefined) return undefined
     const layer = layers.find(({ methods }) => methods.includes(method))
     const handle = byName.get(layer?.name ?? '')?.handle
     return {
       methods: new Set(layers.flatMap(({ methods }) => methods)),
-      isOpen: first.isOpen === true,
-      isOfRuns: first.area === 'runs',
+      isOpen: route.isOpen === true,
+      isOfRuns: route.area === 'runs',
       route: layer && handle && { handle, params: layer.params(path, layer.captures(path)) },
     }
   }
 
+  // A host app calls `owns` first and then the middleware: the second call need not match again.
   let last: { readonly path: string; readonly method: string; readonly match: Match | undefined } | undefined
-  // An app around asks first whether a path is ours: the same request is not matched again.
   return (path, method) => {
-    if (last?.path !== path || last.method !== method) last = { path, method, match: match(path, method) }
+    if (last?.path !== path || last.method !== method) last = { path, method, match: find(path, method) }
     return last.match
   }
 }
 
-/** Undefined for a target that is no URL: the app around has to answer it. */
+/** @returns undefined if the target is not a URL: that is for the host app to answer */
 function pathOf(ctx: Context): string | undefined {
   try {
     return ctx.path
@@ -270,11 +272,11 @@ function allowOf(methods: ReadonlySet<string>): string {
   return [...methods, 'OPTIONS'].join(', ')
 }
 
-function notHere({ path }: Context): AppError {
+function notServedByWorker({ path }: Context): AppError {
   return new AppError('not-found', `there is nothing at ${path} in a process that only runs jobs (ROLE=worker)`)
 }
 
-function notAllowed(ctx: Context, methods: ReadonlySet<string>): AppError {
+function methodNotAllowed(ctx: Context, methods: ReadonlySet<string>): AppError {
   const allowed = allowOf(methods)
   ctx.set('Allow', allowed)
   return new AppError('method-not-allowed', `${ctx.path} does not support ${ctx.method}; it supports ${allowed}`)

@@ -8,7 +8,7 @@ import { createFeed, type Feed, createRunWatch } from '../../src/feed/feed.ts'
 import { createRunStreams, type RunStreams, type RunStreamsOptions } from '../../src/http/streaming/open-streams.ts'
 import { createLongPolls, type LongPolls } from '../../src/http/streaming/long-poll.ts'
 import { sendProblem } from '../../src/http/problem.ts'
-import type { HttpDeps } from '../../src/http/route.ts'
+import type { RouteDependencies } from '../../src/http/route.ts'
 import { watchRun } from '../../src/http/routes/get-run.ts'
 import { createStreamQuota } from '../../src/http/streaming/event-stream.ts'
 import { createHttpServer } from '../../src/http/server.ts'
@@ -52,7 +52,7 @@ export async function startLive({ maxStreams = 1_000, ...options }: LiveOptions 
   })
   const polls = createLongPolls(runWatch)
   // As much as the route uses.
-  const watch = watchRun.create({ store, streams, prefix: '' } as unknown as HttpDeps)
+  const watch = watchRun.create({ store, streams, prefix: '' } as unknown as RouteDependencies)
   const routes = new Router()
     .get('/runs/:id/events', (ctx) => watch(ctx, ctx.params, ''))
     // Until the run has another version than the one in the path.

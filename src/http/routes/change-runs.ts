@@ -16,7 +16,7 @@ import {
   runFilterOf,
   runIdOf,
 } from '../validation.ts'
-import type { HttpDeps, Route, RouteResponse } from '../route.ts'
+import type { RouteDependencies, Route, RouteResponse } from '../route.ts'
 import { sendJson } from '../responder.ts'
 import { bulkChangeSchema, type BulkChangeView, runViewSchema } from '../views/run.ts'
 
@@ -26,7 +26,7 @@ const responsesOfCancel: readonly RouteResponse[] = [
   { status: 200, description: 'It was cancelled before; the run as it is now.', ...wholeRun },
 ]
 
-async function sendChanged(ctx: Context, responder: HttpDeps['responder'], run: RunRecord, status: 200 | 202) {
+async function sendChanged(ctx: Context, responder: RouteDependencies['responder'], run: RunRecord, status: 200 | 202) {
   ctx.set('Cache-Control', 'no-store')
   ctx.status = status
   await responder.sendRun(ctx, run)
@@ -174,7 +174,7 @@ const changeQuery: Record<keyof z.output<typeof changeQuerySchema>, z.ZodType> =
 
 const changeExample: BulkChangeView = { matched: 12, changed: 9 }
 
-type ChangeDeps = Pick<HttpDeps, 'store' | 'intake' | 'clock'>
+type ChangeDeps = Pick<RouteDependencies, 'store' | 'intake' | 'clock'>
 /** Calls `count` for each run that it has changed. */
 type Change = (deps: ChangeDeps, runs: readonly RunRecord[], count: () => void) => Promise<void>
 

@@ -4,7 +4,7 @@ import { AppError } from '../../domain/errors.ts'
 import { type ProblemCode, problemCodes, problems } from '../../domain/problems.ts'
 import { createDocument } from '../openapi/document.ts'
 import { isKnown, tagOfText } from '../request-head.ts'
-import type { HttpDeps, Route } from '../route.ts'
+import type { RouteDependencies, Route } from '../route.ts'
 import { sendJson, sendText } from '../responder.ts'
 import { sendPage } from '../page.ts'
 
@@ -119,7 +119,7 @@ export const root: Route = {
 }
 
 /** @returns the list for the origin that the request names */
-function listOf({ routes, prefix }: HttpDeps): (origin: string) => string {
+function listOf({ routes, prefix }: RouteDependencies): (origin: string) => string {
   const rows = routes.map(({ method, path, summary }) => [`${method} ${prefix}${path}`, summary] as const)
   const width = Math.max(...rows.map(([route]) => route.length)) + 2
   const list = rows.map(([route, summary]) => route.padEnd(width) + summary).join('\n')

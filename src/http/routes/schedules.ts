@@ -4,7 +4,7 @@ import { RawJson, textOfJson } from '../../domain/json.ts'
 import type { Schedule } from '../../domain/schedule.ts'
 import { mask, maskText } from '../../runtime/secret.ts'
 import { runExample, scheduleExample, schedulePutExample } from '../openapi/examples.ts'
-import type { HttpDeps, Route, RouteResponse } from '../route.ts'
+import type { RouteDependencies, Route, RouteResponse } from '../route.ts'
 import { parseSchedule, putScheduleSchema } from '../validation.ts'
 import { hidesSecrets } from '../permissions.ts'
 import { runViewSchema } from '../views/run.ts'
@@ -17,7 +17,7 @@ const oneSchedule = {
 } as const
 const whole = (description: string): RouteResponse => ({ status: 200, description, ...oneSchedule })
 
-type Deps = Pick<HttpDeps, 'registry' | 'responder' | 'prefix'>
+type Deps = Pick<RouteDependencies, 'registry' | 'responder' | 'prefix'>
 
 function createView({ registry, prefix }: Omit<Deps, 'responder'>): (ctx: Context, schedule: Schedule) => ScheduleView {
   type Task = ScheduleView['request']['tasks'][number]

@@ -6,7 +6,7 @@ import { sumUp } from '../../metrics/minutes.ts'
 import type { Store } from '../../store/store.ts'
 import { inputJsonSchema, type Task } from '../../tasks/task-module.ts'
 import { countParameter, instantParameter, parseQuery } from '../validation.ts'
-import type { HttpDeps, Route } from '../route.ts'
+import type { RouteDependencies, Route } from '../route.ts'
 import { instant } from '../views/job.ts'
 import { sendJson } from '../responder.ts'
 import {
@@ -32,13 +32,13 @@ const first = {
 const taskExample: TaskView = { ...first, timeoutMs: 60_000, maxAttempts: 3, memoryMb: 512 }
 
 /** @throws AppError `task-not-found` */
-function taskOf(registry: HttpDeps['registry'], name: string): Task {
+function taskOf(registry: RouteDependencies['registry'], name: string): Task {
   const task = registry.get(name)
   if (task === undefined) throw new AppError('task-not-found', `no task is named "${name}"`)
   return task
 }
 
-function viewTask(task: Task, store: HttpDeps['store']): TaskView {
+function viewTask(task: Task, store: RouteDependencies['store']): TaskView {
   return { name: task.name, ...task.policy, paused: store.pausedTasks().has(task.name), input: inputJsonSchema(task) }
 }
 
