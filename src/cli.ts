@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-/** The command. An older Node could not load the rest, so this says which one is needed before anything else is loaded. */
+/** The `forerunner` command. It checks the version of Node before it loads anything else, which an older Node could not load. */
 import { nodeIsTooOld, useCompileCache } from './runtime/package.ts'
 
-// Read by libuv at its first use; see main.ts.
+// libuv reads it once, at its first use; see main.ts.
 process.env['UV_THREADPOOL_SIZE'] ??= '8'
 
 const refusal = nodeIsTooOld(process.versions.node)
@@ -11,7 +11,6 @@ if (refusal === null) {
   const { runCommand } = await import('./cli/program.ts')
   process.exitCode = await runCommand(process.argv.slice(2), process.env)
 } else {
-  // As text: a command is typed by a person.
   console.error(refusal)
   process.exitCode = 1
 }

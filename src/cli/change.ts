@@ -1,70 +1,82 @@
-/** forerunner cancel, retry, redeliver and prune: change one job, one run, or every run that the filters match. */
+/** forerunner cancel, retry, prune and redeliver: change one job, one run, one webhook, or every run that the filters match. */
 import { InvalidArgumentError, type Command } from 'commander'
-import type { RunView, BulkChangeView } from '../client/client.ts'
-import { type AddCommand, type Context, type ExitCode, exitCodes, UsageError } from './context.ts'
-import { filterOf, withFilters, type FilterOptions } from './runs.ts'
-import { runLines } from './run-lines.ts'
-import { print, printJson, complain, confirm, isInteractive } from './terminal.ts'
+import type { BulkChangeView, RunFilter, RunView } from '../client/client.ts'
 import { ProblemError } from '../client/transport.ts'
+import { type AddCommand, type Context, type ExitCode, exitCodes, UsageError } from './context.ts'
+import { printRun } from './run-lines.ts'
+import { filterOf, type FilterOptions, withFilters } from './runs.ts'
+import { complain, confirm, isInteractive, print, printJson } from './terminal.ts'
 
-interface Change {
-  readonly name: 'cancel' | 'retry'
-  readonly description: string
-  ofOne(client: Context['client'], id: string, jobIndex: number | undefined): Promise<RunView>
+interface ManyOptions extends FilterOptions {
+  readonly dryRun?: boolean
+  readonly yes?: boolean
 }
 
-const changes = { cancel: 'cancelRuns', retry: 'retryRuns' } as const
+function withManyOptions(command: Command): Command {
+  return withFilters(command)
+    .option('--dry-run', 'only count the runs that the filters match')
+    .option('--yes', 'do not ask')
+}
 
-function add({ name, description, ofOne }: Change): AddCommand {
+interface JobChange {
+  readonly verb: 'cancel' | 'retry'
+  readonly description: string
+  changeOne(client: Context['client'], id: string, jobIndex: number | undefined): Promise<RunView>
+}
+
+function addJobChange({ verb, description, changeOne }: JobChange): AddCommand {
   return (program, act) => {
     const command = program
-      .command(name)
+      .command(verb)
       .description(description)
       .argument('[id]', 'of the run; without it, filters say which runs')
-      .argument('[job]', 'its number, from 0; default: all of them', jobIndexOf)
+      .argument('[job]', 'its number, from 0; default: all of them', parseJobIndex)
     withManyOptions(command).action(
-      act(async (context: Context, id: string | undefined, job: number | undefined, options: ManyOptions) => {
-        const filter = filterOf(options)
+      act(async (context: Context, id: string | undefined, jobIndex: number | undefined, options: ManyOptions) => {
+        const { dryRun = false, yes = false, ...filters } = options
+        const filter = filterOf(filters)
         const isFiltered = Object.keys(filter).length > 0
-        if (id === undefined && !isFiltered)
-          throw new UsageError(`name a run, or at least one filter: ${context.name} ${name} --help`)
         if (id === undefined) {
-          const change = context.client[changes[name]]
-          const count = async (): Promise<number> => (await change({ ...filter, dryRun: true })).matched
-          return changeMany(context, options, { verb: name, count, change: () => change(filter) })
+          if (!isFiltered) throw new UsageError(`name a run, or at least one filter: ${context.name} ${verb} --help`)
+          const { cancelRuns, retryRuns } = context.client
+          const changeRuns = verb === 'cancel' ? cancelRuns : retryRuns
+          const count = async () => (await changeRuns({ ...filter, dryRun: true })).matched
+          return changeMany(context, { dryRun, yes }, { verb, count, change: () => changeRuns(filter) })
         }
-        if (isFiltered || options.dryRun) throw new UsageError('either a run or filters, not both')
-        const run = await ofOne(context.client, id, job)
-        if (context.isJson) printJson(run)
-        else for (const line of runLines(run, context)) print(line)
+        if (isFiltered || dryRun) throw new UsageError('either a run or filters, not both')
+        printRun(context, await changeOne(context.client, id, jobIndex))
         return exitCodes.done
       }),
     )
   }
 }
 
-export const addCancel = add({
-  name: 'cancel',
+function parseJobIndex(text: string): number {
+  if (!/^(?:0|[1-9]\d{0,8})$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 0.')
+  return Number(text)
+}
+
+export const addCancel = addJobChange({
+  verb: 'cancel',
   description: 'cancel a job, a run, or every run that the filters match',
-  ofOne: (client, id, jobIndex) => client.cancel(id, jobIndex),
+  changeOne: (client, id, jobIndex) => client.cancel(id, jobIndex),
 })
 
-export const addRetry = add({
-  name: 'retry',
+export const addRetry = addJobChange({
+  verb: 'retry',
   description:
     'queue failed and cancelled jobs again: one, those of a run, or those of every run that the filters match',
-  async ofOne(client, id, jobIndex) {
+  async changeOne(client, id, jobIndex) {
     if (jobIndex !== undefined) return client.retry(id, jobIndex)
     let run = await client.getRun(id)
     const ended = run.jobs.filter(({ state }) => state === 'failed' || state === 'cancelled')
     if (ended.length === 0) throw new Error('the run has no failed or cancelled job')
-    // One that waits for another of them is blocked again with that one's retry.
+    // Retrying a job also blocks the jobs again that wait for its result.
     for (const { index } of ended) if (run.jobs[index]?.state !== 'blocked') run = await client.retry(id, index)
     return run
   },
 })
 
-/** forerunner redeliver: sends a webhook again. */
 export const addRedeliver: AddCommand = (program, act) => {
   program
     .command('redeliver')
@@ -72,24 +84,10 @@ export const addRedeliver: AddCommand = (program, act) => {
     .argument('<id>', 'of the run')
     .argument('<delivery>', 'its id, as "show" prints it')
     .action(
-      act(async ({ client, isJson, glyphs }: Context, id: string, delivery: string) => {
-        const run = await client.retryDelivery(id, delivery)
-        if (isJson) printJson(run)
-        else for (const line of runLines(run, { glyphs })) print(line)
-        return exitCodes.done
+      act(async (context: Context, id: string, delivery: string) => {
+        printRun(context, await context.client.retryDelivery(id, delivery))
       }),
     )
-}
-
-function jobIndexOf(text: string): number {
-  if (!/^(?:0|[1-9]\d{0,8})$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 0.')
-  return Number(text)
-}
-
-/** Cancels or retries every run that the filters match. It prints their number and asks first, unless `--yes` is given. */
-interface ManyOptions extends FilterOptions {
-  readonly dryRun?: true
-  readonly yes?: true
 }
 
 interface ManyChange {
@@ -100,85 +98,81 @@ interface ManyChange {
   change(): Promise<BulkChangeView>
 }
 
-function withManyOptions(command: Command): Command {
-  return withFilters(command)
-    .option('--dry-run', 'only count the runs that the filters match')
-    .option('--yes', 'do not ask')
-}
-
+/** Counts the runs and asks first, unless `--yes` is given. */
 async function changeMany(
   { isJson }: Context,
-  { dryRun, yes }: ManyOptions,
+  { dryRun, yes }: Required<Pick<ManyOptions, 'dryRun' | 'yes'>>,
   { verb, count, change }: ManyChange,
 ): Promise<ExitCode> {
-  if (dryRun !== true && yes !== true && !(await mayGoOn(isJson, verb, await count()))) {
+  if (!dryRun && !yes && !(await hasConsent(isJson, verb, await count()))) {
     complain('nothing was changed')
     return exitCodes.failed
   }
-  const result = dryRun === true ? { matched: await count(), changed: 0 } : await change()
+  const result = dryRun ? { matched: await count(), changed: 0 } : await change()
   if (isJson) printJson(result)
-  else print(`${runsMatch(result.matched)}${dryRun === true ? '' : `, ${result.changed} changed`}`)
+  else print(`${matchText(result.matched)}${dryRun ? '' : `, ${result.changed} changed`}`)
   return exitCodes.done
 }
 
-/** @throws UsageError where there is nobody to ask */
-async function mayGoOn(isJson: boolean, verb: string, matched: number): Promise<boolean> {
-  if (isInteractive() && !isJson)
-    return confirm(`${runsMatch(matched)}. Do you want to ${verb} ${matched === 1 ? 'it' : 'them'}?`)
-  throw new UsageError(
-    `${runsMatch(matched)}; --yes is needed to ${verb} ${matched === 1 ? 'it' : 'them'}, and --dry-run only counts`,
-  )
+/** @throws UsageError if nobody can be asked */
+async function hasConsent(isJson: boolean, verb: string, matched: number): Promise<boolean> {
+  const them = matched === 1 ? 'it' : 'them'
+  if (isInteractive() && !isJson) return confirm(`${matchText(matched)}. Do you want to ${verb} ${them}?`)
+  throw new UsageError(`${matchText(matched)}; --yes is needed to ${verb} ${them}, and --dry-run only counts`)
 }
 
-function runsMatch(count: number): string {
+function matchText(count: number): string {
   return count === 1 ? '1 run matches' : `${count} runs match`
 }
 
-/** Requests of `prune` under way. */
-const atOnce = 8
+/** Requests that `prune` has under way at once. */
+const maxRemovals = 8
 
 export const addPrune: AddCommand = (program, act) => {
   withManyOptions(
     program.command('prune').description('forget every run that has ended and that the filters match'),
   ).action(
-    act(async (context: Context, options: ManyOptions) => {
-      const { client } = context
-      const filter = filterOf(options)
-      if (Object.keys(filter).length === 0)
-        throw new UsageError(`name at least one filter: ${context.name} prune --help`)
-
-      async function* ended(): AsyncGenerator<string, void, undefined> {
-        for await (const { id, state } of client.allRuns({ ...filter, pageSize: 500 }))
-          if (state !== 'running') yield id
-      }
-
-      return changeMany(context, options, {
-        verb: 'forget',
-        async count() {
-          let matched = 0
-          for await (const id of ended()) if (id !== '') matched += 1
-          return matched
+    act(async (context: Context, { dryRun = false, yes = false, ...filters }: ManyOptions) => {
+      const { client, name } = context
+      const filter = filterOf(filters)
+      if (Object.keys(filter).length === 0) throw new UsageError(`name at least one filter: ${name} prune --help`)
+      return changeMany(
+        context,
+        { dryRun, yes },
+        {
+          verb: 'forget',
+          async count() {
+            let matched = 0
+            for await (const _ of endedRuns(client, filter)) matched += 1
+            return matched
+          },
+          change: () => removeRuns(client, filter),
         },
-        async change() {
-          const ids = ended()
-          let matched = 0
-          let changed = 0
-          const removeInTurn = async (): Promise<void> => {
-            for (let next = await ids.next(); next.done !== true; next = await ids.next()) {
-              matched += 1
-              if (await remove(context, next.value)) changed += 1
-            }
-          }
-          await Promise.all(Array.from({ length: atOnce }, removeInTurn))
-          return { matched, changed }
-        },
-      })
+      )
     }),
   )
 }
 
-/** @returns false where somebody was faster, or one of its jobs was queued again */
-async function remove({ client }: Context, id: string): Promise<boolean> {
+async function* endedRuns(client: Context['client'], filter: RunFilter): AsyncGenerator<string, void, undefined> {
+  for await (const { id, state } of client.allRuns({ ...filter, pageSize: 500 })) if (state !== 'running') yield id
+}
+
+async function removeRuns(client: Context['client'], filter: RunFilter): Promise<BulkChangeView> {
+  const ids = endedRuns(client, filter)
+  let matched = 0
+  let changed = 0
+  async function removeInTurn(): Promise<void> {
+    for (let next = await ids.next(); next.done !== true; next = await ids.next()) {
+      matched += 1
+      if (await remove(client, next.value)) changed += 1
+    }
+  }
+  await Promise.all(Array.from({ length: maxRemovals }, removeInTurn))
+  return { matched, changed }
+}
+
+/** @returns false if the run is already gone, or one of its jobs was queued again */
+async function remove(client: Context['client'], id: string): Promise<boolean> {
   try {
     await client.remove(id)
     return true

@@ -1,24 +1,32 @@
-/** What every command gets: the service, the form of its output, and its exit code. */
-import { type Command, CommanderError } from 'commander'
-import { messageOf } from '../domain/errors.ts'
+/** What every command gets: the service, the form of its output, and the exit codes. */
+import type { Command } from 'commander'
 import { type Client, type ClientOptions, createClient } from '../client/client.ts'
-import { ProblemError } from '../client/transport.ts'
 import { parseKeeping, writeJson } from '../domain/json.ts'
-import { asError, clean, complain, type Glyphs, glyphsOf, printJson } from './terminal.ts'
+import { type Glyphs, glyphsOf } from './terminal.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
+export const exitCodes = { done: 0, failed: 1, usedWrongly: 2, noService: 3 } as const
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
+
+/** The command cannot be run with these arguments or this environment. */
+export class UsageError extends Error {}
+
+/** No service has ever answered at the address, so the client must not retry. */
+export class NoServiceError extends Error {}
+
 export interface Context {
   readonly environment: Environment
-  /** The command as its caller has it, for what is to be typed next. */
+  /** The command as the user types it, for hints about the next command. */
   readonly name: string
+  /** Address of the service. */
   readonly url: string
-  /** Somebody has said where the service is. */
+  /** Whether the address was given with `--url`. */
   readonly isUrlGiven: boolean
   readonly client: Client
-  /** Since when a service that has answered does not any more, in epoch milliseconds; null while it does. */
-  lostAt(): number | null
-  /** One JSON document on standard output, or one a line where it streams, and nothing else. */
+  /** When the service stopped answering, in epoch milliseconds; null while it answers. */
+  unreachableSince(): number | null
+  /** Whether standard output is JSON and nothing else: one document, or one per line of a stream. */
   readonly isJson: boolean
   readonly glyphs: Glyphs
 }
@@ -26,36 +34,40 @@ export interface Context {
 /** Adds a command to the program. */
 export type AddCommand = (program: Command, act: Act) => void
 
-/** Makes an action of a function that ends with an exit code. */
+/** Turns a function into the action of a command. Nothing returned means done. */
 export type Act = <Arguments extends unknown[]>(
-  run: (context: Context, ...given: Arguments) => Promise<ExitCode>,
+  run: (context: Context, ...given: Arguments) => Promise<ExitCode | void>,
 ) => (...given: Arguments) => Promise<void>
 
-export const defaultUrl = 'http://127.0.0.1:3000'
+/** The options that every command has. */
+export interface ConnectionOptions {
+  readonly url?: string
+  readonly json?: boolean
+}
 
-export function createContext(
-  options: { readonly url?: string; readonly json?: boolean },
-  environment: Environment,
-): Context {
-  const { FORERUNNER_URL: fromEnvironment, FORERUNNER_API_KEY: apiKey } = environment
-  const url = options.url ?? (fromEnvironment || defaultUrl)
+export function createContext(options: ConnectionOptions, environment: Environment): Context {
+  const { FORERUNNER_API_KEY: apiKey } = environment
+  const url = addressOf(options, environment)
   if (!URL.canParse(url) || !/^https?:/.test(url)) throw new UsageError(`the address ${url} is no http URL`)
-  const connection = createConnection()
+  const { fetch, unreachableSince } = createConnection()
   const json = { parse: (text: string) => parseKeeping(text, dataPaths), stringify: writeJson }
-  const client = createClient({ baseUrl: url, fetch: connection.fetch, json, ...(apiKey && { apiKey }) })
   return {
     environment,
     name: nameIn(environment),
     url,
     isUrlGiven: options.url !== undefined,
-    client,
-    lostAt: connection.lostAt,
+    client: createClient({ baseUrl: url, fetch, json, ...(apiKey && { apiKey }) }),
+    unreachableSince,
     isJson: options.json === true,
     glyphs: glyphsOf(environment),
   }
 }
 
-/** Inputs and results are printed as the service has them: as values they could lose digits. */
+export function addressOf({ url }: ConnectionOptions, { FORERUNNER_URL: fromEnvironment }: Environment): string {
+  return url ?? (fromEnvironment || 'http://127.0.0.1:3000')
+}
+
+/** Inputs and results are printed exactly as the service sent them: parsed numbers could lose digits. */
 const dataPaths = [
   ['result'],
   ['results'],
@@ -64,91 +76,38 @@ const dataPaths = [
   ['schedules', 'request', 'tasks', 'input'],
 ]
 
-/** Through npx the command has no name of its own in the shell. */
+/** npx runs the command without adding it to the shell's path. */
 export function nameIn({ npm_command: npmCommand }: Environment): string {
   return npmCommand === 'exec' ? 'npx forerunner' : 'forerunner'
 }
 
-interface Connection {
-  readonly fetch: NonNullable<ClientOptions['fetch']>
-  readonly lostAt: Context['lostAt']
+/** `fetch` throws a TypeError with a cause if the connection fails. */
+export function isConnectionError(error: unknown): error is TypeError {
+  return error instanceof TypeError && error.cause !== undefined
 }
 
-/** A service that has answered once may be on its way back; one that never has is not there. */
+interface Connection extends Pick<Context, 'unreachableSince'> {
+  readonly fetch: NonNullable<ClientOptions['fetch']>
+}
+
+/** A service that has answered may be restarting, so the client retries. One that never answered is reported at once. */
 function createConnection(): Connection {
   let hasAnswered = false
-  let lostAt: number | null = null
+  let unreachableSince: number | null = null
   return {
-    lostAt: () => lostAt,
+    unreachableSince: () => unreachableSince,
     async fetch(url, init) {
       try {
         const response = await fetch(url, init)
         hasAnswered = true
-        lostAt = null
+        unreachableSince = null
         return response
       } catch (error) {
-        if (!(error instanceof TypeError)) throw error
-        lostAt ??= Date.now()
+        if (!isConnectionError(error)) throw error
+        unreachableSince ??= Date.now()
         if (hasAnswered) throw error
         throw new NoServiceError(error.message, { cause: error.cause })
       }
     },
   }
-}
-
-export const exitCodes = { done: 0, failed: 1, usedWrongly: 2, noService: 3 } as const
-export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
-
-/** The command line cannot be carried out as it is. */
-export class UsageError extends Error {}
-
-/** Nothing has ever answered there, so trying again makes somebody wait for nothing. */
-export class NoServiceError extends Error {}
-
-export interface FailedCommand {
-  readonly url: string
-  readonly isJson: boolean
-  /** As its caller has it. */
-  readonly name: string
-}
-
-/** Says what went wrong, unless it was said. */
-export function exitCodeOf(error: unknown, { url, isJson, name }: FailedCommand): ExitCode {
-  // Commander has written its message, or the help that was asked for.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usedWrongly
-  if (error instanceof ProblemError) {
-    if (isJson) printJson(error.problem)
-    const { title, detail: given, errors = [] } = error.problem
-    const detail = given ?? title
-    complain(`${asError(`${error.code}:`)} ${clean(detail)}`)
-    for (const each of errors)
-      if (!detail.includes(each.detail)) complain(`  ${clean(each.pointer)}: ${clean(each.detail)}`)
-    if (error.runId !== undefined) complain(`see it with: ${name} show ${error.runId}`)
-    if (error.code === 'schedule-not-found') complain(`see which there are with: ${name} schedules`)
-    const isUnknown = error.code === 'unknown-task' || error.code === 'task-not-found'
-    if (isUnknown) complain(`see which there are with: ${name} tasks`)
-    return isUnknown || error.status === 400 || error.status === 422 ? wrongUnlessAnswer(error) : exitCodes.failed
-  }
-  if (error instanceof UsageError) {
-    complain(asError(error.message))
-    return exitCodes.usedWrongly
-  }
-  // A TypeError is what `fetch` throws when an answer has come before.
-  if (error instanceof NoServiceError || error instanceof TypeError) {
-    complain(asError(`no service answers at ${url}: ${reasonOf(error)}`))
-    complain(`start one with "${name} serve", or say where it is with --url or FORERUNNER_URL`)
-    return exitCodes.noService
-  }
-  complain(asError(messageOf(error)))
-  return exitCodes.failed
-}
-
-/** A failed task may have had a status of its own. */
-function wrongUnlessAnswer({ runId }: ProblemError): ExitCode {
-  return runId === undefined ? exitCodes.usedWrongly : exitCodes.failed
-}
-
-function reasonOf({ message, cause }: Error): string {
-  const code: unknown = Reflect.get(Object(cause), 'code')
-  return typeof code === 'string' ? code : message
 }

@@ -1,7 +1,7 @@
 /**
- * Load at a fixed rate of arrivals: a request is sent when its time has come, whether or not others are answered, and
- * its latency counts from that time. So a server that stands still is charged for all who came meanwhile, and not for
- * one request per connection (coordinated omission).
+ * Load at a fixed rate of arrivals: each request is sent when it is due, whether or not the others have got a response,
+ * and its latency counts from that instant. A generator that waits for a response before it sends the next request would
+ * send fewer of them to a slow server, and hide the delay (coordinated omission).
  */
 import { Agent, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
@@ -17,25 +17,25 @@ export interface OpenLoopRequest {
   readonly url: string
   readonly seconds: number
   readonly streams: readonly Stream[]
-  /** Beside those of JSON. */
+  /** Added to those of a JSON body. */
   readonly headers?: Readonly<Record<string, string>>
-  /** Called with each answer and each failure. */
+  /** Called after each response and each failure. */
   readonly onReply?: () => void
 }
 
 export interface StreamReport {
-  /** From the instant when each request was due to the end of its answer, ascending. */
+  /** From the instant when a request was due to the end of its response, ascending. */
   readonly latenciesMs: readonly number[]
-  /** Statuses other than 200 and 202, connection errors and timeouts. */
+  /** Number of other statuses than 200 and 202, of connection errors and of timeouts. */
   readonly failed: number
-  /** The same by what it was, such as `status 503` or `ECONNREFUSED`. */
+  /** The same by cause, such as `status 503` or `ECONNREFUSED`. */
   readonly failures: Readonly<Record<string, number>>
 }
 
 export interface OpenLoopReport {
-  /** In the order of the request's. */
+  /** In the order of the requested streams. */
   readonly streams: readonly StreamReport[]
-  /** How late the generator itself was with each request, ascending; it is part of every latency. */
+  /** How late the generator sent each request, ascending; each latency includes it. */
   readonly latenessMs: readonly number[]
 }
 
@@ -47,10 +47,10 @@ interface Arrival {
 
 const msPerSecond = 1_000
 const timeoutMs = 60_000
-/** Beyond that, requests wait here for a connection, which their latency tells too. */
+/** Further requests wait for a free connection; their latency includes the wait. */
 const maxSockets = 1_000
 
-/** All arrivals in order of time; each stream is even, and its first one comes after half a gap. */
+/** All arrivals in order of time. Those of a stream are evenly spaced; the first comes after half a gap. */
 export function arrivalsOf(streams: readonly Pick<Stream, 'perSecond'>[], seconds: number): Arrival[] {
   const arrivals = streams.flatMap(({ perSecond }, stream) =>
     Array.from({ length: Math.round(perSecond * seconds) }, (_, index) => ({
@@ -61,7 +61,7 @@ export function arrivalsOf(streams: readonly Pick<Stream, 'perSecond'>[], second
   return arrivals.toSorted((a, b) => a.dueMs - b.dueMs)
 }
 
-/** Resolves when every request is answered or has failed. */
+/** Resolves when every request has its response or has failed. */
 export async function offer({ url, seconds, streams, headers, onReply }: OpenLoopRequest): Promise<OpenLoopReport> {
   const arrivals = arrivalsOf(streams, seconds)
   const reports = streams.map(() => ({
@@ -90,7 +90,7 @@ export async function offer({ url, seconds, streams, headers, onReply }: OpenLoo
   const sent: Promise<void>[] = []
   for (const arrival of arrivals) {
     const waitMs = startedAt + arrival.dueMs - performance.now()
-    // Timers know whole milliseconds, and one that rings early would only have to be set again.
+    // Timers count whole milliseconds: rounded down, one would fire early and have to be set again.
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, Math.ceil(waitMs)))
     sent.push(send(arrival))
   }
@@ -100,7 +100,7 @@ export async function offer({ url, seconds, streams, headers, onReply }: OpenLoo
   return { streams: reports, latenessMs: latenessMs.toSorted((a, b) => a - b) }
 }
 
-/** @returns what went wrong; null where it was answered as it should be */
+/** @returns the cause of a failure; null for a response with status 200 or 202 */
 function post(agent: Agent, url: string, body: string, given: OpenLoopRequest['headers']): Promise<string | null> {
   const headers = { ...given, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
   return new Promise((resolve) => {
@@ -112,16 +112,16 @@ function post(agent: Agent, url: string, body: string, given: OpenLoopRequest['h
       response.on('error', fail)
       response.resume()
     })
-    request.on('timeout', () => request.destroy(new Error('no answer within a minute')))
+    request.on('timeout', () => request.destroy(new Error('no response within a minute')))
     request.on('error', fail)
     request.end(body)
   })
 }
 
-/** 99.9 % of 1,000 are a little more than 999 in binary, and would otherwise be the 1,000th. */
+/** In binary, 99.9 % of 1,000 is slightly more than 999, and would round up to rank 1,000. */
 const rounding = 1e-9
 
-/** The value below which this share of the samples lies, by nearest rank. @param sorted ascending */
+/** Percentile by nearest rank; NaN without samples. @param sorted ascending */
 export function percentile(sorted: ArrayLike<number>, percent: number): number {
   const rank = Math.max(1, Math.ceil((percent / 100) * sorted.length - rounding))
   return sorted[rank - 1] ?? Number.NaN

@@ -1,18 +1,21 @@
-/** forerunner init and types: write the files of a project, and the declaration of its tasks. */
+/** forerunner init and types: write the files of a project, and the types of its tasks. */
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
-import { messageOf } from '../domain/errors.ts'
 import { readConfig } from '../config.ts'
+import { messageOf } from '../domain/errors.ts'
 import { version } from '../runtime/package.ts'
 import { listTaskFiles, type TaskFile } from '../tasks/registry.ts'
 import { type AddCommand, type Context, exitCodes, UsageError } from './context.ts'
 import { complain, confirm, isInteractive, print, printJson, styled } from './terminal.ts'
 
-/** For `npm run types`; what runs needs neither. */
-const tools = { '@types/node': '^24.0.0', typescript: '^7.0.0' }
-
-type Package = Readonly<Record<string, unknown>>
+interface Package {
+  readonly name?: string
+  readonly type?: string
+  readonly scripts?: Readonly<Record<string, string>>
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly devDependencies?: Readonly<Record<string, string>>
+}
 
 export const addInit: AddCommand = (program, act) => {
   program
@@ -23,7 +26,7 @@ export const addInit: AddCommand = (program, act) => {
       act(async ({ isJson, name }: Context, given: string | undefined) => {
         const directory = resolve(given ?? '.')
         const found = await readPackage(directory)
-        if (given === undefined && !isJson && !(await isMeant(directory, found))) {
+        if (given === undefined && !isJson && !(await isIntended(directory, found))) {
           complain(`nothing was written; name a directory: ${name} init DIRECTORY`)
           return exitCodes.failed
         }
@@ -38,16 +41,30 @@ export const addInit: AddCommand = (program, act) => {
     )
 }
 
-/** Among other files a project is not always wanted, as where somebody is in the wrong directory. */
-async function isMeant(directory: string, found: Package | undefined): Promise<boolean> {
+/** @returns undefined if the directory has none */
+async function readPackage(directory: string): Promise<Package | undefined> {
+  const path = join(directory, 'package.json')
+  try {
+    const found: unknown = JSON.parse(await readFile(path, 'utf8'))
+    if (typeof found !== 'object' || found === null) throw new Error('it is no object')
+    return found
+  } catch (error) {
+    if (Reflect.get(Object(error), 'code') === 'ENOENT') return undefined
+    throw new UsageError(`${path} cannot be read: ${messageOf(error)}`)
+  }
+}
+
+/** Asks if the directory has other files and no package.json: it may be the wrong one. */
+async function isIntended(directory: string, found: Package | undefined): Promise<boolean> {
   if (found !== undefined || !isInteractive()) return true
   const others = (await readdir(directory)).filter((name) => !name.startsWith('.'))
   return others.length === 0 || confirm(`${directory} has other files and no package.json. Write a project into it?`)
 }
 
+/** Existing files stay as they are. @returns the files that were written */
 async function writeProject(directory: string, found: Package | undefined): Promise<string[]> {
-  // Node takes `.ts` for CommonJS where the package says so.
-  const ending = found === undefined || found['type'] === 'module' ? 'ts' : 'mts'
+  // In a package that is not a module, Node runs `.ts` as CommonJS.
+  const ending = found === undefined || found.type === 'module' ? 'ts' : 'mts'
   const files: Readonly<Record<string, string>> = {
     [`workers/hello.${ending}`]: taskModule,
     [`test/hello.test.${ending}`]: taskTest(ending),
@@ -60,67 +77,12 @@ async function writeProject(directory: string, found: Package | undefined): Prom
   for (const [path, content] of Object.entries(files)) {
     if (await writeNew(join(directory, path), content)) written.push(path)
   }
-  await writeFile(join(directory, 'package.json'), packageText(found, directory, ending))
+  const base = found ?? { name: packageName(directory), private: true, type: 'module' }
+  await writeFile(join(directory, 'package.json'), packageText(base, ending))
   return [...written, 'package.json']
 }
 
-function nextSteps(directory: string, given: string | undefined): string {
-  const isInstalled = existsSync(join(directory, 'node_modules/forerunner'))
-  const steps = [
-    ...(given === undefined || directory === resolve('.') ? [] : [[`cd ${given}`, '']]),
-    ...(isInstalled ? [] : [['npm install', '']]),
-    ['npm start', 'the service, at http://127.0.0.1:3000'],
-    ['npx forerunner run hello --watch', 'in another terminal'],
-    ['npm test', 'of the task'],
-    [isInstalled ? 'npm install && npm run types' : 'npm run types', 'the compiler'],
-  ]
-  return ['next:', ...steps.map(([what = '', why = '']) => `  ${what.padEnd(34)}${styled('dim', why)}`.trimEnd())].join(
-    '\n',
-  )
-}
-
-async function readPackage(directory: string): Promise<Package | undefined> {
-  const path = join(directory, 'package.json')
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as Package
-  } catch (error) {
-    if (Reflect.get(Object(error), 'code') === 'ENOENT') return undefined
-    throw new UsageError(`${path} cannot be read: ${messageOf(error)}`)
-  }
-}
-
-/** With what it has, and what it lacks. */
-function packageText(found: Package | undefined, directory: string, ending: string): string {
-  const bare = { name: nameOf(directory), private: true, type: 'module' }
-  const given = found ?? bare
-  const scripts = { ...Object(given['scripts' as keyof typeof given]) } as Record<string, string>
-  // The one that `npm init` writes says that there is none.
-  if (scripts['test']?.includes('no test specified') === true) delete scripts['test']
-  const whole = {
-    ...given,
-    scripts: {
-      start: 'forerunner serve',
-      dev: 'forerunner dev',
-      test: `node --test "test/**/*.test.${ending}"`,
-      types: 'tsc',
-      ...scripts,
-    },
-    dependencies: { forerunner: `^${version}`, ...Object(given['dependencies' as keyof typeof given]) },
-    devDependencies: { ...tools, ...Object(given['devDependencies' as keyof typeof given]) },
-  }
-  return `${JSON.stringify(whole, null, 2)}\n`
-}
-
-function nameOf(directory: string): string {
-  return (
-    basename(directory)
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9-]+/g, '-')
-      .replace(/^-+|-+$/g, '') || 'jobs'
-  )
-}
-
-/** @returns false where there is such a file: it stays as it is */
+/** @returns false if the file exists; it stays as it is */
 async function writeNew(path: string, content: string): Promise<boolean> {
   await mkdir(dirname(path), { recursive: true })
   try {
@@ -132,7 +94,82 @@ async function writeNew(path: string, content: string): Promise<boolean> {
   }
 }
 
-/** The files of a new project. */
+function packageName(directory: string): string {
+  const name = basename(directory)
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9-]+/g, '-')
+  return name.replace(/^-+|-+$/g, '') || 'jobs'
+}
+
+/** Adds what the package lacks. */
+function packageText(base: Package, ending: string): string {
+  const { test, ...scripts } = base.scripts ?? {}
+  // The script that `npm init` writes fails, saying that there is no test.
+  const hasTest = test !== undefined && !test.includes('no test specified')
+  const whole = {
+    ...base,
+    scripts: {
+      start: 'forerunner serve',
+      dev: 'forerunner dev',
+      test: hasTest ? test : `node --test "test/**/*.test.${ending}"`,
+      types: 'tsc',
+      ...scripts,
+    },
+    dependencies: { forerunner: `^${version}`, ...base.dependencies },
+    // For `npm run types` only.
+    devDependencies: { '@types/node': '^24.0.0', typescript: '^7.0.0', ...base.devDependencies },
+  }
+  return `${JSON.stringify(whole, null, 2)}\n`
+}
+
+function nextSteps(directory: string, given: string | undefined): string {
+  const isInstalled = existsSync(join(directory, 'node_modules/forerunner'))
+  const isElsewhere = given !== undefined && directory !== resolve('.')
+  const steps: Step[] = [
+    ['npm start', 'the service, at http://127.0.0.1:3000'],
+    ['npx forerunner run hello --watch', 'in another terminal'],
+    ['npm test', 'of the task'],
+    [isInstalled ? 'npm install && npm run types' : 'npm run types', 'the compiler'],
+  ]
+  if (!isInstalled) steps.unshift(['npm install', ''])
+  if (isElsewhere) steps.unshift([`cd ${given}`, ''])
+  return ['next:', ...stepLines(steps)].join('\n')
+}
+
+type Step = readonly [command: string, why: string]
+
+export function stepLines(steps: readonly Step[]): string[] {
+  return steps.map(([command, why]) => `  ${styled('cyan', command.padEnd(34))}${styled('dim', why)}`.trimEnd())
+}
+
+export const addTypes: AddCommand = (program, act) => {
+  program
+    .command('types')
+    .description('write the types of the tasks in TASKS_DIR, for createClient<Tasks>')
+    .option('--out <file>', 'to write', 'forerunner-tasks.d.ts')
+    .action(
+      act(async ({ environment, isJson }: Context, { out }: { readonly out: string }) => {
+        const { tasksDir } = readConfig(environment)
+        const { tasks } = await listTaskFiles(tasksDir)
+        const file = resolve(out)
+        await writeFile(file, declarationOf(tasks, dirname(file))).catch((error: unknown) => {
+          throw new UsageError(`the types cannot be written: ${messageOf(error)}`)
+        })
+        if (isJson) printJson({ file, tasks: tasks.map(({ name }) => name) })
+        else print(`wrote the types of ${tasks.length === 1 ? '1 task' : `${tasks.length} tasks`} to ${out}`)
+      }),
+    )
+}
+
+/** A declaration for `createClient<Tasks>` and `createForerunner<Tasks>`. */
+function declarationOf(tasks: readonly TaskFile[], directory: string): string {
+  const members = tasks.map(({ name, path }) => {
+    const address = `./${relative(directory, path).replaceAll(sep, '/')}`.replace(/^\.\/\.\.\//, '../')
+    return `  ${JSON.stringify(name)}: typeof import(${JSON.stringify(address)}).default\n`
+  })
+  return `// Written by "forerunner types": write it again when a task is added, renamed or removed.\nexport type Tasks = {\n${members.join('')}}\n`
+}
+
 const taskModule = `import { defineTask } from 'forerunner'
 
 /** Of its input nothing is known here; give it a schema of zod, valibot or arktype as \`input\` to have it checked. */
@@ -162,7 +199,7 @@ test('says hello, and how far it is', async () => {
 })
 `
 
-export const tsconfig = `{
+const tsconfig = `{
   "compilerOptions": {
     "target": "es2024",
     "lib": ["es2024", "esnext.disposable"],
@@ -196,39 +233,3 @@ CMD ["node", "--max-semi-space-size=16", "node_modules/forerunner/dist/src/cli.j
 const gitignore = `node_modules/
 data/
 `
-
-const standardFile = 'forerunner-tasks.d.ts'
-
-export const addTypes: AddCommand = (program, act) => {
-  program
-    .command('types')
-    .description('write the types of the tasks in TASKS_DIR, for createClient<Tasks>')
-    .option('--out <file>', 'to write', standardFile)
-    .action(
-      act(async ({ environment, isJson }: Context, { out }: { readonly out: string }) => {
-        const { tasksDir } = readConfig(environment)
-        const { tasks } = await listTaskFiles(tasksDir)
-        const file = resolve(out)
-        await write(file, declarationOf(tasks, dirname(file)))
-        if (isJson) printJson({ file, tasks: tasks.map(({ name }) => name) })
-        else print(`wrote the types of ${tasks.length === 1 ? '1 task' : `${tasks.length} tasks`} to ${out}`)
-        return exitCodes.done
-      }),
-    )
-}
-
-async function write(file: string, text: string): Promise<void> {
-  try {
-    await writeFile(file, text)
-  } catch (error) {
-    throw new UsageError(`the types cannot be written: ${messageOf(error)}`)
-  }
-}
-
-function declarationOf(tasks: readonly TaskFile[], directory: string): string {
-  const members = tasks.map(({ name, path }) => {
-    const address = `./${relative(directory, path).replaceAll(sep, '/')}`.replace(/^\.\/\.\.\//, '../')
-    return `  ${JSON.stringify(name)}: typeof import(${JSON.stringify(address)}).default\n`
-  })
-  return `// Written by "forerunner types": write it again when a task is added, renamed or removed.\nexport type Tasks = {\n${members.join('')}}\n`
-}

@@ -1,34 +1,36 @@
-/** A run as lines for people: a line for each job, on one axis of time, and where on it the answer left. */
+/** A run as lines for people: a line for each job on one axis of time, and the place on it where the answer left. */
 import type { JobView, RunView } from '../client/client.ts'
-import { clean, columns, cut, type Glyphs, pad, styled, widthOf } from './terminal.ts'
+import type { Context } from './context.ts'
+import { clean, columns, cut, type Glyphs, pad, print, printJson, styled, widthOf } from './terminal.ts'
 import { answerStyle, axisOf, columnOf, stateStyles, trackOf, type Axis } from './timeline.ts'
 
 const [minNameWidth, maxNameWidth] = [8, 24]
 const stateWidth = 'completed'.length
 const barWidth = 10
-/** Of what is said behind the track: a bar and its percentage. */
+/** Room for a bar and its percentage after the track. */
 const minDetailWidth = barWidth + 6
 const [minTrackWidth, maxTrackWidth] = [10, 60]
+/** A shorter text is left out rather than cut. */
 const minCutWidth = 10
-/** What is not a terminal has no width. */
+/** Width of lines for output that is not a terminal. */
 const assumedColumns = 120
 
-/** What a running job has said of itself, by its index. */
+/** The latest progress of running jobs by their index. */
 export type Progress = ReadonlyMap<number, { readonly progress: number; readonly message?: string }>
 
 export interface LinesOptions {
   readonly glyphs: Glyphs
   readonly progress?: Progress
-  /** For jobs; those that do not fit are counted. */
+  /** Lines for jobs; the other jobs are counted. */
   readonly maxLines?: number
-  /** In epoch milliseconds; default: the clock's. */
+  /** In epoch milliseconds; default: the current time. */
   readonly now?: number
 }
 
 interface Layout {
   readonly indexWidth: number
   readonly nameWidth: number
-  /** null where the terminal is too narrow for one. */
+  /** null: the terminal is too narrow for one. */
   readonly axis: Axis | null
   readonly detailWidth: number
   readonly answeredAt: number | null
@@ -37,8 +39,9 @@ interface Layout {
   readonly glyphs: Glyphs
 }
 
-export function stateText(state: JobView['state']): string {
-  return styled(state in stateStyles ? stateStyles[state] : 'dim', state)
+export function printRun({ isJson, glyphs }: Pick<Context, 'isJson' | 'glyphs'>, run: RunView): void {
+  if (isJson) printJson(run)
+  else for (const line of runLines(run, { glyphs })) print(line)
 }
 
 export function runLines(
@@ -46,7 +49,7 @@ export function runLines(
   { glyphs, progress = new Map(), maxLines = Infinity, now = Date.now() }: LinesOptions,
 ): string[] {
   const layout = layoutOf(run, glyphs, progress, now)
-  const { shown, others } = choose(run.jobs, maxLines)
+  const { shown, others } = chooseJobs(run.jobs, maxLines)
   const lines = [
     headLine(run),
     '',
@@ -58,36 +61,49 @@ export function runLines(
   return lines.map((line) => fit(line.trimEnd(), glyphs))
 }
 
-/** A line that the terminal would break could not be painted over. */
+/** Cuts a line to the width of the terminal: a line that wraps could not be repainted. */
 export function fit(line: string, { ellipsis }: Glyphs): string {
   return cut(line, columns() - 1, ellipsis)
 }
 
-function layoutOf({ jobs, respondedAt, ...run }: RunView, glyphs: Glyphs, progress: Progress, now: number): Layout {
+function layoutOf(run: RunView, glyphs: Glyphs, progress: Progress, now: number): Layout {
+  const { jobs, respondedAt } = run
   const indexWidth = String(jobs.length - 1).length
   const maxWidth = Math.min(maxNameWidth, Math.max(minNameWidth, Math.floor(columns() / 4)))
   const nameWidth = Math.min(maxWidth, Math.max(...jobs.map(({ task }) => widthOf(task))))
   const room = Math.min(columns(), assumedColumns) - prefixWidth(indexWidth, nameWidth) - 1
   const left = room - minDetailWidth - 2
-  const width = Math.min(maxTrackWidth, Math.max(minTrackWidth, Math.floor(left * 0.75)))
-  const axis = left < minTrackWidth ? null : axisOf({ jobs, respondedAt, ...run }, now, width)
-  const detailWidth = Number.isFinite(columns()) ? room - (axis === null ? 0 : width + 2) : Infinity
+  const trackWidth = Math.min(maxTrackWidth, Math.max(minTrackWidth, Math.floor(left * 0.75)))
+  const axis = left < minTrackWidth ? null : axisOf(run, now, trackWidth)
+  const detailWidth = Number.isFinite(columns()) ? room - (axis === null ? 0 : trackWidth + 2) : Infinity
   const answeredAt = respondedAt === null ? null : Date.parse(respondedAt)
   return { indexWidth, nameWidth, axis, detailWidth, answeredAt, now, progress, glyphs }
 }
 
+/** Width of a job's line before its track. */
 function prefixWidth(indexWidth: number, nameWidth: number): number {
   return 2 + indexWidth + 2 + nameWidth + 2 + stateWidth + 2
 }
 
-/** As many as have room: first those that go on or went wrong. */
-function choose(jobs: readonly JobView[], maxLines: number): { readonly shown: JobView[]; readonly others: string } {
-  const byInterest = ['running', 'retrying', 'failed', 'queued', 'blocked', 'cancelled', 'completed']
-  const rank = ({ state }: JobView): number => (byInterest.indexOf(state) + byInterest.length) % byInterest.length
-  const sorted = jobs.toSorted((one, other) => rank(one) - rank(other))
+const byInterest: readonly JobView['state'][] = [
+  'running',
+  'retrying',
+  'failed',
+  'queued',
+  'blocked',
+  'cancelled',
+  'completed',
+]
+
+/** Prefers jobs that are under way or went wrong, and counts the others. */
+function chooseJobs(jobs: readonly JobView[], maxLines: number) {
+  const sorted = jobs.toSorted((one, other) => byInterest.indexOf(one.state) - byInterest.indexOf(other.state))
   let lines = 0
-  const rest = sorted.findIndex((job) => (lines += reasonOf(job) === undefined ? 1 : 2) > maxLines)
-  const shown = rest === -1 ? sorted : sorted.slice(0, rest)
+  const firstLeftOut = sorted.findIndex((job) => {
+    lines += reasonOf(job) === null ? 1 : 2
+    return lines > maxLines
+  })
+  const shown = firstLeftOut === -1 ? sorted : sorted.slice(0, firstLeftOut)
   const counts = Object.entries(Object.groupBy(sorted.slice(shown.length), ({ state }) => state))
   return {
     shown: shown.toSorted((one, other) => one.index - other.index),
@@ -95,91 +111,94 @@ function choose(jobs: readonly JobView[], maxLines: number): { readonly shown: J
   }
 }
 
-/** Why it failed, or why it has to try again. */
-function reasonOf({ state, error, failures }: JobView): NonNullable<JobView['error']> | undefined {
-  if (state === 'failed') return error ?? undefined
-  return state === 'retrying' ? failures?.at(-1)?.error : undefined
+/** Why the job failed, or is tried again. */
+function reasonOf({ state, error, failures }: JobView): JobView['error'] {
+  if (state === 'failed') return error
+  return state === 'retrying' ? (failures?.at(-1)?.error ?? null) : null
 }
 
 function headLine({ id, state, tags, createdAt, finishedAt }: RunView): string {
-  const took = finishedAt === null ? '' : ` in ${duration(Date.parse(finishedAt) - Date.parse(createdAt))}`
+  const took = finishedAt === null ? '' : ` in ${duration(msBetween(createdAt, finishedAt))}`
   const parts = [styled('bold', stateText(state)) + took, id, styled('dim', tags.map(clean).join(', '))]
   return parts.filter((part) => part !== '').join('  ')
 }
 
+export function stateText(state: JobView['state']): string {
+  return styled(stateStyles[state], state)
+}
+
 function jobLines(job: JobView, layout: Layout): string[] {
   const { indexWidth, nameWidth, axis, answeredAt, now, glyphs } = layout
-  const { index, task, state } = job
-  const name = pad(cut(task, nameWidth, glyphs.ellipsis), nameWidth)
-  const track = axis === null ? '' : `${trackOf(job, axis, answeredAt, now, glyphs)}  `
-  const line = `  ${String(index).padStart(indexWidth)}  ${name}  ${pad(stateText(state), stateWidth)}  ${track}${detailOf(job, layout)}`
+  const index = String(job.index).padStart(indexWidth)
+  const name = pad(cut(job.task, nameWidth, glyphs.ellipsis), nameWidth)
+  const state = pad(stateText(job.state), stateWidth)
+  const track = axis === null ? [] : [trackOf(job, axis, answeredAt, now, glyphs)]
+  const line = ['', index, name, state, ...track, detailOf(job, layout)].join('  ')
   const reason = reasonOf(job)
-  if (reason === undefined) return [line]
+  if (reason === null) return [line]
   const indent = ' '.repeat(2 + indexWidth + 2)
-  return [line, `${indent}${glyphs.because} ${styled('red', `${reason.code}: ${clean(reason.message)}`)}`]
+  return [line, `${indent}${glyphs.reason} ${styled('red', `${reason.code}: ${clean(reason.message)}`)}`]
 }
 
 function detailOf(job: JobView, { detailWidth, now, progress, glyphs }: Layout): string {
   const { index, state, attempt, maxAttempts, thread, startedAt, finishedAt, runAt, waitsFor } = job
   const attempts = attempt > 1 || state === 'retrying' ? styled('dim', `attempt ${attempt} of ${maxAttempts}`) : ''
   const where = styled('dim', thread ?? '')
-  const wait = runAt === null ? 0 : Date.parse(runAt) - now
-  const due = wait > 0 ? `again in ${duration(wait)}` : ''
+  const waitMs = runAt === null ? 0 : Date.parse(runAt) - now
   const took =
     startedAt === null ? '' : duration((finishedAt === null ? now : Date.parse(finishedAt)) - Date.parse(startedAt))
-  const told = state === 'running' ? progress.get(index) : undefined
-  const share = told?.progress ?? job.progress
-  const bar = state === 'running' && share !== null ? barOf(share, glyphs) : ''
-  const message = told?.message === undefined ? '' : clean(told.message)
+  const latest = progress.get(index)
+  const share = latest?.progress ?? job.progress
   const parts: Partial<Record<JobView['state'], readonly string[]>> = {
-    queued: [wait > 0 ? `in ${duration(wait)}` : whyText(job)],
+    queued: [waitMs > 0 ? `in ${duration(waitMs)}` : waitText(job)],
     blocked: [`waits for ${waitsFor.join(', ')}`],
-    retrying: [due, attempts],
-    running: [bar === '' ? took : bar, message, attempts, where],
-    cancelled: [startedAt === null ? '' : took],
+    retrying: [waitMs > 0 ? `again in ${duration(waitMs)}` : '', attempts],
+    running: [share === null ? took : barOf(share, glyphs), clean(latest?.message ?? ''), attempts, where],
+    cancelled: [took],
   }
-  return fitting(parts[state] ?? [took, attempts, where], detailWidth, glyphs)
+  return joinFitting(parts[state] ?? [took, attempts, where], detailWidth, glyphs)
 }
 
-/** Why a job that is due does not run, where that is worth a word. */
-function whyText({ waiting }: JobView): string {
-  if (waiting?.reason === 'rate')
+/** Why a due job does not start; empty if it only waits its turn. */
+function waitText({ waiting }: JobView): string {
+  if (waiting?.reason === 'rate') {
     return `${waiting.limit} of its task start in ${duration(waiting.perMs ?? 0)}, and no more may`
+  }
+  if (waiting?.reason === 'limit') return `${waiting.limit} of its task run, and no more may`
   if (waiting?.reason === 'paused') return 'its task is paused'
-  if (waiting?.reason === 'unknown-task') return 'no process here has its task'
-  return waiting?.reason === 'limit' ? `${waiting.limit} of its task run, and no more may` : ''
+  return waiting?.reason === 'unknown-task' ? 'no process here has its task' : ''
 }
 
-/** As many as fit; the last of them is cut where something of it can be read. */
-function fitting(parts: readonly string[], width: number, { ellipsis }: Glyphs): string {
+/** Joins the parts that fit; the last one is cut if enough of it remains. */
+function joinFitting(parts: readonly string[], width: number, { ellipsis }: Glyphs): string {
   let text = ''
   for (const part of parts.filter((each) => each !== '')) {
-    const separated = text === '' ? part : `${text}  ${part}`
-    if (widthOf(separated) > width) {
-      return part.length > minCutWidth && width - widthOf(text) > minCutWidth ? cut(separated, width, ellipsis) : text
+    const longer = text === '' ? part : `${text}  ${part}`
+    if (widthOf(longer) > width) {
+      const isCut = part.length > minCutWidth && width - widthOf(text) > minCutWidth
+      return isCut ? cut(longer, width, ellipsis) : text
     }
-    text = separated
+    text = longer
   }
   return text
 }
 
-/** Below the track, at the place where the answer left. */
-function answerLine(
-  { answer, createdAt, respondedAt, finishedAt }: RunView,
-  { indexWidth, nameWidth, axis, glyphs }: Layout,
-): string {
+/** The text stands below the track, at the column where the answer left. */
+function answerLine({ answer, createdAt, respondedAt, finishedAt }: RunView, layout: Layout): string {
+  const { indexWidth, nameWidth, axis, glyphs } = layout
   if (answer === null || respondedAt === null) {
     return styled('dim', finishedAt === null ? '  no answer yet' : '  no caller waited for an answer')
   }
   const by = answer.jobIndex === null ? 'all jobs' : `job ${answer.jobIndex}`
-  const text = `answered after ${duration(Date.parse(respondedAt) - Date.parse(createdAt))} by ${by}${answer.mode === 'first' ? '' : ` (${answer.mode})`}`
+  const mode = answer.mode === 'first' ? '' : ` (${answer.mode})`
+  const text = `answered after ${duration(msBetween(createdAt, respondedAt))} by ${by}${mode}`
   if (axis === null) return `  ${styled(answerStyle, text)}`
-  const at = prefixWidth(indexWidth, nameWidth) + columnOf(axis, Date.parse(respondedAt))
-  const [toTheRight, toTheLeft] = glyphs.answerFoot
-  if (at + text.length + 2 < Math.min(columns(), assumedColumns)) {
-    return `${' '.repeat(at)}${styled(answerStyle, `${toTheRight} ${text}`)}`
+  const column = prefixWidth(indexWidth, nameWidth) + columnOf(axis, Date.parse(respondedAt))
+  const [textToTheRight, textToTheLeft] = glyphs.answerCorners
+  if (column + text.length + 2 < Math.min(columns(), assumedColumns)) {
+    return `${' '.repeat(column)}${styled(answerStyle, `${textToTheRight} ${text}`)}`
   }
-  return `${' '.repeat(Math.max(0, at - text.length - 1))}${styled(answerStyle, `${text} ${toTheLeft}`)}`
+  return `${' '.repeat(Math.max(0, column - text.length - 1))}${styled(answerStyle, `${text} ${textToTheLeft}`)}`
 }
 
 function deliveryLines({ deliveries = [] }: RunView): string[] {
@@ -191,23 +210,29 @@ function deliveryLines({ deliveries = [] }: RunView): string[] {
   })
 }
 
-function barOf(share: number, { full, empty }: Glyphs): string {
+function barOf(share: number, { barFull, barEmpty }: Glyphs): string {
   const filled = Math.round(share * barWidth)
   const percent = `${String(Math.floor(share * 100)).padStart(3)} %`
-  return `${styled('cyan', full.repeat(filled))}${styled('dim', empty.repeat(barWidth - filled))} ${percent}`
+  return `${styled('cyan', barFull.repeat(filled))}${styled('dim', barEmpty.repeat(barWidth - filled))} ${percent}`
 }
 
+function msBetween(from: string, to: string): number {
+  return Date.parse(to) - Date.parse(from)
+}
+
+/** Such as `240 ms`, `1.5 s`, `1 min 1 s` or `2 h`. */
 export function duration(ms: number): string {
   if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`
   if (ms < 60_000) return `${Number((ms / 1_000).toFixed(1))} s`
-  const seconds = Math.floor(ms / 1_000)
-  const minutes = Math.floor(seconds / 60)
-  const [many, few] =
-    minutes < 60 ? [`${minutes} min`, ` ${seconds % 60} s`] : [`${Math.floor(minutes / 60)} h`, ` ${minutes % 60} min`]
-  return few.startsWith(' 0 ') ? many : many + few
+  const minutes = Math.floor(ms / 60_000)
+  const [large, rest, unit] =
+    minutes < 60
+      ? [`${minutes} min`, Math.floor(ms / 1_000) % 60, 's']
+      : [`${Math.floor(minutes / 60)} h`, minutes % 60, 'min']
+  return rest === 0 ? large : `${large} ${rest} ${unit}`
 }
 
-/** For people who look at a list. */
+/** Such as `2 d ago`, in one unit, for lists. */
 export function age(ms: number): string {
   const units = [
     [86_400_000, 'd'],

@@ -1,21 +1,21 @@
-/** forerunner run and watch: run tasks and show the answer, and follow a run until it ends. */
+/** forerunner run and watch: run tasks and show the answer, or follow a run until it ends. */
 import { readFile } from 'node:fs/promises'
+import { text } from 'node:stream/consumers'
 import { Option } from 'commander'
-import { messageOf } from '../domain/errors.ts'
 import type { RunInput, RunView } from '../client/client.ts'
+import { messageOf } from '../domain/errors.ts'
 import { prettyJson, RawJson, writeJson } from '../domain/json.ts'
 import { type RespondMode, respondModes } from '../domain/run.ts'
 import { type AddCommand, type Context, type ExitCode, exitCodes, UsageError } from './context.ts'
-import { duration, fit, runLines, stateText } from './run-lines.ts'
+import { duration, fit, printRun, runLines, stateText } from './run-lines.ts'
 import {
   clean,
   complain,
-  endWithSignals,
+  exitOnSignals,
   isInteractive,
   onResize,
   print,
   printJson,
-  readInput,
   screenRows,
   styled,
   write,
@@ -42,49 +42,36 @@ export const addRun: AddCommand = (program, act) => {
     .addOption(new Option('--respond <mode>', 'what the answer is').choices(respondModes))
     .action(
       act(async (context: Context, tasks: string[], { watch, respond, ...options }: RunOptions) => {
+        const { client, isJson } = context
         const request = { ...(await requestOf(tasks, options)), ...(respond !== undefined && { respond }) }
-        const { client, isJson, glyphs } = context
         if (watch === true) return watchRun(context, (await client.enqueue(request)).id)
         const run = await client.runTasks(request)
-        if (isJson) printJson(run)
-        else {
-          for (const line of runLines(run, { glyphs })) print(line)
-          const result = run.results ?? run.result
-          if (result !== undefined) print(prettyJson(writeJson(result)))
-        }
+        printRun(context, run)
+        const result = run.results ?? run.result
+        if (!isJson && result !== undefined) print(prettyJson(writeJson(result)))
         return exitCodes.done
       }),
     )
 }
 
-/** What the caller asks for: these tasks, each with the same input. */
+/** A request for these tasks, each with the same input. */
 export async function requestOf(
   names: readonly string[],
-  { input, tag }: RequestOptions,
+  { input, tag: tags }: RequestOptions,
 ): Promise<Pick<RunInput, 'tasks' | 'tags'>> {
   const given = input === undefined ? {} : { input: await readJson(input) }
-  return {
-    tasks: names.map((name) => ({ name, ...given })),
-    ...(tag !== undefined && { tags: tag }),
-  }
+  return { tasks: names.map((name) => ({ name, ...given })), ...(tags !== undefined && { tags }) }
 }
 
-/** JSON of a file, to be sent as it is. @param file `-` for standard input */
+/** Reads JSON that is sent exactly as it is. @param file `-` for standard input */
 export async function readJson(file: string): Promise<RawJson> {
-  const text = await read(file)
+  const json = await (file === '-' ? text(process.stdin) : readFile(file, 'utf8')).catch((error: unknown) => {
+    throw new UsageError(`the input cannot be read: ${messageOf(error)}`)
+  })
   try {
-    return new RawJson(text, JSON.parse(text))
+    return new RawJson(json, JSON.parse(json))
   } catch (error) {
     throw new UsageError(`the input is no JSON: ${messageOf(error)}`)
-  }
-}
-
-async function read(file: string): Promise<string> {
-  if (file === '-') return readInput()
-  try {
-    return await readFile(file, 'utf8')
-  } catch (error) {
-    throw new UsageError(`the input cannot be read: ${messageOf(error)}`)
   }
 }
 
@@ -94,33 +81,36 @@ export const addWatch: AddCommand = (program, act) => {
     .description('follow a run until it ends; exit code 1 unless it completes')
     .argument('[id]', 'of the run; default: the newest one')
     .action(
-      act(async (context: Context, id: string | undefined) => {
-        const [newest] = id === undefined ? (await context.client.listRuns({ pageSize: 1 })).runs : []
-        const watched = id ?? newest?.id
-        if (watched !== undefined) return watchRun(context, watched)
+      act(async (context: Context, given: string | undefined) => {
+        const id = given ?? (await context.client.listRuns({ pageSize: 1 })).runs[0]?.id
+        if (id !== undefined) return watchRun(context, id)
         complain('there are no runs yet')
         return exitCodes.failed
       }),
     )
 }
 
-/** Besides the lines of jobs: the first, a blank, what is left out, the answer, a lost connection, and the cursor's. */
+/** Lines of the screen that show no job: head, blank, jobs left out, answer, lost connection, and the cursor's. */
 const otherLines = 6
 
-export async function watchRun({ client, isJson, glyphs, name, url, lostAt }: Context, id: string): Promise<ExitCode> {
+/** Repaints a terminal at each change and as time passes. Other output gets a line per change. */
+async function watchRun(context: Context, id: string): Promise<ExitCode> {
+  const { client, isJson, glyphs, name, url, unreachableSince } = context
+  const isLive = !isJson && isInteractive()
   const progress = new Map<number, { readonly progress: number; readonly message?: string }>()
-  let last: RunView | undefined
+  let run: RunView | undefined
   let screen: LiveScreen | undefined
 
   function lines(): readonly string[] {
-    if (last === undefined) return []
-    const lost = lostAt()
-    // What has become of it since then is not known.
-    const now = lost ?? Date.now()
-    const whole = runLines(last, { glyphs, progress, now, maxLines: screenRows() - otherLines })
-    if (lost === null) return whole
-    const forText = duration(Math.floor((Date.now() - lost) / 1_000) * 1_000)
-    return [...whole, fit(styled('yellow', `  ${url} has not answered for ${forText}; trying again`), glyphs)]
+    if (run === undefined) return []
+    const since = unreachableSince()
+    // The state of the run after that moment is not known.
+    const now = since ?? Date.now()
+    const shown = runLines(run, { glyphs, progress, now, maxLines: screenRows() - otherLines })
+    if (since === null) return shown
+    const wholeSeconds = Math.floor((Date.now() - since) / 1_000) * 1_000
+    const warning = `  ${url} has not answered for ${duration(wholeSeconds)}; trying again`
+    return [...shown, fit(styled('yellow', warning), glyphs)]
   }
 
   try {
@@ -128,21 +118,17 @@ export async function watchRun({ client, isJson, glyphs, name, url, lostAt }: Co
       if (isJson) printJson(event.type === 'run' ? event.run : event)
       if (event.type === 'progress') progress.set(event.jobIndex, event)
       else {
-        if (!isLive(isJson) && !isJson) printChanges(last, event.run)
-        last = event.run
-        if (isLive(isJson)) screen ??= createLiveScreen(lines, `the run goes on: ${name} watch ${id}`)
+        if (!isLive && !isJson) printChanges(run, event.run)
+        run = event.run
+        if (isLive) screen ??= createLiveScreen(lines, `the run goes on: ${name} watch ${id}`)
       }
       screen?.paint()
     }
   } finally {
     screen?.end()
   }
-  if (last === undefined) throw new Error(`the run ${id} could not be watched`)
-  return last.state === 'completed' ? exitCodes.done : exitCodes.failed
-}
-
-function isLive(isJson: boolean): boolean {
-  return !isJson && isInteractive()
+  if (run === undefined) throw new Error(`the run ${id} could not be watched`)
+  return run.state === 'completed' ? exitCodes.done : exitCodes.failed
 }
 
 function printChanges(before: RunView | undefined, run: RunView): void {
@@ -156,22 +142,20 @@ function printChanges(before: RunView | undefined, run: RunView): void {
   if (before?.state !== run.state) print(`run ${run.id}  ${stateText(run.state)}`)
 }
 
-/** Lines that are painted over each other on a terminal, at each change and as time goes by. */
+/** Lines that are painted over each other on a terminal. */
 interface LiveScreen {
-  /** Paints now. */
   paint(): void
-  /** Paints for the last time, and gives the cursor back. */
+  /** Paints for the last time, and shows the cursor again. */
   end(): void
 }
 
-const everyMs = 120
+const repaintMs = 120
 const [hideCursor, showCursor] = ['\u001B[?25l', '\u001B[?25h']
-/** Of a screen that has another size now, nothing is where it was. */
 const clearScreen = '\u001B[2J\u001B[H'
 
 /**
- * @param linesOf what to paint; no line is wider than the terminal, and all of them fit
- * @param farewell said when somebody leaves by Ctrl-C
+ * @param linesOf lines that fit on the terminal
+ * @param farewell printed at Ctrl-C
  */
 function createLiveScreen(linesOf: () => readonly string[], farewell: string): LiveScreen {
   let height = 0
@@ -179,28 +163,29 @@ function createLiveScreen(linesOf: () => readonly string[], farewell: string): L
 
   function paint(): void {
     const lines = linesOf()
-    const back = isResized ? clearScreen : height > 0 ? `\u001B[${height}A` : ''
+    // After a resize, no line is where it was painted.
+    const toTop = isResized ? clearScreen : height > 0 ? `\u001B[${height}A` : ''
     isResized = false
-    // Each line clears what is left of the one before it: erasing all of it first would flicker.
-    write(`${back}${lines.map((line) => `${line}\u001B[K\n`).join('')}\u001B[J`)
+    // Each line clears the rest of the line below it: clearing the whole screen first would flicker.
+    write(`${toTop}${lines.map((line) => `${line}\u001B[K\n`).join('')}\u001B[J`)
     height = lines.length
   }
 
+  const restoreCursor = (): void => write(showCursor)
   write(hideCursor)
-  const restore = (): void => write(showCursor)
-  process.once('exit', restore)
-  endWithSignals(() => print(farewell))
-  const forget = onResize(() => (isResized = true))
-  const timer = setInterval(paint, everyMs)
+  process.once('exit', restoreCursor)
+  const stopListening = onResize(() => (isResized = true))
+  exitOnSignals(() => print(farewell))
+  const timer = setInterval(paint, repaintMs)
 
   return {
     paint,
     end() {
       clearInterval(timer)
-      forget()
+      stopListening()
       paint()
-      process.off('exit', restore)
-      restore()
+      process.off('exit', restoreCursor)
+      restoreCursor()
     },
   }
 }

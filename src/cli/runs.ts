@@ -1,11 +1,11 @@
-/** forerunner runs and show: what there is to read about runs. */
-import { prettyJson, writeJson } from '../domain/json.ts'
+/** forerunner runs and show: list runs, and show one of them whole. */
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import type { JobView, LineView, RunPageView, RunFilter } from '../client/client.ts'
-import { type AddCommand, type Context, exitCodes } from './context.ts'
-import { clean, complain, type Glyphs, print, printJson, styled, table } from './terminal.ts'
-import { age, runLines, stateText } from './run-lines.ts'
+import type { JobView, LineView, RunFilter, RunPageView } from '../client/client.ts'
+import { prettyJson, writeJson } from '../domain/json.ts'
 import { runStates } from '../domain/run.ts'
+import type { AddCommand, Context } from './context.ts'
+import { age, printRun, stateText } from './run-lines.ts'
+import { clean, complain, type Glyphs, print, printJson, styled, table } from './terminal.ts'
 
 const levelWidth = 'error'.length
 
@@ -15,36 +15,39 @@ interface ListOptions extends FilterOptions {
 
 export const addRuns: AddCommand = (program, act) => {
   withFilters(program.command('runs').description('list runs, newest first'))
-    .option('--limit <number>', 'of runs, at most 500', wholeNumber, 20)
+    .option('--limit <number>', 'of runs, at most 500', parsePositive, 20)
     .action(
       act(async ({ client, isJson, glyphs }: Context, { limit, ...filter }: ListOptions) => {
         const page = await client.listRuns({ ...filterOf(filter), pageSize: limit })
         if (isJson) printJson(page)
         else if (page.runs.length === 0) complain('no run matches')
-        else print(listOf(page.runs, glyphs))
-        return exitCodes.done
+        else print(tableOf(page.runs, glyphs))
       }),
     )
 }
 
-function listOf(runs: RunPageView['runs'], { ellipsis }: Glyphs): string {
+function parsePositive(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1.')
+  return Number(text)
+}
+
+function tableOf(runs: RunPageView['runs'], { ellipsis }: Glyphs): string {
   const now = Date.now()
   const rows = runs.map(({ id, state, createdAt, jobs, tags }) => [
     id,
     stateText(state),
     age(now - Date.parse(createdAt)),
     `${jobs.filter((job) => job.finishedAt !== null).length}/${jobs.length}`,
-    tasksOf(jobs),
+    tasksText(jobs),
     tags.map(clean).join(' '),
   ])
   return table(['run', 'state', 'created', 'ended', 'tasks', 'tags'], rows, ellipsis)
 }
 
-/** In the order of the jobs; a task that many of them have is named once. */
-function tasksOf(jobs: RunPageView['runs'][number]['jobs']): string {
-  const counts = new Map<string, number>()
-  for (const { task } of jobs) counts.set(task, (counts.get(task) ?? 0) + 1)
-  return [...counts].map(([task, count]) => (count === 1 ? task : `${task} ×${count}`)).join(', ')
+/** In the order of the jobs; a task with several jobs is named once, such as `mail ×3`. */
+function tasksText(jobs: RunPageView['runs'][number]['jobs']): string {
+  const jobsByTask = Map.groupBy(jobs, ({ task }) => task)
+  return [...jobsByTask].map(([task, { length }]) => (length === 1 ? task : `${task} ×${length}`)).join(', ')
 }
 
 export const addShow: AddCommand = (program, act) => {
@@ -54,31 +57,28 @@ export const addShow: AddCommand = (program, act) => {
     .argument('<id>', 'of the run')
     .option('--log', 'show what its tasks have logged, too; with --json nothing else')
     .action(
-      act(async ({ client, isJson, glyphs }: Context, id: string, { log }: { readonly log?: true }) => {
-        if (isJson && log === true) {
+      act(async (context: Context, id: string, { log = false }: { readonly log?: boolean }) => {
+        const { client, isJson } = context
+        if (isJson && log) {
           for await (const line of client.allLines(id)) printJson(line)
-          return exitCodes.done
+          return
         }
         const run = await client.getRun(id)
-        if (isJson) {
-          printJson(run)
-          return exitCodes.done
-        }
-        for (const line of runLines(run, { glyphs })) print(line)
-        for (const { index, steps = [] } of run.jobs) {
-          if (steps.length > 0) print(`\nsteps of job ${index}:\n${stepLines(steps)}`)
-        }
-        for (const { index, state, result } of run.jobs) {
-          if (state === 'completed') print(`\nresult of job ${index}:\n${prettyJson(writeJson(result))}`)
-        }
-        if (log === true) await printLog(client.allLines(id))
-        return exitCodes.done
+        printRun(context, run)
+        if (!isJson) printData(run.jobs)
+        if (log) await printLog(client.allLines(id))
       }),
     )
 }
 
-function stepLines(steps: NonNullable<JobView['steps']>): string {
-  return steps.map(({ name, finishedAt }) => `${finishedAt}  ${clean(name)}`).join('\n')
+function printData(jobs: readonly JobView[]): void {
+  for (const { index, steps = [] } of jobs) {
+    const lines = steps.map(({ name, finishedAt }) => `${finishedAt}  ${clean(name)}`)
+    if (lines.length > 0) print(`\nsteps of job ${index}:\n${lines.join('\n')}`)
+  }
+  for (const { index, state, result } of jobs) {
+    if (state === 'completed') print(`\nresult of job ${index}:\n${prettyJson(writeJson(result))}`)
+  }
 }
 
 async function printLog(lines: AsyncIterable<LineView>): Promise<void> {
@@ -86,27 +86,17 @@ async function printLog(lines: AsyncIterable<LineView>): Promise<void> {
   let isEmpty = true
   for await (const { at, level, jobIndex, attempt, message, fields, error } of lines) {
     isEmpty = false
-    const more = [fields, error].flatMap((value) => (value === undefined ? [] : JSON.stringify(value)))
+    const data = [fields, error].flatMap((value) => (value === undefined ? [] : JSON.stringify(value)))
     const style = level === 'error' ? 'red' : level === 'warn' ? 'yellow' : 'dim'
     const head = `${at} ${styled(style, level.padEnd(levelWidth))} job ${jobIndex}, attempt ${attempt}`
-    print(`${head}: ${clean([message, ...more].join(' '))}`)
+    print(`${head}: ${clean([message, ...data].join(' '))}`)
   }
   if (isEmpty) print(styled('dim', 'nothing is kept of what they have logged'))
 }
 
-export function wholeNumber(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1.')
-  return Number(text)
-}
-
-/** The filters of runs as options, the same for a list and for a change of many. */
-export interface FilterOptions {
-  readonly state?: (typeof runStates)[number]
-  readonly task?: string
-  readonly tag?: string
+/** The filters of runs as options, the same for a list and for a change of many runs. */
+export interface FilterOptions extends Pick<RunFilter, 'state' | 'task' | 'tag' | 'createdAfter' | 'createdBefore'> {
   readonly search?: string
-  readonly createdAfter?: string
-  readonly createdBefore?: string
 }
 
 export function withFilters(command: Command): Command {
@@ -119,13 +109,6 @@ export function withFilters(command: Command): Command {
     .option('--created-before <instant>', 'the same')
 }
 
-export function filterOf({ state, task, tag, search, createdAfter, createdBefore }: FilterOptions): RunFilter {
-  return {
-    ...(state !== undefined && { state }),
-    ...(task !== undefined && { task }),
-    ...(tag !== undefined && { tag }),
-    ...(search !== undefined && { q: search }),
-    ...(createdAfter !== undefined && { createdAfter }),
-    ...(createdBefore !== undefined && { createdBefore }),
-  }
+export function filterOf({ search, ...filter }: FilterOptions): RunFilter {
+  return search === undefined ? filter : { ...filter, q: search }
 }

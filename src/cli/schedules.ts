@@ -1,31 +1,31 @@
-/** forerunner schedules: list them, put one, run it now, pause, resume and remove it. */
-import { InvalidArgumentError, Option } from 'commander'
+/** forerunner schedules: list, show, put, pause, resume, run and remove schedules. */
+import { Option } from 'commander'
 import type { ScheduleView } from '../client/client.ts'
-import { missedPolicies } from '../domain/schedule.ts'
-import { type AddCommand, type Context, type ExitCode, exitCodes } from './context.ts'
-import { age, duration, runLines } from './run-lines.ts'
+import { type MissedPolicy, missedPolicies } from '../domain/schedule.ts'
+import type { AddCommand, Context } from './context.ts'
+import { age, duration, printRun } from './run-lines.ts'
 import { requestOf, type RequestOptions } from './run.ts'
 import { clean, complain, print, printJson, styled, table } from './terminal.ts'
 
 interface PutOptions extends RequestOptions {
   readonly timeZone?: string
-  readonly missed?: (typeof missedPolicies)[number]
+  readonly missed?: MissedPolicy
   readonly paused?: true
 }
 
 export const addSchedules: AddCommand = (program, act) => {
   const schedules = program.command('schedules').description('list the schedules of the service, or change one')
 
-  /** A command about one schedule. */
+  /** Adds a command that prints one schedule. */
   function addOne(
     verb: string,
     description: string,
-    change: (client: Context['client'], name: string) => Promise<ScheduleView>,
+    call: (client: Context['client'], name: string) => Promise<ScheduleView>,
   ): void {
     schedules
       .command(`${verb} <name>`)
       .description(description)
-      .action(act(async (context: Context, name: string) => showSchedule(context, await change(context.client, name))))
+      .action(act(async (context: Context, name: string) => printSchedule(context, await call(context.client, name))))
   }
 
   schedules.command('list', { isDefault: true }).description('list all of them, by name').action(act(listSchedules))
@@ -34,7 +34,7 @@ export const addSchedules: AddCommand = (program, act) => {
     .command('put')
     .description('make a schedule, or replace the one of that name')
     .argument('<name>', 'of the schedule')
-    .argument('<cron>', 'when it ticks, such as "30 6 * * 1-5"', notBlank)
+    .argument('<cron>', 'when it ticks, such as "30 6 * * 1-5"')
     .argument('<task...>', 'names of tasks, which each of its runs has')
     .option('--time-zone <zone>', 'such as Europe/Berlin; default: UTC')
     .addOption(new Option('--missed <policy>', 'of ticks that passed while no service ran').choices(missedPolicies))
@@ -43,15 +43,9 @@ export const addSchedules: AddCommand = (program, act) => {
     .option('--tag <tag...>', 'tags of each run')
     .action(
       act(async (context: Context, name: string, cron: string, tasks: string[], options: PutOptions) => {
-        const { timeZone, missed, paused, ...rest } = options
-        const schedule = {
-          cron,
-          ...(timeZone !== undefined && { timeZone }),
-          ...(missed !== undefined && { missed }),
-          ...(paused && { paused }),
-          request: await requestOf(tasks, rest),
-        }
-        return showSchedule(context, await context.client.putSchedule(name, schedule))
+        const { input, tag, ...members } = options
+        const request = await requestOf(tasks, { ...(input && { input }), ...(tag && { tag }) })
+        printSchedule(context, await context.client.putSchedule(name, { cron, ...members, request }))
       }),
     )
   addOne('pause', 'let its ticks pass until it is resumed', (client, name) => client.pauseSchedule(name))
@@ -59,14 +53,7 @@ export const addSchedules: AddCommand = (program, act) => {
   schedules
     .command('run <name>')
     .description('make a run of it now, which is no tick')
-    .action(
-      act(async ({ client, isJson, glyphs }: Context, name: string) => {
-        const run = await client.runSchedule(name)
-        if (isJson) printJson(run)
-        else for (const line of runLines(run, { glyphs })) print(line)
-        return exitCodes.done
-      }),
-    )
+    .action(act(async (context: Context, name: string) => printRun(context, await context.client.runSchedule(name))))
   schedules
     .command('remove <name>')
     .description('remove a schedule; its runs stay')
@@ -75,42 +62,35 @@ export const addSchedules: AddCommand = (program, act) => {
         await client.removeSchedule(name)
         if (isJson) printJson({ name })
         else print(`${clean(name)} is removed; its runs stay`)
-        return exitCodes.done
       }),
     )
 }
 
-async function listSchedules({ client, isJson, glyphs }: Context): Promise<ExitCode> {
+async function listSchedules({ client, isJson, glyphs }: Context): Promise<void> {
   const schedules = await client.listSchedules()
-  if (isJson) printJson({ schedules })
-  else if (schedules.length === 0) complain('there are no schedules')
-  else {
-    const rows = schedules.map((schedule) => [
-      schedule.name,
-      clean(schedule.cron),
-      schedule.timeZone,
-      nextText(schedule),
-      schedule.lastAt === null ? '' : age(Date.now() - Date.parse(schedule.lastAt)),
-      taskNames(schedule),
-      schedule.problem === null ? '' : styled('red', schedule.problem.code),
-    ])
-    print(table(['schedule', 'cron', 'time zone', 'next', 'last', 'tasks', 'problem'], rows, glyphs.ellipsis))
-  }
-  return exitCodes.done
+  if (isJson) return printJson({ schedules })
+  if (schedules.length === 0) return complain('there are no schedules')
+  const rows = schedules.map((schedule) => [
+    schedule.name,
+    clean(schedule.cron),
+    schedule.timeZone,
+    nextText(schedule),
+    schedule.lastAt === null ? '' : age(Date.now() - Date.parse(schedule.lastAt)),
+    tasksText(schedule),
+    schedule.problem === null ? '' : styled('red', schedule.problem.code),
+  ])
+  print(table(['schedule', 'cron', 'time zone', 'next', 'last', 'tasks', 'problem'], rows, glyphs.ellipsis))
 }
 
-function showSchedule({ isJson }: Context, schedule: ScheduleView): ExitCode {
+function printSchedule({ isJson }: Context, schedule: ScheduleView): void {
+  if (isJson) return printJson(schedule)
   const { name, cron, timeZone, missed, lastAt, lastRunId, problem } = schedule
-  if (isJson) printJson(schedule)
-  else {
-    print(`${styled('bold', clean(name))}  ${clean(cron)}  ${timeZone}`)
-    print(`tasks   ${taskNames(schedule)}`)
-    print(`next    ${nextText(schedule)}`)
-    print(`last    ${lastAt === null ? 'none yet' : `${lastAt}  ${lastRunId ?? ''}`}`)
-    print(`missed  ${missed}`)
-    if (problem !== null) print(`${styled('red', problem.code)} at ${problem.at}: ${clean(problem.detail)}`)
-  }
-  return exitCodes.done
+  print(`${styled('bold', clean(name))}  ${clean(cron)}  ${timeZone}`)
+  print(`tasks   ${tasksText(schedule)}`)
+  print(`next    ${nextText(schedule)}`)
+  print(`last    ${lastAt === null ? 'none yet' : `${lastAt}  ${lastRunId ?? ''}`}`)
+  print(`missed  ${missed}`)
+  if (problem !== null) print(`${styled('red', problem.code)} at ${problem.at}: ${clean(problem.detail)}`)
 }
 
 function nextText({ nextAt, paused }: ScheduleView): string {
@@ -118,11 +98,6 @@ function nextText({ nextAt, paused }: ScheduleView): string {
   return `${nextAt} (in ${duration(Date.parse(nextAt) - Date.now())})`
 }
 
-function taskNames({ request }: ScheduleView): string {
+function tasksText({ request }: ScheduleView): string {
   return request.tasks.map(({ name }) => clean(name)).join(', ')
-}
-
-function notBlank(text: string): string {
-  if (text.trim() === '') throw new InvalidArgumentError('It must say when, such as "30 6 * * 1-5".')
-  return text
 }

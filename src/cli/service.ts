@@ -1,8 +1,8 @@
-/** forerunner tasks, stats, pause and resume: what the service says of itself, and whether jobs of a task start. */
-import { type AddCommand, type Context, exitCodes } from './context.ts'
+/** forerunner tasks, stats, pause and resume: show the tasks and counts of the service, and pause a task. */
+import type { StatsView, TaskView } from '../client/client.ts'
+import type { AddCommand, Context } from './context.ts'
 import { duration } from './run-lines.ts'
 import { print, printJson, table } from './terminal.ts'
-import type { TaskView } from '../client/client.ts'
 
 export const addTasks: AddCommand = (program, act) => {
   program
@@ -12,23 +12,24 @@ export const addTasks: AddCommand = (program, act) => {
       act(async ({ client, isJson, glyphs }: Context) => {
         const tasks = await client.listTasks()
         if (isJson) printJson({ tasks })
-        else {
-          const hasPaused = tasks.some(({ paused }) => paused)
-          const rows = tasks.map(({ name, kind, timeoutMs, maxAttempts, main, paused, input }) => [
-            name,
-            kind,
-            duration(timeoutMs),
-            String(maxAttempts),
-            main,
-            ...(hasPaused ? [paused ? 'paused' : ''] : []),
-            input === null ? 'anything' : Object.keys(Object(input['properties'])).join(', ') || 'a JSON value',
-          ])
-          const state = hasPaused ? ['state'] : []
-          print(table(['task', 'kind', 'timeout', 'attempts', 'main', ...state, 'input'], rows, glyphs.ellipsis))
-        }
-        return exitCodes.done
+        else print(tableOf(tasks, glyphs.ellipsis))
       }),
     )
+}
+
+function tableOf(tasks: readonly TaskView[], ellipsis: string): string {
+  const hasPaused = tasks.some(({ paused }) => paused)
+  const rows = tasks.map(({ name, kind, timeoutMs, maxAttempts, main, paused, input }) => [
+    name,
+    kind,
+    duration(timeoutMs),
+    String(maxAttempts),
+    main,
+    ...(hasPaused ? [paused ? 'paused' : ''] : []),
+    input === null ? 'anything' : Object.keys(Object(input['properties'])).join(', ') || 'a JSON value',
+  ])
+  const heading = ['task', 'kind', 'timeout', 'attempts', 'main', ...(hasPaused ? ['state'] : []), 'input']
+  return table(heading, rows, ellipsis)
 }
 
 export const addStats: AddCommand = (program, act) => {
@@ -39,61 +40,60 @@ export const addStats: AddCommand = (program, act) => {
       act(async ({ client, isJson }: Context) => {
         const stats = await client.stats()
         if (isJson) printJson(stats)
-        else {
-          const { runs, jobs, backlog, oldestQueuedMs, threads, eventLoopDelayMs } = stats
-          const counts = (byState: object): string =>
-            Object.entries(byState)
-              .map(([state, count]) => `${state} ${count}`)
-              .join(', ')
-          const busy = threads.filter(({ running }) => running > 0).length
-          print(`runs     ${counts(runs)}`)
-          print(`jobs     ${counts(jobs)}`)
-          print(`backlog  ${backlog}${oldestQueuedMs === null ? '' : `, oldest ${duration(oldestQueuedMs)}`}`)
-          print(`threads  ${busy} of ${threads.length} busy`)
-          print(
-            `loop     delayed by ${eventLoopDelayMs.p50} ms (p50), ${eventLoopDelayMs.p99} ms (p99), ${eventLoopDelayMs.max} ms (max)`,
-          )
-        }
-        return exitCodes.done
+        else print(statsText(stats))
       }),
     )
 }
 
-/** forerunner pause and resume: whether jobs of a task start. */
-interface Change {
-  readonly name: 'pause' | 'resume'
-  readonly description: string
-  readonly done: string
-  set(client: Context['client'], task: string): Promise<TaskView>
+function statsText({ runs, jobs, backlog, oldestQueuedMs, threads, eventLoopDelayMs }: StatsView): string {
+  const countsText = (counts: object) =>
+    Object.entries(counts)
+      .map(([state, count]) => `${state} ${count}`)
+      .join(', ')
+  const busy = threads.filter(({ running }) => running > 0).length
+  const { p50, p99, max } = eventLoopDelayMs
+  return [
+    `runs     ${countsText(runs)}`,
+    `jobs     ${countsText(jobs)}`,
+    `backlog  ${backlog}${oldestQueuedMs === null ? '' : `, oldest ${duration(oldestQueuedMs)}`}`,
+    `threads  ${busy} of ${threads.length} busy`,
+    `loop     delayed by ${p50} ms (p50), ${p99} ms (p99), ${max} ms (max)`,
+  ].join('\n')
 }
 
-function add({ name, description, done, set }: Change): AddCommand {
+interface TaskChange {
+  readonly verb: 'pause' | 'resume'
+  readonly description: string
+  readonly done: string
+  change(client: Context['client'], task: string): Promise<TaskView>
+}
+
+function addTaskChange({ verb, description, done, change }: TaskChange): AddCommand {
   return (program, act) => {
     program
-      .command(name)
+      .command(verb)
       .description(description)
       .argument('<task>', 'its name')
       .action(
-        act(async ({ client, isJson }: Context, task: string) => {
-          const view = await set(client, task)
-          if (isJson) printJson(view)
-          else print(`${view.name} ${done}`)
-          return exitCodes.done
+        act(async ({ client, isJson }: Context, name: string) => {
+          const task = await change(client, name)
+          if (isJson) printJson(task)
+          else print(`${task.name} ${done}`)
         }),
       )
   }
 }
 
-export const addPause = add({
-  name: 'pause',
+export const addPause = addTaskChange({
+  verb: 'pause',
   description: 'have no job of a task start until it is resumed',
   done: 'is paused: its jobs wait until it is resumed',
-  set: (client, task) => client.pauseTask(task),
+  change: (client, task) => client.pauseTask(task),
 })
 
-export const addResume = add({
-  name: 'resume',
+export const addResume = addTaskChange({
+  verb: 'resume',
   description: 'let the jobs of a paused task start again',
   done: 'is not paused: its jobs start',
-  set: (client, task) => client.resumeTask(task),
+  change: (client, task) => client.resumeTask(task),
 })

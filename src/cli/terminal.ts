@@ -1,20 +1,25 @@
-/** The only writer to the terminal: results on standard output, everything else on standard error. */
+/** The only writer to the terminal: results go to standard output, everything else to standard error. */
 import { stripVTControlCharacters, styleText } from 'node:util'
 import { writeJson } from '../domain/json.ts'
 
-/** As shells have it: 128 and the number of SIGINT. */
-const interrupted = 130
+/** Exit codes of shells for a process that a signal ended: 128 and the signal's number. */
+const signalCodes = { SIGINT: 130, SIGTERM: 143 } as const
 
-type Style = Parameters<typeof styleText>[0]
+export type Style = Parameters<typeof styleText>[0]
 
-/** Text of tasks and callers as one line that cannot steer the terminal. */
+/** Turns text from a task or a caller into one line that cannot control the terminal. */
 export function clean(text: string): string {
   return stripVTControlCharacters(text).replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ')
 }
 
-/** Coloured where standard output is a terminal, and NO_COLOR does not say otherwise. */
+/** Coloured if standard output is a terminal and `NO_COLOR` is not set. */
 export function styled(style: Style, text: string): string {
   return styleText(style, text, { stream: process.stdout })
+}
+
+/** Red if standard error is a terminal. */
+export function asError(text: string): string {
+  return styleText('red', text, { stream: process.stderr })
 }
 
 export function write(text: string): void {
@@ -33,37 +38,32 @@ export function complain(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
-/** Red where standard error is a terminal: what has ended the command. */
-export function asError(text: string): string {
-  return styleText('red', text, { stream: process.stderr })
-}
-
-/** Whether standard output is one. */
 export function isTerminal(): boolean {
   return process.stdout.isTTY
 }
 
-/** Whether somebody sees it, and can be asked. */
+/** Whether a person sees the output and can answer questions. */
 export function isInteractive(): boolean {
-  return process.stdin.isTTY && process.stdout.isTTY
+  return process.stdin.isTTY && isTerminal()
 }
 
-/** Of the terminal; what is not one has no end. */
+/** Width of the terminal; Infinity if standard output is not a terminal. */
 export function columns(): number {
-  return process.stdout.isTTY ? process.stdout.columns || 80 : Infinity
+  return isTerminal() ? process.stdout.columns || 80 : Infinity
 }
 
-/** @returns ends it */
+/** Height of the terminal; Infinity if standard output is not a terminal. */
+export function screenRows(): number {
+  return isTerminal() ? process.stdout.rows || 24 : Infinity
+}
+
+/** @returns a function that removes the listener */
 export function onResize(listener: () => void): () => void {
   process.stdout.on('resize', listener)
   return () => void process.stdout.off('resize', listener)
 }
 
-export function screenRows(): number {
-  return process.stdout.isTTY ? process.stdout.rows || 24 : Infinity
-}
-
-/** A reader that wants no more, such as `head`, is no error. */
+/** Lets a reader such as `head` close the pipe early without an error. */
 export function allowClosedPipe(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
@@ -71,13 +71,13 @@ export function allowClosedPipe(): void {
   })
 }
 
-/** @returns false also where the question is left by Ctrl-C */
+/** Asks for consent. Ctrl-C means no. */
 export async function confirm(question: string): Promise<boolean> {
   const { confirm: ask } = await import('@clack/prompts')
   return (await ask({ message: question, initialValue: false, output: process.stderr, withGuide: false })) === true
 }
 
-/** Shows that something is under way, on a terminal. `say` replaces the text. */
+/** Shows a spinner while the work is under way, if standard error is a terminal. `say` replaces its text. */
 export async function whileWorking<Result>(
   what: string,
   work: (say: (text: string) => void) => Promise<Result>,
@@ -85,9 +85,9 @@ export async function whileWorking<Result>(
   if (!process.stderr.isTTY) return work(() => {})
   const { spinner } = await import('@clack/prompts')
   const turning = spinner({ output: process.stderr, withGuide: false, cancelMessage: 'left by Ctrl-C' })
-  // The spinner takes the keyboard, and ends the process with 0 at Ctrl-C.
+  // The spinner reads the keyboard, and at Ctrl-C it exits the process with code 0.
   const onExit = (code: number): void => {
-    if (code === 0) process.exitCode = interrupted
+    if (code === 0) process.exitCode = signalCodes.SIGINT
   }
   process.once('exit', onExit)
   turning.start(what)
@@ -99,12 +99,9 @@ export async function whileWorking<Result>(
   }
 }
 
-/** Ends the process with a signal in such a way that what it has begun is removed. */
-export function endWithSignals(onSignal = (): void => {}): void {
-  for (const [signal, code] of [
-    ['SIGINT', interrupted],
-    ['SIGTERM', 143],
-  ] as const) {
+/** Turns SIGINT and SIGTERM into an exit with its `exit` listeners, which remove what the command has started. */
+export function exitOnSignals(onSignal = (): void => {}): void {
+  for (const [signal, code] of Object.entries(signalCodes)) {
     process.once(signal, () => {
       onSignal()
       process.exit(code)
@@ -112,105 +109,110 @@ export function endWithSignals(onSignal = (): void => {}): void {
   }
 }
 
-/** All of standard input. */
-export async function readInput(): Promise<string> {
-  const chunks: Buffer[] = []
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) chunks.push(chunk)
-  return Buffer.concat(chunks).toString()
-}
-
-/** @param rows each with as many cells as the heading; what is wider than the terminal ends in an ellipsis */
-export function table(heading: readonly string[], rows: readonly (readonly string[])[], ellipsis: string): string {
-  const widths = heading.map((title, at) => Math.max(widthOf(title), ...rows.map((row) => widthOf(row[at] ?? ''))))
-  const line = (cells: readonly string[]): string => {
+/** @param rows each with as many cells as the heading; a line that is wider than the terminal is cut */
+export function table(heading: readonly string[], lines: readonly (readonly string[])[], ellipsis: string): string {
+  const widths = heading.map((title, at) => Math.max(widthOf(title), ...lines.map((line) => widthOf(line[at] ?? ''))))
+  const textOf = (cells: readonly string[]): string => {
     const text = cells.map((cell, at) => pad(cell, widths[at] ?? 0)).join('  ')
     return cut(text.trimEnd(), columns(), ellipsis)
   }
-  return [styled('dim', line(heading)), ...rows.map(line)].join('\n')
+  return [styled('dim', textOf(heading)), ...lines.map(textOf)].join('\n')
 }
 
+/** The characters that runs are drawn with. */
 export interface Glyphs {
+  readonly wait: string
   readonly attempt: string
   readonly failedAttempt: string
-  readonly wait: string
+  readonly lostStart: string
   readonly answer: string
-  readonly answerFoot: readonly [toTheRight: string, toTheLeft: string]
-  readonly because: string
-  readonly full: string
-  readonly empty: string
+  /** Below the answer's column, with the text to the right or to the left of it. */
+  readonly answerCorners: readonly [textToTheRight: string, textToTheLeft: string]
+  readonly reason: string
+  readonly barFull: string
+  readonly barEmpty: string
   readonly ellipsis: string
 }
 
-const drawn: Glyphs = {
+const unicode: Glyphs = {
+  wait: '·',
   attempt: '━',
   failedAttempt: '×',
-  wait: '·',
+  lostStart: '↯',
   answer: '┃',
-  answerFoot: ['┗', '┛'],
-  because: '└',
-  full: '━',
-  empty: '─',
+  answerCorners: ['┗', '┛'],
+  reason: '└',
+  barFull: '━',
+  barEmpty: '─',
   ellipsis: '…',
 }
 
 const ascii: Glyphs = {
+  wait: '.',
   attempt: '=',
   failedAttempt: 'x',
-  wait: '.',
+  lostStart: '!',
   answer: '|',
-  answerFoot: ['`', "'"],
-  because: '`',
-  full: '#',
-  empty: '-',
+  answerCorners: ['`', "'"],
+  reason: '`',
+  barFull: '#',
+  barEmpty: '-',
   ellipsis: '~',
 }
 
-/** Those of ASCII where the terminal shows no others. A locale that names another character set has none; one that is not set says nothing, as in most containers. */
+/** ASCII if the locale names another character set than UTF-8. A locale that is not set, as in most containers, names none. */
 export function glyphsOf({ TERM, LC_ALL, LC_CTYPE, LANG }: Readonly<Record<string, string | undefined>>): Glyphs {
   const locale = LC_ALL || LC_CTYPE || LANG || ''
-  return TERM === 'linux' || TERM === 'dumb' || (locale !== '' && !/utf-?8/i.test(locale)) ? ascii : drawn
+  return TERM === 'linux' || TERM === 'dumb' || (locale !== '' && !/utf-?8/i.test(locale)) ? ascii : unicode
 }
 
-/** Two columns: what East Asian scripts write wide, and emoji (https://www.unicode.org/reports/tr11/, abridged). */
+/** Characters of two columns: the wide ones of East Asian scripts, and emoji (https://www.unicode.org/reports/tr11/, abridged). */
 const wide =
   /^(?:\p{Emoji_Presentation}|[\u1100-\u115F\u2E80-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60\uFFE0-\uFFE6\u{20000}-\u{3FFFD}])/u
 const zero = /^(?:\p{M}|\p{Cf})+$/u
 const escapes = /(?<escape>\p{Cc}\[[\d;]*m)/u
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' })
 
-function widthOfCharacter(character: string): number {
-  if (zero.test(character)) return 0
-  return wide.test(character) || character.includes('\uFE0F') ? 2 : 1
+interface Character {
+  readonly text: string
+  readonly width: number
+  /** Whether it is an escape sequence, such as one for a colour. */
+  readonly isEscape: boolean
 }
 
+function* charactersOf(text: string): Generator<Character, void, undefined> {
+  for (const part of text.split(escapes)) {
+    if (escapes.test(part)) yield { text: part, width: 0, isEscape: true }
+    else
+      for (const { segment } of graphemes.segment(part))
+        yield { text: segment, width: widthOfOne(segment), isEscape: false }
+  }
+}
+
+function widthOfOne(grapheme: string): number {
+  if (zero.test(grapheme)) return 0
+  return wide.test(grapheme) || grapheme.includes('\uFE0F') ? 2 : 1
+}
+
+/** Columns that the text takes on a terminal. */
 export function widthOf(text: string): number {
   const isPlain = /^[\x20-\x7E]*$/.test(text)
   if (isPlain) return text.length
   let width = 0
-  for (const part of text.split(escapes)) {
-    if (escapes.test(part)) continue
-    for (const { segment } of graphemes.segment(part)) width += widthOfCharacter(segment)
-  }
+  for (const character of charactersOf(text)) width += character.width
   return width
 }
 
-/** Escape sequences have no width and are all kept, so that no colour goes on behind the end. */
+/** Keeps every escape sequence, so that no colour continues after the end. */
 export function cut(text: string, width: number, ellipsis: string): string {
   if (widthOf(text) <= width) return text
   let left = width - widthOf(ellipsis)
-  let isFull = false
   let result = ''
-  for (const part of text.split(escapes)) {
-    if (escapes.test(part)) {
-      result += part
-      continue
-    }
-    for (const { segment } of graphemes.segment(part)) {
-      if (isFull) break
-      left -= widthOfCharacter(segment)
-      isFull = left < 0
-      result += isFull ? ellipsis : segment
-    }
+  for (const character of charactersOf(text)) {
+    const wasFull = left < 0
+    left -= character.width
+    if (character.isEscape || left >= 0) result += character.text
+    else if (!wasFull) result += ellipsis
   }
   return result
 }

@@ -1,10 +1,10 @@
-/** The time of a run as a row of columns: when each job waited, when it ran, and when the answer left. */
+/** A job as a row of columns: when it waited, when its attempts ran, and when the answer left. */
 import type { JobView, RunView } from '../client/client.ts'
-import { type Glyphs, styled } from './terminal.ts'
+import { type Glyphs, type Style, styled } from './terminal.ts'
 
-type Style = Parameters<typeof styled>[0]
 type Cell = readonly [character: string, style: Style | null]
 
+/** The stretch of time that the columns show, in epoch milliseconds. */
 export interface Axis {
   readonly from: number
   readonly to: number
@@ -20,10 +20,10 @@ export const stateStyles: Readonly<Record<JobView['state'], Style>> = {
   cancelled: 'yellow',
   blocked: 'dim',
 }
-/** Of the answer and of nothing else. */
+/** Nothing else has this style. */
 export const answerStyle: Style = 'magenta'
 
-/** While it goes on it ends at a round number, so that the bars do not move at each change. */
+/** The axis of a running run has a round length, so that the bars do not move at each change. */
 const roundMs = [500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000]
 const hourMs = 3_600_000
 
@@ -39,28 +39,32 @@ export function columnOf({ from, to, width }: Axis, at: number): number {
   return Math.min(width - 1, Math.max(0, Math.floor(((at - from) / (to - from)) * width)))
 }
 
-/** @param now where what goes on has come to */
+/** @param now the end of what is still under way */
 export function trackOf(job: JobView, axis: Axis, answeredAt: number | null, now: number, glyphs: Glyphs): string {
   const cells: Cell[] = Array.from({ length: axis.width }, () => [' ', null])
-  const fill = (from: number, to: number, character: string, style: Style): number => {
-    const last = columnOf(axis, to)
-    for (let at = columnOf(axis, from); at <= last; at += 1) cells[at] = [character, style]
+  const fill = (from: string, to: string | null, character: string, style: Style): number => {
+    const last = columnOf(axis, to === null ? now : Date.parse(to))
+    for (let at = columnOf(axis, Date.parse(from)); at <= last; at += 1) cells[at] = [character, style]
     return last
   }
-  const { queuedAt, startedAt, finishedAt, failures, state } = job
-  const end = finishedAt === null ? now : Date.parse(finishedAt)
-  fill(Date.parse(queuedAt), end, glyphs.wait, 'dim')
-  const isUnderWay = state !== 'queued' && state !== 'retrying' && startedAt !== null
-  if (isUnderWay) fill(Date.parse(startedAt), end, glyphs.attempt, stateStyles[state])
-  for (const failure of failures ?? []) {
-    const last = fill(Date.parse(failure.startedAt), Date.parse(failure.finishedAt), glyphs.attempt, 'red')
+  const { queuedAt, startedAt, finishedAt, failures = [], lostStart, state } = job
+  fill(queuedAt, finishedAt, glyphs.wait, 'dim')
+  const hasAttempt = state !== 'queued' && state !== 'retrying' && startedAt !== null
+  if (hasAttempt) fill(startedAt, finishedAt, glyphs.attempt, stateStyles[state])
+  // If the last start that may be lost is lost, it is also the attempt that failed.
+  if (lostStart !== undefined && lostStart.startedAt !== startedAt) {
+    const last = fill(lostStart.startedAt, lostStart.takenBackAt, glyphs.attempt, 'dim')
+    cells[last] = [glyphs.lostStart, 'yellow']
+  }
+  for (const failure of failures) {
+    const last = fill(failure.startedAt, failure.finishedAt, glyphs.attempt, 'red')
     cells[last] = [glyphs.failedAttempt, 'red']
   }
   if (answeredAt !== null) cells[columnOf(axis, answeredAt)] = [glyphs.answer, answerStyle]
   return textOf(cells)
 }
 
-/** With one escape sequence for each stretch of a style. */
+/** One escape sequence for each stretch of cells with the same style. */
 function textOf(cells: readonly Cell[]): string {
   let text = ''
   for (let at = 0; at < cells.length;) {

@@ -27,6 +27,8 @@ test('helps and tells its version, and starts nothing', async () => {
 })
 
 test('ends with 2 where it is used wrongly', async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
+  await writeFile(join(directory.path, 'package.json'), 'null')
   const wrong = [
     ['nope'],
     ['--nope'],
@@ -40,6 +42,7 @@ test('ends with 2 where it is used wrongly', async () => {
     ['cancel', 'some-id', 'x'],
     ['cancel', 'some-id', '--tag', 'a'],
     ['run', 'echo', '--input', '/no/such/file'],
+    ['init', directory.path],
     ['stats', '--url', 'nowhere'],
   ]
   for (const args of wrong) {
@@ -58,6 +61,9 @@ test('ends with 3 where there is no service, and says what to do', async () => {
     assert.match(errors, 'forerunner serve')
   }
   assert.is((await forerunner(['runs'], { url: nowhere })).code, 3, 'of the process')
+  const unsent = await command(['runs'], { url: nowhere, environment: { FORERUNNER_API_KEY: 'a\nb' } })
+  assert.is(unsent.code, 1)
+  assert.not.match(unsent.errors, 'no service')
 })
 
 test('runs tasks, and prints the result', async () => {

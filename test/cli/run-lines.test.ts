@@ -24,7 +24,7 @@ function runOf(jobs: readonly JobView[], members: Partial<RunView> = {}): RunVie
 }
 
 /** Without colours, which a tester may have. */
-const drawn = (run: RunView, options: Partial<LinesOptions>): string[] =>
+const drawn = (run: RunView, options: Partial<LinesOptions> = {}): string[] =>
   runLines(run, { glyphs, now: start + 800, ...options }).map(stripVTControlCharacters)
 
 const failure = (attempt: number, from: number, to: number, message: string) => ({
@@ -70,6 +70,23 @@ test('all jobs share one axis, and the answer has one place on it', () => {
   assert.match(lines[5] ?? '', /└ task_error: no luck$/)
   assert.match(lines[6] ?? '', /queued +·+┃·+$/)
   assert.match(lines[7] ?? '', /┗ answered after 250 ms by job 0$/)
+})
+
+test('a start that was lost with its process is marked, and so is the attempt after it', () => {
+  const lostStart = { startedAt: at(0), takenBackAt: at(400) }
+  const [, , again] = drawn(runOf([jobOf(0, { lostStart, startedAt: at(600) })], { respondedAt: null }))
+  assert.match(again ?? '', /running {3} +━+↯·+━+/)
+  const queued = jobOf(0, { lostStart, state: 'queued', startedAt: null })
+  assert.match(drawn(runOf([queued]), { glyphs: glyphsOf({ LANG: 'C' }) })[2] ?? '', / queued +=+\|=+!\.+/)
+  const failures = [failure(1, 0, 400, 'the whole process died')]
+  const lastLost = {
+    lostStart,
+    state: 'failed',
+    finishedAt: at(400),
+    failures,
+    error: failures[0]?.error ?? null,
+  } as const
+  assert.not.match(drawn(runOf([jobOf(0, lastLost)])).join('\n'), '↯')
 })
 
 test('where lines are few, those that go on or went wrong are shown and the others counted', () => {

@@ -58,7 +58,9 @@ function JobRow({ job, start }: { readonly job: ReadonlySignal<JobView>; readonl
   const { index, task, state, thread, attempt, maxAttempts, startedAt, finishedAt, steps, error } = job.value
   const since = (instant: string | null): string =>
     instant === null ? '' : durationOf(Math.max(0, Date.parse(instant) - start))
-  const attempts = segmentsOf(job.value, start).filter((segment) => segment.attempt !== null)
+  const segments = segmentsOf(job.value, start)
+  const lostStart = segments.find(({ kind }) => kind === 'lost')
+  const attempts = segments.filter((segment) => segment.attempt !== null)
   const ran = attempts.reduce((sum, { from, to }) => sum + (to === null ? 0 : to - from), 0)
   return (
     <tr>
@@ -70,6 +72,7 @@ function JobRow({ job, start }: { readonly job: ReadonlySignal<JobView>; readonl
       <td class="mono">{thread ?? ''}</td>
       <td>
         {attempt} of {maxAttempts}
+        {lostStart !== undefined && `, a start at ${durationOf(lostStart.from)} was lost with its process`}
       </td>
       <td class="num">{since(startedAt)}</td>
       <td class="num">{since(finishedAt)}</td>
