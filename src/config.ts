@@ -3,7 +3,7 @@ import { BlockList, isIPv6 } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { BootError } from './domain/errors.ts'
-import { isWebhookSecret, isWebhookUrl, secretBytes } from './domain/webhook.ts'
+import { isWebhookSecret, isWebhookUrl, keyOf } from './domain/webhook.ts'
 
 const dayMs = 86_400_000
 /** Above it a timer fires at once. */
@@ -182,7 +182,7 @@ export function doubtsAbout({ threads, webhookSecret }: Config, nameOf: NameOf =
     const what = `${nameOf('threads')} is ${threads} on ${cores} cores`
     doubts.push(`${what}: more than one for each core runs nothing sooner, and each takes memory`)
   }
-  if (webhookSecret.some((secret) => secretBytes(secret) < minSecretBytes)) {
+  if (webhookSecret.some((secret) => keyOf(secret).length < minSecretBytes)) {
     doubts.push(`${nameOf('webhookSecret')} has a key of less than ${minSecretBytes} bytes, which can be guessed`)
   }
   return doubts

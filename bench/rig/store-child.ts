@@ -25,7 +25,7 @@ async function fill(store: Store, filling: Filling): Promise<void> {
       const count = Math.min(left, mostJobsPerRun)
       left -= count
       const jobs = Array.from({ length: count }, () => job)
-      const none = { tags: [], claimsFirst: false, idempotency: null }
+      const none = { tags: [], claimsFirst: false, traceparent: null, webhook: null, idempotency: null }
       await store.accept({ id: newRunId(), respond: 'none', onFirstFailure: 'continue', jobs, ...none }, Date.now())
     }
   }

@@ -6,7 +6,7 @@ import { backOffMs, retryDelayMs, type JobError } from '../domain/job.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
 import type { Log } from '../log.ts'
-import type { Settled } from '../domain/run/verbs.ts'
+import type { SettleResult } from '../domain/run/verbs.ts'
 import type { Store } from '../store/store.ts'
 
 /** Where an attempt runs. Never rejects. `released`: it did not come to an outcome of its own. */
@@ -82,7 +82,7 @@ export function createExecute(options: ExecuteOptions): Execute {
     return null
   }
 
-  function settle(job: ClaimedJob, outcome: AttemptOutcome, retryAt: number | null): Promise<Settled> {
+  function settle(job: ClaimedJob, outcome: AttemptOutcome, retryAt: number | null): Promise<SettleResult> {
     const claim = claimOf(job)
     // Of a cancelled attempt the claim is void, and nothing is written. If it is not, the job is handed back: it has not
     // failed.
@@ -113,7 +113,7 @@ export function createExecute(options: ExecuteOptions): Execute {
 type Ended = Pick<EndedAttempt, 'job' | 'outcome' | 'tookMs'>
 
 interface Committed {
-  readonly settled: Settled
+  readonly settled: SettleResult
   /** null where no attempt follows. */
   readonly retryAt: number | null
 }
@@ -139,7 +139,7 @@ function logOutcome(
   job: ClaimedJob,
   outcome: AttemptOutcome,
   retryAt: number | null,
-  settled: Settled,
+  settled: SettleResult,
 ): void {
   const ids = idsOf(job)
   const error = errorOf(outcome)

@@ -1,44 +1,44 @@
-/** The right to run a job, what goes with it to the thread, and what its attempt gives back: progress, steps, an outcome. */
+/** A claim, what goes with it to the thread, and what its attempt returns: progress, steps and an outcome. */
 import type { JobError } from './job.ts'
 import type { TaskKind } from './task.ts'
 
-/** The right to settle a job: void as soon as the job was claimed again or became final. */
+/** The right to run and settle a job. It is void once the job is claimed again, queued again or final. */
 export interface Claim {
   readonly runId: string
   readonly jobIndex: number
-  /** Only grows. */
+  /** Grows with each claim of the job. */
   readonly claim: number
 }
 
 export interface ClaimedJob extends Claim {
   readonly task: string
   readonly kind: TaskKind
+  /** JSON text; null: none. */
   readonly input: string | null
-  /** Results of the jobs that it has waited for, as JSON texts; absent where there are none. */
+  /** Results of the jobs that it waited for, as JSON texts; absent: none. */
   readonly after?: readonly string[]
-  /** How many steps of the job are stored; absent where there are none. */
+  /** How many steps of the job are stored; absent: none. */
   readonly steps?: number
-  /** Present where other jobs of the run wait for its result. */
+  /** Present when other jobs of the run need its result. */
   readonly isAwaited?: true
   readonly thread: string
   readonly timeoutMs: number
-  /** This attempt's number, 1 for the first. */
+  /** Number of this attempt, 1 for the first. */
   readonly attempt: number
   readonly maxAttempts: number
-  /** How many of its starts were lost because a process died. */
   readonly lostStarts: number
-  /** The span that the attempt belongs to, as W3C Trace Context names it; absent where there is none. */
+  /** The span that the attempt belongs to, in W3C Trace Context format; absent: none. */
   readonly traceparent?: string
-  /** How long it had been due when it was claimed, in milliseconds. */
+  /** How long the job had been due when it was claimed, in milliseconds. */
   readonly waitedMs: number
 }
 
-/** The claim alone: what goes with it need not travel to the store again. */
+/** The claim without what came with it, which need not travel back to the store. */
 export function claimOf({ runId, jobIndex, claim }: Claim): Claim {
   return { runId, jobIndex, claim }
 }
 
-/** Names a job in maps. */
+/** Identifies a job in maps. */
 export function jobKey({ runId, jobIndex }: Pick<Claim, 'runId' | 'jobIndex'>): string {
   return `${runId}/${jobIndex}`
 }
@@ -50,14 +50,14 @@ export interface FreeSlots {
   readonly count: number
 }
 
-/** The most that a progress message may have, in bytes of UTF-8. */
+/** The longest progress message, in bytes of UTF-8. */
 export const maxProgressBytes = 120
 
-/** How far a running task is, as it has reported. */
+/** The progress that a running task has reported. */
 export interface Progress {
   /** From 0 to 1. */
   readonly fraction: number
-  /** Empty when the task gave none. */
+  /** Empty: none. */
   readonly message: string
 }
 
@@ -71,22 +71,21 @@ export type Outcome =
   | { readonly ok: true; readonly result: string }
   | { readonly ok: false; readonly error: JobError; readonly isRetryable: boolean }
 
-/** `released`: the attempt did not come to an outcome of its own, so it is not spent and the job is handed back. */
+/** `released`: the attempt had no outcome of its own, so it is not spent and the job is handed back. */
 export type AttemptOutcome = Outcome | 'released'
 
-/** An attempt that failed and is worth another. */
+/** A failure after which the job may be retried. */
 export function failedBy(error: JobError): Outcome {
   return { ok: false, error, isRetryable: true }
 }
 
-// Steps of a job: pieces of its work that are stored as they end, so that no later attempt runs them again.
+// Steps of a job are stored as they end, so that no later attempt repeats them.
 
 /** How many steps a job may have. */
 export const maxSteps = 1_000
 /** The largest value of a step, in bytes of UTF-8 JSON text. */
 export const maxStepBytes = 65_536
 export const maxStepNameLength = 200
-/** Steps that are read at once. */
 export const stepsPerPage = 50
 
 export interface Step {
@@ -96,32 +95,30 @@ export interface Step {
   readonly value: string
 }
 
-/** How many steps a job has, and how large they are: kept in the record of its run. */
+/** The number of a job's steps and the bytes of their values, as the record of the run has them. */
 export interface StepTotals {
   readonly count: number
-  /** Of their values. */
   readonly bytes: number
 }
 
 /** In the order in which they were stored. */
 export interface StepPage {
   readonly steps: readonly Step[]
-  /** Place of the next one; null: there is none. */
+  /** Position of the next step; null: there is none. */
   readonly next: number | null
 }
 
-/** `stale`: the claim is void, and nothing was written; `full`: the job has as many as it may have. */
+/** `stale`: the claim is void, and nothing was written. `full`: the job has `maxSteps` steps. */
 export type StepReport = 'kept' | 'stale' | 'full'
 
-/** Where the steps of attempts are kept. */
 export interface StepKeeper {
   /** Resolves when the step is durable; rejects when it cannot be. */
   keep(claim: Claim, step: Step): Promise<StepReport>
-  /** Stored steps from a place on; null where the claim is void. */
+  /** The stored steps from position `from` on; null: the claim is void. */
   stored(claim: Claim, from: number): Promise<StepPage | null>
 }
 
-/** Where the steps of one attempt are kept. */
+/** The step keeper of one attempt. */
 export interface AttemptSteps {
   keep(step: Step): Promise<StepReport>
   stored(from: number): Promise<StepPage | null>
@@ -131,7 +128,7 @@ export function stepsOfAttempt(keeper: StepKeeper, claim: Claim): AttemptSteps {
   return { keep: (step) => keeper.keep(claim, step), stored: (from) => keeper.stored(claim, from) }
 }
 
-/** A step whose commit was repeated, because its outcome was unknown, may be stored twice: the first one counts. */
+/** Keeps the first of steps with the same name: a commit that was repeated because its result was unknown stores two. */
 export function firstOfEachName<Named extends Pick<Step, 'name'>>(steps: readonly Named[]): Named[] {
   const names = new Set<string>()
   return steps.filter(({ name }) => names.size < names.add(name).size)

@@ -4,11 +4,11 @@ import { problems, type ProblemCode, type ProblemMembers } from './problems.ts'
 export interface AppErrorOptions {
   readonly cause?: unknown
   readonly members?: ProblemMembers
-  /** Overrides the status of the table: a failed first task may carry its own 4xx. */
+  /** Replaces the status of the table: a failed first task can set its own 4xx. */
   readonly status?: number
 }
 
-/** The one error that is meant for callers; `code` is stable, `message` is for humans. */
+/** An error for callers; `code` is stable, `message` is for humans. */
 export class AppError extends Error {
   readonly code: ProblemCode
   readonly status: number
@@ -27,7 +27,7 @@ export function taskPaused(task: string): AppError {
   return new AppError('task-paused', `the task ${task} is paused: its jobs do not start now`)
 }
 
-/** A wrong setting or a bad task module: the process cannot start, and `message` says what to mend. */
+/** An invalid setting or task module: the process cannot start, and `message` says what to mend. */
 export class BootError extends Error {
   constructor(message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause })

@@ -1,29 +1,29 @@
-/** Ids of runs. Apart from `run.ts`, which the command loads as well: `uuid` takes milliseconds to load. */
+/** Ids of runs. Separate from `run.ts`, which the command loads too, because `uuid` takes milliseconds to load. */
 import { randomFillSync } from 'node:crypto'
 import { v7 } from 'uuid'
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
 const bytesPerId = 16
-/** For many ids at once: asking the system for a few random bytes costs as much as asking for many. */
+/** Random bytes for many ids: the system takes as long for a few bytes as for many. */
 const random = new Uint8Array(bytesPerId * 256)
-let unused = 0
+let unusedBytes = 0
 let lastMs = 0
-/** Ids go on growing when the clock is set back; a clock that was wrong by more than this is not waited for. */
+/** Ids keep growing after the clock is set back, but not after it is set back by more than this. */
 const maxBehindMs = 86_400_000
-/** Counts the ids of one millisecond, from a random beginning with much room above it. */
+/** Numbers the ids of one millisecond, from a random start with room for many. */
 let sequence = 0
 
 function takeRandom(): Uint8Array {
-  if (unused === 0) {
+  if (unusedBytes === 0) {
     randomFillSync(random)
-    unused = random.length
+    unusedBytes = random.length
   }
-  unused -= bytesPerId
-  return random.subarray(unused, unused + bytesPerId)
+  unusedBytes -= bytesPerId
+  return random.subarray(unusedBytes, unusedBytes + bytesPerId)
 }
 
-/** A new run id: UUIDv7 (RFC 9562), so ids sort by time of creation and grow within one process. */
+/** A UUIDv7 (RFC 9562): ids sort by time of creation, and grow within one process. */
 export function newRunId(now = Date.now()): string {
   const bytes = takeRandom()
   if (lastMs - now > maxBehindMs) lastMs = now - 1
@@ -34,18 +34,17 @@ export function newRunId(now = Date.now()): string {
 
 const maxInstant = 2 ** 48 - 1
 
-/** The instant that an id of `newRunId` holds (RFC 9562, 5.7), in epoch milliseconds. */
+/** The instant that an id contains (RFC 9562, 5.7), in epoch milliseconds. */
 export function instantOf(runId: string): number {
   return Number.parseInt(runId.slice(0, 8) + runId.slice(9, 13), 16)
 }
 
-/** A text that sorts before the ids that are made at or after the instant, and after those that were made earlier. */
+/** A text that sorts before all ids of this instant or later, and after all earlier ones. */
 export function lowestRunId(at: number): string {
   const hex = Math.min(maxInstant, Math.max(0, at)).toString(16).padStart(12, '0')
   return `${hex.slice(0, 8)}-${hex.slice(8)}`
 }
 
-/** Whether `text` has the form of a run id; one that has not can name no run. */
 export function isRunId(text: string): boolean {
   return uuidPattern.test(text)
 }

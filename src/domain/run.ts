@@ -1,4 +1,4 @@
-/** A run's states and what may follow what, its record, and its answer: when that is decided, and by which job. */
+/** A run: its states and their transitions, its record for readers, and when its answer is decided. */
 import type { Claim } from './claim.ts'
 import { isFinalJob, type JobCounts, type JobError, type JobRecord, type JobState } from './job.ts'
 import type { DeliveryRecord } from './webhook.ts'
@@ -8,13 +8,13 @@ export type RunState = (typeof runStates)[number]
 
 const transitions: Record<RunState, readonly RunState[]> = {
   running: ['running', 'completed', 'failed', 'cancelled'],
-  // A requested retry of one of its jobs makes a run live again.
+  // After the requested retry of a job.
   failed: ['running'],
   cancelled: ['running'],
   completed: [],
 }
 
-/** The state after one of the run's jobs moved; throws on a move that the table does not have. */
+/** The run's state after a job has changed. @throws Error for a transition that the table does not have: a defect of ours */
 export function moveRun(from: RunState, counts: JobCounts): RunState {
   const to = runStateOf(counts)
   if (!transitions[from].includes(to)) throw new Error(`a run cannot go from ${from} to ${to}`)
@@ -27,11 +27,11 @@ export function runStateOf(counts: JobCounts): RunState {
   return counts.cancelled > 0 ? 'cancelled' : 'completed'
 }
 
-/** What becomes of the other jobs when the first fails for good. */
+/** What happens to the other jobs when the first one fails for good. */
 export const firstFailurePolicies = ['continue', 'cancel'] as const
 export type FirstFailurePolicy = (typeof firstFailurePolicies)[number]
 
-/** A run as a store gives it to readers, made of the `Run` that it keeps. Instants are epoch milliseconds; null where the thing has not happened. */
+/** A run as a store gives it to readers. Instants are epoch milliseconds; null: not yet. */
 export interface RunRecord {
   readonly id: string
   readonly state: RunState
@@ -40,36 +40,51 @@ export interface RunRecord {
   readonly respond: RespondMode
   readonly tags: readonly string[]
   readonly answer: Answer | null
-  /** The instant in its id. */
+  /** The instant that its id contains. */
   readonly createdAt: number
   readonly respondedAt: number | null
   readonly finishedAt: number | null
   /** In order of their index. */
   readonly jobs: readonly JobRecord[]
-  /** Absent where the run has no webhook. */
+  /** Absent: none. */
   readonly webhook?: string
-  /** In order of the ends that they report; absent where the run has no webhook, and in lists. */
+  /** Oldest first; absent in lists, and for a run without a webhook. */
   readonly deliveries?: readonly DeliveryRecord[]
 }
 
-/** Says that a run's committed state changed. */
+/** A delivery when its run ends. */
+export interface NewDelivery {
+  readonly runId: string
+  readonly version: number
+  /** Origin of the webhook's URL: each receiver has its own limit. */
+  readonly receiver: string
+  readonly outcome: RunState
+  readonly endedAt: number
+}
+
+/** A delivery that a process has taken in order to send it. */
+export interface ClaimedDelivery extends NewDelivery {
+  readonly attempts: number
+}
+
+/** A committed change of a run. */
 export interface RunChange {
   readonly runId: string
   readonly version: number
   readonly state: RunState
   readonly isAnswered: boolean
   /**
-   * The claims that a cancel has ended: an attempt under one of them is to stop. The same job can run under a newer
-   * claim by the time this is heard.
+   * Claims that a cancel has ended; their attempts must stop. When a listener gets this, the job can already run under a
+   * newer claim.
    */
   readonly voided: readonly Claim[]
-  /** Whether a delivery of the run is due since the change; only of commits of this process. */
+  /** Whether the change made a delivery due. Set only for commits of this process. */
   readonly isDeliveryDue?: boolean
 }
 
-/** The run as the commit of a change left it; null where it has to be read. */
+/** The run as the commit of a change left it; null: it must be read. */
 export type AsCommitted = () => RunRecord | null
-/** @param asCommitted absent where the commit is not this process's, or the engine does not have the run at hand */
+/** @param asCommitted absent when another process made the commit, or the engine no longer has the run in memory */
 export type ChangeListener = (change: RunChange, asCommitted?: AsCommitted) => void
 
 export const respondModes = ['first', 'race', 'any', 'all', 'none'] as const
@@ -77,24 +92,24 @@ export type RespondMode = (typeof respondModes)[number]
 
 export interface Answer {
   readonly mode: RespondMode
-  /** The deciding job; null where all of them decided together. */
+  /** The deciding job; null: all jobs together. */
   readonly jobIndex: number | null
   /** HTTP status of the answer: 200, or that of the failure. */
   readonly status: number
 }
 
-/** A job with its new state. */
-interface SettledJob {
+/** A job after a change. */
+interface ChangedJob {
   readonly index: number
   readonly state: JobState
   readonly error: JobError | null
 }
 
 /**
- * The answer that a job's new state decides, or null while it is open.
- * @param counts of the run, with this job's new state counted in
+ * The answer that a job's new state decides; null: none yet.
+ * @param counts of the run, after the change
  */
-export function decideAnswer(mode: RespondMode, counts: JobCounts, job: SettledJob): Answer | null {
+export function decideAnswer(mode: RespondMode, counts: JobCounts, job: ChangedJob): Answer | null {
   if (!isFinalJob(job.state)) return null
   const byJob = (status: number): Answer => ({ mode, jobIndex: job.index, status })
   switch (mode) {
@@ -104,7 +119,7 @@ export function decideAnswer(mode: RespondMode, counts: JobCounts, job: SettledJ
       return byJob(statusOf(job))
     case 'any':
       if (job.state === 'completed') return byJob(200)
-      // Were another job completed, the answer would be decided already.
+      // No other job is completed: it would have decided the answer.
       return counts.open === 0 ? { mode, jobIndex: null, status: 500 } : null
     case 'all':
       if (counts.open > 0) return null
@@ -114,19 +129,18 @@ export function decideAnswer(mode: RespondMode, counts: JobCounts, job: SettledJ
   }
 }
 
-function statusOf(job: SettledJob): number {
+function statusOf(job: ChangedJob): number {
   return job.state === 'completed' ? 200 : failureStatusOf(job.error?.status)
 }
 
 /**
- * Statuses that a task's error can give the answer: those that are about the request and do not ask the client to act.
- * Others are not for a task to set: 401 and 407 want a challenge, and would look like a refusal of the service; 408,
- * 421, 425 and 429 have clients send the request again, though its answer is decided; 405, 406, 411 to 417, 426, 428 and
- * 431 are about the form of the HTTP message.
+ * Statuses that a task's error can set for the answer. The others would mislead clients: 401 and 407 require a challenge
+ * and look like a refusal by the service; 408, 421, 425 and 429 make clients send the request again, though its answer is
+ * decided; 405, 406, 411 to 417, 426, 428 and 431 are about the form of the HTTP message.
  */
 export const failureStatuses: readonly number[] = [400, 402, 403, 404, 409, 410, 418, 422, 423, 424, 451]
 
-/** @param own status of the error, or of an answer that was stored; 500 where it cannot be that of an answer */
+/** The status of a failed answer: the error's own where an answer can have it, else 500. */
 export function failureStatusOf(own: number | undefined): number {
   return own !== undefined && failureStatuses.includes(own) ? own : 500
 }

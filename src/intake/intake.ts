@@ -212,8 +212,7 @@ export function createIntake(options: IntakeOptions): Intake {
       await accept({ ...run, id, isFromInbox: true })
     },
     async refuse(id, refusal) {
-      const { webhookUrl: url } = options
-      await accept({ ...refusedRun(id, refusal), webhook: url === '' ? null : keptUrl(url) })
+      await accept(refusedRun(id, refusal, options.webhookUrl))
     },
     retry: (runId, jobIndex) => admit(1, () => store.retry(runId, jobIndex, clock.now())),
     async setPaused(task, isPaused) {
@@ -238,11 +237,21 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 }
 
-/** Its job has no attempts, and so cannot be retried. */
-function refusedRun(id: string, { task, tags, message }: Refusal): NewRun {
-  const none = { input: null, priority: 0, timeoutMs: 0, maxAttempts: 0, delayMs: 0 }
-  const choices = { respond: 'none', onFirstFailure: 'continue', claimsFirst: false, idempotency: null } as const
-  return { id, tags, jobs: [{ task, kind: 'io', ...none }], ...choices, isFromInbox: true, refusal: message }
+/** A run that fails as it is accepted. Its job has no attempts, so it cannot be retried. */
+function refusedRun(id: string, { task, tags, message }: Refusal, webhookUrl: string): NewRun {
+  return {
+    id,
+    respond: 'none',
+    onFirstFailure: 'continue',
+    tags,
+    traceparent: null,
+    webhook: webhookUrl === '' ? null : keptUrl(webhookUrl),
+    jobs: [{ task, kind: 'io', input: null, priority: 0, timeoutMs: 0, maxAttempts: 0, delayMs: 0 }],
+    claimsFirst: false,
+    idempotency: null,
+    isFromInbox: true,
+    refusal: message,
+  }
 }
 
 function reused(runId: string): AppError {

@@ -1,6 +1,6 @@
 /** What claims of jobs and of deliveries ask for and return, and what is chosen in the same way by both engines. */
 import type { ClaimedJob, FreeSlots } from '../domain/claim.ts'
-import type { ClaimedDelivery } from '../domain/run/verbs.ts'
+import type { ClaimedDelivery } from '../domain/run.ts'
 import type { Rate, TaskKind } from '../domain/task.ts'
 
 export interface ClaimRequest {

@@ -1,10 +1,9 @@
 /** Rows beside the records as both engines keep them: schedules, deliveries, idempotency keys and steps. */
 import { stepsPerPage, type StepPage } from '../domain/claim.ts'
 import type { IdempotencyClaim } from '../domain/run/new-run.ts'
-import type { ClaimedDelivery } from '../domain/run/verbs.ts'
-import { runStates } from '../domain/run.ts'
+import { type DeliveryRecord, type DeliveryState, deliveryStates } from '../domain/webhook.ts'
+import { type ClaimedDelivery, runStates } from '../domain/run.ts'
 import type { Schedule } from '../domain/schedule.ts'
-import { deliveryStates, type DeliveryRecord, type DeliveryState } from '../domain/webhook.ts'
 import type { KnownKey } from './store.ts'
 
 export interface ScheduleRow {

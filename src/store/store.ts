@@ -7,12 +7,12 @@
  */
 import type { Claim, ClaimedJob, JobProgress, Progress, Step, StepPage, StepReport } from '../domain/claim.ts'
 import type { JobError, JobInput, JobRecord } from '../domain/job.ts'
-import type { ChangeListener, RunRecord, RunState } from '../domain/run.ts'
+import type { ChangeListener, ClaimedDelivery, RunRecord, RunState } from '../domain/run.ts'
 import type { IdempotencyClaim, NewRun } from '../domain/run/new-run.ts'
-import type { CancelResult, ClaimedDelivery, RetryResult, Settled } from '../domain/run/verbs.ts'
+import type { CancelResult, RetryResult, SettleResult } from '../domain/run/verbs.ts'
+import type { TryResult } from '../domain/webhook.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import type { LineChunk, MinuteRange, MinuteRow, StoredChunk, StoredMinute } from '../domain/task-history.ts'
-import type { TryResult } from '../domain/webhook.ts'
 import type { ClaimRequest, ClaimResult, DeliveryClaims, DeliveryRequest } from './claim-requests.ts'
 import type { SearchWord } from './search-text.ts'
 import type { StoreStats } from './totals.ts'
@@ -111,9 +111,9 @@ export interface Store {
   /** Takes due jobs, each durably claimed before it is returned. */
   claim(request: ClaimRequest): Promise<ClaimResult>
   /** Settles a job with its result, and with it the run's answer where this job decides it. */
-  complete(claim: Claim, result: string, at: number): Promise<Settled>
+  complete(claim: Claim, result: string, at: number): Promise<SettleResult>
   /** Spends the attempt: the job fails for good, or waits until `retryAt` when that is not null. */
-  fail(claim: Claim, error: JobError, retryAt: number | null, at: number): Promise<Settled>
+  fail(claim: Claim, error: JobError, retryAt: number | null, at: number): Promise<SettleResult>
   /**
    * Fails jobs that were due for too long without a start; no claim takes such a job.
    * @returns of how many runs, which is bounded
@@ -126,7 +126,7 @@ export interface Store {
    */
   setPaused(task: string, isPaused: boolean): Promise<void>
   /** Hands a job back unspent: it is due again at once. */
-  release(claim: Claim, at: number): Promise<Settled>
+  release(claim: Claim, at: number): Promise<SettleResult>
   /**
    * Stores a step of the job under a claim that owns it; `full` beyond `maxSteps`. Steps stay through later attempts, and
    * are gone with the run and when a retry of the finished job is requested. Where a commit may have taken place and is

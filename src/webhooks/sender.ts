@@ -5,8 +5,7 @@
  */
 import { messageOf, AppError } from '../domain/errors.ts'
 import { deliveryId, keyOf, nextTryAt, type TryResult } from '../domain/webhook.ts'
-import type { ClaimedDelivery } from '../domain/run/verbs.ts'
-import type { RunRecord } from '../domain/run.ts'
+import type { ClaimedDelivery, RunRecord } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { version } from '../runtime/package.ts'

@@ -25,8 +25,9 @@ export function jobOf(members: Partial<NewJob> = {}): NewJob {
 }
 
 export function runOf(members: Partial<NewRun> = {}): NewRun {
-  const choices = { respond: 'first', onFirstFailure: 'continue', claimsFirst: false, idempotency: null } as const
-  return { id: newRunId(), tags: [], jobs: [jobOf()], ...choices, ...members }
+  const choices = { respond: 'first', onFirstFailure: 'continue', claimsFirst: false } as const
+  const none = { tags: [], traceparent: null, webhook: null, idempotency: null }
+  return { id: newRunId(), jobs: [jobOf()], ...choices, ...none, ...members }
 }
 
 /** Room for many jobs of both kinds, unless told otherwise. */

@@ -84,6 +84,7 @@ const accept = fc.tuple(newRun, who).map(([{ jobs, ...run }, by]) =>
     ids.push(id)
     const given: NewRun = {
       id,
+      traceparent: null,
       ...run,
       jobs: jobs.map(({ task, after, expiresMs, ...rest }, nth) => {
         const earlier = after.filter((other) => other < nth)

@@ -1,7 +1,7 @@
 /** Deliveries of several processes on one schema: each is taken once, and taken over from the dead. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ClaimedDelivery } from '../../src/domain/run/verbs.ts'
+import type { ClaimedDelivery } from '../../src/domain/run.ts'
 import type { Store } from '../../src/store/store.ts'
 import { lendSchema, silence } from '../harness/postgres.ts'
 import { acceptFirst, entryAt, runIn, runOf, start, taskError } from '../harness/store-run.ts'

@@ -1,6 +1,6 @@
 /**
- * A run with its jobs as one record: the unit that a store loads, changes by the functions of this folder, and saves.
- * Records are immutable. The rules of the two state machines are in this folder and nowhere else.
+ * A run with its jobs as one immutable record: a store loads it, changes it by the functions of this folder, and saves
+ * it. All rules of the two state machines are in this folder.
  */
 import type { StepTotals } from '../claim.ts'
 import {
@@ -15,42 +15,43 @@ import {
 import { type Answer, decideAnswer, type FirstFailurePolicy, moveRun, type RespondMode, type RunState } from '../run.ts'
 import type { TaskKind } from '../task.ts'
 
-/** A text or an object that the store keeps outside the record because it is not small; opaque to the rules. */
+/** A value that the store keeps outside the record because it is large; opaque to the rules. */
 export interface Apart {
-  /** Names it within its job. */
+  /** Identifies it within its job. */
   readonly part: number
-  /** Of its JSON text. */
+  /** Length of its JSON text. */
   readonly bytes: number
 }
 
-/** A failure that is kept there. Its times, in short for the record, are absent in older ones. */
+/** A failure that is kept outside the record. Records of older versions lack its times. */
 export interface ApartFailure extends Apart {
   /** When the attempt started. */
   readonly at?: number
+  /** How long it took. */
   readonly ms?: number
 }
 
-/** JSON text, or where the store keeps it; null where there is none. */
+/** JSON text, or where the store keeps it; null: none. */
 export type Payload = string | Apart | null
 
 /** The dependencies of a job on results of other jobs. */
 export interface Chain {
-  /** Indexes of earlier jobs, in the order in which their results are handed over. */
+  /** Indexes of earlier jobs, in the order in which the job gets their results. */
   readonly after: readonly number[]
-  /** From the completion of the last of them to the job's start. */
+  /** From the completion of the last of them until the job is due. */
   readonly delayMs: number
-  /** The job whose failure or cancel has cancelled this one; null where none has. */
+  /** The job whose failure or cancel has cancelled this one; null: none. */
   readonly cancelledBy: number | null
 }
 
 /** How long a due job may wait for its start. */
 export interface Expiry {
   readonly afterMs: number
-  /** Number of its latest claim when it was queued: once it was claimed again, it has started in time. */
+  /** Number of the latest claim when the job was queued: a job with a newer claim has started in time. */
   readonly claim: number
 }
 
-/** Instants are epoch milliseconds; null for events that have not happened. */
+/** Instants are epoch milliseconds; null: not yet. */
 export interface Job {
   readonly task: string
   readonly kind: TaskKind
@@ -58,18 +59,19 @@ export interface Job {
   readonly priority: number
   readonly timeoutMs: number
   readonly maxAttempts: number
-  /** Spent attempts and the one under way. */
+  /** Number of attempts, the current one included. */
   readonly attempt: number
   /** Number of the latest claim. It only grows, and fences every write. */
   readonly claim: number
   readonly lostStarts: number
-  /** The claim during which the process was last asked to leave, and how often that came soon after a start. */
+  /** The claim during which the process was last asked to leave. */
   readonly leftClaim: number
+  /** How often the process was asked to leave soon after a start of this job. */
   readonly leftStarts: number
-  /** The latest start that ended with its process; null where there is none. */
+  /** The latest lost start; null: none. */
   readonly lostStart: LostStart | null
   readonly thread: string | null
-  /** Number of the process that runs it, where several share the store; null elsewhere, and while it does not run. */
+  /** Number of the process that runs the job; null: it does not run, or only one process uses the store. */
   readonly holder: number | null
   readonly queuedAt: number
   /** When a waiting job is due; null in every other state. */
@@ -79,15 +81,15 @@ export interface Job {
   readonly input: Payload
   readonly result: Payload
   readonly error: JobError | Apart | null
-  /** The latest unsuccessful attempts, oldest first. */
+  /** The latest failed attempts, oldest first. */
   readonly failures: readonly (JobFailure | ApartFailure)[]
-  /** null where it waits for no other job. */
+  /** null: it needs no results of other jobs. */
   readonly chain: Chain | null
-  /** null where it may wait for ever. */
+  /** null: it can wait forever. */
   readonly expiry: Expiry | null
-  /** Paths of what is secret in its input and its result; null where nothing is. */
+  /** Paths of the secret members of its input and result; null: none. */
   readonly secret: readonly string[] | null
-  /** null where none is stored. */
+  /** null: none is stored. */
   readonly steps: StepTotals | null
 }
 
@@ -99,9 +101,9 @@ export interface Run {
   readonly respond: RespondMode
   readonly onFirstFailure: FirstFailurePolicy
   readonly tags: readonly string[]
-  /** The span that has asked for the run, as W3C Trace Context names it; null where there was none. */
+  /** The caller's span, in W3C Trace Context format; null: none. */
   readonly traceparent: string | null
-  /** Where its end is reported, as an address with its credentials; null: nowhere. */
+  /** The URL that gets a delivery when the run ends, credentials included; null: none. */
   readonly webhook: string | null
   readonly counts: JobCounts
   readonly answer: Answer | null
@@ -111,7 +113,7 @@ export interface Run {
   readonly jobs: readonly Job[]
 }
 
-/** Members of a job that a change sets. */
+/** The new state of a job, and other members that the change sets. */
 export interface JobChange {
   readonly to: JobState
   readonly attempt?: number
@@ -119,7 +121,7 @@ export interface JobChange {
   readonly leftStarts?: number
   readonly lostStart?: LostStart
   readonly queuedAt?: number
-  /** Given if the job waits again. */
+  /** Set when the job waits again. */
   readonly runAt?: number
   readonly result?: string
   readonly error?: JobError
@@ -134,28 +136,28 @@ export function jobAt(run: Run, index: number): Job {
   return job
 }
 
-/** How many jobs run now. */
+/** How many jobs are running. */
 export function runningJobs({ jobs }: Run): number {
   let running = 0
   for (const { state } of jobs) if (state === 'running') running += 1
   return running
 }
 
-/** The run after a job that was not claimed by this change changed its state. */
+/** Applies any change of a job except a claim, and updates state, counts and answer of the run. */
 export function changeJob(run: Run, index: number, change: JobChange, at: number): Run {
   const before = jobAt(run, index)
   const job = changedJob(before, change, at)
   const counts = countsAfter(run.counts, before.state, job.state)
   const state = moveRun(run.state, counts)
-  const settled = { index, state: job.state, error: change.error ?? null }
-  const decided = run.answer === null ? decideAnswer(run.respond, counts, settled) : null
+  const changed = { index, state: job.state, error: change.error ?? null }
+  const newAnswer = run.answer === null ? decideAnswer(run.respond, counts, changed) : null
   return {
     ...run,
     state,
     version: run.version + 1,
     counts,
-    answer: decided ?? run.answer,
-    respondedAt: decided === null ? run.respondedAt : at,
+    answer: newAnswer ?? run.answer,
+    respondedAt: newAnswer === null ? run.respondedAt : at,
     finishedAt: state === 'running' ? null : at,
     jobs: run.jobs.with(index, job),
   }
@@ -163,7 +165,7 @@ export function changeJob(run: Run, index: number, change: JobChange, at: number
 
 function changedJob(job: Job, change: JobChange, at: number): Job {
   const state = moveJob(job.state, change.to)
-  const isUnspent = state === 'queued' || state === 'blocked'
+  const isQueuedAgain = state === 'queued' || state === 'blocked'
   return {
     ...job,
     state,
@@ -171,18 +173,18 @@ function changedJob(job: Job, change: JobChange, at: number): Job {
     lostStarts: change.lostStarts ?? job.lostStarts,
     leftStarts: change.leftStarts ?? job.leftStarts,
     lostStart: change.lostStart ?? job.lostStart,
-    thread: isUnspent ? null : job.thread,
+    thread: isQueuedAgain ? null : job.thread,
     holder: null,
     queuedAt: change.queuedAt ?? job.queuedAt,
     runAt: change.runAt ?? null,
-    startedAt: isUnspent ? null : job.startedAt,
+    startedAt: isQueuedAgain ? null : job.startedAt,
     finishedAt: isFinalJob(state) ? at : null,
     result: change.result ?? null,
     error: change.error ?? null,
     failures: change.failures ?? job.failures,
     chain: change.chain ?? job.chain,
     expiry: change.expiry ?? job.expiry,
-    // A requested retry begins without them.
+    // A requested retry starts without the stored steps.
     steps: isFinalJob(job.state) ? null : job.steps,
   }
 }
@@ -195,23 +197,26 @@ function countsAfter({ open, failed, cancelled }: JobCounts, from: JobState, to:
   }
 }
 
-/** Updates all jobs of the run that wait for others. */
+/**
+ * Updates all jobs that depend on others, after a change that ended a job or queued it again: they become due, are
+ * cancelled, or are blocked again.
+ */
 export function advanceChains(run: Run, at: number): Run {
   let changed = run
-  // In order of index: dependencies have lower indexes, and are updated first.
+  // In order of index: dependencies have lower indexes, so they are updated first.
   for (let index = 1; index < run.jobs.length; index += 1) {
     const chain = run.jobs[index]?.chain ?? null
-    if (chain !== null) changed = advance(changed, index, chain, at)
+    if (chain !== null) changed = advanceJob(changed, index, chain, at)
   }
   return changed
 }
 
-function advance(run: Run, index: number, chain: Chain, at: number): Run {
+function advanceJob(run: Run, index: number, chain: Chain, at: number): Run {
   const { state } = jobAt(run, index)
   const { cancelledBy } = chain
   if (state === 'cancelled' && cancelledBy !== null && !endedWithoutResult(run, cancelledBy)) {
     const blocked = { ...chain, cancelledBy: null }
-    return advance(changeJob(run, index, { to: 'blocked', queuedAt: at, chain: blocked }, at), index, blocked, at)
+    return advanceJob(changeJob(run, index, { to: 'blocked', queuedAt: at, chain: blocked }, at), index, blocked, at)
   }
   if (state !== 'blocked') return run
   const failed = failedDependency(run, chain)
@@ -224,7 +229,7 @@ function advance(run: Run, index: number, chain: Chain, at: number): Run {
   return changeJob(run, index, { to: 'queued', queuedAt: at, runAt: at + chain.delayMs }, at)
 }
 
-/** The first dependency that failed or was cancelled, or null. */
+/** The first dependency that failed or was cancelled; null: none. */
 export function failedDependency(run: Run, { after }: Chain): number | null {
   return after.find((index) => endedWithoutResult(run, index)) ?? null
 }
@@ -234,12 +239,12 @@ function endedWithoutResult(run: Run, index: number): boolean {
   return state === 'failed' || state === 'cancelled'
 }
 
-/** The dependencies that are not completed. */
+/** Dependencies that are not completed. */
 export function missingOf({ jobs }: Run, { after }: Chain): number[] {
   return after.filter((index) => jobs[index]?.state !== 'completed')
 }
 
-/** Whether other jobs of the run wait for this one's result. */
+/** Whether other jobs of the run need this one's result. */
 export function isAwaited({ jobs }: Run, jobIndex: number): boolean {
   for (let index = jobIndex + 1; index < jobs.length; index += 1) {
     if (jobs[index]?.chain?.after.includes(jobIndex) === true) return true
@@ -247,7 +252,7 @@ export function isAwaited({ jobs }: Run, jobIndex: number): boolean {
   return false
 }
 
-/** Results of the job's dependencies, in their order; undefined if it has none. */
+/** Results of the job's dependencies, in their order; undefined: it has none. */
 export function resultsFor(
   { jobs }: Run,
   { chain }: Pick<Job, 'chain'>,
@@ -256,7 +261,7 @@ export function resultsFor(
   return chain?.after.map((index) => {
     const job = jobs[index]
     const result = job === undefined ? null : resultOf(job, index)
-    if (result === null) throw new Error(`job ${index} has no result, and another one was to have it`)
+    if (result === null) throw new Error(`job ${index} has no result, though another job depends on it`)
     return result
   })
 }

@@ -1,15 +1,16 @@
-/** A run before it is stored: the request, the new run that a store accepts, and its first record. */
+/** A run before it is stored: the request for it, the `NewRun` that a store accepts, and the first record. */
 import type { RespondMode, FirstFailurePolicy } from '../run.ts'
 import type { JobOptions, TaskKind } from '../task.ts'
 import { changeJob, type Job, type Run } from './aggregate.ts'
 
-/** A task of a request whose form was checked. */
+/** One task of a request. */
 export interface TaskRequest extends JobOptions {
   readonly name: string
-  /** Any JSON value, or the text of one (`RawJson`); absent is `undefined`. */
+  /** Any JSON value, or a `RawJson`; undefined: none. */
   readonly input?: unknown
 }
 
+/** A request whose form was checked. */
 export interface RunRequest {
   /** At least one. */
   readonly tasks: readonly TaskRequest[]
@@ -22,64 +23,65 @@ export interface RunRequest {
 export interface NewJob {
   readonly task: string
   readonly kind: TaskKind
-  /** null where the request had no input. */
+  /** JSON text; null: the request had no input. */
   readonly input: string | null
   /** 0 … 9, higher first. */
   readonly priority: number
   readonly timeoutMs: number
   readonly maxAttempts: number
   readonly delayMs: number
-  /** Indexes of earlier jobs, whose results it needs; absent or empty where there are none. */
+  /** Indexes of earlier jobs whose results it needs; absent or empty: none. */
   readonly after?: readonly number[]
-  /** How long it may be due without a start; absent: for ever. */
+  /** How long it may be due before it starts; absent: forever. */
   readonly expiresMs?: number
-  /** Paths of what is secret in its input and its result; absent: nothing is. */
+  /** Paths of the secret members of its input and result; absent: none. */
   readonly secret?: readonly string[]
 }
 
+/** A run that a store is to accept. */
 export interface NewRun {
-  /** From `newRunId()`; accepting the same id twice is a defect and rejects. */
+  /** From `newRunId()`; a store rejects an id that it has accepted before. */
   readonly id: string
   readonly respond: RespondMode
   readonly onFirstFailure: FirstFailurePolicy
   readonly tags: readonly string[]
-  /** The span that has asked for the run, as W3C Trace Context names it. */
-  readonly traceparent?: string | null
-  /** Where its end is reported; absent or null: nowhere. */
-  readonly webhook?: string | null
+  /** The caller's span, in W3C Trace Context format; null: none. */
+  readonly traceparent: string | null
+  /** The URL that gets a delivery when the run ends; null: none. */
+  readonly webhook: string | null
   /** At least one. */
   readonly jobs: readonly NewJob[]
   /** Whether job 0 is claimed for the main thread in the same commit. */
   readonly claimsFirst: boolean
-  /** null where the request had no Idempotency-Key. */
+  /** null: the request has no Idempotency-Key. */
   readonly idempotency: IdempotencyClaim | null
-  /** Whether it is asked for in the store's inbox, under the run's id. */
+  /** Whether the request is in the store's inbox, under the run's id. */
   readonly isFromInbox?: boolean
-  /** Why its request is not valid: the run is accepted, and its one job fails in the same commit. */
+  /** Why the request is invalid: the run is accepted, and its only job fails in the same commit. */
   readonly refusal?: string
 }
 
-/** Whether somebody wants the answer: then its first job must be able to start. */
+/** Whether the caller asks for an answer; only then must the first job be able to start at once. */
 export function asksForAnswer({ respond }: Pick<NewRun, 'respond'>): boolean {
   return respond !== 'none'
 }
 
-/** A caller's key, which names one run for 24 hours, or until that run is removed. */
+/** The key of a caller. It identifies one run for 24 hours, or until that run is removed. */
 export interface IdempotencyClaim {
-  /** Identifies the caller: the same key of another caller is another key. */
+  /** Identifies the caller: callers do not share keys. */
   readonly scope: string
   readonly key: string
-  /** Of the request's body, byte for byte. */
+  /** Digest of the bytes of the request's body. */
   readonly bodyDigest: string
-  /** Whether the first reply goes out before there is an answer. */
+  /** Whether the response to the first request leaves before there is an answer. */
   readonly isDeferred: boolean
 }
 
 const firstClaim = 1
 
-/** @param holder number of the process that claims the first job; null where no other process shares the store */
-export function acceptRun(given: NewRun, at: number, holder: number | null = null): Run {
-  const { id, respond, onFirstFailure, tags, jobs, claimsFirst, traceparent = null, webhook = null } = given
+/** @param holder number of the process that claims the first job; null: only one process uses the store */
+export function acceptRun(newRun: NewRun, at: number, holder: number | null = null): Run {
+  const { id, respond, onFirstFailure, tags, jobs, claimsFirst, traceparent, webhook } = newRun
   return {
     id,
     state: 'running',
@@ -130,7 +132,7 @@ function acceptJob(job: NewJob, isClaimed: boolean, at: number, holder: number |
   }
 }
 
-/** Fails the run of a request that is not valid. */
+/** Fails the run of an invalid request. */
 export function refuseRun(run: Run, message: string, at: number): Run {
   return changeJob(run, 0, { to: 'failed', error: { code: 'invalid_request', message } }, at)
 }

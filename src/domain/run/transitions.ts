@@ -1,7 +1,6 @@
 /**
- * Transitions of a run and its jobs, as pure functions. They do not check permission: `verbs.ts` calls `ownsClaim` before
- * it settles a job. A function that changes nothing returns the run it was given, so `===` shows whether there is
- * something to save.
+ * Transitions of a run and its jobs, as pure functions. They do not check the claim: `verbs.ts` calls `ownsClaim` before it
+ * settles a job. A function that changes nothing returns the same run, so `===` shows whether there is anything to save.
  */
 import type { Claim, ClaimedJob } from '../claim.ts'
 import {
@@ -12,6 +11,7 @@ import {
   moveJob,
   soonAfterStartMs,
   type JobError,
+  type LostStart,
 } from '../job.ts'
 import {
   advanceChains,
@@ -24,15 +24,15 @@ import {
   type Run,
 } from './aggregate.ts'
 
-/** A job to claim, and its thread. */
+/** A job to claim, and the thread that will run it. */
 export interface ClaimPick {
   readonly jobIndex: number
   readonly thread: string
 }
 
 /**
- * Claims waiting jobs of one run; the version grows once.
- * @param holder number of the process that claims them; null where no other process shares the store
+ * Claims waiting jobs of one run; its version grows by one.
+ * @param holder number of the process that claims them; null: only one process uses the store
  */
 export function claimJobs(run: Run, picks: readonly ClaimPick[], at: number, holder: number | null = null): Run {
   const jobs = [...run.jobs]
@@ -53,9 +53,9 @@ export function claimJobs(run: Run, picks: readonly ClaimPick[], at: number, hol
 }
 
 /**
- * What a claim hands to the process that took it.
+ * What a claim gives the process that made it.
  * @param dueAt since when the job had been due
- * @param after results of the jobs that it has waited for
+ * @param after results of the jobs that it waited for
  */
 export function claimedJob(
   run: Run,
@@ -86,24 +86,26 @@ export function claimedJob(
   }
 }
 
-/** The fence: whether the job runs under the claim. No other claim may settle it. */
+/** The fence: whether the job runs under this claim. No other claim may settle it. */
 export function ownsClaim(run: Run, { jobIndex, claim }: Claim): boolean {
   const job = run.jobs[jobIndex]
   return job?.state === 'running' && job.claim === claim
 }
 
+export type SettlingVerb = 'complete' | 'fail' | 'release'
+
 /**
- * Whether the job has had this outcome under this claim before: after a commit whose reply was lost, its owner settles it
- * again. Only that owner makes a job `completed` or `retrying`. A rescue queues a job, too, and still counts as a release.
+ * Whether the job already has this outcome under this claim: its owner settles it again when it did not get the reply to
+ * the first commit. Only the owner makes a job `completed` or `retrying`. A job that a rescue queued counts as released.
  */
-export function repeats(run: Run, { jobIndex, claim }: Claim, asked: 'complete' | 'fail' | 'release'): boolean {
+export function isSettledBy(verb: SettlingVerb, run: Run, { jobIndex, claim }: Claim): boolean {
   const job = run.jobs[jobIndex]
   if (job?.claim !== claim) return false
-  switch (asked) {
+  switch (verb) {
     case 'complete':
       return job.state === 'completed'
     case 'fail':
-      // A job that has lost too many starts was not failed by its owner: a rescue did that, or a release.
+      // A job with too many lost starts was failed by a rescue or a release, not by its owner's `fail`.
       return job.state === 'retrying' || (job.state === 'failed' && job.lostStarts < maxLostStarts(job.maxAttempts))
     case 'release':
       return job.state === 'queued'
@@ -114,10 +116,10 @@ export function completeJob(run: Run, { jobIndex }: Claim, result: string, at: n
   return advanceChains(changeJob(run, jobIndex, { to: 'completed', result }, at), at)
 }
 
-/** Retries on request can add failures without end; the latest are kept. */
+/** The latest failures are kept: requested retries can add any number. */
 const maxFailures = 100
 
-/** @param retryAt null where the job fails for good */
+/** @param retryAt null: the job fails for good */
 export function failJob(run: Run, { jobIndex }: Claim, error: JobError, retryAt: number | null, at: number): Run {
   const job = jobAt(run, jobIndex)
   const failure = { attempt: job.attempt, startedAt: job.startedAt ?? at, finishedAt: at, error }
@@ -126,7 +128,7 @@ export function failJob(run: Run, { jobIndex }: Claim, error: JobError, retryAt:
   return afterFailure(changeJob(run, jobIndex, { to: 'failed', error, failures }, at), jobIndex, at)
 }
 
-/** Counts a step that is stored with this change. */
+/** Counts a step that is stored in the same commit. */
 export function addStep(run: Run, { jobIndex }: Claim, bytes: number): Run {
   const job = jobAt(run, jobIndex)
   const { count, bytes: before } = job.steps ?? { count: 0, bytes: 0 }
@@ -134,22 +136,22 @@ export function addStep(run: Run, { jobIndex }: Claim, bytes: number): Run {
   return { ...run, version: run.version + 1, jobs: run.jobs.with(jobIndex, { ...job, steps }) }
 }
 
-/** Hands a job back unspent: it is due again at once. */
+/** Hands a job back unspent. It is due at once, after the jobs that are due already. */
 export function releaseJob(run: Run, { jobIndex }: Claim, at: number): Run {
   const job = jobAt(run, jobIndex)
-  // A job whose start makes the process stop each time must not go on for ever.
-  const left = leaving(job)
-  if (left === 'too often') return loseStart(run, jobIndex, at)
-  const lost = left === 'yes' && { lostStart: { startedAt: job.startedAt ?? at, takenBackAt: at } }
+  const leaving = wasAskedToLeave(job)
+  // A job that makes its process stop at each start must fail in the end.
+  if (leaving === 'too often') return loseStart(run, jobIndex, at)
+  const lost = leaving === 'yes' && { lostStart: lostStartOf(job, at) }
   return changeJob(run, jobIndex, { to: 'queued', attempt: job.attempt - 1, runAt: at, ...lost }, at)
 }
 
-/** Notes that the process was asked to leave: the running jobs named lose no start if it dies. No visible change. */
+/** Notes that the process was asked to leave: its running jobs lose no start if it is killed. Readers see no change. */
 export function noteLeaving(run: Run, isHeld: (claim: Claim) => boolean, at: number): Run {
   const jobs = run.jobs.map((job, jobIndex) => {
     if (job.state !== 'running' || !isHeld({ runId: run.id, jobIndex, claim: job.claim })) return job
-    // Already noted for this start.
-    if (job.leftClaim === job.claim) return job
+    const isNoted = job.leftClaim === job.claim
+    if (isNoted) return job
     const isSoon = (job.startedAt ?? at) > at - soonAfterStartMs
     return { ...job, leftClaim: job.claim, leftStarts: job.leftStarts + Number(isSoon) }
   })
@@ -159,19 +161,19 @@ export function noteLeaving(run: Run, isHeld: (claim: Claim) => boolean, at: num
 const byRequest: JobChange = { to: 'cancelled', error: { code: 'cancelled', message: 'cancelled on request' } }
 const byFirstFailure: JobChange = { to: 'cancelled', error: { code: 'cancelled', message: 'the first job failed' } }
 
-/** @param jobIndex null for all jobs that are not final */
+/** @param jobIndex null: all jobs that are not final */
 export function cancelJobs(run: Run, jobIndex: number | null, at: number): Run {
-  return advanceChains(cancelOpen(run, jobIndex, byRequest, at), at)
+  return advanceChains(cancelUnfinished(run, jobIndex, byRequest, at), at)
 }
 
-/** Changes the other jobs when one fails for good. */
+/** Updates the other jobs when one fails for good. */
 function afterFailure(failed: Run, failedIndex: number, at: number): Run {
   const run = advanceChains(failed, at)
   if (failedIndex !== 0 || run.onFirstFailure !== 'cancel') return run
-  return cancelOpen(run, null, byFirstFailure, at)
+  return cancelUnfinished(run, null, byFirstFailure, at)
 }
 
-function cancelOpen(run: Run, jobIndex: number | null, change: JobChange, at: number): Run {
+function cancelUnfinished(run: Run, jobIndex: number | null, change: JobChange, at: number): Run {
   let changed = run
   for (const [index, job] of run.jobs.entries()) {
     const isNamed = jobIndex === null || jobIndex === index
@@ -180,7 +182,7 @@ function cancelOpen(run: Run, jobIndex: number | null, change: JobChange, at: nu
   return changed
 }
 
-/** Queues a failed or cancelled job again with fresh attempts, and blocks those again that its end has cancelled. */
+/** Queues a failed or cancelled job again with fresh attempts, and blocks again the jobs that its end had cancelled. */
 export function retryJob(run: Run, jobIndex: number, at: number): Run {
   const { chain, claim, expiry } = jobAt(run, jobIndex)
   const fresh = { attempt: 0, lostStarts: 0, leftStarts: 0, queuedAt: at, expiry: expiry && { ...expiry, claim } }
@@ -191,35 +193,32 @@ export function retryJob(run: Run, jobIndex: number, at: number): Run {
   return advanceChains(changeJob(run, jobIndex, change, at), at)
 }
 
-/** When a waiting job expires unless it starts before; null for one that may wait for ever, or has started before. */
+/** When a queued job expires unless it starts; null: it can wait forever, or has started before. */
 export function expiresAt({ state, runAt, claim, expiry }: Job): number | null {
   if (expiry === null || runAt === null || state !== 'queued' || claim !== expiry.claim) return null
   return runAt + expiry.afterMs
 }
 
-/** Fails the jobs that were due for too long without a start. */
+/** Fails the jobs that have been due for too long. */
 export function expireJobs(run: Run, at: number): Run {
   let changed = run
   for (const index of run.jobs.keys()) {
-    // Read from the changed run: the failure of another job may have cancelled this one.
+    // Of the changed run: the failure of an earlier job may have cancelled this one.
     const job = jobAt(changed, index)
     const expires = expiresAt(job)
     if (expires === null || expires > at) continue
     const message = `did not start within ${job.expiry?.afterMs} ms of being due`
-    changed = afterFailure(
-      changeJob(changed, index, { to: 'failed', error: { code: 'expired', message } }, at),
-      index,
-      at,
-    )
+    changed = changeJob(changed, index, { to: 'failed', error: { code: 'expired', message } }, at)
+    changed = afterFailure(changed, index, at)
   }
   return changed
 }
 
-/** Takes back the running jobs that a dead process held: no attempt is spent, a lost start is counted. */
+/** Takes back the running jobs of a dead process: no attempt is spent, a lost start is counted. */
 export function rescueJobs(run: Run, isHeldByDead: (claim: Claim) => boolean, at: number): Run {
   let changed = run
   for (const index of run.jobs.keys()) {
-    // Read from the changed run: the loss of the first job may have cancelled this one.
+    // Of the changed run: the failure of the first job may have cancelled this one.
     const job = jobAt(changed, index)
     if (job.state !== 'running' || !isHeldByDead({ runId: run.id, jobIndex: index, claim: job.claim })) continue
     changed = loseStart(changed, index, at)
@@ -227,42 +226,42 @@ export function rescueJobs(run: Run, isHeldByDead: (claim: Claim) => boolean, at
   return changed
 }
 
+/** Ends a start together with its process: queues the job again, or fails it when it has lost too many starts. */
 function loseStart(run: Run, index: number, at: number): Run {
-  const changed = changeJob(run, index, lostStart(jobAt(run, index), at), at)
-  return jobAt(changed, index).state === 'failed' ? afterFailure(changed, index, at) : changed
+  const job = jobAt(run, index)
+  const leaving = wasAskedToLeave(job)
+  // A start during which the process was asked to leave counts only when that happened too often.
+  const lostStarts = job.lostStarts + Number(leaving !== 'yes')
+  const unspent = { attempt: job.attempt - 1, lostStarts, lostStart: lostStartOf(job, at) }
+  if (lostStarts < maxLostStarts(job.maxAttempts)) {
+    // Due since it was queued first, so that a crash does not cost it its place in the queue.
+    return changeJob(run, index, { to: 'queued', ...unspent, runAt: job.queuedAt }, at)
+  }
+  const message =
+    leaving === 'no'
+      ? `the whole process died during ${lostStarts} starts of this job`
+      : `the process was asked to stop soon after ${job.leftStarts} starts of this job`
+  const failed = changeJob(run, index, { to: 'failed', ...unspent, error: { code: 'crashed', message } }, at)
+  return afterFailure(failed, index, at)
 }
 
 /** Whether the process was asked to leave during this start of the job. */
-function leaving({ claim, leftClaim, leftStarts }: Job): 'no' | 'yes' | 'too often' {
+function wasAskedToLeave({ claim, leftClaim, leftStarts }: Job): 'no' | 'yes' | 'too often' {
   if (leftClaim !== claim) return 'no'
   return leftStarts > maxLeftStarts ? 'too often' : 'yes'
 }
 
-function lostStart(job: Job, at: number): JobChange {
-  const left = leaving(job)
-  // A start during which the process was asked to leave counts only where that has happened too often.
-  const counts = left !== 'yes'
-  const lostStarts = job.lostStarts + Number(counts)
-  const lost = { startedAt: job.startedAt ?? at, takenBackAt: at }
-  const unspent = { attempt: job.attempt - 1, lostStarts, lostStart: lost }
-  if (lostStarts >= maxLostStarts(job.maxAttempts)) {
-    const message =
-      left === 'no'
-        ? `the whole process died during ${lostStarts} starts of this job`
-        : `the process was asked to stop soon after ${job.leftStarts} starts of this job`
-    return { to: 'failed', ...unspent, error: { code: 'crashed', message } }
-  }
-  // Due since it was accepted, so that it comes before jobs that were queued after it.
-  return { to: 'queued', ...unspent, runAt: job.queuedAt }
+function lostStartOf({ startedAt }: Job, at: number): LostStart {
+  return { startedAt: startedAt ?? at, takenBackAt: at }
 }
 
-/** Moves due times by a step of the clock, so that waits keep their length. No visible change. */
+/** Moves due times by a step of the clock, so that waits keep their length. Readers see no change. */
 export function shiftDueTimes(run: Run, byMs: number): Run {
   const jobs = run.jobs.map((job) => (job.runAt === null ? job : { ...job, runAt: job.runAt + byMs }))
   return { ...run, jobs }
 }
 
-/** Bounds each wait by its original length, because the clock may have been set while no process had the run. */
+/** Bounds each wait by its original length: the clock may have been set while no process was running. */
 export function boundDueTimes(run: Run, at: number): Run {
   const jobs = run.jobs.map((job) => {
     const runAt = boundedDueTime(job, at)
@@ -274,22 +273,22 @@ export function boundDueTimes(run: Run, at: number): Run {
 function boundedDueTime(job: Job, at: number): number | null {
   const { state, runAt } = job
   if (runAt === null || runAt <= at) return runAt
-  const beganAt = waitsSince(job)
-  const lengthMs = runAt - beganAt
-  // The clock was set back. A wait of negative length was moved by such a step before.
-  const isOfLaterClock = beganAt > at && lengthMs >= 0
-  const dueAt = isOfLaterClock ? at + lengthMs : runAt
+  const startedWaitingAt = waitsSince(job)
+  const lengthMs = runAt - startedWaitingAt
+  // A negative length means that an earlier step of the clock has moved the due time already.
+  const wasClockSetBack = startedWaitingAt > at && lengthMs >= 0
+  const dueAt = wasClockSetBack ? at + lengthMs : runAt
   return state === 'retrying' ? Math.min(dueAt, at + maxRetryDelayMs) : dueAt
 }
 
-/** When a waiting job began to wait. */
+/** When a waiting job started to wait. */
 export function waitsSince({ state, queuedAt, startedAt, failures }: Job): number {
   if (state === 'queued') return queuedAt
   const last = failures.at(-1)
   return last !== undefined && 'finishedAt' in last ? last.finishedAt : (startedAt ?? queuedAt)
 }
 
-/** Whether the job fails when it loses one more start. It runs alone, so that no other job is blamed with it. */
+/** Whether one more lost start is the job's last. A suspect runs alone, so that no other job is blamed with it. */
 export function isSuspect(job: Pick<Job, 'lostStarts' | 'maxAttempts'>): boolean {
   return job.lostStarts >= maxLostStarts(job.maxAttempts) - 1
 }

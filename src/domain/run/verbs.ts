@@ -1,34 +1,45 @@
 /**
- * The store's verbs over one run: each checks whether it applies, changes the run by `transitions.ts`, and returns the
+ * The store's verbs over one run. Each checks whether it applies, changes the run by `transitions.ts`, and returns the
  * reply. A verb is repeated when it is unknown whether its commit took place; if it did, the repeat returns the same
- * reply and changes nothing. What else a change brings about, void claims and a delivery, is found here too.
+ * reply and changes nothing. The effects of a change, void claims and a delivery, are derived here too.
  */
 import { maxSteps, type Claim, type Step, type StepReport } from '../claim.ts'
 import { isFinalJob, type JobError, type JobState } from '../job.ts'
-import type { RunChange, RunState } from '../run.ts'
+import type { NewDelivery, RunChange } from '../run.ts'
 import { failedDependency, jobAt, type Run } from './aggregate.ts'
-import { addStep, cancelJobs, completeJob, failJob, ownsClaim, releaseJob, repeats, retryJob } from './transitions.ts'
+import {
+  addStep,
+  cancelJobs,
+  completeJob,
+  failJob,
+  isSettledBy,
+  ownsClaim,
+  releaseJob,
+  retryJob,
+  type SettlingVerb,
+} from './transitions.ts'
 
-/** `stale`: the claim is void (settled otherwise, cancelled or claimed again), and nothing was written. */
-export type Settled = 'settled' | 'stale'
+/** `stale`: the claim is void, and nothing was written. */
+export type SettleResult = 'settled' | 'stale'
 
 /**
- * `queued`: it waits again with fresh attempts; `not-final`, `was-completed`: there is nothing to retry; `cannot-start`:
- * a job that it waits for has ended without a result, and has to be retried first; `was-refused`: its request was not valid.
+ * `queued`: the job waits again, with fresh attempts. `not-final`, `was-completed`: there is nothing to retry.
+ * `cannot-start`: a job that it depends on has no result and must be retried first. `was-refused`: its request was
+ * invalid.
  */
 export type RetryResult = 'queued' | 'not-final' | 'was-completed' | 'cannot-start' | 'was-refused' | 'not-found'
 
-/** `cancelled`: takes effect now; `was-…`: there was nothing left to cancel. */
+/** `was-…`: there was nothing left to cancel. */
 export type CancelResult = 'cancelled' | 'was-cancelled' | 'was-final' | 'not-found'
 
-/** The run after a verb, the same one where nothing changed; null where there is none. */
-export interface Done<Value> {
+export interface VerbResult<Value> {
+  /** The run after the verb, the same object where nothing changed; null: there is no such run. */
   readonly run: Run | null
   readonly value: Value
 }
 
-export function complete(run: Run | null, claim: Claim, result: string, at: number): Done<Settled> {
-  return settle(run, claim, 'complete', (owned) => completeJob(owned, claim, result, at))
+export function complete(run: Run | null, claim: Claim, result: string, at: number): VerbResult<SettleResult> {
+  return settle('complete', run, claim, (owned) => completeJob(owned, claim, result, at))
 }
 
 export function fail(
@@ -37,41 +48,43 @@ export function fail(
   error: JobError,
   retryAt: number | null,
   at: number,
-): Done<Settled> {
-  return settle(run, claim, 'fail', (owned) => failJob(owned, claim, error, retryAt, at))
+): VerbResult<SettleResult> {
+  return settle('fail', run, claim, (owned) => failJob(owned, claim, error, retryAt, at))
 }
 
-export function release(run: Run | null, claim: Claim, at: number): Done<Settled> {
-  return settle(run, claim, 'release', (owned) => releaseJob(owned, claim, at))
+export function release(run: Run | null, claim: Claim, at: number): VerbResult<SettleResult> {
+  return settle('release', run, claim, (owned) => releaseJob(owned, claim, at))
 }
 
-/** The caller stores the step itself where it is `kept`. */
-export function keepStep(run: Run | null, claim: Claim, { value }: Step): Done<StepReport> {
+/** Counts a step. The caller stores the step itself when the result is `kept`. */
+export function keepStep(run: Run | null, claim: Claim, { value }: Step): VerbResult<StepReport> {
   if (run === null || !ownsClaim(run, claim)) return { run, value: 'stale' }
   if ((jobAt(run, claim.jobIndex).steps?.count ?? 0) >= maxSteps) return { run, value: 'full' }
   return { run: addStep(run, claim, Buffer.byteLength(value)), value: 'kept' }
 }
 
-/** Changes nothing under a void claim: here a late outcome is rejected. */
+/** Rejects late outcomes: nothing changes under a void claim. */
 function settle(
+  verb: SettlingVerb,
   run: Run | null,
   claim: Claim,
-  asked: 'complete' | 'fail' | 'release',
   change: (run: Run) => Run,
-): Done<Settled> {
+): VerbResult<SettleResult> {
   if (run === null) return { run, value: 'stale' }
   if (ownsClaim(run, claim)) return { run: change(run), value: 'settled' }
-  return { run, value: repeats(run, claim, asked) ? 'settled' : 'stale' }
+  return { run, value: isSettledBy(verb, run, claim) ? 'settled' : 'stale' }
 }
 
-export function cancel(run: Run | null, jobIndex: number | null, at: number): Done<CancelResult> {
+/** @param jobIndex null: all jobs that are not final */
+export function cancel(run: Run | null, jobIndex: number | null, at: number): VerbResult<CancelResult> {
   if (run === null) return { run, value: 'not-found' }
   return { run: cancelJobs(run, jobIndex, at), value: cancelResultOf(statesOf(run, jobIndex)) }
 }
 
-export function retry(run: Run | null, jobIndex: number, at: number): Done<RetryResult> {
+export function retry(run: Run | null, jobIndex: number, at: number): VerbResult<RetryResult> {
   if (run === null || run.jobs[jobIndex] === undefined) return { run, value: 'not-found' }
   const { state, chain, maxAttempts } = jobAt(run, jobIndex)
+  // Only the job of an invalid request has no attempts.
   if (maxAttempts === 0) return { run, value: 'was-refused' }
   if (state === 'completed') return { run, value: 'was-completed' }
   if (!isFinalJob(state)) return { run, value: 'not-final' }
@@ -87,7 +100,7 @@ function voidedClaims(before: Run, after: Run): Claim[] {
   )
 }
 
-/** States of the jobs that a request names, none where the run has no such job. */
+/** States of the jobs that a request names; empty: the run has no such job. */
 export function statesOf({ jobs }: Run, jobIndex: number | null): JobState[] {
   return jobs.flatMap(({ state }, index) => (jobIndex === null || index === jobIndex ? [state] : []))
 }
@@ -96,26 +109,11 @@ export function statesOf({ jobs }: Run, jobIndex: number | null): JobState[] {
 export function cancelResultOf(states: readonly JobState[]): CancelResult {
   if (states.length === 0) return 'not-found'
   if (!states.every(isFinalJob)) return 'cancelled'
-  // By the run's own state: a failed run failed before it could be cancelled.
+  // A run with a failed job has failed, also when others of its jobs were cancelled.
   return states.includes('cancelled') && !states.includes('failed') ? 'was-cancelled' : 'was-final'
 }
 
-/** A delivery when its run ends. */
-export interface NewDelivery {
-  readonly runId: string
-  readonly version: number
-  /** Where the webhook's address is: receivers share no room. */
-  readonly receiver: string
-  readonly outcome: RunState
-  readonly endedAt: number
-}
-
-/** One that a process has taken to send it. */
-export interface ClaimedDelivery extends NewDelivery {
-  readonly attempts: number
-}
-
-/** The delivery that is due because a change has ended the run; null where there is none. */
+/** The delivery that a change makes due because it ends the run; null: none. */
 export function deliveryOfEnd(before: Run, after: Run): NewDelivery | null {
   const { id: runId, webhook, version, state: outcome, finishedAt } = after
   if (webhook === null || outcome === 'running' || before.state !== 'running') return null
@@ -123,8 +121,8 @@ export function deliveryOfEnd(before: Run, after: Run): NewDelivery | null {
 }
 
 /**
- * What others hear of a change.
- * @param earlier of the run, in the same transaction: they hear of both as one
+ * The change of a run that listeners get.
+ * @param earlier another change of the run in the same transaction, which is merged into it
  */
 export function changeOf(before: Run, after: Run, earlier?: RunChange): RunChange {
   const { id: runId, version, state, answer } = after

@@ -12,7 +12,7 @@ import {
   rescueJobs,
   shiftDueTimes,
 } from '../../domain/run/transitions.ts'
-import { cancel, complete, type Done, fail, keepStep, release, retry } from '../../domain/run/verbs.ts'
+import { cancel, complete, type VerbResult, fail, keepStep, release, retry } from '../../domain/run/verbs.ts'
 import { createRemovalBound } from '../apart.ts'
 import { jobInput, jobRecord, maxCountedAhead, type Outside, runRecord } from '../run-record.ts'
 import { storeStats } from '../totals.ts'
@@ -39,7 +39,7 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
     return recordKeys.map(records.read).filter((stored) => stored !== null)
   }
 
-  function apply<Value>(runId: string, verb: (run: Run | null) => Done<Value>): Value {
+  function apply<Value>(runId: string, verb: (run: Run | null) => VerbResult<Value>): Value {
     const stored = records.find(runId)
     const { run, value } = verb(stored && stored.run)
     if (stored !== null && run !== null) transaction.save(stored, run)

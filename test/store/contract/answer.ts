@@ -2,7 +2,7 @@
 import * as assert from 'uvu/assert'
 import { respondModes, type Answer, type RespondMode, type RunState } from '../../../src/domain/run.ts'
 import type { ClaimedJob } from '../../../src/domain/claim.ts'
-import type { CancelResult, Settled } from '../../../src/domain/run/verbs.ts'
+import type { CancelResult, SettleResult } from '../../../src/domain/run/verbs.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { entryAt, jobOf, requestAt, runIn, runOf, start, taskError } from '../../harness/store-run.ts'
 import type { Register } from './subject.ts'
@@ -92,7 +92,7 @@ async function play(store: Store, respond: RespondMode, [ends, decision, state]:
   assert.is((await runIn(store, run.id)).state, state, ends)
 }
 
-function settle(store: Store, claim: ClaimedJob, end: string, at: number): Promise<Settled | CancelResult> {
+function settle(store: Store, claim: ClaimedJob, end: string, at: number): Promise<SettleResult | CancelResult> {
   switch (end) {
     case 'ok':
       return store.complete(claim, '"fine"', at)

@@ -1,7 +1,7 @@
 /** Deliveries of webhooks: one for each end of a run that has one, taken by one process, and kept until they are over. */
 import * as assert from 'uvu/assert'
 import type { DeliveryRecord } from '../../../src/domain/webhook.ts'
-import type { ClaimedDelivery } from '../../../src/domain/run/verbs.ts'
+import type { ClaimedDelivery } from '../../../src/domain/run.ts'
 import type { DeliveryRequest } from '../../../src/store/claim-requests.ts'
 import type { Store } from '../../../src/store/store.ts'
 import {

@@ -4,7 +4,7 @@
  */
 import { isRunId } from '../../../domain/ids.ts'
 import { type DeliveryRecord, maxDeliveryWaitsMs, type TryResult } from '../../../domain/webhook.ts'
-import type { ClaimedDelivery, NewDelivery } from '../../../domain/run/verbs.ts'
+import type { ClaimedDelivery, NewDelivery } from '../../../domain/run.ts'
 import {
   chosenOf,
   type DeliveryClaims,

@@ -4,7 +4,7 @@ import type { JobError } from '../../../domain/job.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import { acceptRun, type NewRun, refuseRun } from '../../../domain/run/new-run.ts'
 import { claimedJob } from '../../../domain/run/transitions.ts'
-import { cancel, complete, type Done, fail, keepStep, release, retry } from '../../../domain/run/verbs.ts'
+import { cancel, complete, type VerbResult, fail, keepStep, release, retry } from '../../../domain/run/verbs.ts'
 import type { AcceptReport, KnownKey, RemoveResult } from '../../store.ts'
 import { createRemovalBound } from '../../apart.ts'
 import { maxUnsentMs } from '../../claim-requests.ts'
@@ -67,7 +67,7 @@ export function withLookup(verb: string, lookup: Lookup, accepts?: Acceptance): 
 function change<Value>(
   verb: string,
   runId: string,
-  changeRun: (run: Run | null, context: Context) => Done<Value>,
+  changeRun: (run: Run | null, context: Context) => VerbResult<Value>,
   members: Pick<Operation, 'settles' | 'length'> = {},
 ): Operation {
   return {

@@ -3,8 +3,8 @@
  * written once, with the differences in everything that is derived from it.
  */
 import type { Claim, Step } from '../../../domain/claim.ts'
-import { deliveryOfEnd, type NewDelivery, changeOf } from '../../../domain/run/verbs.ts'
-import type { RunChange } from '../../../domain/run.ts'
+import { deliveryOfEnd, changeOf } from '../../../domain/run/verbs.ts'
+import type { NewDelivery, RunChange } from '../../../domain/run.ts'
 import { jobAt, type Job, type Run } from '../../../domain/run/aggregate.ts'
 import { expiresAt, isSuspect, waitsSince } from '../../../domain/run/transitions.ts'
 import type { TaskKind } from '../../../domain/task.ts'

@@ -4,7 +4,8 @@
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { maxDeliveryWaitsMs, type TryResult } from '../../../domain/webhook.ts'
-import { type ClaimedDelivery, deliveryOfEnd } from '../../../domain/run/verbs.ts'
+import type { ClaimedDelivery } from '../../../domain/run.ts'
+import { deliveryOfEnd } from '../../../domain/run/verbs.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import {
   chosenOf,
