@@ -1,4 +1,4 @@
-// Runs the tests with uvu. All of them: three processes at a time, each of which takes one file after another, the longest
+// Runs the tests with uvu. All of them: a few processes at a time, each of which takes one file after another, the longest
 // first, so that all of them end together. With a pattern of their paths, `npm test -- '^pool/'`: one process, as they come.
 import { fork } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -12,21 +12,24 @@ const env = { ...process.env, NODE_COMPILE_CACHE: join(root, 'node_modules/.cach
 
 /** Those that take longest, for a file that is begun last is waited for alone. */
 const longest = [
+  'package/',
   'store/postgres-contract',
   'pool/misbehaviour',
-  'store/sqlite-contract',
   'process/crash',
   'model/',
+  'page/run',
+  'schedules/year',
   'process/',
-  'pool/',
   'page/',
-  'package/',
   'store/',
-  'library/',
+  'dispatch/clock-steps',
+  'docs/',
+  'pool/',
   'cli/',
+  'library/',
 ]
-/** No more, whatever the machine has: what some tests measure is time. One more than cores: a third of the time they wait. */
-const atOnce = Math.min(3, availableParallelism() + 1)
+/** No more, whatever the machine has: what some tests measure is time. Two more than cores: half of the time they wait. */
+const atOnce = Math.min(4, availableParallelism() + 2)
 /** What a process has left open when its last test is over keeps it from ending. */
 const endLimitMs = 20_000
 const [pattern] = process.argv.slice(2)

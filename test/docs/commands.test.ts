@@ -12,7 +12,7 @@ import { commandsOf, missing, shell, type Command } from './session.ts'
 const tasksDir = fileURLToPath(new URL('../fixtures/docs-tasks/', import.meta.url))
 const anyId = /\{id\}|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g
 
-/** Those with `npx` are run by `test/package/first-minutes.test.ts`, where the package is installed. */
+/** Those with `npx` are run by `test/package/install.test.ts`, where the package is installed. */
 const isTyped = ({ language, text }: Block): boolean =>
   ['sh', 'console'].includes(language) && /^(?:\$ )?curl\b|\| curl\b/m.test(text) && !/\bnpx\b/.test(text)
 

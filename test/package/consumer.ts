@@ -3,7 +3,8 @@
  * needs are put there beforehand, from the lock file, so that nothing is asked of a registry.
  */
 import { execFile, spawn } from 'node:child_process'
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cpSync, existsSync, readFileSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -16,7 +17,6 @@ export const nodes = ['node_modules/node/bin/node', '.scripts/node-26/node_modul
   join(root, path),
 )
 const limitMs = 120_000
-const plainPackage = '{ "name": "consumer", "private": true, "type": "module" }'
 const execute = promisify(execFile)
 
 export interface Ended {
@@ -24,10 +24,11 @@ export interface Ended {
   readonly output: string
 }
 
-export interface Consumer extends AsyncDisposable {
+/** A folder in which the package can be used. */
+export interface Folder {
   readonly directory: string
   write(path: string, content: string): Promise<void>
-  /** Runs a program of its `node_modules/.bin`, or Node with a script, and takes both of its outputs together. */
+  /** Runs a program of `node_modules/.bin`, or Node with a script, and takes both of its outputs together. */
   run(file: string, ...args: readonly string[]): Promise<Ended>
   /** The same with another Node, that of this path. */
   runOn(node: string, file: string, ...args: readonly string[]): Promise<Ended>
@@ -35,13 +36,43 @@ export interface Consumer extends AsyncDisposable {
   compile(module: 'nodenext' | 'bundler', ...files: readonly string[]): Promise<string>
 }
 
-/** @param begin makes a `package.json` in the empty folder, before the package is installed */
-export async function makeConsumer(begin?: string): Promise<Consumer> {
-  const directory = await mkdtemp(join(tmpdir(), 'forerunner-consumer-'))
-  const at = (path: string): string => join(directory, path)
+export interface Consumer extends Folder, AsyncDisposable {
+  /** Another package in a folder of its own below this one, which finds what is installed here. */
+  below(name: string): Promise<Folder>
+}
 
+/** @param begin makes a `package.json` in the empty folder, before the package is installed */
+export async function makeConsumer(begin: string): Promise<Consumer> {
+  const directory = await mkdtemp(join(tmpdir(), 'forerunner-consumer-'))
+  const consumer: Consumer = {
+    ...openFolder(directory, directory),
+    async below(name) {
+      const folder = openFolder(join(directory, name), directory)
+      await mkdir(folder.directory)
+      await folder.write('package.json', '{ "name": "below", "private": true, "type": "module" }')
+      return folder
+    },
+    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+  }
+
+  try {
+    const packing = ['pack', '--silent', '--ignore-scripts', '--pack-destination', directory]
+    const { stdout } = await execute('npm', packing, { cwd: root, timeout: limitMs })
+    copyPackages(directory)
+    await execute('sh', ['-c', begin], { cwd: directory, timeout: limitMs })
+    const installing = ['install', `./${stdout.trim()}`, '--offline', '--ignore-scripts', '--no-audit', '--no-fund']
+    await execute('npm', installing, { cwd: directory, timeout: limitMs })
+    return consumer
+  } catch (error) {
+    await consumer[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** @param installed the folder whose `node_modules` has the package */
+function openFolder(directory: string, installed: string): Folder {
   async function runOn(node: string, file: string, ...args: readonly string[]): Promise<Ended> {
-    const program = file === 'node' ? node : at(`node_modules/.bin/${file}`)
+    const program = file === 'node' ? node : join(installed, 'node_modules/.bin', file)
     const child = spawn(program, args, {
       cwd: directory,
       // Nothing else of the tester's environment.
@@ -54,10 +85,10 @@ export async function makeConsumer(begin?: string): Promise<Consumer> {
     return { code, output: output + errors }
   }
 
-  const run: Consumer['run'] = (...given) => runOn(process.execPath, ...given)
-  const consumer: Consumer = {
+  const run: Folder['run'] = (...given) => runOn(process.execPath, ...given)
+  return {
     directory,
-    write: (path, content) => writeFile(at(path), content),
+    write: (path, content) => writeFile(join(directory, path), content),
     run,
     runOn,
     async compile(module, ...files) {
@@ -68,21 +99,6 @@ export async function makeConsumer(begin?: string): Promise<Consumer> {
       const tsc = join(root, 'node_modules/typescript/bin/tsc')
       return (await run('node', tsc, ...strict, ...target, ...resolution, ...files)).output
     },
-    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
-  }
-
-  try {
-    const packing = ['pack', '--silent', '--ignore-scripts', '--pack-destination', directory]
-    const { stdout } = await execute('npm', packing, { cwd: root, timeout: limitMs })
-    await copyPackages(directory)
-    if (begin === undefined) await consumer.write('package.json', plainPackage)
-    else await execute('sh', ['-c', begin], { cwd: directory, timeout: limitMs })
-    const installing = ['install', `./${stdout.trim()}`, '--offline', '--ignore-scripts', '--no-audit', '--no-fund']
-    await execute('npm', installing, { cwd: directory, timeout: limitMs })
-    return consumer
-  } catch (error) {
-    await consumer[Symbol.asyncDispose]()
-    throw error
   }
 }
 
@@ -93,14 +109,14 @@ interface LockedPackage {
 }
 
 /** Those that are no tools of ours; of the optional ones, those of this system. */
-async function copyPackages(directory: string): Promise<void> {
-  const lock = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as {
+function copyPackages(directory: string): void {
+  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, LockedPackage>
   }
   for (const [path, { dev, devOptional, optional }] of Object.entries(lock.packages)) {
     if (path === '' || dev === true || devOptional === true) continue
-    await cp(join(root, path), join(directory, path), { recursive: true }).catch((error: unknown) => {
-      if (optional !== true) throw error
-    })
+    if (optional === true && !existsSync(join(root, path))) continue
+    // Several times quicker than the asynchronous one.
+    cpSync(join(root, path), join(directory, path), { recursive: true })
   }
 }

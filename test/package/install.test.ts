@@ -1,145 +1,49 @@
 /** The package as others get it: installed from the packed file into an empty folder, with nothing of ours around. */
-import { existsSync, readdirSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { text } from 'node:stream/consumers'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { RunView } from '../../src/client/client.ts'
 import { version } from '../../src/runtime/package.ts'
-import { makeConsumer, nodes } from './consumer.ts'
+import { until } from '../harness/until.ts'
+import { makeConsumer, nodes, root } from './consumer.ts'
+import { checkedTask, ownTest, program, task, typed, types, wrongTest } from './programs.ts'
 
-const task = `import { defineTask } from 'forerunner'
-export default defineTask({ run: (input: unknown) => ({ hello: input }) })
-`
+const tsc = `node ${join(root, 'node_modules/typescript/bin/tsc')} --types node`
 
-const checkedTask = `import { defineTask } from 'forerunner'
-import { z } from 'zod'
-export default defineTask({ input: z.object({ words: z.string() }), run: ({ words }) => words.split(' ').length })
-`
-
-const program = `import { once } from 'node:events'
-import { createServer } from 'node:http'
-import { createForerunner, ProblemError } from 'forerunner'
-import { createClient } from 'forerunner/client'
-import count from './workers/count.ts'
-
-await using forerunner = createForerunner({ databaseUrl: 'sqlite:jobs.db', prefix: '/jobs', logLevel: 'warn' })
-await forerunner.start()
-const server = createServer(forerunner.handler()).listen(0, '127.0.0.1')
-await once(server, 'listening')
-const client = createClient({ baseUrl: 'http://127.0.0.1:' + server.address().port + '/jobs' })
-const { id } = await forerunner.enqueue({ tasks: [{ name: 'greet', input: 'disk' }] })
-const [{ result }, enqueued] = await Promise.all([
-  client.runTasks({ tasks: [{ name: 'greet', input: 'you' }] }),
-  client.waitForRun(id),
-])
-const error = await client.runTasks({ tasks: [{ name: 'nope' }] }).catch((thrown) => thrown)
-const counted = await forerunner.run([count({ words: 'one two' })])
-console.log(JSON.stringify([result, enqueued.result, error instanceof ProblemError, error.code, counted.result]))
-server.close()
-server.closeAllConnections()
-`
-
-const types = `import { createServer } from 'node:http'
-import { createForerunner, defineTask, ProblemError, type Client, type Forerunner, type RunView } from 'forerunner'
-import { createClient } from 'forerunner/client'
-import Koa from 'koa'
-
-const forerunner: Forerunner = createForerunner({ logger: console, firstJobs: 'pool', threads: 2 })
-const clients: Client[] = [forerunner, createClient({ baseUrl: 'http://127.0.0.1:3000' })]
-for (const client of clients) {
-  const run: RunView = await client.enqueue({ tasks: [{ name: 'a', input: { any: 'thing' } }] })
-  for await (const event of client.watch(run.id)) if (event.type === 'run') console.log(event.run.state)
-  const { matched, changed } = await client.cancelRuns({ state: 'running', createdAfter: new Date() })
-  console.log(matched + changed)
+interface Ended {
+  readonly code: number | null
+  readonly output: string
+  readonly errors: string
 }
-createServer(forerunner.handler({ prefix: '/jobs' }))
-new Koa().use(forerunner.middleware())
-export const task = defineTask({ kind: 'io', run: (input, { signal, log }) => (log.info('x'), [input, signal.aborted]) })
-export const read = (error: unknown) => (error instanceof ProblemError ? error.problem.errors : undefined)
-// @ts-expect-error there is no such task member
-await forerunner.runTasks({ tasks: [{ title: 'a' }] })
-// @ts-expect-error there is no such state
-await forerunner.listRuns({ state: 'done' })
-// @ts-expect-error there is no such option
-createForerunner({ port: 3000 })
-// @ts-expect-error there is no such kind
-defineTask({ kind: 'gpu', run: () => 1 })
-`
 
-const typed = `import { createClient } from 'forerunner/client'
-import { createForerunner } from 'forerunner'
-import type { Tasks } from './forerunner-tasks.js'
-import count from './workers/count.js'
-import greet from './workers/greet.js'
+/** The lines of the blocks below a heading. */
+function linesOf(heading: string): string[] {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  const section = readme.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? ''
+  return [...section.matchAll(/```sh\n(?<block>.*?)```/gs)].flatMap(({ groups }) =>
+    (groups?.['block'] ?? '').trim().split('\n'),
+  )
+}
 
-const client = createClient<Tasks>({ baseUrl: 'http://127.0.0.1:3000' })
-const { result } = await client.runTasks({ tasks: [{ name: 'greet', input: 'you' }] })
-export const hello: unknown = result?.hello
-const forerunner = createForerunner<Tasks>({ tasks: { count: new URL('./workers/count.js', import.meta.url) } })
-await forerunner.enqueue({ tasks: [{ name: 'greet' }] })
-const counted = await forerunner.run([count({ words: 'one two' }), greet()])
-export const twice: number = (counted.result ?? 0) * 2
-const whole = await client.runTasks({ tasks: [greet(1), count({ words: '' }, { priority: 9 })], respond: 'all' })
-export const second: number | undefined = whole.results?.[1]
-// @ts-expect-error the input has no such member
-await forerunner.run([count({ word: 'one' })])
-// @ts-expect-error words are text
-await client.enqueue([count({ words: 1 })])
-// @ts-expect-error the result is a number
-export const text: string | undefined = counted.result
-// @ts-expect-error the second result is no object
-whole.results?.[1].hello
-// @ts-expect-error there is no such task
-await client.runTasks({ tasks: [{ name: 'great' }] })
-// @ts-expect-error the result has no such member
-export const goodbye = result?.goodbye
-`
+interface Service {
+  readonly url: string
+  kill(): Promise<void>
+}
 
-const ownTest = `import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import { defineTask } from 'forerunner'
-import { runTask, startTestForerunner } from 'forerunner/testing'
-import count from '../workers/count.ts'
-
-test('counts', async () => {
-  const { result } = await runTask(count, { words: 'one two' })
-  assert.equal(result, 2)
-})
-
-test('tries again', async () => {
-  const tries: number[] = []
-  const flaky = defineTask({
-    run(_input, { attempt }) {
-      tries.push(attempt)
-      if (attempt === 1) throw new Error('not yet')
-    },
-  })
-  await using forerunner = await startTestForerunner({ tasks: { flaky, count } })
-  const { result } = await forerunner.run([count({ words: 'one' }), flaky(null, { delayMs: 86_400_000 })])
-  assert.equal(result, 1)
-  assert.deepEqual(await forerunner.drain(), { completed: 1, failed: 0, cancelled: 0 })
-  assert.deepEqual(tries, [1, 2])
-})
-`
-
-const wrongTest = `import { runTask, startTestForerunner } from 'forerunner/testing'
-import count from './workers/count.js'
-
-await using forerunner = await startTestForerunner({ tasks: { count } })
-// @ts-expect-error there is no such task
-await forerunner.runTasks({ tasks: [{ name: 'number' }] })
-// @ts-expect-error the input has no such member
-await runTask(count, { word: '' })
-// @ts-expect-error the result is a number
-export const text: string = (await runTask(count, { words: '' })).result
-// @ts-expect-error there is no such state
-await forerunner.waitFor('id', 'done')
-`
+const [begin, install, init, check, start, post, watch, doctor, backup, ...others] = linesOf('Begin a project')
+// For both tests: to pack and to install takes longer than most of what they do.
+const consuming = makeConsumer(begin ?? '')
+consuming.catch(() => {})
 
 test('installs, runs as a library and as a command, and has types that resolve', async () => {
-  await using consumer = await makeConsumer()
-  const { directory, run, runOn, write } = consumer
-  const modules = join(directory, 'node_modules')
+  const consumer = await consuming
+  const { directory, run, runOn, write, compile } = await consumer.below('library')
+  const modules = join(consumer.directory, 'node_modules')
   const tools = ['typescript', 'tsx', 'uvu', 'oxlint', 'express', 'fastify', 'bullmq', 'pg', 'publint']
   assert.equal(
     tools.filter((name) => existsSync(join(modules, name))),
@@ -171,8 +75,8 @@ test('installs, runs as a library and as a command, and has types that resolve',
   }
   assert.equal(versions, ['v24', 'v26'])
 
-  const doctor = await run('forerunner', 'doctor', '--url', 'http://127.0.0.1:9')
-  assert.match(doctor.output, /ok +tasks +2 in workers: count, greet/)
+  const examined = await run('forerunner', 'doctor', '--url', 'http://127.0.0.1:9')
+  assert.match(examined.output, /ok +tasks +2 in workers: count, greet/)
   assert.is((await run('forerunner', 'nope')).code, 2)
 
   const written = await run('forerunner', 'types')
@@ -180,13 +84,119 @@ test('installs, runs as a library and as a command, and has types that resolve',
   await write('wrong-test.ts', wrongTest)
   await write('types.ts', types)
   await write('typed.ts', typed)
+  const files = ['types.ts', 'typed.ts', 'wrong-test.ts', 'workers/greet.ts', 'workers/count.ts']
   for (const module of ['nodenext', 'bundler'] as const) {
-    assert.is(
-      await consumer.compile(module, 'types.ts', 'typed.ts', 'workers/greet.ts', 'workers/count.ts'),
-      '',
-      module,
-    )
+    assert.is(await compile(module, ...files), '', module)
   }
 })
+
+test('the lines of the README lead from an empty folder to a backup, with a crash in between', async () => {
+  assert.equal([begin, install, others], ['npm init -y', 'npm install forerunner', []])
+  await using consumer = await consuming
+  const { directory } = consumer
+  let url = ''
+
+  function launch(line = '') {
+    // Any free port in place of the usual one, which the tester may be using.
+    return spawn('sh', ['-c', line.replace('localhost:3000', url.replace('http://', ''))], {
+      cwd: directory,
+      env: {
+        PATH: `${dirname(process.execPath)}:${process.env['PATH']}`,
+        HOME: process.env['HOME'],
+        PORT: '0',
+        FORERUNNER_URL: url,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    })
+  }
+
+  async function run(line = ''): Promise<Ended> {
+    const child = launch(line)
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+    const [output, errors, code] = await Promise.all([text(child.stdout), text(child.stderr), ended])
+    return { code, output, errors }
+  }
+
+  async function serve(): Promise<Service> {
+    const child = launch(start)
+    const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
+    let output = ''
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (part: string) => (output += part))
+    // Of the group: npm, its shell and the service.
+    const kill = (): Promise<void> => (process.kill(-Number(child.pid), 'SIGKILL'), ended)
+    try {
+      return { url: await until('it is ready', () => /ready at (?<url>http:[^"]+)/.exec(output)?.[1]), kill }
+    } catch (error) {
+      await kill()
+      throw new Error(output, { cause: error })
+    }
+  }
+
+  const alone = await run('node_modules/.bin/forerunner')
+  assert.is(alone.code, 0)
+  assert.match(alone.output, 'npx forerunner init')
+  const made = await run(init)
+  assert.is(made.code, 0, made.errors)
+  assert.match(made.output, 'wrote workers/hello.mts')
+  const tested = await run(check)
+  assert.is(tested.code, 0, tested.output)
+  assert.equal(await run(tsc), { code: 0, output: '', errors: '' })
+  await checkNamed(directory, run)
+
+  let service = await serve()
+  try {
+    url = service.url
+    const posted = JSON.parse((await run(post)).output) as RunView
+    assert.equal(posted.result, { hello: 'you' })
+    const watched = await run(watch)
+    assert.equal([watched.code, /job 1 +hello +completed/.test(watched.output)], [0, true], watched.errors)
+
+    const enqueued = await run('node_modules/.bin/forerunner run hello hello hello --respond none --json')
+    const { id } = JSON.parse(enqueued.output) as RunView
+    await service.kill()
+    assert.is((await run('node_modules/.bin/forerunner runs')).code, 3)
+    service = await serve()
+    url = service.url
+    const resumed = await run('node_modules/.bin/forerunner watch --json')
+    assert.is(resumed.code, 0, resumed.errors)
+    const last = JSON.parse(resumed.output.trim().split('\n').at(-1) ?? '') as RunView
+    assert.equal([last.id, last.state], [id, 'completed'])
+    const { jobs } = JSON.parse((await run(`node_modules/.bin/forerunner show ${posted.id} --json`)).output) as RunView
+    assert.equal(jobs[0]?.result, { hello: 'you' })
+
+    const examined = await run(doctor)
+    assert.is(examined.code, 0, examined.output)
+    assert.not.match(examined.output, /^(?:warn|fail)/m)
+    const backedUp = await run(backup)
+    assert.is(backedUp.code, 0, backedUp.errors)
+    assert.match(backedUp.output, '3 runs, all read back')
+    const copy = new DatabaseSync(join(directory, 'backup.db'), { readOnly: true })
+    assert.is(copy.prepare("SELECT count(*) AS n FROM run WHERE state = 'completed'").get()?.['n'], 3)
+    copy.close()
+  } finally {
+    await service.kill()
+  }
+})
+
+/** In a folder that is named, without a package of its own yet. */
+async function checkNamed(directory: string, run: (line: string) => Promise<Ended>): Promise<void> {
+  const made = await run('node_modules/.bin/forerunner init new')
+  assert.is(made.code, 0)
+  assert.match(made.output, 'wrote workers/hello.ts')
+  assert.match(made.output, 'cd new')
+  assert.is((await run('node --test new/test/hello.test.ts')).code, 0)
+  assert.equal(await run(`${tsc} -p new`), { code: 0, output: '', errors: '' })
+  const { scripts, dependencies } = JSON.parse(readFileSync(join(directory, 'new/package.json'), 'utf8')) as {
+    scripts: Record<string, string>
+    dependencies: Record<string, string>
+  }
+  assert.equal([scripts['start'], scripts['dev']], ['forerunner serve', 'forerunner dev'])
+  assert.equal(dependencies, { forerunner: `^${version}` })
+  assert.ok(existsSync(join(directory, 'new/Dockerfile')))
+  const again = await run('node_modules/.bin/forerunner init new --json')
+  assert.equal(JSON.parse(again.output), { directory: join(directory, 'new'), written: ['package.json'] })
+}
 
 test.run()

@@ -14,7 +14,9 @@ const source = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe
 /** By the debugger's way, which a Content-Security-Policy does not concern. */
 export async function violationsOf(page: Page): Promise<string[]> {
   await page.evaluate(source)
-  const violations = await page.evaluate<readonly Violation[]>('axe.run().then((found) => found.violations)')
+  const violations = await page.evaluate<readonly Violation[]>(
+    "axe.run({ resultTypes: ['violations'] }).then((found) => found.violations)",
+  )
   return violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
     .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join(' ')}`)

@@ -12,10 +12,10 @@ import { open } from '../http/raw.ts'
 
 const tasks = fileURLToPath(new URL('../fixtures/memory-tasks/', import.meta.url))
 const mebibyte = 1_048_576
-const jobs = 30
-const heapMb = 400
+const jobs = 15
+const heapMb = 200
 /** Threads, buffers and the rest beside the heap. */
-const maxRssMb = 1_000
+const maxRssMb = 700
 
 const large = (count: number, respond: string) => ({
   respond,
@@ -50,18 +50,18 @@ test('what clients send, ask for and do not read stays within bounds, and nothin
   const { id } = await readRun(await child.post('/run-tasks', large(jobs, 'none')))
   await completed(child, id)
   const wide = { respond: 'none', tasks: Array.from({ length: 100 }, () => ({ name: 'large', input: { bytes: 2 } })) }
-  await Promise.all(Array.from({ length: 60 }, () => child.post('/run-tasks', wide)))
+  await Promise.all(Array.from({ length: 30 }, () => child.post('/run-tasks', wide)))
 
   const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
   const unread = [
-    attack(child, get(`/runs/${id}`).repeat(60)),
-    ...Array.from({ length: 40 }, () => attack(child, get(`/runs/${id}/events`))),
-    ...Array.from({ length: 40 }, (_, index) => attack(child, get(`/runs/${id}/jobs/${index % jobs}`))),
-    ...Array.from({ length: 20 }, () => attack(child, get('/runs?pageSize=500'))),
+    attack(child, get(`/runs/${id}`).repeat(30)),
+    ...Array.from({ length: 20 }, () => attack(child, get(`/runs/${id}/events`))),
+    ...Array.from({ length: 20 }, (_, index) => attack(child, get(`/runs/${id}/jobs/${index % jobs}`))),
+    ...Array.from({ length: 10 }, () => attack(child, get('/runs?pageSize=500'))),
   ]
   const header = `POST /run-tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${mebibyte}\r\n\r\n`
-  const unfinished = Array.from({ length: 300 }, () => attack(child, header + ' '.repeat(mebibyte - 1)))
-  const reading = Array.from({ length: 30 }, async () => {
+  const unfinished = Array.from({ length: 150 }, () => attack(child, header + ' '.repeat(mebibyte - 1)))
+  const reading = Array.from({ length: 15 }, async () => {
     const response = await child.get(`/runs/${id}`)
     let bytes = 0
     for await (const chunk of response.body ?? []) bytes += chunk.length
