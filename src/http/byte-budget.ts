@@ -1,98 +1,99 @@
-/** Bounds the bytes that clients decide about and this process holds for them, over all requests together. */
+/** A limit on the memory that clients use up in this process: bytes of large bodies, or of large responses. */
 import { type Clock, monotonicClock } from '../runtime/clock.ts'
 
+/** The bytes that are held for one request. */
 export interface ByteHold {
   /**
-   * Holds this many bytes instead of those before.
-   * @returns false where there is no room for them; the hold is then as it was. After `release` nothing is held.
+   * Holds this number of bytes instead of the previous one. After `release` it does nothing.
+   * @returns false if there is no room; the hold is unchanged then
    */
   resize(bytes: number): boolean
-  /** Gives all of them back; more than once is harmless. */
+  /** May be called again. */
   release(): void
 }
 
-/** The client for which bytes are held. */
+/** The client for whose request bytes are held. */
 export interface HoldingClient {
-  /** Bytes that it has sent or taken since its connection was opened. */
+  /** Bytes that it has sent or received since its connection was opened. */
   moved(): number
-  /** Whether this process waits for it, and not the other way round. */
+  /** Whether this process is waiting for the client. */
   isAwaited(): boolean
-  /** Ends its request, for others need the room; the hold is released already. */
+  /** Ends the request because others need the memory. The hold is released already. */
   cutOff(): void
 }
 
 export interface ByteBudget {
   open(client: HoldingClient): ByteHold
-  /** Bytes that are held now. */
+  /** Bytes that are held at the moment. */
   held(): number
 }
 
-interface Held {
+interface Holder {
   readonly client: HoldingClient
   readonly release: () => void
-  /** What it had moved at which time. */
-  moved: number
-  at: number
+  /** Bytes that the client had moved at the last check. */
+  movedBefore: number
+  checkedAt: number
 }
 
-/** A client that keeps others out has to move so much; a body of 1 MiB then comes within its 60 s. */
+/** A client must be this fast while others need its memory: a body of 1 MiB then arrives within its 60 s. */
 const minBytesPerS = 16_384
-/** What connections move in shorter times says nothing. */
-const graceMs = 5_000
-const lookMs = 500
+/** Over shorter times the speed of a connection is meaningless. */
+const minMeasuredMs = 5_000
+const checkIntervalMs = 500
 const msPerS = 1_000
 
 /**
- * Where there is no room for a client, those are cut off that hold some and move slowly: a client that sends or reads
- * byte by byte would keep all others out.
- * @param maxBytes in all; a single hold of any size fits when there is no other
+ * When there is no room for a request, slow clients that hold bytes are cut off. Otherwise clients that send or read byte by
+ * byte could keep all others out.
+ * @param maxBytes of all holds; a single hold may be larger while there is no other
  */
 export function createByteBudget(maxBytes: number, clock: Clock = monotonicClock): ByteBudget {
-  const holds = new Set<Held>()
+  const holders = new Set<Holder>()
   let total = 0
-  let lookedAt = Number.NEGATIVE_INFINITY
+  let checkedAt = Number.NEGATIVE_INFINITY
 
-  function cutOffSlow(): void {
+  function cutOffSlowClients(): void {
     const now = clock.now()
-    if (now - lookedAt < lookMs) return
-    lookedAt = now
-    for (const held of holds) {
-      const moved = held.client.moved()
-      const elapsedMs = now - held.at
-      const isAwaited = held.client.isAwaited()
-      if (isAwaited && elapsedMs < graceMs) continue
-      if (isAwaited && (moved - held.moved) * msPerS < minBytesPerS * elapsedMs) {
-        held.release()
-        held.client.cutOff()
+    if (now - checkedAt < checkIntervalMs) return
+    checkedAt = now
+    for (const holder of holders) {
+      const moved = holder.client.moved()
+      const elapsedMs = now - holder.checkedAt
+      const isAwaited = holder.client.isAwaited()
+      if (isAwaited && elapsedMs < minMeasuredMs) continue
+      if (isAwaited && (moved - holder.movedBefore) * msPerS < minBytesPerS * elapsedMs) {
+        holder.release()
+        holder.client.cutOff()
       } else {
-        held.moved = moved
-        held.at = now
+        holder.movedBefore = moved
+        holder.checkedAt = now
       }
     }
   }
 
   return {
     open(client) {
-      let own = 0
+      let held = 0
       let isReleased = false
       function release(): void {
         isReleased = true
-        total -= own
-        own = 0
-        holds.delete(held)
+        total -= held
+        held = 0
+        holders.delete(holder)
       }
-      const held: Held = { client, release, moved: client.moved(), at: clock.now() }
-      holds.add(held)
+      const holder: Holder = { client, release, movedBefore: client.moved(), checkedAt: clock.now() }
+      holders.add(holder)
 
-      const fits = (bytes: number): boolean => bytes <= own || total === own || total - own + bytes <= maxBytes
+      const fits = (bytes: number): boolean => bytes <= held || total === held || total - held + bytes <= maxBytes
       return {
         resize(bytes) {
           if (isReleased) return true
-          if (!fits(bytes)) cutOffSlow()
-          // It may have been one of them.
+          if (!fits(bytes)) cutOffSlowClients()
+          // This client may have been one of the slow ones.
           if (isReleased || !fits(bytes)) return false
-          total += bytes - own
-          own = bytes
+          total += bytes - held
+          held = bytes
           return true
         },
         release,

@@ -1,6 +1,6 @@
 /**
- * Connections: what Node leaves to its user, and a proxy in front does not take over. The proxy itself is a client here:
- * it sends one request after another, closes its half of a connection, and needs a response to everything that it sends.
+ * Connections: what neither Node nor a proxy in front of the service takes care of. For this file the proxy is a client: it
+ * sends one request after another, closes its half of a connection, and needs a response to everything that it sends.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -12,22 +12,24 @@ const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 export interface Connections {
   /**
-   * Has a request handled when those before it on its connection are answered, and their responses taken by the operating
-   * system, which it does as the client reads. A request with a flaw is answered with that, in its turn.
+   * Handles a request once the responses to earlier requests on its connection are sent: the operating system has taken
+   * them, which it does as the client reads.
    */
-  take(response: ServerResponse, handle: () => void, flaw?: Refusal): void
-  /** Sets the largest number of connections at once: idle ones make room, and others are refused. */
-  bound(max: number): void
+  handleInTurn(response: ServerResponse, handle: () => void): void
+  /** Refuses a request, in its turn, and closes the connection after it. */
+  refuse(response: ServerResponse, refusal: Refusal): void
+  /** Sets the largest number of connections. Idle ones are closed to make room; beyond it connections are refused. */
+  limit(max: number): void
 }
 
-/** Answered by a problem of no type of its own (RFC 9457, 4.2.1), and with the end of the connection. */
+/** Becomes a problem without a type of its own (RFC 9457, 4.2.1), and ends the connection. */
 export interface Refusal {
   readonly status: number
   readonly detail: string
 }
 
 export interface ConnectionsOptions {
-  /** How long a client may leave a response unread, without any progress, when all of it is written. */
+  /** How long a client may read nothing of a response that is written completely. */
   readonly sendTimeoutMs: number
   /** How long a client may go on sending after the service has closed its half. */
   readonly lingerMs: number
@@ -36,15 +38,17 @@ export interface ConnectionsOptions {
 
 interface Connection {
   newest: ServerResponse | undefined
-  isAnswering: boolean
+  isHandling: boolean
+  /** The connection ends with a refusal; later requests are ignored. */
   isRefused: boolean
+  /** Pipelined requests. */
   readonly waiting: { readonly response: ServerResponse; readonly handle: () => void }[]
 }
 
-/** Connections beyond the bound that get a response; any more are closed without one. */
-const refusedAtOnce = 8
-const tooManyLineMs = 60_000
-/** Requests of one connection that wait for the one that is being answered. */
+/** Connections beyond the limit that get a response; any more are closed without one. */
+const maxRefused = 8
+const warnIntervalMs = 60_000
+/** Pipelined requests of one connection. */
 const maxWaiting = 64
 
 export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log }: ConnectionsOptions): Connections {
@@ -56,25 +60,25 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
   function connectionOf(socket: Duplex): Connection {
     const known = connections.get(socket)
     if (known !== undefined) return known
-    const connection: Connection = { newest: undefined, isAnswering: false, isRefused: false, waiting: [] }
+    const connection: Connection = { newest: undefined, isHandling: false, isRefused: false, waiting: [] }
     connections.set(socket, connection)
     return connection
   }
 
   server.on('connection', (socket: Socket) => {
-    // Node destroys the socket after the last response. With bytes unread, that resets the connection, and the client
-    // may never see the response (RFC 9112, 9.6; https://github.com/nodejs/node/issues/21026).
+    // Node destroys the socket after the last response. If bytes are still unread, that resets the connection, and the
+    // client may never see the response (RFC 9112, 9.6; https://github.com/nodejs/node/issues/21026).
     socket.destroySoon = () => closeGently(socket, lingerMs)
     open += 1
     socket.once('close', () => (open -= 1))
     if (open < maxOpen) return
-    // Room for the next one: closing a connection that waits for a request loses no response.
+    // Makes room for the next one: closing a connection that waits for a request loses no response.
     server.closeIdleConnections()
-    if (open > maxOpen) turnAway(socket)
+    if (open > maxOpen) refuseConnection(socket)
   })
 
-  function turnAway(socket: Socket): void {
-    if (performance.now() - warnedAt > tooManyLineMs) {
+  function refuseConnection(socket: Socket): void {
+    if (performance.now() - warnedAt > warnIntervalMs) {
       warnedAt = performance.now()
       log.warn({ connections: open, max: maxOpen }, 'too many connections: more are refused')
     }
@@ -82,11 +86,11 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
     refuseSocket(socket, { status: 503, detail: 'too many connections are open' })
   }
 
-  // Node would answer what its parser refuses without a body, and cut off a response that is under way
+  // By default Node responds without a body to what its parser refuses, and cuts off a response that is being sent
   // (https://nodejs.org/api/http.html#event-clienterror).
   server.on('clientError', (error: Error, socket) => {
     const connection = connectionOf(socket)
-    // Whatever comes after it is an error again.
+    // After the first error, all further bytes are errors too.
     if (connection.isRefused) return
     connection.isRefused = true
     const refusal = refusalOf(error)
@@ -95,20 +99,20 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
     if (response === undefined || response.closed) refuseSocket(socket, refusal)
     else if (response.req.complete) response.once('close', () => refuseSocket(socket, refusal))
     else if (response.headersSent) response.once('close', () => closeGently(socket, lingerMs))
-    else refuse(response, refusal)
+    else sendRefusal(response, refusal)
   })
 
-  // Node would hang up without a word (https://nodejs.org/api/http.html#event-connect).
+  // By default Node closes the connection without a response (https://nodejs.org/api/http.html#event-connect).
   server.on('connect', (_request, socket) => {
     socket.on('error', () => {})
     socket.resume()
     refuseSocket(socket, { status: 501, detail: 'this is no proxy' })
   })
 
-  /** Nothing else must be under way on the socket. */
+  /** Writes to the socket itself, so no response may be in progress on it. */
   function refuseSocket(socket: Duplex, refusal: Refusal): void {
     if (socket.writable) {
-      const { headers, text } = documentOf(refusal)
+      const { headers, text } = problemOf(refusal)
       const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
       const head = [`HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}`, ...lines, '', ''].join('\r\n')
       socket.write(head + text)
@@ -116,54 +120,68 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
     closeGently(socket, lingerMs)
   }
 
+  /** @returns undefined if the connection ends before this request: it must be ignored (RFC 9112, 9.6) */
+  function admit(response: ServerResponse): Connection | undefined {
+    const { socket } = response.req
+    const connection = connectionOf(socket)
+    if (socket.writableEnded || connection.isRefused) return undefined
+    connection.newest = response
+    // Otherwise a response that the client does not read would be kept for ever. Node's own limit does not fit: it counts
+    // the time until the next request from the last write, although the response may still be read
+    // (https://github.com/nodejs/node/issues/15082).
+    response.once('prefinish', () => socket.setTimeout(sendTimeoutMs))
+    // After the last response Node sets its own limit. After others this one must end, or it would cut off the next response.
+    response.once('finish', () => connection.newest !== response && socket.setTimeout(0))
+    return connection
+  }
+
   function handleNow(connection: Connection, response: ServerResponse, handle: () => void): void {
-    connection.isAnswering = true
+    connection.isHandling = true
     response.once('close', () => {
-      connection.isAnswering = false
+      connection.isHandling = false
       handleNext(connection, response.req.socket)
     })
     handle()
   }
 
   function handleNext(connection: Connection, socket: Duplex): void {
+    // The last response has ended the connection.
+    if (socket.destroyed || socket.writableEnded) return
     const next = connection.waiting.shift()
-    if (next === undefined || socket.destroyed) return
-    // It was refused meanwhile, because of what came after it.
+    if (next === undefined) return
+    // It was refused while it waited, because its body is malformed.
     if (next.response.closed || next.response.headersSent) handleNext(connection, socket)
     else handleNow(connection, next.response, next.handle)
   }
 
   return {
-    bound(max) {
-      maxOpen = max
-      if (Number.isFinite(max)) server.maxConnections = max + refusedAtOnce
-    },
-    take(response, handle, flaw) {
-      const { socket } = response.req
-      const connection = connectionOf(socket)
-      // The client has sent it after one whose response ends the connection: it must not be begun (RFC 9112, 9.6).
-      if (socket.writableEnded || connection.isRefused) return
-      connection.newest = response
-      // Without it a response that the client does not read would be kept for ever; and the time for the next request,
-      // which Node counts from the last write, would cut off one that is being read (https://github.com/nodejs/node/issues/15082).
-      response.once('prefinish', () => socket.setTimeout(sendTimeoutMs))
-      // After the last response Node sets its own limit; after another one the limit would stay for the response that follows.
-      response.once('finish', () => connection.newest !== response && socket.setTimeout(0))
-      // Node would begin pipelined requests all at once, also those that change something (RFC 9112, 9.3.2;
-      // https://github.com/nodejs/node/issues/50850), and hold all their responses for a client that reads none.
-      if (flaw !== undefined) refuse(response, flaw)
-      else if (!connection.isAnswering) handleNow(connection, response, handle)
+    // Node would start all pipelined requests at once, even if they change something (RFC 9112, 9.3.2;
+    // https://github.com/nodejs/node/issues/50850), and keep all their responses for a client that reads none.
+    handleInTurn(response, handle) {
+      const connection = admit(response)
+      if (connection === undefined) return
+      if (!connection.isHandling) handleNow(connection, response, handle)
       else if (connection.waiting.length < maxWaiting) connection.waiting.push({ response, handle })
       else {
-        // Node goes on reading requests from it.
-        log.debug({ waiting: maxWaiting }, 'a connection was cut off on which too many requests wait')
-        socket.destroy()
+        // Not just ignored: Node goes on reading requests.
+        log.debug({ waiting: maxWaiting }, 'a connection with too many pipelined requests was closed')
+        response.req.socket.destroy()
       }
+    },
+    refuse(response, refusal) {
+      const connection = admit(response)
+      if (connection === undefined) return
+      connection.isRefused = true
+      sendRefusal(response, refusal)
+    },
+    limit(max) {
+      maxOpen = max
+      if (Number.isFinite(max)) server.maxConnections = max + maxRefused
     },
   }
 }
 
-/** Sends no more, and drops what comes in until the client closes too, or has had its time. */
+/** Closes our half, and drops incoming bytes until the client closes its half or `lingerMs` have passed. */
 function closeGently(socket: Duplex, lingerMs: number): void {
   if (socket.destroyed || socket.writableEnded) return
   socket.end()
@@ -171,13 +189,13 @@ function closeGently(socket: Duplex, lingerMs: number): void {
   socket.once('close', () => clearTimeout(timer))
 }
 
-/** In turn with the responses before it. */
-function refuse(response: ServerResponse, refusal: Refusal): void {
-  const { headers, text } = documentOf(refusal)
+/** Node sends it after the responses to earlier requests. */
+function sendRefusal(response: ServerResponse, refusal: Refusal): void {
+  const { headers, text } = problemOf(refusal)
   response.writeHead(refusal.status, headers).end(text)
 }
 
-function documentOf({ status, detail }: Refusal): { readonly headers: Record<string, string>; readonly text: string } {
+function problemOf({ status, detail }: Refusal): { readonly headers: Record<string, string>; readonly text: string } {
   const text = JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, detail })
   return {
     text,
@@ -191,20 +209,20 @@ function documentOf({ status, detail }: Refusal): { readonly headers: Record<str
   }
 }
 
-/** Requests whose clients ask before they send their body (RFC 9110, 10.1.1). */
-const asking = new WeakSet<IncomingMessage>()
+/** Requests whose clients wait for `100 Continue` before they send the body (RFC 9110, 10.1.1). */
+const expectingContinue = new WeakSet<IncomingMessage>()
 
-/** Node leaves the go-ahead to us. A response without it ends the connection, which Node sees to. */
+/** Postpones `100 Continue` until `sendContinue`. If the response comes without it, Node closes the connection. */
 export function noteExpectation(request: IncomingMessage): void {
-  asking.add(request)
+  expectingContinue.add(request)
 }
 
-/** Call it when nothing but the body itself can still be refused. */
+/** Call it when the request can only be refused because of its body. */
 export function sendContinue(request: IncomingMessage, response: ServerResponse): void {
-  if (asking.delete(request)) response.writeContinue()
+  if (expectingContinue.delete(request)) response.writeContinue()
 }
 
-/** The codes are those of Node's parser and server. */
+/** @param error of Node's parser or server */
 function refusalOf(error: Error): Refusal {
   switch (Reflect.get(error, 'code')) {
     case 'HPE_HEADER_OVERFLOW':

@@ -1,6 +1,6 @@
 /**
- * Requests from inside the process: the same routes, reached through a pair of streams in memory instead of a socket, so
- * that a call of the library has the result and the errors that the same call has over HTTP.
+ * Requests from inside the process: the same routes, over a pair of streams in memory instead of a socket. A call of the
+ * library therefore has the same results and errors as the same call over HTTP.
  */
 import type { IncomingMessage, Server } from 'node:http'
 import { duplexPair } from 'node:stream'
@@ -18,64 +18,63 @@ export interface InProcessRequest {
   readonly signal: AbortSignal | null
 }
 
-/** As much of a Response as the client reads; a Response itself would have Node load all of `fetch`. */
-export interface InProcessReply {
+/** The members of a `Response` that the client uses. A real one would make Node load all of `fetch`. */
+export interface InProcessResponse {
   readonly ok: boolean
   readonly status: number
   readonly statusText: string
   readonly url: string
   readonly headers: { get(name: string): string | null }
-  readonly body: { getReader(): ReplyReader }
+  readonly body: { getReader(): BodyStreamReader }
   text(): Promise<string>
   json(): Promise<unknown>
 }
 
-interface ReplyReader {
+interface BodyStreamReader {
   read(): Promise<{ readonly done: boolean; readonly value: Uint8Array | undefined }>
   cancel(): Promise<void>
 }
 
-/** Rejects with the reason of the signal when it is aborted before the response begins. */
-export type AskInProcess = (url: URL, init: InProcessRequest) => Promise<InProcessReply>
+/** Rejects with the reason of the signal if it is aborted before the response starts. */
+export type AskInProcess = (url: URL, init: InProcessRequest) => Promise<InProcessResponse>
 
 export function createInProcess(middleware: Middleware, log: Log): AskInProcess {
   let loading: Promise<Server> | undefined
 
-  /** At the first call: a host with an app of its own may never make one. */
+  /** Called for the first request, because many host apps never send one. */
   async function load(): Promise<Server> {
     const { createListener } = await import('./server.ts')
-    // It never listens, and so has no timers.
+    // It never listens, so it has no timers to stop.
     return createServer(createListener(middleware, log))
   }
 
   return async (url, { method, headers, body, signal }) => {
     const server = await (loading ??= load())
     signal?.throwIfAborted()
-    const { promise, resolve, reject } = Promise.withResolvers<InProcessReply>()
+    const { promise, resolve, reject } = Promise.withResolvers<InProcessResponse>()
     const [near, far] = duplexPair()
     server.emit('connection', far)
     const length = body === undefined ? {} : { 'Content-Length': Buffer.byteLength(body) }
-    const path = url.pathname + url.search
-    const asking = request({
+    const outgoing = request({
       method,
-      path,
+      path: url.pathname + url.search,
       headers: { Host: url.host, ...headers, ...length },
       createConnection: () => near,
     })
-    const onAbort = (): void => void asking.destroy(signal?.reason)
+    const onAbort = (): void => void outgoing.destroy(signal?.reason)
     signal?.addEventListener('abort', onAbort, { once: true })
-    asking.once('close', () => signal?.removeEventListener('abort', onAbort))
-    // An error after the response has begun is thrown to its reader.
-    asking.on('error', (error) => reject(signal?.aborted === true ? signal.reason : error))
-    asking.once('response', (incoming) => resolve(replyOf(incoming, url, signal)))
-    asking.end(body)
+    outgoing.once('close', () => signal?.removeEventListener('abort', onAbort))
+    // Errors after the response has started are thrown to its reader.
+    outgoing.on('error', (error) => reject(signal?.aborted === true ? signal.reason : error))
+    outgoing.once('response', (incoming) => resolve(responseOf(incoming, url, signal)))
+    outgoing.end(body)
     return promise
   }
 }
 
-function replyOf(incoming: IncomingMessage, { href }: URL, signal: AbortSignal | null): InProcessReply {
+function responseOf(incoming: IncomingMessage, { href }: URL, signal: AbortSignal | null): InProcessResponse {
   const { statusCode: status = 0, statusMessage: statusText = '' } = incoming
-  const whole = (): Promise<string> => text(incoming).catch((error: unknown) => throwReason(error, signal))
+  const readText = (): Promise<string> => text(incoming).catch((error: unknown) => throwReason(error, signal))
   return {
     ok: status >= 200 && status < 300,
     status,
@@ -88,12 +87,12 @@ function replyOf(incoming: IncomingMessage, { href }: URL, signal: AbortSignal |
       },
     },
     body: { getReader: () => readerOf(incoming, signal) },
-    text: whole,
-    json: async () => JSON.parse(await whole()) as unknown,
+    text: readText,
+    json: async () => JSON.parse(await readText()) as unknown,
   }
 }
 
-function readerOf(incoming: IncomingMessage, signal: AbortSignal | null): ReplyReader {
+function readerOf(incoming: IncomingMessage, signal: AbortSignal | null): BodyStreamReader {
   const chunks = incoming.iterator({ destroyOnReturn: true }) as AsyncIterableIterator<Uint8Array>
   return {
     async read() {

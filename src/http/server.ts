@@ -1,4 +1,4 @@
-/** The routes on `node:http`: as a function of a request and a response for every host, and as a server of its own. */
+/** The routes on `node:http`: in a server of our own, or as a function of request and response for any host app. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa, { type Middleware } from 'koa'
@@ -8,54 +8,54 @@ import type { Log } from '../log.ts'
 import { createTurnScheduler } from '../runtime/event-loop.ts'
 import { manageConnections, noteExpectation, type Refusal } from './connections.ts'
 import { sendProblem } from './problem.ts'
-import type { Mount } from './route.ts'
 import { pathAndQueryOf } from './request-head.ts'
+import type { Mount } from './route.ts'
 
-// Not imported: the first import of `node:http`, by any module, has Node load all of `fetch` with it, for names that it has
-// on offer there (24.21; 40 ms of the start). See also `sendJson`.
+// Not an import: the first import of `node:http` by any module makes Node load all of `fetch`, to re-export some of its
+// names (24.21; 40 ms of the start).
 const { createServer, request } = process.getBuiltinModule('node:http')
 
 export interface HttpServer {
-  /** @returns the base URL it can be reached at; rejects with BootError when the address cannot be had */
+  /** @returns the base URL; rejects with BootError when the address is not available */
   listen(middleware: Middleware, host: string, port: number): Promise<string>
   /**
-   * Sends the server one request that it refuses: what is compiled at the first use is compiled then, and not while the
-   * first caller waits (measured: tens of milliseconds). Does nothing useful before runs are taken, and never rejects.
-   * @param apiKey one that is known, where one is needed
+   * Sends the server one invalid request, so that code is compiled before the first caller waits for it (measured: tens of
+   * milliseconds). Never rejects.
+   * @param apiKey any valid key; undefined: the service has none
    */
   warmUp(apiKey: string | undefined): Promise<void>
-  /** Takes no more connections; resolves when the responses under way are out, and cuts them off after a second. */
+  /** Accepts no more connections. Resolves when all responses are sent; after a second, cuts off the rest. */
   close(): Promise<void>
 }
 
 /** How long clients may take, in milliseconds. */
 const defaultLimits = {
-  /** From the beginning of a connection or request to the end of its header. */
+  /** From the start of a connection or request to the end of the request's header. */
   headersTimeoutMs: 10_000,
-  /** To the end of its body; at least the time for the header. */
+  /** From there to the end of its body. Not below the time for the header. */
   requestTimeoutMs: 60_000,
   /**
-   * From a response to the next request on the connection. Longer than the 60 s of common proxies: the side that closes
-   * first must not be the one that is sent requests (https://github.com/nodejs/node/issues/59193).
+   * From a response to the next request on the connection. Longer than the 60 s of common proxies: if the service closed a
+   * connection first, the proxy could be sending a request on it (https://github.com/nodejs/node/issues/59193).
    */
   keepAliveTimeoutMs: 65_000,
-  /** Between two looks for clients that are late. */
+  /** Interval of the checks for late clients. */
   checkIntervalMs: 1_000,
-  /** For reading a response, without any progress; a response that is still being written has no limit here. */
+  /** For reading a complete response without any progress. A response that is still being written has no limit here. */
   sendTimeoutMs: 60_000,
-  /** For sending on after the last response of a connection, unheard. */
+  /** For sending after the last response of a connection. */
   lingerMs: 2_000,
 }
 
 export type ServerLimits = typeof defaultLimits & {
-  /** Connections at once; default: what file descriptors there are, less what the rest of the process needs. */
+  /** Open connections. Default: the limit of file descriptors, less those that the rest of the process needs. */
   readonly maxConnections?: number
 }
 
 const closeLimitMs = 1_000
 const minConnections = 8
 const warmUpLimitMs = 1_000
-/** A burst of requests is begun a few at a time. */
+/** Of a burst of requests, so many are started in one turn of the event loop. */
 const requestsPerTurn = 16
 
 export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): HttpServer {
@@ -65,7 +65,7 @@ export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): 
     requestTimeout: timeouts.requestTimeoutMs,
     keepAliveTimeout: timeouts.keepAliveTimeoutMs,
     connectionsCheckingInterval: timeouts.checkIntervalMs,
-    // Checked here: Node's own response has no body.
+    // `refusalOf` checks it: Node's own response has no body.
     requireHostHeader: false,
   })
   const connections = manageConnections(server, { sendTimeoutMs, lingerMs, log })
@@ -74,24 +74,26 @@ export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): 
 
   return {
     async listen(middleware, host, port) {
-      const handle = createListener(middleware, log)
-      const take = (incoming: IncomingMessage, response: ServerResponse): void => {
-        connections.take(response, () => turns.run(() => handle(incoming, response)), flawOf(incoming))
+      const listener = createListener(middleware, log)
+      function handle(incoming: IncomingMessage, response: ServerResponse): void {
+        const refusal = refusalOf(incoming)
+        if (refusal !== undefined) connections.refuse(response, refusal)
+        else connections.handleInTurn(response, () => turns.run(() => listener(incoming, response)))
       }
-      server.on('request', take)
+      server.on('request', handle)
       server.on('checkContinue', (incoming, response) => {
         noteExpectation(incoming)
-        take(incoming, response)
+        handle(incoming, response)
       })
       server.on('checkExpectation', (_incoming, response) => {
-        connections.take(response, () => {}, { status: 417, detail: 'only 100-continue can be expected' })
+        connections.refuse(response, { status: 417, detail: 'only 100-continue can be expected' })
       })
       const { promise, resolve, reject } = Promise.withResolvers<string>()
       server.on('error', (error) => reject(new BootError(`cannot listen on ${host}:${port}: ${error.message}`, error)))
       server.listen(port, host, () => resolve(urlOf(server.address())))
       url = await promise
-      // Now that all that the process keeps open is open.
-      connections.bound(maxConnections ?? roomForConnections())
+      // The default depends on the file descriptors in use, and all long-lived ones are open by now.
+      connections.limit(maxConnections ?? maxConnectionsByDefault())
       return url
     },
     warmUp: (apiKey) => warmUp(url, apiKey),
@@ -105,15 +107,15 @@ export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): 
   }
 }
 
-/** @throws BootError when there are so few descriptors that next to none could be answered */
-function roomForConnections(): number {
+/** @throws BootError if there are too few file descriptors for a useful server */
+function maxConnectionsByDefault(): number {
   const room = connectionRoom()
   if (room >= minConnections) return room
   throw new BootError(`the limit of open files (ulimit -n) is too low by ${minConnections - room}`)
 }
 
-/** What is wrong with a request, before it is routed. Leaves a path and a query as its URL when nothing is. */
-function flawOf(incoming: IncomingMessage): Refusal | undefined {
+/** Why a request is refused before it is routed. If it is not, its URL is reduced to path and query. */
+function refusalOf(incoming: IncomingMessage): Refusal | undefined {
   const target = pathAndQueryOf(incoming.url ?? '')
   if (target === undefined) return { status: 400, detail: 'the target of the request is no URL' }
   incoming.url = target
@@ -121,7 +123,6 @@ function flawOf(incoming: IncomingMessage): Refusal | undefined {
   return { status: 400, detail: 'the request has no Host' }
 }
 
-/** Whether it is answered does not matter. */
 function warmUp(url: string, apiKey: string | undefined): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   const key = apiKey === undefined ? {} : { Authorization: `Bearer ${apiKey}` }
@@ -142,10 +143,10 @@ function urlOf(address: AddressInfo | string | null): string {
 
 export type Listener = (incoming: IncomingMessage, response: ServerResponse) => void
 
-/** A path that is none of the routes is answered with 404. */
+/** Responds with 404 to paths that no route has. */
 export function createListener(middleware: Middleware, log: Log, prefix = ''): Listener {
   const app = new Koa()
-  // A client that goes away while it is answered is no error of the host.
+  // Koa reports every client that disconnects during its response.
   app.on('error', (error: unknown) => log.debug({ err: error }, 'a connection failed'))
   app.use(middleware)
   app.use((ctx) => sendProblem(ctx, new AppError('not-found', `there is nothing at ${ctx.path}`), log, prefix))
@@ -153,7 +154,7 @@ export function createListener(middleware: Middleware, log: Log, prefix = ''): L
   return (incoming, response) => void handle(incoming, response)
 }
 
-/** `next` is called for a path that is none of the routes. */
+/** Calls `next` for paths that no route has. Without `next` it responds with 404. */
 export type Handler = (incoming: IncomingMessage, response: ServerResponse, next?: (error?: unknown) => void) => void
 
 export function createHandler({ middleware, owns }: Mount, prefix: string, log: Log): Handler {

@@ -56,6 +56,24 @@ test('each is begun when the one before it is answered', async () => {
   )
 })
 
+test('a request after one that ends the connection is not started', async () => {
+  const seen: string[] = []
+  await using server = await serve(async (ctx) => {
+    seen.push(ctx.path)
+    await new Promise(setImmediate)
+    if (ctx.path === '/b') ctx.set('Connection', 'close')
+    ctx.body = ctx.path
+  })
+  for (const second of ['GET /no-host HTTP/1.1\r\n\r\n', get('/b')]) {
+    seen.length = 0
+    const socket = open(server.url)
+    socket.write(get('/a') + second + get('/c'))
+    const responses = answersOf(await text(socket))
+    assert.is(responses.length, 2)
+    assert.not(seen.includes('/c'), second)
+  }
+})
+
 test('a connection on which too many wait is cut off', async () => {
   let begun = 0
   const { promise: never } = Promise.withResolvers<void>()
