@@ -1,6 +1,6 @@
-/** Entry of `forerunner/client`: the service for programs in TypeScript, in Node and in browsers, which needs `fetch` alone. */
+/** Entry of `forerunner/client`, the client for programs in Node and in browsers. It needs nothing but `fetch`. */
 import type { AnyTasks, TaskMap } from './run-tasks.ts'
-import { createSend, type TransportOptions } from './transport.ts'
+import { createTransport, type TransportOptions } from './transport.ts'
 import { type Client, createCalls } from './calls.ts'
 
 export type { AsJson } from '../domain/json.ts'
@@ -18,8 +18,8 @@ export type { WatchEvent, WatchOptions } from './watch.ts'
 
 export type ClientOptions = TransportOptions
 
-/** @throws TypeError for a base URL that is none */
+/** @throws TypeError for an invalid base URL */
 export function createClient<Tasks extends TaskMap<Tasks> = AnyTasks>(options: ClientOptions): Client<Tasks>
 export function createClient(options: ClientOptions): Client {
-  return createCalls(createSend(options), true, undefined, options.json)
+  return createCalls(createTransport(options))
 }

@@ -1,32 +1,21 @@
-/** POST /run-tasks, sent again with the same key as long as that is safe and worth it; with its answer, or without. */
+/** POST /run-tasks: sent again with the same key while that is safe and may help. With it come the types of its tasks. */
 import type { AsJson } from '../domain/json.ts'
 import type { SchemaInput, TaskCall, TaskDefinition } from '../domain/task.ts'
 import type { RunInput, SchedulePut } from '../http/validation.ts'
 import type { RunView } from '../http/views/run.ts'
-import {
-  isDecided,
-  isPassing,
-  jitteredBackOffMs,
-  type JsonFormat,
-  pause,
-  ProblemError,
-  type Send,
-} from './transport.ts'
+import { isAnswer, isTemporary, jitteredBackOffMs, ProblemError, sleep, type Transport } from './transport.ts'
 
-export interface RunTasksOptions {
-  /** The longest time to wait for the answer, in seconds, at most 60; default: as long as the task takes. */
-  readonly waitS?: number
-  /** Rather be answered at once, without a result. */
-  readonly respondAsync?: boolean
-  /** 1 to 255 characters; default: a new one for each call. */
+export interface EnqueueOptions {
+  /** 1 to 255 characters. Default: a new key for each call. */
   readonly idempotencyKey?: string
   readonly signal?: AbortSignal
 }
 
-export interface EnqueueOptions {
-  /** 1 to 255 characters; default: a new one for each call. */
-  readonly idempotencyKey?: string
-  readonly signal?: AbortSignal
+export interface RunTasksOptions extends EnqueueOptions {
+  /** The longest time to wait for the answer, in seconds, at most 60. Default: as long as the task takes. */
+  readonly waitS?: number
+  /** Resolves at once, to a run without an answer. */
+  readonly respondAsync?: boolean
 }
 
 export interface RunCalls {
@@ -34,65 +23,63 @@ export interface RunCalls {
   enqueue(request?: object, options?: EnqueueOptions): Promise<RunView>
 }
 
-/** As above, where each may be undefined too. */
-type Wishes = { readonly [Name in keyof RunTasksOptions]: RunTasksOptions[Name] | undefined }
-
 const maxTries = 5
 const firstPauseMs = 200
-/** A service that wants to be left alone for longer is not asked again. */
+/** The longest wait before a try. If the service asks for more, the call fails. */
 const maxRetryAfterS = 60
-/** How long a try waits that finds an earlier one still being answered. */
+/** How long a try waits for the answer to an earlier try with the same key. */
 const joinS = 60
 
 /**
- * @param isRemote whether a request or its reply can get lost on the way: then what may pass is tried again, with a key
- * that was made for that
- * @param nameOf knows the names of definitions that do not say theirs
+ * A remote call is tried again after a temporary failure, with a new idempotency key if the caller has given none.
+ * @param nameOf finds the names of definitions that do not state them
  */
-export function createRunCalls(send: Send, isRemote: boolean, nameOf: NameOf | undefined, json: JsonFormat): RunCalls {
-  async function post(body: string | undefined, options: Wishes): Promise<RunView> {
-    const { waitS, respondAsync = false, idempotencyKey, signal } = options
-    const prefer = [...(respondAsync ? ['respond-async'] : []), ...(waitS === undefined ? [] : [`wait=${waitS}`])]
-    const headers = {
-      ...(idempotencyKey !== undefined && { 'Idempotency-Key': quoted(idempotencyKey) }),
-      ...(prefer.length > 0 && { Prefer: prefer.join(', ') }),
-    }
-    const response = await send({ method: 'POST', path: '/run-tasks', headers, body, signal })
-    return json.parse(await response.text()) as RunView
-  }
-
-  /** @param joins whether a request with the same key that is still being answered is waited for */
-  async function run(request: object | undefined, given: Wishes, joins: boolean): Promise<RunView> {
-    // The same bytes each time, or the key would be refused.
+export function createRunCalls({ read, json, isRemote }: Transport, nameOf?: NameOf): RunCalls {
+  /** @param ifInProgress what to do while an earlier request with the same key has no answer yet */
+  async function run(request: object | undefined, options: RunTasksOptions, ifInProgress: 'join' | 'throw') {
+    // Made once, because the service refuses a key that comes with other bytes.
     const body = request === undefined ? undefined : json.stringify(await withNames(request, nameOf))
-    const { waitS, respondAsync, idempotencyKey = isRemote ? newKey() : undefined, signal } = given
-    let waitsS = waitS
+    const { respondAsync = false, idempotencyKey = isRemote ? newKey() : undefined, signal } = options
+    let { waitS } = options
     for (let tries = 1; ; tries += 1) {
+      const headers = headersOf({ respondAsync, waitS, idempotencyKey })
       try {
-        return await post(body, { waitS: waitsS, respondAsync, idempotencyKey, signal })
+        return await read<RunView>({ method: 'POST', path: '/run-tasks', headers, body, signal })
       } catch (error) {
-        const isEarlier = isInProgress(error)
-        const isWorthIt = isEarlier ? joins : isRemote && isPassing(error)
-        const after = error instanceof ProblemError ? error.retryAfterS : null
-        if (!isWorthIt || tries === maxTries || (after ?? 0) > maxRetryAfterS) throw error
-        if (isEarlier && respondAsync !== true) waitsS ??= joinS
-        await pause(after === null ? jitteredBackOffMs(tries, firstPauseMs) : after * 1_000, signal)
+        const canRetry = isInProgress(error) ? ifInProgress === 'join' : isRemote && isTemporary(error)
+        const retryAfterS = error instanceof ProblemError ? error.retryAfterS : null
+        if (!canRetry || tries === maxTries || (retryAfterS ?? 0) > maxRetryAfterS) throw error
+        if (isInProgress(error) && !respondAsync) waitS ??= joinS
+        await sleep(retryAfterS === null ? jitteredBackOffMs(tries, firstPauseMs) : retryAfterS * 1_000, signal)
       }
     }
   }
 
   return {
-    runTasks: (request, options = {}) => run(request, options, true),
-    async enqueue(request, { idempotencyKey, signal } = {}) {
+    runTasks: (request, options = {}) => run(request, options, 'join'),
+    async enqueue(request, options = {}) {
       try {
-        return await run(request, { idempotencyKey, signal, respondAsync: true }, false)
+        return await run(request, { ...options, respondAsync: true }, 'throw')
       } catch (error) {
-        // An earlier request with this key has made the run, which is all that was wanted.
-        if (!(isDecided(error) || isInProgress(error)) || error.runId === undefined) throw error
-        const response = await send({ path: `/runs/${encodeURIComponent(error.runId)}`, signal })
-        return json.parse(await response.text()) as RunView
+        // An earlier request with this key has created the run, which is all that the caller wants.
+        if (!(isAnswer(error) || isInProgress(error)) || error.runId === undefined) throw error
+        return await read<RunView>({ path: `/runs/${encodeURIComponent(error.runId)}`, signal: options.signal })
       }
     },
+  }
+}
+
+interface HeaderOptions {
+  readonly respondAsync: boolean
+  readonly waitS: number | undefined
+  readonly idempotencyKey: string | undefined
+}
+
+function headersOf({ respondAsync, waitS, idempotencyKey }: HeaderOptions): Record<string, string> {
+  const preferences = [...(respondAsync ? ['respond-async'] : []), ...(waitS === undefined ? [] : [`wait=${waitS}`])]
+  return {
+    ...(idempotencyKey !== undefined && { 'Idempotency-Key': quoted(idempotencyKey) }),
+    ...(preferences.length > 0 && { Prefer: preferences.join(', ') }),
   }
 }
 
@@ -104,17 +91,17 @@ function quoted(key: string): string {
   return `"${key.replaceAll(/["\\]/g, String.raw`\$&`)}"`
 }
 
-/** 128 random bits; `crypto.randomUUID` is missing on pages that are not served securely. */
+/** 128 random bits. `crypto.randomUUID` is missing on pages that are not served over HTTPS. */
 function newKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** Resolves to undefined for a definition that it does not know. */
+/** Resolves to undefined for an unknown definition. */
 export type NameOf = (definition: object) => Promise<string | undefined>
 
 /**
- * The request as the service reads it; a list of tasks is short for a request with these tasks.
+ * Turns a list of tasks into a request, and definitions that were called into names.
  * @throws TypeError for a definition without a name
  */
 async function withNames(request: object, nameOf: NameOf | undefined): Promise<object> {
@@ -131,33 +118,35 @@ async function withNames(request: object, nameOf: NameOf | undefined): Promise<o
   return { ...whole, tasks }
 }
 
-/** What else has a member of that name is for the service to refuse. */
+/** An entry whose `task` is anything else is left for the service to refuse. */
 function isTaskCall(entry: unknown): entry is TaskCall {
   const task: unknown = typeof entry === 'object' && entry !== null && 'task' in entry ? entry.task : undefined
   return (typeof task === 'function' || typeof task === 'object') && task !== null && 'run' in task
 }
 
 async function nameOfTask(task: object, nameOf: NameOf | undefined): Promise<string> {
-  const own: unknown = Reflect.get(task, 'name')
-  const name = (await nameOf?.(task)) ?? own
+  const ownName: unknown = Reflect.get(task, 'name')
+  const name = (await nameOf?.(task)) ?? ownName
   if (typeof name === 'string' && name !== '') return name
   const remedy = 'give it the name of its file: defineTask({ name, … })'
   throw new TypeError(`a task of the request is not known by its definition here; ${remedy}`)
 }
 
-/** Names of tasks, and their definitions. */
+// Types of requests and runs for a program that knows which tasks the service has. They do not exist at run time.
+
+/** Definitions of tasks by name. */
 export type TaskMap<Tasks> = { readonly [Name in keyof Tasks]: TaskDefinition }
 
-/** Any task may be there. */
+/** For a program that does not know the tasks. */
 export type AnyTasks = Readonly<Record<string, TaskDefinition>>
 
 type TaskName<Tasks> = keyof Tasks & string
 type Entry = NonNullable<RunInput['tasks']>[number]
 
-/** What a caller sends, which a schema may turn into something else. */
+/** The input as the caller sends it, before a schema transforms it. */
 type InputOf<Task> = Task extends { readonly input?: infer Schema } ? SchemaInput<NonNullable<Schema>> : unknown
 
-/** A task that takes `undefined` needs no input. */
+/** A task that accepts `undefined` needs no input. */
 type InputMember<Input> = undefined extends Input ? { readonly input?: Input } : { readonly input: Input }
 
 type EntryOf<Tasks, Key extends TaskName<Tasks>> = Omit<Entry, 'name' | 'input'> & {
@@ -169,7 +158,7 @@ export type TaskEntry<Tasks> = { [Key in TaskName<Tasks>]: EntryOf<Tasks, Key> }
 
 type Respond = NonNullable<RunInput['respond']>
 
-/** What a request can ask for: tasks by name, and definitions that were called. */
+/** An entry of a request: a task by name, or a definition that was called. */
 type AnyEntry<Tasks> = TaskEntry<Tasks> | TaskCall
 
 /** A request for some of these tasks. */
@@ -193,7 +182,7 @@ type DecidedResult<Tasks, Entries extends readonly unknown[], Mode> = [Mode] ext
     ? ResultOf<Tasks, Entries[0]>
     : unknown
 
-/** A run whose `result`, or with `respond: 'all'` its `results`, have the types that the tasks say. */
+/** A run whose `result`, or `results` with `respond: 'all'`, has the types of the tasks. */
 export type RunOf<Tasks, Entries extends readonly unknown[], Mode> = Omit<RunView, 'result' | 'results'> & {
   readonly result?: DecidedResult<Tasks, Entries, Mode>
   readonly results?: { readonly [Index in keyof Entries]: ResultOf<Tasks, Entries[Index]> }
@@ -204,9 +193,9 @@ export type SchedulePutOf<Tasks> = Omit<SchedulePut, 'request'> & {
   readonly request: Omit<SchedulePut['request'], 'tasks'> & { readonly tasks?: readonly TaskEntry<Tasks>[] | undefined }
 }
 
-/** `runTasks` and `enqueue`, with the request and the run of the tasks that there are. */
+/** `runTasks` and `enqueue`, with the request and the run typed by the tasks. */
 export interface RunTasksOf<Tasks extends TaskMap<Tasks>, Options> {
-  /** @param request the tasks alone, or with everything else that a request can say */
+  /** @param request the tasks alone, or a whole request. Default: the default run of the service */
   <const Entries extends readonly AnyEntry<Tasks>[], const Mode extends Respond = 'first'>(
     request?: Entries | RunInputOf<Tasks, Entries, Mode>,
     options?: Options,

@@ -1,9 +1,9 @@
-/** Server-sent events: a run as it changes, over as many connections as it takes, and the parser of a stream. */
+/** Server-sent events: a run while it changes, over as many connections as it takes; and the parser of a stream. */
 import type { ProgressView } from '../http/views/job.ts'
 import type { RunView } from '../http/views/run.ts'
-import { isPassing, jitteredBackOffMs, type JsonFormat, pause, ProblemError, type Send } from './transport.ts'
+import { isTemporary, jitteredBackOffMs, type JsonFormat, ProblemError, sleep, type Transport } from './transport.ts'
 
-/** A run comes whole, except that a result above 16 KiB is replaced by `resultBytes`. */
+/** The run is whole, except that a result above 16 KiB is replaced by `resultBytes`. */
 export type WatchEvent =
   | { readonly type: 'run'; readonly run: RunView }
   | ({ readonly type: 'progress' } & ProgressView)
@@ -12,164 +12,161 @@ export interface WatchOptions {
   readonly signal?: AbortSignal
 }
 
-export interface WatchLimits {
-  /** Tries in a row that bring no event. */
+export interface WatchSettings {
+  /** The number of tries in a row that may bring no event. */
   readonly maxFailures: number
-  /** Before the first reconnect, unless the server says otherwise; doubled with each further one that fails. */
+  /** The wait before the first reconnect, unless the service sets another. Doubled with each further failure. */
   readonly firstPauseMs: number
-  /** Whether what the server says of the pause counts. */
+  /** Whether the service may set the wait before a reconnect. */
   readonly heedsServer: boolean
-  /** The service sends something every 15 s. */
+  /** A connection that brings nothing for this long counts as cut. The service sends something every 15 s. */
   readonly silenceLimitMs: number
 }
 
-export const watchLimits: WatchLimits = {
+export const remoteSettings: WatchSettings = {
   maxFailures: 10,
   firstPauseMs: 1_000,
   heedsServer: true,
   silenceLimitMs: 45_000,
 }
 
-/** Inside the process a stream is cut only where its reader was slow, or the service leaves, which the next try says. */
-export const localWatchLimits: WatchLimits = { ...watchLimits, maxFailures: 1, firstPauseMs: 1, heedsServer: false }
+/** In the same process, a stream is cut only if its reader is slow or the service stops. The next try finds out which. */
+const localSettings: WatchSettings = { ...remoteSettings, maxFailures: 1, firstPauseMs: 1, heedsServer: false }
 
-/** Begins with the run as it is and ends after its final state. A state that is passed meanwhile may be left out. */
+/** Yields the current run first and ends after its final state. States in between may be left out. */
 export async function* watch(
-  send: Send,
+  transport: Transport,
   id: string,
   { signal }: WatchOptions = {},
-  { maxFailures, firstPauseMs, heedsServer, silenceLimitMs }: WatchLimits = watchLimits,
-  json: JsonFormat = JSON,
+  settings: WatchSettings = transport.isRemote ? remoteSettings : localSettings,
 ): AsyncGenerator<WatchEvent, void, undefined> {
+  const { maxFailures, firstPauseMs, heedsServer, silenceLimitMs } = settings
   const path = `/runs/${encodeURIComponent(id)}/events`
   let lastEventId = ''
   let version = 0
   let failures = 0
-  let retryMs: number | null = null
+  let retryMs = firstPauseMs
+  const onRetry = (ms: number): void => {
+    if (heedsServer) retryMs = ms
+  }
 
   for (;;) {
-    let cut: unknown = new TypeError('the stream ended before the run')
-    let connection: EventConnection | null | undefined
+    let failure: unknown = new TypeError('the stream ended before the run')
     try {
-      connection = await connect(send, { path, lastEventId, silenceLimitMs, signal })
-      if (connection === null) return
-      for await (const event of connection.events) {
+      const events = await connect(transport, { path, lastEventId, silenceLimitMs, signal, onRetry })
+      if (events === null) return
+      for await (const event of events) {
         failures = 0
         lastEventId = event.lastEventId
-        const news = newsOf(event, json)
-        if (news === null) continue
-        // A new connection begins with the run as it is, changed or not.
-        const isKnown = news.type === 'run' && news.run.version <= version
-        if (news.type === 'run') version = Math.max(version, news.run.version)
-        if (!isKnown) yield news
-        if (news.type === 'run' && news.run.state !== 'running') return
+        const update = watchEventOf(event, transport.json)
+        if (update?.type === 'progress') yield update
+        if (update?.type !== 'run') continue
+        const { run } = update
+        // Each connection starts with the current run, which may have been yielded before.
+        if (run.version > version) {
+          version = run.version
+          yield update
+        }
+        if (run.state !== 'running') return
       }
     } catch (error) {
-      if (!isPassing(error)) throw error
-      cut = error
+      if (!isTemporary(error)) throw error
+      failure = error
     }
     failures += 1
-    if (failures > maxFailures) throw cut
-    if (heedsServer) retryMs = connection?.retryMs() ?? retryMs
-    const afterMs = cut instanceof ProblemError ? (cut.retryAfterS ?? 0) * 1_000 : 0
-    await pause(Math.max(afterMs, jitteredBackOffMs(failures, retryMs ?? firstPauseMs)), signal)
+    if (failures > maxFailures) throw failure
+    const retryAfterMs = failure instanceof ProblemError ? (failure.retryAfterS ?? 0) * 1_000 : 0
+    await sleep(Math.max(retryAfterMs, jitteredBackOffMs(failures, retryMs)), signal)
   }
 }
 
-function newsOf({ name, data }: ServerEvent, json: JsonFormat): WatchEvent | null {
+/** @returns null for an event of a kind that this client does not know */
+function watchEventOf({ name, data }: ServerEvent, json: JsonFormat): WatchEvent | null {
   if (name === 'run') return { type: 'run', run: json.parse(data) as RunView }
   if (name === 'progress') return { type: 'progress', ...(JSON.parse(data) as ProgressView) }
   return null
 }
 
-/** One connection to a stream of events: opened, read, and given up when it falls silent. */
-interface EventConnection {
-  /** Ends when the server ends the stream; an event that is not whole by then is dropped. Rejects when it is cut. */
-  readonly events: AsyncIterable<ServerEvent>
-  /** What the server wants to be waited before a reconnect, in milliseconds; null where it has not said. */
-  retryMs(): number | null
+/** Yields the number of changes of runs, over a single connection. Ends or throws when the connection does. */
+export async function* watchRuns(
+  transport: Transport,
+  { signal }: WatchOptions = {},
+): AsyncGenerator<{ readonly changes: number }, void, undefined> {
+  const { silenceLimitMs } = remoteSettings
+  const events = await connect(transport, { path: '/runs/events', silenceLimitMs, signal })
+  if (events === null) return
+  for await (const { name, data } of events) {
+    if (name === 'changes') yield JSON.parse(data) as { readonly changes: number }
+  }
 }
 
-interface ConnectOptions {
+interface ConnectOptions extends ParserOptions {
   readonly path: string
-  /** Empty for a first connection. */
-  readonly lastEventId: string
-  /** How long nothing at all may come before the connection counts as cut, in milliseconds. */
   readonly silenceLimitMs: number
   readonly signal?: AbortSignal | undefined
 }
 
-/** @returns null where there is nothing more to come (204) */
-async function connect(send: Send, options: ConnectOptions): Promise<EventConnection | null> {
-  const { path, lastEventId, silenceLimitMs, signal } = options
+/**
+ * Opens one connection to a stream of events.
+ * @returns the events, which end with the stream and throw when it is cut or silent; null if nothing follows (204)
+ */
+async function connect({ send }: Transport, options: ConnectOptions): Promise<AsyncIterable<ServerEvent> | null> {
+  const { path, lastEventId = '', silenceLimitMs, signal } = options
   const silence = new AbortController()
-  // Told like a cut by the network, which it most probably is.
+  // Reported like a cut by the network, which is the most likely reason.
   const giveUp = (): void => silence.abort(new TypeError(`nothing came for ${silenceLimitMs} ms`))
   let timer = setTimeout(giveUp, silenceLimitMs)
   const headers = { Accept: 'text/event-stream', ...(lastEventId !== '' && { 'Last-Event-ID': lastEventId }) }
   const ended = signal === undefined ? silence.signal : AbortSignal.any([signal, silence.signal])
-  const parser = createEventParser(lastEventId)
 
-  const response = await send({ path, headers, signal: ended }).finally(() => clearTimeout(timer))
-  const { body } = response
-  if (response.status === 204 || body === null) return null
+  const { status, body } = await send({ path, headers, signal: ended }).finally(() => clearTimeout(timer))
+  if (status === 204 || body === null) return null
 
   async function* read(stream: NonNullable<typeof body>): AsyncGenerator<ServerEvent> {
+    const parse = createEventParser(options)
     const reader = stream.getReader()
-    // Takes a byte order mark away, as the standard wants it.
+    // Drops a byte order mark, as the standard requires.
     const decoder = new TextDecoder()
     try {
       for (;;) {
         timer = setTimeout(giveUp, silenceLimitMs)
         const { done, value } = await reader.read().finally(() => clearTimeout(timer))
         if (done) return
-        yield* parser.push(decoder.decode(value, { stream: true }))
+        yield* parse(decoder.decode(value, { stream: true }))
       }
     } finally {
-      // Also when the caller stops reading. It fails where the stream has failed, which is known by then.
+      // Also reached when the caller stops reading. It rejects only after the stream has failed, which is thrown already.
       await reader.cancel().catch(() => {})
     }
   }
 
-  return { events: read(body), retryMs: parser.retryMs }
-}
-
-/** How many changes of runs there were: over one connection, with which it ends, or throws. */
-export async function* watchRuns(
-  send: Send,
-  { signal }: WatchOptions = {},
-): AsyncGenerator<{ readonly changes: number }, void, undefined> {
-  const { silenceLimitMs } = watchLimits
-  const connection = await connect(send, { path: '/runs/events', lastEventId: '', silenceLimitMs, signal })
-  if (connection === null) return
-  for await (const { name, data } of connection.events) {
-    if (name === 'changes') yield JSON.parse(data) as { readonly changes: number }
-  }
+  return read(body)
 }
 
 export interface ServerEvent {
-  /** `message` where the server has given it no name. */
+  /** `message` if the server has not named the event. */
   readonly name: string
   readonly data: string
-  /** The last one that was sent, with this event or before; empty where none was. */
+  /** The id of this event, or of the last one before it that had an id; empty if none had. */
   readonly lastEventId: string
 }
 
-export interface EventParser {
-  /** Takes what has come, cut anywhere between two characters; an event is returned when its blank line is in. */
-  push(text: string): ServerEvent[]
-  /** What the server wants to be waited before a reconnect, in milliseconds; null while it has not said. */
-  retryMs(): number | null
+interface ParserOptions {
+  /** The last id of an earlier connection to the same stream. Default: empty. */
+  readonly lastEventId?: string
+  /** Called when the server sets the wait before a reconnect, in milliseconds. */
+  readonly onRetry?: (ms: number) => void
 }
 
-/** @param lastEventId from an earlier stream of the same events */
-export function createEventParser(lastEventId = ''): EventParser {
+/** @returns a function that takes the next piece of the text, cut anywhere, and returns the events that it completes */
+export function createEventParser({ lastEventId: id = '', onRetry = () => {} }: ParserOptions = {}): (
+  text: string,
+) => ServerEvent[] {
+  let lastEventId = id
   let partialLine = ''
   let endedWithReturn = false
   let name = ''
   let data: string[] = []
-  let id = lastEventId
-  let retryMs: number | null = null
 
   function takeField(line: string): void {
     const colon = line.indexOf(':')
@@ -177,32 +174,29 @@ export function createEventParser(lastEventId = ''): EventParser {
     const value = colon === -1 ? '' : line.slice(colon + 1).replace(/^ /, '')
     if (field === 'data') data.push(value)
     else if (field === 'event') name = value
-    else if (field === 'id' && !value.includes('\0')) id = value
-    else if (field === 'retry' && /^\d+$/.test(value)) retryMs = Number(value)
+    else if (field === 'id' && !value.includes('\0')) lastEventId = value
+    else if (field === 'retry' && /^\d+$/.test(value)) onRetry(Number(value))
   }
 
-  function dispatch(): ServerEvent[] {
-    const events = data.length === 0 ? [] : [{ name: name || 'message', data: data.join('\n'), lastEventId: id }]
+  function endEvent(): ServerEvent[] {
+    const events = data.length === 0 ? [] : [{ name: name || 'message', data: data.join('\n'), lastEventId }]
     name = ''
     data = []
     return events
   }
 
-  return {
-    push(text) {
-      // A line that ended with a carriage return was taken as it came: the line feed after it belongs to it.
-      const rest = endedWithReturn && text.startsWith('\n') ? text.slice(1) : text
-      if (text !== '') endedWithReturn = text.endsWith('\r')
-      const [first = '', ...others] = rest.split(/\r\n|\n|\r/)
-      const lines = [partialLine + first, ...others]
-      partialLine = lines.pop() ?? ''
-      return lines.flatMap((line) => {
-        if (line === '') return dispatch()
-        // A comment, which has no field name.
-        if (!line.startsWith(':')) takeField(line)
-        return []
-      })
-    },
-    retryMs: () => retryMs,
+  return (text) => {
+    // A carriage return has ended its line already. A line feed that follows it belongs to the same line end.
+    const rest = endedWithReturn && text.startsWith('\n') ? text.slice(1) : text
+    if (text !== '') endedWithReturn = text.endsWith('\r')
+    const [first = '', ...others] = rest.split(/\r\n|\n|\r/)
+    const lines = [partialLine + first, ...others]
+    partialLine = lines.pop() ?? ''
+    return lines.flatMap((line) => {
+      if (line === '') return endEvent()
+      const isComment = line.startsWith(':')
+      if (!isComment) takeField(line)
+      return []
+    })
   }
 }

@@ -2,7 +2,7 @@
 import type { Middleware } from 'koa'
 import type { App } from '../app.ts'
 import type { AnyTasks, SchedulePutOf, TaskMap } from '../client/run-tasks.ts'
-import { createSend, type Fetch } from '../client/transport.ts'
+import { createTransport, type Fetch } from '../client/transport.ts'
 import { type Client, createCalls } from '../client/calls.ts'
 import type { Config } from '../config.ts'
 import { BootError } from '../domain/errors.ts'
@@ -98,9 +98,8 @@ export function embed(begin: Begin, givenPrefix = ''): Forerunner {
   }
 
   const fetch: Fetch = async (url, init) => (await started()).ask(url, init)
-  const calls = createCalls(createSend({ baseUrl: `http://forerunner${prefix}`, fetch }), false, async (definition) =>
-    (await started()).app.nameOf(definition),
-  )
+  const transport = createTransport({ baseUrl: `http://forerunner${prefix}`, fetch, isRemote: false })
+  const calls = createCalls(transport, async (definition) => (await started()).app.nameOf(definition))
 
   return {
     ...calls,

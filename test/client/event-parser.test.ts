@@ -5,8 +5,8 @@ import * as assert from 'uvu/assert'
 import { createEventParser, type ServerEvent } from '../../src/client/watch.ts'
 
 function parse(...pieces: string[]): ServerEvent[] {
-  const parser = createEventParser()
-  return pieces.flatMap((piece) => parser.push(piece))
+  const take = createEventParser()
+  return pieces.flatMap((piece) => take(piece))
 }
 
 const event = (data: string, name = 'message', lastEventId = '') => ({ name, data, lastEventId })
@@ -29,20 +29,20 @@ test('dispatches nothing without data or before the blank line', () => {
 })
 
 test('keeps the last id for the events that follow', () => {
-  const parser = createEventParser('7')
-  assert.equal(parser.push('data: a\n\n'), [event('a', 'message', '7')])
-  assert.equal(parser.push('id: 8\n\ndata: b\n\n'), [event('b', 'message', '8')])
-  assert.equal(parser.push('id: a\0b\ndata: c\n\n'), [event('c', 'message', '8')])
-  assert.equal(parser.push('id\ndata: d\n\n'), [event('d')])
+  const take = createEventParser({ lastEventId: '7' })
+  assert.equal(take('data: a\n\n'), [event('a', 'message', '7')])
+  assert.equal(take('id: 8\n\ndata: b\n\n'), [event('b', 'message', '8')])
+  assert.equal(take('id: a\0b\ndata: c\n\n'), [event('c', 'message', '8')])
+  assert.equal(take('id\ndata: d\n\n'), [event('d')])
 })
 
 test('takes the time before a reconnect only where it is a whole number', () => {
-  const parser = createEventParser()
-  assert.is(parser.retryMs(), null)
-  for (const wrong of ['', 'x', '1.5', '-1', '1e3', '1 ']) parser.push(`retry: ${wrong}\n`)
-  assert.is(parser.retryMs(), null)
-  parser.push('retry: 2500\n')
-  assert.is(parser.retryMs(), 2_500)
+  const taken: number[] = []
+  const take = createEventParser({ onRetry: (ms) => taken.push(ms) })
+  for (const wrong of ['', 'x', '1.5', '-1', '1e3', '1 ']) take(`retry: ${wrong}\n`)
+  assert.equal(taken, [])
+  take('retry: 2500\n')
+  assert.equal(taken, [2_500])
 })
 
 test('reads the same events wherever they are cut and however their lines end', () => {

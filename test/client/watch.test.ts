@@ -2,8 +2,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClient, type RunView } from '../../src/client/client.ts'
-import { createSend } from '../../src/client/transport.ts'
-import { watch, watchLimits, type WatchEvent, type WatchLimits } from '../../src/client/watch.ts'
+import { createTransport } from '../../src/client/transport.ts'
+import { remoteSettings, watch, type WatchEvent, type WatchSettings } from '../../src/client/watch.ts'
 import { problemExample, runExample } from '../../src/http/openapi/examples.ts'
 import { rejects } from '../harness/rejects.ts'
 import { until } from '../harness/until.ts'
@@ -16,8 +16,8 @@ const progress = 'event: progress\ndata: {"jobIndex":1,"progress":0.5,"message":
 const soon = 'retry: 1\n\n'
 const end = stream(told(runAt(9, 'completed')), 'end')
 
-const watchOf = ({ url }: Peer, limits: Partial<WatchLimits> = {}) =>
-  watch(createSend({ baseUrl: url }), runExample.id, {}, { ...watchLimits, firstPauseMs: 1, ...limits })
+const watchOf = ({ url }: Peer, settings: Partial<WatchSettings> = {}) =>
+  watch(createTransport({ baseUrl: url }), runExample.id, {}, { ...remoteSettings, firstPauseMs: 1, ...settings })
 
 const seenBy = (events: readonly WatchEvent[]) =>
   events.map((event) => (event.type === 'run' ? event.run.version : `${event.jobIndex}: ${event.progress}`))

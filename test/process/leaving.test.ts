@@ -9,7 +9,7 @@ import { pino } from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startApp, type App } from '../../src/app.ts'
-import { createSend } from '../../src/client/transport.ts'
+import { createTransport } from '../../src/client/transport.ts'
 import { createCalls } from '../../src/client/calls.ts'
 import { configOf } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
@@ -78,7 +78,7 @@ async function stop(app: App): Promise<void> {
 }
 
 function callsOf(app: App) {
-  return createCalls(createSend({ baseUrl: 'http://forerunner', fetch: app.connect('') }), false)
+  return createCalls(createTransport({ baseUrl: 'http://forerunner', fetch: app.connect(''), isRemote: false }))
 }
 
 /** Resolves when a commit that accepts a run is on its way to the thread of the database. */
