@@ -1,15 +1,15 @@
-/** What claims of jobs and of deliveries ask for and return, and what is chosen in the same way by both engines. */
+/** What claims of jobs and of deliveries request and return, and what both engines choose in the same way. */
 import type { ClaimedJob, FreeSlots } from '../domain/claim.ts'
 import type { ClaimedDelivery } from '../domain/run.ts'
 import type { Rate, TaskKind } from '../domain/task.ts'
 
 export interface ClaimRequest {
   readonly slots: readonly FreeSlots[]
-  /** How many more jobs of these tasks may be claimed; a task that is not named has no limit. */
+  /** How many more jobs of these tasks may be claimed; other tasks have no limit. */
   readonly taskLimits: Readonly<Record<string, number>>
-  /** Tasks whose jobs run in the child process beside the thread that they are claimed for; absent without any. */
+  /** Tasks whose jobs run in the child process of their thread; absent: none. */
   readonly isolated?: ReadonlySet<string>
-  /** Of tasks whose jobs may start only so often, over all processes that share the store; absent: none. */
+  /** How often jobs of these tasks may start, counted over all processes that share the store; absent: none. */
   readonly rates?: Readonly<Record<string, Rate>>
   /** `suspects`: at most one job, and only one that fails when it loses one more start. */
   readonly only: 'all' | 'suspects'
@@ -17,16 +17,16 @@ export interface ClaimRequest {
 }
 
 export interface ClaimResult {
-  /** Within a kind by priority, then by due time, then in order of acceptance; on PostgreSQL by run id in place of that. */
+  /** Within a kind by priority, by due time, and in order of acceptance (on PostgreSQL by run id). */
   readonly jobs: readonly ClaimedJob[]
-  /** When the next waiting job that cannot start now will, of the kinds that have a slot left; null without one. */
+  /** When the next waiting job can start, of the kinds with a free slot left; null: there is none. */
   readonly nextDueAt: number | null
-  /** Tasks whose rate is used up, and when the next of their jobs may start; that counts for `nextDueAt`. Absent: none. */
+  /** When tasks whose rate is used up may start their next job; `nextDueAt` allows for it. Absent without `rates`. */
   readonly ratedUntil?: Readonly<Record<string, number>>
 }
 
-/** One entry per free slot of the kind, in turn over the threads, so that the load spreads. */
-export function threadsOf(slots: readonly FreeSlots[], kind: TaskKind): string[] {
+/** The thread of each free slot of the kind, in turn over the threads, so that the load spreads. */
+export function freeThreads(slots: readonly FreeSlots[], kind: TaskKind): string[] {
   const left = slots.filter((slot) => slot.kind === kind).map(({ thread, count }) => ({ thread, count }))
   const threads: string[] = []
   while (left.some(({ count }) => count > 0)) {
@@ -38,21 +38,21 @@ export function threadsOf(slots: readonly FreeSlots[], kind: TaskKind): string[]
   return threads
 }
 
-/** Where a job of the task runs: on the thread, or in the process beside it. */
-export function placeOf({ isolated }: Pick<ClaimRequest, 'isolated'>, task: string, thread: string): string {
+/** The name of the thread that runs a job of the task, or of the thread's child process. */
+export function runnerOf({ isolated }: Pick<ClaimRequest, 'isolated'>, task: string, thread: string): string {
   return isolated?.has(task) === true ? thread.replace('worker', 'process') : thread
 }
 
 export interface DeliveryRequest {
   /** Number of deliveries to claim, at least one. */
   readonly limit: number
-  /** For how many of one receiver there is room. */
+  /** How many deliveries one receiver may get. */
   readonly perReceiver: number
-  /** The same for receivers that have another number. */
+  /** Exceptions from `perReceiver`, by receiver. */
   readonly rooms: Readonly<Record<string, number>>
-  /** Of these receivers together, no more than `limit` are claimed. */
+  /** Receivers that get at most `limit` deliveries together: their last try failed or was slow. */
   readonly late: { readonly receivers: readonly string[]; readonly limit: number }
-  /** Only receivers that come after this one; empty: all. */
+  /** Only receivers that come after this one by name; empty: all. */
   readonly after: string
   /** Only these receivers, whatever `after` is; absent: all. */
   readonly among?: readonly string[]
@@ -61,61 +61,64 @@ export interface DeliveryRequest {
 
 export interface DeliveryClaims {
   readonly deliveries: readonly ClaimedDelivery[]
-  /** When the next delivery is due, of the receivers that were looked at and have room; null without one. */
+  /** When the next delivery is due, of the receivers that were read and have room; null: there is none. */
   readonly nextDueAt: number | null
-  /** The last receiver that was looked at; null where there are no others after it. */
+  /** The last receiver that was read; null if it is the last of all. */
   readonly after: string | null
 }
 
-/** A receiver that has pending deliveries, and how many of them are wanted. */
-export interface Wanted {
+/** A receiver that has due deliveries, and how many of them are wanted. */
+export interface WantedReceiver {
   readonly receiver: string
   readonly room: number
 }
 
-/** A delivery that nobody has sent for so long does not keep its run beyond the retention. */
+/** A delivery that was not sent for this long no longer keeps its run from being pruned. */
 export const maxUnsentMs = 86_400_000
-/** Of one run, the latest: requested retries can make them without end. */
+/** The latest deliveries of a run that readers get: a run can have any number, because each retry can add one. */
 export const maxShownDeliveries = 100
-/** Receivers that one claim looks at: what waits for its commit must not wait long. */
+/** Receivers that one claim reads: other operations wait for its commit. */
 export const receiversPerClaim = 200
 
-/** @param receivers with pending deliveries, each with the time of the first, in order of their names */
-export function wantedOf(
+/** @param receivers with pending deliveries, and when their first one is due, in order of their names */
+export function wantedReceivers(
   receivers: readonly { readonly receiver: string; readonly nextAt: number }[],
   { perReceiver, rooms, at }: DeliveryRequest,
-): Pick<DeliveryClaims, 'nextDueAt' | 'after'> & { readonly wanted: readonly Wanted[] } {
-  const open = receivers
+): Pick<DeliveryClaims, 'nextDueAt' | 'after'> & { readonly wanted: readonly WantedReceiver[] } {
+  const withRoom = receivers
     .map(({ receiver, nextAt }) => ({ receiver, nextAt, room: rooms[receiver] ?? perReceiver }))
     .filter(({ room }) => room > 0)
     .toSorted((one, other) => one.nextAt - other.nextAt)
   return {
-    wanted: open.filter(({ nextAt }) => nextAt <= at).map(({ receiver, room }) => ({ receiver, room })),
-    nextDueAt: open.find(({ nextAt }) => nextAt > at)?.nextAt ?? null,
+    wanted: withRoom.filter(({ nextAt }) => nextAt <= at).map(({ receiver, room }) => ({ receiver, room })),
+    nextDueAt: withRoom.find(({ nextAt }) => nextAt > at)?.nextAt ?? null,
     after: receivers.length < receiversPerClaim ? null : (receivers.at(-1)?.receiver ?? null),
   }
 }
 
-/** @param rows of the receivers, each with one more than is wanted, the first to be due first */
-export function chosenOf<Row extends { readonly receiver: string; readonly nextAt: number }>(
+/** @param rows of the wanted receivers, the first due first; one more than wanted of each, which shows when it is due */
+export function chooseDeliveries<Row extends { readonly receiver: string; readonly nextAt: number }>(
   rows: readonly Row[],
-  wanted: readonly Wanted[],
+  wanted: readonly WantedReceiver[],
   { limit, late, at }: DeliveryRequest,
 ): { readonly chosen: readonly Row[]; readonly nextDueAt: number | null } {
-  const left = new Map(wanted.map(({ receiver, room }) => [receiver, room]))
-  const isLate = new Set(late.receivers)
-  let leftOfLate = late.limit
+  const rooms = new Map(wanted.map(({ receiver, room }) => [receiver, room]))
+  const lateReceivers = new Set(late.receivers)
+  let lateRoom = late.limit
   const chosen: Row[] = []
   let nextDueAt: number | null = null
   for (const row of rows) {
-    const room = left.get(row.receiver) ?? 0
+    const room = rooms.get(row.receiver) ?? 0
     if (room === 0 || chosen.length === limit) continue
-    if (row.nextAt > at) nextDueAt = earliest(nextDueAt, row.nextAt)
-    else if (!isLate.has(row.receiver) || leftOfLate > 0) {
-      if (isLate.has(row.receiver)) leftOfLate -= 1
-      chosen.push(row)
-      left.set(row.receiver, room - 1)
+    if (row.nextAt > at) {
+      nextDueAt = earliest(nextDueAt, row.nextAt)
+      continue
     }
+    const isLate = lateReceivers.has(row.receiver)
+    if (isLate && lateRoom === 0) continue
+    if (isLate) lateRoom -= 1
+    chosen.push(row)
+    rooms.set(row.receiver, room - 1)
   }
   return { chosen, nextDueAt }
 }

@@ -1,4 +1,4 @@
-/** Rows of runs and jobs in the tables that older versions wrote, and the record that is made of them. */
+/** Reads rows of runs and jobs from the tables of older versions into records. */
 import type { RespondMode, FirstFailurePolicy, RunState } from '../domain/run.ts'
 import type { JobError, JobFailure, JobState } from '../domain/job.ts'
 import type { Job, Run } from '../domain/run/aggregate.ts'
@@ -43,7 +43,7 @@ export interface OldJob {
   readonly result: string | null
 }
 
-/** @param holder of the jobs that were running: a process that is gone; null where no other process shares the store */
+/** @param holder the dead process that held the running jobs; null on SQLite */
 export function runOfRows(row: OldRun, jobs: readonly OldJob[], holder: number | null): Run {
   const { id, state, version, respond, answer_job: jobIndex, answer_status: status } = row
   return {
@@ -66,7 +66,7 @@ export function runOfRows(row: OldRun, jobs: readonly OldJob[], holder: number |
 function jobOf(row: OldJob, holder: number | null): Job {
   return {
     task: row.task,
-    // One of a task that this process did not have was marked so on SQLite.
+    // SQLite marked the kind of a task that the process did not have.
     kind: row.kind.replace('unknown-', '') as TaskKind,
     state: row.state,
     priority: row.priority,

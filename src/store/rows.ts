@@ -1,4 +1,4 @@
-/** Rows beside the records as both engines keep them: schedules, deliveries, idempotency keys and steps. */
+/** Rows that both engines keep outside the records: of schedules, deliveries, idempotency keys and steps. */
 import { stepsPerPage, type StepPage } from '../domain/claim.ts'
 import type { IdempotencyClaim } from '../domain/run/new-run.ts'
 import { type DeliveryRecord, type DeliveryState, deliveryStates } from '../domain/webhook.ts'
@@ -10,7 +10,7 @@ export interface ScheduleRow {
   readonly name: string
   readonly revision: string
   readonly nextAt: number | null
-  /** JSON of the other members. */
+  /** The other members, as JSON text. */
   readonly rest: string
 }
 
@@ -18,7 +18,7 @@ export function scheduleRow({ name, revision, nextAt, ...rest }: Schedule): Sche
   return { name, revision, nextAt, rest: JSON.stringify(rest) }
 }
 
-/** @param row with the columns of the table; of large numbers, the text will do */
+/** @param row with the columns of the table; a large number may be text */
 export function scheduleOf(row: Readonly<Record<string, unknown>>): Schedule {
   // Written by `scheduleRow`.
   const rest = JSON.parse(String(row['schedule'])) as Omit<Schedule, keyof Omit<ScheduleRow, 'rest'>>
@@ -54,7 +54,7 @@ export function claimedDelivery({
   return { runId, version, receiver, outcome: state, endedAt, attempts }
 }
 
-/** The number that stands for a delivery's state in a row. */
+/** The number of the state in a row. */
 export function deliveryStateNumber(state: DeliveryState): number {
   return deliveryStates.indexOf(state)
 }
@@ -72,17 +72,17 @@ export function deliveryRecord(row: {
   return { version, state, attempts, lastStatus, nextAt }
 }
 
-/** How long an idempotency key is kept, unless its run is removed before. */
+/** How long an idempotency key is kept, unless its run is removed earlier. */
 export const keyMs = 86_400_000
 
-/** @param row of the key, which a run has @returns the reply to a request that has the key */
+/** @param row of the key @returns the reply to a request with the key */
 export function knownKey(row: Readonly<Record<string, unknown>>, { bodyDigest }: IdempotencyClaim): KnownKey {
   const runId = String(row['run_id'])
   if (row['body_digest'] !== bodyDigest) return { result: 'reused', runId }
   return { result: 'replayed', runId, isDeferred: Boolean(row['is_deferred']) }
 }
 
-/** @param rows as many as a page holds, if there are that many */
+/** @param rows a page of them; fewer rows mean that there are no more */
 export function stepPage(rows: readonly Readonly<Record<string, unknown>>[]): StepPage {
   const last = rows.at(-1)
   return {

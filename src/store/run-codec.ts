@@ -1,6 +1,6 @@
 /**
- * The text of a run's record, as both engines keep it: a JSON array with a format number, in which instants are
- * milliseconds since a base of its own and states are numbers, because this text is most of what a run costs on disk.
+ * The text of a run's record, as both engines keep it: a JSON array that begins with a format number. Instants are
+ * milliseconds since a base, and states are numbers, because this text is most of what a run costs on disk.
  */
 import { messageOf } from '../domain/errors.ts'
 import { respondModes, firstFailurePolicies, runStateOf, runStates } from '../domain/run.ts'
@@ -8,10 +8,10 @@ import { isFinalJob, jobStates, type JobCounts } from '../domain/job.ts'
 import type { Job, Run } from '../domain/run/aggregate.ts'
 import { taskKinds } from '../domain/task.ts'
 
-/** New members are added at the end, with a default for older records, and never moved: files outlive versions. */
+/** New members go to the end, with a default for older records, and are never moved: files outlive versions. */
 const format = 1
 
-/** Columns of a row besides the record. */
+/** The other columns that a run is read from. */
 export interface RunColumns {
   readonly id: string
   readonly version: number
@@ -20,7 +20,7 @@ export interface RunColumns {
 /** Milliseconds since the base of the record. */
 type Delta = number | null
 
-/** Members that are null at the end are left out, here and in a job. */
+/** Nulls at the end are left out, here and in a job. */
 type EncodedRun = [
   format: number,
   base: number,
@@ -117,7 +117,7 @@ function withoutNullsAtEnd<Members extends unknown[]>(members: Members): Members
   return members
 }
 
-/** The record exists, and this program cannot read it: a newer version wrote it, or it is damaged. */
+/** This program cannot read the record: a newer version wrote it, or it is damaged. */
 export class UnreadableRecord extends Error {
   override readonly name = 'UnreadableRecord'
   readonly runId: string
@@ -138,7 +138,7 @@ export function decodeRun(text: string, columns: RunColumns): Run {
 }
 
 function decode(text: string, { id, version }: RunColumns): Run {
-  // `encodeRun` wrote it; only the format can differ.
+  // `encodeRun` wrote it, perhaps that of a newer version.
   const [found, base, ...rest] = JSON.parse(text) as EncodedRun
   if (found !== format) throw new Error(`it has the format ${found}, and this program knows ${format}`)
   const [respond, onFirstFailure, tags, answer, finishedAt, encoded, traceparent = null, webhook = null] = rest
@@ -221,7 +221,7 @@ function decodeJob(members: EncodedJob, base: number): Job {
   }
 }
 
-/** The number that stands for a run's state in a row. */
+/** The number of the state in a row. */
 export function stateNumber(state: Run['state']): number {
   return runStates.indexOf(state)
 }

@@ -1,4 +1,4 @@
-/** Makes the run that readers receive from a stored one: whole up to a bound, and beyond it without large texts. */
+/** Makes the records that readers get of a stored run: whole up to a bound, and beyond it without large texts. */
 import type { DeliveryRecord } from '../domain/webhook.ts'
 import { instantOf } from '../domain/ids.ts'
 import type { FailedAttempt, JobError, JobFailure, JobInput, JobRecord, StepRecord } from '../domain/job.ts'
@@ -6,23 +6,23 @@ import type { RunRecord } from '../domain/run.ts'
 import { type Apart, type Job, missingOf, type Run } from '../domain/run/aggregate.ts'
 import { isApart } from './apart.ts'
 
-/** Bytes of results, failures, errors and steps of one run that are read at once; the rest is read job by job. */
+/** Bytes of results, failures, errors and steps of one run that are read at once; readers read the rest job by job. */
 const maxRunBytes = 65_536
-/** What a step counts there: all that one job can have fit. */
+/** What a step counts in that: the steps of one job always fit. */
 const bytesPerStep = 64
 /** Jobs of the runs in one page of a list. */
 export const maxPageJobs = 2_500
-/** Jobs before another one in the queue that are counted of one task: further ones are not looked at. */
+/** Jobs of one task and priority that are counted ahead of another job at most. */
 export const maxCountedAhead = 1_000
-/** Of one job in a list. */
+/** Failed attempts of one job in a list. */
 const maxListedAttempts = 8
 /** Characters of the message of an error whose details are left out. */
 const maxMessageLength = 500
 
-/** Looks up a text that is kept outside the record. */
+/** Reads a text that is kept outside the record. */
 export type TextOf = (jobIndex: number, apart: Apart) => string
 
-/** Looks up what is kept outside the record. */
+/** Reads what is kept outside the record. */
 export interface Outside {
   readonly textOf: TextOf
   /** The first `count` steps of a job that has any. */
@@ -31,13 +31,13 @@ export interface Outside {
 
 /** @param deliveries of the run, where it has a webhook */
 export function runRecord(run: Run, outside: Outside, deliveries: readonly DeliveryRecord[] = []): RunRecord {
-  let room = maxRunBytes
+  let bytesLeft = maxRunBytes
   const record = withJobs(run, (job, index) => {
     const resultBytes = bytesOf(job.result)
     const stepBytes = (job.steps?.count ?? 0) * bytesPerStep
     const bytes = (resultBytes ?? 0) + (bytesOf(job.error) ?? 0) + sum(job.failures.map(bytesOf)) + stepBytes
-    if (bytes > room) return { ...listedJob(run, job, index, outside.textOf), omitted: { resultBytes } }
-    room -= bytes
+    if (bytes > bytesLeft) return { ...listedJob(run, job, index, outside.textOf), omitted: { resultBytes } }
+    bytesLeft -= bytes
     return jobRecord(run, job, index, outside)
   })
   return run.webhook === null ? record : { ...record, webhook: run.webhook, deliveries }
@@ -53,14 +53,13 @@ function withJobs(run: Run, view: (job: Job, index: number) => JobRecord): RunRe
   return { id, state, version, respond, tags, answer, createdAt, respondedAt, finishedAt, jobs: run.jobs.map(view) }
 }
 
-/** @param run of the job */
 export function jobRecord(run: Run, job: Job, index: number, { textOf, stepsOf }: Outside): JobRecord {
   const { result, steps } = job
   return {
     ...bareJob(run, job, index),
     result: isApart(result) ? textOf(index, result) : result,
     error: errorOf(job, index, textOf),
-    // The record names the meaning of each text.
+    // The record says what each text is.
     failures: job.failures.map((failure) =>
       isApart(failure) ? (JSON.parse(textOf(index, failure)) as JobFailure) : failure,
     ),
@@ -72,7 +71,7 @@ export function jobInput({ input, secret }: Job, index: number, textOf: TextOf):
   return { input: isApart(input) ? textOf(index, input) : input, ...(secret !== null && { secret }) }
 }
 
-/** A job as lists have it. */
+/** The job in a list, without result and failures. */
 function listedJob(run: Run, job: Job, index: number, textOf: TextOf): JobRecord {
   const error = errorOf(job, index, textOf)
   const failedAttempts = failedAttemptsOf(job)
@@ -95,7 +94,7 @@ function errorOf({ error }: Job, index: number, textOf: TextOf): JobError | null
   return isApart(error) ? (JSON.parse(textOf(index, error)) as JobError) : error
 }
 
-/** The error as lists have it. */
+/** The error in a list. */
 function withoutDetails({ code, message, name, taskCode, status, exitCode }: JobError): JobError {
   return {
     code,

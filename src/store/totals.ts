@@ -1,9 +1,9 @@
-/** Totals by state and since the beginning, so that no reply needs a count over the runs. */
+/** Totals by state and since the database was made, so that no request counts runs. */
 import { isFinalJob, type JobState, jobStates } from '../domain/job.ts'
 import { type RunState, runStates } from '../domain/run.ts'
 
 export interface Totals {
-  /** Jobs ever accepted, and jobs settled for good; both include runs that were forgotten since. */
+  /** Jobs that were ever accepted, and jobs of these that are final; both include runs that were removed since. */
   accepted: number
   final: number
   readonly runs: Record<RunState, number>
@@ -16,7 +16,7 @@ export function emptyTotals(): Totals {
   return { accepted: 0, final: 0, runs: zeros(runStates), jobs: zeros(jobStates) }
 }
 
-/** `from` null: accepted; `to` null: forgotten. */
+/** @param from null for an accepted job @param to null for a removed job */
 export function countJob(totals: Totals, from: JobState | null, to: JobState | null): void {
   if (from === null) totals.accepted += 1
   else totals.jobs[from] -= 1
@@ -26,13 +26,13 @@ export function countJob(totals: Totals, from: JobState | null, to: JobState | n
   totals.final += Number(isFinal) - Number(wasFinal)
 }
 
-/** `from` null: accepted; `to` null: forgotten. */
+/** @param from null for an accepted run @param to null for a removed run */
 export function countRun(totals: Totals, from: RunState | null, to: RunState | null): void {
   if (from !== null) totals.runs[from] -= 1
   if (to !== null) totals.runs[to] += 1
 }
 
-/** Jobs not yet final. */
+/** Number of jobs that are not final. */
 export function liveOf({ accepted, final }: Totals): number {
   return accepted - final
 }
@@ -40,11 +40,11 @@ export function liveOf({ accepted, final }: Totals): number {
 export interface StoreStats {
   readonly runs: Readonly<Record<RunState, number>>
   readonly jobs: Readonly<Record<JobState, number>>
-  /** How long the longest-waiting due job has been due; null when none waits. */
+  /** For how long the longest due job has been due; null: no job is due. */
   readonly oldestQueuedMs: number | null
-  /** Waiting jobs of tasks that no process runs, by task: how many. */
+  /** Number of waiting jobs of each task that no process runs. */
   readonly unknownTasks: Readonly<Record<string, number>>
-  /** Jobs ever accepted, settled for good, and still to settle; `lost` is what is missing in between: always 0. */
+  /** Jobs that were ever accepted, are final, and are not final; `lost` is the difference, and always 0. */
   readonly conservation: {
     readonly accepted: number
     readonly final: number
@@ -54,8 +54,8 @@ export interface StoreStats {
 }
 
 /**
- * @param live jobs not yet final, counted from rows
- * @param oldestDueAt since when the longest-waiting due job has been due; null when none waits
+ * @param live number of jobs that are not final, counted from rows
+ * @param oldestDueAt since when the longest due job has been due; null: no job is due
  */
 export function storeStats(
   totals: Readonly<Totals>,

@@ -6,13 +6,13 @@ import { isRunId } from '../../../domain/ids.ts'
 import { type DeliveryRecord, maxDeliveryWaitsMs, type TryResult } from '../../../domain/webhook.ts'
 import type { ClaimedDelivery, NewDelivery } from '../../../domain/run.ts'
 import {
-  chosenOf,
+  chooseDeliveries,
   type DeliveryClaims,
   type DeliveryRequest,
   earliest,
   maxShownDeliveries,
   receiversPerClaim,
-  wantedOf,
+  wantedReceivers,
 } from '../../claim-requests.ts'
 import { claimedDelivery, deliveryRecord, type DeliveryRow, deliveryStateNumber } from '../../rows.ts'
 import { stateNumber } from '../../run-codec.ts'
@@ -124,12 +124,12 @@ export async function claimDeliveries(
   const receivers =
     among?.map((receiver) => ({ receiver, nextAt: at })) ??
     // Selected by the names of their members.
-    ((await query(selectReceivers, [last])) as unknown as Parameters<typeof wantedOf>[0])
-  const { wanted, nextDueAt, after } = wantedOf(receivers, request)
+    ((await query(selectReceivers, [last])) as unknown as Parameters<typeof wantedReceivers>[0])
+  const { wanted, nextDueAt, after } = wantedReceivers(receivers, request)
   if (wanted.length === 0) return { deliveries: [], nextDueAt, after }
   const rooms = wanted.map(({ room }) => Math.min(room, request.limit))
   const rows = (await query(selectFree, [wanted.map(({ receiver }) => receiver), rooms])) as unknown as DeliveryRow[]
-  const found = chosenOf(rows, wanted, request)
+  const found = chooseDeliveries(rows, wanted, request)
   const names = found.chosen.map(({ run, version }) => [run, version] as const)
   const taken = new Set(
     (await query(take, [names.map(([run]) => run), names.map(([, version]) => version), process])).map(

@@ -5,7 +5,7 @@
  */
 import { isRunId } from '../../../domain/ids.ts'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
-import { type ClaimRequest, threadsOf } from '../../claim-requests.ts'
+import { type ClaimRequest, freeThreads } from '../../claim-requests.ts'
 import { maxCountedAhead } from '../../run-record.ts'
 import type { Query, Row } from '../connection/connection.ts'
 import type { Stored } from '../writing/unit-of-work.ts'
@@ -147,7 +147,7 @@ export async function findDue(
 ): Promise<DueJobs> {
   const { slots, at, mayHaveLostStart } = request
   const kinds = kindsWithSlots(request)
-  const free = kinds.map((kind) => threadsOf(slots, kind).length)
+  const free = kinds.map((kind) => freeThreads(slots, kind).length)
   const values = [kinds, free, at, tasksAtLimit(request), mayHaveLostStart, tasks, decoder.unreadable()]
   const rows = await query(selectDue, values)
   const found = rows.filter(({ runId }) => runId !== null)
@@ -194,7 +194,7 @@ function tasksAtLimit({ taskLimits }: ClaimRequest): string[] {
 
 /** Kinds for which the request has free slots. */
 export function kindsWithSlots({ slots }: ClaimRequest): TaskKind[] {
-  return taskKinds.filter((kind) => threadsOf(slots, kind).length > 0)
+  return taskKinds.filter((kind) => freeThreads(slots, kind).length > 0)
 }
 
 /** Leaves out jobs that another transaction changed after the statement began, and jobs of unreadable records. */

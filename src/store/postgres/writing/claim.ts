@@ -8,7 +8,7 @@ import { claimedJob, claimJobs, type ClaimPick, expiresAt } from '../../../domai
 import type { TaskKind } from '../../../domain/task.ts'
 import type { Clock } from '../../../runtime/clock.ts'
 import { isApart } from '../../apart.ts'
-import { type ClaimRequest, type ClaimResult, placeOf, threadsOf } from '../../claim-requests.ts'
+import { type ClaimRequest, type ClaimResult, runnerOf, freeThreads } from '../../claim-requests.ts'
 import {
   type DueJobs,
   type DueRequest,
@@ -111,7 +111,7 @@ export function claimSuspect(request: ClaimRequest, options: ClaimOptions): Oper
       records: due.records,
       apply(unit, context): Claimed {
         const [job] = due.jobs
-        const [thread] = job === undefined ? [] : threadsOf(request.slots, job.kind)
+        const [thread] = job === undefined ? [] : freeThreads(request.slots, job.kind)
         const picked = job === undefined || thread === undefined ? [] : [pick(request, job, thread)]
         const at = limits.hasLocked ? clock.now() : request.at
         const { jobs } = start(unit, context, { picked, due, limits, at })
@@ -136,7 +136,7 @@ interface Picked extends ClaimPick {
 }
 
 function pick(request: ClaimRequest, job: WaitingJob, thread: string): Picked {
-  return { job, jobIndex: job.jobIndex, thread: placeOf(request, job.task, thread) }
+  return { job, jobIndex: job.jobIndex, thread: runnerOf(request, job.task, thread) }
 }
 
 interface Choice {
@@ -176,7 +176,7 @@ function choose(
   }
 
   function chooseOf(kind: TaskKind) {
-    const threads = threadsOf(request.slots, kind)
+    const threads = freeThreads(request.slots, kind)
     const isOfKind = (job: WaitingJob): boolean => job.kind === kind
     const inQueue = due?.jobs.filter(isOfKind) ?? []
     const added = accepted.filter(isOfKind)
@@ -263,12 +263,12 @@ function restOf(
 ): DueRequest | null {
   const hasReachedLimit = jobs.some(({ task }) => (taskLimits.get(task) ?? 1) <= 0)
   if (due === null || !hasReachedLimit) return null
-  const isIn = ({ thread }: FreeSlots, job: ClaimedJob): boolean => job.thread === placeOf(request, job.task, thread)
+  const isIn = ({ thread }: FreeSlots, job: ClaimedJob): boolean => job.thread === runnerOf(request, job.task, thread)
   const slots = request.slots
     .map((slot) => ({ ...slot, count: slot.count - jobs.filter((job) => isIn(slot, job)).length }))
     .filter(({ count }) => count > 0)
   const wasCut = (kind: TaskKind): boolean =>
-    due.jobs.filter((job) => job.kind === kind).length >= threadsOf(request.slots, kind).length
+    due.jobs.filter((job) => job.kind === kind).length >= freeThreads(request.slots, kind).length
   if (!slots.some(({ kind }) => wasCut(kind))) return null
   return { ...request, slots, taskLimits: Object.fromEntries(taskLimits) }
 }

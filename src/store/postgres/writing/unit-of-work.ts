@@ -193,7 +193,8 @@ function createDerivedWrites() {
         if (job === old) continue
         const row = (part: number, text: string | null): void =>
           void payloads.push({ runId, jobIndex: index, part, text })
-        const kept = setApart(old, job, isRecordFull, { put: row, drop: (part) => row(part, null) })
+        const rows = { put: row, drop: (part: number) => row(part, null) }
+        const kept = setApart(job, { before: old, isRecordFull }, rows)
         if (kept !== job) run = { ...run, jobs: run.jobs.with(index, kept) }
         if (old?.steps && kept.steps === null) stepless.push({ runId, jobIndex: index })
         moveInQueue(old && queueRow(runId, old, index), queueRow(runId, kept, index))

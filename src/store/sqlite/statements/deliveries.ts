@@ -8,13 +8,13 @@ import type { ClaimedDelivery } from '../../../domain/run.ts'
 import { deliveryOfEnd } from '../../../domain/run/verbs.ts'
 import type { Run } from '../../../domain/run/aggregate.ts'
 import {
-  chosenOf,
+  chooseDeliveries,
   type DeliveryClaims,
   type DeliveryRequest,
   earliest,
   maxShownDeliveries,
   receiversPerClaim,
-  wantedOf,
+  wantedReceivers,
 } from '../../claim-requests.ts'
 import { claimedDelivery, deliveryRecord, type DeliveryRow, deliveryStateNumber } from '../../rows.ts'
 import { stateNumber } from '../../run-codec.ts'
@@ -83,9 +83,9 @@ export function createDeliveries(database: DatabaseSync) {
     claim(request: DeliveryRequest): DeliveryClaims {
       const { at, among } = request
       const receivers = among?.map((receiver) => ({ receiver, nextAt: at })) ?? selectReceivers(request.after)
-      const { wanted, nextDueAt, after } = wantedOf(receivers, request)
+      const { wanted, nextDueAt, after } = wantedReceivers(receivers, request)
       const rows = wanted.flatMap(({ receiver, room }) => selectFree(receiver, Math.min(room, request.limit) + 1))
-      const found = chosenOf(rows, wanted, request)
+      const found = chooseDeliveries(rows, wanted, request)
       for (const { key, version } of found.chosen) claim.run(key, version)
       const deliveries = found.chosen.map((row) => claimedDelivery({ ...row, run: idOfBytes(row.id) }))
       return { deliveries, nextDueAt: earliest(nextDueAt, found.nextDueAt), after }

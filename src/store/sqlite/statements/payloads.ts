@@ -3,7 +3,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { firstOfEachName, type Step, stepsPerPage } from '../../../domain/claim.ts'
 import type { StepRecord } from '../../../domain/job.ts'
 import type { Apart, Job } from '../../../domain/run/aggregate.ts'
-import { isApart, setApart } from '../../apart.ts'
+import { type ApartChange, isApart, setApart } from '../../apart.ts'
 import { stepPage } from '../../rows.ts'
 import { prepareSelect } from '../connection/node-sqlite.ts'
 
@@ -32,9 +32,9 @@ export function createPayloads(database: DatabaseSync) {
       String(selectBeginning.get(length, key, index, part)?.['value'] ?? ''),
     input: (key: number, index: number, { input }: Job) => (isApart(input) ? text(key, index, input) : input),
     result: (key: number, index: number, { result }: Job) => (isApart(result) ? text(key, index, result) : result),
-    /** Moves large new texts of the job to the table. @param before null for a new job @returns the job for the record */
-    moveApart: (key: number, index: number, before: Job | null, job: Job, isRecordFull: boolean) =>
-      setApart(before, job, isRecordFull, {
+    /** Moves large new texts of the job to the table. @returns the job for the record */
+    setApart: (key: number, index: number, job: Job, change: ApartChange) =>
+      setApart(job, change, {
         put: (part, value) => void insert.run(key, index, part, value),
         drop: (part) => void remove.run(key, index, part),
       }),

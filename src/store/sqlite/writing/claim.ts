@@ -3,7 +3,7 @@ import type { ClaimedJob } from '../../../domain/claim.ts'
 import { claimedJob, claimJobs } from '../../../domain/run/transitions.ts'
 import { jobAt, resultsFor, type Run } from '../../../domain/run/aggregate.ts'
 import { type Rate, type TaskKind, taskKinds } from '../../../domain/task.ts'
-import { type ClaimRequest, type ClaimResult, placeOf, threadsOf } from '../../claim-requests.ts'
+import { type ClaimRequest, type ClaimResult, runnerOf, freeThreads } from '../../claim-requests.ts'
 import type { QueueEntry } from '../statements/queue.ts'
 import type { StoredRun } from '../statements/records.ts'
 import type { Transaction } from './transaction.ts'
@@ -40,7 +40,7 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     for (const entry of queue.dueSuspects(request.at)) {
       const slot = request.slots.find(({ kind, count }) => kind === entry.kind && count > 0)
       if (slot === undefined || (left.get(entry.task) ?? 1) <= 0) continue
-      chosen.push({ ...entry, thread: placeOf(request, entry.task, slot.thread) })
+      chosen.push({ ...entry, thread: runnerOf(request, entry.task, slot.thread) })
       break
     }
     return { chosen, nextDueAt: Infinity, kindsWithSlot: [] }
@@ -52,7 +52,7 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     const kindsWithSlot: TaskKind[] = []
     let nextDueAt = Infinity
     for (const kind of taskKinds) {
-      const threads = threadsOf(request.slots, kind)
+      const threads = freeThreads(request.slots, kind)
       const ofKind = chooseOfKind(request, kind, threads, left)
       chosen.push(...ofKind)
       // When every slot is filled, the next claim comes with the next free slot.
@@ -85,7 +85,7 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
         const leftOfTask = left.get(entry.task) ?? Infinity
         if (leftOfTask <= 0) continue
         left.set(entry.task, leftOfTask - 1)
-        chosen.push({ ...entry, thread: placeOf(request, entry.task, thread) })
+        chosen.push({ ...entry, thread: runnerOf(request, entry.task, thread) })
       }
     }
     return chosen

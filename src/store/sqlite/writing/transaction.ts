@@ -75,7 +75,7 @@ export function createTransaction(
     add(accepted: Run): StoredRun {
       const key = records.takeKey()
       const isRecordFull = isFull(accepted)
-      const jobs = accepted.jobs.map((job, index) => payloads.moveApart(key, index, null, job, isRecordFull))
+      const jobs = accepted.jobs.map((job, index) => payloads.setApart(key, index, job, { before: null, isRecordFull }))
       const stored = { key, run: { ...accepted, jobs } }
       records.add(stored)
       lists.add(accepted)
@@ -96,7 +96,7 @@ export function createTransaction(
       for (const [index, job] of changed.jobs.entries()) {
         const old = jobAt(before, index)
         if (job === old) continue
-        const kept = payloads.moveApart(key, index, old, job, isRecordFull)
+        const kept = payloads.setApart(key, index, job, { before: old, isRecordFull })
         if (kept !== job) run = { ...run, jobs: run.jobs.with(index, kept) }
         if (old.steps !== null && kept.steps === null) steps.removeJob(key, index)
         const [oldEntry, entry] = [queueEntry(key, old, index), queueEntry(key, kept, index)]
