@@ -1,45 +1,38 @@
-/** A schedule before it is stored: as code declares it, and the check whether it can be put, or what is wrong with it. */
-import { AppError, BootError } from '../domain/errors.ts'
+/** A schedule before it is stored: the schedules that code declares, and the check of a schedule's times and request. */
+import { AppError, BootError, messageOf } from '../domain/errors.ts'
+import { parseKeeping, writeJson } from '../domain/json.ts'
 import type { RequestIssue } from '../domain/problems.ts'
-import { writeJson } from '../domain/json.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
-import type { MissedPolicy, ScheduleDefinition } from '../domain/schedule.ts'
+import type { ScheduleDefinition } from '../domain/schedule.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Registry } from '../tasks/registry.ts'
 
-/** A schedule whose form was checked. */
-export interface ScheduleInput {
-  readonly cron: string
-  readonly timeZone: string
+/** A schedule with valid members; their values are not checked yet. */
+export interface ScheduleInput extends Omit<ScheduleDefinition, 'request'> {
   readonly request: RunRequest
-  readonly missed: MissedPolicy
   readonly paused: boolean
 }
 
-/** Bytes of the request of one schedule: a list has all of them. */
+/** A list of schedules contains all requests, so that each one is bounded. */
 const maxRequestBytes = 65_536
 
-/** @throws AppError `validation-error` or `unknown-task` with a pointer for each wrong place */
+/** @throws AppError `validation-error` or `unknown-task` with a pointer for each issue */
 export type Check = (input: ScheduleInput) => Promise<ScheduleDefinition>
 
 export function createCheck(intake: Pick<Intake, 'prepare'>, clock: Clock): Check {
   async function timeIssues(cron: string, timeZone: string): Promise<RequestIssue[]> {
     const { checkTimeZone, createTimetable } = await import('./timetable.ts')
     const issues: RequestIssue[] = []
-    const attempt = (pointer: string, work: () => void): void => {
+    const addIssueOf = (pointer: string, check: () => void): void => {
       try {
-        work()
+        check()
       } catch (error) {
-        // The number in croner's message is that of the day or the month less one.
-        const detail = String(Reflect.get(Object(error), 'message'))
-          .replace(/^CronPattern: /, '')
-          .replace(/^Invalid value for (\w+): .*$/, 'its $1 is out of range')
-        issues.push({ pointer, detail })
+        issues.push({ pointer, detail: cronMessage(error) })
       }
     }
-    attempt('/timeZone', () => checkTimeZone(timeZone))
-    attempt('/cron', () => {
+    addIssueOf('/timeZone', () => checkTimeZone(timeZone))
+    addIssueOf('/cron', () => {
       if (createTimetable(cron, 'UTC').next(clock.now()) === null) throw new RangeError('no date matches it')
     })
     return issues
@@ -57,52 +50,68 @@ export function createCheck(intake: Pick<Intake, 'prepare'>, clock: Clock): Chec
       if (!(error instanceof AppError)) throw error
       const { errors = [] } = error.members
       const ofRequest = errors.map(({ pointer, detail }) => ({ pointer: `/request${pointer}`, detail }))
-      throw refused(issues.length > 0 ? 'validation-error' : error.code, [...issues, ...ofRequest])
+      throw refusal(issues.length > 0 ? 'validation-error' : error.code, [...issues, ...ofRequest])
     }
-    if (issues.length > 0) throw refused('validation-error', issues)
+    if (issues.length > 0) throw refusal('validation-error', issues)
     return { cron, timeZone, request: text, missed }
   }
 }
 
-export function refused(code: AppError['code'], errors: readonly RequestIssue[]): AppError {
+/** The number in croner's message is wrong by one for days and months, so it is left out. */
+function cronMessage(error: unknown): string {
+  return messageOf(error)
+    .replace(/^CronPattern: /, '')
+    .replace(/^Invalid value for (\w+): .*$/, 'its $1 is out of range')
+}
+
+export function refusal(code: AppError['code'], errors: readonly RequestIssue[]): AppError {
   const [first] = errors
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
   return new AppError(code, `${first?.pointer}: ${first?.detail}${more}`, { members: { errors } })
 }
 
-/** A schedule as code has written it. */
-export interface DeclaredSchedule {
-  readonly name: string
-  /** What a caller would send to put it. */
-  readonly body: unknown
-  /** Where it is declared, for what is wrong with it. */
-  readonly place: string
+/** The request of a schedule that has been checked. Its inputs keep their exact JSON text. */
+export function storedRequest({ request }: ScheduleDefinition): RunRequest {
+  return parseKeeping(request, [['tasks', 'input']]) as RunRequest
 }
 
-/** @throws BootError where two have one name, or one is no object */
+/** A schedule that is declared in code, not yet checked. */
+export interface DeclaredSchedule {
+  readonly name: string
+  /** The body of a request that would put the schedule. */
+  readonly body: unknown
+  /** Names the declaration in errors. */
+  readonly label: string
+}
+
+/** @throws BootError if two schedules have the same name, or one is not an object of JSON values */
 export function declaredSchedules(
   registry: Pick<Registry, 'all'>,
-  given: Readonly<Record<string, unknown>>,
+  optionSchedules: Readonly<Record<string, unknown>>,
 ): readonly DeclaredSchedule[] {
   const ofTasks = registry.all().flatMap(({ name, schedule }): DeclaredSchedule[] => {
     if (schedule === undefined) return []
-    const place = `the schedule of the task ${name}`
-    if (typeof schedule !== 'object' || schedule === null) throw new BootError(`${place} must be an object with cron`)
+    const label = `the schedule of the task ${name}`
+    if (typeof schedule !== 'object' || schedule === null) throw new BootError(`${label} must be an object with cron`)
     const { input, ...rest } = schedule as Readonly<Record<string, unknown>>
-    if ('request' in rest) throw new BootError(`${place} must not have a request: it runs the task`)
-    return [{ name, body: { ...rest, request: { tasks: [{ name, input }] } }, place }]
+    if ('request' in rest) throw new BootError(`${label} must not have a request: it runs the task`)
+    return [{ name, body: { ...rest, request: { tasks: [{ name, input }] } }, label }]
   })
-  const ofOptions = Object.entries(given).map(([name, body]) => ({ name, body, place: `the schedule ${name}` }))
+  const ofOptions = Object.entries(optionSchedules).map(([name, body]) => ({
+    name,
+    body,
+    label: `the schedule ${name}`,
+  }))
   const twice = ofOptions.find(({ name }) => ofTasks.some((other) => other.name === name))
-  if (twice !== undefined) throw new BootError(`${twice.place} has the name of a task that has a schedule of its own`)
+  if (twice !== undefined) throw new BootError(`${twice.label} has the name of a task that has a schedule of its own`)
   return [...ofTasks, ...ofOptions].map((declared) => ({ ...declared, body: asJson(declared) }))
 }
 
-/** As a store has it. */
-function asJson({ body, place }: DeclaredSchedule): unknown {
+/** The body as it would arrive over HTTP. */
+function asJson({ body, label }: DeclaredSchedule): unknown {
   try {
     return JSON.parse(JSON.stringify(body))
   } catch (error) {
-    throw new BootError(`${place} is no JSON: ${String(error)}`, error)
+    throw new BootError(`${label} is no JSON: ${String(error)}`, error)
   }
 }

@@ -1,86 +1,79 @@
-/** What becomes of a schedule: when it is put, paused and resumed, and with each of its ticks. Pure. */
+/** How a schedule changes when it is put, paused and resumed, and with each of its ticks. Pure. */
 import { randomUUID } from 'node:crypto'
 import type { Schedule, ScheduleDefinition, ScheduleProblem } from '../domain/schedule.ts'
 import type { Timetable } from './timetable.ts'
 
-/** Runs that are made for ticks which passed while no process ran. */
+/** Missed ticks of a schedule that each make a run; earlier ones make none. */
 const maxMissed = 100
 
-export interface PutOptions {
+export interface PutSchedule extends ScheduleDefinition {
+  readonly name: string
   readonly isDeclared: boolean
   readonly isPaused: boolean
 }
 
 /**
- * With the same times as before, a tick that is due stays due. What was wrong with the request before says nothing now.
- * @param before null: there was none of this name
+ * A due tick stays due if the times are the same as before. The problem is cleared: it may be that of the old request.
+ * @param before null: there is no schedule of this name
  */
-export function put(
-  before: Schedule | null,
-  name: string,
-  { cron, timeZone, request, missed }: ScheduleDefinition,
-  { isDeclared, isPaused }: PutOptions,
-  timetable: Timetable,
-  now: number,
-): Schedule {
-  const isSameTime = before?.cron === cron && before.timeZone === timeZone
+export function put(before: Schedule | null, schedule: PutSchedule, timetable: Timetable, now: number): Schedule {
+  const isSameTime = before?.cron === schedule.cron && before.timeZone === schedule.timeZone
   const nextAt = isSameTime && !before.isPaused ? before.nextAt : timetable.next(now)
-  const { lastAt = null, lastRunId = null } = before ?? {}
   return {
-    name,
-    cron,
-    timeZone,
-    request,
-    missed,
-    isDeclared,
-    isPaused,
-    lastAt,
-    lastRunId,
+    ...schedule,
+    lastAt: before?.lastAt ?? null,
+    lastRunId: before?.lastRunId ?? null,
     problem: null,
     revision: randomUUID(),
-    nextAt: isPaused ? null : nextAt,
+    nextAt: schedule.isPaused ? null : nextAt,
   }
 }
 
-/** @returns the same one where it is paused already */
+/** @returns the same object if the schedule is paused already */
 export function pause(schedule: Schedule): Schedule {
   return schedule.isPaused ? schedule : written(schedule, { isPaused: true, nextAt: null })
 }
 
-/** Ticks that passed meanwhile are no missed ones. @returns the same one where it is not paused */
+/** Ticks during the pause were not missed. @returns the same object if the schedule is not paused */
 export function resume(schedule: Schedule, timetable: Timetable, now: number): Schedule {
   return schedule.isPaused ? written(schedule, { isPaused: false, nextAt: timetable.next(now) }) : schedule
 }
 
-/** What a due tick asks for: a run, or no more than to go on to the next one. */
+/** What happens with a due tick. */
 export interface Due {
-  /** The tick that makes a run; null: none does. */
+  /** The tick that makes a run; null: none does, the schedule only advances. */
   readonly tick: number | null
-  /** The tick that follows; null where none does. */
+  /** The following tick; null: there is none. */
   readonly nextAt: number | null
 }
 
 /**
- * @param watchedSince since when the process has been there: a later tick makes its run, even if it is late; of earlier
- *   ones, which were missed, `missed` decides
+ * @param missedBefore instant: earlier ticks were missed, and `missed` decides what happens with them; later ones make
+ *   their run however late they are
+ * @returns null if the schedule is paused or has no further tick
  */
-export function dueOf({ nextAt, missed }: Schedule, timetable: Timetable, watchedSince: number): Due | null {
+export function dueOf({ nextAt, missed }: Schedule, timetable: Timetable, missedBefore: number): Due | null {
   if (nextAt === null) return null
-  const goOn = (tick: number): Due => ({ tick, nextAt: timetable.next(tick) })
-  if (nextAt >= watchedSince) return goOn(nextAt)
-  if (missed === 'skip') return { tick: null, nextAt: timetable.next(watchedSince - 1) }
-  const [first = nextAt] = timetable.last(nextAt - 1, watchedSince - 1, missed === 'one' ? 1 : maxMissed)
-  return goOn(first)
+  const runOf = (tick: number): Due => ({ tick, nextAt: timetable.next(tick) })
+  if (nextAt >= missedBefore) return runOf(nextAt)
+  if (missed === 'skip') return { tick: null, nextAt: timetable.next(missedBefore - 1) }
+  const [first = nextAt] = timetable.last(nextAt - 1, missedBefore - 1, missed === 'one' ? 1 : maxMissed)
+  return runOf(first)
 }
 
 /** After a tick that made a run. */
-export function ticked(schedule: Schedule, { tick, nextAt }: Due, runId: string): Schedule {
+export function afterRun(schedule: Schedule, { tick, nextAt }: Due, runId: string): Schedule {
   return written(schedule, { nextAt, lastAt: tick, lastRunId: runId, problem: null })
 }
 
-/** After ticks that make none. @param problem null where that is as it should be */
-export function passed(schedule: Schedule, { nextAt }: Due, problem: ScheduleProblem | null): Schedule {
-  return written(schedule, { nextAt, ...(problem && { problem }) })
+/** After missed ticks that make no run. */
+export function afterMissed(schedule: Schedule, { nextAt }: Due): Schedule {
+  return written(schedule, { nextAt })
+}
+
+/** After a tick whose request was refused. */
+export function afterRefusal(schedule: Schedule, { nextAt }: Due, problem: ScheduleProblem): Schedule {
+  return written(schedule, { nextAt, problem })
 }
 
 function written(schedule: Schedule, members: Partial<Schedule>): Schedule {

@@ -1,8 +1,8 @@
-/** What can be asked of schedules: they are put, paused, run and removed here, and the ticker makes their runs. */
-import type { ProcessClock } from '../runtime/clock.ts'
+/** The operations on schedules. The ticker makes their runs. */
 import { AppError, BootError, messageOf } from '../domain/errors.ts'
-import { parseKeeping, writeJson } from '../domain/json.ts'
-import type { NewRun, RunRequest } from '../domain/run/new-run.ts'
+import { writeJson } from '../domain/json.ts'
+import type { RunRequest } from '../domain/run/new-run.ts'
+import type { RunRecord } from '../domain/run.ts'
 import {
   isScheduleName,
   maxSchedules,
@@ -10,32 +10,37 @@ import {
   type Schedule,
   type ScheduleDefinition,
 } from '../domain/schedule.ts'
-import type { RunRecord } from '../domain/run.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Log } from '../log.ts'
+import type { ProcessClock } from '../runtime/clock.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
-import { createCheck, type DeclaredSchedule, refused, type ScheduleInput } from './definition.ts'
-import { pause, put, resume, type PutOptions } from './rules.ts'
+import { createCheck, type DeclaredSchedule, refusal, type ScheduleInput, storedRequest } from './definition.ts'
+import { pause, put, type PutSchedule, resume } from './rules.ts'
 import { createTicker, type Ticker, type TickOutcome } from './ticker.ts'
 import type { Timetable } from './timetable.ts'
 
+export interface PutResult {
+  readonly schedule: Schedule
+  readonly isNew: boolean
+}
+
 export interface Schedules extends Pick<Ticker, 'clockStepped' | 'stop'> {
-  /** By name. */
+  /** All schedules in order of their names. */
   list(): Promise<readonly Schedule[]>
   /** @throws AppError `schedule-not-found` */
   get(name: string): Promise<Schedule>
-  /** @throws AppError `validation-error` or `unknown-task` with a pointer for each wrong place, or `schedule-declared` */
-  put(name: string, input: ScheduleInput): Promise<{ readonly schedule: Schedule; readonly isNew: boolean }>
+  /** @throws AppError `validation-error` or `unknown-task` with a pointer for each issue, or `schedule-declared` */
+  put(name: string, input: ScheduleInput): Promise<PutResult>
   /** @throws AppError `schedule-not-found` or `schedule-declared` */
   remove(name: string): Promise<void>
   /** @throws AppError `schedule-not-found` */
   setPaused(name: string, isPaused: boolean): Promise<Schedule>
-  /** Makes a run now, which is no tick. @throws AppError `schedule-not-found`, and as `submit` of the intake does */
+  /** Makes a run now; it does not count as a tick. @throws AppError `schedule-not-found`, and those of `intake.submit` */
   run(name: string): Promise<RunRecord>
-  /** Checks what code declares. @throws BootError that says what is wrong */
+  /** Checks the declared schedules. @throws BootError that names the first wrong one */
   prepare(): Promise<void>
-  /** Writes what code declares, and begins to wait for ticks. */
+  /** Writes the declared schedules, and starts the ticker. */
   start(): Promise<void>
 }
 
@@ -44,7 +49,7 @@ export interface SchedulesOptions {
   readonly intake: Pick<Intake, 'prepare' | 'admit' | 'submit'>
   readonly registry: Registry
   readonly declared: readonly DeclaredSchedule[]
-  /** @throws AppError with a pointer for each wrong place */
+  /** @throws AppError with a pointer for each issue */
   readonly parse: (body: unknown) => ScheduleInput
   readonly clock: ProcessClock
   readonly log: Log
@@ -52,50 +57,52 @@ export interface SchedulesOptions {
 }
 
 export function createSchedules(options: SchedulesOptions): Schedules {
-  const { store, intake, registry, declared, parse, clock, log, onTick } = options
-  const isDeclaredHere = new Set(declared.map(({ name }) => name))
-  const declaredInputs = new Map<string, ScheduleInput>()
-
-  /** Loaded with the first schedule: without one it is not needed. */
-  async function timetableOf({ cron, timeZone }: Pick<Schedule, 'cron' | 'timeZone'>): Promise<Timetable> {
-    const { createTimetable } = await import('./timetable.ts')
-    return createTimetable(cron, timeZone)
-  }
-
-  function requestOf({ name, request }: Schedule): RunRequest {
-    const { tasks, ...rest } = parseKeeping(request, [['tasks', 'input']]) as RunRequest
-    const [first, ...others] = tasks
-    if (first === undefined) throw new Error(`the schedule ${name} has no task`)
-    // Nobody waits for the first job, so it has the attempts of its task.
-    const maxAttempts = first.maxAttempts ?? registry.get(first.name)?.policy.maxAttempts
-    return { ...rest, tasks: [{ ...first, maxAttempts }, ...others], tags: [...rest.tags, scheduleTag(name)] }
-  }
-
+  const { store, intake, registry, declared, parse, clock, log } = options
   const check = createCheck(intake, clock)
-  const prepare = async (schedule: Schedule): Promise<NewRun> => intake.prepare(requestOf(schedule))
-  // A schedule that other code declares is left to the processes with that code: its ticks end with them.
-  const isOurs = ({ name, isDeclared }: Schedule): boolean => !isDeclared || isDeclaredHere.has(name)
-  const ticker = createTicker({ store, intake, prepare, timetableOf, isOurs, clock, log, ...(onTick && { onTick }) })
+  const declaredNames = new Set(declared.map(({ name }) => name))
+  /** Filled by `prepare`. */
+  const declaredInputs = new Map<string, ScheduleInput>()
+  const ticker = createTicker({
+    ...options,
+    prepare: async (schedule) => intake.prepare(requestOf(schedule)),
+    timetableOf,
+    isOurs,
+  })
+
+  /** Processes with the code of a declared schedule handle its ticks, and no others. */
+  function isOurs({ name, isDeclared }: Schedule): boolean {
+    return !isDeclared || declaredNames.has(name)
+  }
+
+  function requestOf(schedule: Schedule): RunRequest {
+    const { tasks, tags, ...rest } = storedRequest(schedule)
+    const [first, ...others] = tasks
+    if (first === undefined) throw new Error(`the schedule ${schedule.name} has no task`)
+    // No caller waits for the first job, so it has the attempts that its task sets.
+    const maxAttempts = first.maxAttempts ?? registry.get(first.name)?.policy.maxAttempts
+    return { ...rest, tasks: [{ ...first, maxAttempts }, ...others], tags: [...tags, scheduleTag(schedule.name)] }
+  }
+
+  async function get(name: string): Promise<Schedule> {
+    const schedule = isScheduleName(name) ? await store.getSchedule(name) : null
+    if (schedule === null) throw notFound(name)
+    return schedule
+  }
 
   /**
-   * Writes a new state of a schedule, also while others write it.
-   * @param next of null where there is no schedule; may be called several times
+   * Writes a new state of a schedule, and starts again if another process has written it meanwhile.
+   * @param next gets null if there is no schedule, and returns null to remove it; may be called several times
    */
-  async function change(
+  async function change<Next extends Schedule | null>(
     name: string,
-    next: (before: Schedule | null) => Schedule | null | Promise<Schedule | null>,
-  ): Promise<Schedule | null> {
+    next: (before: Schedule | null) => Next | Promise<Next>,
+  ): Promise<Next> {
     for (;;) {
       const before = await store.getSchedule(name)
       const to = await next(before)
-      if (to === before) return before
-      const written = { name, from: before?.revision ?? null, to, run: null }
-      const result = await store.changeSchedule(written, clock.now())
-      if (result === 'full') {
-        throw refused('validation-error', [
-          { pointer: '', detail: `there are ${maxSchedules} schedules, and no more fit` },
-        ])
-      }
+      if (to === before) return to
+      const result = await store.changeSchedule({ name, from: before?.revision ?? null, to, run: null }, clock.now())
+      if (result === 'full') throw invalid('', `there are ${maxSchedules} schedules, and no more fit`)
       if (result === 'changed') {
         ticker.wake()
         return to
@@ -106,33 +113,28 @@ export function createSchedules(options: SchedulesOptions): Schedules {
   async function putChecked(
     name: string,
     definition: ScheduleDefinition,
-    optionsOf: (before: Schedule | null) => PutOptions,
-  ): Promise<{ readonly schedule: Schedule; readonly isNew: boolean }> {
+    stateOf: (before: Schedule | null) => Pick<PutSchedule, 'isDeclared' | 'isPaused'>,
+  ): Promise<PutResult> {
     const timetable = await timetableOf(definition)
     let isNew = false
     const schedule = await change(name, (before) => {
       isNew = before === null
-      return put(before, name, definition, optionsOf(before), timetable, clock.now())
+      return put(before, { ...definition, name, ...stateOf(before) }, timetable, clock.now())
     })
-    if (schedule === null) throw new Error('a schedule that was put is not there')
     return { schedule, isNew }
   }
 
   function refuseDeclared(name: string): void {
-    if (!isDeclaredHere.has(name)) return
+    if (!declaredNames.has(name)) return
     throw new AppError('schedule-declared', `the schedule ${name} is declared in code: it can be paused, and run`)
   }
 
-  async function get(name: string): Promise<Schedule> {
-    const schedule = isScheduleName(name) ? await store.getSchedule(name) : null
-    if (schedule === null) throw noSuchSchedule(name)
-    return schedule
-  }
-
-  /** Those that this code declared before it was changed. Other processes may have other code. */
+  /** Removes schedules that an earlier version of this code declared. With a shared store, another process may have them. */
   async function removeUndeclared(): Promise<void> {
     if (store.notifier !== null) return
-    for (const { name } of (await store.listSchedules()).filter((schedule) => !isOurs(schedule))) {
+    for (const schedule of await store.listSchedules()) {
+      if (isOurs(schedule)) continue
+      const { name } = schedule
       await change(name, () => null)
       log.info({ schedule: name }, `the schedule ${name} is gone: no code declares it any more`)
     }
@@ -142,12 +144,9 @@ export function createSchedules(options: SchedulesOptions): Schedules {
     list: store.listSchedules,
     get,
     async put(name, input) {
-      if (!isScheduleName(name)) {
-        throw refused('validation-error', [{ pointer: '/name', detail: 'must be 1–64 letters, digits, "-" and "_"' }])
-      }
+      if (!isScheduleName(name)) throw invalid('/name', nameRule)
       refuseDeclared(name)
-      const definition = await check(input)
-      return putChecked(name, definition, () => ({ isDeclared: false, isPaused: input.paused }))
+      return putChecked(name, await check(input), () => ({ isDeclared: false, isPaused: input.paused }))
     },
     async remove(name) {
       refuseDeclared(name)
@@ -156,26 +155,24 @@ export function createSchedules(options: SchedulesOptions): Schedules {
     },
     async setPaused(name, isPaused) {
       await get(name)
-      const schedule = await change(name, async (before) => {
-        if (before === null) throw noSuchSchedule(name)
+      return change(name, async (before) => {
+        if (before === null) throw notFound(name)
         return isPaused ? pause(before) : resume(before, await timetableOf(before), clock.now())
       })
-      if (schedule === null) throw noSuchSchedule(name)
-      return schedule
     },
     async run(name) {
       const request = requestOf(await get(name))
       return (await intake.submit(request, { waitMs: 0, idempotency: null })).run
     },
     async prepare() {
-      for (const { name, body, place } of declared) {
+      for (const { name, body, label } of declared) {
         try {
-          if (!isScheduleName(name)) throw new Error('its name must be 1–64 letters, digits, "-" and "_"')
+          if (!isScheduleName(name)) throw new Error(`its name ${nameRule}`)
           const input = parse(body)
           await check(input)
           declaredInputs.set(name, input)
         } catch (error) {
-          throw new BootError(`${place}: ${messageOf(error)}`, error)
+          throw new BootError(`${label}: ${messageOf(error)}`, error)
         }
       }
     },
@@ -194,6 +191,14 @@ export function createSchedules(options: SchedulesOptions): Schedules {
   }
 }
 
+const nameRule = 'must be 1–64 letters, digits, "-" and "_"'
+
+/** The first schedule loads the module; a service without one does not need it. */
+async function timetableOf({ cron, timeZone }: Pick<Schedule, 'cron' | 'timeZone'>): Promise<Timetable> {
+  const { createTimetable } = await import('./timetable.ts')
+  return createTimetable(cron, timeZone)
+}
+
 function isSame(one: ScheduleDefinition, other: ScheduleDefinition): boolean {
   return (
     one.cron === other.cron &&
@@ -203,6 +208,10 @@ function isSame(one: ScheduleDefinition, other: ScheduleDefinition): boolean {
   )
 }
 
-function noSuchSchedule(name: string): AppError {
+function invalid(pointer: string, detail: string): AppError {
+  return refusal('validation-error', [{ pointer, detail }])
+}
+
+function notFound(name: string): AppError {
   return new AppError('schedule-not-found', `there is no schedule ${name}`)
 }

@@ -1,7 +1,7 @@
 /**
- * Waits for the next tick of all schedules, and makes its run, or none; what fails is tried again. The commit that accepts the
- * run also goes on to the next tick, and takes place only if no other process has done so: a process that dies at any moment
- * leaves a tick due, or done.
+ * Waits for the next tick of all schedules, and makes its run, or none; a failure is retried. The commit that accepts the
+ * run also advances the schedule to its next tick, and succeeds only if no other process has advanced it: a process that
+ * dies at any moment leaves the tick either due or done.
  */
 import { AppError, messageOf } from '../domain/errors.ts'
 import type { NewRun } from '../domain/run/new-run.ts'
@@ -10,26 +10,26 @@ import type { Intake } from '../intake/intake.ts'
 import type { Log } from '../log.ts'
 import { createAlarm, type ProcessClock } from '../runtime/clock.ts'
 import type { Store } from '../store/store.ts'
-import { type Due, dueOf, passed, ticked } from './rules.ts'
+import { afterMissed, afterRefusal, afterRun, type Due, dueOf } from './rules.ts'
 import type { Timetable } from './timetable.ts'
 
 export interface Ticker {
   start(): void
-  /** A schedule was written: looks for what is due, and for when the next tick is. */
+  /** A schedule was written: looks for due ticks, and sets the alarm for the next one. */
   wake(): void
   /** The service's clock was moved by this number of milliseconds. */
   clockStepped(byMs: number): void
-  /** Resolves when no tick is under way. */
+  /** Resolves when no tick is being handled. */
   stop(): Promise<void>
 }
 
-/** `missed`: no process ran; `refused`: its request cannot be run any more. */
+/** `missed`: no process ran at that time; `refused`: the request of the schedule cannot be run any more. */
 export type TickOutcome = 'run' | 'missed' | 'refused'
 
 export interface TickerOptions {
   readonly store: Pick<Store, 'changeSchedule' | 'dueSchedules' | 'notifier'>
   readonly intake: Pick<Intake, 'admit'>
-  /** The run of a schedule. @throws AppError where its request cannot be run */
+  /** Makes the run of a schedule. @throws AppError if its request cannot be run */
   readonly prepare: (schedule: Schedule) => Promise<NewRun>
   readonly timetableOf: (schedule: Schedule) => Promise<Timetable>
   /** Whether this process handles the ticks of the schedule. */
@@ -39,11 +39,11 @@ export interface TickerOptions {
   readonly onTick?: (outcome: TickOutcome) => void
 }
 
-/** Until a tick that cannot be handled now is tried again. */
+/** Wait before a tick that could not be handled is tried again. */
 const retryMs = 1_000
-/** Until schedules are seen that other processes have written, and do not handle. */
+/** With a shared store, wait before looking for schedules that another process wrote but does not handle. */
 const lookMs = 30_000
-/** A clock that is set forward by less is one that is kept right: the ticks in between have not been missed. */
+/** A larger step forward of the clock means that the machine slept. After a smaller one, the ticks in between were not missed. */
 const sleepMs = 60_000
 
 export function createTicker(options: TickerOptions): Ticker {
@@ -51,32 +51,29 @@ export function createTicker(options: TickerOptions): Ticker {
   const { handle, forget } = createTickHandler(options)
   const isShared = store.notifier !== null
   const alarm = createAlarm(clock, wake)
-  /** Since when this process has handled ticks. */
-  let watchedSince = 0
-  /** When it began to, at its start or after a sleep. */
-  let beganAt = 0
-  /** Since when one process or another has handled ticks; null while that is not known. */
-  let sharedSince: number | null = null
+  /** When this process started to watch: at its start, or after a sleep. */
+  let startedAt = 0
+  let watch: Watch = { ownSince: 0, sharedSince: null }
   let isStarted = false
   let isStopped = false
-  let isWanted = false
+  let isLookWanted = false
   let looking: Promise<void> | undefined
   let retry: NodeJS.Timeout | undefined
-  /** By schedule, why its tick waits, as it was logged. */
-  const troubles = new Map<string, string>()
+  /** The last logged error code of each schedule, and of the store under the empty name. */
+  const loggedCodes = new Map<string, string>()
 
   function wake(): void {
     if (!isStarted || isStopped) return
-    isWanted = true
-    looking ??= lookAgain().finally(() => {
+    isLookWanted = true
+    looking ??= lookWhileWanted().finally(() => {
       looking = undefined
-      if (isWanted) wake()
+      if (isLookWanted) wake()
     })
   }
 
-  async function lookAgain(): Promise<void> {
-    while (isWanted && !isStopped) {
-      isWanted = false
+  async function lookWhileWanted(): Promise<void> {
+    while (isLookWanted && !isStopped) {
+      isLookWanted = false
       await look()
     }
   }
@@ -85,16 +82,19 @@ export function createTicker(options: TickerOptions): Ticker {
     clearTimeout(retry)
     try {
       const now = clock.now()
-      sharedSince ??= store.notifier === null ? beganAt : await store.notifier.watchedSince(beganAt)
+      if (watch.sharedSince === null) {
+        const sharedSince = store.notifier === null ? startedAt : await store.notifier.watchedSince(startedAt)
+        watch = { ...watch, sharedSince }
+      }
       const { due, nextAt } = await store.dueSchedules(now)
-      const handled = await Promise.all(due.filter(isOurs).map(attempt))
-      // It may have another tick that is due.
-      if (handled.includes(true)) isWanted = true
-      else if (handled.includes(false) || sharedSince === null) lookLater()
+      const results = await Promise.all(due.filter(isOurs).map(handleSafely))
+      // A schedule that has advanced may have another due tick.
+      if (results.includes('done')) isLookWanted = true
+      else if (results.includes('later') || watch.sharedSince === null) lookLater()
       if (!isStopped) alarm.set(isShared ? Math.min(nextAt ?? Infinity, now + lookMs) : nextAt)
-      troubles.delete('')
+      loggedCodes.delete('')
     } catch (error) {
-      noteTrouble('', 'schedules cannot be read', error)
+      logFailure('', 'schedules cannot be read', error)
       lookLater()
     }
   }
@@ -103,46 +103,44 @@ export function createTicker(options: TickerOptions): Ticker {
     if (!isStopped) retry = setTimeout(wake, retryMs)
   }
 
-  /** @returns whether something has become of the tick */
-  async function attempt(schedule: Schedule): Promise<boolean> {
+  async function handleSafely(schedule: Schedule): Promise<Handled> {
     const { name } = schedule
     try {
-      const isDone = await handle(schedule, { watchedSince, sharedSince })
-      if (isDone) troubles.delete(name)
-      return isDone
+      const handled = await handle(schedule, watch)
+      if (handled === 'done') loggedCodes.delete(name)
+      return handled
     } catch (error) {
-      noteTrouble(name, `a tick of the schedule ${name} has to wait`, error)
-      return false
+      logFailure(name, `a tick of the schedule ${name} has to wait`, error)
+      return 'later'
     }
   }
 
-  function noteTrouble(name: string, message: string, error: unknown): void {
+  /** Logs the same failure of a schedule once, however often it is retried. */
+  function logFailure(name: string, message: string, error: unknown): void {
     const reason = messageOf(error)
     const code = error instanceof AppError ? error.code : reason
-    if (isStopped || troubles.get(name) === code) return
-    troubles.set(name, code)
+    if (isStopped || loggedCodes.get(name) === code) return
+    loggedCodes.set(name, code)
     log.warn({ ...(name !== '' && { schedule: name }), err: error }, `${message}: ${reason}; trying again`)
   }
 
-  function beginToWatch(): void {
-    beganAt = clock.now()
-    watchedSince = beganAt
-    sharedSince = null
+  function startWatch(): void {
+    startedAt = clock.now()
+    watch = { ownSince: startedAt, sharedSince: null }
   }
 
   return {
     start() {
-      beginToWatch()
+      startWatch()
       isStarted = true
       wake()
     },
     wake,
     clockStepped(byMs) {
-      // While the machine slept no process ran here.
       if (byMs >= sleepMs) {
-        beginToWatch()
+        startWatch()
         forget()
-      } else watchedSince = Math.min(watchedSince, clock.now())
+      } else watch = { ...watch, ownSince: Math.min(watch.ownSince, clock.now()) }
       wake()
     },
     async stop() {
@@ -154,49 +152,50 @@ export function createTicker(options: TickerOptions): Ticker {
   }
 }
 
-/** Since when processes have handled ticks. */
-interface Watched {
-  /** This one. */
-  readonly watchedSince: number
-  /** One or another of those that share the store; null while that is not known. */
+/** The instants since which ticks have been watched without a gap. */
+interface Watch {
+  /** By this process. */
+  readonly ownSince: number
+  /** By the processes that share the store, one or another; null: not known yet. */
   readonly sharedSince: number | null
 }
 
+/** `done`: the schedule has advanced, here or in another process; `later`: the tick must be tried again. */
+type Handled = 'done' | 'later'
+
 interface TickHandler {
-  /**
-   * @returns whether something has become of the tick; else it is to be tried again
-   * @throws where the store fails, or the backlog is full
-   */
-  handle(schedule: Schedule, watched: Watched): Promise<boolean>
-  /** Ticks have been missed: what was decided of earlier ones is void. */
+  /** @throws AppError if the store fails, or the backlog is full */
+  handle(schedule: Schedule, watch: Watch): Promise<Handled>
+  /** Ticks were missed during a sleep, so earlier decisions about missed ticks are void. */
   forget(): void
 }
 
-/** How long a tick that this process would miss or refuse is left to the others, which may be able to run it. */
+/** With a shared store, another process may be able to run a tick that this one would miss or refuse: it has this long. */
 const takeoverMs = 15_000
 
 function createTickHandler(options: TickerOptions): TickHandler {
   const { store, intake, prepare, timetableOf, clock, log, onTick } = options
   const isShared = store.notifier !== null
-  /** By schedule, the first of many missed ticks that each make a run. */
-  const owedSince = new Map<string, number>()
+  /** With `missed: 'all'`: the first missed tick of each schedule whose missed ticks are being run one by one. */
+  const firstCaughtUp = new Map<string, number>()
 
-  /** @returns the instant before which its ticks were missed; null while it is not known whether the due one was */
-  function missedBeforeOf({ nextAt, isDeclared }: Schedule, { watchedSince, sharedSince }: Watched): number | null {
-    if (nextAt === null || nextAt >= watchedSince) return watchedSince
+  /** @returns the instant before which ticks of the schedule were missed; null: not known yet for its due tick */
+  function missedBefore({ nextAt, isDeclared }: Schedule, { ownSince, sharedSince }: Watch): number | null {
+    if (nextAt === null || nextAt >= ownSince) return ownSince
     if (sharedSince === null) return null
-    if (!isDeclared) return Math.min(watchedSince, sharedSince)
-    // Not all processes need to have its code: those that do have the time to handle it.
-    return sharedSince < watchedSince && clock.now() - watchedSince < takeoverMs ? null : watchedSince
+    if (!isDeclared) return Math.min(ownSince, sharedSince)
+    // Only some processes may have the code that declares it: they get time to handle the tick.
+    const mayBeHandled = sharedSince < ownSince && clock.now() - ownSince < takeoverMs
+    return mayBeHandled ? null : ownSince
   }
 
-  async function handle(schedule: Schedule, watched: Watched): Promise<boolean> {
-    const { name, nextAt } = schedule
-    const missedBefore = missedBeforeOf(schedule, watched)
-    if (missedBefore === null) return false
+  async function handle(schedule: Schedule, watch: Watch): Promise<Handled> {
+    const { name } = schedule
+    const missedUntil = missedBefore(schedule, watch)
+    if (missedUntil === null) return 'later'
     const timetable = await timetableOf(schedule)
-    const due = dueOf(schedule, timetable, Math.min(missedBefore, owedSince.get(name) ?? missedBefore))
-    if (due === null) return true
+    const due = dueOf(schedule, timetable, Math.min(missedUntil, firstCaughtUp.get(name) ?? missedUntil))
+    if (due === null) return 'done'
     const { tick } = due
     if (tick === null) return miss(schedule, due)
     let run: NewRun
@@ -205,45 +204,39 @@ function createTickHandler(options: TickerOptions): TickHandler {
     } catch (error) {
       return refuse(schedule, due, tick, error)
     }
-    const accept = (): Promise<boolean> => change(schedule, ticked(schedule, due, run.id), run)
-    if (!(await intake.admit(run.jobs.length, accept))) return true
-    if (tick < missedBefore) owedSince.set(name, owedSince.get(name) ?? tick)
-    else owedSince.delete(name)
+    const accept = (): Promise<boolean> => change(schedule, afterRun(schedule, due, run.id), run)
+    if (!(await intake.admit(run.jobs.length, accept))) return 'done'
+    if (tick >= missedUntil) firstCaughtUp.delete(name)
+    else if (!firstCaughtUp.has(name)) firstCaughtUp.set(name, tick)
     onTick?.('run')
-    log.debug({ schedule: name, tick: iso(tick), runId: run.id }, `a tick of the schedule ${name} has made its run`)
-    if (nextAt !== tick) {
-      const message = `ticks of the schedule ${name} were missed: those before this one make no run`
-      log.info({ schedule: name, since: iso(nextAt), tick: iso(tick), runId: run.id }, message)
-    }
+    logRun(schedule, tick, run)
     logClockChange(schedule, tick, timetable)
-    return true
+    return 'done'
   }
 
-  /** Passes over ticks that make no run. */
-  async function miss(schedule: Schedule, due: Due): Promise<boolean> {
+  /** Advances the schedule past ticks that make no run. */
+  async function miss(schedule: Schedule, due: Due): Promise<Handled> {
     const { name, nextAt } = schedule
-    if (isLeftToOthers(nextAt)) return false
-    if (await change(schedule, passed(schedule, due, null), null)) {
+    if (isLeftToOthers(nextAt)) return 'later'
+    if (await change(schedule, afterMissed(schedule, due), null)) {
       log.info({ schedule: name, since: iso(nextAt) }, `ticks of the schedule ${name} were missed: they make no run`)
       onTick?.('missed')
     }
-    return true
+    return 'done'
   }
 
-  /** Nothing is owed for such a tick: the schedule says why, and goes on. */
-  async function refuse(schedule: Schedule, due: Due, tick: number, error: unknown): Promise<boolean> {
+  /** The tick will not be retried: the schedule advances, and keeps the reason as its `problem`. */
+  async function refuse(schedule: Schedule, due: Due, tick: number, error: unknown): Promise<Handled> {
     const { name } = schedule
-    if (isLeftToOthers(tick)) return false
+    if (isLeftToOthers(tick)) return 'later'
     const code = error instanceof AppError ? error.code : 'internal'
     const detail = messageOf(error)
-    if (await change(schedule, passed(schedule, due, { at: tick, code, detail }), null)) {
-      log.error(
-        { schedule: name, tick: iso(tick), err: error },
-        `a tick of the schedule ${name} makes no run: ${detail}`,
-      )
+    if (await change(schedule, afterRefusal(schedule, due, { at: tick, code, detail }), null)) {
+      const fields = { schedule: name, tick: iso(tick), err: error }
+      log.error(fields, `a tick of the schedule ${name} makes no run: ${detail}`)
       onTick?.('refused')
     }
-    return true
+    return 'done'
   }
 
   async function change(schedule: Schedule, to: Schedule, run: NewRun | null): Promise<boolean> {
@@ -253,6 +246,14 @@ function createTickHandler(options: TickerOptions): TickHandler {
 
   function isLeftToOthers(tick: number | null): boolean {
     return isShared && tick !== null && clock.now() - tick < takeoverMs
+  }
+
+  function logRun({ name, nextAt }: Schedule, tick: number, { id }: NewRun): void {
+    const fields = { schedule: name, tick: iso(tick), runId: id }
+    log.debug(fields, `a tick of the schedule ${name} has made its run`)
+    if (nextAt === tick) return
+    const message = `ticks of the schedule ${name} were missed: those before this one make no run`
+    log.info({ ...fields, since: iso(nextAt) }, message)
   }
 
   function logClockChange({ name, timeZone }: Schedule, tick: number, timetable: Timetable): void {
@@ -265,10 +266,9 @@ function createTickHandler(options: TickerOptions): TickHandler {
     log.info({ schedule: name, tick: iso(tick), timeZone, clockChange }, `the clocks of ${timeZone} ${what}`)
   }
 
-  return { handle, forget: () => owedSince.clear() }
+  return { handle, forget: () => firstCaughtUp.clear() }
 }
 
-/** For people. */
 function iso(at: number | null): string | null {
   return at === null ? null : new Date(at).toISOString()
 }

@@ -1,61 +1,63 @@
 /**
- * The ticks of a pattern in a time zone: croner's, with rules of its own for the hours that clocks skip and repeat.
+ * The ticks of a cron pattern in a time zone: those of croner, except when the clocks change.
  *
- * A pattern that names every hour, or repeats within an hour (`*` or a step in its minutes or seconds), follows real time
- * in a repeated hour; every other one names times of the day, and a time that comes twice ticks the first time only. A
- * time that is skipped ticks at the moment of the change, unless the pattern names every hour.
+ * When the clocks are set back, an hour repeats. A pattern that names every hour, or that has `*` or a step in its minutes
+ * or seconds, ticks during both. Any other pattern names times of the day: such a time ticks only the first time.
+ * When the clocks are set forward, some local times are skipped. A skipped time ticks at the moment of the change, unless
+ * the pattern names every hour.
  */
 import { Cron } from 'croner'
 
 export interface Timetable {
-  /** The first tick after the instant; null where none follows. */
+  /** The first tick after the instant; null: there is none. */
   next(after: number): number | null
-  /** The last `limit` ticks between two instants, in order; a tick at `after` is excluded, one at `until` included. */
+  /** The last `limit` ticks after one instant and up to another one, which is included, in ascending order. */
   last(after: number, until: number, limit: number): readonly number[]
-  /** What a change of clocks does to the tick; null where it does nothing. */
+  /** How a change of the clocks affects the tick; null: it does not. */
   changeAt(tick: number): ClockChange | null
 }
 
-/** `skipped`: its local time does not exist that day. `repeated`: it comes a second time, which is no tick. */
+/** `skipped`: the tick's local time does not exist on that day. `repeated`: it occurs a second time, without a tick. */
 export type ClockChange = 'skipped' | 'repeated'
 
 const secondMs = 1_000
 const dayMs = 86_400_000
-/** No clock has been set back by more in living memory. */
+/** In recent history, no time zone has set its clocks back by more. */
 const maxRepeatMs = 3 * 3_600_000
 
-/** @throws TypeError that says what is wrong with the pattern; RangeError for an unknown time zone */
+/** @throws TypeError for an invalid pattern; RangeError for an unknown time zone */
 export function createTimetable(pattern: string, timeZone: string): Timetable {
   const fields = pattern.trim().split(/\s+/)
   if (fields.length < 5 || fields.length > 6) {
     throw new TypeError(`it has ${fields.length} fields; a pattern has five, or six with seconds`)
   }
-  const aheadMs = createAhead(timeZone)
+  const offsetAt = createOffset(timeZone)
   const given = cronOf(fields.join(' '), timeZone)
   const [seconds = '0', minutes = '*', hours = '*', ...days] = fields.length === 6 ? fields : ['0', ...fields]
   const hourList = listOf(hours, 24)
   const isHourly = hourList.length === 24
   const repeats = /[*?/]/.test(`${seconds}${minutes}`)
 
-  // The same times named one by one: croner takes them for times of the day, which tick once in a repeated hour.
-  const named = (): Cron => cronOf([listOf(seconds, 60), listOf(minutes, 60), hourList, ...days].join(' '), timeZone)
-  const cron = isHourly || repeats ? given : named()
-  const onPaper = cronOf(fields.join(' '), 'UTC')
+  // If every time is listed, croner takes them as times of the day, which tick once when an hour repeats.
+  const listed = (): Cron => cronOf([listOf(seconds, 60), listOf(minutes, 60), hourList, ...days].join(' '), timeZone)
+  const cron = isHourly || repeats ? given : listed()
+  /** The pattern in a zone without changes: its instants are read as local times. */
+  const localCron = cronOf(fields.join(' '), 'UTC')
 
   function next(after: number): number | null {
     const tick = cron.nextRun(new Date(after))?.getTime() ?? null
     return tick === null || isHourly ? tick : (skippedBetween(after, tick) ?? tick)
   }
 
-  /** The first change of the clocks, after the one instant and before the other, that skips times of the pattern. */
+  /** The first change of the clocks between the two instants that skips a time of the pattern; null: there is none. */
   function skippedBetween(after: number, until: number): number | null {
     for (let from = after; from < until; from += dayMs) {
       const to = Math.min(from + dayMs, until)
-      const [beforeMs, afterMs] = [aheadMs(from), aheadMs(to)]
-      if (afterMs <= beforeMs) continue
+      const [offsetBefore, offsetAfter] = [offsetAt(from), offsetAt(to)]
+      if (offsetAfter <= offsetBefore) continue
       const change = changeBetween(from, to)
-      const skipped = onPaper.nextRun(new Date(change + beforeMs - 1))?.getTime() ?? Infinity
-      if (skipped < change + afterMs) return change
+      const localTick = localCron.nextRun(new Date(change + offsetBefore - 1))?.getTime() ?? Infinity
+      if (localTick < change + offsetAfter) return change
     }
     return null
   }
@@ -64,7 +66,7 @@ export function createTimetable(pattern: string, timeZone: string): Timetable {
     let [early, late] = [Math.floor(from / secondMs), Math.ceil(to / secondMs)]
     while (late - early > 1) {
       const middle = Math.floor((early + late) / 2)
-      if (aheadMs(middle * secondMs) === aheadMs(from)) early = middle
+      if (offsetAt(middle * secondMs) === offsetAt(from)) early = middle
       else late = middle
     }
     return late * secondMs
@@ -76,8 +78,8 @@ export function createTimetable(pattern: string, timeZone: string): Timetable {
     return ticks
   }
 
-  /** Whether there are at least `count` ticks after `after` and up to `until`. */
-  function hasMany(after: number, until: number, count: number): boolean {
+  /** Whether at least `count` ticks lie after `after` and up to `until`. */
+  function hasTicks(after: number, until: number, count: number): boolean {
     let tick: number | null = after
     for (let found = 0; found < count; found += 1) {
       tick = next(tick)
@@ -89,37 +91,37 @@ export function createTimetable(pattern: string, timeZone: string): Timetable {
   return {
     next,
     last(after, until, limit) {
-      if (!hasMany(after, until, limit + 1)) return ticksIn(after, until)
-      const isBefore = (from: number): boolean => !hasMany(from, until, limit + 1)
+      const hasEnough = (from: number): boolean => hasTicks(from, until, limit + 1)
+      if (!hasEnough(after)) return ticksIn(after, until)
       let spanMs = secondMs
-      while (isBefore(until - spanMs)) spanMs *= 2
-      // Between these two is the latest instant after which there are enough of them.
+      while (!hasEnough(until - spanMs)) spanMs *= 2
+      // The latest instant that has enough ticks after it lies between these two.
       let [early, late] = [Math.max(after, until - spanMs), until - spanMs / 2]
       while (late - early > secondMs) {
         const middle = Math.floor((early + late) / 2)
-        if (isBefore(middle)) late = middle
-        else early = middle
+        if (hasEnough(middle)) early = middle
+        else late = middle
       }
       return ticksIn(early, until).slice(-limit)
     },
     changeAt(tick) {
       if (!given.match(new Date(tick))) return 'skipped'
-      const backMs = aheadMs(tick) - aheadMs(tick + maxRepeatMs)
-      const again = tick + backMs
-      if (backMs <= 0 || aheadMs(again) !== aheadMs(tick) - backMs) return null
-      return next(again - secondMs) === again ? null : 'repeated'
+      const setBackMs = offsetAt(tick) - offsetAt(tick + maxRepeatMs)
+      const secondTime = tick + setBackMs
+      if (setBackMs <= 0 || offsetAt(secondTime) !== offsetAt(tick) - setBackMs) return null
+      return next(secondTime - secondMs) === secondTime ? null : 'repeated'
     },
   }
 }
 
-/** @throws RangeError for an unknown zone, and for an offset, which is none */
+/** @throws RangeError for an unknown time zone, and for an offset such as `+02:00` */
 export function checkTimeZone(timeZone: string): void {
   if (/^[+-]/.test(timeZone)) throw new RangeError(`Invalid time zone specified: ${timeZone}`)
-  createAhead(timeZone)
+  createOffset(timeZone)
 }
 
-/** By how much clocks in the zone are ahead of UTC at an instant, in milliseconds. */
-function createAhead(timeZone: string): (at: number) => number {
+/** @returns a function from an instant to the zone's offset from UTC then, in milliseconds */
+function createOffset(timeZone: string): (at: number) => number {
   const numeric = 'numeric'
   const time = { hour: numeric, minute: numeric, second: numeric, hourCycle: 'h23' } as const
   const format = new Intl.DateTimeFormat('en-US', { timeZone, year: numeric, month: numeric, day: numeric, ...time })
@@ -132,12 +134,12 @@ function createAhead(timeZone: string): (at: number) => number {
   }
 }
 
-/** @throws TypeError */
+/** @throws TypeError for an invalid pattern */
 function cronOf(pattern: string, timezone: string): Cron {
   return new Cron(pattern, { timezone, mode: '5-or-6-parts', fixedTimeRule: 'no-wildcard' })
 }
 
-/** The values of one field that croner has accepted: `*`, numbers and ranges, with a step or without. */
+/** The values of a field that croner has accepted: `*`, numbers and ranges, with or without a step. */
 function listOf(field: string, count: number): number[] {
   const values = field.split(',').flatMap((part) => {
     const [range = '', step = '1'] = part.split('/')

@@ -8,14 +8,20 @@ import { createTimetable } from '../../src/schedules/timetable.ts'
 const dayMs = 86_400_000
 const day = (number: number): number => Date.UTC(2026, 0, number, 3)
 const daily = createTimetable('0 3 * * *', 'UTC')
-const definition = { cron: '0 3 * * *', timeZone: 'UTC', request: '{}', missed: 'one' } as const
+const times = { cron: '0 3 * * *', timeZone: 'UTC' }
+const definition = {
+  ...times,
+  name: 'nightly',
+  request: '{}',
+  missed: 'one',
+  isDeclared: false,
+  isPaused: false,
+} as const
 
 function scheduleOf(missed: MissedPolicy, nextAt: number | null): Schedule {
-  const made = put(null, 'nightly', { ...definition, missed }, given, daily, day(1))
+  const made = put(null, { ...definition, missed }, daily, day(1))
   return { ...made, nextAt }
 }
-
-const given = { isDeclared: false, isPaused: false }
 
 test('a tick since when the process is there makes its run, however late it is, and each of several does', () => {
   for (const missed of ['one', 'skip', 'all'] as const) {
@@ -26,10 +32,10 @@ test('a tick since when the process is there makes its run, however late it is, 
 })
 
 test('of ticks before, the last makes a run, or none, or the last hundred do', () => {
-  const watchedSince = day(9) + dayMs / 2
-  assert.equal(dueOf(scheduleOf('one', day(5)), daily, watchedSince), { tick: day(9), nextAt: day(10) })
-  assert.equal(dueOf(scheduleOf('skip', day(5)), daily, watchedSince), { tick: null, nextAt: day(10) })
-  assert.equal(dueOf(scheduleOf('all', day(5)), daily, watchedSince), { tick: day(5), nextAt: day(6) })
+  const missedBefore = day(9) + dayMs / 2
+  assert.equal(dueOf(scheduleOf('one', day(5)), daily, missedBefore), { tick: day(9), nextAt: day(10) })
+  assert.equal(dueOf(scheduleOf('skip', day(5)), daily, missedBefore), { tick: null, nextAt: day(10) })
+  assert.equal(dueOf(scheduleOf('all', day(5)), daily, missedBefore), { tick: day(5), nextAt: day(6) })
   // A tick at that very moment is not missed.
   assert.equal(dueOf(scheduleOf('skip', day(5)), daily, day(9)), { tick: null, nextAt: day(9) })
   assert.equal(dueOf(scheduleOf('one', day(5)), daily, day(9)), { tick: day(8), nextAt: day(9) })
@@ -49,11 +55,11 @@ test('of ticks before, the last makes a run, or none, or the last hundred do', (
 
 test('a put keeps the tick that is due where the times stay the same, and everything that the ticks have left', () => {
   const before = { ...scheduleOf('one', day(5)), lastAt: day(4), lastRunId: 'run' }
-  const same = put(before, 'nightly', { ...definition, request: '{"x":1}' }, given, daily, day(9))
+  const same = put(before, { ...definition, request: '{"x":1}' }, daily, day(9))
   assert.equal([same.nextAt, same.lastAt, same.lastRunId, same.request], [day(5), day(4), 'run', '{"x":1}'])
   assert.is.not(same.revision, before.revision)
   const hourly = { ...definition, cron: '0 * * * *' }
-  const other = put(before, 'nightly', hourly, given, createTimetable(hourly.cron, 'UTC'), day(9))
+  const other = put(before, hourly, createTimetable(hourly.cron, 'UTC'), day(9))
   assert.equal([other.nextAt, other.lastAt], [day(9) + 3_600_000, day(4)])
 })
 
@@ -65,8 +71,8 @@ test('a pause forgets the tick that is due, and a resume goes on with the next o
   const resumed = resume(paused, daily, day(9) + 1)
   assert.equal([resumed.isPaused, resumed.nextAt], [false, day(10)])
   assert.is(resume(resumed, daily, day(20)), resumed)
-  assert.is(put(paused, 'nightly', definition, given, daily, day(9) + 1).nextAt, day(10))
-  assert.is(put(before, 'nightly', definition, { ...given, isPaused: true }, daily, day(9)).nextAt, null)
+  assert.is(put(paused, definition, daily, day(9) + 1).nextAt, day(10))
+  assert.is(put(before, { ...definition, isPaused: true }, daily, day(9)).nextAt, null)
 })
 
 test.run()
