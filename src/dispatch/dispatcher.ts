@@ -1,6 +1,6 @@
 /**
- * Claims jobs when there are free slots and has each claimed job executed and settled. It owns the slots: nothing is
- * claimed that could not start at once or behind quick jobs, and one claim is under way at a time.
+ * Claims jobs for free slots, and has each claimed job executed and settled. It claims only jobs that can start at once or
+ * after quick jobs, with one claim under way at a time.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
@@ -20,32 +20,31 @@ import type { Log } from '../log.ts'
 import type { ClaimResult } from '../store/claim-requests.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
-import { createExecute, type Execute, type ExecuteHooks, type ExecuteOptions, type Place } from './execute.ts'
+import { createExecute, type Execute, type ExecuteHooks, type ExecuteOptions, type RunAttempt } from './execute.ts'
 import { createTaskLimits } from './task-limits.ts'
 
 export interface Dispatcher {
-  /** Jobs may have become claimable: claims them in the same commit as what was asked of the store in this turn. */
+  /** Claims jobs that may have become claimable, in the same commit as the verbs that this turn asks of the store. */
   wake(): void
   /**
-   * Takes back the jobs of a dead process, and begins to claim: at once where nothing is suspect, else after the
-   * suspects have run alone, so that one more death can be blamed on the right job. Resolves when the rescue is committed.
+   * Takes back the jobs of a dead process, and then claims. Suspects run first and alone, so that a further death is
+   * blamed on the right job. Resolves when the rescue is committed.
    */
   start(): Promise<void>
   /** Runs the first job of a run on the main thread, and settles it; never rejects. */
   runFirst(job: ClaimedJob, hooks: ExecuteHooks): Promise<void>
-  /** Asks the attempt under this claim, if it runs here, to stop because its job was cancelled. */
+  /** Stops the attempt under this claim, if it runs here, because its job was cancelled. */
   cancel(claim: Claim): void
-  /** The progress that a job has reported; null before it has reported any, or when it does not run here. */
+  /** The progress that a job has reported; null: none, or the job does not run here. */
   progress(runId: string, jobIndex: number): Progress | null
-  /** Why a job does not run yet, as far as this process knows. */
   readonly whyWaiting: WhyWaiting
-  /** Of all jobs that run here and have reported any. */
+  /** Progress of all jobs that run here and have reported any. */
   allProgress(): JobProgress[]
-  /** The service was asked to leave: from now on that may be the cause of a failure, which is handed back. */
+  /** Hands back jobs that fail from now on: the service was asked to leave, which may be the cause. */
   excuseFailures(): void
   /**
-   * Claims no more, and resolves when every running job has ended and is settled; after `graceMs` they are handed back.
-   * False when the store did not take all outcomes in time.
+   * Stops claiming, and resolves when every running job has ended and is settled; after `graceMs` jobs are handed back.
+   * Resolves to false when some outcomes could not be committed in time.
    */
   drain(graceMs: number): Promise<boolean>
   /** Stops trying to commit outcomes. */
@@ -62,17 +61,17 @@ export interface DispatcherOptions extends Pick<ExecuteOptions, 'onUncommitted' 
   readonly log: Log
   readonly cancelGraceMs: number
   readonly onStarted: (job: ClaimedJob) => void
-  /** Jobs of a process that died were taken back: how many. */
+  /** Called with the number of jobs that were taken back from a dead process. */
   readonly onRecovered: (jobs: number) => void
-  /** Wraps what executes a job; null: nothing does. */
+  /** Adds tracing to the execution of jobs; null: no tracing. */
   readonly traceExecute: ((execute: Execute) => Execute) | null
 }
 
 const claimRetryMs = 500
 const maxTimerMs = 2_147_483_647
-/** A process that dies of its job mostly does so soon; the others must not wait for a long one. */
+/** A job that kills its process mostly does so soon, and other jobs must not wait for a long suspect. */
 const maxAloneMs = 30_000
-/** How long beyond the graces, on leaving, a failed commit of an outcome is tried again. */
+/** How much longer than both graces a failed commit of an outcome is tried again. */
 const commitAllowanceMs = 2_000
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
@@ -80,12 +79,13 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     options
   const inFlight = new Set<Promise<void>>()
   const taskLimits = createTaskLimits(options)
-  /** Claims that were cancelled in the commit that gave them, and are not known here yet. */
+  /** Claims that were cancelled before the reply that gives them to this process has arrived. */
   const cancelledEarly = new Set<string>()
-  const stopping = new AbortController()
-  let isLeaving = false
-  let isOpen = false
-  let isStopped = false
+  /** Aborted when outcomes are no longer committed. */
+  const givingUp = new AbortController()
+  /** `starting`: only suspects are claimed. `draining`: nothing is claimed, and no claimed job is started in the pool. */
+  let phase: 'starting' | 'open' | 'draining' = 'starting'
+  let excusesFailures = false
   let claiming: Promise<void> | null = null
   let wantsMore = false
   let dueTimer: NodeJS.Timeout | undefined
@@ -95,38 +95,38 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   const untraced = createExecute({
     ...options,
-    signal: stopping.signal,
-    isLeaving: () => isLeaving,
+    signal: givingUp.signal,
+    isLeaving: () => excusesFailures,
     onWaiting: wake,
   })
   const execute = traceExecute?.(untraced) ?? untraced
   const threads = createExecutor((job) => {
     const task = registry.get(job.task)
-    // The store claims no job of a task that is unknown here: another version runs it.
-    return task === undefined || isStopped ? notStarted : pool.run(job, task, keeper)
+    // The store claims no job whose task this process does not have: another version of the service runs it.
+    return task === undefined || phase === 'draining' ? notStarted : pool.run(job, task, keeper)
   })
 
-  const place: Place = async (job) => {
+  const runInPool: RunAttempt = async (job) => {
     const running = threads.run(job)
     if (cancelledEarly.has(claimKey(job))) threads.cancel(job)
-    taskLimits.count(job.task, 1)
+    taskLimits.noteStart(job.task)
     const outcome = await running
-    taskLimits.count(job.task, -1)
+    taskLimits.noteEnd(job.task)
     // The claim of the next job goes into the commit that settles this one.
     wake()
     return outcome
   }
 
-  function run(job: ClaimedJob, where: Place, hooks?: ExecuteHooks): Promise<void> {
+  function run(job: ClaimedJob, runAttempt: RunAttempt, hooks?: ExecuteHooks): Promise<void> {
     onStarted(job)
-    const done = execute(job, where, hooks).finally(() => inFlight.delete(done))
+    const done = execute(job, runAttempt, hooks).finally(() => inFlight.delete(done))
     inFlight.add(done)
     return done
   }
 
   function wake(): void {
     wantsMore = true
-    if (!isOpen || claiming !== null) return
+    if (phase !== 'open' || claiming !== null) return
     const request = taskLimits.request('all')
     if (request.slots.length === 0) return
     wantsMore = false
@@ -136,9 +136,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   function onClaimed({ jobs, nextDueAt, ratedUntil }: ClaimResult): void {
     claiming = null
     taskLimits.noteRates(ratedUntil)
-    for (const job of jobs) void run(job, place)
+    for (const job of jobs) void run(job, runInPool)
     cancelledEarly.clear()
-    if (!isOpen) return
+    if (phase !== 'open') return
     if (nextDueAt !== null) wakeAt(nextDueAt)
     if (wantsMore) wake()
   }
@@ -146,12 +146,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   function onClaimFailed(error: unknown): void {
     claiming = null
     log.error({ err: error }, 'jobs could not be claimed; trying again')
-    if (isOpen) wakeAt(clock.now() + claimRetryMs)
+    if (phase === 'open') wakeAt(clock.now() + claimRetryMs)
   }
 
+  /** One timer is enough: each claim reports when the next job is due. */
   function wakeAt(at: number): void {
     clearTimeout(dueTimer)
-    // One timer suffices: every claim says what is due next.
     dueTimer = setTimeout(wake, Math.min(Math.max(0, at - clock.now()), maxTimerMs))
   }
 
@@ -161,9 +161,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     wake()
   }
 
-  /** Runs the jobs that may have killed the process before, one at a time, and nothing else meanwhile. */
+  /** Runs the suspects one at a time. */
   async function runSuspects(): Promise<void> {
-    while (!isStopped) {
+    while (phase !== 'draining') {
       const request = taskLimits.request('suspects')
       const changed = capacity.promise
       const claimed = store.claim(request)
@@ -172,31 +172,30 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (job !== undefined) {
         const { runId, jobIndex, task, lostStarts } = job
         log.warn({ runId, jobIndex, task, lostStarts }, 'a job that ran while the process died is tried again, alone')
-        await run(job, place)
+        await run(job, runInPool)
       } else if (taskKinds.every((kind) => request.slots.some((slot) => slot.kind === kind))) {
         return
       } else {
-        // The last one may have cost its thread: others of its kind wait for a new one.
+        // The last suspect may have ended its thread, so that others of its kind wait for a new thread.
         await changed
       }
     }
   }
 
   function open(): void {
-    if (isStopped) return
-    isOpen = true
+    if (phase === 'draining') return
+    phase = 'open'
     wake()
   }
 
-  async function close(): Promise<void> {
-    isStopped = true
-    isOpen = false
+  async function stopClaiming(): Promise<void> {
+    phase = 'draining'
     clearTimeout(dueTimer)
     capacity.resolve()
     await Promise.allSettled([claiming, claimingSuspect])
   }
 
-  /** A supervisor may kill the process before its graces are over: that must not cost its jobs a start. */
+  /** A supervisor may kill the process before its graces are over, which must not cost its jobs a start. */
   async function markRunningJobs(): Promise<void> {
     try {
       const jobs = await store.leave(clock.now())
@@ -212,8 +211,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     wake,
     async start() {
       const { requeued, crashed, suspects } = await store.rescue(clock.now())
-      if (requeued + crashed > 0) log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')
-      if (requeued + crashed > 0) onRecovered(requeued + crashed)
+      if (requeued + crashed > 0) {
+        log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')
+        onRecovered(requeued + crashed)
+      }
       if (suspects === 0) return open()
       suspectsDone = runSuspects().catch((error: unknown) =>
         log.error({ err: error }, 'the suspect jobs could not be claimed'),
@@ -223,27 +224,27 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     runFirst: (job, hooks) => run(job, mainThread.run, hooks),
     cancel(claim) {
       if (mainThread.cancel(claim) || threads.cancel(claim)) return
-      // The claim may come from the same commit: its changes can arrive before its replies.
-      if (claiming !== null || !isOpen) cancelledEarly.add(claimKey(claim))
+      // A commit can both give and cancel the claim, and its change can arrive before the reply to `claim`.
+      if (claiming !== null || phase !== 'open') cancelledEarly.add(claimKey(claim))
     },
     progress: (...job) => mainThread.progress(...job) ?? threads.progress(...job),
     whyWaiting: taskLimits.whyWaiting,
     allProgress: () => [...mainThread.allProgress(), ...threads.allProgress()],
     excuseFailures() {
-      isLeaving = true
+      excusesFailures = true
     },
     async drain(graceMs) {
-      const closed = close()
-      // After the last claims, whose jobs are marked too. Not awaited: the jobs can end meanwhile.
-      void closed.then(markRunningJobs)
-      // A store that cannot commit must not hold up the leaving: what is not on disk then runs again.
-      const giveUp = setTimeout(() => stopping.abort(), graceMs + cancelGraceMs + commitAllowanceMs)
-      await Promise.all([closed, suspectsDone, mainThread.stop(graceMs), threads.stop(graceMs)])
+      const lastClaims = stopClaiming()
+      // Not awaited: jobs can end while they are marked.
+      void lastClaims.then(markRunningJobs)
+      // A store that cannot commit must not delay the end of the process: jobs without a committed outcome run again.
+      const timer = setTimeout(() => givingUp.abort(), graceMs + cancelGraceMs + commitAllowanceMs)
+      await Promise.all([lastClaims, suspectsDone, mainThread.stop(graceMs), threads.stop(graceMs)])
       await Promise.all(inFlight)
-      clearTimeout(giveUp)
-      return !stopping.signal.aborted
+      clearTimeout(timer)
+      return !givingUp.signal.aborted
     },
-    stop: () => stopping.abort(),
+    stop: () => givingUp.abort(),
   }
 }
 

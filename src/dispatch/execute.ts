@@ -1,5 +1,5 @@
-/** One attempt as a pipeline: run at its place, excused, committed until it is on disk, and reported; and its steps. */
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+/** One attempt as a pipeline: run it, excuse its failure, commit its outcome, report it. Also keeps its steps. */
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { claimOf, type AttemptOutcome, type ClaimedJob, type StepKeeper } from '../domain/claim.ts'
 import { AppError } from '../domain/errors.ts'
 import { backOffMs, retryDelayMs, type JobError } from '../domain/job.ts'
@@ -9,41 +9,41 @@ import type { Log } from '../log.ts'
 import type { SettleResult } from '../domain/run/verbs.ts'
 import type { Store } from '../store/store.ts'
 
-/** Where an attempt runs. Never rejects. `released`: it did not come to an outcome of its own. */
-export type Place = (job: ClaimedJob) => Promise<AttemptOutcome>
+/** Runs an attempt, on the main thread or in the pool. Never rejects. */
+export type RunAttempt = (job: ClaimedJob) => Promise<AttemptOutcome>
 
 export interface ExecuteHooks {
-  /** The outcome is on its way into a commit: what is read now is read after that commit. */
+  /** The store has the outcome but has not committed it yet: a read that starts now sees the run after that commit. */
   readonly onSettling?: () => void
 }
 
-/** Resolves when the job is settled; rejects never. */
-export type Execute = (job: ClaimedJob, place: Place, hooks?: ExecuteHooks) => Promise<void>
+/** Resolves when the job is settled; never rejects. */
+export type Execute = (job: ClaimedJob, runAttempt: RunAttempt, hooks?: ExecuteHooks) => Promise<void>
 
 export interface ExecuteOptions {
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
-  /** Aborted when the service stops: what is not on disk by then is left to the next start. */
+  /** Aborted when the service stops: jobs whose outcomes are not committed by then run again after the next start. */
   readonly signal: AbortSignal
   /** Whether the service was asked to leave. */
   readonly isLeaving: () => boolean
-  /** An outcome of this run could not be committed; it is tried again until it is. */
+  /** Called for each failed try to commit an outcome; further tries follow. */
   readonly onUncommitted: (runId: string, error: unknown) => void
-  /** Jobs may be claimable: this one was handed back or will be retried, or others have waited for its result. */
+  /** Called when jobs may be claimable: this one is queued again, or others waited for its result. */
   readonly onWaiting: () => void
   readonly onEnded: (attempt: EndedAttempt) => void
 }
 
-/** An attempt that has ended and is on disk. */
+/** An attempt that has ended and whose outcome is committed. */
 export interface EndedAttempt {
   readonly job: ClaimedJob
   readonly outcome: AttemptOutcome
-  /** From its way to the thread to its outcome, in milliseconds. */
+  /** From the start of its execution to its outcome, in milliseconds. */
   readonly tookMs: number
-  /** Whether the job is settled with it for good. */
+  /** Whether the job completed or failed for good. */
   readonly isFinal: boolean
-  /** Whether it was stopped as cancelled though no cancel had ended its claim. */
+  /** Whether the attempt ended as cancelled although its claim was still valid. */
   readonly wasStopped: boolean
 }
 
@@ -51,27 +51,27 @@ export function createExecute(options: ExecuteOptions): Execute {
   const { store, clock, log, signal, isLeaving, onUncommitted, onWaiting, onEnded } = options
 
   /**
-   * The terminal and some supervisors signal the child processes of tasks together with the service, and connections
-   * end: a task that fails while the service leaves may have failed by that. It is handed back, and fails again if not.
+   * Hands back a job that failed while the service leaves: terminals and some supervisors signal the child processes of
+   * tasks together with the service, and connections close. If the failure had another cause, the job fails again.
    */
   async function excuse(outcome: AttemptOutcome): Promise<AttemptOutcome> {
     const code = errorOf(outcome)?.code
     if (code !== 'task_error' && code !== 'crashed') return outcome
-    // The signal to this process may have come with it, and is heard before the next turn.
-    await turn()
+    // A signal that arrived together with the failure is handled before the next turn.
+    await nextTurn()
     return isLeaving() ? 'released' : outcome
   }
 
-  /** Tries until the outcome is on disk; null when the service stopped before. */
-  async function commit({ job, outcome }: Ended, hooks: ExecuteHooks): Promise<Committed | null> {
+  /** Tries until the outcome is committed; null: the service stopped before. */
+  async function commit({ job, outcome }: AttemptResult, hooks: ExecuteHooks): Promise<Committed | null> {
     const delayMs = isRetried(job, outcome) ? retryDelayMs(job.attempt) : null
     for (let failures = 1; !signal.aborted; failures += 1) {
-      // Computed for each try: the clock may have been set since the last one.
+      // Computed for each try, because the clock can be set in between.
       const retryAt = delayMs === null ? null : clock.now() + delayMs
       try {
         const settling = settle(job, outcome, retryAt)
         hooks.onSettling?.()
-        return { settled: await settling, retryAt }
+        return { result: await settling, retryAt }
       } catch (error) {
         log.error({ ...idsOf(job), err: error }, 'an outcome could not be committed; trying again')
         onUncommitted(job.runId, error)
@@ -84,37 +84,38 @@ export function createExecute(options: ExecuteOptions): Execute {
 
   function settle(job: ClaimedJob, outcome: AttemptOutcome, retryAt: number | null): Promise<SettleResult> {
     const claim = claimOf(job)
-    // Of a cancelled attempt the claim is void, and nothing is written. If it is not, the job is handed back: it has not
-    // failed.
+    // The claim of a cancelled attempt is usually void, and nothing is written. If it is valid, the job has not failed, so
+    // it is handed back.
     if (outcome === 'released' || isCancelled(outcome)) return store.release(claim, clock.now())
     if (outcome.ok) return store.complete(claim, outcome.result, clock.now())
     return store.fail(claim, outcome.error, retryAt, clock.now())
   }
 
-  function report(ended: Ended, { settled, retryAt }: Committed): void {
-    const { job, outcome } = ended
+  function report(attempt: AttemptResult, committed: Committed): void {
+    const { job, outcome } = attempt
+    const isSettled = committed.result === 'settled'
     const isHandedBack = outcome === 'released' || isCancelled(outcome)
-    const isFinal = settled === 'settled' && !isHandedBack && retryAt === null
-    const wasStopped = settled === 'settled' && isCancelled(outcome)
-    logOutcome(log, job, outcome, retryAt, settled)
-    onEnded({ ...ended, isFinal, wasStopped })
-    if (outcome === 'released' || wasStopped || retryAt !== null || job.isAwaited === true) onWaiting()
+    const isRetrying = committed.retryAt !== null
+    const wasStopped = isSettled && isCancelled(outcome)
+    logOutcome(log, attempt, committed)
+    onEnded({ ...attempt, isFinal: isSettled && !isHandedBack && !isRetrying, wasStopped })
+    if (outcome === 'released' || wasStopped || isRetrying || job.isAwaited === true) onWaiting()
   }
 
-  return async (job, place, hooks = {}) => {
+  return async (job, runAttempt, hooks = {}) => {
     const startedAt = performance.now()
-    const outcome = await excuse(await place(job))
-    const ended = { job, outcome, tookMs: performance.now() - startedAt }
-    const committed = await commit(ended, hooks)
-    if (committed !== null) report(ended, committed)
+    const outcome = await excuse(await runAttempt(job))
+    const attempt = { job, outcome, tookMs: performance.now() - startedAt }
+    const committed = await commit(attempt, hooks)
+    if (committed !== null) report(attempt, committed)
   }
 }
 
-type Ended = Pick<EndedAttempt, 'job' | 'outcome' | 'tookMs'>
+type AttemptResult = Pick<EndedAttempt, 'job' | 'outcome' | 'tookMs'>
 
 interface Committed {
-  readonly settled: SettleResult
-  /** null where no attempt follows. */
+  readonly result: SettleResult
+  /** When the job is retried; null: it is not. */
   readonly retryAt: number | null
 }
 
@@ -134,18 +135,13 @@ function idsOf({ runId, jobIndex, task, attempt, traceparent }: ClaimedJob): obj
   return { runId, jobIndex, task, attempt, ...traceFields(traceparent) }
 }
 
-function logOutcome(
-  log: Log,
-  job: ClaimedJob,
-  outcome: AttemptOutcome,
-  retryAt: number | null,
-  settled: SettleResult,
-): void {
+function logOutcome(log: Log, { job, outcome }: AttemptResult, { result, retryAt }: Committed): void {
   const ids = idsOf(job)
   const error = errorOf(outcome)
-  // The cancel of a job has logged that.
-  if (settled === 'stale' && isCancelled(outcome)) return
-  if (settled === 'stale') log.info(ids, 'an outcome came too late: the job was settled or claimed again before')
+  const isStale = result === 'stale'
+  // The cancel itself was logged.
+  if (isStale && isCancelled(outcome)) return
+  if (isStale) log.info(ids, 'an outcome came too late: the job was settled or claimed again before')
   else if (outcome === 'released') log.info(ids, 'job released')
   else if (outcome.ok) log.debug(ids, 'job completed')
   else if (retryAt === null) log.warn({ ...ids, error }, 'job failed')
@@ -159,8 +155,8 @@ export interface StepKeeperOptions {
 }
 
 /**
- * Keeps the steps of attempts in the store. A step whose work is done must not be lost for a moment in which nothing can
- * be committed: it is tried again, as an outcome is, and its task waits meanwhile.
+ * Keeps the steps of attempts in the store. While the store cannot commit, a step is tried again like an outcome, and its
+ * task waits, so that no finished work is lost.
  */
 export function createStepKeeper({ store, clock, log }: StepKeeperOptions): StepKeeper & { stop(): void } {
   const stopping = new AbortController()
@@ -193,7 +189,7 @@ export function createStepKeeper({ store, clock, log }: StepKeeperOptions): Step
 const firstPauseMs = 50
 const maxPauseMs = 2_000
 
-/** The pause between two tries to commit something; resolves at once when the signal is aborted. @param failures so far, 1 after the first */
+/** The pause between two tries to commit; resolves at once when the signal is aborted. @param failures 1 after the first */
 async function pauseAfter(failures: number, signal: AbortSignal): Promise<void> {
   await sleep(backOffMs(failures, firstPauseMs, maxPauseMs), undefined, { signal }).catch(() => {})
 }

@@ -1,6 +1,6 @@
 /**
- * Has the store keep what tasks log, some time after they have logged it: lines wait here for up to a second and go there
- * together. A job that logs nothing costs nothing. When lines come faster than they can be kept, they are only logged.
+ * Has the store keep the lines that tasks log, in batches: lines wait here for up to a second. A job that logs nothing costs
+ * nothing. Lines that come faster than the store can keep them are only logged.
  */
 import { type LoggedLine, maxLineBytesPerRun, maxLinesPerRun } from '../domain/task-history.ts'
 import { isRunId } from '../domain/ids.ts'
@@ -10,9 +10,8 @@ import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 
 export interface LineKeeper {
-  /** Takes note of a line that was logged. */
   note(line: Pick<LogMessage, 'level' | 'message' | 'fields'>): void
-  /** Resolves when the store has what was noted so far, or has refused it. */
+  /** Resolves when the store has kept or refused all lines noted so far. */
   flush(): Promise<void>
 }
 
@@ -20,14 +19,14 @@ export interface LineKeeperOptions {
   readonly store: Pick<Store, 'keepLines'>
   readonly clock: Clock
   readonly log: Log
-  /** 0: nothing is kept. */
+  /** 0: no line is kept. */
   readonly logRetentionMs: number
 }
 
 const delayMs = 1_000
-/** Of lines that wait here, of all runs together. */
+/** Bounds the waiting lines of all runs together. */
 const maxWaitingBytes = 8 * 1_048_576
-/** Of one call of the store, whose group waits for it. */
+/** Bounds one call of the store, because other verbs of its group wait for it. */
 const maxBatchBytes = 262_144
 
 interface Waiting {
@@ -63,7 +62,7 @@ export function createLineKeeper({ store, clock, log, logRetentionMs }: LineKeep
     const taken = waiting
     waiting = new Map()
     waitingBytes = 0
-    // One after the other, so that the lines of a run stay in their order.
+    // One write after the other keeps the lines of a run in order.
     writing = writing.then(() => write(taken))
     return writing
   }
@@ -86,7 +85,7 @@ export function createLineKeeper({ store, clock, log, logRetentionMs }: LineKeep
     note({ level, message, fields }) {
       if (logRetentionMs === 0 || (level === 'debug' && !log.isLevelEnabled('debug'))) return
       const { runId, jobIndex, attempt, fields: given, error }: Record<string, unknown> = { ...fields }
-      // A line of a thread belongs to no run.
+      // A line that a thread itself logged belongs to no run.
       if (typeof runId !== 'string' || !isRunId(runId)) return
       if (!Number.isInteger(jobIndex) || !Number.isInteger(attempt) || typeof message !== 'string') return
       const ids = { jobIndex: Number(jobIndex), attempt: Number(attempt) }
@@ -97,7 +96,7 @@ export function createLineKeeper({ store, clock, log, logRetentionMs }: LineKeep
     flush,
   }
 
-  /** Null for what is no JSON: a task can send a line of its own making. */
+  /** null: the line cannot be JSON, because a task can send any value as a line. */
   function textOf(line: LoggedLine): string | null {
     try {
       return JSON.stringify(line, log.isLevelEnabled('debug') ? undefined : withoutStack)
@@ -107,7 +106,7 @@ export function createLineKeeper({ store, clock, log, logRetentionMs }: LineKeep
   }
 }
 
-/** Where stacks are not shown, they are not kept either. */
+/** Stacks are kept only where they are shown: at log level debug. */
 function withoutStack(key: string, value: unknown): unknown {
   return key === 'stack' && typeof value === 'string' ? undefined : value
 }

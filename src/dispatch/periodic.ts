@@ -1,7 +1,4 @@
-/**
- * Periodic work next to the jobs: forgetting old runs, failing expired jobs, warning of unknown tasks, following the clock,
- * publishing progress.
- */
+/** Periodic work: pruning old data, failing expired jobs, warning of unknown tasks, following the clock, publishing progress. */
 import { jobKey, type JobProgress } from '../domain/claim.ts'
 import { type Clock, monotonicClock, type ProcessClock } from '../runtime/clock.ts'
 import type { Log } from '../log.ts'
@@ -9,15 +6,15 @@ import type { Notifier, Store } from '../store/store.ts'
 
 export interface Periodic {
   start(): void
-  /** Resolves when no round is under way. */
+  /** Resolves when no round is running. */
   stop(): Promise<void>
 }
 
 interface PeriodicOptions {
-  /** From the end of a round to the beginning of the next one. */
+  /** From the end of a round to the start of the next one. */
   readonly pauseMs: number
   readonly round: () => Promise<void> | void
-  /** A round has rejected; others follow. */
+  /** Called when a round rejects; further rounds follow. */
   readonly onFailed?: (error: unknown) => void
 }
 
@@ -26,13 +23,13 @@ function createPeriodic({ pauseMs, round, onFailed = () => {} }: PeriodicOptions
   let isStopped = false
   let running: Promise<void> | undefined
 
-  async function begin(): Promise<void> {
+  async function runRound(): Promise<void> {
     await Promise.resolve(round()).catch(onFailed)
     if (!isStopped) timer = setTimeout(start, pauseMs)
   }
 
   function start(): void {
-    running = begin()
+    running = runRound()
   }
 
   return {
@@ -53,11 +50,11 @@ interface StoreOptions<Verb extends keyof Store> {
 
 const expiryPauseMs = 1_000
 
-/** Fails jobs that were due for too long without a start. */
+/** Fails jobs that have been due for too long. */
 export function createExpiry({ store, clock, log }: StoreOptions<'expire'>): Periodic {
   async function expire(): Promise<void> {
     let total = 0
-    // In bounded steps, so that other commits get their turn in between.
+    // The store fails a bounded number of jobs in each call, so that other commits can come in between.
     for (let expired = 1; expired > 0; total += expired) expired = await store.expire(clock.now())
     if (total > 0) log.info({ runs: total }, 'jobs have expired: they had not started in time')
   }
@@ -67,31 +64,31 @@ export function createExpiry({ store, clock, log }: StoreOptions<'expire'>): Per
 }
 
 export interface PrunerOptions extends StoreOptions<'prune'> {
-  /** Milliseconds on a clock that nobody can set. */
+  /** A monotonic clock. */
   readonly steady?: Clock
   readonly retentionMs: number
 }
 
 const batchSize = 200
-const maxPruneMs = 60_000
-const minPruneMs = 1_000
+const maxPrunePauseMs = 60_000
+const minPrunePauseMs = 1_000
 
-/** Forgets finished runs whose retention is over, a bounded batch at a time. */
+/** Removes finished runs whose retention is over. */
 export function createPruner({ store, clock, steady = monotonicClock, log, retentionMs }: PrunerOptions): Periodic {
-  // Often enough that a run outlives its retention by little, and never more often than once a second.
-  const pauseMs = Math.min(maxPruneMs, Math.max(minPruneMs, retentionMs / 2))
+  // A run outlives its retention by a second to a minute.
+  const pauseMs = Math.min(maxPrunePauseMs, Math.max(minPrunePauseMs, retentionMs / 2))
   const aheadMs = clock.now() - steady.now()
   let isStopped = false
 
   async function prune(): Promise<void> {
     let total = 0
     let pruned = 1
+    // In batches, so that other commits can come in between.
     while (pruned > 0 && !isStopped) {
-      // In batches, so that other commits get their turn in between.
       const now = clock.now()
-      // A clock that is set forward makes no run older: that cannot be taken back. The store knows whole milliseconds.
-      const atMost = Math.floor(Math.min(now, aheadMs + steady.now()))
-      pruned = await store.prune(atMost - retentionMs, batchSize, now)
+      // Setting the clock forward must not age runs: a removal cannot be undone. The store takes whole milliseconds.
+      const steadyNow = Math.floor(Math.min(now, aheadMs + steady.now()))
+      pruned = await store.prune(steadyNow - retentionMs, batchSize, now)
       total += pruned
     }
     if (total > 0) log.debug({ total }, 'forgot runs and idempotency keys whose time is over')
@@ -114,19 +111,18 @@ export interface LinePrunerOptions extends StoreOptions<'pruneLines' | 'pruneMin
   readonly statsRetentionMs: number
 }
 
-/** Forgets lines of tasks that are too old or too many, and minutes that are too old. */
+/** Removes logged lines that are too old or too many, and figures of minutes that are too old. */
 export function createLinePruner(options: LinePrunerOptions): Periodic {
   const { store, clock, log, logRetentionMs, logMaxBytes, statsRetentionMs } = options
 
   async function prune(): Promise<void> {
-    // In bounded steps, as above.
     while ((await store.pruneLines(clock.now() - logRetentionMs, logMaxBytes)) > 0);
     while ((await store.pruneMinutes(clock.now() - statsRetentionMs)) > 0);
   }
 
   const onFailed = (error: unknown): void =>
     log.debug({ err: error }, 'old lines and minutes of tasks could not be forgotten')
-  return createPeriodic({ pauseMs: maxPruneMs, round: prune, onFailed })
+  return createPeriodic({ pauseMs: maxPrunePauseMs, round: prune, onFailed })
 }
 
 export interface UnknownTaskWatchOptions extends StoreOptions<'stats'> {
@@ -134,7 +130,7 @@ export interface UnknownTaskWatchOptions extends StoreOptions<'stats'> {
   readonly pauseMs?: number
 }
 
-/** Warns of jobs that wait for a task that no process runs: once for each task, for as long as its jobs wait. */
+/** Warns once of each task that jobs wait for and that no process runs. A task is new again once no job waits for it. */
 export function createUnknownTaskWatch(options: UnknownTaskWatchOptions): Periodic {
   const { store, clock, log, pauseMs = 30_000 } = options
   let warned = new Set<string>()
@@ -142,31 +138,31 @@ export function createUnknownTaskWatch(options: UnknownTaskWatchOptions): Period
   async function look(): Promise<void> {
     const { unknownTasks } = await store.stats(clock.now())
     const names = Object.keys(unknownTasks)
-    const fresh = names.filter((name) => !warned.has(name))
+    const hasNew = names.some((name) => !warned.has(name))
     warned = new Set(names)
-    if (fresh.length === 0) return
+    if (!hasNew) return
     const message = 'jobs wait for tasks that no process runs: they run when a process with these tasks starts'
     log.warn({ unknownTasks }, message)
   }
 
-  // Callers of the store see its failure themselves.
+  // Not worth a warning: other callers of the store report its failure.
   const onFailed = (error: unknown): void => log.debug({ err: error }, 'the waiting jobs could not be looked through')
   return createPeriodic({ pauseMs, round: look, onFailed })
 }
 
 export interface ClockWatchOptions extends StoreOptions<'shiftDueTimes'> {
   readonly clock: ProcessClock
-  /** The clock has moved. */
+  /** Called when the service's clock has moved. */
   readonly onStepped?: (byMs: number) => void
-  /** Due times have moved: what is due next must be looked up. */
+  /** Called when due times have moved, so that another job can be due next. */
   readonly onShifted: () => void
 }
 
 const secondMs = 1_000
 
-/** Lets the service's clock follow the system's when that is set, and what waits in the store keep its wait. */
+/** Makes the service's clock follow the system's when that is set, and moves due times in the store by the same step. */
 export function createClockWatch({ clock, store, log, onStepped, onShifted }: ClockWatchOptions): Periodic {
-  /** What the store has not followed yet. */
+  /** Steps of the clock that the due times have not followed yet. */
   let owedMs = 0
   let isShifting = false
 
@@ -186,12 +182,13 @@ export function createClockWatch({ clock, store, log, onStepped, onShifted }: Cl
 
   function round(): void {
     const stepMs = clock.follow()
-    if (stepMs !== 0)
+    if (stepMs !== 0) {
       log.warn({ stepMs }, `the system's clock has moved by ${stepMs} ms: jobs that wait keep their wait`)
+      onStepped?.(stepMs)
+    }
     owedMs += stepMs
-    if (stepMs !== 0) onStepped?.(stepMs)
-    // In the same turn: what was asked of the store before has the old time, and what is asked for next has the new one.
-    // Not awaited: while the store is slow to follow, the clock is followed all the same.
+    // In the same turn, so that earlier verbs carry the old time and later verbs the new one. Not awaited: a slow store
+    // must not keep this clock from following.
     if (owedMs !== 0 && !isShifting) void shift(owedMs)
   }
 
@@ -200,11 +197,10 @@ export function createClockWatch({ clock, store, log, onStepped, onShifted }: Cl
 
 export interface ProgressPublisherOptions {
   readonly notifier: Pick<Notifier, 'publishProgress'>
-  /** Progress of all jobs that run here. */
   readonly allProgress: () => readonly JobProgress[]
 }
 
-/** Unchanged progress is published again every fourth round, for processes that missed it, and before it is forgotten. */
+/** Unchanged progress is published again every fourth round, for processes that missed it and before it expires there. */
 const repeatEvery = 4
 
 /** Publishes the progress of the jobs that run here to other processes, once a second. */

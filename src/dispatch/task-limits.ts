@@ -1,6 +1,6 @@
 /**
- * What keeps jobs of a task from starting here: its concurrency, its rate, its child processes, and a pause. It makes the
- * requests for claims, and says why a job waits.
+ * What keeps jobs of a task from starting in this process: concurrency, rate, free child processes, a pause. It makes the
+ * requests for claims, and knows why a job waits.
  */
 import type { Waiting, WhyWaiting } from '../domain/job.ts'
 import type { Pool } from '../execution/pool/pool.ts'
@@ -10,12 +10,13 @@ import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
 
 export interface TaskLimits {
-  /** A request for all that can start now. */
+  /** A request for all jobs that can start now. */
   request(only: ClaimRequest['only']): ClaimRequest
-  /** When tasks may start again whose rate is used up, as a claim has seen it. */
+  /** @param until when tasks with a used-up rate may start again, as a claim returns it */
   noteRates(until: ClaimResult['ratedUntil']): void
-  /** A job of the task begins in the pool (1) or ends (-1). */
-  count(task: string, change: 1 | -1): void
+  /** A job of the task has started in the pool. */
+  noteStart(task: string): void
+  noteEnd(task: string): void
   readonly whyWaiting: WhyWaiting
 }
 
@@ -50,16 +51,17 @@ export function createTaskLimits({ registry, pool, store, clock }: TaskLimitsOpt
     noteRates(until = {}) {
       ratedUntil = until
     },
-    count: (task, change) => void running.set(task, runningOf(task) + change),
+    noteStart: (task) => void running.set(task, runningOf(task) + 1),
+    noteEnd: (task) => void running.set(task, runningOf(task) - 1),
     whyWaiting({ state, runAt, task }): Waiting | null {
       if (state === 'blocked') return { reason: 'blocked' }
       if (runAt === null) return null
       const now = clock.now()
       if (runAt > now) return { reason: state === 'retrying' ? 'retry' : 'delay', until: runAt }
       if (store.pausedTasks().has(task)) return { reason: 'paused' }
-      const known = registry.get(task)
-      if (known === undefined) return { reason: 'unknown-task' }
-      const { concurrency: limit, rate } = known.policy
+      const policy = registry.get(task)?.policy
+      if (policy === undefined) return { reason: 'unknown-task' }
+      const { concurrency: limit, rate } = policy
       const until = Object.hasOwn(ratedUntil, task) ? (ratedUntil[task] ?? 0) : 0
       if (rate !== null && until > now) return { reason: 'rate', ...rate, until }
       return limit !== null && runningOf(task) >= limit ? { reason: 'limit', limit } : { reason: 'thread' }

@@ -1,12 +1,12 @@
-/** JSON text and its values: raw JSON, the places of values in a text, limits. Without imports, for the thread that parses bodies and for browsers. */
+/** JSON text and its values. It imports nothing, because browsers and the thread that parses bodies load it. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 
-/** A JSON value with its text: `1.0`, long numbers and the order of members are kept only by the text. */
+/** A JSON value with its text. Only the text keeps `1.0`, long numbers and the order of members. */
 export class RawJson {
   readonly text: string
   readonly #value: unknown
 
-  /** @param value of the text, where it is known */
+  /** @param value the parsed text, where the caller has it */
   constructor(text: string, value?: unknown) {
     this.text = text
     this.#value = value
@@ -17,46 +17,45 @@ export class RawJson {
   }
 
   toJSON(): unknown {
-    // Browsers older than 2025 may not have it, and lose what a value loses.
-    if (written === null || !('rawJSON' in JSON)) return this.parse()
-    written.push(this.text)
+    // Browsers older than 2025 may lack it, and write the value.
+    if (markedTexts === null || !('rawJSON' in JSON)) return this.parse()
+    markedTexts.push(this.text)
     return rawJson(mark)
   }
 }
 
-/** Not in the types of TypeScript yet: https://tc39.es/proposal-json-parse-with-source/ */
+/** TypeScript has no types for it yet: https://tc39.es/proposal-json-parse-with-source/ */
 const rawJson = (text: string): unknown => Reflect.apply(Reflect.get(JSON, 'rawJSON') as () => unknown, JSON, [text])
-/** Stands for a text while JSON is written. JSON.stringify escapes no letter, so that no data looks like it. */
+/** Replaces a raw text until the JSON is written. JSON.stringify escapes no letter, so no other value looks like it. */
 const mark = String.raw`"\u0041"`
-/** The texts that marks stand for; null while nothing is written. */
-let written: string[] | null = null
+/** The texts that marks replace; null: no call of `writeJson` is running. */
+let markedTexts: string[] | null = null
 
-/** As JSON.stringify, with the text of each RawJson in the value. */
+/** Like JSON.stringify, but writes each `RawJson` as its text. */
 export function writeJson(value: unknown): string {
   const texts: string[] = []
-  written = texts
+  markedTexts = texts
   try {
     const json = JSON.stringify(value)
     if (texts.length === 0) return json
     const [first = '', ...others] = json.split(mark)
     return others.reduce((all, other, index) => all + texts[index] + other, first)
   } finally {
-    written = null
+    markedTexts = null
   }
 }
 
-/** @param value one that JSON has, or the text of one */
+/** @param value a JSON value, or a `RawJson` */
 export function textOfJson(value: unknown): string {
   return value instanceof RawJson ? value.text : JSON.stringify(value)
 }
 
 /**
- * How deep JSON may nest, in requests and in results, in levels of arrays and objects: JSON.stringify calls itself for
- * each level, so a value that one thread can write may be more than another can.
+ * The deepest nesting of arrays and objects in requests and results. JSON.stringify recurses for each level, and threads
+ * have stacks of different sizes: without a limit, one thread could write a value that another could not.
  */
 export const maxJsonDepth = 200
 
-/** Goes no deeper than is allowed. */
 export function isTooDeep(value: unknown, depth = 0): boolean {
   if (typeof value !== 'object' || value === null) return false
   if (depth >= maxJsonDepth) return true
@@ -65,7 +64,7 @@ export function isTooDeep(value: unknown, depth = 0): boolean {
   return false
 }
 
-/** As a value is when it has been JSON. */
+/** The type of a value after it was written as JSON and parsed. */
 export type AsJson<Value> = unknown extends Value
   ? unknown
   : Value extends string | number | boolean | null
@@ -78,18 +77,18 @@ export type AsJson<Value> = unknown extends Value
           ? { [Key in keyof Value]: AsJson<Value[Key]> }
           : never
 
-/** Names of members, from the outside; through a list it leads to each of the elements. */
+/** Names of members, outermost first. A path through an array leads to each of its elements. */
 export type JsonPath = readonly string[]
+
+/** Where a value is in a text: from its first character to the one after its last. */
+type TextRange = readonly [from: number, to: number]
 
 const [quote, comma, backslash, bracketEnd, braceEnd] = [0x22, 0x2c, 0x5c, 0x5d, 0x7d]
 const [bracket, brace, blank] = [0x5b, 0x7b, 0x20]
 
-/**
- * Where the values are that a path leads to: from the first character to the one after the last.
- * @param text that is JSON
- */
-export function placesOf(text: string, path: JsonPath): readonly (readonly [from: number, to: number])[] {
-  const places: [number, number][] = []
+/** @param text valid JSON */
+export function rangesOf(text: string, path: JsonPath): readonly TextRange[] {
+  const ranges: TextRange[] = []
   let at = 0
 
   function visit(depth: number): void {
@@ -99,7 +98,7 @@ export function placesOf(text: string, path: JsonPath): readonly (readonly [from
     if (depth < path.length && opening === bracket) visitMembers(() => visit(depth), bracketEnd)
     else if (depth < path.length && opening === brace) visitMembers(() => visitMember(depth), braceEnd)
     else skipValue()
-    if (depth === path.length) places.push([from, at])
+    if (depth === path.length) ranges.push([from, at])
   }
 
   function visitMembers(visitOne: () => void, end: number): void {
@@ -135,7 +134,7 @@ export function placesOf(text: string, path: JsonPath): readonly (readonly [from
       if (character === quote) at = endOfString(text, at)
       else {
         const isEnd = character === braceEnd || character === bracketEnd
-        // Of a number or a word, what follows is not a part.
+        // The end of a number or a word.
         if (depth === 0 && (isEnd || character === comma || character <= blank)) return
         at += 1
         if (character === brace || character === bracket) depth += 1
@@ -147,29 +146,29 @@ export function placesOf(text: string, path: JsonPath): readonly (readonly [from
   }
 
   visit(0)
-  return places
+  return ranges
 }
 
-/** The text with another one in each of the places. @param text that is JSON */
+/** Replaces each value that the path leads to. @param text valid JSON */
 export function replaceTexts(text: string, path: JsonPath, replacement: string): string {
-  let shown = ''
-  let kept = 0
-  for (const [from, to] of placesOf(text, path)) {
-    shown += text.slice(kept, from) + replacement
-    kept = to
+  let replaced = ''
+  let copiedTo = 0
+  for (const [from, to] of rangesOf(text, path)) {
+    replaced += text.slice(copiedTo, from) + replacement
+    copiedTo = to
   }
-  return shown + text.slice(kept)
+  return replaced + text.slice(copiedTo)
 }
 
 /**
- * Puts a RawJson in the place of each value that the path leads to.
- * @param text without two members of one name
- * @param value of the text
+ * Replaces each value that the path leads to by a `RawJson`.
+ * @param text without two members of the same name in one object
+ * @param value the parsed text, which is changed
  */
 export function keepTexts(text: string, value: unknown, path: JsonPath): void {
-  // Where it leads nowhere, the text need not be walked.
+  // Most paths lead nowhere, and then the text need not be scanned.
   if (!Object.hasOwn(Object(value), path[0] ?? '')) return
-  const places = placesOf(text, path).values()
+  const ranges = rangesOf(text, path).values()
 
   function visit(holder: unknown, depth: number): void {
     if (Array.isArray(holder)) for (const each of holder) visit(each, depth)
@@ -180,21 +179,21 @@ export function keepTexts(text: string, value: unknown, path: JsonPath): void {
       visit(member, depth + 1)
       return
     }
-    const [from, to] = places.next().value ?? [0, 0]
+    const [from, to] = ranges.next().value ?? [0, 0]
     Reflect.set(holder, name, new RawJson(text.slice(from, to), member))
   }
 
   visit(value, 0)
 }
 
-/** The value of a text, in which what the paths lead to stays text: a RawJson. */
+/** Parses a text, with a `RawJson` for each value that a path leads to. */
 export function parseKeeping(text: string, paths: readonly JsonPath[]): unknown {
   const value: unknown = JSON.parse(text)
   for (const path of paths) keepTexts(text, value, path)
   return value
 }
 
-/** The place after its closing quote. */
+/** The position after the closing quote of the string that begins at `start`. */
 export function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let first = end
@@ -204,34 +203,32 @@ export function endOfString(text: string, start: number): number {
   return text.length
 }
 
+/** The value of a quoted string. */
 export function nameOf(quoted: string): string {
   return quoted.includes('\\') ? String(JSON.parse(quoted)) : quoted.slice(1, -1)
 }
 
 const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s"{}[\],:]+/g
 
-/**
- * JSON text with line breaks: every number keeps its digits, and every member its place.
- * @param text that is JSON
- */
+/** Indents JSON text; numbers keep their digits, and members their order. @param text valid JSON */
 export function prettyJson(text: string): string {
-  let shown = ''
+  let pretty = ''
   let depth = 0
   let before = ''
-  const line = (): string => `\n${'  '.repeat(depth)}`
+  const newLine = (): string => `\n${'  '.repeat(depth)}`
   for (const [token] of text.matchAll(tokens)) {
-    const opens = before === '{' || before === '['
+    const isFirstInside = before === '{' || before === '['
     if (token === '}' || token === ']') {
       depth -= 1
-      shown += opens ? token : line() + token
+      pretty += isFirstInside ? token : newLine() + token
     } else {
-      if (opens || before === ',') shown += line()
-      shown += token === ':' ? ': ' : token
+      if (isFirstInside || before === ',') pretty += newLine()
+      pretty += token === ':' ? ': ' : token
       if (token === '{' || token === '[') depth += 1
     }
     before = token
   }
-  return shown
+  return pretty
 }
 
 /** A path as a JSON Pointer (RFC 6901). */

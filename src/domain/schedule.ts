@@ -1,25 +1,21 @@
-/** Schedules, as a task declares one and as the store keeps it: when its ticks are, and the run that each of them makes. */
+/** Schedules: as a task declares one, and as the store keeps it. */
 
-/** Of ticks that passed while no process ran: one run for the last of them, none, or one for each. */
+/** What happens to ticks that passed while no process ran: one run for the last of them, none, or one for each. */
 export const missedPolicies = ['one', 'skip', 'all'] as const
 export type MissedPolicy = (typeof missedPolicies)[number]
 
-/** When a task runs by itself. */
+/** The schedule of a task definition. */
 export interface TaskSchedule {
-  /** Five fields, or six with seconds: `0 3 * * *` is every night at three. */
+  /** Five fields, or six with the seconds first: `0 3 * * *` is every night at three. */
   readonly cron: string
   /** A name of the IANA database, such as `Europe/Berlin`; default `UTC`. */
   readonly timeZone?: string
   readonly input?: unknown
-  /** Of times that passed while no process ran: a run for the last of them (default), none, or one for each. */
+  /** What happens to ticks that passed while no process ran: a run for the last of them (default), none, or one for each. */
   readonly missed?: MissedPolicy
 }
 
-export interface ScheduleDefinition {
-  /** Five fields, or six with the seconds first. */
-  readonly cron: string
-  /** A name of the IANA database. */
-  readonly timeZone: string
+export interface ScheduleDefinition extends Required<Pick<TaskSchedule, 'cron' | 'timeZone'>> {
   /** JSON of a `RunRequest`. */
   readonly request: string
   readonly missed: MissedPolicy
@@ -27,22 +23,23 @@ export interface ScheduleDefinition {
 
 export interface Schedule extends ScheduleDefinition {
   readonly name: string
-  /** Another one after each write; never one that the schedule, or another of its name, has had before. */
+  /** New after each write, and never used twice for the same name. */
   readonly revision: string
   /** Whether it was declared in code. */
   readonly isDeclared: boolean
   readonly isPaused: boolean
-  /** The first tick that has not been dealt with; null where it is paused, and where no tick follows. */
+  /** The next tick to process; null: the schedule is paused, or has no further tick. */
   readonly nextAt: number | null
-  /** The last tick that made a run, and that run, which may be forgotten by now. */
+  /** The last tick that made a run; null: none. */
   readonly lastAt: number | null
+  /** The run of that tick, which may have been pruned since. */
   readonly lastRunId: string | null
-  /** Why the last tick made no run; null where it made one. */
+  /** Why the last tick made no run; null: it made one. */
   readonly problem: ScheduleProblem | null
 }
 
 export interface ScheduleProblem {
-  /** The tick. */
+  /** Instant of the tick. */
   readonly at: number
   readonly code: string
   readonly detail: string
@@ -56,7 +53,7 @@ export function isScheduleName(text: string): boolean {
   return namePattern.test(text)
 }
 
-/** Of each run that the schedule makes; it does not count as one of the request's own. */
+/** The tag of each run that the schedule makes. It does not count towards the limit of tags. */
 export function scheduleTag(name: string): string {
   return `schedule:${name}`
 }

@@ -1,6 +1,4 @@
-/** What tasks have done, as the store keeps it apart from their runs: lines that they have logged, and figures of each minute. */
-
-// The last lines of each run, several in one text.
+/** What the store keeps of tasks outside the records of runs: the lines that they logged, and their figures of each minute. */
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
@@ -17,9 +15,9 @@ export interface LoggedLine {
 /** Lines of one run that are written together. */
 export interface LineChunk {
   readonly runId: string
-  /** How many. */
+  /** Number of lines. */
   readonly lines: number
-  /** The lines as a JSON array, the oldest first. */
+  /** The lines as a JSON array, oldest first. */
   readonly text: string
 }
 
@@ -29,16 +27,16 @@ export interface StoredChunk {
   readonly text: string
 }
 
-/** The latest lines of a run are kept within both bounds, and the last chunk always. */
+/** Bounds of the lines that are kept of a run. The latest chunk is kept even if it exceeds them. */
 export const maxLinesPerRun = 1_000
 export const maxLineBytesPerRun = 1_048_576
 
-/** How many chunks one commit forgets because of their age or size. */
+/** How many old chunks one commit removes. */
 export const chunksPerPrune = 500
 
 /**
- * @param chunks of a run, the newest first
- * @returns the id from which on chunks are kept; null: all are
+ * @param chunks of a run, newest first
+ * @returns the id of the oldest chunk to keep; null: keep all
  */
 export function keptFrom(
   chunks: Iterable<{ readonly id: number; readonly lines: number; readonly bytes: number }>,
@@ -55,12 +53,11 @@ export function keptFrom(
   return null
 }
 
-// What a task did in one minute; several rows of the same minute and task are added up.
-
+/** What a task did in one minute. Rows of the same minute and task are summed. */
 export interface MinuteRow {
-  /** The beginning of the minute. */
+  /** Start of the minute. */
   readonly at: number
-  /** Empty: not a task; the process began in this minute. */
+  /** Empty: the row says that a process started in this minute. */
   readonly task: string
   /** JSON text. */
   readonly figures: string
@@ -72,15 +69,18 @@ export interface StoredMinute {
   readonly figures: string
 }
 
-/** Which rows: of a task, from `from` on and before `to`, after the row given. */
+/** Rows of one task. */
 export interface MinuteRange {
   readonly task: string
+  /** Inclusive. */
   readonly from: number
+  /** Exclusive. */
   readonly to: number
+  /** The last row of the previous page; null: from the first. */
   readonly after: { readonly at: number; readonly id: number } | null
 }
 
 export const minuteMs = 60_000
 export const minutesPerRead = 1_000
-/** Rows that one commit forgets. */
+/** How many old rows one commit removes. */
 export const minutesPerPrune = 1_000

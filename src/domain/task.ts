@@ -1,4 +1,4 @@
-/** What a task is: a named definition with an input schema, a policy and a function to run; and asking for one by it. */
+/** A task: its definition, the policy that the definition sets, its rate, and the call of a definition in a request. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AsJson } from './json.ts'
 import type { TaskSchedule } from './schedule.ts'
@@ -15,12 +15,12 @@ export const isolations = ['thread', 'process'] as const
 export type Isolation = (typeof isolations)[number]
 
 /**
- * A line's message, and fields or an error, in either order. They stand in the line's `fields` and `error`; an error
- * alone is the message too.
+ * Takes a message, and fields or an error, in either order. The line has them in `fields` and `error`; without a message,
+ * that of the error is used.
  */
 export type WriteLine = (messageOrFields: unknown, fieldsOrMessage?: unknown) => void
 
-/** Writes a line to the service's log, marked with the run, the job, the attempt and the task. */
+/** Writes lines to the service's log, marked with run, job, attempt and task. */
 export interface TaskLog {
   readonly debug: WriteLine
   readonly info: WriteLine
@@ -29,27 +29,27 @@ export interface TaskLog {
 }
 
 /**
- * Runs the work and stores what it returned, as JSON of at most 64 KiB; once its promise has resolved, no attempt of the
- * job runs that work again: it gets the stored value. Resolves to the value as JSON has it. A name can be used once in an
- * attempt, and a job can have 1,000 steps.
+ * Runs the work and stores its result as JSON of at most 64 KiB. Once the returned promise has resolved, no attempt of the
+ * job runs that work again: later attempts get the stored value. Resolves to the value after a round trip through JSON. A
+ * name can be used once in an attempt, and a job can have 1,000 steps.
  */
 export type StepFunction = <Value>(name: string, work: () => Value) => Promise<AsJson<Awaited<Value>>>
 
-/** What a task is given in addition to its input. */
+/** What a task gets in addition to its input. */
 export interface TaskContext {
-  /** Aborted when the attempt is out of time or the job is to stop. */
+  /** Aborted when the attempt times out, or when the job must stop. */
   readonly signal: AbortSignal
-  /** Reports how far the task is, from 0 to 1, and what it is doing, in 120 bytes. Costs no message: report often. */
+  /** Reports the progress, from 0 to 1, and a message of at most 120 bytes. It is cheap: call it often. */
   readonly progress: (fraction: number, message?: string) => void
   readonly log: TaskLog
   readonly step: StepFunction
-  /** Results of the jobs named by `after` in the request, in that order; empty where it has none. */
+  /** Results of the jobs that `after` in the request names, in that order; empty without `after`. */
   readonly after: readonly unknown[]
   /** 1 for the first attempt. */
   readonly attempt: number
   readonly runId: string
   readonly jobIndex: number
-  /** For requests of the task's own: the span of this attempt, as W3C Trace Context names it; absent without a trace. */
+  /** The span of this attempt in W3C Trace Context format, for requests that the task sends; absent without a trace. */
   readonly traceparent?: string
 }
 
@@ -58,33 +58,33 @@ export interface TaskDefinition<
   Schema extends StandardSchemaV1 | undefined = StandardSchemaV1 | undefined,
   Result = unknown,
 > {
-  /** That of its file, which names the task; for callers at the other end of a network that import the definition. */
+  /** The name of its file, for remote callers that import the definition. */
   readonly name?: string
   /** Any Standard Schema (https://standardschema.dev); without it every JSON value is accepted. */
   readonly input?: Schema
   /** Default `cpu`. */
   readonly kind?: TaskKind
-  /** Per attempt, from its start on the thread, in milliseconds: 1 … 86 400 000; default 60 000. */
+  /** Time limit of an attempt, from its start on the thread, in milliseconds: 1 … 86 400 000; default 60 000. */
   readonly timeoutMs?: number
   /** 1 … 100; default 3. */
   readonly maxAttempts?: number
-  /** Soft cap per attempt of kind `cpu`, heap and external memory, in MiB: 16 … 65 536; default 512. */
+  /** Soft limit for heap and external memory of an attempt, for kind `cpu`, in MiB: 16 … 65 536; default 512. */
   readonly memoryMb?: number
   /**
-   * Where a first job of this task is placed. `auto` (default): on the main thread, and in the pool for a while after
-   * it held the main thread up. `never`: always in the pool. `always`: on the main thread, without a limit.
+   * Where a first job of this task runs. `auto` (default): on the main thread, but in the pool for a while after it has
+   * blocked the main thread. `never`: always in the pool. `always`: on the main thread, however long it takes.
    */
   readonly main?: MainPlacement
-  /** How many jobs of this task may run in the pool at once; default no limit. */
+  /** How many jobs of this task may run in the pool of a process at once; default no limit. */
   readonly concurrency?: number
   /**
-   * How often jobs of this task may start, over all processes: no more than `limit` (1 … 1 000 000) in any window of
-   * `perMs` (1 … 31 536 000 000); what is beyond waits its turn, in the pool. Default no limit.
+   * How many jobs of this task may start in any window of time, over all processes: `limit` (1 … 1 000 000) in `perMs`
+   * (1 … 31 536 000 000). Further jobs wait, in the pool. Default no limit.
    */
   readonly rate?: Rate
   /**
-   * Members that are hidden from read-only keys, the search and the log, such as `['input.password', 'result.token']`.
-   * Through a list a path leads to each of its elements.
+   * Paths of members that are hidden from read-only keys, the search and the log, such as
+   * `['input.password', 'result.token']`. A path through an array leads to each of its elements.
    */
   readonly secret?: readonly string[]
   /**
@@ -92,15 +92,15 @@ export interface TaskDefinition<
    * that can crash or does not return; a crash then fails one attempt. Only for kind `cpu`.
    */
   readonly isolation?: Isolation
-  /** Runs the task by itself, at times of a pattern; the schedule has the name of the task. */
+  /** Runs the task by a cron pattern. The schedule has the name of the task. */
   readonly schedule?: TaskSchedule
-  /** Returns (or resolves to) a JSON value of at most 1 MiB and 200 levels; `undefined` becomes null. */
+  /** Returns, or resolves to, a JSON value of at most 1 MiB and 200 levels; `undefined` becomes null. */
   run(input: TaskInput<Schema>, context: TaskContext): Result
 }
 
 type TaskInput<Schema> = Schema extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<Schema> : unknown
 
-/** A task's policy with every default filled in. Durations in milliseconds. */
+/** The policy of a task, with defaults. Durations are in milliseconds. */
 export interface TaskPolicy {
   readonly kind: TaskKind
   readonly timeoutMs: number
@@ -122,12 +122,9 @@ export const policyBounds = {
 /** The largest result of a task, in bytes of UTF-8 JSON text. */
 export const maxResultBytes = 1_048_576
 
-// How often jobs of a task may start: at most `limit` in any window, wherever it begins.
-
+/** How often jobs of a task may start: at most `limit` times in any window of `perMs`, wherever the window begins. */
 export interface Rate {
-  /** How many starts a window may have. */
   readonly limit: number
-  /** The length of a window, in milliseconds. */
   readonly perMs: number
 }
 
@@ -136,7 +133,7 @@ export const rateBounds = {
   perMs: { min: 1, max: 31_536_000_000 },
 } as const
 
-/** Starts of one instant. */
+/** How many jobs have started at one instant. */
 export interface Starts {
   readonly at: number
   readonly count: number
@@ -145,72 +142,71 @@ export interface Starts {
 export interface Allowance {
   /** How many more jobs may start now. */
   readonly left: number
-  /** When the next one may, where none may now; else null. */
+  /** When the next job may start; null: now. */
   readonly until: number | null
 }
 
-/** A window has no more instants than this: they are rounded up, which makes none of its starts seem earlier. */
+/** Bounds what is stored of a window: instants are rounded up, so no start seems earlier than it was. */
 const instantsPerWindow = 1_000
 
-/** Instants are rounded up to a multiple of this. */
+/** Instants of starts are rounded up to a multiple of this. */
 export function rateStepMs({ perMs }: Rate): number {
   return Math.max(1, Math.floor(perMs / instantsPerWindow))
 }
 
+/** The instant under which a start is stored. */
 export function startInstant(at: number, rate: Rate): number {
   const stepMs = rateStepMs(rate)
   return Math.ceil(at / stepMs) * stepMs
 }
 
-/** @param starts in order of their instants */
+/** @param starts oldest first */
 export function allowanceOf(starts: readonly Starts[], { limit, perMs }: Rate, at: number): Allowance {
   let count = 0
   for (const start of starts.toReversed()) {
     if (start.at <= at - perMs) break
     count += start.count
-    // As soon as this one has left the window, there is room again.
+    // A job may start again once this instant has left the window.
     if (count >= limit) return { left: 0, until: start.at + perMs }
   }
   return { left: limit - count, until: null }
 }
 
-// Asking for a task by its definition, in place of its name: `{ task: csvPeek, input: { csv } }`.
-
-/** What a request may say about one of its jobs, in place of what the task says. */
+/** What a request can set for one of its jobs, instead of the task's policy. */
 export interface JobOptions {
-  /** Per attempt, in milliseconds: 1 … 86 400 000. */
+  /** Time limit of an attempt, in milliseconds: 1 … 86 400 000. */
   readonly timeoutMs?: number | undefined
   /** 1 … 100. */
   readonly maxAttempts?: number | undefined
-  /** 0 … 9, the highest first; default 0. */
+  /** 0 … 9, highest first; default 0. */
   readonly priority?: number | undefined
-  /** Before the first attempt, in milliseconds. */
+  /** Delay of the first attempt, in milliseconds. */
   readonly delayMs?: number | undefined
-  /** How long the job may be due without a start before it fails as `expired`, in milliseconds: 1 … 31 536 000 000. */
+  /** How long the job may be due before it starts; then it fails as `expired`. In milliseconds: 1 … 31 536 000 000. */
   readonly expiresMs?: number | undefined
-  /** Indexes of earlier tasks of the request: it starts when they are completed, with their results in `context.after`. */
+  /** Indexes of earlier tasks of the request: the job starts when they are completed, with their results in `context.after`. */
   readonly after?: readonly number[] | undefined
 }
 
-/** One entry of a request; its name is looked up when the request is sent. */
+/** A task of a request, by its definition instead of its name. The name is looked up when the request is sent. */
 export interface TaskCall<Result = unknown> extends JobOptions {
   readonly task: { run(...given: never[]): Result }
   readonly input?: unknown
 }
 
-/** The input as a caller sends it, which the schema may turn into something else. */
+/** The input as a caller sends it, before the schema transforms it. */
 export type SchemaInput<Schema> = [Schema] extends [never]
   ? unknown
   : Schema extends StandardSchemaV1
     ? StandardSchemaV1.InferInput<Schema>
     : unknown
 
-/** A task that takes `undefined` needs no input. */
+/** A task whose input can be `undefined` needs none. */
 type CallArguments<Input> = undefined extends Input
   ? [input?: Input, options?: JobOptions]
   : [input: Input, options?: JobOptions]
 
-/** A definition that can be called: `forerunner.run([csvPeek({ csv })])`. The call runs nothing. */
+/** A definition that can be called: `forerunner.run([csvPeek({ csv })])`. The call itself runs nothing. */
 export interface DefinedTask<Schema extends StandardSchemaV1 | undefined, Result> extends TaskDefinition<
   Schema,
   Result
@@ -219,8 +215,8 @@ export interface DefinedTask<Schema extends StandardSchemaV1 | undefined, Result
 }
 
 /**
- * Types a task definition, its result included, and makes it callable. A plain object of the same shape is a task too,
- * which is asked for by its name.
+ * Types a task definition, including its result, and makes it callable. A plain object of the same shape is a task too, but
+ * can only be requested by name.
  */
 export function defineTask<const Schema extends StandardSchemaV1 | undefined = undefined, Result = unknown>(
   definition: TaskDefinition<Schema, Result>,
@@ -230,10 +226,10 @@ export function defineTask<const Schema extends StandardSchemaV1 | undefined = u
     task,
     ...(input !== undefined && { input }),
   })
-  // A function has a name and a length of its own: the members of the definition take their places.
+  // The definition's own members replace those of the function.
   Reflect.deleteProperty(task, 'name')
   Reflect.deleteProperty(task, 'length')
-  // What is no object has no members, and is refused when the module is loaded, with the name of its file.
+  // Without members, a definition that is not an object is refused when its module is loaded, with the name of its file.
   Object.defineProperties(task, Object.getOwnPropertyDescriptors(Object(definition)))
   return task as unknown as DefinedTask<Schema, Result>
 }

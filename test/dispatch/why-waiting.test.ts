@@ -19,7 +19,7 @@ function why(task: string, job: Partial<Parameters<WhyWaiting>[0]> = {}): Return
     registry: { all: () => known, get: (name: string) => known.find((one) => one.name === name) },
     store: { pausedTasks: () => new Set(['paused']) },
   } as unknown as TaskLimitsOptions)
-  for (const running of ['full', 'full', 'open']) limits.count(running, 1)
+  for (const running of ['full', 'full', 'open']) limits.noteStart(running)
   limits.noteRates({ rated: now + 5 })
   return limits.whyWaiting({ state: 'queued', runAt: now, task, ...job })
 }

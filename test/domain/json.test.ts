@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
   parseKeeping,
-  placesOf,
+  rangesOf,
   prettyJson,
   RawJson,
   replaceTexts,
@@ -45,7 +45,7 @@ test('is that of JSON.stringify for what it can say, also where it is large', ()
 
 test('values are found by their place, through lists, whatever their names and texts look like', () => {
   const find = (text: string, ...path: string[]): string[] =>
-    placesOf(text, path).map(([from, to]) => text.slice(from, to))
+    rangesOf(text, path).map(([from, to]) => text.slice(from, to))
   assert.equal(find(' [1, {"a":2}] '), ['[1, {"a":2}]'])
   assert.equal(find('{"a" : -1.0 }', 'a'), ['-1.0'])
   assert.equal(find('{"x":{"a":1},"\\u0061":"\\\\\\"a\\":1,","b":[]}', 'a'), ['"\\\\\\"a\\":1,"'])
