@@ -1,4 +1,4 @@
-/** The live page: shows runs as they go on, starts them, and changes them, by the documented API alone. */
+/** The live page: shows runs as they progress, starts them, and changes them, only through the documented API. */
 import { render } from 'preact'
 import { App } from './shell/app.tsx'
 

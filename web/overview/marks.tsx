@@ -1,4 +1,4 @@
-/** What the lines do not say by themselves: starts of the process, jobs that were taken back, and threads that were replaced. */
+/** Events that the charts do not explain: starts of the process, jobs that were taken back, and replaced threads. */
 import type { RecentView } from 'forerunner/client'
 import { clockOf, countOf } from '../time/format.ts'
 

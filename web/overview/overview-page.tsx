@@ -1,4 +1,4 @@
-/** The service in figures: what it runs now, how quick it is, and whether anything is lost. */
+/** The service in figures: what it is running, how fast it is, and whether any job is lost. */
 import type { RecentView, StatsView } from 'forerunner/client'
 import { useEffect, useMemo } from 'preact/hooks'
 import { Figure } from '../runs/figures.tsx'

@@ -1,4 +1,4 @@
-/** The figures of the service and the last minutes of its process, asked for again while the tab is visible. */
+/** The figures of the service and the last minutes of its process, polled while the tab is visible. */
 import { signal, type ReadonlySignal } from '@preact/signals'
 import type { RecentView, StatsView } from 'forerunner/client'
 import { createPolling } from '../shell/polling.ts'

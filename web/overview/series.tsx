@@ -1,4 +1,4 @@
-/** Lines over the last minutes, with the figures of the place under the pointer or the arrow keys. */
+/** Line charts of the last minutes, with the figures at the pointer or at the position chosen with the arrow keys. */
 import { useSignal } from '@preact/signals'
 import type { RecentView } from 'forerunner/client'
 import { clockOf } from '../time/format.ts'
@@ -8,7 +8,7 @@ export type Slot = RecentView['slots'][number]
 
 export interface Line {
   readonly name: string
-  /** Of its style. */
+  /** Name of its CSS class. */
   readonly kind: string
   valueOf(slot: Slot): number | null
 }
@@ -21,7 +21,7 @@ export interface SeriesProps {
   readonly slotMs: number
   readonly marks: readonly Mark[]
   readonly textOf: (value: number) => string
-  /** The axis ends there, or higher. */
+  /** The axis ends at this value or above. */
   readonly least: number
 }
 
@@ -115,7 +115,7 @@ export function Series({ title, note, lines, slots, slotMs, marks, textOf, least
     </section>
   )
 
-  /** Broken where there are no figures: the service was away, or nothing was measured. */
+  /** The line is interrupted where there are no figures: the service was away, or nothing was measured. */
   function pathOf(line: Line): string {
     let path = ''
     let before: Slot | null = null
@@ -138,7 +138,7 @@ function sayOf(slot: Slot, lines: readonly Line[], textOf: (value: number) => st
   return `${clockOf(slot.at)}: ${figures.join(', ')}`
 }
 
-/** 1, 2 or 5 with zeros. */
+/** Rounds up to 1, 2 or 5 times a power of ten. */
 function niceTop(value: number): number {
   const unit = 10 ** Math.floor(Math.log10(value))
   return ([1, 2, 5, 10].find((factor) => factor * unit >= value) ?? 10) * unit

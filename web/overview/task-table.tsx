@@ -1,4 +1,4 @@
-/** The tasks of the last minutes: how often, how quick, and what failed. */
+/** The tasks of the last minutes: how often they ran, how fast, and how many attempts failed. */
 import type { RecentView } from 'forerunner/client'
 import { addressOf } from '../shell/route.ts'
 import { millisecondsOf, rateOf } from '../time/format.ts'

@@ -1,4 +1,4 @@
-/** What each thread runs now. */
+/** What each thread is running. */
 import type { RecentView, StatsView } from 'forerunner/client'
 import { addressOf } from '../shell/route.ts'
 import { secondNow } from '../time/clock.ts'
@@ -51,7 +51,7 @@ export function Threads({
   )
 }
 
-/** Attempts that are under way, of one task. */
+/** Running attempts of one task. */
 export function Running({ attempts }: { readonly attempts: readonly Attempt[] }) {
   if (attempts.length === 0) return null
   return (

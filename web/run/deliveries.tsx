@@ -1,4 +1,4 @@
-/** The webhooks that say that the run has ended: how far each is, and sending it again. */
+/** The webhooks of the run's ends: the state of each delivery, and a button to send it again. */
 import type { RunView } from 'forerunner/client'
 import { AsCommands } from '../shell/commands.tsx'
 import { CopyButton } from '../shell/copy-button.tsx'
@@ -60,7 +60,7 @@ export function Deliveries({ runId, deliveries, onRetry }: DeliveriesProps) {
   )
 }
 
-/** @param now of the service, in epoch milliseconds */
+/** @param now the service's time, in epoch milliseconds */
 function sayOf({ state, attempts, lastStatus, nextAt }: Delivery, now: number): string {
   const answer = lastStatus === null ? 'no answer' : `status ${lastStatus}`
   const tries =

@@ -1,4 +1,4 @@
-/** Thin lines from the jobs whose results a job has needed to its own lane: from where each of them ended. */
+/** Thin lines to a job's lane from the jobs whose results it needed, starting where each of them ended. */
 import type { ReadonlySignal } from '@preact/signals'
 import type { LiveJob } from './run-store.ts'
 import { segmentsOf } from './segments.ts'
@@ -11,7 +11,7 @@ export interface DependenciesProps {
   readonly scale: TimeScale
 }
 
-/** Of a job that needs hundreds, those that ended last say enough. */
+/** If a job needs hundreds, the ones that ended last are enough. */
 const mostLines = 12
 
 export function Dependencies({ job, jobs, start, scale }: DependenciesProps) {

@@ -1,4 +1,4 @@
-/** Zoom and pan on the timeline itself: wheel, pinch, and a finger that moves it sideways. */
+/** Zoom and pan on the timeline itself: by wheel, pinch, or a finger that moves it sideways. */
 import type { ReadonlySignal, Signal } from '@preact/signals'
 import type { RefObject } from 'preact'
 import { useEffect } from 'preact/hooks'
@@ -6,7 +6,7 @@ import { panned, zoomed, type Window } from './zoom.ts'
 
 const wheelFactor = 0.002
 
-/** @param axisAt where on the axis an abscissa of the screen is */
+/** @param axisAt the position on the axis of an x coordinate of the screen */
 export function useGestures(
   area: RefObject<HTMLElement | null>,
   zoom: Signal<Window | null>,
@@ -21,7 +21,7 @@ export function useGestures(
 
     const onWheel = (event: WheelEvent): void => {
       const isSideways = Math.abs(event.deltaX) > Math.abs(event.deltaY) || event.shiftKey
-      // A pinch on a touchpad is a wheel with the control key.
+      // A pinch on a touchpad arrives as a wheel event with the control key.
       if (event.ctrlKey || event.metaKey) {
         event.preventDefault()
         zoom.value = zoomed(zoom.peek(), whole.peek(), Math.exp(event.deltaY * wheelFactor), axisAt(event.clientX))

@@ -1,4 +1,4 @@
-/** A run in one sentence, with its figures. The accent marks the answer's time, and nothing else. */
+/** A summary of a run in one sentence. Only the time of the answer has the accent colour. */
 import type { RunView } from 'forerunner/client'
 import { countOf, durationOf, shareOf } from '../time/format.ts'
 import { isFinal, workOf } from './segments.ts'

@@ -1,4 +1,4 @@
-/** What a job was given, as it is stored; what is larger than a page shows is downloaded. */
+/** The input of a job, as it is stored; a large one is offered as a download. */
 import { useSignal } from '@preact/signals'
 import type { JobView } from 'forerunner/client'
 import { useEffect } from 'preact/hooks'

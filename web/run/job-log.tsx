@@ -1,4 +1,4 @@
-/** What a job has logged, attempt by attempt: the last lines of its run that the service keeps. */
+/** The log lines of a job, by attempt: the last lines of its run that the service keeps. */
 import { useSignal } from '@preact/signals'
 import type { JobView, LineView } from 'forerunner/client'
 import { useEffect } from 'preact/hooks'
@@ -12,9 +12,9 @@ export interface JobLogProps {
   readonly start: number
 }
 
-/** While the job is at work. */
+/** Interval of polls while the job is running. */
 const lookEveryMs = 2_000
-/** As the service keeps them; a page that stays open must not have more. */
+/** The limit of the service; a page that stays open must not hold more. */
 const maxLines = 1_000
 
 export function JobLog({ runId, job, start }: JobLogProps) {
@@ -43,7 +43,7 @@ export function JobLog({ runId, job, start }: JobLogProps) {
   )
 }
 
-/** The lines of the run; asked for again while the job may log more. */
+/** The lines of the run, polled while the job may log more. */
 function useLines(runId: string, { index, state }: JobView): readonly LineView[] {
   const lines = useSignal<readonly LineView[]>([])
   useEffect(() => {
@@ -55,7 +55,7 @@ function useLines(runId: string, { index, state }: JobView): readonly LineView[]
         const page = await client.peek().getLog(runId, { after, signal: end.signal })
         if (page.lines.length > 0) lines.value = [...lines.peek(), ...page.lines].slice(-maxLines)
       } catch {
-        // The next look, or the next change of the job, brings them.
+        // The next poll, or the next change of the job, gets them.
       }
       if (!end.signal.aborted && !isFinal(state)) timer = setTimeout(() => void look(), lookEveryMs)
     }

@@ -1,4 +1,4 @@
-/** One job: its attempts as a story with their errors, its result, and what can be done with it. */
+/** The details of one job: its attempts with their errors, its result, and the actions on it. */
 import { useSignal } from '@preact/signals'
 import type { JobView } from 'forerunner/client'
 import { useEffect } from 'preact/hooks'
@@ -90,7 +90,7 @@ export function JobStory({ runId, job, start, onCancel, onRetry }: JobStoryProps
   )
 }
 
-/** Events leave large results and failures out; the job itself has them. */
+/** Events omit large results and failures; the job itself has them. */
 function useWhole(runId: string, job: JobView): JobView {
   const fetched = useSignal<JobView | null>(null)
   const isCut = job.resultBytes !== undefined || job.failures === undefined
@@ -99,7 +99,7 @@ function useWhole(runId: string, job: JobView): JobView {
     const end = new AbortController()
     readBounded(`runs/${runId}/jobs/${job.index}`, maxJobBytes, end.signal)
       .then((whole) => (fetched.value = whole as JobView | null))
-      // What is shown then is what the event had.
+      // Then the data of the event is shown.
       .catch(() => {})
     return () => end.abort()
   }, [runId, job.index, job.state, isCut])
@@ -162,7 +162,7 @@ function Chapter({ runId, job, progress, segment }: ChapterProps) {
   )
 }
 
-/** Of a job that was cancelled before it had run. */
+/** For a job that was cancelled before it ran. */
 function Ending({ job, start }: { readonly job: JobView; readonly start: number }) {
   if (job.startedAt !== null || job.finishedAt === null) return null
   return (

@@ -1,4 +1,4 @@
-/** The timeline as a table: for screen readers always unless it is large, for everybody when it is asked for. */
+/** The timeline as a table: for screen readers always unless it is large, for others on request. */
 import type { ReadonlySignal } from '@preact/signals'
 import type { JobView } from 'forerunner/client'
 import { StateMark } from '../shell/state.tsx'
@@ -13,7 +13,7 @@ export interface JobTableProps {
   readonly isShown: boolean
 }
 
-/** Rows that nobody sees cost each change of the page. */
+/** Invisible rows would slow down each change of the page. */
 const mostUnseen = 200
 
 export function JobTable({ jobs, start, isShown }: JobTableProps) {

@@ -1,10 +1,10 @@
-/** A value as indented JSON, in colours. Whatever it holds is text: nothing from data ever becomes markup. */
+/** Shows a value as indented JSON, in colours. All data is text: it never becomes markup. */
 import { save } from '../shell/bounded-read.ts'
 import { CopyButton } from '../shell/copy-button.tsx'
 
-/** Beyond that it is cut here, and whole in the download. */
+/** A longer text is cut here, and complete in the download. */
 const shownLength = 100_000
-/** Coloured one by one only up to that: a span for each of many tokens is slow. */
+/** A longer text has no colours, because many spans are slow. */
 const colouredLength = 20_000
 
 const tokens =
@@ -48,7 +48,7 @@ function coloured(text: string) {
   return [...parts, text.slice(from)]
 }
 
-/** A result that is an SVG document, as an image: a document in an image runs no script and loads nothing. */
+/** Shows an SVG result as an image. A document in an image runs no scripts and loads nothing. */
 export function svgAddress(value: unknown): string | null {
   const svg: unknown = Reflect.get(Object(value), 'svg')
   if (typeof svg !== 'string' || !svg.trimStart().startsWith('<svg')) return null

@@ -1,4 +1,4 @@
-/** One job on the timeline: its name and thread, its stretches of time, and how it ended. */
+/** One job on the timeline: its name and thread, its segments, and its outcome. */
 import type { ReadonlySignal } from '@preact/signals'
 import type { JobView } from 'forerunner/client'
 import { glyphOf } from '../shell/state.tsx'
@@ -17,7 +17,7 @@ export interface LaneProps {
   readonly scale: ReadonlySignal<TimeScale>
   readonly selected: ReadonlySignal<number>
   readonly decidedBy: ReadonlySignal<number | null>
-  /** Whether the first job to end, or to succeed, decides. */
+  /** Whether the first job that ends, or succeeds, decides the answer. */
   readonly isRace: ReadonlySignal<boolean>
   readonly onSelect: (index: number) => void
 }
@@ -101,12 +101,12 @@ function outcomeOf(job: JobView, segments: readonly Segment[]): string {
     case 'cancelled':
       return ran === 0 ? 'not started' : durationOf(ran)
     default:
-      // A state of a newer service.
+      // A state that only a newer service knows.
       return job.state
   }
 }
 
-/** Null for a job that is due: it waits for its turn. */
+/** null for a job that is due. */
 function dueOf({ runAt }: JobView, words: string): string | null {
   const ms = runAt === null ? 0 : Date.parse(runAt) - secondNow.value
   return ms <= 0 ? null : `${words} ${durationOf(ms)}`

@@ -1,4 +1,4 @@
-/** The whole run in a strip, and the part of it that the timeline shows: drawn, moved and stretched by pointer, finger and keys. */
+/** The whole run in a strip, on which the visible part can be drawn, moved and resized by pointer, finger and keys. */
 import type { ReadonlySignal, Signal } from '@preact/signals'
 import type { RunView } from 'forerunner/client'
 import { useEffect, useRef } from 'preact/hooks'
@@ -66,7 +66,7 @@ export function RangeBrush({ run, scale, zoom, whole }: RangeBrushProps) {
   }
   const end = (event: PointerEvent): void => {
     const { kind, at: from } = drag.current ?? { kind: 'pan', at: 0 }
-    // A click beside the window shows everything again.
+    // A click outside of the range shows everything again.
     if (kind === 'new' && Math.abs(at(event) - from) <= clickPx * perPx()) zoom.value = null
     drag.current = null
   }

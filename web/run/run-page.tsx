@@ -1,4 +1,4 @@
-/** One run: its sentence, its timeline, and the story of one of its jobs. */
+/** One run: its summary, its timeline, and the details of one of its jobs. */
 import { useComputed, useSignal } from '@preact/signals'
 import type { RunView } from 'forerunner/client'
 import { useEffect, useMemo } from 'preact/hooks'
@@ -100,7 +100,7 @@ export function RunPage({ id }: { readonly id: string }) {
   )
 }
 
-/** The runs that have run this one again. */
+/** The runs that have repeated this one. */
 function RunAgain({ id }: { readonly id: string }) {
   const found = useSignal<readonly string[]>([])
   useEffect(() => {
@@ -109,7 +109,7 @@ function RunAgain({ id }: { readonly id: string }) {
       .peek()
       .listRuns({ tag: againTag(id), pageSize: shownAgain }, { signal: end.signal })
       .then(({ runs }) => (found.value = runs.map((run) => run.id)))
-      // Then they are not named.
+      // Then they are not listed.
       .catch(() => {})
     return () => end.abort()
   }, [id])
@@ -170,14 +170,14 @@ function Facts({ run, onCancel, onRetry }: FactsProps) {
 
 function actionsOf(run: RunView, failed: readonly number[]): Action[] {
   const actions: Action[] = []
-  // The command retries what was cancelled, too. The braces are curl's.
+  // The command also retries cancelled jobs. The braces are expanded by curl.
   if (failed.length > 1 && !run.jobs.some(({ state }) => state === 'cancelled'))
     actions.push({ path: `runs/${run.id}/jobs/{${failed.join(',')}}/retry`, words: ['retry', run.id] })
   if (run.state === 'running') actions.push({ path: `runs/${run.id}/cancel`, words: ['cancel', run.id] })
   return actions
 }
 
-/** Before it is known, or where it is not there. */
+/** While the run is loading, or if it does not exist. */
 function Absent({ id, trouble }: { readonly id: string; readonly trouble: string }) {
   if (trouble === '') return <p class="empty">Reading run {id}…</p>
   return (
@@ -192,7 +192,7 @@ function Absent({ id, trouble }: { readonly id: string; readonly trouble: string
   )
 }
 
-/** The job to look at first: one that failed, or else the one that has decided the answer. */
+/** The job to select first: one that failed, otherwise the one that decided the answer. */
 function mostTelling(run: RunView | null): number {
   const failed = run?.jobs.findIndex(({ state }) => state === 'failed') ?? -1
   return failed === -1 ? (run?.answer?.jobIndex ?? 0) : failed

@@ -1,7 +1,6 @@
 /**
- * One run as it changes, from its event stream. Each job has signals of its own, which keep their values while it is as it
- * was, so that of a thousand lanes only those are drawn again that have changed; and what comes in quick succession is
- * shown together.
+ * Follows one run through its event stream. Each job has its own signals, which keep their values while the job does not
+ * change, so only the lanes of changed jobs are redrawn. Changes in quick succession are shown together.
  */
 import { batch, signal, type ReadonlySignal, type Signal } from '@preact/signals'
 import type { JobView, RunView, WatchEvent } from 'forerunner/client'
@@ -11,31 +10,31 @@ import { client, wordsOf } from '../shell/service.ts'
 
 export interface LiveJob {
   readonly view: ReadonlySignal<JobView>
-  /** From 0 to 1; null where the job does not report any. It changes far more often than the rest. */
+  /** From 0 to 1; null if the job reports none. It changes far more often than the rest. */
   readonly progress: ReadonlySignal<number | null>
 }
 
 export interface RunStore {
-  /** null until it is known. */
+  /** null until it is loaded. */
   readonly run: ReadonlySignal<RunView | null>
   readonly jobs: ReadonlySignal<readonly LiveJob[]>
-  /** In words; empty where nothing is wrong. */
+  /** The error in words; empty if there is none. */
   readonly trouble: ReadonlySignal<string>
-  /** Begins to follow the run; again after it was changed, for the stream of a finished run has ended. */
+  /** Follows the run. Called again after a change, because the stream of a finished run has ended. */
   follow(): void
   cancel(jobIndex?: number): Promise<void>
-  /** One after the other, for each is a change of the run. */
+  /** One retry after the other, because each is a change of the run. */
   retry(jobIndexes: readonly number[]): Promise<void>
-  /** Has a webhook of the run sent again. */
+  /** Sends a webhook of the run again. */
   redeliver(deliveryId: string): Promise<void>
   stop(): void
 }
 
-/** A page has no use for more at once. */
+/** A page cannot use more at once. */
 const maxRunBytes = 2 * 2 ** 20
 const reconnectMs = 3_000
 const deliveriesMs = 2_000
-/** Between two times that what has come is shown: nobody reads faster, and a large run brings hundreds in it. */
+/** Interval of updates: nobody reads faster, and a large run has hundreds of changes in it. */
 const showEveryMs = (jobs: number): number => (jobs < 100 ? 50 : 500)
 
 export function createRunStore(id: string): RunStore {
@@ -43,7 +42,7 @@ export function createRunStore(id: string): RunStore {
   const jobs = signal<readonly JobSignals[]>([])
   const trouble = signal('')
   let following = new AbortController()
-  /** What has come and is not shown yet. */
+  /** Changes that have arrived and are not shown yet. */
   let newest: RunView | null = null
   const progress = new Map<number, number | null>()
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -73,7 +72,7 @@ export function createRunStore(id: string): RunStore {
     if (known.length === next.jobs.length) {
       const before = run.peek()?.jobs ?? []
       for (const [index, job] of next.jobs.entries()) {
-        // Faster than a look at each member, and the service writes the same job in the same way.
+        // Faster than comparing each member; the service serializes equal jobs equally.
         if (writeJson(before[index]) !== writeJson(job)) update(known[index], job)
       }
     } else jobs.value = next.jobs.map((job) => ({ view: signal(job), progress: signal(job.progress) }))
@@ -91,13 +90,13 @@ export function createRunStore(id: string): RunStore {
   async function watch(signalOfEnd: AbortSignal): Promise<void> {
     while (!signalOfEnd.aborted) {
       try {
-        // Before the stream, which may have no place left, and after its end: events leave large results out.
+        // Before the stream, which may be refused, and after its end, because events omit large results.
         const known = (await readBounded(`runs/${id}`, maxRunBytes, signalOfEnd)) as RunView | null
         if (known !== null) show(known)
-        // Of what is larger, the events have all but the results, which are read job by job.
+        // Events contain larger runs without results, which are then read job by job.
         if (known !== null && known.state !== 'running') {
           if (known.deliveries?.every(({ state }) => state !== 'pending') ?? true) return
-          // The stream has ended with the run, and its webhooks go on.
+          // The stream ended with the run, but its webhooks are still being sent.
           await pause(deliveriesMs, signalOfEnd)
           continue
         }
@@ -134,7 +133,7 @@ export function createRunStore(id: string): RunStore {
       try {
         let now = run.peek()
         for (const index of jobIndexes) {
-          // One that waits for another of them is blocked again with that one's retry.
+          // A job that waits for another retried job becomes blocked with the other's retry.
           if (now?.jobs[index]?.state === 'blocked') continue
           now = await client.peek().retry(id, index)
           show(now)
@@ -155,14 +154,14 @@ interface JobSignals extends LiveJob {
   readonly progress: Signal<number | null>
 }
 
-/** A change of state that comes without the progress of a running job must not take it back. */
+/** A change of state does not contain the progress of a running job, and must not reset it. */
 function update(known: JobSignals | undefined, job: JobView): void {
   if (known === undefined) return
   known.view.value = job
   if (job.state !== 'running' || job.progress !== null) known.progress.value = job.progress
 }
 
-/** A run that is not there, or a key that is not known: asking again brings the same. */
+/** The run does not exist, or the key is refused: a retry would get the same response. */
 function isLasting(error: unknown): boolean {
   const status: unknown = Reflect.get(Object(error), 'status')
   return typeof status === 'number' && status >= 400 && status < 500 && status !== 429

@@ -1,4 +1,4 @@
-/** What a job did when: its stretches of time, in milliseconds since the run was accepted. Pure. */
+/** The segments of a job's lane, in milliseconds since the run was accepted. Pure. */
 import type { JobView, RunView } from 'forerunner/client'
 
 export type SegmentKind = 'waiting' | 'running' | 'completed' | 'failed' | 'cancelled' | 'backoff' | 'lost'
@@ -6,15 +6,15 @@ export type SegmentKind = 'waiting' | 'running' | 'completed' | 'failed' | 'canc
 export interface Segment {
   readonly kind: SegmentKind
   readonly from: number
-  /** null: it goes on. */
+  /** null: still in progress. */
   readonly to: number | null
-  /** Of an attempt, which one it was in order; null where nothing ran. */
+  /** Number of the attempt; null if none was running. */
   readonly attempt: number | null
 }
 
 type FailedAttempt = NonNullable<JobView['failedAttempts']>[number] & { readonly error?: { readonly code: string } }
 
-/** What has run and did not complete. */
+/** An attempt that did not complete. */
 interface Ended {
   readonly kind: 'failed' | 'cancelled' | 'lost'
   readonly startedAt: string
@@ -22,7 +22,7 @@ interface Ended {
   readonly attempt: number | null
 }
 
-/** Of a part that takes no time worth showing, such as the wait of a job that was started by the commit itself. */
+/** A shorter segment is not shown, such as the wait of a job that was started by the commit itself. */
 const leastWaitMs = 1
 
 export function isFinal(state: string): boolean {
@@ -33,7 +33,7 @@ export function isFinal(state: string): boolean {
 export function segmentsOf(job: JobView, start: number): Segment[] {
   const at = (instant: string): number => Math.max(0, Date.parse(instant) - start)
   const segments: Segment[] = []
-  /** Where the part before has ended; null before the first. */
+  /** End of the previous segment; null before the first. */
   let cursor: number | null = null
   let isAfterLost = false
   const queuedAt = at(job.queuedAt)
@@ -43,9 +43,9 @@ export function segmentsOf(job: JobView, start: number): Segment[] {
       if (to === null || to - queuedAt > leastWaitMs)
         segments.push({ kind: 'waiting', from: queuedAt, to, attempt: null })
     } else if (to === null || to - cursor > leastWaitMs) {
-      // A job that was queued again by request has waited since then, and did nothing before.
+      // A job that was queued again on request waits since then; before that it did nothing.
       const isAgain = queuedAt >= cursor
-      // A lost start is tried again at once.
+      // After a lost start the job is queued at once.
       segments.push({
         kind: isAgain || isAfterLost ? 'waiting' : 'backoff',
         from: isAgain ? queuedAt : cursor,
@@ -80,18 +80,18 @@ function endedOf(job: JobView): Ended[] {
     finishedAt: failure.finishedAt,
     attempt: index + 1,
   }))
-  // The last one that may be lost is the attempt that has failed.
+  // The last lost start that is allowed counts as the failed attempt.
   if (lost === undefined || lost.startedAt === startedAt) return ended
   ended.push({ kind: 'lost', startedAt: lost.startedAt, finishedAt: lost.takenBackAt, attempt: null })
   return ended.toSorted((one, other) => Date.parse(one.startedAt) - Date.parse(other.startedAt))
 }
 
-/** In lists only when they ran. */
+/** Lists contain only when the attempts ran. */
 function failedAttemptsOf({ failures, failedAttempts = [] }: JobView): readonly FailedAttempt[] {
   return failures ?? failedAttempts
 }
 
-/** The attempt that is not among the failures: one that goes on, that completed, or whose failure was left out. */
+/** The attempt that is not among the failures: a running or completed one, or one whose failure was omitted. */
 function lastAttemptOf(job: JobView, at: (instant: string) => number, failures: number): Segment | null {
   const { state, startedAt, finishedAt } = job
   if (startedAt === null || state === 'queued' || state === 'retrying') return null
@@ -102,13 +102,13 @@ function lastAttemptOf(job: JobView, at: (instant: string) => number, failures: 
 }
 
 export interface Work {
-  /** Time that attempts took, in milliseconds. */
+  /** Total duration of all attempts, in milliseconds. */
   readonly totalMs: number
-  /** The part of it after the answer; null where no answer was sent. */
+  /** The part of it after the answer; null if no answer was sent. */
   readonly afterMs: number | null
 }
 
-/** @param now of the service, in epoch milliseconds */
+/** @param now the service's time, in epoch milliseconds */
 export function workOf(run: RunView, now: number): Work {
   const start = Date.parse(run.createdAt)
   const answer = run.respondedAt === null ? null : Date.parse(run.respondedAt) - start
@@ -123,7 +123,7 @@ export function workOf(run: RunView, now: number): Work {
   return { totalMs, afterMs: answer === null ? null : afterMs }
 }
 
-/** When the last of it happened, in milliseconds since the run was accepted. @param now as for `workOf` */
+/** When the last event happened, in milliseconds since the run was accepted. @param now as for `workOf` */
 export function endOf(run: RunView, now: number): number {
   const start = Date.parse(run.createdAt)
   if (run.state === 'running') return Math.max(1, now - start)

@@ -5,7 +5,7 @@ import type { TimeScale } from './time-scale.ts'
 
 type Steps = NonNullable<JobView['steps']>
 
-/** More of them would stand side by side, and cost each frame. */
+/** More ticks would overlap, and slow each frame down. */
 const mostTicks = 200
 const mostNamed = 20
 
@@ -31,14 +31,14 @@ export function StepTicks({ job: { steps = [] }, start, scale }: StepTicksProps)
   )
 }
 
-/** For the table: their names, as far as they fit. */
+/** For the table: as many names as fit. */
 export function stepsText(steps: Steps = []): string {
   const names = steps.slice(0, mostNamed).map(({ name }) => name)
   const more = steps.length - names.length
   return more > 0 ? `${names.join(', ')} and ${more} more` : names.join(', ')
 }
 
-/** The latest of them, with their times since the run was accepted. */
+/** The latest steps, with their times since the run was accepted. */
 export function StepList({ steps = [], start }: { readonly steps: Steps | undefined; readonly start: number }) {
   if (steps.length === 0) return null
   const shown = steps.slice(-mostNamed)

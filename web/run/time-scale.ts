@@ -1,34 +1,34 @@
-/** Where an instant stands on the axis: idle time is taken out, so that work is not a hair's breadth beside it. Pure. */
+/** Maps instants to positions on the axis. Long idle times are cut out, so that work stays visible. Pure. */
 import type { Segment } from './segments.ts'
 
 export interface Break {
-  /** On the axis. */
+  /** Position on the axis. */
   readonly at: number
   readonly width: number
-  /** How long nothing ran, in milliseconds. */
+  /** Duration of the idle time, in milliseconds. */
   readonly idleMs: number
 }
 
 export interface TimeScale {
   readonly breaks: readonly Break[]
-  /** Milliseconds on the axis, of milliseconds since the run was accepted. */
+  /** Converts milliseconds since the run was accepted to milliseconds on the axis. */
   toAxis(ms: number): number
-  /** The other way round. */
+  /** The inverse. */
   fromAxis(at: number): number
 }
 
-/** Idle time is shortened only where it is longer than this, and longer than all that ran. */
+/** Idle time is cut only if it is longer than this, and longer than all work. */
 const leastIdleMs = 5_000
-/** A break takes this part of the time that ran. */
+/** A cut takes this share of the total work. */
 const breakShare = 0.08
 
 const plainScale: TimeScale = { breaks: [], toAxis: (ms) => ms, fromAxis: (at) => at }
 
-/** @param marks instants that are something themselves, such as the answer */
+/** @param marks instants to keep visible, such as the answer */
 export function timeScaleOf(segments: readonly Segment[], marks: readonly number[]): TimeScale {
   const busy = segments
     .filter(({ kind, attempt }) => attempt !== null || kind === 'lost')
-    // When a process has died is not known.
+    // It is unknown when the process died.
     .map(({ kind, from, to }) => [from, kind === 'lost' ? from : (to ?? Infinity)] as const)
     .concat(marks.map((at) => [at, at] as const))
     .toSorted(([a], [b]) => a - b)
@@ -37,7 +37,7 @@ export function timeScaleOf(segments: readonly Segment[], marks: readonly number
   let busyMs = 0
   for (const [from, to] of busy) {
     if (from > end) gaps.push({ from: end, to: from })
-    // What goes on counts with nothing: when it will end is not known.
+    // A running attempt counts as empty, because its end is unknown.
     if (to !== Infinity && to > end) busyMs += to - Math.max(from, end)
     end = Math.max(end, to)
   }
@@ -49,7 +49,7 @@ export function timeScaleOf(segments: readonly Segment[], marks: readonly number
     shifts.push({ from, to, before: removed })
     removed += to - from - width
   }
-  // The same one each time: what is placed by it is then as it was.
+  // Returns the same object if nothing has changed, so that elements keep their positions.
   if (shifts.length === 0) return plainScale
   return {
     breaks: shifts.map(({ from, to, before }) => ({ at: from - before, width, idleMs: to - from })),
@@ -73,7 +73,7 @@ export function timeScaleOf(segments: readonly Segment[], marks: readonly number
 const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000]
 const longSteps = [60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000]
 
-/** The distance between ticks, in milliseconds, so that at most `most` of them fit on an axis of this length. */
+/** The distance between ticks, in milliseconds, such that an axis of this length has at most `most` ticks. */
 export function tickStepOf(spanMs: number, most: number): number {
   return [...steps, ...longSteps].find((step) => spanMs / step <= most) ?? 7 * 86_400_000
 }
@@ -84,14 +84,14 @@ export interface Tick {
   readonly at: number
 }
 
-/** Round times within a part of the axis; none within a break. */
+/** Ticks at round times within the visible part of the axis; none within a cut. */
 export function ticksOf({ breaks, toAxis, fromAxis }: TimeScale, from: number, to: number, step: number): Tick[] {
   const ends = [from, ...breaks.flatMap(({ at, width }) => [at, at + width]), to]
   const ticks: Tick[] = []
   for (let place = 0; place < ends.length; place += 2) {
     const [begin, end] = [Math.max(from, ends[place] ?? from), Math.min(to, ends[place + 1] ?? to)]
     if (begin > end) continue
-    // Of a stretch behind a break the first one is left out: the break's own text is there.
+    // The first tick after a cut is omitted, because the cut's own label is there.
     const first = Math.ceil(fromAxis(begin + (place === 0 ? 0 : 0.001)) / step) * step
     const last = fromAxis(end)
     for (let ms = first; ms <= last; ms += step) ticks.push({ ms, at: toAxis(ms) })

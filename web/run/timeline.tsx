@@ -1,6 +1,6 @@
 /**
- * The timeline of a run. Lanes are placed by custom properties in milliseconds; what moves with time are two properties
- * of the whole, `--now` and `--span`, so that a frame draws nothing again that has not changed.
+ * The timeline of a run. Lanes are positioned by CSS custom properties in milliseconds. Only two properties of the whole
+ * timeline change with time, `--now` and `--span`, so a frame redraws nothing else.
  */
 import { useComputed, useSignal, useSignalEffect, type ReadonlySignal } from '@preact/signals'
 import type { RunView } from 'forerunner/client'
@@ -25,13 +25,13 @@ export interface TimelineProps {
   readonly onSelect: (index: number) => void
 }
 
-/** Between two frames; longer where a frame has more to move. */
+/** Interval of frames; longer if a frame moves many elements. */
 const frameMs = (lanes: number): number => (lanes < 60 ? 33 : lanes < 300 ? 100 : 250)
-/** More jobs have a scroll bar of their own, so that the story of one is never far below. */
+/** With more jobs the list scrolls separately, so that the details of a job are never far below. */
 const mostUnscrolled = 40
-/** Of the axis. */
+/** Most ticks of the axis. */
 const lanesTop = 54
-/** The answer's flag stands left of its line where the line is further right than this. */
+/** If the line is further right than this, the answer's flag is on its left side. */
 const flagTurnsAt = 0.62
 
 export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
@@ -60,7 +60,7 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
   const scroller = useRef<HTMLDivElement>(null)
   const hair = useRef<HTMLDivElement>(null)
 
-  // Before anything is painted: the first frame must not show another scale.
+  // Before the first paint, which would otherwise show another scale.
   useLayoutEffect(() => {
     const draw = (now: number): void => {
       const [element, shown] = [plot.current, run.peek()]
@@ -74,7 +74,7 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
       element.style.setProperty('--span', String(span))
       const isNarrow = element.clientWidth < 640
       const step = tickStepOf(span, isNarrow ? 3 : 7)
-      // The last one would be cut off at the edge.
+      // The last label would be cut off at the edge.
       const next = ticksOf(scale.peek(), from, from + span * (isNarrow ? 0.85 : 0.95), step)
       if (JSON.stringify(next) !== JSON.stringify(ticks.peek())) ticks.value = next
       const at = answer.peek()
@@ -91,7 +91,7 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
 
   const shown = useVisibleRows(lanes, jobs.value.length).value
 
-  // The job that is chosen is on the screen.
+  // Keeps the selected job on the screen.
   useSignalEffect(() => {
     const place = (selected.value + 2) * (lanes.current?.firstElementChild?.clientHeight ?? 0)
     const element = scroller.current
@@ -118,7 +118,7 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
     l: panBy(0.25),
   })
 
-  /** Not by a signal: it follows each move of the pointer. */
+  /** Not through a signal, because it follows each move of the pointer. */
   const point = (event: PointerEvent): void => {
     const line = hair.current
     if (line === null) return
@@ -167,7 +167,7 @@ export function Timeline({ run, jobs, selected, onSelect }: TimelineProps) {
   )
 }
 
-/** In the place of lanes that are far from the screen. */
+/** Fills the space of lanes that are far from the screen. */
 function Unseen({ rows }: { readonly rows: number }) {
   return <li class="unseen-rows" aria-hidden="true" style={{ '--rows': rows }} />
 }
@@ -177,7 +177,7 @@ interface AnswerProps {
   readonly scale: ReadonlySignal<TimeScale>
 }
 
-/** The line where the answer left; to its right, the ground says that the client has it. */
+/** The line where the answer left, and the shaded area to its right: the client already has the answer. */
 function Answer({ answer, scale }: AnswerProps) {
   const at = answer.value
   if (at === null) return null

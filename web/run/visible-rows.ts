@@ -1,4 +1,4 @@
-/** Which rows of a long list are near the screen: of a thousand lanes only those are drawn. */
+/** Computes which rows of a long list are near the screen, so that only those are drawn. */
 import { useSignal, type ReadonlySignal } from '@preact/signals'
 import type { RefObject } from 'preact'
 import { useLayoutEffect } from 'preact/hooks'
@@ -9,12 +9,12 @@ export interface Rows {
   readonly end: number
 }
 
-/** Fewer are drawn all, so that the browser finds words in them. */
+/** Shorter lists are drawn whole, so that the browser's search finds all of them. */
 const mostDrawn = 200
-/** Above and below the screen, in steps: a small scroll changes nothing. */
+/** Margin above and below the screen, in steps, so that a small scroll changes nothing. */
 const margin = 20
 
-/** @param list its first child has the height of a row */
+/** @param list an element whose first child has the height of a row */
 export function useVisibleRows(list: RefObject<HTMLElement | null>, count: number): ReadonlySignal<Rows> {
   const rows = useSignal<Rows>({ first: 0, end: Math.min(count, mostDrawn) })
   useLayoutEffect(() => {
@@ -37,7 +37,7 @@ export function useVisibleRows(list: RefObject<HTMLElement | null>, count: numbe
       frame ||= requestAnimationFrame(look)
     }
     look()
-    // Also of the element that the rows are in.
+    // Also scrolling of the element that contains the rows.
     addEventListener('scroll', later, { passive: true, capture: true })
     addEventListener('resize', later)
     return () => {

@@ -1,4 +1,4 @@
-/** Says why a job does not run yet, and asks again: what it waits for changes without a change of the job. */
+/** Shows why a job waits. It polls, because the reason can change without a change of the job. */
 import { useSignal } from '@preact/signals'
 import type { JobView } from 'forerunner/client'
 import { useEffect } from 'preact/hooks'
@@ -17,7 +17,7 @@ export function WhyWaiting({ runId, job }: { readonly runId: string; readonly jo
       newest.value = await client.peek().getJob(runId, job.index, { signal: end.signal })
       timer = setTimeout(() => void look().catch(() => {}), pollMs)
     }
-    // Without it the sentence is that of the last event.
+    // Otherwise the sentence is based on the last event.
     look().catch(() => {})
     return () => {
       end.abort()

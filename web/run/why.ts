@@ -1,8 +1,8 @@
-/** Why a job does not run yet, in one sentence with its number, from what the service says of it. Pure. */
+/** Describes in one sentence why a job waits, from the service's `waiting`. Pure. */
 import type { JobView } from 'forerunner/client'
 import { clockOf, countOf, durationOf } from '../time/format.ts'
 
-/** @param now of the service, in epoch milliseconds */
+/** @param now the service's time, in epoch milliseconds */
 export function whyOf(job: JobView, now: number): string {
   const { task, attempt, waiting, waitsFor, runAt } = job
   const until = waiting?.until ?? runAt
@@ -27,7 +27,7 @@ export function whyOf(job: JobView, now: number): string {
     case undefined:
       return 'It is due.'
     default:
-      // A reason of a newer service.
+      // A reason that only a newer service knows.
       return `It waits: ${String(waiting?.reason)}.`
   }
 }

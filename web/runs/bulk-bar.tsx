@@ -1,4 +1,4 @@
-/** Changes every run that the filters match: it counts them first, and shows the same as command lines. */
+/** Changes every run that the filters match. It counts them first, and shows the same action as command lines. */
 import { useSignal } from '@preact/signals'
 import type { BulkFilter } from 'forerunner/client'
 import { CommandLines, type Action } from '../shell/commands.tsx'
@@ -10,7 +10,7 @@ import { clockOf, countOf } from '../time/format.ts'
 interface Change {
   readonly name: 'retry' | 'cancel'
   readonly verb: string
-  /** Runs of other states have nothing to change: with one of these the count is exact. */
+  /** Runs in other states have nothing to change, so with one of these states the count is exact. */
   readonly states: readonly string[]
 }
 

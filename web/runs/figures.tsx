@@ -1,4 +1,4 @@
-/** The list in one sentence, and the service in five figures. */
+/** A summary of the list in one sentence, and the service in five figures. */
 import type { RunView, StatsView } from 'forerunner/client'
 import { workOf } from '../run/segments.ts'
 import { countOf, durationOf } from '../time/format.ts'

@@ -1,4 +1,4 @@
-/** What the list is narrowed to; kept in the address, so that it can be shared and survives a reload. */
+/** The filters of the list. They are part of the address, so a view can be shared and survives a reload. */
 import { useSignal } from '@preact/signals'
 import type { TaskView } from 'forerunner/client'
 import type { ComponentChildren } from 'preact'
@@ -23,7 +23,7 @@ export function FilterBar({ filters, children }: FilterBarProps) {
       .peek()
       .listTasks()
       .then((list) => (tasks.value = list))
-      // The list itself says what is wrong.
+      // The list itself reports the error.
       .catch(() => {})
   }, [])
   const narrow = (change: Partial<RunFilters>): void => go(addressOf({ ...filters, ...change }))

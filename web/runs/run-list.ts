@@ -1,6 +1,6 @@
 /**
- * The newest page of runs and the service's figures, asked for when the service says that something has changed, but not more
- * often than it answers with ease. An answer that has not changed is a 304 without a body.
+ * The newest page of runs and the service's figures. They are fetched when the service announces changes, but less often
+ * if the requests take long. If nothing has changed, the response is a 304 without a body.
  */
 import { batch, computed, signal, type ReadonlySignal } from '@preact/signals'
 import type { RunPageView, RunView, StatsView } from 'forerunner/client'
@@ -11,14 +11,14 @@ import type { RunFilters } from '../shell/route.ts'
 import { ask, authorization, baseUrl, client, isReachable, needsKey, wordsOf } from '../shell/service.ts'
 
 export interface RunList {
-  /** Newest first, and still while they are read: new ones are counted until they are asked for. */
+  /** Newest first. The list does not move while it is read: new runs are counted until the reader asks for them. */
   readonly runs: ReadonlySignal<readonly RunView[]>
   readonly newCount: ReadonlySignal<number>
   readonly stats: ReadonlySignal<StatsView | null>
   readonly hasMore: ReadonlySignal<boolean>
   readonly isLoaded: ReadonlySignal<boolean>
   readonly trouble: ReadonlySignal<string>
-  /** While it is true nothing that is shown changes. */
+  /** While true, nothing on the page changes. */
   readonly isPaused: ReadonlySignal<boolean>
   togglePause(): void
   showNew(): void
@@ -28,11 +28,11 @@ export interface RunList {
 }
 
 const leastGapMs = 1_000
-/** The pause between two requests is this multiple of what a request took. */
+/** The pause between two requests is this multiple of the duration of a request. */
 const restFactor = 8
-/** What no change says: runs that were forgotten, and those that other processes have accepted. */
+/** Finds what no event announces: removed runs, and runs that other processes accepted. */
 const longestGapMs = 30_000
-/** While the service cannot be reached. */
+/** Interval while the service is unreachable. */
 const retryMs = 2_000
 const pageSize = 50
 
@@ -72,13 +72,13 @@ export function createRunList(runFilters: RunFilters): RunList {
       byId.value = new Map([...byId.value, ...runs.map((run) => [run.id, run] as const)])
       newest.value = runs.map(({ id }) => id)
       if (shown.value.length > 0) return
-      // The first ones: there is nothing yet that could jump.
+      // The first runs: there is nothing yet that could move.
       shown.value = newest.value
       pageToken.value = nextPageToken
     })
   }
 
-  /** Runs that are shown, go on, and are no longer on the newest page. */
+  /** Visible runs that are still running and no longer on the newest page. */
   async function readOthers(): Promise<void> {
     const page = new Set(newest.value)
     const open = shown.value.filter((id) => !page.has(id) && byId.value.get(id)?.state === 'running').slice(0, 10)
@@ -151,7 +151,7 @@ export function createRunList(runFilters: RunFilters): RunList {
       const known = new Set(newest.value)
       const isContinuous = shown.value.some((id) => known.has(id))
       batch(() => {
-        // A page of new ones and more: what was shown before would follow a gap.
+        // More new runs than a page: there would be a gap before the runs shown so far.
         const rest = isContinuous ? shown.value.filter((id) => !known.has(id)) : []
         shown.value = [...newest.value, ...rest]
         if (!isContinuous) pageToken.value = null

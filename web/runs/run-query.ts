@@ -1,12 +1,12 @@
-/** What the filters of the page are in the query of `GET /runs`. */
+/** Converts the filters of the page to the query of `GET /runs`. */
 import type { RunFilters } from '../shell/route.ts'
 import { serviceNow } from '../shell/service.ts'
 
-/** The last word is still being typed: what begins with it is found as well. */
+/** The last word may be incomplete, so longer words that begin with it match too. */
 const openWord = /[\p{L}\p{N}]{3,}$/u
 const minuteMs = 60_000
 
-/** Times back from now. */
+/** Durations before now. */
 export const spans: Readonly<Record<string, number>> = {
   '15m': 15 * minuteMs,
   '1h': 60 * minuteMs,
@@ -25,7 +25,7 @@ export function runQueryOf({ q, since, until, ...filters }: RunFilters): Record<
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== ''))
 }
 
-/** To the minute: what is asked for is the same for a while. Empty for what is no time. */
+/** Rounded to the minute, so that the query stays the same for a while. Empty for an invalid time. */
 function instantOf(text: string): string {
   const span = Object.hasOwn(spans, text) ? spans[text] : undefined
   if (span !== undefined) return new Date(Math.floor((serviceNow() - span) / minuteMs) * minuteMs).toISOString()

@@ -1,4 +1,4 @@
-/** One run in the list, with its timeline in miniature: the line of the answer, and the work on both sides of it. */
+/** One run in the list, with a miniature timeline: the line of the answer, and the work on both sides of it. */
 import type { RunView } from 'forerunner/client'
 import { endOf, segmentsOf } from '../run/segments.ts'
 import { timeScaleOf } from '../run/time-scale.ts'

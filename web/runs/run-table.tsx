@@ -1,4 +1,4 @@
-/** Runs, one a row. */
+/** A table of runs. */
 import type { RunView } from 'forerunner/client'
 import { RunRow } from './run-row.tsx'
 

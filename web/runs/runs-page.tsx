@@ -11,7 +11,7 @@ import { RunTable } from './run-table.tsx'
 export function RunsPage({ filters }: { readonly filters: RunFilters }) {
   const address = addressOf({ ...filters })
   const list = useMemo(() => createRunList(filters), [address])
-  // Until there is an answer, what is shown stays.
+  // Until there is a response, the old list stays.
   const loaded = useRef(list)
   if (list.isLoaded.value) loaded.current = list
   const shown = loaded.current
@@ -55,7 +55,7 @@ export function RunsPage({ filters }: { readonly filters: RunFilters }) {
   )
 }
 
-/** From run to run; the first one where none has the focus. */
+/** Moves the focus from run to run; to the first one if none has it. */
 function moveFocus(by: number): void {
   const links = [...document.querySelectorAll<HTMLElement>('.row-link')]
   const place = links.findIndex((link) => link === document.activeElement)

@@ -1,4 +1,4 @@
-/** Search by words, answered while they are typed. What is typed is in the address, in one entry of the history. */
+/** The search field, which searches as you type. The text is in the address, as one entry of the history. */
 import { useSignal, useSignalEffect } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { useKeys } from '../shell/keys.ts'
@@ -19,7 +19,7 @@ export function SearchBox({ filters }: { readonly filters: RunFilters }) {
     const q = typed.peek().trim()
     if (q !== current.current.q) go(addressOf({ ...current.current, q }), isStep)
   }
-  // The address can change by itself, as by the browser's button to go back.
+  // The address can change from outside, for example by the browser's back button.
   useEffect(() => {
     if (filters.q !== typed.peek().trim()) typed.value = filters.q
   }, [filters.q])

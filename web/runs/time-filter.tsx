@@ -1,4 +1,4 @@
-/** When the runs were accepted: one of some times back from now, or between two instants. */
+/** Filters by time of acceptance: a duration before now, or a range between two instants. */
 import { useSignal } from '@preact/signals'
 import type { RunFilters } from '../shell/route.ts'
 import { spans } from './run-query.ts'
@@ -64,7 +64,7 @@ interface InstantProps {
   readonly onChange: (at: string) => void
 }
 
-/** In the address with its zone, so that a link means the same elsewhere. */
+/** The address contains the zone, so that a link means the same elsewhere. */
 function Instant({ label, value, onChange }: InstantProps) {
   return (
     <input

@@ -1,4 +1,4 @@
-/** A cron pattern in words, where it is one of the usual ones. Pure. */
+/** Describes the usual cron patterns in words. Pure. */
 
 const days = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday']
 const months = 'January February March April May June July August September October November December'.split(' ')
@@ -12,7 +12,7 @@ const nicknames: Readonly<Record<string, string>> = {
   '@hourly': '0 * * * *',
 }
 
-/** @returns `at 03:00 on Mondays`, `every 5 minutes`; null for what is better read as it is */
+/** @returns `at 03:00 on Mondays`, `every 5 minutes`; null for a pattern that is better shown as it is */
 export function wordsOfCron(pattern: string): string | null {
   const fields = (nicknames[pattern.trim().toLowerCase()] ?? pattern).trim().split(/\s+/)
   const [second, minute = '', hour = '', day = '', month = '', weekday = ''] =
@@ -44,7 +44,7 @@ function timeOf(second: string, minute: string, hour: string): string | null {
   return `at ${listOf(hour.split(',').map((one) => `${one.padStart(2, '0')}:${minute.padStart(2, '0')}`))}`
 }
 
-/** Empty for every day. */
+/** Empty if the pattern matches every day. */
 function dateOf(day: string, month: string, weekday: string): string | null {
   const inMonth = month === '*' ? '' : monthsOf(month)
   if (inMonth === null) return null

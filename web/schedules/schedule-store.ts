@@ -1,13 +1,13 @@
-/** The schedules, asked for again while the tab is visible, and what can be done with one. */
+/** The schedules, polled while the tab is visible, and the actions on a schedule. */
 import { signal, type ReadonlySignal } from '@preact/signals'
 import type { ScheduleView } from 'forerunner/client'
 import { createPolling } from '../shell/polling.ts'
 import { client } from '../shell/service.ts'
 
 export interface ScheduleStore {
-  /** null until they are known. */
+  /** null until they are loaded. */
   readonly schedules: ReadonlySignal<readonly ScheduleView[] | null>
-  /** The runs that were started here, by schedule. */
+  /** Runs that were started on this page, by schedule. */
   readonly started: ReadonlySignal<ReadonlyMap<string, string>>
   readonly trouble: ReadonlySignal<string>
   run(name: string): Promise<void>

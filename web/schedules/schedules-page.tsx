@@ -1,4 +1,4 @@
-/** The schedules: when each ticks next and ticked last, and what became of that. */
+/** The schedules: the next and the last tick of each, and the outcome of the last one. */
 import type { ScheduleView } from 'forerunner/client'
 import { useEffect, useMemo } from 'preact/hooks'
 import { AsCommands } from '../shell/commands.tsx'

@@ -1,8 +1,8 @@
-/** An instant in the time zone of a schedule and in the reader's own. Pure but for the reader's zone. */
+/** Formats an instant in the time zone of a schedule and in the reader's. Pure except for the reader's zone. */
 
 const ownZone = new Intl.DateTimeFormat().resolvedOptions().timeZone
 
-/** `Tue 1 Dec, 03:00 Europe/Berlin`, and where the reader's clock says something else, ` · 02:00 UTC here` */
+/** `Tue 1 Dec, 03:00 Europe/Berlin`, and ` · 02:00 UTC here` if the reader's clock shows another time */
 export function bothZones(instant: string, timeZone: string): string {
   const at = new Date(instant)
   const there = textIn(at, timeZone)

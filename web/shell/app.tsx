@@ -1,4 +1,4 @@
-/** The frame of every page: the header, and what the address names below it. */
+/** The frame of every page: the header, and below it the view that the address names. */
 import { OverviewPage } from '../overview/overview-page.tsx'
 import { RunPage } from '../run/run-page.tsx'
 import { RunsPage } from '../runs/runs-page.tsx'

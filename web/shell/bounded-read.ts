@@ -1,13 +1,13 @@
-/** Reads of what can be large: up to a bound, and beyond it into a file of the reader's. */
+/** Reads what may be large: up to a limit, or as a download. */
 import { ask, authorization, baseUrl, parse } from './service.ts'
 
-/** @returns null where the body is larger, which is then read no further; throws where there is no such thing */
+/** @returns null if the body is larger; then the rest is not read @throws an error with the response's status */
 export async function readBounded(path: string, maxBytes: number, signal: AbortSignal): Promise<unknown> {
   const text = await readBoundedText(path, maxBytes, signal)
   return text === null ? null : parse(text)
 }
 
-/** As `readBounded`, of the text as it came. */
+/** Like `readBounded`, but returns the text. */
 export async function readBoundedText(path: string, maxBytes: number, signal: AbortSignal): Promise<string | null> {
   const response = await ask(new URL(path, baseUrl), { headers: authorization(), signal })
   if (!response.ok || response.body === null) throw await refusalOf(response)
@@ -26,14 +26,14 @@ export async function readBoundedText(path: string, maxBytes: number, signal: Ab
   }
 }
 
-/** With the key of this tab, which a link has not. */
+/** Uses the key of this tab, which a plain link could not send. */
 export async function download(path: string, fileName: string): Promise<void> {
   const response = await ask(new URL(path, baseUrl), { headers: authorization() })
   if (!response.ok) throw await refusalOf(response)
   save(await response.blob(), fileName)
 }
 
-/** An error that says what the problem says, and has its status. */
+/** An error with the problem's text and status. */
 export async function refusalOf(response: Response): Promise<Error> {
   const { status } = response
   const { detail } = (await response.json().catch(() => ({}))) as { readonly detail?: string }

@@ -1,7 +1,7 @@
 /**
- * Says when runs change, by one event stream for all tabs of the browser: the tab that has the lock reads it, and passes on
- * what it says. Where browsers have no locks (plain HTTP, other than localhost) each tab reads a stream of its own.
- * A hidden tab reads nothing.
+ * Announces changes of runs, through one event stream for all tabs of the browser: the tab that holds a lock reads the
+ * stream and passes its events on. Without locks (plain HTTP, other than localhost) each tab reads its own stream. A hidden
+ * tab reads nothing.
  */
 import { baseUrl, client, needsKey } from './service.ts'
 
@@ -16,7 +16,7 @@ let reading: AbortController | null = null
 channel.addEventListener('message', notify)
 document.addEventListener('visibilitychange', follow)
 
-/** @returns ends it */
+/** @returns a function that stops it */
 export function onChanges(listener: () => void): () => void {
   listeners.add(listener)
   follow()
@@ -30,7 +30,7 @@ function notify(): void {
   for (const listener of listeners) listener()
 }
 
-/** Data is not passed on: each tab asks with its own key. */
+/** Data is not passed on: each tab fetches with its own key. */
 function tellAll(): void {
   notify()
   channel.postMessage('changes')
@@ -43,10 +43,10 @@ function follow(): void {
   reading = isWanted ? new AbortController() : null
   if (reading === null) return
   const { signal } = reading
-  // Absent in contexts that are not secure, whatever the types say.
+  // Absent in insecure contexts, although the types say otherwise.
   const locks = navigator.locks as LockManager | undefined
   const ended = locks === undefined ? read(signal) : locks.request(name, { signal }, () => read(signal))
-  // It ends by being aborted.
+  // The lock is held until it is aborted.
   ended.catch(() => {})
 }
 
@@ -60,7 +60,7 @@ async function read(signal: AbortSignal): Promise<void> {
         tellAll()
       }
     } catch {
-      // Whoever asks now learns why, and says it.
+      // The next request of the page fails for the same reason, and shows it.
     }
     if (signal.aborted) return
     tellAll()

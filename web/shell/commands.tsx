@@ -1,19 +1,19 @@
-/** What buttons do, as `curl` and as a command line. */
+/** Shows the actions of buttons as `curl` and as a command line. */
 import { useId } from 'preact/hooks'
 import { CopyButton } from './copy-button.tsx'
 import { baseUrl, curlKey, isReadOnly } from './service.ts'
 
 export interface Action {
-  /** Below the page's address. */
+  /** Path below the page's address. */
   readonly path: string
-  /** Words of the command. */
+  /** Arguments of the command. */
   readonly words: readonly string[]
 }
 
-/** Where the command looks for a service that nothing names. */
+/** The command's default address. */
 const defaultUrl = 'http://127.0.0.1:3000/'
 
-/** A button that opens them, beside the buttons of the actions. */
+/** The button that shows the commands, next to the buttons of the actions. */
 export function AsCommands({ actions }: { readonly actions: readonly Action[] }) {
   const id = useId()
   if (actions.length === 0 || isReadOnly.value) return null
@@ -56,7 +56,7 @@ export function CommandLines({ path, words }: Action) {
   )
 }
 
-/** As one word for a shell. */
+/** Quoted as one word for a shell. */
 function quote(text: string): string {
   return /^[\w:.@/-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 }

@@ -1,4 +1,4 @@
-/** Copies a text; also over plain HTTP, where browsers have no clipboard for scripts. */
+/** Copies a text, also over plain HTTP, where browsers offer scripts no clipboard. */
 import { useSignal } from '@preact/signals'
 
 const shownMs = 1_500
@@ -18,7 +18,7 @@ export function CopyButton({ text, label = 'copy' }: { readonly text: string; re
 }
 
 async function write(text: string): Promise<void> {
-  // Absent in contexts that are not secure, whatever the types say.
+  // Absent in insecure contexts, although the types say otherwise.
   const clipboard = navigator.clipboard as Clipboard | undefined
   if (clipboard !== undefined) return clipboard.writeText(text)
   const area = document.createElement('textarea')

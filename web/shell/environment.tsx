@@ -1,4 +1,4 @@
-/** Where the service runs, as its operator has named it: a badge that is hard to overlook where a mistake is dear. */
+/** The name of the environment that the operator has set, as a conspicuous badge. */
 import { signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { apiKey, client, needsKey } from './service.ts'
@@ -12,7 +12,7 @@ export function EnvironmentBadge() {
       .peek()
       .stats()
       .then((stats) => (environment.value = stats.environment))
-      // The page itself says what is wrong.
+      // The page itself reports the error.
       .catch(() => {})
   }, [apiKey.value, needsKey.value])
   const name = environment.value

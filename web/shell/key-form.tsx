@@ -1,4 +1,4 @@
-/** Asks for an API key, where the service needs one. */
+/** Asks for an API key if the service requires one. */
 import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { apiKey, setKey } from './service.ts'

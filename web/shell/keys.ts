@@ -1,7 +1,7 @@
-/** Shortcuts of one key, while nobody types into a field, and nothing covers the page. `shortcuts.tsx` lists them. */
+/** Single-key shortcuts, active unless a field has the focus or a dialog is open. `shortcuts.tsx` lists them. */
 import { useEffect } from 'preact/hooks'
 
-/** @param actions by key; those of the first call stay */
+/** @param actions by key; the ones of the first call are kept */
 export function useKeys(actions: Readonly<Record<string, () => void>>): void {
   useEffect(() => {
     const onKey = (event: KeyboardEvent): void => {

@@ -1,20 +1,20 @@
-/** Asks the service again and again while the tab is visible, and keeps what went wrong last. */
+/** Polls the service while the tab is visible, and keeps the last error. */
 import { batch, computed, signal, type ReadonlySignal } from '@preact/signals'
 import { client, isReachable, needsKey, wordsOf } from './service.ts'
 
 type Api = ReturnType<typeof client.peek>
 
 export interface Polling {
-  /** Empty where all is well. */
+  /** Empty if there is no error. */
   readonly trouble: ReadonlySignal<string>
-  /** Does the work, and shows what goes wrong in it, until the next poll. */
+  /** Executes an action, and shows its error until the next poll. */
   attempt(work: () => Promise<void>): Promise<void>
   poll(): Promise<void>
   start(): void
   stop(): void
 }
 
-/** @param read asks the service; the function that it resolves to shows the answers, all at once */
+/** @param read requests the data; the function that it resolves to shows all of it at once */
 export function createPolling(
   everyMs: number,
   read: (api: Api, options: { readonly signal: AbortSignal }) => Promise<() => void>,

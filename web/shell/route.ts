@@ -1,15 +1,15 @@
-/** What the page shows, as its address says it: everything is in the query, so that no path depends on the mount. */
+/** The state of the page, encoded in the query of its address, so that no path depends on where it is mounted. */
 import { computed, signal } from '@preact/signals'
 
 export interface RunFilters {
   readonly state: string
   readonly task: string
   readonly tag: string
-  /** Words that the runs have. */
+  /** Words to search for. */
   readonly q: string
-  /** When they were accepted: a time back from now such as `1h`, or an instant. */
+  /** Earliest time of acceptance: a duration before now such as `1h`, or an instant. */
   readonly since: string
-  /** An instant. */
+  /** Latest time of acceptance: an instant. */
   readonly until: string
 }
 
@@ -40,13 +40,13 @@ export const route = computed((): Route => {
   return { page: 'runs', filters: { ...filters, since: text('since'), until: text('until') } }
 })
 
-/** @returns an address relative to the page, of the parameters that are not empty */
+/** @returns an address relative to the page, with the parameters that are not empty */
 export function addressOf(parameters: Readonly<Record<string, string | number>>): string {
   const given = Object.entries(parameters).filter(([, value]) => value !== '')
   return given.length === 0 ? './' : `./?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`
 }
 
-/** The end of it, at random: an id begins with the time, which runs of one minute share. */
+/** The random end of an id. Ids begin with the time, so runs of one minute share their beginning. */
 export function shortIdOf(id: string): string {
   return id.slice(-8)
 }
@@ -55,7 +55,7 @@ export const startAddress = './?start'
 export const overviewAddress = './?overview'
 export const schedulesAddress = './?schedules'
 
-/** @param isStep false: takes the place of the current entry of the history */
+/** @param isStep false: replaces the current entry of the history */
 export function go(address: string, isStep = true): void {
   if (isStep) history.pushState(null, '', address)
   else history.replaceState(null, '', address)
@@ -63,7 +63,7 @@ export function go(address: string, isStep = true): void {
   if (isStep) scrollTo(0, 0)
 }
 
-/** For a link of the page: a plain click does not load it again, and everything else is the browser's. */
+/** For links within the page: a plain click is handled without reloading; the browser handles all other clicks. */
 export function followLink(event: MouseEvent): void {
   const link = event.target instanceof Element ? event.target.closest('a') : null
   const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey

@@ -1,28 +1,28 @@
-/** The service that has served this page: its client, the API key of this tab, and whether it can be reached. */
+/** The service that served this page: its client, the API key of this tab, and whether it is reachable. */
 import { computed, signal } from '@preact/signals'
 import { createClient, ProblemError } from 'forerunner/client'
 import { parseKeeping, writeJson } from '../../src/domain/json.ts'
 
 const storedKey = 'forerunner-api-key'
 
-/** Everything is relative to it, wherever the service is mounted. */
+/** Base of all requests, wherever the service is mounted. */
 export const baseUrl = new URL('.', location.href)
 
-/** Kept for the tab alone; empty where none was given. */
+/** Kept only for this tab; empty if no key was entered. */
 export const apiKey = signal(sessionStorage.getItem(storedKey) ?? '')
 export const isReachable = signal(true)
-/** Set when the service has refused the key, or the lack of one. */
+/** Set when the service has refused the key, or a request without one. */
 export const needsKey = signal(false)
 
-/** Set when the service has refused a change: the key may only read. */
+/** Set when the service has refused a change because the key is read-only. */
 export const isReadOnly = signal(false)
 
 /** How far the service's clock is ahead of this one, in milliseconds. */
 let clockLeadMs = 0
-/** The header that it is read from counts whole seconds. */
+/** The `Date` header, from which it is computed, has whole seconds. */
 const clockToleranceMs = 1_500
 
-/** The time of the service's clock, about: the instants of runs are compared with it. */
+/** The approximate time of the service's clock, to which the instants of runs are compared. */
 export function serviceNow(): number {
   return Date.now() + clockLeadMs
 }
@@ -34,7 +34,7 @@ function noteClock(header: string | null): void {
   clockLeadMs = Math.abs(leadMs) < clockToleranceMs ? 0 : leadMs
 }
 
-/** Like `fetch`; notes what an answer says about the service as a whole. */
+/** Like `fetch`, but records what the response says about the service as a whole. */
 export async function ask(url: URL, init: RequestInit): Promise<Response> {
   try {
     const response = await fetch(url, init)
@@ -49,7 +49,7 @@ export async function ask(url: URL, init: RequestInit): Promise<Response> {
   }
 }
 
-/** Results of jobs stay text, so that they are shown as they were written. */
+/** Results of jobs stay text, so they are shown exactly as they were written. */
 export function parse(text: string): unknown {
   return parseKeeping(text, resultPaths)
 }
@@ -69,7 +69,7 @@ export function authorization(): Record<string, string> {
   return apiKey.value === '' ? {} : { Authorization: `Bearer ${apiKey.value}` }
 }
 
-/** For command lines: where the service needs a key, a place for it, and not the key itself. */
+/** For command lines: a placeholder if the service requires a key, never the key itself. */
 export function curlKey(): string {
   return apiKey.value === '' ? '' : ' -H "Authorization: Bearer $FORERUNNER_API_KEY"'
 }
@@ -81,7 +81,7 @@ export function setKey(key: string): void {
   isReadOnly.value = false
 }
 
-/** What went wrong, in words for people. */
+/** The error in words for people. */
 export function wordsOf(error: unknown): string {
   if (error instanceof ProblemError) return error.problem.detail || error.problem.title
   if (error instanceof TypeError) return 'The service cannot be reached.'

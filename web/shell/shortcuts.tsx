@@ -1,4 +1,4 @@
-/** The sheet of shortcuts: `?` opens it, and so does its button. */
+/** The list of shortcuts, opened by `?` or its button. */
 import { useEffect, useRef } from 'preact/hooks'
 import { useKeys } from './keys.ts'
 
@@ -43,7 +43,7 @@ export function Shortcuts() {
   }
   useKeys({ '?': open })
   useEffect(() => {
-    // A click on what is behind it.
+    // A click outside of the dialog.
     const onClick = (event: MouseEvent): void => {
       if (event.target === sheet.current) sheet.current?.close()
     }

@@ -1,4 +1,4 @@
-/** States of runs and jobs, each by a colour and a shape: neither is needed to read the other. */
+/** States of runs and jobs, each shown by a colour and a shape, so that either is enough. */
 import type { JobView, RunView } from 'forerunner/client'
 
 export type State = JobView['state'] | RunView['state']

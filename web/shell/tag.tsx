@@ -1,10 +1,10 @@
-/** A tag as a link: to the runs that have it, or, where it names the run that this one runs again, to that run. */
+/** A tag as a link: to the runs that have it or, if it names the run that this one repeats, to that run. */
 import { addressOf, shortIdOf } from './route.ts'
 
-/** The tag by which a run names the one that it runs again. */
+/** Prefix of the tag that names the repeated run. */
 export const againTag = (runId: string): string => `again:${runId}`
 
-/** @returns the run that this tag names; null for any other tag */
+/** @returns the id of the repeated run; null for any other tag */
 export function againOf(tag: string): string | null {
   return /^again:([\da-f-]{36})$/.exec(tag)?.[1] ?? null
 }

@@ -1,4 +1,4 @@
-/** A run that is to be run again, as the form takes it: its tasks with what they were given. */
+/** Fills the form with an earlier run: its tasks and their inputs. */
 import type { JobView, RunView } from 'forerunner/client'
 import { RawJson } from '../../src/domain/json.ts'
 import { readBoundedText } from '../shell/bounded-read.ts'
@@ -6,15 +6,15 @@ import { client } from '../shell/service.ts'
 import { againOf, againTag } from '../shell/tag.tsx'
 import type { Draft, TaskEntry } from './request.ts'
 
-/** Of one run. */
+/** The service accepts no more tags for a run. */
 const mostTags = 16
-/** A form of more is of no use, and neither is a field of more. */
+/** Larger forms and fields are not practical. */
 const mostInputs = 100
 const maxInputBytes = 2 ** 18
 const atOnce = 6
 const timeoutMs = 30_000
 
-/** The new run gets a tag by which both lead to each other. @throws Error that says which input is too large for the form */
+/** The new run gets a tag that links both runs. @throws Error that names the input that is too large for the form */
 export async function readDraft(runId: string): Promise<Draft> {
   const run = await client.peek().getRun(runId)
   if (run.jobs.length > mostInputs) throw new Error(`A form for ${run.jobs.length} jobs is of no use: use the API.`)

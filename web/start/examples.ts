@@ -1,17 +1,17 @@
-/** What can be started with one click. */
+/** Runs that can be started with one click. */
 import type { Draft } from './request.ts'
 
 export interface Example {
   readonly title: string
   readonly words: string
   readonly draft: Draft
-  /** Where the request is too large for a command line. */
+  /** Replaces the `curl` if the request is too large for a command line. */
   readonly curl?: (runTasks: string, key: string) => string
 }
 
 const sampleRows = 2_000
 
-/** Daily weather of some years, the same each time. */
+/** Generated daily weather of some years, always the same. */
 function sampleCsv(): string {
   const rows = Array.from({ length: sampleRows }, (_, day) => {
     const date = new Date(Date.UTC(2021, 0, 1 + day)).toISOString().slice(0, 10)

@@ -1,13 +1,13 @@
-/** The request that the form makes, as the API takes it, and as a command line that does the same. */
+/** The request of the form, as the API takes it, and the equivalent command line. */
 import type { RunInput } from 'forerunner/client'
 import { writeJson } from '../../src/domain/json.ts'
 import { baseUrl, curlKey } from '../shell/service.ts'
 
 export interface TaskEntry {
   readonly name: string
-  /** A RawJson where it is kept as it was written. */
+  /** A RawJson if the text was kept as typed. */
   readonly input: unknown
-  /** Indexes of earlier entries whose results it needs. */
+  /** Indexes of earlier entries whose results this entry needs. */
   readonly after?: readonly number[]
 }
 
@@ -27,13 +27,13 @@ export function requestOf({ tasks, respond, tags }: Draft): RunInput {
     ...(respond !== 'first' && { respond }),
     ...(tags.length > 0 && { tags }),
   }
-  // The service checks it, and says where it is wrong.
+  // The service checks it, and names the error.
   return request as RunInput
 }
 
 const longestShown = 4_000
 
-/** For a shell: single quotes keep everything but themselves. */
+/** Quotes for a shell: single quotes preserve everything except themselves. */
 export function curlOf(request: RunInput): string {
   const body = writeJson(request)
   const url = new URL('run-tasks', baseUrl).href
@@ -42,7 +42,7 @@ export function curlOf(request: RunInput): string {
   return `curl${curlKey()} ${url} -H 'Content-Type: application/json' -d '${body.replaceAll("'", String.raw`'\''`)}'`
 }
 
-/** The entries without one of them, and without what others have needed of it. */
+/** Removes one entry, and the other entries' dependencies on it. */
 export function withoutEntry(entries: readonly TaskEntry[], index: number): TaskEntry[] {
   return entries.toSpliced(index, 1).map(({ after, ...entry }) => {
     const left = after?.filter((needed) => needed !== index).map((needed) => (needed > index ? needed - 1 : needed))

@@ -1,4 +1,4 @@
-/** A form for the input of a task, made from its JSON Schema: fields for plain members, and JSON text for the rest. */
+/** A form for the input of a task, generated from its JSON Schema: fields for simple members, JSON text for others. */
 import type { ComponentChildren } from 'preact'
 import { parseKeeping, prettyJson, RawJson, writeJson } from '../../src/domain/json.ts'
 import { parseTyped } from './typed-json.ts'
@@ -37,7 +37,7 @@ export function SchemaForm({ schema, value, onChange, label }: SchemaFormProps) 
   )
 }
 
-/** Each as it was written, until it is changed. */
+/** Each field keeps its text until it is edited. */
 function membersOfInput(value: unknown): Readonly<Record<string, unknown>> {
   const whole = value instanceof RawJson ? value.parse() : value
   if (typeof whole !== 'object' || whole === null) return {}
@@ -122,7 +122,7 @@ interface JsonFieldProps {
   readonly onChange: (value: unknown) => void
 }
 
-/** What is not JSON yet, or would be changed on its way, is marked, and the value before it stays. */
+/** Invalid or inexact JSON is marked, and the previous value is kept. */
 function JsonField({ label, value, hint, onChange }: JsonFieldProps) {
   return (
     <Field name={label} hint={hint}>
@@ -154,7 +154,7 @@ function Field({ name, hint, children }: { name: string; hint: string; children:
   )
 }
 
-/** Null where the schema is not that of an object with named members. */
+/** null if the schema is not an object with named members. */
 function membersOf(schema: Schema | null): [string, Schema][] | null {
   const properties = schema?.['properties']
   if (schema?.['type'] !== 'object' || typeof properties !== 'object' || properties === null) return null
@@ -165,7 +165,7 @@ function hintOf(schema: Schema | null): string {
   return typeof schema?.['description'] === 'string' ? schema['description'] : ''
 }
 
-/** Of what a field holds: text, a number, a choice. */
+/** The kind of field: text, number or choice. */
 function textOf(value: unknown): string {
   if (value === undefined) return ''
   return typeof value === 'string' ? value : JSON.stringify(value)

@@ -1,4 +1,4 @@
-/** Starts a run: one of the examples with a click, or any tasks by a form, each shown as a `curl` as well. */
+/** Starts a run: an example with one click, or any tasks through a form. Both are also shown as `curl`. */
 import { batch, useComputed, useSignal, type Signal } from '@preact/signals'
 import { ProblemError, type RunView, type TaskView } from 'forerunner/client'
 import { useEffect, useMemo } from 'preact/hooks'
@@ -10,7 +10,7 @@ import { csvExample, recipe, type Example } from './examples.ts'
 import { curlOf, requestOf, type Draft } from './request.ts'
 import { TaskList } from './task-list.tsx'
 
-/** How long the page waits for an answer before it shows the run without one. */
+/** How long the page waits for the answer before it shows the run without one. */
 const waitS = 10
 const modes = {
   first: 'the first task’s result',
@@ -171,7 +171,7 @@ function Curl({ text }: { readonly text: string }) {
   )
 }
 
-/** Waits for the answer like any client. A run whose answer is an error is a run all the same, and is shown. */
+/** Waits for the answer like any client. If the answer is an error, the run exists all the same, and is shown. */
 async function runOf(draft: Draft): Promise<Pick<RunView, 'id'>> {
   try {
     return await client.peek().runTasks(requestOf(draft), { waitS })

@@ -1,4 +1,4 @@
-/** The tasks of the run to be started, in their order: the first one's result is the answer. */
+/** The tasks of the run to start, in order. The first one's result is the answer. */
 import type { TaskView } from 'forerunner/client'
 import { withoutEntry, type TaskEntry } from './request.ts'
 import { SchemaForm } from './schema-form.tsx'
@@ -61,7 +61,7 @@ export function TaskList({ tasks, entries, respond, onChange }: TaskListProps) {
   )
 }
 
-/** Of earlier entries alone: the service takes no others. */
+/** Only earlier entries: the service accepts no others. */
 function indexesOf(text: string, below: number): number[] {
   const indexes = text.split(/[\s,]+/).filter((part) => /^\d{1,4}$/.test(part))
   return [...new Set(indexes.map(Number))].filter((index) => index < below)

@@ -1,4 +1,4 @@
-/** JSON that people type: taken only where its value has everything that its text says. Pure. */
+/** Parses JSON that people type. Refuses text that JavaScript cannot represent exactly. Pure. */
 
 import { RawJson } from '../../src/domain/json.ts'
 
@@ -7,10 +7,10 @@ export type TypedJson =
   | { readonly ok: false; readonly reason: string }
 
 const tokens = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g
-/** Whole numbers of fewer digits are kept as they are. */
+/** Whole numbers with fewer digits are always exact. */
 const safeDigits = 16
 
-/** @returns a RawJson as the value; undefined of an empty text */
+/** @returns the value as a RawJson; undefined for an empty text */
 export function parseTyped(text: string): TypedJson {
   if (text.trim() === '') return { ok: true, value: undefined }
   let value: unknown

@@ -1,26 +1,26 @@
-/** Failures that say the same but for their numbers, ids and names, as one group with its course in time. Pure. */
+/** Groups failures whose messages differ only in numbers, ids and names. Pure. */
 import type { JobView, RunView } from 'forerunner/client'
 
 export interface FailureGroup {
-  /** What all of them say; `…` stands where they differ. */
+  /** The common message; `…` marks the parts that differ. */
   readonly says: string
   readonly code: string
   readonly count: number
-  /** How many in each part of the time, the oldest first. */
+  /** The number of failures in each part of the time range, oldest first. */
   readonly course: readonly number[]
-  /** The newest of them. */
+  /** The newest failure of the group. */
   readonly last: { readonly runId: string; readonly jobIndex: number; readonly at: number }
 }
 
 export interface FailureReport {
   readonly groups: readonly FailureGroup[]
-  /** Of all groups, in epoch milliseconds. */
+  /** Time range of all groups, in epoch milliseconds. */
   readonly from: number
   readonly to: number
 }
 
 const parts = 24
-/** From the most to the least special. */
+/** From the most to the least specific. */
 const changing = [
   /[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}/gi,
   /"[^"]{0,200}"|'[^']{0,200}'|“[^”]{0,200}”/g,
@@ -30,7 +30,7 @@ const changing = [
   /\d[\d.,:_]*/g,
 ]
 
-/** @param runs failed ones that have a job of the task, the newest first @param to now, in epoch milliseconds */
+/** @param runs failed runs with a job of the task, newest first @param to now, in epoch milliseconds */
 export function groupFailures(task: string, runs: readonly RunView[], to: number): FailureReport {
   const failed = runs.flatMap(({ id, jobs }) =>
     jobs

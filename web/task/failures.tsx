@@ -1,4 +1,4 @@
-/** The failures of a task, grouped by what they say, each group with its course in time. */
+/** The failures of a task, grouped by message; each group shows when it occurred. */
 import { addressOf } from '../shell/route.ts'
 import { secondNow } from '../time/clock.ts'
 import { agoOf, countOf } from '../time/format.ts'
@@ -43,7 +43,7 @@ export function Failures({ task, report }: { readonly task: string; readonly rep
   )
 }
 
-/** A bar for each part of the time. */
+/** One bar for each part of the time range. */
 function Course({ course }: { readonly course: readonly number[] }) {
   const most = Math.max(1, ...course)
   return (

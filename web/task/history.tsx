@@ -1,4 +1,4 @@
-/** What a task did in the last hour, day or week: attempts that ended, how many of them failed, and how long they ran. */
+/** The last hour, day or week of a task: attempts that ended, how many of them failed, and how long they ran. */
 import { useSignal } from '@preact/signals'
 import type { TaskStatsView } from 'forerunner/client'
 import { useEffect } from 'preact/hooks'
@@ -8,7 +8,7 @@ import { clockOf, countOf, millisecondsOf } from '../time/format.ts'
 type Step = TaskStatsView['steps'][number]
 
 const minuteMs = 60_000
-/** In minutes. */
+/** Minutes. */
 const spans = {
   hour: { length: 60, step: 1 },
   day: { length: 1_440, step: 10 },
@@ -109,7 +109,7 @@ export function History({ task }: { readonly task: string }) {
   )
 }
 
-/** Asked for again each minute, for a minute comes when it is over. */
+/** Polled every minute, because the service adds a minute when it is over. */
 function useStats(task: string, span: Span): TaskStatsView | null {
   const stats = useSignal<TaskStatsView | null>(null)
   useEffect(() => {
@@ -120,7 +120,7 @@ function useStats(task: string, span: Span): TaskStatsView | null {
       try {
         stats.value = await client.peek().taskStats(task, { from, stepMinutes: step, signal: end.signal })
       } catch {
-        // The rest of the page says that the service cannot be reached.
+        // The rest of the page says that the service is unreachable.
       }
     }
     void look()

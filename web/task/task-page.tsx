@@ -1,4 +1,4 @@
-/** One task: how often and how quick it runs, what it fails of, and whether it may start. */
+/** One task: how often and how fast it runs, why it fails, and whether it is paused. */
 import type { RecentView, RunView, TaskView } from 'forerunner/client'
 import { useEffect, useMemo } from 'preact/hooks'
 import { Running } from '../overview/threads.tsx'

@@ -1,4 +1,4 @@
-/** What the service says of one task, asked for again while the tab is visible; its failures less often. */
+/** What the service knows about one task, polled while the tab is visible; its failures are polled less often. */
 import { signal, type ReadonlySignal } from '@preact/signals'
 import type { RecentView, RunView, TaskView } from 'forerunner/client'
 import { createPolling } from '../shell/polling.ts'
@@ -6,21 +6,21 @@ import { client, serviceNow } from '../shell/service.ts'
 import { groupFailures, type FailureReport } from './failure-groups.ts'
 
 export interface TaskStore {
-  /** undefined until it is known; null for a task that no process has. */
+  /** undefined until it is loaded; null for a task that no process has. */
   readonly task: ReadonlySignal<TaskView | null | undefined>
   readonly recent: ReadonlySignal<RecentView | null>
   readonly failures: ReadonlySignal<FailureReport | null>
-  /** The newest ones that have a job of it. */
+  /** The newest runs with a job of the task. */
   readonly runs: ReadonlySignal<readonly RunView[]>
   readonly trouble: ReadonlySignal<string>
-  /** Pauses it, or lets it go on. */
+  /** Pauses or resumes the task. */
   setPaused(isPaused: boolean): Promise<void>
   start(): void
   stop(): void
 }
 
 const pollMs = 2_000
-/** In polls. */
+/** Number of polls. */
 const failuresEvery = 5
 const readFailures = 200
 const readRuns = 8

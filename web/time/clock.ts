@@ -1,16 +1,16 @@
-/** One clock for the page: a signal for what is shown in seconds, and frames for what moves. */
+/** One clock for the page: a signal for values in seconds, and animation frames for moving elements. */
 import { signal } from '@preact/signals'
 import { serviceNow } from '../shell/service.ts'
 
-/** Of the service, to a second. */
+/** The service's time, in whole seconds. */
 export const secondNow = signal(serviceNow())
 setInterval(() => (secondNow.value = serviceNow()), 1_000)
 
 const isCalm = matchMedia('(prefers-reduced-motion: reduce)')
 
 /**
- * Calls with the service's time, as often as the screen is drawn, or less often: while the tab is visible.
- * @returns stops it
+ * Calls back with the service's time on each animation frame, or less often, while the tab is visible.
+ * @returns a function that stops it
  */
 export function everyFrame(draw: (now: number) => void, leastMs: number): () => void {
   let last = 0

@@ -1,4 +1,4 @@
-/** Times as people read them: three figures at most, and the unit that suits. */
+/** Formats durations and instants for people: at most three digits, with a suitable unit. */
 
 const secondMs = 1_000
 const minuteMs = 60 * secondMs
@@ -16,7 +16,7 @@ export function durationOf(ms: number): string {
   return `${Math.floor(whole / dayMs)} d ${Math.floor((whole % dayMs) / hourMs)} h`
 }
 
-/** `0.42 ms`, `2.1 ms`, and from 10 ms on as `durationOf`. */
+/** `0.42 ms`, `2.1 ms`; from 10 ms on like `durationOf`. */
 export function millisecondsOf(ms: number): string {
   return ms < 10 ? `${Number(ms.toPrecision(2))} ms` : durationOf(ms)
 }
@@ -51,21 +51,21 @@ export function agoOf(ms: number): string {
   return ms < secondMs ? 'just now' : `${ageOf(ms)} ago`
 }
 
-/** Of a setting: `1 min`, `90 s`, `30 s`, `2 h` */
+/** For settings: `1 min`, `90 s`, `30 s`, `2 h` */
 export function settingOf(ms: number): string {
   if (ms % hourMs === 0) return `${ms / hourMs} h`
   if (ms % minuteMs === 0) return `${ms / minuteMs} min`
   return ms % secondMs === 0 ? `${ms / secondMs} s` : `${ms.toLocaleString('en')} ms`
 }
 
-/** `18:08:58`, of today; with the date for another day. */
+/** `18:08:58` for today; other days with their date. */
 export function clockOf(instant: string): string {
   const at = new Date(instant)
   const time = at.toLocaleTimeString(undefined, { hour12: false })
   return at.toDateString() === new Date().toDateString() ? time : `${at.toLocaleDateString()} ${time}`
 }
 
-/** `99.8 %`, `84 %`: a decimal only where rounding would say all or nothing. */
+/** `99.8 %`, `84 %`: with a decimal only if rounding would give 0 or 100. */
 export function shareOf(part: number, whole: number): string {
   const percent = whole <= 0 ? 0 : (100 * part) / whole
   const isNearEnd = (percent > 99 && percent < 100) || (percent > 0 && percent < 1)
@@ -76,7 +76,7 @@ export function countOf(count: number, noun: string): string {
   return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
 }
 
-/** Of an axis: `0`, `250 ms`, `2 s`, `1 min`, `1:30 min` */
+/** For an axis: `0`, `250 ms`, `2 s`, `1 min`, `1:30 min` */
 export function axisTextOf(ms: number): string {
   if (ms === 0) return '0'
   if (ms < secondMs) return `${Math.round(ms)} ms`
