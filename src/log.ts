@@ -1,15 +1,15 @@
-/** The only writer to the console. Lines are JSON with `runId`, `jobIndex` and `attempt` where there are such. */
+/** The only writer to the console. Lines are JSON; those about a job have `runId`, `jobIndex` and `attempt`. */
 import { pino, type Logger as PinoLogger } from 'pino'
 
 export type Log = Pick<PinoLogger, 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'isLevelEnabled'>
 
 /**
- * A log of the host's: pino, or anything with these four methods, such as `console`. Each line has its fields, if any,
- * before its message.
+ * A logger of the host: pino, or anything with these four methods, such as `console`. A call has the fields of the line, if
+ * any, before its message.
  */
 export type Logger = Readonly<Record<'debug' | 'info' | 'warn' | 'error', (...line: never[]) => void>>
 
-/** The host's logger as the service writes to it, which has a fifth level and asks which are on. */
+/** Adapts the host's logger: the service also uses the level `fatal`, and asks which levels are enabled. */
 export function adaptLogger(logger: Logger): Log {
   const bound = (level: string): Log['info'] => {
     const write: unknown = Reflect.get(logger, level)
@@ -18,7 +18,7 @@ export function adaptLogger(logger: Logger): Log {
       try {
         Reflect.apply(write, logger, line)
       } catch {
-        // The line is lost; what it was about goes on.
+        // The line is lost. An error of the logger must not stop what the line is about.
       }
     }
   }
@@ -37,23 +37,23 @@ export function adaptLogger(logger: Logger): Log {
 
 /** @param level `silent` writes nothing */
 export function createLog(level: string): Log {
-  // A getter of the thrown object can throw: that must not make logging fail.
+  // A getter of the thrown object can throw, which must not make logging fail.
   const serializers = {
     err(thrown: Error): unknown {
       try {
         return pino.stdSerializers.err(thrown)
       } catch {
-        return 'what cannot be shown'
+        return 'a value that cannot be shown'
       }
     },
   }
   const formatters = { level: (label: string) => ({ level: label }) }
-  // The descriptor itself: in a thread, process.stdout would go by way of the main one, which may stand still.
+  // Writes to the descriptor: in a thread, process.stdout needs the main thread, which may be blocked.
   const destination = pino.destination({ fd: 1, sync: true })
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters, serializers }, destination)
 }
 
-/** Passes on what a child process wrote to its standard error output. */
+/** Passes on the error output of a child process. */
 export function passOnErrors(chunk: Buffer): void {
   process.stderr.write(chunk)
 }

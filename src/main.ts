@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-/** The program. An older Node could not load the rest, so this says which one is needed before anything else is loaded. */
+/** The program. It checks the version of Node before it loads the rest, which an older Node could not load. */
 import { nodeIsTooOld, useCompileCache } from './runtime/package.ts'
 
-// Read by libuv at its first use. Native calls of tasks that do not return hold one thread each: four, its own default,
-// would soon be taken.
+// libuv reads it at its first use. A native call of a task that does not return holds one of these threads, and its default
+// of four threads would soon be taken.
 process.env['UV_THREADPOOL_SIZE'] ??= '8'
 
 const refusal = nodeIsTooOld(process.versions.node)

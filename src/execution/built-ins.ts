@@ -6,8 +6,8 @@ import timersPromises from 'node:timers/promises'
 import { MessagePort } from 'node:worker_threads'
 
 /**
- * Not among them: what Node loads when it is first asked for (`fetch`'s classes, streams, `crypto`), for looking at it
- * would load it; the console; and the functions of Node's modules, but for those that fake timers replace.
+ * Not included: what Node loads at its first use (the classes of `fetch`, streams, `crypto`), because a look would load it;
+ * the console; and functions of Node's modules, except those that fake timers replace.
  */
 const constructors = words(`
   Object Function Array String Number Boolean Symbol BigInt Date RegExp Promise Map Set WeakMap WeakSet WeakRef
@@ -22,12 +22,12 @@ const functions = words(`
   setInterval setImmediate clearTimeout clearInterval clearImmediate queueMicrotask structuredClone
 `)
 
-/** Properties of the global object that are watched. */
+/** Watched properties of the global object. */
 export const globalNames: readonly string[] = [...constructors, ...namespaces, ...functions, 'globalThis', 'process']
 
 export const processNames = words('hrtime nextTick cwd uptime memoryUsage emit exit reallyExit')
 
-/** Properties that these objects do not have of their own and that, once there, change what code everywhere does. */
+/** Properties that these objects do not own, and that would change the behaviour of code everywhere. */
 export const absent: readonly (readonly [name: string, holder: object, keys: readonly PropertyKey[]])[] = [
   [
     'Object.prototype',
@@ -44,12 +44,12 @@ export const absent: readonly (readonly [name: string, holder: object, keys: rea
   ['Boolean.prototype', Boolean.prototype, ['toJSON', 'then']],
 ]
 
-/** What has to stay as open and as derived as it is. */
+/** Prototypes that must stay extensible, and keep their own prototype. */
 export const bases: readonly object[] = [Object, Array, Function, Promise, Map, Set, String, Number, RegExp, Error].map(
   ({ prototype }): object => prototype as object,
 )
 
-/** The holders by the name under which a change is reported. */
+/** Objects whose properties are watched, by their name in reports. */
 export function findHolders(): ReadonlyMap<string, object> {
   const holders = new Map<string, object>()
   const add = (name: string, value: unknown): void => {
@@ -61,7 +61,7 @@ export function findHolders(): ReadonlyMap<string, object> {
     add(`${name}.prototype`, Reflect.get(Object(value), 'prototype'))
   }
   for (const name of namespaces) add(name, Reflect.get(globalThis, name))
-  for (const [name, value] of hidden()) add(name, value)
+  for (const [name, value] of findUnnamed()) add(name, value)
   for (const name of ['DateTimeFormat', 'NumberFormat', 'Collator'] as const) {
     add(`Intl.${name}`, Intl[name])
     add(`Intl.${name}.prototype`, Intl[name].prototype)
@@ -76,24 +76,24 @@ export function findHolders(): ReadonlyMap<string, object> {
   return holders
 }
 
-/** Those that have no name of their own. */
-function hidden(): [string, unknown][] {
-  const above = (value: object | null): object | null => (value === null ? null : Reflect.getPrototypeOf(value))
-  const arrayIterator = above([].values())
-  const generator = above(above((function* () {})()))
-  const asyncGenerator = above(above((async function* () {})()))
+/** Objects that no global name leads to. */
+function findUnnamed(): [string, unknown][] {
+  const prototypeOf = (value: object | null): object | null => (value === null ? null : Reflect.getPrototypeOf(value))
+  const arrayIterator = prototypeOf([].values())
+  const generator = prototypeOf(prototypeOf((function* () {})()))
+  const asyncGenerator = prototypeOf(prototypeOf((async function* () {})()))
   return [
     ['ArrayIterator', arrayIterator],
-    ['MapIterator', above(new Map().values())],
-    ['SetIterator', above(new Set().values())],
-    ['StringIterator', above(''[Symbol.iterator]())],
-    ['RegExpStringIterator', above('a'.matchAll(/a/g))],
+    ['MapIterator', prototypeOf(new Map().values())],
+    ['SetIterator', prototypeOf(new Set().values())],
+    ['StringIterator', prototypeOf(''[Symbol.iterator]())],
+    ['RegExpStringIterator', prototypeOf('a'.matchAll(/a/g))],
     ['Generator', generator],
     ['AsyncGenerator', asyncGenerator],
-    ['AsyncIterator', above(asyncGenerator)],
-    ['AsyncFunction', above(async () => {})],
-    ['TypedArray', above(Int8Array)],
-    ['TypedArray.prototype', above(Int8Array.prototype)],
+    ['AsyncIterator', prototypeOf(asyncGenerator)],
+    ['AsyncFunction', prototypeOf(async () => {})],
+    ['TypedArray', prototypeOf(Int8Array)],
+    ['TypedArray.prototype', prototypeOf(Int8Array.prototype)],
   ]
 }
 

@@ -1,4 +1,4 @@
-/** Where attempts run, the main thread or the pool: starts them, finds them by job, and stops them. */
+/** Runs attempts, on the main thread or in the pool: starts them, finds them by job, and stops them. */
 import {
   jobKey,
   type Claim,
@@ -9,13 +9,12 @@ import {
   failedBy,
 } from '../domain/claim.ts'
 
-/** One attempt, as its caller sees it. */
 export interface Attempt {
-  /** Its one outcome; never rejects. */
+  /** Never rejects. */
   readonly outcome: Promise<AttemptOutcome>
-  /** Asks the task to stop, and ends as `released` after the cancel grace unless the task completes before. */
+  /** Asks the task to stop; the attempt ends as `released` after the grace unless the task completes before. */
   release(): void
-  /** Asks the task to stop because its job was cancelled; after the grace the attempt ends all the same. */
+  /** Asks the task to stop; the attempt ends as `cancelled`, at the latest after the grace. */
   cancel(): void
   /** The progress that the task has reported; null before it has reported any. */
   progress(): Progress | null
@@ -24,17 +23,17 @@ export interface Attempt {
 export interface Executor {
   /** Runs one attempt; resolves to its outcome and never rejects. */
   run(job: ClaimedJob): Promise<AttemptOutcome>
-  /** Asks the attempt under this claim to stop, because its job was cancelled; false when it does not run here. */
+  /** Cancels the attempt under this claim; false when it does not run here. */
   cancel(claim: Claim): boolean
-  /** The progress that a job has reported; null before it has reported any, or when it does not run here. */
+  /** The progress that a job has reported; null before it has reported any, and when it does not run here. */
   progress(runId: string, jobIndex: number): Progress | null
-  /** Of all jobs that run here and have reported any. */
+  /** The progress of all jobs that run here and have reported any. */
   allProgress(): JobProgress[]
-  /** Resolves when no attempt runs; after `graceMs` those that do are released. */
+  /** Resolves when no attempt runs; releases those that still run after `graceMs`. */
   stop(graceMs: number): Promise<void>
 }
 
-/** The attempt of a job that could not begin at its place. */
+/** The attempt of a job that found no room on its thread. */
 export const notStarted: Attempt = {
   outcome: Promise.resolve('released'),
   release() {},
@@ -50,7 +49,7 @@ export function createExecutor(start: (job: ClaimedJob) => Attempt): Executor {
     async run(job) {
       const key = jobKey(job)
       const attempt = start(job)
-      // The job was cancelled and is retried: the attempt before is void, and out of reach from now on.
+      // The job was cancelled and retried. The claim of the earlier attempt is void, and `running` no longer finds it.
       running.get(key)?.attempt.cancel()
       const entry = { job, attempt }
       running.set(key, entry)
@@ -81,23 +80,23 @@ export function createExecutor(start: (job: ClaimedJob) => Attempt): Executor {
 }
 
 interface AttemptStateOptions {
-  /** From the request to stop to the end of the attempt, in milliseconds. */
+  /** From a request to stop to the end of the attempt, in milliseconds. */
   readonly graceMs: number
-  /** Passes the request to stop on to the task; called once at most. */
+  /** Passes the request to stop to the task; called once at most. */
   readonly onStop: () => void
-  /** The task did not end within the grace: the attempt has ended without it. */
+  /** The attempt has ended after the grace, and the task goes on. */
   readonly onGraceOver?: (outcome: AttemptOutcome) => void
   readonly onEnd: () => void
 }
 
 /**
- * How an attempt ends, wherever it runs: once, with its task's own outcome or, when it was asked to stop and did not in
- * time, with the reason for which it was asked.
+ * Ends an attempt once: with its task's own outcome or, when it was asked to stop, with the outcome of the first such
+ * request. Only `release` lets a task complete meanwhile.
  */
 export function createAttemptState({ graceMs, onStop, onGraceOver, onEnd }: AttemptStateOptions) {
   const { promise, resolve } = Promise.withResolvers<AttemptOutcome>()
   let isOver = false
-  // What the attempt ends as once it was asked to stop; null before.
+  /** The outcome of the request to stop; null before there is one. */
   let stoppedAs: AttemptOutcome | null = null
   let graceTimer: NodeJS.Timeout | undefined
 
@@ -122,20 +121,16 @@ export function createAttemptState({ graceMs, onStop, onGraceOver, onEnd }: Atte
   return {
     outcome: promise,
     isOver: (): boolean => isOver,
-    /** Asks the task to stop; the attempt ends as `released` after the grace unless it completes before. */
     release: (): void => stop('released'),
-    /** Asks the task to stop, whose job was cancelled; after the grace the attempt ends all the same. */
     cancel: (): void =>
       stop({ ok: false, error: { code: 'cancelled', message: 'cancelled on request' }, isRetryable: false }),
-    /** Asks the task to stop, whose time is over; after the grace the attempt ends all the same. */
     timeOut: (message: string): void => stop(failedBy({ code: 'timeout', message })),
-    /** The task ended by itself, or its place did not begin it. */
+    /** The task has ended, or was not begun. */
     finish(outcome: AttemptOutcome): void {
-      // A task that was only asked to hand its job back may still complete it; one that is out of time may not.
-      const isInTime = stoppedAs === null || (stoppedAs === 'released' && outcome !== 'released' && outcome.ok)
-      end(isInTime ? outcome : (stoppedAs ?? outcome))
+      const isAccepted = stoppedAs === null || (stoppedAs === 'released' && outcome !== 'released' && outcome.ok)
+      end(isAccepted ? outcome : (stoppedAs ?? outcome))
     },
-    /** Something else ended it: that is the outcome unless it was asked to stop before. */
+    /** Something else ends the attempt, with this outcome unless it was asked to stop before. */
     breakOff: (outcome: AttemptOutcome): void => end(stoppedAs ?? outcome),
   }
 }

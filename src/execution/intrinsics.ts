@@ -1,18 +1,19 @@
-/** Notices when a task has changed a built-in that other code uses, and can undo it. */
+/** Notices that a task has changed a built-in that other code uses, and can restore it. Polyfills from before the watch stay. */
 import { absent, bases, findHolders, globalNames, processNames } from './built-ins.ts'
 
 interface Property {
   readonly name: string
   readonly holder: object
   readonly key: PropertyKey
-  /** undefined: there was none of its own. */
+  /** undefined: the holder had no such property of its own. */
   readonly descriptor: PropertyDescriptor | undefined
-  /** Of one that can be written by its setter: the getter stays the same. */
+  /** The value of a property with a setter: after a write through the setter, the descriptor is still the same. */
   readonly written?: unknown
 }
 
 interface Inherited {
   readonly base: object
+  readonly name: string
   readonly key: string
 }
 
@@ -30,69 +31,67 @@ const propertiesPerPiece = 50
 
 export type Intrinsics = ReturnType<typeof watchIntrinsics>
 
-/** What was added to built-ins before the watch began is left alone: libraries add polyfills. */
 export function watchIntrinsics() {
   const properties = listProperties()
-  const isAccessor = ({ descriptor, written }: Property): boolean =>
+  const isGetter = ({ descriptor, written }: Property): boolean =>
     descriptor !== undefined && !('value' in descriptor) && written === undefined
-  const methods = properties.filter((property) => !isAccessor(property))
-  const accessors = properties.filter(isAccessor)
+  const methods = properties.filter((property) => !isGetter(property))
+  const getters = properties.filter(isGetter)
   const hasReplaced = createCheck(methods)
-  const parents = bases.map((base) => ({ base, parent: getPrototypeOf(base), isOpen: isExtensible(base) }))
+  const states = bases.map((base) => ({ base, parent: getPrototypeOf(base), isOpen: isExtensible(base) }))
   const known = create(null) as Record<string, true>
-  for (const base of [{}, noList, nothing]) for (const key in base) known[key] = true
+  for (const value of [{}, noList, nothing]) for (const key in value) known[key] = true
 
-  /** What each object, array or function has inherited since then. */
+  /** A new enumerable property that every object, array or function inherits. */
   function findInherited(): Inherited | null {
-    for (const key in {}) if (known[key] !== true) return { base: objectPrototype, key }
-    for (const key in noList) if (known[key] !== true) return { base: arrayPrototype, key }
-    for (const key in nothing) if (known[key] !== true) return { base: functionPrototype, key }
+    for (const key in {}) {
+      if (known[key] !== true) return { base: objectPrototype, name: `Object.prototype.${key}`, key }
+    }
+    for (const key in noList) {
+      if (known[key] !== true) return { base: arrayPrototype, name: `Array.prototype.${key}`, key }
+    }
+    for (const key in nothing) {
+      if (known[key] !== true) return { base: functionPrototype, name: `Function.prototype.${key}`, key }
+    }
     return null
   }
 
-  function nameInherited(): string | null {
-    const found = findInherited()
-    if (found === null) return null
-    const kind = found.base === objectPrototype ? 'Object' : found.base === arrayPrototype ? 'Array' : 'Function'
-    return `${kind}.prototype.${found.key}`
-  }
-
   function findRebased(): string | null {
-    for (let index = 0; index < parents.length; index += 1) {
-      const { base, parent, isOpen } = parents[index] as (typeof parents)[number]
+    for (let index = 0; index < states.length; index += 1) {
+      const { base, parent, isOpen } = states[index] as (typeof states)[number]
       if (isExtensible(base) !== isOpen || getPrototypeOf(base) !== parent)
         return 'a prototype that is frozen or has another one'
     }
     return null
   }
 
+  /** Names a function that was replaced or removed, or another change of the most basic built-ins; null: there is none. */
   function findReplaced(): string | null {
     try {
-      return (hasReplaced() ? nameIn(methods) : null) ?? nameInherited() ?? findRebased()
+      return (hasReplaced() ? nameOfChanged(methods) : null) ?? findInherited()?.name ?? findRebased()
     } catch {
-      return nameIn(methods) ?? 'a built-in that now throws'
+      return nameOfChanged(methods) ?? 'a built-in that now throws'
     }
   }
 
   return {
-    /** Names a built-in function that was replaced or removed, or what else was changed of the most basic ones; or null. */
     findReplaced,
-    /** As `findReplaced`, and looks at getters too. */
-    findChanged: (): string | null => findReplaced() ?? nameIn(accessors),
-    /** Makes them again what they were when the watch began. @returns those that cannot be */
+    /** As `findReplaced`, and for getters too. */
+    findChanged: (): string | null => findReplaced() ?? nameOfChanged(getters),
+    /** Restores everything as it was when the watch began. @returns the names of what cannot be restored */
     restore(): readonly string[] {
       const left: string[] = []
       for (let index = 0; index < properties.length; index += 1) {
         const property = properties[index] as Property
-        if (!isSame(property) && !putBack(property)) left[left.length] = property.name
+        if (!isUnchanged(property) && !restoreProperty(property)) left[left.length] = property.name
       }
       for (let found = findInherited(); found !== null; found = findInherited()) {
         if (deleteProperty(found.base, found.key)) continue
-        left[left.length] = nameInherited() ?? found.key
+        left[left.length] = found.name
         break
       }
-      for (let index = 0; index < parents.length; index += 1) {
-        const { base, parent } = parents[index] as (typeof parents)[number]
+      for (let index = 0; index < states.length; index += 1) {
+        const { base, parent } = states[index] as (typeof states)[number]
         if (getPrototypeOf(base) !== parent) setPrototypeOf(base, parent)
       }
       const rebased = findRebased()
@@ -103,8 +102,8 @@ export function watchIntrinsics() {
 }
 
 /**
- * No result depends on how an error's stack is written, and libraries change that: what is left changed is put back.
- * @returns a function that does so
+ * For how stacks are written: no result depends on that, and libraries change it.
+ * @returns restores it as it is now
  */
 export function watchStacks(): () => void {
   const { stackTraceLimit, prepareStackTrace } = ErrorConstructor
@@ -119,7 +118,7 @@ export function watchStacks(): () => void {
       if (prepareStackTrace === undefined) deleteProperty(ErrorConstructor, 'prepareStackTrace')
       else ErrorConstructor.prepareStackTrace = prepareStackTrace
     } catch {
-      // It was frozen, which is found elsewhere.
+      // `Error` was frozen, which `findReplaced` reports.
     }
   }
 }
@@ -128,7 +127,7 @@ function listProperties(): Property[] {
   const listed: Property[] = []
   const add = (name: string, holder: object, key: PropertyKey): void => {
     const descriptor = getOwnPropertyDescriptor(holder, key)
-    // Other values are constants.
+    // A value that is not a function is a constant.
     if (descriptor === undefined || ('value' in descriptor && typeof descriptor.value !== 'function')) return
     listed.push({ name: `${name}.${String(key)}`, holder, key, descriptor })
   }
@@ -146,29 +145,32 @@ function listProperties(): Property[] {
   for (const key of globalNames) {
     const descriptor = getOwnPropertyDescriptor(globalThis, key)
     if (descriptor === undefined) continue
-    // Node defines `Buffer` and `process` by setters.
+    // Node defines `Buffer` and `process` with setters.
     const written = 'value' in descriptor ? {} : { written: get(globalThis, key) as unknown }
     listed.push({ name: `globalThis.${key}`, holder: globalThis, key, descriptor, ...written })
   }
   return listed
 }
 
+type Check = () => boolean
+
 /**
- * Code with a place of its own for each property: V8 remembers there where it finds it, which makes the look several
- * times quicker than a loop (measured: 0.4 instead of 6 µs). It is compiled piece by piece, one a look, for compiling
- * all of it would make each thread's start milliseconds longer.
+ * Checks whether any property has another value. It runs generated code in which each property has an inline cache of its
+ * own, which makes it several times quicker than a loop (0.4 instead of 6 µs). The code is compiled in pieces, one a check,
+ * because compiling all at once would make the start of each thread milliseconds longer.
  */
-function createCheck(properties: readonly Property[]): () => boolean {
-  const pieces: Piece[] = []
+function createCheck(properties: readonly Property[]): Check {
+  const checks: Check[] = []
+  const compilers: (() => Check | null)[] = []
   for (let at = 0; at < properties.length; at += propertiesPerPiece) {
-    pieces.push(pieceOf(properties.slice(at, at + propertiesPerPiece)))
+    const { loop, compile } = createPiece(properties.slice(at, at + propertiesPerPiece))
+    checks.push(loop)
+    compilers.push(compile)
   }
-  const checks = pieces.map(({ loop }) => loop)
   let compiled = 0
   return () => {
-    if (compiled < pieces.length) {
-      const { source, given, loop } = pieces[compiled] as Piece
-      checks[compiled] = compile(source, given) ?? loop
+    if (compiled < compilers.length) {
+      checks[compiled] = compilers[compiled]?.() ?? (checks[compiled] as Check)
       compiled += 1
     }
     for (let index = 0; index < checks.length; index += 1) if (checks[index]?.() === true) return true
@@ -176,59 +178,56 @@ function createCheck(properties: readonly Property[]): () => boolean {
   }
 }
 
-interface Piece {
-  /** Names of parameters, and a body. */
-  readonly source: readonly string[]
-  readonly given: readonly unknown[]
-  readonly loop: () => boolean
-}
-
-function pieceOf(properties: readonly Property[]): Piece {
+/** The same check of some properties as a loop, and as code that is still to be compiled. */
+function createPiece(properties: readonly Property[]): { loop: Check; compile: () => Check | null } {
   const holders = properties.map(({ holder }) => holder)
   const keys = properties.map(({ key }) => key)
-  // Inherited values, where it has none of its own.
+  // Inherited values where the holder has no own property.
   const values: unknown[] = properties.map(({ holder, key }) => get(holder, key))
   const numbered = (letter: string): string[] => properties.map((_, index) => `${letter}${index}`)
   const comparisons = keys.map(
     (key, index) => `o${index}[${typeof key === 'string' ? JSON.stringify(key) : `k${index}`}]!==v${index}`,
   )
+  const source = [...numbered('o'), ...numbered('k'), ...numbered('v'), `return()=>${comparisons.join('||')}`]
+  const given = [...holders, ...keys, ...values]
   return {
-    source: [...numbered('o'), ...numbered('k'), ...numbered('v'), `return()=>${comparisons.join('||')}`],
-    given: [...holders, ...keys, ...values],
     loop() {
       for (let index = 0; index < keys.length; index += 1) {
         if (get(holders[index] as object, keys[index] as PropertyKey) !== values[index]) return true
       }
       return false
     },
+    compile() {
+      try {
+        return apply(
+          construct(FunctionConstructor, source) as (...values: readonly unknown[]) => Check,
+          undefined,
+          given,
+        )
+      } catch {
+        // Node was started with --disallow-code-generation-from-strings.
+        return null
+      }
+    },
   }
 }
 
-function compile(source: readonly string[], given: readonly unknown[]): (() => boolean) | null {
-  try {
-    const make = construct(FunctionConstructor, source) as (...values: readonly unknown[]) => () => boolean
-    return apply(make, undefined, given)
-  } catch {
-    // Node was started with --disallow-code-generation-from-strings.
-    return null
-  }
-}
-
-function nameIn(properties: readonly Property[]): string | null {
+function nameOfChanged(properties: readonly Property[]): string | null {
   for (let index = 0; index < properties.length; index += 1) {
     const property = properties[index] as Property
-    if (!isSame(property)) return property.name
+    if (!isUnchanged(property)) return property.name
   }
   return null
 }
 
-function isSame({ holder, key, descriptor, written }: Property): boolean {
+function isUnchanged({ holder, key, descriptor, written }: Property): boolean {
   if (written !== undefined && get(holder, key) !== written) return false
   const now = getOwnPropertyDescriptor(holder, key)
   return now?.value === descriptor?.value && now?.get === descriptor?.get && now?.set === descriptor?.set
 }
 
-function putBack({ holder, key, descriptor, written }: Property): boolean {
+/** @returns false when the property cannot be changed */
+function restoreProperty({ holder, key, descriptor, written }: Property): boolean {
   if (descriptor === undefined) return deleteProperty(holder, key)
   return defineProperty(holder, key, descriptor) && (written === undefined || set(holder, key, written))
 }

@@ -1,6 +1,6 @@
 /**
- * A task's result as JSON text, or why it has none. JSON.stringify writes `null` or `{}` for much that is not JSON, so
- * the value is looked through before: quickly where all of it is plain, else while a plain copy is made.
+ * Encodes a task's result as JSON text. JSON.stringify writes `null` or `{}` for many values that are not JSON, so the
+ * value is checked before: quickly when all of it is plain, else while a plain copy is made.
  */
 import { types } from 'node:util'
 import { maxJsonDepth } from '../domain/json.ts'
@@ -25,14 +25,14 @@ import { serializeError } from '../runtime/serialize-error.ts'
 
 export type EncodedResult =
   | { readonly ok: true; readonly text: string }
-  /** `problem` says what is wrong with it, as in “is not a JSON value”, and names the place as a JSON Pointer. */
+  /** `problem` continues a sentence, as in “is not a JSON value: NaN at /a/0”. */
   | { readonly ok: false; readonly problem: string }
 
-/** Where a value is in the result. */
-interface Place {
+/** The position of a value in the result; null for the result itself. */
+interface Position {
   readonly key: string | number
   readonly holder: object
-  readonly above: Place | null
+  readonly parent: Position | null
 }
 
 const { isArrayBufferView, isBoxedPrimitive, isDate, isNumberObject, isStringObject, isBooleanObject } = types
@@ -45,19 +45,18 @@ const createObject = Object.create
 const { prototype: objectPrototype } = Object
 const { prototype: arrayPrototype } = Array
 
-/** Of each value, its comma or colon included. */
+/** Including its comma or colon. */
 const minValueBytes = 2
 const maxPointerLength = 300
 
-/** A sentence that goes into the job's error. */
+/** Its message is the `problem` of the result. */
 class NotJson extends Error {}
 
-/** @param maxBytes of its JSON text */
+/** @param maxBytes of the JSON text */
 export function encodeResult(value: unknown, maxBytes: number = maxResultBytes): EncodedResult {
   let text: string
   try {
-    // Written before it is copied, a value that is no JSON would cost twice.
-    text = stringify(isWrittenAsItIs(value, maxBytes) ? (value ?? null) : copyOf(value, maxBytes)) ?? 'null'
+    text = stringify(isAllPlain(value, maxBytes) ? (value ?? null) : plainCopy(value, maxBytes)) ?? 'null'
   } catch (error) {
     if (error instanceof NotJson) return { ok: false, problem: error.message }
     return { ok: false, problem: `is not a JSON value: ${serializeError(error).message}` }
@@ -67,8 +66,8 @@ export function encodeResult(value: unknown, maxBytes: number = maxResultBytes):
   return { ok: false, problem: `has ${bytes} bytes as JSON; ${maxBytes} are allowed` }
 }
 
-/** Whether JSON.stringify can have the value itself, as by far the most. */
-function isWrittenAsItIs(value: unknown, maxBytes: number): boolean {
+/** Whether JSON.stringify can take the value itself, which holds for most results. */
+function isAllPlain(value: unknown, maxBytes: number): boolean {
   try {
     return isPlain(value, 0, { values: maxBytes / minValueBytes })
   } catch {
@@ -76,6 +75,7 @@ function isWrittenAsItIs(value: unknown, maxBytes: number): boolean {
   }
 }
 
+/** @param left how many more values may follow; it changes */
 function isPlain(value: unknown, depth: number, left: { values: number }): boolean {
   left.values -= 1
   if (typeof value === 'string' || typeof value === 'boolean' || value === null || value === undefined) return true
@@ -94,45 +94,45 @@ function isPlain(value: unknown, depth: number, left: { values: number }): boole
   return true
 }
 
-/** What JSON.stringify would make of the value. @throws NotJson where that would lose something */
-function copyOf(result: unknown, maxBytes: number): unknown {
+/** Copies the value as JSON.stringify would write it. @throws NotJson when that would lose something */
+function plainCopy(result: unknown, maxBytes: number): unknown {
   const maxValues = maxBytes / minValueBytes
   let values = 0
-  let at: Place | null = null
+  let current: Position | null = null
 
-  function copy(given: unknown, place: Place | null, depth: number): unknown {
-    at = place
+  function copy(given: unknown, position: Position | null, depth: number): unknown {
+    current = position
     values += 1
     if (values > maxValues) throw tooLarge(maxBytes)
-    const value = unboxed(jsonOf(given, place))
-    if (typeof value === 'number' && !isFinite(value)) throw notJson(toText(value), place)
+    const value = unboxed(jsonOf(given, position))
+    if (typeof value === 'number' && !isFinite(value)) throw notJson(toText(value), position)
     if (typeof value === 'bigint' || typeof value === 'function' || typeof value === 'symbol') {
-      throw notJson(`a ${typeof value}`, place)
+      throw notJson(`a ${typeof value}`, position)
     }
     if (typeof value !== 'object' || value === null) return value
-    if (isWithin(value, place)) throw notJson('an object that contains itself', place)
-    if (depth >= maxJsonDepth) throw tooDeep(place)
-    return isArray(value) ? copyList(value, place, depth) : copyObject(value, place, depth)
+    if (containsItself(value, position)) throw notJson('an object that contains itself', position)
+    if (depth >= maxJsonDepth) throw tooDeep(position)
+    return isArray(value) ? copyList(value, position, depth) : copyObject(value, position, depth)
   }
 
-  function copyList(list: readonly unknown[], place: Place | null, depth: number): unknown[] {
+  function copyList(list: readonly unknown[], position: Position | null, depth: number): unknown[] {
     if (list.length > maxValues) throw tooLarge(maxBytes)
     const copied: unknown[] = []
     for (let key = 0; key < list.length; key += 1) {
-      copied[key] = copy(list[key], { key, holder: list, above: place }, depth + 1)
+      copied[key] = copy(list[key], { key, holder: list, parent: position }, depth + 1)
     }
     return copied
   }
 
-  function copyObject(holder: object, place: Place | null, depth: number): object {
+  function copyObject(holder: object, position: Position | null, depth: number): object {
     const names = keys(holder)
-    const foreign = foreignKind(holder, names.length > 0)
-    if (foreign !== null) throw notJson(foreign, place)
-    // Without a prototype, a member named `__proto__` is one like any other.
+    const opaque = kindOfOpaque(holder, names.length > 0)
+    if (opaque !== null) throw notJson(opaque, position)
+    // Without a prototype, `__proto__` is an ordinary member.
     const copied = createObject(null) as Record<string, unknown>
     for (let index = 0; index < names.length; index += 1) {
       const key = names[index] as string
-      const member = copy(get(holder, key), { key, holder, above: place }, depth + 1)
+      const member = copy(get(holder, key), { key, holder, parent: position }, depth + 1)
       if (member !== undefined) copied[key] = member
     }
     return copied
@@ -143,19 +143,19 @@ function copyOf(result: unknown, maxBytes: number): unknown {
     if (copied === undefined && result !== undefined) throw notJson('an object whose toJSON() returns nothing', null)
     return copied
   } catch (error) {
-    // By a getter, a proxy or a toJSON().
-    throw error instanceof NotJson ? error : notJson(`what throws (${serializeError(error).message})`, at)
+    // A getter, a proxy or a toJSON() threw.
+    throw error instanceof NotJson ? error : notJson(`what throws (${serializeError(error).message})`, current)
   }
 }
 
-function jsonOf(value: unknown, place: Place | null): unknown {
+function jsonOf(value: unknown, position: Position | null): unknown {
   const hasMethods = (typeof value === 'object' && value !== null) || typeof value === 'function'
   if (!hasMethods && typeof value !== 'bigint') return value
   const toJson = (value as { toJSON?: unknown }).toJSON
   if (typeof toJson !== 'function') return value
-  // Its JSON is null.
-  if (isDate(value) && isNaN(getTime(value))) throw notJson('an invalid date', place)
-  return apply(toJson, value, [place === null ? '' : toText(place.key)])
+  // JSON.stringify would write null.
+  if (isDate(value) && isNaN(getTime(value))) throw notJson('an invalid date', position)
+  return apply(toJson, value, [position === null ? '' : toText(position.key)])
 }
 
 function unboxed(value: unknown): unknown {
@@ -165,43 +165,44 @@ function unboxed(value: unknown): unknown {
   return isBooleanObject(value) ? booleanOf(value) : value
 }
 
-/** What the object is when its members do not say all that it holds; else null. */
-function foreignKind(value: object, hasMembers: boolean): string | null {
+/** Describes an object that holds more than its members show; null for any other object. */
+function kindOfOpaque(value: object, hasMembers: boolean): string | null {
   if (isNativeError(value)) return 'an error'
   if (isPromise(value)) return 'a promise'
   const isBinary = isArrayBufferView(value) || isAnyArrayBuffer(value)
   const isBuiltIn = isMap(value) || isSet(value) || isRegExp(value) || isDate(value) || isBoxedPrimitive(value)
   const prototype = getPrototypeOf(value)
-  // Object.prototype, of whichever realm, has none itself.
+  // The Object.prototype of any realm has no prototype itself.
   const isPlainObject = prototype === null || getPrototypeOf(prototype) === null
   if (!isBinary && !isBuiltIn && (isPlainObject || hasMembers)) return null
-  const maker: unknown = get(value, 'constructor')
-  const name: unknown = typeof maker === 'function' ? get(maker, 'name') : null
+  const constructor: unknown = get(value, 'constructor')
+  const name: unknown = typeof constructor === 'function' ? get(constructor, 'name') : null
   return `an object of class ${typeof name === 'string' && name !== '' ? name : 'unknown'}`
 }
 
-function notJson(what: string, place: Place | null): NotJson {
-  return new NotJson(`is not a JSON value: ${what}${place === null ? '' : ` at ${pointerTo(place)}`}`)
+function notJson(what: string, position: Position | null): NotJson {
+  return new NotJson(`is not a JSON value: ${what}${position === null ? '' : ` at ${pointerTo(position)}`}`)
 }
 
 function tooLarge(maxBytes: number): NotJson {
   return new NotJson(`has more than the ${maxBytes} bytes as JSON that are allowed`)
 }
 
-function isWithin(value: object, place: Place | null): boolean {
-  for (let above = place; above !== null; above = above.above) if (above.holder === value) return true
+function containsItself(value: object, position: Position | null): boolean {
+  for (let each = position; each !== null; each = each.parent) if (each.holder === value) return true
   return false
 }
 
-function tooDeep(place: Place | null): NotJson {
-  const where = place === null ? '' : `, at ${pointerTo(place)}`
-  return new NotJson(`is nested more than ${maxJsonDepth} levels deep${where}`)
+function tooDeep(position: Position | null): NotJson {
+  return new NotJson(
+    `is nested more than ${maxJsonDepth} levels deep${position === null ? '' : `, at ${pointerTo(position)}`}`,
+  )
 }
 
-/** RFC 6901, and only as much of it as helps. */
-function pointerTo(place: Place): string {
+/** A JSON Pointer (RFC 6901), cut when it is long. */
+function pointerTo(position: Position): string {
   let pointer = ''
-  for (let each: Place | null = place; each !== null; each = each.above) {
+  for (let each: Position | null = position; each !== null; each = each.parent) {
     pointer = `/${replaceAll(replaceAll(toText(each.key), '~', '~0'), '/', '~1')}${pointer}`
   }
   const shown = pointer.length <= maxPointerLength ? pointer : `${slice(pointer, 0, maxPointerLength)}…`

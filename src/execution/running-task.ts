@@ -1,6 +1,6 @@
 /**
- * A task's code at work, on the main thread or on one of the pool: the context that it is given, whose code is running,
- * and how code that runs outside of `run` ends its attempt.
+ * A running task, on the main thread or on a thread of the pool: its context, which task the current code belongs to, and
+ * how code that runs outside of `run` ends the attempt.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import {
@@ -26,37 +26,37 @@ export interface RunningTask {
   readonly ids: LineIds
   readonly context: TaskContext
   readonly host: TaskHost
-  /** Hides what the task marks as secret; null where nothing is, and before its input is read. */
+  /** Hides what the task marks as secret; null if nothing is secret, and before the input is read. */
   hide: Hide | null
-  /** null until the task logs. */
+  /** null before the task logs. */
   log: LimitedLog | null
 }
 
 /** What differs between the main thread and a thread of the pool. */
 export interface TaskHost {
-  /** For lines of the log. */
+  /** Its name in log lines. */
   readonly called: 'a job' | 'a first job'
-  /** The attempt's outcome; the task itself may go on after it. */
+  /** The outcome of the attempt; the task itself may go on after it. */
   readonly ended: Promise<AttemptOutcome>
   isOver(): boolean
-  /** The module is loaded: from now on the code is the task's. */
+  /** False while the module is loaded: only the code of the task itself is barred from calls that affect the process. */
   hasBegun(): boolean
   signal(): AbortSignal
-  /** `fraction` from 0 to 1, or NaN. */
+  /** `fraction` is from 0 to 1, or NaN. */
   report(progress: Progress): void
   /** Called once at most. */
   steps(): AttemptSteps
   write(line: TaskLine): void
-  /** Ends the attempt, unless it has ended. */
+  /** Ends the attempt unless it has ended. */
   fail(outcome: Outcome): void
-  /** The task's code calls what ends the process: `process.exit` or `process.reallyExit`. */
+  /** The task calls `process.exit` or `process.reallyExit`. */
   onExit(code: number, name: string): void
 }
 
-/** Whose code is running: follows callbacks, timers and promises. */
+/** The task that the current code belongs to: it follows callbacks, timers and promises. */
 export const currentTask = new AsyncLocalStorage<RunningTask>()
 
-// Taken before any task runs, for a job can change what the next one depends on.
+// Taken before any task runs, because a job can change what the next one depends on.
 export const taskNow = currentTask.getStore.bind(currentTask)
 export const isInTask = (): boolean => taskNow()?.host.hasBegun() === true
 const { NaN: notANumber } = Number
@@ -64,7 +64,7 @@ const { NaN: notANumber } = Number
 declare global {
   namespace NodeJS {
     interface Process {
-      /** What process.exit() ends in, and what packages that go around it call. Left out of Node's own types. */
+      /** Called by process.exit(), and directly by some packages. Missing in Node's own types. */
       reallyExit(code?: number): never
     }
   }
@@ -75,7 +75,7 @@ type Ids = Pick<ClaimedJob, 'runId' | 'jobIndex' | 'attempt' | 'task' | 'after' 
 export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
   const { runId, jobIndex, attempt, task, traceparent } = job
   const lineIds = { runId, jobIndex, attempt, task }
-  // Not spread for each job: that costs more than the rest.
+  // Spread only with a trace, because that costs more than the rest of this function.
   const ids: LineIds = traceparent === undefined ? lineIds : { ...lineIds, ...traceFields(traceparent) }
   const startedAt = now()
   let after: readonly unknown[] | undefined
@@ -116,27 +116,27 @@ function parseAll(texts: readonly string[] = []): unknown[] {
   return values
 }
 
-/** An error of a task's code that nobody caught fails its attempt; after the attempt's end it is a line in the log. */
+/** Fails the attempt with an uncaught error; after the end of the attempt, only logs it. */
 export function breakTask(running: RunningTask, thrown: unknown): void {
   const { ids, host } = running
   const error = hidden(running, serializeError(thrown))
   const { message, ...rest } = error
   if (host.isOver()) {
-    // Serialized: a logger may fail at an arbitrary value that a task throws.
+    // Serialized, because a logger can fail at a value that a task throws.
     host.write({ level: 'warn', message: `an error of ${host.called} that had ended`, fields: { ...ids, error } })
   } else {
     host.fail(failedBy({ ...rest, code: 'crashed', message: `an error that nobody caught: ${message}` }))
   }
 }
 
-/** A task can report any value, and must not fail by it. The message is empty where it is not a text. */
+/** Accepts any value, because a report must not fail the task. A message that is not a text is empty. */
 export function readProgress(fraction: unknown, message: unknown): Progress {
   const part = typeof fraction === 'number' || typeof fraction === 'string' ? toNumber(fraction) : notANumber
   const isText = typeof message === 'string' || typeof message === 'number' || typeof message === 'boolean'
   return { fraction: part > 1 ? 1 : part < 0 ? 0 : part, message: isText ? toText(message) : '' }
 }
 
-/** The running task has its say before what ends the process does so. Call it before any task is loaded. */
+/** Calls `onExit` of the running task before the process ends. Call it before any task is loaded. */
 export function trapExit(name: 'exit' | 'reallyExit'): void {
   const exit = process[name]
   process[name] = (code) => {
@@ -146,8 +146,8 @@ export function trapExit(name: 'exit' | 'reallyExit'): void {
 }
 
 /**
- * Runs a task once: input from JSON, through its schema, to a result in JSON. Never throws.
- * @param input JSON text; null where there is none, which the task sees as `undefined`
+ * Runs a task once: parses the input, checks it by the task's schema, calls the task and encodes its result. Never throws.
+ * @param input JSON text; null: the task gets `undefined`
  * @param call calls the synchronous part of the task
  */
 export async function runTask(
@@ -156,16 +156,14 @@ export async function runTask(
   context: TaskContext,
   call: (run: () => unknown) => unknown = (run) => run(),
 ): Promise<Outcome> {
-  const running = { hide: null as Hide | null }
+  // A task that is tried in a test is not a running task.
+  const running: Pick<RunningTask, 'hide' | 'log'> = taskNow() ?? { hide: null, log: null }
   try {
     const given: unknown = input === null ? undefined : parse(input)
     running.hide = createHide(task.secret, given)
-    // Of a trial of a task there is none.
-    const known = taskNow()
-    if (known !== undefined) known.hide = running.hide
     const checked = await checkInput(task, given)
     if (!checked.ok) {
-      const issues = hidden(running, listed(checked.issues))
+      const issues = hidden(running, describeIssues(checked.issues))
       return failed('task_error', `the stored input no longer fits the task's schema${issues}`)
     }
     const encoded = encodeResult(await call(() => task.run(checked.value, context)))
@@ -174,11 +172,11 @@ export async function runTask(
     const thrown = hidden(running, serializeError(error))
     return { ok: false, error: { code: 'task_error', ...thrown }, isRetryable: isRetryableThrown(error) }
   } finally {
-    taskNow()?.log?.reportDropped()
+    running.log?.reportDropped()
   }
 }
 
-function listed(issues: readonly RequestIssue[]): string {
+function describeIssues(issues: readonly RequestIssue[]): string {
   let text = ''
   for (let index = 0; index < issues.length; index += 1) {
     const { pointer, detail } = issues[index] as RequestIssue
@@ -187,7 +185,7 @@ function listed(issues: readonly RequestIssue[]): string {
   return text
 }
 
-// Trying again would give the same.
+/** Not retryable, because another attempt would give the same. */
 function failed(code: JobErrorCode, message: string): Outcome {
   return { ok: false, error: { code, message }, isRetryable: false }
 }

@@ -1,4 +1,4 @@
-/** What a task has in its context, wherever it runs: a log with lines of one form and within bounds, and its stored steps. */
+/** Parts of a task's context, wherever it runs: its log, with bounds on the lines, and its stored steps. */
 import { types } from 'node:util'
 import { maxStepBytes, maxStepNameLength, maxSteps, type AttemptSteps } from '../domain/claim.ts'
 import type { LogLevel } from '../domain/task-history.ts'
@@ -18,14 +18,14 @@ export interface LineIds extends TraceFields {
 export interface TaskLine {
   readonly level: LogLevel
   readonly message: string
-  /** The ids; what the task gave stands in `fields` and `error`, where it cannot be taken for anything of the line. */
+  /** The ids. Values of the task are only in `fields` and `error`, so that they cannot replace other members of the line. */
   readonly fields: LineIds & { readonly fields?: unknown; readonly error?: unknown }
 }
 
-/** A job that logs without end must not keep the main thread busy with it, and neither must many jobs together. */
+/** Bounds of one job and of all jobs on a thread, so that lines cannot keep the main thread busy. */
 const maxLinesPerSecond = 1_000
 const maxLinesOfThread = 2_000
-/** Lines of all threads in one such window are handled in one turn of the main thread, at worst. */
+/** In the worst case, one turn of the main thread handles all lines of this time. */
 const threadWindowMs = 100
 const maxMessageLength = 4_096
 const maxFieldsLength = 4_096
@@ -35,12 +35,12 @@ const msPerSecond = 1_000
 const { isNativeError } = types
 const WebError = DOMException
 
-/** Of all jobs on this thread, in the window under way. */
-const ofThread = { window: 0, lines: 0 }
+/** Lines of all jobs on this thread in the current window. */
+const threadLines = { window: 0, count: 0 }
 
 export interface LimitedLog {
   readonly log: TaskLog
-  /** Writes how many lines were dropped, if any, since it last did so. */
+  /** Writes how many lines were dropped since the last report, if any. */
   reportDropped(): void
 }
 
@@ -66,16 +66,16 @@ export function createTaskLog(ids: LineIds, write: (line: TaskLine) => void): Li
       reportDropped()
     }
     const currentWindow = floor(at / threadWindowMs)
-    if (currentWindow !== ofThread.window) {
-      ofThread.window = currentWindow
-      ofThread.lines = 0
+    if (currentWindow !== threadLines.window) {
+      threadLines.window = currentWindow
+      threadLines.count = 0
     }
-    if (lines >= maxLinesPerSecond || ofThread.lines >= maxLinesOfThread) {
+    if (lines >= maxLinesPerSecond || threadLines.count >= maxLinesOfThread) {
       dropped += 1
       return false
     }
     lines += 1
-    ofThread.lines += 1
+    threadLines.count += 1
     return true
   }
 
@@ -87,7 +87,7 @@ export function createTaskLog(ids: LineIds, write: (line: TaskLine) => void): Li
   return { log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }, reportDropped }
 }
 
-/** The first text is the message, the first error is the line's error, and everything else is fields, in any order. */
+/** The first text is the message, the first error is the line's error, everything else is in its fields. */
 function lineOf(ids: LineIds, given: readonly unknown[]): Omit<TaskLine, 'level'> {
   let text: string | undefined
   let thrown: object | undefined
@@ -110,7 +110,7 @@ function lineOf(ids: LineIds, given: readonly unknown[]): Omit<TaskLine, 'level'
   }
 }
 
-/** As JSON has it: what cannot be cloned must not fail the job that logs it. */
+/** Converts the value to JSON, because a value that cannot be cloned must not fail the job that logs it. */
 function plain(value: unknown, maxLength: number): unknown {
   try {
     const text = stringify(value, readable) ?? toText(value)
@@ -120,7 +120,7 @@ function plain(value: unknown, maxLength: number): unknown {
   }
 }
 
-/** For JSON.stringify, which makes {} of an error, and fails for a bigint. */
+/** For JSON.stringify, which writes {} for an error and fails at a bigint. */
 function readable(this: unknown, key: string, value: unknown): unknown {
   const given: unknown = get(this as object, key)
   if (isError(given)) return serializeError(given)
@@ -136,18 +136,17 @@ function isObject(value: unknown): value is object {
 }
 
 export interface StepOptions {
-  /** How many are stored. */
+  /** How many steps are stored. */
   readonly stored: number
   readonly steps: AttemptSteps
-  /** Whether the attempt is over. */
   isOver(): boolean
-  /** When the attempt began, on the clock of `performance.now()`. */
+  /** When the attempt began, by `performance.now()`. */
   readonly startedAt: number
 }
 
 /**
- * A process that stood still, or was cut off, for twice as long may have a void claim: it asks before the work of a step.
- * Asked each time, it would cost every step a read.
+ * After this time a step first confirms the claim: a process that was stopped or disconnected for twice as long may have
+ * lost it. A confirmation for each step would cost a read each.
  */
 const confirmAfterMs = 4_000
 
@@ -155,7 +154,7 @@ const createObject = Object.create
 
 const nameRule = `its name must be a text of 1 to ${maxStepNameLength} characters, well-formed and without NUL`
 
-/** Another attempt would come to the same. */
+/** Not retryable, because another attempt would give the same. */
 class StepError extends Error {
   override readonly name = 'StepError'
   readonly retryable = false
@@ -164,26 +163,26 @@ class StepError extends Error {
 const stepError = (name: string, problem: string): StepError => new StepError(`step "${name}": ${problem}`)
 
 /**
- * `context.step` of one attempt: what was stored by earlier attempts is read page by page, when the first step is asked
- * for, so that a job with many large values has a few of them in memory.
+ * `context.step` of one attempt. Steps that earlier attempts stored are read in pages, from the first call on, so that only
+ * some of many large values are in memory.
  */
 export function createStep({ stored, steps, isOver, startedAt }: StepOptions): StepFunction {
   const used = createObject(null) as Record<string, true>
-  /** Values that were read and not asked for, by name. */
+  /** Values that were read and not used yet, by name. */
   const found = createObject(null) as Record<string, string>
-  /** Place of the next page; null: all were read. */
+  /** Index of the next stored step to read; null: all were read. */
   let next: number | null = stored === 0 ? null : 0
   let reading: Promise<void> | null = null
-  /** Stored, or on their way there. */
+  /** Steps that are stored or run now. */
   let count = stored
-  /** When the attempt was known to own its job. */
-  let ownedAt = startedAt
+  /** When the claim was last known to be valid. */
+  let confirmedAt = startedAt
 
   async function confirmClaim(name: string): Promise<void> {
     const askedAt = now()
-    if (askedAt - ownedAt < confirmAfterMs) return
+    if (askedAt - confirmedAt < confirmAfterMs) return
     if ((await steps.stored(count)) === null) throw voidClaim(name)
-    ownedAt = askedAt
+    confirmedAt = askedAt
   }
 
   async function readPage(name: string, from: number): Promise<void> {
@@ -215,12 +214,13 @@ export function createStep({ stored, steps, isOver, startedAt }: StepOptions): S
       if (isOver()) throw stepError(name, 'its attempt is over')
       const encoded = encodeResult(await work(), maxStepBytes)
       if (!encoded.ok) throw stepError(name, `its value ${encoded.problem}`)
-      if (isOver()) throw stepError(name, 'it was not stored, for its attempt is over')
+      if (isOver()) throw stepError(name, 'it was not stored, because its attempt is over')
       const askedAt = now()
       const report = await steps.keep({ name, value: encoded.text })
       if (report === 'stale') throw voidClaim(name)
-      if (report === 'full') throw stepError(name, `it was not stored, for a job can have ${maxSteps} steps at most`)
-      ownedAt = askedAt
+      if (report === 'full')
+        throw stepError(name, `it was not stored, because a job can have ${maxSteps} steps at most`)
+      confirmedAt = askedAt
       return encoded.text
     } catch (error) {
       count -= 1
@@ -236,7 +236,7 @@ export function createStep({ stored, steps, isOver, startedAt }: StepOptions): S
     used[name] = true
     return parse((await findStored(name)) ?? (await run(name, work as () => unknown)))
   }
-  // Its value has been JSON.
+  // Values of steps are JSON, so their types hold.
   return step as StepFunction
 }
 

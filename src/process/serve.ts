@@ -1,4 +1,7 @@
-/** The process of its own: reads its settings, starts, listens, and leaves on a signal. Exit code 0 after a clean stop, else 1. */
+/**
+ * The service as a process: reads its settings, starts, listens, and stops on a signal. The exit code is 0 after a stop that
+ * committed every outcome, else 1.
+ */
 import { accessSync, constants, readdirSync, readFileSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { setFlagsFromString } from 'node:v8'
@@ -12,7 +15,7 @@ import { processGroupOf } from '../tasks/process-fence.ts'
 
 const loadServer = () => import('../http/server.ts')
 
-/** Beyond both graces, for what is left to close. */
+/** Time to close servers and stores, in addition to both graces. */
 const closeAllowanceMs = 4_500
 
 /** @param environment names to values */
@@ -20,8 +23,8 @@ export async function serve(environment: Readonly<Record<string, string | undefi
   const exit = makeExitSure()
   fenceEnvironment()
   try {
-    freeThreadsFromBound()
-    // For the places of errors, where tasks are compiled; the library leaves it to its host.
+    removeHeapBoundOfThreads()
+    // Errors of compiled tasks name their sources. A library leaves this to its host.
     process.setSourceMapsEnabled(true)
     const config = readConfig(environment)
     await run(config, createLog(config.logLevel), exit)
@@ -34,17 +37,17 @@ export async function serve(environment: Readonly<Record<string, string | undefi
 }
 
 /**
- * A bound of the young generation on the command line is for this thread, which has it by now: every other thread has a
- * bound of its own. One in NODE_OPTIONS stays for all.
+ * A bound of the young generation on the command line is for the main thread only, which has applied it by now: other
+ * threads have bounds of their own. A bound in NODE_OPTIONS stays valid for all.
  */
-function freeThreadsFromBound(): void {
+function removeHeapBoundOfThreads(): void {
   const isBound = process.execArgv.some((argument) => argument.startsWith('--max-semi-space-size='))
   if (isBound) setFlagsFromString('--max-semi-space-size=0')
 }
 
 /**
- * Lets each heap grow by three quarters between two collections; V8 itself would let it grow to four times its size. Not
- * before the start is over: V8 takes code that was compiled with other flags for unknown, and compiles it again.
+ * Lets each heap grow by three quarters between two collections, instead of up to four times its size. Only after the
+ * start, because V8 compiles code again that was cached with other flags.
  */
 function boundHeapGrowth(): void {
   // Node itself writes the cache of compiled code at a normal exit, which ours is not. It takes 40 ms the first time only.
@@ -57,12 +60,12 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
     log.fatal({ err: error }, 'the process cannot go on; the next start recovers its jobs')
     exit(1)
   }
-  // Errors of first jobs do not come here: they are contained before.
+  // Errors of first jobs do not arrive here: guardProcess contains them.
   process.on('uncaughtException', die)
   process.on('unhandledRejection', die)
 
   let url = ''
-  // Once it listens, there may be jobs.
+  /** Undefined before the service listens; until then there is no job. */
   let server: HttpServer | undefined
   let isStopping = false
 
@@ -75,18 +78,18 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
       exit(1)
     }, limitMs).unref()
     let isHandedBack = true
-    // Before the first job there is nothing to hand back, and the start may be waiting for the database.
+    // Before it listens, there is nothing to hand back, and `starting` may wait for the database.
     if (server !== undefined) {
       const app = await starting
       isHandedBack = await app.drain()
-      // Before the database is closed: a new process that waits for it then finds the address free.
+      // Before the database, because a new process that waits for the database needs the address next.
       await server.close()
       await app.close()
     }
     log.info('stopped')
     exit(isHandedBack ? exitCode : 1)
   }
-  // From the beginning: a signal during the recovery must not cost the jobs that it starts.
+  // Before the start: a signal during the recovery must not lose the jobs that the recovery starts.
   onLeaveSignal(log, (signal) => void stop({ signal }).catch(die))
 
   for (const doubt of doubtsAbout(config)) log.warn(doubt)
@@ -98,7 +101,7 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
     async beforeJobs(middleware) {
       const { createHttpServer } = await loadServer()
       const created = createHttpServer(log)
-      // If the address cannot be had, the start ends here, before any job has lost a start.
+      // If the address is taken, the start fails here, before any job can lose a start.
       url = await created.listen(middleware, config.host, config.port)
       server = created
     },
@@ -116,20 +119,20 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
     if (isStopping) return
     if (!(error instanceof BootError)) throw error
     log.fatal(error.message)
-    // By then it may run jobs, which are to be handed back.
+    // It may run jobs already, which must be handed back.
     await stop({ reason: error.message }, 1)
   }
 }
 
-/** npm, the terminal and a supervisor can each pass on the same Ctrl-C; a person who presses it twice takes longer. */
+/** npm, the terminal and a supervisor can each pass on the same Ctrl-C. A second Ctrl-C of a person comes later than this. */
 const repeatMs = 500
 
 // Taken before any task is loaded.
 const now = performance.now.bind(performance)
 
 /**
- * Calls back once, with the first signal that asks a process to leave; SIGHUP comes when its terminal is closed. A Ctrl-C
- * after that ends the process at once.
+ * Calls back once, with the first signal that asks the process to stop; a closed terminal sends SIGHUP. A second Ctrl-C ends
+ * the process at once.
  */
 function onLeaveSignal(log: Log, leave: (signal: NodeJS.Signals) => void): void {
   let askedAt: number | null = null
@@ -141,35 +144,36 @@ function onLeaveSignal(log: Log, leave: (signal: NodeJS.Signals) => void): void 
     } else if (signal === 'SIGINT' && now() - askedAt >= repeatMs) {
       log.warn('stopping at once; the next start runs what was not handed back')
       process.off('SIGINT', onSignal)
-      // The system's own way to end, as the shell expects it: no thread can hold it up.
+      // By the signal itself, as the shell expects: no thread can delay that.
       process.kill(process.pid, 'SIGINT')
     }
   }
 
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, onSignal)
-  // Node would open its debugger to everybody on this machine.
+  // By default, Node would open its debugger to every user of this machine.
   process.on('SIGUSR1', () => log.warn('SIGUSR1 is not heeded: start with --inspect to debug'))
 }
 
 const shell = '/bin/sh'
 
 /**
- * Call it before any task is loaded. From then on `process.exit()` replaces the program by one that exits with the same
- * code: the system ends all threads with that, also those in a native call. Where the system cannot do it (Windows) or Node
- * may not, Node's own way stays.
- * @returns the same function, for a process in which tasks have replaced `process.exit`
+ * Makes `process.exit()` end the process at once. Node waits for each of its threads, and a thread may never return from a
+ * native call that a task made (a read of a pipe without a writer, `execFileSync`). So the process is replaced by a program
+ * that exits with the same code, which ends all threads. Where that is impossible (Windows, permissions), Node's own exit
+ * stays. Call it before any task is loaded.
+ * @returns the same exit, which works when a task has replaced `process.exit`
  */
 export function makeExitSure(): (code: number) => never {
   const { execve, execPath, exit, platform, reallyExit } = process
   const replace = (code = 0): never => {
-    endChildren()
+    killChildren()
     if (platform === 'win32' || execve === undefined) return reallyExit.call(process, code)
     try {
-      // A program that is not there would abort the process.
+      // Checked first: execve of a missing program aborts the process.
       if (isExecutable(shell)) return execve(shell, ['sh', '-c', `exit ${code}`], {})
       return execve(execPath, ['node', '-e', `process.exit(${code})`], {})
     } catch {
-      // Under `--permission` it needs `--allow-child-process`.
+      // `--permission` without `--allow-child-process` forbids it.
       return reallyExit.call(process, code)
     }
   }
@@ -193,25 +197,25 @@ function isExecutable(path: string): boolean {
 }
 
 /**
- * Ends the child processes that tasks have left: their jobs are handed back and may run again elsewhere. One that was
- * started with `detached` is in a process group of its own, and is meant to outlive us.
+ * Kills the child processes that tasks have left, because their jobs may run again elsewhere. A `detached` child, which has
+ * a process group of its own, is meant to go on.
  */
-function endChildren(): void {
+function killChildren(): void {
   const group = processGroupOf('self')
-  for (const pid of childrenOf('self')) {
+  for (const pid of ownChildren()) {
     try {
       if (processGroupOf(pid) === group) process.kill(Number(pid), 'SIGKILL')
     } catch {
-      // It has ended meanwhile.
+      // The child has ended.
     }
   }
 }
 
-/** Empty where the system does not say (it does on Linux). */
-function childrenOf(pid: string): string[] {
+/** Empty on systems other than Linux. */
+function ownChildren(): string[] {
   try {
-    const threads = readdirSync(`/proc/${pid}/task`)
-    const lists = threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8'))
+    const threads = readdirSync('/proc/self/task')
+    const lists = threads.map((thread) => readFileSync(`/proc/self/task/${thread}/children`, 'utf8'))
     return lists.flatMap((list) => list.split(' ').filter(Boolean))
   } catch {
     return []

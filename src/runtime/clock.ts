@@ -1,4 +1,4 @@
-/** Where the time comes from: injected everywhere, so that tests can move it. */
+/** Clocks. They are injected everywhere, so that tests can move the time. */
 import { now as steady } from './primordials.ts'
 
 export interface Clock {
@@ -7,64 +7,63 @@ export interface Clock {
 }
 
 /**
- * Runs evenly, also when the system's clock is set or the machine sleeps: that moves it only when `follow` is called, so
- * that due times can be moved in the same moment.
+ * A clock that runs evenly. When the system's clock is set or the machine sleeps, this clock steps only in `follow`, so that
+ * due times can be moved at the same time.
  */
 export interface ProcessClock extends Clock {
-  /** Takes the system's time where that has moved by itself. @returns by how many milliseconds it did; 0 for little */
+  /** Takes over a step of the system's clock. @returns the step in milliseconds; 0 when it is below 100 ms */
   follow(): number
-  /** Calls back whenever it was moved; absent where time moves it. */
+  /** Only of a test's clock: calls back when the test has moved the time. */
   onMoved?(listener: () => void): void
 }
 
 interface TimeSources {
-  /** Epoch milliseconds, of the system's clock. */
+  /** Epoch milliseconds of the system's clock. */
   readonly system: () => number
   /** Milliseconds on a clock that nobody can set. */
   readonly steady: () => number
-  /** When that clock was at 0, as the system's clock had it. */
+  /** Epoch milliseconds at which the steady clock was 0. */
   readonly origin: number
 }
 
-// Taken before any task can replace them.
+// Taken before any task can replace it.
 const { now } = Date
 
-/** Milliseconds of this process: for what lasts, and is not stored. No step of the wall clock moves it. */
+/** Milliseconds since this thread started, for durations that are not stored. No step of the system's clock moves it. */
 export const monotonicClock: Clock = { now: steady }
 
 export const systemClock: Clock = { now }
 
 const systemSources: TimeSources = { system: now, steady, origin: performance.timeOrigin }
 
-/** Small steps are those of a clock that is kept right. */
-const smallMs = 100
+/** Smaller steps are corrections by time synchronization. */
+const minStepMs = 100
 
 export function createProcessClock(sources: TimeSources = systemSources): ProcessClock {
-  // As exact as the system has it: `now` is cut to milliseconds.
   let offset = sources.origin
   const evenly = (): number => Math.floor(offset + sources.steady())
 
   function follow(): number {
     const step = sources.system() - evenly()
-    if (Math.abs(step) < smallMs) return 0
+    if (Math.abs(step) < minStepMs) return 0
     offset += step
     return step
   }
 
-  // The process may have begun long ago, and the clock have been set since.
+  // The system's clock may have been set since the process started.
   follow()
   return { now: evenly, follow }
 }
 
 export interface Alarm {
-  /** When it is to ring next; null: not at all. */
+  /** Sets the only instant at which it rings; null: it does not ring. */
   set(at: number | null): void
 }
 
-/** Above it a timer fires at once. */
+/** A timer with a longer delay fires at once. */
 const maxTimerMs = 2_147_483_647
 
-/** Rings when the clock shows an instant, however far ahead that is; after a step of the clock it has to be set again. */
+/** Rings at an instant of the clock, however far ahead it is. After a step of the clock it must be set again. */
 export function createAlarm(clock: ProcessClock, ring: () => void): Alarm {
   let setAt: number | null = null
   let timer: NodeJS.Timeout | undefined
@@ -89,10 +88,10 @@ export function createAlarm(clock: ProcessClock, ring: () => void): Alarm {
 }
 
 const msPerNs = 1e-6
-/** `performance.now()` counts from the start of each thread. */
+/** `performance.now()` starts at 0 in each thread. */
 const startedAt = Number(process.hrtime.bigint()) * msPerNs - steady()
 
-/** Milliseconds since an instant that is the same for all threads; nobody sets it, and no task can replace it. */
+/** Milliseconds since an instant that is the same for all threads. No step of the clock and no task can change it. */
 export function monotonicMs(): number {
   return startedAt + steady()
 }

@@ -6,11 +6,11 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
  * and sockets for as long as all of it takes.
  */
 export interface TurnScheduler {
-  /** Runs the piece in this turn when few came before it, else in a later one. It must not throw. */
+  /** Runs the piece in this turn if few ran before it, else in a later turn. The piece must not throw. */
   run(piece: () => void): void
 }
 
-/** @param perTurn pieces in one turn */
+/** @param perTurn how many pieces run in one turn */
 export function createTurnScheduler(perTurn: number): TurnScheduler {
   let pieces: (() => void)[] = []
   let next = 0
@@ -42,7 +42,7 @@ export function createTurnScheduler(perTurn: number): TurnScheduler {
     run(piece) {
       if (next === pieces.length && spent < perTurn) {
         spent += 1
-        // The next turn counts from zero.
+        // The next turn sets `spent` back to 0.
         schedule()
         piece()
         return
@@ -55,7 +55,7 @@ export function createTurnScheduler(perTurn: number): TurnScheduler {
 
 export type Gate = <Value>(work: () => Promise<Value>) => Promise<Value>
 
-/** Lets a few pieces of work be under way at once; the others wait in their order. */
+/** Limits how many pieces of work run at once; the others wait in order. */
 export function createGate(atOnce: number): Gate {
   const waiting: (() => void)[] = []
   let running = 0
@@ -67,16 +67,14 @@ export function createGate(atOnce: number): Gate {
       return await work()
     } finally {
       const next = waiting.shift()
-      // Its place is handed on.
-      if (next === undefined) running -= 1
-      else next()
+      // The next one runs instead, so `running` stays the same.
+      if (next !== undefined) next()
+      else running -= 1
     }
   }
 }
 
-// How late the event loop comes to its timers.
-
-/** Milliseconds. */
+/** How late the event loop runs its timers, in milliseconds. */
 export interface LoopDelays {
   readonly p50: number
   readonly p99: number
@@ -84,9 +82,9 @@ export interface LoopDelays {
 }
 
 export interface LoopDelay {
-  /** Of the window under way. */
+  /** The delays in the current window. */
   read(): LoopDelays
-  /** The same, and begins a new one. */
+  /** The delays in the current window; begins a new window. */
   take(): LoopDelays
   stop(): void
 }
@@ -95,12 +93,12 @@ const nsPerMs = 1_000_000
 const minuteMs = 60_000
 const samplePeriodMs = 10
 
-/** @param windowMs Infinity: until it is taken */
+/** @param windowMs how long a window lasts; Infinity: until `take` */
 export function createLoopDelay(windowMs = minuteMs): LoopDelay {
   const histogram = monitorEventLoopDelay({ resolution: samplePeriodMs })
   histogram.enable()
   const window = windowMs === Infinity ? undefined : setInterval(() => histogram.reset(), windowMs).unref()
-  // The histogram holds the time between two samples. With two decimals.
+  // The histogram holds the time between two samples. Rounded to two decimals.
   const ms = (ns: number): number => Math.max(0, Math.round((ns / nsPerMs - samplePeriodMs) * 100) / 100)
 
   const read = (): LoopDelays => ({

@@ -1,4 +1,4 @@
-/** The entry of the load watch's thread. It is short because the thread nearly always ends before it has loaded anything. */
+/** The entry of the load watch's thread, which nearly always ends before it loads the watch itself. */
 import { workerData } from 'node:worker_threads'
 import type { StallOptions } from './stall-watch.ts'
 

@@ -1,7 +1,7 @@
 /**
- * Built-in functions as they were before any task ran. Tasks share a realm with the code that runs them, and can replace
- * what it would look up: code that a thread runs between jobs takes its functions from here, uses no method of a value,
- * and iterates by index. Without imports, so that it can be loaded first.
+ * Built-in functions as they were before any task ran. A task can replace the built-ins that the code around it uses. So
+ * code that a thread runs between jobs takes its functions from here, calls no method of a value, and iterates by index.
+ * Has no imports, so that it can be loaded first.
  */
 
 /** A method as a function of its `this`. */

@@ -1,11 +1,11 @@
 /**
- * What a task marks as secret: members of its input and its result, by paths such as `input.password`. Through a list a
- * path leads to each of its elements. What runs between jobs' code uses functions that were taken before any task ran.
+ * Secrets of a task: members of its input and its result, by paths such as `input.password`. A path through a list leads to
+ * each of its elements.
  */
 import { replaceTexts } from '../domain/json.ts'
 import { hasOwn, isArray, keys, replaceAll, split, toText } from './primordials.ts'
 
-/** In the place of what is hidden. */
+/** Replaces a hidden value. */
 export const mask = '•••'
 
 export type SecretPart = 'input' | 'result'
@@ -13,7 +13,7 @@ export type SecretPart = 'input' | 'result'
 const syntax = /^(?:input|result)(?:\.[^.]+)*$/
 const maxPaths = 32
 
-/** @returns what is wrong with them; null: nothing */
+/** @returns what is wrong with the paths, or null */
 export function wrongWithPaths(paths: unknown): string | null {
   if (!Array.isArray(paths) || paths.length > maxPaths) return `must be a list of at most ${maxPaths} paths`
   const wrong: unknown = paths.find((path) => typeof path !== 'string' || !syntax.test(path))
@@ -24,23 +24,22 @@ export function hasSecret(paths: readonly string[] | null | undefined, part: Sec
   return paths?.some((path) => path === part || path.startsWith(`${part}.`)) ?? false
 }
 
-/** The text of a JSON value without what is secret in it; the same text where nothing is. */
+/** Masks the secrets in the text of a JSON value, and keeps the rest of the text as it is. */
 export function maskText(text: string, paths: readonly string[] | null | undefined, part: SecretPart): string {
   if (!hasSecret(paths, part)) return text
   try {
     JSON.parse(text)
   } catch {
-    // What is no JSON cannot be looked into.
+    // Text that is not JSON may hold a secret anywhere.
     return JSON.stringify(mask)
   }
-  // What is not hidden is shown as it was written.
   return (paths ?? []).reduce((shown, path) => {
     const [first, ...members] = path.split('.')
     return first === part ? replaceTexts(shown, members, JSON.stringify(mask)) : shown
   }, text)
 }
 
-/** The value with each secret part of it replaced. It runs on threads between jobs, too. */
+/** Replaces each secret of the value. */
 export function eachSecret(
   value: unknown,
   paths: readonly string[],
@@ -74,18 +73,18 @@ function replaceAt(
   return { ...value, [member]: replaceAt((value as Record<string, unknown>)[member], members, depth + 1, replace) }
 }
 
-/** The value with every secret text or number in it replaced. */
+/** Replaces every secret text and number in the value. */
 export type Hide = <Value>(value: Value) => Value
 
-/** What is shorter stands in too many texts by chance. */
+/** Many texts contain a shorter secret by chance. */
 const minLength = 4
 const maxSecrets = 64
 const maxDepth = 20
 
 /**
- * Keeps what a task marks as secret in its input out of all that leaves the task except its result: errors, lines of the
- * log and messages of progress.
- * @returns null where nothing is secret
+ * Hides the secrets of a task's input in everything that leaves the task except its result: errors, log lines and
+ * progress.
+ * @returns null when nothing is secret
  */
 export function createHide(paths: readonly string[], input: unknown): Hide | null {
   if (paths.length === 0) return null
@@ -98,7 +97,7 @@ export function createHide(paths: readonly string[], input: unknown): Hide | nul
   return <Value>(value: Value): Value => hideIn(value, secrets, 0) as Value
 }
 
-/** Every text and number in it. */
+/** Adds every text and number in the value to the secrets. */
 function collect(value: unknown, secrets: string[], depth: number): void {
   if (typeof value === 'string' || typeof value === 'number') {
     const text = toText(value)
@@ -122,7 +121,7 @@ function hideIn(value: unknown, secrets: readonly string[], depth: number): unkn
     return value
   }
   if (typeof value !== 'object' || value === null) return value
-  // Too deep to look through: it may hold a secret.
+  // Too deep to search: it may hold a secret.
   if (depth > maxDepth) return mask
   if (isArray(value)) {
     const shown: unknown[] = []

@@ -18,16 +18,16 @@ import {
 const maxMessageLength = 4_096
 const maxStackLength = 16_384
 const maxCauses = 5
-/** Of an error that carries several: how many its message lists, how long each may be, and how deep they may nest. */
+/** Bounds of the errors that the message of an error lists. */
 const maxListed = 10
 const maxListedLength = 512
 const maxListDepth = 3
-/** Further members that follow the stack. */
+/** Bounds of the members that follow the stack. */
 const maxMembers = 32
 const maxMembersLength = 2_048
 
-/** Members that may hold several errors. */
-const carriers = ['errors', 'issues']
+/** Members that can hold several errors. */
+const listMembers = ['errors', 'issues']
 
 const { isNativeError, isMap, isSet } = types
 type Take = (value: unknown, key: unknown) => void
@@ -36,31 +36,31 @@ const forEachOfSet = uncurryThis(Set.prototype.forEach as (this: Set<unknown>, t
 
 type Description = Omit<JobError, 'code'>
 
-/** The errors that an error carries: those that may be listed, their places, and how many there are. */
-interface Carried {
+/** Errors that an error carries: the first ones with their labels, and how many there are. */
+interface CarriedErrors {
   readonly first: unknown[]
   readonly labels: string[]
   readonly total: number
 }
 
-const none: Carried = { first: [], labels: [], total: 0 }
+const none: CarriedErrors = { first: [], labels: [], total: 0 }
 
 /**
- * Keeps name, message, code, status, cause chain and stack of an error; describes any other value as what it is. The errors
- * that it carries in addition to its cause (`errors` and `issues`, which can be lists, maps or objects, and `suppressed`) are
- * listed in its message, and the first of them is its cause where it has none. Its other members, where they are texts,
- * numbers, booleans or errors, follow its stack. Every text is well-formed Unicode.
+ * Keeps name, message, code, status, cause chain and stack of an error, and describes any other value. The message lists the
+ * errors that the error carries besides its cause: `suppressed`, and `errors` and `issues`, which can be lists, maps or
+ * objects. The first of them is the cause if there is no other. Further members that are texts, numbers, booleans or errors
+ * follow the stack. Every text is well-formed Unicode.
  */
 export function serializeError(thrown: unknown): Description {
   return describe(thrown, maxCauses)
 }
 
-/** A task says that trying again is useless by throwing something whose `retryable` is false. */
+/** False when `retryable` of the thrown value is false: the task says that another attempt is useless. */
 export function isRetryableThrown(thrown: unknown): boolean {
   return read(thrown, 'retryable') !== false
 }
 
-/** As much of the text as is allowed, as well-formed Unicode. */
+/** Cuts the text to a length, and makes it well-formed Unicode. */
 export function cut(text: string, maxLength: number): string {
   return toWellFormed(text.length <= maxLength ? text : `${slice(text, 0, maxLength)}…`)
 }
@@ -78,10 +78,10 @@ function describe(thrown: unknown, causesLeft: number): Description {
   const cause = ownCause === undefined ? carried.first[0] : ownCause
   const stack = stackOf(thrown)
   return {
-    message: messageOf(thrown, carried, maxListDepth),
+    message: composeMessage(thrown, carried, maxListDepth),
     ...(isErrorLike(thrown) && typeof name === 'string' && { name: cut(name, maxMessageLength) }),
     ...(typeof code === 'string' && { taskCode: cut(code, maxMessageLength) }),
-    // Others are no numbers of JSON.
+    // JSON has no other numbers.
     ...(typeof code === 'number' && isFinite(code) && { taskCode: code }),
     ...(typeof status === 'number' && isFinite(status) && { status }),
     ...(cause !== undefined && causesLeft > 0 && { cause: describe(cause, causesLeft - 1) }),
@@ -89,13 +89,13 @@ function describe(thrown: unknown, causesLeft: number): Description {
   }
 }
 
-function messageOf(thrown: unknown, { first, labels, total }: Carried, depthLeft: number): string {
+function composeMessage(thrown: unknown, { first, labels, total }: CarriedErrors, depthLeft: number): string {
   if (!isErrorLike(thrown)) return `thrown value that is not an error: ${show(thrown)}`
   let message = show(read(thrown, 'message'))
   let listed = 0
   for (let index = 0; index < first.length && depthLeft > 0; index += 1) {
     const line = summaryOf(first[index], depthLeft - 1)
-    // Some list them in their own message already.
+    // Some errors list these in their own message already.
     if (includes(message, line.message)) continue
     const separator = listed > 0 ? '; ' : message === '' ? '' : ': '
     message += `${separator}[${labels[index]}] ${line.name}${line.message}`
@@ -109,14 +109,17 @@ function summaryOf(thrown: unknown, depthLeft: number): { readonly name: string;
   const name = isErrorLike(thrown) ? read(thrown, 'name') : undefined
   return {
     name: typeof name === 'string' && name !== '' ? `${cut(name, maxListedLength)}: ` : '',
-    message: cut(isErrorLike(thrown) ? messageOf(thrown, errorsIn(thrown), depthLeft) : show(thrown), maxListedLength),
+    message: cut(
+      isErrorLike(thrown) ? composeMessage(thrown, errorsIn(thrown), depthLeft) : show(thrown),
+      maxListedLength,
+    ),
   }
 }
 
-/** What an AggregateError, a SuppressedError and the errors of validators carry in addition to their cause. */
-function errorsIn(thrown: unknown): Carried {
-  for (let place = 0; place < carriers.length; place += 1) {
-    const carried = listedIn(read(thrown, carriers[place] as string))
+/** What an AggregateError, a SuppressedError or an error of a validator carries besides its cause. */
+function errorsIn(thrown: unknown): CarriedErrors {
+  for (let index = 0; index < listMembers.length; index += 1) {
+    const carried = listedIn(read(thrown, listMembers[index] as string))
     if (carried.total > 0) return carried
   }
   const suppressed = read(thrown, 'suppressed')
@@ -125,7 +128,7 @@ function errorsIn(thrown: unknown): Carried {
 }
 
 /** The elements of a list, a Map or a Set, or the members of an object, with their names. */
-function listedIn(value: unknown): Carried {
+function listedIn(value: unknown): CarriedErrors {
   const first: unknown[] = []
   const labels: string[] = []
   let total = 0
@@ -155,7 +158,7 @@ function listedIn(value: unknown): Carried {
   return { first, labels, total }
 }
 
-/** Its stack, and the members that stand nowhere else; null when there is neither. */
+/** The stack, followed by members that are not shown elsewhere; null when there is neither. */
 function stackOf(thrown: unknown): string | null {
   const stack = read(thrown, 'stack')
   const members = isErrorLike(thrown) ? membersOf(thrown) : ''
@@ -179,7 +182,7 @@ function membersOf(thrown: unknown): string {
   return text === '{}' ? '' : cut(text, maxMembersLength)
 }
 
-/** An error in one line, and a whole number that JSON does not have as text. */
+/** An error becomes one line, and a bigint a text. */
 function plainMember(value: unknown): unknown {
   if (typeof value === 'bigint') return toText(value)
   if (!isNativeError(value)) return value
@@ -204,7 +207,7 @@ function isList(value: unknown): value is readonly unknown[] {
   try {
     return isArray(value)
   } catch {
-    // A proxy that was revoked.
+    // The value is a revoked proxy.
     return false
   }
 }
@@ -222,7 +225,7 @@ function read(value: unknown, key: string): unknown {
   try {
     return get(value, key)
   } catch {
-    // A getter or a proxy of the task throws: there is no value.
+    // A getter or a proxy of the task throws.
     return undefined
   }
 }

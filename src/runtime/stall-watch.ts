@@ -1,6 +1,6 @@
 /**
- * Ends the process when the main thread's event loop stands still while it runs first jobs, or while it loads the modules
- * of tasks. Nothing on the main thread could do that. A first job runs in the pool after the next start.
+ * Kills the process when the main thread blocks while it runs first jobs or loads the modules of tasks. The watch runs on
+ * another thread, because nothing on the main thread could do that. The next start runs the job in the pool.
  */
 import { Worker } from 'node:worker_threads'
 import { createLog } from '../log.ts'
@@ -10,22 +10,19 @@ const lengthInt = 1
 const headerBytes = 8
 const maxNamesBytes = 1_024
 
-/**
- * Memory in which the main thread shows that its loop turns, and which first jobs it is running, to a thread that can
- * still act when it does not.
- */
+/** Memory in which the main thread shows other threads that its loop turns, and which first jobs it runs. */
 export function allocateHeartbeat(): SharedArrayBuffer {
   return new SharedArrayBuffer(headerBytes + maxNamesBytes)
 }
 
 export interface Heartbeat {
-  /** Main: the loop has turned. */
+  /** Main thread: the loop has turned. */
   beat(): void
-  /** Main: what runs now; what does not fit into 1 KiB is left out. */
+  /** Main thread: names what runs now; names beyond 1 KiB are left out. */
   setRunning(names: Iterable<string>): void
-  /** Other thread: grows with each beat. */
+  /** Other threads: grows with each beat. */
   beats(): number
-  /** Other thread: what ran when the main thread last said so; empty when nothing did. */
+  /** Other threads: what the main thread runs; empty when it runs nothing. */
   running(): string
 }
 
@@ -41,20 +38,20 @@ export function createHeartbeat(buffer: SharedArrayBuffer): Heartbeat {
       Atomics.store(ints, lengthInt, written)
     },
     beats: () => Atomics.load(ints, beatInt),
-    // Copied, because a decoder takes no shared memory.
+    // Copied, because a decoder does not read shared memory.
     running: () => new TextDecoder().decode(bytes.slice(0, Atomics.load(ints, lengthInt))),
   }
 }
 
-/** Options for the thread that watches the main thread. */
 export interface StallOptions {
   readonly heartbeat: SharedArrayBuffer
+  /** How long the main thread may block. */
   readonly stallMs: number
   readonly logLevel: string
 }
 
-/** Looks in one stall. Counted and not timed, so that a suspended machine is no stall. */
-const looks = 5
+/** Checks in `stallMs`. They are counted, not timed, so that a suspended machine is no stall. */
+const checksPerStall = 5
 
 export function watchForStall({ heartbeat: buffer, stallMs, logLevel }: StallOptions): { stop(): void } {
   const heartbeat = createHeartbeat(buffer)
@@ -66,24 +63,24 @@ export function watchForStall({ heartbeat: buffer, stallMs, logLevel }: StallOpt
     const beats = heartbeat.beats()
     misses = beats === seen ? misses + 1 : 0
     seen = beats
-    if (misses < looks) return
+    if (misses < checksPerStall) return
     const running = heartbeat.running()
     if (running === '') return
     log.fatal({ stallMs, running }, `the main thread has not turned for ${stallMs} ms while it ran ${running}`)
     process.kill(process.pid, 'SIGKILL')
-  }, stallMs / looks)
+  }, stallMs / checksPerStall)
   return { stop: () => clearInterval(timer) }
 }
 
-/** A watch of the main thread before there is a store, whose thread could watch it. */
+/** Watches the main thread until a thread of the store can do it. */
 export interface LoadWatch {
-  /** Names the module that the main thread loads from now on. */
+  /** The main thread loads this module from now on. */
   begin(path: string): void
   stop(): void
 }
 
 const maxBeatMs = 1_000
-const beatsPerStall = 2 * looks
+const beatsPerStall = 2 * checksPerStall
 const entry = import.meta.url.endsWith('.ts') ? './load-watch-thread.ts' : './load-watch-thread.js'
 
 export function watchLoading(options: StallOptions): LoadWatch {
@@ -103,7 +100,7 @@ export function watchLoading(options: StallOptions): LoadWatch {
   }
 }
 
-/** A start without it is better than none. */
+/** @returns null when the thread cannot be started: the start of the service must not fail for that */
 function startThread(workerData: StallOptions): Worker | null {
   try {
     const worker = new Worker(new URL(entry, import.meta.url), { workerData, execArgv: [], name: 'load-watch' })

@@ -221,7 +221,7 @@ test('an attempt that is over begins no step, and stores none', async () => {
   const running = ending.step('b', () => {
     ending.isOver = true
   })
-  assert.is(await refusal(running), 'step "b": it was not stored, for its attempt is over')
+  assert.is(await refusal(running), 'step "b": it was not stored, because its attempt is over')
   assert.equal(ending.kept, [])
 })
 
