@@ -3,7 +3,7 @@
  * hash of their content. All of it works below any path, for the page refers to nothing but relative addresses.
  */
 import type { Context } from 'koa'
-import { isKnown, originalUrlOf } from './request-head.ts'
+import { isNotModified, originalUrlOf } from './request-head.ts'
 import { hash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -83,7 +83,7 @@ function sendFile(ctx: Context, { type, etag, plain, packed }: PageFile): void {
   ctx.status = 200
   ctx.set({ ETag: ownTag, 'Content-Type': type })
   if (match !== undefined) ctx.set('Content-Encoding', match.coding)
-  if (isKnown(ctx.get('If-None-Match'), ownTag)) ctx.status = 304
+  if (isNotModified(ctx.get('If-None-Match'), ownTag)) ctx.status = 304
   else ctx.body = match?.bytes ?? plain
 }
 

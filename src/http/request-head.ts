@@ -1,35 +1,35 @@
-/** What a request says before its body: its target and its headers. */
+/** The head of a request: parsing of its headers and its target. */
 import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import fresh from 'fresh'
 import { AppError } from '../domain/errors.ts'
 import type { RunRecord } from '../domain/run.ts'
 
-/** What a client would like of a response (RFC 7240). A wish that is unknown or malformed is as good as none. */
+/** What a client prefers in a response (RFC 7240). Unknown and malformed preferences are ignored. */
 export interface Preferences {
-  /** Rather be answered at once, without a result. */
+  /** A response at once, without a result. */
   readonly respondAsync: boolean
-  /** The longest time to wait, in seconds, at most 60; null: the service decides. */
+  /** The longest time to wait, in seconds, at most 60; null: no preference. */
   readonly waitS: number | null
-  /** Rather have a short body. */
+  /** A short body. */
   readonly isMinimal: boolean
 }
 
 const maxWaitS = 60
 
-// A quoted string that is not closed reaches to the end. Neither can fail, so neither ever looks twice.
+// A quoted string without its end extends to the end of the field. Neither pattern can fail, so neither ever backtracks.
 const betweenCommas = /(?:"(?:[^"\\]|\\.)*"?|[^",])*/gs
 const betweenSemicolons = /(?:"(?:[^"\\]|\\.)*"?|[^";])*/gs
 const token = String.raw`[!#$%&'*+\-.^_\x60|~\w]+`
-/** A name, and a value that can be empty or missing; a parameter has the same form. Or nothing. */
+/** A preference or one of its parameters: a name, and a value that may be empty or missing. Also matches nothing at all. */
 const namedValue = new RegExp(
   `^(?:(?<name>${token})(?:[ \\t]*=[ \\t]*(?<value>${token}|"(?:[^"\\\\]|\\\\.)*")?)?)?$`,
   's',
 )
 
 /**
- * @param values of the header fields `Prefer`, one or several, each of them a list
- * @returns for a repeated preference its first value
+ * The first one counts if a preference is repeated.
+ * @param values of one or more `Prefer` fields, each a list
  */
 export function parsePrefer(values: string | readonly string[] = []): Preferences {
   const wanted = new Map<string, string>()
@@ -47,7 +47,7 @@ export function parsePrefer(values: string | readonly string[] = []): Preference
   }
 }
 
-/** @returns the value of `Preference-Applied` that names these; null where there is nothing to name */
+/** @returns the value of `Preference-Applied` for these preferences; null if there are none */
 export function appliedPrefer({ respondAsync, waitS, isMinimal }: Preferences): string | null {
   const applied = [respondAsync && 'respond-async', waitS !== null && `wait=${waitS}`, isMinimal && 'return=minimal']
   return applied.filter((each) => each !== false).join(', ') || null
@@ -58,9 +58,9 @@ const quotedKey = /^"(?<inner>(?:[ !#-[\]-~]|\\["\\])*)"$/
 const bareKey = /^[!#-~][ !#-~]*$/
 
 /**
- * Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): a string of RFC 8941, 3.3.3, or the key as it is.
- * @param values of the header, one per field line; undefined where it was not sent
- * @returns the key, 1 to 255 characters, without its quotes; null where none was sent
+ * Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): a quoted string (RFC 8941, 3.3.3) or the bare key.
+ * @param values of the header, one per field line
+ * @returns the key, 1 to 255 characters, without quotes; null if there is no such header
  * @throws AppError `idempotency-key-invalid`
  */
 export function parseIdempotencyKey(values: readonly string[] = []): string | null {
@@ -80,44 +80,43 @@ function invalidKey(detail: string): AppError {
 
 const digestLength = 22
 
-/** The entity tag (RFC 9110, 8.8.3) of a run: weak, for its progress is not part of its version. */
+/** The entity tag (RFC 9110, 8.8.3) of a run. It is weak because progress does not change the version. */
 export function tagOfVersion(version: number): string {
   return `W/"${version}"`
 }
 
-/** Deliveries change while the version of their run does not. */
+/** Includes the deliveries, which change without a new version of the run. */
 export function tagOfRun({ version, deliveries = [] }: Pick<RunRecord, 'version' | 'deliveries'>): string {
   if (deliveries.length === 0) return tagOfVersion(version)
   const digest = hash('sha256', JSON.stringify(deliveries), 'base64url').slice(0, digestLength)
   return `W/"${version}-${digest}"`
 }
 
-/** That of a text as it is. */
 export function tagOfText(text: string): string {
   return `"${hash('sha256', text, 'base64url').slice(0, digestLength)}"`
 }
 
 /**
- * Whether a client that sent this `If-None-Match` has what the tag stands for. Not `ctx.fresh`, which heeds the request's
- * `Cache-Control: no-cache`: every `fetch` with an `If-None-Match` of its caller's sends that
- * (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch), and would never be answered with 304.
- * @param field empty where there is none
+ * Whether a client that sent this `If-None-Match` already has the version with this entity tag. `ctx.fresh` is of no use: it
+ * obeys `Cache-Control: no-cache`, which every `fetch` sends along with an `If-None-Match` of its caller
+ * (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch), so such a client would never get 304.
+ * @param ifNoneMatch empty: the request has no such header
  */
-export function isKnown(field: string, tag: string): boolean {
-  return fresh({ 'if-none-match': field }, { etag: tag })
+export function isNotModified(ifNoneMatch: string, tag: string): boolean {
+  return fresh({ 'if-none-match': ifNoneMatch }, { etag: tag })
 }
 
-/** A parameter of `Content-Type` (RFC 9110, 8.3.1); the standard knows no blanks around the equals sign. */
+/** A parameter of `Content-Type` (RFC 9110, 8.3.1). The standard allows no blanks around the equals sign. */
 const parameter = /;[ \t]*(?:(?<name>[!#$%&'*+\-.^_`|~\w]+)=(?:"(?<quoted>(?:[^"\\]|\\.)*)"|(?<bare>[^\s";,]*)))?/y
 const jsonType = /^[ \t]*application\/json[ \t]*(?=;|$)/i
 
-/** Whether a body of this type is JSON in UTF-8, by any of the charset's labels (https://encoding.spec.whatwg.org). */
+/** Accepts every label of UTF-8 as the charset (https://encoding.spec.whatwg.org). */
 export function isJsonInUtf8(contentType: string): boolean {
   const type = jsonType.exec(contentType)
   return type !== null && charsetsIn(contentType.slice(type[0].length)).every(isUtf8Label)
 }
 
-/** Parameters that are malformed are passed over, but for a charset: of two, both count. */
+/** All values of the parameter `charset`. Malformed parameters are skipped. */
 function charsetsIn(parameters: string): string[] {
   const charsets: string[] = []
   parameter.lastIndex = 0
@@ -125,11 +124,10 @@ function charsetsIn(parameters: string): string[] {
     const at = parameter.lastIndex
     const { name, quoted, bare } = parameter.exec(parameters)?.groups ?? {}
     if (name?.toLowerCase() === 'charset') charsets.push(quoted?.replaceAll(/\\(.)/gs, '$1') ?? bare ?? '')
-    // Nothing to read here: on to the next semicolon.
-    if (parameter.lastIndex <= at) {
-      const next = parameters.indexOf(';', at + 1)
-      parameter.lastIndex = next === -1 ? parameters.length : next
-    }
+    if (parameter.lastIndex > at) continue
+    // Malformed: continue at the next semicolon.
+    const next = parameters.indexOf(';', at + 1)
+    parameter.lastIndex = next === -1 ? parameters.length : next
   }
   return charsets
 }
@@ -142,16 +140,16 @@ function isUtf8Label(label: string): boolean {
   }
 }
 
-/** Of which one is undone (RFC 9110, 8.4). */
+/** Supported codings (RFC 9110, 8.4). */
 const codings = ['gzip', 'x-gzip', 'deflate', 'br', 'zstd'] as const
 export type Coding = (typeof codings)[number]
 
-/** As `Accept-Encoding` names them to a client that has sent another one. */
+/** The value of `Accept-Encoding` in a response to a request with another coding. */
 export const acceptedCodings = 'gzip, deflate, br, zstd, identity'
 
 /**
- * Reads `Content-Encoding`, a list of codings.
- * @returns null for a body that is not packed; undefined for a coding that is not known, and for more than one
+ * Parses `Content-Encoding`, a list of codings.
+ * @returns null: the body is not compressed; undefined: not supported, because the coding is unknown or there are several
  */
 export function parseCoding(field: string): Coding | null | undefined {
   const [first, ...more] = field
@@ -163,34 +161,35 @@ export function parseCoding(field: string): Coding | null | undefined {
 }
 
 /**
- * A host can have taken the prefix away from the path already, as `app.use('/jobs', …)` of Express does.
- * @param path of the request
- * @param original that it had when it came, with or without its query
- * @returns the path without the prefix; undefined for a path outside of it
+ * Removes the prefix from the path of a request, unless the host app has removed it already, as `app.use('/jobs', …)` of
+ * Express does.
+ * @param originalUrl the URL of the request before the host app changed it
+ * @returns undefined for a path that does not begin with the prefix
  */
-export function withoutPrefix(prefix: string, path: string, original: string): string | undefined {
+export function withoutPrefix(prefix: string, path: string, originalUrl: string): string | undefined {
   if (prefix === '') return path
-  return [path, original.replace(/[?#].*$/, '')]
-    .filter((each) => each === prefix || each.startsWith(`${prefix}/`))
-    .map((each) => each.slice(prefix.length) || '/')[0]
+  const full = [path, originalUrl.replace(/[?#].*$/, '')].find(
+    (each) => each === prefix || each.startsWith(`${prefix}/`),
+  )
+  return full && (full.slice(prefix.length) || '/')
 }
 
-/** The target of a request before its host has changed it, as Express, Koa and middie note it. */
-export function originalUrlOf(incoming: IncomingMessage, otherwise = incoming.url ?? ''): string {
+/** The URL of a request before its host app changed it. Express, Koa and middie note it in the request. */
+export function originalUrlOf(incoming: IncomingMessage, fallback = incoming.url ?? ''): string {
   const noted: unknown = Reflect.get(incoming, 'originalUrl')
-  return typeof noted === 'string' ? noted : otherwise
+  return typeof noted === 'string' ? noted : fallback
 }
 
-const absolute = /^https?:\/\/[^/?#]+(?<rest>.*)$/i
+const absoluteUrl = /^https?:\/\/[^/?#]+(?<rest>.*)$/i
 
 /**
- * The path and query of the target in a request's first line (RFC 9112, 3.2); `*` stays what it is. Dots in a path are
- * not resolved: no route has one.
- * @returns undefined for what is no target
+ * Path and query of the target in a request line (RFC 9112, 3.2), or `*`. Dots in the path are not resolved, because no
+ * route has any.
+ * @returns undefined for an invalid target
  */
 export function pathAndQueryOf(target: string): string | undefined {
   if (target.startsWith('/') || target === '*') return target
-  const rest = absolute.exec(target)?.groups?.['rest']
+  const rest = absoluteUrl.exec(target)?.groups?.['rest']
   if (rest === undefined || !URL.canParse(target)) return undefined
   return rest.startsWith('/') ? rest : `/${rest}`
 }

@@ -16,7 +16,7 @@ import type { Log } from '../log.ts'
 import { createGate } from '../runtime/event-loop.ts'
 import type { RunFilter, RunPage, Store } from '../store/store.ts'
 import type { ByteBudget } from './byte-budget.ts'
-import { isKnown, tagOfText } from './request-head.ts'
+import { isNotModified, tagOfText } from './request-head.ts'
 import { noSuchRun } from './validation.ts'
 import { hidesSecrets, jobWithoutSecrets, withoutSecrets } from './permissions.ts'
 import type { ViewOptions } from './views/job.ts'
@@ -152,7 +152,7 @@ export function createResponder(options: ResponderOptions): Responder {
     const text = writeJson(value)
     const tag = tagOfText(text)
     ctx.set('ETag', tag)
-    if (isKnown(ctx.get('If-None-Match'), tag)) ctx.status = 304
+    if (isNotModified(ctx.get('If-None-Match'), tag)) ctx.status = 304
     else await prepare(ctx, text)()
   }
 

@@ -2,12 +2,12 @@
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { tagOfVersion, isKnown } from '../../src/http/request-head.ts'
+import { tagOfVersion, isNotModified } from '../../src/http/request-head.ts'
 import { readRun } from '../harness/run.ts'
 import { shareService } from '../harness/service.ts'
 import { workedMs } from '../harness/worked-ms.ts'
 
-const holds = (field: string, version = 4) => isKnown(field, tagOfVersion(version))
+const holds = (field: string, version = 4) => isNotModified(field, tagOfVersion(version))
 
 test('a tag holds for its version, weak or strong, alone or in a list', () => {
   for (const field of ['W/"4"', '"4"', '"3", W/"4"', '"4","5"', ', ,"4",', '"a,b" , "4"', '"a", "4" ,"b"', '"\\", "4"'])

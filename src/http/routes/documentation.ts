@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
 import { type ProblemCode, problemCodes, problems } from '../../domain/problems.ts'
 import { createDocument } from '../openapi/document.ts'
-import { isKnown, tagOfText } from '../request-head.ts'
+import { isNotModified, tagOfText } from '../request-head.ts'
 import type { RouteDependencies, Route } from '../route.ts'
 import { sendJson, sendText } from '../responder.ts'
 import { sendPage } from '../page.ts'
@@ -33,7 +33,7 @@ export const openapi: Route = {
       }
       ctx.status = 200
       ctx.set({ ETag: tag, 'Cache-Control': 'no-cache' })
-      if (isKnown(ctx.get('If-None-Match'), tag)) ctx.status = 304
+      if (isNotModified(ctx.get('If-None-Match'), tag)) ctx.status = 304
       else sendText(ctx, text)
     }
   },

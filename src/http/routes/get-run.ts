@@ -5,7 +5,7 @@ import { maxLinesPerRun } from '../../domain/task-history.ts'
 import { mask, maskText } from '../../runtime/secret.ts'
 import { jobExample, runExample } from '../openapi/examples.ts'
 import { hidesSecrets, jobWithoutSecrets } from '../permissions.ts'
-import { isKnown, parsePrefer, tagOfRun, tagOfVersion } from '../request-head.ts'
+import { isNotModified, parsePrefer, tagOfRun, tagOfVersion } from '../request-head.ts'
 import { countParameter, findRun, jobIndexOf, noSuchJob, noSuchRun, parseQuery, runIdOf } from '../validation.ts'
 import type { Route } from '../route.ts'
 import { checkAcceptsEvents, eventStreamType, sendEventsHead } from '../streaming/event-stream.ts'
@@ -47,7 +47,7 @@ export const getRun: Route = {
       const known = ctx.get('If-None-Match')
       // A client may name the version alone, and then asks of nothing else.
       const hasVersion = (run: RunRecord): boolean =>
-        isKnown(known, tagOfVersion(run.version)) || isKnown(known, tagOfRun(run))
+        isNotModified(known, tagOfVersion(run.version)) || isNotModified(known, tagOfRun(run))
       const { waitS } = parsePrefer(ctx.req.headersDistinct['prefer'])
       // A client that knows no version has none to wait for.
       const waits = waitS !== null && known !== '' && known !== '*'
