@@ -1,14 +1,10 @@
 /** Reads rows of runs and jobs from the tables of older versions into records. */
-import type { RespondMode, FirstFailurePolicy, RunState } from '../domain/run.ts'
-import type { JobError, JobFailure, JobState } from '../domain/job.ts'
+import type { FirstFailurePolicy } from '../domain/run.ts'
+import type { JobError, JobFailure } from '../domain/job.ts'
 import type { Job, Run } from '../domain/run/aggregate.ts'
 import type { TaskKind } from '../domain/task.ts'
 
-export interface OldRun {
-  readonly id: string
-  readonly state: RunState
-  readonly version: number
-  readonly respond: RespondMode
+export interface OldRun extends Pick<Run, 'id' | 'state' | 'version' | 'respond'> {
   readonly open_jobs: number
   readonly failed_jobs: number
   readonly cancelled_jobs: number
@@ -20,19 +16,12 @@ export interface OldRun {
   readonly tags: string
 }
 
-export interface OldJob {
-  readonly task: string
-  readonly kind: TaskKind
-  readonly state: JobState
-  readonly priority: number
+export interface OldJob extends Pick<Job, 'task' | 'kind' | 'state' | 'priority' | 'attempt' | 'claim' | 'thread'> {
   readonly timeout_ms: number
-  readonly attempt: number
   readonly max_attempts: number
-  readonly claim: number
   readonly lost_starts: number
   readonly left_claim: number
   readonly left_starts: number
-  readonly thread: string | null
   readonly queued_at: number
   readonly run_at: number | null
   readonly started_at: number | null
@@ -63,8 +52,12 @@ export function runOfRows(row: OldRun, jobs: readonly OldJob[], holder: number |
   }
 }
 
+/** Members that the tables did not have. */
+const newMembers = { lostStart: null, chain: null, expiry: null, secret: null, steps: null }
+
 function jobOf(row: OldJob, holder: number | null): Job {
   return {
+    ...newMembers,
     task: row.task,
     // SQLite marked the kind of a task that the process did not have.
     kind: row.kind.replace('unknown-', '') as TaskKind,
@@ -77,7 +70,6 @@ function jobOf(row: OldJob, holder: number | null): Job {
     lostStarts: row.lost_starts,
     leftClaim: row.left_claim,
     leftStarts: row.left_starts,
-    lostStart: null,
     thread: row.thread,
     holder: row.state === 'running' ? holder : null,
     queuedAt: row.queued_at,
@@ -88,9 +80,5 @@ function jobOf(row: OldJob, holder: number | null): Job {
     result: row.result,
     error: row.error === null ? null : (JSON.parse(row.error) as JobError),
     failures: JSON.parse(row.failures) as JobFailure[],
-    chain: null,
-    expiry: null,
-    secret: null,
-    steps: null,
   }
 }

@@ -11,12 +11,6 @@ import { taskKinds } from '../domain/task.ts'
 /** New members go to the end, with a default for older records, and are never moved: files outlive versions. */
 const format = 1
 
-/** The other columns that a run is read from. */
-export interface RunColumns {
-  readonly id: string
-  readonly version: number
-}
-
 /** Milliseconds since the base of the record. */
 type Delta = number | null
 
@@ -128,8 +122,11 @@ export class UnreadableRecord extends Error {
   }
 }
 
-/** @throws UnreadableRecord */
-export function decodeRun(text: string, columns: RunColumns): Run {
+/**
+ * @param columns the other columns of the row
+ * @throws UnreadableRecord
+ */
+export function decodeRun(text: string, columns: Pick<Run, 'id' | 'version'>): Run {
   try {
     return decode(text, columns)
   } catch (error) {
@@ -137,7 +134,7 @@ export function decodeRun(text: string, columns: RunColumns): Run {
   }
 }
 
-function decode(text: string, { id, version }: RunColumns): Run {
+function decode(text: string, { id, version }: Pick<Run, 'id' | 'version'>): Run {
   // `encodeRun` wrote it, perhaps that of a newer version.
   const [found, base, ...rest] = JSON.parse(text) as EncodedRun
   if (found !== format) throw new Error(`it has the format ${found}, and this program knows ${format}`)
@@ -163,34 +160,9 @@ function decode(text: string, { id, version }: RunColumns): Run {
 }
 
 function decodeJob(members: EncodedJob, base: number): Job {
-  const [
-    task,
-    kind,
-    state,
-    priority,
-    timeoutMs,
-    maxAttempts,
-    attempt,
-    claim,
-    lostStarts,
-    thread,
-    queued,
-    runAt,
-    startedAt,
-    finishedAt,
-    input = null,
-    result = null,
-    error = null,
-    failures,
-    leftClaim,
-    leftStarts,
-    holder = null,
-    chain,
-    expiry,
-    secret = null,
-    steps,
-    lostStart,
-  ] = members
+  const [task, kind, state, priority, timeoutMs, maxAttempts, attempt, claim, lostStarts, thread, ...rest] = members
+  const [queued, runAt, startedAt, finishedAt, input = null, result = null, error = null, failures, ...later] = rest
+  const [leftClaim, leftStarts, holder = null, chain, expiry, secret = null, steps, lostStart] = later
   return {
     task,
     kind: at(taskKinds, kind),

@@ -4,50 +4,17 @@ import type { RunChange } from '../../domain/run.ts'
 import type { StallOptions } from '../../runtime/stall-watch.ts'
 import type { Store } from '../store.ts'
 
-/** Written only here: the types, the calls of the engine and `isRead` derive from these lists. */
-const writeVerbs = [
-  'accept',
-  'claim',
-  'complete',
-  'fail',
-  'release',
-  'keepStep',
-  'keepLines',
-  'pruneLines',
-  'addMinutes',
-  'pruneMinutes',
-  'expire',
-  'defer',
-  'cancel',
-  'retry',
-  'remove',
-  'leave',
-  'rescue',
-  'prune',
-  'shiftDueTimes',
-  'setPaused',
-  'checkWritable',
-  'claimDeliveries',
-  'endDeliveryTry',
-  'retryDelivery',
-  'releaseDeliveries',
-  'changeSchedule',
-] as const
-const readVerbs = [
-  'getRun',
-  'getJob',
-  'getInput',
-  'countAhead',
-  'stepsOf',
-  'chunksOf',
-  'minutesOf',
-  'listRuns',
-  'findKey',
-  'stats',
-  'getSchedule',
-  'listSchedules',
-  'dueSchedules',
-] as const
+// The types, the calls of the engine and `isRead` derive from these lists.
+const jobWrites = ['claim', 'complete', 'fail', 'release', 'keepStep', 'cancel', 'retry', 'expire'] as const
+const runWrites = ['accept', 'defer', 'remove', 'prune', 'changeSchedule'] as const
+const taskWrites = ['setPaused', 'keepLines', 'pruneLines', 'addMinutes', 'pruneMinutes'] as const
+const deliveryWrites = ['claimDeliveries', 'endDeliveryTry', 'retryDelivery', 'releaseDeliveries'] as const
+const processWrites = ['rescue', 'leave', 'shiftDueTimes', 'checkWritable'] as const
+const writeVerbs = [...jobWrites, ...runWrites, ...taskWrites, ...deliveryWrites, ...processWrites] as const
+const jobReads = ['getJob', 'getInput', 'countAhead', 'stepsOf'] as const
+const runReads = ['getRun', 'listRuns', 'findKey', 'stats', 'chunksOf', 'minutesOf'] as const
+const scheduleReads = ['getSchedule', 'listSchedules', 'dueSchedules'] as const
+const readVerbs = [...jobReads, ...runReads, ...scheduleReads] as const
 export const allVerbs = [...writeVerbs, ...readVerbs]
 export type WriteVerb = (typeof writeVerbs)[number]
 export type ReadVerb = (typeof readVerbs)[number]

@@ -8,35 +8,21 @@ import { isAscii, searchText, type SearchWord, wordsOf } from '../search-text.ts
 import type { Payloads } from './statements/payloads.ts'
 import type { Records } from './statements/records.ts'
 
-interface Progress {
+export interface SearchProgress {
   /** Key of the first record that has never been indexed. */
   readonly nextKey: number
   /** The index has the final text of each run that ended before this instant; null: no run has ended. */
   readonly finishedAt: number | null
 }
 
-/** Runs are named by the keys of their records. */
-export interface SearchIndex {
-  /** Notes that the text of the run may have changed. */
-  noteChange(key: number): void
-  /** @returns the indexed runs that were noted since the last call */
-  takeChanged(): Set<number>
-  /** Replaces the words of the run. */
-  put(key: number, text: string): void
-  remove(key: number): void
-  /** @returns the highest keys of runs that have all of the words; `from` is included, `below` is not */
-  find(words: readonly SearchWord[], from: number, below: number, limit: number): number[]
-  progress(): Progress
-  /** Call within the transaction that writes the words, and `revert` after its rollback. */
-  setProgress(progress: Progress): void
-  revert(): void
-}
+export type SearchIndex = ReturnType<typeof createSearchIndex>
 
 /** More runs change at once only when a bulk cancel ends them, which adds no words. */
 const maxChanged = 50_000
 const endKeySql = 'SELECT coalesce(max(key), 0) + 1 AS n FROM record'
 
-export function createSearchIndex(database: DatabaseSync): SearchIndex {
+/** A run is named by the key of its record. */
+export function createSearchIndex(database: DatabaseSync) {
   const insert = database.prepare('INSERT OR REPLACE INTO search (rowid, words) VALUES (?, ?)')
   const remove = database.prepare('DELETE FROM search WHERE rowid = ?')
   const select = database.prepare(
@@ -46,7 +32,7 @@ export function createSearchIndex(database: DatabaseSync): SearchIndex {
   let changed = new Set<number>()
   let progress = readProgress()
 
-  function readProgress(): Progress {
+  function readProgress(): SearchProgress {
     const row = database.prepare('SELECT next_key, finished_at FROM search_progress').get()
     const finishedAt = row?.['finished_at'] ?? null
     // After a restart the key of a removed run can be given again, if it was the highest.
@@ -55,28 +41,33 @@ export function createSearchIndex(database: DatabaseSync): SearchIndex {
   }
 
   return {
-    noteChange(key) {
+    /** Notes that the text of the run may have changed. */
+    noteChange(key: number): void {
       if (key < progress.nextKey && changed.size < maxChanged) changed.add(key)
     },
-    takeChanged() {
+    /** @returns the indexed runs that were noted since the last call */
+    takeChanged(): ReadonlySet<number> {
       const taken = changed
       changed = new Set()
       return taken
     },
-    // The tokenizer of the index finds the same words in ASCII text.
-    put: (key, text) => void insert.run(key, isAscii(text) ? text : wordsOf(text).join(' ')),
-    remove(key) {
+    /** Replaces the words of the run. The tokenizer of the index finds the same words in ASCII text. */
+    put: (key: number, text: string) => void insert.run(key, isAscii(text) ? text : wordsOf(text).join(' ')),
+    remove(key: number): void {
       changed.delete(key)
       if (key < progress.nextKey) remove.run(key)
     },
-    find: (words, from, below, limit) => select.all(matchOf(words), from, below, limit).map(({ key }) => Number(key)),
+    /** @returns the highest keys of runs that have all of the words; `from` is included, `below` is not */
+    find: (words: readonly SearchWord[], from: number, below: number, limit: number) =>
+      select.all(matchOf(words), from, below, limit).map(({ key }) => Number(key)),
     progress: () => progress,
-    setProgress(next) {
+    /** Call within the transaction that writes the words. */
+    setProgress(next: SearchProgress): void {
       if (next.nextKey === progress.nextKey && next.finishedAt === progress.finishedAt) return
       write.run(next.nextKey, next.finishedAt)
       progress = next
     },
-    revert() {
+    afterRollback() {
       progress = readProgress()
     },
   }
@@ -106,12 +97,6 @@ const busyMs = 25
 const failurePauseMs = 10_000
 const keysPerQuery = 64
 
-export interface IndexWriter {
-  /** Call when a group has changed records. */
-  wake(): void
-  stop(): void
-}
-
 export interface IndexWriterOptions {
   readonly records: Pick<Records, 'read'>
   readonly payloads: Pick<Payloads, 'text' | 'beginning'>
@@ -125,7 +110,7 @@ export function createIndexWriter(
   database: DatabaseSync,
   index: SearchIndex,
   { records, payloads, write, onFailure }: IndexWriterOptions,
-): IndexWriter {
+) {
   const begin = database.prepare('BEGIN')
   const commit = database.prepare('COMMIT')
   const selectKeys = database.prepare('SELECT key FROM record WHERE key >= ? AND key < ? ORDER BY key LIMIT ?')
@@ -219,7 +204,7 @@ export function createIndexWriter(
     } catch (error) {
       if (database.isTransaction) database.exec('ROLLBACK')
       for (const key of taken) outdated.add(key)
-      index.revert()
+      index.afterRollback()
       pauseAfter(error)
     } finally {
       database.exec('PRAGMA synchronous = FULL')
@@ -231,6 +216,7 @@ export function createIndexWriter(
     onFailure(messageOf(error))
   }
 
+  /** Call when a group has changed records. */
   function wake(): void {
     isStale = true
     wokenAt = performance.now()

@@ -108,16 +108,6 @@ function isOther(now: Identity | null, before: Identity | null): boolean {
   return now !== null && before !== null && (now.ino !== before.ino || now.dev !== before.dev)
 }
 
-/**
- * Prevents the log from restarting while a backup copies the file. The copy is correct without a hold (`backup.ts`), but
- * copying a large file under load would never finish.
- */
-interface LogHold {
-  /** Holds the log if the caller asks for it, and until the caller disconnects. */
-  add(caller: Socket): void
-  end(): void
-}
-
 const holdRequest = 'hold the log'
 const checkHoldEveryMs = 200
 /** After the hold, one commit writes the grown log into the file, which takes some tenths of a second. */
@@ -126,7 +116,11 @@ const maxHoldMs = 60_000
 /** Pause after a hold that the owner ended: repeated requests must not hold the log for ever. */
 const pauseAfterHoldMs = 10_000
 
-function createLogHold(logPath: string, setCheckpoints: (isOn: boolean) => void): LogHold {
+/**
+ * Prevents the log from restarting while a backup copies the file. The copy is correct without a hold (`backup.ts`), but
+ * copying a large file under load would never finish.
+ */
+function createLogHold(logPath: string, setCheckpoints: (isOn: boolean) => void) {
   const callers = new Set<Socket>()
   let timer: NodeJS.Timeout | undefined
   let startedAt = 0
@@ -161,7 +155,8 @@ function createLogHold(logPath: string, setCheckpoints: (isOn: boolean) => void)
   }
 
   return {
-    add(caller) {
+    /** Holds the log if the caller asks for it, and until the caller disconnects. */
+    add(caller: Socket): void {
       caller.once('data', (bytes: Buffer) => hold(caller, bytes.toString()))
       caller.once('close', () => release(caller))
     },

@@ -27,51 +27,17 @@ export interface TransactionOptions extends RecordsOptions {
   readonly hasSearch?: boolean
 }
 
-/** A table whose state is also in memory, and follows the commit or the rollback. */
-interface InMemory {
-  afterCommit(): void
-  afterRollback(): void
-}
-
 export type Transaction = ReturnType<typeof createTransaction>
 
-export function createTransaction(
-  database: DatabaseSync,
-  { tasks, hasSearch = false, ...options }: TransactionOptions = {},
-) {
-  const records = createRecords(database, options)
-  const pausedTasks = createPausedTasks(database)
-  const taskStarts = createTaskStarts(database)
-  const queue = createQueue(database, tasks, pausedTasks.has)
-  const payloads = createPayloads(database)
-  const steps = createSteps(database)
-  const lines = createLines(database)
-  const minutes = createMinutes(database)
-  const lists = createLists(database)
-  const totals = createTotals(database, queue.size() + records.heldJobs())
-  const keys = createIdempotencyKeys(database)
-  const deliveries = createDeliveries(database)
-  const schedules = createSchedules(database)
-  /** null for a store without search. */
-  const searchIndex = hasSearch ? createSearchIndex(database) : null
-  const inMemory: readonly InMemory[] = [records, queue, lines, lists, totals, pausedTasks, taskStarts]
+export function createTransaction(database: DatabaseSync, options: TransactionOptions = {}) {
+  const tables = createTables(database, options)
+  const { records, queue, payloads, steps, lines, lists, totals, keys, deliveries, searchIndex } = tables
+  // Their state is also in memory, and follows the commit or the rollback.
+  const inMemory = [records, queue, lines, lists, totals, tables.pausedTasks, tables.taskStarts] as const
   const changes = new Map<string, RunChange>()
 
   return {
-    records,
-    queue,
-    payloads,
-    steps,
-    lines,
-    minutes,
-    lists,
-    totals,
-    deliveries,
-    keys,
-    pausedTasks,
-    schedules,
-    taskStarts,
-    searchIndex,
+    ...tables,
     add(accepted: Run): StoredRun {
       const key = records.takeKey()
       const isRecordFull = isFull(accepted)
@@ -151,5 +117,28 @@ export function createTransaction(
       for (const table of inMemory) table.afterRollback()
       changes.clear()
     },
+  }
+}
+
+function createTables(database: DatabaseSync, { tasks, hasSearch = false, ...options }: TransactionOptions) {
+  const records = createRecords(database, options)
+  const pausedTasks = createPausedTasks(database)
+  const queue = createQueue(database, tasks, pausedTasks.has)
+  return {
+    records,
+    pausedTasks,
+    queue,
+    totals: createTotals(database, queue.size() + records.heldJobs()),
+    taskStarts: createTaskStarts(database),
+    payloads: createPayloads(database),
+    steps: createSteps(database),
+    lines: createLines(database),
+    minutes: createMinutes(database),
+    lists: createLists(database),
+    keys: createIdempotencyKeys(database),
+    deliveries: createDeliveries(database),
+    schedules: createSchedules(database),
+    /** null for a store without search. */
+    searchIndex: hasSearch ? createSearchIndex(database) : null,
   }
 }
