@@ -1,19 +1,22 @@
 /**
- * One try to send a webhook. The receiver has a bounded time for its whole answer, of which only the status counts. No
- * redirect is followed, and no connection is made to an address that is not public, under any name: the
- * address is checked after it was looked up, at every try. `fetch` takes no agent that could check it.
+ * One try to send a webhook. The whole response must arrive within a limit; only its status counts. Redirects are not
+ * followed. No connection is made to an address that is not public: each try looks up the name and checks the addresses.
+ * `fetch` is not used because it takes no agent that could check them.
  */
+import { createHmac } from 'node:crypto'
 import { lookup as systemLookup, type LookupAddress } from 'node:dns'
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
 import { BlockList, isIPv6, type LookupFunction } from 'node:net'
+import { keyOf } from '../domain/webhook.ts'
 import { createGate } from '../runtime/event-loop.ts'
+import { version } from '../runtime/package.ts'
 
 export interface PostOptions {
   /** Whether addresses may be private, loopback or link-local. */
   readonly allowPrivate: boolean
-  /** For the whole answer; default 15 s. */
+  /** For the whole response; default 15 s. */
   readonly timeoutMs?: number
-  /** Looks up addresses of names; default: as the system does. */
+  /** Looks up the addresses of a name; default: the system's lookup. */
   readonly lookup?: LookupFunction
 }
 
@@ -22,42 +25,42 @@ export interface Message {
   readonly body: string
 }
 
-/** The status of a whole answer, or why there was none. */
-export type Answer = { readonly status: number } | { readonly status: null; readonly reason: string }
+/** The status of a whole response, or the reason why there was none. */
+export type PostResult = { readonly status: number } | { readonly status: null; readonly reason: string }
 
-export type Post = (url: string, message: Message, signal: AbortSignal) => Promise<Answer>
+export type Post = (url: string, message: Message, signal: AbortSignal) => Promise<PostResult>
 
-const answerMs = 15_000
-/** Of an answer, more is not read. */
-const maxAnswerBytes = 65_536
-/** Interim responses (1xx) before an answer. A receiver that sends them without end would keep the main thread busy. */
+const defaultTimeoutMs = 15_000
+/** The rest of a longer response is not read. */
+const maxResponseBytes = 65_536
+/** Interim responses (1xx) before the final one. An endless series of them would keep the main thread busy. */
 const maxInterim = 100
 
-export function createPost({ allowPrivate, timeoutMs = answerMs, lookup = createLookup() }: PostOptions): Post {
-  let sending: ReturnType<typeof load> | undefined
+export function createPost({ allowPrivate, timeoutMs = defaultTimeoutMs, lookup = createLookup() }: PostOptions): Post {
+  let loading: ReturnType<typeof loadRequest> | undefined
 
-  /** When the first one is sent: most services send none. */
-  async function load(): Promise<(url: URL, options: RequestOptions) => ClientRequest> {
+  /** Loaded with the first try: most services send no webhook. */
+  async function loadRequest(): Promise<(url: URL, options: RequestOptions) => ClientRequest> {
     const [http, https, agents] = await Promise.all([
       import('node:http'),
       import('node:https'),
       import('request-filtering-agent'),
     ])
-    // Each try has a connection of its own, so that each looks up the address and has it checked.
+    // A kept connection would skip the lookup, and with it the check of the address.
     const options = { keepAlive: false, allowPrivateIPAddress: allowPrivate, allowMetaIPAddress: allowPrivate }
-    const plain = new agents.RequestFilteringHttpAgent(options)
-    const secure = new agents.RequestFilteringHttpsAgent(options)
+    const httpAgent = new agents.RequestFilteringHttpAgent(options)
+    const httpsAgent = new agents.RequestFilteringHttpsAgent(options)
     return (url, given) =>
       url.protocol === 'https:'
-        ? https.request(url, { ...given, agent: secure })
-        : http.request(url, { ...given, agent: plain })
+        ? https.request(url, { ...given, agent: httpsAgent })
+        : http.request(url, { ...given, agent: httpAgent })
   }
 
-  /** Before the agent's own check of the same addresses. */
-  const lookUpGlobal: LookupFunction = (name, options, found) =>
+  /** Refuses addresses that the agent's own check lets pass. */
+  const lookUpPublic: LookupFunction = (name, options, found) =>
     lookup(name, options, (error, addresses, family) => {
       const all = typeof addresses === 'string' ? [addresses] : (addresses ?? []).map(({ address }) => address)
-      const refused = all.find(isOutsideGlobal)
+      const refused = all.find(isReservedIPv6)
       if (refused === undefined) found(error, addresses, family)
       else found(new Error(`${name} leads to ${refused}, which is not allowed`), '')
     })
@@ -65,66 +68,91 @@ export function createPost({ allowPrivate, timeoutMs = answerMs, lookup = create
   return async (url, { headers, body }, signal) => {
     const address = new URL(url)
     const literal = address.hostname.replace(/^\[|\]$/g, '')
-    if (!allowPrivate && isOutsideGlobal(literal)) return { status: null, reason: `${address.host} is not allowed` }
-    sending ??= load()
-    const request = await sending
-    const { promise, resolve } = Promise.withResolvers<Answer>()
+    if (!allowPrivate && isReservedIPv6(literal)) return { status: null, reason: `${address.host} is not allowed` }
+    loading ??= loadRequest()
+    const send = await loading
+    const { promise, resolve } = Promise.withResolvers<PostResult>()
     const fail = (reason: string): void => resolve({ status: null, reason })
-    const length = { 'Content-Length': String(Buffer.byteLength(body)) }
-    const asked = request(address, {
+    const request = send(address, {
       method: 'POST',
-      headers: { ...headers, ...length },
+      headers: { ...headers, 'Content-Length': String(Buffer.byteLength(body)) },
       signal,
-      lookup: allowPrivate ? lookup : lookUpGlobal,
+      lookup: allowPrivate ? lookup : lookUpPublic,
     })
     const timer = setTimeout(() => {
-      fail(`there was no answer within ${timeoutMs} ms`)
-      asked.destroy()
+      fail(`there was no response within ${timeoutMs} ms`)
+      request.destroy()
     }, timeoutMs)
-    let closed = 'the connection was closed without an answer'
-    asked.on('response', (response) => {
-      closed = 'the answer broke off'
+    let closeReason = 'the connection was closed without a response'
+    request.on('response', (response) => {
+      closeReason = 'the response broke off'
       read(response, resolve)
     })
     let interim = 0
-    asked.on('information', () => {
+    request.on('information', () => {
       interim += 1
       if (interim <= maxInterim) return
       fail(`more than ${maxInterim} interim responses came`)
-      asked.destroy()
+      request.destroy()
     })
-    asked.on('error', (error) => fail(error.message))
-    asked.on('close', () => fail(closed))
-    asked.end(body)
+    request.on('error', (error) => fail(error.message))
+    request.on('close', () => fail(closeReason))
+    request.end(body)
     try {
       return await promise
     } finally {
       clearTimeout(timer)
-      asked.destroy()
+      request.destroy()
     }
   }
 }
 
-/** What is assigned to hosts of IPv6 anywhere. The agent knows what is special in it, and less of what is outside of it. */
-const global = new BlockList()
-global.addSubnet('2000::', 3, 'ipv6')
+/** The range of IPv6 from which public addresses are assigned. The agent checks special ranges inside it, but few outside. */
+const publicIPv6 = new BlockList()
+publicIPv6.addSubnet('2000::', 3, 'ipv6')
 
-/** Loopback, an address of IPv4 within one of IPv6, a private or unassigned one, in any notation, with a zone or without. */
-function isOutsideGlobal(address: string): boolean {
-  const [bare = ''] = address.split('%')
-  return isIPv6(bare) && !global.check(bare, 'ipv6')
+/** True for loopback, an embedded IPv4 address, private and unassigned ones, in any notation, with or without a zone. */
+function isReservedIPv6(address: string): boolean {
+  const [withoutZone = ''] = address.split('%')
+  return isIPv6(withoutZone) && !publicIPv6.check(withoutZone, 'ipv6')
 }
 
-/** The first outcome counts. */
-function read(response: IncomingMessage, resolve: (answer: Answer) => void): void {
+/** The first call of `resolve` counts. */
+function read(response: IncomingMessage, resolve: (result: PostResult) => void): void {
   const status = response.statusCode ?? 0
   let bytes = 0
   response.on('error', () => {})
-  response.on('data', (piece: Buffer) => {
-    bytes += piece.length
-    if (bytes > maxAnswerBytes) resolve({ status })
+  response.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+    if (bytes > maxResponseBytes) resolve({ status })
   })
   response.on('end', () => resolve({ status }))
+}
+
+export interface SignOptions {
+  /** Id of the delivery; the same for each of its tries. */
+  readonly id: string
+  /** Instant of the try, in epoch milliseconds. */
+  readonly at: number
+  /** Each of them signs the message. */
+  readonly secrets: readonly string[]
+}
+
+/** Adds the headers of https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md. */
+export function signMessage(body: string, { id, at, secrets }: SignOptions): Message {
+  const timestamp = String(Math.floor(at / 1_000))
+  const signed = `${id}.${timestamp}.${body}`
+  const signatures = secrets.map(
+    (secret) => `v1,${createHmac('sha256', keyOf(secret)).update(signed).digest('base64')}`,
+  )
+  const headers = {
+    'Content-Type': 'application/json',
+    'User-Agent': `Forerunner/${version}`,
+    'webhook-id': id,
+    'webhook-timestamp': timestamp,
+    'webhook-signature': signatures.join(' '),
+  }
+  return { headers, body }
 }
 
 /** Finds all addresses of a name. */
@@ -133,15 +161,15 @@ export type FindAddresses = (name: string) => Promise<readonly LookupAddress[]>
 const maxLookups = 2
 
 /**
- * Few names at once: each lookup holds one of libuv's few threads, for many seconds where a name server does not answer, and
- * tasks need these threads for files.
- * @param find default: as the system does
+ * Bounds the lookups under way: each one holds one of libuv's few threads, for many seconds if a name server does not
+ * respond, and tasks need these threads for files.
+ * @param find default: the system's lookup
  */
 export function createLookup(find: FindAddresses = findAddresses): LookupFunction {
   const underWay = new Map<string, Promise<readonly LookupAddress[]>>()
   const inTurn = createGate(maxLookups)
 
-  /** Those that ask for the same name meanwhile share the answer. */
+  /** Requests for the same name share one lookup. */
   function addressesOf(name: string): Promise<readonly LookupAddress[]> {
     const shared = underWay.get(name) ?? inTurn(() => find(name)).finally(() => underWay.delete(name))
     underWay.set(name, shared)

@@ -1,55 +1,57 @@
-/** What is known of receivers, and how many webhooks may be under way to them: so that one that fails or hangs holds up no other. */
+/** How the last try of each receiver ended, and how many tries it may have at once: a receiver that fails or hangs delays no other. */
 import type { DeliveryRequest } from '../store/claim-requests.ts'
 
-/** How the last try of a receiver ended; `slow`: it was delivered after a long time. */
-type LastTry = 'taken' | 'slow' | 'failed'
+/** `slow`: it was delivered, but took long. */
+type LastTry = 'delivered' | 'slow' | 'failed'
 
 export interface Receivers {
-  /** @returns whether its last try had failed before this one */
-  note(receiver: string, outcome: 'taken' | 'failed', tookMs: number): boolean
-  /** What may be claimed, while these tries are under way. */
+  /** Notes how a try ended. @returns whether the receiver has begun to fail, or has recovered; null: neither */
+  note(receiver: string, isDelivered: boolean, tookMs: number): 'fails' | 'recovered' | null
+  /** What may be claimed while these deliveries are being sent. */
   room(
-    underWay: Iterable<{ readonly receiver: string }>,
+    sending: Iterable<{ readonly receiver: string }>,
   ): Pick<DeliveryRequest, 'limit' | 'perReceiver' | 'rooms' | 'late'>
 }
 
+/** Tries under way to all receivers. */
 export const maxAtOnce = 64
-/** Of a receiver whose last try was delivered; any other one gets one at a time. */
+/** Tries under way to a receiver whose last try was delivered; any other receiver gets one. */
 const maxPerReceiver = 16
-/** Of all receivers together whose last try has failed or was slow: however many there are, others have room. */
-const maxOfLate = 32
+/** Tries under way to all receivers whose last try failed or was slow. The rest of `maxAtOnce` is left to the others. */
+const maxLate = 32
 const slowMs = 1_000
-/** Of any more, the receiver that was tried longest ago is forgotten. */
+/** Beyond this number, the receiver with the oldest try is forgotten. */
 const maxKnown = 2_000
 
 export function createReceivers(): Receivers {
-  /** The latest last. */
-  const known = new Map<string, LastTry>()
+  /** In the order of their last tries. */
+  const lastTries = new Map<string, LastTry>()
 
   return {
-    note(receiver, outcome, tookMs) {
-      const before = known.get(receiver)
-      known.delete(receiver)
-      known.set(receiver, outcome === 'taken' && tookMs >= slowMs ? 'slow' : outcome)
-      const [longestAgo] = known.keys()
-      if (known.size > maxKnown && longestAgo !== undefined) known.delete(longestAgo)
-      return before === 'failed'
+    note(receiver, isDelivered, tookMs) {
+      const hadFailed = lastTries.get(receiver) === 'failed'
+      lastTries.delete(receiver)
+      lastTries.set(receiver, isDelivered ? (tookMs >= slowMs ? 'slow' : 'delivered') : 'failed')
+      const [oldest] = lastTries.keys()
+      if (lastTries.size > maxKnown && oldest !== undefined) lastTries.delete(oldest)
+      if (hadFailed === !isDelivered) return null
+      return isDelivered ? 'recovered' : 'fails'
     },
-    room(underWay) {
+    room(sending) {
       const rooms: Record<string, number> = {}
       const late = new Set<string>()
-      for (const [receiver, last] of known) {
-        if (last !== 'failed') rooms[receiver] = maxPerReceiver
-        if (last !== 'taken') late.add(receiver)
+      for (const [receiver, lastTry] of lastTries) {
+        if (lastTry !== 'failed') rooms[receiver] = maxPerReceiver
+        if (lastTry !== 'delivered') late.add(receiver)
       }
       let limit = maxAtOnce
-      let leftOfLate = maxOfLate
-      for (const { receiver } of underWay) {
+      let lateLimit = maxLate
+      for (const { receiver } of sending) {
         limit -= 1
         rooms[receiver] = (rooms[receiver] ?? 1) - 1
-        if (late.has(receiver)) leftOfLate -= 1
+        if (late.has(receiver)) lateLimit -= 1
       }
-      return { limit, perReceiver: 1, rooms, late: { receivers: [...late], limit: Math.max(0, leftOfLate) } }
+      return { limit, perReceiver: 1, rooms, late: { receivers: [...late], limit: Math.max(0, lateLimit) } }
     },
   }
 }

@@ -1,30 +1,28 @@
 /**
- * Sends the deliveries that are due, a bounded number at once and few of them to one receiver, so that a receiver that
- * fails or hangs holds up no other. A delivery is taken in the store before it is sent, and its outcome is committed
- * after it: when the process dies in between it is sent again, with the same id.
+ * Sends the deliveries that are due: a bounded number at once, and few of them to one receiver. A delivery is claimed in the
+ * store before it is sent, and its result is committed afterwards: if the process dies in between, the delivery is sent again
+ * with the same id.
  */
-import { messageOf, AppError } from '../domain/errors.ts'
-import { deliveryId, keyOf, nextTryAt, type TryResult } from '../domain/webhook.ts'
+import { AppError, messageOf } from '../domain/errors.ts'
 import type { ClaimedDelivery, RunRecord } from '../domain/run.ts'
+import { deliveryId, nextTryAt, type TryResult } from '../domain/webhook.ts'
 import type { Log } from '../log.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { version } from '../runtime/package.ts'
 import type { Store } from '../store/store.ts'
-import type { Answer, Post } from './post.ts'
+import { type Message, type Post, type PostResult, signMessage } from './post.ts'
 import { createReceivers, maxAtOnce } from './receivers.ts'
-import { createHmac } from 'node:crypto'
 
 export interface WebhookSender {
   start(): void
   /** A delivery may be due. */
   wake(): void
-  /** Begins no more tries; resolves when those under way have ended, or are handed back after the grace. */
+  /** Starts no more tries. Resolves when those under way have ended; after the grace they are aborted and released. */
   drain(graceMs: number): Promise<void>
-  /** Ends what is left. */
+  /** Aborts the tries under way. */
   stop(): void
 }
 
-/** How a try ended: it was taken, refused with a status, or not answered. */
+/** `refused`: the receiver responded with another status than 2xx; `unanswered`: it did not respond. */
 export type TryOutcome = 'delivered' | 'refused' | 'unanswered'
 
 export interface WebhookSenderOptions {
@@ -32,7 +30,7 @@ export interface WebhookSenderOptions {
   /** Each delivery is signed with all of them. */
   readonly secrets: readonly string[]
   readonly post: Post
-  /** The run as receivers see it, as JSON text. */
+  /** JSON text of the run, as receivers see it. */
   readonly textOf: (run: RunRecord) => string
   readonly onTried: (outcome: TryOutcome, tookMs: number) => void
   readonly onGivenUp: () => void
@@ -42,12 +40,13 @@ export interface WebhookSenderOptions {
   readonly random?: () => number
 }
 
-/** Between two looks at what is due later, or was left by other processes. */
+/** Longest wait before a look at deliveries that are due later, or that other processes have left. */
 const lookMs = 1_000
+/** Shortest wait before a look at deliveries that are due later. */
 const minPauseMs = 20
-/** After a look at so many receivers that it took several claims, for each of these: the store has other work. */
+/** Rest after a look, for each of its claims if it needed several: the store has other work. */
 const restMs = 10
-/** The receiver wants no more of it. */
+/** The status by which a receiver unsubscribes. */
 const gone = 410
 
 export function createWebhookSender(options: WebhookSenderOptions): WebhookSender {
@@ -58,62 +57,67 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   const aborting = new AbortController()
   let timer: NodeJS.Timeout | undefined
   let looking: Promise<void> | null = null
-  let isAskedAgain = false
+  let isLookWanted = false
   let isOver = true
-  /** The receiver after which the next look begins. */
+  /** The next look at all receivers starts after this one, in the order of their names. */
   let cursor = ''
-  /** No look before this, on the monotonic clock: the last one took several claims. */
+  /** On the monotonic clock: no look at all receivers before that. */
   let restsUntil = 0
-  /** Receivers that a try has ended for since the last look. */
-  const ended = new Set<string>()
-  /** When taken deliveries without a try were last handed back, on the monotonic clock; null where there may be some. */
+  /** Receivers of tries that have ended since the last look. */
+  const freed = new Set<string>()
+  /** When claimed deliveries that are not being sent were last released, on the monotonic clock; null: there may be some. */
   let releasedAt: number | null = null
 
-  /** @returns how long to wait until the next look, in milliseconds; null: until it is asked for */
-  async function look(): Promise<number | null> {
+  async function claim(after: string, among?: readonly string[]) {
+    const room = receivers.room(sending.keys())
+    const claims = await store.claimDeliveries({ ...room, after, at: clock.now(), ...(among && { among }) })
+    for (const delivery of claims.deliveries) begin(delivery)
+    return claims
+  }
+
+  /** @returns milliseconds until the next look; null: it waits to be woken */
+  async function lookAtAll(): Promise<number | null> {
     if (releasedAt === null || (isShared && performance.now() - releasedAt >= lookMs)) {
       releasedAt = performance.now()
       await store.releaseDeliveries([...sending.keys()])
     }
-    ended.clear()
-    let nextDueAt: number | null = null
+    freed.clear()
+    let nextDueAt = Infinity
     let claims = 0
-    // To the last receiver, and where it began after others, once from the first one: they come in turn.
+    // From the cursor to the last receiver, then once more from the first one: each receiver gets its turn.
     for (let rounds = cursor === '' ? 1 : 2; rounds > 0 && sending.size < maxAtOnce; claims += 1) {
-      const found = await store.claimDeliveries({ ...receivers.room(sending.keys()), after: cursor, at: clock.now() })
-      for (const delivery of found.deliveries) begin(delivery)
-      if (found.nextDueAt !== null) nextDueAt = Math.min(nextDueAt ?? Infinity, found.nextDueAt)
-      if (found.after === null) rounds -= 1
-      cursor = found.after ?? ''
+      const claimed = await claim(cursor)
+      nextDueAt = Math.min(nextDueAt, claimed.nextDueAt ?? Infinity)
+      if (claimed.after === null) rounds -= 1
+      cursor = claimed.after ?? ''
     }
     if (claims > 1) restsUntil = performance.now() + claims * restMs
-    if (nextDueAt !== null) return Math.min(lookMs, Math.max(minPauseMs, nextDueAt - clock.now()))
+    if (nextDueAt < Infinity) return Math.min(lookMs, Math.max(minPauseMs, nextDueAt - clock.now()))
     return isShared ? lookMs : null
   }
 
-  /** A look at all receivers costs the more the more there are, and one of them may have many deliveries that are due. */
-  async function lookAtEnded(): Promise<number> {
-    const among = [...ended]
-    ended.clear()
-    const found = await store.claimDeliveries({ ...receivers.room(sending.keys()), after: '', among, at: clock.now() })
-    for (const delivery of found.deliveries) begin(delivery)
-    return Math.max(0, restMsLeft())
+  /** Cheaper than a look at all receivers, for one that has many due deliveries. */
+  async function lookAtFreed(): Promise<number> {
+    const among = [...freed]
+    freed.clear()
+    await claim('', among)
+    return Math.max(0, leftOfRestMs())
   }
 
-  const restMsLeft = (): number => restsUntil - performance.now()
+  const leftOfRestMs = (): number => restsUntil - performance.now()
 
-  async function lookSurely(): Promise<void> {
+  async function look(): Promise<void> {
     let pauseMs: number | null = lookMs
     try {
-      pauseMs = await (restMsLeft() > 0 ? lookAtEnded() : look())
+      pauseMs = await (leftOfRestMs() > 0 ? lookAtFreed() : lookAtAll())
     } catch (error) {
       releasedAt = null
       log.debug({ err: error }, 'due webhooks could not be looked for; trying again')
     }
     looking = null
     if (isOver) return
-    if (isAskedAgain) wake()
-    // A try has failed meanwhile, and its delivery is to be handed back.
+    if (isLookWanted) wake()
+    // A try has failed during this look, and its delivery must be released.
     else if (releasedAt === null) wakeLater(lookMs)
     else if (pauseMs !== null) wakeLater(pauseMs)
   }
@@ -125,19 +129,19 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   }
 
   function wake(): void {
-    isAskedAgain = looking !== null
+    isLookWanted = looking !== null
     if (isOver || looking !== null) return
-    // Where half of the places are taken, those that wait for the next look come first.
-    const hasRoom = ended.size > 0 && sending.size < maxAtOnce / 2
-    if (restMsLeft() > 0 && !hasRoom) return wakeLater(restMsLeft())
+    // While half of the tries are under way, the other half is left to receivers that wait for the next look at all.
+    const mayLookAtFreed = freed.size > 0 && sending.size < maxAtOnce / 2
+    if (leftOfRestMs() > 0 && !mayLookAtFreed) return wakeLater(leftOfRestMs())
     clearTimeout(timer)
-    looking = lookSurely()
+    looking = look()
   }
 
   function begin(delivery: ClaimedDelivery): void {
     const leave = (): void => {
       sending.delete(delivery)
-      ended.add(delivery.receiver)
+      freed.add(delivery.receiver)
     }
     const end = send(delivery).then(
       () => {
@@ -146,12 +150,10 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
       },
       (error: unknown) => {
         leave()
-        // Handed back by a later look, and sent again.
+        // A later look releases the delivery, and it is sent again.
         releasedAt = null
-        log.debug(
-          { err: error, ...namesOf(delivery) },
-          'the run of a webhook could not be read, or its outcome not be stored',
-        )
+        const fields = { err: error, ...fieldsOf(delivery) }
+        log.debug(fields, 'the run of a webhook could not be read, or its outcome not be stored')
         wakeLater(lookMs)
       },
     )
@@ -160,59 +162,54 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
 
   async function send(delivery: ClaimedDelivery): Promise<void> {
     const startedAt = performance.now()
-    const answer = await attempt(delivery)
-    if (answer === null) return
-    const result = resultOf(delivery, answer)
+    const posted = await postRun(delivery)
+    if (posted === null) return
     const tookMs = performance.now() - startedAt
-    note(delivery, answer, result, tookMs)
-    onTried(outcomeOf(answer), tookMs)
+    const result = resultOf(delivery, posted)
+    report(delivery, posted, result, tookMs)
+    onTried(outcomeOf(posted), tookMs)
     await store.endDeliveryTry(delivery, result)
   }
 
-  /** null where there is nothing to settle: the run was removed, and the delivery with it, or the process leaves. */
-  async function attempt(delivery: ClaimedDelivery): Promise<Answer | null> {
+  /** @returns null if there is no result to store: the run was removed with its deliveries, or the process leaves */
+  async function postRun(delivery: ClaimedDelivery): Promise<PostResult | null> {
     try {
       const run = await store.getRun(delivery.runId)
       if (run?.webhook === undefined) return null
-      const answer = await post(run.webhook, deliveryMessage(delivery, run), aborting.signal)
-      return aborting.signal.aborted ? null : answer
+      const posted = await post(run.webhook, messageFor(delivery, run), aborting.signal)
+      return aborting.signal.aborted ? null : posted
     } catch (error) {
-      // Nothing was sent: the receiver has not failed.
+      // Nothing was sent, so this is no failure of the receiver.
       if (error instanceof AppError && error.code === 'store-unavailable') throw error
       return { status: null, reason: messageOf(error) }
     }
   }
 
-  function deliveryMessage(delivery: ClaimedDelivery, run: RunRecord) {
+  function messageFor(delivery: ClaimedDelivery, run: RunRecord): Message {
     const { outcome, endedAt } = delivery
-    const timestamp = new Date(endedAt).toISOString()
-    const body = `{"type":"run.${outcome}","timestamp":"${timestamp}","data":${textOf(run)}}`
-    const signed = webhookHeaders({ id: deliveryId(delivery), at: clock.now(), body }, secrets)
-    const headers = { 'Content-Type': 'application/json', 'User-Agent': `Forerunner/${version}`, ...signed }
-    return { headers, body }
+    const body = `{"type":"run.${outcome}","timestamp":"${new Date(endedAt).toISOString()}","data":${textOf(run)}}`
+    return signMessage(body, { id: deliveryId(delivery), at: clock.now(), secrets })
   }
 
-  function resultOf({ attempts }: ClaimedDelivery, { status }: Answer): TryResult {
-    if (isTaken(status)) return { state: 'delivered', lastStatus: status, nextAt: null }
+  function resultOf({ attempts }: ClaimedDelivery, posted: PostResult): TryResult {
+    const { status } = posted
+    if (outcomeOf(posted) === 'delivered') return { state: 'delivered', lastStatus: status, nextAt: null }
     const nextAt = status === gone ? null : nextTryAt(attempts + 1, clock.now(), random())
     return { state: nextAt === null ? 'failed' : 'pending', lastStatus: status, nextAt }
   }
 
-  /** One line for each receiver that begins to fail: it may be one for each run otherwise. */
-  function note(delivery: ClaimedDelivery, answer: Answer, { state }: TryResult, tookMs: number): void {
-    const { receiver } = delivery
-    const fields = { ...namesOf(delivery), status: answer.status }
-    if (state === 'delivered') {
-      if (receivers.note(receiver, 'taken', tookMs)) log.info(fields, `${receiver} takes webhooks again`)
-      return
-    }
-    const why = answer.status === null ? answer.reason : `it answered ${answer.status}`
-    // One that wants no more of this webhook may take others.
-    const wasFailing = answer.status === gone || receivers.note(receiver, 'failed', tookMs)
+  /** Logs a line when a receiver begins to fail or has recovered, not for each try, and one for each delivery given up. */
+  function report(delivery: ClaimedDelivery, posted: PostResult, { state }: TryResult, tookMs: number): void {
+    const { receiver, attempts } = delivery
+    const fields = { ...fieldsOf(delivery), status: posted.status }
+    const why = posted.status === null ? posted.reason : `it responded ${posted.status}`
+    // A receiver that unsubscribes from one webhook may accept others.
+    const change = posted.status === gone ? null : receivers.note(receiver, state === 'delivered', tookMs)
+    if (change === 'recovered') log.info(fields, `${receiver} takes webhooks again`)
     if (state === 'failed') {
       onGivenUp()
-      log.warn(fields, `a webhook was given up after ${delivery.attempts + 1} tries: ${why}`)
-    } else if (!wasFailing) log.warn(fields, `${receiver} does not take webhooks, which are tried again: ${why}`)
+      log.warn(fields, `a webhook was given up after ${attempts + 1} tries: ${why}`)
+    } else if (change === 'fails') log.warn(fields, `${receiver} does not take webhooks, which are tried again: ${why}`)
   }
 
   return {
@@ -226,10 +223,10 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
       clearTimeout(timer)
       await looking
       if (sending.size === 0) return
-      const late = setTimeout(() => aborting.abort(), graceMs)
+      const abortTimer = setTimeout(() => aborting.abort(), graceMs)
       await Promise.all(sending.values())
-      clearTimeout(late)
-      // What was broken off is free for others at once.
+      clearTimeout(abortTimer)
+      // Other processes can send the aborted deliveries at once.
       await store.releaseDeliveries([]).catch(() => {})
     },
     stop() {
@@ -240,33 +237,13 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   }
 }
 
-function isTaken(status: number | null): boolean {
-  return status !== null && status >= 200 && status <= 299
-}
-
-function outcomeOf({ status }: Answer): TryOutcome {
+function outcomeOf({ status }: PostResult): TryOutcome {
   if (status === null) return 'unanswered'
-  return isTaken(status) ? 'delivered' : 'refused'
+  return status >= 200 && status <= 299 ? 'delivered' : 'refused'
 }
 
-/** The receiver stands for its address, which can hold a secret. */
-function namesOf(delivery: ClaimedDelivery) {
+/** The receiver is named instead of its address, which may contain a secret. */
+function fieldsOf(delivery: ClaimedDelivery) {
   const { runId, receiver } = delivery
   return { runId, delivery: deliveryId(delivery), receiver }
-}
-
-/**
- * The three headers of one try, signed by https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md.
- * @param secrets each of which signs it
- */
-function webhookHeaders(
-  { id, at, body }: { readonly id: string; readonly at: number; readonly body: string },
-  secrets: readonly string[],
-): Record<'webhook-id' | 'webhook-timestamp' | 'webhook-signature', string> {
-  const timestamp = String(Math.floor(at / 1_000))
-  const signed = `${id}.${timestamp}.${body}`
-  const signatures = secrets.map(
-    (secret) => `v1,${createHmac('sha256', keyOf(secret)).update(signed).digest('base64')}`,
-  )
-  return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signatures.join(' ') }
 }

@@ -3,12 +3,12 @@ import type { LookupAddress } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createLookup, createPost, type Answer, type PostOptions } from '../../src/webhooks/post.ts'
+import { createLookup, createPost, type PostResult, type PostOptions } from '../../src/webhooks/post.ts'
 import { startReceiver, type Respond } from '../harness/receiver.ts'
 
 const message = { headers: { 'webhook-id': 'msg_1' }, body: '{"data":"ü"}' }
 
-function post(url: string, options: Partial<PostOptions> = {}): Promise<Answer> {
+function post(url: string, options: Partial<PostOptions> = {}): Promise<PostResult> {
   return createPost({ allowPrivate: true, timeoutMs: 200, ...options })(url, message, new AbortController().signal)
 }
 
@@ -39,19 +39,19 @@ test('the user and the password of an address are sent as such', async () => {
 })
 
 test('an answer that does not come whole in time is none', async () => {
-  assert.match(await reasonOf(() => {}), 'no answer within 200 ms')
+  assert.match(await reasonOf(() => {}), 'no response within 200 ms')
   const drips: Respond = (response) => {
     response.socket?.write('HTTP/1.1 200 OK\r\n')
     const timer = setInterval(() => response.socket?.write('X-Slow: drip\r\n'), 20)
     response.on('close', () => clearInterval(timer))
   }
-  assert.match(await reasonOf(drips), 'no answer within 200 ms')
+  assert.match(await reasonOf(drips), 'no response within 200 ms')
   const dripsBody: Respond = (response) => {
     response.writeHead(200).write('a')
     const timer = setInterval(() => response.write('a'), 20)
     response.on('close', () => clearInterval(timer))
   }
-  assert.match(await reasonOf(dripsBody), 'no answer within 200 ms')
+  assert.match(await reasonOf(dripsBody), 'no response within 200 ms')
 })
 
 test('an answer that breaks off is none', async () => {

@@ -6,7 +6,7 @@ import type { DeliveryRecord } from '../../src/domain/webhook.ts'
 import { createLog } from '../../src/log.ts'
 import type { Store } from '../../src/store/store.ts'
 import { createTestClock } from '../../src/testing/inline-pool.ts'
-import type { Answer, Message } from '../../src/webhooks/post.ts'
+import type { PostResult, Message } from '../../src/webhooks/post.ts'
 import { createWebhookSender } from '../../src/webhooks/sender.ts'
 import { verify, webhookSecret } from '../harness/receiver.ts'
 import { acceptFirst, entryAt, runIn, runOf, start } from '../harness/store-run.ts'
@@ -44,8 +44,8 @@ async function startSending({ secrets = [webhookSecret], random = 0.5 } = {}): P
   const tries: Try[] = []
   const outcomes: string[] = []
   let givenUp = 0
-  const post = (url: string, message: Message, signal: AbortSignal): Promise<Answer> => {
-    const { promise, resolve } = Promise.withResolvers<Answer>()
+  const post = (url: string, message: Message, signal: AbortSignal): Promise<PostResult> => {
+    const { promise, resolve } = Promise.withResolvers<PostResult>()
     const answer = (status: number | null): void => {
       tries.splice(tries.indexOf(own), 1)
       resolve(status === null ? { status, reason: 'it hung' } : { status })
