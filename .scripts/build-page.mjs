@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 
 export async function buildPage(source, output) {
-  // Loaded here: a build with nothing to do does not need it.
+  // Loaded here, because a build with nothing to do does not need it.
   const { build } = await import('vite')
   await build({
     root: source,
-    // No file of its own: it would be loaded by way of a second build.
+    // Without a configuration file, which Vite would load through a second build.
     configFile: false,
     // Relative, so that the page works wherever the service is mounted.
     base: './',

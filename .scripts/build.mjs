@@ -1,5 +1,5 @@
-// Compiles src/ and workers/ into dist/, and web/ into dist/web. Each of the two is left alone while its sources are what
-// they were. The output is made beside dist/ and moved in file by file by rename, so a service that runs from dist/ never
+// Compiles src/ and workers/ into dist/, and web/ into dist/web. Each of the two is skipped if its sources have not
+// changed. The output is created next to dist/ and moved file by file with rename, so a service that runs from dist/ never
 // reads half a file.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -32,7 +32,7 @@ const parts = [
   },
   {
     name: 'web',
-    // Of the service, the page takes the client alone; from the rest of it only types, which leave nothing behind.
+    // The page imports only the client of the service, and types, which are removed.
     sources: filesOf(['web', 'src/client']),
     settings: [...settings, '.scripts/build-page.mjs'],
     output: ['web'],
@@ -78,7 +78,7 @@ function compile(fresh, sources) {
   dropSourceMaps(join(fresh, 'src'))
 }
 
-// Node reads the map of each module that it loads, which is a twentieth of a start. Tasks keep theirs.
+// Node reads the source map of each module that it loads, which takes a twentieth of a start. Tasks keep their maps.
 function dropSourceMaps(directory) {
   for (const file of filesUnder(directory)) {
     if (file.endsWith('.js.map')) rmSync(file)

@@ -1,6 +1,6 @@
 // Breaks the store on purpose, one mutation at a time, in a copy of the project, and expects the model's tests to fail:
 // `npm run test:mutants`, or with a word of their names, `npm run test:mutants -- fence`. A text that is not found is an
-// error: who changes such a line moves its mutation with it.
+// error, so a change of such a line has to change its mutation too.
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -200,7 +200,7 @@ function mutate({ file, find, replace }) {
   writeFileSync(path, parts.join(replace))
 }
 
-/** Whether the tests fail, and why; throws where they could not be run at all. */
+/** Whether the tests fail, and why. @throws if they could not be run at all */
 function fails(tests, edits) {
   for (const edit of edits) mutate(edit)
   const build = run(['.scripts/build.mjs'])

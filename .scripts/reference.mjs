@@ -1,6 +1,5 @@
-// Writes what no hand should: docs/reference/ from the OpenAPI document and from the declarations of the built package, and
-// the figures of the README from docs/benchmarks.json. With --check it writes nothing and exits with 1 where a file would
-// change.
+// Generates docs/reference/ from the OpenAPI document and the declarations of the built package, and the figures of README
+// from docs/benchmarks.json. With --check it writes nothing, and exits with 1 if a file would change.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'

@@ -37,14 +37,14 @@ if (values.write && (values.quick || chosen.length < scenarios.length)) {
   throw new Error('--write takes neither --quick nor --only: what is published is one whole run')
 }
 
-// Servers are ended when this process ends, which a signal alone would not see to.
+// Servers are ended when this process exits, which a signal alone would not do.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
 async function run(scenario: Scenario, bench: Bench): Promise<Outcome> {
   const began = performance.now()
   await using scope = new AsyncDisposableStack()
   const outcome = await scenario.run(bench, scope)
-  // At once: what comes after it may fail.
+  // At once, because what follows may fail.
   process.stdout.write(`### ${scenario.title}\n\n${outcome.text}\n\n`)
   bench.say(`${scenario.name} took ${((performance.now() - began) / 1_000).toFixed(0)} s`)
   return outcome

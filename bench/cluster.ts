@@ -1,7 +1,7 @@
 /**
- * npm run cluster -- [--kills 10] [--seed 1] [--delay 10]: two processes that answer and two that run jobs share one PostgreSQL; one
- * of them after the other is killed under load, and the server crashes once. With a delay, everything
- * takes so many milliseconds on its way to the server. Exit code 1 where anything is lost, or ended as nobody asked for.
+ * npm run cluster -- [--kills 10] [--seed 1] [--delay 10]: two processes for requests and two for jobs share one
+ * PostgreSQL. Under load they are killed one after another, and the server crashes once. `--delay` adds milliseconds to
+ * each message to the server. Exit code 1 if a job is lost, or ended in a way that nothing in the load explains.
  */
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
@@ -23,7 +23,7 @@ const delayMs = values.delay === undefined ? 0 : wholeNumber('delay', values.del
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 say(`${describeMachine()}; seed ${seed}`)
-// As it comes: with fsync.
+// With its default settings, including fsync.
 const postgres = await startPostgres([])
 const { wrong, ...figures } = await undergo({ postgres, kills, crashesServer: true, seed, delayMs, say })
 for (const [name, value] of Object.entries(figures)) say(`${name.padEnd(14)} ${Math.round(value * 10) / 10}`)

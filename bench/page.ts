@@ -1,8 +1,8 @@
 /**
- * The live page under load: how many frames a second a real browser draws while 1,000 changes a second are committed, and
- * what its reader costs the service: the first response's p99 with it and without it, in turns.
- * `npm run bench:page -- --seconds 10 --rounds 5`. A reader has a machine of its own, and here shares this one: so the browser
- * runs with the lowest priority, and what is measured is what the service does for it.
+ * The live page under load: frames per second of a real browser while 1,000 changes a second are committed, and the cost
+ * of its reader for the service: the first response's p99 with and without it, in alternating rounds.
+ * `npm run bench:page -- --seconds 10 --rounds 5`. A reader normally has another machine. Here the browser shares this one,
+ * with the lowest priority, so that mainly the service's part is measured.
  */
 import chromium from '@sparticuz/chromium'
 import { writeFile } from 'node:fs/promises'

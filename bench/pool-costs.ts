@@ -1,6 +1,6 @@
 /**
- * What the pool's care costs: how soon a job hears its signal, what telling progress takes, and what the guard of the
- * main thread adds to a first job. `npm run bench:pool`
+ * The cost of the pool's safety measures: how soon a job notices its signal, a call of progress, and what the guard of
+ * the main thread adds to a first job. `npm run bench:pool`
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -31,7 +31,7 @@ function share(part: number): string {
 
 const noSteps = { keep: async () => 'stale' as const, stored: async () => null }
 
-/** Median milliseconds from asking a running job to stop to its outcome here. */
+/** Median milliseconds from asking a running job to stop to its outcome on the main thread. */
 async function signalMs(pool: Pool, registry: Registry, name: string): Promise<number> {
   const task = registry.get(name)
   if (task === undefined) throw new Error(`no task ${name}`)

@@ -1,6 +1,6 @@
 /**
- * Tasks that misbehave in every known way, at random and beside good ones, against the real service for five minutes:
- * at its end the service must be alive and whole, every job final, and memory as it was. Exit code 1 when it is not.
+ * Tasks that misbehave in every known way, at random and mixed with good ones, against the real service for five minutes.
+ * At the end the service must be alive and intact, every job final, and memory as before; otherwise the exit code is 1.
  * `npm run soak -- --seconds 300 --seed 1`
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -22,15 +22,15 @@ const seed = wholeNumber('seed', values.seed)
 
 const threads = 2
 const runsAtOnce = 8
-/** Behind each way once: until what the allocators keep has reached its height. */
+/** Measured after each way has run once, when the allocators have reached their maximum. */
 const warmUpRuns = 150
-/** V8 gives the memory of ended threads back to the system about ten seconds later. */
+/** V8 returns the memory of ended threads to the system about ten seconds later. */
 const restMs = 12_000
 const memoryTolerance = 1.2
 const threadsSchema = z.object({ threads: z.array(z.object({ state: z.string(), running: z.number() })) })
 const jobsSchema = z.object({ jobs: z.record(z.string(), z.number()) })
 
-/** Mulberry32: small, seeded, and even enough to pick from a list. */
+/** Mulberry32: small, seeded, and uniform enough to pick from a list. */
 function createRandom(state: number): () => number {
   return () => {
     state = (state + 0x6d2b79f5) | 0
@@ -47,7 +47,7 @@ const pick = <Value>(list: readonly Value[]): Value => list[Math.floor(random() 
 const ways = Object.keys(misbehaviours)
 const answerMs: number[] = []
 
-// Without a watch on shared threads a hoard ends with V8's limit, which can take the whole process.
+// Without a memory watch on shared threads, a hoard ends at V8's limit, which can end the whole process.
 const bad = ways.flatMap((input) =>
   ['misbehave-cpu', ...(/hoard|parses/.test(input) ? [] : ['misbehave-io'])].map((name) => ({
     name,
@@ -57,12 +57,12 @@ const bad = ways.flatMap((input) =>
   })),
 )
 
-/** Half of the tasks are good, so that there are always neighbours to hurt. */
+/** Half of the tasks are good, so that there are always neighbours to harm. */
 function anyTask(): object {
   return random() < 0.5 ? pick([{ name: 'good-cpu' }, { name: 'good-io', input: 20 }]) : pick(bad)
 }
 
-/** Runs the tasks behind a first one that is good, whose answer must come whatever they do. */
+/** Runs the tasks after a good first one, whose answer must come whatever they do. */
 async function post(url: string, tasks: readonly object[]): Promise<void> {
   const body = JSON.stringify({ tasks: [{ name: 'good-cpu', input: 'answer' }, ...tasks] })
   const startedAt = performance.now()
@@ -91,7 +91,7 @@ async function load(server: Server, next: (posted: number) => readonly object[] 
   }
 }
 
-/** What it holds when it has rested. */
+/** Memory after a rest. */
 async function restedMb(pid: number): Promise<number> {
   await sleep(restMs)
   const looks: number[] = []
@@ -127,7 +127,7 @@ function percentile(part: number): string {
   return `${(sorted[Math.floor((sorted.length - 1) * part)] ?? Number.NaN).toFixed(1)} ms`
 }
 
-// Only these: what other tasks hold would hide a growth.
+// Only these: memory of other tasks would hide growth.
 const tasksDir = join(directory, 'tasks')
 mkdirSync(tasksDir)
 for (const name of ['good-cpu', 'good-io', 'misbehave-cpu', 'misbehave-io']) {
@@ -139,7 +139,7 @@ const env = {
   TASKS_DIR: tasksDir,
   THREADS: String(threads),
   CANCEL_GRACE_MS: '100',
-  // Without them glibc keeps so much of what was freed that no growth could be seen.
+  // Otherwise glibc keeps so much freed memory that growth would be invisible.
   ...startEnv,
 }
 try {
@@ -152,7 +152,7 @@ try {
   })
   console.log(`seed ${seed}, ${seconds} s, ${ways.length} ways to misbehave on ${threads} cpu threads and 1 io thread`)
   const anyTasks = (): object[] => [anyTask(), anyTask(), anyTask()]
-  // Each way once, and then as it goes on.
+  // Each way once, then at random.
   const warmUp = bad.length + warmUpRuns
   await load(server, (posted) => {
     const way = bad[posted]

@@ -12,7 +12,7 @@ import { refusal } from './lib/refusal.ts'
 
 type Cells = readonly (number | null)[]
 
-/** The column's cells in row order; null for a cell that is no number. */
+/** The column's cells in row order; null for a cell that is not a number. */
 function readColumn(csv: string, column: string): Cells {
   const { header, rows } = readCsv(csv)
   const names = header.map((name) => name.trim())
@@ -33,21 +33,21 @@ function readColumn(csv: string, column: string): Cells {
   return numbers
 }
 
-/** Where they are all equal, some room around them. */
+/** Adds room on both sides if all values are equal. */
 function domainOf(values: readonly number[]): Axis['domain'] {
   const [low = 0, high = 0] = extent(values)
   if (!Number.isFinite(high - low)) throw refusal('range-too-wide', 'The numbers are too far apart to draw.')
-  // Below that, doubles leave no room for ticks.
+  // With less, doubles leave no room for ticks.
   if (high - low > Math.max(1e-300, Math.abs(low) * 1e-12)) return [low, high]
   const margin = Math.max(values.every(Number.isInteger) ? 1 : 0.5, Math.abs(low) / 100)
   return [low - margin, high + margin]
 }
 
-/** Exactly `wanted` bins from the least to the greatest value, or bins with round edges when that is undefined. */
+/** Exactly `wanted` bins from the smallest to the largest value; bins with round edges if `wanted` is undefined. */
 function binsOf(values: number[], wanted: number | undefined) {
   const [low, high] = domainOf(values)
   if (wanted !== undefined) {
-    // Twelve digits, so that 0.3 falls to the right side of the third tenth.
+    // Twelve digits, so that 0.3 belongs to the right tenth.
     const edges = range(1, wanted).map((edge) =>
       Number(((low * (wanted - edge) + high * edge) / wanted).toPrecision(12)),
     )
@@ -55,14 +55,14 @@ function binsOf(values: number[], wanted: number | undefined) {
   }
   const usual = thresholdFreedmanDiaconis(values, low, high)
   const count = Math.min(50, Math.max(5, usual > 1 ? usual : thresholdSturges(values)))
-  // Integers in steps of one: each stands in the middle of its own bar.
+  // Integers in steps of one: each value is in the middle of its own bar.
   if (values.every(Number.isInteger) && tickStep(low, high, count) <= 1) {
     return bin()
       .domain([low - 0.5, high + 0.5])
       .thresholds(range(low + 0.5, high))(values)
   }
   const [from = low, to = high] = scaleLinear([low, high], [0, 1]).nice(count).domain()
-  // Rounding may cut the least value off.
+  // Rounding could cut off the smallest value.
   return bin()
     .domain([Math.min(from, low), Math.max(to, high)])
     .thresholds(count)(values)
@@ -95,7 +95,7 @@ function histogram(column: string, cells: Cells, wanted: number | undefined): Pl
 
 function line(column: string, cells: Cells): Plot {
   const values = numbersOf(cells)
-  // A single row stands in the middle.
+  // A single row is placed in the middle.
   const margin = cells.length === 1 ? 0.5 : 0
   return {
     title: `${column} by row`,
@@ -108,7 +108,7 @@ function line(column: string, cells: Cells): Plot {
         stretch.map(({ row, value }) => [px(x(row + 1)), px(y(value))] as const),
       )
       const path = stretches.filter((stretch) => stretch.length > 1).map((stretch) => `M${stretch.join('L')}`)
-      // A value between two gaps has no line to be seen by.
+      // A value between two gaps would have no visible line.
       const dots = stretches.filter((stretch) => stretch.length === 1 || rows.length * 12 < widthPx).flat()
       return [
         `<path fill="none" stroke="${dataColor}" stroke-width="1.75" stroke-linejoin="round" d="${path.join('')}"/>`,
@@ -118,7 +118,7 @@ function line(column: string, cells: Cells): Plot {
   }
 }
 
-/** At most two rows a pixel, those with its least and its greatest value; a gap where it has none. */
+/** At most two rows per pixel: those with its smallest and its largest value; a gap if it has no value. */
 function thinOut(cells: Cells, pixels: number): number[] {
   if (cells.length <= 2 * pixels) return range(cells.length)
   return range(pixels).flatMap((pixel) => {

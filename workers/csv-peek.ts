@@ -10,7 +10,7 @@ const sampleRows = 249
 
 function estimateRows({ rows, isComplete, textLength, headerLength, rowsLength }: CsvTable): number {
   if (isComplete) return rows.length
-  // A first row that outgrows the sample counts as if it ended there.
+  // If the first row is longer than the sample, it counts as ending there.
   if (rows.length === 0) return Math.ceil((textLength - headerLength) / (sampleLength - headerLength))
   return Math.round((rows.length * (textLength - headerLength)) / rowsLength)
 }

@@ -9,7 +9,7 @@ import { refusal } from './lib/refusal.ts'
 
 const maxColumns = 1_000
 const maxTopValues = 5
-/** Less where there are many columns, for a result has bounds: a character can take six bytes in it. */
+/** Less if there are many columns, because a result has limits: a character can take six bytes in it. */
 const shownLengthOf = (columnCount: number) => Math.min(100, Math.floor(18_000 / columnCount))
 
 const missingMarkers = new Set(['', 'NA', 'N/A', 'n/a', 'NaN', 'nan', 'NULL', 'null'])
@@ -17,7 +17,7 @@ const integerPattern = /^[+-]?(?:0|[1-9]\d*)$/
 const datePattern =
   /^(\d{4})-(\d{2})-(\d{2})(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)?)?$/
 
-/** An integer that a double cannot hold is an identifier: its arithmetic would be wrong, its digits matter. */
+/** An integer that a double cannot represent is an identifier: its digits matter, and arithmetic would be wrong. */
 function isNumber(cell: string): boolean {
   if (!numberPattern.test(cell)) return false
   const value = Number(cell)
@@ -68,14 +68,14 @@ function quantile(sorted: Float64Array, probability: number): number {
   return below + (above - below) * (position - Math.floor(position))
 }
 
-/** JSON has no infinity: a figure that outgrows a double is null. */
+/** JSON has no infinity: a figure beyond the range of a double is null. */
 const finite = (value: number) => (Number.isFinite(value) ? value : null)
 
 function summarizeNumbers(values: Float64Array) {
   const sorted = values.toSorted()
   const mean = sum(values) / values.length
   const deviations = values.map((value) => value - mean)
-  // Two passes; the second term takes out what the mean's own rounding put in.
+  // Two passes; the second term removes the rounding error of the mean.
   const squares = sum(deviations.map((deviation) => deviation ** 2)) - sum(deviations) ** 2 / values.length
   return {
     min: sorted.at(0) ?? null,

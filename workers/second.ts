@@ -1,4 +1,4 @@
-/** The original recipe's second task: waits 5 s without using a core, and stops waiting when it is told to. */
+/** The original recipe's second task: waits 5 s without using a core, and stops waiting when it is asked to. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineTask } from 'forerunner'
 

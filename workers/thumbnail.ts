@@ -9,14 +9,14 @@ import { z } from 'zod'
 import { refusal } from './lib/refusal.ts'
 
 const maxImageBytes = 1_048_576
-/** Of one column, a megapixel takes longer than 50 of a square. */
+/** An image one pixel wide takes longer per megapixel than a square one takes for 50. */
 const maxSidePx = 16_384
 const maxPixels = 50_000_000
-/** An interlaced or progressive image is held in memory whole, with up to eight bytes a pixel. */
+/** An interlaced or progressive image is held in memory whole, with up to eight bytes per pixel. */
 const maxProgressivePixels = 25_000_000
-/** Less than the task's timeout, which cannot stop native code. */
+/** Shorter than the task's timeout, which cannot stop native code. */
 const maxDecodeSeconds = 20
-/** A task's result may have 1 MiB; the rest is room for the other members. */
+/** A task's result may have 1 MiB; the rest is reserved for the other members. */
 const maxResultCharacters = 1_048_000
 
 /** The format by its signature, not by trying decoders: unwanted ones (SVG, TIFF, …) must not run at all. */
@@ -27,9 +27,9 @@ function formatOf(image: Buffer): 'png' | 'jpeg' {
   throw refusal('unsupported-image', 'The image is neither PNG nor JPEG.')
 }
 
-/** Reads the header alone, and refuses what it says is too large. */
+/** Reads only the header, and refuses an image that is too large. */
 async function inspect(image: Buffer) {
-  // Its pixels are counted here, to tell a large image from a broken one.
+  // Its pixels are counted here, to distinguish a large image from a broken one.
   const header = await sharp(image, { limitInputPixels: false }).metadata().catch(refuseBroken)
   const { width, height, isProgressive } = header
   const allowed = isProgressive ? maxProgressivePixels : maxPixels
@@ -67,7 +67,7 @@ export default defineTask({
     const original = Buffer.from(input.image, 'base64')
     const format = formatOf(original)
     const { isPalette } = await inspect(original)
-    // What a camera writes is often slightly off the standard: only errors stop, warnings do not.
+    // Cameras often deviate slightly from the standard, so only errors count, not warnings.
     const copy = sharp(original, { autoOrient: true, limitInputPixels: maxPixels, failOn: 'error' })
       .resize({ width: input.widthPx, height: input.heightPx, fit: 'inside', withoutEnlargement: true })
       // In full colour the copy of a palette image can be many times larger than the original.

@@ -1,4 +1,4 @@
-// The OpenAPI document as Markdown: each route with its parameters, body and answers, then the schemas that they name.
+// The OpenAPI document as Markdown: each route with its parameters, body and responses, then the schemas that they use.
 
 const note = 'Written by `npm run docs:reference` from the schemas that requests and answers are checked by.'
 
@@ -62,7 +62,7 @@ function schemaSection(name, schema) {
     .join('\n\n')
 }
 
-/** Of an object, and of the objects inside it that have no name of their own. */
+/** The members of an object, and of the unnamed objects inside it. */
 function members({ properties = {}, required = [] }, prefix = '') {
   return Object.entries(properties).flatMap(([name, given]) => {
     const path = `${prefix}${name}`

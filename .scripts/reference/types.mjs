@@ -1,5 +1,5 @@
-// The public names of the package with their declarations, as the compiler has written them. TypeScript 7 has no API for
-// programs, and the generators of references need one; declarations are regular enough to be read line by line.
+// The public names of the package with their declarations, as the compiler wrote them. TypeScript 7 has no API for
+// programs, which generators of references need; but declarations are regular enough to be read line by line.
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
@@ -43,13 +43,13 @@ function exportsOf(path) {
     )?.groups?.name
     if (name === undefined) continue
     const text = `${statement.comment}${statement.code}`.trim()
-    // Overloads are one name.
+    // Overloads share one name.
     found.set(name, found.has(name) ? `${found.get(name)}\n${text}` : text)
   }
   return found
 }
 
-/** A statement begins at the left edge and ends before the next one; a comment at the edge belongs to what follows. */
+/** A statement starts at the left edge and ends before the next one; a comment at the edge belongs to the next statement. */
 function statementsOf(path) {
   const statements = []
   let comment = ''

@@ -1,7 +1,7 @@
-/** An answer of the form and size of Forerunner's, so that no contender has less to write than another. */
+/** A response of the same form and size as Forerunner's, so that all contenders write the same amount. */
 import { randomUUID } from 'node:crypto'
 
-/** @param {readonly string[]} tasks names of the run's tasks; the first is done, the others are under way */
+/** @param {readonly string[]} tasks names of the run's tasks; the first has completed, the others are running */
 export function answerOf(tasks, result) {
   const id = randomUUID()
   const now = new Date().toISOString()

@@ -1,6 +1,6 @@
 /**
- * The recipe by hand on a queue library over Redis: the first task on the main thread, the others in BullMQ, with one
- * `addBulk` for each request. Finished jobs are removed at once; runs, answers and results are not kept.
+ * The recipe by hand with a queue library on Redis: the first task on the main thread, the others in BullMQ, with one
+ * `addBulk` for each request. Finished jobs are removed at once; runs, answers and results are not stored.
  */
 import { Router } from '@koa/router'
 import { Queue, Worker } from 'bullmq'

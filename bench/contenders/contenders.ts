@@ -1,24 +1,24 @@
-/** Who takes part, and how each is started. */
+/** The contenders, and how each is started. */
 import { fileURLToPath } from 'node:url'
 
 export interface Contender {
   readonly name: string
-  /** What the program is given. */
+  /** Arguments of the program. */
   readonly entry: string
-  /** What runs it; default: this Node. */
+  /** The executable; default: this Node. */
   readonly program?: string
-  /** What the program is given before its entry. */
+  /** Arguments before the entry. */
   readonly flags?: readonly string[]
   readonly env: Readonly<Record<string, string>>
   /** How many jobs its own totals count for a run of three tasks. */
   readonly jobsPerRun: number
-  /** The command name of a server's processes that work for it, started by this bench. */
+  /** Command name of the processes of its database server, which this bench started. */
   readonly helper?: 'postgres' | 'redis-server'
-  /** In which it keeps everything. */
+  /** The file that contains all its data. */
   readonly file?: string
 }
 
-/** What the figures are filed under. */
+/** Key of its figures. */
 export const names = {
   plain: 'Koa alone, no jobs',
   volatile: 'Koa + Piscina, volatile',
@@ -29,7 +29,7 @@ export const names = {
   fastApi: 'FastAPI, volatile',
 } as const
 
-/** As `npm start` starts the service. */
+/** With the flags of `npm start`. */
 export const startFlags = ['--enable-source-maps', '--max-semi-space-size=16']
 export const startEnv = {
   MALLOC_ARENA_MAX: '2',
@@ -39,14 +39,14 @@ export const startEnv = {
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
 const service = path('../../dist/src/main.js')
-/** A contender is ended when its work is done, and nothing of it is worth a wait. */
+/** A contender is ended when its work is done, so its shutdown need not be waited for. */
 const serviceEnv = { ...startEnv, TASKS_DIR: path('../tasks'), SHUTDOWN_GRACE_MS: '0' }
 
 export const plain: Contender = { name: names.plain, entry: path('./plain.js'), env: {}, jobsPerRun: 1 }
 
 export const volatileApp: Contender = { name: names.volatile, entry: path('./volatile.js'), env: {}, jobsPerRun: 3 }
 
-/** @param file of its database; made where there is none */
+/** @param file of its database, created if necessary */
 export function forerunnerOnSqlite(file: string, env: Readonly<Record<string, string>> = {}): Contender {
   const all = { ...serviceEnv, DATABASE_URL: `sqlite:${file}`, ...env }
   return { name: names.sqlite, entry: service, flags: startFlags, env: all, jobsPerRun: 3, file }

@@ -1,6 +1,6 @@
 /**
- * The recipe by hand on a queue library: the first task on the main thread, the others in pg-boss, with one insert for
- * each request and the settings that its documentation gives for throughput. Runs, answers and results are not kept.
+ * The recipe by hand with a queue library: the first task on the main thread, the others in pg-boss, with one insert
+ * for each request and the settings that its documentation recommends for throughput. Runs and results are not stored.
  */
 import { Router } from '@koa/router'
 import Koa from 'koa'
@@ -19,7 +19,7 @@ boss.on('error', (error) => console.error('an error in the queue', error))
 await boss.start()
 await boss.createQueue(queue)
 
-// Counted a little too early: the queue settles the jobs when this has returned.
+// Counted a little too early: the queue completes the jobs after this function has returned.
 await boss.work(queue, settings, async (jobs) => {
   for (const { data } of jobs) run(data)
   counts.finished += jobs.length

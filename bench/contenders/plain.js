@@ -1,4 +1,4 @@
-/** The ceiling: Koa reads the same body and answers with as much JSON, and there is no work behind it. */
+/** The upper limit: Koa reads the same body and returns as much JSON, without any work. */
 import { Router } from '@koa/router'
 import Koa from 'koa'
 import bodyParser from 'koa-bodyparser'

@@ -1,4 +1,4 @@
-/** The background tasks of the apps that are written by hand: what those in ../tasks do. */
+/** The background tasks of the hand-written apps, equivalent to those in ../tasks. */
 const tasks = {
   second: () => 'Second result',
   third: () => 'Third result',
@@ -12,7 +12,7 @@ const tasks = {
   size: (input) => Object.keys(input).length,
 }
 
-/** @returns what the task returns. @throws where no task has that name */
+/** @returns the result of the task @throws if no task has that name */
 export default function run({ name, input }) {
   const task = tasks[name.replace(/-cpu$/, '')]
   if (task === undefined) throw new Error(`no task is named ${name}`)

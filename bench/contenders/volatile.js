@@ -1,6 +1,6 @@
 /**
  * The recipe as a good engineer writes it by hand: the first task on the main thread, the others in Piscina, bounded,
- * with every failure logged. Nothing is written down, so a restart loses what runs and what waits.
+ * with every failure logged. Nothing is stored, so a restart loses running and waiting tasks.
  */
 import { availableParallelism } from 'node:os'
 import { Router } from '@koa/router'
@@ -10,7 +10,7 @@ import { Piscina } from 'piscina'
 import { answerOf } from './answer.js'
 import { serve, statsOf } from './serve.js'
 
-/** As Forerunner's own. */
+/** Forerunner's own default. */
 const maxBacklog = 100_000
 const threads = Math.max(1, availableParallelism() - 1)
 

@@ -3,7 +3,7 @@
 export interface Bar {
   readonly label: string
   readonly value: number
-  /** Least and most of the rounds; drawn as a thin line. */
+  /** Smallest and largest of the rounds; drawn as a thin line. */
   readonly range: readonly [least: number, most: number]
   /** Whether it is the subject of the comparison. */
   readonly isSubject: boolean
@@ -13,7 +13,7 @@ export interface Bar {
 export interface Panel {
   readonly title: string
   readonly bars: readonly Bar[]
-  /** Of the value that is written beside a bar. */
+  /** Digits of the value that is written next to a bar. */
   readonly digits: number
 }
 
@@ -24,7 +24,7 @@ const barHeight = 16
 const barGap = 8
 const titleHeight = 34
 const margin = 12
-/** From the middle of a line of text down to where its letters stand. */
+/** Distance from the middle of a line of text down to its baseline. */
 const baseline = 5
 
 const style = `

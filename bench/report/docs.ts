@@ -1,4 +1,4 @@
-/** Writes a run of the bench where readers look for it: between the markers of docs/benchmarks.md, and two files beside it. */
+/** Publishes a run of the bench: between the markers of docs/benchmarks.md, and in two files next to it. */
 import { spawnSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'

@@ -1,6 +1,6 @@
-/** Markdown as the formatter would have it, and its place in a file that is written by hand. */
+/** Writes Markdown as the formatter does, and inserts it into a hand-written file. */
 
-/** Columns are padded, so that it can be read in a terminal too. */
+/** Columns are padded, so that the table is readable in a terminal too. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) =>
     Math.max(3, ...[title, ...rows.map((row) => row[column] ?? '')].map(width)),
@@ -19,7 +19,7 @@ const begin = '<!-- bench:begin -->'
 const end = '<!-- bench:end -->'
 
 /**
- * Puts `generated` between the two markers in place of what is there; all around stays.
+ * Replaces the text between the two markers by `generated`; everything else is kept.
  * @throws Error unless the text has each marker once, in order
  */
 export function writeBetweenMarkers(text: string, generated: string): string {

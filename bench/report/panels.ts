@@ -1,10 +1,10 @@
-/** What the chart shows of a run: completed runs of each contender, and its first response without and with other work. */
+/** The panels of the chart: completed runs of each contender, and its first response without and with other work. */
 import { names } from '../contenders/contenders.ts'
 import { median } from '../rig/figures.ts'
 import type { Figures } from '../scenarios/scenario.ts'
 import type { Bar, Panel } from './chart.ts'
 
-/** Without those that this run has not measured. */
+/** Omits panels that this run has not measured. */
 export function panelsOf(figures: Figures): Panel[] {
   const all = Object.values(names)
   const rates = all.flatMap((name) => bar(figures, name, name, `throughput, 50 connections, ${name}: completed runs/s`))

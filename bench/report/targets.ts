@@ -1,17 +1,17 @@
-/** What Forerunner is to reach, held against the figures of one run. */
+/** The targets of Forerunner, compared with the figures of one run. */
 import { names } from '../contenders/contenders.ts'
 import { format, median, pairedRatios } from '../rig/figures.ts'
 import type { Figures } from '../scenarios/scenario.ts'
 import { connectionCounts } from '../scenarios/throughput.ts'
 import { table } from './markdown.ts'
 
-/** What was measured, with a word on the circumstances where there are several; null: this run has not measured it. */
+/** The measured value, with the circumstances if there are several; null if this run has not measured it. */
 type Measured = readonly { readonly value: number | null; readonly when?: string }[]
 
 interface Target {
   readonly what: string
   readonly limit: number
-  /** Else at most. */
+  /** false: at most. */
   readonly isAtLeast?: boolean
   readonly unit?: string
   readonly digits: number
@@ -26,7 +26,7 @@ export interface Verdict {
   readonly isMet: boolean | null
 }
 
-/** Of one contender to another one, at each number of connections. */
+/** Ratio of two contenders, for each number of connections. */
 function ofRuns(quantity: string, one: string, other: string): Target['measure'] {
   return (figures) =>
     connectionCounts.map((connections) => {
@@ -40,7 +40,7 @@ function ofLoad(name: string, quantity: string): Target['measure'] {
   return single(`throughput, ${connectionCounts[0]} connections, ${name}: ${quantity}`)
 }
 
-/** Of so many processes to one. */
+/** Ratio of this number of processes to one. */
 function ofProcesses(count: number): Target['measure'] {
   return (figures) => {
     const key = (processes: number): string => `processes, ${processes}: completed runs/s`
@@ -213,7 +213,7 @@ export const targets: readonly Target[] = [
   },
 ]
 
-/** Met only where it is met in all circumstances; with one of them missing it counts as not measured, unless another fails. */
+/** Met only if met in all circumstances. If one is missing, it counts as not measured, unless another one fails. */
 export function judge(
   { what, limit, isAtLeast = false, unit = '', digits, measure }: Target,
   figures: Figures,

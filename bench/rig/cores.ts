@@ -1,28 +1,28 @@
-/** Who runs on which cores: the load generator on one of its own, all servers on the others where there are enough. */
+/** Assigns cores: one to the load generator, the others to the servers, if there are enough. */
 import { spawnSync } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 
 export interface Cores {
-  /** What the load generator is started through; empty where nothing is pinned. */
+  /** Command that starts the load generator; empty if nothing is pinned. */
   readonly generatorPrefix: readonly string[]
   /** How many cores the servers may use. */
   readonly forServers: number
-  /** For whoever reads the figures. */
+  /** Description for the reader of the figures. */
   readonly text: string
 }
 
 export interface CorePlan {
   readonly generator: number | null
-  /** null: any. */
+  /** null: any core. */
   readonly servers: readonly number[] | null
 }
 
 const fewestToDivide = 3
 
 /**
- * With one or two cores a server that has only what the generator leaves could not show that it uses several: the
- * generator is then held to one core, and the servers may use all, that one included.
- * @param allowed the numbers of the cores that may be used; empty where cores cannot be chosen
+ * With one or two cores, a server on the generator's other core could not show that it uses several. Then the
+ * generator is pinned to one core, and the servers may use all, including that one.
+ * @param allowed numbers of the cores that may be used; empty if cores cannot be chosen
  */
 export function planCores(allowed: readonly number[]): CorePlan {
   const [generator, ...servers] = allowed
@@ -57,7 +57,7 @@ function allowedCores(): number[] {
   })
 }
 
-/** @returns what it prints; nothing where there is none */
+/** @returns the output; empty if the command does not exist */
 function taskset(...args: readonly string[]): string {
   return spawnSync('taskset', args, { encoding: 'utf8' }).stdout ?? ''
 }

@@ -1,4 +1,4 @@
-/** How long each thread of other processes has been on a core, as Linux counts it in nanoseconds. */
+/** CPU time of each thread of other processes, as Linux counts it, in nanoseconds. */
 import { readdir, readFile } from 'node:fs/promises'
 
 export interface ThreadTime {
@@ -11,7 +11,7 @@ export type CpuTimes = ReadonlyMap<string, ThreadTime>
 
 const nsPerUs = 1_000
 
-/** @returns null where the system does not tell */
+/** @returns null if the system does not report it */
 export async function readCpuTimes(...pids: readonly number[]): Promise<CpuTimes | null> {
   try {
     return new Map((await Promise.all(pids.map(readProcess))).flat())
@@ -32,7 +32,7 @@ async function readThread(pid: number, id: string): Promise<ThreadTime> {
   return { name: id === String(pid) ? 'main' : name.trim(), us }
 }
 
-/** What was spent in between, in microseconds by the name of the thread; threads of one name count together. */
+/** CPU time in between, in microseconds by the name of the thread; threads with the same name are added up. */
 export function spentUs(before: CpuTimes | null, after: CpuTimes | null): Record<string, number> {
   const spent: Record<string, number> = {}
   for (const [id, { name, us }] of after ?? []) {

@@ -1,7 +1,7 @@
 /** Arithmetic on samples. */
 import { percentile } from '../../src/cli/open-loop.ts'
 
-/** Of an even number of values the lower of the two in the middle, so that it is one that was measured. */
+/** For an even number of values the lower of the middle two, so that the result is a measured value. */
 export function median(values: readonly number[]): number {
   return percentile(
     values.toSorted((a, b) => a - b),
@@ -9,7 +9,7 @@ export function median(values: readonly number[]): number {
   )
 }
 
-/** Round by round: what disturbed one side of a pair was likely to disturb the other one too. Rounds without a partner count not. */
+/** Ratios round by round, because a disturbance is likely to affect both sides. Rounds without a partner do not count. */
 export function pairedRatios(ones: readonly number[], others: readonly number[]): number[] {
   return ones.slice(0, others.length).map((one, round) => one / (others[round] ?? Number.NaN))
 }

@@ -1,4 +1,4 @@
-/** The load generator's process, told by its parent what to send. It ends when its parent is gone. */
+/** The process of the load generator. Its parent sends it what to do; it ends when its parent is gone. */
 import { setPriority } from 'node:os'
 import autocannon from 'autocannon'
 import { offer, type OpenLoopReport, type OpenLoopRequest, percentile } from '../../src/cli/open-loop.ts'
@@ -31,7 +31,7 @@ async function run({ url, body, connections, seconds }: LoadRequest): Promise<Lo
     if (error instanceof Error) reject(error)
     else resolve(result)
   })
-  // autocannon's own histogram counts in whole milliseconds.
+  // autocannon's own histogram has whole milliseconds.
   instance.on('response', (_client, status, size, responseMs) => {
     latenciesMs.push(responseMs)
     bytes += size
@@ -50,7 +50,7 @@ async function run({ url, body, connections, seconds }: LoadRequest): Promise<Lo
   }
 }
 
-/** A generator that waits for a core tells its own wait as the server's: where it may, it goes before others. */
+/** If the generator waits for a core, that wait counts as the server's. So it has a higher priority if permitted. */
 async function offerPunctually(request: OpenLoopRequest): Promise<OpenLoopReport> {
   const isAllowed = prioritize(openLoopPriority)
   const report = await offer(request)
@@ -67,7 +67,7 @@ function prioritize(priority: number): boolean {
   }
 }
 
-// Sent by load.ts, which is of the same version.
+// Sent by load.ts, which has the same version.
 process.on('message', (message: GeneratorMessage) => {
   const report = message.type === 'closed' ? run(message.request) : offerPunctually(message.request)
   void report.then((made) => process.send?.(made))

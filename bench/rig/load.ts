@@ -1,10 +1,10 @@
-/** The load generator as the benches see it: a process of its own, so that it never shares a thread with what it measures. */
+/** The load generator as the benches see it: a separate process, so it shares no thread with the measured server. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { OpenLoopReport, OpenLoopRequest } from '../../src/cli/open-loop.ts'
 
-/** Each connection sends its next request when the one before is answered. */
+/** Each connection sends its next request after the response to the previous one. */
 export interface LoadRequest {
   readonly url: string
   /** JSON text of each request's body. */
@@ -14,7 +14,7 @@ export interface LoadRequest {
 }
 
 export interface LoadReport {
-  /** Answers with status 200. */
+  /** Responses with status 200. */
   readonly ok: number
   /** Other statuses, connection errors and timeouts. */
   readonly failed: number
@@ -22,7 +22,7 @@ export interface LoadReport {
   readonly p99Ms: number
   /** Headers and body, on average. */
   readonly bytesPerAnswer: number
-  /** How much of a core the generator has used, from 0 to 1; near 1 it measures itself. */
+  /** The share of a core that the generator used, from 0 to 1; near 1 it measures itself. */
   readonly generatorShare: number
 }
 
@@ -30,14 +30,14 @@ export type GeneratorMessage =
   | { readonly type: 'closed'; readonly request: LoadRequest }
   | { readonly type: 'open'; readonly request: OpenLoopRequest }
 
-/** One thing at a time. */
+/** Takes one order at a time. */
 export interface Generator extends AsyncDisposable {
   run(request: LoadRequest): Promise<LoadReport>
-  /** At a fixed rate of arrivals, whatever the answers do. */
+  /** Requests at a fixed rate, regardless of the responses. */
   offer(request: OpenLoopRequest): Promise<OpenLoopReport>
 }
 
-/** @param prefix what it is started through */
+/** @param prefix command that starts it, such as `taskset` */
 export function startGenerator(prefix: readonly string[]): Generator {
   const entry = fileURLToPath(new URL('./generator.ts', import.meta.url))
   const [program, ...args] = [...prefix, process.execPath, entry] as const
@@ -54,7 +54,7 @@ export function startGenerator(prefix: readonly string[]): Generator {
   }
 
   return {
-    // Both ends are ours.
+    // Child and parent have the same version.
     run: async (request) => (await ask({ type: 'closed', request })) as LoadReport,
     offer: async (request) => (await ask({ type: 'open', request })) as OpenLoopReport,
     async [Symbol.asyncDispose]() {

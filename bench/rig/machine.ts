@@ -1,4 +1,4 @@
-/** What a figure was taken on: without it no figure says anything. */
+/** The machine on which the figures were measured. */
 import { readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, release, tmpdir, type as system } from 'node:os'
@@ -11,10 +11,10 @@ export function describeMachine(): string {
   return `${date} UTC, ${availableParallelism()} cores (${model}), ${system()} ${release()}, Node ${process.version}, load average before ${load}`
 }
 
-/** As Linux names it in statfs(2). */
+/** The name in statfs(2). */
 const tmpfsType = 0x01021994
 
-/** A database in memory would be told as durable: whoever reads the figures is to know. */
+/** A database in memory would look durable, so the reader must know. */
 export async function describeDisk(): Promise<string> {
   const { type } = await statfs(tmpdir())
   return type === tmpfsType ? 'databases IN MEMORY AND ON NO DISK: set TMPDIR' : 'databases on a disk'

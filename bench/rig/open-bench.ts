@@ -1,4 +1,4 @@
-/** What the scenarios share: cores, directories, and servers that are started when the first of them asks. */
+/** Shared by the scenarios: cores, directories, and servers that start when a scenario first needs them. */
 import { rmSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ import { findPython } from './python.ts'
 import { startRedis, type Redis } from './redis.ts'
 
 export interface OpenBench extends Bench, AsyncDisposable {
-  /** Which of the contenders that not every machine has could take part, where somebody asked for them. */
+  /** Which of the optional contenders were available, if a scenario needed them. */
   found(): string[]
 }
 
@@ -23,11 +23,11 @@ export function openBench(isQuick: boolean): OpenBench {
   let redis: Promise<Redis | null> | undefined
   const found: string[] = []
   const directories: string[] = []
-  // Also after an interrupt: some of them are large.
+  // Also after an interrupt, because some directories are large.
   process.once('exit', () => directories.forEach((directory) => rmSync(directory, { recursive: true, force: true })))
 
   async function postgresUrl(): Promise<string> {
-    // As it comes: with fsync.
+    // With its default settings, including fsync.
     const server = await startPostgres([])
     scope.defer(() => server.end())
     return server.url

@@ -1,9 +1,9 @@
-/** What Linux tells of processes: who came from whom, what they are called, and what memory they hold. */
+/** What Linux reports about processes: their descendants, names and memory. */
 import { readdirSync, readFileSync } from 'node:fs'
 
 const kilobytesPerMb = 1_024
 
-/** All that came from this process, directly or not, and are called so; none where the system does not tell. */
+/** All descendants of this process with this name; none if the system does not report them. */
 export function descendantsNamed(command: string): number[] {
   const all = processes()
   const found: number[] = []
@@ -16,13 +16,13 @@ export function descendantsNamed(command: string): number[] {
   return found
 }
 
-/** In MiB; null where the system does not tell. */
+/** In MiB; null if the system does not report it. */
 export function residentMb(pid: number): number | null {
   const kilobytes = /VmRSS:\s+(\d+)/.exec(read(`/proc/${pid}/status`))?.[1]
   return kilobytes === undefined ? null : Number(kilobytes) / kilobytesPerMb
 }
 
-/** What it has had written to disks; null where the system does not tell. */
+/** Bytes written to disks; null if the system does not report them. */
 export function writtenBytes(pid: number): number | null {
   const bytes = /^write_bytes: (\d+)$/m.exec(read(`/proc/${pid}/io`))?.[1]
   return bytes === undefined ? null : Number(bytes)
@@ -42,13 +42,13 @@ function processes(): Process[] {
     return []
   }
   return pids.flatMap((pid) => {
-    // proc(5): the name in brackets can hold anything, so the fields behind it are found from its end.
+    // proc(5): the name in brackets can contain anything, so the later fields are found from its end.
     const parts = /^\d+ \((?<name>.*)\) \S (?<parent>\d+) /s.exec(read(`/proc/${pid}/stat`))?.groups
     return parts === undefined ? [] : [{ pid: Number(pid), parent: Number(parts['parent']), name: parts['name'] ?? '' }]
   })
 }
 
-/** Nothing where it is gone. */
+/** Empty if the process is gone. */
 function read(path: string): string {
   try {
     return readFileSync(path, 'utf8')

@@ -1,4 +1,4 @@
-/** A Redis server of this bench's own, which has every write on the disk before it answers. */
+/** A Redis server for this bench, which syncs every write to disk before it replies. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, rmSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface Redis extends AsyncDisposable {
-  /** The path of its Unix socket: no port, and quicker than one. */
+  /** Path of its Unix socket: needs no port, and is faster. */
   readonly socket: string
   readonly version: string
 }
@@ -16,7 +16,7 @@ export interface Redis extends AsyncDisposable {
 const startLimitMs = 20_000
 const pollMs = 20
 
-/** @returns null where there is no `redis-server` on the path */
+/** @returns null if there is no `redis-server` on the path */
 export async function startRedis(): Promise<Redis | null> {
   const version = /v=(?<number>\S+)/.exec(spawnSync('redis-server', ['--version'], { encoding: 'utf8' }).stdout ?? '')
   if (version === null) return null

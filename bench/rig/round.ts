@@ -1,4 +1,4 @@
-/** One measurement of one contender: load, then the wait until everything that was accepted is finished. */
+/** One measurement of one contender: load, then a wait until all accepted work is finished. */
 import { statSync } from 'node:fs'
 import type { Contender } from '../contenders/contenders.ts'
 import { readCpuTimes, spentUs, sumOf } from './cpu-time.ts'
@@ -8,31 +8,31 @@ import type { Server, Stats } from './server.ts'
 
 export interface Round extends LoadReport {
   readonly runs: number
-  /** From the first request until the last job of the last run was finished. */
+  /** From the first request until the last job of the last run finished. */
   readonly seconds: number
   readonly runsPerSecond: number
-  /** How long of it the load was over and jobs were still to do. */
+  /** The part of it after the load, while jobs were still running. */
   readonly drainSeconds: number
-  /** Per finished run, by the name of the thread; null where the system does not tell. */
+  /** Per finished run, by the name of the thread; null if the system does not report it. */
   readonly cpuUs: Readonly<Record<string, number>> | null
-  /** Per finished run, of the database server that works for the contender; 0 without one. */
+  /** Per finished run, for the contender's database server; 0 without one. */
   readonly helperCpuUs: number
-  /** At its end; null where the system does not tell. */
+  /** At the end; null if the system does not report it. */
   readonly residentMb: number | null
-  /** Per finished run; null where the system does not tell. */
+  /** Per finished run; null if the system does not report it. */
   readonly writtenBytes: number | null
-  /** By which the contender's file has grown, per finished run; null without one. */
+  /** Growth of the contender's file per finished run; null without a file. */
   readonly fileBytes: number | null
 }
 
 export interface RoundRequest extends Omit<LoadRequest, 'url'> {
-  /** Jobs that wait in the server all the time and cannot run. */
+  /** Jobs that stay in the server and cannot run. */
   readonly leftOver?: number
 }
 
 const msPerSecond = 1_000
 
-/** @throws Error when a request failed, a job failed, or what was accepted was not finished */
+/** @throws Error if a request or a job failed, or accepted work was not finished */
 export async function measureRound(
   contender: Contender,
   server: Server,
@@ -40,7 +40,7 @@ export async function measureRound(
   { leftOver = 0, ...request }: RoundRequest,
 ): Promise<Round> {
   const statsBefore = await server.drained(leftOver)
-  // Looked for each time: a database server can have a process for each connection, and connections come and go.
+  // Listed each time, because a database server may have a process for each connection.
   const helpers = (): number[] => (contender.helper === undefined ? [] : descendantsNamed(contender.helper))
   const cpuBefore = await readCpuTimes(server.pid)
   const helperBefore = await readCpuTimes(...helpers())
@@ -56,7 +56,7 @@ export async function measureRound(
   const helperAfter = await readCpuTimes(...helpers())
 
   const runs = finishedJobs(contender.name, statsBefore, after, load.failed) / contender.jobsPerRun
-  // What was on its way when the load ended is accepted and finished too, and nobody heard of it.
+  // Requests in flight when the load ended are accepted and finished too, although the generator did not count them.
   if (runs < load.ok) throw new Error(`${contender.name}: ${load.ok} answered, ${runs} finished`)
   const seconds = (finishedAt - startedAt) / msPerSecond
   const perRunSince = (before: number | null, now: number | null): number | null =>
@@ -77,8 +77,8 @@ export async function measureRound(
 }
 
 /**
- * How many jobs were finished in between, which is how many were accepted.
- * @throws Error when a request failed, a job failed, or what was accepted was not finished
+ * Counts the jobs finished in between, which equals the jobs accepted.
+ * @throws Error if a request or a job failed, or accepted work was not finished
  */
 export function finishedJobs(name: string, before: Stats, after: Stats, failedRequests: number): number {
   const accepted = after.conservation.accepted - before.conservation.accepted

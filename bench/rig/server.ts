@@ -20,15 +20,15 @@ export type Stats = z.infer<typeof statsSchema>
 export interface Server extends AsyncDisposable {
   readonly pid: number
   readonly url: string
-  /** From the start of its process until it had told its address. */
+  /** From the start of its process until it printed its address. */
   readonly startedInMs: number
   /** GET /stats, which every contender has. */
   stats(): Promise<Stats>
-  /** Waits until nothing that was accepted is left to do, or so many jobs that cannot be done. */
+  /** Waits until all accepted jobs are finished, except this number of jobs that cannot run. */
   drained(leftOver?: number): Promise<Stats>
-  /** Whether it was started so; only then has it delays to tell. */
+  /** Whether `loop-monitor.ts` is loaded; without it there are no delays. */
   readonly watchesLoop: boolean
-  /** Forgets the delays of its event loop until now. */
+  /** Resets the delays of its event loop. */
   resetLoopDelays(): Promise<void>
   loopDelays(): Promise<LoopDelays>
   /** Ends it as a power cut would. */
@@ -36,9 +36,9 @@ export interface Server extends AsyncDisposable {
 }
 
 export interface StartOptions {
-  /** Whether `loop-monitor.ts` is loaded into it; only for Node. */
+  /** Whether to load `loop-monitor.ts`; only for Node. */
   readonly watchesLoop?: boolean
-  /** Default: any that is free. */
+  /** Default: any free port. */
   readonly port?: number
 }
 
@@ -47,13 +47,13 @@ const drainLimitMs = 300_000
 const pollMs = 10
 const monitor = new URL('./loop-monitor.ts', import.meta.url).href
 
-/** Resolves when the contender has told its address, which is a JSON line with the member `url`. */
+/** Resolves when the contender has printed its address: a JSON line with the member `url`. */
 export async function startServer(contender: Contender, options: StartOptions = {}): Promise<Server> {
   const { name, entry, flags = [], program = process.execPath, env } = contender
   const { watchesLoop = false, port = 0 } = options
   const startedAt = performance.now()
   const child = spawn(program, [...flags, ...(watchesLoop ? ['--import', monitor] : []), entry], {
-    // Nothing of the caller's settings: every contender is measured with its own defaults.
+    // Without the caller's settings: every contender runs with its own defaults.
     env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production', PORT: String(port), ...env },
     stdio: ['ignore', 'pipe', 'inherit', ...(watchesLoop ? (['ipc'] as const) : [])],
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
@@ -83,7 +83,7 @@ export async function startServer(contender: Contender, options: StartOptions = 
     const told = once(child, 'message')
     child.send(word)
     const [delays] = await told
-    // Both ends are ours.
+    // Child and parent have the same version.
     return delays as LoopDelays
   }
 
@@ -118,7 +118,7 @@ export async function startServer(contender: Contender, options: StartOptions = 
 }
 
 async function urlFrom(lines: AsyncIterable<string>): Promise<string> {
-  // Not `for await`: leaving the loop would close the stream, and the child must be able to go on writing.
+  // Not `for await`: leaving the loop would close the stream, and the child must be able to continue to write.
   const iterator = lines[Symbol.asyncIterator]()
   for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
     const parsed = readySchema.safeParse(jsonOf(next.value))

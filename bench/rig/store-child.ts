@@ -1,6 +1,6 @@
 /**
- * Works on a database through the engine itself, in a process of its own and without the service: fills it with jobs
- * that are due, or claims some. Takes one JSON argument and prints one JSON line.
+ * Works on a database through the engine itself, in a separate process and without the service: fills it with due
+ * jobs, or claims some. Takes one JSON argument and prints one JSON line.
  */
 import { newRunId } from '../../src/domain/ids.ts'
 import { createLog } from '../../src/log.ts'
@@ -32,7 +32,7 @@ async function fill(store: Store, filling: Filling): Promise<void> {
   await Promise.all(Array.from({ length: acceptsAtOnce }, acceptUntilFull))
 }
 
-/** Claims group after group, each after the one before is settled; only the claims count. */
+/** Claims one group after another, each after the previous one is settled; only the claims are measured. */
 async function claim(store: Store, { kind, groups, size }: ClaimOrder): Promise<ClaimCost> {
   let jobs = 0
   let cpuUs = 0
@@ -52,7 +52,7 @@ async function claim(store: Store, { kind, groups, size }: ClaimOrder): Promise<
   return { cpuUsPerJob: cpuUs / jobs, wallUsPerJob: wallUs / jobs }
 }
 
-// Written by store-work.ts, which is of the same version.
+// Written by store-work.ts, which has the same version.
 const { path, fillings, claims } = JSON.parse(process.argv[2] ?? '') as {
   readonly path: string
   readonly fillings: readonly Filling[]

@@ -1,4 +1,4 @@
-/** Work on a database while no service has it, done by a child process that is gone afterwards, with all its memory. */
+/** Works on a database while no service uses it, in a child process that releases all its memory by ending. */
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -14,11 +14,11 @@ export interface Filling {
 export interface ClaimOrder {
   readonly kind: 'io' | 'cpu'
   readonly groups: number
-  /** Jobs of a group. */
+  /** Number of jobs in a group. */
   readonly size: number
 }
 
-/** Of both threads together, the engine's and the one that asks. */
+/** Both threads together: the engine's and the caller's. */
 export interface ClaimCost {
   readonly cpuUsPerJob: number
   readonly wallUsPerJob: number
@@ -26,14 +26,14 @@ export interface ClaimCost {
 
 const entry = fileURLToPath(new URL('./store-child.ts', import.meta.url))
 
-/** @param path of an SQLite file, made where there is none */
+/** @param path of an SQLite file, created if necessary */
 export async function fillDatabase(path: string, fillings: readonly Filling[]): Promise<void> {
   await work({ path, fillings, claims: null })
 }
 
-/** @throws Error where the database has not as many jobs that are due */
+/** @throws Error if the database has fewer due jobs */
 export async function measureClaims(path: string, claims: ClaimOrder): Promise<ClaimCost> {
-  // Both ends are ours.
+  // Child and parent have the same version.
   return JSON.parse(await work({ path, fillings: [], claims })) as ClaimCost
 }
 

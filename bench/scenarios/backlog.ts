@@ -1,6 +1,6 @@
 /**
- * What a queue that grows costs: accepting a run, claiming a job, and memory, with a thousand to a million jobs waiting.
- * They are due and of kind `cpu`; a job that only waits holds the one thread they could run on.
+ * The cost of a growing queue: accepting a run, claiming a job, and memory, with a thousand to a million waiting jobs.
+ * They are due and of kind `cpu`; a job that only waits occupies the one thread on which they could run.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { forerunnerOnSqlite, type Contender } from '../contenders/contenders.ts'
@@ -20,7 +20,7 @@ interface Level {
 }
 
 const connections = 50
-/** V8 gives memory back only after a while. */
+/** V8 returns memory only after a while. */
 const restMs = 5_000
 const claims = { kind: 'cpu', groups: 5, size: 50 } as const
 const quantities = [

@@ -1,4 +1,4 @@
-/** From the start of a process to its first answer, and what it holds in memory when it has nothing to do. */
+/** From the start of a process to its first response, and its memory when it is idle. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { forerunnerOnSqlite, plain, volatileApp } from '../contenders/contenders.ts'
 import { spread } from '../rig/figures.ts'

@@ -1,4 +1,4 @@
-/** How many durable jobs that do nothing are finished per second when many are waiting, for each kind of task. */
+/** How many durable jobs that do nothing finish per second from a backlog, for each kind of task. */
 import { forerunnerOnSqlite } from '../contenders/contenders.ts'
 import { readCpuTimes, spentUs, sumOf } from '../rig/cpu-time.ts'
 import { format, spread } from '../rig/figures.ts'
@@ -21,7 +21,7 @@ interface Backlog extends Kind {
 interface Round {
   readonly finished: number
   readonly jobsPerSecond: number
-  /** Per job, by the name of the thread; null where the system does not tell. */
+  /** Per job, by the name of the thread; null if the system does not report it. */
   readonly cpuUs: Readonly<Record<string, number>> | null
 }
 
@@ -32,16 +32,16 @@ const kinds: readonly Kind[] = [
 ]
 const mostJobs = 400_000
 
-/** As many jobs as take about so many seconds, in whole thousands. */
+/** The number of jobs that take about this many seconds, in whole thousands. */
 async function sizeBacklog(bench: Bench, kind: Kind, seconds: number): Promise<Backlog> {
   const { finished, jobsPerSecond } = await measure(bench, { ...kind, jobs: kind.trialJobs })
-  // Most of them were finished before the first look.
+  // Most of them were finished before the first check.
   if (finished < kind.trialJobs / 2) return { ...kind, jobs: mostJobs }
   const jobs = Math.ceil((jobsPerSecond * seconds) / 1_000) * 1_000
   return { ...kind, jobs: Math.min(jobs, mostJobs) }
 }
 
-/** The time counts from the first look at a service that is ready, and what it has finished by then does not count. */
+/** Time starts at the first check of a ready service; jobs that were finished before do not count. */
 async function measure(bench: Bench, { kind, task, jobs }: Backlog): Promise<Round> {
   const file = `${await bench.makeDirectory()}/forerunner.db`
   await fillDatabase(file, [{ task, kind, jobs, priority: 0 }])
@@ -53,7 +53,7 @@ async function measure(bench: Bench, { kind, task, jobs }: Backlog): Promise<Rou
   const after = await server.drained()
   const seconds = (performance.now() - startedAt) / msPerSecond
   const cpuAfter = await readCpuTimes(server.pid)
-  // Nothing is accepted here: what was on the disk is what is to be finished.
+  // No job is accepted here: all jobs were on disk.
   const { accepted } = before.conservation
   const start = { ...before, conservation: { ...before.conservation, accepted: before.conservation.final } }
   if (accepted !== jobs) throw new Error(`the database was to have ${jobs} jobs and has ${accepted}`)

@@ -1,6 +1,6 @@
 /**
- * Does the first response stay quick while the machine is full of background work? Requests with a first task alone
- * arrive at a fixed rate, and beside them runs whose two background tasks take 20 ms of CPU each.
+ * Does the first response stay fast while the machine is full of background work? Requests with only a first task
+ * arrive at a fixed rate, together with runs whose two background tasks use 20 ms of CPU each.
  */
 import { forerunnerOnSqlite, volatileApp, type Contender } from '../contenders/contenders.ts'
 import { percentile } from '../../src/cli/open-loop.ts'
@@ -13,17 +13,17 @@ import { collectFigures, type Bench, type Scenario } from './scenario.ts'
 
 interface State {
   readonly name: string
-  /** Offered work, in shares of all cores that the servers may use. */
+  /** Offered work, in multiples of all cores that the servers may use. */
   readonly share: number
 }
 
 interface Window {
   /** Ascending. */
   readonly latenciesMs: readonly number[]
-  /** null where the contender does not run on Node. */
+  /** null if the contender does not run on Node. */
   readonly loopP99Ms: number | null
   readonly latenessP99Ms: number
-  /** Jobs that were not finished when the last request was answered. */
+  /** Jobs that were not finished at the last response. */
   readonly backlog: number
   readonly drainSeconds: number
 }
@@ -180,7 +180,7 @@ function rowsOf(
   ])
 }
 
-/** Of all rounds together: one alone has too few requests for it. */
+/** Over all rounds, because a single one has too few requests for it. */
 function pooled(windows: readonly Window[], percent: number): number {
   const all = windows.flatMap(({ latenciesMs }) => latenciesMs)
   return percentile(Float64Array.from(all).toSorted(), percent)

@@ -1,4 +1,4 @@
-/** How long one input of a megabyte, on its way to a worker thread, keeps the event loop of an idle service from turning. */
+/** How long an input of a megabyte for a worker thread blocks the event loop of an idle service. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { forerunnerOnSqlite, volatileApp, type Contender } from '../contenders/contenders.ts'
 import { format, spread } from '../rig/figures.ts'
@@ -9,12 +9,12 @@ import { collectFigures, type Scenario } from './scenario.ts'
 
 const inputBytes = 1_000_000
 const warmUpRequests = 5
-/** The monitor counts from its second timer on. */
+/** The monitor measures from its second timer on. */
 const monitorMs = 20
-/** Long enough for all that follows the answer. */
+/** Long enough for all work after the response. */
 const settleMs = 150
 
-/** Many small members, and one large one: the one is dear to parse, the other dear to copy. */
+/** Many small members, and one large one: the first is expensive to parse, the second to copy. */
 const forms: Readonly<Record<string, object>> = {
   records: { rows: records() },
   text: { text: 'x'.repeat(inputBytes) },

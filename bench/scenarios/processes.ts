@@ -1,4 +1,4 @@
-/** One, two and four processes of Forerunner on one PostgreSQL, with the same connections spread over them. */
+/** One, two and four processes of Forerunner on one PostgreSQL, with the same connections shared among them. */
 import { forerunnerOnPostgres } from '../contenders/contenders.ts'
 import { spread } from '../rig/figures.ts'
 import { finishedJobs } from '../rig/round.ts'
@@ -10,7 +10,7 @@ const connections = 48
 const jobsPerRun = 3
 const msPerSecond = 1_000
 
-/** Completed runs per second, a value a round. */
+/** Completed runs per second, one value per round. */
 async function measure(bench: Bench, count: number, rounds: number, seconds: number): Promise<number[]> {
   await using scope = new AsyncDisposableStack()
   const contender = forerunnerOnPostgres(await bench.postgres())

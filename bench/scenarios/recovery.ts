@@ -1,4 +1,4 @@
-/** How soon a service is back that was killed with a hundred thousand jobs in its queue, some of them running. */
+/** How soon a service is ready again after a kill with a hundred thousand jobs in its queue, some of them running. */
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { DatabaseSync } from 'node:sqlite'
@@ -10,7 +10,7 @@ import { fillDatabase } from '../rig/store-work.ts'
 import { table } from '../report/markdown.ts'
 import { collectFigures, type Scenario } from './scenario.ts'
 
-/** What one process has lived through, in epoch milliseconds. */
+/** Events in the life of one process, in epoch milliseconds. */
 interface Life {
   readonly spawnedAt: number
   readonly readyAt: number
@@ -19,7 +19,7 @@ interface Life {
 
 const pollMs = 2
 const readyLimitMs = 60_000
-/** How many jobs it is let finish before it is killed: it is then at full speed. */
+/** Jobs to finish before the kill, so that the service is at full speed. */
 const jobsPerLife = 2_000
 
 export const recovery: Scenario = {
@@ -47,7 +47,7 @@ export const recovery: Scenario = {
     }
 
     const lives: Life[] = []
-    // The first one has nothing to recover from.
+    // The first process has nothing to recover.
     for (let round = 0; round <= rounds; round += 1) {
       bench.say(round === 0 ? 'recovery: first start' : `round ${round} of ${rounds}: recovery`)
       lives.push(await live())
@@ -76,7 +76,7 @@ async function finishAll(contender: ReturnType<typeof forerunnerOnSqlite>, jobs:
   }
 }
 
-/** The jobs themselves say when they were finished, to the millisecond and without a question to the service meanwhile. */
+/** The jobs themselves say when they finished, to the millisecond and without requests to the service. */
 function resumedIn(file: string, lives: readonly Life[]) {
   using database = new DatabaseSync(file, { readOnly: true })
   const finished = database.prepare('SELECT min(finished_at) AS at FROM job WHERE started_at >= ? AND finished_at < ?')
@@ -88,7 +88,7 @@ function resumedIn(file: string, lives: readonly Life[]) {
   }))
 }
 
-/** @returns the instant of the first answer 200, in epoch milliseconds */
+/** @returns the instant of the first response with status 200, in epoch milliseconds */
 async function untilReady(url: string): Promise<number> {
   const deadline = performance.now() + readyLimitMs
   while (performance.now() < deadline) {

@@ -1,9 +1,9 @@
-/** What a scenario is given and what it gives back. */
+/** The inputs and outputs of a scenario. */
 import type { Contender } from '../contenders/contenders.ts'
 import type { Cores } from '../rig/cores.ts'
 import type { Generator } from '../rig/load.ts'
 
-/** Values by name of the quantity, one a round, in order of the rounds. */
+/** Values by name of the quantity, one per round, in order of the rounds. */
 export type Figures = Readonly<Record<string, readonly number[]>>
 
 export interface Outcome {
@@ -12,19 +12,19 @@ export interface Outcome {
   readonly text: string
 }
 
-/** What the machine has beside Node; made when first asked for. */
+/** Resources of the machine besides Node, created on first use. */
 export interface Bench {
-  /** A minute for everything, to see whether it works; its figures say little. */
+  /** About a minute in total, to see whether everything works; the figures mean little. */
   readonly isQuick: boolean
   readonly cores: Cores
-  /** An empty directory, which is gone afterwards. */
+  /** An empty directory, which is removed afterwards. */
   makeDirectory(): Promise<string>
   startGenerator(): Generator
   /** URL of a server with fsync. */
   postgres(): Promise<string>
-  /** A contender on a server of its own; null where the machine has no Redis. */
+  /** A contender with its own server; null if the machine has no Redis. */
   bullMq(): Promise<Contender | null>
-  /** null where the machine has no Python with FastAPI. */
+  /** null if the machine has no Python with FastAPI. */
   fastApi(): Contender | null
   say(line: string): void
 }
@@ -32,7 +32,7 @@ export interface Bench {
 export interface Scenario {
   readonly name: string
   readonly title: string
-  /** The scope is left when it ends: whatever it has started is to be ended with it. */
+  /** The scope is left at the end of the scenario, and ends everything that was started in it. */
   run(bench: Bench, scope: AsyncDisposableStack): Promise<Outcome>
 }
 

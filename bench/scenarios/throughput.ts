@@ -1,4 +1,4 @@
-/** Completed runs per second of every contender: a first task that answers and two behind it, none of which does anything. */
+/** Completed runs per second of every contender: a first task, which decides the answer, and two later ones; all do nothing. */
 import {
   forerunnerOnPostgres,
   forerunnerOnSqlite,
@@ -43,7 +43,7 @@ const loads: readonly Load[] = [
     title: 'throughput, 50 connections, background tasks of kind cpu',
     connections: 50,
     body: JSON.stringify({ tasks: ['first', 'second-cpu', 'third-cpu'].map((name) => ({ name })) }),
-    // To the others a task has no kind.
+    // Other contenders have no kinds of tasks.
     contenders: [names.volatile, names.sqlite],
   },
 ]
@@ -61,7 +61,7 @@ export const throughput: Scenario = {
   async run(bench, scope) {
     const rounds = bench.isQuick ? 1 : 5
     const seconds = bench.isQuick ? 0.5 : 2
-    // V8 is done with compiling what is hot after some 20,000 runs.
+    // V8 has compiled the hot code after some 20,000 runs.
     const warmUpSeconds = bench.isQuick ? 0.5 : 8
     const generator = scope.use(bench.startGenerator())
     const entries: Entry[] = []
@@ -77,7 +77,7 @@ export const throughput: Scenario = {
       await measureRound(contender, server, generator, { body: recipe, connections: 50, seconds: warmUpSeconds })
     }
     for (let round = 1; round <= rounds; round += 1) {
-      // Every load has its rounds beside the others', so that a slow minute of the machine meets all of them.
+      // The rounds of all loads alternate, so that a slow minute of the machine affects all of them.
       for (const { load, entries: taking } of results) {
         bench.say(`round ${round} of ${rounds}: ${load.title}`)
         for (const { contender, server, rounds: taken } of taking) {
@@ -146,7 +146,7 @@ function describe({ title }: Load, byName: ReadonlyMap<string, readonly Round[]>
   return [heading, table(head, rows), threads(byName), ratios(byName)].join('\n\n')
 }
 
-/** The medians of what each thread spends on a run. */
+/** Medians of the CPU time that each thread uses for a run. */
 function threads(byName: ReadonlyMap<string, readonly Round[]>): string {
   const lines = [...byName].map(([name, rounds]) => {
     const threadNames = [...new Set(rounds.flatMap(({ cpuUs }) => Object.keys(cpuUs ?? {})))]

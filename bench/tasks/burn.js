@@ -1,4 +1,4 @@
-/** Keeps a core busy for so many milliseconds of its thread's CPU time, without letting the thread's event loop turn. */
+/** Uses the given milliseconds of CPU time, without letting the thread's event loop turn. */
 export default {
   kind: 'cpu',
   run({ cpuMs }) {

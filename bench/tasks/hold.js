@@ -1,4 +1,4 @@
-/** Holds its thread for as long as the service lives, and takes nothing of the machine. */
+/** Occupies its thread as long as the service runs, without using CPU. */
 export default {
   kind: 'cpu',
   timeoutMs: 3_600_000,

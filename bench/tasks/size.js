@@ -1,2 +1,2 @@
-/** Takes a large input, and gives back how much of it there is. */
+/** Takes a large input, and returns its size. */
 export default { kind: 'cpu', run: (input) => Object.keys(input).length }

@@ -7,34 +7,34 @@ import { refusal } from './refusal.ts'
 
 export interface CsvTable {
   readonly delimiter: string
-  /** As it stands in the text, like the rows. At least one name is not blank. */
+  /** As in the text, like the rows. At least one name is not blank. */
   readonly header: readonly string[]
   /** Without blank lines, which are unquoted and have at most white space. */
   readonly rows: readonly (readonly string[])[]
-  /** Whether the rows are all of the text's. */
+  /** Whether these are all rows of the text. */
   readonly isComplete: boolean
-  /** In characters, each line end counted as one. An estimate where the text was not read to its end. */
+  /** In characters, each line end counted as one. An estimate if the text was not read to its end. */
   readonly textLength: number
   readonly headerLength: number
   readonly rowsLength: number
 }
 
 export interface CsvLimits {
-  /** Characters to read; a row that is cut off there is left out. */
+  /** Characters to read; a row that is cut off there is omitted. */
   readonly maxLength?: number
   readonly maxRows?: number
 }
 
-/** The delimiter is found in a text's first characters, whatever the limits, so that every task finds the same. */
+/** The delimiter is detected from a text's first characters, whatever the limits, so that every task detects the same. */
 export const sampleLength = 32_768
 const sampleRows = 50
 
 /** No leading zeros: 02134 is a postal code, and its zero matters. */
 export const numberPattern = /^[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i
 
-/** Excel and others read it from the first line, which some fill up with delimiters when they save it. */
+/** Excel and others read `sep=` from the first line, which some programs pad with delimiters when they save it. */
 const separatorLine = /^"?sep=([^"\n])"?(?:\1|[ \t])*\n/i
-/** Text in UTF-16 that was read as something else: its byte order mark, or a NUL beside each of the first letters. */
+/** Text in UTF-16 that was decoded as something else: its byte order mark, or a NUL next to each of the first letters. */
 const looksLikeUtf16 = /^(?:\uFFFE|\uFFFD\uFFFD|ÿþ|þÿ|[^\0]\0[^\0]\0|\0[^\0]\0[^\0])/
 
 /**
@@ -56,7 +56,7 @@ export function readCsv(csv: string, { maxLength = Infinity, maxRows = Infinity 
   function onRow({ data, errors: [error], meta }: ParseStepResult<string[]>, parser: Papa.Parser): void {
     const start = end
     end = Math.max(start, meta.cursor)
-    // The quote that is not closed in a part of the text may be closed behind it.
+    // In a part of a text, an unclosed quote may be closed later.
     if (error?.code === 'MissingQuotes' && !isWhole) return
     if (error !== undefined) throw quoteRefusal(text, error)
     const isBlank = data.length === 1 && text.slice(start, end).trim() === ''
@@ -69,7 +69,7 @@ export function readCsv(csv: string, { maxLength = Infinity, maxRows = Infinity 
       parser.abort()
     }
   }
-  // One kind of line end and always one at the end; rows one by one, for the place of each tells "" from a blank line.
+  // Normalizes line ends; rows are parsed one by one, because only the position distinguishes "" from a blank line.
   Papa.parse<string[]>(text, { delimiter, newline: '\n', step: onRow })
 
   const [header, ...body] = rows
@@ -84,7 +84,7 @@ export function readCsv(csv: string, { maxLength = Infinity, maxRows = Infinity 
   return { delimiter, header, rows: body, isComplete, textLength: csvText.length * scale, headerLength, rowsLength }
 }
 
-/** The lines that end within so many characters, or all, with `\n` for every line end. */
+/** The lines that end within this many characters, or all, with `\n` as line end. */
 function wholeLines(csv: string, maxLength: number) {
   const isWhole = csv.length <= maxLength
   const part = csv.slice(0, maxLength)
@@ -93,7 +93,7 @@ function wholeLines(csv: string, maxLength: number) {
   return { text, isWhole, scale: text.length / (lines.length || 1) }
 }
 
-/** The one that parts the header line, gives the most rows as many cells, and the most of them. */
+/** The delimiter that splits the header line, and gives the most rows the same number of cells, and the most cells. */
 function findDelimiter(sample: string): string {
   const withoutQuoted = sample.replaceAll(/(?<=^|[,;\t|])"[^"]*(?:""[^"]*)*"/gm, 'x')
   const lines = withoutQuoted.split('\n').filter((line) => line.trim() !== '')
@@ -108,7 +108,7 @@ function findDelimiter(sample: string): string {
   return best?.delimiter ?? ','
 }
 
-/** Beyond a malformed quote the parser can only guess, and takes lines for the inside of a field. */
+/** After a malformed quote the parser can only guess, and may treat lines as the inside of a field. */
 function quoteRefusal(text: string, { code, index = 0 }: Papa.ParseError): Error {
   const line = text.slice(0, index).split('\n').length
   const what = code === 'MissingQuotes' ? 'is never closed' : 'has text after its closing quote, or a quote not doubled'

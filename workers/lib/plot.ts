@@ -1,4 +1,4 @@
-/** A plot as an SVG image that needs nothing from outside: title, axes with round ticks, grid, and what its caller draws. */
+/** A plot as a self-contained SVG image: title, axes with round ticks, grid, and the caller's drawing. */
 import { tickStep } from 'd3-array'
 import { scaleLinear, type ScaleLinear } from 'd3-scale'
 
@@ -10,25 +10,25 @@ export type Scale = ScaleLinear<number, number>
 export interface Axis {
   readonly label: string
   readonly domain: [low: number, high: number]
-  /** Whether only integers make sense as ticks. */
+  /** Whether ticks must be integers. */
   readonly areIntegers: boolean
 }
 
 export interface Plot {
   readonly title: string
   readonly x: Axis
-  /** Its domain is stretched when drawn, to begin and end at a tick. */
+  /** Its domain is extended so that it begins and ends at a tick. */
   readonly y: Axis
-  /** Draws the data; the scales give pixels. */
+  /** Draws the data; the scales convert to pixels. */
   readonly marks: (x: Scale, y: Scale) => string
 }
 
-/** A length for an attribute. */
+/** Formats a length for an attribute. */
 export const px = (value: number) => String(Math.round(value * 100) / 100)
 export const shorten = (text: string, length: number) =>
   text.length <= length ? text : `${text.slice(0, length - 1)}…`
 
-/** Fit for XML text; a character that XML 1.0 forbids becomes U+FFFD. */
+/** Escapes text for XML; characters that XML 1.0 forbids become U+FFFD. */
 function escape(text: string): string {
   return text
     .replaceAll(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '\ufffd')
@@ -71,7 +71,7 @@ export function renderPlot(plot: Plot, subtitle: string, widthPx: number, height
   ].join('')
 }
 
-/** Labels have just the digits that tell neighbours apart; 2,500,000 becomes 2.5M, and a year keeps its four digits. */
+/** Labels have just enough digits to differ from their neighbours; 2,500,000 becomes 2.5M, and a year keeps its digits. */
 function ticksOf(scale: Scale, count: number, areIntegers: boolean): { value: number; label: string }[] {
   const [low = 0, high = 0] = scale.domain()
   const ticks = areIntegers ? Math.max(1, Math.min(count, Math.floor(high - low))) : count

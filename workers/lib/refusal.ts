@@ -1,4 +1,4 @@
-/** An error about the input: answered with status 422 and its own code, and final, for another attempt would not help. */
+/** An error about the input: it sets the status 422 and a code, and is final, because another attempt would not help. */
 export function refusal(code: string, message: string, cause?: unknown): Error {
   return Object.assign(new Error(message, { cause }), { code, status: 422, retryable: false })
 }

@@ -1,4 +1,4 @@
-// The documents as a site, from the files as they are: README.md, CHANGELOG.md and docs/ with the paths that they have.
+// The documents as a site, from the unchanged files: README.md, CHANGELOG.md and docs/, with the same paths.
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -49,7 +49,7 @@ export default defineConfig({
   cacheDir: join(root, 'node_modules/.cache/vitepress'),
   rewrites: { 'README.md': 'index.md' },
   markdown: {
-    // The README is the first page, which links in files name as a file.
+    // README is the first page; links in other files name it as a file.
     config(markdown) {
       markdown.core.ruler.push('readme', ({ tokens }) => {
         for (const token of tokens.flatMap(({ children }) => children ?? [])) {
@@ -59,14 +59,14 @@ export default defineConfig({
       })
     },
   },
-  // Files of the repository that are no pages.
+  // Files of the repository that are not pages.
   ignoreDeadLinks: [/LICENSE$/, /llms\.txt$/, /\.(?:ts|py)$/],
   themeConfig: {
     sidebar: Object.entries(sections).map(([text, items]) => ({ text, items })),
     search: { provider: 'local' },
     outline: [2, 3],
   },
-  /** The files themselves, too, for programs: they begin with llms.txt. */
+  /** Also publishes the Markdown files for programs, which start with llms.txt. */
   buildEnd({ outDir }) {
     cpSync(join(root, 'docs'), join(outDir, 'docs'), { recursive: true, filter: (path) => !path.endsWith('.html') })
     for (const name of ['README.md', 'LICENSE']) cpSync(join(root, name), join(outDir, name))
