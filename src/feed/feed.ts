@@ -1,38 +1,36 @@
-/** Changes of runs for their subscribers: that a run's committed state has changed, and the run as it is now. */
+/** Changes of runs, passed on to subscribers, and watches, which show a run as it is after its changes. */
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { ChangeListener, RunRecord } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
-import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
-
-export type RunListener = ChangeListener
 
 export interface Feed {
   publish: ChangeListener
   /** @returns a function that ends the subscription */
-  subscribe(runId: string, listener: RunListener): () => void
-  /** The runs that have a subscription. */
+  subscribe(runId: string, listener: ChangeListener): () => void
+  /** The ids of the runs with a subscription. */
   runIds(): string[]
-  /** How many subscriptions there are, of all runs. */
+  /** The number of subscriptions to all runs. */
   size(): number
 }
 
 export function createFeed(): Feed {
-  const listeners = new Map<string, Set<RunListener>>()
+  const listenersByRun = new Map<string, Set<ChangeListener>>()
 
   return {
     publish(change, asCommitted) {
-      for (const listener of listeners.get(change.runId) ?? []) listener(change, asCommitted)
+      for (const listener of listenersByRun.get(change.runId) ?? []) listener(change, asCommitted)
     },
     subscribe(runId, listener) {
-      const ofRun = listeners.get(runId) ?? new Set()
-      listeners.set(runId, ofRun.add(listener))
+      const listeners = listenersByRun.get(runId) ?? new Set()
+      listenersByRun.set(runId, listeners.add(listener))
       return () => {
-        ofRun.delete(listener)
-        if (ofRun.size === 0 && listeners.get(runId) === ofRun) listeners.delete(runId)
+        listeners.delete(listener)
+        if (listeners.size === 0 && listenersByRun.get(runId) === listeners) listenersByRun.delete(runId)
       }
     },
-    runIds: () => [...listeners.keys()],
-    size: () => [...listeners.values()].reduce((sum, ofRun) => sum + ofRun.size, 0),
+    runIds: () => [...listenersByRun.keys()],
+    size: () => [...listenersByRun.values()].reduce((sum, { size }) => sum + size, 0),
   }
 }
 
@@ -46,75 +44,77 @@ const runsAtOnce = 100
 const retryMs = 1_000
 
 /**
- * Makes up for changes that were missed: reads every run that has a subscription, and publishes its state.
- * @returns a function that begins this and does not wait; a call while it is under way begins again
+ * Makes up for missed changes: reads every run with a subscription, and publishes its state.
+ * @returns a function that starts this. A call while the runs are being read starts from the beginning.
  */
 export function createCatchUp({ feed, store, log }: CatchUpOptions): () => void {
-  let round = 0
+  let latestRound = 0
 
-  async function catchUp(own: number): Promise<void> {
+  async function publishAll(round: number): Promise<void> {
     const ids = feed.runIds()
-    for (let next = 0; next < ids.length && own === round; next += runsAtOnce) {
+    for (let next = 0; next < ids.length && round === latestRound; next += runsAtOnce) {
       await Promise.all(ids.slice(next, next + runsAtOnce).map(publishState))
     }
   }
 
   async function publishState(runId: string): Promise<void> {
     const run = await store.getRun(runId)
-    // A subscriber of a run that is gone finds that when it reads the run.
+    // This change stands for the end of a run that is gone. Subscribers read the run and find out.
     const { version, state, answer } = run ?? { version: 0, state: 'cancelled' as const, answer: {} }
     feed.publish({ runId, version, state, isAnswered: answer !== null, voided: [] })
   }
 
-  async function catchUpAtLast(): Promise<void> {
-    round += 1
-    const own = round
-    while (own === round) {
+  async function catchUp(): Promise<void> {
+    latestRound += 1
+    const round = latestRound
+    while (round === latestRound) {
       try {
-        return await catchUp(own)
+        return await publishAll(round)
       } catch (error) {
         log.debug({ err: error }, 'changes that were missed could not be read; trying again')
-        await pause(retryMs, undefined, { ref: false })
+        await sleep(retryMs, undefined, { ref: false })
       }
     }
   }
 
-  return () => void catchUpAtLast()
+  return () => void catchUp()
 }
 
-/** `gone`: there is no such run, or no longer. `failed`: it could not be read; the next change is another chance. */
+/** `gone`: there is no such run, or no longer. `failed`: the run could not be read; the next change reads it again. */
 export type Snapshot =
   | { readonly kind: 'run'; readonly run: RunRecord }
   | { readonly kind: 'gone' }
   | { readonly kind: 'failed'; readonly error: unknown }
 
-/** Must not throw; if it throws when it is shown a run, it is shown the error. */
-export type ShowRun = (snapshot: Snapshot) => void
+/** Must not throw. If it throws on a run, it is called again with that error as `failed`. */
+export type OnSnapshot = (snapshot: Snapshot) => void
 
 export interface RunWatch {
   /**
-   * Shows the run as the next read finds it, and then the newest version after each change, in growing order; versions in
-   * between may be left out. All subscribers are shown the same object, in the order in which they subscribed.
-   * @returns a function that ends it, at once
+   * Shows the run as the next read finds it, then newer versions after changes, in ascending order. Versions in between may
+   * be left out. All subscribers of a run get the same object, in the order in which they subscribed.
+   * @returns a function that ends the watch at once
    */
-  watch(runId: string, show: ShowRun): () => void
+  watch(runId: string, onSnapshot: OnSnapshot): () => void
 }
 
 interface Subscriber {
-  readonly show: ShowRun
+  readonly onSnapshot: OnSnapshot
   lastVersion: number
 }
 
-interface Watched {
+interface WatchedRun {
+  readonly runId: string
   readonly subscribers: Set<Subscriber>
-  run: RunRecord | null
+  lastRead: RunRecord | null
   isOutdated: boolean
   isReading: boolean
+  unsubscribe(): void
 }
 
 /**
- * A run of thousands of jobs that end one after another must not keep the store and this thread busy with reads: reads
- * that take longer than this take up a quarter of the time at most.
+ * A run of thousands of jobs that end one after another must not keep the store and this thread busy with reads. A read
+ * that takes longer than `quickMs` is followed by a pause, so that such reads take up a quarter of the time at most.
  */
 const quickMs = 5
 const pausePerRead = 3
@@ -123,73 +123,77 @@ const maxPauseMs = 1_000
 const subscribersPerTurn = 32
 
 /**
- * Shows runs to subscribers. However many subscribe to a run, it is read once for each change, and one read of it is
- * under way at a time; changes during a read share the next one.
+ * Reads each watched run once per change, for all of its subscribers. Only one read of a run is under way at a time;
+ * changes during a read share the next one.
  */
 export function createRunWatch({ subscribe }: Pick<Feed, 'subscribe'>, { getRun }: Pick<Store, 'getRun'>): RunWatch {
-  const watchedRuns = new Map<string, { readonly watched: Watched; readonly unsubscribe: () => void }>()
+  const watchedRuns = new Map<string, WatchedRun>()
 
-  function find(runId: string): Watched {
+  function find(runId: string): WatchedRun {
     const known = watchedRuns.get(runId)
-    if (known !== undefined) return known.watched
-    const watched: Watched = { subscribers: new Set(), run: null, isOutdated: false, isReading: false }
-    const unsubscribe = subscribe(runId, () => refresh(runId, watched))
-    watchedRuns.set(runId, { watched, unsubscribe })
+    if (known !== undefined) return known
+    const watched: WatchedRun = {
+      runId,
+      subscribers: new Set(),
+      lastRead: null,
+      isOutdated: false,
+      isReading: false,
+      unsubscribe: subscribe(runId, () => refresh(watched)),
+    }
+    watchedRuns.set(runId, watched)
     return watched
   }
 
-  function refresh(runId: string, watched: Watched): void {
+  function refresh(watched: WatchedRun): void {
     watched.isOutdated = true
-    if (!watched.isReading) void readWhileOutdated(runId, watched)
+    if (!watched.isReading) void readWhileOutdated(watched)
   }
 
-  async function readWhileOutdated(runId: string, watched: Watched): Promise<void> {
+  async function readWhileOutdated(watched: WatchedRun): Promise<void> {
     watched.isReading = true
     while (watched.isOutdated && watched.subscribers.size > 0) {
       watched.isOutdated = false
       const startedAt = performance.now()
-      // A subscriber that comes during the read may know of a newer version than the read finds.
+      // A subscriber that joins during the read may know a newer version than the read finds. It waits for the next read.
       const subscribers = [...watched.subscribers]
-      const snapshot = await read(runId, watched.run)
-      if (snapshot.kind === 'run') watched.run = snapshot.run
-      await showAll(subscribers, watched, snapshot)
+      await showAll(subscribers, watched, await read(watched))
       const tookMs = performance.now() - startedAt
-      if (tookMs > quickMs) await pause(Math.min(tookMs * pausePerRead, maxPauseMs), undefined, { ref: false })
+      if (tookMs > quickMs) await sleep(Math.min(tookMs * pausePerRead, maxPauseMs), undefined, { ref: false })
     }
     watched.isReading = false
   }
 
-  async function read(runId: string, last: RunRecord | null): Promise<Snapshot> {
+  async function read(watched: WatchedRun): Promise<Snapshot> {
     try {
-      const run = await getRun(runId)
+      const run = await getRun(watched.runId)
       if (run === null) return { kind: 'gone' }
-      return { kind: 'run', run: run.version === last?.version ? last : run }
+      if (run.version !== watched.lastRead?.version) watched.lastRead = run
+      return { kind: 'run', run: watched.lastRead }
     } catch (error) {
       return { kind: 'failed', error }
     }
   }
 
   return {
-    watch(runId, show) {
+    watch(runId, onSnapshot) {
       const watched = find(runId)
-      const subscriber: Subscriber = { show, lastVersion: -1 }
+      const subscriber: Subscriber = { onSnapshot, lastVersion: -1 }
       watched.subscribers.add(subscriber)
-      refresh(runId, watched)
+      refresh(watched)
       return () => {
         watched.subscribers.delete(subscriber)
-        const known = watchedRuns.get(runId)
-        if (watched.subscribers.size > 0 || known?.watched !== watched) return
-        known.unsubscribe()
+        if (watched.subscribers.size > 0 || watchedRuns.get(runId) !== watched) return
+        watched.unsubscribe()
         watchedRuns.delete(runId)
       }
     },
   }
 }
 
-async function showAll(subscribers: readonly Subscriber[], watched: Watched, snapshot: Snapshot): Promise<void> {
+async function showAll(subscribers: readonly Subscriber[], watched: WatchedRun, snapshot: Snapshot): Promise<void> {
   for (const [index, subscriber] of subscribers.entries()) {
     if (index > 0 && index % subscribersPerTurn === 0) await nextTurn()
-    // It may have ended meanwhile.
+    // The subscriber may have ended its watch meanwhile.
     if (watched.subscribers.has(subscriber)) showOne(subscriber, snapshot)
   }
 }
@@ -200,9 +204,9 @@ function showOne(subscriber: Subscriber, snapshot: Snapshot): void {
     subscriber.lastVersion = snapshot.run.version
   }
   try {
-    subscriber.show(snapshot)
+    subscriber.onSnapshot(snapshot)
   } catch (error) {
-    // One that cannot show a run must neither end the process nor keep the others from seeing it.
-    subscriber.show({ kind: 'failed', error })
+    // The error must neither end the process nor keep the run from other subscribers.
+    subscriber.onSnapshot({ kind: 'failed', error })
   }
 }

@@ -26,7 +26,7 @@ async function watched(jobCount = 3, readBy: (store: Store) => Store['getRun'] =
   return { store, feed, watch, id: run.id, reads: () => reads, ...scoped }
 }
 
-const versionOf = (sight: Snapshot) => (sight.kind === 'run' ? sight.run.version : sight.kind)
+const versionOf = (snapshot: Snapshot) => (snapshot.kind === 'run' ? snapshot.run.version : snapshot.kind)
 
 test('shows the run as it is, and then each change', async () => {
   await using subject = await watched(1)
