@@ -11,7 +11,7 @@ import { appliedPrefer, parseIdempotencyKey, parsePrefer, type Preferences } fro
 import type { Route } from '../route.ts'
 import { parseRunRequest, runSchema } from '../validation.ts'
 import { viewError, viewJob, type ViewOptions } from '../views/job.ts'
-import { minimalRunSchema, runViewSchema, wholeRun } from '../views/run.ts'
+import { minimalRunSchema, runViewSchema, withWholeJob } from '../views/run.ts'
 
 /** When a run that is not answered yet is worth asking for. */
 const retryAfterS = '1'
@@ -92,7 +92,7 @@ export const runTasks: Route = {
       const answer = waitMs === 0 && !accepted.isReplayed ? null : run.answer
       if (answer !== null && answer.status !== 200) {
         // Without the details of its error it is an answer all the same.
-        const whole = await wholeRun(run, responder.wholeJob(run.id), answer.jobIndex).catch(() => run)
+        const whole = await withWholeJob(run, answer.jobIndex, responder.wholeJobReader(run.id)).catch(() => run)
         describe(ctx, accepted, prefix)
         apply(ctx, honoured(prefer, respond, answer.status))
         throw failureOf(whole, answer, view)

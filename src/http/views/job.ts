@@ -1,4 +1,4 @@
-/** How a job and its errors are shown: their JSON form, and its making. Instants become ISO 8601 in UTC with milliseconds. */
+/** Jobs and their errors as JSON: the schemas, and the functions that make it. Instants become ISO 8601 texts in UTC. */
 import { z } from 'zod'
 import {
   type FailedAttempt,
@@ -16,35 +16,31 @@ export const instantSchema = z.iso.datetime({ precision: 3 }).describe('UTC with
 
 export const jobIndexSchema = z.int().min(0)
 
-/** Members that a thrown error has of its own; its causes have the same. */
-const thrown = {
+/** Members of a thrown error, and of each of its causes. */
+const thrownMembers = {
   message: z.string(),
   name: z.string().exactOptional(),
   taskCode: z.union([z.string(), z.number()]).exactOptional().describe('the thrown error’s own `code`'),
   status: z.number().exactOptional().describe('the thrown error’s own `status`'),
-  exitCode: z.int().exactOptional().describe('of the thread, where it ended by one'),
-  stack: z.string().exactOptional().describe('only where the service logs at level debug'),
+  exitCode: z.int().exactOptional().describe('exit code of a thread or process that ended'),
+  stack: z.string().exactOptional().describe('only if the service logs at level `debug`'),
 }
 
-export interface CauseView {
-  readonly message: string
-  readonly name?: string
-  readonly taskCode?: string | number
-  readonly status?: number
-  readonly exitCode?: number
-  readonly stack?: string
+const thrownSchema = z.object(thrownMembers).readonly()
+
+export interface CauseView extends z.output<typeof thrownSchema> {
   readonly cause?: CauseView
 }
 
 export const causeSchema: z.ZodType<CauseView> = z
-  .object({ ...thrown, cause: z.lazy(() => causeSchema).exactOptional() })
+  .object({ ...thrownMembers, cause: z.lazy(() => causeSchema).exactOptional() })
   .readonly()
-  .describe('The `cause` of a thrown error, in the form of an error')
+  .describe('The `cause` of a thrown error')
 
 export const jobErrorSchema = z
-  .object({ code: z.enum(jobErrorCodes), ...thrown, cause: causeSchema.exactOptional() })
+  .object({ code: z.enum(jobErrorCodes), ...thrownMembers, cause: causeSchema.exactOptional() })
   .readonly()
-  .describe('Why an attempt did not succeed')
+  .describe('The reason why an attempt did not succeed')
 
 const attemptTimes = { startedAt: instantSchema, finishedAt: instantSchema }
 
@@ -53,18 +49,17 @@ export const jobFailureSchema = z
   .readonly()
   .describe('One unsuccessful attempt')
 
-const waitReasons = ['blocked', 'delay', 'retry', 'paused', 'unknown-task', 'limit', 'rate', 'thread'] as const
 export const stepSchema = z
   .object({ name: z.string(), finishedAt: instantSchema })
   .readonly()
-  .describe('A piece of a task’s work that no later attempt runs again')
+  .describe('A piece of work of a task, which later attempts do not run again')
 
 const waitingSchema = z
   .object({
     reason: z
-      .enum(waitReasons)
+      .enum(['blocked', 'delay', 'retry', 'paused', 'unknown-task', 'limit', 'rate', 'thread'])
       .describe(
-        '`blocked`: it waits for the jobs in `waitsFor`; `delay`, `retry`: it is due at `until`; `paused`: its task is paused; `unknown-task`: the process that answers does not have the task; `limit`: `limit` jobs of its task run there, and no more may at once; `rate`: `limit` jobs of its task have started within `perMs`, and the next may at `until`; `thread`: it is due, and starts when a thread takes it',
+        '`blocked`: the job waits for those in `waitsFor`; `delay`, `retry`: it is due at `until`; `paused`: its task is paused; `unknown-task`: the process that responds does not have the task; `limit`: `limit` jobs of its task run in that process, and no more may; `rate`: `limit` jobs of its task have started within `perMs`, and the next may start at `until`; `thread`: the job is due and starts as soon as a thread is free',
       ),
     until: instantSchema.exactOptional(),
     limit: z.int().min(1).exactOptional(),
@@ -74,7 +69,7 @@ const waitingSchema = z
       .min(0)
       .exactOptional()
       .describe(
-        'with `thread`, where one job is asked for: due jobs before it; of each task and priority at most 1,000 are counted',
+        'only for `thread`, in the response with a single job: the number of due jobs before this one, of which at most 1,000 are counted for each task and priority',
       ),
   })
   .readonly()
@@ -87,9 +82,9 @@ export const jobViewSchema = z
     thread: z
       .string()
       .nullable()
-      .describe('`main`, `worker-N`, `process-N` (a child process beside that thread), or null before the first start'),
-    attempt: z.int().min(0).describe('spent attempts and the one under way; 0 before the first'),
-    maxAttempts: z.int().min(0).describe('0: the request was not valid, and nothing has run'),
+      .describe('`main`, `worker-N`, or `process-N` (a child process of that thread); null before the first start'),
+    attempt: z.int().min(0).describe('number of spent attempts, including the current one; 0 before the first'),
+    maxAttempts: z.int().min(0).describe('0: the request was invalid, and nothing has run'),
     queuedAt: instantSchema,
     startedAt: instantSchema.nullable(),
     finishedAt: instantSchema.nullable(),
@@ -99,109 +94,111 @@ export const jobViewSchema = z
       .readonly()
       .exactOptional()
       .describe(
-        'the latest start that ended with its process, which spends no attempt, and when the job was taken back; absent where there is none',
+        'the latest start that ended because its process died, and when the job was taken back; such a start spends no attempt; absent if there is none',
       ),
-    waiting: waitingSchema.nullable().describe('why the job does not run yet; null when it does not wait'),
+    waiting: waitingSchema.nullable().describe('why the job does not run yet; null if it does not wait'),
     after: z
       .array(jobIndexSchema)
       .readonly()
       .exactOptional()
-      .describe('jobs whose results it was asked to wait for; absent where there are none'),
-    waitsFor: z.array(jobIndexSchema).readonly().describe('jobs whose results a blocked job still waits for'),
+      .describe('the jobs whose results this job needs; absent if there are none'),
+    waitsFor: z.array(jobIndexSchema).readonly().describe('the jobs whose results a blocked job still waits for'),
     progress: z
       .number()
       .min(0)
       .max(1)
       .nullable()
-      .describe('the fraction that a running job has reported, from 0 to 1; else null'),
-    result: z.unknown().exactOptional().describe('null until completed; left out in lists'),
-    resultBytes: z.int().min(0).exactOptional().describe('in events and problems, in place of a large result'),
+      .describe('the fraction that a running job has reported; null for all other jobs'),
+    result: z.unknown().exactOptional().describe('null until the job is completed; left out in lists'),
+    resultBytes: z.int().min(0).exactOptional().describe('replaces a large result in events and problems'),
     error: jobErrorSchema.nullable(),
     failures: z
       .array(jobFailureSchema)
       .readonly()
       .exactOptional()
-      .describe('left out in lists, and in events where they are large'),
+      .describe('left out in lists, and in events if they are large'),
     failedAttempts: z
       .array(z.object(attemptTimes).readonly())
       .readonly()
       .exactOptional()
-      .describe(
-        'in place of `failures` where those are left out: when the latest eight ran; absent where there are none',
-      ),
+      .describe('replaces `failures` where they are left out: the times of the latest eight; absent if there are none'),
     steps: z
       .array(stepSchema)
       .readonly()
       .exactOptional()
-      .describe('steps that are stored, in that order; left out in lists, and in events where they are many'),
+      .describe(
+        'stored steps, in the order in which they were stored; left out in lists, and in events if they are many',
+      ),
   })
   .readonly()
   .describe('One task of a run, with its input')
 
-/** The `data` of an event `progress`; that of an event `run` is a run. */
+/** The `data` of a `progress` event. */
 export const progressSchema = z
   .object({
-    jobIndex: z.int().min(0),
+    jobIndex: jobIndexSchema,
     progress: z.number().min(0).max(1),
     message: z.string().exactOptional(),
   })
   .readonly()
-  .describe('How far a running job is')
+  .describe('Progress of a running job')
 
 export type ProgressView = z.output<typeof progressSchema>
 export type JobView = z.output<typeof jobViewSchema>
 type ErrorView = z.output<typeof jobErrorSchema>
 export type ResultView = Pick<JobView, 'result' | 'resultBytes'>
 
-/** The progress that a job has reported; null before its first report, and for a job that does not run here. */
+/** Returns the progress of a job; null before its first report, and for a job that does not run in this process. */
 export type ProgressOf = (runId: string, jobIndex: number) => Progress | null
 
 export interface ViewOptions {
-  /** Stacks show the inside of the service: only where it is debugged. */
+  /** False unless the service is being debugged: stacks reveal its inner workings. */
   readonly showsStacks: boolean
-  /** In lists results and failures are left out. */
+  /** False in lists. Default: true. */
   readonly showsResults?: boolean
-  /** A result of more bytes is replaced by their number; default: no limit. */
+  /** A larger result is replaced by its size. Default: no limit. */
   readonly maxResultBytes?: number
-  /** Before each address, where the service is not at the root of its host; default: nothing. */
+  /** Stands before each address if the service is not at the root of its host. Default: empty. */
   readonly prefix?: string
-  /** How far a running job is; default: unknown. */
+  /** Default: no progress is known. */
   readonly progressOf?: ProgressOf
-  /** Why a job does not run yet; default: unknown. */
+  /** Default: no reason is known. */
   readonly whyWaiting?: WhyWaiting
-  /** When a run was committed; default: nobody knows. */
+  /** Returns the time of a run's commit; null if it is not known. Default: it is not known. */
   readonly committedAt?: (runId: string) => number | null
 }
 
-/** A result is written as its task's thread has written it; text that is too long is not even parsed. */
-export function viewResult(
-  { result, omitted }: JobRecord,
-  maxBytes = Infinity,
-): { readonly view: ResultView; readonly error: ErrorView | null } {
+interface ShownResult {
+  readonly view: ResultView
+  /** Present if the stored result cannot be shown. */
+  readonly error: ErrorView | null
+}
+
+/** Shows the result as the text that the task's thread wrote. A text that is too long is not even parsed. */
+export function viewResult({ result, omitted }: JobRecord, maxBytes = Infinity): ShownResult {
   const bytes = result === null || maxBytes === Infinity ? 0 : Buffer.byteLength(result)
   const resultBytes = omitted?.resultBytes ?? (bytes > maxBytes ? bytes : null)
   if (resultBytes !== null) return { view: { resultBytes }, error: null }
   if (result === null) return { view: { result: null }, error: null }
-  const problem = problemOf(result)
-  if (problem !== null) return { view: { result: null }, error: unreadable(problem) }
-  return { view: { result: new RawJson(result) }, error: null }
+  const fault = faultOf(result)
+  if (fault === null) return { view: { result: new RawJson(result) }, error: null }
+  const message = `the stored result cannot be shown: ${fault}`
+  return { view: { result: null }, error: { code: 'invalid_result', message } }
 }
 
-/** The service stores JSON only. A run whose row was written by another program must be shown all the same. */
-function problemOf(text: string): string | null {
+/**
+ * The service stores nothing but JSON. Another program may have written the row, and its run must be shown all the same.
+ * @returns null for a result that can be shown
+ */
+function faultOf(text: string): string | null {
   try {
     const value: unknown = JSON.parse(text)
-    // A level has at least two brackets.
+    // Each level takes at least two brackets, so a short text cannot be too deep.
     const isDeep = text.length > 2 * maxJsonDepth && isTooDeep(value)
     return isDeep ? `it is nested more than ${maxJsonDepth} levels deep` : null
   } catch (error) {
     return String(error)
   }
-}
-
-/** The error of a job that was completed with a result which cannot be shown. */
-function unreadable(reason: string): ErrorView {
-  return { code: 'invalid_result', message: `the stored result cannot be shown: ${reason}` }
 }
 
 export function viewJob(runId: string, job: JobRecord, options: ViewOptions): JobView {
@@ -227,14 +224,8 @@ export function viewJob(runId: string, job: JobRecord, options: ViewOptions): Jo
     progress: job.state === 'running' ? (progressOf(runId, job.index)?.fraction ?? null) : null,
     ...result.view,
     error: job.error === null ? result.error : viewError(job.error, showsStacks),
-    ...(showsResults && job.omitted === undefined
-      ? { failures: viewFailures(job, showsStacks), steps: viewSteps(job) }
-      : job.failedAttempts && { failedAttempts: job.failedAttempts.map(viewTimes) }),
+    ...viewHistory(job, options),
   }
-}
-
-function viewTimes({ startedAt, finishedAt }: FailedAttempt) {
-  return { startedAt: instant(startedAt), finishedAt: instant(finishedAt) }
 }
 
 function viewWaiting(waiting: Waiting | null): JobView['waiting'] {
@@ -242,16 +233,24 @@ function viewWaiting(waiting: Waiting | null): JobView['waiting'] {
   return 'until' in waiting ? { ...waiting, until: instant(waiting.until) } : waiting
 }
 
-function viewSteps({ steps = [] }: JobRecord): NonNullable<JobView['steps']> {
-  return steps.map(({ name, finishedAt }) => ({ name, finishedAt: instant(finishedAt) }))
+/** Only the times of failed attempts in lists, and for a job whose large members are not in memory. */
+function viewHistory(job: JobRecord, { showsStacks, showsResults = true }: ViewOptions): Partial<JobView> {
+  const { failures, steps = [], failedAttempts } = job
+  if (!showsResults || job.omitted !== undefined) {
+    return failedAttempts === undefined ? {} : { failedAttempts: failedAttempts.map(viewTimes) }
+  }
+  return {
+    failures: failures.map(({ attempt, error, ...times }) => ({
+      attempt,
+      ...viewTimes(times),
+      error: viewError(error, showsStacks),
+    })),
+    steps: steps.map(({ name, finishedAt }) => ({ name, finishedAt: instant(finishedAt) })),
+  }
 }
 
-function viewFailures({ failures }: JobRecord, showsStacks: boolean): NonNullable<JobView['failures']> {
-  return failures.map((failure) => ({
-    attempt: failure.attempt,
-    ...viewTimes(failure),
-    error: viewError(failure.error, showsStacks),
-  }))
+function viewTimes({ startedAt, finishedAt }: FailedAttempt) {
+  return { startedAt: instant(startedAt), finishedAt: instant(finishedAt) }
 }
 
 export function viewError(error: JobError, showsStacks: boolean): ErrorView {

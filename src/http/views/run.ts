@@ -1,9 +1,9 @@
-/** How a run is shown, whole and short, and what its tasks have logged: their JSON forms, and their making. */
+/** Runs and the lines that their tasks have logged as JSON: the schemas, and the functions that make it. */
 import { z } from 'zod'
 import { writeJson } from '../../domain/json.ts'
 import type { JobRecord } from '../../domain/job.ts'
 import { respondModes, type RunRecord, runStates } from '../../domain/run.ts'
-import { deliveryId, type DeliveryRecord, deliveryStates, shownUrl } from '../../domain/webhook.ts'
+import { deliveryId, deliveryStates, shownUrl } from '../../domain/webhook.ts'
 import type { LoggedLine, StoredChunk } from '../../domain/task-history.ts'
 import {
   instant,
@@ -20,30 +20,30 @@ import {
 const resultSchema = z
   .unknown()
   .exactOptional()
-  .describe('absent until the answer is decided, and where the deciding job failed')
+  .describe('absent until the answer is decided, and if the deciding job failed')
 const resultsSchema = z
   .array(z.unknown())
   .readonly()
   .exactOptional()
-  .describe('with `respond: all`, one per job in their order')
+  .describe('only with `respond: all`: the result of each job, in the order of the jobs')
 
 export const runIdSchema = z.uuidv7()
 
 export const deliverySchema = z
   .object({
-    id: z.string().describe('sent as `webhook-id`, with every try'),
-    url: z.string().describe('without the user and the password that it may have'),
+    id: z.string().describe('the `webhook-id` of every try'),
+    url: z.string().describe('without user and password'),
     state: z
       .enum(deliveryStates)
       .describe(
-        '`pending`: it is sent at `nextAt`; `delivered`: the receiver has taken it; `failed`: it was given up, or the receiver wants no more (410)',
+        '`pending`: the next try is at `nextAt`; `delivered`: the receiver has accepted it; `failed`: it was given up, or the receiver responded 410',
       ),
-    attempts: z.int().min(0).describe('tries that have ended'),
-    lastStatus: z.int().nullable().describe('HTTP status of the last try; null where there was no answer'),
-    nextAt: instantSchema.nullable().describe('null where it is over'),
+    attempts: z.int().min(0).describe('number of tries that have ended'),
+    lastStatus: z.int().nullable().describe('HTTP status of the last try; null if there was no response'),
+    nextAt: instantSchema.nullable().describe('null if there is no further try'),
   })
   .readonly()
-  .describe('A webhook that says that the run has ended')
+  .describe('A webhook that reports the end of the run')
 
 export const runViewSchema = z
   .object({
@@ -51,12 +51,12 @@ export const runViewSchema = z
     state: z.enum(runStates),
     version: z.int().min(1).describe('grows with every committed change of state, and never with progress'),
     result: resultSchema,
-    resultBytes: z.int().min(0).exactOptional().describe('in events, in place of a large result'),
+    resultBytes: z.int().min(0).exactOptional().describe('replaces a large result in events'),
     results: resultsSchema,
     answer: z
       .object({
         mode: z.enum(respondModes),
-        jobIndex: z.int().min(0).nullable().describe('the deciding job; null where all of them decided together'),
+        jobIndex: z.int().min(0).nullable().describe('the deciding job; null if all jobs decide together'),
       })
       .readonly()
       .nullable()
@@ -65,7 +65,7 @@ export const runViewSchema = z
     committedAt: instantSchema
       .exactOptional()
       .describe(
-        'the commit of the run, which is not stored: known of the latest 10,000 that the process which answers has accepted',
+        'the commit of the run; not stored, so only the process that accepted the run knows it, for its latest 10,000 runs',
       ),
     respondedAt: instantSchema.nullable().describe('the commit of the answer'),
     finishedAt: instantSchema.nullable(),
@@ -76,7 +76,7 @@ export const runViewSchema = z
       .readonly()
       .exactOptional()
       .describe(
-        'one for each of the latest hundred times that the run has ended; absent where it has no webhook, and in lists',
+        'one for each of the latest hundred times that the run has ended; absent in lists, and if the run has no webhook',
       ),
     links: z.object({ self: z.string(), events: z.string(), cancel: z.string() }).readonly(),
   })
@@ -92,10 +92,7 @@ export const runPageSchema = z
   .object({
     runs: z.array(runViewSchema).readonly(),
     nextPageToken: z.string().nullable().describe('null on the last page'),
-    pageSize: z
-      .int()
-      .min(1)
-      .describe('the largest number of runs in this page: as asked for, or 500 where that was more'),
+    pageSize: z.int().min(1).describe('the largest number of runs in this page: the one requested, but at most 500'),
   })
   .readonly()
   .describe('Runs, newest first, without results, failures and details of errors')
@@ -103,10 +100,10 @@ export const runPageSchema = z
 export const bulkChangeSchema = z
   .object({
     matched: z.int().min(0).describe('runs that the filter matches'),
-    changed: z.int().min(0).describe('those of them that were changed; 0 with `dryRun`'),
+    changed: z.int().min(0).describe('runs that were changed; 0 with `dryRun`'),
   })
   .readonly()
-  .describe('What a change of many runs has done')
+  .describe('The effect of a change of many runs')
 
 export type RunPageView = z.output<typeof runPageSchema>
 export type BulkChangeView = z.output<typeof bulkChangeSchema>
@@ -137,101 +134,93 @@ export function viewRun(run: RunRecord, options: ViewOptions): RunView {
 function deliveryMembers({ id: runId, webhook, deliveries }: RunRecord): Pick<RunView, 'deliveries'> {
   if (webhook === undefined || deliveries === undefined) return {}
   const url = shownUrl(webhook)
-  return { deliveries: deliveries.map((delivery) => viewDelivery(runId, url, delivery)) }
-}
-
-function viewDelivery(runId: string, url: string, delivery: DeliveryRecord): z.output<typeof deliverySchema> {
-  const { version, state, attempts, lastStatus, nextAt } = delivery
-  return { id: deliveryId({ runId, version }), url, state, attempts, lastStatus, nextAt: nullableInstant(nextAt) }
-}
-
-/** A run as a caller wants it that prefers `return=minimal`. */
-export function viewMinimalRun(run: RunRecord): MinimalRunView {
   return {
-    id: run.id,
-    state: run.state,
-    ...answerMembers(
-      run,
-      run.jobs.map((job) => viewResult(job).view),
-    ),
+    deliveries: deliveries.map(({ version, state, attempts, lastStatus, nextAt }) => {
+      const id = deliveryId({ runId, version })
+      return { id, url, state, attempts, lastStatus, nextAt: nullableInstant(nextAt) }
+    }),
   }
 }
 
-/**
- * In `results`, where each has its place, one that was left out is an object that has only `resultBytes`.
- * @param jobs with their results
- */
+/** The run for a caller that prefers `return=minimal`. */
+export function viewMinimalRun(run: RunRecord): MinimalRunView {
+  const results = run.jobs.map((job) => viewResult(job).view)
+  return { id: run.id, state: run.state, ...answerMembers(run, results) }
+}
+
+/** In `results`, an object that has only `resultBytes` replaces a large result. */
 function answerMembers(
   { answer }: RunRecord,
   jobs: readonly ResultView[],
-): Pick<RunView, keyof ResultView | 'results'> {
-  if (answer === null || answer.status !== 200) return {}
+): Pick<RunView, 'result' | 'resultBytes' | 'results'> {
+  if (answer?.status !== 200) return {}
   const results = jobs.map(({ result, resultBytes }) => (resultBytes === undefined ? { result } : { resultBytes }))
   if (answer.jobIndex !== null) return results[answer.jobIndex] ?? {}
   return { results: results.map((each) => ('resultBytes' in each ? each : each.result)) }
 }
 
-/** Larger results are left out of an event: its receiver wants to know how far the run is. */
+/** An event leaves out larger results: its receiver wants to know how far the run is. */
 const maxEventResultBytes = 16 * 1024
 
 export function eventText(run: RunRecord, options: ViewOptions): string {
   return writeJson(viewRun(run, { ...options, maxResultBytes: maxEventResultBytes }))
 }
 
-/** Reads a job with what was omitted. */
-export type WholeJob = (job: JobRecord) => Promise<JobRecord>
+// A run with large results comes from the store without them. They are read and written one by one, so that only one is in
+// memory. A result never changes, so all of them are of one version. Failures of a job that still runs can be newer.
 
-export interface RunTextOptions extends ViewOptions {
-  readonly isMinimal: boolean
-  readonly wholeJob: WholeJob
-}
+/** Reads the members of a job that were omitted from its run. */
+export type ReadWholeJob = (job: JobRecord) => Promise<JobRecord>
 
 export function hasOmissions({ jobs }: RunRecord): boolean {
   return jobs.some(({ omitted }) => omitted !== undefined)
 }
 
-/** All of it in memory, or all of one job. @param index of the one; default: all of them */
-export async function wholeRun(run: RunRecord, wholeJob: WholeJob, index?: number | null): Promise<RunRecord> {
-  if (!hasOmissions(run)) return run
-  const jobs = run.jobs.map(async (job) => (index === undefined || job.index === index ? wholeJob(job) : job))
-  return { ...run, jobs: await Promise.all(jobs) }
+/** @returns the run with all members of one job. @param index null: the run as it is */
+export async function withWholeJob(run: RunRecord, index: number | null, read: ReadWholeJob): Promise<RunRecord> {
+  const job = index === null ? undefined : run.jobs[index]
+  if (job?.omitted === undefined) return run
+  return { ...run, jobs: run.jobs.with(job.index, await read(job)) }
 }
 
-/** The same members in the same order as the views have. */
+export interface RunTextOptions extends ViewOptions {
+  readonly isMinimal: boolean
+  readonly readWholeJob: ReadWholeJob
+}
+
+/** Yields the JSON text in pieces: the same members in the same order as `viewRun` and `viewMinimalRun`. */
 export async function* runText(run: RunRecord, options: RunTextOptions): AsyncGenerator<string, void, undefined> {
-  const { isMinimal, wholeJob } = options
-  const bare = { ...options, showsResults: false }
-  const { id, state, version, jobs: _jobs, deliveries, links, ...rest } = viewRun({ ...run, jobs: [] }, bare)
-  yield membersOf(isMinimal ? viewMinimalRun({ ...run, answer: null }) : { id, state, version }, '{')
-  yield* answerText(run, wholeJob)
+  const { isMinimal, readWholeJob } = options
+  const withoutJobs = viewRun({ ...run, jobs: [] }, { ...options, showsResults: false })
+  const { id, state, version, jobs: _jobs, deliveries, links, ...rest } = withoutJobs
+  yield `{${membersOf(isMinimal ? { id, state } : { id, state, version })}`
+  yield* answerText(run, readWholeJob)
   if (!isMinimal) {
-    yield membersOf(rest, ',')
-    yield ',"jobs":['
+    yield `,${membersOf(rest)},"jobs":[`
     for (const [index, job] of run.jobs.entries()) {
       if (index > 0) yield ','
-      yield writeJson(viewJob(run.id, await wholeJob(job), options))
+      yield writeJson(viewJob(run.id, await readWholeJob(job), options))
     }
-    yield membersOf({ ...(deliveries && { deliveries }), links }, '],')
+    yield `],${membersOf({ ...(deliveries && { deliveries }), links })}`
   }
   yield '}'
 }
 
-async function* answerText(run: RunRecord, wholeJob: WholeJob): AsyncGenerator<string> {
-  const { answer, jobs } = run
-  if (answer === null || answer.status !== 200) return
-  const resultText = async (job: JobRecord | undefined): Promise<string> =>
-    job === undefined ? 'null' : writeJson(viewResult(await wholeJob(job)).view.result)
-  if (answer.jobIndex !== null) {
-    yield `,"result":${await resultText(jobs[answer.jobIndex])}`
-    return
+async function* answerText({ answer, jobs }: RunRecord, readWholeJob: ReadWholeJob): AsyncGenerator<string> {
+  if (answer?.status !== 200) return
+  const isOne = answer.jobIndex !== null
+  const deciding = isOne ? jobs.filter(({ index }) => index === answer.jobIndex) : jobs
+  yield isOne ? ',"result":' : ',"results":['
+  for (const [position, job] of deciding.entries()) {
+    if (position > 0) yield ','
+    yield writeJson(viewResult(await readWholeJob(job)).view.result)
   }
-  for (const [index, job] of jobs.entries()) yield (index === 0 ? ',"results":[' : ',') + (await resultText(job))
-  yield ']'
+  if (!isOne) yield ']'
 }
 
-/** An object's text without its braces. */
-function membersOf(view: object, before: string): string {
-  return before + JSON.stringify(view).slice(1, -1)
+/** The text of an object without its braces. */
+function membersOf(view: object): string {
+  return JSON.stringify(view).slice(1, -1)
 }
 
 export const lineSchema = z
@@ -242,8 +231,8 @@ export const lineSchema = z
     jobIndex: jobIndexSchema,
     attempt: z.int().min(1),
     message: z.string(),
-    fields: z.unknown().optional().describe('what was given beside the message'),
-    error: z.unknown().optional().describe('the error that was given, in the form of a job’s'),
+    fields: z.unknown().optional().describe('the fields that were logged with the message'),
+    error: z.unknown().optional().describe('the error that was logged, in the form of a job’s error'),
   })
   .readonly()
   .describe('A line that a task has logged')
@@ -256,17 +245,17 @@ export const linePageSchema = z
 export type LineView = z.output<typeof lineSchema>
 export type LinePageView = z.output<typeof linePageSchema>
 
-/** More than the lines of any chunk. */
+/** No chunk has as many lines. */
 const idsPerChunk = 1_024
 
-/** Of the chunk with the line, whose id this is. */
+/** @returns the id of the chunk that has the line */
 export function chunkIdOf(lineId: number): number {
   return Math.floor(lineId / idsPerChunk)
 }
 
 export function viewLines(chunks: readonly StoredChunk[]): LineView[] {
   return chunks.flatMap(({ id, text }) =>
-    // They are written by the service alone.
+    // Only the service writes these texts.
     (JSON.parse(text) as LoggedLine[]).map((line, index) => ({
       id: id * idsPerChunk + index,
       ...line,
