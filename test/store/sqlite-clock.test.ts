@@ -1,4 +1,4 @@
-/** Due times are instants of a clock that can be set: nobody waits longer for that, nor for less time. */
+/** Due times are instants of a clock that can be set: that makes no wait longer or shorter. */
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -8,7 +8,7 @@ import { openSqlite, temporaryDirectory } from '../harness/store-sqlite.ts'
 const hourMs = 3_600_000
 const steps = [-24 * hourMs, -hourMs, hourMs, 24 * hourMs]
 
-test('when the clock is set, what waits keeps its wait, and what is due stays due', async () => {
+test('when the clock is set, waiting jobs keep their waits, and due jobs stay due', async () => {
   for (const step of steps) {
     await using opened = await openSqlite(':memory:')
     const { store } = opened
@@ -31,7 +31,7 @@ test('when the clock is set, what waits keeps its wait, and what is due stays du
   }
 })
 
-test('when the clock is set, a window of starts stays as long as it was', async () => {
+test('when the clock is set, windows of rates keep their length', async () => {
   const rates = { echo: { limit: 1, perMs: 1_000 } }
   for (const step of steps) {
     await using opened = await openSqlite(':memory:')
@@ -45,7 +45,7 @@ test('when the clock is set, a window of starts stays as long as it was', async 
   }
 })
 
-test('after a start with the clock set back, a window of starts is no longer than it was', async () => {
+test('after a start with the clock set back, no window of a rate is longer than before', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
   const rates = { echo: { limit: 2, perMs: 1_000 } }
@@ -75,7 +75,7 @@ test('an idempotency key names its run for its 24 hours, whatever the clock says
   }
 })
 
-test('after a start with the clock set back, nothing waits longer than it was to wait at all', async () => {
+test('after a start with the clock set back, nothing waits longer than it was to wait in total', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
   const runs = {

@@ -32,7 +32,7 @@ test('reopening keeps every run, job, answer, total and delay', async () => {
   assert.is((await claimOne(reopened.store, start + 900)).task, 'late')
 })
 
-test('a process that is killed amid its writes has kept all that it acknowledged, and each run whole', async () => {
+test('a process that is killed while it writes loses nothing that it acknowledged, and no part of a run', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
   await using other = await startStoreProcess(path)

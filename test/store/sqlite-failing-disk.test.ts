@@ -1,4 +1,4 @@
-/** A disk whose `fsync` fails: what was refused is not there after a crash, though it may have stood in the log. */
+/** A disk whose `fsync` fails: a refused write is gone after a crash, although the log may have held it. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-/** What one turn of the event loop asks for is committed together. */
+/** The calls of one turn of the event loop are committed together. */
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -6,7 +6,7 @@ import type { RunChange } from '../../src/domain/run.ts'
 import { jobOf, requestAt, runIn, runOf, start } from '../harness/store-run.ts'
 import { openSqlite, temporaryDirectory } from '../harness/store-sqlite.ts'
 
-test('what one turn settles is one commit: a run that it changes 100 times is told once', async () => {
+test('outcomes of one turn share a commit: a run that they change 100 times is reported once', async () => {
   using directory = temporaryDirectory()
   await using opened = await openSqlite(join(directory.path, 'runs.db'))
   const { store } = opened
@@ -20,7 +20,7 @@ test('what one turn settles is one commit: a run that it changes 100 times is to
   assert.equal(changes, [{ runId: run.id, version, state: 'completed', isAnswered: true, voided: [] }])
 })
 
-test('all that a commit has changed is told before any of what was asked is answered', async () => {
+test('listeners hear of every change of a commit before any call of its group resolves', async () => {
   await using opened = await openSqlite(':memory:')
   const { store } = opened
   const count = 100
@@ -42,7 +42,7 @@ test('a run and the claim of its jobs can be one commit', async () => {
   assert.is(jobs.length, 1)
 })
 
-test('what is asked for while a commit is under way is done after it, in order', async () => {
+test('calls during a commit run after it, in order', async () => {
   await using opened = await openSqlite(':memory:')
   const { store } = opened
   const order: number[] = []

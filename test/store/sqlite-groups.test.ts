@@ -148,7 +148,7 @@ const seed = Number(process.env['MODEL_SEED'] ?? 1)
 const numRuns = 30 * Number(process.env['MODEL_RUNS'] ?? 1)
 
 for (const limits of [{}, { maxChanged: 2, maxJobs: 12 }, { tasks: ['echo'] }]) {
-  test(`groups leave what their operations leave one by one, with ${JSON.stringify(limits)}`, async () => {
+  test(`a group leaves the same tables as its operations one by one, with ${JSON.stringify(limits)}`, async () => {
     let log: unknown[] = []
     const property = fc.asyncProperty(groups, (drawn) => {
       log = []
@@ -161,7 +161,7 @@ for (const limits of [{}, { maxChanged: 2, maxJobs: 12 }, { tasks: ['echo'] }]) 
   })
 }
 
-test('totals that a group writes on its way and brings back are written again', async () => {
+test('totals that change back within a group are written again', async () => {
   const [engine, reference] = await bothEngines({})
   const run = runOf()
   const group = (...operations: Operation[]): unknown => runBoth(engine, reference, operations, null)
@@ -178,7 +178,7 @@ test('totals that a group writes on its way and brings back are written again', 
   group({ verb: 'stats', args: [start] })
 })
 
-test('jobs that a group has queued and taken away are counted as before when it fails', async () => {
+test('a failed group leaves the counts of waiting jobs as they were', async () => {
   const [engine, reference] = await bothEngines({ tasks: ['echo'] })
   const [known, unknown] = [runOf(), runOf({ jobs: [jobOf({ task: 'unknown' })] })]
   const group = (...operations: Operation[]): unknown => runBoth(engine, reference, operations, null)
@@ -193,7 +193,7 @@ test('jobs that a group has queued and taken away are counted as before when it 
   group({ verb: 'stats', args: [start] })
 })
 
-test('a run that goes on in a commit too large for memory is not taken for what the commit before has ended', async () => {
+test('a run that goes on in a commit too large for memory is not read as the commit before has ended it', async () => {
   const [engine, reference] = await bothEngines({ maxChanged: 1 })
   const [run, other] = [runOf(), runOf()]
   const group = (...operations: Operation[]): unknown => runBoth(engine, reference, operations, null)

@@ -62,7 +62,7 @@ function makeOldFile(path: string, runs: number): string[] {
   return ids
 }
 
-test('jobs in every state are carried over with all that they have', async () => {
+test('the migration keeps jobs in every state with all their members', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'old.db')
   const ids = makeOldFile(path, 12)
@@ -108,7 +108,7 @@ function versionOf(path: string): number {
   return readNumber(database, 'PRAGMA user_version')
 }
 
-test('a file whose process is killed while it is carried over is whole, and carried over by the next one', async () => {
+test('a file whose process is killed during the migration stays whole, and the next process migrates it', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'old.db')
   const runs = 3_000

@@ -1,4 +1,4 @@
-/** What opening a database file demands, and how it says that it cannot have it. */
+/** What a database file must be, and the errors of one that cannot be opened. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -28,7 +28,7 @@ test('a missing file is made, and so are its directories', async () => {
   assert.is((await runIn(reopened.store, run.id)).version, 1)
 })
 
-test('any file name will do', async () => {
+test('a file can have any name', async () => {
   using directory = temporaryDirectory()
   for (const name of ['with space.db', 'a?mode=memory', '100%25#1.db', 'Läufe-\u{1f680}.db', "it's"]) {
     const path = join(directory.path, name)
@@ -107,7 +107,7 @@ test('a database of another program is refused and left as it is', async () => {
   }
 })
 
-test('closes once, also behind a question that is answered within its own turn', async () => {
+test('closes once, also after a call that resolves within its own turn', async () => {
   using directory = temporaryDirectory()
   for (let round = 0; round < 5; round += 1) {
     const opened = await openSqlite(join(directory.path, `${round}.db`))

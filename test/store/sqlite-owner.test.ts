@@ -1,4 +1,4 @@
-/** One process owns a database file; another one gets in when the first is gone, however it went. */
+/** One process owns a database file; another one gets in when the first has ended, however that happened. */
 import { existsSync, linkSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { test } from 'uvu'
@@ -118,7 +118,7 @@ test('a store whose opening is under way can be closed', async () => {
   assert.is(next.store.backlog(), 0)
 })
 
-test('stores in memory are apart from each other', async () => {
+test('stores in memory are independent of each other', async () => {
   await using one = await openSqlite(':memory:')
   await using other = await openSqlite(':memory:')
   const run = runOf()
@@ -126,7 +126,7 @@ test('stores in memory are apart from each other', async () => {
   assert.is(await other.store.getRun(run.id), null)
 })
 
-test('the file of a living process is refused; once it is killed, all that it acknowledged is there', async () => {
+test('the file of a living process is refused; once it is killed, everything that it acknowledged is there', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
   await using other = await startStoreProcess(path)

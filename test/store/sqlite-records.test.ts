@@ -1,4 +1,4 @@
-/** What the engine keeps in memory of unfinished runs is what its file says. */
+/** Unfinished runs in memory are as in the file. */
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -8,7 +8,7 @@ import { openSqlite, temporaryDirectory } from '../harness/store-sqlite.ts'
 
 // Of a run of more than 16 jobs only those that run are kept.
 for (const size of [7, 30]) {
-  test(`a run of ${size} jobs reads the same from memory and from the file, whatever has happened to them`, async () => {
+  test(`a run of ${size} jobs reads the same from memory and from the file, whatever happened to them`, async () => {
     using directory = temporaryDirectory()
     const path = join(directory.path, 'runs.db')
     const run = runOf({ claimsFirst: true, tags: ['a', 'b'], jobs: Array.from({ length: size }, () => jobOf()) })
@@ -48,7 +48,7 @@ for (const size of [7, 30]) {
   })
 }
 
-test('runs that memory has no room for are settled and read all the same', async () => {
+test('runs that do not fit in memory are settled and read like any other', async () => {
   await using opened = await openSqlite(':memory:')
   const { store } = opened
   const large = '"'.padEnd(10_000, 'x').concat('"')
@@ -77,7 +77,7 @@ test('runs that memory has no room for are settled and read all the same', async
   assert.equal((await store.stats(start)).conservation.lost, 0)
 })
 
-test('a run that is kept in memory and changed in a commit that fails is read as it was before', async () => {
+test('a failed commit leaves a run in memory as it was', async () => {
   await using opened = await openSqlite(':memory:')
   const { store } = opened
   const run = runOf({ claimsFirst: true })
@@ -93,7 +93,7 @@ test('a run that is kept in memory and changed in a commit that fails is read as
   assert.equal({ version, state }, { version: 2, state: 'completed' })
 })
 
-test('one commit forgets few runs with large results', async () => {
+test('one commit removes only a few runs with large results', async () => {
   await using opened = await openSqlite(':memory:')
   const { store } = opened
   const large = JSON.stringify('x'.repeat(17 * 2 ** 20))

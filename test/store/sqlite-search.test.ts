@@ -1,4 +1,4 @@
-/** The index for search of SQLite: the contract, and what is its own. */
+/** SQLite's search index: the contract of search, and what only this engine does. */
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'uvu'
@@ -24,7 +24,7 @@ searchContract('SQLite', async () => {
   return { ...placeIn(join(directory.path, 'runs.db')), [Symbol.asyncDispose]: dispose }
 })
 
-test('a page ends where too many runs would have to be looked at, and names the place', async () => {
+test('a page ends when too many runs would have to be checked, and says where', async () => {
   await using scoped = await placeIn(':memory:').open()
   const { store } = scoped
   const runs = Array.from({ length: 2_050 }, (_, index) =>
@@ -40,7 +40,7 @@ test('a page ends where too many runs would have to be looked at, and names the 
   assert.equal([second.runs.map(({ id }) => id), second.hasMore], [[runs[3]?.id], false])
 })
 
-test('switched off, the words are gone from the file', async () => {
+test('without search, the file holds no words', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
   const place = placeIn(path)

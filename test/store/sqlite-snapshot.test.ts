@@ -1,4 +1,4 @@
-/** A copy of a database that is written to is the state of one commit, or there is none. */
+/** A copy of a database that is written to is the state at one commit, or it fails. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -10,7 +10,7 @@ import { runOf, jobOf, start } from '../harness/store-run.ts'
 import { openSqlite, temporaryDirectory, type ScopedStore } from '../harness/store-sqlite.ts'
 import { until } from '../harness/until.ts'
 
-test('a log that begins again while it is copied is no copy, or the whole is copied again', async () => {
+test('a log that restarts during a copy makes no copy, or the copy is made again', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
   const to = join(directory.path, 'copy.db')
@@ -64,7 +64,7 @@ async function write({ store }: ScopedStore, runs: number): Promise<void> {
   for (let count = 0; count < runs; count += 1) await store.accept(runOf({ jobs }), start)
 }
 
-test('the owner lets the log grow while it is held, and begins it again afterwards', async () => {
+test('the owner lets the log grow while it is held, and restarts it afterwards', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
   await using scoped = await openSqlite(path)

@@ -1,4 +1,4 @@
-/** A record that cannot be read, as one of a newer version or of a damaged file, keeps nothing else from going on. */
+/** A record that cannot be read, because a newer version wrote it or the file is damaged, stops nothing else. */
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'uvu'
@@ -32,7 +32,7 @@ async function listAll(store: Store, pageSize: number): Promise<string[]> {
 }
 
 for (const [what, how] of Object.entries({ 'of a newer format': ofNewerFormat, 'that is damaged': damaged })) {
-  test(`a record ${what} keeps no other run from starting, being listed, settled and forgotten`, async () => {
+  test(`a record ${what} does not stop other runs from being started, listed, settled and removed`, async () => {
     using directory = temporaryDirectory()
     const path = join(directory.path, 'runs.db')
     const [waiting, held, finished, late] = [
