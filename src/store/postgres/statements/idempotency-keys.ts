@@ -73,11 +73,13 @@ export async function defer(query: Query, runId: string): Promise<void> {
   if (isRunId(runId)) await query(update, [runId])
 }
 
+// As a CTE: the planner may run a subquery of the condition once per row, and each run would lock further rows.
 const removeOld = {
   name: 'forget-keys',
   text: `
-    DELETE FROM idempotency_key WHERE (scope, key) IN (
+    WITH oldest AS MATERIALIZED (
       SELECT scope, key FROM idempotency_key WHERE claimed_at <= $1 ORDER BY claimed_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+    DELETE FROM idempotency_key AS known USING oldest WHERE known.scope = oldest.scope AND known.key = oldest.key
     RETURNING 1`,
 }
 
