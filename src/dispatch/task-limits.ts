@@ -41,12 +41,17 @@ export function createTaskLimits({ registry, pool, store, clock }: TaskLimitsOpt
 
   return {
     request(only) {
-      const taskLimits = Object.fromEntries(limited.map(([task, limit]) => [task, limit - runningOf(task)]))
-      const request = { slots: pool.freeSlots(), taskLimits, ...rates, only, at: clock.now() }
-      if (isolated.size === 0) return request
-      const room = pool.freeProcesses()
-      for (const task of isolated) taskLimits[task] = Math.min(room, taskLimits[task] ?? room)
-      return { ...request, isolated }
+      const taskLimits = new Map(limited.map(([task, limit]) => [task, limit - runningOf(task)]))
+      const room = isolated.size === 0 ? 0 : pool.freeProcesses()
+      for (const task of isolated) taskLimits.set(task, Math.min(room, taskLimits.get(task) ?? room))
+      return {
+        slots: pool.freeSlots(),
+        taskLimits: Object.fromEntries(taskLimits),
+        ...rates,
+        ...(isolated.size > 0 && { isolated }),
+        only,
+        at: clock.now(),
+      }
     },
     noteRates(until = {}) {
       ratedUntil = until

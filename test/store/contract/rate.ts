@@ -104,4 +104,21 @@ export function rateContract(register: Register): void {
     assert.equal(jobs, [])
     assert.ok((nextDueAt ?? Infinity) < Date.now() + perMs + 1_000)
   })
+
+  register('rate: a task can have the name of a member of every object', async ({ store }) => {
+    const task = 'constructor'
+    await store.accept(runOf({ jobs: Array.from({ length: 3 }, () => jobOf({ task })) }), Date.now())
+    const request = requestAt(Date.now(), { rates: { [task]: { limit: 2, perMs } } })
+    assert.is((await store.claim(request)).jobs.length, 2)
+    assert.equal((await store.claim(request)).jobs, [])
+    await acceptMany(store, 2)
+    const others = { rates: { echo: { limit: 1, perMs } }, taskLimits: { [task]: 0 } }
+    const { jobs } = await store.claim(requestAt(Date.now(), others))
+    assert.equal(
+      jobs.map((job) => job.task),
+      ['echo'],
+    )
+    const { nextDueAt } = await store.claim(requestAt(Date.now(), others))
+    assert.ok((nextDueAt ?? 0) > Date.now() + 20, 'the other one may start in the next window')
+  })
 }

@@ -142,7 +142,9 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
   /** When the next job may start that waits for the rate of its task; Infinity without one. */
   function nextWithinRate(kinds: readonly TaskKind[], ratedUntil: Readonly<Record<string, number>>): number {
     const tasks = kinds.flatMap((kind) => queue.priorities(kind).flatMap((priority) => queue.tasks(kind, priority)))
-    return Math.min(...tasks.map((task) => ratedUntil[task] ?? Infinity))
+    // Not by index: a task may be named `constructor`, which every object has.
+    const untilOf = new Map(Object.entries(ratedUntil))
+    return Math.min(...tasks.map((task) => untilOf.get(task) ?? Infinity))
   }
 
   return (request) => {
