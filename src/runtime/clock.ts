@@ -55,16 +55,11 @@ export function createProcessClock(sources: TimeSources = systemSources): Proces
   return { now: evenly, follow }
 }
 
-export interface Alarm {
-  /** Sets the only instant at which it rings; null: it does not ring. */
-  set(at: number | null): void
-}
-
 /** A timer with a longer delay fires at once. */
 const maxTimerMs = 2_147_483_647
 
 /** Rings at an instant of the clock, however far ahead it is. After a step of the clock it must be set again. */
-export function createAlarm(clock: ProcessClock, ring: () => void): Alarm {
+export function createAlarm(clock: ProcessClock, ring: () => void) {
   let setAt: number | null = null
   let timer: NodeJS.Timeout | undefined
 
@@ -80,7 +75,8 @@ export function createAlarm(clock: ProcessClock, ring: () => void): Alarm {
 
   clock.onMoved?.(check)
   return {
-    set(at) {
+    /** Sets the only instant at which it rings; null: it does not ring. */
+    set(at: number | null): void {
       setAt = at
       check()
     },

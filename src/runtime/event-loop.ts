@@ -1,17 +1,13 @@
 /** The event loop of a thread: work spread over its turns, or bounded in number, and how late the loop is. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
-/**
- * Runs many small pieces of work a few per turn of the event loop, in order, so that a burst does not hold up timers
- * and sockets for as long as all of it takes.
- */
-export interface TurnScheduler {
-  /** Runs the piece in this turn if few ran before it, else in a later turn. The piece must not throw. */
-  run(piece: () => void): void
-}
+export type TurnScheduler = ReturnType<typeof createTurnScheduler>
 
-/** @param perTurn how many pieces run in one turn */
-export function createTurnScheduler(perTurn: number): TurnScheduler {
+/**
+ * Runs many small pieces of work in order, a few in each turn of the event loop, so that a burst does not hold up timers
+ * and sockets.
+ */
+export function createTurnScheduler(piecesPerTurn: number) {
   let pieces: (() => void)[] = []
   let next = 0
   let spent = 0
@@ -20,7 +16,7 @@ export function createTurnScheduler(perTurn: number): TurnScheduler {
   function turn(): void {
     isScheduled = false
     spent = 0
-    while (next < pieces.length && spent < perTurn) {
+    while (next < pieces.length && spent < piecesPerTurn) {
       spent += 1
       pieces[next]?.()
       next += 1
@@ -39,28 +35,23 @@ export function createTurnScheduler(perTurn: number): TurnScheduler {
   }
 
   return {
-    run(piece) {
-      if (next === pieces.length && spent < perTurn) {
-        spent += 1
-        // The next turn sets `spent` back to 0.
-        schedule()
-        piece()
-        return
-      }
-      pieces.push(piece)
+    /** Runs the piece in this turn if few ran before it, else in a later turn. The piece must not throw. */
+    run(piece: () => void): void {
+      // Also after a piece that runs now: the next turn sets `spent` back to 0.
       schedule()
+      if (next < pieces.length || spent >= piecesPerTurn) return void pieces.push(piece)
+      spent += 1
+      piece()
     },
   }
 }
 
-export type Gate = <Value>(work: () => Promise<Value>) => Promise<Value>
-
 /** Limits how many pieces of work run at once; the others wait in order. */
-export function createGate(atOnce: number): Gate {
+export function createGate(atOnce: number) {
   const waiting: (() => void)[] = []
   let running = 0
 
-  return async (work) => {
+  return async <Value>(work: () => Promise<Value>): Promise<Value> => {
     if (running >= atOnce) await new Promise<void>((resolve) => waiting.push(resolve))
     else running += 1
     try {
@@ -81,20 +72,14 @@ export interface LoopDelays {
   readonly max: number
 }
 
-export interface LoopDelay {
-  /** The delays in the current window. */
-  read(): LoopDelays
-  /** The delays in the current window; begins a new window. */
-  take(): LoopDelays
-  stop(): void
-}
-
 const nsPerMs = 1_000_000
 const minuteMs = 60_000
 const samplePeriodMs = 10
 
+export type LoopDelay = ReturnType<typeof createLoopDelay>
+
 /** @param windowMs how long a window lasts; Infinity: until `take` */
-export function createLoopDelay(windowMs = minuteMs): LoopDelay {
+export function createLoopDelay(windowMs = minuteMs) {
   const histogram = monitorEventLoopDelay({ resolution: samplePeriodMs })
   histogram.enable()
   const window = windowMs === Infinity ? undefined : setInterval(() => histogram.reset(), windowMs).unref()
@@ -108,13 +93,15 @@ export function createLoopDelay(windowMs = minuteMs): LoopDelay {
   })
 
   return {
+    /** The delays in the current window. */
     read,
-    take() {
+    /** The delays in the current window; begins a new window. */
+    take(): LoopDelays {
       const delays = read()
       histogram.reset()
       return delays
     },
-    stop() {
+    stop(): void {
       clearInterval(window)
       histogram.disable()
     },

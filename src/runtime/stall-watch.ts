@@ -10,36 +10,31 @@ const lengthInt = 1
 const headerBytes = 8
 const maxNamesBytes = 1_024
 
-/** Memory in which the main thread shows other threads that its loop turns, and which first jobs it runs. */
 export function allocateHeartbeat(): SharedArrayBuffer {
   return new SharedArrayBuffer(headerBytes + maxNamesBytes)
 }
 
-export interface Heartbeat {
-  /** Main thread: the loop has turned. */
-  beat(): void
-  /** Main thread: names what runs now; names beyond 1 KiB are left out. */
-  setRunning(names: Iterable<string>): void
-  /** Other threads: grows with each beat. */
-  beats(): number
-  /** Other threads: what the main thread runs; empty when it runs nothing. */
-  running(): string
-}
+export type Heartbeat = ReturnType<typeof createHeartbeat>
 
-export function createHeartbeat(buffer: SharedArrayBuffer): Heartbeat {
+/** Shows other threads that the main thread's loop turns, and what it runs. */
+export function createHeartbeat(buffer: SharedArrayBuffer) {
   const ints = new Int32Array(buffer, 0, 2)
   const bytes = new Uint8Array(buffer, headerBytes)
   const encoder = new TextEncoder()
 
   return {
-    beat: () => void Atomics.add(ints, beatInt, 1),
-    setRunning(names) {
+    /** Main thread: the loop has turned. */
+    beat: (): void => void Atomics.add(ints, beatInt, 1),
+    /** Main thread: names what runs now; names beyond 1 KiB are left out. */
+    setRunning(names: Iterable<string>): void {
       const { written } = encoder.encodeInto([...names].join(', '), bytes)
       Atomics.store(ints, lengthInt, written)
     },
-    beats: () => Atomics.load(ints, beatInt),
+    /** Other threads: grows with each beat. */
+    beats: (): number => Atomics.load(ints, beatInt),
+    /** Other threads: what the main thread runs; empty when it runs nothing. */
     // Copied, because a decoder does not read shared memory.
-    running: () => new TextDecoder().decode(bytes.slice(0, Atomics.load(ints, lengthInt))),
+    running: (): string => new TextDecoder().decode(bytes.slice(0, Atomics.load(ints, lengthInt))),
   }
 }
 
@@ -72,27 +67,27 @@ export function watchForStall({ heartbeat: buffer, stallMs, logLevel }: StallOpt
   return { stop: () => clearInterval(timer) }
 }
 
-/** Watches the main thread until a thread of the store can do it. */
-export interface LoadWatch {
-  /** The main thread loads this module from now on. */
-  begin(path: string): void
-  stop(): void
+const maxBeatMs = 1_000
+
+/** How often the main thread must beat: twice for each check. */
+export function beatEveryMs(stallMs: number): number {
+  return Math.min(maxBeatMs, stallMs / checksPerStall / 2)
 }
 
-const maxBeatMs = 1_000
-const beatsPerStall = 2 * checksPerStall
 const entry = import.meta.url.endsWith('.ts') ? './load-watch-thread.ts' : './load-watch-thread.js'
 
-export function watchLoading(options: StallOptions): LoadWatch {
+/** Watches the main thread until a thread of the store can do it. */
+export function watchLoading(options: StallOptions) {
   const heartbeat = createHeartbeat(options.heartbeat)
-  const beating = setInterval(heartbeat.beat, Math.min(maxBeatMs, options.stallMs / beatsPerStall)).unref()
+  const beating = setInterval(heartbeat.beat, beatEveryMs(options.stallMs)).unref()
   const worker = startThread(options)
   return {
-    begin(path) {
+    /** The main thread loads this module from now on. */
+    begin(path: string): void {
       heartbeat.beat()
       heartbeat.setRunning([`the module ${path}`])
     },
-    stop() {
+    stop(): void {
       clearInterval(beating)
       heartbeat.setRunning([])
       void worker?.terminate()

@@ -7,7 +7,7 @@ import {
   stepsOfAttempt,
   type StepKeeper,
 } from '../../domain/claim.ts'
-import type { Heartbeat } from '../../runtime/stall-watch.ts'
+import { beatEveryMs, type Heartbeat } from '../../runtime/stall-watch.ts'
 import type { Log } from '../../log.ts'
 import type { Registry } from '../../tasks/registry.ts'
 import type { Task } from '../../tasks/task-module.ts'
@@ -36,9 +36,6 @@ export interface MainThreadExecutorOptions {
   readonly mainStallMs: number
 }
 
-/** The stall watch reads the heartbeat five times in `mainStallMs`. */
-const beatsPerStall = 10
-const maxBeatMs = 1_000
 const maxShown = 8
 
 export function createMainThreadExecutor(options: MainThreadExecutorOptions): MainThreadExecutor {
@@ -96,7 +93,7 @@ export function createMainThreadExecutor(options: MainThreadExecutorOptions): Ma
     start() {
       // Making the guard takes some time, which the start need not wait for.
       setImmediate(builtInsGuard)
-      beating = setInterval(beat, Math.min(maxBeatMs, mainStallMs / beatsPerStall))
+      beating = setInterval(beat, beatEveryMs(mainStallMs))
     },
     async stop(graceMs) {
       await executor.stop(graceMs)

@@ -9,26 +9,6 @@ import { backOffMs } from '../../domain/job.ts'
 import type { Log } from '../../log.ts'
 import type { Task } from '../../tasks/task-module.ts'
 
-export interface MainThreadGuard {
-  /** Whether a first job of this task may run on the main thread now. */
-  allows(task: Task): boolean
-  /**
-   * Calls the synchronous part of a task and returns what it returns.
-   * @throws Interrupted when the call was cut off, or could not be made under a time limit; else what the task throws
-   */
-  call(task: Task, run: () => unknown): unknown
-  /** Runs the task's first jobs in the pool from now on, even if its `main` is `always`. */
-  moveToPool(task: Task): void
-  counts(): GuardCounts
-}
-
-export interface GuardCounts {
-  /** Overruns since the start, by task: calls that were interrupted, and calls that ended over their budget. */
-  readonly overruns: Readonly<Record<string, { readonly interrupted: number; readonly overBudget: number }>>
-  /** Tasks whose first jobs run in the pool for a while. */
-  readonly coolingDown: readonly string[]
-}
-
 /** The synchronous part was cut off, or not called: the job must run elsewhere. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted'
@@ -95,17 +75,16 @@ interface TaskRecord {
   idleOverruns: number
   coolDowns: number
   coolUntil: number
+  /** Overruns that were cut off. */
   interrupted: number
+  /** Overruns that ended by themselves. */
   overBudget: number
 }
 
-export function createMainThreadGuard({
-  budgetMs,
-  hasRoom = () => true,
-  clock,
-  times = systemTimes,
-  log,
-}: MainThreadGuardOptions): MainThreadGuard {
+export type MainThreadGuard = ReturnType<typeof createMainThreadGuard>
+
+export function createMainThreadGuard(options: MainThreadGuardOptions) {
+  const { budgetMs, hasRoom = () => true, clock, times = systemTimes, log } = options
   const records = new Map<string, TaskRecord>()
   const inPool = new Set<string>()
   let limitedCall: LimitedCall | undefined = hasRoom() ? createLimitedCall(budgetMs) : undefined
@@ -163,13 +142,18 @@ export function createMainThreadGuard({
   }
 
   return {
-    allows(task) {
+    /** Whether a first job of this task may run on the main thread now. */
+    allows(task: Task): boolean {
       if (inPool.has(task.name)) return false
       if (task.policy.main !== 'auto') return task.policy.main === 'always'
       const { coolUntil, quickCalls } = recordOf(task)
       return coolUntil <= clock.now() && (quickCalls >= provenAfter || noRoomUntil <= times.now())
     },
-    call(task, run) {
+    /**
+     * Calls the synchronous part of a task and returns what it returns.
+     * @throws Interrupted when the call was cut off, or could not be made under a time limit; else what the task throws
+     */
+    call(task: Task, run: () => unknown): unknown {
       if (task.policy.main === 'always') return run()
       const record = recordOf(task)
       const startedAt = times.now()
@@ -189,15 +173,20 @@ export function createMainThreadGuard({
         recordCall(task, record, { tookMs, workedMs: () => workedSince(startedAt), wasInterrupted })
       }
     },
-    moveToPool: ({ name }) => void inPool.add(name),
+    /** Runs the task's first jobs in the pool from now on, even if its `main` is `always`. */
+    moveToPool: ({ name }: Task): void => void inPool.add(name),
     counts() {
       const all = [...records]
-      const overruns = all
-        .filter(([, { interrupted, overBudget }]) => interrupted + overBudget > 0)
-        .map(([name, { interrupted, overBudget }]) => [name, { interrupted, overBudget }])
+      const overran = all.filter(([, { interrupted, overBudget }]) => interrupted + overBudget > 0)
+      const overruns = overran.map(
+        ([name, { interrupted, overBudget }]) => [name, { interrupted, overBudget }] as const,
+      )
+      const coolingDown = all.filter(([, { coolUntil }]) => coolUntil > clock.now()).map(([name]) => name)
       return {
-        overruns: Object.fromEntries(overruns) as GuardCounts['overruns'],
-        coolingDown: all.filter(([, { coolUntil }]) => coolUntil > clock.now()).map(([name]) => name),
+        /** Overruns since the start, by task. */
+        overruns: Object.fromEntries(overruns),
+        /** Tasks whose first jobs run in the pool for a while. */
+        coolingDown,
       }
     },
   }
