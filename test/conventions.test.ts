@@ -1,4 +1,4 @@
-/** The rules of the project that no tool checks. Each is held against the files, and against what it has to find. */
+/** The project's own rules that no tool checks. Each is tested on the files, and on examples that it must find. */
 import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -21,11 +21,11 @@ const sources = readSources()
 
 interface Examples {
   readonly good?: Sources
-  /** Each file of these breaks the rule once. */
+  /** Each of these files breaks the rule once. */
   readonly bad: Sources
 }
 
-/** One test that the project keeps to the rule, and one that the rule tells good files from bad ones. */
+/** One test that the project follows the rule, and one that the rule distinguishes good files from bad ones. */
 function holds(what: string, rule: Rule, { good = {}, bad }: Examples): void {
   test(what, () => assert.equal(rule(sources), []))
 

@@ -1,4 +1,4 @@
-/** Clients that post to a cluster one run after the other, and note which runs they were told of. */
+/** Clients that each post one run after another to a cluster, and record the acknowledged runs. */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Random } from '../harness/random.ts'
 import type { Interference } from '../process/interference.ts'
@@ -6,16 +6,16 @@ import { mixedTasks } from '../process/load.ts'
 import type { Cluster } from './cluster.ts'
 
 export interface Load {
-  /** Ids of runs that were acknowledged, whatever their answer. */
+  /** Ids of acknowledged runs, whatever their answer. */
   readonly acknowledged: ReadonlySet<string>
-  /** Requests that were answered with a 503 or not at all. */
+  /** Requests with a 503 or without a response. */
   readonly refused: number
   /** Resolves when the last request is over. */
   stop(): Promise<void>
 }
 
 const clients = 6
-/** The cluster is to be busy and not drowned. */
+/** Keeps the cluster busy, but not overloaded. */
 const maxRuns = 20_000
 const pauseMs = 20
 
@@ -51,7 +51,7 @@ export function startClients(cluster: Cluster, random: Random, interference: Int
   }
 }
 
-/** @returns the id of the run, whatever became of it; undefined where the client cannot know */
+/** @returns the id of the run, whatever its outcome; undefined if the client cannot know */
 async function postOne(cluster: Cluster, random: Random): Promise<string | undefined> {
   const { url } = cluster.anyHttp(random)
   try {
@@ -64,7 +64,7 @@ async function postOne(cluster: Cluster, random: Random): Promise<string | undef
     const id: unknown = Reflect.get(Object(body), 'id') ?? Reflect.get(Object(body), 'runId')
     return typeof id === 'string' ? id : undefined
   } catch {
-    // The process was killed in the middle.
+    // The process was killed during the request.
     return undefined
   }
 }

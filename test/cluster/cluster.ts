@@ -1,14 +1,14 @@
-/** Four processes of one service on one database, of which one at a time can be killed and started again. */
+/** Four processes of one service on one database; one at a time can be killed and restarted. */
 import { makeHome, type Child, type Home, type LogLine } from '../harness/child.ts'
 import type { Random } from '../harness/random.ts'
 
 export interface Cluster extends AsyncDisposable {
   readonly home: Home
-  /** A process that answers requests, as good as any other. */
+  /** Any process that handles requests. */
   anyHttp(random: Random): Child
-  /** Kills one of all four; resolves when another one has taken its place. */
+  /** Kills one of the four; resolves when a new one has replaced it. */
   replaceOne(random: Random): Promise<void>
-  /** What all processes have logged, those that were killed too. */
+  /** Log lines of all processes, including the killed ones. */
   lines(): LogLine[]
 }
 
@@ -17,7 +17,7 @@ const roles = ['http', 'http', 'worker', 'worker'] as const
 export async function startCluster(databaseUrl: string, databaseSchema: string): Promise<Cluster> {
   const settings = { DATABASE_URL: databaseUrl, DATABASE_SCHEMA: databaseSchema, THREADS: '1', LOG_LEVEL: 'info' }
   const home = await makeHome(settings)
-  // At once: one of them makes the tables.
+  // At the same time: one of them creates the tables.
   const members = await Promise.all(roles.map((role) => home.start({ ROLE: role })))
   const started = [...members]
 

@@ -1,4 +1,4 @@
-/** An ordeal for a cluster: processes are killed under load, the server crashes, and in the end everything must be right. */
+/** Kills processes of a cluster under load, crashes the server once, and checks that everything is right in the end. */
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { startPostgresProxy } from '../harness/postgres-proxy.ts'
@@ -13,26 +13,26 @@ import { createStaleWatch, judge, type Verdict } from './verdict.ts'
 export interface OrdealOptions {
   readonly postgres: Postgres
   readonly kills: number
-  /** Whether the server crashes once, and stays away for some seconds. */
+  /** Whether the server crashes once, and stays down for some seconds. */
   readonly crashesServer: boolean
   readonly seed: number
-  /** How long everything takes on its way to the server, in milliseconds; default 0. */
+  /** Delay of all messages to the server, in milliseconds; default 0. */
   readonly delayMs?: number
   readonly say: (line: string) => void
 }
 
 export interface Result extends Verdict {
   readonly acknowledged: number
-  /** Requests that were answered with a 503 or not at all. */
+  /** Requests with a 503 or without a response. */
   readonly refused: number
   /** Jobs that changed after they were final. */
   readonly staleWrites: number
-  /** Late outcomes that the claim kept out. */
+  /** Late outcomes that were refused because of their claim. */
   readonly staleRefused: number
-  /** Starts that came to no outcome of their own. */
+  /** Starts without an outcome of their own. */
   readonly reruns: number
   readonly drainSeconds: number
-  /** What is wrong; empty when everything is right. */
+  /** What is wrong; empty if everything is right. */
   readonly wrong: readonly string[]
 }
 
@@ -49,7 +49,7 @@ export async function undergo(options: OrdealOptions): Promise<Result> {
   const load = startClients(cluster, createRandom(seed + 1), interference)
   const crashAt = crashesServer ? random.whole(1, kills) : 0
   for (let kill = 1; kill <= kills; kill += 1) {
-    // A random moment is what this is about.
+    // A random moment is the purpose.
     await pause(random.whole(300, 1_500))
     if (kill === crashAt) {
       await postgres.crash()

@@ -1,4 +1,4 @@
-/** What a database holds, looked at from outside: what was settled is never written again, and nothing is missing. */
+/** Checks a database from outside: settled jobs are never written again, and nothing is missing. */
 import { unaskedOutcomes, type EndedJob } from '../process/unasked.ts'
 import type { Interference } from '../process/interference.ts'
 import type { Schema } from '../harness/postgres.ts'
@@ -9,7 +9,7 @@ interface JobRow {
   readonly content: string
 }
 
-/** Looks again and again, and counts jobs that changed after they were final. */
+/** Checks repeatedly, and counts jobs that changed after they were final. */
 export interface StaleWatch {
   look(): Promise<void>
   readonly staleWrites: number
@@ -41,15 +41,15 @@ export function createStaleWatch(
 export interface Verdict {
   readonly runs: number
   readonly jobs: number
-  /** Of these jobs, as `crashed`: their process was killed at three starts. */
+  /** The part of these jobs that are `crashed`: their process was killed at three starts. */
   readonly crashed: number
   readonly attempts: number
-  /** Acknowledged runs that are not there. */
+  /** Acknowledged runs that do not exist. */
   readonly lost: number
   readonly unfinished: number
-  /** Runs whose counters and rows in the queue, and totals that are not what the records are. */
+  /** Runs whose counters, queue rows or totals contradict their records. */
   readonly miscounted: number
-  /** Jobs that were cancelled or failed, or failed in an attempt, without a cause. */
+  /** Jobs that were cancelled or failed, or failed in an attempt, without a cause in the load. */
   readonly unasked: number
 }
 

@@ -1,4 +1,4 @@
-/** What every file has to keep to: its size, its name, and what it leaves to others. */
+/** Rules for every file: its size, its name, and what it must not use. */
 import { isCode, within, withoutText, type Rule } from './sources.ts'
 
 const maxLines = 300
@@ -53,13 +53,13 @@ export const nothingIsAny: Rule = (sources) =>
     .filter(([, source]) => anyType.test(withoutText(source)))
     .map(([path]) => `${path} has an any`)
 
-/** What runs on a thread between jobs, and beside them. */
+/** Code that runs on a task's thread, between jobs and next to them. */
 const besideTasks = new Set([
   ...['job-runner', 'running-job', 'process-entry'].map((name) => `src/execution/pool/${name}.ts`),
   ...['running-task', 'result', 'task-context'].map((name) => `src/execution/${name}.ts`),
   'src/runtime/serialize-error.ts',
 ])
-// Inside of functions; what a module takes at its top, it takes before any task.
+// Only inside functions; what a module takes at its top level, it takes before any task runs.
 const replaceable = [
   /^\s.*\b(?:JSON|Math|Reflect|Object|Array|Atomics|Promise|Date|Number|String|Buffer|performance)\./,
   /^\s.*\bfor \(const .* of /,
@@ -77,7 +77,7 @@ export const threadsUsePrimordials: Rule = (sources) =>
         .map((line) => `${path} uses what a task can replace: ${line.trim()}`),
     )
 
-/** Words that had a meaning only here; the field's words have taken their places. PostgreSQL's engine still has some. */
+/** Words with a private meaning; the field's words have replaced them. */
 const retired =
   /\b(?:[cC]ourier|[tT]hreadKeeper|thread-keeper|[wW]aitingRoom|waiting-room|[mM]ainGuard|main-guard|tendConnections|describeThrown|JsonText|createTurns|progress-teller|heardProgress|Conduct|liveRuns|live-runs)\b/
 

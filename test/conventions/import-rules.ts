@@ -1,7 +1,7 @@
-/** Who may import whom: the layers that the architecture draws, and no cycles. */
+/** The layers of the architecture: which folder may import which, and no cycles. */
 import { importsOf, targetsOf, within, type Rule } from './sources.ts'
 
-/** From the top to the bottom; what stands on one line never imports its neighbours. */
+/** From top to bottom; folders on one line never import each other. */
 const layers = [
   ['main.ts', 'index.ts', 'cli.ts'],
   ['cli', 'testing'],
@@ -19,9 +19,9 @@ const layers = [
   ['runtime'],
   ['domain', 'log.ts'],
 ]
-/** A storage engine stands beside all that; these alone name it: what opens it, and what copies its file. */
+/** Only these files name a storage engine: the one that opens it, and the one that copies its file. */
 const namesEngines = new Set(['app.ts', 'database-file.ts'])
-/** What an engine may know. */
+/** What an engine may import. */
 const knownToEngines = new Set(['store', 'runtime', 'domain', 'log.ts'])
 
 export const importsPointDownward: Rule = (sources) =>
@@ -40,7 +40,7 @@ function isAllowed(path: string, target: string): boolean {
   return depthOf(from) !== -1 && depthOf(from) < depthOf(to)
 }
 
-/** What a file counts as: itself at the top of `src`, `store/NAME` for an engine, else its folder. */
+/** The unit of a file: the file itself at the top of `src`, `store/NAME` for an engine, otherwise its folder. */
 function unitOf(path: string): string {
   const [, first = '', second = '', third] = path.split('/')
   return first === 'store' && third !== undefined ? `${first}/${second}` : first
@@ -67,7 +67,7 @@ export const importsHaveNoCycles: Rule = (sources) => {
   return [...graph.keys()].flatMap((path) => visit(path, []))
 }
 
-/** A relative import names its file whole, and nothing in `src` goes the way round by the package's own name. */
+/** A relative import contains the whole file name, and no file in `src` imports the package by its own name. */
 export const importsNameTheirFile: Rule = (sources) =>
   Object.entries(sources).flatMap(([path, source]) =>
     importsOf(source)

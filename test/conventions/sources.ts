@@ -1,11 +1,11 @@
-/** The project's own code as text, and the little that the rules need to understand of it. */
+/** The project's code as text, and the little parsing that the rules need. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, posix, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** Text by path, relative to the project and with slashes. */
 export type Sources = Readonly<Record<string, string>>
-/** @returns what is wrong, one line each, beginning with the path */
+/** @returns violations, one line each, starting with the path */
 export type Rule = (sources: Sources) => string[]
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -35,7 +35,7 @@ export function withoutText(source: string): string {
   return source.replaceAll(textOrComment, (part) => (part.startsWith('/') ? '' : "''"))
 }
 
-/** What a file imports, as it names it: statically, dynamically, and types alone. Module names are in single quotes. */
+/** The imports of a file as written: static, dynamic, and of types only. Module names are in single quotes. */
 export function importsOf(source: string): string[] {
   const code = source.replaceAll(textOrComment, (part) => (part.startsWith("'") ? part : ''))
   const pattern = /\b(?:from|import)\s*\(?\s*'(?<name>[^'\n]+)'/g

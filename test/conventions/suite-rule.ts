@@ -1,16 +1,16 @@
-/** uvu runs no suite whose `run()` is forgotten and hides what a hook throws; both end with exit code 0. */
+/** uvu skips a suite whose `run()` is forgotten, and hides errors of hooks; in both cases the exit code is 0. */
 import { importsOf, within, withoutText, type Rule } from './sources.ts'
 
 const traps = ['before', 'after', 'only']
 
-/** The names of the suites that a file makes; `test` is the one that uvu has ready for every file. */
+/** The names of the suites that a file creates; uvu provides `test` for every file. */
 function suitesOf(source: string): { readonly ready: string[]; readonly made: string[] } {
   const ready = importsOf(source).includes('uvu') && /\bimport \{[^}]*\btest\b[^}]*\}/.test(source) ? ['test'] : []
   const made = [...withoutText(source).matchAll(/\bconst (?<name>\w+) = suite\b/g)]
   return { ready, made: made.map((match) => match.groups?.['name'] ?? '') }
 }
 
-/** The suites that are run by the last lines of a file, or by those of a loop that is the last thing in it. */
+/** The suites that the last lines of a file run, or those of a loop at its end. */
 function runAtTheEnd(source: string): string[] {
   const ending = /(?<calls>(?:^ *\w+\.run\(\)\n)+)(?<close>\}\n)?(?![\s\S])/m.exec(source)
   const calls = ending?.groups?.['calls'] ?? ''
@@ -26,7 +26,7 @@ export const suitesRun: Rule = (sources) =>
     const { ready, made } = suitesOf(source)
     const isTest = path.endsWith('.test.ts')
     const code = withoutText(source)
-    // What a contract registers in the ready suite is run by the test file that calls it.
+    // Tests that a contract adds to the provided suite are run by the test file that calls it.
     const toRun = isTest ? [...ready, ...made] : made
     const run = isTest ? runAtTheEnd(source) : toRun.filter((name) => code.includes(`${name}.run()`))
     const trapped = [...ready, ...made].flatMap((name) =>

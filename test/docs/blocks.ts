@@ -1,4 +1,4 @@
-/** The code blocks of the README and of docs/, as their readers copy them. */
+/** The code blocks of README and docs/, as readers copy them. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url'
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 
 export interface Block {
-  /** Of the document, relative to the project. */
+  /** Path of the document, relative to the project. */
   readonly path: string
-  /** Of the line after the fence. */
+  /** Number of the line after the fence. */
   readonly line: number
   readonly language: string
   readonly text: string

@@ -12,11 +12,11 @@ import { commandsOf, missing, shell, type Command } from './session.ts'
 const tasksDir = fileURLToPath(new URL('../fixtures/docs-tasks/', import.meta.url))
 const anyId = /\{id\}|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g
 
-/** Those with `npx` are run by `test/package/install.test.ts`, where the package is installed. */
+/** `test/package/install.test.ts` runs those with `npx`, where the package is installed. */
 const isTyped = ({ language, text }: Block): boolean =>
   ['sh', 'console'].includes(language) && /^(?:\$ )?curl\b|\| curl\b/m.test(text) && !/\bnpx\b/.test(text)
 
-/** A block of JSON after a command is what the command prints. */
+/** A block of JSON after a command shows its output. */
 function withAnswer(block: Block, index: number, all: readonly Block[]): Block & { readonly answer: string } {
   const next = all[index + 1]
   return { ...block, answer: block.language === 'sh' && next?.language === 'json' ? next.text : '' }
@@ -68,9 +68,9 @@ for (const { path, blocks } of typed) {
   })
 }
 
-/** The run that a block speaks of: its last job still runs, and where one is cancelled, so does that one. */
+/** The run that a block refers to: its last job is still running, unless a command cancels it. */
 async function makeRun(service: Service, text: string): Promise<string> {
-  // A poll is to begin before its run changes, however slowly curl starts.
+  // A poll must start before its run changes, however slowly curl starts.
   const isPolled = text.includes('wait=30')
   const second = { name: 'second', input: { ms: text.includes('/cancel') ? 60_000 : isPolled ? 3_000 : 100 } }
   const third = { name: 'third', input: isPolled ? { ms: 60_000 } : {} }
@@ -90,7 +90,7 @@ async function type(service: Service, id: string, { line, shown }: Command): Pro
   if (given.includes('If-None-Match')) given = given.replace(/W\/"\d+"/, (await read()).headers.get('etag') ?? '')
   if (shown.includes('Idempotency-Replayed')) await shell(given)
   const printed = await shell(given)
-  // Where a document shows nothing, the request succeeds.
+  // If a document shows nothing, the request must succeed.
   return shown === '' && printed.includes('"/problems/') ? [printed] : missing(shown, printed)
 }
 

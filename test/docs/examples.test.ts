@@ -1,4 +1,4 @@
-/** The examples, started as their first lines say: compiled package, no loader, processes of their own. */
+/** The examples, started as their first lines say: as separate processes with the compiled package and no loader. */
 import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -26,7 +26,7 @@ function start(file: string, args: readonly string[], variables: Variables = {})
   return { child, ended: new Promise<number | null>((resolve) => child.once('close', resolve)) }
 }
 
-/** Of a script that ends by itself, what it prints. */
+/** The output of a script that ends by itself. */
 async function run(name: string, ...args: readonly string[]): Promise<string> {
   const { child, ended } = start(`docs/examples/${name}.ts`, args)
   const [output, errors, code] = await Promise.all([text(child.stdout), text(child.stderr), ended])
@@ -34,7 +34,7 @@ async function run(name: string, ...args: readonly string[]): Promise<string> {
   return output
 }
 
-/** A program that listens until it is asked to leave, which it then has to do. */
+/** A program that listens until it is asked to stop, and must then do so. */
 async function serve(file: string, variables: Variables = {}): Promise<Program> {
   const { child, ended } = start(file, [], variables)
   let said = ''
@@ -169,7 +169,7 @@ test('the SQL of the documents runs', async () => {
     await client.connect()
     const first = blocksOf('docs/scaling.md').find(({ language }) => language === 'sql')
     await client.query(first?.text ?? '')
-    // The first start makes the tables.
+    // The first start creates the tables.
     await (await openPostgres({ url, name: 'forerunner' }))[Symbol.asyncDispose]()
     await client.query('CREATE ROLE app; CREATE TABLE orders (mail text)')
     for (const { text: sql } of allBlocks('sql')) if (sql !== first?.text) await client.query(sql)

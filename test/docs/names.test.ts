@@ -1,4 +1,4 @@
-/** What the documents name is there: files and headings behind links, scripts, commands, and the names of variables. */
+/** Everything that the documents name exists: files and headings behind links, scripts, commands, and variables. */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -10,7 +10,7 @@ import { documents, readDocument, root } from './blocks.ts'
 
 const each = [...documents(), 'docs/llms.txt'].map((path) => ({ path, text: readDocument(path) }))
 
-/** As GitHub and the site make them. */
+/** Anchors as GitHub and the site generate them. */
 const anchorsOf = (text: string): string[] =>
   [...text.matchAll(/^#+ (?<heading>.+)$/gm)].map(({ groups }) =>
     (groups?.['heading'] ?? '')

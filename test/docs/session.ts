@@ -1,21 +1,21 @@
-/** A block with `curl`, run line by line as a reader types it, and what the document says that it prints. */
+/** Runs a block with `curl` line by line, as a reader would, and compares the output with the document. */
 import { execFile } from 'node:child_process'
 import { root } from './blocks.ts'
 
 export interface Command {
   readonly line: string
-  /** What the document shows below it. */
+  /** The output that the document shows. */
   readonly shown: string
 }
 
-/** Of `console` blocks each line after `$ `; of `sh` blocks all of it, with the answer that the document has elsewhere. */
+/** In `console` blocks each line after `$ `; in `sh` blocks all lines, with the output that the document has elsewhere. */
 export function commandsOf(language: string, text: string, answer = ''): Command[] {
   if (language === 'sh') return [{ line: text, shown: answer }]
   return text
     .split(/^\$ /m)
     .slice(1)
     .map((part) => {
-      // A command goes on while a quote or a backslash is open.
+      // A command continues while a quote or a backslash is open.
       const lines = part.split('\n')
       let end = 1
       while (isOpen(lines.slice(0, end).join('\n')) && end < lines.length) end += 1
@@ -34,7 +34,7 @@ export async function shell(line: string): Promise<string> {
   })
 }
 
-/** What is not there of what is shown: the status, the headers' names, the names of members, types and codes. */
+/** What is missing in the output: the status, names of headers and members, types and codes. */
 export function missing(shown: string, printed: string): string[] {
   const [shownHead = ''] = /^HTTP\/1\.1 .*?(?=\n\n|$)/s.exec(shown) ?? []
   const expected = [

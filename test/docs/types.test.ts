@@ -1,4 +1,4 @@
-/** Every TypeScript block compiles as a consumer's file would: against the types of the built package. */
+/** Every TypeScript block compiles like a user's file, against the types of the built package. */
 import { execFile, spawnSync } from 'node:child_process'
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -21,13 +21,13 @@ const compilerOptions = {
 
 const folderOf = ({ path }: Block): string => path.replaceAll('/', '-').replace(/\.md$/, '')
 
-/** A block that names its file in its first line is that file, so that others of its document import it. */
+/** A block that names its file in its first line becomes that file, so that other blocks of its document can import it. */
 function fileOf(block: Block): string {
   const named = /^\/\/ (?<name>[\w./-]+\.ts)\b/.exec(block.text)?.groups?.['name']
   return join(folderOf(block), named ?? `line-${block.line}.ts`)
 }
 
-/** In the project, so that `forerunner` is this package by its `exports`, and the other packages are found. */
+/** Inside the project, so that `forerunner` resolves to this package by its `exports`, and other packages are found. */
 async function compile(blocks: readonly Block[]): Promise<string> {
   const directory = await mkdtemp(join(root, '.dist-docs-'))
   const given = join(root, 'test/docs/given')
@@ -38,7 +38,7 @@ async function compile(blocks: readonly Block[]): Promise<string> {
     for (const block of blocks) {
       const file = join(directory, fileOf(block))
       await mkdir(dirname(file), { recursive: true })
-      // A file without an import is a script, and may not await.
+      // Without an import, a file is a script, and cannot await.
       await writeFile(file, `${block.text}\nexport {}\n`)
     }
     const files = ['globals.ts', ...blocks.map(fileOf)]
@@ -55,7 +55,7 @@ async function compile(blocks: readonly Block[]): Promise<string> {
   }
 }
 
-/** In the same run of the compiler: it shows that errors are seen. */
+/** In the same run of the compiler: shows that errors are detected. */
 const wrong: Block = {
   path: 'docs/wrong.md',
   line: 7,

@@ -1,6 +1,6 @@
 /**
- * The real service as a process of its own, compiled and without tsx, to be killed, signalled and started again. A home
- * holds what outlives a process: the database and the files of its tasks. Disposing it kills what is left.
+ * The real service as a separate process, compiled and without tsx, to be killed, signalled and restarted. A home is
+ * what outlives a process: the database and the files of its tasks. Disposing of it kills remaining processes.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -15,12 +15,12 @@ export const root = fileURLToPath(new URL('../../', import.meta.url))
 export const processTasks = fileURLToPath(new URL('../fixtures/process-tasks/', import.meta.url))
 
 const { NODE_COMPILE_CACHE: cacheDirectory } = process.env
-/** Where the tester keeps compiled code: many processes start here, and each is ready sooner. */
+/** The test runner's compile cache, so that the many processes here start faster. */
 const compileCache: Environment =
   cacheDirectory === undefined ? {} : { NODE_COMPILE_CACHE: absolute(root, cacheDirectory) }
 
 const limitMs = 40_000
-/** A process that has died is known to be dead sooner than this. */
+/** The death of a process is noticed within this time. */
 const aliveAfterMs = 1_000
 
 export type Environment = Readonly<Record<string, string>>
@@ -38,17 +38,17 @@ export interface Exit {
 
 export interface Process {
   readonly pid: number | undefined
-  /** What it has logged so far; lines that are not JSON are not among them. */
+  /** Log lines so far; lines that are not JSON are omitted. */
   readonly lines: readonly LogLine[]
-  /** Resolves when it is gone and all its lines are in. */
+  /** Resolves when the process is gone and all its lines have arrived. */
   ended(): Promise<Exit>
   /** All of its standard error output. */
   errors(): string
-  /** Resolves to the first line whose message begins so, past or future; rejects when it ends without one. */
+  /** Resolves to the first line whose message starts with the text, past or future; rejects if the process ends first. */
   logged(message: string): Promise<LogLine>
-  /** Sends the signal (to its whole group, if it has one of its own) and resolves when it is gone. */
+  /** Sends the signal (to its process group, if it has its own) and resolves when the process is gone. */
   kill(signal: NodeJS.Signals): Promise<Exit>
-  /** Sends the signal and waits for nothing. */
+  /** Sends the signal without waiting. */
   signal(signal: NodeJS.Signals): void
 }
 
@@ -58,15 +58,15 @@ export interface Child extends Process {
   get(path: string): Promise<Response>
 }
 
-/** A list stands before the command with `node`, and ends in running what comes after it. */
+/** A prefix of the command `node …`, which ends by running the rest of the command. */
 export type Command = 'node' | 'npm' | 'npm run dev' | readonly string[]
 
-/** Runs what comes after it with so many file descriptors. */
+/** Limits the file descriptors of the command. */
 export function withDescriptors(limit: number): Command {
   return ['sh', '-c', `ulimit -n ${limit} && exec "$@"`, 'sh']
 }
 
-/** Runs what comes after it as a user who may have so many threads; the system's own user has no such limit. */
+/** Runs the command as a user with a limit of threads; root has no such limit. */
 export function withThreads(limit: number): Command {
   const user = ['setpriv', '--reuid=54321', '--regid=54321', '--clear-groups']
   return [...user, 'bash', '-c', `ulimit -u ${limit} && exec "$@"`, 'bash']
@@ -75,19 +75,19 @@ export function withThreads(limit: number): Command {
 export interface Home extends AsyncDisposable {
   readonly directory: string
   readonly databasePath: string
-  /** Starts a process and waits for nothing; with npm it is in a process group of its own. */
+  /** Starts a process without waiting; with npm it has its own process group. */
   spawn(environment?: Environment, command?: Command): Process
-  /** Starts the service and resolves when it takes runs. */
+  /** Starts the service and resolves when it accepts runs. */
   start(environment?: Environment, command?: Command): Promise<Child>
 }
 
-/** @param environment of every process started here, beside a database in the home, a free port and the fixture tasks */
+/** @param environment of all processes started here, in addition to a database in the home, a free port and the fixtures */
 export async function makeHome(environment: Environment = {}): Promise<Home> {
   const directory = await mkdtemp(join(tmpdir(), 'forerunner-'))
   const databasePath = join(directory, 'data', 'test.db')
   const processes: Process[] = []
   const common: Environment = {
-    // Nothing else of the tester's environment: a PORT or LOG_LEVEL in it is not meant for this process.
+    // Without the test runner's other variables: its PORT or LOG_LEVEL is not meant for this process.
     ...pick(['PATH', 'HOME']),
     ...compileCache,
     PORT: '0',
@@ -140,12 +140,12 @@ function watch(child: ChildProcess, stdout: Readable, stderr: Readable, isGroup:
     for (const listener of listeners) listener(line)
   })
   stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
-  // A program that is not there: without a listener the tests would end here.
+  // If the program does not exist: without a listener the tests would end here.
   child.once('error', (error) => (errors += String(error)))
 
   const { promise: exit, resolve } = Promise.withResolvers<Exit>()
   let isGone = false
-  // A tester that is ended in the middle leaves nothing behind.
+  // If the test runner is ended in the middle, no process is left behind.
   const onTesterExit = (): void => send('SIGKILL')
   process.once('exit', onTesterExit)
   child.once('close', (code, signal) => {
@@ -159,7 +159,7 @@ function watch(child: ChildProcess, stdout: Readable, stderr: Readable, isGroup:
     try {
       process.kill(isGroup ? -child.pid : child.pid, signal)
     } catch (error) {
-      // Gone a moment ago, and its streams not yet at their end.
+      // The process has just ended, and its streams have not yet.
       if (Reflect.get(Object(error), 'code') !== 'ESRCH') throw error
     }
   }
@@ -208,14 +208,14 @@ export function reach(started: Process, url: string): Child {
     }
   }
 
-  /** fetch itself says no more than that it failed. */
+  /** fetch reports only that it failed. */
   async function explain(reason: unknown): Promise<string> {
     const running = pause(aliveAfterMs, 'it still runs', { ref: false })
     const state = await Promise.race([
       started.ended().then(({ code, signal }) => `it ended with ${code ?? signal}`),
       running,
     ])
-    // After the wait: what a dying process says last is what matters.
+    // After the wait, because the last words of a dying process matter.
     const told = started.lines.map(({ level, msg }) => `${level}: ${msg}`).join('\n')
     return `${String(Reflect.get(Object(reason), 'cause'))}; ${state} and has logged:\n${told}`
   }
@@ -231,7 +231,7 @@ export function reach(started: Process, url: string): Child {
   }
 }
 
-/** Fails when the promise is not settled within the limit, so that a hanging process cannot hang the tests. */
+/** Rejects if the promise is not settled within the limit, so that a hanging process cannot hang the tests. */
 export async function within<Value>(what: string, promise: Promise<Value>): Promise<Value> {
   const { promise: late, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(new Error(`waited ${limitMs} ms in vain until ${what}`)), limitMs)

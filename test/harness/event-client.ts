@@ -10,13 +10,13 @@ export type Told =
 
 export interface EventClient extends AsyncDisposable {
   readonly response: Response
-  /** The next event of the run; fails when the stream ends before. Progress is passed over. */
+  /** The next event of the run, skipping progress; rejects if the stream ends first. */
   nextRun(): Promise<RunView>
   /** The next event; null at the clean end of the stream. */
   next(): Promise<Told | null>
   /** Comments and retry fields so far. */
   readonly others: readonly StreamPart[]
-  /** Every event until the end. */
+  /** All events until the end. */
   rest(): Promise<Told[]>
 }
 
@@ -24,7 +24,7 @@ const limitMs = 30_000
 
 export async function openEvents(url: string, headers: Record<string, string> = {}): Promise<EventClient> {
   const leaving = new AbortController()
-  // A stream that tells nothing is to fail the test and not to hold it up.
+  // A silent stream must fail the test instead of blocking it.
   const signal = AbortSignal.any([leaving.signal, AbortSignal.timeout(limitMs)])
   const response = await fetch(url, { headers: { Accept: 'text/event-stream', ...headers }, signal })
   await sharedContract().check('GET', url, response)
@@ -59,7 +59,7 @@ export async function openEvents(url: string, headers: Record<string, string> = 
   }
 }
 
-/** Takes events in the form of the contract and no others. */
+/** Accepts only events in the form of the contract. */
 async function* tellOf(body: ReadableStream<Uint8Array>, others: StreamPart[]): AsyncGenerator<Told, undefined> {
   const parser = createEventParser()
   for await (const bytes of body) {

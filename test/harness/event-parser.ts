@@ -1,4 +1,4 @@
-/** Reads a stream of events as an EventSource does (WHATWG HTML, 9.2.6), and keeps what that drops. */
+/** Parses an event stream like EventSource (WHATWG HTML, 9.2.6), and keeps the parts that EventSource drops. */
 
 export type StreamPart =
   | { readonly kind: 'event'; readonly type: string; readonly id: string | null; readonly data: string }
@@ -6,15 +6,15 @@ export type StreamPart =
   | { readonly kind: 'retry'; readonly ms: number }
 
 export interface EventParser {
-  /** @returns what is complete with these bytes */
+  /** @returns the events that these bytes complete */
   push(bytes: Uint8Array): StreamPart[]
-  /** What the stream has left unfinished; empty after a clean end. */
+  /** The unfinished rest of the stream; empty after a clean end. */
   rest(): string
 }
 
-/** An event's `id` is null where the event itself has none, although an EventSource would keep the one before. */
+/** `id` is null if the event itself has none, although EventSource would keep the previous one. */
 export function createEventParser(): EventParser {
-  // It drops a byte order mark at the beginning.
+  // Drops a byte order mark at the beginning.
   const decoder = new TextDecoder()
   let text = ''
   let type = ''
@@ -47,7 +47,7 @@ export function createEventParser(): EventParser {
   return {
     push(bytes) {
       text += decoder.decode(bytes, { stream: true })
-      // A carriage return at the end may be the first half of a line's end.
+      // A carriage return at the end may be the first half of a line end.
       const lines = text.split(/\r\n|\n|\r(?!$)/)
       text = lines.pop() ?? ''
       return lines.flatMap(take)

@@ -1,6 +1,6 @@
 /**
- * The live part of the service without its jobs: a store, which the test changes as it likes, and real streams and
- * polls of its runs over HTTP, whose numbers can be seen: `await using live = await startLive()`.
+ * The live part of the service without its jobs: a store that the test changes, and real streams and polls of its
+ * runs over HTTP, whose numbers can be read: `await using live = await startLive()`.
  */
 import { once } from 'node:events'
 import { Router } from '@koa/router'
@@ -51,11 +51,11 @@ export async function startLive({ maxStreams = 1_000, ...options }: LiveOptions 
     ...options,
   })
   const polls = createLongPolls(runWatch)
-  // As much as the route uses.
+  // The part that the route uses.
   const watch = watchRun.create({ store, streams, prefix: '' } as unknown as RouteDependencies)
   const routes = new Router()
     .get('/runs/:id/events', (ctx) => watch(ctx, ctx.params, ''))
-    // Until the run has another version than the one in the path.
+    // Until the version differs from the one in the path.
     .get('/runs/:id/versions/:version', async (ctx) => {
       const [id, version] = [String(ctx.params['id']), Number(ctx.params['version'])]
       const { run } = await polls.wait({
@@ -71,7 +71,7 @@ export async function startLive({ maxStreams = 1_000, ...options }: LiveOptions 
   const url = await server.listen(
     async (ctx, next) => {
       try {
-        // For what comes to a route when its client has gone.
+        // For requests whose client has disconnected before the route is called.
         if (ctx.get('X-Late') !== '') await once(ctx.res, 'close')
         await Reflect.apply(routes, undefined, [ctx, next])
       } catch (error) {

@@ -18,15 +18,15 @@ export interface Ask {
 
 export interface OpenPool extends AsyncDisposable {
   readonly pool: Pool
-  /** Starts a job on the named thread, or on the first of its kind with room; waits until there is one. */
+  /** Starts a job on the named thread, or on the first of its kind with room; waits for room. */
   start(ask: Ask): Promise<Attempt>
-  /** Starts a job on the named thread, or on the first of its kind with room; undefined when there is none. */
+  /** Starts a job on the named thread, or on the first of its kind with room; undefined if there is no room. */
   tryStart(ask: Ask): Attempt | undefined
   /** The outcome of a job, which must not be `released`. */
   outcomeOf(ask: Ask): Promise<Outcome>
-  /** Has a thread load the module of a task. */
+  /** Loads the module of a task on a thread. */
   load(task: string): Promise<void>
-  /** Resolves when every thread is ready and nothing runs. */
+  /** Resolves when every thread is ready and idle. */
   whole(): Promise<void>
 }
 
@@ -35,17 +35,17 @@ const dist = new URL('../../dist/', import.meta.url)
 const fixtureTasks = fileURLToPath(new URL('../fixtures/pool-tasks/', import.meta.url))
 
 export interface OpenOptions extends Partial<PoolOptions> {
-  /** Where the tasks are. */
+  /** Directory of the tasks. */
   readonly tasksDir?: string
-  /** Where the compiled service is. */
+  /** Directory of the compiled service. */
   readonly distDir?: string
-  /** Of the steps of all jobs; default: none can be stored. */
+  /** Stores the steps of all jobs; default: none can be stored. */
   readonly keeper?: StepKeeper
 }
 
 export async function openPool(options: OpenOptions = {}, log: Log = createLog('silent')): Promise<OpenPool> {
   const registry = await loadRegistry(options.tasksDir ?? fixtureTasks)
-  // As it ships, compiled: its threads start several times faster than from sources with types.
+  // Compiled, as it is published: its threads start several times faster than from TypeScript.
   const built = pathToFileURL(join(options.distDir ?? fileURLToPath(dist), 'src/execution/pool/pool.js')).href
   const { createPool } = (await import(built)) as typeof import('../../src/execution/pool/pool.ts')
   const pool = createPool({
@@ -80,7 +80,7 @@ export async function openPool(options: OpenOptions = {}, log: Log = createLog('
     const isIsolated = task.policy.isolation === 'process'
     if (isIsolated && pool.freeProcesses() === 0) return undefined
     const place = isIsolated ? slot.thread.replace('worker', 'process') : slot.thread
-    // Taken in the same breath, before anybody else can.
+    // Taken in the same turn, before anything else can take it.
     const job = { ...ids, task: name, kind, input: text, thread: place, timeoutMs }
     const execution = pool.run(job, task, options.keeper ?? noSteps)
     return { ...execution, outcome: within(`${name} has an outcome`, execution.outcome) }

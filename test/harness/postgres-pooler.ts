@@ -1,4 +1,4 @@
-/** Stands before a PostgreSQL as a pooler in transaction mode does: each transaction is given a session that is free. */
+/** A pooler in transaction mode in front of a PostgreSQL: each transaction gets any free session. */
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
 
 interface Session {
@@ -15,13 +15,13 @@ export interface PostgresPooler extends AsyncDisposable {
   readonly url: string
 }
 
-/** @param size how many sessions it has on the server */
+/** @param size number of sessions on the server */
 export async function startPostgresPooler(url: string, size: number): Promise<PostgresPooler> {
   const sessions = await Promise.all(Array.from({ length: size }, () => openSession(new URL(url))))
   const waiting: (() => void)[] = []
   const clients = new Set<Socket>()
 
-  /** Passes a message on to the session that the client has, or to the one that was free last. */
+  /** Passes a message to the client's session, or to the one that was freed last. */
   function pass(client: Socket, bytes: Buffer): void {
     const session = sessions.find((one) => one.client === client) ?? sessions.findLast((one) => one.client === null)
     if (session === undefined) return void waiting.push(() => pass(client, bytes))

@@ -1,23 +1,23 @@
-/** Stands between a store and its PostgreSQL, and cuts their connection at a chosen moment. */
+/** A proxy between a store and its PostgreSQL, which cuts the connection at a chosen moment. */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 
 /**
- * What to do with bytes on their way to the server: pass them on, cut off before them, or behind them, or hold them, and
- * all that the same connection sends later, until they are let go.
+ * What to do with bytes on their way to the server: pass them on, cut the connection before or after them, or hold
+ * them, and everything that the same connection sends later, until they are released.
  */
 export type Verdict = 'pass' | 'cut-before' | 'cut-behind' | 'hold'
 
 export interface PostgresProxy extends AsyncDisposable {
   readonly url: string
-  /** Judges everything that clients send from now on. */
+  /** Judges all bytes that clients send from now on. */
   judge(verdictOn: (bytes: Buffer) => Verdict): void
-  /** Lets nothing through any more, in either direction, and keeps the connections. */
+  /** Passes nothing on any more, in either direction, and keeps the connections open. */
   freeze(): void
   thaw(): void
   letGo(): void
 }
 
-/** @param delayMs how long everything takes on its way to the server, as on a network with that round trip */
+/** @param delayMs delay of all bytes to the server, as on a network with that round trip */
 export async function startPostgresProxy(url: string, delayMs = 0): Promise<PostgresProxy> {
   const target = new URL(url)
   const sockets = new Set<Socket>()
@@ -55,7 +55,7 @@ export async function startPostgresProxy(url: string, delayMs = 0): Promise<Post
       if (verdict === 'pass') return
       isCut = true
       client.destroy()
-      // What was sent is still to be done over there.
+      // The server still has to execute what was sent.
       if (verdict === 'cut-behind') upstream.end()
       else upstream.destroy()
     })

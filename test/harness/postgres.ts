@@ -1,4 +1,4 @@
-/** One real PostgreSQL for all tests of this process, started when the first of them needs it; a schema for each. */
+/** One real PostgreSQL for all tests of this process, started by the first test that needs it; a schema for each test. */
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
@@ -8,26 +8,26 @@ import { Client } from 'pg'
 
 export interface Postgres {
   readonly url: string
-  /** Ends the server in the middle of whatever it does; resolves when it is gone. */
+  /** Kills the server in the middle of its work; resolves when it is gone. */
   crash(): Promise<void>
-  /** Starts it again on the same port, with what it had on disk. */
+  /** Starts it again on the same port, with the data on disk. */
   restart(): Promise<void>
-  /** Ends the server and removes all that it has; at the end of this process that happens by itself. */
+  /** Ends the server and removes its data; the end of this process does the same. */
   end(): Promise<void>
 }
 
 const script = fileURLToPath(new URL('./postgres-server.ts', import.meta.url))
-/** No test pulls the plug of the machine; what a process has written outlives the process without it. */
+/** No test simulates a power cut; written data survives the end of a process without fsync. */
 const quick = ['-c', 'fsync=off', '-c', 'full_page_writes=off', '-c', 'max_connections=200']
 
 let shared: Promise<Postgres> | undefined
 
-/** The server of this process. A test that stops it waits for nobody else: tests run one after the other. */
+/** The server of this process. A test may stop it, because tests run one after the other. */
 export function sharedPostgres(): Promise<Postgres> {
   return (shared ??= startPostgres())
 }
 
-/** @param settings what `postgres` is given, by default for speed and not for a power cut */
+/** @param settings of `postgres`; the default favours speed over durability after a power cut */
 export async function startPostgres(settings: readonly string[] = quick): Promise<Postgres> {
   const child = spawn(process.execPath, [script, ...settings], { stdio: ['pipe', 'pipe', 'inherit'] })
   const gone = new Promise<never>((_resolve, reject) => {
@@ -36,10 +36,10 @@ export async function startPostgres(settings: readonly string[] = quick): Promis
   gone.catch(() => {})
   const words: ((word: string) => void)[] = []
   createInterface({ input: child.stdout }).on('line', (line) => words.shift()?.(line))
-  // Both are sockets, which the types of a child process do not say.
+  // Both are sockets, although the types of a child process do not say so.
   const handles = [child, child.stdin as unknown as Socket, child.stdout as unknown as Socket]
 
-  /** While nobody waits for it, this process may end; the other one notices that by its pipe. */
+  /** Keeps this process alive only while it waits for the server; the server notices the end of its pipe. */
   async function next(): Promise<string> {
     for (const handle of handles) handle.ref()
     const said = new Promise<string>((resolve) => words.push(resolve))
@@ -72,11 +72,11 @@ export interface Schema extends AsyncDisposable {
   readonly name: string
   readonly url: string
   readonly postgres: Postgres
-  /** Asks the database itself, with this schema as its path. */
+  /** Queries the database directly, with this schema as search path. */
   query<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>
 }
 
-/** The process with this number keeps its lease no more, as one whose thread is dead, or kept away. */
+/** Stops the lease of the process with this number, as if its thread were dead or cut off. */
 export async function silence({ query }: Schema, process: number): Promise<void> {
   const name = `silence_${process}`
   await query(`CREATE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`)
@@ -85,10 +85,10 @@ export async function silence({ query }: Schema, process: number): Promise<void>
   await query('DELETE FROM process WHERE id = $1', [process])
 }
 
-/** As `pg` has it; its types leave this out. */
+/** Missing in the types of `pg`. */
 type Kept = Client & { ref(): void; unref(): void }
 
-/** Kept from one query to the next, and made again when the server was gone; it holds up the end of no process. */
+/** Reused for all queries, opened again after a restart of the server; does not keep the process alive. */
 function keepConnection(url: string, schema: string): { query: Schema['query']; end(): Promise<void> } {
   let kept: Promise<Kept> | null = null
   let pending = 0
@@ -128,8 +128,8 @@ function keepConnection(url: string, schema: string): { query: Schema['query']; 
 }
 
 /**
- * A name for a schema that nobody else uses; it is dropped at the end of the scope, with all that was made in it.
- * @param server default: that of this process
+ * A unique name for a schema, which is dropped with all its content at the end of the scope.
+ * @param server default: the server of this process
  */
 export async function makeSchema(server?: Postgres): Promise<Schema> {
   const postgres = server ?? (await sharedPostgres())
@@ -149,7 +149,7 @@ export async function makeSchema(server?: Postgres): Promise<Schema> {
   }
 }
 
-/** Every table but the one with the version. The tables of the search have a row of their own before the first process. */
+/** Every table except the version. The tables of the search contain one row before the first process starts. */
 const empty = `
   DO $$ DECLARE name text; BEGIN
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'schema_version' LOOP
@@ -160,8 +160,8 @@ const empty = `
 const unused: Schema[] = []
 
 /**
- * A schema that is empty, with its tables or without them: making them takes longer than most tests. At the end of the
- * scope the next test gets it, so a test changes rows and nothing else, and leaves no store open.
+ * An empty schema, with or without tables, because creating them takes longer than most tests. The next test reuses
+ * it after the end of the scope, so a test may only change rows, and must close its stores.
  */
 export async function lendSchema(): Promise<Schema> {
   const schema = unused.pop() ?? (await makeSchema())

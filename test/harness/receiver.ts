@@ -1,4 +1,4 @@
-/** A receiver of webhooks, which answers as a test wants: `await using receiver = await startReceiver(respond)`. */
+/** A receiver of webhooks with the response of the test's choice: `await using receiver = await startReceiver(respond)`. */
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -6,7 +6,7 @@ import { Webhook } from 'standardwebhooks'
 import type { RunView } from '../../src/http/views/run.ts'
 import { until } from './until.ts'
 
-/** Of 32 bytes. */
+/** A key of 32 bytes. */
 export const webhookSecret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD0123456789A='
 
 export interface Received {
@@ -20,15 +20,15 @@ export type Respond = (response: ServerResponse, request: IncomingMessage, nth: 
 
 export interface Receiver extends AsyncDisposable {
   readonly url: string
-  /** In the order in which they came. */
+  /** In order of arrival. */
   readonly received: readonly Received[]
-  /** Resolves when so many have come. */
+  /** Resolves when this number of webhooks has arrived. */
   gets(count: number): Promise<readonly Received[]>
 }
 
 export const take: Respond = (response) => void response.writeHead(204).end()
 
-/** @param respond to each request when it has come whole; `nth` counts from 0 */
+/** @param respond called with each complete request; `nth` counts from 0 */
 export async function startReceiver(respond: Respond = take): Promise<Receiver> {
   const received: Received[] = []
   const server = createServer((request, response) => {
@@ -55,7 +55,7 @@ export async function startReceiver(respond: Respond = take): Promise<Receiver> 
   }
 }
 
-/** @throws where it was not signed with the secret; as the independent package sees it */
+/** @throws unless it was signed with the secret, according to the independent package */
 export function verify({ headers, body }: Received, secret = webhookSecret): unknown {
   return new Webhook(secret).verify(body, headers as Record<string, string>)
 }

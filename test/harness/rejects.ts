@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert'
 
-/** Fails unless the promise rejects with an error whose `code` or `name` is the one given; uvu's throws cannot await. */
+/** Fails unless the promise rejects with an error of this `code` or `name`; uvu's `throws` cannot await. */
 export async function rejects(promise: Promise<unknown>, code: string): Promise<Error> {
   const error: unknown = await promise.then(
     () => new Error('nothing was rejected'),

@@ -1,10 +1,10 @@
-/** Reads the JSON that the service answers, in the form that the contract gives it. */
+/** Reads the JSON of the service's responses, with the types of the contract. */
 import type { ProblemDocument } from '../../src/http/problem.ts'
 import type { JobView } from '../../src/http/views/job.ts'
 import type { RunPageView, RunView } from '../../src/http/views/run.ts'
 import type { StatsView } from '../../src/http/views/stats.ts'
 
-/** A service in this process, or in one of its own. */
+/** A service in this process, or in a separate one. */
 interface Asked {
   get(path: string, headers?: Record<string, string>): Promise<Response>
 }
@@ -35,7 +35,7 @@ export async function readStats(service: Asked): Promise<StatsView> {
   return (await (await service.get('/stats')).json()) as StatsView
 }
 
-/** Of all runs that the service has. */
+/** All runs of the service. */
 export async function countJobs(service: Asked): Promise<number> {
   return (await listRuns(service, '?pageSize=500')).reduce((sum, { jobs }) => sum + jobs.length, 0)
 }

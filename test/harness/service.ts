@@ -1,4 +1,4 @@
-/** A whole service in this process, on a port of its own: `await using service = await startService()`. */
+/** A whole service in this process, on its own port: `await using service = await startService()`. */
 import { fileURLToPath } from 'node:url'
 import type { App } from '../../src/app.ts'
 import type { ProcessClock } from '../../src/runtime/clock.ts'
@@ -11,7 +11,7 @@ import { shareByOptions } from './share.ts'
 import { until } from './until.ts'
 import { withWarmThreads } from './warm-threads.ts'
 
-// As it ships, compiled: its threads start several times faster than from sources with types.
+// Compiled, as it is published: its threads start several times faster than from TypeScript.
 const built = (path: string): string => new URL(`../../dist/src/${path}`, import.meta.url).href
 const { startApp } = (await import(built('app.js'))) as typeof import('../../src/app.ts')
 const { createHttpServer } = (await import(built('http/server.js'))) as typeof import('../../src/http/server.ts')
@@ -22,14 +22,14 @@ export const fixtureTasks = fileURLToPath(new URL('../fixtures/tasks/', import.m
 export interface Service extends AsyncDisposable {
   readonly url: string
   readonly config: Config
-  /** Like the global one, of a path; like `post` and `get` it rejects where the answer breaks the contract. */
+  /** Like the global `fetch`, with a path; like `post` and `get` it rejects if the response breaks the contract. */
   fetch(path: string, init?: RequestInit): Promise<Response>
-  /** POSTs JSON; a string is sent as it is. */
+  /** POSTs JSON; a string is sent unchanged. */
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>
   get(path: string, headers?: Record<string, string>): Promise<Response>
 }
 
-/** One that its test may end. */
+/** A service that its test may end. */
 export interface OwnService extends Service {
   readonly app: App
   stop(): Promise<void>
@@ -42,7 +42,7 @@ interface Database extends AsyncDisposable {
   readonly config: Pick<Config, 'databaseUrl' | 'databaseSchema'>
 }
 
-/** What a service is started on: SQLite in memory or, with TEST_ENGINE=postgres, a PostgreSQL schema of its own. */
+/** The database of a service: SQLite in memory or, with TEST_ENGINE=postgres, its own PostgreSQL schema. */
 async function makeDatabase(): Promise<Database> {
   if (process.env['TEST_ENGINE'] !== 'postgres') {
     const config = { databaseUrl: 'sqlite::memory:', databaseSchema: 'none' }
@@ -55,8 +55,8 @@ async function makeDatabase(): Promise<Database> {
 }
 
 /**
- * In memory and with the fixture tasks, unless told otherwise.
- * @param whileStarting called when the service can be reached and is not open yet
+ * In memory and with the fixture tasks by default.
+ * @param whileStarting called when the service is reachable and not open yet
  */
 export async function startService(
   options: Partial<Config> = {},
@@ -73,11 +73,11 @@ export async function startService(
     logLevel: 'silent',
     cancelGraceMs: 100,
     shutdownGraceMs: 0,
-    // On a busy machine a first job that only waits can take longer than the default, and would be moved to the pool.
+    // On a busy machine a first job that only waits can exceed the default, and would be moved to the pool.
     mainBudgetMs: 10_000,
     ...options,
   })
-  // At any level: what matters here is what callers are told.
+  // At any level, because only the responses matter here.
   const log = createLog('silent')
   const server = createHttpServer(log, limits)
   let url = ''
@@ -87,7 +87,7 @@ export async function startService(
       ...(config.tasksDir === fixtureTasks && { registry: await (fixtures ??= loadRegistry(fixtureTasks)) }),
       log,
       ...(clock && { clock }),
-      // As compiled code needs it: the loader that the tests run under would only make the start of threads slower.
+      // Compiled code needs no loader; the tests' loader would only slow the threads' start down.
       threadFlags: [],
       onLost(error) {
         throw error
@@ -101,7 +101,7 @@ export async function startService(
   let stopping: Promise<void> | undefined
   const owned = stack.move()
 
-  // A test may have drained or closed the app before: both can be asked for again.
+  // The test may have drained or closed the app; both can be repeated.
   async function stop(): Promise<void> {
     await app.drain()
     await server.close()
@@ -134,14 +134,14 @@ export async function startService(
 
 const lend = shareByOptions(startService, removeRuns, (service) => service.stop())
 
-/** The same for all that ask for it. It has no run, and no request under way; numbers of the process go on. */
+/** Shared by all tests that need it. It has no run and no request in flight; counters of the process continue. */
 export async function shareService(options: Partial<Config> = {}): Promise<Service> {
   const { value, ...scoped } = await lend(options)
   const { app: _app, stop: _stop, ...rest } = value
   return { ...rest, ...scoped }
 }
 
-/** Cancels what still runs. A caller may be waiting for its answer, and then reads it. */
+/** Cancels running jobs. A caller may be waiting for its answer, and then gets it. */
 async function removeRuns(service: Service): Promise<void> {
   const [key] = service.config.apiKeys
   const headers = key === undefined ? {} : { Authorization: `Bearer ${key}` }

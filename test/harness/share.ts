@@ -1,13 +1,13 @@
-/** One thing for all tests of this process that ask for it, one after another: starting threads is what costs most in them. */
+/** Shares one resource among the tests of this process that run one after another, because starting threads is expensive. */
 
 interface Shared<Value> {
   readonly started: Promise<Value>
-  /** Tests that have it now. */
+  /** Number of tests that use it now. */
   users: number
   idle: NodeJS.Timeout | undefined
 }
 
-/** Tests follow each other in less. */
+/** Tests follow each other in less time. */
 const idleMs = 100
 
 export interface Lent<Value> extends AsyncDisposable {
@@ -15,9 +15,9 @@ export interface Lent<Value> extends AsyncDisposable {
 }
 
 /**
- * @param start makes one that suits the options
- * @param reset takes away what a test has left in it, before the next one gets it
- * @param end of one that no test has asked for since
+ * @param start creates one for the options
+ * @param reset removes what a test has left in it, before the next test gets it
+ * @param end ends one that no test has needed since
  */
 export function shareByOptions<Options, Value>(
   start: (options: Options) => Promise<Value>,

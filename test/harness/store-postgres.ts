@@ -1,4 +1,4 @@
-/** PostgreSQL stores for tests: opened, and closed at the end of the test's scope; each schema is a database of its own. */
+/** PostgreSQL stores for tests, which are closed at the end of the test's scope; each schema acts as a database. */
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/log.ts'
 import type { Timing } from '../../src/store/postgres/connection/connection.ts'
@@ -7,7 +7,7 @@ import type { Store } from '../../src/store/store.ts'
 import type { Schema } from './postgres.ts'
 import { withWarmThreads } from './warm-threads.ts'
 
-// As it ships, compiled: its thread starts several times faster than from sources with types.
+// Compiled, as it is published: its thread starts several times faster than from TypeScript.
 const built = new URL('../../dist/src/store/postgres/engine.js', import.meta.url).href
 const { createPostgresStore } = (await import(built)) as typeof import('../../src/store/postgres/engine.ts')
 

@@ -1,4 +1,4 @@
-/** The process of `startStoreProcess`: opens the store at the path given and does what its parent asks for. */
+/** The process of `startStoreProcess`: opens the store at the given path and executes the verbs that its parent sends. */
 import type { Store } from '../../src/store/store.ts'
 import { sqliteStore } from './store-sqlite.ts'
 
@@ -20,7 +20,7 @@ export type Answered =
 const { store } = sqliteStore(process.argv[2] ?? '')
 
 async function answer({ id, verb, args }: Asked): Promise<Answered> {
-  // The parent's typed method made the question; the message has lost the pairing.
+  // The parent's typed method made the message, which has lost the types.
   const call = store[verb] as (...args: readonly unknown[]) => Promise<unknown>
   try {
     return { id, ok: true, value: await call(...args) }
@@ -30,7 +30,7 @@ async function answer({ id, verb, args }: Asked): Promise<Answered> {
 }
 
 await store.open()
-// With the parent's end of the channel gone, nobody asks any more.
+// When the channel is closed, the parent is gone.
 process.on('disconnect', () => process.exit())
 process.on('message', (asked) => {
   void answer(asked as Asked).then((answered) => process.send?.(answered))

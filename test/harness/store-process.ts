@@ -1,4 +1,4 @@
-/** A SQLite store in a process of its own, which can be killed, or limited from outside. */
+/** A SQLite store in a separate process, which can be killed or limited from outside. */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Store } from '../../src/store/store.ts'
@@ -6,7 +6,7 @@ import type { Answered, Asked, RemoteVerb } from './store-process-child.ts'
 
 export interface StoreProcess extends AsyncDisposable {
   readonly pid: number
-  /** Calls a verb of the store over there; rejects with the code that it rejected with. */
+  /** Calls a verb of the store there; rejects with the code of its rejection. */
   call<Verb extends RemoteVerb>(verb: Verb, ...args: Parameters<Store[Verb]>): ReturnType<Store[Verb]>
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>
@@ -51,7 +51,7 @@ export async function startStoreProcess(path: string): Promise<StoreProcess> {
       waiting.set(last, asked)
       const question: Asked = { id: last, verb, args }
       child.send(question)
-      // The child answers with what the verb resolved to; the message has lost the pairing.
+      // The child sends the verb's result; the message has lost the types.
       return asked.promise as ReturnType<Store[typeof verb]>
     },
     kill,

@@ -1,4 +1,4 @@
-/** Builds what a store is given, with everything filled in that a test does not care about, and reads it back. */
+/** Builds arguments of a store, with defaults for everything that a test does not care about, and reads runs back. */
 import * as assert from 'uvu/assert'
 import type { ClaimedJob } from '../../src/domain/claim.ts'
 import { newRunId } from '../../src/domain/ids.ts'
@@ -9,12 +9,12 @@ import type { NewJob, NewRun } from '../../src/domain/run/new-run.ts'
 import type { ClaimRequest } from '../../src/store/claim-requests.ts'
 import type { Store } from '../../src/store/store.ts'
 
-/** An instant to begin at: a store takes every instant from its caller. */
+/** A fixed start time: a store takes every instant from its caller. */
 export const start = 1_790_000_000_000
 
 export const taskError: JobError = { code: 'task_error', message: 'it did not work' }
 
-/** A run id that was made at the instant. */
+/** A run id with the time of the instant. */
 export function runIdAt(at: number): string {
   return v7({ msecs: at })
 }
@@ -30,7 +30,7 @@ export function runOf(members: Partial<NewRun> = {}): NewRun {
   return { id: newRunId(), jobs: [jobOf()], ...choices, ...none, ...members }
 }
 
-/** Room for many jobs of both kinds, unless told otherwise. */
+/** Room for many jobs of both kinds by default. */
 export function requestAt(at: number, members: Partial<ClaimRequest> = {}): ClaimRequest {
   const slots = [
     { thread: 'worker-1', kind: 'cpu', count: 1_000 },
@@ -39,14 +39,14 @@ export function requestAt(at: number, members: Partial<ClaimRequest> = {}): Clai
   return { slots, taskLimits: {}, only: 'all', at, ...members }
 }
 
-/** Claims the one job that is due. */
+/** Claims the one due job. */
 export async function claimOne(store: Store, at: number, members: Partial<ClaimRequest> = {}): Promise<ClaimedJob> {
   const { jobs } = await store.claim(requestAt(at, members))
   assert.is(jobs.length, 1, 'one job is due')
   return entryAt(jobs, 0)
 }
 
-/** Accepts a run whose first job is claimed with it. */
+/** Accepts a run together with a claim of its first job. */
 export async function acceptFirst(store: Store, run: NewRun, at: number): Promise<ClaimedJob> {
   const report = await store.accept(run, at)
   if (report.result !== 'accepted' || report.first === null) throw new Error('the first job was not claimed')

@@ -1,4 +1,4 @@
-/** SQLite stores for tests: opened, and closed at the end of the test's scope; and directories for their files. */
+/** SQLite stores for tests, which are closed at the end of the test's scope, and directories for their files. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import { createLog } from '../../src/log.ts'
 import type { Store } from '../../src/store/store.ts'
 import { withWarmThreads } from './warm-threads.ts'
 
-// As it ships, compiled: its thread starts several times faster than from sources with types.
+// Compiled, as it is published: its thread starts several times faster than from TypeScript.
 const built = new URL('../../dist/src/store/sqlite/engine.js', import.meta.url).href
 const { createSqliteStore } = (await import(built)) as typeof import('../../src/store/sqlite/engine.ts')
 
@@ -19,7 +19,7 @@ export function temporaryDirectory(): TemporaryDirectory {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
 }
 
-/** Is closed at the end of the scope, whether it was opened, refused or is still being opened. */
+/** Closed at the end of the scope, whether it was opened, refused, or is still being opened. */
 export interface ScopedStore extends AsyncDisposable {
   readonly store: Store
 }

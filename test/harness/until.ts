@@ -1,12 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 
 const limitMs = 20_000
-/** Between two looks: a test that waits in a tight loop would take a core from what it waits for. */
+/** Pause between two checks: a tight loop would take a core from what the test waits for. */
 const firstPauseMs = 2
-/** The longer it takes, the less it matters when the end of it is seen. */
+/** The longer the wait, the less its exact end matters. */
 const maxPauseMs = 20
 
-/** Asks again until the answer is neither undefined nor false; a condition that never comes true fails the test. */
+/** Repeats the check until it returns neither undefined nor false; after the limit, the test fails. */
 export async function until<Value>(
   what: string,
   ask: () => Promise<Value | undefined | false> | Value | undefined | false,

@@ -1,6 +1,6 @@
 /**
- * The threads of stores, begun again in a thread that has loaded their code: to load it takes longer than most tests of a
- * store. What is started outside of `withWarmThreads` gets threads of its own, as in the service.
+ * Reuses threads for stores: each has loaded the engine's code before, which takes longer than most tests of a store.
+ * Stores that are started outside of `withWarmThreads` get their own threads, as in the service.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
@@ -10,21 +10,21 @@ import threads, { MessageChannel, Worker, type MessagePort, type WorkerOptions }
 export interface Begun {
   readonly url: string
   readonly workerData: unknown
-  /** Stands in for the port of the thread. */
+  /** Replaces the port of the thread. */
   readonly port: MessagePort
 }
 
-// Below, the name stands for something else.
+// Below, the name `Worker` has another meaning.
 const OwnThread = Worker
 const isWarm = new AsyncLocalStorage<boolean>()
-/** Those that nothing runs in now. */
+/** Idle threads. */
 const idle: Worker[] = []
 
 function startThread(): Worker {
   return new OwnThread(new URL('./warm-thread.ts', import.meta.url), { execArgv: [] })
 }
 
-/** As much of a `Worker` as the engines of the store use. */
+/** The part of a `Worker` that the store's engines use. */
 class WarmThread extends EventEmitter {
   readonly #port: MessagePort
 
@@ -52,19 +52,19 @@ class WarmThread extends EventEmitter {
   }
 }
 
-/** And not of the pool, of which a service starts threads as well. */
+/** Not for the pool, whose threads a service starts as well. */
 function isOfStore(url: URL | string): boolean {
   return String(url).includes('/dist/src/store/')
 }
 
-// The engines import the name from Node, and get what stands behind it at the time.
+// The engines import `Worker` from Node, and get the current binding of the name.
 threads.Worker = new Proxy(OwnThread, {
   construct: (target, given: ConstructorParameters<typeof OwnThread>) =>
     Reflect.construct(isWarm.getStore() === true && isOfStore(given[0]) ? WarmThread : target, given),
 })
 syncBuiltinESMExports()
 
-/** Whatever store is opened in it gets warm threads. */
+/** Every store that is opened in the callback gets warm threads. */
 export function withWarmThreads<Value>(open: () => Value): Value {
   return isWarm.run(true, open)
 }

@@ -1,4 +1,4 @@
-/** Milliseconds that this thread has worked so far: what a test measures with it does not depend on a busy machine. */
+/** CPU milliseconds of this thread so far: a measure that does not depend on how busy the machine is. */
 export function workedMs(): number {
   const { user, system } = process.threadCpuUsage()
   return (user + system) / 1_000

@@ -1,6 +1,6 @@
 /**
- * A folder of somebody else's with the package installed by npm, from the file that is published. The packages that it
- * needs are put there beforehand, from the lock file, so that nothing is asked of a registry.
+ * A user's folder with the package installed by npm from the packed file. The packages that it needs are put there
+ * beforehand, according to the lock file, so that npm requests nothing from a registry.
  */
 import { execFile, spawn } from 'node:child_process'
 import { cpSync, existsSync, readFileSync } from 'node:fs'
@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 export const root = fileURLToPath(new URL('../../', import.meta.url))
-/** The versions that the package is to work on: each is a package of npm's, in a folder of its own. */
+/** The Node versions that the package supports; each is an npm package in its own folder. */
 export const nodes = ['node_modules/node/bin/node', '.scripts/node-26/node_modules/node/bin/node'].map((path) =>
   join(root, path),
 )
@@ -24,24 +24,24 @@ export interface Ended {
   readonly output: string
 }
 
-/** A folder in which the package can be used. */
+/** A folder in which the package is installed. */
 export interface Folder {
   readonly directory: string
   write(path: string, content: string): Promise<void>
-  /** Runs a program of `node_modules/.bin`, or Node with a script, and takes both of its outputs together. */
+  /** Runs a program of `node_modules/.bin`, or Node with a script; returns both outputs together. */
   run(file: string, ...args: readonly string[]): Promise<Ended>
-  /** The same with another Node, that of this path. */
+  /** The same with the Node at this path. */
   runOn(node: string, file: string, ...args: readonly string[]): Promise<Ended>
-  /** What the compiler says about its files; empty where nothing is wrong. */
+  /** The compiler's messages about its files; empty if there are none. */
   compile(module: 'nodenext' | 'bundler', ...files: readonly string[]): Promise<string>
 }
 
 export interface Consumer extends Folder, AsyncDisposable {
-  /** Another package in a folder of its own below this one, which finds what is installed here. */
+  /** Another package in a subfolder, which finds what is installed here. */
   below(name: string): Promise<Folder>
 }
 
-/** @param begin makes a `package.json` in the empty folder, before the package is installed */
+/** @param begin creates a `package.json` in the empty folder, before the package is installed */
 export async function makeConsumer(begin: string): Promise<Consumer> {
   const directory = await mkdtemp(join(tmpdir(), 'forerunner-consumer-'))
   const consumer: Consumer = {
@@ -69,13 +69,13 @@ export async function makeConsumer(begin: string): Promise<Consumer> {
   }
 }
 
-/** @param installed the folder whose `node_modules` has the package */
+/** @param installed the folder whose `node_modules` contains the package */
 function openFolder(directory: string, installed: string): Folder {
   async function runOn(node: string, file: string, ...args: readonly string[]): Promise<Ended> {
     const program = file === 'node' ? node : join(installed, 'node_modules/.bin', file)
     const child = spawn(program, args, {
       cwd: directory,
-      // Nothing else of the tester's environment.
+      // Without the test runner's other variables.
       env: { PATH: `${dirname(node)}:${process.env['PATH']}`, HOME: process.env['HOME'] },
       timeout: limitMs,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -108,7 +108,7 @@ interface LockedPackage {
   readonly optional?: true
 }
 
-/** Those that are no tools of ours; of the optional ones, those of this system. */
+/** Without development dependencies; of the optional ones, only those for this system. */
 function copyPackages(directory: string): void {
   const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, LockedPackage>
@@ -116,7 +116,7 @@ function copyPackages(directory: string): void {
   for (const [path, { dev, devOptional, optional }] of Object.entries(lock.packages)) {
     if (path === '' || dev === true || devOptional === true) continue
     if (optional === true && !existsSync(join(root, path))) continue
-    // Several times quicker than the asynchronous one.
+    // Several times faster than the asynchronous one.
     cpSync(join(root, path), join(directory, path), { recursive: true })
   }
 }

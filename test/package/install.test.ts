@@ -1,4 +1,4 @@
-/** The package as others get it: installed from the packed file into an empty folder, with nothing of ours around. */
+/** The package as users get it: installed from the packed file into an empty folder outside of the project. */
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
@@ -36,7 +36,7 @@ interface Service {
 }
 
 const [begin, install, init, check, start, post, watch, doctor, backup, ...others] = linesOf('Begin a project')
-// For both tests: to pack and to install takes longer than most of what they do.
+// For both tests, because packing and installing takes longer than most of their work.
 const consuming = makeConsumer(begin ?? '')
 consuming.catch(() => {})
 

@@ -1,4 +1,4 @@
-/** What a user of the package writes: tasks, a program, a test of it, and files that show what the types allow. */
+/** A user's files: tasks, a program, a test of it, and files that show what the types allow. */
 
 export const task = `import { defineTask } from 'forerunner'
 export default defineTask({ run: (input: unknown) => ({ hello: input }) })

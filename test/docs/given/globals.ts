@@ -1,4 +1,4 @@
-/** What the blocks of the documentation take as given: the reader's own functions, and what a block above has made. */
+/** What the documentation's blocks presuppose: the reader's own functions, and results of earlier blocks. */
 import type { Express } from 'express'
 import type { Forerunner } from 'forerunner'
 import type { TestForerunner } from 'forerunner/testing'
