@@ -1,4 +1,4 @@
-/** Decides before anything is written whether a run is accepted: its request is valid, and the backlog has room. */
+/** Decides whether a run is accepted, before anything is written: the request must be valid, and the backlog have room. */
 import { AppError, taskPaused } from '../domain/errors.ts'
 import type { RequestIssue } from '../domain/problems.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -23,29 +23,28 @@ export interface PrepareOptions {
   readonly registry: Registry
   readonly guard: MainThreadGuard
   readonly clock: Clock
-  /** Whether no job of the task starts now. */
   readonly isPaused: (task: string) => boolean
-  /** Whether the main thread takes first jobs at all. */
+  /** Whether the main thread runs first jobs at all. */
   readonly takesFirstJobs: boolean
-  /** Of runs that name none; empty: they have none. */
+  /** Default for runs that name no webhook; empty: none. */
   readonly webhookUrl: string
-  /** Without one no webhook can be signed. */
+  /** Webhooks are signed with these; empty: no run can have a webhook. */
   readonly webhookSecret: readonly string[]
 }
 
-/** How the service treats a request: what its headers say. */
+/** What the headers of a request say. */
 export interface SubmitOptions {
-  /** How long the caller waits for the answer, in milliseconds; null: as long as it takes; 0: not at all. */
+  /** How long the caller waits for the answer, in milliseconds; null: without limit; 0: not at all. */
   readonly waitMs: number | null
-  /** null where the request has no Idempotency-Key. */
+  /** null: the request has no Idempotency-Key. */
   readonly idempotency: Omit<IdempotencyClaim, 'isDeferred'> | null
-  /** The span that asks for the run, as the caller names it; what is none is ignored. */
-  readonly traceparent?: string | null
+  /** The header `traceparent`; null: none. An invalid value is ignored. */
+  readonly traceparent: string | null
 }
 
 /**
- * Turns a request into a run that can be accepted, or says everything that is wrong with it.
- * @throws AppError `unknown-task` or `validation-error` with a pointer for each wrong place
+ * Turns a request into a run that a store can accept.
+ * @throws AppError `unknown-task` or `validation-error`, with a pointer for each issue
  */
 export async function prepareRun(
   request: RunRequest,
@@ -62,19 +61,51 @@ export async function prepareRun(
     ...webhookIssues(request, options),
   ]
   if (issues.length > 0) throw invalid('validation-error', issues)
-  const jobs = entries.map((entry, index) => newJob(entry, tasks[index], index))
   const [first] = tasks
   const isDeferred = respond === 'none' || submitOptions.waitMs === 0
   // On the main thread a job cannot wait for its rate, or until its task is resumed.
-  const mayStart = first !== undefined && first.policy.rate === null && !isPaused(first.name)
-  // A first job for which no caller waits runs in the pool.
-  const claimsFirst = takesFirstJobs && !isDeferred && mayStart && guard.allows(first)
-  const idempotency = submitOptions.idempotency && { ...submitOptions.idempotency, isDeferred }
-  const traceparent = parseTraceparent(submitOptions.traceparent)
-  const url = request.webhook?.url ?? options.webhookUrl
-  const webhook = url === '' ? null : keptUrl(url)
-  const choices = { respond, onFirstFailure, tags, traceparent, webhook, claimsFirst, idempotency }
-  return { id: newRunId(clock.now()), jobs, ...choices }
+  const canStart = first !== undefined && first.policy.rate === null && !isPaused(first.name)
+  return {
+    id: newRunId(clock.now()),
+    respond,
+    onFirstFailure,
+    tags,
+    traceparent: parseTraceparent(submitOptions.traceparent),
+    webhook: webhookOf(request.webhook?.url ?? options.webhookUrl),
+    jobs: entries.map((entry, index) => newJob(entry, tasks[index], index)),
+    // A first job for which no caller waits runs in the pool.
+    claimsFirst: takesFirstJobs && !isDeferred && canStart && guard.allows(first),
+    idempotency: submitOptions.idempotency && { ...submitOptions.idempotency, isDeferred },
+  }
+}
+
+/** @param url empty: none */
+function webhookOf(url: string): string | null {
+  return url === '' ? null : keptUrl(url)
+}
+
+/** What is stored of an invalid request. */
+export interface Refusal {
+  readonly task: string
+  readonly tags: readonly string[]
+  readonly message: string
+}
+
+/** The run of an invalid request of the inbox, which fails as it is accepted. Its job has no attempts, so it cannot be retried. */
+export function refusedRun(id: string, { task, tags, message }: Refusal, webhookUrl: string): NewRun {
+  return {
+    id,
+    respond: 'none',
+    onFirstFailure: 'continue',
+    tags,
+    traceparent: null,
+    webhook: webhookOf(webhookUrl),
+    jobs: [{ task, kind: 'io', input: null, priority: 0, timeoutMs: 0, maxAttempts: 0, delayMs: 0 }],
+    claimsFirst: false,
+    idempotency: null,
+    isFromInbox: true,
+    refusal: message,
+  }
 }
 
 function findTasks(entries: readonly TaskRequest[], registry: Registry): Task[] {
@@ -89,12 +120,11 @@ function findTasks(entries: readonly TaskRequest[], registry: Registry): Task[] 
 async function inputIssues(entries: readonly TaskRequest[], tasks: readonly Task[]): Promise<RequestIssue[]> {
   const issues: RequestIssue[] = []
   for (const [index, task] of tasks.entries()) {
-    // In order, so that the issues come in the order of the request; most schemas answer at once.
+    // One after the other, so that the issues are in the order of the request.
     const checked = await checkInput(task, entries[index]?.input)
     if (checked.ok) continue
-    issues.push(
-      ...checked.issues.map(({ pointer, detail }) => ({ pointer: `/tasks/${index}/input${pointer}`, detail })),
-    )
+    for (const { pointer, detail } of checked.issues)
+      issues.push({ pointer: `/tasks/${index}/input${pointer}`, detail })
   }
   return issues
 }
@@ -106,10 +136,10 @@ function delayIssues({ tasks, respond }: RunRequest): RequestIssue[] {
 
 function afterIssues(entries: readonly TaskRequest[]): RequestIssue[] {
   return entries.flatMap(({ after = [] }, index) =>
-    after.flatMap((other, place) => {
-      const pointer = `/tasks/${index}/after/${place}`
+    after.flatMap((other, position) => {
+      const pointer = `/tasks/${index}/after/${position}`
       if (other >= index) return [{ pointer, detail: `must be less than ${index}: a task waits for earlier ones` }]
-      return after.indexOf(other) < place ? [{ pointer, detail: `names task ${other} a second time` }] : []
+      return after.indexOf(other) < position ? [{ pointer, detail: `names task ${other} a second time` }] : []
     }),
   )
 }
@@ -128,7 +158,7 @@ function newJob(entry: TaskRequest, task: Task | undefined, index: number): NewJ
     input: entry.input === undefined ? null : textOfJson(entry.input),
     priority: entry.priority ?? 0,
     timeoutMs: entry.timeoutMs ?? policy.timeoutMs,
-    // The caller of the first job is waiting and can decide by itself whether to try again.
+    // The caller of the first job waits for it, and can decide whether to try again.
     maxAttempts: entry.maxAttempts ?? (index === 0 ? 1 : policy.maxAttempts),
     delayMs: entry.delayMs ?? 0,
     ...(entry.after && { after: entry.after }),
@@ -149,10 +179,10 @@ export interface AdmissionOptions {
   readonly backlog: () => number
 }
 
-/** Room for runs: while it is open, and within the backlog. */
+/** Admits runs while it is open and the backlog has room. */
 export function createAdmission({ maxBacklog, backlog }: AdmissionOptions) {
   let isOpen = false
-  // On their way into a commit, and so not yet in the backlog.
+  /** Jobs that are admitted but not committed, so that the backlog does not count them yet. */
   let pending = 0
 
   function check(jobs: number): void {
@@ -170,10 +200,11 @@ export function createAdmission({ maxBacklog, backlog }: AdmissionOptions) {
       isOpen = false
     },
     isOpen: (): boolean => isOpen,
-    /** Whether the smallest run could come in now. @throws AppError `shutting-down` or `overloaded` */
+    /** Checks whether a run of one job would be admitted. @throws AppError `shutting-down` or `overloaded` */
     checkRoom: (): void => check(1),
     /**
-     * Reserves room for jobs; call the returned function when the store has accepted or refused them.
+     * Reserves room for jobs.
+     * @returns a function to call when the store has accepted or refused them
      * @throws AppError `shutting-down` or `overloaded`
      */
     admit(jobs: number): () => void {
@@ -192,15 +223,15 @@ interface PausedRefusalOptions {
 }
 
 /**
- * Refuses a run whose caller would wait for a paused task, unless an earlier request with the same key has made one.
- * @returns a function that throws AppError `task-paused`
+ * Makes the check that refuses a run whose caller would wait for a paused task, unless it repeats an earlier request with
+ * the same key. The check throws AppError `task-paused`.
  */
 export function createPausedRefusal({ store, clock }: PausedRefusalOptions): (run: NewRun) => Promise<void> {
   return async (run) => {
     const { idempotency } = run
     const [first] = run.jobs
     if (first === undefined || !asksForAnswer(run) || !store.pausedTasks().has(first.task)) return
-    const known = idempotency && (await store.findKey(idempotency, clock.now()))
-    if (known === null) throw taskPaused(first.task)
+    const earlier = idempotency && (await store.findKey(idempotency, clock.now()))
+    if (earlier === null) throw taskPaused(first.task)
   }
 }

@@ -1,4 +1,4 @@
-/** Waiting for the answer of a run: what ends it (the answer, time, or the service leaving), and requests that join it. */
+/** Waits for the answer of a run. A wait ends by the answer, by a time limit, or when the service leaves; requests can join. */
 import { AppError } from '../domain/errors.ts'
 import type { AsCommitted, RunRecord } from '../domain/run.ts'
 import type { Feed } from '../feed/feed.ts'
@@ -6,8 +6,8 @@ import type { Store } from '../store/store.ts'
 
 export interface Wait {
   /**
-   * Resolves when the answer is decided, to the run as that commit left it where the store has it at hand; also when the
-   * time is up or the service leaves.
+   * Resolves when the answer is decided, with the run as that commit left it where the store still has it, and without a
+   * value when the time is up or the service leaves.
    * @throws AppError `store-unavailable`
    */
   readonly ended: Promise<AsCommitted | undefined>
@@ -33,12 +33,12 @@ export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>) {
 
   return {
     /**
-     * Enters before the run is accepted, or before it is read, so that no change can be missed.
-     * @param limitMs null: as long as it takes
+     * Starts a wait. Call it before the run is accepted or read, so that no change is missed.
+     * @param limitMs null: without limit
      */
     enter(runId: string, limitMs: number | null): Wait {
       const waiter = Promise.withResolvers<AsCommitted | undefined>()
-      // A caller that has left does not listen any more.
+      // After its caller has left, nobody handles the rejection.
       waiter.promise.catch(() => {})
       const remove = add(runId, waiter)
       const unsubscribe = subscribe(runId, ({ isAnswered }, asCommitted) => {
@@ -57,13 +57,13 @@ export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>) {
     },
     /** Whether a caller waits for this run's answer. */
     isWaitedFor: (runId: string): boolean => waiting.has(runId),
-    /** The store could not commit an outcome of this run: the waits for its answer reject. */
+    /** Rejects the waits for this run's answer, because the store could not commit an outcome. */
     failUncommitted(runId: string, cause: unknown): void {
       const detail = 'the run is accepted; its answer could not be committed yet'
       const error = new AppError('store-unavailable', detail, { cause, members: { runId } })
       for (const { reject } of waiting.get(runId) ?? []) reject(error)
     },
-    /** Ends every wait; those that come later end at once. */
+    /** Ends every wait; later ones end at once. */
     dismiss(): void {
       isDismissed = true
       for (const ofRun of waiting.values()) for (const { resolve } of ofRun) resolve(undefined)
@@ -71,18 +71,19 @@ export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>) {
   }
 }
 
-/** What an earlier request with the same idempotency key has made. */
-export interface Known {
+/** The run that an earlier request with the same idempotency key has made. */
+export interface EarlierRun {
   readonly runId: string
-  /** Whether the first request was replied to before there was an answer. */
+  /** Whether the response to that request left before there was an answer. */
   readonly isDeferred: boolean
 }
 
 /**
- * @returns the run, with its answer where there is one or the caller waits for it and it will have one; null when it is gone
- * @throws AppError `idempotency-in-progress` while the first request is being answered and this one would not wait
+ * Reads the run, and waits for its answer where the caller does.
+ * @returns null: the run was removed
+ * @throws AppError `idempotency-in-progress` while the first request waits for its answer and this one does not want to
  */
-export type Replay = (known: Known, waitMs: number | null) => Promise<RunRecord | null>
+export type Replay = (earlier: EarlierRun, waitMs: number | null) => Promise<RunRecord | null>
 
 export function createReplay(store: Store, answerWaiters: AnswerWaiters): Replay {
   return async ({ runId, isDeferred }, waitMs) => {
@@ -92,13 +93,12 @@ export function createReplay(store: Store, answerWaiters: AnswerWaiters): Replay
       const run = await readAccepted(store, runId)
       if (run === null || run.answer !== null || run.respond === 'none') return run
       const joins = waitMs !== null && waitMs > 0
-      // A caller that joins waits too, and does not get an early reply.
       if (isBeingAnswered && !isDeferred && !joins) {
         const detail = 'the first request with this Idempotency-Key is still being answered'
         throw new AppError('idempotency-in-progress', detail, { members: { runId } })
       }
       if ((isDeferred && !joins) || waitMs === 0) return run
-      // Where the first request ended with its process, this one takes its place.
+      // Also when the process of the first request has died: then this request waits instead.
       await wait.ended
       return await readAccepted(store, runId)
     } finally {

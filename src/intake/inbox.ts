@@ -1,6 +1,6 @@
 /**
- * Takes up requests that were committed in the store by others than the service. Each becomes a run; one that is not valid
- * becomes a failed run that says why. Where there is no room, or the service leaves, requests wait in the inbox.
+ * Turns requests that other programs have committed in the store into runs; an invalid request becomes a failed run that
+ * says why. While there is no room, or the service leaves, requests stay in the inbox.
  */
 import { AppError, messageOf } from '../domain/errors.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
@@ -10,12 +10,13 @@ import type { Intake } from './intake.ts'
 
 export interface InboxReader {
   start(): void
-  /** Resolves when none is being taken up. */
+  /** Resolves when no request is being processed. */
   stop(): Promise<void>
 }
 
+/** The parts of an invalid request that can still be read. */
 export interface RequestParts {
-  /** Name of the first task. */
+  /** Name of the first task; null: none. */
   readonly task: string | null
   readonly tags: readonly string[]
 }
@@ -25,39 +26,39 @@ export interface InboxReaderOptions {
   readonly intake: Pick<Intake, 'takeUp' | 'refuse' | 'isOpen'>
   /** Checks the form of a request's text. @throws AppError */
   readonly parse: (text: string) => RunRequest
-  /** What can be kept of one that is not valid. */
   readonly partsOf: (text: string) => RequestParts
   readonly maxBodyBytes: number
   readonly log: Log
 }
 
-/** How long a request with a task that is not known here waits for a process that knows it. */
-const unknownTaskMs = 10_000
+/** How long a request whose task this process does not have is left to other processes. */
+const leaveMs = 10_000
 const maxLeft = 1_000
 const maxMessageLength = 2_000
-/** The task of a refused request that names none. */
-const unnamed = 'run_tasks'
+/** Name of the task in the run of a refused request that names none. */
+const unnamedTask = 'run_tasks'
 
 export function createInboxReader(options: InboxReaderOptions): InboxReader {
   const { inbox, intake, parse, partsOf, maxBodyBytes, log } = options
-  /** Requests with a task that is not known here, and since when, on the clock of `performance.now()`. */
+  /** Requests with a task that this process does not have, by id, with the instant when they were first seen. */
   const left = new Map<string, number>()
-  let isStale = false
+  let hasNewRequests = false
   let isStopped = true
   let reading: Promise<void> | null = null
 
-  /** Requests that are left to other processes for now. */
+  /** Requests that this process leaves to others now. */
   function leftNow(): string[] {
     const now = performance.now()
-    for (const [id, since] of left) if (now - since > 2 * unknownTaskMs) left.delete(id)
-    return [...left].flatMap(([id, since]) => (now - since < unknownTaskMs ? id : []))
+    for (const [id, since] of left) if (now - since > 2 * leaveMs) left.delete(id)
+    return [...left].flatMap(([id, since]) => (now - since < leaveMs ? id : []))
   }
 
-  function isLeft(id: string): boolean {
+  /** Whether other processes can still take the request. Remembers since when it waits for them. */
+  function leaveToOthers(id: string): boolean {
     const now = performance.now()
     const since = left.get(id) ?? now
     if (left.size < maxLeft) left.set(id, since)
-    return left.has(id) && now - since < unknownTaskMs
+    return left.has(id) && now - since < leaveMs
   }
 
   async function takeUp({ id, text }: InboxRequest): Promise<void> {
@@ -66,11 +67,11 @@ export function createInboxReader(options: InboxReaderOptions): InboxReader {
       await intake.takeUp(id, { ...parse(text), respond: 'none' })
     } catch (error) {
       if (error instanceof AppError && error.status >= 500) throw error
-      if (error instanceof AppError && error.code === 'unknown-task' && isLeft(id)) return
+      if (error instanceof AppError && error.code === 'unknown-task' && leaveToOthers(id)) return
       if (!(error instanceof AppError)) log.error({ runId: id, err: error }, 'a request of the inbox cannot be checked')
-      const message = messageOf(error)
-      const kept = text === null ? null : partsOf(text)
-      await intake.refuse(id, { task: kept?.task ?? unnamed, tags: kept?.tags ?? [], message: cut(message) })
+      const message = messageOf(error).slice(0, maxMessageLength).toWellFormed()
+      const { task, tags } = text === null ? { task: null, tags: [] } : partsOf(text)
+      await intake.refuse(id, { task: task ?? unnamedTask, tags, message })
     }
   }
 
@@ -83,17 +84,17 @@ export function createInboxReader(options: InboxReaderOptions): InboxReader {
   async function readAll(): Promise<void> {
     let hasMore = true
     while (hasMore && !isStopped && intake.isOpen()) {
-      isStale = false
+      hasNewRequests = false
       const taken = await inbox.take({ except: leftNow(), maxBytes: maxBodyBytes }, takeUpAll)
-      hasMore = taken || isStale
+      hasMore = taken || hasNewRequests
     }
   }
 
   function wake(): void {
-    isStale = true
+    hasNewRequests = true
     if (isStopped || reading !== null) return
     reading = readAll()
-      // They are looked for again within a second.
+      // The store looks for requests again within a second.
       .catch((error: unknown) => log.debug({ err: error }, 'requests wait in the inbox'))
       .then(() => {
         reading = null
@@ -111,8 +112,4 @@ export function createInboxReader(options: InboxReaderOptions): InboxReader {
       await reading
     },
   }
-}
-
-function cut(message: string): string {
-  return message.slice(0, maxMessageLength).toWellFormed()
 }

@@ -1,84 +1,76 @@
 /**
- * From a checked request to its answer: admitted, committed, its first job run while the others already do, and the
- * answer read from what the store decided.
+ * Takes a checked request to its answer: admits the run, has it committed, runs its first job while the pool runs the
+ * others, and reads the answer that the store has decided.
  */
 import type { ClaimedJob } from '../domain/claim.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { AppError } from '../domain/errors.ts'
 import type { RunRequest, NewRun } from '../domain/run/new-run.ts'
 import type { RunRecord } from '../domain/run.ts'
-import { keptUrl } from '../domain/webhook.ts'
 import type { RetryResult } from '../domain/run/verbs.ts'
 import type { Dispatcher } from '../dispatch/dispatcher.ts'
 import type { AcceptReport, RemoveResult, Store } from '../store/store.ts'
 import {
   createAdmission,
+  createPausedRefusal,
   prepareRun,
   type PrepareOptions,
+  refusedRun,
+  type Refusal,
   type SubmitOptions,
-  createPausedRefusal,
 } from './admission.ts'
 import { createReplay, deferAccepted, readAccepted, type AnswerWaiters, type Wait } from './answer-waiters.ts'
 
-/** About 1 MB. */
-const keptCommits = 10_000
+/** Bounds the instants of commits that are kept: about 1 MB. */
+const maxCommits = 10_000
 
 export interface Accepted {
-  /** As of the commit that decided the answer, or as it is when there is no answer to wait for. */
+  /** As of the commit that decided the answer; without an answer, as of now. */
   readonly run: RunRecord
-  /** How long the commit of the run took, and the answer after it; null where none was waited for. Milliseconds. */
+  /** How long the commit of the run took, in milliseconds. */
   readonly commitMs: number
+  /** How long the answer took after that commit, in milliseconds; null: there was no wait for it. */
   readonly answerMs: number | null
-  /** Whether this run was made by an earlier request with the same idempotency key. */
+  /** Whether an earlier request with the same idempotency key made this run. */
   readonly isReplayed: boolean
 }
 
 export interface Intake {
   /**
-   * Accepts a run and waits for its answer. With `respond: none`, when the caller's time is up, or when the service
-   * leaves meanwhile, it resolves without one. Failures of the deciding task are an answer too and do not reject.
-   * @throws AppError for a request that is refused, or `store-unavailable` (with `runId` once it is accepted)
+   * Accepts a run and waits for its answer. Resolves without an answer with `respond: none`, when the caller's time is up,
+   * and when the service leaves. A failure of the deciding task is an answer, too, and does not reject.
+   * @throws AppError for a refused request, or `store-unavailable` (with `runId` once the run is accepted)
    */
   submit(request: RunRequest, submitOptions: SubmitOptions): Promise<Accepted>
-  /** Has no job of the task start until that is resumed, or resumes it. */
+  /** Pauses a task, so that none of its jobs starts, or resumes it. */
   setPaused(task: string, isPaused: boolean): Promise<void>
-  /** The run of a request that nobody waits for, not accepted yet. @throws AppError where it cannot be run */
+  /** Makes the run of a request whose answer nobody waits for, without accepting it. @throws AppError for an invalid request */
   prepare(request: RunRequest): Promise<NewRun>
   /**
-   * Asks the store for something that adds `jobs` jobs, and in the same commit for claims of free slots.
+   * Calls the store for something that adds `jobs` jobs, and claims jobs for free slots in the same commit.
    * @throws AppError `shutting-down` or `overloaded`
    */
-  admit<Value>(jobs: number, ask: () => Promise<Value>): Promise<Value>
-  /**
-   * Accepts the run that the inbox asks for under this id; nobody waits for its answer.
-   * @throws AppError for a request that is refused, and where there is no room
-   */
+  admit<Value>(jobs: number, callStore: () => Promise<Value>): Promise<Value>
+  /** Accepts the run of a request in the inbox. @throws AppError for an invalid request, and while there is no room */
   takeUp(id: string, request: RunRequest): Promise<void>
-  /** Accepts a failed run in its place. @throws AppError */
+  /** Accepts a failed run for an invalid request in the inbox. @throws AppError while there is no room */
   refuse(id: string, refusal: Refusal): Promise<void>
-  /** Queues a failed or cancelled job again. @throws AppError when there is no room for it */
+  /** Queues a failed or cancelled job again. @throws AppError while there is no room */
   retry(runId: string, jobIndex: number): Promise<RetryResult>
-  /** Forgets a finished run, unless a caller still waits for its answer and must read it first. */
+  /** Removes a finished run, unless a caller still waits for its answer and has to read it. */
   remove(runId: string): Promise<RemoveResult>
-  /** When the commit of a run was over, in epoch milliseconds; null but for the latest that were accepted here. */
+  /** When the run was committed, in epoch milliseconds; null: not known, because it was long ago or elsewhere. */
   committedAt(runId: string): number | null
-  /** Calls back when something was admitted, and is on its way into a commit. */
+  /** The listener is called when jobs were admitted and are on their way into a commit. */
   onAdmitted(listener: () => void): void
   open(): void
-  /** Refuses new runs from now on; resolves when those on their way into a commit are in it, and begun. */
+  /** Refuses new runs from now on. Resolves when all admitted runs are committed and their first jobs have started. */
   close(): Promise<void>
   isOpen(): boolean
-  /** For refusing a request before it is read; `submit` decides. @throws AppError `shutting-down` or `overloaded` */
+  /** Refuses a request early, before its body is read; `submit` checks again. @throws AppError `shutting-down` or `overloaded` */
   checkRoom(): void
-  /** Ends the waits for answers that are not there yet; resolves when no caller is left. */
+  /** Ends all waits for answers; resolves when every caller has its response. */
   dismiss(): Promise<void>
-}
-
-/** A request that is not valid. */
-export interface Refusal {
-  readonly task: string
-  readonly tags: readonly string[]
-  readonly message: string
 }
 
 export interface IntakeOptions extends Omit<PrepareOptions, 'isPaused'> {
@@ -94,71 +86,74 @@ export function createIntake(options: IntakeOptions): Intake {
   const admission = createAdmission({ maxBacklog: options.maxBacklog, backlog: store.backlog })
   const replay = createReplay(store, answerWaiters)
   const refusePaused = createPausedRefusal(options)
-  const prepare = { ...options, isPaused: (task: string) => store.pausedTasks().has(task) }
+  const prepareOptions = { ...options, isPaused: (task: string) => store.pausedTasks().has(task) }
   const listeners: (() => void)[] = []
   const submitting = new Set<Promise<Accepted>>()
-  const beginning = new Set<Promise<void>>()
-  /** Stored with the run it would take a second write. */
+  const starting = new Set<Promise<void>>()
+  /** Instants of commits, by run. Not stored with the run, because that would take a second write. */
   const commits = new Map<string, number>()
 
-  async function admit<Value>(jobs: number, ask: () => Promise<Value>): Promise<Value> {
-    const leave = admission.admit(jobs)
+  const prepare = (request: RunRequest): Promise<NewRun> =>
+    prepareRun(request, { waitMs: 0, idempotency: null, traceparent: null }, prepareOptions)
+
+  async function admit<Value>(jobs: number, callStore: () => Promise<Value>): Promise<Value> {
+    const endAdmission = admission.admit(jobs)
     try {
-      const asking = ask()
+      const reply = callStore()
       dispatcher.wake()
       for (const listener of listeners) listener()
-      return await asking
+      return await reply
     } finally {
-      leave()
+      endAdmission()
     }
   }
 
-  /** @param onAsked called when the run is on its way into a commit */
-  async function accept(run: NewRun, onAsked?: () => void): Promise<AcceptReport> {
-    const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
-    beginning.add(begun)
+  /** @param onAccepting called when the run is on its way into a commit */
+  async function accept(run: NewRun, onAccepting?: () => void): Promise<AcceptReport> {
+    const { promise: started, resolve: markStarted } = Promise.withResolvers<void>()
+    starting.add(started)
     try {
       const report = await admit(run.jobs.length, () => {
         const accepting = store.accept(run, clock.now())
-        onAsked?.()
+        onAccepting?.()
         return accepting
       })
       if (report.result === 'accepted') noteCommit(run.id)
       return report
     } finally {
-      // After this turn, in which the first job begins.
+      // After this turn, in which the first job starts.
       setImmediate(() => {
-        beginning.delete(begun)
-        begin()
+        starting.delete(started)
+        markStarted()
       })
     }
   }
 
   function noteCommit(runId: string): void {
     commits.set(runId, clock.now())
-    const [oldest] = commits.size > keptCommits ? commits.keys() : []
+    const [oldest] = commits.size > maxCommits ? commits.keys() : []
     if (oldest !== undefined) commits.delete(oldest)
   }
 
-  /** Runs the first job, unless it is null because the pool does; resolves when the wait has ended. */
-  async function answer(runId: string, first: ClaimedJob | null, ended: Wait['ended']): Promise<RunRecord> {
-    const { read, reading } = readInGroup(runId)
-    if (first !== null) void dispatcher.runFirst(first, { onSettling: read })
+  /** Runs the first job and waits for the answer. @param first null: the pool runs it */
+  async function runToAnswer(runId: string, first: ClaimedJob | null, ended: Wait['ended']): Promise<RunRecord> {
+    const inGroup = createGroupRead(runId)
+    if (first !== null) void dispatcher.runFirst(first, { onSettling: inGroup.start })
     const asCommitted = await ended
-    const early = await reading()
+    const early = await inGroup.result()
     return early?.answer ? early : (asCommitted?.() ?? readRun(runId))
   }
 
-  /** Reads a run in the group that commits a change of it, which saves a second way to the store. Call `read` after the verb. */
-  function readInGroup(runId: string) {
+  /** A read of a run in the group that commits its change, which saves a round trip to the store. Start it after the verb. */
+  function createGroupRead(runId: string) {
     let reading: Promise<RunRecord | null> | undefined
     return {
-      read() {
+      start() {
         reading = readAccepted(store, runId)
-        // Callers learn of a failing store from the commit.
+        // The commit of the same group reports a failing store.
         reading.catch(() => {})
       },
-      reading: () => reading,
+      result: () => reading,
     }
   }
 
@@ -173,24 +168,24 @@ export function createIntake(options: IntakeOptions): Intake {
     const isDeferred = run.respond === 'none' || submitOptions.waitMs === 0
     const wait = answerWaiters.enter(run.id, submitOptions.waitMs)
     try {
-      const { read, reading } = readInGroup(run.id)
-      const report = await accept(run, isDeferred ? read : undefined)
+      const inGroup = createGroupRead(run.id)
+      const report = await accept(run, isDeferred ? inGroup.start : undefined)
       const commitMs = performance.now() - startedAt
       if (report.result === 'reused') throw reused(report.runId)
       if (report.result === 'replayed') {
-        const known = await replay(report, submitOptions.waitMs)
-        // Forgotten in between, and its key with it: this is a first request again.
-        if (known === null) return await submit(run, submitOptions)
-        return { run: known, commitMs, answerMs: null, isReplayed: true }
+        const replayed = await replay(report, submitOptions.waitMs)
+        // The run was removed in between together with its key, so this is a first request again.
+        if (replayed === null) return await submit(run, submitOptions)
+        return { run: replayed, commitMs, answerMs: null, isReplayed: true }
       }
-      const noAnswer = { commitMs, answerMs: null, isReplayed: false }
-      if (isDeferred) return { run: (await reading()) ?? (await readRun(run.id)), ...noAnswer }
-      const answered = await answer(run.id, report.first, wait.ended)
-      if (answered.answer !== null) {
-        return { run: answered, commitMs, answerMs: performance.now() - startedAt - commitMs, isReplayed: false }
+      const withoutAnswer = { commitMs, answerMs: null, isReplayed: false }
+      if (isDeferred) return { run: (await inGroup.result()) ?? (await readRun(run.id)), ...withoutAnswer }
+      const record = await runToAnswer(run.id, report.first, wait.ended)
+      if (record.answer !== null) {
+        return { run: record, commitMs, answerMs: performance.now() - startedAt - commitMs, isReplayed: false }
       }
       if (run.idempotency !== null) await deferAccepted(store, run.id)
-      return { run: answered, ...noAnswer }
+      return { run: record, ...withoutAnswer }
     } finally {
       wait.leave()
     }
@@ -198,35 +193,34 @@ export function createIntake(options: IntakeOptions): Intake {
 
   return {
     async submit(request, submitOptions) {
-      const run = await prepareRun(request, submitOptions, prepare)
+      const run = await prepareRun(request, submitOptions, prepareOptions)
       await refusePaused(run)
       const submitted = submit(run, submitOptions).finally(() => submitting.delete(submitted))
       submitting.add(submitted)
       return submitted
     },
     committedAt: (runId) => commits.get(runId) ?? null,
-    prepare: (request) => prepareRun(request, { waitMs: 0, idempotency: null }, prepare),
+    prepare,
     admit,
     async takeUp(id, request) {
-      const run = await prepareRun(request, { waitMs: 0, idempotency: null }, prepare)
-      await accept({ ...run, id, isFromInbox: true })
+      await accept({ ...(await prepare(request)), id, isFromInbox: true })
     },
     async refuse(id, refusal) {
       await accept(refusedRun(id, refusal, options.webhookUrl))
     },
     retry: (runId, jobIndex) => admit(1, () => store.retry(runId, jobIndex, clock.now())),
     async setPaused(task, isPaused) {
-      const setting = store.setPaused(task, isPaused)
-      // What waited is claimed in the same commit.
+      const reply = store.setPaused(task, isPaused)
+      // Claims the waiting jobs of a resumed task in the same commit.
       if (!isPaused) dispatcher.wake()
-      await setting
+      await reply
     },
     remove: async (runId) => (answerWaiters.isWaitedFor(runId) ? 'active' : store.remove(runId)),
     onAdmitted: (listener) => void listeners.push(listener),
     open: admission.open,
     async close() {
       admission.close()
-      await Promise.all(beginning)
+      await Promise.all(starting)
     },
     isOpen: admission.isOpen,
     checkRoom: admission.checkRoom,
@@ -234,23 +228,6 @@ export function createIntake(options: IntakeOptions): Intake {
       answerWaiters.dismiss()
       await Promise.allSettled(submitting)
     },
-  }
-}
-
-/** A run that fails as it is accepted. Its job has no attempts, so it cannot be retried. */
-function refusedRun(id: string, { task, tags, message }: Refusal, webhookUrl: string): NewRun {
-  return {
-    id,
-    respond: 'none',
-    onFirstFailure: 'continue',
-    tags,
-    traceparent: null,
-    webhook: webhookUrl === '' ? null : keptUrl(webhookUrl),
-    jobs: [{ task, kind: 'io', input: null, priority: 0, timeoutMs: 0, maxAttempts: 0, delayMs: 0 }],
-    claimsFirst: false,
-    idempotency: null,
-    isFromInbox: true,
-    refusal: message,
   }
 }
 

@@ -1,20 +1,20 @@
-/** The file descriptors and threads that the system lets this process have: how many, and what to do when they run short. */
+/** The file descriptors and threads that the system lets this process have. */
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs'
 import { devNull } from 'node:os'
 import { join } from 'node:path'
 import type { Log } from '../log.ts'
 
-/** Where the system shows them; elsewhere (Windows) they are not counted. */
-const directory = process.platform === 'linux' ? '/proc/self/fd' : '/dev/fd'
+/** Lists the open descriptors. Windows has no such directory, so they are not counted there. */
+const descriptorDirectory = process.platform === 'linux' ? '/proc/self/fd' : '/dev/fd'
 
-/** Node raises the soft limit to the hard one when it starts. Infinity where none is known. */
+/** Infinity: no limit is known. Node raises the soft limit to the hard one when it starts. */
 export function descriptorLimit(): number {
   return readProcessLimit('Max open files')
 }
 
 /**
- * How many connections a server may hold, so that a twentieth of all descriptors is left for tasks, threads and files,
- * and at least 32. Not above zero where there are too few to begin with; Infinity where no limit is known.
+ * How many connections a server may hold. A twentieth of all descriptors, and at least 32, is left for tasks, threads and
+ * files, so the result can be zero or less. Infinity: no limit is known.
  */
 export function connectionRoom(): number {
   const limit = descriptorLimit()
@@ -22,30 +22,29 @@ export function connectionRoom(): number {
   return limit - countDescriptors(limit) - Math.max(32, Math.floor(limit / 20))
 }
 
-/** Those that are open now; NaN where the system does not show them, the limit where it cannot be asked. Takes about 0.5 ms for a thousand. */
+/** Takes about 0.5 ms for a thousand open descriptors. @returns `limit` when none is left, NaN where they cannot be counted */
 export function countDescriptors(limit: number): number {
   try {
-    // The one that reads the directory is among them.
-    return readdirSync(directory).length - 1
+    // Reading the directory takes one itself.
+    return readdirSync(descriptorDirectory).length - 1
   } catch (error) {
     return isExhausted(error) ? limit : Number.NaN
   }
 }
 
-/** Whether `count` more can be opened, by opening them: about 3 µs each. */
+/** Whether `count` more descriptors can be opened. Opens them: about 3 µs each. */
 export function canOpen(count: number): boolean {
-  const opened = openSome(count)
+  const opened = openUpTo(count)
   closeAll(opened)
   return opened.length === count
 }
 
-/** Fewer where fewer are left. */
-function openSome(count: number): number[] {
+function openUpTo(count: number): number[] {
   const opened: number[] = []
   try {
     while (opened.length < count) opened.push(openSync(devNull, 'r'))
   } catch {
-    // There are no more.
+    // No more are left.
   }
   return opened
 }
@@ -54,31 +53,31 @@ function closeAll(descriptors: readonly number[]): void {
   for (const descriptor of descriptors) closeSync(descriptor)
 }
 
-/** Of this process, or of the whole system. */
+/** EMFILE: the process has no descriptor left. ENFILE: the whole system has none. */
 function isExhausted(error: unknown): boolean {
   const code: unknown = Reflect.get(Object(error), 'code')
   return code === 'EMFILE' || code === 'ENFILE'
 }
 
-export interface DescriptorWatchOptions {
-  /** Called when they run short, at most every ten seconds. */
+interface DescriptorWatchOptions {
+  /** Called when descriptors run short, at most every ten seconds. */
   readonly onShort: () => void
-  /** How many are open. */
+  /** Counts the open descriptors. */
   readonly count: () => number
   readonly log: Log
 }
 
-/** Trying to open them takes less than a tenth of a millisecond; a count of all that are open can take much longer. */
+/** Opening this many takes less than 0.1 ms; counting all open descriptors can take much longer. */
 const fewLeft = 24
-const heldBack = 8
-/** Until it is noticed, new connections are reset. */
+const reserveSize = 8
+/** Short, because new connections are reset until the shortage is noticed. */
 const checkIntervalMs = 250
-const shortAgainMs = 10_000
+const repeatMs = 10_000
 
 /**
- * Notices that the process is about to run out of file descriptors, says so, and has the threads replaced: when a
- * thread ends, Node closes what its tasks have left open. What the main thread's tasks leave open stays. Meanwhile
- * connections and files get what was held back for them.
+ * Notices that the process runs out of file descriptors, logs it, and has the threads replaced: when a thread ends, Node
+ * closes what its tasks have left open. (It does not close what tasks of the main thread have left open.) Meanwhile a
+ * released reserve serves connections and files.
  */
 export function createDescriptorWatch({ onShort, count, log }: DescriptorWatchOptions) {
   let reserve: number[] = []
@@ -86,7 +85,7 @@ export function createDescriptorWatch({ onShort, count, log }: DescriptorWatchOp
   let reactedAt = Number.NEGATIVE_INFINITY
   let timer: NodeJS.Timeout | undefined
 
-  function release(): void {
+  function releaseReserve(): void {
     closeAll(reserve)
     reserve = []
   }
@@ -94,9 +93,9 @@ export function createDescriptorWatch({ onShort, count, log }: DescriptorWatchOp
   function check(): void {
     const wasShort = isShort
     isShort = !canOpen(fewLeft)
-    if (isShort) release()
-    else if (reserve.length === 0) reserve = openSome(heldBack)
-    if (isShort && performance.now() - reactedAt > shortAgainMs) {
+    if (isShort) releaseReserve()
+    else if (reserve.length === 0) reserve = openUpTo(reserveSize)
+    if (isShort && performance.now() - reactedAt > repeatMs) {
       reactedAt = performance.now()
       log.warn({ open: count() }, 'file descriptors run short: the threads will be replaced')
       onShort()
@@ -111,28 +110,27 @@ export function createDescriptorWatch({ onShort, count, log }: DescriptorWatchOp
     },
     stop(): void {
       clearInterval(timer)
-      release()
+      releaseReserve()
     },
-    /** Whether too few are left to promise anything. */
     isShort: (): boolean => isShort,
   }
 }
 
-/** Others can start threads between the look and the start of ours. */
+/** Other processes can start threads between the check and the start of ours. */
 const margin = 8
-/** From here on the threads are counted at each question. */
+/** With less room than this, the threads are counted at each check. */
 const nearMargin = 64
 const countMaxAgeMs = 1_000
 
 /**
- * Whether the system lets this process start another thread: Linux bounds the threads of a user (`ulimit -u`) and those
- * of a control group (`pids.max`, as containers have it). Elsewhere the answer is always yes.
+ * Checks whether the system lets this process start another thread. Linux bounds the threads of a user (`ulimit -u`) and of
+ * a control group (`pids.max`, in containers); on other systems the check always succeeds.
  */
 export function createThreadRoom() {
   const files: number[] = []
   const buffer = Buffer.alloc(128)
 
-  /** Kept open: when it matters there may be no descriptor left. The system writes the text at each reading. */
+  /** The files stay open, because no descriptor may be left when they are needed. Each read gets the current text. */
   function reader(path: string): (() => string) | null {
     try {
       const file = openSync(path, 'r')
@@ -145,15 +143,15 @@ export function createThreadRoom() {
 
   const groups = groupDirectories().flatMap((path) => {
     const [count, max] = [reader(join(path, 'pids.current')), reader(join(path, 'pids.max'))]
-    // "max" is no number: there is no bound.
+    // Without a bound, `pids.max` is "max", and NaN compares as false.
     return count === null || max === null ? [] : [() => !(Number(count()) + margin >= Number(max()))]
   })
-  // The system's own user has no bound.
+  // Root has no limit.
   const userLimit = process.getuid?.() === 0 ? Number.POSITIVE_INFINITY : readProcessLimit('Max processes')
   const load = Number.isFinite(userLimit) ? reader('/proc/loadavg') : null
   let counted = { threads: Number.NaN, all: 0, at: Number.NEGATIVE_INFINITY }
 
-  /** All threads of the system: "0.50 0.60 0.44 1/110 14679". */
+  /** The threads of the whole system: 110 in "0.50 0.60 0.44 1/110 14679". */
   function allThreads(): number {
     return Number(/\/(\d+) /.exec(load?.() ?? '')?.[1])
   }
@@ -161,7 +159,7 @@ export function createThreadRoom() {
   function userHasRoom(): boolean {
     if (load === null) return true
     const all = allThreads()
-    // Nearly always: not even all of them would reach the limit.
+    // Nearly always true, and cheap: not even all threads of the system would reach the limit.
     if (all + margin < userLimit) return true
     const isFresh = performance.now() - counted.at < countMaxAgeMs
     const guess = counted.threads + Math.max(0, all - counted.all)
@@ -171,7 +169,7 @@ export function createThreadRoom() {
   }
 
   return {
-    /** Takes some microseconds, and a look at every process where the user's threads come near their limit. */
+    /** Takes some microseconds; near the user's limit it reads the status of every process. */
     hasRoom: (): boolean => userHasRoom() && groups.every((isOpen) => isOpen()),
     close(): void {
       for (const file of files) closeSync(file)
@@ -180,7 +178,7 @@ export function createThreadRoom() {
   }
 }
 
-/** The control groups of this process that can bound its threads, from its own to the outermost that it sees. */
+/** Directories of the control groups that can bound the threads of this process. */
 function groupDirectories(): string[] {
   const found = readText('/proc/self/cgroup')
     .split('\n')
@@ -192,7 +190,7 @@ function groupDirectories(): string[] {
   })
 }
 
-/** Of all processes that can be seen; those of other containers cannot. */
+/** Counts the threads of visible processes; those of other containers are not visible. */
 function countThreadsOfUser(): number {
   const user = process.getuid?.()
   let threads = 0
@@ -202,13 +200,13 @@ function countThreadsOfUser(): number {
       threads += Number(/^Threads:\s+(\d+)/m.exec(readText(`/proc/${name}/status`))?.[1] ?? 1)
     }
   } catch {
-    // No descriptor is left to look with: there is no room either.
+    // Without a descriptor left to count with, there is no room either.
     return Number.POSITIVE_INFINITY
   }
   return threads
 }
 
-/** What the system lets this process have, as Linux shows it: the soft limit; Infinity where there is none, or none is known (on other systems). */
+/** The soft limit on Linux. Infinity: there is none, or none is known. */
 function readProcessLimit(name: 'Max open files' | 'Max processes'): number {
   const line = readText('/proc/self/limits')
     .split('\n')
@@ -217,7 +215,7 @@ function readProcessLimit(name: 'Max open files' | 'Max processes'): number {
   return soft === undefined || soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft)
 }
 
-/** Empty where the file is not there or cannot be read. */
+/** Empty: the file cannot be read. */
 function readText(path: string): string {
   try {
     return readFileSync(path, 'latin1')

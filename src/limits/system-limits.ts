@@ -1,4 +1,4 @@
-/** What the process may take from the system: what is left of it, and what to do when it runs short. */
+/** What the system lets the process have, and what to do when it runs short: descriptors, threads, libuv's threads. */
 import { randomFill } from 'node:crypto'
 import type { Log } from '../log.ts'
 import {
@@ -9,21 +9,22 @@ import {
   descriptorLimit,
 } from './process-limits.ts'
 
-export interface LimitCounts {
-  /** Open file descriptors, and how many there may be; NaN and Infinity where the system does not say. */
+interface LimitCounts {
+  /** Open file descriptors; NaN: the system does not say. */
   readonly descriptors: number
+  /** How many descriptors can be open; Infinity: the system does not say. */
   readonly maxDescriptors: number
-  /** How long nothing has come back from libuv's threads, in milliseconds; 0 while all is well. */
+  /** How long libuv's threads have been stuck, in milliseconds; 0: they are not. */
   readonly nativeStuckMs: number
 }
 
 export interface SystemLimitsOptions {
-  /** Replaces the threads, whose end closes what tasks have left open. */
+  /** Replaces the threads, which closes what their tasks have left open. */
   readonly replaceThreads: (detail: string) => void
   readonly log: Log
 }
 
-/** An event loop takes three; the others are for what other threads open meanwhile. */
+/** An event loop takes three descriptors; other threads can open the rest meanwhile. */
 const descriptorsPerCall = 12
 
 export type SystemLimits = ReturnType<typeof createSystemLimits>
@@ -47,14 +48,14 @@ export function createSystemLimits({ replaceThreads, log }: SystemLimitsOptions)
       threads.close()
     },
     /**
-     * Whether a call under `vm`'s time limit can have what it takes: V8 starts a thread with an event loop for each, and
-     * ends the process with SIGABRT when it cannot. Costs 0.03 ms, and saves no call from a task that takes the last
-     * descriptor at the same moment.
+     * Whether there are enough descriptors and threads for a call under `vm`'s time limit: V8 starts a thread with an event
+     * loop for each call, and ends the process with SIGABRT when it cannot. Takes 0.03 ms. A task can still take the last
+     * descriptor between this check and the call.
      */
     hasRoom: (): boolean => canOpen(descriptorsPerCall) && threads.hasRoom(),
-    /** A task has had its time, and its native calls may go on. */
+    /** A task has timed out, and its native calls may go on. */
     noteTimeout: native.noteTimeout,
-    /** Why the process should get no requests now; null when nothing is wrong. */
+    /** Why the process should get no requests now; null: it is healthy. */
     unhealthyReason(): string | null {
       if (descriptors.isShort()) return 'file descriptors run short'
       return native.stuckMs() > 0 ? 'native calls of tasks hold all threads that there are for them' : null
@@ -68,63 +69,60 @@ export function createSystemLimits({ replaceThreads, log }: SystemLimitsOptions)
 }
 
 interface NativeWatchOptions {
-  /** How long the smallest call may take before libuv's threads count as stuck, in milliseconds; default 10 000. */
+  /** After how long without a return of the smallest call libuv's threads count as stuck, in milliseconds; default 10 000. */
   readonly stuckAfterMs?: number
   readonly log: Log
 }
 
-const probesPerLimit = 10
-/** Of the latest. */
+const checksUntilStuck = 10
 const maxNames = 20
 
 /**
- * Notices that no call comes back from libuv's threads any more, on which file systems, compression, DNS look-ups and
- * much of `crypto` work for all threads of the process: native calls of tasks that do not return have taken them all.
+ * Notices that libuv's threads are stuck because native calls of tasks occupy all of them. File systems, compression, DNS
+ * and much of `crypto` depend on these threads, in all threads of the process.
  */
 export function createNativeWatch({ stuckAfterMs = 10_000, log }: NativeWatchOptions) {
-  const scrap = Buffer.alloc(1)
-  /** In the order in which they did last. */
+  const buffer = Buffer.alloc(1)
+  /** Tasks that have timed out, the latest last. */
   const timedOut = new Set<string>()
   let timer: NodeJS.Timeout | undefined
-  let askedAt: number | null = null
-  /** Looks without an answer: counted, because after a main thread that stood still the answer may lie ready. */
-  let looks = 0
-  const isStuck = (): boolean => looks >= probesPerLimit
+  let probedAt: number | null = null
+  /** Counted instead of timed: after the main thread was blocked, the result of the probe may only wait to be handled. */
+  let failedChecks = 0
+  const isStuck = (): boolean => failedChecks >= checksUntilStuck
 
-  function look(): void {
-    if (askedAt === null) {
-      askedAt = performance.now()
-      randomFill(scrap, comeBack)
+  function check(): void {
+    if (probedAt === null) {
+      probedAt = performance.now()
+      randomFill(buffer, onProbed)
       return
     }
-    looks += 1
-    if (looks !== probesPerLimit) return
+    failedChecks += 1
+    if (failedChecks !== checksUntilStuck) return
     const message = 'native calls of tasks hold all of libuv’s threads: no call of fs, zlib or dns comes back'
     log.error({ timedOut: [...timedOut] }, message)
   }
 
-  function comeBack(): void {
+  function onProbed(): void {
     if (isStuck()) {
       log.info('libuv’s threads work again')
       timedOut.clear()
     }
-    askedAt = null
-    looks = 0
+    probedAt = null
+    failedChecks = 0
   }
 
   return {
     start(): void {
-      timer = setInterval(look, stuckAfterMs / probesPerLimit).unref()
+      timer = setInterval(check, stuckAfterMs / checksUntilStuck).unref()
     },
     stop: (): void => clearInterval(timer),
-    /** A task has had its time, and its native calls may go on. */
     noteTimeout(task: string): void {
       timedOut.delete(task)
       timedOut.add(task)
       const [oldest] = timedOut
       if (timedOut.size > maxNames && oldest !== undefined) timedOut.delete(oldest)
     },
-    /** How long nothing has come back, in milliseconds; 0 while all is well. */
-    stuckMs: (): number => (isStuck() && askedAt !== null ? performance.now() - askedAt : 0),
+    stuckMs: (): number => (isStuck() && probedAt !== null ? performance.now() - probedAt : 0),
   }
 }

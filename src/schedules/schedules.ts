@@ -162,7 +162,7 @@ export function createSchedules(options: SchedulesOptions): Schedules {
     },
     async run(name) {
       const request = requestOf(await get(name))
-      return (await intake.submit(request, { waitMs: 0, idempotency: null })).run
+      return (await intake.submit(request, { waitMs: 0, idempotency: null, traceparent: null })).run
     },
     async prepare() {
       for (const { name, body, label } of declared) {

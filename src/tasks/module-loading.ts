@@ -1,6 +1,6 @@
 /**
- * How task modules are found, and why one could not be loaded. Tasks outside of this project get `forerunner`, and
- * imports are noted, so that a failure can name its place: file, line and column.
+ * Loads task modules. Those of other projects can import `forerunner`. When a module cannot be loaded, the error names the
+ * file, the line and the column.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -26,7 +26,7 @@ export async function loadTask(name: string, url: string): Promise<Task> {
   }
 }
 
-/** What TypeScript and others compile to CommonJS has its default export inside of the one that Node sees. */
+/** Compiled to CommonJS, a module has its default export inside of the one that Node sees. */
 function defaultOf(module: unknown): unknown {
   const outer: unknown = Reflect.get(Object(module), 'default')
   const isWrapped = typeof outer === 'object' && outer !== null && 'default' in outer && !('run' in outer)
@@ -34,16 +34,16 @@ function defaultOf(module: unknown): unknown {
 }
 
 interface ImportTrace {
-  /** Modules that were found, by URL, in order. */
+  /** URLs of resolved modules, in order. */
   readonly found: string[]
-  /** The last import that led nowhere. */
+  /** The last import that could not be resolved. */
   missing: { readonly specifier: string; readonly importer: string; readonly error: unknown } | null
 }
 
 let isHooked = false
 let current: ImportTrace | null = null
 
-/** Notes all imports until `stop` is called. One at a time: a later call takes over. */
+/** Records all imports until `stop` is called, or until the next call. */
 function traceImports(): { readonly trace: ImportTrace; stop(): void } {
   if (!isHooked) hookResolution()
   const own: ImportTrace = { found: [], missing: null }
@@ -56,7 +56,7 @@ function traceImports(): { readonly trace: ImportTrace; stop(): void } {
   }
 }
 
-/** For good: what a task imports while it runs is found in the same way. */
+/** Permanent, so that imports of a running task are resolved in the same way. */
 function hookResolution(): void {
   isHooked = true
   registerHooks({
@@ -66,7 +66,7 @@ function hookResolution(): void {
         current?.found.push(resolved.url)
         return resolved
       } catch (error) {
-        // A copy of its own that the task's project has was found above.
+        // A copy in the task's own project was found above.
         if (specifier === 'forerunner' || specifier === 'forerunner/client') {
           return { url: import.meta.resolve(specifier), shortCircuit: true }
         }
@@ -83,26 +83,26 @@ const excerptMark = /^ *(?=\^)/
 const frame = /^\s+at (?:.*? \()?(?<file>(?:file:\/\/|\/|[A-Za-z]:\\).*?):(?<line>\d+):(?<column>\d+)\)?$/
 const ourOwnFrame = /^\s+at (?:async )?loadTask /
 const loaderFrame = /\bnode_modules\/(?:tsx|esbuild)\//
-/** What Node says where `package.json` has `"type": "commonjs"`, and the file is an ES module. */
-const isTakenForCommonJs = /^(?:Cannot use import statement outside a module|Unexpected token 'export')$/
+/** Messages of Node for an ES module that it reads as CommonJS, because of `"type": "commonjs"` in `package.json`. */
+const readAsCommonJs = /^(?:Cannot use import statement outside a module|Unexpected token 'export')$/
 const moduleHint = 'an ES module needs "type": "module" in its package.json, or a name that ends with .mts or .mjs'
-/** Each is a process. */
+/** Bounds the modules that are checked, each by a process of its own. */
 const maxChecked = 10
 
 function describeLoadFailure(error: unknown, trace: ImportTrace): string {
   const { name, message, stack = '' } = serializeError(error)
   const isNamed = name !== undefined && name !== 'Error'
-  const place =
-    (trace.missing?.error === error ? placeOfImport(trace) : undefined) ??
-    placeOfExcerpt(stack) ??
-    placeOfFrame(stack) ??
+  const location =
+    (trace.missing?.error === error ? locationOfImport(trace) : undefined) ??
+    locationInExcerpt(stack) ??
+    locationInFrames(stack) ??
     (name === 'SyntaxError' ? findSyntaxError(trace) : undefined)
-  const hint = isTakenForCommonJs.test(message) ? `; ${moduleHint}` : ''
+  const hint = readAsCommonJs.test(message) ? `; ${moduleHint}` : ''
   const text = `${isNamed ? `${name}: ` : ''}${message}${hint}`.replaceAll(/\s*\n\s*/g, ' ')
-  return place === undefined ? text : `${text} (${place})`
+  return location === undefined ? text : `${text} (${location})`
 }
 
-function placeOfExcerpt(stack: string): string | undefined {
+function locationInExcerpt(stack: string): string | undefined {
   const [head = '', ...lines] = stack.split('\n')
   const { file, line } = excerptHead.exec(head)?.groups ?? {}
   if (file === undefined) return undefined
@@ -110,29 +110,29 @@ function placeOfExcerpt(stack: string): string | undefined {
   return `${pathOf(file)}:${line}${column === undefined ? '' : `:${column + 1}`}`
 }
 
-/** The innermost of the task's own lines; of a package's where there is none. */
-function placeOfFrame(stack: string): string | undefined {
+/** The innermost line of the task's own code; without one, that of a package. */
+function locationInFrames(stack: string): string | undefined {
   const lines = stack.split('\n')
   const end = lines.findIndex((line) => ourOwnFrame.test(line))
-  const places = lines.slice(0, end === -1 ? undefined : end).flatMap((line) => {
+  const locations = lines.slice(0, end === -1 ? undefined : end).flatMap((line) => {
     const { file, line: row, column } = frame.exec(line)?.groups ?? {}
     return file === undefined || loaderFrame.test(file) ? [] : [`${pathOf(file)}:${row}:${column}`]
   })
-  return places.find((place) => !place.includes('node_modules')) ?? places[0]
+  return locations.find((location) => !location.includes('node_modules')) ?? locations[0]
 }
 
-/** V8 keeps the place of a syntax error to itself until it ends a process: so one is made to parse each module. */
+/** V8 reveals the location of a syntax error only when the error ends a process, so each module is parsed by one. */
 function findSyntaxError({ found }: ImportTrace): string | undefined {
   const files = found.filter((url) => /^file:.*\.[cm]?js$/.test(url)).map(pathOf)
   for (const file of files.toReversed().slice(0, maxChecked)) {
     const { stderr } = spawnSync(process.execPath, ['--check', file], { encoding: 'utf8', timeout: 5_000 })
-    const place = placeOfExcerpt(stderr ?? '')
-    if (place !== undefined) return place
+    const location = locationInExcerpt(stderr ?? '')
+    if (location !== undefined) return location
   }
   return undefined
 }
 
-function placeOfImport({ missing }: ImportTrace): string | undefined {
+function locationOfImport({ missing }: ImportTrace): string | undefined {
   if (missing === null || !missing.importer.startsWith('file:')) return undefined
   const file = pathOf(missing.importer)
   const before = [`'`, `"`].map((quote) => readFileSync(file, 'utf8').split(`${quote}${missing.specifier}${quote}`))

@@ -1,7 +1,6 @@
 /**
- * Bars tasks from what changes or ends the whole process, which they share with the service and with each other: such
- * a call throws in a task, and in a module that is being loaded, and is left alone everywhere else. Meant for mistakes,
- * not for malice.
+ * Makes calls that would change or end the whole process throw in tasks, and in modules that are being loaded: tasks share
+ * the process with the service and with each other. Other code can make these calls. Against mistakes, not malice.
  */
 import asyncHooks, { AsyncLocalStorage } from 'node:async_hooks'
 import { readFileSync } from 'node:fs'
@@ -11,7 +10,7 @@ import os from 'node:os'
 import v8 from 'node:v8'
 import { BootError } from '../domain/errors.ts'
 
-/** Whether this call of a barred function would reach the process; default: any call would. */
+/** Whether a call with these arguments would affect the process. */
 type Reaches = (args: readonly unknown[]) => boolean
 
 const { apply, defineProperty, get, getOwnPropertyDescriptor } = Reflect
@@ -37,28 +36,28 @@ const inProcess: Readonly<Record<string, Reaches>> = {
   removeAllListeners: always,
   _debugProcess: ([pid]) => isOurs(pid),
   _debugEnd: always,
-  // In this order: the first calls the second.
+  // `kill` first, because it calls `_kill`.
   kill: isEnding,
   _kill: isEnding,
   emit: isForged,
 }
 
-/** Call it before any task is loaded. @param isInTask whether the code that runs now is a task's */
+/** Call it before any task is loaded. @param isInTask whether the code that runs now belongs to a task */
 export function fenceProcess(isInTask: () => boolean): void {
   for (const [name, reaches] of Object.entries(inProcess)) bar(process, 'process', name, isInTask, reaches)
   bar(v8, 'v8', 'setFlagsFromString', isInTask)
   bar(inspector, 'inspector', 'open', isInTask)
-  // An error in such a hook ends the process, no matter whose code runs.
+  // An error in an async hook ends the process, whoever's code has caused it.
   bar(asyncHooks, 'async_hooks', 'createHook', isInTask)
   bar(os, 'os', 'setPriority', isInTask, (args) => args.length < 2 || isOurs(args[0]))
   fenceStream('stdin', ['setRawMode'], isInTask)
   fenceStream('stdout', ['end', 'destroy'], isInTask)
   fenceStream('stderr', ['end', 'destroy'], isInTask)
-  // An import of a function by its name gets the same.
+  // For modules that import a function by its name.
   syncBuiltinESMExports()
 }
 
-/** In a process of the tasks' own: there they are barred from the service alone, which is its parent. */
+/** For a child process that runs a task: only calls that affect its parent, the service, are barred there. */
 export function fenceService(isInTask: () => boolean): void {
   const reachesService: Reaches = ([pid]) => Number(pid) === process.ppid
   const reachesAll: Reaches = ([pid, signal]) => signal !== 0 && (Number(pid) === -1 || reachesService([pid]))
@@ -69,7 +68,7 @@ export function fenceService(isInTask: () => boolean): void {
   syncBuiltinESMExports()
 }
 
-/** Makes `holder[name]` throw in a task. Does nothing where there is no such function. */
+/** Makes `holder[name]` throw in a task, if there is such a function. @param reaches default: any call is barred */
 export function bar(
   holder: object,
   prefix: string,
@@ -89,11 +88,11 @@ export function bar(
 
 function notSupported(what: string): Error {
   const error = new Error(`${what} is not supported in a task: it would reach the whole process`)
-  // Trying again would end in the same way.
+  // A retry would fail in the same way.
   return Object.assign(error, { retryable: false })
 }
 
-/** Streams are made when they are first asked for, which has its price and its effects: not here. */
+/** Bars methods of a stream when it is first used: to create the stream now would cost time and have side effects. */
 function fenceStream(name: 'stdin' | 'stdout' | 'stderr', methods: readonly string[], isInTask: () => boolean): void {
   const { get: original } = getOwnPropertyDescriptor(process, name) ?? {}
   if (original === undefined) return
@@ -108,18 +107,18 @@ function fenceStream(name: 'stdin' | 'stdout' | 'stderr', methods: readonly stri
   defineProperty(process, name, { get: getStream, configurable: true, enumerable: true })
 }
 
-/** A signal that was really sent comes with its number, and process.exit() has said that it exits. */
+/** Whether an event was emitted by a task: a real signal comes with its number, and a real exit sets `_exiting`. */
 function isForged([event, , number]: readonly unknown[]): boolean {
   if (event === 'exit') return get(process, '_exiting') !== true
   return /^(?:SIG[A-Z]|beforeExit$)/.test(String(event)) && typeof number !== 'number'
 }
 
-/** Signal 0 only asks whether there is such a process. */
+/** Signal 0 only tests whether the process exists. */
 function isEnding([pid, signal]: readonly unknown[]): boolean {
   return signal !== 0 && isOurs(pid)
 }
 
-/** Whether a signal to this number reaches our own process: by its number, as one of a group, or by way of its parent. */
+/** Whether a signal to this target reaches our own process, as itself, as part of a group, or through its parent. */
 function isOurs(pid: unknown): boolean {
   const target = Number(pid)
   if (target === ownPid || target === process.ppid || target === 0 || target === -1) return true
@@ -127,9 +126,10 @@ function isOurs(pid: unknown): boolean {
 }
 
 /**
- * Which process group a process is in, as the terminal and a supervisor signal it. See proc(5): the name, which may hold anything, is in brackets; the state, the parent and the group follow.
- * @param pid `self` for this one
- * @returns undefined where the system does not say (it does on Linux)
+ * The process group, to which terminals and supervisors send signals. See proc(5): the name is in parentheses and can
+ * contain any character; state, parent and group follow.
+ * @param pid `self` for this process
+ * @returns undefined: not known, except on Linux
  */
 export function processGroupOf(pid: string): string | undefined {
   try {
@@ -140,13 +140,14 @@ export function processGroupOf(pid: string): string | undefined {
   }
 }
 
-/** `path` of the module; null once it is loaded: code that it has left running keeps the context. */
+/** `path` of the module; null: it is loaded. Code that the module has left running keeps the context. */
 const loading = new AsyncLocalStorage<{ path: string | null }>()
 let isWatching = false
 
 /**
- * Makes what ends the process fail in a module that is being loaded: the start would end there, even as a success.
- * @throws BootError that names the file when its module wants to end the process; else what `load` throws
+ * Loads a module, in which calls that end the process throw: otherwise the start of the service would end there, perhaps
+ * with the exit code of a success.
+ * @throws BootError that names the file when its module tries to end the process; else the error of `load`
  */
 export async function withoutExit<Value>(path: string, load: () => Promise<Value>): Promise<Value> {
   if (!isWatching) watchExits()
@@ -158,7 +159,7 @@ export async function withoutExit<Value>(path: string, load: () => Promise<Value
   }
 }
 
-/** For good, because a module that imports such a function by its name keeps the one that it got. */
+/** Permanent, because a module that imports such a function by its name keeps the one that it got. */
 function watchExits(): void {
   isWatching = true
   for (const name of ['exit', 'reallyExit', 'abort', 'execve', 'kill']) {
@@ -166,7 +167,7 @@ function watchExits(): void {
     if (typeof original !== 'function') continue
     const watched = (...args: unknown[]): unknown => {
       const path = loading.getStore()?.path ?? null
-      // What is not the module's doing ends the process as ever.
+      // The call does not come from a module that is being loaded.
       if (path === null || (name === 'kill' && !isEnding(args))) return Reflect.apply(original, process, args)
       throw new BootError(`${path}: calls process.${name}(${args.join(', ')}) while it is loaded`)
     }

@@ -1,4 +1,4 @@
-/** The tasks of one directory, each a module that is named by its file, or of the modules that are given. Read once, at boot. */
+/** The tasks of the service, from the files of a directory or from given modules. Read once, at boot. */
 import { pathToFileURL, fileURLToPath } from 'node:url'
 import { BootError } from '../domain/errors.ts'
 import { withoutExit } from './process-fence.ts'
@@ -9,11 +9,11 @@ import { join, resolve } from 'node:path'
 
 export interface Registry {
   get(name: string): Task | undefined
-  /** The name of the task that has this definition; undefined for another module's. */
+  /** The name of the task with this definition; undefined: no task has it. */
   nameOf(definition: object): string | undefined
   /** Sorted by name. */
   all(): readonly Task[]
-  /** What else is in the directory, each with the reason why it is no task. */
+  /** Files and directories that are not tasks, each with the reason. */
   readonly skipped: readonly string[]
 }
 
@@ -22,12 +22,12 @@ const loadLimitMs = 30_000
 /**
  * @param source a directory, or addresses of modules
  * @param onLoad called with the path of each module before it is loaded
- * @throws BootError that names the file: unreadable directory, bad module, bad or duplicate name
+ * @throws BootError that names the file: unreadable directory, invalid module, invalid or duplicate name
  */
 export async function loadRegistry(source: string | TaskModules, onLoad?: (path: string) => void): Promise<Registry> {
   const { tasks: files, skipped } = await (typeof source === 'string' ? listTaskFiles(source) : listTaskModules(source))
   const tasks: Task[] = []
-  // One after the other: modules that share a dependency would otherwise race to report its failure.
+  // One after the other: when a dependency of several modules fails, the first module reports it.
   for (const { name, path } of files) {
     onLoad?.(path)
     const load = (): Promise<Task> => loadTask(name, pathToFileURL(path).href)
@@ -53,10 +53,6 @@ async function withinLimit(loading: Promise<Task>, path: string): Promise<Task> 
   }
 }
 
-/**
- * Which modules are tasks: the files of a directory, by a rule of their names, or modules that are given by address, as a
- * bundler can follow them: `new URL('./greet.ts', import.meta.url)`.
- */
 export interface TaskFile {
   readonly name: string
   readonly path: string
@@ -65,9 +61,9 @@ export interface TaskFile {
 interface TaskFiles {
   /** Sorted by name. */
   readonly tasks: readonly TaskFile[]
-  /** All other files except dot files, declarations and source maps, each with the reason: `a.test.ts (a test)`. */
+  /** Other files and directories, each with the reason: `a.test.ts (a test)`. Dot files and compiled files are left out. */
   readonly skipped: readonly string[]
-  /** Names of the directories in it, which are skipped as well. */
+  /** Names of the directories. */
   readonly directories: readonly string[]
 }
 
@@ -82,8 +78,8 @@ export function isTaskName(name: string): boolean {
 }
 
 /**
- * @param prefix of each task's name
- * @throws BootError that names the file: unreadable directory, bad or duplicate name
+ * @param prefix of the tasks' names
+ * @throws BootError that names the file: unreadable directory, invalid or duplicate name
  */
 export async function listTaskFiles(directory: string, prefix = ''): Promise<TaskFiles> {
   const tasks: TaskFile[] = []
@@ -116,7 +112,7 @@ async function readNames(directory: string): Promise<string[]> {
 }
 
 async function whyNoTask(file: string, path: string): Promise<string | null> {
-  // Where a link leads to nothing, loading it says so.
+  // A broken link counts as a task, and the error of its loading names it.
   const stats = await stat(path).catch(() => undefined)
   if (stats?.isDirectory() === true) return aDirectory
   if (file.startsWith('_')) return 'begins with "_"'
@@ -128,13 +124,13 @@ async function whyNoTask(file: string, path: string): Promise<string | null> {
 }
 
 /**
- * Names of tasks, each with a path or a `file:` URL of its module. An address that ends with a slash is a directory: its
- * name is followed by that of each task in it and in its own directories, `reports-daily` for `reports/daily.ts`. An
- * address alone is such a directory without a name.
+ * Tasks by name, each with a path or a `file:` URL of its module. Bundlers can follow `new URL('./greet.ts',
+ * import.meta.url)`. An address that ends with a slash is a directory: its name is the prefix of the tasks in it and in its
+ * subdirectories, `reports-daily` for `reports/daily.ts`. A single URL is a directory without a prefix.
  */
 export type TaskModules = URL | Readonly<Record<string, URL | string>>
 
-/** @throws BootError that names what is wrong: an address, a name, a directory */
+/** @throws BootError for an invalid address, name or directory */
 async function listTaskModules(modules: TaskModules): Promise<TaskFiles> {
   if (modules instanceof URL) return listTree(pathOf('tasks', modules), '')
   const tasks: TaskFile[] = []
@@ -166,7 +162,7 @@ async function listTree(directory: string, prefix: string): Promise<TaskFiles> {
   }
 }
 
-/** @throws BootError that names two modules of one name */
+/** @throws BootError for two modules with the same name */
 function sorted(tasks: readonly TaskFile[]): TaskFile[] {
   const byName = tasks.toSorted((one, other) => (one.name < other.name ? -1 : 1))
   const twice = byName.find(({ name }, index) => byName[index + 1]?.name === name)

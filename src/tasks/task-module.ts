@@ -22,13 +22,13 @@ export interface Task {
   readonly name: string
   /** The module's default export. */
   readonly definition: object
-  /** The module's URL: threads load it by themselves. */
+  /** URL of the module, which each thread loads itself. */
   readonly url: string
   readonly policy: TaskPolicy
   readonly input: StandardSchemaV1 | undefined
-  /** As its module has it. */
+  /** As declared, not checked yet. */
   readonly schedule?: unknown
-  /** Paths of what is hidden. */
+  /** Paths of the secret members of its input and result. */
   readonly secret: readonly string[]
   readonly run: (input: unknown, context: TaskContext) => unknown
 }
@@ -45,15 +45,14 @@ const defaults = {
 } as const
 
 /**
- * @param place names the definition in what is thrown; default: its file
+ * @param label names the definition in errors; default: its file
  * @throws BootError that says what is wrong with it
  */
-export function checkTask(name: string, url: string, definition: unknown, place?: string): Task {
-  const wrong = (what: string): BootError => new BootError(`${place ?? fileURLToPath(url)}: ${what}`)
+export function checkTask(name: string, url: string, definition: unknown, label?: string): Task {
+  const wrong = (what: string): BootError => new BootError(`${label ?? fileURLToPath(url)}: ${what}`)
   if (!isDefinition(definition)) {
     throw wrong('its default export must be what defineTask({ … }) returns')
   }
-  // The threads and the main one load the same file: what is wrong with it is reported once, at boot.
   const given: Record<string, unknown> = { ...definition }
   const unknownMember = Object.keys(given).find((member) => !knownMembers.has(member))
   if (unknownMember !== undefined) throw wrong(`a task has no member "${unknownMember}"`)
@@ -77,7 +76,7 @@ export function checkTask(name: string, url: string, definition: unknown, place?
   }
 }
 
-/** Makes the error of what is wrong with a definition. */
+/** Makes the error for an invalid definition. */
 type Wrong = (what: string) => Error
 
 function checkPolicy(given: Readonly<Record<string, unknown>>, rate: unknown, wrong: Wrong): TaskPolicy {
@@ -134,7 +133,7 @@ function checkRate(rate: unknown, main: MainPlacement, wrong: Wrong): Rate {
   return checked
 }
 
-/** Functions are definitions as `defineTask` returns them, and nothing else. */
+/** A function is a definition only if it has members, as `defineTask` returns it. */
 function isDefinition(value: unknown): value is object {
   return typeof value === 'function' ? Object.keys(value).length > 0 : typeof value === 'object' && value !== null
 }
@@ -148,7 +147,7 @@ export type CheckedInput =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly issues: readonly RequestIssue[] }
 
-/** @returns the value as the schema parsed it, or its issues with JSON Pointers relative to the input */
+/** @returns the parsed value, or the issues with JSON Pointers relative to the input */
 export async function checkInput(task: Task, input: unknown): Promise<CheckedInput> {
   if (task.input === undefined) return { ok: true, value: input }
   const value: unknown = input instanceof RawJson ? input.parse() : input
@@ -161,8 +160,8 @@ export async function checkInput(task: Task, input: unknown): Promise<CheckedInp
 }
 
 /**
- * The input as JSON Schema (draft 2020-12). What JSON Schema cannot say is a description, and everything else is shown.
- * @returns null where the task takes anything
+ * The input's schema as JSON Schema (draft 2020-12). Parts that JSON Schema cannot express become descriptions.
+ * @returns null: the task has no schema
  */
 export function inputJsonSchema(task: Task): Readonly<Record<string, unknown>> | null {
   if (task.input === undefined) return null
@@ -174,25 +173,25 @@ export function inputJsonSchema(task: Task): Readonly<Record<string, unknown>> |
   )
 }
 
-/** https://standardschema.dev/json-schema: optional, so its absence is no defect of the schema. */
+/** By https://standardschema.dev/json-schema, which libraries need not support. */
 function converted(standard: object): Readonly<Record<string, unknown>> | null {
   const converter: unknown = Reflect.get(standard, 'jsonSchema')
   const convert: unknown = Reflect.get(Object(converter), 'input')
   if (typeof convert !== 'function') return null
-  // Those of zod; each library looks for its own.
+  // Options of zod; other libraries ignore them or throw, and are called again without.
   const libraryOptions = { unrepresentable: 'any', override: describeUnrepresentable }
   for (const options of [{ libraryOptions }, {}]) {
     try {
       const made: unknown = Reflect.apply(convert, converter, [{ target: 'draft-2020-12', ...options }])
       if (typeof made === 'object' && made !== null) return { ...made }
     } catch {
-      // Not with these.
+      // The next options may work.
     }
   }
   return null
 }
 
-/** An empty schema says that anything is taken. */
+/** Describes a type that JSON Schema cannot express; its empty schema would allow any value. */
 function describeUnrepresentable({ zodSchema, jsonSchema }: { zodSchema: unknown; jsonSchema: object }): void {
   const definition: unknown = Reflect.get(Object(Reflect.get(Object(zodSchema), '_zod')), 'def')
   const type = String(Reflect.get(Object(definition), 'type'))
