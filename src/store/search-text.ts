@@ -79,19 +79,9 @@ const beyondAscii = /[\u0080-\uffff]/
 const accents = /[\u0300-\u036f]+/g
 /** Only Latin letters lose their accents: in other scripts a letter with a mark is another letter. */
 const accentsOfLatin = /([a-z])[\u0300-\u036f]+/g
-/** Variants of small letters. */
-const variants: Readonly<Record<string, string>> = {
-  µ: 'μ',
-  ſ: 's',
-  ς: 'σ',
-  ϐ: 'β',
-  ϑ: 'θ',
-  ϕ: 'φ',
-  ϖ: 'π',
-  ϰ: 'κ',
-  ϱ: 'ρ',
-  ϵ: 'ε',
-}
+/** Variants of small letters, and the letters that they stand for. */
+const variants = 'µſςϐϑϕϖϰϱϵ'
+const letters = 'μsσβθφπκρε'
 const variant = /[µſςϐϑϕϖϰϱϵ]/g
 
 /** In the order of the text. */
@@ -111,7 +101,7 @@ function withoutAccents(found: string): string {
     .replaceAll(accentsOfLatin, '$1')
     .normalize('NFC')
     .replaceAll(accents, '')
-    .replaceAll(variant, (letter) => variants[letter] ?? letter)
+    .replaceAll(variant, (letter) => letters[variants.indexOf(letter)] ?? letter)
 }
 
 function cut(found: string): string {

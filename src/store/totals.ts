@@ -53,17 +53,15 @@ export interface StoreStats {
   }
 }
 
-/**
- * @param live number of jobs that are not final, counted from rows
- * @param oldestDueAt since when the longest due job has been due; null: no job is due
- */
-export function storeStats(
-  totals: Readonly<Totals>,
-  live: number,
-  oldestDueAt: number | null,
-  unknownTasks: StoreStats['unknownTasks'],
-  at: number,
-): StoreStats {
+export interface StatsSources extends Pick<StoreStats, 'unknownTasks'> {
+  readonly totals: Readonly<Totals>
+  /** Number of jobs that are not final, counted from rows. */
+  readonly live: number
+  /** Since when the longest due job has been due; null: no job is due. */
+  readonly oldestDueAt: number | null
+}
+
+export function storeStats({ totals, live, oldestDueAt, unknownTasks }: StatsSources, at: number): StoreStats {
   const { runs, jobs, accepted, final } = totals
   const oldestQueuedMs = oldestDueAt === null ? null : Math.max(0, at - oldestDueAt)
   return {

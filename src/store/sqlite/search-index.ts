@@ -58,7 +58,7 @@ export function createSearchIndex(database: DatabaseSync) {
       if (key < progress.nextKey) remove.run(key)
     },
     /** @returns the highest keys of runs that have all of the words; `from` is included, `below` is not */
-    find: (words: readonly SearchWord[], from: number, below: number, limit: number) =>
+    find: (words: readonly SearchWord[], { from, below, limit }: Record<'from' | 'below' | 'limit', number>) =>
       select.all(matchOf(words), from, below, limit).map(({ key }) => Number(key)),
     progress: () => progress,
     /** Call within the transaction that writes the words. */

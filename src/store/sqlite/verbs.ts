@@ -225,6 +225,9 @@ export function createReadingVerbs(database: DatabaseSync, transaction: Transact
     getSchedule: schedules.find,
     listSchedules: schedules.all,
     dueSchedules: (at) => ({ due: schedules.dueAt(at), nextAt: schedules.nextAfter(at) }),
-    stats: (at) => storeStats(totals.current(), totals.live(), queue.oldestDueAt(at), queue.unknownTasks(), at),
+    stats(at) {
+      const [live, oldestDueAt, unknownTasks] = [totals.live(), queue.oldestDueAt(at), queue.unknownTasks()]
+      return storeStats({ totals: totals.current(), live, oldestDueAt, unknownTasks }, at)
+    },
   }
 }

@@ -129,7 +129,8 @@ export async function readStats(query: Query, at: number): Promise<StoreStats> {
   const oldest = row['oldest']
   // The statement returns an object of this form, or null.
   const unknownTasks = (row['unknown_tasks'] ?? {}) as StoreStats['unknownTasks']
-  return storeStats(totalsIn(row), Number(row['live']), typeof oldest === 'number' ? oldest : null, unknownTasks, at)
+  const oldestDueAt = typeof oldest === 'number' ? oldest : null
+  return storeStats({ totals: totalsIn(row), live: Number(row['live']), oldestDueAt, unknownTasks }, at)
 }
 
 function totalsIn(row: Row): Totals {

@@ -36,13 +36,18 @@ function addressesOf(file: string): readonly string[] {
   return [nextToFile, join(tmpdir(), `forerunner-${hash}`)]
 }
 
-/** @returns the name of the file's owner, or null */
-export async function findOwner(file: string): Promise<string | null> {
+/** @returns what `find` returns for the first address where that is not null */
+async function firstOf<Found>(file: string, find: (address: string) => Promise<Found | null>): Promise<Found | null> {
   for (const address of addressesOf(file)) {
-    const owner = await askName(address)
-    if (owner !== null) return owner
+    const found = await find(address)
+    if (found !== null) return found
   }
   return null
+}
+
+/** @returns the name of the file's owner, or null */
+export function findOwner(file: string): Promise<string | null> {
+  return firstOf(file, askName)
 }
 
 /**
@@ -67,12 +72,8 @@ export function lockHolder(path: string): string {
 }
 
 /** @returns a connection that stays open until one side ends it; null if the file has no owner */
-export async function connectToOwner(file: string): Promise<Socket | null> {
-  for (const address of addressesOf(file)) {
-    const socket = await connectTo(address)
-    if (socket !== null) return socket
-  }
-  return null
+export function connectToOwner(file: string): Promise<Socket | null> {
+  return firstOf(file, connectTo)
 }
 
 /** Removes the sockets of killed owners. Call only under SQLite's lock, so that no two processes do it at once. */
@@ -84,12 +85,11 @@ export function removeDeadSockets(file: string): void {
  * @returns null if the system has no place for a socket: then SQLite's lock has to do
  * @throws Error when another process listens there
  */
-export async function listenAsOwner(file: string): Promise<OwnerSocket | null> {
-  for (const address of addressesOf(file)) {
+export function listenAsOwner(file: string): Promise<OwnerSocket | null> {
+  return firstOf(file, async (address) => {
     const server = await listen(address).catch(unlessTaken)
-    if (server !== null) return ownerSocket(server, address)
-  }
-  return null
+    return server && ownerSocket(server, address)
+  })
 }
 
 function unlessTaken(error: unknown): null {

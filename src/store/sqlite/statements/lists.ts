@@ -139,7 +139,7 @@ export function createPages(
       beforeId === undefined ? Number.MAX_SAFE_INTEGER : keyFrom(beforeId),
       createdBefore === undefined ? Number.MAX_SAFE_INTEGER : keyFrom(lowestRunId(createdBefore)),
     )
-    const found = searchIndex.find(words, from, below, maxChecked)
+    const found = searchIndex.find(words, { from, below, limit: maxChecked })
     const conditions = [...hasState(filter.state), ...hasTag(filter.tag), ...hasTask(taskOf(filter))]
     const { where, values } = whereOf([['key = ?'], ...conditions])
     const matches = database.prepare(`SELECT 1 FROM record ${where}`)
