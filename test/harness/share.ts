@@ -7,8 +7,8 @@ interface Shared<Value> {
   idle: NodeJS.Timeout | undefined
 }
 
-/** Tests follow each other in less time. */
-const idleMs = 100
+/** Tests follow each other in less time, and so do their files. */
+const idleMs = 1_000
 
 export interface Lent<Value> extends AsyncDisposable {
   readonly value: Value

@@ -1,8 +1,8 @@
 /**
  * Every way in which a task can misbehave, on the real service: the caller has its answer meanwhile, the outcome is
  * told truthfully, the neighbours end as if nothing had been, and all threads are back afterwards. On both kinds,
- * but for memory: on a shared thread nobody could say whose it is, so it is watched on `cpu` threads alone. A module
- * that never finishes loading has its limit in loading.test.ts.
+ * but for variants of the endless loop, and for memory: on a shared thread nobody could say whose it is, so it is
+ * watched on `cpu` threads alone. A module that never finishes loading has its limit in loading.test.ts.
  */
 import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
@@ -31,14 +31,11 @@ const notAnError = 'thrown value that is not an error:'
 
 const table: Readonly<Record<string, Expected>> = {
   'endless loop': timeout,
-  'endless loop in try/catch': timeout,
-  'endless loop in finally': timeout,
   'endless promise': timeout,
   'endless microtasks': timeout,
   'ignores the signal': timeout,
   'catches the abort and goes on': timeout,
   'heeds the signal': timeout,
-  'polls the signal': timeout,
   'polls aborted and returns': timeout,
   'blocks in native code': timeout,
   'blocks in a child process': timeout,
@@ -82,7 +79,11 @@ const table: Readonly<Record<string, Expected>> = {
   'cannot be loaded': failed('task_error'),
 }
 
+/** Memory, and loops that are ended as the endless one of their kind is. */
 const cpuOnly: Readonly<Record<string, Expected>> = {
+  'endless loop in try/catch': timeout,
+  'endless loop in finally': timeout,
+  'polls the signal': timeout,
   'hoards small objects': tooMuch,
   'hoards arrays': tooMuch,
   'hoards one large array': tooMuch,

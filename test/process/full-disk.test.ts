@@ -27,10 +27,11 @@ function fillDisk(child: Child, { databasePath }: Home): void {
   limitFileSize(child, Math.max(statSync(databasePath).size, statSync(`${databasePath}-wal`).size))
 }
 
-async function running(child: Child): Promise<string> {
+/** The run that was accepted last, when there are so many. */
+async function running(child: Child, count = 1): Promise<string> {
   const { id } = await until('the run is accepted', async () => {
     const runs = await listRuns(child)
-    return runs[0]
+    return runs.length === count && runs[0]
   })
   return id
 }
@@ -44,12 +45,23 @@ async function expectUnavailable(response: Response, runId?: string): Promise<vo
 }
 
 limitedTest(
-  'an answer that cannot be committed is not given: the caller is told its run, which ends later',
+  'while nothing can be written, callers are told so and which run is theirs, and it goes on by itself',
   async () => {
     await using home = await makeHome()
     const child = await home.start()
+    assert.is((await child.get('/readyz')).status, 200)
+
+    // A wait that ends while its early reply cannot be noted.
+    const early = child.post('/run-tasks', { tasks: [gateJob] }, { 'Idempotency-Key': 'k', Prefer: 'wait=1' })
+    const earlyId = await running(child)
+    fillDisk(child, home)
+    await expectUnavailable(await early, earlyId)
+    limitFileSize(child, 'unlimited')
+    await until('it is ready', async () => (await child.get('/readyz')).status === 200)
+
+    // An answer that cannot be committed is not given.
     const asked = child.post('/run-tasks', { tasks: [gateJob] })
-    const id = await running(child)
+    const id = await running(child, 2)
     fillDisk(child, home)
     openGate(home)
     await expectUnavailable(await asked, id)
@@ -61,33 +73,18 @@ limitedTest(
       return now.state === 'completed' && now
     })
     assert.is(run.result, 'gate is open')
+
+    // The service finds out before any caller does.
+    fillDisk(child, home)
+    await until('it is not ready', async () => (await child.get('/readyz')).status === 503)
+    await expectUnavailable(await child.post('/run-tasks', { tasks: [gateJob] }))
+    await expectUnavailable(await child.get('/readyz'))
+    assert.is((await child.get('/livez')).status, 200)
+    limitFileSize(child, 'unlimited')
+    assert.is((await child.get('/readyz')).status, 200)
+    assert.is((await child.post('/run-tasks', { tasks: [gateJob] })).status, 200)
   },
 )
-
-limitedTest('while nothing can be written the service is not ready, asked or not, and is again by itself', async () => {
-  await using home = await makeHome()
-  const child = await home.start()
-  assert.is((await child.get('/readyz')).status, 200)
-  fillDisk(child, home)
-  // Before any caller finds out.
-  await until('it is not ready', async () => (await child.get('/readyz')).status === 503)
-  await expectUnavailable(await child.post('/run-tasks', { tasks: [gateJob] }))
-  await expectUnavailable(await child.get('/readyz'))
-  assert.is((await child.get('/livez')).status, 200)
-  limitFileSize(child, 'unlimited')
-  assert.is((await child.get('/readyz')).status, 200)
-  openGate(home)
-  assert.is((await child.post('/run-tasks', { tasks: [gateJob] })).status, 200)
-})
-
-limitedTest('a wait that ends while its early reply cannot be noted names the run all the same', async () => {
-  await using home = await makeHome()
-  const child = await home.start()
-  const asked = child.post('/run-tasks', { tasks: [gateJob] }, { 'Idempotency-Key': 'k', Prefer: 'wait=2' })
-  const id = await running(child)
-  fillDisk(child, home)
-  await expectUnavailable(await asked, id)
-})
 
 limitedTest('a stop that cannot hand back its jobs says so, and the next start runs them', async () => {
   await using home = await makeHome({ SHUTDOWN_GRACE_MS: '0', CANCEL_GRACE_MS: '50' })
