@@ -1,9 +1,9 @@
-/** Every committed change of every run, for the process that the service runs in: as an emitter, and as an iterator. */
+/** Every committed change of every run, for the process that contains the service: as an emitter, and as an iterator. */
 import { EventEmitter } from 'node:events'
 import type { RunChange, RunState } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 
-/** What has become of a run; `getRun` has the rest of it. */
+/** A change of a run; `getRun` has the whole run. */
 export interface RunEvent {
   readonly id: string
   readonly state: RunState
@@ -12,7 +12,7 @@ export interface RunEvent {
   readonly isAnswered: boolean
 }
 
-/** `change` comes with every event; the others also with the end of a run, which comes again where a job is retried. */
+/** `change` is emitted for every event; the others only at the end of a run, again if it ends again after a retry. */
 export interface RunEventMap {
   change: [event: RunEvent]
   completed: [event: RunEvent]
@@ -20,17 +20,17 @@ export interface RunEventMap {
   cancelled: [event: RunEvent]
 }
 
-/** A loop over it takes what comes from its beginning on, and ends when the service has stopped. */
+/** A loop over it gets the events since the loop began, and ends when the service has stopped. */
 export type RunEvents = EventEmitter<RunEventMap> & AsyncIterable<RunEvent>
 
 export interface RunEventSource {
   readonly events: RunEvents
   publish(change: RunChange, log: Log): void
-  /** Ends all loops, and every one that is begun later. */
+  /** Ends all loops, including those that begin later. */
   end(): void
 }
 
-/** Runs with news that a loop has not taken; of each only its newest event is kept. */
+/** Runs with an event that a loop has not taken; only the newest event of each is kept. */
 const maxBehind = 100_000
 
 export function createRunEvents(): RunEventSource {
@@ -54,7 +54,7 @@ export function createRunEvents(): RunEventSource {
         try {
           emitter.emit(name, event)
         } catch (error) {
-          // What a listener does must not keep others, or the service itself, from hearing of the change.
+          // A failing listener must affect neither the other listeners nor the service.
           log.error({ err: error }, `a listener of "${name}" has thrown`)
         }
       }
@@ -72,23 +72,23 @@ interface Loop {
   readonly iterator: AsyncIterator<RunEvent>
 }
 
-function createLoop(onDone: () => void): Loop {
-  const news = new Map<string, RunEvent>()
+function createLoop(onEnd: () => void): Loop {
+  const pending = new Map<string, RunEvent>()
   let isOver = false
   let failure: Error | null = null
-  let { promise: more, resolve: tell } = Promise.withResolvers<void>()
+  let { promise: changed, resolve: notify } = Promise.withResolvers<void>()
 
-  function finish(): void {
+  function end(): void {
     isOver = true
-    onDone()
-    tell()
+    onEnd()
+    notify()
   }
 
   async function next(): Promise<IteratorResult<RunEvent>> {
     for (;;) {
-      const [event] = news.values()
+      const [event] = pending.values()
       if (event !== undefined) {
-        news.delete(event.id)
+        pending.delete(event.id)
         return { done: false, value: event }
       }
       if (failure !== null) {
@@ -97,28 +97,27 @@ function createLoop(onDone: () => void): Loop {
         throw error
       }
       if (isOver) return { done: true, value: undefined }
-      await more
-      ;({ promise: more, resolve: tell } = Promise.withResolvers<void>())
+      await changed
+      ;({ promise: changed, resolve: notify } = Promise.withResolvers<void>())
     }
   }
 
   return {
     push(event) {
-      // To the end of the line, so that no run is passed over for the news of others.
-      news.delete(event.id)
-      news.set(event.id, event)
-      if (news.size > maxBehind) {
-        news.clear()
-        failure = new Error(`a loop over the events is more than ${maxBehind} runs behind`)
-        finish()
-      } else tell()
+      // A new event moves its run to the end, so that one run with many changes does not keep the others waiting.
+      pending.delete(event.id)
+      pending.set(event.id, event)
+      if (pending.size <= maxBehind) return notify()
+      pending.clear()
+      failure = new Error(`a loop over the events is more than ${maxBehind} runs behind`)
+      end()
     },
-    end: finish,
+    end,
     iterator: {
       next,
       async return() {
-        news.clear()
-        finish()
+        pending.clear()
+        end()
         return { done: true, value: undefined }
       },
     },

@@ -1,4 +1,4 @@
-/** A service inside the process of its user: the calls of the client, the routes for a host's server, and its life. */
+/** A service inside the user's process: the client's calls, routes for the host's server, start and stop. */
 import type { Middleware } from 'koa'
 import type { App } from '../app.ts'
 import type { AnyTasks, SchedulePutOf, TaskMap } from '../client/run-tasks.ts'
@@ -14,41 +14,41 @@ import type { Log, Logger } from '../log.ts'
 import type { TaskModules } from '../tasks/registry.ts'
 import { createRunEvents, type RunEvents } from './events.ts'
 
-/** The settings of the configuration table in camel case; an address is not among them, for the server is yours. */
+/** The settings of the configuration table in camel case, except the address, because the server is yours. */
 export type ForerunnerOptions<Tasks extends TaskMap<Tasks> = AnyTasks> = Partial<Omit<Config, 'host' | 'port'>> & {
-  /** Stands before all addresses, such as `/jobs`; default: nothing. */
+  /** Precedes all paths, such as `/jobs`; default: nothing. */
   readonly prefix?: string
-  /** Modules of tasks by their addresses, in place of `tasksDir`. */
+  /** Addresses of task modules, instead of `tasksDir`. */
   readonly tasks?: TaskModules
-  /** Schedules by name, which are there as long as the code says so. */
+  /** Schedules by name; only the code can replace or remove them. */
   readonly schedules?: Readonly<Record<string, Omit<SchedulePutOf<Tasks>, 'paused'>>>
-  /** Takes the lines of the log in place of standard output; its own level counts. */
+  /** Gets the log lines instead of standard output. Its own level applies. */
   readonly logger?: Logger
-  /** Called when the store is gone for good; default: throws, so that the process ends and a restart recovers. */
+  /** Called when the store is lost for good. Default: throws, so that the process ends and a restart recovers the jobs. */
   readonly onLost?: (error: Error) => void
 }
 
 export interface PlaceOptions {
-  /** Default: that of the service. */
+  /** Default: the prefix of the service. */
   readonly prefix?: string
 }
 
-/** What can be asked of it is what a client can ask: the same calls, with the same results and the same errors. */
+/** Has the calls of a client, with the same results and errors. */
 export interface Forerunner<Tasks extends TaskMap<Tasks> = AnyTasks> extends Client<Tasks>, AsyncDisposable {
   /**
-   * The routes for a Koa app of yours; paths that are not its own go to the next middleware. Without a prefix, `/`,
-   * `/metrics`, `/livez` and `/readyz` are yours.
+   * The routes for your Koa app. Other paths go to the next middleware; without a prefix, so do `/`, `/metrics`, `/livez`
+   * and `/readyz`.
    */
   middleware(options?: PlaceOptions): Middleware
-  /** The same for `node:http`, Express, Fastify and others that have requests and responses of Node. */
+  /** The same for `node:http`, Express, Fastify and others with Node's requests and responses. */
   handler(options?: PlaceOptions): Handler
   /** Every committed change of a run: `events.on('failed', listener)`, or `for await (const event of events)`. */
   readonly events: RunEvents
-  /** Short for `runTasks`. */
+  /** The same as `runTasks`. */
   readonly run: Client<Tasks>['runTasks']
-  /** Resolves when runs are taken. @throws BootError for wrong options, a bad task module or an unusable database */
+  /** Resolves when runs are accepted. @throws BootError for invalid options, a bad task module or an unusable database */
   start(): Promise<void>
-  /** Refuses new runs, lets running jobs end within the grace, hands back the rest, and closes everything. */
+  /** Refuses new runs, lets running jobs end within the grace, releases the others, and closes everything. */
   stop(): Promise<void>
 }
 
@@ -58,14 +58,14 @@ interface Started {
   readonly ask: AskInProcess
 }
 
-/** Starts the service, which reports each change together with the log that it writes to. */
-export type Begin = (onChange: (change: RunChange, log: Log) => void) => Promise<Omit<Started, 'ask'>>
+/** Starts the service. It reports each change together with its log. */
+export type StartService = (onChange: (change: RunChange, log: Log) => void) => Promise<Omit<Started, 'ask'>>
 
 /**
- * @param begin called once
- * @throws BootError for a prefix that is none, here and where it is mounted
+ * @param startService called once
+ * @throws BootError for an invalid prefix; `middleware` and `handler` throw it, too
  */
-export function embed(begin: Begin, givenPrefix = ''): Forerunner {
+export function embed(startService: StartService, givenPrefix = ''): Forerunner {
   const prefix = parsePrefix(givenPrefix)
   const { events, publish, end } = createRunEvents()
   let starting: Promise<Started> | undefined
@@ -77,17 +77,17 @@ export function embed(begin: Begin, givenPrefix = ''): Forerunner {
   }
 
   async function start(): Promise<Started> {
-    const { app, log } = await begin(publish)
+    const { app, log } = await startService(publish)
     return { app, log, ask: app.connect(prefix) }
   }
 
-  function placeOf(given: PlaceOptions): MountOptions {
+  function mountOptions(given: PlaceOptions): MountOptions {
     return { prefix: given.prefix === undefined ? prefix : parsePrefix(given.prefix), isHosted: true }
   }
 
   async function stop(): Promise<void> {
     isStopped = true
-    // A start that failed has left nothing to stop, and its caller knows of it.
+    // A failed start has left nothing to stop, and its caller got the error.
     const app = (await starting?.catch(() => null))?.app
     stopping ??= app && leave(app)
     try {
@@ -106,20 +106,20 @@ export function embed(begin: Begin, givenPrefix = ''): Forerunner {
     events,
     run: calls.runTasks,
     middleware(given = {}) {
-      const place = placeOf(given)
+      const mount = mountOptions(given)
       let middleware: Middleware | undefined
       return async (ctx, next) => {
         const { app } = await started()
-        middleware ??= app.mount(place).middleware
+        middleware ??= app.mount(mount).middleware
         return middleware(ctx, next)
       }
     },
     handler(given = {}) {
-      const place = placeOf(given)
+      const mount = mountOptions(given)
       let handle: Handler | undefined
       async function make(): Promise<Handler> {
         const [{ app, log }, { createHandler }] = await Promise.all([started(), import('../http/server.ts')])
-        return (handle ??= createHandler(app.mount(place), place.prefix, log))
+        return (handle ??= createHandler(app.mount(mount), mount.prefix, log))
       }
       return (incoming, response, next) => {
         if (handle !== undefined) return handle(incoming, response, next)
@@ -137,7 +137,7 @@ export function embed(begin: Begin, givenPrefix = ''): Forerunner {
   }
 }
 
-/** @returns it without a slash at its end @throws BootError for what is no prefix of a path */
+/** @returns the prefix without a slash at its end @throws BootError if it is no valid path */
 function parsePrefix(prefix: string): string {
   const bare = prefix.replace(/\/$/, '')
   if (bare === '' || /^(?:\/[\w.~-]+)+$/.test(bare)) return bare
@@ -146,7 +146,7 @@ function parsePrefix(prefix: string): string {
   )
 }
 
-/** Closes everything, also when what was to be handed back could not be. */
+/** Closes the app even if its jobs could not be released. */
 export async function leave({ drain, close }: Pick<App, 'drain' | 'close'>): Promise<void> {
   try {
     await drain()

@@ -1,16 +1,16 @@
 /**
- * Spans of OpenTelemetry, named as its conventions for messaging want it: `accept` for the commit of a run, `answer` for
- * the wait after it, `process` for each attempt, which has the accepting span for its parent and as a link.
+ * Spans of OpenTelemetry, named by its conventions for messaging: `accept` for the commit of a run, `answer` for the wait
+ * after it, `process` for each attempt, which has the `accept` span as its parent and as a link.
  * https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Attributes, Context, Span } from '@opentelemetry/api'
-import type { ClaimedJob, AttemptOutcome } from '../domain/claim.ts'
+import type { Context, Span } from '@opentelemetry/api'
+import type { AttemptOutcome, ClaimedJob } from '../domain/claim.ts'
 import { AppError } from '../domain/errors.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
 import type { RunRecord } from '../domain/run.ts'
-import { parseTraceparent, hasSdk, loadApi } from './trace-context.ts'
 import { version } from '../runtime/package.ts'
+import { loadApi, parseTraceparent, spanContextOf } from './trace-context.ts'
 
 interface SubmitOptions {
   readonly traceparent?: string | null
@@ -26,44 +26,43 @@ type Submit<Options extends SubmitOptions, Result extends Accepted> = (
   request: RunRequest,
   options: Options,
 ) => Promise<Result>
-type Place = (job: ClaimedJob) => Promise<AttemptOutcome>
-type Execute<Rest extends readonly unknown[]> = (job: ClaimedJob, place: Place, ...rest: Rest) => Promise<void>
+type RunAttempt = (job: ClaimedJob) => Promise<AttemptOutcome>
+type Execute<Rest extends readonly unknown[]> = (job: ClaimedJob, run: RunAttempt, ...rest: Rest) => Promise<void>
 
 export interface Telemetry {
-  /** The same, with a span for the commit and one for the answer; what they have for a parent goes with the run. */
+  /** Wraps a submit in a span for the commit and one for the answer. The run carries the first one to its attempts. */
   traceSubmit<Options extends SubmitOptions, Result extends Accepted>(
     submit: Submit<Options, Result>,
   ): Submit<Options, Result>
-  /** The same, with a span for each attempt, in whose context the place runs it. */
+  /** Wraps each attempt in a span, and runs it in the context of that span. */
   traceExecute<Rest extends readonly unknown[]>(execute: Execute<Rest>): Execute<Rest>
-  /** Headers with the span of the code that calls. */
+  /** Adds the caller's span to the headers. */
   inject(headers: Readonly<Record<string, string>>): Record<string, string>
-  /** Has the SDK send what it keeps, for up to a second: the process may be about to end. */
+  /** Makes the SDK send its spans, for up to a second: the process may be about to end. */
   flush(): Promise<void>
 }
 
 const flushLimitMs = 1_000
-const system = { 'messaging.system': 'forerunner' }
 
-/** @returns null where no SDK is registered: then nothing is loaded, and nothing is paid for it */
+/** @returns null if no SDK is registered: then nothing is loaded, and tracing costs nothing */
 export async function loadTelemetry(): Promise<Telemetry | null> {
-  const api = hasSdk() ? await loadApi() : null
+  const api = await loadApi()
   if (api === null) return null
   const { context, propagation, trace, ProxyTracerProvider, SpanKind, SpanStatusCode, ROOT_CONTEXT, TraceFlags } = api
   const tracer = trace.getTracer('forerunner', version)
 
-  /** That of the code that calls, where a span is under way; else what the header names. */
+  /** The active span of the calling code, or else the span that the header names. */
   function callerContext(traceparent: string | null | undefined): Context {
     const active = context.active()
     return trace.getSpan(active) === undefined ? remoteContext(traceparent) : active
   }
 
   function remoteContext(traceparent: string | null | undefined): Context {
-    const known = parseTraceparent(traceparent)
-    if (known === null) return ROOT_CONTEXT
-    const [, traceId = '', spanId = '', flags = ''] = known.split('-')
-    const traceFlags = Number.parseInt(flags, 16) & TraceFlags.SAMPLED
-    return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true })
+    const valid = parseTraceparent(traceparent)
+    if (valid === null) return ROOT_CONTEXT
+    const spanContext = spanContextOf(valid)
+    const traceFlags = spanContext.traceFlags & TraceFlags.SAMPLED
+    return trace.setSpanContext(ROOT_CONTEXT, { ...spanContext, traceFlags })
   }
 
   function traceparentOf(span: Span): string {
@@ -76,13 +75,48 @@ export async function loadTelemetry(): Promise<Telemetry | null> {
     span.setStatus({ code: SpanStatusCode.ERROR, message })
   }
 
+  function startAccept(task: string, taskCount: number, parent: Context): Span {
+    const attributes = {
+      ...messagingAttributes('send', 'accept', task),
+      ...(taskCount > 1 && { 'messaging.batch.message_count': taskCount }),
+    }
+    return tracer.startSpan(`accept ${task}`, { kind: SpanKind.PRODUCER, startTime: Date.now(), attributes }, parent)
+  }
+
+  /** Ends the span at the commit; the time after it is the span of the answer. */
+  function endAccept(span: Span, task: string, { run, answerMs, isReplayed }: Accepted, parent: Context): void {
+    const attributes = { 'forerunner.run.id': run.id }
+    const endedAt = Date.now()
+    const committedAt = endedAt - (answerMs ?? 0)
+    span.setAttributes({ ...attributes, ...(isReplayed && { 'forerunner.replayed': true }) })
+    span.end(committedAt)
+    if (answerMs === null) return
+    const options = { startTime: committedAt, attributes }
+    const answerSpan = tracer.startSpan(`answer ${task}`, options, trace.setSpan(parent, span))
+    const status = run.answer?.status ?? 200
+    if (status !== 200) fail(answerSpan, String(status), 'the answer is a failure')
+    answerSpan.end(endedAt)
+  }
+
+  function startAttempt({ task, runId, jobIndex, attempt }: ClaimedJob, parent: Context): Span {
+    const accept = trace.getSpanContext(parent)
+    const links = accept === undefined ? [] : [{ context: accept }]
+    const attributes = {
+      ...messagingAttributes('process', 'process', task),
+      'messaging.message.id': `${runId}/${jobIndex}`,
+      'forerunner.run.id': runId,
+      'forerunner.job.index': jobIndex,
+      'forerunner.attempt': attempt,
+    }
+    return tracer.startSpan(`process ${task}`, { kind: SpanKind.CONSUMER, attributes, links }, parent)
+  }
+
   function endAttempt(span: Span, outcome: AttemptOutcome): void {
     if (outcome === 'released') span.setAttribute('forerunner.outcome', 'released')
     else if (outcome.ok) span.setAttribute('forerunner.outcome', 'completed')
     else {
-      const { code, message } = outcome.error
       span.setAttribute('forerunner.outcome', 'failed')
-      fail(span, code, message)
+      fail(span, outcome.error.code, outcome.error.message)
     }
     span.end()
   }
@@ -92,35 +126,10 @@ export async function loadTelemetry(): Promise<Telemetry | null> {
       return async (request, options) => {
         const parent = callerContext(options.traceparent)
         const task = request.tasks[0]?.name ?? ''
-        const startedAt = Date.now()
-        const count = request.tasks.length
-        const attributes = {
-          ...system,
-          'messaging.operation.type': 'send',
-          'messaging.operation.name': 'accept',
-          'messaging.destination.name': task,
-          ...(count > 1 && { 'messaging.batch.message_count': count }),
-        }
-        const span = tracer.startSpan(
-          `accept ${task}`,
-          { kind: SpanKind.PRODUCER, startTime: startedAt, attributes },
-          parent,
-        )
+        const span = startAccept(task, request.tasks.length, parent)
         try {
           const accepted = await submit(request, { ...options, traceparent: traceparentOf(span) })
-          const { run, answerMs, isReplayed } = accepted
-          const ids: Attributes = { 'forerunner.run.id': run.id }
-          span.setAttributes(isReplayed ? { ...ids, 'forerunner.replayed': true } : ids)
-          const endedAt = Date.now()
-          const committedAt = endedAt - (answerMs ?? 0)
-          span.end(committedAt)
-          if (answerMs !== null) {
-            const own = trace.setSpan(parent, span)
-            const answer = tracer.startSpan(`answer ${task}`, { startTime: committedAt, attributes: ids }, own)
-            const status = run.answer?.status ?? 200
-            if (status !== 200) fail(answer, String(status), 'the answer is a failure')
-            answer.end(endedAt)
-          }
+          endAccept(span, task, accepted, parent)
           return accepted
         } catch (error) {
           fail(span, error instanceof AppError ? error.code : 'internal', String(error))
@@ -130,29 +139,15 @@ export async function loadTelemetry(): Promise<Telemetry | null> {
       }
     },
     traceExecute(execute) {
-      return (job, place, ...rest) => {
-        const { task, runId, jobIndex, attempt } = job
-        const creation = remoteContext(job.traceparent)
-        const created = trace.getSpanContext(creation)
-        const attributes = {
-          ...system,
-          'messaging.operation.type': 'process',
-          'messaging.operation.name': 'process',
-          'messaging.destination.name': task,
-          'messaging.message.id': `${runId}/${jobIndex}`,
-          'forerunner.run.id': runId,
-          'forerunner.job.index': jobIndex,
-          'forerunner.attempt': attempt,
-        }
-        const links = created === undefined ? [] : [{ context: created }]
-        const span = tracer.startSpan(`process ${task}`, { kind: SpanKind.CONSUMER, attributes, links }, creation)
-        const own = trace.setSpan(creation, span)
-        async function tracedPlace(traced: ClaimedJob): Promise<AttemptOutcome> {
-          const outcome = await context.with(own, () => place(traced))
+      return (job, run, ...rest) => {
+        const parent = remoteContext(job.traceparent)
+        const span = startAttempt(job, parent)
+        async function runTraced(traced: ClaimedJob): Promise<AttemptOutcome> {
+          const outcome = await context.with(trace.setSpan(parent, span), () => run(traced))
           endAttempt(span, outcome)
           return outcome
         }
-        return execute({ ...job, traceparent: traceparentOf(span) }, tracedPlace, ...rest)
+        return execute({ ...job, traceparent: traceparentOf(span) }, runTraced, ...rest)
       }
     },
     inject(headers) {
@@ -165,9 +160,18 @@ export async function loadTelemetry(): Promise<Telemetry | null> {
       const own: unknown = provider instanceof ProxyTracerProvider ? provider.getDelegate() : provider
       const forceFlush: unknown = Reflect.get(Object(own), 'forceFlush')
       if (typeof forceFlush !== 'function') return
-      // What cannot be sent is for the SDK to report.
+      // The SDK itself reports spans that cannot be sent.
       const flushing = (async () => Reflect.apply(forceFlush, own, []) as unknown)().catch(() => {})
       await Promise.race([flushing, sleep(flushLimitMs, undefined, { ref: false })])
     },
+  }
+}
+
+function messagingAttributes(type: 'send' | 'process', name: 'accept' | 'process', task: string) {
+  return {
+    'messaging.system': 'forerunner',
+    'messaging.operation.type': type,
+    'messaging.operation.name': name,
+    'messaging.destination.name': task,
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Stands in for the worker threads: runs attempts in the thread of the test, where a task shares memory with it. A time
- * limit ends when the test's clock has passed it.
+ * Runs attempts in the thread of the test instead of worker threads, so that a task shares memory with its test. Time limits
+ * follow the test's clock.
  */
 import { type ClaimedJob, type Progress, stepsOfAttempt, type StepKeeper } from '../domain/claim.ts'
 import { createAttemptState, type Attempt } from '../execution/executor.ts'
@@ -13,9 +13,9 @@ import type { Task } from '../tasks/task-module.ts'
 import type { ProcessClock } from '../runtime/clock.ts'
 
 export interface InlinePool extends Pool {
-  /** When the first time limit of a running attempt ends; null where nothing runs. */
-  nextTimeoutAt(): number | null
-  /** The clock was moved: ends what is out of time, and has due jobs claimed. */
+  /** When the first time limit of the running attempts ends; Infinity: nothing runs. */
+  nextTimeoutAt(): number
+  /** The clock was moved: ends attempts whose time limit has passed, and makes the dispatcher claim due jobs. */
   clockMoved(): void
 }
 
@@ -25,20 +25,20 @@ export interface InlinePoolOptions {
   readonly cancelGraceMs: number
 }
 
-interface Running {
+interface RunningAttempt {
   readonly thread: string
   readonly timeoutAt: number
   timeOut(): void
   release(): void
 }
 
-const places = [
+const threads = [
   { thread: 'worker-1', kind: 'cpu', slots: 100 },
   { thread: 'worker-2', kind: 'io', slots: 100 },
 ] as const
 
 export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOptions): InlinePool {
-  const running = new Set<Running>()
+  const running = new Set<RunningAttempt>()
   const listeners: (() => void)[] = []
   const lineListeners: ((line: LogMessage) => void)[] = []
   const countOn = (name: string): number => [...running].filter(({ thread }) => thread === name).length
@@ -46,7 +46,7 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
   function run(job: ClaimedJob, task: Task, keeper: StepKeeper): Attempt {
     const { timeoutMs, thread } = job
     const controller = new AbortController()
-    let told: Progress | null = null
+    let latest: Progress | null = null
     const state = createAttemptState({
       graceMs: cancelGraceMs,
       onStop: () => controller.abort(new DOMException('the job was asked to stop', 'AbortError')),
@@ -54,7 +54,7 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
     })
     const { outcome, release, cancel } = state
     const timeOut = (): void => state.timeOut(`did not end within ${timeoutMs} ms`)
-    const entry: Running = { thread, timeoutAt: clock.now() + timeoutMs, timeOut, release }
+    const entry: RunningAttempt = { thread, timeoutAt: clock.now() + timeoutMs, timeOut, release }
     const { context } = createRunningTask(job, {
       called: 'a job',
       ended: outcome,
@@ -62,7 +62,7 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
       hasBegun: () => true,
       signal: () => controller.signal,
       report(progress) {
-        told = Number.isNaN(progress.fraction) ? null : progress
+        latest = Number.isNaN(progress.fraction) ? null : progress
       },
       steps: () => stepsOfAttempt(keeper, job),
       write(line) {
@@ -74,10 +74,10 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
     })
     running.add(entry)
     void runTask(task, job.input, context).then(state.finish)
-    return { outcome, release, cancel, progress: () => told }
+    return { outcome, release, cancel, progress: () => latest }
   }
 
-  function view({ thread: name, kind, slots }: (typeof places)[number]): ThreadView {
+  function view({ thread: name, kind, slots }: (typeof threads)[number]): ThreadView {
     const count = countOn(name)
     return { name, kind, state: 'ready', running: count, busyShare: count / slots }
   }
@@ -88,16 +88,16 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
     async load() {},
     onCapacity: (listener) => void listeners.push(listener),
     onLine: (listener) => void lineListeners.push(listener),
-    freeSlots: () => places.map(({ thread, kind, slots }) => ({ thread, kind, count: slots - countOn(thread) })),
-    freeProcesses: () => places[0].slots,
-    threads: () => places.map(view),
+    freeSlots: () => threads.map(({ thread, kind, slots }) => ({ thread, kind, count: slots - countOn(thread) })),
+    freeProcesses: () => threads[0].slots,
+    threads: () => threads.map(view),
     counts: () => ({ replaced: {}, zombies: 0 }),
     unhealthyReason: () => null,
     replaceAll() {},
     async stop() {
       for (const { release } of running) release()
     },
-    nextTimeoutAt: () => (running.size === 0 ? null : Math.min(...[...running].map(({ timeoutAt }) => timeoutAt))),
+    nextTimeoutAt: () => Math.min(...[...running].map(({ timeoutAt }) => timeoutAt)),
     clockMoved() {
       for (const { timeoutAt, timeOut } of running) if (timeoutAt <= clock.now()) timeOut()
       for (const listener of listeners) listener()
@@ -105,13 +105,13 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
   }
 }
 
-/** A clock that stands still until a test moves it. No time of the system reaches a service that has it. */
+/** A clock that stands still until a test moves it. The service that has it sees no other time. */
 export interface TestClock extends ProcessClock {
-  /** Never back. */
+  /** An instant before the current one has no effect. */
   moveTo(at: number): void
 }
 
-/** @throws RangeError for what is no time */
+/** @throws RangeError if the time is not finite */
 export function createTestClock(startAt: number): TestClock {
   let now = requireTime(startAt)
   const listeners: (() => void)[] = []

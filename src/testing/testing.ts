@@ -1,36 +1,36 @@
 /** For tests of tasks, and of programs that use them: `forerunner/testing`. */
-import type { AnyTasks, TaskMap } from '../client/run-tasks.ts'
-import type { AsJson } from '../domain/json.ts'
-import { configOf } from '../config.ts'
-import { BootError } from '../domain/errors.ts'
-import { createLog, adaptLogger } from '../log.ts'
-import { startApp } from '../app.ts'
-import { embed, type Forerunner, type ForerunnerOptions } from '../library/forerunner.ts'
-import { loadRegistry, registryOf, type Registry, isTaskName, type TaskModules } from '../tasks/registry.ts'
-import { checkInput, checkTask } from '../tasks/task-module.ts'
-import { createInlinePool, type InlinePool, createTestClock } from './inline-pool.ts'
-import { createTestTime, type TestTime } from './test-time.ts'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { startApp } from '../app.ts'
+import type { AnyTasks, TaskMap } from '../client/run-tasks.ts'
+import { configOf } from '../config.ts'
 import type { Progress } from '../domain/claim.ts'
-import type { SchemaInput, TaskContext, TaskDefinition, StepFunction } from '../domain/task.ts'
+import { BootError } from '../domain/errors.ts'
+import type { AsJson } from '../domain/json.ts'
+import type { SchemaInput, TaskContext, TaskDefinition } from '../domain/task.ts'
 import { encodeResult } from '../execution/result.ts'
 import { readProgress } from '../execution/running-task.ts'
-import { createTaskLog, type TaskLine, createStep } from '../execution/task-context.ts'
+import { createStep, createTaskLog, type TaskLine } from '../execution/task-context.ts'
+import { embed, type Forerunner, type ForerunnerOptions } from '../library/forerunner.ts'
+import { adaptLogger, createLog } from '../log.ts'
+import { isTaskName, loadRegistry, type Registry, registryOf, type TaskModules } from '../tasks/registry.ts'
+import { checkInput, checkTask, type Task } from '../tasks/task-module.ts'
+import { createInlinePool, createTestClock, type InlinePool } from './inline-pool.ts'
+import { createTestTime, type TestTime } from './test-time.ts'
 
 export type { DrainReport, LimitOptions, TestTime, WaitOptions } from './test-time.ts'
 
-/** All settings of `createForerunner` that matter here; in memory and without a log unless told otherwise. */
+/** The settings of `createForerunner` that apply to tests. Default: a database in memory and no log. */
 export interface TestOptions extends Omit<
   ForerunnerOptions,
   'tasks' | 'role' | 'firstJobs' | 'threads' | 'ioThreads' | 'ioConcurrency'
 > {
-  /** Addresses of modules; default: the tasks of `tasksDir`. */
+  /** Addresses of task modules; default: the tasks in `tasksDir`. */
   readonly tasks?: TaskModules
-  /** What the clock shows at the start; default: the time of the system. */
+  /** Time of the clock at the start; default: the system's time. */
   readonly startAt?: Date | number
 }
 
-/** The same, with definitions by their names. */
+/** The same with task definitions by name. */
 export interface TestOptionsOf<Tasks extends TaskMap<Tasks>> extends Omit<TestOptions, 'tasks' | 'tasksDir'> {
   readonly tasks: Tasks
 }
@@ -41,9 +41,9 @@ export interface TestForerunner<Tasks extends TaskMap<Tasks> = AnyTasks> extends
 const cancelGraceMs = 100
 
 /**
- * Starts a service whose jobs, the first one too, run in the thread of the test. It takes the same ways as one with
- * worker threads: the same routes, checks, store, retries and answers.
- * @throws BootError for wrong options or a bad task
+ * Starts a service that runs all jobs, also the first one, in the thread of the test. Everything else is the same as with
+ * worker threads: routes, checks, store, retries and answers.
+ * @throws BootError for invalid options or a bad task
  */
 export async function startTestForerunner<Tasks extends TaskMap<Tasks> = AnyTasks>(
   options?: TestOptions,
@@ -89,15 +89,15 @@ export async function startTestForerunner(
 
 async function registryFor(tasks: AnyTasks | TaskModules | undefined, tasksDir: string): Promise<Registry> {
   if (tasks === undefined || tasks instanceof URL) return loadRegistry(tasks ?? tasksDir)
-  const definitions = Object.entries(tasks).filter(([, given]) => !isAddress(given))
-  const wrong = definitions.find(([name]) => !isTaskName(name))
-  if (wrong !== undefined) throw new BootError(`tasks: "${wrong[0]}" is no name: 1–64 letters, digits, "-" and "_"`)
-  const addresses = Object.fromEntries(
-    Object.entries(tasks).flatMap(([name, given]) => (isAddress(given) ? [[name, given] as const] : [])),
-  )
+  const addresses: Record<string, URL | string> = {}
+  const defined: Task[] = []
+  for (const [name, given] of Object.entries(tasks)) {
+    if (isAddress(given)) addresses[name] = given
+    else if (isTaskName(name)) defined.push(checkTask(name, '', given, `the task "${name}"`))
+    else throw new BootError(`tasks: "${name}" is no name: 1–64 letters, digits, "-" and "_"`)
+  }
   const loaded = await loadRegistry(addresses)
-  const given = definitions.map(([name, definition]) => checkTask(name, '', definition, `the task "${name}"`))
-  return registryOf([...given, ...loaded.all()].toSorted((one, other) => (one.name < other.name ? -1 : 1)))
+  return registryOf([...defined, ...loaded.all()].toSorted((one, other) => (one.name < other.name ? -1 : 1)))
 }
 
 function isAddress(given: unknown): given is URL | string {
@@ -108,20 +108,20 @@ function rethrow(error: Error): never {
   throw error
 }
 
-/** What the task is given; each has a default. */
+/** What the task gets; each member has a default. */
 export interface TestContext extends Partial<Omit<TaskContext, 'progress' | 'log' | 'step'>> {
-  /** Values of steps that an earlier attempt has stored, by name: their work is not run. */
+  /** Values of steps by name, as if an earlier attempt had stored them: their work does not run. */
   readonly steps?: Readonly<Record<string, unknown>>
 }
 
 export interface TaskTrial<Result> {
-  /** As a caller would get it: what was returned, as JSON has it. */
+  /** The returned value after JSON, as a caller would get it. */
   readonly result: Result
   /** Every progress that the task reported, in order. */
   readonly progress: readonly Progress[]
-  /** All that was logged, in order. */
+  /** Every line that the task logged, in order. */
   readonly log: readonly Pick<TaskLine, 'level' | 'message' | 'fields'>[]
-  /** Values of all steps that are stored in the end, as JSON has them, by name. */
+  /** Values of all stored steps by name, after JSON. */
   readonly steps: Readonly<Record<string, unknown>>
 }
 
@@ -130,15 +130,15 @@ type RunTaskArguments<Input> = undefined extends Input
   : [input: Input, context?: TestContext]
 
 /**
- * Checks the input as the service does, runs the task once, and writes its result as JSON. Rejects with what the task
- * throws. No time limit holds; end a task with a `signal` of your own.
- * @throws TypeError for an input that its schema refuses, and for a result that is no JSON
+ * Checks the input as the service does, runs the task once, and encodes its result as JSON. Rejects with what the task
+ * throws. There is no time limit; pass a `signal` to end the task.
+ * @throws TypeError if the schema refuses the input, or the result is not JSON
  */
 export async function runTask<Schema extends StandardSchemaV1 | undefined, Result>(
   definition: TaskDefinition<Schema, Result>,
   ...[input, given = {}]: RunTaskArguments<SchemaInput<Schema>>
 ): Promise<TaskTrial<AsJson<Awaited<Result>>>> {
-  const { after = [], attempt = 1, runId = '00000000-0000-7000-8000-000000000000', jobIndex = 0, traceparent } = given
+  const { runId = '00000000-0000-7000-8000-000000000000', jobIndex = 0, attempt = 1, after = [], traceparent } = given
   const name = definition.name ?? ''
   const task = checkTask(name, '', definition, name === '' ? 'the task' : name)
   const progress: Progress[] = []
@@ -149,11 +149,11 @@ export async function runTask<Schema extends StandardSchemaV1 | undefined, Resul
     throw new TypeError(`the input is refused: ${issues.join('; ')}`)
   }
   const steps = createTrialSteps(given.steps)
-  const limited = createTaskLog({ runId, jobIndex, attempt, task: name }, (line) => void log.push(line))
+  const taskLog = createTaskLog({ runId, jobIndex, attempt, task: name }, (line) => void log.push(line))
   const returned = await task.run(checked.value, {
     signal: given.signal ?? new AbortController().signal,
     progress: (fraction, message) => void progress.push(readProgress(fraction, message)),
-    log: limited.log,
+    log: taskLog.log,
     step: steps.step,
     after,
     attempt,
@@ -161,20 +161,14 @@ export async function runTask<Schema extends StandardSchemaV1 | undefined, Resul
     jobIndex,
     ...(traceparent !== undefined && { traceparent }),
   })
-  limited.reportDropped()
+  taskLog.reportDropped()
   const encoded = encodeResult(returned)
   if (!encoded.ok) throw new TypeError(`the result ${encoded.problem}`)
   return { result: JSON.parse(encoded.text) as AsJson<Awaited<Result>>, progress, log, steps: steps.values() }
 }
 
-/** Steps of a task that is run once in a test: kept in memory, beside those that the test says were stored before. */
-interface TrialSteps {
-  readonly step: StepFunction
-  /** Of all stored steps, by name. */
-  values(): Readonly<Record<string, unknown>>
-}
-
-function createTrialSteps(before: Readonly<Record<string, unknown>> = {}): TrialSteps {
+/** Keeps the steps in memory. @param before values of steps that were stored earlier */
+function createTrialSteps(before: Readonly<Record<string, unknown>> = {}) {
   const texts = new Map(Object.entries(before).map(([name, value]) => [name, JSON.stringify(value ?? null)]))
   const step = createStep({
     stored: texts.size,
