@@ -6,70 +6,70 @@ import type { RunRecord } from '../../domain/run.ts'
 import { deliveryVersion } from '../../domain/webhook.ts'
 import type { RunFilter } from '../../store/store.ts'
 import { runExample } from '../openapi/examples.ts'
+import { type Responder, sendJson } from '../responder.ts'
+import type { Route, RouteDependencies } from '../route.ts'
 import {
   findRun,
   jobIndexOf,
   noSuchJob,
   noSuchRun,
   parseQuery,
-  runFilterParameters,
   runFilterOf,
+  runFilterParameters,
   runIdOf,
 } from '../validation.ts'
-import type { RouteDependencies, Route, RouteResponse } from '../route.ts'
-import { sendJson } from '../responder.ts'
 import { bulkChangeSchema, type BulkChangeView, runViewSchema } from '../views/run.ts'
 
-const wholeRun = { json: { Run: runViewSchema }, example: runExample, headers: ['Cache-Control'] } as const
-const responsesOfCancel: readonly RouteResponse[] = [
-  { status: 202, description: 'The cancel takes effect; the run as it is now.', ...wholeRun },
-  { status: 200, description: 'It was cancelled before; the run as it is now.', ...wholeRun },
-]
+const currentRun = { json: { Run: runViewSchema }, example: runExample, headers: ['Cache-Control'] } as const
 
-async function sendChanged(ctx: Context, responder: RouteDependencies['responder'], run: RunRecord, status: 200 | 202) {
+async function sendChanged(ctx: Context, responder: Responder, run: RunRecord, status: 200 | 202): Promise<void> {
   ctx.set('Cache-Control', 'no-store')
   ctx.status = status
   await responder.sendRun(ctx, run)
 }
 
-const createCancel: Route['create'] = ({ store, clock, responder }) => {
-  return async (ctx, params) => {
-    const id = runIdOf(params)
-    const index = params.index === undefined ? null : jobIndexOf(params)
-    const result = index === undefined ? 'not-found' : await store.cancel(id, index, clock.now())
-    const run = await findRun(store, id)
-    if (result === 'not-found') throw noSuchJob(run, params)
-    if (result === 'was-final') {
-      const what = index === null ? 'the run' : `job ${index}`
-      throw new AppError('not-cancellable', `${what} has ended before`, { members: { runId: id } })
-    }
-    await sendChanged(ctx, responder, run, result === 'cancelled' ? 202 : 200)
+function cancelRoute(route: Pick<Route, 'path' | 'operationId' | 'summary' | 'problems'>): Route {
+  return {
+    ...route,
+    method: 'POST',
+    area: 'runs',
+    responses: [
+      { status: 202, description: 'The cancel takes effect; the run as it is now.', ...currentRun },
+      { status: 200, description: 'It was cancelled before; the run as it is now.', ...currentRun },
+    ],
+
+    create({ store, clock, responder }) {
+      return async (ctx, params) => {
+        const id = runIdOf(params)
+        const index = params.index === undefined ? null : jobIndexOf(params)
+        const result = index === undefined ? 'not-found' : await store.cancel(id, index, clock.now())
+        const run = await findRun(store, id)
+        if (result === 'not-found') throw noSuchJob(run, params)
+        if (result === 'was-final') {
+          const what = index === null ? 'the run' : `job ${index}`
+          throw new AppError('not-cancellable', `${what} has ended before`, { members: { runId: id } })
+        }
+        await sendChanged(ctx, responder, run, result === 'cancelled' ? 202 : 200)
+      }
+    },
   }
 }
 
-export const cancelRun: Route = {
-  method: 'POST',
+export const cancelRun = cancelRoute({
   path: '/runs/{id}/cancel',
   operationId: 'cancelRun',
   summary: 'cancels every job of a run that has not ended',
-  area: 'runs',
-  responses: responsesOfCancel,
   problems: ['run-not-found', 'not-cancellable', 'overloaded', 'store-unavailable'],
-  create: createCancel,
-}
+})
 
-export const cancelJob: Route = {
-  method: 'POST',
+export const cancelJob = cancelRoute({
   path: '/runs/{id}/jobs/{index}/cancel',
   operationId: 'cancelJob',
   summary: 'cancels one job',
-  area: 'runs',
-  responses: responsesOfCancel,
   problems: ['run-not-found', 'job-not-found', 'not-cancellable', 'overloaded', 'store-unavailable'],
-  create: createCancel,
-}
+})
 
-const whyNot = {
+const reasonsNotToRetry = {
   'was-completed': 'has completed',
   'not-final': 'has not ended',
   'was-refused': 'stands for a request that is not valid: send a new one',
@@ -82,7 +82,7 @@ export const retryJob: Route = {
   operationId: 'retryJob',
   summary: 'queues a failed or cancelled job again, with fresh attempts',
   area: 'runs',
-  responses: [{ status: 202, description: 'The job is queued; the run as it is now.', ...wholeRun }],
+  responses: [{ status: 202, description: 'The job is queued; the run as it is now.', ...currentRun }],
   problems: ['run-not-found', 'job-not-found', 'not-retryable', 'overloaded', 'shutting-down', 'store-unavailable'],
 
   create({ intake, store, responder }) {
@@ -93,8 +93,8 @@ export const retryJob: Route = {
       const run = await findRun(store, id)
       if (result === 'not-found') throw noSuchJob(run, params)
       if (result !== 'queued') {
-        const why = whyNot[result]
-        throw new AppError('not-retryable', `job ${index} ${why}`, { members: { runId: id } })
+        const detail = `job ${index} ${reasonsNotToRetry[result]}`
+        throw new AppError('not-retryable', detail, { members: { runId: id } })
       }
       await sendChanged(ctx, responder, run, 202)
     }
@@ -128,10 +128,10 @@ export const retryDelivery: Route = {
   method: 'POST',
   path: '/runs/{id}/deliveries/{deliveryId}/retry',
   operationId: 'retryDelivery',
-  summary: 'sends a webhook again, with all its tries where it was over',
+  summary: 'sends a webhook again, with all its tries if they were used up',
   area: 'runs',
   responses: [
-    { status: 202, description: 'It is sent as soon as there is room for it; the run as it is now.', ...wholeRun },
+    { status: 202, description: 'It is sent as soon as there is room for it; the run as it is now.', ...currentRun },
   ],
   problems: ['run-not-found', 'delivery-not-found', 'overloaded', 'store-unavailable'],
 
@@ -151,13 +151,12 @@ export const retryDelivery: Route = {
   },
 }
 
-/** Runs that are read at once, and changed in one commit where they have few jobs. */
-const runsPerBatch = 100
-/** Jobs that are queued again at once. */
-const jobsPerBatch = 100
-
-// A change goes through the runs a batch at a time, from the newest to the oldest of those that were there at the beginning.
+// A bulk change reads the runs that it matches in batches, from the newest to the oldest of those that existed at the start.
 // Other requests get their turn between two batches.
+
+/** A commit of this size is short if the runs have few jobs. */
+const runsPerBatch = 100
+const jobsPerBatch = 100
 
 const changeQuerySchema = z.strictObject({
   ...runFilterParameters,
@@ -172,39 +171,66 @@ const changeQuery: Record<keyof z.output<typeof changeQuerySchema>, z.ZodType> =
   dryRun: z.boolean().default(false).describe('only counts'),
 }
 
-const changeExample: BulkChangeView = { matched: 12, changed: 9 }
+/** Changes one batch. @param onChanged called once for each run that was changed, also if the batch fails later */
+type BatchChange = (dependencies: RouteDependencies, runs: readonly RunRecord[], onChanged: () => void) => Promise<void>
 
-type ChangeDeps = Pick<RouteDependencies, 'store' | 'intake' | 'clock'>
-/** Calls `count` for each run that it has changed. */
-type Change = (deps: ChangeDeps, runs: readonly RunRecord[], count: () => void) => Promise<void>
-
-const cancelAll: Change = async ({ store, clock }, runs, count) => {
-  const live = runs.filter(({ state }) => state === 'running')
-  const results = await Promise.all(live.map(({ id }) => store.cancel(id, null, clock.now())))
-  for (const result of results) if (result === 'cancelled') count()
+const cancelBatch: BatchChange = async ({ store, clock }, runs, onChanged) => {
+  const running = runs.filter(({ state }) => state === 'running')
+  const results = await Promise.all(running.map(({ id }) => store.cancel(id, null, clock.now())))
+  for (const result of results) if (result === 'cancelled') onChanged()
 }
 
-const retryAll: Change = async ({ intake }, runs, count) => {
+const retryBatch: BatchChange = async ({ intake }, runs, onChanged) => {
   const ended = runs.flatMap(({ id, jobs }) =>
     jobs.flatMap(({ index, state }) => (state === 'failed' || state === 'cancelled' ? [{ id, index }] : [])),
   )
-  const counted = new Set<string>()
+  const changed = new Set<string>()
   for (let at = 0; at < ended.length; at += jobsPerBatch) {
-    const batch = ended.slice(at, at + jobsPerBatch)
-    const settled = await Promise.allSettled(batch.map(({ id, index }) => intake.retry(id, index)))
-    for (const [index, { id }] of batch.entries()) {
-      const result = settled[index]
-      if (result?.status !== 'fulfilled' || result.value !== 'queued' || counted.has(id)) continue
-      counted.add(id)
-      count()
-    }
-    const refused = settled.find((result) => result.status === 'rejected')
+    const retries = ended.slice(at, at + jobsPerBatch).map(async ({ id, index }) => {
+      const result = await intake.retry(id, index)
+      if (result !== 'queued' || changed.has(id)) return
+      changed.add(id)
+      onChanged()
+    })
+    const refused = (await Promise.allSettled(retries)).find((retry) => retry.status === 'rejected')
     if (refused !== undefined) throw refused.reason
   }
 }
 
-function changeRoute(
-  change: Change,
+/**
+ * @param change null: only count
+ * @throws AppError if the change is incomplete; the message says how many runs were changed
+ */
+async function changeAll(
+  ctx: Context,
+  dependencies: RouteDependencies,
+  change: BatchChange | null,
+  filterOfAll: RunFilter,
+): Promise<BulkChangeView> {
+  const { intake, responder } = dependencies
+  let filter = filterOfAll
+  let matched = 0
+  let changed = 0
+  try {
+    for (;;) {
+      if (!intake.isOpen()) throw new AppError('shutting-down', 'the service is leaving')
+      const { runs, hasMore, lastId = runs.at(-1)?.id } = await responder.readPage(filter)
+      matched += runs.length
+      await change?.(dependencies, runs, () => (changed += 1))
+      const hasCallerLeft = ctx.res.destroyed
+      if (!hasMore || lastId === undefined || hasCallerLeft) return { matched, changed }
+      filter = { ...filter, beforeId: lastId }
+    }
+  } catch (error) {
+    if (!(error instanceof AppError) || changed === 0) throw error
+    throw new AppError(error.code, `${changed} runs were changed before this: ${error.message}`, { cause: error })
+  }
+}
+
+const changeExample: BulkChangeView = { matched: 12, changed: 9 }
+
+function bulkRoute(
+  change: BatchChange,
   description: string,
   route: Pick<Route, 'path' | 'operationId' | 'summary'>,
 ): Route {
@@ -212,7 +238,7 @@ function changeRoute(
     ...route,
     method: 'POST',
     description:
-      'At least one filter is needed. It goes through the runs a batch at a time, from the newest to the oldest, and answers when it is done; a caller that goes away ends it.',
+      'At least one filter is required. The runs are changed in batches, from the newest to the oldest, and the response comes when all are done. If the caller disconnects, the change stops.',
     area: 'runs',
     query: changeQuery,
     responses: [
@@ -226,50 +252,31 @@ function changeRoute(
     ],
     problems: ['invalid-filter', 'overloaded', 'shutting-down', 'store-unavailable'],
 
-    create(deps) {
-      const { store, intake, responder } = deps
+    create(dependencies) {
       return async (ctx) => {
-        const { dryRun, ...given } = parseQuery(changeQuerySchema, ctx.query)
-        // Without a filter it would be all runs.
-        if (Object.keys(given).length === 0) {
-          throw new AppError(
-            'invalid-filter',
-            `at least one of ${Object.keys(runFilterParameters).join(', ')} is needed`,
-          )
+        const { dryRun, ...query } = parseQuery(changeQuerySchema, ctx.query)
+        // Without a filter, all runs would match.
+        if (Object.keys(query).length === 0) {
+          const names = Object.keys(runFilterParameters).join(', ')
+          throw new AppError('invalid-filter', `at least one of ${names} is needed`)
         }
-        let filter: RunFilter = { ...runFilterOf(given, store), pageSize: runsPerBatch }
-        let matched = 0
-        let changed = 0
-        try {
-          for (;;) {
-            if (!intake.isOpen()) throw new AppError('shutting-down', 'the service is leaving')
-            const { runs, hasMore, lastId = runs.at(-1)?.id } = await responder.readPage(filter)
-            matched += runs.length
-            if (!dryRun) await change(deps, runs, () => (changed += 1))
-            // A caller that has gone away wants no more of it.
-            if (!hasMore || lastId === undefined || ctx.res.destroyed) break
-            filter = { ...filter, beforeId: lastId }
-          }
-        } catch (error) {
-          if (!(error instanceof AppError) || changed === 0) throw error
-          throw new AppError(error.code, `${changed} runs were changed before this: ${error.message}`, { cause: error })
-        }
-        const view: BulkChangeView = { matched, changed }
+        const filter = { ...runFilterOf(query, dependencies.store), pageSize: runsPerBatch }
+        const result = await changeAll(ctx, dependencies, dryRun ? null : change, filter)
         ctx.set('Cache-Control', 'no-store')
-        sendJson(ctx, view)
+        sendJson(ctx, result)
       }
     },
   }
 }
 
-export const cancelRuns = changeRoute(
-  cancelAll,
+export const cancelRuns = bulkRoute(
+  cancelBatch,
   'How many runs match, and how many of them were running and are cancelled.',
   { path: '/runs/cancel', operationId: 'cancelRuns', summary: 'cancels every run that the filter matches' },
 )
 
-export const retryRuns = changeRoute(retryAll, 'How many runs match, and of how many of them jobs were queued again.', {
+export const retryRuns = bulkRoute(retryBatch, 'How many runs match, and how many of them have jobs queued again.', {
   path: '/runs/retry',
   operationId: 'retryRuns',
-  summary: 'queues the failed and cancelled jobs again of every run that the filter matches',
+  summary: 'queues the failed and cancelled jobs of every run that the filter matches again',
 })

@@ -1,5 +1,6 @@
 /** One run: its current state, its changes as they happen, its jobs, their inputs, and its log. */
 import { z } from 'zod'
+import type { JobInput } from '../../domain/job.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import { maxLinesPerRun } from '../../domain/task-history.ts'
 import { mask, maskText } from '../../runtime/secret.ts'
@@ -12,6 +13,7 @@ import { checkAcceptsEvents, eventStreamType, sendEventsHead } from '../streamin
 import { type JobView, jobViewSchema, progressSchema, viewJob } from '../views/job.ts'
 import { chunkIdOf, linePageSchema, type LinePageView, lineSchema, runViewSchema, viewLines } from '../views/run.ts'
 
+/** Seconds after which a run may have changed. */
 const retryAfterS = '1'
 const msPerS = 1_000
 
@@ -20,7 +22,8 @@ export const getRun: Route = {
   path: '/runs/{id}',
   operationId: 'getRun',
   summary: 'shows a run and its jobs',
-  description: 'With `If-None-Match` and `Prefer: wait=N` it answers at the next version, or with 304 after N seconds.',
+  description:
+    'With `If-None-Match` and `Prefer: wait=N` the response comes with the next version, or is 304 after N seconds.',
   area: 'runs',
   headers: ['Prefer', 'If-None-Match'],
   responses: [
@@ -45,11 +48,11 @@ export const getRun: Route = {
     return async (ctx, params) => {
       const id = runIdOf(params)
       const known = ctx.get('If-None-Match')
-      // A client may name the version alone, and then asks of nothing else.
+      // A client may name the version alone: changes of deliveries are then no news to it.
       const hasVersion = (run: RunRecord): boolean =>
         isNotModified(known, tagOfVersion(run.version)) || isNotModified(known, tagOfRun(run))
       const { waitS } = parsePrefer(ctx.req.headersDistinct['prefer'])
-      // A client that knows no version has none to wait for.
+      // A client that names no version is not waiting for another one.
       const waits = waitS !== null && known !== '' && known !== '*'
       const run = waits ? await nextVersion(waitS) : await findRun(store, id)
       ctx.status = 200
@@ -58,18 +61,15 @@ export const getRun: Route = {
       if (hasVersion(run)) ctx.status = 304
       else await responder.sendRun(ctx, run)
 
-      /** The run as soon as it has a version that the client does not know, or as it is after `seconds`. */
+      /** The run as soon as its version is new to the client; after `seconds`, the run as it is. */
       async function nextVersion(seconds: number): Promise<RunRecord> {
-        const { run: latest, hasWaited } = await polls.wait({
-          runId: id,
-          isKnown: hasVersion,
-          waitMs: seconds * msPerS,
-          response: ctx.res,
-        })
-        if (latest === null) throw noSuchRun(id)
-        // A run that is deleted meanwhile does not change, so the poll hears nothing of it.
-        const newest = hasWaited && hasVersion(latest) ? await findRun(store, id) : latest
-        if (hasWaited) ctx.set('Preference-Applied', `wait=${seconds}`)
+        const waitMs = seconds * msPerS
+        const result = await polls.wait({ runId: id, isKnown: hasVersion, waitMs, response: ctx.res })
+        if (result.run === null) throw noSuchRun(id)
+        if (!result.hasWaited) return result.run
+        // Polls are not notified when their run is removed, so that is checked here.
+        const newest = hasVersion(result.run) ? await findRun(store, id) : result.run
+        ctx.set('Preference-Applied', `wait=${seconds}`)
         return newest
       }
     }
@@ -82,20 +82,20 @@ export const watchRun: Route = {
   method: 'GET',
   path: '/runs/{id}/events',
   operationId: 'watchRun',
-  summary: 'sends the run now, and whenever it changes, until it ends',
+  summary: 'sends the run now and after each change, until it ends',
   description:
-    'Server-sent events: `run` has a Run as its data and its version as id; `progress` has a Progress and no id. A result above 16 KiB is replaced by `resultBytes`.',
+    'Server-sent events: `run` has a Run as its data and the version as its id; `progress` has a Progress and no id. Results above 16 KiB are replaced by `resultBytes`.',
   area: 'runs',
   headers: ['Last-Event-ID'],
   responses: [
     {
       status: 200,
-      description: 'The stream, which ends after the final state.',
+      description: 'The stream. It ends after the final state.',
       mediaType: eventStreamType,
       example: streamExample,
       headers: ['Cache-Control'],
     },
-    { status: 204, description: 'The final state has been received before.', headers: ['Cache-Control'] },
+    { status: 204, description: 'The client has received the final state before.', headers: ['Cache-Control'] },
   ],
   schemas: { Progress: progressSchema },
   problems: ['run-not-found', 'not-acceptable', 'too-many-streams', 'store-unavailable', 'shutting-down'],
@@ -113,7 +113,7 @@ export const watchRun: Route = {
       if (opened === null) throw noSuchRun(id)
       const { state, version } = opened.run
       if (state !== 'running' && ctx.get('Last-Event-ID') === String(version)) {
-        // An EventSource that has seen the end would ask for ever; this stops it.
+        // Only 204 keeps an EventSource from connecting again and again.
         ctx.status = 204
         ctx.set('Cache-Control', 'no-store')
         return
@@ -160,20 +160,20 @@ function withAhead(job: JobView, ahead: number | null): JobView {
   return job.waiting === null || ahead === null ? job : { ...job, waiting: { ...job.waiting, ahead } }
 }
 
-/** What is larger is not looked into on the main thread for what is secret: a reader sees nothing of it. */
+/** Searching longer inputs for secrets would block the main thread. They are hidden as a whole. */
 const maxMaskedLength = 2 ** 20
 
 export const getInput: Route = {
   method: 'GET',
   path: '/runs/{id}/jobs/{index}/input',
   operationId: 'getInput',
-  summary: 'shows what one job was given',
-  description: 'With a read-only key, `"•••"` stands for what the task marks as secret.',
+  summary: 'shows the input of one job',
+  description: 'With a read-only key, `"•••"` replaces values that the task marks as secret.',
   area: 'runs',
   responses: [
     {
       status: 200,
-      description: 'The input; null where the request had none.',
+      description: 'The input; null if the request had none.',
       json: { Input: z.unknown().describe('Any JSON value') },
       example: { to: 'ann@example.com' },
       headers: ['Cache-Control'],
@@ -189,12 +189,12 @@ export const getInput: Route = {
       if (found === null) throw noSuchJob(await findRun(store, id), params)
       ctx.status = 200
       ctx.set('Cache-Control', 'no-cache')
-      await responder.sendText(ctx, hidesSecrets(ctx) ? hidden(found) : (found.input ?? 'null'))
+      await responder.sendText(ctx, hidesSecrets(ctx) ? maskedInput(found) : (found.input ?? 'null'))
     }
   },
 }
 
-function hidden({ input, secret }: { readonly input: string | null; readonly secret?: readonly string[] }): string {
+function maskedInput({ input, secret }: JobInput): string {
   if (input === null || secret === undefined) return input ?? 'null'
   return input.length > maxMaskedLength ? JSON.stringify(mask) : maskText(input, secret, 'input')
 }
@@ -210,7 +210,7 @@ const logQuerySchema = z.strictObject({
 
 const logQuery: Record<keyof z.output<typeof logQuerySchema>, z.ZodType> = {
   after: z.int().min(0).default(0).describe('only lines after the one with this id'),
-  pageSize: z.int().min(1).default(maxLinesPerRun).describe('above 1,000 it is 1,000'),
+  pageSize: z.int().min(1).default(maxLinesPerRun).describe('values above 1,000 mean 1,000'),
 }
 
 const logExample: LinePageView = {
@@ -232,9 +232,9 @@ export const getLog: Route = {
   method: 'GET',
   path: '/runs/{id}/log',
   operationId: 'getLog',
-  summary: 'shows what the tasks of a run have logged',
+  summary: 'shows the log lines of a run',
   description:
-    'The last lines of the run, about a thousand, for a day. Lines of another process that shares the database come up to a second later.',
+    'About the last thousand lines that the tasks of the run logged, for a day. Lines of other processes that share the database are up to a second late.',
   area: 'runs',
   query: logQuery,
   headers: ['If-None-Match'],
@@ -256,14 +256,14 @@ export const getLog: Route = {
       const id = runIdOf(params)
       const { after, pageSize } = parseQuery(logQuerySchema, ctx.query)
       await lines.flush()
-      const found = viewLines(await store.chunksOf(id, chunkIdOf(after))).filter((line) => line.id > after)
-      // For a run that does not exist this throws.
-      if (found.length === 0) await findRun(store, id)
-      // Chunks are kept whole: the first one can have lines before the last thousand.
-      const kept = after === 0 ? found.slice(-maxLinesPerRun) : found
+      const stored = viewLines(await store.chunksOf(id, chunkIdOf(after))).filter((line) => line.id > after)
+      // Throws if the run does not exist.
+      if (stored.length === 0) await findRun(store, id)
+      // The store drops whole chunks of lines, so the oldest chunk may have lines before the last thousand.
+      const shown = after === 0 ? stored.slice(-maxLinesPerRun) : stored
       ctx.status = 200
       ctx.set('Cache-Control', 'no-cache')
-      await responder.sendTagged(ctx, { lines: kept.slice(0, pageSize), hasMore: kept.length > pageSize })
+      await responder.sendTagged(ctx, { lines: shown.slice(0, pageSize), hasMore: shown.length > pageSize })
     }
   },
 }

@@ -18,8 +18,12 @@ const pageQuerySchema = z.strictObject({
 
 const pageQuery: Record<keyof z.output<typeof pageQuerySchema>, z.ZodType> = {
   ...pageQuerySchema.shape,
-  // Arrives as text, and is a number to its sender.
-  pageSize: z.int().min(1).default(50).describe('above 500 it is 500, as `pageSize` of the page says'),
+  // Text for the parser, a number for readers of the documentation.
+  pageSize: z
+    .int()
+    .min(1)
+    .default(50)
+    .describe('values above 500 mean 500; `pageSize` of the page has the value that was used'),
 }
 
 const pageExample: RunPageView = {
@@ -39,7 +43,7 @@ export const listRuns: Route = {
   responses: [
     {
       status: 200,
-      description: 'One page. While there are more, `Link` names the next.',
+      description: 'One page. `Link` names the next one, if there is any.',
       json: { RunPage: runPageSchema },
       example: pageExample,
       headers: ['ETag', 'Cache-Control'],
@@ -51,10 +55,10 @@ export const listRuns: Route = {
 
   create({ store, view, responder, prefix }) {
     return async (ctx) => {
-      const { pageToken, ...asked } = parseQuery(pageQuerySchema, ctx.query)
-      const { pageSize } = asked
+      const { pageToken, ...query } = parseQuery(pageQuerySchema, ctx.query)
+      const { pageSize } = query
       const before = pageToken === undefined ? {} : { beforeId: parsePageToken(pageToken) }
-      const filter = { ...runFilterOf(asked, store), ...before }
+      const filter = { ...runFilterOf(query, store), ...before }
       const { runs, hasMore, lastId = runs.at(-1)?.id } = await responder.readPage(filter)
       const nextPageToken = hasMore && lastId !== undefined ? pageTokenOf(lastId) : null
       if (nextPageToken !== null) {
@@ -65,28 +69,27 @@ export const listRuns: Route = {
       }
       ctx.status = 200
       ctx.set('Cache-Control', 'no-cache')
-      const shown = runs.map((run) => viewRun(run, { ...view, showsResults: false }))
-      const page: RunPageView = { runs: shown, nextPageToken, pageSize }
-      await responder.sendTagged(ctx, page)
+      const views = runs.map((run) => viewRun(run, { ...view, showsResults: false }))
+      await responder.sendTagged(ctx, { runs: views, nextPageToken, pageSize } satisfies RunPageView)
     }
   },
 }
 
-/** The id of the last run on the page before, opaque to callers. */
+/** A token for the page after this run, opaque to callers. */
 export function pageTokenOf(runId: string): string {
   return Buffer.from(runId).toString('base64url')
 }
 
-/** @returns the run's id. @throws AppError `invalid-page-token` for every text that `pageTokenOf` does not make */
+/** @returns the id of the run. @throws AppError `invalid-page-token` for every text that `pageTokenOf` does not return */
 export function parsePageToken(token: string): string {
   const id = Buffer.from(token, 'base64url').toString()
-  // Decoding passes over what it does not know, so other texts would give the same id.
+  // Decoding ignores unknown characters, so other texts would lead to the same id.
   if (isRunId(id) && pageTokenOf(id) === token) return id
-  throw new AppError('invalid-page-token', 'the pageToken is none that this service has made')
+  throw new AppError('invalid-page-token', 'the pageToken was not made by this service')
 }
 
 const changesSchema = z
-  .object({ changes: z.int().min(0).describe('runs accepted and changes of runs since the event before') })
+  .object({ changes: z.int().min(0).describe('runs accepted and changes of runs since the previous event') })
   .readonly()
   .describe('How much has changed')
 
@@ -96,12 +99,12 @@ export const watchRuns: Route = {
   operationId: 'watchRuns',
   summary: 'says when runs were accepted or have changed',
   description:
-    'Server-sent events: `changes` has Changes as its data. The first one comes at once; further ones at most every 250 ms, and none while nothing changes. Which runs these are says `GET /runs`.',
+    'Server-sent events: `changes` has Changes as its data. The first one comes at once, later ones at most every 250 ms and only after changes. Call `GET /runs` to see which runs have changed.',
   area: 'runs',
   responses: [
     {
       status: 200,
-      description: 'The stream, which ends when the service does.',
+      description: 'The stream. It ends when the service stops.',
       mediaType: eventStreamType,
       example: 'event: changes\ndata: {"changes":3}\n\n',
       headers: ['Cache-Control'],

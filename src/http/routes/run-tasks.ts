@@ -13,13 +13,14 @@ import { parseRunRequest, runSchema } from '../validation.ts'
 import { viewError, viewJob, type ViewOptions } from '../views/job.ts'
 import { minimalRunSchema, runViewSchema, withWholeJob } from '../views/run.ts'
 
-/** When a run that is not answered yet is worth asking for. */
+/** Seconds after which the answer of a run may be there. */
 const retryAfterS = '1'
 const msPerS = 1_000
-/** Larger results are left out of a problem: the run has them. */
+/** Problems leave out larger results; the run has them. */
 const maxResultBytes = 16 * 1024
 
 const json = { Run: runViewSchema, MinimalRun: minimalRunSchema }
+const mayHave = ['Server-Timing', 'Preference-Applied', 'Idempotency-Replayed'] as const
 
 export const runTasks: Route = {
   method: 'POST',
@@ -27,26 +28,26 @@ export const runTasks: Route = {
   operationId: 'runTasks',
   summary: 'runs tasks and answers with the first result',
   description:
-    'Without a body it runs `first`, `second` and `third`. `respond` says what the answer is: the first job’s result (`first`), that of the first to end (`race`) or to succeed (`any`), one result per job (`all`), or nothing (`none`).',
+    'Without a body it runs `first`, `second` and `third`. `respond` selects the answer: the result of the first job (`first`), of the first job to end (`race`) or to succeed (`any`), one result per job (`all`), or nothing (`none`).',
   area: 'runs',
   headers: ['Prefer', 'Idempotency-Key', 'traceparent'],
   body: { json: { RunRequest: runSchema }, example: runRequestExample },
   responses: [
     {
       status: 200,
-      description: 'The answer; the other jobs may go on.',
+      description: 'The answer. Other jobs may still run.',
       json,
       example: runExample,
       headers: ['Content-Location', 'Link', 'Cache-Control'],
-      mayHave: ['Server-Timing', 'Preference-Applied', 'Idempotency-Replayed'],
+      mayHave,
     },
     {
       status: 202,
-      description: 'The run is accepted and has no answer yet, or its caller waits for none.',
+      description: 'The run is accepted. It has no answer yet, or the caller waits for none.',
       json,
       example: waitingRunExample,
       headers: ['Location', 'Retry-After', 'Content-Location', 'Link', 'Cache-Control'],
-      mayHave: ['Server-Timing', 'Preference-Applied', 'Idempotency-Replayed'],
+      mayHave,
     },
   ],
   problems: [
@@ -70,9 +71,9 @@ export const runTasks: Route = {
   ],
 
   create({ intake, config, metrics, view, responder, prefix, readBody }) {
-    /** Apart, so that the body is not kept while its request waits for an answer. */
+    /** A function of its own, so that the body can be collected while the request waits for the answer. */
     async function receive(ctx: Context, scope: string) {
-      // Before the body is read: what will be refused is not worth it.
+      // First, so that no body is read in vain.
       intake.checkRoom()
       const body = await readBody(ctx)
       const prefer = parsePrefer(ctx.req.headersDistinct['prefer'])
@@ -82,60 +83,34 @@ export const runTasks: Route = {
 
     return async (ctx, _params, scope) => {
       const { prefer, idempotency, request } = await receive(ctx, scope)
-      const { respond } = request
-      const traceparent = ctx.get('traceparent')
       const waitMs = waitMsOf(prefer)
-      const accepted = await intake.submit(request, { waitMs, idempotency, traceparent })
-      const { run, commitMs, answerMs } = accepted
+      const accepted = await intake.submit(request, { waitMs, idempotency, traceparent: ctx.get('traceparent') })
+      const { run, commitMs, answerMs, isReplayed } = accepted
       if (answerMs !== null) metrics.answered(commitMs + answerMs)
-      // A caller that waits for no answer gets none, even if the first job was quick; a repeated request gets what is there.
-      const answer = waitMs === 0 && !accepted.isReplayed ? null : run.answer
+      // A caller that does not wait gets 202 even if there is an answer already, unless it repeats a request.
+      const answer = waitMs === 0 && !isReplayed ? null : run.answer
+
       if (answer !== null && answer.status !== 200) {
-        // Without the details of its error it is an answer all the same.
+        // If the store cannot read the whole error, the short one is still an answer.
         const whole = await withWholeJob(run, answer.jobIndex, responder.wholeJobReader(run.id)).catch(() => run)
-        describe(ctx, accepted, prefix)
-        apply(ctx, honoured(prefer, respond, answer.status))
+        setRunHeaders(ctx, accepted, prefix)
+        setPreferenceApplied(ctx, prefer, request, answer.status)
         throw failureOf(whole, answer, view)
       }
       const send = responder.prepareRun(ctx, run, prefer.isMinimal)
-      describe(ctx, accepted, prefix)
+      setRunHeaders(ctx, accepted, prefix)
       ctx.status = answer === null ? 202 : 200
-      apply(ctx, honoured(prefer, respond, ctx.status))
+      setPreferenceApplied(ctx, prefer, request, ctx.status)
       if (answer === null) ctx.set({ Location: `${prefix}/runs/${run.id}`, 'Retry-After': retryAfterS })
       await send()
     }
   },
 }
 
-function describe(ctx: Context, accepted: Accepted, prefix: string): void {
-  const self = `${prefix}/runs/${accepted.run.id}`
-  ctx.set({
-    'Content-Location': self,
-    Link: `<${self}>; rel="monitor"`,
-    'Server-Timing': serverTiming(accepted),
-    'Cache-Control': 'no-store',
-  })
-  if (accepted.isReplayed) ctx.set('Idempotency-Replayed', 'true')
-}
-
-function apply(ctx: Context, preferences: Preferences): void {
-  const applied = appliedPrefer(preferences)
-  if (applied !== null) ctx.set('Preference-Applied', applied)
-}
-
-/** The longest wait that the caller wants; without one of its own, `respond-async` wants none. */
+/** @returns the longest time that the caller is willing to wait for the answer; null: no limit of its own */
 function waitMsOf({ waitS, respondAsync }: Preferences): number | null {
   if (waitS !== null) return waitS * msPerS
   return respondAsync ? 0 : null
-}
-
-/** The preferences that the reply with this status follows. */
-function honoured(prefer: Preferences, respond: RunRequest['respond'], status: number): Preferences {
-  return {
-    respondAsync: prefer.respondAsync && status === 202,
-    waitS: respond === 'none' ? null : prefer.waitS,
-    isMinimal: prefer.isMinimal && status < 300,
-  }
 }
 
 function idempotencyOf(ctx: Context, scope: string, body: Body): SubmitOptions['idempotency'] {
@@ -143,17 +118,34 @@ function idempotencyOf(ctx: Context, scope: string, body: Body): SubmitOptions['
   return key === null ? null : { scope, key, bodyDigest: body.digest() }
 }
 
-/** https://www.w3.org/TR/server-timing/, durations in milliseconds. */
-function serverTiming({ commitMs, answerMs }: Accepted): string {
-  const commit = `commit;dur=${commitMs.toFixed(1)}`
-  return answerMs === null ? commit : `${commit}, first;dur=${answerMs.toFixed(1)}`
+function setRunHeaders(ctx: Context, { run, commitMs, answerMs, isReplayed }: Accepted, prefix: string): void {
+  const path = `${prefix}/runs/${run.id}`
+  const first = answerMs === null ? '' : `, first;dur=${answerMs.toFixed(1)}`
+  ctx.set({
+    'Content-Location': path,
+    Link: `<${path}>; rel="monitor"`,
+    // In milliseconds (https://www.w3.org/TR/server-timing/).
+    'Server-Timing': `commit;dur=${commitMs.toFixed(1)}${first}`,
+    'Cache-Control': 'no-store',
+  })
+  if (isReplayed) ctx.set('Idempotency-Replayed', 'true')
 }
 
-/** The failure that a run's answer is, as a problem. @param answer of the run, with a status other than 200 */
+/** Names the preferences that the response follows. @param status of the response */
+function setPreferenceApplied(ctx: Context, prefer: Preferences, { respond }: RunRequest, status: number): void {
+  const applied = appliedPrefer({
+    respondAsync: prefer.respondAsync && status === 202,
+    waitS: respond === 'none' ? null : prefer.waitS,
+    isMinimal: prefer.isMinimal && status < 300,
+  })
+  if (applied !== null) ctx.set('Preference-Applied', applied)
+}
+
+/** @param answer of the run, with a status other than 200 */
 function failureOf(run: RunRecord, { mode, jobIndex, status }: Answer, view: ViewOptions): AppError {
   const decider = jobIndex === null ? undefined : run.jobs[jobIndex]
   if (decider !== undefined) {
-    // A job that was queued again since has no error of its own until it fails again; one that was cancelled left none.
+    // A job that was queued again has no error until it fails again. If it was cancelled before, it has no failure either.
     const reason = decider.error ?? decider.failures.at(-1)?.error
     const detail = `${decider.task}: ${reason?.message ?? 'it was cancelled, and queued again since'}`
     const error = reason === undefined ? null : viewError(reason, view.showsStacks)

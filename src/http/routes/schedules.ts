@@ -1,4 +1,4 @@
-/** Schedules: listed, put, removed, paused, resumed, and run at once. */
+/** Schedules: list, get, put, remove, run, pause and resume. */
 import type { Context } from 'koa'
 import { RawJson, textOfJson } from '../../domain/json.ts'
 import type { Schedule } from '../../domain/schedule.ts'
@@ -15,14 +15,18 @@ const oneSchedule = {
   example: scheduleExample,
   headers: ['Cache-Control'],
 } as const
-const whole = (description: string): RouteResponse => ({ status: 200, description, ...oneSchedule })
 
-type Deps = Pick<RouteDependencies, 'registry' | 'responder' | 'prefix'>
+function scheduleResponse(description: string): RouteResponse {
+  return { status: 200, description, ...oneSchedule }
+}
 
-function createView({ registry, prefix }: Omit<Deps, 'responder'>): (ctx: Context, schedule: Schedule) => ScheduleView {
+type ViewDependencies = Pick<RouteDependencies, 'registry' | 'prefix'>
+type SendDependencies = Pick<RouteDependencies, 'registry' | 'prefix' | 'responder'>
+
+function createView({ registry, prefix }: ViewDependencies): (ctx: Context, schedule: Schedule) => ScheduleView {
   type Task = ScheduleView['request']['tasks'][number]
 
-  /** The whole input of a task that is not known here is hidden: any member may be secret. */
+  /** If this process does not know the task, any member of its input may be secret, so all of it is hidden. */
   function withoutSecrets(task: Task): Task {
     const { input } = task
     if (input === undefined) return task
@@ -35,11 +39,14 @@ function createView({ registry, prefix }: Omit<Deps, 'responder'>): (ctx: Contex
     viewSchedule(schedule, { prefix, showTask: hidesSecrets(ctx) ? withoutSecrets : (task) => task })
 }
 
-function createSend(deps: Deps): (ctx: Context, schedule: Schedule) => Promise<void> {
-  const view = createView(deps)
+function createSend({
+  responder,
+  ...dependencies
+}: SendDependencies): (ctx: Context, schedule: Schedule) => Promise<void> {
+  const view = createView(dependencies)
   return async (ctx, schedule) => {
     ctx.set('Cache-Control', 'no-store')
-    await deps.responder.send(ctx, view(ctx, schedule))
+    await responder.send(ctx, view(ctx, schedule))
   }
 }
 
@@ -61,8 +68,8 @@ export const listSchedules: Route = {
   schemas: { Schedule: scheduleSchema },
   problems: ['overloaded', 'store-unavailable'],
 
-  create({ schedules, responder, ...deps }) {
-    const view = createView(deps)
+  create({ schedules, responder, ...dependencies }) {
+    const view = createView(dependencies)
     return async (ctx) => {
       const all = await schedules.list()
       ctx.set('Cache-Control', 'no-store')
@@ -77,11 +84,11 @@ export const getSchedule: Route = {
   operationId: 'getSchedule',
   summary: 'shows one schedule',
   area: 'runs',
-  responses: [whole('The schedule.')],
+  responses: [scheduleResponse('The schedule.')],
   problems: ['schedule-not-found', 'overloaded', 'store-unavailable'],
 
-  create({ schedules, ...deps }) {
-    const send = createSend(deps)
+  create({ schedules, ...dependencies }) {
+    const send = createSend(dependencies)
     return async (ctx, { name = '' }) => send(ctx, await schedules.get(name))
   },
 }
@@ -90,14 +97,14 @@ export const putSchedule: Route = {
   method: 'PUT',
   path: '/schedules/{name}',
   operationId: 'putSchedule',
-  summary: 'makes a schedule, or replaces it',
+  summary: 'creates or replaces a schedule',
   description:
-    'Each tick makes one run, tagged `schedule:{name}`, however many processes there are. A schedule whose `cron` and `timeZone` stay the same keeps a tick that is due.',
+    'Each tick makes one run, tagged `schedule:{name}`, regardless of the number of processes. If `cron` and `timeZone` do not change, a tick that is due is kept.',
   area: 'runs',
   body: { json: { SchedulePut: putScheduleSchema }, example: schedulePutExample },
   responses: [
-    { ...whole('It is made.'), status: 201, headers: ['Location', 'Cache-Control'] },
-    whole('It has replaced the one of that name.'),
+    { ...scheduleResponse('It is created.'), status: 201, headers: ['Location', 'Cache-Control'] },
+    scheduleResponse('It has replaced the schedule with this name.'),
   ],
   problems: [
     'malformed-json',
@@ -113,13 +120,13 @@ export const putSchedule: Route = {
     'store-unavailable',
   ],
 
-  create({ schedules, config, readBody, ...deps }) {
-    const send = createSend(deps)
+  create({ schedules, config, readBody, ...dependencies }) {
+    const send = createSend(dependencies)
     return async (ctx, { name = '' }) => {
       const { value } = await readBody(ctx)
       const { schedule, isNew } = await schedules.put(name, parseSchedule(value, config.maxTasksPerRun))
       ctx.status = isNew ? 201 : 200
-      if (isNew) ctx.set('Location', `${deps.prefix}/schedules/${name}`)
+      if (isNew) ctx.set('Location', `${dependencies.prefix}/schedules/${name}`)
       await send(ctx, schedule)
     }
   },
@@ -146,8 +153,8 @@ export const runSchedule: Route = {
   method: 'POST',
   path: '/schedules/{name}/run',
   operationId: 'runSchedule',
-  summary: 'makes a run of a schedule now, also of a paused one',
-  description: 'It is no tick: `nextAt`, `lastAt` and `lastRunId` stay what they are.',
+  summary: 'makes a run of a schedule now, even if it is paused',
+  description: 'This is not a tick: `nextAt`, `lastAt` and `lastRunId` do not change.',
   area: 'runs',
   responses: [
     {
@@ -177,29 +184,29 @@ export const runSchedule: Route = {
   },
 }
 
-function pausing(isPaused: boolean, route: Pick<Route, 'path' | 'operationId' | 'summary'>): Route {
+function pauseRoute(isPaused: boolean, route: Pick<Route, 'path' | 'operationId' | 'summary'>): Route {
   return {
     ...route,
     method: 'POST',
     area: 'runs',
-    responses: [whole('The schedule as it is now.')],
+    responses: [scheduleResponse('The schedule as it is now.')],
     problems: ['schedule-not-found', 'store-unavailable'],
 
-    create({ schedules, ...deps }) {
-      const send = createSend(deps)
+    create({ schedules, ...dependencies }) {
+      const send = createSend(dependencies)
       return async (ctx, { name = '' }) => send(ctx, await schedules.setPaused(name, isPaused))
     },
   }
 }
 
-export const pauseSchedule = pausing(true, {
+export const pauseSchedule = pauseRoute(true, {
   path: '/schedules/{name}/pause',
   operationId: 'pauseSchedule',
-  summary: 'pauses a schedule: until it is resumed, its ticks pass',
+  summary: 'pauses a schedule: its ticks make no runs until it is resumed',
 })
 
-export const resumeSchedule = pausing(false, {
+export const resumeSchedule = pauseRoute(false, {
   path: '/schedules/{name}/resume',
   operationId: 'resumeSchedule',
-  summary: 'resumes a paused schedule with its next tick',
+  summary: 'resumes a paused schedule, from its next tick on',
 })

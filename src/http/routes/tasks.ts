@@ -1,7 +1,7 @@
-/** The tasks: GET /tasks lists what they take, GET /tasks/{name}/stats what one did; pause and resume stop one for a while. */
+/** Tasks: the list of all, what one did minute by minute, and pausing and resuming one. */
 import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
-import { minuteMs, minutesPerRead, type StoredMinute } from '../../domain/task-history.ts'
+import { type MinuteRange, minuteMs, minutesPerRead, type StoredMinute } from '../../domain/task-history.ts'
 import { sumUp } from '../../metrics/minutes.ts'
 import type { Store } from '../../store/store.ts'
 import { inputJsonSchema, type Task } from '../../tasks/task-module.ts'
@@ -19,7 +19,7 @@ import {
   type TaskView,
 } from '../views/stats.ts'
 
-const first = {
+const taskExample: TaskView = {
   name: 'first',
   kind: 'io',
   main: 'auto',
@@ -28,11 +28,13 @@ const first = {
   rate: null,
   paused: false,
   input: null,
-} as const
-const taskExample: TaskView = { ...first, timeoutMs: 60_000, maxAttempts: 3, memoryMb: 512 }
+  timeoutMs: 60_000,
+  maxAttempts: 3,
+  memoryMb: 512,
+}
 
 /** @throws AppError `task-not-found` */
-function taskOf(registry: RouteDependencies['registry'], name: string): Task {
+function findTask(registry: RouteDependencies['registry'], name: string): Task {
   const task = registry.get(name)
   if (task === undefined) throw new AppError('task-not-found', `no task is named "${name}"`)
   return task
@@ -46,7 +48,7 @@ export const listTasks: Route = {
   method: 'GET',
   path: '/tasks',
   operationId: 'listTasks',
-  summary: 'lists the tasks and what they take',
+  summary: 'lists the tasks and their inputs',
   area: 'service',
   responses: [
     {
@@ -61,47 +63,48 @@ export const listTasks: Route = {
 
   create({ registry, store }) {
     return (ctx) => {
-      const view: TaskListView = { tasks: registry.all().map((task) => viewTask(task, store)) }
-      sendJson(ctx, view)
+      sendJson(ctx, { tasks: registry.all().map((task) => viewTask(task, store)) } satisfies TaskListView)
     }
   },
 }
 
-const responsesOf = (description: string, paused: boolean): Route['responses'] => [
-  { status: 200, description, json: { Task: taskSchema }, example: { ...taskExample, paused } },
-]
+function pauseRoute(
+  isPaused: boolean,
+  description: string,
+  route: Pick<Route, 'path' | 'operationId' | 'summary' | 'description'>,
+): Route {
+  return {
+    ...route,
+    method: 'POST',
+    area: 'service',
+    responses: [
+      { status: 200, description, json: { Task: taskSchema }, example: { ...taskExample, paused: isPaused } },
+    ],
+    problems: ['task-not-found', 'store-unavailable'],
 
-const createSetPaused =
-  (isPaused: boolean): Route['create'] =>
-  ({ registry, intake, store }) =>
-  async (ctx, { name = '' }) => {
-    const task = taskOf(registry, name)
-    await intake.setPaused(name, isPaused)
-    sendJson(ctx, viewTask(task, store))
+    create({ registry, intake, store }) {
+      return async (ctx, { name = '' }) => {
+        const task = findTask(registry, name)
+        await intake.setPaused(name, isPaused)
+        sendJson(ctx, viewTask(task, store))
+      }
+    },
   }
-
-export const pauseTask: Route = {
-  method: 'POST',
-  path: '/tasks/{name}/pause',
-  operationId: 'pauseTask',
-  summary: 'has no job of a task start until it is resumed',
-  description: 'Jobs that run go on, and those that are accepted wait. It holds for all processes and outlives them.',
-  area: 'service',
-  responses: responsesOf('The task is paused, or was so before.', true),
-  problems: ['task-not-found', 'store-unavailable'],
-  create: createSetPaused(true),
 }
 
-export const resumeTask: Route = {
-  method: 'POST',
+export const pauseTask = pauseRoute(true, 'The task is paused, or was so before.', {
+  path: '/tasks/{name}/pause',
+  operationId: 'pauseTask',
+  summary: 'lets no job of a task start until it is resumed',
+  description:
+    'Running jobs go on, and new jobs are accepted and wait. It applies to all processes and lasts over restarts.',
+})
+
+export const resumeTask = pauseRoute(false, 'The task is not paused, or was not before.', {
   path: '/tasks/{name}/resume',
   operationId: 'resumeTask',
   summary: 'lets the jobs of a paused task start again',
-  area: 'service',
-  responses: responsesOf('The task is not paused, or was not before.', false),
-  problems: ['task-not-found', 'store-unavailable'],
-  create: createSetPaused(false),
-}
+})
 
 const maxStepMinutes = 1_440
 const maxSteps = 2_000
@@ -116,7 +119,7 @@ const statsQuerySchema = z.strictObject({
 const statsQuery: Record<keyof z.output<typeof statsQuerySchema>, z.ZodType> = {
   from: statsQuerySchema.shape.from.describe('default: an hour before `to`'),
   to: statsQuerySchema.shape.to.describe('exclusive; default: now'),
-  stepMinutes: z.int().min(1).max(maxStepMinutes).default(1).describe('how many minutes are added up'),
+  stepMinutes: z.int().min(1).max(maxStepMinutes).default(1).describe('minutes per step'),
 }
 
 const statsExample: TaskStatsView = {
@@ -136,16 +139,14 @@ const statsExample: TaskStatsView = {
   starts: ['2026-11-28T11:58:00.000Z'],
 }
 
+/** Reads in several steps, so that other work gets its turn between them. */
 async function readMinutes(
   store: Pick<Store, 'minutesOf'>,
-  task: string,
-  from: number,
-  to: number,
+  range: Omit<MinuteRange, 'after'>,
 ): Promise<StoredMinute[]> {
   const rows: StoredMinute[] = []
-  // Other work gets its turn between two reads.
   for (let after: StoredMinute | null = null; ;) {
-    const read: readonly StoredMinute[] = await store.minutesOf({ task, from, to, after })
+    const read: readonly StoredMinute[] = await store.minutesOf({ ...range, after })
     rows.push(...read)
     after = read.at(-1) ?? null
     if (after === null || read.length < minutesPerRead) return rows
@@ -158,13 +159,13 @@ export const taskStats: Route = {
   operationId: 'taskStats',
   summary: 'shows what a task did minute by minute',
   description:
-    'Of all processes, for a week. What another process did comes when its minute is over. Steps in which nothing was done are left out.',
+    'All processes together, for a week. The current minute covers this process only. Steps without any activity are left out.',
   area: 'service',
   query: statsQuery,
   responses: [
     {
       status: 200,
-      description: 'Counts and quantiles, and when the service was started.',
+      description: 'Counts and quantiles per step, and the starts of the service.',
       json: { TaskStats: taskStatsSchema },
       example: statsExample,
       headers: ['Cache-Control'],
@@ -175,24 +176,29 @@ export const taskStats: Route = {
 
   create({ store, registry, minutes, clock }) {
     return async (ctx, { name = '' }) => {
-      taskOf(registry, name)
-      const { stepMinutes, ...asked } = parseQuery(statsQuerySchema, ctx.query)
-      const { to = clock.now() } = asked
-      const { from = to - hourMs } = asked
+      findTask(registry, name)
+      const { stepMinutes, ...query } = parseQuery(statsQuerySchema, ctx.query)
+      const { to = clock.now() } = query
+      const { from = to - hourMs } = query
       const stepMs = stepMinutes * minuteMs
       if (to - from > maxSteps * stepMs) {
-        throw new AppError(
-          'invalid-filter',
-          `stepMinutes: from \`from\` to \`to\` there are more than ${maxSteps} steps`,
-        )
+        const detail = `stepMinutes: from \`from\` to \`to\` there are more than ${maxSteps} steps`
+        throw new AppError('invalid-filter', detail)
       }
-      const [rows, starts] = await Promise.all([readMinutes(store, name, from, to), readMinutes(store, '', from, to)])
+      const [rows, starts] = await Promise.all([
+        readMinutes(store, { task: name, from, to }),
+        // Starts of the service are stored like minutes of a task without a name.
+        readMinutes(store, { task: '', from, to }),
+      ])
       const current = minutes.current(name)
-      const isAsked = current !== null && current.at >= from && current.at < to
+      const includesCurrent = current !== null && current.at >= from && current.at < to
       const view: TaskStatsView = {
         task: name,
         stepMs,
-        steps: sumUp(isAsked ? [...rows, current] : rows, stepMs).map((step) => ({ ...step, at: instant(step.at) })),
+        steps: sumUp(includesCurrent ? [...rows, current] : rows, stepMs).map((step) => ({
+          ...step,
+          at: instant(step.at),
+        })),
         starts: starts.map(({ at }) => instant(at)),
       }
       ctx.set('Cache-Control', 'no-store')
