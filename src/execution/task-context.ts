@@ -38,18 +38,15 @@ const WebError = DOMException
 /** Lines of all jobs on this thread in the current window. */
 const threadLines = { window: 0, count: 0 }
 
-export interface LimitedLog {
-  readonly log: TaskLog
-  /** Writes how many lines were dropped since the last report, if any. */
-  reportDropped(): void
-}
+export type LimitedLog = ReturnType<typeof createTaskLog>
 
 /** @param write must not throw */
-export function createTaskLog(ids: LineIds, write: (line: TaskLine) => void): LimitedLog {
+export function createTaskLog(ids: LineIds, write: (line: TaskLine) => void) {
   let second = 0
   let lines = 0
   let dropped = 0
 
+  /** Writes how many lines were dropped since the last report, if any. */
   function reportDropped(): void {
     if (dropped === 0) return
     const message = `${dropped} lines of a job were dropped: too many came at once`
@@ -84,7 +81,8 @@ export function createTaskLog(ids: LineIds, write: (line: TaskLine) => void): Li
     (...given: unknown[]) => {
       if (mayWrite()) write({ level, ...lineOf(ids, given) })
     }
-  return { log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }, reportDropped }
+  const log: TaskLog = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+  return { log, reportDropped }
 }
 
 /** The first text is the message, the first error is the line's error, everything else is in its fields. */

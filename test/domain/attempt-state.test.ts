@@ -23,7 +23,7 @@ function codeOf(outcome: AttemptOutcome): string {
   return outcome.ok ? outcome.result : outcome.error.code
 }
 
-test('the first end counts, and is told once', async () => {
+test('the first end counts, and is reported once', async () => {
   const { end, told } = makeEnd()
   assert.not.ok(end.isOver())
   end.finish(done)
@@ -34,7 +34,7 @@ test('the first end counts, and is told once', async () => {
   assert.equal(told, ['end'])
 })
 
-test('who was asked to stop ends as asked, whatever comes; who only hands back may complete, and not fail', async () => {
+test('a stopped attempt ends with the outcome of the request; only a released one may still complete', async () => {
   const ways = [
     ['cancel', 'cancelled', 'cancelled', 'cancelled'],
     ['timeOut', 'timeout', 'timeout', 'timeout'],
@@ -53,7 +53,7 @@ test('who was asked to stop ends as asked, whatever comes; who only hands back m
   }
 })
 
-test('of two requests to stop the first counts', async () => {
+test('the first of two requests to stop counts', async () => {
   const { end, told } = makeEnd()
   end.cancel()
   end.release()
@@ -62,7 +62,7 @@ test('of two requests to stop the first counts', async () => {
   assert.equal(told, ['stop', 'end'])
 })
 
-test('who does not stop ends all the same after the grace, and that is told', async () => {
+test('an attempt that does not stop ends after the grace, which is reported', async () => {
   const { end, told } = makeEnd(1)
   end.release()
   assert.is(await end.outcome, 'released')

@@ -1,4 +1,4 @@
-/** Which attempts run at a place, and how they are found and stopped; the same for the main thread and the pool. */
+/** How attempts are found and stopped, in the same way on the main thread and in the pool. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ClaimedJob, AttemptOutcome, Progress } from '../../src/domain/claim.ts'
@@ -23,7 +23,7 @@ function jobOf(jobIndex: number, claim = 1): ClaimedJob {
   }
 }
 
-/** An executor whose attempts end when the test says so; `calls` is what they were asked. */
+/** An executor whose attempts end when the test calls `ends`; `calls` lists the requests to the attempts. */
 function makeExecutor() {
   const calls: string[] = []
   const ends: ((outcome: AttemptOutcome) => void)[] = []
@@ -44,7 +44,7 @@ function makeExecutor() {
   return { executor, calls, ends, reported }
 }
 
-test('a cancel reaches the attempt under its claim, and no other', async () => {
+test('a cancel reaches only the attempt under its claim', async () => {
   const { executor, calls, ends } = makeExecutor()
   const first = executor.run(jobOf(0, 2))
   assert.not.ok(executor.cancel({ runId: 'run', jobIndex: 0, claim: 1 }))
@@ -57,7 +57,7 @@ test('a cancel reaches the attempt under its claim, and no other', async () => {
   assert.not.ok(executor.cancel({ runId: 'run', jobIndex: 0, claim: 2 }), 'it has ended')
 })
 
-test('the attempt of a job that is run again takes the place of the one before, which is cancelled', async () => {
+test('a new attempt of a job replaces the earlier one, which is cancelled', async () => {
   const { executor, calls, ends, reported } = makeExecutor()
   const before = executor.run(jobOf(0, 1))
   const after = executor.run(jobOf(0, 2))
@@ -68,14 +68,14 @@ test('the attempt of a job that is run again takes the place of the one before, 
   assert.equal(executor.allProgress(), [{ runId: 'run', jobIndex: 0, fraction: 0.5, message: 'half' }])
   assert.ok(
     executor.cancel({ runId: 'run', jobIndex: 0, claim: 2 }),
-    'the end of the one before leaves it in its place',
+    'the end of the earlier attempt does not remove it',
   )
   ends[1]?.(done)
   assert.is(await after, done)
   assert.is(executor.progress('run', 0), null)
 })
 
-test('stop waits for what runs, and hands it back after the grace', async () => {
+test('stop waits for running attempts, and releases them after the grace', async () => {
   const { executor, calls, ends } = makeExecutor()
   const [one, two] = [executor.run(jobOf(0)), executor.run(jobOf(1))]
   ends[0]?.(done)
@@ -85,7 +85,7 @@ test('stop waits for what runs, and hands it back after the grace', async () => 
   await executor.stop(60_000)
 })
 
-test('what a place could not begin is handed back at once', async () => {
+test('a job that found no room is released at once', async () => {
   const executor = createExecutor(() => notStarted)
   assert.is(await executor.run(jobOf(0)), 'released')
   assert.equal(executor.allProgress(), [])

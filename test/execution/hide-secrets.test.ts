@@ -1,4 +1,4 @@
-/** What a task marks as secret does not leave it by its errors, its lines of the log or its progress. */
+/** Secrets of a task do not leave it in errors, log lines or progress. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Progress } from '../../src/domain/claim.ts'
@@ -63,7 +63,7 @@ test('a task without secrets keeps everything as it is', async () => {
   assert.is(lines[0]?.message, input.pin)
 })
 
-test('what is no path of the input or the result ends the start', () => {
+test('an invalid path of a secret ends the start', () => {
   for (const secret of [
     'input',
     ['password'],

@@ -1,4 +1,4 @@
-/** `context.step` of one attempt: what it runs, what it stores, and what it refuses, before it reaches any store. */
+/** `context.step` of one attempt, without a store: what it runs, keeps and refuses. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
@@ -55,14 +55,14 @@ function forbidden(): never {
   throw new Error('its work was run')
 }
 
-/** Resolves to the message; another attempt must be useless. */
+/** Resolves to the message of the error, which must not be retryable. */
 async function refusal(promise: Promise<unknown>): Promise<string> {
   const error = await rejects(promise, 'StepError')
   assert.is(Reflect.get(error, 'retryable'), false)
   return error.message
 }
 
-test('the first time it runs the work, stores what it returned, and returns it', async () => {
+test('the first call runs the work, keeps its value, and returns it', async () => {
   const { step, kept, reads } = attempt()
   assert.equal(await step('charge', async () => ({ id: 7, at: new Date(0) })), {
     id: 7,
@@ -76,7 +76,7 @@ test('the first time it runs the work, stores what it returned, and returns it',
   assert.equal(reads, [], 'nothing was stored, so nothing is read')
 })
 
-test('on a later attempt it returns the stored value without running it', async () => {
+test('a later attempt returns the stored value without running the work', async () => {
   const { step, kept, reads } = attempt([{ name: 'charge', value: '{"id":7}' }])
   assert.equal(await step('charge', forbidden), { id: 7 })
   assert.is(await step('mail', () => 'sent'), 'sent')
@@ -84,7 +84,7 @@ test('on a later attempt it returns the stored value without running it', async 
   assert.equal(reads, [0], 'read once, when the first is asked for')
 })
 
-test('stored steps are read page by page, in whatever order they are asked for', async () => {
+test('stored steps are read in pages, in any order of the calls', async () => {
   const { step, kept, reads } = attempt(storedOf(2 * stepsPerPage + 1))
   assert.is(await step('s0', forbidden), 0)
   assert.equal(reads, [0])
@@ -98,7 +98,7 @@ test('stored steps are read page by page, in whatever order they are asked for',
   )
 })
 
-test('it resolves when the step is kept, and not before', async () => {
+test('a step resolves only when it is kept', async () => {
   const { promise: committed, resolve } = Promise.withResolvers<StepReport>()
   let isResolved = false
   const step = createStep({
@@ -114,7 +114,7 @@ test('it resolves when the step is kept, and not before', async () => {
   await running
 })
 
-test('a name that is used again in the attempt throws, whatever became of it', async () => {
+test('a name that is used twice in an attempt throws, also if the first step failed', async () => {
   const { step, kept } = attempt([{ name: 'stored', value: '1' }])
   await step('stored', forbidden)
   await step('run', () => 2)
@@ -130,7 +130,7 @@ test('a name that is used again in the attempt throws, whatever became of it', a
   )
 })
 
-test('what the work throws is thrown, and nothing is stored', async () => {
+test('an error of the work is thrown, and nothing is kept', async () => {
   const { step, kept } = attempt()
   const thrown = new Error('declined')
   for (const [name, work] of [
@@ -147,7 +147,7 @@ test('what the work throws is thrown, and nothing is stored', async () => {
   assert.equal(kept, [])
 })
 
-test('a value that is not JSON is refused with the name of its step and the place', async () => {
+test('a value that is not JSON is refused with the name of its step and a JSON Pointer', async () => {
   const { step, kept } = attempt()
   const deep = JSON.parse('['.repeat(201) + ']'.repeat(201)) as unknown
   const refused: readonly (readonly [string, unknown, string])[] = [
@@ -200,7 +200,7 @@ test('a name is a text of 1 to 200 characters, and the work a function', async (
   assert.is(kept.length, 4)
 })
 
-test('an attempt under a void claim rejects, before the work where it can know', async () => {
+test('a step under a void claim rejects, and before its work if it reads the store first', async () => {
   const late = attempt([], 'stale')
   assert.match(await refusal(late.step('a', () => 1)), /^step "a": its claim is void/)
   const knows = attempt(storedOf(1), 'kept', true)
@@ -213,7 +213,7 @@ test('an attempt under a void claim rejects, before the work where it can know',
   assert.equal(slow.reads, [1], 'it asks once in a while')
 })
 
-test('an attempt that is over begins no step, and stores none', async () => {
+test('an attempt that is over begins no step and keeps none', async () => {
   const ended = attempt()
   ended.isOver = true
   assert.is(await refusal(ended.step('a', forbidden)), 'step "a": its attempt is over')

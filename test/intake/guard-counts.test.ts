@@ -1,4 +1,4 @@
-/** What the guard of the main thread tells of the tasks that held it up. */
+/** How the guard of the main thread counts and handles tasks that held it up. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createMainThreadGuard, Interrupted } from '../../src/execution/main-thread/main-thread-guard.ts'
@@ -22,7 +22,7 @@ function taskNamed(name: string): Task {
 
 const log = createLog('silent')
 
-/** Times that only the test moves: however slow the machine, a call takes what the test says. */
+/** Times that only the test moves, so that a slow machine changes nothing. */
 function makeTimes() {
   const at = { now: 1_000, worked: 0 }
   return {
@@ -37,7 +37,7 @@ function makeTimes() {
   }
 }
 
-test('overruns are counted by task, and the tasks told that cool down now', () => {
+test('overruns are counted by task, and tasks that cool down are listed', () => {
   let now = 1_000
   const { times, work } = makeTimes()
   const guard = createMainThreadGuard({ budgetMs: 100, clock: { now: () => now }, times, log })
@@ -67,7 +67,7 @@ test('overruns are counted by task, and the tasks told that cool down now', () =
   assert.ok(guard.allows(proven))
 })
 
-test('a call that took long while the thread hardly worked is held against its task only when it comes again', () => {
+test('a long call in which the thread hardly worked counts only when it is repeated', () => {
   const { times, wait } = makeTimes()
   const guard = createMainThreadGuard({ budgetMs: 60_000, clock: { now: () => 1_000 }, times, log })
   const task = taskNamed('waits')
@@ -85,7 +85,7 @@ test('a call that took long while the thread hardly worked is held against its t
   assert.not.ok(guard.allows(task))
 })
 
-test('where a limited call cannot have what it takes, only tasks that are known as quick are called', () => {
+test('without room for a limited call, only tasks that are known as quick are called', () => {
   let hasRoom = true
   const clock = { now: () => 1_000 }
   const { times } = makeTimes()

@@ -1,4 +1,4 @@
-/** Jobs of kind cpu that are quick are given to a thread several at a time; none pays for those before it. */
+/** A `cpu` thread gets several quick jobs at a time, and no job pays for those before it. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { AttemptOutcome } from '../../src/domain/claim.ts'
@@ -9,7 +9,7 @@ import { until } from '../harness/until.ts'
 const roomOf = ({ pool }: OpenPool, thread: string): number =>
   pool.freeSlots().find((slot) => slot.thread === thread)?.count ?? 0
 
-/** Starts them in one turn on the first thread, which has shown with quick jobs that it has room for them. */
+/** Starts jobs in one turn on the first thread, after quick jobs that made room for them. */
 async function startTogether(opened: OpenPool, asks: readonly Ask[]): Promise<Attempt[]> {
   await until('there is room for all', async () => {
     await opened.outcomeOf({ task: 'good-cpu', thread: 'worker-1' })
@@ -23,7 +23,7 @@ const outcomesOf = (executions: readonly Attempt[]): Promise<AttemptOutcome[]> =
 
 const good = { ok: true, result: '"good"' }
 
-test('a thread has room for one job until its jobs are seen to be quick', async () => {
+test('a thread has room for one job until its jobs prove quick', async () => {
   await using opened = await openPool({ threads: 2 })
   assert.is(roomOf(opened, 'worker-1'), 1)
   const outcomes = await outcomesOf(
@@ -39,7 +39,7 @@ test('a thread has room for one job until its jobs are seen to be quick', async 
   assert.is(roomOf(opened, 'worker-2'), 1)
 })
 
-test('jobs behind one that takes long are handed back while it goes on, and the thread has room for one again', async () => {
+test('jobs after a slow one are handed back while it goes on, and the thread has room for one again', async () => {
   await using opened = await openPool({ cancelGraceMs: 10_000 })
   const [slow, ...others] = await startTogether(opened, [
     { task: 'misbehave-cpu', input: 'polls the signal' },
@@ -54,7 +54,7 @@ test('jobs behind one that takes long are handed back while it goes on, and the 
   assert.equal(opened.pool.counts(), { replaced: {}, zombies: 0 })
 })
 
-test('room that comes back after the last outcome is told, for nothing else would be claimed for it', async () => {
+test('a slot that becomes free after the last outcome is announced, so that a job is claimed for it', async () => {
   await using opened = await openPool({ cancelGraceMs: 10_000 })
   for (let round = 0; round < 5; round += 1) {
     const [slow, ...others] = await startTogether(opened, [
@@ -74,7 +74,7 @@ test('room that comes back after the last outcome is told, for nothing else woul
   }
 })
 
-test('what is cancelled or handed back before its thread begins it ends at once and costs no thread', async () => {
+test('a job that is cancelled or released before its thread begins it ends at once and costs no thread', async () => {
   await using opened = await openPool({ cancelGraceMs: 10_000 })
   const [slow, cancelled, released] = await startTogether(opened, [
     { task: 'misbehave-cpu', input: 'polls the signal' },
@@ -92,7 +92,7 @@ test('what is cancelled or handed back before its thread begins it ends at once 
   assert.equal(opened.pool.counts(), { replaced: {}, zombies: 0 })
 })
 
-test('what was over before a job that never ends keeps its result, and the thread comes back', async () => {
+test('jobs that ended before an endless one keep their results, and the thread is replaced', async () => {
   await using opened = await openPool()
   const [before, bad, behind] = await outcomesOf(
     await startTogether(opened, [
@@ -113,7 +113,7 @@ for (const [how, code] of Object.entries({
   'endless loop': 'timeout',
   'patches prototypes': null,
 })) {
-  test(`${how}: the job before it keeps its result or is handed back, the one behind it is handed back`, async () => {
+  test(`${how}: the job before it keeps its result or is handed back, the job after it is handed back`, async () => {
     await using opened = await openPool()
     const [before, bad, behind] = await outcomesOf(
       await startTogether(opened, [

@@ -1,4 +1,4 @@
-/** A task that changes the language hurts no job that comes after it: its thread is replaced before. */
+/** A task that changes built-ins harms no later job: its thread is replaced first. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { watchIntrinsics } from '../../src/execution/intrinsics.ts'
@@ -29,7 +29,7 @@ const expected = {
 const define = (holder: string, key: string, value = '() => "never"'): string =>
   `Object.defineProperty(${holder}, ${key}, { value: ${value}, configurable: true, writable: true })`
 
-/** Each is code that changes something and leaves it. */
+/** Each piece of code changes something and leaves it changed. */
 const changes: readonly string[] = [
   'Date.now = () => 0',
   'globalThis.Date = class extends Date { constructor() { super(0) } }',
@@ -113,9 +113,9 @@ for (const [index] of changes.entries()) {
   })
 }
 
-test('the threads leave', async () => (await opening).pool.stop())
+test('the pool stops', async () => (await opening).pool.stop())
 
-test('the time of a job is counted by a clock that a task cannot set', async () => {
+test('the time of a job is measured by a clock that a task cannot set', async () => {
   await using opened = await openPool()
   const fake = (time: string) => `Date.now = performance.now = process.hrtime = () => ${time}`
   const endless = await opened.outcomeOf({
@@ -129,7 +129,7 @@ test('the time of a job is counted by a clock that a task cannot set', async () 
   assert.equal(await opened.outcomeOf(ahead), done)
 })
 
-test('a job that keeps a built-in changed on a shared thread spends its attempt when another job comes', async () => {
+test('a job that keeps a built-in changed on a shared thread fails when another job arrives', async () => {
   await using opened = await openPool({ ioThreads: 1 })
   const fakes = await opened.start({ task: 'fakes-time-io', timeoutMs: 60_000 })
   await until('it has begun', () => fakes.progress() !== null)
@@ -143,7 +143,7 @@ test('a job that keeps a built-in changed on a shared thread spends its attempt 
 })
 
 /* oxlint-disable no-extend-native */
-test('what is left changed is named, and put back where that is possible', () => {
+test('a change is named, and undone where possible', () => {
   const intrinsics = watchIntrinsics()
   assert.is(intrinsics.findChanged(), null)
   const { map } = Array.prototype

@@ -1,4 +1,4 @@
-/** What the pool tells of itself. */
+/** What the pool reports about itself. */
 import { execFileSync } from 'node:child_process'
 import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -20,7 +20,7 @@ test('replaced threads are counted by cause', async () => {
   assert.equal(opened.pool.counts(), { replaced: { died: 1, timeout: 1, out_of_memory: 1, tainted: 1 }, zombies: 0 })
 })
 
-test('threads are named through, and tell their kind and what share of their time they were busy', async () => {
+test('threads report their name, their kind and their busy share', async () => {
   await using opened = await openPool({ threads: 2, ioThreads: 2 })
   const running = await opened.start({ task: 'misbehave-cpu', input: 'waits a little' })
   assert.equal(
@@ -39,7 +39,7 @@ test('threads are named through, and tell their kind and what share of their tim
   assert.is(second, 0)
 })
 
-test('threads that are ended with the pool are not told of as replaced', async () => {
+test('threads that end with the pool do not count as replaced', async () => {
   const told: unknown[] = []
   const log: Log = Object.assign(createLog('silent'), { info: (_fields: unknown, text: unknown) => told.push(text) })
   const { pool } = await openPool({}, log)
@@ -51,7 +51,7 @@ test('threads that are ended with the pool are not told of as replaced', async (
   )
 })
 
-test('a thread that is stuck in native code is counted until it is free, and makes the pool ill', async () => {
+test('a thread that is stuck in native code counts as a zombie until it has ended, and makes the pool unhealthy', async () => {
   using pipe = makePipe()
   await using opened = await openPool({ ioThreads: 0 })
   const { pool } = opened
@@ -67,7 +67,7 @@ test('a thread that is stuck in native code is counted until it is free, and mak
 })
 
 for (const isSync of [true, false]) {
-  test(`an io thread that is stuck in ${isSync ? 'its own' : 'a libuv'} thread's call is left to itself`, async () => {
+  test(`an io thread that is stuck in ${isSync ? 'its own' : 'a libuv'} thread's call is given up`, async () => {
     using pipe = makePipe()
     await using opened = await openPool({ threads: 0 })
     const { pool } = opened

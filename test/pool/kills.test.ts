@@ -1,13 +1,13 @@
-/** The pool after many kills: as many threads as configured, and no listener or handle left behind. */
+/** After many kills the pool has its configured threads, and no additional listener or handle. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openPool } from '../harness/pool.ts'
 
 const kills = 32
-/** So many are ended at once, each as soon as it is there. */
+/** Threads that are killed at once, each as soon as it is ready. */
 const threads = 4
 
-test(`after ${kills} ended threads the pool is whole and has not grown`, async () => {
+test(`after ${kills} ended threads the pool is complete and has not grown`, async () => {
   await using opened = await openPool({ threads })
   const signals = ['exit', 'uncaughtException', 'SIGTERM'] as const
   const listeners = () => signals.map((name) => process.listenerCount(name))

@@ -1,4 +1,4 @@
-/** What a job or its module leaves on a thread does not hurt or confuse the next job there. */
+/** A job or its module can leave things on a thread, which neither harm nor confuse the next job there. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createLog, type Log } from '../../src/log.ts'
@@ -6,7 +6,7 @@ import { openPool } from '../harness/pool.ts'
 
 const done = { ok: true, result: '"done"' }
 
-test('what an ended job goes on to tell is not shown as the progress of the next', async () => {
+test('progress that an ended job still reports is not shown for the next job', async () => {
   await using opened = await openPool()
   assert.equal(await opened.outcomeOf({ task: 'leaves-behind', input: 'progress' }), done)
   const next = await opened.start({ task: 'misbehave-cpu', input: 'waits a little' })
@@ -18,7 +18,7 @@ test('what an ended job goes on to tell is not shown as the progress of the next
   assert.equal(new Set(seen), new Set([null]))
 })
 
-test('a thread whose language was changed between two jobs costs no slot', async () => {
+test('a thread whose built-ins were changed between two jobs keeps all its slots', async () => {
   await using opened = await openPool()
   assert.equal(await opened.outcomeOf({ task: 'leaves-behind', input: 'no race' }), done)
   // Each of these runs, or fails, or is handed back; what counts is that there is always a thread for the next.
@@ -30,7 +30,7 @@ test('a thread whose language was changed between two jobs costs no slot', async
   assert.equal(await opened.outcomeOf({ task: 'good-cpu' }), { ok: true, result: '"good"' })
 })
 
-test('a thread that is ended by what an ended job left behind costs the next job no attempt, and is told of', async () => {
+test('code of an ended job that ends the thread is logged, and the next job keeps its attempt', async () => {
   const lines: unknown[] = []
   const log: Log = Object.assign(createLog('silent'), { warn: (...line: unknown[]) => void lines.push(line) })
   await using opened = await openPool({}, log)
@@ -43,12 +43,12 @@ test('a thread that is ended by what an ended job left behind costs the next job
   ])
 })
 
-test('what a module holds from its loading is not held against the job that loads it', async () => {
+test('memory that a module holds does not count for the job that loads it', async () => {
   await using opened = await openPool()
   assert.equal(await opened.outcomeOf({ task: 'heavy-module' }), { ok: true, result: 'true' })
 })
 
-test('a job that logs without end is cut short and told of, and its thread is replaced in time', async () => {
+test('the lines of a job that logs without end are limited, and its thread is replaced in time', async () => {
   let lines = 0
   let longest = 0
   const note = (_fields: unknown, text: unknown): void => {

@@ -11,7 +11,7 @@ import { openPool } from '../harness/pool.ts'
 import { until } from '../harness/until.ts'
 import { taskDirectory } from '../tasks/task-directory.ts'
 
-/** What the module does on a worker thread; on the main one it loads, so that the service starts. */
+/** The module misbehaves on a worker thread only; on the main thread it loads, so that the service starts. */
 const ways = {
   throws: "throw new Error('not here')",
   never: 'await new Promise(() => {})',
@@ -37,7 +37,7 @@ const bad = (kind: string, way: string) => `
   if (!isMainThread) { ${way} }
   export default { kind: '${kind}', run: () => 'never' }`
 
-test('a module that misbehaves while it is loaded fails its job, and nobody else on threads of its kind', async () => {
+test('a module that misbehaves while it is loaded fails its own job only', async () => {
   await Promise.all([checkOn('cpu'), checkOn('io')])
 })
 
@@ -63,7 +63,7 @@ async function checkOn(kind: 'cpu' | 'io'): Promise<void> {
   }
 }
 
-test('a module that a thread does not get done with is logged by its name, and the thread replaced', async () => {
+test('a module that never finishes loading is named in the log, and its thread is replaced', async () => {
   await using directory = await taskDirectory({ 'loops.mjs': bad('cpu', ways.loops), 'good.mjs': good('cpu') })
   const lines: unknown[] = []
   const log: Log = Object.assign(createLog('silent'), { warn: (_: unknown, text: unknown) => void lines.push(text) })
@@ -77,7 +77,7 @@ test('a module that a thread does not get done with is logged by its name, and t
   })
 })
 
-test('a job that is cancelled while its module is loaded is not begun when that is done', async () => {
+test('a job that is cancelled while its module is loaded does not begin afterwards', async () => {
   await using place = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
   const head = `
     import { existsSync, writeFileSync } from 'node:fs'
@@ -106,7 +106,7 @@ test('a job that is cancelled while its module is loaded is not begun when that 
   assert.equal(await watching.outcome, { ok: true, result: 'false' })
 })
 
-test('a thread whose own code cannot be loaded comes back when it can be', async () => {
+test('a thread whose own code cannot be loaded starts as soon as it can be', async () => {
   const dist = fileURLToPath(new URL('../../dist/', import.meta.url))
   await using home = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
   await cp(dist, join(home.path, 'dist'), { recursive: true })

@@ -93,7 +93,7 @@ const cpuOnly: Readonly<Record<string, Expected>> = {
   'parses a large text': tooMuch,
 }
 
-/** How long those may run that never end: the answers have to come before. The others must not be hurried. */
+/** The time limit of endless tasks, which must not delay the answers. Other tasks have more time. */
 const timeoutMs = 300
 
 const service = await startService({
@@ -112,7 +112,7 @@ function badTask(kind: string, how: string, expected: Expected): object {
   return { name: `misbehave-${kind}`, input: how, timeoutMs: limit, maxAttempts: 1 }
 }
 
-/** Its error holds what is expected, at every depth. */
+/** The error contains the expected members, at every depth. */
 function assertHolds(error: unknown, expected: object): void {
   for (const [member, value] of Object.entries(expected)) {
     const actual: unknown = Reflect.get(Object(error), member)
@@ -172,6 +172,6 @@ for (const kind of ['cpu', 'io'] as const) {
   }
 }
 
-test('the service leaves as if nothing had been', () => service.stop())
+test('the service stops cleanly', () => service.stop())
 
 test.run()

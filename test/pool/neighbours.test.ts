@@ -1,4 +1,4 @@
-/** What becomes of the jobs that share a thread with one that misbehaves, and of those that are handed back. */
+/** Jobs that share a thread with one that misbehaves, and jobs that are handed back. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -37,7 +37,7 @@ function codeOf(outcome: AttemptOutcome): string {
   return outcome.ok ? outcome.result : outcome.error.code
 }
 
-test('a job that blocks a shared thread is timed out; its neighbours are released at no cost', async () => {
+test('a job that blocks a shared thread times out; its neighbours are handed back unspent', async () => {
   await using opened = await openPool()
   using place = openMeetingPlace(opened)
   const neighbours = [await place.begin('wait'), await place.begin('wait')]
@@ -61,7 +61,7 @@ test('a job that ends a shared thread is the only one to blame', async () => {
   await opened.whole()
 })
 
-test('a shared thread that is ended by what an ended job left behind costs nobody an attempt', async () => {
+test('code of an ended job that ends a shared thread costs no other job its attempt', async () => {
   await using opened = await openPool()
   using place = openMeetingPlace(opened)
   const neighbour = await place.begin('wait')
@@ -72,7 +72,7 @@ test('a shared thread that is ended by what an ended job left behind costs nobod
   await opened.whole()
 })
 
-test('a job that comes to a thread whose language has been changed is handed back', async () => {
+test('a job that is sent to a thread with changed built-ins is handed back', async () => {
   await using opened = await openPool()
   using place = openMeetingPlace(opened)
   // Sent together, so that the thread has both before it can tell that it is in doubt.
@@ -83,7 +83,7 @@ test('a job that comes to a thread whose language has been changed is handed bac
   await opened.whole()
 })
 
-test('an error that nobody caught fails its own job; the neighbour ends as it would have', async () => {
+test('an uncaught error fails its own job; the neighbour completes', async () => {
   await using opened = await openPool()
   using place = openMeetingPlace(opened)
   const neighbour = await opened.start({ task: 'good-io', input: 300 })
@@ -93,7 +93,7 @@ test('an error that nobody caught fails its own job; the neighbour ends as it wo
   await opened.whole()
 })
 
-test('a job that a living thread could not begin is handed back; its neighbour ends as it would have', async () => {
+test('a job that a living thread could not begin is handed back; its neighbour completes', async () => {
   await using opened = await openPool()
   using place = openMeetingPlace(opened)
   const culprit = await place.begin('hold up')
@@ -104,7 +104,7 @@ test('a job that a living thread could not begin is handed back; its neighbour e
   await opened.whole()
 })
 
-test('a job that ignores its signal is abandoned; its neighbour ends, and then the thread is replaced', async () => {
+test('a job that ignores its signal is abandoned; its neighbour completes, and then the thread is replaced', async () => {
   await using opened = await openPool()
   const neighbour = await opened.start({ task: 'good-io', input: 700 })
   const deaf = await opened.start({ task: 'misbehave-io', input: 'ignores the signal', timeoutMs: 100 })
@@ -113,7 +113,7 @@ test('a job that ignores its signal is abandoned; its neighbour ends, and then t
   await opened.whole()
 })
 
-test('a shared thread is replaced however many of its jobs have left it in doubt', async () => {
+test('a shared thread is replaced also when several of its jobs have tainted it', async () => {
   await using opened = await openPool()
   using place = openMeetingPlace(opened)
   const culprits = [await place.begin('throw'), await place.begin('throw'), await place.begin('throw')]
@@ -121,7 +121,7 @@ test('a shared thread is replaced however many of its jobs have left it in doubt
   await opened.whole()
 })
 
-test('a thread that begins nothing any more is replaced, and what was sent to it is handed back', async () => {
+test('a thread that begins no more jobs is replaced, and the jobs sent to it are handed back', async () => {
   await using opened = await openPool()
   using place = openMeetingPlace(opened)
   // It blocks the loop from a timer of a job that has ended, so that no running job is there to be timed out.
@@ -134,7 +134,7 @@ test('a thread that begins nothing any more is replaced, and what was sent to it
   assert.is(codeOf(await opened.outcomeOf({ task: 'good-io', input: 1 })), '"good"')
 })
 
-test('a released job that heeds its signal is handed back, and one that still completes is completed', async () => {
+test('a released job that obeys its signal is handed back, and one that still completes keeps its result', async () => {
   await using opened = await openPool()
   using place = openMeetingPlace(opened)
   const waiting = await place.begin('wait')
@@ -163,7 +163,7 @@ test('a thread without room takes nothing', async () => {
   await running.outcome
 })
 
-test('time is counted from the start of the task, not from when it was sent', async () => {
+test('time counts from the start of the task, not from its sending', async () => {
   await using opened = await openPool()
   using place = openMeetingPlace(opened)
   // The loop of the shared thread is blocked for longer than the neighbour's time, so that one cannot begin.

@@ -1,4 +1,4 @@
-/** A task with `isolation: 'process'`: whatever it does to its process ends one attempt, and nothing else. */
+/** A task with `isolation: 'process'` can end its own attempt and its process, and nothing else. */
 import { cp, mkdtempDisposable, readFile, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -47,10 +47,10 @@ const table: Readonly<Record<string, Expected>> = {
   'rejects after its end': { result: 'done' },
 }
 
-/** Not seen in the tester's own output. */
+/** Keeps the error output of the children out of the output of this test. */
 const hide = process.stderr.write.bind(process.stderr)
 
-test('each way to misbehave is told truthfully, and the place is there for the next job', async () => {
+test('each misbehaviour has a truthful outcome, and a process is there for the next job', async () => {
   await using opened = await openPool({ threads: 2 })
   process.stderr.write = () => true
   try {
@@ -77,7 +77,7 @@ async function processOf(opened: OpenPool): Promise<number> {
   return outcome.ok ? Number(outcome.result) : Number.NaN
 }
 
-test('a process begins with its first job and stays; while it works, its thread takes no job', async () => {
+test('a process starts with its first job and stays; while it works, its thread takes no job', async () => {
   await using opened = await openPool()
   const names = (): string[] => opened.pool.threads().map(({ name }) => name)
   assert.equal(names(), ['worker-1', 'worker-2'])
@@ -94,7 +94,7 @@ test('a process begins with its first job and stays; while it works, its thread 
   await until('its thread takes jobs again', () => kinds().includes('cpu'))
 })
 
-test('what a job left behind and ends the process costs the next one no attempt', async () => {
+test('code of an ended job that ends the process costs the next job no attempt', async () => {
   await using opened = await openPool()
   await opened.outcomeOf({ task: 'misbehave-process', input: 'leaves an exit behind' })
   const next = await opened.start({ task: 'misbehave-process', input: 'heeds the signal' })
@@ -102,7 +102,7 @@ test('what a job left behind and ends the process costs the next one no attempt'
   await opened.whole()
 })
 
-test('progress is seen while the job keeps its thread busy', async () => {
+test('progress is visible while the job keeps its thread busy', async () => {
   await using opened = await openPool()
   const attempt = await opened.start({ task: 'tells-process' })
   await until('it has told the second', () => attempt.progress()?.message === 'halfway ✓')
@@ -121,7 +121,7 @@ test('a module that cannot be loaded in a process is named', async () => {
   assert.match(message, /elsewhere\.mjs: a child process cannot load it: .*not here/)
 })
 
-test('jobs of a process that cannot be started are handed back, and it is tried again until it can', async () => {
+test('jobs of a process that cannot be started are handed back, and the start is tried again until it succeeds', async () => {
   const dist = fileURLToPath(new URL('../../dist/', import.meta.url))
   await using home = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
   await cp(join(dist, 'src'), join(home.path, 'dist/src'), { recursive: true })

@@ -1,11 +1,11 @@
-/** Progress and log lines of jobs on threads: cheap, in order, and not lost when the thread is. */
+/** Progress and log lines of jobs on threads arrive in order, and are not lost with the thread. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createLog, type Log } from '../../src/log.ts'
 import { openPool } from '../harness/pool.ts'
 import { until } from '../harness/until.ts'
 
-test('what a task told last is seen while it runs, on both kinds and even when it never lets go', async () => {
+test('the last progress of a task is visible while it runs, on both kinds and even in an endless loop', async () => {
   await using opened = await openPool()
   for (const task of ['tells-cpu', 'tells-io']) {
     const running = await opened.start({ task, timeoutMs: 60_000 })
@@ -19,7 +19,7 @@ test('what a task told last is seen while it runs, on both kinds and even when i
   }
 })
 
-test('a slot begins anew with each job', async () => {
+test('the progress of a slot is empty at the start of each job', async () => {
   await using opened = await openPool()
   const first = await opened.start({ task: 'tells-cpu', timeoutMs: 60_000 })
   await until('it has told', () => first.progress() !== null)
@@ -45,7 +45,7 @@ test('log lines keep their order and their ids, and the last ones survive a kill
   for (const [index, line] of told.entries()) assert.is(line, `line ${index} {${ids},"fields":{"index":${index}}}`)
 })
 
-test('what a task says on the port of its thread is not heard, and closing the port silences nobody', async () => {
+test('messages of a task on the port of its thread are dropped, and closing the port has no effect', async () => {
   const lines: string[] = []
   const log: Log = Object.assign(createLog('silent'), { info: (_: unknown, text: unknown) => lines.push(String(text)) })
   await using opened = await openPool({}, log)

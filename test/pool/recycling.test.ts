@@ -1,4 +1,4 @@
-/** A thread that was used long enough, or that holds too much between jobs, is replaced; nobody on it is disturbed. */
+/** A thread that has run enough jobs, or holds too much memory between jobs, is replaced without harm to its jobs. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openPool, type OpenPool } from '../harness/pool.ts'
@@ -9,7 +9,7 @@ async function threadOf(opened: OpenPool, task: string): Promise<string> {
   return outcome.ok ? outcome.result : ''
 }
 
-test('a thread is replaced after so many jobs', async () => {
+test('a thread is replaced after its maximum of jobs', async () => {
   await using opened = await openPool({ maxJobsPerThread: 3 })
   for (const task of ['misbehave-cpu', 'misbehave-io']) {
     const seen: string[] = []

@@ -1,11 +1,11 @@
-/** Steps on their way between a thread and the main one, when the thread does not live to hear of them. */
+/** Steps between a thread and the main thread, when the thread ends before the reply. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Claim, StepKeeper, StepReport } from '../../src/domain/claim.ts'
 import { openPool } from '../harness/pool.ts'
 import { until } from '../harness/until.ts'
 
-/** Replies when the test does. */
+/** Replies when the test calls it. */
 function createHeldKeeper() {
   const held = new Map<string, PromiseWithResolvers<StepReport>>()
   const claims: Claim[] = []
@@ -25,7 +25,7 @@ function createHeldKeeper() {
   }
 }
 
-test('a reply for a thread that was killed is not taken for one to the next thread', async () => {
+test('the next thread ignores a reply for a thread that was killed', async () => {
   const { keeper, claims, reply } = createHeldKeeper()
   await using opened = await openPool({ threads: 1, ioThreads: 0, keeper })
   const first = await opened.start({ task: 'steps-cpu', input: 'late', timeoutMs: 50 })
@@ -43,7 +43,7 @@ test('a reply for a thread that was killed is not taken for one to the next thre
   assert.equal(new Set(claims.map(({ runId }) => runId)).size, 2)
 })
 
-test('a step that the store cannot take or read fails with what the store says', async () => {
+test('a step that the store cannot keep or read fails with the error of the store', async () => {
   const { keeper, reply } = createHeldKeeper()
   await using opened = await openPool({ threads: 1, ioThreads: 0, keeper })
   const running = await opened.start({ task: 'steps-cpu', input: 'refused' })

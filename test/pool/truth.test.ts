@@ -1,4 +1,4 @@
-/** What is told of an error survives the way between the threads. */
+/** The details of an error survive the way between the threads. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openPool } from '../harness/pool.ts'
@@ -16,7 +16,7 @@ test('name, code, status, causes and stack of a thrown error are kept', async ()
   assert.match(cause?.cause?.message ?? '', 'a string')
 })
 
-test('a task can say that trying again is of no use', async () => {
+test('a task can mark an error as not retryable', async () => {
   await using opened = await openPool()
   const useless = await opened.outcomeOf({ task: 'misbehave-cpu', input: 'throws what is not worth retrying' })
   assert.is(!useless.ok && useless.isRetryable, false)
@@ -24,7 +24,7 @@ test('a task can say that trying again is of no use', async () => {
   assert.is(!ordinary.ok && ordinary.isRetryable, true)
 })
 
-test('a memory hog is told how much it took and how much it may', async () => {
+test('the error of a memory hog names the memory that it took and its limit', async () => {
   await using opened = await openPool()
   const outcome = await opened.outcomeOf({ task: 'misbehave-cpu', input: 'hoards buffers' })
   assert.match((!outcome.ok && outcome.error.message) || '', /took \d+ MiB; 64 MiB are allowed/)
@@ -39,7 +39,7 @@ test('a module that cannot be loaded on a thread fails its job', async () => {
   await opened.whole()
 })
 
-test('an error that comes after its job has ended is not blamed on the next job', async () => {
+test('an error after the end of its job does not fail the next job', async () => {
   await using opened = await openPool()
   const first = await opened.start({ task: 'misbehave-cpu', input: 'throws in a timer after its end' })
   await first.outcome

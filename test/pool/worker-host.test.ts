@@ -24,7 +24,7 @@ test('threads get no other flags', () => {
   assert.equal(threadFlags(['--import', 'a', ...others, '--import', 'b']), ['--import', 'a', '--import', 'b'])
 })
 
-test('a thread that lives and could not reply is told from one that has ended', () => {
+test('the error of a thread that could not reply differs from that of a thread that has ended', () => {
   const error = Object.assign(new Error('no reply'), { stack: 'Error: no reply' })
   const message = 'the thread could not reply: no reply'
   assert.equal(describeNoReply(error, true), { code: 'crashed', name: 'Error', message, stack: error.stack })

@@ -140,31 +140,27 @@ export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[]
   return threads
 }
 
-/**
- * How many jobs a thread that runs one after another may hold: as many as it runs in `batchMs`. So quick jobs do not wait
- * for one commit each, and slow jobs are not claimed before they can start.
- */
-export interface BatchSize {
-  /** At least 1. */
-  current(): number
-  /** The thread has run one more job. @param tookMs including the way to the thread */
-  note(tookMs: number): void
-  /** Back to 1 after a job held up others, until jobs prove quick again. */
-  reset(): void
-}
+export type BatchSize = ReturnType<typeof createBatchSize>
 
 const batchMs = 10
 const maxBatch = 64
 
-function createBatchSize(): BatchSize {
+/**
+ * How many jobs a thread that runs one after another may hold: as many as it runs in `batchMs`. So quick jobs do not wait
+ * for one commit each, and slow jobs are not claimed before they can start.
+ */
+function createBatchSize() {
   let size = 1
   return {
-    current: () => size,
-    note(tookMs) {
+    /** At least 1. */
+    current: (): number => size,
+    /** The thread has run one more job. @param tookMs on the thread */
+    note(tookMs: number): void {
       // Doubled at most: one quick job says little about the next.
       size = Math.max(1, Math.min(maxBatch, size * 2, Math.floor(batchMs / tookMs)))
     },
-    reset() {
+    /** Back to 1, until jobs prove quick again. */
+    reset(): void {
       size = 1
     },
   }

@@ -39,7 +39,7 @@ export function takeJob(
   const { promise, resolve }: PromiseWithResolvers<AttemptOutcome> = withResolvers()
   let isOver = false
   let hasBegun = false
-  let stop: StopSignal | undefined
+  let stop: ReturnType<typeof createStopSignal> | undefined
 
   const write = (line: Omit<LogMessage, 'type'>): void => post({ type: 'log', ...line })
   const task = createRunningTask(message, {
@@ -88,17 +88,11 @@ export function takeJob(
   }
 }
 
-interface StopSignal {
-  readonly signal: AbortSignal
-  /** The slot's commands are not for this signal any more. */
-  close(): void
-}
-
 /**
  * A signal that follows the slot's `stop` command. Asynchronous code gets an `abort` event. `aborted` and
  * `throwIfAborted()` read the shared memory themselves, so a loop that blocks the event loop sees the command too.
  */
-function createStopSignal(control: ControlBlock, slot: number): StopSignal {
+function createStopSignal(control: ControlBlock, slot: number) {
   const controller = new Controller()
   const { signal } = controller
   let isClosed = false
@@ -124,7 +118,8 @@ function createStopSignal(control: ControlBlock, slot: number): StopSignal {
   void pollWhenStopped()
   return {
     signal,
-    close() {
+    /** From now on the slot's commands are for the next job. */
+    close(): void {
       isClosed = true
       control.endWait(slot)
     },
