@@ -1,4 +1,4 @@
-/** The OpenAPI document, made of the table of routes and of the schemas that type responses. */
+/** Makes the OpenAPI document from the table of routes and from the schemas of requests and responses. */
 import { z } from 'zod'
 import { type ProblemCode, problemCodes, problems } from '../../domain/problems.ts'
 import { failureStatuses } from '../../domain/run.ts'
@@ -25,6 +25,8 @@ import {
 import { deliverySchema, minimalRunSchema, runIdSchema, runViewSchema } from '../views/run.ts'
 import { problemExample } from './examples.ts'
 
+type JsonObject = Readonly<Record<string, unknown>>
+
 const pathParameters: Record<keyof PathParameters, z.ZodType> = {
   id: runIdSchema,
   index: jobIndexSchema,
@@ -36,13 +38,25 @@ const pathParameters: Record<keyof PathParameters, z.ZodType> = {
     .describe('of a task or a schedule'),
 }
 
+/** Schemas with a name of their own, which several routes or problems refer to. */
+const sharedSchemas: NamedSchemas = {
+  Run: runViewSchema,
+  MinimalRun: minimalRunSchema,
+  Job: jobViewSchema,
+  JobFailure: jobFailureSchema,
+  JobError: jobErrorSchema,
+  JobStep: stepSchema,
+  Cause: causeSchema,
+  Delivery: deliverySchema,
+  Problem: problemSchema,
+}
+
 /**
  * https://spec.openapis.org/oas/v3.1.1.html
- * @param routes that the process answers
- * @param prefix of all addresses that it gives out
+ * @param routes the routes that the process serves
+ * @param prefix stands before each address in the responses
  */
 export function createDocument(routes: readonly Route[], prefix = ''): JsonObject {
-  const paths = Map.groupBy(routes, ({ path }) => path)
   const document = {
     openapi: '3.1.1',
     jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
@@ -50,26 +64,28 @@ export function createDocument(routes: readonly Route[], prefix = ''): JsonObjec
       title: 'Forerunner',
       version,
       description:
-        'Answers a request with the result of its first task, and runs the rest in worker threads, durably. HEAD answers wherever GET does, OPTIONS everywhere; a method that a path has not is answered with the problem `method-not-allowed`.',
+        'Answers a request with the result of its first task, and runs the rest in worker threads, durably. HEAD works wherever GET does, and OPTIONS everywhere. A method that a path does not have gets the problem `method-not-allowed`.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: prefix || '/' }],
     security: [{ apiKey: [] }, {}],
     tags: [{ name: 'runs' }, { name: 'service' }],
-    paths: Object.fromEntries([...paths].map(([path, ofPath]) => [path, pathItem(path, ofPath)])),
+    paths: Object.fromEntries(
+      [...Map.groupBy(routes, ({ path }) => path)].map(([path, ofPath]) => [path, pathItem(path, ofPath)]),
+    ),
     components: components(routes),
   }
-  return prefix === '' ? document : (addressed(document, prefix) as JsonObject)
+  return prefix === '' ? document : (withPrefix(document, prefix) as JsonObject)
 }
 
-/** Addresses in texts: of examples, and the `type` of each problem. Paths are names of members, and have no prefix. */
+/** An address in a text: in an example, or the `type` of a problem. Paths are names of members, and get no prefix. */
 const address = /(?<before>^|[<"`])\/(?<first>runs|problems|run-tasks|schedules)(?=[/"`?]|$)/g
 
-function addressed(value: unknown, prefix: string): unknown {
+function withPrefix(value: unknown, prefix: string): unknown {
   if (typeof value === 'string') return value.replaceAll(address, `$<before>${prefix}/$<first>`)
-  if (Array.isArray(value)) return value.map((each) => addressed(each, prefix))
+  if (Array.isArray(value)) return value.map((each) => withPrefix(each, prefix))
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, addressed(each, prefix)]))
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, withPrefix(each, prefix)]))
 }
 
 function pathItem(path: string, routes: readonly Route[]): JsonObject {
@@ -83,88 +99,89 @@ function pathItem(path: string, routes: readonly Route[]): JsonObject {
 }
 
 function operation(route: Route): JsonObject {
-  const { operationId, summary, description, area, isOpen, query = {}, headers = [], body, responses } = route
-  const inQuery = Object.entries(query).map(([name, parameter]) => {
+  const { operationId, summary, description, area, isOpen = false, body, query = {}, headers = [], responses } = route
+  const queryParameters = Object.entries(query).map(([name, parameter]) => {
     const { description: meaning, ...schema } = jsonSchema(parameter, 'input')
     return { name, in: 'query', ...(meaning !== undefined && { description: meaning }), schema }
   })
-  const parameters = [...inQuery, ...headers.map((name) => refTo('parameters', parameterName(name)))]
+  const parameters = [...queryParameters, ...headers.map((name) => refTo('parameters', parameterName(name)))]
   return {
     operationId,
-    summary: `${summary.charAt(0).toUpperCase()}${summary.slice(1)}`,
+    summary: capitalised(summary),
     ...(description !== undefined && { description }),
     tags: [area],
-    ...(isOpen === true && { security: [] }),
+    ...(isOpen && { security: [] }),
     ...(parameters.length > 0 && { parameters }),
     ...(body !== undefined && {
       requestBody: { required: route.method === 'PUT', content: jsonContent(body.json, body.example) },
     }),
     responses: {
-      ...Object.fromEntries(responses.map((response) => [String(response.status), success(response, isOpen === true)])),
+      ...Object.fromEntries(responses.map((response) => [String(response.status), successResponse(response, isOpen)])),
       ...problemResponses(problemsOf(route)),
     },
   }
 }
 
-/** They stand in the responses of several routes, and in problems. */
-const sharedSchemas: NamedSchemas = {
-  Run: runViewSchema,
-  MinimalRun: minimalRunSchema,
-  Job: jobViewSchema,
-  JobFailure: jobFailureSchema,
-  JobError: jobErrorSchema,
-  JobStep: stepSchema,
-  Cause: causeSchema,
-  Delivery: deliverySchema,
-  Problem: problemSchema,
-}
-
 function components(routes: readonly Route[]): JsonObject {
-  const taken = routes.map(({ body }) => body?.json)
-  const given = routes.flatMap(({ responses, schemas }) => [...responses.map(({ json }) => json), schemas])
-  const problemSchemas = problemCodes.map((code) => [problemSchemaName(code), problemSchemaOf(code)] as const)
+  const requestSchemas = routes.map(({ body }) => body?.json)
+  const responseSchemas = routes.flatMap(({ responses, schemas }) => [...responses.map(({ json }) => json), schemas])
+  const problemSchemas = problemCodes.map((code) => [problemSchemaName(code), problemSchemaOf(code)])
   const parameters = Object.entries(requestHeaders).map(([name, { description, schema, example }]) => [
     parameterName(name),
     { name, in: 'header', description, schema: jsonSchema(schema, 'input'), example },
   ])
   return {
     securitySchemes: {
-      apiKey: { type: 'http', scheme: 'bearer', description: 'One of the keys in API_KEYS, where there are some.' },
+      apiKey: { type: 'http', scheme: 'bearer', description: 'One of the keys in API_KEYS, if there are any.' },
     },
     schemas: {
-      ...namedSchemas(Object.assign({}, ...taken), 'input'),
-      ...namedSchemas(Object.assign({ ...sharedSchemas }, ...given, Object.fromEntries(problemSchemas)), 'output'),
+      ...namedSchemas(Object.assign({}, ...requestSchemas), 'input'),
+      ...namedSchemas(
+        Object.assign({ ...sharedSchemas }, ...responseSchemas, Object.fromEntries(problemSchemas)),
+        'output',
+      ),
     },
     parameters: Object.fromEntries(parameters),
     examples: Object.fromEntries(problemCodes.map((code) => [code, { value: problemExample(code) }])),
   }
 }
 
-export type JsonObject = Readonly<Record<string, unknown>>
-
-export const refTo = (kind: 'schemas' | 'parameters' | 'examples', name: string): JsonObject => ({
-  $ref: `#/components/${kind}/${name}`,
-})
-
-/** `run-not-found` → `RunNotFoundProblem`. */
-export function problemSchemaName(code: ProblemCode): string {
-  const words = code.split('-').map((word) => `${word.charAt(0).toUpperCase()}${word.slice(1)}`)
-  return `${words.join('')}Problem`
+function refTo(kind: 'schemas' | 'parameters' | 'examples', name: string): JsonObject {
+  return { $ref: `#/components/${kind}/${name}` }
 }
 
-export function parameterName(header: string): string {
+/** `run-not-found` → `RunNotFoundProblem`. */
+function problemSchemaName(code: ProblemCode): string {
+  return `${code.split('-').map(capitalised).join('')}Problem`
+}
+
+function capitalised(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}
+
+function parameterName(header: string): string {
   return header.replaceAll('-', '')
 }
 
-/** As JSON Schema 2020-12, to stand inside the document. */
-export function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): JsonObject {
+/** JSON Schema 2020-12 without what only a document of its own needs. */
+function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): JsonObject {
   const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io, override: simplify })
   return rest
 }
 
+/** Schemas that refer to each other by name. */
+function namedSchemas(schemas: NamedSchemas, io: 'input' | 'output'): JsonObject {
+  const registry = z.registry<{ id: string }>()
+  for (const [id, schema] of Object.entries(schemas)) registry.add(schema, { id })
+  const uri = (id: string): string => `#/components/schemas/${id}`
+  const { schemas: made } = z.toJSONSchema(registry, { io, uri, override: simplify })
+  const bare = Object.entries(made).map(([id, { $schema: _dialect, $id: _id, ...schema }]) => [id, schema] as const)
+  return Object.fromEntries(bare)
+}
+
 /**
- * Takes out what says twice what the format says, and `readOnly`, which means something else in OpenAPI. A default
- * becomes words: generators of clients make members that have one required.
+ * Removes the pattern of a date, which repeats its format, and `readOnly`, which means something else in OpenAPI. A default
+ * becomes words, because generators of clients require members that have a default.
  */
 function simplify({ jsonSchema: schema }: { readonly jsonSchema: z.core.JSONSchema.BaseSchema }): void {
   if (schema.format === 'date-time') delete schema.pattern
@@ -175,35 +192,23 @@ function simplify({ jsonSchema: schema }: { readonly jsonSchema: z.core.JSONSche
   delete schema.default
 }
 
-/** Schemas that refer to each other by name. */
-export function namedSchemas(schemas: NamedSchemas, io: 'input' | 'output'): JsonObject {
-  const registry = z.registry<{ id: string }>()
-  for (const [id, schema] of Object.entries(schemas)) registry.add(schema, { id })
-  const uri = (id: string): string => `#/components/schemas/${id}`
-  const { schemas: made } = z.toJSONSchema(registry, { io, uri, override: simplify })
-  const bare = Object.entries(made).map(([id, { $schema: _dialect, $id: _id, ...schema }]) => [id, schema] as const)
-  return Object.fromEntries(bare)
-}
-
-/** Whether each of them is always sent, or only where it applies. */
+/** By name: whether the header is always sent, or only if it applies. */
 type Headers = Partial<Record<ResponseHeaderName, boolean>>
 
-export function success(
-  { description, json, mediaType, example, headers = [], mayHave = [] }: RouteResponse,
-  isOpen: boolean,
-): JsonObject {
-  const always = headers.map((name) => [name, true] as const)
-  const perhaps = [...mayHave, ...(isOpen ? [] : (['Vary'] as const))].map((name) => [name, false] as const)
+function successResponse(response: RouteResponse, isOpen: boolean): JsonObject {
+  const { description, json, mediaType, example, headers = [], mayHave = [] } = response
+  const required = headers.map((name) => [name, true] as const)
+  const optional = [...mayHave, ...(isOpen ? [] : (['Vary'] as const))].map((name) => [name, false] as const)
   return {
     description,
-    headers: headerObjects(Object.fromEntries([...always, ...perhaps])),
+    headers: headerObjects(Object.fromEntries([...required, ...optional])),
     ...(json !== undefined && { content: jsonContent(json, example) }),
     ...(mediaType !== undefined && { content: textContent([mediaType].flat(), example) }),
   }
 }
 
-/** JSON of one of these forms. */
-export function jsonContent(schemas: NamedSchemas, example: unknown): JsonObject {
+/** JSON with any of these schemas. */
+function jsonContent(schemas: NamedSchemas, example: unknown): JsonObject {
   const refs = Object.keys(schemas).map((name) => refTo('schemas', name))
   return { 'application/json': { schema: refs.length > 1 ? { anyOf: refs } : refs[0], example } }
 }
@@ -214,30 +219,33 @@ function textContent(types: readonly string[], example: unknown): JsonObject {
   return Object.fromEntries(types.map((type) => [type, content]))
 }
 
-/** By status. A status can stand for several problems. */
-export function problemResponses(codes: readonly ProblemCode[]): JsonObject {
+/** By status. Several problems may have the same status. */
+function problemResponses(codes: readonly ProblemCode[]): JsonObject {
   const byStatus = Map.groupBy(codes, (code) => String(problems[code].status))
   if (codes.includes('first-task-failed')) {
-    // A failed first task may answer with a status of its own.
+    // A failed first task may set the status.
     for (const status of failureStatuses.map(String)) {
       byStatus.set(status, [...(byStatus.get(status) ?? []), 'first-task-failed'])
     }
   }
-  return Object.fromEntries([...byStatus].map(([status, own]) => [status, problemResponse(own)]))
+  return Object.fromEntries([...byStatus].map(([status, ofStatus]) => [status, problemResponse(ofStatus)]))
 }
 
-/** Several problems that share a status: a header that not all of them have is not required. */
+/** One response for all problems of a status. A header is required if each of them has it. */
 function problemResponse(codes: readonly ProblemCode[]): JsonObject {
   const refs = codes.map((code) => refTo('schemas', problemSchemaName(code)))
   const all = codes.map(headersOf)
   const names = all.flatMap((headers) => Object.keys(headers) as ResponseHeaderName[])
-  const examples = Object.fromEntries(codes.map((code) => [code, refTo('examples', code)]))
+  const headers = Object.fromEntries(names.map((name) => [name, all.every((each) => each[name] === true)]))
   return {
     description: codes.map((code) => `\`${code}\`: ${problems[code].meaning}`).join('\n\n'),
-    headers: headerObjects(
-      Object.fromEntries(names.map((name) => [name, all.every((headers) => headers[name] === true)])),
-    ),
-    content: { 'application/problem+json': { schema: refs.length > 1 ? { oneOf: refs } : refs[0], examples } },
+    headers: headerObjects(headers),
+    content: {
+      'application/problem+json': {
+        schema: refs.length > 1 ? { oneOf: refs } : refs[0],
+        examples: Object.fromEntries(codes.map((code) => [code, refTo('examples', code)])),
+      },
+    },
   }
 }
 
@@ -251,7 +259,7 @@ function headersOf(code: ProblemCode): Headers {
     ...(retryAfterS !== undefined && { 'Retry-After': true }),
     ...(mayHave.includes('runId') && { Link: false }),
     ...(members.includes('runId') && { Link: true }),
-    // It is the answer of a run.
+    // A problem that names the deciding job is the answer of a run.
     ...(members.includes('jobIndex') && {
       'Content-Location': true,
       'Server-Timing': false,

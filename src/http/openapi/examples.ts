@@ -1,4 +1,4 @@
-/** Examples for the OpenAPI document, of one run of the tasks that come with the service. */
+/** Examples for the OpenAPI document: one run of the tasks that come with the service, and each problem. */
 import { type ProblemCode, type ProblemMembers, problems } from '../../domain/problems.ts'
 import type { RunInput, SchedulePut } from '../validation.ts'
 import type { JobView } from '../views/job.ts'

@@ -1,4 +1,4 @@
-/** What the service says of its interface: GET /openapi.json, and GET /problems/{slug}, where a problem's `type` leads. */
+/** Documentation of the interface: the OpenAPI document, a page for each problem, and the list of routes at `/`. */
 import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
 import { type ProblemCode, problemCodes, problems } from '../../domain/problems.ts'
@@ -22,15 +22,16 @@ export const openapi: Route = {
   problems: [],
 
   create({ routes, prefix }) {
-    // The same for as long as the service runs, made when it is first asked for.
-    let text: string | undefined
-    let tag = ''
+    // Made at the first request. It does not change while the process runs.
+    let made: { readonly text: string; readonly tag: string } | undefined
+
+    function make(): { readonly text: string; readonly tag: string } {
+      const text = JSON.stringify(createDocument(routes, prefix))
+      return { text, tag: tagOfText(text) }
+    }
 
     return (ctx) => {
-      if (text === undefined) {
-        text = JSON.stringify(createDocument(routes, prefix))
-        tag = tagOfText(text)
-      }
+      const { text, tag } = (made ??= make())
       ctx.status = 200
       ctx.set({ ETag: tag, 'Cache-Control': 'no-cache' })
       if (isNotModified(ctx.get('If-None-Match'), tag)) ctx.status = 304
@@ -44,12 +45,12 @@ const problemPageSchema = z
     type: z.string(),
     title: z.string(),
     status: z.int().min(400).max(599),
-    isRetryable: z.boolean().describe('whether the same request can succeed later without a change'),
+    isRetryable: z.boolean().describe('whether the same request may succeed later'),
     meaning: z.string(),
     remedy: z.string(),
   })
   .readonly()
-  .describe('What a problem means and what to do')
+  .describe('What a problem means, and what to do')
 
 function pageOf(code: ProblemCode, prefix: string): z.output<typeof problemPageSchema> {
   const { status, title, isRetryable = false, meaning, remedy } = problems[code]
@@ -66,7 +67,7 @@ export const explainProblem: Route = {
   responses: [
     {
       status: 200,
-      description: 'What the problem means and what to do.',
+      description: 'What the problem means, and what to do.',
       json: { ProblemPage: problemPageSchema },
       example: pageOf('run-not-found', ''),
     },
@@ -94,7 +95,7 @@ export const root: Route = {
   responses: [
     {
       status: 200,
-      description: 'The page, for clients that name text/html in Accept; for others the list of routes.',
+      description: 'The page for clients that name text/html in Accept, and the list of routes for others.',
       mediaType: ['text/plain', 'text/html'],
       headers: ['Vary'],
       mayHave: ['ETag', 'Cache-Control'],
@@ -105,7 +106,7 @@ export const root: Route = {
 
   create(deps) {
     const list = listOf(deps)
-    // In a process that answers for no runs the page would have nothing to show.
+    // A process that only runs jobs serves no runs, so its page would be empty.
     const hasPage = deps.config.role !== 'worker'
 
     return (ctx) => {
@@ -118,7 +119,7 @@ export const root: Route = {
   },
 }
 
-/** @returns the list for the origin that the request names */
+/** @returns a function that makes the list for the origin of a request */
 function listOf({ routes, prefix }: RouteDependencies): (origin: string) => string {
   const rows = routes.map(({ method, path, summary }) => [`${method} ${prefix}${path}`, summary] as const)
   const width = Math.max(...rows.map(([route]) => route.length)) + 2

@@ -1,4 +1,4 @@
-/** What monitoring reads: /livez and /readyz, /stats now, /stats/recent of the last minutes, /metrics for Prometheus. */
+/** Routes for monitoring: /livez and /readyz, /stats, /stats/recent for the last minutes, and /metrics for Prometheus. */
 import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
 import type { Route, RouteResponse } from '../route.ts'
@@ -35,7 +35,7 @@ export const stats: Route = {
   responses: [
     {
       status: 200,
-      description: 'The counts of this moment.',
+      description: 'The current counts.',
       json: { Stats: statsSchema },
       example: statsExample,
       headers: ['Cache-Control'],
@@ -111,7 +111,8 @@ export const recent: Route = {
   responses: [
     {
       status: 200,
-      description: 'What it runs now, quantiles and tasks of five minutes, and a quarter of an hour in rows.',
+      description:
+        'Current attempts, quantiles and tasks of five minutes, and a row for each ten seconds of a quarter of an hour.',
       json: { Recent: recentSchema },
       example: recentExample,
       headers: ['Cache-Control'],
@@ -163,14 +164,14 @@ export const prometheus: Route = {
 const healthSchema = z.object({ status: z.literal('ok') }).readonly()
 const healthy: z.output<typeof healthSchema> = { status: 'ok' }
 const responses: readonly RouteResponse[] = [
-  { status: 200, description: 'It does.', json: { Health: healthSchema }, example: healthy },
+  { status: 200, description: 'Yes.', json: { Health: healthSchema }, example: healthy },
 ]
 
 export const livez: Route = {
   method: 'GET',
   path: '/livez',
   operationId: 'livez',
-  summary: 'says whether the process lives',
+  summary: 'says whether the process is alive',
   area: 'service',
   isOpen: true,
   responses,

@@ -1,4 +1,4 @@
-/** The JSON form of a schedule. */
+/** Schedules as JSON. */
 import { z } from 'zod'
 import { parseKeeping } from '../../domain/json.ts'
 import { firstFailurePolicies } from '../../domain/run.ts'
@@ -21,28 +21,30 @@ export const scheduleSchema = z
         webhook: z.object({ url: z.string() }).exactOptional().describe('without user and password'),
       })
       .readonly()
-      .describe('what each run is made of; the tag `schedule:{name}` is added to its tags'),
-    missed: z.enum(missedPolicies).describe('of ticks that passed while nothing ran: one run, none, or one each'),
+      .describe('the request of each run; the tag `schedule:{name}` is added'),
+    missed: z
+      .enum(missedPolicies)
+      .describe('runs for the ticks that passed while no process ran: one in all, none, or one for each tick'),
     paused: z.boolean(),
-    declared: z.boolean().describe('in code: it can be paused, and not be changed'),
-    nextAt: instantSchema.nullable().describe('the next tick, or one that is due; null: paused, or no date follows'),
-    lastAt: instantSchema.nullable().describe('the last tick that made a run'),
-    lastRunId: runIdSchema.nullable().describe('of the run that it made, which may be forgotten by now'),
+    declared: z.boolean().describe('declared in code: it can be paused, but not changed'),
+    nextAt: instantSchema.nullable().describe('the next tick; null: the schedule is paused, or has no further tick'),
+    lastAt: instantSchema.nullable().describe('the last tick that created a run; null: none'),
+    lastRunId: runIdSchema.nullable().describe('the run of that tick, which may have been deleted since'),
     problem: z
       .object({ at: instantSchema.describe('the tick'), code: z.string(), detail: z.string() })
       .readonly()
       .nullable()
-      .describe('why the last tick made no run; null where it made one'),
+      .describe('why the last tick created no run; null if it created one'),
     links: z.object({
       self: z.string(),
-      runs: z.string().describe('its runs'),
+      runs: z.string().describe('the runs of the schedule'),
       run: z.string(),
       pause: z.string(),
       resume: z.string(),
     }),
   })
   .readonly()
-  .describe('A schedule, which makes a run at each of its ticks')
+  .describe('A schedule, which creates a run at each of its ticks')
 
 export const scheduleListSchema = z.object({ schedules: z.array(scheduleSchema).readonly() }).readonly()
 
@@ -52,14 +54,15 @@ export type ScheduleListView = z.output<typeof scheduleListSchema>
 type RequestView = ScheduleView['request']
 
 export interface ScheduleViewOptions {
+  /** Stands before each address. Default: empty. */
   readonly prefix?: string
-  /** The task of a request as it may be shown. */
+  /** Hides what the caller may not see of a task of the request. */
   readonly showTask: (task: RequestView['tasks'][number]) => RequestView['tasks'][number]
 }
 
 export function viewSchedule(schedule: Schedule, { prefix = '', showTask }: ScheduleViewOptions): ScheduleView {
   const { name, cron, timeZone, missed, isPaused, isDeclared, nextAt, lastAt, lastRunId, problem } = schedule
-  // Its form was checked when it was put.
+  // The form of the request was checked when the schedule was stored.
   const { tasks, ...request } = parseKeeping(schedule.request, [['tasks', 'input']]) as RequestView
   const self = `${prefix}/schedules/${name}`
   const runs = `${prefix}/runs?tag=${encodeURIComponent(scheduleTag(name))}`
@@ -70,7 +73,7 @@ export function viewSchedule(schedule: Schedule, { prefix = '', showTask }: Sche
     request: {
       tasks: tasks.map(showTask),
       ...request,
-      ...(request.webhook && { webhook: shownWebhook(request.webhook) }),
+      ...(request.webhook && { webhook: { url: shownUrl(request.webhook.url) } }),
     },
     missed,
     paused: isPaused,
@@ -81,8 +84,4 @@ export function viewSchedule(schedule: Schedule, { prefix = '', showTask }: Sche
     problem: problem && { ...problem, at: instant(problem.at) },
     links: { self, runs, run: `${self}/run`, pause: `${self}/pause`, resume: `${self}/resume` },
   }
-}
-
-function shownWebhook({ url }: { readonly url: string }): { url: string } {
-  return { url: shownUrl(url) }
 }
