@@ -1,9 +1,13 @@
-/** GET /runs: newest first, filtered, and page by page without gaps or repetitions. */
+/** GET /runs: newest first, filtered, by words, and page by page without gaps or repetitions. */
+import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { AppError } from '../../src/domain/errors.ts'
+import { newRunId } from '../../src/domain/ids.ts'
+import { pageTokenOf, parsePageToken } from '../../src/http/routes/list-runs.ts'
 import type { RunView } from '../../src/http/views/run.ts'
 import { readRun } from '../harness/run.ts'
-import { type Service, shareService } from '../harness/service.ts'
+import { type Service, shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
@@ -199,5 +203,64 @@ test('refuses a page token that it has not made', async () => {
     await expectProblem(await service.get(`/runs?pageToken=${token}`), 'invalid-page-token')
   }
 })
+
+async function search(service: Service, query: Record<string, string>): Promise<string[]> {
+  const response = await service.get(`/runs?${new URLSearchParams(query).toString()}`)
+  assert.is(response.status, 200)
+  const { runs } = (await response.json()) as { readonly runs: readonly RunView[] }
+  return runs.map(({ id }) => id)
+}
+
+test('finds a run by the text of its error', async () => {
+  await using service = await shareService()
+  const tasks = [{ name: 'fail', input: { message: 'the printer is on fire' }, maxAttempts: 1 }]
+  const { id } = await readRun(await service.post('/run-tasks', { tasks, respond: 'none' }))
+  await service.post('/run-tasks', { tasks: [{ name: 'echo', input: 'fire' }] })
+  await until('it is found', async () => (await search(service, { q: 'printer fire' })).includes(id))
+  assert.equal(await search(service, { q: 'printer', state: 'completed' }), [])
+  const counted = await service.post('/runs/retry?q=print*%20fire&state=failed&dryRun=true')
+  assert.equal(await counted.json(), { matched: 1, changed: 0 })
+})
+
+test('refuses a search without words, or where there is no index', async () => {
+  await using service = await startService({ searchIndex: false })
+  for (const q of ['', '%20', '***', '-%22-', 'x'.repeat(201), 'echo']) {
+    await expectProblem(await service.get(`/runs?q=${q}`), 'invalid-filter')
+  }
+})
+
+test('a page token gives back the id that it was made of', () => {
+  fc.assert(fc.property(fc.uuid({ version: 7 }), (id) => parsePageToken(pageTokenOf(id)) === id))
+})
+
+test('every other text is refused as a page token, and nothing else is thrown', () => {
+  const noise = fc.oneof(fc.string({ unit: 'binary' }), fc.base64String(), fc.uuid(), fc.constant(''))
+  fc.assert(
+    fc.property(noise, (text) => {
+      assert.is(refusalOf(text), 'invalid-page-token', JSON.stringify(text))
+    }),
+  )
+})
+
+test('a page token that was changed anywhere is refused or names another run', () => {
+  const id = newRunId()
+  const token = pageTokenOf(id)
+  fc.assert(
+    fc.property(fc.nat(token.length), fc.string({ unit: 'binary', minLength: 1, maxLength: 3 }), (at, inserted) => {
+      const changed = token.slice(0, at) + inserted + token.slice(at)
+      assert.is(refusalOf(changed), 'invalid-page-token', JSON.stringify(changed))
+    }),
+  )
+})
+
+function refusalOf(text: string): string | undefined {
+  try {
+    parsePageToken(text)
+    return undefined
+  } catch (error) {
+    if (error instanceof AppError) return error.code
+    throw error
+  }
+}
 
 test.run()

@@ -1,4 +1,4 @@
-/** With API keys set, everything but what has to be open needs one of them. */
+/** With API keys set, everything but what has to be open needs one of them; pages of other sites change nothing at all. */
 import Koa, { type Middleware } from 'koa'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -204,6 +204,21 @@ test('keys hold in an app of somebody else, for the routes alone', async () => {
   assert.is((await fetch(`${app.url}/runs`, { headers: bearer('first-key') })).status, 200)
   assert.is(await (await fetch(`${app.url}/mine`)).text(), 'mine')
   assert.is((await instance.forerunner.run(echo)).result, 1)
+})
+
+const from = (site: string) => ({ 'Sec-Fetch-Site': site })
+
+test('a web page of another site cannot start or end work; one of the same site and a program can', async () => {
+  await using service = await shareService()
+  const body = { tasks: [{ name: 'echo' }] }
+  await expectProblem(await service.post('/run-tasks', body, from('cross-site')), 'cross-site')
+  await expectProblem(await service.post('/runs/x/cancel', undefined, from('cross-site')), 'cross-site')
+  const removed = await service.fetch('/runs/x', { method: 'DELETE', headers: from('cross-site') })
+  await expectProblem(removed, 'cross-site')
+  for (const site of ['same-origin', 'same-site', 'none']) {
+    assert.is((await service.post('/run-tasks', body, from(site))).status, 200)
+  }
+  assert.is((await service.get('/runs', from('cross-site'))).status, 200)
 })
 
 test.run()

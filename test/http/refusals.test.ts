@@ -3,19 +3,20 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { listRuns, readRun } from '../harness/run.ts'
-import { startService } from '../harness/service.ts'
+import { shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
 const waiting = { name: 'wait', input: { ms: 60_000 } }
 const echo = { name: 'echo' }
+const maxBacklog = 4
 
 test('takes jobs up to its backlog and refuses the run that would go beyond, whole', async () => {
-  await using service = await startService({ maxBacklog: 3 })
+  await using service = await shareService({ maxBacklog })
   const submit = (count: number) =>
     service.post('/run-tasks', { respond: 'none', tasks: Array.from({ length: count }, () => waiting) })
-  await expectProblem(await submit(4), 'overloaded')
-  assert.is((await submit(2)).status, 202)
+  await expectProblem(await submit(5), 'overloaded')
+  assert.is((await submit(3)).status, 202)
   const refused = await submit(2)
   assert.match(refused.headers.get('Retry-After') ?? '', /^[1-9]\d*$/)
   const { runId, instance } = await expectProblem(refused, 'overloaded')
@@ -27,9 +28,9 @@ test('takes jobs up to its backlog and refuses the run that would go beyond, who
 })
 
 test('takes runs again when jobs have ended', async () => {
-  await using service = await startService({ maxBacklog: 2 })
+  await using service = await shareService({ maxBacklog })
   const meeting = { meeting: `${service.url}/full`, count: 2 }
-  const full = service.post('/run-tasks', { tasks: [{ name: 'meet', input: meeting }, waiting] })
+  const full = service.post('/run-tasks', { tasks: [{ name: 'meet', input: meeting }, waiting, waiting, waiting] })
   await until('the backlog is full', async () => (await listRuns(service)).length === 1)
   await expectProblem(await service.post('/run-tasks', { tasks: [echo] }), 'overloaded')
   await attend(meeting, 'the test')
@@ -38,18 +39,18 @@ test('takes runs again when jobs have ended', async () => {
 })
 
 test('does not go beyond its backlog when many ask at once', async () => {
-  await using service = await startService({ maxBacklog: 10 })
+  await using service = await shareService({ maxBacklog })
   const tasks = [waiting, waiting]
   const asked = Array.from({ length: 20 }, () => service.post('/run-tasks', { respond: 'none', tasks }))
   const statuses = (await Promise.all(asked)).map(({ status }) => status)
-  assert.is(statuses.filter((status) => status === 202).length, 5)
-  assert.is(statuses.filter((status) => status === 503).length, 15)
-  assert.is((await listRuns(service)).length, 5)
+  assert.is(statuses.filter((status) => status === 202).length, 2)
+  assert.is(statuses.filter((status) => status === 503).length, 18)
+  assert.is((await listRuns(service)).length, 2)
 })
 
 test('says what is wrong with a request before it says that there is no room', async () => {
-  await using service = await startService({ maxBacklog: 1 })
-  const response = await service.post('/run-tasks', { tasks: [{ name: 'nope' }, echo] })
+  await using service = await shareService({ maxBacklog })
+  const response = await service.post('/run-tasks', { tasks: [{ name: 'nope' }, echo, echo, echo, echo] })
   await expectProblem(response, 'unknown-task')
 })
 
