@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { InvalidArgumentError } from 'commander'
 import { writeJson } from '../domain/json.ts'
 import { type AddCommand, type Context, createContext, type Environment, exitCodes, UsageError } from './context.ts'
+import { entryOf } from './dev.ts'
 import { offer, type OpenLoopReport, percentile } from './open-loop.ts'
 import { duration } from './run-lines.ts'
 import { readJson } from './run.ts'
@@ -187,9 +188,10 @@ async function startOwnService(environment: Environment, isIdle: boolean): Promi
   let lastMessage = ''
   // The log is read to its end: a full pipe would block the service.
   createInterface({ input: log }).on('line', (line) => {
-    const { msg, url } = entryOf(line)
-    if (msg?.startsWith('ready at ') === true && url !== undefined) resolve(url)
-    lastMessage = msg ?? lastMessage
+    const entry = entryOf(line)
+    if (entry === null) return
+    lastMessage = String(entry['msg'])
+    if (lastMessage.startsWith('ready at ')) resolve(String(entry['url']))
   })
   void ended.then(() => reject(new Error(`the service did not start: ${lastMessage}`)))
   try {
@@ -197,14 +199,5 @@ async function startOwnService(environment: Environment, isIdle: boolean): Promi
   } catch (error) {
     await dispose()
     throw error
-  }
-}
-
-/** A task may also print lines that are not JSON. */
-function entryOf(line: string): { readonly msg?: string; readonly url?: string } {
-  try {
-    return Object(JSON.parse(line)) as { readonly msg?: string; readonly url?: string }
-  } catch {
-    return {}
   }
 }

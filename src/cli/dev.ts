@@ -101,7 +101,8 @@ export function readableLine(line: string): string {
   return `${styled('dim', clock)}  ${text}${rest.length === 0 ? '' : styled('dim', `  ${rest.join(' ')}`)}`
 }
 
-function entryOf(line: string): Readonly<Record<string, unknown>> | null {
+/** @returns null for a line that the service has not logged: tasks may print others */
+export function entryOf(line: string): Readonly<Record<string, unknown>> | null {
   try {
     const value: unknown = JSON.parse(line)
     const isEntry = typeof value === 'object' && value !== null && 'level' in value && 'time' in value && 'msg' in value

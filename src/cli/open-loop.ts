@@ -39,19 +39,13 @@ export interface OpenLoopReport {
   readonly latenessMs: readonly number[]
 }
 
-interface Arrival {
-  readonly stream: number
-  /** Since the start. */
-  readonly dueMs: number
-}
-
 const msPerSecond = 1_000
 const timeoutMs = 60_000
 /** Further requests wait for a free connection; their latency includes the wait. */
 const maxSockets = 1_000
 
-/** All arrivals in order of time. Those of a stream are evenly spaced; the first comes after half a gap. */
-export function arrivalsOf(streams: readonly Pick<Stream, 'perSecond'>[], seconds: number): Arrival[] {
+/** All arrivals in order of time since the start. Those of a stream are evenly spaced; the first comes after half a gap. */
+export function arrivalsOf(streams: readonly Pick<Stream, 'perSecond'>[], seconds: number) {
   const arrivals = streams.flatMap(({ perSecond }, stream) =>
     Array.from({ length: Math.round(perSecond * seconds) }, (_, index) => ({
       stream,
@@ -73,7 +67,7 @@ export async function offer({ url, seconds, streams, headers, onReply }: OpenLoo
   const agent = new (url.startsWith('https:') ? HttpsAgent : Agent)({ keepAlive: true, maxSockets })
   const startedAt = performance.now()
 
-  async function send({ stream, dueMs }: Arrival): Promise<void> {
+  async function send({ stream, dueMs }: (typeof arrivals)[number]): Promise<void> {
     const report = reports[stream]
     const body = streams[stream]?.body
     if (report === undefined || body === undefined) throw new Error(`there is no stream ${stream}`)

@@ -194,11 +194,10 @@ function answerLine({ answer, createdAt, respondedAt, finishedAt }: RunView, lay
   const text = `answered after ${duration(msBetween(createdAt, respondedAt))} by ${by}${mode}`
   if (axis === null) return `  ${styled(answerStyle, text)}`
   const column = prefixWidth(indexWidth, nameWidth) + columnOf(axis, Date.parse(respondedAt))
-  const [textToTheRight, textToTheLeft] = glyphs.answerCorners
   if (column + text.length + 2 < Math.min(columns(), assumedColumns)) {
-    return `${' '.repeat(column)}${styled(answerStyle, `${textToTheRight} ${text}`)}`
+    return `${' '.repeat(column)}${styled(answerStyle, `${glyphs.answerCornerRight} ${text}`)}`
   }
-  return `${' '.repeat(Math.max(0, column - text.length - 1))}${styled(answerStyle, `${text} ${textToTheLeft}`)}`
+  return `${' '.repeat(Math.max(0, column - text.length - 1))}${styled(answerStyle, `${text} ${glyphs.answerCornerLeft}`)}`
 }
 
 function deliveryLines({ deliveries = [] }: RunView): string[] {

@@ -99,7 +99,7 @@ async function watchRun(context: Context, id: string): Promise<ExitCode> {
   const isLive = !isJson && isInteractive()
   const progress = new Map<number, { readonly progress: number; readonly message?: string }>()
   let run: RunView | undefined
-  let screen: LiveScreen | undefined
+  let screen: ReturnType<typeof createLiveScreen> | undefined
 
   function lines(): readonly string[] {
     if (run === undefined) return []
@@ -142,22 +142,16 @@ function printChanges(before: RunView | undefined, run: RunView): void {
   if (before?.state !== run.state) print(`run ${run.id}  ${stateText(run.state)}`)
 }
 
-/** Lines that are painted over each other on a terminal. */
-interface LiveScreen {
-  paint(): void
-  /** Paints for the last time, and shows the cursor again. */
-  end(): void
-}
-
 const repaintMs = 120
 const [hideCursor, showCursor] = ['\u001B[?25l', '\u001B[?25h']
 const clearScreen = '\u001B[2J\u001B[H'
 
 /**
+ * Lines that are painted over each other on a terminal.
  * @param linesOf lines that fit on the terminal
  * @param farewell printed at Ctrl-C
  */
-function createLiveScreen(linesOf: () => readonly string[], farewell: string): LiveScreen {
+function createLiveScreen(linesOf: () => readonly string[], farewell: string) {
   let height = 0
   let isResized = false
 
@@ -180,7 +174,7 @@ function createLiveScreen(linesOf: () => readonly string[], farewell: string): L
 
   return {
     paint,
-    end() {
+    end(): void {
       clearInterval(timer)
       stopListening()
       paint()

@@ -120,32 +120,21 @@ export function table(heading: readonly string[], lines: readonly (readonly stri
 }
 
 /** The characters that runs are drawn with. */
-export interface Glyphs {
-  readonly wait: string
-  readonly attempt: string
-  readonly failedAttempt: string
-  readonly lostStart: string
-  readonly answer: string
-  /** Below the answer's column, with the text to the right or to the left of it. */
-  readonly answerCorners: readonly [textToTheRight: string, textToTheLeft: string]
-  readonly reason: string
-  readonly barFull: string
-  readonly barEmpty: string
-  readonly ellipsis: string
-}
-
-const unicode: Glyphs = {
+const unicode = {
   wait: '·',
   attempt: '━',
   failedAttempt: '×',
   lostStart: '↯',
   answer: '┃',
-  answerCorners: ['┗', '┛'],
+  /** Below the answer's column, if its text is to the right or to the left. */
+  answerCornerRight: '┗',
+  answerCornerLeft: '┛',
   reason: '└',
   barFull: '━',
   barEmpty: '─',
   ellipsis: '…',
 }
+export type Glyphs = Readonly<typeof unicode>
 
 const ascii: Glyphs = {
   wait: '.',
@@ -153,7 +142,8 @@ const ascii: Glyphs = {
   failedAttempt: 'x',
   lostStart: '!',
   answer: '|',
-  answerCorners: ['`', "'"],
+  answerCornerRight: '`',
+  answerCornerLeft: "'",
   reason: '`',
   barFull: '#',
   barEmpty: '-',

@@ -17,10 +17,8 @@ export interface ScheduleInput extends Omit<ScheduleDefinition, 'request'> {
 /** A list of schedules contains all requests, so that each one is bounded. */
 const maxRequestBytes = 65_536
 
-/** @throws AppError `validation-error` or `unknown-task` with a pointer for each issue */
-export type Check = (input: ScheduleInput) => Promise<ScheduleDefinition>
-
-export function createCheck(intake: Pick<Intake, 'prepare'>, clock: Clock): Check {
+/** Makes a check that throws AppError `validation-error` or `unknown-task` with a pointer for each issue. */
+export function createCheck(intake: Pick<Intake, 'prepare'>, clock: Clock) {
   async function timeIssues(cron: string, timeZone: string): Promise<RequestIssue[]> {
     const { checkTimeZone, createTimetable } = await import('./timetable.ts')
     const issues: RequestIssue[] = []
@@ -38,7 +36,7 @@ export function createCheck(intake: Pick<Intake, 'prepare'>, clock: Clock): Chec
     return issues
   }
 
-  return async ({ cron, timeZone, request, missed }) => {
+  return async ({ cron, timeZone, request, missed }: ScheduleInput): Promise<ScheduleDefinition> => {
     const issues = await timeIssues(cron, timeZone)
     const text = writeJson(request)
     if (Buffer.byteLength(text) > maxRequestBytes) {

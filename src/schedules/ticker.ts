@@ -163,17 +163,10 @@ interface Watch {
 /** `done`: the schedule has advanced, here or in another process; `later`: the tick must be tried again. */
 type Handled = 'done' | 'later'
 
-interface TickHandler {
-  /** @throws AppError if the store fails, or the backlog is full */
-  handle(schedule: Schedule, watch: Watch): Promise<Handled>
-  /** Ticks were missed during a sleep, so earlier decisions about missed ticks are void. */
-  forget(): void
-}
-
 /** With a shared store, another process may be able to run a tick that this one would miss or refuse: it has this long. */
 const takeoverMs = 15_000
 
-function createTickHandler(options: TickerOptions): TickHandler {
+function createTickHandler(options: TickerOptions) {
   const { store, intake, prepare, timetableOf, clock, log, onTick } = options
   const isShared = store.notifier !== null
   /** With `missed: 'all'`: the first missed tick of each schedule whose missed ticks are being run one by one. */
@@ -189,6 +182,7 @@ function createTickHandler(options: TickerOptions): TickHandler {
     return mayBeHandled ? null : ownSince
   }
 
+  /** @throws AppError if the store fails, or the backlog is full */
   async function handle(schedule: Schedule, watch: Watch): Promise<Handled> {
     const { name } = schedule
     const missedUntil = missedBefore(schedule, watch)
@@ -266,7 +260,11 @@ function createTickHandler(options: TickerOptions): TickHandler {
     log.info({ schedule: name, tick: iso(tick), timeZone, clockChange }, `the clocks of ${timeZone} ${what}`)
   }
 
-  return { handle, forget: () => firstCaughtUp.clear() }
+  return {
+    handle,
+    /** Ticks were missed during a sleep, so earlier decisions about missed ticks are void. */
+    forget: (): void => firstCaughtUp.clear(),
+  }
 }
 
 function iso(at: number | null): string | null {

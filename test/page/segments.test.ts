@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { JobView } from '../../src/client/client.ts'
-import { segmentsOf, workOf } from '../../web/run/segments.ts'
+import { lostStartText, segmentsOf, workOf } from '../../web/run/segments.ts'
 import { tickStepOf, ticksOf, timeScaleOf } from '../../web/run/time-scale.ts'
 import { panned, windowOf, zoomed } from '../../web/run/zoom.ts'
 import { ageOf, durationOf, exactOf, shareOf } from '../../web/time/format.ts'
@@ -58,6 +58,8 @@ test('a start that was lost with its process stands among the attempts, and spen
   assert.equal(shapes({ failures, lostStart }), [...before, 'waiting 60–'])
   const again = { failures, lostStart, startedAt: at(70) }
   assert.equal(shapes({ ...again, state: 'running' }), [...before, 'waiting 60–70', 'running 70–'])
+  assert.is(lostStartText(segmentsOf(job(again), start)), ', a start at 40 ms was lost with its process')
+  assert.is(lostStartText(segmentsOf(job({ failures }), start)), '')
   const crashed = { state: 'failed', error, startedAt: at(40), finishedAt: at(60) } as const
   assert.equal(shapes({ ...crashed, failures, lostStart }), ['failed 0–10', 'backoff 10–40', 'failed 40–60'])
   const [first] = segmentsOf(job({ lostStart: { startedAt: at(0), takenBackAt: at(9e6) } }), start)

@@ -4,7 +4,7 @@ import type { JobView } from 'forerunner/client'
 import { StateMark } from '../shell/state.tsx'
 import { durationOf } from '../time/format.ts'
 import type { LiveJob } from './run-store.ts'
-import { segmentsOf } from './segments.ts'
+import { lostStartText, segmentsOf } from './segments.ts'
 import { stepsText } from './steps.tsx'
 
 export interface JobTableProps {
@@ -59,7 +59,6 @@ function JobRow({ job, start }: { readonly job: ReadonlySignal<JobView>; readonl
   const since = (instant: string | null): string =>
     instant === null ? '' : durationOf(Math.max(0, Date.parse(instant) - start))
   const segments = segmentsOf(job.value, start)
-  const lostStart = segments.find(({ kind }) => kind === 'lost')
   const attempts = segments.filter((segment) => segment.attempt !== null)
   const ran = attempts.reduce((sum, { from, to }) => sum + (to === null ? 0 : to - from), 0)
   return (
@@ -72,7 +71,7 @@ function JobRow({ job, start }: { readonly job: ReadonlySignal<JobView>; readonl
       <td class="mono">{thread ?? ''}</td>
       <td>
         {attempt} of {maxAttempts}
-        {lostStart !== undefined && `, a start at ${durationOf(lostStart.from)} was lost with its process`}
+        {lostStartText(segments)}
       </td>
       <td class="num">{since(startedAt)}</td>
       <td class="num">{since(finishedAt)}</td>

@@ -1,5 +1,6 @@
 /** The segments of a job's lane, in milliseconds since the run was accepted. Pure. */
 import type { JobView, RunView } from 'forerunner/client'
+import { durationOf } from '../time/format.ts'
 
 export type SegmentKind = 'waiting' | 'running' | 'completed' | 'failed' | 'cancelled' | 'backoff' | 'lost'
 
@@ -99,6 +100,12 @@ function lastAttemptOf(job: JobView, at: (instant: string) => number, failures: 
   if (isListed && isFinal(state)) return null
   const kind = state === 'running' || state === 'completed' || state === 'failed' ? state : 'cancelled'
   return { kind, from: at(startedAt), to: finishedAt === null ? null : at(finishedAt), attempt: failures + 1 }
+}
+
+/** Follows the number of attempts; empty if no start was lost. */
+export function lostStartText(segments: readonly Segment[]): string {
+  const lost = segments.find(({ kind }) => kind === 'lost')
+  return lost === undefined ? '' : `, a start at ${durationOf(lost.from)} was lost with its process`
 }
 
 export interface Work {
