@@ -103,14 +103,14 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   const intake = batchWriter(writers.intake)
   /** Settles, cancels, retries and removes. */
   const settling = batchWriter(writers.settling)
-  const lease = createLease({ ...database, owner: process, tasks, stall: options.stall ?? null, onLost })
+  const lease = createLease({ ...database, process, tasks, stall: options.stall ?? null, onLost })
   let greeting: NodeJS.Timeout | undefined
 
   async function hear(text: string): Promise<void> {
     if (text === inboxNotification) return subscribers.requests()
     const notice = decodeNotification(text, process)
     if (notice === null) return
-    if (notice.type === 'hello') return heartbeats.meet()
+    if (notice.type === 'hello') return heartbeats.noteGreeting()
     if (notice.type === 'pauses') return lookAtPauses()
     if (notice.type === 'progress') return remoteProgress.hear(notice.progress)
     const { from, writer, live, changes, voided, hasWork } = notice

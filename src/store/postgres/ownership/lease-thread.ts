@@ -1,6 +1,6 @@
 /**
- * The thread that renews this process's lease, on a connection of its own, so that a busy main thread does not lose its
- * jobs. When the main thread has not turned for a minute, the lease is not renewed any more, and the jobs are lost.
+ * The thread that renews the lease of this process, on a connection of its own, so that a busy main thread keeps its jobs.
+ * When the loop of the main thread has not turned for a minute, the thread stops the renewal, and the jobs are lost.
  */
 import { messageOf } from '../../../domain/errors.ts'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -9,14 +9,14 @@ import { createConnect, loadPg, type Connection } from '../connection/connection
 import type { FromLeaseThread, LeaseThreadOptions } from './lease.ts'
 
 const port = parentPort
-if (port === null) throw new Error('the lease is kept in a thread of its own')
+if (port === null) throw new Error('this file runs in a thread of its own')
 
-/** Looks without a beat of the main thread. Counted and not timed, so that a suspended machine is no stall. */
+/** Rounds without a beat of the main thread. They are counted, not timed: a suspended machine is no stall. */
 const maxMisses = 30
 
-// Set by the lease, which is of the same version.
-const { owner, tasks, heartbeat: buffer, stall, ...database } = workerData as LeaseThreadOptions
-const say = (message: FromLeaseThread): void => port.postMessage(message)
+// Set by `createLease`, which is of the same version.
+const { process, tasks, heartbeat: buffer, stall, ...database } = workerData as LeaseThreadOptions
+const report = (message: FromLeaseThread): void => port.postMessage(message)
 
 const connect = createConnect(await loadPg(), database)
 const heartbeat = createHeartbeat(buffer)
@@ -33,23 +33,23 @@ let misses = 0
 let isStopped = false
 let renewing: Promise<void> = Promise.resolve()
 
-async function look(): Promise<void> {
+async function renewOnce(): Promise<void> {
   const beats = heartbeat.beats()
   misses = beats === seen ? misses + 1 : 0
   seen = beats
-  if (misses >= maxMisses) return say({ type: 'missed', reason: 'the main thread stands still' })
+  if (misses >= maxMisses) return report({ type: 'missed', reason: 'the main thread is blocked' })
   try {
     if (connection === null || !connection.isOpen()) connection = await connect('lease')
     if (isStopped) return
-    await connection.query(renew, [owner, tasks])
-    say({ type: 'renewed' })
+    await connection.query(renew, [process, tasks])
+    report({ type: 'renewed' })
   } catch (error) {
-    say({ type: 'missed', reason: messageOf(error) })
+    report({ type: 'missed', reason: messageOf(error) })
   }
 }
 
 function round(): void {
-  renewing = look().then(() => {
+  renewing = renewOnce().then(() => {
     if (!isStopped) timer = setTimeout(round, database.timing.renewMs)
   })
 }

@@ -1,19 +1,19 @@
 /**
- * Leases: the thread that keeps this process's own, and which other processes are silent. A process is silent when its
- * heartbeat has not changed for some time, as this process's own clock measures it: no two wall clocks are compared, and
- * a step of the server's clock makes no process look dead.
+ * Leases: a thread keeps the lease of this process, and the leases of other processes are watched. A process is silent when
+ * its heartbeat has not changed for some time on this process's own clock. So no two wall clocks are compared, and a step
+ * of the server's clock makes no process look dead.
  */
 import { Worker } from 'node:worker_threads'
 import { allocateHeartbeat, createHeartbeat, type StallOptions } from '../../../runtime/stall-watch.ts'
 import type { Database, Query } from '../connection/connection.ts'
 
 export interface LeaseThreadOptions extends Database {
-  /** Number of the process. */
-  readonly owner: number
+  /** Number of this process. */
+  readonly process: number
   readonly heartbeat: SharedArrayBuffer
-  /** That run here; null: any. */
+  /** Tasks that run here; null: any. */
   readonly tasks: readonly string[] | null
-  /** null: nobody watches the main thread. */
+  /** null: the main thread is not watched. */
   readonly stall: StallOptions | null
 }
 
@@ -22,7 +22,7 @@ export type FromLeaseThread = { readonly type: 'renewed' } | { readonly type: 'm
 export type Lease = ReturnType<typeof createLease>
 
 interface LeaseOptions extends Omit<LeaseThreadOptions, 'heartbeat'> {
-  /** The thread is gone, and nobody keeps the lease any more. */
+  /** Called when the thread has ended, and the lease is no longer kept. */
   readonly onLost: (error: Error) => void
 }
 
@@ -30,7 +30,7 @@ const beatMs = 1_000
 
 export function createLease({ onLost, ...options }: LeaseOptions) {
   const heartbeat = allocateHeartbeat()
-  // A renewal that is reported later than this does not count.
+  // A longer pause between two renewals is a gap.
   const maxGapMs = options.timing.renewMs * 2.5
   const { beat } = createHeartbeat(heartbeat)
   const started = Promise.withResolvers<void>()
@@ -53,7 +53,7 @@ export function createLease({ onLost, ...options }: LeaseOptions) {
     started.resolve()
   }
 
-  function onGone(error: Error): void {
+  function onEnded(error: Error): void {
     clearInterval(beating)
     started.reject(error)
     ended.resolve()
@@ -69,11 +69,11 @@ export function createLease({ onLost, ...options }: LeaseOptions) {
       const workerData: LeaseThreadOptions = { ...options, heartbeat }
       worker = new Worker(new URL(entry, import.meta.url), { workerData, execArgv: [], name: 'lease' })
       worker.on('message', onMessage)
-      worker.on('error', onGone)
-      worker.on('exit', (code) => onGone(new Error(`the thread that keeps the lease ended with code ${code}`)))
+      worker.on('error', onEnded)
+      worker.on('exit', (code) => onEnded(new Error(`the thread that keeps the lease ended with code ${code}`)))
       return started.promise
     },
-    /** Milliseconds since which it has been renewed without a gap. */
+    /** For how many milliseconds the lease has been renewed without a gap; 0 if it is not kept now. */
     keptForMs(): number {
       const now = performance.now()
       return keptSince === null || now - renewedAt > maxGapMs ? 0 : now - keptSince
@@ -87,10 +87,10 @@ export function createLease({ onLost, ...options }: LeaseOptions) {
   }
 }
 
-/** SQL: id and heartbeat of a row of `process`. */
+/** SQL: a heartbeat, the id and the last renewal of a row of `process`. */
 export const heartbeatText = `process.id || ' ' || extract(epoch FROM process.heartbeat_at)`
 
-/** SQL: whether the process of a row of `holder` has no lease, or one of the silent heartbeats. @param silent SQL of an array */
+/** SQL: whether the process of a row of `holder` is dead: it has no lease, or a silent heartbeat. @param silent SQL of an array */
 export function isAbandoned(silent: string): string {
   return `NOT EXISTS (
       SELECT 1 FROM process WHERE process.id = holder.process AND ${heartbeatText} <> ALL (${silent}::text[]))`
@@ -101,30 +101,30 @@ const selectHeartbeats = { name: 'select-heartbeats', text: `SELECT ${heartbeatT
 export type Heartbeats = ReturnType<typeof createHeartbeats>
 
 export function createHeartbeats() {
-  /** When each was seen first, on the clock of `performance.now()`. */
+  /** When each heartbeat was first seen, on the clock of `performance.now()`. */
   let seen = new Map<string, number>()
-  // True until the first look, and after a greeting.
+  /** True until the first look, and after each greeting until the next one. */
   let hasOthers = true
-  let meetings = 0
+  let greetings = 0
 
   return {
-    /** Whether other processes may exist: without them nothing is notified. */
+    /** Whether other processes may exist. */
     hasOthers: (): boolean => hasOthers,
-    /** Another process has just said that it exists. */
-    meet(): void {
+    /** Call when another process has sent a greeting. */
+    noteGreeting(): void {
       hasOthers = true
-      meetings += 1
+      greetings += 1
     },
     /** @throws DatabaseFailure */
     async look(query: Query): Promise<void> {
-      const before = meetings
+      const before = greetings
       const rows = await query(selectHeartbeats)
       // A process that started during the query may be missing from its rows.
-      if (before === meetings) hasOthers = rows.length > 1
+      if (before === greetings) hasOthers = rows.length > 1
       const now = performance.now()
       seen = new Map(rows.map((row) => String(row['heartbeat'])).map((text) => [text, seen.get(text) ?? now]))
     },
-    /** Heartbeats that have not changed for `ms` milliseconds, each with its process. */
+    /** The heartbeats that have not changed for `ms` milliseconds. */
     unchangedFor(ms: number): string[] {
       const now = performance.now()
       return [...seen].filter(([, firstSeenAt]) => now - firstSeenAt >= ms).map(([text]) => text)

@@ -1,6 +1,6 @@
 /**
- * Recovery by the table `holder`, which lists the runs whose jobs each process runs. `rescue` takes back the jobs of dead
- * processes, `reclaim` hands back jobs that this process owns and does not run, `leave` marks its jobs when it stops.
+ * Recovery. The table `holder` lists the runs of which each process has running jobs. `rescue` takes back the jobs of dead
+ * processes, `reclaim` hands back jobs that this process owns and does not run, and `leave` marks its jobs when it stops.
  * Each is a transaction of its own, which locks records by id.
  */
 import { type Claim, claimOf } from '../../../domain/claim.ts'
@@ -21,6 +21,9 @@ import type { UnitOfWork } from '../writing/unit-of-work.ts'
 import { isAbandoned } from './lease.ts'
 import type { OwnedClaims } from './owned-claims.ts'
 
+/** A number that no process has. */
+const noProcess = 0
+
 const selectDead = {
   name: 'select-dead',
   text: `SELECT DISTINCT process FROM holder WHERE process <> $1 AND ${isAbandoned('$2')}`,
@@ -30,36 +33,35 @@ const selectHeld = {
   text: 'SELECT DISTINCT run FROM holder WHERE process = ANY($1::integer[])',
 }
 
-// Under a name of its own: the same statement, for another purpose.
-const selectOwned = { name: 'select-owned', text: selectHeld.text }
+const selectOwned = { name: 'select-owned', text: 'SELECT run FROM holder WHERE process = $1' }
 
-/** Runs of which one of these processes runs jobs. */
+/** The runs of which one of these processes has running jobs. */
 async function runsHeldBy(query: Query, processes: readonly number[]): Promise<string[]> {
   return (await query(selectHeld, [processes])).map(({ run }) => String(run))
 }
 
 /**
- * Takes back the jobs of processes that are gone; replies how many wait again, and how many failed.
- * @param silent heartbeats of processes that are given up, like those without a lease
+ * Takes back the jobs of dead processes. Replies how many wait again, and how many failed.
+ * @param silent heartbeats of dead processes; a process without a lease is dead, too
  */
 export function rescue(process: number, decoder: RecordDecoder, silent: readonly string[], at: number): Operation {
   return withLookup('rescue', async (query) => {
     const dead = new Set((await query(selectDead, [process, silent])).map((row) => Number(row['process'])))
     const runIds = dead.size === 0 ? [] : await runsHeldBy(query, [...dead])
     const records = runIds.length === 0 ? [] : decoder.decode(await lockRuns(query, runIds))
-    return { records, apply: (unit) => takeBack(unit, dead, at) }
+    return { records, apply: (unit) => rescueRuns(unit, dead, at) }
   })
 }
 
-function takeBack(unit: UnitOfWork, dead: ReadonlySet<number>, at: number): Omit<RescueReport, 'suspects'> {
+function rescueRuns(unit: UnitOfWork, dead: ReadonlySet<number>, at: number): Omit<RescueReport, 'suspects'> {
   let [requeued, crashed] = [0, 0]
   for (const run of unit.loaded()) {
-    const isHeldByDead = ({ jobIndex }: Claim): boolean => dead.has(run.jobs[jobIndex]?.holder ?? 0)
+    const isHeldByDead = ({ jobIndex }: Pick<Claim, 'jobIndex'>): boolean =>
+      dead.has(run.jobs[jobIndex]?.holder ?? noProcess)
     const rescued = rescueJobs(run, isHeldByDead, at)
     unit.save(rescued)
-    for (const [index, { state }] of rescued.jobs.entries()) {
-      const before = run.jobs[index]
-      if (before?.state !== 'running' || !dead.has(before.holder ?? 0)) continue
+    for (const [jobIndex, { state }] of rescued.jobs.entries()) {
+      if (jobAt(run, jobIndex).state !== 'running' || !isHeldByDead({ jobIndex })) continue
       requeued += Number(state === 'queued')
       crashed += Number(state === 'failed')
     }
@@ -68,8 +70,8 @@ function takeBack(unit: UnitOfWork, dead: ReadonlySet<number>, at: number): Omit
 }
 
 /**
- * Hands back jobs that this process owns and does not run; replies the claims that it runs without owning their jobs.
- * The read says nothing about claims that are newer than it.
+ * Compares the claims in the database with those of this process. Hands back the jobs of orphans: claims in the database
+ * that this process does not have. Replies the missing claims: those of this process that the database does not have.
  */
 export function reclaim(
   process: number,
@@ -78,16 +80,16 @@ export function reclaim(
   at: number,
 ): Operation {
   return withLookup('reclaim', async (query) => {
-    const before = owned.claims()
-    const ids = (await query(selectOwned, [[process]])).map(({ run }) => String(run))
-    const read = decoder.decode(await selectRuns(query, ids))
-    const inDatabase = read.flatMap(({ run }) => claimsHeldBy(process, run))
-    const names = new Set(inDatabase.map(claimName))
-    // Nothing is known of a run whose record cannot be read.
+    // Taken before the read, which says nothing about later claims.
+    const ownClaims = owned.claims()
+    const heldIds = (await query(selectOwned, [process])).map(({ run }) => String(run))
+    const read = decoder.decode(await selectRuns(query, heldIds))
+    const stored = read.flatMap(({ run }) => claimsHeldBy(process, run))
     const readIds = new Set(read.map(({ run }) => run.id))
-    const isUnread = ({ runId }: Claim): boolean => ids.includes(runId) && !readIds.has(runId)
-    const missing = before.filter((claim) => !names.has(claimName(claim)) && !isUnread(claim))
-    const orphans = inDatabase.filter((claim) => !owned.has(claim))
+    // Nothing is known about the claims of a run whose record cannot be read.
+    const unreadIds = heldIds.filter((id) => !readIds.has(id))
+    const missing = missingClaims(ownClaims, stored).filter(({ runId }) => !unreadIds.includes(runId))
+    const orphans = stored.filter((claim) => !owned.has(claim))
     const runIds = [...new Set(orphans.map(({ runId }) => runId))]
     const records = runIds.length === 0 ? [] : decoder.decode(await lockRuns(query, runIds))
     const apply = (unit: UnitOfWork): readonly Claim[] => {
@@ -102,7 +104,13 @@ export function reclaim(
   })
 }
 
-/** Notes that this process was asked to leave: if it dies from now on, its jobs lose no start. Replies how many jobs. */
+/** Returns the claims of the first list that are not in the second. */
+function missingClaims(own: readonly Claim[], stored: readonly Claim[]): Claim[] {
+  const names = new Set(stored.map(claimName))
+  return own.filter((claim) => !names.has(claimName(claim)))
+}
+
+/** Notes that this process was asked to leave: its jobs lose no start if it dies from now on. Replies how many jobs. */
 export function leave(process: number, decoder: RecordDecoder, at: number): Operation {
   return withLookup('leave', async (query) => {
     const records = decoder.decode(await lockRuns(query, await runsHeldBy(query, [process])))
@@ -121,12 +129,12 @@ export function boundWaits(runIds: readonly string[], decoder: RecordDecoder, at
   return changing('bound', runIds, decoder, (run) => boundDueTimes(run, at))
 }
 
-/** Fails the expired jobs of these runs; replies in how many runs. */
+/** Fails the expired jobs of the runs. Replies in how many runs. */
 export function expireRuns(runIds: readonly string[], decoder: RecordDecoder, at: number): Operation {
   return changing('expire', runIds, decoder, (run) => expireJobs(run, at))
 }
 
-/** Changes each of these runs that can be read; replies how many have changed. */
+/** Changes each of the runs that can be read. Replies how many have changed. */
 function changing(
   verb: string,
   runIds: readonly string[],
