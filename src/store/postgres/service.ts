@@ -112,10 +112,10 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
     if (notice === null) return
     if (notice.type === 'hello') return heartbeats.noteGreeting()
     if (notice.type === 'pauses') return lookAtPauses()
-    if (notice.type === 'progress') return remoteProgress.hear(notice.progress)
+    if (notice.type === 'progress') return remoteProgress.receive(notice.progress)
     const { from, writer, live, changes, voided, hasWork } = notice
     backlog.setShare(writerName(from, writer), live)
-    for (const { runId, version } of changes) cache.hear(runId, version)
+    for (const { runId, version } of changes) cache.noteVersion(runId, version)
     // A claim under way must be known here before it can be stopped.
     if (voided.length > 0) await intake.earlierReplies()
     // An attempt under a newer claim of the job goes on.

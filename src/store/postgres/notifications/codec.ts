@@ -7,23 +7,23 @@ export type Notification =
       readonly type: 'commit'
       /** Number of the process. */
       readonly from: number
-      /** Which of its connections committed, and its share of the backlog. */
+      /** Number of the writer that committed, and its share of the backlog. */
       readonly writer: number
       readonly live: number
       /** Whether there are jobs to claim, or will be soon. */
       readonly hasWork: boolean
-      /** Without the claims that they void. */
+      /** Each with an empty list of void claims; these are in `voided`. */
       readonly changes: readonly RunChange[]
-      /** Of jobs that were running and were cancelled. */
+      /** Claims of running jobs that were cancelled. */
       readonly voided: readonly Claim[]
     }
-  /** Which tasks are paused has changed. */
+  /** A task was paused or resumed. */
   | { readonly type: 'pauses'; readonly from: number }
-  /** The sender has started, and listens. */
+  /** A greeting: the sender has started, and listens. */
   | { readonly type: 'hello'; readonly from: number }
   | { readonly type: 'progress'; readonly from: number; readonly progress: readonly JobProgress[] }
 
-/** With the claims that it voids, each as the index of its job and its number. */
+/** A change; each void claim is two numbers: the index of its job, and its own number. */
 type ChangeEntry = readonly [
   runId: string,
   version: number,
@@ -33,9 +33,9 @@ type ChangeEntry = readonly [
 ]
 type ProgressEntry = readonly [runId: string, jobIndex: number, fraction: number, message: string]
 
-/** PostgreSQL takes less than 8000 bytes (https://www.postgresql.org/docs/current/sql-notify.html). */
+/** PostgreSQL's limit is 8000 bytes (https://www.postgresql.org/docs/current/sql-notify.html). */
 const maxBytes = 7_900
-/** In one entry. */
+/** Void claims in one entry. */
 const maxClaims = 300
 
 export const notify = {
@@ -43,7 +43,7 @@ export const notify = {
   text: 'SELECT pg_notify($1, message) FROM unnest($2::text[]) AS message',
 }
 
-/** Splits a notification that is too long for one text. */
+/** Encodes a notification as one text, or as several if it is too long for one. */
 export function encodeNotification(notice: Notification): string[] {
   if (notice.type === 'hello' || notice.type === 'pauses') return [`${notice.from} ${notice.type} []`]
   if (notice.type === 'progress') {
@@ -67,36 +67,34 @@ function entriesOf({ runId, version, state, isAnswered }: RunChange, claims: rea
   })
 }
 
+/** Makes texts of the head and as many entries as fit; at least one text. */
 function pack(head: string, entries: readonly (ChangeEntry | ProgressEntry)[]): string[] {
-  const texts: string[] = []
-  let packed: string[] = []
-  let bytes = head.length + 3
-  const seal = (): void => void texts.push(`${head} [${packed.join(',')}]`)
+  const headBytes = head.length + ' []'.length
+  const packs: string[][] = [[]]
+  let bytes = headBytes
   for (const entry of entries) {
     const text = JSON.stringify(entry)
     const more = Buffer.byteLength(text) + 1
-    if (bytes + more > maxBytes && packed.length > 0) {
-      seal()
-      packed = []
-      bytes = head.length + 3
+    if (bytes + more > maxBytes && bytes > headBytes) {
+      packs.push([])
+      bytes = headBytes
     }
-    packed.push(text)
+    packs.at(-1)?.push(text)
     bytes += more
   }
-  seal()
-  return texts
+  return packs.map((texts) => `${head} [${texts.join(',')}]`)
 }
 
 const pattern =
   /^(?<from>\d+) (?:hello|pauses|progress|commit (?<writer>\d+) (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s
 
-/** Returns null for a text of another kind, and for this process's own notifications. @param own number of this process */
+/** Returns null for texts of another form, and for notifications of this process. @param own number of this process */
 export function decodeNotification(text: string, own: number): Notification | null {
   const found = pattern.exec(text)?.groups
   if (found === undefined) return null
   const from = Number(found['from'])
   if (from === own) return null
-  // Only this file writes them.
+  // Only `encodeNotification` writes them.
   const all = JSON.parse(found['entries'] ?? '[]') as unknown
   if (text.startsWith(`${from} hello`)) return { type: 'hello', from }
   if (text.startsWith(`${from} pauses`)) return { type: 'pauses', from }

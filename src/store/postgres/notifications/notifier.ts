@@ -1,27 +1,28 @@
 /**
- * Notifies after a commit: those that listen in this process, and other processes of jobs that are left to claim. Receives
- * the notifications of other processes, and keeps the progress that they send.
+ * Notifications: after a commit, listeners in this process are called, and other processes are notified of jobs to claim.
+ * A connection of its own receives the notifications of other processes. The progress of their jobs is kept here.
  */
 import { jobKey, type JobProgress, type Progress } from '../../../domain/claim.ts'
 import type { ChangeListener, RunChange, RunRecord } from '../../../domain/run.ts'
 import type { TurnScheduler } from '../../../runtime/event-loop.ts'
 import type { Inbox, Notifier, Store } from '../../store.ts'
 import type { Connect, Connection } from '../connection/connection.ts'
+import type { Writes } from '../writing/unit-of-work.ts'
 import { encodeNotification } from './codec.ts'
 
 export interface Subscribers extends Pick<Store, 'onChange'>, Pick<Notifier, 'onWork' | 'onGap' | 'onTakeover'> {
   onRequests: Inbox['onRequests']
-  /** @param asCommitted a run as the commit left it, where that was this process's */
+  /** @param asCommitted returns a run as a commit of this process left it */
   change(changes: readonly RunChange[], asCommitted?: (runId: string) => RunRecord | null): void
   work(): void
-  /** Requests may be waiting in the inbox. */
+  /** Call when requests may wait in the inbox. */
   requests(): void
-  /** At once: what was missed has to be read before any later change. */
+  /** Calls back at once: missed changes have to be read before later ones. */
   gap(): void
   takeover(jobs: number): void
 }
 
-/** Calls back a few pieces per turn of the event loop. */
+/** Changes and work are passed on a few per turn of the event loop. */
 export function createSubscribers(turns: TurnScheduler): Subscribers {
   const changeListeners: ChangeListener[] = []
   const workListeners: (() => void)[] = []
@@ -47,15 +48,15 @@ export function createSubscribers(turns: TurnScheduler): Subscribers {
   }
 }
 
-/** Jobs that start as they are accepted: others need not hear of fewer than this at once. */
+/** Other processes are notified of the backlog when it has grown by this number of jobs. */
 const maxUnnotified = 100
 
 export type WorkNotifier = ReturnType<typeof createWorkNotifier>
 
 /**
- * Notifies other processes of jobs that are left to claim, and of the backlog. It sends after the commit, because a
- * process that misses the hint looks within a second, and a notification inside a commit makes commits wait for each
- * other. One message is under way at a time; what comes meanwhile goes with the next.
+ * Notifies other processes of jobs to claim, and of the backlog. The notification is sent after the commit: inside it would
+ * make commits wait for each other, and a process that misses it looks for jobs within a second. One notification is sent
+ * at a time; the next one covers all commits meanwhile.
  */
 export function createWorkNotifier(
   from: number,
@@ -71,18 +72,17 @@ export function createWorkNotifier(
       const { live, hasWork } = next
       next = null
       lastSent = live
-      await send(encodeNotification({ type: 'commit', from, writer, live, hasWork, changes: [], voided: [] })).catch(
-        () => {},
-      )
+      const messages = encodeNotification({ type: 'commit', from, writer, live, hasWork, changes: [], voided: [] })
+      await send(messages).catch(() => {})
     }
     sending = null
   }
 
   return {
-    /** @param live of the writer. @param leaves whether there are jobs that no process was notified of */
-    note(live: number, leaves: 'none' | 'later' | 'due'): void {
-      if (leaves === 'none' && live - lastSent < maxUnnotified) return
-      next = { live, hasWork: leaves !== 'none' || next?.hasWork === true }
+    /** @param live the writer's share of the backlog @param newWork queued jobs of which no process was notified */
+    note(live: number, newWork: Writes['newWork']): void {
+      if (newWork === 'none' && live - lastSent < maxUnnotified) return
+      next = { live, hasWork: newWork !== 'none' || next?.hasWork === true }
       sending ??= sendAll()
     },
   }
@@ -92,16 +92,16 @@ interface ListenerOptions {
   readonly connect: Connect
   readonly channel: string
   readonly onMessage: (text: string) => void
-  /** It listens again, and may have missed something. */
+  /** Called when the connection listens again, after it may have missed notifications. */
   readonly onGap: () => void
 }
 
 const firstPauseMs = 250
 const maxPauseMs = 5_000
-/** A query shows whether the connection still works. */
+/** Between two queries that show whether the connection works. */
 const probeMs = 5_000
 
-/** A connection that listens. While it is lost, notifications may be missed. */
+/** A connection that listens, and connects again when it was lost. */
 export function createListener({ connect, channel, onMessage, onGap }: ListenerOptions) {
   let connection: Connection | null = null
   let isStopped = false
@@ -115,12 +115,12 @@ export function createListener({ connect, channel, onMessage, onGap }: ListenerO
     if (isStopped) return fresh.end()
     connection = fresh
     pauseMs = firstPauseMs
-    fresh.onLost(again)
+    fresh.onLost(listenAgain)
     timer = setTimeout(probe, probeMs, fresh)
   }
 
   function probe(probed: Connection): void {
-    // `onLost` reports a failure.
+    // A failure calls `onLost`.
     void probed.query({ text: 'SELECT 1' }).then(
       () => {
         if (probed === connection && !isStopped) timer = setTimeout(probe, probeMs, probed)
@@ -129,11 +129,11 @@ export function createListener({ connect, channel, onMessage, onGap }: ListenerO
     )
   }
 
-  function again(): void {
+  function listenAgain(): void {
     clearTimeout(timer)
     connection = null
     if (isStopped) return
-    timer = setTimeout(() => void listen().then(onGap, again), pauseMs)
+    timer = setTimeout(() => void listen().then(onGap, listenAgain), pauseMs)
     pauseMs = Math.min(maxPauseMs, pauseMs * 2)
   }
 
@@ -148,34 +148,34 @@ export function createListener({ connect, channel, onMessage, onGap }: ListenerO
   }
 }
 
-/** Progress is published again within this time; a job that has ended is forgotten after it. */
+/** A job whose progress is not published again within this time has ended. */
 const keptMs = 10_000
 const maxKept = 100_000
 
-/** Progress of jobs that run in other processes. It travels by notification alone, because it is soon out of date. */
+/** Progress of jobs in other processes. It is sent by notification and never stored, because it is soon out of date. */
 export function createRemoteProgress() {
-  // In order of arrival.
-  const heard = new Map<string, { readonly progress: Progress; readonly at: number }>()
+  /** In order of arrival. */
+  const received = new Map<string, { readonly progress: Progress; readonly at: number }>()
 
   function forgetOld(now: number): void {
-    for (const [name, { at }] of heard) {
-      if (now - at < keptMs && heard.size <= maxKept) return
-      heard.delete(name)
+    for (const [name, { at }] of received) {
+      if (now - at < keptMs && received.size <= maxKept) return
+      received.delete(name)
     }
   }
 
   return {
-    hear(all: readonly JobProgress[]): void {
+    receive(all: readonly JobProgress[]): void {
       const now = performance.now()
       for (const { runId, jobIndex, fraction, message } of all) {
         const name = jobKey({ runId, jobIndex })
-        heard.delete(name)
-        heard.set(name, { progress: { fraction, message }, at: now })
+        received.delete(name)
+        received.set(name, { progress: { fraction, message }, at: now })
       }
       forgetOld(now)
     },
     of(runId: string, jobIndex: number): Progress | null {
-      const found = heard.get(jobKey({ runId, jobIndex }))
+      const found = received.get(jobKey({ runId, jobIndex }))
       return found !== undefined && performance.now() - found.at < keptMs ? found.progress : null
     },
   }

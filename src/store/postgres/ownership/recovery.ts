@@ -87,8 +87,8 @@ export function reclaim(
     const stored = read.flatMap(({ run }) => claimsHeldBy(process, run))
     const readIds = new Set(read.map(({ run }) => run.id))
     // Nothing is known about the claims of a run whose record cannot be read.
-    const unreadIds = heldIds.filter((id) => !readIds.has(id))
-    const missing = missingClaims(ownClaims, stored).filter(({ runId }) => !unreadIds.includes(runId))
+    const unreadIds = new Set(heldIds.filter((id) => !readIds.has(id)))
+    const missing = missingClaims(ownClaims, stored).filter(({ runId }) => !unreadIds.has(runId))
     const orphans = stored.filter((claim) => !owned.has(claim))
     const runIds = [...new Set(orphans.map(({ runId }) => runId))]
     const records = runIds.length === 0 ? [] : decoder.decode(await lockRuns(query, runIds))

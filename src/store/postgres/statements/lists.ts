@@ -10,7 +10,7 @@ import { listedRun, maxPageJobs } from '../../run-record.ts'
 import { stateNumber } from '../../run-codec.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
 import type { Query, Reader, Statement } from '../connection/connection.ts'
-import { createWanted, steadily } from './read.ts'
+import { createWanted, readConsistently } from './read.ts'
 import type { RecordDecoder } from './records.ts'
 import { tagText } from './save.ts'
 
@@ -51,7 +51,7 @@ function readPage(
   { text, values }: ListQuery,
   pageSize: number,
 ): Promise<ReadPage> {
-  return steadily(async () => {
+  return readConsistently(async () => {
     const whole = `WITH found AS (${text}), bounded AS (
         SELECT *, count(*) OVER () AS found, sum(jobs) OVER (ORDER BY id DESC) - jobs AS jobs_before FROM found)
       SELECT id, version, revision, record, found FROM bounded WHERE jobs_before < ${maxPageJobs} ORDER BY id DESC`

@@ -1,4 +1,4 @@
-/** Reads a run or a job for a view, as of one moment, with its steps and the texts that are kept apart from its record. */
+/** Reads a run or a job of one moment for readers, with its steps and the texts that are kept apart from its record. */
 import { type Claim, firstOfEachName, type StepPage, stepsPerPage } from '../../../domain/claim.ts'
 import { isRunId } from '../../../domain/ids.ts'
 import type { JobInput, JobRecord, StepRecord } from '../../../domain/job.ts'
@@ -8,19 +8,19 @@ import { ownsClaim } from '../../../domain/run/transitions.ts'
 import { stepPage } from '../../rows.ts'
 import { isApart, resultPart } from '../../apart.ts'
 import { jobInput, jobRecord, type Outside, runRecord, type TextOf } from '../../run-record.ts'
-import type { Query } from '../connection/connection.ts'
+import { columns, type Query } from '../connection/connection.ts'
 import { readDeliveries } from './deliveries.ts'
 import { readRecord } from './records.ts'
 
 export async function readRun(query: Query, id: string): Promise<RunRecord | null> {
   if (!isRunId(id)) return null
-  return steadily(async () => {
+  return readConsistently(async () => {
     const stored = await readRecord(query, id)
     return stored === undefined ? null : showRun(query, stored.run)
   })
 }
 
-/** @throws Changed if the run has changed since */
+/** @throws Changed if the run has changed after its record was read */
 async function showRun(query: Query, run: Run): Promise<RunRecord> {
   const wanted = createWanted()
   runRecord(run, wanted.noteAll(run.id))
@@ -31,7 +31,7 @@ async function showRun(query: Query, run: Run): Promise<RunRecord> {
   return runRecord(run, outside, deliveries)
 }
 
-/** The view of a run as a commit left it; null if some of its texts are kept apart. */
+/** Returns the run for readers without a read; null if that needs texts, steps or deliveries that its record does not hold. */
 export function shownWhole(run: Run): RunRecord | null {
   if (run.webhook !== null) return null
   const isWhole = run.jobs.every(
@@ -43,7 +43,7 @@ export function shownWhole(run: Run): RunRecord | null {
 
 export async function readJob(query: Query, runId: string, jobIndex: number): Promise<JobRecord | null> {
   if (!isRunId(runId)) return null
-  return steadily(async () => {
+  return readConsistently(async () => {
     const stored = await readRecord(query, runId)
     const job = stored?.run.jobs[jobIndex]
     if (stored === undefined || job === undefined) return null
@@ -55,7 +55,7 @@ export async function readJob(query: Query, runId: string, jobIndex: number): Pr
 
 export async function readInput(query: Query, runId: string, jobIndex: number): Promise<JobInput | null> {
   if (!isRunId(runId)) return null
-  return steadily(async () => {
+  return readConsistently(async () => {
     const job = (await readRecord(query, runId))?.run.jobs[jobIndex]
     if (job === undefined) return null
     const wanted = createWanted()
@@ -79,7 +79,7 @@ class Changed extends Error {
 const maxReads = 5
 
 /** Reads again if the run changed between the read of its record and of its texts. */
-export async function steadily<Value>(read: () => Promise<Value>): Promise<Value> {
+export async function readConsistently<Value>(read: () => Promise<Value>): Promise<Value> {
   for (let reads = 1; ; reads += 1) {
     try {
       return await read()
@@ -89,41 +89,34 @@ export async function steadily<Value>(read: () => Promise<Value>): Promise<Value
   }
 }
 
-/** Collects the texts that a view needs: the view is made once without them, then they are read together. */
+/** Collects the texts that readers get: their record is made once with placeholders, then all texts are read together. */
 export function createWanted() {
   const keys: { readonly runId: string; readonly jobIndex: number; readonly part: number }[] = []
-  const stepped: number[] = []
+  const jobsWithSteps: number[] = []
   const nameOf = (runId: string, jobIndex: number, part: number): string => `${runId} ${jobIndex} ${part}`
 
   const wanted = {
-    /** Returns a placeholder, an error without a message. */
+    /** The lookup returns a placeholder: an error without a message. */
     note:
       (runId: string): TextOf =>
       (jobIndex, { part }) => {
         keys.push({ runId, jobIndex, part })
         return '{"message":""}'
       },
-    /** Of one run, with its steps. */
+    /** Notes the texts of one run, and its steps. */
     noteAll: (runId: string): Outside => ({
       textOf: wanted.note(runId),
       stepsOf(jobIndex) {
-        stepped.push(jobIndex)
+        jobsWithSteps.push(jobIndex)
         return []
       },
     }),
     async readAll(query: Query, runId: string): Promise<Outside> {
-      const [texts, stepsOf] = await Promise.all([wanted.read(query), listSteps(query, runId, stepped)])
+      const [texts, stepsOf] = await Promise.all([wanted.read(query), listSteps(query, runId, jobsWithSteps)])
       return { textOf: texts(runId), stepsOf }
     },
     async read(query: Query): Promise<(runId: string) => TextOf> {
-      const rows =
-        keys.length === 0
-          ? []
-          : await query(selectTexts, [
-              keys.map(({ runId }) => runId),
-              keys.map(({ jobIndex }) => jobIndex),
-              keys.map(({ part }) => part),
-            ])
+      const rows = keys.length === 0 ? [] : await query(selectTexts, columns(keys, 'runId', 'jobIndex', 'part'))
       const texts = new Map(
         rows.map((row) => [nameOf(String(row['run']), Number(row['job']), Number(row['part'])), String(row['value'])]),
       )
@@ -138,7 +131,7 @@ export function createWanted() {
   return wanted
 }
 
-/** null if the job has no result. */
+/** Returns null if the job has no result. */
 export type ResultOf = (runId: string, job: Job, jobIndex: number) => string | null
 
 const selectResults = {
@@ -149,7 +142,7 @@ const selectResults = {
     JOIN payload ON payload.run = asked.run AND payload.job = asked.job AND payload.part = ${resultPart}`,
 }
 
-/** @param runs of the due jobs, by id; the transaction has locked them */
+/** Reads the results that due jobs have waited for. @param runs of the due jobs, by id; the transaction has locked them */
 export async function readResults(
   query: Query,
   due: readonly { readonly runId: string; readonly jobIndex: number }[],
@@ -162,8 +155,7 @@ export async function readResults(
   })
   const texts = new Map<string, string>()
   if (asked.length > 0) {
-    const values = [asked.map(({ runId }) => runId), asked.map(({ job }) => job)]
-    for (const row of await query(selectResults, values)) {
+    for (const row of await query(selectResults, columns(asked, 'runId', 'job'))) {
       texts.set(`${String(row['run'])} ${String(row['job'])}`, String(row['value']))
     }
   }
@@ -180,8 +172,8 @@ const selectPage = {
     SELECT place, name, value FROM step WHERE run = $1 AND job = $2 AND place >= $3 ORDER BY place LIMIT ${stepsPerPage}`,
 }
 
-/** Of these jobs of a run; the lookup takes the number that the record has, for others can be stored by then. */
-export async function listSteps(
+/** Reads the steps of these jobs. The lookup takes the count of the record: more steps can be stored by then. */
+async function listSteps(
   query: Query,
   runId: string,
   jobs: readonly number[],
@@ -193,11 +185,11 @@ export async function listSteps(
   }
 }
 
-/** Null where the claim does not own its job. */
+/** Returns null if the claim does not own its job. */
 export async function readSteps(query: Query, claim: Claim, from: number): Promise<StepPage | null> {
   if (!isRunId(claim.runId)) return null
   const rows = await query(selectPage, [claim.runId, claim.jobIndex, from])
-  // After the steps: where the claim still owns the job, none of them was dropped before they were read.
+  // Read after the steps: if the claim still owns the job, none of them was deleted before they were read.
   const stored = await readRecord(query, claim.runId)
   if (stored === undefined || !ownsClaim(stored.run, claim)) return null
   return stepPage(rows)

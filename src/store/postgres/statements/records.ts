@@ -1,8 +1,7 @@
 /**
  * Records as rows, which every transaction locks in the same order, and the records that this process keeps in memory. A
- * record that this program cannot read, because it is damaged or a newer version wrote it, stays as it is, and searches
- * pass it over. A statement that takes a few of many receives the ids of such records, for else it would find nothing
- * but them.
+ * record that cannot be read, because it is damaged or a newer version wrote it, stays as it is and is left out. Statements
+ * with a LIMIT exclude the ids of such records: otherwise they could find nothing else.
  */
 import { isRunId } from '../../../domain/ids.ts'
 import type { Log } from '../../../log.ts'
@@ -28,12 +27,12 @@ const lockRecords = {
 
 /** @throws UnreadableRecord */
 function decodeRow(row: Row): Stored {
-  // As the statements select them.
+  // The statements select these columns.
   const { id, version, revision, record } = row as unknown as RecordRow
   return { run: decodeRun(record, { id, version }), revision }
 }
 
-/** The records among these ids. */
+/** Reads the records with these ids. */
 export function selectRuns(query: Query, ids: readonly string[]): Promise<Row[]> {
   return query(selectRecords, [ids.filter(isRunId)])
 }
@@ -49,26 +48,26 @@ export async function readRecord(query: Query, id: string): Promise<Stored | und
 }
 
 /**
- * Locks runs that were named to this process.
- * @param known looks up a record in memory, which is used if it is current
+ * Locks the records with these ids.
+ * @param cached returns a record in memory, which is used if it is current
  * @throws UnreadableRecord
  */
 export async function lockNamed(
   query: Query,
   ids: readonly string[],
-  known: (id: string) => Stored | undefined,
+  cached: (id: string) => Stored | undefined,
 ): Promise<Stored[]> {
   return (await lockRuns(query, ids)).map((row) => {
-    const stored = known(String(row['id']))
+    const stored = cached(String(row['id']))
     return stored !== undefined && stored.revision === row['revision'] ? stored : decodeRow(row)
   })
 }
 
-/** After this the record is tried again: another process may have written it. */
+/** After this time an unreadable record is tried again: another process may have written it. */
 const keptMs = 60_000
 const maxKept = 5_000
 
-/** SQL: that the run is none of these, as a hashed look-up. @param ids SQL of an array */
+/** SQL: whether the run has none of the ids, as a hashed look-up. @param ids SQL of an array */
 export function isNone(run: string, ids: string): string {
   return `${run} NOT IN (SELECT unnest(${ids}::uuid[]))`
 }
@@ -76,7 +75,7 @@ export function isNone(run: string, ids: string): string {
 export type RecordDecoder = ReturnType<typeof createRecordDecoder>
 
 export function createRecordDecoder(log: Pick<Log, 'error'>) {
-  /** When each was found first or again, on the clock of `performance.now()`; the latest last. */
+  /** When each unreadable record was last found, on the clock of `performance.now()`; the latest last. */
   const found = new Map<string, number>()
 
   function note(error: UnreadableRecord): void {
@@ -91,7 +90,7 @@ export function createRecordDecoder(log: Pick<Log, 'error'>) {
   }
 
   return {
-    /** Decodes those of the rows (id, version, revision, record) that can be read. */
+    /** Decodes rows with the columns id, version, revision and record, and leaves out unreadable ones. */
     decode: (rows: readonly Row[]): Stored[] =>
       rows.flatMap((row) => {
         try {
@@ -102,7 +101,7 @@ export function createRecordDecoder(log: Pick<Log, 'error'>) {
           return []
         }
       }),
-    /** Runs whose records could not be read in the last minute. */
+    /** Ids of records that were found unreadable in the last minute. */
     unreadable(): string[] {
       const since = performance.now() - keptMs
       return [...found].flatMap(([runId, at]) => (at >= since ? runId : []))
@@ -110,7 +109,7 @@ export function createRecordDecoder(log: Pick<Log, 'error'>) {
   }
 }
 
-/** Jobs of the runs that are kept. */
+/** Limit for the jobs of all kept records. */
 const maxJobs = 32_768
 
 export type RecordCache = ReturnType<typeof createRecordCache>
@@ -135,7 +134,7 @@ export function createRecordCache() {
     /** Keeps the record as a commit left it. */
     keep(stored: Stored): void {
       const { id, jobs: all, state } = stored.run
-      // Two connections write, and their replies can overtake each other.
+      // The replies of the two writers can overtake each other.
       if ((records.get(id)?.revision ?? 0) > stored.revision) return
       forget(id)
       if (state !== 'running' || all.every(({ holder }) => holder === null)) return
@@ -148,8 +147,8 @@ export function createRecordCache() {
       }
     },
     forget,
-    /** Another process has committed the version. */
-    hear(runId: string, version: number): void {
+    /** Call when another process has committed the version. */
+    noteVersion(runId: string, version: number): void {
       if ((records.get(runId)?.run.version ?? version) < version) forget(runId)
     },
   }
