@@ -1,6 +1,6 @@
 /**
- * The engine that several processes share: the verbs of the contract, the connection that each uses, and the writes that
- * each waits for. Its parts (`service.ts`) are made when the database can be reached and has given this process its number.
+ * The store that several processes share: which part of the engine each verb uses, and for which writes it waits. `service.ts`
+ * makes the parts once the database can be reached and has given this process its number.
  */
 import { AppError } from '../../domain/errors.ts'
 import type { CancelResult } from '../../domain/run/verbs.ts'
@@ -23,7 +23,7 @@ import { insertMinutes, pruneMinutes, readMinutes, readStats } from './statement
 import { claimDue, type Claimed, claimSuspect } from './writing/claim.ts'
 import { type Operation, operations, pruneRuns } from './writing/operations.ts'
 
-/** Each reply causes up to a tenth of a millisecond of work. */
+/** Replies passed on in one turn of the event loop: each causes up to 0.1 ms of work. */
 const repliesPerTurn = 32
 const none: ReadonlySet<string> = new Set()
 
@@ -40,43 +40,41 @@ export function createPostgresStore(options: PostgresOptions): Store {
     return service
   }
 
-  /** A verb of a group: the writer runs its operation. */
+  /** A verb whose operation the writer runs in a group. */
   const inGroup =
     <Args extends unknown[]>(writer: 'intake' | 'settling', operation: (...args: Args) => Operation) =>
     async <Value>(...args: Args): Promise<Value> =>
       (await opened()[writer].submit(operation(...args))) as Value
 
+  type Work<Value> = (query: Query, parts: Service) => Promise<Value>
+
   /** A verb outside of groups. @throws AppError */
-  async function ask<Value>(what: string, work: (query: Query, of: Service) => Value | Promise<Value>): Promise<Value> {
-    const of = opened()
+  async function outside<Value>(verb: string, work: Work<Value>): Promise<Value> {
+    const parts = opened()
     try {
-      return await work(of.reader.query, of)
+      return await work(parts.reader.query, parts)
     } catch (error) {
-      throw appErrorOf(error, what)
+      throw appErrorOf(error, verb)
     }
   }
 
-  /** The same after every earlier operation. */
-  const askQuiet = <Value>(what: string, work: (query: Query, of: Service) => Promise<Value>): Promise<Value> =>
-    ask(what, async (query, of) => {
-      await Promise.all([of.intake.earlierReplies(), of.settling.earlierReplies()])
-      return work(query, of)
+  /** As `outside`, after every earlier operation. */
+  const afterAll = <Value>(verb: string, work: Work<Value>): Promise<Value> =>
+    outside(verb, async (query, parts) => {
+      await Promise.all([parts.intake.earlierReplies(), parts.settling.earlierReplies()])
+      return work(query, parts)
     })
 
-  /** The same after earlier operations on the run. */
-  const askAbout = <Value>(
-    what: string,
-    runId: string,
-    work: (query: Query, of: Service) => Promise<Value>,
-  ): Promise<Value> =>
-    ask(what, async (query, of) => {
-      await Promise.all([of.settling.latestWrite(runId), of.intake.latestWrite(runId)])
-      return work(query, of)
+  /** As `outside`, after earlier operations on the run. */
+  const afterRun = <Value>(verb: string, runId: string, work: Work<Value>): Promise<Value> =>
+    outside(verb, async (query, parts) => {
+      await Promise.all([parts.settling.latestWrite(runId), parts.intake.latestWrite(runId)])
+      return work(query, parts)
     })
 
   /**
-   * Does the work again if it gave `missing`: the run may be a request of the inbox. Also if the inbox does not have it, for
-   * its run may have been accepted between the two looks.
+   * Repeats the work if it returns `missing`: the run may be a request in the inbox. It also repeats the work if the inbox
+   * does not have the request, because a process may have accepted the run after the first try.
    */
   async function onceTakenUp<Value>(runId: string, missing: Value, work: () => Promise<Value>): Promise<Value> {
     const value = await work()
@@ -88,15 +86,15 @@ export function createPostgresStore(options: PostgresOptions): Store {
   /** @throws AppError */
   async function claim(request: ClaimRequest): Promise<ClaimResult> {
     const { quarantine, intake, claiming } = opened()
-    const suspect = async (): Promise<ClaimResult> => {
+    const claimOneSuspect = async (): Promise<ClaimResult> => {
       const { jobs, nextDueAt } = (await intake.submitAlone(claimSuspect(request, claiming))) as Claimed
       return { jobs, nextDueAt }
     }
-    if (request.only === 'suspects') return suspect()
+    if (request.only === 'suspects') return claimOneSuspect()
     const claimable = quarantine.claimable()
     if (claimable === 'none') return { jobs: [], nextDueAt: null }
     if (claimable === 'suspect') {
-      const claimed = await suspect()
+      const claimed = await claimOneSuspect()
       if (claimed.jobs.length > 0) return claimed
       quarantine.noteSuspects(false)
     }
@@ -105,11 +103,12 @@ export function createPostgresStore(options: PostgresOptions): Store {
     return { ...claimed, ratedUntil: claiming.rateLimits.until(request, options.clock.now()) }
   }
 
+  /** Claims again while jobs beyond a limit have taken the places of others. */
   async function claimInRounds(request: DueRequest): Promise<ClaimResult> {
     const { intake, claiming } = opened()
     const { jobs, nextDueAt, rest } = (await intake.submit(claimDue(request, claiming))) as Claimed
     if (rest === null) return { jobs, nextDueAt }
-    // Jobs that are claimed stay claimed if the next round fails; a later claim asks again.
+    // The claimed jobs are returned even if the next round fails: a later claim covers the rest.
     const more = await claimInRounds(rest).catch(() => ({ jobs: [], nextDueAt: null }))
     const next = Math.min(nextDueAt ?? Infinity, more.nextDueAt ?? Infinity)
     return { jobs: [...jobs, ...more.jobs], nextDueAt: Number.isFinite(next) ? next : null }
@@ -141,7 +140,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
       onGap: subscribers.onGap,
       onTakeover: subscribers.onTakeover,
       publishProgress: async (progress) => service?.publishProgress(progress),
-      watchedSince: (at) => ask('watchedSince', (_query, of) => of.watchedSince(at)),
+      watchedSince: (at) => outside('watchedSince', (_query, of) => of.watchedSince(at)),
       remoteProgress: (...of) => service?.remoteProgress(...of) ?? null,
       lostClaims: () => service?.lostClaims() ?? 0,
     },
@@ -154,70 +153,70 @@ export function createPostgresStore(options: PostgresOptions): Store {
     keepStep: inGroup('settling', operations.keepStep),
     retry: inGroup('settling', operations.retry),
     remove: inGroup('settling', operations.remove),
-    // A request of the inbox can be cancelled; it has nothing yet to retry or to remove.
+    // A request in the inbox can be cancelled, but has nothing to retry or to remove yet.
     cancel: (runId, ...of) =>
-      ask('cancel', () => onceTakenUp<CancelResult>(runId, 'not-found', () => cancel(runId, ...of))),
+      outside('cancel', () => onceTakenUp<CancelResult>(runId, 'not-found', () => cancel(runId, ...of))),
     expire: (at) =>
-      ask('expire', async (query, { settling, decoder }) => {
+      outside('expire', async (query, { settling, decoder }) => {
         const ids = await readExpired(query, at, decoder)
         return ids.length === 0 ? 0 : ((await settling.submitAlone(expireRuns(ids, decoder, at))) as number)
       }),
     leave: (at) =>
-      askQuiet('leave', async (_, { intake, process, decoder }) => {
+      afterAll('leave', async (_, { intake, process, decoder }) => {
         return (await intake.submitAlone(leave(process, decoder, at))) as number
       }),
     rescue: async (at) => opened().takeOver(at),
     prune: (finishedBefore, limit, at) =>
-      ask('prune', async (query, { settling, decoder }) => {
+      outside('prune', async (query, { settling, decoder }) => {
         const runs = (await settling.submitAlone(pruneRuns(finishedBefore, limit, decoder))) as number
         return runs + (await forgetKeys(query, limit, at))
       }),
-    // Several processes share the store, and each has a clock of its own.
+    // Not for a shared store: a step of one process's clock must not move the jobs of others.
     shiftDueTimes: () => Promise.resolve(),
     checkWritable: async () => opened().probe(),
 
     getRun: (id) =>
-      ask('getRun', async (query, { intake, settling }) => {
-        // The run as a write under way leaves it; without such a write it is read.
+      outside('getRun', async (query, { intake, settling }) => {
+        // If a write is under way, the run is shown as that write leaves it, without a read.
         const written = await Promise.all([settling.latestWrite(id), intake.latestWrite(id)])
         const stored = written.reduce((one, other) => ((other?.revision ?? 0) > (one?.revision ?? 0) ? other : one))
         const shown = stored ? shownWhole(stored.run) : null
         return shown ?? onceTakenUp(id, null, () => readRun(query, id))
       }),
     getJob: (runId, jobIndex) =>
-      askAbout('getJob', runId, (query) => onceTakenUp(runId, null, () => readJob(query, runId, jobIndex))),
-    getInput: (runId, jobIndex) => askAbout('getInput', runId, (query) => readInput(query, runId, jobIndex)),
-    countAhead: (...of) => askQuiet('countAhead', (query) => countAhead(query, tasks, ...of)),
-    listRuns: (filter) => askQuiet('listRuns', (_, { reader, decoder }) => listRuns(reader, decoder, filter)),
-    stats: (at) => askQuiet('stats', (query) => readStats(query, at)),
-    stepsOf: (...of) => ask('stepsOf', (query) => readSteps(query, ...of)),
+      afterRun('getJob', runId, (query) => onceTakenUp(runId, null, () => readJob(query, runId, jobIndex))),
+    getInput: (runId, jobIndex) => afterRun('getInput', runId, (query) => readInput(query, runId, jobIndex)),
+    countAhead: (...of) => afterAll('countAhead', (query) => countAhead(query, tasks, ...of)),
+    listRuns: (filter) => afterAll('listRuns', (_, { reader, decoder }) => listRuns(reader, decoder, filter)),
+    stats: (at) => afterAll('stats', (query) => readStats(query, at)),
+    stepsOf: (...of) => outside('stepsOf', (query) => readSteps(query, ...of)),
 
-    findKey: (...of) => askQuiet('findKey', (query) => findKey(query, ...of)),
-    defer: (runId) => askQuiet('defer', (query) => defer(query, runId)),
+    findKey: (...of) => afterAll('findKey', (query) => findKey(query, ...of)),
+    defer: (runId) => afterAll('defer', (query) => defer(query, runId)),
     setPaused: (task, isPaused) =>
-      ask('setPaused', async (_, { pausedTasks, intake, wakeForWork }) => {
+      outside('setPaused', async (_, { pausedTasks, intake, wakeForWork }) => {
         await pausedTasks.set(task, isPaused)
-        // A claim that is under way may have looked before.
+        // A claim that is under way may have read the table before the change.
         await intake.earlierReplies()
         wakeForWork()
       }),
-    keepLines: (...of) => ask('keepLines', (query) => insertLines(query, ...of)),
-    pruneLines: (...of) => ask('pruneLines', (query) => pruneLines(query, ...of)),
-    chunksOf: (...of) => ask('chunksOf', (query) => readChunks(query, ...of)),
-    addMinutes: (rows) => ask('addMinutes', (query) => insertMinutes(query, rows)),
-    pruneMinutes: (before) => ask('pruneMinutes', (query) => pruneMinutes(query, before)),
-    minutesOf: (range) => ask('minutesOf', (query) => readMinutes(query, range)),
+    keepLines: (...of) => outside('keepLines', (query) => insertLines(query, ...of)),
+    pruneLines: (...of) => outside('pruneLines', (query) => pruneLines(query, ...of)),
+    chunksOf: (...of) => outside('chunksOf', (query) => readChunks(query, ...of)),
+    addMinutes: (rows) => outside('addMinutes', (query) => insertMinutes(query, rows)),
+    pruneMinutes: (before) => outside('pruneMinutes', (query) => pruneMinutes(query, before)),
+    minutesOf: (range) => outside('minutesOf', (query) => readMinutes(query, range)),
     claimDeliveries: (request) =>
-      ask('claimDeliveries', (query, { process }) => claimDeliveries(query, process, request)),
-    endDeliveryTry: (...of) => ask('endDeliveryTry', (query, { process }) => endDeliveryTry(query, process, ...of)),
-    retryDelivery: (...of) => askQuiet('retryDelivery', (query) => retryDelivery(query, ...of)),
+      outside('claimDeliveries', (query, { process }) => claimDeliveries(query, process, request)),
+    endDeliveryTry: (...of) => outside('endDeliveryTry', (query, { process }) => endDeliveryTry(query, process, ...of)),
+    retryDelivery: (...of) => afterAll('retryDelivery', (query) => retryDelivery(query, ...of)),
     releaseDeliveries: (kept) =>
-      ask('releaseDeliveries', (query, { process, silentProcesses }) => {
+      outside('releaseDeliveries', (query, { process, silentProcesses }) => {
         return releaseDeliveries(query, process, kept, silentProcesses(), options.clock.now())
       }),
     changeSchedule: async (...of) => (await opened().intake.submitAlone(changeSchedule(...of))) as ScheduleResult,
-    getSchedule: (name) => askQuiet('getSchedule', (query) => readSchedule(query, name)),
-    listSchedules: () => askQuiet('listSchedules', (query) => readSchedules(query)),
-    dueSchedules: (at) => askQuiet('dueSchedules', (query) => readDueSchedules(query, at)),
+    getSchedule: (name) => afterAll('getSchedule', (query) => readSchedule(query, name)),
+    listSchedules: () => afterAll('listSchedules', (query) => readSchedules(query)),
+    dueSchedules: (at) => afterAll('dueSchedules', (query) => readDueSchedules(query, at)),
   }
 }

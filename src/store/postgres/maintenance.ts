@@ -1,6 +1,6 @@
 /**
- * Work of each second: reads the backlog, detects dead processes and takes back their jobs, shortens waits that a step
- * of a clock has made longer, and adds up the totals of processes that have left.
+ * Maintenance, once a second: reads the backlog, detects dead processes and takes back their jobs, shortens waits that a
+ * step of a clock has made longer, and adds up the totals of processes that have left.
  */
 import type { Claim } from '../../domain/claim.ts'
 import type { Log } from '../../log.ts'
@@ -24,7 +24,7 @@ import type { CommitEffects } from './writing/commit-effects.ts'
 interface MaintenanceOptions {
   /** Number of this process. */
   readonly process: number
-  /** That run here; null: any. */
+  /** Tasks that run here; null: any. */
   readonly tasks: readonly string[] | null
   readonly timing: Timing
   readonly query: Query
@@ -44,13 +44,14 @@ interface MaintenanceOptions {
   readonly log: Log
 }
 
+// In rounds.
 const reclaimEvery = 10
 const foldEvery = 600
-/** Rounds between two checks of waits without a step of this clock: another machine's clock may have stepped. */
+/** Waits are also checked without a step of this machine's clock: the clock of another machine may have stepped. */
 const waitsEvery = 60
-/** Runs per transaction that moves waits, because nothing is settled meanwhile. */
-const maxBound = 1_000
-/** Clocks of two machines may differ by that much. */
+/** Runs in one transaction that shortens waits: no job is settled meanwhile. */
+const maxBoundRuns = 1_000
+/** Tolerated difference between the clocks of two machines. */
 const toleranceMs = 1_000
 
 const selectAbandoned = {
@@ -63,24 +64,24 @@ const selectSuspects = {
     SELECT 1 FROM queue WHERE lost = 2 AND (is_due OR run_at <= $1) AND ${runsHere('task', '$2')}
       AND ${isNotPaused('queue.task')} LIMIT 1`,
 }
-/** Waiting jobs that fail when they lose one more start. */
-const sumSuspects = { name: 'count-suspects', text: 'SELECT count(*) AS suspects FROM queue WHERE lost = 2' }
-// Waits that began in the future: the clock was set back since, or was ahead on another machine. A wait that is due
-// before it began was moved before.
+/** Counts all suspects, also those that are not due, or are of tasks that do not run here. */
+const countSuspects = { name: 'count-suspects', text: 'SELECT count(*) AS suspects FROM queue WHERE lost = 2' }
+// Waits that started in the future: this clock was set back since then, or the clock of another machine was ahead. A wait
+// that ends before it started was shortened before.
 const selectAhead = {
   name: 'select-waits-ahead',
   text: `
     SELECT DISTINCT run FROM queue
     WHERE NOT is_due AND run_at > $1 AND waits_since > $1 + ${toleranceMs} AND run_at >= waits_since`,
 }
-// After an hour of silence a process is gone, and not cut off by a network for a while.
+// After an hour of silence a process is gone, not just cut off by its network.
 const forgetProcesses = {
   name: 'forget-processes',
   text: `
     DELETE FROM process
     WHERE heartbeat_at < clock_timestamp() - interval '1 hour' AND ${heartbeatText} = ANY ($1::text[])`,
 }
-/** Reported for a run that was removed: subscribers read it, and find that it is gone. */
+/** The reported change of a removed run: subscribers read the run, and find that it is gone. */
 const removed = { version: 0, state: 'running', answer: null } as const
 
 export function createMaintenance(options: MaintenanceOptions) {
@@ -96,33 +97,33 @@ export function createMaintenance(options: MaintenanceOptions) {
   let lostClaims = 0
 
   /**
-   * Heartbeats of processes that are given up. After an outage all leases look dead: every process gets the time to renew
-   * its own, as this one did.
+   * Heartbeats of dead processes. After an outage of the database all leases look dead, so every process first gets as much
+   * time to renew its lease as this one had.
    */
   const silentProcesses = (): string[] => (lease.keptForMs() >= leaseMs ? heartbeats.unchangedFor(leaseMs) : [])
 
-  /** Takes back the jobs of processes that are gone or have been silent for too long. */
+  /** Takes back the jobs of dead processes. */
   async function takeOver(at: number): Promise<RescueReport> {
     const report = await settling.submitAlone(rescue(process, decoder, silentProcesses(), at))
     await boundDeliveries(query, at)
-    const suspects = Number((await query(sumSuspects))[0]?.['suspects'])
+    const suspects = Number((await query(countSuspects))[0]?.['suspects'])
     quarantine.noteSuspects(suspects > 0)
     return { ...(report as Omit<RescueReport, 'suspects'>), suspects }
   }
 
   /**
-   * Compares the claims in the database with the attempts here: a job that nobody runs is handed back, and an attempt
-   * without a claim ends.
+   * Compares the claims in the database with those of this process: the job of an orphan is handed back, and the attempt of
+   * a missing claim ends.
    */
   async function compareOwned(): Promise<void> {
     effects.clearOrphans()
-    // After every claim under way: it is not known yet which jobs those take.
+    // Runs alone, and so after each claim under way, whose jobs are not known yet.
     const missing = (await intake.submitAlone(reclaim(process, decoder, owned, clock.now()))) as readonly Claim[]
-    // A settled job has no owner either. Here that is known once its outcome has a reply.
+    // A claim is also missing when its job was just settled. This process knows that when the outcome has its reply.
     await settling.earlierReplies()
     for (const claim of missing) {
       const { runId } = claim
-      // Read before the claim is marked void: if the read fails, the next comparison finds the claim again.
+      // Read first: if the read fails, the claim is not marked void, and the next comparison finds it again.
       const { version, state, answer } = (await readRun(query, runId)) ?? removed
       if (!owned.void(claim)) continue
       lostClaims += 1
@@ -143,7 +144,7 @@ export function createMaintenance(options: MaintenanceOptions) {
         subscribers.takeover(requeued + crashed)
       }
     }
-    await lookAtWaits()
+    await boundAllWaits()
     quarantine.noteSuspects((await query(selectSuspects, [clock.now(), tasks])).length > 0)
     if (rounds % foldEvery === 1) {
       await query(forgetProcesses, [silent])
@@ -151,27 +152,28 @@ export function createMaintenance(options: MaintenanceOptions) {
     }
   }
 
-  async function lookAtWaits(): Promise<void> {
+  /** Shortens waits after this clock was set back, and once a minute. */
+  async function boundAllWaits(): Promise<void> {
     const ahead = aheadOfMonotonic()
     if (ahead < lastAhead - toleranceMs || rounds % waitsEvery === 1) {
       const at = clock.now()
       await boundDeliveries(query, at)
       const runIds = (await query(selectAhead, [at])).map(({ run }) => String(run))
-      for (let place = 0; place < runIds.length; place += maxBound) {
-        await settling.submitAlone(boundWaits(runIds.slice(place, place + maxBound), decoder, at))
+      for (let start = 0; start < runIds.length; start += maxBoundRuns) {
+        await settling.submitAlone(boundWaits(runIds.slice(start, start + maxBoundRuns), decoder, at))
       }
     }
-    // After a failure the next round tries again.
+    // Not set after a failure: the next round tries again.
     lastAhead = ahead
   }
 
   function round(): void {
     underWay = maintain()
       // The next round tries again; verbs that fail meanwhile report the error.
-      .catch((error: unknown) => log.debug({ err: error }, 'the database could not be looked after'))
+      .catch((error: unknown) => log.debug({ err: error }, 'the maintenance of the database failed'))
       .then(() => {
         if (isStopped) return
-        // Jobs may wait without a notification.
+        // A notification of waiting jobs may have been missed.
         effects.wakeForWork()
         timer = setTimeout(round, roundMs)
       })

@@ -1,6 +1,6 @@
 /**
- * The parts of the engine: two connections that write in groups, a few that read, one that hears of the others'
- * commits, and a thread that keeps the right to the claimed jobs.
+ * The parts of the engine: two connections that write in groups, a few that read, one that receives notifications of other
+ * processes, and a thread that keeps the lease.
  */
 import type { JobProgress } from '../../domain/claim.ts'
 import { AppError, BootError } from '../../domain/errors.ts'
@@ -27,26 +27,26 @@ import { createCommitEffects, createEmptyQueueCache, createReadiness, writers } 
 export interface PostgresOptions {
   /** `postgres://…` */
   readonly url: string
-  /** Where its tables are: several services can share one database. */
+  /** Schema of the tables: several services can share one database. */
   readonly schema: string
-  /** How long to wait at the start for a server that does not answer, in milliseconds. */
+  /** How long to wait at the start for a server that cannot be reached, in milliseconds. */
   readonly connectWaitMs: number
   readonly timing?: Partial<Timing>
-  /** Tasks that run here: no job of another one is claimed. Default: any. */
+  /** Tasks that run here; no other jobs are claimed. Default: any. */
   readonly tasks?: readonly string[]
   readonly clock: Clock
   readonly log: Log
-  /** Whether runs can be found by their words; the index is built some time after the commits. Default: no. */
+  /** Whether runs can be found by their words. The index is updated some time after each commit. Default: no. */
   readonly hasSearch?: boolean
-  /** Ends the process when the main thread stands still; default: nobody watches. */
+  /** Ends the process when the main thread is blocked. Default: the main thread is not watched. */
   readonly stall?: StallOptions
-  /** Called with each group that has ended: how many verbs it held, and how long it took, in milliseconds. */
+  /** Called after each group with its number of verbs and its duration in milliseconds. */
   readonly onCommit?: (verbs: number, tookMs: number) => void
-  /** Called when the lease cannot be kept any more: jobs that run here are soon taken by others. */
+  /** Called when the lease is lost: other processes soon take over the jobs that run here. */
   readonly onLost: (error: Error) => void
 }
 
-/** What the verbs are made of. */
+/** The parts that the verbs use. */
 export type Service = Awaited<ReturnType<typeof startService>>
 
 /** @throws BootError */
@@ -106,19 +106,19 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   const lease = createLease({ ...database, process, tasks, stall: options.stall ?? null, onLost })
   let greeting: NodeJS.Timeout | undefined
 
-  async function hear(text: string): Promise<void> {
+  async function onNotification(text: string): Promise<void> {
     if (text === inboxNotification) return subscribers.requests()
     const notice = decodeNotification(text, process)
     if (notice === null) return
     if (notice.type === 'hello') return heartbeats.noteGreeting()
-    if (notice.type === 'pauses') return lookAtPauses()
+    if (notice.type === 'pauses') return refreshPauses()
     if (notice.type === 'progress') return remoteProgress.receive(notice.progress)
     const { from, writer, live, changes, voided, hasWork } = notice
     backlog.setShare(writerName(from, writer), live)
     for (const { runId, version } of changes) cache.noteVersion(runId, version)
-    // A claim under way must be known here before it can be stopped.
+    // The reply to a claim under way must arrive before the claim can be marked void.
     if (voided.length > 0) await intake.earlierReplies()
-    // An attempt under a newer claim of the job goes on.
+    // Claims that this process does not have are left out: an attempt under a newer claim of the job goes on.
     const ended = Map.groupBy(voided.filter(owned.void), ({ runId }) => runId)
     subscribers.change(
       changes.map((change) => {
@@ -128,9 +128,9 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
     if (hasWork) wakeForWork()
   }
 
-  /** A task that is not paused any more can have jobs to claim. */
-  async function lookAtPauses(): Promise<void> {
-    // Where it fails, the look of each second finds out.
+  /** A resumed task can have jobs to claim. */
+  async function refreshPauses(): Promise<void> {
+    // After a failure, the next round of maintenance reads the table.
     await pausedTasks.refresh().catch(() => {})
     wakeForWork()
   }
@@ -159,12 +159,13 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   function onGap(): void {
     subscribers.gap()
     subscribers.requests()
-    void lookAtPauses()
-    const noteError = (error: unknown): void => log.debug({ err: error }, 'the own jobs could not be looked through')
-    maintenance.compareOwned().catch(noteError)
+    void refreshPauses()
+    maintenance
+      .compareOwned()
+      .catch((error: unknown) => log.debug({ err: error }, 'the own claims could not be compared'))
   }
 
-  const listener = createListener({ connect, channel, onMessage: (text) => void hear(text), onGap })
+  const listener = createListener({ connect, channel, onMessage: (text) => void onNotification(text), onGap })
 
   async function stop(): Promise<void> {
     clearTimeout(greeting)
@@ -172,7 +173,7 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
     await Promise.all([intake.earlierReplies(), settling.earlierReplies()])
     await search.stop()
     await Promise.all([intake.close(), settling.close(), listener.stop(), lease.stop()])
-    // Other processes can claim at once what this one could not hand back.
+    // Without its row the process counts as dead: others take over at once the jobs that it could not hand back.
     await reader.query({ text: 'DELETE FROM process WHERE id = $1' }, [process]).catch(() => {})
     await reader.end()
   }
@@ -186,7 +187,7 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   }
   maintenance.start()
   search.start()
-  // Other processes sent no notifications for commits before they knew of this process.
+  // Other processes sent no notifications until they received the greeting of this one.
   greeting = setTimeout(subscribers.gap, timing.queryMs)
   return {
     process,
@@ -205,11 +206,10 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
     lostClaims: maintenance.lostClaims,
     /** @throws AppError `store-unavailable` where nothing can be committed */
     async probe(): Promise<void> {
-      // The lease is renewed every few seconds.
       if (lease.keptForMs() === 0) throw new AppError('store-unavailable', 'the lease could not be renewed')
       await readiness.probe([intake.submitAlone, settling.submitAlone])
     },
-    // Progress is published again, so a lost message does no harm.
+    // A lost message does no harm: progress is published again and again.
     publishProgress: (progress: readonly JobProgress[]): Promise<void> =>
       sendNotifications(encodeNotification({ type: 'progress', from: process, progress })).catch(() => {}),
     watchedSince: createTickWatch(reader.query, process, timing),
