@@ -187,7 +187,7 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   }
   maintenance.start()
   search.start()
-  // Other processes sent no notifications until they received the greeting of this one.
+  // A commit that started before the greeting arrived has not notified this process. By then all such commits have ended.
   greeting = setTimeout(subscribers.gap, timing.queryMs)
   return {
     process,

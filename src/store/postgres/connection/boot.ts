@@ -5,6 +5,7 @@ import { BootError, messageOf } from '../../../domain/errors.ts'
 import type { Log } from '../../../log.ts'
 import type { Clock } from '../../../runtime/clock.ts'
 import { type OldJob, type OldRun, runOfRows } from '../../old-rows.ts'
+import { lowestUuid } from '../statements/lists.ts'
 import { saveWrites } from '../statements/save.ts'
 import { totalColumns } from '../statements/totals.ts'
 import { createUnitOfWork } from '../writing/unit-of-work.ts'
@@ -16,19 +17,19 @@ const pauseMs = 250
 const register = {
   text: `
     WITH own AS (INSERT INTO process (heartbeat_at, tasks, has_search) VALUES (clock_timestamp(), $1, $2) RETURNING id),
-    -- Whether it writes the index or not: what it does not bring in, others do when it is gone.
+    -- Also without search: when this process is gone, others index the runs that it has written.
     progress AS (INSERT INTO search_progress (process, since) SELECT id, $3 FROM own)
     SELECT id, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now FROM own`,
 }
 
 export interface Registration {
-  /** That run here; null: any. */
+  /** Tasks that run here; null: any. */
   readonly tasks: readonly string[] | null
-  /** Whether it writes the index for search. */
+  /** Whether this process writes the index for search. */
   readonly hasSearch: boolean
-  /** The instant, by the clock of this process. */
+  /** Now, by the clock of this process. */
   readonly at: number
-  /** How long to wait for a server that does not answer, or is starting, in milliseconds. */
+  /** How long to wait for a server that cannot be reached, in milliseconds. */
   readonly waitMs: number
   readonly clock: Clock
   readonly log: Log
@@ -61,7 +62,7 @@ export async function prepareDatabase(
   }
 }
 
-/** Clocks that are kept right differ by less. */
+/** Synchronized clocks differ by less. */
 const maxAheadMs = 5_000
 
 function warnOfClock(aheadMs: number, log: Log): void {
@@ -91,20 +92,21 @@ function nameOf(url: string): string {
 
 const protocolViolation = '08P01'
 const selectPid = { text: 'SELECT pg_backend_pid() AS pid' }
-/** A pooler with several sessions rarely returns the same one this often. */
-const maxLooks = 3
+/** A pooler with several sessions rarely picks the same ones this often. */
+const maxChecks = 3
 
 /**
+ * Checks that each connection has its own session of the server.
  * @param other a second connection to the same address
- * @throws BootError where the two are not sessions of their own. @throws DatabaseFailure
+ * @throws BootError if a pooler shares sessions. @throws DatabaseFailure
  */
-export async function checkSessions(one: Connection, other: Connection): Promise<void> {
+async function checkSessions(one: Connection, other: Connection): Promise<void> {
   const pidOf = async ({ query }: Connection): Promise<unknown> => (await query(selectPid))[0]?.['pid']
   const own = await pidOf(one)
-  for (let look = 0; look < maxLooks; look += 1) {
-    // During the transaction this connection keeps its session, so that a pooler gives the other one another session.
+  for (let check = 0; check < maxChecks; check += 1) {
+    // A pooler in transaction mode now keeps a session for `other`, and gives `one` another session.
     await other.query({ text: 'BEGIN' }).catch((error: unknown) => {
-      // A pooler in statement mode.
+      // A pooler in statement mode refuses transactions.
       throw isFailure(error) && error.code === protocolViolation ? new BootError(remedy, error) : error
     })
     const isShared = (await pidOf(other)) === own || (await pidOf(one)) !== own
@@ -117,10 +119,10 @@ const remedy =
   'a pooler gives each transaction another session of the server (PgBouncer: pool_mode = transaction or statement), and LISTEN, ' +
   'settings and prepared statements need one session: use the address of PostgreSQL itself, or pool_mode = session'
 
-/** Id of the advisory lock for all schemas of a database; migrations are rare. */
+/** Id of the advisory lock: one for all schemas of a database, because migrations are rare. */
 const lockId = 0x466f7265
 
-/** After this migration, code copies rows to records, once the tables are those of this version. */
+/** If this migration is applied, code then copies rows to records, in the tables of this version. */
 const rowsToRecords = '0005-one-record.sql'
 
 const directory = new URL('../migrations/', import.meta.url)
@@ -138,23 +140,23 @@ export async function migrate({ query }: Connection, { schema }: Database): Prom
     const known = `this program knows at most ${files.length}`
     throw new BootError(`the schema ${schema} of the database has version ${applied}; ${known}`)
   }
-  // CREATE SCHEMA needs a right that the role may not have, even where the schema exists.
+  // Even if the schema exists, CREATE SCHEMA requires a right that the role may not have.
   const [found] = await query({ text: 'SELECT 1 FROM pg_namespace WHERE nspname = $1' }, [schema])
   if (found === undefined) await query({ text: `CREATE SCHEMA "${schema}"` })
   await query({ text: 'CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)' })
-  const coming = files.slice(applied)
-  if (applied > 0 && coming.includes(rowsToRecords)) await refuseBeside(query, schema)
-  for (const file of coming) {
+  const pending = files.slice(applied)
+  if (applied > 0 && pending.includes(rowsToRecords)) await refuseWhileOthersRun(query, schema)
+  for (const file of pending) {
     await query({ text: readFileSync(new URL(file, directory), 'utf8') })
   }
-  if (coming.includes(rowsToRecords)) await migrateRows(query)
+  if (pending.includes(rowsToRecords)) await migrateRows(query)
   await query({ text: 'DELETE FROM schema_version' })
   await query({ text: 'INSERT INTO schema_version VALUES ($1)' }, [files.length])
   await query({ text: 'COMMIT' })
 }
 
-/** Refuses while processes of an older version write tables that are about to be dropped. */
-async function refuseBeside(query: Connection['query'], schema: string): Promise<void> {
+/** Processes of an older version may write tables that are about to be dropped. @throws BootError */
+async function refuseWhileOthersRun(query: Query, schema: string): Promise<void> {
   const text = "SELECT count(*) AS running FROM process WHERE heartbeat_at > clock_timestamp() - interval '30 s'"
   const [row] = await query({ text })
   const running = Number(row?.['running'])
@@ -165,8 +167,8 @@ async function refuseBeside(query: Connection['query'], schema: string): Promise
   )
 }
 
-async function versionIn(query: Connection['query'], schema: string): Promise<number> {
-  // From the rows of the catalogue, because to_regclass can be older than the lock.
+async function versionIn(query: Query, schema: string): Promise<number> {
+  // Read from the catalogue: to_regclass may see a state from before the lock.
   const [found] = await query(
     { text: "SELECT 1 FROM pg_tables WHERE schemaname = $1 AND tablename = 'schema_version'" },
     [schema],
@@ -177,14 +179,14 @@ async function versionIn(query: Connection['query'], schema: string): Promise<nu
 }
 
 interface RunRow extends OldRun {
-  /** Bytes of the texts of its jobs. */
+  /** Bytes of the texts of the run's jobs. */
   readonly bytes: number
 }
 
-/** Runs that are copied at once, and bytes of their jobs; at least one run. */
+/** Limits for the runs that are copied at once; at least one run is. */
 const maxRuns = 500
 const maxBytes = 16 * 2 ** 20
-/** A number that no process has: jobs that ran before the migration are taken back from it. */
+/** A number that no process has: jobs that ran before the migration are rescued from it. */
 const nobody = 0
 
 const selectRuns = {
@@ -195,24 +197,23 @@ const selectRuns = {
     FROM old_run WHERE id > $1 ORDER BY id LIMIT ${maxRuns}`,
 }
 const selectJobs = { text: 'SELECT * FROM old_job WHERE run_id = ANY($1::uuid[]) ORDER BY run_id, job_index' }
-const lowestId = '00000000-0000-0000-0000-000000000000'
 
-/** Within the transaction of the migration. */
-export async function migrateRows(query: Query): Promise<void> {
-  let last = lowestId
+/** Copies all runs of the old tables to records, in the transaction of the migration. */
+async function migrateRows(query: Query): Promise<void> {
+  let last = lowestUuid
   for (;;) {
-    const rows = within(await query(selectRuns, [last]))
+    const rows = boundedRows(await query(selectRuns, [last]))
     const end = rows.at(-1)
     if (end === undefined) break
     last = end.id
     const jobs = await query(selectJobs, [rows.map(({ id }) => id)])
     const jobsOf = Map.groupBy(jobs, (row) => String(row['run_id']))
     const unit = createUnitOfWork([])
-    // Of the tables above.
+    // The statements select these columns.
     for (const row of rows) unit.add(runOfRows(row, (jobsOf.get(row.id) ?? []) as unknown as OldJob[], nobody))
     await saveWrites(query, { process: nobody, writer: 0 }, unit.finish())
   }
-  // The old totals, because they also count runs that were removed since.
+  // The old totals replace those of the copied runs: they also count runs that were removed since.
   await query({ text: 'DELETE FROM tally' })
   // The old version had no blocked jobs.
   const sums = totalColumns.map((column) => (column === 'jobs_blocked' ? '0' : `sum(${column})`)).join(', ')
@@ -220,10 +221,10 @@ export async function migrateRows(query: Query): Promise<void> {
   await query({ text: 'DROP TABLE old_run, old_job, old_tally' })
 }
 
-function within(rows: readonly Row[]): RunRow[] {
+function boundedRows(rows: readonly Row[]): RunRow[] {
   const taken: RunRow[] = []
   let bytes = 0
-  // Of the columns above.
+  // The statement selects these columns.
   for (const row of rows as unknown as readonly RunRow[]) {
     bytes += row.bytes
     if (taken.length > 0 && bytes > maxBytes) break

@@ -1,6 +1,6 @@
 /**
- * Deliveries as rows: claimed by one process, settled, and handed back. They are added and forgotten by the statement
- * that writes their runs (`save.ts`).
+ * Deliveries as rows: claimed by one process, settled, and handed back. The statement that writes runs (`save.ts`) adds and
+ * removes them.
  */
 import { isRunId } from '../../../domain/ids.ts'
 import { type DeliveryRecord, maxDeliveryWaitsMs, type TryResult } from '../../../domain/webhook.ts'
@@ -16,14 +16,12 @@ import {
 } from '../../claim-requests.ts'
 import { claimedDelivery, deliveryRecord, type DeliveryRow, deliveryStateNumber } from '../../rows.ts'
 import { stateNumber } from '../../run-codec.ts'
-import type { Query } from '../connection/connection.ts'
+import { columns, type Query } from '../connection/connection.ts'
 import { heartbeatText } from '../ownership/lease.ts'
-
-type Named = Pick<ClaimedDelivery, 'runId' | 'version'>
 
 const isFree = 'next_at IS NOT NULL AND holder IS NULL'
 
-/** Part of the statement that writes records, with a question mark for each value. */
+/** Part of the statement that writes, with a question mark for each value. */
 export const insertDeliveries = `INSERT INTO delivery (run, version, receiver, outcome, ended_at, next_at)
   SELECT *, ended_at FROM unnest(?::uuid[], ?::integer[], ?::text[], ?::smallint[], ?::bigint[])
     AS new (run, version, receiver, outcome, ended_at)`
@@ -38,7 +36,7 @@ const selectOf = {
     SELECT version, state, attempts, last_status AS "lastStatus", next_at AS "nextAt" FROM delivery WHERE run = $1
     ORDER BY version DESC LIMIT ${maxShownDeliveries}`,
 }
-// From each receiver to the next one, without the deliveries in between.
+// Skips from receiver to receiver, without reading their other deliveries.
 const selectReceivers = {
   name: 'select-receivers',
   text: `
@@ -60,7 +58,7 @@ const selectFree = {
       SELECT run, version, receiver, outcome, ended_at AS "endedAt", attempts, next_at AS "nextAt" FROM delivery
       WHERE receiver = wanted.receiver AND ${isFree} ORDER BY next_at LIMIT wanted.room + 1) AS found`,
 }
-// Another process may have chosen the same ones: each takes those that the other has not.
+// Another process may have chosen the same deliveries: each process takes those that the other has not taken.
 const take = {
   name: 'take-deliveries',
   text: `
@@ -71,7 +69,7 @@ const take = {
     UPDATE delivery SET holder = $3 FROM free WHERE delivery.run = free.run AND delivery.version = free.version
     RETURNING delivery.run, delivery.version`,
 }
-// Not where it was handed back, and another try is under way or over.
+// Changes nothing if the delivery was handed back, and another try is under way or over.
 const end = {
   name: 'end-try',
   text: `
@@ -108,13 +106,13 @@ const shorten = {
 }
 
 export async function readDeliveries(query: Query, runId: string): Promise<DeliveryRecord[]> {
-  // Selected by the names of its members.
+  // The statement selects these members.
   return ((await query(selectOf, [runId])) as unknown as Parameters<typeof deliveryRecord>[0][])
     .toReversed()
     .map(deliveryRecord)
 }
 
-/** @param process number of the one that sends them */
+/** @param process number of the process that sends the deliveries */
 export async function claimDeliveries(
   query: Query,
   process: number,
@@ -123,23 +121,20 @@ export async function claimDeliveries(
   const { at, after: last, among } = request
   const receivers =
     among?.map((receiver) => ({ receiver, nextAt: at })) ??
-    // Selected by the names of their members.
+    // The statement selects these members.
     ((await query(selectReceivers, [last])) as unknown as Parameters<typeof wantedReceivers>[0])
   const { wanted, nextDueAt, after } = wantedReceivers(receivers, request)
   if (wanted.length === 0) return { deliveries: [], nextDueAt, after }
-  const rooms = wanted.map(({ room }) => Math.min(room, request.limit))
-  const rows = (await query(selectFree, [wanted.map(({ receiver }) => receiver), rooms])) as unknown as DeliveryRow[]
+  const bounded = wanted.map(({ receiver, room }) => ({ receiver, room: Math.min(room, request.limit) }))
+  const rows = (await query(selectFree, columns(bounded, 'receiver', 'room'))) as unknown as DeliveryRow[]
   const found = chooseDeliveries(rows, wanted, request)
-  const names = found.chosen.map(({ run, version }) => [run, version] as const)
-  const taken = new Set(
-    (await query(take, [names.map(([run]) => run), names.map(([, version]) => version), process])).map(
-      (row) => `${String(row['run'])} ${String(row['version'])}`,
-    ),
-  )
+  const taken = await query(take, [...columns(found.chosen, 'run', 'version'), process])
+  const isTaken = ({ run, version }: DeliveryRow): boolean =>
+    taken.some((row) => row['run'] === run && row['version'] === version)
   return {
-    deliveries: found.chosen.filter(({ run, version }) => taken.has(`${run} ${version}`)).map(claimedDelivery),
-    // Another process was quicker: there may be others.
-    nextDueAt: taken.size < names.length ? request.at : earliest(nextDueAt, found.nextDueAt),
+    deliveries: found.chosen.filter(isTaken).map(claimedDelivery),
+    // Another process has taken some of the chosen deliveries: there may be more.
+    nextDueAt: taken.length < found.chosen.length ? request.at : earliest(nextDueAt, found.nextDueAt),
     after,
   }
 }
@@ -157,19 +152,22 @@ export async function retryDelivery(query: Query, runId: string, version: number
   return isRunId(runId) && (await query(restart, [runId, version, at])).length > 0
 }
 
-/** @param silent heartbeats of processes that are given up, like those without a lease */
+/**
+ * Hands back the deliveries that this process does not send, and those of dead processes.
+ * @param silent heartbeats of dead processes; a process without a lease is dead, too
+ */
 export async function releaseDeliveries(
   query: Query,
   process: number,
-  kept: readonly Named[],
+  kept: readonly Pick<ClaimedDelivery, 'runId' | 'version'>[],
   silent: readonly string[],
   at: number,
 ): Promise<void> {
-  // What was held was due, by the clock of its holder.
-  await query(release, [process, kept.map(({ runId }) => runId), kept.map(({ version }) => version), silent, at])
+  // Each held delivery was due by its holder's clock, so it is due now.
+  await query(release, [process, ...columns(kept, 'runId', 'version'), silent, at])
 }
 
-/** A clock may have been set back, or be ahead in another process: no delivery waits longer than it is to wait. */
+/** Shortens waits that a step of a clock has made longer, or that a process with a fast clock has noted. */
 export async function boundDeliveries(query: Query, at: number): Promise<void> {
   await query(shorten, [at, maxDeliveryWaitsMs])
 }

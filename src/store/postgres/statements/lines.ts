@@ -1,7 +1,7 @@
-/** Lines that tasks have logged. They are written on a connection of their own, and no group waits for them. */
+/** Lines that tasks have logged. They are written on a reading connection, so that no group waits for them. */
 import { isRunId } from '../../../domain/ids.ts'
 import { chunksPerPrune, keptFrom, type LineChunk, type StoredChunk } from '../../../domain/task-history.ts'
-import type { Query } from '../connection/connection.ts'
+import { columns, type Query } from '../connection/connection.ts'
 
 const insertChunks = {
   name: 'insert-log-chunks',
@@ -31,29 +31,27 @@ const removeOld = {
   text: `WITH oldest AS (${oldest}) DELETE FROM log_chunk USING oldest
     WHERE log_chunk.id = oldest.id AND oldest.at < $1 RETURNING log_chunk.id`,
 }
-// As many as are too much, and no more.
+// Removes the excess bytes and no more.
 const removeOldest = {
   name: 'remove-oldest-log-chunks',
   text: `WITH oldest AS (${oldest}),
       counted AS (SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS earlier FROM oldest)
     DELETE FROM log_chunk USING counted WHERE log_chunk.id = counted.id AND counted.earlier < $1 RETURNING log_chunk.id`,
 }
-// Of the files: as deleted rows leave room, only what is too large is added up.
+// The files may have room from deleted rows, so the bytes are added up if the files are too large.
 const selectFileSize = { name: 'select-log-file-size', text: "SELECT pg_total_relation_size('log_chunk') AS bytes" }
 const selectBytes = { name: 'select-log-bytes', text: 'SELECT coalesce(sum(bytes), 0) AS bytes FROM log_chunk' }
 
 export async function insertLines(query: Query, chunks: readonly LineChunk[], at: number): Promise<void> {
-  const runs = chunks.map(({ runId }) => runId)
-  await query(insertChunks, [at, runs, chunks.map(({ lines }) => lines), chunks.map(({ text }) => text)])
-  const sizes = (await query(selectSizes, [runs])).map((row) => {
-    const { run, id, lines, bytes } = row
+  await query(insertChunks, [at, ...columns(chunks, 'runId', 'lines', 'text')])
+  const sizes = (await query(selectSizes, columns(chunks, 'runId'))).map(({ run, id, lines, bytes }) => {
     return { run: String(run), id: Number(id), lines: Number(lines), bytes: Number(bytes) }
   })
   const cut = [...Map.groupBy(sizes, ({ run }) => run)].flatMap(([run, ofRun]) => {
     const from = keptFrom(ofRun)
-    return from === null ? [] : [{ run, from }]
+    return from === null ? [] : { run, from }
   })
-  if (cut.length > 0) await query(removeOlder, [cut.map(({ run }) => run), cut.map(({ from }) => from)])
+  if (cut.length > 0) await query(removeOlder, columns(cut, 'run', 'from'))
 }
 
 export async function readChunks(query: Query, runId: string, fromId: number): Promise<StoredChunk[]> {
@@ -66,6 +64,6 @@ export async function pruneLines(query: Query, before: number, maxBytes: number)
   const old = await query(removeOld, [before])
   if (old.length > 0) return old.length
   if (Number((await query(selectFileSize))[0]?.['bytes']) <= maxBytes) return 0
-  const tooMuch = Number((await query(selectBytes))[0]?.['bytes']) - maxBytes
-  return tooMuch > 0 ? (await query(removeOldest, [tooMuch])).length : 0
+  const excess = Number((await query(selectBytes))[0]?.['bytes']) - maxBytes
+  return excess > 0 ? (await query(removeOldest, [excess])).length : 0
 }

@@ -1,8 +1,8 @@
 /**
- * A page of runs, newest first: those that match a filter, or also have all words of a search. The index of words knows
- * no order, and gives all runs with a word or none. So a search looks at the newest runs one by one, which finds common
- * words, and then asks the index for a bounded number of runs. A page costs a bounded number of rows, whatever the words
- * are, and can be short for that.
+ * A page of runs, newest first, that match a filter and have all words of a search. The index of words knows no order: it
+ * returns all runs with a word, in no order. So a search first looks at the newest runs one by one, which finds common
+ * words, and then reads a bounded number of runs from the index. A page costs a bounded number of rows for any words, and can
+ * be short because of that.
  */
 import { lowestRunId } from '../../../domain/ids.ts'
 import { type SearchWord, wordsOf } from '../../search-text.ts'
@@ -18,18 +18,18 @@ export async function listRuns(reader: Reader, decoder: RecordDecoder, filter: R
   const { query } = reader
   if (filter.words !== undefined) return listFound(query, decoder, await findRuns(reader, filter, filter.words))
   let page = await readPage(query, decoder, listQuery(filter), filter.pageSize)
-  // Without a decoder run, the next page begins after the last run of this one.
+  // A page without a readable run is skipped.
   while (page.runs.length === 0 && page.hasMore) {
     page = await readPage(query, decoder, listQuery({ ...filter, beforeId: page.lastId }), filter.pageSize)
   }
   return { runs: page.runs, hasMore: page.hasMore }
 }
 
-/** What a search has found: ids of a page, newest first. */
+/** The ids of a page that a search has found, newest first. */
 interface FoundRuns {
   readonly ids: readonly string[]
   readonly hasMore: boolean
-  /** The next page begins after it. */
+  /** The next page begins after this run. */
   readonly lastId: string | null
 }
 
@@ -41,7 +41,7 @@ async function listFound(query: Query, decoder: RecordDecoder, { ids, hasMore, l
 }
 
 interface ReadPage extends RunPage {
-  /** Id of the last record, whether it can be read or not. */
+  /** Id of the last record, which may be unreadable. */
   readonly lastId: string
 }
 
@@ -87,7 +87,7 @@ function listQuery({ state, task, tag, ...bounds }: RunFilter): ListQuery {
   }
   if (state !== undefined) {
     conditions.push(`record.state = ${parameter(stateNumber(state))}`)
-    // The condition of the partial index, which is used only where the query has it.
+    // The planner uses the partial index only if the query repeats its condition.
     if (state !== 'completed') conditions.push('record.state <> 1')
   }
   const { from, below } = boundsOf(bounds)
@@ -104,7 +104,7 @@ function listQuery({ state, task, tag, ...bounds }: RunFilter): ListQuery {
 export const lowestUuid = '00000000-0000-0000-0000-000000000000'
 export const highestUuid = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 
-/** Ids of the filter's runs: from the one on, and below the other. An id holds its run's creation. */
+/** The range of ids with the creation times of the filter: an id begins with the instant when its run was created. */
 function boundsOf({ beforeId = highestUuid, createdAfter, createdBefore }: RunFilter) {
   const before = createdBefore === undefined ? highestUuid : lowestUuidAt(createdBefore)
   return {
@@ -113,28 +113,28 @@ function boundsOf({ beforeId = highestUuid, createdAfter, createdBefore }: RunFi
   }
 }
 
-/** PostgreSQL's text cannot hold a NUL, and no task's name has one. */
+/** PostgreSQL's text cannot hold NUL. No task's name has one, so any other character matches as little. */
 function taskText(task: string): string {
   return task.replaceAll('\0', ' ')
 }
 
-/** Below every run that was created at the instant or later. */
+/** Returns an id that is below those of all runs created at the instant or later. */
 export function lowestUuidAt(at: number): string {
   return `${lowestRunId(at)}-0000-0000-000000000000`
 }
 
-/** Runs whose words are looked at one by one, before the index is asked and where it would give too many. */
+/** Runs whose words are looked at one by one before the index is read, and if the words are too common for the index. */
 const maxNear = 2_000
 const maxFar = 20_000
-/** Runs that the index gives. */
-const maxFound = 20_000
-/** Runs with the words that are held against the rest of the filter at once. */
+/** Runs that are read from the index. */
+const maxFromIndex = 20_000
+/** Found runs that are compared with the rest of the filter at once. */
 const maxCompared = 2_000
 
-interface Lookup {
-  /** Newest first; of more than these, the newest. */
+interface Finding {
+  /** The newest runs with the words, newest first; at most one more than can be compared. */
   readonly ids: readonly string[]
-  /** Where the next look goes on; null: there is nothing more. */
+  /** The next step continues below this id; null: there are no more runs. */
   readonly end: string | null
 }
 
@@ -153,13 +153,13 @@ function walkOf(name: string, limit: number): Statement {
 }
 const walkNear = walkOf('walk-search-near', maxNear)
 const walkFar = walkOf('walk-search-far', maxFar)
-// In whatever order: sorting would take all of them.
-const ask = {
+// Without an order: sorting would read all runs with the words.
+const selectFromIndex = {
   name: 'ask-search',
   text: `
-    WITH asked AS MATERIALIZED (SELECT run FROM search WHERE words @@ $1::tsquery LIMIT ${maxFound + 1}),
+    WITH asked AS MATERIALIZED (SELECT run FROM search WHERE words @@ $1::tsquery LIMIT ${maxFromIndex + 1}),
     found AS (SELECT run FROM asked WHERE run >= $2 AND run < $3)
-    SELECT ${foundColumns}, (SELECT count(*) FROM asked) > ${maxFound} AS is_common`,
+    SELECT ${foundColumns}, (SELECT count(*) FROM asked) > ${maxFromIndex} AS is_common`,
 }
 
 async function findRuns(reader: Reader, filter: RunFilter, words: readonly SearchWord[]): Promise<FoundRuns> {
@@ -168,40 +168,41 @@ async function findRuns(reader: Reader, filter: RunFilter, words: readonly Searc
   const { from, ...bounds } = boundsOf(filter)
   let { below } = bounds
   const found: string[] = []
-  const looks = [
+  const steps = [
     () => walk(reader.query, walkNear, [wanted, from, below]),
-    () => reader.transact((query) => askIndex(query, [wanted, from, below])),
+    () => reader.transact((query) => readIndex(query, [wanted, from, below])),
     () => walk(reader.query, walkFar, [wanted, from, below]),
   ]
-  for (const look of looks) {
-    const looked = await look()
-    if (looked === null) continue
-    const ids = looked.ids.slice(0, maxCompared)
+  for (const step of steps) {
+    const finding = await step()
+    if (finding === null) continue
+    const ids = finding.ids.slice(0, maxCompared)
+    const isCut = ids.length < finding.ids.length
     found.push(...(await matching(reader.query, filter, ids)))
     if (found.length > pageSize) return { ids: found.slice(0, pageSize), hasMore: true, lastId: null }
-    const end = ids.length < looked.ids.length ? (ids.at(-1) ?? null) : looked.end
+    const end = isCut ? (ids.at(-1) ?? null) : finding.end
     if (end === null) return { ids: found, hasMore: false, lastId: null }
     below = end
-    if (ids.length < looked.ids.length) break
+    if (isCut) break
   }
   return { ids: found, hasMore: true, lastId: below }
 }
 
-async function walk(query: Query, statement: Statement, values: readonly string[]): Promise<Lookup> {
+async function walk(query: Query, statement: Statement, values: readonly string[]): Promise<Finding> {
   const [row] = await query(statement, values)
   const last = row?.['last']
   return { ids: idsIn(row?.['ids']), end: typeof last === 'string' ? last : null }
 }
 
-/** @returns null where the words are too common for it */
-async function askIndex(query: Query, values: readonly string[]): Promise<Lookup | null> {
-  // Such an index can be read in no other way.
+/** Returns null if the words are too common. */
+async function readIndex(query: Query, values: readonly string[]): Promise<Finding | null> {
+  // The only way to read an index of this kind.
   await query({ text: 'SET LOCAL enable_bitmapscan = on' })
-  const [row] = await query(ask, values)
+  const [row] = await query(selectFromIndex, values)
   return row?.['is_common'] === true ? null : { ids: idsIn(row?.['ids']), end: null }
 }
 
-/** Selects the runs that match the rest of the filter, at most one more than a page. Each is looked up by its id. */
+/** Returns the runs that match the rest of the filter, at most one more than a page holds. Each is looked up by its id. */
 async function matching(query: Query, { state, task, tag, pageSize }: RunFilter, ids: string[]): Promise<string[]> {
   if (ids.length === 0) return []
   const values: unknown[] = [ids]
@@ -220,11 +221,11 @@ async function matching(query: Query, { state, task, tag, pageSize }: RunFilter,
 }
 
 function idsIn(value: unknown): string[] {
-  // As the statement has it: an array of texts.
+  // The statements return an array of texts.
   return value as string[]
 }
 
-/** Each word as a phrase of what it is made of; all are needed (https://www.postgresql.org/docs/current/datatype-textsearch.html). */
+/** All words are required, each as the phrase of its parts (https://www.postgresql.org/docs/current/datatype-textsearch.html). */
 function queryOf(words: readonly SearchWord[]): string {
   return words
     .map(({ text, isPrefix }) => ({ parts: wordsOf(text), end: isPrefix ? ':*' : '' }))
