@@ -1,6 +1,6 @@
 /**
- * The composition root: starts the threads of the store and the pool, and has everything else loaded meanwhile, which
- * takes as long (measured: two fifths of the whole start). Stops them last.
+ * The composition root. Starts the threads of the store and the pool, loads everything else meanwhile (two fifths of the
+ * start), and stops the threads last.
  */
 import { resolve } from 'node:path'
 import type { Middleware } from 'koa'
@@ -18,43 +18,43 @@ import { loadTelemetry, type Telemetry } from './telemetry/telemetry.ts'
 
 export interface App extends Pick<Service, 'middleware' | 'mount' | 'connect' | 'drain'> {
   /**
-   * Has a thread load each task that it may have to run, which this one has loaded already. Not awaited by the start,
-   * which it would make longer by a fifth.
+   * Has threads load the tasks, which the main thread has loaded already. `startApp` does not wait for it, because that
+   * would make the start longer by a fifth.
    * @throws BootError that names the file when a thread cannot load it
    */
   loadOnThreads(): Promise<void>
-  /** The name of the task that has this definition; undefined for another module's. */
+  /** The name of the task with this definition; undefined: no task has it. */
   nameOf(definition: object): string | undefined
-  /** Closes everything; after `drain`. */
+  /** Closes everything. Call it after `drain`. */
   close(): Promise<void>
 }
 
 export interface AppOptions {
   readonly config: Config
-  /** In place of the directory that the configuration names. */
+  /** Replaces the directory that the configuration names. */
   readonly tasks?: TaskModules
-  /** In place of both: tasks that are loaded already. */
+  /** Loaded tasks, which replace both. */
   readonly registry?: Registry
-  /** Makes what runs attempts; default: the pool of worker threads. */
+  /** Makes the pool that runs attempts; default: worker threads. */
   readonly makePool?: (options: PoolOptions) => Pool
   readonly log: Log
-  /** Schedules by name, as a caller would put them. */
+  /** Schedules by name, in the form of a request. */
   readonly schedules?: Readonly<Record<string, unknown>>
   readonly clock?: ProcessClock
-  /** Called when the store is gone for good: the process should end, and the next start recovers. */
+  /** Called when the store has failed for good: the process should exit, and the next start recovers. */
   readonly onLost: (error: Error) => void
-  /** Called after each commit, once for each run that it has changed. */
+  /** Called after each commit, once for each changed run. */
   readonly onChange?: (change: RunChange) => void
-  /** Called while the threads start, for what takes its time to load. */
+  /** Called while the threads start, to load other modules in that time. */
   readonly prepare?: () => Promise<unknown>
-  /** Command-line flags of Node for the pool's threads; default: those of the process that decide how modules load. */
+  /** Command-line flags of Node for the pool's threads; default: the flags of this process that affect module loading. */
   readonly threadFlags?: readonly string[]
-  /** Called when the store is ours and no job has been started: what fails here costs no job anything. */
+  /** Called when this process owns the store and no job has started, so that a failure here costs no job a start. */
   readonly beforeJobs?: (middleware: Middleware) => Promise<void>
 }
 
 interface StoreOptions {
-  /** That run in the threads of this process. */
+  /** Names of the tasks that this process runs. */
   readonly tasks: readonly string[]
   readonly stall: StallOptions
   readonly onCommit: Service['committed']
@@ -64,14 +64,14 @@ interface StoreOptions {
 }
 
 const sqlitePrefix = 'sqlite:'
-/** How long a second process waits for the first to leave the database, and any one for a server to answer. */
+/** How long a process waits for another one to leave its SQLite file, or for a PostgreSQL server to respond. */
 const databaseWaitMs = 15_000
-/** Its first jobs run on the main thread, and all others in other processes. */
+/** With `role` http, first jobs run on the main thread and all others in other processes. */
 const noThreads = { threads: 0, ioThreads: 0 }
 
 /**
- * Starts the service; when it resolves, runs are taken.
- * @throws BootError when a task module, the database or the directory of tasks is not as it must be
+ * Starts the service. Once it resolves, the service accepts runs.
+ * @throws BootError for a problem with a task module, the directory of tasks or the database
  */
 export async function startApp(options: AppOptions): Promise<App> {
   const {
@@ -96,7 +96,6 @@ export async function startApp(options: AppOptions): Promise<App> {
   let service: Service | undefined
   let telemetry: Telemetry | null = null
   const onCommit: Service['committed'] = (...group) => service?.committed(...group)
-  // In the role http there are no threads that could run a job.
   const tasks = config.role === 'http' ? [] : registry.all().map(({ name }) => name)
   const store = await createStore(config, { tasks, stall, onCommit, onLost, clock, log })
   if (onChange !== undefined) store.onChange(onChange)
@@ -105,7 +104,7 @@ export async function startApp(options: AppOptions): Promise<App> {
 
   try {
     const opening = Promise.all([store.open(), pool.start()])
-    // Heard below, when the rest is loaded.
+    // A rejection is handled below, after the rest is loaded.
     opening.catch(() => {})
     const { createService } = await import('./service.ts')
     await prepare?.()
@@ -127,9 +126,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     connect,
     drain,
     nameOf: registry.nameOf,
-    async loadOnThreads() {
-      await pool.load(registry.all())
-    },
+    loadOnThreads: () => pool.load(registry.all()),
     async close() {
       stop()
       try {

@@ -1,4 +1,4 @@
-/** The settings, each said once: its name, bounds and default. The program takes them from the environment, the library as options. */
+/** The settings: names, bounds and defaults. The program reads them from the environment, the library takes them as options. */
 import { BlockList, isIPv6 } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
@@ -6,7 +6,7 @@ import { BootError } from './domain/errors.ts'
 import { isWebhookSecret, isWebhookUrl, keyOf } from './domain/webhook.ts'
 
 const dayMs = 86_400_000
-/** Above it a timer fires at once. */
+/** A longer timer fires at once. */
 const maxTimerMs = 2_147_483_647
 
 const wholeNumber = (min: number, max: number, fallback: number) =>
@@ -17,10 +17,10 @@ const wholeNumber = (min: number, max: number, fallback: number) =>
     .pipe(z.int().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`))
     .default(fallback)
 
-/** What a Bearer token can hold (RFC 6750, 2.1) and more, but neither a space nor the comma between two keys. */
+/** More than a Bearer token can contain (RFC 6750, 2.1), but neither a space nor a comma, which separates keys. */
 const apiKey = z.string().regex(/^[!-+\--~]{1,255}$/, 'must be 1 to 255 visible ASCII characters without a comma')
 
-// The library hands over a list: joined and split again, an empty key in it would be no key at all.
+// The library passes a list, which is not joined and split again: an empty key in it must stay an error.
 const apiKeyList = z
   .union([z.array(z.string()), z.string().transform((text) => text.split(',').map((key) => key.trim()))])
   .pipe(z.array(apiKey))
@@ -39,7 +39,7 @@ const webhookSecrets = z
   .readonly()
   .prefault([])
 
-/** Takes texts. Durations in milliseconds, sizes in bytes. In the environment `maxBacklog` is `MAX_BACKLOG`. */
+/** Takes texts. Durations are in milliseconds, sizes in bytes. In the environment, `maxBacklog` is `MAX_BACKLOG`. */
 const schema = z
   .object({
     host: z.string().default('127.0.0.1'),
@@ -50,27 +50,27 @@ const schema = z
       .refine(isDatabaseUrl, 'must be sqlite:PATH, sqlite::memory: or postgres://…')
       .default('sqlite:data/forerunner.db'),
     /**
-     * Of a PostgreSQL database: several services can share one. Short enough for a channel of that name, and never in
-     * need of quotes.
+     * Schema in a PostgreSQL database, which several services can share. The pattern keeps it short enough for the name of
+     * a notification channel, and free of quotes.
      */
     databaseSchema: z
       .string()
       .regex(/^[a-z_][a-z0-9_]{0,47}$/, 'must be 1 to 48 of a-z, 0-9 and _, and begin with no digit')
       .default('forerunner'),
-    /** The part of this process in the service: everything, answering requests, or running jobs. */
+    /** What this process does: everything, serve requests, or run jobs. */
     role: z.enum(['all', 'http', 'worker']).default('all'),
-    /** Where first jobs whose callers wait are run; `pool` keeps all of them off the main thread. */
+    /** Where first jobs run when their callers wait. */
     firstJobs: z.enum(['main', 'pool']).default('main'),
     tasksDir: z.string().default('workers'),
     threads: wholeNumber(1, 1024, Math.max(1, availableParallelism() - 1)),
     ioThreads: wholeNumber(1, 64, 1),
     ioConcurrency: wholeNumber(1, 10_000, 100),
-    /** Empty: no request needs a key. */
+    /** Empty, together with `apiKeysRead`: requests need no key. */
     apiKeys: apiKeyList,
-    /** Keys that can only read; with them alone no request can write. */
+    /** Keys that permit reading only. */
     apiKeysRead: apiKeyList,
     maxBodyBytes: wholeNumber(1, 512 * 1024 * 1024, 1_048_576),
-    /** Of large bodies of requests that are not answered yet, and as much of large answers that clients have not read. */
+    /** Bounds the large bodies of requests without a response yet, and as many bytes of large responses that clients have not read. */
     maxInFlightBytes: wholeNumber(1_048_576, 64 * 1024 ** 3, 64 * 1024 * 1024),
     maxTasksPerRun: wholeNumber(1, 10_000, 100),
     maxBacklog: wholeNumber(1, 100_000_000, 100_000),
@@ -79,35 +79,34 @@ const schema = z
     mainStallMs: wholeNumber(100, maxTimerMs, 30_000),
     /** Whether the store keeps an index of the words of runs. */
     searchIndex: flag('true'),
-    /** Where the end of each run is reported that names no other place; empty: nowhere. */
+    /** Default for runs that name no webhook; empty: none. */
     webhookUrl: z.string().refine(isWebhookUrl, 'must be an address that begins with http:// or https://').default(''),
-    /** Each webhook is signed with all of these; without one no webhook is sent. */
+    /** Each webhook is signed with all of these keys; empty: no webhook is sent. */
     webhookSecret: webhookSecrets,
     /** Whether webhooks may go to addresses that are private, loopback or link-local. */
     webhookAllowPrivate: flag('false'),
-    /** How long lines that tasks have logged are kept; 0: they are not. */
+    /** How long the lines that tasks log are kept; 0: not at all. */
     logRetentionMs: wholeNumber(0, 30 * dayMs, dayMs),
-    /** Of the lines of all runs together; the oldest are forgotten. */
+    /** Bounds the kept lines of all runs together; the oldest are removed. */
     logMaxBytes: wholeNumber(1_048_576, 1024 ** 4, 256 * 1_048_576),
-    /** How long it is kept what tasks did in each minute; 0: it is not. */
+    /** How long the figures of each minute are kept; 0: not at all. */
     statsRetentionMs: wholeNumber(0, 366 * dayMs, 7 * dayMs),
     retentionMs: wholeNumber(0, 3650 * dayMs, 7 * dayMs),
     cancelGraceMs: wholeNumber(0, maxTimerMs, 500),
     shutdownGraceMs: wholeNumber(0, maxTimerMs, 7_000),
-    /** Where the service runs, such as production: the live page shows it. Empty: it shows nothing. */
+    /** A label for the live page, such as production; empty: none. */
     environment: z
       .string()
       .regex(/^[\w .:-]{0,32}$/, 'must be at most 32 letters, digits, blanks and _ . : -')
       .default(''),
     logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   })
-  // Frozen, too.
   .readonly()
 
 export interface Config extends z.output<typeof schema> {}
 
 type Name = keyof Config
-/** A setting's name as the user writes it. */
+/** How the user writes the name of a setting. */
 type NameOf = (name: Name) => string
 
 const names = Object.keys(schema.unwrap().shape) as Name[]
@@ -116,8 +115,8 @@ export const optionName: NameOf = (name) => name
 export const variableName: NameOf = (name) => name.replaceAll(/[A-Z]/g, '_$&').toUpperCase()
 
 /**
- * @param environment names to values; an empty value counts as unset
- * @throws BootError that names each variable that is wrong
+ * @param environment an empty value counts as unset
+ * @throws BootError that names each invalid variable
  */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   return parse(
@@ -126,7 +125,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   )
 }
 
-/** The same settings as members of an object, as the library takes them. @throws BootError that names each wrong option */
+/** The settings from the library's options. @throws BootError that names each invalid option */
 export function configOf(options: Partial<Config>): Config {
   const given = Object.entries(options).filter(([, value]) => value !== undefined)
   const unknown = given.map(([name]) => name).filter((name) => !names.some((known) => known === name))
@@ -169,16 +168,15 @@ function invalid(what: string): BootError {
   return new BootError(`invalid configuration: ${what}`)
 }
 
-/** More threads of kind `cpu` than this for each core make nothing faster. */
-const threadsPerCore = 4
-/** As Standard Webhooks wants it. */
+const maxUsefulThreadsPerCore = 4
+/** By Standard Webhooks. */
 const minSecretBytes = 24
 
-/** Settings that are allowed and hardly meant; one line each. */
+/** Warnings about valid settings that are probably mistakes, one line each. */
 export function doubtsAbout({ threads, webhookSecret }: Config, nameOf: NameOf = variableName): string[] {
   const cores = availableParallelism()
   const doubts: string[] = []
-  if (threads > cores * threadsPerCore) {
+  if (threads > cores * maxUsefulThreadsPerCore) {
     const what = `${nameOf('threads')} is ${threads} on ${cores} cores`
     doubts.push(`${what}: more than one for each core runs nothing sooner, and each takes memory`)
   }
@@ -192,7 +190,7 @@ export function isPostgres(databaseUrl: string): boolean {
   return /^postgres(?:ql)?:\/\//.test(databaseUrl)
 }
 
-/** The address of a database, without its user, password and options. */
+/** The URL of a database without user, password and options. */
 export function shownDatabase(databaseUrl: string): string {
   if (!isPostgres(databaseUrl)) return databaseUrl
   const { protocol, host, pathname } = new URL(databaseUrl)

@@ -1,4 +1,4 @@
-/** What the command does with the file of a database: a backup while its owner runs, and the way back. */
+/** Backup and restore of a SQLite file, for the command; a backup is possible while the service runs. */
 import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, open, rename, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -11,16 +11,16 @@ export interface Copied extends CopyReport {
 }
 
 export interface Restored extends Copied {
-  /** Where the database is that was there before; null where there was none. */
+  /** Where the previous database was moved; null: there was none. */
   readonly kept: string | null
 }
 
-/** @returns the process that has the file open; null when none has, or it is not there */
+/** @returns the process that has the file open; null: none, or there is no such file */
 export async function ownerOf(file: string): Promise<string | null> {
   return existsSync(file) ? findOwner(realPathOf(file)) : null
 }
 
-/** Copies the database as it is at one commit; `to` appears when the copy was read back and is on the disk. */
+/** Copies the database as of one commit. `to` appears once the copy is checked and durable. */
 export async function backUp(file: string, to: string): Promise<Copied> {
   return withCheckedCopy(realPathOf(file), to, async (copy, report) => {
     await rename(copy, to)
@@ -29,7 +29,7 @@ export async function backUp(file: string, to: string): Promise<Copied> {
   })
 }
 
-/** Replaces the database by a backup, which stays. @throws Error when a process has the database open */
+/** Replaces the database by a copy of the backup. @throws Error when a process has the database open */
 export async function restore(backup: string, file: string): Promise<Restored> {
   makeDirectory(dirname(resolve(file)))
   const target = realPathOf(file)
@@ -41,7 +41,7 @@ export async function restore(backup: string, file: string): Promise<Restored> {
   })
 }
 
-/** On the file system of `to`, so that it can be renamed to it. */
+/** Makes the copy in the directory of `to`, so that it can be renamed to it. */
 async function withCheckedCopy<Result>(
   file: string,
   to: string,
@@ -63,7 +63,7 @@ async function withCheckedCopy<Result>(
 }
 
 async function syncFile(path: string): Promise<void> {
-  // Windows syncs no directories.
+  // Windows cannot sync a directory.
   const handle = await open(path, process.platform === 'win32' ? 'r+' : 'r').catch(() => null)
   await handle?.sync()
   await handle?.close()

@@ -1,4 +1,4 @@
-/** The library's face. Importing it loads neither the server nor the store: threads import it for `defineTask`. */
+/** The library's entry. Importing it loads neither server nor store, because threads import it for `defineTask`. */
 import type { AnyTasks, TaskMap } from './client/run-tasks.ts'
 import { BootError } from './domain/errors.ts'
 import { embed, type Forerunner, type ForerunnerOptions, leave } from './library/forerunner.ts'
@@ -23,8 +23,8 @@ export type { Logger } from './log.ts'
 export type { TaskModules } from './tasks/registry.ts'
 
 /**
- * A service inside your own process. Several can live side by side, each with its own database.
- * @throws BootError for a prefix that is none, here and where it is mounted
+ * A service inside your own process. Several can run side by side, each with its own database.
+ * @throws BootError for an invalid prefix, here and where it is mounted
  */
 export function createForerunner<Tasks extends TaskMap<Tasks> = AnyTasks>(
   options?: ForerunnerOptions<Tasks>,

@@ -1,4 +1,4 @@
-/** Wires everything that works with the store and the pool, starts it, drains it and stops it. It decides nothing. */
+/** Makes all parts that work with the store and the pool, connects them, and starts, drains and stops them. No decisions. */
 import type { Middleware } from 'koa'
 import type { Config } from './config.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
@@ -41,18 +41,18 @@ import { createPost } from './webhooks/post.ts'
 import { createWebhookSender } from './webhooks/sender.ts'
 
 export interface Service extends Pick<Http, 'mount' | 'connect'> {
-  /** All routes, for a server of its own. */
+  /** All routes, for a server of their own. */
   readonly middleware: Middleware
-  /** The store has committed a group: how many verbs it held, and how long it took, in milliseconds. */
+  /** Notes a committed group of the store: its number of verbs, and how long the commit took. */
   committed(verbs: number, tookMs: number): void
-  /** Takes back what a dead process held, and begins to claim and to take runs; when store and pool are there. */
+  /** Takes back the jobs of a dead process, and starts to claim jobs and to accept runs. Store and pool must be open. */
   start(): Promise<void>
   /**
-   * Refuses new runs, lets running jobs end within the grace, hands back the rest, and ends the waits of callers. False
-   * when the store did not take all that there was to settle or to hand back.
+   * Refuses new runs, lets running jobs end within the grace, hands back the others, and ends the waits of callers.
+   * Resolves to false when the store could not commit all outcomes and releases.
    */
   drain(): Promise<boolean>
-  /** Ends what is left, also of a service that was not started. The caller closes the store and the pool. */
+  /** Stops the remaining parts, also of a service that was not started. The caller closes the store and the pool. */
   stop(): void
 }
 
@@ -61,17 +61,17 @@ export interface ServiceOptions {
   readonly registry: Registry
   readonly store: Store
   readonly pool: Pool
-  /** Where the main thread shows that it moves. */
+  /** Memory in which the main thread shows that it is not blocked. */
   readonly heartbeatBuffer: SharedArrayBuffer
-  /** null: no traces are asked for. */
+  /** null: no tracing. */
   readonly telemetry: Telemetry | null
-  /** That the options of the library declare, by name. */
+  /** Schedules that the options of the library declare, by name. */
   readonly declared: Readonly<Record<string, unknown>>
   readonly clock: ProcessClock
   readonly log: Log
 }
 
-/** For tries under way when the process leaves: one that is broken off is made again. */
+/** How long tries of webhooks may go on when the process leaves. An aborted try is repeated later. */
 const webhookGraceMs = 2_000
 
 export function createService(options: ServiceOptions): Service {
@@ -148,7 +148,7 @@ export function createService(options: ServiceOptions): Service {
   const parse = (text: string) => parseRunText(text, config)
   const inboxReader = inbox && createInboxReader({ ...config, inbox, intake, parse, partsOf: partsOfRequest, log })
   const pruner = createPruner({ ...config, store, clock, log })
-  /** Of addresses in webhooks: where the library is mounted. */
+  /** Where the library is mounted, for the paths in webhooks. */
   let ownPrefix = ''
   const sendsWebhooks = config.webhookSecret.length > 0 && config.role !== 'http'
   const sender = sendsWebhooks
@@ -224,7 +224,7 @@ export function createService(options: ServiceOptions): Service {
     async drain() {
       http.dismissPolls()
       dispatcher.excuseFailures()
-      // All begin to stop in this turn; the intake first, so that what the others still ask for is refused and waits.
+      // The intake closes first, so that it refuses the runs of the inbox and of schedules, which wait for the next start.
       await Promise.all([intake.close(), inboxReader?.stop(), schedules.stop()])
       const [isCommitted] = await Promise.all([
         dispatcher.drain(config.shutdownGraceMs),
@@ -233,7 +233,7 @@ export function createService(options: ServiceOptions): Service {
       ])
       await intake.dismiss()
       await Promise.all([lines.flush(), minutes.flush()])
-      // Last: watchers see how the jobs have ended.
+      // Last, so that streams show how the jobs have ended.
       await http.closeStreams()
       return isCommitted
     },
