@@ -19,21 +19,7 @@ export interface InProcessRequest {
 }
 
 /** The members of a `Response` that the client uses. A real one would make Node load all of `fetch`. */
-export interface InProcessResponse {
-  readonly ok: boolean
-  readonly status: number
-  readonly statusText: string
-  readonly url: string
-  readonly headers: { get(name: string): string | null }
-  readonly body: { getReader(): BodyStreamReader }
-  text(): Promise<string>
-  json(): Promise<unknown>
-}
-
-interface BodyStreamReader {
-  read(): Promise<{ readonly done: boolean; readonly value: Uint8Array | undefined }>
-  cancel(): Promise<void>
-}
+type InProcessResponse = ReturnType<typeof responseOf>
 
 /** Rejects with the reason of the signal if it is aborted before the response starts. */
 export type AskInProcess = (url: URL, init: InProcessRequest) => Promise<InProcessResponse>
@@ -72,7 +58,7 @@ export function createInProcess(middleware: Middleware, log: Log): AskInProcess 
   }
 }
 
-function responseOf(incoming: IncomingMessage, { href }: URL, signal: AbortSignal | null): InProcessResponse {
+function responseOf(incoming: IncomingMessage, { href }: URL, signal: AbortSignal | null) {
   const { statusCode: status = 0, statusMessage: statusText = '' } = incoming
   const readText = (): Promise<string> => text(incoming).catch((error: unknown) => throwReason(error, signal))
   return {
@@ -81,7 +67,7 @@ function responseOf(incoming: IncomingMessage, { href }: URL, signal: AbortSigna
     statusText,
     url: href,
     headers: {
-      get(name) {
+      get(name: string) {
         const value = incoming.headers[name.toLowerCase()]
         return value === undefined ? null : String(value)
       },
@@ -92,7 +78,7 @@ function responseOf(incoming: IncomingMessage, { href }: URL, signal: AbortSigna
   }
 }
 
-function readerOf(incoming: IncomingMessage, signal: AbortSignal | null): BodyStreamReader {
+function readerOf(incoming: IncomingMessage, signal: AbortSignal | null) {
   const chunks = incoming.iterator({ destroyOnReturn: true }) as AsyncIterableIterator<Uint8Array>
   return {
     async read() {

@@ -42,7 +42,7 @@ export interface Route {
   readonly responses: readonly RouteResponse[]
   /** Parts of the responses that have a name of their own in the OpenAPI document. */
   readonly schemas?: NamedSchemas
-  /** Its problems, without those that every route has (`problemsOf`). */
+  /** Without the problems that follow from the rest of the description (`problemsOf`). */
   readonly problems: readonly ProblemCode[]
   /** The route needs no API key even if keys are configured. */
   readonly isOpen?: true
@@ -73,11 +73,25 @@ export interface RouteResponse {
   readonly mayHave?: readonly ResponseHeaderName[]
 }
 
+/** A response with status 200 and a JSON body. */
+export function jsonResponse(description: string, json: NamedSchemas, example: unknown): RouteResponse {
+  return { status: 200, description, json, example, headers: ['Cache-Control'] }
+}
+
+const bodyProblems: readonly ProblemCode[] = [
+  'malformed-json',
+  'content-too-large',
+  'unsupported-media-type',
+  'body-already-read',
+  'validation-error',
+]
+
 /** All problems that the route can respond with. */
-export function problemsOf({ method, isOpen, problems }: Route): ProblemCode[] {
+export function problemsOf({ method, isOpen, body, problems }: Route): ProblemCode[] {
   return [
     ...(isOpen === true ? [] : (['unauthorized'] as const)),
     ...(method === 'GET' ? [] : (['read-only-key', 'cross-site'] as const)),
+    ...(body === undefined ? [] : bodyProblems),
     ...problems,
     'internal',
   ]

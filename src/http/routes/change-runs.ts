@@ -7,7 +7,7 @@ import { deliveryVersion } from '../../domain/webhook.ts'
 import type { RunFilter } from '../../store/store.ts'
 import { runExample } from '../openapi/examples.ts'
 import { type Responder, sendJson } from '../responder.ts'
-import type { Route, RouteDependencies } from '../route.ts'
+import { jsonResponse, type Route, type RouteDependencies } from '../route.ts'
 import {
   findRun,
   jobIndexOf,
@@ -241,15 +241,7 @@ function bulkRoute(
       'At least one filter is required. The runs are changed in batches, from the newest to the oldest, and the response comes when all are done. If the caller disconnects, the change stops.',
     area: 'runs',
     query: changeQuery,
-    responses: [
-      {
-        status: 200,
-        description,
-        json: { BulkChange: bulkChangeSchema },
-        example: changeExample,
-        headers: ['Cache-Control'],
-      },
-    ],
+    responses: [jsonResponse(description, { BulkChange: bulkChangeSchema }, changeExample)],
     problems: ['invalid-filter', 'overloaded', 'shutting-down', 'store-unavailable'],
 
     create(dependencies) {

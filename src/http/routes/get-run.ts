@@ -8,7 +8,7 @@ import { jobExample, runExample } from '../openapi/examples.ts'
 import { hidesSecrets, jobWithoutSecrets } from '../permissions.ts'
 import { isNotModified, parsePrefer, tagOfRun, tagOfVersion } from '../request-head.ts'
 import { countParameter, findRun, jobIndexOf, noSuchJob, noSuchRun, parseQuery, runIdOf } from '../validation.ts'
-import type { Route } from '../route.ts'
+import { jsonResponse, type Route } from '../route.ts'
 import { checkAcceptsEvents, eventStreamType, sendEventsHead } from '../streaming/event-stream.ts'
 import { type JobView, jobViewSchema, progressSchema, viewJob } from '../views/job.ts'
 import { chunkIdOf, linePageSchema, type LinePageView, lineSchema, runViewSchema, viewLines } from '../views/run.ts'
@@ -130,15 +130,7 @@ export const getJob: Route = {
   operationId: 'getJob',
   summary: 'shows one job',
   area: 'runs',
-  responses: [
-    {
-      status: 200,
-      description: 'The job as it is now.',
-      json: { Job: jobViewSchema },
-      example: jobExample,
-      headers: ['Cache-Control'],
-    },
-  ],
+  responses: [jsonResponse('The job as it is now.', { Job: jobViewSchema }, jobExample)],
   problems: ['run-not-found', 'job-not-found', 'overloaded', 'store-unavailable'],
 
   create({ store, view, responder, clock }) {
@@ -171,13 +163,11 @@ export const getInput: Route = {
   description: 'With a read-only key, `"•••"` replaces values that the task marks as secret.',
   area: 'runs',
   responses: [
-    {
-      status: 200,
-      description: 'The input; null if the request had none.',
-      json: { Input: z.unknown().describe('Any JSON value') },
-      example: { to: 'ann@example.com' },
-      headers: ['Cache-Control'],
-    },
+    jsonResponse(
+      'The input; null if the request had none.',
+      { Input: z.unknown().describe('Any JSON value') },
+      { to: 'ann@example.com' },
+    ),
   ],
   problems: ['run-not-found', 'job-not-found', 'overloaded', 'store-unavailable'],
 

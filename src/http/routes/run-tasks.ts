@@ -51,13 +51,8 @@ export const runTasks: Route = {
     },
   ],
   problems: [
-    'malformed-json',
     'idempotency-key-invalid',
     'idempotency-in-progress',
-    'content-too-large',
-    'unsupported-media-type',
-    'body-already-read',
-    'validation-error',
     'unknown-task',
     'too-many-tasks',
     'idempotency-key-reused',

@@ -4,29 +4,18 @@ import { RawJson, textOfJson } from '../../domain/json.ts'
 import type { Schedule } from '../../domain/schedule.ts'
 import { mask, maskText } from '../../runtime/secret.ts'
 import { runExample, scheduleExample, schedulePutExample } from '../openapi/examples.ts'
-import type { RouteDependencies, Route, RouteResponse } from '../route.ts'
+import { jsonResponse, type Route, type RouteDependencies, type RouteResponse } from '../route.ts'
 import { parseSchedule, putScheduleSchema } from '../validation.ts'
 import { hidesSecrets } from '../permissions.ts'
 import { runViewSchema } from '../views/run.ts'
 import { scheduleListSchema, scheduleSchema, type ScheduleView, viewSchedule } from '../views/schedule.ts'
 
-const oneSchedule = {
-  json: { Schedule: scheduleSchema },
-  example: scheduleExample,
-  headers: ['Cache-Control'],
-} as const
+const scheduleResponse = (description: string): RouteResponse =>
+  jsonResponse(description, { Schedule: scheduleSchema }, scheduleExample)
 
-function scheduleResponse(description: string): RouteResponse {
-  return { status: 200, description, ...oneSchedule }
-}
-
-type ViewDependencies = Pick<RouteDependencies, 'registry' | 'prefix'>
-type SendDependencies = Pick<RouteDependencies, 'registry' | 'prefix' | 'responder'>
-
-function createView({ registry, prefix }: ViewDependencies): (ctx: Context, schedule: Schedule) => ScheduleView {
+/** Hides values that the caller may not see. If this process does not know a task, any value in its input may be secret. */
+function viewFor(ctx: Context, schedule: Schedule, { registry, prefix }: RouteDependencies): ScheduleView {
   type Task = ScheduleView['request']['tasks'][number]
-
-  /** If this process does not know the task, any member of its input may be secret, so all of it is hidden. */
   function withoutSecrets(task: Task): Task {
     const { input } = task
     if (input === undefined) return task
@@ -34,20 +23,12 @@ function createView({ registry, prefix }: ViewDependencies): (ctx: Context, sche
     const shown = secret === undefined ? mask : new RawJson(maskText(textOfJson(input), secret, 'input'))
     return { ...task, input: shown }
   }
-
-  return (ctx, schedule) =>
-    viewSchedule(schedule, { prefix, showTask: hidesSecrets(ctx) ? withoutSecrets : (task) => task })
+  return viewSchedule(schedule, { prefix, showTask: hidesSecrets(ctx) ? withoutSecrets : (task) => task })
 }
 
-function createSend({
-  responder,
-  ...dependencies
-}: SendDependencies): (ctx: Context, schedule: Schedule) => Promise<void> {
-  const view = createView(dependencies)
-  return async (ctx, schedule) => {
-    ctx.set('Cache-Control', 'no-store')
-    await responder.send(ctx, view(ctx, schedule))
-  }
+async function send(ctx: Context, schedule: Schedule, dependencies: RouteDependencies): Promise<void> {
+  ctx.set('Cache-Control', 'no-store')
+  await dependencies.responder.send(ctx, viewFor(ctx, schedule, dependencies))
 }
 
 export const listSchedules: Route = {
@@ -57,23 +38,17 @@ export const listSchedules: Route = {
   summary: 'lists the schedules',
   area: 'runs',
   responses: [
-    {
-      status: 200,
-      description: 'Each schedule, by name.',
-      json: { ScheduleList: scheduleListSchema },
-      example: { schedules: [scheduleExample] },
-      headers: ['Cache-Control'],
-    },
+    jsonResponse('Each schedule, by name.', { ScheduleList: scheduleListSchema }, { schedules: [scheduleExample] }),
   ],
   schemas: { Schedule: scheduleSchema },
   problems: ['overloaded', 'store-unavailable'],
 
-  create({ schedules, responder, ...dependencies }) {
-    const view = createView(dependencies)
+  create(dependencies) {
     return async (ctx) => {
-      const all = await schedules.list()
+      const schedules = await dependencies.schedules.list()
       ctx.set('Cache-Control', 'no-store')
-      await responder.send(ctx, { schedules: all.map((schedule) => view(ctx, schedule)) })
+      const views = schedules.map((schedule) => viewFor(ctx, schedule, dependencies))
+      await dependencies.responder.send(ctx, { schedules: views })
     }
   },
 }
@@ -87,9 +62,8 @@ export const getSchedule: Route = {
   responses: [scheduleResponse('The schedule.')],
   problems: ['schedule-not-found', 'overloaded', 'store-unavailable'],
 
-  create({ schedules, ...dependencies }) {
-    const send = createSend(dependencies)
-    return async (ctx, { name = '' }) => send(ctx, await schedules.get(name))
+  create(dependencies) {
+    return async (ctx, { name = '' }) => send(ctx, await dependencies.schedules.get(name), dependencies)
   },
 }
 
@@ -106,28 +80,16 @@ export const putSchedule: Route = {
     { ...scheduleResponse('It is created.'), status: 201, headers: ['Location', 'Cache-Control'] },
     scheduleResponse('It has replaced the schedule with this name.'),
   ],
-  problems: [
-    'malformed-json',
-    'schedule-declared',
-    'content-too-large',
-    'unsupported-media-type',
-    'body-already-read',
-    'validation-error',
-    'unknown-task',
-    'too-many-tasks',
-    'overloaded',
-    'shutting-down',
-    'store-unavailable',
-  ],
+  problems: ['schedule-declared', 'unknown-task', 'too-many-tasks', 'overloaded', 'shutting-down', 'store-unavailable'],
 
-  create({ schedules, config, readBody, ...dependencies }) {
-    const send = createSend(dependencies)
+  create(dependencies) {
+    const { schedules, config, readBody, prefix } = dependencies
     return async (ctx, { name = '' }) => {
       const { value } = await readBody(ctx)
       const { schedule, isNew } = await schedules.put(name, parseSchedule(value, config.maxTasksPerRun))
       ctx.status = isNew ? 201 : 200
-      if (isNew) ctx.set('Location', `${dependencies.prefix}/schedules/${name}`)
-      await send(ctx, schedule)
+      if (isNew) ctx.set('Location', `${prefix}/schedules/${name}`)
+      await send(ctx, schedule, dependencies)
     }
   },
 }
@@ -192,9 +154,10 @@ function pauseRoute(isPaused: boolean, route: Pick<Route, 'path' | 'operationId'
     responses: [scheduleResponse('The schedule as it is now.')],
     problems: ['schedule-not-found', 'store-unavailable'],
 
-    create({ schedules, ...dependencies }) {
-      const send = createSend(dependencies)
-      return async (ctx, { name = '' }) => send(ctx, await schedules.setPaused(name, isPaused))
+    create(dependencies) {
+      return async (ctx, { name = '' }) => {
+        await send(ctx, await dependencies.schedules.setPaused(name, isPaused), dependencies)
+      }
     },
   }
 }

@@ -6,7 +6,7 @@ import { sumUp } from '../../metrics/minutes.ts'
 import type { Store } from '../../store/store.ts'
 import { inputJsonSchema, type Task } from '../../tasks/task-module.ts'
 import { countParameter, instantParameter, parseQuery } from '../validation.ts'
-import type { RouteDependencies, Route } from '../route.ts'
+import { jsonResponse, type Route, type RouteDependencies } from '../route.ts'
 import { instant } from '../views/job.ts'
 import { sendJson } from '../responder.ts'
 import {
@@ -163,13 +163,11 @@ export const taskStats: Route = {
   area: 'service',
   query: statsQuery,
   responses: [
-    {
-      status: 200,
-      description: 'Counts and quantiles per step, and the starts of the service.',
-      json: { TaskStats: taskStatsSchema },
-      example: statsExample,
-      headers: ['Cache-Control'],
-    },
+    jsonResponse(
+      'Counts and quantiles per step, and the starts of the service.',
+      { TaskStats: taskStatsSchema },
+      statsExample,
+    ),
   ],
   schemas: { Quantiles: quantilesSchema },
   problems: ['task-not-found', 'invalid-filter', 'store-unavailable'],
