@@ -191,7 +191,7 @@ test('all wrong variables are named at once', () => {
   assert.not.ok(message.includes('THREADS'), message)
 })
 
-test('options take the names of the variables in camel case, and what is undefined its default', () => {
+test('options have the names of the variables in camel case, and undefined means the default', () => {
   assert.equal(configOf({}), defaults)
   const { maxTasksPerRun, ...rest } = configOf({ maxTasksPerRun: 1 })
   assert.is(maxTasksPerRun, 1)
@@ -199,7 +199,7 @@ test('options take the names of the variables in camel case, and what is undefin
   assert.ok(refusal(() => configOf({ ioThreads: 0.5 })).message.includes(': ioThreads must'))
 })
 
-test('a refusal names what its reader has written: an option, or a variable', () => {
+test('an error names the option or the variable that its reader has set', () => {
   const refused: Partial<Config>[] = [
     { maxBacklog: 0 },
     { host: '0.0.0.0' },
@@ -230,7 +230,7 @@ test('a key is for reading or for writing, and not for both', () => {
   assert.is(readConfig({ HOST: '0.0.0.0', API_KEYS_READ: 'reader' }).host, '0.0.0.0')
 })
 
-test('a wrong secret is not told, and an address for webhooks needs a secret', () => {
+test('an error never shows an invalid secret, and an address for webhooks requires a secret', () => {
   assert.not.ok(refusal(() => readConfig({ WEBHOOK_SECRET: 'whsec_nicht/ins/log' })).message.includes('nicht'))
   const { message } = refusal(() => readConfig({ WEBHOOK_URL: 'https://user:nicht@hooks.example' }))
   assert.ok(
@@ -240,7 +240,7 @@ test('a wrong secret is not told, and an address for webhooks needs a secret', (
   assert.match(doubtsAbout(readConfig({ WEBHOOK_SECRET: 'whsec_AAAA' }))[0] ?? '', /^WEBHOOK_SECRET has a key of less/)
 })
 
-test('a wrong key is not told', () => {
+test('an error never shows an invalid key', () => {
   assert.not.ok(refusal(() => readConfig({ API_KEYS: 'gehörtnichtinslog' })).message.includes('nichtinslog'))
 })
 
@@ -251,7 +251,7 @@ test('a database that cannot be shared needs a process that does everything', ()
   }
 })
 
-test('of a database everything is shown but who uses it, and how', () => {
+test('a database URL is shown without its user, password and parameters', () => {
   const shown = shownDatabase('postgres://me:secret@db.example:5433/jobs?password=secret')
   assert.is(shown, 'postgres://db.example:5433/jobs')
   assert.is(shownDatabase('sqlite:data/jobs.db'), 'sqlite:data/jobs.db')

@@ -150,7 +150,7 @@ holds('names are telling, and written-like-this', namesAreTelling, {
   },
 })
 
-holds('workers/ holds task modules only, and what they share in lib/', workersAreTasks, {
+holds('workers/ contains only task modules, and shared code in lib/', workersAreTasks, {
   good: { 'workers/a.ts': 'const x = 1\n\nexport default defineTask({\n', 'workers/lib/b.ts': 'export const x = 1\n' },
   bad: {
     'workers/b.ts': 'export const x = 1\n',
@@ -193,7 +193,7 @@ holds('nothing is of type any', nothingIsAny, {
   },
 })
 
-holds('what runs beside tasks uses nothing that they can replace', threadsUsePrimordials, {
+holds('code on the threads of tasks uses no built-in that tasks can replace', threadsUsePrimordials, {
   good: {
     'src/execution/pool/job-runner.ts':
       'const { now } = Date\nconst text = JSON.stringify.bind(JSON)\nfunction f() {\n  return now()\n}\n',
@@ -207,7 +207,7 @@ holds('what runs beside tasks uses nothing that they can replace', threadsUsePri
   },
 })
 
-holds('code says what the field says', wordsAreTheFields, {
+holds('code uses the terms of the field', wordsAreTheFields, {
   good: { 'src/execution/pool/job-batcher.ts': 'export function createJobBatcher() {}\n' },
   bad: {
     'src/execution/pool/courier.ts': '',

@@ -39,7 +39,7 @@ test('a spread shows the median between the least and the most', () => {
   is(spread([]), 'n/a')
 })
 
-test('threads of one name count together, and only with what they spent in between', () => {
+test('adds up the CPU time in between of threads with one name', () => {
   const before = new Map([['1', { name: 'main', us: 100 }]])
   const after = new Map([
     ['1', { name: 'main', us: 250 }],
@@ -49,13 +49,13 @@ test('threads of one name count together, and only with what they spent in betwe
   equal(spentUs(before, after), { main: 150, pool: 42 })
 })
 
-test('the generator has a core of its own where there are three, and else shares the one it is held to', () => {
+test('the generator has its own core if there are three, and otherwise shares one', () => {
   equal(planCores([0, 1, 2, 3]), { generator: 0, servers: [1, 2, 3] })
   equal(planCores([4, 6]), { generator: 4, servers: null })
   equal(planCores([]), { generator: null, servers: null })
 })
 
-test('a target is met only where it is met in all circumstances', () => {
+test('a target is met only if it is met in all circumstances', () => {
   const target = {
     what: 'rate',
     limit: 2,

@@ -7,7 +7,7 @@ import { table, writeBetweenMarkers } from '../../bench/report/markdown.ts'
 const begin = '<!-- bench:begin -->'
 const end = '<!-- bench:end -->'
 
-test('what is written by hand around the markers stays, and what was between them goes', () => {
+test('keeps the text around the markers, and replaces the text between them', () => {
   const once = writeBetweenMarkers(`# Title\n\n${begin}\nold\n${end}\n\nafter\n`, 'new\n')
   is(once, `# Title\n\n${begin}\n\nnew\n\n${end}\n\nafter\n`)
   is(writeBetweenMarkers(once, 'new'), once)
@@ -30,7 +30,7 @@ for (const [what, text] of Object.entries({
   })
 }
 
-test('columns are as wide as what is in them', () => {
+test('columns are as wide as their content', () => {
   is(table(['', 'b'], [['long', '1']]), '|      | b   |\n| ---- | --- |\n| long | 1   |')
 })
 

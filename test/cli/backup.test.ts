@@ -68,7 +68,7 @@ test('a backup of a database that is written to has all that was acknowledged, a
   for (const id of [first, ...before]) assert.is((await successor.get(`/runs/${id}`)).status, 200, id)
 })
 
-test('refuses what is no backup, and where there is nothing to back up', async () => {
+test('refuses files that are not backups, and a missing database', async () => {
   await using home = await makeHome()
   const { databasePath } = home
   const at = (name: string): string => join(home.directory, name)

@@ -16,7 +16,7 @@ import { command, forerunner, program, read } from './forerunner.ts'
 
 const nowhere = 'http://127.0.0.1:9'
 
-test('helps and tells its version, and starts nothing', async () => {
+test('shows help and its version, and starts nothing', async () => {
   for (const args of [['--help'], ['run', '--help'], ['help', 'retry'], []]) {
     const { code, output, errors } = await command(args, { url: nowhere })
     assert.equal([code, errors], [0, ''], args.join(' '))
@@ -26,7 +26,7 @@ test('helps and tells its version, and starts nothing', async () => {
   assert.equal([code, output], [0, `${version}\n`])
 })
 
-test('ends with 2 where it is used wrongly', async () => {
+test('exits with 2 for wrong usage', async () => {
   await using directory = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
   await writeFile(join(directory.path, 'package.json'), 'null')
   const wrong = [
@@ -53,7 +53,7 @@ test('ends with 2 where it is used wrongly', async () => {
   assert.is((await forerunner(['run', 'echo', '--input', '-'], { url: nowhere, input: '{' })).code, 2)
 })
 
-test('ends with 3 where there is no service, and says what to do', async () => {
+test('exits with 3 if there is no service, and says what to do', async () => {
   for (const args of [['runs'], ['run', 'echo'], ['watch', 'x'], ['stats', '--json']]) {
     const { code, output, errors } = await command(args, { url: nowhere })
     assert.equal([code, output], [3, ''], args.join(' '))
@@ -166,7 +166,7 @@ test('lists, shows, cancels and retries', async () => {
   assert.is((await command(['show', id], { url })).code, 1)
 })
 
-test('lists the tasks and the numbers, with a key where one is needed', async () => {
+test('lists the tasks and the figures, with a key if necessary', async () => {
   await using service = await startService({ apiKeys: ['secret'] })
   const { url } = service
   const environment = { FORERUNNER_API_KEY: 'secret' }
@@ -215,7 +215,7 @@ test('puts, runs, pauses and removes schedules, and sends a webhook again', asyn
     assert.is((await command(['schedules', ...wrong], { url })).code, 2, wrong.join(' '))
 })
 
-test('loads a service at a fixed rate, or one of its own', async () => {
+test('loads a running service, or its own, at a fixed rate', async () => {
   await using service = await shareService()
   const { url } = service
   const loaded = await command(['bench', 'echo', '--rate', '50', '--seconds', '0.2', '--json'], { url })
@@ -232,7 +232,7 @@ test('loads a service at a fixed rate, or one of its own', async () => {
   assert.equal([alone.code, /^answered {2}4 of 4$/m.test(alone.output)], [0, true], alone.errors)
 })
 
-test('the doctor finds what is wrong', async () => {
+test('the doctor finds errors', async () => {
   await using service = await shareService()
   await using directory = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
   const databasePath = join(directory.path, 'a.db')
@@ -255,7 +255,7 @@ test('the doctor finds what is wrong', async () => {
   assert.match(output, /^fail {2}database {6}.*is no SQLite database$/m)
 })
 
-test('serves until it is asked to leave', async () => {
+test('serves until it is asked to stop', async () => {
   const environment = { PATH: process.env['PATH'], PORT: '0', DATABASE_URL: 'sqlite::memory:', TASKS_DIR: fixtureTasks }
   const child = spawn(process.execPath, [program, 'serve'], { env: environment, timeout: 60_000 })
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve))

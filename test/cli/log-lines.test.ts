@@ -15,7 +15,7 @@ test('shows an entry of the log as one line of text', () => {
   )
 })
 
-test('leaves what a task prints as it is', () => {
+test('does not change the output of a task', () => {
   for (const line of ['hello', '{"a":1}', '{', 'null', '']) assert.is(readableLine(line), line)
 })
 

@@ -60,7 +60,7 @@ test('a lateness of the generator itself is part of the latency', async () => {
   ok((streams[0]?.latenciesMs[0] ?? 0) >= 100)
 })
 
-test('an answer that is no success is told apart and has no latency', async () => {
+test('responses without success are counted separately and have no latency', async () => {
   const server = createServer((request, response) => {
     request.resume().on('end', () => {
       response.statusCode = 503

@@ -89,7 +89,7 @@ test('a start that was lost with its process is marked, and so is the attempt af
   assert.not.match(drawn(runOf([jobOf(0, lastLost)])).join('\n'), '↯')
 })
 
-test('where lines are few, those that go on or went wrong are shown and the others counted', () => {
+test('on few lines, running and failed jobs are shown, and the others counted', () => {
   const jobs = Array.from({ length: 50 }, (_, index) =>
     jobOf(index, index === 30 ? {} : { state: 'completed', finishedAt: at(index) }),
   )

@@ -55,7 +55,7 @@ if (hasTerminal) {
     assert.is(((await (await service.get(`/runs/${id}`)).json()) as { state: string }).state, 'running')
   })
 
-  test('a service that is gone is waited for, and the same screen goes on', async () => {
+  test('waits for a service that is down, and the same screen continues', async () => {
     await using home = await makeHome({ THREADS: '1' })
     const first = await home.start()
     const mark = { name: 'mark-io', input: { ms: 1_500, failures: 0, value: 1 } }
@@ -69,7 +69,7 @@ if (hasTerminal) {
     assert.match(output(), 'completed')
   })
 
-  test('Ctrl-C ends what is under way', async () => {
+  test('Ctrl-C ends the current request', async () => {
     await using service = await shareService()
     const { ended, output, type } = inTerminal(service.url, 'bench echo --rate 5 --seconds 60')
     await until('it is under way', () => output().includes('requests in 60 s'))
@@ -77,7 +77,7 @@ if (hasTerminal) {
     assert.is(await ended, 130)
   })
 
-  test('a question is asked before many runs are changed', async () => {
+  test('asks for confirmation before it changes many runs', async () => {
     await using service = await shareService()
     await service.post('/run-tasks', { tasks: [{ name: 'wait', input: { ms: 60_000 } }], respond: 'none' })
     const { ended, output, type } = inTerminal(service.url, 'cancel --task wait')

@@ -40,7 +40,7 @@ async function problemOf(promise: Promise<unknown>, code: string): Promise<Probl
 for (const [way, open] of Object.entries({ 'over HTTP': overHttp, 'inside the process': inProcess })) {
   const test = suite(way)
 
-  test('runs tasks and reads what has become of them', async () => {
+  test('runs tasks and reads their outcome', async () => {
     await using subject = await open()
     const { client } = subject
     const run = await client.runTasks({ tasks: [{ name: 'echo', input: [1] }, waiting], tags: ['mine'] })
@@ -154,7 +154,7 @@ for (const [way, open] of Object.entries({ 'over HTTP': overHttp, 'inside the pr
     assert.is((await client.stats()).runs.completed, 1)
   })
 
-  test('lets go when it is told to', async () => {
+  test('stops when it is aborted', async () => {
     await using subject = await open()
     const { client } = subject
     const meeting = `calls/${way}`
@@ -186,7 +186,7 @@ for (const [way, open] of Object.entries({ 'over HTTP': overHttp, 'inside the pr
     await problemOf(client.enqueue({ tasks: [{ name: 'nope' }] }), 'unknown-task')
   })
 
-  test('enqueues what was enqueued before as the same run, however that ended', async () => {
+  test('resolves to the same run for a repeated key, however the run ended', async () => {
     await using subject = await open()
     const { client } = subject
     const request = { tasks: [{ name: 'fail' }] }

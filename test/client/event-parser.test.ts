@@ -36,7 +36,7 @@ test('keeps the last id for the events that follow', () => {
   assert.equal(take('id\ndata: d\n\n'), [event('d')])
 })
 
-test('takes the time before a reconnect only where it is a whole number', () => {
+test('accepts only whole numbers as reconnection time', () => {
   const taken: number[] = []
   const take = createEventParser({ onRetry: (ms) => taken.push(ms) })
   for (const wrong of ['', 'x', '1.5', '-1', '1e3', '1 ']) take(`retry: ${wrong}\n`)

@@ -21,7 +21,7 @@ test('imports nothing but its own files, and nothing that Node alone has', () =>
   }
 })
 
-test('is what forerunner/client names', async () => {
+test('is exported as forerunner/client', async () => {
   const script = "import('forerunner/client').then((client) => console.log(Object.keys(client).join()))"
   const { stdout } = await promisify(execFile)(process.execPath, ['--eval', script], { cwd: root, timeout: 60_000 })
   assert.equal(stdout.trim().split(',').toSorted(), ['ProblemError', 'createClient'])

@@ -14,7 +14,7 @@ const refuse = (code: ProblemCode, headers: Record<string, string> = {}): Step =
 const now = { 'Retry-After': '0' }
 const accept = answerWith(200, runExample)
 
-test('sends the same request again after a cut and after what passes', async () => {
+test('repeats the same request after a lost connection and after temporary refusals', async () => {
   const halfAnAnswer: Step = (response, request) => {
     response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': '1000' })
     response.write('{"id":', () => setImmediate(() => request.socket.destroy()))
@@ -42,7 +42,7 @@ test('joins an earlier try that is still being answered', async () => {
   assert.not('content-type' in (third?.headers ?? {}), 'nothing is declared where nothing is sent')
 })
 
-test('waits as long as it is told to', async () => {
+test('waits as long as requested', async () => {
   await using peer = await startPeer(refuse('shutting-down', { 'Retry-After': '1' }), accept)
   const startedAt = performance.now()
   await createClient({ baseUrl: peer.url }).runTasks()
@@ -59,14 +59,14 @@ test('gives up after five tries, or when it would have to wait too long', async 
   assert.is(away.seen.length, 1)
 })
 
-test('throws what the network has thrown when it has tried often enough', async () => {
+test('throws the network error after enough tries', async () => {
   await using peer = await startPeer(cut)
   const error = await rejects(createClient({ baseUrl: peer.url }).runTasks(), 'TypeError')
   assert.not.instance(error, ProblemError)
   assert.is(peer.seen.length, 5)
 })
 
-test('does not try again what will not pass', async () => {
+test('does not retry permanent refusals', async () => {
   for (const code of ['validation-error', 'first-task-failed', 'idempotency-key-reused', 'unauthorized'] as const) {
     await using peer = await startPeer(refuse(code))
     await rejects(createClient({ baseUrl: peer.url }).runTasks(), code)
@@ -74,7 +74,7 @@ test('does not try again what will not pass', async () => {
   }
 })
 
-test('does not try again what is decided, whatever its status', async () => {
+test('does not retry a decided answer, whatever its status', async () => {
   const failed = problemExample('first-task-failed')
   for (const status of [401, 407, 408, 429, 502, 503]) {
     await using peer = await startPeer(answerWith(status, { ...failed, status }, now))
@@ -98,7 +98,7 @@ test('does not try other calls again, which have no key', async () => {
   assert.is(peer.seen.length, 1)
 })
 
-test('stops waiting when it is told to', async () => {
+test('stops waiting when it is aborted', async () => {
   await using busy = await startPeer(refuse('overloaded', { 'Retry-After': '60' }))
   const ending = new AbortController()
   const running = createClient({ baseUrl: busy.url, fetch: abortAfter(ending) }).runTasks(undefined, ending)
@@ -128,7 +128,7 @@ test('understands answers that are none of the service’s', async () => {
   assert.is(Reflect.get(await rejects(client.stats(), 'about:blank'), 'status'), 400)
 })
 
-test('goes to where the service is mounted', async () => {
+test('sends requests below the mount path', async () => {
   await using peer = await startPeer(accept)
   for (const path of ['/jobs', '/jobs/', '/a/b']) await createClient({ baseUrl: `${peer.url}${path}` }).getRun('x y')
   assert.equal(

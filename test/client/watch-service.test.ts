@@ -15,7 +15,7 @@ function issueOf(event: WatchEvent): string | null {
   return issuesOf(progress, ['components', 'schemas', 'Progress'])
 }
 
-test('tells every state of a run that was watched from its beginning, in the form of the contract', async () => {
+test('reports every state of a run that is watched from its start, in the form of the contract', async () => {
   await using service = await shareService()
   const client = createClient({ baseUrl: service.url })
   const meeting = `${service.url}/watch`

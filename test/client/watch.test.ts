@@ -22,7 +22,7 @@ const watchOf = ({ url }: Peer, settings: Partial<WatchSettings> = {}) =>
 const seenBy = (events: readonly WatchEvent[]) =>
   events.map((event) => (event.type === 'run' ? event.run.version : `${event.jobIndex}: ${event.progress}`))
 
-test('tells each state and progress, and ends with the final one', async () => {
+test('reports each state and progress, and ends with the final state', async () => {
   await using peer = await startPeer(stream(told(runAt(3)) + progress + told(runAt(9, 'failed')), 'stay'))
   const events = await collect(createClient({ baseUrl: peer.url, apiKey: 'k' }).watch(runExample.id))
   assert.equal(seenBy(events), [3, '1: 0.5', 9])
@@ -33,7 +33,7 @@ test('tells each state and progress, and ends with the final one', async () => {
   assert.not('last-event-id' in headers)
 })
 
-test('goes on where it was after a cut, and tells nothing twice', async () => {
+test('continues after a lost connection, and reports nothing twice', async () => {
   const begun = told(runAt(3)) + progress
   await using peer = await startPeer(
     stream(`${begun}event: run\nid: 4\ndata: {"half`, 'cut'),
@@ -48,7 +48,7 @@ test('goes on where it was after a cut, and tells nothing twice', async () => {
   )
 })
 
-test('ends where there is nothing more to come', async () => {
+test('ends when no more events can follow', async () => {
   await using peer = await startPeer(
     stream(soon + told(runAt(3)), 'cut'),
     (response) => void response.writeHead(204).end(),
@@ -70,7 +70,7 @@ test('takes a connection for cut that has fallen silent', async () => {
   assert.equal(seenBy(await collect(watchOf(peer, { silenceLimitMs: 300 }))), [3, 9])
 })
 
-test('throws what will not pass, and what has not passed for too long', async () => {
+test('throws permanent errors, and temporary ones that last too long', async () => {
   await using unknown = await startPeer(answerWith(404, problemExample('run-not-found')))
   await rejects(collect(watchOf(unknown)), 'run-not-found')
   assert.is(unknown.seen.length, 1)
@@ -82,7 +82,7 @@ test('throws what will not pass, and what has not passed for too long', async ()
   assert.is(empty.seen.length, 3)
 })
 
-test('closes its connection when nobody wants more, or when it is told to', async () => {
+test('closes its connection when the loop ends or is aborted', async () => {
   let open = 0
   await using peer = await startPeer((response) => {
     open += 1

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { startDispatchService } from './dispatch-service.ts'
 
-test('a job that waits behind a limit for longer than it may fails as expired; one that has started goes on', async () => {
+test('a job that waits too long for a limit expires; one that has started continues', async () => {
   await using dispatch = await startDispatchService()
   const meetings = [0, 1, 2].map((index) => `${dispatch.service.url}/expiry/${index}`)
   const limits = [60_000, undefined, 50]

@@ -42,7 +42,7 @@ test('lines of one run go there together, and only its last ones', async () => {
   assert.is(calls.length, 1, 'without lines the store is not asked')
 })
 
-test('what belongs to no run, is no line or is below the level is not kept', async () => {
+test('lines without a run, invalid lines and lines below the level are not kept', async () => {
   const { keeper, note, kept } = open()
   note('of a thread', {})
   note('of no run', { ...ids, runId: 'none' })
@@ -57,7 +57,7 @@ test('what belongs to no run, is no line or is below the level is not kept', asy
   )
 })
 
-test('what waits is bounded, and a batch too', async () => {
+test('the queue of lines and each batch are bounded', async () => {
   const { calls, warnings, keeper, note, kept } = open()
   const megabyte = 'x'.repeat(1_000_000)
   for (let index = 0; index < 12; index += 1) note(megabyte, { ...ids, runId: newRunId(index) })

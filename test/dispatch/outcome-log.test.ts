@@ -39,11 +39,11 @@ const failed = (code: JobErrorCode): AttemptOutcome => ({
   isRetryable: false,
 })
 
-test('a job that ends because it was cancelled is no line of its own', async () => {
+test('the end of a cancelled job is not logged', async () => {
   assert.equal(await loggedAfterCancel(failed('cancelled')), [])
 })
 
-test('another outcome of a job that was settled before is told', async () => {
+test('a different outcome of a settled job is logged', async () => {
   for (const outcome of [failed('timeout'), { ok: true, result: '1' } as const]) {
     assert.equal(await loggedAfterCancel(outcome), [
       'an outcome came too late: the job was settled or claimed again before',
@@ -51,7 +51,7 @@ test('another outcome of a job that was settled before is told', async () => {
   }
 })
 
-test('an attempt that is stopped though nobody has cancelled its job is counted, and the job waits again', async () => {
+test('an attempt that stops without a cancel is counted, and the job is queued again', async () => {
   await using opened = await openSqlite(':memory:')
   const { store } = opened
   const run = runOf()

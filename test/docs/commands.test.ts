@@ -26,7 +26,7 @@ const typed = documents()
   .map((path) => ({ path, blocks: blocksOf(path).map(withAnswer).filter(isTyped) }))
   .filter(({ blocks }) => blocks.length > 0)
 
-test('what a document shows and a service does not print is seen', () => {
+test('detects output that a document shows and a service does not print', () => {
   const text = `$ curl -si localhost/a \\
   -d '{
 }'

@@ -79,7 +79,7 @@ test('the recipe answers with its first result while the others run', async () =
   await createClient({ baseUrl: program.url }).cancel(id)
 })
 
-test('the scripts write what they say', async () => {
+test('the scripts print what they promise', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'forerunner-examples-'))
   try {
     const page = join(directory, 'report.html')

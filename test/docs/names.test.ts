@@ -55,7 +55,7 @@ test('scripts and commands exist', () => {
   assert.equal(unknown, [])
 })
 
-test('what is generated is as its sources are', () => {
+test('generated files are up to date', () => {
   const check = [join(root, '.scripts/reference.mjs'), '--check']
   const { stderr } = spawnSync(process.execPath, check, { encoding: 'utf8' })
   assert.is(stderr, '')

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { AppError, BootError } from '../../src/domain/errors.ts'
 import { problemCodes, problems } from '../../src/domain/problems.ts'
 
-test('each problem has a code for a path, a title of its own, and tells what to do', () => {
+test('each problem has a code for a path, a unique title, and says what to do', () => {
   for (const code of problemCodes) {
     const { status, title, meaning, remedy } = problems[code]
     assert.match(code, /^[a-z]+(-[a-z]+)*$/)
@@ -15,7 +15,7 @@ test('each problem has a code for a path, a title of its own, and tells what to 
   assert.is(new Set(titles).size, titles.length)
 })
 
-test('what can be tried again unchanged is what is unavailable or taken for a while', () => {
+test('only temporary problems can be retried unchanged', () => {
   const passing = new Set(['idempotency-in-progress', 'run-active', 'too-many-streams'])
   for (const code of problemCodes) {
     const { status, isRetryable = false } = problems[code]
@@ -28,7 +28,7 @@ test('an error for callers has the status of its code unless it is given one', (
   assert.is(new AppError('first-task-failed', 'no', { status: 404 }).status, 404)
 })
 
-test('an error for callers carries what it is given, and no cause where there is none', () => {
+test('an error for callers has the given members, and no cause unless there is one', () => {
   const cause = new Error('inner')
   const error = new AppError('overloaded', 'no', { cause, members: { runId: 'r' } })
   assert.instance(error, Error)

@@ -7,7 +7,7 @@ test('run ids are unique and sort in the order in which they were made', () => {
   assert.equal(ids, [...new Set(ids)].toSorted())
 })
 
-test('run ids go on growing when the clock is set back', () => {
+test('run ids keep growing when the clock is set back', () => {
   const { now } = Date
   const before = newRunId()
   const setBack = now() - 3_600_000
@@ -28,7 +28,7 @@ test('a clock that was ahead by years is not waited for', () => {
   assert.equal(ids, ids.toSorted())
 })
 
-test('a run id tells the time at which it was made', () => {
+test('a run id contains the time of its creation', () => {
   const from = Date.now()
   // The ids before may have run ahead of the clock by what sorting them took, and never by much.
   const at = Number.parseInt(newRunId().replaceAll('-', '').slice(0, 12), 16)

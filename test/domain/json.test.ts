@@ -32,7 +32,7 @@ test('line breaks are all that is added', () => {
   assert.is(prettyJson(shown), shown)
 })
 
-test('is that of JSON.stringify for what it can say, also where it is large', () => {
+test('equals JSON.stringify for all values that it can express, also large ones', () => {
   const value = {
     list: Array.from({ length: 500 }, (_, index) => ({ index, text: `\\"${'x'.repeat(300)}\n` })),
     none: null,
@@ -43,7 +43,7 @@ test('is that of JSON.stringify for what it can say, also where it is large', ()
   for (const scalar of ['null', ' -1.50 ', '"a b"', '[]']) assert.is(prettyJson(scalar), scalar.trim())
 })
 
-test('values are found by their place, through lists, whatever their names and texts look like', () => {
+test('finds values by their path, through lists, whatever their names and texts', () => {
   const find = (text: string, ...path: string[]): string[] =>
     rangesOf(text, path).map(([from, to]) => text.slice(from, to))
   assert.equal(find(' [1, {"a":2}] '), ['[1, {"a":2}]'])

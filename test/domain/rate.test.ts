@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { allowanceOf, startInstant, type Starts } from '../../src/domain/task.ts'
 
-test('no window has more starts than it may, and what waits starts at the earliest such instant', () => {
+test('no window has too many starts, and waiting jobs start at the earliest possible instant', () => {
   const rates = fc.record({ limit: fc.integer({ min: 1, max: 5 }), perMs: fc.integer({ min: 1, max: 3_000 }) })
   const waits = fc.array(fc.tuple(fc.integer({ min: 0, max: 2_000 }), fc.integer({ min: 1, max: 4 })), { minLength: 1 })
   fc.assert(

@@ -84,7 +84,7 @@ const chains: readonly (readonly number[])[][] = [
 
 const steps = fc.array(fc.record({ verb: fc.constantFrom(...verbs), index: fc.nat(3) }), { maxLength: 40 })
 
-test('a run is what its jobs say, its version grows with each visible change, and its claims only grow', () => {
+test('the state of a run follows from its jobs, its version grows with each visible change, and claims only grow', () => {
   fc.assert(
     fc.property(
       fc.constantFrom(...respondModes),
@@ -139,7 +139,7 @@ function checkChain(run: Run, { chain, state, attempt }: Run['jobs'][number]): v
   assert.ok(['failed', 'cancelled'].includes(run.jobs[chain.cancelledBy]?.state ?? ''), 'and so it is')
 }
 
-test('the loss of a first job ends the others where its run wants that, and takes none of them back', () => {
+test('the loss of a first job ends the others if its run says so, and rescues none of them', () => {
   const jobs = [jobOf({ maxAttempts: 1 }), jobOf(), jobOf()]
   let run = acceptRun(runOf({ id: newRunId(), claimsFirst: true, onFirstFailure: 'cancel', jobs }), start)
   run = claimJobs(run, [{ jobIndex: 1, thread: 'worker-1' }], start)

@@ -20,7 +20,7 @@ const allowed: Record<RunState, readonly RunState[]> = {
   completed: [],
 }
 
-test('a run gets the state that its jobs make, where the table has that move, and no other', () => {
+test('a run gets the state that follows from its jobs, and only by transitions of the table', () => {
   for (const from of runStates) {
     for (const [counts, to] of derived) {
       const what = `${from} with ${JSON.stringify(counts)}`

@@ -26,7 +26,7 @@ function canMove(from: JobState, to: JobState): boolean {
   }
 }
 
-test('a run is running while a job is open, and else what its worst job is', () => {
+test('a run is running while a job is unfinished, and otherwise has the state of its worst job', () => {
   fc.assert(
     fc.property(moves, mode, (steps, respond) => {
       const jobs: JobState[] = ['queued', 'queued', 'queued', 'queued']

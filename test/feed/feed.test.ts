@@ -12,7 +12,7 @@ const change = (runId: string, version: number): RunChange => ({
   voided: [],
 })
 
-test('tells every listener of a run of each of its changes, in order', () => {
+test('calls every listener of a run for each of its changes, in order', () => {
   const feed = createFeed()
   const heard: string[] = []
   for (const who of ['a', 'b']) feed.subscribe('run', ({ version }) => heard.push(`${who}${version}`))
@@ -30,7 +30,7 @@ test('hands on the change as it is', () => {
   assert.equal(heard, [last])
 })
 
-test('tells nobody of the changes of other runs', () => {
+test('calls no listener for changes of other runs', () => {
   const feed = createFeed()
   const heard: string[] = []
   feed.subscribe('mine', ({ runId }) => heard.push(runId))
@@ -39,7 +39,7 @@ test('tells nobody of the changes of other runs', () => {
   assert.equal(heard, ['mine'])
 })
 
-test('tells nothing of what happened before or after a subscription', () => {
+test('reports nothing from before or after a subscription', () => {
   const feed = createFeed()
   const heard: number[] = []
   feed.publish(change('run', 1))
@@ -73,7 +73,7 @@ test('an old end of a subscription does not touch a later one of the same run', 
   assert.equal(heard, ['second'])
 })
 
-test('a listener may end its own subscription while it is told', () => {
+test('a listener may end its own subscription while it is called', () => {
   const feed = createFeed()
   const heard: string[] = []
   const unsubscribe = feed.subscribe('run', () => {

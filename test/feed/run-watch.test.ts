@@ -65,7 +65,7 @@ test('reads once for however many watch, and shows all of them the same object',
   assert.ok(later[0]?.kind === 'run' && objects.has(later[0].run), 'what is made of a version is made once')
 })
 
-test('whatever changes during a read, the newest state is shown, and versions only grow', async () => {
+test('the newest state is shown even if it changes during a read, and versions only grow', async () => {
   await using subject = await watched(50)
   const { store, watch, id, reads } = subject
   const seen: Snapshot[] = []
@@ -82,7 +82,7 @@ test('whatever changes during a read, the newest state is shown, and versions on
   assert.ok(reads() < 50, `${reads()} reads for a hundred changes that came together`)
 })
 
-test('shows who comes during a read what a later read finds', async () => {
+test('a watcher that starts during a read gets the result of a later read', async () => {
   const reading = Promise.withResolvers<void>()
   await using subject = await watched(1, ({ getRun }) => async (id) => {
     const run = await getRun(id)
@@ -104,7 +104,7 @@ test('shows who comes during a read what a later read finds', async () => {
   assert.equal(late.map(versionOf), [2])
 })
 
-test('shows nothing any more to who has ended it, even in the middle of a read', async () => {
+test('shows nothing after the end of a watch, even in the middle of a read', async () => {
   await using subject = await watched(1)
   const { store, watch, id, feed } = subject
   const seen: string[] = []
@@ -140,7 +140,7 @@ test('a run that is slow to read and changes without end is read for a quarter o
   await until('the newest state is shown', () => versionOf(seen.at(-1) ?? { kind: 'gone' }) === version)
 })
 
-test('says when there is no such run, or none any more', async () => {
+test('reports a run that does not exist, or no longer exists', async () => {
   await using subject = await watched(1)
   const { store, watch, id } = subject
   const seen: unknown[] = []
@@ -153,7 +153,7 @@ test('says when there is no such run, or none any more', async () => {
   assert.equal(seen[0], { kind: 'gone' })
 })
 
-test('says when a read has failed, and goes on with the next change', async () => {
+test('reports a failed read, and continues with the next change', async () => {
   let fails = true
   await using subject = await watched(
     1,

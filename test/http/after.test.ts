@@ -36,7 +36,7 @@ test('a task gets the results of those named by after, the one of the first incl
   assert.equal(jobs[4]?.result, { input: null, after: [] })
 })
 
-test('a blocked job says what it waits for, and a failed one cancels those that wait for it', async () => {
+test('a blocked job shows what it waits for, and a failed one cancels those that wait for it', async () => {
   await using service = await shareService()
   const tasks = [
     echo(1),
@@ -68,7 +68,7 @@ test('a blocked job says what it waits for, and a failed one cancels those that 
   assert.match(problem.detail, /ended without a result/)
 })
 
-test('the retry of many runs lets what waited run with what it waited for', async () => {
+test('the retry of many runs also runs the jobs that waited for the failed ones', async () => {
   await using service = await shareService()
   const tasks = [
     { ...echo('late'), delayMs: 60_000 },

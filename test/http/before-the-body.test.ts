@@ -33,7 +33,7 @@ async function expectRefused(service: Service, code: ProblemCode, line: string, 
   }
 }
 
-test('who is not known, where he comes from, and what there is not', async () => {
+test('refuses unknown keys, other sites, and unknown paths', async () => {
   await using service = await shareService({ apiKeys: ['key'] })
   await expectRefused(service, 'unauthorized', 'POST /run-tasks', json)
   await expectRefused(service, 'unauthorized', 'POST /run-tasks', json, 'Authorization: Bearer wrong')
@@ -43,7 +43,7 @@ test('who is not known, where he comes from, and what there is not', async () =>
   await expectRefused(keyless, 'cross-site', 'POST /run-tasks', json, 'Sec-Fetch-Site: cross-site')
 })
 
-test('what it does not read: another type, or too much', async () => {
+test('refuses other media types, and bodies that are too large', async () => {
   await using service = await startService({ maxBodyBytes: 40 })
   await expectRefused(service, 'unsupported-media-type', 'POST /run-tasks', 'Content-Type: text/plain')
   await expectRefused(service, 'content-too-large', 'POST /run-tasks', json)
@@ -57,7 +57,7 @@ test('that there is no room, or no time', async () => {
   await expectRefused(service, 'shutting-down', 'POST /run-tasks', json)
 })
 
-test('gives the go-ahead to who waits for it, and takes the body then', async () => {
+test('sends 100 Continue to a client that waits for it, and then reads the body', async () => {
   await using service = await shareService()
   const socket = open(service.url)
   const fields = [json, `Content-Length: ${body.length}`, 'Connection: close', 'Expect: 100-continue']
@@ -78,7 +78,7 @@ test('takes no part in any other expectation', async () => {
   assert.is(answer?.headers.get('Content-Type'), 'application/problem+json')
 })
 
-test('goes on with the connection when a small body was not read', async () => {
+test('keeps the connection when a small body was not read', async () => {
   await using service = await shareService({ apiKeys: ['key'] })
   const refused = head('POST /run-tasks', json, `Content-Length: ${body.length}`) + body
   const last = head('GET /livez', 'Connection: close')
@@ -89,7 +89,7 @@ test('goes on with the connection when a small body was not read', async () => {
   )
 })
 
-test('answers who sends ten megabytes without looking up, and ends the connection', async () => {
+test('responds to a client that keeps sending ten megabytes, and ends the connection', async () => {
   await using service = await shareService()
   const piece = Buffer.alloc(10_000_000, ' ')
   const framings: [string, (string | Buffer)[]][] = [
@@ -117,7 +117,7 @@ test('answers who sends ten megabytes without looking up, and ends the connectio
   assert.equal(await listRuns(service), [])
 })
 
-test('begins nothing that was sent behind a request whose answer ends the connection', async () => {
+test('starts no request after one whose response ends the connection', async () => {
   await using service = await shareService()
   const { hostname, port } = new URL(service.url)
   const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true })

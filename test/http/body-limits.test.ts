@@ -60,7 +60,7 @@ test('refuses by the length that is announced, without waiting for the body', as
   }
 })
 
-test('refuses a body that goes on for ever as soon as it is too large', async () => {
+test('refuses an endless body as soon as it is too large', async () => {
   await using service = await shareService({ maxBodyBytes })
   const unfinished = `2000\r\n${' '.repeat(0x2000)}\r\n`
   await expectProblem(await post(service, { 'Transfer-Encoding': 'chunked' }, unfinished), 'content-too-large')

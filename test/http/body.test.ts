@@ -201,7 +201,7 @@ test('refuses a body that is declared twice', async () => {
   }
 })
 
-test('can be asked again on the connection of a refused body', async () => {
+test('the connection of a refused body can be reused', async () => {
   await using service = await shareService({ tasksDir: recipe })
   const refused = 'POST /run-tasks HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello'
   const response = await exchange(service.url, `${refused}GET /livez`)

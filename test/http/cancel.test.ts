@@ -37,7 +37,7 @@ test('a run is cancelled at once: waiting jobs never start, running ones are sto
   assert.is((await service.post(`${path}/cancel`)).status, 200)
 })
 
-test('one job is cancelled and the others go on', async () => {
+test('one job is cancelled and the others continue', async () => {
   await using service = await shareService()
   const tasks = [{ name: 'echo', input: 'first' }, wait, { name: 'wait', input: { ms: 1 } }]
   const { id } = await readRun(await service.post('/run-tasks', { tasks }))
@@ -103,7 +103,7 @@ for (const job of [wait, spin]) {
   })
 }
 
-test('a job that is cancelled and retried in one commit is begun anew', async () => {
+test('a job that is cancelled and retried in one commit starts again', async () => {
   await using service = await shareService()
   const meeting = { meeting: `${service.url}/again`, count: 2 }
   const body = { respond: 'none', tasks: [{ name: 'meet', input: meeting }] }
@@ -161,7 +161,7 @@ async function retryWhenCancelled(service: Service, id: string): Promise<Respons
   }
 }
 
-test('what is cancelled, retried or asked for again is shown with the progress of the jobs that run', async () => {
+test('responses to cancels, retries and repeated requests include the progress of running jobs', async () => {
   await using service = await shareService()
   const input = { meeting: `${service.url}/progress`, steps: [[0.5]] }
   const tasks = [{ name: 'echo' }, { name: 'tells', input }, { ...wait, delayMs: 60_000 }]
@@ -181,7 +181,7 @@ test('what is cancelled, retried or asked for again is shown with the progress o
   }
 })
 
-test('what has ended cannot be cancelled, and what is not there is not found', async () => {
+test('ended jobs cannot be cancelled, and unknown ones are not found', async () => {
   await using service = await shareService()
   const { id } = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo' }] }))
   for (const path of [`/runs/${id}/cancel`, `/runs/${id}/jobs/0/cancel`]) {

@@ -82,7 +82,7 @@ test('needs a filter, and knows only those of the list', async () => {
   }
 })
 
-test('is a path of its own, and no run', async () => {
+test('its path is not a run', async () => {
   await using service = await shareService()
   const response = await service.get('/runs/cancel')
   assert.is(response.status, 405)
@@ -90,7 +90,7 @@ test('is a path of its own, and no run', async () => {
   assert.is((await service.fetch('/runs/retry', { method: 'DELETE' })).status, 405)
 })
 
-test('needs a key where there are some, and no other site', async () => {
+test('requires a key if there are some, and refuses other sites', async () => {
   await using service = await startService({ apiKeys: ['k'] })
   assert.is((await service.post('/runs/cancel?tag=a')).status, 401)
   await using open = await shareService()

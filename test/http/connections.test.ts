@@ -36,7 +36,7 @@ test('answers requests that come at once in their order', async () => {
   )
 })
 
-test('reads as much as is announced: what is longer is another request, and what is shorter is none', async () => {
+test('reads the announced length: longer is another request, shorter is none', async () => {
   await using service = await shareService()
   const body = '{"tasks":[{"name":"echo"}]}'
   const post = (length: number) =>

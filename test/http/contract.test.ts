@@ -38,7 +38,7 @@ test('lets answers pass that are as documented, and leaves their bodies to be re
   await check('POST', '/run-tasks', answer(failure, 418, ofFailure))
 })
 
-test('passes over what is no route of the document', async () => {
+test('skips paths that are no route of the document', async () => {
   await check('GET', '/nothing/of/ours', answer({ any: 'thing' }, 200, json))
   await check('OPTIONS', runPath, answer(null, 204, {}))
 })

@@ -19,7 +19,7 @@ test('reads fields, comments, several lines of data, and nothing before the blan
   assert.equal(parse('event: empty\n\n\n'), [])
 })
 
-test('refuses what no client knows', () => {
+test('refuses fields that no client knows', () => {
   for (const line of ['retry: soon', 'dota: x', 'id: a\0b', ' data: x']) assert.throws(() => parse(`${line}\n`))
 })
 

@@ -21,7 +21,7 @@ const eventsOf = (service: Service, id: string, headers?: Record<string, string>
 const versionsOf = (runs: readonly RunView[]) => runs.map(({ version }) => version)
 const runsOf = (told: readonly Told[]) => told.flatMap((event) => (event.type === 'run' ? [event.run] : []))
 
-test('tells how the run is, each change of it, and ends with its final state', async () => {
+test('sends the current run, each change, and ends with its final state', async () => {
   await using service = await shareService()
   const meeting = { meeting: `${service.url}/changes`, count: 2 }
   const id = await submit(service, {
@@ -48,7 +48,7 @@ test('tells how the run is, each change of it, and ends with its final state', a
   )
 })
 
-test('has the head of a stream that nobody on the way keeps, and the version as the id of an event', async () => {
+test('has headers against buffering and caching, and the version as the id of an event', async () => {
   await using service = await shareService()
   const id = await submit(service, { tasks: [{ name: 'echo' }] })
   await using events = await eventsOf(service, id)
@@ -65,7 +65,7 @@ test('has the head of a stream that nobody on the way keeps, and the version as 
   assert.ok(retry?.kind === 'retry' && retry.ms >= 1_000 && retry.ms <= 10_000, JSON.stringify(retry))
 })
 
-test('tells every change of many jobs, also to those who come later', async () => {
+test('sends every change of many jobs, also to later clients', async () => {
   await using service = await shareService()
   const meeting = { meeting: `${service.url}/many`, count: 4 }
   const meet = { name: 'meet', input: meeting }
@@ -110,7 +110,7 @@ test('leaves out results above 16 KiB, and says how large they are', async () =>
   }
 })
 
-test('tells progress when it changes, without an id, and of each attempt anew', async () => {
+test('sends progress when it changes, without an id, and again for each attempt', async () => {
   await using service = await shareService()
   const meeting = `${service.url}/progress`
   const input = { meeting, steps: [[0.25], [0.25, 'a "quarter"\n✓'], [0.25, '']], succeedsAt: 2 }
@@ -137,7 +137,7 @@ test('tells progress when it changes, without an id, and of each attempt anew', 
   )
 })
 
-test('tells the progress of a first job too, whose caller may not wait any more', async () => {
+test('sends the progress of a first job too, whose caller may no longer wait', async () => {
   await using service = await shareService()
   const meeting = `${service.url}/first`
   const input = { meeting, steps: [[2, 'é'.repeat(100)]] }
@@ -155,7 +155,7 @@ test('tells the progress of a first job too, whose caller may not wait any more'
   assert.is(jobAt(await readRun(await service.get(`/runs/${id}`)), 0).progress, null)
 })
 
-test('tells a client that connects again how the run is now, and one that has seen the end nothing', async () => {
+test('sends a reconnecting client the current run, and nothing if it has seen the end', async () => {
   await using service = await shareService()
   const running = await submit(service, { tasks: [{ name: 'echo' }, waiting] })
   await using events = await eventsOf(service, running)
@@ -175,7 +175,7 @@ test('tells a client that connects again how the run is now, and one that has se
   }
 })
 
-test('refuses what it cannot serve', async () => {
+test('refuses requests that it cannot serve', async () => {
   await using service = await shareService()
   const id = await submit(service, { tasks: [{ name: 'echo' }, waiting] })
   for (const unknown of ['00000000-0000-7000-8000-000000000000', 'x', `${id}0`]) {

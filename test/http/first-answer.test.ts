@@ -8,7 +8,7 @@ import { expectProblem } from './expect-problem.ts'
 
 const waiting = { name: 'wait', input: { ms: 60_000 } }
 
-test('answers a failed first job with its error and its run, and lets the others go on', async () => {
+test('responds with the error of a failed first job and its run, and continues the others', async () => {
   await using service = await shareService()
   const input = { message: 'no such order', code: 'ORDER_MISSING', cause: { message: 'row 7', code: 1 } }
   const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', input }, waiting] })
@@ -42,7 +42,7 @@ test('answers a failed first job with its error and its run, and lets the others
   )
 })
 
-test("answers with the error's own status where that asks nothing of the client, and else with 500", async () => {
+test('uses the status of the error if it is safe for clients, and 500 otherwise', async () => {
   await using service = await shareService()
   for (const status of [400, 403, 404, 418, 422]) {
     const response = await service.post('/run-tasks', { tasks: [{ name: 'fail', input: { status } }] })
@@ -56,7 +56,7 @@ test("answers with the error's own status where that asks nothing of the client,
   }
 })
 
-test('tries the first job again in the pool when its request allows it, and answers with what comes of it', async () => {
+test('retries the first job in the pool if its request allows it, and responds with the outcome', async () => {
   await using service = await shareService()
   const response = await service.post('/run-tasks', { tasks: [{ name: 'flaky', maxAttempts: 2 }] })
   assert.is(response.status, 200)
@@ -90,7 +90,7 @@ test('answers when the last attempt of the first job has failed, and keeps each 
   )
 })
 
-test('does not try again what says that it is useless', async () => {
+test('does not retry an error that is not retryable', async () => {
   await using service = await shareService()
   const useless = { name: 'fail', maxAttempts: 5, input: { retryable: false } }
   const response = await service.post('/run-tasks', { tasks: [useless, useless] })
@@ -120,7 +120,7 @@ test('shows no stack to callers', async () => {
   assert.not(text.includes('stack'))
 })
 
-test('shows stacks wherever errors are shown to who debugs the service', async () => {
+test('shows stacks wherever errors are shown if the log level is debug', async () => {
   await using service = await startService({ logLevel: 'debug' })
   const response = await service.post('/run-tasks', { tasks: [{ name: 'fail' }] })
   const { runId, error } = await expectProblem(response, 'first-task-failed')
@@ -133,7 +133,7 @@ test('shows stacks wherever errors are shown to who debugs the service', async (
   }
 })
 
-test('onFirstFailure: cancel ends the other jobs with the first, and they are told as cancelled', async () => {
+test('onFirstFailure: cancel cancels the other jobs when the first one fails', async () => {
   await using service = await shareService()
   const tasks = [{ name: 'fail' }, waiting, { ...waiting, delayMs: 60_000 }, { name: 'echo', delayMs: 60_000 }]
   for (const [respond, code] of [

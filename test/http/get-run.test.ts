@@ -77,7 +77,7 @@ test('shows each failure with its attempt, its times and its error', async () =>
   assert.equal(error, { code: 'task_error', message: 'm', name: 'Error', taskCode: 5 })
 })
 
-test('is what the answer to the POST was', async () => {
+test('equals the response to the POST', async () => {
   await using service = await shareService()
   const posted = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo', input: { a: null } }] }))
   assert.equal(await readRun(await service.get(`/runs/${posted.id}`)), posted)
@@ -108,7 +108,7 @@ test('says when to ask again while it runs, and not after', async () => {
   assert.not(finished.headers.has('Retry-After'))
 })
 
-test('answers 304 without a body to who has this version already', async () => {
+test('responds with 304 without a body if the client has this version', async () => {
   await using service = await shareService()
   const id = await submit(service, { tasks: [{ name: 'echo' }] })
   const etag = (await service.get(`/runs/${id}`)).headers.get('ETag') ?? ''

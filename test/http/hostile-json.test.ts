@@ -15,7 +15,7 @@ async function resultOf(service: Service, input: string): Promise<string> {
   return /"result":(?<result>.*?),"answer"/.exec(text)?.groups?.['result'] ?? ''
 }
 
-test('hands over members with the names of what every object has, as plain data', async () => {
+test('passes members named like those of every object on as plain data', async () => {
   await using service = await shareService()
   const inputs = [
     '{"__proto__":{"isAdmin":true}}',

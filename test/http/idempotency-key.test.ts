@@ -9,16 +9,16 @@ const key = fc.string({ unit: printable, minLength: 1, maxLength: 255 })
 
 const quote = (text: string): string => `"${text.replaceAll(/["\\]/g, '\\$&')}"`
 
-test('a quoted string is the key that it holds, whatever printable characters that has', () => {
+test('a quoted string is a key with any printable characters', () => {
   fc.assert(fc.property(key, (text) => parseIdempotencyKey([quote(text)]) === text))
 })
 
-test('without quotes it is the same key, where it has none inside and no space around', () => {
+test('without quotes it is the same key, unless it contains quotes or outer spaces', () => {
   const bare = key.map((text) => text.replaceAll('"', "'").trim()).filter((text) => text !== '')
   fc.assert(fc.property(bare, (text) => parseIdempotencyKey([text]) === text))
 })
 
-test('whatever is sent is a key of 1 to 255 characters or is refused, and nothing else is thrown', () => {
+test('any header is a key of 1 to 255 characters or is refused, without other errors', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 300 }), (text) => {
       try {

@@ -76,7 +76,7 @@ test('the same body means the same bytes; headers do not count', async () => {
   assert.is(await runsIn(service), 1)
 })
 
-test('an empty body is a body of its own', async () => {
+test('an empty body differs from others', async () => {
   await using service = await startService({ tasksDir: fileURLToPath(new URL('recipe', pathToFileURL(fixtureTasks))) })
   const first = await post(service, 'k', undefined, { Prefer: 'respond-async' })
   assert.is(first.status, 202)
@@ -116,7 +116,7 @@ test('with Prefer: wait it joins the first one, and both get the answer', async 
   assert.is(await runsIn(service), 1)
 })
 
-test('who joins waits no longer than it wants to', async () => {
+test('a request that joins waits only as long as it wants to', async () => {
   await using service = await shareService()
   const { body, end } = openMeeting()
   const first = post(service, 'k', body)
@@ -153,7 +153,7 @@ for (const [what, headers] of [
   })
 }
 
-test('who joins an answer after an early 202 does not keep others from theirs', async () => {
+test('a request that joins after an early 202 does not block others', async () => {
   await using service = await shareService()
   const { body, end } = openMeeting()
   const { id } = await readRun(await post(service, 'k', body, { Prefer: 'respond-async' }))
@@ -221,7 +221,7 @@ test('a deleted run takes its key with it', async () => {
   assert.is(jobAt(run, 0).task, 'where')
 })
 
-test('a key that is none is refused, and nothing is accepted', async () => {
+test('an invalid key is refused, and nothing is accepted', async () => {
   await using service = await shareService()
   for (const key of ['', '""', '"open', 'sh"ut"', 'x'.repeat(256), `"${'x'.repeat(256)}"`, 'caf\u00e9']) {
     await expectProblem(await post(service, key, echo), 'idempotency-key-invalid')

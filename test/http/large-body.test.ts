@@ -50,7 +50,7 @@ test('an input is held against the schema of its task', async () => {
   assert.equal(pointersOf(await expectProblem(refused, 'validation-error')), ['/tasks/1/input/numbers/70000'])
 })
 
-test('what is wrong with it is said as of a small one', async () => {
+test('its errors are the same as for a small body', async () => {
   await using service = await shareService()
   const input = `"input":"${filler}"`
   const cases = [
@@ -89,7 +89,7 @@ test('a text of which the thread dies takes no other one along', async () => {
   }
 })
 
-test('more than it can hold is refused, and who waits when it is closed is sent away', async () => {
+test('bodies beyond its limit are refused, and so are waiting ones when it is closed', async () => {
   const parser = createLargeBodyParser()
   const codeOf = (parsing: Promise<unknown>): Promise<unknown> =>
     parsing.then(

@@ -55,7 +55,7 @@ test('a replay has every result too', async () => {
   assert.equal(await readRun(again), first)
 })
 
-test('lists, events and problems leave out what is large, and say so', async () => {
+test('lists, events and problems omit large values, and say so', async () => {
   await using service = await shareService()
   const problem = await expectProblem(
     await service.post('/run-tasks', { respond: 'all', tasks: [large, failing] }),
@@ -73,7 +73,7 @@ test('lists, events and problems leave out what is large, and say so', async () 
   for (const job of runs[0]?.jobs ?? []) assert.equal(['result' in job, 'failures' in job], [false, false])
 })
 
-test('a failed first job tells the details of its error, however much else there is', async () => {
+test('a failed first job shows the details of its error, however large the run is', async () => {
   await using service = await startService({ logLevel: 'debug' })
   const message = 'm'.repeat(4_000)
   const tasks = [{ name: 'fail', input: { message } }, large]
@@ -95,7 +95,7 @@ test('the library has every result', async () => {
   }
 })
 
-test('an answer that finds no room is refused, and names the run where one was made', async () => {
+test('a response that finds no room is refused, with the id of an accepted run', async () => {
   await using service = await startService({ maxInFlightBytes: 1_048_576 })
   const { id } = await readRun(await service.post('/run-tasks', { respond: 'all', tasks: [large, large] }))
   const socket = open(service.url)

@@ -102,7 +102,7 @@ test('does not repeat a run when new ones come in between two pages', async () =
   assert.equal(idsOf(await list(service, { pageSize: '2', pageToken: nextPageToken ?? '' })), ids.slice(2))
 })
 
-test('shows 50 runs where nothing is said, and 500 at the most', async () => {
+test('shows 50 runs by default, and at most 500', async () => {
   await using service = await shareService()
   const posts = Array.from({ length: 505 }, () => submit(service, { ...waiting, delayMs: 60_000 }))
   await Promise.all(posts)
@@ -169,7 +169,7 @@ test('filters by the time of creation, bounds excluded', async () => {
   assert.equal(idsOf(await list(service, { createdAfter: inParis })), [idC])
 })
 
-test('refuses a filter that it does not know or that has no such value', async () => {
+test('refuses an unknown filter or value', async () => {
   await using service = await shareService()
   const bad = ['state=done', 'state=', 'state=running&state=failed', 'status=running', 'task=', 'tag=', 'PageSize=1']
   const sizes = ['0', '-1', '1.5', 'x', '', '1e3', ' 1'].map((size) => `pageSize=${encodeURIComponent(size)}`)

@@ -65,7 +65,7 @@ test('lines come in pages, and those after a known one', async () => {
   assert.is(same.status, 304)
 })
 
-test('a run without lines has none, and what is no run or no number is refused', async () => {
+test('a run without lines has an empty log; an unknown run or an invalid number is refused', async () => {
   const { id } = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'nothing' }] }))
   assert.equal(await pageOf(service, id), { lines: [], hasMore: false })
   await expectProblem(await service.get(`/runs/${newRunId(Date.now())}/log`), 'run-not-found')

@@ -78,7 +78,7 @@ test('does not find a run that was deleted while it waited', async () => {
   await expectProblem(await polling, 'run-not-found')
 })
 
-test('does not wait where nothing is to be waited for', async () => {
+test('does not wait for a run that has ended', async () => {
   await using service = await shareService()
   const { path, etag } = await begin(service, { tasks: [{ name: 'echo' }, waiting] })
   const cases: [Record<string, string>, number][] = [
@@ -117,7 +117,7 @@ test('waits beyond every version that the client names', async () => {
   assert.is((await readRun(response)).version, run.version + 2)
 })
 
-test('lets everybody go when the service leaves, and nobody wait from then on', async () => {
+test('ends all waits when the service stops, and starts no new ones', async () => {
   await using service = await startService()
   const { path, etag } = await begin(service, { tasks: [{ name: 'echo' }] })
   const polls = [1, 2, 3].map(() => poll(service, path, etag, long))
@@ -129,7 +129,7 @@ test('lets everybody go when the service leaves, and nobody wait from then on', 
   assert.ok(performance.now() - startedAt < 40_000)
 })
 
-test('all who wait are answered in the moment in which they are dismissed', async () => {
+test('all waiting clients get a response at once when they are dismissed', async () => {
   await using live = await startLive()
   const run = runOf()
   await acceptAndClaim(live.store, run, start)

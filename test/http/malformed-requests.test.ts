@@ -28,7 +28,7 @@ async function expectNoRuns(service: Service): Promise<void> {
   assert.equal(await listRuns(service), [])
 }
 
-test('what is no request at all', async () => {
+test('refuses malformed requests', async () => {
   await using service = await shareService()
   const lines = ['hello', 'GET', 'GET /livez HTTP/9', 'FETCH /livez HTTP/1.1', 'GET  HTTP/1.1', '\u0016\u0003\u0001']
   for (const line of lines) await expectRefused(service, 400, `${line}\r\n\r\n`)
@@ -97,7 +97,7 @@ test('a target that is no URL, and a connection to somebody else', async () => {
   await expectRefused(service, 501, 'CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n')
 })
 
-test('takes a target with its scheme and authority, whatever they are', async () => {
+test('accepts a target with any scheme and authority', async () => {
   await using service = await shareService()
   for (const target of [`${service.url}/livez`, 'HTTPS://example.org/livez?a=[', 'http://u:p@[::1]:80/livez']) {
     assert.is((await exchange(service.url, `GET ${target}`)).status, 200, target)
@@ -112,7 +112,7 @@ test('takes a target with its scheme and authority, whatever they are', async ()
   }
 })
 
-test('takes each half of a broken encoding as what it is', async () => {
+test('treats an incomplete percent-encoding as literal text', async () => {
   await using service = await shareService()
   for (const path of ['/runs/%', '/runs/%zz', '/runs/%c3%28', '/runs/%00', '/runs/a%2fb', '/runs/..%2flivez']) {
     const response = await exchange(service.url, `GET ${path}`)
@@ -132,7 +132,7 @@ test('takes each half of a broken encoding as what it is', async () => {
   }
 })
 
-test('lets an answer that is under way out before it refuses what came behind the request', async () => {
+test('finishes a response in progress before it refuses what followed its request', async () => {
   // However slow the machine: a first job that overruns its budget would begin again in the pool.
   await using service = await shareService()
   const meeting = { meeting: `${service.url}/behind`, count: 2 }

@@ -23,7 +23,7 @@ async function scrape(service: Service): Promise<Map<string, number>> {
   return samples
 }
 
-test('every name of the contract is there, and each begins with forerunner_', async () => {
+test('every metric of the contract exists, and each name starts with forerunner_', async () => {
   await using service = await startService()
   await service.post('/run-tasks', { tasks: [{ name: 'echo' }], respond: 'all' })
   const text = await (await service.get('/metrics')).text()
@@ -76,7 +76,7 @@ test('jobs are counted by task and outcome, once each, and every attempt is time
   assert.is(of('jobs_lost'), 0)
 })
 
-test('what waits and what runs is told as it is now', async () => {
+test('waiting and running jobs are counted at the time of the request', async () => {
   await using service = await startService({ threads: 1 })
   const waiting = { name: 'wait', input: { ms: 60_000 } }
   const late = { name: 'echo', delayMs: 3_600_000 }
@@ -112,7 +112,7 @@ test('a first job that holds up the main thread is counted by its task', async (
   assert.is(samples.get('forerunner_event_streams'), 0)
 })
 
-test('without its store the service has no numbers to tell', async () => {
+test('without its store the service has no metrics', async () => {
   await using service = await startService()
   await service.app.drain()
   await service.app.close()

@@ -97,7 +97,7 @@ test('has every problem, with the page that is its type and a true example', () 
   )
 })
 
-test('is served with a tag that stays, and not again to who has it', async () => {
+test('has a stable tag, and is a 304 for clients that have it', async () => {
   await using service = await shareService()
   const response = await service.get('/openapi.json')
   assert.is(response.status, 200)

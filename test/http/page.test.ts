@@ -50,7 +50,7 @@ test('a browser gets the page, by a policy that allows nothing inline and nothin
   assert.is(again.status, 304)
 })
 
-test('assets are kept for good; one of another version is looked for some times', async () => {
+test('assets are cached forever; one of another version is redirected a few times', async () => {
   await using service = await startService({ apiKeys: ['key'] })
   const { html } = await documentOf(service.url)
   for (const path of assetsIn(html)) {

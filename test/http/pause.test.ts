@@ -23,7 +23,7 @@ async function pausedTasks(service: Service): Promise<string[]> {
   return tasks.flatMap(({ name, paused }) => (paused ? [name] : []))
 }
 
-test('pauses and resumes a task, as often as it is asked; a task that is not there cannot be', async () => {
+test('pauses and resumes a task, repeatedly; an unknown task is not found', async () => {
   await using service = await shareService()
   for (const how of ['pause', 'pause', 'resume', 'resume'] as const) {
     const { name, paused, kind } = await change(service, 'echo', how)
@@ -38,7 +38,7 @@ test('pauses and resumes a task, as often as it is asked; a task that is not the
   await expectProblem(await service.get('/tasks/echo/pause'), 'method-not-allowed')
 })
 
-test('a first job of a paused task is refused before anything is written, unless nobody is to be answered', async () => {
+test('a first job of a paused task is refused before anything is written, unless no caller waits', async () => {
   await using service = await shareService()
   const key = { 'Idempotency-Key': 'earlier' }
   const earlier = await readRun(await service.post('/run-tasks', { tasks: [echo(1)] }, key))
@@ -84,7 +84,7 @@ test('later entries of a paused task wait, and the answer waits for those that i
   assert.equal((await readRun(await answer)).results, [1, 3])
 })
 
-test('a job that runs goes on, and its next attempt waits', async () => {
+test('a running job continues, and its next attempt waits', async () => {
   await using service = await shareService()
   const meeting = `${service.url}/pause`
   const tasks = [

@@ -14,7 +14,7 @@ const echo = { tasks: [{ name: 'echo', input: 1 }] }
 const id = '01a20726-511c-723c-9ce9-a7c9e9b12f72'
 const bearer = (key: string) => ({ Authorization: `Bearer ${key}` })
 
-test('needs a key for whatever tells of runs or starts them', async () => {
+test('requires a key for everything that shows or starts runs', async () => {
   await using service = await shareService({ apiKeys })
   const paths = [
     '/runs',
@@ -40,7 +40,7 @@ test('needs a key for whatever tells of runs or starts them', async () => {
   assert.equal(runs.runs, [])
 })
 
-test('leaves open what says how it is, and what a problem means', async () => {
+test('requires no key for health checks and explanations of problems', async () => {
   await using service = await shareService({ apiKeys })
   for (const path of ['/', '/livez', '/LIVEZ', '/readyz', '/problems/unauthorized']) {
     assert.is((await service.get(path)).status, 200, path)
@@ -102,7 +102,7 @@ test('takes no request with two keys, for it cannot know which one is meant', as
   assert.is(two?.status, 401)
 })
 
-test('a page of another site needs a key where there are keys, and with one it may', async () => {
+test('a page of another site may act only with a key', async () => {
   await using service = await shareService({ apiKeys })
   const from = { 'Sec-Fetch-Site': 'cross-site' }
   assert.is((await service.post('/run-tasks', echo, { ...from, ...bearer('first-key') })).status, 200)
@@ -110,13 +110,13 @@ test('a page of another site needs a key where there are keys, and with one it m
   await expectProblem(await service.post('/run-tasks', echo, { ...from, ...bearer('wrong') }), 'unauthorized')
 })
 
-test('a key does not help a page of another site where there are none', async () => {
+test('without keys in the service, a key does not help a page of another site', async () => {
   await using service = await shareService()
   const headers = { 'Sec-Fetch-Site': 'cross-site', ...bearer('first-key') }
   await expectProblem(await service.post('/run-tasks', echo, headers), 'cross-site')
 })
 
-test('tells callers apart without telling their keys', async () => {
+test('distinguishes callers without revealing their keys', async () => {
   const ask = async (keys: readonly string[], key: string) => {
     const authenticate = createAuthenticate({ apiKeys: keys, apiKeysRead: [] })
     const answer: Middleware = (ctx) => {
@@ -186,7 +186,7 @@ test('a read-only key reads everything, and changes nothing', async () => {
   assert.is(vary(await service.get('/livez', bearer('reader'))), null)
 })
 
-test('with read-only keys alone, a key is needed and nobody can write', async () => {
+test('with only read-only keys, a key is required and nobody can write', async () => {
   await using service = await startService({ apiKeysRead: ['reader'] })
   await expectProblem(await service.get('/runs'), 'unauthorized')
   await expectProblem(await service.post('/run-tasks', echo), 'unauthorized')

@@ -81,7 +81,7 @@ test('with respond: none there is nothing to wait for', async () => {
   assert.equal([response.status, response.headers.get('Preference-Applied')], [202, null])
 })
 
-test('what is not known or not well formed is ignored', async () => {
+test('unknown and malformed preferences are ignored', async () => {
   await using service = await shareService()
   for (const Prefer of ['', ',', 'wait', 'wait=x', 'wait=-1', 'wait=1.5', 'handling=lenient', 'return=everything']) {
     const response = await service.post('/run-tasks', { tasks: [echo] }, { Prefer })
@@ -89,7 +89,7 @@ test('what is not known or not well formed is ignored', async () => {
   }
 })
 
-test('a wait that ends does not end the run, and its first job stays where it is', async () => {
+test('the end of a wait does not end the run, and its first job stays where it is', async () => {
   await using service = await shareService()
   const tasks = [{ name: 'wait', input: { ms: 1_500 } }, echo]
   const { id } = await readRun(await service.post('/run-tasks', { tasks }, { Prefer: 'wait=1' }))

@@ -42,7 +42,7 @@ test('takes several fields, optional whitespace, any case, quoted strings and pa
   ])
 })
 
-test('an empty value is none', () => {
+test('an empty value counts as absent', () => {
   cases([
     ['respond-async=', { respondAsync: true }],
     ['respond-async = ""', { respondAsync: true }],
@@ -62,7 +62,7 @@ test('of repeated preferences the first one counts, over several fields too', ()
   ])
 })
 
-test('what is unknown or malformed does not spoil the rest', () => {
+test('unknown or malformed preferences do not affect the others', () => {
   cases([
     ['priority=5, wait=10; x=y, foo; bar, respond-async', { waitS: 10, respondAsync: true }],
     ['=, wait 10, ;, wait=10', { waitS: 10 }],
@@ -91,7 +91,7 @@ test('wait is a whole number of seconds, and 60 at the most', () => {
   ])
 })
 
-test('names what was applied, and nothing where nothing was', () => {
+test('names the applied preferences, if there are any', () => {
   assert.is(appliedPrefer(none), null)
   assert.is(appliedPrefer({ ...none, waitS: 0 }), 'wait=0')
   assert.is(appliedPrefer({ respondAsync: true, waitS: 9, isMinimal: true }), 'respond-async, wait=9, return=minimal')
@@ -104,7 +104,7 @@ const anyText = fc.oneof(
   }),
 )
 
-test('takes any text without a fault, and finds nothing but what it can mean', () => {
+test('accepts any text, and finds only known preferences', () => {
   fc.assert(
     fc.property(fc.oneof(anyText, fc.array(anyText)), (given) => {
       const { waitS } = parsePrefer(given)
@@ -138,7 +138,7 @@ const preferences: fc.Arbitrary<Preferences> = fc
   .tuple(fc.boolean(), fc.option(fc.nat({ max: 60 })), fc.boolean())
   .map(([respondAsync, waitS, isMinimal]) => ({ respondAsync, waitS, isMinimal }))
 
-test('reads what it has named, in any order and among whatever else is preferred', () => {
+test('parses the preferences that it has named, in any order and among others', () => {
   const wishes = preferences.chain((wanted) => {
     const own = (appliedPrefer(wanted) ?? '').split(', ').filter((name) => name !== '')
     return fc.record({
@@ -158,7 +158,7 @@ test('reads what it has named, in any order and among whatever else is preferred
   )
 })
 
-test('takes no longer for what is written to take long', () => {
+test('takes no longer for adversarial input', () => {
   const length = 100_000
   for (const part of ['"', '\\"', '"\\', ';', ' ', '= ', 'a;', '";"', 'wait=;']) {
     const before = workedMs()

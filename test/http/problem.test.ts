@@ -28,7 +28,7 @@ test('a problem with the database or of the service itself is one fixed sentence
   }
 })
 
-test('of an accepted run it is said what cannot be done with it', async () => {
+test('a refusal about an accepted run says what cannot be done with it', async () => {
   const detail = 'the run is accepted and cannot be read now'
   const thrown = new AppError('store-unavailable', detail, { cause: new Error(inside), members: { runId } })
   const answer = JSON.parse(await answerTo(thrown)) as Record<string, unknown>

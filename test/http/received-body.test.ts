@@ -70,7 +70,7 @@ test('digests a body that comes byte by byte, and not the chunks around it', asy
   }
 })
 
-test('digests the text where a parser of the app around has read it', async () => {
+test('digests the text if a parser of the host app has read it', async () => {
   await using app = await serve(bodyParser(), tell())
   const ask = (body: string) => fetch(app.url, { method: 'POST', headers: json, body })
   for (const body of ['{"a": 1}', '[]']) assert.is(await (await ask(body)).text(), sha256(body))
@@ -90,7 +90,7 @@ test('does not keep a body that is too large, and does not wait for the end of o
   assert.is(answer?.status, 413)
 })
 
-test('refuses what is not UTF-8, packed or not', async () => {
+test('refuses invalid UTF-8, compressed or not', async () => {
   await using service = await shareService()
   const wrong = {
     'a lone continuation': [0x80],

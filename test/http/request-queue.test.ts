@@ -38,7 +38,7 @@ test('a client that reads nothing has one answer that waits for it, however many
   assert.is(begun, 2, 'what nobody waits for any more is not begun')
 })
 
-test('each is begun when the one before it is answered', async () => {
+test('each request starts after the response to the previous one', async () => {
   const seen: string[] = []
   await using server = await serve(async (ctx) => {
     seen.push(`${ctx.path} begins`)

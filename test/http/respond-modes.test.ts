@@ -91,7 +91,7 @@ test('all: the answer is a failure with all outcomes when one job has failed', a
   assert.not('results' in run)
 })
 
-test('none: answers at once with where the run is', async () => {
+test('none: responds at once with the address of the run', async () => {
   await using service = await shareService()
   const response = await service.post('/run-tasks', { respond: 'none', tasks: [waiting, waiting] })
   assert.is(response.status, 202)
@@ -107,7 +107,7 @@ test('none: answers at once with where the run is', async () => {
   assert.not('result' in run)
 })
 
-test('none: runs every job in the pool, and a failure is told by the run alone', async () => {
+test('none: runs every job in the pool, and only the run shows a failure', async () => {
   await using service = await shareService()
   const tasks = [{ name: 'where' }, { name: 'where' }, failing]
   const { id } = await readRun(await service.post('/run-tasks', { respond: 'none', tasks }))
@@ -121,7 +121,7 @@ test('none: runs every job in the pool, and a failure is told by the run alone',
   for (const job of run.jobs) assert.match(job.thread ?? '', /^worker-\d+$/)
 })
 
-test('an answer stays as it was decided, whatever the other jobs do', async () => {
+test('an answer does not change once it is decided', async () => {
   await using service = await shareService()
   const tasks = [echo('answer'), { ...failing, input: { message: 'later' } }]
   for (const respond of ['first', 'any']) {

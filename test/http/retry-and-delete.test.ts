@@ -55,7 +55,7 @@ test('a cancelled job runs when it is retried, and its run completes with it', a
   assert.equal([run.state, jobAt(run, 0).result, jobAt(run, 0).attempt], ['completed', 'later', 1])
 })
 
-test('what an answer failed of is told again by its key, also when its job was queued again since', async () => {
+test('a failed answer is repeated for its key, even after a retry of its job', async () => {
   await using service = await startService({ threads: 1 })
   const key = { 'Idempotency-Key': 'k' }
   const body = { tasks: [{ name: 'fail' }, { name: 'spin', input: { ms: 60_000 } }] }
@@ -68,7 +68,7 @@ test('what an answer failed of is told again by its key, also when its job was q
   await service.post(`/runs/${first.runId}/cancel`)
 })
 
-test('what has not ended or has succeeded cannot be retried, and what is not there cannot be found', async () => {
+test('unfinished and completed jobs cannot be retried, and unknown ones are not found', async () => {
   await using service = await shareService()
   const tasks = [{ name: 'echo', input: 1 }, waiting]
   const { id } = await readRun(await service.post('/run-tasks', { tasks }))

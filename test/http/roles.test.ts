@@ -32,7 +32,7 @@ async function runningOn(service: Service): Promise<number> {
   return threads.reduce((sum, { running }) => sum + running, 0)
 }
 
-test('first jobs run where they are answered, and all others in a process that runs jobs', async () => {
+test('first jobs run in the process of the request, all others in a process with threads', async () => {
   await using pair = await startPair()
   const { http } = pair
   const tasks = ['where', 'where', 'where'].map((name) => ({ name }))
@@ -81,7 +81,7 @@ test('a process that runs jobs answers for its health and figures, and for no ru
   }
 })
 
-test('whoever watches or waits hears of what happens in the other process', async () => {
+test('watchers and callers learn of changes in the other process', async () => {
   await using pair = await startPair()
   const { http } = pair
   const meeting = { meeting: `${http.url}/other`, count: 2 }
@@ -112,7 +112,7 @@ test('a cancel ends a job in the other process within a second', async () => {
   assert.ok(performance.now() - startedAt < 2_000)
 })
 
-test('progress of a job in the other process is shown, and told to who watches', async () => {
+test('progress of a job in the other process is shown, and sent to watchers', async () => {
   await using pair = await startPair()
   const { http } = pair
   const input = { meeting: `${http.url}/steps`, steps: [[0.5, 'half way']] }
@@ -126,7 +126,7 @@ test('progress of a job in the other process is shown, and told to who watches',
   await events.rest()
 })
 
-test('the bound of the backlog holds for all processes together, but for what is on its way', async () => {
+test('the limit of the backlog holds for all processes, except for commits in progress', async () => {
   await using stack = new AsyncDisposableStack()
   const { url: databaseUrl, name: databaseSchema } = stack.use(await lendSchema())
   const options = { databaseUrl, databaseSchema, role: 'http', maxBacklog: 100 } as const
@@ -149,7 +149,7 @@ test('the bound of the backlog holds for all processes together, but for what is
   assert.ok(accepted >= 100 && accepted <= 100 + services.length * atOnce, `${accepted} were accepted`)
 })
 
-test('what is retried here is run there', async () => {
+test('a job that is retried here runs there', async () => {
   await using pair = await startPair()
   const { http, worker } = pair
   const { id } = await readRun(await http.post('/run-tasks', { respond: 'none', tasks: [waiting] }))

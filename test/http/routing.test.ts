@@ -46,14 +46,14 @@ test('does not climb out of a path', async () => {
   }
 })
 
-test('ignores the query where there is none to read', async () => {
+test('ignores the query of routes without parameters', async () => {
   await using service = await shareService()
   for (const path of ['/livez?x=%zz', '/tasks?a=1&a=2', '/readyz?']) {
     assert.is((await exchange(service.url, `GET ${path}`)).status, 200, path)
   }
 })
 
-test('names the methods of a path when it is asked for another one', async () => {
+test('names the methods of a path when another one is requested', async () => {
   await using service = await shareService()
   for (const path of readable) {
     for (const method of ['POST', 'PUT', 'PATCH', 'PROPFIND']) {
@@ -74,7 +74,7 @@ test('names the methods of a path when it is asked for another one', async () =>
   assert.equal(allowOf(head), ['OPTIONS', 'POST'])
 })
 
-test('tells the methods of a path to OPTIONS', async () => {
+test('lists the methods of a path for OPTIONS', async () => {
   await using service = await shareService()
   for (const path of [...readable, '/run-tasks']) {
     const response = await service.fetch(path, { method: 'OPTIONS' })
@@ -85,7 +85,7 @@ test('tells the methods of a path to OPTIONS', async () => {
   await expectProblem(await service.fetch('/nope', { method: 'OPTIONS' }), 'not-found')
 })
 
-test('answers HEAD where it answers GET', async () => {
+test('supports HEAD wherever it supports GET', async () => {
   await using service = await shareService()
   for (const path of ['/', '/runs', '/tasks', '/stats', '/livez', '/readyz', '/problems/internal']) {
     const response = await service.fetch(path, { method: 'HEAD' })

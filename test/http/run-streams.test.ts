@@ -41,7 +41,7 @@ test('a comment keeps the connection in use', async () => {
   assert.equal(comments()[0], { kind: 'comment', text: '' })
 })
 
-test('a read is shared by everybody who watches the run', async () => {
+test('all watchers of a run share a read', async () => {
   await using live = await startLive()
   const run = runOf()
   const claim = await acceptAndClaim(live.store, run, start)
@@ -54,7 +54,7 @@ test('a read is shared by everybody who watches the run', async () => {
   assert.is(live.reads(), before + 1)
 })
 
-test('a client that does not read is told the newest state and not each that it has missed', async () => {
+test('a client that does not read gets the newest state, not each missed one', async () => {
   await using live = await startLive()
   const id = await acceptLarge(live)
   await using reader = await eventsOf(live, id)
@@ -120,7 +120,7 @@ test('a run that is retried has a new stream', async () => {
   assert.is(completed?.type === 'run' && completed.run.state, 'completed')
 })
 
-test('when the service leaves, every stream is told the newest state and ends', async () => {
+test('when the service stops, every stream gets the newest state and ends', async () => {
   await using live = await startLive()
   const run = runOf()
   const claim = await acceptAndClaim(live.store, run, start)
@@ -147,7 +147,7 @@ async function leave(url: string, path: string, waits: boolean, header = 'X-Noth
   socket.destroy()
 }
 
-test('a stream that waits behind another one on its connection has no place yet, and none when that is closed', async () => {
+test('a stream that waits for another one on its connection is not counted, nor opened after a close', async () => {
   await using live = await startLive({ timing: { sampleMs: 10 } })
   const run = runOf()
   await acceptAndClaim(live.store, run, start)

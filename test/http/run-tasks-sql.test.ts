@@ -137,7 +137,7 @@ test('needs the right to call it and no other, and is not led astray by the call
   }
 })
 
-test('does what the guide shows with node-postgres', async () => {
+test('the example of the guide works with node-postgres', async () => {
   await using schema = await makeSchema()
   await using service = await start(schema)
   const block = allBlocks('ts').find(({ text }) => text.includes('placeOrder'))

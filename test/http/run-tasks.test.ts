@@ -65,7 +65,7 @@ test('runs first, second and third when the body is empty, however it is sent', 
   }
 })
 
-test('runs first, second and third where only other members are given', async () => {
+test('runs first, second and third if only other members are given', async () => {
   await using service = await shareService({ tasksDir: recipe })
   const response = await service.post('/run-tasks', { respond: 'all', tags: ['a', 'b'] })
   const run = await readRun(response)
@@ -73,7 +73,7 @@ test('runs first, second and third where only other members are given', async ()
   assert.equal(run.tags, ['a', 'b'])
 })
 
-test('says where the run is, how long it took, and that the answer is not to be cached', async () => {
+test('returns the address of the run, timings, and that the response must not be cached', async () => {
   await using service = await shareService()
   const response = await service.post('/run-tasks', { tasks: [{ name: 'echo' }] })
   const { id } = await readRun(response)
@@ -136,7 +136,7 @@ test('lets a delayed job wait until it is due', async () => {
   assert.is(Date.parse(runAt ?? ''), Date.parse(queuedAt) + 31_536_000_000)
 })
 
-test('lets the run go on when its client disconnects', async () => {
+test('continues the run when its client disconnects', async () => {
   await using service = await shareService()
   const meeting = { meeting: `${service.url}/disconnect`, count: 3 }
   const tasks = [1, 2].map(() => ({ name: 'meet', input: meeting }))

@@ -101,7 +101,7 @@ test('a schedule is run at once, which is no tick, paused and resumed', async ()
   assert.equal(await read(service.post(`/schedules/${name}/resume`)), before)
 })
 
-test('what is wrong with a schedule is named', async () => {
+test('errors of a schedule are named', async () => {
   await using service = await startService({ maxTasksPerRun: 2 })
   async function refused(body: unknown, pointers: readonly string[], name = 'x'): Promise<void> {
     const response = await put(service, name, body)
@@ -150,7 +150,7 @@ test('what is wrong with a schedule is named', async () => {
   assert.equal(await (await service.get('/schedules')).json(), { schedules: [] })
 })
 
-test('a read-only key sees schedules without what their tasks mark as secret, and changes none', async () => {
+test('a read-only key sees schedules without secrets, and changes none', async () => {
   const tasksDir = fileURLToPath(new URL('../fixtures/page-tasks/', import.meta.url))
   await using service = await startService({ apiKeys: ['key'], apiKeysRead: ['reader'], tasksDir })
   const [key, reader] = ['key', 'reader'].map((name) => ({ Authorization: `Bearer ${name}` }))

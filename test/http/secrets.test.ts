@@ -45,7 +45,7 @@ test('a read-only key sees a mask in inputs, results and events; a key that may 
   assert.is((await service.get(`/runs/${id}/jobs/9/input`, as('reader'))).status, 404)
 })
 
-test('an error that repeats what is secret is kept without it, and search finds none of it', async () => {
+test('an error that repeats a secret is stored without it, and search does not find it', async () => {
   await using service = await startService({ tasksDir })
   const [done, failed] = [await begin(service, login), await begin(service, failing)]
   const { jobs } = await readRun(await service.get(`/runs/${failed}`))

@@ -77,7 +77,7 @@ test('counts runs and jobs by state, and every job once', async () => {
   assert.is(oldestQueuedMs, null)
 })
 
-test('tells for how long the oldest due job has been waiting', async () => {
+test('shows how long the oldest due job has been waiting', async () => {
   await using service = await startService({ ioThreads: 1, ioConcurrency: 1 })
   const meeting = { meeting: `${service.url}/oldest`, count: 2 }
   const tasks = [{ name: 'meet', input: meeting }, { name: 'where' }]
@@ -167,7 +167,7 @@ test('names its routes to programs', async () => {
   }
 })
 
-test('shows programs a first command that runs as it is, at the address that they have asked', async () => {
+test('shows programs a first command with the address of their request', async () => {
   await using service = await shareService()
   const response = await service.get('/')
   assert.match(response.headers.get('Content-Type') ?? '', /^text\/plain/)

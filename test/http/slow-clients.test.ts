@@ -140,7 +140,7 @@ test('a client that reads slowly gets all of its answer', async () => {
   assert.ok(received > large.length)
 })
 
-test('an answer behind another one on the same connection may take its time', async () => {
+test('a response that waits for another one on its connection is not too slow', async () => {
   const { promise: isReady, resolve } = Promise.withResolvers<void>()
   const middleware: Middleware = async (ctx) => {
     if (ctx.path === '/slow') await isReady

@@ -14,7 +14,7 @@ import { type Service, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
-test('what a task did is counted, by outcome, with its times', async () => {
+test('counts attempts of a task by outcome, with their durations', async () => {
   await using service = await startService()
   const client = createClient({ baseUrl: service.url })
   const input = { texts: [], failures: 9 }

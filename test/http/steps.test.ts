@@ -76,7 +76,7 @@ test('a run, its job and its events have the steps with their instants, and list
   for (const one of listed?.jobs ?? []) assert.not(Object.hasOwn(one, 'steps'))
 })
 
-test('a requested retry of a finished job begins without its steps', async () => {
+test('a requested retry of a finished job starts without its steps', async () => {
   await using service = await shareService()
   const task = { name: 'stepwise', input: { names: abc, failAfter: 2 }, maxAttempts: 1 }
   const { id, jobs } = await endOf(service, [task])

@@ -143,7 +143,7 @@ test('takes as many tasks as one run may have, and no more', async () => {
   assert.is(await countJobs(service), 3)
 })
 
-test('says in words what is wrong first, and how much more there is', async () => {
+test('describes the first error, and counts the others', async () => {
   await using service = await shareService()
   const body = { tasks: [{ name: 'echo', retries: 1, delay: 2, priority: 10 }] }
   const { detail, errors, instance } = await expectProblem(await service.post('/run-tasks', body), 'validation-error')

@@ -35,7 +35,7 @@ test('a job that runs can read itself as running, on the main thread and in the 
   }
 })
 
-test('a job that nobody waits for can read itself as running too', async () => {
+test('a job without a waiting caller can also read itself as running', async () => {
   await using service = await shareService()
   const tasks = [{ name: 'own-run', input: { url: service.url } }]
   const { id } = await readRun(await service.post('/run-tasks', { respond: 'none', tasks }))
@@ -48,7 +48,7 @@ test('a job that nobody waits for can read itself as running too', async () => {
   assert.is(job.state, 'running')
 })
 
-test('an answer that is out can be read again at once, by whoever asks', async () => {
+test('an answer that has been sent can be read at once by everyone', async () => {
   await using service = await shareService()
   const ask = async (index: number) => {
     const posted = await readRun(await service.post('/run-tasks', { tasks: [{ name: 'echo', input: index }] }))
@@ -59,7 +59,7 @@ test('an answer that is out can be read again at once, by whoever asks', async (
   await Promise.all(Array.from({ length: 100 }, (_, index) => ask(index)))
 })
 
-test('what was answered is still there after a restart', async () => {
+test('an answered run survives a restart', async () => {
   await using directory = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
   const databaseUrl = `sqlite:${join(directory.path, 'runs.db')}`
   const tasks = [

@@ -49,7 +49,7 @@ test('an error that comes after a first job has ended is logged with its ids and
   assert.is((await child.get('/livez')).status, 200)
 })
 
-test('a main thread that stands still is ended, the log names the task, and the next start runs it in the pool', async () => {
+test('a blocked main thread ends the process, the log names the task, and the next start runs it in the pool', async () => {
   await using home = await makeHome({ TASKS_DIR: mainTasks, MAIN_STALL_MS: '500' })
   const child = await home.start()
   // It gets no reply: the process is ended under it.
@@ -72,7 +72,7 @@ test('a main thread that stands still is ended, the log names the task, and the 
   assert.is(jobAt(run, 0).attempt, 1)
 })
 
-test('a main thread that stands still because of what an ended first job left behind is ended too', async () => {
+test('a main thread that is blocked by leftovers of a first job ends the process too', async () => {
   await using home = await makeHome({ TASKS_DIR: mainTasks, MAIN_STALL_MS: '500' })
   const child = await home.start()
   // Its answer may or may not get out before the thread stands still.
@@ -82,7 +82,7 @@ test('a main thread that stands still because of what an ended first job left be
   assert.is((await child.ended()).signal, 'SIGKILL')
 })
 
-test('a main thread that stands still because of a first job that was given up is ended too, and names it', async () => {
+test('a main thread that is blocked by an abandoned first job ends the process too, by name', async () => {
   await using home = await makeHome({ TASKS_DIR: mainTasks, MAIN_STALL_MS: '500', CANCEL_GRACE_MS: '50' })
   const child = await home.start()
   const task = { name: 'runaway', input: 'loop long after the signal', timeoutMs: 50 }

@@ -28,7 +28,7 @@ test('the first job runs while the others do', async () => {
   assert.equal((await readRun(response)).results, [3, 3, 3])
 })
 
-test('the first job need not end before the others begin, and is answered while they still run', async () => {
+test('the other jobs start before the first one ends, and still run when it is answered', async () => {
   await using service = await shareService(twoCores)
   const [early] = meeting(service, 'early', 1, 1)
   const [late] = meeting(service, 'late', 2, 1)

@@ -16,7 +16,7 @@ async function errorOf(child: Child, runId: unknown, index: number): Promise<obj
   return Object(jobAt(run, index).error)
 }
 
-test('what reaches the whole process is barred on the main thread and in the pool, and the service goes on', async () => {
+test('calls that affect the whole process are refused on the main thread and in the pool', async () => {
   await using directory = await home()
   const child = await directory.start()
   for (const way of barredWays) {
@@ -36,7 +36,7 @@ test('what reaches the whole process is barred on the main thread and in the poo
   assert.is(child.lines.at(-1)?.msg, 'stopped')
 })
 
-test('what a first job leaves on the process is taken back when it ends', async () => {
+test('changes of a first job to the process are undone when it ends', async () => {
   await using directory = await home()
   const child = await directory.start()
   const ask = async (input: object) =>

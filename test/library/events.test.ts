@@ -37,7 +37,7 @@ test('an emitter hears of each change and of each end', async () => {
   assert.is((await cancelling)[0].id, waiting.id)
 })
 
-test('hears what recovered jobs do while the service starts', async () => {
+test('gets the changes of recovered jobs during the start', async () => {
   await using directory = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
   const databaseUrl = `sqlite:${join(directory.path, 'jobs.db')}`
   const before = create({ databaseUrl })
@@ -56,7 +56,7 @@ test('hears what recovered jobs do while the service starts', async () => {
   assert.is((await heard)[0].id, id)
 })
 
-test('a loop takes what comes, and ends when the service stops', async () => {
+test('a loop gets new events, and ends when the service stops', async () => {
   await using instance = create()
   const { forerunner } = instance
   await forerunner.start()
@@ -110,7 +110,7 @@ test('a slow loop gets the newest event of each run, in the order in which they 
   assert.is((await waiting).value?.id, 'd')
 })
 
-test('a loop that is far behind is told so, and costs no more memory', async () => {
+test('a slow loop is informed, and needs no more memory', async () => {
   const { events, publish } = createRunEvents()
   const loop = events[Symbol.asyncIterator]()
   for (let run = 0; run <= 100_000; run += 1) publish(change(String(run), 1), log)
@@ -118,7 +118,7 @@ test('a loop that is far behind is told so, and costs no more memory', async () 
   assert.is((await loop.next()).done, true)
 })
 
-test('a listener that throws is in nobody’s way', async () => {
+test('a listener that throws does not affect others', async () => {
   const { events, publish } = createRunEvents()
   const errors: unknown[] = []
   const noting = { ...log, error: (fields: object) => void errors.push(Reflect.get(fields, 'err')) } as typeof log

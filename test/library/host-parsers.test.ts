@@ -38,7 +38,7 @@ const takers: Record<string, Middleware> = {
 for (const [name, parser] of Object.entries(takers)) {
   const test = suite(`behind ${name}`)
 
-  test('runs what was asked for, once for one idempotency key', async () => {
+  test('runs the request, once for an idempotency key', async () => {
     await using instance = create({ tasksDir: recipe })
     await instance.forerunner.start()
     await using app = await serve(parser, instance.forerunner.middleware())
@@ -79,7 +79,7 @@ for (const [name, parser] of Object.entries(takers)) {
 
 const test = suite('behind a parser that throws bodies away')
 
-test('says what is to be done, and runs nothing', async () => {
+test('says what to change, and runs nothing', async () => {
   await using instance = create({ tasksDir: recipe })
   const { forerunner } = instance
   await forerunner.start()

@@ -42,7 +42,7 @@ async function host(code: string, before = ''): Promise<Ended> {
   return { code: exitCode, output, errors }
 }
 
-test('a first job that exits, or leaves a rejection or an error to nobody, does not end its host', async () => {
+test('a first job that exits, or causes an unhandled error, does not end its host', async () => {
   const ways = ['exit', 'exit later', 'reject', 'throw in a timer']
   const { code, output, errors } = await host(`
     for (const way of ${JSON.stringify(ways)}) await fails('runaway', way)
@@ -59,7 +59,7 @@ test('a first job that exits, or leaves a rejection or an error to nobody, does 
   assert.is(code, 0)
 })
 
-test('what ended first jobs have left behind does not end the host, even after the stop', async () => {
+test('leftovers of first jobs do not end the host, even after the stop', async () => {
   const { code, output, errors } = await host(
     `console.log((await run('runaway', 'exit after the end')).result)
     void forerunner.stop().then(() => setTimeout(() => console.log('still here'), 200))`,

@@ -105,7 +105,7 @@ for (const [name, open] of Object.entries(hosts)) {
 
 const test = suite('a handler')
 
-test('answers 404 to what is not its own where there is nothing after it', async () => {
+test('responds with 404 to unknown paths if there is no next handler', async () => {
   await using instance = create({ prefix })
   const { forerunner } = instance
   await forerunner.start()
@@ -143,7 +143,7 @@ test('can be at several places of one service', async () => {
   }
 })
 
-test('refuses a prefix that is none', () => {
+test('refuses an invalid prefix', () => {
   for (const wrong of ['jobs', '/a b', '/a//b', '/:id', '/a?b', 'http://x/a']) {
     assert.throws(() => create({ prefix: wrong }), /no path/, wrong)
     assert.throws(() => create().forerunner.handler({ prefix: wrong }), /no path/, wrong)

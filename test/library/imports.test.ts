@@ -38,7 +38,7 @@ test('importing it loads neither the server nor the pool nor the store', async (
     )
 })
 
-test('starting it does, so that the check above sees what it is to see', async () => {
+test('starting loads them, which shows that the check above works', async () => {
   const options = "{ databaseUrl: 'sqlite::memory:', tasksDir: 'test/fixtures/tasks/recipe', logLevel: 'silent' }"
   const { modules, builtins } = await loadedBy(`
     await import('node:sqlite')

@@ -50,7 +50,7 @@ test('start() rejects when an option is wrong, and names its setting', async () 
   }
 })
 
-test('says what to do when it is used before it is started', async () => {
+test('explains an error of use before the start', async () => {
   const { forerunner } = create()
   const { message } = await rejects(forerunner.run(), 'Error')
   assert.ok(message.includes('start()'), message)
@@ -62,7 +62,7 @@ test('says what to do when it is used before it is started', async () => {
   await forerunner.stop()
 })
 
-test('can be asked to start and to stop more than once', async () => {
+test('starts and stops can be repeated', async () => {
   const lost: Error[] = []
   await using instance = create({ onLost: (error) => lost.push(error) })
   const { forerunner } = instance
@@ -75,7 +75,7 @@ test('can be asked to start and to stop more than once', async () => {
   await rejects(forerunner.run({ tasks: [{ name: 'echo' }] }), 'shutting-down')
 })
 
-test('stop() lets who waits for an answer go, with the run as it is', async () => {
+test('stop() sends callers that wait for an answer the current run', async () => {
   await using instance = create()
   const { forerunner } = instance
   await forerunner.start()
@@ -132,7 +132,7 @@ test('a logger that throws fails no run, and keeps nothing open', async () => {
   await next.forerunner.start()
 })
 
-test('closes everything though what was to be handed back could not be, and says so', async () => {
+test('closes everything even if jobs could not be handed back, and says so', async () => {
   const calls: string[] = []
   const app = {
     connect: () => () => assert.unreachable(),

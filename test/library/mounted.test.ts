@@ -55,7 +55,7 @@ test('does not report a client that leaves its stream as an error of the app', a
   assert.equal(reported, [])
 })
 
-test('leaves the errors of other middlewares to who mounted it', async () => {
+test('leaves the errors of other middlewares to the host', async () => {
   await using instance = await share()
   const { forerunner } = instance
   const caught: unknown[] = []
@@ -82,7 +82,7 @@ test('leaves the errors of other middlewares to who mounted it', async () => {
   assert.is(caught.length, 1, 'a problem is an answer, and no error of the app')
 })
 
-test('reads bodies behind a body parser of the app', async () => {
+test('reads bodies after a body parser of the app', async () => {
   await using instance = create({ tasksDir: recipe })
   const { forerunner } = instance
   await forerunner.start()

@@ -63,7 +63,7 @@ test('needs no key, and takes bodies of any size', async () => {
   assert.is((await fetch(`${app.url}/stats`)).status, 401)
 })
 
-test('a service that leaves refuses at once, and ends what is watched', async () => {
+test('a stopping service refuses at once, and ends watches', async () => {
   await using instance = create()
   const { forerunner } = instance
   await forerunner.start()
@@ -81,7 +81,7 @@ test('a service that leaves refuses at once, and ends what is watched', async ()
   assert.ok(performance.now() - startedAt < 1_500, 'what is refused here is not tried again')
 })
 
-test('answers a reader who takes its time', async () => {
+test('serves a slow reader', async () => {
   await using instance = await share()
   const { forerunner } = instance
   const tasks = Array.from({ length: 3 }, () => ({ name: 'echo', input: 'x'.repeat(500_000) }))

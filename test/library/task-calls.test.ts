@@ -67,7 +67,7 @@ export async function typed(forerunner: Forerunner, client: Client<{ echo: typeo
 const calledTasks = fileURLToPath(new URL('../fixtures/called-tasks/', import.meta.url))
 const jsTask = (text: string): string => `export default { run: () => '${text}' }`
 
-test('a definition is asked for by the name of its module', async () => {
+test('a definition is requested by the name of its module', async () => {
   await using instance = create({ tasksDir: calledTasks })
   const { forerunner } = instance
   await forerunner.start()

@@ -5,7 +5,7 @@ import { createSlidingHistogram } from '../../src/metrics/histogram.ts'
 const near = (value: number | null, expected: number): void =>
   assert.ok(value !== null && Math.abs(value - expected) <= expected * 0.05, `${value} is about ${expected}`)
 
-test('knows the quantiles of what was recorded, to a twentieth', () => {
+test('knows the quantiles of the recorded values, within a twentieth', () => {
   const histogram = createSlidingHistogram(1_000, 2)
   assert.equal(histogram.read(), { count: 0, p50: null, p99: null })
   for (let ms = 1; ms <= 1_000; ms += 1) histogram.record(ms)
@@ -15,14 +15,14 @@ test('knows the quantiles of what was recorded, to a twentieth', () => {
   near(p99, 990)
 })
 
-test('takes whatever length of time there is', () => {
+test('accepts any duration', () => {
   const histogram = createSlidingHistogram(Infinity, 1)
   for (const ms of [0, -1, 0.0001, 0.02, 1e12]) histogram.record(ms)
   const { count, p50 } = histogram.read()
   assert.equal([count, p50], [5, 0])
 })
 
-test('forgets what is older than its intervals', () => {
+test('drops values older than its intervals', () => {
   let now = 0
   const histogram = createSlidingHistogram(1_000, 3, () => now)
   histogram.record(10)

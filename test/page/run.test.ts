@@ -51,7 +51,7 @@ test('starts the recipe with a click, and shows the answer’s line before the o
   checkClean(tab)
 })
 
-test('cancels, retries, and tells the attempts with their errors', async () => {
+test('cancels, retries, and shows the attempts with their errors', async () => {
   await using service = await shareService({ tasksDir })
   const charge = { name: 'charge', maxAttempts: 1 }
   const tasks = [{ name: 'first' }, { name: 'second', input: { ms: 60_000 } }, charge, charge]
@@ -104,7 +104,7 @@ test('marks the stored steps of a job on its lane, with their names there, in it
   checkClean(tab)
 })
 
-test('runs again what was started, with changed input', async () => {
+test('repeats a run with changed input', async () => {
   await using service = await shareService({ tasksDir })
   await using tab = await browser.open(`${service.url}/?start`)
   const { page } = tab
@@ -145,7 +145,7 @@ test('runs again what was started, with changed input', async () => {
   )
 })
 
-test('shows inputs and results as they were written, also where a run is started again', async () => {
+test('shows inputs and results exactly as written, also when a run is repeated', async () => {
   await using service = await shareService({ tasksDir })
   const input = '{"b":1.0,"10":18446744073709551616}'
   const sent = await service.post('/run-tasks', `{"tasks":[{"name":"exact","input":${input}}]}`)
@@ -208,7 +208,7 @@ test('cuts a large result, and leaves a larger one to a download', async () => {
   )
 })
 
-test('zooms by keys and by the strip, and says the exact times of what is pointed at', async () => {
+test('zooms by keys and by the strip, and shows the exact times at the pointer', async () => {
   await using service = await shareService({ tasksDir })
   const tasks = [
     { name: 'form', input: { title: 'a' } },
@@ -254,7 +254,7 @@ test('zooms by keys and by the strip, and says the exact times of what is pointe
   checkClean(tab)
 })
 
-test('shows a run where there is no place for its stream', async () => {
+test('shows a run even if its stream is refused', async () => {
   await using service = await startService({ tasksDir, maxStreams: 0 })
   const running = await start(service, { tasks: [{ name: 'first' }, { name: 'second', input: { ms: 60_000 } }] })
   const finished = await start(service, { tasks: [{ name: 'form', input: { title: 'a' } }] })

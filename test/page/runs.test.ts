@@ -107,7 +107,7 @@ test('finds runs by the text of an error while it is typed, and keeps it over a 
   checkClean(tab)
 })
 
-test('says that a service has no search, and goes on showing what it showed', async () => {
+test('says that a service has no search, and keeps the list', async () => {
   await using service = await startService({ tasksDir, searchIndex: false })
   await start(service, { tasks: [{ name: 'form', input: { title: 'a' } }] })
   await using tab = await browser.open(service.url)
@@ -148,7 +148,7 @@ test('retries everything that matches, with its number before', async () => {
   checkClean(tab)
 })
 
-test('the overview shows what the threads run, the figures of the tasks, and that nothing is lost', async () => {
+test('the overview shows what the threads are running, the figures of the tasks, and that nothing is lost', async () => {
   await using service = await startService({ tasksDir })
   const id = await start(service, { tasks: [{ name: 'first' }, { name: 'second', input: { ms: 60_000 } }] })
   await using tab = await browser.open(service.url)

@@ -46,12 +46,12 @@ test('a job that was started by the commit itself did not wait', () => {
   assert.equal(shapes({ state: 'running', startedAt: at(1) }), ['running 1–'])
 })
 
-test('a job waits for its thread, and goes on waiting', () => {
+test('a waiting job has a wait that is still in progress', () => {
   assert.equal(shapes({}), ['waiting 0–'])
   assert.equal(shapes({ state: 'running', startedAt: at(30) }), ['waiting 0–30', 'running 30–'])
 })
 
-test('a start that was lost with its process stands among the attempts, and spends none', () => {
+test('a lost start is shown among the attempts, and spends none', () => {
   const lostStart = { startedAt: at(40), takenBackAt: at(60) }
   const failures = [failure(1, 0, 10)]
   const before = ['failed 0–10', 'backoff 10–40', 'lost 40–60']
@@ -67,7 +67,7 @@ test('a start that was lost with its process stands among the attempts, and spen
   assert.is(timeScaleOf(first === undefined ? [] : [first, { ...first, from: 9e6, attempt: 1 }], [0]).breaks.length, 1)
 })
 
-test('each attempt is a stretch of its own, with the wait for the next one before it', () => {
+test('each attempt is a segment, preceded by its wait', () => {
   const failures = [failure(1, 0, 10), failure(2, 40, 50)]
   const attempts = ['failed 0–10', 'backoff 10–40', 'failed 40–50']
   assert.equal(shapes({ state: 'retrying', failures, startedAt: at(40) }), [...attempts, 'backoff 50–'])
@@ -117,7 +117,7 @@ test('counts the work, and the part of it after the answer', () => {
   assert.equal(workOf({ ...run, respondedAt: null }, start + 30), { totalMs: 35, afterMs: null })
 })
 
-test('takes idle time out of the axis where it is long, and leaves it where it is short', () => {
+test('cuts long idle times out of the axis, and keeps short ones', () => {
   const ran = (from: number, to: number | null) => ({ kind: 'completed', from, to, attempt: 1 }) as const
   assert.equal(timeScaleOf([ran(0, 1_000), ran(3_000, 4_000)], [0]).breaks, [])
   assert.equal(timeScaleOf([ran(1, null), ran(1, null), ran(2, 300)], [0, 311]).breaks, [], 'several run at once')
@@ -126,7 +126,7 @@ test('takes idle time out of the axis where it is long, and leaves it where it i
   assert.equal([0, 1_000, 1_801_000, 3_601_000, 3_602_000].map(toAxis), [0, 1_000, 1_040, 1_080, 2_080])
 })
 
-test('nothing is idle while a job runs, whatever else does', () => {
+test('time during which any job runs is never idle', () => {
   const open = (from: number) => ({ kind: 'running', from, to: null, attempt: 1 }) as const
   assert.equal(timeScaleOf([open(1), open(1), open(90_000)], [0, 500]).breaks, [])
   const { breaks } = timeScaleOf([open(60_001), open(60_001), open(200_000)], [0])
@@ -140,7 +140,7 @@ test('has ticks at round times', () => {
   )
 })
 
-test('an instant is found again from its place on the axis, and ticks stand beside breaks', () => {
+test('positions on the axis convert back to instants, and ticks avoid cuts', () => {
   const ran = (from: number, to: number) => ({ kind: 'completed', from, to, attempt: 1 }) as const
   const scale = timeScaleOf([ran(0, 1_000), ran(3_601_000, 3_602_000)], [0])
   const instants = [0, 500, 1_000, 900_000, 3_601_000, 3_601_500]

@@ -11,7 +11,7 @@ import { startHost } from './host.ts'
 /** For all of them; the last test closes it. */
 const browser = await startBrowser()
 
-test('says where the service runs, lists its shortcuts, and draws what a job has needed', async () => {
+test('shows its environment, lists its shortcuts, and draws the dependencies of a job', async () => {
   await using service = await startService({ tasksDir, environment: 'production' })
   const form = { name: 'form', input: { title: 'a' } }
   const id = await start(service, { tasks: [form, form, { ...form, after: [0, 1] }], respond: 'all' })
@@ -60,7 +60,7 @@ test('says where the service runs, lists its shortcuts, and draws what a job has
   checkClean(plain)
 })
 
-test('asks for the key once, keeps it for the tab, and says what a read-only key cannot do', async () => {
+test('asks for the key once, keeps it for the tab, and explains the limits of a read-only key', async () => {
   await using service = await startService({ tasksDir, apiKeys: ['writer'], apiKeysRead: ['reader'] })
   const id = await start(service, { tasks: [{ name: 'second', input: { ms: 60_000 } }], respond: 'none' }, 'writer')
   await using tab = await browser.open(`${service.url}/?run=${id}`)
@@ -82,7 +82,7 @@ test('asks for the key once, keeps it for the tab, and says what a read-only key
   )
 })
 
-test('works below a prefix, and goes on after a restart of the service', async () => {
+test('works below a prefix, and continues after a restart of the service', async () => {
   await using host = await startHost()
   await using tab = await browser.open(`${host.url}/jobs`)
   const { page } = tab

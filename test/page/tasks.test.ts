@@ -13,7 +13,7 @@ import { checkClean, commandsIn, start, tasksDir } from './shared.ts'
 /** For all of them; the last test closes it. */
 const browser = await startBrowser()
 
-test('a task has its figures and its failures, is paused and goes on', async () => {
+test('shows the figures and failures of a task, pauses it and resumes it', async () => {
   await using service = await startService({ tasksDir })
   const login = (user: string) => ({ name: 'login', input: { user, password: 'correct horse', fails: true } })
   const failing = {
@@ -63,7 +63,7 @@ test('a task has its figures and its failures, is paused and goes on', async () 
   checkClean(tab)
 })
 
-test('the webhooks of a run are shown as they go on, and are sent again', async () => {
+test('shows the progress of the webhooks of a run, and sends them again', async () => {
   await using receiver = await startReceiver(
     (response, _request, nth) => void response.writeHead(nth === 0 ? 410 : 204).end(),
   )

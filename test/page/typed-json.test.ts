@@ -18,7 +18,7 @@ test('takes JSON whose numbers are kept', () => {
   }
 })
 
-test('refuses what is no JSON, and a whole number that would lose digits', () => {
+test('refuses text that is not JSON, and whole numbers that would lose digits', () => {
   assert.equal(parseTyped('{a:1}'), { ok: false, reason: 'This is not JSON.' })
   for (const number of ['9007199254740993', '-12345678901234567890']) {
     const parsed = parseTyped(`{"a":["x",${number}]}`)

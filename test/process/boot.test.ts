@@ -16,7 +16,7 @@ import { endsWithRefusal } from './refusal.ts'
 const clean = { code: 0, signal: null }
 const good = 'export default { run: () => null }\n'
 
-test('what cannot be used is refused by its name: a setting, a directory of tasks, a module, a database', async () => {
+test('an unusable setting, tasks directory, module or database is refused by name', async () => {
   await using home = await makeHome()
   const leaver = join(home.directory, 'exits')
   mkdirSync(leaver)
@@ -48,7 +48,7 @@ test('an older Node is refused in one line, as a program and as a library', asyn
   assert.is(told, 'BootError Forerunner needs Node 24 or later, and this is Node 22.1.0\n')
 })
 
-test('npm start bounds the young generation of each thread, lists the tasks, and keeps what V8 has compiled', async () => {
+test('npm start bounds the young generation of each thread, lists the tasks, and writes the compile cache', async () => {
   await using home = await makeHome()
   const tasks = join(home.directory, 'tasks')
   mkdirSync(tasks)

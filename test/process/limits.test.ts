@@ -43,7 +43,7 @@ for (const kind of ['cpu', 'io']) {
   })
 }
 
-test('more connections than there are descriptors are refused, and the service goes on', async () => {
+test('connections beyond the descriptors are refused, and the service continues', async () => {
   await using home = await makeHome({ TASKS_DIR: tasks })
   const child = await home.start({}, withDescriptors(120))
   const sockets: Socket[] = []
@@ -66,7 +66,7 @@ test('a limit of descriptors that leaves none for connections ends the start', a
   assert.is((await started.ended()).code, 1)
 })
 
-test('while native calls that do not return hold all of libuv’s threads, what needs none of them goes on', async () => {
+test('while stuck native calls occupy all of libuv’s threads, everything else works', async () => {
   await using home = await makeHome({ TASKS_DIR: tasks, CANCEL_GRACE_MS: '50' })
   const pipe = join(home.directory, 'pipe')
   execFileSync('mkfifo', [pipe])

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { makeHome, type Command, type Home } from '../harness/child.ts'
 import { readRun } from '../harness/run.ts'
 
-test('a module in which the main thread stands still while it loads it ends the start by its name', async () => {
+test('a module that blocks the main thread while it loads stops start-up by name', async () => {
   await using home = await makeHome({ MAIN_STALL_MS: '300' })
   const waits = "import { execFileSync } from 'node:child_process'; execFileSync('sleep', ['60'])"
   for (const bad of ['for (;;) {}', waits]) {
@@ -44,7 +44,7 @@ const throws = `
   }
   export default { run: fail }`
 
-test('what a loader of the command line makes loadable is loaded by threads too, with source maps', async () => {
+test('threads use the loader of the command line, with source maps', async () => {
   await using home = await makeHome({ LOG_LEVEL: 'debug' })
   const slug = 'export const slug = (text: string): string => text.toLowerCase()'
   const TASKS_DIR = writeTasks(home, { 'names.ts': usesTypeScript, 'lib/slug.ts': slug, 'throws.ts': throws })

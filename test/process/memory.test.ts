@@ -44,7 +44,7 @@ function peakRssMb(pid: number | undefined): number {
   return Number(kilobytes) / 1024
 }
 
-test('what clients send, ask for and do not read stays within bounds, and nothing is lost', async () => {
+test('memory for requests and unread responses stays bounded, and nothing is lost', async () => {
   await using home = await makeHome({ TASKS_DIR: tasks, NODE_OPTIONS: `--max-old-space-size=${heapMb}` })
   const child = await home.start()
   const { id } = await readRun(await child.post('/run-tasks', large(jobs, 'none')))

@@ -105,7 +105,7 @@ test('a file that was removed or replaced ends the process before anything else 
   }
 })
 
-test('another program that takes the log away ends the process, and what was acknowledged is there', async () => {
+test('removing the write-ahead log ends the process, and acknowledged runs survive', async () => {
   await using home = await makeHome({ THREADS: '1' })
   const child = await home.start()
   const ids = [await accept(child), await touch(home, child, 'readFileSync', 'main')]
@@ -121,7 +121,7 @@ test('another program that takes the log away ends the process, and what was ack
   await checkThere(await home.start(), ids)
 })
 
-test('a second process waits in vain, and the first goes on; when that one leaves, another one gets in', async () => {
+test('a second process gives up waiting; after the first has stopped, another one starts', async () => {
   const { first, second, ...rest } = await rivals
   await using home = rest.home
   await endsWithRefusal(second, [home.databasePath])

@@ -38,7 +38,7 @@ async function startCutOff() {
   return { shared, other, id }
 }
 
-test('who leaves hands its jobs back, and another process runs them at once', async () => {
+test('a stopping process hands its jobs back, and another one runs them at once', async () => {
   await using shared = await makeShared()
   const { home, schema } = shared
   const [one, other] = await Promise.all([home.start({ ROLE: 'worker' }), home.start()])
@@ -65,7 +65,7 @@ test('who leaves hands its jobs back, and another process runs them at once', as
   assert.equal(rest, [], 'nobody has a lease any more')
 })
 
-test('requests that were committed in the database make one run each, whatever process dies among them', async () => {
+test('each request committed in the inbox makes one run, whichever process dies', async () => {
   await using shared = await makeShared()
   const { home, schema } = shared
   const [one, other] = await Promise.all([home.start(), home.start()])
@@ -104,7 +104,7 @@ test('a database that cannot be used is refused by its name, and never with its 
   await checkRefused(home, { DATABASE_URL: 'sqlite::memory:', ROLE: 'http' }, ['ROLE'])
 })
 
-test('without the package pg the start says what to install', async () => {
+test('without the package pg, start-up says what to install', async () => {
   await using shared = await makeShared()
   const hide = `import { registerHooks } from 'node:module'
     registerHooks({ resolve(name, context, next) {

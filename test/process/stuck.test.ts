@@ -42,7 +42,7 @@ async function makeStuckHome(): Promise<Home> {
   return home
 }
 
-test('a stop ends the process with 0 whatever its tasks hang in, and hands their jobs back', async () => {
+test('a stop ends the process with 0 while tasks hang, and hands their jobs back', async () => {
   await using home = await makeStuckHome()
   const child = await home.start({ TASKS_DIR: join(home.directory, 'tasks') })
   const first = child.post('/run-tasks', { tasks: [{ name: 'reads-pipe' }] })
@@ -64,7 +64,7 @@ test('a stop ends the process with 0 whatever its tasks hang in, and hands their
   )
 })
 
-test('a stop ends the process with 0 where it may start no other program', async () => {
+test('a stop ends the process with 0 if it may not start another program', async () => {
   await using home = await makeHome()
   const flags = '--permission --allow-fs-read=* --allow-fs-write=* --allow-worker'
   const child = await home.start({}, ['sh', '-c', `node=$1; shift; exec "$node" ${flags} "$@"`, 'sh'])

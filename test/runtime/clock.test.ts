@@ -13,7 +13,7 @@ function makeClock(origin = 1_789_999_999_500) {
   return { clock, time, pass }
 }
 
-test('it runs evenly while the system clock is set, until it is told to follow', () => {
+test('it runs steadily while the system clock is set, until it is adjusted', () => {
   for (const step of [-86_400_000, -3_600_000, 3_600_000, 86_400_000]) {
     const { clock, time, pass } = makeClock()
     const before = clock.now()
@@ -28,13 +28,13 @@ test('it runs evenly while the system clock is set, until it is told to follow',
   }
 })
 
-test('it begins with the time of the system, whatever that was when the process began', () => {
+test('it starts with the current time of the system', () => {
   const { clock, time } = makeClock(12_345)
   assert.is(clock.now(), time.system)
   assert.is(clock.follow(), 0)
 })
 
-test('a small step is none', () => {
+test('a small difference is ignored', () => {
   const { clock, time } = makeClock()
   const before = clock.now()
   time.system += 99

@@ -128,21 +128,21 @@ test('the errors that an error carries are listed in its message, and the first 
   assert.is(serializeError(nested).message, 'outer: [1] AggregateError: inner: [1] Error: innermost')
 })
 
-test('a suppressed error is told beside the one that suppressed it', () => {
+test('a suppressed error is shown next to the one that suppressed it', () => {
   const thrown = new SuppressedError(new Error('closing'), new RangeError('working'), 'both')
   const { message, cause } = serializeError(thrown)
   assert.is(message, 'both: [1] Error: closing; [2] RangeError: working')
   assert.is(cause?.message, 'closing')
 })
 
-test('issues of a validator are listed where its message does not tell them', () => {
+test('issues of a validator are listed if its message lacks them', () => {
   const issues = [{ message: 'expected a number', path: ['a'] }]
   assert.is(serializeError(Object.assign(new Error('invalid'), { issues })).message, 'invalid: [1] expected a number')
   const told = Object.assign(new Error('expected a number at a'), { issues })
   assert.is(serializeError(told).message, 'expected a number at a')
 })
 
-test('what else an error carries stands behind its stack', () => {
+test('other members of an error follow its stack', () => {
   const members = { errno: -2, syscall: 'open', path: '/x', isFatal: true, secret: { token: 'not told' }, run() {} }
   const thrown = Object.assign(new Error('no such file'), { code: 'ENOENT', ...members, response: { status: 502 } })
   const { message, taskCode, stack } = serializeError(thrown)
@@ -159,7 +159,7 @@ test('an error of the web platform, and one whose message is no text, are errors
   assert.equal([odd.message, odd.name], ['{"at":7}', 'RangeError'])
 })
 
-test('what is no error keeps its code and status', () => {
+test('a thrown value that is not an error keeps its code and status', () => {
   const { message, taskCode, status } = serializeError({ status: 404, code: 'E_GONE' })
   assert.match(message, '{"status":404,"code":"E_GONE"}')
   assert.equal([taskCode, status], ['E_GONE', 404])
@@ -176,7 +176,7 @@ test('an error of another realm is an error', () => {
   assert.equal([message, name, taskCode], ['far away', 'RangeError', 'E_FAR'])
 })
 
-test('what looks like an error is told like one', () => {
+test('an object that looks like an error is treated like one', () => {
   assert.equal(serializeError({ message: 'look', name: 'Alike', status: 400 }), {
     message: 'look',
     name: 'Alike',
@@ -184,7 +184,7 @@ test('what looks like an error is told like one', () => {
   })
 })
 
-test('a value that is no error is told as what it is', () => {
+test('a thrown value that is not an error is shown as it is', () => {
   for (const [thrown, expected] of [
     [null, 'null'],
     [undefined, 'undefined'],
@@ -213,7 +213,7 @@ test('causes are followed a little way, and no further', () => {
   assert.ok(serializeError(new Error('a', { cause: null })).cause?.message.includes('null'))
 })
 
-test('whatever the size of what was thrown, what is told of it is bounded', () => {
+test('the description of a thrown value is bounded, whatever its size', () => {
   const huge = 'x'.repeat(5_000_000)
   const members = { name: huge, stack: huge }
   const maxBytes = 300_000
@@ -231,7 +231,7 @@ test('whatever the size of what was thrown, what is told of it is bounded', () =
   assert.ok(serializeError(new Error(`begins ${huge}`)).message.startsWith('begins x'))
 })
 
-test('trying again is worth it unless what was thrown says that it is not', () => {
+test('a failure is retryable unless the error says otherwise', () => {
   assert.is(isRetryableThrown(Object.assign(new Error('no'), { retryable: false })), false)
   assert.is(isRetryableThrown({ retryable: false }), false)
   for (const retryable of [true, undefined, null, 0, '']) {

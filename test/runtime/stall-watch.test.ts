@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { allocateHeartbeat, createHeartbeat } from '../../src/runtime/stall-watch.ts'
 
-test('the other side of the memory sees the beats and what runs', () => {
+test('the reader of the shared memory sees the beats and the running job', () => {
   const memory = allocateHeartbeat()
   const [main, watcher] = [createHeartbeat(memory), createHeartbeat(memory)]
   assert.equal([watcher.beats(), watcher.running()], [0, ''])
@@ -16,7 +16,7 @@ test('the other side of the memory sees the beats and what runs', () => {
   assert.is(watcher.running(), '')
 })
 
-test('of more names than there is room for, the first ones are told, each character whole', () => {
+test('if there is no room for all names, the first ones are kept, without cutting characters', () => {
   const memory = allocateHeartbeat()
   const names = Array.from({ length: 1_000 }, (_, index) => `\u{1f680}${index}`)
   createHeartbeat(memory).setRunning(names)

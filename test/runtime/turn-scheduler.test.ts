@@ -14,7 +14,7 @@ test('work is done in order, a few pieces in each turn', async () => {
   assert.equal(done, [0, 1, 2, 3, 4, 5, 6, 7])
 })
 
-test('what comes while others wait goes behind them', async () => {
+test('later work is queued after waiting work', async () => {
   const turns = createTurnScheduler(1)
   const done: string[] = []
   turns.run(() => {

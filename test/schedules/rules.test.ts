@@ -53,7 +53,7 @@ test('of ticks before, the last makes a run, or none, or the last hundred do', (
   assert.equal([ticks[0], ticks.at(-1)], [day(300), day(399)])
 })
 
-test('a put keeps the tick that is due where the times stay the same, and everything that the ticks have left', () => {
+test('a put keeps a due tick if the times stay the same, and the record of past ticks', () => {
   const before = { ...scheduleOf('one', day(5)), lastAt: day(4), lastRunId: 'run' }
   const same = put(before, { ...definition, request: '{"x":1}' }, daily, day(9))
   assert.equal([same.nextAt, same.lastAt, same.lastRunId, same.request], [day(5), day(4), 'run', '{"x":1}'])
@@ -63,7 +63,7 @@ test('a put keeps the tick that is due where the times stay the same, and everyt
   assert.equal([other.nextAt, other.lastAt], [day(9) + 3_600_000, day(4)])
 })
 
-test('a pause forgets the tick that is due, and a resume goes on with the next one', () => {
+test('a pause drops a due tick, and a resume continues with the next one', () => {
   const before = scheduleOf('all', day(5))
   const paused = pause(before)
   assert.equal([paused.isPaused, paused.nextAt], [true, null])

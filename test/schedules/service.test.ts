@@ -76,7 +76,7 @@ test('a task runs by its own schedule, with the attempts of its task, and says w
   assert.equal(await forerunner.drain(), { completed: 1, failed: 0, cancelled: 0 })
 })
 
-test('what code declares is changed in code alone; a pause of it outlives the process', async () => {
+test('schedules of the code are changed only in the code; a pause survives a restart', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
   const declared = { cron: '0 * * * *', request }
@@ -182,7 +182,7 @@ test('a tick whose request cannot be run any more is passed over, and the schedu
   assert.equal([problem, lastAt], [null, iso(startAt + 3 * hourMs)])
 })
 
-test('a run that is removed makes no second one, and the log says what changes of clocks have done', async () => {
+test('removing a run makes no second one, and the log explains the effects of clock changes', async () => {
   const at = Date.UTC(2026, 2, 28, 12)
   await using subject = await startOn(':memory:', at)
   const { forerunner, logged } = subject

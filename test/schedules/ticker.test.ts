@@ -50,7 +50,7 @@ function startTicker(store: Store, clock: ReturnType<typeof createClock>, option
 
 const nextAtOf = async (store: Store): Promise<number | null | undefined> => (await store.getSchedule('hourly'))?.nextAt
 
-test('while the machine slept ticks were missed; where its clock was kept right none was', async () => {
+test('ticks during a sleep of the machine are missed; a corrected clock misses none', async () => {
   for (const [stepMs, outcome] of [
     [hourMs, 'missed'],
     [30_000, 'run'],
@@ -67,7 +67,7 @@ test('while the machine slept ticks were missed; where its clock was kept right 
   }
 })
 
-test('a clock that is set back makes no tick come twice, and one that comes anew is none', async () => {
+test('setting the clock back repeats no tick', async () => {
   await using scoped = await openSqlite(':memory:')
   await addSchedule(scoped.store, 'all')
   const clock = createClock(start)
@@ -83,7 +83,7 @@ test('a clock that is set back makes no tick come twice, and one that comes anew
   assert.is(runs.length, 2)
 })
 
-test('a tick whose store fails is tried again, and so is one that nobody knows the outcome of', async () => {
+test('a tick is retried if the store fails or its outcome is unknown', async () => {
   for (const isLost of [true, false]) {
     await using scoped = await openSqlite(':memory:')
     await addSchedule(scoped.store, 'one')
@@ -107,7 +107,7 @@ test('a tick whose store fails is tried again, and so is one that nobody knows t
   }
 })
 
-test('a stop leaves no timer, whatever is under way', async () => {
+test('a stop leaves no timer, whatever is in progress', async () => {
   const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
   await using scoped = await openSqlite(':memory:')
   await addSchedule(scoped.store, 'one')

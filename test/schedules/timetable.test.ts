@@ -67,7 +67,7 @@ test('a time that is skipped ticks once at the change, one that comes twice the 
   }
 })
 
-test('so it is where the clocks change at midnight, or by two hours, or twice in a month', () => {
+test('the same holds for changes at midnight, by two hours, or twice in a month', () => {
   const others = ['America/Nuuk', 'Antarctica/Troll', 'Africa/Casablanca', 'Asia/Beirut', 'Pacific/Chatham']
   const atNight = [
     '0 0 * * *',
@@ -106,7 +106,7 @@ test('random patterns, with seconds too, tick as the clocks show', () => {
   }
 })
 
-test('says what a change of clocks does to a tick', () => {
+test('reports the effect of a clock change on a tick', () => {
   const berlin = createTimetable('30 2 * * *', 'Europe/Berlin')
   const changes: unknown[] = []
   for (let tick = berlin.next(from) ?? to; tick < to; tick = berlin.next(tick) ?? to) {
@@ -146,7 +146,7 @@ test('finds the last ticks before an instant, in a long time and among many', ()
   assert.equal(daily.last(threeDays[2] ?? 0, until, 1), [])
 })
 
-test('a pattern that is wrong is refused with a reason; what never comes has no tick', () => {
+test('an invalid pattern is refused with a reason; a pattern that never matches has no tick', () => {
   const wrong = ['', '@daily', '* * * *', '* * * * * * *', '60 * * * *', '* 24 * * *', '*/0 * * * *', 'x * * * *']
   for (const pattern of [...wrong, '2026-01-01T00:00:00', '5/10 * * * *', '* * 0 * *', '* * * 13 *']) {
     assert.throws(

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { createBacklog } from '../../src/store/postgres/statements/totals.ts'
 import type { Query } from '../../src/store/postgres/connection/connection.ts'
 
-test('what is heard during a read is newer than what the read finds', async () => {
+test('notifications during a read are newer than its result', async () => {
   const backlog = createBacklog()
   const found = Promise.withResolvers<Record<string, unknown>[]>()
   const query: Query = () => found.promise

@@ -29,7 +29,7 @@ const late = { receivers: [], limit: 0 }
 const claim = async (store: Store, limit = 5): Promise<readonly ClaimedDelivery[]> =>
   (await store.claimDeliveries({ limit, perReceiver: limit, rooms: {}, late, after: '', at: start })).deliveries
 
-test('each end makes a delivery, also where its run goes on in the same transaction', async () => {
+test('each end makes a delivery, even if its run continues in the same transaction', async () => {
   await using schema = await lendSchema()
   await using scoped = await openPostgres(schema)
   const { store } = scoped
@@ -61,7 +61,7 @@ test('each delivery is taken by one process, though both claim at once', async (
   assert.equal([taken.length, await claim(one)], [60, []])
 })
 
-test('what a dead process was sending is taken over, and what it still says of it counts not', async () => {
+test('deliveries of a dead process are taken over, and its late outcomes are ignored', async () => {
   await using pair = await openPair()
   const { schema, one, other } = pair
   await endRuns(one, 1)

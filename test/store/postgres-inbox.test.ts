@@ -76,7 +76,7 @@ test('of processes that have a request in hand, one makes the run', async () => 
   assert.is((await one.store.stats(start)).conservation.accepted, 3)
 })
 
-test('one process at a time takes requests, and what it does not accept stays', async () => {
+test('one process at a time handles requests, and those that it does not accept stay', async () => {
   await using schema = await lendSchema()
   await using one = await openPostgres(schema)
   await using other = await openPostgres(schema)
@@ -117,7 +117,7 @@ test('a process hears of requests with the commit, and else looks each second', 
   await until('it looks again while one waits', () => calls > before)
 })
 
-test('a run that is asked for is shown when it is taken up, and refused while there is no room', async () => {
+test('a read of a requested run has it created, and is refused while there is no room', async () => {
   await using schema = await lendSchema()
   await using scoped = await openPostgres(schema)
   const { store } = scoped

@@ -11,7 +11,7 @@ import { until } from '../harness/until.ts'
 const asleep = { roundMs: 3_600_000 }
 const io = (count: number) => [{ thread: 'worker-1', kind: 'io', count }] as const
 
-test('it runs from its first version on, and the change is told', async () => {
+test('it runs from its first version on, and the change is reported', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema, asleep)
   const { store } = opened
@@ -45,7 +45,7 @@ test('it runs from its first version on, and the change is told', async () => {
   for (const job of jobs) assert.is(await store.complete(job, '1', start + 6), 'settled')
 })
 
-test('who has the higher priority goes first, within the limit of its task, and the rest waits', async () => {
+test('jobs of higher priority start first, within the limit of their task, and the rest waits', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema, asleep)
   const { store } = opened
@@ -82,7 +82,7 @@ test('who has the higher priority goes first, within the limit of its task, and 
   )
 })
 
-test('what waits for the end of a limit is not forgotten over it', async () => {
+test('jobs that wait for a limit are claimed when it permits', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema, asleep)
   const { store } = opened

@@ -127,7 +127,7 @@ test('a schema whose process dies while it is carried over is whole, and carried
   })
 })
 
-test('a schema that processes of the older version use is refused with a sentence that says what to do', async () => {
+test('a schema in use by processes of an older version is refused with instructions', async () => {
   await using schema = await makeSchema()
   await makeOldSchema(schema, 1)
   await schema.query('INSERT INTO process (id, heartbeat_at) VALUES ($1, clock_timestamp())', [gone])
@@ -139,7 +139,7 @@ test('a schema that processes of the older version use is refused with a sentenc
   assert.is((await opened.store.stats(start)).conservation.accepted, 1)
 })
 
-test('people can look at runs and jobs with SQL, whatever their texts hold', async () => {
+test('the views show runs and jobs to people, whatever their texts contain', async () => {
   await using schema = await makeSchema()
   const ids = await makeOldSchema(schema, 6)
   await using opened = await openPostgres(schema)

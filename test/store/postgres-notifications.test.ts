@@ -42,7 +42,7 @@ test('changes and voided claims come over whole, in as many texts as it takes', 
   }
 })
 
-test('a commit that changes no run is told too, for what else it says', () => {
+test('a commit without changed runs is notified too, for its other news', () => {
   const notice = {
     type: 'commit',
     from: 2,
@@ -67,7 +67,7 @@ test('progress comes over with every character of its message', () => {
   )
 })
 
-test('its own notices and what is none are passed over', () => {
+test('its own notifications and malformed ones are ignored', () => {
   const [own = ''] = encodeNotification({
     type: 'commit',
     from: 1,

@@ -102,7 +102,7 @@ for (const [where, verdicts] of losses) {
   })
 }
 
-test('what was committed while nobody could be told is handed back, or told when it is asked for again', async () => {
+test('commits with a lost reply are handed back, or reported when repeated', async () => {
   await using opened = await openBehindProxy()
   const { store, proxy } = opened
   const held = await acceptAndClaim(store, runOf(), start)
@@ -158,7 +158,7 @@ test('a removal whose reply is lost says that it has removed', async () => {
   assert.is(await store.remove(claim.runId), 'not-found')
 })
 
-test('what may have been committed is never asked for as if it had not been', async () => {
+test('a request that may have been committed is never repeated as a new one', async () => {
   await using opened = await openBehindProxy()
   const { store, proxy } = opened
   let isOver = false
@@ -176,7 +176,7 @@ test('what may have been committed is never asked for as if it had not been', as
   for (const { id } of [run, claimed]) assert.is((await runIn(store, id)).state, 'running')
 })
 
-test('while the server is down everything is refused at once, and all goes on when it is back', async () => {
+test('while the server is down everything is refused at once, and works again when it is back', async () => {
   await using schema = await makeSchema()
   await using opened = await openPostgres(schema, quick)
   const { store } = opened
@@ -199,7 +199,7 @@ test('while the server is down everything is refused at once, and all goes on wh
   assert.is(await store.prune(start + 1, 10, start), 1)
 })
 
-test('a network that lets nothing through is found out, and refuses what is asked', async () => {
+test('a silent network is detected, and operations are refused', async () => {
   await using opened = await openBehindProxy()
   const { store, proxy } = opened
   const claim = await acceptAndClaim(store, runOf(), start)

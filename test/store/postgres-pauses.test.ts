@@ -13,7 +13,7 @@ const deaf = { roundMs: 3_600_000 }
 
 const isPaused = (store: Store) => (): boolean => store.pausedTasks().has('echo')
 
-test('what one process pauses and resumes the other one hears of, and is woken for', async () => {
+test('the other process learns of a pause and a resume, and wakes up', async () => {
   await using schema = await lendSchema()
   await using one = await openPostgres(schema, deaf)
   await using other = await openPostgres(schema, deaf)

@@ -39,7 +39,7 @@ test('of a run that ends in the commit that removes it no table has anything', a
   }
 })
 
-test('what one accepts for later, the other one knows of before it is due', async () => {
+test('a delayed job that one process accepts is known to the other before it is due', async () => {
   await using schema = await lendSchema()
   const seldom = { roundMs: 3_600_000 }
   await using here = await openPostgres(schema, seldom)
@@ -53,7 +53,7 @@ test('what one accepts for later, the other one knows of before it is due', asyn
   assert.equal(await other.claim(requestAt(start)), { jobs: [], nextDueAt: start + 200 })
 })
 
-test('runs that are forgotten and their keys that are asked for again wait for each other in one order', async () => {
+test('removals of runs and reuses of their keys lock in one order', async () => {
   await using schema = await lendSchema()
   // Two that wait for each other would do so until their statements are given up.
   const url = `${schema.url}?options=${encodeURIComponent('-c deadlock_timeout=60s')}`

@@ -47,7 +47,7 @@ function listen(store: Store): RunChange[] {
   return changes
 }
 
-test('what one accepts, the other one is woken for, runs and settles, and the first hears of that', async () => {
+test('the other process is woken for accepted jobs, runs and settles them, and the first learns of it', async () => {
   await using pair = await openPair()
   const { one, other } = pair
   const changes = listen(one)
@@ -121,7 +121,7 @@ test('both settle, cancel, retry and accept the same runs at once, and nothing i
   assert.is(live, 0)
 })
 
-test('a cancel here is told where the job runs', async () => {
+test('a cancel reaches the process in which the job runs', async () => {
   await using pair = await openPair()
   const { one, other } = pair
   const run = runOf({ jobs: [jobOf(), jobOf()] })
@@ -136,7 +136,7 @@ test('a cancel here is told where the job runs', async () => {
   assert.is(await other.complete(entryAt(jobs, 0), '1', start), 'settled')
 })
 
-test('a process that is alone tells nobody anything, and one that comes is told from then on', async () => {
+test('a single process sends no notifications; a second one gets them from its start on', async () => {
   await using schema = await lendSchema()
   const heard: string[] = []
   await using opened = await openPostgres(schema, { roundMs: 20 })
@@ -216,7 +216,7 @@ test('each knows of the other how many jobs it has added, with its commits', asy
   await until('both know the end', () => one.backlog() === 0 && other.backlog() === 0)
 })
 
-test('what a silent process held is taken over, and what it says afterwards is not heard', async () => {
+test('the jobs of a silent process are taken over, and its late outcomes are refused', async () => {
   await using pair = await openPair()
   const { schema, one, other } = pair
   const run = runOf({ claimsFirst: true })

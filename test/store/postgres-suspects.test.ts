@@ -49,7 +49,7 @@ test('it waits for a process that has nothing else to run, and is left alone the
   assert.is(await busy.complete(running, '1', start), 'settled')
 })
 
-test('where nobody is idle it is begun in the end, but beside nothing that has lost a start', async () => {
+test('if no process is idle it starts in the end, but not next to a job that has lost a start', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema, impatient)
   const { store } = opened

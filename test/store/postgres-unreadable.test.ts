@@ -94,7 +94,7 @@ test('a suspect whose record cannot be read keeps no other one waiting', async (
   assert.is((await until('it is claimed', async () => (await store.claim(asked)).jobs[0])).runId, good.id)
 })
 
-test('a claim that was lost ends here, and one whose record cannot be read goes on', async () => {
+test('a lost claim ends its attempt; one whose record cannot be read continues', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema, { roundMs: 20 })
   const { store } = opened

@@ -149,7 +149,7 @@ export function searchContract(name: string, makePlace: () => Promise<SearchPlac
     assert.equal(await pagesOf(store, 'needle', { pageSize: 3 }), [ids.slice(0, 3), ids.slice(3, 6), ids.slice(6)])
   })
 
-  register('a forgotten run, and a service without search, leave no words behind', async (place) => {
+  register('a removed run, and a service without search, leave no words behind', async (place) => {
     const [gone, kept] = [runOf({ jobs: [input('forgotten')] }), runOf({ jobs: [input('remembered')] })]
     {
       await using scoped = await place.open()
@@ -174,7 +174,7 @@ export function searchContract(name: string, makePlace: () => Promise<SearchPlac
     await found(scoped.store, 'remembered', [kept.id])
   })
 
-  register('what was committed and not yet in the index is brought in by the next start', async (place) => {
+  register('the next start indexes runs that were committed and not yet indexed', async (place) => {
     const early = runOf({ jobs: [input('early')] })
     const late = runOf({ jobs: [input('late')] })
     {

@@ -61,7 +61,7 @@ test('after a start with the clock set back, no window of a rate is longer than 
   assert.is((await opened.store.claim(requestAt(now + 1_000, { rates }))).jobs.length, 2)
 })
 
-test('an idempotency key names its run for its 24 hours, whatever the clock says', async () => {
+test('an idempotency key names its run for 24 hours, however the clock is set', async () => {
   const idempotency = { scope: 'me', key: 'k', bodyDigest: 'd', isDeferred: false }
   for (const step of steps) {
     await using opened = await openSqlite(':memory:')

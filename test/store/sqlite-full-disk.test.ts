@@ -34,7 +34,7 @@ async function idsIn(other: StoreProcess): Promise<string[]> {
   return (await other.call('listRuns', { pageSize })).runs.map(({ id }) => id)
 }
 
-limitedTest('a full disk refuses writes, reads go on, and with room again the store does too', async () => {
+limitedTest('a full disk refuses writes, reads work, and with space again writes work too', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
   const kept: string[] = []
@@ -74,7 +74,7 @@ limitedTest('a full disk refuses writes, reads go on, and with room again the st
   assert.is((await reopened.store.stats(start)).conservation.lost, 0)
 })
 
-limitedTest('a store that runs full amid many writes keeps exactly what it acknowledged, group by group', async () => {
+limitedTest('a store whose disk fills up during many writes keeps exactly the acknowledged groups', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
   const acknowledged: string[] = []
@@ -102,7 +102,7 @@ limitedTest('a store that runs full amid many writes keeps exactly what it ackno
   assert.is((await reopened.store.stats(start)).conservation.lost, 0)
 })
 
-limitedTest('a store can be closed while the disk is full, and keeps what it acknowledged', async () => {
+limitedTest('a store can be closed while the disk is full, and keeps all acknowledged writes', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
   const runs = Array.from({ length: 20 }, () => runOf({ jobs: [jobOf({ input })] }))
@@ -122,7 +122,7 @@ limitedTest('a store can be closed while the disk is full, and keeps what it ack
   )
 })
 
-limitedTest('what writes nothing does not show that the disk takes writes', async () => {
+limitedTest('operations that write nothing do not show that the disk is writable', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
   await using other = await startStoreProcess(path)

@@ -193,7 +193,7 @@ test('a failed group leaves the counts of waiting jobs as they were', async () =
   group({ verb: 'stats', args: [start] })
 })
 
-test('a run that goes on in a commit too large for memory is not read as the commit before has ended it', async () => {
+test('a run changed in a commit too large for the cache is not read in its previous state', async () => {
   const [engine, reference] = await bothEngines({ maxChanged: 1 })
   const [run, other] = [runOf(), runOf()]
   const group = (...operations: Operation[]): unknown => runBoth(engine, reference, operations, null)

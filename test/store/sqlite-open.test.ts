@@ -68,7 +68,7 @@ test('a path below a file is refused', async () => {
   await isRefused(join(file, 'runs.db'))
 })
 
-test('a path where no directory can be made is refused', async () => {
+test('a path in which no directory can be created is refused', async () => {
   await isRefused('/proc/nope/runs.db')
 })
 

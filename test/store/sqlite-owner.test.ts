@@ -15,7 +15,7 @@ async function isInUse(path: string): Promise<void> {
   await rejects(refused.store.open(), 'BootError')
 }
 
-test('a second store on the same file is refused, and the first goes on', async () => {
+test('a second store on the same file is refused, and the first continues', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
   await using first = await openSqlite(path)
@@ -45,7 +45,7 @@ test('the owner is found by any name of the file, however long', async () => {
   }
 })
 
-test('a file opens where the system has no place for a socket', async () => {
+test('a file can be opened if no socket can be created', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'x'.repeat(120), 'runs.db')
   const { TMPDIR } = process.env

@@ -24,7 +24,7 @@ searchContract('SQLite', async () => {
   return { ...placeIn(join(directory.path, 'runs.db')), [Symbol.asyncDispose]: dispose }
 })
 
-test('a page ends when too many runs would have to be checked, and says where', async () => {
+test('a page ends when too many runs would have to be checked, with a token for the next one', async () => {
   await using scoped = await placeIn(':memory:').open()
   const { store } = scoped
   const runs = Array.from({ length: 2_050 }, (_, index) =>

@@ -102,7 +102,7 @@ test('describes an error that is thrown, or rejected with', async () => {
   }
 })
 
-test('describes whatever else is thrown', async () => {
+test('describes thrown values of any other kind', async () => {
   const hostile = new Proxy({}, { get: throwing(null), has: throwing(null), ownKeys: throwing(null) })
   const values = [null, undefined, 'text', 0, 1n, Symbol('x'), () => {}, {}, [], Object.create(null), hostile]
   for (const thrown of values) {
@@ -115,7 +115,7 @@ test('describes whatever else is thrown', async () => {
   assert.ok((await failure(throwing('text'))).error.message.includes('text'))
 })
 
-test('keeps what it describes within bounds', async () => {
+test('bounds its descriptions', async () => {
   const long = new Error('m'.repeat(1_000_000))
   let chain: Error = long
   for (let depth = 0; depth < 1_000; depth += 1) chain = new Error('link', { cause: chain })
@@ -127,7 +127,7 @@ test('keeps what it describes within bounds', async () => {
   }
 })
 
-test('heeds retryable: false on whatever is thrown', async () => {
+test('respects retryable: false on any thrown object', async () => {
   const values = [Object.assign(new Error('no'), { retryable: false }), { retryable: false }]
   for (const thrown of values) assert.is((await failure(throwing(thrown))).isRetryable, false)
   for (const retryable of [true, undefined, 0, null, 'false']) {

@@ -53,13 +53,13 @@ test('waits for a schema that takes its time', async () => {
   assert.equal(await checkInput(taskWith(refined), 'bad'), { ok: false, issues: [{ pointer: '', detail: 'not good' }] })
 })
 
-test('points to where the input is wrong, in the forms of path that the standard knows', async () => {
+test('points to the invalid place, for all forms of path in the standard', async () => {
   const path = ['a/b', { key: '~' }, 0, { key: Symbol.for('s') }]
   const checked = await checkInput(taskWith(schema(() => ({ issues: [{ message: 'wrong', path }] }))), {})
   assert.equal(checked, { ok: false, issues: [{ pointer: '/a~1b/~0/0/Symbol(s)', detail: 'wrong' }] })
 })
 
-test('an attempt runs with what the schema makes of the stored input', async () => {
+test('an attempt gets the parsed value of the stored input', async () => {
   const schemas = [
     z.object({ n: z.number() }).transform(({ n }) => n * 2),
     schema(async (value) => ({ value: Number(Reflect.get(Object(value), 'n')) * 2 })),
@@ -71,7 +71,7 @@ test('an attempt runs with what the schema makes of the stored input', async () 
   assert.equal(await runTask(taskWith(optional), null, context), { ok: true, result: '"absent"' })
 })
 
-test('an attempt fails for good when the stored input does not fit any more', async () => {
+test('an attempt fails for good if the stored input has become invalid', async () => {
   const outcome = await runTask(taskWith(z.object({ a: z.string() })), '{"a":1}', context)
   assert.is(outcome.ok, false)
   if (outcome.ok) return
@@ -89,7 +89,7 @@ test('an attempt fails when the schema itself does, and may be tried again', asy
   }
 })
 
-test('tells the input as JSON Schema where the schema can say', () => {
+test('describes the input as JSON Schema if possible', () => {
   const told = inputJsonSchema(taskWith(z.strictObject({ a: z.int().min(1) })))
   assert.is(Reflect.get(Object(told), 'type'), 'object')
   assert.equal(Reflect.get(Object(told), 'required'), ['a'])
@@ -99,7 +99,7 @@ test('tells the input as JSON Schema where the schema can say', () => {
   assert.is(Reflect.get(Object(transformed), 'type'), 'string')
 })
 
-test('tells the rest of an input of which JSON Schema cannot say something', () => {
+test('describes the other parts of an input that JSON Schema cannot express', () => {
   const input = z.object({
     from: z.coerce.date(),
     to: z.coerce.date().describe('exclusive').optional(),
@@ -122,7 +122,7 @@ test('tells the rest of an input of which JSON Schema cannot say something', () 
   assert.is(Reflect.get(Object(whole), 'description'), 'date, which JSON Schema cannot say')
 })
 
-test('tells of a schema that cannot be shown that there is one', () => {
+test('says that there is a schema that cannot be shown', () => {
   const mute = schema((value) => ({ value }))
   assert.equal(inputJsonSchema(taskWith(mute)), { description: 'checked by test, which cannot say how' })
   const failing = {

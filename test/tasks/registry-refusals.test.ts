@@ -56,7 +56,7 @@ const rates = {
   'with a window above a year': '{ limit: 1, perMs: 31_536_000_001 }',
   'of a task that is always on the main thread': '{ limit: 1, perMs: 1000 }, main: "always"',
 }
-test('refuses a rate that is none', async () => {
+test('refuses an invalid rate', async () => {
   for (const rate of Object.values(rates)) {
     await refused({ 'task.js': `export default { rate: ${rate}, run() {} }` }, 'task.js', 'rate')
   }

@@ -29,7 +29,7 @@ test('loads modules sorted by name', async () => {
   for (const unknown of ['Zeta', 'zeta.ts', '', '__proto__', 'toString']) assert.is(registry.get(unknown), undefined)
 })
 
-test('fills in what a task does not say', async () => {
+test('fills in defaults', async () => {
   await using directory = await taskDirectory({ 'plain.js': minimal })
   const task = (await loadRegistry(directory.path)).get('plain')
   const { kind, timeoutMs, maxAttempts, concurrency } = task?.policy ?? {}
@@ -54,7 +54,7 @@ test('takes every number at its bounds', async () => {
   assert.is(registry.get('unsaid')?.policy.timeoutMs, 60_000)
 })
 
-test('leaves alone what is no task by the rule, and says why', async () => {
+test('skips files that are not tasks by the rule, and says why', async () => {
   const mustNotLoad = 'throw new Error("must not be loaded")'
   await using directory = await taskDirectory({
     'task.js': minimal,
@@ -89,7 +89,7 @@ test('has no tasks in an empty directory', async () => {
   assert.equal((await loadRegistry(directory.path)).all(), [])
 })
 
-test('loads tasks with what they share, by links and under any path', async () => {
+test('loads tasks with shared modules, through links and under any path', async () => {
   await using directory = await taskDirectory({
     'ta sks ü #%/plain.js': 'import { one } from "./_one.js"\nexport default { run: () => one }',
     'ta sks ü #%/_one.js': 'export { one } from "./lib/one.js"',
@@ -141,7 +141,7 @@ test('runs a module of each ending on the main thread and on a thread of the poo
   }
 })
 
-test('takes what compilers make of a default export for CommonJS', async () => {
+test('accepts the default export that compilers write for CommonJS', async () => {
   const marked = 'Object.defineProperty(exports, "__esModule", { value: true })\n'
   await using directory = await taskDirectory({
     'package.json': '{}',

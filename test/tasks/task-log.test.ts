@@ -44,7 +44,7 @@ test('the message comes first or the fields do', () => {
   assert.equal(only(({ error }) => error(7, 8)).fields, { ...ids, fields: 8 })
 })
 
-test('nothing of what is given is lost', () => {
+test('no argument is lost', () => {
   const write = (...given: unknown[]) =>
     only(({ info }) => {
       Reflect.apply(info, undefined, given)
@@ -57,12 +57,12 @@ test('nothing of what is given is lost', () => {
   assert.is(Reflect.get(Object(two.fields), 'message'), 'second')
 })
 
-test('fields are never taken for what the line says itself', () => {
+test('fields never override the line’s own members', () => {
   const fields = { level: 'fatal', time: 'x', msg: 'y', runId: 'another', fields: 1 }
   assert.equal(only(({ info }) => info('text', fields)).fields, { ...ids, fields })
 })
 
-test('an error keeps its stack, wherever it stands', () => {
+test('an error keeps its stack, in any position', () => {
   const thrown = Object.assign(new RangeError('broken', { cause: new Error('why') }), { code: 'E_X' })
   const lines = logged(({ error }) => {
     error(thrown)
@@ -88,7 +88,7 @@ test('an error keeps its stack, wherever it stands', () => {
   assert.is(Reflect.get(Object(Reflect.get(Object(list), '0')), 'message'), 'stopped')
 })
 
-test('whatever it is given, it throws nothing and the line is plain and within bounds', () => {
+test('for any arguments it throws nothing, and the line is plain and bounded', () => {
   const circle: Record<string, unknown> = {}
   circle['self'] = circle
   const trap = new Proxy({}, { get: () => assert.unreachable('hostile'), ownKeys: () => [] })
@@ -147,7 +147,7 @@ test('lines of many jobs that come too fast are dropped', () => {
   assert.is(kept + dropped, 50_000)
 })
 
-test('a line of a job on a thread has the ids, the name of the task and what it was given', async () => {
+test('a line of a job on a thread has the ids, the name of the task and its fields', async () => {
   const lines: unknown[][] = []
   const log = Object.assign(createLog('silent'), { info: (...line: unknown[]) => void lines.push(line) })
   await using opened = await openPool({}, log)

@@ -172,7 +172,7 @@ test('without an SDK nothing is made, and the trace of the caller reaches the ta
   assert.is(traced(without, 1).traceparent, null)
 })
 
-test('a thread with an SDK of its own runs the task in the context of the attempt', async () => {
+test('a thread with an SDK runs the task in the context of the attempt', async () => {
   const program = `
     import { createForerunner } from 'forerunner'
     await using forerunner = createForerunner({

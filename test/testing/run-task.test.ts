@@ -15,7 +15,7 @@ const greet = defineTask({
   },
 })
 
-test('gives the result as a caller gets it, and what was told and logged', async () => {
+test('returns the result as callers get it, with progress and log lines', async () => {
   const { result, progress, log } = await runTask(greet, { name: 'Ada' }, { attempt: 2 })
   const at: string = result.at
   assert.equal([result.text, at, result.attempt], ['Hello, Ada', '1970-01-01T00:00:00.000Z', 2])
@@ -33,7 +33,7 @@ test('says how many lines the service would drop', async () => {
   assert.match(log.at(-1)?.message ?? '', /^\d+ lines of a job were dropped/)
 })
 
-test('rejects with what the task throws', async () => {
+test('rejects with the task’s error', async () => {
   const own = new Error('of the task')
   const throws = defineTask({
     run() {

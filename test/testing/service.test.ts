@@ -29,7 +29,7 @@ function flaky(attempts: number) {
   return { task, seen }
 }
 
-test('answers with the first result, and runs the rest where the test can see it', async () => {
+test('returns the first result, and runs the rest under the control of the test', async () => {
   const mails: string[] = []
   const mail = defineTask({ input: z.string(), run: (to) => void mails.push(to) })
   await using forerunner = await startTestForerunner({ tasks: { double, mail } })
@@ -122,7 +122,7 @@ test('a time limit ends when the clock has passed it', async () => {
   assert.is(run.jobs[0]?.error?.code, 'timeout')
 })
 
-test('says what it has waited for in vain', async () => {
+test('a failed wait names what it waited for', async () => {
   await using forerunner = await startTestForerunner({ tasks: { waitsForever, double } })
   const { id } = await forerunner.enqueue([waitsForever()])
   const { message } = await rejects(forerunner.drain({ limitMs: 50 }), 'Error')
@@ -153,7 +153,7 @@ test('takes tasks by the addresses of their modules, whose names it does not kno
   assert.is((await forerunner.runTasks({ tasks: [{ name: 'shout', input: 'a' }] })).result, 'A 0')
 })
 
-test('refuses what is no task, and names it', async () => {
+test('refuses modules that are not tasks, by name', async () => {
   const tasks = { good: double, bad: { run: 1 } as never }
   const error = await rejects(startTestForerunner({ tasks }), 'BootError')
   assert.instance(error, BootError)
@@ -171,7 +171,7 @@ test('moves no clock back, or to no time', async () => {
   assert.is(forerunner.now(), 1_000_000)
 })
 
-test('waits also where the test has taken all listeners away, and for tasks that take turns', async () => {
+test('waits even if the test has removed all listeners, and for tasks that alternate', async () => {
   const one = defineTask({ concurrency: 1, run: () => new Promise<void>((resolve) => setImmediate(resolve)) })
   await using forerunner = await startTestForerunner({ tasks: { one } })
   forerunner.events.removeAllListeners()

@@ -38,7 +38,7 @@ test('the user and the password of an address are sent as such', async () => {
   assert.is(first?.headers.authorization, `Basic ${Buffer.from('me:s:cret').toString('base64')}`)
 })
 
-test('an answer that does not come whole in time is none', async () => {
+test('an incomplete response counts as no response', async () => {
   assert.match(await reasonOf(() => {}), 'no response within 200 ms')
   const drips: Respond = (response) => {
     response.socket?.write('HTTP/1.1 200 OK\r\n')
@@ -54,7 +54,7 @@ test('an answer that does not come whole in time is none', async () => {
   assert.match(await reasonOf(dripsBody), 'no response within 200 ms')
 })
 
-test('an answer that breaks off is none', async () => {
+test('a response that breaks off counts as no response', async () => {
   assert.match(await reasonOf((response) => response.destroy()), /closed|hang up|reset/i)
   assert.match(
     await reasonOf((response) => {

@@ -104,7 +104,7 @@ const minuteMs = 60_000
 const hourMs = 3_600_000
 const waitsMs = [5_000, 30_000, 5 * minuteMs, 30 * minuteMs, 2 * hourMs, 5 * hourMs, 8 * hourMs, 8 * hourMs]
 
-test('what is not taken is tried again after the waits of the contract, and then given up', async () => {
+test('a refused webhook is retried after the waits of the contract, and then given up', async () => {
   for (const random of [0, 1]) {
     await using sending = await startSending({ random })
     const { clock, sender } = sending
@@ -204,7 +204,7 @@ test('no more than a bounded number is under way at once', async () => {
   for (const id of ids) await until('it is delivered', async () => (await sending.deliveryOf(id)).state === 'delivered')
 })
 
-test('while the store cannot say what to send, no try is counted, and no receiver fails', async () => {
+test('while the store is unavailable, no try is counted, and no receiver counts as failing', async () => {
   await using sending = await startSending()
   const { store } = sending
   const { getRun } = store
@@ -239,7 +239,7 @@ test('a delivery whose run was removed is not sent again', async () => {
   assert.equal(sending.tries, [])
 })
 
-test('what is due while nobody sends waits, and what is broken off is not counted', async () => {
+test('due deliveries wait while nothing sends, and interrupted tries are not counted', async () => {
   await using sending = await startSending()
   const { sender, store } = sending
   const id = await sending.end()

@@ -68,7 +68,7 @@ for (const column of ['precipitation', 'temp_max', 'temp_min', 'wind']) {
   })
 }
 
-test('gives each of a few integers a bar of its own', async () => {
+test('gives each of a few integers its own bar', async () => {
   const bars = barsOf(await chart({ csv: 'stars\n1\n2\n2\n3\n5\n5\n5\n', column: 'stars' }))
   assert.equal(
     bars.map(({ count }) => count),
@@ -85,7 +85,7 @@ for (const value of ['7', '0', '-0.1', '1e14', '123456789012']) {
   })
 }
 
-test('draws one point a row where there is room', async () => {
+test('draws one point per row if there is room', async () => {
   const [stretch = [], ...others] = stretchesOf(
     await chart({ csv: weather, column: 'wind', kind: 'line', widthPx: 1000 }),
   )
@@ -115,7 +115,7 @@ test('thins a long line out to two points a pixel without losing a peak', async 
   )
 })
 
-test('breaks the line where a number is missing and shows a lone value as a dot', async () => {
+test('interrupts the line at missing numbers, and shows a single value as a dot', async () => {
   const svg = await chart({ csv: 'v,w\n1,a\n2,a\n,a\n3,a\nNA,a\n4,a\n5,a', column: 'v', kind: 'line', heightPx: 300 })
   assert.equal(
     stretchesOf(svg).map((stretch) => stretch.length),
@@ -174,17 +174,17 @@ test('draws any numbers at any size, each in one bar and without two equal label
   await fc.assert(property, { numRuns: 60 })
 })
 
-test('leaves out what csv-profile takes for text', async () => {
+test('skips cells that csv-profile treats as text', async () => {
   assert.match(await chart({ csv: 'zip\n02134\n10001\n', column: 'zip' }), '1 value, 1 row without a number')
 })
 
-test('finds the column behind BOM, CRLF, quotes and ragged rows', async () => {
+test('finds the column despite BOM, CRLF, quotes and ragged rows', async () => {
   const csv = '\uFEFF" a ";b\r\n1;"x;\r\ny"\r\n2\r\n;5;6\r\n'
   assert.match(await chart({ csv, column: 'a' }), '2 values, 1 row without a number')
   assert.match(await chart({ csv: '\uFEFFa\n1', column: 'a' }), '1 value<')
 })
 
-test('names the columns when the one asked for is not there', async () => {
+test('names the columns if the requested one does not exist', async () => {
   const message = await refused(chart({ csv: weather, column: 'rain' }), 'unknown-column')
   for (const name of ['"rain"', '"date"', '"precipitation"', '"weather"']) assert.match(message, name)
   const many = Array.from({ length: 500 }, (_, index) => `column${index}`)

@@ -35,7 +35,7 @@ test('estimates the rows of long texts from a sample', async () => {
   assertNear((await peek(`n\r\n${'12345\r\n'.repeat(100_000)}`)).rowEstimate, 100_000, 0.001)
 })
 
-test('estimates the rows where only a few fit into the sample', async () => {
+test('estimates the rows if only a few fit into the sample', async () => {
   const wide = `${'x'.repeat(9_999)},${'y'.repeat(999)}\n`
   const { rows, rowEstimate } = await peek(`a,b\n${wide.repeat(50)}`)
   assert.is(rows.length, 2)
@@ -54,7 +54,7 @@ for (const count of [0, 1, 248, 249]) {
   })
 }
 
-test('returns as many rows as asked for, and all of a shorter text', async () => {
+test('returns as many rows as requested, and all of a shorter text', async () => {
   const csv = fixture('seattle-weather.csv')
   const lines = csv.split('\n').map((line) => line.split(','))
   assert.equal((await peek(csv, 100)).rows, lines.slice(1, 101))
@@ -94,7 +94,7 @@ test('accepts a single column and a header alone', async () => {
   assert.equal(await peek('a,b'), { delimiter: ',', header: ['a', 'b'], rowEstimate: 0, rows: [] })
 })
 
-test('refuses what has no header line', async () => {
+test('refuses a text without header line', async () => {
   const texts = ['', '\uFEFF', '\n\n', ' \n', ' , \n1,2', '"a,b\n1,2', 'x'.repeat(40_000)]
   await Promise.all(texts.map((csv) => refused(peek(csv), 'invalid-csv')))
 })

@@ -104,7 +104,7 @@ for (const [type, ...cells] of typeCases) {
   })
 }
 
-test('stays exact where sums of squares would cancel', async () => {
+test('stays exact even if sums of squares would cancel', async () => {
   const [column] = await columnsOf(`n\n${['4', '7', '13', '16'].map((digit) => 1e9 + Number(digit)).join('\n')}`)
   assert.is(column?.['mean'], 1e9 + 10)
   assert.is(column?.['standardDeviation'], Math.sqrt(30))
@@ -191,13 +191,13 @@ test('shortens long values but not their length', async () => {
   assert.equal(column?.['topValues'], [{ value: `${'x'.repeat(99)}…`, count: 1 }])
 })
 
-test('refuses what has no header line, an unclosed quote or too many columns', async () => {
+test('refuses a text without header line, an unclosed quote, and too many columns', async () => {
   const texts = ['', '\uFEFF', '\r\n\r\n', '  \n', ',,\n1,2,3', 'a,b\n"1,2\n3,4']
   await Promise.all(texts.map((csv) => refused(profile(csv), 'invalid-csv')))
   await refused(profile(','.repeat(1_000).replaceAll(',', 'c,')), 'too-many-columns')
 })
 
-test('tells its progress, ending with all of it', async () => {
+test('reports its progress up to 1', async () => {
   const fractions: number[] = []
   await perform(csvProfile, { csv: 'a,b,c,d\n1,2,3,4' }, contextWith({ progress: (done) => fractions.push(done) }))
   assert.equal(fractions, [0.25, 0.5, 0.75, 1])

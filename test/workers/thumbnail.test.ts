@@ -110,7 +110,7 @@ test('keeps transparency and a palette', async () => {
   assert.equal([metadata.hasAlpha, metadata.isPalette], [true, true])
 })
 
-test('refuses other formats, whatever sharp could decode', async () => {
+test('refuses other formats, even those that sharp could decode', async () => {
   const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
   const others = [await redAndBlue().webp().toBuffer(), await redAndBlue().gif().toBuffer(), svg, Buffer.alloc(0)]
   await Promise.all(others.map((image) => refused(shrink(image, { widthPx: 9 }), 'unsupported-image')))

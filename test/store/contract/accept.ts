@@ -93,7 +93,7 @@ export function acceptContract(register: Register): void {
     assert.equal((await store.stats(start)).conservation, { accepted: 1, final: 1, live: 0, lost: 0 })
   })
 
-  register('a refused run takes nothing away from what was asked for together with it', async ({ store }) => {
+  register('a refused run does not affect other operations of its group', async ({ store }) => {
     const held = await acceptAndClaim(store, runOf(), start)
     const [twice, mate] = [runOf({ tags: ['kept'] }), runOf()]
     const [settled, accepted, , matched] = await Promise.all([

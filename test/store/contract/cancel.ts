@@ -111,7 +111,7 @@ export function cancelContract(register: Register): void {
     },
   )
 
-  register('of a cancel and an outcome at once, the one asked for first wins', async ({ store }) => {
+  register('of a concurrent cancel and outcome, the earlier one wins', async ({ store }) => {
     const early = await acceptAndClaim(store, runOf(), start)
     const cancelled = await Promise.all([store.cancel(early.runId, 0, start), store.complete(early, '1', start)])
     assert.equal(cancelled, ['cancelled', 'stale'])
@@ -122,7 +122,7 @@ export function cancelContract(register: Register): void {
     assert.equal(states, ['cancelled', 'completed'])
   })
 
-  register('one job can be cancelled, and the others go on', async ({ store }) => {
+  register('one job can be cancelled, and the others continue', async ({ store }) => {
     const run = runOf({ jobs: [jobOf(), jobOf(), jobOf()] })
     await store.accept(run, start)
     assert.equal(await store.cancel(run.id, 1, start), 'cancelled')
@@ -147,7 +147,7 @@ export function cancelContract(register: Register): void {
     assert.equal(await store.cancel(run.id, null, start), 'was-final')
   })
 
-  register('what is over or is not there is told apart, and nothing changes', async ({ store }) => {
+  register('ended and unknown jobs are distinguished, and nothing changes', async ({ store }) => {
     const run = runOf({ jobs: [jobOf(), jobOf({ delayMs: 9_000 })] })
     await store.accept(run, start)
     await store.complete(await claimOne(store, start), 'null', start)

@@ -18,7 +18,7 @@ import { until } from '../../harness/until.ts'
 import type { Register } from './subject.ts'
 
 export function changeContract(register: Register): void {
-  register('each change of a run raises its version and is told with it', async ({ store }) => {
+  register('each change of a run raises its version and is reported with it', async ({ store }) => {
     const changes = listen(store)
     const run = runOf({ jobs: [jobOf(), jobOf({ delayMs: 1_000 })] })
     await store.accept(run, start)
@@ -57,7 +57,7 @@ export function changeContract(register: Register): void {
     )
   })
 
-  register('what changes nothing is not told and raises no version', async ({ store }) => {
+  register('an operation without effect is not reported and raises no version', async ({ store }) => {
     const claim = await acceptAndClaim(store, runOf(), start)
     const waiting = runOf({ jobs: [jobOf({ delayMs: 1_000 })] })
     await store.accept(waiting, start)
@@ -98,7 +98,7 @@ export function changeContract(register: Register): void {
     }
   })
 
-  register('the last change told of a run has its last version', async ({ store }) => {
+  register('the last reported change of a run has its last version', async ({ store }) => {
     const run = runOf({ jobs: Array.from({ length: 30 }, () => jobOf()) })
     await store.accept(run, start)
     const changes = listen(store)
@@ -115,7 +115,7 @@ export function changeContract(register: Register): void {
     assert.equal(changes.filter(({ state }) => state !== 'running').length, 1)
   })
 
-  register('a refused run silences no change that was asked for together with it', async ({ store }) => {
+  register('a refused run does not suppress changes of other operations in its group', async ({ store }) => {
     const run = runOf({ jobs: [jobOf(), jobOf({ delayMs: 1_000 })] })
     const claim = await acceptAndClaim(store, run, start)
     const changes = listen(store)

@@ -5,7 +5,7 @@ import { claimOne, jobOf, requestAt, runOf, start } from '../../harness/store-ru
 import type { Register } from './subject.ts'
 
 export function claimOrderContract(register: Register): void {
-  register('a higher priority goes first, whatever was accepted before', async ({ store }) => {
+  register('a higher priority starts first, whatever was accepted before', async ({ store }) => {
     const priorities = [3, 9, 0, 1, 8, 2, 7, 4, 6, 5]
     for (const [index, priority] of priorities.entries()) {
       await store.accept(runOf({ jobs: [jobOf({ task: `p${priority}`, priority })] }), start + index)

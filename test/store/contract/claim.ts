@@ -5,7 +5,7 @@ import { entryAt, jobIn, jobOf, requestAt, runIn, runOf, start } from '../../har
 import type { Register } from './subject.ts'
 
 export function claimContract(register: Register): void {
-  register('a claimed job carries what its thread needs, and the run shows that it runs', async ({ store }) => {
+  register('a claimed job has everything that its thread needs, and the run shows it as running', async ({ store }) => {
     const job = jobOf({ task: 'sum', kind: 'cpu', input: '[1,2]', timeoutMs: 9, maxAttempts: 4, priority: 7 })
     const run = runOf({ jobs: [job] })
     await store.accept(run, start)

@@ -30,7 +30,7 @@ export function closeContract(register: Register): void {
     for (const call of Object.values(calls)) await rejects(call(store), 'store-unavailable')
   })
 
-  register('close waits for what was asked before it, and takes nothing more', async ({ store }) => {
+  register('close waits for earlier operations, and accepts no more', async ({ store }) => {
     const claim = await acceptAndClaim(store, runOf(), start)
     const asked = [
       store.complete(claim, 'null', start),

@@ -196,7 +196,7 @@ export function deliveriesContract(register: Register): void {
     },
   )
 
-  register('deliveries: what a dead process sent is sent by the next one', async ({ store, replace }) => {
+  register('deliveries: the next process sends the deliveries of a dead one', async ({ store, replace }) => {
     const delivery = await endAndTake(store, start)
     const next = await replace()
     await next.releaseDeliveries([])
@@ -249,7 +249,7 @@ export function deliveriesContract(register: Register): void {
     assert.equal(await store.claimDeliveries(request(start + 1e9)), { deliveries: [], nextDueAt: null, after: null })
   })
 
-  register('deliveries: a run with a pending one is not forgotten, unless nobody sends it', async ({ store }) => {
+  register('deliveries: a run with a pending one is kept, unless no process sends it', async ({ store }) => {
     const delivery = await endAndTake(store, start)
     const other = await endRun(store, start)
     const dayMs = 86_400_000

@@ -58,7 +58,7 @@ export function expiryContract(register: Register): void {
     assert.is((await jobIn(store, run.id)).error?.code, 'expired')
   })
 
-  register('expiry: a blocked job is not due, and its time begins when it is', async ({ store }) => {
+  register('expiry: a blocked job does not expire; its time starts when it is due', async ({ store }) => {
     const run = runOf({ jobs: [jobOf(), jobOf({ after: [0], expiresMs: 10, delayMs: 5 })] })
     await store.accept(run, start)
     const first = await claimOne(store, start)

@@ -40,7 +40,7 @@ export function fenceContract(register: Register): void {
     assert.is(await store.complete(last, '"by the last"', start + 2), 'settled')
   })
 
-  register('claim numbers only grow, whatever becomes of the job', async ({ store }) => {
+  register('claim numbers only grow, whatever happens to the job', async ({ store }) => {
     const numbers: number[] = []
     let claim = await acceptAndClaim(store, runOf({ jobs: [jobOf({ maxAttempts: 9 })] }), start)
     for (let round = 1; round <= 6; round += 1) {

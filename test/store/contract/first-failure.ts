@@ -55,7 +55,7 @@ export function firstFailureContract(register: Register): void {
     )
   })
 
-  register('continue: the others go on', async ({ store }) => {
+  register('continue: the others continue', async ({ store }) => {
     const run = runOf({ jobs: [jobOf(), jobOf()], claimsFirst: true })
     await store.fail(await acceptFirst(store, run, start), taskError, null, start)
     assert.equal(

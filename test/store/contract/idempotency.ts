@@ -12,7 +12,7 @@ function keyOf(members: Partial<IdempotencyClaim> = {}): IdempotencyClaim {
 }
 
 export function idempotencyContract(register: Register): void {
-  register('the first request with a key makes its run; the same one again is told which', async ({ store }) => {
+  register('the first request with a key makes its run; a repeated one gets that run', async ({ store }) => {
     const run = runOf({ idempotency: keyOf() })
     assert.is((await store.accept(run, start)).result, 'accepted')
     const again = runOf({ idempotency: keyOf() })

@@ -17,7 +17,7 @@ import { until } from '../../harness/until.ts'
 import type { Register } from './subject.ts'
 
 export function leaveContract(register: Register): void {
-  register('a start is not lost when its process was asked to leave before it died', async (subject) => {
+  register('a start is not lost if its process was asked to stop before it died', async (subject) => {
     const run = runOf()
     let { store } = subject
     await acceptFirst(store, runOf({ claimsFirst: true }), start)
@@ -38,7 +38,7 @@ export function leaveContract(register: Register): void {
     assert.is((await store.stats(start)).conservation.lost, 0)
   })
 
-  register('a job can be settled after its process was asked to leave', async (subject) => {
+  register('a job can be settled after its process was asked to stop', async (subject) => {
     const { store } = subject
     const completed = await acceptAndClaim(store, runOf(), start)
     const failed = await acceptAndClaim(store, runOf(), start)
@@ -54,7 +54,7 @@ export function leaveContract(register: Register): void {
     assert.is(await store.leave(start), 0)
   })
 
-  register('only the start during which the process was asked to leave is excused', async (subject) => {
+  register('only the start during which the process was asked to stop is excused', async (subject) => {
     const { runId } = await acceptAndClaim(subject.store, runOf(), start)
     await subject.store.leave(start)
     let store = await subject.replace()
@@ -66,7 +66,7 @@ export function leaveContract(register: Register): void {
     assert.is((await jobIn(store, runId)).state, 'running')
   })
 
-  register('a job after whose starts the process is always asked to leave fails in the end', async (subject) => {
+  register('a job fails in the end if its process is asked to stop after each of its starts', async (subject) => {
     const { store } = subject
     const run = runOf({ jobs: [jobOf({ maxAttempts: 2 })] })
     await store.accept(run, start)
@@ -82,7 +82,7 @@ export function leaveContract(register: Register): void {
     assert.is((await claimOne(store, start + 1)).lostStarts, 0, 'a requested retry begins afresh')
   })
 
-  register('to be asked to leave again during one start counts once', async (subject) => {
+  register('repeated requests to stop during one start count once', async (subject) => {
     const { store } = subject
     await store.accept(runOf(), start)
     for (let left = 0; left < maxLeftStarts + 2; left += 1) assert.is(await store.leave(start), 0)

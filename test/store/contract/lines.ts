@@ -84,7 +84,7 @@ export function linesContract(register: Register): void {
     assert.is(await store.pruneLines(start, 2 * large), 0)
   })
 
-  register('lines: what was claimed is not touched by them', async ({ store }) => {
+  register('lines: writing them does not change claimed jobs', async ({ store }) => {
     const run = runOf()
     await store.accept(run, start)
     const job = await claimOne(store, start)

@@ -46,7 +46,7 @@ export function pauseContract(register: Register): void {
     )
   })
 
-  register('pause: what was paused before it was looked for is claimed as ever', async ({ store }) => {
+  register('pause: jobs claimed before the pause are not affected', async ({ store }) => {
     const run = runOf()
     await store.accept(run, start)
     await store.setPaused('echo', true)
@@ -54,7 +54,7 @@ export function pauseContract(register: Register): void {
     assert.is((await claimOne(store, start)).runId, run.id)
   })
 
-  register('pause: a job that runs goes on, and its next attempt waits', async ({ store }) => {
+  register('pause: a running job continues, and its next attempt waits', async ({ store }) => {
     const run = runOf({ jobs: [jobOf(), jobOf()], claimsFirst: true })
     const first = await acceptFirst(store, run, start)
     const second = await claimOne(store, start)
@@ -67,7 +67,7 @@ export function pauseContract(register: Register): void {
     assert.is((await claimOne(store, start + 9)).attempt, 2)
   })
 
-  register('pause: it can be asked for again, and outlives the process', async (subject) => {
+  register('pause: it can be repeated, and survives a restart', async (subject) => {
     let { store } = subject
     const run = runOf()
     await store.accept(run, start)

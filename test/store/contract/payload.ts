@@ -37,7 +37,7 @@ export function payloadContract(register: Register): void {
     assert.is(await store.getInput(id, 0), null)
   })
 
-  register('what is secret is named with the job, also after it has ended', async ({ store }) => {
+  register('the secret paths stay with the job, also after it has ended', async ({ store }) => {
     const run = runOf({ jobs: [jobOf({ input: '{"pin":"1234"}', secret: ['input.pin'] })] })
     await store.complete(await acceptAndClaim(store, run, start), '"done"', start)
     assert.equal(await store.getInput(run.id, 0), { input: '{"pin":"1234"}', secret: ['input.pin'] })

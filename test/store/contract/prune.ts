@@ -5,7 +5,7 @@ import { acceptAndClaim, entryAt, jobOf, requestAt, runOf, start, taskError } fr
 import type { Register } from './subject.ts'
 
 export function pruneContract(register: Register): void {
-  register('prune forgets what ended longest ago, so many at a time', async ({ store }) => {
+  register('prune removes the runs that ended longest ago, a limited number at a time', async ({ store }) => {
     // Accepted in one order, and finished in the opposite one.
     const runs = Array.from({ length: 7 }, () => runOf())
     for (const run of runs) await store.accept(run, start)
@@ -22,7 +22,7 @@ export function pruneContract(register: Register): void {
     assert.equal(await idsIn(store), [])
   })
 
-  register('prune takes only what ended before the bound', async ({ store }) => {
+  register('prune removes only runs that ended before the limit', async ({ store }) => {
     const ended = [0, 1, 2].map((index) => ({ run: runOf(), at: start + index }))
     for (const { run, at } of ended) await store.complete(await acceptAndClaim(store, run, start), 'null', at)
     assert.is(await store.prune(start, 10, start), 0)

@@ -38,7 +38,7 @@ export function rateContract(register: Register): void {
     assert.equal((await store.stats(Date.now())).jobs.queued, 2)
   })
 
-  register('rate: every start counts, of whatever becomes of it, and the process may end', async (subject) => {
+  register('rate: every start counts, whatever its outcome, also across restarts', async (subject) => {
     let { store } = subject
     const rate = { limit: 4, perMs }
     await acceptMany(store, 2)
@@ -54,7 +54,7 @@ export function rateContract(register: Register): void {
     assert.is((await store.claim(requestAt(Date.now()))).jobs.length, 1, 'a claimant without a rate claims all')
   })
 
-  register('rate: windows slide, and what waits starts when one has room', async ({ store }) => {
+  register('rate: windows slide, and waiting jobs start when a window has room', async ({ store }) => {
     const rate = { limit: 3, perMs: 150 }
     await acceptMany(store, 2)
     await claimNow(store, rate)

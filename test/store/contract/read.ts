@@ -26,7 +26,7 @@ export function readContract(register: Register): void {
     assert.is(await store.getRun(''), null)
   })
 
-  register('a read sees everything that was asked for before it', async ({ store }) => {
+  register('a read sees all earlier operations', async ({ store }) => {
     const run = runOf()
     const accepting = store.accept(run, start)
     const reading = store.getRun(run.id)
@@ -64,7 +64,7 @@ export function readContract(register: Register): void {
     assert.equal(await store.listRuns({ pageSize: 10 }), { runs: bare, hasMore: false })
   })
 
-  register('a run is read without what is large in it, which its job has', async ({ store }) => {
+  register('a run is read without large values, which its jobs have', async ({ store }) => {
     const text = (length: number) => JSON.stringify('x'.repeat(length - 2))
     const run = runOf({ jobs: Array.from({ length: 5 }, () => jobOf({ maxAttempts: 2 })) })
     await store.accept(run, start)
@@ -139,7 +139,7 @@ export function readContract(register: Register): void {
     })
   })
 
-  register('each filter keeps what it names, and several keep what all of them name', async ({ store }) => {
+  register('each filter matches its runs, and several filters match runs that fit all', async ({ store }) => {
     const old = runOf({ id: runIdAt(start), tags: ['red'], jobs: [jobOf({ task: 'a' })] })
     const both = runOf({
       id: runIdAt(start + 10),

@@ -47,7 +47,7 @@ export function removeContract(register: Register): void {
     assert.equal(conservation, { accepted: 4, final: 4, live: 0, lost: 0 })
   })
 
-  register('a run that is not there is told so', async ({ store }) => {
+  register('removing an unknown run reports that it does not exist', async ({ store }) => {
     assert.is(await store.remove(newRunId()), 'not-found')
   })
 }

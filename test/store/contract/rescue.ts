@@ -19,7 +19,7 @@ import { until } from '../../harness/until.ts'
 import type { Register, StoreUnderTest } from './subject.ts'
 
 export function rescueContract(register: Register): void {
-  register('rescue queues again what the dead owner held, and leaves everything else alone', async (subject) => {
+  register('rescue queues the dead owner’s jobs again, and changes nothing else', async (subject) => {
     const before = subject.store
     const jobs = [
       jobOf({ task: 'held', priority: 7 }),
@@ -53,7 +53,7 @@ export function rescueContract(register: Register): void {
     assert.is((await store.stats(start)).conservation.lost, 0)
   })
 
-  register('what its own owner holds is not rescued', async (subject) => {
+  register('jobs of the current owner are not rescued', async (subject) => {
     await acceptAndClaim(subject.store, runOf(), start)
     assert.equal(await subject.store.rescue(start), { requeued: 0, crashed: 0, suspects: 0 })
     const store = await subject.replace()
@@ -61,7 +61,7 @@ export function rescueContract(register: Register): void {
     assert.equal(await store.rescue(start), { requeued: 0, crashed: 0, suspects: 0 })
   })
 
-  register('a claim of the dead owner is void after the rescue, for good', async (subject) => {
+  register('a claim of the dead owner stays void after the rescue', async (subject) => {
     const dead = await acceptAndClaim(subject.store, runOf(), start)
     const store = await subject.replace()
     await store.rescue(start)

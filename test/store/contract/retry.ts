@@ -16,7 +16,7 @@ import {
 import type { Register } from './subject.ts'
 
 export function retryContract(register: Register): void {
-  register('a failed job waits again with fresh attempts, and what failed before is still told', async ({ store }) => {
+  register('a failed job is queued again with fresh attempts, and keeps its failures', async ({ store }) => {
     const run = runOf({ jobs: [jobOf({ maxAttempts: 2, priority: 3 })] })
     await store.fail(await acceptAndClaim(store, run, start), taskError, start + 1, start)
     const last = await claimOne(store, start + 1)
@@ -59,7 +59,7 @@ export function retryContract(register: Register): void {
     assert.is((await runIn(store, claim.runId)).state, 'completed')
   })
 
-  register('what has not ended, has succeeded or is not there is left alone', async ({ store }) => {
+  register('unfinished, completed and unknown jobs are not changed', async ({ store }) => {
     const claim = await acceptAndClaim(store, runOf({ jobs: [jobOf(), jobOf({ delayMs: 9_000 })] }), start)
     assert.is(await store.retry(claim.runId, 0, start), 'not-final')
     assert.is(await store.retry(claim.runId, 1, start), 'not-final')

@@ -23,7 +23,7 @@ async function added(store: Store, members: Partial<Schedule> = {}): Promise<Sch
 }
 
 export function scheduleContract(register: Register): void {
-  register('schedule: what was written is read, by name and in a list, and after a restart', async (subject) => {
+  register('schedule: a written schedule is read by name, in a list, and after a restart', async (subject) => {
     const problem = { at: start, code: 'unknown-task', detail: 'no "x" \u0000 \ud800' }
     const one = await added(subject.store, { name: 'b', lastAt: start, lastRunId: runOf().id, problem })
     const other = await added(subject.store, { name: 'B', isDeclared: true, isPaused: true, nextAt: null })

@@ -69,7 +69,7 @@ export function stepsContract(register: Register): void {
     assert.is(Object.hasOwn(Object(listed), 'steps'), false)
   })
 
-  register('steps: a claim hands over how many are stored, and nothing where there are none', async ({ store }) => {
+  register('steps: a claim contains the number of stored steps, if there are any', async ({ store }) => {
     const first = await acceptFirst(store, runOf({ claimsFirst: true }), start)
     assert.is(Object.hasOwn(first, 'steps'), false)
     await store.release(first, start)
@@ -120,14 +120,14 @@ export function stepsContract(register: Register): void {
     assert.equal(await namesIn(store, owner.runId), ['a'])
   })
 
-  register('steps: of a step and an outcome asked for at once, the later one finds the earlier', async ({ store }) => {
+  register('steps: of a concurrent step and outcome, the later one sees the earlier', async ({ store }) => {
     const claim = await acceptAndClaim(store, runOf(), start)
     const asked = [store.keepStep(claim, { name: 'a', value: '1' }, start), store.complete(claim, '1', start)] as const
     assert.equal(await Promise.all(asked), ['kept', 'settled'])
     assert.equal(await namesIn(store, claim.runId), ['a'])
   })
 
-  register('steps: a requested retry of the finished job begins without them', async ({ store }) => {
+  register('steps: a requested retry of the finished job starts without them', async ({ store }) => {
     const claim = await acceptAndClaim(store, runOf(), start)
     await keepAll(store, claim, ['a', 'b'])
     await store.fail(claim, taskError, null, start)
@@ -140,7 +140,7 @@ export function stepsContract(register: Register): void {
     assert.equal(await valuesOf(store, again), [['b', '"b"']])
   })
 
-  register('steps: one that comes in the commit of a cancel and a retry leaves nothing behind', async ({ store }) => {
+  register('steps: one in the commit of a cancel and a retry leaves nothing behind', async ({ store }) => {
     const claim = await acceptAndClaim(store, runOf(), start)
     await Promise.all([
       store.keepStep(claim, { name: 'a', value: '1' }, start),

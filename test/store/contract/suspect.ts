@@ -6,7 +6,7 @@ import { claimOne, jobOf, requestAt, runOf, start, taskError } from '../../harne
 import type { Register, StoreUnderTest } from './subject.ts'
 
 export function suspectContract(register: Register): void {
-  register('only suspects are claimed when only suspects are asked for, one at a time', async (subject) => {
+  register('a claim of suspects gets only suspects, one at a time', async (subject) => {
     const store = await withSuspects(subject, 'io', 'io')
     await store.accept(runOf({ jobs: [jobOf({ task: 'innocent', priority: 9 })] }), start)
     const first = await claimSuspect(store)
@@ -54,7 +54,7 @@ export function suspectContract(register: Register): void {
     assert.is((await claimSuspect(store, { at: start + 100 }))?.attempt, 2)
   })
 
-  register('a suspect without a slot does not stand in the way of one that has one', async (subject) => {
+  register('a suspect without a slot does not block one that has one', async (subject) => {
     const store = await withSuspects(subject, 'cpu', 'io')
     const io = [{ thread: 'worker-2', kind: 'io', count: 1 }] as const
     assert.is((await claimSuspect(store, { slots: io }))?.kind, 'io')
