@@ -222,7 +222,7 @@ test('finds a run by the text of its error', async () => {
   assert.equal(await counted.json(), { matched: 1, changed: 0 })
 })
 
-test('refuses a search without words, or where there is no index', async () => {
+test('refuses a search without words or without an index', async () => {
   await using service = await startService({ searchIndex: false })
   for (const q of ['', '%20', '***', '-%22-', 'x'.repeat(201), 'echo']) {
     await expectProblem(await service.get(`/runs?q=${q}`), 'invalid-filter')

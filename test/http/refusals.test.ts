@@ -48,13 +48,13 @@ test('does not go beyond its backlog when many ask at once', async () => {
   assert.is((await listRuns(service)).length, 2)
 })
 
-test('says what is wrong with a request before it says that there is no room', async () => {
+test('reports errors of a request before a lack of room', async () => {
   await using service = await shareService({ maxBacklog })
   const response = await service.post('/run-tasks', { tasks: [{ name: 'nope' }, echo, echo, echo, echo] })
   await expectProblem(response, 'unknown-task')
 })
 
-test('sends who waits away with where the run is when it stops', async () => {
+test('on a stop, sends waiting callers the address of their run', async () => {
   await using service = await startService()
   const posted = service.post('/run-tasks', { tasks: [waiting] })
   const { id } = await until('the run is there', async () => (await listRuns(service))[0])
