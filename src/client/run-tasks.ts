@@ -18,11 +18,6 @@ export interface RunTasksOptions extends EnqueueOptions {
   readonly respondAsync?: boolean
 }
 
-export interface RunCalls {
-  runTasks(request?: object, options?: RunTasksOptions): Promise<RunView>
-  enqueue(request?: object, options?: EnqueueOptions): Promise<RunView>
-}
-
 const maxTries = 5
 const firstPauseMs = 200
 /** The longest wait before a try. If the service asks for more, the call fails. */
@@ -34,7 +29,7 @@ const joinS = 60
  * A remote call is tried again after a temporary failure, with a new idempotency key if the caller has given none.
  * @param nameOf finds the names of definitions that do not state them
  */
-export function createRunCalls({ read, json, isRemote }: Transport, nameOf?: NameOf): RunCalls {
+export function createRunCalls({ read, json, isRemote }: Transport, nameOf?: NameOf) {
   /** @param ifInProgress what to do while an earlier request with the same key has no answer yet */
   async function run(request: object | undefined, options: RunTasksOptions, ifInProgress: 'join' | 'throw') {
     // Made once, because the service refuses a key that comes with other bytes.
@@ -56,8 +51,8 @@ export function createRunCalls({ read, json, isRemote }: Transport, nameOf?: Nam
   }
 
   return {
-    runTasks: (request, options = {}) => run(request, options, 'join'),
-    async enqueue(request, options = {}) {
+    runTasks: (request?: object, options: RunTasksOptions = {}) => run(request, options, 'join'),
+    async enqueue(request?: object, options: EnqueueOptions = {}) {
       try {
         return await run(request, { ...options, respondAsync: true }, 'throw')
       } catch (error) {

@@ -1,6 +1,6 @@
 /**
  * The last minutes of this process: the attempts under way, how long answers, waits and attempts took, and a row of
- * figures for every ten seconds. All of it is in memory, and bounded.
+ * figures for every ten seconds. All of it is in memory, and bounded. `recentSchema` of `http/views/stats` describes it.
  */
 import { availableParallelism } from 'node:os'
 import type { EndedAttempt } from '../dispatch/execute.ts'
@@ -13,71 +13,27 @@ import type { Store } from '../store/store.ts'
 import { type Buckets, createSlidingHistogram, type Quantiles, quantilesOf, record } from './histogram.ts'
 import { endOf } from './minutes.ts'
 
-export interface RunningAttempt extends Pick<ClaimedJob, 'thread' | 'runId' | 'jobIndex' | 'task' | 'attempt'> {
-  /** Epoch milliseconds. */
-  readonly startedAt: number
-}
-
-/** The attempts of a task that ended within the window. */
-export interface RecentTask {
-  readonly name: string
-  readonly completed: number
-  /** Attempts that were the last of their job. */
-  readonly failed: number
-  readonly retried: number
-  readonly waitMs: Quantiles
-  readonly runMs: Quantiles
-}
-
-/** Ten seconds. */
-export interface RecentSlot {
-  /** The end of the ten seconds, in epoch milliseconds. */
-  readonly at: number
-  /** Jobs of all processes. */
+interface RecentSlot {
+  readonly at: string
   readonly accepted: number
   readonly final: number
   readonly backlog: number
   readonly firstResponseMs: Quantiles
   readonly queueWaitMs: Quantiles
   readonly eventLoopDelayMs: number
-  /** The share of all cores that the process used, from 0 to 1. */
   readonly cpuShare: number
 }
 
 /** An event that explains a change in the figures. */
-export interface RecentEvent {
-  /** Epoch milliseconds. For `thread-replaced`, the end of the ten seconds. */
-  readonly at: number
+interface RecentEvent {
+  readonly at: string
   readonly kind: 'started' | 'recovered' | 'thread-replaced'
-  /** The number of jobs or threads; 1 for `started`. */
   readonly count: number
-  /** Only for `thread-replaced`. */
   readonly cause?: string
 }
 
-export interface RecentFigures {
-  readonly windowMs: number
-  readonly firstResponseMs: Quantiles
-  readonly queueWaitMs: Quantiles
-  /** The attempt that started first comes first. */
-  readonly running: readonly RunningAttempt[]
-  readonly tasks: readonly RecentTask[]
-  readonly slotMs: number
-  /** The oldest comes first. */
-  readonly slots: readonly RecentSlot[]
-  /** The oldest comes first. */
-  readonly events: readonly RecentEvent[]
-}
-
-export interface Recent {
-  /** Called when jobs of a process that died were taken back. */
-  recovered(jobs: number): void
-  answered(tookMs: number): void
-  attemptStarted(job: ClaimedJob): void
-  attemptEnded(attempt: EndedAttempt): void
-  read(): RecentFigures
-  stop(): void
-}
+export type Recent = ReturnType<typeof createRecent>
+export type RecentFigures = ReturnType<Recent['read']>
 
 export interface RecentOptions {
   readonly store: Pick<Store, 'stats' | 'backlog'>
@@ -96,14 +52,15 @@ const overWindow = () => createSlidingHistogram(minuteMs, windowMinutes)
 
 const newTask = () => ({ waits: overWindow(), runs: overWindow(), failures: overWindow(), retries: overWindow() })
 
-export function createRecent({ store, pool, clock }: RecentOptions): Recent {
+export function createRecent({ store, pool, clock }: RecentOptions) {
+  const now = (): string => new Date(clock.now()).toISOString()
   /** By the claimed job, because two attempts of one job can be under way: one that was cancelled, and its retry. */
-  const running = new Map<ClaimedJob, RunningAttempt>()
+  const startedAt = new Map<ClaimedJob, string>()
   const tasks = new Map<string, ReturnType<typeof newTask>>()
   const answers = overWindow()
   const waits = overWindow()
   const slots: RecentSlot[] = []
-  const events: RecentEvent[] = [{ at: clock.now(), kind: 'started', count: 1 }]
+  const events: RecentEvent[] = [{ at: now(), kind: 'started', count: 1 }]
   const loopDelay = createLoopDelay(Infinity)
   const takeCpuShare = createCpuShare()
   let slotAnswers: Buckets = new Map()
@@ -118,19 +75,19 @@ export function createRecent({ store, pool, clock }: RecentOptions): Recent {
     if (events.length > keptEvents) events.shift()
   }
 
-  function addReplacedThreads(at: number): void {
-    const now = pool.counts().replaced
-    for (const [cause, total] of Object.entries(now)) {
-      const count = total - (replaced[cause] ?? 0)
-      if (count > 0) addEvent({ at, kind: 'thread-replaced', count, cause })
+  function addReplacedThreads(): void {
+    const before = replaced
+    replaced = pool.counts().replaced
+    for (const [cause, total = 0] of Object.entries(replaced)) {
+      const count = total - (before[cause] ?? 0)
+      if (count > 0) addEvent({ at: now(), kind: 'thread-replaced', count, cause })
     }
-    replaced = now
   }
 
   async function endSlot(): Promise<void> {
-    const at = clock.now()
-    addReplacedThreads(at)
+    addReplacedThreads()
     const ownFigures = {
+      at: now(),
       firstResponseMs: quantilesOf(slotAnswers),
       queueWaitMs: quantilesOf(slotWaits),
       eventLoopDelayMs: loopDelay.take().p99,
@@ -139,17 +96,16 @@ export function createRecent({ store, pool, clock }: RecentOptions): Recent {
     slotAnswers = new Map()
     slotWaits = new Map()
     // The store may not be open yet, or be out of reach. Then there is no row.
-    const stats = await store.stats(at).catch(() => null)
+    const stats = await store.stats(clock.now()).catch(() => null)
     if (stats === null) return
     const { accepted, final } = stats.conservation
     if (lastTotals !== null) {
       slots.push({
-        at,
+        ...ownFigures,
         accepted: Math.max(0, accepted - lastTotals.accepted),
         // A retry makes a final job live again, so the total can shrink.
         final: Math.max(0, final - lastTotals.final),
         backlog: store.backlog(),
-        ...ownFigures,
       })
     }
     if (slots.length > keptSlots) slots.shift()
@@ -163,18 +119,16 @@ export function createRecent({ store, pool, clock }: RecentOptions): Recent {
   }
 
   return {
-    recovered: (jobs) => addEvent({ at: clock.now(), kind: 'recovered', count: jobs }),
-    answered(tookMs) {
+    /** Called when jobs of a process that died were taken back. */
+    recovered: (jobs: number) => addEvent({ at: now(), kind: 'recovered', count: jobs }),
+    answered(tookMs: number) {
       answers.record(tookMs)
       record(slotAnswers, tookMs)
     },
-    attemptStarted(job) {
-      const { runId, jobIndex, task, thread, attempt } = job
-      running.set(job, { thread, runId, jobIndex, task, attempt, startedAt: clock.now() })
-    },
-    attemptEnded(attempt) {
+    attemptStarted: (job: ClaimedJob) => void startedAt.set(job, now()),
+    attemptEnded(attempt: EndedAttempt) {
       const { job, tookMs } = attempt
-      running.delete(job)
+      startedAt.delete(job)
       const end = endOf(attempt)
       if (end === null) return
       const task = taskOf(job.task)
@@ -190,7 +144,7 @@ export function createRecent({ store, pool, clock }: RecentOptions): Recent {
       windowMs: windowMinutes * minuteMs,
       firstResponseMs: answers.read(),
       queueWaitMs: waits.read(),
-      running: [...running.values()].slice(0, maxRunningShown),
+      running: [...startedAt].slice(0, maxRunningShown).map(([job, at]) => readRunning(job, at)),
       tasks: [...tasks].map(([name, task]) => readTask(name, task)).toSorted((a, b) => a.name.localeCompare(b.name)),
       slotMs,
       slots,
@@ -203,7 +157,11 @@ export function createRecent({ store, pool, clock }: RecentOptions): Recent {
   }
 }
 
-function readTask(name: string, { waits, runs, failures, retries }: ReturnType<typeof newTask>): RecentTask {
+function readRunning({ thread, runId, jobIndex, task, attempt }: ClaimedJob, startedAt: string) {
+  return { thread, runId, jobIndex, task, attempt, startedAt }
+}
+
+function readTask(name: string, { waits, runs, failures, retries }: ReturnType<typeof newTask>) {
   const runMs = runs.read()
   const failed = failures.read().count
   const retried = retries.read().count

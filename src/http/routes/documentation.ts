@@ -23,15 +23,14 @@ export const openapi: Route = {
 
   create({ routes, prefix }) {
     // Made at the first request. It does not change while the process runs.
-    let made: { readonly text: string; readonly tag: string } | undefined
-
-    function make(): { readonly text: string; readonly tag: string } {
-      const text = JSON.stringify(createDocument(routes, prefix))
-      return { text, tag: tagOfText(text) }
-    }
+    let text: string | undefined
+    let tag = ''
 
     return (ctx) => {
-      const { text, tag } = (made ??= make())
+      if (text === undefined) {
+        text = JSON.stringify(createDocument(routes, prefix))
+        tag = tagOfText(text)
+      }
       ctx.status = 200
       ctx.set({ ETag: tag, 'Cache-Control': 'no-cache' })
       if (isNotModified(ctx.get('If-None-Match'), tag)) ctx.status = 304

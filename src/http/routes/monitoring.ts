@@ -1,8 +1,8 @@
 /** Routes for monitoring: /livez and /readyz, /stats, /stats/recent for the last minutes, and /metrics for Prometheus. */
 import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
+import { runExample } from '../openapi/examples.ts'
 import type { Route, RouteResponse } from '../route.ts'
-import { instant } from '../views/job.ts'
 import { sendJson } from '../responder.ts'
 import {
   quantilesSchema,
@@ -66,30 +66,19 @@ export const stats: Route = {
   },
 }
 
-const [quick, waited] = [
-  { count: 41, p50: 2.1, p99: 9.4 },
-  { count: 42, p50: 0.4, p99: 31 },
-]
-const startedAt = '2026-11-28T12:00:00.005Z'
+const quick = { count: 41, p50: 2.1, p99: 9.4 }
+const waited = { count: 42, p50: 0.4, p99: 31 }
+const { id: runId } = runExample
 const recentExample: RecentView = {
   windowMs: 300_000,
   firstResponseMs: quick,
   queueWaitMs: waited,
-  running: [
-    {
-      thread: 'worker-1',
-      runId: '01a2071d-0a4a-7200-89ea-c1db971bb6b7',
-      jobIndex: 1,
-      task: 'second',
-      attempt: 1,
-      startedAt,
-    },
-  ],
+  running: [{ thread: 'worker-1', runId, jobIndex: 1, task: 'second', attempt: 1, startedAt: runExample.createdAt }],
   tasks: [{ name: 'second', completed: 41, failed: 1, retried: 0, waitMs: waited, runMs: quick }],
   slotMs: 10_000,
   slots: [
     {
-      at: '2026-11-28T12:00:00.000Z',
+      at: runExample.createdAt,
       accepted: 3,
       final: 2,
       backlog: 1,
@@ -99,7 +88,7 @@ const recentExample: RecentView = {
       cpuShare: 0.04,
     },
   ],
-  events: [{ at: '2026-11-28T11:58:00.000Z', kind: 'started', count: 1 }],
+  events: [{ at: runExample.createdAt, kind: 'started', count: 1 }],
 }
 
 export const recent: Route = {
@@ -123,15 +112,8 @@ export const recent: Route = {
 
   create({ metrics }) {
     return (ctx) => {
-      const { running, slots, events, ...figures } = metrics.recent()
-      const view: RecentView = {
-        ...figures,
-        running: running.map((attempt) => ({ ...attempt, startedAt: instant(attempt.startedAt) })),
-        slots: slots.map((slot) => ({ ...slot, at: instant(slot.at) })),
-        events: events.map((event) => ({ ...event, at: instant(event.at) })),
-      }
       ctx.set('Cache-Control', 'no-store')
-      sendJson(ctx, view)
+      sendJson(ctx, metrics.recent() satisfies RecentView)
     }
   },
 }
