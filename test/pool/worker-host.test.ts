@@ -1,6 +1,7 @@
-/** The flags that threads get, and the error of a job whose thread has not replied. */
+/** The flags that threads get, which of their messages count, and the error of a job whose thread has not replied. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { readFromThread, unspentReply } from '../../src/execution/pool/pool-messages.ts'
 import { describeNoReply, threadFlags } from '../../src/execution/pool/worker-host.ts'
 
 test('threads get the flags that decide how modules are found, loaded and traced', () => {
@@ -39,6 +40,16 @@ test('the error of a thread that could not reply differs from that of a thread t
   const full = Object.assign(new Error('heap limit'), { code: 'ERR_WORKER_OUT_OF_MEMORY' })
   assert.equal(describeNoReply(full, false), { code: 'out_of_memory', message: 'the thread reached its heap limit' })
   assert.is(describeNoReply(error, false).message, 'the thread died of an uncaught error: no reply')
+})
+
+test('a reply counts only in its whole form, because a task can post to the same port', () => {
+  const whole = { type: 'replies', replies: [unspentReply(1)] }
+  assert.is(readFromThread(whole), whole)
+  const parts = [{ id: '1' }, { outcome: null }, { outcome: {} }, { taint: undefined }, { taint: {} }, { tookMs: NaN }]
+  for (const part of [...parts, { tookMs: undefined }, { tookMs: -1 }]) {
+    const forged = { type: 'replies', replies: [unspentReply(1), { ...unspentReply(2), ...part }] }
+    assert.is(readFromThread(forged), null, JSON.stringify(part))
+  }
 })
 
 test.run()

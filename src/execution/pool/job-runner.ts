@@ -18,6 +18,7 @@ import type {
   LoadReply,
   StepMessage,
   StepReply,
+  Taint,
   ToThread,
 } from './pool-messages.ts'
 
@@ -63,21 +64,20 @@ export function createJobRunner({ control, isSequential, post }: JobRunnerOption
 
   async function runJob(message: JobMessage): Promise<JobReply> {
     const startedAt = now()
-    const reply = (outcome: AttemptOutcome, taint: string | null, isUnsafe: boolean): JobReply => ({
+    const reply = (outcome: AttemptOutcome, taint: Taint | null): JobReply => ({
       id: message.id,
       outcome,
       taint,
-      isUnsafe,
       tookMs: now() - startedAt,
     })
     const changedBefore = intrinsics.findReplaced()
     // Another job changed it: this one must not begin, and does not lose its attempt.
     if (changedBefore !== null) {
       await crashChanger(changedBefore)
-      return reply('released', `a job has changed ${changedBefore}`, true)
+      return reply('released', { reason: `a job has changed ${changedBefore}`, isUnsafe: true })
     }
-    const job = takeJob(message, control, post, stepCalls.of)
-    if (job === null) return reply('released', null, false)
+    const job = takeJob({ message, control, post, stepsOf: stepCalls.of })
+    if (job === null) return reply('released', null)
     runningJobs[message.id] = job
     void runInContext(job.task, loadAndRun, message, job)
     const outcome = await job.task.host.ended
@@ -86,10 +86,9 @@ export function createJobRunner({ control, isSequential, post }: JobRunnerOption
     if (changer === job) changer = null
     restoreStacks()
     const changed = intrinsics.findChanged()
-    if (changed !== null) return reply(outcome, `${message.task} has changed ${changed}`, true)
-    if (outcome === 'released') return reply(outcome, 'no file descriptor was left to load a module with', false)
-    const isBroken = !outcome.ok && outcome.error.code === 'crashed'
-    return reply(outcome, isBroken ? 'an error that nobody caught' : null, false)
+    if (changed !== null) return reply(outcome, { reason: `${message.task} has changed ${changed}`, isUnsafe: true })
+    const reason = reasonToRetire(outcome)
+    return reply(outcome, reason === null ? null : { reason, isUnsafe: false })
   }
 
   /**
@@ -157,6 +156,11 @@ export function createJobRunner({ control, isSequential, post }: JobRunnerOption
     if (message.type === 'load') return load(message)
     return message.type === 'jobs' ? runBatch(message.jobs) : []
   }
+}
+
+function reasonToRetire(outcome: AttemptOutcome): string | null {
+  if (outcome === 'released') return 'no file descriptor was left to load a module with'
+  return !outcome.ok && outcome.error.code === 'crashed' ? 'an error that nobody caught' : null
 }
 
 interface StepCall {

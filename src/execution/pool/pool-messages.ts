@@ -45,21 +45,25 @@ export interface LoadReply {
   readonly flaw: string | null
 }
 
+export interface Taint {
+  readonly reason: string
+  /** Whether a built-in was changed, so that the results of other jobs on the thread could be wrong. */
+  readonly isUnsafe: boolean
+}
+
 export interface JobReply {
   readonly id: number
   /** `released`: the attempt is not spent. */
   readonly outcome: AttemptOutcome
   /** Why the thread should take no more jobs; null when it can go on. */
-  readonly taint: string | null
-  /** Whether a built-in was changed, so that the results of other jobs on the thread could be wrong. */
-  readonly isUnsafe: boolean
+  readonly taint: Taint | null
   /** How long the thread worked on the job, in milliseconds. */
   readonly tookMs: number
 }
 
 /** The reply to a job that was not begun. */
 export function unspentReply(id: number): JobReply {
-  return { id, outcome: 'released', taint: null, isUnsafe: false, tookMs: 0 }
+  return { id, outcome: 'released', taint: null, tookMs: 0 }
 }
 
 /** From the thread, at any time: replies of a batch that still runs. */
@@ -113,8 +117,10 @@ export function readFromThread(message: unknown): FromThread | null {
 
 function isReply(value: unknown): boolean {
   if (!isObject(value)) return false
-  const { id, outcome } = value
-  return typeof id === 'number' && (outcome === 'released' || (isObject(outcome) && typeof outcome['ok'] === 'boolean'))
+  const { id, outcome, taint, tookMs } = value
+  const isOutcome = outcome === 'released' || (isObject(outcome) && typeof outcome['ok'] === 'boolean')
+  const isTaint = taint === null || (isObject(taint) && typeof taint['reason'] === 'string')
+  return typeof id === 'number' && isOutcome && isTaint && typeof tookMs === 'number' && tookMs >= 0
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -170,14 +170,14 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   function onReply(thread: PoolThread, attempt: PoolAttempt, reply: JobReply): void {
-    const { outcome, taint, isUnsafe, tookMs } = reply
+    const { outcome, taint, tookMs } = reply
     attempt.finish(outcome)
     if (outcome !== 'released') thread.batchSize?.note(tookMs)
     thread.attempts.delete(attempt)
     thread.freeSlots.push(attempt.slot)
     thread.replied += 1
-    if (taint !== null && isUnsafe) supervisor.replaceNow(thread, 'tainted', taint)
-    else if (taint !== null) supervisor.retire(thread, 'tainted', taint)
+    if (taint?.isUnsafe === true) supervisor.replaceNow(thread, 'tainted', taint.reason)
+    else if (taint !== null) supervisor.retire(thread, 'tainted', taint.reason)
     else if (thread.replied >= maxJobsPerThread) supervisor.retire(thread, 'recycled', `${thread.replied} jobs`)
     else if (control.startBytes(attempt.slot) > maxIdleMb * bytesPerMb) {
       supervisor.retire(thread, 'recycled', 'memory held between jobs')

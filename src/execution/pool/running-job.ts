@@ -24,16 +24,16 @@ const StopError = DOMException
 const { abort } = AbortController.prototype
 const abortedGetter = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted')?.get
 
-/**
- * @param stepsOf the steps of the job with this id
- * @returns null when the job was recalled before
- */
-export function takeJob(
-  message: JobMessage,
-  control: ControlBlock,
-  post: (message: LogMessage) => void,
-  stepsOf: (id: number) => AttemptSteps,
-): RunningJob | null {
+interface TakeJobOptions {
+  readonly message: JobMessage
+  readonly control: ControlBlock
+  readonly post: (message: LogMessage) => void
+  /** The steps of the job with this id. */
+  readonly stepsOf: (id: number) => AttemptSteps
+}
+
+/** @returns null when the job was recalled before */
+export function takeJob({ message, control, post, stepsOf }: TakeJobOptions): RunningJob | null {
   if (!control.take(message.slot)) return null
   const { slot } = message
   const { promise, resolve }: PromiseWithResolvers<AttemptOutcome> = withResolvers()
@@ -207,7 +207,7 @@ function collectReplies(count: number, send: RunBatchOptions['send']) {
       ready[ready.length] = reply
       left -= 1
       // At once and by our own port: what Piscina needs to send the rest may be changed.
-      if (reply.isUnsafe) sendAll()
+      if (reply.taint?.isUnsafe === true) sendAll()
       if (left === 0) return resolve(ready)
       if (isScheduled) return
       isScheduled = true
