@@ -51,7 +51,7 @@ export interface Dispatcher {
   stop(): void
 }
 
-export interface DispatcherOptions extends Pick<ExecuteOptions, 'onUncommitted' | 'onEnded'> {
+interface DispatcherOptions extends Pick<ExecuteOptions, 'onUncommitted' | 'onEnded'> {
   readonly store: Store
   readonly pool: Pool
   readonly mainThread: Executor

@@ -148,7 +148,7 @@ function logOutcome(log: Log, { job, outcome }: AttemptResult, { result, retryAt
   else log.warn({ ...ids, error, retryAt: new Date(retryAt).toISOString() }, 'attempt failed')
 }
 
-export interface StepKeeperOptions {
+interface StepKeeperOptions {
   readonly store: Pick<Store, 'keepStep' | 'stepsOf'>
   readonly clock: Clock
   readonly log: Log

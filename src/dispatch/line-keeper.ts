@@ -15,7 +15,7 @@ export interface LineKeeper {
   flush(): Promise<void>
 }
 
-export interface LineKeeperOptions {
+interface LineKeeperOptions {
   readonly store: Pick<Store, 'keepLines'>
   readonly clock: Clock
   readonly log: Log

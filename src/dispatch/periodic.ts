@@ -42,13 +42,13 @@ function createPeriodic({ pauseMs, round, onFailed = () => {} }: PeriodicOptions
   }
 }
 
+const secondMs = 1_000
+
 interface StoreOptions<Verb extends keyof Store> {
   readonly store: Pick<Store, Verb>
   readonly clock: Clock
   readonly log: Log
 }
-
-const expiryPauseMs = 1_000
 
 /** Fails jobs that have been due for too long. */
 export function createExpiry({ store, clock, log }: StoreOptions<'expire'>): Periodic {
@@ -59,11 +59,14 @@ export function createExpiry({ store, clock, log }: StoreOptions<'expire'>): Per
     if (total > 0) log.info({ runs: total }, 'jobs have expired: they had not started in time')
   }
 
-  const onFailed = (error: unknown): void => log.debug({ err: error }, 'expired jobs could not be failed')
-  return createPeriodic({ pauseMs: expiryPauseMs, round: expire, onFailed })
+  return createPeriodic({
+    pauseMs: secondMs,
+    round: expire,
+    onFailed: (error) => log.debug({ err: error }, 'expired jobs could not be failed'),
+  })
 }
 
-export interface PrunerOptions extends StoreOptions<'prune'> {
+interface PrunerOptions extends StoreOptions<'prune'> {
   /** A monotonic clock. */
   readonly steady?: Clock
   readonly retentionMs: number
@@ -71,12 +74,11 @@ export interface PrunerOptions extends StoreOptions<'prune'> {
 
 const batchSize = 200
 const maxPrunePauseMs = 60_000
-const minPrunePauseMs = 1_000
 
 /** Removes finished runs whose retention is over. */
 export function createPruner({ store, clock, steady = monotonicClock, log, retentionMs }: PrunerOptions): Periodic {
   // A run outlives its retention by a second to a minute.
-  const pauseMs = Math.min(maxPrunePauseMs, Math.max(minPrunePauseMs, retentionMs / 2))
+  const pauseMs = Math.min(maxPrunePauseMs, Math.max(secondMs, retentionMs / 2))
   const aheadMs = clock.now() - steady.now()
   let isStopped = false
 
@@ -105,7 +107,7 @@ export function createPruner({ store, clock, steady = monotonicClock, log, reten
   }
 }
 
-export interface LinePrunerOptions extends StoreOptions<'pruneLines' | 'pruneMinutes'> {
+interface LinePrunerOptions extends StoreOptions<'pruneLines' | 'pruneMinutes'> {
   readonly logRetentionMs: number
   readonly logMaxBytes: number
   readonly statsRetentionMs: number
@@ -125,7 +127,7 @@ export function createLinePruner(options: LinePrunerOptions): Periodic {
   return createPeriodic({ pauseMs: maxPrunePauseMs, round: prune, onFailed })
 }
 
-export interface UnknownTaskWatchOptions extends StoreOptions<'stats'> {
+interface UnknownTaskWatchOptions extends StoreOptions<'stats'> {
   /** Between two looks; default 30 s. */
   readonly pauseMs?: number
 }
@@ -150,15 +152,13 @@ export function createUnknownTaskWatch(options: UnknownTaskWatchOptions): Period
   return createPeriodic({ pauseMs, round: look, onFailed })
 }
 
-export interface ClockWatchOptions extends StoreOptions<'shiftDueTimes'> {
+interface ClockWatchOptions extends StoreOptions<'shiftDueTimes'> {
   readonly clock: ProcessClock
   /** Called when the service's clock has moved. */
   readonly onStepped?: (byMs: number) => void
   /** Called when due times have moved, so that another job can be due next. */
   readonly onShifted: () => void
 }
-
-const secondMs = 1_000
 
 /** Makes the service's clock follow the system's when that is set, and moves due times in the store by the same step. */
 export function createClockWatch({ clock, store, log, onStepped, onShifted }: ClockWatchOptions): Periodic {
@@ -195,7 +195,7 @@ export function createClockWatch({ clock, store, log, onStepped, onShifted }: Cl
   return createPeriodic({ pauseMs: secondMs, round })
 }
 
-export interface ProgressPublisherOptions {
+interface ProgressPublisherOptions {
   readonly notifier: Pick<Notifier, 'publishProgress'>
   readonly allProgress: () => readonly JobProgress[]
 }

@@ -1,7 +1,7 @@
 /** The errors that this project throws: `AppError` for callers, `BootError` for operators. */
 import { problems, type ProblemCode, type ProblemMembers } from './problems.ts'
 
-export interface AppErrorOptions {
+interface AppErrorOptions {
   readonly cause?: unknown
   readonly members?: ProblemMembers
   /** Replaces the status of the table: a failed first task can set its own 4xx. */

@@ -173,7 +173,7 @@ function invalid(code: 'unknown-task' | 'validation-error', errors: readonly Req
   return new AppError(code, `${first?.pointer}: ${first?.detail}${more}`, { members: { errors } })
 }
 
-export interface AdmissionOptions {
+interface AdmissionOptions {
   readonly maxBacklog: number
   /** Jobs not yet final, as of the last commit. */
   readonly backlog: () => number

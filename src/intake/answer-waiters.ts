@@ -72,7 +72,7 @@ export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>) {
 }
 
 /** The run that an earlier request with the same idempotency key has made. */
-export interface EarlierRun {
+interface EarlierRun {
   readonly runId: string
   /** Whether the response to that request left before there was an answer. */
   readonly isDeferred: boolean
@@ -83,7 +83,7 @@ export interface EarlierRun {
  * @returns null: the run was removed
  * @throws AppError `idempotency-in-progress` while the first request waits for its answer and this one does not want to
  */
-export type Replay = (earlier: EarlierRun, waitMs: number | null) => Promise<RunRecord | null>
+type Replay = (earlier: EarlierRun, waitMs: number | null) => Promise<RunRecord | null>
 
 export function createReplay(store: Store, answerWaiters: AnswerWaiters): Replay {
   return async ({ runId, isDeferred }, waitMs) => {

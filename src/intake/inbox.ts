@@ -8,7 +8,7 @@ import type { Log } from '../log.ts'
 import type { Inbox, InboxRequest } from '../store/store.ts'
 import type { Intake } from './intake.ts'
 
-export interface InboxReader {
+interface InboxReader {
   start(): void
   /** Resolves when no request is being processed. */
   stop(): Promise<void>
@@ -21,7 +21,7 @@ export interface RequestParts {
   readonly tags: readonly string[]
 }
 
-export interface InboxReaderOptions {
+interface InboxReaderOptions {
   readonly inbox: Inbox
   readonly intake: Pick<Intake, 'takeUp' | 'refuse' | 'isOpen'>
   /** Checks the form of a request's text. @throws AppError */

@@ -73,7 +73,7 @@ export interface Intake {
   dismiss(): Promise<void>
 }
 
-export interface IntakeOptions extends Omit<PrepareOptions, 'isPaused'> {
+interface IntakeOptions extends Omit<PrepareOptions, 'isPaused'> {
   readonly store: Store
   readonly clock: Clock
   readonly dispatcher: Pick<Dispatcher, 'wake' | 'runFirst'>

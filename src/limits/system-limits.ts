@@ -18,7 +18,7 @@ interface LimitCounts {
   readonly nativeStuckMs: number
 }
 
-export interface SystemLimitsOptions {
+interface SystemLimitsOptions {
   /** Replaces the threads, which closes what their tasks have left open. */
   readonly replaceThreads: (detail: string) => void
   readonly log: Log

@@ -78,7 +78,8 @@ function settle(
 /** @param jobIndex null: all jobs that are not final */
 export function cancel(run: Run | null, jobIndex: number | null, at: number): VerbResult<CancelResult> {
   if (run === null) return { run, value: 'not-found' }
-  return { run: cancelJobs(run, jobIndex, at), value: cancelResultOf(statesOf(run, jobIndex)) }
+  const named = run.jobs.filter((_, index) => jobIndex === null || index === jobIndex)
+  return { run: cancelJobs(run, jobIndex, at), value: cancelResultOf(named.map(({ state }) => state)) }
 }
 
 export function retry(run: Run | null, jobIndex: number, at: number): VerbResult<RetryResult> {
@@ -100,12 +101,7 @@ function voidedClaims(before: Run, after: Run): Claim[] {
   )
 }
 
-/** States of the jobs that a request names; empty: the run has no such job. */
-export function statesOf({ jobs }: Run, jobIndex: number | null): JobState[] {
-  return jobs.flatMap(({ state }, index) => (jobIndex === null || index === jobIndex ? [state] : []))
-}
-
-/** The reply to a cancel of jobs that were in these states. */
+/** @param states of the jobs that were named, before the cancel */
 export function cancelResultOf(states: readonly JobState[]): CancelResult {
   if (states.length === 0) return 'not-found'
   if (!states.every(isFinalJob)) return 'cancelled'
