@@ -9,6 +9,7 @@ import {
   jobKey,
   type JobProgress,
   type Progress,
+  type RunAttempt,
   type StepKeeper,
 } from '../domain/claim.ts'
 import type { WhyWaiting } from '../domain/job.ts'
@@ -20,7 +21,7 @@ import type { Log } from '../log.ts'
 import type { ClaimResult } from '../store/claim-requests.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
-import { createExecute, type Execute, type ExecuteHooks, type ExecuteOptions, type RunAttempt } from './execute.ts'
+import { createExecute, type Execute, type ExecuteHooks, type ExecuteOptions } from './execute.ts'
 import { createTaskLimits } from './task-limits.ts'
 
 export interface Dispatcher {

@@ -1,6 +1,6 @@
 /** One attempt as a pipeline: run it, excuse its failure, commit its outcome, report it. Also keeps its steps. */
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
-import { claimOf, type AttemptOutcome, type ClaimedJob, type StepKeeper } from '../domain/claim.ts'
+import { type AttemptOutcome, type ClaimedJob, claimOf, type RunAttempt, type StepKeeper } from '../domain/claim.ts'
 import { AppError } from '../domain/errors.ts'
 import { backOffMs, retryDelayMs, type JobError } from '../domain/job.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -8,9 +8,6 @@ import { traceFields } from '../telemetry/trace-context.ts'
 import type { Log } from '../log.ts'
 import type { SettleResult } from '../domain/run/verbs.ts'
 import type { Store } from '../store/store.ts'
-
-/** Runs an attempt, on the main thread or in the pool. Never rejects. */
-export type RunAttempt = (job: ClaimedJob) => Promise<AttemptOutcome>
 
 export interface ExecuteHooks {
   /** The store has the outcome but has not committed it yet: a read that starts now sees the run after that commit. */

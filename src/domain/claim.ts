@@ -74,6 +74,9 @@ export type Outcome =
 /** `released`: the attempt had no outcome of its own, so it is not spent and the job is handed back. */
 export type AttemptOutcome = Outcome | 'released'
 
+/** Runs an attempt, on the main thread or in the pool. Never rejects. */
+export type RunAttempt = (job: ClaimedJob) => Promise<AttemptOutcome>
+
 /** A failure after which the job may be retried. */
 export function failedBy(error: JobError): Outcome {
   return { ok: false, error, isRetryable: true }

@@ -47,7 +47,7 @@ export function fenceProcess(isInTask: () => boolean): void {
   for (const [name, reaches] of Object.entries(inProcess)) bar(process, 'process', name, isInTask, reaches)
   bar(v8, 'v8', 'setFlagsFromString', isInTask)
   bar(inspector, 'inspector', 'open', isInTask)
-  // An error in an async hook ends the process, whoever's code has caused it.
+  // An error in an async hook ends the process, no matter which code runs.
   bar(asyncHooks, 'async_hooks', 'createHook', isInTask)
   bar(os, 'os', 'setPriority', isInTask, (args) => args.length < 2 || isOurs(args[0]))
   fenceStream('stdin', ['setRawMode'], isInTask)

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context, Span } from '@opentelemetry/api'
-import type { AttemptOutcome, ClaimedJob } from '../domain/claim.ts'
+import type { AttemptOutcome, ClaimedJob, RunAttempt } from '../domain/claim.ts'
 import { AppError } from '../domain/errors.ts'
 import type { RunRequest } from '../domain/run/new-run.ts'
 import type { RunRecord } from '../domain/run.ts'
@@ -13,7 +13,7 @@ import { version } from '../runtime/package.ts'
 import { loadApi, parseTraceparent, spanContextOf } from './trace-context.ts'
 
 interface SubmitOptions {
-  readonly traceparent?: string | null
+  readonly traceparent: string | null
 }
 
 interface Accepted {
@@ -26,7 +26,6 @@ type Submit<Options extends SubmitOptions, Result extends Accepted> = (
   request: RunRequest,
   options: Options,
 ) => Promise<Result>
-type RunAttempt = (job: ClaimedJob) => Promise<AttemptOutcome>
 type Execute<Rest extends readonly unknown[]> = (job: ClaimedJob, run: RunAttempt, ...rest: Rest) => Promise<void>
 
 export interface Telemetry {
