@@ -12,8 +12,8 @@ interface Options {
 export const addBackup: AddCommand = (program, act) => {
   program
     .command('backup')
-    .description('copy the database in DATABASE_URL, of a running service too, and read the copy back')
-    .argument('<file>', 'to write')
+    .description('copy the database in DATABASE_URL, also of a running service, and check the copy')
+    .argument('<file>', 'file to write')
     .option('--yes', 'overwrite the file without asking')
     .action(
       act(async (context: Context, target: string, { yes = false }: Options) => {
@@ -41,8 +41,8 @@ export const addBackup: AddCommand = (program, act) => {
 export const addRestore: AddCommand = (program, act) => {
   program
     .command('restore')
-    .description('check a backup, and put it in the place of the database in DATABASE_URL; what was there is kept')
-    .argument('<file>', 'that backup has written; it stays')
+    .description('check a backup, and replace the database in DATABASE_URL with it; the old files are kept')
+    .argument('<file>', 'a file that backup has written')
     .option('--yes', 'replace the database without asking')
     .action(
       act(async (context: Context, backup: string, { yes = false }: Options) => {

@@ -1,4 +1,4 @@
-/** forerunner bench: loads the service, or a service of its own, with runs at a fixed rate, and prints the latencies. */
+/** forerunner bench: loads the service, or a temporary one, with runs at a fixed rate, and prints the latencies. */
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
@@ -39,12 +39,12 @@ const maxLateMs = 10
 export const addBench: AddCommand = (program, act) => {
   program
     .command('bench')
-    .description('load the service with runs of tasks at a fixed rate; without a task, a service of its own')
-    .argument('[task...]', 'of each run; the first answers')
-    .option('--rate <number>', 'of requests a second', parsePositive, 100)
-    .option('--seconds <number>', 'how long', parsePositive, 10)
-    .option('--input <file>', 'JSON for each of the tasks; - for standard input')
-    .option('--own', 'run the tasks in TASKS_DIR in a service of its own, with a database of its own')
+    .description('load the service with runs at a fixed rate; without a task, load a temporary service')
+    .argument('[task...]', 'tasks of each run; the first one answers')
+    .option('--rate <number>', 'requests per second', parsePositive, 100)
+    .option('--seconds <number>', 'duration', parsePositive, 10)
+    .option('--input <file>', 'JSON input for each task; - reads standard input')
+    .option('--own', 'run the tasks in TASKS_DIR in a temporary service with an empty database')
     .action(
       act(async (context: Context, tasks: string[], { rate, seconds, input, own }: BenchOptions) => {
         const { environment, isJson, isUrlGiven, name } = context
@@ -62,7 +62,7 @@ export const addBench: AddCommand = (program, act) => {
         if (report.lateMs > maxLateMs) {
           complain(`the generator was late by ${msText(report.lateMs)} (p99): the machine is too busy for this rate`)
         }
-        if (service === null && !isJson) print(`\nforget these runs with: ${name} prune --tag ${report.tag}`)
+        if (service === null && !isJson) print(`\nremove these runs with: ${name} prune --tag ${report.tag}`)
         return report.failed === 0 ? exitCodes.done : exitCodes.failed
       }),
     )

@@ -29,8 +29,8 @@ function addJobChange({ verb, description, changeOne }: JobChange): AddCommand {
     const command = program
       .command(verb)
       .description(description)
-      .argument('[id]', 'of the run; without it, filters say which runs')
-      .argument('[job]', 'its number, from 0; default: all of them', parseJobIndex)
+      .argument('[id]', 'id of the run; default: the runs that the filters match')
+      .argument('[job]', 'index of the job, from 0; default: all jobs', parseJobIndex)
     withManyOptions(command).action(
       act(async (context: Context, id: string | undefined, jobIndex: number | undefined, options: ManyOptions) => {
         const { dryRun = false, yes = false, ...filters } = options
@@ -81,8 +81,8 @@ export const addRedeliver: AddCommand = (program, act) => {
   program
     .command('redeliver')
     .description('send a webhook of a run again')
-    .argument('<id>', 'of the run')
-    .argument('<delivery>', 'its id, as "show" prints it')
+    .argument('<id>', 'id of the run')
+    .argument('<delivery>', 'id of the delivery, as "show" prints it')
     .action(
       act(async (context: Context, id: string, delivery: string) => {
         printRun(context, await context.client.retryDelivery(id, delivery))
@@ -129,9 +129,7 @@ function matchText(count: number): string {
 const maxRemovals = 8
 
 export const addPrune: AddCommand = (program, act) => {
-  withManyOptions(
-    program.command('prune').description('forget every run that has ended and that the filters match'),
-  ).action(
+  withManyOptions(program.command('prune').description('remove every ended run that the filters match')).action(
     act(async (context: Context, { dryRun = false, yes = false, ...filters }: ManyOptions) => {
       const { client, name } = context
       const filter = filterOf(filters)
@@ -140,7 +138,7 @@ export const addPrune: AddCommand = (program, act) => {
         context,
         { dryRun, yes },
         {
-          verb: 'forget',
+          verb: 'remove',
           async count() {
             let matched = 0
             for await (const _ of endedRuns(client, filter)) matched += 1

@@ -15,7 +15,7 @@ const graceMs = '500'
 export const addDev: AddCommand = (program, act) => {
   program
     .command('dev')
-    .description('run the service here, and start it again when a file in TASKS_DIR changes')
+    .description('run the service in this process, and restart it when a file in TASKS_DIR changes')
     .action(act(({ environment }: Context) => supervise(environment)))
 }
 

@@ -30,7 +30,7 @@ const ownVersions = `forerunner ${version}, Node ${process.versions.node}, SQLit
 export const addDoctor: AddCommand = (program, act) => {
   program
     .command('doctor')
-    .description('look for what keeps a service from working; exit code 1 when there is something')
+    .description('check what a service needs to work; exit code 1 if a check fails')
     .action(
       act(async (context: Context) => {
         const checks: readonly Check[] = [

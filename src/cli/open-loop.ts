@@ -41,7 +41,7 @@ export interface OpenLoopReport {
 
 const msPerSecond = 1_000
 const timeoutMs = 60_000
-/** Further requests wait for a free connection; their latency includes the wait. */
+/** Requests beyond this number wait for a free connection; their latency includes the wait. */
 const maxSockets = 1_000
 
 /** All arrivals in order of time since the start. Those of a stream are evenly spaced; the first comes after half a gap. */

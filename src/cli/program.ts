@@ -34,7 +34,9 @@ import { allowClosedPipe, asError, clean, complain, print, printJson, styled } f
 const addServe: AddCommand = (program, act) => {
   program
     .command('serve')
-    .description('run the service here, set up by environment variables (DATABASE_URL, TASKS_DIR, PORT, …)')
+    .description(
+      'run the service in this process, configured by environment variables (DATABASE_URL, TASKS_DIR, PORT, …)',
+    )
     .action(
       act(async ({ environment }) => {
         const { serve } = await import('../process/serve.ts')
@@ -79,8 +81,8 @@ function describe(program: Command, name: string): void {
   program
     .description('Runs tasks durably: answers with the first result, and does the rest in worker threads.')
     .version(version)
-    .option('--url <url>', 'of the service (FORERUNNER_URL; default: http://127.0.0.1:3000)')
-    .option('--json', 'print JSON and nothing else')
+    .option('--url <url>', 'address of the service (FORERUNNER_URL; default: http://127.0.0.1:3000)')
+    .option('--json', 'print only JSON')
     .configureHelp({
       showGlobalOptions: true,
       styleTitle: (text) => styled('bold', text),

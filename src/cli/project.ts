@@ -20,8 +20,8 @@ interface Package {
 export const addInit: AddCommand = (program, act) => {
   program
     .command('init')
-    .description('write a project that works: a task, its test, scripts, a Dockerfile; what is there stays')
-    .argument('[directory]', 'default: this one')
+    .description('write a working project: a task, its test, scripts, a Dockerfile; existing files are kept')
+    .argument('[directory]', 'default: the current one')
     .action(
       act(async ({ isJson, name }: Context, given: string | undefined) => {
         const directory = resolve(given ?? '.')
@@ -146,7 +146,7 @@ export const addTypes: AddCommand = (program, act) => {
   program
     .command('types')
     .description('write the types of the tasks in TASKS_DIR, for createClient<Tasks>')
-    .option('--out <file>', 'to write', 'forerunner-tasks.d.ts')
+    .option('--out <file>', 'file to write', 'forerunner-tasks.d.ts')
     .action(
       act(async ({ environment, isJson }: Context, { out }: { readonly out: string }) => {
         const { tasksDir } = readConfig(environment)

@@ -34,12 +34,12 @@ interface RunOptions extends RequestOptions {
 export const addRun: AddCommand = (program, act) => {
   program
     .command('run')
-    .description('run tasks; exit code 1 when the first fails, or with --watch when the run does not complete')
-    .argument('<task...>', 'the first answers, the others go on')
-    .option('--input <file>', 'JSON for each of the tasks; - for standard input')
-    .option('--watch', 'follow the run until it ends; its first task then runs in a worker thread, too')
-    .option('--tag <tag...>', 'of the run')
-    .addOption(new Option('--respond <mode>', 'what the answer is').choices(respondModes))
+    .description('run tasks; exit code 1 if the first one fails, or with --watch if the run does not complete')
+    .argument('<task...>', 'names of tasks; the first one answers')
+    .option('--input <file>', 'JSON input for each task; - reads standard input')
+    .option('--watch', 'follow the run until it ends; its first task then also runs in a worker thread')
+    .option('--tag <tag...>', 'tags of the run')
+    .addOption(new Option('--respond <mode>', 'which jobs decide the answer').choices(respondModes))
     .action(
       act(async (context: Context, tasks: string[], { watch, respond, ...options }: RunOptions) => {
         const { client, isJson } = context
@@ -79,7 +79,7 @@ export const addWatch: AddCommand = (program, act) => {
   program
     .command('watch')
     .description('follow a run until it ends; exit code 1 unless it completes')
-    .argument('[id]', 'of the run; default: the newest one')
+    .argument('[id]', 'id of the run; default: the newest one')
     .action(
       act(async (context: Context, given: string | undefined) => {
         const id = given ?? (await context.client.listRuns({ pageSize: 1 })).runs[0]?.id
@@ -160,7 +160,7 @@ function createLiveScreen(linesOf: () => readonly string[], farewell: string) {
     // After a resize, no line is where it was painted.
     const toTop = isResized ? clearScreen : height > 0 ? `\u001B[${height}A` : ''
     isResized = false
-    // Each line clears the rest of the line below it: clearing the whole screen first would flicker.
+    // Each line erases the rest of the old line in its place: erasing the whole screen first would flicker.
     write(`${toTop}${lines.map((line) => `${line}\u001B[K\n`).join('')}\u001B[J`)
     height = lines.length
   }

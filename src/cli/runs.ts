@@ -15,7 +15,7 @@ interface ListOptions extends FilterOptions {
 
 export const addRuns: AddCommand = (program, act) => {
   withFilters(program.command('runs').description('list runs, newest first'))
-    .option('--limit <number>', 'of runs, at most 500', parsePositive, 20)
+    .option('--limit <number>', 'number of runs, at most 500', parsePositive, 20)
     .action(
       act(async ({ client, isJson, glyphs }: Context, { limit, ...filter }: ListOptions) => {
         const page = await client.listRuns({ ...filterOf(filter), pageSize: limit })
@@ -54,8 +54,8 @@ export const addShow: AddCommand = (program, act) => {
   program
     .command('show')
     .description('show a run with the steps and results of its jobs')
-    .argument('<id>', 'of the run')
-    .option('--log', 'show what its tasks have logged, too; with --json nothing else')
+    .argument('<id>', 'id of the run')
+    .option('--log', 'also show the log lines of its tasks; with --json, print only these')
     .action(
       act(async (context: Context, id: string, { log = false }: { readonly log?: boolean }) => {
         const { client, isJson } = context
@@ -91,7 +91,7 @@ async function printLog(lines: AsyncIterable<LineView>): Promise<void> {
     const head = `${at} ${styled(style, level.padEnd(levelWidth))} job ${jobIndex}, attempt ${attempt}`
     print(`${head}: ${clean([message, ...data].join(' '))}`)
   }
-  if (isEmpty) print(styled('dim', 'nothing is kept of what they have logged'))
+  if (isEmpty) print(styled('dim', 'no log lines are stored'))
 }
 
 /** The filters of runs as options, the same for a list and for a change of many runs. */
@@ -101,12 +101,12 @@ export interface FilterOptions extends Pick<RunFilter, 'state' | 'task' | 'tag' 
 
 export function withFilters(command: Command): Command {
   return command
-    .addOption(new Option('--state <state>', 'of the run').choices(runStates))
-    .option('--task <name>', 'of one of its jobs')
-    .option('--tag <tag>', 'of the run')
-    .option('--search <words>', 'that occur in its inputs, results, errors or tags; all of them')
+    .addOption(new Option('--state <state>', 'state of the run').choices(runStates))
+    .option('--task <name>', 'task of one of its jobs')
+    .option('--tag <tag>', 'tag of the run')
+    .option('--search <words>', 'words that all occur in its inputs, results, errors or tags')
     .option('--created-after <instant>', 'such as 2026-11-29T12:00:00Z')
-    .option('--created-before <instant>', 'the same')
+    .option('--created-before <instant>', 'in the same form')
 }
 
 export function filterOf({ search, ...filter }: FilterOptions): RunFilter {

@@ -28,18 +28,22 @@ export const addSchedules: AddCommand = (program, act) => {
       .action(act(async (context: Context, name: string) => printSchedule(context, await call(context.client, name))))
   }
 
-  schedules.command('list', { isDefault: true }).description('list all of them, by name').action(act(listSchedules))
+  schedules.command('list', { isDefault: true }).description('list all schedules by name').action(act(listSchedules))
   addOne('show', 'show a schedule', (client, name) => client.getSchedule(name))
   schedules
     .command('put')
-    .description('make a schedule, or replace the one of that name')
-    .argument('<name>', 'of the schedule')
+    .description('create or replace a schedule')
+    .argument('<name>', 'name of the schedule')
     .argument('<cron>', 'when it ticks, such as "30 6 * * 1-5"')
-    .argument('<task...>', 'names of tasks, which each of its runs has')
+    .argument('<task...>', 'names of the tasks of each run')
     .option('--time-zone <zone>', 'such as Europe/Berlin; default: UTC')
-    .addOption(new Option('--missed <policy>', 'of ticks that passed while no service ran').choices(missedPolicies))
-    .option('--paused', 'it makes no runs until it is resumed')
-    .option('--input <file>', 'JSON for each of them; - reads standard input')
+    .addOption(
+      new Option('--missed <policy>', 'what to do about ticks that passed while no service ran').choices(
+        missedPolicies,
+      ),
+    )
+    .option('--paused', 'make no runs until it is resumed')
+    .option('--input <file>', 'JSON input for each task; - reads standard input')
     .option('--tag <tag...>', 'tags of each run')
     .action(
       act(async (context: Context, name: string, cron: string, tasks: string[], options: PutOptions) => {
@@ -48,11 +52,11 @@ export const addSchedules: AddCommand = (program, act) => {
         printSchedule(context, await context.client.putSchedule(name, { cron, ...members, request }))
       }),
     )
-  addOne('pause', 'let its ticks pass until it is resumed', (client, name) => client.pauseSchedule(name))
+  addOne('pause', 'let ticks pass without a run until it is resumed', (client, name) => client.pauseSchedule(name))
   addOne('resume', 'let a paused schedule make runs again', (client, name) => client.resumeSchedule(name))
   schedules
     .command('run <name>')
-    .description('make a run of it now, which is no tick')
+    .description('make a run now; it does not count as a tick')
     .action(act(async (context: Context, name: string) => printRun(context, await context.client.runSchedule(name))))
   schedules
     .command('remove <name>')

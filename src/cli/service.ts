@@ -73,7 +73,7 @@ function addTaskChange({ verb, description, done, change }: TaskChange): AddComm
     program
       .command(verb)
       .description(description)
-      .argument('<task>', 'its name')
+      .argument('<task>', 'name of the task')
       .action(
         act(async ({ client, isJson }: Context, name: string) => {
           const task = await change(client, name)
@@ -86,7 +86,7 @@ function addTaskChange({ verb, description, done, change }: TaskChange): AddComm
 
 export const addPause = addTaskChange({
   verb: 'pause',
-  description: 'have no job of a task start until it is resumed',
+  description: 'start no job of a task until it is resumed',
   done: 'is paused: its jobs wait until it is resumed',
   change: (client, task) => client.pauseTask(task),
 })

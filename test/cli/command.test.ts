@@ -160,7 +160,7 @@ test('lists, shows, cancels and retries', async () => {
   assert.match(stepped.output, /^steps of job 0:\n\S+Z {2}charge$/m)
   const unsaid = await command(['prune', '--task', 'wait'], { url })
   assert.equal([unsaid.code, unsaid.output], [2, ''])
-  assert.match(unsaid.errors, '1 run matches; --yes is needed to forget it')
+  assert.match(unsaid.errors, '1 run matches; --yes is needed to remove it')
   const pruned = await command(['prune', '--task', 'wait', '--yes'], { url })
   assert.equal([pruned.code, pruned.output], [0, '1 run matches, 1 changed\n'], 'one goes on')
   assert.is((await command(['show', id], { url })).code, 1)
