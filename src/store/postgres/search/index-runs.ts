@@ -1,11 +1,11 @@
 /**
- * The table `search`: brings words of runs into it, and finds runs that are missing there. Each run is one row, with the
- * revision that its words are of.
+ * The table `search`: writes the words of runs, and finds runs that are missing. Each run has one row, with the revision of
+ * its record that the words belong to.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Log } from '../../../log.ts'
 import { maxSearchText, searchText, wordsOf } from '../../search-text.ts'
-import type { Query, Row } from '../connection/connection.ts'
+import { columns, type Query, type Row } from '../connection/connection.ts'
 import { isFailure } from '../connection/errors.ts'
 import { highestUuid, lowestUuid, lowestUuidAt } from '../statements/lists.ts'
 import type { RecordDecoder } from '../statements/records.ts'
@@ -25,8 +25,8 @@ const selectTexts = {
     FROM unnest($2::integer[], $3::integer[], $4::boolean[], $5::text[]) AS asked (job, part, is_whole, name)
     JOIN payload ON payload.run = $1 AND payload.job = asked.job AND payload.part = asked.part`,
 }
-// A run that is removed meanwhile leaves no words: its record is locked, against its removal and nothing else. Where another
-// transaction has locked it, the run is left out, so that nobody waits here.
+// The lock keeps the record from being removed meanwhile, so that a removed run leaves no words. It allows all other changes.
+// A run that another transaction has locked is left out, so that nothing waits.
 const putWords = {
   name: 'put-search-words',
   text: `
@@ -41,11 +41,12 @@ const putWords = {
     SELECT id FROM present`,
 }
 
-/** Of the main thread, before it turns to what waits. */
+/** Milliseconds of the main thread, after which its event loop turns. */
 const sliceMs = 2
 
 /**
- * @returns those that another transaction has locked, or removed
+ * Indexes runs whose words are missing or outdated.
+ * @returns the runs that another transaction has locked or removed
  * @throws DatabaseFailure
  */
 export async function indexRuns(
@@ -55,89 +56,90 @@ export async function indexRuns(
   log: Pick<Log, 'warn'>,
 ): Promise<string[]> {
   const stale = decoder.decode(await query(selectStale, [ids]))
-  const runs: string[] = []
-  const revisions: number[] = []
-  const vectors: string[] = []
+  const rows: { readonly id: string; readonly revision: number; readonly words: string }[] = []
   let until = performance.now() + sliceMs
   for (const stored of stale) {
     const text = await textOf(query, stored).catch((error: unknown) => {
       if (isFailure(error)) throw error
-      // A damaged text: the run is left out, and does not keep out the others.
+      // A text is damaged: only its run is left out.
       log.warn({ runId: stored.run.id, err: error }, 'the words of a run cannot be read')
       return null
     })
     if (text === null) continue
-    runs.push(stored.run.id)
-    revisions.push(stored.revision)
-    vectors.push(vectorOf(wordsOf(text)))
+    rows.push({ id: stored.run.id, revision: stored.revision, words: vectorOf(wordsOf(text)) })
     if (performance.now() < until) continue
     await nextTurn()
     until = performance.now() + sliceMs
   }
-  if (runs.length === 0) return []
-  const present = new Set((await query(putWords, [runs, revisions, vectors])).map(({ id }) => String(id)))
-  return runs.filter((id) => !present.has(id))
+  if (rows.length === 0) return []
+  const present = new Set((await query(putWords, columns(rows, 'id', 'revision', 'words'))).map(({ id }) => String(id)))
+  return rows.map(({ id }) => id).filter((id) => !present.has(id))
 }
 
-/** With the texts that are kept apart, as far as they are needed. Which ones follows from what the others say. */
+interface MissingText {
+  readonly name: string
+  readonly job: number
+  readonly part: number
+  readonly isWhole: boolean
+}
+
+/**
+ * Returns the text to search, with the texts that are kept apart. How much room each one has depends on the others, so it
+ * reads them in rounds, until no needed one is missing.
+ */
 async function textOf(query: Query, { run }: Stored): Promise<string> {
   const known = new Map<string, string>()
   for (;;) {
-    const missing = new Map<string, readonly [job: number, part: number, isWhole: boolean]>()
-    const need = (job: number, part: number, isWhole: boolean, whileMissing: string): string => {
+    const missing = new Map<string, MissingText>()
+    const need = (job: number, part: number, isWhole: boolean, placeholder: string): string => {
       const name = `${job} ${part} ${isWhole}`
       const text = known.get(name)
-      if (text === undefined) missing.set(name, [job, part, isWhole])
-      return text ?? whileMissing
+      if (text === undefined) missing.set(name, { name, job, part, isWhole })
+      return text ?? placeholder
     }
     const text = searchText(run, {
       text: (job, { part, bytes }) => need(job, part, true, errorOfLength(bytes)),
       beginning: (job, { part, bytes }, length) => need(job, part, false, ' '.repeat(Math.min(bytes, length))),
     })
     if (missing.size === 0) return text
-    const asked = [...missing.values()]
-    const rows = await query(selectTexts, [
-      run.id,
-      asked.map(([job]) => job),
-      asked.map(([, part]) => part),
-      asked.map(([, , isWhole]) => isWhole),
-      [...missing.keys()],
-    ])
-    // What is gone was dropped since the record was read: the run has changed, and comes again.
-    for (const [name, [, , isWhole]] of missing) known.set(name, isWhole ? '{"error":{}}' : '')
+    const texts = [...missing.values()]
+    const rows = await query(selectTexts, [run.id, ...columns(texts, 'job', 'part', 'isWhole', 'name')])
+    // A text may be gone: then the run has changed since its record was read, and is indexed again.
+    for (const { name, isWhole } of texts) known.set(name, isWhole ? '{"error":{}}' : '')
     for (const { name, value } of rows) known.set(String(name), String(value))
   }
 }
 
-/** Stands for an error or a failure that was not read yet, so that no more of them are read than there is room for. */
+/** A placeholder for an error or a failure that takes up its room in the text, so that no more texts are read than fit. */
 function errorOfLength(bytes: number): string {
   const message = ' '.repeat(Math.min(bytes, maxSearchText))
   return JSON.stringify({ message, error: { message } })
 }
 
-/** With the place of each word in the text. PostgreSQL keeps 256 places of a word, and the 16,383 first ones of a text. */
+/** Encodes words with their positions. PostgreSQL keeps 256 positions of a word, and the first 16,383 of a text. */
 function vectorOf(words: readonly string[]): string {
-  const places = new Map<string, number[]>()
+  const positions = new Map<string, number[]>()
   for (const [index, word] of words.entries()) {
-    const known = places.get(word)
-    if (known === undefined) places.set(word, [index + 1])
+    const known = positions.get(word)
+    if (known === undefined) positions.set(word, [index + 1])
     else known.push(index + 1)
   }
-  // Letters and digits: there is nothing to escape.
-  return [...places].map(([word, at]) => `${word}:${at.join(',')}`).join(' ')
+  // Words have only letters and digits: nothing needs an escape.
+  return [...positions].map(([word, at]) => `${word}:${at.join(',')}`).join(' ')
 }
 
 /**
- * What may be missing because a process has ended: each has a row in `search_progress` that says since when runs that it
- * has written may not be in the index. The row of a process that is gone is worked off by another one, which compares the
- * runs that were created or have ended since then with the index. Runs from before there was an index are worked off so, too.
+ * Runs to compare with the index, because a process has ended before it indexed them. Each process has a row in
+ * `search_progress`: all that it wrote before `since` is in the index. When a process is gone, another one compares the runs
+ * that were created or have ended since then. Runs from before there was an index are compared in the same way.
  */
 export interface CatchUp {
   readonly process: number
   /** By the clock of that process. */
   readonly since: number
-  /** Of the runs that were created since, those from here on are done. Null: all of them, and then come those that have ended. */
+  /** Of the runs created since then, those from this id on are done. Null: all are done, and those that have ended follow. */
   readonly below: string | null
+  /** Of the runs that have ended since then, those up to this one are done. */
   readonly ended: Ended
 }
 
@@ -146,12 +148,12 @@ interface Ended {
   readonly id: string
 }
 
-/** Clocks of a process step, and a run is committed some time after its id was made. */
+/** Clocks may step, and a run is committed some time after its id was made. */
 const marginMs = 60_000
-const maxLooked = 256
+const maxCompared = 256
 const isAlive = "process.heartbeat_at > clock_timestamp() - interval '30 s'"
 
-// Of processes of an older version, and of those that were given up for a while: the row of such a process is a new one.
+// For processes of an older version, and for those that counted as dead for a while and so have a new row in `process`.
 const registerRows = {
   name: 'register-others-for-search',
   text: `
@@ -159,7 +161,7 @@ const registerRows = {
     INSERT INTO search_progress (process, since) SELECT id, $1 FROM process WHERE ${isAlive}
     ON CONFLICT (process) DO NOTHING`,
 }
-// One process works them off.
+// Only one process catches up: the living one with the lowest number that has search.
 const selectCatchUp = {
   name: 'select-search-catchUp',
   text: `
@@ -174,7 +176,7 @@ const removeProgress = { name: 'remove-search-progress', text: 'DELETE FROM sear
 
 const compared = (looked: string, order: string): string => `
   SELECT looked.id, looked.finished_at, search.revision IS DISTINCT FROM looked.revision AS is_missing
-  FROM (SELECT id, revision, finished_at FROM record WHERE ${looked} ORDER BY ${order} LIMIT ${maxLooked}) AS looked
+  FROM (SELECT id, revision, finished_at FROM record WHERE ${looked} ORDER BY ${order} LIMIT ${maxCompared}) AS looked
   LEFT JOIN search ON search.run = looked.id`
 const selectCreated = { name: 'compare-created', text: compared('id >= $1 AND id < $2', 'id DESC') }
 const selectEnded = {
@@ -182,12 +184,12 @@ const selectEnded = {
   text: compared('finished_at >= $1 AND (finished_at > $1 OR id > $2)', 'finished_at, id'),
 }
 
-/** Makes sure that each process has a row: a new one makes its own. @throws DatabaseFailure */
+/** Adds missing rows of other processes. A new process adds its own. @throws DatabaseFailure */
 export async function registerOthers(query: Query, process: number, at: number): Promise<void> {
   await query(registerRows, [at, process])
 }
 
-/** Everything that the process has written before the instant is in the index. */
+/** Notes that everything that the process wrote before the instant is in the index. */
 export async function noteIndexed(query: Query, process: number, since: number): Promise<void> {
   await query(setSince, [process, since])
 }
@@ -203,24 +205,24 @@ export async function findCatchUp(query: Query, process: number): Promise<CatchU
   return catchUpOf(Number(row['process']), Number(row['since']), typeof below === 'string' ? below : highestUuid)
 }
 
-/** Of a process that could not keep all in mind that it has written. */
+/** Compares what the process has written since the instant. */
 export function catchUpOf(process: number, since: number, below = highestUuid): CatchUp {
   return { process, since, below, ended: { at: since - marginMs, id: lowestUuid } }
 }
 
-/** Notes what is left of it. @throws DatabaseFailure */
+/** Notes how far the comparison is. @throws DatabaseFailure */
 export async function noteLeft(query: Query, { process }: CatchUp, left: CatchUp | null): Promise<void> {
   await (left === null ? query(removeProgress, [process]) : query(setBelow, [process, left.below]))
 }
 
-export interface Compared {
-  /** Runs that are not in the index as they are. */
+interface Compared {
+  /** Runs whose words are missing or outdated. */
   readonly ids: readonly string[]
-  /** null: nothing. */
+  /** What is left to compare; null: nothing. */
   readonly left: CatchUp | null
 }
 
-/** Compares a part of the runs. @param limit of those that are not in the index. @throws DatabaseFailure */
+/** Compares some of the runs, until `limit` of them are found missing or outdated. @throws DatabaseFailure */
 export async function compare(query: Query, catchUp: CatchUp, limit: number): Promise<Compared> {
   const { since, below, ended } = catchUp
   const from = since - marginMs
@@ -228,18 +230,18 @@ export async function compare(query: Query, catchUp: CatchUp, limit: number): Pr
     const created = take(await query(selectCreated, [lowestUuidAt(from), below]), limit)
     const { ids, last } = created
     if (last !== null) return { ids, left: { ...catchUp, below: String(last['id']) } }
-    // From the beginning on: all runs were created since.
+    // All runs were created since the beginning of time: none remains.
     return { ids, left: from < 0 ? null : { ...catchUp, below: null } }
   }
   const { ids, last } = take(await query(selectEnded, [ended.at, ended.id]), limit)
-  const place = last && { at: Number(last['finished_at']), id: String(last['id']) }
-  return { ids, left: place && { ...catchUp, ended: place } }
+  const upTo = last && { at: Number(last['finished_at']), id: String(last['id']) }
+  return { ids, left: upTo && { ...catchUp, ended: upTo } }
 }
 
-/** @returns with the row after which the next part begins; null: there is none */
+/** @returns `last`: the row after which the next comparison begins; null if there are no more rows */
 function take(rows: readonly Row[], limit: number): { readonly ids: readonly string[]; readonly last: Row | null } {
   const missing = rows.filter((row) => row['is_missing'] === true).slice(0, limit)
   const ids = missing.map(({ id }) => String(id))
   if (ids.length === limit) return { ids, last: missing.at(-1) ?? null }
-  return { ids, last: rows.length < maxLooked ? null : (rows.at(-1) ?? null) }
+  return { ids, last: rows.length < maxCompared ? null : (rows.at(-1) ?? null) }
 }

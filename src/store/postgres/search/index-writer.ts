@@ -1,7 +1,7 @@
 /**
- * Keeps the index for search: each process brings in the runs that it has written, some time after their commits, a few
- * at a time and for a small part of the time. A run that ends within the pause is written once. What a process that is
- * gone has not brought in, one of the others does.
+ * Keeps the index for search: each process indexes the runs that it has written, some time after their commits, a few at a
+ * time and in a small part of its time. A run that ends within the delay is indexed once. One process catches up for those
+ * that are gone.
  */
 import type { Log } from '../../../log.ts'
 import type { Clock } from '../../../runtime/clock.ts'
@@ -22,7 +22,7 @@ import {
 } from './index-runs.ts'
 
 export interface SearchIndex {
-  /** The runs were written by this process. */
+  /** Call when this process has committed the records. */
   note(written: readonly Stored[]): void
   start(): void
   /** Resolves when nothing is under way. */
@@ -32,9 +32,9 @@ export interface SearchIndex {
 interface SearchIndexOptions {
   /** Number of this process. */
   readonly process: number
-  /** By its clock. */
+  /** When this process started, by its clock. */
   readonly startedAt: number
-  /** False: the index is emptied. */
+  /** Whether runs can be found by words; if not, the index is emptied. */
   readonly hasSearch: boolean
   readonly query: Query
   readonly decoder: RecordDecoder
@@ -42,19 +42,19 @@ interface SearchIndexOptions {
   readonly log: Log
 }
 
-/** From a change to the first look at it. */
+/** From a commit to the indexing of its runs. */
 const delayMs = 500
 const maxBatch = 32
-/** The pause after each batch, as a multiple of the time that the batch took: runs that are being written come first. */
-const busyRest = 9
-const quietRest = 1
-/** Since this process has last written a run. */
+// The pause after each batch is a multiple of the time that it took. It is longer while runs are being written.
+const busyPauses = 9
+const quietPauses = 1
+/** For how long the process counts as busy after a commit. */
 const busyMs = 25
-/** After a failure, which is nearly always the database's. */
-const troubledMs = 10_000
-/** Between two looks at what others have left behind. */
+/** The pause after a failure. */
+const failureMs = 10_000
+/** Between two searches for processes that are gone. */
 const lookMs = 10_000
-/** Runs that are kept in mind. Of more, it is noted since when they came, and they are searched for. */
+/** Limit for the remembered runs. The process catches up with further ones as if it were gone. */
 const maxNoted = 50_000
 
 export function createSearchIndex({ hasSearch, ...options }: SearchIndexOptions): SearchIndex {
@@ -65,23 +65,23 @@ function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): Sear
   const { process, startedAt, query, decoder, clock, log } = options
   let noted = new Set<string>()
   let due: string[] = []
-  /** What was written before it is in `due`, or in the index. */
+  /** Everything written before this instant is in `due` or in the index. */
   let roundAt = 0
-  /** As the database has it. */
+  /** The instant that the database has for this process. */
   let since = startedAt
-  /** Runs that this process has written were not noted. */
+  /** Whether written runs were not remembered. */
   let hasMissed = false
   let catchUp: CatchUp | null = null
   let batch = maxBatch
   let lookedAt = -Infinity
   let notedAt = -Infinity
   let timer: NodeJS.Timeout | undefined
-  /** Whether the timer is for what others have left behind. */
+  /** Whether the timer waits only for the next search for processes that are gone. */
   let isIdle = false
   let isStopped = false
   let underWay = Promise.resolve()
 
-  /** @returns whether there may be more */
+  /** @returns whether there may be more to do */
   async function step(): Promise<boolean> {
     if (due.length > 0) {
       await indexDue()
@@ -95,7 +95,7 @@ function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): Sear
       return true
     }
     if (catchUp !== null) {
-      await workOff(catchUp)
+      await continueCatchUp(catchUp)
       return true
     }
     if (hasMissed) {
@@ -119,7 +119,7 @@ function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): Sear
       for (const id of skipped) noted.add(id)
     } catch (error) {
       if (!isFailure(error, 'refused')) throw error
-      // One of them is to blame: the others are brought in without it.
+      // One of them is to blame: the next batches have one run each.
       if (ids.length > 1) {
         batch = 1
         return
@@ -129,7 +129,7 @@ function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): Sear
     due = due.slice(ids.length)
   }
 
-  async function workOff(from: CatchUp): Promise<void> {
+  async function continueCatchUp(from: CatchUp): Promise<void> {
     const { ids, left } = await compare(query, from, maxBatch)
     due.push(...ids)
     if (due.length > 0) await indexDue()
@@ -137,7 +137,7 @@ function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): Sear
     if (from.process !== process) await noteLeft(query, from, left)
   }
 
-  /** Everything is in the index that was written before the round. */
+  /** Notes in the database that everything written before the round is in the index. */
   async function noteProgress(): Promise<void> {
     const at = clock.now()
     if (noted.size === 0) roundAt = at
@@ -149,10 +149,10 @@ function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): Sear
   async function run(): Promise<void> {
     const beganAt = performance.now()
     let hasMore = true
-    let pauseMs = troubledMs
+    let pauseMs = failureMs
     try {
       hasMore = await step()
-      const rest = performance.now() - notedAt < busyMs ? busyRest : quietRest
+      const rest = performance.now() - notedAt < busyMs ? busyPauses : quietPauses
       pauseMs = hasMore ? (performance.now() - beganAt) * rest : lookMs
     } catch (error) {
       log.warn({ err: error }, 'the index for search cannot be written')
@@ -194,7 +194,7 @@ function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): Sear
 const clearLookMs = 60_000
 const clearPauseMs = 50
 
-// A later index begins with all runs.
+// A service with search that starts later then indexes all runs.
 const reset = {
   name: 'reset-search',
   text: `
@@ -212,13 +212,13 @@ const clear = {
     SELECT count(*) AS cleared FROM cleared`,
 }
 
-/** For a service without search: no words of runs are kept, once no process keeps an index any more. */
+/** For a service without search: deletes the words of all runs once no other process has search. */
 function createSearchClearing({ query, log }: Pick<SearchIndexOptions, 'query' | 'log'>): SearchIndex {
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
   let underWay = Promise.resolve()
 
-  /** @returns when to go on, in milliseconds; null: there are none */
+  /** @returns after how many milliseconds to continue; null: no words are left */
   async function step(): Promise<number | null> {
     const [row] = await query(reset)
     if (row?.['is_kept'] === true) return clearLookMs
