@@ -49,7 +49,7 @@ test('refuses other media types, and bodies that are too large', async () => {
   await expectRefused(service, 'content-too-large', 'POST /run-tasks', json)
 })
 
-test('that there is no room, or no time', async () => {
+test('refuses while it is overloaded or shutting down', async () => {
   await using service = await startService({ maxBacklog: 1 })
   assert.is((await service.post('/run-tasks', { respond: 'none', tasks: [waiting] })).status, 202)
   await expectRefused(service, 'overloaded', 'POST /run-tasks', json)
@@ -70,7 +70,7 @@ test('sends 100 Continue to a client that waits for it, and then reads the body'
   assert.is((await readRun(answer)).result, 'sent')
 })
 
-test('takes no part in any other expectation', async () => {
+test('refuses any other expectation', async () => {
   await using service = await shareService()
   const fields = ['Content-Length: 2', json, 'Expect: a-miracle']
   const [answer] = answersOf(await sendBytes(service.url, head('POST /run-tasks', ...fields), '{}'))

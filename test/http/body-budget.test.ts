@@ -21,7 +21,7 @@ const large = { tasks: [{ name: 'echo', input: 'x'.repeat(mebibyte / 2) }] }
 const head = (fields: string) =>
   `POST /run-tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${fields}\r\n\r\n`
 
-test('a large body is refused while those of others take all the room, and a small one is not', async () => {
+test('a large body is refused while others use up the budget, and a small one is not', async () => {
   await using service = await startService({ maxInFlightBytes: 2 * mebibyte })
   const sockets = [open(service.url), open(service.url)]
   for (const socket of sockets) {
@@ -41,7 +41,7 @@ test('a large body is refused while those of others take all the room, and a sma
   await until('there is room again', async () => (await service.post('/run-tasks', large)).status === 200)
 })
 
-test('a body has its room until its request is answered', async () => {
+test('a body is counted until the response to its request', async () => {
   await using service = await startService({ maxInFlightBytes: mebibyte })
   const slow = { tasks: [{ name: 'wait', input: { ms: 60_000 } }, ...large.tasks] }
   const waiting = service.post('/run-tasks', slow)
@@ -55,7 +55,7 @@ test('a body has its room until its request is answered', async () => {
   await until('there is room again', async () => (await service.post('/run-tasks', large)).status === 200)
 })
 
-test('one that is larger than all the room fits in when there is no other', () => {
+test('a body larger than the budget fits while there is no other', () => {
   const budget = createByteBudget(10)
   const client = { moved: () => 0, isAwaited: () => false, cutOff: () => assert.unreachable() }
   const [first, second] = [budget.open(client), budget.open(client)]
@@ -69,7 +69,7 @@ test('one that is larger than all the room fits in when there is no other', () =
   assert.is(budget.held(), 3)
 })
 
-test('a client that moves slowly is cut off when others need its room, and no other client is', () => {
+test('a slow client is cut off when others need its memory, and no other client is', () => {
   let now = 0
   const budget = createByteBudget(40, { now: () => now })
   function holder(bytesPerS: number, isAwaited = true) {
@@ -102,7 +102,7 @@ test('a client that moves slowly is cut off when others need its room, and no ot
   for (const { isCutOff } of more) assert.not(isCutOff)
 })
 
-test('a body that comes slowly makes room for others', async () => {
+test('a slow body makes room for others', async () => {
   let now = 0
   const budget = createByteBudget(mebibyte, { now: () => now })
   const largeBodies = createLargeBodyParser()

@@ -25,20 +25,20 @@ function nested(levels: number, open = '[', close = ']'): string {
 const post = (service: Service, headers: Record<string, string>, body: string | Buffer) =>
   exchange(service.url, 'POST /run-tasks', { ...json, ...headers }, body)
 
-test('takes a body of as many bytes as are allowed, and no more', async () => {
+test('accepts a body of the largest size, and refuses one more byte', async () => {
   await using service = await shareService({ maxBodyBytes })
   assert.is((await service.post('/run-tasks', bodyOf(maxBodyBytes))).status, 200)
   await expectProblem(await service.post('/run-tasks', bodyOf(maxBodyBytes + 1)), 'content-too-large')
 })
 
-test('counts the bytes of a body that comes in chunks', async () => {
+test('counts the bytes of a chunked body', async () => {
   await using service = await shareService({ maxBodyBytes })
   const send = (bytes: number) => post(service, { 'Transfer-Encoding': 'chunked' }, chunked(bodyOf(bytes)))
   assert.is((await send(maxBodyBytes)).status, 200)
   await expectProblem(await send(maxBodyBytes + 1), 'content-too-large')
 })
 
-test('counts the bytes of a compressed body after it was unpacked', async () => {
+test('counts the decompressed bytes of a body', async () => {
   await using service = await shareService({ maxBodyBytes })
   const send = (text: string) => {
     const bytes = gzipSync(text)
@@ -50,7 +50,7 @@ test('counts the bytes of a compressed body after it was unpacked', async () => 
   await expectProblem(await send(bodyOf(500_000)), 'content-too-large')
 })
 
-test('refuses by the length that is announced, without waiting for the body', async () => {
+test('refuses by the announced length, without waiting for the body', async () => {
   await using service = await shareService({ maxBodyBytes })
   // The last two are beyond what fits into 32 bits.
   for (const length of [maxBodyBytes + 1, 2_000_000_000, 3_000_000_000, 2 ** 32 + 2]) {
@@ -66,7 +66,7 @@ test('refuses an endless body as soon as it is too large', async () => {
   await expectProblem(await post(service, { 'Transfer-Encoding': 'chunked' }, unfinished), 'content-too-large')
 })
 
-test('takes 200 levels of nesting, and no more', async () => {
+test('accepts 200 levels of nesting, and no more', async () => {
   await using service = await shareService()
   const response = await service.post('/run-tasks', nested(200))
   assert.is(response.status, 200)
@@ -78,7 +78,7 @@ test('takes 200 levels of nesting, and no more', async () => {
   }
 })
 
-test('refuses 100,000 levels without taking harm', async () => {
+test('refuses 100,000 levels without harm', async () => {
   await using service = await shareService()
   const bodies = [nested(100_000), nested(100_000, '{"a":', '}').replace(':}', ':0}'), '['.repeat(500_000)]
   for (const body of bodies) {
@@ -88,7 +88,7 @@ test('refuses 100,000 levels without taking harm', async () => {
   assert.is((await service.get('/livez')).status, 200)
 })
 
-test('takes a wide body that is not deep', async () => {
+test('accepts a wide body that is not deep', async () => {
   await using service = await shareService()
   const input = Array.from({ length: 50_000 }, () => [[]])
   const response = await service.post('/run-tasks', { tasks: [{ name: 'echo', input }] })

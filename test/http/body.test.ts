@@ -49,7 +49,7 @@ test('refuses a body of another content type', async () => {
   assert.is(await countJobs(service), 0)
 })
 
-test('does not take a byte order mark alone for no body', async () => {
+test('refuses a body that is only a byte order mark', async () => {
   await using service = await shareService({ tasksDir: recipe })
   for (const send of [post, postInChunks]) {
     await expectProblem(await send(service, json, '\uFEFF'), 'malformed-json')
@@ -58,7 +58,7 @@ test('does not take a byte order mark alone for no body', async () => {
   assert.is(await countJobs(service), 0)
 })
 
-test('takes application/json however it is spelt', async () => {
+test('accepts any spelling of application/json', async () => {
   await using service = await shareService({ tasksDir: recipe })
   const spellings = [
     'application/json',
@@ -138,7 +138,7 @@ test('refuses JSON that is not an object', async () => {
   assert.is(await countJobs(service), 0)
 })
 
-test('takes a compressed body', async () => {
+test('accepts a compressed body', async () => {
   await using service = await shareService()
   const body = Buffer.from('{"tasks":[{"name":"echo","input":"compressed"}]}')
   const encodings = {
@@ -157,7 +157,7 @@ test('takes a compressed body', async () => {
   }
 })
 
-test('takes a large body that was a small one, and refuses one that is larger than it may be', async () => {
+test('accepts a small body that decompresses to a large one, and refuses one that is too large', async () => {
   await using service = await shareService({ tasksDir: recipe })
   const large = (bytes: number) => gzipSync(`{"tags":["a"]${' '.repeat(bytes - 14)}}`)
   const send = (bytes: number) => post(service, { ...json, 'Content-Encoding': 'gzip' }, large(bytes))
@@ -165,7 +165,7 @@ test('takes a large body that was a small one, and refuses one that is larger th
   await expectProblem(await send(1_048_577), 'content-too-large')
 })
 
-test('refuses a body that is not compressed as it says', async () => {
+test('refuses a body that is not compressed as declared', async () => {
   await using service = await shareService({ tasksDir: recipe })
   const whole = gzipSync('{"respond":"first"}')
   for (const bytes of [Buffer.from('{}'), whole.subarray(0, -4), whole.subarray(0, 5)]) {
@@ -174,7 +174,7 @@ test('refuses a body that is not compressed as it says', async () => {
   assert.is(await countJobs(service), 0)
 })
 
-test('refuses an encoding that it does not know', async () => {
+test('refuses an unknown encoding', async () => {
   await using service = await shareService({ tasksDir: recipe })
   for (const encoding of ['zz', 'compress', 'gzip, gzip']) {
     const response = await post(service, { ...json, 'Content-Encoding': encoding }, '{}')

@@ -1,4 +1,4 @@
-/** Requests in any pieces, behind each other, with lengths that lie, and from clients that leave in the middle. */
+/** Requests in pieces, pipelined, with wrong lengths, and from clients that disconnect half-way. */
 import { once } from 'node:events'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -16,14 +16,14 @@ function request(input: unknown, name = 'echo', connection = 'keep-alive'): stri
   return ['POST /run-tasks HTTP/1.1', 'Host: x', ...fields, '', body].join('\r\n')
 }
 
-test('takes a request that comes byte by byte', async () => {
+test('accepts a request that arrives byte by byte', async () => {
   await using service = await shareService()
   const bytes = [...Buffer.from(request('in pieces: ü€😀', 'echo', 'close'))].map((byte) => Buffer.of(byte))
   const [answer] = answersOf(await sendBytes(service.url, ...bytes))
   assert.is((await readRun(answer ?? new Response())).result, 'in pieces: ü€😀')
 })
 
-test('answers requests that come at once in their order', async () => {
+test('responds to pipelined requests in their order', async () => {
   await using service = await shareService()
   const inputs = Array.from({ length: 40 }, (_, index) => index)
   // The first takes longest, so that its answer is the last to be known.
@@ -60,7 +60,7 @@ test('reads the announced length: longer is another request, shorter is none', a
   assert.is((await listRuns(service)).length, 1)
 })
 
-test('stores nothing of an upload that was broken off', async () => {
+test('stores nothing of an upload that was cut off', async () => {
   await using service = await shareService()
   const whole = Buffer.from(request('x'.repeat(200_000)))
   const headEnd = whole.indexOf('\r\n\r\n') + 4
@@ -77,7 +77,7 @@ test('stores nothing of an upload that was broken off', async () => {
   assert.is((await listRuns(service)).length, 1)
 })
 
-test('a connection too many is answered 503, and idle ones make room', async () => {
+test('a connection beyond the limit gets 503, and idle ones make room', async () => {
   await using service = await startService({}, { maxConnections: 2 })
   const idle = open(service.url)
   idle.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')

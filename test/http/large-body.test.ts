@@ -32,7 +32,7 @@ test('inputs arrive as they were sent', async () => {
   )
 })
 
-test('an input that was left out stays away', async () => {
+test('a missing input stays missing', async () => {
   await using service = await shareService()
   const body = { tags: [], tasks: [{ name: 'echo' }, { name: 'echo', input: filler }] }
   const response = await service.post('/run-tasks', body)
@@ -40,7 +40,7 @@ test('an input that was left out stays away', async () => {
   assert.is((await readRun(response)).result, null)
 })
 
-test('an input is held against the schema of its task', async () => {
+test('an input is validated by the schema of its task', async () => {
   await using service = await shareService()
   const numbers: unknown[] = Array.from({ length: 100_000 }, (_, index) => index)
   const taken = await service.post('/run-tasks', { tasks: [{ name: 'sum', input: { numbers } }] })
@@ -68,7 +68,7 @@ test('its errors are the same as for a small body', async () => {
   assert.match(broken.detail, /^the body could not be read as JSON: .+position \d+/)
 })
 
-test('a text of which the thread dies takes no other one along', async () => {
+test('a body that kills the thread does not affect the others', async () => {
   const threads: Worker[] = []
   const onThread = (message: unknown): void => void threads.push(Reflect.get(Object(message), 'worker') as Worker)
   diagnostics.subscribe('worker_threads', onThread)

@@ -68,7 +68,7 @@ test('a header that is too large', async () => {
   }
 })
 
-test('chunks that are none, and a body that ends too soon', async () => {
+test('malformed chunks, and a body that ends too early', async () => {
   await using service = await shareService()
   const chunked = `${post}Transfer-Encoding: chunked\r\n\r\n`
   for (const chunk of ['zz\r\n{}\r\n0\r\n\r\n', '-1\r\n', '2\r\n{}x\r\n0\r\n\r\n', 'ffffffffffffffffff\r\n{}']) {
@@ -79,7 +79,7 @@ test('chunks that are none, and a body that ends too soon', async () => {
   await expectNoRuns(service)
 })
 
-test('a target that is no URL, and a connection to somebody else', async () => {
+test('a target that is no URL, and CONNECT to another host', async () => {
   await using service = await shareService()
   for (const target of [
     'http://[',
@@ -147,7 +147,7 @@ test('finishes a response in progress before it refuses what followed its reques
   assert.equal(more, [])
 })
 
-test('answers the requests before a malformed body, each in its turn', async () => {
+test('responds to the requests before a malformed body, each in its turn', async () => {
   await using service = await shareService()
   const good = `${post}Content-Length: ${body.length}\r\n\r\n${body}`
   const answers = answersOf(

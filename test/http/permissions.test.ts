@@ -50,7 +50,7 @@ test('requires no key for health checks and explanations of problems', async () 
   await expectProblem(await service.post('/livez'), 'method-not-allowed')
 })
 
-test('takes each of its keys, however the scheme is spelt', async () => {
+test('accepts each configured key, with any spelling of the scheme', async () => {
   await using service = await shareService({ apiKeys })
   for (const key of apiKeys) {
     for (const scheme of ['Bearer ', 'bearer ', 'BEARER   ']) {
@@ -61,7 +61,7 @@ test('takes each of its keys, however the scheme is spelt', async () => {
   }
 })
 
-test('takes nothing that is not exactly a key', async () => {
+test('refuses everything that is not exactly a key', async () => {
   await using service = await shareService({ apiKeys })
   const wrong = [
     '',
@@ -93,7 +93,7 @@ test('takes nothing that is not exactly a key', async () => {
   }
 })
 
-test('takes no request with two keys, for it cannot know which one is meant', async () => {
+test('refuses a request with two keys, which is ambiguous', async () => {
   await using service = await shareService({ apiKeys })
   const head = 'GET /runs HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer first-key\r\n'
   const [one] = answersOf(await sendBytes(service.url, `${head}\r\n`))
@@ -194,7 +194,7 @@ test('with only read-only keys, a key is required and nobody can write', async (
   assert.is((await service.get('/runs', bearer('reader'))).status, 200)
 })
 
-test('keys hold in an app of somebody else, for the routes alone', async () => {
+test('in a host app, keys protect the routes and nothing else', async () => {
   await using instance = create({ apiKeys })
   await instance.forerunner.start()
   await using app = await serve(instance.forerunner.middleware(), (ctx: Koa.Context) => {

@@ -1,4 +1,4 @@
-/** The bytes of a body: they are UTF-8, and their digest is that of what was sent, however it was cut and packed. */
+/** The bytes of a body: they must be UTF-8, and their digest covers what was sent, however it was split and compressed. */
 import { createHash } from 'node:crypto'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import type { Middleware } from 'koa'
@@ -20,7 +20,7 @@ const json = { 'Content-Type': 'application/json' }
 const sha256 = (bytes: string | Buffer) => createHash('sha256').update(bytes).digest('hex')
 const packings = { gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync }
 
-function tell(): Middleware {
+function respondDigest(): Middleware {
   const read = createBodyReader({
     maxBytes,
     largeBodies: createLargeBodyParser(),
@@ -40,7 +40,7 @@ const catching: Middleware = async (ctx, next) => {
 }
 
 test('digests the bytes as they were received', async () => {
-  await using app = await serve(tell())
+  await using app = await serve(respondDigest())
   const send = async (headers: Record<string, string>, body: string | Buffer) =>
     (await exchange(app.url, 'POST /', { ...json, 'Content-Length': `${body.length}`, ...headers }, body)).text()
   const large = Buffer.from(JSON.stringify('ü'.repeat(40_000)))
@@ -57,8 +57,8 @@ test('digests the bytes as they were received', async () => {
   assert.is(await (await exchange(app.url, 'POST /')).text(), sha256(''))
 })
 
-test('digests a body that comes byte by byte, and not the chunks around it', async () => {
-  await using app = await serve(tell())
+test('digests a body that arrives byte by byte, without the framing of chunks', async () => {
+  await using app = await serve(respondDigest())
   const body = '{"ü":"€"}'
   const head = 'POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n'
   const bytes = [...Buffer.from(body)].map((byte) => Buffer.of(byte))
@@ -71,14 +71,14 @@ test('digests a body that comes byte by byte, and not the chunks around it', asy
 })
 
 test('digests the text if a parser of the host app has read it', async () => {
-  await using app = await serve(bodyParser(), tell())
+  await using app = await serve(bodyParser(), respondDigest())
   const ask = (body: string) => fetch(app.url, { method: 'POST', headers: json, body })
   for (const body of ['{"a": 1}', '[]']) assert.is(await (await ask(body)).text(), sha256(body))
 })
 
-test('does not keep a body that is too large, and does not wait for the end of one that unpacks to nothing', async () => {
-  await using app = await serve(catching, tell())
-  // A gzip header, and then stored blocks of no bytes, as many as one likes.
+test('refuses a body that is too large before its end, even if it decompresses to nothing', async () => {
+  await using app = await serve(catching, respondDigest())
+  // A gzip header, and then any number of stored blocks without bytes.
   const endless = Buffer.concat([
     gzipSync('').subarray(0, 10),
     Buffer.alloc(300_000, Buffer.from([0, 0, 0, 0xff, 0xff])),
@@ -118,7 +118,7 @@ test('refuses invalid UTF-8, compressed or not', async () => {
   }
 })
 
-test('passes over a byte order mark, and takes a lone escaped surrogate as JSON does', async () => {
+test('ignores a byte order mark, and accepts a lone escaped surrogate, as JSON does', async () => {
   await using service = await shareService()
   const marked = await service.post('/run-tasks', '\uFEFF{"tasks":[{"name":"echo","input":"\uFEFFx"}]}')
   assert.is((await readRun(marked)).result, '\uFEFFx')

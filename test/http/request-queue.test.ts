@@ -1,4 +1,4 @@
-/** Requests that are sent behind each other on one connection are handled one after the other. */
+/** Pipelined requests of one connection are handled one after another. */
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import type { Middleware } from 'koa'
@@ -17,7 +17,7 @@ async function serve(middleware: Middleware): Promise<{ url: string } & AsyncDis
 
 const get = (path: string, field = '') => `GET ${path} HTTP/1.1\r\nHost: x\r\n${field}\r\n`
 
-test('a client that reads nothing has one answer that waits for it, however many it asks for', async () => {
+test('a client that reads nothing keeps one response in memory, however many requests it sends', async () => {
   let begun = 0
   let closed = 0
   await using server = await serve((ctx) => {
@@ -28,14 +28,14 @@ test('a client that reads nothing has one answer that waits for it, however many
   const socket = open(server.url)
   socket.pause()
   socket.write(get('/').repeat(20))
-  await until('the first is begun', () => begun > 0)
-  // Were they begun, they would be before one that came later on another connection is answered.
+  await until('the first is started', () => begun > 0)
+  // If they were started, that would happen before the response to a later request on another connection.
   const other = await (await fetch(server.url)).text()
   assert.is(other.length, 16 * 1_048_576)
   assert.is(begun, 2)
   socket.destroy()
   await until('it is over', () => closed === 2)
-  assert.is(begun, 2, 'what nobody waits for any more is not begun')
+  assert.is(begun, 2, 'requests of a closed connection are not started')
 })
 
 test('each request starts after the response to the previous one', async () => {
@@ -74,7 +74,7 @@ test('a request after one that ends the connection is not started', async () => 
   }
 })
 
-test('a connection on which too many wait is cut off', async () => {
+test('a connection with too many pipelined requests is closed', async () => {
   let begun = 0
   const { promise: never } = Promise.withResolvers<void>()
   await using server = await serve(async () => {
@@ -85,7 +85,7 @@ test('a connection on which too many wait is cut off', async () => {
   socket.on('error', () => {})
   socket.resume()
   socket.write(get('/').repeat(65))
-  await until('the first is begun', () => begun === 1)
+  await until('the first is started', () => begun === 1)
   assert.is(socket.destroyed, false)
   socket.write(get('/').repeat(100))
   await once(socket, 'close')

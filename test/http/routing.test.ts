@@ -20,7 +20,7 @@ const readable = [
 ]
 const allowOf = (response: Response) => (response.headers.get('Allow') ?? '').split(', ').toSorted()
 
-test('finds nothing at a path that it has not', async () => {
+test('responds with 404 at an unknown path', async () => {
   await using service = await shareService()
   const paths = [
     '/nope',

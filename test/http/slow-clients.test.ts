@@ -31,7 +31,7 @@ function drip(socket: Socket, bytes: string): void {
   for (const event of ['end', 'close'] as const) socket.once(event, () => clearInterval(timer))
 }
 
-test('a request that does not come to its end is ended, and others are served meanwhile', async () => {
+test('an incomplete request is ended, and others are served meanwhile', async () => {
   await using service = await startService({}, limits)
   const beginnings = {
     'that stops in its header': ['GET /livez HTTP/1.1\r\nHost: x\r\n', ''],
@@ -64,13 +64,13 @@ test('a request that does not come to its end is ended, and others are served me
   assert.is(runs.length, Math.min(served, 50), 'none of the slow ones has become a run')
 })
 
-test('an answer may take longer than a request', async () => {
+test('a response may take longer than a request', async () => {
   await using service = await startService({}, limits)
   const response = await service.post('/run-tasks', { tasks: [{ name: 'wait', input: { ms: 1_000 } }] })
   assert.is(response.status, 200)
 })
 
-test('a connection that is not used again is closed', async () => {
+test('an idle connection is closed', async () => {
   await using server = await serve((ctx) => void (ctx.body = 'here'), { keepAliveTimeoutMs: 1 })
   const socket = open(server.url)
   socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
@@ -79,7 +79,7 @@ test('a connection that is not used again is closed', async () => {
   assert.is(answer?.headers.get('Connection'), 'keep-alive')
 })
 
-test('a client that does not read its answer is cut off', async () => {
+test('a client that does not read its response is cut off', async () => {
   const { promise: isClosed, resolve } = Promise.withResolvers<boolean>()
   const large = Buffer.alloc(64 * 1024 * 1024, 'x')
   const middleware: Middleware = (ctx) => {
@@ -95,7 +95,7 @@ test('a client that does not read its answer is cut off', async () => {
   socket.destroy()
 })
 
-test('a client that stops reading an answer of many parts is cut off, and its room is free again', async () => {
+test('a client that stops reading a large response is cut off, and its bytes are released', async () => {
   const { promise: isClosed, resolve } = Promise.withResolvers<boolean>()
   const budget = createByteBudget(1)
   const store = {
@@ -126,7 +126,7 @@ test('a client that stops reading an answer of many parts is cut off, and its ro
   socket.destroy()
 })
 
-test('a client that reads slowly gets all of its answer', async () => {
+test('a client that reads slowly gets the whole response', async () => {
   const large = Buffer.alloc(24 * 1024 * 1024, 'x')
   // Half of what it takes to read, and more than a busy machine may keep this process from reading.
   await using server = await serve((ctx) => void (ctx.body = large), { sendTimeoutMs: 1_000 })
