@@ -8,14 +8,14 @@ const thrown = failedBy({ code: 'task_error', message: 'thrown' })
 const crashed = failedBy({ code: 'crashed', message: 'gone' })
 
 function makeEnd(graceMs = 60_000) {
-  const told: string[] = []
+  const calls: string[] = []
   const end = createAttemptState({
     graceMs,
-    onStop: () => told.push('stop'),
-    onGraceOver: () => told.push('grace over'),
-    onEnd: () => told.push('end'),
+    onStop: () => calls.push('stop'),
+    onGraceOver: () => calls.push('grace over'),
+    onEnd: () => calls.push('end'),
   })
-  return { end, told }
+  return { end, calls }
 }
 
 function codeOf(outcome: AttemptOutcome): string {
@@ -24,14 +24,14 @@ function codeOf(outcome: AttemptOutcome): string {
 }
 
 test('the first end counts, and is reported once', async () => {
-  const { end, told } = makeEnd()
+  const { end, calls } = makeEnd()
   assert.not.ok(end.isOver())
   end.finish(done)
   end.breakOff(crashed)
   end.cancel()
   assert.ok(end.isOver())
   assert.is(await end.outcome, done)
-  assert.equal(told, ['end'])
+  assert.equal(calls, ['end'])
 })
 
 test('a stopped attempt ends with the outcome of the request; only a released one may still complete', async () => {
@@ -42,9 +42,9 @@ test('a stopped attempt ends with the outcome of the request; only a released on
   ] as const
   for (const [way, ...expected] of ways) {
     const outcomes = [done, thrown, crashed].map((outcome) => {
-      const { end, told } = makeEnd()
+      const { end, calls } = makeEnd()
       end[way]('out of time')
-      assert.equal(told, ['stop'])
+      assert.equal(calls, ['stop'])
       if (outcome === crashed) end.breakOff(outcome)
       else end.finish(outcome)
       return end.outcome
@@ -54,19 +54,19 @@ test('a stopped attempt ends with the outcome of the request; only a released on
 })
 
 test('the first of two requests to stop counts', async () => {
-  const { end, told } = makeEnd()
+  const { end, calls } = makeEnd()
   end.cancel()
   end.release()
   end.finish(done)
   assert.is(codeOf(await end.outcome), 'cancelled')
-  assert.equal(told, ['stop', 'end'])
+  assert.equal(calls, ['stop', 'end'])
 })
 
 test('an attempt that does not stop ends after the grace, which is reported', async () => {
-  const { end, told } = makeEnd(1)
+  const { end, calls } = makeEnd(1)
   end.release()
   assert.is(await end.outcome, 'released')
-  assert.equal(told, ['stop', 'end', 'grace over'])
+  assert.equal(calls, ['stop', 'end', 'grace over'])
 })
 
 test.run()
