@@ -73,38 +73,36 @@ export function createQueue(
   let ignoredRows = 0
   /** Entries of this transaction that have no row yet. */
   const added = new Map<number, QueueEntry>()
-  /** Number of rows by kind, by priority, by task. */
-  const counts = new Map<TaskKind, Map<number, Map<string, number>>>()
+  /** Number of rows of each kind, priority and task that has any. */
+  const counts = new Map<string, TaskQueue & { count: number }>()
   let rows = 0
   /** Changes of the counts by this transaction. */
   let changes: { readonly of: TaskQueue; readonly change: number }[] = []
 
-  function applyChange({ kind, priority, task }: TaskQueue, change: number): void {
-    const ofKind = counts.get(kind) ?? new Map<number, Map<string, number>>()
-    const ofPriority = ofKind.get(priority) ?? new Map<string, number>()
-    const count = (ofPriority.get(task) ?? 0) + change
-    if (count > 0) ofPriority.set(task, count)
-    else ofPriority.delete(task)
-    if (ofPriority.size > 0) ofKind.set(priority, ofPriority)
-    else ofKind.delete(priority)
-    counts.set(kind, ofKind)
+  const nameOf = ({ kind, priority, task }: TaskQueue): string => `${kind} ${priority} ${task}`
+
+  function addToCount(of: TaskQueue, change: number): void {
+    const { kind, priority, task } = of
+    const name = nameOf(of)
+    const known = counts.get(name) ?? { kind, priority, task, count: 0 }
+    known.count += change
+    if (known.count > 0) counts.set(name, known)
+    else counts.delete(name)
     rows += change
   }
 
+  /** The same within the transaction: a rollback undoes it. */
   function changeCount(of: TaskQueue, change: number): void {
-    applyChange(of, change)
+    addToCount(of, change)
     changes.push({ of, change })
   }
 
   for (const { kind, priority, task, n } of selectCounts.all()) {
-    applyChange({ kind: kind as TaskKind, priority: Number(priority), task: String(task) }, Number(n))
+    addToCount({ kind: kind as TaskKind, priority: Number(priority), task: String(task) }, Number(n))
   }
 
-  /** Tasks of the kind that have rows. */
-  function* countsOf(kind: TaskKind) {
-    for (const [priority, ofPriority] of counts.get(kind) ?? []) {
-      for (const [task, count] of ofPriority) yield { priority, task, count }
-    }
+  function countsOf(kind: TaskKind) {
+    return [...counts.values()].filter((each) => each.kind === kind)
   }
 
   /** The earliest instant that the statement finds for a task of the kind; Infinity without one. */
@@ -130,13 +128,14 @@ export function createQueue(
     },
     /** Priorities at which jobs of the kind wait, highest first. */
     priorities(kind: TaskKind): number[] {
-      const found = new Set(counts.get(kind)?.keys())
+      const found = new Set(countsOf(kind).map(({ priority }) => priority))
       for (const entry of added.values()) if (entry.kind === kind) found.add(entry.priority)
       return [...found].toSorted((one, other) => other - one)
     },
     /** Claimable tasks with jobs of the kind and priority. */
     tasks(kind: TaskKind, priority: number): string[] {
-      const found = new Set(counts.get(kind)?.get(priority)?.keys())
+      const found = new Set<string>()
+      for (const each of countsOf(kind)) if (each.priority === priority) found.add(each.task)
       for (const entry of added.values()) if (entry.kind === kind && entry.priority === priority) found.add(entry.task)
       return [...found].filter(isClaimable)
     },
@@ -146,9 +145,8 @@ export function createQueue(
      */
     due(kind: TaskKind, priority: number, wanted: ReadonlyMap<string, number>, at: number): QueueEntry[] {
       const found: QueueEntry[] = []
-      const withRows = counts.get(kind)?.get(priority)
       for (const [task, count] of wanted) {
-        if (withRows?.has(task) !== true) continue
+        if (!counts.has(nameOf({ kind, priority, task }))) continue
         for (const row of selectDue(kind, priority, task, at, at, count + ignoredRows)) {
           if (!ignored.has(row.key)) found.push(entryOf(row))
         }
@@ -187,7 +185,7 @@ export function createQueue(
     /** Number of waiting jobs of each task that does not run here. */
     unknownTasks(): Record<string, number> {
       const found: Record<string, number> = {}
-      for (const { task, count } of taskKinds.flatMap((kind) => [...countsOf(kind)])) {
+      for (const { task, count } of counts.values()) {
         if (!isKnown(task)) found[task] = (found[task] ?? 0) + count
       }
       return found
@@ -225,7 +223,7 @@ export function createQueue(
     afterRollback() {
       added.clear()
       // In reverse order, so that no count falls below 0 in between.
-      for (const { of, change } of changes.toReversed()) applyChange(of, -change)
+      for (const { of, change } of changes.toReversed()) addToCount(of, -change)
       changes = []
     },
   }
