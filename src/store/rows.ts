@@ -20,15 +20,10 @@ export function scheduleRow({ name, revision, nextAt, ...rest }: Schedule): Sche
 
 /** @param row with the columns of the table; a large number may be text */
 export function scheduleOf(row: Readonly<Record<string, unknown>>): Schedule {
-  // Written by `scheduleRow`.
-  const rest = JSON.parse(String(row['schedule'])) as Omit<Schedule, keyof Omit<ScheduleRow, 'rest'>>
-  const at = row['next_at']
-  return {
-    ...rest,
-    name: String(row['name']),
-    revision: String(row['revision']),
-    nextAt: at === null ? null : Number(at),
-  }
+  // `scheduleRow` wrote it.
+  const rest = JSON.parse(String(row['schedule'])) as Omit<Schedule, 'name' | 'revision' | 'nextAt'>
+  const nextAt = row['next_at'] === null ? null : Number(row['next_at'])
+  return { ...rest, name: String(row['name']), revision: String(row['revision']), nextAt }
 }
 
 export interface DeliveryRow {

@@ -35,7 +35,7 @@ export function runRecord(run: Run, outside: Outside, deliveries: readonly Deliv
   const record = withJobs(run, (job, index) => {
     const resultBytes = bytesOf(job.result)
     const stepBytes = (job.steps?.count ?? 0) * bytesPerStep
-    const bytes = (resultBytes ?? 0) + (bytesOf(job.error) ?? 0) + sum(job.failures.map(bytesOf)) + stepBytes
+    const bytes = sum([resultBytes, bytesOf(job.error), ...job.failures.map(bytesOf)]) + stepBytes
     if (bytes > bytesLeft) return { ...listedJob(run, job, index, outside.textOf), omitted: { resultBytes } }
     bytesLeft -= bytes
     return jobRecord(run, job, index, outside)

@@ -125,7 +125,7 @@ export function createIndexWriter(
   let endKey = 0
   /** The latest end of a run when the round began. */
   let finishedAt: number | null = null
-  /** Indexed runs to index again. At first: those that ended shortly before the last process did. */
+  /** Indexed runs to index again. At the start: runs that ended shortly before the last process did. */
   const outdated = new Set(
     selectEnded.all(index.progress().finishedAt ?? 0, index.progress().nextKey).map(({ key }) => Number(key)),
   )

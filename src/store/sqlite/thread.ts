@@ -13,7 +13,7 @@ import { createTransaction } from './writing/transaction.ts'
 const port = parentPort
 if (port === null) throw new Error('the store runs in a thread of its own')
 
-// The engine set it, which is of the same version.
+// The engine sets it, and is of the same version.
 const { path, lockWaitMs, stall, ...options } = workerData as ThreadOptions
 
 function post(message: FromThread): void {

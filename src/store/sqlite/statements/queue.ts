@@ -84,9 +84,9 @@ export function createQueue(
   function addToCount(of: TaskQueue, change: number): void {
     const { kind, priority, task } = of
     const name = nameOf(of)
-    const known = counts.get(name) ?? { kind, priority, task, count: 0 }
-    known.count += change
-    if (known.count > 0) counts.set(name, known)
+    const counted = counts.get(name) ?? { kind, priority, task, count: 0 }
+    counted.count += change
+    if (counted.count > 0) counts.set(name, counted)
     else counts.delete(name)
     rows += change
   }

@@ -22,7 +22,7 @@ export function createTaskStarts(database: DatabaseSync) {
     return Map.groupBy(rows, ({ task }) => task)
   }
 
-  /** Moves every start to another instant, and forgets it where that is null. */
+  /** Moves every start to another instant; null removes it. */
   function move(instantOf: (at: number) => number | null): void {
     if (byTask.size === 0) return
     hasChanged = true
@@ -38,7 +38,7 @@ export function createTaskStarts(database: DatabaseSync) {
 
   return {
     allowance: (task: string, rate: Rate, at: number) => allowanceOf(byTask.get(task) ?? [], rate, at),
-    /** Adds `count` starts at the instant, and forgets starts that no window of the rate reaches. */
+    /** Adds `count` starts at the instant, and removes starts that no window of the rate reaches. */
     add(task: string, rate: Rate, count: number, at: number): void {
       hasChanged = true
       const before = byTask.get(task) ?? []

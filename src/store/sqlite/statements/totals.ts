@@ -1,6 +1,6 @@
 /**
- * Totals by state and since the beginning, so that no reply needs a count over the tables, and the figures of tasks in
- * each minute. Totals are kept in memory, and written in the transaction that changes them.
+ * Totals by state and since the database was made, and the figures of tasks in each minute. Totals are kept in memory, and
+ * written in the transaction that changes them.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { JobState } from '../../../domain/job.ts'
