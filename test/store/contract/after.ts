@@ -26,7 +26,7 @@ async function failAt(store: Store, claim: Claim, at: number): Promise<void> {
 }
 
 export function afterContract(register: Register): void {
-  register('after: a job is blocked until all that it waits for are completed, then queued', async ({ store }) => {
+  register('after: a job is blocked until all jobs that it waits for are completed, then queued', async ({ store }) => {
     const { id, first } = await acceptChain(store, [[], [0, 1]])
     const second = await claimOne(store, start)
     assert.equal((await runIn(store, id)).jobs[2]?.waitsFor, [0, 1])
@@ -78,21 +78,21 @@ export function afterContract(register: Register): void {
     assert.equal(await statesIn(store, id), ['retrying', 'blocked'])
   })
 
-  register('after: the cancel of a job cancels those that wait for it', async ({ store }) => {
+  register('after: cancelling a job cancels the jobs that wait for it', async ({ store }) => {
     const { id } = await acceptChain(store, [[0]])
     assert.is(await store.cancel(id, 0, start), 'cancelled')
     assert.equal(await errorsIn(store, id), ['cancelled on request', 'job 0 was cancelled'])
     assert.is((await runIn(store, id)).state, 'cancelled')
   })
 
-  register('after: a blocked job can be cancelled by itself, and is not unblocked later', async ({ store }) => {
+  register('after: a blocked job can be cancelled alone, and is not queued later', async ({ store }) => {
     const { id, first } = await acceptChain(store, [[0], [0]])
     assert.is(await store.cancel(id, 1, start), 'cancelled')
     await store.complete(first, '1', start)
     assert.equal(await statesIn(store, id), ['completed', 'cancelled', 'queued'])
   })
 
-  register('after: a requested retry of the failed job blocks them again and lets them run', async ({ store }) => {
+  register('after: retrying the failed job blocks its dependents again and lets them run', async ({ store }) => {
     const { id, first } = await acceptChain(store, [[0], [1]])
     await failAt(store, first, start)
     assert.is(await store.retry(id, 0, start + 1), 'queued')
@@ -102,7 +102,7 @@ export function afterContract(register: Register): void {
     assert.equal((await claimOne(store, start + 1)).after, ['2'])
   })
 
-  register('after: a retry leaves those cancelled that were cancelled on request', async ({ store }) => {
+  register('after: a retry leaves jobs cancelled that were cancelled on request', async ({ store }) => {
     const { id, first } = await acceptChain(store, [[0], [0]])
     await store.cancel(id, 1, start)
     await failAt(store, first, start)
@@ -133,7 +133,7 @@ export function afterContract(register: Register): void {
     assert.equal(await statesIn(store, id), ['failed', 'cancelled'])
   })
 
-  register('after: a blocked job counts to the backlog, and is lost to no count', async ({ store }) => {
+  register('after: a blocked job is part of the backlog and of every count', async ({ store }) => {
     const { id, first } = await acceptChain(store, [[0], [1]])
     const { jobs, conservation } = await store.stats(start)
     assert.is(jobs.blocked, 2)

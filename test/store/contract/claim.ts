@@ -33,7 +33,7 @@ export function claimContract(register: Register): void {
     assert.is((await runIn(store, run.id)).version, 2)
   })
 
-  register('a job is taken once, by claims one after the other and by claims at once', async ({ store }) => {
+  register('a job is claimed once, by successive and by concurrent claims', async ({ store }) => {
     await store.accept(runOf({ jobs: Array.from({ length: 20 }, () => jobOf()) }), start)
     const slots = [{ thread: 'worker-1', kind: 'io', count: 7 }] as const
     const atOnce = await Promise.all([1, 2].map(() => store.claim(requestAt(start, { slots }))))
@@ -63,22 +63,25 @@ export function claimContract(register: Register): void {
     assert.is((await store.stats(start)).jobs.queued, 3)
   })
 
-  register('a job of an isolated task runs in the process beside its thread, and takes its slot', async ({ store }) => {
-    const jobs = [jobOf({ task: 'alone', kind: 'cpu' }), jobOf({ kind: 'cpu' }), jobOf({ kind: 'cpu' })]
-    await store.accept(runOf({ jobs }), start)
-    const slots = [
-      { thread: 'worker-1', kind: 'cpu', count: 1 },
-      { thread: 'worker-2', kind: 'cpu', count: 1 },
-    ] as const
-    const request = requestAt(start, { slots, isolated: new Set(['alone']), taskLimits: { alone: 1 } })
-    const claimed = await store.claim(request)
-    assert.equal(
-      claimed.jobs.map(({ thread }) => thread),
-      ['process-1', 'worker-2'],
-    )
-  })
+  register(
+    'a job of an isolated task runs in the child process of its thread, and takes its slot',
+    async ({ store }) => {
+      const jobs = [jobOf({ task: 'alone', kind: 'cpu' }), jobOf({ kind: 'cpu' }), jobOf({ kind: 'cpu' })]
+      await store.accept(runOf({ jobs }), start)
+      const slots = [
+        { thread: 'worker-1', kind: 'cpu', count: 1 },
+        { thread: 'worker-2', kind: 'cpu', count: 1 },
+      ] as const
+      const request = requestAt(start, { slots, isolated: new Set(['alone']), taskLimits: { alone: 1 } })
+      const claimed = await store.claim(request)
+      assert.equal(
+        claimed.jobs.map(({ thread }) => thread),
+        ['process-1', 'worker-2'],
+      )
+    },
+  )
 
-  register('without a slot nothing is taken', async ({ store }) => {
+  register('without a slot nothing is claimed', async ({ store }) => {
     const run = runOf({ jobs: [jobOf({ kind: 'cpu' })] })
     await store.accept(run, start)
     const io = [{ thread: 'worker-1', kind: 'io', count: 5 }] as const
@@ -87,7 +90,7 @@ export function claimContract(register: Register): void {
     assert.is((await runIn(store, run.id)).version, 1)
   })
 
-  register('a task is taken within its limit, and the slots that leaves go to others', async ({ store }) => {
+  register('a task is claimed within its limit, and other tasks get the remaining slots', async ({ store }) => {
     const limited = Array.from({ length: 30 }, () => jobOf({ task: 'limited', priority: 5 }))
     const spent = Array.from({ length: 30 }, () => jobOf({ task: 'spent', priority: 9 }))
     const others = Array.from({ length: 30 }, () => jobOf({ task: 'constructor', priority: 5 }))

@@ -19,7 +19,7 @@ const noRuns = { running: 0, completed: 0, failed: 0, cancelled: 0 }
 const noJobs = { queued: 0, running: 0, retrying: 0, completed: 0, failed: 0, cancelled: 0, blocked: 0 }
 
 export function conservationContract(register: Register): void {
-  register('the totals follow every job from its acceptance until it is forgotten', async ({ store }) => {
+  register('the totals follow every job from its acceptance to its removal', async ({ store }) => {
     assert.equal(await store.stats(start), {
       runs: noRuns,
       jobs: noJobs,

@@ -21,7 +21,7 @@ export function expiryContract(register: Register): void {
     },
   )
 
-  register('expiry: no claim takes a job whose time is over, and others of its task pass it', async ({ store }) => {
+  register('expiry: no claim takes an expired job, and other jobs of its task overtake it', async ({ store }) => {
     await store.accept(runOf({ jobs: [jobOf({ expiresMs: 10 })] }), start)
     const other = runOf()
     await store.accept(other, start)
@@ -48,7 +48,7 @@ export function expiryContract(register: Register): void {
     },
   )
 
-  register('expiry: a requested retry gives it the whole time again', async ({ store }) => {
+  register('expiry: a requested retry starts its time again', async ({ store }) => {
     const run = runOf({ jobs: [jobOf({ expiresMs: 10 })] })
     await store.accept(run, start)
     await store.fail(await claimOne(store, start), taskError, null, start)
@@ -68,7 +68,7 @@ export function expiryContract(register: Register): void {
     assert.is(await store.expire(start + 1_015), 1)
   })
 
-  register('expiry: an expired job cancels those that wait for it', async ({ store, replace }) => {
+  register('expiry: an expired job cancels the jobs that wait for it', async ({ store, replace }) => {
     const run = runOf({ jobs: [jobOf({ expiresMs: 10 }), jobOf({ after: [0] })] })
     await store.accept(run, start)
     const next = await replace()

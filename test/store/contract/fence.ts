@@ -7,7 +7,7 @@ import { acceptAndClaim, claimOne, jobOf, runOf, start, taskError } from '../../
 import type { Register } from './subject.ts'
 
 export function fenceContract(register: Register): void {
-  register('a settled job cannot be settled otherwise, and settled again it stays as it is', async ({ store }) => {
+  register('a settled job cannot be settled otherwise, and settling it again changes nothing', async ({ store }) => {
     const completed = await acceptAndClaim(store, runOf(), start)
     await store.complete(completed, '"once"', start)
     await isVoid(store, completed, 'complete')
@@ -56,7 +56,7 @@ export function fenceContract(register: Register): void {
     assert.is(new Set(numbers).size, numbers.length)
   })
 
-  register('a claim that was never given is void', async ({ store }) => {
+  register('a claim that never existed is void', async ({ store }) => {
     const claim = await acceptAndClaim(store, runOf(), start)
     for (const number of [claim.claim + 1, claim.claim - 1]) await isVoid(store, { ...claim, claim: number })
     await isVoid(store, { ...claim, jobIndex: 1 })

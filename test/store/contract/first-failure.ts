@@ -6,7 +6,7 @@ import type { RunChange } from '../../../src/domain/run.ts'
 import type { Register } from './subject.ts'
 
 export function firstFailureContract(register: Register): void {
-  register('cancel: the others are cancelled with the commit in which the first fails', async ({ store }) => {
+  register('cancel: the other jobs are cancelled in the commit in which the first fails', async ({ store }) => {
     const jobs = [jobOf(), jobOf(), jobOf(), jobOf({ delayMs: 9_000 })]
     const run = runOf({ jobs, claimsFirst: true, onFirstFailure: 'cancel' })
     const changes: RunChange[] = []
@@ -32,7 +32,7 @@ export function firstFailureContract(register: Register): void {
     assert.equal(changes.at(-1)?.voided, voided, 'only a job that was running has to be stopped')
   })
 
-  register('cancel: an attempt that is to be retried, or a success, cancels nothing', async ({ store }) => {
+  register('cancel: a success, or a failure that is retried, cancels nothing', async ({ store }) => {
     const run = runOf({ jobs: [jobOf(), jobOf({ delayMs: 9_000 })], claimsFirst: true, onFirstFailure: 'cancel' })
     await store.fail(await acceptFirst(store, run, start), taskError, start + 1, start)
     await store.complete(await claimOne(store, start + 1), 'null', start + 1)

@@ -15,7 +15,7 @@ async function textsOf(store: Store, id: string, from = 0): Promise<unknown[]> {
 }
 
 export function linesContract(register: Register): void {
-  register('lines: chunks of a run come back in their order, from any one on', async ({ store }) => {
+  register('lines: chunks of a run are read in order, from any chunk on', async ({ store }) => {
     const [run, other] = [runOf(), runOf()]
     await store.accept(run, start)
     await store.accept(other, start)
@@ -28,7 +28,7 @@ export function linesContract(register: Register): void {
     assert.equal(await textsOf(store, other.id), ['x'])
   })
 
-  register('lines: those of a run that there is not are dropped', async ({ store }) => {
+  register('lines: those of an unknown run are dropped', async ({ store }) => {
     const run = runOf()
     await store.accept(run, start)
     await store.keepLines([chunk(newRunId(start), 'lost'), chunk(run.id, 'kept')], start)
@@ -47,7 +47,7 @@ export function linesContract(register: Register): void {
     assert.equal(await textsOf(store, much.id), ['2'.repeat(large)])
   })
 
-  register('lines: they are gone with their run', async ({ store }) => {
+  register('lines: they are removed with their run', async ({ store }) => {
     const run = runOf({ claimsFirst: true })
     const claim = await acceptFirst(store, run, start)
     await store.keepLines([chunk(run.id, 'a')], start)
@@ -58,7 +58,7 @@ export function linesContract(register: Register): void {
     assert.equal(await store.chunksOf(run.id, 0), [])
   })
 
-  register('lines: the oldest are forgotten, when they are old and when all are too much', async ({ store }) => {
+  register('lines: the oldest are pruned when they are too old and when all are too large', async ({ store }) => {
     const run = runOf()
     await store.accept(run, start)
     await store.keepLines([chunk(run.id, 'old')], start)

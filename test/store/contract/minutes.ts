@@ -26,7 +26,7 @@ export function minutesContract(register: Register): void {
     assert.equal(await readAll(store, '', start, start + 9), [])
   })
 
-  register('minutes: more than one read returns come one read after the other, and go in steps', async ({ store }) => {
+  register('minutes: they are read in pages and pruned in steps', async ({ store }) => {
     const rows = Array.from({ length: minutesPerRead + 3 }, (_, index) =>
       row('a', start + Math.floor(index / 2), `${index}`),
     )

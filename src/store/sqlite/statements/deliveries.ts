@@ -108,7 +108,7 @@ export function createDeliveries(database: DatabaseSync) {
     },
     /** Call when the clock was set by this much: waits keep their length. */
     shift: (byMs: number) => void move.run(byMs),
-    /** Call on opening, in case the clock was set back: no delivery waits longer than the longest wait. */
+    /** Call on opening, in case the clock was set back: no delivery waits longer than it may after its number of tries. */
     bound(at: number): void {
       for (const [attempts, waitMs] of maxDeliveryWaitsMs.entries()) shorten.run(at + waitMs, attempts)
     },
