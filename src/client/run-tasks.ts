@@ -1,4 +1,4 @@
-/** POST /run-tasks: sent again with the same key while that is safe and may help. With it come the types of its tasks. */
+/** POST /run-tasks, with retries under one idempotency key, and the types of its requests and runs. */
 import type { AsJson } from '../domain/json.ts'
 import type { SchemaInput, TaskCall, TaskDefinition } from '../domain/task.ts'
 import type { RunInput, SchedulePut } from '../http/validation.ts'

@@ -23,14 +23,10 @@ export interface JsonFormat {
 }
 
 /** The part of `fetch` that is used, so that a service in the same process can stand in for it. */
-export type Fetch = (url: URL, init: FetchInit) => Promise<ServiceResponse>
-
-interface FetchInit {
-  readonly method: string
-  readonly headers: Record<string, string>
-  readonly body?: string
-  readonly signal: AbortSignal | null
-}
+export type Fetch = (
+  url: URL,
+  init: { method: string; headers: Record<string, string>; body?: string; signal: AbortSignal | null },
+) => Promise<ServiceResponse>
 
 export interface ServiceResponse extends Pick<Response, 'ok' | 'status' | 'statusText' | 'url' | 'text' | 'json'> {
   readonly headers: Pick<Headers, 'get'>

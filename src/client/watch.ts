@@ -1,4 +1,4 @@
-/** Server-sent events: a run while it changes, over as many connections as it takes; and the parser of a stream. */
+/** Server-sent events: watches a run over as many connections as it takes, and parses the stream. */
 import type { ProgressView } from '../http/views/job.ts'
 import type { RunView } from '../http/views/run.ts'
 import { isTemporary, jitteredBackOffMs, type JsonFormat, ProblemError, sleep, type Transport } from './transport.ts'

@@ -47,7 +47,7 @@ export interface MetricsOptions {
 }
 
 const sPerMs = 0.001
-/** Bounds of buckets in seconds: from a commit on a good disk to a slow one, and to a job of half an hour. */
+/** Bounds of buckets, in seconds: `quick` for commits and responses, `slow` for jobs of up to half an hour. */
 const quick = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
 const slow = [0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800]
 const groupSizes = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000]

@@ -55,7 +55,7 @@ const newTask = () => ({ waits: overWindow(), runs: overWindow(), failures: over
 export function createRecent({ store, pool, clock }: RecentOptions) {
   const now = (): string => new Date(clock.now()).toISOString()
   /** By the claimed job, because two attempts of one job can be under way: one that was cancelled, and its retry. */
-  const startedAt = new Map<ClaimedJob, string>()
+  const startedAt = new Map<ClaimedJob, number>()
   const tasks = new Map<string, ReturnType<typeof newTask>>()
   const answers = overWindow()
   const waits = overWindow()
@@ -125,7 +125,7 @@ export function createRecent({ store, pool, clock }: RecentOptions) {
       answers.record(tookMs)
       record(slotAnswers, tookMs)
     },
-    attemptStarted: (job: ClaimedJob) => void startedAt.set(job, now()),
+    attemptStarted: (job: ClaimedJob) => void startedAt.set(job, clock.now()),
     attemptEnded(attempt: EndedAttempt) {
       const { job, tookMs } = attempt
       startedAt.delete(job)
@@ -144,7 +144,7 @@ export function createRecent({ store, pool, clock }: RecentOptions) {
       windowMs: windowMinutes * minuteMs,
       firstResponseMs: answers.read(),
       queueWaitMs: waits.read(),
-      running: [...startedAt].slice(0, maxRunningShown).map(([job, at]) => readRunning(job, at)),
+      running: [...startedAt].slice(0, maxRunningShown).map(([job, at]) => viewRunning(job, at)),
       tasks: [...tasks].map(([name, task]) => readTask(name, task)).toSorted((a, b) => a.name.localeCompare(b.name)),
       slotMs,
       slots,
@@ -157,8 +157,8 @@ export function createRecent({ store, pool, clock }: RecentOptions) {
   }
 }
 
-function readRunning({ thread, runId, jobIndex, task, attempt }: ClaimedJob, startedAt: string) {
-  return { thread, runId, jobIndex, task, attempt, startedAt }
+function viewRunning({ thread, runId, jobIndex, task, attempt }: ClaimedJob, startedAt: number) {
+  return { thread, runId, jobIndex, task, attempt, startedAt: new Date(startedAt).toISOString() }
 }
 
 function readTask(name: string, { waits, runs, failures, retries }: ReturnType<typeof newTask>) {

@@ -1,4 +1,4 @@
-/** Trying again: with one key, the same bytes, as often and as late as it is worth it. */
+/** Retries of POST /run-tasks: with one key and the same bytes, as often and as late as makes sense. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClient, ProblemError, type ClientOptions } from '../../src/client/client.ts'

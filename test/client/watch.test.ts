@@ -56,7 +56,7 @@ test('ends when no more events can follow', async () => {
   assert.equal(seenBy(await collect(watchOf(peer))), [3])
 })
 
-test('waits as long as the server says, refusals included', async () => {
+test('waits as long as the server says, also after a refusal', async () => {
   const { status, ...problem } = problemExample('too-many-streams')
   const refused = answerWith(status, { status, ...problem }, { 'Retry-After': '1' })
   await using peer = await startPeer(stream(`retry: 400\n\n${told(runAt(3))}`, 'end'), refused, end)
@@ -65,7 +65,7 @@ test('waits as long as the server says, refusals included', async () => {
   assert.ok(performance.now() - startedAt >= 1_190)
 })
 
-test('takes a connection for cut that has fallen silent', async () => {
+test('treats a silent connection as cut', async () => {
   await using peer = await startPeer(ignore, stream(told(runAt(3)), 'stay'), end)
   assert.equal(seenBy(await collect(watchOf(peer, { silenceLimitMs: 300 }))), [3, 9])
 })

@@ -1,4 +1,4 @@
-/** Many streams at once: what they share, what a slow client costs, and what is left of them afterwards: nothing. */
+/** Many streams at once: what they share, what a slow client costs, and that nothing of them is left afterwards. */
 import { once } from 'node:events'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,7 +11,7 @@ import { open } from './raw.ts'
 
 const eventsOf = (live: Live, id: string) => openEvents(`${live.url}/runs/${id}/events`)
 
-/** A run of which every event has more than a megabyte, and that can change as often as is wanted. */
+/** A run with events of more than a megabyte, which can change any number of times. */
 async function acceptLarge({ store }: Live): Promise<string> {
   const jobs = Array.from({ length: 80 }, () => jobOf())
   const run = runOf({ jobs: [...jobs, jobOf({ kind: 'cpu' })] })
@@ -78,7 +78,7 @@ test('a client that does not read gets the newest state, not each missed one', a
   assert.is((await sleeper.rest()).length, 1)
 })
 
-test('a client that takes nothing is cut off, and can connect again', async () => {
+test('a client that reads nothing is cut off, and can connect again', async () => {
   await using live = await startLive({ timing: { sampleMs: 10, stuckMs: 100 } })
   const id = await acceptLarge(live)
   await using sleeper = await eventsOf(live, id)
@@ -93,7 +93,7 @@ test('a client that takes nothing is cut off, and can connect again', async () =
   assert.is((await again.nextRun()).version, (await live.store.getRun(id))?.version)
 })
 
-test('a stream of a run that is removed meanwhile ends', async () => {
+test('a stream ends when its run is removed', async () => {
   await using live = await startLive()
   const run = runOf()
   await acceptAndClaim(live.store, run, start)
@@ -126,7 +126,7 @@ test('when the service stops, every stream gets the newest state and ends', asyn
   const claim = await acceptAndClaim(live.store, run, start)
   const clients = await Promise.all(Array.from({ length: 20 }, () => eventsOf(live, run.id)))
   await Promise.all(clients.map((client) => client.nextRun()))
-  // Told of in the same moment.
+  // The change happens at the moment of the stop.
   void live.store.complete(claim, '1', start)
   await live.streams.close()
   for (const events of await Promise.all(clients.map((client) => client.rest()))) {
@@ -138,7 +138,7 @@ test('when the service stops, every stream gets the newest state and ends', asyn
   await until('nothing is left', () => live.streams.size() === 0 && live.feed.size() === 0)
 })
 
-/** Sends a request and goes away: as soon as it is sent, or with the first bytes of the answer. */
+/** Sends a request and disconnects: at once, or after the first bytes of the response. */
 async function leave(url: string, path: string, waits: boolean, header = 'X-Nothing: 1'): Promise<void> {
   const socket = open(url)
   const { promise: sent, resolve } = Promise.withResolvers<void>()
@@ -153,14 +153,14 @@ test('a stream that waits for another one on its connection is not counted, nor 
   await acceptAndClaim(live.store, run, start)
   const socket = open(live.url)
   socket.write(`GET /runs/${run.id}/events HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(2))
-  await until('the first has a place', () => live.streams.size() === 1)
+  await until('the first one is open', () => live.streams.size() === 1)
   await once(socket, 'data')
   assert.is(live.streams.size(), 1)
   socket.destroy()
   await until('it is gone', () => live.streams.size() === 0 && live.feed.size() === 0)
 })
 
-test('a client that went away before its request was looked at has no place', async () => {
+test('a client that left before its request was handled leaves no stream', async () => {
   await using live = await startLive({ timing: { sampleMs: 10 } })
   const run = runOf()
   await acceptAndClaim(live.store, run, start)
@@ -172,7 +172,7 @@ test('a client that went away before its request was looked at has no place', as
   }
 })
 
-test('of ten thousand clients that went away nothing is left', async () => {
+test('nothing is left of ten thousand clients that left', async () => {
   await using live = await startLive({ maxStreams: 200 })
   const run = runOf()
   const claim = await acceptAndClaim(live.store, run, start)
@@ -183,7 +183,7 @@ test('of ten thousand clients that went away nothing is left', async () => {
     const paths = Array.from({ length: 100 }, (_, index) => (index % 4 === 0 ? 'versions/2' : 'events'))
     const waits = (path: string, index: number) => path === 'events' && index % 2 === 0
     await Promise.all(paths.map((path, index) => leave(live.url, `/runs/${run.id}/${path}`, waits(path, index))))
-    await until('their places are free', () => live.streams.size() <= 100)
+    await until('their streams are closed', () => live.streams.size() <= 100)
   }
   await until('all are gone', () => live.streams.size() === 1 && live.polls.size() === 0)
   assert.is(live.feed.size(), 1, 'one subscription for all who are left')

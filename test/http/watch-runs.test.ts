@@ -1,4 +1,4 @@
-/** GET /runs/events: says that runs change, and how often, to whoever watches all of them. */
+/** GET /runs/events: the number of changes of all runs. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
@@ -11,7 +11,7 @@ import { shareService, startService } from '../harness/service.ts'
 import { until } from '../harness/until.ts'
 import { expectProblem } from './expect-problem.ts'
 
-test('says at once that it is there, and then how often runs were accepted or have changed', async () => {
+test('sends an event at once, and then the number of accepted and changed runs', async () => {
   await using service = await shareService()
   const end = new AbortController()
   const events = createClient({ baseUrl: service.url }).watchRuns({ signal: end.signal })
@@ -26,7 +26,7 @@ test('says at once that it is there, and then how often runs were accepted or ha
   await events.next().catch(() => {})
 })
 
-test('shares the bound of all streams, and ends when the service does', async () => {
+test('counts against the limit of all streams, and ends when the service does', async () => {
   const service = await startService({ maxStreams: 1 })
   const response = await service.fetch('/runs/events', { headers: { Accept: 'text/event-stream' } })
   assert.is(response.headers.get('Content-Type'), 'text/event-stream; charset=utf-8')
@@ -37,7 +37,7 @@ test('shares the bound of all streams, and ends when the service does', async ()
   assert.match(await response.text(), /^retry: \d+\n\nevent: changes\ndata: \{"changes":0\}\n\n/)
 })
 
-test('cuts a client off that takes nothing, and holds one event for it', async () => {
+test('cuts off a client that reads nothing, and holds one event for it', async () => {
   const quota = createStreamQuota(9)
   const streams = createChangeStreams(quota, { sampleMs: 1, stuckMs: 50 })
   let held = 0
@@ -63,7 +63,7 @@ test('cuts a client off that takes nothing, and holds one event for it', async (
   server.close()
 })
 
-test('gives the place of a client back that went away before it had one', async () => {
+test('does not count a client that left before its stream was opened', async () => {
   const quota = createStreamQuota(1)
   const streams = createChangeStreams(quota)
   const { promise: closed, resolve } = Promise.withResolvers<void>()
