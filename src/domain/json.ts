@@ -129,19 +129,26 @@ export function rangesOf(text: string, path: JsonPath): readonly TextRange[] {
 
   function skipValue(): void {
     let depth = 0
-    while (at < text.length) {
+    do {
       const character = text.charCodeAt(at)
       if (character === quote) at = endOfString(text, at)
-      else {
-        const isEnd = character === braceEnd || character === bracketEnd
-        // The end of a number or a word.
-        if (depth === 0 && (isEnd || character === comma || character <= blank)) return
+      else if (character === brace || character === bracket) {
         at += 1
-        if (character === brace || character === bracket) depth += 1
-        else if (isEnd) depth -= 1
-        else continue
+        depth += 1
+      } else if (depth === 0) skipScalar()
+      else {
+        at += 1
+        if (character === braceEnd || character === bracketEnd) depth -= 1
       }
-      if (depth === 0) return
+    } while (depth > 0 && at < text.length)
+  }
+
+  /** A number, `true`, `false` or `null`. */
+  function skipScalar(): void {
+    while (at < text.length) {
+      const character = text.charCodeAt(at)
+      if (character <= blank || character === comma || character === braceEnd || character === bracketEnd) return
+      at += 1
     }
   }
 

@@ -49,6 +49,7 @@ export function createInboxReader(options: InboxReaderOptions): InboxReader {
   /** Requests that this process leaves to others now. */
   function leftNow(): string[] {
     const now = performance.now()
+    // After twice that time, the request has become a run or waits for other reasons.
     for (const [id, since] of left) if (now - since > 2 * leaveMs) left.delete(id)
     return [...left].flatMap(([id, since]) => (now - since < leaveMs ? id : []))
   }
