@@ -1,4 +1,4 @@
-/** The backlog over all processes: what is heard of their commits, and what is read once a second. */
+/** The backlog of all processes: shares from notifications, and from the read once a second. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createBacklog } from '../../src/store/postgres/statements/totals.ts'

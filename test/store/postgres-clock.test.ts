@@ -1,4 +1,4 @@
-/** Clocks that step, of this machine, of another one and of the server: nothing waits longer for that, and nothing dies. */
+/** The clock of this machine, of another one or of the server steps: no job waits longer, and no process counts as dead. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { adaptLogger } from '../../src/log.ts'

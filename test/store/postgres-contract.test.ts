@@ -4,7 +4,7 @@ import { openPostgres } from '../harness/store-postgres.ts'
 import type { StoreUnderTest } from './contract/subject.ts'
 import { storeContract } from './store-contract.ts'
 
-/** How long a suspect is left alone is another test's. */
+/** Another test covers how long a suspect runs alone. */
 const timing = { aloneMs: 0 }
 
 async function openSchema(): Promise<StoreUnderTest> {

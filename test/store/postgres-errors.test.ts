@@ -1,4 +1,4 @@
-/** What an error of PostgreSQL, of pg or of the system means. */
+/** The classification of errors of PostgreSQL, of pg and of the system. */
 import { constants } from 'node:os'
 import { DatabaseError } from 'pg'
 import { test } from 'uvu'
@@ -7,7 +7,7 @@ import { DatabaseFailure } from '../../src/store/postgres/connection/errors.ts'
 
 const kindOf = (cause: unknown): string => new DatabaseFailure(cause, 'a statement').kind
 
-test('every error of the system means that the connection is lost, also one whose code looks like SQLSTATE', () => {
+test('every error of the system means a lost connection, even if its code looks like an SQLSTATE', () => {
   const codes = Object.keys(constants.errno)
   assert.ok(codes.includes('EPIPE'))
   const kinds = codes.map((code) => kindOf(Object.assign(new Error(`write ${code}`), { code, syscall: 'write' })))

@@ -1,4 +1,4 @@
-/** How much travels in one transaction: a statement has to end in its time, and what is small does not wait for all of it. */
+/** The size of one transaction: its statement ends within the time limit, and small operations do not wait for many large ones. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunRecord } from '../../src/domain/run.ts'
@@ -7,7 +7,7 @@ import { openPostgres } from '../harness/store-postgres.ts'
 import { acceptFirst, jobOf, requestAt, runIn, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
-test('large texts that come together are written in several transactions, in the order in which they came', async () => {
+test('large texts that arrive together are written in several transactions, in order of arrival', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema)
   const { store } = opened
@@ -28,7 +28,7 @@ test('large texts that come together are written in several transactions, in the
   assert.equal(await written(1), [4, 4, 1])
 })
 
-test('the change that decides an answer has the run as its commit left it, unless some of it is kept apart', async () => {
+test('the change that decides an answer carries the run, unless some of its texts are kept apart', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema)
   const { store } = opened

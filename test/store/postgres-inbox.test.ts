@@ -23,7 +23,7 @@ async function waiting(schema: Schema): Promise<string[]> {
   return (await schema.query<{ id: string }>('SELECT id FROM inbox ORDER BY id')).map(({ id }) => id)
 }
 
-test('a run that is accepted while its request is looked for is found', async () => {
+test('a read finds a run that is accepted during its look into the inbox', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema)
   const { store } = opened
@@ -54,7 +54,7 @@ test('a run that is accepted while its request is looked for is found', async ()
   assert.is((await reading)?.id, id)
 })
 
-test('of processes that have a request in hand, one makes the run', async () => {
+test('one of several processes that handle the same request makes the run', async () => {
   await using schema = await lendSchema()
   await using one = await openPostgres(schema)
   await using other = await openPostgres(schema)
@@ -76,7 +76,7 @@ test('of processes that have a request in hand, one makes the run', async () => 
   assert.is((await one.store.stats(start)).conservation.accepted, 3)
 })
 
-test('one process at a time handles requests, and those that it does not accept stay', async () => {
+test('one process at a time handles requests, and rejected ones stay in the inbox', async () => {
   await using schema = await lendSchema()
   await using one = await openPostgres(schema)
   await using other = await openPostgres(schema)
@@ -105,7 +105,7 @@ test('one process at a time handles requests, and those that it does not accept 
   await until('the other one gets them', again)
 })
 
-test('a process hears of requests with the commit, and else looks each second', async () => {
+test('a commit notifies processes of requests, and each process also looks once a second', async () => {
   await using schema = await lendSchema()
   await using scoped = await openPostgres(schema)
   const { store } = scoped
@@ -117,7 +117,7 @@ test('a process hears of requests with the commit, and else looks each second', 
   await until('it looks again while one waits', () => calls > before)
 })
 
-test('a read of a requested run has it created, and is refused while there is no room', async () => {
+test('a read of a requested run makes a process create it, and is refused while there is no room', async () => {
   await using schema = await lendSchema()
   await using scoped = await openPostgres(schema)
   const { store } = scoped

@@ -1,4 +1,4 @@
-/** A job for which there is a slot is claimed as it is accepted, unless one waits that goes before it. */
+/** A job with a free slot is claimed in the commit that accepts it, unless a waiting job comes first. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunChange } from '../../src/domain/run.ts'
@@ -7,11 +7,11 @@ import { openPostgres } from '../harness/store-postgres.ts'
 import { entryAt, jobOf, requestAt, runIn, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
-/** Nobody looks by himself, so that what a claim knows is what it was told. */
+/** No process looks by itself, so that claims rely on notifications alone. */
 const asleep = { roundMs: 3_600_000 }
 const io = (count: number) => [{ thread: 'worker-1', kind: 'io', count }] as const
 
-test('it runs from its first version on, and the change is reported', async () => {
+test('a job runs from its first version on, and the change is reported', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema, asleep)
   const { store } = opened

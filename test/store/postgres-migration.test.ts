@@ -1,4 +1,4 @@
-/** A schema of an older version, with a row for each job, becomes one of records, whatever is in it and whenever it dies. */
+/** A schema of an older version, with a row for each job, is migrated to records, even if the process dies meanwhile. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -69,7 +69,7 @@ async function makeOldSchema({ name, query }: Schema, runs: number): Promise<str
   return ids
 }
 
-test('jobs in every state are carried over with all that they have', async () => {
+test('jobs in every state are migrated with all their data', async () => {
   await using schema = await makeSchema()
   const ids = await makeOldSchema(schema, 12)
   await using opened = await openPostgres(schema)
@@ -104,7 +104,7 @@ test('jobs in every state are carried over with all that they have', async () =>
   assert.is((await claimOne(store, start + 12)).claim, 3)
 })
 
-test('a schema whose process dies while it is carried over is whole, and carried over by the next one', async () => {
+test('a schema stays whole if its process dies during the migration, and the next process migrates it', async () => {
   await using schema = await makeSchema()
   const runs = 3_000
   await makeOldSchema(schema, runs)
@@ -139,7 +139,7 @@ test('a schema in use by processes of an older version is refused with instructi
   assert.is((await opened.store.stats(start)).conservation.accepted, 1)
 })
 
-test('the views show runs and jobs to people, whatever their texts contain', async () => {
+test('the views show runs and jobs with any characters in their texts', async () => {
   await using schema = await makeSchema()
   const ids = await makeOldSchema(schema, 6)
   await using opened = await openPostgres(schema)

@@ -1,4 +1,4 @@
-/** What one process writes into a notification, another one reads out of it, however much it is. */
+/** Notifications of any length are decoded as they were encoded. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { newRunId } from '../../src/domain/ids.ts'
@@ -14,7 +14,7 @@ function passOn(notice: Notification): Notification[] {
   return texts.flatMap((text) => decodeNotification(text, 1) ?? [])
 }
 
-test('changes and voided claims come over whole, in as many texts as it takes', () => {
+test('changes and voided claims arrive whole, in several texts if necessary', () => {
   const changes = Array.from({ length: 500 }, (_, index) => {
     const state = (['running', 'completed', 'failed', 'cancelled'] as const)[index % 4] ?? 'running'
     return { runId: newRunId(), version: index, state, isAnswered: index % 2 === 0, voided: [] }
@@ -42,7 +42,7 @@ test('changes and voided claims come over whole, in as many texts as it takes', 
   }
 })
 
-test('a commit without changed runs is notified too, for its other news', () => {
+test('a commit without changed runs is notified, too', () => {
   const notice = {
     type: 'commit',
     from: 2,
@@ -55,7 +55,7 @@ test('a commit without changed runs is notified too, for its other news', () => 
   assert.equal(passOn(notice), [notice])
 })
 
-test('progress comes over with every character of its message', () => {
+test('progress arrives with every character of its message', () => {
   const messages = ['', 'half way', 'line\nbreak "quoted" ]', '\u{1f680}'.repeat(30)]
   const progress = Array.from({ length: 400 }, (_, jobIndex) => {
     return { runId: newRunId(), jobIndex, fraction: jobIndex / 400, message: messages[jobIndex % 4] ?? '' }
@@ -67,7 +67,7 @@ test('progress comes over with every character of its message', () => {
   )
 })
 
-test('its own notifications and malformed ones are ignored', () => {
+test('own notifications and malformed ones are ignored', () => {
   const [own = ''] = encodeNotification({
     type: 'commit',
     from: 1,

@@ -1,4 +1,4 @@
-/** Opening a schema: made once, whoever comes first, and used with no more rights than that takes. */
+/** Opening a schema: the first process creates it, and its use requires few rights. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { makeSchema, type Schema } from '../harness/postgres.ts'
@@ -10,7 +10,7 @@ import { until } from '../harness/until.ts'
 
 const quick = { roundMs: 20 }
 
-/** The address for a role that may read and write what the owner has made, and nothing else. */
+/** The address for a role that may only read and write the tables of the owner. */
 async function addRole(schema: Schema): Promise<{ readonly url: string } & AsyncDisposable> {
   const role = `role_${schema.name}`
   await schema.query(`CREATE ROLE ${role} LOGIN PASSWORD 'secret'`)
@@ -51,7 +51,7 @@ test('a role that may only read and write rows can do everything once the tables
   assert.equal((await store.stats(start)).conservation, { accepted: 2, final: 2, live: 0, lost: 0 })
 })
 
-test('a schema that is not there, and must not be made, is refused by the name of the database', async () => {
+test('a missing schema that the role may not create is refused with the name of the database', async () => {
   await using schema = await makeSchema()
   await schema.query(`CREATE SCHEMA ${schema.name}`)
   await using role = await addRole(schema)
@@ -61,7 +61,7 @@ test('a schema that is not there, and must not be made, is refused by the name o
   assert.not.ok(message.includes('secret'), message)
 })
 
-test('a server that does not answer is waited for no longer than is said', async () => {
+test('the start waits for an unreachable server only as long as configured', async () => {
   await using store = postgresStore({ url: 'postgres://127.0.0.1:1/none', name: 'none' })
   await rejects(store.store.open(), 'BootError')
   await rejects(store.store.stats(start), 'store-unavailable')
@@ -79,7 +79,7 @@ for (const sessions of [1, 2, 5]) {
   })
 }
 
-test('two services in one database know nothing of each other', async () => {
+test('two services in one database do not affect each other', async () => {
   await using schemas = new AsyncDisposableStack()
   const [one, other] = [schemas.use(await makeSchema()), schemas.use(await makeSchema())]
   await using first = await openPostgres(one, quick)

@@ -1,4 +1,4 @@
-/** A connection that is lost, a server that crashes or freezes: nothing acknowledged is lost, and it heals by itself. */
+/** A connection is lost, or the server crashes or freezes: nothing acknowledged is lost, and the store recovers by itself. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunChange } from '../../src/domain/run.ts'
@@ -102,7 +102,7 @@ for (const [where, verdicts] of losses) {
   })
 }
 
-test('commits with a lost reply are handed back, or reported when repeated', async () => {
+test('after a commit with a lost reply, claimed jobs are handed back, and repeated outcomes succeed', async () => {
   await using opened = await openBehindProxy()
   const { store, proxy } = opened
   const held = await acceptAndClaim(store, runOf(), start)
@@ -147,7 +147,7 @@ test('a step whose reply is lost is kept, and read once', async () => {
   assert.equal(new Set(page?.steps.map(({ name }) => name)), new Set(['cut-before', 'cut-behind']))
 })
 
-test('a removal whose reply is lost says that it has removed', async () => {
+test('a removal whose reply is lost reports success when repeated', async () => {
   await using opened = await openBehindProxy({ unknownCommitMs: 10_000 })
   const { store, proxy } = opened
   const claim = await acceptAndClaim(store, runOf(), start)
@@ -210,7 +210,7 @@ test('a silent network is detected, and operations are refused', async () => {
   assert.is((await runIn(store, claim.runId)).state, 'completed')
 })
 
-test('a process whose totals others have forgotten over its silence enters them again', async () => {
+test('a process whose totals were removed during its silence adds them again', async () => {
   await using schema = await makeSchema()
   await using opened = await openPostgres(schema, quick)
   const { store } = opened

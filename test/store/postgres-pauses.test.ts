@@ -1,4 +1,4 @@
-/** Paused tasks as several processes have them: each hears of the others, and no claim relies on that. */
+/** Paused tasks of several processes: each notifies the others, and no claim relies on that. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Store } from '../../src/store/store.ts'
@@ -8,7 +8,7 @@ import { openPostgres } from '../harness/store-postgres.ts'
 import { claimOne, jobIn, jobOf, requestAt, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
-/** What is known comes by notifications alone. */
+/** Processes know of each other by notifications alone. */
 const deaf = { roundMs: 3_600_000 }
 
 const isPaused = (store: Store) => (): boolean => store.pausedTasks().has('echo')
@@ -32,7 +32,7 @@ test('the other process learns of a pause and a resume, and wakes up', async () 
   await until('both others know', () => isPaused(one.store)() && isPaused(late.store)())
 })
 
-test('a claim takes no job of a task that was paused unheard, and a lost notification is made up for', async () => {
+test('a claim takes no job of a paused task without the notification, and the next round makes up for a lost one', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema, deaf)
   const { store } = opened
@@ -51,7 +51,7 @@ test('a claim takes no job of a task that was paused unheard, and a lost notific
   await until('the look of each round finds it', isPaused(looking.store))
 })
 
-test('nothing starts in the commit that accepts it, though the process has not heard of the pause', async () => {
+test('no job of a paused task starts in the commit that accepts it, even without the notification', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema, deaf)
   const { store } = opened

@@ -1,4 +1,4 @@
-/** What a process knows of a run is old when another one has written it, and what both lock is locked in one order. */
+/** Races of two processes: a cached record that the other has changed, and rows that both lock in one order. */
 import { Client } from 'pg'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -9,7 +9,7 @@ import { openPostgres } from '../harness/store-postgres.ts'
 import { acceptFirst, entryAt, jobOf, requestAt, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
-test('a reply that changes nothing comes of the run as it is, not as this process last saw it', async () => {
+test('a reply without a change comes from the current run, not from the cached one', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema, { roundMs: 3_600_000 })
   const { store } = opened
@@ -27,7 +27,7 @@ test('a reply that changes nothing comes of the run as it is, not as this proces
   assert.is(await store.remove(run.id), 'removed', 'it has ended elsewhere')
 })
 
-test('of a run that ends in the commit that removes it no table has anything', async () => {
+test('a run that ends in the commit that removes it leaves no rows', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema)
   const { store } = opened
@@ -39,7 +39,7 @@ test('of a run that ends in the commit that removes it no table has anything', a
   }
 })
 
-test('a delayed job that one process accepts is known to the other before it is due', async () => {
+test('a process knows of a delayed job that the other accepts before it is due', async () => {
   await using schema = await lendSchema()
   const seldom = { roundMs: 3_600_000 }
   await using here = await openPostgres(schema, seldom)

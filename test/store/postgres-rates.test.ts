@@ -32,7 +32,7 @@ test('two processes that claim at once start no more jobs in any window than one
   assert.ok(rows.length < 14, 'what no window has any more is forgotten')
 })
 
-test('starts that a clock ahead has noted keep nothing waiting for longer than a window', async () => {
+test('a start that was stored by a fast clock delays jobs for one window at most', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema)
   const hour = 3_600_000

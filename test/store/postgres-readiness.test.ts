@@ -1,4 +1,4 @@
-/** Whether a store says that it cannot commit, for whatever reason, and when it can again; and what its errors tell. */
+/** Whether a store reports that it cannot commit, and that it can again; and its errors. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { AppError } from '../../src/domain/errors.ts'
@@ -75,7 +75,7 @@ test('a server that cannot be reached', async () => {
   )
 })
 
-test('a failed commit is remembered for some seconds, though the next one succeeds', async () => {
+test('a store is not ready for some seconds after a failed commit, even if the next one succeeds', async () => {
   await using schema = await makeSchema()
   await using opened = await openPostgres(schema, { unreadyMs: 2_000 })
   const { store } = opened
@@ -91,7 +91,7 @@ test('a failed commit is remembered for some seconds, though the next one succee
   await until('it is ready again', () => isReady(store))
 })
 
-test('probes that come together, or right after a commit, write nothing of their own', async () => {
+test('concurrent probes share one write, and a probe right after a commit writes nothing', async () => {
   await using schema = await makeSchema()
   await using opened = await openPostgres(schema)
   const { store } = opened
@@ -106,7 +106,7 @@ test('probes that come together, or right after a commit, write nothing of their
   assert.is(await commits(), before)
 })
 
-/** A role that may read and write rows, for rights do not stop the one that owns the server. */
+/** A role that may only read and write rows: missing rights do not stop the owner of the server. */
 async function addRole(schema: Schema): Promise<{ readonly url: string; readonly name: string } & AsyncDisposable> {
   const name = `role_${schema.name}`
   await schema.query(`CREATE ROLE ${name} LOGIN PASSWORD 'secret'`)

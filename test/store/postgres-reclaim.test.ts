@@ -1,4 +1,4 @@
-/** What a process owns in the database is compared with what it runs, while it is given more to run. */
+/** The claims of a process in the database are compared with its own ones while it claims more. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunChange } from '../../src/domain/run.ts'
@@ -8,7 +8,7 @@ import { openPostgres } from '../harness/store-postgres.ts'
 import { acceptAndClaim, acceptFirst, jobIn, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
-test('claims that are given while the owned jobs are compared stay valid', async () => {
+test('claims that are made during the comparison stay valid', async () => {
   await using schema = await lendSchema()
   await using proxy = await startPostgresProxy(schema.url)
   await using opened = await openPostgres({ ...schema, url: proxy.url }, { roundMs: 20 })

@@ -1,4 +1,4 @@
-/** The index for search of PostgreSQL: the contract, and what is its own. */
+/** PostgreSQL's index for search: the contract of both engines, and tests of its own. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseSearch } from '../../src/store/search-text.ts'

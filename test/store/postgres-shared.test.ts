@@ -1,4 +1,4 @@
-/** Several stores on one schema, as several processes have it: each hears of the others, and takes over from the dead. */
+/** Several stores on one schema, as in several processes: each notifies the others, and takes over jobs of dead ones. */
 import { Client } from 'pg'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -22,7 +22,7 @@ import {
 } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
-/** Lives an order of magnitude faster, but for what a busy machine makes everybody wait. */
+/** Ten times faster than the defaults, except for waits that a busy machine makes longer. */
 const quick = { leaseMs: 2_000, renewMs: 200, roundMs: 100 }
 
 interface Pair extends AsyncDisposable {
@@ -47,7 +47,7 @@ function listen(store: Store): RunChange[] {
   return changes
 }
 
-test('the other process is woken for accepted jobs, runs and settles them, and the first learns of it', async () => {
+test('the other process is woken for accepted jobs, runs and settles them, and notifies the first', async () => {
   await using pair = await openPair()
   const { one, other } = pair
   const changes = listen(one)
@@ -70,7 +70,7 @@ test('the other process is woken for accepted jobs, runs and settles them, and t
   assert.equal((await other.stats(start)).conservation, { accepted: 2, final: 2, live: 0, lost: 0 })
 })
 
-test('each job is taken once, though both claim at once', async () => {
+test('each job is claimed once, even if both processes claim at once', async () => {
   await using pair = await openPair()
   const { one, other } = pair
   await one.accept(runOf({ jobs: Array.from({ length: 60 }, () => jobOf()) }), start)
@@ -136,7 +136,7 @@ test('a cancel reaches the process in which the job runs', async () => {
   assert.is(await other.complete(entryAt(jobs, 0), '1', start), 'settled')
 })
 
-test('a single process sends no notifications; a second one gets them from its start on', async () => {
+test('a single process sends no notifications; a second one receives them from its start on', async () => {
   await using schema = await lendSchema()
   const heard: string[] = []
   await using opened = await openPostgres(schema, { roundMs: 20 })
@@ -169,7 +169,7 @@ test('a single process sends no notifications; a second one gets them from its s
   }
 })
 
-test('a run that another process has changed unheard is settled as it is now', async () => {
+test('an outcome is applied to the current run, even if another process has changed it without a notification', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema, { roundMs: 3_600_000 })
   const { store } = opened
@@ -192,7 +192,7 @@ test('a run that another process has changed unheard is settled as it is now', a
   )
 })
 
-test('of requests that race with one key through both, one makes a run', async () => {
+test('one of several requests that race with one key through both processes makes a run', async () => {
   await using pair = await openPair()
   const { one, other } = pair
   const idempotency = { scope: '', key: 'k', bodyDigest: 'd', isDeferred: false }
@@ -206,7 +206,7 @@ test('of requests that race with one key through both, one makes a run', async (
   assert.is(kinds.filter((kind) => kind === runs[0]?.id).length, 39)
 })
 
-test('each knows of the other how many jobs it has added, with its commits', async () => {
+test('each process knows how many jobs the other has added', async () => {
   await using pair = await openPair()
   const { one, other } = pair
   await one.accept(runOf({ jobs: [jobOf(), jobOf(), jobOf()] }), start)

@@ -1,4 +1,4 @@
-/** A job that may have killed three processes is begun where nothing else can die with it, or next to nothing. */
+/** A suspect starts where no other job can die with it, or after a while where few can. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Store } from '../../src/store/store.ts'
@@ -8,7 +8,7 @@ import { openPostgres } from '../harness/store-postgres.ts'
 import { acceptFirst, claimOne, entryAt, jobOf, requestAt, runOf, start } from '../harness/store-run.ts'
 import { until } from '../harness/until.ts'
 
-/** Looks often, and is more patient than any test. */
+/** Short rounds, and a wait that is longer than any test. */
 const patient = { roundMs: 20, aloneMs: 3_600_000 }
 const impatient = { ...patient, aloneMs: 0 }
 
@@ -16,7 +16,7 @@ async function acceptTask(store: Store, task: string): Promise<void> {
   await store.accept(runOf({ jobs: [jobOf({ task })] }), start)
 }
 
-/** A job that waits and has lost so many of its three starts. */
+/** A waiting job that has lost this number of its three starts. */
 async function addLost(schema: Schema, store: Store, task: string, lostStarts: number): Promise<void> {
   await acceptTask(store, task)
   await changeRecords(schema, (run) =>
@@ -27,7 +27,7 @@ async function addLost(schema: Schema, store: Store, task: string, lostStarts: n
 const claim = async (store: Store) => (await store.claim(requestAt(start))).jobs
 const tasksOf = async (store: Store) => (await claim(store)).map(({ task }) => task)
 
-test('it waits for a process that has nothing else to run, and is left alone there', async () => {
+test('a suspect waits for an idle process, and runs alone there', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema, patient)
   await using other = await openPostgres(schema, patient)
@@ -49,7 +49,7 @@ test('it waits for a process that has nothing else to run, and is left alone the
   assert.is(await busy.complete(running, '1', start), 'settled')
 })
 
-test('if no process is idle it starts in the end, but not next to a job that has lost a start', async () => {
+test('if no process becomes idle, a suspect still starts, but not beside a job that has lost a start', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema, impatient)
   const { store } = opened

@@ -1,4 +1,4 @@
-/** A record that cannot be read, as one of a newer version or a damaged one, keeps nothing else from going on. */
+/** An unreadable record, of a newer version or a damaged one, does not stop other runs. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Store } from '../../src/store/store.ts'
@@ -15,7 +15,7 @@ async function spoil({ query }: Schema, ids: readonly string[], how: string): Pr
   await query(`UPDATE record SET record = ${how}, revision = revision + 1 WHERE id = ANY($1::uuid[])`, [ids])
 }
 
-/** All pages, as a client goes through them. */
+/** Reads all pages, one after another. */
 async function listAll(store: Store, pageSize: number): Promise<string[]> {
   const ids: string[] = []
   for (;;) {
@@ -82,7 +82,7 @@ for (const [what, how] of Object.entries({ 'of a newer format': ofNewerFormat, '
   })
 }
 
-test('a suspect whose record cannot be read keeps no other one waiting', async () => {
+test('a suspect whose record cannot be read does not block others', async () => {
   await using schema = await lendSchema()
   await using opened = await openPostgres(schema, { roundMs: 3_600_000 })
   const { store } = opened
