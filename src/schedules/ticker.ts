@@ -82,10 +82,7 @@ export function createTicker(options: TickerOptions): Ticker {
     clearTimeout(retry)
     try {
       const now = clock.now()
-      if (watch.sharedSince === null) {
-        const sharedSince = store.notifier === null ? startedAt : await store.notifier.watchedSince(startedAt)
-        watch = { ...watch, sharedSince }
-      }
+      if (watch.sharedSince === null) await updateSharedSince()
       const { due, nextAt } = await store.dueSchedules(now)
       const results = await Promise.all(due.filter(isOurs).map(handleSafely))
       // A schedule that has advanced may have another due tick.
@@ -97,6 +94,13 @@ export function createTicker(options: TickerOptions): Ticker {
       logFailure('', 'schedules cannot be read', error)
       lookLater()
     }
+  }
+
+  async function updateSharedSince(): Promise<void> {
+    const since = startedAt
+    const sharedSince = store.notifier === null ? since : await store.notifier.watchedSince(since)
+    // If the machine slept during the query, a new watch has started.
+    if (since === startedAt) watch = { ...watch, sharedSince }
   }
 
   function lookLater(): void {

@@ -67,6 +67,26 @@ test('ticks during a sleep of the machine are missed; a corrected clock misses n
   }
 })
 
+test('a sleep starts the watch again, also while a query for the old one is under way', async () => {
+  await using scoped = await openSqlite(':memory:')
+  await addSchedule(scoped.store, 'skip')
+  const { promise: replied, resolve: reply } = Promise.withResolvers<void>()
+  let queries = 0
+  const watchedSince = async (at: number): Promise<number> => {
+    queries += 1
+    if (queries === 1) await replied
+    return at
+  }
+  const clock = createClock(firstTick - 20_000)
+  const notifier = { watchedSince } as NonNullable<Store['notifier']>
+  await using subject = startTicker({ ...scoped.store, notifier }, clock)
+  await until('it asks', () => queries === 1)
+  clock.step(hourMs)
+  subject.ticker.clockStepped(hourMs)
+  reply()
+  await subject.dealt('missed')
+})
+
 test('setting the clock back repeats no tick', async () => {
   await using scoped = await openSqlite(':memory:')
   await addSchedule(scoped.store, 'all')
