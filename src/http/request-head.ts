@@ -21,7 +21,7 @@ const maxWaitS = 60
 const betweenCommas = /(?:"(?:[^"\\]|\\.)*"?|[^",])*/gs
 const betweenSemicolons = /(?:"(?:[^"\\]|\\.)*"?|[^";])*/gs
 const token = String.raw`[!#$%&'*+\-.^_\x60|~\w]+`
-/** A preference or one of its parameters: a name, and a value that may be empty or missing. Also matches nothing at all. */
+/** A preference or one of its parameters: a name, and a value that may be empty or missing. Also matches the empty text. */
 const namedValue = new RegExp(
   `^(?:(?<name>${token})(?:[ \\t]*=[ \\t]*(?<value>${token}|"(?:[^"\\\\]|\\\\.)*")?)?)?$`,
   's',

@@ -162,16 +162,15 @@ function createMount(dependencies: Omit<RouteDependencies, 'routes'>): Mount {
   const authenticate = createAuthenticate(config)
   const match = createMatcher(mounted, { ...dependencies, routes })
 
-  function callerOf(ctx: Context, { isOpen }: Match): Caller {
+  function callerOf(ctx: Context, isOpen: boolean): Caller {
     if (isInProcess) return inProcessCaller
     return isOpen ? keylessCaller : authenticate(ctx)
   }
 
-  async function handle(ctx: Context, matched: Match): Promise<void> {
-    const { methods, route } = matched
+  async function handle(ctx: Context, { methods, common, route }: Match): Promise<void> {
     ctx.set('X-Content-Type-Options', 'nosniff')
-    if (isWorker && matched.isOfRuns && !isInProcess) throw notServedByWorker(ctx)
-    const { access, scope } = callerOf(ctx, matched)
+    if (isWorker && common.area === 'runs' && !isInProcess) throw notServedByWorker(ctx)
+    const { access, scope } = callerOf(ctx, common.isOpen === true)
     if (ctx.method === 'OPTIONS') {
       ctx.status = 204
       ctx.set('Allow', allowOf(methods))
@@ -207,11 +206,11 @@ function createMount(dependencies: Omit<RouteDependencies, 'routes'>): Mount {
   }
 }
 
-/** A path that routes have. All routes with the same path have the same `isOpen` and the same area. */
+/** What is known about a path that routes have. */
 interface Match {
   readonly methods: ReadonlySet<string>
-  readonly isOpen: boolean
-  readonly isOfRuns: boolean
+  /** The same for all routes with this path. */
+  readonly common: Pick<Route, 'isOpen' | 'area'>
   /** undefined: no route has this path and the method of the request. */
   readonly route: { readonly handle: Handle; readonly params: PathParameters } | undefined
 }
@@ -239,14 +238,13 @@ function createMatcher(routes: readonly Route[], dependencies: RouteDependencies
     // `/runs/cancel` also matches `/runs/{id}`.
     const literal = matching.filter((layer) => layer.path === path)
     const layers = literal.length > 0 ? literal : matching
-    const route = byName.get(layers[0]?.name ?? '')?.route
-    if (route === undefined) return undefined
+    const common = byName.get(layers[0]?.name ?? '')?.route
+    if (common === undefined) return undefined
     const layer = layers.find(({ methods }) => methods.includes(method))
     const handle = byName.get(layer?.name ?? '')?.handle
     return {
       methods: new Set(layers.flatMap(({ methods }) => methods)),
-      isOpen: route.isOpen === true,
-      isOfRuns: route.area === 'runs',
+      common,
       route: layer && handle && { handle, params: layer.params(path, layer.captures(path)) },
     }
   }

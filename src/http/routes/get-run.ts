@@ -48,7 +48,7 @@ export const getRun: Route = {
     return async (ctx, params) => {
       const id = runIdOf(params)
       const known = ctx.get('If-None-Match')
-      // A client may name the version alone: changes of deliveries are then no news to it.
+      // A client may name the version alone if changes of deliveries do not matter to it.
       const hasVersion = (run: RunRecord): boolean =>
         isNotModified(known, tagOfVersion(run.version)) || isNotModified(known, tagOfRun(run))
       const { waitS } = parsePrefer(ctx.req.headersDistinct['prefer'])
