@@ -3,7 +3,7 @@ import { types } from 'node:util'
 import { maxStepBytes, maxStepNameLength, maxSteps, type AttemptSteps } from '../domain/claim.ts'
 import type { LogLevel } from '../domain/task-history.ts'
 import type { StepFunction, TaskLog } from '../domain/task.ts'
-import { floor, get, isWellFormed, now, parse, stringify, toText } from '../runtime/primordials.ts'
+import { floor, get, isObject, isWellFormed, now, parse, stringify, toText } from '../runtime/primordials.ts'
 import { cut, serializeError } from '../runtime/serialize-error.ts'
 import type { TraceFields } from '../telemetry/trace-context.ts'
 import { encodeResult } from './result.ts'
@@ -127,10 +127,6 @@ function readable(this: unknown, key: string, value: unknown): unknown {
 
 function isError(value: unknown): value is object {
   return isNativeError(value) || value instanceof WebError
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null
 }
 
 export interface StepOptions {

@@ -28,3 +28,8 @@ export const split = uncurryThis(String.prototype.split as (this: string, by: st
 export const isWellFormed = uncurryThis(String.prototype.isWellFormed)
 export const toWellFormed = uncurryThis(String.prototype.toWellFormed)
 export const replaceAll = uncurryThis(String.prototype.replaceAll as (this: string, what: string, by: string) => string)
+
+/** Whether the value is an object, a list included, and neither null nor a function. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}

@@ -6,6 +6,7 @@ import {
   includes,
   isArray,
   isFinite,
+  isObject,
   keys,
   slice,
   stringify,
@@ -197,10 +198,6 @@ function isShowable(value: unknown): boolean {
 function isAmong(list: readonly string[], text: string): boolean {
   for (let index = 0; index < list.length; index += 1) if (list[index] === text) return true
   return false
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null
 }
 
 function isList(value: unknown): value is readonly unknown[] {

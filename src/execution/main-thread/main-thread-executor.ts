@@ -11,16 +11,11 @@ import { beatEveryMs, type Heartbeat } from '../../runtime/stall-watch.ts'
 import type { Log } from '../../log.ts'
 import type { Registry } from '../../tasks/registry.ts'
 import type { Task } from '../../tasks/task-module.ts'
-import { createAttemptState, createExecutor, type Attempt, type Executor } from '../executor.ts'
+import { createAttemptState, createExecutor, type Attempt } from '../executor.ts'
 import { createRunningTask, currentTask, runTask } from '../running-task.ts'
 import type { TaskLine } from '../task-context.ts'
 import { Interrupted, type MainThreadGuard } from './main-thread-guard.ts'
 import { createBuiltInsGuard, type BuiltInsGuard } from './process-guard.ts'
-
-export interface MainThreadExecutor extends Executor {
-  /** Begins to show that the main thread's loop turns. */
-  start(): void
-}
 
 export interface MainThreadExecutorOptions {
   readonly registry: Registry
@@ -38,7 +33,7 @@ export interface MainThreadExecutorOptions {
 
 const maxShown = 8
 
-export function createMainThreadExecutor(options: MainThreadExecutorOptions): MainThreadExecutor {
+export function createMainThreadExecutor(options: MainThreadExecutorOptions) {
   const { registry, guard, heartbeat, log, mainStallMs } = options
   /** Attempts whose code may still run, latest last; the oldest are dropped. */
   let recent: FirstAttempt[] = []
@@ -90,12 +85,13 @@ export function createMainThreadExecutor(options: MainThreadExecutorOptions): Ma
   const executor = createExecutor(start)
   return {
     ...executor,
-    start() {
+    /** Begins to show that the main thread's loop turns. */
+    start(): void {
       // Making the guard takes some time, which the start need not wait for.
       setImmediate(builtInsGuard)
       beating = setInterval(beat, beatEveryMs(mainStallMs))
     },
-    async stop(graceMs) {
+    async stop(graceMs: number): Promise<void> {
       await executor.stop(graceMs)
       clearInterval(beating)
     },

@@ -2,6 +2,7 @@
 import { serialize } from 'node:v8'
 import type { AttemptOutcome, ClaimedJob, Progress, Step, StepPage, StepReport } from '../../domain/claim.ts'
 import type { LogLevel } from '../../domain/task-history.ts'
+import { isObject } from '../../runtime/primordials.ts'
 
 /** One attempt, sent to its thread; the reply has the same id. */
 export interface JobMessage extends Pick<
@@ -121,10 +122,6 @@ function isReply(value: unknown): boolean {
   const isOutcome = outcome === 'released' || (isObject(outcome) && typeof outcome['ok'] === 'boolean')
   const isTaint = taint === null || (isObject(taint) && typeof taint['reason'] === 'string')
   return typeof id === 'number' && isOutcome && isTaint && typeof tookMs === 'number' && tookMs >= 0
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null
 }
 
 export interface ThreadData {
