@@ -76,7 +76,7 @@ const publicDetails: Partial<Record<ProblemCode, string>> & { readonly internal:
 /**
  * Responds with the problem of a thrown error. Any error but an AppError is logged whole and becomes `internal`, which
  * reveals nothing of it.
- * @param prefix stands before each address; the path of the request does not have it
+ * @param prefix precedes each address; `ctx.path` does not have it
  */
 export function sendProblem(ctx: Context, thrown: unknown, log: Log, prefix = ''): void {
   const error = thrown instanceof AppError ? thrown : new AppError('internal', publicDetails.internal)

@@ -54,7 +54,7 @@ const sharedSchemas: NamedSchemas = {
 /**
  * https://spec.openapis.org/oas/v3.1.1.html
  * @param routes the routes that the process serves
- * @param prefix stands before each address in the responses
+ * @param prefix precedes each address in the responses
  */
 export function createDocument(routes: readonly Route[], prefix = ''): JsonObject {
   const document = {

@@ -116,7 +116,7 @@ export function createRunStream(
 ): RunStream {
   const retryMs = Math.round(minRetryMs + Math.random() * (maxRetryMs - minRetryMs))
   const sentProgress = new Map<number, string>()
-  /** What is left to write of the current event. */
+  /** The unwritten rest of the current event. */
   let unwritten: Buffer = Buffer.from(`retry: ${retryMs}\n\n`)
   let newest: RunRecord | null = null
   let lastSent: RunRecord | null = null

@@ -35,7 +35,7 @@ export interface RunStreams {
 
 /** How the events of one run differ between clients. */
 export interface EventForm {
-  /** Stands before each address in the events. */
+  /** Precedes each address in the events. */
   readonly prefix: string
   /** Whether the client's key only reads, so that secrets are hidden. */
   readonly isReader: boolean
@@ -175,8 +175,8 @@ const changesRetryMs = 3_000
 
 interface ChangesClient {
   readonly response: ServerResponse
-  /** The changes that it knows, of all that were counted. */
-  known: number
+  /** The number of changes that were sent to the client. */
+  sentChanges: number
   sentAt: number
 }
 
@@ -192,15 +192,15 @@ export function createChangeStreams(quota: StreamQuota, given?: Partial<StreamTi
   }
 
   function update(client: ChangesClient, now: number): void {
-    const { response, known, sentAt } = client
+    const { response, sentChanges, sentAt } = client
     if (response.writableNeedDrain) {
       // The client reads first. The next event counts everything that happened meanwhile.
       if (now - sentAt > stuckMs) response.destroy()
       return
     }
-    if (known === changes && now - sentAt < commentMs) return
-    response.write(known === changes ? comment : changesEvent(changes - known))
-    client.known = changes
+    if (sentChanges === changes && now - sentAt < commentMs) return
+    response.write(sentChanges === changes ? comment : changesEvent(changes - sentChanges))
+    client.sentChanges = changes
     client.sentAt = now
   }
 
@@ -210,7 +210,7 @@ export function createChangeStreams(quota: StreamQuota, given?: Partial<StreamTi
     },
     open(response) {
       const giveBack = quota.take()
-      const client: ChangesClient = { response, known: changes, sentAt: performance.now() }
+      const client: ChangesClient = { response, sentChanges: changes, sentAt: performance.now() }
       onceClosed(response, () => {
         clients.delete(client)
         giveBack()

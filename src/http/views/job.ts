@@ -158,7 +158,7 @@ export interface ViewOptions {
   readonly showsResults?: boolean
   /** A larger result is replaced by its size. Default: no limit. */
   readonly maxResultBytes?: number
-  /** Stands before each address if the service is not at the root of its host. Default: empty. */
+  /** Precedes each address if the service is not at the root of its host. Default: empty. */
   readonly prefix?: string
   /** Default: no progress is known. */
   readonly progressOf?: ProgressOf

@@ -54,7 +54,7 @@ export type ScheduleListView = z.output<typeof scheduleListSchema>
 type RequestView = ScheduleView['request']
 
 export interface ScheduleViewOptions {
-  /** Stands before each address. Default: empty. */
+  /** Precedes each address. Default: empty. */
   readonly prefix?: string
   /** Hides what the caller may not see of a task of the request. */
   readonly showTask: (task: RequestView['tasks'][number]) => RequestView['tasks'][number]
