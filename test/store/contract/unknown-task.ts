@@ -31,6 +31,12 @@ export function unknownTaskContract(register: Register): void {
     )
   })
 
+  register('unknown tasks are counted by any name', async (subject) => {
+    await subject.store.accept(runOf({ jobs: [jobOf({ task: 'constructor' })] }), start)
+    const { unknownTasks } = await (await subject.replace(['here'])).stats(start)
+    assert.is(JSON.stringify(unknownTasks), '{"constructor":1}')
+  })
+
   register('a waiting job of an unknown task can be cancelled, and waits again when it is retried', async (subject) => {
     let { store } = subject
     const run = runOf({ jobs: [jobOf({ task: 'gone' })] })

@@ -184,11 +184,12 @@ export function createQueue(
     },
     /** Number of waiting jobs of each task that does not run here. */
     unknownTasks(): Record<string, number> {
-      const found: Record<string, number> = {}
+      // A map, because every object has members such as `constructor`, which may be the name of a task.
+      const found = new Map<string, number>()
       for (const { task, count } of counts.values()) {
-        if (!isKnown(task)) found[task] = (found[task] ?? 0) + count
+        if (!isKnown(task)) found.set(task, (found.get(task) ?? 0) + count)
       }
-      return found
+      return Object.fromEntries(found)
     },
     /** Since when the longest due job has been due; null when none is due. */
     oldestDueAt(at: number): number | null {

@@ -130,21 +130,19 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
   }
 
   /** Tasks whose rate is used up, and until when. */
-  function usedUp(rates: Rates, at: number): Record<string, number> {
-    const found: Record<string, number> = {}
+  function usedUp(rates: Rates, at: number): Map<string, number> {
+    const found = new Map<string, number>()
     for (const [task, rate] of Object.entries(rates)) {
       const { until } = taskStarts.allowance(task, rate, at)
-      if (until !== null) found[task] = until
+      if (until !== null) found.set(task, until)
     }
     return found
   }
 
   /** When the next job may start that waits for the rate of its task; Infinity without one. */
-  function nextWithinRate(kinds: readonly TaskKind[], ratedUntil: Readonly<Record<string, number>>): number {
+  function nextWithinRate(kinds: readonly TaskKind[], ratedUntil: ReadonlyMap<string, number>): number {
     const tasks = kinds.flatMap((kind) => queue.priorities(kind).flatMap((priority) => queue.tasks(kind, priority)))
-    // Not by index: a task may be named `constructor`, which every object has.
-    const untilOf = new Map(Object.entries(ratedUntil))
-    return Math.min(...tasks.map((task) => untilOf.get(task) ?? Infinity))
+    return Math.min(...tasks.map((task) => ratedUntil.get(task) ?? Infinity))
   }
 
   return (request) => {
@@ -159,7 +157,8 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
       if (rates === undefined) return { jobs, nextDueAt: orNull(nextDueAt) }
       noteStarts(chosen, rates, at)
       const ratedUntil = usedUp(rates, at)
-      return { jobs, nextDueAt: orNull(Math.min(nextDueAt, nextWithinRate(kindsWithSlot, ratedUntil))), ratedUntil }
+      const next = Math.min(nextDueAt, nextWithinRate(kindsWithSlot, ratedUntil))
+      return { jobs, nextDueAt: orNull(next), ratedUntil: Object.fromEntries(ratedUntil) }
     }
   }
 }
