@@ -86,12 +86,14 @@ function applyClaim(
   const at = limits.hasLocked ? clock.now() : request.at
   const { jobs, starts } = start(unit, context, { picked, due, limits, at })
   const rest = restOf(bounded, due, jobs, taskLimits)
+  // Not noted for a claim that has left out due jobs on purpose.
   if (reading !== null && rest === null && request.mayHaveLostStart) {
     const atLimit = [...taskLimits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
     context.onCommitted(() => {
       for (const kind of openKinds) reading.noteQueue(kind, reading.due.nextDueAt.get(kind), atLimit)
     })
   }
+  // An accepted job of a task with a rate is left to the next claim, which locks the rate.
   const isLeftForLock = ({ task, kind, isDue }: WaitingJob): boolean =>
     isDue && limits.needsLock(task) && openKinds.includes(kind)
   let ratedAt = Infinity
