@@ -133,7 +133,7 @@ function printReport(report: Awaited<ReturnType<typeof measure>>): void {
   print(`answered  ${answered} of ${answered + failed}${failed === 0 ? '' : `; ${causes.join(', ')}`}`)
   print(`latency   ${latencies.join('   ')}, since due`)
   if (drainedMs === null) print(`jobs      still run after ${duration(drainLimitMs)}`)
-  else print(`jobs      ended ${duration(drainedMs)} after the last answer`)
+  else print(`jobs      ended ${duration(drainedMs)} after the last response`)
 }
 
 function msText(ms: number | null): string {

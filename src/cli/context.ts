@@ -12,7 +12,7 @@ export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
 /** The command cannot be run with these arguments or this environment. */
 export class UsageError extends Error {}
 
-/** No service has ever answered at the address, so the client must not retry. */
+/** No service has ever responded at the address, so the client must not retry. */
 export class NoServiceError extends Error {}
 
 export interface Context {
@@ -24,7 +24,7 @@ export interface Context {
   /** Whether the address was given with `--url`. */
   readonly isUrlGiven: boolean
   readonly client: Client
-  /** When the service stopped answering, in epoch milliseconds; null while it answers. */
+  /** When the service stopped responding, in epoch milliseconds; null while it responds. */
   unreachableSince(): number | null
   /** Whether standard output is JSON and nothing else: one document, or one per line of a stream. */
   readonly isJson: boolean
@@ -90,22 +90,22 @@ interface Connection extends Pick<Context, 'unreachableSince'> {
   readonly fetch: NonNullable<ClientOptions['fetch']>
 }
 
-/** A service that has answered may be restarting, so the client retries. One that never answered is reported at once. */
+/** A service that has responded may be restarting, so the client retries. One that never responded is reported at once. */
 function createConnection(): Connection {
-  let hasAnswered = false
+  let hasResponded = false
   let unreachableSince: number | null = null
   return {
     unreachableSince: () => unreachableSince,
     async fetch(url, init) {
       try {
         const response = await fetch(url, init)
-        hasAnswered = true
+        hasResponded = true
         unreachableSince = null
         return response
       } catch (error) {
         if (!isConnectionError(error)) throw error
         unreachableSince ??= Date.now()
-        if (hasAnswered) throw error
+        if (hasResponded) throw error
         throw new NoServiceError(error.message, { cause: error.cause })
       }
     },

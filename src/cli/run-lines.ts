@@ -1,4 +1,4 @@
-/** A run as lines for people: a line for each job on one axis of time, and the place on it where the answer left. */
+/** A run as lines for people: a line for each job on one axis of time, and the column where the answer left. */
 import type { JobView, RunView } from '../client/client.ts'
 import type { Context } from './context.ts'
 import { clean, columns, cut, type Glyphs, pad, print, printJson, styled, widthOf } from './terminal.ts'
@@ -203,7 +203,7 @@ function answerLine({ answer, createdAt, respondedAt, finishedAt }: RunView, lay
 function deliveryLines({ deliveries = [] }: RunView): string[] {
   return deliveries.map(({ id, url, state, attempts, lastStatus, nextAt }) => {
     const tries = `${attempts} ${attempts === 1 ? 'try' : 'tries'}`
-    const last = attempts === 0 ? '' : `, ${lastStatus === null ? 'no answer' : `answered ${lastStatus}`}`
+    const last = attempts === 0 ? '' : `, ${lastStatus === null ? 'no response' : `status ${lastStatus}`}`
     const next = nextAt === null ? '' : `, next at ${nextAt}`
     return styled('dim', `  webhook ${state} after ${tries}${last}${next}: ${clean(url)} (${id})`)
   })

@@ -41,8 +41,8 @@ test('webhooks of a run are shown below its jobs', () => {
     { ...delivery, id: 'msg_2', state: 'pending' as const, attempts: 2, lastStatus: null, nextAt: at(900) },
   ]
   assert.equal(drawn(runOf([jobOf(0, {})], { deliveries }), {}).slice(-2), [
-    '  webhook delivered after 1 try, answered 204: https://hooks.example/ (msg_1)',
-    `  webhook pending after 2 tries, no answer, next at ${at(900)}: https://hooks.example/ (msg_2)`,
+    '  webhook delivered after 1 try, status 204: https://hooks.example/ (msg_1)',
+    `  webhook pending after 2 tries, no response, next at ${at(900)}: https://hooks.example/ (msg_2)`,
   ])
 })
 
