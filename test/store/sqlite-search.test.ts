@@ -4,8 +4,13 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseSearch } from '../../src/store/search-text.ts'
-import { runIdAt, runOf, start } from '../harness/store-run.ts'
+import { openDatabase } from '../../src/store/sqlite/connection/database.ts'
+import { createIndexWriter } from '../../src/store/sqlite/search-index.ts'
+import { createGroupCommit } from '../../src/store/sqlite/writing/group-commit.ts'
+import { createTransaction } from '../../src/store/sqlite/writing/transaction.ts'
+import { requestAt, runIdAt, runOf, start } from '../harness/store-run.ts'
 import { sqliteStore, temporaryDirectory } from '../harness/store-sqlite.ts'
+import { until } from '../harness/until.ts'
 import { found, input, searchContract, type SearchPlace } from './search-contract.ts'
 
 function placeIn(path: string): Pick<SearchPlace, 'open'> {
@@ -53,6 +58,41 @@ test('without search, the file holds no words', async () => {
   await (await place.open(false))[Symbol.asyncDispose]()
   const database = new DatabaseSync(path)
   assert.equal(database.prepare("SELECT count(*) AS n FROM search WHERE search MATCH 'remembered'").get()?.['n'], 0)
+  database.close()
+})
+
+test('the end of a run is found although its removal was rolled back before the end was indexed', async () => {
+  const { database } = await openDatabase({ path: ':memory:', waitMs: 0, onWait() {} })
+  const transaction = createTransaction(database, { hasSearch: true })
+  const { searchIndex, records, payloads } = transaction
+  assert.ok(searchIndex)
+  const write = (work: () => void): void => work()
+  const writer = createIndexWriter(database, searchIndex, { records, payloads, write, onFailure: assert.unreachable })
+  const commit = createGroupCommit(database, transaction)
+  const finds = (q: string) => (): boolean =>
+    searchIndex.find(parseSearch(q), { from: 0, below: 10, limit: 10 }).length === 1
+  const run = runOf({ jobs: [input('beginning')] })
+  commit([
+    { verb: 'accept', args: [run, start] },
+    { verb: 'claim', args: [requestAt(start)] },
+  ])
+  writer.wake()
+  await until('the run is indexed', finds('beginning'))
+
+  commit([{ verb: 'complete', args: [{ runId: run.id, jobIndex: 0, claim: 1 }, '"ending"', start] }])
+  database.exec(`PRAGMA max_page_count = ${Number(database.prepare('PRAGMA page_count').get()?.['page_count'])}`)
+  const large = runOf({ jobs: [input('x'.repeat(100_000))] })
+  const { replies } = commit([
+    { verb: 'remove', args: [run.id] },
+    { verb: 'accept', args: [large, start] },
+  ])
+  assert.equal(
+    replies.map(({ ok }) => ok),
+    [false, false],
+  )
+  database.exec('PRAGMA max_page_count = 1000000')
+  writer.wake()
+  await until('the end is found', finds('ending'))
   database.close()
 })
 

@@ -53,8 +53,8 @@ export function createSearchIndex(database: DatabaseSync) {
     },
     /** Replaces the words of the run. The tokenizer of the index finds the same words in ASCII text. */
     put: (key: number, text: string) => void insert.run(key, isAscii(text) ? text : wordsOf(text).join(' ')),
+    /** Keeps the noted change: the removal may be rolled back. */
     remove(key: number): void {
-      changed.delete(key)
       if (key < progress.nextKey) remove.run(key)
     },
     /** @returns the highest keys of runs that have all of the words; `from` is included, `below` is not */
