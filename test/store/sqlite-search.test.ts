@@ -61,24 +61,29 @@ test('without search, the file holds no words', async () => {
   database.close()
 })
 
-test('the end of a run is found although its removal was rolled back before the end was indexed', async () => {
+test('the end of a run is indexed although its removal was rolled back, and another run was removed', async () => {
   const { database } = await openDatabase({ path: ':memory:', waitMs: 0, onWait() {} })
   const transaction = createTransaction(database, { hasSearch: true })
   const { searchIndex, records, payloads } = transaction
   assert.ok(searchIndex)
   const write = (work: () => void): void => work()
-  const writer = createIndexWriter(database, searchIndex, { records, payloads, write, onFailure: assert.unreachable })
+  const failures: string[] = []
+  const onFailure = (message: string): void => void failures.push(message)
+  const writer = createIndexWriter(database, searchIndex, { records, payloads, write, onFailure })
   const commit = createGroupCommit(database, transaction)
   const finds = (q: string) => (): boolean =>
     searchIndex.find(parseSearch(q), { from: 0, below: 10, limit: 10 }).length === 1
-  const run = runOf({ jobs: [input('beginning')] })
+  const [run, other] = [runOf({ jobs: [input('beginning')] }), runOf()]
   commit([
     { verb: 'accept', args: [run, start] },
+    { verb: 'accept', args: [other, start] },
     { verb: 'claim', args: [requestAt(start)] },
   ])
   writer.wake()
   await until('the run is indexed', finds('beginning'))
 
+  commit([{ verb: 'cancel', args: [other.id, null, start] }])
+  commit([{ verb: 'remove', args: [other.id] }])
   commit([{ verb: 'complete', args: [{ runId: run.id, jobIndex: 0, claim: 1 }, '"ending"', start] }])
   database.exec(`PRAGMA max_page_count = ${Number(database.prepare('PRAGMA page_count').get()?.['page_count'])}`)
   const large = runOf({ jobs: [input('x'.repeat(100_000))] })
@@ -93,6 +98,7 @@ test('the end of a run is found although its removal was rolled back before the 
   database.exec('PRAGMA max_page_count = 1000000')
   writer.wake()
   await until('the end is found', finds('ending'))
+  assert.equal(failures, [])
   database.close()
 })
 

@@ -181,7 +181,8 @@ export function createIndexWriter(
     for (const key of outdated) {
       outdated.delete(key)
       taken.push(key)
-      put(key)
+      // A run can be removed after its change.
+      if (selectKeys.get(key, key + 1, 1) !== undefined) put(key)
       if (performance.now() >= until) return false
     }
     const nextKey = putNew(until)
