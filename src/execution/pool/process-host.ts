@@ -4,7 +4,7 @@
  * block arrives in messages and is written here.
  */
 import type { ControlBlock } from './control-block.ts'
-import { startChild, type Child } from './child-process.ts'
+import { startChild } from './child-process.ts'
 import {
   type FromChild,
   type JobMessage,
@@ -30,36 +30,126 @@ export interface ProcessHostOptions extends Pick<
 /** The pause before a process that failed to start is tried again. */
 const reopenAfterMs = 1_000
 
-const nothingBefore: Promise<unknown> = Promise.resolve()
-
-type Waiting = Omit<PromiseWithResolvers<unknown>, 'promise'>
+type HostState =
+  /** There is no process; the next message starts one. */
+  | { readonly name: 'none' }
+  /** The process is there, or is being started for the first time. */
+  | { readonly name: 'live'; readonly child: HostedChild }
+  /** The last process could not be started; no messages are taken. */
+  | { readonly name: 'failed'; readonly retryTimer: NodeJS.Timeout }
+  /** A process is being started after a failure; no messages are taken. */
+  | { readonly name: 'retrying'; readonly child: HostedChild }
+  /** `child` is null once it has ended. */
+  | { readonly name: 'destroyed'; readonly child: HostedChild | null }
 
 export function createProcessHost(options: ProcessHostOptions): WorkerHost {
-  const { control, startLimitMs, maxHeapMb, flags } = options
-  let child: Child | null = null
-  let isUp = false
-  let hasWorked = false
-  /** Whether the last start failed: the host takes no jobs until a start succeeds. */
-  let hasFailed = false
-  let isDestroyed = false
-  let timer: NodeJS.Timeout | undefined
-  let running: JobMessage | null = null
-  let last: Promise<unknown> = nothingBefore
-  let nextSeq = 0
-  const waitingForReply = new Map<number, Waiting>()
-  const waitingForStart: Waiting[] = []
-  const gone = Promise.withResolvers<void>()
+  let state: HostState = { name: 'none' }
 
-  function open(): void {
-    isUp = false
-    hasWorked = false
-    child = startChild({ maxHeapMb, flags, onMessage, onMeasured, onGone })
-    timer = setTimeout(child.kill, startLimitMs)
+  function open(name: 'live' | 'retrying'): HostedChild {
+    const child = startHostedChild(options, { onUp, onEnd })
+    state = { name, child }
+    return child
   }
+
+  function onUp(): void {
+    if (state.name !== 'retrying') return
+    state = { name: 'live', child: state.child }
+    options.onReady()
+  }
+
+  function onEnd({ isUp, hasWorked }: ChildHistory, error: unknown): void {
+    if (state.name === 'destroyed') {
+      state = { name: 'destroyed', child: null }
+      return
+    }
+    if (state.name === 'live') options.onGone()
+    if (isUp) {
+      state = { name: 'none' }
+      // Not before the attempts have ended, because then their slots are used again.
+      setImmediate(goOn, hasWorked)
+    } else {
+      state = { name: 'failed', retryTimer: setTimeout(open, reopenAfterMs, 'retrying') }
+      options.onError(error)
+    }
+  }
+
+  function goOn(hasWorked: boolean): void {
+    if (state.name === 'destroyed') return
+    // After a process that ran no job, the next one is started by its first job.
+    if (hasWorked && state.name === 'none') open('live')
+    options.onReady()
+  }
+
+  function currentChild(): HostedChild | null {
+    return 'child' in state ? state.child : null
+  }
+
+  return {
+    async start() {},
+    async send(message) {
+      if (state.name !== 'none' && state.name !== 'live') throw new Error('no process')
+      // The start has a limit of its own.
+      if (message.type === 'ping' && currentChild()?.history.isUp !== true) return []
+      const child = currentChild() ?? open('live')
+      return message.type === 'jobs' ? child.runJobs(message.jobs) : child.send(message)
+    },
+    async memory() {
+      const child = currentChild()
+      if (child === null) throw new Error('no process')
+      return child.measure()
+    },
+    terminate() {
+      const child = currentChild()
+      if (child !== null) return child.kill()
+      setImmediate(() => {
+        options.onGone()
+        options.onReady()
+      })
+    },
+    // Never called: only `io` threads are given up.
+    giveUp() {},
+    async destroy() {
+      if (state.name === 'failed') clearTimeout(state.retryTimer)
+      const child = currentChild()
+      state = { name: 'destroyed', child }
+      child?.kill()
+      await child?.ended
+    },
+    isStarted: () => currentChild() !== null || state.name === 'failed',
+  }
+}
+
+interface ChildListeners {
+  /** The process has started. */
+  readonly onUp: () => void
+  /** The process has ended, or could not be started. Its calls are rejected right after this. */
+  readonly onEnd: (history: ChildHistory, error: unknown) => void
+}
+
+/** `isUp`: its start has succeeded; `hasWorked`: it was sent a job. */
+type ChildHistory = Readonly<Record<'isUp' | 'hasWorked', boolean>>
+
+type HostedChild = ReturnType<typeof startHostedChild>
+
+/** One child process from its start to its end, with its calls and its jobs, which run one after another. */
+function startHostedChild(options: ProcessHostOptions, { onUp, onEnd }: ChildListeners) {
+  const { control, startLimitMs, maxHeapMb, flags } = options
+  const onMeasured = (measured: Measurement): void => calls.deliver(measured.seq, measured)
+  const child = startChild({ maxHeapMb, flags, onMessage, onMeasured, onGone })
+  const startTimer = setTimeout(child.kill, startLimitMs)
+  const calls = createCalls()
+  const history = { isUp: false, hasWorked: false }
+  const started = Promise.withResolvers<void>()
+  const ended = Promise.withResolvers<void>()
+  let running: JobMessage | null = null
+  /** The end of the last job that was sent; jobs that are sent meanwhile wait for it. */
+  let lastJobs: Promise<unknown> = started.promise
+  // Often nothing waits for the start.
+  started.promise.catch(() => {})
 
   function onMessage(message: FromChild): void {
     if (message.type === 'hello') onHello()
-    else if (message.type === 'reply') deliver(message.seq, message.reply)
+    else if (message.type === 'reply') calls.deliver(message.seq, message.reply)
     else if (message.type === 'log' || message.type === 'step' || message.type === 'replies') options.onMessage(message)
     else if (running === null) return
     else if (message.type === 'exit') control.noteExit(running.slot, message.by)
@@ -70,78 +160,32 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
   }
 
   function onHello(): void {
-    clearTimeout(timer)
-    isUp = true
-    for (const { resolve } of waitingForStart.splice(0)) resolve(null)
-    if (!hasFailed) return
-    hasFailed = false
-    options.onReady()
-  }
-
-  function onMeasured(measured: Measurement): void {
-    deliver(measured.seq, measured)
-  }
-
-  function deliver(seq: number, reply: unknown): void {
-    waitingForReply.get(seq)?.resolve(reply)
-    waitingForReply.delete(seq)
+    clearTimeout(startTimer)
+    history.isUp = true
+    started.resolve()
+    onUp()
   }
 
   function onGone(error: unknown): void {
-    clearTimeout(timer)
-    const wasUp = isUp
-    child = null
-    isUp = false
-    if (isDestroyed) gone.resolve()
-    else if (!hasFailed) options.onGone()
-    for (const { reject } of [...waitingForStart.splice(0), ...waitingForReply.values()]) reject(error)
-    waitingForReply.clear()
-    last = nothingBefore
+    clearTimeout(startTimer)
+    onEnd(history, error)
+    started.reject(error)
+    calls.rejectAll(error)
     if (running !== null) control.endWait(running.slot)
     running = null
-    if (isDestroyed) return
-    if (wasUp) {
-      // Not before the attempts have ended, because then their slots are used again.
-      setImmediate(goOn)
-      return
-    }
-    hasFailed = true
-    options.onError(error)
-    timer = setTimeout(open, reopenAfterMs)
-  }
-
-  function goOn(): void {
-    if (isDestroyed) return
-    // After a process that ran no job, the next one is started by its first job.
-    if (hasWorked && child === null) open()
-    options.onReady()
-  }
-
-  function ask(send: (seq: number) => void): Promise<unknown> {
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-    nextSeq += 1
-    waitingForReply.set(nextSeq, { resolve, reject })
-    send(nextSeq)
-    return promise
+    ended.resolve()
   }
 
   function sendToRelay(message: RelayMessage): void {
-    child?.send(receivers.relay, message)
+    child.send(receivers.relay, message)
   }
 
   function askMainThread(message: ToThread): Promise<unknown> {
-    return ask((seq) => child?.send(receivers.main, { seq, message } satisfies MainMessage))
+    return calls.ask((seq) => child.send(receivers.main, { seq, message } satisfies MainMessage))
   }
 
-  /** Resolves when the process has started; rejects when it cannot be started. */
-  async function whenUp(): Promise<void> {
-    if (isUp) return
-    await new Promise((resolve, reject) => waitingForStart.push({ resolve, reject }))
-  }
-
-  async function runInTurn(jobs: readonly JobMessage[], before: Promise<unknown>): Promise<JobReply[]> {
+  async function runAfter(before: Promise<unknown>, jobs: readonly JobMessage[]): Promise<JobReply[]> {
     await before
-    await whenUp()
     for (const job of jobs) {
       const replies = await runJob(job)
       if (replies.length > 0) options.onMessage({ type: 'replies', replies })
@@ -152,7 +196,7 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
   async function runJob(job: JobMessage): Promise<readonly JobReply[]> {
     if (!control.take(job.slot)) return [unspentReply(job.id)]
     running = job
-    hasWorked = true
+    history.hasWorked = true
     sendToRelay({ type: 'next' })
     void passStop(job)
     const replies = await askMainThread({ type: 'jobs', jobs: [{ ...job, slot: 0 }] })
@@ -169,47 +213,52 @@ export function createProcessHost(options: ProcessHostOptions): WorkerHost {
   }
 
   return {
-    async start() {},
-    async send(message) {
-      if (isDestroyed || hasFailed) throw new Error('no process')
-      // The start has a limit of its own.
-      if (message.type === 'ping' && !isUp) return []
-      if (child === null) open()
-      if (message.type === 'jobs') {
-        const inTurn = runInTurn(message.jobs, last)
-        last = inTurn
-        return inTurn
-      }
-      await whenUp()
+    history: history as ChildHistory,
+    /** Resolves when the process has ended. */
+    ended: ended.promise,
+    kill: child.kill,
+    /** Runs the jobs after those that were sent before; rejects when the process ends. */
+    runJobs(jobs: readonly JobMessage[]): Promise<JobReply[]> {
+      const done = runAfter(lastJobs, jobs)
+      lastJobs = done
+      return done
+    },
+    async send(message: ToThread): Promise<unknown> {
+      await started.promise
       return askMainThread(message)
     },
-    async memory() {
+    /** @returns the memory of the process in bytes */
+    async measure(): Promise<number> {
       const job = running
-      if (child === null) throw new Error('no process')
-      const { rssBytes, progress } = (await ask((seq) => sendToRelay({ type: 'measure', seq }))) as Measurement
+      const { rssBytes, progress } = (await calls.ask((seq) => sendToRelay({ type: 'measure', seq }))) as Measurement
       // Progress comes along, so that it needs no messages of its own.
       if (job !== null && running === job && progress !== null) {
         control.setProgress(job.slot, progress.fraction, progress.message)
       }
       return rssBytes
     },
-    terminate() {
-      if (child !== null) child.kill()
-      else
-        setImmediate(() => {
-          options.onGone()
-          options.onReady()
-        })
+  }
+}
+
+/** Messages that wait for their reply. */
+function createCalls() {
+  const waiting = new Map<number, PromiseWithResolvers<unknown>>()
+  let nextSeq = 0
+  return {
+    ask(send: (seq: number) => void): Promise<unknown> {
+      const call = Promise.withResolvers<unknown>()
+      nextSeq += 1
+      waiting.set(nextSeq, call)
+      send(nextSeq)
+      return call.promise
     },
-    // Never called: only `io` threads are given up.
-    giveUp() {},
-    async destroy() {
-      isDestroyed = true
-      clearTimeout(timer)
-      if (child === null) return
-      child.kill()
-      await gone.promise
+    deliver(seq: number, reply: unknown): void {
+      waiting.get(seq)?.resolve(reply)
+      waiting.delete(seq)
     },
-    isStarted: () => child !== null || hasFailed,
+    rejectAll(error: unknown): void {
+      for (const { reject } of waiting.values()) reject(error)
+      waiting.clear()
+    },
   }
 }
