@@ -11,6 +11,7 @@ import type { Task } from '../../tasks/task-module.ts'
 import { notStarted, type Attempt } from '../executor.ts'
 import { createMemoryWatch, startAttempt, type PoolAttempt } from './attempt.ts'
 import { allocateControlBlock, createControlBlock, phases } from './control-block.ts'
+import { createHosts, noReplyError } from './hosts.ts'
 import { createJobBatcher } from './job-batcher.ts'
 import { readFromThread, type JobReply, type LogMessage } from './pool-messages.ts'
 import {
@@ -25,13 +26,9 @@ import {
   type PoolThread,
   type ThreadView,
 } from './pool-thread.ts'
-import { createProcessHost } from './process-host.ts'
-import { ProcessEnd } from './child-process.ts'
-import { createWorkerHost, describeNoReply, threadFlags, type WorkerHost } from './worker-host.ts'
 import { createThreadSupervisor, type ReplaceCause } from './thread-supervisor.ts'
+import type { WorkerHost } from './worker-host.ts'
 
-/** V8's own limit. Reaching it can end the whole process, so it is far above what a task may use. */
-const maxHeapMb = 4096
 const bytesPerMb = 1_048_576
 const minPingLimitMs = 200
 /** How long `stop` waits for threads that are in native code. */
@@ -102,7 +99,6 @@ export interface Pool {
 
 export function createPool(options: PoolOptions): Pool {
   const { log, cancelGraceMs, maxJobsPerThread, maxIdleMb, loadLimitMs } = { ...defaults, ...options }
-  const flags = options.flags ?? threadFlags(process.execArgv)
   const counts = [
     { kind: 'cpu', threads: options.threads, jobsAtOnce: null },
     { kind: 'io', threads: options.ioThreads, jobsAtOnce: options.ioConcurrency },
@@ -120,7 +116,17 @@ export function createPool(options: PoolOptions): Pool {
   const pingLimitMs = Math.max(minPingLimitMs, cancelGraceMs)
   const supervisor = createThreadSupervisor({ control, hostOf, pingLimitMs, loadLimitMs, log, onReady: notifyCapacity })
   const batcher = createJobBatcher({ hostOf, onReply, onNoReply })
-  const hosts = new Map(members.map((member) => [member, createHost(member)]))
+  const hosts = createHosts(threads, {
+    control,
+    controlBuffer,
+    flags: options.flags,
+    startLimitMs: loadLimitMs,
+    log,
+    onReady: supervisor.onThreadReady,
+    onGone: supervisor.onThreadGone,
+    onGivenUpGone: supervisor.onGivenUpGone,
+    onMessage,
+  })
 
   function hostOf(thread: PoolThread): WorkerHost {
     const host = hosts.get(thread)
@@ -130,29 +136,6 @@ export function createPool(options: PoolOptions): Pool {
 
   function notifyCapacity(): void {
     for (const listener of capacityListeners) listener()
-  }
-
-  function createHost(thread: PoolThread): WorkerHost {
-    const warn = (message: string) => (error: unknown) => log.warn({ err: error, thread: thread.name }, message)
-    const common = {
-      maxHeapMb,
-      flags,
-      onReady: () => supervisor.onThreadReady(thread),
-      onGone: () => supervisor.onThreadGone(thread),
-      onMessage: (message: unknown) => onMessage(thread, message),
-    }
-    if (processes.includes(thread)) {
-      const onError = warn('a child process could not be started')
-      return createProcessHost({ ...common, control, startLimitMs: loadLimitMs, onError })
-    }
-    return createWorkerHost({
-      ...common,
-      jobs: thread.slots.length,
-      data: { control: controlBuffer, isSequential: thread.batchSize !== null },
-      onFailing: () => setState(thread, 'failing'),
-      onGivenUpGone: supervisor.onGivenUpGone,
-      onError: warn('an error on a thread that belongs to no running job'),
-    })
   }
 
   function startedMembers(): PoolThread[] {
@@ -192,7 +175,7 @@ export function createPool(options: PoolOptions): Pool {
     thread.attempts.delete(attempt)
     const isAlive = thread.state === 'ready' || thread.state === 'retiring'
     if (!mayBeToBlame(thread, attempt)) attempt.evict()
-    else attempt.crash(error instanceof ProcessEnd ? error.jobError : describeNoReply(error, isAlive))
+    else attempt.crash(noReplyError(error, isAlive))
     // A thread that lives and could not reply is not reliable any more. Its slot becomes free when the thread is replaced.
     supervisor.retire(thread, 'tainted', 'it could not reply')
   }
