@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { namesWithoutFile } from './conventions/document-rule.ts'
+import { namesOutsideFile, namesWithoutFile } from './conventions/document-rule.ts'
 import {
   consoleHasOneWriter,
   environmentIsReadOnce,
@@ -219,6 +219,16 @@ holds('code uses the terms of the field', wordsAreTheFields, {
 test('docs/architecture.md names files that exist', () => {
   const document = readFileSync(new URL('../docs/architecture.md', import.meta.url), 'utf8')
   assert.equal(namesWithoutFile(document, Object.keys(sources)), [])
+})
+
+test('docs/architecture.md names functions that its files contain', () => {
+  const document = readFileSync(new URL('../docs/architecture.md', import.meta.url), 'utf8')
+  assert.equal(namesOutsideFile(document, sources), [])
+})
+
+test('docs/architecture.md names functions that its files contain: this can be seen', () => {
+  const document = '`a` and `gone` in `x/b.ts`, `a` of\n`b.ts`, `a` in `c.ts`'
+  assert.equal(namesOutsideFile(document, { 'src/x/b.ts': 'function a() {}' }), ['gone', 'a'])
 })
 
 test('docs/architecture.md names files that exist: this can be seen', () => {
