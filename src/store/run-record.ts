@@ -3,7 +3,7 @@ import type { DeliveryRecord } from '../domain/webhook.ts'
 import { instantOf } from '../domain/ids.ts'
 import type { FailedAttempt, JobError, JobFailure, JobInput, JobRecord, StepRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
-import { type Apart, type Job, missingOf, type Run } from '../domain/run/aggregate.ts'
+import { type Apart, type Job, jobAt, missingOf, type Run } from '../domain/run/aggregate.ts'
 import { isApart } from './apart.ts'
 
 /** Bytes of results, failures, errors and steps of one run that are read at once; readers read the rest job by job. */
@@ -36,15 +36,15 @@ export function runRecord(run: Run, outside: Outside, deliveries: readonly Deliv
     const resultBytes = bytesOf(job.result)
     const stepBytes = (job.steps?.count ?? 0) * bytesPerStep
     const bytes = sum([resultBytes, bytesOf(job.error), ...job.failures.map(bytesOf)]) + stepBytes
-    if (bytes > bytesLeft) return { ...listedJob(run, job, index, outside.textOf), omitted: { resultBytes } }
+    if (bytes > bytesLeft) return { ...listedJob(run, index, outside.textOf), omitted: { resultBytes } }
     bytesLeft -= bytes
-    return jobRecord(run, job, index, outside)
+    return jobRecord(run, index, outside)
   })
   return run.webhook === null ? record : { ...record, webhook: run.webhook, deliveries }
 }
 
 export function listedRun(run: Run, textOf: TextOf): RunRecord {
-  return withJobs(run, (job, index) => listedJob(run, job, index, textOf))
+  return withJobs(run, (_job, index) => listedJob(run, index, textOf))
 }
 
 function withJobs(run: Run, view: (job: Job, index: number) => JobRecord): RunRecord {
@@ -53,30 +53,31 @@ function withJobs(run: Run, view: (job: Job, index: number) => JobRecord): RunRe
   return { id, state, version, respond, tags, answer, createdAt, respondedAt, finishedAt, jobs: run.jobs.map(view) }
 }
 
-export function jobRecord(run: Run, job: Job, index: number, { textOf, stepsOf }: Outside): JobRecord {
-  const { result, steps } = job
+export function jobRecord(run: Run, index: number, { textOf, stepsOf }: Outside): JobRecord {
+  const { result, failures, steps } = jobAt(run, index)
   return {
-    ...bareJob(run, job, index),
+    ...bareJob(run, index),
     result: isApart(result) ? textOf(index, result) : result,
-    error: errorOf(job, index, textOf),
+    error: errorOf(run, index, textOf),
     // The record says what each text is.
-    failures: job.failures.map((failure) =>
+    failures: failures.map((failure) =>
       isApart(failure) ? (JSON.parse(textOf(index, failure)) as JobFailure) : failure,
     ),
     ...(steps !== null && { steps: stepsOf(index, steps.count) }),
   }
 }
 
-export function jobInput({ input, secret }: Job, index: number, textOf: TextOf): JobInput {
+export function jobInput(run: Run, index: number, textOf: TextOf): JobInput {
+  const { input, secret } = jobAt(run, index)
   return { input: isApart(input) ? textOf(index, input) : input, ...(secret !== null && { secret }) }
 }
 
 /** The job in a list, without result and failures. */
-function listedJob(run: Run, job: Job, index: number, textOf: TextOf): JobRecord {
-  const error = errorOf(job, index, textOf)
-  const failedAttempts = failedAttemptsOf(job)
+function listedJob(run: Run, index: number, textOf: TextOf): JobRecord {
+  const error = errorOf(run, index, textOf)
+  const failedAttempts = failedAttemptsOf(jobAt(run, index))
   return {
-    ...bareJob(run, job, index),
+    ...bareJob(run, index),
     error: error && withoutDetails(error),
     ...(failedAttempts.length > 0 && { failedAttempts }),
   }
@@ -90,7 +91,8 @@ function failedAttemptsOf({ failures }: Job): FailedAttempt[] {
   })
 }
 
-function errorOf({ error }: Job, index: number, textOf: TextOf): JobError | null {
+function errorOf(run: Run, index: number, textOf: TextOf): JobError | null {
+  const { error } = jobAt(run, index)
   return isApart(error) ? (JSON.parse(textOf(index, error)) as JobError) : error
 }
 
@@ -110,7 +112,8 @@ function shorten(text: string): string {
   return text.length <= maxMessageLength ? text : `${text.slice(0, maxMessageLength).toWellFormed()}…`
 }
 
-function bareJob(run: Run, job: Job, index: number): JobRecord {
+function bareJob(run: Run, index: number): JobRecord {
+  const job = jobAt(run, index)
   return {
     index,
     task: job.task,

@@ -52,19 +52,16 @@ export function claimJobs(run: Run, picks: readonly ClaimPick[], at: number, hol
   return { ...run, version: run.version + 1, jobs }
 }
 
-/**
- * What a claim gives the process that made it.
- * @param dueAt since when the job had been due
- * @param after results of the jobs that it waited for
- */
-export function claimedJob(
-  run: Run,
-  jobIndex: number,
-  input: string | null,
-  dueAt: number,
-  at: number,
-  after?: readonly string[],
-): ClaimedJob {
+interface ClaimDetails {
+  readonly input: string | null
+  /** Results of the jobs that it waited for. */
+  readonly after?: readonly string[] | undefined
+  /** How long the job had been due; default: claimed when accepted. */
+  readonly waitedMs?: number
+}
+
+/** What a claim gives the process that made it. */
+export function claimedJob(run: Run, jobIndex: number, { input, after, waitedMs = 0 }: ClaimDetails): ClaimedJob {
   const job = jobAt(run, jobIndex)
   return {
     runId: run.id,
@@ -78,7 +75,7 @@ export function claimedJob(
     attempt: job.attempt,
     maxAttempts: job.maxAttempts,
     lostStarts: job.lostStarts,
-    waitedMs: at - dueAt,
+    waitedMs,
     ...(run.traceparent !== null && { traceparent: run.traceparent }),
     ...(after && { after }),
     ...(isAwaited(run, jobIndex) && { isAwaited: true }),

@@ -1,7 +1,7 @@
 /** The verbs of the store, as its thread runs them. A verb that writes loads records, changes them by the rules, and saves them. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Claim } from '../../domain/claim.ts'
-import { type Job, jobAt, type Run } from '../../domain/run/aggregate.ts'
+import { jobAt, type Run } from '../../domain/run/aggregate.ts'
 import { acceptRun, refuseRun } from '../../domain/run/new-run.ts'
 import {
   boundDueTimes,
@@ -64,7 +64,7 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
       if (run.refusal !== undefined) transaction.save(stored, refuseRun(stored.run, run.refusal, at))
       if (!run.claimsFirst) return { result: 'accepted', first: null }
       const input = payloads.input(stored.key, 0, jobAt(stored.run, 0))
-      return { result: 'accepted', first: claimedJob(stored.run, 0, input, at, at) }
+      return { result: 'accepted', first: claimedJob(stored.run, 0, { input }) }
     },
     changeSchedule({ run, ...change }, at) {
       const result = schedules.change(change)
@@ -194,10 +194,9 @@ export function createReadingVerbs(database: DatabaseSync, transaction: Transact
   })
 
   /** @returns null if there is no such job */
-  function viewJob<Value>(runId: string, index: number, view: (job: Job, stored: StoredRun) => Value): Value | null {
+  function viewJob<Value>(runId: string, index: number, view: (stored: StoredRun) => Value): Value | null {
     const stored = records.find(runId)
-    const job = stored?.run.jobs[index]
-    return stored === null || job === undefined ? null : view(job, stored)
+    return stored?.run.jobs[index] === undefined ? null : view(stored)
   }
 
   return {
@@ -207,11 +206,11 @@ export function createReadingVerbs(database: DatabaseSync, transaction: Transact
       const { key, run } = stored
       return runRecord(run, outsideOf(key), run.webhook === null ? [] : deliveries.of(key))
     },
-    getJob: (runId, index) => viewJob(runId, index, (job, { key, run }) => jobRecord(run, job, index, outsideOf(key))),
-    getInput: (runId, index) => viewJob(runId, index, (job, { key }) => jobInput(job, index, outsideOf(key).textOf)),
+    getJob: (runId, index) => viewJob(runId, index, ({ key, run }) => jobRecord(run, index, outsideOf(key))),
+    getInput: (runId, index) => viewJob(runId, index, ({ key, run }) => jobInput(run, index, outsideOf(key).textOf)),
     countAhead: (runId, index, at) =>
-      viewJob(runId, index, (job, { key }) => {
-        const entry = queueEntry(key, job, index)
+      viewJob(runId, index, ({ key, run }) => {
+        const entry = queueEntry(key, jobAt(run, index), index)
         return entry && queue.countAhead(entry, at, maxCountedAhead)
       }),
     stepsOf(claim, from) {

@@ -45,22 +45,21 @@ export async function readJob(query: Query, runId: string, jobIndex: number): Pr
   if (!isRunId(runId)) return null
   return readConsistently(async () => {
     const stored = await readRecord(query, runId)
-    const job = stored?.run.jobs[jobIndex]
-    if (stored === undefined || job === undefined) return null
+    if (stored?.run.jobs[jobIndex] === undefined) return null
     const wanted = createWanted()
-    jobRecord(stored.run, job, jobIndex, wanted.noteAll(runId))
-    return jobRecord(stored.run, job, jobIndex, await wanted.readAll(query, runId))
+    jobRecord(stored.run, jobIndex, wanted.noteAll(runId))
+    return jobRecord(stored.run, jobIndex, await wanted.readAll(query, runId))
   })
 }
 
 export async function readInput(query: Query, runId: string, jobIndex: number): Promise<JobInput | null> {
   if (!isRunId(runId)) return null
   return readConsistently(async () => {
-    const job = (await readRecord(query, runId))?.run.jobs[jobIndex]
-    if (job === undefined) return null
+    const stored = await readRecord(query, runId)
+    if (stored?.run.jobs[jobIndex] === undefined) return null
     const wanted = createWanted()
-    jobInput(job, jobIndex, wanted.note(runId))
-    return jobInput(job, jobIndex, (await wanted.read(query))(runId))
+    jobInput(stored.run, jobIndex, wanted.note(runId))
+    return jobInput(stored.run, jobIndex, (await wanted.read(query))(runId))
   })
 }
 

@@ -246,8 +246,8 @@ function start(
     const job = jobAt(run, jobIndex)
     const input = isApart(job.input) ? inputApart : job.input
     // Without a query every job is new in this commit, and so none has waited for the result of another.
-    const results = resultsFor(run, job, (other, otherIndex) => due?.resultOf(runId, other, otherIndex) ?? null)
-    return [claimedJob(run, jobIndex, input, Math.min(runAt, startedAt), startedAt, results)]
+    const after = resultsFor(run, job, (other, otherIndex) => due?.resultOf(runId, other, otherIndex) ?? null)
+    return [claimedJob(run, jobIndex, { input, after, waitedMs: Math.max(0, startedAt - runAt) })]
   })
   for (const job of jobs) addClaimed(job)
   const starts = limits.startsOf(jobs)

@@ -102,7 +102,7 @@ export const operations = {
         // On a repeat, the job may have been settled or rescued since.
         const isClaimed = run.claimsFirst && first?.state === 'running' && first.holder === process
         if (!isClaimed) return { result: 'accepted', first: null }
-        const job = claimedJob(accepted, 0, run.jobs[0]?.input ?? null, at, at)
+        const job = claimedJob(accepted, 0, { input: run.jobs[0]?.input ?? null })
         addClaimed(job)
         return { result: 'accepted', first: job }
       },

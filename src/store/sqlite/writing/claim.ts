@@ -118,7 +118,8 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
       if (run === undefined) return []
       const job = jobAt(run, jobIndex)
       const after = resultsFor(run, job, (other, otherIndex) => payloads.result(key, otherIndex, other))
-      return [claimedJob(run, jobIndex, payloads.input(key, jobIndex, job), runAt, at, after)]
+      const input = payloads.input(key, jobIndex, job)
+      return [claimedJob(run, jobIndex, { input, after, waitedMs: at - runAt })]
     })
   }
 
