@@ -252,7 +252,7 @@ const table = {
     title: 'Task paused',
     isRetryable: true,
     retryAfterS: 5,
-    meaning: 'The first task, for which the caller would wait, is paused. Nothing of this request was stored or run.',
+    meaning: 'The request asks for an answer, and its first task is paused. Nothing of this request was stored or run.',
     remedy:
       'Try again after the time in Retry-After, or send it with respond: none: then its jobs wait until the task is resumed.',
   },

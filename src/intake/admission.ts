@@ -62,7 +62,7 @@ export async function prepareRun(
   ]
   if (issues.length > 0) throw invalid('validation-error', issues)
   const [first] = tasks
-  const isDeferred = respond === 'none' || submitOptions.waitMs === 0
+  const waits = waitsForAnswer(request, submitOptions)
   // On the main thread a job cannot wait for its rate, or until its task is resumed.
   const canStart = first !== undefined && first.policy.rate === null && !isPaused(first.name)
   return {
@@ -74,9 +74,14 @@ export async function prepareRun(
     webhook: webhookOf(request.webhook?.url ?? options.webhookUrl),
     jobs: entries.map((entry, index) => newJob(entry, tasks[index], index)),
     // A first job for which no caller waits runs in the pool.
-    claimsFirst: takesFirstJobs && !isDeferred && canStart && guard.allows(first),
-    idempotency: submitOptions.idempotency && { ...submitOptions.idempotency, isDeferred },
+    claimsFirst: takesFirstJobs && waits && canStart && guard.allows(first),
+    idempotency: submitOptions.idempotency && { ...submitOptions.idempotency, isDeferred: !waits },
   }
+}
+
+/** Whether the response waits for the answer; else it leaves as soon as the run is committed. */
+export function waitsForAnswer(run: Pick<NewRun, 'respond'>, { waitMs }: SubmitOptions): boolean {
+  return asksForAnswer(run) && waitMs !== 0
 }
 
 /** @param url empty: none */
@@ -91,7 +96,7 @@ export interface Refusal {
   readonly message: string
 }
 
-/** The run of an invalid request of the inbox, which fails as it is accepted. Its job has no attempts, so it cannot be retried. */
+/** Makes the run of an invalid request of the inbox. The commit that accepts it fails its job, which cannot be retried. */
 export function refusedRun(id: string, { task, tags, message }: Refusal, webhookUrl: string): NewRun {
   return {
     id,
@@ -130,8 +135,8 @@ async function inputIssues(entries: readonly TaskRequest[], tasks: readonly Task
 }
 
 function delayIssues({ tasks, respond }: RunRequest): RequestIssue[] {
-  if (respond === 'none' || (tasks[0]?.delayMs ?? 0) === 0) return []
-  return [{ pointer: '/tasks/0/delayMs', detail: 'the first task cannot be delayed while its caller waits for it' }]
+  if (!asksForAnswer({ respond }) || (tasks[0]?.delayMs ?? 0) === 0) return []
+  return [{ pointer: '/tasks/0/delayMs', detail: 'the first task can be delayed only with respond: none' }]
 }
 
 function afterIssues(entries: readonly TaskRequest[]): RequestIssue[] {
@@ -223,15 +228,15 @@ interface PausedRefusalOptions {
 }
 
 /**
- * Makes the check that refuses a run whose caller would wait for a paused task, unless it repeats an earlier request with
- * the same key. The check throws AppError `task-paused`.
+ * Makes the check that refuses a run that asks for an answer while its first task is paused, even if its caller does not
+ * wait. A repeated request with the same key passes. The check throws AppError `task-paused`.
  */
 export function createPausedRefusal({ store, clock }: PausedRefusalOptions): (run: NewRun) => Promise<void> {
   return async (run) => {
     const { idempotency } = run
     const [first] = run.jobs
     if (first === undefined || !asksForAnswer(run) || !store.pausedTasks().has(first.task)) return
-    const earlier = idempotency && (await store.findKey(idempotency, clock.now()))
-    if (earlier === null) throw taskPaused(first.task)
+    const isRepeated = idempotency !== null && (await store.findKey(idempotency, clock.now())) !== null
+    if (!isRepeated) throw taskPaused(first.task)
   }
 }

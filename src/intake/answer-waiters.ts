@@ -1,13 +1,14 @@
 /** Waits for the answer of a run. A wait ends by the answer, by a time limit, or when the service leaves; requests can join. */
 import { AppError } from '../domain/errors.ts'
 import type { AsCommitted, RunRecord } from '../domain/run.ts'
+import { asksForAnswer } from '../domain/run/new-run.ts'
 import type { Feed } from '../feed/feed.ts'
 import type { Store } from '../store/store.ts'
 
 export interface Wait {
   /**
-   * Resolves when the answer is decided, with the run as that commit left it where the store still has it, and without a
-   * value when the time is up or the service leaves.
+   * Resolves when the answer is decided, to a function that returns the run as that commit left it. Resolves to undefined if
+   * the store has no such function, and when the time is up or the service leaves.
    * @throws AppError `store-unavailable`
    */
   readonly ended: Promise<AsCommitted | undefined>
@@ -79,26 +80,28 @@ interface EarlierRun {
 }
 
 /**
- * Reads the run, and waits for its answer where the caller does.
+ * Reads the run. Waits for its answer with a limit above 0; without a limit too, unless the first response left before it.
  * @returns null: the run was removed
- * @throws AppError `idempotency-in-progress` while the first request waits for its answer and this one does not want to
+ * @throws AppError `idempotency-in-progress` while the first request waits here, unless this one has a limit above 0
  */
 type Replay = (earlier: EarlierRun, waitMs: number | null) => Promise<RunRecord | null>
 
 export function createReplay(store: Store, answerWaiters: AnswerWaiters): Replay {
   return async ({ runId, isDeferred }, waitMs) => {
+    // Before `enter`, which would add this request.
     const isBeingAnswered = answerWaiters.isWaitedFor(runId)
     const wait = answerWaiters.enter(runId, waitMs)
     try {
       const run = await readAccepted(store, runId)
-      if (run === null || run.answer !== null || run.respond === 'none') return run
+      if (run === null || run.answer !== null || !asksForAnswer(run)) return run
       const joins = waitMs !== null && waitMs > 0
-      if (isBeingAnswered && !isDeferred && !joins) {
+      if (isDeferred && !joins) return run
+      if (isBeingAnswered && !joins) {
         const detail = 'the first request with this Idempotency-Key is still being answered'
         throw new AppError('idempotency-in-progress', detail, { members: { runId } })
       }
-      if ((isDeferred && !joins) || waitMs === 0) return run
-      // Also when the process of the first request has died: then this request waits instead.
+      if (waitMs === 0) return run
+      // Without a limit it waits if the first request does not wait in this process: the process of that one may have died.
       await wait.ended
       return await readAccepted(store, runId)
     } finally {
@@ -115,7 +118,7 @@ export function readAccepted(store: Store, runId: string): Promise<RunRecord | n
 }
 
 /** @throws AppError `store-unavailable` with the run's id */
-export function deferAccepted(store: Store, runId: string): Promise<void> {
+export function noteDeferred(store: Store, runId: string): Promise<void> {
   return store.defer(runId).catch((cause: unknown) => {
     throw unavailable(runId, 'has no answer yet, which could not be noted', cause)
   })

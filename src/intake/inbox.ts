@@ -40,26 +40,27 @@ const unnamedTask = 'run_tasks'
 
 export function createInboxReader(options: InboxReaderOptions): InboxReader {
   const { inbox, intake, parse, partsOf, maxBodyBytes, log } = options
-  /** Requests with a task that this process does not have, by id, with the instant when they were first seen. */
-  const left = new Map<string, number>()
-  let hasNewRequests = false
+  /** When requests with a task that this process does not have were first seen, by id. */
+  const firstSeen = new Map<string, number>()
+  /** Whether the inbox may have requests that were not read yet. */
+  let mayHaveMore = false
   let isStopped = true
   let reading: Promise<void> | null = null
 
   /** Requests that this process leaves to others now. */
   function leftNow(): string[] {
     const now = performance.now()
-    // After twice that time, the request has become a run or waits for other reasons.
-    for (const [id, since] of left) if (now - since > 2 * leaveMs) left.delete(id)
-    return [...left].flatMap(([id, since]) => (now - since < leaveMs ? id : []))
+    // Remembered for longer: if no process took the request, `leaveToOthers` must not leave it again.
+    for (const [id, since] of firstSeen) if (now - since > 2 * leaveMs) firstSeen.delete(id)
+    return [...firstSeen].flatMap(([id, since]) => (now - since < leaveMs ? id : []))
   }
 
-  /** Whether other processes can still take the request. Remembers since when it waits for them. */
+  /** @returns false if the request was left to other processes for long enough, or if there is no room to remember it */
   function leaveToOthers(id: string): boolean {
     const now = performance.now()
-    const since = left.get(id) ?? now
-    if (left.size < maxLeft) left.set(id, since)
-    return left.has(id) && now - since < leaveMs
+    if (!firstSeen.has(id) && firstSeen.size < maxLeft) firstSeen.set(id, now)
+    const since = firstSeen.get(id)
+    return since !== undefined && now - since < leaveMs
   }
 
   async function takeUp({ id, text }: InboxRequest): Promise<void> {
@@ -71,6 +72,7 @@ export function createInboxReader(options: InboxReaderOptions): InboxReader {
       if (error instanceof AppError && error.code === 'unknown-task' && leaveToOthers(id)) return
       if (!(error instanceof AppError)) log.error({ runId: id, err: error }, 'a request of the inbox cannot be checked')
       const message = messageOf(error).slice(0, maxMessageLength).toWellFormed()
+      // `run_tasks` takes jsonb, so the text is JSON.
       const { task, tags } = text === null ? { task: null, tags: [] } : partsOf(text)
       await intake.refuse(id, { task: task ?? unnamedTask, tags, message })
     }
@@ -83,19 +85,18 @@ export function createInboxReader(options: InboxReaderOptions): InboxReader {
   }
 
   async function readAll(): Promise<void> {
-    let hasMore = true
-    while (hasMore && !isStopped && intake.isOpen()) {
-      hasNewRequests = false
-      const taken = await inbox.take({ except: leftNow(), maxBytes: maxBodyBytes }, takeUpAll)
-      hasMore = taken || hasNewRequests
+    while (mayHaveMore && !isStopped && intake.isOpen()) {
+      // `wake` can set it again during the read.
+      mayHaveMore = false
+      if (await inbox.take({ except: leftNow(), maxBytes: maxBodyBytes }, takeUpAll)) mayHaveMore = true
     }
   }
 
   function wake(): void {
-    hasNewRequests = true
+    mayHaveMore = true
     if (isStopped || reading !== null) return
     reading = readAll()
-      // The store looks for requests again within a second.
+      // The store calls `wake` about every second while requests wait.
       .catch((error: unknown) => log.debug({ err: error }, 'requests wait in the inbox'))
       .then(() => {
         reading = null

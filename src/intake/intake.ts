@@ -18,8 +18,9 @@ import {
   refusedRun,
   type Refusal,
   type SubmitOptions,
+  waitsForAnswer,
 } from './admission.ts'
-import { createReplay, deferAccepted, readAccepted, type AnswerWaiters, type Wait } from './answer-waiters.ts'
+import { createReplay, noteDeferred, readAccepted, type AnswerWaiters, type Wait } from './answer-waiters.ts'
 
 /** Bounds the instants of commits that are kept: about 1 MB. */
 const maxCommits = 10_000
@@ -44,7 +45,7 @@ export interface Intake {
   submit(request: RunRequest, submitOptions: SubmitOptions): Promise<Accepted>
   /** Pauses a task, so that none of its jobs starts, or resumes it. */
   setPaused(task: string, isPaused: boolean): Promise<void>
-  /** Makes the run of a request whose answer nobody waits for, without accepting it. @throws AppError for an invalid request */
+  /** Makes the run of a request for which no caller waits, and does not accept it. @throws AppError for an invalid request */
   prepare(request: RunRequest): Promise<NewRun>
   /**
    * Calls the store for something that adds `jobs` jobs, and claims jobs for free slots in the same commit.
@@ -64,7 +65,7 @@ export interface Intake {
   /** The listener is called when jobs were admitted and are on their way into a commit. */
   onAdmitted(listener: () => void): void
   open(): void
-  /** Refuses new runs from now on. Resolves when all admitted runs are committed and their first jobs have started. */
+  /** Refuses new runs. Resolves when those that `submit`, `takeUp` and `refuse` admitted are committed and have started. */
   close(): Promise<void>
   isOpen(): boolean
   /** Refuses a request early, before its body is read; `submit` checks again. @throws AppError `shutting-down` or `overloaded` */
@@ -121,7 +122,7 @@ export function createIntake(options: IntakeOptions): Intake {
       if (report.result === 'accepted') noteCommit(run.id)
       return report
     } finally {
-      // After this turn, in which the first job starts.
+      // The caller of `accept` starts the first job in microtasks, which all run before an immediate.
       setImmediate(() => {
         starting.delete(started)
         markStarted()
@@ -137,14 +138,15 @@ export function createIntake(options: IntakeOptions): Intake {
 
   /** Runs the first job and waits for the answer. @param first null: the pool runs it */
   async function runToAnswer(runId: string, first: ClaimedJob | null, ended: Wait['ended']): Promise<RunRecord> {
-    const inGroup = createGroupRead(runId)
-    if (first !== null) void dispatcher.runFirst(first, { onSettling: inGroup.start })
+    const groupRead = createGroupRead(runId)
+    if (first !== null) void dispatcher.runFirst(first, { onSettling: groupRead.start })
     const asCommitted = await ended
-    const early = await inGroup.result()
-    return early?.answer ? early : (asCommitted?.() ?? readRun(runId))
+    const asFirstSettled = await groupRead.result()
+    // It has no answer if another job decides.
+    return asFirstSettled?.answer ? asFirstSettled : (asCommitted?.() ?? readRun(runId))
   }
 
-  /** A read of a run in the group that commits its change, which saves a round trip to the store. Start it after the verb. */
+  /** Reads a run in the group that commits its change, which saves a round trip. `start` it right after the call of the verb. */
   function createGroupRead(runId: string) {
     let reading: Promise<RunRecord | null> | undefined
     return {
@@ -163,28 +165,28 @@ export function createIntake(options: IntakeOptions): Intake {
     return run
   }
 
-  async function submit(run: NewRun, submitOptions: SubmitOptions): Promise<Accepted> {
+  async function acceptAndAnswer(run: NewRun, submitOptions: SubmitOptions): Promise<Accepted> {
     const startedAt = performance.now()
-    const isDeferred = run.respond === 'none' || submitOptions.waitMs === 0
+    const waits = waitsForAnswer(run, submitOptions)
     const wait = answerWaiters.enter(run.id, submitOptions.waitMs)
     try {
-      const inGroup = createGroupRead(run.id)
-      const report = await accept(run, isDeferred ? inGroup.start : undefined)
+      const groupRead = createGroupRead(run.id)
+      const report = await accept(run, waits ? undefined : groupRead.start)
       const commitMs = performance.now() - startedAt
       if (report.result === 'reused') throw reused(report.runId)
       if (report.result === 'replayed') {
         const replayed = await replay(report, submitOptions.waitMs)
         // The run was removed in between together with its key, so this is a first request again.
-        if (replayed === null) return await submit(run, submitOptions)
+        if (replayed === null) return await acceptAndAnswer(run, submitOptions)
         return { run: replayed, commitMs, answerMs: null, isReplayed: true }
       }
       const withoutAnswer = { commitMs, answerMs: null, isReplayed: false }
-      if (isDeferred) return { run: (await inGroup.result()) ?? (await readRun(run.id)), ...withoutAnswer }
+      if (!waits) return { run: (await groupRead.result()) ?? (await readRun(run.id)), ...withoutAnswer }
       const record = await runToAnswer(run.id, report.first, wait.ended)
       if (record.answer !== null) {
         return { run: record, commitMs, answerMs: performance.now() - startedAt - commitMs, isReplayed: false }
       }
-      if (run.idempotency !== null) await deferAccepted(store, run.id)
+      if (run.idempotency !== null) await noteDeferred(store, run.id)
       return { run: record, ...withoutAnswer }
     } finally {
       wait.leave()
@@ -195,7 +197,7 @@ export function createIntake(options: IntakeOptions): Intake {
     async submit(request, submitOptions) {
       const run = await prepareRun(request, submitOptions, prepareOptions)
       await refusePaused(run)
-      const submitted = submit(run, submitOptions).finally(() => submitting.delete(submitted))
+      const submitted = acceptAndAnswer(run, submitOptions).finally(() => submitting.delete(submitted))
       submitting.add(submitted)
       return submitted
     },

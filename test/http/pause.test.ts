@@ -38,7 +38,7 @@ test('pauses and resumes a task, repeatedly; an unknown task is not found', asyn
   await expectProblem(await service.get('/tasks/echo/pause'), 'method-not-allowed')
 })
 
-test('a first job of a paused task is refused before anything is written, unless no caller waits', async () => {
+test('a run whose first task is paused is refused before anything is written, unless respond is none', async () => {
   await using service = await shareService()
   const key = { 'Idempotency-Key': 'earlier' }
   const earlier = await readRun(await service.post('/run-tasks', { tasks: [echo(1)] }, key))

@@ -86,7 +86,7 @@ test('takes up to 16 tags of 1 to 64 characters', async () => {
   assert.equal(await pointers(service, tagged(['a', '', 'x'.repeat(65), 1])), ['/tags/1', '/tags/2', '/tags/3'])
 })
 
-test('refuses to delay the first job while its caller waits', async () => {
+test('refuses to delay the first job, unless respond is none', async () => {
   await using service = await shareService()
   const delayed = (respond: string, delayMs: number) => ({ respond, tasks: [{ ...echo, delayMs }, echo] })
   for (const respond of ['first', 'race', 'any', 'all']) {

@@ -61,7 +61,7 @@ export interface NewRun {
   readonly refusal?: string
 }
 
-/** Whether the caller asks for an answer; only then must the first job be able to start at once. */
+/** Whether the run has an answer, for which callers wait or not. Then its first job must not be delayed, nor its task be paused. */
 export function asksForAnswer({ respond }: Pick<NewRun, 'respond'>): boolean {
   return respond !== 'none'
 }
