@@ -14,7 +14,6 @@ import {
 } from '../domain/claim.ts'
 import type { WhyWaiting } from '../domain/job.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { taskKinds } from '../domain/task.ts'
 import { createExecutor, type Executor, notStarted } from '../execution/executor.ts'
 import type { Pool } from '../execution/pool/pool.ts'
 import type { Log } from '../log.ts'
@@ -22,6 +21,7 @@ import type { ClaimResult } from '../store/claim-requests.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
 import { createExecute, type Execute, type ExecuteHooks, type ExecuteOptions } from './execute.ts'
+import { createSuspects } from './suspects.ts'
 import { createTaskLimits } from './task-limits.ts'
 
 export interface Dispatcher {
@@ -90,9 +90,6 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   let claiming: Promise<void> | null = null
   let wantsMore = false
   let dueTimer: NodeJS.Timeout | undefined
-  let claimingSuspect: Promise<unknown> | null = null
-  let suspectsDone = Promise.resolve()
-  let capacity = Promise.withResolvers<void>()
 
   const untraced = createExecute({
     ...options,
@@ -157,30 +154,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   function onCapacity(): void {
-    capacity.resolve()
-    capacity = Promise.withResolvers()
+    suspects.onCapacity()
     wake()
-  }
-
-  /** Runs the suspects one at a time. */
-  async function runSuspects(): Promise<void> {
-    while (phase !== 'draining') {
-      const request = taskLimits.request('suspects')
-      const changed = capacity.promise
-      const claimed = store.claim(request)
-      claimingSuspect = claimed
-      const [job] = (await claimed).jobs
-      if (job !== undefined) {
-        const { runId, jobIndex, task, lostStarts } = job
-        log.warn({ runId, jobIndex, task, lostStarts }, 'a job that ran while the process died is tried again, alone')
-        await run(job, runInPool)
-      } else if (taskKinds.every((kind) => request.slots.some((slot) => slot.kind === kind))) {
-        return
-      } else {
-        // The last suspect may have ended its thread, so that others of its kind wait for a new thread.
-        await changed
-      }
-    }
   }
 
   function open(): void {
@@ -192,8 +167,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   async function stopClaiming(): Promise<void> {
     phase = 'draining'
     clearTimeout(dueTimer)
-    capacity.resolve()
-    await Promise.allSettled([claiming, claimingSuspect])
+    await Promise.allSettled([claiming, suspects.stopClaiming()])
   }
 
   /** A supervisor may kill the process before its graces are over, which must not cost its jobs a start. */
@@ -206,21 +180,19 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     }
   }
 
+  const suspects = createSuspects({ store, taskLimits, run: (job) => run(job, runInPool), log })
   pool.onCapacity(onCapacity)
 
   return {
     wake,
     async start() {
-      const { requeued, crashed, suspects } = await store.rescue(clock.now())
+      const { requeued, crashed, suspects: suspectCount } = await store.rescue(clock.now())
       if (requeued + crashed > 0) {
-        log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')
+        log.warn({ requeued, crashed, suspects: suspectCount }, 'took back the jobs of a process that died')
         onRecovered(requeued + crashed)
       }
-      if (suspects === 0) return open()
-      suspectsDone = runSuspects().catch((error: unknown) =>
-        log.error({ err: error }, 'the suspect jobs could not be claimed'),
-      )
-      void Promise.race([suspectsDone, sleep(maxAloneMs, undefined, { ref: false })]).then(open)
+      if (suspectCount === 0) return open()
+      void Promise.race([suspects.runAll(), sleep(maxAloneMs, undefined, { ref: false })]).then(open)
     },
     runFirst: (job, hooks) => run(job, mainThread.run, hooks),
     cancel(claim) {
@@ -240,7 +212,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       void lastClaims.then(markRunningJobs)
       // A store that cannot commit must not delay the end of the process: jobs without a committed outcome run again.
       const timer = setTimeout(() => givingUp.abort(), graceMs + cancelGraceMs + commitAllowanceMs)
-      await Promise.all([lastClaims, suspectsDone, mainThread.stop(graceMs), threads.stop(graceMs)])
+      await Promise.all([lastClaims, suspects.whenDone(), mainThread.stop(graceMs), threads.stop(graceMs)])
       await Promise.all(inFlight)
       clearTimeout(timer)
       return !givingUp.signal.aborted

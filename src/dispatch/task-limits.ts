@@ -9,7 +9,7 @@ import type { ClaimRequest, ClaimResult } from '../store/claim-requests.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
 
-interface TaskLimits {
+export interface TaskLimits {
   /** A request for all jobs that can start now. */
   request(only: ClaimRequest['only']): ClaimRequest
   /** @param until when tasks with a used-up rate may start again, as a claim returns it */
