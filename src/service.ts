@@ -240,7 +240,7 @@ export function createService(options: ServiceOptions): Service {
     stop() {
       void schedules.stop()
       dispatcher.stop()
-      keeper.stop()
+      keeper.giveUp()
       sender?.stop()
       http.stop()
       for (const work of periodic) void work.stop()

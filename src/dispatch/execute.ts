@@ -10,7 +10,7 @@ import type { SettleResult } from '../domain/run/verbs.ts'
 import type { Store } from '../store/store.ts'
 
 export interface ExecuteHooks {
-  /** The store has the outcome but has not committed it yet: a read that starts now sees the run after that commit. */
+  /** Called in each try to commit, once the store has the outcome: a read that starts in this call sees the run after it. */
   readonly onSettling?: () => void
 }
 
@@ -40,7 +40,7 @@ export interface EndedAttempt {
   readonly tookMs: number
   /** Whether the job completed or failed for good. */
   readonly isFinal: boolean
-  /** Whether the attempt ended as cancelled although its claim was still valid. */
+  /** Whether the outcome was `cancelled` and the claim still valid: the job is queued again. */
   readonly wasStopped: boolean
 }
 
@@ -81,8 +81,8 @@ export function createExecute(options: ExecuteOptions): Execute {
 
   function settle(job: ClaimedJob, outcome: AttemptOutcome, retryAt: number | null): Promise<SettleResult> {
     const claim = claimOf(job)
-    // The claim of a cancelled attempt is usually void, and nothing is written. If it is valid, the job has not failed, so
-    // it is handed back.
+    // The claim of a cancelled attempt is void, and nothing is written, unless a failover of the database lost the cancel or
+    // a task forged the outcome. Then the job has not failed, and is handed back.
     if (outcome === 'released' || isCancelled(outcome)) return store.release(claim, clock.now())
     if (outcome.ok) return store.complete(claim, outcome.result, clock.now())
     return store.fail(claim, outcome.error, retryAt, clock.now())
@@ -91,12 +91,11 @@ export function createExecute(options: ExecuteOptions): Execute {
   function report(attempt: AttemptResult, committed: Committed): void {
     const { job, outcome } = attempt
     const isSettled = committed.result === 'settled'
-    const isHandedBack = outcome === 'released' || isCancelled(outcome)
-    const isRetrying = committed.retryAt !== null
     const wasStopped = isSettled && isCancelled(outcome)
+    const isQueuedAgain = isSettled && (outcome === 'released' || wasStopped || committed.retryAt !== null)
     logOutcome(log, attempt, committed)
-    onEnded({ ...attempt, isFinal: isSettled && !isHandedBack && !isRetrying, wasStopped })
-    if (outcome === 'released' || wasStopped || isRetrying || job.isAwaited === true) onWaiting()
+    onEnded({ ...attempt, isFinal: isSettled && !isQueuedAgain, wasStopped })
+    if (isQueuedAgain || job.isAwaited === true) onWaiting()
   }
 
   return async (job, runAttempt, hooks = {}) => {
@@ -112,7 +111,7 @@ type AttemptResult = Pick<EndedAttempt, 'job' | 'outcome' | 'tookMs'>
 
 interface Committed {
   readonly result: SettleResult
-  /** When the job is retried; null: it is not. */
+  /** When the job is to be retried; null: it is not. */
   readonly retryAt: number | null
 }
 
@@ -139,7 +138,7 @@ function logOutcome(log: Log, { job, outcome }: AttemptResult, { result, retryAt
   // The cancel itself was logged.
   if (isStale && isCancelled(outcome)) return
   if (isStale) log.info(ids, 'an outcome came too late: the job was settled or claimed again before')
-  else if (outcome === 'released') log.info(ids, 'job released')
+  else if (outcome === 'released' || isCancelled(outcome)) log.info(ids, 'job released')
   else if (outcome.ok) log.debug(ids, 'job completed')
   else if (retryAt === null) log.warn({ ...ids, error }, 'job failed')
   else log.warn({ ...ids, error, retryAt: new Date(retryAt).toISOString() }, 'attempt failed')
@@ -153,11 +152,11 @@ interface StepKeeperOptions {
 
 /**
  * Keeps the steps of attempts in the store. While the store cannot commit, a step is tried again like an outcome, and its
- * task waits, so that no finished work is lost.
+ * task waits, so that no finished work is lost; `giveUp` ends these waits.
  */
-export function createStepKeeper({ store, clock, log }: StepKeeperOptions): StepKeeper & { stop(): void } {
-  const stopping = new AbortController()
-  const { signal } = stopping
+export function createStepKeeper({ store, clock, log }: StepKeeperOptions): StepKeeper & { giveUp(): void } {
+  const givingUp = new AbortController()
+  const { signal } = givingUp
 
   async function persist<Value>(fields: object, ask: () => Promise<Value>): Promise<Value> {
     for (let failures = 1; !signal.aborted; failures += 1) {
@@ -179,7 +178,7 @@ export function createStepKeeper({ store, clock, log }: StepKeeperOptions): Step
     },
     stored: ({ runId, jobIndex, claim }, from) =>
       persist({ runId, jobIndex }, () => store.stepsOf(claimOf({ runId, jobIndex, claim }), from)),
-    stop: () => stopping.abort(),
+    giveUp: () => givingUp.abort(),
   }
 }
 

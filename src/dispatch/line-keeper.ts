@@ -11,7 +11,7 @@ import type { Store } from '../store/store.ts'
 
 export interface LineKeeper {
   note(line: Pick<LogMessage, 'level' | 'message' | 'fields'>): void
-  /** Resolves when the store has kept or refused all lines noted so far. */
+  /** Writes the lines that wait. Resolves when no line noted so far waits; those that the store could not keep are lost. */
   flush(): Promise<void>
 }
 
@@ -31,6 +31,7 @@ const maxBatchBytes = 262_144
 
 interface Waiting {
   texts: string[]
+  /** In UTF-8, as the store counts them. */
   bytes: number
 }
 
@@ -41,16 +42,17 @@ export function createLineKeeper({ store, clock, log, logRetentionMs }: LineKeep
   let timer: NodeJS.Timeout | undefined
   let writing: Promise<void> = Promise.resolve()
 
-  function add(runId: string, text: string): void {
+  function add(runId: string, text: string, bytes: number): void {
     const ofRun = waiting.get(runId) ?? { texts: [], bytes: 0 }
     waiting.set(runId, ofRun)
     ofRun.texts.push(text)
-    ofRun.bytes += text.length
-    waitingBytes += text.length
+    ofRun.bytes += bytes
+    waitingBytes += bytes
     while (ofRun.texts.length > maxLinesPerRun || ofRun.bytes > maxLineBytesPerRun) {
-      const { length } = ofRun.texts.shift() ?? ''
-      ofRun.bytes -= length
-      waitingBytes -= length
+      const bytesOfOldest = Buffer.byteLength(ofRun.texts.shift() ?? '')
+      ofRun.bytes -= bytesOfOldest
+      waitingBytes -= bytesOfOldest
+      dropped += 1
     }
     timer ??= setTimeout(() => void flush(), delayMs)
   }
@@ -90,8 +92,9 @@ export function createLineKeeper({ store, clock, log, logRetentionMs }: LineKeep
       if (!Number.isInteger(jobIndex) || !Number.isInteger(attempt) || typeof message !== 'string') return
       const ids = { jobIndex: Number(jobIndex), attempt: Number(attempt) }
       const text = textOf({ at: clock.now(), level, ...ids, message, fields: given, error })
-      if (text === null || waitingBytes + text.length > maxWaitingBytes) dropped += 1
-      else add(runId, text)
+      const bytes = text === null ? Number.POSITIVE_INFINITY : Buffer.byteLength(text)
+      if (text === null || bytes > maxLineBytesPerRun || waitingBytes + bytes > maxWaitingBytes) dropped += 1
+      else add(runId, text, bytes)
     },
     flush,
   }

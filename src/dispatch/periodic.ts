@@ -14,17 +14,21 @@ interface PeriodicOptions {
   /** From the end of a round to the start of the next one. */
   readonly pauseMs: number
   readonly round: () => Promise<void> | void
-  /** Called when a round rejects; further rounds follow. */
+  /** Called when a round throws or rejects; further rounds follow. Absent for a round that never fails. */
   readonly onFailed?: (error: unknown) => void
 }
 
-function createPeriodic({ pauseMs, round, onFailed = () => {} }: PeriodicOptions): Periodic {
+export function createPeriodic({ pauseMs, round, onFailed = rethrow }: PeriodicOptions): Periodic {
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
   let running: Promise<void> | undefined
 
   async function runRound(): Promise<void> {
-    await Promise.resolve(round()).catch(onFailed)
+    try {
+      await round()
+    } catch (error) {
+      onFailed(error)
+    }
     if (!isStopped) timer = setTimeout(start, pauseMs)
   }
 
@@ -42,6 +46,17 @@ function createPeriodic({ pauseMs, round, onFailed = () => {} }: PeriodicOptions
   }
 }
 
+function rethrow(error: unknown): never {
+  throw error
+}
+
+/** Repeats a call that does a bounded part of the work, so that other commits can come in between. @returns the sum */
+async function repeatUntilNone(callStore: () => Promise<number>): Promise<number> {
+  let total = 0
+  for (let count = await callStore(); count > 0; count = await callStore()) total += count
+  return total
+}
+
 const secondMs = 1_000
 
 interface StoreOptions<Verb extends keyof Store> {
@@ -50,13 +65,11 @@ interface StoreOptions<Verb extends keyof Store> {
   readonly log: Log
 }
 
-/** Fails jobs that have been due for too long. */
+/** Fails jobs that have been due for too long. The store counts their runs. */
 export function createExpiry({ store, clock, log }: StoreOptions<'expire'>): Periodic {
   async function expire(): Promise<void> {
-    let total = 0
-    // The store fails a bounded number of jobs in each call, so that other commits can come in between.
-    for (let expired = 1; expired > 0; total += expired) expired = await store.expire(clock.now())
-    if (total > 0) log.info({ runs: total }, 'jobs have expired: they had not started in time')
+    const runs = await repeatUntilNone(() => store.expire(clock.now()))
+    if (runs > 0) log.info({ runs }, 'runs have expired jobs, which had not started in time')
   }
 
   return createPeriodic({
@@ -83,16 +96,13 @@ export function createPruner({ store, clock, steady = monotonicClock, log, reten
   let isStopped = false
 
   async function prune(): Promise<void> {
-    let total = 0
-    let pruned = 1
-    // In batches, so that other commits can come in between.
-    while (pruned > 0 && !isStopped) {
+    const total = await repeatUntilNone(async () => {
+      if (isStopped) return 0
       const now = clock.now()
       // Setting the clock forward must not age runs: a removal cannot be undone. The store takes whole milliseconds.
       const steadyNow = Math.floor(Math.min(now, aheadMs + steady.now()))
-      pruned = await store.prune(steadyNow - retentionMs, batchSize, now)
-      total += pruned
-    }
+      return store.prune(steadyNow - retentionMs, batchSize, now)
+    })
     if (total > 0) log.debug({ total }, 'forgot runs and idempotency keys whose time is over')
   }
 
@@ -118,8 +128,8 @@ export function createLinePruner(options: LinePrunerOptions): Periodic {
   const { store, clock, log, logRetentionMs, logMaxBytes, statsRetentionMs } = options
 
   async function prune(): Promise<void> {
-    while ((await store.pruneLines(clock.now() - logRetentionMs, logMaxBytes)) > 0);
-    while ((await store.pruneMinutes(clock.now() - statsRetentionMs)) > 0);
+    await repeatUntilNone(() => store.pruneLines(clock.now() - logRetentionMs, logMaxBytes))
+    await repeatUntilNone(() => store.pruneMinutes(clock.now() - statsRetentionMs))
   }
 
   const onFailed = (error: unknown): void =>

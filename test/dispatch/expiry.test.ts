@@ -1,6 +1,8 @@
-/** Jobs that have not started in time, in a running service. */
+/** Jobs that have not started in time, in a running service; and the rounds in which they are looked for. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { createExpiry, createPeriodic } from '../../src/dispatch/periodic.ts'
+import { createLog } from '../../src/log.ts'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { startDispatchService } from './dispatch-service.ts'
 
@@ -27,6 +29,37 @@ test('a job that waits too long for a limit expires; one that has started contin
   for (const meeting of meetings.slice(0, 2)) await attend({ meeting, count: 2 }, 'the test')
   const { state } = await dispatch.runWhen(id, 'the others have ended', (run) => run.state !== 'running')
   assert.is(state, 'failed')
+})
+
+test('runs with expired jobs are counted over all calls of a round', async () => {
+  const counts = [2, 1]
+  const lines: unknown[][] = []
+  const log = Object.assign(createLog('silent'), { info: (...line: unknown[]) => void lines.push(line) })
+  const expiry = createExpiry({ store: { expire: async () => counts.shift() ?? 0 }, clock: { now: () => 0 }, log })
+  expiry.start()
+  await expiry.stop()
+  assert.equal(lines, [[{ runs: 3 }, 'runs have expired jobs, which had not started in time']])
+})
+
+test('after a round that throws or rejects, further rounds follow', async () => {
+  const { promise: third, resolve } = Promise.withResolvers<void>()
+  const failures: unknown[] = []
+  const rounds = [
+    () => {
+      throw 'thrown'
+    },
+    () => Promise.reject('rejected'),
+    resolve,
+  ]
+  const periodic = createPeriodic({
+    pauseMs: 1,
+    round: () => rounds.shift()?.(),
+    onFailed: (error) => failures.push(error),
+  })
+  periodic.start()
+  await third
+  await periodic.stop()
+  assert.equal(failures, ['thrown', 'rejected'])
 })
 
 test.run()

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createLineKeeper } from '../../src/dispatch/line-keeper.ts'
 import { newRunId } from '../../src/domain/ids.ts'
-import { maxLinesPerRun, type LineChunk, type LoggedLine } from '../../src/domain/task-history.ts'
+import { maxLineBytesPerRun, maxLinesPerRun, type LineChunk, type LoggedLine } from '../../src/domain/task-history.ts'
 import { createLog, type Log } from '../../src/log.ts'
 
 const runId = newRunId(0)
@@ -27,8 +27,8 @@ function open(keep: (chunks: readonly LineChunk[]) => Promise<void> = async () =
   return { calls, warnings, keeper, note, kept }
 }
 
-test('lines of one run go there together, and only its last ones', async () => {
-  const { calls, keeper, note, kept } = open()
+test('lines of one run go there together, and only its last ones; the others are counted', async () => {
+  const { calls, warnings, keeper, note, kept } = open()
   for (let index = 0; index < maxLinesPerRun + 2; index += 1) note(`line ${index}`)
   note('of another', { ...ids, runId: newRunId(1) })
   await keeper.flush()
@@ -38,6 +38,7 @@ test('lines of one run go there together, and only its last ones', async () => {
     [maxLinesPerRun, 1],
   )
   assert.equal(kept()[0], { at: 5, level: 'info', jobIndex: 0, attempt: 1, message: 'line 2' })
+  assert.equal(warnings, [{ lines: 2 }])
   await keeper.flush()
   assert.is(calls.length, 1, 'without lines the store is not asked')
 })
@@ -64,6 +65,19 @@ test('the queue of lines and each batch are bounded', async () => {
   await keeper.flush()
   assert.equal([calls.length, kept().length], [8, 8])
   assert.equal(warnings, [{ lines: 4 }])
+})
+
+test('bytes are those of UTF-8, and a line longer than all that is kept of a run replaces no other', async () => {
+  const { calls, warnings, keeper, note, kept } = open()
+  const fill = '€'.repeat(maxLineBytesPerRun / 4)
+  for (const message of ['short', fill, fill, `${fill}${fill}`]) note(message)
+  await keeper.flush()
+  assert.equal(
+    kept().map(({ message }) => message === fill),
+    [true],
+  )
+  assert.ok(calls.flat().every(({ text }) => Buffer.byteLength(text) <= maxLineBytesPerRun))
+  assert.equal(warnings, [{ lines: 3 }])
 })
 
 test('lines that the store refuses are counted, and later ones are kept', async () => {

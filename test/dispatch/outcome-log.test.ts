@@ -9,67 +9,55 @@ import { createLog } from '../../src/log.ts'
 import { acceptAndClaim, jobIn, runOf, start } from '../harness/store-run.ts'
 import { openSqlite } from '../harness/store-sqlite.ts'
 
-/** What is logged when a job was cancelled in the store and then comes to this outcome. */
-async function loggedAfterCancel(outcome: AttemptOutcome): Promise<unknown[]> {
+/** What is logged and reported when a job comes to this outcome, cancelled in the store before or not. */
+async function endWith(outcome: AttemptOutcome, { isCancelled }: { isCancelled: boolean }) {
   await using opened = await openSqlite(':memory:')
   const { store } = opened
   const run = runOf()
   const job = await acceptAndClaim(store, run, start)
-  await store.cancel(run.id, 0, start)
+  if (isCancelled) await store.cancel(run.id, 0, start)
   const lines: unknown[] = []
+  const ends: unknown[] = []
+  let wakes = 0
   const note = (_fields: unknown, text: unknown) => void lines.push(text)
-  const log = Object.assign(createLog('silent'), { info: note, warn: note, error: note })
   const execute = createExecute({
     store,
     clock: systemClock,
-    log,
+    log: Object.assign(createLog('silent'), { info: note, warn: note, error: note }),
     signal: new AbortController().signal,
     isLeaving: () => false,
     onUncommitted: () => assert.unreachable(),
-    onWaiting: () => {},
-    onEnded: () => {},
+    onWaiting: () => (wakes += 1),
+    onEnded: ({ isFinal, wasStopped }) => void ends.push({ isFinal, wasStopped }),
   })
   await execute(job, async () => outcome)
-  return lines
+  return { lines, ends, wakes, state: (await jobIn(store, run.id)).state }
 }
 
-const failed = (code: JobErrorCode): AttemptOutcome => ({
-  ok: false,
-  error: { code, message: 'x' },
-  isRetryable: false,
-})
+const done: AttemptOutcome = { ok: true, result: '1' }
+const failed = (code: JobErrorCode) => ({ ok: false, error: { code, message: 'x' }, isRetryable: false }) as const
 
 test('the end of a cancelled job is not logged', async () => {
-  assert.equal(await loggedAfterCancel(failed('cancelled')), [])
+  const { lines } = await endWith(failed('cancelled'), { isCancelled: true })
+  assert.equal(lines, [])
 })
 
-test('a different outcome of a settled job is logged', async () => {
-  for (const outcome of [failed('timeout'), { ok: true, result: '1' } as const]) {
-    assert.equal(await loggedAfterCancel(outcome), [
-      'an outcome came too late: the job was settled or claimed again before',
-    ])
+test('a different outcome of a settled job is logged, and nothing waits for it', async () => {
+  for (const outcome of [failed('timeout'), { ...failed('timeout'), isRetryable: true }, done, 'released'] as const) {
+    const { lines, ends, wakes } = await endWith(outcome, { isCancelled: true })
+    assert.equal(lines, ['an outcome came too late: the job was settled or claimed again before'])
+    assert.equal(ends, [{ isFinal: false, wasStopped: false }])
+    assert.is(wakes, 0)
   }
 })
 
-test('an attempt that stops without a cancel is counted, and the job is queued again', async () => {
-  await using opened = await openSqlite(':memory:')
-  const { store } = opened
-  const run = runOf()
-  const job = await acceptAndClaim(store, run, start)
-  const stopped: boolean[] = []
-  const execute = createExecute({
-    store,
-    clock: systemClock,
-    log: createLog('silent'),
-    signal: new AbortController().signal,
-    isLeaving: () => false,
-    onUncommitted: () => assert.unreachable(),
-    onWaiting: () => {},
-    onEnded: ({ wasStopped }) => void stopped.push(wasStopped),
+test('an attempt that stops without a cancel is counted, and its job is released and queued again', async () => {
+  assert.equal(await endWith(failed('cancelled'), { isCancelled: false }), {
+    lines: ['job released'],
+    ends: [{ isFinal: false, wasStopped: true }],
+    wakes: 1,
+    state: 'queued',
   })
-  await execute(job, async () => failed('cancelled'))
-  assert.equal(stopped, [true])
-  assert.is((await jobIn(store, run.id)).state, 'queued')
 })
 
 test.run()

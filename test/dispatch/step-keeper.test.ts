@@ -48,7 +48,7 @@ test('another failure is one of the step', async () => {
 test('it is given up when the service stops', async () => {
   const { keeper } = keeperOf()
   const keeping = rejects(keeper.keep(claim, step), 'Error')
-  keeper.stop()
+  keeper.giveUp()
   assert.match((await keeping).message, 'the service stopped before')
 })
 
