@@ -123,8 +123,9 @@ export function createUnitOfWork(loaded: readonly Stored[]) {
     },
     /** Stores the step that the run has just counted. */
     addStep({ runId, jobIndex }: Claim, { name, value }: Step, at: number): void {
-      const count = jobAt(runOf(runId), jobIndex).steps?.count ?? 0
-      steps.push({ runId, jobIndex, index: count - 1, name, at, value })
+      const { steps: counted } = jobAt(runOf(runId), jobIndex)
+      if (counted === null) throw new Error(`the run ${runId} has no step`)
+      steps.push({ runId, jobIndex, index: counted.count - 1, name, at, value })
     },
     /** Notes that jobs of tasks with a rate start. */
     noteStarts: (more: readonly TaskStart[]): void => void starts.push(...more),
