@@ -25,7 +25,7 @@ export function createHeartbeat(buffer: SharedArrayBuffer) {
   return {
     /** Main thread: the loop has turned. */
     beat: (): void => void Atomics.add(ints, beatInt, 1),
-    /** Main thread: names what runs now; names beyond 1 KiB are left out. */
+    /** Main thread: names what runs now; cuts the text at 1 KiB. */
     setRunning(names: Iterable<string>): void {
       const { written } = encoder.encodeInto([...names].join(', '), bytes)
       Atomics.store(ints, lengthInt, written)

@@ -20,7 +20,8 @@ export type AbandonCause = JobErrorCode | 'released'
  * | `crash`             | at once: its thread ended or could not reply, and it may be the cause | the error |
  * | `evict`             | at once: its thread ends, and it is not the cause | `released`          |
  *
- * An attempt that was asked to stop before ends with the outcome of that request.
+ * An attempt that was asked to stop before ends with the outcome of that request; only after `release` can its task
+ * still complete.
  */
 export interface PoolAttempt extends Attempt {
   readonly job: ClaimedJob

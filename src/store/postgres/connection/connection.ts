@@ -1,4 +1,4 @@
-/** Connections to the server, their settings and time timing, and statements. Every error is a `DatabaseFailure`. */
+/** Connections to the server, their settings and time limits, and statements. Every error is a `DatabaseFailure`. */
 import type { Duplex } from 'node:stream'
 import type { Client, ClientConfig, PoolClient } from 'pg'
 import { BootError } from '../../../domain/errors.ts'

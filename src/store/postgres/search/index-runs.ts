@@ -163,7 +163,7 @@ const registerRows = {
 }
 // Only one process catches up: the living one with the lowest number that has search.
 const selectCatchUp = {
-  name: 'select-search-catchUp',
+  name: 'select-search-catch-up',
   text: `
     SELECT process, since, below FROM search_progress
     WHERE process <> $1 AND NOT EXISTS (SELECT FROM process WHERE id = search_progress.process AND ${isAlive})

@@ -84,7 +84,7 @@ export function createBacklog() {
   let setMeanwhile = new Set<string>()
 
   return {
-    // The rows of a process that has left are moved into one row. Between two reads the sum can be too small for that.
+    // The rows of a process that has left are added to another row. Until both rows are read again, the sum can be too small.
     jobs: (): number => Math.max(0, sum),
     /** @param name of the writer, in this or another process, see `writerName` */
     setShare(name: string, live: number): void {

@@ -16,7 +16,8 @@ interface Choice {
   readonly chosen: readonly ChosenJob[]
   /** Of the kinds with a free slot left; Infinity without one. */
   readonly nextDueAt: number
-  readonly kindsWithSlot: readonly TaskKind[]
+  /** Kinds with a slot left: no further job of theirs that may be claimed is due. */
+  readonly openKinds: readonly TaskKind[]
 }
 
 type Rates = Readonly<Record<string, Rate>>
@@ -43,13 +44,13 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
       chosen.push({ ...entry, thread: runnerOf(request, entry.task, slot.thread) })
       break
     }
-    return { chosen, nextDueAt: Infinity, kindsWithSlot: [] }
+    return { chosen, nextDueAt: Infinity, openKinds: [] }
   }
 
   function chooseJobs(request: ClaimRequest): Choice {
     const left = startsLeft(request)
     const chosen: ChosenJob[] = []
-    const kindsWithSlot: TaskKind[] = []
+    const openKinds: TaskKind[] = []
     let nextDueAt = Infinity
     for (const kind of taskKinds) {
       const threads = freeThreads(request.slots, kind)
@@ -57,10 +58,10 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
       chosen.push(...ofKind)
       // When every slot is filled, the next claim comes with the next free slot.
       if (ofKind.length === threads.length) continue
-      kindsWithSlot.push(kind)
+      openKinds.push(kind)
       nextDueAt = Math.min(nextDueAt, queue.nextDueAt(kind, request.at))
     }
-    return { chosen, nextDueAt, kindsWithSlot }
+    return { chosen, nextDueAt, openKinds }
   }
 
   /** Chooses at most one job for each of the threads, and subtracts the chosen jobs from `left`. */
@@ -141,8 +142,8 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
   }
 
   /** When the next job may start that waits for the rate of its task; Infinity without one. */
-  function nextWithinRate(kinds: readonly TaskKind[], ratedUntil: ReadonlyMap<string, number>): number {
-    const tasks = kinds.flatMap((kind) => queue.priorities(kind).flatMap((priority) => queue.tasks(kind, priority)))
+  function nextWithinRate(openKinds: readonly TaskKind[], ratedUntil: ReadonlyMap<string, number>): number {
+    const tasks = openKinds.flatMap((kind) => queue.priorities(kind).flatMap((priority) => queue.tasks(kind, priority)))
     return Math.min(...tasks.map((task) => ratedUntil.get(task) ?? Infinity))
   }
 
@@ -150,7 +151,7 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     const { only, rates, at } = request
     if (only === 'suspects') transaction.flush()
     for (;;) {
-      const { chosen, nextDueAt, kindsWithSlot } = only === 'suspects' ? chooseSuspect(request) : chooseJobs(request)
+      const { chosen, nextDueAt, openKinds } = only === 'suspects' ? chooseSuspect(request) : chooseJobs(request)
       const stored = load(chosen)
       // Chooses again without the record that cannot be read.
       if (stored === null) continue
@@ -158,7 +159,7 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
       if (rates === undefined) return { jobs, nextDueAt: orNull(nextDueAt) }
       noteStarts(chosen, rates, at)
       const ratedUntil = usedUp(rates, at)
-      const next = Math.min(nextDueAt, nextWithinRate(kindsWithSlot, ratedUntil))
+      const next = Math.min(nextDueAt, nextWithinRate(openKinds, ratedUntil))
       return { jobs, nextDueAt: orNull(next), ratedUntil: Object.fromEntries(ratedUntil) }
     }
   }
