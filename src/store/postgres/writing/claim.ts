@@ -60,47 +60,50 @@ export function claimDue(request: DueRequest, options: ClaimOptions): Operation 
       return async (query) => {
         const limits = await rateLimits.lock(query, request)
         const due = await findDue(query, { ...request, slots, taskLimits: limits.taskLimits }, tasks, decoder)
-        const reading = { due, limits, noteQueue }
-        return { records: due.records, apply: (unit, context) => applyClaim(request, options, reading, unit, context) }
+        return { records: due.records, apply: applyClaim(request, options, { due, limits, noteQueue }) }
       }
     },
-    apply: (unit, context) => applyClaim(request, options, null, unit, context),
+    apply: applyClaim(request, options, null),
   }
 }
 
 /** @param reading null: no job in the queue can be due, so nothing was read */
-function applyClaim(
-  request: DueRequest,
-  { tasks, pausedTasks, rateLimits, emptyQueues, clock }: ClaimOptions,
-  reading: Reading | null,
-  unit: UnitOfWork,
-  context: Context,
-): Claimed {
-  const { due = null, limits = rateLimits.unlocked(request) } = reading ?? {}
-  const bounded = { ...request, taskLimits: limits.taskLimits }
-  const accepted = unit
-    .added()
-    .flatMap((run) => waitingJobs(run, request.at))
-    .filter(({ task }) => tasks?.includes(task) !== false && !pausedTasks.has(task))
-  const { picked, openKinds, taskLimits, nextDueAt } = choose(bounded, due, accepted, emptyQueues)
-  const at = limits.hasLocked ? clock.now() : request.at
-  const { jobs, starts } = start(unit, context, { picked, due, limits, at })
-  const rest = restOf(bounded, due, jobs, taskLimits)
-  // Not noted for a claim that has left out due jobs on purpose.
-  if (reading !== null && rest === null && request.mayHaveLostStart) {
-    const atLimit = [...taskLimits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
-    context.onCommitted(() => {
-      for (const kind of openKinds) reading.noteQueue(kind, reading.due.nextDueAt.get(kind), atLimit)
-    })
+function applyClaim(request: DueRequest, options: ClaimOptions, reading: Reading | null) {
+  const { rateLimits, emptyQueues, clock } = options
+  return (unit: UnitOfWork, context: Context): Claimed => {
+    const { due = null, limits = rateLimits.unlocked(request) } = reading ?? {}
+    const bounded = { ...request, taskLimits: limits.taskLimits }
+    const accepted = acceptedJobs(unit, request.at, options)
+    const choice = choose(bounded, { due, accepted, emptyQueues })
+    const { picked, openKinds } = choice
+    const at = limits.hasLocked ? clock.now() : request.at
+    const { jobs, starts } = start(unit, context, { picked, due, limits, at })
+    const rest = due && restOf(bounded, due, choice)
+    // Not noted for a claim that has left out due jobs on purpose.
+    if (reading !== null && rest === null && request.mayHaveLostStart) {
+      context.onCommitted(() => noteQueues(reading, choice))
+    }
+    // An accepted job of a task with a rate is left to the next claim, which locks the rate.
+    const isLeftForLock = ({ task, kind, isDue }: WaitingJob): boolean =>
+      isDue && limits.needsLock(task) && openKinds.includes(kind)
+    let ratedAt = Infinity
+    if (accepted.some(isLeftForLock)) ratedAt = at
+    else if (openKinds.length > 0) ratedAt = at + limits.nextInMs(starts)
+    const next = Math.min(choice.nextDueAt, ratedAt)
+    return { jobs, nextDueAt: Number.isFinite(next) ? next : null, rest }
   }
-  // An accepted job of a task with a rate is left to the next claim, which locks the rate.
-  const isLeftForLock = ({ task, kind, isDue }: WaitingJob): boolean =>
-    isDue && limits.needsLock(task) && openKinds.includes(kind)
-  let ratedAt = Infinity
-  if (accepted.some(isLeftForLock)) ratedAt = at
-  else if (openKinds.length > 0) ratedAt = at + limits.nextInMs(starts)
-  const next = Math.min(nextDueAt, ratedAt)
-  return { jobs, nextDueAt: Number.isFinite(next) ? next : null, rest }
+}
+
+/** Jobs of the runs that the group accepts, as far as they may run here. */
+function acceptedJobs(unit: UnitOfWork, at: number, { tasks, pausedTasks }: ClaimOptions): WaitingJob[] {
+  const mayRun = ({ task }: WaitingJob): boolean => tasks?.includes(task) !== false && !pausedTasks.has(task)
+  return unit.added().flatMap((run) => waitingJobs(run, at).filter(mayRun))
+}
+
+/** Notes that no further job of these kinds is due. */
+function noteQueues({ due, noteQueue }: Reading, { openKinds, taskLimits }: Choice): void {
+  const atLimit = [...taskLimits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
+  for (const kind of openKinds) noteQueue(kind, due.nextDueAt.get(kind), atLimit)
 }
 
 /** Claims one suspect. */
@@ -154,13 +157,16 @@ interface Choice {
 /** How soon a claim looks again for jobs that another transaction has locked. */
 const lockedMs = 5
 
-/** Gives the free slots to due jobs, in order. @param accepted jobs of runs that the group accepts */
-function choose(
-  request: DueRequest,
-  due: DueJobs | null,
-  accepted: readonly WaitingJob[],
-  emptyQueues: EmptyQueueCache,
-): Choice {
+interface Candidates {
+  /** null: none in the queue. */
+  readonly due: DueJobs | null
+  /** Jobs of runs that the group accepts. */
+  readonly accepted: readonly WaitingJob[]
+  readonly emptyQueues: EmptyQueueCache
+}
+
+/** Gives the free slots to due jobs, in order. */
+function choose(request: DueRequest, { due, accepted, emptyQueues }: Candidates): Choice {
   const taskLimits = new Map(Object.entries(request.taskLimits))
 
   /** Takes threads from the list. */
@@ -257,17 +263,12 @@ function start(
 }
 
 /** The next request, if jobs beyond a limit may have taken the places of others; otherwise null. */
-function restOf(
-  request: DueRequest,
-  due: DueJobs | null,
-  jobs: readonly ClaimedJob[],
-  taskLimits: ReadonlyMap<string, number>,
-): DueRequest | null {
-  const hasReachedLimit = jobs.some(({ task }) => (taskLimits.get(task) ?? 1) <= 0)
-  if (due === null || !hasReachedLimit) return null
-  const isIn = ({ thread }: FreeSlots, job: ClaimedJob): boolean => job.thread === runnerOf(request, job.task, thread)
+function restOf(request: DueRequest, due: DueJobs, { picked, taskLimits }: Choice): DueRequest | null {
+  if (!picked.some(({ job: { task } }) => (taskLimits.get(task) ?? 1) <= 0)) return null
+  const taken = ({ thread }: FreeSlots): number =>
+    picked.filter((one) => one.thread === runnerOf(request, one.job.task, thread)).length
   const slots = request.slots
-    .map((slot) => ({ ...slot, count: slot.count - jobs.filter((job) => isIn(slot, job)).length }))
+    .map((slot) => ({ ...slot, count: slot.count - taken(slot) }))
     .filter(({ count }) => count > 0)
   const wasCut = (kind: TaskKind): boolean =>
     due.jobs.filter((job) => job.kind === kind).length >= freeThreads(request.slots, kind).length
