@@ -2,6 +2,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs'
 import { devNull } from 'node:os'
 import { join } from 'node:path'
+import { backOffMs } from '../domain/job.ts'
 import type { Log } from '../log.ts'
 
 /** Lists the open descriptors. Windows has no such directory, so they are not counted there. */
@@ -60,19 +61,23 @@ function isExhausted(error: unknown): boolean {
 }
 
 interface DescriptorWatchOptions {
-  /** Called when descriptors run short, at most every ten seconds. */
+  /** Called when descriptors run short, and again while that lasts, at growing intervals. */
   readonly onShort: () => void
   /** Counts the open descriptors. */
   readonly count: () => number
   readonly log: Log
 }
 
-/** Opening this many takes less than 0.1 ms; counting all open descriptors can take much longer. */
-const fewLeft = 24
 const reserveSize = 8
+/** Short: fewer than this are left besides the reserve. As many connections as the service accepts leave more. */
+const fewLeft = 12
+/** Enough again, after the reserve was released: after it is taken back, there are clearly more than few. */
+const enoughLeft = 28
 /** Short, because new connections are reset until the shortage is noticed. */
 const checkIntervalMs = 250
-const repeatMs = 10_000
+/** A job that has begun since the threads were replaced can have taken what they gave back. */
+const firstRepeatMs = 1_000
+const maxRepeatMs = 10_000
 
 /**
  * Notices that the process runs out of file descriptors, logs it, and has the threads replaced: when a thread ends, Node
@@ -82,7 +87,9 @@ const repeatMs = 10_000
 export function createDescriptorWatch({ onShort, count, log }: DescriptorWatchOptions) {
   let reserve: number[] = []
   let isShort = false
-  let reactedAt = Number.NEGATIVE_INFINITY
+  /** In this shortage. */
+  let reactions = 0
+  let nextReactionAt = 0
   let timer: NodeJS.Timeout | undefined
 
   function releaseReserve(): void {
@@ -92,16 +99,22 @@ export function createDescriptorWatch({ onShort, count, log }: DescriptorWatchOp
 
   function check(): void {
     const wasShort = isShort
-    isShort = !canOpen(fewLeft)
-    if (isShort) releaseReserve()
-    else if (reserve.length === 0) reserve = openUpTo(reserveSize)
-    if (isShort && performance.now() - reactedAt > repeatMs) {
-      reactedAt = performance.now()
-      log.warn({ open: count() }, 'file descriptors run short: the threads will be replaced')
-      onShort()
-    } else if (wasShort && !isShort) {
-      log.info({ open: count() }, 'there are enough file descriptors again')
-    }
+    // Opening so few takes less than 0.1 ms; counting all open descriptors can take much longer.
+    isShort = !canOpen(wasShort ? enoughLeft : fewLeft)
+    if (isShort) return react()
+    reactions = 0
+    if (reserve.length === 0) reserve = openUpTo(reserveSize)
+    if (wasShort) log.info({ open: count() }, 'there are enough file descriptors again')
+  }
+
+  /** A new shortage, however soon after the last one, is reacted to at once: until then, jobs and connections suffer. */
+  function react(): void {
+    releaseReserve()
+    if (reactions > 0 && performance.now() < nextReactionAt) return
+    reactions += 1
+    nextReactionAt = performance.now() + backOffMs(reactions, firstRepeatMs, maxRepeatMs)
+    log.warn({ open: count() }, 'file descriptors run short: the threads will be replaced')
+    onShort()
   }
 
   return {

@@ -116,7 +116,10 @@ function locationInFrames(stack: string): string | undefined {
   const end = lines.findIndex((line) => ourOwnFrame.test(line))
   const locations = lines.slice(0, end === -1 ? undefined : end).flatMap((line) => {
     const { file, line: row, column } = frame.exec(line)?.groups ?? {}
-    return file === undefined || loaderFrame.test(file) ? [] : [`${pathOf(file)}:${row}:${column}`]
+    // Our hook is among the frames of an import that could not be resolved.
+    return file === undefined || file === import.meta.url || loaderFrame.test(file)
+      ? []
+      : [`${pathOf(file)}:${row}:${column}`]
   })
   return locations.find((location) => !location.includes('node_modules')) ?? locations[0]
 }
@@ -135,11 +138,21 @@ function findSyntaxError({ found }: ImportTrace): string | undefined {
 function locationOfImport({ missing }: ImportTrace): string | undefined {
   if (missing === null || !missing.importer.startsWith('file:')) return undefined
   const file = pathOf(missing.importer)
-  const before = [`'`, `"`].map((quote) => readFileSync(file, 'utf8').split(`${quote}${missing.specifier}${quote}`))
+  const source = readIfPossible(file)
+  const before = [`'`, `"`].map((quote) => source.split(`${quote}${missing.specifier}${quote}`))
   const [start] = before.find((parts) => parts.length > 1) ?? []
   if (start === undefined) return undefined
   const lines = start.split('\n')
   return `${file}:${lines.length}:${(lines.at(-1)?.length ?? 0) + 1}`
+}
+
+/** Empty: it cannot be read, perhaps for the reason that is being described. */
+function readIfPossible(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
 }
 
 function pathOf(file: string): string {

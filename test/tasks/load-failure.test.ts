@@ -38,6 +38,11 @@ const failures: Record<string, [files: Record<string, string>, reason: string, p
     'defineTask is not defined',
     'task.js:1:',
   ],
+  'an import of a module whose file cannot be read any more': [
+    { 'task.cjs': 'require("fs").unlinkSync(__filename)\n require("./nowhere")' },
+    './nowhere',
+    'task.cjs: cannot be loaded',
+  ],
   'a file that is not there': [
     { 'task.js': 'import a from "node:fs"\nimport "./nowhere.js"' },
     'nowhere.js',

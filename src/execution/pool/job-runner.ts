@@ -1,6 +1,7 @@
 /** Runs the jobs that a thread or a process is sent, and replies to each with its outcome. Never throws. */
 import type { AttemptOutcome, AttemptSteps, StepPage, StepReport } from '../../domain/claim.ts'
 import type { JobError } from '../../domain/job.ts'
+import { canOpen } from '../../limits/process-limits.ts'
 import { get, later, now, toObject, withResolvers } from '../../runtime/primordials.ts'
 import { serializeError } from '../../runtime/serialize-error.ts'
 import { watchIntrinsics, watchStacks } from '../intrinsics.ts'
@@ -58,7 +59,7 @@ export function createJobRunner({ control, isSequential, post }: JobRunnerOption
       return { flaw: null }
     } catch (error) {
       // A lack of file descriptors is not the module's fault.
-      return { flaw: isOutOfDescriptors(error) ? null : serializeError(error).message }
+      return { flaw: isForLackOfDescriptors(error) ? null : serializeError(error).message }
     }
   }
 
@@ -121,7 +122,7 @@ export function createJobRunner({ control, isSequential, post }: JobRunnerOption
       task = await taskOf(message)
     } catch (error) {
       // Without a free file descriptor the job is handed back: this thread may hold them all.
-      if (isOutOfDescriptors(error)) job.endWith('released')
+      if (isForLackOfDescriptors(error)) job.endWith('released')
       else job.endWith({ ok: false, error: loadError(error), isRetryable: true })
       return
     }
@@ -209,7 +210,11 @@ function loadError(error: unknown): JobError {
   return { code: 'task_error', message: 'its module cannot be loaded on a thread; the log says why', stack }
 }
 
-function isOutOfDescriptors(error: unknown): boolean {
+/** More than the loading of a module opens at once; the tasks of other threads can close some before this is asked. */
+const descriptorsForLoad = 16
+
+/** Node says it in many ways, one of them an invalid `package.json`, so it counts what is left, too. */
+function isForLackOfDescriptors(error: unknown): boolean {
   const code: unknown = get(toObject(get(toObject(error), 'cause')), 'code')
-  return code === 'EMFILE' || code === 'ENFILE'
+  return code === 'EMFILE' || code === 'ENFILE' || !canOpen(descriptorsForLoad)
 }
