@@ -80,7 +80,7 @@ test('a body that kills the thread does not affect the others', async () => {
     )
     const other = parser.parse(bodyOf(`["${filler}"]`), maxBytes)
     void threads[0]?.terminate()
-    assert.is(await fatal, 'the thread that parses bodies died of one')
+    assert.is(await fatal, 'the thread that parses bodies ended while it parsed one')
     assert.equal(await other, { ok: true, value: [filler], bytes: filler.length + 4 })
     assert.is(threads.length, 2)
   } finally {

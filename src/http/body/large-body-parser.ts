@@ -10,7 +10,7 @@ import { type PackedBody, type ParsedBody, tasksOf } from './parse-body.ts'
 
 export interface LargeBodyParser {
   /**
-   * Rejects when the thread dies of the body, for example because it runs out of memory.
+   * Rejects when the thread ends while it parses the body, for example because it runs out of memory.
    * @param maxBytes of the decompressed body
    * @throws AppError `overloaded` while too many bytes wait, `shutting-down` after `close`
    */
@@ -25,7 +25,7 @@ interface WaitingBody {
   readonly reject: (error: Error) => void
 }
 
-/** Total of all waiting bodies, above which further ones are refused: about a second of work. */
+/** The limit for all waiting bodies together, about a second of work. A single body may be larger. */
 const maxWaitingBytes = 64 * 1_048_576
 const idleMs = 10_000
 
@@ -38,20 +38,18 @@ export function createLargeBodyParser(): LargeBodyParser {
   let isClosed = false
 
   function sendFirst(): void {
-    const [first] = waiting
     clearTimeout(idleTimer)
-    if (first === undefined) {
-      idleTimer = setTimeout(stopThread, idleMs).unref()
-      return
+    for (let [first] = waiting; first !== undefined; [first] = waiting) {
+      try {
+        worker ??= startThread()
+        worker.postMessage(first.request)
+        return
+      } catch (error) {
+        // The system has no thread left at the moment. It may have one for the next body.
+        takeFirst()?.reject(new AppError('overloaded', 'no thread could be started for a large body', { cause: error }))
+      }
     }
-    try {
-      worker ??= startThread()
-      worker.postMessage(first.request)
-    } catch (error) {
-      // The system has no thread left at the moment.
-      takeFirst()?.reject(new AppError('overloaded', 'no thread could be started for a large body', { cause: error }))
-      sendFirst()
-    }
+    idleTimer = setTimeout(stopThread, idleMs).unref()
   }
 
   function takeFirst(): WaitingBody | undefined {
@@ -65,7 +63,7 @@ export function createLargeBodyParser(): LargeBodyParser {
     const started = new Worker(new URL(entry, import.meta.url), { execArgv: [], name: 'body' })
     started.unref()
     started.on('message', (reply: BodyReply) => {
-      // Not from a thread that was stopped meanwhile.
+      // The reply of a stopped thread comes too late: `close` has rejected its body.
       if (worker !== started) return
       takeFirst()?.resolve(withInputs(reply))
       sendFirst()
@@ -73,9 +71,10 @@ export function createLargeBodyParser(): LargeBodyParser {
     // 'exit' follows and reports it.
     started.on('error', () => {})
     started.once('exit', () => {
+      // A stopped thread has ended as it should.
       if (worker !== started) return
       worker = null
-      takeFirst()?.reject(new Error('the thread that parses bodies died of one'))
+      takeFirst()?.reject(new Error('the thread that parses bodies ended while it parsed one'))
       sendFirst()
     })
     return started

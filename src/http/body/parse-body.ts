@@ -21,7 +21,7 @@ export interface BodyRefusal {
 
 export interface BodyValue {
   readonly ok: true
-  /** Each task's input is a RawJson. */
+  /** The input of each task that has one is a RawJson. */
   readonly value: unknown
   /** Length of the decompressed text. */
   readonly bytes: number
@@ -108,11 +108,11 @@ function countMembers(value: unknown): number {
 // JSON.parse silently drops data in two cases: the first of two members with the same name, and digits of a number that
 // JavaScript cannot represent. The task would get another input than the one that was sent, so such a body is refused.
 
-/** Between a name and its value. Strings may contain it too, so there are at least as many as members. */
+/** Ends each name, unless blanks follow. If it occurs more often than members, a name is repeated or a string contains it. */
 const nameEnd = '":'
 /** The same with blanks before the colon, which is rare. */
 const blankNameEnd = /"\s+:/
-/** A whole number of 16 digits, an exponent of three, or a fraction of many zeros; also within strings. */
+/** 16 digits before any decimal point, three digits of an exponent, or 300 zeros after a point; also within strings. */
 const numberLike = /(?<![\d.])\d{16}|\d[eE][+-]?\d{3}|\.0{300}/
 const number = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 
@@ -133,7 +133,7 @@ function countNameEnds(text: string): number {
   return count
 }
 
-/** An object or an array that the scan is inside of. */
+/** One of the objects and arrays around the position of the scan. */
 interface Level {
   /** Names so far; null: an array. */
   readonly names: Set<string> | null
@@ -190,8 +190,8 @@ function findLosses(text: string): RequestIssue[] {
 }
 
 /**
- * What JavaScript would change about a number. Decimals are rounded, as everywhere; whole numbers must be exact, because
- * they may be ids.
+ * What JavaScript would change about a number. Decimals are rounded, as everywhere. The digits of a whole number must survive
+ * a round trip, because it may be an id.
  */
 function lossOf(literal: string): string | null {
   const value = Number(literal)
@@ -201,7 +201,7 @@ function lossOf(literal: string): string | null {
   const withoutExponent = literal.replace(/(?:\.0+)?(?:[eE]\+?\d+)?$/, '')
   if (!/^-?\d+$/.test(withoutExponent)) return null
   const digits = Number(withoutExponent)
-  const isExact =
-    Number.isSafeInteger(digits) || String(digits) === withoutExponent || BigInt(digits) === BigInt(withoutExponent)
-  return isExact ? null : `the number ${shown} would become ${value}; send it as a string`
+  // `String` writes large numbers with fewer digits, or with an exponent, even where all digits are exact.
+  const survives = String(digits) === withoutExponent || BigInt(digits) === BigInt(withoutExponent)
+  return survives ? null : `the number ${shown} would become ${value}; send it as a string`
 }

@@ -22,7 +22,7 @@ export interface BodyReaderOptions {
   readonly budget: ByteBudget
 }
 
-/** Drop it before the request waits for the run's answer, so that its memory is free for other requests. */
+/** Takes memory, which is free again when no reference is left: a handler that waits for an answer keeps none. */
 export interface Body {
   /** undefined: the request has no body. */
   readonly value: unknown
@@ -52,7 +52,7 @@ export function createBodyReader({ maxBytes, largeBodies, budget }: BodyReaderOp
     let reading: Reading | undefined
     let hold: ByteHold | undefined
 
-    /** @param bytes that the body is known to have; called again as that grows */
+    /** Refuses the body, or takes room for it. @param bytes announced, received so far, or decompressed */
     function check(bytes: number): void {
       if (bytes === 0) return
       if (!isJson) throw notJson(ctx)
@@ -63,7 +63,7 @@ export function createBodyReader({ maxBytes, largeBodies, budget }: BodyReaderOp
     }
 
     async function finish(body: PackedBody): Promise<Body> {
-      // A chunked body without any bytes is no body. Announced bytes that are missing are malformed.
+      // A chunked body without any bytes is no body. `parse` refuses an announced one without bytes.
       if (body.bytes.length === 0 && announced === null) return bodyOf(undefined, '')
       const parsed = await parse(body)
       if (parsed.ok) check(parsed.bytes)
@@ -73,8 +73,8 @@ export function createBodyReader({ maxBytes, largeBodies, budget }: BodyReaderOp
     async function parse(body: PackedBody): Promise<ParsedBody> {
       if (body.bytes.length >= largeBody) return largeBodies.parse(body, maxBytes)
       const parsed = parseBody(body, Math.min(maxBytes, largeBody))
-      const isLargeDecompressed = !parsed.ok && parsed.code === 'content-too-large' && maxBytes > largeBody
-      return isLargeDecompressed ? largeBodies.parse(body, maxBytes) : parsed
+      const isTooLargeHere = !parsed.ok && parsed.code === 'content-too-large'
+      return isTooLargeHere && maxBytes > largeBody ? largeBodies.parse(body, maxBytes) : parsed
     }
 
     // Takes room for all of it before any is read: bodies that grew side by side would all be refused half-way.
@@ -82,8 +82,8 @@ export function createBodyReader({ maxBytes, largeBodies, budget }: BodyReaderOp
     if (coding === undefined) throw notDecodable(ctx)
     if (req.readableDidRead) {
       const kept = hostBodyOf(ctx, announced)
-      // The JSON of a parsed body may be longer than the body was.
-      check(kept.isParsed && announced !== null ? announced : kept.bytes.length)
+      // An announced length is checked already, and JSON made of a parsed body can be longer.
+      if (!kept.isParsed || announced === null) check(kept.bytes.length)
       if (!kept.isParsed) return finish({ bytes: kept.bytes, coding: null })
       if (isTooDeep(kept.value)) throw errorOf(tooDeep())
       return bodyOf(kept.value, kept.bytes)
@@ -94,7 +94,7 @@ export function createBodyReader({ maxBytes, largeBodies, budget }: BodyReaderOp
     }
     reading = receive(req, (received) => check(announced ?? received))
     const bytes = await reading.bytes
-    // The hold refers to it until the response is sent; the memory must be free before.
+    // The hold's `cutOff` refers to the variable until the response is sent, and so would keep the bytes in memory.
     reading = undefined
     return finish({ bytes, coding })
   }
@@ -118,7 +118,7 @@ function bodyOf(value: unknown, received: Uint8Array | string): Body {
   return { value, digest: () => hash('sha256', received) }
 }
 
-/** Length of the body by its headers; null: chunked, so its length is unknown. */
+/** Length of the body by its headers, 0 if there is none (`Number('')`); null: chunked, so its length is unknown. */
 function announcedBytes(ctx: Context): number | null {
   return ctx.get('Transfer-Encoding') === '' ? Number(ctx.get('Content-Length')) : null
 }
@@ -231,9 +231,9 @@ function hostBodyOf(ctx: Context, announced: number | null): HostBody {
     if (typeof kept === 'string') return { isParsed: false, bytes: Buffer.from(kept) }
     if (kept instanceof Uint8Array) return { isParsed: false, bytes: kept }
   }
-  // Parsers also leave {} for a body that they skipped.
+  // Parsers also leave {} for a body that they skipped: only a body of that length was really empty.
   const isEmpty = typeof body === 'object' && body !== null && Object.keys(body).length === 0
-  if (body !== undefined && !(isEmpty && announced !== emptyJsonBytes)) {
+  if (body !== undefined && (!isEmpty || announced === emptyJsonBytes)) {
     return { isParsed: true, bytes: Buffer.from(JSON.stringify(body)), value: body }
   }
   const remedy = 'mount Forerunner before it, or keep it from reading the bodies of POST /run-tasks'

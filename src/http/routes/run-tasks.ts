@@ -82,7 +82,7 @@ export const runTasks: Route = {
       const accepted = await intake.submit(request, { waitMs, idempotency, traceparent: ctx.get('traceparent') })
       const { run, commitMs, answerMs, isReplayed } = accepted
       if (answerMs !== null) metrics.answered(commitMs + answerMs)
-      // A caller that does not wait gets 202 even if there is an answer already, unless it repeats a request.
+      // A first request that does not wait gets 202 even if its run has an answer already. A repeated one gets the answer.
       const answer = waitMs === 0 && !isReplayed ? null : run.answer
 
       if (answer !== null && answer.status !== 200) {
@@ -92,6 +92,7 @@ export const runTasks: Route = {
         setPreferenceApplied(ctx, prefer, request, answer.status)
         throw failureOf(whole, answer, view)
       }
+      // First, because it throws if there is no room: that problem has no headers of the run.
       const send = responder.prepareRun(ctx, run, prefer.isMinimal)
       setRunHeaders(ctx, accepted, prefix)
       ctx.status = answer === null ? 202 : 200
@@ -102,7 +103,10 @@ export const runTasks: Route = {
   },
 }
 
-/** @returns the longest time that the caller is willing to wait for the answer; null: no limit of its own */
+/**
+ * With both preferences, the response is asynchronous when the wait is over (RFC 7240, 4.3).
+ * @returns the longest time that the caller is willing to wait for the answer; null: no limit of its own
+ */
 function waitMsOf({ waitS, respondAsync }: Preferences): number | null {
   if (waitS !== null) return waitS * msPerS
   return respondAsync ? 0 : null
@@ -140,7 +144,7 @@ function setPreferenceApplied(ctx: Context, prefer: Preferences, { respond }: Ru
 function failureOf(run: RunRecord, { mode, jobIndex, status }: Answer, view: ViewOptions): AppError {
   const decider = jobIndex === null ? undefined : run.jobs[jobIndex]
   if (decider !== undefined) {
-    // A job that was queued again has no error until it fails again. If it was cancelled before, it has no failure either.
+    // A job that was queued again has only its earlier failures, and none if it was cancelled before.
     const reason = decider.error ?? decider.failures.at(-1)?.error
     const detail = `${decider.task}: ${reason?.message ?? 'it was cancelled, and queued again since'}`
     const error = reason === undefined ? null : viewError(reason, view.showsStacks)
@@ -150,9 +154,9 @@ function failureOf(run: RunRecord, { mode, jobIndex, status }: Answer, view: Vie
     })
   }
   const jobs = run.jobs.map((job) => viewJob(run.id, job, { ...view, maxResultBytes }))
-  const failed = run.jobs.filter(({ state }) => state !== 'completed')
+  const unsuccessful = run.jobs.filter(({ state }) => state !== 'completed')
   const code = mode === 'any' ? 'all-tasks-failed' : 'tasks-failed'
-  return new AppError(code, `${failed.length} of ${run.jobs.length} tasks did not succeed`, {
+  return new AppError(code, `${unsuccessful.length} of ${run.jobs.length} tasks did not succeed`, {
     members: { runId: run.id, jobIndex, jobs },
   })
 }
