@@ -8,9 +8,11 @@ import type { ClaimedDelivery, RunRecord } from '../domain/run.ts'
 import { deliveryId, nextTryAt, type TryResult } from '../domain/webhook.ts'
 import type { Log } from '../log.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { DeliveryClaims } from '../store/claim-requests.ts'
 import type { Store } from '../store/store.ts'
+import { createLooks } from './looks.ts'
 import { type Message, type Post, type PostResult, signMessage } from './post.ts'
-import { createReceivers, maxAtOnce } from './receivers.ts'
+import { createReceivers } from './receivers.ts'
 
 export interface WebhookSender {
   start(): void
@@ -40,124 +42,41 @@ export interface WebhookSenderOptions {
   readonly random?: () => number
 }
 
-/** Longest wait before a look at deliveries that are due later, or that other processes have left. */
-const lookMs = 1_000
-/** Shortest wait before a look at deliveries that are due later. */
-const minPauseMs = 20
-/** Rest after a look, for each of its claims if it needed several: the store has other work. */
-const restMs = 10
 /** The status by which a receiver unsubscribes. */
 const gone = 410
 
 export function createWebhookSender(options: WebhookSenderOptions): WebhookSender {
   const { store, secrets, post, textOf, onTried, onGivenUp, clock, log, random = Math.random } = options
-  const isShared = store.notifier !== null
   const sending = new Map<ClaimedDelivery, Promise<void>>()
   const receivers = createReceivers()
   const aborting = new AbortController()
-  let timer: NodeJS.Timeout | undefined
-  let looking: Promise<void> | null = null
-  let isLookWanted = false
-  let isOver = true
-  /** The next look at all receivers starts after this one, in the order of their names. */
-  let cursor = ''
-  /** On the monotonic clock: no look at all receivers before that. */
-  let restsUntil = 0
-  /** Receivers of tries that have ended since the last look. */
-  const freed = new Set<string>()
-  /** When claimed deliveries that are not being sent were last released, on the monotonic clock; null: there may be some. */
-  let releasedAt: number | null = null
+  const looks = createLooks({
+    claim,
+    release: () => store.releaseDeliveries([...sending.keys()]),
+    sendingCount: () => sending.size,
+    isShared: store.notifier !== null,
+    clock,
+    log,
+  })
 
-  async function claim(after: string, among?: readonly string[]) {
+  async function claim(after: string, among?: readonly string[]): Promise<DeliveryClaims> {
     const room = receivers.room(sending.keys())
     const claims = await store.claimDeliveries({ ...room, after, at: clock.now(), ...(among && { among }) })
-    for (const delivery of claims.deliveries) begin(delivery)
+    for (const delivery of claims.deliveries) sending.set(delivery, tryOnce(delivery))
     return claims
   }
 
-  /** @returns milliseconds until the next look; null: it waits to be woken */
-  async function lookAtAll(): Promise<number | null> {
-    if (releasedAt === null || (isShared && performance.now() - releasedAt >= lookMs)) {
-      releasedAt = performance.now()
-      await store.releaseDeliveries([...sending.keys()])
-    }
-    freed.clear()
-    let nextDueAt = Infinity
-    let claims = 0
-    // From the cursor to the last receiver, then once more from the first one: each receiver gets its turn.
-    for (let rounds = cursor === '' ? 1 : 2; rounds > 0 && sending.size < maxAtOnce; claims += 1) {
-      const claimed = await claim(cursor)
-      nextDueAt = Math.min(nextDueAt, claimed.nextDueAt ?? Infinity)
-      if (claimed.after === null) rounds -= 1
-      cursor = claimed.after ?? ''
-    }
-    if (claims > 1) restsUntil = performance.now() + claims * restMs
-    if (nextDueAt < Infinity) return Math.min(lookMs, Math.max(minPauseMs, nextDueAt - clock.now()))
-    return isShared ? lookMs : null
-  }
-
-  /** Cheaper than a look at all receivers, for one that has many due deliveries. */
-  async function lookAtFreed(): Promise<number> {
-    const among = [...freed]
-    freed.clear()
-    await claim('', among)
-    return Math.max(0, leftOfRestMs())
-  }
-
-  const leftOfRestMs = (): number => restsUntil - performance.now()
-
-  async function look(): Promise<void> {
-    let pauseMs: number | null = lookMs
+  async function tryOnce(delivery: ClaimedDelivery): Promise<void> {
+    let hasFailed = false
     try {
-      pauseMs = await (leftOfRestMs() > 0 ? lookAtFreed() : lookAtAll())
+      await send(delivery)
     } catch (error) {
-      releasedAt = null
-      log.debug({ err: error }, 'due webhooks could not be looked for; trying again')
+      hasFailed = true
+      const fields = { err: error, ...fieldsOf(delivery) }
+      log.debug(fields, 'the run of a webhook could not be read, or its outcome not be stored')
     }
-    looking = null
-    if (isOver) return
-    if (isLookWanted) wake()
-    // A try has failed during this look, and its delivery must be released.
-    else if (releasedAt === null) wakeLater(lookMs)
-    else if (pauseMs !== null) wakeLater(pauseMs)
-  }
-
-  function wakeLater(pauseMs: number): void {
-    if (isOver || looking !== null) return
-    clearTimeout(timer)
-    timer = setTimeout(wake, pauseMs)
-  }
-
-  function wake(): void {
-    isLookWanted = looking !== null
-    if (isOver || looking !== null) return
-    // While half of the tries are under way, the other half is left to receivers that wait for the next look at all.
-    const mayLookAtFreed = freed.size > 0 && sending.size < maxAtOnce / 2
-    if (leftOfRestMs() > 0 && !mayLookAtFreed) return wakeLater(leftOfRestMs())
-    clearTimeout(timer)
-    looking = look()
-  }
-
-  function begin(delivery: ClaimedDelivery): void {
-    const leave = (): void => {
-      sending.delete(delivery)
-      freed.add(delivery.receiver)
-    }
-    const end = send(delivery).then(
-      () => {
-        leave()
-        wake()
-      },
-      (error: unknown) => {
-        leave()
-        // A later look releases the delivery, and it is sent again.
-        releasedAt = null
-        const fields = { err: error, ...fieldsOf(delivery) }
-        log.debug(fields, 'the run of a webhook could not be read, or its outcome not be stored')
-        wakeLater(lookMs)
-      },
-    )
-    sending.set(delivery, end)
+    sending.delete(delivery)
+    looks.onTryEnded({ receiver: delivery.receiver, hasFailed })
   }
 
   async function send(delivery: ClaimedDelivery): Promise<void> {
@@ -213,15 +132,10 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   }
 
   return {
-    start() {
-      isOver = false
-      wake()
-    },
-    wake,
+    start: looks.start,
+    wake: looks.wake,
     async drain(graceMs) {
-      isOver = true
-      clearTimeout(timer)
-      await looking
+      await looks.stop()
       if (sending.size === 0) return
       const abortTimer = setTimeout(() => aborting.abort(), graceMs)
       await Promise.all(sending.values())
@@ -230,8 +144,7 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
       await store.releaseDeliveries([]).catch(() => {})
     },
     stop() {
-      isOver = true
-      clearTimeout(timer)
+      void looks.stop()
       aborting.abort()
     },
   }
