@@ -131,8 +131,7 @@ export function stepsOfAttempt(keeper: StepKeeper, claim: Claim): AttemptSteps {
   return { keep: (step) => keeper.keep(claim, step), stored: (from) => keeper.stored(claim, from) }
 }
 
-/** Keeps the first of steps with the same name: a commit that was repeated because its result was unknown stores two. */
+/** Keeps the first step of each name: a commit of unknown outcome is repeated, and then stores a second one. */
 export function firstOfEachName<Named extends Pick<Step, 'name'>>(steps: readonly Named[]): Named[] {
-  const names = new Set<string>()
-  return steps.filter(({ name }) => names.size < names.add(name).size)
+  return [...Map.groupBy(steps, ({ name }) => name).values()].flatMap(([first]) => first ?? [])
 }

@@ -9,7 +9,7 @@ const bytesPerId = 16
 const random = new Uint8Array(bytesPerId * 256)
 let unusedBytes = 0
 let lastMs = 0
-/** Ids keep growing after the clock is set back, but not after it is set back by more than this. */
+/** If the clock is set back by more than this, ids begin again at its time; otherwise they keep growing. */
 const maxBehindMs = 86_400_000
 /** Numbers the ids of one millisecond, from a random start with room for many. */
 let sequence = 0
@@ -26,9 +26,10 @@ function takeRandom(): Uint8Array {
 /** A UUIDv7 (RFC 9562): ids sort by time of creation, and grow within one process. */
 export function newRunId(now = Date.now()): string {
   const bytes = takeRandom()
-  if (lastMs - now > maxBehindMs) lastMs = now - 1
-  sequence = now > lastMs ? new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) >>> 1 : sequence + 1
-  lastMs = Math.max(lastMs, now)
+  if (now > lastMs || now < lastMs - maxBehindMs) {
+    lastMs = now
+    sequence = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) >>> 1
+  } else sequence += 1
   return v7({ msecs: lastMs, seq: sequence, random: bytes })
 }
 

@@ -11,7 +11,7 @@ const transitions: Record<JobState, readonly JobState[]> = {
   running: ['completed', 'failed', 'cancelled', 'retrying', 'queued'],
   retrying: ['running', 'cancelled'],
   completed: [],
-  // By a requested retry only.
+  // Only by a requested retry: of the job itself or, where it is blocked again, of a job that it depends on.
   failed: ['queued'],
   cancelled: ['queued', 'blocked'],
   blocked: ['queued', 'cancelled'],
@@ -80,7 +80,7 @@ export interface StepRecord {
   readonly finishedAt: number
 }
 
-/** A start that ended together with its process and spent no attempt. Instants are epoch milliseconds. */
+/** A start that ended together with its process and spent no attempt, counted or not. Instants are epoch milliseconds. */
 export interface LostStart {
   readonly startedAt: number
   /** When the job was queued again: by its process as it left, or by a rescue. */
@@ -114,7 +114,7 @@ export interface JobRecord {
   readonly result: string | null
   readonly error: JobError | null
   readonly failures: readonly JobFailure[]
-  /** When the latest failed attempts ran, where `failures` is omitted; absent: no attempt failed. */
+  /** When the latest failed attempts ran; present only where `failures` is omitted and the times are known. */
   readonly failedAttempts?: readonly FailedAttempt[]
   /** In the order in which they were stored; absent in lists, and where there are none. */
   readonly steps?: readonly StepRecord[]
@@ -170,10 +170,10 @@ export function retryDelayMs(attempt: number, random: () => number = Math.random
   return Math.floor(random() * (ceilingMs + 1))
 }
 
-/** A job that started within this time before its process was asked to leave may have caused that. */
+/** A job may be the reason why its process is asked to leave if that happens within this time after its start. */
 export const soonAfterStartMs = 60_000
 
-/** How often the process may be asked to leave soon after a start of the same job; each further time counts as a lost start. */
+/** After this many starts with such an end, each further one of the job counts as a lost start. */
 export const maxLeftStarts = 20
 
 /** A job fails as `crashed` when this many of its starts are lost. */

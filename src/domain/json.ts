@@ -26,7 +26,7 @@ export class RawJson {
 
 /** TypeScript has no types for it yet: https://tc39.es/proposal-json-parse-with-source/ */
 const rawJson = (text: string): unknown => Reflect.apply(Reflect.get(JSON, 'rawJSON') as () => unknown, JSON, [text])
-/** Replaces a raw text until the JSON is written. JSON.stringify escapes no letter, so no other value looks like it. */
+/** Stands for a raw text while JSON.stringify runs. No other value is written so: JSON.stringify does not escape letters. */
 const mark = String.raw`"\u0041"`
 /** The texts that marks replace; null: no call of `writeJson` is running. */
 let markedTexts: string[] | null = null
@@ -174,11 +174,11 @@ export function replaceTexts(text: string, path: JsonPath, replacement: string):
  */
 export function keepTexts(text: string, value: unknown, path: JsonPath): void {
   // Most paths lead nowhere, and then the text need not be scanned.
-  if (!Object.hasOwn(Object(value), path[0] ?? '')) return
+  if (!Array.isArray(value) && !Object.hasOwn(Object(value), path[0] ?? '')) return
   const ranges = rangesOf(text, path).values()
 
   function visit(holder: unknown, depth: number): void {
-    if (Array.isArray(holder)) for (const each of holder) visit(each, depth)
+    if (Array.isArray(holder)) return holder.forEach((each) => visit(each, depth))
     const name = path[depth]
     if (name === undefined || typeof holder !== 'object' || holder === null || !Object.hasOwn(holder, name)) return
     const member: unknown = Reflect.get(holder, name)

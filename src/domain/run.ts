@@ -35,7 +35,7 @@ export type FirstFailurePolicy = (typeof firstFailurePolicies)[number]
 export interface RunRecord {
   readonly id: string
   readonly state: RunState
-  /** Grows with every committed change of state. */
+  /** Grows with every committed change of the run and its jobs that readers can see. */
   readonly version: number
   readonly respond: RespondMode
   readonly tags: readonly string[]
@@ -82,9 +82,9 @@ export interface RunChange {
   readonly isDeliveryDue?: boolean
 }
 
-/** The run as the commit of a change left it; null: it must be read. */
+/** The run as the commit of a change left it; null: it must be read, because this process does not have it in memory. */
 export type AsCommitted = () => RunRecord | null
-/** @param asCommitted absent when another process made the commit, or the engine no longer has the run in memory */
+/** @param asCommitted absent from an engine that keeps no records for it */
 export type ChangeListener = (change: RunChange, asCommitted?: AsCommitted) => void
 
 export const respondModes = ['first', 'race', 'any', 'all', 'none'] as const

@@ -1,6 +1,6 @@
 /** Schedules: as a task declares one, and as the store keeps it. */
 
-/** What happens to ticks that passed while no process ran: one run for the last of them, none, or one for each. */
+/** Runs for ticks that passed while no process ran. `one`: for the last of them; `skip`: none; `all`: for each. */
 export const missedPolicies = ['one', 'skip', 'all'] as const
 export type MissedPolicy = (typeof missedPolicies)[number]
 
@@ -11,7 +11,7 @@ export interface TaskSchedule {
   /** A name of the IANA database, such as `Europe/Berlin`; default `UTC`. */
   readonly timeZone?: string
   readonly input?: unknown
-  /** What happens to ticks that passed while no process ran: a run for the last of them (default), none, or one for each. */
+  /** Runs for ticks that passed while no process ran. `one` (default): for the last of them; `skip`: none; `all`: for each. */
   readonly missed?: MissedPolicy
 }
 

@@ -27,7 +27,7 @@ export interface StoredChunk {
   readonly text: string
 }
 
-/** Bounds of the lines that are kept of a run. The latest chunk is kept even if it exceeds them. */
+/** Bounds of the lines that are kept of a run, in whole chunks: the latest one is kept whatever its size. */
 export const maxLinesPerRun = 1_000
 export const maxLineBytesPerRun = 1_048_576
 

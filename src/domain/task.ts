@@ -162,14 +162,14 @@ export function startInstant(at: number, rate: Rate): number {
 
 /** @param starts oldest first */
 export function allowanceOf(starts: readonly Starts[], { limit, perMs }: Rate, at: number): Allowance {
-  let count = 0
+  let left = limit
   for (const start of starts.toReversed()) {
     if (start.at <= at - perMs) break
-    count += start.count
-    // A job may start again once this instant has left the window.
-    if (count >= limit) return { left: 0, until: start.at + perMs }
+    left -= start.count
+    // With these starts the window is full, until the first of them leaves it.
+    if (left <= 0) return { left: 0, until: start.at + perMs }
   }
-  return { left: limit - count, until: null }
+  return { left, until: null }
 }
 
 /** What a request can set for one of its jobs, instead of the task's policy. */
@@ -201,7 +201,7 @@ export type SchemaInput<Schema> = [Schema] extends [never]
     ? StandardSchemaV1.InferInput<Schema>
     : unknown
 
-/** A task whose input can be `undefined` needs none. */
+/** The input is optional where the schema accepts `undefined`. */
 type CallArguments<Input> = undefined extends Input
   ? [input?: Input, options?: JobOptions]
   : [input: Input, options?: JobOptions]
@@ -226,10 +226,10 @@ export function defineTask<const Schema extends StandardSchemaV1 | undefined = u
     task,
     ...(input !== undefined && { input }),
   })
-  // The definition's own members replace those of the function.
+  // The function gets exactly the members of the definition, so it is a definition itself.
   Reflect.deleteProperty(task, 'name')
   Reflect.deleteProperty(task, 'length')
-  // Without members, a definition that is not an object is refused when its module is loaded, with the name of its file.
+  // `Object`, because a value that is no object must not throw here: the loader refuses it, and names its file.
   Object.defineProperties(task, Object.getOwnPropertyDescriptors(Object(definition)))
   return task as unknown as DefinedTask<Schema, Result>
 }

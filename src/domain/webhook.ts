@@ -36,6 +36,7 @@ export function shownUrl(url: string): string {
   return shown.href
 }
 
+/** Whether it is the prefix and at least one byte in Base64, with or without padding. */
 export function isWebhookSecret(text: string): boolean {
   return /^whsec_(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?|[A-Za-z0-9+/]{4})$/.test(text)
 }
@@ -80,7 +81,7 @@ const waitsMs = [5_000, 30_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 28_80
 const jitter = 0.1
 /** How far the clocks of two processes may differ. */
 const toleranceMs = 1_000
-/** The longest wait for the next try, by the number of tries that have ended, from 0 on. */
+/** The longest wait for the next try, by the number of ended tries. The first try is due at once, on whatever clock. */
 export const maxDeliveryWaitsMs = [toleranceMs, ...waitsMs.map((waitMs) => Math.ceil(waitMs * (1 + jitter)))]
 
 /**

@@ -3,7 +3,7 @@ import type { DeliveryRecord } from '../domain/webhook.ts'
 import { instantOf } from '../domain/ids.ts'
 import type { FailedAttempt, JobError, JobFailure, JobInput, JobRecord, StepRecord } from '../domain/job.ts'
 import type { RunRecord } from '../domain/run.ts'
-import { type Apart, type Job, jobAt, missingOf, type Run } from '../domain/run/aggregate.ts'
+import { type Apart, failedAttemptOf, type Job, jobAt, missingOf, type Run } from '../domain/run/aggregate.ts'
 import { isApart } from './apart.ts'
 
 /** Bytes of results, failures, errors and steps of one run that are read at once; readers read the rest job by job. */
@@ -84,11 +84,7 @@ function listedJob(run: Run, index: number, textOf: TextOf): JobRecord {
 }
 
 function failedAttemptsOf({ failures }: Job): FailedAttempt[] {
-  return failures.slice(-maxListedAttempts).flatMap((failure) => {
-    if (!isApart(failure)) return [{ startedAt: failure.startedAt, finishedAt: failure.finishedAt }]
-    const { at, ms } = failure
-    return at === undefined || ms === undefined ? [] : [{ startedAt: at, finishedAt: at + ms }]
-  })
+  return failures.slice(-maxListedAttempts).flatMap((failure) => failedAttemptOf(failure) ?? [])
 }
 
 function errorOf(run: Run, index: number, textOf: TextOf): JobError | null {

@@ -60,6 +60,11 @@ test('finds values by their path, through lists, whatever their names and texts'
   assert.is(replaceTexts('{"a":[{"b": 1.0},{"b":2 }],"b":3}', ['a', 'b'], '0'), '{"a":[{"b": 0},{"b":0 }],"b":3}')
 })
 
+test('a path through an array leads to each of its elements, also in the array that is the whole text', () => {
+  const text = '[{"rate":1.0},2.0,[{"rate":3.0}]]'
+  assert.is(writeJson(parseKeeping(text, [['rate']])), '[{"rate":1.0},2,[{"rate":3.0}]]')
+})
+
 test('a value keeps the texts of its parts, and is written with them', () => {
   const text = '{"tasks":[{"name":"a"},{"input":1.0},{"input":{"2":"\\u0041","1":[ ]}},{"input":null}]}'
   const value = parseKeeping(text, [['tasks', 'input']]) as { readonly tasks: readonly { readonly input?: RawJson }[] }

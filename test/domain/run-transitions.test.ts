@@ -1,4 +1,5 @@
 /** Whatever happens to a run, its record stays consistent, and its text holds all of it. */
+import { isDeepStrictEqual } from 'node:util'
 import * as fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -8,6 +9,7 @@ import { isFinalJob } from '../../src/domain/job.ts'
 import { failedDependency, missingOf, type Run, runningJobs } from '../../src/domain/run/aggregate.ts'
 import { acceptRun } from '../../src/domain/run/new-run.ts'
 import {
+  boundDueTimes,
   cancelJobs,
   claimJobs,
   completeJob,
@@ -18,6 +20,7 @@ import {
   releaseJob,
   rescueJobs,
   retryJob,
+  shiftDueTimes,
 } from '../../src/domain/run/transitions.ts'
 import { changeOf } from '../../src/domain/run/verbs.ts'
 import { decodeRun, encodeRun } from '../../src/store/run-codec.ts'
@@ -34,6 +37,8 @@ const verbs = [
   'retry',
   'rescue',
   'leave',
+  'shift',
+  'bound',
   'expire',
 ]
 
@@ -69,6 +74,10 @@ function apply(run: Run, { verb, index }: Step, at: number): Run {
       return expireJobs(run, at)
     case 'leave':
       return noteLeaving(run, () => true, at)
+    case 'shift':
+      return shiftDueTimes(run, index)
+    case 'bound':
+      return boundDueTimes(run, at - 5 * index)
     default:
       return rescueJobs(run, () => true, at)
   }
@@ -116,7 +125,9 @@ function check(before: Run, run: Run, { verb }: Step): void {
   assert.equal(run.counts, { open, failed: count('failed'), cancelled: count('cancelled') })
   assert.is(run.state, runStateOf(run.counts))
   assert.is(run.finishedAt === null, run.state === 'running')
-  assert.ok(run === before || verb === 'leave' || run.version > before.version, 'the version grows')
+  assert.ok(run === before || !isDeepStrictEqual(run, before), 'without a change the run is the same object')
+  const isSeen = !['leave', 'shift', 'bound'].includes(verb)
+  assert.is(run.version > before.version, isSeen && run !== before, 'the version grows with what readers see')
   for (const [index, job] of run.jobs.entries()) {
     assert.is(job.runAt !== null, job.state === 'queued' || job.state === 'retrying', 'waiting jobs are due sometime')
     assert.is(job.finishedAt !== null, isFinalJob(job.state))
@@ -155,6 +166,19 @@ test('the loss of a first job ends the others if its run says so, and rescues no
     run.jobs.map(({ state }) => state),
     ['failed', 'cancelled', 'cancelled'],
   )
+})
+
+test('a retry waits since its failure, also when the failure is kept outside the record', () => {
+  let run = acceptRun(runOf({ claimsFirst: true, jobs: [jobOf({ maxAttempts: 2 })] }), start)
+  const claim = { runId: run.id, jobIndex: 0, claim: 1 }
+  run = failJob(run, claim, taskError, start + 900, start + 400)
+  const [job] = run.jobs
+  if (job === undefined) throw new Error('no such job')
+  const failures = [{ part: 1, bytes: 9_000, at: start, ms: 400 }]
+  // The clock was set back by ten seconds while no process was running.
+  for (const kept of [job, { ...job, failures }]) {
+    assert.is(boundDueTimes({ ...run, jobs: [kept] }, start - 10_000).jobs[0]?.runAt, start - 9_500)
+  }
 })
 
 test('a record of a newer format is refused by its number', () => {

@@ -4,6 +4,7 @@
  */
 import type { StepTotals } from '../claim.ts'
 import {
+  type FailedAttempt,
   isFinalJob,
   type JobCounts,
   type JobError,
@@ -23,12 +24,19 @@ export interface Apart {
   readonly bytes: number
 }
 
-/** A failure that is kept outside the record. Records of older versions lack its times. */
+/** A failure that is kept outside the record. */
 export interface ApartFailure extends Apart {
-  /** When the attempt started. */
+  /** When the attempt started; absent, like `ms`, in records of older versions. */
   readonly at?: number
   /** How long it took. */
   readonly ms?: number
+}
+
+/** null: the record does not have its times. */
+export function failedAttemptOf(failure: JobFailure | ApartFailure): FailedAttempt | null {
+  if ('finishedAt' in failure) return { startedAt: failure.startedAt, finishedAt: failure.finishedAt }
+  const { at, ms } = failure
+  return at === undefined || ms === undefined ? null : { startedAt: at, finishedAt: at + ms }
 }
 
 /** JSON text, or where the store keeps it; null: none. */
@@ -47,7 +55,7 @@ export interface Chain {
 /** How long a due job may wait for its start. */
 export interface Expiry {
   readonly afterMs: number
-  /** Number of the latest claim when the job was queued: a job with a newer claim has started in time. */
+  /** The job's latest claim when it was queued. With a newer one it has started in time, and expires no more. */
   readonly claim: number
 }
 
@@ -63,8 +71,9 @@ export interface Job {
   readonly attempt: number
   /** Number of the latest claim. It only grows, and fences every write. */
   readonly claim: number
+  /** Number of lost starts, except those during which the process was asked to leave, unless that happened too often. */
   readonly lostStarts: number
-  /** The claim during which the process was last asked to leave. */
+  /** The latest claim during which the process was asked to leave; 0: none. */
   readonly leftClaim: number
   /** How often the process was asked to leave soon after a start of this job. */
   readonly leftStarts: number
@@ -96,7 +105,7 @@ export interface Job {
 export interface Run {
   readonly id: string
   readonly state: RunState
-  /** Grows with every change. */
+  /** Grows with every change that readers can see. */
   readonly version: number
   readonly respond: RespondMode
   readonly onFirstFailure: FirstFailurePolicy
@@ -113,7 +122,7 @@ export interface Run {
   readonly jobs: readonly Job[]
 }
 
-/** The new state of a job, and other members that the change sets. */
+/** The new state of a job, and other members that the change sets. `changedJob` says which of the others it resets. */
 export interface JobChange {
   readonly to: JobState
   readonly attempt?: number
@@ -127,7 +136,7 @@ export interface JobChange {
   readonly error?: JobError
   readonly failures?: readonly (JobFailure | ApartFailure)[]
   readonly chain?: Chain
-  readonly expiry?: Expiry | null
+  readonly expiry?: Expiry
 }
 
 export function jobAt(run: Run, index: number): Job {
@@ -163,29 +172,23 @@ export function changeJob(run: Run, index: number, change: JobChange, at: number
   }
 }
 
-function changedJob(job: Job, change: JobChange, at: number): Job {
-  const state = moveJob(job.state, change.to)
+function changedJob(job: Job, { to, ...members }: JobChange, at: number): Job {
+  const state = moveJob(job.state, to)
   const isQueuedAgain = state === 'queued' || state === 'blocked'
   return {
     ...job,
     state,
-    attempt: change.attempt ?? job.attempt,
-    lostStarts: change.lostStarts ?? job.lostStarts,
-    leftStarts: change.leftStarts ?? job.leftStarts,
-    lostStart: change.lostStart ?? job.lostStart,
     thread: isQueuedAgain ? null : job.thread,
     holder: null,
-    queuedAt: change.queuedAt ?? job.queuedAt,
-    runAt: change.runAt ?? null,
     startedAt: isQueuedAgain ? null : job.startedAt,
     finishedAt: isFinalJob(state) ? at : null,
-    result: change.result ?? null,
-    error: change.error ?? null,
-    failures: change.failures ?? job.failures,
-    chain: change.chain ?? job.chain,
-    expiry: change.expiry ?? job.expiry,
-    // A requested retry starts without the stored steps.
+    // A final job changes only by a retry, which starts without the stored steps.
     steps: isFinalJob(job.state) ? null : job.steps,
+    // They belong to the old state.
+    runAt: null,
+    result: null,
+    error: null,
+    ...members,
   }
 }
 
@@ -197,10 +200,7 @@ function countsAfter({ open, failed, cancelled }: JobCounts, from: JobState, to:
   }
 }
 
-/**
- * Updates all jobs that depend on others, after a change that ended a job or queued it again: they become due, are
- * cancelled, or are blocked again.
- */
+/** Call after a change that ended a job or queued it again: its dependents become due, are cancelled, or are blocked again. */
 export function advanceChains(run: Run, at: number): Run {
   let changed = run
   // In order of index: dependencies have lower indexes, so they are updated first.
@@ -215,8 +215,10 @@ function advanceJob(run: Run, index: number, chain: Chain, at: number): Run {
   const { state } = jobAt(run, index)
   const { cancelledBy } = chain
   if (state === 'cancelled' && cancelledBy !== null && !endedWithoutResult(run, cancelledBy)) {
-    const blocked = { ...chain, cancelledBy: null }
-    return advanceJob(changeJob(run, index, { to: 'blocked', queuedAt: at, chain: blocked }, at), index, blocked, at)
+    const freed = { ...chain, cancelledBy: null }
+    const blocked = changeJob(run, index, { to: 'blocked', queuedAt: at, chain: freed }, at)
+    // Another dependency may have failed, or none may be missing.
+    return advanceJob(blocked, index, freed, at)
   }
   if (state !== 'blocked') return run
   const failed = failedDependency(run, chain)

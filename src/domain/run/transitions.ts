@@ -16,6 +16,7 @@ import {
 import {
   advanceChains,
   changeJob,
+  failedAttemptOf,
   isAwaited,
   type Job,
   jobAt,
@@ -92,8 +93,8 @@ export function ownsClaim(run: Run, { jobIndex, claim }: Claim): boolean {
 export type SettlingVerb = 'complete' | 'fail' | 'release'
 
 /**
- * Whether the job already has this outcome under this claim: its owner settles it again when it did not get the reply to
- * the first commit. Only the owner makes a job `completed` or `retrying`. A job that a rescue queued counts as released.
+ * Whether the claim has already ended with this outcome: without a reply to the first commit, the owner settles it again.
+ * Only an owner makes a job `completed` or `retrying`; `queued` can also come from a rescue, which counts as a release.
  */
 export function isSettledBy(verb: SettlingVerb, run: Run, { jobIndex, claim }: Claim): boolean {
   const job = run.jobs[jobIndex]
@@ -133,26 +134,30 @@ export function addStep(run: Run, { jobIndex }: Claim, bytes: number): Run {
   return { ...run, version: run.version + 1, jobs: run.jobs.with(jobIndex, { ...job, steps }) }
 }
 
-/** Hands a job back unspent. It is due at once, after the jobs that are due already. */
+/** Hands a job back without spending its attempt. It is due at once, after the jobs that are due already. */
 export function releaseJob(run: Run, { jobIndex }: Claim, at: number): Run {
   const job = jobAt(run, jobIndex)
   const leaving = wasAskedToLeave(job)
   // A job that makes its process stop at each start must fail in the end.
   if (leaving === 'too often') return loseStart(run, jobIndex, at)
-  const lost = leaving === 'yes' && { lostStart: lostStartOf(job, at) }
-  return changeJob(run, jobIndex, { to: 'queued', attempt: job.attempt - 1, runAt: at, ...lost }, at)
+  const released: JobChange = { to: 'queued', attempt: job.attempt - 1, runAt: at }
+  return changeJob(run, jobIndex, leaving === 'no' ? released : { ...released, lostStart: lostStartOf(job, at) }, at)
 }
 
-/** Notes that the process was asked to leave: its running jobs lose no start if it is killed. Readers see no change. */
+/** Notes that the process was asked to leave during these starts, for `wasAskedToLeave`. Readers see no change. */
 export function noteLeaving(run: Run, isHeld: (claim: Claim) => boolean, at: number): Run {
-  const jobs = run.jobs.map((job, jobIndex) => {
-    if (job.state !== 'running' || !isHeld({ runId: run.id, jobIndex, claim: job.claim })) return job
-    const isNoted = job.leftClaim === job.claim
-    if (isNoted) return job
-    const isSoon = (job.startedAt ?? at) > at - soonAfterStartMs
-    return { ...job, leftClaim: job.claim, leftStarts: job.leftStarts + Number(isSoon) }
+  return changeUnseen(run, (job, jobIndex) => {
+    const { state, claim, leftClaim, startedAt } = job
+    if (state !== 'running' || leftClaim === claim || !isHeld({ runId: run.id, jobIndex, claim })) return job
+    const isSoon = (startedAt ?? at) > at - soonAfterStartMs
+    return { ...job, leftClaim: claim, leftStarts: job.leftStarts + Number(isSoon) }
   })
-  return { ...run, jobs }
+}
+
+/** Makes a change that readers do not see, so the version stays. */
+function changeUnseen(run: Run, change: (job: Job, index: number) => Job): Run {
+  const jobs = run.jobs.map(change)
+  return jobs.every((job, index) => job === run.jobs[index]) ? run : { ...run, jobs }
 }
 
 const byRequest: JobChange = { to: 'cancelled', error: { code: 'cancelled', message: 'cancelled on request' } }
@@ -182,7 +187,8 @@ function cancelUnfinished(run: Run, jobIndex: number | null, change: JobChange, 
 /** Queues a failed or cancelled job again with fresh attempts, and blocks again the jobs that its end had cancelled. */
 export function retryJob(run: Run, jobIndex: number, at: number): Run {
   const { chain, claim, expiry } = jobAt(run, jobIndex)
-  const fresh = { attempt: 0, lostStarts: 0, leftStarts: 0, queuedAt: at, expiry: expiry && { ...expiry, claim } }
+  const expires = expiry && { expiry: { ...expiry, claim } }
+  const fresh = { attempt: 0, lostStarts: 0, leftStarts: 0, queuedAt: at, ...expires }
   const change: JobChange =
     chain === null || missingOf(run, chain).length === 0
       ? { to: 'queued', ...fresh, runAt: at }
@@ -211,7 +217,7 @@ export function expireJobs(run: Run, at: number): Run {
   return changed
 }
 
-/** Takes back the running jobs of a dead process: no attempt is spent, a lost start is counted. */
+/** Takes back the running jobs of a dead process. No attempt is spent; `loseStart` says which starts are counted as lost. */
 export function rescueJobs(run: Run, isHeldByDead: (claim: Claim) => boolean, at: number): Run {
   let changed = run
   for (const index of run.jobs.keys()) {
@@ -254,17 +260,19 @@ function lostStartOf({ startedAt }: Job, at: number): LostStart {
 
 /** Moves due times by a step of the clock, so that waits keep their length. Readers see no change. */
 export function shiftDueTimes(run: Run, byMs: number): Run {
-  const jobs = run.jobs.map((job) => (job.runAt === null ? job : { ...job, runAt: job.runAt + byMs }))
-  return { ...run, jobs }
+  return setDueTimes(run, ({ runAt }) => (runAt === null ? null : runAt + byMs))
 }
 
-/** Bounds each wait by its original length: the clock may have been set while no process was running. */
+/** Keeps each wait within its intended length: the clock may have been set back while no process was running. */
 export function boundDueTimes(run: Run, at: number): Run {
-  const jobs = run.jobs.map((job) => {
-    const runAt = boundedDueTime(job, at)
+  return setDueTimes(run, (job) => boundedDueTime(job, at))
+}
+
+function setDueTimes(run: Run, dueTimeOf: (job: Job) => number | null): Run {
+  return changeUnseen(run, (job) => {
+    const runAt = dueTimeOf(job)
     return runAt === job.runAt ? job : { ...job, runAt }
   })
-  return jobs.every((job, index) => job === run.jobs[index]) ? run : { ...run, jobs }
 }
 
 function boundedDueTime(job: Job, at: number): number | null {
@@ -282,7 +290,7 @@ function boundedDueTime(job: Job, at: number): number | null {
 export function waitsSince({ state, queuedAt, startedAt, failures }: Job): number {
   if (state === 'queued') return queuedAt
   const last = failures.at(-1)
-  return last !== undefined && 'finishedAt' in last ? last.finishedAt : (startedAt ?? queuedAt)
+  return (last && failedAttemptOf(last)?.finishedAt) ?? startedAt ?? queuedAt
 }
 
 /** Whether one more lost start is the job's last. A suspect runs alone, so that no other job is blamed with it. */

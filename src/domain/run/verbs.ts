@@ -1,7 +1,8 @@
 /**
  * The store's verbs over one run. Each checks whether it applies, changes the run by `transitions.ts`, and returns the
- * reply. A verb is repeated when it is unknown whether its commit took place; if it did, the repeat returns the same
- * reply and changes nothing. The effects of a change, void claims and a delivery, are derived here too.
+ * reply. A verb is repeated when it is unknown whether its commit took place. If it did, a repeated `complete`, `fail` or
+ * `release` returns the same reply and changes nothing; an engine that repeats `cancel` or `retry` corrects the reply, and
+ * readers leave out a repeated step. The effects of a change, void claims and a delivery, are derived here too.
  */
 import { maxSteps, type Claim, type Step, type StepReport } from '../claim.ts'
 import { isFinalJob, type JobError, type JobState } from '../job.ts'
@@ -78,8 +79,9 @@ function settle(
 /** @param jobIndex null: all jobs that are not final */
 export function cancel(run: Run | null, jobIndex: number | null, at: number): VerbResult<CancelResult> {
   if (run === null) return { run, value: 'not-found' }
-  const named = run.jobs.filter((_, index) => jobIndex === null || index === jobIndex)
-  return { run: cancelJobs(run, jobIndex, at), value: cancelResultOf(named.map(({ state }) => state)) }
+  const states = run.jobs.map(({ state }) => state)
+  const named = jobIndex === null ? states : states.slice(jobIndex, jobIndex + 1)
+  return { run: cancelJobs(run, jobIndex, at), value: cancelResultOf(named) }
 }
 
 export function retry(run: Run | null, jobIndex: number, at: number): VerbResult<RetryResult> {
@@ -105,7 +107,7 @@ function voidedClaims(before: Run, after: Run): Claim[] {
 export function cancelResultOf(states: readonly JobState[]): CancelResult {
   if (states.length === 0) return 'not-found'
   if (!states.every(isFinalJob)) return 'cancelled'
-  // A run with a failed job has failed, also when others of its jobs were cancelled.
+  // As for a run: one with a failed job has failed, even if other jobs were cancelled.
   return states.includes('cancelled') && !states.includes('failed') ? 'was-cancelled' : 'was-final'
 }
 
@@ -113,6 +115,7 @@ export function cancelResultOf(states: readonly JobState[]): CancelResult {
 export function deliveryOfEnd(before: Run, after: Run): NewDelivery | null {
   const { id: runId, webhook, version, state: outcome, finishedAt } = after
   if (webhook === null || outcome === 'running' || before.state !== 'running') return null
+  // A finished run has the instant of its end, and its webhook was checked when it was accepted.
   return { runId, version, receiver: URL.parse(webhook)?.origin ?? '', outcome, endedAt: finishedAt ?? 0 }
 }
 
