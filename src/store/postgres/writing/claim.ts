@@ -100,7 +100,7 @@ function acceptedJobs(unit: UnitOfWork, at: number, { tasks, pausedTasks }: Clai
   return unit.added().flatMap((run) => waitingJobs(run, at).filter(mayRun))
 }
 
-/** Notes that no further job of these kinds is due. */
+/** Notes when the next job of each open kind is due. Earlier ones can only be of tasks at their limit. */
 function noteQueues({ due, noteQueue }: Reading, { openKinds, taskLimits }: Choice): void {
   const atLimit = [...taskLimits].flatMap(([task, left]) => (left <= 0 ? [task] : []))
   for (const kind of openKinds) noteQueue(kind, due.nextDueAt.get(kind), atLimit)
