@@ -190,7 +190,7 @@ async function startOwnService(environment: Environment, isIdle: boolean): Promi
   createInterface({ input: log }).on('line', (line) => {
     const entry = entryOf(line)
     if (entry === null) return
-    lastMessage = String(entry['msg'])
+    lastMessage = entry.msg
     if (lastMessage.startsWith('ready at ')) resolve(String(entry['url']))
   })
   void ended.then(() => reject(new Error(`the service did not start: ${lastMessage}`)))

@@ -79,41 +79,51 @@ function startService(environment: Context['environment']): ChildProcess {
   return child
 }
 
-const levelStyles: Readonly<Record<string, 'yellow' | 'red' | undefined>> = {
-  warn: 'yellow',
-  error: 'red',
-  fatal: 'red',
-}
+const levelStyles = new Map<string, 'yellow' | 'red'>([
+  ['warn', 'yellow'],
+  ['error', 'red'],
+  ['fatal', 'red'],
+])
 
 /** A line of the log as text. A line that a task has printed is returned unchanged. */
 export function readableLine(line: string): string {
   const entry = entryOf(line)
   if (entry === null) return line
   const { level, time, msg, ...fields } = entry
-  const clock = new Date(String(time)).toTimeString().slice(0, 8)
-  const message = clean(String(msg))
-  const levelName = clean(String(level))
-  const style = levelStyles[levelName]
-  const text = style === undefined ? message : styled(style, `${levelName}: ${message}`)
+  const clock = new Date(time).toTimeString().slice(0, 8)
+  const style = levelStyles.get(level)
+  const text = style === undefined ? clean(msg) : styled(style, `${level}: ${clean(msg)}`)
   const rest = Object.entries(fields)
     .filter(([, value]) => !Array.isArray(value) || value.length > 0)
     .map(([name, value]) => `${name}=${clean(textOf(value))}`)
   return `${styled('dim', clock)}  ${text}${rest.length === 0 ? '' : styled('dim', `  ${rest.join(' ')}`)}`
 }
 
+interface LogEntry extends Readonly<Record<string, unknown>> {
+  readonly level: string
+  readonly time: string
+  readonly msg: string
+}
+
 /** @returns null for a line that the service has not logged: tasks may print others */
-export function entryOf(line: string): Readonly<Record<string, unknown>> | null {
+export function entryOf(line: string): LogEntry | null {
   try {
     const value: unknown = JSON.parse(line)
-    const isEntry = typeof value === 'object' && value !== null && 'level' in value && 'time' in value && 'msg' in value
-    return isEntry ? { ...value } : null
+    return isEntry(value) ? value : null
   } catch {
     return null
   }
 }
 
+function isEntry(value: unknown): value is LogEntry {
+  const { level, time, msg } = Object(value) as Partial<Record<string, unknown>>
+  return typeof level === 'string' && typeof time === 'string' && typeof msg === 'string'
+}
+
+/** Never throws: any value may be in the output of a task, also an object with a member `toString`. */
 function textOf(value: unknown): string {
-  if (Array.isArray(value)) return value.join(',')
-  if (typeof value !== 'object' || value === null) return String(value)
-  return 'message' in value ? String(value.message) : JSON.stringify(value)
+  if (typeof value === 'string') return value
+  if (Array.isArray(value)) return value.map(textOf).join(',')
+  const { message } = Object(value) as { readonly message?: unknown }
+  return typeof message === 'string' ? message : JSON.stringify(value)
 }

@@ -2,7 +2,7 @@
 import type { JobView, RunView } from '../client/client.ts'
 import type { Context } from './context.ts'
 import { clean, columns, cut, type Glyphs, pad, print, printJson, styled, widthOf } from './terminal.ts'
-import { answerStyle, axisOf, columnOf, stateStyles, trackOf, type Axis } from './timeline.ts'
+import { answerStyle, axisOf, columnOf, styleOf, trackOf, type Axis } from './timeline.ts'
 
 const [minNameWidth, maxNameWidth] = [8, 24]
 const stateWidth = 'completed'.length
@@ -97,7 +97,7 @@ const byInterest: readonly JobView['state'][] = [
 
 /** Prefers jobs that are under way or went wrong, and counts the others. */
 function chooseJobs(jobs: readonly JobView[], maxLines: number) {
-  const sorted = jobs.toSorted((one, other) => byInterest.indexOf(one.state) - byInterest.indexOf(other.state))
+  const sorted = jobs.toSorted((one, other) => rankOf(one) - rankOf(other))
   let lines = 0
   const firstLeftOut = sorted.findIndex((job) => {
     lines += reasonOf(job) === null ? 1 : 2
@@ -109,6 +109,12 @@ function chooseJobs(jobs: readonly JobView[], maxLines: number) {
     shown: shown.toSorted((one, other) => one.index - other.index),
     others: counts.map(([state, some]) => `${some.length} ${state}`).join(', '),
   }
+}
+
+/** Unknown states come last. */
+function rankOf({ state }: JobView): number {
+  const rank = byInterest.indexOf(state)
+  return rank === -1 ? byInterest.length : rank
 }
 
 /** Why the job failed, or is tried again. */
@@ -124,7 +130,7 @@ function headLine({ id, state, tags, createdAt, finishedAt }: RunView): string {
 }
 
 export function stateText(state: JobView['state']): string {
-  return styled(stateStyles[state], state)
+  return styled(styleOf(state), state)
 }
 
 function jobLines(job: JobView, layout: Layout): string[] {

@@ -47,8 +47,8 @@ export const addSchedules: AddCommand = (program, act) => {
     .option('--tag <tag...>', 'tags of each run')
     .action(
       act(async (context: Context, name: string, cron: string, tasks: string[], options: PutOptions) => {
-        const { input, tag, ...members } = options
-        const request = await requestOf(tasks, { ...(input && { input }), ...(tag && { tag }) })
+        const { input: _input, tag: _tag, ...members } = options
+        const request = await requestOf(tasks, options)
         printSchedule(context, await context.client.putSchedule(name, { cron, ...members, request }))
       }),
     )

@@ -11,7 +11,7 @@ export interface Axis {
   readonly width: number
 }
 
-export const stateStyles: Readonly<Record<JobView['state'], Style>> = {
+const stateStyles: Readonly<Record<JobView['state'], Style>> = {
   queued: 'dim',
   retrying: 'yellow',
   running: 'cyan',
@@ -20,6 +20,12 @@ export const stateStyles: Readonly<Record<JobView['state'], Style>> = {
   cancelled: 'yellow',
   blocked: 'dim',
 }
+
+/** A newer service may have states that this command does not know. */
+export function styleOf(state: JobView['state']): Style {
+  return Object.hasOwn(stateStyles, state) ? stateStyles[state] : 'dim'
+}
+
 /** Nothing else has this style. */
 export const answerStyle: Style = 'magenta'
 
@@ -50,7 +56,7 @@ export function trackOf(job: JobView, axis: Axis, answeredAt: number | null, now
   const { queuedAt, startedAt, finishedAt, failures = [], lostStart, state } = job
   fill(queuedAt, finishedAt, glyphs.wait, 'dim')
   const hasAttempt = state !== 'queued' && state !== 'retrying' && startedAt !== null
-  if (hasAttempt) fill(startedAt, finishedAt, glyphs.attempt, stateStyles[state])
+  if (hasAttempt) fill(startedAt, finishedAt, glyphs.attempt, styleOf(state))
   // A job that lost too many starts has failed with the last one: it is drawn as a failed attempt.
   if (lostStart !== undefined && lostStart.startedAt !== startedAt) {
     const last = fill(lostStart.startedAt, lostStart.takenBackAt, glyphs.attempt, 'dim')

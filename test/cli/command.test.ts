@@ -211,7 +211,8 @@ test('puts, runs, pauses and removes schedules, and sends a webhook again', asyn
   const gone = await command(['schedules', 'show', 'nightly'], { url })
   assert.equal([gone.code, gone.output], [1, ''])
   assert.match(gone.errors, 'see which there are with: forerunner schedules')
-  for (const wrong of [['put', 'a'], ['put', 'a', '', 'echo'], ['put', 'a', '61 * * * *', 'echo'], ['nope']])
+  const noFile = ['put', 'a', '* * * * *', 'echo', '--input', '']
+  for (const wrong of [['put', 'a'], ['put', 'a', '', 'echo'], ['put', 'a', '61 * * * *', 'echo'], noFile, ['nope']])
     assert.is((await command(['schedules', ...wrong], { url })).code, 2, wrong.join(' '))
 })
 

@@ -16,7 +16,17 @@ test('shows an entry of the log as one line of text', () => {
 })
 
 test('does not change the output of a task', () => {
-  for (const line of ['hello', '{"a":1}', '{', 'null', '']) assert.is(readableLine(line), line)
+  const lookalike = '{"level":{"toString":1},"time":{"toString":1},"msg":{"toString":1}}'
+  for (const line of ['hello', '{"a":1}', '{', 'null', '', lookalike]) assert.is(readableLine(line), line)
+})
+
+test('shows entries of tasks with any level and any fields', () => {
+  for (const level of ['constructor', '__proto__', 'trace']) {
+    assert.is(shown({ level, time, none: null, msg: 'mine' }), '  mine  none=null')
+  }
+  const odd = { toString: 1 }
+  const entry = { level: 'info', time, odd, list: ['a', odd, null], err: { message: odd }, msg: 'mine' }
+  assert.is(shown(entry), '  mine  odd={"toString":1} list=a,{"toString":1},null err={"message":{"toString":1}}')
 })
 
 test.run()

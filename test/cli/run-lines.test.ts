@@ -46,6 +46,13 @@ test('webhooks of a run are shown below its jobs', () => {
   ])
 })
 
+test('jobs in a state of a newer service are shown, after all others', () => {
+  const state = 'resting' as JobView['state']
+  const done = jobOf(1, { state: 'completed', finishedAt: at(240) })
+  assert.match(drawn(runOf([jobOf(0, { state }), done]))[2] ?? '', /^ {2}0 {2}task-0 +resting/)
+  assert.match(drawn(runOf([jobOf(0, { state }), done]), { maxLines: 1 }).join('\n'), '1 resting')
+})
+
 test('all jobs share one axis, and the answer has one place on it', () => {
   const lines = drawn(
     runOf([
