@@ -110,13 +110,13 @@ export function exitOnSignals(onSignal = (): void => {}): void {
 }
 
 /** @param rows each with as many cells as the heading; a line that is wider than the terminal is cut */
-export function table(heading: readonly string[], lines: readonly (readonly string[])[], ellipsis: string): string {
-  const widths = heading.map((title, at) => Math.max(widthOf(title), ...lines.map((line) => widthOf(line[at] ?? ''))))
+export function table(heading: readonly string[], rows: readonly (readonly string[])[], ellipsis: string): string {
+  const widths = heading.map((title, at) => Math.max(widthOf(title), ...rows.map((row) => widthOf(row[at] ?? ''))))
   const textOf = (cells: readonly string[]): string => {
     const text = cells.map((cell, at) => pad(cell, widths[at] ?? 0)).join('  ')
     return cut(text.trimEnd(), columns(), ellipsis)
   }
-  return [styled('dim', textOf(heading)), ...lines.map(textOf)].join('\n')
+  return [styled('dim', textOf(heading)), ...rows.map(textOf)].join('\n')
 }
 
 /** The characters that runs are drawn with. */

@@ -134,7 +134,7 @@ export interface Client<Tasks extends TaskMap<Tasks> = AnyTasks> {
   recent(options?: CallOptions): Promise<RecentView>
   /**
    * Yields the current run, then each change, until the run ends. After a lost connection it reconnects and goes on from
-   * the last version. It throws after ten failed tries in a row, or, within the process, when the service stops.
+   * the last version. It throws after more than ten failed tries in a row, or, within the process, when the service stops.
    */
   watch(id: string, options?: WatchOptions): AsyncGenerator<WatchEvent, void, undefined>
   /**
@@ -192,7 +192,9 @@ export function createCalls(transport: Transport, nameOf?: NameOf): Client {
     }
   }
 
-  async function waitForRun(id: string, options?: CallOptions): Promise<RunView> {
+  async function waitForRun(id: string, { signal }: CallOptions = {}): Promise<RunView> {
+    // Without other members that the caller's object may have: `ifNewerThan` would make `getRun` return null.
+    const options = signal === undefined ? {} : { signal }
     for (;;) {
       // Events cost little, because they leave out large results. The whole run is read once it has ended.
       const events = watch(transport, id, options)

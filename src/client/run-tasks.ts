@@ -53,8 +53,10 @@ export function createRunCalls({ read, json, isRemote }: Transport, nameOf?: Nam
   return {
     runTasks: (request?: object, options: RunTasksOptions = {}) => run(request, options, 'join'),
     async enqueue(request?: object, options: EnqueueOptions = {}) {
+      // The options may be those of another call to `runTasks`. With `waitS` the service would wait for the answer.
+      const { waitS: _waitS, ...others }: RunTasksOptions = options
       try {
-        return await run(request, { ...options, respondAsync: true }, 'throw')
+        return await run(request, { ...others, respondAsync: true }, 'throw')
       } catch (error) {
         // An earlier request with this key has created the run, which is all that the caller wants.
         if (!(isAnswer(error) || isInProgress(error)) || error.runId === undefined) throw error

@@ -32,7 +32,7 @@ export interface HttpServer {
 const defaultLimits = {
   /** From the start of a connection or request to the end of the request's header. */
   headersTimeoutMs: 10_000,
-  /** From there to the end of its body. Not below the time for the header. */
+  /** From the same start to the end of the request's body, so not below the time for the header. */
   requestTimeoutMs: 60_000,
   /**
    * From a response to the next request on the connection. Longer than the 60 s of common proxies: if the service closed a

@@ -1,6 +1,6 @@
 /**
- * What each task did in each minute. The store keeps one row for each task and minute, which is written once the minute is
- * over. A process that is killed loses its last minute.
+ * What each task did in each minute. Each process writes a row for each of these tasks once the minute is over; rows of the
+ * same task and minute are summed up when they are read. A process that is killed loses its last minute.
  */
 import type { EndedAttempt } from '../dispatch/execute.ts'
 import type { ClaimedJob } from '../domain/claim.ts'

@@ -89,14 +89,14 @@ export async function startTestForerunner(
 
 async function registryFor(tasks: AnyTasks | TaskModules | undefined, tasksDir: string): Promise<Registry> {
   if (tasks === undefined || tasks instanceof URL) return loadRegistry(tasks ?? tasksDir)
-  const addresses: Record<string, URL | string> = {}
+  const addresses: [name: string, URL | string][] = []
   const defined: Task[] = []
   for (const [name, given] of Object.entries(tasks)) {
-    if (isAddress(given)) addresses[name] = given
+    if (isAddress(given)) addresses.push([name, given])
     else if (isTaskName(name)) defined.push(checkTask(name, '', given, `the task "${name}"`))
     else throw new BootError(`tasks: "${name}" is no name: 1–64 letters, digits, "-" and "_"`)
   }
-  const loaded = await loadRegistry(addresses)
+  const loaded = await loadRegistry(Object.fromEntries(addresses))
   return registryOf([...defined, ...loaded.all()].toSorted((one, other) => (one.name < other.name ? -1 : 1)))
 }
 

@@ -1,7 +1,14 @@
 /** The calls of the client and those of the library are the same: each test runs over HTTP and inside the process. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createClient, ProblemError, type Client, type ClientOptions } from 'forerunner/client'
+import {
+  createClient,
+  ProblemError,
+  type Client,
+  type ClientOptions,
+  type NewerOptions,
+  type RunTasksOptions,
+} from 'forerunner/client'
 import { attend } from '../fixtures/tasks/meet.ts'
 import { rejects } from '../harness/rejects.ts'
 import { shareService } from '../harness/service.ts'
@@ -184,6 +191,16 @@ for (const [way, open] of Object.entries({ 'over HTTP': overHttp, 'inside the pr
     assert.ok('result' in ended)
     assert.match(ended.jobs[0]?.thread ?? '', /^worker-/)
     await problemOf(client.enqueue({ tasks: [{ name: 'nope' }] }), 'unknown-task')
+  })
+
+  test('does not pass on options of other calls', async () => {
+    await using subject = await open()
+    const { client } = subject
+    const ofRunTasks: RunTasksOptions = { waitS: 60 }
+    const { id, answer } = await client.enqueue({ tasks: [{ name: 'echo' }] }, ofRunTasks)
+    assert.is(answer, null, 'nobody waits for it')
+    const ofGetRun: NewerOptions = { ifNewerThan: 1_000 }
+    assert.is((await client.waitForRun(id, ofGetRun)).state, 'completed')
   })
 
   test('resolves to the same run for a repeated key, however the run ended', async () => {

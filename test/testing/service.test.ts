@@ -160,6 +160,8 @@ test('refuses modules that are not tasks, by name', async () => {
   assert.match(error.message, 'the task "bad": run must be a function')
   const named = await rejects(startTestForerunner({ tasks: { 'a b': double } }), 'BootError')
   assert.match(named.message, '"a b" is no name')
+  const address = new URL('../fixtures/called-tasks/shout.ts', import.meta.url)
+  await rejects(startTestForerunner({ tasks: { ['__proto__']: address } }), 'BootError')
   await rejects(startTestForerunner({ tasks: {}, tasksDir: fixtureTasks }), 'BootError')
   await rejects(startTestForerunner({ tasks: {}, startAt: new Date('never') }), 'RangeError')
 })
