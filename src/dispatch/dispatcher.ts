@@ -208,7 +208,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     },
     async drain(graceMs) {
       const lastClaims = stopClaiming()
-      // Not awaited: jobs can end while they are marked.
+      // Not awaited: the mark matters only if the process is killed, and a store that cannot commit must not delay its end.
       void lastClaims.then(markRunningJobs)
       // A store that cannot commit must not delay the end of the process: jobs without a committed outcome run again.
       const timer = setTimeout(() => givingUp.abort(), graceMs + cancelGraceMs + commitAllowanceMs)

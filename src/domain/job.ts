@@ -150,7 +150,7 @@ export type Waiting =
 /** null: the job does not wait. */
 export type WhyWaiting = (job: Pick<JobRecord, 'state' | 'runAt' | 'task'>) => Waiting | null
 
-/** `firstMs` after the first failure, doubled after each further one, at most `maxMs`. */
+/** The pause after a number of failures: `firstMs` after the first, doubled with each further one, at most `maxMs`. */
 export function backOffMs(failures: number, firstMs: number, maxMs: number): number {
   return Math.min(maxMs, firstMs * 2 ** (failures - 1))
 }
@@ -160,13 +160,13 @@ export const maxRetryDelayMs = 60_000
 const firstRetryDelayMs = 1_000
 
 /**
- * The wait after an attempt: exponential backoff with full jitter, uniform in 0 … min(60 s, 1 s · 2^(attempt − 1)), in
- * whole milliseconds.
- * @param attempt 1 for the first
+ * The wait after a failed attempt, in whole milliseconds: exponential backoff with full jitter, uniform in
+ * 0 … min(60 s, 1 s · 2^(failures − 1)).
+ * @param failures 1 after the first attempt
  * @param random uniform in [0, 1)
  */
-export function retryDelayMs(attempt: number, random: () => number = Math.random): number {
-  const ceilingMs = backOffMs(attempt, firstRetryDelayMs, maxRetryDelayMs)
+export function retryDelayMs(failures: number, random: () => number = Math.random): number {
+  const ceilingMs = backOffMs(failures, firstRetryDelayMs, maxRetryDelayMs)
   return Math.floor(random() * (ceilingMs + 1))
 }
 

@@ -30,7 +30,7 @@ export interface Route {
   /** With parameters in braces: `/runs/{id}`. */
   readonly path: string
   readonly operationId: string
-  /** Continues a sentence that begins with method and path: "POST /run-tasks …". */
+  /** Predicate of a sentence whose subject is the route: "POST /run-tasks `runs tasks`". */
   readonly summary: string
   readonly description?: string
   /** A process that only runs jobs does not serve `runs`. */

@@ -227,6 +227,7 @@ const neverCalled = (): void => {}
 /** Creates the handlers of the routes for one place where they are mounted. */
 function createMatcher(routes: readonly Route[], dependencies: RouteDependencies): Matcher {
   const router = new Router()
+  // By operationId, which is also the name of a route in the router.
   const byName = new Map(routes.map((route) => [route.operationId, { route, handle: route.create(dependencies) }]))
   for (const { method, path, operationId } of routes) {
     const verb = method.toLowerCase() as Lowercase<typeof method>

@@ -78,7 +78,7 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
       exit(1)
     }, limitMs).unref()
     let isHandedBack = true
-    // Before it listens, there is nothing to hand back, and `starting` may wait for the database.
+    // No job starts before it listens. Until then there is nothing to hand back, and `starting` may wait for the database.
     if (server !== undefined) {
       const app = await starting
       isHandedBack = await app.drain()
@@ -89,7 +89,7 @@ async function run(config: Config, log: Log, exit: (code: number) => never): Pro
     log.info('stopped')
     exit(isHandedBack ? exitCode : 1)
   }
-  // Before the start: a signal during the recovery must not lose the jobs that the recovery starts.
+  // Before the start, which recovers jobs after it listens: a signal must not lose those that the recovery starts.
   onLeaveSignal(log, (signal) => void stop({ signal }).catch(die))
 
   for (const doubt of doubtsAbout(config)) log.warn(doubt)
@@ -182,6 +182,7 @@ export function makeExitSure(): (code: number) => never {
     try {
       return exit.call(process, code)
     } finally {
+      // Reached when a listener of `exit` throws, or a task has replaced `reallyExit`.
       replace(code)
     }
   }

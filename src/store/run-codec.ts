@@ -8,7 +8,11 @@ import { isFinalJob, jobStates, type JobCounts } from '../domain/job.ts'
 import type { Job, Run } from '../domain/run/aggregate.ts'
 import { taskKinds } from '../domain/task.ts'
 
-/** New members go to the end, with a default for older records, and are never moved: files outlive versions. */
+/**
+ * New members go to the end, with a default for older records, and are never moved: files outlive versions. A process of an
+ * older version on the same PostgreSQL drops a new member when it writes the record again. Where that would do harm, the
+ * changelog must say that the versions cannot run side by side.
+ */
 const format = 1
 
 /** Milliseconds since the base of the record. */
@@ -138,6 +142,7 @@ function decode(text: string, { id, version }: Pick<Run, 'id' | 'version'>): Run
   // `encodeRun` wrote it, perhaps that of a newer version.
   const [found, base, ...rest] = JSON.parse(text) as EncodedRun
   if (found !== format) throw new Error(`it has the format ${found}, and this program knows ${format}`)
+  // In the order of `EncodedRun`.
   const [respond, onFirstFailure, tags, answer, finishedAt, encoded, traceparent = null, webhook = null] = rest
   const mode = at(respondModes, respond)
   const jobs = encoded.map((members) => decodeJob(members, base))
@@ -160,6 +165,7 @@ function decode(text: string, { id, version }: Pick<Run, 'id' | 'version'>): Run
 }
 
 function decodeJob(members: EncodedJob, base: number): Job {
+  // In the order of `EncodedJob`. The rests are there only to keep the lines short.
   const [task, kind, state, priority, timeoutMs, maxAttempts, attempt, claim, lostStarts, thread, ...rest] = members
   const [queued, runAt, startedAt, finishedAt, input = null, result = null, error = null, failures, ...later] = rest
   const [leftClaim, leftStarts, holder = null, chain, expiry, secret = null, steps, lostStart] = later

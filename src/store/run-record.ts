@@ -32,7 +32,7 @@ export interface Outside {
 /** @param deliveries of the run, where it has a webhook */
 export function runRecord(run: Run, outside: Outside, deliveries: readonly DeliveryRecord[] = []): RunRecord {
   let bytesLeft = maxRunBytes
-  const record = withJobs(run, (job, index) => {
+  const record = recordOf(run, (job, index) => {
     const resultBytes = bytesOf(job.result)
     const stepBytes = (job.steps?.count ?? 0) * bytesPerStep
     const bytes = sum([resultBytes, bytesOf(job.error), ...job.failures.map(bytesOf)]) + stepBytes
@@ -44,13 +44,13 @@ export function runRecord(run: Run, outside: Outside, deliveries: readonly Deliv
 }
 
 export function listedRun(run: Run, textOf: TextOf): RunRecord {
-  return withJobs(run, (_job, index) => listedJob(run, index, textOf))
+  return recordOf(run, (_job, index) => listedJob(run, index, textOf))
 }
 
-function withJobs(run: Run, view: (job: Job, index: number) => JobRecord): RunRecord {
+function recordOf(run: Run, jobOf: (job: Job, index: number) => JobRecord): RunRecord {
   const { id, state, version, respond, tags, answer, respondedAt, finishedAt } = run
   const createdAt = instantOf(id)
-  return { id, state, version, respond, tags, answer, createdAt, respondedAt, finishedAt, jobs: run.jobs.map(view) }
+  return { id, state, version, respond, tags, answer, createdAt, respondedAt, finishedAt, jobs: run.jobs.map(jobOf) }
 }
 
 export function jobRecord(run: Run, index: number, { textOf, stepsOf }: Outside): JobRecord {

@@ -278,12 +278,11 @@ function setDueTimes(run: Run, dueTimeOf: (job: Job) => number | null): Run {
 function boundedDueTime(job: Job, at: number): number | null {
   const { state, runAt } = job
   if (runAt === null || runAt <= at) return runAt
-  const startedWaitingAt = waitsSince(job)
-  const lengthMs = runAt - startedWaitingAt
-  // A negative length means that an earlier step of the clock has moved the due time already.
-  const wasClockSetBack = startedWaitingAt > at && lengthMs >= 0
-  const dueAt = wasClockSetBack ? at + lengthMs : runAt
-  return state === 'retrying' ? Math.min(dueAt, at + maxRetryDelayMs) : dueAt
+  // Negative if an earlier step of the clock has moved the due time already: then the length is unknown.
+  const lengthMs = runAt - waitsSince(job)
+  const byLength = lengthMs < 0 ? runAt : at + lengthMs
+  const byRetry = state === 'retrying' ? at + maxRetryDelayMs : runAt
+  return Math.min(runAt, byLength, byRetry)
 }
 
 /** When a waiting job started to wait. */

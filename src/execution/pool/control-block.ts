@@ -14,7 +14,7 @@ const commands = { none: 0, stop: 1, done: 2 } as const
  */
 export const phases = { sent: 0, loading: 1, running: 2, recalled: 3, over: 4 } as const
 
-/** Who called `process.exit()`: nobody, the job on this slot, or code that an ended job of this slot left running. */
+/** Caller of `process.exit()`. `job`: the slot's current job; `endedJob`: code that an earlier job of the slot left running. */
 const exits = { none: 0, job: 1, endedJob: 2 } as const
 
 const bytesPerSlot = 168

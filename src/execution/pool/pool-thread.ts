@@ -34,7 +34,7 @@ export interface PoolThread {
   holdUpTimer: NodeJS.Timeout | undefined
   /** Whether a ping is under way, which shows whether its loop turns. */
   isPinged: boolean
-  /** Whether the last thread here noted in the control block which job ended it: then no other job is to blame. */
+  /** Whether the control block says which job ended the thread before this one: then no other job is to blame. */
   hasNotedExit: boolean
   /** How many threads of this member were given up: replies of their jobs no longer count. */
   givenUp: number

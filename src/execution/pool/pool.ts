@@ -180,7 +180,10 @@ export function createPool(options: PoolOptions): Pool {
     supervisor.retire(thread, 'tainted', 'it could not reply')
   }
 
-  /** A noted exit names the job that ended the thread; without a note, it may be any job that the thread had begun. */
+  /**
+   * A noted exit names the job that ended the thread; without a note, it may be any job that the thread had begun. Unbegun jobs
+   * are handed back by `onThreadGone`, too, but that comes later after an uncaught error, and never while the thread lives.
+   */
   function mayBeToBlame(thread: PoolThread, { slot }: PoolAttempt): boolean {
     if (control.phase(slot).phase === phases.sent) return false
     return !thread.hasNotedExit || control.hasJobNotedExit(slot)

@@ -159,7 +159,7 @@ export function createThreadSupervisor({
       setState(thread, 'starting')
       // A job that the thread had not begun, or had finished, cannot have ended it.
       for (const attempt of thread.attempts) if (!control.isBegun(attempt.slot)) attempt.evict()
-      // Read now: the other attempts end right after this, and then their slots are used again.
+      // `onNoReply` reads it for each of the other attempts, whose rejections follow this `exit` event as microtasks.
       thread.hasNotedExit = thread.slots.some((slot) => control.hasNotedExit(slot))
       thread.freeSlots.splice(0, Number.POSITIVE_INFINITY, ...thread.slots)
     },

@@ -1,7 +1,7 @@
 /**
- * Queries of the queue. One index sorts waiting jobs by kind, priority, whether they are due on every clock, and task.
- * Jobs with the same four values form a level, and few levels exist at a time. A query skips from level to level, so that
- * a level that a claim cannot use costs one look-up, however many jobs wait in it.
+ * Queries of the queue. Its index begins with kind, priority, whether jobs are due on every clock, and task. Jobs with the same
+ * four values form a level, and few levels exist at a time. A query skips from level to level, so that a level that a claim
+ * cannot use costs one look-up, however many jobs wait in it. Claims merge the levels of a priority by due time.
  */
 import { isRunId } from '../../../domain/ids.ts'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
@@ -85,8 +85,9 @@ const joinInput = 'LEFT JOIN payload ON payload.run = due.run AND payload.job = 
 const isDueNow = `queue.run_at <= ${dueUntil('$3')} AND (queue.expires_at IS NULL OR queue.expires_at > $3::bigint)
             AND (queue.lost = 0 OR ($5::boolean AND queue.lost = 1)) AND ${isNone('queue.run', '$7')}`
 
-// One range per level: a single ordering over all levels would read jobs that are not due yet, or do not run here. A
-// claim never waits: it skips a record that another transaction has locked. It does not skip the records that search
+// One range per level: a single ordering over all levels would read jobs that are not due yet, or do not run here. The
+// priorities in use are read from the highest, until the slots of the kind are full. The alias `level` is for `isInLevel`.
+// A claim never waits: it skips a record that another transaction has locked. It does not skip the records that search
 // locks, FOR KEY SHARE. Each record is returned once, however many of its jobs are due.
 const selectDue = {
   name: 'select-due',
@@ -97,19 +98,19 @@ const selectDue = {
         SELECT * FROM level
         WHERE level.task <> ALL($4::text[]) AND ${runsHere('level.task', '$6')} AND ${isNotPaused('level.task')}),
       due AS MATERIALIZED (
-        SELECT best.* FROM slot CROSS JOIN LATERAL (
+        SELECT of_kind.* FROM slot CROSS JOIN LATERAL (
           SELECT of_priority.* FROM (
             SELECT DISTINCT priority FROM claimable WHERE claimable.kind = slot.kind ORDER BY priority DESC
-          ) AS rank CROSS JOIN LATERAL (
+          ) AS used CROSS JOIN LATERAL (
             SELECT of_level.* FROM claimable AS level CROSS JOIN LATERAL (
               SELECT ${jobColumns}, ${recordColumns} FROM queue JOIN record ON record.id = queue.run
               WHERE ${isInLevel} AND ${isDueNow}
               ${nextInOrder} LIMIT slot.free FOR NO KEY UPDATE OF record SKIP LOCKED
             ) AS of_level
-            WHERE level.kind = slot.kind AND level.priority = rank.priority
+            WHERE level.kind = slot.kind AND level.priority = used.priority
             ORDER BY of_level.run_at, of_level.run, of_level.job LIMIT slot.free
           ) AS of_priority LIMIT slot.free
-        ) AS best),
+        ) AS of_kind),
       state AS (
         SELECT slot.kind,
           (SELECT min(later.run_at) FROM claimable AS level CROSS JOIN LATERAL (
