@@ -26,6 +26,8 @@ export interface RunningTask {
   readonly ids: LineIds
   readonly context: TaskContext
   readonly host: TaskHost
+  /** While its module is loaded, its code is not barred from calls that affect the process. */
+  isLoading: boolean
   /** Hides what the task marks as secret; null if nothing is secret, and before the input is read. */
   hide: Hide | null
   /** null before the task logs. */
@@ -36,21 +38,23 @@ export interface RunningTask {
 export interface TaskHost {
   /** Its name in log lines. */
   readonly called: 'a job' | 'a first job'
-  /** The outcome of the attempt; the task itself may go on after it. */
-  readonly ended: Promise<AttemptOutcome>
-  isOver(): boolean
-  /** False while the module is loaded: only the code of the task itself is barred from calls that affect the process. */
-  hasBegun(): boolean
+  readonly attempt: TaskAttempt
   signal(): AbortSignal
   /** `fraction` is from 0 to 1, or NaN. */
   report(progress: Progress): void
   /** Called once at most. */
   steps(): AttemptSteps
   write(line: TaskLine): void
-  /** Ends the attempt unless it has ended. */
-  fail(outcome: Outcome): void
   /** The task calls `process.exit` or `process.reallyExit`. */
   onExit(code: number, name: string): void
+}
+
+/** The attempt that a task runs for. The task itself may go on after it. */
+export interface TaskAttempt {
+  readonly outcome: Promise<AttemptOutcome>
+  isOver(): boolean
+  /** Ends it unless it has ended. */
+  breakOff(outcome: Outcome): void
 }
 
 /** The task that the current code belongs to: it follows callbacks, timers and promises. */
@@ -58,7 +62,7 @@ export const currentTask = new AsyncLocalStorage<RunningTask>()
 
 // Taken before any task runs, because a job can change what the next one depends on.
 export const taskNow = currentTask.getStore.bind(currentTask)
-export const isInTask = (): boolean => taskNow()?.host.hasBegun() === true
+export const isInTask = (): boolean => taskNow()?.isLoading === false
 const { NaN: notANumber } = Number
 
 declare global {
@@ -78,6 +82,7 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
   // Spread only with a trace, because that costs more than the rest of this function.
   const ids: LineIds = traceparent === undefined ? lineIds : { ...lineIds, ...traceFields(traceparent) }
   const startedAt = now()
+  const { isOver } = host.attempt
   let after: readonly unknown[] | undefined
   let step: StepFunction | undefined
   const context: TaskContext & { traceparent?: string } = {
@@ -85,7 +90,7 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
       return host.signal()
     },
     progress(fraction: unknown, message?: unknown) {
-      if (!host.isOver()) host.report(hidden(running, readProgress(fraction, message)))
+      if (!isOver()) host.report(hidden(running, readProgress(fraction, message)))
     },
     get log() {
       running.log ??= createTaskLog(ids, (line) => host.write(hidden(running, line)))
@@ -95,14 +100,14 @@ export function createRunningTask(job: Ids, host: TaskHost): RunningTask {
       return (after ??= parseAll(job.after))
     },
     get step() {
-      return (step ??= createStep({ stored: job.steps ?? 0, steps: host.steps(), isOver: host.isOver, startedAt }))
+      return (step ??= createStep({ stored: job.steps ?? 0, steps: host.steps(), isOver, startedAt }))
     },
     attempt,
     runId,
     jobIndex,
   }
   if (traceparent !== undefined) context.traceparent = traceparent
-  const running: RunningTask = { ids, context, host, hide: null, log: null }
+  const running: RunningTask = { ids, context, host, isLoading: false, hide: null, log: null }
   return running
 }
 
@@ -121,11 +126,11 @@ export function breakTask(running: RunningTask, thrown: unknown): void {
   const { ids, host } = running
   const error = hidden(running, serializeError(thrown))
   const { message, ...rest } = error
-  if (host.isOver()) {
+  if (host.attempt.isOver()) {
     // Serialized, because a logger can fail at a value that a task throws.
     host.write({ level: 'warn', message: `an error of ${host.called} that had ended`, fields: { ...ids, error } })
   } else {
-    host.fail(failedBy({ ...rest, code: 'crashed', message: `an error that nobody caught: ${message}` }))
+    host.attempt.breakOff(failedBy({ ...rest, code: 'crashed', message: `an error that nobody caught: ${message}` }))
   }
 }
 

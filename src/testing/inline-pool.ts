@@ -57,9 +57,7 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
     const entry: RunningAttempt = { thread, timeoutAt: clock.now() + timeoutMs, timeOut, release }
     const { context } = createRunningTask(job, {
       called: 'a job',
-      ended: outcome,
-      isOver: state.isOver,
-      hasBegun: () => true,
+      attempt: state,
       signal: () => controller.signal,
       report(progress) {
         latest = Number.isNaN(progress.fraction) ? null : progress
@@ -69,7 +67,6 @@ export function createInlinePool({ clock, log, cancelGraceMs }: InlinePoolOption
         log[line.level](line.fields, line.message)
         for (const listener of lineListeners) listener({ type: 'log', ...line })
       },
-      fail: state.breakOff,
       onExit() {},
     })
     running.add(entry)

@@ -16,16 +16,13 @@ async function attempt(secret: readonly string[], run: (given: typeof input, con
   const reports: Progress[] = []
   const running = createRunningTask(job, {
     called: 'a job',
-    ended: new Promise(() => {}),
-    isOver: () => false,
-    hasBegun: () => true,
+    attempt: { outcome: new Promise(() => {}), isOver: () => false, breakOff() {} },
     signal: () => new AbortController().signal,
     report: (progress) => reports.push(progress),
     steps() {
       throw new Error('no step was expected')
     },
     write: (line) => lines.push(line),
-    fail() {},
     onExit() {},
   })
   const task = checkTask('pay', '', { secret, run }, 'the task')

@@ -126,9 +126,7 @@ function startFirstAttempt(options: FirstAttemptOptions): FirstAttempt {
   const timer = setTimeout(state.timeOut, job.timeoutMs, `did not end within ${job.timeoutMs} ms`)
   const running = createRunningTask(job, {
     called: 'a first job',
-    ended: state.outcome,
-    isOver: state.isOver,
-    hasBegun: () => true,
+    attempt: state,
     signal: () => controller.signal,
     report(progress) {
       reported = Number.isNaN(progress.fraction) ? null : progress
@@ -138,7 +136,6 @@ function startFirstAttempt(options: FirstAttemptOptions): FirstAttempt {
       log[line.level](line.fields, line.message)
       onLine(line)
     },
-    fail: state.breakOff,
     onExit(exitCode, name) {
       const message = `called process.${name}(${exitCode}) on the main thread`
       state.breakOff(failedBy({ code: 'crashed', message, exitCode }))

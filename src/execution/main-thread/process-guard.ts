@@ -135,10 +135,10 @@ export function fenceEnvironment(): void {
       return change()
     }
     // Ignored, because nothing would take it back.
-    if (task.host.isOver()) return true
+    if (task.host.attempt.isOver()) return true
     const variable = changed.get(name) ?? { before: variables[name], writers: new Set() }
     changed.set(name, variable)
-    if (!variable.writers.has(task)) void task.host.ended.then(() => forget(name, variable, task))
+    if (!variable.writers.has(task)) void task.host.attempt.outcome.then(() => forget(name, variable, task))
     variable.writers.add(task)
     return change()
   }
@@ -166,8 +166,8 @@ function fenceListeners(): void {
     if (task === undefined) return
     ofFirstJobs.add(listener)
     const remove = (): void => void process.removeListener(event, listener)
-    if (task.host.isOver()) queueMicrotask(remove)
-    else void task.host.ended.then(remove)
+    if (task.host.attempt.isOver()) queueMicrotask(remove)
+    else void task.host.attempt.outcome.then(remove)
   })
   for (const name of ['off', 'removeListener']) {
     bar(process, 'process', name, isInTask, ([event, listener]) => isOthers(event, listener))

@@ -81,7 +81,7 @@ export function createJobRunner({ control, isSequential, post }: JobRunnerOption
     if (job === null) return reply('released', null)
     runningJobs[message.id] = job
     void runInContext(job.task, loadAndRun, message, job)
-    const outcome = await job.task.host.ended
+    const outcome = await job.task.host.attempt.outcome
     job.close()
     delete runningJobs[message.id]
     if (changer === job) changer = null

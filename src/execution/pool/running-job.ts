@@ -38,15 +38,12 @@ export function takeJob({ message, control, post, stepsOf }: TakeJobOptions): Ru
   const { slot } = message
   const { promise, resolve }: PromiseWithResolvers<AttemptOutcome> = withResolvers()
   let isOver = false
-  let hasBegun = false
   let stop: ReturnType<typeof createStopSignal> | undefined
 
   const write = (line: Omit<LogMessage, 'type'>): void => post({ type: 'log', ...line })
   const task = createRunningTask(message, {
     called: 'a job',
-    ended: promise,
-    isOver: () => isOver,
-    hasBegun: () => hasBegun,
+    attempt: { outcome: promise, isOver: () => isOver, breakOff: resolve },
     // Made on demand: most jobs never use it, and the wait for `stop` costs more than a quick job.
     signal() {
       // The slot may belong to the next job already, so it must not be read.
@@ -57,13 +54,13 @@ export function takeJob({ message, control, post, stepsOf }: TakeJobOptions): Ru
     steps: () => stepsOf(message.id),
     report: ({ fraction, message: text }) => control.setProgress(slot, fraction, text),
     write,
-    fail: resolve,
     // Noted before the thread ends, so that only the right job is blamed.
     onExit() {
       control.noteExit(slot, isOver ? 'endedJob' : 'job')
       if (isOver) write({ level: 'warn', message: 'a job that had ended ends its thread', fields: task.ids })
     },
   })
+  task.isLoading = true
   return {
     task,
     begin() {
@@ -76,7 +73,7 @@ export function takeJob({ message, control, post, stepsOf }: TakeJobOptions): Ru
       const { used_heap_size: heapBytes, external_memory: externalBytes } = measure()
       control.setStartBytes(slot, heapBytes + externalBytes)
       control.setRunning(slot)
-      hasBegun = true
+      task.isLoading = false
       return true
     },
     endWith: resolve,
