@@ -222,19 +222,14 @@ export function createAdmission({ maxBacklog, backlog }: AdmissionOptions) {
   }
 }
 
-interface PausedRefusalOptions {
-  readonly store: Pick<Store, 'pausedTasks' | 'findKey'>
-  readonly clock: Clock
-}
-
 /**
  * Makes the check that refuses a run that asks for an answer while its first task is paused, even if its caller does not
  * wait. A repeated request with the same key passes. The check throws AppError `task-paused`.
  */
-export function createPausedRefusal({ store, clock }: PausedRefusalOptions): (run: NewRun) => Promise<void> {
-  return async (run) => {
-    const { idempotency } = run
+export function createPausedRefusal(store: Pick<Store, 'pausedTasks' | 'findKey'>, clock: Clock) {
+  return async (run: NewRun): Promise<void> => {
     const [first] = run.jobs
+    const { idempotency } = run
     if (first === undefined || !asksForAnswer(run) || !store.pausedTasks().has(first.task)) return
     const isRepeated = idempotency !== null && (await store.findKey(idempotency, clock.now())) !== null
     if (!isRepeated) throw taskPaused(first.task)

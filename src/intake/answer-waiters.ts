@@ -79,15 +79,13 @@ interface EarlierRun {
   readonly isDeferred: boolean
 }
 
-/**
- * Reads the run. Waits for its answer with a limit above 0; without a limit too, unless the first response left before it.
- * @returns null: the run was removed
- * @throws AppError `idempotency-in-progress` while the first request waits here, unless this one has a limit above 0
- */
-type Replay = (earlier: EarlierRun, waitMs: number | null) => Promise<RunRecord | null>
-
-export function createReplay(store: Store, answerWaiters: AnswerWaiters): Replay {
-  return async ({ runId, isDeferred }, waitMs) => {
+export function createReplay(store: Store, answerWaiters: AnswerWaiters) {
+  /**
+   * Reads the run. Waits for its answer with a limit above 0; without a limit too, unless the first response left before it.
+   * @returns null: the run was removed
+   * @throws AppError `idempotency-in-progress` while the first request waits here, unless this one has a limit above 0
+   */
+  return async ({ runId, isDeferred }: EarlierRun, waitMs: number | null): Promise<RunRecord | null> => {
     // Before `enter`, which would add this request.
     const isBeingAnswered = answerWaiters.isWaitedFor(runId)
     const wait = answerWaiters.enter(runId, waitMs)

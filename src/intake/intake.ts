@@ -86,7 +86,7 @@ export function createIntake(options: IntakeOptions): Intake {
   const { store, clock, dispatcher, answerWaiters } = options
   const admission = createAdmission({ maxBacklog: options.maxBacklog, backlog: store.backlog })
   const replay = createReplay(store, answerWaiters)
-  const refusePaused = createPausedRefusal(options)
+  const refusePaused = createPausedRefusal(store, clock)
   const prepareOptions = { ...options, isPaused: (task: string) => store.pausedTasks().has(task) }
   const listeners: (() => void)[] = []
   const submitting = new Set<Promise<Accepted>>()
@@ -183,9 +183,8 @@ export function createIntake(options: IntakeOptions): Intake {
       const withoutAnswer = { commitMs, answerMs: null, isReplayed: false }
       if (!waits) return { run: (await groupRead.result()) ?? (await readRun(run.id)), ...withoutAnswer }
       const record = await runToAnswer(run.id, report.first, wait.ended)
-      if (record.answer !== null) {
-        return { run: record, commitMs, answerMs: performance.now() - startedAt - commitMs, isReplayed: false }
-      }
+      const answerMs = performance.now() - startedAt - commitMs
+      if (record.answer !== null) return { run: record, commitMs, answerMs, isReplayed: false }
       if (run.idempotency !== null) await noteDeferred(store, run.id)
       return { run: record, ...withoutAnswer }
     } finally {

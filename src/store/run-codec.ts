@@ -10,8 +10,7 @@ import { taskKinds } from '../domain/task.ts'
 
 /**
  * New members go to the end, with a default for older records, and are never moved: files outlive versions. A process of an
- * older version on the same PostgreSQL drops a new member when it writes the record again. Where that would do harm, the
- * changelog must say that the versions cannot run side by side.
+ * older version on the same PostgreSQL drops them when it writes the record again: the changelog must say so if that harms.
  */
 const format = 1
 
@@ -142,7 +141,6 @@ function decode(text: string, { id, version }: Pick<Run, 'id' | 'version'>): Run
   // `encodeRun` wrote it, perhaps that of a newer version.
   const [found, base, ...rest] = JSON.parse(text) as EncodedRun
   if (found !== format) throw new Error(`it has the format ${found}, and this program knows ${format}`)
-  // In the order of `EncodedRun`.
   const [respond, onFirstFailure, tags, answer, finishedAt, encoded, traceparent = null, webhook = null] = rest
   const mode = at(respondModes, respond)
   const jobs = encoded.map((members) => decodeJob(members, base))

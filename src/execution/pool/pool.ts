@@ -180,11 +180,9 @@ export function createPool(options: PoolOptions): Pool {
     supervisor.retire(thread, 'tainted', 'it could not reply')
   }
 
-  /**
-   * A noted exit names the job that ended the thread; without a note, it may be any job that the thread had begun. Unbegun jobs
-   * are handed back by `onThreadGone`, too, but that comes later after an uncaught error, and never while the thread lives.
-   */
+  /** A noted exit names the job that ended the thread; without a note, it may be any job that the thread had begun. */
   function mayBeToBlame(thread: PoolThread, { slot }: PoolAttempt): boolean {
+    // `onThreadGone` hands these back, too, but only later if the error is uncaught, and never if the thread lives.
     if (control.phase(slot).phase === phases.sent) return false
     return !thread.hasNotedExit || control.hasJobNotedExit(slot)
   }

@@ -25,10 +25,7 @@ export interface WorkerHostOptions {
   readonly onReady: () => void
   /** The thread has an uncaught error and is about to end. */
   readonly onFailing: () => void
-  /**
-   * The thread has ended and a new one follows. Called within its `exit` event, and so before the rejections of its jobs reach
-   * their senders; after an uncaught error they have reached them before.
-   */
+  /** The thread has ended and a new one follows. Called before the exit rejects its jobs; an uncaught error has done so earlier. */
   readonly onGone: () => void
   /** A thread that was given up has ended. */
   readonly onGivenUpGone: () => void

@@ -59,7 +59,8 @@ export function createBodyReader({ maxBytes, largeBodies, budget }: BodyReaderOp
       if (bytes > maxBytes) throw errorOf(tooLarge(maxBytes))
       if (bytes <= smallBody) return
       hold ??= holdUntilAnswered(ctx, budget, () => reading?.fail(tooSlow()))
-      if (!hold.resize(bytes)) throw noRoom()
+      if (!hold.resize(bytes))
+        throw new AppError('overloaded', 'the bodies of other requests use all the memory for bodies')
     }
 
     async function finish(body: PackedBody): Promise<Body> {
@@ -214,9 +215,6 @@ type HostBody =
   | { readonly isParsed: false; readonly bytes: Uint8Array }
   | { readonly isParsed: true; readonly bytes: Uint8Array; readonly value: unknown }
 
-/** The length of `{}` and `[]`. */
-const emptyJsonBytes = 2
-
 /**
  * Finds what a body parser of the host app (koa-bodyparser, koa-body, express.json) has left of the body. The text is
  * preferred where it was kept, because the value does not say how it was written. A body that was not kept is never taken
@@ -233,7 +231,7 @@ function hostBodyOf(ctx: Context, announced: number | null): HostBody {
   }
   // Parsers also leave {} for a body that they skipped: only a body of that length was really empty.
   const isEmpty = typeof body === 'object' && body !== null && Object.keys(body).length === 0
-  if (body !== undefined && (!isEmpty || announced === emptyJsonBytes)) {
+  if (body !== undefined && (!isEmpty || announced === '{}'.length)) {
     return { isParsed: true, bytes: Buffer.from(JSON.stringify(body)), value: body }
   }
   const remedy = 'mount Forerunner before it, or keep it from reading the bodies of POST /run-tasks'
@@ -262,10 +260,6 @@ function notDecodable(ctx: Context): AppError {
   ctx.set('Accept-Encoding', acceptedCodings)
   const detail = `the Content-Encoding ${ctx.get('Content-Encoding')} is not supported; one of ${acceptedCodings} is`
   return new AppError('unsupported-media-type', detail)
-}
-
-function noRoom(): AppError {
-  return new AppError('overloaded', 'the bodies of other requests use all the memory for bodies')
 }
 
 function tooSlow(): AppError {

@@ -103,11 +103,9 @@ export const runTasks: Route = {
   },
 }
 
-/**
- * With both preferences, the response is asynchronous when the wait is over (RFC 7240, 4.3).
- * @returns the longest time that the caller is willing to wait for the answer; null: no limit of its own
- */
+/** @returns the longest time that the caller is willing to wait for the answer; null: no limit of its own */
 function waitMsOf({ waitS, respondAsync }: Preferences): number | null {
+  // With both, the response is asynchronous when the wait is over (RFC 7240, 4.3).
   if (waitS !== null) return waitS * msPerS
   return respondAsync ? 0 : null
 }
