@@ -2,7 +2,7 @@
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/log.ts'
 import type { Timing } from '../../src/store/postgres/connection/connection.ts'
-import type { PostgresOptions } from '../../src/store/postgres/service.ts'
+import type { PostgresOptions } from '../../src/store/postgres/parts.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Schema } from './postgres.ts'
 import { withWarmThreads } from './warm-threads.ts'

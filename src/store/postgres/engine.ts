@@ -5,13 +5,14 @@
 import { AppError } from '../../domain/errors.ts'
 import type { CancelResult } from '../../domain/run/verbs.ts'
 import { createTurnScheduler } from '../../runtime/event-loop.ts'
-import type { ClaimRequest, ClaimResult } from '../claim-requests.ts'
+import { type ClaimRequest, type ClaimResult, earliest } from '../claim-requests.ts'
 import type { ScheduleResult, Store } from '../store.ts'
 import type { Query } from './connection/connection.ts'
 import { appErrorOf } from './connection/errors.ts'
 import { createSubscribers } from './notifications/notifier.ts'
 import { expireRuns, leave } from './ownership/recovery.ts'
-import { type PostgresOptions, type Service, startService } from './service.ts'
+import type { PostgresOptions } from './parts.ts'
+import { type Service, startService } from './service.ts'
 import { claimDeliveries, releaseDeliveries, retryDelivery, endDeliveryTry } from './statements/deliveries.ts'
 import { defer, findKey, forgetKeys } from './statements/idempotency-keys.ts'
 import { insertLines, pruneLines, readChunks } from './statements/lines.ts'
@@ -85,9 +86,10 @@ export function createPostgresStore(options: PostgresOptions): Store {
 
   /** @throws AppError */
   async function claim(request: ClaimRequest): Promise<ClaimResult> {
-    const { quarantine, intake, claiming } = opened()
+    const parts = opened()
+    const { quarantine, intake, rateLimits } = parts
     const claimOneSuspect = async (): Promise<ClaimResult> => {
-      const { jobs, nextDueAt } = (await intake.submitAlone(claimSuspect(request, claiming))) as Claimed
+      const { jobs, nextDueAt } = (await intake.submitAlone(claimSuspect(request, parts))) as Claimed
       return { jobs, nextDueAt }
     }
     if (request.only === 'suspects') return claimOneSuspect()
@@ -100,18 +102,17 @@ export function createPostgresStore(options: PostgresOptions): Store {
     }
     const claimed = await claimInRounds({ ...request, mayHaveLostStart: claimable !== 'no-lost-start' })
     if (request.rates === undefined) return claimed
-    return { ...claimed, ratedUntil: claiming.rateLimits.until(request, options.clock.now()) }
+    return { ...claimed, ratedUntil: rateLimits.until(request, options.clock.now()) }
   }
 
   /** Claims again while jobs beyond a limit have taken the places of others. */
   async function claimInRounds(request: DueRequest): Promise<ClaimResult> {
-    const { intake, claiming } = opened()
-    const { jobs, nextDueAt, rest } = (await intake.submit(claimDue(request, claiming))) as Claimed
+    const parts = opened()
+    const { jobs, nextDueAt, rest } = (await parts.intake.submit(claimDue(request, parts))) as Claimed
     if (rest === null) return { jobs, nextDueAt }
     // The claimed jobs are returned even if the next round fails: a later claim covers the rest.
     const more = await claimInRounds(rest).catch(() => ({ jobs: [], nextDueAt: null }))
-    const next = Math.min(nextDueAt ?? Infinity, more.nextDueAt ?? Infinity)
-    return { jobs: [...jobs, ...more.jobs], nextDueAt: Number.isFinite(next) ? next : null }
+    return { jobs: [...jobs, ...more.jobs], nextDueAt: earliest(nextDueAt, more.nextDueAt) }
   }
 
   const cancel = inGroup('settling', operations.cancel)
@@ -133,7 +134,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     onChange: subscribers.onChange,
     canSearch: options.hasSearch === true,
     inbox: { onRequests: subscribers.onRequests, take: async (...of) => opened().inbox.take(...of) },
-    backlog: () => service?.backlog() ?? 0,
+    backlog: () => service?.backlog.jobs() ?? 0,
     pausedTasks: () => service?.pausedTasks.all() ?? none,
     notifier: {
       onWork: subscribers.onWork,
@@ -141,7 +142,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
       onTakeover: subscribers.onTakeover,
       publishProgress: async (progress) => service?.publishProgress(progress),
       watchedSince: (at) => outside('watchedSince', (_query, of) => of.watchedSince(at)),
-      remoteProgress: (...of) => service?.remoteProgress(...of) ?? null,
+      remoteProgress: (...of) => service?.remoteProgress.of(...of) ?? null,
       lostClaims: () => service?.lostClaims() ?? 0,
     },
 

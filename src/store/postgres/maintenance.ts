@@ -3,45 +3,23 @@
  * step of a clock has made longer, and adds up the totals of processes that have left.
  */
 import type { Claim } from '../../domain/claim.ts'
-import type { Log } from '../../log.ts'
-import type { Clock } from '../../runtime/clock.ts'
 import type { RescueReport } from '../store.ts'
-import type { Timing, Query } from './connection/connection.ts'
-import type { Subscribers } from './notifications/notifier.ts'
-import { type Heartbeats, heartbeatText, isAbandoned, type Lease } from './ownership/lease.ts'
-import type { OwnedClaims, Quarantine } from './ownership/owned-claims.ts'
+import { heartbeatText, isAbandoned, type Lease } from './ownership/lease.ts'
 import { boundWaits, reclaim, rescue } from './ownership/recovery.ts'
+import type { Parts } from './parts.ts'
 import { boundDeliveries } from './statements/deliveries.ts'
-import type { PostgresInbox } from './statements/inbox.ts'
 import { runsHere } from './statements/queue.ts'
 import { readRun } from './statements/read.ts'
-import type { RecordDecoder } from './statements/records.ts'
-import { isNotPaused, type PausedTasks } from './statements/tasks.ts'
-import { type Backlog, foldTotals } from './statements/totals.ts'
+import { isNotPaused } from './statements/tasks.ts'
+import { foldTotals } from './statements/totals.ts'
 import type { BatchWriter } from './writing/batch-writer.ts'
 import type { CommitEffects } from './writing/commit-effects.ts'
 
-interface MaintenanceOptions {
-  /** Number of this process. */
-  readonly process: number
-  /** Tasks that run here; null: any. */
-  readonly tasks: readonly string[] | null
-  readonly timing: Timing
-  readonly query: Query
+interface MaintenanceOptions extends Parts {
   readonly intake: BatchWriter
   readonly settling: BatchWriter
   readonly lease: Lease
-  readonly heartbeats: Heartbeats
-  readonly owned: OwnedClaims
-  readonly quarantine: Quarantine
   readonly effects: CommitEffects
-  readonly subscribers: Subscribers
-  readonly inbox: PostgresInbox
-  readonly backlog: Backlog
-  readonly pausedTasks: PausedTasks
-  readonly decoder: RecordDecoder
-  readonly clock: Clock
-  readonly log: Log
 }
 
 // In rounds.

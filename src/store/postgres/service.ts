@@ -1,118 +1,26 @@
 /**
- * The parts of the engine: two connections that write in groups, a few that read, one that receives notifications of other
- * processes, and a thread that keeps the lease.
+ * Starts and stops the engine: two connections that write in groups, a few that read, one that receives notifications of
+ * other processes, and a thread that keeps the lease.
  */
 import type { JobProgress } from '../../domain/claim.ts'
 import { AppError, BootError } from '../../domain/errors.ts'
-import type { Log } from '../../log.ts'
-import type { Clock } from '../../runtime/clock.ts'
 import type { TurnScheduler } from '../../runtime/event-loop.ts'
-import type { StallOptions } from '../../runtime/stall-watch.ts'
-import { prepareDatabase } from './connection/boot.ts'
-import { createConnect, createReader, defaultTiming, type Timing, loadPg } from './connection/connection.ts'
 import { createMaintenance } from './maintenance.ts'
-import { decodeNotification, encodeNotification, notify } from './notifications/codec.ts'
-import { createListener, createRemoteProgress, createWorkNotifier, type Subscribers } from './notifications/notifier.ts'
-import { createHeartbeats, createLease } from './ownership/lease.ts'
+import { decodeNotification, type Notification } from './notifications/codec.ts'
+import { createListener, type Subscribers } from './notifications/notifier.ts'
+import { createLease } from './ownership/lease.ts'
+import { createParts, type Parts, type PostgresOptions } from './parts.ts'
+import { inboxNotification } from './statements/inbox.ts'
 import { createTickWatch } from './statements/schedules.ts'
-import { createOwnedClaims, createQuarantine } from './ownership/owned-claims.ts'
-import { createSearchIndex } from './search/index-writer.ts'
-import { createInbox, inboxNotification } from './statements/inbox.ts'
-import { createRecordDecoder, createRecordCache } from './statements/records.ts'
-import { createPausedTasks, createRateLimits } from './statements/tasks.ts'
-import { createBacklog, writerName } from './statements/totals.ts'
-import { createBatchWriter } from './writing/batch-writer.ts'
-import { createCommitEffects, createEmptyQueueCache, createReadiness, writers } from './writing/commit-effects.ts'
+import { writerName } from './statements/totals.ts'
+import { type BatchWriter, createBatchWriter } from './writing/batch-writer.ts'
+import { type CommitEffects, createCommitEffects, writers } from './writing/commit-effects.ts'
 
-export interface PostgresOptions {
-  /** `postgres://…` */
-  readonly url: string
-  /** Schema of the tables: several services can share one database. */
-  readonly schema: string
-  /** How long to wait at the start for a server that cannot be reached, in milliseconds. */
-  readonly connectWaitMs: number
-  readonly timing?: Partial<Timing>
-  /** Tasks that run here; no other jobs are claimed. Default: any. */
-  readonly tasks?: readonly string[]
-  readonly clock: Clock
-  readonly log: Log
-  /** Whether runs can be found by their words. The index is updated some time after each commit. Default: no. */
-  readonly hasSearch?: boolean
-  /** Ends the process when the main thread is blocked. Default: the main thread is not watched. */
-  readonly stall?: StallOptions
-  /** Called after each group with its number of verbs and its duration in milliseconds. */
-  readonly onCommit?: (verbs: number, tookMs: number) => void
-  /** Called when the lease is lost: other processes soon take over the jobs that run here. */
-  readonly onLost: (error: Error) => void
-}
+/** Handles the notifications of other processes. */
+function createReceiver(parts: Parts, intake: BatchWriter, { wakeForWork }: CommitEffects) {
+  const { process, subscribers, owned, cache, backlog, pausedTasks, heartbeats, remoteProgress } = parts
 
-/** The parts that the verbs use. */
-export type Service = Awaited<ReturnType<typeof startService>>
-
-/** @throws BootError */
-export async function startService(options: PostgresOptions, subscribers: Subscribers, turns: TurnScheduler) {
-  const { url, schema, tasks = null, hasSearch = false, clock, log, onLost } = options
-  const timing = { ...defaultTiming, ...options.timing }
-  const channel = `forerunner ${schema}`
-  const pg = await loadPg()
-  const database = { url, schema, timing }
-  const connect = createConnect(pg, database)
-  const startedAt = clock.now()
-  const registration = { tasks, hasSearch, at: startedAt, waitMs: options.connectWaitMs, clock, log }
-  const process = await prepareDatabase(connect, database, registration)
-
-  const reader = createReader(pg, database)
-  const inbox = createInbox(reader, subscribers.requests)
-  const heartbeats = createHeartbeats()
-  const sendNotifications = async (messages: readonly string[]): Promise<void> => {
-    if (heartbeats.hasOthers()) await reader.query(notify, [channel, messages])
-  }
-  const backlog = createBacklog()
-  const cache = createRecordCache()
-  const emptyQueues = createEmptyQueueCache()
-  const owned = createOwnedClaims()
-  const decoder = createRecordDecoder(log)
-  const pausedTasks = createPausedTasks(
-    reader.query,
-    channel,
-    encodeNotification({ type: 'pauses', from: process }).join(''),
-  )
-  const quarantine = createQuarantine(owned, timing.aloneMs)
-  const readiness = createReadiness(process, timing)
-  const remoteProgress = createRemoteProgress()
-  const workNotifier = createWorkNotifier(process, writers.intake, sendNotifications)
-  const search = createSearchIndex({ process, startedAt, hasSearch, query: reader.query, decoder, clock, log })
-  const known = { backlog, cache, emptyQueues, owned }
-  const effects = createCommitEffects({ process, ...known, readiness, search, subscribers, workNotifier })
-  const { wakeForWork } = effects
-  const batchWriter = (writer: number) =>
-    createBatchWriter({
-      process,
-      writer,
-      channel,
-      timing,
-      connect,
-      cache,
-      pausedTasks,
-      hasOthers: heartbeats.hasOthers,
-      effects,
-      onGroup: (...group) => options.onCommit?.(...group),
-      defer: turns.run,
-    })
-  /** Accepts runs and claims jobs. */
-  const intake = batchWriter(writers.intake)
-  /** Settles, cancels, retries and removes. */
-  const settling = batchWriter(writers.settling)
-  const lease = createLease({ ...database, process, tasks, stall: options.stall ?? null, onLost })
-  let greeting: NodeJS.Timeout | undefined
-
-  async function onNotification(text: string): Promise<void> {
-    if (text === inboxNotification) return subscribers.requests()
-    const notice = decodeNotification(text, process)
-    if (notice === null) return
-    if (notice.type === 'hello') return heartbeats.noteGreeting()
-    if (notice.type === 'pauses') return refreshPauses()
-    if (notice.type === 'progress') return remoteProgress.receive(notice.progress)
+  async function onCommit(notice: Notification & { readonly type: 'commit' }): Promise<void> {
     const { from, writer, live, changes, voided, hasWork } = notice
     backlog.setShare(writerName(from, writer), live)
     for (const { runId, version } of changes) cache.noteVersion(runId, version)
@@ -135,37 +43,56 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
     wakeForWork()
   }
 
-  const maintenance = createMaintenance({
-    process,
-    tasks,
-    timing,
-    query: reader.query,
-    intake,
-    settling,
-    lease,
-    heartbeats,
-    owned,
-    quarantine,
-    effects,
-    subscribers,
-    inbox,
-    backlog,
-    pausedTasks,
-    decoder,
-    clock,
-    log,
-  })
+  return {
+    refreshPauses,
+    async onMessage(text: string): Promise<void> {
+      if (text === inboxNotification) return subscribers.requests()
+      const notice = decodeNotification(text, process)
+      if (notice === null) return
+      switch (notice.type) {
+        case 'commit':
+          return onCommit(notice)
+        case 'pauses':
+          return refreshPauses()
+        case 'hello':
+          return heartbeats.noteGreeting()
+        case 'progress':
+          return remoteProgress.receive(notice.progress)
+      }
+    },
+  }
+}
+
+/** The parts that the verbs use. */
+export type Service = Awaited<ReturnType<typeof startService>>
+
+/** @throws BootError */
+export async function startService(options: PostgresOptions, subscribers: Subscribers, turns: TurnScheduler) {
+  const parts = await createParts(options, subscribers)
+  const { database, timing, process, tasks, reader, query, pausedTasks, readiness, search, log } = parts
+  const { onCommit = () => {}, onLost, stall = null } = options
+  const effects = createCommitEffects(parts)
+  const batchWriter = (writer: number): BatchWriter =>
+    createBatchWriter({ ...parts, writer, effects, onGroup: onCommit, defer: turns.run })
+  /** Accepts runs and claims jobs. */
+  const intake = batchWriter(writers.intake)
+  /** Settles, cancels, retries and removes. */
+  const settling = batchWriter(writers.settling)
+  const lease = createLease({ ...database, process, tasks, stall, onLost })
+  const maintenance = createMaintenance({ ...parts, intake, settling, lease, effects })
+  const receiver = createReceiver(parts, intake, effects)
+  const onMessage = (text: string): void => void receiver.onMessage(text)
+  const listener = createListener({ ...parts, onMessage, onGap })
+  let greeting: NodeJS.Timeout | undefined
 
   function onGap(): void {
     subscribers.gap()
     subscribers.requests()
-    void refreshPauses()
+    void receiver.refreshPauses()
     maintenance
       .compareOwned()
       .catch((error: unknown) => log.debug({ err: error }, 'the own claims could not be compared'))
   }
-
-  const listener = createListener({ connect, channel, onMessage: (text) => void onNotification(text), onGap })
 
   async function stop(): Promise<void> {
     clearTimeout(greeting)
@@ -174,13 +101,13 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
     await search.stop()
     await Promise.all([intake.close(), settling.close(), listener.stop(), lease.stop()])
     // Without its row the process counts as dead: others take over at once the jobs that it could not hand back.
-    await reader.query({ text: 'DELETE FROM process WHERE id = $1' }, [process]).catch(() => {})
+    await query({ text: 'DELETE FROM process WHERE id = $1' }, [process]).catch(() => {})
     await reader.end()
   }
 
   try {
-    await Promise.all([listener.start(), lease.start(), backlog.refresh(reader.query), pausedTasks.refresh()])
-    await sendNotifications(encodeNotification({ type: 'hello', from: process }))
+    await Promise.all([listener.start(), lease.start(), parts.backlog.refresh(query), pausedTasks.refresh()])
+    await parts.notifyOthers({ type: 'hello', from: process })
   } catch (error) {
     await stop()
     throw new BootError('the database stopped answering', error)
@@ -190,17 +117,11 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   // A commit that started before the greeting arrived has not notified this process. By then all such commits have ended.
   greeting = setTimeout(subscribers.gap, timing.queryMs)
   return {
-    process,
+    ...parts,
     intake,
     settling,
-    reader,
-    decoder,
-    inbox,
-    pausedTasks,
-    quarantine,
-    claiming: { tasks, pausedTasks, rateLimits: createRateLimits(), emptyQueues, decoder, clock },
-    backlog: backlog.jobs,
-    wakeForWork,
+    emptyQueues: effects.emptyQueues,
+    wakeForWork: effects.wakeForWork,
     silentProcesses: maintenance.silentProcesses,
     takeOver: maintenance.takeOver,
     lostClaims: maintenance.lostClaims,
@@ -211,9 +132,8 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
     },
     // A lost message does no harm: progress is published again and again.
     publishProgress: (progress: readonly JobProgress[]): Promise<void> =>
-      sendNotifications(encodeNotification({ type: 'progress', from: process, progress })).catch(() => {}),
-    watchedSince: createTickWatch(reader.query, process, timing),
-    remoteProgress: remoteProgress.of,
+      parts.notifyOthers({ type: 'progress', from: process, progress }).catch(() => {}),
+    watchedSince: createTickWatch(query, process, timing),
     stop,
   }
 }

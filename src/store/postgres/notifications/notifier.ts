@@ -8,7 +8,7 @@ import type { TurnScheduler } from '../../../runtime/event-loop.ts'
 import type { Inbox, Notifier, Store } from '../../store.ts'
 import type { Connect, Connection } from '../connection/connection.ts'
 import type { Writes } from '../writing/unit-of-work.ts'
-import { encodeNotification } from './codec.ts'
+import type { Notification } from './codec.ts'
 
 export interface Subscribers extends Pick<Store, 'onChange'>, Pick<Notifier, 'onWork' | 'onGap' | 'onTakeover'> {
   onRequests: Inbox['onRequests']
@@ -51,18 +51,12 @@ export function createSubscribers(turns: TurnScheduler): Subscribers {
 /** Other processes are notified of the backlog when it has grown by this number of jobs. */
 const maxUnnotified = 100
 
-export type WorkNotifier = ReturnType<typeof createWorkNotifier>
-
 /**
  * Notifies other processes of jobs to claim, and of the backlog. The notification is sent after the commit: inside it would
  * make commits wait for each other, and a process that misses it looks for jobs within a second. One notification is sent
  * at a time; the next one covers all commits meanwhile.
  */
-export function createWorkNotifier(
-  from: number,
-  writer: number,
-  send: (messages: readonly string[]) => Promise<unknown>,
-) {
+export function createWorkNotifier(from: number, writer: number, send: (notice: Notification) => Promise<void>) {
   let lastSent = 0
   let next: { readonly live: number; readonly hasWork: boolean } | null = null
   let sending: Promise<void> | null = null
@@ -72,8 +66,7 @@ export function createWorkNotifier(
       const { live, hasWork } = next
       next = null
       lastSent = live
-      const messages = encodeNotification({ type: 'commit', from, writer, live, hasWork, changes: [], voided: [] })
-      await send(messages).catch(() => {})
+      await send({ type: 'commit', from, writer, live, hasWork, changes: [], voided: [] }).catch(() => {})
     }
     sending = null
   }

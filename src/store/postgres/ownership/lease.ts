@@ -98,8 +98,6 @@ export function isAbandoned(silent: string): string {
 
 const selectHeartbeats = { name: 'select-heartbeats', text: `SELECT ${heartbeatText} AS heartbeat FROM process` }
 
-export type Heartbeats = ReturnType<typeof createHeartbeats>
-
 export function createHeartbeats() {
   /** When each heartbeat was first seen, on the clock of `performance.now()`. */
   let seen = new Map<string, number>()

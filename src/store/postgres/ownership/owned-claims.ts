@@ -7,7 +7,7 @@ import { isSuspect } from '../../../domain/run/transitions.ts'
 
 export type OwnedClaims = ReturnType<typeof createOwnedClaims>
 
-interface OwnedClaim {
+export interface OwnedClaim {
   readonly job: ClaimedJob
   /** On the clock of `performance.now()`. */
   readonly claimedAt: number
@@ -95,5 +95,3 @@ export function createQuarantine(owned: OwnedClaims, aloneMs: number) {
     },
   }
 }
-
-export type Quarantine = ReturnType<typeof createQuarantine>

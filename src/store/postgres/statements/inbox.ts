@@ -35,8 +35,6 @@ const remove = {
 const selectWaiting = { name: 'select-whether-inbox', text: 'SELECT EXISTS (SELECT FROM inbox) AS is_waiting' }
 const selectOne = { name: 'select-of-inbox', text: 'SELECT 1 FROM inbox WHERE id = $1' }
 
-export type PostgresInbox = ReturnType<typeof createInbox>
-
 const takeUpMs = 2_000
 const lookAgainMs = 20
 

@@ -75,8 +75,6 @@ export function writerName(process: number, writer: number): string {
   return `${process} ${writer}`
 }
 
-export type Backlog = ReturnType<typeof createBacklog>
-
 export function createBacklog() {
   let writers = new Map<string, number>()
   let sum = 0

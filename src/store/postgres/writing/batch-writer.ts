@@ -6,11 +6,10 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { AppError, taskPaused } from '../../../domain/errors.ts'
 import { asksForAnswer } from '../../../domain/run/new-run.ts'
-import type { Connect, Connection, Timing } from '../connection/connection.ts'
+import type { Connection } from '../connection/connection.ts'
 import { appErrorOf, isFailure, isUnavailable } from '../connection/errors.ts'
-import type { RecordCache } from '../statements/records.ts'
+import type { Parts } from '../parts.ts'
 import { StartPaused } from '../statements/save.ts'
-import type { PausedTasks } from '../statements/tasks.ts'
 import type { CommitEffects } from './commit-effects.ts'
 import { commitGroup, type Outcome, UnknownCommit } from './group-commit.ts'
 import type { Operation } from './operations.ts'
@@ -18,17 +17,9 @@ import type { Stored } from './unit-of-work.ts'
 
 export type BatchWriter = ReturnType<typeof createBatchWriter>
 
-interface BatchWriterOptions {
-  readonly process: number
+interface BatchWriterOptions extends Parts {
   /** Number of the writer's row in the totals. */
   readonly writer: number
-  readonly channel: string
-  readonly timing: Timing
-  readonly connect: Connect
-  readonly cache: RecordCache
-  readonly pausedTasks: Pick<PausedTasks, 'has' | 'refresh'>
-  /** Whether other processes may exist, which are notified of changes. */
-  readonly hasOthers: () => boolean
   readonly effects: CommitEffects
   /** Called after each group with the number of its operations, and with the milliseconds since it was sent. */
   readonly onGroup: (operations: number, tookMs: number) => void
@@ -52,7 +43,7 @@ const maxConflicts = 5
 const repeatPauseMs = 100
 
 export function createBatchWriter(options: BatchWriterOptions) {
-  const { process, writer, channel, timing, connect, cache, pausedTasks, hasOthers, effects, onGroup, defer } = options
+  const { process, writer, channel, timing, connect, cache, pausedTasks, heartbeats, effects, onGroup, defer } = options
   /** Operations without a reply, in order of arrival. */
   const unreplied = new Set<Pending>()
   let queue: Pending[] = []
@@ -69,7 +60,7 @@ export function createBatchWriter(options: BatchWriterOptions) {
     const isRepeat = group.some((pending) => pending.isRepeat)
     const operations = group.map(({ operation }) => (isRepeat && operation.verb === 'claim' ? unknownClaim : operation))
     const open = await connected()
-    const sender = { process, writer, channel, live, hasOthers: hasOthers() }
+    const sender = { process, writer, channel, live, hasOthers: heartbeats.hasOthers() }
     const isPaused = pausedTasks.has
     const outcome = await open.together(() => commitGroup(open, { operations, sender, cache, isRepeat, isPaused }))
     live = outcome.live ?? live

@@ -1,38 +1,25 @@
 /**
- * Effects of a commit in this process: caches are updated, subscribers and other processes are notified, and the process
- * counts as ready or not.
+ * Effects of a commit in this process: caches are updated, subscribers and other processes are notified. One of the caches
+ * is here, because every effect that may queue a job clears it: for which kinds of task no job is due.
  */
-import { AppError } from '../../../domain/errors.ts'
 import { type TaskKind, taskKinds } from '../../../domain/task.ts'
 import type { ClaimRequest } from '../../claim-requests.ts'
-import type { Timing } from '../connection/connection.ts'
-import type { Subscribers, WorkNotifier } from '../notifications/notifier.ts'
-import type { OwnedClaims } from '../ownership/owned-claims.ts'
-import type { SearchIndex } from '../search/index-writer.ts'
-import type { RecordCache } from '../statements/records.ts'
-import { type Backlog, writerName } from '../statements/totals.ts'
+import { createWorkNotifier } from '../notifications/notifier.ts'
+import type { Parts } from '../parts.ts'
+import { writerName } from '../statements/totals.ts'
 import type { Outcome } from './group-commit.ts'
-import { type Operation, withLookup } from './operations.ts'
+import type { Operation } from './operations.ts'
 
 /** Numbers of the two connections through which a process writes. */
 export const writers = { intake: 1, settling: 2 }
 
-interface CommitEffectsOptions {
-  readonly process: number
-  readonly backlog: Backlog
-  readonly cache: RecordCache
-  readonly emptyQueues: EmptyQueueCache
-  readonly owned: OwnedClaims
-  readonly readiness: Readiness
-  readonly search: Pick<SearchIndex, 'note'>
-  readonly subscribers: Subscribers
-  readonly workNotifier: WorkNotifier
-}
-
 export type CommitEffects = ReturnType<typeof createCommitEffects>
 
-export function createCommitEffects(options: CommitEffectsOptions) {
-  const { process, backlog, cache, emptyQueues, owned, readiness, search, subscribers, workNotifier } = options
+export function createCommitEffects(parts: Parts) {
+  const { process, backlog, cache, owned, readiness, search, subscribers } = parts
+  const emptyQueues = createEmptyQueueCache()
+  const workNotifier = createWorkNotifier(process, writers.intake, parts.notifyOthers)
+  /** Whether the database may have claims of this process whose jobs do not run here. */
   let hasOrphans = false
 
   /** There may be jobs to claim. */
@@ -42,8 +29,8 @@ export function createCommitEffects(options: CommitEffectsOptions) {
   }
 
   return {
+    emptyQueues,
     wakeForWork,
-    /** Whether the database may have claims of this process whose jobs do not run here. */
     hasOrphans: (): boolean => hasOrphans,
     /** Call before the search for such claims. */
     clearOrphans(): void {
@@ -127,73 +114,3 @@ export function createEmptyQueueCache() {
 }
 
 export type EmptyQueueCache = ReturnType<typeof createEmptyQueueCache>
-
-const tables = [
-  'record',
-  'payload',
-  'queue',
-  'holder',
-  'run_tag',
-  'run_task',
-  'idempotency_key',
-  'tally',
-  'search',
-  'search_progress',
-  'inbox',
-]
-
-const touch = {
-  name: 'touch',
-  text: `
-    WITH own AS (UPDATE process SET heartbeat_at = heartbeat_at WHERE id = $1)
-    SELECT bool_and(has_table_privilege(name, privilege)) AS may_write
-    FROM unnest(ARRAY['${tables.join("', '")}']) AS name,
-      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege`,
-}
-
-function probeOf(process: number): Operation {
-  return withLookup('probe', async (query) => {
-    const [row] = await query(touch, [process])
-    const mayWrite = row?.['may_write'] === true
-    const reply = mayWrite ? null : new AppError('store-unavailable', 'the role may not write all tables')
-    return { records: [], apply: () => reply }
-  })
-}
-
-/**
- * Whether this process can commit now: it has committed lately, or a probe through each writing connection succeeds.
- * After a failed commit it is not ready for a while, because a probe is small and may succeed where a run fails.
- * A commit counts as a probe for one round of maintenance.
- */
-export function createReadiness(process: number, { roundMs, unreadyMs }: Timing) {
-  let writtenAt = -Infinity
-  let failure: { readonly error: unknown; readonly at: number } | null = null
-  let probing: Promise<unknown> | null = null
-
-  /** Call when a commit failed because of the database. */
-  const noteFailure = (error: unknown): void => void (failure = { error, at: performance.now() })
-
-  return {
-    /** @param submitAlone of each writer @throws AppError `store-unavailable` */
-    async probe(submitAlone: readonly ((operation: Operation) => Promise<unknown>)[]): Promise<void> {
-      const now = performance.now()
-      if (failure !== null && now - failure.at < unreadyMs) {
-        throw new AppError('store-unavailable', 'a commit has failed a moment ago', { cause: failure.error })
-      }
-      if (now - writtenAt < roundMs) return
-      probing ??= Promise.all(submitAlone.map((submit) => submit(probeOf(process)))).finally(() => (probing = null))
-      await probing.catch((error: unknown) => {
-        noteFailure(error)
-        throw error
-      })
-      writtenAt = performance.now()
-    },
-    noteFailure,
-    /** Call when a transaction that wrote something was committed. */
-    noteWritten(): void {
-      writtenAt = performance.now()
-    },
-  }
-}
-
-type Readiness = ReturnType<typeof createReadiness>
