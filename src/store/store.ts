@@ -157,8 +157,8 @@ export interface Store {
    */
   leave(at: number): Promise<number>
   /**
-   * Takes back every job that a dead process held: no attempt is spent, a lost start is counted. If the clock was set back
-   * meanwhile, no job waits longer than it was to wait in total.
+   * Takes back every job that a dead process held: no attempt is spent, a lost start is counted unless `leave` prevents it.
+   * If the clock was set back meanwhile, no job waits longer than it was to wait in total.
    */
   rescue(at: number): Promise<RescueReport>
   /**
@@ -174,7 +174,10 @@ export interface Store {
    * their longest due deliveries first. The change that ends a run with a webhook adds a delivery, which is due at once.
    */
   claimDeliveries(request: DeliveryRequest): Promise<DeliveryClaims>
-  /** Ends a try of a claimed delivery; does nothing if that was handed back and another try has ended or is under way. */
+  /**
+   * Ends a try of a claimed delivery. Does nothing if the delivery was handed back, and another try has ended since or is
+   * under way in another process.
+   */
   endDeliveryTry(delivery: ClaimedDelivery, result: TryResult): Promise<void>
   /**
    * Makes a delivery due at once; one that was over gets all its tries again, and one that is being sent goes on.

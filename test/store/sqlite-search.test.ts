@@ -11,7 +11,7 @@ import { createTransaction } from '../../src/store/sqlite/writing/transaction.ts
 import { requestAt, runIdAt, runOf, start } from '../harness/store-run.ts'
 import { sqliteStore, temporaryDirectory } from '../harness/store-sqlite.ts'
 import { until } from '../harness/until.ts'
-import { found, input, searchContract, type SearchPlace } from './search-contract.ts'
+import { find, found, input, searchContract, type SearchPlace } from './search-contract.ts'
 
 function placeIn(path: string): Pick<SearchPlace, 'open'> {
   return {
@@ -43,6 +43,17 @@ test('a page ends when too many runs would have to be checked, with a token for 
   assert.equal([first.runs.length, first.hasMore], [0, true])
   const second = await store.listRuns({ ...filter, beforeId: first.lastId ?? '' })
   assert.equal([second.runs.map(({ id }) => id), second.hasMore], [[runs[3]?.id], false])
+})
+
+test('a run that was accepted after a newer one is found by the time of its creation only', async () => {
+  await using scoped = await placeIn(':memory:').open()
+  const { store } = scoped
+  const [newer, older] = [2, 1].map((at) => runOf({ id: runIdAt(start + at), jobs: [input('common')] }))
+  if (newer === undefined || older === undefined) throw new Error('two runs')
+  await store.accept(newer, start)
+  await store.accept(older, start)
+  await found(store, 'common', [older.id, newer.id])
+  assert.equal(await find(store, 'common', { createdAfter: start + 1 }), [newer.id])
 })
 
 test('without search, the file holds no words', async () => {

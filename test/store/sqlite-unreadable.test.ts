@@ -80,4 +80,31 @@ for (const [what, how] of Object.entries({ 'of a newer format': ofNewerFormat, '
   })
 }
 
+test('records that cannot be read widen the bound of no removal and no expiry', async () => {
+  using directory = temporaryDirectory()
+  const path = join(directory.path, 'runs.db')
+  const bad = [runOf({ claimsFirst: true }), runOf({ jobs: [jobOf()] })]
+  {
+    await using opened = await openSqlite(path)
+    const { store } = opened
+    for (const run of bad) await store.accept(run, start)
+    for (let ended = 0; ended < 2; ended += 1) {
+      await store.complete(await acceptFirst(store, runOf({ claimsFirst: true }), start), '1', start)
+    }
+    for (let run = 0; run < 201; run += 1) await store.accept(runOf({ jobs: [jobOf({ expiresMs: 1 })] }), start)
+  }
+  spoil(
+    path,
+    bad.map(({ id }) => id),
+    damaged,
+  )
+  await using opened = await openSqlite(path)
+  const { store } = opened
+  await store.rescue(start)
+  assert.equal([await store.prune(start + 1, 1, start), await store.prune(start + 1, 1, start)], [1, 1])
+  // The claim finds the damaged record, and the jobs of the others have expired.
+  assert.equal((await store.claim(requestAt(start + 1))).jobs, [])
+  assert.equal([await store.expire(start + 1), await store.expire(start + 1)], [200, 1])
+})
+
 test.run()

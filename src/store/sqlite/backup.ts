@@ -30,8 +30,8 @@ export interface CopyReport {
  * owner's connection would stop the service meanwhile. So this copies the file and its log as they are, and SQLite
  * recovers a whole database from the copies, as it does after a crash.
  *
- * The result is the state at one commit, unless the log restarted meanwhile: until a restart the log only grows, and it
- * still has everything that the owner wrote from it into the file. A restart changes the header of the log
+ * The log only grows until it restarts, and has everything that the owner writes from it into the file. So the copies are
+ * the state at one commit, unless the log restarted meanwhile, which changes its header
  * (https://sqlite.org/fileformat2.html#walformat).
  * @param file without symbolic links
  * @param to is overwritten, and so is the log next to it
@@ -110,7 +110,8 @@ function readAllRuns(database: DatabaseSync): CopyReport {
   const transaction = createTransaction(database, { onUnreadable: (message) => unreadable.push(message) })
   const reads = createReadingVerbs(database, transaction)
   let runs = 0
-  for (let beforeId: string | undefined; ;) {
+  let beforeId: string | undefined
+  for (;;) {
     const page = reads.listRuns({ pageSize, ...(beforeId !== undefined && { beforeId }) })
     for (const { id } of page.runs) {
       try {
@@ -137,10 +138,11 @@ export async function replaceFile(file: string, replacement: string, keepAs: str
   const socket = await takeFile(file)
   try {
     if (before === undefined) {
+      // Else SQLite would apply them to the new file.
       for (const suffix of suffixesOfLogs) rmSync(file + suffix, { force: true })
     } else {
       giveTo(replacement, before)
-      // Moves the file before its log: the file without its log would be an older state, and the log alone is useless.
+      // The file first: if this process dies in between, a log without a file is left, and not a file in an older state.
       for (const suffix of ['', ...suffixesOfLogs]) {
         if (existsSync(file + suffix)) renameSync(file + suffix, keepAs + suffix)
       }
@@ -169,6 +171,7 @@ async function takeFile(file: string): Promise<OwnerSocket | null> {
   if (owner !== null) throw inUse(owner)
   const database = new DatabaseSync(file, { timeout: 0 })
   try {
+    // Under the lock: a service may have started since.
     const newOwner = lock(database, file) ?? (await findOwner(file))
     if (newOwner !== null) throw inUse(newOwner)
     removeDeadSockets(file)

@@ -63,6 +63,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     worker?.postMessage(message)
   }
 
+  /** Sends the queued calls, one group at a time; when none is left of a closing store, sends `close`. */
   function flush(): void {
     if (inFlight.length > 0 || isReplying || state === 'opening') return
     if (queued.length > 0) {
@@ -71,7 +72,6 @@ export function createSqliteStore(options: SqliteOptions): Store {
       sentAt = performance.now()
       send(inFlight.map(({ verb, args }) => ({ verb, args })))
     } else if (state === 'closing' && !isCloseSent) {
-      // `flush` can run again while the thread closes.
       isCloseSent = true
       send('close')
     }
@@ -81,7 +81,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     if (state !== 'open') return Promise.reject(new AppError('store-unavailable', 'the store is not open'))
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
     queued.push({ verb, args, resolve, reject })
-    // The calls of one turn of the event loop form a group.
+    // The calls of one turn of the event loop form a group. While another group is under way, `endGroup` sends the next.
     if (queued.length === 1 && inFlight.length === 0) setImmediate(flush)
     return promise
   }
@@ -100,7 +100,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     else reject(new AppError(result?.code ?? 'internal', `${verb}: ${result?.message ?? 'no reply'}`))
   }
 
-  /** Calls that the replies cause join the next group: that makes commits fewer and larger. */
+  /** The next group waits for the calls that the replies cause: that makes commits fewer and larger. */
   function endGroup(): void {
     isReplying = false
     setImmediate(flush)
@@ -114,7 +114,8 @@ export function createSqliteStore(options: SqliteOptions): Store {
     onCommit?.(calls.length, performance.now() - sentAt)
     inFlight = []
     isReplying = true
-    // Notify before replying: a listener that stops a void claim must not mistake it for a new claim from the same commit.
+    // Notify before replying: the reply to a claim can start the job that the same commit cancelled, and the listener that
+    // stops the cancelled attempt must not stop the new one.
     for (const change of changes) turns.run(() => notify(change))
     for (const [index, one] of calls.entries()) turns.run(() => reply(one, replies[index]))
     turns.run(endGroup)

@@ -17,7 +17,7 @@ export interface SearchProgress {
 
 export type SearchIndex = ReturnType<typeof createSearchIndex>
 
-/** More runs change at once only when a bulk cancel ends them, which adds no words. */
+/** Bound on noted changes. Only a bulk cancel changes more runs between two rounds, and it adds no words. */
 const maxChanged = 50_000
 const endKeySql = 'SELECT coalesce(max(key), 0) + 1 AS n FROM record'
 
@@ -35,7 +35,7 @@ export function createSearchIndex(database: DatabaseSync) {
   function readProgress(): SearchProgress {
     const row = database.prepare('SELECT next_key, finished_at FROM search_progress').get()
     const finishedAt = row?.['finished_at'] ?? null
-    // After a restart the key of a removed run can be given again, if it was the highest.
+    // At most the end key: after a restart, a new run can get the key of a removed one that was the highest.
     const nextKey = Math.min(Number(row?.['next_key']), Number(database.prepare(endKeySql).get()?.['n']))
     return { nextKey, finishedAt: finishedAt === null ? null : Number(finishedAt) }
   }
@@ -186,7 +186,7 @@ export function createIndexWriter(
       if (performance.now() >= until) return false
     }
     const nextKey = putNew(until)
-    // Every indexed run that ended before the round began has its final text by now.
+    // The loop has indexed all runs that changed before the round, so those that had ended by then have their final text.
     index.setProgress({ finishedAt, nextKey: nextKey ?? endKey })
     return nextKey === null
   }

@@ -20,7 +20,7 @@ function post(message: FromThread): void {
   port?.postMessage(message)
 }
 
-/** Ends the process without closing the database: closing writes to a file that belongs to another process now. */
+/** Ends the process without closing the database: another program has the file, and closing would write to it. */
 function endProcess(what: string): never {
   const log = createLog(stall?.logLevel ?? 'fatal')
   log.fatal({ database: path }, `${what} by another program: the process ends before it does harm`)

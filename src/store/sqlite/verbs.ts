@@ -33,6 +33,8 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
   // Jobs that run when the file is opened belong to a dead process, because only one process owns the file. The number of a
   // claim distinguishes them from jobs that this process claims later.
   const claimsOfDead = new Map(readRuns(records.heldKeys()).map(({ key, run }) => [key, runningClaims(run)]))
+  const isOfDead = (key: number, { jobIndex, claim }: JobClaim): boolean =>
+    claimsOfDead.get(key)?.some((dead) => dead.jobIndex === jobIndex && dead.claim === claim) === true
 
   /** Leaves out runs that cannot be read. */
   function readRuns(recordKeys: readonly number[]): StoredRun[] {
@@ -52,7 +54,7 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
     for (const [index, key] of queue.runsDueAfter(after).entries()) {
       const stored = records.read(key)
       if (stored !== null) transaction.save(stored, change(stored.run))
-      if (index % runsPerFlush === 0) transaction.flush()
+      if ((index + 1) % runsPerFlush === 0) transaction.flush()
     }
   }
 
@@ -112,10 +114,8 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
       let held = 0
       transaction.flush()
       for (const stored of readRuns(records.heldKeys())) {
-        const ofDead = claimsOfDead.get(stored.key)
-        const isOurs = ({ jobIndex, claim }: Pick<Claim, 'jobIndex' | 'claim'>): boolean =>
-          ofDead?.get(jobIndex) !== claim
-        for (const [jobIndex, claim] of runningClaims(stored.run)) held += Number(isOurs({ jobIndex, claim }))
+        const isOurs = (claim: JobClaim): boolean => !isOfDead(stored.key, claim)
+        held += runningClaims(stored.run).filter(isOurs).length
         transaction.save(stored, noteLeaving(stored.run, isOurs, at))
       }
       return held
@@ -129,15 +129,15 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
     rescue(at) {
       let requeued = 0
       let crashed = 0
-      for (const [key, claims] of claimsOfDead) {
+      for (const key of claimsOfDead.keys()) {
         const stored = records.findByKey(key)
         if (stored === null) continue
-        const isHeldByDead = ({ jobIndex, claim }: Claim): boolean => claims.get(jobIndex) === claim
+        const isHeldByDead = (claim: JobClaim): boolean => isOfDead(key, claim)
         const { run } = transaction.save(stored, rescueJobs(stored.run, isHeldByDead, at))
-        for (const [index, job] of run.jobs.entries()) {
-          if (job === stored.run.jobs[index] || !claims.has(index)) continue
-          if (job.runAt !== null) requeued += 1
-          else if (job.state === 'failed') crashed += 1
+        for (const { jobIndex } of runningClaims(stored.run).filter(isHeldByDead)) {
+          const { state } = jobAt(run, jobIndex)
+          requeued += Number(state === 'queued')
+          crashed += Number(state === 'failed')
         }
       }
       changeWaiting(at, (run) => boundDueTimes(run, at))
@@ -180,9 +180,11 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
   }
 }
 
-/** The numbers of the claims under which jobs of the run are running, by job index. */
-function runningClaims({ jobs }: Run): ReadonlyMap<number, number> {
-  return new Map(jobs.flatMap(({ state, claim }, index) => (state === 'running' ? [[index, claim] as const] : [])))
+type JobClaim = Pick<Claim, 'jobIndex' | 'claim'>
+
+/** The claims under which jobs of the run are running. */
+function runningClaims({ jobs }: Run): JobClaim[] {
+  return jobs.flatMap(({ state, claim }, jobIndex) => (state === 'running' ? [{ jobIndex, claim }] : []))
 }
 
 export function createReadingVerbs(database: DatabaseSync, transaction: Transaction): Verbs<ReadVerb> {

@@ -70,7 +70,8 @@ async function openFile(path: string, file: string): Promise<OpenedDatabase | st
   const database = new DatabaseSync(path, { timeout: 0 })
   let socket: OwnerSocket | null = null
   try {
-    // Before the first read: then the index of the log is in this process's memory, and no second process can open the file.
+    // Must precede the first read. Then SQLite keeps the index of the log in the memory of this process, and no second
+    // process can open the file.
     database.exec('PRAGMA locking_mode = EXCLUSIVE')
     checkApplication(database, path)
     const owner = await findOwner(file)
@@ -166,7 +167,7 @@ function copyRowsToRecords(database: DatabaseSync): void {
   const selectJobs = database.prepare('SELECT * FROM old_job WHERE run_id = ? ORDER BY job_index')
   const transaction = createTransaction(database)
   let copied = 0
-  // Ids are in the order of creation, so the keys of the records are, too.
+  // Gives the records keys in the order of their ids.
   for (const row of database.prepare('SELECT * FROM old_run ORDER BY id').iterate()) {
     const run = row as unknown as OldRun
     transaction.add(runOfRows(run, selectJobs.all(run.id) as unknown as OldJob[], null))

@@ -15,8 +15,8 @@ const unavailableCodes = new Set([7, 8, 10, 11, 13, 14, 26])
  * @param rest of the statement, from FROM on
  */
 export function prepareSelect<Row extends object>(database: DatabaseSync, columns: string, rest: string) {
-  const names = columns.split(',').map((column) => column.trim().replace(/^.* AS |^\w+\./, ''))
   const statement = database.prepare(`SELECT ${columns} ${rest}`)
+  const names = statement.columns().map(({ name }) => name)
   statement.setReturnArrays(true)
 
   function rowOf(values: ArrayLike<unknown>): Row {

@@ -20,7 +20,7 @@ export interface OwnerSocket {
   close(): void
 }
 
-/** Time limit for the owner's name; an owner that is slow to send it is still the owner. */
+/** How long to wait for the owner's name. An owner that accepts the connection and sends none has no known name. */
 const replyWaitMs = 250
 /** Longest path of a socket (sockaddr_un) that every platform accepts. */
 const maxPathBytes = 100
@@ -76,7 +76,7 @@ export function connectToOwner(file: string): Promise<Socket | null> {
   return firstOf(file, connectTo)
 }
 
-/** Removes the sockets of killed owners. Call only under SQLite's lock, so that no two processes do it at once. */
+/** Call only after `findOwner` has found none, and under SQLite's lock, so that no two processes do it at once. */
 export function removeDeadSockets(file: string): void {
   for (const address of addressesOf(file)) removeSocket(address)
 }
@@ -118,6 +118,7 @@ function ownerSocket(server: Server, address: string): OwnerSocket {
   }
 }
 
+/** @returns the name that the owner sends before it ends the connection; null if nobody listens */
 async function askName(address: string): Promise<string | null> {
   if (inodeOf(address) === null) return null
   const { path, release } = shortPathTo(address)

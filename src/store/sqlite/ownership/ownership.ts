@@ -10,7 +10,7 @@ import { connectToOwner, listenAsOwner, type OwnerSocket } from './owner-socket.
 export interface Ownership {
   /** Call before a group: ends the process if another program has written since the last group. */
   beforeGroup(): void
-  /** Call after a group's commit and before its replies. @throws Error when the file was removed or replaced */
+  /** Call after a group's commit and before its replies. @throws Error when the file was removed or replaced: nothing is kept */
   afterGroup(): void
   end(): void
 }
@@ -19,7 +19,7 @@ export interface OwnershipOptions {
   /** null for a database in memory. */
   readonly file: string | null
   readonly socket: OwnerSocket | null
-  /** Called when another program has the file. It must not close the database: that writes to the file and removes the log. */
+  /** Called when another program uses the file. It must not close the database, because closing writes to the file. */
   readonly endProcess: (what: string) => never
   /** Switches automatic checkpoints, which let the log restart. */
   readonly setCheckpoints: (isOn: boolean) => void
@@ -62,6 +62,7 @@ function keep(file: string, { socket: first, endProcess, setCheckpoints }: Omit<
     log = checkLog() ?? log
   }
 
+  /** An error that it throws ends the thread, as one that a group throws does, and so the engine reports a lost store. */
   function check(): void {
     beforeGroup()
     afterGroup()
@@ -94,7 +95,8 @@ type Identity = Pick<Stats, 'dev' | 'ino' | 'size'>
 
 /**
  * Stats the file by its name: opening and closing it would drop the lock.
- * @returns null when the system reports an error, which does not prove that the file is another one
+ * @returns zeros for a missing file, so that it differs from the opened one; null when the system reports an error, which
+ * does not prove that the file is another one
  */
 function identityOf(path: string): Identity | null {
   try {
@@ -110,7 +112,7 @@ function isOther(now: Identity | null, before: Identity | null): boolean {
 
 const holdRequest = 'hold the log'
 const checkHoldEveryMs = 200
-/** After the hold, one commit writes the grown log into the file, which takes some tenths of a second. */
+/** Bound on the growth of a held log: the next commit writes all of it into the file, which takes some tenths of a second. */
 const maxGrowthBytes = 64 * 1024 * 1024
 const maxHoldMs = 60_000
 /** Pause after a hold that the owner ended: repeated requests must not hold the log for ever. */

@@ -52,11 +52,12 @@ export function createDeliveries(database: DatabaseSync) {
     `FROM delivery JOIN record ON record.key = delivery.run
       WHERE receiver = ? AND ${isFree} ORDER BY next_at LIMIT ?`,
   )
-  const claim = database.prepare('UPDATE delivery SET is_taken = 1 WHERE run = ? AND version = ?')
-  // Changes nothing if the delivery was handed back meanwhile, and another try ended or is under way.
-  const endTry = database.prepare(`
+  const take = database.prepare('UPDATE delivery SET is_taken = 1 WHERE run = ? AND version = ?')
+  // Changes nothing if the delivery was handed back, and another try has ended since.
+  const noteEnd = database.prepare(`
     UPDATE delivery SET state = ?, attempts = attempts + 1, last_status = ?, next_at = ?, is_taken = 0
     WHERE run = ? AND version = ? AND attempts = ? AND is_taken = 1`)
+  // A pending delivery keeps the number of its tries, and the due time if a try is under way.
   const restart = database.prepare(`
     UPDATE delivery SET attempts = CASE state WHEN 0 THEN attempts ELSE 0 END, state = 0,
       next_at = CASE is_taken WHEN 0 THEN ? ELSE next_at END
@@ -67,9 +68,9 @@ export function createDeliveries(database: DatabaseSync) {
     'FROM delivery WHERE is_taken = 1',
   )
   const handBack = database.prepare('UPDATE delivery SET is_taken = 0 WHERE run = ? AND version = ?')
-  const move = database.prepare('UPDATE delivery SET next_at = next_at + ? WHERE next_at IS NOT NULL')
+  const moveDueTimes = database.prepare('UPDATE delivery SET next_at = next_at + ? WHERE next_at IS NOT NULL')
   const shorten = database.prepare('UPDATE delivery SET next_at = ?1 WHERE next_at > ?1 AND attempts = ?2')
-  const remove = database.prepare('DELETE FROM delivery WHERE run = ?')
+  const removeOf = database.prepare('DELETE FROM delivery WHERE run = ?')
 
   return {
     /** Adds the delivery that a change makes due, if it ends a run with a webhook. */
@@ -86,7 +87,7 @@ export function createDeliveries(database: DatabaseSync) {
       const { wanted, nextDueAt, after } = wantedReceivers(receivers, request)
       const rows = wanted.flatMap(({ receiver, room }) => selectFree(receiver, Math.min(room, request.limit) + 1))
       const found = chooseDeliveries(rows, wanted, request)
-      for (const { key, version } of found.chosen) claim.run(key, version)
+      for (const { key, version } of found.chosen) take.run(key, version)
       const deliveries = found.chosen.map((row) => claimedDelivery({ ...row, run: idOfBytes(row.id) }))
       return { deliveries, nextDueAt: earliest(nextDueAt, found.nextDueAt), after }
     },
@@ -95,7 +96,7 @@ export function createDeliveries(database: DatabaseSync) {
       { version, attempts }: Pick<ClaimedDelivery, 'version' | 'attempts'>,
       { state, lastStatus, nextAt }: TryResult,
     ): void {
-      endTry.run(deliveryStateNumber(state), lastStatus, nextAt, key, version, attempts)
+      noteEnd.run(deliveryStateNumber(state), lastStatus, nextAt, key, version, attempts)
     },
     /** Makes it due at once. @returns whether there is such a delivery */
     retry: (key: number, version: number, at: number) => restart.run(at, key, version).changes > 0,
@@ -107,11 +108,11 @@ export function createDeliveries(database: DatabaseSync) {
       }
     },
     /** Call when the clock was set by this much: waits keep their length. */
-    shift: (byMs: number) => void move.run(byMs),
+    shift: (byMs: number) => void moveDueTimes.run(byMs),
     /** Call on opening, in case the clock was set back: no delivery waits longer than it may after its number of tries. */
     bound(at: number): void {
       for (const [attempts, waitMs] of maxDeliveryWaitsMs.entries()) shorten.run(at + waitMs, attempts)
     },
-    removeRun: (key: number) => void remove.run(key),
+    removeRun: (key: number) => void removeOf.run(key),
   }
 }

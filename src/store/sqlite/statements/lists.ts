@@ -90,7 +90,10 @@ export function createPages(
   const selectId = database.prepare('SELECT id FROM record WHERE key = ?')
   const selectEnd = database.prepare('SELECT coalesce(max(key), 0) + 1 AS key FROM record')
 
-  /** The first key of a run with this id or a higher one. Keys are in the order of ids, because runs get both on acceptance. */
+  /**
+   * Key of the first run with this id or a higher one. Runs get ids and keys in the same order, unless the clock was set back
+   * by more than a day or while no process was running.
+   */
   function keyFrom(id: string): number {
     return Number((selectFrom.get(bytesOfId(id)) ?? selectEnd.get())?.['key'])
   }
@@ -140,7 +143,12 @@ export function createPages(
       createdBefore === undefined ? Number.MAX_SAFE_INTEGER : keyFrom(lowestRunId(createdBefore)),
     )
     const found = searchIndex.find(words, { from, below, limit: maxChecked })
-    const conditions = [...hasState(filter.state), ...hasTag(filter.tag), ...hasTask(taskOf(filter))]
+    const conditions = [
+      ...hasState(filter.state),
+      ...hasTag(filter.tag),
+      ...hasTask(taskOf(filter)),
+      ...isCreatedWithin('id', filter),
+    ]
     const { where, values } = whereOf([['key = ?'], ...conditions])
     const matches = database.prepare(`SELECT 1 FROM record ${where}`)
     const keys: number[] = []
@@ -188,6 +196,14 @@ const hasTag = (tag: string | undefined): Condition[] =>
 const hasTask = (task: number | undefined): Condition[] =>
   given(task, (known) => ['EXISTS (SELECT 1 FROM run_task WHERE task = ? AND id = record.id)', known])
 
+/** The bounds are exclusive, and an id holds its run's creation. */
+function isCreatedWithin(id: string, { createdAfter, createdBefore }: RunFilter): Condition[] {
+  return [
+    ...given(createdAfter, (at): Condition => [`${id} >= ?`, bytesOfId(lowestRunId(at + 1))]),
+    ...given(createdBefore, (at): Condition => [`${id} < ?`, bytesOfId(lowestRunId(at))]),
+  ]
+}
+
 /** What a page walks. */
 interface Source {
   readonly tables: string
@@ -198,15 +214,13 @@ interface Source {
 
 /** Selects one row more than a page holds, to know whether there are more. @returns the SQL after the columns */
 function listQuery(filter: RunFilter, task: number | undefined, runs: Readonly<Record<RunState, number>>) {
-  const { state, tag, beforeId, createdAfter, createdBefore, pageSize } = filter
+  const { state, tag, beforeId, pageSize } = filter
   const { tables, id, conditions } = sourceByState(filter, task, runs) ?? sourceOf(tag, task)
   const { where, values } = whereOf([
     ...conditions,
     ...hasState(state),
     ...given(beforeId, (last): Condition => [`${id} < ?`, bytesOfId(last)]),
-    // The bounds are exclusive, and an id holds its run's creation.
-    ...given(createdAfter, (at): Condition => [`${id} >= ?`, bytesOfId(lowestRunId(at + 1))]),
-    ...given(createdBefore, (at): Condition => [`${id} < ?`, bytesOfId(lowestRunId(at))]),
+    ...isCreatedWithin(id, filter),
   ])
   return { sql: `FROM ${tables} ${where} ORDER BY ${id} DESC LIMIT ?`, values: [...values, pageSize + 1] }
 }

@@ -54,6 +54,7 @@ export function createQueue(
     `FROM queue WHERE ${isOfTask} AND run_at <= ? AND (expires_at IS NULL OR expires_at > ?)
       ORDER BY run_at, run, job LIMIT ?`,
   )
+  // Few: only a job that has lost starts together with its process is a suspect.
   const selectSuspects = prepareSelect<Row>(database, rowColumns, 'FROM queue WHERE is_suspect = 1')
   const selectNext = database.prepare(`SELECT min(run_at) AS at FROM queue WHERE ${isOfTask} AND run_at > ?`)
   const selectOldest = database.prepare(`SELECT min(run_at) AS at FROM queue WHERE ${isOfTask}`)
@@ -91,7 +92,7 @@ export function createQueue(
     rows += change
   }
 
-  /** The same within the transaction: a rollback undoes it. */
+  /** Changes the count, and notes the change: a rollback undoes it. */
   function changeCount(of: TaskQueue, change: number): void {
     addToCount(of, change)
     changes.push({ of, change })
@@ -201,11 +202,12 @@ export function createQueue(
       selectExpired
         .all(at, limit + ignored.size)
         .map(({ run }) => Number(run))
-        .filter((key) => !ignored.has(key)),
+        .filter((key) => !ignored.has(key))
+        .slice(0, limit),
     /** Keys of records with jobs that are due after the instant. */
     runsDueAfter: (at: number) => selectRuns.all(at).map(({ run }) => Number(run)),
     size: () => rows + added.size,
-    /** Leaves out the jobs of a record that cannot be read. */
+    /** Leaves out the jobs of a record that cannot be read. Their rows stay, and a query reads so many rows more. */
     ignore(key: number): void {
       ignored.add(key)
       ignoredRows += Number(countOfRun.get(key)?.['n'])

@@ -30,7 +30,7 @@ export function asStoredRun({ key, id, version, record }: RecordRow): StoredRun 
 }
 
 interface ChangedRecord {
-  stored: StoredRun
+  readonly stored: StoredRun
   /** `new` and `changed` are still to be written. */
   status: 'new' | 'changed' | 'written'
 }
@@ -95,13 +95,14 @@ export function createRecords(
     live.set(stored.run.id, stored)
     ids.set(stored.key, stored.run.id)
     liveJobs += stored.run.jobs.length
+    // A map is in order of insertion.
     for (const [oldestId] of live) {
       if (liveJobs <= maxJobs) break
       dropLive(oldestId)
     }
   }
 
-  /** Forgets a record that is not to be found in memory any more. */
+  /** Drops a record from memory, except from the changes of the transaction. */
   function forget({ key, run }: StoredRun): void {
     dropLive(run.id)
     ended.delete(run.id)
@@ -118,15 +119,11 @@ export function createRecords(
     else update.run(state, run.version, held, run.finishedAt, record, key)
   }
 
-  function noteChange(stored: StoredRun, status: ChangedRecord['status']): void {
-    const known = changed.get(stored.run.id)
-    if (known === undefined) {
-      changed.set(stored.run.id, { stored, status })
-      ids.set(stored.key, stored.run.id)
-    } else {
-      known.stored = stored
-      if (known.status === 'written') known.status = 'changed'
-    }
+  function noteChange(stored: StoredRun, status: 'new' | 'changed'): void {
+    const { id } = stored.run
+    // A new record stays new until it is written.
+    changed.set(id, { stored, status: changed.get(id)?.status === 'new' ? 'new' : status })
+    ids.set(stored.key, id)
   }
 
   function find(id: string): StoredRun | null {
@@ -144,7 +141,7 @@ export function createRecords(
     find,
     /** @throws UnreadableRecord */
     findByKey,
-    /** Reads a record that another row refers to. @returns null if it cannot be read: it must not hold up the others */
+    /** Reads a record that another row refers to. @returns null if it cannot be read: the caller goes on with the others */
     read(key: number): StoredRun | null {
       try {
         const stored = findByKey(key)
@@ -165,7 +162,8 @@ export function createRecords(
     finishedBefore: (at: number, limit: number) =>
       selectFinished(at, at - maxUnsentMs, limit + unreadable.size)
         .map(({ key }) => key)
-        .filter((key) => !unreadable.has(key)),
+        .filter((key) => !unreadable.has(key))
+        .slice(0, limit),
     /** Key for a run to add. */
     takeKey: () => nextKey++,
     add(stored: StoredRun): void {

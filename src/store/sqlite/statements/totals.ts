@@ -18,8 +18,8 @@ import { prepareSelect } from '../connection/node-sqlite.ts'
 export type Totals = ReturnType<typeof createTotals>
 
 /**
- * @param jobsInRows jobs that wait or run, counted from the rows, so that rows and totals can be compared; a blocked job
- * has no row
+ * @param jobsInRows number of waiting and running jobs according to the rows of the queue and the records, so that these
+ * can be compared with the totals; they do not count blocked jobs
  */
 export function createTotals(database: DatabaseSync, jobsInRows: number) {
   const write = database.prepare('INSERT OR REPLACE INTO tally (id, totals) VALUES (1, ?)')
@@ -39,6 +39,7 @@ export function createTotals(database: DatabaseSync, jobsInRows: number) {
     countJob(from: JobState | null, to: JobState | null): void {
       const before = liveOf(totals)
       countJob(totals, from, to)
+      // Not set to the total: a difference to the rows would disappear.
       live += liveOf(totals) - before
     },
     countRun: (from: RunState | null, to: RunState | null) => countRun(totals, from, to),
@@ -72,6 +73,7 @@ export function createMinutes(database: DatabaseSync) {
     'id, at, figures',
     `FROM minute WHERE task = ? AND at < ? AND (at, id) > (?, ?) ORDER BY at, id LIMIT ${minutesPerRead}`,
   )
+  // By id, because rows are written in the order of their minutes.
   const remove = database.prepare(
     `DELETE FROM minute WHERE at < ? AND id IN (SELECT id FROM minute ORDER BY id LIMIT ${minutesPerPrune})`,
   )

@@ -14,7 +14,7 @@ interface ChosenJob extends QueueEntry {
 
 interface Choice {
   readonly chosen: readonly ChosenJob[]
-  /** Of the kinds with a free slot left; Infinity without one. */
+  /** When the next job of an open kind is due; Infinity without one. */
   readonly nextDueAt: number
   /** Kinds with a slot left: no further job of theirs that may be claimed is due. */
   readonly openKinds: readonly TaskKind[]
@@ -22,25 +22,29 @@ interface Choice {
 
 type Rates = Readonly<Record<string, Rate>>
 
+/** How many more jobs of each task may start; a task without an entry has no limit. */
+type StartsLeft = Map<string, number>
+const leftOf = (left: StartsLeft, task: string): number => left.get(task) ?? Infinity
+
 export function createClaim(transaction: Transaction): (request: ClaimRequest) => ClaimResult {
   const { queue, records, payloads, taskStarts } = transaction
 
-  /** How many more jobs of each task may start; a task without an entry has no limit. */
-  function startsLeft({ taskLimits, rates = {}, at }: ClaimRequest): Map<string, number> {
+  function startsLeft({ taskLimits, rates = {}, at }: ClaimRequest): StartsLeft {
     const left = new Map(Object.entries(taskLimits))
     for (const [task, rate] of Object.entries(rates)) {
-      const allowance = taskStarts.allowance(task, rate, at).left
-      left.set(task, Math.min(allowance, left.get(task) ?? allowance))
+      left.set(task, Math.min(taskStarts.allowance(task, rate, at).left, leftOf(left, task)))
     }
     return left
   }
 
   function chooseSuspect(request: ClaimRequest): Choice {
+    // The queue finds suspects in its rows.
+    transaction.flush()
     const left = startsLeft(request)
     const chosen: ChosenJob[] = []
     for (const entry of queue.dueSuspects(request.at)) {
       const slot = request.slots.find(({ kind, count }) => kind === entry.kind && count > 0)
-      if (slot === undefined || (left.get(entry.task) ?? 1) <= 0) continue
+      if (slot === undefined || leftOf(left, entry.task) <= 0) continue
       chosen.push({ ...entry, thread: runnerOf(request, entry.task, slot.thread) })
       break
     }
@@ -69,7 +73,7 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     request: ClaimRequest,
     kind: TaskKind,
     threads: readonly string[],
-    left: Map<string, number>,
+    left: StartsLeft,
   ): ChosenJob[] {
     const chosen: ChosenJob[] = []
     for (const priority of queue.priorities(kind)) {
@@ -77,15 +81,15 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
       if (free === 0) break
       const wanted = new Map<string, number>()
       for (const task of queue.tasks(kind, priority)) {
-        const count = Math.min(free, left.get(task) ?? free)
+        const count = Math.min(free, leftOf(left, task))
         if (count > 0) wanted.set(task, count)
       }
       for (const entry of queue.due(kind, priority, wanted, request.at)) {
         const thread = threads[chosen.length]
         if (thread === undefined) break
-        const leftOfTask = left.get(entry.task) ?? Infinity
-        if (leftOfTask <= 0) continue
-        left.set(entry.task, leftOfTask - 1)
+        const ofTask = leftOf(left, entry.task)
+        if (ofTask <= 0) continue
+        left.set(entry.task, ofTask - 1)
         chosen.push({ ...entry, thread: runnerOf(request, entry.task, thread) })
       }
     }
@@ -107,6 +111,15 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     return isComplete ? stored : null
   }
 
+  function choose(request: ClaimRequest) {
+    for (;;) {
+      const choice = request.only === 'suspects' ? chooseSuspect(request) : chooseJobs(request)
+      const stored = load(choice.chosen)
+      // Else chooses again, without the record that cannot be read.
+      if (stored !== null) return { ...choice, stored }
+    }
+  }
+
   /** Saves each run once. @returns the claimed jobs, in the order of the choice */
   function claim(chosen: readonly ChosenJob[], stored: ReadonlyMap<number, StoredRun>, at: number): ClaimedJob[] {
     const byKey = Map.groupBy(chosen, ({ key }) => key)
@@ -114,13 +127,13 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
     for (const [key, before] of stored) {
       claimed.set(key, transaction.save(before, claimJobs(before.run, byKey.get(key) ?? [], at)).run)
     }
-    return chosen.flatMap(({ key, jobIndex, runAt }) => {
+    return chosen.map(({ key, jobIndex, runAt }) => {
       const run = claimed.get(key)
-      if (run === undefined) return []
+      if (run === undefined) throw new Error(`the record ${key} was not loaded`)
       const job = jobAt(run, jobIndex)
       const after = resultsFor(run, job, (other, otherIndex) => payloads.result(key, otherIndex, other))
       const input = payloads.input(key, jobIndex, job)
-      return [claimedJob(run, jobIndex, { input, after, waitedMs: at - runAt })]
+      return claimedJob(run, jobIndex, { input, after, waitedMs: at - runAt })
     })
   }
 
@@ -148,20 +161,14 @@ export function createClaim(transaction: Transaction): (request: ClaimRequest) =
   }
 
   return (request) => {
-    const { only, rates, at } = request
-    if (only === 'suspects') transaction.flush()
-    for (;;) {
-      const { chosen, nextDueAt, openKinds } = only === 'suspects' ? chooseSuspect(request) : chooseJobs(request)
-      const stored = load(chosen)
-      // Chooses again without the record that cannot be read.
-      if (stored === null) continue
-      const jobs = claim(chosen, stored, at)
-      if (rates === undefined) return { jobs, nextDueAt: orNull(nextDueAt) }
-      noteStarts(chosen, rates, at)
-      const ratedUntil = usedUp(rates, at)
-      const next = Math.min(nextDueAt, nextWithinRate(openKinds, ratedUntil))
-      return { jobs, nextDueAt: orNull(next), ratedUntil: Object.fromEntries(ratedUntil) }
-    }
+    const { rates, at } = request
+    const { chosen, stored, nextDueAt, openKinds } = choose(request)
+    const jobs = claim(chosen, stored, at)
+    if (rates === undefined) return { jobs, nextDueAt: orNull(nextDueAt) }
+    noteStarts(chosen, rates, at)
+    const ratedUntil = usedUp(rates, at)
+    const next = Math.min(nextDueAt, nextWithinRate(openKinds, ratedUntil))
+    return { jobs, nextDueAt: orNull(next), ratedUntil: Object.fromEntries(ratedUntil) }
   }
 }
 

@@ -10,7 +10,7 @@ import { type Group, isRead, type Operation, type Reply, type Verbs } from '../m
 import { createReadingVerbs, createWritingVerbs } from '../verbs.ts'
 import type { Transaction } from './transaction.ts'
 
-/** Size of the probe row after a failure: a disk with room for one page may have no room for a run. */
+/** Size of the probe from a failed write to the next successful one: a disk with room for a page may have none for a run. */
 const bytesAfterFailure = 65_536
 
 export function createGroupCommit(
@@ -59,9 +59,11 @@ export function createGroupCommit(
       return replies
     } catch (error) {
       rollBack()
-      if (isUnavailable(error)) overwriteFailed()
-      if (isUnavailable(error) || operations.length === 1) return operations.map(() => failure(error))
-      return operations.flatMap((operation) => commit([operation]))
+      if (isUnavailable(error)) {
+        probeBytes = bytesAfterFailure
+        overwriteFailed()
+      } else if (operations.length > 1) return operations.flatMap((operation) => commit([operation]))
+      return operations.map(() => failure(error))
     }
   }
 
@@ -72,11 +74,10 @@ export function createGroupCommit(
   }
 
   /**
-   * A commit whose last step failed, the fsync, may be complete in the log, and would count as committed after a crash.
-   * The next write overwrites it in the log, even if that write fails, too.
+   * A commit of which only the fsync failed may be complete in the log, and would count after a crash. A small write takes
+   * its place in the log, even if this write fails, too.
    */
   function overwriteFailed(): void {
-    probeBytes = bytesAfterFailure
     try {
       writeProbe.run(0)
     } catch {

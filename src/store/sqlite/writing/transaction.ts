@@ -32,7 +32,7 @@ export type Transaction = ReturnType<typeof createTransaction>
 export function createTransaction(database: DatabaseSync, options: TransactionOptions = {}) {
   const tables = createTables(database, options)
   const { records, queue, payloads, steps, lines, lists, totals, keys, deliveries, searchIndex } = tables
-  // Their state is also in memory, and follows the commit or the rollback.
+  // Tables with a state in memory, which has to follow each commit and rollback.
   const inMemory = [records, queue, lines, lists, totals, tables.pausedTasks, tables.taskStarts] as const
   const changes = new Map<string, RunChange>()
 
@@ -100,7 +100,7 @@ export function createTransaction(database: DatabaseSync, options: TransactionOp
       searchIndex?.remove(key)
       records.remove(stored)
     },
-    /** Writes what is only in memory. Call before the commit, and before a statement reads tables that others write. */
+    /** Writes rows that are only in memory. Call before the commit, and before a statement looks for records or jobs. */
     flush(): void {
       records.flush()
       queue.flush()
