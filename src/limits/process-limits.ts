@@ -33,6 +33,12 @@ export function countDescriptors(limit: number): number {
   }
 }
 
+/**
+ * With fewer left, a module or a thread that cannot be loaded may be without fault: more than loading opens at once, because
+ * others can have closed some since it failed.
+ */
+export const descriptorsToLoad = 16
+
 /** Whether `count` more descriptors can be opened. Opens them: about 3 µs each. */
 export function canOpen(count: number): boolean {
   const opened = openUpTo(count)

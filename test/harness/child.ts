@@ -62,7 +62,7 @@ export interface Child extends Process {
 export type Command = 'node' | 'npm' | 'npm run dev' | readonly string[]
 
 /** Limits the file descriptors of the command. */
-export function withDescriptors(limit: number): Command {
+export function withDescriptors(limit: number): readonly string[] {
   return ['sh', '-c', `ulimit -n ${limit} && exec "$@"`, 'sh']
 }
 

@@ -4,11 +4,11 @@ import { once } from 'node:events'
 import { chmodSync, existsSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { makeHome, withDescriptors, withThreads, type Child } from '../harness/child.ts'
+import { makeHome, root, withDescriptors, withThreads, type Child } from '../harness/child.ts'
 import { readRun } from '../harness/run.ts'
 import { until } from '../harness/until.ts'
 import { open } from '../http/raw.ts'
@@ -52,6 +52,24 @@ test('descriptors that tasks of both kinds have taken cost no other job anything
   const [first = Number.NaN, second = Number.NaN] = shortages.map(({ time }) => Date.parse(String(time)))
   assert.ok(second - first < 9_000, `the second shortage had to wait: ${second - first} ms`)
   assert.is((await child.kill('SIGTERM')).code, 0)
+})
+
+test('a child process and the thread of large bodies, for which no descriptor is left, fail alone', () => {
+  const dist = `${pathToFileURL(root).href}dist/src`
+  const program = `
+    import { openSync } from 'node:fs'
+    import { createLargeBodyParser } from '${dist}/http/body/large-body-parser.js'
+    import { startChild } from '${dist}/execution/pool/child-process.js'
+    const parser = createLargeBodyParser()
+    const say = ({ code }) => console.log(code)
+    try {
+      for (;;) openSync('/dev/null', 'r')
+    } catch {
+      await parser.parse({ bytes: new TextEncoder().encode('{}'), coding: null }, 100).catch(say)
+      startChild({ maxHeapMb: 64, flags: [], onMessage() {}, onMeasured() {}, onGone: say })
+    }`
+  const [file, ...args] = [...withDescriptors(60), process.execPath, '--input-type=module', '--eval', program]
+  assert.is(execFileSync(file, args, { encoding: 'utf8' }), 'overloaded\nEMFILE\n')
 })
 
 test('connections beyond the descriptors are refused, and the service continues', async () => {

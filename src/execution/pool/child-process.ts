@@ -69,8 +69,10 @@ export function startChild({ maxHeapMb, flags, onMessage, onMeasured, onGone }: 
   }
 
   function follow(started: ChildProcess): void {
-    const [, , stderr, relay, main] = started.stdio as (Duplex | null | undefined)[]
     started.once('error', end)
+    // Without a descriptor for them there are no streams (Node 24), and only the error follows.
+    const streams = started.stdio as (Duplex | null | undefined)[] | undefined
+    const [, , stderr, relay, main] = streams ?? []
     started.once('exit', (code, signal) => {
       kill()
       const finish = (): void => end(new ProcessEnd(describeEnd({ code, signal, fault, lastOutput })))

@@ -1,7 +1,7 @@
 /** Runs the jobs that a thread or a process is sent, and replies to each with its outcome. Never throws. */
 import type { AttemptOutcome, AttemptSteps, StepPage, StepReport } from '../../domain/claim.ts'
 import type { JobError } from '../../domain/job.ts'
-import { canOpen } from '../../limits/process-limits.ts'
+import { canOpen, descriptorsToLoad } from '../../limits/process-limits.ts'
 import { get, later, now, toObject, withResolvers } from '../../runtime/primordials.ts'
 import { serializeError } from '../../runtime/serialize-error.ts'
 import { watchIntrinsics, watchStacks } from '../intrinsics.ts'
@@ -210,11 +210,8 @@ function loadError(error: unknown): JobError {
   return { code: 'task_error', message: 'its module cannot be loaded on a thread; the log says why', stack }
 }
 
-/** More than the loading of a module opens at once; the tasks of other threads can close some before this is asked. */
-const descriptorsForLoad = 16
-
 /** Node says it in many ways, one of them an invalid `package.json`, so it counts what is left, too. */
 function isForLackOfDescriptors(error: unknown): boolean {
   const code: unknown = get(toObject(get(toObject(error), 'cause')), 'code')
-  return code === 'EMFILE' || code === 'ENFILE' || !canOpen(descriptorsForLoad)
+  return code === 'EMFILE' || code === 'ENFILE' || !canOpen(descriptorsToLoad)
 }

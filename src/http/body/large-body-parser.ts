@@ -5,6 +5,7 @@
 import { Worker } from 'node:worker_threads'
 import { AppError } from '../../domain/errors.ts'
 import { RawJson } from '../../domain/json.ts'
+import { canOpen, descriptorsToLoad } from '../../limits/process-limits.ts'
 import type { BodyReply, BodyRequest } from './body-thread.ts'
 import { type PackedBody, type ParsedBody, tasksOf } from './parse-body.ts'
 
@@ -74,7 +75,11 @@ export function createLargeBodyParser(): LargeBodyParser {
       // A stopped thread has ended as it should.
       if (worker !== started) return
       worker = null
-      takeFirst()?.reject(new Error('the thread that parses bodies ended while it parsed one'))
+      takeFirst()?.reject(
+        canOpen(descriptorsToLoad)
+          ? new Error('the thread that parses bodies ended while it parsed one')
+          : new AppError('overloaded', 'no file descriptor was left for the thread that parses large bodies'),
+      )
       sendFirst()
     })
     return started
