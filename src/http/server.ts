@@ -55,7 +55,7 @@ export type ServerLimits = typeof defaultLimits & {
 const closeLimitMs = 1_000
 const minConnections = 8
 const warmUpLimitMs = 1_000
-/** Of a burst of requests, so many are started in one turn of the event loop. */
+/** Requests of a burst that are started in one turn of the event loop. */
 const requestsPerTurn = 16
 
 export function createHttpServer(log: Log, limits: Partial<ServerLimits> = {}): HttpServer {

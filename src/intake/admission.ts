@@ -90,14 +90,14 @@ function webhookOf(url: string): string | null {
 }
 
 /** What is stored of an invalid request. */
-export interface Refusal {
+export interface RefusedRequest {
   readonly task: string
   readonly tags: readonly string[]
   readonly message: string
 }
 
 /** Makes the run of an invalid request of the inbox. The commit that accepts it fails its job, which cannot be retried. */
-export function refusedRun(id: string, { task, tags, message }: Refusal, webhookUrl: string): NewRun {
+export function refusedRun(id: string, { task, tags, message }: RefusedRequest, webhookUrl: string): NewRun {
   return {
     id,
     respond: 'none',

@@ -16,7 +16,7 @@ import {
   prepareRun,
   type PrepareOptions,
   refusedRun,
-  type Refusal,
+  type RefusedRequest,
   type SubmitOptions,
   waitsForAnswer,
 } from './admission.ts'
@@ -55,7 +55,7 @@ export interface Intake {
   /** Accepts the run of a request in the inbox. @throws AppError for an invalid request, and while there is no room */
   takeUp(id: string, request: RunRequest): Promise<void>
   /** Accepts a failed run for an invalid request in the inbox. @throws AppError while there is no room */
-  refuse(id: string, refusal: Refusal): Promise<void>
+  refuse(id: string, refused: RefusedRequest): Promise<void>
   /** Queues a failed or cancelled job again. @throws AppError while there is no room */
   retry(runId: string, jobIndex: number): Promise<RetryResult>
   /** Removes a finished run, unless a caller still waits for its answer and has to read it. */
@@ -206,8 +206,8 @@ export function createIntake(options: IntakeOptions): Intake {
     async takeUp(id, request) {
       await accept({ ...(await prepare(request)), id, isFromInbox: true })
     },
-    async refuse(id, refusal) {
-      await accept(refusedRun(id, refusal, options.webhookUrl))
+    async refuse(id, refused) {
+      await accept(refusedRun(id, refused, options.webhookUrl))
     },
     retry: (runId, jobIndex) => admit(1, () => store.retry(runId, jobIndex, clock.now())),
     async setPaused(task, isPaused) {

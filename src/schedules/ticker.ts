@@ -177,7 +177,7 @@ function createTickHandler(options: TickerOptions) {
   const firstCaughtUp = new Map<string, number>()
 
   /** @returns the instant before which ticks of the schedule were missed; null: not known yet for its due tick */
-  function missedBefore({ nextAt, isDeclared }: Schedule, { ownSince, sharedSince }: Watch): number | null {
+  function missedBeforeOf({ nextAt, isDeclared }: Schedule, { ownSince, sharedSince }: Watch): number | null {
     if (nextAt === null || nextAt >= ownSince) return ownSince
     if (sharedSince === null) return null
     if (!isDeclared) return Math.min(ownSince, sharedSince)
@@ -189,10 +189,10 @@ function createTickHandler(options: TickerOptions) {
   /** @throws AppError if the store fails, or the backlog is full */
   async function handle(schedule: Schedule, watch: Watch): Promise<Handled> {
     const { name } = schedule
-    const missedUntil = missedBefore(schedule, watch)
-    if (missedUntil === null) return 'later'
+    const missedBefore = missedBeforeOf(schedule, watch)
+    if (missedBefore === null) return 'later'
     const timetable = await timetableOf(schedule)
-    const due = dueOf(schedule, timetable, Math.min(missedUntil, firstCaughtUp.get(name) ?? missedUntil))
+    const due = dueOf(schedule, timetable, Math.min(missedBefore, firstCaughtUp.get(name) ?? missedBefore))
     if (due === null) return 'done'
     const { tick } = due
     if (tick === null) return miss(schedule, due)
@@ -204,7 +204,7 @@ function createTickHandler(options: TickerOptions) {
     }
     const accept = (): Promise<boolean> => change(schedule, afterRun(schedule, due, run.id), run)
     if (!(await intake.admit(run.jobs.length, accept))) return 'done'
-    if (tick >= missedUntil) firstCaughtUp.delete(name)
+    if (tick >= missedBefore) firstCaughtUp.delete(name)
     else if (!firstCaughtUp.has(name)) firstCaughtUp.set(name, tick)
     onTick?.('run')
     logRun(schedule, tick, run)

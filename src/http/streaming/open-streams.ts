@@ -175,8 +175,8 @@ const changesRetryMs = 3_000
 
 interface ChangesClient {
   readonly response: ServerResponse
-  /** The number of changes that were sent to the client. */
-  sentChanges: number
+  /** The value of `changes` up to which the client was notified. */
+  notifiedUpTo: number
   sentAt: number
 }
 
@@ -192,15 +192,15 @@ export function createChangeStreams(quota: StreamQuota, given?: Partial<StreamTi
   }
 
   function update(client: ChangesClient, now: number): void {
-    const { response, sentChanges, sentAt } = client
+    const { response, notifiedUpTo, sentAt } = client
     if (response.writableNeedDrain) {
       // The client reads first. The next event counts everything that happened meanwhile.
       if (now - sentAt > stuckMs) response.destroy()
       return
     }
-    if (sentChanges === changes && now - sentAt < commentMs) return
-    response.write(sentChanges === changes ? comment : changesEvent(changes - sentChanges))
-    client.sentChanges = changes
+    if (notifiedUpTo === changes && now - sentAt < commentMs) return
+    response.write(notifiedUpTo === changes ? comment : changesEvent(changes - notifiedUpTo))
+    client.notifiedUpTo = changes
     client.sentAt = now
   }
 
@@ -210,7 +210,7 @@ export function createChangeStreams(quota: StreamQuota, given?: Partial<StreamTi
     },
     open(response) {
       const giveBack = quota.take()
-      const client: ChangesClient = { response, sentChanges: changes, sentAt: performance.now() }
+      const client: ChangesClient = { response, notifiedUpTo: changes, sentAt: performance.now() }
       onceClosed(response, () => {
         clients.delete(client)
         giveBack()
