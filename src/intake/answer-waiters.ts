@@ -3,7 +3,7 @@ import { AppError } from '../domain/errors.ts'
 import type { AsCommitted, RunRecord } from '../domain/run.ts'
 import { asksForAnswer } from '../domain/run/new-run.ts'
 import type { Feed } from '../feed/feed.ts'
-import type { Store } from '../store/store.ts'
+import type { KnownKey, Store } from '../store/store.ts'
 
 export interface Wait {
   /**
@@ -72,12 +72,7 @@ export function createAnswerWaiters({ subscribe }: Pick<Feed, 'subscribe'>) {
   }
 }
 
-/** The run that an earlier request with the same idempotency key has made. */
-interface EarlierRun {
-  readonly runId: string
-  /** Whether the response to that request left before there was an answer. */
-  readonly isDeferred: boolean
-}
+type EarlierRun = Extract<KnownKey, { readonly result: 'replayed' }>
 
 export function createReplay(store: Store, answerWaiters: AnswerWaiters) {
   /**

@@ -80,8 +80,7 @@ export function createInboxReader(options: InboxReaderOptions): InboxReader {
 
   async function takeUpAll(requests: readonly InboxRequest[]): Promise<void> {
     const results = await Promise.allSettled(requests.map(takeUp))
-    const failed = results.find((result) => result.status === 'rejected')
-    if (failed !== undefined) throw failed.reason
+    for (const result of results) if (result.status === 'rejected') throw result.reason
   }
 
   async function readAll(): Promise<void> {

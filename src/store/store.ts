@@ -20,7 +20,10 @@ import type { StoreStats } from './totals.ts'
 /** `accepted` has the claim of job 0, null unless the run `claimsFirst`. The other reports have written nothing. */
 export type AcceptReport = { readonly result: 'accepted'; readonly first: ClaimedJob | null } | KnownKey
 
-/** The idempotency key is known. `replayed`: the same request made this run; `reused`: another request did. */
+/**
+ * The idempotency key is known. `replayed`: the same request made this run; `reused`: another request did. `isDeferred`: the
+ * response to the first request left before there was an answer.
+ */
 export type KnownKey =
   | { readonly result: 'replayed'; readonly runId: string; readonly isDeferred: boolean }
   | { readonly result: 'reused'; readonly runId: string }
