@@ -1,4 +1,4 @@
-/** Runs attempts, on the main thread or in the pool: starts them, finds them by job, and stops them. */
+/** Runs attempts, on the main thread or in the pool: starts them, finds them by job, and asks them to stop. */
 import {
   jobKey,
   type Claim,
@@ -12,7 +12,7 @@ import {
 export interface Attempt {
   /** Never rejects. */
   readonly outcome: Promise<AttemptOutcome>
-  /** Asks the task to stop; the attempt ends as `released` after the grace unless the task completes before. */
+  /** Asks the task to stop; the attempt ends as `released`, at the latest after the grace, unless the task completes. */
   release(): void
   /** Asks the task to stop; the attempt ends as `cancelled`, at the latest after the grace. */
   cancel(): void
@@ -30,10 +30,10 @@ export interface Executor {
   /** The progress of all jobs that run here and have reported any. */
   allProgress(): JobProgress[]
   /** Resolves when no attempt runs; releases those that still run after `graceMs`. */
-  stop(graceMs: number): Promise<void>
+  drain(graceMs: number): Promise<void>
 }
 
-/** The attempt of a job that found no room on its thread. */
+/** The attempt of a job that cannot begin here: it is handed back at once. */
 export const notStarted: Attempt = {
   outcome: Promise.resolve('released'),
   release() {},
@@ -69,7 +69,7 @@ export function createExecutor(start: (job: ClaimedJob) => Attempt): Executor {
         const progress = attempt.progress()
         return progress === null ? [] : [{ runId, jobIndex, ...progress }]
       }),
-    async stop(graceMs) {
+    async drain(graceMs) {
       const timer = setTimeout(() => {
         for (const { attempt } of running.values()) attempt.release()
       }, graceMs)
@@ -79,28 +79,31 @@ export function createExecutor(start: (job: ClaimedJob) => Attempt): Executor {
   }
 }
 
+/** The outcome of an attempt that was asked to stop. */
+type StopOutcome = Exclude<AttemptOutcome, { readonly ok: true }>
+
 interface AttemptStateOptions {
   /** From a request to stop to the end of the attempt, in milliseconds. */
   readonly graceMs: number
   /** Passes the request to stop to the task; called once at most. */
   readonly onStop: () => void
   /** The attempt has ended after the grace, and the task goes on. */
-  readonly onGraceOver?: (outcome: AttemptOutcome) => void
+  readonly onGraceOver?: (outcome: StopOutcome) => void
   readonly onEnd: () => void
 }
 
 /**
  * Ends an attempt once: with its task's own outcome or, when it was asked to stop, with the outcome of the first such
- * request. Only `release` lets a task complete meanwhile.
+ * request. After `release`, a task that completes keeps its result.
  */
 export function createAttemptState({ graceMs, onStop, onGraceOver, onEnd }: AttemptStateOptions) {
   const { promise, resolve } = Promise.withResolvers<AttemptOutcome>()
   let isOver = false
   /** The outcome of the request to stop; null before there is one. */
-  let stoppedAs: AttemptOutcome | null = null
+  let stoppedAs: StopOutcome | null = null
   let graceTimer: NodeJS.Timeout | undefined
 
-  function stop(outcome: AttemptOutcome): void {
+  function askToStop(outcome: StopOutcome): void {
     if (isOver || stoppedAs !== null) return
     stoppedAs = outcome
     onStop()
@@ -121,16 +124,16 @@ export function createAttemptState({ graceMs, onStop, onGraceOver, onEnd }: Atte
   return {
     outcome: promise,
     isOver: (): boolean => isOver,
-    release: (): void => stop('released'),
+    release: (): void => askToStop('released'),
     cancel: (): void =>
-      stop({ ok: false, error: { code: 'cancelled', message: 'cancelled on request' }, isRetryable: false }),
-    timeOut: (message: string): void => stop(failedBy({ code: 'timeout', message })),
+      askToStop({ ok: false, error: { code: 'cancelled', message: 'cancelled on request' }, isRetryable: false }),
+    timeOut: (message: string): void => askToStop(failedBy({ code: 'timeout', message })),
     /** The task has ended, or was not begun. */
     finish(outcome: AttemptOutcome): void {
-      const isAccepted = stoppedAs === null || (stoppedAs === 'released' && outcome !== 'released' && outcome.ok)
-      end(isAccepted ? outcome : (stoppedAs ?? outcome))
+      const hasCompleted = outcome !== 'released' && outcome.ok
+      end(stoppedAs === null || (stoppedAs === 'released' && hasCompleted) ? outcome : stoppedAs)
     },
-    /** Something else ends the attempt, with this outcome unless it was asked to stop before. */
+    /** Something other than the task ends the attempt, with this outcome unless it was asked to stop before. */
     breakOff: (outcome: AttemptOutcome): void => end(stoppedAs ?? outcome),
   }
 }

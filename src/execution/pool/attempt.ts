@@ -5,23 +5,23 @@ import { monotonicMs } from '../../runtime/clock.ts'
 import { createAttemptState, type Attempt } from '../executor.ts'
 import { phases, type ControlBlock } from './control-block.ts'
 
-/** Why a job that did not stop in time was asked to stop. */
+/** Why an attempt ended before its task: its thread must end, too. */
 export type AbandonCause = JobErrorCode | 'released'
 
 /**
- * The first of these calls that ends the attempt decides its outcome:
+ * Each of these calls ends the attempt at once, and decides its outcome if the attempt was not asked to stop:
  *
- * | call                | the attempt ends                             | with                     |
- * | ------------------- | -------------------------------------------- | ------------------------ |
- * | `release`, `cancel` | after the grace, unless the task ends before | `released`, `cancelled`  |
- * | `recall`            | at once, if the thread has not begun the job | `released`               |
- * | `finish`            | at once: the thread has replied              | the outcome of the reply |
- * | `kill`              | at once, and its thread is ended             | the error                |
- * | `crash`             | at once: its thread ended or could not reply, and it may be the cause | the error |
- * | `evict`             | at once: its thread ends, and it is not the cause | `released`          |
+ * | call     | when                                           | outcome      |
+ * | -------- | ---------------------------------------------- | ------------ |
+ * | `finish` | the thread has replied                         | of the reply |
+ * | `recall` | the thread has not begun the job               | `released`   |
+ * | `kill`   | the thread must end because of the attempt     | the error    |
+ * | `crash`  | no reply will come; the attempt is blamed      | the error    |
+ * | `evict`  | no reply will come; it is not blamed           | `released`   |
  *
- * An attempt that was asked to stop before ends with the outcome of that request; only after `release` can its task
- * still complete.
+ * `release`, `cancel` and the timeout ask the task to stop. The first of them decides the outcome: `released`, `cancelled`
+ * or `timeout`. A later call of the table, or the end of the grace, ends the attempt with it. Only `finish` can change
+ * `released`: a task that completes keeps its result.
  */
 export interface PoolAttempt extends Attempt {
   readonly job: ClaimedJob
@@ -53,7 +53,7 @@ export function startAttempt(options: PoolAttemptOptions): PoolAttempt {
   const state = createAttemptState({
     graceMs: cancelGraceMs,
     onStop: () => control.stop(slot),
-    onGraceOver: (outcome) => onAbandoned(outcome === 'released' || outcome.ok ? 'released' : outcome.error.code),
+    onGraceOver: (outcome) => onAbandoned(outcome === 'released' ? outcome : outcome.error.code),
     onEnd: () => cancelTimer(),
   })
   control.reset(slot)
@@ -76,12 +76,13 @@ export function startAttempt(options: PoolAttemptOptions): PoolAttempt {
     },
     cancel() {
       state.cancel()
-      // A job that has not begun needs no grace. It still ends as cancelled.
+      // A job that has not begun ends without the grace, and as `cancelled`, because it was asked to stop first.
       recall()
     },
     kill(error) {
       if (state.isOver()) return
       state.breakOff(failedBy(error))
+      // The cause of the thread's end, even when an earlier request to stop decided the outcome.
       onAbandoned(error.code)
     },
     progress: () => control.progress(slot),
