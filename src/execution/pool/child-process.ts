@@ -1,6 +1,6 @@
 /** One child process: how it is started, written to and killed, and how it ended. */
 import { spawn, type ChildProcess } from 'node:child_process'
-import type { Duplex } from 'node:stream'
+import { finished, type Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { deserialize } from 'node:v8'
 import type { JobError } from '../../domain/job.ts'
@@ -39,7 +39,7 @@ export class ProcessEnd extends Error {
 const entry = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? './process-entry.ts' : './process-entry.js', import.meta.url),
 )
-/** How long to read after the exit. A process that the child has started can keep the pipes open. */
+/** How long to read after the exit at most. A process that the child has started can keep the pipes open. */
 const readLimitMs = 200
 /** How long a process that has closed its pipes may take to end by itself. */
 const closedLimitMs = 500
@@ -75,10 +75,10 @@ export function startChild({ maxHeapMb, flags, onMessage, onMeasured, onGone }: 
     const [, , stderr, relay, main] = streams ?? []
     started.once('exit', (code, signal) => {
       kill()
-      const finish = (): void => end(new ProcessEnd(describeEnd({ code, signal, fault, lastOutput })))
-      if (main === undefined || main === null || main.readableEnded || main.destroyed) setImmediate(finish)
-      else for (const event of ['end', 'close']) main.once(event, () => setImmediate(finish))
-      setTimeout(finish, readLimitMs).unref()
+      const endNow = (): void => end(new ProcessEnd(describeEnd({ code, signal, fault, lastOutput })))
+      // Its last messages are read first.
+      if (main) finished(main, { writable: false }, () => setImmediate(endNow))
+      setTimeout(endNow, readLimitMs).unref()
     })
     stderr?.on('error', () => {})
     stderr?.on('data', (chunk: Buffer) => {

@@ -17,25 +17,24 @@ export const phases = { sent: 0, loading: 1, running: 2, recalled: 3, over: 4 } 
 /** Caller of `process.exit()`. `job`: the slot's current job; `endedJob`: code that an earlier job of the slot left running. */
 const exits = { none: 0, job: 1, endedJob: 2 } as const
 
-const bytesPerSlot = 168
-const intsPerSlot = bytesPerSlot / Int32Array.BYTES_PER_ELEMENT
-const floatsPerSlot = bytesPerSlot / Float64Array.BYTES_PER_ELEMENT
-// Offsets within a slot. Bytes 0 to 15 are integers, the last of which is unused:
+// Where the fields of a slot begin, in bytes. Integers of four bytes, then floats of eight:
 const command = 0
-const phase = 1
-const exit = 2
-// Bytes 16 to 39 are floats:
-const since = 2
-const progress = 3
-const startBytes = 4
-// Then integers again (a counter that is odd while the message is written), and the message of the progress:
-const messageLength = 10
-const messageWrites = 11
-const messageByte = 48
+const phase = 4
+const exit = 8
+const since = 16
+const progress = 24
+const startBytes = 32
+// The message of the progress: its length in bytes, a counter that is odd while it is written, and its text in UTF-8.
+const messageLength = 40
+const messageWrites = 44
+const messageText = 48
+const bytesPerSlot = messageText + maxProgressBytes
 
 // The thread's side runs between tasks, which can replace the functions that it would look up.
 const { add, compareExchange, load, notify, store, waitAsync } = Atomics
 const { NaN: notANumber } = Number
+const { BYTES_PER_ELEMENT: bytesPerInt } = Int32Array
+const { BYTES_PER_ELEMENT: bytesPerFloat } = Float64Array
 const Bytes = Uint8Array
 const encodeInto = uncurryThis(TextEncoder.prototype.encodeInto)
 
@@ -55,13 +54,13 @@ export function createControlBlock(buffer: SharedArrayBuffer) {
   // By slot. A message that a job reports again and again is written once.
   const lastMessage: string[] = []
   const messageBytes: Uint8Array[] = []
-  const int = (slot: number, offset: number) => slot * intsPerSlot + offset
-  const float = (slot: number, offset: number) => slot * floatsPerSlot + offset
-  const readFloat = (slot: number, offset: number): number => floats[float(slot, offset)] ?? notANumber
+  const int = (slot: number, field: number) => (slot * bytesPerSlot + field) / bytesPerInt
+  const float = (slot: number, field: number) => (slot * bytesPerSlot + field) / bytesPerFloat
+  const readFloat = (slot: number, field: number): number => floats[float(slot, field)] ?? notANumber
 
   function writeMessage(slot: number, message: string): void {
     lastMessage[slot] = message
-    const start = slot * bytesPerSlot + messageByte
+    const start = slot * bytesPerSlot + messageText
     add(ints, int(slot, messageWrites), 1)
     messageBytes[slot] ??= new Bytes(buffer, start, maxProgressBytes)
     const { written } = encodeInto(encoder, message, messageBytes[slot])
@@ -72,7 +71,7 @@ export function createControlBlock(buffer: SharedArrayBuffer) {
   /** Empty in the rare case that the thread writes another message at this moment. */
   function readMessage(slot: number): string {
     const writes = load(ints, int(slot, messageWrites))
-    const start = slot * bytesPerSlot + messageByte
+    const start = slot * bytesPerSlot + messageText
     // Copied, because a decoder does not read shared memory.
     const message = decoder.decode(bytes.slice(start, start + load(ints, int(slot, messageLength))))
     return writes % 2 === 0 && writes === load(ints, int(slot, messageWrites)) ? message : ''
@@ -98,7 +97,7 @@ export function createControlBlock(buffer: SharedArrayBuffer) {
     /** Main: prepares a slot for a new thread, after the exit of the last one was read. */
     resetForThread(slot: number) {
       reset(slot)
-      // Not in `reset`: the thread may be exiting while the next job is sent.
+      // Not in `reset`: a thread that has noted its exit can be sent a next job on the slot before its end is noticed.
       store(ints, int(slot, exit), exits.none)
     },
     /** Main: takes the job back; false when the thread has begun it. */

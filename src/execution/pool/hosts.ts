@@ -56,7 +56,7 @@ export function createHosts(threads: readonly PoolThread[], options: HostsOption
   const hosts = new Map<PoolThread, WorkerHost>()
   for (const thread of threads) {
     hosts.set(thread, createThreadHost(thread))
-    if (thread.process !== null) hosts.set(thread.process, createChildHost(thread.process))
+    if (thread.childProcess !== null) hosts.set(thread.childProcess, createChildHost(thread.childProcess))
   }
   return hosts
 }

@@ -17,8 +17,8 @@ export interface JobBatcherOptions {
 interface SentJob {
   readonly thread: PoolThread
   readonly attempt: PoolAttempt
-  /** `thread.givenUp` when the job was sent. A different number later means that a new thread has replaced that one. */
-  readonly givenUp: number
+  /** `thread.generation` when the job was sent. */
+  readonly generation: number
 }
 
 export function createJobBatcher({ hostOf, onReply, onNoReply }: JobBatcherOptions) {
@@ -56,7 +56,7 @@ export function createJobBatcher({ hostOf, onReply, onNoReply }: JobBatcherOptio
     for (const { id } of jobs) {
       const job = sent.get(id)
       sent.delete(id)
-      if (job === undefined || job.givenUp !== job.thread.givenUp) continue
+      if (job === undefined || job.generation !== job.thread.generation) continue
       onNoReply(job.thread, job.attempt, error)
     }
   }
@@ -78,7 +78,7 @@ export function createJobBatcher({ hostOf, onReply, onNoReply }: JobBatcherOptio
     send(thread: PoolThread, attempt: PoolAttempt, task: Task): void {
       const id = nextId
       nextId += 1
-      sent.set(id, { thread, attempt, givenUp: thread.givenUp })
+      sent.set(id, { thread, attempt, generation: thread.generation })
       sendJob(thread, createJobMessage(id, attempt, task))
     },
     /** Handles replies that a thread sends while other jobs of their batch still run. */

@@ -15,7 +15,7 @@ export interface JobMessage extends Pick<
   readonly url: string
 }
 
-/** Its reply, a list of JobReply, comes when all jobs are over, without the replies that were sent early. */
+/** The reply comes when all jobs are over: a list of JobReply, without those that a RepliesMessage has brought. */
 export interface JobsMessage {
   readonly type: 'jobs'
   readonly jobs: readonly JobMessage[]
@@ -67,7 +67,7 @@ export function unspentReply(id: number): JobReply {
   return { id, outcome: 'released', taint: null, tookMs: 0 }
 }
 
-/** From the thread, at any time: replies of a batch that still runs. */
+/** From the thread, at any time: replies to jobs of a message whose other jobs still run. */
 export interface RepliesMessage {
   readonly type: 'replies'
   readonly replies: readonly JobReply[]
@@ -91,7 +91,7 @@ export interface StepMessage {
   readonly asked: Step | number
 }
 
-/** A new thread may receive it: that thread knows neither the id nor the call. */
+/** Can reach the next thread, which ignores it: no job there has this id. */
 export interface StepReply {
   readonly id: number
   readonly call: number
@@ -197,7 +197,6 @@ export function encodeFrame(receiver: number, value: unknown): Buffer {
 export function createFrameReader(onFrame: (receiver: number, body: Buffer) => void): (chunk: Buffer) => void {
   let chunks: Buffer[] = []
   let length = 0
-  /** Bytes that must arrive before the next frame is complete. */
   let needed = headBytes
 
   return (chunk) => {
@@ -205,17 +204,19 @@ export function createFrameReader(onFrame: (receiver: number, body: Buffer) => v
     length += chunk.length
     if (length < needed) return
     let rest = chunks.length === 1 ? chunk : Buffer.concat(chunks)
-    needed = headBytes
-    while (rest.length >= headBytes) {
-      const bytes = rest.readUInt32LE(0)
-      if (bytes > maxBytes) throw new Error(`a message of ${bytes} bytes`)
-      needed = headBytes + bytes
-      if (rest.length < needed) break
+    for (needed = bytesNeeded(rest); rest.length >= needed; needed = bytesNeeded(rest)) {
       onFrame(rest[headBytes - 1] ?? -1, rest.subarray(headBytes, needed))
       rest = rest.subarray(needed)
-      needed = headBytes
     }
     chunks = [rest]
     length = rest.length
   }
+}
+
+/** The length of the frame that begins here; of its head, before that has arrived. */
+function bytesNeeded(bytes: Buffer): number {
+  if (bytes.length < headBytes) return headBytes
+  const bodyBytes = bytes.readUInt32LE(0)
+  if (bodyBytes > maxBytes) throw new Error(`a message of ${bodyBytes} bytes`)
+  return headBytes + bodyBytes
 }

@@ -14,7 +14,7 @@ export type ThreadState = 'starting' | 'ready' | 'retiring' | 'failing' | 'dying
 export interface PoolThread {
   readonly name: string
   /** The child process that shares a core with this thread: only one of the two runs jobs at a time. */
-  readonly process: PoolThread | null
+  readonly childProcess: PoolThread | null
   readonly kind: TaskKind
   readonly slots: readonly number[]
   readonly freeSlots: number[]
@@ -26,8 +26,10 @@ export interface PoolThread {
   unreadySince: number | null
   /** Attempts on it that are not over. */
   busySlots: number
-  /** The ends of its busy times minus their starts, by `performance.now()`; a busy time under way has no end yet. */
-  busySumMs: number
+  /** The sum of the times that its attempts took until `busyCountedAt`. */
+  busyMs: number
+  /** When `busySlots` last changed, by `performance.now()`. */
+  busyCountedAt: number
   /** Replies of the current thread. */
   replied: number
   /** Checks whether a job holds up those that wait after it. */
@@ -35,9 +37,9 @@ export interface PoolThread {
   /** Whether a ping is under way, which shows whether its loop turns. */
   isPinged: boolean
   /** Whether the control block says which job ended the thread before this one: then no other job is to blame. */
-  hasNotedExit: boolean
-  /** How many threads of this member were given up: replies of their jobs no longer count. */
-  givenUp: number
+  isExitNoted: boolean
+  /** Grows when its thread is given up: replies to jobs of an earlier generation no longer count. */
+  generation: number
 }
 
 export function setState(thread: PoolThread, state: ThreadState): void {
@@ -47,9 +49,14 @@ export function setState(thread: PoolThread, state: ThreadState): void {
 
 /** An attempt begins (1) or ends (-1). */
 export function countBusy(thread: PoolThread, change: 1 | -1): void {
-  const before = busyJobs(thread)
+  const now = performance.now()
+  thread.busyMs = busyMsUntil(now, thread)
+  thread.busyCountedAt = now
   thread.busySlots += change
-  thread.busySumMs -= (busyJobs(thread) - before) * performance.now()
+}
+
+function busyMsUntil(now: number, thread: PoolThread): number {
+  return thread.busyMs + busyJobs(thread) * (now - thread.busyCountedAt)
 }
 
 /** Jobs that run at once: one, if the thread runs one after another. */
@@ -69,16 +76,16 @@ export interface ThreadView {
 
 /** @param ageMs since the pool was made */
 export function viewThread(thread: PoolThread, ageMs: number): ThreadView {
-  const { name, kind, state, attempts, busySumMs, batchSize, slots } = thread
-  const busyMs = busySumMs + busyJobs(thread) * performance.now()
+  const { name, kind, state, attempts, batchSize, slots } = thread
   const jobsAtOnce = batchSize === null ? slots.length : 1
-  const busyShare = Math.round((busyMs / (ageMs * jobsAtOnce)) * 1_000) / 1_000
-  return { name, kind, state, running: attempts.size, busyShare }
+  const busyShare = busyMsUntil(performance.now(), thread) / (ageMs * jobsAtOnce)
+  return { name, kind, state, running: attempts.size, busyShare: Math.round(busyShare * 1_000) / 1_000 }
 }
 
 /** For how many more jobs it has room now. */
-export function freeRoom({ state, freeSlots, slots, batchSize, process }: PoolThread): number {
-  if (state !== 'ready' || (process !== null && isTaken(process))) return 0
+export function freeRoom({ state, freeSlots, slots, batchSize, childProcess }: PoolThread): number {
+  if (state !== 'ready' || (childProcess !== null && isTaken(childProcess))) return 0
+  // After a slow job, a thread can hold more jobs than its batch size.
   return batchSize === null ? freeSlots.length : Math.max(0, batchSize.current() - (slots.length - freeSlots.length))
 }
 
@@ -104,13 +111,13 @@ export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[]
   const threads: PoolThread[] = []
   let nextSlot = 0
 
-  function createThread(name: string, { kind, jobsAtOnce }: ThreadCounts, process: PoolThread | null): PoolThread {
+  function createThread(name: string, { kind, jobsAtOnce }: ThreadCounts, childProcess: PoolThread | null): PoolThread {
     const first = nextSlot
     const slots = Array.from({ length: jobsAtOnce ?? maxBatch }, (_, index) => first + index)
     nextSlot += slots.length
     return {
       name,
-      process,
+      childProcess,
       kind,
       slots,
       freeSlots: [...slots],
@@ -119,22 +126,23 @@ export function createPoolThreads(counts: readonly ThreadCounts[]): PoolThread[]
       state: 'starting',
       unreadySince: performance.now(),
       busySlots: 0,
-      busySumMs: 0,
+      busyMs: 0,
+      busyCountedAt: 0,
       replied: 0,
       holdUpTimer: undefined,
       isPinged: false,
-      hasNotedExit: false,
-      givenUp: 0,
+      isExitNoted: false,
+      generation: 0,
     }
   }
 
   for (const each of counts) {
     for (let made = 0; made < each.threads; made += 1) {
       const number = threads.length + 1
-      const process = each.kind === 'cpu' ? createThread(`process-${number}`, each, null) : null
+      const childProcess = each.kind === 'cpu' ? createThread(`process-${number}`, each, null) : null
       // It takes jobs at once, because its first job starts it.
-      if (process !== null) setState(process, 'ready')
-      threads.push(createThread(`worker-${number}`, each, process))
+      if (childProcess !== null) setState(childProcess, 'ready')
+      threads.push(createThread(`worker-${number}`, each, childProcess))
     }
   }
   return threads

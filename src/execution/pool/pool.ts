@@ -71,8 +71,8 @@ export interface Pool {
    */
   load(tasks: readonly Task[]): Promise<void>
   /**
-   * Calls back when slots became free without an outcome: a thread is ready, or returned a job that was recalled before. The
-   * outcome of any other job tells its caller that its slot is free.
+   * Calls back when a slot is free and no outcome shows it: a thread is ready, or has replied to a recalled job, whose
+   * outcome came earlier. The slot of any other job is free when it has its outcome.
    */
   onCapacity(listener: () => void): void
   /** Calls back with each log line of a task. */
@@ -104,7 +104,7 @@ export function createPool(options: PoolOptions): Pool {
     { kind: 'io', threads: options.ioThreads, jobsAtOnce: options.ioConcurrency },
   ] as const
   const threads = createPoolThreads(counts)
-  const processes = threads.flatMap((thread) => thread.process ?? [])
+  const processes = threads.flatMap((thread) => thread.childProcess ?? [])
   const members = [...threads, ...processes]
   const byName = new Map(members.map((member) => [member.name, member]))
   const controlBuffer = allocateControlBlock(members.reduce((sum, { slots }) => sum + slots.length, 0))
@@ -176,15 +176,15 @@ export function createPool(options: PoolOptions): Pool {
     const isAlive = thread.state === 'ready' || thread.state === 'retiring'
     if (!mayBeToBlame(thread, attempt)) attempt.evict()
     else attempt.crash(noReplyError(error, isAlive))
-    // A thread that lives and could not reply is not reliable any more. Its slot becomes free when the thread is replaced.
-    supervisor.retire(thread, 'tainted', 'it could not reply')
+    // A thread that could not reply is not reliable any more. The slot is free when the thread is replaced.
+    if (isAlive) supervisor.retire(thread, 'tainted', 'it could not reply')
   }
 
   /** A noted exit names the job that ended the thread; without a note, it may be any job that the thread had begun. */
   function mayBeToBlame(thread: PoolThread, { slot }: PoolAttempt): boolean {
     // `onThreadGone` hands these back, too, but too late after an `error` event of the thread, and never if it lives.
     if (control.phase(slot).phase === phases.sent) return false
-    return !thread.hasNotedExit || control.hasJobNotedExit(slot)
+    return !thread.isExitNoted || control.hasJobNotedExit(slot)
   }
 
   function startOn(thread: PoolThread, slot: number, job: ClaimedJob, task: Task, keeper: StepKeeper): PoolAttempt {
@@ -263,7 +263,7 @@ export function createPool(options: PoolOptions): Pool {
     },
 
     async stop() {
-      supervisor.stop()
+      supervisor.cancelGiveUps()
       for (const thread of members) {
         setState(thread, 'dying')
         for (const attempt of thread.attempts) attempt.evict()

@@ -137,12 +137,12 @@ interface RunBatchOptions {
 }
 
 const nothingBefore = Promise.resolve()
-/** How long replies wait for further jobs of the turn that run one after another, in milliseconds. */
+/** How long the replies of synchronous jobs wait for each other, in milliseconds. */
 const sendAfterMs = 5
 
 /**
- * Runs the jobs of one message. Replies are sent early when other jobs of the message take longer.
- * @returns resolves with the replies that were not sent early
+ * Runs the jobs of one message.
+ * @returns resolves when all are over, with the replies that were not sent early (`collectReplies`)
  */
 export function createRunBatch({ isSequential, runJob, send }: RunBatchOptions) {
   let last: Promise<unknown> = nothingBefore
@@ -177,7 +177,10 @@ export function createRunBatch({ isSequential, runJob, send }: RunBatchOptions) 
   }
 }
 
-/** Collects the replies of one batch, and sends those early that are ready in an earlier turn than the last one. */
+/**
+ * Collects the replies to the jobs of one message. While other jobs still run, replies are sent early: at the end of the
+ * turn, by `sendIfLate` in a turn that takes long, and at once when they are unsafe.
+ */
 function collectReplies(count: number, send: RunBatchOptions['send']) {
   const { promise: rest, resolve }: PromiseWithResolvers<JobReply[]> = withResolvers()
   let ready: JobReply[] = []
@@ -188,7 +191,7 @@ function collectReplies(count: number, send: RunBatchOptions['send']) {
   function sendReady(): void {
     isScheduled = false
     sentAt = now()
-    // The last replies go with `rest`.
+    // Those of the last turn go with `rest`.
     if (ready.length > 0 && left > 0) sendAll()
   }
 
@@ -198,19 +201,19 @@ function collectReplies(count: number, send: RunBatchOptions['send']) {
   }
 
   return {
-    /** Resolves with the replies that were not sent early. */
+    /** Resolves when all are there, with those that were not sent early. */
     rest,
     add(reply: JobReply): void {
       ready[ready.length] = reply
       left -= 1
-      // At once and by our own port: what Piscina needs to send the rest may be changed.
+      // Not with `rest`, which Piscina sends by built-ins that the job may have changed.
       if (reply.taint?.isUnsafe === true) sendAll()
       if (left === 0) return resolve(ready)
       if (isScheduled) return
       isScheduled = true
       later(sendReady)
     },
-    /** Sends what is ready when jobs have kept the event loop from turning. */
+    /** Call it between two jobs, which can both be synchronous: then no turn ends between them. */
     sendIfLate(): void {
       if (now() - sentAt > sendAfterMs) sendReady()
     },

@@ -13,7 +13,7 @@ import type { WorkerHost } from './worker-host.ts'
 
 /**
  * `tainted`: a job left the thread in a state that can affect other jobs; `recycled`: it was used long enough; `died`: it
- * ended by itself; the others: why a job was asked to stop that did not.
+ * ended by itself; the others: an attempt on it ended for this reason, and its task went on.
  */
 export type ReplaceCause = AbandonCause | 'tainted' | 'recycled' | 'died'
 
@@ -53,7 +53,10 @@ export function createThreadSupervisor({
     replaced.set(cause, (replaced.get(cause) ?? 0) + 1)
   }
 
-  /** Hands back the jobs that the thread has not begun. */
+  /**
+   * Hands back the jobs that the thread has not begun. They no longer count as running on it, so that it can be replaced; a
+   * slot is free when the thread has replied to its job, because until then the thread can read the slot.
+   */
   function recallJobs(thread: PoolThread): void {
     thread.batchSize?.reset()
     for (const attempt of thread.attempts) if (attempt.recall()) thread.attempts.delete(attempt)
@@ -88,7 +91,7 @@ export function createThreadSupervisor({
     if (givenUp >= maxGivenUp) return
     givenUp += 1
     log.warn({ thread: thread.name }, 'a thread is stuck in native code and is left to itself')
-    thread.givenUp += 1
+    thread.generation += 1
     thread.attempts.clear()
     thread.isPinged = false
     hostOf(thread).giveUp()
@@ -143,7 +146,7 @@ export function createThreadSupervisor({
     /** The thread has loaded its entry and takes jobs. */
     onThreadReady(thread: PoolThread): void {
       thread.replied = 0
-      thread.hasNotedExit = false
+      thread.isExitNoted = false
       thread.batchSize?.reset()
       for (const slot of thread.slots) control.resetForThread(slot)
       setState(thread, 'ready')
@@ -160,7 +163,8 @@ export function createThreadSupervisor({
       // A job that the thread had not begun, or had finished, cannot have ended it.
       for (const attempt of thread.attempts) if (!control.isBegun(attempt.slot)) attempt.evict()
       // `onNoReply` reads it for each of the other attempts, whose rejections follow this `exit` event as microtasks.
-      thread.hasNotedExit = thread.slots.some((slot) => control.hasNotedExit(slot))
+      thread.isExitNoted = thread.slots.some((slot) => control.hasNotedExit(slot))
+      // Also the slots of those attempts, which end before the next thread is ready.
       thread.freeSlots.splice(0, Number.POSITIVE_INFINITY, ...thread.slots)
     },
     /** Gives the thread no more jobs, and replaces it as soon as none runs on it. */
@@ -177,8 +181,8 @@ export function createThreadSupervisor({
       thread.attempts.delete(attempt)
       retire(thread, cause)
       if (thread.state !== 'retiring') return
-      // A thread that runs one job after another is killed at once, unless the next job has begun meanwhile. Earlier jobs
-      // whose replies have not been sent yet are handed back.
+      // A kill loses the results of jobs whose replies have not been sent: they run again. A thread that runs one job after
+      // another is killed at once, unless the next job has begun, which shows that the abandoned task has ended.
       if (thread.batchSize !== null && !isBusy(thread)) kill(thread)
       else void killIfBlocked(thread)
     },
@@ -214,7 +218,8 @@ export function createThreadSupervisor({
     replaced: (): Readonly<Partial<Record<ReplaceCause, number>>> => Object.fromEntries(replaced),
     /** Threads that were given up and have not ended. */
     givenUp: (): number => givenUp,
-    stop(): void {
+    /** No further thread is given up. */
+    cancelGiveUps(): void {
       for (const timer of giveUpTimers.values()) clearInterval(timer)
     },
   }

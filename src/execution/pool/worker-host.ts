@@ -2,8 +2,8 @@
  * The adapter to Piscina: a host for one thread, which is replaced whenever it has ended. What Piscina does is known here
  * only:
  *
- * - Each thread has a Piscina of its own, which starts no second one. Piscina would start it while it handles the end of the
- *   first; the error of a system without a free thread could not be caught there.
+ * - A Piscina starts one thread, and the next thread gets a new Piscina. Otherwise Piscina would start that thread in its
+ *   own handler of the last one's end, where an error (the system has no free thread) cannot be caught.
  * - No job waits in Piscina's queue, because a job is sent only to a thread that is ready.
  * - No job carries an AbortSignal, because those bypass Piscina's limits. `terminate()` kills a thread.
  */
@@ -45,7 +45,7 @@ const entry = new URL(import.meta.url.endsWith('.ts') ? './worker-entry.ts' : '.
 export interface WorkerHost {
   /** Resolves when the first thread is ready; rejects when it cannot be loaded. */
   start(): Promise<void>
-  /** Sends to the thread, which must be ready; rejects when it ends before it replies. */
+  /** Sends to the thread, and resolves with its reply. Rejects when no thread is ready, or when it ends before it replies. */
   send(message: ToThread): Promise<unknown>
   /** Bytes of heap and external memory that the thread holds; rejects when it ends. */
   memory(): Promise<number>
