@@ -5,7 +5,7 @@
 import type { Claim } from '../../domain/claim.ts'
 import type { RescueReport } from '../store.ts'
 import { heartbeatText, isAbandoned, type Lease } from './ownership/lease.ts'
-import { boundWaits, reclaim, rescue } from './ownership/recovery.ts'
+import { boundWaits, compareClaims, rescue } from './ownership/recovery.ts'
 import type { Parts } from './parts.ts'
 import { boundDeliveries } from './statements/deliveries.ts'
 import { runsHere } from './statements/queue.ts'
@@ -23,7 +23,7 @@ interface MaintenanceOptions extends Parts {
 }
 
 // In rounds.
-const reclaimEvery = 10
+const compareEvery = 10
 const foldEvery = 600
 /** Waits are also checked without a step of this machine's clock: the clock of another machine may have stepped. */
 const waitsEvery = 60
@@ -75,8 +75,8 @@ export function createMaintenance(options: MaintenanceOptions) {
   let lostClaims = 0
 
   /**
-   * Heartbeats of dead processes. After an outage of the database all leases look dead, so every process first gets as much
-   * time to renew its lease as this one had.
+   * Heartbeats of dead processes. After an outage of the database all leases look dead, so there are none until this process
+   * has kept its own lease for `leaseMs`: the others had as much time to renew theirs.
    */
   const silentProcesses = (): string[] => (lease.keptForMs() >= leaseMs ? heartbeats.unchangedFor(leaseMs) : [])
 
@@ -95,8 +95,8 @@ export function createMaintenance(options: MaintenanceOptions) {
    */
   async function compareOwned(): Promise<void> {
     effects.clearOrphans()
-    // Runs alone, and so after each claim under way, whose jobs are not known yet.
-    const missing = (await intake.submitAlone(reclaim(process, decoder, owned, clock.now()))) as readonly Claim[]
+    // Alone, and so after each claim under way: its jobs would look like orphans until this process has the reply.
+    const missing = (await intake.submitAlone(compareClaims(process, decoder, owned, clock.now()))) as readonly Claim[]
     // A claim is also missing when its job was just settled. This process knows that when the outcome has its reply.
     await settling.earlierReplies()
     for (const claim of missing) {
@@ -112,7 +112,7 @@ export function createMaintenance(options: MaintenanceOptions) {
   async function maintain(): Promise<void> {
     rounds += 1
     await Promise.all([backlog.refresh(query), pausedTasks.refresh(), inbox.look()])
-    if (effects.hasOrphans() || rounds % reclaimEvery === 0) await compareOwned()
+    if (effects.hasOrphans() || rounds % compareEvery === 0) await compareOwned()
     await heartbeats.look(query)
     const silent = heartbeats.unchangedFor(leaseMs)
     if (lease.keptForMs() >= leaseMs && (await query(selectAbandoned, [process, silent])).length > 0) {

@@ -41,6 +41,8 @@ export function createLease({ onLost, ...options }: LeaseOptions) {
   let renewedAt = 0
   let isStopping = false
 
+  const hasGap = (now: number): boolean => keptSince === null || now - renewedAt > maxGapMs
+
   function onMessage(message: FromLeaseThread): void {
     const now = performance.now()
     if (message.type === 'missed') {
@@ -48,7 +50,7 @@ export function createLease({ onLost, ...options }: LeaseOptions) {
       started.reject(new Error(message.reason))
       return
     }
-    if (keptSince === null || now - renewedAt > maxGapMs) keptSince = now
+    if (hasGap(now)) keptSince = now
     renewedAt = now
     started.resolve()
   }
@@ -76,7 +78,7 @@ export function createLease({ onLost, ...options }: LeaseOptions) {
     /** For how many milliseconds the lease has been renewed without a gap; 0 if it is not kept now. */
     keptForMs(): number {
       const now = performance.now()
-      return keptSince === null || now - renewedAt > maxGapMs ? 0 : now - keptSince
+      return keptSince === null || hasGap(now) ? 0 : now - keptSince
     },
     async stop(): Promise<void> {
       if (worker === null || isStopping) return
@@ -90,7 +92,10 @@ export function createLease({ onLost, ...options }: LeaseOptions) {
 /** SQL: a heartbeat, the id and the last renewal of a row of `process`. */
 export const heartbeatText = `process.id || ' ' || extract(epoch FROM process.heartbeat_at)`
 
-/** SQL: whether the process of a row of `holder` is dead: it has no lease, or a silent heartbeat. @param silent SQL of an array */
+/**
+ * SQL: whether the process of a row of `holder` is dead, because it has no row of `process` or its heartbeat is silent.
+ * @param silent SQL of an array of heartbeats, as `heartbeatText` writes them
+ */
 export function isAbandoned(silent: string): string {
   return `NOT EXISTS (
       SELECT 1 FROM process WHERE process.id = holder.process AND ${heartbeatText} <> ALL (${silent}::text[]))`

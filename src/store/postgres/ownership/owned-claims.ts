@@ -1,5 +1,5 @@
 /**
- * Claims of this process that have not ended. `reclaim` compares them with the claims in the database, and the quarantine
+ * Claims of this process that have not ended. `compareClaims` compares them with the claims in the database, and the quarantine
  * decides by them whether a suspect can run alone.
  */
 import { type Claim, type ClaimedJob, claimOf, jobKey } from '../../../domain/claim.ts'

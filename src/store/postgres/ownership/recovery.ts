@@ -1,6 +1,6 @@
 /**
  * Recovery. The table `holder` lists the runs of which each process has running jobs. `rescue` takes back the jobs of dead
- * processes, `reclaim` hands back jobs that this process owns and does not run, and `leave` marks its jobs when it stops.
+ * processes, `compareClaims` finds orphans and missing claims of this process, and `leave` marks its jobs when it stops.
  * Each is a transaction of its own, which locks records by id.
  */
 import { type Claim, claimOf } from '../../../domain/claim.ts'
@@ -70,17 +70,17 @@ function rescueRuns(unit: UnitOfWork, dead: ReadonlySet<number>, at: number): Om
 }
 
 /**
- * Compares the claims in the database with those of this process. Hands back the jobs of orphans: claims in the database
- * that this process does not have. Replies the missing claims: those of this process that the database does not have.
+ * Compares the claims in the database with those of this process. Hands back the jobs of orphans, the claims that only the
+ * database has. Replies the missing claims, which only this process has.
  */
-export function reclaim(
+export function compareClaims(
   process: number,
   decoder: RecordDecoder,
   owned: Pick<OwnedClaims, 'claims' | 'has'>,
   at: number,
 ): Operation {
-  return withLookup('reclaim', async (query) => {
-    // Taken before the read, which says nothing about later claims.
+  return withLookup('compareClaims', async (query) => {
+    // Before the read, in which a later claim of this process would be missing.
     const ownClaims = owned.claims()
     const heldIds = (await query(selectOwned, [process])).map(({ run }) => String(run))
     const read = decoder.decode(await selectRuns(query, heldIds))
