@@ -92,7 +92,7 @@ export type OnSnapshot = (snapshot: Snapshot) => void
 export interface RunWatch {
   /**
    * Shows the run as the next read finds it, then newer versions after changes, in ascending order. Versions in between may
-   * be left out. All subscribers of a run get the same object, in the order in which they subscribed.
+   * be left out. All subscribers of a run get the same object.
    * @returns a function that ends the watch at once
    */
   watch(runId: string, onSnapshot: OnSnapshot): () => void

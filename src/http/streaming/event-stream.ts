@@ -87,7 +87,7 @@ export function onceClosed(response: ServerResponse, leave: () => void): void {
 export interface RunStream {
   /** Starts to write. Called once the head is sent; a run that was shown before is kept until then. */
   start(): void
-  /** Sends the run. A final state ends the response. */
+  /** Sends the run unless it was shown before. A final state ends the response. */
   showRun(run: RunRecord): void
   /** Ends the response after the run that was shown last. */
   end(): void
@@ -102,8 +102,6 @@ export interface ProgressEvent {
   readonly text: string
 }
 
-/** A large event is written in pieces: a slow client that reads one after the other is not stuck. */
-const maxPieceBytes = 64 * 1024
 /** Clients reconnect after a random time, so that a thousand of them do not all come at once. */
 const minRetryMs = 2_000
 const maxRetryMs = 5_000
@@ -114,58 +112,32 @@ export function createRunStream(
   eventOf: (run: RunRecord) => Buffer | null,
   { commentMs, stuckMs }: StreamTiming,
 ): RunStream {
-  const retryMs = Math.round(minRetryMs + Math.random() * (maxRetryMs - minRetryMs))
+  const writer = createPacedWriter(response, sendNewest)
   const sentProgress = new Map<number, string>()
-  /** The unwritten rest of the current event. */
-  let unwritten: Buffer = Buffer.from(`retry: ${retryMs}\n\n`)
+  /** A run that waits for the client. */
   let newest: RunRecord | null = null
   let lastSent: RunRecord | null = null
-  let nextCommentAt = performance.now() + commentMs
-  let canWrite = false
-  /** The time of the last write, while the client has not read all of it. */
-  let unreadSince: number | null = null
   let isEnding = false
+  let nextCommentAt = performance.now() + commentMs
 
-  function nextPiece(): Buffer {
-    if (unwritten.length === 0 && newest !== null) {
-      const event = eventOf(newest)
-      if (event === null || newest.state !== 'running') isEnding = true
-      unwritten = event ?? unwritten
-      lastSent = newest
-      newest = null
-    }
-    const piece = unwritten.subarray(0, maxPieceBytes)
-    unwritten = unwritten.subarray(maxPieceBytes)
-    return piece
+  function sendNewest(): void {
+    if (newest !== null && writer.isReady()) sendRun(newest)
+    if (isEnding && writer.isReady()) writer.end()
   }
 
-  /** Writes until nothing is left, or until the client has to read first. */
-  function flush(): void {
-    while (canWrite && !response.destroyed) {
-      const piece = nextPiece()
-      if (piece.length > 0) {
-        canWrite = response.write(piece)
-      } else {
-        if (!isEnding) return
-        response.end()
-        canWrite = false
-      }
-      if (!canWrite) unreadSince = performance.now()
-    }
-  }
-
-  function resume(): void {
-    if (response.writableEnded) return
-    canWrite = true
-    unreadSince = null
-    flush()
+  function sendRun(run: RunRecord): void {
+    newest = null
+    lastSent = run
+    // Not before it is written: most runs of a slow client are replaced by newer ones.
+    const event = eventOf(run)
+    if (event === null || run.state !== 'running') isEnding = true
+    if (event !== null) writer.write(event)
   }
 
   /** @returns false if the client has to read first; nothing is sent or kept then */
   function sendNow(text: string): boolean {
-    if (!canWrite || isEnding) return false
-    unwritten = Buffer.from(text)
-    flush()
+    if (isEnding || !writer.isReady()) return false
+    writer.write(Buffer.from(text))
     return true
   }
 
@@ -178,28 +150,87 @@ export function createRunStream(
 
   return {
     start() {
-      response.on('drain', resume)
-      // The client can leave during a write. The response closes then, which is all that matters.
-      response.on('error', () => {})
-      resume()
+      const retryMs = Math.round(minRetryMs + Math.random() * (maxRetryMs - minRetryMs))
+      writer.start(`retry: ${retryMs}\n\n`)
     },
     showRun(run) {
-      if (isEnding) return
+      if (isEnding || run === (newest ?? lastSent)) return
       newest = run
-      flush()
+      sendNewest()
     },
     end() {
       isEnding = true
-      flush()
+      sendNewest()
     },
     tick(progressOf) {
       const now = performance.now()
-      if (unreadSince !== null && now - unreadSince > stuckMs) response.req.socket.destroy()
+      if (writer.blockedMs(now) > stuckMs) response.req.socket.destroy()
       if (response.destroyed) return
       if (lastSent !== null) sendProgress(progressOf(lastSent))
       if (now < nextCommentAt) return
       sendNow(comment)
       nextCommentAt = now + commentMs
     },
+  }
+}
+
+/** A large event is written in pieces: a slow client that reads one after the other is not stuck. */
+const maxPieceBytes = 64 * 1024
+
+type WriterState =
+  | { readonly name: 'notStarted' }
+  | { readonly name: 'ready' }
+  /** The client has to read first. Also the state after the end. */
+  | { readonly name: 'blocked'; readonly since: number }
+
+/**
+ * Writes only as fast as the client reads.
+ * @param onReady called when the writer is ready again, with nothing left to write
+ */
+function createPacedWriter(response: ServerResponse, onReady: () => void) {
+  let state: WriterState = { name: 'notStarted' }
+  let unwritten: Buffer = Buffer.alloc(0)
+
+  function isReady(): boolean {
+    return state.name === 'ready' && !response.destroyed
+  }
+
+  function block(): void {
+    state = { name: 'blocked', since: performance.now() }
+  }
+
+  function write(bytes: Buffer): void {
+    unwritten = bytes
+    while (unwritten.length > 0 && isReady()) {
+      const piece = unwritten.subarray(0, maxPieceBytes)
+      unwritten = unwritten.subarray(maxPieceBytes)
+      if (!response.write(piece)) block()
+    }
+  }
+
+  function resume(): void {
+    if (response.writableEnded) return
+    state = { name: 'ready' }
+    write(unwritten)
+    onReady()
+  }
+
+  return {
+    start(firstText: string): void {
+      response.on('drain', resume)
+      // The client can leave during a write. The response closes then, which is all that matters.
+      response.on('error', () => {})
+      unwritten = Buffer.from(firstText)
+      resume()
+    },
+    isReady,
+    /** Call it only when ready. */
+    write,
+    end(): void {
+      response.end()
+      block()
+    },
+    /** How long the client has not read all that was written; 0 while it has. */
+    blockedMs: (now: number): number => (state.name === 'blocked' ? now - state.since : 0),
   }
 }

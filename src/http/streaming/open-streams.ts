@@ -112,12 +112,13 @@ export function createRunStreams({ runWatch, quota, view, log, timing: given }: 
     for (const { stream } of openStreams) turns.run(() => stream.tick(progress))
   }
 
-  /** The last changes may not have been shown yet. Subscribers are called in order, so the stream has its run by then. */
-  function endWithNewest({ runId, stream }: OpenStream): Promise<void> {
+  /** Reads the run again, because its last changes may not have been shown yet. */
+  function endWithNewest(opened: OpenStream): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
-    const unwatch = runWatch.watch(runId, () => {
+    const unwatch = runWatch.watch(opened.runId, (snapshot) => {
       unwatch()
-      stream.end()
+      show(opened, snapshot)
+      opened.stream.end()
       resolve()
     })
     return promise
