@@ -42,63 +42,74 @@ const smallBody = 16_384
 const largeBody = 131_072
 
 /** Reads JSON in UTF-8. */
-export function createBodyReader({ maxBytes, largeBodies, budget }: BodyReaderOptions): ReadBody {
+export function createBodyReader(options: BodyReaderOptions): ReadBody {
   return async (ctx) => {
     const { req, res } = ctx
     const announced = announcedBytes(ctx)
     if (announced === 0) return bodyOf(undefined, '')
-    const isJson = isJsonInUtf8(contentTypeOf(ctx))
     const coding = parseCoding(ctx.get('Content-Encoding'))
-    let reading: Reading | undefined
-    let hold: ByteHold | undefined
+    const room = createRoom(ctx, options)
+    // Takes room for all of it before any is read: bodies that grew side by side would all be refused half-way.
+    room.resize(announced ?? 0)
+    if (coding === undefined) throw notDecodable(ctx)
+    let body: PackedBody
+    if (req.readableDidRead) {
+      const kept = hostBodyOf(ctx, announced)
+      // An announced length is checked already, and JSON made of a parsed body can be longer.
+      if (!kept.isParsed || announced === null) room.resize(kept.bytes.length)
+      if (kept.isParsed) {
+        if (isTooDeep(kept.value)) throw errorOf(tooDeep())
+        return bodyOf(kept.value, kept.bytes)
+      }
+      body = { bytes: kept.bytes, coding: null }
+    } else {
+      sendContinue(req, res)
+      const isSmall = announced !== null && announced <= smallBody && coding === null && isReadSmall(ctx)
+      body = { bytes: isSmall ? await receiveSmall(ctx) : await receiveLarge(req, announced, room), coding }
+    }
+    // A chunked body without any bytes is no body. `parse` refuses an announced one without bytes.
+    if (body.bytes.length === 0 && announced === null) return bodyOf(undefined, '')
+    const parsed = await parse(body, options)
+    if (parsed.ok) room.resize(parsed.bytes)
+    return bodyOf(valueOf(parsed), body.bytes)
+  }
+}
 
-    /** Refuses the body, or takes room for it. @param bytes announced, received so far, or decompressed */
-    function check(bytes: number): void {
+/** The room that one body takes up until the response: memory holds its inputs, and what was made of them. */
+interface BodyRoom {
+  /** It fails when the client is too slow while others need the room. */
+  reading: Reading | null
+  /**
+   * Refuses the body, or takes room for it.
+   * @param bytes announced, received so far, or decompressed
+   * @throws AppError `unsupported-media-type`, `content-too-large` or `overloaded`
+   */
+  resize(bytes: number): void
+}
+
+function createRoom(ctx: Context, { maxBytes, budget }: BodyReaderOptions): BodyRoom {
+  const isJson = isJsonInUtf8(contentTypeOf(ctx))
+  let hold: ByteHold | undefined
+  const room: BodyRoom = {
+    reading: null,
+    resize(bytes) {
       if (bytes === 0) return
       if (!isJson) throw notJson(ctx)
       if (bytes > maxBytes) throw errorOf(tooLarge(maxBytes))
       if (bytes <= smallBody) return
-      hold ??= holdUntilAnswered(ctx, budget, () => reading?.fail(tooSlow()))
+      hold ??= holdUntilAnswered(ctx, budget, () => room.reading?.fail(tooSlow()))
       if (!hold.resize(bytes))
         throw new AppError('overloaded', 'the bodies of other requests use all the memory for bodies')
-    }
-
-    async function finish(body: PackedBody): Promise<Body> {
-      // A chunked body without any bytes is no body. `parse` refuses an announced one without bytes.
-      if (body.bytes.length === 0 && announced === null) return bodyOf(undefined, '')
-      const parsed = await parse(body)
-      if (parsed.ok) check(parsed.bytes)
-      return bodyOf(valueOf(parsed), body.bytes)
-    }
-
-    async function parse(body: PackedBody): Promise<ParsedBody> {
-      if (body.bytes.length >= largeBody) return largeBodies.parse(body, maxBytes)
-      const parsed = parseBody(body, Math.min(maxBytes, largeBody))
-      const isTooLargeHere = !parsed.ok && parsed.code === 'content-too-large'
-      return isTooLargeHere && maxBytes > largeBody ? largeBodies.parse(body, maxBytes) : parsed
-    }
-
-    // Takes room for all of it before any is read: bodies that grew side by side would all be refused half-way.
-    check(announced ?? 0)
-    if (coding === undefined) throw notDecodable(ctx)
-    if (req.readableDidRead) {
-      const kept = hostBodyOf(ctx, announced)
-      // An announced length is checked already, and JSON made of a parsed body can be longer.
-      if (!kept.isParsed || announced === null) check(kept.bytes.length)
-      if (!kept.isParsed) return finish({ bytes: kept.bytes, coding: null })
-      if (isTooDeep(kept.value)) throw errorOf(tooDeep())
-      return bodyOf(kept.value, kept.bytes)
-    }
-    sendContinue(req, res)
-    if (announced !== null && announced <= smallBody && coding === null && isReadSmall(ctx)) {
-      return finish({ bytes: await receiveSmall(ctx), coding })
-    }
-    reading = receive(req, (received) => check(announced ?? received))
-    const bytes = await reading.bytes
-    // The hold's `cutOff` refers to the variable until the response is sent, and so would keep the bytes in memory.
-    reading = undefined
-    return finish({ bytes, coding })
+    },
   }
+  return room
+}
+
+async function parse(body: PackedBody, { maxBytes, largeBodies }: BodyReaderOptions): Promise<ParsedBody> {
+  if (body.bytes.length >= largeBody) return largeBodies.parse(body, maxBytes)
+  const parsed = parseBody(body, Math.min(maxBytes, largeBody))
+  const isTooLargeHere = !parsed.ok && parsed.code === 'content-too-large'
+  return isTooLargeHere && maxBytes > largeBody ? largeBodies.parse(body, maxBytes) : parsed
 }
 
 /** JSON that did not come as the body of a request, parsed with the same checks. @throws AppError as ReadBody */
@@ -124,7 +135,6 @@ function announcedBytes(ctx: Context): number | null {
   return ctx.get('Transfer-Encoding') === '' ? Number(ctx.get('Content-Length')) : null
 }
 
-/** Until the response, memory holds parts of the body: its inputs, and what was made of them. */
 function holdUntilAnswered({ req, res }: Context, budget: ByteBudget, cutOff: () => void): ByteHold {
   const hold = budget.open({ moved: () => req.socket.bytesRead, isAwaited: () => !req.complete, cutOff })
   if (res.closed) hold.release()
@@ -163,6 +173,15 @@ async function receiveSmall(ctx: Context): Promise<Uint8Array> {
   return bytes
 }
 
+/** Reads any body, and takes room for it as it grows. */
+async function receiveLarge(req: IncomingMessage, announced: number | null, room: BodyRoom): Promise<Uint8Array> {
+  room.reading = receive(req, (received) => room.resize(announced ?? received))
+  const bytes = await room.reading.bytes
+  // The room's hold lasts until the response is sent, and so would keep the bytes in memory.
+  room.reading = null
+  return bytes
+}
+
 interface Reading {
   readonly bytes: Promise<Uint8Array>
   /** Stops reading and drops what was received; `bytes` rejects with the error. */
@@ -170,7 +189,7 @@ interface Reading {
 }
 
 /**
- * Reads any body piece by piece.
+ * Reads a body piece by piece.
  * @param check called with the number of bytes received so far; reading fails with what it throws
  */
 function receive(req: IncomingMessage, check: (received: number) => void): Reading {
