@@ -61,132 +61,172 @@ export function createSearchIndex({ hasSearch, ...options }: SearchIndexOptions)
   return hasSearch ? createIndexWriter(options) : createSearchClearing(options)
 }
 
-function createIndexWriter(options: Omit<SearchIndexOptions, 'hasSearch'>): SearchIndex {
-  const { process, startedAt, query, decoder, clock, log } = options
-  let noted = new Set<string>()
-  let due: string[] = []
-  /** Everything written before this instant is in `due` or in the index. */
-  let roundAt = 0
-  /** The instant that the database has for this process. */
-  let since = startedAt
-  /** Whether written runs were not remembered. */
-  let hasMissed = false
-  let catchUp: CatchUp | null = null
-  let batch = maxBatch
-  let lookedAt = -Infinity
+type Options = Omit<SearchIndexOptions, 'hasSearch'>
+
+function createIndexWriter(options: Options): SearchIndex {
+  const { process, query, log } = options
+  const unindexed = createUnindexed(options)
+  const catchUp = createCatchUp(options, unindexed)
+  const repetition = createRepetition(run)
+  /** `idle`: waits only for the next search for processes that are gone. */
+  let state: 'idle' | 'working' = 'working'
   let notedAt = -Infinity
-  let timer: NodeJS.Timeout | undefined
-  /** Whether the timer waits only for the next search for processes that are gone. */
-  let isIdle = false
-  let isStopped = false
-  let underWay = Promise.resolve()
 
   /** @returns whether there may be more to do */
   async function step(): Promise<boolean> {
-    if (due.length > 0) {
-      await indexDue()
+    if ((await unindexed.indexSome()) || (await catchUp.proceed())) return true
+    if (unindexed.takeMissed()) {
+      catchUp.beginOwn()
       return true
     }
-    if (noted.size > 0) {
-      roundAt = clock.now()
-      due = [...noted]
-      noted = new Set()
-      batch = maxBatch
-      return true
-    }
-    if (catchUp !== null) {
-      await continueCatchUp(catchUp)
-      return true
-    }
-    if (hasMissed) {
-      hasMissed = false
-      roundAt = clock.now()
-      catchUp = catchUpOf(process, since)
-      return true
-    }
-    await noteProgress()
-    if (performance.now() - lookedAt < lookMs) return false
-    lookedAt = performance.now()
-    await registerOthers(query, process, clock.now())
-    catchUp = await findCatchUp(query, process)
-    return catchUp !== null
-  }
-
-  async function indexDue(): Promise<void> {
-    const ids = due.slice(0, batch)
-    try {
-      const skipped = await indexRuns(query, decoder, ids, log)
-      for (const id of skipped) noted.add(id)
-    } catch (error) {
-      if (!isFailure(error, 'refused')) throw error
-      // One of them is to blame: the next batches have one run each.
-      if (ids.length > 1) {
-        batch = 1
-        return
-      }
-      log.warn({ runId: ids[0], err: error }, 'the words of a run cannot be written')
-    }
-    due = due.slice(ids.length)
-  }
-
-  async function continueCatchUp(from: CatchUp): Promise<void> {
-    const { ids, left } = await compare(query, from, maxBatch)
-    due.push(...ids)
-    if (due.length > 0) await indexDue()
-    catchUp = left
-    if (from.process !== process) await noteLeft(query, from, left)
-  }
-
-  /** Notes in the database that everything written before the round is in the index. */
-  async function noteProgress(): Promise<void> {
-    const at = clock.now()
-    if (noted.size === 0) roundAt = at
-    if (Math.abs(at - since) < lookMs) return
-    await noteIndexed(query, process, roundAt)
-    since = roundAt
+    await catchUp.noteProgress()
+    return catchUp.findNext()
   }
 
   async function run(): Promise<void> {
+    // A commit meanwhile starts no second run.
+    state = 'working'
     const beganAt = performance.now()
-    let hasMore = true
-    let pauseMs = failureMs
     try {
-      hasMore = await step()
-      const rest = performance.now() - notedAt < busyMs ? busyPauses : quietPauses
-      pauseMs = hasMore ? (performance.now() - beganAt) * rest : lookMs
+      if (await step()) {
+        const pauses = performance.now() - notedAt < busyMs ? busyPauses : quietPauses
+        return repetition.next((performance.now() - beganAt) * pauses)
+      }
     } catch (error) {
       log.warn({ err: error }, 'the index for search cannot be written')
+      return repetition.next(failureMs)
     }
-    if (isStopped) return
-    isIdle = !hasMore
-    schedule(isIdle && noted.size > 0 ? delayMs : pauseMs)
-  }
-
-  function schedule(afterMs: number): void {
-    clearTimeout(timer)
-    timer = setTimeout(() => (underWay = run()), afterMs)
+    if (unindexed.hasNoted()) return repetition.next(delayMs)
+    state = 'idle'
+    repetition.next(lookMs)
   }
 
   return {
     note(written) {
       notedAt = performance.now()
-      for (const {
-        run: { id },
-      } of written) {
-        if (noted.size < maxNoted) noted.add(id)
-        else hasMissed = true
-      }
-      if (!isIdle || noted.size === 0) return
-      isIdle = false
-      schedule(delayMs)
+      for (const stored of written) unindexed.note(stored.run.id)
+      if (state === 'idle') repetition.next(delayMs)
+      state = 'working'
     },
-    start: () => schedule(delayMs),
+    start: () => repetition.next(delayMs),
     async stop() {
+      await repetition.stop()
+      if (unindexed.isEmpty() && !catchUp.isOwn()) await forgetProgress(query, process).catch(() => {})
+    },
+  }
+}
+
+type Unindexed = ReturnType<typeof createUnindexed>
+
+/** The written runs whose words are not in the index yet. Works in rounds: each indexes the runs noted before it. */
+function createUnindexed({ query, decoder, log }: Options) {
+  let noted = new Set<string>()
+  /** Runs of the current round. */
+  let due: string[] = []
+  let batch = maxBatch
+  let hasMissed = false
+
+  return {
+    note(id: string): void {
+      if (noted.size < maxNoted) noted.add(id)
+      else hasMissed = true
+    },
+    hasNoted: (): boolean => noted.size > 0,
+    isEmpty: (): boolean => noted.size + due.length === 0 && !hasMissed,
+    /** @returns whether runs were not remembered since the last call */
+    takeMissed(): boolean {
+      const isMissing = hasMissed
+      hasMissed = false
+      return isMissing
+    },
+    addToRound: (ids: readonly string[]) => void due.push(...ids),
+    /** Begins a round, or indexes some of its runs. @returns false if there are none */
+    async indexSome(): Promise<boolean> {
+      if (due.length === 0) {
+        due = [...noted]
+        noted = new Set()
+        batch = maxBatch
+        return due.length > 0
+      }
+      const ids = due.slice(0, batch)
+      try {
+        const skipped = await indexRuns(query, decoder, ids, log)
+        for (const id of skipped) noted.add(id)
+      } catch (error) {
+        if (!isFailure(error, 'refused')) throw error
+        // One of them is to blame: the next batches have one run each.
+        if (ids.length > 1) {
+          batch = 1
+          return true
+        }
+        log.warn({ runId: ids[0], err: error }, 'the words of a run cannot be written')
+      }
+      due = due.slice(ids.length)
+      return true
+    },
+  }
+}
+
+/** Catches up for processes that are gone, and for this one if it has written runs that it did not remember. */
+function createCatchUp({ process, startedAt, query, clock }: Options, unindexed: Unindexed) {
+  let current: CatchUp | null = null
+  /** Everything that this process wrote before this instant is in the index, as the database has it noted. */
+  let since = startedAt
+  let lookedAt = -Infinity
+
+  return {
+    isOwn: (): boolean => current?.process === process,
+    beginOwn(): void {
+      current = catchUpOf(process, since)
+    },
+    /** Compares and indexes some runs. @returns false if there is nothing to catch up with */
+    async proceed(): Promise<boolean> {
+      if (current === null) return false
+      const from = current
+      const { ids, left } = await compare(query, from, maxBatch)
+      unindexed.addToRound(ids)
+      if (ids.length > 0) await unindexed.indexSome()
+      current = left
+      if (from.process !== process) await noteLeft(query, from, left)
+      return true
+    },
+    /** Notes that the index has everything up to now. Call when nothing is left of the round. */
+    async noteProgress(): Promise<void> {
+      const at = clock.now()
+      if (unindexed.hasNoted() || Math.abs(at - since) < lookMs) return
+      await noteIndexed(query, process, at)
+      since = at
+    },
+    /** Looks for a process that is gone. @returns whether there is one */
+    async findNext(): Promise<boolean> {
+      if (performance.now() - lookedAt < lookMs) return false
+      lookedAt = performance.now()
+      await registerOthers(query, process, clock.now())
+      current = await findCatchUp(query, process)
+      return current !== null
+    },
+  }
+}
+
+/** Runs the work now or later, never twice at once. The work sets the next time. */
+function createRepetition(work: () => Promise<void>) {
+  let timer: NodeJS.Timeout | undefined
+  let isStopped = false
+  let underWay = Promise.resolve()
+
+  const now = (): void => void (underWay = work())
+
+  return {
+    now,
+    next(afterMs: number): void {
+      clearTimeout(timer)
+      if (!isStopped) timer = setTimeout(now, afterMs)
+    },
+    /** Resolves when nothing is under way. */
+    async stop(): Promise<void> {
       isStopped = true
       clearTimeout(timer)
       await underWay
-      const isDone = noted.size + due.length === 0 && !hasMissed && catchUp?.process !== process
-      if (isDone) await forgetProgress(query, process).catch(() => {})
     },
   }
 }
@@ -213,10 +253,8 @@ const clear = {
 }
 
 /** For a service without search: deletes the words of all runs once no other process has search. */
-function createSearchClearing({ query, log }: Pick<SearchIndexOptions, 'query' | 'log'>): SearchIndex {
-  let timer: NodeJS.Timeout | undefined
-  let isStopped = false
-  let underWay = Promise.resolve()
+function createSearchClearing({ query, log }: Options): SearchIndex {
+  const repetition = createRepetition(run)
 
   /** @returns after how many milliseconds to continue; null: no words are left */
   async function step(): Promise<number | null> {
@@ -230,16 +268,8 @@ function createSearchClearing({ query, log }: Pick<SearchIndexOptions, 'query' |
       log.debug({ err: error }, 'the index for search could not be cleared')
       return clearLookMs
     })
-    if (afterMs !== null && !isStopped) timer = setTimeout(() => (underWay = run()), afterMs)
+    if (afterMs !== null) repetition.next(afterMs)
   }
 
-  return {
-    note() {},
-    start: () => void (underWay = run()),
-    async stop() {
-      isStopped = true
-      clearTimeout(timer)
-      await underWay
-    },
-  }
+  return { note() {}, start: repetition.now, stop: repetition.stop }
 }
