@@ -182,7 +182,7 @@ export function createPool(options: PoolOptions): Pool {
 
   /** A noted exit names the job that ended the thread; without a note, it may be any job that the thread had begun. */
   function mayBeToBlame(thread: PoolThread, { slot }: PoolAttempt): boolean {
-    // `onThreadGone` hands these back, too, but too late after an `error` event of the thread, and never if it lives.
+    // `onThreadGone` hands these back, too, but not if the thread lives, and too late after an uncaught error.
     if (control.phase(slot).phase === phases.sent) return false
     return !thread.isExitNoted || control.hasJobNotedExit(slot)
   }

@@ -25,7 +25,7 @@ export interface WorkerHostOptions {
   readonly onReady: () => void
   /** The thread has an uncaught error and is about to end. */
   readonly onFailing: () => void
-  /** The thread has ended and a new one follows. Its jobs are rejected after this call, or before it by an `error` event. */
+  /** The thread has ended and a new one follows. Its jobs are rejected in the microtasks after this, by uncaught errors before. */
   readonly onGone: () => void
   /** A thread that was given up has ended. */
   readonly onGivenUpGone: () => void
