@@ -97,9 +97,7 @@ export function createInboxReader(options: InboxReaderOptions): InboxReader {
     reading = readAll()
       // The store calls `wake` about every second while requests wait.
       .catch((error: unknown) => log.debug({ err: error }, 'requests wait in the inbox'))
-      .then(() => {
-        reading = null
-      })
+      .then(() => void (reading = null))
   }
   inbox.onRequests(wake)
 
