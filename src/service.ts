@@ -239,7 +239,7 @@ export function createService(options: ServiceOptions): Service {
     },
     stop() {
       void schedules.stop()
-      dispatcher.stop()
+      dispatcher.giveUpCommits()
       keeper.giveUp()
       sender?.stop()
       http.stop()

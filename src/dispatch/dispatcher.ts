@@ -1,6 +1,6 @@
 /**
- * Claims jobs for free slots, and has each claimed job executed and settled. It claims only jobs that can start at once or
- * after quick jobs, with one claim under way at a time.
+ * Claims jobs for free slots, executes them and settles them. One claim is under way at a time. It takes only jobs that can
+ * start at once or, on a thread whose jobs are quick, after those.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
@@ -25,7 +25,7 @@ import { createSuspects } from './suspects.ts'
 import { createTaskLimits } from './task-limits.ts'
 
 export interface Dispatcher {
-  /** Claims jobs that may have become claimable, in the same commit as the verbs that this turn asks of the store. */
+  /** Jobs may be claimable: claims them, now or after the claim under way. Verbs of the same turn share the claim's commit. */
   wake(): void
   /**
    * Takes back the jobs of a dead process, and then claims. Suspects run first and alone, so that a further death is
@@ -41,15 +41,15 @@ export interface Dispatcher {
   readonly whyWaiting: WhyWaiting
   /** Progress of all jobs that run here and have reported any. */
   allProgress(): JobProgress[]
-  /** Hands back jobs that fail from now on: the service was asked to leave, which may be the cause. */
+  /** From now on a job that fails is handed back: the signal that stops the service may have caused the failure. */
   excuseFailures(): void
   /**
    * Stops claiming, and resolves when every running job has ended and is settled; after `graceMs` jobs are handed back.
    * Resolves to false when some outcomes could not be committed in time.
    */
   drain(graceMs: number): Promise<boolean>
-  /** Stops trying to commit outcomes. */
-  stop(): void
+  /** Outcomes that are not committed yet are not tried again. */
+  giveUpCommits(): void
 }
 
 interface DispatcherOptions extends Pick<ExecuteOptions, 'onUncommitted' | 'onEnded'> {
@@ -72,7 +72,7 @@ const claimRetryMs = 500
 const maxTimerMs = 2_147_483_647
 /** A job that kills its process mostly does so soon, and other jobs must not wait for a long suspect. */
 const maxAloneMs = 30_000
-/** How much longer than both graces a failed commit of an outcome is tried again. */
+/** How long after both graces commits of outcomes are still tried. */
 const commitAllowanceMs = 2_000
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
@@ -135,7 +135,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     claiming = null
     taskLimits.noteRates(ratedUntil)
     for (const job of jobs) void run(job, runInPool)
-    cancelledEarly.clear()
+    // Each of these jobs was looked up: `execute` calls `runInPool` before it returns, traced or not.
+    if (!suspects.isClaiming()) cancelledEarly.clear()
     if (phase !== 'open') return
     if (nextDueAt !== null) wakeAt(nextDueAt)
     if (wantsMore) wake()
@@ -197,8 +198,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     runFirst: (job, hooks) => run(job, mainThread.run, hooks),
     cancel(claim) {
       if (mainThread.cancel(claim) || threads.cancel(claim)) return
-      // A commit can both give and cancel the claim, and its change can arrive before the reply to `claim`.
-      if (claiming !== null || phase !== 'open') cancelledEarly.add(claimKey(claim))
+      // One commit can make the claim and cancel it. Its change can arrive before the reply to `claim`.
+      if (claiming !== null || suspects.isClaiming()) cancelledEarly.add(claimKey(claim))
     },
     progress: (...job) => mainThread.progress(...job) ?? threads.progress(...job),
     whyWaiting: taskLimits.whyWaiting,
@@ -217,7 +218,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       clearTimeout(timer)
       return !givingUp.signal.aborted
     },
-    stop: () => givingUp.abort(),
+    giveUpCommits: () => givingUp.abort(),
   }
 }
 

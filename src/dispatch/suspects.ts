@@ -19,7 +19,7 @@ export interface SuspectsOptions {
 
 export function createSuspects({ store, taskLimits, run, log }: SuspectsOptions) {
   let isStopped = false
-  let lastClaim: Promise<ClaimResult> | null = null
+  let claiming: Promise<ClaimResult> | null = null
   let done = Promise.resolve()
   /** Ends the wait for a free slot. */
   let onCapacity = (): void => {}
@@ -29,8 +29,9 @@ export function createSuspects({ store, taskLimits, run, log }: SuspectsOptions)
       const request = taskLimits.request('suspects')
       const { promise: hasCapacity, resolve } = Promise.withResolvers<void>()
       onCapacity = resolve
-      lastClaim = store.claim(request)
-      const [job] = (await lastClaim).jobs
+      claiming = store.claim(request)
+      const [job] = (await claiming).jobs
+      claiming = null
       if (job !== undefined) await runAlone(job)
       else if (taskKinds.every((kind) => request.slots.some((slot) => slot.kind === kind))) return
       // The last suspect may have ended its thread, so that others of its kind wait for a new thread.
@@ -47,16 +48,20 @@ export function createSuspects({ store, taskLimits, run, log }: SuspectsOptions)
   return {
     /** Resolves when no suspect waits; never rejects. Call it once. */
     runAll(): Promise<void> {
-      done = runOneByOne().catch((error: unknown) => log.error({ err: error }, 'the suspect jobs could not be claimed'))
+      done = runOneByOne().catch((error: unknown) => {
+        claiming = null
+        log.error({ err: error }, 'the suspect jobs could not be claimed')
+      })
       return done
     },
+    isClaiming: (): boolean => claiming !== null,
     /** Slots have become free. */
     onCapacity: (): void => onCapacity(),
     /** Claims no more. Resolves when a claim under way has its reply. */
     async stopClaiming(): Promise<void> {
       isStopped = true
       onCapacity()
-      await Promise.allSettled([lastClaim])
+      await Promise.allSettled([claiming])
     },
     /** Resolves when no suspect runs that was claimed here. */
     whenDone: (): Promise<void> => done,

@@ -1,6 +1,6 @@
 /**
  * What keeps jobs of a task from starting in this process: concurrency, rate, free child processes, a pause. It makes the
- * requests for claims, and knows why a job waits.
+ * requests for claims, and knows why a job waits; a wait for a child process is given as one for a thread.
  */
 import type { Waiting, WhyWaiting } from '../domain/job.ts'
 import type { Pool } from '../execution/pool/pool.ts'
@@ -43,6 +43,7 @@ export function createTaskLimits({ registry, pool, store, clock }: TaskLimitsOpt
     request(only) {
       const taskLimits = new Map(limited.map(([task, limit]) => [task, limit - runningOf(task)]))
       const room = isolated.size === 0 ? 0 : pool.freeProcesses()
+      // Each task gets the whole room. Jobs of several tasks can exceed it: they wait in a process for their turn.
       for (const task of isolated) taskLimits.set(task, Math.min(room, taskLimits.get(task) ?? room))
       return {
         slots: pool.freeSlots(),

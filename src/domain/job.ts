@@ -92,7 +92,7 @@ export interface JobRecord {
   readonly index: number
   readonly task: string
   readonly state: JobState
-  /** `main`, `worker-N`, or null before the first start. */
+  /** `main`, `worker-N`, `process-N` (a child process of that thread), or null before the first start. */
   readonly thread: string | null
   /** Number of attempts, the current one included; 0 before the first. */
   readonly attempt: number
