@@ -177,10 +177,7 @@ export interface Store {
    * their longest due deliveries first. The change that ends a run with a webhook adds a delivery, which is due at once.
    */
   claimDeliveries(request: DeliveryRequest): Promise<DeliveryClaims>
-  /**
-   * Ends a try of a claimed delivery. Does nothing if the delivery was handed back, and another try has ended since or is
-   * under way in another process.
-   */
+  /** Ends a try of a claimed delivery, unless that was handed back, and another try has ended or another process has it. */
   endDeliveryTry(delivery: ClaimedDelivery, result: TryResult): Promise<void>
   /**
    * Makes a delivery due at once; one that was over gets all its tries again, and one that is being sent goes on.

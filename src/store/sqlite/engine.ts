@@ -72,6 +72,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
       sentAt = performance.now()
       send(inFlight.map(({ verb, args }) => ({ verb, args })))
     } else if (state === 'closing' && !isCloseSent) {
+      // `flush` can run again while the thread closes.
       isCloseSent = true
       send('close')
     }

@@ -92,10 +92,7 @@ export function createLease({ onLost, ...options }: LeaseOptions) {
 /** SQL: a heartbeat, the id and the last renewal of a row of `process`. */
 export const heartbeatText = `process.id || ' ' || extract(epoch FROM process.heartbeat_at)`
 
-/**
- * SQL: whether the process of a row of `holder` is dead, because it has no row of `process` or its heartbeat is silent.
- * @param silent SQL of an array of heartbeats, as `heartbeatText` writes them
- */
+/** SQL: whether the process of a row of `holder` is dead: it has no lease, or one of the `silent` heartbeats (SQL of an array). */
 export function isAbandoned(silent: string): string {
   return `NOT EXISTS (
       SELECT 1 FROM process WHERE process.id = holder.process AND ${heartbeatText} <> ALL (${silent}::text[]))`

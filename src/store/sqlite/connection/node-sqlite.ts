@@ -11,11 +11,10 @@ const unavailableCodes = new Set([7, 8, 10, 11, 13, 14, 26])
 /**
  * node:sqlite returns each row as an object in dictionary mode, which is slow to make, to read and to copy. This reads
  * arrays of values instead, and makes objects of them that share one hidden class.
- * @param columns separated by commas; an expression needs a name after AS
- * @param rest of the statement, from FROM on
+ * @param sql a column without a name of its own, such as an expression, needs one after AS
  */
-export function prepareSelect<Row extends object>(database: DatabaseSync, columns: string, rest: string) {
-  const statement = database.prepare(`SELECT ${columns} ${rest}`)
+export function prepareSelect<Row extends object>(database: DatabaseSync, sql: string) {
+  const statement = database.prepare(sql)
   const names = statement.columns().map(({ name }) => name)
   statement.setReturnArrays(true)
 

@@ -10,7 +10,7 @@ import { connectToOwner, listenAsOwner, type OwnerSocket } from './owner-socket.
 export interface Ownership {
   /** Call before a group: ends the process if another program has written since the last group. */
   beforeGroup(): void
-  /** Call after a group's commit and before its replies. @throws Error when the file was removed or replaced: nothing is kept */
+  /** Call after a group's commit and before its replies. @throws Error when the file was removed or replaced */
   afterGroup(): void
   end(): void
 }

@@ -31,14 +31,14 @@ export function createDeliveries(database: DatabaseSync) {
     VALUES (?, ?, ?, ?, ?, 0, 0, ?, 0)`)
   const selectOf = prepareSelect<Parameters<typeof deliveryRecord>[0]>(
     database,
-    'version, state, attempts, last_status AS lastStatus, next_at AS nextAt',
-    `FROM delivery WHERE run = ? ORDER BY version DESC LIMIT ${maxShownDeliveries}`,
+    `SELECT version, state, attempts, last_status AS lastStatus, next_at AS nextAt
+      FROM delivery WHERE run = ? ORDER BY version DESC LIMIT ${maxShownDeliveries}`,
   )
   // Steps from each receiver to the next one, and skips the deliveries in between.
   const selectReceivers = prepareSelect<{ readonly receiver: string; readonly nextAt: number }>(
     database,
-    `name AS receiver, (SELECT min(next_at) FROM delivery WHERE receiver = name AND ${isFree}) AS nextAt`,
-    `FROM (WITH RECURSIVE known (name) AS (
+    `SELECT name AS receiver, (SELECT min(next_at) FROM delivery WHERE receiver = name AND ${isFree}) AS nextAt
+      FROM (WITH RECURSIVE known (name) AS (
         SELECT min(receiver) FROM delivery WHERE receiver > ? AND ${isFree}
         UNION ALL
         SELECT (SELECT min(receiver) FROM delivery WHERE receiver > name AND ${isFree}) FROM known WHERE name IS NOT NULL
@@ -47,9 +47,9 @@ export function createDeliveries(database: DatabaseSync) {
   )
   const selectFree = prepareSelect<StoredRow>(
     database,
-    `record.id, delivery.run AS key, delivery.version, receiver, outcome, ended_at AS endedAt, attempts,
-      next_at AS nextAt`,
-    `FROM delivery JOIN record ON record.key = delivery.run
+    `SELECT record.id, delivery.run AS key, delivery.version, receiver, outcome, ended_at AS endedAt, attempts,
+      next_at AS nextAt
+      FROM delivery JOIN record ON record.key = delivery.run
       WHERE receiver = ? AND ${isFree} ORDER BY next_at LIMIT ?`,
   )
   const take = database.prepare('UPDATE delivery SET is_taken = 1 WHERE run = ? AND version = ?')
@@ -64,8 +64,7 @@ export function createDeliveries(database: DatabaseSync) {
     WHERE run = ? AND version = ?`)
   const selectClaimed = prepareSelect<{ readonly run: number; readonly version: number }>(
     database,
-    'run, version',
-    'FROM delivery WHERE is_taken = 1',
+    'SELECT run, version FROM delivery WHERE is_taken = 1',
   )
   const handBack = database.prepare('UPDATE delivery SET is_taken = 0 WHERE run = ? AND version = ?')
   const moveDueTimes = database.prepare('UPDATE delivery SET next_at = next_at + ? WHERE next_at IS NOT NULL')

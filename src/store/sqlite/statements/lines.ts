@@ -8,18 +8,16 @@ export function createLines(database: DatabaseSync) {
   const insert = database.prepare('INSERT INTO log_chunk (run, at, lines, bytes, text) VALUES (?, ?, ?, ?, ?)')
   const selectSizes = prepareSelect<{ readonly id: number; readonly lines: number; readonly bytes: number }>(
     database,
-    'id, lines, bytes',
-    'FROM log_chunk WHERE run = ? ORDER BY id DESC',
+    'SELECT id, lines, bytes FROM log_chunk WHERE run = ? ORDER BY id DESC',
   )
   const selectOldest = prepareSelect<{ readonly id: number; readonly at: number; readonly bytes: number }>(
     database,
-    'id, at, bytes',
-    `FROM log_chunk ORDER BY id LIMIT ${chunksPerPrune}`,
+    `SELECT id, at, bytes FROM log_chunk ORDER BY id LIMIT ${chunksPerPrune}`,
   )
   const selectTexts = prepareSelect<StoredChunk>(
     database,
-    'log_chunk.id AS id, text',
-    'FROM record JOIN log_chunk ON log_chunk.run = record.key WHERE record.id = ? AND log_chunk.id >= ? ORDER BY log_chunk.id',
+    `SELECT log_chunk.id, text FROM record JOIN log_chunk ON log_chunk.run = record.key
+      WHERE record.id = ? AND log_chunk.id >= ? ORDER BY log_chunk.id`,
   )
   const removeOlder = database.prepare('DELETE FROM log_chunk WHERE run = ? AND id < ?')
   const removeUpTo = database.prepare('DELETE FROM log_chunk WHERE id <= ?')

@@ -126,8 +126,7 @@ export function createPages(
     // Selects no records: a sort would carry them along, and a page of large runs needs only the first ones.
     const rows = prepareSelect<{ readonly key: number; readonly id: Uint8Array }>(
       database,
-      'record.key, record.id',
-      sql,
+      `SELECT record.key, record.id ${sql}`,
     )(...values)
     const { runs, keysRead } = readRuns(rows.slice(0, filter.pageSize).map(({ key }) => key))
     const last = rows[keysRead - 1]
@@ -143,13 +142,8 @@ export function createPages(
       createdBefore === undefined ? Number.MAX_SAFE_INTEGER : keyFrom(lowestRunId(createdBefore)),
     )
     const found = searchIndex.find(words, { from, below, limit: maxChecked })
-    const conditions = [
-      ...hasState(filter.state),
-      ...hasTag(filter.tag),
-      ...hasTask(taskOf(filter)),
-      ...isCreatedWithin('id', filter),
-    ]
-    const { where, values } = whereOf([['key = ?'], ...conditions])
+    const properties = [...hasState(filter.state), ...hasTag(filter.tag), ...hasTask(taskOf(filter))]
+    const { where, values } = whereOf([['key = ?'], ...properties, ...isCreatedWithin('id', filter)])
     const matches = database.prepare(`SELECT 1 FROM record ${where}`)
     const keys: number[] = []
     let checked = 0

@@ -48,13 +48,11 @@ export function createSteps(database: DatabaseSync) {
   )
   const selectAll = prepareSelect<StepRecord>(
     database,
-    'name, finished_at AS finishedAt',
-    'FROM step WHERE run = ? AND job = ? ORDER BY place',
+    'SELECT name, finished_at AS finishedAt FROM step WHERE run = ? AND job = ? ORDER BY place',
   )
   const selectFrom = prepareSelect<Record<'place' | 'name' | 'value', unknown>>(
     database,
-    'place, name, value',
-    `FROM step WHERE run = ? AND job = ? AND place >= ? ORDER BY place LIMIT ${stepsPerPage}`,
+    `SELECT place, name, value FROM step WHERE run = ? AND job = ? AND place >= ? ORDER BY place LIMIT ${stepsPerPage}`,
   )
   const remove = database.prepare('DELETE FROM step WHERE run = ? AND job = ?')
   const removeAll = database.prepare('DELETE FROM step WHERE run = ?')

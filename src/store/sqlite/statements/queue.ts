@@ -50,12 +50,11 @@ export function createQueue(
   const isClaimable = (task: string): boolean => isKnown(task) && !isPaused(task)
   const selectDue = prepareSelect<Row>(
     database,
-    rowColumns,
-    `FROM queue WHERE ${isOfTask} AND run_at <= ? AND (expires_at IS NULL OR expires_at > ?)
+    `SELECT ${rowColumns} FROM queue WHERE ${isOfTask} AND run_at <= ? AND (expires_at IS NULL OR expires_at > ?)
       ORDER BY run_at, run, job LIMIT ?`,
   )
   // Few: only a job that has lost starts together with its process is a suspect.
-  const selectSuspects = prepareSelect<Row>(database, rowColumns, 'FROM queue WHERE is_suspect = 1')
+  const selectSuspects = prepareSelect<Row>(database, `SELECT ${rowColumns} FROM queue WHERE is_suspect = 1`)
   const selectNext = database.prepare(`SELECT min(run_at) AS at FROM queue WHERE ${isOfTask} AND run_at > ?`)
   const selectOldest = database.prepare(`SELECT min(run_at) AS at FROM queue WHERE ${isOfTask}`)
   const selectCounts = database.prepare('SELECT kind, priority, task, count(*) AS n FROM queue GROUP BY 1, 2, 3')

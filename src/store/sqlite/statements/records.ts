@@ -50,14 +50,13 @@ export function createRecords(
   database: DatabaseSync,
   { maxJobs = 32_768, maxChanged = 4_096, onUnreadable }: RecordsOptions = {},
 ) {
-  const selectById = prepareSelect<RecordRow>(database, recordColumns, 'FROM record WHERE id = ?')
-  const selectByKey = prepareSelect<RecordRow>(database, recordColumns, 'FROM record WHERE key = ?')
-  const selectHeld = prepareSelect<Pick<RecordRow, 'key'>>(database, 'key', 'FROM record WHERE held > 0')
+  const selectById = prepareSelect<RecordRow>(database, `SELECT ${recordColumns} FROM record WHERE id = ?`)
+  const selectByKey = prepareSelect<RecordRow>(database, `SELECT ${recordColumns} FROM record WHERE key = ?`)
+  const selectHeld = prepareSelect<Pick<RecordRow, 'key'>>(database, 'SELECT key FROM record WHERE held > 0')
   const sumHeld = database.prepare('SELECT coalesce(sum(held), 0) AS n FROM record WHERE held > 0')
   const selectFinished = prepareSelect<Pick<RecordRow, 'key'>>(
     database,
-    'key',
-    `FROM record WHERE finished_at < ?
+    `SELECT key FROM record WHERE finished_at < ?
       AND NOT EXISTS (SELECT 1 FROM delivery WHERE run = record.key AND next_at > ?)
       ORDER BY finished_at LIMIT ?`,
   )
@@ -130,6 +129,7 @@ export function createRecords(
     return changed.get(id)?.stored ?? live.get(id) ?? ended.get(id) ?? load(selectById(bytesOfId(id)))
   }
 
+  // Not in `ended`: reads that follow the end of a run name it by its id.
   function findByKey(key: number): StoredRun | null {
     const id = ids.get(key)
     const known = id === undefined ? undefined : (changed.get(id)?.stored ?? live.get(id))

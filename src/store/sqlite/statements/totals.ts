@@ -70,8 +70,8 @@ export function createMinutes(database: DatabaseSync) {
   const insert = database.prepare('INSERT INTO minute (at, task, figures) VALUES (?, ?, ?)')
   const select = prepareSelect<StoredMinute>(
     database,
-    'id, at, figures',
-    `FROM minute WHERE task = ? AND at < ? AND (at, id) > (?, ?) ORDER BY at, id LIMIT ${minutesPerRead}`,
+    `SELECT id, at, figures FROM minute WHERE task = ? AND at < ? AND (at, id) > (?, ?)
+      ORDER BY at, id LIMIT ${minutesPerRead}`,
   )
   // By id, because rows are written in the order of their minutes.
   const remove = database.prepare(
