@@ -15,12 +15,19 @@ import type { PostgresOptions } from './parts.ts'
 import { type Service, startService } from './service.ts'
 import { claimDeliveries, releaseDeliveries, retryDelivery, endDeliveryTry } from './statements/deliveries.ts'
 import { defer, findKey, forgetKeys } from './statements/idempotency-keys.ts'
-import { insertLines, pruneLines, readChunks } from './statements/lines.ts'
 import { listRuns } from './statements/lists.ts'
 import { countAhead, type DueRequest, readExpired } from './statements/queue.ts'
 import { readInput, readJob, readRun, readSteps, shownWhole } from './statements/read.ts'
 import { changeSchedule, readDueSchedules, readSchedule, readSchedules } from './statements/schedules.ts'
-import { insertMinutes, pruneMinutes, readMinutes, readStats } from './statements/totals.ts'
+import {
+  insertLines,
+  insertMinutes,
+  pruneLines,
+  pruneMinutes,
+  readChunks,
+  readMinutes,
+} from './statements/task-history.ts'
+import { readStats } from './statements/totals.ts'
 import { claimDue, type Claimed, claimSuspect } from './writing/claim.ts'
 import { type Operation, operations, pruneRuns } from './writing/operations.ts'
 

@@ -1,20 +1,12 @@
 /**
  * Numbers of runs and jobs in each state, kept without counting: each writer has a row, to which its commits add. The
  * backlog is the number of jobs that all writers have added, less the number that they have ended. A process knows the
- * shares of its own writers, receives those of others by notification, and reads all of them once a second. The figures of
- * tasks for each minute are here, too.
+ * shares of its own writers, receives those of others by notification, and reads all of them once a second.
  */
 import { jobStates } from '../../../domain/job.ts'
-import {
-  type MinuteRange,
-  type MinuteRow,
-  minutesPerPrune,
-  minutesPerRead,
-  type StoredMinute,
-} from '../../../domain/task-history.ts'
 import { runStates } from '../../../domain/run.ts'
 import { emptyTotals, storeStats, type StoreStats, type Totals } from '../../totals.ts'
-import { columns, type Query, type Row } from '../connection/connection.ts'
+import type { Query, Row } from '../connection/connection.ts'
 import { dueUntil, isInLevel, levelsOf, runsHere } from './queue.ts'
 
 /** A writing connection of a process; it has a row in the totals. */
@@ -139,34 +131,4 @@ function totalsIn(row: Row): Totals {
   for (const state of runStates) totals.runs[state] = read(`runs_${state}`)
   for (const state of jobStates) totals.jobs[state] = read(`jobs_${state}`)
   return totals
-}
-
-const insertFigures = {
-  name: 'insert-minutes',
-  text: 'INSERT INTO minute (at, task, figures) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])',
-}
-const selectFigures = {
-  name: 'select-minutes',
-  text: `
-    SELECT id, at, figures FROM minute WHERE task = $1 AND at < $2 AND (at, id) > ($3, $4)
-    ORDER BY at, id LIMIT ${minutesPerRead}`,
-}
-const removeOldFigures = {
-  name: 'remove-minutes',
-  text: `
-    WITH oldest AS (SELECT id, at FROM minute ORDER BY id LIMIT ${minutesPerPrune} FOR UPDATE SKIP LOCKED)
-    DELETE FROM minute USING oldest WHERE minute.id = oldest.id AND oldest.at < $1 RETURNING minute.id`,
-}
-
-export async function insertMinutes(query: Query, rows: readonly MinuteRow[]): Promise<void> {
-  await query(insertFigures, columns(rows, 'at', 'task', 'figures'))
-}
-
-export async function readMinutes(query: Query, { task, from, to, after }: MinuteRange): Promise<StoredMinute[]> {
-  const rows = await query(selectFigures, [task, to, ...(after === null ? [from, -1] : [after.at, after.id])])
-  return rows.map(({ id, at, figures }) => ({ id: Number(id), at: Number(at), figures: String(figures) }))
-}
-
-export async function pruneMinutes(query: Query, before: number): Promise<number> {
-  return (await query(removeOldFigures, [before])).length
 }

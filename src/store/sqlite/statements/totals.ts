@@ -1,19 +1,11 @@
 /**
- * Totals by state and since the database was made, and the figures of tasks in each minute. Totals are kept in memory, and
- * written in the transaction that changes them.
+ * Totals by state and since the database was made. They are kept in memory, and written in the transaction that changes
+ * them.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { JobState } from '../../../domain/job.ts'
 import type { RunState } from '../../../domain/run.ts'
-import {
-  type MinuteRange,
-  type MinuteRow,
-  minutesPerPrune,
-  minutesPerRead,
-  type StoredMinute,
-} from '../../../domain/task-history.ts'
 import { countJob, countRun, emptyTotals, liveOf, type Totals as TotalsByState } from '../../totals.ts'
-import { prepareSelect } from '../connection/node-sqlite.ts'
 
 export type Totals = ReturnType<typeof createTotals>
 
@@ -64,28 +56,4 @@ function parseTotals(text: string): TotalsByState {
   // Only this file writes the row. An older version wrote it without the states that it did not know.
   const { jobs, ...totals } = JSON.parse(text) as TotalsByState
   return { ...totals, jobs: { ...emptyTotals().jobs, ...jobs } }
-}
-
-export function createMinutes(database: DatabaseSync) {
-  const insert = database.prepare('INSERT INTO minute (at, task, figures) VALUES (?, ?, ?)')
-  const select = prepareSelect<StoredMinute>(
-    database,
-    `SELECT id, at, figures FROM minute WHERE task = ? AND at < ? AND (at, id) > (?, ?)
-      ORDER BY at, id LIMIT ${minutesPerRead}`,
-  )
-  // By id, because rows are written in the order of their minutes.
-  const remove = database.prepare(
-    `DELETE FROM minute WHERE at < ? AND id IN (SELECT id FROM minute ORDER BY id LIMIT ${minutesPerPrune})`,
-  )
-
-  return {
-    add(rows: readonly MinuteRow[]): void {
-      for (const { at, task, figures } of rows) insert.run(at, task, figures)
-    },
-    /** @returns at most `minutesPerRead` */
-    read: ({ task, from, to, after }: MinuteRange) =>
-      select(task, to, ...(after === null ? [from, -1] : [after.at, after.id])),
-    /** Removes some of the rows before the instant, the oldest first. @returns how many */
-    prune: (before: number) => Number(remove.run(before).changes),
-  }
 }

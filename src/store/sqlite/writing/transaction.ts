@@ -11,14 +11,14 @@ import { isFull } from '../../apart.ts'
 import { createSearchIndex } from '../search-index.ts'
 import { createDeliveries } from '../statements/deliveries.ts'
 import { createIdempotencyKeys } from '../statements/idempotency-keys.ts'
-import { createLines } from '../statements/lines.ts'
 import { createLists } from '../statements/lists.ts'
 import { createPayloads, createSteps } from '../statements/payloads.ts'
 import { createQueue, queueEntry } from '../statements/queue.ts'
 import { createRecords, type RecordsOptions, type StoredRun } from '../statements/records.ts'
 import { createSchedules } from '../statements/schedules.ts'
 import { createPausedTasks, createTaskStarts } from '../statements/tasks.ts'
-import { createMinutes, createTotals } from '../statements/totals.ts'
+import { createLines, createMinutes } from '../statements/task-history.ts'
+import { createTotals } from '../statements/totals.ts'
 
 export interface TransactionOptions extends RecordsOptions {
   /** Tasks that run here: no job of another task is claimed. Default: any. */

@@ -1,6 +1,19 @@
-/** Lines that tasks have logged. They are written on a reading connection, so that no group waits for them. */
+/**
+ * What is kept of tasks: the lines that they have logged, and their figures of each minute. Both are written on a reading
+ * connection, so that no group waits for them.
+ */
 import { isRunId } from '../../../domain/ids.ts'
-import { chunksPerPrune, keptFrom, type LineChunk, type StoredChunk } from '../../../domain/task-history.ts'
+import {
+  chunksPerPrune,
+  keptFrom,
+  type LineChunk,
+  type MinuteRange,
+  type MinuteRow,
+  minutesPerPrune,
+  minutesPerRead,
+  type StoredChunk,
+  type StoredMinute,
+} from '../../../domain/task-history.ts'
 import { columns, type Query } from '../connection/connection.ts'
 
 const insertChunks = {
@@ -66,4 +79,34 @@ export async function pruneLines(query: Query, before: number, maxBytes: number)
   if (Number((await query(selectFileSize))[0]?.['bytes']) <= maxBytes) return 0
   const excess = Number((await query(selectBytes))[0]?.['bytes']) - maxBytes
   return excess > 0 ? (await query(removeOldest, [excess])).length : 0
+}
+
+const insertFigures = {
+  name: 'insert-minutes',
+  text: 'INSERT INTO minute (at, task, figures) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])',
+}
+const selectFigures = {
+  name: 'select-minutes',
+  text: `
+    SELECT id, at, figures FROM minute WHERE task = $1 AND at < $2 AND (at, id) > ($3, $4)
+    ORDER BY at, id LIMIT ${minutesPerRead}`,
+}
+const removeOldFigures = {
+  name: 'remove-minutes',
+  text: `
+    WITH oldest AS (SELECT id, at FROM minute ORDER BY id LIMIT ${minutesPerPrune} FOR UPDATE SKIP LOCKED)
+    DELETE FROM minute USING oldest WHERE minute.id = oldest.id AND oldest.at < $1 RETURNING minute.id`,
+}
+
+export async function insertMinutes(query: Query, rows: readonly MinuteRow[]): Promise<void> {
+  await query(insertFigures, columns(rows, 'at', 'task', 'figures'))
+}
+
+export async function readMinutes(query: Query, { task, from, to, after }: MinuteRange): Promise<StoredMinute[]> {
+  const rows = await query(selectFigures, [task, to, ...(after === null ? [from, -1] : [after.at, after.id])])
+  return rows.map(({ id, at, figures }) => ({ id: Number(id), at: Number(at), figures: String(figures) }))
+}
+
+export async function pruneMinutes(query: Query, before: number): Promise<number> {
+  return (await query(removeOldFigures, [before])).length
 }

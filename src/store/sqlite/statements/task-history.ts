@@ -1,8 +1,19 @@
-/** Lines that tasks have logged, in chunks. Their total size is known without a query. */
+/** What is kept of tasks: the lines that they have logged, in chunks, and their figures of each minute. */
 import type { DatabaseSync } from 'node:sqlite'
-import { chunksPerPrune, keptFrom, type LineChunk, type StoredChunk } from '../../../domain/task-history.ts'
+import {
+  chunksPerPrune,
+  keptFrom,
+  type LineChunk,
+  type MinuteRange,
+  type MinuteRow,
+  minutesPerPrune,
+  minutesPerRead,
+  type StoredChunk,
+  type StoredMinute,
+} from '../../../domain/task-history.ts'
 import { bytesOfId, prepareSelect } from '../connection/node-sqlite.ts'
 
+/** The total size is known without a query. */
 export function createLines(database: DatabaseSync) {
   const selectKey = database.prepare('SELECT key FROM record WHERE id = ?')
   const insert = database.prepare('INSERT INTO log_chunk (run, at, lines, bytes, text) VALUES (?, ?, ?, ?, ?)')
@@ -68,5 +79,29 @@ export function createLines(database: DatabaseSync) {
     afterRollback() {
       totalBytes = committedBytes
     },
+  }
+}
+
+export function createMinutes(database: DatabaseSync) {
+  const insert = database.prepare('INSERT INTO minute (at, task, figures) VALUES (?, ?, ?)')
+  const select = prepareSelect<StoredMinute>(
+    database,
+    `SELECT id, at, figures FROM minute WHERE task = ? AND at < ? AND (at, id) > (?, ?)
+      ORDER BY at, id LIMIT ${minutesPerRead}`,
+  )
+  // By id, because rows are written in the order of their minutes.
+  const remove = database.prepare(
+    `DELETE FROM minute WHERE at < ? AND id IN (SELECT id FROM minute ORDER BY id LIMIT ${minutesPerPrune})`,
+  )
+
+  return {
+    add(rows: readonly MinuteRow[]): void {
+      for (const { at, task, figures } of rows) insert.run(at, task, figures)
+    },
+    /** @returns at most `minutesPerRead` */
+    read: ({ task, from, to, after }: MinuteRange) =>
+      select(task, to, ...(after === null ? [from, -1] : [after.at, after.id])),
+    /** Removes some of the rows before the instant, the oldest first. @returns how many */
+    prune: (before: number) => Number(remove.run(before).changes),
   }
 }
