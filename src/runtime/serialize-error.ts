@@ -37,14 +37,11 @@ const forEachOfSet = uncurryThis(Set.prototype.forEach as (this: Set<unknown>, t
 
 type Description = Omit<JobError, 'code'>
 
-/** Errors that an error carries: the first ones with their labels, and how many there are. */
+/** Errors that an error carries: the first ones, and how many there are. */
 interface CarriedErrors {
-  readonly first: unknown[]
-  readonly labels: string[]
-  readonly total: number
+  readonly first: { readonly label: string; readonly error: unknown }[]
+  total: number
 }
-
-const none: CarriedErrors = { first: [], labels: [], total: 0 }
 
 /**
  * Keeps name, message, code, status, cause chain and stack of an error, and describes any other value. The message lists the
@@ -76,7 +73,7 @@ function describe(thrown: unknown, causesLeft: number): Description {
   const status = read(thrown, 'status')
   const carried = errorsIn(thrown)
   const ownCause = read(thrown, 'cause')
-  const cause = ownCause === undefined ? carried.first[0] : ownCause
+  const cause = ownCause === undefined ? carried.first[0]?.error : ownCause
   const stack = stackOf(thrown)
   return {
     message: composeMessage(thrown, carried, maxListDepth),
@@ -90,16 +87,17 @@ function describe(thrown: unknown, causesLeft: number): Description {
   }
 }
 
-function composeMessage(thrown: unknown, { first, labels, total }: CarriedErrors, depthLeft: number): string {
+function composeMessage(thrown: unknown, { first, total }: CarriedErrors, depthLeft: number): string {
   if (!isErrorLike(thrown)) return `thrown value that is not an error: ${show(thrown)}`
   let message = show(read(thrown, 'message'))
   let listed = 0
   for (let index = 0; index < first.length && depthLeft > 0; index += 1) {
-    const line = summaryOf(first[index], depthLeft - 1)
+    const { label, error } = first[index] as CarriedErrors['first'][0]
+    const line = summaryOf(error, depthLeft - 1)
     // Some errors list these in their own message already.
     if (includes(message, line.message)) continue
     const separator = listed > 0 ? '; ' : message === '' ? '' : ': '
-    message += `${separator}[${labels[index]}] ${line.name}${line.message}`
+    message += `${separator}[${label}] ${line.name}${line.message}`
     listed += 1
   }
   if (listed > 0 && total > first.length) message += `; and ${total - first.length} more`
@@ -123,40 +121,46 @@ function errorsIn(thrown: unknown): CarriedErrors {
     const carried = listedIn(read(thrown, listMembers[index] as string))
     if (carried.total > 0) return carried
   }
+  const carried: CarriedErrors = { first: [], total: 0 }
   const suppressed = read(thrown, 'suppressed')
-  if (suppressed === undefined) return none
-  return { first: [read(thrown, 'error'), suppressed], labels: ['1', '2'], total: 2 }
+  if (suppressed === undefined) return carried
+  add(carried, '1', read(thrown, 'error'))
+  add(carried, '2', suppressed)
+  return carried
 }
 
 /** The elements of a list, a Map or a Set, or the members of an object, with their names. */
 function listedIn(value: unknown): CarriedErrors {
-  const first: unknown[] = []
-  const labels: string[] = []
-  let total = 0
-  function add(label: string, error: unknown): void {
-    total += 1
-    if (total > maxListed) return
-    first[total - 1] = error
-    labels[total - 1] = cut(label, maxListedLength)
+  const carried: CarriedErrors = { first: [], total: 0 }
+  if (isList(value)) addElements(carried, value)
+  else if (isMap(value)) forEachOfMap(value, (error, key) => add(carried, show(key), error))
+  else if (isSet(value)) forEachOfSet(value, (error) => add(carried, toText(carried.total + 1), error))
+  else addMembers(carried, value)
+  return carried
+}
+
+function add(carried: CarriedErrors, label: string, error: unknown): void {
+  const index = carried.total
+  carried.total += 1
+  if (index < maxListed) carried.first[index] = { label: cut(label, maxListedLength), error }
+}
+
+/** Reads only those that are listed: a list can be long. */
+function addElements(carried: CarriedErrors, list: readonly unknown[]): void {
+  const length = read(list, 'length')
+  for (let index = 0; index < maxListed && index < toNumber(length); index += 1) {
+    add(carried, toText(index + 1), read(list, toText(index)))
   }
-  if (isList(value)) {
-    const length = read(value, 'length')
-    for (let index = 0; index < maxListed && index < toNumber(length); index += 1) {
-      add(toText(index + 1), read(value, toText(index)))
-    }
-    return { first, labels, total: typeof length === 'number' ? length : 0 }
+  carried.total = typeof length === 'number' ? length : 0
+}
+
+function addMembers(carried: CarriedErrors, value: unknown): void {
+  const names = keysOf(value)
+  for (let index = 0; index < names.length; index += 1) {
+    const name = names[index] as string
+    const error = read(value, name)
+    if (typeof error === 'string' || isObject(error)) add(carried, name, error)
   }
-  if (isMap(value)) forEachOfMap(value, (error, key) => add(show(key), error))
-  else if (isSet(value)) forEachOfSet(value, (error) => add(toText(total + 1), error))
-  else {
-    const names = keysOf(value)
-    for (let index = 0; index < names.length; index += 1) {
-      const name = names[index] as string
-      const error = read(value, name)
-      if (typeof error === 'string' || isObject(error)) add(name, error)
-    }
-  }
-  return { first, labels, total }
 }
 
 /** The stack, followed by members that are not shown elsewhere; null when there is neither. */
