@@ -89,45 +89,71 @@ const [bracket, brace, blank] = [0x5b, 0x7b, 0x20]
 /** @param text valid JSON */
 export function rangesOf(text: string, path: JsonPath): readonly TextRange[] {
   const ranges: TextRange[] = []
-  let at = 0
+  const reader = new JsonReader(text)
 
   function visit(depth: number): void {
-    skipBlanks()
-    const from = at
-    const opening = text.charCodeAt(at)
-    if (depth < path.length && opening === bracket) visitMembers(() => visit(depth), bracketEnd)
-    else if (depth < path.length && opening === brace) visitMembers(() => visitMember(depth), braceEnd)
-    else skipValue()
-    if (depth === path.length) ranges.push([from, at])
+    const from = reader.begin()
+    const isEntered = depth < path.length && reader.readItems((key) => visitItem(key, depth))
+    if (!isEntered) reader.skipValue()
+    if (depth === path.length) ranges.push([from, reader.at])
   }
 
-  function visitMembers(visitOne: () => void, end: number): void {
-    for (at += 1; at < text.length;) {
-      skipBlanks()
-      const character = text.charCodeAt(at)
-      if (character === comma || character === end) at += 1
-      else visitOne()
-      if (character === end) return
+  function visitItem(key: string | number, depth: number): void {
+    if (typeof key === 'number') visit(depth)
+    else if (key === path[depth]) visit(depth + 1)
+    else reader.skipValue()
+  }
+
+  visit(0)
+  return ranges
+}
+
+/** Reads JSON text from its start, value by value. The text must be valid. */
+export class JsonReader {
+  readonly #text: string
+  /** The position of the next character. */
+  at = 0
+
+  constructor(text: string) {
+    this.#text = text
+  }
+
+  /** Skips blanks. @returns the position of the next value */
+  begin(): number {
+    while (this.#text.charCodeAt(this.at) <= blank) this.at += 1
+    return this.at
+  }
+
+  /**
+   * Reads an array or an object.
+   * @param visit called for each item with its index or name; it must read or skip the item
+   * @returns false for any other value, which is not read
+   */
+  readItems(visit: (key: string | number) => void): boolean {
+    const opening = this.#text.charCodeAt(this.begin())
+    if (opening !== bracket && opening !== brace) return false
+    const end = opening === bracket ? bracketEnd : braceEnd
+    this.at += 1
+    for (let index = 0; this.#text.charCodeAt(this.begin()) !== end; index += 1) {
+      if (index > 0) this.at += 1
+      visit(opening === bracket ? index : this.#readName())
     }
+    this.at += 1
+    return true
   }
 
-  function visitMember(depth: number): void {
-    const from = at
-    at = endOfString(text, at)
-    const isOnPath = nameOf(text.slice(from, at)) === path[depth]
-    skipBlanks()
-    // The colon.
-    at += 1
-    skipBlanks()
-    if (isOnPath) visit(depth + 1)
-    else skipValue()
+  /** Reads a name with its colon. */
+  #readName(): string {
+    const from = this.begin()
+    this.at = endOfString(this.#text, from)
+    const name = nameOf(this.#text.slice(from, this.at))
+    this.at = this.begin() + 1
+    return name
   }
 
-  function skipBlanks(): void {
-    while (text.charCodeAt(at) <= blank) at += 1
-  }
-
-  function skipValue(): void {
+  skipValue(): void {
+    const text = this.#text
+    let at = this.begin()
     let depth = 0
     do {
       const character = text.charCodeAt(at)
@@ -135,25 +161,23 @@ export function rangesOf(text: string, path: JsonPath): readonly TextRange[] {
       else if (character === brace || character === bracket) {
         at += 1
         depth += 1
-      } else if (depth === 0) skipScalar()
+      } else if (depth === 0) at = endOfScalar(text, at)
       else {
         at += 1
         if (character === braceEnd || character === bracketEnd) depth -= 1
       }
     } while (depth > 0 && at < text.length)
+    this.at = at
   }
+}
 
-  /** A number, `true`, `false` or `null`. */
-  function skipScalar(): void {
-    while (at < text.length) {
-      const character = text.charCodeAt(at)
-      if (character <= blank || character === comma || character === braceEnd || character === bracketEnd) return
-      at += 1
-    }
+/** The position after the number, `true`, `false` or `null` that begins at `start`. */
+function endOfScalar(text: string, start: number): number {
+  for (let end = start; end < text.length; end += 1) {
+    const character = text.charCodeAt(end)
+    if (character <= blank || character === comma || character === braceEnd || character === bracketEnd) return end
   }
-
-  visit(0)
-  return ranges
+  return text.length
 }
 
 /** Replaces each value that the path leads to. @param text valid JSON */
@@ -201,7 +225,7 @@ export function parseKeeping(text: string, paths: readonly JsonPath[]): unknown 
 }
 
 /** The position after the closing quote of the string that begins at `start`. */
-export function endOfString(text: string, start: number): number {
+function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let first = end
     while (text.charCodeAt(first - 1) === backslash) first -= 1
@@ -211,7 +235,7 @@ export function endOfString(text: string, start: number): number {
 }
 
 /** The value of a quoted string. */
-export function nameOf(quoted: string): string {
+function nameOf(quoted: string): string {
   return quoted.includes('\\') ? String(JSON.parse(quoted)) : quoted.slice(1, -1)
 }
 

@@ -1,6 +1,6 @@
 /** Turns the bytes of a body into a value. With few imports, because the thread that parses large bodies loads this file. */
 import { brotliDecompressSync, unzipSync, zstdDecompressSync } from 'node:zlib'
-import { endOfString, isTooDeep, type JsonPath, keepTexts, maxJsonDepth, nameOf, pointerOf } from '../../domain/json.ts'
+import { JsonReader, isTooDeep, type JsonPath, keepTexts, maxJsonDepth, pointerOf } from '../../domain/json.ts'
 import type { ProblemCode, ProblemMembers, RequestIssue } from '../../domain/problems.ts'
 import type { Coding } from '../request-head.ts'
 
@@ -114,7 +114,6 @@ const nameEnd = '":'
 const blankNameEnd = /"\s+:/
 /** 16 digits before any decimal point, three digits of an exponent, or 300 zeros after a point; also within strings. */
 const numberLike = /(?<![\d.])\d{16}|\d[eE][+-]?\d{3}|\.0{300}/
-const number = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 
 const maxIssues = 100
 const maxShownLength = 40
@@ -133,59 +132,39 @@ function countNameEnds(text: string): number {
   return count
 }
 
-/** One of the objects and arrays around the position of the scan. */
-interface Level {
-  /** Names so far; null: an array. */
-  readonly names: Set<string> | null
-  /** Name or index of the current member. */
-  key: string | number
-  isNameNext: boolean
-}
-
 /** @param text valid JSON, not nested too deep */
 function findLosses(text: string): RequestIssue[] {
   const losses: RequestIssue[] = []
-  const levels: Level[] = []
-  let at = 0
+  const reader = new JsonReader(text)
+  /** Names and indexes that lead to the current value. */
+  const path: (string | number)[] = []
 
   function report(detail: string): void {
-    losses.push({ pointer: pointerOf(levels.map(({ key }) => key)), detail })
+    if (losses.length < maxIssues) losses.push({ pointer: pointerOf(path), detail })
   }
 
-  function readString(level: Level | undefined): void {
-    const start = at
-    at = endOfString(text, at)
-    if (level === undefined || !level.isNameNext) return
-    level.key = nameOf(text.slice(start, at))
-    level.isNameNext = false
-    if (level.names?.has(level.key) === true) report('an earlier member has the same name')
-    level.names?.add(level.key)
+  function visit(): void {
+    let names: Set<string | number> | undefined
+    const isEntered = reader.readItems((key) => {
+      names ??= new Set()
+      path.push(key)
+      if (names.has(key)) report('an earlier member has the same name')
+      names.add(key)
+      visit()
+      path.pop()
+    })
+    if (!isEntered) checkScalar()
   }
 
-  function readOther(level: Level | undefined): void {
-    number.lastIndex = at
-    const literal = number.exec(text)?.[0]
-    if (literal !== undefined) {
-      const loss = lossOf(literal)
-      if (loss !== null) report(loss)
-      at += literal.length
-      return
-    }
-    const character = text[at]
-    at += 1
-    if (character === '{') levels.push({ names: new Set(), key: '', isNameNext: true })
-    else if (character === '[') levels.push({ names: null, key: 0, isNameNext: false })
-    else if (character === '}' || character === ']') levels.pop()
-    else if (character === ',' && level !== undefined) {
-      level.isNameNext = level.names !== null
-      if (typeof level.key === 'number') level.key += 1
-    }
+  function checkScalar(): void {
+    const from = reader.begin()
+    reader.skipValue()
+    const literal = text.slice(from, reader.at)
+    const loss = /^[-\d]/.test(literal) ? lossOf(literal) : null
+    if (loss !== null) report(loss)
   }
 
-  while (at < text.length && losses.length < maxIssues) {
-    if (text[at] === '"') readString(levels.at(-1))
-    else readOther(levels.at(-1))
-  }
+  visit()
   return losses
 }
 
