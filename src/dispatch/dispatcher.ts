@@ -154,11 +154,6 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     dueTimer = setTimeout(wake, Math.min(Math.max(0, at - clock.now()), maxTimerMs))
   }
 
-  function onCapacity(): void {
-    suspects.onCapacity()
-    wake()
-  }
-
   function open(): void {
     if (phase === 'draining') return
     phase = 'open'
@@ -182,7 +177,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   const suspects = createSuspects({ store, taskLimits, run: (job) => run(job, runInPool), log })
-  pool.onCapacity(onCapacity)
+  pool.onCapacity(() => {
+    suspects.onCapacity()
+    wake()
+  })
 
   return {
     wake,

@@ -13,20 +13,21 @@ export interface Periodic {
 interface PeriodicOptions {
   /** From the end of a round to the start of the next one. */
   readonly pauseMs: number
-  readonly round: () => Promise<void> | void
-  /** Called when a round throws or rejects; further rounds follow. Absent for a round that never fails. */
+  readonly round: (isStopped: () => boolean) => Promise<void> | void
+  /** Called when a round throws or rejects; further rounds follow. Absent: no round fails. */
   readonly onFailed?: (error: unknown) => void
 }
 
-export function createPeriodic({ pauseMs, round, onFailed = rethrow }: PeriodicOptions): Periodic {
+export function createPeriodic({ pauseMs, round, onFailed }: PeriodicOptions): Periodic {
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
   let running: Promise<void> | undefined
 
   async function runRound(): Promise<void> {
     try {
-      await round()
+      await round(() => isStopped)
     } catch (error) {
+      if (onFailed === undefined) throw error
       onFailed(error)
     }
     if (!isStopped) timer = setTimeout(start, pauseMs)
@@ -44,10 +45,6 @@ export function createPeriodic({ pauseMs, round, onFailed = rethrow }: PeriodicO
       await running
     },
   }
-}
-
-function rethrow(error: unknown): never {
-  throw error
 }
 
 /** Repeats a call that does a bounded part of the work, so that other commits can come in between. @returns the sum */
@@ -93,11 +90,10 @@ export function createPruner({ store, clock, steady = monotonicClock, log, reten
   // A run outlives its retention by a second to a minute.
   const pauseMs = Math.min(maxPrunePauseMs, Math.max(secondMs, retentionMs / 2))
   const aheadMs = clock.now() - steady.now()
-  let isStopped = false
 
-  async function prune(): Promise<void> {
+  async function prune(isStopped: () => boolean): Promise<void> {
     const total = await repeatUntilNone(async () => {
-      if (isStopped) return 0
+      if (isStopped()) return 0
       const now = clock.now()
       // Setting the clock forward must not age runs: a removal cannot be undone. The store takes whole milliseconds.
       const steadyNow = Math.floor(Math.min(now, aheadMs + steady.now()))
@@ -107,14 +103,7 @@ export function createPruner({ store, clock, steady = monotonicClock, log, reten
   }
 
   const onFailed = (error: unknown): void => log.error({ err: error }, 'old runs could not be forgotten; trying again')
-  const rounds = createPeriodic({ pauseMs, round: prune, onFailed })
-  return {
-    start: rounds.start,
-    stop() {
-      isStopped = true
-      return rounds.stop()
-    },
-  }
+  return createPeriodic({ pauseMs, round: prune, onFailed })
 }
 
 interface LinePrunerOptions extends StoreOptions<'pruneLines' | 'pruneMinutes'> {

@@ -67,13 +67,9 @@ export interface JobProgress extends Progress {
 }
 
 /** How an attempt ended, as it crosses threads: plain data, never a thrown error. */
-export type Outcome = { readonly ok: true; readonly result: string } | Failure
-
-interface Failure {
-  readonly ok: false
-  readonly error: JobError
-  readonly isRetryable: boolean
-}
+export type Outcome =
+  | { readonly ok: true; readonly result: string }
+  | { readonly ok: false; readonly error: JobError; readonly isRetryable: boolean }
 
 /** `released`: the attempt had no outcome of its own, so it is not spent and the job is handed back. */
 export type AttemptOutcome = Outcome | 'released'
@@ -82,7 +78,7 @@ export type AttemptOutcome = Outcome | 'released'
 export type RunAttempt = (job: ClaimedJob) => Promise<AttemptOutcome>
 
 /** A failure after which the job may be retried. */
-export function failedBy(error: JobError): Failure {
+export function failedBy(error: JobError): Exclude<Outcome, { readonly ok: true }> {
   return { ok: false, error, isRetryable: true }
 }
 

@@ -37,4 +37,13 @@ for (const [stepMs, expectedMs] of [
   })
 }
 
+test('a pruner that stops begins no further batch', async () => {
+  let batches = 0
+  const store = { prune: async () => (batches += 1) }
+  const pruner = createPruner({ store, clock: { now: () => start }, log: createLog('silent'), retentionMs: dayMs })
+  pruner.start()
+  await pruner.stop()
+  assert.is(batches, 1)
+})
+
 test.run()

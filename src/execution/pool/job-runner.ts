@@ -44,7 +44,7 @@ export function createJobRunner({ control, isSequential, post }: JobRunnerOption
   const runBatch = createRunBatch({ isSequential, runJob, send: post })
   const tasks = createObject(null) as Record<string, Task>
   const runningJobs = createObject(null) as Record<string, RunningJob>
-  /** The running job that left built-ins changed at the end of its synchronous part; null if no job did. */
+  /** The running job that has a built-in changed since the end of its synchronous part; null: none. */
   let changer: RunningJob | null = null
 
   process.on('uncaughtException', onStray)
@@ -93,15 +93,15 @@ export function createJobRunner({ control, isSequential, post }: JobRunnerOption
   }
 
   /**
-   * Fails the job that keeps a built-in changed while it waits, because that stops another job. If it was handed back with
-   * its attempt, the two jobs could meet again and again.
+   * Fails the job that has a built-in changed while it waits, because no other job can begin here meanwhile. If it was
+   * released, its attempt unspent, the two jobs could meet again and again.
    */
   async function crashChanger(changed: string): Promise<void> {
     const job = changer ?? onlyRunning()
     if (job === null) return
     const message = `had ${changed} changed while it waited on a thread that it shares`
     job.endWith({ ok: false, error: { code: 'crashed', message }, isRetryable: true })
-    // Its reply must go before that of the caller, after which the thread is killed.
+    // Its reply must be sent before the one that `runJob` returns next: at that one, the pool kills the thread.
     const { promise, resolve }: PromiseWithResolvers<void> = withResolvers()
     later(resolve)
     await promise

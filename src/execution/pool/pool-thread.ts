@@ -26,9 +26,8 @@ export interface PoolThread {
   unreadySince: number | null
   /** Attempts on it that are not over. */
   busySlots: number
-  /** The sum of the times that its attempts took until `busyCountedAt`. */
+  /** The sum of the times in which attempts ran, until `busyCountedAt` (by `performance.now()`). */
   busyMs: number
-  /** When `busySlots` last changed, by `performance.now()`. */
   busyCountedAt: number
   /** Replies of the current thread. */
   replied: number
@@ -55,13 +54,9 @@ export function countBusy(thread: PoolThread, change: 1 | -1): void {
   thread.busySlots += change
 }
 
-function busyMsUntil(now: number, thread: PoolThread): number {
-  return thread.busyMs + busyJobs(thread) * (now - thread.busyCountedAt)
-}
-
-/** Jobs that run at once: one, if the thread runs one after another. */
-function busyJobs({ busySlots, batchSize }: PoolThread): number {
-  return batchSize === null ? busySlots : Math.min(1, busySlots)
+function busyMsUntil(now: number, { busyMs, busyCountedAt, busySlots, batchSize }: PoolThread): number {
+  // A thread that runs one job after another runs one of its attempts.
+  return busyMs + (batchSize === null ? busySlots : Math.min(1, busySlots)) * (now - busyCountedAt)
 }
 
 export interface ThreadView {

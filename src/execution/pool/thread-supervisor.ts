@@ -53,12 +53,10 @@ export function createThreadSupervisor({
     replaced.set(cause, (replaced.get(cause) ?? 0) + 1)
   }
 
-  /**
-   * Hands back the jobs that the thread has not begun. They no longer count as running on it, so that it can be replaced; a
-   * slot is free when the thread has replied to its job, because until then the thread can read the slot.
-   */
+  /** Hands back the jobs that the thread has not begun. */
   function recallJobs(thread: PoolThread): void {
     thread.batchSize?.reset()
+    // Without these attempts the thread can be replaced. Their slots are free when it has replied: until then it reads them.
     for (const attempt of thread.attempts) if (attempt.recall()) thread.attempts.delete(attempt)
   }
 
