@@ -83,11 +83,13 @@ for (const [what, how] of Object.entries({ 'of a newer format': ofNewerFormat, '
 test('records that cannot be read widen the bound of no removal and no expiry', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'runs.db')
-  const bad = [runOf({ claimsFirst: true }), runOf({ jobs: [jobOf()] })]
+  const [held, waiting, finished] = [runOf({ claimsFirst: true }), runOf(), runOf({ claimsFirst: true })]
+  const bad = [held, waiting, finished]
   {
     await using opened = await openSqlite(path)
     const { store } = opened
-    for (const run of bad) await store.accept(run, start)
+    for (const run of [held, waiting]) await store.accept(run, start)
+    await store.complete(await acceptFirst(store, finished, start), '1', start - 1)
     for (let ended = 0; ended < 2; ended += 1) {
       await store.complete(await acceptFirst(store, runOf({ claimsFirst: true }), start), '1', start)
     }

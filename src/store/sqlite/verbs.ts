@@ -150,14 +150,19 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
     prune(finishedBefore, limit, at) {
       const mayRemove = createRemovalBound()
       let pruned = 0
+      let found: readonly number[]
       transaction.flush()
-      for (const key of records.finishedBefore(finishedBefore, limit)) {
-        const stored = records.read(key)
-        if (stored === null) continue
-        if (!mayRemove(stored.run)) break
-        pruned += 1
-        transaction.remove(stored)
-      }
+      do {
+        found = records.finishedBefore(finishedBefore, limit)
+        for (const key of found) {
+          const stored = records.read(key)
+          if (stored === null) continue
+          if (!mayRemove(stored.run)) break
+          pruned += 1
+          transaction.remove(stored)
+        }
+        // Looks again if none of them can be read: from now on they are left out.
+      } while (pruned === 0 && found.length > 0)
       return pruned + keys.prune(limit, at)
     },
     claimDeliveries: deliveries.claim,
