@@ -1,68 +1,19 @@
 /**
- * Lists of runs: the tables of tags and tasks that filters use, and pages, newest run first. A page walks the most
- * selective index, or checks the runs that a search finds.
+ * Pages of runs, newest run first. A page walks the most selective index, or checks the runs that a search finds.
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import { lowestRunId } from '../../../domain/ids.ts'
 import type { RunRecord, RunState } from '../../../domain/run.ts'
-import type { Run } from '../../../domain/run/aggregate.ts'
 import { stateNumber } from '../../run-codec.ts'
 import { listedRun, maxPageJobs } from '../../run-record.ts'
 import type { SearchWord } from '../../search-text.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
 import { bytesOfId, idOfBytes, prepareSelect } from '../connection/node-sqlite.ts'
 import type { SearchIndex } from '../search-index.ts'
+import type { Filters } from './filters.ts'
 import type { Payloads } from './payloads.ts'
 import type { Records } from './records.ts'
 import type { Totals } from './totals.ts'
-
-export type Lists = ReturnType<typeof createLists>
-
-export function createLists(database: DatabaseSync) {
-  const insertTag = database.prepare('INSERT OR IGNORE INTO run_tag (tag, id) VALUES (?, ?)')
-  const deleteTag = database.prepare('DELETE FROM run_tag WHERE tag = ? AND id = ?')
-  const insertTask = database.prepare('INSERT INTO run_task (task, id) VALUES (?, ?)')
-  const deleteTask = database.prepare('DELETE FROM run_task WHERE task = ? AND id = ?')
-  const insertName = database.prepare('INSERT INTO task (name) VALUES (?)')
-  const selectNames = database.prepare('SELECT id, name FROM task')
-  /** The numbers that stand for tasks in the table of their runs. */
-  const numbers = new Map(selectNames.all().map(({ id, name }) => [String(name), Number(id)]))
-  /** Names that this transaction has added. */
-  let added: string[] = []
-
-  function numberOf(name: string): number {
-    const known = numbers.get(name)
-    if (known !== undefined) return known
-    const number = Number(insertName.run(name).lastInsertRowid)
-    numbers.set(name, number)
-    added.push(name)
-    return number
-  }
-
-  const tasksOf = ({ jobs }: Run): Set<string> => new Set(jobs.map(({ task }) => task))
-
-  return {
-    add(run: Run): void {
-      const bytes = bytesOfId(run.id)
-      for (const tag of run.tags) insertTag.run(tag, bytes)
-      for (const task of tasksOf(run)) insertTask.run(numberOf(task), bytes)
-    },
-    remove(run: Run): void {
-      const bytes = bytesOfId(run.id)
-      for (const tag of run.tags) deleteTag.run(tag, bytes)
-      for (const task of tasksOf(run)) deleteTask.run(numberOf(task), bytes)
-    },
-    /** @returns null if no run ever had the task */
-    taskNumber: (name: string) => numbers.get(name) ?? null,
-    afterCommit() {
-      added = []
-    },
-    afterRollback() {
-      for (const name of added) numbers.delete(name)
-      added = []
-    },
-  }
-}
 
 /** A page walks the index of its state if that has at most this many runs. */
 const fewRuns = 10_000
@@ -72,7 +23,7 @@ const maxChecked = 2_000
 export interface PageSources {
   readonly records: Pick<Records, 'read'>
   readonly payloads: Pick<Payloads, 'text'>
-  readonly lists: Pick<Lists, 'taskNumber'>
+  readonly filters: Pick<Filters, 'taskNumber'>
   readonly totals: Pick<Totals, 'current'>
   /** null for a store without search. */
   readonly searchIndex: SearchIndex | null
@@ -81,10 +32,13 @@ export interface PageSources {
 /** `lastId`: id of the last run that was read, shown or not; null without one. */
 type Page = Omit<RunPage, 'lastId'> & { readonly lastId: string | null }
 
+/** A filter with the number of its task. */
+type Filter = Omit<RunFilter, 'task' | 'words'> & { readonly task: number | undefined }
+
 /** @returns a function that reads a page */
 export function createPages(
   database: DatabaseSync,
-  { records, payloads, lists, totals, searchIndex }: PageSources,
+  { records, payloads, filters, totals, searchIndex }: PageSources,
 ): (filter: RunFilter) => RunPage {
   const selectFrom = database.prepare('SELECT key FROM record WHERE id >= ? ORDER BY id LIMIT 1')
   const selectId = database.prepare('SELECT id FROM record WHERE key = ?')
@@ -103,9 +57,10 @@ export function createPages(
     return id instanceof Uint8Array ? idOfBytes(id) : null
   }
 
-  /** 0 for a task that no run ever had: it matches no run. */
-  const taskOf = ({ task }: RunFilter): number | undefined =>
-    task === undefined ? undefined : (lists.taskNumber(task) ?? 0)
+  /** With 0 for a task that no run ever had: it matches no run. */
+  function withTaskNumber({ task, ...filter }: RunFilter): Filter {
+    return { ...filter, task: task === undefined ? undefined : (filters.taskNumber(task) ?? 0) }
+  }
 
   /** Reads runs until they have the jobs of a page; leaves out those that cannot be read. */
   function readRuns(keys: readonly number[]): { readonly runs: readonly RunRecord[]; readonly keysRead: number } {
@@ -121,8 +76,8 @@ export function createPages(
     return { runs, keysRead: keys.length }
   }
 
-  function walk(filter: RunFilter): Page {
-    const { sql, values } = listQuery(filter, taskOf(filter), totals.current().runs)
+  function walk(filter: Filter): Page {
+    const { sql, values } = listQuery(filter, totals.current().runs)
     // Selects no records: a sort would carry them along, and a page of large runs needs only the first ones.
     const rows = prepareSelect<{ readonly key: number; readonly id: Uint8Array }>(
       database,
@@ -133,7 +88,7 @@ export function createPages(
     return { runs, hasMore: rows.length > keysRead, lastId: last === undefined ? null : idOfBytes(last.id) }
   }
 
-  function find(filter: RunFilter, words: readonly SearchWord[]): RunPage {
+  function find(filter: Filter, words: readonly SearchWord[]): RunPage {
     if (searchIndex === null) throw new Error('there is no index for search')
     const { beforeId, createdAfter, createdBefore } = filter
     const from = createdAfter === undefined ? 0 : keyFrom(lowestRunId(createdAfter + 1))
@@ -142,8 +97,7 @@ export function createPages(
       createdBefore === undefined ? Number.MAX_SAFE_INTEGER : keyFrom(lowestRunId(createdBefore)),
     )
     const found = searchIndex.find(words, { from, below, limit: maxChecked })
-    const properties = [...hasState(filter.state), ...hasTag(filter.tag), ...hasTask(taskOf(filter))]
-    const { where, values } = whereOf([['key = ?'], ...properties, ...isCreatedWithin('id', filter)])
+    const { where, values } = whereOf([['key = ?'], ...conditionsOf(filter), ...createdWithin('id', filter)])
     const matches = database.prepare(`SELECT 1 FROM record ${where}`)
     const keys: number[] = []
     let checked = 0
@@ -159,8 +113,9 @@ export function createPages(
     return { runs, hasMore, ...(lastId !== null && { lastId }) }
   }
 
-  return (filter) => {
-    if (filter.words !== undefined) return find(filter, filter.words)
+  return ({ words, ...given }) => {
+    const filter = withTaskNumber(given)
+    if (words !== undefined) return find(filter, words)
     let page = walk(filter)
     // A caller pages by the last run of a page: skips pages without a readable one.
     while (page.runs.length === 0 && page.hasMore && page.lastId !== null) {
@@ -178,24 +133,34 @@ function whereOf(conditions: readonly Condition[]) {
   return { where, values: conditions.flatMap(([, ...values]) => values) }
 }
 
-/** No condition for a filter without a value. */
-function given<Value>(value: Value | undefined, condition: (value: Value) => Condition): Condition[] {
-  return value === undefined ? [] : [condition(value)]
+type Properties = { readonly [Key in 'state' | 'tag' | 'task']?: Filter[Key] | undefined }
+
+/** One condition for each property that is given. */
+function conditionsOf({ state, tag, task }: Properties): Condition[] {
+  const conditions: Condition[] = []
+  if (state !== undefined) conditions.push(['record.state = ?', stateNumber(state)])
+  if (tag !== undefined) conditions.push(['EXISTS (SELECT 1 FROM run_tag WHERE tag = ? AND id = record.id)', tag])
+  if (task !== undefined) conditions.push(['EXISTS (SELECT 1 FROM run_task WHERE task = ? AND id = record.id)', task])
+  return conditions
 }
 
-const hasState = (state: RunState | undefined): Condition[] =>
-  given(state, (known) => ['record.state = ?', stateNumber(known)])
-const hasTag = (tag: string | undefined): Condition[] =>
-  given(tag, (known) => ['EXISTS (SELECT 1 FROM run_tag WHERE tag = ? AND id = record.id)', known])
-const hasTask = (task: number | undefined): Condition[] =>
-  given(task, (known) => ['EXISTS (SELECT 1 FROM run_task WHERE task = ? AND id = record.id)', known])
+/** The bounds are exclusive, and an id holds its run's creation. @param id the column */
+function createdWithin(id: string, { createdAfter, createdBefore }: Filter): Condition[] {
+  const bounds: Condition[] = []
+  if (createdAfter !== undefined) bounds.push([`${id} >= ?`, bytesOfId(lowestRunId(createdAfter + 1))])
+  if (createdBefore !== undefined) bounds.push([`${id} < ?`, bytesOfId(lowestRunId(createdBefore))])
+  return bounds
+}
 
-/** The bounds are exclusive, and an id holds its run's creation. */
-function isCreatedWithin(id: string, { createdAfter, createdBefore }: RunFilter): Condition[] {
-  return [
-    ...given(createdAfter, (at): Condition => [`${id} >= ?`, bytesOfId(lowestRunId(at + 1))]),
-    ...given(createdBefore, (at): Condition => [`${id} < ?`, bytesOfId(lowestRunId(at))]),
-  ]
+type RunTotals = Readonly<Record<RunState, number>>
+
+/** Selects one row more than a page holds, to know whether there are more. @returns the SQL after the columns */
+function listQuery(filter: Filter, runs: RunTotals) {
+  const { tables, id, conditions } = sourceOf(filter, runs)
+  const { beforeId, pageSize } = filter
+  const isBefore: Condition[] = beforeId === undefined ? [] : [[`${id} < ?`, bytesOfId(beforeId)]]
+  const { where, values } = whereOf([...conditions, ...isBefore, ...createdWithin(id, filter)])
+  return { sql: `FROM ${tables} ${where} ORDER BY ${id} DESC LIMIT ?`, values: [...values, pageSize + 1] }
 }
 
 /** What a page walks. */
@@ -206,48 +171,35 @@ interface Source {
   readonly conditions: readonly Condition[]
 }
 
-/** Selects one row more than a page holds, to know whether there are more. @returns the SQL after the columns */
-function listQuery(filter: RunFilter, task: number | undefined, runs: Readonly<Record<RunState, number>>) {
-  const { state, tag, beforeId, pageSize } = filter
-  const { tables, id, conditions } = sourceByState(filter, task, runs) ?? sourceOf(tag, task)
-  const { where, values } = whereOf([
-    ...conditions,
-    ...hasState(state),
-    ...given(beforeId, (last): Condition => [`${id} < ?`, bytesOfId(last)]),
-    ...isCreatedWithin(id, filter),
-  ])
-  return { sql: `FROM ${tables} ${where} ORDER BY ${id} DESC LIMIT ?`, values: [...values, pageSize + 1] }
-}
-
-function sourceOf(tag: string | undefined, task: number | undefined): Source {
+function sourceOf({ state, tag, task }: Filter, runs: RunTotals): Source {
+  const small = smallIndexOf(state, runs)
+  if (small !== null) {
+    const conditions = [small.condition, ...conditionsOf({ state, tag, task })]
+    return { tables: `record INDEXED BY ${small.index}`, id: 'record.id', conditions }
+  }
   // CROSS JOIN keeps the order of the tables (https://sqlite.org/lang_select.html).
   if (tag !== undefined) {
     const tables = 'run_tag CROSS JOIN record ON record.id = run_tag.id'
-    return { tables, id: 'run_tag.id', conditions: [['run_tag.tag = ?', tag], ...hasTask(task)] }
+    return { tables, id: 'run_tag.id', conditions: [['run_tag.tag = ?', tag], ...conditionsOf({ state, task })] }
   }
   if (task !== undefined) {
     const tables = 'run_task CROSS JOIN record ON record.id = run_task.id'
-    return { tables, id: 'run_task.id', conditions: [['run_task.task = ?', task]] }
+    return { tables, id: 'run_task.id', conditions: [['run_task.task = ?', task], ...conditionsOf({ state })] }
   }
-  return { tables: 'record', id: 'record.id', conditions: [] }
+  return { tables: 'record', id: 'record.id', conditions: conditionsOf({ state }) }
 }
 
-/**
- * The partial index of a state with few runs, each of which is checked for the tag and the task; null without one. SQLite
- * uses such an index only if the query has its condition (https://sqlite.org/partialindex.html).
- */
-function sourceByState(
-  { state, tag }: RunFilter,
-  task: number | undefined,
-  runs: Readonly<Record<RunState, number>>,
-): Source | null {
+interface PartialIndex {
+  readonly index: string
+  /** SQLite uses the index only if the query has its condition (https://sqlite.org/partialindex.html). */
+  readonly condition: Condition
+}
+
+/** The partial index of a state with few runs; null without one. */
+function smallIndexOf(state: RunState | undefined, runs: RunTotals): PartialIndex | null {
   if (state === undefined || runs[state] > fewRuns) return null
-  const conditions = [...hasTag(tag), ...hasTask(task)]
-  const partial = (index: string, condition: string): Source => {
-    return { tables: `record INDEXED BY ${index}`, id: 'record.id', conditions: [[condition], ...conditions] }
-  }
-  if (state !== 'completed') return partial('record_by_state', 'record.state <> 1')
+  if (state !== 'completed') return { index: 'record_by_state', condition: ['record.state <> 1'] }
   // Completed runs share an index with all other finished runs.
-  const finished = runs.completed + runs.failed + runs.cancelled
-  return finished <= fewRuns ? partial('record_finished', 'record.finished_at IS NOT NULL') : null
+  if (runs.completed + runs.failed + runs.cancelled > fewRuns) return null
+  return { index: 'record_finished', condition: ['record.finished_at IS NOT NULL'] }
 }

@@ -1,6 +1,6 @@
 /**
  * The transaction under way: loads records, and saves changed ones together with everything that is derived from them:
- * the queue, the payloads, the lists and the totals.
+ * the queue, the payloads, the filters and the totals.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Claim, Step } from '../../../domain/claim.ts'
@@ -11,7 +11,7 @@ import { isFull } from '../../apart.ts'
 import { createSearchIndex } from '../search-index.ts'
 import { createDeliveries } from '../statements/deliveries.ts'
 import { createIdempotencyKeys } from '../statements/idempotency-keys.ts'
-import { createLists } from '../statements/lists.ts'
+import { createFilters } from '../statements/filters.ts'
 import { createPayloads, createSteps } from '../statements/payloads.ts'
 import { createQueue, queueEntry } from '../statements/queue.ts'
 import { createRecords, type RecordsOptions, type StoredRun } from '../statements/records.ts'
@@ -31,9 +31,9 @@ export type Transaction = ReturnType<typeof createTransaction>
 
 export function createTransaction(database: DatabaseSync, options: TransactionOptions = {}) {
   const tables = createTables(database, options)
-  const { records, queue, payloads, steps, lines, lists, totals, keys, deliveries, searchIndex } = tables
+  const { records, queue, payloads, steps, lines, filters, totals, keys, deliveries, searchIndex } = tables
   // Tables with a state in memory, which has to follow each commit and rollback.
-  const inMemory = [records, queue, lines, lists, totals, tables.pausedTasks, tables.taskStarts] as const
+  const inMemory = [records, queue, lines, filters, totals, tables.pausedTasks, tables.taskStarts] as const
   const changes = new Map<string, RunChange>()
 
   return {
@@ -44,7 +44,7 @@ export function createTransaction(database: DatabaseSync, options: TransactionOp
       const jobs = accepted.jobs.map((job, index) => payloads.setApart(key, index, job, { before: null, isRecordFull }))
       const stored = { key, run: { ...accepted, jobs } }
       records.add(stored)
-      lists.add(accepted)
+      filters.add(accepted)
       totals.countRun(null, accepted.state)
       for (const [index, job] of jobs.entries()) {
         const entry = queueEntry(key, job, index)
@@ -95,7 +95,7 @@ export function createTransaction(database: DatabaseSync, options: TransactionOp
       if (run.jobs.some((job) => job.steps !== null)) steps.removeRun(key)
       if (run.webhook !== null) deliveries.removeRun(key)
       lines.removeRun(key)
-      lists.remove(run)
+      filters.remove(run)
       keys.remove(run.id)
       searchIndex?.remove(key)
       records.remove(stored)
@@ -134,7 +134,7 @@ function createTables(database: DatabaseSync, { tasks, hasSearch = false, ...opt
     steps: createSteps(database),
     lines: createLines(database),
     minutes: createMinutes(database),
-    lists: createLists(database),
+    filters: createFilters(database),
     keys: createIdempotencyKeys(database),
     deliveries: createDeliveries(database),
     schedules: createSchedules(database),
