@@ -71,7 +71,7 @@ export interface Job {
   readonly attempt: number
   /** Number of the latest claim. It only grows, and fences every write. */
   readonly claim: number
-  /** Number of lost starts, except those during which the process was asked to leave, unless that happened too often. */
+  /** Number of lost starts. One during which the process was asked to leave counts only when that happened too often. */
   readonly lostStarts: number
   /** The latest claim during which the process was asked to leave; 0: none. */
   readonly leftClaim: number

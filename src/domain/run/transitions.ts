@@ -33,6 +33,7 @@ export interface ClaimPick {
 
 /**
  * Claims waiting jobs of one run; its version grows by one.
+ * @param picks at least one
  * @param holder number of the process that claims them; null: only one process uses the store
  */
 export function claimJobs(run: Run, picks: readonly ClaimPick[], at: number, holder: number | null = null): Run {

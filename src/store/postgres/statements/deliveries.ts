@@ -69,7 +69,7 @@ const take = {
     UPDATE delivery SET holder = $3 FROM free WHERE delivery.run = free.run AND delivery.version = free.version
     RETURNING delivery.run, delivery.version`,
 }
-// Changes nothing if the delivery was handed back, and another try is under way or over.
+// Changes nothing if the delivery was handed back, and another try is over or another process has it.
 const end = {
   name: 'end-try',
   text: `

@@ -20,7 +20,7 @@ export interface OwnerSocket {
   close(): void
 }
 
-/** How long to wait for the owner's name. An owner that accepts the connection and sends none has no known name. */
+/** How long to wait for the owner's name. One that accepts the connection is the owner even if it sends none. */
 const replyWaitMs = 250
 /** Longest path of a socket (sockaddr_un) that every platform accepts. */
 const maxPathBytes = 100
@@ -76,7 +76,7 @@ export function connectToOwner(file: string): Promise<Socket | null> {
   return firstOf(file, connectTo)
 }
 
-/** Call only after `findOwner` has found none, and under SQLite's lock, so that no two processes do it at once. */
+/** Removes the sockets of killed owners. Call it if `findOwner` finds none, under SQLite's lock: one process at a time. */
 export function removeDeadSockets(file: string): void {
   for (const address of addressesOf(file)) removeSocket(address)
 }

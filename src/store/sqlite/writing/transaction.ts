@@ -32,7 +32,7 @@ export type Transaction = ReturnType<typeof createTransaction>
 export function createTransaction(database: DatabaseSync, options: TransactionOptions = {}) {
   const tables = createTables(database, options)
   const { records, queue, payloads, steps, lines, filters, totals, keys, deliveries, searchIndex } = tables
-  // Tables with a state in memory, which has to follow each commit and rollback.
+  // Tables with state in memory, which has to follow each commit and rollback.
   const inMemory = [records, queue, lines, filters, totals, tables.pausedTasks, tables.taskStarts] as const
   const changes = new Map<string, RunChange>()
 
