@@ -110,6 +110,7 @@ test('the end of a run is indexed although its removal was rolled back, and anot
   writer.wake()
   await until('the end is found', finds('ending'))
   assert.equal(failures, [])
+  writer.stop()
   database.close()
 })
 
