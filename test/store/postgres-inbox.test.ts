@@ -122,8 +122,9 @@ test('a read of a requested run makes a process create it, and is refused while 
   await using scoped = await openPostgres(schema)
   const { store } = scoped
   const id = await ask(schema)
-  const shown = store.getRun(id).catch((error: unknown) => Reflect.get(Object(error), 'code'))
-  assert.is(await shown, 'overloaded')
+  const reads = [store.getRun(id), store.getJob(id, 0), store.getInput(id, 0)]
+  const codes = reads.map((read) => read.catch((error: unknown) => Reflect.get(Object(error), 'code')))
+  assert.equal(await Promise.all(codes), ['overloaded', 'overloaded', 'overloaded'])
   const accept = (): void => void store.accept(runOf({ id, isFromInbox: true }), start).catch(() => {})
   store.inbox?.onRequests(accept)
   assert.is(await store.cancel(id, null, start), 'cancelled')

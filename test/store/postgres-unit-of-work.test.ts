@@ -22,4 +22,13 @@ test('a step is stored at the position that its run has counted, and never witho
   )
 })
 
+test('a run that is added and removed in one transaction leaves no trace', () => {
+  const run = acceptRun(runOf(), start)
+  const unit = createUnitOfWork([])
+  unit.add(run)
+  unit.remove(run)
+  assert.equal(unit.added(), [])
+  assert.equal(unit.finish(), createUnitOfWork([]).finish())
+})
+
 test.run()

@@ -193,7 +193,8 @@ export function createPostgresStore(options: PostgresOptions): Store {
       }),
     getJob: (runId, jobIndex) =>
       afterRun('getJob', runId, (query) => onceTakenUp(runId, null, () => readJob(query, runId, jobIndex))),
-    getInput: (runId, jobIndex) => afterRun('getInput', runId, (query) => readInput(query, runId, jobIndex)),
+    getInput: (runId, jobIndex) =>
+      afterRun('getInput', runId, (query) => onceTakenUp(runId, null, () => readInput(query, runId, jobIndex))),
     countAhead: (...of) => afterAll('countAhead', (query) => countAhead(query, tasks, ...of)),
     listRuns: (filter) => afterAll('listRuns', (_, { reader, decoder }) => listRuns(reader, decoder, filter)),
     stats: (at) => afterAll('stats', (query) => readStats(query, at)),

@@ -6,26 +6,17 @@ import { AppError } from '../../../domain/errors.ts'
 import type { Timing } from '../connection/connection.ts'
 import { type Operation, withLookup } from './operations.ts'
 
-const tables = [
-  'record',
-  'payload',
-  'queue',
-  'holder',
-  'run_tag',
-  'run_task',
-  'idempotency_key',
-  'tally',
-  'search',
-  'search_progress',
-  'inbox',
-]
+/** All tables but the one with the version of the schema. */
+const tables =
+  'record payload step queue holder run_tag run_task idempotency_key delivery schedule task_start paused_task ' +
+  'log_chunk minute tally process search search_progress inbox'
 
 const touch = {
   name: 'touch',
   text: `
     WITH own AS (UPDATE process SET heartbeat_at = heartbeat_at WHERE id = $1)
     SELECT bool_and(has_table_privilege(name, privilege)) AS may_write
-    FROM unnest(ARRAY['${tables.join("', '")}']) AS name,
+    FROM unnest(string_to_array('${tables}', ' ')) AS name,
       unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege`,
 }
 

@@ -134,15 +134,17 @@ export function createUnitOfWork(loaded: readonly Stored[]) {
     loaded: (): Run[] => [...now.values()].filter(({ id }) => before.has(id) && !removed.has(id)),
     isAdded: ({ id }: Run): boolean => !before.has(id),
     /** The added runs as they are now. */
-    added: (): Run[] => [...now.values()].filter(({ id }) => !before.has(id)),
+    added: (): Run[] => [...now.values()].filter(({ id }) => !before.has(id) && !removed.has(id)),
     finish(): Writes {
       const derived = createDerivedWrites()
       const added: Run[] = []
       const changed: Stored[] = []
       for (const [id, run] of now) {
         const stored = before.get(id)
-        if (removed.has(id)) derived.forget(stored?.run ?? run)
-        else if (stored === undefined) added.push(derived.addDifferences(null, run))
+        if (removed.has(id)) {
+          // A run that was also added in this transaction has no rows.
+          if (stored !== undefined) derived.forget(stored.run)
+        } else if (stored === undefined) added.push(derived.addDifferences(null, run))
         else if (stored.run !== run)
           changed.push({ run: derived.addDifferences(stored.run, run), revision: stored.revision })
       }
