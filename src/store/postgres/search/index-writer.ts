@@ -75,10 +75,6 @@ function createIndexWriter(options: Options): SearchIndex {
   /** @returns whether there may be more to do */
   async function step(): Promise<boolean> {
     if ((await unindexed.indexSome()) || (await catchUp.proceed())) return true
-    if (unindexed.takeMissed()) {
-      catchUp.beginOwn()
-      return true
-    }
     await catchUp.noteProgress()
     return catchUp.findNext()
   }
@@ -176,11 +172,9 @@ function createCatchUp({ process, startedAt, query, clock }: Options, unindexed:
 
   return {
     isOwn: (): boolean => current?.process === process,
-    beginOwn(): void {
-      current = catchUpOf(process, since)
-    },
     /** Compares and indexes some runs. @returns false if there is nothing to catch up with */
     async proceed(): Promise<boolean> {
+      if (current === null && unindexed.takeMissed()) current = catchUpOf(process, since)
       if (current === null) return false
       const from = current
       const { ids, left } = await compare(query, from, maxBatch)
