@@ -211,7 +211,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       void lastClaims.then(markRunningJobs)
       // A store that cannot commit must not delay the end of the process: jobs without a committed outcome run again.
       const timer = setTimeout(() => givingUp.abort(), graceMs + cancelGraceMs + commitAllowanceMs)
-      await Promise.all([lastClaims, suspects.whenDone(), mainThread.drain(graceMs), threads.drain(graceMs)])
+      await Promise.all([lastClaims, suspects.whenDone(), mainThread.stop(graceMs), threads.stop(graceMs)])
       await Promise.all(inFlight)
       clearTimeout(timer)
       return !givingUp.signal.aborted

@@ -29,8 +29,8 @@ export interface Executor {
   progress(runId: string, jobIndex: number): Progress | null
   /** The progress of all jobs that run here and have reported any. */
   allProgress(): JobProgress[]
-  /** Resolves when no attempt runs; releases those that still run after `graceMs`. */
-  drain(graceMs: number): Promise<void>
+  /** Waits until no attempt runs; after `graceMs` it releases those that still run. */
+  stop(graceMs: number): Promise<void>
 }
 
 /** The attempt of a job that cannot begin here: it is handed back at once. */
@@ -69,7 +69,7 @@ export function createExecutor(start: (job: ClaimedJob) => Attempt): Executor {
         const progress = attempt.progress()
         return progress === null ? [] : [{ runId, jobIndex, ...progress }]
       }),
-    async drain(graceMs) {
+    async stop(graceMs) {
       const timer = setTimeout(() => {
         for (const { attempt } of running.values()) attempt.release()
       }, graceMs)

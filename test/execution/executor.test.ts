@@ -75,14 +75,14 @@ test('a new attempt of a job replaces the earlier one, which is cancelled', asyn
   assert.is(executor.progress('run', 0), null)
 })
 
-test('drain waits for running attempts, and releases them after the grace', async () => {
+test('stop waits for running attempts, and releases them after the grace', async () => {
   const { executor, calls, ends } = makeExecutor()
   const [one, two] = [executor.run(jobOf(0)), executor.run(jobOf(1))]
   ends[0]?.(done)
-  await executor.drain(1)
+  await executor.stop(1)
   assert.equal([await one, await two], [done, 'released'])
   assert.equal(calls, ['release 1/1'])
-  await executor.drain(60_000)
+  await executor.stop(60_000)
 })
 
 test('a job that found no room is released at once', async () => {

@@ -91,8 +91,8 @@ export function createMainThreadExecutor(options: MainThreadExecutorOptions) {
       setImmediate(builtInsGuard)
       beating = setInterval(beat, beatEveryMs(mainStallMs))
     },
-    async drain(graceMs: number): Promise<void> {
-      await executor.drain(graceMs)
+    async stop(graceMs: number): Promise<void> {
+      await executor.stop(graceMs)
       clearInterval(beating)
     },
   }
