@@ -42,6 +42,9 @@ export interface WebhookSenderOptions {
   readonly random?: () => number
 }
 
+/** `isSent`: false if the message could not be made, which says nothing about the receiver. */
+type Tried = PostResult & { readonly isSent: boolean }
+
 /** The status by which a receiver unsubscribes. */
 const gone = 410
 
@@ -81,26 +84,28 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
 
   async function send(delivery: ClaimedDelivery): Promise<void> {
     const startedAt = performance.now()
-    const posted = await postRun(delivery)
-    if (posted === null) return
+    const tried = await postRun(delivery)
+    if (tried === null || aborting.signal.aborted) return
     const tookMs = performance.now() - startedAt
-    const result = resultOf(delivery, posted)
-    report(delivery, posted, result, tookMs)
-    onTried(outcomeOf(posted), tookMs)
+    const result = resultOf(delivery, tried)
+    report(delivery, tried, result, tookMs)
+    if (tried.isSent) onTried(outcomeOf(tried), tookMs)
     await store.endDeliveryTry(delivery, result)
   }
 
-  /** @returns null if there is no result to store: the run was removed with its deliveries, or the process leaves */
-  async function postRun(delivery: ClaimedDelivery): Promise<PostResult | null> {
+  /** @returns null if the run was removed with its deliveries */
+  async function postRun(delivery: ClaimedDelivery): Promise<Tried | null> {
+    let isSent = false
     try {
       const run = await store.getRun(delivery.runId)
       if (run?.webhook === undefined) return null
-      const posted = await post(run.webhook, messageFor(delivery, run), aborting.signal)
-      return aborting.signal.aborted ? null : posted
+      const message = messageFor(delivery, run)
+      isSent = true
+      return { isSent, ...(await post(run.webhook, message, aborting.signal)) }
     } catch (error) {
-      // Nothing was sent, so this is no failure of the receiver.
       if (error instanceof AppError && error.code === 'store-unavailable') throw error
-      return { status: null, reason: messageOf(error) }
+      // A run that cannot be read is tried later, like a failure: released, it would be the receiver's first one again.
+      return { isSent, status: null, reason: messageOf(error) }
     }
   }
 
@@ -118,16 +123,19 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   }
 
   /** Logs a line when a receiver begins to fail or has recovered, not for each try, and one for each delivery given up. */
-  function report(delivery: ClaimedDelivery, posted: PostResult, { state }: TryResult, tookMs: number): void {
+  function report(delivery: ClaimedDelivery, tried: Tried, { state }: TryResult, tookMs: number): void {
     const { receiver, attempts } = delivery
-    const fields = { ...fieldsOf(delivery), status: posted.status }
-    const why = posted.status === null ? posted.reason : `it responded ${posted.status}`
+    const fields = { ...fieldsOf(delivery), status: tried.status }
+    const why = tried.status === null ? tried.reason : `it responded ${tried.status}`
     // A receiver that unsubscribes from one webhook may accept others.
-    const change = posted.status === gone ? null : receivers.note(receiver, state === 'delivered', tookMs)
+    const saysNothing = !tried.isSent || tried.status === gone
+    const change = saysNothing ? null : receivers.note(receiver, state === 'delivered', tookMs)
     if (change === 'recovered') log.info(fields, `${receiver} takes webhooks again`)
     if (state === 'failed') {
       onGivenUp()
       log.warn(fields, `a webhook was given up after ${attempts + 1} tries: ${why}`)
+    } else if (!tried.isSent && attempts === 0) {
+      log.warn(fields, `a webhook cannot be made, which is tried again: ${why}`)
     } else if (change === 'fails') log.warn(fields, `${receiver} does not take webhooks, which are tried again: ${why}`)
   }
 

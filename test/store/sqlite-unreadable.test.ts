@@ -109,4 +109,29 @@ test('records that cannot be read widen the bound of no removal and no expiry', 
   assert.equal([await store.expire(start + 1), await store.expire(start + 1)], [200, 1])
 })
 
+test('the webhook of a run that cannot be read is released and its try ends, so that others are sent', async () => {
+  using directory = temporaryDirectory()
+  const path = join(directory.path, 'runs.db')
+  const run = runOf({ claimsFirst: true, webhook: 'https://hooks.example/runs' })
+  {
+    await using opened = await openSqlite(path)
+    await opened.store.complete(await acceptFirst(opened.store, run, start), '1', start)
+  }
+  spoil(path, [run.id], damaged)
+  await using opened = await openSqlite(path)
+  const { store } = opened
+  const late = { receivers: [], limit: 0 }
+  const claim = async (at: number) =>
+    (await store.claimDeliveries({ limit: 9, perReceiver: 9, rooms: {}, late, after: '', at })).deliveries
+  const delivery = entryAt(await claim(start), 0)
+  await store.releaseDeliveries([delivery])
+  assert.equal(await claim(start), [], 'it is kept')
+  await store.endDeliveryTry(delivery, { state: 'pending', lastStatus: null, nextAt: start + 10 })
+  assert.equal(await claim(start), [])
+  assert.equal(
+    (await claim(start + 10)).map(({ runId, attempts }) => [runId, attempts]),
+    [[run.id, 1]],
+  )
+})
+
 test.run()

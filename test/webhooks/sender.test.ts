@@ -37,7 +37,11 @@ interface Sending extends AsyncDisposable {
 const hook = 'https://hooks.example/runs'
 const none = { receivers: [], limit: 0 }
 
-async function startSending({ secrets = [webhookSecret], random = 0.5 } = {}): Promise<Sending> {
+async function startSending({
+  secrets = [webhookSecret],
+  random = 0.5,
+  log = createLog('silent'),
+} = {}): Promise<Sending> {
   const scoped = await openSqlite(':memory:')
   const { store } = scoped
   const clock = createTestClock(start)
@@ -63,7 +67,7 @@ async function startSending({ secrets = [webhookSecret], random = 0.5 } = {}): P
     onTried: (outcome) => outcomes.push(outcome),
     onGivenUp: () => (givenUp += 1),
     clock,
-    log: createLog('silent'),
+    log,
     random: () => random,
   })
   store.onChange(({ isDeliveryDue }) => isDeliveryDue === true && sender.wake())
@@ -227,6 +231,31 @@ test('while the store is unavailable, no try is counted, and no receiver counts 
   assert.equal(sending.outcomes, ['delivered', 'delivered'])
 })
 
+test('a run that cannot be read delays its own webhook, and says nothing about the receiver', async () => {
+  const warnings: unknown[] = []
+  const warn = (_: unknown, message?: string): void => void warnings.push(message)
+  await using sending = await startSending({ log: { ...createLog('silent'), warn } })
+  const { store, clock, sender } = sending
+  const { getRun } = store
+  let bad: string | undefined
+  store.getRun = async (id) => {
+    bad ??= id
+    return id === bad ? Promise.reject(new AppError('internal', 'it cannot be read')) : getRun(id)
+  }
+  const id = await sending.end()
+  for (let attempts = 1; attempts <= 9; attempts += 1) {
+    const { nextAt } = await until('the try has ended', async () => {
+      const delivery = (await getRun(id))?.deliveries?.[0]
+      return delivery?.attempts === attempts && delivery
+    })
+    clock.moveTo(nextAt ?? clock.now())
+    sender.wake()
+  }
+  await answerOneOf(sending, hook, 200)
+  assert.equal([sending.givenUp(), sending.outcomes], [1, ['delivered']])
+  assert.match(warnings.join(), /^a webhook cannot be made.*,a webhook was given up after 9 tries: it cannot/)
+})
+
 test('a delivery whose run was removed is not sent again', async () => {
   await using sending = await startSending()
   const id = await sending.end()
@@ -247,14 +276,8 @@ test('due deliveries wait while nothing sends, and interrupted tries are not cou
   await sender.drain(0)
   assert.is((await sending.deliveryOf(id)).attempts, 0)
   const other = await sending.end()
-  const { deliveries } = await store.claimDeliveries({
-    limit: 9,
-    perReceiver: 9,
-    rooms: {},
-    late: none,
-    after: '',
-    at: start,
-  })
+  const request = { limit: 9, perReceiver: 9, rooms: {}, late: none, after: '', at: start }
+  const { deliveries } = await store.claimDeliveries(request)
   assert.equal(new Set(deliveries.map(({ runId }) => runId)), new Set([id, other]))
 })
 

@@ -167,8 +167,8 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
     },
     claimDeliveries: deliveries.claim,
     endDeliveryTry(delivery, result) {
-      const stored = records.find(delivery.runId)
-      if (stored !== null) deliveries.endTry(stored.key, delivery, result)
+      const key = records.keyOf(delivery.runId)
+      if (key !== undefined) deliveries.endTry(key, delivery, result)
     },
     retryDelivery(runId, version, at) {
       const stored = records.find(runId)
@@ -177,8 +177,8 @@ export function createWritingVerbs(transaction: Transaction): Verbs<Exclude<Writ
     releaseDeliveries(kept) {
       deliveries.release(
         kept.flatMap(({ runId, version }) => {
-          const stored = records.find(runId)
-          return stored === null ? [] : [[stored.key, version] as const]
+          const key = records.keyOf(runId)
+          return key === undefined ? [] : [[key, version] as const]
         }),
       )
     },

@@ -51,6 +51,7 @@ export function createRecords(
   { maxJobs = 32_768, maxChanged = 4_096, onUnreadable }: RecordsOptions = {},
 ) {
   const selectById = prepareSelect<RecordRow>(database, `SELECT ${recordColumns} FROM record WHERE id = ?`)
+  const selectKeyOf = prepareSelect<{ readonly key: number }>(database, 'SELECT key FROM record WHERE id = ?')
   const selectByKey = prepareSelect<RecordRow>(database, `SELECT ${recordColumns} FROM record WHERE key = ?`)
   const selectHeld = prepareSelect<Pick<RecordRow, 'key'>>(database, 'SELECT key FROM record WHERE held > 0')
   const sumHeld = database.prepare('SELECT coalesce(sum(held), 0) AS n FROM record WHERE held > 0')
@@ -129,6 +130,11 @@ export function createRecords(
     return changed.get(id)?.stored ?? live.get(id) ?? ended.get(id) ?? load(selectById(bytesOfId(id)))
   }
 
+  /** Also of a record that cannot be read. @returns undefined if there is none */
+  function keyOf(id: string): number | undefined {
+    return (changed.get(id)?.stored ?? live.get(id) ?? ended.get(id) ?? selectKeyOf(bytesOfId(id))[0])?.key
+  }
+
   // Not in `ended`: reads that follow the end of a run name it by its id.
   function findByKey(key: number): StoredRun | null {
     const id = ids.get(key)
@@ -139,6 +145,7 @@ export function createRecords(
   return {
     /** @throws UnreadableRecord */
     find,
+    keyOf,
     /** @throws UnreadableRecord */
     findByKey,
     /** Reads a record that another row refers to. @returns null if it cannot be read: the caller goes on with the others */
