@@ -49,7 +49,7 @@ for (const [only, traceExecute] of [
           progress: () => null,
         }),
       },
-      mainThread: { cancel: () => false, drain: async () => {} },
+      mainThread: { cancel: () => false, stop: async () => {} },
       registry: { all: () => [], get: () => ({}) },
       clock: { now: () => 0 },
       log,
