@@ -19,7 +19,7 @@ test('claims that are made during the comparison stay valid', async () => {
   let comparisons = 0
   let isHeld = false
   proxy.judge((bytes) => {
-    if (bytes.includes('select-owned')) comparisons += 1
+    if (bytes.includes('select-held')) comparisons += 1
     if (!bytes.includes('write changed holders_removed')) return 'pass'
     isHeld = true
     return 'hold'
@@ -34,7 +34,7 @@ test('claims that are made during the comparison stay valid', async () => {
     await acceptAndClaim(store, runOf(), start),
   ]
   proxy.judge((bytes) => {
-    if (bytes.includes('select-owned')) comparisons += 1
+    if (bytes.includes('select-held')) comparisons += 1
     return 'pass'
   })
   proxy.letGo()

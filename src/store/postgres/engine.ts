@@ -48,7 +48,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     return service
   }
 
-  /** A verb whose operation the writer runs in a group. */
+  /** A verb whose operation the writer runs in a group. The verb's type is that of the operation's reply. */
   const inGroup =
     <Args extends unknown[]>(writer: 'intake' | 'settling', operation: (...args: Args) => Operation) =>
     async <Value>(...args: Args): Promise<Value> =>
@@ -81,8 +81,8 @@ export function createPostgresStore(options: PostgresOptions): Store {
     })
 
   /**
-   * Repeats the work if it returns `missing`: the run may be a request in the inbox. It also repeats the work if the inbox
-   * does not have the request, because a process may have accepted the run after the first try.
+   * Repeats the work if it returns `missing`: the run may be a request in the inbox. Also if the inbox does not have the
+   * request: a process may have accepted the run between the work and the look into the inbox.
    */
   async function onceTakenUp<Value>(runId: string, missing: Value, work: () => Promise<Value>): Promise<Value> {
     const value = await work()
@@ -101,6 +101,7 @@ export function createPostgresStore(options: PostgresOptions): Store {
     }
     if (request.only === 'suspects') return claimOneSuspect()
     const claimable = quarantine.claimable()
+    // A suspect runs alone. The dispatcher is woken when it ends, and by each round of maintenance.
     if (claimable === 'none') return { jobs: [], nextDueAt: null }
     if (claimable === 'suspect') {
       const claimed = await claimOneSuspect()

@@ -22,7 +22,7 @@ interface MaintenanceOptions extends Parts {
   readonly effects: CommitEffects
 }
 
-// In rounds.
+// In rounds. A process has no claims to compare in its first round, which does all the rest.
 const compareEvery = 10
 const foldEvery = 600
 /** Waits are also checked without a step of this machine's clock: the clock of another machine may have stepped. */
@@ -44,8 +44,8 @@ const selectSuspects = {
 }
 /** Counts all suspects, also those that are not due, or are of tasks that do not run here. */
 const countSuspects = { name: 'count-suspects', text: 'SELECT count(*) AS suspects FROM queue WHERE lost = 2' }
-// Waits that started in the future: this clock was set back since then, or the clock of another machine was ahead. A wait
-// that ends before it started was shortened before.
+// Waits that began in the future: this clock was set back since then, or the clock of another machine was ahead. A shortened
+// wait keeps the instant when it began, and ends before it: it is left out.
 const selectAhead = {
   name: 'select-waits-ahead',
   text: `
@@ -103,7 +103,7 @@ export function createMaintenance(options: MaintenanceOptions) {
       const { runId } = claim
       // Read first: if the read fails, the claim is not marked void, and the next comparison finds it again.
       const { version, state, answer } = (await readRun(query, runId)) ?? removed
-      if (!owned.void(claim)) continue
+      if (!owned.markVoid(claim)) continue
       lostClaims += 1
       subscribers.change([{ runId, version, state, isAnswered: answer !== null, voided: [claim] }])
     }

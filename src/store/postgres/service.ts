@@ -27,7 +27,8 @@ function createReceiver(parts: Parts, intake: BatchWriter, { wakeForWork }: Comm
     // The reply to a claim under way must arrive before the claim can be marked void.
     if (voided.length > 0) await intake.earlierReplies()
     // Claims that this process does not have are left out: an attempt under a newer claim of the job goes on.
-    const ended = Map.groupBy(voided.filter(owned.void), ({ runId }) => runId)
+    const marked = voided.filter((claim) => owned.markVoid(claim))
+    const ended = Map.groupBy(marked, ({ runId }) => runId)
     subscribers.change(
       changes.map((change) => {
         return { ...change, voided: ended.get(change.runId) ?? [] }
@@ -114,7 +115,7 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   }
   maintenance.start()
   search.start()
-  // A commit that started before the greeting arrived has not notified this process. By then all such commits have ended.
+  // A commit that was under way when the greeting arrived has not notified this process. It ends within the limit of a query.
   greeting = setTimeout(subscribers.gap, timing.queryMs)
   return {
     ...parts,

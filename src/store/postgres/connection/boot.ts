@@ -7,7 +7,7 @@ import type { Clock } from '../../../runtime/clock.ts'
 import { type OldJob, type OldRun, runOfRows } from '../../old-rows.ts'
 import { lowestUuid } from '../statements/lists.ts'
 import { saveWrites } from '../statements/save.ts'
-import { totalColumns } from '../statements/totals.ts'
+import { noProcess, totalColumns } from '../statements/totals.ts'
 import { createUnitOfWork } from '../writing/unit-of-work.ts'
 import type { Connect, Connection, Database, Query, Row } from './connection.ts'
 import { isFailure } from './errors.ts'
@@ -104,7 +104,8 @@ async function checkSessions(one: Connection, other: Connection): Promise<void> 
   const pidOf = async ({ query }: Connection): Promise<unknown> => (await query(selectPid))[0]?.['pid']
   const own = await pidOf(one)
   for (let check = 0; check < maxChecks; check += 1) {
-    // A pooler in transaction mode now keeps a session for `other`, and gives `one` another session.
+    // In the transaction, a pooler in transaction mode keeps a session for `other` alone: if that was the session of `one`, `one`
+    // now gets another.
     await other.query({ text: 'BEGIN' }).catch((error: unknown) => {
       // A pooler in statement mode refuses transactions.
       throw isFailure(error) && error.code === protocolViolation ? new BootError(remedy, error) : error
@@ -186,9 +187,6 @@ interface RunRow extends OldRun {
 /** Limits for the runs that are copied at once; at least one run is. */
 const maxRuns = 500
 const maxBytes = 16 * 2 ** 20
-/** A number that no process has: jobs that ran before the migration are rescued from it. */
-const nobody = 0
-
 const selectRuns = {
   text: `
     SELECT *, (
@@ -209,15 +207,15 @@ async function migrateRows(query: Query): Promise<void> {
     const jobs = await query(selectJobs, [rows.map(({ id }) => id)])
     const jobsOf = Map.groupBy(jobs, (row) => String(row['run_id']))
     const unit = createUnitOfWork([])
-    // The statements select these columns.
-    for (const row of rows) unit.add(runOfRows(row, (jobsOf.get(row.id) ?? []) as unknown as OldJob[], nobody))
-    await saveWrites(query, { process: nobody, writer: 0 }, unit.finish())
+    // The statements select these columns. Jobs that ran before the migration are rescued, because no process holds them.
+    for (const row of rows) unit.add(runOfRows(row, (jobsOf.get(row.id) ?? []) as unknown as OldJob[], noProcess))
+    await saveWrites(query, { process: noProcess, writer: 0 }, unit.finish())
   }
   // The old totals replace those of the copied runs: they also count runs that were removed since.
   await query({ text: 'DELETE FROM tally' })
   // The old version had no blocked jobs.
   const sums = totalColumns.map((column) => (column === 'jobs_blocked' ? '0' : `sum(${column})`)).join(', ')
-  await query({ text: `INSERT INTO tally SELECT ${nobody}, 0, ${sums} FROM old_tally HAVING count(*) > 0` })
+  await query({ text: `INSERT INTO tally SELECT ${noProcess}, 0, ${sums} FROM old_tally HAVING count(*) > 0` })
   await query({ text: 'DROP TABLE old_run, old_job, old_tally' })
 }
 

@@ -86,7 +86,7 @@ function pack(head: string, entries: readonly (ChangeEntry | ProgressEntry)[]): 
 }
 
 const pattern =
-  /^(?<from>\d+) (?:hello|pauses|progress|commit (?<writer>\d+) (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s
+  /^(?<from>\d+) (?:(?<type>hello|pauses|progress)|commit (?<writer>\d+) (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s
 
 /** Returns null for texts of another form, and for notifications of this process. @param own number of this process */
 export function decodeNotification(text: string, own: number): Notification | null {
@@ -96,9 +96,9 @@ export function decodeNotification(text: string, own: number): Notification | nu
   if (from === own) return null
   // Only `encodeNotification` writes them.
   const all = JSON.parse(found['entries'] ?? '[]') as unknown
-  if (text.startsWith(`${from} hello`)) return { type: 'hello', from }
-  if (text.startsWith(`${from} pauses`)) return { type: 'pauses', from }
-  if (found['live'] === undefined) return { type: 'progress', from, progress: (all as ProgressEntry[]).map(progressOf) }
+  const type = found['type']
+  if (type === 'hello' || type === 'pauses') return { type, from }
+  if (type === 'progress') return { type, from, progress: (all as ProgressEntry[]).map(progressOf) }
   const changes = all as ChangeEntry[]
   return {
     type: 'commit',

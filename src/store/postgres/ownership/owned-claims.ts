@@ -46,7 +46,7 @@ export function createOwnedClaims() {
     /** The claims that are not marked void. */
     claims: (): Claim[] => [...entries.values()].filter(({ isVoid }) => !isVoid).map(({ job }) => claimOf(job)),
     /** Marks the claim void. @returns whether it was owned and not yet void */
-    void(claim: Claim): boolean {
+    markVoid(claim: Claim): boolean {
       const entry = entries.get(jobKey(claim))
       if (entry?.job.claim !== claim.claim || entry.isVoid) return false
       entry.isVoid = true
@@ -64,17 +64,16 @@ function isOnThread({ thread }: ClaimedJob): boolean {
 }
 
 /**
- * `none`: no job; `no-lost-start`: only jobs that have never lost a start; `unsuspicious`: all jobs but suspects;
- * `suspect`: a suspect, or else as `unsuspicious`.
+ * The jobs that may be claimed. `none`: no job; `no-lost-start`: jobs that have never lost a start; `unsuspicious`: all jobs
+ * but suspects; `suspect`: a suspect, or if none is due, all other jobs.
  */
 type Claimable = 'none' | 'no-lost-start' | 'unsuspicious' | 'suspect'
 
 /**
  * Runs suspects alone: a job that is lost together with a suspect would be blamed, too. A suspect is claimed when no job
- * is on this process's threads. If it has waited for an idle process for too long, it is also claimed beside jobs that have
- * never lost a start. From then on no other job is claimed for a while, and after that no job that has lost a start,
- * until the suspect ends.
- * @param aloneMs how long a suspect waits for an idle process, and for how long it then runs alone
+ * is on this process's threads; after `aloneMs`, also when all jobs there have never lost a start. While it runs, no other job
+ * is claimed for `aloneMs`, and after that only jobs that have never lost a start.
+ * @param aloneMs how long a suspect waits for idle threads, and for how long it then runs alone
  */
 export function createQuarantine(owned: OwnedClaims, aloneMs: number) {
   let waitsSince: number | null = null

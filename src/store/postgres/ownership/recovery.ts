@@ -16,13 +16,11 @@ import {
 import type { RescueReport } from '../../store.ts'
 import type { Query } from '../connection/connection.ts'
 import { lockRuns, type RecordDecoder, selectRuns } from '../statements/records.ts'
+import { noProcess } from '../statements/totals.ts'
 import { withLookup, type Operation } from '../writing/operations.ts'
 import type { UnitOfWork } from '../writing/unit-of-work.ts'
 import { isAbandoned } from './lease.ts'
 import type { OwnedClaims } from './owned-claims.ts'
-
-/** A number that no process has. */
-const noProcess = 0
 
 const selectDead = {
   name: 'select-dead',
@@ -32,8 +30,6 @@ const selectHeld = {
   name: 'select-held',
   text: 'SELECT DISTINCT run FROM holder WHERE process = ANY($1::integer[])',
 }
-
-const selectOwned = { name: 'select-owned', text: 'SELECT run FROM holder WHERE process = $1' }
 
 /** The runs of which one of these processes has running jobs. */
 async function runsHeldBy(query: Query, processes: readonly number[]): Promise<string[]> {
@@ -82,7 +78,7 @@ export function compareClaims(
   return withLookup('compareClaims', async (query) => {
     // Before the read, in which a later claim of this process would be missing.
     const ownClaims = owned.claims()
-    const heldIds = (await query(selectOwned, [process])).map(({ run }) => String(run))
+    const heldIds = await runsHeldBy(query, [process])
     const read = decoder.decode(await selectRuns(query, heldIds))
     const stored = read.flatMap(({ run }) => claimsHeldBy(process, run))
     const readIds = new Set(read.map(({ run }) => run.id))

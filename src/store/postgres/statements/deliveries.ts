@@ -21,9 +21,9 @@ import { heartbeatText } from '../ownership/lease.ts'
 
 const isFree = 'next_at IS NOT NULL AND holder IS NULL'
 
-/** Part of the statement that writes, with a question mark for each value. */
+/** Part of the statement that writes, with a question mark for each value. The first try is due when the run ends. */
 export const insertDeliveries = `INSERT INTO delivery (run, version, receiver, outcome, ended_at, next_at)
-  SELECT *, ended_at FROM unnest(?::uuid[], ?::integer[], ?::text[], ?::smallint[], ?::bigint[])
+  SELECT new.*, new.ended_at FROM unnest(?::uuid[], ?::integer[], ?::text[], ?::smallint[], ?::bigint[])
     AS new (run, version, receiver, outcome, ended_at)`
 
 export function deliveryRow({ outcome, ...rest }: NewDelivery) {
@@ -98,6 +98,7 @@ const release = {
     UPDATE delivery SET holder = NULL, next_at = least(next_at, $5::bigint) FROM lost
     WHERE delivery.run = lost.run AND delivery.version = lost.version`,
 }
+// The n-th value is the longest wait after n - 1 tries.
 const shorten = {
   name: 'shorten-waits-of-deliveries',
   text: `

@@ -36,6 +36,7 @@ interface FoundRuns {
 async function listFound(query: Query, decoder: RecordDecoder, { ids, hasMore, lastId }: FoundRuns): Promise<RunPage> {
   const asked = { text: 'SELECT * FROM record WHERE id = ANY ($1::uuid[]) ORDER BY id DESC', values: [ids] }
   const page = await readPage(query, decoder, asked, ids.length)
+  // It was cut because its runs have many jobs: the next page begins after its last run.
   if (page.hasMore) return page
   return { runs: page.runs, hasMore, ...(hasMore && lastId !== null && { lastId }) }
 }
@@ -168,6 +169,7 @@ async function findRuns(reader: Reader, filter: RunFilter, words: readonly Searc
   const { from, ...bounds } = boundsOf(filter)
   let { below } = bounds
   const found: string[] = []
+  // Each step continues below the runs of the one before.
   const steps = [
     () => walk(reader.query, walkNear, [wanted, from, below]),
     () => reader.transact((query) => readIndex(query, [wanted, from, below])),
@@ -183,6 +185,7 @@ async function findRuns(reader: Reader, filter: RunFilter, words: readonly Searc
     const end = isCut ? (ids.at(-1) ?? null) : finding.end
     if (end === null) return { ids: found, hasMore: false, lastId: null }
     below = end
+    // The rest of this step's runs comes before those of the next step.
     if (isCut) break
   }
   return { ids: found, hasMore: true, lastId: below }

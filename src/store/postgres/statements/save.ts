@@ -95,7 +95,9 @@ export function hasWrites({ added, changed, removed }: Writes): boolean {
 
 function compose(name: string, parts: readonly Part[], outputs: readonly Part[]): Statement {
   const has = (part: string): boolean => parts.some((one) => one.name === part)
-  // The first expression locks the changed records before any other part writes.
+  // First, so that records are locked before other rows, as in every transaction: PostgreSQL runs a part when an expression
+  // needs it, and all others at the end. It does not promise that, but no order is wrong: the statement writes all or nothing,
+  // and of two that wait for each other, one is sent again. -1: no record has the known revision.
   const isCurrent = `${outdatedUnless('SELECT count(*) = coalesce(min(wanted), -1) FROM changed')} AS is_current`
   const selected = [
     ...(has('changed') ? [isCurrent] : []),
@@ -140,14 +142,14 @@ function partsOf(writer: Writer, writes: Writes): Part[] {
   add('tags_added', insertTags, tagsOf(added), 'name', 'runId')
   add('tasks_added', insertTasks, tasksOf(added), 'name', 'runId')
   // All other rows of removed runs.
-  add('payloads_forgotten', deleteOf('payload'), removed, 'id')
-  add('steps_forgotten', deleteOf('step'), removed.filter(hasSteps), 'id')
-  add('lines_forgotten', deleteOf('log_chunk'), removed, 'id')
-  add('deliveries_forgotten', deleteOf('delivery'), removed.filter(hasWebhook), 'id')
-  add('keys_forgotten', deleteKeys, removed, 'id')
-  add('search_forgotten', deleteOf('search'), removed, 'id')
-  add('tags_forgotten', deleteNames('run_tag', 'tag'), tagsOf(removed), 'name', 'runId')
-  add('tasks_forgotten', deleteNames('run_task', 'task'), tasksOf(removed), 'name', 'runId')
+  add('payloads_of_removed', deleteOf('payload'), removed, 'id')
+  add('steps_of_removed', deleteOf('step'), removed.filter(hasSteps), 'id')
+  add('lines_of_removed', deleteOf('log_chunk'), removed, 'id')
+  add('deliveries_of_removed', deleteOf('delivery'), removed.filter(hasWebhook), 'id')
+  add('keys_of_removed', deleteKeys, removed, 'id')
+  add('search_of_removed', deleteOf('search'), removed, 'id')
+  add('tags_of_removed', deleteNames('run_tag', 'tag'), tagsOf(removed), 'name', 'runId')
+  add('tasks_of_removed', deleteNames('run_task', 'task'), tasksOf(removed), 'name', 'runId')
   add('starts_added', insertStarts, starts.map(startRow), 'task', 'count', 'stepMs', 'perMs')
   add('starts_removed', deleteStarts, starts, 'task')
   if (isCounted(totals)) {

@@ -1,6 +1,6 @@
 /**
- * Schedules, which only a writer that knows their latest revision can change, and since when processes have watched their
- * ticks.
+ * Schedules, and since when processes have watched their ticks. A change names the revision that it replaces: if another
+ * process has replaced it before, nothing changes.
  */
 import { acceptRun } from '../../../domain/run/new-run.ts'
 import { maxSchedules, type Schedule } from '../../../domain/schedule.ts'
@@ -81,8 +81,8 @@ export async function readDueSchedules(query: Query, at: number): Promise<DueSch
 }
 
 /**
- * Runs alone in its transaction, which so locks the row of one schedule: transactions that lock several rows in different
- * orders could wait for each other.
+ * Changes a schedule, in a transaction of its own: transactions that lock the rows of several schedules in different orders
+ * could wait for each other.
  */
 export function changeSchedule({ run, ...change }: ScheduleChange, at: number): Operation {
   const { name, to } = change
@@ -137,8 +137,9 @@ export function createTickWatch(query: Query, process: number, { renewMs, roundM
     if (watch.since !== null) return watch.since
     const others = await query(selectOthers, [process])
     const { startedAt, heartbeats } = watch
+    // Their leases were renewed after this watch started, and they know since when they watch.
     const watching = others.filter((row) => !heartbeats.has(row['heartbeat']) && sinceOf(row) !== null)
-    // By then every process that is alive has renewed its lease and finished its own start.
+    // After this time, all others are dead.
     const isLate = performance.now() - startedAt > 2 * renewMs + roundMs
     if (watching.length < others.length && !isLate) return null
     const since = Math.min(at, ...watching.map((row) => sinceOf(row) ?? at))

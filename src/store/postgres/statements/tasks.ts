@@ -51,12 +51,12 @@ type RatedTask = readonly [task: string, rate: Rate]
 interface Room {
   /** How many more jobs of the task may start. */
   readonly left: number
-  /** Milliseconds until the next start, once that many have started. */
+  /** Milliseconds until there is room again, once `left` more jobs have started. */
   readonly waitMs: number
 }
 
-/** How soon a claim tries again to lock a rate that another transaction has locked. */
-const lockedMs = 5
+/** How soon a claim tries again to lock the jobs or the rate that another transaction has locked. */
+export const lockedMs = 5
 
 export function createRateLimits(): RateLimits {
   /** Until when rates are used up, on the clock of `performance.now()`. */
@@ -93,9 +93,11 @@ export function createRateLimits(): RateLimits {
           return count === 0 ? [] : { task, rate, count }
         }),
       nextInMs(starts) {
-        const waits = rated.map(([task, rate]) => {
+        const waits = rated.map((one) => {
+          const [task] = one
+          if (waitMs(one) > 0) return waitMs(one)
           const isLockedElsewhere = rooms !== null && !rooms.has(task) && (limitIn(request, task) ?? 1) > 0
-          return waitMs([task, rate]) || (isLockedElsewhere ? lockedMs : (usedUpMs(task, starts) ?? Infinity))
+          return isLockedElsewhere ? lockedMs : (usedUpMs(task, starts) ?? Infinity)
         })
         return Math.ceil(Math.min(...waits))
       },
@@ -155,6 +157,7 @@ const selectStarts = {
         WHERE task_start.task = rate.task AND task_start.at > clock.now - rate.per_ms) AS recent
     ) AS counted`,
 }
+// The database's clock was set back: the starts that are ahead of it become one start, now.
 const boundStarts = {
   name: 'bound-starts',
   text: `
@@ -185,7 +188,8 @@ async function lockRooms(query: Query, rated: readonly RatedTask[]): Promise<Map
       return lockRooms(query, rated)
     }
     const fullAt = at('full_at')
-    // There is room again when the start that fills the window leaves it: the first one, or the one about to be stored.
+    // There is room again when a start leaves the window. If it is full, that is the start with which the sum, from the newest
+    // on, reaches the limit. Otherwise it is the oldest start, or the one that is about to be stored.
     const leavesAt = fullAt ?? at('first_at') ?? now + rateStepMs(rate)
     rooms.set(task, { left: fullAt === null ? rate.limit - used : 0, waitMs: leavesAt + rate.perMs - now })
   }

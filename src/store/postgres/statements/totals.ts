@@ -9,6 +9,9 @@ import { emptyTotals, storeStats, type StoreStats, type Totals } from '../../tot
 import type { Query, Row } from '../connection/connection.ts'
 import { dueUntil, isInLevel, levelsOf, runsHere } from './queue.ts'
 
+/** A number that no process has. In the totals, its row adds up those of processes that are gone. */
+export const noProcess = 0
+
 /** A writing connection of a process; it has a row in the totals. */
 export interface Writer {
   readonly process: number
@@ -51,9 +54,9 @@ export const foldTotals = {
   name: 'fold-totals',
   text: `
     WITH gone AS (
-      DELETE FROM tally WHERE process <> 0 AND process NOT IN (SELECT id FROM process) RETURNING *)
+      DELETE FROM tally WHERE process <> ${noProcess} AND process NOT IN (SELECT id FROM process) RETURNING *)
     INSERT INTO tally (process, writer, ${totalColumns.join(', ')})
-    SELECT 0, 0, ${totalColumns.map((column) => `sum(${column})`).join(', ')} FROM gone HAVING count(*) > 0
+    SELECT ${noProcess}, 0, ${totalColumns.map((column) => `sum(${column})`).join(', ')} FROM gone HAVING count(*) > 0
     ON CONFLICT (process, writer) DO UPDATE SET ${addTotals}`,
 }
 
@@ -70,7 +73,7 @@ export function writerName(process: number, writer: number): string {
 export function createBacklog() {
   let writers = new Map<string, number>()
   let sum = 0
-  /** Writers whose shares arrived during the read under way: the rows can be older. */
+  /** Writers whose shares arrived during the read under way: they are newer than its rows. */
   let setMeanwhile = new Set<string>()
 
   return {

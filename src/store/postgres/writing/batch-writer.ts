@@ -77,7 +77,7 @@ export function createBatchWriter(options: BatchWriterOptions) {
         return await send(group)
       } catch (error) {
         const failure = error instanceof UnknownCommit ? error.cause : error
-        // Also repeated after a refusal: the first commit may take place meanwhile, and then the id of its run exists.
+        // The first commit may take place during the repeat, which is then refused: its run exists. The next one finds the run.
         if (!isFailure(failure) || performance.now() > deadline) throw failure
         await sleep(repeatPauseMs)
       }
@@ -89,13 +89,13 @@ export function createBatchWriter(options: BatchWriterOptions) {
     let conflicts = 0
     let hasReconnected = false
     for (;;) {
-      const wasIdle = connection?.isOpen() === true
+      const wasOpen = connection?.isOpen() === true
       try {
         return await send(group)
       } catch (error) {
         if (error instanceof UnknownCommit) return repeat(group)
         const isConflict = isFailure(error, 'conflict') && conflicts < maxConflicts
-        const isStale = isFailure(error, 'lost') && wasIdle && !hasReconnected
+        const isStale = isFailure(error, 'lost') && wasOpen && !hasReconnected
         if (!isConflict && !isStale) throw error
         if (isConflict) conflicts += 1
         else hasReconnected = true
@@ -226,7 +226,10 @@ export function createBatchWriter(options: BatchWriterOptions) {
     /** Resolves when every earlier operation has a reply; null if all of them have. */
     earlierReplies: (): Promise<unknown> | null =>
       unreplied.size === 0 ? null : Promise.allSettled([...unreplied].map(({ promise }) => promise)),
-    /** Resolves to the run's record as the last earlier operation on it leaves it; null if none of them is under way. */
+    /**
+     * The run's record as its last operation without a reply writes it; undefined if that operation does not write it. Returns
+     * null if the run has no such operation.
+     */
     latestWrite(runId: string): Promise<Stored | undefined> | null {
       const last = [...unreplied].findLast(({ operation }) => concerns(operation, runId))
       if (last === undefined) return null

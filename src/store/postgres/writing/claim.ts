@@ -18,7 +18,7 @@ import {
   type WaitingJob,
 } from '../statements/queue.ts'
 import type { RecordDecoder } from '../statements/records.ts'
-import type { ClaimLimits, PausedTasks, RateLimits, TaskStart } from '../statements/tasks.ts'
+import { type ClaimLimits, lockedMs, type PausedTasks, type RateLimits, type TaskStart } from '../statements/tasks.ts'
 import type { EmptyQueueCache, NoteQueue } from './commit-effects.ts'
 import { type Context, type Operation, withLookup } from './operations.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
@@ -153,9 +153,6 @@ interface Choice {
   /** How many more jobs of these tasks may be claimed. */
   readonly taskLimits: ReadonlyMap<string, number>
 }
-
-/** How soon a claim looks again for jobs that another transaction has locked. */
-const lockedMs = 5
 
 interface Candidates {
   /** null: none in the queue. */

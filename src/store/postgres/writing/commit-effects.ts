@@ -45,7 +45,7 @@ export function createCommitEffects(parts: Parts) {
       if (written.length > 0) search.note(written)
       for (const { id } of removed) cache.forget(id)
       for (const job of claimed) owned.add(job)
-      for (const claim of voided) owned.void(claim)
+      for (const claim of voided) owned.markVoid(claim)
       const hadLostStart = owned.withLostStart().length > 0
       // Also a claim that turned out to be void has ended.
       for (const { settles } of operations) if (settles !== undefined) owned.remove(settles)
@@ -57,6 +57,7 @@ export function createCommitEffects(parts: Parts) {
     /** Call when the operations of the group have their replies. */
     replied({ changes, asCommitted, newWork, live, isNotified }: Outcome, writer: number): void {
       subscribers.change(changes, asCommitted)
+      // A commit that changes known runs has notified other processes itself: each one that settles, and few that accept.
       if (writer === writers.settling) {
         if (newWork === 'due') subscribers.work()
       } else if (live !== null) workNotifier.note(live, isNotified && newWork === 'due' ? 'none' : newWork)

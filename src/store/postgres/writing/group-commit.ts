@@ -1,8 +1,8 @@
 /**
  * A group of operations as one transaction. If every record that it needs is in memory, the group is one statement, which
  * writes nothing if one of the records is outdated. Otherwise it locks and reads the records first, and writes together
- * with the commit. Every transaction locks in one order, keys and then records by id, so that no two wait for each
- * other. A claim skips locked records.
+ * with the commit. Every transaction locks in one order, so that no two wait for each other: keys, requests of the inbox,
+ * records by id. A claim waits for no lock: it skips records and rates that are locked.
  */
 import { type ClaimedJob, jobKey } from '../../../domain/claim.ts'
 import type { RunRecord } from '../../../domain/run.ts'
@@ -112,7 +112,7 @@ function planFromCache(group: Group, runIds: readonly string[]): Plan | null {
   return planned.writes.changed.length === runIds.length ? planned : null
 }
 
-/** Two trips to the server: all reads, then all writes with the commit. */
+/** All reads, then all writes with the commit: two trips to the server, and more if a lookup needs what it has read before. */
 async function commitLocked(
   { query, together, isOpen }: Connection,
   group: Group,

@@ -158,7 +158,7 @@ export const operations = {
   },
 }
 
-// Skips runs that another process is removing.
+// Skips runs that another process is removing, and for some time runs with deliveries that were not sent.
 const lockFinished = {
   name: 'lock-finished',
   text: `
