@@ -38,7 +38,7 @@ import type { Store } from './store/store.ts'
 import type { Registry } from './tasks/registry.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 import { createPost } from './webhooks/post.ts'
-import { createWebhookSender } from './webhooks/sender.ts'
+import { createMissingSender, createWebhookSender, type WebhookSender } from './webhooks/sender.ts'
 
 export interface Service extends Pick<Http, 'mount' | 'connect'> {
   /** All routes, for a server of their own. */
@@ -150,19 +150,21 @@ export function createService(options: ServiceOptions): Service {
   const pruner = createPruner({ ...config, store, clock, log })
   /** Where the library is mounted, for the paths in webhooks. */
   let ownPrefix = ''
-  const sendsWebhooks = config.webhookSecret.length > 0 && config.role !== 'http'
-  const sender = sendsWebhooks
-    ? createWebhookSender({
-        store,
-        secrets: config.webhookSecret,
-        post: createPost({ allowPrivate: config.webhookAllowPrivate }),
-        textOf: (run) => eventText(withoutSecrets(run), { showsStacks: false, prefix: ownPrefix }),
-        onTried: metrics.webhookTried,
-        onGivenUp: metrics.webhookGivenUp,
-        clock,
-        log,
-      })
-    : null
+  function createSender(): WebhookSender | null {
+    if (config.role === 'http') return null
+    if (config.webhookSecret.length === 0) return createMissingSender({ store, log })
+    return createWebhookSender({
+      store,
+      secrets: config.webhookSecret,
+      post: createPost({ allowPrivate: config.webhookAllowPrivate }),
+      textOf: (run) => eventText(withoutSecrets(run), { showsStacks: false, prefix: ownPrefix }),
+      onTried: metrics.webhookTried,
+      onGivenUp: metrics.webhookGivenUp,
+      clock,
+      log,
+    })
+  }
+  const sender = createSender()
   const onDeliveryDue = (): void => sender?.wake()
   store.onChange(({ isDeliveryDue }) => isDeliveryDue === true && onDeliveryDue())
   const periodic = [

@@ -158,6 +158,23 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   }
 }
 
+/** For a process without a secret: warns once if there are webhooks to send. */
+export function createMissingSender({ store, log }: Pick<WebhookSenderOptions, 'store' | 'log'>): WebhookSender {
+  let hasWarned = false
+  function wake(): void {
+    if (!hasWarned) log.warn('there are webhooks to send, and this process has no secret to sign them: it sends none')
+    hasWarned = true
+  }
+
+  async function findPending(): Promise<void> {
+    // With the instant 0, none is due and none is claimed.
+    const { nextDueAt } = await store.claimDeliveries({ ...createReceivers().room([]), after: '', at: 0 })
+    if (nextDueAt !== null) wake()
+  }
+
+  return { start: () => void findPending().catch(() => {}), wake, drain: async () => {}, stop() {} }
+}
+
 function outcomeOf({ status }: PostResult): TryOutcome {
   if (status === null) return 'unanswered'
   return status >= 200 && status <= 299 ? 'delivered' : 'refused'
