@@ -48,7 +48,7 @@ export const addBench: AddCommand = (program, act) => {
     .action(
       act(async (context: Context, tasks: string[], { rate, seconds, input, own }: BenchOptions) => {
         const { environment, isJson, isUrlGiven, name } = context
-        if (rate * seconds > maxRequests) throw new UsageError(`more than ${maxRequests} requests at once`)
+        if (rate * seconds > maxRequests) throw new UsageError(`more than ${maxRequests} requests in all`)
         const isOwn = own === true || tasks.length === 0
         if (isOwn && isUrlGiven) throw new UsageError('name tasks of the service, or leave its address out')
         exitOnSignals()
@@ -98,11 +98,12 @@ function send({ url, environment }: Context, body: string, { rate, seconds }: Lo
   const { FORERUNNER_API_KEY: apiKey } = environment
   const headers: Record<string, string> = apiKey ? { authorization: `Bearer ${apiKey}` } : {}
   const address = new URL('run-tasks', url.endsWith('/') ? url : `${url}/`).href
-  return whileWorking(`sending ${rate * seconds} requests in ${seconds} s`, (say) => {
+  const count = Math.round(rate * seconds)
+  return whileWorking(`sending ${count} requests in ${seconds} s`, (say) => {
     let replies = 0
     const onReply = (): void => {
       replies += 1
-      if (replies % rate === 0) say(`${replies} of ${rate * seconds} answered`)
+      if (replies % Math.ceil(rate) === 0) say(`${replies} of ${count} answered`)
     }
     return offer({ url: address, seconds, streams: [{ body, perSecond: rate }], headers, onReply })
   })

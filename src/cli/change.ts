@@ -91,7 +91,7 @@ export const addRedeliver: AddCommand = (program, act) => {
 }
 
 interface ManyChange {
-  /** As in "say --yes to … them". */
+  /** Completes "Do you want to … them?". */
   readonly verb: string
   /** How many runs match. */
   count(): Promise<number>

@@ -1,6 +1,7 @@
 /** forerunner init and types: write the files of a project, and the types of its tasks. */
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { readConfig } from '../config.ts'
 import { messageOf } from '../domain/errors.ts'
@@ -20,7 +21,9 @@ interface Package {
 export const addInit: AddCommand = (program, act) => {
   program
     .command('init')
-    .description('write a working project: a task, its test, scripts, a Dockerfile; existing files are kept')
+    .description(
+      'write a working project: a task, its test, scripts, a Dockerfile; existing files stay, and package.json is completed',
+    )
     .argument('[directory]', 'default: the current one')
     .action(
       act(async ({ isJson, name }: Context, given: string | undefined) => {
@@ -61,7 +64,7 @@ async function isIntended(directory: string, found: Package | undefined): Promis
   return others.length === 0 || confirm(`${directory} has other files and no package.json. Write a project into it?`)
 }
 
-/** Existing files stay as they are. @returns the files that were written */
+/** Existing files stay as they are; package.json gets what it lacks. @returns the files that were written */
 async function writeProject(directory: string, found: Package | undefined): Promise<string[]> {
   // In a package that is not a module, Node runs `.ts` as CommonJS.
   const ending = found === undefined || found.type === 'module' ? 'ts' : 'mts'
@@ -78,7 +81,9 @@ async function writeProject(directory: string, found: Package | undefined): Prom
     if (await writeNew(join(directory, path), content)) written.push(path)
   }
   const base = found ?? { name: packageName(directory), private: true, type: 'module' }
-  await writeFile(join(directory, 'package.json'), packageText(base, ending))
+  const completed = completePackage(base, ending)
+  if (isDeepStrictEqual(found, completed)) return written
+  await writeFile(join(directory, 'package.json'), `${JSON.stringify(completed, null, 2)}\n`)
   return [...written, 'package.json']
 }
 
@@ -102,11 +107,11 @@ function packageName(directory: string): string {
 }
 
 /** Adds what the package lacks. */
-function packageText(base: Package, ending: string): string {
+function completePackage(base: Package, ending: string): Package {
   const { test, ...scripts } = base.scripts ?? {}
   // The script that `npm init` writes fails, saying that there is no test.
   const hasTest = test !== undefined && !test.includes('no test specified')
-  const whole = {
+  return {
     ...base,
     scripts: {
       start: 'forerunner serve',
@@ -119,7 +124,6 @@ function packageText(base: Package, ending: string): string {
     // For `npm run types` only.
     devDependencies: { '@types/node': '^24.0.0', typescript: '^7.0.0', ...base.devDependencies },
   }
-  return `${JSON.stringify(whole, null, 2)}\n`
 }
 
 function nextSteps(directory: string, given: string | undefined): string {

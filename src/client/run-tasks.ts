@@ -26,7 +26,7 @@ const maxRetryAfterS = 60
 const joinS = 60
 
 /**
- * A remote call is tried again after a temporary failure, with a new idempotency key if the caller has given none.
+ * A remote call is tried again after a temporary failure. All its tries have one idempotency key: the caller's, or a new one.
  * @param nameOf finds the names of definitions that do not state them
  */
 export function createRunCalls({ read, json, isRemote }: Transport, nameOf?: NameOf) {

@@ -1,6 +1,6 @@
 /** The command: its exit code, and what it prints. Each code is that of a process of its own, too. */
 import { spawn } from 'node:child_process'
-import { mkdtempDisposable, writeFile } from 'node:fs/promises'
+import { mkdtempDisposable, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -231,6 +231,17 @@ test('loads a running service, or its own, at a fixed rate', async () => {
   assert.is((await command(['bench', '--rate', '0'])).code, 2)
   const alone = await forerunner(['bench', '--rate', '20', '--seconds', '0.2'])
   assert.equal([alone.code, /^answered {2}4 of 4$/m.test(alone.output)], [0, true], alone.errors)
+})
+
+test('init completes package.json, and writes it only if it lacks something', async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'forerunner-'))
+  const path = join(directory.path, 'package.json')
+  await writeFile(path, '{"type":"module"}')
+  const init = async () => (read(await command(['init', directory.path, '--json'])) as { written: string[] }).written
+  assert.is((await init()).at(-1), 'package.json')
+  const text = JSON.stringify(JSON.parse(await readFile(path, 'utf8')))
+  await writeFile(path, text)
+  assert.equal([await init(), await readFile(path, 'utf8')], [[], text])
 })
 
 test('the doctor finds errors', async () => {

@@ -71,8 +71,8 @@ if (hasTerminal) {
 
   test('Ctrl-C ends the current request', async () => {
     await using service = await shareService()
-    const { ended, output, type } = inTerminal(service.url, 'bench echo --rate 5 --seconds 60')
-    await until('it is under way', () => output().includes('requests in 60 s'))
+    const { ended, output, type } = inTerminal(service.url, 'bench echo --rate 4.5 --seconds 60')
+    await until('it is under way', () => output().includes('5 of 270 answered'))
     type('\u0003')
     assert.is(await ended, 130)
   })
