@@ -1,4 +1,4 @@
-/** A schedule before it is stored: the schedules that code declares, and the check of a schedule's times and request. */
+/** A schedule before it is stored: the check of its times and its request, and the schedules that code declares. */
 import { AppError, BootError, messageOf } from '../domain/errors.ts'
 import { parseKeeping, writeJson } from '../domain/json.ts'
 import type { RequestIssue } from '../domain/problems.ts'
@@ -8,13 +8,13 @@ import type { Intake } from '../intake/intake.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Registry } from '../tasks/registry.ts'
 
-/** A schedule with valid members; their values are not checked yet. */
+/** A schedule whose members have the right types. Its times and its tasks are not checked yet. */
 export interface ScheduleInput extends Omit<ScheduleDefinition, 'request'> {
   readonly request: RunRequest
   readonly paused: boolean
 }
 
-/** A list of schedules contains all requests, so that each one is bounded. */
+/** Bounds the list of schedules, which contains the request of each. */
 const maxRequestBytes = 65_536
 
 /** Makes a check that throws AppError `validation-error` or `unknown-task` with a pointer for each issue. */
@@ -65,7 +65,8 @@ function cronMessage(error: unknown): string {
 export function refusal(code: AppError['code'], errors: readonly RequestIssue[]): AppError {
   const [first] = errors
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
-  return new AppError(code, `${first?.pointer}: ${first?.detail}${more}`, { members: { errors } })
+  const place = first === undefined || first.pointer === '' ? '' : `${first.pointer}: `
+  return new AppError(code, `${place}${first?.detail}${more}`, { members: { errors } })
 }
 
 /** The request of a schedule that has been checked. Its inputs keep their exact JSON text. */

@@ -102,7 +102,7 @@ export function createSchedules(options: SchedulesOptions): Schedules {
       const to = await next(before)
       if (to === before) return to
       const result = await store.changeSchedule({ name, from: before?.revision ?? null, to, run: null }, clock.now())
-      if (result === 'full') throw invalid('', `there are ${maxSchedules} schedules, and no more fit`)
+      if (result === 'full') throw invalid(`there are ${maxSchedules} schedules, and no more fit`)
       if (result === 'changed') {
         ticker.wake()
         return to
@@ -144,7 +144,7 @@ export function createSchedules(options: SchedulesOptions): Schedules {
     list: store.listSchedules,
     get,
     async put(name, input) {
-      if (!isScheduleName(name)) throw invalid('/name', nameRule)
+      if (!isScheduleName(name)) throw invalid(`the name ${nameRule}`)
       refuseDeclared(name)
       return putChecked(name, await check(input), () => ({ isDeclared: false, isPaused: input.paused }))
     },
@@ -208,8 +208,9 @@ function isSame(one: ScheduleDefinition, other: ScheduleDefinition): boolean {
   )
 }
 
-function invalid(pointer: string, detail: string): AppError {
-  return refusal('validation-error', [{ pointer, detail }])
+/** For a fault outside the members of the body. */
+function invalid(detail: string): AppError {
+  return refusal('validation-error', [{ pointer: '', detail }])
 }
 
 function notFound(name: string): AppError {

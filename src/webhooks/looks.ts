@@ -38,7 +38,7 @@ export function createLooks({ claim, release, sendingCount, isShared, clock, log
   const leftOfRestMs = (): number => restsUntil - performance.now()
 
   function mustWaitMs(): number {
-    // While half of the tries are under way, the other half is left to receivers that wait for the next look at all.
+    // Half of the tries are left to receivers that wait for the next look at all receivers.
     const mayLookAtFreed = freed.size > 0 && sendingCount() < maxAtOnce / 2
     return mayLookAtFreed ? 0 : leftOfRestMs()
   }

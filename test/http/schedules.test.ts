@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ScheduleListView, ScheduleView } from '../../src/http/views/schedule.ts'
 import { fileURLToPath } from 'node:url'
-import { readRun } from '../harness/run.ts'
+import { readProblem, readRun } from '../harness/run.ts'
 import { startService, type Service } from '../harness/service.ts'
 import { expectProblem, pointersOf } from './expect-problem.ts'
 
@@ -133,7 +133,9 @@ test('errors of a schedule are named', async () => {
   ])
   const euros = { tasks: [{ name: 'echo', input: '€'.repeat(22_000) }] }
   await refused({ ...nightly, request: euros }, ['/request'])
-  for (const name of ['a.b', 'a%20b', 'a%2Fb', 'ä', 'n'.repeat(65)]) await refused(nightly, ['/name'], name)
+  for (const name of ['a.b', 'a%20b', 'a%2Fb', 'ä', 'n'.repeat(65)]) await refused(nightly, [''], name)
+  const { detail } = await readProblem(await put(service, 'a.b', nightly))
+  assert.is(detail, 'the name must be 1–64 letters, digits, "-" and "_"')
 
   const unknown = await put(service, 'x', { ...nightly, request: { tasks: [{ name: 'echo' }, { name: 'nope' }] } })
   assert.equal(pointersOf(await expectProblem(unknown, 'unknown-task')), ['/request/tasks/1/name'])
