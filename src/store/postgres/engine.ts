@@ -171,8 +171,8 @@ export function createPostgresStore(options: PostgresOptions): Store {
         return ids.length === 0 ? 0 : ((await settling.submitAlone(expireRuns(ids, decoder, at))) as number)
       }),
     leave: (at) =>
-      afterAll('leave', async (_, { intake, process, decoder }) => {
-        return (await intake.submitAlone(leave(process, decoder, at))) as number
+      afterAll('leave', async (_, { intake, processId, decoder }) => {
+        return (await intake.submitAlone(leave(processId, decoder, at))) as number
       }),
     rescue: async (at) => opened().takeOver(at),
     prune: (finishedBefore, limit, at) =>
@@ -217,12 +217,13 @@ export function createPostgresStore(options: PostgresOptions): Store {
     pruneMinutes: (before) => outside('pruneMinutes', (query) => pruneMinutes(query, before)),
     minutesOf: (range) => outside('minutesOf', (query) => readMinutes(query, range)),
     claimDeliveries: (request) =>
-      outside('claimDeliveries', (query, { process }) => claimDeliveries(query, process, request)),
-    endDeliveryTry: (...of) => outside('endDeliveryTry', (query, { process }) => endDeliveryTry(query, process, ...of)),
+      outside('claimDeliveries', (query, { processId }) => claimDeliveries(query, processId, request)),
+    endDeliveryTry: (...of) =>
+      outside('endDeliveryTry', (query, { processId }) => endDeliveryTry(query, processId, ...of)),
     retryDelivery: (...of) => afterAll('retryDelivery', (query) => retryDelivery(query, ...of)),
     releaseDeliveries: (kept) =>
-      outside('releaseDeliveries', (query, { process, silentProcesses }) => {
-        return releaseDeliveries(query, process, kept, silentProcesses(), options.clock.now())
+      outside('releaseDeliveries', (query, { processId, silentProcesses }) => {
+        return releaseDeliveries(query, processId, kept, silentProcesses(), options.clock.now())
       }),
     changeSchedule: async (...of) => (await opened().intake.submitAlone(changeSchedule(...of))) as ScheduleResult,
     getSchedule: (name) => afterAll('getSchedule', (query) => readSchedule(query, name)),

@@ -63,7 +63,7 @@ const forgetProcesses = {
 const removed = { version: 0, state: 'running', answer: null } as const
 
 export function createMaintenance(options: MaintenanceOptions) {
-  const { process, tasks, timing, query, intake, settling, lease, heartbeats, owned, decoder, clock, log } = options
+  const { processId, tasks, timing, query, intake, settling, lease, heartbeats, owned, decoder, clock, log } = options
   const { quarantine, effects, subscribers, inbox, backlog, pausedTasks } = options
   const { leaseMs, roundMs } = timing
   const aheadOfMonotonic = (): number => clock.now() - performance.now()
@@ -82,7 +82,7 @@ export function createMaintenance(options: MaintenanceOptions) {
 
   /** Takes back the jobs of dead processes. */
   async function takeOver(at: number): Promise<RescueReport> {
-    const report = await settling.submitAlone(rescue(process, decoder, silentProcesses(), at))
+    const report = await settling.submitAlone(rescue(processId, decoder, silentProcesses(), at))
     await boundDeliveries(query, at)
     const suspects = Number((await query(countSuspects))[0]?.['suspects'])
     quarantine.noteSuspects(suspects > 0)
@@ -96,7 +96,8 @@ export function createMaintenance(options: MaintenanceOptions) {
   async function compareOwned(): Promise<void> {
     effects.clearOrphans()
     // Alone, and so after each claim under way: its jobs would look like orphans until this process has the reply.
-    const missing = (await intake.submitAlone(compareClaims(process, decoder, owned, clock.now()))) as readonly Claim[]
+    const compare = compareClaims(processId, decoder, owned, clock.now())
+    const missing = (await intake.submitAlone(compare)) as readonly Claim[]
     // A claim is also missing when its job was just settled. This process knows that when the outcome has its reply.
     await settling.earlierReplies()
     for (const claim of missing) {
@@ -115,7 +116,7 @@ export function createMaintenance(options: MaintenanceOptions) {
     if (effects.hasOrphans() || rounds % compareEvery === 0) await compareOwned()
     await heartbeats.look(query)
     const silent = heartbeats.unchangedFor(leaseMs)
-    if (lease.keptForMs() >= leaseMs && (await query(selectAbandoned, [process, silent])).length > 0) {
+    if (lease.keptForMs() >= leaseMs && (await query(selectAbandoned, [processId, silent])).length > 0) {
       const { requeued, crashed, suspects } = await takeOver(clock.now())
       if (requeued + crashed > 0) {
         log.warn({ requeued, crashed, suspects }, 'took back the jobs of a process that died')

@@ -49,14 +49,14 @@ export async function createParts(options: PostgresOptions, subscribers: Subscri
   const connect = createConnect(pg, database)
   const startedAt = clock.now()
   const registration = { tasks, hasSearch, at: startedAt, waitMs: options.connectWaitMs, clock, log }
-  const process = await prepareDatabase(connect, database, registration)
+  const processId = await prepareDatabase(connect, database, registration)
 
   const reader = createReader(pg, database)
   const { query } = reader
   const decoder = createRecordDecoder(log)
   const owned = createOwnedClaims()
   const heartbeats = createHeartbeats()
-  const pauses = encodeNotification({ type: 'pauses', from: process }).join('')
+  const pauses = encodeNotification({ type: 'pauses', from: processId }).join('')
   return {
     database,
     timing,
@@ -67,13 +67,13 @@ export async function createParts(options: PostgresOptions, subscribers: Subscri
     clock,
     log,
     /** Number of this process. */
-    process,
+    processId,
     /** Tasks that run here; null: any. */
     tasks,
     decoder,
     cache: createRecordCache(),
-    search: createSearchIndex({ process, startedAt, hasSearch, query, decoder, clock, log }),
-    readiness: createReadiness(process, timing),
+    search: createSearchIndex({ processId, startedAt, hasSearch, query, decoder, clock, log }),
+    readiness: createReadiness(processId, timing),
     /** The claims of this process. */
     owned,
     quarantine: createQuarantine(owned, timing.aloneMs),

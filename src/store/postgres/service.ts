@@ -18,7 +18,7 @@ import { type CommitEffects, createCommitEffects, writers } from './writing/comm
 
 /** Handles the notifications of other processes. */
 function createReceiver(parts: Parts, intake: BatchWriter, { wakeForWork }: CommitEffects) {
-  const { process, subscribers, owned, cache, backlog, pausedTasks, heartbeats, remoteProgress } = parts
+  const { processId, subscribers, owned, cache, backlog, pausedTasks, heartbeats, remoteProgress } = parts
 
   async function onCommit(notice: Notification & { readonly type: 'commit' }): Promise<void> {
     const { from, writer, live, changes, voided, hasWork } = notice
@@ -48,7 +48,7 @@ function createReceiver(parts: Parts, intake: BatchWriter, { wakeForWork }: Comm
     refreshPauses,
     async onMessage(text: string): Promise<void> {
       if (text === inboxNotification) return subscribers.requests()
-      const notice = decodeNotification(text, process)
+      const notice = decodeNotification(text, processId)
       if (notice === null) return
       switch (notice.type) {
         case 'commit':
@@ -70,7 +70,7 @@ export type Service = Awaited<ReturnType<typeof startService>>
 /** @throws BootError */
 export async function startService(options: PostgresOptions, subscribers: Subscribers, turns: TurnScheduler) {
   const parts = await createParts(options, subscribers)
-  const { database, timing, process, tasks, reader, query, pausedTasks, readiness, search, log } = parts
+  const { database, timing, processId, tasks, reader, query, pausedTasks, readiness, search, log } = parts
   const { onCommit = () => {}, onLost, stall = null } = options
   const effects = createCommitEffects(parts)
   const batchWriter = (writer: number): BatchWriter =>
@@ -79,7 +79,7 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   const intake = batchWriter(writers.intake)
   /** Settles, cancels, retries and removes. */
   const settling = batchWriter(writers.settling)
-  const lease = createLease({ ...database, process, tasks, stall, onLost })
+  const lease = createLease({ ...database, processId, tasks, stall, onLost })
   const maintenance = createMaintenance({ ...parts, intake, settling, lease, effects })
   const receiver = createReceiver(parts, intake, effects)
   const onMessage = (text: string): void => void receiver.onMessage(text)
@@ -102,13 +102,13 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
     await search.stop()
     await Promise.all([intake.close(), settling.close(), listener.stop(), lease.stop()])
     // Without its row the process counts as dead: others take over at once the jobs that it could not hand back.
-    await query({ text: 'DELETE FROM process WHERE id = $1' }, [process]).catch(() => {})
+    await query({ text: 'DELETE FROM process WHERE id = $1' }, [processId]).catch(() => {})
     await reader.end()
   }
 
   try {
     await Promise.all([listener.start(), lease.start(), parts.backlog.refresh(query), pausedTasks.refresh()])
-    await parts.notifyOthers({ type: 'hello', from: process })
+    await parts.notifyOthers({ type: 'hello', from: processId })
   } catch (error) {
     await stop()
     throw new BootError('the database stopped answering', error)
@@ -133,8 +133,8 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
     },
     // A lost message does no harm: progress is published again and again.
     publishProgress: (progress: readonly JobProgress[]): Promise<void> =>
-      parts.notifyOthers({ type: 'progress', from: process, progress }).catch(() => {}),
-    watchedSince: createTickWatch(query, process, timing),
+      parts.notifyOthers({ type: 'progress', from: processId, progress }).catch(() => {}),
+    watchedSince: createTickWatch(query, processId, timing),
     stop,
   }
 }

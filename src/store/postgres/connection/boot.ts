@@ -209,7 +209,7 @@ async function migrateRows(query: Query): Promise<void> {
     const unit = createUnitOfWork([])
     // The statements select these columns. Jobs that ran before the migration are rescued, because no process holds them.
     for (const row of rows) unit.add(runOfRows(row, (jobsOf.get(row.id) ?? []) as unknown as OldJob[], noProcess))
-    await saveWrites(query, { process: noProcess, writer: 0 }, unit.finish())
+    await saveWrites(query, { processId: noProcess, writer: 0 }, unit.finish())
   }
   // The old totals replace those of the copied runs: they also count runs that were removed since.
   await query({ text: 'DELETE FROM tally' })

@@ -15,7 +15,7 @@ if (port === null) throw new Error('this file runs in a thread of its own')
 const maxMisses = 30
 
 // Set by `createLease`, which is of the same version.
-const { process, tasks, heartbeat: buffer, stall, ...database } = workerData as LeaseThreadOptions
+const { processId, tasks, heartbeat: buffer, stall, ...database } = workerData as LeaseThreadOptions
 const report = (message: FromLeaseThread): void => port.postMessage(message)
 
 const connect = createConnect(await loadPg(), database)
@@ -41,7 +41,7 @@ async function renewOnce(): Promise<void> {
   try {
     if (connection === null || !connection.isOpen()) connection = await connect('lease')
     if (isStopped) return
-    await connection.query(renew, [process, tasks])
+    await connection.query(renew, [processId, tasks])
     report({ type: 'renewed' })
   } catch (error) {
     report({ type: 'missed', reason: messageOf(error) })

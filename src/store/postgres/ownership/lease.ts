@@ -9,7 +9,7 @@ import type { Database, Query } from '../connection/connection.ts'
 
 export interface LeaseThreadOptions extends Database {
   /** Number of this process. */
-  readonly process: number
+  readonly processId: number
   readonly heartbeat: SharedArrayBuffer
   /** Tasks that run here; null: any. */
   readonly tasks: readonly string[] | null

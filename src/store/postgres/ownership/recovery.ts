@@ -40,9 +40,9 @@ async function runsHeldBy(query: Query, processes: readonly number[]): Promise<s
  * Takes back the jobs of dead processes. Replies how many wait again, and how many failed.
  * @param silent heartbeats of dead processes; a process without a lease is dead, too
  */
-export function rescue(process: number, decoder: RecordDecoder, silent: readonly string[], at: number): Operation {
+export function rescue(processId: number, decoder: RecordDecoder, silent: readonly string[], at: number): Operation {
   return withLookup('rescue', async (query) => {
-    const dead = new Set((await query(selectDead, [process, silent])).map((row) => Number(row['process'])))
+    const dead = new Set((await query(selectDead, [processId, silent])).map((row) => Number(row['process'])))
     const runIds = dead.size === 0 ? [] : await runsHeldBy(query, [...dead])
     const records = runIds.length === 0 ? [] : decoder.decode(await lockRuns(query, runIds))
     return { records, apply: (unit) => rescueRuns(unit, dead, at) }
@@ -70,7 +70,7 @@ function rescueRuns(unit: UnitOfWork, dead: ReadonlySet<number>, at: number): Om
  * database has. Replies the missing claims, which only this process has.
  */
 export function compareClaims(
-  process: number,
+  processId: number,
   decoder: RecordDecoder,
   owned: Pick<OwnedClaims, 'claims' | 'has'>,
   at: number,
@@ -78,9 +78,9 @@ export function compareClaims(
   return withLookup('compareClaims', async (query) => {
     // Before the read, in which a later claim of this process would be missing.
     const ownClaims = owned.claims()
-    const heldIds = await runsHeldBy(query, [process])
+    const heldIds = await runsHeldBy(query, [processId])
     const read = decoder.decode(await selectRuns(query, heldIds))
-    const stored = read.flatMap(({ run }) => claimsHeldBy(process, run))
+    const stored = read.flatMap(({ run }) => claimsHeldBy(processId, run))
     const readIds = new Set(read.map(({ run }) => run.id))
     // Nothing is known about the claims of a run whose record cannot be read.
     const unreadIds = new Set(heldIds.filter((id) => !readIds.has(id)))
@@ -92,7 +92,7 @@ export function compareClaims(
       for (const orphan of orphans) {
         const run = unit.find(orphan.runId)
         if (run === null || !ownsClaim(run, orphan)) continue
-        if (jobAt(run, orphan.jobIndex).holder === process) unit.save(releaseJob(run, orphan, at))
+        if (jobAt(run, orphan.jobIndex).holder === processId) unit.save(releaseJob(run, orphan, at))
       }
       return missing
     }
@@ -107,14 +107,14 @@ function missingClaims(own: readonly Claim[], stored: readonly Claim[]): Claim[]
 }
 
 /** Notes that this process was asked to leave: its jobs lose no start if it dies from now on. Replies how many jobs. */
-export function leave(process: number, decoder: RecordDecoder, at: number): Operation {
+export function leave(processId: number, decoder: RecordDecoder, at: number): Operation {
   return withLookup('leave', async (query) => {
-    const records = decoder.decode(await lockRuns(query, await runsHeldBy(query, [process])))
+    const records = decoder.decode(await lockRuns(query, await runsHeldBy(query, [processId])))
     const apply = (unit: UnitOfWork): number => {
       for (const run of unit.loaded()) {
-        unit.save(noteLeaving(run, ({ jobIndex }) => run.jobs[jobIndex]?.holder === process, at))
+        unit.save(noteLeaving(run, ({ jobIndex }) => run.jobs[jobIndex]?.holder === processId, at))
       }
-      return records.flatMap(({ run }) => claimsHeldBy(process, run)).length
+      return records.flatMap(({ run }) => claimsHeldBy(processId, run)).length
     }
     return { records, apply }
   })
@@ -145,9 +145,9 @@ function changing(
   return withLookup(verb, async (query) => ({ records: decoder.decode(await lockRuns(query, runIds)), apply }))
 }
 
-function claimsHeldBy(process: number, { id: runId, jobs }: Run): Claim[] {
+function claimsHeldBy(processId: number, { id: runId, jobs }: Run): Claim[] {
   return jobs.flatMap(({ state, holder, claim }, jobIndex) =>
-    state === 'running' && holder === process ? [claimOf({ runId, jobIndex, claim })] : [],
+    state === 'running' && holder === processId ? [claimOf({ runId, jobIndex, claim })] : [],
   )
 }
 

@@ -134,7 +134,7 @@ function vectorOf(words: readonly string[]): string {
  * that were created or have ended since then. Runs from before there was an index are compared in the same way.
  */
 export interface CatchUp {
-  readonly process: number
+  readonly processId: number
   /** By the clock of that process. */
   readonly since: number
   /** Of the runs created since then, those from this id on are done. Null: all are done, and those that have ended follow. */
@@ -185,34 +185,34 @@ const selectEnded = {
 }
 
 /** Adds missing rows of other processes. A new process adds its own. @throws DatabaseFailure */
-export async function registerOthers(query: Query, process: number, at: number): Promise<void> {
-  await query(registerRows, [at, process])
+export async function registerOthers(query: Query, processId: number, at: number): Promise<void> {
+  await query(registerRows, [at, processId])
 }
 
 /** Notes that everything that the process wrote before the instant is in the index. */
-export async function noteIndexed(query: Query, process: number, since: number): Promise<void> {
-  await query(setSince, [process, since])
+export async function noteIndexed(query: Query, processId: number, since: number): Promise<void> {
+  await query(setSince, [processId, since])
 }
 
-export async function forgetProgress(query: Query, process: number): Promise<void> {
-  await query(removeProgress, [process])
+export async function forgetProgress(query: Query, processId: number): Promise<void> {
+  await query(removeProgress, [processId])
 }
 
-export async function findCatchUp(query: Query, process: number): Promise<CatchUp | null> {
-  const [row] = await query(selectCatchUp, [process])
+export async function findCatchUp(query: Query, processId: number): Promise<CatchUp | null> {
+  const [row] = await query(selectCatchUp, [processId])
   if (row === undefined) return null
   const { below } = row
   return catchUpOf(Number(row['process']), Number(row['since']), typeof below === 'string' ? below : highestUuid)
 }
 
 /** Compares what the process has written since the instant. */
-export function catchUpOf(process: number, since: number, below = highestUuid): CatchUp {
-  return { process, since, below, ended: { at: since - marginMs, id: lowestUuid } }
+export function catchUpOf(processId: number, since: number, below = highestUuid): CatchUp {
+  return { processId, since, below, ended: { at: since - marginMs, id: lowestUuid } }
 }
 
 /** Notes how far the comparison is. @throws DatabaseFailure */
-export async function noteLeft(query: Query, { process }: CatchUp, left: CatchUp | null): Promise<void> {
-  await (left === null ? query(removeProgress, [process]) : query(setBelow, [process, left.below]))
+export async function noteLeft(query: Query, { processId }: CatchUp, left: CatchUp | null): Promise<void> {
+  await (left === null ? query(removeProgress, [processId]) : query(setBelow, [processId, left.below]))
 }
 
 interface Compared {

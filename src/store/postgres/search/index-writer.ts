@@ -31,7 +31,7 @@ export interface SearchIndex {
 
 interface SearchIndexOptions {
   /** Number of this process. */
-  readonly process: number
+  readonly processId: number
   /** When this process started, by its clock. */
   readonly startedAt: number
   /** Whether runs can be found by words; if not, the index is emptied. */
@@ -64,7 +64,7 @@ export function createSearchIndex({ hasSearch, ...options }: SearchIndexOptions)
 type Options = Omit<SearchIndexOptions, 'hasSearch'>
 
 function createIndexWriter(options: Options): SearchIndex {
-  const { process, query, log } = options
+  const { processId, query, log } = options
   const unindexed = createUnindexed(options)
   const catchUp = createCatchUp(options, unindexed)
   const repetition = createRepetition(run)
@@ -107,7 +107,7 @@ function createIndexWriter(options: Options): SearchIndex {
     start: () => repetition.next(delayMs),
     async stop() {
       await repetition.stop()
-      if (unindexed.isEmpty() && !catchUp.isOwn()) await forgetProgress(query, process).catch(() => {})
+      if (unindexed.isEmpty() && !catchUp.isOwn()) await forgetProgress(query, processId).catch(() => {})
     },
   }
 }
@@ -164,39 +164,39 @@ function createUnindexed({ query, decoder, log }: Options) {
 }
 
 /** Catches up for processes that are gone, and for this one if it has written runs that it did not remember. */
-function createCatchUp({ process, startedAt, query, clock }: Options, unindexed: Unindexed) {
+function createCatchUp({ processId, startedAt, query, clock }: Options, unindexed: Unindexed) {
   let current: CatchUp | null = null
   /** Everything that this process wrote before this instant is in the index, as the database has it noted. */
   let since = startedAt
   let lookedAt = -Infinity
 
   return {
-    isOwn: (): boolean => current?.process === process,
+    isOwn: (): boolean => current?.processId === processId,
     /** Compares and indexes some runs. @returns false if there is nothing to catch up with */
     async proceed(): Promise<boolean> {
-      if (current === null && unindexed.takeMissed()) current = catchUpOf(process, since)
+      if (current === null && unindexed.takeMissed()) current = catchUpOf(processId, since)
       if (current === null) return false
       const from = current
       const { ids, left } = await compare(query, from, maxBatch)
       unindexed.addToRound(ids)
       if (ids.length > 0) await unindexed.indexSome()
       current = left
-      if (from.process !== process) await noteLeft(query, from, left)
+      if (from.processId !== processId) await noteLeft(query, from, left)
       return true
     },
     /** Notes that the index has everything up to now. Call when nothing is left of the round. */
     async noteProgress(): Promise<void> {
       const at = clock.now()
       if (unindexed.hasNoted() || Math.abs(at - since) < lookMs) return
-      await noteIndexed(query, process, at)
+      await noteIndexed(query, processId, at)
       since = at
     },
     /** Looks for a process that is gone. @returns whether there is one */
     async findNext(): Promise<boolean> {
       if (performance.now() - lookedAt < lookMs) return false
       lookedAt = performance.now()
-      await registerOthers(query, process, clock.now())
-      current = await findCatchUp(query, process)
+      await registerOthers(query, processId, clock.now())
+      current = await findCatchUp(query, processId)
       return current !== null
     },
   }

@@ -113,10 +113,10 @@ export async function readDeliveries(query: Query, runId: string): Promise<Deliv
     .map(deliveryRecord)
 }
 
-/** @param process number of the process that sends the deliveries */
+/** @param processId number of the process that sends the deliveries */
 export async function claimDeliveries(
   query: Query,
-  process: number,
+  processId: number,
   request: DeliveryRequest,
 ): Promise<DeliveryClaims> {
   const { at, after: last, among } = request
@@ -129,7 +129,7 @@ export async function claimDeliveries(
   const bounded = wanted.map(({ receiver, room }) => ({ receiver, room: Math.min(room, request.limit) }))
   const rows = (await query(selectFree, columns(bounded, 'receiver', 'room'))) as unknown as DeliveryRow[]
   const found = chooseDeliveries(rows, wanted, request)
-  const taken = await query(take, [...columns(found.chosen, 'run', 'version'), process])
+  const taken = await query(take, [...columns(found.chosen, 'run', 'version'), processId])
   const isTaken = ({ run, version }: DeliveryRow): boolean =>
     taken.some((row) => row['run'] === run && row['version'] === version)
   return {
@@ -142,11 +142,11 @@ export async function claimDeliveries(
 
 export async function endDeliveryTry(
   query: Query,
-  process: number,
+  processId: number,
   { runId, version, attempts }: ClaimedDelivery,
   { state, lastStatus, nextAt }: TryResult,
 ): Promise<void> {
-  await query(end, [deliveryStateNumber(state), lastStatus, nextAt, runId, version, attempts, process])
+  await query(end, [deliveryStateNumber(state), lastStatus, nextAt, runId, version, attempts, processId])
 }
 
 export async function retryDelivery(query: Query, runId: string, version: number, at: number): Promise<boolean> {
@@ -159,13 +159,13 @@ export async function retryDelivery(query: Query, runId: string, version: number
  */
 export async function releaseDeliveries(
   query: Query,
-  process: number,
+  processId: number,
   kept: readonly Pick<ClaimedDelivery, 'runId' | 'version'>[],
   silent: readonly string[],
   at: number,
 ): Promise<void> {
   // Each held delivery was due by its holder's clock, so it is due now.
-  await query(release, [process, ...columns(kept, 'runId', 'version'), silent, at])
+  await query(release, [processId, ...columns(kept, 'runId', 'version'), silent, at])
 }
 
 /** Shortens waits that a step of a clock has made longer, or that a process with a fast clock has noted. */

@@ -127,8 +127,8 @@ function partsOf(writer: Writer, writes: Writes): Part[] {
   add('steps_removed', deleteSteps, writes.stepless, 'runId', 'jobIndex')
   add('queue_added', insertQueue, writes.queued, ...queueKey, 'lost', 'since', 'expiresAt')
   add('queue_removed', deleteQueue, writes.unqueued, ...queueKey)
-  add('holders_added', insertHolders, writes.held, 'process', 'runId')
-  add('holders_removed', deleteHolders, writes.unheld, 'process', 'runId')
+  add('holders_added', insertHolders, writes.held, 'processId', 'runId')
+  add('holders_removed', deleteHolders, writes.unheld, 'processId', 'runId')
   add(
     'deliveries_added',
     insertDeliveries,
@@ -153,7 +153,7 @@ function partsOf(writer: Writer, writes: Writes): Part[] {
   add('starts_added', insertStarts, starts.map(startRow), 'task', 'count', 'stepMs', 'perMs')
   add('starts_removed', deleteStarts, starts, 'task')
   if (isCounted(totals)) {
-    parts.push({ name: 'totals', sql: countTotals, values: [writer.process, writer.writer, ...totalValues(totals)] })
+    parts.push({ name: 'totals', sql: countTotals, values: [writer.processId, writer.writer, ...totalValues(totals)] })
   }
   return parts
 }

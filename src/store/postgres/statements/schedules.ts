@@ -89,10 +89,10 @@ export function changeSchedule({ run, ...change }: ScheduleChange, at: number): 
   const lookup: Lookup = async (query) => {
     const result = await writeSchedule(query, change)
     const revision = result === 'outdated' ? ((await readSchedule(query, name))?.revision ?? null) : null
-    const apply = (unit: UnitOfWork, { process, isRepeat }: Context): ScheduleResult => {
+    const apply = (unit: UnitOfWork, { processId, isRepeat }: Context): ScheduleResult => {
       // This very change was committed when it was first sent: no other change makes this revision.
       if (result === 'outdated' && isRepeat && revision === (to?.revision ?? null)) return 'changed'
-      if (result === 'changed' && run !== null) unit.add(acceptRun(run, at, process))
+      if (result === 'changed' && run !== null) unit.add(acceptRun(run, at, processId))
       return result
     }
     return { records: [], apply }
@@ -118,16 +118,16 @@ interface Watch {
 /**
  * Finds out since when processes have watched the ticks: a process that starts continues the watch of the processes that
  * are alive. A process is alive if its heartbeat changes; the row of a dead one can stay for long.
- * @param process number of this process
+ * @param processId number of this process
  * @returns see `watchedSince` of the store's notifier
  */
-export function createTickWatch(query: Query, process: number, { renewMs, roundMs }: Timing) {
+export function createTickWatch(query: Query, processId: number, { renewMs, roundMs }: Timing) {
   let watch: Watch | null = null
 
   async function start(at: number): Promise<Watch> {
     // Other processes must not rely on an earlier watch of this process.
-    await query(forget, [process])
-    const others = await query(selectOthers, [process])
+    await query(forget, [processId])
+    const others = await query(selectOthers, [processId])
     const heartbeats = new Set(others.map(({ heartbeat }) => heartbeat))
     return { at, startedAt: performance.now(), heartbeats, since: null }
   }
@@ -135,7 +135,7 @@ export function createTickWatch(query: Query, process: number, { renewMs, roundM
   return async (at: number): Promise<number | null> => {
     if (watch?.at !== at) watch = await start(at)
     if (watch.since !== null) return watch.since
-    const others = await query(selectOthers, [process])
+    const others = await query(selectOthers, [processId])
     const { startedAt, heartbeats } = watch
     // Their leases were renewed after this watch started, and they know since when they watch.
     const watching = others.filter((row) => !heartbeats.has(row['heartbeat']) && sinceOf(row) !== null)
@@ -143,7 +143,7 @@ export function createTickWatch(query: Query, process: number, { renewMs, roundM
     const isLate = performance.now() - startedAt > 2 * renewMs + roundMs
     if (watching.length < others.length && !isLate) return null
     const since = Math.min(at, ...watching.map((row) => sinceOf(row) ?? at))
-    await query(note, [process, since])
+    await query(note, [processId, since])
     watch.since = since
     return since
   }

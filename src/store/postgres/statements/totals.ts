@@ -14,7 +14,7 @@ export const noProcess = 0
 
 /** A writing connection of a process; it has a row in the totals. */
 export interface Writer {
-  readonly process: number
+  readonly processId: number
   readonly writer: number
 }
 
@@ -37,8 +37,8 @@ const selectLive = {
 }
 
 /** Reads the writer's share of the backlog; null if it has counted nothing yet. */
-export async function liveOfWriter(query: Query, { process, writer }: Writer): Promise<number | null> {
-  const [row] = await query(selectLive, [process, writer])
+export async function liveOfWriter(query: Query, { processId, writer }: Writer): Promise<number | null> {
+  const [row] = await query(selectLive, [processId, writer])
   return row === undefined ? null : Number(row['live'])
 }
 
@@ -66,8 +66,8 @@ const selectShares = {
 }
 
 /** Names a writer in maps. */
-export function writerName(process: number, writer: number): string {
-  return `${process} ${writer}`
+export function writerName(processId: number, writer: number): string {
+  return `${processId} ${writer}`
 }
 
 export function createBacklog() {

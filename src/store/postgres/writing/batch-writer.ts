@@ -43,7 +43,8 @@ const maxConflicts = 5
 const repeatPauseMs = 100
 
 export function createBatchWriter(options: BatchWriterOptions) {
-  const { process, writer, channel, timing, connect, cache, pausedTasks, heartbeats, effects, onGroup, defer } = options
+  const { processId, writer, channel, timing, connect, cache, pausedTasks, heartbeats, effects, onGroup, defer } =
+    options
   /** Operations without a reply, in order of arrival. */
   const unreplied = new Set<Pending>()
   let queue: Pending[] = []
@@ -60,7 +61,7 @@ export function createBatchWriter(options: BatchWriterOptions) {
     const isRepeat = group.some((pending) => pending.isRepeat)
     const operations = group.map(({ operation }) => (isRepeat && operation.verb === 'claim' ? unknownClaim : operation))
     const open = await connected()
-    const sender = { process, writer, channel, live, hasOthers: heartbeats.hasOthers() }
+    const sender = { processId, writer, channel, live, hasOthers: heartbeats.hasOthers() }
     const isPaused = pausedTasks.has
     const outcome = await open.together(() => commitGroup(open, { operations, sender, cache, isRepeat, isPaused }))
     live = outcome.live ?? live

@@ -229,7 +229,7 @@ interface Started {
 /** Claims the picked jobs: each run changes once. */
 function start(
   unit: UnitOfWork,
-  { process, addClaimed, onCommitted }: Context,
+  { processId, addClaimed, onCommitted }: Context,
   { picked, due, limits, at }: Start,
 ): Started {
   const claimed = new Map<string, { readonly run: Run; readonly startedAt: number }>()
@@ -238,7 +238,7 @@ function start(
     if (before === null) throw new Error(`the run ${runId} was not loaded`)
     // A run of the same commit may be a moment younger than the claim.
     const startedAt = unit.isAdded(before) ? Math.max(at, before.jobs[0]?.queuedAt ?? at) : at
-    const run = claimJobs(before, picks, startedAt, process)
+    const run = claimJobs(before, picks, startedAt, processId)
     unit.save(run)
     claimed.set(runId, { run, startedAt })
   }

@@ -16,9 +16,9 @@ export const writers = { intake: 1, settling: 2 }
 export type CommitEffects = ReturnType<typeof createCommitEffects>
 
 export function createCommitEffects(parts: Parts) {
-  const { process, backlog, cache, owned, readiness, search, subscribers } = parts
+  const { processId, backlog, cache, owned, readiness, search, subscribers } = parts
   const emptyQueues = createEmptyQueueCache()
-  const workNotifier = createWorkNotifier(process, writers.intake, parts.notifyOthers)
+  const workNotifier = createWorkNotifier(processId, writers.intake, parts.notifyOthers)
   /** Whether the database may have claims of this process whose jobs do not run here. */
   let hasOrphans = false
 
@@ -39,7 +39,7 @@ export function createCommitEffects(parts: Parts) {
     /** Call after a commit, before the next group is sent. */
     committed(outcome: Outcome, operations: readonly Operation[], writer: number): void {
       const { live, written, removed, claimed, voided, requeuedKinds, effects } = outcome
-      if (live !== null) backlog.setShare(writerName(process, writer), live)
+      if (live !== null) backlog.setShare(writerName(processId, writer), live)
       if (written.length + removed.length > 0) readiness.noteWritten()
       for (const stored of written) cache.keep(stored)
       if (written.length > 0) search.note(written)

@@ -145,7 +145,7 @@ async function commitLocked(
 }
 
 function plan(
-  { operations, sender: { process }, isRepeat }: Group,
+  { operations, sender: { processId }, isRepeat }: Group,
   unit: UnitOfWork,
   replayed: ReadonlyMap<string, KnownKey> = new Map(),
   results: ReadonlyMap<Operation, LookupResult | undefined> = new Map(),
@@ -153,7 +153,7 @@ function plan(
   const claimed: ClaimedJob[] = []
   const effects: (() => void)[] = []
   const context: Context = {
-    process,
+    processId,
     replayed,
     isRepeat,
     addClaimed: (job) => void claimed.push(job),
@@ -221,8 +221,8 @@ function requeuedKinds({ queued, unqueued }: Writes, claimed: readonly ClaimedJo
   return [...new Set([...queued, ...later.filter((row) => !claimedKeys.has(jobKey(row)))].map(({ kind }) => kind))]
 }
 
-function messagesOf({ process, writer, live }: Sender, { changes, voided, newWork, totals }: Writes): string[] {
+function messagesOf({ processId, writer, live }: Sender, { changes, voided, newWork, totals }: Writes): string[] {
   const liveAfter = live + liveOf(totals)
   const hasWork = newWork === 'due'
-  return encodeNotification({ type: 'commit', from: process, writer, live: liveAfter, hasWork, changes, voided })
+  return encodeNotification({ type: 'commit', from: processId, writer, live: liveAfter, hasWork, changes, voided })
 }

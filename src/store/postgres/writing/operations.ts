@@ -16,7 +16,7 @@ import type { Stored, UnitOfWork } from './unit-of-work.ts'
 /** What an operation receives beside its runs. */
 export interface Context {
   /** Number of this process. */
-  readonly process: number
+  readonly processId: number
   /** By run id, the replies to runs that are not accepted: another run has the key, or was made of the same request. */
   readonly replayed: ReadonlyMap<string, KnownKey>
   /** Whether the operation was sent before, and may have been committed then. */
@@ -89,18 +89,18 @@ export const operations = {
       runIds: [],
       accepts: { run, at },
       length: run.jobs.reduce((sum, { input }) => sum + (input?.length ?? 0), 0),
-      apply(unit, { process, replayed, isRepeat, addClaimed }): AcceptReport {
+      apply(unit, { processId, replayed, isRepeat, addClaimed }): AcceptReport {
         const replay = replayed.get(run.id)
         if (replay !== undefined) return replay
         const stored = isRepeat ? unit.find(run.id) : null
-        const accepted = stored ?? acceptRun(run, at, process)
+        const accepted = stored ?? acceptRun(run, at, processId)
         if (stored === null) {
           unit.add(accepted)
           if (run.refusal !== undefined) unit.save(refuseRun(accepted, run.refusal, at))
         }
         const [first] = accepted.jobs
         // On a repeat, the job may have been settled or rescued since.
-        const isClaimed = run.claimsFirst && first?.state === 'running' && first.holder === process
+        const isClaimed = run.claimsFirst && first?.state === 'running' && first.holder === processId
         if (!isClaimed) return { result: 'accepted', first: null }
         const job = claimedJob(accepted, 0, { input: run.jobs[0]?.input ?? null })
         addClaimed(job)

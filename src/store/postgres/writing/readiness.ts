@@ -20,9 +20,9 @@ const touch = {
       unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege`,
 }
 
-function probeOf(process: number): Operation {
+function probeOf(processId: number): Operation {
   return withLookup('probe', async (query) => {
-    const [row] = await query(touch, [process])
+    const [row] = await query(touch, [processId])
     const mayWrite = row?.['may_write'] === true
     const reply = mayWrite ? null : new AppError('store-unavailable', 'the role may not write all tables')
     return { records: [], apply: () => reply }
@@ -30,7 +30,7 @@ function probeOf(process: number): Operation {
 }
 
 /** A commit counts as a probe for one round of maintenance. */
-export function createReadiness(process: number, { roundMs, unreadyMs }: Timing) {
+export function createReadiness(processId: number, { roundMs, unreadyMs }: Timing) {
   let writtenAt = -Infinity
   let failure: { readonly error: unknown; readonly at: number } | null = null
   let probing: Promise<unknown> | null = null
@@ -46,7 +46,7 @@ export function createReadiness(process: number, { roundMs, unreadyMs }: Timing)
         throw new AppError('store-unavailable', 'a commit has failed a moment ago', { cause: failure.error })
       }
       if (now - writtenAt < roundMs) return
-      probing ??= Promise.all(submitAlone.map((submit) => submit(probeOf(process)))).finally(() => (probing = null))
+      probing ??= Promise.all(submitAlone.map((submit) => submit(probeOf(processId)))).finally(() => (probing = null))
       await probing.catch((error: unknown) => {
         noteFailure(error)
         throw error

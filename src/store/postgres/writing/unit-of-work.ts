@@ -44,7 +44,7 @@ interface PayloadRow {
 }
 
 interface HolderRow {
-  readonly process: number
+  readonly processId: number
   readonly runId: string
 }
 
@@ -204,8 +204,8 @@ function createDerivedWrites() {
         if (old?.state !== job.state) countJob(totals, old && old.state, job.state)
       }
       const [had, has] = [holdersOf(before), holdersOf(after)]
-      for (const process of has) if (!had.has(process)) held.push({ process, runId })
-      for (const process of had) if (!has.has(process)) unheld.push({ process, runId })
+      for (const processId of has) if (!had.has(processId)) held.push({ processId, runId })
+      for (const processId of had) if (!has.has(processId)) unheld.push({ processId, runId })
       if (before?.state !== run.state) countRun(totals, before && before.state, run.state)
       return run
     },
@@ -215,7 +215,7 @@ function createDerivedWrites() {
         moveInQueue(queueRow(run.id, job, index), null)
         countJob(totals, job.state, null)
       }
-      for (const process of holdersOf(run)) unheld.push({ process, runId: run.id })
+      for (const processId of holdersOf(run)) unheld.push({ processId, runId: run.id })
       countRun(totals, run.state, null)
     },
     writes: (): DerivedWrites => ({ payloads, stepless, queued, unqueued, held, unheld, totals, newWork }),
